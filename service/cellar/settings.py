@@ -1,0 +1,133 @@
+"""Every setting of the service: one frozen model, read once from the environment (`CELLAR_*`)."""
+
+import os
+from pathlib import Path
+from typing import Literal, Self
+
+from pydantic import Field, ValidationError, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from cellar.errors import SettingsInvalid
+
+MEBIBYTE = 1024 * 1024
+DAY_S = 24 * 60 * 60
+REDIS_URL = r"^(rediss?|unix)://"
+
+
+def _xdg(variable: str, fallback: str) -> Path:
+    """Return a base directory of the XDG specification, which ignores relative paths."""
+    value = Path(os.environ.get(variable, ""))
+    return value if value.is_absolute() else Path.home() / fallback
+
+
+def _data_dir() -> Path:
+    return _xdg("XDG_DATA_HOME", ".local/share") / "cellar"
+
+
+def _cache_dir() -> Path:
+    return _xdg("XDG_CACHE_HOME", ".cache") / "cellar" / "kernels"
+
+
+class Settings(BaseSettings):
+    """What can be set, with unit and default. `Settings.load()` reads the environment."""
+
+    model_config = SettingsConfigDict(env_prefix="CELLAR_", env_ignore_empty=True, frozen=True, extra="ignore")
+
+    redis_url: str | None = Field(
+        None,
+        pattern=REDIS_URL,
+        description="Redis that keeps everything: redis://, rediss:// or unix://. Unset: a private server is started.",
+    )
+    queue_url: str | None = Field(
+        None, pattern=REDIS_URL, description="Redis that carries the job queue. Default: the same as the store."
+    )
+    key_prefix: str = Field(
+        "cellar", pattern=r"^[A-Za-z0-9._:-]{1,64}$", description="First part of every Redis key. Default: cellar."
+    )
+
+    host: str = Field("127.0.0.1", description="Address to listen on. Default: 127.0.0.1, this machine only.")
+    port: int = Field(8080, ge=0, le=65535, description="TCP port to listen on; 0 takes a free one. Default: 8080.")
+
+    data_dir: Path = Field(
+        default_factory=_data_dir, description="Data of the private Redis. Default: $XDG_DATA_HOME/cellar."
+    )
+    runtime_dir: Path | None = Field(
+        None, description="Directory for the private Redis' socket. Default: a short one for the data directory."
+    )
+    cache_dir: Path = Field(
+        default_factory=_cache_dir, description="Compiled kernels. Default: $XDG_CACHE_HOME/cellar/kernels."
+    )
+    blob_dir: Path | None = Field(
+        None, description="Directory for blobs that every api and worker mounts. Unset: blobs are kept in Redis."
+    )
+
+    max_body_bytes: int = Field(16 * MEBIBYTE, ge=1024, description="Largest request body, bytes. Default: 16 MiB.")
+    max_sequence_steps: int = Field(65536, ge=1, description="Most steps in one sequence, steps. Default: 65536.")
+    max_batch_size: int = Field(4096, ge=1, description="Most rows in one session, rows. Default: 4096.")
+    default_ttl_s: int = Field(
+        30 * DAY_S, ge=1, description="Lifetime of an idle session that asks for none, seconds. Default: 30 days."
+    )
+    replay_window: int = Field(
+        16, ge=1, le=1024, description="Requests of a session whose reply can be replayed, requests. Default: 16."
+    )
+    replay_output_bytes: int = Field(4096, ge=0, description="Largest output kept for a replay, bytes. Default: 4096.")
+    idempotency_ttl_s: int = Field(
+        DAY_S, ge=1, description="How long an Idempotency-Key is remembered, seconds. Default: 1 day."
+    )
+    tombstone_ttl_s: int = Field(
+        DAY_S, ge=1, description="How long an expired session answers 410 and not 404, seconds. Default: 1 day."
+    )
+    queue_limit: int = Field(
+        4096, ge=1, description="Requests that may wait for the engine before 503, requests. Default: 4096."
+    )
+
+    worker: bool | None = Field(
+        None, description="Start a training worker beside the service. Default: only with the private Redis."
+    )
+    job_lease_s: float = Field(
+        5, gt=0, le=60, description="Silence after which a training attempt counts as dead, seconds. Default: 5."
+    )
+    job_sweep_s: float = Field(
+        1, gt=0, le=60, description="How often jobs that nobody holds are looked for, seconds. Default: 1."
+    )
+    drain_s: float = Field(
+        20, ge=0, description="How long a stopping service waits for running requests, seconds. Default: 20."
+    )
+
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", description="Least level logged. Default: info."
+    )
+    log_json: bool = Field(False, description="Log JSON lines and not text. Default: false.")
+
+    @model_validator(mode="after")
+    def _paths_are_absolute(self) -> Self:
+        for name in ("data_dir", "runtime_dir", "cache_dir", "blob_dir"):
+            path: Path | None = getattr(self, name)
+            if path is not None and not path.is_absolute():
+                raise ValueError(f"CELLAR_{name.upper()} must be an absolute path, not {str(path)!r}")
+        return self
+
+    @classmethod
+    def load(cls) -> Self:
+        """Read the environment. Raise SettingsInvalid naming the variable and what it should be."""
+        try:
+            return cls()
+        except ValidationError as error:
+            raise SettingsInvalid("; ".join(_explain(line) for line in error.errors())) from error
+
+    @property
+    def embedded(self) -> bool:
+        """Whether the service runs on a private Redis."""
+        return self.redis_url is None
+
+    @property
+    def local_worker(self) -> bool:
+        """Whether `cellar serve` starts a training worker."""
+        return self.embedded if self.worker is None else self.worker
+
+
+def _explain(line: object) -> str:
+    assert isinstance(line, dict)
+    name = "".join(str(part) for part in line["loc"][:1]).upper()
+    reason = str(line["msg"]).removeprefix("Value error, ")
+    return f"CELLAR_{name}={line['input']!r}: {reason}" if name else reason

@@ -1,0 +1,61 @@
+"""Settings: what the environment may say, and how a wrong value is named."""
+
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from cellar.errors import SettingsInvalid
+from cellar.settings import Settings
+
+
+def test_defaults_need_no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_DATA_HOME", "/data")
+    monkeypatch.setenv("XDG_CACHE_HOME", "relative/is/ignored")
+    monkeypatch.setenv("HOME", "/home/someone")
+    settings = Settings.load()
+    assert settings.data_dir == Path("/data/cellar")
+    assert settings.cache_dir == Path("/home/someone/.cache/cellar/kernels")
+    assert (settings.host, settings.port) == ("127.0.0.1", 8080)
+    assert settings.embedded
+    assert settings.local_worker
+
+
+def test_a_given_redis_brings_no_worker_unless_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CELLAR_REDIS_URL", "redis://somewhere:6379/0")
+    assert not Settings.load().embedded
+    assert not Settings.load().local_worker
+    monkeypatch.setenv("CELLAR_WORKER", "true")
+    assert Settings.load().local_worker
+
+
+def test_an_empty_variable_is_an_unset_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CELLAR_REDIS_URL", "")
+    assert Settings.load().embedded
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("CELLAR_PORT", "http"),
+        ("CELLAR_PORT", "70000"),
+        ("CELLAR_REDIS_URL", "localhost:6379"),
+        ("CELLAR_LOG_LEVEL", "loud"),
+        ("CELLAR_KEY_PREFIX", "{x}"),
+        ("CELLAR_DATA_DIR", "relative"),
+    ],
+)
+def test_a_wrong_value_is_named(monkeypatch: pytest.MonkeyPatch, variable: str, value: str) -> None:
+    monkeypatch.setenv(variable, value)
+    with pytest.raises(SettingsInvalid, match=variable) as caught:
+        Settings.load()
+    assert value in caught.value.detail
+
+
+def test_settings_are_frozen() -> None:
+    with pytest.raises(ValidationError, match="frozen"):
+        Settings.load().port = 1  # type: ignore[misc]  # the point of the test
+
+
+def test_every_field_says_what_it_is() -> None:
+    assert all(field.description for field in Settings.model_fields.values())
