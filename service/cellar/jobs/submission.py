@@ -1,0 +1,71 @@
+"""What the api does with training jobs: submit, look, cancel."""
+
+import logging
+import uuid
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cellar.errors import StoreUnavailable
+from cellar.jobs.calls import Calls
+from cellar.jobs.dataset import pack_dataset
+from cellar.ports import BlobStore, Clock, Job, JobStore
+from cellar.registry import Registry
+
+logger = logging.getLogger(__name__)
+
+
+class Jobs:
+    """Training jobs as the api sees them. Synchronous and safe to call from several threads."""
+
+    def __init__(self, store: JobStore, blobs: BlobStore, registry: Registry, calls: Calls, clock: Clock) -> None:
+        self._store = store
+        self._blobs = blobs
+        self._registry = registry
+        self._calls = calls
+        self._clock = clock
+
+    def submit(
+        self,
+        tenant: str,
+        model: str,
+        inputs: NDArray[np.float32],
+        targets: NDArray[np.float32],
+        training: dict[str, Any],
+    ) -> Job:
+        """Store a job that trains `model` ("name" or "name@3") and queue it.
+
+        `training` is the JSON of a valid `cellar.nn.training.TrainingSpec`; its `layout` names the axes of `inputs`
+        and `targets`. The model is pinned here: the job trains the version that is the newest now.
+
+        The order is dataset, record, call: a crash in between leaves at most bytes that nothing refers to, or a
+        record that the sweeper queues. Raise ModelUnknown, or StoreUnavailable with nothing submitted.
+        """
+        pinned = self._registry.get(tenant, model).ref
+        name = uuid.uuid4().hex
+        dataset = self._blobs.put(pack_dataset(name, inputs, targets))
+        spec = {**training, "model": pinned, "data": {"blob": dataset}}
+        job = Job(tenant=tenant, job=name, state="queued", spec=spec, created_s=self._clock.now_s())
+        self._store.create(job)
+        try:
+            self._calls.push(job)
+        except StoreUnavailable:
+            logger.warning("job %s waits for the queue, which cannot be reached now", name)
+        return job
+
+    def get(self, tenant: str, job: str) -> Job:
+        """Return a job with its newest progress. Raise JobUnknown."""
+        return self._store.get(tenant, job)
+
+    def history(self, tenant: str, job: str) -> list[dict[str, Any]]:
+        """Return the finished epochs of a job, oldest first. Raise JobUnknown."""
+        return self._store.history(tenant, job)
+
+    def list(self, tenant: str, limit: int = 100) -> list[Job]:
+        """Return the newest jobs first."""
+        return self._store.list(tenant, limit)
+
+    def cancel(self, tenant: str, job: str) -> Job:
+        """Ask a job to end and return it as it is now: a running one ends a moment later. Raise JobUnknown."""
+        return self._store.cancel(tenant, job)
