@@ -4,12 +4,10 @@ import logging
 import uuid
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from cellar.errors import StoreUnavailable
 from cellar.jobs.calls import Calls
 from cellar.jobs.dataset import pack_dataset
+from cellar.nn.training import Dataset, TrainingSpec
 from cellar.ports import BlobStore, Clock, Job, JobStore
 from cellar.registry import Registry
 
@@ -26,26 +24,17 @@ class Jobs:
         self._calls = calls
         self._clock = clock
 
-    def submit(
-        self,
-        tenant: str,
-        model: str,
-        inputs: NDArray[np.float32],
-        targets: NDArray[np.float32],
-        training: dict[str, Any],
-    ) -> Job:
-        """Store a job that trains `model` ("name" or "name@3") and queue it.
+    def submit(self, tenant: str, model: str, data: Dataset, training: TrainingSpec) -> Job:
+        """Store a job that trains `model` ("name" or "name@3") on arrays in (T, B, F), and queue it.
 
-        `training` is the JSON of a valid `cellar.nn.training.TrainingSpec`; its `layout` names the axes of `inputs`
-        and `targets`. The model is pinned here: the job trains the version that is the newest now.
-
-        The order is dataset, record, call: a crash in between leaves at most bytes that nothing refers to, or a
-        record that the sweeper queues. Raise ModelUnknown, or StoreUnavailable with nothing submitted.
+        The model is pinned here: the job trains the version that is the newest now. The order is dataset, record,
+        call: a crash in between leaves at most bytes that nothing refers to, or a record that the sweeper queues.
+        Raise ModelUnknown, or StoreUnavailable with nothing submitted.
         """
         pinned = self._registry.get(tenant, model).ref
         name = uuid.uuid4().hex
-        dataset = self._blobs.put(pack_dataset(name, inputs, targets))
-        spec = {**training, "model": pinned, "data": {"blob": dataset}}
+        dataset = self._blobs.put(pack_dataset(name, data))
+        spec = {"model": pinned, "data": {"blob": dataset}, **training.model_dump(mode="json")}
         job = Job(tenant=tenant, job=name, state="queued", spec=spec, created_s=self._clock.now_s())
         self._store.create(job)
         try:
