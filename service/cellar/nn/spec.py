@@ -1,0 +1,115 @@
+"""The JSON of a network: a chain of recurrent and dense layers. Frozen values without behaviour."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, field_validator
+
+MAX_SIZE = 16_384
+"""The largest input, hidden or output size. The sizes of a whole network are bounded by its parameters."""
+MAX_LAYERS = 64
+MAX_PARAMETERS = 16 * 1024 * 1024
+"""64 MiB of float32: the largest blob that is kept in Redis."""
+
+Size = Annotated[int, Field(ge=1, le=MAX_SIZE)]
+Activation = Literal["identity", "tanh", "relu", "sigmoid", "softplus", "softmax"]
+RecurrentActivation = Literal["tanh", "relu", "sigmoid", "softplus", "identity"]
+ParameterName = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]{0,63}$")]
+
+
+class Frozen(BaseModel):
+    """A value of a request: unknown fields, strings for numbers, booleans for numbers and NaN are refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+
+
+class Constant(Frozen):
+    """Every element the same number."""
+
+    constant: float
+
+
+class Uniform(Frozen):
+    """Every element drawn evenly from [low, high)."""
+
+    uniform: Annotated[tuple[float, float], Field(strict=False)] = Field(description="Lowest and highest number.")
+
+
+def _initialiser_kind(value: Any) -> str:
+    """Choose the one form to check against, so that a fault is reported once and not once for every form."""
+    if isinstance(value, Constant) or (isinstance(value, dict) and "constant" in value):
+        return "constant"
+    return "uniform" if isinstance(value, dict | Uniform) else "named"
+
+
+def _cell_kind(value: Any) -> str:
+    return "equations" if isinstance(value, dict | EquationsSpec) else "name"
+
+
+NamedInitialiser = Literal["zeros", "ones", "identity", "glorot_uniform"]
+Initialiser = Annotated[
+    Annotated[NamedInitialiser, Tag("named")]
+    | Annotated[Constant, Tag("constant")]
+    | Annotated[Uniform, Tag("uniform")],
+    Discriminator(_initialiser_kind),
+]
+Initialisers = dict[ParameterName, Initialiser]
+
+
+class EquationsSpec(Frozen):
+    """A cell of one's own, in the cell language."""
+
+    equations: str = Field(max_length=4096, description="Equations, one a line: `h = tanh(Wxh @ x + Whh @ h + b)`.")
+    sizes: dict[ParameterName, Size] = Field(
+        default_factory=dict, description="Sizes that the text declares besides `in` and `hidden`, by name."
+    )
+    init: Initialisers = Field(
+        default_factory=dict,
+        description="How parameters begin, by name. Default: matrices glorot_uniform, everything else zeros.",
+    )
+
+
+class RecurrentSpec(Frozen):
+    """A cell over time."""
+
+    type: Literal["recurrent"] = "recurrent"
+    cell: Annotated[
+        Annotated[str, Tag("name")] | Annotated[EquationsSpec, Tag("equations")], Discriminator(_cell_kind)
+    ] = Field(description="A built-in cell by name (rnn, lstm, gru, gru_v3), or equations.")
+    hidden_size: Size
+    activation: RecurrentActivation | None = Field(None, description="Of the cell rnn only. Default: tanh.")
+    trainable_state: bool = Field(False, description="Whether the initial state is trained too; else it is zero.")
+    init: Initialisers = Field(
+        default_factory=dict, description="How parameters begin, by name, instead of as the cell says."
+    )
+
+
+class DenseSpec(Frozen):
+    """`activation(W @ x + b)` at every step."""
+
+    type: Literal["dense"] = "dense"
+    out_size: Size
+    activation: Activation = "identity"
+    bias: bool = True
+    init: Initialisers = Field(
+        default_factory=dict, description="How `W` and `b` begin. Default: glorot_uniform and zeros."
+    )
+
+
+LayerSpec = Annotated[RecurrentSpec | DenseSpec, Field(discriminator="type")]
+
+
+class NetworkSpec(Frozen):
+    """A chain: each layer reads what the one before it answers."""
+
+    in_size: Size
+    layers: tuple[LayerSpec, ...] = Field(
+        strict=False, max_length=MAX_LAYERS, json_schema_extra={"minItems": 1}, description="First to last."
+    )
+
+    @field_validator("layers")
+    @classmethod
+    def _not_empty(cls, layers: tuple[LayerSpec, ...]) -> tuple[LayerSpec, ...]:
+        """Check here, because as a constraint it would also report a list whose only layer has a fault."""
+        if not layers:
+            raise ValueError("a network needs at least one layer")
+        return layers

@@ -1,0 +1,259 @@
+"""What a training run is told (`TrainingSpec`, JSON) and what it tells (`Progress`).
+
+Every regime of the Flux page on recurrence is a field here. A *sequence* is what begins with the initial state: with
+`state: reset` every window of the data, with `state: carry` each whole row of the data. From its first step on
+
+    warmup steps     fed without gradient, to warm the state; no loss
+    skip steps       outputs left out of the loss; the gradient flows through them
+    the rest         scored against the targets
+
+and the targets are aligned with the end of the inputs: they hold the scored steps, with or without those before.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Annotated, Any, Literal, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BeforeValidator, Field, model_validator
+
+from cellar.nn.spec import Frozen
+
+Weights = Mapping[str, NDArray[np.float32]]
+
+
+def _expand(value: Any) -> Any:
+    """Let a bare name stand for an object with defaults: "adam" is {"type": "adam"}."""
+    return {"type": value} if isinstance(value, str) else value
+
+
+Rate = Annotated[float, Field(gt=0, le=1e6)]
+Decay = Annotated[float, Field(ge=0, lt=1)]
+Epsilon = Annotated[float, Field(gt=0, le=1)]
+Count = Annotated[int, Field(ge=0, le=1_000_000_000)]
+Positive = Annotated[int, Field(ge=1, le=1_000_000_000)]
+
+
+# --- losses ---------------------------------------------------------------------------------------------------------
+
+
+class PlainLoss(Frozen):
+    """A loss without settings. The last two read logits; cross_entropy takes class indices or probabilities."""
+
+    type: Literal["mse", "mae", "binary_cross_entropy", "cross_entropy"]
+
+
+class HuberLoss(Frozen):
+    """Squared up to `delta`, straight beyond."""
+
+    type: Literal["huber"]
+    delta: Rate = 1.0
+
+
+LossSpec = Annotated[PlainLoss | HuberLoss, Field(discriminator="type"), BeforeValidator(_expand)]
+
+
+# --- schedules ------------------------------------------------------------------------------------------------------
+
+
+class ConstantSchedule(Frozen):
+    """The learning rate as it is."""
+
+    type: Literal["constant"]
+
+
+class StepSchedule(Frozen):
+    """Times `factor` after every `every` epochs."""
+
+    type: Literal["step"]
+    every: Positive
+    factor: Annotated[float, Field(gt=0, le=1)] = 0.1
+
+
+class ExponentialSchedule(Frozen):
+    """Times `factor` after every epoch."""
+
+    type: Literal["exponential"]
+    factor: Annotated[float, Field(gt=0, le=1)]
+
+
+class CosineSchedule(Frozen):
+    """Half a cosine from the learning rate at the first epoch towards `minimum` after the last one."""
+
+    type: Literal["cosine"]
+    minimum: Annotated[float, Field(ge=0, le=1e6)] = 0.0
+
+
+ScheduleSpec = Annotated[
+    ConstantSchedule | StepSchedule | ExponentialSchedule | CosineSchedule,
+    Field(discriminator="type"),
+    BeforeValidator(_expand),
+]
+
+
+# --- optimisers -----------------------------------------------------------------------------------------------------
+
+
+class OptimiserBase(Frozen):
+    """What every optimiser has."""
+
+    learning_rate: Rate = 0.001
+    schedule: ScheduleSpec = Field(default_factory=lambda: ConstantSchedule(type="constant"))
+    clip_norm: Rate | None = Field(None, description="Scale the gradient down to this Euclidean norm.")
+    clip_value: Rate | None = Field(None, description="Limit every element of the gradient to this size, first.")
+    weight_decay: Annotated[float, Field(ge=0, le=1)] = Field(
+        0.0, description="Added to the gradient times the weight; adamw and lion shrink the weight itself."
+    )
+
+
+class Sgd(OptimiserBase):
+    """Plain gradient descent."""
+
+    type: Literal["sgd"]
+    learning_rate: Rate = 0.1
+
+
+class Momentum(OptimiserBase):
+    """Gradient descent with a velocity (momentum), or with Nesterov's look ahead (nesterov)."""
+
+    type: Literal["momentum", "nesterov"]
+    learning_rate: Rate = 0.01
+    momentum: Decay = 0.9
+
+
+class Adam(OptimiserBase):
+    """Adam (arXiv:1412.6980), and with decoupled weight decay AdamW (arXiv:1711.05101)."""
+
+    type: Literal["adam", "adamw"]
+    beta1: Decay = 0.9
+    beta2: Decay = 0.999
+    epsilon: Epsilon = 1e-8
+
+
+class RmsProp(OptimiserBase):
+    """RMSProp (Hinton, lecture 6e)."""
+
+    type: Literal["rmsprop"]
+    rho: Decay = 0.9
+    epsilon: Epsilon = 1e-8
+
+
+class AdaGrad(OptimiserBase):
+    """AdaGrad (Duchi et al. 2011)."""
+
+    type: Literal["adagrad"]
+    learning_rate: Rate = 0.1
+    epsilon: Epsilon = 1e-8
+
+
+class AdaDelta(OptimiserBase):
+    """AdaDelta (arXiv:1212.5701)."""
+
+    type: Literal["adadelta"]
+    learning_rate: Rate = 1.0
+    rho: Decay = 0.9
+    epsilon: Epsilon = 1e-6
+
+
+class Lion(OptimiserBase):
+    """Lion (arXiv:2302.06675)."""
+
+    type: Literal["lion"]
+    beta1: Decay = 0.9
+    beta2: Decay = 0.99
+
+
+OptimiserSpec = Annotated[
+    Sgd | Momentum | Adam | RmsProp | AdaGrad | AdaDelta | Lion, Field(discriminator="type"), BeforeValidator(_expand)
+]
+
+
+# --- the run --------------------------------------------------------------------------------------------------------
+
+
+class EarlyStopping(Frozen):
+    """Stop when the watched loss (of validation if there is any) has not improved; the best weights are the result."""
+
+    patience: Positive = Field(description="Epochs without improvement that are waited for.")
+    min_delta: Annotated[float, Field(ge=0)] = Field(0.0, description="What counts as an improvement.")
+
+
+class TrainingSpec(Frozen):
+    """One training run, without its data."""
+
+    state: Literal["reset", "carry"] = Field(
+        "reset",
+        description="reset: windows are independent sequences, shuffled and batched. carry: the windows of a row follow"
+        " each other and the state flows on without gradient (truncated backpropagation); reset at every epoch.",
+    )
+    window: Positive | None = Field(
+        None, description="Steps that are backpropagated through at once, `skip` included. Default: all of a sequence."
+    )
+    warmup: Count = Field(0, description="First steps of a sequence: fed without gradient and without loss.")
+    skip: Count = Field(0, description="Outputs after the warm-up that are left out of the loss.")
+    loss: LossSpec = Field(default_factory=lambda: PlainLoss(type="mse"))
+    reduce: Literal["mean", "sum"] = Field(
+        "mean", description="Over the scored steps of a window: their mean, or their sum as Flux. Over rows: the mean."
+    )
+    optimiser: OptimiserSpec = Field(default_factory=lambda: Adam(type="adam"))
+    epochs: Annotated[int, Field(ge=1, le=1_000_000)] = 10
+    batch_size: Annotated[int, Field(ge=1, le=65_536)] = Field(32, description="Sequences in one update.")
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = Field(0, description="Of the order of the batches.")
+    validation: Annotated[float, Field(gt=0, lt=1)] | None = Field(
+        None,
+        description="Fraction of the data to hold out: the last rows, or the last steps if there is one row, a window"
+        " or a carried state. Separate validation data may be sent instead.",
+    )
+    early_stopping: EarlyStopping | None = None
+
+    @model_validator(mode="after")
+    def _window_holds_a_scored_step(self) -> Self:
+        if self.window is not None and self.skip >= self.window:
+            raise ValueError(f"skip ({self.skip}) must be smaller than window ({self.window})")
+        return self
+
+
+@dataclass(frozen=True, slots=True)
+class Dataset:
+    """Arrays in (T, B, F): what a run learns from, and what it is measured on besides."""
+
+    inputs: NDArray[np.float32]
+    targets: NDArray[np.float32]
+    """(T', B, out_size), T' at least the scored steps; or (T', B, 1) class indices for cross_entropy."""
+    validation: tuple[NDArray[np.float32], NDArray[np.float32]] | None = None
+    """Inputs and targets that are not trained on."""
+
+
+@dataclass(frozen=True, slots=True)
+class EpochRecord:
+    """One line of the loss history. Losses are means over scored steps, whatever `reduce` says."""
+
+    epoch: int
+    """From 1."""
+    loss: float
+    validation_loss: float | None
+    learning_rate: float
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """Where a run stands after an update. The two methods are valid until the run is asked to go on."""
+
+    epoch: int
+    """The epoch of the update, from 1."""
+    epochs: int
+    update: int
+    """Updates made in this epoch, out of `updates`."""
+    updates: int
+    loss: float
+    """Mean over the scored steps of this epoch so far."""
+    epoch_done: bool
+    finished: bool
+    """The run is over: `weights` is the result."""
+    history: tuple[EpochRecord, ...]
+    """The epochs that are done."""
+    weights: Callable[[], dict[str, NDArray[np.float32]]] = field(repr=False)
+    """Return the result so far: with early stopping the best weights, else the newest."""
+    checkpoint: Callable[[], bytes] = field(repr=False)
+    """Return all that `fit` needs to go on from here, in any process, to the same bits."""

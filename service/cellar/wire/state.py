@@ -1,0 +1,18 @@
+"""State blobs: float32, little endian, (rows, size), row by row, with nothing around it."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cellar.errors import StoreCorrupt
+
+
+def dump(state: NDArray[np.float32]) -> bytes:
+    """Return a state of any shape as bytes in C order."""
+    return np.ascontiguousarray(state, dtype="<f4").tobytes()
+
+
+def load(data: bytes, rows: int, size: int) -> NDArray[np.float32]:
+    """Return the state (rows, size) that `dump` wrote, read-only. Raise StoreCorrupt if it is not that long."""
+    if len(data) != 4 * rows * size:
+        raise StoreCorrupt(f"a state of {rows} rows of {size} numbers is {4 * rows * size} bytes, found {len(data)}")
+    return np.frombuffer(data, dtype="<f4").reshape(rows, size)
