@@ -274,10 +274,6 @@ class JobStore(Protocol):
         """Return a job. Raise JobUnknown."""
         ...
 
-    def list(self, tenant: str, limit: int) -> list[Job]:
-        """Return the newest jobs first."""
-        ...
-
     def acquire(self, tenant: str, job: str, lease_s: float) -> Lease | None:
         """Begin the next attempt if nobody holds the job; None if it is held, ended or cancelled.
 
@@ -349,4 +345,8 @@ class JobStore(Protocol):
 
     def cleared(self, tenant: str, job: str) -> None:
         """Note that nothing but the record is left of an ended job."""
+        ...
+
+    def list(self, tenant: str, limit: int) -> list[Job]:
+        """Return the newest jobs first."""
         ...

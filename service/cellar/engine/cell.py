@@ -1,0 +1,147 @@
+"""A cell: one step of a recurrent network, parsed, checked and typed."""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from cellar.engine.gradient import Adjoint, gradient
+from cellar.engine.graph import Node, Op, Step, toposort
+from cellar.engine.infer import infer
+from cellar.engine.ops import OPS
+from cellar.engine.parse import parse
+from cellar.engine.resolve import resolve
+from cellar.engine.simplify import simplify
+from cellar.engine.tokens import Source
+from cellar.engine.verify import verify
+from cellar.errors import CellNameError
+
+
+@dataclass(frozen=True, slots=True)
+class Param:
+    """A parameter: `shape` is () for a scalar, (n,) for a vector, (m, n) for a matrix."""
+
+    name: str
+    shape: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """A state variable: a vector of `size` floats."""
+
+    name: str
+    size: int
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A step as a graph, and the numbers behind its symbolic sizes."""
+
+    step: Step
+    sizes: Mapping[str, int]
+    operations: int
+    """Operators and calls in the text."""
+
+    def _numbers(self, node: Node) -> tuple[int, ...]:
+        return tuple(self.sizes[name] for name in node.shape)
+
+    @cached_property
+    def params(self) -> tuple[Param, ...]:
+        """The parameters in the order in which the text first reads them."""
+        return tuple(Param(node.name, self._numbers(node)) for node in self.step.params)
+
+    @cached_property
+    def states(self) -> tuple[State, ...]:
+        """The state variables in the order of assignment."""
+        return tuple(State(s.name, *self._numbers(s.previous)) for s in self.step.states)
+
+    @property
+    def in_sizes(self) -> tuple[int, ...]:
+        """Return the size of each input."""
+        return tuple(size for node in self.step.inputs for size in self._numbers(node))
+
+    @property
+    def out_size(self) -> int:
+        """Return the size of the output; 1 for a scalar."""
+        return (*self._numbers(self.step.output), 1)[0]
+
+    @property
+    def state_size(self) -> int:
+        """Return how many floats the state of one row has."""
+        return sum(state.size for state in self.states)
+
+    @cached_property
+    def adjoint(self) -> Adjoint:
+        """The gradient of the step, simplified together with it."""
+        return _simplified_adjoint(self.step)
+
+    @cached_property
+    def canonical(self) -> str:
+        """The step as numbered lines, one a node: the same for texts that differ in layout only."""
+        order = toposort(self.step.roots)
+        number = {node: index for index, node in enumerate(order)}
+        lines = [f"%{number[node]} = {_describe(node, number)}" for node in order]
+        lines += [f"state {s.name} = %{number[s.following]}" for s in self.step.states]
+        return "\n".join([*lines, f"output = %{number[self.step.output]}"])
+
+    @property
+    def digest(self) -> str:
+        """Return the sha256 of the canonical form: of structure and names, not of sizes."""
+        return hashlib.sha256(self.canonical.encode()).hexdigest()
+
+    @cached_property
+    def flops(self) -> int:
+        """Floating-point operations of one step of one row; a fused multiply-add counts as two."""
+        return sum(self._flops(node) for node in toposort(self.step.roots))
+
+    def _flops(self, node: Node) -> int:
+        kind = OPS[node.op].kind
+        if kind == "product":
+            return 2 * int(np.prod(self._numbers(node.sources[0])))
+        if kind == "fold":
+            return self._numbers(node.sources[0])[0]
+        return (*self._numbers(node), 1)[0] if kind == "map" else 0
+
+
+def build_cell(text: str, sizes: Mapping[str, int], *, inputs: tuple[str, ...] = ("x",)) -> Cell:
+    """Return the cell that a text describes.
+
+    `sizes` gives the number of each size name. The first input has size "in", any further one the size of its own
+    name; a state whose size the equations leave open has size "hidden".
+
+    Raise CellSyntaxError, CellNameError, CellShapeError or CellLimitError, with line, column and caret.
+    """
+    source = Source(text)
+    program = parse(source)
+    roles = resolve(program, source, inputs)
+    for needed in ("in", *inputs[1:]):
+        if needed not in sizes:
+            raise CellNameError(f"the size {needed!r} is not given", expected=needed)
+    inferred = infer(program, roles, source, sizes)
+    step = inferred.step.mapped(simplify(inferred.step.roots))
+    verify(step.roots)
+    return Cell(step, inferred.sizes, program.operations)
+
+
+def _simplified_adjoint(step: Step) -> Adjoint:
+    raw = gradient(step)
+    new = simplify([*step.roots, *raw.cotangents.values(), *raw.roots])
+    adjoint = Adjoint(
+        {name: new[node] for name, node in raw.cotangents.items()},
+        tuple(new[node] for node in raw.inputs),
+        tuple(new[node] for node in raw.states),
+        {name: new[node] for name, node in raw.params.items()},
+        {name: tuple((new[g], new[v]) for g, v in pairs) for name, pairs in raw.matrices.items()},
+    )
+    verify(adjoint.roots)
+    return adjoint
+
+
+def _describe(node: Node, number: Mapping[Node, int]) -> str:
+    shape = f" : {' x '.join(node.shape)}" if node.shape else ""
+    if node.op is Op.CONST:
+        return f"const {np.float32(node.value)!s}"
+    words = [node.op.value, node.name, *(f"%{number[source]}" for source in node.sources)]
+    return " ".join(word for word in words if word) + shape

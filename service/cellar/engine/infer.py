@@ -1,0 +1,276 @@
+"""Tree to graph: shapes by unification over symbolic sizes.
+
+Every vector has one size, every matrix two; an operation makes sizes equal. A size is a name of the cell ("in",
+"hidden", one that the user declared) or unknown, and by the end each must have become one. Two named sizes may be
+made equal where their numbers are: `h + x` is legal in a cell whose in and hidden sizes are the same.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from cellar.engine.functions import FUNCTIONS, suggestion
+from cellar.engine.graph import Node, Op, Shape, StateSlot, Step
+from cellar.engine.ops import apply, const, product
+from cellar.engine.resolve import OUTPUT, Roles
+from cellar.engine.tokens import Source, Token
+from cellar.engine.tree import Binary, Call, Expr, Name, Number, Program, Unary
+from cellar.errors import CellNameError, CellShapeError
+
+_OPERATORS = {"+": Op.ADD, "-": Op.SUB, "*": Op.MUL, "/": Op.DIV}
+
+Dims = tuple["Dim", ...]
+
+
+class Dim:
+    """A size in the making: a node of a union-find forest."""
+
+    def __init__(self, label: str = "", number: int | None = None) -> None:
+        self.label = label
+        self.number = number
+        self.parent: Dim | None = None
+
+    def root(self) -> "Dim":
+        """Return the representative of all sizes made equal to this one."""
+        at = self
+        while at.parent is not None:
+            at = at.parent
+        return at
+
+    def unify(self, other: "Dim") -> bool:
+        """Make two sizes one; return False if their numbers differ."""
+        a, b = self.root(), other.root()
+        if a is b:
+            return True
+        if a.number is not None and b.number is not None and a.number != b.number:
+            return False
+        keep, lose = (a, b) if a.number is not None else (b, a)
+        lose.parent = keep
+        return True
+
+    def __str__(self) -> str:
+        root = self.root()
+        if root.number is None:
+            return "?"
+        return str(root.number) if root.label.isdigit() else f"{root.label} = {root.number}"
+
+
+@dataclass(frozen=True, slots=True)
+class Inferred:
+    """The typed graph of a cell and the number behind each size name in it."""
+
+    step: Step
+    sizes: dict[str, int]
+
+
+def infer(program: Program, roles: Roles, source: Source, sizes: Mapping[str, int]) -> Inferred:
+    """Return the graph of a step. Raise CellShapeError, or CellNameError for a size that nobody gave."""
+    return _Inference(program, roles, source, sizes).run()
+
+
+class _Inference:
+    def __init__(self, program: Program, roles: Roles, source: Source, sizes: Mapping[str, int]) -> None:
+        self.program = program
+        self.roles = roles
+        self.source = source
+        self.sizes = sizes
+        self.named: dict[str, Dim] = {}
+        self.dims: dict[str, Dims] = {}
+        """Shape of every name: of a state both its previous and its new value."""
+
+    def run(self) -> Inferred:
+        self.declare_names()
+        for assignment in self.program.assignments:
+            self.assign(assignment.target, self.shape_of(assignment.value))
+        self.settle()
+        step = _Builder(self.program, self.roles, {name: self.final(dims) for name, dims in self.dims.items()}).step()
+        return Inferred(step, self.numbers())
+
+    # --- sizes of names
+
+    def declare_names(self) -> None:
+        for index, name in enumerate(self.roles.inputs):
+            self.dims[name] = (self.size("in" if index == 0 else name),)
+        for name, declaration in self.roles.declared.items():
+            self.dims[name] = tuple(self.declared_size(token) for token in declaration.sizes)
+        for name in self.roles.states:
+            self.dims.setdefault(name, (self.size("hidden") if self.states_are_hidden() else Dim(),))
+        matrices = self.matrix_names()
+        for name in self.roles.params:
+            self.dims.setdefault(name, (Dim(), Dim()) if name in matrices else (Dim(),))
+
+    def states_are_hidden(self) -> bool:
+        """A text that declares no further size can only mean "hidden"; saying so early gives the best errors."""
+        labels = {token.text for declaration in self.program.declarations for token in declaration.sizes}
+        return "hidden" in self.sizes and labels <= {"in", "hidden"}
+
+    def size(self, label: str) -> Dim:
+        if label not in self.named:
+            self.named[label] = Dim(label, int(label) if label.isdigit() else self.sizes[label])
+        return self.named[label]
+
+    def declared_size(self, token: Token) -> Dim:
+        if not token.text.isdigit() and token.text not in self.sizes:
+            raise CellNameError(
+                f"the size {token.text!r} is not given{suggestion(token.text, self.sizes)}",
+                line=token.line,
+                column=token.column,
+                excerpt=self.source.excerpt(token.line, token.column),
+                expected=f"one of {', '.join(sorted(self.sizes))}, or a whole number",
+                actual=token.text,
+            )
+        return self.size(token.text)
+
+    def matrix_names(self) -> set[str]:
+        found: set[str] = set()
+        stack: list[Expr] = [assignment.value for assignment in self.program.assignments]
+        while stack:
+            match stack.pop():
+                case Binary(token=token, left=left, right=right):
+                    if token.text == "@" and isinstance(left, Name):
+                        found.add(left.text)
+                    stack += [left, right]
+                case Unary(operand=operand):
+                    stack.append(operand)
+                case Call(arguments=arguments):
+                    stack += arguments
+        return found
+
+    def assign(self, target: Token, dims: Dims) -> None:
+        if target.text not in self.roles.states:
+            self.dims[target.text] = dims
+            return
+        expected = self.dims[target.text]
+        if len(dims) != len(expected) or not expected[0].unify(dims[0]):
+            raise self.error(f"the new value of the state {target.text!r} has another shape", target, expected, dims)
+
+    def settle(self) -> None:
+        """Give every size that the equations left open its default, or refuse the cell."""
+        for name in self.roles.states:
+            (dim,) = self.dims[name]
+            if dim.root().number is None and "hidden" in self.sizes:
+                dim.unify(self.size("hidden"))
+        tokens = {assignment.target.text: assignment.target for assignment in self.program.assignments}
+        for name, dims in self.dims.items():
+            if any(dim.root().number is None for dim in dims):
+                token = self.roles.params.get(name) or tokens[name]
+                keyword = "param" if name in self.roles.params else "state"
+                raise self.error(
+                    f"the size of {name!r} cannot be inferred; declare it: '{keyword} {name}: ...'", token, None, dims
+                )
+
+    def final(self, dims: Dims) -> Shape:
+        return tuple(dim.root().label for dim in dims)
+
+    def numbers(self) -> dict[str, int]:
+        roots = [dim.root() for dims in self.dims.values() for dim in dims]
+        return {root.label: root.number for root in roots if root.number is not None}
+
+    # --- shapes of expressions
+
+    def error(self, detail: str, token: Token, expected: Dims | None, actual: Dims) -> CellShapeError:
+        return CellShapeError(
+            f"{detail}",
+            line=token.line,
+            column=token.column,
+            excerpt=self.source.excerpt(token.line, token.column),
+            expected=None if expected is None else _show(expected),
+            actual=_show(actual),
+        )
+
+    def shape_of(self, expr: Expr) -> Dims:
+        match expr:
+            case Number():
+                return ()
+            case Name(token=token):
+                return self.shape_of_name(token)
+            case Unary(token=token, operand=operand):
+                return self.elementwise(token, [self.shape_of(operand)])
+            case Binary(token=token, left=left, right=right) if token.text == "@":
+                return self.shape_of_product(token, left, right)
+            case Binary(token=token, left=left, right=right):
+                return self.elementwise(token, [self.shape_of(left), self.shape_of(right)])
+            case Call(token=token, arguments=arguments):
+                return self.shape_of_call(token, arguments)
+
+    def shape_of_name(self, token: Token) -> Dims:
+        dims = self.dims[token.text]
+        if len(dims) == 2:
+            raise self.error(f"the matrix {token.text!r} can only stand left of '@'", token, None, dims)
+        return dims
+
+    def shape_of_product(self, token: Token, left: Expr, right: Expr) -> Dims:
+        vector = self.shape_of(right)
+        if not isinstance(left, Name) or left.text not in self.roles.params:
+            raise CellShapeError(
+                "left of '@' stands the name of a matrix parameter; put brackets around the right side",
+                line=token.line,
+                column=token.column,
+                excerpt=self.source.excerpt(token.line, token.column),
+                expected="a parameter",
+                actual="a vector or a scalar" if not isinstance(left, Name) else left.text,
+            )
+        matrix = self.dims[left.text]
+        if len(matrix) != 2:
+            raise self.error(f"{left.text!r} is not a matrix", left.token, None, matrix)
+        if len(vector) != 1:
+            raise self.error("right of '@' stands a vector", token, (matrix[1],), vector)
+        if not matrix[1].unify(vector[0]):
+            raise self.error(
+                f"{left.text!r} has {matrix[1]} columns and the vector has another size", token, (matrix[1],), vector
+            )
+        return (matrix[0],)
+
+    def elementwise(self, token: Token, shapes: list[Dims]) -> Dims:
+        vectors = [dims for dims in shapes if dims]
+        for dims in vectors[1:]:
+            if not vectors[0][0].unify(dims[0]):
+                raise self.error(f"the operands of {token.text!r} have different sizes", token, vectors[0], dims)
+        return vectors[0] if vectors else ()
+
+    def shape_of_call(self, token: Token, arguments: tuple[Expr, ...]) -> Dims:
+        function = FUNCTIONS[token.text]
+        shapes = [self.shape_of(argument) for argument in arguments]
+        if function.takes_vector and not shapes[0]:
+            raise self.error(f"{token.text!r} takes a vector", token, (Dim(),), shapes[0])
+        dims = self.elementwise(token, shapes)
+        return () if function.result == "scalar" else dims
+
+
+class _Builder:
+    """The second walk: every shape is known, so nodes can be made."""
+
+    def __init__(self, program: Program, roles: Roles, shapes: dict[str, Shape]) -> None:
+        self.program = program
+        self.roles = roles
+        self.inputs = tuple(Node(Op.INPUT, shapes[name], name=name) for name in roles.inputs)
+        self.params = tuple(Node(Op.PARAM, shapes[name], name=name) for name in roles.params)
+        self.previous = tuple(Node(Op.STATE, shapes[name], name=name) for name in roles.states)
+        self.values = {node.name: node for node in (*self.inputs, *self.params, *self.previous)}
+
+    def step(self) -> Step:
+        for assignment in self.program.assignments:
+            self.values[assignment.target.text] = self.build(assignment.value)
+        states = tuple(StateSlot(node.name, node, self.values[node.name]) for node in self.previous)
+        name = OUTPUT if self.roles.output == OUTPUT else self.roles.output
+        return Step(self.inputs, self.params, states, self.values[name])
+
+    def build(self, expr: Expr) -> Node:
+        match expr:
+            case Number(value=value):
+                return const(value)
+            case Name(token=token):
+                return self.values[token.text]
+            case Unary(operand=operand):
+                return apply(Op.NEG, self.build(operand))
+            case Binary(token=token, left=left, right=right):
+                a, b = self.build(left), self.build(right)
+                return product(a, b) if token.text == "@" else apply(_OPERATORS[token.text], a, b)
+            case Call(token=token, arguments=arguments):
+                return FUNCTIONS[token.text].build(*(self.build(argument) for argument in arguments))
+
+
+def _show(dims: Dims) -> str:
+    if not dims:
+        return "a scalar"
+    kind = "a vector" if len(dims) == 1 else "a matrix"
+    return f"{kind} ({', '.join(map(str, dims))})"

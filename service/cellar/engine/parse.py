@@ -1,0 +1,232 @@
+"""Cell text to tree, by recursive descent. User text never reaches eval, exec or format.
+
+::
+
+    program    = { [ statement ] newline }
+    statement  = "param" name ":" sizes | "state" name ":" sizes | name "=" sum
+    sizes      = "scalar" | size [ "x" size ]
+    sum        = term { ("+" | "-") term }
+    term       = unary { ("*" | "/" | "@") unary }
+    unary      = "-" unary | atom
+    atom       = number | name | name "(" sum { "," sum } ")" | "(" sum ")"
+
+Operators of one level associate to the left, as in Python. Inside parentheses a line break is blank space.
+"""
+
+import math
+
+import numpy as np
+
+from cellar.engine.functions import FUNCTIONS, suggestion
+from cellar.engine.tokens import Source, Token, tokenize
+from cellar.engine.tree import Assignment, Binary, Call, Declaration, Expr, Name, Number, Program, Unary
+from cellar.errors import CellLimitError, CellNameError, CellSyntaxError
+
+MAX_OPERATIONS = 64
+MAX_DEPTH = 16
+
+
+def parse(source: Source) -> Program:
+    """Return the tree of a cell's text. Raise CellSyntaxError, CellNameError or CellLimitError."""
+    return _Parser(source).program()
+
+
+class _Parser:
+    def __init__(self, source: Source) -> None:
+        self.source = source
+        self.tokens = list(tokenize(source))
+        self.at = 0
+        self.depth = 0
+        self.brackets = 0
+        self.operations = 0
+
+    # --- tokens
+
+    @property
+    def now(self) -> Token:
+        while self.brackets and self.tokens[self.at].kind == "newline":
+            self.at += 1
+        return self.tokens[self.at]
+
+    def advance(self) -> Token:
+        token = self.now
+        if token.kind != "end":
+            self.at += 1
+        return token
+
+    def accept(self, *symbols: str) -> Token | None:
+        token = self.now
+        return self.advance() if token.kind == "symbol" and token.text in symbols else None
+
+    def expect(self, symbol: str, where: str) -> Token:
+        token = self.accept(symbol)
+        if token is None:
+            raise self.syntax_error(f"expected {symbol!r} {where}", repr(symbol))
+        return token
+
+    def expect_name(self, where: str) -> Token:
+        if self.now.kind != "name":
+            raise self.syntax_error(f"expected a name {where}", "a name")
+        return self.advance()
+
+    def syntax_error(self, detail: str, expected: str) -> CellSyntaxError:
+        token = self.now
+        actual = {"newline": "the end of the line", "end": "the end of the text"}.get(token.kind, repr(token.text))
+        excerpt = self.source.excerpt(token.line, token.column)
+        return CellSyntaxError(
+            f"{detail}, found {actual}",
+            line=token.line,
+            column=token.column,
+            excerpt=excerpt,
+            expected=expected,
+            actual=actual,
+        )
+
+    def count(self, token: Token) -> None:
+        self.operations += 1
+        if self.operations > MAX_OPERATIONS:
+            raise self.limit_error("the cell has too many operations", token, f"at most {MAX_OPERATIONS} operations")
+
+    def limit_error(self, detail: str, token: Token, expected: str) -> CellLimitError:
+        excerpt = self.source.excerpt(token.line, token.column)
+        return CellLimitError(detail, line=token.line, column=token.column, excerpt=excerpt, expected=expected)
+
+    # --- statements
+
+    def program(self) -> Program:
+        declarations: list[Declaration] = []
+        assignments: list[Assignment] = []
+        while self.now.kind != "end":
+            if self.now.kind == "newline":
+                self.advance()
+                continue
+            if self.is_declaration():
+                declarations.append(self.declaration())
+            else:
+                assignments.append(self.assignment())
+            if self.now.kind not in ("newline", "end"):
+                raise self.syntax_error("expected an operator or the end of the line", "an operator")
+        if not assignments:
+            raise self.syntax_error("a cell needs at least one equation", "name = expression")
+        return Program(tuple(declarations), tuple(assignments), self.operations)
+
+    def is_declaration(self) -> bool:
+        return self.now.text in ("param", "state") and self.tokens[self.at + 1].kind == "name"
+
+    def declaration(self) -> Declaration:
+        keyword, target = self.advance(), self.advance()
+        self.expect(":", f"after {target.text!r}")
+        first = self.size()
+        if first.text == "scalar":
+            return Declaration(keyword, target, ())
+        if self.now.kind == "name" and self.now.text == "x":
+            self.advance()
+            return Declaration(keyword, target, (first, self.size()))
+        return Declaration(keyword, target, (first,))
+
+    def size(self) -> Token:
+        if self.now.kind == "number" and self.now.text.isdigit() and 0 < int(self.now.text) < 1 << 20:
+            return self.advance()
+        return self.expect_name("of a size, or a whole number")
+
+    def assignment(self) -> Assignment:
+        target = self.expect_name("at the start of an equation")
+        self.expect("=", f"after {target.text!r}")
+        return Assignment(target, self.sum())
+
+    # --- expressions
+
+    def sum(self) -> Expr:
+        left = self.term()
+        while token := self.accept("+", "-"):
+            self.count(token)
+            left = Binary(token, left, self.term())
+        return left
+
+    def term(self) -> Expr:
+        left = self.unary()
+        while token := self.accept("*", "/", "@"):
+            self.count(token)
+            left = Binary(token, left, self.unary())
+        return left
+
+    def unary(self) -> Expr:
+        token = self.accept("-")
+        if token is None:
+            return self.atom()
+        self.count(token)
+        self.enter(token)
+        operand = self.unary()
+        self.depth -= 1
+        return Unary(token, operand)
+
+    def atom(self) -> Expr:
+        token = self.now
+        if token.kind == "number":
+            return self.number()
+        if token.kind == "name":
+            self.advance()
+            return self.call(token) if self.now.text == "(" else self.name(token)
+        if token.text == "(":
+            self.open(self.advance())
+            inner = self.sum()
+            self.close()
+            return inner
+        raise self.syntax_error("expected a value", "a number, a name, a function or '('")
+
+    def number(self) -> Number:
+        token = self.advance()
+        with np.errstate(over="ignore"):
+            value = float(np.float32(token.text))
+        if not math.isfinite(value):
+            excerpt = self.source.excerpt(token.line, token.column)
+            raise CellSyntaxError(
+                f"{token.text} is beyond float32", line=token.line, column=token.column, excerpt=excerpt
+            )
+        return Number(token, value)
+
+    def name(self, token: Token) -> Name:
+        if token.text in FUNCTIONS:
+            raise self.syntax_error(f"{token.text!r} is a function", "'('")
+        return Name(token)
+
+    def call(self, token: Token) -> Call:
+        if token.text not in FUNCTIONS:
+            raise self.unknown_function(token)
+        self.count(token)
+        self.open(self.advance())
+        arguments = [self.sum()]
+        while self.accept(","):
+            arguments.append(self.sum())
+        arity = FUNCTIONS[token.text].arity
+        if len(arguments) != arity:
+            raise self.syntax_error(
+                f"{token.text!r} takes {arity} argument{'s' if arity > 1 else ''}, not {len(arguments)}", str(arity)
+            )
+        self.close()
+        return Call(token, tuple(arguments))
+
+    def unknown_function(self, token: Token) -> CellNameError:
+        hint = suggestion(token.text, FUNCTIONS)
+        return CellNameError(
+            f"there is no function {token.text!r}{hint}",
+            line=token.line,
+            column=token.column,
+            excerpt=self.source.excerpt(token.line, token.column),
+            expected=", ".join(sorted(FUNCTIONS)),
+            actual=token.text,
+        )
+
+    def enter(self, token: Token) -> None:
+        self.depth += 1
+        if self.depth > MAX_DEPTH:
+            raise self.limit_error("the cell is nested too deeply", token, f"at most {MAX_DEPTH} levels")
+
+    def open(self, token: Token) -> None:
+        self.enter(token)
+        self.brackets += 1
+
+    def close(self) -> None:
+        self.expect(")", "to close the bracket")
+        self.brackets -= 1
+        self.depth -= 1

@@ -1,0 +1,81 @@
+"""Cell text to tokens. Every token knows its line and column, and every fault is shown with a caret."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+from cellar.errors import CellLimitError, CellSyntaxError
+
+MAX_TEXT_BYTES = 4096
+
+Kind = Literal["name", "number", "symbol", "newline", "end"]
+
+_TOKEN = re.compile(
+    r"(?P<blank>[ \t\r]+|\#[^\n]*)"
+    r"|(?P<newline>\n)"
+    r"|(?P<name>[A-Za-z_][A-Za-z0-9_]*)"
+    r"|(?P<number>(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?(?![A-Za-z0-9_.]))"
+    r"|(?P<symbol>[-+*/@=(),:])"
+)
+
+_KINDS: dict[str | None, Kind] = {"name": "name", "number": "number", "symbol": "symbol"}
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """A piece of cell text and where it stands; `line` and `column` count from 1."""
+
+    kind: Kind
+    text: str
+    line: int
+    column: int
+
+
+class Source:
+    """The text of a cell, for quoting the faulty line in an error."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self.lines = text.split("\n")
+
+    def excerpt(self, line: int, column: int) -> str:
+        """Return the line with a caret under the column."""
+        return f"{self.lines[line - 1]}\n{' ' * (column - 1)}^"
+
+
+def tokenize(source: Source) -> Iterator[Token]:
+    """Yield the tokens of a cell, ended by one "end". Raise CellSyntaxError or CellLimitError."""
+    _check_size(source.text)
+    at, line, start = 0, 1, 0
+    while at < len(source.text):
+        column = at - start + 1
+        match = _TOKEN.match(source.text, at)
+        if match is None:
+            raise _unreadable(source, at, line, column)
+        at = match.end()
+        if match.lastgroup == "newline":
+            yield Token("newline", "\n", line, column)
+            line, start = line + 1, at
+        elif match.lastgroup in _KINDS:
+            yield Token(_KINDS[match.lastgroup], match.group(), line, column)
+    yield Token("end", "", line, at - start + 1)
+
+
+def _check_size(text: str) -> None:
+    size = len(text.encode("utf-8", "surrogatepass"))
+    if size > MAX_TEXT_BYTES:
+        raise CellLimitError(
+            "the cell's text is too long", expected=f"at most {MAX_TEXT_BYTES} bytes", actual=f"{size} bytes"
+        )
+
+
+def _unreadable(source: Source, at: int, line: int, column: int) -> CellSyntaxError:
+    found = source.text[at]
+    if found.isdigit() or found == ".":
+        detail = "this is not a number"
+    elif found == "^" or source.text[at : at + 2] == "**":
+        detail = "there is no power operator; write the product out"
+    else:
+        detail = f"{found!r} has no meaning in a cell"
+    return CellSyntaxError(detail, line=line, column=column, excerpt=source.excerpt(line, column), actual=repr(found))
