@@ -1,0 +1,1 @@
+"""Redis and blobs behind the ports."""
