@@ -13,7 +13,7 @@ from cellar.errors import InvalidInput, NotFinite
 
 def dump(weights: Mapping[str, NDArray[np.float32]]) -> bytes:
     """Return float32 arrays of any shape as one safetensors file, ordered by name whatever order they come in."""
-    return bytes(_save({name: np.ascontiguousarray(weights[name], dtype=np.float32) for name in sorted(weights)}))
+    return bytes(_save({name: np.asarray(weights[name], dtype=np.float32, order="C") for name in sorted(weights)}))
 
 
 def load(data: bytes, *, pointer: str = "") -> dict[str, NDArray[np.float32]]:
