@@ -9,6 +9,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
+from cellar.errors import CellarError
+
 JobState = Literal["queued", "running", "succeeded", "failed", "cancelled"]
 
 
@@ -55,6 +57,8 @@ class SessionMeta:
     kernel_rev: int
     ttl_s: int
     created_s: float
+    birth: str
+    """Its first epoch: tells it from an earlier session of the same name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +68,19 @@ class SessionRecord:
     key: SessionKey
     meta: SessionMeta
     position: Position
+    revision: int
+    """How often it has been changed, by steps and otherwise."""
     state: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class SessionSummary:
+    """What a listing tells of a session: everything but its state, and how long it has to live when left alone."""
+
+    key: SessionKey
+    meta: SessionMeta
+    position: Position
+    left_s: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,23 +91,31 @@ class Identity:
     step: int | None = None
     key: str | None = None
 
+    @property
+    def ordered(self) -> bool:
+        """Whether the request names its place in the session's history."""
+        return self.position is not None or self.step is not None
+
 
 @dataclass(frozen=True, slots=True)
 class Commit:
-    """One compare-and-set: if the session is still at `expected`, it moves to `position` with `state`.
+    """One compare-and-set: if the session is still what `before` says, it moves to `position` with `state`.
 
     `steps` is how many steps the entry holds; 0 marks a change that is not a step (reset, PUT state).
-    `fingerprint` identifies the request's body, `output` is what a replay answers.
+    `fingerprint` (16 bytes) identifies the request's body, `nonce` (16 bytes) this one request; `output` is what a
+    replay answers. `ask_s` above 0 asks the other processes, if this commit loses again, to leave the session alone
+    for so long.
     """
 
-    key: SessionKey
-    expected: Position
+    before: SessionRecord
     position: Position
     state: bytes
     steps: int
     identity: Identity
     fingerprint: bytes
+    nonce: bytes
     output: bytes
+    ask_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,44 +123,51 @@ class Committed:
     """The commit was applied now, or (`replayed`) had been applied before by the same request."""
 
     position: Position
+    steps: int
     output: bytes | None
+    """None when it was too large to be kept for a replay."""
     replayed: bool
-    """`output` is None when it was too large for the replay ring."""
+    asked_s: float = 0.0
+    """Above 0: another process keeps losing the race for this session and asks to be let in for so long."""
 
 
 @dataclass(frozen=True, slots=True)
 class Moved:
-    """The session is not at the expected position; nothing was written. `record` is where it is now."""
+    """The session is not what the commit expected; nothing was written. `record` is what it is now."""
 
     record: SessionRecord
 
 
-CommitResult = Committed | Moved | Exception
+CommitResult = Committed | Moved | CellarError
 
 
 class SessionStore(Protocol):
     """Sessions and the commit that moves them."""
 
-    async def create(self, record: SessionRecord) -> bool:
-        """Create the session if its name is free; return False if a session of that name exists."""
+    async def create(self, record: SessionRecord) -> SessionSummary | None:
+        """Create the session if its name is free and return None; else return the session that has the name."""
         ...
 
     async def load(self, key: SessionKey) -> SessionRecord:
         """Return the session. Raise SessionUnknown, SessionExpired or StoreUnavailable."""
         ...
 
-    async def commit(self, commits: Sequence[Commit]) -> list[CommitResult]:
-        """Apply a tick: one result for each commit, in order. A session occurs at most once in a tick.
+    async def find(self, key: SessionKey, identity: Identity, fingerprint: bytes) -> Committed | SessionRecord:
+        """Return the committed answer to a request seen before, or the session if the request may run on it.
 
-        A result that is an exception (SessionUnknown, SessionExpired, PositionConflict, FingerprintMismatch,
-        StoreUnavailable) concerns its own commit only.
+        Raise the PositionConflict or FingerprintMismatch that the request deserves, or what `load` raises.
         """
         ...
 
-    async def find(self, key: SessionKey, identity: Identity, fingerprint: bytes) -> Committed | None:
-        """Return the committed answer to a request seen before, None if it is new.
+    async def summary(self, key: SessionKey) -> SessionSummary:
+        """Return the session without its state. Raise as `load`."""
+        ...
 
-        Raise the PositionConflict or FingerprintMismatch that the request deserves.
+    async def commit(self, commits: Sequence[Commit]) -> list[CommitResult]:
+        """Apply a tick: one result for each commit, in order. A session occurs at most once in a tick.
+
+        A result that is an error (SessionUnknown, SessionExpired, FingerprintMismatch, StoreUnavailable) concerns its
+        own commit only. The caller must not be cancelled before it has the answer.
         """
         ...
 
@@ -144,8 +175,8 @@ class SessionStore(Protocol):
         """Delete the session; return False if there was none."""
         ...
 
-    async def list(self, tenant: str, cursor: str, limit: int) -> tuple[list[str], str]:
-        """Return up to about `limit` session ids after `cursor`, and the next cursor, "" at the end."""
+    async def list(self, tenant: str, cursor: str, limit: int) -> tuple[list[SessionSummary], str]:
+        """Return up to `limit` sessions after `cursor` ("" to begin), and the next cursor, "" at the end."""
         ...
 
     async def ping(self) -> dict[str, Any]:

@@ -1,0 +1,1 @@
+"""Sessions and micro-batching: what every transport calls."""

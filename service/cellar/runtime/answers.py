@@ -1,0 +1,81 @@
+"""What `Sessions` answers: plain values that know no transport."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from cellar.ports import Position
+
+Floats = np.ndarray[Any, np.dtype[np.float32]]
+
+
+@dataclass(frozen=True, slots=True)
+class SessionAnswer:
+    """A session, its state apart. `str(position)` is what a client sends back."""
+
+    session: str
+    model: str
+    """The pinned version, `name@3`."""
+    model_digest: str
+    batch_size: int
+    kernel_rev: int
+    position: Position
+    ttl_s: int
+    created_s: float
+    expires_s: float
+    """When it ends if nothing happens to it, seconds since the Unix epoch."""
+
+
+@dataclass(frozen=True, slots=True)
+class CreateAnswer:
+    """The session of that name, and whether this request made it."""
+
+    session: SessionAnswer
+    created: bool
+
+
+@dataclass(frozen=True, slots=True)
+class PageAnswer:
+    """Some sessions, and the cursor that continues ("" at the end)."""
+
+    sessions: tuple[SessionAnswer, ...]
+    cursor: str
+
+
+@dataclass(frozen=True, slots=True)
+class StepAnswer:
+    """Where the session stands after the request. `outputs` is (T, B, out_size), T = 1 for a step.
+
+    It is None in a replay whose output was too large to be kept.
+    """
+
+    position: Position
+    outputs: Floats | None
+    replayed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ChangeAnswer:
+    """Where the session stands after a change that is not a step."""
+
+    position: Position
+    replayed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class StatePart:
+    """One named state of one layer, (B, size)."""
+
+    layer: int
+    name: str
+    values: Floats
+
+
+@dataclass(frozen=True, slots=True)
+class StateAnswer:
+    """The whole state at `position`, in the order of the layers."""
+
+    model: str
+    position: Position
+    parts: tuple[StatePart, ...]
