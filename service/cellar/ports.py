@@ -233,8 +233,15 @@ class ModelStore(Protocol):
         """Return the names of all models, sorted."""
         ...
 
-    def delete(self, tenant: str, name: str) -> None:
-        """Delete a model with all its versions. Raise ModelUnknown."""
+    def delete(self, tenant: str, name: str) -> list[str]:
+        """Delete a model with all its versions; its numbers are never used again. Raise ModelUnknown.
+
+        Return the digests of weights that no version refers to any more.
+        """
+        ...
+
+    def refers(self, weights: str) -> bool:
+        """Return whether any version of any tenant refers to the weights with this digest."""
         ...
 
 
@@ -344,10 +351,6 @@ class JobStore(Protocol):
         """
         ...
 
-    def history(self, tenant: str, job: str) -> list[dict[str, Any]]:
-        """Return the newest finished epochs (at least 1,000 are kept), oldest first. Raise JobUnknown."""
-        ...
-
     def seal(self, lease: Lease, outcome: dict[str, Any]) -> bool:
         """Fix what the job will publish, once; return False if it should stop instead (cancelled).
 
@@ -376,6 +379,10 @@ class JobStore(Protocol):
 
     def cleared(self, tenant: str, job: str) -> None:
         """Note that nothing but the record is left of an ended job."""
+        ...
+
+    def history(self, tenant: str, job: str) -> list[dict[str, Any]]:
+        """Return the newest finished epochs (at least 1,000 are kept), oldest first. Raise JobUnknown."""
         ...
 
     def list(self, tenant: str, limit: int) -> list[Job]:

@@ -1,0 +1,25 @@
+-- Begin the next attempt. Keys as in job.lua.
+-- ARGV[2] lease, ms
+-- ARGV[3] how many attempts in a row may die without a new checkpoint
+-- ARGV[4] the error of a job that has had them
+--
+-- Returns the number of the attempt, or 0 if the job is held or has ended (perhaps just now).
+
+local now = now_ms()
+if not open() or leased(now) then
+  return 0
+end
+if get('cancel_asked_s') and not get('outcome') then
+  close(now, 'cancelled', '', '')
+  return 0
+end
+if redis.call('HINCRBY', KEYS[1], 'barren', 1) > tonumber(ARGV[3]) then
+  close(now, 'failed', 'error', ARGV[4])
+  return 0
+end
+local attempt = redis.call('HINCRBY', KEYS[1], 'attempt', 1)
+local until_ms = now + ARGV[2]
+redis.call('HSET', KEYS[1], 'state', 'running', 'lease_ms', milliseconds(until_ms))
+redis.call('HSETNX', KEYS[1], 'started_s', seconds(now))
+look(until_ms)
+return attempt

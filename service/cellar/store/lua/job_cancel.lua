@@ -1,0 +1,17 @@
+-- Ask the job to end; one that nobody holds ends now. Keys as in job.lua.
+-- A job that has ended, or has fixed what it will publish, is left alone.
+--
+-- Returns 1, or 0 if there is no such job.
+
+if not get('state') then
+  return 0
+end
+if open() and not get('outcome') then
+  local now = now_ms()
+  if leased(now) then
+    redis.call('HSETNX', KEYS[1], 'cancel_asked_s', seconds(now))
+  else
+    close(now, 'cancelled', '', '')
+  end
+end
+return 1

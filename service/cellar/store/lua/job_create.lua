@@ -1,0 +1,16 @@
+-- Store a queued job. Keys as in job.lua, and
+-- KEYS[5] index     sorted set: job -> when it was created, s; of one tenant
+-- ARGV[2] job
+-- ARGV[3] created_s
+-- ARGV[4] spec      JSON
+-- ARGV[5] how long the submitter has to queue the call itself before a sweeper does, ms
+--
+-- Returns 1, or 0 if there is a job of that name.
+
+if redis.call('EXISTS', KEYS[1]) == 1 then
+  return 0
+end
+redis.call('HSET', KEYS[1], 'state', 'queued', 'attempt', '0', 'created_s', ARGV[3], 'spec', ARGV[4])
+redis.call('ZADD', KEYS[5], ARGV[3], ARGV[2])
+look(now_ms() + ARGV[5])
+return 1

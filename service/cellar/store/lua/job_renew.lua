@@ -1,0 +1,13 @@
+-- Keep the lease, or end it at once with a lease of 0. Keys as in job.lua.
+-- ARGV[2] attempt
+-- ARGV[3] lease, ms
+--
+-- Returns 1, 0 if the job was asked to end, -1 if the attempt is superseded.
+
+if not mine(ARGV[2]) then
+  return SUPERSEDED
+end
+local until_ms = now_ms() + ARGV[3]
+redis.call('HSET', KEYS[1], 'state', 'running', 'lease_ms', milliseconds(until_ms))
+look(until_ms)
+return get('cancel_asked_s') and 0 or 1

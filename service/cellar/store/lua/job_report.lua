@@ -1,0 +1,24 @@
+-- Record progress. Keys as in job.lua.
+-- ARGV[2] attempt
+-- ARGV[3] progress    JSON
+-- ARGV[4] checkpoint  digest, or ''
+-- ARGV[5] how many epochs of the history are kept
+-- ARGV[6...] epoch, what is kept of it (JSON), epoch, ...
+--
+-- Returns 1, or -1 if the attempt is superseded.
+
+if not mine(ARGV[2]) then
+  return SUPERSEDED
+end
+redis.call('HSET', KEYS[1], 'progress', ARGV[3])
+for index = 6, #ARGV, 2 do
+  redis.call('HSET', KEYS[2], ARGV[index], ARGV[index + 1])
+  redis.call('HDEL', KEYS[2], milliseconds(ARGV[index] - ARGV[5]))
+end
+if ARGV[4] ~= '' then
+  redis.call('HSET', KEYS[1], 'checkpoint', ARGV[4], 'barren', '0')
+  if get('spare') == ARGV[4] then
+    redis.call('HDEL', KEYS[1], 'spare')
+  end
+end
+return 1

@@ -1,0 +1,111 @@
+"""Model versions in Redis. All keys share the hash tag `{models}`: records are small, and weights may be shared."""
+
+import json
+from typing import Any
+
+import redis
+
+from cellar.errors import ModelUnknown, StoreCorrupt
+from cellar.ports import ModelVersion
+from cellar.store.connect import redis_errors
+from cellar.store.scripts import Scripts, text
+
+TOKEN_TTL_S = 30 * 24 * 3600
+"""How long a publication is recognised when it comes again: longer than a job may lie about without a worker."""
+
+
+class RedisModels:
+    """ModelStore in Redis. A version is one JSON text in the hash of its model."""
+
+    def __init__(self, client: redis.Redis, prefix: str) -> None:
+        self._client = client
+        self._tag = f"{prefix}:{{models}}"
+        self._scripts = Scripts(client, "", ("model_add", "model_delete"))
+
+    def add(self, version: ModelVersion, *, token: str) -> ModelVersion:
+        """Store a version under the next number of its name and move the alias to it; idempotent by `token`.
+
+        Raise StoreUnavailable.
+        """
+        tenant = version.tenant
+        keys = [self._newest(tenant), f"{self._tag}:{tenant}:highest", self._versions(tenant, version.name)]
+        keys += [self._weights, f"{self._tag}:{tenant}:token:{token}"]
+        with redis_errors(outcome="unknown"):
+            number, record = self._scripts.run(
+                "model_add", keys, [version.name, _dump(version), version.weights, TOKEN_TTL_S]
+            )
+        return _load(tenant, int(number), record)
+
+    def get(self, tenant: str, name: str, version: int | None = None) -> ModelVersion:
+        """Return a version, the newest if None. Raise ModelUnknown or StoreUnavailable."""
+        with redis_errors():
+            number = self._client.hget(self._newest(tenant), name) if version is None else version
+            record = None if number is None else self._client.hget(self._versions(tenant, name), str(int(number)))
+        if record is None or number is None:
+            raise ModelUnknown(f"no model {name!r}" if version is None else f"no model {name!r} in version {version}")
+        return _load(tenant, int(number), record)
+
+    def versions(self, tenant: str, name: str) -> list[ModelVersion]:
+        """Return all versions, oldest first. Raise ModelUnknown or StoreUnavailable."""
+        with redis_errors():
+            records = self._client.hgetall(self._versions(tenant, name))
+        if not records:
+            raise ModelUnknown(f"no model {name!r}")
+        return sorted((_load(tenant, int(number), record) for number, record in records.items()), key=_number)
+
+    def names(self, tenant: str) -> list[str]:
+        """Return the names of all models, sorted. Raise StoreUnavailable."""
+        with redis_errors():
+            return sorted(text(name) for name in self._client.hkeys(self._newest(tenant)))
+
+    def delete(self, tenant: str, name: str) -> list[str]:
+        """Delete a model and return the digests of weights that nothing refers to any more.
+
+        Raise ModelUnknown or StoreUnavailable.
+        """
+        keys = [self._newest(tenant), self._versions(tenant, name), self._weights]
+        with redis_errors(outcome="unknown"):
+            unused = self._scripts.run("model_delete", keys, [name])
+        if unused is None:
+            raise ModelUnknown(f"no model {name!r}")
+        return [text(digest) for digest in unused]
+
+    def refers(self, weights: str) -> bool:
+        """Return whether any version of any tenant refers to these weights. Raise StoreUnavailable."""
+        with redis_errors():
+            return bool(self._client.hexists(self._weights, weights))
+
+    @property
+    def _weights(self) -> str:
+        return f"{self._tag}:weights"
+
+    def _newest(self, tenant: str) -> str:
+        return f"{self._tag}:{tenant}:newest"
+
+    def _versions(self, tenant: str, name: str) -> str:
+        return f"{self._tag}:{tenant}:model:{name}"
+
+
+def _number(version: ModelVersion) -> int:
+    return version.version
+
+
+def _dump(version: ModelVersion) -> str:
+    record = {
+        "name": version.name,
+        "digest": version.digest,
+        "network": version.network,
+        "weights": version.weights,
+        "created_s": version.created_s,
+        "parent": version.parent,
+        "metrics": version.metrics,
+    }
+    return json.dumps(record, separators=(",", ":"), allow_nan=False)
+
+
+def _load(tenant: str, number: int, record: bytes | str) -> ModelVersion:
+    try:
+        fields: dict[str, Any] = json.loads(record)
+        return ModelVersion(tenant=tenant, version=number, **fields)
+    except (ValueError, TypeError) as error:
+        raise StoreCorrupt(f"unreadable model version: {error}") from error
