@@ -1,0 +1,52 @@
+# What people and CI run. Needs make and Python 3.11 or newer with venv; everything else is installed into .venv.
+
+PYTHON ?= $(firstword $(foreach p,python3.11 python3.12 python3.13 python3.14 python3,$(shell command -v $(p))))
+JOBS ?= 2
+BIN := .venv/bin
+COMPILE := CUSTOM_COMPILE_COMMAND="make requirements" $(BIN)/pip-compile --quiet --no-config --upgrade --generate-hashes \
+	--allow-unsafe --strip-extras --annotation-style=line \
+	--no-emit-index-url --no-emit-find-links --no-emit-trusted-host --no-emit-options --extra build
+
+.PHONY: help install lint test check demo openapi requirements clean
+.DELETE_ON_ERROR:
+
+help: ## list the commands
+	@sed -n 's/^\([a-z]*\):.*## /make \1	/p' $(MAKEFILE_LIST) | expand -t 20
+
+install: .venv/installed-dev ## create .venv with the service and the tools
+
+lint: .venv/installed-dev ## ruff, mypy strict and the import contracts
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+test: .venv/installed-dev ## the whole suite, against a real Redis
+	$(BIN)/pytest -n $(JOBS) $(ARGS)
+
+check: lint test ## what CI runs
+
+demo: .venv/installed-embedded ## train, serve, kill and go on, on real measurements (ONCE=1: then exit)
+	$(BIN)/cellar demo $(if $(ONCE),--once)
+
+openapi: .venv/installed-dev ## write openapi/openapi.json
+	$(BIN)/cellar openapi openapi/openapi.json
+
+requirements: .venv/installed-dev ## pin all dependencies anew, with hashes
+	$(COMPILE) -o requirements/service.txt pyproject.toml
+	$(COMPILE) -o requirements/embedded.txt --extra embedded pyproject.toml
+	$(COMPILE) -o requirements/dev.txt --extra embedded --extra dev pyproject.toml
+
+clean: ## remove .venv and what the tools cached
+	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis build service/*.egg-info
+
+.venv/bin/python:
+	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed; none is on PATH."; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "$(PYTHON) is older than 3.11."; exit 1; }
+	$(PYTHON) -m venv .venv || { rm -rf .venv; echo "On Debian: apt install python3-venv"; exit 1; }
+
+# A stamp says that its requirements are installed; a second call does nothing.
+.venv/installed-%: requirements/%.txt pyproject.toml | .venv/bin/python
+	$(BIN)/python -m pip install --disable-pip-version-check --no-input --require-hashes -r $<
+	$(BIN)/python -m pip install --disable-pip-version-check --no-input --no-deps --no-build-isolation --editable .
+	@touch $@
