@@ -1,23 +1,29 @@
-"""The Lua scripts of this package, by name."""
+"""Scripts of the synchronous stores: small Lua files, run by their hash through redis-py."""
 
-from dataclasses import dataclass
-from hashlib import sha1
+from collections.abc import Iterable, Sequence
 from importlib.resources import files
+from typing import Any
+
+import redis
 
 
-@dataclass(frozen=True, slots=True)
-class Script:
-    """A script's text, and the hash by which a Redis that has seen it knows it."""
+class Scripts:
+    """The scripts `names` of one store, each behind the same `prelude` ("" for none)."""
 
-    text: bytes
-    sha: bytes
+    def __init__(self, client: redis.Redis, prelude: str, names: Iterable[str]) -> None:
+        before = _read(prelude) + "\n" if prelude else ""
+        self._scripts = {name: client.register_script(before + _read(name)) for name in names}
 
-    @classmethod
-    def of(cls, text: bytes) -> "Script":
-        """Return the script of a text."""
-        return cls(text, sha1(text, usedforsecurity=False).hexdigest().encode())
+    def run(self, name: str, keys: Sequence[str], args: Sequence[str | int | float | bytes]) -> Any:
+        """Run one by its hash; a Redis that has forgotten it is given it again. Raise redis-py's errors."""
+        return self._scripts[name](keys=keys, args=args)
 
-    @classmethod
-    def load(cls, name: str) -> "Script":
-        """Return the script in `lua/<name>.lua`."""
-        return cls.of((files("cellar.store") / "lua" / f"{name}.lua").read_bytes())
+
+def text(value: Any) -> str:
+    """Return bytes that Redis answered as text; redis-py's types allow for more than bytes."""
+    assert isinstance(value, bytes)
+    return value.decode()
+
+
+def _read(name: str) -> str:
+    return (files("cellar.store") / "lua" / f"{name}.lua").read_text(encoding="utf-8")
