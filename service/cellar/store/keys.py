@@ -1,0 +1,43 @@
+"""The Redis keys of sessions.
+
+All keys of one session share the hash tag `{tenant/session}`, so that one script may touch them all in a cluster:
+
+    cellar:{default/abc}            hash      the record (see `record.py` for its fields)
+    cellar:{default/abc}:t          string    tombstone: outlives the record, so that 410 can be told from 404
+    cellar:{default/abc}:k:<key>    string    what a request with this Idempotency-Key was answered
+    cellar:default:sessions:<00-ff> zset      the tenant's sessions whose names hash to this bucket, by name
+"""
+
+from zlib import crc32
+
+from cellar.ports import SessionKey
+
+BUCKETS = 256
+"""A million sessions are then some 4,000 a bucket: one reply, and spread over the slots of a cluster."""
+
+
+class SessionKeys:
+    """Names keys behind the prefix of the service."""
+
+    def __init__(self, prefix: str) -> None:
+        self._prefix = prefix
+
+    def record(self, key: SessionKey) -> bytes:
+        """Return the key of the record."""
+        return f"{self._prefix}:{{{key.tenant}/{key.session}}}".encode()
+
+    def tombstone(self, key: SessionKey) -> bytes:
+        """Return the key that is there as long as the record, and a day longer."""
+        return self.record(key) + b":t"
+
+    def idempotency(self, key: SessionKey, name: str) -> bytes:
+        """Return the key for an Idempotency-Key."""
+        return self.record(key) + b":k:" + name.encode()
+
+    def bucket(self, tenant: str, bucket: int) -> bytes:
+        """Return the key of a bucket of the tenant's listing."""
+        return f"{self._prefix}:{tenant}:sessions:{bucket:02x}".encode()
+
+    def bucket_of(self, key: SessionKey) -> bytes:
+        """Return the key of the bucket that lists this session."""
+        return self.bucket(key.tenant, crc32(key.session.encode()) % BUCKETS)

@@ -1,0 +1,22 @@
+-- Create a session if its name is free.
+--
+-- KEYS[1]  hash    the record
+-- KEYS[2]  string  the tombstone
+--
+-- ARGV[1]  head
+-- ARGV[2]  meta
+-- ARGV[3]  state
+-- ARGV[4]  lifetime of the record, ms
+-- ARGV[5]  lifetime of the tombstone, ms
+--
+-- Returns 0 if the session is created, else {head, meta, milliseconds left} of the session that has the name.
+-- The first write is the HSET: a Redis that is full or read-only refuses it, and with it everything.
+
+local found = redis.call('HMGET', KEYS[1], 'h', 'm')
+if found[1] then
+  return {found[1], found[2], redis.call('PTTL', KEYS[1])}
+end
+redis.call('HSET', KEYS[1], 'h', ARGV[1], 'm', ARGV[2], 's', ARGV[3])
+redis.call('PEXPIRE', KEYS[1], ARGV[4])
+redis.call('SET', KEYS[2], '', 'PX', ARGV[5])
+return 0

@@ -1,0 +1,98 @@
+"""The wire format of Redis (RESP2), as much of it as a request and its answer need."""
+
+from collections.abc import Iterable, Sequence
+
+Command = Sequence[bytes]
+"""A command's name and its arguments."""
+
+
+class ReplyError(Exception):
+    """An answer that begins with `-`. The message has the code in front: `OOM command not allowed ...`."""
+
+
+Reply = bytes | int | None | list["Reply"] | ReplyError
+
+
+def pack(commands: Iterable[Command]) -> bytes:
+    r"""Return the commands as one run of bytes.
+
+    >>> pack([(b"GET", b"a")])
+    b'*2\r\n$3\r\nGET\r\n$1\r\na\r\n'
+    """
+    parts: list[bytes] = []
+    for command in commands:
+        parts.append(b"*%d\r\n" % len(command))
+        for argument in command:
+            parts += (b"$%d\r\n" % len(argument), argument, b"\r\n")
+    return b"".join(parts)
+
+
+class ReplyParser:
+    r"""Turns bytes, in pieces of any size, into whole replies.
+
+    >>> parser = ReplyParser()
+    >>> parser.feed(b":7\r\n$3\r\nab"), parser.feed(b"c\r\n")
+    ([7], [b'abc'])
+    """
+
+    def __init__(self) -> None:
+        self._rest = b""
+        self._need = 0
+
+    def feed(self, data: bytes) -> list[Reply]:
+        """Take bytes and return the replies that are complete now. Raise ValueError for what is not RESP2."""
+        self._rest = data if not self._rest else self._rest + data
+        replies: list[Reply] = []
+        at = 0
+        if len(self._rest) < self._need:  # a long reply is scanned once it is whole, not with each piece
+            return replies
+        while at < len(self._rest):
+            found = _parse(self._rest, at)
+            if isinstance(found, int):
+                self._need = found - at
+                break
+            reply, at = found
+            replies.append(reply)
+        else:
+            self._need = 0
+        self._rest = self._rest[at:]
+        return replies
+
+
+def _parse(data: bytes, at: int) -> tuple[Reply, int] | int:
+    """Return the reply that begins at `at` and where it ends, or how long the data must be at least to hold it."""
+    end = data.find(b"\r\n", at)
+    if end < 0:
+        return len(data) + 1
+    kind, line, after = data[at : at + 1], data[at + 1 : end], end + 2
+    if kind == b":":
+        return int(line), after
+    if kind == b"+":
+        return line, after
+    if kind == b"-":
+        return ReplyError(line.decode(errors="replace")), after
+    if kind == b"$":
+        return _parse_bulk(data, after, int(line))
+    if kind == b"*":
+        return _parse_array(data, after, int(line))
+    raise ValueError(f"not a Redis reply: {data[at : at + 40]!r}")
+
+
+def _parse_bulk(data: bytes, after: int, size: int) -> tuple[Reply, int] | int:
+    if size < 0:
+        return None, after
+    end = after + size
+    return (data[after:end], end + 2) if len(data) >= end + 2 else end + 2
+
+
+def _parse_array(data: bytes, at: int, count: int) -> tuple[Reply, int] | int:
+    if count < 0:
+        return None, at
+    items: list[Reply] = []
+    for _ in range(count):
+        found = _parse(data, at)
+        if isinstance(found, int):
+            return found
+        item, at = found
+        items.append(item)
+    return items, at

@@ -1,0 +1,258 @@
+"""The session port on Redis."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from cellar.errors import CellarError, SessionExpired, SessionUnknown, StoreCorrupt, StoreUnavailable
+from cellar.ports import (
+    Commit,
+    CommitResult,
+    Committed,
+    Identity,
+    Moved,
+    SessionKey,
+    SessionMeta,
+    SessionRecord,
+    SessionSummary,
+)
+from cellar.store.exchange import PATIENCE_S, Answer, Exchange, Script
+from cellar.store.keys import SessionKeys
+from cellar.store.link import Link
+from cellar.store.listing import Listing, read_summary, summary_commands
+from cellar.store.record import (
+    mark_of,
+    pack_entry,
+    pack_head,
+    pack_keyed,
+    pack_meta,
+    unpack_entry,
+    unpack_head,
+    unpack_keyed,
+    unpack_record,
+)
+from cellar.store.resp import Command, Reply
+from cellar.store.verdict import judge, replay
+
+COMMIT, CREATE = Script.load("commit"), Script.load("create")
+
+_FIELDS = (b"h", b"m", b"s")
+
+
+class RedisSessions:
+    """Implements `cellar.ports.SessionStore`. One link carries everything, in order."""
+
+    def __init__(
+        self,
+        link: Link,
+        *,
+        prefix: str,
+        window: int = 16,
+        output_cap_bytes: int = 4096,
+        idempotency_ttl_s: float = 86400,
+        tombstone_ttl_s: float = 86400,
+        patience_s: float = PATIENCE_S,
+        commit_script: Script = COMMIT,
+    ) -> None:
+        self._link = link
+        self._keys = SessionKeys(prefix)
+        self._window = window
+        self._cap = output_cap_bytes
+        self._idempotency_ms = b"%d" % (idempotency_ttl_s * 1000)
+        self._tombstone_ms = int(tombstone_ttl_s * 1000)
+        self._commit_script = commit_script
+        self._exchange = Exchange(link, (commit_script, CREATE), patience_s=patience_s)
+        self._listing = Listing(self._exchange, self._keys)
+        self._slots = tuple(b"r%d" % index for index in range(window))
+
+    async def create(self, record: SessionRecord) -> SessionSummary | None:
+        """Create the session if its name is free and return None; else return the session that has the name."""
+        key, meta = record.key, record.meta
+        enlist = self._listing.add(key)
+        ttl_ms, _, life_ms = self._lifetimes(meta)
+        script = (b"EVALSHA", CREATE.sha, b"2", self._keys.record(key), self._keys.tombstone(key))
+        fields = (pack_head(meta, record.position, record.revision), pack_meta(meta), record.state)
+        answers = await self._exchange.insist([enlist, (*script, *fields, ttl_ms, life_ms), enlist])
+        reply = _reply(answers[1])
+        for answer in answers:
+            _reply(answer)
+        if reply == 0:
+            return None
+        head, found, left_ms = _items(reply)
+        assert isinstance(left_ms, int)
+        there, position, _ = unpack_head(_bytes(head), _bytes(found))
+        mine = there.birth == meta.birth  # made by a sending of this very request whose reply was lost
+        return None if mine else SessionSummary(key, there, position, left_ms / 1000)
+
+    async def load(self, key: SessionKey) -> SessionRecord:
+        """Return the session. Raise SessionUnknown, SessionExpired or StoreUnavailable."""
+        record, tombstone = self._keys.record(key), self._keys.tombstone(key)
+        fields, dead = await self._exchange.read([(b"HMGET", record, *_FIELDS), (b"EXISTS", tombstone)])
+        return self._record(key, _items(fields), dead)
+
+    async def find(self, key: SessionKey, identity: Identity, fingerprint: bytes) -> Committed | SessionRecord:
+        """Return the committed answer to a request seen before, or the session if the request may run on it.
+
+        Raise the PositionConflict or FingerprintMismatch that the request deserves, or what `load` raises.
+        """
+        commands: list[Command] = [
+            (b"HMGET", self._keys.record(key), *_FIELDS, *self._slots),
+            (b"EXISTS", self._keys.tombstone(key)),
+        ]
+        if identity.key is not None:
+            commands.append((b"GET", self._keys.idempotency(key, identity.key)))
+        fields, dead, *keyed = await self._exchange.read(commands)
+        record = self._record(key, _items(fields)[:3], dead)
+        entries = [unpack_entry(entry) for entry in _items(fields)[3:] if isinstance(entry, bytes)]
+        seen = unpack_keyed(_bytes(keyed[0])) if keyed and keyed[0] is not None else None
+        return judge(record, entries, seen, identity, fingerprint) or record
+
+    async def summary(self, key: SessionKey) -> SessionSummary:
+        """Return the session without its state. Raise as `load`."""
+        commands = [*summary_commands(self._keys, key), (b"EXISTS", self._keys.tombstone(key))]
+        replies = await self._exchange.read(commands)
+        found = read_summary(key, replies)
+        if found is None:
+            raise _gone(key, replies[2])
+        return found
+
+    async def commit(self, commits: Sequence[Commit]) -> list[CommitResult]:
+        """Apply a tick: one result for each commit, in order. A session occurs at most once in a tick.
+
+        A commit whose reply is lost is sent again, byte for byte: if the first one was applied it is recognised by
+        its identity. Only if that stays unknown is the result StoreUnavailable with outcome `unknown`.
+        """
+        answers = await self._exchange.insist([self._command(commit) for commit in commits])
+        return [self._result(commit, answer) for commit, answer in zip(commits, answers, strict=True)]
+
+    async def delete(self, key: SessionKey) -> bool:
+        """Delete the session; return False if there was none."""
+        record, tombstone = self._keys.record(key), self._keys.tombstone(key)
+        answers = await self._exchange.insist([(b"DEL", record), (b"DEL", tombstone)])
+        deleted, _ = [_reply(answer) for answer in answers]
+        await self._listing.remove([key])
+        return bool(deleted) or answers[0].resent
+
+    async def list(self, tenant: str, cursor: str, limit: int) -> tuple[list[SessionSummary], str]:
+        """Return up to `limit` sessions after `cursor` ("" to begin), and the next cursor, "" at the end."""
+        return await self._listing.page(tenant, cursor, limit)
+
+    async def ping(self) -> dict[str, Any]:
+        """Return what the connected server really gives; raise StoreUnavailable.
+
+        `durability` is `always`, `everysec` or `no` (the fsync policy of the append-only file), `none` without such
+        a file, `unknown` where the server does not tell.
+        """
+        info, fsync = await self._exchange.read([(b"INFO",), (b"CONFIG", b"GET", b"appendfsync")])
+        told = dict(line.split(":", 1) for line in _bytes(info).decode().splitlines() if ":" in line)
+        policy = _items(fsync)
+        durability = _bytes(policy[1]).decode() if policy else "unknown"
+        return {
+            "redis_version": told.get("redis_version", "unknown"),
+            "durability": durability if told.get("aof_enabled") == "1" else "none",
+            "maxmemory_policy": told.get("maxmemory_policy", "unknown"),
+        }
+
+    async def aclose(self) -> None:
+        """Close the link."""
+        await self._link.aclose()
+
+    def _lifetimes(self, meta: SessionMeta) -> tuple[bytes, bytes, bytes]:
+        """Return the lifetime of the record, and when and for how long its tombstone is renewed, in ms.
+
+        Renewing it only when a quarter of the lifetime has passed spares most commits a write; it still outlives the
+        record by the whole of its own time.
+        """
+        ttl_ms = meta.ttl_s * 1000
+        least = ttl_ms + self._tombstone_ms
+        return b"%d" % ttl_ms, b"%d" % least, b"%d" % (least + ttl_ms // 4)
+
+    def _command(self, commit: Commit) -> Command:
+        before, identity = commit.before, commit.identity
+        keys = [self._keys.record(before.key), self._keys.tombstone(before.key)]
+        arguments = [
+            pack_head(before.meta, before.position, before.revision),
+            pack_head(before.meta, commit.position, before.revision + 1),
+            commit.state,
+            self._slots[before.revision % self._window],
+            pack_entry(commit, self._cap),
+            *self._lifetimes(before.meta),
+            b"%d" % (commit.ask_s * 1000),
+        ]
+        if identity.key is not None:
+            keys.append(self._keys.idempotency(before.key, identity.key))
+            arguments += [pack_keyed(commit, self._cap), self._idempotency_ms]
+        return [b"EVALSHA", self._commit_script.sha, b"%d" % len(keys), *keys, *arguments]
+
+    def _result(self, commit: Commit, answer: Answer) -> CommitResult:
+        reply = answer.reply
+        if isinstance(reply, CellarError):
+            return reply
+        if isinstance(reply, int):
+            asked_s = 0.0 if commit.ask_s else reply / 1000
+            return Committed(commit.position, commit.steps, commit.output, replayed=False, asked_s=asked_s)
+        try:
+            what, *rest = _items(reply)
+            if what == b"gone":
+                return _gone(commit.before.key, rest[0])
+            if what == b"keyed":
+                return self._keyed(commit, _bytes(rest[0]), answer)
+            return self._moved(commit, rest, answer)
+        except CellarError as error:
+            return error
+
+    def _keyed(self, commit: Commit, data: bytes, answer: Answer) -> Committed:
+        found = replay(unpack_keyed(data), commit.fingerprint)
+        if answer.resent and found.position == commit.position:
+            return Committed(commit.position, commit.steps, commit.output, replayed=False)
+        return found
+
+    def _moved(self, commit: Commit, rest: Sequence[Reply], answer: Answer) -> CommitResult:
+        """Tell a commit that was applied before from one that lost the race.
+
+        Revisions are given out one by one, so the ring entry at this commit's revision says who has it.
+        """
+        head, meta, state, slot = rest
+        before = commit.before
+        record = unpack_record(before.key, _bytes(head), _bytes(meta), _bytes(state))
+        entry = unpack_entry(slot) if isinstance(slot, bytes) else None
+        if record.meta.birth == before.meta.birth and record.revision <= before.revision:
+            return Moved(record)  # whatever was sent before, it is not in the history that there is now
+        if entry is not None and entry.revision == before.revision and entry.before == before.position:
+            if entry.mark != mark_of(commit) or entry.ordered != commit.identity.ordered:
+                return Moved(record)
+            if answer.resent:
+                return Committed(commit.position, commit.steps, commit.output, replayed=False)
+            return entry.answer()
+        if answer.resent:
+            return StoreUnavailable("the session moved on before the reply could be recovered", outcome="unknown")
+        return Moved(record)
+
+    def _record(self, key: SessionKey, fields: Sequence[Reply], dead: Reply) -> SessionRecord:
+        head, meta, state = fields
+        if head is None:
+            raise _gone(key, dead)
+        return unpack_record(key, _bytes(head), _bytes(meta), _bytes(state))
+
+
+def _gone(key: SessionKey, tombstone: Reply) -> CellarError:
+    if tombstone:
+        return SessionExpired(f"session {key.session} has expired")
+    return SessionUnknown(f"there is no session {key.session}")
+
+
+def _reply(answer: Answer) -> Reply:
+    if isinstance(answer.reply, CellarError):
+        raise answer.reply
+    return answer.reply
+
+
+def _items(reply: Reply) -> Sequence[Reply]:
+    if not isinstance(reply, list):
+        raise StoreCorrupt("a session record of another kind")
+    return reply
+
+
+def _bytes(reply: Reply) -> bytes:
+    if not isinstance(reply, bytes):
+        raise StoreCorrupt("a session record with a field missing")
+    return reply

@@ -1,0 +1,79 @@
+"""What a request deserves, given the session, its last changes and what its Idempotency-Key was answered.
+
+A pure function of one consistent look at the record (design, section 5: the table of outcomes).
+"""
+
+from collections.abc import Sequence
+
+from cellar.errors import (
+    Diverged,
+    EpochChanged,
+    FingerprintMismatch,
+    Overlap,
+    PositionConflict,
+    Regressed,
+    ReplayExpired,
+    StepTaken,
+)
+from cellar.ports import Committed, Identity, Position, SessionRecord
+from cellar.store.record import Entry, Keyed
+
+
+def judge(
+    record: SessionRecord, entries: Sequence[Entry], keyed: Keyed | None, identity: Identity, fingerprint: bytes
+) -> Committed | None:
+    """Return the answer to a request seen before, None if the request may run on `record`.
+
+    Raise FingerprintMismatch or the PositionConflict that the request deserves.
+    """
+    if keyed is not None and keyed.birth == record.meta.birth:
+        return replay(keyed, fingerprint)
+    if not identity.ordered:
+        return None
+    claimed = _claim(identity, record.position)
+    if claimed == record.position:
+        return None
+    same = next((entry for entry in entries if entry.before == claimed), None)
+    if same is None and identity.position is None:
+        same = next((entry for entry in entries if _place(entry) == (claimed.epoch, claimed.step)), None)
+    if same is not None and same.ordered and same.mark == fingerprint:
+        return same.answer()
+    raise _conflict(record.position, claimed, same, entries)
+
+
+def replay(keyed: Keyed, fingerprint: bytes) -> Committed:
+    """Return what the key was answered. Raise FingerprintMismatch if it was with another body."""
+    if keyed.fingerprint != fingerprint:
+        raise FingerprintMismatch("this Idempotency-Key was used in this session with another body")
+    return keyed.answer()
+
+
+def _claim(identity: Identity, now: Position) -> Position:
+    """Return the position that the request names; a step alone means the present epoch and any history."""
+    if identity.position is not None:
+        return identity.position
+    assert identity.step is not None
+    return now if identity.step == now.step else Position(now.epoch, identity.step, "")
+
+
+def _place(entry: Entry) -> tuple[str, int]:
+    return entry.before.epoch, entry.before.step
+
+
+def _conflict(now: Position, claimed: Position, same: Entry | None, entries: Sequence[Entry]) -> PositionConflict:
+    position = str(now)
+    if claimed.epoch != now.epoch:
+        return EpochChanged("the session was reset or rewritten since that position", position=position)
+    if same is not None:
+        return StepTaken(f"step {claimed.step} was committed by another request", position=position)
+    if claimed.step > now.step:
+        return Regressed(f"step {claimed.step} is ahead of the session, which is at {now.step}", position=position)
+    there = [entry for entry in entries if entry.before.epoch == now.epoch]
+    if claimed.step == now.step or any(entry.before.step == claimed.step for entry in there):
+        return Diverged(f"step {claimed.step} has another history here", position=position)
+    for entry in there:
+        end = entry.before.step + entry.steps
+        if entry.before.step < claimed.step < end:
+            detail = f"step {claimed.step} is inside the committed sequence of steps {entry.before.step} to {end - 1}"
+            return Overlap(detail, position=position, boundaries=(entry.before.step, end))
+    return ReplayExpired(f"step {claimed.step} is older than what can be replayed", position=position)
