@@ -9,10 +9,13 @@ MAX_SIZE = 16_384
 MAX_LAYERS = 64
 MAX_PARAMETERS = 16 * 1024 * 1024
 """64 MiB of float32: the largest blob that is kept in Redis."""
+MAX_STATE = 256 * 1024
+"""Numbers of state in a row: 1 MiB that every step writes to Redis."""
 
 Size = Annotated[int, Field(ge=1, le=MAX_SIZE)]
 Activation = Literal["identity", "tanh", "relu", "sigmoid", "softplus", "softmax"]
 RecurrentActivation = Literal["tanh", "relu", "sigmoid", "softplus", "identity"]
+Number = Annotated[float, Field(ge=-1e30, le=1e30)]
 ParameterName = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]{0,63}$")]
 
 
@@ -25,13 +28,13 @@ class Frozen(BaseModel):
 class Constant(Frozen):
     """Every element the same number."""
 
-    constant: float
+    constant: Number
 
 
 class Uniform(Frozen):
-    """Every element drawn evenly from [low, high)."""
+    """Every element drawn evenly between two numbers."""
 
-    uniform: Annotated[tuple[float, float], Field(strict=False)] = Field(description="Lowest and highest number.")
+    uniform: Annotated[tuple[Number, Number], Field(strict=False)] = Field(description="Lowest and highest number.")
 
 
 def _initialiser_kind(value: Any) -> str:

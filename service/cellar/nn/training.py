@@ -30,7 +30,7 @@ def _expand(value: Any) -> Any:
 
 Rate = Annotated[float, Field(gt=0, le=1e6)]
 Decay = Annotated[float, Field(ge=0, lt=1)]
-Epsilon = Annotated[float, Field(gt=0, le=1)]
+Epsilon = Annotated[float, Field(ge=1e-12, le=1)]
 Count = Annotated[int, Field(ge=0, le=1_000_000_000)]
 Positive = Annotated[int, Field(ge=1, le=1_000_000_000)]
 

@@ -1,0 +1,74 @@
+"""The few sums that training needs outside of layers, as cells: they have the engine's one order of summation."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cellar.engine import CompiledCell, Forward, KernelCache, build_cell, compile_cell
+
+Array = NDArray[np.float32]
+
+SUM = "output = sum(x)"
+NORM = "output = sqrt(sum(x * x))"
+CLIP = """
+param limit: scalar
+output = max(min(x, limit), -limit)
+"""
+
+
+class Arithmetic:
+    """Cells used as plain functions of arrays. Keeps the kernels it has met, one for each text and size."""
+
+    def __init__(self, cache: KernelCache) -> None:
+        self._cache = cache
+        self._kernels: dict[tuple[str, tuple[int, ...]], CompiledCell] = {}
+
+    def kernel(self, text: str, inputs: Mapping[str, int]) -> CompiledCell:
+        """Return the kernel of a cell whose inputs have these names and sizes, `x` the first."""
+        key = (text, tuple(inputs.values()))
+        if key not in self._kernels:
+            sizes = {"in" if name == "x" else name: size for name, size in inputs.items()}
+            self._kernels[key] = compile_cell(build_cell(text, sizes, inputs=tuple(inputs)), self._cache)
+        return self._kernels[key]
+
+    def apply(
+        self, text: str, arrays: Mapping[str, Array], params: Mapping[str, float], state: Array | None = None
+    ) -> Forward:
+        """Run a cell on vectors (n,), one for each input, with scalar parameters and a state (1, S), none if None."""
+        kernel = self.kernel(text, {name: array.size for name, array in arrays.items()})
+        return kernel.forward(
+            kernel.pack(scalars(params)), [array.reshape(1, 1, -1) for array in arrays.values()], _state(1, state)
+        )
+
+    def total(self, array: Array) -> float:
+        """Return the sum of all elements."""
+        return float(self.apply(SUM, {"x": array}, {}).outputs[0, 0, 0])
+
+    def norm(self, vector: Array) -> float:
+        """Return the Euclidean norm; infinity where the squares overflow."""
+        return float(self.apply(NORM, {"x": vector}, {}).outputs[0, 0, 0])
+
+    def clip(self, vector: Array, limit: float) -> Array:
+        """Return the vector with every element limited to -limit ... limit; NaN stays NaN."""
+        return self.apply(CLIP, {"x": vector}, {"limit": limit}).outputs.reshape(-1)
+
+    def column_sums(self, array: Array) -> Array:
+        """Return the sum over rows: (B, S) to (S,)."""
+        kernel = self.kernel(SUM, {"x": array.shape[0]})
+        columns = np.ascontiguousarray(array.T)[None]
+        return kernel.forward(kernel.pack({}), [columns], _state(array.shape[1])).outputs.reshape(-1)
+
+
+def scalars(params: Mapping[str, float]) -> dict[str, Array]:
+    """Return numbers as scalar parameters, rounded once to float32."""
+    return {name: np.array(value, dtype=np.float32) for name, value in params.items()}
+
+
+def _state(rows: int, state: Array | None = None) -> Array:
+    return np.empty((rows, 0), dtype=np.float32) if state is None else state
+
+
+def concatenated(arrays: Sequence[Array]) -> Array:
+    """Return the elements of all arrays in order, as one vector."""
+    return np.concatenate([array.reshape(-1) for array in arrays])

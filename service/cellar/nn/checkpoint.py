@@ -1,0 +1,116 @@
+"""Where a run stands, as bytes: safetensors with one JSON note among the arrays. The same state is the same bytes."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+from safetensors.numpy import load as load_tensors
+from safetensors.numpy import save as save_tensors
+
+from cellar.engine import KERNEL_REV
+from cellar.errors import InvalidInput, KernelRevisionMismatch, StoreCorrupt
+from cellar.nn.optimisers import OptimiserState
+from cellar.nn.training import EpochRecord
+
+Array = NDArray[np.float32]
+
+_NOTE = "note"
+
+
+@dataclass(frozen=True, slots=True)
+class Best:
+    """What early stopping keeps: the best weights, their loss, and the epochs since."""
+
+    weights: Array
+    loss: float
+    waited: int
+
+
+@dataclass(frozen=True, slots=True)
+class RunState:
+    """Everything that decides how a run goes on. Between updates it is a value; the order of batches follows from
+    the seed and the epoch, so that it needs no place here."""
+
+    weights: Array
+    """(n,) all parameters in the network's order."""
+    optimiser: OptimiserState
+    epoch: int = 0
+    """Epochs that are done."""
+    update: int = 0
+    """Updates of the present epoch that are done."""
+    carried: Array | None = None
+    """(B, state_size) of the rows in progress, where the state is carried between windows."""
+    loss_sum: float = 0.0
+    """Of the present epoch, over scored steps."""
+    scored: int = 0
+    history: tuple[EpochRecord, ...] = field(default=())
+    best: Best | None = None
+    finished: bool = False
+
+
+def dump(state: RunState, run: str) -> bytes:
+    """Return the bytes of a state. `run` identifies what it belongs to: network, data and settings."""
+    arrays = {"weights": state.weights, "slots": state.optimiser.slots}
+    if state.carried is not None:
+        arrays["carried"] = state.carried
+    if state.best is not None:
+        arrays["best"] = state.best.weights
+    note = json.dumps(_note(state, run), allow_nan=False).encode()
+    tensors: dict[str, NDArray[Any]] = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
+    return bytes(save_tensors(tensors | {_NOTE: np.frombuffer(note, dtype=np.uint8)}))
+
+
+def load(data: bytes, run: str) -> RunState:
+    """Return the state that `dump` wrote.
+
+    Raise StoreCorrupt for bytes that are no checkpoint, InvalidInput for the checkpoint of another run, and
+    KernelRevisionMismatch for one under another arithmetic: going on from it would give bits of neither.
+    """
+    try:
+        tensors = load_tensors(data)
+        note = json.loads(tensors[_NOTE].tobytes())
+        found_run, found_revision = note["run"], note["kernel_rev"]
+    except (SafetensorError, KeyError, ValueError, TypeError) as error:
+        raise StoreCorrupt(f"unreadable checkpoint: {error}") from error
+    if found_revision != KERNEL_REV:
+        raise KernelRevisionMismatch(f"the checkpoint has kernel revision {found_revision}, not {KERNEL_REV}")
+    if found_run != run:
+        raise InvalidInput("the checkpoint belongs to another run: network, data or settings differ")
+    return _state(tensors, note)
+
+
+def _note(state: RunState, run: str) -> dict[str, Any]:
+    best = None if state.best is None else {"loss": state.best.loss, "waited": state.best.waited}
+    return {
+        "run": run,
+        "kernel_rev": KERNEL_REV,
+        "epoch": state.epoch,
+        "update": state.update,
+        "power1": state.optimiser.power1,
+        "power2": state.optimiser.power2,
+        "loss_sum": state.loss_sum,
+        "scored": state.scored,
+        "history": [asdict(record) for record in state.history],
+        "best": best,
+        "finished": state.finished,
+    }
+
+
+def _state(tensors: Mapping[str, Array], note: Mapping[str, Any]) -> RunState:
+    best = note["best"]
+    return RunState(
+        weights=tensors["weights"],
+        optimiser=OptimiserState(tensors["slots"], note["power1"], note["power2"]),
+        epoch=note["epoch"],
+        update=note["update"],
+        carried=tensors.get("carried"),
+        loss_sum=note["loss_sum"],
+        scored=note["scored"],
+        history=tuple(EpochRecord(**record) for record in note["history"]),
+        best=None if best is None else Best(tensors["best"], best["loss"], best["waited"]),
+        finished=note["finished"],
+    )

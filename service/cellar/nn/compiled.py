@@ -1,0 +1,153 @@
+"""A network with kernels, and with weights: forward over whole sequences, and back.
+
+Everything that computes floats here is a kernel of `cellar.engine`; this file only moves arrays between layers.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cellar.engine import Backward, CompiledCell, Forward, KernelCache, Packed, Tape, compile_cell
+from cellar.errors import ShapeMismatch
+from cellar.nn.arithmetic import Arithmetic
+
+if TYPE_CHECKING:
+    from cellar.nn.chain import Network
+
+Array = NDArray[np.float32]
+Lengths = NDArray[np.int32]
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """What a network answers to T steps of B rows."""
+
+    outputs: Array
+    """(T, B, out_size); zeros at and past a row's length."""
+    state: Array
+    """(B, state_size) after the last step of each row."""
+    bad_step: Lengths
+    """(B,) the first step that made a state or an output NaN or infinite, -1 if none did."""
+    bad_kind: Lengths
+    """(B,) 1 a state, 2 an output; 0 where nothing was bad."""
+    tapes: tuple[Tape, ...] = ()
+    """What `backward` needs, a tape a layer; only of a run that was asked to save it."""
+
+
+class CompiledNetwork:
+    """A network with a kernel for every layer. Holds no weights; layers of equal structure share a kernel."""
+
+    def __init__(self, network: "Network", cache: KernelCache) -> None:
+        self.network = network
+        self.arithmetic = Arithmetic(cache)
+        self.kernels: tuple[CompiledCell, ...] = tuple(compile_cell(layer.cell, cache) for layer in network.layers)
+
+    def bind(self, weights: Mapping[str, Array]) -> "BoundNetwork":
+        """Return the network with these weights, packed for its kernels. Raise InvalidInput if they do not fit."""
+        self.network.check_weights(weights)
+        return BoundNetwork(self, weights)
+
+
+class BoundNetwork:
+    """A network ready to run. Immutable, so that threads may share it; kernels release the GIL."""
+
+    def __init__(self, compiled: CompiledNetwork, weights: Mapping[str, Array]) -> None:
+        self.network = compiled.network
+        self._compiled = compiled
+        self._layers: tuple[tuple[CompiledCell, Packed], ...] = tuple(
+            (kernel, kernel.pack({param.name: weights[f"{index}.{param.name}"] for param in layer.cell.params}))
+            for index, (kernel, layer) in enumerate(zip(compiled.kernels, self.network.layers, strict=True))
+        )
+        sizes = [layer.cell.state_size for layer in self.network.layers]
+        self._slices = tuple(slice(sum(sizes[:index]), sum(sizes[: index + 1])) for index in range(len(sizes)))
+        self._initial = np.zeros((1, self.network.state_size), dtype=np.float32)
+        for place in _trained_states(self.network):
+            self._initial[0, place.columns] = weights[place.name]
+
+    def initial_state(self, rows: int) -> Array:
+        """Return the state (rows, state_size) that a sequence begins with: zeros, or what was trained."""
+        return np.repeat(self._initial, rows, axis=0)
+
+    def run(self, inputs: Array, state: Array, lengths: Lengths | None = None, *, save: bool = False) -> Run:
+        """Step T times. Arguments are never changed.
+
+        `inputs` (T, B, in_size), `state` (B, state_size), `lengths` (B,) or None for T each: a row stops at its
+        length, with its state kept and its outputs zero. Raise ShapeMismatch.
+        """
+        self._check(inputs, state, lengths)
+        new_state = np.empty_like(state, dtype=np.float32)
+        results: list[Forward] = []
+        signal = np.ascontiguousarray(inputs, dtype=np.float32)
+        for (kernel, packed), columns in zip(self._layers, self._slices, strict=True):
+            before = np.ascontiguousarray(state[:, columns], dtype=np.float32)
+            result = kernel.forward(packed, (signal,), before, lengths, save=save)
+            new_state[:, columns] = result.state
+            signal = result.outputs
+            results.append(result)
+        bad_step, bad_kind = _first_bad(results)
+        tapes = tuple(result.tape for result in results if result.tape is not None)
+        return Run(signal, new_state, bad_step, bad_kind, tapes)
+
+    def backward(self, run: Run, d_outputs: Array) -> tuple[dict[str, Array], Array]:
+        """Return the gradients of the weights and of the state (B, state_size) that the run began with.
+
+        `run` was asked to save its tapes; `d_outputs` (T, B, out_size) is the gradient of its outputs. Trained initial
+        states are in the first only by name and zero: whether the run began with them, the caller knows
+        (`initial_gradients`).
+        """
+        weights: dict[str, Array] = {name: np.zeros(shape, dtype=np.float32) for name, shape in self.network.parameters}
+        d_state = np.empty((d_outputs.shape[1], self.network.state_size), dtype=np.float32)
+        signal = d_outputs
+        for index in reversed(range(len(self._layers))):
+            kernel, packed = self._layers[index]
+            result: Backward = kernel.backward(packed, run.tapes[index], signal, None, want_inputs=index > 0)
+            weights |= {f"{index}.{name}": gradient for name, gradient in result.d_params.items()}
+            d_state[:, self._slices[index]] = result.d_state
+            signal = result.d_inputs[0] if index else signal
+        return weights, d_state
+
+    def initial_gradients(self, d_state: Array) -> dict[str, Array]:
+        """Return the gradients of the trained initial states, from that of the state (B, state_size) of all rows."""
+        return {
+            place.name: self._compiled.arithmetic.column_sums(d_state[:, place.columns])
+            for place in _trained_states(self.network)
+        }
+
+    def _check(self, inputs: Array, state: Array, lengths: Lengths | None) -> None:
+        rows = state.shape[0]
+        _check_shape("inputs", inputs.shape, (inputs.shape[0], rows, self.network.in_size))
+        _check_shape("state", state.shape, (rows, self.network.state_size))
+        if lengths is not None:
+            _check_shape("lengths", lengths.shape, (rows,))
+
+
+@dataclass(frozen=True, slots=True)
+class _TrainedState:
+    name: str
+    columns: slice
+
+
+def _trained_states(network: "Network") -> list[_TrainedState]:
+    return [
+        _TrainedState(f"{place.layer}.{place.name}0", slice(place.offset, place.offset + place.size))
+        for place in network.states
+        if network.layers[place.layer].trainable
+    ]
+
+
+def _first_bad(results: Sequence[Forward]) -> tuple[Lengths, Lengths]:
+    """Return step and kind of the first fault of each row over all layers; of one step, in its first layer."""
+    step, kind = results[0].bad_step, results[0].bad_kind
+    for result in results[1:]:
+        if (result.bad_step >= 0).any():
+            earlier = (result.bad_step >= 0) & ((step < 0) | (result.bad_step < step))
+            step, kind = np.where(earlier, result.bad_step, step), np.where(earlier, result.bad_kind, kind)
+    return step, kind
+
+
+def _check_shape(name: str, actual: tuple[int, ...], expected: tuple[int, ...]) -> None:
+    if actual != expected:
+        raise ShapeMismatch(f"{name} have another shape", expected=str(expected), actual=str(actual))

@@ -1,0 +1,28 @@
+"""Random numbers as plain arithmetic on a counter-based generator: the same on every machine and NumPy version.
+
+NumPy promises the raw stream of a bit generator, and not what `Generator` makes of it; so everything here is made
+from the raw stream.
+"""
+
+import hashlib
+
+import numpy as np
+from numpy.random import Philox
+from numpy.typing import NDArray
+
+
+def _raw(seed: int, stream: str, count: int) -> NDArray[np.uint64]:
+    """Return `count` 64-bit words of the stream of that name."""
+    name = int.from_bytes(hashlib.sha256(stream.encode()).digest()[:8], "little")
+    words: NDArray[np.uint64] = Philox(key=seed % 2**64 + (name << 64)).random_raw(count)
+    return words
+
+
+def uniforms(seed: int, stream: str, count: int) -> NDArray[np.float64]:
+    """Return numbers from [0, 1), multiples of 2**-53. Streams of other names are independent."""
+    return (_raw(seed, stream, count) >> np.uint64(11)).astype(np.float64) * 2.0**-53
+
+
+def permutation(seed: int, stream: str, count: int) -> NDArray[np.int64]:
+    """Return the numbers 0 to count - 1 in a random order."""
+    return np.argsort(_raw(seed, stream, count), kind="stable")

@@ -1,0 +1,234 @@
+"""Training: a generator of progress. No input or output, no clock; the same seed gives the same weights, bit for bit.
+
+The state of a run is one immutable value (`RunState`) that each update replaces; a checkpoint is that value as bytes,
+so going on from one, in any process, is what would have happened anyway.
+"""
+
+import hashlib
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cellar.errors import OutputNotFinite, StateNotFinite
+from cellar.nn import checkpoint as checkpoints
+from cellar.nn.arithmetic import concatenated
+from cellar.nn.chain import Network
+from cellar.nn.checkpoint import Best, RunState
+from cellar.nn.compiled import BoundNetwork, CompiledNetwork, Run
+from cellar.nn.losses import Loss
+from cellar.nn.optimisers import Optimiser
+from cellar.nn.schedules import learning_rate
+from cellar.nn.training import Dataset, EpochRecord, Progress, TrainingSpec
+from cellar.nn.windows import Batch, Plan, split
+
+Array = NDArray[np.float32]
+
+
+def fit(
+    network: CompiledNetwork,
+    weights: Mapping[str, Array],
+    data: Dataset,
+    spec: TrainingSpec,
+    *,
+    checkpoint: bytes | None = None,
+) -> Iterator[Progress]:
+    """Train from these weights, or go on from a checkpoint of the same call; yield after every update.
+
+    The last progress is `finished` and has the result. Raise InvalidInput, ShapeMismatch or NotFinite before the first
+    update where data, settings and network do not fit; StateNotFinite or OutputNotFinite when the run diverges; and
+    what `checkpoint.load` raises.
+    """
+    trainer = _Trainer(network, data, spec)
+    if checkpoint is None:
+        network.network.check_weights(weights)
+        state = trainer.begin(weights)
+    else:
+        state = checkpoints.load(checkpoint, trainer.run)
+        if state.finished:
+            yield trainer.progress(state)
+    while not state.finished:
+        state = trainer.advance(state)
+        yield trainer.progress(state)
+
+
+def check(network: Network, data: Dataset, spec: TrainingSpec) -> None:
+    """Raise what `fit` would raise before its first update, without compiling anything."""
+    split(data, network.out_size, network.in_size, spec)
+
+
+class _Trainer:
+    """What stays the same during a run."""
+
+    def __init__(self, compiled: CompiledNetwork, data: Dataset, spec: TrainingSpec) -> None:
+        network = compiled.network
+        self.compiled = compiled
+        self.spec = spec
+        self.plan, self.validation = split(data, network.out_size, network.in_size, spec)
+        self.loss = Loss(spec.loss, compiled.arithmetic)
+        self.optimiser = Optimiser(spec.optimiser, network.parameter_count, compiled.arithmetic)
+        self.run = _identify(network, data, spec)
+        self._order = (-1, self.plan.order(None))
+
+    # --- weights as one vector
+
+    def begin(self, weights: Mapping[str, Array]) -> RunState:
+        vector = concatenated([weights[name] for name, _ in self.compiled.network.parameters])
+        return RunState(vector, self.optimiser.start())
+
+    def named(self, vector: Array) -> dict[str, Array]:
+        """Return views of a vector of all weights."""
+        found, at = {}, 0
+        for name, shape in self.compiled.network.parameters:
+            size = math.prod(shape)
+            found[name] = vector[at : at + size].reshape(shape)
+            at += size
+        return found
+
+    # --- one update
+
+    def advance(self, state: RunState) -> RunState:
+        """Return the state after the next update, and after the end of the epoch if it was the last one."""
+        batch = self.plan.batch(self.order(state.epoch), state.update)
+        network = self.compiled.bind(self.named(state.weights))
+        before = _state_before(network, batch, state.carried)
+        run = network.run(batch.inputs, before, batch.lengths, save=True)
+        _check_finite(run, state)
+        scored = self.loss.score(run.outputs[batch.skip :], batch.targets, batch.scored_lengths, self._scale(batch))
+        d_outputs = np.concatenate([np.zeros_like(run.outputs[: batch.skip]), scored.d_outputs])
+        gradient = self._gradient(network, run, d_outputs, from_start=batch.warmup is not None)
+        rate = self._rate(state.epoch)
+        update = self.optimiser.update(state.weights, gradient, state.optimiser, rate)
+        loss = self.compiled.arithmetic.total(scored.losses)
+        if not update.finite or not math.isfinite(loss):
+            raise OutputNotFinite(_diverged("the loss or the weights", state))
+        state = replace(
+            state,
+            weights=update.weights,
+            optimiser=update.state,
+            update=state.update + 1,
+            carried=run.state if self.spec.state == "carry" else None,
+            loss_sum=state.loss_sum + loss,
+            scored=state.scored + batch.scored,
+        )
+        return self._end_epoch(state) if state.update == self.plan.updates else state
+
+    def order(self, epoch: int) -> NDArray[np.int64]:
+        """Return the order of an epoch's windows; it follows from the seed, and is kept for the next update."""
+        if self._order[0] != epoch:
+            self._order = (epoch, self.plan.order(epoch))
+        return self._order[1]
+
+    def _scale(self, batch: Batch) -> float:
+        """Return the weight of one step's loss: a mean over all that is scored, or over rows only."""
+        return 1 / (batch.scored if self.spec.reduce == "mean" else batch.targets.shape[1])
+
+    def _gradient(self, network: BoundNetwork, run: Run, d_outputs: Array, *, from_start: bool) -> Array:
+        """Return the gradient as one vector. Initial states learn only if the run began with them."""
+        gradients, d_state = network.backward(run, d_outputs)
+        if from_start and self.spec.warmup == 0:
+            gradients |= network.initial_gradients(d_state)
+        return concatenated([gradients[name] for name, _ in self.compiled.network.parameters])
+
+    def _rate(self, epoch: int) -> float:
+        optimiser = self.spec.optimiser
+        return learning_rate(optimiser.schedule, optimiser.learning_rate, epoch, self.spec.epochs)
+
+    # --- the end of an epoch
+
+    def _end_epoch(self, state: RunState) -> RunState:
+        validation_loss = None if self.validation is None else self._measure(self.validation, state)
+        loss = state.loss_sum / state.scored
+        record = EpochRecord(state.epoch + 1, loss, validation_loss, self._rate(state.epoch))
+        best = self._best(state, loss if validation_loss is None else validation_loss)
+        stopping = self.spec.early_stopping
+        exhausted = stopping is not None and best is not None and best.waited >= stopping.patience
+        return replace(
+            state,
+            epoch=state.epoch + 1,
+            update=0,
+            carried=None,
+            loss_sum=0.0,
+            scored=0,
+            history=(*state.history, record),
+            best=best,
+            finished=exhausted or state.epoch + 1 == self.spec.epochs,
+        )
+
+    def _best(self, state: RunState, watched: float) -> Best | None:
+        if self.spec.early_stopping is None:
+            return None
+        if state.best is None or watched < state.best.loss - self.spec.early_stopping.min_delta:
+            return Best(state.weights, watched, 0)
+        return replace(state.best, waited=state.best.waited + 1)
+
+    def _measure(self, plan: Plan, state: RunState) -> float:
+        """Return the mean loss over all scored steps of a plan."""
+        network = self.compiled.bind(self.named(state.weights))
+        order = plan.order(None)
+        loss_sum, scored, carried = 0.0, 0, None
+        for index in range(plan.updates):
+            batch = plan.batch(order, index)
+            run = network.run(batch.inputs, _state_before(network, batch, carried), batch.lengths)
+            _check_finite(run, state)
+            losses = self.loss.measure(run.outputs[batch.skip :], batch.targets, batch.scored_lengths)
+            loss_sum += self.compiled.arithmetic.total(losses)
+            scored += batch.scored
+            carried = run.state
+        if not math.isfinite(loss_sum):
+            raise OutputNotFinite(_diverged("the validation loss", state))
+        return loss_sum / scored
+
+    # --- what the caller sees
+
+    def progress(self, state: RunState) -> Progress:
+        epoch_done = state.update == 0
+        last = state.history[-1] if epoch_done else None
+        result = state.weights if state.best is None else state.best.weights
+        return Progress(
+            epoch=state.epoch if epoch_done else state.epoch + 1,
+            epochs=self.spec.epochs,
+            update=self.plan.updates if epoch_done else state.update,
+            updates=self.plan.updates,
+            loss=state.loss_sum / state.scored if last is None else last.loss,
+            epoch_done=epoch_done,
+            finished=state.finished,
+            history=state.history,
+            weights=lambda: self.named(result),
+            checkpoint=lambda: checkpoints.dump(state, self.run),
+        )
+
+
+def _state_before(network: BoundNetwork, batch: Batch, carried: Array | None) -> Array:
+    """Return the state that a batch begins with: warmed up from the initial one, or carried over."""
+    if batch.warmup is None:
+        assert carried is not None
+        return carried
+    state = network.initial_state(batch.inputs.shape[1])
+    return network.run(batch.warmup, state).state if batch.warmup.shape[0] else state
+
+
+def _check_finite(run: Run, state: RunState) -> None:
+    bad = run.bad_step >= 0
+    if bad.any():
+        kind = int(run.bad_kind[bad][0])
+        error = StateNotFinite if kind == 1 else OutputNotFinite
+        raise error(_diverged("a state" if kind == 1 else "an output", state))
+
+
+def _diverged(what: str, state: RunState) -> str:
+    return (
+        f"{what} became NaN or infinite in epoch {state.epoch + 1}: lower the learning rate, or clip the gradient"
+        " (optimiser.clip_norm)"
+    )
+
+
+def _identify(network: Network, data: Dataset, spec: TrainingSpec) -> str:
+    """Return a digest of all that a run is made of besides its state."""
+    digest = hashlib.sha256(f"{network.digest} {spec.model_dump_json()}".encode())
+    for array in (data.inputs, data.targets, *(data.validation or ())):
+        digest.update(f" {array.shape} ".encode())
+        digest.update(np.ascontiguousarray(array, dtype="<f4").tobytes())
+    return digest.hexdigest()

@@ -1,0 +1,112 @@
+"""Layers: the specification of one, turned into a cell and how its parameters begin."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from cellar.cells import BUILT_IN
+from cellar.engine import Cell, State, build_cell
+from cellar.errors import CellError, InvalidInput
+from cellar.nn.init import Fan, Shape, check_overrides, default, fans
+from cellar.nn.spec import DenseSpec, EquationsSpec, Initialiser, RecurrentSpec
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """A cell over time, and what it takes to begin it. Names are without the layer's number."""
+
+    cell: Cell
+    label: str
+    """What the layer is called when its state is shown: "lstm", "dense", or "custom"."""
+    trainable: tuple[State, ...]
+    """The states whose initial value is a parameter, `h0` for `h`; all or none."""
+    shapes: Mapping[str, Shape]
+    init: Mapping[str, Initialiser]
+    fans: Mapping[str, Fan]
+
+
+def build_layer(spec: RecurrentSpec | DenseSpec, in_size: int, pointer: str) -> Layer:
+    """Return the layer that a specification describes. Raise InvalidInput with a pointer below `pointer`."""
+    if isinstance(spec, DenseSpec):
+        return _dense(spec, in_size, pointer)
+    if isinstance(spec.cell, EquationsSpec):
+        return _custom(spec, spec.cell, in_size, pointer)
+    return _built_in(spec, spec.cell, in_size, pointer)
+
+
+def _dense(spec: DenseSpec, in_size: int, pointer: str) -> Layer:
+    """Dense is a cell without state, in the same language as the others."""
+    linear = "W @ x + b" if spec.bias else "W @ x"
+    activation = "" if spec.activation == "identity" else spec.activation
+    text = f"param W: out x in\noutput = {activation}({linear})"
+    cell = build_cell(text, {"in": in_size, "out": spec.out_size})
+    return _layer(cell, "dense", False, {}, (), spec.init, pointer)
+
+
+def _built_in(spec: RecurrentSpec, name: str, in_size: int, pointer: str) -> Layer:
+    built_in = BUILT_IN.get(name)
+    if built_in is None:
+        raise InvalidInput(
+            f"no built-in cell is named {name[:64]!r}",
+            pointer=f"{pointer}/cell",
+            expected=f"one of {', '.join(BUILT_IN)}, or an object with equations",
+            actual=name[:64],
+        )
+    if spec.activation is not None and spec.activation not in built_in.activations:
+        raise InvalidInput(
+            f"the cell {name} takes no activation {spec.activation}",
+            pointer=f"{pointer}/activation",
+            expected=", ".join(built_in.activations) or "no activation",
+            actual=spec.activation,
+        )
+    cell = build_cell(built_in.text(spec.activation), {"in": in_size, "hidden": spec.hidden_size})
+    named: dict[str, Initialiser] = {}
+    for parameter, how in built_in.init.items():
+        named[parameter] = _named(how)
+    return _layer(cell, name, spec.trainable_state, named, built_in.stacked, spec.init, pointer)
+
+
+def _named(how: str) -> Initialiser:
+    """Return the initialiser that a built-in cell's data names."""
+    match how:
+        case "zeros" | "ones" | "identity" | "glorot_uniform":
+            return how
+    raise AssertionError(f"a built-in cell names the initialiser {how!r}")
+
+
+def _custom(spec: RecurrentSpec, cell_spec: EquationsSpec, in_size: int, pointer: str) -> Layer:
+    given = {"in": in_size, "hidden": spec.hidden_size}
+    for name in sorted(given.keys() & cell_spec.sizes.keys()):
+        raise InvalidInput(f"the size {name!r} is given by the layer", pointer=f"{pointer}/cell/sizes/{name}")
+    if spec.activation is not None:
+        raise InvalidInput("equations name their own activation", pointer=f"{pointer}/activation")
+    try:
+        cell = build_cell(cell_spec.equations, given | cell_spec.sizes)
+    except CellError as error:
+        error.pointer = f"{pointer}/cell/equations"
+        raise
+    shapes = {param.name: param.shape for param in cell.params}
+    check_overrides(cell_spec.init, shapes, f"{pointer}/cell/init")
+    return _layer(cell, "custom", spec.trainable_state, cell_spec.init, (), spec.init, pointer)
+
+
+def _layer(
+    cell: Cell,
+    label: str,
+    trainable_state: bool,
+    named: Mapping[str, Initialiser],
+    stacked: tuple[tuple[str, ...], ...],
+    overrides: Mapping[str, Initialiser],
+    pointer: str,
+) -> Layer:
+    trainable = cell.states if trainable_state else ()
+    shapes: dict[str, Shape] = {param.name: param.shape for param in cell.params}
+    for state in trainable:
+        if f"{state.name}0" in shapes:
+            raise InvalidInput(
+                f"{state.name}0 names both a parameter and the initial value of the state {state.name}",
+                pointer=f"{pointer}/cell/equations",
+            )
+        shapes[f"{state.name}0"] = (state.size,)
+    check_overrides(overrides, shapes, f"{pointer}/init")
+    init = {name: default(shape) for name, shape in shapes.items()} | dict(named) | dict(overrides)
+    return Layer(cell, label, trainable, shapes, init, fans(shapes, stacked))

@@ -1,0 +1,66 @@
+"""Losses as cells: from an output `x` and its `target`, both of one step and row, to one number."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cellar.engine import CompiledCell, Forward, Packed
+from cellar.nn.arithmetic import Arithmetic, scalars
+from cellar.nn.training import HuberLoss, LossSpec
+
+Array = NDArray[np.float32]
+Lengths = NDArray[np.int32]
+
+LOSSES = {
+    "mse": "output = mean((x - target) * (x - target))",
+    "mae": "output = mean(abs(x - target))",
+    # e^2 / 2 up to delta, delta (e - delta / 2) beyond.
+    "huber": """
+        param delta: scalar
+        error = abs(x - target)
+        near = min(error, delta)
+        output = mean(near * (error - 0.5 * near))
+    """,
+    # -t log p - (1 - t) log(1 - p) with p = sigmoid(x): no difference of large numbers for hard targets.
+    "binary_cross_entropy": "output = mean(target * softplus(-x) + (1 - target) * softplus(x))",
+    # -sum(t log softmax(x)).
+    "cross_entropy": "output = sum(target * (logsumexp(x) - x))",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """The losses (T, B, 1) of every step and row, and the gradient (T, B, O) of their scaled sum."""
+
+    losses: Array
+    d_outputs: Array
+
+
+class Loss:
+    """A loss, ready to score outputs."""
+
+    def __init__(self, spec: LossSpec, arithmetic: Arithmetic) -> None:
+        self._text = LOSSES[spec.type]
+        self._params = scalars({"delta": spec.delta} if isinstance(spec, HuberLoss) else {})
+        self._arithmetic = arithmetic
+
+    def measure(self, outputs: Array, targets: Array, lengths: Lengths | None) -> Array:
+        """Return the losses (T, B, 1) of outputs against targets, (T, B, O) each; 0 past a row's length."""
+        return self._forward(outputs, targets, lengths, save=False)[2].outputs
+
+    def score(self, outputs: Array, targets: Array, lengths: Lengths | None, scale: float) -> Scored:
+        """Return the losses, and the gradient of scale * sum(losses)."""
+        kernel, packed, result = self._forward(outputs, targets, lengths, save=True)
+        assert result.tape is not None
+        d_losses = np.full(result.outputs.shape, scale, dtype=np.float32)
+        return Scored(result.outputs, kernel.backward(packed, result.tape, d_losses, None).d_inputs[0])
+
+    def _forward(
+        self, outputs: Array, targets: Array, lengths: Lengths | None, *, save: bool
+    ) -> tuple[CompiledCell, Packed, Forward]:
+        kernel = self._arithmetic.kernel(self._text, {"x": outputs.shape[2], "target": targets.shape[2]})
+        packed = kernel.pack(self._params)
+        state = np.empty((outputs.shape[1], 0), dtype=np.float32)
+        inputs = [np.ascontiguousarray(outputs), np.ascontiguousarray(targets)]
+        return kernel, packed, kernel.forward(packed, inputs, state, lengths, save=save)

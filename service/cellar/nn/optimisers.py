@@ -1,0 +1,173 @@
+"""Optimisers as cells: from the gradient `x` and the weights `w` to new weights; what they remember is their state.
+
+All weights of a network are one vector. `scale` applies clipping by norm, `decay` is weight decay as part of the
+gradient, `shrink` is decoupled weight decay (learning rate times weight decay).
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cellar.nn.arithmetic import Arithmetic
+from cellar.nn.training import AdaDelta, AdaGrad, Adam, Lion, Momentum, OptimiserSpec, RmsProp, Sgd
+
+Array = NDArray[np.float32]
+
+_GRADIENT = """
+    param scale: scalar
+    param decay: scalar
+    param rate: scalar
+    g = scale * x + decay * w
+"""
+
+UPDATES = {
+    "sgd": f"""{_GRADIENT}
+    output = w - rate * g
+""",
+    "momentum": f"""{_GRADIENT}
+    param momentum: scalar
+    state v: in
+    v = momentum * v + g
+    output = w - rate * v
+""",
+    "nesterov": f"""{_GRADIENT}
+    param momentum: scalar
+    state v: in
+    v = momentum * v + g
+    output = w - rate * (g + momentum * v)
+""",
+    # arXiv:1412.6980. `rate` and `root` hold the corrections of the bias: rate / (1 - beta1^t), 1 / sqrt(1 - beta2^t).
+    "adam": f"""{_GRADIENT}
+    param keep1: scalar
+    param take1: scalar
+    param keep2: scalar
+    param take2: scalar
+    param root: scalar
+    param epsilon: scalar
+    param shrink: scalar
+    state m: in
+    state v: in
+    m = keep1 * m + take1 * g
+    v = keep2 * v + take2 * (g * g)
+    output = w - shrink * w - rate * m / (root * sqrt(v) + epsilon)
+""",
+    "rmsprop": f"""{_GRADIENT}
+    param keep: scalar
+    param take: scalar
+    param epsilon: scalar
+    state v: in
+    v = keep * v + take * (g * g)
+    output = w - rate * g / (sqrt(v) + epsilon)
+""",
+    "adagrad": f"""{_GRADIENT}
+    param epsilon: scalar
+    state v: in
+    v = v + g * g
+    output = w - rate * g / (sqrt(v) + epsilon)
+""",
+    # arXiv:1212.5701
+    "adadelta": f"""{_GRADIENT}
+    param keep: scalar
+    param take: scalar
+    param epsilon: scalar
+    state v: in
+    state u: in
+    v = keep * v + take * (g * g)
+    d = sqrt(u + epsilon) / sqrt(v + epsilon) * g
+    u = keep * u + take * (d * d)
+    output = w - rate * d
+""",
+    # arXiv:2302.06675. The sign is a line of slope 2^64 cut at -1 and 1: exact from 2^-64 on, and 0 at 0.
+    "lion": f"""{_GRADIENT}
+    param keep1: scalar
+    param take1: scalar
+    param keep2: scalar
+    param take2: scalar
+    param shrink: scalar
+    state m: in
+    c = keep1 * m + take1 * g
+    m = keep2 * m + take2 * g
+    output = w - shrink * w - rate * max(min(c * 18446744073709551616, 1), -1)
+""",
+}
+UPDATES["adamw"] = UPDATES["adam"]
+
+
+@dataclass(frozen=True, slots=True)
+class OptimiserState:
+    """What an optimiser remembers between updates."""
+
+    slots: Array
+    """(1, S): its states, each as long as the weights."""
+    power1: float = 1.0
+    """beta1 to the number of updates, as a float64 product."""
+    power2: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Update:
+    """New weights and memory; `finite` is False if a number among them is not."""
+
+    weights: Array
+    state: OptimiserState
+    finite: bool
+
+
+class Optimiser:
+    """An optimiser, ready to update a vector of `size` weights."""
+
+    def __init__(self, spec: OptimiserSpec, size: int, arithmetic: Arithmetic) -> None:
+        self.spec = spec
+        self._arithmetic = arithmetic
+        self._text = UPDATES[spec.type]
+        self._slot_size = arithmetic.kernel(self._text, {"x": size, "w": size}).cell.state_size
+
+    def start(self) -> OptimiserState:
+        """Return the memory before the first update."""
+        return OptimiserState(np.zeros((1, self._slot_size), dtype=np.float32))
+
+    def update(self, weights: Array, gradient: Array, state: OptimiserState, rate: float) -> Update:
+        """Return the weights (n,) after one update with this gradient (n,) at this learning rate."""
+        gradient, scale = self._clip(gradient)
+        if isinstance(self.spec, Adam):
+            state = replace(state, power1=state.power1 * self.spec.beta1, power2=state.power2 * self.spec.beta2)
+        params = {"scale": scale, **self._params(rate, state)}
+        result = self._arithmetic.apply(self._text, {"x": gradient, "w": weights}, params, state.slots)
+        return Update(result.outputs.reshape(-1), replace(state, slots=result.state), bool(result.bad_step[0] < 0))
+
+    def _clip(self, gradient: Array) -> tuple[Array, float]:
+        """Return the gradient clipped by value, and the factor that clips its norm."""
+        if self.spec.clip_value is not None:
+            gradient = self._arithmetic.clip(gradient, self.spec.clip_value)
+        if self.spec.clip_norm is None:
+            return gradient, 1.0
+        norm = self._arithmetic.norm(gradient)
+        return gradient, 1.0 if norm <= self.spec.clip_norm else self.spec.clip_norm / norm
+
+    def _params(self, rate: float, state: OptimiserState) -> Mapping[str, float]:
+        """Return the scalars of the cell, computed in float64."""
+        decay = self.spec.weight_decay
+        plain = {"rate": rate, "decay": decay}
+        decoupled = {"rate": rate, "decay": 0.0, "shrink": rate * decay}
+        match self.spec:
+            case Sgd():
+                return plain
+            case Momentum(momentum=momentum):
+                return plain | {"momentum": momentum}
+            case Adam(type=kind, epsilon=epsilon):
+                common = (decoupled if kind == "adamw" else plain | {"shrink": 0.0}) | _betas(self.spec)
+                correction = {"rate": rate / (1 - state.power1), "root": 1 / math.sqrt(1 - state.power2)}
+                return common | correction | {"epsilon": epsilon}
+            case RmsProp(rho=rho, epsilon=epsilon) | AdaDelta(rho=rho, epsilon=epsilon):
+                return plain | {"keep": rho, "take": 1 - rho, "epsilon": epsilon}
+            case AdaGrad(epsilon=epsilon):
+                return plain | {"epsilon": epsilon}
+            case Lion():
+                return decoupled | _betas(self.spec)
+
+
+def _betas(spec: Adam | Lion) -> dict[str, float]:
+    return {"keep1": spec.beta1, "take1": 1 - spec.beta1, "keep2": spec.beta2, "take2": 1 - spec.beta2}

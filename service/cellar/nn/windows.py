@@ -1,0 +1,221 @@
+"""How data is cut into the windows that a run backpropagates through, and in which order they come.
+
+::
+
+    state: reset                                    state: carry
+
+    row  [ warmup | skip | scored ]                 row  [ warmup | skip | scored | scored | scored ]
+         .........[ warmup | skip | scored ]                      [ window       ][window ][window ]
+         ........ ........[ warmup | skip | scored ]
+
+Scored stretches follow each other without gap or overlap; the last one of a row may be shorter.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cellar.errors import InvalidInput, NotFinite, ShapeMismatch
+from cellar.nn.draws import permutation
+from cellar.nn.training import Dataset, TrainingSpec
+
+Array = NDArray[np.float32]
+Lengths = NDArray[np.int32]
+Pair = tuple[Array, Array]
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """What one update learns from. All arrays are (T, B, F)."""
+
+    warmup: Array | None
+    """Inputs to warm the state with; None if the state flows in from the batch before."""
+    inputs: Array
+    targets: Array
+    """Of the outputs from `skip` on."""
+    skip: int
+    lengths: Lengths | None
+    """Steps of each row in `inputs`, None if all are of full length."""
+
+    @property
+    def scored_lengths(self) -> Lengths | None:
+        """Return the steps of each row in `targets`."""
+        return None if self.lengths is None else self.lengths - np.int32(self.skip)
+
+    @property
+    def scored(self) -> int:
+        """Return how many steps are scored, over all rows."""
+        steps, rows, _ = _sizes(self.targets)
+        return steps * rows if self.lengths is None else sum(self.lengths.tolist()) - rows * self.skip
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Aligned data of a run: `targets` begin with the target of output `warmup + skip`."""
+
+    inputs: Array
+    targets: Array
+    spec: TrainingSpec
+
+    @property
+    def window(self) -> int:
+        """Return the steps of a window: `skip` and what is scored."""
+        longest = _sizes(self.inputs)[0] - self.spec.warmup
+        return min(self.spec.window or longest, longest)
+
+    @property
+    def windows(self) -> int:
+        """Return how many windows a row has."""
+        if self.spec.state == "carry":
+            return -(-(_sizes(self.inputs)[0] - self.spec.warmup) // self.window)
+        return -(-_sizes(self.targets)[0] // (self.window - self.spec.skip))
+
+    @property
+    def updates(self) -> int:
+        """Return how many batches an epoch has."""
+        rows = _sizes(self.inputs)[1]
+        if self.spec.state == "carry":
+            return -(-rows // self.spec.batch_size) * self.windows
+        return -(-rows * self.windows // self.spec.batch_size)
+
+    def batch(self, order: NDArray[np.int64], index: int) -> Batch:
+        """Return a batch of an epoch, by the epoch's order."""
+        return self._carried(order, index) if self.spec.state == "carry" else self._independent(order, index)
+
+    def order(self, epoch: int | None) -> NDArray[np.int64]:
+        """Return the order of windows (reset) or rows (carry) in an epoch; of None, as they stand."""
+        rows = self.inputs.shape[1]
+        count = rows if self.spec.state == "carry" else rows * self.windows
+        return np.arange(count) if epoch is None else permutation(self.spec.seed, f"epoch {epoch}", count)
+
+    def _carried(self, order: NDArray[np.int64], index: int) -> Batch:
+        group, window = divmod(index, self.windows)
+        rows = order[group * self.spec.batch_size :][: self.spec.batch_size]
+        warmup, skip = self.spec.warmup, self.spec.skip
+        begin = warmup + window * self.window
+        targets = self.targets[max(0, begin - warmup - skip) : begin - warmup - skip + self.window, rows]
+        return Batch(
+            self.inputs[:warmup, rows] if window == 0 else None,
+            self.inputs[begin : begin + self.window, rows],
+            targets,
+            skip if window == 0 else 0,
+            None,
+        )
+
+    def _independent(self, order: NDArray[np.int64], index: int) -> Batch:
+        chosen = order[index * self.spec.batch_size :][: self.spec.batch_size]
+        rows, windows = np.divmod(chosen, self.windows)
+        warmup, skip = self.spec.warmup, self.spec.skip
+        scored = self.window - skip
+        begins = windows * scored
+        lengths = np.minimum(self.targets.shape[0] - begins, scored).astype(np.int32)
+        longest = int(lengths.max())
+        return Batch(
+            _gather(self.inputs, rows, begins, warmup, lengths + warmup),
+            _gather(self.inputs, rows, begins + warmup, skip + longest, lengths + skip),
+            _gather(self.targets, rows, begins, longest, lengths),
+            skip,
+            None if int(lengths.min()) == longest else lengths + np.int32(skip),
+        )
+
+
+def _gather(
+    array: Array, rows: NDArray[np.int64], begins: NDArray[np.int64], steps: int, lengths: NDArray[np.int32]
+) -> Array:
+    """Return (steps, B, F): of each chosen row the steps from its beginning on, zeros past its length."""
+    steps_ahead = np.arange(steps)[:, None]
+    at = np.minimum(begins[None, :] + steps_ahead, array.shape[0] - 1)
+    taken: Array = np.where((steps_ahead < lengths[None, :])[:, :, None], array[at, rows[None, :]], np.float32(0))
+    return np.ascontiguousarray(taken)
+
+
+def split(data: Dataset, out_size: int, in_size: int, spec: TrainingSpec) -> tuple[Plan, Plan | None]:
+    """Return the plans of training and of validation, aligned and checked.
+
+    Raise ShapeMismatch, InvalidInput or NotFinite with a pointer below /data, and InvalidInput for settings that do
+    not fit the data.
+    """
+    training = _aligned((data.inputs, data.targets), in_size, out_size, spec, "/data")
+    if spec.validation is None:
+        if data.validation is None:
+            return training, None
+        return training, _aligned(data.validation, in_size, out_size, spec, "/data/validation")
+    if data.validation is not None:
+        raise InvalidInput("validation is both a fraction and data of its own", pointer="/validation")
+    return _held_out(training, spec.validation)
+
+
+def _held_out(plan: Plan, fraction: float) -> tuple[Plan, Plan]:
+    """Cut the last part off: rows if there are several independent ones, else scored steps."""
+    spec, rows = plan.spec, plan.inputs.shape[1]
+    by_rows = rows > 1 and spec.state == "reset" and spec.window is None
+    whole = rows if by_rows else plan.targets.shape[0]
+    held = max(1, int(whole * fraction))
+    kept = whole - held
+    if kept < 1:
+        raise InvalidInput("nothing would be left to train on", pointer="/validation", actual=f"{whole} to divide")
+    if by_rows:
+        return (
+            Plan(plan.inputs[:, :kept], plan.targets[:, :kept], spec),
+            Plan(plan.inputs[:, kept:], plan.targets[:, kept:], spec),
+        )
+    before = spec.warmup + spec.skip
+    return Plan(plan.inputs[: before + kept], plan.targets[:kept], spec), Plan(
+        plan.inputs[kept:], plan.targets[kept:], spec
+    )
+
+
+def _aligned(pair: Pair, in_size: int, out_size: int, spec: TrainingSpec, pointer: str) -> Plan:
+    inputs, targets = pair
+    _check_size(inputs.shape[2], {in_size}, f"{pointer}/inputs", "features")
+    classes = spec.loss.type == "cross_entropy"
+    if classes and out_size == 1:
+        raise InvalidInput("cross_entropy compares at least two outputs", pointer="/loss", actual="one output")
+    _check_size(targets.shape[2], {out_size, 1} if classes else {out_size}, f"{pointer}/targets", "features")
+    _check_size(targets.shape[1], {inputs.shape[1]}, f"{pointer}/targets", "rows")
+    steps = inputs.shape[0]
+    scored = steps - spec.warmup - spec.skip
+    if scored < 1:
+        raise InvalidInput(
+            "warmup and skip leave no step to score",
+            pointer=f"{pointer}/inputs",
+            expected=f"more than {spec.warmup + spec.skip} steps",
+            actual=f"{steps} steps",
+        )
+    _check_size(targets.shape[0], {scored, steps - spec.skip, steps}, f"{pointer}/targets", "steps")
+    for name, array in (("inputs", inputs), ("targets", targets)):
+        if not np.isfinite(array).all():
+            raise NotFinite(f"{name} hold a number that is not finite", pointer=f"{pointer}/{name}")
+    targets = targets[targets.shape[0] - scored :]
+    if classes and targets.shape[2] == 1:
+        targets = _one_hot(targets, out_size, f"{pointer}/targets")
+    return Plan(np.asarray(inputs, np.float32), np.asarray(targets, np.float32), spec)
+
+
+def _one_hot(indices: Array, classes: int, pointer: str) -> Array:
+    """Return class indices (T, B, 1) as probabilities (T, B, classes)."""
+    known = np.arange(classes, dtype=np.float32)
+    if not np.isin(indices, known).all():
+        raise InvalidInput(
+            "a target is no class index", pointer=pointer, expected=f"whole numbers from 0 to {classes - 1}"
+        )
+    found: Array = (indices == known).astype(np.float32)
+    return found
+
+
+def _sizes(array: Array) -> tuple[int, int, int]:
+    """Return the shape of (T, B, F)."""
+    steps, rows, features = array.shape
+    return steps, rows, features
+
+
+def _check_size(actual: int, expected: set[int], pointer: str, what: str) -> None:
+    if actual not in expected:
+        sizes = " or ".join(str(size) for size in sorted(expected))
+        raise ShapeMismatch(
+            f"expected {sizes} {what}, found {actual}",
+            pointer=pointer,
+            expected=f"{sizes} {what}",
+            actual=f"{actual} {what}",
+        )
