@@ -1,0 +1,1 @@
+"""HTTP: routes, schemas, problem documents. The only room that knows FastAPI."""

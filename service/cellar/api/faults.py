@@ -1,0 +1,115 @@
+"""What pydantic found wrong, as errors of the tree: a JSON pointer, what was expected and what was there."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from cellar.errors import InvalidInput, InvalidParameter
+
+SHOWN = 60
+"""How much of a wrong value an answer repeats, characters."""
+
+LOCATIONS = ("path", "query", "header")
+
+EXPECTED = {
+    "missing": "a value",
+    "extra_forbidden": "no such member",
+    "string_type": "a string",
+    "int_type": "an integer",
+    "float_type": "a number",
+    "bool_type": "true or false",
+    "list_type": "an array",
+    "tuple_type": "an array",
+    "dict_type": "an object",
+    "model_type": "an object",
+    "model_attributes_type": "an object",
+}
+"""pydantic's words for a fault, in the words of JSON."""
+
+JSON_TYPES: dict[type, str] = {dict: "an object", list: "an array", type(None): "null"}
+
+
+def pointer_of(path: Sequence[str | int]) -> str:
+    """Return the RFC 6901 JSON pointer of a path.
+
+    >>> pointer_of(["layers", 0, "a/b"])
+    '/layers/0/a~1b'
+    """
+    return "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in path)
+
+
+def shown(value: Any) -> str:
+    """Return a short JSON-like picture of a value; containers by type alone.
+
+    >>> shown([1, 2]), shown("x"), shown(True)
+    ('an array', '"x"', 'true')
+    """
+    if (name := JSON_TYPES.get(type(value))) is not None:
+        return name
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    text = f'"{value}"' if isinstance(value, str) else str(value)
+    return text if len(text) <= SHOWN else text[: SHOWN - 1] + "…"
+
+
+def invalid_body(found: Sequence[Mapping[str, Any]], document: Any) -> InvalidInput:
+    """Return the deepest of pydantic's errors about `document`: of a union's branches, the one that fitted longest."""
+    paths = [_real_path(fault["loc"], document, fault["type"]) for fault in found]
+    path, fault = max(zip(paths, found, strict=True), key=lambda pair: len(pair[0]))
+    pointer = pointer_of(path)
+    return InvalidInput(
+        f"{pointer or 'body'}: {_message(fault)}",
+        pointer=pointer,
+        expected=_expected(fault),
+        actual="nothing" if fault["type"] == "missing" else shown(fault.get("input")),
+    )
+
+
+def invalid_request(found: Sequence[Mapping[str, Any]], document: Any) -> InvalidInput:
+    """Return one of FastAPI's validation errors, whose locations begin with body, path, query or header."""
+    outside = [fault for fault in found if fault["loc"][0] in LOCATIONS]
+    if not outside:
+        return invalid_body([{**fault, "loc": fault["loc"][1:]} for fault in found], document)
+    location, parameter = (str(part) for part in outside[0]["loc"][:2])
+    return InvalidParameter(
+        f"{location} parameter {parameter}: {_message(outside[0])}",
+        location=location,
+        parameter=parameter,
+        expected=_expected(outside[0]),
+        actual=shown(outside[0].get("input")),
+    )
+
+
+def _real_path(loc: Sequence[str | int], document: Any, kind: str) -> list[str | int]:
+    """Return the parts of pydantic's location that are in the document: it mixes in the tags of unions."""
+    path: list[str | int] = []
+    for place, part in enumerate(loc):
+        in_object = isinstance(document, dict) and part in document
+        in_array = isinstance(document, list) and isinstance(part, int) and part < len(document)
+        if in_object or in_array:
+            document = document[part]
+        elif not (kind == "missing" and place == len(loc) - 1):
+            continue
+        path.append(part)
+    return path
+
+
+def _message(fault: Mapping[str, Any]) -> str:
+    if (expected := EXPECTED.get(fault["type"])) is not None:
+        return f"expected {expected}"
+    message = str(fault["msg"]).removeprefix("Value error, ")
+    return message[:1].lower() + message[1:]
+
+
+def _expected(fault: Mapping[str, Any]) -> str:
+    return _message(fault).removeprefix("input should be ").removeprefix("expected ")
+
+
+@contextmanager
+def below(prefix: str) -> Iterator[None]:
+    """Make pointers of errors begin with `prefix`, where the raiser does not know the document around its part."""
+    try:
+        yield
+    except InvalidInput as error:
+        error.pointer = prefix + error.pointer
+        raise

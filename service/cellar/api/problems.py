@@ -1,0 +1,106 @@
+"""Errors as RFC 9457 problem documents: one table from error class to status, one shape on the wire."""
+
+import logging
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any
+
+import orjson
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+
+from cellar import errors
+from cellar.api.faults import invalid_request
+
+logger = logging.getLogger(__name__)
+
+MEDIA_TYPE = "application/problem+json"
+URN = "urn:cellar:problem:"
+
+STATUS: dict[type[errors.CellarError], int] = {
+    errors.MalformedJson: 400,
+    errors.NotFound: 404,
+    errors.Conflict: 409,
+    errors.Gone: 410,
+    errors.BodyTooLarge: 413,
+    errors.UnsupportedMediaType: 415,
+    errors.InvalidInput: 422,
+    errors.CellarError: 500,
+    errors.Unavailable: 503,
+}
+"""The nearest class among an error's ancestors decides; what no line names is the service's own fault."""
+
+
+def status_of(kind: type[errors.CellarError]) -> int:
+    """Return the HTTP status of an error class."""
+    return next(STATUS[ancestor] for ancestor in kind.__mro__ if ancestor in STATUS)
+
+
+def problem(
+    status: int,
+    slug: str,
+    title: str,
+    detail: str,
+    fields: Mapping[str, Any] | None = None,
+    headers: Mapping[str, str] | None = None,
+) -> Response:
+    """Return a problem document as a response. `fields` are the members beside the standard ones."""
+    document = {"type": URN + slug, "title": title, "status": status, "detail": detail, **(fields or {})}
+    return Response(orjson.dumps(document), status, headers, MEDIA_TYPE)
+
+
+def problem_of(error: errors.CellarError) -> Response:
+    """Return the problem document of an error of the tree."""
+    status = status_of(type(error))
+    if status == HTTPStatus.INTERNAL_SERVER_ERROR:
+        logger.error("%s: %s", error.slug, error.detail, exc_info=error)
+    headers = {"Retry-After": str(error.retry_after_s)} if isinstance(error, errors.Unavailable) else None
+    return problem(status, error.slug, error.title, error.detail, error.fields(), headers)
+
+
+def answers(*kinds: type[errors.CellarError]) -> dict[int | str, dict[str, Any]]:
+    """Return the OpenAPI responses of a route that may answer with these errors."""
+    responses: dict[int | str, dict[str, Any]] = {}
+    content = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
+    for kind in sorted(kinds, key=status_of):
+        response = responses.setdefault(status_of(kind), {"description": "", "content": content})
+        response["description"] += f"{'; ' if response['description'] else ''}`{kind.slug}`: {kind.title.lower()}"
+        if issubclass(kind, errors.Unavailable):
+            response["headers"] = {"Retry-After": {"description": "Seconds.", "schema": {"type": "integer"}}}
+    responses.setdefault(500, {"description": "`internal_error`: a fault of the service", "content": content})
+    return responses
+
+
+def install(app: FastAPI) -> None:
+    """Make every error of the application, its framework's included, answer with a problem document."""
+    app.add_exception_handler(errors.CellarError, _cellar_error)
+    app.add_exception_handler(RequestValidationError, _validation_error)
+    app.add_exception_handler(HTTPException, _http_exception)
+    app.add_exception_handler(Exception, _unexpected)
+
+
+async def _cellar_error(_: Request, error: Exception) -> Response:
+    assert isinstance(error, errors.CellarError)
+    return problem_of(error)
+
+
+async def _validation_error(_: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)
+    return problem_of(invalid_request(error.errors(), error.body))
+
+
+async def _http_exception(request: Request, error: Exception) -> Response:
+    """Answer for the framework: no such route, or not with this method."""
+    assert isinstance(error, HTTPException)
+    title = HTTPStatus(error.status_code).phrase
+    detail = f"{request.method} {request.url.path}: {title.lower()}"
+    return problem(error.status_code, title.lower().replace(" ", "_"), title, detail, headers=error.headers)
+
+
+async def _unexpected(request: Request, error: Exception) -> Response:
+    """Answer without internals. The server logs the traceback, because the framework raises the error again."""
+    logger.error("%s in %s %s", type(error).__name__, request.method, request.url.path)
+    return problem(500, "internal_error", "Internal error", "The service failed; the fault is in its log.")

@@ -1,0 +1,198 @@
+"""Bodies: the limit, the content type and the strict JSON reader."""
+
+import json
+from collections.abc import AsyncIterator
+from contextlib import suppress
+from typing import Any
+
+import httpx
+import orjson
+import pytest
+from fastapi import APIRouter, FastAPI
+from hypothesis import given
+from hypothesis import strategies as st
+from starlette.requests import Request
+
+from cellar.api import problems
+from cellar.api.body import BodyLimit, JsonRoute, decode, read_json
+from cellar.errors import MalformedJson, NotFinite
+from cellar.nn.spec import Frozen
+
+pytestmark = pytest.mark.anyio
+
+LIMIT = 100
+
+
+class Document(Frozen):
+    """A body."""
+
+    text: str
+
+
+def make_app() -> FastAPI:
+    """Return an application that answers how much it has read."""
+    app = FastAPI()
+    router = APIRouter(route_class=JsonRoute)
+
+    @router.post("/model")
+    async def model(body: Document) -> int:
+        return len(body.text)
+
+    @router.post("/optional")
+    async def optional(body: Document | None = None) -> int:
+        return len(body.text) if body else -1
+
+    @router.post("/bare")
+    async def bare(request: Request) -> int:
+        return len(await read_json(request))
+
+    app.include_router(router)
+    problems.install(app)
+    app.add_middleware(BodyLimit, max_body_bytes=LIMIT)
+    return app
+
+
+@pytest.fixture
+async def client() -> AsyncIterator[httpx.AsyncClient]:
+    """Yield a client of that application."""
+    transport = httpx.ASGITransport(make_app(), raise_app_exceptions=False)
+    async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+        yield client
+
+
+async def in_pieces(text: bytes, size: int = 10) -> AsyncIterator[bytes]:
+    """Yield a body that is sent chunked, without a length."""
+    for start in range(0, len(text), size):
+        yield text[start : start + size]
+
+
+def body_of(size: int) -> bytes:
+    """Return a valid body of that many bytes."""
+    return b'{"text":"%s"}' % (b"x" * (size - 11))
+
+
+JSON = {"content-type": "application/json"}
+
+
+@pytest.mark.parametrize("path", ["/model", "/optional", "/bare"])
+async def test_a_body_at_the_limit_is_read(client: httpx.AsyncClient, path: str) -> None:
+    for content in (body_of(LIMIT), in_pieces(body_of(LIMIT))):
+        answer = await client.post(path, content=content, headers=JSON)
+        assert answer.status_code == 200, answer.text
+
+
+@pytest.mark.parametrize("path", ["/model", "/optional", "/bare"])
+async def test_a_body_over_the_limit_is_refused(client: httpx.AsyncClient, path: str) -> None:
+    for content in (body_of(LIMIT + 1), in_pieces(body_of(LIMIT + 1))):
+        answer = await client.post(path, content=content, headers=JSON)
+        assert answer.status_code == 413
+        assert answer.headers["content-type"] == "application/problem+json"
+        assert answer.json()["type"] == "urn:cellar:problem:body_too_large"
+
+
+async def test_an_endless_body_is_not_read_to_its_end(client: httpx.AsyncClient) -> None:
+    sent = 0
+
+    async def endless() -> AsyncIterator[bytes]:
+        nonlocal sent
+        while True:
+            sent += 10
+            yield b" " * 10
+
+    answer = await client.post("/model", content=endless(), headers=JSON)
+    assert answer.status_code == 413
+    assert sent <= LIMIT + 20
+
+
+@pytest.mark.parametrize("kind", ["application/json", "application/json; charset=utf-8", "application/merge+json"])
+async def test_json_types_are_read(client: httpx.AsyncClient, kind: str) -> None:
+    answer = await client.post("/model", content=b'{"text":"abc"}', headers={"content-type": kind})
+    assert answer.json() == 3
+
+
+@pytest.mark.parametrize("kind", ["text/plain", "application/x-www-form-urlencoded", "application/xml", "", "json"])
+@pytest.mark.parametrize("path", ["/model", "/optional", "/bare"])
+async def test_other_types_are_refused(client: httpx.AsyncClient, path: str, kind: str) -> None:
+    answer = await client.post(path, content=b'{"text":"abc"}', headers={"content-type": kind})
+    assert answer.status_code == 415
+    assert answer.json()["type"] == "urn:cellar:problem:unsupported_media_type"
+
+
+async def test_an_optional_body_may_be_absent(client: httpx.AsyncClient) -> None:
+    assert (await client.post("/optional")).json() == -1
+    assert (await client.post("/model", headers=JSON)).status_code == 400
+    assert (await client.post("/bare", headers=JSON)).status_code == 400
+
+
+async def test_malformed_json_says_where(client: httpx.AsyncClient) -> None:
+    answer = await client.post("/model", content=b'{\n "text": oops}', headers=JSON)
+    assert answer.status_code == 400
+    assert answer.json() | {"line": 2, "column": 10, "offset": 11} == answer.json()
+
+
+MALFORMED = [b"", b"{", b"[1,]", b"{'a': 1}", b"\xff", b"\xef\xbb\xbf{}", b'"\\ud800"', b"[" * 100_000, b"nan", b"01"]
+
+
+@pytest.mark.parametrize("text", MALFORMED, ids=lambda text: repr(text[:10]))
+def test_what_is_not_json(text: bytes) -> None:
+    with pytest.raises(MalformedJson):
+        decode(text)
+
+
+NOT_FINITE = [
+    (b"NaN", ""),
+    (b'{"input": [1, NaN]}', "/input/1"),
+    (b'{"input": [[Infinity]]}', "/input/0/0"),
+    (b'{"a/b": {"~": -Infinity}, "c": NaN}', "/a~1b/~0"),
+    (b"[0, 1e400]", "/1"),
+    (b"[-1e400]", "/0"),
+    (b"[" + b"9" * 5000 + b"]", "/0"),
+    (b'["NaN", NaN]', "/1"),
+    (b'[[], {}, [[]], "Infinity", Infinity]', "/4"),
+]
+
+
+@pytest.mark.parametrize(("text", "pointer"), NOT_FINITE, ids=lambda value: repr(value[:12]))
+def test_numbers_that_json_does_not_have(text: bytes, pointer: str) -> None:
+    with pytest.raises(NotFinite) as caught:
+        decode(text)
+    assert caught.value.pointer == pointer
+    assert len(caught.value.detail) < 100
+
+
+@pytest.mark.parametrize("text", [b"[NaN", b"[NaN,]", b"NaN" * 3, b"[" * 5000 + b"NaN"])
+def test_a_foreign_number_in_malformed_json(text: bytes) -> None:
+    with pytest.raises(MalformedJson):
+        decode(text)
+
+
+VALUES = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**63), 2**64 - 1)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    max_leaves=20,
+)
+
+
+@given(VALUES)
+def test_json_is_read_as_it_was_written(value: Any) -> None:
+    assert decode(orjson.dumps(value)) == value
+
+
+@given(VALUES, st.sampled_from(["NaN", "Infinity", "-Infinity", "1e999"]))
+def test_the_pointer_leads_to_the_foreign_number(value: Any, number: str) -> None:
+    document = {"before": value, "then": [value, "@@", value]}
+    text = json.dumps(document, ensure_ascii=False).replace('"@@"', number).encode()
+    with pytest.raises(NotFinite) as caught:
+        decode(text)
+    assert caught.value.pointer == "/then/1"
+    assert caught.value.actual == number
+
+
+@given(st.binary(max_size=200))
+def test_any_bytes_are_read_or_refused(text: bytes) -> None:
+    with suppress(MalformedJson, NotFinite):
+        decode(text)
