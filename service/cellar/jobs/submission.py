@@ -1,5 +1,6 @@
 """What the api does with training jobs: submit, look, cancel."""
 
+import json
 import logging
 import uuid
 from typing import Any
@@ -7,11 +8,18 @@ from typing import Any
 from cellar.errors import StoreUnavailable
 from cellar.jobs.calls import Calls
 from cellar.jobs.dataset import pack_dataset
+from cellar.nn.fit import check
 from cellar.nn.training import Dataset, TrainingSpec
 from cellar.ports import BlobStore, Clock, Job, JobStore
 from cellar.registry import Registry
 
 logger = logging.getLogger(__name__)
+
+
+def training_spec(job: Job) -> TrainingSpec:
+    """Return how the job trains: its request without model and data."""
+    fields = {name: value for name, value in job.spec.items() if name not in ("model", "data")}
+    return TrainingSpec.model_validate_json(json.dumps(fields))
 
 
 class Jobs:
@@ -29,12 +37,14 @@ class Jobs:
 
         The model is pinned here: the job trains the version that is the newest now. The order is dataset, record,
         call: a crash in between leaves at most bytes that nothing refers to, or a record that the sweeper queues.
-        Raise ModelUnknown, or StoreUnavailable with nothing submitted.
+        Raise ModelUnknown, InvalidInput where data and settings do not fit the model, or StoreUnavailable; then nothing
+        is submitted.
         """
-        pinned = self._registry.get(tenant, model).ref
+        version = self._registry.get(tenant, model)
+        check(self._registry.network(version), data, training)
         name = uuid.uuid4().hex
         dataset = self._blobs.put(pack_dataset(name, data))
-        spec = {"model": pinned, "data": {"blob": dataset}, **training.model_dump(mode="json")}
+        spec = {"model": version.ref, "data": {"blob": dataset}, **training.model_dump(mode="json")}
         job = Job(tenant=tenant, job=name, state="queued", spec=spec, created_s=self._clock.now_s())
         self._store.create(job)
         try:

@@ -1,0 +1,115 @@
+"""Checkpoints of a training run as blobs: written now and then, the one before is deleted."""
+
+import hashlib
+import logging
+import time
+from collections.abc import Callable
+from typing import Any
+
+from cellar.errors import BlobUnknown, StoreCorrupt
+from cellar.nn.training import EpochRecord, Progress
+from cellar.ports import BlobStore, Job, JobStore, Lease
+
+logger = logging.getLogger(__name__)
+
+CADENCE_S = 1.0
+"""Least time between two checkpoints: what a killed worker loses, and what a small job may ask of Redis."""
+
+SHARE = 10
+"""A checkpoint that takes long is made so rarely that training keeps nine tenths of the time."""
+
+_MAGIC = b"cellar checkpoint "
+
+
+def wrap_checkpoint(lease: Lease, state: bytes) -> bytes:
+    """Return the blob of a checkpoint. It names its attempt, so that it is nobody else's to delete."""
+    return _MAGIC + f"{lease.tenant}/{lease.job} {lease.attempt}\n".encode() + state
+
+
+def unwrap_checkpoint(blob: bytes) -> bytes:
+    """Return what `wrap_checkpoint` wrapped. Raise StoreCorrupt."""
+    first, newline, state = blob.partition(b"\n")
+    if not newline or not first.startswith(_MAGIC):
+        raise StoreCorrupt("not a checkpoint")
+    return state
+
+
+class Recorder:
+    """Tells the store how an attempt gets on: progress, finished epochs, checkpoints."""
+
+    def __init__(
+        self, jobs: JobStore, blobs: BlobStore, lease: Lease, job: Job, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._jobs = jobs
+        self._blobs = blobs
+        self._lease = lease
+        self._newest = job.checkpoint
+        self._clock = clock
+        self._due = clock()
+        self._told = 0
+
+    def resume(self) -> bytes | None:
+        """Return the state to go on from; None to begin, which costs time and ends with the same weights.
+
+        Raise StoreUnavailable.
+        """
+        if self._newest is None:
+            return None
+        try:
+            return unwrap_checkpoint(self._blobs.get(self._newest))
+        except (BlobUnknown, StoreCorrupt) as error:
+            logger.warning("job %s begins again: %s", self._lease.job, error)
+            return None
+
+    @property
+    def due(self) -> bool:
+        """Whether it is time for a checkpoint."""
+        return self._clock() >= self._due
+
+    def checkpoint(self, progress: Progress) -> None:
+        """Store all that the next attempt needs to go on from here. Raise Superseded or StoreUnavailable.
+
+        Its digest is noted before it is written and the one before is deleted after it counts: a crash at any
+        point leaves one that can be read, and none that nobody knows.
+        """
+        begun = self._clock()
+        blob = wrap_checkpoint(self._lease, progress.checkpoint())
+        digest = hashlib.sha256(blob).hexdigest()
+        self._forget(self._jobs.claim(self._lease, digest))
+        self._blobs.put(blob)
+        self._tell(progress, digest)
+        before, self._newest = self._newest, digest
+        self._forget(before if before != digest else None)
+        self._due = self._clock() + max(CADENCE_S, SHARE * (self._clock() - begun))
+
+    def finish(self, progress: Progress) -> None:
+        """Report the end of the run. Raise Superseded or StoreUnavailable."""
+        self._tell(progress, None)
+
+    def _tell(self, progress: Progress, checkpoint: str | None) -> None:
+        new = progress.history[self._told :]
+        self._jobs.report(self._lease, _progress(progress), checkpoint, history=[_epoch(record) for record in new])
+        self._told = len(progress.history)
+
+    def _forget(self, digest: str | None) -> None:
+        if digest is not None:
+            self._blobs.delete(digest)
+
+
+def _progress(progress: Progress) -> dict[str, Any]:
+    return {
+        "epoch": progress.epoch,
+        "epochs": progress.epochs,
+        "update": progress.update,
+        "updates": progress.updates,
+        "loss": progress.loss,
+    }
+
+
+def _epoch(record: EpochRecord) -> dict[str, Any]:
+    return {
+        "epoch": record.epoch,
+        "loss": record.loss,
+        "validation_loss": record.validation_loss,
+        "learning_rate": record.learning_rate,
+    }

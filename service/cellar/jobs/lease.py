@@ -1,0 +1,51 @@
+"""A thread that keeps the lease of an attempt, and hears what is wanted of it."""
+
+import logging
+import threading
+from types import TracebackType
+from typing import Self
+
+from cellar.errors import StoreUnavailable, Superseded
+from cellar.ports import JobStore, Lease
+
+logger = logging.getLogger(__name__)
+
+RENEWALS = 5
+"""Renewals in the time of a lease: it survives four that are lost or late."""
+
+
+class Keeper:
+    """Renews a lease until it is left. Kernels release the GIL, so that training does not hold the thread up."""
+
+    def __init__(self, store: JobStore, lease: Lease, lease_s: float) -> None:
+        self.lease = lease
+        self.cancelled = threading.Event()
+        """Somebody wants the job to end."""
+        self.superseded = threading.Event()
+        """Another attempt has the job, or it has ended."""
+        self._store = store
+        self._lease_s = lease_s
+        self._left = threading.Event()
+        self._thread = threading.Thread(target=self._keep, name=f"lease of job {lease.job}", daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._left.set()
+        self._thread.join()
+
+    def _keep(self) -> None:
+        while not self._left.wait(self._lease_s / RENEWALS):
+            try:
+                if not self._store.renew(self.lease, self._lease_s):
+                    self.cancelled.set()
+            except Superseded:
+                self.superseded.set()
+                return
+            except StoreUnavailable as error:
+                # The lease may run out. If nobody takes it before the store is back, this attempt still has the job.
+                logger.warning("job %s: the lease cannot be renewed: %s", self.lease.job, error)

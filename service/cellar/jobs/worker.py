@@ -1,0 +1,198 @@
+"""The training worker: rq's worker, with our own idea of who holds a job and of when it is lost.
+
+Left alone, rq takes a minute or more to notice a dead worker, and marks the job of a killed child as failed. Here rq
+only carries calls; jobs are held by leases (`cellar.store.jobs`). The parent process stays small: it waits for calls,
+forks a child for each, sweeps, and kills a child that does not stop when it should. It has no threads, so that the
+fork is safe.
+"""
+
+import logging
+import os
+import signal
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+import redis
+from rq import Worker
+from rq.exceptions import StopRequested
+from rq.executions import Execution
+from rq.job import Job as Call
+from rq.queue import Queue
+from rq.serializers import JSONSerializer
+
+from cellar.errors import JobUnknown, StoreUnavailable, Superseded
+from cellar.jobs.calls import Calls
+from cellar.jobs.parent import die_with_parent
+from cellar.jobs.sweeper import Sweeper
+from cellar.ports import Job, JobStore, Lease
+
+logger = logging.getLogger(__name__)
+
+TICK_S = 1
+"""The parent looks after its child, and up from an empty queue, this often (rq counts in whole seconds)."""
+
+WORKER_TTL_S = 15 + TICK_S
+"""rq waits for a call 15 s less than this."""
+
+TIDY_S = 600.0
+"""How often rq clears its own notes of calls that died. Nothing waits for it."""
+
+GRACE_S = 5.0
+"""A child that was asked to stop stores a checkpoint first; one that takes longer is killed."""
+
+BEGIN_S = 60.0
+"""A child that has not even taken the lease by now hangs."""
+
+
+class TrainingWorker(Worker):
+    """A worker that carries out one job at a time in a child process."""
+
+    max_connection_wait_time = 2.0  # s; rq would come to wait a minute between two looks for a Redis that is away
+
+    def __init__(self, calls: Calls, jobs: JobStore, sweeper: Sweeper, sweep_s: float) -> None:
+        super().__init__(
+            [calls.queue],
+            connection=calls.connection,
+            serializer=JSONSerializer,
+            worker_ttl=WORKER_TTL_S,
+            job_monitoring_interval=TICK_S,
+            log_job_description=False,
+        )
+        self._jobs = jobs
+        self._sweeper = sweeper
+        self._sweep_s = sweep_s
+        self._swept = self._tidied = -float("inf")
+        self._unwanted_since: float | None = None
+
+    @property
+    def stop_requested(self) -> bool:
+        """Whether somebody wants this worker to stop."""
+        return self._shutdown_requested_date is not None
+
+    # --- while idle and while a child runs: sweep ---
+
+    @property
+    def should_run_maintenance_tasks(self) -> bool:
+        """Return whether it is time to sweep. rq asks at every turn of its loop."""
+        return time.monotonic() - self._swept >= self._sweep_s
+
+    def run_maintenance_tasks(self) -> None:
+        """Sweep, and seldom let rq tidy up."""
+        self._swept = time.monotonic()
+        self._sweeper.try_sweep()
+        if self._swept - self._tidied >= TIDY_S:
+            self._tidied = self._swept
+            super().run_maintenance_tasks()  # type: ignore[no-untyped-call]  # rq is typed in parts
+
+    def maintain_heartbeats(self, job: Call, execution: Execution) -> None:
+        """Look after the child, once a tick. A Redis that is away is no reason to leave it."""
+        try:
+            super().maintain_heartbeats(job, execution)
+            if self.should_run_maintenance_tasks:
+                self.run_maintenance_tasks()
+        except redis.RedisError as error:
+            logger.warning("the job queue cannot be reached: %s", error)
+        self._kill_if_unwanted(_lease(job))
+
+    def subscribe(self) -> None:
+        """Listen to no commands: jobs are cancelled in their records, and the thread would make the fork unsafe."""
+
+    def unsubscribe(self) -> None:
+        """Undo nothing."""
+
+    # --- the child ---
+
+    def main_work_horse(self, job: Call, queue: Queue) -> None:
+        """Carry out one call, in the child."""
+        assert self.pid is not None
+        die_with_parent(self.pid)
+        super().main_work_horse(job, queue)
+
+    def handle_warm_shutdown_request(self) -> None:
+        """Ask the child to give its job back instead of waiting for hours until it is done."""
+        super().handle_warm_shutdown_request()  # type: ignore[no-untyped-call]  # rq is typed in parts
+        self._ask_to_stop()
+
+    def handle_work_horse_killed(self, job: Call, retpid: int, ret_val: int, rusage: Any) -> None:  # noqa: ARG002  # rq's
+        """Give up the lease of a child that died, so that its job is queued again now and not when it runs out."""
+        logger.warning("job %s: its process died (status %s)", _lease(job).job, ret_val)
+        try:
+            if self.stop_requested:
+                self._jobs.release(_lease(job))
+            else:
+                self._jobs.renew(_lease(job), 0)
+        except (Superseded, StoreUnavailable) as error:
+            logger.info("job %s is left to the sweeper: %s", _lease(job).job, error)
+        self._swept = -float("inf")
+
+    def _ask_to_stop(self) -> None:
+        if self.horse_pid:
+            with suppress(ProcessLookupError):
+                os.kill(self.horse_pid, signal.SIGTERM)
+
+    def _kill_if_unwanted(self, lease: Lease) -> None:
+        if self.stop_requested:
+            self._ask_to_stop()  # again: the first time may have been before the fork
+        patience_s = self._patience_s(lease)
+        if patience_s is None:
+            self._unwanted_since = None
+            return
+        if self._unwanted_since is None:
+            self._unwanted_since = time.monotonic()
+        if time.monotonic() - self._unwanted_since > patience_s:
+            logger.warning("job %s: its process does not stop and is killed", lease.job)
+            self._unwanted_since = None
+            self.kill_horse()
+
+    def _patience_s(self, lease: Lease) -> float | None:
+        """Return how long the child may go on, None if there is no reason to stop it."""
+        if self.stop_requested:
+            return GRACE_S
+        try:
+            job = self._jobs.get(lease.tenant, lease.job)
+        except JobUnknown:
+            return GRACE_S
+        except StoreUnavailable:
+            return None
+        if job.attempt < lease.attempt and _runs(job):
+            return BEGIN_S
+        wanted = job.attempt == lease.attempt and job.cancel_asked_s is None and _runs(job)
+        return None if wanted else GRACE_S
+
+
+def run(
+    connect: Callable[[], redis.Redis],
+    queue: str,
+    *,
+    jobs: JobStore,
+    sweeper: Callable[[Calls], Sweeper],
+    sweep_s: float,
+) -> None:
+    """Work until SIGTERM or SIGINT. A Redis that is away is waited for.
+
+    `connect` makes the client for the queue of that name. Call it on the main thread of a process without others.
+    """
+    while True:
+        try:
+            calls = Calls(connect(), queue)
+            worker = TrainingWorker(calls, jobs, sweeper(calls), sweep_s)
+            worker.work(logging_level=None)
+            if worker.stop_requested:
+                return
+        except StopRequested:
+            return
+        except redis.RedisError as error:
+            logger.warning("the job queue cannot be reached: %s", error)
+        time.sleep(TICK_S)
+
+
+def _lease(call: Call) -> Lease:
+    """Return the lease that a call would begin."""
+    tenant, job = call.args
+    return Lease(tenant, job, int(call.id.rsplit("-", 1)[1]))
+
+
+def _runs(job: Job) -> bool:
+    return job.state in ("queued", "running")

@@ -1,0 +1,230 @@
+"""Models and their versions: made from a network and a seed, published by training, loaded and compiled for use.
+
+A version is immutable. `name@3` pins one, `name` follows the newest. Weights are stored first, then the version that
+refers to them, then the alias moves: a crash in between leaves bytes that nothing refers to, never a version without
+weights.
+"""
+
+import hashlib
+import json
+import re
+import threading
+import uuid
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future
+from contextlib import suppress
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cellar.engine import KernelCache
+from cellar.errors import BlobUnknown, InvalidInput, ModelUnknown
+from cellar.nn.chain import Network
+from cellar.nn.compiled import BoundNetwork, CompiledNetwork
+from cellar.nn.spec import NetworkSpec
+from cellar.ports import BlobStore, Clock, ModelStore, ModelVersion
+from cellar.wire import weights as wire_weights
+
+NAME = re.compile("[A-Za-z0-9._-]{1,128}")
+REFERENCE = re.compile("([A-Za-z0-9._-]{1,128})(?:@([1-9][0-9]{0,8}))?")
+
+MAX_LOADED = 64
+"""Models kept ready at a time, and"""
+MAX_LOADED_BYTES = 512 * 1024 * 1024
+"""the sum of their weights: what a service on a small machine can spare."""
+
+Weights = Mapping[str, NDArray[np.float32]]
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedModel:
+    """A version that is ready to run."""
+
+    version: ModelVersion
+    network: BoundNetwork
+    size_bytes: int
+
+
+class Registry:
+    """Models of all tenants. Synchronous and safe to call from several threads."""
+
+    def __init__(self, models: ModelStore, blobs: BlobStore, cache: KernelCache, clock: Clock) -> None:
+        self._models = models
+        self._blobs = blobs
+        self._cache = cache
+        self._clock = clock
+        self._loaded = _LoadedModels(MAX_LOADED, MAX_LOADED_BYTES)
+
+    def create(
+        self,
+        tenant: str,
+        name: str,
+        spec: NetworkSpec,
+        seed: int,
+        *,
+        weights: Weights | None = None,
+        token: str | None = None,
+    ) -> ModelVersion:
+        """Store a network with the weights of the seed, or with given ones, as the newest version of a model.
+
+        The same `token` returns the version that it made before. Raise InvalidInput (CellError among them) for a
+        name, network or weights that cannot be, CompileFailed, or StoreUnavailable.
+        """
+        network = Network(spec, pointer="/network")
+        self.compile(network)  # a model that cannot be loaded is refused while somebody is looking
+        if weights is None:
+            weights = network.init(seed)
+        network.check_weights(weights, pointer="/weights")
+        return self.publish(tenant, name, network, wire_weights.dump(weights), token=token or uuid.uuid4().hex)
+
+    def publish(
+        self,
+        tenant: str,
+        name: str,
+        network: Network,
+        weights: bytes,
+        *,
+        token: str,
+        parent: str | None = None,
+        metrics: Mapping[str, float] | None = None,
+    ) -> ModelVersion:
+        """Store weights (a safetensors file) of a network as the newest version of a model; idempotent by `token`."""
+        if not NAME.fullmatch(name):
+            raise InvalidInput(
+                f"not a name for a model: {name[:128]!r}", pointer="/name", expected=NAME.pattern, actual=name[:128]
+            )
+        blob = self._blobs.put(weights)
+        version = ModelVersion(
+            tenant=tenant,
+            name=name,
+            version=0,
+            digest=hashlib.sha256(f"{network.digest} {blob}".encode()).hexdigest(),
+            network=network.spec.model_dump(mode="json", exclude_none=True),
+            weights=blob,
+            created_s=self._clock.now_s(),
+            parent=parent,
+            metrics=dict(metrics or {}),
+        )
+        added = self._models.add(version, token=token)
+        self._blobs.put(weights)  # again, at the price of a look: see `_forget_weights`
+        return added
+
+    def get(self, tenant: str, ref: str) -> ModelVersion:
+        """Return the version that `name@3` pins, or the newest one of `name`. Raise ModelUnknown."""
+        match = REFERENCE.fullmatch(ref)
+        if match is None:
+            raise ModelUnknown(f"no model {ref[:140]!r}")
+        return self._models.get(tenant, match[1], int(match[2]) if match[2] else None)
+
+    def versions(self, tenant: str, name: str) -> list[ModelVersion]:
+        """Return all versions of a model, oldest first. Raise ModelUnknown."""
+        return self._models.versions(tenant, name)
+
+    def list(self, tenant: str) -> tuple[ModelVersion, ...]:
+        """Return the newest version of every model, by name; one that is deleted meanwhile is left out."""
+        found = []
+        for name in self._models.names(tenant):
+            with suppress(ModelUnknown):
+                found.append(self._models.get(tenant, name))
+        return tuple(found)
+
+    def delete(self, tenant: str, name: str) -> None:
+        """Delete a model with all its versions and the weights that only they had. Raise ModelUnknown.
+
+        Sessions keep their state, and answer ModelUnknown when their model has to be loaded again.
+        """
+        for digest in self._models.delete(tenant, name):
+            self._forget_weights(digest)
+        self._loaded.drop(tenant, name)
+
+    def network(self, version: ModelVersion) -> Network:
+        """Return the network of a version, without weights."""
+        return Network(NetworkSpec.model_validate_json(json.dumps(version.network)))
+
+    def compile(self, network: Network) -> CompiledNetwork:
+        """Return the network with its kernels. Raise CompileFailed."""
+        return network.compile(self._cache)
+
+    def weights(self, version: ModelVersion) -> dict[str, NDArray[np.float32]]:
+        """Return the weights of a version. Raise BlobUnknown or StoreCorrupt."""
+        return wire_weights.load(self._blobs.get(version.weights))
+
+    def load(self, version: ModelVersion) -> LoadedModel:
+        """Return a version ready to run, from the cache if it can be; others who ask meanwhile wait for it.
+
+        Raise ModelUnknown if its weights are gone, CompileFailed, or StoreUnavailable.
+        """
+        return self._loaded.get(version, self._load)
+
+    def _load(self, version: ModelVersion) -> LoadedModel:
+        try:
+            data = self._blobs.get(version.weights)
+        except BlobUnknown as error:
+            raise ModelUnknown(f"the model {version.ref!r} was deleted") from error
+        compiled = self.compile(self.network(version))
+        return LoadedModel(version, compiled.bind(wire_weights.load(data)), len(data))
+
+    def _forget_weights(self, digest: str) -> None:
+        """Delete weights that nothing refers to, unless somebody has published the same ones since.
+
+        A publisher looks again after its version is in, and this looks again after the bytes are gone: whoever
+        comes second restores them.
+        """
+        with suppress(BlobUnknown):
+            data = self._blobs.get(digest)
+            self._blobs.delete(digest)
+            if self._models.refers(digest):
+                self._blobs.put(data)
+
+
+_Key = tuple[str, str, int, str]
+_Load = Callable[[ModelVersion], LoadedModel]
+
+
+class _LoadedModels:
+    """The models used last. One thread loads a model, the others that want it wait for its result."""
+
+    def __init__(self, max_count: int, max_bytes: int) -> None:
+        self._max_count = max_count
+        self._max_bytes = max_bytes
+        self._lock = threading.Lock()
+        self._entries: OrderedDict[_Key, Future[LoadedModel]] = OrderedDict()
+
+    def get(self, version: ModelVersion, load: _Load) -> LoadedModel:
+        """Return the model, loading it on this thread if nobody has."""
+        key = (version.tenant, version.name, version.version, version.digest)
+        with self._lock:
+            entry = self._entries.get(key)
+            if entry is not None:
+                self._entries.move_to_end(key)
+            else:
+                mine = self._entries[key] = Future()
+        if entry is not None:
+            return entry.result()
+        try:
+            mine.set_result(load(version))
+        except BaseException as error:
+            with self._lock:
+                self._entries.pop(key, None)
+            mine.set_exception(error)
+        self._evict()
+        return mine.result()
+
+    def drop(self, tenant: str, name: str) -> None:
+        """Forget all versions of a model."""
+        with self._lock:
+            for key in [key for key in self._entries if key[:2] == (tenant, name)]:
+                del self._entries[key]
+
+    def _evict(self) -> None:
+        """Drop what was used longest ago while there is too much, but never the newest or what is being loaded."""
+        with self._lock:
+            sizes = {key: entry.result().size_bytes for key, entry in self._entries.items() if entry.done()}
+            total = sum(sizes.values())
+            for key in list(sizes)[:-1]:
+                if len(sizes) <= self._max_count and total <= self._max_bytes:
+                    return
+                del self._entries[key]
+                total -= sizes.pop(key)
