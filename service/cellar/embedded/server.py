@@ -1,0 +1,159 @@
+"""A private Redis that outlives the process that started it and ends with the last that uses it."""
+
+import logging
+import os
+import subprocess
+import time
+from contextlib import suppress
+from types import TracebackType
+from typing import Any, Self
+from urllib.parse import quote
+
+import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from cellar.embedded.binary import Release, choose_binary
+from cellar.embedded.directory import Directory
+from cellar.errors import StartupError
+
+log = logging.getLogger(__name__)
+
+ANSWER_S = 30.0
+"""How long a server may be silent at start; while it loads its data it is not silent."""
+
+POLL_S = 0.01
+"""Between two looks at a server that is starting or ending: both take tens of milliseconds."""
+
+OPTIONS = {
+    "--port": "0",
+    "--unixsocketperm": "700",
+    "--appendonly": "yes",
+    "--appendfsync": "always",
+    "--save": "",
+    "--maxmemory-policy": "noeviction",
+    "--daemonize": "no",
+}
+"""No acknowledged write is lost in a crash, nothing is evicted, nobody else can connect."""
+
+
+class PrivateRedis:
+    """The Redis of a data directory, shared by every service on it. A context manager: the last one out stops it."""
+
+    def __init__(self, directory: Directory) -> None:
+        self._directory = directory
+        self._user: int | None = None
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self) -> Self:
+        """Use the running server or start one, and wait until it answers. Raise StartupError or RedisMissing."""
+        self._user = self._directory.join()
+        try:
+            self._wait_until_it_answers()
+        except BaseException:
+            self._leave()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Stop the server if nobody else uses it."""
+        self._leave()
+
+    @property
+    def url(self) -> str:
+        """Return the URL by which redis-py finds the server."""
+        return f"unix://{quote(str(self._directory.socket()))}?db=0"
+
+    def ensure(self) -> bool:
+        """Start a server if none runs; return True if one was started. Does not wait for it."""
+        lock = self._directory.lock_server()
+        if lock is None:
+            return False
+        try:
+            self._start(lock)
+        finally:
+            os.close(lock)  # The server holds it now, or nobody.
+        return True
+
+    def _start(self, lock: int) -> None:
+        binary = choose_binary(self._directory.written_by())
+        options = {"--unixsocket": str(self._directory.new_socket()), "--dir": str(self._directory.data), **OPTIONS}
+        options["--logfile"] = str(self._directory.log)
+        command = [str(binary.path), *(word for option in options.items() for word in option)]
+        log.info("starting %s from %s", binary.release, binary.path)
+        # A session of its own: Ctrl-C in the terminal is for the service, which still needs Redis to drain.
+        self._process = subprocess.Popen(
+            command,
+            pass_fds=[lock],
+            start_new_session=True,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+
+    def _wait_until_it_answers(self) -> None:
+        deadline = time.monotonic() + ANSWER_S
+        while not self._answers():
+            if self._process and self._process.poll() is not None:
+                raise StartupError(f"Redis ended at once: {self._last_words()}")
+            if self.ensure():
+                deadline = time.monotonic() + ANSWER_S
+            if time.monotonic() > deadline:
+                raise StartupError(f"Redis does not answer at {self._directory.socket()}; see {self._directory.log}")
+            time.sleep(POLL_S)
+
+    def _answers(self) -> bool:
+        """Return whether the server answers, and record what it is: from now on the data is of its kind."""
+        try:
+            with self._client() as client:
+                found = client.info("server")
+        except redis.BusyLoadingError:
+            log.info("Redis is loading its data")
+            return False
+        except redis.ConnectionError:
+            return False
+        self._directory.set_written_by(_release(found))
+        return True
+
+    def _client(self) -> "redis.Redis":
+        socket = str(self._directory.socket())
+        return redis.Redis(
+            unix_socket_path=socket, decode_responses=True, socket_timeout=ANSWER_S, retry=Retry(NoBackoff(), 0)
+        )
+
+    def _last_words(self) -> str:
+        log_file = self._directory.log
+        lines = log_file.read_text(errors="replace").splitlines() if log_file.exists() else []
+        return "; ".join(lines[-3:]) or "it said nothing"
+
+    def _leave(self) -> None:
+        if self._user is None:
+            return
+        if self._directory.leave(self._user):
+            self._stop()
+        os.close(self._user)
+        self._user = None
+
+    def _stop(self) -> None:
+        """Stop the server and wait until it has let go of the data."""
+        with suppress(redis.ConnectionError), self._client() as client:
+            client.shutdown(nosave=True)  # The append-only file is complete; a snapshot would only cost time.
+        deadline = time.monotonic() + ANSWER_S
+        while (lock := self._directory.lock_server()) is None:
+            if time.monotonic() > deadline:
+                log.warning("Redis has not stopped; see %s", self._directory.log)
+                return
+            time.sleep(POLL_S)
+        self._directory.remove_socket()
+        os.close(lock)
+        if self._process:
+            self._process.wait()
+
+
+def _release(found: dict[str, Any]) -> Release:
+    kind = found.get("server_name", "redis")
+    release = Release.parse(f"{kind} {found[f'{kind}_version']}")
+    assert release, found
+    return release
