@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cellar.engine import KernelCache
-from cellar.errors import BlobUnknown, InvalidInput, ModelUnknown
+from cellar.errors import AlreadyExists, BlobUnknown, InvalidInput, ModelUnknown
 from cellar.nn.chain import Network
 from cellar.nn.compiled import BoundNetwork, CompiledNetwork
 from cellar.nn.spec import NetworkSpec
@@ -79,6 +79,22 @@ class Registry:
         network.check_weights(weights, pointer="/weights")
         return self.publish(tenant, name, network, wire_weights.dump(weights), token=token or uuid.uuid4().hex)
 
+    def made(self, tenant: str, name: str, spec: NetworkSpec, seed: int) -> ModelVersion | None:
+        """Return the version that `create` made of this network and seed, None if the name is free.
+
+        Raise AlreadyExists if the model has no such version, InvalidInput for a network that cannot be.
+        """
+        network = Network(spec, pointer="/network")
+        try:
+            versions = self._models.versions(tenant, name)
+        except ModelUnknown:
+            return None
+        digest = _digest(network, hashlib.sha256(wire_weights.dump(network.init(seed))).hexdigest())
+        for version in versions:
+            if version.digest == digest:
+                return version
+        raise AlreadyExists(f"there is a model {name!r} of another network or seed: {versions[-1].ref}")
+
     def publish(
         self,
         tenant: str,
@@ -100,7 +116,7 @@ class Registry:
             tenant=tenant,
             name=name,
             version=0,
-            digest=hashlib.sha256(f"{network.digest} {blob}".encode()).hexdigest(),
+            digest=_digest(network, blob),
             network=network.spec.model_dump(mode="json", exclude_none=True),
             weights=blob,
             created_s=self._clock.now_s(),
@@ -177,6 +193,10 @@ class Registry:
             self._blobs.delete(digest)
             if self._models.refers(digest):
                 self._blobs.put(data)
+
+
+def _digest(network: Network, weights: str) -> str:
+    return hashlib.sha256(f"{network.digest} {weights}".encode()).hexdigest()
 
 
 _Key = tuple[str, str, int, str]

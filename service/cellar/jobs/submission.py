@@ -1,11 +1,12 @@
 """What the api does with training jobs: submit, look, cancel."""
 
+import hashlib
 import json
 import logging
 import uuid
 from typing import Any
 
-from cellar.errors import StoreUnavailable
+from cellar.errors import AlreadyExists, FingerprintMismatch, JobUnknown, StoreUnavailable
 from cellar.jobs.calls import Calls
 from cellar.jobs.dataset import pack_dataset
 from cellar.nn.fit import check
@@ -32,26 +33,50 @@ class Jobs:
         self._calls = calls
         self._clock = clock
 
-    def submit(self, tenant: str, model: str, data: Dataset, training: TrainingSpec) -> Job:
+    def submit(self, tenant: str, model: str, data: Dataset, training: TrainingSpec, *, key: str | None = None) -> Job:
         """Store a job that trains `model` ("name" or "name@3") on arrays in (T, B, F), and queue it.
 
         The model is pinned here: the job trains the version that is the newest now. The order is dataset, record,
         call: a crash in between leaves at most bytes that nothing refers to, or a record that the sweeper queues.
-        Raise ModelUnknown, InvalidInput where data and settings do not fit the model, or StoreUnavailable; then nothing
-        is submitted.
+        The same `key` again returns the job that it made, as long as the job is known. Raise FingerprintMismatch if
+        that was another one, ModelUnknown, InvalidInput where data and settings do not fit the model, or
+        StoreUnavailable; then nothing is submitted.
         """
         version = self._registry.get(tenant, model)
         check(self._registry.network(version), data, training)
-        name = uuid.uuid4().hex
-        dataset = self._blobs.put(pack_dataset(name, data))
-        spec = {"model": version.ref, "data": {"blob": dataset}, **training.model_dump(mode="json")}
+        name = uuid.uuid4().hex if key is None else hashlib.sha256(f"{tenant}\n{key}".encode()).hexdigest()[:32]
+        dataset = pack_dataset(name, data)
+        blob = hashlib.sha256(dataset).hexdigest()
+        spec = {"model": version.ref, "data": {"blob": blob}, **training.model_dump(mode="json")}
         job = Job(tenant=tenant, job=name, state="queued", spec=spec, created_s=self._clock.now_s())
-        self._store.create(job)
+        if key is not None and (found := self._made(job, model)) is not None:
+            return found
+        self._blobs.put(dataset)
+        try:
+            self._store.create(job)
+        except AlreadyExists:
+            if (found := self._made(job, model)) is None:
+                raise
+            return found
         try:
             self._calls.push(job)
         except StoreUnavailable:
             logger.warning("job %s waits for the queue, which cannot be reached now", name)
         return job
+
+    def _made(self, job: Job, model: str) -> Job | None:
+        """Return the job of that name, None if there is none. Raise FingerprintMismatch if it is not the same.
+
+        A model without a version may be at a newer one by now, the one that the job itself has made.
+        """
+        try:
+            found = self._store.get(job.tenant, job.job)
+        except JobUnknown:
+            return None
+        pinned = str(found.spec["model"])
+        if model not in (pinned, pinned.partition("@")[0]) or found.spec != {**job.spec, "model": pinned}:
+            raise FingerprintMismatch("this Idempotency-Key was used for another job")
+        return found
 
     def get(self, tenant: str, job: str) -> Job:
         """Return a job with its newest progress. Raise JobUnknown."""
