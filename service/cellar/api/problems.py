@@ -62,15 +62,17 @@ def problem_of(error: errors.CellarError) -> Response:
 
 
 def answers(*kinds: type[errors.CellarError]) -> dict[int | str, dict[str, Any]]:
-    """Return the OpenAPI responses of a route that may answer with these errors."""
-    responses: dict[int | str, dict[str, Any]] = {}
+    """Return the OpenAPI responses of a route that may answer with these errors, each described as in the tree."""
     content = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
-    for kind in sorted(kinds, key=status_of):
-        response = responses.setdefault(status_of(kind), {"description": "", "content": content})
-        response["description"] += f"{'; ' if response['description'] else ''}`{kind.slug}`: {kind.title.lower()}"
-        if issubclass(kind, errors.Unavailable):
-            response["headers"] = {"Retry-After": {"description": "Seconds.", "schema": {"type": "integer"}}}
-    responses.setdefault(500, {"description": "`internal_error`: a fault of the service", "content": content})
+    lines = {500: ["- `internal_error`: A fault of the service."]}
+    for kind in kinds:
+        lines.setdefault(status_of(kind), []).append(f"- `{kind.slug}`: {(kind.__doc__ or '').splitlines()[0]}")
+    responses: dict[int | str, dict[str, Any]] = {
+        status: {"description": "\n".join(lines[status]), "content": content} for status in sorted(lines)
+    }
+    if HTTPStatus.SERVICE_UNAVAILABLE in responses:
+        retry_after = {"description": "Seconds to wait.", "schema": {"type": "integer"}}
+        responses[HTTPStatus.SERVICE_UNAVAILABLE]["headers"] = {"Retry-After": retry_after}
     return responses
 
 

@@ -1,0 +1,29 @@
+"""The FastAPI application, made from ready parts."""
+
+from pathlib import Path
+
+from fastapi import FastAPI
+from starlette.staticfiles import StaticFiles
+from starlette.types import Lifespan
+
+from cellar import __version__
+from cellar.api import openapi, problems
+from cellar.api.body import BodyLimit
+from cellar.api.hot import HotRoutes
+from cellar.api.routes import router
+from cellar.api.services import Services
+
+DOCS = Path(__file__).parent / "swagger"
+
+
+def create_app(services: Services, *, max_body_bytes: int, lifespan: Lifespan[FastAPI] | None = None) -> FastAPI:
+    """Return the application. `lifespan` starts and stops the parts; bodies over `max_body_bytes` are refused."""
+    app = FastAPI(title="Cellar", version=__version__, docs_url=None, redoc_url=None, lifespan=lifespan)
+    app.state.services = services
+    app.include_router(router)
+    app.mount("/docs", StaticFiles(directory=DOCS, html=True))
+    app.openapi = openapi.document  # type: ignore[method-assign]  # FastAPI's documented way to give one's own
+    problems.install(app)
+    app.add_middleware(HotRoutes)
+    app.add_middleware(BodyLimit, max_body_bytes=max_body_bytes)
+    return app

@@ -1,0 +1,39 @@
+"""The OpenAPI document of the service, made from the routes alone."""
+
+from typing import Any
+
+from fastapi.openapi.utils import get_openapi
+
+from cellar import __version__
+from cellar.api.routes import router
+from cellar.api.schemas.problems import Problem
+
+DESCRIPTION = """Recurrent networks whose hidden state outlives the request: create a model, open a session, post steps.
+
+Every error is an `application/problem+json` document (RFC 9457) whose `type` is `urn:cellar:problem:` and the name
+that stands first in the descriptions below."""
+
+TAGS = {
+    "models": "Networks with weights, in versions that never change.",
+    "cells": "Cells as equations.",
+    "sessions": "A model's state, kept between requests.",
+    "steps": "Time, one step or many.",
+    "state": "The state itself.",
+    "jobs": "Training.",
+    "health": "For whoever runs the service.",
+}
+
+
+def document() -> dict[str, Any]:
+    """Return the OpenAPI 3.1 document."""
+    found = get_openapi(
+        title="Cellar",
+        version=__version__,
+        description=DESCRIPTION,
+        license_info={"name": "Apache-2.0", "identifier": "Apache-2.0"},
+        tags=[{"name": name, "description": description} for name, description in TAGS.items()],
+        routes=router.routes,
+        separate_input_output_schemas=False,
+    )
+    found["components"]["schemas"]["Problem"] = Problem.model_json_schema()
+    return found

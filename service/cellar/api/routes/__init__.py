@@ -1,0 +1,16 @@
+"""The routes, a file for each resource."""
+
+from fastapi import APIRouter
+from fastapi.routing import APIRoute
+
+from cellar.api.routes import cells, health, jobs, models, sessions, state, steps
+
+
+def _operation_id(route: APIRoute) -> str:
+    """Name an operation as its function, which is what generated clients call it."""
+    return route.name
+
+
+router = APIRouter(generate_unique_id_function=_operation_id)
+for part in (models, cells, sessions, steps, state, jobs, health):
+    router.include_router(part.router)

@@ -1,0 +1,24 @@
+"""Explain cell text without creating anything."""
+
+from anyio.to_thread import run_sync
+from fastapi import APIRouter
+
+from cellar.api.body import JsonRoute
+from cellar.api.faults import below
+from cellar.api.problems import answers
+from cellar.api.routes.parameters import BODY, CELL
+from cellar.api.schemas.cells import CellAnswer, CellRequest
+from cellar.engine import build_cell
+
+router = APIRouter(prefix="/v1/cells", tags=["cells"], route_class=JsonRoute)
+
+
+@router.post("", responses=answers(*BODY, *CELL))
+async def explain_cell(body: CellRequest) -> CellAnswer:
+    """Parse a cell and tell its parameters, states, output and cost. Nothing is created or compiled."""
+
+    def explain() -> CellAnswer:
+        with below("/equations"):
+            return CellAnswer.of(build_cell(body.equations, body.sizes))
+
+    return await run_sync(explain)

@@ -1,0 +1,23 @@
+"""Is the process alive, and can it work?"""
+
+from fastapi import APIRouter
+
+from cellar import __version__
+from cellar.api.problems import answers
+from cellar.api.schemas.health import HealthAnswer, ReadyAnswer
+from cellar.api.services import Parts
+from cellar.errors import StoreUnavailable
+
+router = APIRouter(tags=["health"])
+
+
+@router.get("/healthz")
+async def health() -> HealthAnswer:
+    """Answer if the process can answer at all. Looks at nothing else."""
+    return HealthAnswer(status="alive", version=__version__)
+
+
+@router.get("/readyz", responses=answers(StoreUnavailable))
+async def ready(services: Parts) -> ReadyAnswer:
+    """Answer 200 if requests can be served now, and tell what the connected store really gives."""
+    return ReadyAnswer(status="ready", store=await services.ready())

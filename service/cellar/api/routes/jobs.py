@@ -1,0 +1,61 @@
+"""Submit, read, list and cancel training jobs."""
+
+from anyio.to_thread import run_sync
+from fastapi import APIRouter, Response
+
+from cellar.api.body import JsonRoute
+from cellar.api.problems import answers
+from cellar.api.routes.parameters import ARRAYS, BODY, PARAMETER, STORE, IdempotencyKey, JobName, Limit
+from cellar.api.schemas.jobs import JobAnswer, JobRequest, JobsAnswer
+from cellar.api.services import TENANT, Parts
+from cellar.errors import FingerprintMismatch, JobUnknown, ModelUnknown
+
+router = APIRouter(prefix="/v1/jobs", tags=["jobs"], route_class=JsonRoute)
+
+
+@router.post(
+    "",
+    status_code=202,
+    response_description="Queued",
+    responses=answers(*STORE, *BODY, *ARRAYS, ModelUnknown, FingerprintMismatch),
+)
+async def submit_job(body: JobRequest, services: Parts, response: Response, key: IdempotencyKey = None) -> JobAnswer:
+    """Train a model on data. The result is a new version of it.
+
+    The same Idempotency-Key again answers the job that it made.
+    """
+
+    def submit() -> JobAnswer:
+        job = services.jobs.submit(TENANT, body.model, body.data.dataset(), body.training(), key=key)
+        return JobAnswer.of(job, services.jobs.history(TENANT, job.job))
+
+    answer = await run_sync(submit)
+    response.headers["Location"] = f"/v1/jobs/{answer.job}"
+    return answer
+
+
+@router.get("", responses=answers(*STORE, *PARAMETER))
+async def list_jobs(services: Parts, limit: Limit = 100) -> JobsAnswer:
+    """List jobs, the newest first, without their histories."""
+    jobs = await run_sync(services.jobs.list, TENANT, limit)
+    return JobsAnswer(jobs=[JobAnswer.of(job, []) for job in jobs])
+
+
+@router.get("/{job}", responses=answers(*STORE, *PARAMETER, JobUnknown))
+async def read_job(job: JobName, services: Parts) -> JobAnswer:
+    """Return a job with its progress and the line of every finished epoch."""
+
+    def read() -> JobAnswer:
+        return JobAnswer.of(services.jobs.get(TENANT, job), services.jobs.history(TENANT, job))
+
+    return await run_sync(read)
+
+
+@router.post("/{job}/cancel", responses=answers(*STORE, *PARAMETER, JobUnknown))
+async def cancel_job(job: JobName, services: Parts) -> JobAnswer:
+    """Ask a job to end: a queued one ends at once, a running one a moment later, an ended one stays as it is."""
+
+    def cancel() -> JobAnswer:
+        return JobAnswer.of(services.jobs.cancel(TENANT, job), services.jobs.history(TENANT, job))
+
+    return await run_sync(cancel)

@@ -1,0 +1,67 @@
+"""Create, read, list and delete models."""
+
+from anyio.to_thread import run_sync
+from fastapi import APIRouter, Response
+
+from cellar.api.body import JsonRoute
+from cellar.api.problems import answers
+from cellar.api.routes.parameters import BODY, CELL, PARAMETER, STORE, ModelName, ModelRefPath
+from cellar.api.schemas.models import ModelAnswer, ModelLine, ModelRequest, ModelsAnswer
+from cellar.api.services import TENANT, Parts
+from cellar.errors import AlreadyExists, CompileFailed, ModelUnknown
+
+router = APIRouter(prefix="/v1/models", tags=["models"], route_class=JsonRoute)
+
+
+@router.post(
+    "",
+    status_code=201,
+    response_description="Created",
+    responses={
+        200: {"model": ModelAnswer, "description": "The same request came before: the version that it made."},
+        **answers(*STORE, *BODY, *CELL, AlreadyExists, CompileFailed),
+    },
+)
+async def create_model(body: ModelRequest, services: Parts, response: Response) -> ModelAnswer:
+    """Create a model: compile its network and draw its first weights. Cells are built in, or equations.
+
+    A name that is taken is 409, unless by the same network with the same seed.
+    """
+
+    def create() -> tuple[ModelAnswer, bool]:
+        made = services.registry.made(TENANT, body.name, body.network, body.seed)
+        version = made or services.registry.create(TENANT, body.name, body.network, body.seed)
+        return ModelAnswer.of(version), made is None
+
+    answer, created = await run_sync(create)
+    response.status_code = 201 if created else 200
+    response.headers["Location"] = f"/v1/models/{answer.model}"
+    return answer
+
+
+@router.get("", responses=answers(*STORE))
+async def list_models(services: Parts) -> ModelsAnswer:
+    """List all models by name, each with its versions."""
+
+    def read() -> ModelsAnswer:
+        names = [newest.name for newest in services.registry.list(TENANT)]
+        return ModelsAnswer(models=[ModelLine.of(services.registry.versions(TENANT, name)) for name in names])
+
+    return await run_sync(read)
+
+
+@router.get("/{model}", responses=answers(*STORE, *PARAMETER, ModelUnknown))
+async def read_model(model: ModelRefPath, services: Parts) -> ModelAnswer:
+    """Return the newest version of a model, or the one that is named."""
+    return await run_sync(lambda: ModelAnswer.of(services.registry.get(TENANT, model)))
+
+
+@router.delete(
+    "/{model}",
+    status_code=204,
+    response_description="Deleted",
+    responses=answers(*STORE, *PARAMETER, ModelUnknown),
+)
+async def delete_model(model: ModelName, services: Parts) -> None:
+    """Delete a model with all its versions. Its sessions cannot be stepped afterwards."""
+    await run_sync(services.registry.delete, TENANT, model)

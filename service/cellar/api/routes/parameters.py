@@ -1,0 +1,56 @@
+"""What stands outside the body, and the errors that routes declare, by what they touch."""
+
+from typing import Annotated, Any
+
+from fastapi import Header, Path, Query
+
+from cellar import errors
+from cellar.api.schemas.names import IDEMPOTENCY_KEY, IDEMPOTENCY_KEY_PATTERN, NAME_PATTERN, REF_PATTERN
+
+SessionName = Annotated[str, Path(pattern=NAME_PATTERN, description="The session.")]
+ModelName = Annotated[str, Path(pattern=NAME_PATTERN, description="A model, with all its versions.")]
+ModelRefPath = Annotated[str, Path(pattern=REF_PATTERN, description="A model's newest version, or one: `co2@3`.")]
+JobName = Annotated[str, Path(pattern=NAME_PATTERN, description="The job.")]
+IdempotencyKey = Annotated[
+    str | None,
+    Header(
+        alias=IDEMPOTENCY_KEY,
+        pattern=IDEMPOTENCY_KEY_PATTERN,
+        description="Any text of one's own, the same when the request is sent again: it then happens once.",
+    ),
+]
+Limit = Annotated[int, Query(ge=1, le=1000, description="Most entries in the answer.")]
+Cursor = Annotated[str, Query(max_length=256, description="Of the last answer; empty to begin.")]
+
+STORE = (errors.StoreUnavailable, errors.StoreCorrupt)
+PARAMETER = (errors.InvalidParameter,)
+BODY = (
+    errors.MalformedJson,
+    errors.BodyTooLarge,
+    errors.UnsupportedMediaType,
+    errors.InvalidInput,
+)
+ARRAYS = (errors.ShapeMismatch, errors.NotFinite)
+CELL = (errors.CellSyntaxError, errors.CellNameError, errors.CellShapeError, errors.CellLimitError)
+SESSION = (*STORE, *PARAMETER, errors.SessionUnknown, errors.SessionExpired)
+CHANGE = (
+    errors.Overloaded,
+    errors.FingerprintMismatch,
+    errors.KernelRevisionMismatch,
+    errors.EpochChanged,
+    errors.Diverged,
+    errors.Regressed,
+    errors.StepTaken,
+    errors.ReplayExpired,
+)
+STEP = (*SESSION, *BODY, *ARRAYS, *CHANGE, errors.Overlap, errors.StateNotFinite, errors.OutputNotFinite)
+
+REPLAYED = "Idempotent-Replayed"
+REPLAY: dict[int | str, dict[str, Any]] = {
+    200: {
+        "headers": {
+            REPLAYED: {"description": "`true` if this was applied before.", "schema": {"type": "string"}},
+        }
+    }
+}
+"""The OpenAPI response of a change that can be answered a second time."""

@@ -1,0 +1,70 @@
+"""Reset a session, read its state and write it."""
+
+from collections import defaultdict
+from typing import Any
+
+from anyio.to_thread import run_sync
+from fastapi import APIRouter, Response
+
+from cellar.api.body import JsonRoute
+from cellar.api.problems import answers
+from cellar.api.routes.parameters import ARRAYS, BODY, CHANGE, REPLAY, REPLAYED, SESSION, IdempotencyKey, SessionName
+from cellar.api.schemas.sessions import ChangeAnswer, LayerAnswer, ResetRequest, StateAnswer, StateRequest
+from cellar.api.services import TENANT, Parts
+from cellar.ports import SessionKey
+from cellar.wire.numbers import parse_array
+
+router = APIRouter(prefix="/v1/sessions/{session}", tags=["state"], route_class=JsonRoute)
+
+
+@router.post("/reset", responses={**answers(*SESSION, *BODY, *CHANGE), **REPLAY})
+async def reset_session(
+    session: SessionName,
+    services: Parts,
+    response: Response,
+    body: ResetRequest | None = None,
+    key: IdempotencyKey = None,
+) -> ChangeAnswer:
+    """Put a session back into its initial state: step 0 of a new epoch."""
+    identity = (body or ResetRequest(position=None)).identity(key)
+    answer = await services.sessions.reset(SessionKey(TENANT, session), identity)
+    if answer.replayed:
+        response.headers[REPLAYED] = "true"
+    return ChangeAnswer.of(answer)
+
+
+@router.get("/state", responses=answers(*SESSION))
+async def read_state(session: SessionName, services: Parts) -> StateAnswer:
+    """Return every state of every layer, exactly."""
+    state = await services.sessions.read_state(SessionKey(TENANT, session))
+    network = (await run_sync(services.registry.get, TENANT, state.model)).network
+    layers: defaultdict[int, dict[str, Any]] = defaultdict(dict)
+    for part in state.parts:
+        layers[part.layer][part.name] = part.values.tolist()
+    return StateAnswer(
+        session=session,
+        position=str(state.position),
+        step=state.position.step,
+        layers=[LayerAnswer(layer=layer, cell=_cell(network, layer), **states) for layer, states in layers.items()],
+    )
+
+
+@router.put("/state", responses={**answers(*SESSION, *BODY, *ARRAYS, *CHANGE), **REPLAY})
+async def write_state(
+    session: SessionName, body: StateRequest, services: Parts, response: Response, key: IdempotencyKey = None
+) -> ChangeAnswer:
+    """Replace the whole state, as read: every name of every layer. The session is then at step 0 of a new epoch."""
+    parts = {}
+    for index, layer in enumerate(body.layers):
+        for name, rows in layer.states.items():
+            parts[layer.layer, name] = parse_array(rows, pointer=f"/layers/{index}/{name}", ndim=2)
+    answer = await services.sessions.write_state(SessionKey(TENANT, session), parts, body.identity(key))
+    if answer.replayed:
+        response.headers[REPLAYED] = "true"
+    return ChangeAnswer.of(answer)
+
+
+def _cell(network: dict[str, Any], layer: int) -> str:
+    """Return the name of a layer's cell; one of one's own has none."""
+    cell = network["layers"][layer]["cell"]
+    return cell if isinstance(cell, str) else "equations"

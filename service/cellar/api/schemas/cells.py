@@ -1,0 +1,64 @@
+"""Cell text and what the service reads in it."""
+
+from typing import Self
+
+from pydantic import Field
+
+from cellar.api.schemas.names import Answer
+from cellar.engine import Cell
+from cellar.nn.spec import Frozen, ParameterName, Size
+
+
+class CellRequest(Frozen):
+    """A cell to explain."""
+
+    equations: str = Field(description="Equations, one a line; `x` is the input.")
+    sizes: dict[ParameterName, Size] = Field(
+        description="Sizes by name: `in` of the input, `hidden` of the states, and what the text declares.",
+        examples=[{"in": 3, "hidden": 5}],
+    )
+
+
+class CellParameter(Answer):
+    """One array of weights that the cell has."""
+
+    name: str
+    shape: list[int]
+
+
+class CellState(Answer):
+    """One state that the cell carries from step to step."""
+
+    name: str
+    size: int
+
+
+class CellOutput(Answer):
+    """What the cell answers at each step."""
+
+    size: int
+
+
+class CellAnswer(Answer):
+    """A cell explained."""
+
+    parameters: list[CellParameter]
+    states: list[CellState]
+    output: CellOutput
+    operations: int = Field(description="Operations of one step, out of at most 64.")
+    flops: int = Field(description="Floating-point operations of one step of one row.")
+    digest: str = Field(description="Of the cell's structure and names; sizes are not part of it.")
+    canonical: str = Field(description="The cell as the service writes it.")
+
+    @classmethod
+    def of(cls, cell: Cell) -> Self:
+        """Return the answer for a cell that was built."""
+        return cls(
+            parameters=[CellParameter(name=param.name, shape=list(param.shape)) for param in cell.params],
+            states=[CellState(name=state.name, size=state.size) for state in cell.states],
+            output=CellOutput(size=cell.out_size),
+            operations=cell.operations,
+            flops=cell.flops,
+            digest=cell.digest,
+            canonical=cell.canonical,
+        )

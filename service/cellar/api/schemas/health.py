@@ -1,0 +1,21 @@
+"""Whether the service is alive and ready."""
+
+from typing import Any, Literal
+
+from pydantic import Field
+
+from cellar.api.schemas.names import Answer
+
+
+class HealthAnswer(Answer):
+    """The process answers."""
+
+    status: Literal["alive"]
+    version: str
+
+
+class ReadyAnswer(Answer):
+    """Requests can be served."""
+
+    status: Literal["ready"]
+    store: dict[str, Any] = Field(description="What the connected Redis gives: version, durability, policy.")

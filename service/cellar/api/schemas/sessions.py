@@ -1,0 +1,185 @@
+"""Sessions, steps and states."""
+
+from datetime import datetime
+from typing import Any, Self
+
+from pydantic import ConfigDict, Field
+
+from cellar.api.schemas.names import Answer, ModelRef, Name, time_of
+from cellar.errors import InvalidInput
+from cellar.nn.spec import Frozen
+from cellar.ports import Identity
+from cellar.runtime import answers
+from cellar.runtime.positions import MAX_STEP, parse_position
+
+MAX_TTL_S = 2**31 - 1
+"""68 years: what fits every counter on the way to Redis."""
+
+POSITION = "Of the last answer, sent back unchanged. Orders, recognises a repetition and detects another history."
+
+
+class SessionRequest(Frozen):
+    """A session to create."""
+
+    session: Name | None = Field(None, description="Its name; one is made up if absent.")
+    model: ModelRef
+    batch_size: int = Field(1, ge=1, description="Rows: independent sequences that step together.")
+    ttl_s: int | None = Field(None, ge=1, le=MAX_TTL_S, description="Lifetime after the last change, seconds.")
+
+
+class SessionAnswer(Answer):
+    """A session without its state."""
+
+    session: str
+    model: str = Field(description="The version that it is pinned to, `co2@3`.")
+    model_digest: str
+    kernel_rev: int = Field(description="Revision of the arithmetic that it is pinned to.")
+    batch_size: int
+    step: int = Field(description="Steps since the session began, or since the last reset or written state.")
+    position: str
+    ttl_s: int
+    created: datetime
+    expires: datetime = Field(description="When it ends if nothing happens to it.")
+
+    @classmethod
+    def of(cls, session: answers.SessionAnswer) -> Self:
+        """Return the answer for a session of the runtime."""
+        return cls(
+            session=session.session,
+            model=session.model,
+            model_digest=session.model_digest,
+            kernel_rev=session.kernel_rev,
+            batch_size=session.batch_size,
+            step=session.position.step,
+            position=str(session.position),
+            ttl_s=session.ttl_s,
+            created=time_of(session.created_s),
+            expires=time_of(session.expires_s),
+        )
+
+
+class SessionsAnswer(Answer):
+    """A page of sessions."""
+
+    sessions: list[SessionAnswer]
+    cursor: str = Field(description='Continues the list; "" at the end.')
+
+
+class Identified(Frozen):
+    """A change that may say where in the session's history it belongs. At most one of the two."""
+
+    position: str | None = Field(None, description=POSITION)
+    step: int | None = Field(None, ge=0, le=MAX_STEP, description="Steps so far: orders and recognises a repetition.")
+
+    def identity(self, key: str | None) -> Identity:
+        """Return how the request is recognised; `key` is its Idempotency-Key. Raise InvalidInput."""
+        if self.position is None:
+            return Identity(step=self.step, key=key)
+        if self.step is not None:
+            raise InvalidInput(
+                "position says the step too: send one of them", pointer="/step", expected="no such member"
+            )
+        return Identity(position=parse_position(self.position), key=key)
+
+
+class StepRequest(Identified):
+    """One time step."""
+
+    input: list[Any] = Field(
+        description="Numbers, one for each feature; for a session of several rows an array of such arrays.",
+        examples=[[0.1, 0.2, 0.3]],
+        json_schema_extra={"items": {"anyOf": [{"type": "number"}, {"type": "array", "items": {"type": "number"}}]}},
+    )
+
+
+class SequenceRequest(Identified):
+    """Several time steps, applied all or not at all."""
+
+    inputs: list[Any] = Field(description="Nested arrays of numbers, an axis for each letter of the layout.")
+    layout: str | None = Field(
+        None, description="Axis letters: T steps, B rows, F features, in any order. Default: `TF` or `TBF` by depth."
+    )
+
+
+class ResetRequest(Frozen):
+    """A reset, or a state to write, happens only if the session is at `position`, where it is given."""
+
+    position: str | None = Field(None, description=POSITION)
+
+    def identity(self, key: str | None) -> Identity:
+        """Return how the request is recognised; `key` is its Idempotency-Key. Raise InvalidInput."""
+        return Identity(position=None if self.position is None else parse_position(self.position), key=key)
+
+
+class LayerRequest(Frozen):
+    """The states of one layer, each under its own name: an array for each row."""
+
+    model_config = ConfigDict(extra="allow")
+
+    __pydantic_extra__: dict[str, list[Any]]
+
+    layer: int = Field(ge=0, description="Which layer of the network, from 0.")
+    cell: str | None = Field(None, description="As read; not looked at.")
+
+    @property
+    def states(self) -> dict[str, list[Any]]:
+        """Return the arrays by the name of their state."""
+        return self.__pydantic_extra__
+
+
+class StateRequest(ResetRequest):
+    """A whole state, every name of every layer."""
+
+    layers: list[LayerRequest]
+
+
+class StepAnswer(Answer):
+    """The output of one step and where the session stands after it."""
+
+    output: list[Any] | None = Field(
+        description="Numbers, nested as the input was. null in a replay whose output was too large to be kept."
+    )
+    step: int
+    position: str
+
+
+class SequenceAnswer(Answer):
+    """The outputs of all steps and where the session stands after them."""
+
+    outputs: list[Any] | None = Field(
+        description="Numbers in the layout of the request. null in a replay whose output was too large to be kept."
+    )
+    step: int
+    position: str
+
+
+class ChangeAnswer(Answer):
+    """Where the session stands after a reset or a written state: at step 0 of a new epoch."""
+
+    step: int
+    position: str
+
+    @classmethod
+    def of(cls, change: answers.ChangeAnswer) -> Self:
+        """Return the answer for a change of the runtime."""
+        return cls(step=change.position.step, position=str(change.position))
+
+
+class LayerAnswer(Answer):
+    """The states of one layer, each under its own name: an array for each row."""
+
+    model_config = ConfigDict(extra="allow")
+
+    __pydantic_extra__: dict[str, list[list[float]]]
+
+    layer: int
+    cell: str
+
+
+class StateAnswer(Answer):
+    """The state of a session at a position."""
+
+    session: str
+    position: str
+    step: int
+    layers: list[LayerAnswer]

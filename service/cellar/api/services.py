@@ -1,0 +1,35 @@
+"""The ready-made parts that the routes call."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+from fastapi import Depends
+from starlette.requests import Request
+
+from cellar.jobs.submission import Jobs
+from cellar.registry import Registry
+from cellar.runtime.sessions import Sessions
+
+TENANT = "default"
+"""Whose everything is, as long as there are no keys."""
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """What the composition root hands to the api."""
+
+    sessions: Sessions
+    registry: Registry
+    jobs: Jobs
+    ready: Callable[[], Awaitable[dict[str, Any]]]
+    """Return what the connected store really gives, or raise Unavailable."""
+
+
+def services_of(request: Request) -> Services:
+    """Return the parts of the application that serves this request."""
+    services: Services = request.app.state.services
+    return services
+
+
+Parts = Annotated[Services, Depends(services_of)]
