@@ -106,10 +106,10 @@ def _expected(fault: Mapping[str, Any]) -> str:
 
 
 @contextmanager
-def below(prefix: str) -> Iterator[None]:
+def below(prefix: str, kind: type[InvalidInput] = InvalidInput) -> Iterator[None]:
     """Make pointers of errors begin with `prefix`, where the raiser does not know the document around its part."""
     try:
         yield
-    except InvalidInput as error:
+    except kind as error:
         error.pointer = prefix + error.pointer
         raise

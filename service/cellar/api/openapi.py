@@ -1,5 +1,6 @@
 """The OpenAPI document of the service, made from the routes alone."""
 
+import json
 from typing import Any
 
 from fastapi.openapi.utils import get_openapi
@@ -37,3 +38,8 @@ def document() -> dict[str, Any]:
     )
     found["components"]["schemas"]["Problem"] = Problem.model_json_schema()
     return found
+
+
+def text() -> str:
+    """Return the document as it stands in `openapi/openapi.json`."""
+    return json.dumps(document(), indent=2, ensure_ascii=False) + "\n"

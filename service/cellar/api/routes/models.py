@@ -7,8 +7,10 @@ from cellar.api.body import JsonRoute
 from cellar.api.problems import answers
 from cellar.api.routes.parameters import BODY, CELL, PARAMETER, STORE, ModelName, ModelRefPath
 from cellar.api.schemas.models import ModelAnswer, ModelLine, ModelRequest, ModelsAnswer
+from cellar.api.schemas.sessions import LayerAnswer
 from cellar.api.services import TENANT, Parts
-from cellar.errors import AlreadyExists, CompileFailed, ModelUnknown
+from cellar.errors import AlreadyExists, CellNameError, CompileFailed, ModelUnknown
+from cellar.nn.chain import Network
 
 router = APIRouter(prefix="/v1/models", tags=["models"], route_class=JsonRoute)
 
@@ -29,9 +31,10 @@ async def create_model(body: ModelRequest, services: Parts, response: Response) 
     """
 
     def create() -> tuple[ModelAnswer, bool]:
+        _check_state_names(Network(body.network, pointer="/network"))
         made = services.registry.made(TENANT, body.name, body.network, body.seed)
         version = made or services.registry.create(TENANT, body.name, body.network, body.seed)
-        return ModelAnswer.of(version), made is None
+        return ModelAnswer.of(version, services.registry.network(version)), made is None
 
     answer, created = await run_sync(create)
     response.status_code = 201 if created else 200
@@ -53,7 +56,12 @@ async def list_models(services: Parts) -> ModelsAnswer:
 @router.get("/{model}", responses=answers(*STORE, *PARAMETER, ModelUnknown))
 async def read_model(model: ModelRefPath, services: Parts) -> ModelAnswer:
     """Return the newest version of a model, or the one that is named."""
-    return await run_sync(lambda: ModelAnswer.of(services.registry.get(TENANT, model)))
+
+    def read() -> ModelAnswer:
+        version = services.registry.get(TENANT, model)
+        return ModelAnswer.of(version, services.registry.network(version))
+
+    return await run_sync(read)
 
 
 @router.delete(
@@ -65,3 +73,15 @@ async def read_model(model: ModelRefPath, services: Parts) -> ModelAnswer:
 async def delete_model(model: ModelName, services: Parts) -> None:
     """Delete a model with all its versions. Its sessions cannot be stepped afterwards."""
     await run_sync(services.registry.delete, TENANT, model)
+
+
+def _check_state_names(network: Network) -> None:
+    """Refuse states whose names the JSON of a state needs for itself."""
+    for state in network.states:
+        if state.name in LayerAnswer.model_fields:
+            raise CellNameError(
+                f"a state cannot be called {state.name!r}: its JSON has another member of that name",
+                pointer=f"/network/layers/{state.layer}/cell/equations",
+                expected="another name",
+                actual=state.name,
+            )

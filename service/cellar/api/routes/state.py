@@ -12,6 +12,7 @@ from cellar.api.routes.parameters import ARRAYS, BODY, CHANGE, REPLAY, REPLAYED,
 from cellar.api.schemas.sessions import ChangeAnswer, LayerAnswer, ResetRequest, StateAnswer, StateRequest
 from cellar.api.services import TENANT, Parts
 from cellar.ports import SessionKey
+from cellar.registry import Registry
 from cellar.wire.numbers import parse_array
 
 router = APIRouter(prefix="/v1/sessions/{session}", tags=["state"], route_class=JsonRoute)
@@ -37,7 +38,7 @@ async def reset_session(
 async def read_state(session: SessionName, services: Parts) -> StateAnswer:
     """Return every state of every layer, exactly."""
     state = await services.sessions.read_state(SessionKey(TENANT, session))
-    network = (await run_sync(services.registry.get, TENANT, state.model)).network
+    cells = await run_sync(_cells, services.registry, state.model)
     layers: defaultdict[int, dict[str, Any]] = defaultdict(dict)
     for part in state.parts:
         layers[part.layer][part.name] = part.values.tolist()
@@ -45,7 +46,7 @@ async def read_state(session: SessionName, services: Parts) -> StateAnswer:
         session=session,
         position=str(state.position),
         step=state.position.step,
-        layers=[LayerAnswer(layer=layer, cell=_cell(network, layer), **states) for layer, states in layers.items()],
+        layers=[LayerAnswer(layer=layer, cell=cells[layer], **states) for layer, states in layers.items()],
     )
 
 
@@ -64,7 +65,6 @@ async def write_state(
     return ChangeAnswer.of(answer)
 
 
-def _cell(network: dict[str, Any], layer: int) -> str:
-    """Return the name of a layer's cell; one of one's own has none."""
-    cell = network["layers"][layer]["cell"]
-    return cell if isinstance(cell, str) else "equations"
+def _cells(registry: Registry, model: str) -> dict[int, str]:
+    """Return what the cell of each layer with a state is called."""
+    return {state.layer: state.cell for state in registry.network(registry.get(TENANT, model)).states}

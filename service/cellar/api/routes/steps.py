@@ -14,7 +14,7 @@ from cellar.api.problems import answers
 from cellar.api.routes.parameters import REPLAY, REPLAYED, STEP, IdempotencyKey, SessionName
 from cellar.api.schemas.sessions import SequenceAnswer, SequenceRequest, StepAnswer, StepRequest
 from cellar.api.services import TENANT, Parts
-from cellar.errors import InvalidInput
+from cellar.errors import InvalidInput, ShapeMismatch
 from cellar.ports import Position, SessionKey
 from cellar.wire.layout import check_layout, from_tbf, to_tbf
 from cellar.wire.numbers import parse_array
@@ -31,7 +31,7 @@ async def step(session: SessionName, body: StepRequest, services: Parts, key: Id
     rows = isinstance(body.input[0], list) if body.input else False
     inputs = parse_array(body.input, pointer="/input", ndim=2 if rows else 1)
     identity = body.identity(key)
-    with below("/input"):
+    with below("/input", ShapeMismatch):
         answer = await services.sessions.step(SessionKey(TENANT, session), inputs if rows else inputs[None], identity)
     output = None if answer.outputs is None else answer.outputs[0] if rows else answer.outputs[0, 0]
     return _moved("output", output, answer.position, answer.replayed)
@@ -48,7 +48,7 @@ async def sequence(
     layout = _layout(body)
     inputs = to_tbf(parse_array(body.inputs, pointer="/inputs", ndim=len(layout)), layout, pointer="/inputs")
     identity = body.identity(key)
-    with below("/inputs"):
+    with below("/inputs", ShapeMismatch):
         answer = await services.sessions.sequence(SessionKey(TENANT, session), inputs, identity)
     outputs = None if answer.outputs is None else from_tbf(answer.outputs, layout)
     return _moved("outputs", outputs, answer.position, answer.replayed)

@@ -52,16 +52,14 @@ class ModelAnswer(Answer):
     metrics: dict[str, float] = Field(description="What its training measured.")
 
     @classmethod
-    def of(cls, version: ModelVersion) -> Self:
-        """Return the answer for a stored version."""
-        spec = NetworkSpec.model_validate(version.network)
-        network = Network(spec)
+    def of(cls, version: ModelVersion, network: Network) -> Self:
+        """Return the answer for a stored version, whose network is `network`."""
         return cls(
             model=version.ref,
             name=version.name,
             version=version.version,
             digest=version.digest,
-            network=spec,
+            network=network.spec,
             parameters=[ParameterLine(name=name, shape=list(shape)) for name, shape in network.parameters],
             parameter_count=network.parameter_count,
             state=[StateLine(layer=state.layer, name=state.name, size=state.size) for state in network.states],
