@@ -18,7 +18,7 @@ STOP = frozenset({signal.SIGINT, signal.SIGTERM, signal.SIGHUP})
 GIVE_UP = 78
 """Exit code of a child that will never start as things are: EX_CONFIG of sysexits.h."""
 
-TICK_S = 0.5
+TICK_S = 0.1
 """How often things are looked at that send no signal. The end of a child sends one."""
 
 BACKOFF_S = (0.1, 5.0)

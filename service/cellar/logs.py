@@ -1,0 +1,49 @@
+"""How the processes log: lines to standard error, for people or as JSON. Inputs, states and keys are never logged."""
+
+import json
+import logging
+import sys
+from datetime import UTC, datetime
+
+STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "color_message"}
+"""What every record has; anything else was given as `extra` and belongs to the line."""
+
+
+class TextLines(logging.Formatter):
+    """`10:15:42 warning cellar.jobs.worker: the job queue cannot be reached`."""
+
+    def __init__(self) -> None:
+        super().__init__("%(asctime)s %(level)s %(name)s: %(message)s", "%H:%M:%S")
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the record as a line, a traceback below it."""
+        record.level = record.levelname.lower()
+        return super().format(record)
+
+
+class JsonLines(logging.Formatter):
+    """One JSON object a line: time, level, logger, message, process, what was given as `extra`, error."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the record as a line."""
+        line = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+            "process": record.process,
+        }
+        line |= {name: value for name, value in vars(record).items() if name not in STANDARD}
+        if record.exc_info:
+            line["error"] = self.formatException(record.exc_info)
+        return json.dumps(line, default=str)
+
+
+def configure(level: str, *, as_json: bool) -> None:
+    """Log from `level` on (debug, info, warning, error) to standard error. Call once, at the start of a process."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(JsonLines() if as_json else TextLines())
+    logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
+    # What these say at info is about themselves: each compiled function, each queue call, each start of a server.
+    for name in ("numba", "rq", "uvicorn", "asyncio"):
+        logging.getLogger(name).setLevel(max(logging.WARNING, logging.getLevelNamesMapping()[level.upper()]))

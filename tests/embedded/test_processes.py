@@ -1,0 +1,131 @@
+"""Supervised processes with real signals: started again, drained, killed when they will not go."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from cellar.embedded.processes import GIVE_UP
+from tests.waiting import wait_until
+
+PARENT = """
+import sys
+from pathlib import Path
+from cellar.embedded.processes import Child, supervise
+
+folder, drain_s, *programs = sys.argv[1:]
+children = [Child(f"child{i}", [sys.executable, "-c", text, folder]) for i, text in enumerate(programs)]
+sys.exit(supervise(children, (Path(folder) / "upkeep").touch, float(drain_s)))
+"""
+
+STARTED = """
+import os, pathlib, signal, sys
+folder = pathlib.Path(sys.argv[1])
+(folder / f"started.{os.getpid()}").touch()
+"""
+RUN = STARTED + "signal.pause()\n"
+DRAIN = (
+    """
+import os, pathlib, signal, sys
+folder = pathlib.Path(sys.argv[1])
+def drain(number, frame):
+    (folder / "drained").touch()
+    sys.exit(0)
+signal.signal(signal.SIGTERM, drain)
+"""
+    + RUN
+)
+STUBBORN = "import signal\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\n" + RUN
+CRASH = STARTED + "sys.exit(1)\n"
+HOPELESS = STARTED + f"sys.exit({GIVE_UP})\n"
+
+Start = Callable[..., "subprocess.Popen[bytes]"]
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Start]:
+    """Return what starts a supervisor of the given programs, its drain limit first."""
+    running: list[subprocess.Popen[bytes]] = []
+
+    def start(drain_s: float, *programs: str) -> "subprocess.Popen[bytes]":
+        running.append(subprocess.Popen([sys.executable, "-c", PARENT, str(tmp_path), str(drain_s), *programs]))
+        return running[-1]
+
+    yield start
+    for process in running:
+        process.kill()
+        process.wait()
+    for child in pids(tmp_path):
+        if is_alive(child):
+            os.kill(child, signal.SIGKILL)
+
+
+def pids(folder: Path) -> list[int]:
+    """Return the children that ever started."""
+    return sorted(int(path.suffix[1:]) for path in folder.glob("started.*"))
+
+
+def is_alive(process: int) -> bool:
+    status = Path(f"/proc/{process}/status")
+    return status.exists() and "State:\tZ" not in status.read_text()
+
+
+def test_a_killed_child_starts_again(start: Start, tmp_path: Path) -> None:
+    parent = start(1, RUN)
+    (first,) = wait_until(lambda: pids(tmp_path), 10, "the child runs")
+    os.kill(first, signal.SIGKILL)
+    wait_until(lambda: len(pids(tmp_path)) == 2, 10, "another child runs")
+    assert parent.poll() is None
+
+
+def test_a_child_that_crashes_at_start_waits_longer_each_time(start: Start, tmp_path: Path) -> None:
+    start(1, CRASH)
+    wait_until(lambda: len(pids(tmp_path)) == 4, 10, "the child has crashed four times")
+    times = sorted(path.stat().st_mtime for path in tmp_path.glob("started.*"))
+    gaps = [later - earlier for earlier, later in pairwise(times)]
+    assert gaps[0] < gaps[1] < gaps[2]
+    assert gaps[2] >= 0.4
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+def test_a_signal_drains_the_children(start: Start, tmp_path: Path, number: signal.Signals) -> None:
+    parent = start(10, DRAIN, RUN)
+    wait_until(lambda: len(pids(tmp_path)) == 2, 10, "both run")
+    parent.send_signal(number)
+    assert parent.wait(10) == 0
+    assert (tmp_path / "drained").exists()
+    assert not any(is_alive(child) for child in pids(tmp_path))
+
+
+def test_a_child_that_will_not_go_is_killed_after_its_time(start: Start, tmp_path: Path) -> None:
+    parent = start(0, STUBBORN)
+    wait_until(lambda: pids(tmp_path), 10, "it runs")
+    parent.terminate()
+    assert parent.wait(10) == 0
+
+
+def test_a_second_signal_ends_the_wait(start: Start, tmp_path: Path) -> None:
+    parent = start(60, STUBBORN, DRAIN)
+    wait_until(lambda: len(pids(tmp_path)) == 2, 10, "both run")
+    parent.terminate()
+    wait_until((tmp_path / "drained").exists, 10, "the drain has begun")
+    parent.terminate()
+    assert parent.wait(10) == 0
+
+
+def test_a_child_that_gives_up_ends_all(start: Start, tmp_path: Path) -> None:
+    parent = start(10, RUN, HOPELESS)
+    assert parent.wait(10) == GIVE_UP
+    assert not any(is_alive(child) for child in pids(tmp_path))
+
+
+def test_upkeep_goes_on_beside_the_children(start: Start, tmp_path: Path) -> None:
+    start(1, RUN)
+    wait_until((tmp_path / "upkeep").exists, 10, "upkeep was called")
+    (tmp_path / "upkeep").unlink()
+    wait_until((tmp_path / "upkeep").exists, 10, "upkeep was called again")
