@@ -1,13 +1,13 @@
 """What `Sessions` answers: plain values that know no transport."""
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from cellar.ports import Position
 
-Floats = np.ndarray[Any, np.dtype[np.float32]]
+Floats = NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True)

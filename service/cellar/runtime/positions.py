@@ -8,12 +8,11 @@ same whether n steps came one by one or as one sequence, and two processes compu
 
 import re
 from hashlib import blake2b
-from typing import Any, Literal
-
-import numpy as np
+from typing import Literal
 
 from cellar.errors import InvalidInput
 from cellar.ports import Position
+from cellar.runtime.answers import Floats
 
 Kind = Literal["step", "sequence", "reset", "write"]
 
@@ -47,29 +46,32 @@ def start_of(epoch: str) -> Position:
     return Position(epoch, 0, blake2b(bytes.fromhex(epoch), digest_size=DIGEST_BYTES).hexdigest())
 
 
-def advance(position: Position, inputs: np.ndarray[Any, np.dtype[np.float32]]) -> Position:
+def advance(position: Position, inputs: Floats) -> Position:
     """Return the position after the steps of `inputs` (T, B, F), float32 and C-contiguous."""
     digest = bytes.fromhex(position.digest)
     steps = inputs.shape[0]
-    data = memoryview(inputs.reshape(-1)).cast("B")
+    data = inputs.reshape(-1).data.cast("B")
     size = inputs.nbytes // steps
     for start in range(0, steps * size, size):
         digest = blake2b(digest + data[start : start + size], digest_size=DIGEST_BYTES).digest()
     return Position(position.epoch, position.step + steps, digest.hex())
 
 
-def fingerprint(kind: Kind, body: np.ndarray[Any, np.dtype[np.float32]] | None = None) -> bytes:
-    """Return 16 bytes that tell this request's body from any other: its kind, its shape and its float32 bytes."""
-    shape = () if body is None else body.shape
-    digest = blake2b(f"{kind}{shape}".encode(), digest_size=DIGEST_BYTES)
-    if body is not None:
-        digest.update(body)
+def fingerprint(kind: Kind, *bodies: Floats, names: str = "") -> bytes:
+    """Return 16 bytes that tell this request's body from any other: its kind, and names, shapes and bytes of arrays.
+
+    The arrays are float32 and C-contiguous.
+    """
+    shapes = [body.shape for body in bodies]
+    digest = blake2b(f"{kind}{names}{shapes}".encode(), digest_size=DIGEST_BYTES)
+    for body in bodies:
+        digest.update(body.data)
     return digest.digest()
 
 
-def epoch_after(birth: str, mark: bytes) -> str:
-    """Return the epoch that a change of the session born as `birth` begins; `mark` identifies the request.
+def new_epoch(birth: str, before: Position, mark: bytes) -> str:
+    """Return the epoch that a change begins at `before` in the session born as `birth`; `mark` tells the request.
 
-    A request that comes again begins the same epoch again, which is how it is known for a replay.
+    A session is at a position only once, so no epoch comes twice.
     """
-    return blake2b(bytes.fromhex(birth) + mark, digest_size=EPOCH_BYTES).hexdigest()
+    return blake2b(f"{birth} {before} ".encode() + mark, digest_size=EPOCH_BYTES).hexdigest()

@@ -1,9 +1,25 @@
 """Sessions as a service: what every transport calls, in its own words of arrays and positions."""
 
+import asyncio
+import os
+import re
+import secrets
 from collections.abc import Mapping
-from typing import Protocol
+from concurrent.futures import ThreadPoolExecutor
 
-from cellar.ports import Identity, SessionKey
+import numpy as np
+
+from cellar.errors import AlreadyExists, InvalidInput, SessionUnknown, ShapeMismatch
+from cellar.ports import (
+    Clock,
+    Committed,
+    Identity,
+    SessionKey,
+    SessionMeta,
+    SessionRecord,
+    SessionStore,
+    SessionSummary,
+)
 from cellar.runtime.answers import (
     ChangeAnswer,
     CreateAnswer,
@@ -11,15 +27,59 @@ from cellar.runtime.answers import (
     PageAnswer,
     SessionAnswer,
     StateAnswer,
+    StatePart,
     StepAnswer,
 )
+from cellar.runtime.changes import check_finite
+from cellar.runtime.lane import Request
+from cellar.runtime.lanes import Lanes
+from cellar.runtime.models import LoadModel
+from cellar.runtime.positions import EPOCH_BYTES, Kind, fingerprint, start_of
+
+NAME = re.compile(r"[A-Za-z0-9._-]{1,128}")
+MAX_KEY = 255
+"""Characters of an Idempotency-Key: four UUIDs and a half, twice what is usual."""
+
+NONCE_BYTES = 16
 
 
-class Sessions(Protocol):
+class Sessions:
     """Create, step, read and end sessions.
 
     Every method may raise StoreUnavailable and, for a session that is not there, SessionUnknown or SessionExpired.
+    Every method that changes one may raise the PositionConflict that its identity deserves, FingerprintMismatch,
+    Overloaded, ModelUnknown or KernelRevisionMismatch. A caller that is cancelled leaves the session as it was, or as
+    the request would have left it, and harms no other.
     """
+
+    def __init__(
+        self,
+        store: SessionStore,
+        load_model: LoadModel,
+        clock: Clock,
+        *,
+        kernel_rev: int,
+        default_ttl_s: int,
+        max_batch_size: int = 4096,
+        max_sequence_steps: int = 65536,
+        queue_limit: int = 4096,
+        cache_bytes: int = 64 * 1024 * 1024,
+    ) -> None:
+        self._store = store
+        self._clock = clock
+        self._kernel_rev = kernel_rev
+        self._default_ttl_s = default_ttl_s
+        self._max_batch_size = max_batch_size
+        self._max_sequence_steps = max_sequence_steps
+        self._kernels = ThreadPoolExecutor(os.cpu_count() or 1, thread_name_prefix="cellar-kernel")
+        self._lanes = Lanes(
+            store,
+            load_model,
+            self._kernels,
+            kernel_rev=kernel_rev,
+            queue_limit=queue_limit,
+            cache_bytes=cache_bytes,
+        )
 
     async def create(
         self, tenant: str, *, model: str, session: str | None = None, batch_size: int = 1, ttl_s: int | None = None
@@ -28,38 +88,151 @@ class Sessions(Protocol):
 
         The same request again answers the same session. Raise AlreadyExists, ModelUnknown or InvalidInput.
         """
-        ...
+        name = secrets.token_hex(12) if session is None else session
+        ttl_s = self._default_ttl_s if ttl_s is None else ttl_s
+        _check_name(name)
+        _check_range("batch_size", batch_size, self._max_batch_size)
+        _check_range("ttl_s", ttl_s, 2**31)
+        loaded = await self._lanes.models.resolve(tenant, model)
+        birth = secrets.token_hex(EPOCH_BYTES)
+        version = loaded.version
+        meta = SessionMeta(version.ref, version.digest, batch_size, self._kernel_rev, ttl_s, self._clock.now_s(), birth)
+        state = loaded.network.initial_state(batch_size).astype("<f4").tobytes()
+        record = SessionRecord(SessionKey(tenant, name), meta, start_of(birth), 0, state)
+        there = await self._store.create(record)
+        if there is None:
+            self._lanes.forget(record.key)
+            return CreateAnswer(self._describe(SessionSummary(record.key, meta, record.position, ttl_s)), created=True)
+        if not _same(there.meta, model, batch_size, ttl_s):
+            raise AlreadyExists(f"there is another session {name}, of the model {there.meta.model}")
+        return CreateAnswer(self._describe(there), created=False)
 
     async def get(self, key: SessionKey) -> SessionAnswer:
         """Return the session without its state."""
-        ...
+        return self._describe(await self._store.summary(key))
 
     async def list(self, tenant: str, *, cursor: str = "", limit: int = 100) -> PageAnswer:
         """Return up to `limit` sessions after `cursor`. Raise InvalidInput for a cursor that is none."""
-        ...
+        found, after = await self._store.list(tenant, cursor, limit)
+        return PageAnswer(tuple(self._describe(summary) for summary in found), after)
 
     async def delete(self, key: SessionKey) -> None:
         """Delete the session."""
-        ...
+        self._lanes.forget(key)
+        if not await self._store.delete(key):
+            raise SessionUnknown(f"there is no session {key.session}")
 
     async def step(self, key: SessionKey, inputs: Floats, identity: Identity) -> StepAnswer:
-        """Advance by one step. `inputs` is (batch_size, in_size) float32."""
-        ...
+        """Advance by one step. `inputs` is (batch_size, in_size) float32.
+
+        Raise ShapeMismatch, NotFinite, StateNotFinite or OutputNotFinite; pointers begin at the inputs.
+        """
+        if inputs.ndim != 2:
+            raise ShapeMismatch("a step is rows of inputs", expected="(batch_size, in_size)", actual=str(inputs.shape))
+        return await self._advance(key, "step", inputs[None], identity)
 
     async def sequence(self, key: SessionKey, inputs: Floats, identity: Identity) -> StepAnswer:
-        """Advance by T steps, all or nothing. `inputs` is (T, batch_size, in_size) float32."""
-        ...
+        """Advance by T steps, all or nothing. `inputs` is (T, batch_size, in_size) float32. Raise as `step`."""
+        limit = self._max_sequence_steps
+        if inputs.ndim != 3 or not 1 <= inputs.shape[0] <= limit:
+            raise ShapeMismatch(
+                "a sequence is steps of rows of inputs",
+                expected=f"(T, batch_size, in_size), T from 1 to {limit}",
+                actual=str(inputs.shape),
+            )
+        return await self._advance(key, "sequence", inputs, identity)
 
     async def reset(self, key: SessionKey, identity: Identity) -> ChangeAnswer:
         """Go back to the initial state, at step 0 of a new epoch."""
-        ...
+        done = await self._lanes.submit(self._request(key, "reset", identity, fingerprint("reset")))
+        return ChangeAnswer(done.position, done.replayed)
 
     async def read_state(self, key: SessionKey) -> StateAnswer:
-        """Return the state, layer by layer."""
-        ...
+        """Return the state, layer by layer, as it is now."""
+        record = await self._store.load(key)
+        served = await self._lanes.models.fetch(key.tenant, record.meta)
+        sizes = served.model.network.network
+        state = np.frombuffer(record.state, dtype="<f4").reshape(record.meta.batch_size, sizes.state_size)
+        parts = tuple(
+            StatePart(place.layer, place.name, state[:, place.offset : place.offset + place.size])
+            for place in sizes.states
+        )
+        return StateAnswer(record.meta.model, record.position, parts)
 
     async def write_state(
         self, key: SessionKey, parts: Mapping[tuple[int, str], Floats], identity: Identity
     ) -> ChangeAnswer:
-        """Replace the whole state: (layer, name) -> (batch_size, size) float32; step 0 of a new epoch."""
-        ...
+        """Replace the whole state: (layer, name) -> (batch_size, size) float32; step 0 of a new epoch.
+
+        Raise InvalidInput for a part that is missing or unknown, ShapeMismatch or NotFinite.
+        """
+        parts = {place: np.ascontiguousarray(parts[place], dtype="<f4") for place in sorted(parts)}
+        mark = fingerprint("write", *parts.values(), names=str(list(parts)))
+        request = self._request(key, "write", identity, mark)
+        request.parts = parts
+        done = await self._lanes.submit(request)
+        return ChangeAnswer(done.position, done.replayed)
+
+    async def aclose(self, grace_s: float = 0.0) -> None:
+        """Take no more requests, wait up to `grace_s` for those under way, and end the threads."""
+        try:
+            async with asyncio.timeout(grace_s):
+                await self._lanes.drain()
+        except TimeoutError:
+            pass
+        self._kernels.shutdown(wait=False, cancel_futures=True)
+
+    async def _advance(self, key: SessionKey, kind: Kind, inputs: Floats, identity: Identity) -> StepAnswer:
+        inputs = np.ascontiguousarray(inputs, dtype="<f4")
+        check_finite(inputs)
+        known = identity.ordered or identity.key is not None
+        request = self._request(key, kind, identity, fingerprint(kind, inputs) if known else b"\0" * NONCE_BYTES)
+        request.inputs = inputs
+        done = await self._lanes.submit(request)
+        return StepAnswer(done.position, _outputs(done, inputs.shape[1]), done.replayed)
+
+    def _request(self, key: SessionKey, kind: Kind, identity: Identity, mark: bytes) -> Request:
+        if identity.position is not None and identity.step not in (None, identity.position.step):
+            raise InvalidInput("position and step name different steps", pointer="/step")
+        if identity.key is not None and not 1 <= len(identity.key) <= MAX_KEY:
+            raise InvalidInput(f"an Idempotency-Key has 1 to {MAX_KEY} characters")
+        loop = asyncio.get_running_loop()
+        return Request(key, kind, identity, mark, os.urandom(NONCE_BYTES), loop.create_future(), loop.time())
+
+    def _describe(self, summary: SessionSummary) -> SessionAnswer:
+        meta = summary.meta
+        return SessionAnswer(
+            session=summary.key.session,
+            model=meta.model,
+            model_digest=meta.model_digest,
+            batch_size=meta.batch_size,
+            kernel_rev=meta.kernel_rev,
+            position=summary.position,
+            ttl_s=meta.ttl_s,
+            created_s=meta.created_s,
+            expires_s=self._clock.now_s() + summary.left_s,
+        )
+
+
+def _outputs(done: Committed, rows: int) -> Floats | None:
+    if done.output is None:
+        return None
+    return np.frombuffer(done.output, dtype="<f4").reshape(done.steps, rows, -1)
+
+
+def _same(meta: SessionMeta, model: str, batch_size: int, ttl_s: int) -> bool:
+    """Return whether a request for this would have made that session; a name means any of its versions."""
+    asked = meta.model if "@" in model else meta.model.partition("@")[0]
+    return (asked, meta.batch_size, meta.ttl_s) == (model, batch_size, ttl_s)
+
+
+def _check_name(name: str) -> None:
+    if NAME.fullmatch(name) is None:
+        raise InvalidInput(
+            "not a name for a session", pointer="/session", expected=NAME.pattern, actual=name[: MAX_KEY // 2]
+        )
+
+
+def _check_range(name: str, value: int, most: int) -> None:
+    if not 1 <= value <= most:
+        raise InvalidInput(f"{name} is out of range", pointer=f"/{name}", expected=f"1 to {most}", actual=str(value))

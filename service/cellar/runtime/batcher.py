@@ -1,0 +1,181 @@
+"""Micro-batching: rows of many sessions in one kernel call.
+
+A batcher is work-conserving and has no timer: when nothing runs, what has come runs at once; what comes meanwhile is
+the next batch. Its one task owns the queue and ends when the queue is empty, so an idle model costs nothing. Kernels
+run on their own threads and release the GIL.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import Executor
+
+import numpy as np
+
+from cellar.ports import SessionRecord
+from cellar.runtime.answers import Floats
+from cellar.runtime.lane import Lane, Request
+from cellar.runtime.network import Network
+from cellar.runtime.positions import advance
+
+MAX_ROWS = 1024
+"""Rows of one call: enough to fill every register tile, few enough for a call of milliseconds."""
+
+CHUNK_STEPS = 512
+"""Steps of a sequence in one call: single steps of other sessions wait for a chunk, not for a sequence."""
+
+
+class Work:
+    """Steps to run on one session's state. What the kernel makes of them stays here until it is committed."""
+
+    __slots__ = (
+        "bad_kind",
+        "bad_step",
+        "inputs",
+        "lane",
+        "offset",
+        "outputs",
+        "position",
+        "record",
+        "request",
+        "state",
+    )
+
+    def __init__(self, lane: Lane, request: Request, record: SessionRecord, inputs: Floats) -> None:
+        self.lane = lane
+        self.request = request
+        self.record = record
+        self.inputs = inputs
+        self.state = record.state
+        self.position = record.position
+        self.outputs: list[bytes] = []
+        self.offset = 0
+        self.bad_step = -1
+        """The first step that was not finite in a row, with `bad_kind` as the kernels say it (1 state, 2 output)."""
+        self.bad_kind = 0
+
+    @property
+    def rows(self) -> int:
+        """The session's rows."""
+        return int(self.inputs.shape[1])
+
+    @property
+    def finished(self) -> bool:
+        """Whether no step is left to run: all are done, or one was bad."""
+        return self.offset == self.inputs.shape[0] or self.bad_step >= 0
+
+    def chunk(self) -> Floats:
+        """Return the inputs of the next call, (at most CHUNK_STEPS, rows, in_size)."""
+        return self.inputs[self.offset : self.offset + CHUNK_STEPS]
+
+
+Finish = Callable[[Sequence[Work], Exception | None], None]
+"""Called with works that have run together, or with what the kernel raised."""
+
+
+class Batcher:
+    """The queue of one network, and the task that owns it."""
+
+    def __init__(self, network: Network, executor: Executor, finish: Finish) -> None:
+        self._network = network
+        self._executor = executor
+        self._finish = finish
+        self._steps: deque[Work] = deque()
+        self._sequences: deque[Work] = deque()
+        self._owner: asyncio.Task[None] | None = None
+
+    def add(self, work: Work) -> None:
+        """Queue the work. `finish` is called once it has run, or could not."""
+        (self._steps if work.inputs.shape[0] == 1 else self._sequences).append(work)
+        if self._owner is None:
+            self._owner = asyncio.create_task(self._drain(), name="batcher")
+
+    async def _drain(self) -> None:
+        try:
+            while self._steps or self._sequences:
+                await self._tick(_take(self._steps))
+                await self._tick(_take(self._sequences))
+        finally:
+            self._owner = None
+
+    async def _tick(self, works: Sequence[Work]) -> None:
+        if not works:
+            return None
+        loop = asyncio.get_running_loop()
+        try:
+            await loop.run_in_executor(self._executor, run_together, self._network, works)
+        except Exception as error:
+            return self._finish(works, error)  # whatever it is, it belongs to those who wait, and to no other tick
+        self._sequences.extend(work for work in works if not work.finished)
+        return self._finish([work for work in works if work.finished], None)
+
+
+def _take(queue: deque[Work]) -> list[Work]:
+    """Take works that may share a call: up to MAX_ROWS rows, and lengths within a factor of two.
+
+    Shorter rows are padded, so at most half of a call is waste. The first in the queue is always taken.
+    """
+    taken: list[Work] = []
+    left: list[Work] = []
+    rows = 0
+    while queue and rows < MAX_ROWS:
+        work = queue.popleft()
+        if taken and (_length_class(work) != _length_class(taken[0]) or rows + work.rows > MAX_ROWS):
+            left.append(work)
+            continue
+        taken.append(work)
+        rows += work.rows
+    queue.extendleft(reversed(left))
+    return taken
+
+
+def _length_class(work: Work) -> int:
+    return len(work.chunk()).bit_length()
+
+
+def run_together(network: Network, works: Sequence[Work]) -> None:
+    """Run the next chunk of every work in one call, and write what came of it into the works.
+
+    All have the same network; their rows are independent, so each gets the bits that it would get alone.
+    """
+    chunks = [work.chunk() for work in works]
+    state = np.frombuffer(b"".join([work.state for work in works]), dtype="<f4").reshape(-1, network.network.state_size)
+    inputs, lengths = _stack(chunks)
+    run = network.run(inputs, state, lengths)
+    bad = bool((run.bad_step >= 0).any())
+    row = 0
+    for work, chunk in zip(works, chunks, strict=True):
+        mine = slice(row, row + work.rows)
+        if bad:
+            _note_bad(work, run.bad_step[mine], run.bad_kind[mine])
+        work.state = run.state[mine].tobytes()
+        work.outputs.append(run.outputs[: len(chunk), mine].tobytes())
+        work.position = advance(work.position, chunk)
+        work.offset += len(chunk)
+        row += work.rows
+
+
+def _stack(chunks: Sequence[Floats]) -> tuple[Floats, np.ndarray[tuple[int], np.dtype[np.int32]] | None]:
+    """Return the chunks side by side, (T, rows of all, in_size), and the length of each row; None if all are equal."""
+    if len(chunks) == 1:
+        return chunks[0], None
+    sizes = [len(chunk) for chunk in chunks]
+    longest = max(sizes)
+    if longest == min(sizes):
+        return np.concatenate(chunks, axis=1), None
+    rows = [chunk.shape[1] for chunk in chunks]
+    inputs = np.zeros((longest, sum(rows), chunks[0].shape[2]), dtype=np.float32)
+    row = 0
+    for chunk in chunks:
+        inputs[: len(chunk), row : row + chunk.shape[1]] = chunk
+        row += chunk.shape[1]
+    return inputs, np.repeat(np.array(sizes, dtype=np.int32), rows)
+
+
+def _note_bad(
+    work: Work, steps: np.ndarray[tuple[int], np.dtype[np.int32]], kinds: np.ndarray[tuple[int], np.dtype[np.int32]]
+) -> None:
+    bad = [(int(step), int(kind)) for step, kind in zip(steps, kinds, strict=True) if step >= 0]
+    if bad:
+        step, work.bad_kind = min(bad)
+        work.bad_step = work.offset + step

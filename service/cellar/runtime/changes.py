@@ -1,0 +1,111 @@
+"""What a request would change: checked against its session and model, and made into a commit."""
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from cellar.errors import (
+    CellarError,
+    InvalidInput,
+    KernelRevisionMismatch,
+    NotFinite,
+    OutputNotFinite,
+    ShapeMismatch,
+    StateNotFinite,
+)
+from cellar.ports import Commit, Position, SessionMeta, SessionRecord
+from cellar.runtime.answers import Floats
+from cellar.runtime.batcher import Work
+from cellar.runtime.lane import Request
+from cellar.runtime.network import Network, Sizes
+from cellar.runtime.positions import new_epoch, start_of
+
+BAD: dict[int, tuple[str, type[CellarError]]] = {1: ("a state", StateNotFinite), 2: ("an output", OutputNotFinite)}
+"""What the kernels' `bad_kind` means."""
+
+
+def check_inputs(inputs: Floats, meta: SessionMeta, sizes: Sizes) -> None:
+    """Raise ShapeMismatch unless `inputs` (T, rows, in_size) fits the session. Pointers begin at the inputs."""
+    expected = (meta.batch_size, sizes.in_size)
+    if inputs.shape[1:] != expected:
+        raise ShapeMismatch(
+            "the inputs of a step do not fit the session",
+            expected=f"{expected} (batch_size, in_size)",
+            actual=str(inputs.shape[1:]),
+        )
+
+
+def check_finite(values: Floats, pointer: str = "") -> None:
+    """Raise NotFinite for a NaN or an infinity."""
+    if not np.isfinite(values).all():
+        raise NotFinite("a number is not finite as float32", pointer=pointer, expected="a finite number")
+
+
+def check_revision(meta: SessionMeta, kernel_rev: int) -> None:
+    """Raise KernelRevisionMismatch if the session is pinned to another arithmetic than this service has."""
+    if meta.kernel_rev != kernel_rev:
+        raise KernelRevisionMismatch(
+            f"the session is pinned to kernel revision {meta.kernel_rev}; this service computes with {kernel_rev}"
+        )
+
+
+def steps_commit(work: Work) -> Commit | CellarError:
+    """Return the commit of steps that have run, or the error if one made a number that is not finite."""
+    if work.bad_step >= 0:
+        what, error = BAD[work.bad_kind]
+        return error(f"step {work.record.position.step + work.bad_step} would make {what} infinite or NaN")
+    outputs = work.outputs[0] if len(work.outputs) == 1 else b"".join(work.outputs)
+    return _commit(work.record, work.request, work.position, work.state, len(work.inputs), outputs)
+
+
+def change_commit(record: SessionRecord, request: Request, network: Network) -> Commit:
+    """Return the commit of a reset or a written state: step 0 of an epoch that the request and its place decide.
+
+    Raise ShapeMismatch, NotFinite or InvalidInput for a state that does not fit.
+    """
+    rows = record.meta.batch_size
+    state = network.initial_state(rows) if request.kind == "reset" else join_state(request.parts, rows, network.network)
+    position = start_of(epoch_after(record, request))
+    return _commit(record, request, position, state.astype("<f4").tobytes(), 0, b"")
+
+
+def join_state(parts: Mapping[tuple[int, str], Floats], rows: int, sizes: Sizes) -> Floats:
+    """Return the state (rows, state_size) that holds all parts. Raise InvalidInput, ShapeMismatch or NotFinite."""
+    places = {(place.layer, place.name): place for place in sizes.states}
+    for layer, name in sorted(parts.keys() ^ places.keys()):
+        fault = "is missing" if (layer, name) in places else "is no state of this model"
+        raise InvalidInput(f"the state {name!r} of layer {layer} {fault}", pointer="/layers")
+    state = np.empty((rows, sizes.state_size), dtype=np.float32)
+    for (layer, name), place in places.items():
+        values, expected = parts[layer, name], (rows, place.size)
+        if values.shape != expected:
+            detail = f"the state {name!r} of layer {layer} has another shape"
+            raise ShapeMismatch(detail, pointer="/layers", expected=str(expected), actual=str(values.shape))
+        check_finite(values, "/layers")
+        state[:, place.offset : place.offset + place.size] = values
+    return state
+
+
+def epoch_after(record: SessionRecord, request: Request) -> str:
+    """Return the epoch that a change begins: the same whoever runs the request there, and no other's ever."""
+    if request.identity.key is not None:
+        mark = request.identity.key.encode()
+    else:
+        mark = request.fingerprint if request.identity.ordered else request.nonce
+    return new_epoch(record.meta.birth, record.position, mark)
+
+
+def _commit(
+    record: SessionRecord, request: Request, position: Position, state: bytes, steps: int, output: bytes
+) -> Commit:
+    return Commit(
+        before=record,
+        position=position,
+        state=state,
+        steps=steps,
+        identity=request.identity,
+        fingerprint=request.fingerprint,
+        nonce=request.nonce,
+        output=output,
+        ask_s=request.ask_s,
+    )

@@ -1,0 +1,53 @@
+"""A request on its way, and the lane of one session in which requests go one after the other."""
+
+import asyncio
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from cellar.ports import Committed, Identity, SessionKey, SessionRecord
+from cellar.runtime.answers import Floats
+from cellar.runtime.positions import Kind
+
+
+@dataclass(slots=True, eq=False)
+class Request:
+    """A change that somebody waits for. `future` is theirs: cancelled, it harms nobody else."""
+
+    key: SessionKey
+    kind: Kind
+    identity: Identity
+    fingerprint: bytes
+    nonce: bytes
+    future: asyncio.Future[Committed]
+    began_s: float
+    """When it came, by the loop's clock."""
+    inputs: Floats | None = None
+    """(T, rows, in_size) of a step or a sequence."""
+    parts: Mapping[tuple[int, str], Floats] = field(default_factory=dict)
+    """(layer, name) -> (rows, size) of a written state."""
+    tried_s: float = 0.0
+    """When it was last taken up, by the loop's clock."""
+    lost: int = 0
+    """Races lost to other processes."""
+    ask_s: float = 0.0
+    """How long the other processes are asked to leave the session alone, should it lose again."""
+
+
+@dataclass(slots=True, eq=False)
+class Lane:
+    """What this process knows of a session, and who waits for it.
+
+    `record` is speculation: another process may have moved the session on, and the commit script will tell.
+    While `busy`, the first of `waiting` is on its way; a session is in one uncommitted tick at most.
+    """
+
+    key: SessionKey
+    record: SessionRecord | None = None
+    waiting: deque[Request] = field(default_factory=deque)
+    busy: bool = False
+
+    @property
+    def idle(self) -> bool:
+        """Whether nobody needs the lane."""
+        return not self.busy and not self.waiting

@@ -1,0 +1,271 @@
+"""The lanes of all sessions: who is next, what the session is believed to be, and what became of a commit.
+
+A request of a lane is dispatched (is the record at hand, and the request's place in it?), run, and committed in the
+tick of those it ran with. If the session has moved, the record that came back is the new belief and the request is
+dispatched again: a lost race is never an answer.
+"""
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Coroutine, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from cellar.errors import CellarError, Overloaded, Regressed, StoreUnavailable
+from cellar.ports import Commit, CommitResult, Committed, Identity, Moved, SessionKey, SessionRecord, SessionStore
+from cellar.runtime.batcher import Work
+from cellar.runtime.changes import change_commit, check_inputs, check_revision, steps_commit
+from cellar.runtime.lane import Lane, Request
+from cellar.runtime.models import LoadModel, Models, Served
+
+LANE_BYTES = 2048
+"""What a lane costs besides its state: measured at 1.7 KiB."""
+
+PATIENT_LOSSES = 3
+"""Races that a request loses by chance before it asks the other processes to let it in."""
+
+LONGEST_ASK_S = 0.1
+"""A process asks for twice what its last try took, and for no more than this."""
+
+CONTENTION_S = 20.0
+"""How long a request may lose races before it is given up: many asks, so only a fault gets there."""
+
+Tick = list[tuple[Lane, Request, Commit]]
+
+
+class Lanes:
+    """Takes requests, and gives each an answer or an error. Everything here runs on the event loop."""
+
+    def __init__(
+        self,
+        store: SessionStore,
+        load_model: LoadModel,
+        kernels: ThreadPoolExecutor,
+        *,
+        kernel_rev: int,
+        queue_limit: int,
+        cache_bytes: int,
+    ) -> None:
+        self._store = store
+        self.models = Models(load_model, kernels, self._ran)
+        self._kernel_rev = kernel_rev
+        self._queue_limit = queue_limit
+        self._cache_bytes = cache_bytes
+        self._lanes: OrderedDict[SessionKey, Lane] = OrderedDict()
+        self._bytes = 0
+        self._pending = 0
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._emptied = asyncio.Event()
+        self._emptied.set()
+        self._stopping = False
+
+    def submit(self, request: Request) -> asyncio.Future[Committed]:
+        """Queue a request. Raise Overloaded if too many wait, or if the service is stopping."""
+        if self._stopping or self._pending >= self._queue_limit:
+            raise Overloaded("the service is stopping" if self._stopping else "too many requests are waiting")
+        self._pending += 1
+        self._emptied.clear()
+        lane = self._lanes.get(request.key)
+        if lane is None:
+            lane = self._lanes[request.key] = Lane(request.key)
+            self._bytes += LANE_BYTES
+        self._lanes.move_to_end(request.key)
+        lane.waiting.append(request)
+        if not lane.busy:
+            self._begin(lane)
+        return request.future
+
+    def forget(self, key: SessionKey) -> None:
+        """Drop what is believed of a session."""
+        lane = self._lanes.get(key)
+        if lane is not None:
+            self._believe(lane, None)
+
+    async def drain(self) -> None:
+        """Take no more requests and wait until those that wait are answered."""
+        self._stopping = True
+        await self._emptied.wait()
+
+    # --- the way of a request ---------------------------------------------------------------------------------------
+
+    def _begin(self, lane: Lane) -> None:
+        """Take up the next request that somebody still waits for."""
+        lane.busy = False
+        while lane.waiting:
+            request = lane.waiting[0]
+            if not request.future.done():
+                lane.busy = True
+                return self._dispatch(lane, request)
+            self._leave(lane)
+        return self._evict()
+
+    def _dispatch(self, lane: Lane, request: Request) -> None:
+        """Run the request on the record that is at hand, if its place is there; else ask the store."""
+        request.tried_s = asyncio.get_running_loop().time()
+        record = lane.record
+        if record is None or not _fits(request.identity, record):
+            return self._start(lane, request, self._fetch(lane, request))
+        served = self.models.cached(lane.key.tenant, record.meta)
+        if served is None:
+            return self._start(lane, request, self._fetch_model(lane, request, record))
+        return self._run(lane, request, record, served)
+
+    async def _fetch(self, lane: Lane, request: Request) -> None:
+        identity = request.identity
+        found: Committed | SessionRecord
+        if identity.ordered:
+            found = await self._store.find(lane.key, identity, request.fingerprint)
+        else:
+            found = await self._store.load(lane.key)
+        if isinstance(found, Committed):
+            return self._end(lane, request, found)
+        self._believe(lane, found)
+        return self._dispatch(lane, request)
+
+    async def _fetch_model(self, lane: Lane, request: Request, record: SessionRecord) -> None:
+        self._run(lane, request, record, await self.models.fetch(lane.key.tenant, record.meta))
+
+    def _run(self, lane: Lane, request: Request, record: SessionRecord, served: Served) -> None:
+        network = served.model.network
+        try:
+            check_revision(record.meta, self._kernel_rev)
+            if request.inputs is not None:
+                check_inputs(request.inputs, record.meta, network.network)
+                return served.batcher.add(Work(lane, request, record, request.inputs))
+            commit = change_commit(record, request, network)
+        except CellarError as error:
+            # later, not now: a lane full of refused requests would nest one in the other
+            asyncio.get_running_loop().call_soon(self._refuse, lane, request, error)
+            return None
+        return self._commit([(lane, request, commit)])
+
+    def _ran(self, works: Sequence[Work], failure: Exception | None) -> None:
+        """Commit what ran together. Called by the batchers."""
+        tick: Tick = []
+        for work in works:
+            if work.request.future.done():  # nobody waits any more: nothing is committed
+                self._next(work.lane)
+                continue
+            result = failure or steps_commit(work)
+            if isinstance(result, Commit):
+                tick.append((work.lane, work.request, result))
+            else:
+                self._refuse(work.lane, work.request, result)
+        if tick:
+            self._commit(tick)
+
+    def _commit(self, tick: Tick) -> None:
+        self._spawn(self._settle_all(tick))
+
+    async def _settle_all(self, tick: Tick) -> None:
+        try:
+            results: Sequence[CommitResult | Exception] = await self._store.commit([commit for _, _, commit in tick])
+        except Exception as error:
+            results = [error] * len(tick)
+        for (lane, request, commit), result in zip(tick, results, strict=True):
+            self._settle(lane, request, commit, result)
+
+    def _settle(self, lane: Lane, request: Request, commit: Commit, result: CommitResult | Exception) -> None:
+        if isinstance(result, Committed):
+            before = commit.before
+            after = SessionRecord(before.key, before.meta, commit.position, before.revision + 1, commit.state)
+            self._believe(lane, None if result.replayed else after)
+            self._end(lane, request, result)
+        elif isinstance(result, Moved):
+            self._believe(lane, result.record)
+            self._lost_race(lane, request, commit, result.record)
+        else:
+            self._believe(lane, None)
+            self._end(lane, request, result)
+
+    def _lost_race(self, lane: Lane, request: Request, commit: Commit, now: SessionRecord) -> None:
+        before, time_s = commit.before, asyncio.get_running_loop().time()
+        request.lost += 1
+        if request.lost >= PATIENT_LOSSES:
+            request.ask_s = min(2 * (time_s - request.tried_s), LONGEST_ASK_S)
+        if now.meta.birth == before.meta.birth and now.revision <= before.revision:
+            detail = f"the store has lost changes: this service had seen revision {before.revision} of the session"
+            self._end(lane, request, Regressed(detail, position=str(now.position)))
+        elif time_s - request.began_s > CONTENTION_S:
+            self._end(lane, request, Overloaded("other processes change this session without a pause"))
+        else:
+            self._dispatch(lane, request)
+
+    # --- endings ----------------------------------------------------------------------------------------------------
+
+    def _refuse(self, lane: Lane, request: Request, error: Exception) -> None:
+        """End the request with the error, unless its Idempotency-Key has an answer: that stands whatever is now."""
+        if request.identity.key is None or isinstance(error, StoreUnavailable):
+            return self._end(lane, request, error)
+        return self._start(lane, request, self._find_or_refuse(lane, request, error))
+
+    async def _find_or_refuse(self, lane: Lane, request: Request, error: Exception) -> None:
+        try:
+            found = await self._store.find(lane.key, Identity(key=request.identity.key), request.fingerprint)
+        except CellarError as other:
+            return self._end(lane, request, other)
+        return self._end(lane, request, found if isinstance(found, Committed) else error)
+
+    def _end(self, lane: Lane, request: Request, result: Committed | Exception) -> None:
+        """Answer the request and take up the next one, after the pause that another process may have asked for."""
+        if not request.future.done():
+            if isinstance(result, Committed):
+                request.future.set_result(result)
+            else:
+                request.future.set_exception(result)
+        asked_s = result.asked_s if isinstance(result, Committed) else 0.0
+        if asked_s:
+            asyncio.get_running_loop().call_later(min(asked_s, LONGEST_ASK_S), self._next, lane)
+        else:
+            self._next(lane)
+
+    def _next(self, lane: Lane) -> None:
+        self._leave(lane)
+        self._begin(lane)
+
+    def _leave(self, lane: Lane) -> None:
+        lane.waiting.popleft()
+        self._pending -= 1
+        if not self._pending:
+            self._emptied.set()
+
+    def _start(self, lane: Lane, request: Request, way: Coroutine[Any, Any, None]) -> None:
+        """Go a part of the request's way that has to wait, and end the request if it fails there."""
+        self._spawn(self._guard(lane, request, way))
+
+    async def _guard(self, lane: Lane, request: Request, way: Coroutine[Any, Any, None]) -> None:
+        try:
+            await way
+        except CellarError as error:
+            self._refuse(lane, request, error)
+        except Exception as error:
+            self._end(lane, request, error)
+
+    def _spawn(self, way: Coroutine[Any, Any, None]) -> None:
+        # tasks of our own: a caller that is cancelled cancels none of them
+        task = asyncio.create_task(way)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    # --- beliefs ----------------------------------------------------------------------------------------------------
+
+    def _believe(self, lane: Lane, record: SessionRecord | None) -> None:
+        self._bytes += (len(record.state) if record else 0) - (len(lane.record.state) if lane.record else 0)
+        lane.record = record
+
+    def _evict(self) -> None:
+        """Forget the sessions used longest ago, while what is known takes too much memory."""
+        while self._bytes > self._cache_bytes:
+            lane = next(iter(self._lanes.values()))
+            if not lane.idle:
+                return
+            self._believe(lane, None)
+            del self._lanes[lane.key]
+            self._bytes -= LANE_BYTES
+
+
+def _fits(identity: Identity, record: SessionRecord) -> bool:
+    """Return whether a request may run on the record, as far as the record can tell."""
+    if identity.position is not None:
+        return identity.position == record.position
+    return identity.step is None or identity.step == record.position.step

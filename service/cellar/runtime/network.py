@@ -1,0 +1,81 @@
+"""What sessions need of a model, no more: a network that runs, the places of its states, and its version.
+
+`cellar.registry.LoadedModel` and `cellar.nn` fit these Protocols. Nothing here knows layers, weights or kernels, so the
+tests of this room can count steps exactly with a network of three integers.
+"""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from numpy import int32
+from numpy.typing import NDArray
+
+from cellar.ports import ModelVersion
+from cellar.runtime.answers import Floats
+
+
+class StatePlace(Protocol):
+    """One named state of one layer: `size` floats at `offset` in a row of the network's state."""
+
+    @property
+    def layer(self) -> int: ...
+    @property
+    def name(self) -> str: ...
+    @property
+    def size(self) -> int: ...
+    @property
+    def offset(self) -> int: ...
+
+
+class Sizes(Protocol):
+    """The sizes of a network, in floats a row, and its states in order."""
+
+    @property
+    def in_size(self) -> int: ...
+    @property
+    def out_size(self) -> int: ...
+    @property
+    def state_size(self) -> int: ...
+    @property
+    def states(self) -> Sequence[StatePlace]: ...
+
+
+class Run(Protocol):
+    """What T steps of B rows came to: outputs (T, B, out_size), state (B, state_size), bad_step and bad_kind (B,)."""
+
+    @property
+    def outputs(self) -> Floats: ...
+    @property
+    def state(self) -> Floats: ...
+    @property
+    def bad_step(self) -> NDArray[int32]: ...
+    @property
+    def bad_kind(self) -> NDArray[int32]: ...
+
+
+class Network(Protocol):
+    """A network with weights. Rows are independent: a row's bits never depend on who shares the call."""
+
+    @property
+    def network(self) -> Sizes:
+        """What it is, its weights apart."""
+        ...
+
+    def initial_state(self, rows: int) -> Floats:
+        """Return the state (rows, state_size) that a session begins with."""
+        ...
+
+    def run(self, inputs: Floats, state: Floats, lengths: NDArray[int32] | None = None) -> Run:
+        """Step T times: inputs (T, B, in_size), state (B, state_size), lengths (B,). Changes no argument."""
+        ...
+
+
+class Model(Protocol):
+    """A version that is ready to run."""
+
+    @property
+    def version(self) -> ModelVersion: ...
+    @property
+    def network(self) -> Network: ...
+    @property
+    def size_bytes(self) -> int: ...

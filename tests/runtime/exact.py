@@ -1,0 +1,129 @@
+"""A network that cannot forget: it counts its steps and hashes their inputs, in order, in exact integers.
+
+A contractive cell hides a lost or doubled step after some hundred steps; here every history has its own state. The
+only test double of the suite, and of the network alone: store, runtime and processes are real.
+
+    count' = count + 1          a' = (A a + x + 1) mod P          b' = (B b + x + 1) mod P
+
+P is prime and A, B are units, so each input maps states one to one; all products stay below 2^24, exact in float32.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cellar.errors import ModelUnknown
+from cellar.ports import ModelVersion
+
+P, A, B = 4093, 4091, 2048
+
+BAD_STATE, BAD_OUTPUT = 1e30, 2e30
+"""Inputs by which a test asks for a state or an output that is not finite."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """A named state."""
+
+    layer: int
+    name: str
+    size: int
+    offset: int
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """What the network is."""
+
+    in_size: int = 1
+    out_size: int = 3
+    state_size: int = 3
+    states: Sequence[Place] = (Place(0, "h", 1, 0), Place(1, "h", 1, 1), Place(1, "c", 1, 2))
+
+
+@dataclass
+class Run:
+    """What a call came to."""
+
+    outputs: NDArray[np.float32]
+    state: NDArray[np.float32]
+    bad_step: NDArray[np.int32]
+    bad_kind: NDArray[np.int32]
+
+
+@dataclass
+class ExactNetwork:
+    """The network. `calls` notes the (T, rows) of every call; `before` runs ahead of each, on the kernel thread."""
+
+    network: Sizes = field(default_factory=Sizes)
+    calls: list[tuple[int, int]] = field(default_factory=list)
+
+    def before(self) -> None:
+        """Do nothing; tests replace it."""
+
+    def initial_state(self, rows: int) -> NDArray[np.float32]:
+        """Return zeros."""
+        return np.zeros((rows, 3), dtype=np.float32)
+
+    def run(
+        self, inputs: NDArray[np.float32], state: NDArray[np.float32], lengths: NDArray[np.int32] | None = None
+    ) -> Run:
+        """Step T times; a row stops at its length or at its first bad step."""
+        self.calls.append((inputs.shape[0], inputs.shape[1]))
+        self.before()
+        steps, rows, _ = inputs.shape
+        outputs = np.zeros((steps, rows, 3), dtype=np.float32)
+        now = state.copy()
+        bad_step, bad_kind = np.full(rows, -1, dtype=np.int32), np.zeros(rows, dtype=np.int32)
+        for row in range(rows):
+            for step in range(steps if lengths is None else int(lengths[row])):
+                x = float(inputs[step, row, 0])
+                if x in (np.float32(BAD_STATE), np.float32(BAD_OUTPUT)):
+                    bad_step[row], bad_kind[row] = step, 1 if x == np.float32(BAD_STATE) else 2
+                    break
+                now[row] = outputs[step, row] = after(now[row], x)
+        return Run(outputs, now, bad_step, bad_kind)
+
+
+def after(state: NDArray[np.float32], x: float) -> list[float]:
+    """Return the state (3,) after one step."""
+    count, a, b = (int(value) for value in state)
+    return [float(count + 1), float((A * a + int(x) + 1) % P), float((B * b + int(x) + 1) % P)]
+
+
+def history(inputs: Sequence[float]) -> list[float]:
+    """Return the state after these steps from the initial state: the oracle of every exactly-once test."""
+    state = np.zeros(3, dtype=np.float32)
+    for x in inputs:
+        state[:] = after(state, x)
+    return [float(value) for value in state]
+
+
+@dataclass(frozen=True)
+class ExactModel:
+    """A version of the exact network."""
+
+    version: ModelVersion
+    network: ExactNetwork
+    size_bytes: int = 1000
+
+
+class ExactModels:
+    """The loader: knows `exact` with its versions, the newest being what `exact` alone means."""
+
+    def __init__(self, newest: int = 1) -> None:
+        self.newest = newest
+        self.network = ExactNetwork()
+        self.loads = 0
+
+    def load(self, tenant: str, ref: str) -> ExactModel:
+        """Load a version. Raise ModelUnknown."""
+        self.loads += 1
+        name, _, number = ref.partition("@")
+        if name != "exact" or int(number or 1) > self.newest:
+            raise ModelUnknown(f"no model {ref}")
+        digest = f"{int(number or self.newest):064x}"
+        version = ModelVersion(tenant, name, int(number or self.newest), digest, {}, "0" * 64, 0.0)
+        return ExactModel(version, self.network)
