@@ -61,9 +61,8 @@ class Recorder:
             logger.warning("job %s begins again: %s", self._lease.job, error)
             return None
 
-    @property
-    def due(self) -> bool:
-        """Whether it is time for a checkpoint."""
+    def is_due(self) -> bool:
+        """Return whether it is time for a checkpoint."""
         return self._clock() >= self._due
 
     def checkpoint(self, progress: Progress) -> None:

@@ -116,7 +116,7 @@ class Attempt:
             if self._stop.is_set():
                 self._give_back(recorder, progress)
                 return None
-            if recorder.due:
+            if recorder.is_due():
                 self._insist(partial(recorder.checkpoint, progress))
         raise AssertionError("training ends with an update that says so")
 
