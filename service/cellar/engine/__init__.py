@@ -1,5 +1,23 @@
 """Equations to graph, to gradient, to schedule, to machine code."""
 
+from cellar.engine.cache import KernelCache
 from cellar.engine.cell import Cell, Param, State, build_cell
+from cellar.engine.kernel import Backward, CompiledCell, Forward, Packed, Tape, compile_cell
 
-__all__ = ["Cell", "Param", "State", "build_cell"]
+KERNEL_REV = 1
+"""The revision of the arithmetic: any change that can change a bit of a result raises it."""
+
+__all__ = [
+    "KERNEL_REV",
+    "Backward",
+    "Cell",
+    "CompiledCell",
+    "Forward",
+    "KernelCache",
+    "Packed",
+    "Param",
+    "State",
+    "Tape",
+    "build_cell",
+    "compile_cell",
+]

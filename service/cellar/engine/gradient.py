@@ -81,4 +81,4 @@ def _accumulate(reached: dict[Node, Node], node: Node, cotangent: Node) -> None:
 
 
 def _zeros(node: Node) -> Node:
-    return spread(const(0.0), node.shape) if node.shape else const(0.0)
+    return spread(const(0.0), node.shape)

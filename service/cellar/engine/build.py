@@ -1,0 +1,78 @@
+"""The compiler as a child process: kernel texts in, object files out.
+
+`python -m cellar.engine.build` reads a request as JSON from standard input and writes `<key>.o` for every kernel
+into the given directory. A child, because the text comes from a user's equations: it has a limit on processor time
+and memory, and nothing that goes wrong in it harms the service.
+"""
+
+import importlib.util
+import json
+import resource
+import sys
+from pathlib import Path
+from typing import Any
+
+CPU_LIMIT_S = 120
+MEMORY_LIMIT_BYTES = 6 << 30
+"""Address space, of which LLVM and Numba reserve far more than they touch."""
+
+
+def compile_text(text: str, directory: Path, key: str, cpu: str, features: str) -> bytes:
+    """Return the object file of a kernel text for a processor."""
+    from llvmlite import binding as llvm
+
+    from cellar.engine.codegen import ENTRY
+
+    function = getattr(_module(text, directory, key), ENTRY)
+    llvm.initialize_native_target()
+    llvm.initialize_native_asmprinter()
+    module = llvm.parse_assembly(function.inspect_llvm().replace(function.native_name, ENTRY))
+    machine = llvm.Target.from_default_triple().create_target_machine(cpu=cpu, features=features, opt=3, jit=True)
+    _close(module, machine)
+    return bytes(machine.emit_object(module))
+
+
+def _close(module: Any, machine: Any) -> None:
+    """Make everything but the entry private and optimise once more over the whole module.
+
+    The kernels raise nothing, but Numba's wrapper can see that only across functions; what is left calls nothing of
+    Numba's, so the service need not load it.
+    """
+    from llvmlite import binding as llvm
+
+    from cellar.engine.codegen import ENTRY
+
+    for function in module.functions:
+        if not function.is_declaration and function.name != ENTRY:
+            function.linkage = "internal"
+    options = llvm.create_pipeline_tuning_options(speed_level=3)
+    llvm.create_pass_builder(machine, options).getModulePassManager().run(
+        module, llvm.create_pass_builder(machine, options)
+    )
+
+
+def _module(text: str, directory: Path, key: str) -> Any:
+    path = directory / f"{key}.py"
+    path.write_text(text)
+    spec = importlib.util.spec_from_file_location(f"cellar_kernel_{key}", path)
+    if spec is None or spec.loader is None:
+        raise ImportError(path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def main() -> None:
+    """Compile every kernel of the request on standard input."""
+    resource.setrlimit(resource.RLIMIT_CPU, (CPU_LIMIT_S, CPU_LIMIT_S))
+    resource.setrlimit(resource.RLIMIT_AS, (MEMORY_LIMIT_BYTES, MEMORY_LIMIT_BYTES))
+    request = json.load(sys.stdin)
+    directory = Path(request["directory"])
+    for key, text in request["kernels"].items():
+        (directory / f"{key}.o").write_bytes(
+            compile_text(text, directory, key, request["cpu"], request["features"])
+        )
+
+
+if __name__ == "__main__":
+    main()

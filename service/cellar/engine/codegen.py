@@ -1,0 +1,374 @@
+"""A plan to the text of its kernel: Python for Numba, on the functions of `vector`, `activations`, `tile` and `rows`.
+
+No name of the user's cell reaches the text: values are numbered in the order of the plan. The text depends on the
+structure of a cell alone, so cells that differ in names or sizes share a kernel.
+"""
+
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from cellar.engine.cell import Cell
+from cellar.engine.graph import Node, Op
+from cellar.engine.layout import HEAD, Layout, Slot, arrange, extent
+from cellar.engine.ops import OPS
+from cellar.engine.schedule import Maps, Plan, Products, Region, backward_plan, forward_plan
+
+IMPORTS = """\
+from numba import cfunc, types
+from numpy import float32, inf, nan
+
+from cellar.engine.activations import *
+from cellar.engine.rows import *
+from cellar.engine.tile import *
+from cellar.engine.vector import *
+"""
+
+ENTRY = "cellar_kernel"
+
+
+@dataclass(frozen=True)
+class KernelText:
+    """A kernel's text and the layout that its caller must follow."""
+
+    text: str
+    layout: Layout
+
+
+def forward_text(cell: Cell, *, save: bool) -> KernelText:
+    """Return the kernel that runs a cell forward; with `save` it leaves a tape for the backward kernel."""
+    return _Writer(cell, forward_plan(cell, save=save)).kernel()
+
+
+def backward_text(cell: Cell) -> KernelText:
+    """Return the kernel that runs the adjoint of a cell and sums the gradients of its parameters."""
+    return _Writer(cell, backward_plan(cell)).kernel()
+
+
+class _Writer:
+    def __init__(self, cell: Cell, plan: Plan) -> None:
+        self.cell = cell
+        self.plan = plan
+        self.layout = arrange(plan)
+        self.lines: list[str] = []
+        self.depth = 1
+        self.order = {name: index for index, name in enumerate(self._size_names())}
+
+    def _size_names(self) -> list[str]:
+        """Return the size names in the order of their first appearance in the step."""
+        nodes = (*self.cell.step.inputs, *self.cell.step.params, *(s.previous for s in self.cell.step.states))
+        return list(dict.fromkeys(name for node in nodes for name in node.shape))
+
+    # --- text
+
+    def put(self, line: str) -> None:
+        self.lines.append("    " * self.depth + line)
+
+    @contextmanager
+    def block(self, line: str) -> Iterator[None]:
+        self.put(line)
+        self.depth += 1
+        yield
+        self.depth -= 1
+
+    def slot(self, kind: str, index: int | str) -> str:
+        return f"d{self.layout.number(Slot(kind, index))}"  # type: ignore[arg-type]  # kinds are literals at every call
+
+    def size(self, name: str) -> str:
+        return f"s{self.order[name]}"
+
+    def width(self, name: str) -> str:
+        return f"w{self.order[name]}" if name else "64"
+
+    def row_width(self, buffer: int) -> str:
+        return " + ".join(self.width(name) for name in self.layout.buffers[buffer].widths)
+
+    # --- the kernel
+
+    def kernel(self) -> KernelText:
+        with self.block("if not keeps_subnormals(probe):"):
+            self.put("return 1")
+        self.enter()
+        self.put("t0 = 0")
+        with self.block("while t0 < steps:"):  # not a range: one with a variable stride can raise
+            self.put("count = min(chunk, steps - t0)")
+            self.stage_inputs()
+            self.region("before")
+            if self.plan.carried:
+                order = "range(count - 1, -1, -1)" if self.plan.backward else "range(count)"
+                with self.block(f"for u in {order}:"):
+                    self.region("loop")
+                    self.carry()
+                self.rewind()
+            self.region("after")
+            self.copy_results()
+            self.put("t0 += count")
+        self.leave()
+        if self.plan.backward:
+            self.gradients()
+        self.put("return 0")
+        return KernelText("\n".join([IMPORTS, "", *self.head(), *self.lines, ""]), self.layout)
+
+    def head(self) -> list[str]:
+        lines = ["@cfunc(types.int64(types.int64), nopython=True, error_model='numpy')", f"def {ENTRY}(d):"]
+        lines += [f"    {name} = read_int(d + {8 * index})" for index, name in enumerate(HEAD)]
+        for name, index in self.order.items():
+            lines.append(f"    s{index} = read_int(d + {8 * self.layout.number(Slot('size', name))})")
+            lines.append(f"    w{index} = (s{index} + 15) // 16 * 64")
+        for slot in self.layout.slots:
+            number = self.layout.number(slot)
+            if slot.kind != "size":
+                lines.append(f"    d{number} = read_int(d + {8 * number})")
+        return lines
+
+    @contextmanager
+    def living_rows(self, *, loop: bool) -> Iterator[None]:
+        """Open the loops over the rows that are not past their length."""
+        if not loop:
+            self.put("for u in range(count):")
+            self.depth += 1
+        with self.block("for b in range(rows):"):
+            with self.block("if read_int32(lengths + 4 * b) <= t0 + u:"):
+                self.put("continue")
+            yield
+        if not loop:
+            self.depth -= 1
+
+    def address(self, node: Node) -> str:
+        """Return the address of a node's row for step u and row b."""
+        if node.op is Op.PARAM:
+            return self.param(node)
+        base, stride, before = self.place(node)
+        index = "b" if self.in_place(node) else "(u * rows + b)"
+        if self.is_history(node) and self.plan.backward:
+            index = "((u + 1) * rows + b)"
+        return f"{base} + {index} * ({stride}){before}"
+
+    def place(self, node: Node) -> tuple[str, str, str]:
+        """Return base, row stride and offset within the row of a value in memory."""
+        if node.op is Op.PARAM:
+            return self.param(node), "0", ""
+        place = self.layout.places.get(node)
+        if place is None:
+            index = self.plan.taped.index(node)
+            return self.slot("tape", index), self.slot("tape_row", index), ""
+        before = "".join(f" + {self.width(name)}" for name in place.before)
+        return self.slot("buffer", place.buffer), self.row_width(place.buffer), before
+
+    def in_place(self, node: Node) -> bool:
+        place = self.layout.places.get(node)
+        return place is not None and self.layout.buffers[place.buffer].span == "step"
+
+    def is_history(self, node: Node) -> bool:
+        place = self.layout.places.get(node)
+        return place is not None and self.layout.buffers[place.buffer].span == "history"
+
+    def param(self, node: Node) -> str:
+        if node not in self.layout.vectors:
+            self.layout.vectors.append(node)
+        return self.slot("vector", node.name)
+
+    # --- before and after the steps
+
+    def dense_row(self, kind: str, index: int, size: str) -> str:
+        return f"{self.slot(kind, index)} + 4 * ((t0 + u) * rows + b) * {size}"
+
+    def stage_inputs(self) -> None:
+        for index, node in enumerate(self.plan.staged):
+            size = self.size(node.shape[0]) if node.shape else "1"
+            target = self.address(node)
+            with self.block("for u in range(count):"), self.block("for b in range(rows):"):
+                with self.block("if read_int32(lengths + 4 * b) <= t0 + u:"):
+                    self.put(f"clear({target}, {self.width(extent(node))})")
+                    self.put("continue")
+                self.put(f"gather({self.dense_row('staged', index, size)}, {target}, {size})")
+                if not node.shape:
+                    self.put(f"store({target}, load_one({target}))")
+
+    def carry_offset(self, index: int) -> str:
+        return " + ".join(["0", *(self.size(c.leaf.shape[0]) for c in self.plan.carried[:index])])
+
+    def carry_total(self) -> str:
+        return self.carry_offset(len(self.plan.carried))
+
+    def slot_row(self, leaf: Node, slot: str) -> str:
+        """Return the address of row b of a carried value in a slot of its history."""
+        base, stride, _ = self.place(leaf)
+        return f"{base} + ({slot} * rows + b) * ({stride})" if self.is_history(leaf) else f"{base} + b * ({stride})"
+
+    def enter(self) -> None:
+        """Copy the carried values in: to the last slot of a history if time descends, else to the first."""
+        if self.plan.carried:
+            with self.block("for b in range(rows):"):
+                for index, carried in enumerate(self.plan.carried):
+                    source = f"{self.slot('carry_in', 0)} + 4 * (b * ({self.carry_total()}) + {self.carry_offset(index)})"
+                    target = self.slot_row(carried.leaf, "steps" if self.plan.backward else "0")
+                    self.put(f"gather({source}, {target}, {self.size(carried.leaf.shape[0])})")
+
+    def carry(self) -> None:
+        """Hand the new values to the next step; a row past its length keeps what it has."""
+        read, write = ("u + 1", "u") if self.plan.backward else ("u", "u + 1")
+        with self.block("for b in range(rows):"):
+            with self.block("if read_int32(lengths + 4 * b) <= t0 + u:"):
+                for carried in self.plan.carried if self.plan.history else ():
+                    old, new = self.slot_row(carried.leaf, f"({read})"), self.slot_row(carried.leaf, f"({write})")
+                    self.put(f"settle({old}, {new}, {self.size(carried.leaf.shape[0])})")
+                self.put("continue")
+            self.put("finite = True")
+            for carried in self.plan.carried:
+                new = self.slot_row(carried.leaf, f"({write})")
+                size = self.size(carried.leaf.shape[0])
+                self.put(f"finite = settle({self.address(carried.following)}, {new}, {size}) and finite")
+            if not self.plan.backward:
+                with self.block("if not finite and read_int32(bad_step + 4 * b) < 0:"):
+                    self.put("write_int32(bad_step + 4 * b, t0 + u)")
+                    self.put("write_int32(bad_kind + 4 * b, 1)")
+
+    def rewind(self) -> None:
+        """After a chunk that keeps its history the newest values become the first of the next chunk."""
+        if self.plan.history and not self.plan.backward:
+            with self.block("if t0 + count < steps:"), self.block("for b in range(rows):"):
+                for carried in self.plan.carried:
+                    old, new = self.slot_row(carried.leaf, "count"), self.slot_row(carried.leaf, "0")
+                    self.put(f"settle({old}, {new}, {self.size(carried.leaf.shape[0])})")
+
+    def leave(self) -> None:
+        if not self.plan.carried:
+            return
+        with self.block("for b in range(rows):"):
+            for index, carried in enumerate(self.plan.carried):
+                # The last chunk holds what is left of `steps` after the whole ones.
+                slot = "0" if self.plan.backward else "(steps - (steps - 1) // chunk * chunk if steps > 0 else 0)"
+                target = f"{self.slot('carry_out', 0)} + 4 * (b * ({self.carry_total()}) + {self.carry_offset(index)})"
+                self.put(f"scatter({self.slot_row(carried.leaf, slot)}, {target}, {self.size(carried.leaf.shape[0])})")
+
+    def copy_results(self) -> None:
+        for index, node in enumerate(self.plan.results):
+            size = self.size(node.shape[0]) if node.shape else "1"
+            target = self.dense_row("result", index, size)
+            with self.block("for u in range(count):"), self.block("for b in range(rows):"):
+                with self.block("if read_int32(lengths + 4 * b) <= t0 + u:"):
+                    self.put(f"clear_dense({target}, {size})")
+                    self.put("continue")
+                self.put(f"scatter({self.address(node)}, {target}, {size})")
+                if not self.plan.backward:
+                    with self.block(f"if not is_finite({self.address(node)}, {size}):"):
+                        self.put("known = read_int32(bad_step + 4 * b)")
+                        with self.block("if known < 0 or known > t0 + u:"):
+                            self.put("write_int32(bad_step + 4 * b, t0 + u)")
+                            self.put("write_int32(bad_kind + 4 * b, 2)")
+
+    # --- stages
+
+    def region(self, region: Region) -> None:
+        for stage in self.plan.regions[region]:
+            if isinstance(stage, Products):
+                self.products(stage, loop=region == "loop")
+            else:
+                self.maps(stage, loop=region == "loop")
+
+    def products(self, stage: Products, *, loop: bool) -> None:
+        matrix = stage.nodes[0].sources[0]
+        length = self.size(matrix.shape[0] if stage.transposed else matrix.shape[1])
+        panels = self.slot("group", self.layout.groups.index(stage))
+        base, stride, before = self.place(stage.operand)
+        out, out_stride, _ = self.place(stage.nodes[0])
+        source = f"{base}{before}{self.first_row(stage.operand, stride, loop=loop)}"
+        target = f"{out}{self.first_row(stage.nodes[0], out_stride, loop=loop)}"
+        rows = "rows" if loop else "count * rows"
+        self.put(f"product({source}, {stride}, {panels}, {target}, {out_stride}, {length}, {out_stride}, {rows})")
+
+    def first_row(self, node: Node, stride: str, *, loop: bool) -> str:
+        """Return the offset of row 0: of step u inside the loop, of the first step outside."""
+        if node.op is Op.PARAM or self.in_place(node):
+            return ""
+        step = "u" if loop else "0"
+        if self.is_history(node) and self.plan.backward:
+            step = f"({step} + 1)"
+        return f" + {step} * rows * ({stride})"
+
+    def maps(self, stage: Maps, *, loop: bool) -> None:
+        names: dict[Node, str] = {}
+        folds = [node for node in stage.nodes if OPS[node.op].kind == "fold"]
+        with self.living_rows(loop=loop):
+            reads = self.reads(stage)
+            for index, node in enumerate(reads):
+                self.put(f"r{index} = {self.address(node)}")
+            stored = [node for node in stage.nodes if node in self.layout.places and node not in folds]
+            for index, node in enumerate(stored):
+                self.put(f"o{index} = {self.address(node)}")
+            for index, node in enumerate(folds):
+                self.put(f"f{index} = {'zero()' if node.op is Op.SUM else 'splat(float32(-inf))'}")
+            with self.block(f"for j in range(0, {self.width(stage.extent)}, 64):"):
+                for index, node in enumerate(reads):
+                    names[node] = f"a{index}"
+                    self.put(f"a{index} = load(r{index}{' + j' if node.shape else ''})")
+                for index, node in enumerate(stage.nodes):
+                    if node not in folds:
+                        names[node] = f"v{index}"
+                        self.put(f"v{index} = {self.expression(node, names)}")
+                for index, node in enumerate(folds):
+                    self.fold(f"f{index}", node, names)
+                for index, node in enumerate(stored):
+                    self.put(f"store(o{index} + j, {names[node]})")
+            for index, node in enumerate(folds):
+                self.put(f"store({self.address(node)}, {OPS[node.op].kernel}(f{index}))")
+
+    def reads(self, stage: Maps) -> list[Node]:
+        """Return what a stage loads: values of other stages, leaves and parameters."""
+        inside = {node for node in stage.nodes if OPS[node.op].kind != "fold"}
+        sources = [source for node in stage.nodes for source in node.sources if source not in inside]
+        return [node for node in dict.fromkeys(sources) if node.op not in (Op.CONST, Op.LENGTH)]
+
+    def fold(self, total: str, node: Node, names: dict[Node, str]) -> None:
+        source = self.operand(node.sources[0], names)
+        rest = f"first({self.size(node.sources[0].shape[0])} - j // 4)"
+        if node.op is Op.SUM:
+            self.put(f"{total} = add({total}, where({rest}, {source}, zero()))")
+        else:
+            self.put(f"{total} = maximum({total}, where({rest}, {source}, splat(float32(-inf))))")
+
+    def expression(self, node: Node, names: dict[Node, str]) -> str:
+        operands = [self.operand(source, names) for source in node.sources]
+        return operands[0] if node.op is Op.SPREAD else f"{OPS[node.op].kernel}({', '.join(operands)})"
+
+    def operand(self, node: Node, names: dict[Node, str]) -> str:
+        if node.op is Op.CONST:
+            return f"splat(float32({_literal(node.value)}))"
+        if node.op is Op.LENGTH:
+            return f"splat(float32({self.size(node.name)}))"
+        return names[node]
+
+    # --- gradients of parameters
+
+    def gradients(self) -> None:
+        adjoint = self.cell.adjoint
+        for name, pairs in adjoint.matrices.items():
+            matrix = next(node for node in self.cell.step.params if node.name == name)
+            rows, columns = self.size(matrix.shape[0]), self.width(matrix.shape[1])
+            for g, v in pairs:
+                left, right = self.rows_of(g), self.rows_of(v)
+                out = self.slot("grad", name)
+                with self.block("for t in range(steps - 1, -1, -1):"):
+                    self.put(f"outer({left}, {right}, {out}, {rows}, {columns}, rows)")
+        for name, node in adjoint.params.items():
+            base, stride, before = self.place(node)
+            shift = f" + rows * ({stride})" if self.is_history(node) else ""
+            width = self.width(extent(node))
+            sums, out = self.slot("sums", 0), self.slot("grad", name)
+            self.put(f"lane_total({base}{before}{shift}, {stride}, {width}, steps, rows, {sums}, {out})")
+
+    def rows_of(self, node: Node) -> str:
+        """Return address and stride of the rows of step t."""
+        base, stride, before = self.place(node)
+        step = "(t + 1)" if self.is_history(node) else "t"
+        return f"{base}{before} + {step} * rows * ({stride}), {stride}"
+
+
+def _literal(value: float) -> str:
+    if math.isnan(value):
+        return "nan"
+    if math.isinf(value):
+        return "inf" if value > 0 else "-inf"
+    return repr(value)

@@ -1,0 +1,74 @@
+"""Rows between the caller's dense arrays and the kernel's padded ones."""
+
+from cellar.engine.activations import flush, kernel
+from cellar.engine.vector import above, all_finite, any_of, first, load, load_first, load_one, mul, store, store_first, zero
+
+
+@kernel
+def gather(source: int, target: int, count: int) -> None:
+    """Copy `count` dense floats to a padded row: flushed, the padding zero."""
+    done = 0
+    while done < count:
+        store(target + 4 * done, flush(load_first(source + 4 * done, first(count - done))))
+        done += 16
+
+
+@kernel
+def scatter(source: int, target: int, count: int) -> None:
+    """Copy `count` floats of a padded row to a dense place."""
+    done = 0
+    while done < count:
+        store_first(target + 4 * done, load(source + 4 * done), first(count - done))
+        done += 16
+
+
+@kernel
+def settle(source: int, target: int, count: int) -> bool:
+    """Copy a padded row, flushed; return whether its `count` floats are finite."""
+    finite = True
+    done = 0
+    while done < count:
+        value = load(source + 4 * done)
+        finite = finite and all_finite(value, first(count - done))
+        store(target + 4 * done, flush(value))
+        done += 16
+    return finite
+
+
+@kernel
+def is_finite(source: int, count: int) -> bool:
+    """Return whether the first `count` floats of a padded row are finite."""
+    finite = True
+    done = 0
+    while done < count:
+        finite = finite and all_finite(load(source + 4 * done), first(count - done))
+        done += 16
+    return finite
+
+
+@kernel
+def clear(target: int, width: int) -> None:
+    """Write zeros over `width` bytes, a multiple of 64."""
+    for offset in range(0, width, 64):
+        store(target + offset, zero())
+
+
+@kernel
+def clear_dense(target: int, count: int) -> None:
+    """Write zeros over `count` dense floats."""
+    done = 0
+    while done < count:
+        store_first(target + 4 * done, zero(), first(count - done))
+        done += 16
+
+
+@kernel
+def keeps_subnormals(probe: int) -> bool:
+    """Return whether this thread computes with subnormal numbers, as the arithmetic demands.
+
+    `probe` holds 2^-149, 2^-100 and 2^-30: a processor set to "denormals are zero" reads the first as 0, one set to
+    "flush to zero" multiplies the others to 0.
+    """
+    reads = any_of(above(load_one(probe), zero()))
+    writes = any_of(above(mul(load_one(probe + 4), load_one(probe + 8)), zero()))
+    return reads and writes

@@ -1,0 +1,346 @@
+"""A value of sixteen float32 lanes for Numba, and the instructions on it.
+
+Everything that a kernel computes is written on this type, so vector code does not hang on an auto-vectoriser, and
+each lane does what IEEE 754 says: one rounding an operation, a fused multiply-add only where `fma` stands. LLVM
+splits the sixteen lanes into what the target has (one 512-bit register, two of 256, four of 128), which changes no
+bit. Addresses are integers in bytes; sizes of rows are multiples of 64 bytes.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic, models, register_model
+
+LANES = 16
+BYTES = 4 * LANES
+
+FLUSH_BELOW = 2.0**-63
+"""Magnitudes below become +0 where data enter a kernel and where states are written: subnormal numbers slow a
+multiplication by two orders of magnitude, and an idle session that decays would slow everybody in its batch."""
+
+_FLOAT = ir.FloatType()
+_INT = ir.IntType(32)
+_VECTOR = ir.VectorType(_FLOAT, LANES)
+_INTS = ir.VectorType(_INT, LANES)
+_BITS = ir.VectorType(ir.IntType(1), LANES)
+
+
+class LanesType(types.Type):  # type: ignore[misc]  # Numba ships no types
+    """Sixteen float32 values."""
+
+    def __init__(self) -> None:
+        super().__init__(name="float32x16")
+
+
+class MaskType(types.Type):  # type: ignore[misc]  # Numba ships no types
+    """Sixteen truth values."""
+
+    def __init__(self) -> None:
+        super().__init__(name="mask16")
+
+
+LANES_TYPE = LanesType()
+MASK_TYPE = MaskType()
+
+
+@register_model(LanesType)
+class _LanesModel(models.PrimitiveModel):  # type: ignore[misc]  # Numba ships no types
+    def __init__(self, manager: Any, kind: Any) -> None:
+        super().__init__(manager, kind, _VECTOR)
+
+
+@register_model(MaskType)
+class _MaskModel(models.PrimitiveModel):  # type: ignore[misc]  # Numba ships no types
+    def __init__(self, manager: Any, kind: Any) -> None:
+        super().__init__(manager, kind, _BITS)
+
+
+Build = Callable[[ir.IRBuilder, Sequence[ir.Value]], ir.Value]
+Typed = tuple[Any, Callable[..., ir.Value]]
+
+V, M, I, F, B = LANES_TYPE, MASK_TYPE, types.int64, types.float32, types.boolean  # noqa: E741  # one letter a type
+
+
+def _typed(result: Any, arguments: Sequence[Any], build: Build) -> Typed:
+    """Return what an intrinsic must: a signature, and the function that emits its instructions."""
+
+    def generate(context: Any, builder: ir.IRBuilder, _: Any, values: Sequence[ir.Value]) -> ir.Value:
+        value = build(builder, values)
+        return context.get_dummy_value() if result is types.void else value
+
+    return result(*arguments), generate
+
+
+def _call(builder: ir.IRBuilder, name: str, values: Sequence[ir.Value]) -> ir.Value:
+    """Call an LLVM intrinsic on vectors: the first argument's type is the result's."""
+    kind = ir.FunctionType(values[0].type, [value.type for value in values])
+    return builder.call(cgutils.get_or_insert_function(builder.module, kind, name), values)
+
+
+def _splat(builder: ir.IRBuilder, value: ir.Value) -> ir.Value:
+    one = builder.insert_element(ir.Constant(_VECTOR, ir.Undefined), value, ir.Constant(_INT, 0))
+    return builder.shuffle_vector(one, one, ir.Constant(_INTS, [0] * LANES))
+
+
+def _pointer(builder: ir.IRBuilder, address: ir.Value, kind: ir.Type) -> ir.Value:
+    return builder.inttoptr(address, kind.as_pointer())
+
+
+def _floats(value: float) -> ir.Constant:
+    return ir.Constant(_VECTOR, [value] * LANES)
+
+
+def _ints(value: int) -> ir.Constant:
+    return ir.Constant(_INTS, [value] * LANES)
+
+
+# --- memory
+
+
+@intrinsic
+def read_int(_: Any, address: Any) -> Typed:
+    """Return the 64-bit integer at an address."""
+    return _typed(I, [I], lambda b, v: b.load(_pointer(b, v[0], ir.IntType(64)), align=8))
+
+
+@intrinsic
+def read_int32(_: Any, address: Any) -> Typed:
+    """Return the 32-bit integer at an address, widened."""
+    return _typed(I, [I], lambda b, v: b.sext(b.load(_pointer(b, v[0], _INT), align=4), ir.IntType(64)))
+
+
+@intrinsic
+def write_int32(_: Any, address: Any, value: Any) -> Typed:
+    """Store an integer as 32 bits."""
+    return _typed(
+        types.void, [I, I], lambda b, v: b.store(b.trunc(v[1], _INT), _pointer(b, v[0], _INT), align=4)
+    )
+
+
+@intrinsic
+def load(_: Any, address: Any) -> Typed:
+    """Return sixteen floats from an address."""
+    return _typed(V, [I], lambda b, v: b.load(_pointer(b, v[0], _VECTOR), align=4))
+
+
+@intrinsic
+def load_one(_: Any, address: Any) -> Typed:
+    """Return the one float at an address in every lane."""
+    return _typed(V, [I], lambda b, v: _splat(b, b.load(_pointer(b, v[0], _FLOAT), align=4)))
+
+
+@intrinsic
+def store(_: Any, address: Any, value: Any) -> Typed:
+    """Store sixteen floats at an address."""
+    return _typed(types.void, [I, V], lambda b, v: b.store(v[1], _pointer(b, v[0], _VECTOR), align=4))
+
+
+@intrinsic
+def load_first(_: Any, address: Any, mask: Any) -> Typed:
+    """Return the lanes under the mask from an address, and zero in the others, which are not touched in memory."""
+
+    def build(b: ir.IRBuilder, v: Sequence[ir.Value]) -> ir.Value:
+        pointer = _pointer(b, v[0], _VECTOR)
+        kind = ir.FunctionType(_VECTOR, [pointer.type, _INT, _BITS, _VECTOR])
+        function = cgutils.get_or_insert_function(b.module, kind, "llvm.masked.load.v16f32.p0")
+        return b.call(function, [pointer, ir.Constant(_INT, 4), v[1], _floats(0.0)])
+
+    return _typed(V, [I, M], build)
+
+
+@intrinsic
+def store_first(_: Any, address: Any, value: Any, mask: Any) -> Typed:
+    """Store the lanes under the mask; the memory of the others is not touched."""
+
+    def build(b: ir.IRBuilder, v: Sequence[ir.Value]) -> ir.Value:
+        pointer = _pointer(b, v[0], _VECTOR)
+        kind = ir.FunctionType(ir.VoidType(), [_VECTOR, pointer.type, _INT, _BITS])
+        function = cgutils.get_or_insert_function(b.module, kind, "llvm.masked.store.v16f32.p0")
+        return b.call(function, [v[1], pointer, ir.Constant(_INT, 4), v[2]])
+
+    return _typed(types.void, [I, V, M], build)
+
+
+# --- arithmetic
+
+
+@intrinsic
+def splat(_: Any, value: Any) -> Typed:
+    """Return a float32 in every lane."""
+    return _typed(V, [F], lambda b, v: _splat(b, v[0]))
+
+
+@intrinsic
+def zero(_: Any) -> Typed:
+    """Return +0 in every lane."""
+    return _typed(V, [], lambda b, v: _floats(0.0))
+
+
+@intrinsic
+def add(_: Any, a: Any, b: Any) -> Typed:
+    """Return a + b."""
+    return _typed(V, [V, V], lambda b, v: b.fadd(*v))
+
+
+@intrinsic
+def sub(_: Any, a: Any, b: Any) -> Typed:
+    """Return a - b."""
+    return _typed(V, [V, V], lambda b, v: b.fsub(*v))
+
+
+@intrinsic
+def mul(_: Any, a: Any, b: Any) -> Typed:
+    """Return a * b."""
+    return _typed(V, [V, V], lambda b, v: b.fmul(*v))
+
+
+@intrinsic
+def div(_: Any, a: Any, b: Any) -> Typed:
+    """Return a / b."""
+    return _typed(V, [V, V], lambda b, v: b.fdiv(*v))
+
+
+@intrinsic
+def neg(_: Any, a: Any) -> Typed:
+    """Return a with its sign flipped."""
+    return _typed(V, [V], lambda b, v: b.fneg(v[0]))
+
+
+@intrinsic
+def fma(_: Any, a: Any, b: Any, c: Any) -> Typed:
+    """Return a * b + c with one rounding."""
+    return _typed(V, [V, V, V], lambda b, v: _call(b, "llvm.fma.v16f32", v))
+
+
+@intrinsic
+def sqrt(_: Any, a: Any) -> Typed:
+    """Return the correctly rounded square root."""
+    return _typed(V, [V], lambda b, v: _call(b, "llvm.sqrt.v16f32", v))
+
+
+@intrinsic
+def absolute(_: Any, a: Any) -> Typed:
+    """Return a with its sign cleared."""
+    return _typed(V, [V], lambda b, v: _call(b, "llvm.fabs.v16f32", v))
+
+
+# --- masks
+
+
+@intrinsic
+def first(_: Any, count: Any) -> Typed:
+    """Return the mask of the lanes below a count."""
+
+    def build(b: ir.IRBuilder, v: Sequence[ir.Value]) -> ir.Value:
+        wide = ir.VectorType(ir.IntType(64), LANES)
+        one = b.insert_element(ir.Constant(wide, ir.Undefined), v[0], ir.Constant(_INT, 0))
+        counts = b.shuffle_vector(one, one, ir.Constant(_INTS, [0] * LANES))
+        return b.icmp_signed("<", ir.Constant(wide, list(range(LANES))), counts)
+
+    return _typed(M, [I], build)
+
+
+@intrinsic
+def above(_: Any, a: Any, b: Any) -> Typed:
+    """Return where a > b; false where either is NaN."""
+    return _typed(M, [V, V], lambda b, v: b.fcmp_ordered(">", *v))
+
+
+@intrinsic
+def is_nan(_: Any, a: Any) -> Typed:
+    """Return where a is NaN."""
+    return _typed(M, [V], lambda b, v: b.fcmp_unordered("uno", v[0], v[0]))
+
+
+@intrinsic
+def either(_: Any, a: Any, b: Any) -> Typed:
+    """Return where one of two masks holds."""
+    return _typed(M, [M, M], lambda b, v: b.or_(*v))
+
+
+@intrinsic
+def where(_: Any, mask: Any, a: Any, b: Any) -> Typed:
+    """Return a under the mask and b elsewhere."""
+    return _typed(V, [M, V, V], lambda b, v: b.select(*v))
+
+
+@intrinsic
+def all_finite(_: Any, a: Any, mask: Any) -> Typed:
+    """Return whether every lane under the mask is finite."""
+
+    def build(b: ir.IRBuilder, v: Sequence[ir.Value]) -> ir.Value:
+        finite = b.fcmp_ordered("<", _call(b, "llvm.fabs.v16f32", v[:1]), _floats(float("inf")))
+        wrong = b.and_(b.not_(finite), v[1])
+        return b.icmp_unsigned("==", b.bitcast(wrong, ir.IntType(LANES)), ir.Constant(ir.IntType(LANES), 0))
+
+    return _typed(B, [V, M], build)
+
+
+@intrinsic
+def any_of(_: Any, mask: Any) -> Typed:
+    """Return whether a mask holds in some lane."""
+    empty = ir.Constant(ir.IntType(LANES), 0)
+    return _typed(B, [M], lambda b, v: b.icmp_unsigned("!=", b.bitcast(v[0], ir.IntType(LANES)), empty))
+
+
+# --- bits of a float
+
+
+@intrinsic
+def scale(_: Any, a: Any, shifted: Any) -> Typed:
+    """Return a * 2^n, where n is the integer in the low bits of `shifted` = n + 1.5 * 2^23, -250 < n < 250.
+
+    Two multiplications by half the power each: a result in the subnormal or the infinite range rounds once.
+    """
+
+    def build(b: ir.IRBuilder, v: Sequence[ir.Value]) -> ir.Value:
+        n = b.sub(b.bitcast(v[1], _INTS), _ints(0x4B400000))
+        half = b.ashr(n, _ints(1))
+
+        def power(exponent: ir.Value) -> ir.Value:
+            return b.bitcast(b.shl(b.add(exponent, _ints(127)), _ints(23)), _VECTOR)
+
+        return b.fmul(b.fmul(v[0], power(half)), power(b.sub(n, half)))
+
+    return _typed(V, [V, V], build)
+
+
+def _exponent_bits(b: ir.IRBuilder, bits: ir.Value) -> ir.Value:
+    """Emit floor(log2(a / sqrt(1/2))) for the bits of a normal, positive a."""
+    return b.ashr(b.sub(bits, _ints(0x3F3504F3)), _ints(23))
+
+
+@intrinsic
+def exponent(_: Any, a: Any) -> Typed:
+    """Return e of a = m * 2^e with sqrt(1/2) <= m < sqrt(2), for a normal and positive."""
+    return _typed(
+        V, [V], lambda b, v: b.sitofp(_exponent_bits(b, b.bitcast(v[0], _INTS)), _VECTOR)
+    )
+
+
+@intrinsic
+def mantissa(_: Any, a: Any) -> Typed:
+    """Return m of a = m * 2^e with sqrt(1/2) <= m < sqrt(2), for a normal and positive."""
+
+    def build(b: ir.IRBuilder, v: Sequence[ir.Value]) -> ir.Value:
+        bits = b.bitcast(v[0], _INTS)
+        return b.bitcast(b.sub(bits, b.shl(_exponent_bits(b, bits), _ints(23))), _VECTOR)
+
+    return _typed(V, [V], build)
+
+
+# --- across lanes
+
+
+@intrinsic(prefer_literal=True)
+def rotate(_: Any, a: Any, distance: Any) -> Typed:
+    """Return a with lane j holding lane (j + distance) mod 16; the distance is a literal."""
+    shift = distance.literal_value
+
+    def build(b: ir.IRBuilder, v: Sequence[ir.Value]) -> ir.Value:
+        return b.shuffle_vector(v[0], v[0], ir.Constant(_INTS, [(j + shift) % LANES for j in range(LANES)]))
+
+    return _typed(V, [V, distance], build)
