@@ -37,6 +37,17 @@ class Run:
     """What `backward` needs, a tape a layer; only of a run that was asked to save it."""
 
 
+@dataclass(frozen=True, slots=True)
+class Gradients:
+    """Gradients of the layers' weights by name, of the inputs (T, B, in_size), and of the state (B, state_size)."""
+
+    weights: dict[str, Array]
+    inputs: Array
+    state: Array
+    """Of the state that the run began with. Initial states are weights too where they are trained, but only the caller
+    knows whether the run began with them: see `initial_gradients`."""
+
+
 class CompiledNetwork:
     """A network with a kernel for every layer. Holds no weights; layers of equal structure share a kernel."""
 
@@ -91,30 +102,28 @@ class BoundNetwork:
         tapes = tuple(result.tape for result in results if result.tape is not None)
         return Run(signal, new_state, bad_step, bad_kind, tapes)
 
-    def backward(self, run: Run, d_outputs: Array) -> tuple[dict[str, Array], Array]:
-        """Return the gradients of the weights and of the state (B, state_size) that the run began with.
+    def backward(self, run: Run, d_outputs: Array, d_state: Array | None = None) -> Gradients:
+        """Return the gradients of a run that saved its tapes.
 
-        `run` was asked to save its tapes; `d_outputs` (T, B, out_size) is the gradient of its outputs. Trained initial
-        states are in the first only by name and zero: whether the run began with them, the caller knows
-        (`initial_gradients`).
+        `d_outputs` (T, B, out_size) and `d_state` (B, state_size), zeros if None, are those of what the run answered.
         """
-        weights: dict[str, Array] = {name: np.zeros(shape, dtype=np.float32) for name, shape in self.network.parameters}
-        d_state = np.empty((d_outputs.shape[1], self.network.state_size), dtype=np.float32)
-        signal = d_outputs
+        weights: dict[str, Array] = {}
+        d_before = np.empty((d_outputs.shape[1], self.network.state_size), dtype=np.float32)
+        signal = np.ascontiguousarray(d_outputs, dtype=np.float32)
         for index in reversed(range(len(self._layers))):
             kernel, packed = self._layers[index]
-            result: Backward = kernel.backward(packed, run.tapes[index], signal, None, want_inputs=index > 0)
+            columns = self._slices[index]
+            d_after = None if d_state is None else np.ascontiguousarray(d_state[:, columns], dtype=np.float32)
+            result: Backward = kernel.backward(packed, run.tapes[index], signal, d_after)
             weights |= {f"{index}.{name}": gradient for name, gradient in result.d_params.items()}
-            d_state[:, self._slices[index]] = result.d_state
-            signal = result.d_inputs[0] if index else signal
-        return weights, d_state
+            d_before[:, columns] = result.d_state
+            signal = result.d_inputs[0]
+        return Gradients(weights, signal, d_before)
 
     def initial_gradients(self, d_state: Array) -> dict[str, Array]:
-        """Return the gradients of the trained initial states, from that of the state (B, state_size) of all rows."""
-        return {
-            place.name: self._compiled.arithmetic.column_sums(d_state[:, place.columns])
-            for place in _trained_states(self.network)
-        }
+        """Return the gradients of the trained initial states, if a run began with them: sums over rows of its own."""
+        arithmetic = self._compiled.arithmetic
+        return {s.name: arithmetic.column_sums(d_state[:, s.columns]) for s in _trained_states(self.network)}
 
     def _check(self, inputs: Array, state: Array, lengths: Lengths | None) -> None:
         rows = state.shape[0]

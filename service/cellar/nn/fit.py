@@ -127,10 +127,15 @@ class _Trainer:
 
     def _gradient(self, network: BoundNetwork, run: Run, d_outputs: Array, *, from_start: bool) -> Array:
         """Return the gradient as one vector. Initial states learn only if the run began with them."""
-        gradients, d_state = network.backward(run, d_outputs)
+        gradients = network.backward(run, d_outputs)
+        found = {name: np.zeros(shape, np.float32) for name, shape in self.compiled.network.parameters}
+        found |= gradients.weights
         if from_start and self.spec.warmup == 0:
-            gradients |= network.initial_gradients(d_state)
-        return concatenated([gradients[name] for name, _ in self.compiled.network.parameters])
+            found |= network.initial_gradients(gradients.state)
+        parameters = self.compiled.network.parameters
+        return concatenated(
+            [found[name] if name in found else np.zeros(shape, np.float32) for name, shape in parameters]
+        )
 
     def _rate(self, epoch: int) -> float:
         optimiser = self.spec.optimiser

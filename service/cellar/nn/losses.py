@@ -54,7 +54,7 @@ class Loss:
         kernel, packed, result = self._forward(outputs, targets, lengths, save=True)
         assert result.tape is not None
         d_losses = np.full(result.outputs.shape, scale, dtype=np.float32)
-        return Scored(result.outputs, kernel.backward(packed, result.tape, d_losses, None).d_inputs[0])
+        return Scored(result.outputs, kernel.backward(packed, result.tape, d_losses).d_inputs[0])
 
     def _forward(
         self, outputs: Array, targets: Array, lengths: Lengths | None, *, save: bool
