@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -233,7 +234,7 @@ def test_publishing_what_is_being_deleted_loses_no_weights(shop: Shop) -> None:
         while time.monotonic() < until:
             made = shop.registry.create("default", name, SPEC, 1)
             # Another's deletion may be between its two looks: the bytes are back when it is through.
-            wait_until(lambda: _has(shop, made), 5, "the weights are there")
+            wait_until(partial(_has, shop, made), 5, "the weights are there")
             shop.registry.delete("default", name)
 
     with ThreadPoolExecutor(4) as pool:
