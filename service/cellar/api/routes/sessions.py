@@ -7,7 +7,7 @@ from cellar.api.problems import answers
 from cellar.api.routes.parameters import BODY, PARAMETER, SESSION, STORE, Cursor, Limit, SessionName
 from cellar.api.schemas.sessions import SessionAnswer, SessionRequest, SessionsAnswer
 from cellar.api.services import TENANT, Parts
-from cellar.errors import AlreadyExists, ModelUnknown
+from cellar.errors import AlreadyExists, InvalidInput, InvalidParameter, ModelUnknown
 from cellar.ports import SessionKey
 
 router = APIRouter(prefix="/v1/sessions", tags=["sessions"], route_class=JsonRoute)
@@ -35,7 +35,10 @@ async def create_session(body: SessionRequest, services: Parts, response: Respon
 @router.get("", responses=answers(*STORE, *PARAMETER))
 async def list_sessions(services: Parts, cursor: Cursor = "", limit: Limit = 100) -> SessionsAnswer:
     """List sessions, a page at a time, in no particular order."""
-    page = await services.sessions.list(TENANT, cursor=cursor, limit=limit)
+    try:
+        page = await services.sessions.list(TENANT, cursor=cursor, limit=limit)
+    except InvalidInput as error:
+        raise InvalidParameter(error.detail, location="query", parameter="cursor", actual=cursor) from error
     return SessionsAnswer(sessions=[SessionAnswer.of(session) for session in page.sessions], cursor=page.cursor)
 
 

@@ -6,7 +6,6 @@ from typing import Any, Self
 from pydantic import ConfigDict, Field
 
 from cellar.api.schemas.names import Answer, ModelRef, Name, time_of
-from cellar.errors import InvalidInput
 from cellar.nn.spec import Frozen
 from cellar.ports import Identity
 from cellar.runtime import answers
@@ -66,20 +65,15 @@ class SessionsAnswer(Answer):
 
 
 class Identified(Frozen):
-    """A change that may say where in the session's history it belongs. At most one of the two."""
+    """A change that may say where in the session's history it belongs."""
 
     position: str | None = Field(None, description=POSITION)
     step: int | None = Field(None, ge=0, le=MAX_STEP, description="Steps so far: orders and recognises a repetition.")
 
     def identity(self, key: str | None) -> Identity:
         """Return how the request is recognised; `key` is its Idempotency-Key. Raise InvalidInput."""
-        if self.position is None:
-            return Identity(step=self.step, key=key)
-        if self.step is not None:
-            raise InvalidInput(
-                "position says the step too: send one of them", pointer="/step", expected="no such member"
-            )
-        return Identity(position=parse_position(self.position), key=key)
+        position = None if self.position is None else parse_position(self.position)
+        return Identity(position=position, step=self.step, key=key)
 
 
 class StepRequest(Identified):
