@@ -3,16 +3,29 @@
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
+import numpy as np
 import pytest
 import redis
 
+from cellar.engine import KernelCache
+from cellar.jobs import runner
 from cellar.jobs.calls import Calls
+from cellar.jobs.runner import Fit
+from cellar.jobs.submission import Jobs
 from cellar.jobs.sweeper import Sweeper
-from cellar.ports import Job
+from cellar.nn.fit import fit
+from cellar.nn.spec import NetworkSpec
+from cellar.nn.training import Dataset, TrainingSpec
+from cellar.ports import Job, JobStore, Lease
+from cellar.registry import Registry
 from cellar.store.blobs import RedisBlobs
 from cellar.store.connect import sync_client
 from cellar.store.jobs import RedisJobs
+from cellar.store.models import RedisModels
+
+LEASE_S = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,3 +58,74 @@ def room(redis_url: str) -> Iterator[Room]:
     store, blobs, calls = RedisJobs(client, prefix), RedisBlobs(client, prefix), Calls(client, prefix)
     yield Room(client, prefix, store, blobs, calls, Sweeper(store, blobs, calls))
     client.close()
+
+
+NETWORK = NetworkSpec.model_validate(
+    {
+        "in_size": 1,
+        "layers": [{"type": "recurrent", "cell": "rnn", "hidden_size": 4}, {"type": "dense", "out_size": 1}],
+    }
+)
+TRAINING = TrainingSpec(epochs=5, batch_size=4, seed=3)
+
+
+def walks() -> Dataset:
+    """Return eight random walks of twenty steps: what was added, and where it led."""
+    steps = np.random.default_rng(1).normal(size=(20, 8, 1)).astype(np.float32)
+    return Dataset(steps, np.cumsum(steps, axis=0, dtype=np.float32))
+
+
+class Clock:
+    """A clock that stands still."""
+
+    def now_s(self) -> float:
+        """Return the time."""
+        return 1_700_000_000.5
+
+
+@dataclass(frozen=True, slots=True)
+class Workshop:
+    """A room with a model in it, `walk@1`, to be trained by real training."""
+
+    room: Room
+    registry: Registry
+    kernels: KernelCache
+    jobs: Jobs
+
+    def submit(self, training: TrainingSpec = TRAINING) -> Job:
+        """Submit a training as the api does."""
+        return self.jobs.submit("default", "walk", walks(), training)
+
+    def run(
+        self,
+        job: Job,
+        fit: Fit = fit,
+        *,
+        store: JobStore | None = None,
+        registry: Registry | None = None,
+    ) -> Job:
+        """Carry out an attempt in this process and return the job as it is then."""
+        runner.run(
+            job.tenant,
+            job.job,
+            jobs=store or self.room.store,
+            blobs=self.room.blobs,
+            registry=registry or self.registry,
+            lease_s=LEASE_S,
+            fit=fit,
+        )
+        return self.room.store.get(job.tenant, job.job)
+
+    def lapse(self, job: Job) -> None:
+        """Let the lease of the newest attempt run out now."""
+        attempt = self.room.store.get(job.tenant, job.job).attempt
+        self.room.store.renew(Lease(job.tenant, job.job, attempt), 0)
+
+
+@pytest.fixture
+def workshop(room: Room, kernel_directory: Path) -> Workshop:
+    """Return a workshop whose only model is new."""
+    kernels = KernelCache(kernel_directory)
+    registry = Registry(RedisModels(room.client, room.prefix), room.blobs, kernels, Clock())
+    registry.create("default", "walk", NETWORK, seed=7)
+    return Workshop(room, registry, kernels, Jobs(room.store, room.blobs, registry, room.calls, Clock()))

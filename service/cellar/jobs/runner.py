@@ -6,7 +6,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from functools import partial
 from typing import Any, Protocol, TypeVar
 
@@ -121,15 +121,13 @@ class Attempt:
         raise AssertionError("training ends with an update that says so")
 
     def _updates(self, job: Job, recorder: Recorder) -> Iterator[Progress]:
-        """Yield the progress of training, begun or resumed."""
+        """Return the progress of training, begun or resumed."""
         version = self._insist(lambda: self._registry.get(job.tenant, job.spec["model"]))
         weights = self._insist(lambda: self._registry.weights(version))
         data = unpack_dataset(self._insist(lambda: self._blobs.get(job.spec["data"]["blob"])))
         checkpoint = self._insist(recorder.resume)
         network = self._registry.compile(self._registry.network(version))
-        updates = self._fit(network, weights, data, training_spec(job), checkpoint=checkpoint)
-        with closing(updates):  # type: ignore[type-var]  # fit is a generator
-            yield from updates
+        return self._fit(network, weights, data, training_spec(job), checkpoint=checkpoint)
 
     def _seal(self, spec: TrainingSpec, recorder: Recorder, progress: Progress) -> dict[str, Any] | None:
         self._insist(lambda: recorder.finish(progress))

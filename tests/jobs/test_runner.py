@@ -1,0 +1,225 @@
+"""Attempts in this process with real training: to the end, interrupted anywhere, cancelled, failing."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from cellar.jobs.runner import Fit
+from cellar.nn.compiled import CompiledNetwork
+from cellar.nn.fit import fit
+from cellar.nn.training import Dataset, Progress, TrainingSpec, Weights
+from cellar.ports import Lease, ModelVersion
+from cellar.registry import Registry
+from cellar.store.jobs import RedisJobs
+from cellar.store.models import RedisModels
+from tests.jobs.conftest import TRAINING, Clock, Workshop, walks
+
+
+class KilledError(BaseException):
+    """What a test does to an attempt in the middle: nothing of it can be caught or cleaned up."""
+
+
+def kill() -> None:
+    """Kill the attempt."""
+    raise KilledError
+
+
+class DyingStore(RedisJobs):
+    """A store after whose seal the attempt dies."""
+
+    def seal(self, lease: Lease, outcome: dict[str, Any]) -> bool:
+        """Fix what will be published, and die."""
+        assert super().seal(lease, outcome)
+        raise KilledError
+
+
+class DyingModels(RedisModels):
+    """A store after whose publication the attempt dies."""
+
+    def add(self, version: ModelVersion, *, token: str) -> ModelVersion:
+        """Publish, and die."""
+        super().add(version, token=token)
+        raise KilledError
+
+
+def interrupted(updates: int, by: Callable[[], None], seen: list[bytes | None] | None = None) -> Fit:
+    """Return real training that something happens to when so many updates are done.
+
+    `seen` is told the checkpoint that it begins with.
+    """
+
+    def fit_until(
+        network: CompiledNetwork,
+        weights: Weights,
+        data: Dataset,
+        spec: TrainingSpec,
+        *,
+        checkpoint: bytes | None = None,
+    ) -> Iterator[Progress]:
+        if seen is not None:
+            seen.append(checkpoint)
+        for count, progress in enumerate(fit(network, weights, data, spec, checkpoint=checkpoint)):
+            if count == updates:
+                by()
+            yield progress
+
+    return fit_until
+
+
+def broken(error: Exception) -> Fit:
+    """Return a training that fails."""
+
+    def fit_badly(
+        network: CompiledNetwork,
+        weights: Weights,
+        data: Dataset,
+        spec: TrainingSpec,
+        *,
+        checkpoint: bytes | None = None,
+    ) -> Iterator[Progress]:
+        raise error
+
+    return fit_badly
+
+
+def test_trains_and_publishes_the_next_version(workshop: Workshop) -> None:
+    job = workshop.submit()
+    ended = workshop.run(job)
+    assert (ended.state, ended.result, ended.error, ended.attempt) == ("succeeded", "walk@2", None, 1)
+    version = workshop.registry.get("default", "walk")
+    history = workshop.jobs.history("default", job.job)
+    assert (version.ref, version.parent) == ("walk@2", "walk@1")
+    assert [record["epoch"] for record in history] == [1, 2, 3, 4, 5]
+    assert history[-1]["loss"] < history[0]["loss"]
+    assert version.metrics == {"epoch": 5, "loss": history[-1]["loss"]}
+    assert ended.progress["epoch"] == ended.progress["epochs"] == 5
+
+
+def undisturbed(workshop: Workshop) -> ModelVersion:
+    """Return what the training of walk@1 makes if nothing disturbs it."""
+    job = workshop.jobs.submit("default", "walk@1", walks(), TRAINING)
+    return workshop.registry.get("default", str(workshop.run(job).result))
+
+
+def test_the_same_job_twice_ends_with_the_same_weights(workshop: Workshop) -> None:
+    first, second = undisturbed(workshop), undisturbed(workshop)
+    assert (first.ref, second.ref) == ("walk@2", "walk@3")
+    assert first.digest == second.digest != workshop.registry.get("default", "walk@1").digest
+
+
+@pytest.mark.parametrize("updates", [0, 1, 5, 9])
+def test_a_killed_attempt_is_taken_up_to_the_same_bits(
+    workshop: Workshop, updates: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cellar.jobs.checkpoint.CADENCE_S", 0)
+    monkeypatch.setattr("cellar.jobs.checkpoint.SHARE", 0)
+    job, began = workshop.submit(), list[bytes | None]()
+    with pytest.raises(KilledError):
+        workshop.run(job, interrupted(updates, kill, began))
+    workshop.lapse(job)
+    ended = workshop.run(job, interrupted(-1, kill, began))
+    assert (ended.state, ended.attempt) == ("succeeded", 2)
+    assert [checkpoint is not None for checkpoint in began] == [False, updates > 0]
+    assert [record["epoch"] for record in workshop.jobs.history("default", job.job)] == [1, 2, 3, 4, 5]
+    assert workshop.registry.get("default", str(ended.result)).digest == undisturbed(workshop).digest
+
+
+def test_an_attempt_that_died_after_sealing_is_published_by_the_next(workshop: Workshop) -> None:
+    job, room = workshop.submit(), workshop.room
+    with pytest.raises(KilledError):
+        workshop.run(job, store=DyingStore(room.client, room.prefix))
+    workshop.lapse(job)
+    assert workshop.jobs.cancel("default", job.job).outcome is not None
+    ended = workshop.run(job, broken(AssertionError("it is trained already")))
+    assert (ended.state, ended.result) == ("succeeded", "walk@2")
+
+
+def test_an_attempt_that_died_after_publishing_makes_no_second_version(workshop: Workshop) -> None:
+    job, room = workshop.submit(), workshop.room
+    dying = Registry(DyingModels(room.client, room.prefix), room.blobs, workshop.kernels, Clock())
+    with pytest.raises(KilledError):
+        workshop.run(job, registry=dying)
+    workshop.lapse(job)
+    assert workshop.run(job).result == "walk@2"
+    assert [version.ref for version in workshop.registry.versions("default", "walk")] == ["walk@1", "walk@2"]
+
+
+def test_a_superseded_attempt_publishes_nothing(workshop: Workshop) -> None:
+    job = workshop.submit()
+
+    def supersede() -> None:
+        workshop.lapse(job)
+        workshop.room.store.acquire("default", job.job, 60)
+
+    ended = workshop.run(job, interrupted(3, supersede))
+    assert (ended.state, ended.attempt, ended.result) == ("running", 2, None)
+    assert [version.ref for version in workshop.registry.versions("default", "walk")] == ["walk@1"]
+
+
+def test_a_cancelled_job_stops(workshop: Workshop) -> None:
+    job = workshop.submit(TrainingSpec(epochs=1_000_000, batch_size=4))
+
+    def cancel() -> None:
+        workshop.jobs.cancel("default", job.job)
+
+    ended = workshop.run(job, interrupted(3, cancel))
+    assert (ended.state, ended.result, ended.error) == ("cancelled", None, None)
+    assert workshop.registry.get("default", "walk").ref == "walk@1"
+
+
+def test_a_training_that_diverges_says_so(workshop: Workshop) -> None:
+    training = TrainingSpec.model_validate(
+        {"epochs": 200, "optimiser": {"type": "sgd", "learning_rate": 1e6}, "reduce": "sum"}
+    )
+    ended = workshop.run(workshop.submit(training))
+    assert ended.state == "failed"
+    assert ended.error is not None
+    assert "epoch" in ended.error
+    assert "Traceback" not in ended.error
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (MemoryError(), "not enough memory for this training"),
+        (ZeroDivisionError("secret"), "internal error (ZeroDivisionError); the worker's log says more"),
+    ],
+)
+def test_the_owner_reads_a_reason_and_no_traceback(workshop: Workshop, error: Exception, reason: str) -> None:
+    ended = workshop.run(workshop.submit(), broken(error))
+    assert (ended.state, ended.error) == ("failed", reason)
+
+
+def test_a_model_that_was_deleted_meanwhile_fails_the_job(workshop: Workshop) -> None:
+    job = workshop.submit()
+    workshop.registry.delete("default", "walk")
+    ended = workshop.run(job)
+    assert (ended.state, ended.error) == ("failed", "no model 'walk' in version 1")
+
+
+def test_a_job_that_is_held_or_has_ended_is_left_alone(workshop: Workshop) -> None:
+    job = workshop.submit()
+    lease = workshop.room.store.acquire("default", job.job, 60)
+    assert lease is not None
+    assert workshop.run(job).state == "running"
+    workshop.room.store.finish(lease, "failed", error="no")
+    assert workshop.run(job).error == "no"
+
+
+def test_the_best_epoch_is_measured_when_training_stops_early(workshop: Workshop) -> None:
+    training = TrainingSpec.model_validate(
+        {
+            "epochs": 60,
+            "batch_size": 4,
+            "validation": 0.25,
+            "early_stopping": {"patience": 3},
+            "optimiser": {"type": "adam", "learning_rate": 0.05},
+        }
+    )
+    job = workshop.submit(training)
+    ended = workshop.run(job)
+    history = workshop.jobs.history("default", job.job)
+    best = min(history, key=lambda record: float(record["validation_loss"]))
+    version = workshop.registry.get("default", str(ended.result))
+    assert version.metrics == {name: best[name] for name in ("epoch", "loss", "validation_loss")}
