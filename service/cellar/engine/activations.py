@@ -4,6 +4,7 @@ They are part of the arithmetic that `KERNEL_REV` names. A clamp keeps its argum
 NaN passes through. Error bounds, over every float32, are asserted in `tests/engine/test_activations.py`.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 from numba import njit
@@ -65,7 +66,11 @@ __all__ = [
     "tanh",
 ]
 
-kernel = njit(error_model="numpy")
+
+def kernel(function: Callable[..., Any]) -> Any:
+    """Make of a function one that kernels can call; division gives infinity instead of raising."""
+    return njit(error_model="numpy")(function)
+
 
 _ROUND = float32(12582912.0)  # 1.5 * 2^23: adding it rounds to an integer, which then stands in the low bits
 _LOG2_E = float32(1.44269504088896341)

@@ -69,9 +69,7 @@ def main() -> None:
     request = json.load(sys.stdin)
     directory = Path(request["directory"])
     for key, text in request["kernels"].items():
-        (directory / f"{key}.o").write_bytes(
-            compile_text(text, directory, key, request["cpu"], request["features"])
-        )
+        (directory / f"{key}.o").write_bytes(compile_text(text, directory, key, request["cpu"], request["features"]))
 
 
 if __name__ == "__main__":

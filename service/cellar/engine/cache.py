@@ -108,6 +108,8 @@ def _compile(kernels: dict[str, str], target: Target) -> dict[str, bytes]:
         environment |= {
             "NUMBA_CPU_NAME": target.cpu,
             "NUMBA_CPU_FEATURES": target.features,
+            # The build optimises the whole module once; Numba's own passes before that only cost time.
+            "NUMBA_OPT": "0",
             "PYTHONPATH": os.pathsep.join(sys.path),
         }
         try:

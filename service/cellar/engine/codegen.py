@@ -82,7 +82,8 @@ class _Writer:
         return f"w{self.order[name]}" if name else "64"
 
     def row_width(self, buffer: int) -> str:
-        return " + ".join(self.width(name) for name in self.layout.buffers[buffer].widths)
+        widths = self.layout.buffers[buffer].widths
+        return self.width(widths[0]) if len(widths) == 1 else f"g{buffer}"
 
     # --- the kernel
 
@@ -116,6 +117,9 @@ class _Writer:
         for name, index in self.order.items():
             lines.append(f"    s{index} = read_int(d + {8 * self.layout.number(Slot('size', name))})")
             lines.append(f"    w{index} = (s{index} + 15) // 16 * 64")
+        for number, buffer in enumerate(self.layout.buffers):
+            if len(buffer.widths) > 1:
+                lines.append(f"    g{number} = {' + '.join(self.width(name) for name in buffer.widths)}")
         for slot in self.layout.slots:
             number = self.layout.number(slot)
             if slot.kind != "size":
@@ -131,6 +135,7 @@ class _Writer:
         with self.block("for b in range(rows):"):
             with self.block("if read_int32(lengths + 4 * b) <= t0 + u:"):
                 self.put("continue")
+            self.put("row = u * rows + b")
             yield
         if not loop:
             self.depth -= 1
@@ -140,10 +145,10 @@ class _Writer:
         if node.op is Op.PARAM:
             return self.param(node)
         base, stride, before = self.place(node)
-        index = "b" if self.in_place(node) else "(u * rows + b)"
+        index = "b" if self.in_place(node) else "row"
         if self.is_history(node) and self.plan.backward:
-            index = "((u + 1) * rows + b)"
-        return f"{base} + {index} * ({stride}){before}"
+            index = "(row + rows)"
+        return f"{base} + {index} * {stride}{before}"
 
     def place(self, node: Node) -> tuple[str, str, str]:
         """Return base, row stride and offset within the row of a value in memory."""
@@ -172,13 +177,14 @@ class _Writer:
     # --- before and after the steps
 
     def dense_row(self, kind: str, index: int, size: str) -> str:
-        return f"{self.slot(kind, index)} + 4 * ((t0 + u) * rows + b) * {size}"
+        return f"{self.slot(kind, index)} + 4 * (t0 * rows + row) * {size}"
 
     def stage_inputs(self) -> None:
         for index, node in enumerate(self.plan.staged):
             size = self.size(node.shape[0]) if node.shape else "1"
             target = self.address(node)
             with self.block("for u in range(count):"), self.block("for b in range(rows):"):
+                self.put("row = u * rows + b")
                 with self.block("if read_int32(lengths + 4 * b) <= t0 + u:"):
                     self.put(f"clear({target}, {self.width(extent(node))})")
                     self.put("continue")
@@ -195,14 +201,16 @@ class _Writer:
     def slot_row(self, leaf: Node, slot: str) -> str:
         """Return the address of row b of a carried value in a slot of its history."""
         base, stride, _ = self.place(leaf)
-        return f"{base} + ({slot} * rows + b) * ({stride})" if self.is_history(leaf) else f"{base} + b * ({stride})"
+        return f"{base} + ({slot} * rows + b) * {stride}" if self.is_history(leaf) else f"{base} + b * {stride}"
 
     def enter(self) -> None:
         """Copy the carried values in: to the last slot of a history if time descends, else to the first."""
         if self.plan.carried:
             with self.block("for b in range(rows):"):
                 for index, carried in enumerate(self.plan.carried):
-                    source = f"{self.slot('carry_in', 0)} + 4 * (b * ({self.carry_total()}) + {self.carry_offset(index)})"
+                    source = (
+                        f"{self.slot('carry_in', 0)} + 4 * (b * ({self.carry_total()}) + {self.carry_offset(index)})"
+                    )
                     target = self.slot_row(carried.leaf, "steps" if self.plan.backward else "0")
                     self.put(f"gather({source}, {target}, {self.size(carried.leaf.shape[0])})")
 
@@ -215,6 +223,7 @@ class _Writer:
                     old, new = self.slot_row(carried.leaf, f"({read})"), self.slot_row(carried.leaf, f"({write})")
                     self.put(f"settle({old}, {new}, {self.size(carried.leaf.shape[0])})")
                 self.put("continue")
+            self.put("row = u * rows + b")
             self.put("finite = True")
             for carried in self.plan.carried:
                 new = self.slot_row(carried.leaf, f"({write})")
@@ -248,6 +257,7 @@ class _Writer:
             size = self.size(node.shape[0]) if node.shape else "1"
             target = self.dense_row("result", index, size)
             with self.block("for u in range(count):"), self.block("for b in range(rows):"):
+                self.put("row = u * rows + b")
                 with self.block("if read_int32(lengths + 4 * b) <= t0 + u:"):
                     self.put(f"clear_dense({target}, {size})")
                     self.put("continue")
@@ -286,7 +296,7 @@ class _Writer:
         step = "u" if loop else "0"
         if self.is_history(node) and self.plan.backward:
             step = f"({step} + 1)"
-        return f" + {step} * rows * ({stride})"
+        return f" + {step} * rows * {stride}"
 
     def maps(self, stage: Maps, *, loop: bool) -> None:
         names: dict[Node, str] = {}
@@ -354,7 +364,7 @@ class _Writer:
                     self.put(f"outer({left}, {right}, {out}, {rows}, {columns}, rows)")
         for name, node in adjoint.params.items():
             base, stride, before = self.place(node)
-            shift = f" + rows * ({stride})" if self.is_history(node) else ""
+            shift = f" + rows * {stride}" if self.is_history(node) else ""
             width = self.width(extent(node))
             sums, out = self.slot("sums", 0), self.slot("grad", name)
             self.put(f"lane_total({base}{before}{shift}, {stride}, {width}, steps, rows, {sums}, {out})")
@@ -363,7 +373,7 @@ class _Writer:
         """Return address and stride of the rows of step t."""
         base, stride, before = self.place(node)
         step = "(t + 1)" if self.is_history(node) else "t"
-        return f"{base}{before} + {step} * rows * ({stride}), {stride}"
+        return f"{base}{before} + {step} * rows * {stride}, {stride}"
 
 
 def _literal(value: float) -> str:

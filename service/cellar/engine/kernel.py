@@ -16,7 +16,7 @@ from cellar.engine.cache import Function, KernelCache
 from cellar.engine.cell import Cell
 from cellar.engine.codegen import KernelText, backward_text, forward_text
 from cellar.engine.graph import Node
-from cellar.engine.layout import HEAD, Layout, Slot, row_bytes, width_bytes
+from cellar.engine.layout import Layout, Slot, row_bytes, width_bytes
 from cellar.engine.schedule import Products
 from cellar.engine.schedule import tape as taped_nodes
 from cellar.errors import ShapeMismatch, StartupError
@@ -112,7 +112,13 @@ class CompiledCell:
         return Packed(clean, vectors)
 
     def forward(
-        self, packed: Packed, inputs: Sequence[Floats], state: Floats, lengths: Ints | None = None, *, save: bool = False
+        self,
+        packed: Packed,
+        inputs: Sequence[Floats],
+        state: Floats,
+        lengths: Ints | None = None,
+        *,
+        save: bool = False,
     ) -> Forward:
         """Run T steps of B rows.
 
@@ -285,7 +291,7 @@ def _padded(array: Floats) -> Floats:
 
 def _unpadded(array: Floats, shape: tuple[int, ...]) -> Floats:
     if shape == ():
-        return array[0].copy()
+        return np.array(array[0], np.float32)
     return np.ascontiguousarray(array[..., : shape[-1]])
 
 
@@ -314,5 +320,3 @@ def _panels(matrices: Sequence[Floats]) -> Floats:
     packed = _aligned(flat.nbytes).view(np.float32)
     packed[:] = flat
     return packed
-
-

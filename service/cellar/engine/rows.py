@@ -1,7 +1,19 @@
 """Rows between the caller's dense arrays and the kernel's padded ones."""
 
 from cellar.engine.activations import flush, kernel
-from cellar.engine.vector import above, all_finite, any_of, first, load, load_first, load_one, mul, store, store_first, zero
+from cellar.engine.vector import (
+    above,
+    all_finite,
+    any_of,
+    first,
+    load,
+    load_first,
+    load_one,
+    mul,
+    store,
+    store_first,
+    zero,
+)
 
 
 @kernel
@@ -71,4 +83,4 @@ def keeps_subnormals(probe: int) -> bool:
     """
     reads = any_of(above(load_one(probe), zero()))
     writes = any_of(above(mul(load_one(probe + 4), load_one(probe + 8)), zero()))
-    return reads and writes
+    return bool(reads and writes)

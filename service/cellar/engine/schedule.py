@@ -108,7 +108,7 @@ def backward_plan(cell: Cell) -> Plan:
 
 
 def tape(cell: Cell) -> tuple[Node, ...]:
-    """Return what the forward pass leaves for the adjoint: inputs, previous states, and the computed values it reads."""
+    """Return what the forward pass leaves for the adjoint: inputs, previous states, the computed values it reads."""
     return (*cell.step.inputs, *(s.previous for s in cell.step.states), *_read_by_adjoint(cell))
 
 

@@ -11,10 +11,9 @@ from typing import Any
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
-from numba.extending import intrinsic
 
 from cellar.engine.activations import kernel
-from cellar.engine.vector import BYTES, add, load, store, zero
+from cellar.engine.vector import BYTES, add, instruction, load, store, zero
 
 _VECTOR = ir.VectorType(ir.FloatType(), 16)
 _ADDRESS = ir.IntType(64)
@@ -28,7 +27,7 @@ def _tile(rows: int, panels: int, *, accumulate: bool) -> Any:
     zero or, with `accumulate`, from what out holds.
     """
 
-    @intrinsic
+    @instruction
     def tile(
         _: Any, a: Any, a_row: Any, a_k: Any, w: Any, w_k: Any, w_panel: Any, out: Any, out_row: Any, length: Any
     ) -> Any:
@@ -53,8 +52,15 @@ def _emit(builder: ir.IRBuilder, values: Any, rows: int, panels: int, accumulate
     def vector(address: ir.Value) -> ir.Value:
         return builder.inttoptr(address, _VECTOR.as_pointer())
 
-    places = {(i, p): vector(at(out, (out_row, i), (ir.Constant(_ADDRESS, BYTES), p))) for i in range(rows) for p in range(panels)}
-    start = {key: builder.load(place, align=4) if accumulate else ir.Constant(_VECTOR, [0.0] * 16) for key, place in places.items()}
+    places = {
+        (i, p): vector(at(out, (out_row, i), (ir.Constant(_ADDRESS, BYTES), p)))
+        for i in range(rows)
+        for p in range(panels)
+    }
+    start = {
+        key: builder.load(place, align=4) if accumulate else ir.Constant(_VECTOR, [0.0] * 16)
+        for key, place in places.items()
+    }
     sums = {key: cgutils.alloca_once_value(builder, value) for key, value in start.items()}
     a_at, w_at = (cgutils.alloca_once_value(builder, value) for value in (a, w))
     with cgutils.for_range(builder, length):
@@ -162,5 +168,3 @@ def lane_total(g: int, g_row: int, width: int, steps: int, rows: int, sums: int,
                 store(place, add(load(place), load(place + 64 * distance)))
             distance //= 2
         store(out + column, add(load(out + column), load(sums)))
-
-

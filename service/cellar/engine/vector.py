@@ -28,14 +28,14 @@ _INTS = ir.VectorType(_INT, LANES)
 _BITS = ir.VectorType(ir.IntType(1), LANES)
 
 
-class LanesType(types.Type):  # type: ignore[misc]  # Numba ships no types
+class LanesType(types.Type):
     """Sixteen float32 values."""
 
     def __init__(self) -> None:
         super().__init__(name="float32x16")
 
 
-class MaskType(types.Type):  # type: ignore[misc]  # Numba ships no types
+class MaskType(types.Type):
     """Sixteen truth values."""
 
     def __init__(self) -> None:
@@ -47,15 +47,15 @@ MASK_TYPE = MaskType()
 
 
 @register_model(LanesType)
-class _LanesModel(models.PrimitiveModel):  # type: ignore[misc]  # Numba ships no types
+class _LanesModel(models.PrimitiveModel):
     def __init__(self, manager: Any, kind: Any) -> None:
-        super().__init__(manager, kind, _VECTOR)
+        super().__init__(manager, kind, _VECTOR)  # type: ignore[no-untyped-call]  # Numba ships no types
 
 
 @register_model(MaskType)
-class _MaskModel(models.PrimitiveModel):  # type: ignore[misc]  # Numba ships no types
+class _MaskModel(models.PrimitiveModel):
     def __init__(self, manager: Any, kind: Any) -> None:
-        super().__init__(manager, kind, _BITS)
+        super().__init__(manager, kind, _BITS)  # type: ignore[no-untyped-call]  # Numba ships no types
 
 
 Build = Callable[[ir.IRBuilder, Sequence[ir.Value]], ir.Value]
@@ -72,6 +72,11 @@ def _typed(result: Any, arguments: Sequence[Any], build: Build) -> Typed:
         return context.get_dummy_value() if result is types.void else value
 
     return result(*arguments), generate
+
+
+def instruction(function: Callable[..., Typed]) -> Any:
+    """Make of a typing function an instruction that kernels can call. (A decorator of Numba's, without its types.)"""
+    return intrinsic(function)
 
 
 def _call(builder: ir.IRBuilder, name: str, values: Sequence[ir.Value]) -> ir.Value:
@@ -100,45 +105,43 @@ def _ints(value: int) -> ir.Constant:
 # --- memory
 
 
-@intrinsic
+@instruction
 def read_int(_: Any, address: Any) -> Typed:
     """Return the 64-bit integer at an address."""
     return _typed(I, [I], lambda b, v: b.load(_pointer(b, v[0], ir.IntType(64)), align=8))
 
 
-@intrinsic
+@instruction
 def read_int32(_: Any, address: Any) -> Typed:
     """Return the 32-bit integer at an address, widened."""
     return _typed(I, [I], lambda b, v: b.sext(b.load(_pointer(b, v[0], _INT), align=4), ir.IntType(64)))
 
 
-@intrinsic
+@instruction
 def write_int32(_: Any, address: Any, value: Any) -> Typed:
     """Store an integer as 32 bits."""
-    return _typed(
-        types.void, [I, I], lambda b, v: b.store(b.trunc(v[1], _INT), _pointer(b, v[0], _INT), align=4)
-    )
+    return _typed(types.void, [I, I], lambda b, v: b.store(b.trunc(v[1], _INT), _pointer(b, v[0], _INT), align=4))
 
 
-@intrinsic
+@instruction
 def load(_: Any, address: Any) -> Typed:
     """Return sixteen floats from an address."""
     return _typed(V, [I], lambda b, v: b.load(_pointer(b, v[0], _VECTOR), align=4))
 
 
-@intrinsic
+@instruction
 def load_one(_: Any, address: Any) -> Typed:
     """Return the one float at an address in every lane."""
     return _typed(V, [I], lambda b, v: _splat(b, b.load(_pointer(b, v[0], _FLOAT), align=4)))
 
 
-@intrinsic
+@instruction
 def store(_: Any, address: Any, value: Any) -> Typed:
     """Store sixteen floats at an address."""
     return _typed(types.void, [I, V], lambda b, v: b.store(v[1], _pointer(b, v[0], _VECTOR), align=4))
 
 
-@intrinsic
+@instruction
 def load_first(_: Any, address: Any, mask: Any) -> Typed:
     """Return the lanes under the mask from an address, and zero in the others, which are not touched in memory."""
 
@@ -151,7 +154,7 @@ def load_first(_: Any, address: Any, mask: Any) -> Typed:
     return _typed(V, [I, M], build)
 
 
-@intrinsic
+@instruction
 def store_first(_: Any, address: Any, value: Any, mask: Any) -> Typed:
     """Store the lanes under the mask; the memory of the others is not touched."""
 
@@ -167,61 +170,61 @@ def store_first(_: Any, address: Any, value: Any, mask: Any) -> Typed:
 # --- arithmetic
 
 
-@intrinsic
+@instruction
 def splat(_: Any, value: Any) -> Typed:
     """Return a float32 in every lane."""
     return _typed(V, [F], lambda b, v: _splat(b, v[0]))
 
 
-@intrinsic
+@instruction
 def zero(_: Any) -> Typed:
     """Return +0 in every lane."""
-    return _typed(V, [], lambda b, v: _floats(0.0))
+    return _typed(V, [], lambda *_: _floats(0.0))
 
 
-@intrinsic
+@instruction
 def add(_: Any, a: Any, b: Any) -> Typed:
     """Return a + b."""
     return _typed(V, [V, V], lambda b, v: b.fadd(*v))
 
 
-@intrinsic
+@instruction
 def sub(_: Any, a: Any, b: Any) -> Typed:
     """Return a - b."""
     return _typed(V, [V, V], lambda b, v: b.fsub(*v))
 
 
-@intrinsic
+@instruction
 def mul(_: Any, a: Any, b: Any) -> Typed:
     """Return a * b."""
     return _typed(V, [V, V], lambda b, v: b.fmul(*v))
 
 
-@intrinsic
+@instruction
 def div(_: Any, a: Any, b: Any) -> Typed:
     """Return a / b."""
     return _typed(V, [V, V], lambda b, v: b.fdiv(*v))
 
 
-@intrinsic
+@instruction
 def neg(_: Any, a: Any) -> Typed:
     """Return a with its sign flipped."""
     return _typed(V, [V], lambda b, v: b.fneg(v[0]))
 
 
-@intrinsic
+@instruction
 def fma(_: Any, a: Any, b: Any, c: Any) -> Typed:
     """Return a * b + c with one rounding."""
     return _typed(V, [V, V, V], lambda b, v: _call(b, "llvm.fma.v16f32", v))
 
 
-@intrinsic
+@instruction
 def sqrt(_: Any, a: Any) -> Typed:
     """Return the correctly rounded square root."""
     return _typed(V, [V], lambda b, v: _call(b, "llvm.sqrt.v16f32", v))
 
 
-@intrinsic
+@instruction
 def absolute(_: Any, a: Any) -> Typed:
     """Return a with its sign cleared."""
     return _typed(V, [V], lambda b, v: _call(b, "llvm.fabs.v16f32", v))
@@ -230,7 +233,7 @@ def absolute(_: Any, a: Any) -> Typed:
 # --- masks
 
 
-@intrinsic
+@instruction
 def first(_: Any, count: Any) -> Typed:
     """Return the mask of the lanes below a count."""
 
@@ -243,31 +246,31 @@ def first(_: Any, count: Any) -> Typed:
     return _typed(M, [I], build)
 
 
-@intrinsic
+@instruction
 def above(_: Any, a: Any, b: Any) -> Typed:
     """Return where a > b; false where either is NaN."""
     return _typed(M, [V, V], lambda b, v: b.fcmp_ordered(">", *v))
 
 
-@intrinsic
+@instruction
 def is_nan(_: Any, a: Any) -> Typed:
     """Return where a is NaN."""
     return _typed(M, [V], lambda b, v: b.fcmp_unordered("uno", v[0], v[0]))
 
 
-@intrinsic
+@instruction
 def either(_: Any, a: Any, b: Any) -> Typed:
     """Return where one of two masks holds."""
     return _typed(M, [M, M], lambda b, v: b.or_(*v))
 
 
-@intrinsic
+@instruction
 def where(_: Any, mask: Any, a: Any, b: Any) -> Typed:
     """Return a under the mask and b elsewhere."""
     return _typed(V, [M, V, V], lambda b, v: b.select(*v))
 
 
-@intrinsic
+@instruction
 def all_finite(_: Any, a: Any, mask: Any) -> Typed:
     """Return whether every lane under the mask is finite."""
 
@@ -279,7 +282,7 @@ def all_finite(_: Any, a: Any, mask: Any) -> Typed:
     return _typed(B, [V, M], build)
 
 
-@intrinsic
+@instruction
 def any_of(_: Any, mask: Any) -> Typed:
     """Return whether a mask holds in some lane."""
     empty = ir.Constant(ir.IntType(LANES), 0)
@@ -289,7 +292,7 @@ def any_of(_: Any, mask: Any) -> Typed:
 # --- bits of a float
 
 
-@intrinsic
+@instruction
 def scale(_: Any, a: Any, shifted: Any) -> Typed:
     """Return a * 2^n, where n is the integer in the low bits of `shifted` = n + 1.5 * 2^23, -250 < n < 250.
 
@@ -313,15 +316,13 @@ def _exponent_bits(b: ir.IRBuilder, bits: ir.Value) -> ir.Value:
     return b.ashr(b.sub(bits, _ints(0x3F3504F3)), _ints(23))
 
 
-@intrinsic
+@instruction
 def exponent(_: Any, a: Any) -> Typed:
     """Return e of a = m * 2^e with sqrt(1/2) <= m < sqrt(2), for a normal and positive."""
-    return _typed(
-        V, [V], lambda b, v: b.sitofp(_exponent_bits(b, b.bitcast(v[0], _INTS)), _VECTOR)
-    )
+    return _typed(V, [V], lambda b, v: b.sitofp(_exponent_bits(b, b.bitcast(v[0], _INTS)), _VECTOR))
 
 
-@intrinsic
+@instruction
 def mantissa(_: Any, a: Any) -> Typed:
     """Return m of a = m * 2^e with sqrt(1/2) <= m < sqrt(2), for a normal and positive."""
 
@@ -335,8 +336,7 @@ def mantissa(_: Any, a: Any) -> Typed:
 # --- across lanes
 
 
-@intrinsic(prefer_literal=True)
-def rotate(_: Any, a: Any, distance: Any) -> Typed:
+def _rotate(_: Any, a: Any, distance: Any) -> Typed:
     """Return a with lane j holding lane (j + distance) mod 16; the distance is a literal."""
     shift = distance.literal_value
 
@@ -344,3 +344,6 @@ def rotate(_: Any, a: Any, distance: Any) -> Typed:
         return b.shuffle_vector(v[0], v[0], ir.Constant(_INTS, [(j + shift) % LANES for j in range(LANES)]))
 
     return _typed(V, [V, distance], build)
+
+
+rotate: Any = intrinsic(prefer_literal=True)(_rotate)
