@@ -54,14 +54,14 @@ class RedisSessions:
         commit_script: Script = COMMIT,
     ) -> None:
         self._link = link
-        self._keys = SessionKeys(prefix)
+        self.keys = SessionKeys(prefix)
         self._window = window
         self._cap = output_cap_bytes
         self._idempotency_ms = b"%d" % (idempotency_ttl_s * 1000)
         self._tombstone_ms = int(tombstone_ttl_s * 1000)
         self._commit_script = commit_script
         self._exchange = Exchange(link, (commit_script, CREATE), patience_s=patience_s)
-        self._listing = Listing(self._exchange, self._keys)
+        self._listing = Listing(self._exchange, self.keys)
         self._slots = tuple(b"r%d" % index for index in range(window))
 
     async def create(self, record: SessionRecord) -> SessionSummary | None:
@@ -69,7 +69,7 @@ class RedisSessions:
         key, meta = record.key, record.meta
         enlist = self._listing.add(key)
         ttl_ms, _, life_ms = self._lifetimes(meta)
-        script = (b"EVALSHA", CREATE.sha, b"2", self._keys.record(key), self._keys.tombstone(key))
+        script = (b"EVALSHA", CREATE.sha, b"2", self.keys.record(key), self.keys.tombstone(key))
         fields = (pack_head(meta, record.position, record.revision), pack_meta(meta), record.state)
         answers = await self._exchange.insist([enlist, (*script, *fields, ttl_ms, life_ms), enlist])
         reply = _reply(answers[1])
@@ -85,7 +85,7 @@ class RedisSessions:
 
     async def load(self, key: SessionKey) -> SessionRecord:
         """Return the session. Raise SessionUnknown, SessionExpired or StoreUnavailable."""
-        record, tombstone = self._keys.record(key), self._keys.tombstone(key)
+        record, tombstone = self.keys.record(key), self.keys.tombstone(key)
         fields, dead = await self._exchange.read([(b"HMGET", record, *_FIELDS), (b"EXISTS", tombstone)])
         return self._record(key, _items(fields), dead)
 
@@ -95,11 +95,11 @@ class RedisSessions:
         Raise the PositionConflict or FingerprintMismatch that the request deserves, or what `load` raises.
         """
         commands: list[Command] = [
-            (b"HMGET", self._keys.record(key), *_FIELDS, *self._slots),
-            (b"EXISTS", self._keys.tombstone(key)),
+            (b"HMGET", self.keys.record(key), *_FIELDS, *self._slots),
+            (b"EXISTS", self.keys.tombstone(key)),
         ]
         if identity.key is not None:
-            commands.append((b"GET", self._keys.idempotency(key, identity.key)))
+            commands.append((b"GET", self.keys.idempotency(key, identity.key)))
         fields, dead, *keyed = await self._exchange.read(commands)
         record = self._record(key, _items(fields)[:3], dead)
         entries = [unpack_entry(entry) for entry in _items(fields)[3:] if isinstance(entry, bytes)]
@@ -108,7 +108,7 @@ class RedisSessions:
 
     async def summary(self, key: SessionKey) -> SessionSummary:
         """Return the session without its state. Raise as `load`."""
-        commands = [*summary_commands(self._keys, key), (b"EXISTS", self._keys.tombstone(key))]
+        commands = [*summary_commands(self.keys, key), (b"EXISTS", self.keys.tombstone(key))]
         replies = await self._exchange.read(commands)
         found = read_summary(key, replies)
         if found is None:
@@ -121,12 +121,12 @@ class RedisSessions:
         A commit whose reply is lost is sent again, byte for byte: if the first one was applied it is recognised by
         its identity. Only if that stays unknown is the result StoreUnavailable with outcome `unknown`.
         """
-        answers = await self._exchange.insist([self._command(commit) for commit in commits])
+        answers = await self._exchange.insist([self.command(commit) for commit in commits])
         return [self._result(commit, answer) for commit, answer in zip(commits, answers, strict=True)]
 
     async def delete(self, key: SessionKey) -> bool:
         """Delete the session; return False if there was none."""
-        record, tombstone = self._keys.record(key), self._keys.tombstone(key)
+        record, tombstone = self.keys.record(key), self.keys.tombstone(key)
         answers = await self._exchange.insist([(b"DEL", record), (b"DEL", tombstone)])
         deleted, _ = [_reply(answer) for answer in answers]
         await self._listing.remove([key])
@@ -166,9 +166,10 @@ class RedisSessions:
         least = ttl_ms + self._tombstone_ms
         return b"%d" % ttl_ms, b"%d" % least, b"%d" % (least + ttl_ms // 4)
 
-    def _command(self, commit: Commit) -> Command:
+    def command(self, commit: Commit) -> Command:
+        """Return the call of the commit script, the same bytes whenever it is sent."""
         before, identity = commit.before, commit.identity
-        keys = [self._keys.record(before.key), self._keys.tombstone(before.key)]
+        keys = [self.keys.record(before.key), self.keys.tombstone(before.key)]
         arguments = [
             pack_head(before.meta, before.position, before.revision),
             pack_head(before.meta, commit.position, before.revision + 1),
@@ -179,7 +180,7 @@ class RedisSessions:
             b"%d" % (commit.ask_s * 1000),
         ]
         if identity.key is not None:
-            keys.append(self._keys.idempotency(before.key, identity.key))
+            keys.append(self.keys.idempotency(before.key, identity.key))
             arguments += [pack_keyed(commit, self._cap), self._idempotency_ms]
         return [b"EVALSHA", self._commit_script.sha, b"%d" % len(keys), *keys, *arguments]
 
