@@ -12,7 +12,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from cellar.errors import OutputNotFinite, StateNotFinite
+from cellar.errors import InvalidInput, OutputNotFinite, StateNotFinite
 from cellar.nn import checkpoint as checkpoints
 from cellar.nn.arithmetic import concatenated
 from cellar.nn.chain import Network
@@ -56,7 +56,14 @@ def fit(
 
 def check(network: Network, data: Dataset, spec: TrainingSpec) -> None:
     """Raise what `fit` would raise before its first update, without compiling anything."""
-    split(data, network.out_size, network.in_size, spec)
+    _plans(network, data, spec)
+
+
+def _plans(network: Network, data: Dataset, spec: TrainingSpec) -> tuple[Plan, Plan | None]:
+    """Return the plans of training and of validation."""
+    if not network.parameters:
+        raise InvalidInput("the network has no parameters to train", pointer="/model")
+    return split(data, network.out_size, network.in_size, spec)
 
 
 class _Trainer:
@@ -66,7 +73,7 @@ class _Trainer:
         network = compiled.network
         self.compiled = compiled
         self.spec = spec
-        self.plan, self.validation = split(data, network.out_size, network.in_size, spec)
+        self.plan, self.validation = _plans(network, data, spec)
         self.loss = Loss(spec.loss, compiled.arithmetic)
         self.optimiser = Optimiser(spec.optimiser, network.parameter_count, compiled.arithmetic)
         self.run = _identify(network, data, spec)

@@ -1,0 +1,244 @@
+"""Training: determinism, checkpoints, validation, early stopping, and runs that cannot go on."""
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from cellar.engine import KernelCache
+from cellar.errors import InvalidInput, KernelRevisionMismatch, OutputNotFinite, StateNotFinite, StoreCorrupt
+from cellar.nn import checkpoint as checkpoints
+from cellar.nn.compiled import CompiledNetwork
+from cellar.nn.fit import check, fit
+from cellar.nn.training import Dataset, Progress, TrainingSpec
+from cellar.wire.weights import dump
+from tests.nn import oracle
+from tests.nn.golden.cases import dense, network, recurrent
+
+OPTIMISERS = ["sgd", "momentum", "nesterov", "adam", "adamw", "rmsprop", "adagrad", "adadelta", "lion"]
+NETWORK = network(1, recurrent("gru", 4, trainable_state=True), dense(1))
+
+
+@pytest.fixture(scope="module")
+def compiled(cache: KernelCache) -> CompiledNetwork:
+    """Return a small network."""
+    return oracle.make_network(NETWORK).compile(cache)
+
+
+def wave(steps: int = 61, rows: int = 3) -> Dataset:
+    """Return the task of foretelling the next value of a few waves."""
+    phase = np.arange(rows)[None, :, None]
+    values = np.sin(np.arange(steps)[:, None, None] * 0.4 + phase).astype(np.float32)
+    return Dataset(values[:-1], values[1:])
+
+
+def spec(**fields: Any) -> TrainingSpec:
+    """Return a specification of a short run with several updates an epoch."""
+    return TrainingSpec.model_validate({"epochs": 3, "window": 12, "batch_size": 4, **fields})
+
+
+def run(compiled: CompiledNetwork, training: TrainingSpec, checkpoint: bytes | None = None) -> list[Progress]:
+    """Return all progress of a run."""
+    return list(fit(compiled, compiled.network.init(0), wave(), training, checkpoint=checkpoint))
+
+
+def result(progress: Progress) -> bytes:
+    """Return the weights as bytes."""
+    return dump(progress.weights())
+
+
+@pytest.mark.parametrize("optimiser", OPTIMISERS)
+@pytest.mark.parametrize("state", ["reset", "carry"])
+def test_a_run_goes_on_from_any_checkpoint_to_the_same_bits(
+    state: str, optimiser: str, compiled: CompiledNetwork
+) -> None:
+    training = spec(
+        state=state, optimiser={"type": optimiser, "clip_norm": 1.0, "weight_decay": 0.01}, warmup=2, validation=0.2
+    )
+    whole = run(compiled, training)
+    assert whole[-1].history[-1].loss < whole[-1].history[0].loss
+    for stop in (0, len(whole) // 2, len(whole) - 2):
+        rest = run(compiled, training, whole[stop].checkpoint())
+        assert len(rest) == len(whole) - stop - 1
+        assert result(rest[-1]) == result(whole[-1])
+        assert rest[-1].history == whole[-1].history
+        assert rest[-1].checkpoint() == whole[-1].checkpoint()
+
+
+def test_the_same_seed_gives_the_same_bits_and_another_one_others(compiled: CompiledNetwork) -> None:
+    first, again, other = (result(run(compiled, spec(seed=seed))[-1]) for seed in (0, 0, 1))
+    assert first == again
+    assert first != other
+
+
+GO_ON = """
+import sys
+from pathlib import Path
+from cellar.engine import KernelCache
+from tests.nn import oracle, test_fit
+compiled = oracle.make_network(test_fit.NETWORK).compile(KernelCache(Path(sys.argv[1])))
+rest = test_fit.run(compiled, test_fit.spec(state="carry"), sys.stdin.buffer.read())
+sys.stdout.buffer.write(test_fit.result(rest[-1]))
+"""
+
+
+def test_another_process_goes_on_to_the_same_bits(compiled: CompiledNetwork, pytestconfig: pytest.Config) -> None:
+    whole = run(compiled, spec(state="carry"))
+    assert pytestconfig.cache is not None
+    directory = pytestconfig.cache.mkdir("kernels")
+    root = Path(__file__).parents[2]
+    child = subprocess.run(
+        [sys.executable, "-c", GO_ON, str(directory)],
+        input=whole[4].checkpoint(),
+        stdout=subprocess.PIPE,
+        check=True,
+        cwd=root,
+        env={"PYTHONPATH": f"{root}:{root / 'service'}"},
+    )
+    assert child.stdout == result(whole[-1])
+
+
+def test_progress_counts_updates_and_epochs(compiled: CompiledNetwork) -> None:
+    told = run(compiled, spec(epochs=2))
+    assert [(p.epoch, p.update, p.updates, p.epoch_done, p.finished) for p in told] == [
+        (epoch, update, 4, update == 4, (epoch, update) == (2, 4)) for epoch in (1, 2) for update in (1, 2, 3, 4)
+    ]
+    assert [len(p.history) for p in told] == [0, 0, 0, 1, 1, 1, 1, 2]
+    assert told[-1].loss == told[-1].history[-1].loss
+    assert [record.epoch for record in told[-1].history] == [1, 2]
+
+
+def test_a_finished_run_is_finished_when_it_is_resumed(compiled: CompiledNetwork) -> None:
+    last = run(compiled, spec(epochs=1))[-1]
+    (again,) = run(compiled, spec(epochs=1), last.checkpoint())
+    assert again.finished
+    assert result(again) == result(last)
+
+
+def test_old_progress_keeps_its_weights(compiled: CompiledNetwork) -> None:
+    told = run(compiled, spec(epochs=1))
+    assert len({result(progress) for progress in told}) == len(told)
+
+
+@pytest.mark.parametrize("reduce", ["mean", "sum"])
+def test_the_reported_loss_is_the_mean_over_scored_steps(reduce: str, compiled: CompiledNetwork) -> None:
+    """The rate is so small that the weights stay; then the epoch's loss is that of one pass over all windows."""
+    training = spec(epochs=1, skip=2, reduce=reduce, optimiser={"type": "sgd", "learning_rate": 1e-12})
+    data, weights = wave(), compiled.network.init(0)
+    losses = []
+    for begin in range(0, 58, 10):
+        window = data.inputs[begin : begin + 12]
+        outputs = oracle.forward(compiled.network, weights, window, np.zeros((3, 4))).outputs[2:]
+        losses.append((outputs - data.targets[begin + 2 : begin + 12]) ** 2)
+    (record,) = run(compiled, training)[-1].history
+    assert record.loss == pytest.approx(np.concatenate(losses).mean(), rel=1e-5)
+
+
+@pytest.mark.parametrize("state", ["reset", "carry"])
+def test_validation_measures_the_held_out_part(state: str, compiled: CompiledNetwork) -> None:
+    data = wave()
+    training = spec(epochs=1, state=state, window=None, optimiser={"type": "sgd", "learning_rate": 1e-12})
+    separate = Dataset(data.inputs, data.targets, (data.inputs[:20], data.targets[:20]))
+    *_, last = fit(compiled, compiled.network.init(0), separate, training)
+    outputs = oracle.forward(compiled.network, compiled.network.init(0), data.inputs[:20], np.zeros((3, 4))).outputs
+    expected = ((outputs - data.targets[:20]) ** 2).mean()
+    assert last.history[0].validation_loss == pytest.approx(expected, rel=1e-5)
+
+
+def test_validation_does_not_change_what_is_learnt(compiled: CompiledNetwork) -> None:
+    data = wave()
+    with_it = Dataset(data.inputs, data.targets, (data.inputs[:9], data.targets[:9]))
+    results = [list(fit(compiled, compiled.network.init(0), d, spec()))[-1] for d in (data, with_it)]
+    assert result(results[0]) == result(results[1])
+    assert results[0].history[-1].validation_loss is None
+
+
+def test_early_stopping_gives_the_best_weights_back(compiled: CompiledNetwork) -> None:
+    """A rate that decays to nothing but begins far too high: the loss goes up and down."""
+    stopping = {"patience": 3}
+    training = spec(epochs=60, optimiser={"type": "momentum", "learning_rate": 0.6}, early_stopping=stopping)
+    told = run(compiled, training)
+    last, ends = told[-1], [progress for progress in told if progress.epoch_done]
+    losses = [record.loss for record in last.history]
+    best = losses.index(min(losses))
+    assert len(losses) < 60
+    assert len(losses) == best + 1 + 3
+    assert result(last) == result(ends[best])
+    rest = run(compiled, training, told[len(told) // 2].checkpoint())
+    assert result(rest[-1]) == result(last)
+
+
+def test_early_stopping_wants_a_real_improvement(compiled: CompiledNetwork) -> None:
+    stopping = {"patience": 2, "min_delta": 10.0}
+    told = run(compiled, spec(epochs=50, early_stopping=stopping))
+    assert len(told[-1].history) == 3
+    assert result(told[-1]) == result(next(p for p in told if p.epoch_done))
+
+
+def test_the_learning_rate_follows_its_schedule(compiled: CompiledNetwork) -> None:
+    schedule = {"type": "step", "every": 1, "factor": 0.5}
+    told = run(compiled, spec(optimiser={"type": "sgd", "learning_rate": 0.5, "schedule": schedule}))
+    assert [record.learning_rate for record in told[-1].history] == [0.5, 0.25, 0.125]
+
+
+def test_classes_are_learnt(cache: KernelCache) -> None:
+    """Which of two letters came two steps ago."""
+    rng = np.random.default_rng(0)
+    letters = rng.integers(0, 2, (12, 32, 1)).astype(np.float32)
+    compiled = oracle.make_network(network(1, recurrent("lstm", 8), dense(2))).compile(cache)
+    training = TrainingSpec.model_validate(
+        {"loss": "cross_entropy", "skip": 2, "epochs": 60, "optimiser": {"type": "adam", "learning_rate": 0.03}}
+    )
+    *_, last = fit(compiled, compiled.network.init(0), Dataset(letters, letters[:-2]), training)
+    assert last.history[0].loss == pytest.approx(np.log(2), abs=0.1)
+    assert last.history[-1].loss < 0.05
+
+
+def test_a_run_that_diverges_says_so(cache: KernelCache, compiled: CompiledNetwork) -> None:
+    with pytest.raises(OutputNotFinite, match="learning rate"):
+        run(compiled, spec(epochs=50, optimiser={"type": "sgd", "learning_rate": 1e6}, loss="mse"))
+    growing = oracle.make_network(network(1, recurrent({"equations": "h = 1e20 * h + b + x"}, 1))).compile(cache)
+    with pytest.raises(StateNotFinite, match="epoch 1"):
+        list(fit(growing, growing.network.init(0), wave(), spec()))
+
+
+def test_a_checkpoint_of_another_run_is_refused(compiled: CompiledNetwork) -> None:
+    checkpoint = run(compiled, spec())[2].checkpoint()
+    with pytest.raises(InvalidInput, match="another run"):
+        run(compiled, spec(seed=1), checkpoint)
+    data = wave()
+    with pytest.raises(InvalidInput, match="another run"):
+        list(fit(compiled, {}, Dataset(data.inputs, -data.targets), spec(), checkpoint=checkpoint))
+
+
+@pytest.mark.parametrize("data", [b"", b"nonsense", dump({"weights": np.zeros(2, np.float32)})])
+def test_damaged_checkpoints_are_corrupt(data: bytes, compiled: CompiledNetwork) -> None:
+    with pytest.raises(StoreCorrupt):
+        run(compiled, spec(), data)
+
+
+def test_a_checkpoint_of_another_arithmetic_is_refused(
+    compiled: CompiledNetwork, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checkpoint = run(compiled, spec())[0].checkpoint()
+    monkeypatch.setattr(checkpoints, "KERNEL_REV", -1)
+    with pytest.raises(KernelRevisionMismatch):
+        run(compiled, spec(), checkpoint)
+
+
+def test_faults_are_found_before_the_first_update_and_without_compiling(compiled: CompiledNetwork) -> None:
+    data = wave()
+    for fault in (Dataset(data.inputs, data.targets[:-3]), Dataset(data.targets[:1], data.targets[:1])):
+        training = spec(skip=1)
+        with pytest.raises(InvalidInput):
+            check(compiled.network, fault, training)
+        with pytest.raises(InvalidInput):
+            next(fit(compiled, compiled.network.init(0), fault, training))
+    check(compiled.network, data, spec())
+    with pytest.raises(InvalidInput, match="no parameters"):
+        check(oracle.make_network(network(1, recurrent({"equations": "h = h + x"}, 1))), data, spec())
+    with pytest.raises(InvalidInput):
+        next(fit(compiled, {}, data, spec()))
