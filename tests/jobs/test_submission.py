@@ -1,0 +1,77 @@
+"""What the api does with jobs."""
+
+import numpy as np
+import pytest
+
+from cellar.errors import FingerprintMismatch, InvalidInput, JobUnknown, ModelUnknown
+from cellar.jobs.calls import Calls
+from cellar.jobs.submission import Jobs, training_spec
+from cellar.nn.training import Dataset, TrainingSpec
+from cellar.store.connect import sync_client
+from tests.jobs.conftest import TRAINING, Clock, Workshop, walks
+
+
+def test_a_submitted_job_is_queued_with_the_newest_version_pinned(workshop: Workshop) -> None:
+    job = workshop.submit()
+    assert (job.state, job.spec["model"], job.created_s) == ("queued", "walk@1", 1_700_000_000.5)
+    assert workshop.jobs.get("default", job.job) == job
+    assert workshop.jobs.list("default") == [job]
+    assert workshop.room.calls.waiting(job)
+    assert training_spec(job) == TRAINING
+
+
+@pytest.mark.parametrize(
+    "training",
+    [
+        TrainingSpec(),
+        TrainingSpec.model_validate(
+            {
+                "state": "carry",
+                "window": 7,
+                "warmup": 3,
+                "skip": 2,
+                "loss": {"type": "huber", "delta": 0.1},
+                "optimiser": {"type": "adamw", "learning_rate": 0.003, "schedule": {"type": "cosine"}, "clip_norm": 1},
+                "validation": 0.1,
+                "early_stopping": {"patience": 2},
+                "seed": 2**63 - 1,
+            }
+        ),
+    ],
+)
+def test_a_job_trains_as_it_was_asked_to(workshop: Workshop, training: TrainingSpec) -> None:
+    job = workshop.submit(training)
+    assert training_spec(workshop.jobs.get("default", job.job)) == training
+
+
+def test_what_cannot_work_is_refused_before_anything_is_stored(workshop: Workshop) -> None:
+    before = workshop.room.keys()
+    data = walks()
+    with pytest.raises(ModelUnknown):
+        workshop.jobs.submit("default", "other", data, TRAINING)
+    with pytest.raises(InvalidInput):
+        workshop.jobs.submit("default", "walk", Dataset(np.repeat(data.inputs, 2, axis=2), data.targets), TRAINING)
+    assert workshop.room.keys() == before
+
+
+def test_the_same_key_makes_one_job(workshop: Workshop) -> None:
+    job = workshop.jobs.submit("default", "walk", walks(), TRAINING, key="once")
+    assert workshop.run(job).result == "walk@2"
+    again = workshop.jobs.submit("default", "walk", walks(), TRAINING, key="once")
+    assert (again.job, again.state) == (job.job, "succeeded")
+    assert len(workshop.jobs.list("default")) == 1
+    with pytest.raises(FingerprintMismatch):
+        workshop.jobs.submit("default", "walk", walks(), TrainingSpec(epochs=6), key="once")
+
+
+def test_a_job_is_accepted_while_only_the_queue_is_away(workshop: Workshop) -> None:
+    room = workshop.room
+    away = Calls(sync_client("unix:///nowhere.sock"), room.prefix)
+    jobs = Jobs(room.store, room.blobs, workshop.registry, away, Clock())
+    assert jobs.get("default", jobs.submit("default", "walk", walks(), TRAINING).job).state == "queued"
+
+
+def test_unknown_jobs_are_unknown(workshop: Workshop) -> None:
+    for ask in (workshop.jobs.get, workshop.jobs.history, workshop.jobs.cancel):
+        with pytest.raises(JobUnknown):
+            ask("default", "nothing")
