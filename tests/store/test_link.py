@@ -1,0 +1,122 @@
+"""The one connection: order, one write a call, and no harm from callers that go away."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from cellar.errors import StoreUnavailable
+from cellar.store.connect import Address
+from cellar.store.link import Link
+from cellar.store.resp import ReplyError
+from tests.redis_process import RedisProcess
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+async def link(redis_process: RedisProcess) -> AsyncIterator[Link]:
+    """Yield a link to the Redis of the test's own."""
+    link = Link(Address.parse(redis_process.url), reply_timeout_s=2)
+    yield link
+    await link.aclose()
+
+
+async def test_replies_come_in_the_order_of_the_commands(link: Link) -> None:
+    answers = await asyncio.gather(
+        *[link.call([(b"ECHO", b"%d" % call), (b"ECHO", b"%d again" % call)]) for call in range(50)]
+    )
+    assert answers == [[b"%d" % call, b"%d again" % call] for call in range(50)]
+
+
+async def test_all_callers_share_one_connection(link: Link, redis_process: RedisProcess) -> None:
+    await asyncio.gather(*[link.call([(b"PING",)]) for _ in range(20)])
+    with redis_process.client() as client:
+        names = [str(each["name"]) for each in client.client_list()]
+    assert names.count("cellar") == 1
+
+
+async def test_an_error_is_one_reply_among_others(link: Link) -> None:
+    before, error, after = await link.call([(b"ECHO", b"a"), (b"NONSENSE",), (b"ECHO", b"b")])
+    assert (before, after) == (b"a", b"b")
+    assert isinstance(error, ReplyError)
+
+
+async def test_a_caller_that_goes_away_takes_nobodys_reply(link: Link) -> None:
+    await link.call([(b"PING",)])
+    callers = [asyncio.create_task(link.call([(b"ECHO", b"%d" % number)])) for number in range(3)]
+    await asyncio.sleep(0)
+    callers[1].cancel()
+    assert await callers[0] == [b"0"]
+    assert await callers[2] == [b"2"]
+
+
+async def test_a_caller_that_goes_away_while_connecting_stops_nobody(link: Link) -> None:
+    callers = [asyncio.create_task(link.call([(b"ECHO", b"%d" % number)])) for number in range(3)]
+    await asyncio.sleep(0)
+    callers[0].cancel()
+    assert await callers[1] == [b"1"]
+    assert await callers[2] == [b"2"]
+
+
+async def test_a_reply_of_many_megabytes(link: Link) -> None:
+    value = bytes(range(256)) * 20_000
+    assert await link.call([(b"SET", b"big", value), (b"GET", b"big")]) == [b"OK", value]
+
+
+async def test_database_and_password_of_the_url(redis_process: RedisProcess) -> None:
+    with redis_process.client() as client:
+        client.config_set("requirepass", "s e/cret")
+    link = Link(Address.parse(f"unix://user-is-default@{redis_process.socket}?db=3&password=s%20e%2Fcret"))
+    with pytest.raises(StoreUnavailable, match="password"):
+        await link.call([(b"PING",)])
+    link = Link(Address.parse(f"unix://{redis_process.socket}?db=3&password=s%20e%2Fcret"))
+    [info] = await link.call([(b"CLIENT", b"LIST")])
+    assert isinstance(info, bytes)
+    assert b" db=3 " in info
+    await link.aclose()
+
+
+async def test_a_password_that_is_missing_is_a_refusal(redis_process: RedisProcess, link: Link) -> None:
+    with redis_process.client() as client:
+        client.config_set("requirepass", "secret")
+    [reply] = await link.call([(b"GET", b"a")])
+    assert isinstance(reply, ReplyError)
+    assert str(reply).startswith("NOAUTH")
+
+
+async def test_nothing_is_sent_where_nobody_listens(tmp_path: Path) -> None:
+    for url in (f"unix://{tmp_path}/nobody.sock", "redis://127.0.0.1:1"):
+        with pytest.raises(StoreUnavailable) as caught:
+            await Link(Address.parse(url)).call([(b"PING",)])
+        assert caught.value.outcome == "not_applied"
+
+
+async def test_what_does_not_speak_redis_is_given_up(tmp_path: Path) -> None:
+    async def greet(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 400 Bad Request\r\n")
+        await reader.read()
+        writer.close()
+
+    async with await asyncio.start_unix_server(greet, tmp_path / "http.sock"):
+        with pytest.raises(StoreUnavailable):
+            await Link(Address.parse(f"unix://{tmp_path}/http.sock")).call([(b"PING",)])
+
+
+async def test_a_connection_that_was_lost_is_made_again(link: Link, redis_process: RedisProcess) -> None:
+    await link.call([(b"SET", b"a", b"1")])
+    redis_process.kill()
+    redis_process.start()
+    await asyncio.sleep(0.05)  # until the loop has seen the connection end
+    assert await link.call([(b"GET", b"a")]) == [b"1"]
+
+
+async def test_closing_ends_the_calls_under_way(link: Link) -> None:
+    await link.call([(b"PING",)])
+    waiting = asyncio.create_task(link.call([(b"BLPOP", b"nothing", b"5")]))
+    await asyncio.sleep(0.05)
+    await link.aclose()
+    with pytest.raises(StoreUnavailable) as caught:
+        await waiting
+    assert caught.value.outcome == "unknown"

@@ -1,0 +1,163 @@
+"""The table of outcomes (design, section 5), row by row."""
+
+import dataclasses
+
+import pytest
+
+from cellar.errors import (
+    Diverged,
+    EpochChanged,
+    FingerprintMismatch,
+    Overlap,
+    PositionConflict,
+    Regressed,
+    ReplayExpired,
+    StepTaken,
+)
+from cellar.ports import Commit, Committed, Identity, Position, SessionRecord
+from cellar.store.record import Entry, Keyed, pack_entry, unpack_entry
+from cellar.store.verdict import judge
+from tests.store.session_values import a_commit, a_record, a_reset, after, at
+
+BODY = b"f" * 16
+OTHER = b"g" * 16
+
+
+def entry(commit: Commit) -> Entry:
+    return unpack_entry(pack_entry(commit, 4096))
+
+
+@pytest.fixture
+def begin() -> SessionRecord:
+    """Return a session at step 0."""
+    return a_record()
+
+
+def test_without_identity_every_request_is_new(begin: SessionRecord) -> None:
+    assert judge(begin, [entry(a_commit(begin, 1.0))], None, Identity(), BODY) is None
+
+
+@pytest.mark.parametrize("by", ["position", "step"])
+def test_a_request_for_the_present_step_may_run(begin: SessionRecord, by: str) -> None:
+    identity = at(begin.position) if by == "position" else Identity(step=0)
+    assert judge(begin, [], None, identity, BODY) is None
+
+
+@pytest.mark.parametrize("first", ["position", "step"])
+@pytest.mark.parametrize("again", ["position", "step"])
+def test_the_same_step_and_body_is_a_replay(begin: SessionRecord, first: str, again: str) -> None:
+    identities = {"position": at(begin.position), "step": Identity(step=0)}
+    done = a_commit(begin, 1.0, identity=identities[first])
+    found = judge(after(done), [entry(done)], None, identities[again], done.fingerprint)
+    assert found == Committed(done.position, 1, done.output, replayed=True)
+
+
+@pytest.mark.parametrize("by", ["position", "step"])
+def test_the_same_step_and_another_body_is_taken(begin: SessionRecord, by: str) -> None:
+    identity = at(begin.position) if by == "position" else Identity(step=0)
+    done = a_commit(begin, 1.0, identity=identity)
+    with pytest.raises(StepTaken) as caught:
+        judge(after(done), [entry(done)], None, identity, OTHER)
+    assert caught.value.position == str(done.position)
+
+
+def test_an_append_at_that_step_is_somebody_elses_even_with_the_same_body(begin: SessionRecord) -> None:
+    done = a_commit(begin, 1.0)
+    with pytest.raises(StepTaken):
+        judge(after(done), [entry(done)], None, at(begin.position), done.fingerprint)
+
+
+@pytest.mark.parametrize("by", ["position", "step"])
+def test_a_client_ahead_of_the_server_is_told_so(begin: SessionRecord, by: str) -> None:
+    ahead = a_commit(begin, 1.0, 2.0).position
+    with pytest.raises(Regressed):
+        judge(begin, [], None, at(ahead) if by == "position" else Identity(step=2), BODY)
+
+
+def test_another_digest_at_the_present_step_has_diverged(begin: SessionRecord) -> None:
+    mine, theirs = a_commit(begin, 1.0), a_commit(begin, 2.0)
+    with pytest.raises(Diverged):
+        judge(after(theirs), [entry(theirs)], None, at(mine.position), BODY)
+
+
+def test_another_digest_at_a_step_of_the_window_has_diverged(begin: SessionRecord) -> None:
+    mine, theirs = a_commit(begin, 1.0), a_commit(begin, 2.0)
+    next_one = a_commit(after(theirs), 3.0)
+    with pytest.raises(Diverged):
+        judge(after(next_one), [entry(theirs), entry(next_one)], None, at(mine.position), BODY)
+
+
+def test_a_position_of_another_epoch_is_refused(begin: SessionRecord) -> None:
+    reset = a_reset(begin)
+    with pytest.raises(EpochChanged):
+        judge(after(reset), [entry(reset)], None, at(a_commit(begin, 1.0).position), BODY)
+
+
+def test_what_was_committed_before_a_reset_is_still_replayed(begin: SessionRecord) -> None:
+    done = a_commit(begin, 1.0, identity=at(begin.position))
+    reset = a_reset(after(done))
+    found = judge(after(reset), [entry(reset), entry(done)], None, done.identity, done.fingerprint)
+    assert found is not None
+    assert found.position == done.position
+
+
+def test_another_request_at_a_place_before_a_reset_is_of_another_epoch(begin: SessionRecord) -> None:
+    done = a_commit(begin, 1.0, identity=at(begin.position))
+    reset = a_reset(after(done))
+    with pytest.raises(EpochChanged):
+        judge(after(reset), [entry(reset), entry(done)], None, done.identity, OTHER)
+
+
+def test_a_step_alone_means_the_present_epoch(begin: SessionRecord) -> None:
+    done = a_commit(begin, 1.0, identity=Identity(step=0))
+    reset = a_reset(after(done))
+    assert judge(after(reset), [entry(reset), entry(done)], None, Identity(step=0), done.fingerprint) is None
+    with pytest.raises(Regressed):
+        judge(after(reset), [entry(reset), entry(done)], None, Identity(step=1), BODY)
+
+
+@pytest.mark.parametrize("step", [1, 2])
+@pytest.mark.parametrize("by", ["position", "step"])
+def test_inside_a_committed_sequence_is_an_overlap_with_its_boundaries(
+    begin: SessionRecord, step: int, by: str
+) -> None:
+    sequence = a_commit(begin, 1.0, 2.0, 3.0)
+    inside = a_commit(begin, *[1.0, 2.0][:step]).position
+    identity = at(inside) if by == "position" else Identity(step=step)
+    with pytest.raises(Overlap) as caught:
+        judge(after(sequence), [entry(sequence)], None, identity, BODY)
+    assert caught.value.boundaries == (0, 3)
+
+
+@pytest.mark.parametrize("by", ["position", "step"])
+def test_a_step_that_has_left_the_window_cannot_be_replayed(begin: SessionRecord, by: str) -> None:
+    old = a_commit(begin, 1.0)
+    kept = a_commit(after(old), 2.0)
+    with pytest.raises(ReplayExpired):
+        judge(after(kept), [entry(kept)], None, at(begin.position) if by == "position" else Identity(step=0), BODY)
+
+
+def test_a_key_goes_before_any_position(begin: SessionRecord) -> None:
+    done = a_commit(begin, 1.0)
+    keyed = Keyed(begin.meta.birth, BODY, done.position, 1, b"out")
+    stale = Identity(position=Position("0" * 16, 9, "0" * 32), key="k")
+    assert judge(after(done), [], keyed, stale, BODY) == Committed(done.position, 1, b"out", replayed=True)
+    with pytest.raises(FingerprintMismatch):
+        judge(after(done), [], keyed, stale, OTHER)
+
+
+def test_a_key_of_an_earlier_session_does_not_count(begin: SessionRecord) -> None:
+    keyed = Keyed("0" * 16, OTHER, begin.position, 1, b"out")
+    assert judge(begin, [], keyed, Identity(key="k"), BODY) is None
+
+
+def test_every_conflict_carries_the_present_position(begin: SessionRecord) -> None:
+    done = a_commit(begin, 1.0)
+    for claimed in (
+        begin.position,
+        dataclasses.replace(begin.position, epoch="0" * 16),
+        dataclasses.replace(begin.position, step=5),
+    ):
+        with pytest.raises(PositionConflict) as caught:
+            judge(after(done), [entry(done)], None, at(claimed), BODY)
+        assert caught.value.position == str(done.position)
