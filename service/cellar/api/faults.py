@@ -21,6 +21,7 @@ EXPECTED = {
     "list_type": "an array",
     "tuple_type": "an array",
     "dict_type": "an object",
+    "union_tag_not_found": "a member `type`",
     "model_type": "an object",
     "model_attributes_type": "an object",
 }
@@ -81,20 +82,24 @@ def invalid_request(found: Sequence[Mapping[str, Any]], document: Any) -> Invali
 
 
 def _real_path(loc: Sequence[str | int], document: Any, kind: str) -> list[str | int]:
-    """Return the parts of pydantic's location that are in the document: it mixes in the tags of unions."""
-    path: list[str | int] = []
-    for place, part in enumerate(loc):
-        in_object = isinstance(document, dict) and part in document
-        in_array = isinstance(document, list) and isinstance(part, int) and part < len(document)
-        if in_object or in_array:
-            document = document[part]
-        elif not (kind == "missing" and place == len(loc) - 1):
-            continue
-        path.append(part)
-    return path
+    """Return the parts of pydantic's location that are in the document: it mixes in the tags of unions.
+
+    A tag may be the name of a member too, so the reading that leads deepest is the right one.
+    """
+    if not loc:
+        return []
+    part, rest = loc[0], loc[1:]
+    without = _real_path(rest, document, kind)
+    in_object = isinstance(document, dict) and part in document
+    in_array = isinstance(document, list) and isinstance(part, int) and part < len(document)
+    if in_object or in_array:
+        return max([part, *_real_path(rest, document[part], kind)], without, key=len)
+    return [part] if kind == "missing" and not rest else without
 
 
 def _message(fault: Mapping[str, Any]) -> str:
+    if fault["type"] == "union_tag_invalid":
+        return f"expected one of {fault['ctx']['expected_tags']}"
     if (expected := EXPECTED.get(fault["type"])) is not None:
         return f"expected {expected}"
     message = str(fault["msg"]).removeprefix("Value error, ")

@@ -8,6 +8,7 @@ from typing import Any
 import orjson
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
+from fastapi.routing import APIRoute, iter_route_contexts
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
@@ -99,7 +100,17 @@ async def _http_exception(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     title = HTTPStatus(error.status_code).phrase
     detail = f"{request.method} {request.url.path}: {title.lower()}"
-    return problem(error.status_code, title.lower().replace(" ", "_"), title, detail, headers=error.headers)
+    headers = error.headers
+    if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+        headers = {"Allow": ", ".join(_methods(request))}  # the framework names those of one route only
+    return problem(error.status_code, title.lower().replace(" ", "_"), title, detail, headers=headers)
+
+
+def _methods(request: Request) -> list[str]:
+    """Return the methods of all routes that have the request's path."""
+    routes = [route for route in iter_route_contexts(request.app.routes) if isinstance(route.original_route, APIRoute)]
+    there = [route for route in routes if route.path_regex.match(request.scope["path"])]
+    return sorted({method for route in there for method in route.methods or ()})
 
 
 async def _unexpected(request: Request, error: Exception) -> Response:

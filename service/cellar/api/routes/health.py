@@ -11,7 +11,7 @@ from cellar.errors import StoreUnavailable
 router = APIRouter(tags=["health"])
 
 
-@router.get("/healthz")
+@router.get("/healthz", responses=answers())
 async def health() -> HealthAnswer:
     """Answer if the process can answer at all. Looks at nothing else."""
     return HealthAnswer(status="alive", version=__version__)

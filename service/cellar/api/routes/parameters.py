@@ -29,8 +29,9 @@ BODY = (
     errors.BodyTooLarge,
     errors.UnsupportedMediaType,
     errors.InvalidInput,
+    errors.NotFinite,
 )
-ARRAYS = (errors.ShapeMismatch, errors.NotFinite)
+ARRAYS = (errors.ShapeMismatch,)
 CELL = (errors.CellSyntaxError, errors.CellNameError, errors.CellShapeError, errors.CellLimitError)
 SESSION = (*STORE, *PARAMETER, errors.SessionUnknown, errors.SessionExpired)
 CHANGE = (

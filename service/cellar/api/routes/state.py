@@ -3,14 +3,18 @@
 from collections import defaultdict
 from typing import Any
 
+import numpy as np
 from anyio.to_thread import run_sync
 from fastapi import APIRouter, Response
+from numpy.typing import NDArray
 
 from cellar.api.body import JsonRoute
+from cellar.api.faults import pointer_of
 from cellar.api.problems import answers
 from cellar.api.routes.parameters import ARRAYS, BODY, CHANGE, REPLAY, REPLAYED, SESSION, IdempotencyKey, SessionName
-from cellar.api.schemas.sessions import ChangeAnswer, LayerAnswer, ResetRequest, StateAnswer, StateRequest
+from cellar.api.schemas.sessions import ChangeAnswer, LayerAnswer, LayerRequest, ResetRequest, StateAnswer, StateRequest
 from cellar.api.services import TENANT, Parts
+from cellar.errors import InvalidInput
 from cellar.ports import SessionKey
 from cellar.registry import Registry
 from cellar.wire.numbers import parse_array
@@ -55,14 +59,22 @@ async def write_state(
     session: SessionName, body: StateRequest, services: Parts, response: Response, key: IdempotencyKey = None
 ) -> ChangeAnswer:
     """Replace the whole state, as read: every name of every layer. The session is then at step 0 of a new epoch."""
-    parts = {}
-    for index, layer in enumerate(body.layers):
-        for name, rows in layer.states.items():
-            parts[layer.layer, name] = parse_array(rows, pointer=f"/layers/{index}/{name}", ndim=2)
+    parts = _parts(body.layers)
     answer = await services.sessions.write_state(SessionKey(TENANT, session), parts, body.identity(key))
     if answer.replayed:
         response.headers[REPLAYED] = "true"
     return ChangeAnswer.of(answer)
+
+
+def _parts(layers: list[LayerRequest]) -> dict[tuple[int, str], NDArray[np.float32]]:
+    parts: dict[tuple[int, str], NDArray[np.float32]] = {}
+    for index, layer in enumerate(layers):
+        for name, rows in layer.states.items():
+            pointer = f"/layers/{index}" + pointer_of([name])
+            if (layer.layer, name) in parts:
+                raise InvalidInput(f"a second state {name!r} of layer {layer.layer}", pointer=pointer)
+            parts[layer.layer, name] = parse_array(rows, pointer=pointer, ndim=2)
+    return parts
 
 
 def _cells(registry: Registry, model: str) -> dict[int, str]:
