@@ -1,0 +1,76 @@
+"""The session service on a real Redis, with the exact network for a model."""
+
+import secrets
+from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cellar.runtime.sessions import Sessions
+from cellar.store.connect import Address
+from cellar.store.link import Link
+from cellar.store.sessions import RedisSessions
+from tests.redis_process import RedisProcess
+from tests.runtime.exact import ExactModels
+
+STORE_OPTIONS = {"window", "output_cap_bytes", "idempotency_ttl_s", "patience_s", "commit_script"}
+
+
+@dataclass
+class FakeClock:
+    """A clock that stands still."""
+
+    time_s: float = 1_700_000_000.0
+
+    def now_s(self) -> float:
+        """Return the time that it was given."""
+        return self.time_s
+
+
+@dataclass
+class Service:
+    """One process' worth of session service."""
+
+    sessions: Sessions
+    store: RedisSessions
+    models: ExactModels
+
+
+StartService = Callable[..., Service]
+
+
+@pytest.fixture
+async def start_service() -> AsyncIterator[StartService]:
+    """Yield a maker of services that share what is stored: `start_service(url, ...)`."""
+    prefix = f"test-{secrets.token_hex(6)}"
+    started: list[Service] = []
+
+    def start(url: str, **options: Any) -> Service:
+        for_store = {name: options.pop(name) for name in STORE_OPTIONS & options.keys()}
+        store = RedisSessions(Link(Address.parse(url)), prefix=prefix, **for_store)
+        models = options.pop("models", None) or ExactModels()
+        options = {"kernel_rev": 1, "default_ttl_s": 3600, **options}
+        started.append(Service(Sessions(store, models.load, FakeClock(), **options), store, models))
+        return started[-1]
+
+    yield start
+    for service in started:
+        await service.sessions.aclose()
+        await service.store.aclose()
+
+
+@pytest.fixture
+def service(redis_url: str, start_service: StartService) -> Service:
+    """Return a service on the shared Redis."""
+    return start_service(redis_url)
+
+
+@pytest.fixture
+def redis_process(redis_server_binary: Path) -> Iterator[RedisProcess]:
+    """Yield a running Redis of the test's own."""
+    server = RedisProcess(redis_server_binary)
+    server.start()
+    yield server
+    server.close()

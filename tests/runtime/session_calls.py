@@ -1,0 +1,57 @@
+"""Short ways to call the session service in tests."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cellar.ports import Identity, Position, SessionKey
+from cellar.runtime.answers import StepAnswer
+from tests.runtime.conftest import Service
+
+APPEND = Identity()
+
+
+def a_step(*rows: float) -> NDArray[np.float32]:
+    """Return the inputs of a step, (rows, 1)."""
+    return np.array(rows, dtype=np.float32).reshape(-1, 1)
+
+
+def a_sequence(*values: float) -> NDArray[np.float32]:
+    """Return the inputs of a sequence of one row, (T, 1, 1)."""
+    return np.array(values, dtype=np.float32).reshape(-1, 1, 1)
+
+
+async def begin(service: Service, batch_size: int = 1) -> SessionKey:
+    """Create a session of the exact model."""
+    answer = await service.sessions.create("default", model="exact", batch_size=batch_size)
+    assert answer.created
+    return SessionKey("default", answer.session.session)
+
+
+async def step(service: Service, key: SessionKey, value: float, identity: Identity = APPEND) -> StepAnswer:
+    """Step a session of one row."""
+    return await service.sessions.step(key, a_step(value), identity)
+
+
+async def position(service: Service, key: SessionKey) -> Position:
+    """Return where the session stands."""
+    return (await service.sessions.get(key)).position
+
+
+async def state(service: Service, key: SessionKey) -> list[float]:
+    """Return the stored state of a session of one row, as `exact.history` does."""
+    parts = (await service.sessions.read_state(key)).parts
+    return [float(part.values[0, 0]) for part in parts]
+
+
+def output(answer: StepAnswer) -> list[float]:
+    """Return the last output of a session of one row."""
+    assert answer.outputs is not None
+    last: Sequence[float] = answer.outputs[-1, 0].tolist()
+    return list(last)
+
+
+def at(position: Position) -> Identity:
+    """Return the identity of a request that names its position."""
+    return Identity(position=position)

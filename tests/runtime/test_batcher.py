@@ -1,0 +1,219 @@
+"""Micro-batching: who shares a call, and that nobody is harmed by it."""
+
+import asyncio
+import threading
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from cellar.errors import Overloaded, StateNotFinite
+from cellar.ports import SessionKey
+from cellar.runtime import batcher
+from tests.runtime.conftest import Service, StartService
+from tests.runtime.exact import BAD_STATE, history
+from tests.runtime.session_calls import APPEND, a_sequence, a_step, begin, output, position, state, step
+
+pytestmark = pytest.mark.anyio
+
+
+class Gate:
+    """Holds the kernel back until it is opened."""
+
+    def __init__(self, service: Service) -> None:
+        self._network = service.models.network
+        self._entered = threading.Event()
+        self._opened = threading.Event()
+        self._network.before = self._pass  # type: ignore[method-assign]  # the double's own hook
+
+    async def reached(self) -> None:
+        """Wait until a call has come to the gate."""
+        assert await asyncio.to_thread(self._entered.wait, 5)
+
+    def open(self) -> None:
+        """Let every call pass, from now on."""
+        self._opened.set()
+
+    def _pass(self) -> None:
+        self._entered.set()
+        assert self._opened.wait(10)
+
+
+@pytest.fixture
+def shut(service: Service) -> Iterator[Callable[[], Gate]]:
+    """Yield a way to shut the kernel's gate; it is open at the end whatever happens."""
+    gates: list[Gate] = []
+
+    def make() -> Gate:
+        gates.append(Gate(service))
+        return gates[-1]
+
+    yield make
+    for gate in gates:
+        gate.open()
+
+
+async def behind_a_call(service: Service, gate: Gate, keys: list[SessionKey]) -> list["asyncio.Task[list[float]]"]:
+    """Begin a call that stands at the gate, then a step of 5 for every session, which must wait for it."""
+    first = asyncio.create_task(step(service, await begin(service), 1))
+    await gate.reached()
+
+    async def one(key: SessionKey) -> list[float]:
+        return output(await step(service, key, 5))
+
+    tasks = [asyncio.create_task(one(key)) for key in keys]
+    await asyncio.sleep(0.05)  # until the records are loaded and the steps queued
+    first.add_done_callback(lambda _: None)
+    return tasks
+
+
+async def test_what_comes_during_a_call_is_the_next_call(service: Service, shut: Callable[[], Gate]) -> None:
+    keys = [await begin(service) for _ in range(3)]
+    gate = shut()
+    tasks = await behind_a_call(service, gate, keys)
+    gate.open()
+    assert await asyncio.gather(*tasks) == [history([5])] * 3
+    assert service.models.network.calls == [(1, 1), (1, 3)]
+
+
+async def test_a_cancelled_caller_harms_no_other(service: Service, shut: Callable[[], Gate]) -> None:
+    keys = [await begin(service) for _ in range(3)]
+    gate = shut()
+    tasks = await behind_a_call(service, gate, keys)
+    tasks[1].cancel()
+    gate.open()
+    assert await tasks[0] == await tasks[2] == history([5])
+    with pytest.raises(asyncio.CancelledError):
+        await tasks[1]
+    # nobody waits for that step, so it is not in the history; the session goes on
+    assert output(await step(service, keys[1], 7)) == history([7])
+
+
+async def test_a_caller_cancelled_in_the_call_harms_no_other(service: Service, shut: Callable[[], Gate]) -> None:
+    keys = [await begin(service) for _ in range(3)]
+    for key in keys:
+        await step(service, key, 1)  # the records are at hand: all three go into one call at once
+    gate = shut()
+    tasks = [asyncio.create_task(step(service, key, 5)) for key in keys]
+    await gate.reached()
+    tasks[1].cancel()
+    gate.open()
+    assert output(await tasks[0]) == output(await tasks[2]) == history([1, 5])
+    assert service.models.network.calls[-1] == (1, 3)
+    assert output(await step(service, keys[1], 7)) == history([1, 7])
+
+
+async def test_a_bad_row_harms_no_other(service: Service, shut: Callable[[], Gate]) -> None:
+    keys = [await begin(service) for _ in range(3)]
+    for key in keys:
+        await step(service, key, 1)
+    gate = shut()
+    tasks = [asyncio.create_task(step(service, key, value)) for key, value in zip(keys, [5, BAD_STATE, 6], strict=True)]
+    await gate.reached()
+    gate.open()
+    results = await asyncio.gather(*tasks, return_exceptions=True)
+    assert isinstance(results[1], StateNotFinite)
+    assert [await state(service, key) for key in keys] == [history([1, 5]), history([1]), history([1, 6])]
+
+
+async def test_a_kernel_that_fails_fails_its_own_call_only(service: Service) -> None:
+    key, other = await begin(service), await begin(service)
+
+    def fail() -> None:
+        raise RuntimeError("the kernel broke")
+
+    service.models.network.before = fail  # type: ignore[method-assign]  # the double's own hook
+    with pytest.raises(RuntimeError, match="the kernel broke"):
+        await step(service, key, 1)
+    service.models.network.before = lambda: None  # type: ignore[method-assign]  # as before
+    assert output(await step(service, key, 2)) == output(await step(service, other, 2)) == history([2])
+
+
+async def test_sequences_of_like_lengths_share_a_call_and_single_steps_do_not_wait_in_it(
+    service: Service, shut: Callable[[], Gate]
+) -> None:
+    keys = [await begin(service) for _ in range(5)]
+    gate = shut()
+    blocker = asyncio.create_task(step(service, await begin(service), 1))
+    await gate.reached()
+    lengths = [5, 100, 7, 1, 4]
+    tasks = [
+        asyncio.create_task(service.sessions.sequence(key, a_sequence(*range(length)), APPEND))
+        for key, length in zip(keys, lengths, strict=True)
+    ]
+    await asyncio.sleep(0.05)  # until the records are loaded and the sequences queued
+    gate.open()
+    answers = await asyncio.gather(*tasks)
+    await blocker
+    for answer, length in zip(answers, lengths, strict=True):
+        assert answer.outputs is not None
+        assert answer.outputs.shape == (length, 1, 3)
+        assert output(answer) == history(range(length))
+    assert sorted(service.models.network.calls[1:]) == [(1, 1), (7, 3), (100, 1)]
+
+
+async def test_a_long_sequence_lets_single_steps_through(service: Service, shut: Callable[[], Gate]) -> None:
+    long, short = await begin(service), await begin(service)
+    await step(service, short, 1)
+    gate = shut()
+    values = [1.0] * (3 * batcher.CHUNK_STEPS)
+    sequence = asyncio.create_task(service.sessions.sequence(long, a_sequence(*values), APPEND))
+    await gate.reached()
+    single = asyncio.create_task(step(service, short, 2))
+    await asyncio.sleep(0)
+    gate.open()
+    await single
+    assert not sequence.done()
+    assert output(await sequence) == history(values)
+    chunk = (batcher.CHUNK_STEPS, 1)
+    assert service.models.network.calls[1:] == [chunk, (1, 1), chunk, chunk]
+
+
+async def test_a_call_has_a_bounded_number_of_rows(service: Service, shut: Callable[[], Gate]) -> None:
+    keys = [await begin(service, batch_size=400) for _ in range(4)]
+    gate = shut()
+    blocker = asyncio.create_task(step(service, await begin(service), 1))
+    await gate.reached()
+    tasks = [asyncio.create_task(service.sessions.step(key, a_step(*[2] * 400), APPEND)) for key in keys]
+    await asyncio.sleep(0.05)  # until the records are loaded and the steps queued
+    gate.open()
+    await asyncio.gather(blocker, *tasks)
+    assert service.models.network.calls == [(1, 1), (1, 800), (1, 800)]
+
+
+async def test_too_many_requests_are_refused_at_once(redis_url: str, start_service: StartService) -> None:
+    service = start_service(redis_url, queue_limit=3)
+    key = await begin(service)
+    tasks = [asyncio.create_task(step(service, key, value)) for value in range(5)]
+    results = await asyncio.gather(*tasks, return_exceptions=True)
+    refused = [result for result in results if isinstance(result, Overloaded)]
+    assert len(refused) == 2
+    assert {result.outcome for result in refused} == {"not_applied"}
+    assert await state(service, key) == history([0, 1, 2])
+    assert output(await step(service, key, 3)) == history([0, 1, 2, 3])
+
+
+async def test_an_idle_service_has_no_task_and_no_timer(service: Service) -> None:
+    await asyncio.gather(*[step(service, await begin(service), 1) for _ in range(10)])
+    await asyncio.sleep(0.01)  # until the tasks that have ended are gone
+    ours = [task for task in asyncio.all_tasks() if "cellar" in repr(task.get_coro())]
+    assert ours == []
+    timers = asyncio.get_running_loop()._scheduled  # type: ignore[attr-defined]  # asyncio shows its timers nowhere else
+    assert [timer for timer in timers if not timer.cancelled() and "cellar" in repr(timer)] == []
+
+
+async def test_closing_waits_for_what_is_under_way_and_takes_no_more(
+    service: Service, shut: Callable[[], Gate]
+) -> None:
+    key = await begin(service)
+    where = await position(service, key)
+    gate = shut()
+    under_way = asyncio.create_task(step(service, key, 1))
+    await gate.reached()
+    closing = asyncio.create_task(service.sessions.aclose(grace_s=5))
+    await asyncio.sleep(0)
+    with pytest.raises(Overloaded):
+        await step(service, key, 2)
+    gate.open()
+    await closing
+    assert output(await under_way) == history([1])
+    assert (await under_way).position.step == where.step + 1
