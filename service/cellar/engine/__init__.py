@@ -2,7 +2,8 @@
 
 from cellar.engine.cache import KernelCache
 from cellar.engine.cell import Cell, Param, State, build_cell
-from cellar.engine.kernel import Backward, CompiledCell, Forward, Packed, Tape, compile_cell
+from cellar.engine.kernel import Backward, CompiledCell, Forward, Tape, compile_cell, compile_cells
+from cellar.engine.packing import Packed
 
 KERNEL_REV = 1
 """The revision of the arithmetic: any change that can change a bit of a result raises it."""
@@ -20,4 +21,5 @@ __all__ = [
     "Tape",
     "build_cell",
     "compile_cell",
+    "compile_cells",
 ]

@@ -1,0 +1,102 @@
+"""Weights in the order in which kernels read them, and arrays padded to whole blocks of sixteen floats."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cellar.engine.cell import Cell
+from cellar.engine.layout import width_bytes
+from cellar.engine.schedule import Products
+from cellar.errors import ShapeMismatch
+
+Floats = NDArray[np.float32]
+
+_FLUSH_BELOW = np.float32(2.0**-63)
+
+
+@dataclass(frozen=True)
+class Packed:
+    """The weights of one cell. Immutable but for panels and descriptors that are made on first use."""
+
+    weights: Mapping[str, Floats]
+    vectors: Mapping[str, Floats]
+    """Vector and scalar parameters, padded."""
+    panels: dict[tuple[str, ...], Floats] = field(default_factory=dict)
+    """Packed matrices by their names, the first word "t" where they are transposed."""
+    descriptors: dict[int, NDArray[np.int64]] = field(default_factory=dict)
+    """For each kernel its descriptor with what depends on the weights filled in."""
+
+    def group(self, stage: Products) -> Floats:
+        """Return the panels of a stage's matrices, one after the other."""
+        names = tuple(node.sources[0].name for node in stage.nodes)
+        key = ("t" if stage.transposed else "n", *names)
+        found = self.panels.get(key)
+        if found is None:
+            matrices = [self.weights[name] for name in names]
+            found = _panels([matrix.T if stage.transposed else matrix for matrix in matrices])
+            self.panels[key] = found
+        return found
+
+
+def pack(cell: Cell, weights: Mapping[str, Floats]) -> Packed:
+    """Return the weights packed, flushed below 2^-63.
+
+    Raise ShapeMismatch for a parameter that is missing or has another shape.
+    """
+    clean: dict[str, Floats] = {}
+    for param in cell.params:
+        given = weights.get(param.name)
+        if given is None or given.shape != param.shape:
+            actual = "nothing" if given is None else str(given.shape)
+            raise ShapeMismatch(f"parameter {param.name}", expected=str(param.shape), actual=actual)
+        array = np.asarray(given, np.float32)
+        clean[param.name] = np.where(np.abs(array) < _FLUSH_BELOW, np.float32(0), array)
+    return Packed(clean, {name: padded(value) for name, value in clean.items() if value.ndim < 2})
+
+
+def aligned(length: int, *, clear: bool = False) -> NDArray[np.uint8]:
+    """Return bytes that begin at a multiple of 64, so that no vector straddles two cache lines."""
+    raw = (np.zeros if clear else np.empty)(length + 64, np.uint8)
+    start = -address(raw) % 64
+    return raw[start : start + length]
+
+
+def address(array: NDArray[np.generic]) -> int:
+    """Return where an array begins; faster than `array.ctypes.data`."""
+    return int(array.__array_interface__["data"][0])
+
+
+def padded(array: Floats) -> Floats:
+    """Return (m, n) or (n,) with n padded to whole blocks by zeros; a scalar as one block of copies."""
+    if array.ndim == 0:
+        block = aligned(64).view(np.float32)
+        block[:] = array
+        return block
+    shape = (*array.shape[:-1], width_bytes(array.shape[-1]) // 4)
+    wide = aligned(4 * int(np.prod(shape)), clear=True).view(np.float32).reshape(shape)
+    wide[..., : array.shape[-1]] = array
+    return wide
+
+
+def unpadded(array: Floats, shape: tuple[int, ...]) -> Floats:
+    """Return the array of that shape behind a padded one."""
+    if shape == ():
+        return np.array(array[0], np.float32)
+    return np.ascontiguousarray(array[..., : shape[-1]])
+
+
+def _panels(matrices: Sequence[Floats]) -> Floats:
+    """Return (m, n) matrices as k-major panels of sixteen rows each."""
+    blocks = []
+    for matrix in matrices:
+        rows, length = matrix.shape
+        count = (rows + 15) // 16
+        block = np.zeros((count * 16, length), np.float32)
+        block[:rows] = matrix
+        blocks.append(block.reshape(count, 16, length).transpose(0, 2, 1).ravel())
+    flat = np.concatenate(blocks)
+    packed = aligned(flat.nbytes).view(np.float32)
+    packed[:] = flat
+    return packed
