@@ -5,8 +5,10 @@ import re
 import pytest
 
 from cellar.api.openapi import document
+from cellar.main import create_app
+from cellar.settings import Settings
 from tests.api import examples
-from tests.api.conftest import Serve
+from tests.api.conftest import running, with_own_keys
 
 pytestmark = pytest.mark.anyio
 
@@ -15,9 +17,9 @@ ALL = [exchange for example in EXAMPLES.values() for exchange in example["exchan
 
 
 @pytest.mark.parametrize("name", EXAMPLES)
-async def test_example(name: str, serve: Serve, redis_url: str) -> None:
+async def test_example(name: str, settings: Settings) -> None:
     said: dict[str, str] = {}
-    async with serve(redis_url) as client:
+    async with running(create_app(with_own_keys(settings))) as client:
         for number, exchange in enumerate(EXAMPLES[name]["exchanges"], 1):
             answer = await examples.play(client, exchange["request"], said)
             assert examples.plain(answer) == examples.plain(exchange["response"]), f"exchange {number}"

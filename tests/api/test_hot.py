@@ -1,0 +1,74 @@
+"""Steps are answered the same, whether or not they are dispatched before FastAPI."""
+
+from typing import Any
+
+import httpx
+import pytest
+from fastapi import FastAPI
+
+from cellar.main import create_app
+from cellar.settings import Settings
+from tests.api.conftest import running, with_own_keys
+
+pytestmark = pytest.mark.anyio
+
+JSON = {"content-type": "application/json"}
+KEY = {**JSON, "idempotency-key": "one"}
+
+REQUESTS: list[tuple[str, bytes, dict[str, str]]] = [
+    ("step", b'{"input": [1, 2]}', JSON),
+    ("step", b'{"input": [1, 2], "step": 1}', JSON),
+    ("step", b'{"input": [1, 2], "step": 1}', JSON),
+    ("step", b'{"input": [2, 2], "step": 1}', JSON),
+    ("step", b'{"input": [1, 2], "step": 9}', JSON),
+    ("step", b'{"input": [1, 2]}', KEY),
+    ("step", b'{"input": [1, 2]}', KEY),
+    ("step", b'{"input": [2, 2]}', KEY),
+    ("step", b'{"input": [1, 2]}', {**JSON, "idempotency-key": ""}),
+    ("sequence", b'{"inputs": [[1, 2], [3, 4]]}', JSON),
+    ("sequence", b'{"inputs": [[1, 3], [2, 4]], "layout": "FT"}', JSON),
+    ("sequence", b'{"inputs": [[1, 2], [3]]}', JSON),
+    ("step", b'{"input": [1, "2"]}', JSON),
+    ("step", b'{"input": [1, NaN]}', JSON),
+    ("step", b'{"input": [1, 2, 3]}', JSON),
+    ("step", b'{"input": [1, 2], "stepp": 1}', JSON),
+    ("step", b'{"input": [1, 2], "position": "x"}', JSON),
+    ("step", b"[]", JSON),
+    ("step", b"null", JSON),
+    ("step", b"{", JSON),
+    ("step", b"", JSON),
+    ("step", b'{"input": [1, 2]}', {}),
+    ("step", b'{"input": [1, 2]}', {"content-type": "text/plain"}),
+    ("step", b" " * 300_000, JSON),
+    ("stepp", b'{"input": [1, 2]}', JSON),
+]
+
+
+async def answers(app: FastAPI) -> list[tuple[int, dict[str, str], Any]]:
+    """Return what an application answers to all requests, positions apart, which begin at random."""
+    network = {"in_size": 2, "layers": [{"type": "recurrent", "cell": "gru", "hidden_size": 3}]}
+    found = []
+    async with running(app) as client:
+        await client.post("/v1/models", json={"name": "gru", "network": network})
+        await client.post("/v1/sessions", json={"session": "s", "model": "gru"})
+        for name, content, headers in REQUESTS:
+            answer = await client.post(f"/v1/sessions/s/{name}", content=content, headers=headers)
+            body = answer.json()
+            assert ("position" in body) == (answer.status_code in {200, 409})
+            found.append((answer.status_code, headers_of(answer), {**body, "position": ""}))
+    return found
+
+
+def headers_of(answer: httpx.Response) -> dict[str, str]:
+    """Return the headers that say something about the body."""
+    return {name: value for name, value in answer.headers.items() if name != "content-length"}
+
+
+async def test_both_ways_answer_the_same(settings: Settings) -> None:
+    hot, ordinary = create_app(with_own_keys(settings)), create_app(with_own_keys(settings))
+    ordinary.user_middleware = [one for one in ordinary.user_middleware if "HotRoutes" not in repr(one)]
+    assert len(ordinary.user_middleware) == len(hot.user_middleware) - 1
+    first, second = await answers(hot), await answers(ordinary)
+    assert {status for status, _, _ in first} >= {200, 400, 404, 409, 413, 415, 422}
+    for request, one, other in zip(REQUESTS, first, second, strict=True):
+        assert one == other, request
