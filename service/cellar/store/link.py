@@ -8,6 +8,7 @@ a caller that knows how to recognise its own command sends it again.
 import asyncio
 from collections import deque
 from collections.abc import Sequence
+from typing import cast
 
 from cellar.store.connect import CONNECT_TIMEOUT_S, REPLY_TIMEOUT_S, Address, lost, refusal
 from cellar.store.resp import Command, Reply, ReplyError, ReplyParser, pack
@@ -142,10 +143,9 @@ class _Wire(asyncio.Protocol):
             self.gone.set_result(None)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's transports do not inherit from asyncio's
         if self.closed:
-            transport.abort()
+            self._transport.abort()
 
     def data_received(self, data: bytes) -> None:
         try:
