@@ -12,6 +12,7 @@ import pytest
 import redis
 
 from cellar.embedded.binary import find_binaries
+from tests.redis_process import RedisProcess
 from tests.waiting import wait_until
 
 GIVEN_REDIS_URL = os.environ.get("CELLAR_REDIS_URL")
@@ -62,6 +63,15 @@ def redis_url(redis_server_binary: Path) -> Iterator[str]:
         server.terminate()
         server.wait(timeout=10)
         shutil.rmtree(directory)
+
+
+@pytest.fixture
+def redis_process(redis_server_binary: Path) -> Iterator[RedisProcess]:
+    """Yield a running Redis of the test's own, to be mistreated."""
+    server = RedisProcess(redis_server_binary)
+    server.start()
+    yield server
+    server.close()
 
 
 def _wait_for(socket: Path, server: subprocess.Popen[bytes]) -> None:

@@ -1,8 +1,7 @@
-"""A session store on the shared Redis, and a Redis to be mistreated."""
+"""A session store on the shared Redis."""
 
 import secrets
-from collections.abc import AsyncIterator, Callable, Iterator
-from pathlib import Path
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import pytest
@@ -10,7 +9,6 @@ import pytest
 from cellar.store.connect import Address
 from cellar.store.link import Link
 from cellar.store.sessions import RedisSessions
-from tests.redis_process import RedisProcess
 
 OpenSessions = Callable[..., RedisSessions]
 
@@ -35,12 +33,3 @@ async def open_sessions() -> AsyncIterator[OpenSessions]:
 def sessions(redis_url: str, open_sessions: OpenSessions) -> RedisSessions:
     """Return a store on the shared Redis."""
     return open_sessions(redis_url)
-
-
-@pytest.fixture
-def redis_process(redis_server_binary: Path) -> Iterator[RedisProcess]:
-    """Yield a running Redis of the test's own."""
-    server = RedisProcess(redis_server_binary)
-    server.start()
-    yield server
-    server.close()

@@ -1,0 +1,76 @@
+"""Redis is killed under a running service, and comes back."""
+
+from typing import Any
+
+import anyio
+import httpx
+import pytest
+
+from cellar.main import create_app
+from cellar.settings import Settings
+from tests.api.conftest import running, with_own_keys
+from tests.api.test_openapi import DOCUMENT, OPERATIONS
+from tests.redis_process import RedisProcess
+
+pytestmark = pytest.mark.anyio
+
+NETWORK = {"in_size": 1, "layers": [{"type": "recurrent", "cell": "rnn", "hidden_size": 1}]}
+
+BODIES: dict[tuple[str, str], Any] = {
+    ("/v1/models", "post"): {"name": "other", "network": NETWORK},
+    ("/v1/cells", "post"): {"equations": "h = tanh(W @ x + h)", "sizes": {"in": 1, "hidden": 1}},
+    ("/v1/sessions", "post"): {"model": "model"},
+    ("/v1/sessions/{session}/step", "post"): {"input": [1]},
+    ("/v1/sessions/{session}/sequence", "post"): {"inputs": [[1], [1]]},
+    ("/v1/sessions/{session}/state", "put"): {"layers": [{"layer": 0, "h": [[1]]}]},
+    ("/v1/jobs", "post"): {"model": "model", "data": {"inputs": [[0]], "targets": [[1]], "layout": "TF"}},
+}
+WITHOUT_REDIS = {("/healthz", "get"), ("/v1/cells", "post")}
+
+
+async def call(client: httpx.AsyncClient, path: str, method: str, session: str = "session") -> httpx.Response:
+    """Send a request that the service can answer while Redis is there."""
+    place = path.format(model="model", session=session, job="job")
+    return await client.request(method, place, json=BODIES.get((path, method)))
+
+
+def is_declared(answer: httpx.Response, path: str, method: str) -> bool:
+    """Return whether the OpenAPI document has this problem at this operation."""
+    responses = DOCUMENT["paths"][path][method]["responses"]
+    slug = answer.json()["type"].removeprefix("urn:cellar:problem:")
+    return f"`{slug}`" in responses[str(answer.status_code)]["description"]
+
+
+async def begin(client: httpx.AsyncClient, session: str) -> None:
+    """Create a session that has made a step."""
+    assert (await client.post("/v1/sessions", json={"model": "model", "session": session})).status_code == 201
+    assert (await client.post(f"/v1/sessions/{session}/step", json={"input": [1]})).json()["step"] == 1
+
+
+async def test_every_route_says_when_to_come_again_and_the_service_recovers(
+    settings: Settings, redis_process: RedisProcess
+) -> None:
+    async with running(create_app(with_own_keys(settings, redis_url=redis_process.url))) as client:
+        assert (await client.post("/v1/models", json={"name": "model", "network": NETWORK})).status_code == 201
+        await begin(client, "session")
+
+        redis_process.kill()
+        for path, method in OPERATIONS:
+            answer = await call(client, path, method)
+            if (path, method) in WITHOUT_REDIS:
+                assert answer.status_code == 200, (path, answer.text)
+                continue
+            assert answer.status_code == 503, (path, answer.text)
+            assert int(answer.headers["retry-after"]) >= 1
+            assert answer.json()["outcome"] in ({"not_applied"} if method == "get" else {"not_applied", "unknown"})
+            assert is_declared(answer, path, method)
+
+        redis_process.start()
+        with anyio.fail_after(10):
+            while (await client.get("/readyz")).status_code != 200:
+                await anyio.sleep(0.01)
+        await begin(client, "witness")
+        step = ("/v1/sessions/{session}/step", "post")
+        after, without = [await call(client, *step, session) for session in ("session", "witness")]
+        assert after.json()["step"] == 2
+        assert after.json()["output"] == without.json()["output"]
