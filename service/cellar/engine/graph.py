@@ -21,7 +21,6 @@ class Op(StrEnum):
     CONST = "const"
     LENGTH = "length"
     COTANGENT = "cotangent"
-    SAVED = "saved"
 
     ADD = "add"
     SUB = "sub"
@@ -56,7 +55,7 @@ class Node:
     shape: Shape
     sources: tuple["Node", ...] = ()
     name: str = ""
-    """What an INPUT, STATE, PARAM, COTANGENT or SAVED leaf stands for; the size that a LENGTH measures."""
+    """What an INPUT, STATE, PARAM or COTANGENT leaf stands for; the size that a LENGTH measures."""
     value: float = 0.0
     """The number of a CONST, already rounded to float32."""
 

@@ -148,7 +148,6 @@ OPS: dict[Op, Rule] = {
     Op.CONST: _LEAF,
     Op.LENGTH: _LEAF,
     Op.COTANGENT: _LEAF,
-    Op.SAVED: _LEAF,
     Op.ADD: Rule(2, "map", np.add, "add", lambda _, g: (g, g)),
     Op.SUB: Rule(2, "map", np.subtract, "sub", lambda _, g: (g, apply(Op.NEG, g))),
     Op.MUL: Rule(2, "map", np.multiply, "mul", lambda n, g: (_mul(g, n.sources[1]), _mul(g, n.sources[0]))),

@@ -14,6 +14,7 @@ Operators of one level associate to the left, as in Python. Inside parentheses a
 """
 
 import math
+from decimal import Decimal
 
 import numpy as np
 
@@ -29,6 +30,21 @@ MAX_DEPTH = 16
 def parse(source: Source) -> Program:
     """Return the tree of a cell's text. Raise CellSyntaxError, CellNameError or CellLimitError."""
     return _Parser(source).program()
+
+
+def to_float32(text: str) -> float:
+    """Return the float32 nearest to a decimal number, rounded once.
+
+    By way of a float64 it would be rounded twice. So the float64 is rounded to odd: where it is not exact, of the two
+    around the number the one whose last bit is set, which then lies on no border between two float32.
+    """
+    near = float(text)
+    if near and math.isfinite(near) and not np.float64(near).view(np.int64) & 1:
+        exact = Decimal(text)
+        if exact != Decimal(near):
+            near = math.nextafter(near, math.inf if exact > Decimal(near) else -math.inf)
+    with np.errstate(over="ignore"):
+        return float(np.float32(near))
 
 
 class _Parser:
@@ -176,8 +192,7 @@ class _Parser:
 
     def number(self) -> Number:
         token = self.advance()
-        with np.errstate(over="ignore"):
-            value = float(np.float32(token.text))
+        value = to_float32(token.text)
         if not math.isfinite(value):
             excerpt = self.source.excerpt(token.line, token.column)
             raise CellSyntaxError(
@@ -200,9 +215,7 @@ class _Parser:
             arguments.append(self.sum())
         arity = FUNCTIONS[token.text].arity
         if len(arguments) != arity:
-            raise self.syntax_error(
-                f"{token.text!r} takes {arity} argument{'s' if arity > 1 else ''}, not {len(arguments)}", str(arity)
-            )
+            raise self.arity_error(token, arity, len(arguments))
         self.close()
         return Call(token, tuple(arguments))
 
@@ -215,6 +228,17 @@ class _Parser:
             excerpt=self.source.excerpt(token.line, token.column),
             expected=", ".join(sorted(FUNCTIONS)),
             actual=token.text,
+        )
+
+    def arity_error(self, token: Token, arity: int, given: int) -> CellSyntaxError:
+        expected = f"{arity} argument{'s' if arity > 1 else ''}"
+        return CellSyntaxError(
+            f"{token.text!r} takes {expected}, not {given}",
+            line=token.line,
+            column=token.column,
+            excerpt=self.source.excerpt(token.line, token.column),
+            expected=expected,
+            actual=str(given),
         )
 
     def enter(self, token: Token) -> None:

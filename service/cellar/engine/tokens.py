@@ -15,8 +15,8 @@ _TOKEN = re.compile(
     r"(?P<blank>[ \t\r]+|\#[^\n]*)"
     r"|(?P<newline>\n)"
     r"|(?P<name>[A-Za-z_][A-Za-z0-9_]*)"
-    r"|(?P<number>(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?(?![A-Za-z0-9_.]))"
-    r"|(?P<symbol>[-+*/@=(),:])"
+    r"|(?P<number>(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?(?![A-Za-z0-9_.]))"
+    r"|(?P<symbol>[-+/@=(),:]|\*(?!\*))"
 )
 
 _KINDS: dict[str | None, Kind] = {"name": "name", "number": "number", "symbol": "symbol"}
@@ -40,8 +40,10 @@ class Source:
         self.lines = text.split("\n")
 
     def excerpt(self, line: int, column: int) -> str:
-        """Return the line with a caret under the column."""
-        return f"{self.lines[line - 1]}\n{' ' * (column - 1)}^"
+        """Return the line with a caret under the column. Tabs stay tabs, so that the caret stands right."""
+        text = self.lines[line - 1].rstrip("\r")
+        blank = "".join("\t" if character == "\t" else " " for character in text[: column - 1])
+        return f"{text}\n{blank}^"
 
 
 def tokenize(source: Source) -> Iterator[Token]:
@@ -72,7 +74,7 @@ def _check_size(text: str) -> None:
 
 def _unreadable(source: Source, at: int, line: int, column: int) -> CellSyntaxError:
     found = source.text[at]
-    if found.isdigit() or found == ".":
+    if found.isdigit() or (found == "." and source.text[at + 1 : at + 2].isdigit()):
         detail = "this is not a number"
     elif found == "^" or source.text[at : at + 2] == "**":
         detail = "there is no power operator; write the product out"
