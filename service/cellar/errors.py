@@ -48,34 +48,39 @@
 The tree knows no transport. `cellar.api.problems` gives each class its HTTP status in one table.
 """
 
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 Outcome = Literal["not_applied", "unknown", "applied_not_durable"]
 
 
 class CellarError(Exception):
-    """The root. `slug` is the stable name that clients may match on."""
+    """The root. `slug` is the stable name that clients may match on; `members` are what an error tells besides."""
 
-    slug = "error"
-    title = "Error"
+    slug: ClassVar[str] = "error"
+    title: ClassVar[str] = "Error"
+    members: ClassVar[tuple[str, ...]] = ()
+
+    def __init_subclass__(cls, *, slug: str, title: str) -> None:
+        cls.slug = slug
+        cls.title = title
 
     def __init__(self, detail: str) -> None:
         super().__init__(detail)
         self.detail = detail
 
     def fields(self) -> dict[str, Any]:
-        """Return the members that a problem document adds to `detail`."""
-        return {}
+        """Return the members that are known, by name."""
+        found = {name: getattr(self, name) for name in self.members}
+        return {name: value for name, value in found.items() if value is not None}
 
 
-class InvalidInput(CellarError):
+class InvalidInput(CellarError, slug="invalid_input", title="Invalid input"):
     """Something in the request can never work.
 
     `pointer` is an RFC 6901 JSON pointer to the fault, "" for the whole document.
     """
 
-    slug = "invalid_input"
-    title = "Invalid input"
+    members: ClassVar[tuple[str, ...]] = ("pointer", "expected", "actual")
 
     def __init__(
         self, detail: str, *, pointer: str = "", expected: str | None = None, actual: str | None = None
@@ -85,17 +90,11 @@ class InvalidInput(CellarError):
         self.expected = expected
         self.actual = actual
 
-    def fields(self) -> dict[str, Any]:
-        """Return pointer, expected and actual where they are known."""
-        found = {"pointer": self.pointer, "expected": self.expected, "actual": self.actual}
-        return {name: value for name, value in found.items() if value is not None}
 
-
-class CellError(InvalidInput):
+class CellError(InvalidInput, slug="cell_invalid", title="Invalid cell"):
     """A fault in cell text. `line` and `column` count from 1; `excerpt` is the line with a caret below."""
 
-    slug = "cell_invalid"
-    title = "Invalid cell"
+    members = (*InvalidInput.members, "line", "column", "excerpt")
 
     def __init__(
         self,
@@ -113,58 +112,35 @@ class CellError(InvalidInput):
         self.column = column
         self.excerpt = excerpt
 
-    def fields(self) -> dict[str, Any]:
-        """Return the place in the text besides what every invalid input has."""
-        return {**super().fields(), "line": self.line, "column": self.column, "excerpt": self.excerpt}
 
-
-class CellSyntaxError(CellError):
+class CellSyntaxError(CellError, slug="cell_syntax", title="Cell syntax error"):
     """The text is not in the cell language."""
 
-    slug = "cell_syntax"
-    title = "Cell syntax error"
 
-
-class CellNameError(CellError):
+class CellNameError(CellError, slug="cell_name", title="Cell name error"):
     """A name that is unknown, reserved, assigned twice or misspelt."""
 
-    slug = "cell_name"
-    title = "Cell name error"
 
-
-class CellShapeError(CellError):
+class CellShapeError(CellError, slug="cell_shape", title="Cell shape error"):
     """Shapes that do not fit, or a size that cannot be inferred."""
 
-    slug = "cell_shape"
-    title = "Cell shape error"
 
-
-class CellLimitError(CellError):
+class CellLimitError(CellError, slug="cell_limit", title="Cell too large"):
     """More operations, depth or text than a cell may have."""
 
-    slug = "cell_limit"
-    title = "Cell too large"
 
-
-class ShapeMismatch(InvalidInput):
+class ShapeMismatch(InvalidInput, slug="shape_mismatch", title="Wrong shape"):
     """An array whose shape is not the expected one."""
 
-    slug = "shape_mismatch"
-    title = "Wrong shape"
 
-
-class NotFinite(InvalidInput):
+class NotFinite(InvalidInput, slug="not_finite", title="Number not finite"):
     """A number that is not finite after the cast to float32."""
 
-    slug = "not_finite"
-    title = "Number not finite"
 
-
-class InvalidParameter(InvalidInput):
+class InvalidParameter(InvalidInput, slug="invalid_parameter", title="Invalid parameter"):
     """A value outside the body: `location` is path, query or header, `parameter` its name there."""
 
-    slug = "invalid_parameter"
-    title = "Invalid parameter"
+    members = ("location", "parameter", "expected", "actual")
 
     def __init__(
         self, detail: str, *, location: str, parameter: str, expected: str | None = None, actual: str | None = None
@@ -173,39 +149,23 @@ class InvalidParameter(InvalidInput):
         self.location = location
         self.parameter = parameter
 
-    def fields(self) -> dict[str, Any]:
-        """Return the parameter's place instead of a pointer into the body."""
-        found = {"location": self.location, "parameter": self.parameter, **super().fields()}
-        del found["pointer"]
-        return found
 
-
-class FingerprintMismatch(InvalidInput):
+class FingerprintMismatch(InvalidInput, slug="fingerprint_mismatch", title="Key used with another body"):
     """An idempotency key that was used before with another body."""
 
-    slug = "fingerprint_mismatch"
-    title = "Key used with another body"
 
-
-class StateNotFinite(InvalidInput):
+class StateNotFinite(InvalidInput, slug="state_not_finite", title="State not finite"):
     """The step would leave a state NaN or infinite; nothing was committed."""
 
-    slug = "state_not_finite"
-    title = "State not finite"
 
-
-class OutputNotFinite(InvalidInput):
+class OutputNotFinite(InvalidInput, slug="output_not_finite", title="Output not finite"):
     """The step would answer NaN or infinity; nothing was committed."""
 
-    slug = "output_not_finite"
-    title = "Output not finite"
 
-
-class MalformedJson(CellarError):
+class MalformedJson(CellarError, slug="malformed_json", title="Malformed JSON"):
     """The body is not JSON. `line` and `column` count from 1, `offset` (in characters) from 0."""
 
-    slug = "malformed_json"
-    title = "Malformed JSON"
+    members = ("line", "column", "offset")
 
     def __init__(self, detail: str, *, line: int, column: int, offset: int) -> None:
         super().__init__(detail)
@@ -213,227 +173,133 @@ class MalformedJson(CellarError):
         self.column = column
         self.offset = offset
 
-    def fields(self) -> dict[str, Any]:
-        """Return the place where reading stopped."""
-        return {"line": self.line, "column": self.column, "offset": self.offset}
 
-
-class BodyTooLarge(CellarError):
+class BodyTooLarge(CellarError, slug="body_too_large", title="Body too large"):
     """The request body is over the limit."""
 
-    slug = "body_too_large"
-    title = "Body too large"
 
-
-class UnsupportedMediaType(CellarError):
+class UnsupportedMediaType(CellarError, slug="unsupported_media_type", title="Unsupported media type"):
     """A content type that the route does not read."""
 
-    slug = "unsupported_media_type"
-    title = "Unsupported media type"
 
-
-class NotFound(CellarError):
+class NotFound(CellarError, slug="not_found", title="Not found"):
     """Nothing has that name."""
 
-    slug = "not_found"
-    title = "Not found"
 
-
-class ModelUnknown(NotFound):
+class ModelUnknown(NotFound, slug="model_unknown", title="Unknown model"):
     """No model, or no version of it, has that name."""
 
-    slug = "model_unknown"
-    title = "Unknown model"
 
-
-class SessionUnknown(NotFound):
+class SessionUnknown(NotFound, slug="session_unknown", title="Unknown session"):
     """No session has that name; a step never makes one."""
 
-    slug = "session_unknown"
-    title = "Unknown session"
 
-
-class JobUnknown(NotFound):
+class JobUnknown(NotFound, slug="job_unknown", title="Unknown job"):
     """No job has that name."""
 
-    slug = "job_unknown"
-    title = "Unknown job"
 
-
-class BlobUnknown(NotFound):
+class BlobUnknown(NotFound, slug="blob_unknown", title="Unknown blob"):
     """No blob has that digest, or a part of it is missing."""
 
-    slug = "blob_unknown"
-    title = "Unknown blob"
 
-
-class Gone(CellarError):
+class Gone(CellarError, slug="gone", title="Gone"):
     """It was there and is no more."""
 
-    slug = "gone"
-    title = "Gone"
 
-
-class SessionExpired(Gone):
+class SessionExpired(Gone, slug="session_expired", title="Session expired"):
     """The session outlived its lifetime."""
 
-    slug = "session_expired"
-    title = "Session expired"
 
-
-class Conflict(CellarError):
+class Conflict(CellarError, slug="conflict", title="Conflict"):
     """The resource is not in the state that the request assumes."""
 
-    slug = "conflict"
-    title = "Conflict"
 
-
-class AlreadyExists(Conflict):
+class AlreadyExists(Conflict, slug="already_exists", title="Already exists"):
     """The name is taken by something else."""
 
-    slug = "already_exists"
-    title = "Already exists"
 
-
-class Superseded(Conflict):
+class Superseded(Conflict, slug="superseded", title="Superseded by a newer attempt"):
     """Another attempt of the same job holds the lease now."""
 
-    slug = "superseded"
-    title = "Superseded by a newer attempt"
 
-
-class KernelRevisionMismatch(Conflict):
+class KernelRevisionMismatch(Conflict, slug="kernel_revision_mismatch", title="Another kernel revision"):
     """The session was stepped under another revision of the arithmetic."""
 
-    slug = "kernel_revision_mismatch"
-    title = "Another kernel revision"
 
-
-class PositionConflict(Conflict):
+class PositionConflict(Conflict, slug="position_conflict", title="Position conflict"):
     """The session is not at the position that the request names."""
 
-    slug = "position_conflict"
-    title = "Position conflict"
+    members: ClassVar[tuple[str, ...]] = ("position",)
 
     def __init__(self, detail: str, *, position: str) -> None:
         super().__init__(detail)
         self.position = position
 
-    def fields(self) -> dict[str, Any]:
-        """Return the session's present position."""
-        return {"position": self.position}
 
-
-class Regressed(PositionConflict):
+class Regressed(PositionConflict, slug="regressed", title="Session regressed"):
     """The client is ahead of the server, which has lost steps."""
 
-    slug = "regressed"
-    title = "Session regressed"
 
-
-class StepTaken(PositionConflict):
+class StepTaken(PositionConflict, slug="step_taken", title="Step taken"):
     """The step was committed with another body."""
 
-    slug = "step_taken"
-    title = "Step taken"
 
-
-class EpochChanged(PositionConflict):
+class EpochChanged(PositionConflict, slug="epoch_changed", title="Epoch changed"):
     """The session was reset or rewritten since that position."""
 
-    slug = "epoch_changed"
-    title = "Epoch changed"
 
-
-class Diverged(PositionConflict):
+class Diverged(PositionConflict, slug="diverged", title="History diverged"):
     """The step is right and the history behind it is another one."""
 
-    slug = "diverged"
-    title = "History diverged"
 
-
-class ReplayExpired(PositionConflict):
+class ReplayExpired(PositionConflict, slug="replay_expired", title="Replay expired"):
     """The step is older than the replay window."""
 
-    slug = "replay_expired"
-    title = "Replay expired"
 
-
-class Overlap(PositionConflict):
+class Overlap(PositionConflict, slug="overlap", title="Overlaps a committed sequence"):
     """The request overlaps a committed sequence; `boundaries` are its first and next step."""
 
-    slug = "overlap"
-    title = "Overlaps a committed sequence"
+    members = (*PositionConflict.members, "boundaries")
 
     def __init__(self, detail: str, *, position: str, boundaries: tuple[int, int]) -> None:
         super().__init__(detail, position=position)
         self.boundaries = boundaries
 
-    def fields(self) -> dict[str, Any]:
-        """Return the position and the boundaries of the committed entry."""
-        return {**super().fields(), "boundaries": list(self.boundaries)}
 
-
-class Unavailable(CellarError):
+class Unavailable(CellarError, slug="unavailable", title="Unavailable"):
     """Not now. `outcome` says what is known of the request's effect."""
 
-    slug = "unavailable"
-    title = "Unavailable"
+    members = ("outcome",)
 
     def __init__(self, detail: str, *, outcome: Outcome = "not_applied", retry_after_s: int = 1) -> None:
         super().__init__(detail)
         self.outcome: Outcome = outcome
         self.retry_after_s = retry_after_s
 
-    def fields(self) -> dict[str, Any]:
-        """Return what is known of the request's effect."""
-        return {"outcome": self.outcome}
 
-
-class StoreUnavailable(Unavailable):
+class StoreUnavailable(Unavailable, slug="store_unavailable", title="Store unavailable"):
     """Redis refuses or is gone."""
 
-    slug = "store_unavailable"
-    title = "Store unavailable"
 
-
-class Overloaded(Unavailable):
+class Overloaded(Unavailable, slug="overloaded", title="Overloaded"):
     """The queue is full; nothing was applied."""
 
-    slug = "overloaded"
-    title = "Overloaded"
 
-
-class StoreCorrupt(CellarError):
+class StoreCorrupt(CellarError, slug="store_corrupt", title="Unreadable record"):
     """A stored record that cannot be read: damaged, or written by a newer version."""
 
-    slug = "store_corrupt"
-    title = "Unreadable record"
 
-
-class StartupError(CellarError):
+class StartupError(CellarError, slug="startup_error", title="Cannot start"):
     """The process cannot start; the detail says what to change."""
 
-    slug = "startup_error"
-    title = "Cannot start"
 
-
-class SettingsInvalid(StartupError):
+class SettingsInvalid(StartupError, slug="settings_invalid", title="Invalid setting"):
     """A setting has a value that it cannot have."""
 
-    slug = "settings_invalid"
-    title = "Invalid setting"
 
-
-class RedisMissing(StartupError):
+class RedisMissing(StartupError, slug="redis_missing", title="No Redis"):
     """No Redis is configured and no server binary can be found."""
 
-    slug = "redis_missing"
-    title = "No Redis"
 
-
-class CompileFailed(StartupError):
+class CompileFailed(StartupError, slug="compile_failed", title="Compilation failed"):
     """A kernel could not be compiled or loaded."""
-
-    slug = "compile_failed"
-    title = "Compilation failed"
