@@ -1,0 +1,205 @@
+"""The demo's script: train, stream, kill, go on, compare."""
+
+import json
+import signal
+import struct
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Self
+
+from cellar.demo.client import JSON, Client, Refused, Session
+from cellar.demo.series import Series, load, rmse
+from cellar.demo.service import Service
+from cellar.settings import Settings
+
+NETWORK: JSON = {
+    "in_size": 1,
+    "layers": [{"type": "recurrent", "cell": "lstm", "hidden_size": 32}, {"type": "dense", "out_size": 1}],
+}
+SEED = 1
+
+TRAINING: JSON = {
+    "window": 4 * 52,
+    "skip": 2 * 52,
+    "batch_size": 4,
+    "epochs": 40,
+    "optimiser": {"type": "adam", "learning_rate": 0.01, "schedule": "cosine", "clip_norm": 1.0},
+    "seed": SEED,
+}
+"""Windows of four years, of which the first two only fill the state.
+
+Chosen on the last four years of the part to learn from; the held-out part had no say.
+"""
+
+SESSION_TTL_S = 24 * 60 * 60
+
+SHOWN_EPOCHS = 5
+SHOWN_WEEKS = 52
+"""Every so many a line is printed."""
+
+PATIENCE_S = 5.0
+"""The longest silence: then a line says that it goes on."""
+
+say = partial(print, flush=True)
+
+
+def run(settings: Settings, *, once: bool) -> int:
+    """Play the demo and return the exit code: 0 if the forecast beats persistence and the kill left no trace.
+
+    Unless `once`, leave the service running until Ctrl-C. Raise StartupError if the service cannot start.
+    """
+    began_s = time.monotonic()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # stop the service in good order then, too
+    series = load()
+    try:
+        with Service(settings) as service, Client(service.url) as client:
+            code = _play(series, service, client)
+            say(f"Done in {time.monotonic() - began_s:.0f} s.")
+            if not once:
+                say(f"The service goes on at {service.url} (API: {service.url}/docs). Ctrl-C stops it.")
+                service.wait()
+            return code
+    except Refused as error:
+        say(f"The service refused: {error}")
+        return 1
+    except KeyboardInterrupt:
+        say("Stopped.")
+        return 0
+
+
+def _play(series: Series, service: Service, client: Client) -> int:
+    _introduce(series)
+    model = _train(series, client)
+    killed = _stream(series, client, model, half_way=lambda: _kill(service))
+    spared = _stream(series, client, model)
+    return _judge(series, killed, spared)
+
+
+def _introduce(series: Series) -> None:
+    weeks, first = series.weeks, series.first_held_out
+    say(
+        f"Weekly CO2 at Mauna Loa, {weeks[0]} to {weeks[-1]}: {first} weeks to learn from,"
+        f" {series.held_out} held out, from {weeks[first]} on."
+    )
+
+
+def _train(series: Series, client: Client) -> str:
+    """Train a new model on the part to learn from and return the version that came out."""
+    say("Creating the model. Equations that are new to this machine are compiled, which takes some seconds.")
+    made = client.create_model(f"co2-{time.strftime('%Y%m%d-%H%M%S')}", NETWORK, SEED)
+    say(f"  {made['model']}: an LSTM of 32 and a dense layer, {made['parameter_count']} parameters.")
+    inputs, targets = series.training()
+    data = {"inputs": inputs, "targets": targets, "layout": "TF"}
+    reporter = Reporter()
+    for job in client.train(made["model"], data, TRAINING):
+        reporter.report(job)
+    if job["state"] != "succeeded":
+        raise Refused(f"training {job['state']}: {job['error']}")
+    say(f"  {job['result']} is trained.")
+    return str(job["result"])
+
+
+class Reporter:
+    """Prints what is new about a training job."""
+
+    def __init__(self) -> None:
+        self._state = ""
+        self._epochs = 0
+        self._began_s = self._spoke_s = time.monotonic()
+
+    def report(self, job: JSON) -> None:
+        """Print every fifth finished epoch, a change of state, or that it goes on."""
+        for line in job["history"][self._epochs :]:
+            self._epochs += 1
+            if line["epoch"] % SHOWN_EPOCHS == 0:
+                self._say(f"epoch {line['epoch']:2} of {TRAINING['epochs']}: loss {line['loss']:.4f}")
+        if job["state"] != self._state:
+            self._state = job["state"]
+            self._say(f"training job {job['job']}: {self._state}")
+        if time.monotonic() - self._spoke_s > PATIENCE_S:
+            compiling = "" if self._epochs else ", its kernels are being compiled"
+            self._say(f"{self._state} for {time.monotonic() - self._began_s:.0f} s{compiling}")
+
+    def _say(self, line: str) -> None:
+        say(f"  {line}")
+        self._spoke_s = time.monotonic()
+
+
+@dataclass(frozen=True, slots=True)
+class Streamed:
+    """What came of a stream."""
+
+    outputs: list[float]
+    """Of every step."""
+    bits: bytes
+    """The outputs as the float32 that they are, and the state in the end."""
+
+    @classmethod
+    def of(cls, outputs: list[float], layers: list[JSON]) -> Self:
+        """Return outputs and final state as they came."""
+        return cls(outputs, struct.pack(f"<{len(outputs)}f", *outputs) + json.dumps(layers).encode())
+
+
+def _stream(series: Series, client: Client, model: str, half_way: Callable[[], None] | None = None) -> Streamed:
+    """Open a session, let it live through the past in one request, then send it week after week."""
+    session = client.open_session(model, SESSION_TTL_S)
+    past, _ = series.training()
+    session.sequence(past)
+    say(f"Session {session.name}: {len(past)} weeks in one request, then {series.held_out}, one a request.")
+    outputs: list[float] = []
+    for index, change in enumerate(series.stream()):
+        if half_way and index == series.held_out // 2:
+            half_way()
+            outputs += _first_after_kill(session, change)
+        else:
+            outputs += session.step([change])
+        if index % SHOWN_WEEKS == 0:
+            _show(series, index, outputs[-1])
+    return Streamed.of(outputs, session.layers())
+
+
+def _first_after_kill(session: Session, change: float) -> list[float]:
+    """Take the next step as any other; the client tries until somebody answers."""
+    began_s = time.monotonic()
+    output = session.step([change])
+    say(f"  The same session went on after {time.monotonic() - began_s:.1f} s, at {session.position}.")
+    return output
+
+
+def _show(series: Series, index: int, output: float) -> None:
+    forecast = series.persistence()[index] + series.scale * output
+    week = series.weeks[series.first_held_out + index]
+    say(f"  {week}: forecast {forecast:.1f} ppm, measured {series.truth()[index]:.1f}")
+
+
+def _kill(service: Service) -> None:
+    say("  Killing the service (SIGKILL) and starting it again.")
+    service.kill()
+    service.start()
+
+
+def _judge(series: Series, killed: Streamed, spared: Streamed) -> int:
+    truth = series.truth()
+    ours, theirs = rmse(series.forecasts(killed.outputs), truth), rmse(series.persistence(), truth)
+    same = killed.bits == spared.bits
+    say(f"Forecast error over {len(truth)} held-out weeks (root mean square):")
+    say(f"  {'the network':30}{ours:.4f} ppm")
+    say(f"  {'persistence (the last value)':30}{theirs:.4f} ppm")
+    say(f"  {_verdict(ours, theirs)}")
+    say(f"The stream through the kill and the one without it: {_comparison(killed, spared)}.")
+    return 0 if ours < theirs and same else 1
+
+
+def _verdict(ours: float, theirs: float) -> str:
+    if ours < theirs:
+        return f"The network's error is {100 * (1 - ours / theirs):.0f} % smaller."
+    return "The network is NOT better than persistence."
+
+
+def _comparison(killed: Streamed, spared: Streamed) -> str:
+    if killed.bits == spared.bits:
+        return f"all {len(killed.outputs)} outputs and the final state are equal, bit for bit"
+    equal = sum(one == other for one, other in zip(killed.outputs, spared.outputs, strict=True))
+    return f"DIFFERENT, {equal} of {len(killed.outputs)} outputs are equal"
