@@ -2,11 +2,9 @@
 
 from cellar.engine.cache import KernelCache
 from cellar.engine.cell import Cell, Param, State, build_cell
-from cellar.engine.kernel import Backward, CompiledCell, Forward, Tape, compile_cell, compile_cells
+from cellar.engine.kernel import Backward, CompiledCell, Forward, Tape, compile_cell, compile_cells, kernel_texts
 from cellar.engine.packing import Packed
-
-KERNEL_REV = 1
-"""The revision of the arithmetic: any change that can change a bit of a result raises it."""
+from cellar.engine.revision import KERNEL_REV
 
 __all__ = [
     "KERNEL_REV",
@@ -22,4 +20,5 @@ __all__ = [
     "build_cell",
     "compile_cell",
     "compile_cells",
+    "kernel_texts",
 ]

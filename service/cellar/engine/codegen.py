@@ -5,15 +5,14 @@ structure of a cell alone, so cells that differ in names or sizes share a kernel
 """
 
 import math
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 
 from cellar.engine.cell import Cell
 from cellar.engine.graph import Node, Op
-from cellar.engine.layout import HEAD, Layout, Slot, arrange, extent
+from cellar.engine.layout import HEAD, Layout, Slot, extent
 from cellar.engine.ops import OPS
-from cellar.engine.schedule import Maps, Plan, Products, Region, backward_plan, forward_plan
+from cellar.engine.schedule import Maps, Products, Region, backward_plan, forward_plan
+from cellar.engine.script import Script
 
 IMPORTS = """\
 from numba import cfunc, types
@@ -46,48 +45,13 @@ def backward_text(cell: Cell) -> KernelText:
     return _Writer(cell, backward_plan(cell)).kernel()
 
 
-class _Writer:
-    def __init__(self, cell: Cell, plan: Plan) -> None:
-        self.cell = cell
-        self.plan = plan
-        self.layout = arrange(plan)
-        self.lines: list[str] = []
-        self.depth = 1
-        self.order = {name: index for index, name in enumerate(self._size_names())}
-
-    def _size_names(self) -> list[str]:
-        """Return the size names in the order of their first appearance in the step."""
-        nodes = (*self.cell.step.inputs, *self.cell.step.params, *(s.previous for s in self.cell.step.states))
-        return list(dict.fromkeys(name for node in nodes for name in node.shape))
-
-    # --- text
-
-    def put(self, line: str) -> None:
-        self.lines.append("    " * self.depth + line)
-
-    @contextmanager
-    def block(self, line: str) -> Iterator[None]:
-        self.put(line)
-        self.depth += 1
-        yield
-        self.depth -= 1
-
-    def slot(self, kind: str, index: int | str) -> str:
-        return f"d{self.layout.number(Slot(kind, index))}"  # type: ignore[arg-type]  # kinds are literals at every call
-
-    def size(self, name: str) -> str:
-        return f"s{self.order[name]}"
-
-    def width(self, name: str) -> str:
-        return f"w{self.order[name]}" if name else "64"
-
-    def row_width(self, buffer: int) -> str:
-        widths = self.layout.buffers[buffer].widths
-        return self.width(widths[0]) if len(widths) == 1 else f"g{buffer}"
+class _Writer(Script):
+    """Writes the kernel of a plan, part by part."""
 
     # --- the kernel
 
     def kernel(self) -> KernelText:
+        """Return the whole text."""
         with self.block("if not keeps_subnormals(probe):"):
             self.put("return 1")
         self.enter()
@@ -112,6 +76,7 @@ class _Writer:
         return KernelText("\n".join([IMPORTS, "", *self.head(), *self.lines, ""]), self.layout)
 
     def head(self) -> list[str]:
+        """Return the lines that read the descriptor."""
         lines = ["@cfunc(types.int64(types.int64), nopython=True, error_model='numpy')", f"def {ENTRY}(d):"]
         lines += [f"    {name} = read_int(d + {8 * index})" for index, name in enumerate(HEAD)]
         for name, index in self.order.items():
@@ -126,60 +91,10 @@ class _Writer:
                 lines.append(f"    d{number} = read_int(d + {8 * number})")
         return lines
 
-    @contextmanager
-    def living_rows(self, *, loop: bool) -> Iterator[None]:
-        """Open the loops over the rows that are not past their length."""
-        if not loop:
-            self.put("for u in range(count):")
-            self.depth += 1
-        with self.block("for b in range(rows):"):
-            with self.block("if read_int32(lengths + 4 * b) <= t0 + u:"):
-                self.put("continue")
-            self.put("row = u * rows + b")
-            yield
-        if not loop:
-            self.depth -= 1
-
-    def address(self, node: Node) -> str:
-        """Return the address of a node's row for step u and row b."""
-        if node.op is Op.PARAM:
-            return self.param(node)
-        base, stride, before = self.place(node)
-        index = "b" if self.in_place(node) else "row"
-        if self.is_history(node) and self.plan.backward:
-            index = "(row + rows)"
-        return f"{base} + {index} * {stride}{before}"
-
-    def place(self, node: Node) -> tuple[str, str, str]:
-        """Return base, row stride and offset within the row of a value in memory."""
-        if node.op is Op.PARAM:
-            return self.param(node), "0", ""
-        place = self.layout.places.get(node)
-        if place is None:
-            index = self.plan.taped.index(node)
-            return self.slot("tape", index), self.slot("tape_row", index), ""
-        before = "".join(f" + {self.width(name)}" for name in place.before)
-        return self.slot("buffer", place.buffer), self.row_width(place.buffer), before
-
-    def in_place(self, node: Node) -> bool:
-        place = self.layout.places.get(node)
-        return place is not None and self.layout.buffers[place.buffer].span == "step"
-
-    def is_history(self, node: Node) -> bool:
-        place = self.layout.places.get(node)
-        return place is not None and self.layout.buffers[place.buffer].span == "history"
-
-    def param(self, node: Node) -> str:
-        if node not in self.layout.vectors:
-            self.layout.vectors.append(node)
-        return self.slot("vector", node.name)
-
     # --- before and after the steps
 
-    def dense_row(self, kind: str, index: int, size: str) -> str:
-        return f"{self.slot(kind, index)} + 4 * (t0 * rows + row) * {size}"
-
     def stage_inputs(self) -> None:
+        """Copy the caller's inputs of a chunk in; rows past their length read as zeros."""
         for index, node in enumerate(self.plan.staged):
             size = self.size(node.shape[0]) if node.shape else "1"
             target = self.address(node)
@@ -193,15 +108,12 @@ class _Writer:
                     self.put(f"store({target}, load_one({target}))")
 
     def carry_offset(self, index: int) -> str:
+        """Return the floats of a dense row of carried values before one of them."""
         return " + ".join(["0", *(self.size(c.leaf.shape[0]) for c in self.plan.carried[:index])])
 
     def carry_total(self) -> str:
+        """Return the floats of a dense row of carried values."""
         return self.carry_offset(len(self.plan.carried))
-
-    def slot_row(self, leaf: Node, slot: str) -> str:
-        """Return the address of row b of a carried value in a slot of its history."""
-        base, stride, _ = self.place(leaf)
-        return f"{base} + ({slot} * rows + b) * {stride}" if self.is_history(leaf) else f"{base} + b * {stride}"
 
     def enter(self) -> None:
         """Copy the carried values in: to the last slot of a history if time descends, else to the first."""
@@ -243,6 +155,7 @@ class _Writer:
                     self.put(f"settle({old}, {new}, {self.size(carried.leaf.shape[0])})")
 
     def leave(self) -> None:
+        """Copy the carried values out after the last step."""
         if not self.plan.carried:
             return
         with self.block("for b in range(rows):"):
@@ -253,6 +166,7 @@ class _Writer:
                 self.put(f"scatter({self.slot_row(carried.leaf, slot)}, {target}, {self.size(carried.leaf.shape[0])})")
 
     def copy_results(self) -> None:
+        """Copy the results of a chunk out, and note for each row the first step whose result is not finite."""
         for index, node in enumerate(self.plan.results):
             size = self.size(node.shape[0]) if node.shape else "1"
             target = self.dense_row("result", index, size)
@@ -272,6 +186,7 @@ class _Writer:
     # --- stages
 
     def region(self, region: Region) -> None:
+        """Write the stages of a region in order."""
         for stage in self.plan.regions[region]:
             if isinstance(stage, Products):
                 self.products(stage, loop=region == "loop")
@@ -279,6 +194,7 @@ class _Writer:
                 self.maps(stage, loop=region == "loop")
 
     def products(self, stage: Products, *, loop: bool) -> None:
+        """Write a call of `product` for a group of matrices."""
         matrix = stage.nodes[0].sources[0]
         length = self.size(matrix.shape[0] if stage.transposed else matrix.shape[1])
         panels = self.slot("group", self.layout.groups.index(stage))
@@ -289,16 +205,8 @@ class _Writer:
         rows = "rows" if loop else "count * rows"
         self.put(f"product({source}, {stride}, {panels}, {target}, {out_stride}, {length}, {out_stride}, {rows})")
 
-    def first_row(self, node: Node, stride: str, *, loop: bool) -> str:
-        """Return the offset of row 0: of step u inside the loop, of the first step outside."""
-        if node.op is Op.PARAM or self.in_place(node):
-            return ""
-        step = "u" if loop else "0"
-        if self.is_history(node) and self.plan.backward:
-            step = f"({step} + 1)"
-        return f" + {step} * rows * {stride}"
-
     def maps(self, stage: Maps, *, loop: bool) -> None:
+        """Write the loop of a fused stage: loads, elementwise work, folds, stores."""
         names: dict[Node, str] = {}
         folds = [node for node in stage.nodes if OPS[node.op].kind == "fold"]
         with self.living_rows(loop=loop):
@@ -332,6 +240,7 @@ class _Writer:
         return [node for node in dict.fromkeys(sources) if node.op not in (Op.CONST, Op.LENGTH)]
 
     def fold(self, total: str, node: Node, names: dict[Node, str]) -> None:
+        """Add one block to a fold; lanes past the end of the vector do not count."""
         source = self.operand(node.sources[0], names)
         rest = f"first({self.size(node.sources[0].shape[0])} - j // 4)"
         if node.op is Op.SUM:
@@ -340,10 +249,12 @@ class _Writer:
             self.put(f"{total} = maximum({total}, where({rest}, {source}, splat(float32(-inf))))")
 
     def expression(self, node: Node, names: dict[Node, str]) -> str:
+        """Return the call that computes a node."""
         operands = [self.operand(source, names) for source in node.sources]
         return operands[0] if node.op is Op.SPREAD else f"{OPS[node.op].kernel}({', '.join(operands)})"
 
     def operand(self, node: Node, names: dict[Node, str]) -> str:
+        """Return what a node is called where it is used."""
         if node.op is Op.CONST:
             return f"splat(float32({_literal(node.value)}))"
         if node.op is Op.LENGTH:
@@ -353,6 +264,7 @@ class _Writer:
     # --- gradients of parameters
 
     def gradients(self) -> None:
+        """Sum the gradients of the parameters over all steps, after the loop."""
         adjoint = self.cell.adjoint
         for name, pairs in adjoint.matrices.items():
             matrix = next(node for node in self.cell.step.params if node.name == name)
@@ -368,12 +280,6 @@ class _Writer:
             width = self.width(extent(node))
             sums, out = self.slot("sums", 0), self.slot("grad", name)
             self.put(f"lane_total({base}{before}{shift}, {stride}, {width}, steps, rows, {sums}, {out})")
-
-    def rows_of(self, node: Node) -> str:
-        """Return address and stride of the rows of step t."""
-        base, stride, before = self.place(node)
-        step = "(t + 1)" if self.is_history(node) else "t"
-        return f"{base}{before} + {step} * rows * {stride}, {stride}"
 
 
 def _literal(value: float) -> str:

@@ -68,6 +68,8 @@ def infer(program: Program, roles: Roles, source: Source, sizes: Mapping[str, in
 
 
 class _Inference:
+    """Gives every name and expression a shape, in one walk over the equations."""
+
     def __init__(self, program: Program, roles: Roles, source: Source, sizes: Mapping[str, int]) -> None:
         self.program = program
         self.roles = roles
@@ -78,6 +80,7 @@ class _Inference:
         """Shape of every name: of a state both its previous and its new value."""
 
     def run(self) -> Inferred:
+        """Return the graph and the sizes."""
         self.declare_names()
         for assignment in self.program.assignments:
             self.assign(assignment.target, self.shape_of(assignment.value))
@@ -88,6 +91,7 @@ class _Inference:
     # --- sizes of names
 
     def declare_names(self) -> None:
+        """Give inputs, declared names, states and parameters their shapes, open where nothing says them."""
         for index, name in enumerate(self.roles.inputs):
             self.dims[name] = (self.size("in" if index == 0 else name),)
         for name, declaration in self.roles.declared.items():
@@ -104,11 +108,13 @@ class _Inference:
         return "hidden" in self.sizes and labels <= {"in", "hidden"}
 
     def size(self, label: str) -> Dim:
+        """Return the dimension of a size name or of a whole number."""
         if label not in self.named:
             self.named[label] = Dim(label, int(label) if label.isdigit() else self.sizes[label])
         return self.named[label]
 
     def declared_size(self, token: Token) -> Dim:
+        """Return the dimension that a declaration names. Raise CellNameError."""
         if not token.text.isdigit() and token.text not in self.sizes:
             raise CellNameError(
                 f"the size {token.text!r} is not given{suggestion(token.text, self.sizes)}",
@@ -121,6 +127,7 @@ class _Inference:
         return self.size(token.text)
 
     def matrix_names(self) -> set[str]:
+        """Return the names that stand left of an '@'."""
         found: set[str] = set()
         stack: list[Expr] = [assignment.value for assignment in self.program.assignments]
         while stack:
@@ -136,6 +143,7 @@ class _Inference:
         return found
 
     def assign(self, target: Token, dims: Dims) -> None:
+        """Give an assigned name the shape of its value. Raise CellShapeError if its state has another."""
         if target.text not in self.roles.states:
             self.dims[target.text] = dims
             return
@@ -159,17 +167,20 @@ class _Inference:
                 )
 
     def final(self, dims: Dims) -> Shape:
+        """Return a shape by the labels of its sizes."""
         return tuple(dim.root().label for dim in dims)
 
     def numbers(self) -> dict[str, int]:
+        """Return the number behind each size label."""
         roots = [dim.root() for dims in self.dims.values() for dim in dims]
         return {root.label: root.number for root in roots if root.number is not None}
 
     # --- shapes of expressions
 
     def error(self, detail: str, token: Token, expected: Dims | None, actual: Dims) -> CellShapeError:
+        """Return an error at a token, with expected and actual shape in words."""
         return CellShapeError(
-            f"{detail}",
+            detail,
             line=token.line,
             column=token.column,
             excerpt=self.source.excerpt(token.line, token.column),
@@ -178,6 +189,7 @@ class _Inference:
         )
 
     def shape_of(self, expr: Expr) -> Dims:
+        """Return the shape of an expression. Raise CellShapeError."""
         match expr:
             case Number():
                 return ()
@@ -193,12 +205,14 @@ class _Inference:
                 return self.shape_of_call(token, arguments)
 
     def shape_of_name(self, token: Token) -> Dims:
+        """Return the shape of a name; a matrix is no value by itself."""
         dims = self.dims[token.text]
         if len(dims) == 2:
             raise self.error(f"the matrix {token.text!r} can only stand left of '@'", token, None, dims)
         return dims
 
     def shape_of_product(self, token: Token, left: Expr, right: Expr) -> Dims:
+        """Return the rows of a matrix whose columns are the size of the vector."""
         vector = self.shape_of(right)
         if not isinstance(left, Name) or left.text not in self.roles.params:
             raise CellShapeError(
@@ -221,6 +235,7 @@ class _Inference:
         return (matrix[0],)
 
     def elementwise(self, token: Token, shapes: list[Dims]) -> Dims:
+        """Return the one shape of all operands; scalars go with any."""
         vectors = [dims for dims in shapes if dims]
         for dims in vectors[1:]:
             if not vectors[0][0].unify(dims[0]):
@@ -228,6 +243,7 @@ class _Inference:
         return vectors[0] if vectors else ()
 
     def shape_of_call(self, token: Token, arguments: tuple[Expr, ...]) -> Dims:
+        """Return the shape of a function of its arguments."""
         function = FUNCTIONS[token.text]
         shapes = [self.shape_of(argument) for argument in arguments]
         if function.takes_vector and not shapes[0]:
@@ -248,6 +264,7 @@ class _Builder:
         self.values = {node.name: node for node in (*self.inputs, *self.params, *self.previous)}
 
     def step(self) -> Step:
+        """Return the graph of all equations."""
         for assignment in self.program.assignments:
             self.values[assignment.target.text] = self.build(assignment.value)
         states = tuple(StateSlot(node.name, node, self.values[node.name]) for node in self.previous)
@@ -255,6 +272,7 @@ class _Builder:
         return Step(self.inputs, self.params, states, self.values[name])
 
     def build(self, expr: Expr) -> Node:
+        """Return the node of an expression."""
         match expr:
             case Number(value=value):
                 return const(value)

@@ -74,10 +74,6 @@ class CompiledCell:
         self._training: tuple[_Kernel, _Kernel] | None = None
         self._lock = threading.Lock()
 
-    def prepare_training(self) -> None:
-        """Compile what `forward(save=True)` and `backward` need."""
-        self._training_kernels()
-
     def _training_kernels(self) -> "tuple[_Kernel, _Kernel]":
         with self._lock:
             if self._training is None:
@@ -159,11 +155,16 @@ def compile_cell(cell: Cell, cache: KernelCache) -> CompiledCell:
 
 def compile_cells(cells: Sequence[Cell], cache: KernelCache, *, training: bool = False) -> list[CompiledCell]:
     """Return several cells compiled at once, which is faster than one after the other. Raise CompileFailed."""
+    cache.load(kernel_texts(cells, training=training))
+    return [CompiledCell(cell, cache) for cell in cells]
+
+
+def kernel_texts(cells: Sequence[Cell], *, training: bool = False) -> list[str]:
+    """Return the texts of all kernels of these cells; with `training`, of those that training needs besides."""
     texts = [forward_text(cell, save=False).text for cell in cells]
     if training:
         texts += [text.text for cell in cells for text in _training_texts(cell)]
-    cache.load(texts)
-    return [CompiledCell(cell, cache) for cell in cells]
+    return list(dict.fromkeys(texts))
 
 
 def _training_texts(cell: Cell) -> tuple[KernelText, KernelText]:

@@ -48,6 +48,8 @@ def to_float32(text: str) -> float:
 
 
 class _Parser:
+    """Recursive descent over the tokens of a text, with the limits counted on the way."""
+
     def __init__(self, source: Source) -> None:
         self.source = source
         self.tokens = list(tokenize(source))
@@ -60,32 +62,38 @@ class _Parser:
 
     @property
     def now(self) -> Token:
+        """Return the next token; inside brackets, lines do not end."""
         while self.brackets and self.tokens[self.at].kind == "newline":
             self.at += 1
         return self.tokens[self.at]
 
     def advance(self) -> Token:
+        """Take the next token."""
         token = self.now
         if token.kind != "end":
             self.at += 1
         return token
 
     def accept(self, *symbols: str) -> Token | None:
+        """Take the next token if it is one of these symbols."""
         token = self.now
         return self.advance() if token.kind == "symbol" and token.text in symbols else None
 
     def expect(self, symbol: str, where: str) -> Token:
+        """Take a symbol. Raise CellSyntaxError for anything else."""
         token = self.accept(symbol)
         if token is None:
             raise self.syntax_error(f"expected {symbol!r} {where}", repr(symbol))
         return token
 
     def expect_name(self, where: str) -> Token:
+        """Take a name. Raise CellSyntaxError for anything else."""
         if self.now.kind != "name":
             raise self.syntax_error(f"expected a name {where}", "a name")
         return self.advance()
 
     def syntax_error(self, detail: str, expected: str) -> CellSyntaxError:
+        """Return an error at the next token."""
         token = self.now
         actual = {"newline": "the end of the line", "end": "the end of the text"}.get(token.kind, repr(token.text))
         excerpt = self.source.excerpt(token.line, token.column)
@@ -99,17 +107,20 @@ class _Parser:
         )
 
     def count(self, token: Token) -> None:
+        """Count an operation. Raise CellLimitError beyond the limit."""
         self.operations += 1
         if self.operations > MAX_OPERATIONS:
             raise self.limit_error("the cell has too many operations", token, f"at most {MAX_OPERATIONS} operations")
 
     def limit_error(self, detail: str, token: Token, expected: str) -> CellLimitError:
+        """Return an error for a limit that is passed at a token."""
         excerpt = self.source.excerpt(token.line, token.column)
         return CellLimitError(detail, line=token.line, column=token.column, excerpt=excerpt, expected=expected)
 
     # --- statements
 
     def program(self) -> Program:
+        """Parse the whole text."""
         declarations: list[Declaration] = []
         assignments: list[Assignment] = []
         while self.now.kind != "end":
@@ -127,9 +138,11 @@ class _Parser:
         return Program(tuple(declarations), tuple(assignments), self.operations)
 
     def is_declaration(self) -> bool:
+        """Return whether a declaration begins here: `param` and `state` are words only there."""
         return self.now.text in ("param", "state") and self.tokens[self.at + 1].kind == "name"
 
     def declaration(self) -> Declaration:
+        """Parse `param name: size x size`, `param name: scalar` or `state name: size`."""
         keyword, target = self.advance(), self.advance()
         self.expect(":", f"after {target.text!r}")
         first = self.size()
@@ -141,11 +154,13 @@ class _Parser:
         return Declaration(keyword, target, (first,))
 
     def size(self) -> Token:
+        """Parse a size: a name or a whole number."""
         if self.now.kind == "number" and self.now.text.isdigit() and 0 < int(self.now.text) < 1 << 20:
             return self.advance()
         return self.expect_name("of a size, or a whole number")
 
     def assignment(self) -> Assignment:
+        """Parse `name = expression`."""
         target = self.expect_name("at the start of an equation")
         self.expect("=", f"after {target.text!r}")
         return Assignment(target, self.sum())
@@ -153,6 +168,7 @@ class _Parser:
     # --- expressions
 
     def sum(self) -> Expr:
+        """Parse terms between + and -."""
         left = self.term()
         while token := self.accept("+", "-"):
             self.count(token)
@@ -160,6 +176,7 @@ class _Parser:
         return left
 
     def term(self) -> Expr:
+        """Parse factors between *, / and @."""
         left = self.unary()
         while token := self.accept("*", "/", "@"):
             self.count(token)
@@ -167,6 +184,7 @@ class _Parser:
         return left
 
     def unary(self) -> Expr:
+        """Parse an atom with any minus before it."""
         token = self.accept("-")
         if token is None:
             return self.atom()
@@ -177,6 +195,7 @@ class _Parser:
         return Unary(token, operand)
 
     def atom(self) -> Expr:
+        """Parse a number, a name, a call or a bracket."""
         token = self.now
         if token.kind == "number":
             return self.number()
@@ -191,6 +210,7 @@ class _Parser:
         raise self.syntax_error("expected a value", "a number, a name, a function or '('")
 
     def number(self) -> Number:
+        """Parse a number, rounded to float32. Raise CellSyntaxError if it is too large."""
         token = self.advance()
         value = to_float32(token.text)
         if not math.isfinite(value):
@@ -201,11 +221,13 @@ class _Parser:
         return Number(token, value)
 
     def name(self, token: Token) -> Name:
+        """Return a name, which must not be a function's."""
         if token.text in FUNCTIONS:
             raise self.syntax_error(f"{token.text!r} is a function", "'('")
         return Name(token)
 
     def call(self, token: Token) -> Call:
+        """Parse the arguments of a function."""
         if token.text not in FUNCTIONS:
             raise self.unknown_function(token)
         self.count(token)
@@ -220,6 +242,7 @@ class _Parser:
         return Call(token, tuple(arguments))
 
     def unknown_function(self, token: Token) -> CellNameError:
+        """Return the error for a function that does not exist, with the nearest that does."""
         hint = suggestion(token.text, FUNCTIONS)
         return CellNameError(
             f"there is no function {token.text!r}{hint}",
@@ -242,15 +265,18 @@ class _Parser:
         )
 
     def enter(self, token: Token) -> None:
+        """Go one level deeper. Raise CellLimitError beyond the limit."""
         self.depth += 1
         if self.depth > MAX_DEPTH:
             raise self.limit_error("the cell is nested too deeply", token, f"at most {MAX_DEPTH} levels")
 
     def open(self, token: Token) -> None:
+        """Enter a bracket."""
         self.enter(token)
         self.brackets += 1
 
     def close(self) -> None:
+        """Leave a bracket."""
         self.expect(")", "to close the bracket")
         self.brackets -= 1
         self.depth -= 1

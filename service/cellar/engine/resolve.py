@@ -35,12 +35,15 @@ def resolve(program: Program, source: Source, inputs: tuple[str, ...]) -> Roles:
 
 
 class _Resolver:
+    """Sorts the names of a program by what the equations do with them."""
+
     def __init__(self, program: Program, source: Source, inputs: tuple[str, ...]) -> None:
         self.program = program
         self.source = source
         self.inputs = inputs
 
     def roles(self) -> Roles:
+        """Return what every name is."""
         assigned = self.assigned()
         declared = self.declared(assigned)
         early = self.read_before_assignment()
@@ -51,6 +54,7 @@ class _Resolver:
         return Roles(self.inputs, states, params, declared, self.output(assigned, states))
 
     def error(self, detail: str, token: Token, expected: str | None = None) -> CellNameError:
+        """Return an error at a token."""
         return CellNameError(
             detail,
             line=token.line,
@@ -61,6 +65,7 @@ class _Resolver:
         )
 
     def check_free(self, token: Token, reserved: Iterable[str]) -> None:
+        """Raise unless the name may be assigned or declared."""
         if token.text in self.inputs:
             raise self.error(f"{token.text!r} is the input and cannot be assigned", token)
         if token.text in FUNCTIONS:
@@ -69,6 +74,7 @@ class _Resolver:
             raise self.error(f"{token.text!r} is a word of the language", token)
 
     def assigned(self) -> dict[str, Assignment]:
+        """Return the assignment of every name. Raise if one is assigned twice."""
         found: dict[str, Assignment] = {}
         for assignment in self.program.assignments:
             token = assignment.target
@@ -80,6 +86,7 @@ class _Resolver:
         return found
 
     def declared(self, assigned: dict[str, Assignment]) -> dict[str, Declaration]:
+        """Return the declaration of every declared name. Raise if it contradicts the equations."""
         found: dict[str, Declaration] = {}
         for declaration in self.program.declarations:
             token, keyword = declaration.target, declaration.keyword.text
@@ -97,6 +104,7 @@ class _Resolver:
         return found
 
     def read_before_assignment(self) -> set[str]:
+        """Return the names that an equation reads before one assigns them."""
         known: set[str] = set()
         early: set[str] = set()
         for assignment in self.program.assignments:
@@ -105,6 +113,7 @@ class _Resolver:
         return early
 
     def params(self, assigned: set[str], declared: dict[str, Declaration]) -> dict[str, Token]:
+        """Return the parameters, each with the token that first names it. Raise for any other unknown name."""
         found: dict[str, Token] = {}
         for name in (name for assignment in self.program.assignments for name in names(assignment.value)):
             if name.text == OUTPUT:
@@ -120,6 +129,7 @@ class _Resolver:
         return found
 
     def unknown(self, name: Name, known: set[str]) -> CellNameError:
+        """Return the error for a name that is nothing, with the nearest known one."""
         hint = suggestion(name.text, known)
         return self.error(
             f"{name.text!r} is never assigned{hint}",
@@ -129,6 +139,7 @@ class _Resolver:
         )
 
     def output(self, assigned: dict[str, Assignment], states: tuple[str, ...]) -> str:
+        """Return the name of the output. Raise if the cell has none."""
         if OUTPUT in assigned:
             return OUTPUT
         if states:

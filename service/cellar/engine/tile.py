@@ -101,7 +101,7 @@ def product(a: int, a_row: int, w: int, out: int, out_row: int, length: int, wid
     panel = 64 * length
     end = w + panel * (width // 64)
     row = 0
-    if rows > 1:
+    if rows != 1:
         while w < end:
             row = 0
             while row + 6 <= rows:

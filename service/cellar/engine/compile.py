@@ -1,0 +1,67 @@
+"""Kernel texts to object files, in child processes: see `build` for what a child does.
+
+One child compiles several kernels one after the other, since starting it costs as much as a small kernel; several
+children share a long list, a processor each.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from cellar.engine.target import Target
+from cellar.errors import CompileFailed
+
+TIMEOUT_S = 180
+"""What a child may take for one kernel on a busy machine; seconds are usual."""
+
+_PROCESSORS = os.cpu_count() or 1
+_children = threading.BoundedSemaphore(_PROCESSORS)
+"""However many models arrive at once, no more children run than there are processors."""
+
+
+def compile_kernels(texts: Mapping[str, str], target: Target) -> dict[str, bytes]:
+    """Return the object files of kernel texts, by the keys of the texts. Raise CompileFailed."""
+    # Long texts take longest: dealt out in order of length, every child gets its share of them.
+    keys = sorted(texts, key=lambda key: (-len(texts[key]), key))
+    shares = [keys[start::_PROCESSORS] for start in range(min(_PROCESSORS, len(keys)))]
+    with ThreadPoolExecutor(len(shares) or 1) as threads:
+        done = threads.map(lambda share: _run_child({key: texts[key] for key in share}, target), shares)
+        return {key: code for objects in done for key, code in objects.items()}
+
+
+def _run_child(texts: Mapping[str, str], target: Target) -> dict[str, bytes]:
+    with tempfile.TemporaryDirectory(prefix="cellar-build-") as directory, _children:
+        request = {"directory": directory, "kernels": texts, "cpu": target.cpu, "features": target.features}
+        try:
+            done = subprocess.run(
+                [sys.executable, "-m", "cellar.engine.build"],
+                input=json.dumps(request),
+                capture_output=True,
+                text=True,
+                env=_environment(target),
+                timeout=TIMEOUT_S * len(texts),
+                check=False,
+            )
+        except subprocess.TimeoutExpired as error:
+            raise CompileFailed(f"compiling took longer than {error.timeout:.0f} s") from error
+        if done.returncode != 0:
+            last = (done.stderr.strip() or f"exit status {done.returncode}").splitlines()[-1]
+            raise CompileFailed(f"a kernel could not be compiled: {last}")
+        return {key: (Path(directory) / f"{key}.o").read_bytes() for key in texts}
+
+
+def _environment(target: Target) -> dict[str, str]:
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("NUMBA_")}
+    return environment | {
+        "NUMBA_CPU_NAME": target.cpu,
+        "NUMBA_CPU_FEATURES": target.features,
+        # The build optimises the whole module once; Numba's own passes before that only cost time.
+        "NUMBA_OPT": "0",
+        "PYTHONPATH": os.pathsep.join(sys.path),
+    }
