@@ -1,0 +1,46 @@
+"""What the inner rooms need from the outside world, as Protocols and the plain values that cross them.
+
+Session traffic is asynchronous, because it is the hot path of an asyncio server. Models, blobs and jobs are
+synchronous, because a training worker is an ordinary process; the api calls them on a thread.
+Every implementation of a port passes the one test suite of that port (`tests/store`).
+"""
+
+from cellar.ports.blobs import BlobStore
+from cellar.ports.clock import Clock
+from cellar.ports.jobs import Job, JobState, JobStore, Lease
+from cellar.ports.models import ModelStore, ModelVersion
+from cellar.ports.sessions import (
+    Commit,
+    CommitResult,
+    Committed,
+    Identity,
+    Moved,
+    Position,
+    SessionKey,
+    SessionMeta,
+    SessionRecord,
+    SessionStore,
+    SessionSummary,
+)
+
+__all__ = [
+    "BlobStore",
+    "Clock",
+    "Commit",
+    "CommitResult",
+    "Committed",
+    "Identity",
+    "Job",
+    "JobState",
+    "JobStore",
+    "Lease",
+    "ModelStore",
+    "ModelVersion",
+    "Moved",
+    "Position",
+    "SessionKey",
+    "SessionMeta",
+    "SessionRecord",
+    "SessionStore",
+    "SessionSummary",
+]

@@ -1,0 +1,166 @@
+"""Sessions: the record, how a request is recognised, and the commit that moves one."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from cellar.errors import CellarError
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """Where a session stands: `step` steps of epoch `epoch` behind it, with `digest` over all of them."""
+
+    epoch: str
+    step: int
+    digest: str
+
+    def __str__(self) -> str:
+        return f"{self.epoch}.{self.step}.{self.digest}"
+
+
+@dataclass(frozen=True, slots=True)
+class SessionKey:
+    """A session's name: tenant and id, both matching `[A-Za-z0-9._-]{1,128}`."""
+
+    tenant: str
+    session: str
+
+
+@dataclass(frozen=True, slots=True)
+class SessionMeta:
+    """What never changes in a session's life, unless it is migrated."""
+
+    model: str
+    """The pinned version, `name@3`."""
+    model_digest: str
+    batch_size: int
+    """Rows: independent sequences that step together."""
+    kernel_rev: int
+    ttl_s: int
+    created_s: float
+    birth: str
+    """Its first epoch: tells it from an earlier session of the same name."""
+
+
+@dataclass(frozen=True, slots=True)
+class SessionRecord:
+    """One session as stored. `state` is float32 little endian, (batch_size, state_size), row by row."""
+
+    key: SessionKey
+    meta: SessionMeta
+    position: Position
+    revision: int
+    """How often it has been changed, by steps and otherwise."""
+    state: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class SessionSummary:
+    """What a listing tells of a session: everything but its state, and how long it has to live when left alone."""
+
+    key: SessionKey
+    meta: SessionMeta
+    position: Position
+    left_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """How a change is recognised when it comes a second time (design, section 5). All None: append."""
+
+    position: Position | None = None
+    step: int | None = None
+    key: str | None = None
+
+    @property
+    def ordered(self) -> bool:
+        """Whether the request names its place in the session's history."""
+        return self.position is not None or self.step is not None
+
+
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """One compare-and-set: if the session is still what `before` says, it moves to `position` with `state`.
+
+    `steps` is how many steps the entry holds; 0 marks a change that is not a step (reset, PUT state).
+    `fingerprint` (16 bytes) identifies the request's body, `nonce` (16 bytes) this one request; `output` is what a
+    replay answers. `ask_s` above 0 asks the other processes, if this commit loses again, to leave the session alone
+    for so long.
+    """
+
+    before: SessionRecord
+    position: Position
+    state: bytes
+    steps: int
+    identity: Identity
+    fingerprint: bytes
+    nonce: bytes
+    output: bytes
+    ask_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Committed:
+    """The commit was applied now, or (`replayed`) had been applied before by the same request."""
+
+    position: Position
+    steps: int
+    output: bytes | None
+    """None when it was too large to be kept for a replay."""
+    replayed: bool
+    asked_s: float = 0.0
+    """Above 0: another process keeps losing the race for this session and asks to be let in for so long."""
+
+
+@dataclass(frozen=True, slots=True)
+class Moved:
+    """The session is not what the commit expected; nothing was written. `record` is what it is now."""
+
+    record: SessionRecord
+
+
+CommitResult = Committed | Moved | CellarError
+
+
+class SessionStore(Protocol):
+    """Sessions and the commit that moves them."""
+
+    async def create(self, record: SessionRecord) -> SessionSummary | None:
+        """Create the session if its name is free and return None; else return the session that has the name."""
+        ...
+
+    async def load(self, key: SessionKey) -> SessionRecord:
+        """Return the session. Raise SessionUnknown, SessionExpired or StoreUnavailable."""
+        ...
+
+    async def find(self, key: SessionKey, identity: Identity, fingerprint: bytes) -> Committed | SessionRecord:
+        """Return the committed answer to a request seen before, or the session if the request may run on it.
+
+        Raise the PositionConflict or FingerprintMismatch that the request deserves, or what `load` raises.
+        """
+        ...
+
+    async def summary(self, key: SessionKey) -> SessionSummary:
+        """Return the session without its state. Raise as `load`."""
+        ...
+
+    async def commit(self, commits: Sequence[Commit]) -> list[CommitResult]:
+        """Apply a tick: one result for each commit, in order. A session occurs at most once in a tick.
+
+        A result that is an error (SessionUnknown, SessionExpired, FingerprintMismatch, StoreUnavailable) concerns its
+        own commit only. The caller must not be cancelled before it has the answer.
+        """
+        ...
+
+    async def delete(self, key: SessionKey) -> bool:
+        """Delete the session; return False if there was none."""
+        ...
+
+    async def list(self, tenant: str, cursor: str, limit: int) -> tuple[list[SessionSummary], str]:
+        """Return up to `limit` sessions after `cursor` ("" to begin), and the next cursor, "" at the end."""
+        ...
+
+    async def ping(self) -> dict[str, Any]:
+        """Return what the connected server really gives (durability, policy, version); raise StoreUnavailable."""
+        ...
