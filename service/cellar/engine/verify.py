@@ -29,7 +29,7 @@ def _check_leaf(node: Node) -> None:
 
 def _check_map(node: Node) -> None:
     shapes = {source.shape for source in node.sources} - {()}
-    expected = node.shape if node.op is Op.SPREAD else next(iter(shapes), ())
+    expected = next(iter(shapes), node.shape if node.op is Op.SPREAD else ())
     if len(shapes) > 1 or node.shape != expected or len(expected) > 1:
         raise GraphError(f"{node.op} of {[source.shape for source in node.sources]} gives {node.shape}")
 
