@@ -45,5 +45,6 @@ def configure(level: str, *, as_json: bool) -> None:
     handler.setFormatter(JsonLines() if as_json else TextLines())
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
     # What these say at info is about themselves: each compiled function, each queue call, each start of a server.
-    for name in ("numba", "rq", "uvicorn", "asyncio"):
+    # rq.worker by its own name: its module raises a level that nobody has set to info.
+    for name in ("numba", "rq", "rq.worker", "uvicorn", "asyncio"):
         logging.getLogger(name).setLevel(max(logging.WARNING, logging.getLevelNamesMapping()[level.upper()]))
