@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from cellar.engine import Backward, CompiledCell, Forward, KernelCache, Packed, Tape, compile_cell
+from cellar.engine import Backward, CompiledCell, Forward, KernelCache, Packed, Tape, compile_cells
 from cellar.errors import ShapeMismatch
 from cellar.nn.arithmetic import Arithmetic
 
@@ -54,7 +54,7 @@ class CompiledNetwork:
     def __init__(self, network: "Network", cache: KernelCache) -> None:
         self.network = network
         self.arithmetic = Arithmetic(cache)
-        self.kernels: tuple[CompiledCell, ...] = tuple(compile_cell(layer.cell, cache) for layer in network.layers)
+        self.kernels: tuple[CompiledCell, ...] = tuple(compile_cells([layer.cell for layer in network.layers], cache))
 
     def bind(self, weights: Mapping[str, Array]) -> "BoundNetwork":
         """Return the network with these weights, packed for its kernels. Raise InvalidInput if they do not fit."""

@@ -1,0 +1,46 @@
+"""Every kernel that needs no equations of a user's: what an image compiles once, so that no service waits for it."""
+
+from collections.abc import Iterator
+from typing import get_args
+
+from cellar.cells import BUILT_IN
+from cellar.engine import Cell, build_cell, kernel_texts
+from cellar.engine.revision import golden_cell
+from cellar.nn.arithmetic import CLIP, NORM, SUM
+from cellar.nn.layers import build_layer
+from cellar.nn.losses import LOSSES
+from cellar.nn.optimisers import UPDATES
+from cellar.nn.spec import Activation, DenseSpec, RecurrentSpec
+
+_SIZE = 16
+"""Any size: kernels are the same for all."""
+
+
+def builtin_kernels() -> list[str]:
+    """Return the texts of the kernels of all built-in cells, layers, losses and optimisers, each once."""
+    texts = kernel_texts([*_layers(), *_losses(), golden_cell()], training=True)
+    return list(dict.fromkeys([*texts, *kernel_texts([*_updates(), *_sums()])]))
+
+
+def _layers() -> Iterator[Cell]:
+    for name, built_in in BUILT_IN.items():
+        for activation in built_in.activations or (None,):
+            spec = RecurrentSpec.model_validate({"cell": name, "hidden_size": _SIZE, "activation": activation})
+            yield build_layer(spec, _SIZE, "").cell
+    for activation in get_args(Activation):
+        yield build_layer(DenseSpec(out_size=_SIZE, activation=activation), _SIZE, "").cell
+
+
+def _losses() -> Iterator[Cell]:
+    for text in LOSSES.values():
+        yield build_cell(text, {"in": _SIZE, "target": _SIZE}, inputs=("x", "target"))
+
+
+def _updates() -> Iterator[Cell]:
+    for text in UPDATES.values():
+        yield build_cell(text, {"in": _SIZE, "w": _SIZE}, inputs=("x", "w"))
+
+
+def _sums() -> Iterator[Cell]:
+    for text in (SUM, NORM, CLIP):
+        yield build_cell(text, {"in": _SIZE})

@@ -1,0 +1,27 @@
+"""What an image warms is what a service then needs."""
+
+import pytest
+
+from cellar.engine import kernel_texts
+from cellar.nn.builtin import builtin_kernels
+from cellar.nn.chain import Network
+from cellar.nn.spec import NetworkSpec
+
+TEXTS = set(builtin_kernels())
+
+
+@pytest.mark.parametrize(
+    "recurrent", [{"cell": "rnn", "activation": "relu"}, {"cell": "lstm"}, {"cell": "gru"}, {"cell": "gru_v3"}]
+)
+@pytest.mark.parametrize("activation", ["identity", "softmax"])
+def test_networks_of_built_in_layers_need_no_other_kernel(recurrent: dict[str, str], activation: str) -> None:
+    layers = [
+        {"type": "recurrent", "hidden_size": 33, "trainable_state": True, **recurrent},
+        {"type": "dense", "out_size": 5, "activation": activation},
+    ]
+    network = Network(NetworkSpec.model_validate({"in_size": 7, "layers": layers}))
+    assert set(kernel_texts([layer.cell for layer in network.layers], training=True)) <= TEXTS
+
+
+def test_no_kernel_is_compiled_twice() -> None:
+    assert len(TEXTS) == len(builtin_kernels())
