@@ -51,7 +51,8 @@ def run(settings: Settings, *, once: bool) -> int:
     Unless `once`, leave the service running until Ctrl-C. Raise StartupError if the service cannot start.
     """
     began_s = time.monotonic()
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # stop the service in good order then, too
+    for number in (signal.SIGINT, signal.SIGTERM):  # a shell may have started us with SIGINT ignored
+        signal.signal(number, signal.default_int_handler)
     series = load()
     try:
         with Service(settings) as service, Client(service.url) as client:
