@@ -18,7 +18,7 @@ def drawn() -> dict[str, str]:
 
 def real(parent: type[errors.CellarError] = errors.CellarError) -> dict[str, str]:
     """Return the parent of every class below one, by name."""
-    found = {}
+    found: dict[str, str] = {}
     for kind in parent.__subclasses__():
         found |= {kind.__name__: parent.__name__, **real(kind)}
     return found

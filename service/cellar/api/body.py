@@ -1,12 +1,9 @@
-"""Request bodies: how large, of which type, and decoded by one strict JSON reader."""
+"""Request bodies: how large, of which type, and read by one strict JSON reader."""
 
-import json
-import math
-from collections.abc import Callable, Coroutine, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
-import orjson
+from anyio.to_thread import run_sync
 from fastapi.routing import APIRoute
 from pydantic import BaseModel, ValidationError
 from starlette.datastructures import Headers
@@ -14,11 +11,16 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from cellar.api.faults import invalid_body, pointer_of
+from cellar.api.faults import invalid_body
 from cellar.api.problems import problem_of
-from cellar.errors import BodyTooLarge, MalformedJson, NotFinite, UnsupportedMediaType
+from cellar.errors import BodyTooLarge, UnsupportedMediaType
+from cellar.wire.document import decode
 
 Model = TypeVar("Model", bound=BaseModel)
+
+PROMPT_BYTES = 64 * 1024
+"""Bodies up to here are read at once, in under a millisecond. Larger ones are read on a thread: one of many megabytes
+would hold up all other requests, for seconds if the place of a fault is looked for."""
 
 
 class BodyLimit:
@@ -52,10 +54,10 @@ class BodyLimit:
 
 
 async def read_json(request: Request) -> Any:
-    """Return the decoded body. Raise MalformedJson, NotFinite, UnsupportedMediaType or BodyTooLarge."""
+    """Return the decoded body. Raise BodyTooLarge, UnsupportedMediaType, or as `cellar.wire.document.decode`."""
     body = await request.body()
     require_json(request.headers.get("content-type", ""))
-    return decode(body)
+    return decode(body) if len(body) <= PROMPT_BYTES else await run_sync(decode, body)
 
 
 def validated(kind: type[Model], document: Any) -> Model:
@@ -74,27 +76,6 @@ def require_json(content_type: str) -> None:
     kind = content_type.partition(";")[0].strip().lower()
     if kind != "application/json" and not (kind.startswith("application/") and kind.endswith("+json")):
         raise UnsupportedMediaType(f"expected Content-Type: application/json, got {kind or 'none'}")
-
-
-def decode(body: bytes) -> Any:
-    """Return decoded JSON: UTF-8, finite doubles only, at most 1024 levels deep.
-
-    Raise NotFinite with a pointer where NaN, Infinity or a number beyond float64 stands, else MalformedJson.
-
-    >>> decode(b'{"input": [1, 2.5]}')
-    {'input': [1, 2.5]}
-    """
-    try:
-        return orjson.loads(body)
-    except orjson.JSONDecodeError as error:
-        if b"NaN" in body or b"Infinity" in body or "infinity" in error.msg:
-            _raise_not_finite(body)
-        raise MalformedJson(
-            f"line {error.lineno} column {error.colno}: {error.msg}",
-            line=error.lineno,
-            column=error.colno,
-            offset=error.pos,
-        ) from None
 
 
 class JsonRoute(APIRoute):
@@ -121,49 +102,3 @@ class _DecodedRequest(Request):
 
     async def json(self) -> Any:
         return self.document
-
-
-@dataclass(frozen=True, slots=True)
-class _Foreign:
-    """A number that JSON or float64 does not have, as it was written."""
-
-    text: str
-
-
-def _number(text: str) -> float | _Foreign:
-    value = float(text)
-    return value if math.isfinite(value) else _Foreign(text)
-
-
-def _raise_not_finite(body: bytes) -> None:
-    """Read again with the lenient reader of the standard library, to say where the first such number stands."""
-    try:
-        document = json.loads(body, parse_constant=_Foreign, parse_float=_number, parse_int=_number)
-    except (ValueError, RecursionError):
-        return
-    for path, value in _leaves(document):
-        if isinstance(value, _Foreign):
-            pointer = pointer_of(path)
-            actual = value.text if len(value.text) < 30 else f"a number of {len(value.text)} digits"
-            detail = f"{pointer or 'body'}: {actual} is not a finite number"
-            raise NotFinite(detail, pointer=pointer, expected="a finite number", actual=actual)
-
-
-def _leaves(document: Any) -> Iterator[tuple[list[str | int], Any]]:
-    """Yield every leaf with its path, in document order, without recursion."""
-    path: list[str | int] = []
-    stack = [_members([document])]
-    while stack:
-        for part, value in stack[-1]:
-            if isinstance(value, dict | list):
-                path.append(part)
-                stack.append(_members(value))
-                break
-            yield [*path, part][1:], value
-        else:
-            stack.pop()
-            del path[-1:]
-
-
-def _members(container: dict[str, Any] | list[Any]) -> Iterator[tuple[str | int, Any]]:
-    return iter(container.items()) if isinstance(container, dict) else enumerate(container)

@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from cellar.errors import InvalidInput, InvalidParameter
+from cellar.wire.document import pointer_of
 
 SHOWN = 60
 """How much of a wrong value an answer repeats, characters."""
@@ -28,15 +29,6 @@ EXPECTED = {
 """pydantic's words for a fault, in the words of JSON."""
 
 JSON_TYPES: dict[type, str] = {dict: "an object", list: "an array", type(None): "null"}
-
-
-def pointer_of(path: Sequence[str | int]) -> str:
-    """Return the RFC 6901 JSON pointer of a path.
-
-    >>> pointer_of(["layers", 0, "a/b"])
-    '/layers/0/a~1b'
-    """
-    return "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in path)
 
 
 def shown(value: Any) -> str:

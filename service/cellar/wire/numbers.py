@@ -99,6 +99,8 @@ def _search(value: Any, wanted: list[Size], axis: int, pointer: str) -> InvalidI
             expected=expected,
             actual=_elements(len(value)),
         )
+    if axis == len(wanted) - 1 and _pack(value) is not None:
+        return None
     faults = (_search(item, wanted, axis + 1, f"{pointer}/{index}") for index, item in enumerate(value))
     return next((fault for fault in faults if fault is not None), None)
 

@@ -9,7 +9,7 @@ from cellar.api.routes.parameters import BODY, CELL, PARAMETER, STORE, ModelName
 from cellar.api.schemas.models import ModelAnswer, ModelLine, ModelRequest, ModelsAnswer
 from cellar.api.schemas.sessions import LayerAnswer
 from cellar.api.services import TENANT, Parts
-from cellar.errors import AlreadyExists, CellNameError, CompileFailed, ModelUnknown
+from cellar.errors import AlreadyExists, CompileFailed, InvalidInput, ModelUnknown
 from cellar.nn.chain import Network
 
 router = APIRouter(prefix="/v1/models", tags=["models"], route_class=JsonRoute)
@@ -79,7 +79,7 @@ def _check_state_names(network: Network) -> None:
     """Refuse states whose names the JSON of a state needs for itself."""
     for state in network.states:
         if state.name in LayerAnswer.model_fields:
-            raise CellNameError(
+            raise InvalidInput(
                 f"a state cannot be called {state.name!r}: its JSON has another member of that name",
                 pointer=f"/network/layers/{state.layer}/cell/equations",
                 expected="another name",

@@ -9,7 +9,6 @@ from fastapi import APIRouter, Response
 from numpy.typing import NDArray
 
 from cellar.api.body import JsonRoute
-from cellar.api.faults import pointer_of
 from cellar.api.problems import answers
 from cellar.api.routes.parameters import ARRAYS, BODY, CHANGE, REPLAY, REPLAYED, SESSION, IdempotencyKey, SessionName
 from cellar.api.schemas.sessions import ChangeAnswer, LayerAnswer, LayerRequest, ResetRequest, StateAnswer, StateRequest
@@ -17,6 +16,7 @@ from cellar.api.services import TENANT, Parts
 from cellar.errors import InvalidInput
 from cellar.ports import SessionKey
 from cellar.registry import Registry
+from cellar.wire.document import pointer_of
 from cellar.wire.numbers import parse_array
 
 router = APIRouter(prefix="/v1/sessions/{session}", tags=["state"], route_class=JsonRoute)

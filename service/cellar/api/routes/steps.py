@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 import orjson
+from anyio.to_thread import run_sync
 from fastapi import APIRouter
 from numpy.typing import NDArray
 from starlette.responses import Response
@@ -46,12 +47,17 @@ async def sequence(
     The state after it is the same, bit for bit, as after the steps one by one.
     """
     layout = _layout(body)
-    inputs = to_tbf(parse_array(body.inputs, pointer="/inputs", ndim=len(layout)), layout, pointer="/inputs")
     identity = body.identity(key)
+    inputs = await run_sync(_inputs, body.inputs, layout)
     with below("/inputs", ShapeMismatch):
         answer = await services.sessions.sequence(SessionKey(TENANT, session), inputs, identity)
     outputs = None if answer.outputs is None else from_tbf(answer.outputs, layout)
     return _moved("outputs", outputs, answer.position, answer.replayed)
+
+
+def _inputs(value: list[Any], layout: str) -> NDArray[np.float32]:
+    """Return a sequence as (T, B, F). It may hold millions of numbers, which is no work for the event loop."""
+    return to_tbf(parse_array(value, pointer="/inputs", ndim=len(layout)), layout)
 
 
 def _layout(body: SequenceRequest) -> str:
