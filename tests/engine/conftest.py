@@ -1,0 +1,42 @@
+"""The few kernels that the engine's tests compile."""
+
+from pathlib import Path
+
+import pytest
+
+from cellar.cells import BUILT_IN
+from cellar.engine import CompiledCell, KernelCache, build_cell, compile_cells
+from tests.engine.probe import Probe
+from tests.engine.texts import FUNCTIONS, LEAK
+
+TEXTS = {"leak": LEAK, "functions": FUNCTIONS, "lstm": BUILT_IN["lstm"].text()}
+
+
+class Compiled:
+    """Compiled cells by name and size. Sizes are run-time numbers: however many are asked for, kernels are three."""
+
+    def __init__(self, cache: KernelCache) -> None:
+        self.cache = cache
+
+    def __call__(self, name: str, size: int = 5, *, inputs: int = 3) -> CompiledCell:
+        """Return the cell `name` with hidden size `size`; LEAK has only the size of its input, and takes `size`."""
+        sizes = {"in": size if name == "leak" else inputs, "hidden": size, "proj": size // 2 + 1}
+        return compile_cells([build_cell(TEXTS[name], sizes)], self.cache, training=True)[0]
+
+
+@pytest.fixture(scope="session")
+def cache(kernel_directory: Path) -> KernelCache:
+    """Return the cache of kernels that all tests share."""
+    return KernelCache(kernel_directory)
+
+
+@pytest.fixture(scope="session")
+def compiled(cache: KernelCache) -> Compiled:
+    """Return the compiled cells."""
+    return Compiled(cache)
+
+
+@pytest.fixture(scope="session")
+def probe(cache: KernelCache) -> Probe:
+    """Return the functions of kernels over plain arrays."""
+    return Probe(cache)
