@@ -48,7 +48,7 @@ class CellAnswer(Answer):
     operations: int = Field(description="Operations of one step, out of at most 64.")
     flops: int = Field(description="Floating-point operations of one step of one row.")
     digest: str = Field(description="Of the cell's structure and names; sizes are not part of it.")
-    canonical: str = Field(description="The cell as the service writes it.")
+    canonical: str = Field(description="What the service has read: an operation a line, each of the lines before it.")
 
     @classmethod
     def of(cls, cell: Cell) -> Self:

@@ -1,0 +1,36 @@
+"""A job from its request to a session of the new version."""
+
+import pytest
+
+from cellar.main import create_app, run_job
+from cellar.settings import Settings
+from tests.api.conftest import running, with_own_keys
+
+pytestmark = pytest.mark.anyio
+
+NETWORK = {
+    "in_size": 1,
+    "layers": [{"type": "recurrent", "cell": "rnn", "hidden_size": 4}, {"type": "dense", "out_size": 1}],
+}
+DATA = {"inputs": [[0, 1, 0, 1, 0, 1]], "targets": [[1, 0, 1, 0, 1, 0]], "layout": "FT"}
+
+
+async def test_a_job_makes_a_version(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    own = with_own_keys(settings)
+    for name in ("redis_url", "key_prefix", "cache_dir"):
+        monkeypatch.setenv(f"CELLAR_{name.upper()}", str(getattr(own, name)))
+    async with running(create_app(own)) as client:
+        assert (await client.post("/v1/models", json={"name": "model", "network": NETWORK})).status_code == 201
+        body = {"model": "model", "data": DATA, "epochs": 20, "optimiser": {"type": "adam", "learning_rate": 0.05}}
+        submitted = await client.post("/v1/jobs", json=body)
+        assert (submitted.status_code, submitted.json()["state"]) == (202, "queued")
+        run_job("default", submitted.json()["job"])
+        job = (await client.get(submitted.headers["location"])).json()
+        assert (job["state"], job["result"], job["attempt"]) == ("succeeded", "model@2", 1)
+        losses = [epoch["loss"] for epoch in job["history"]]
+        assert len(losses) == 20
+        assert losses[-1] < losses[0]
+        version = (await client.get("/v1/models/model")).json()
+        assert (version["model"], version["parent"]) == ("model@2", "model@1")
+        await client.post("/v1/sessions", json={"model": "model", "session": "s"})
+        assert (await client.post("/v1/sessions/s/step", json={"input": [0]})).status_code == 200

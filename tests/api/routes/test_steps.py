@@ -1,0 +1,103 @@
+"""Steps and sequences: the same numbers whichever way they come."""
+
+from itertools import permutations
+from typing import Any
+
+import httpx
+import numpy as np
+import pytest
+
+from cellar.wire.layout import from_tbf
+
+pytestmark = pytest.mark.anyio
+
+STEPS, ROWS, FEATURES = 4, 3, 2
+INPUTS = np.random.default_rng(0).standard_normal((STEPS, ROWS, FEATURES)).astype(np.float32)
+
+
+@pytest.fixture(scope="module", autouse=True)
+async def models(client: httpx.AsyncClient) -> None:
+    """Create a model that moves, and one that grows without bound."""
+    gru = {"in_size": FEATURES, "layers": [{"type": "recurrent", "cell": "gru", "hidden_size": 3}]}
+    relu = {"in_size": 1, "layers": [{"type": "recurrent", "cell": "rnn", "activation": "relu", "hidden_size": 8}]}
+    for name, network in (("gru", gru), ("relu", relu)):
+        assert (await client.post("/v1/models", json={"name": name, "network": network})).status_code == 201
+
+
+async def begin(client: httpx.AsyncClient, model: str = "gru", rows: int = 1) -> str:
+    """Return the path of a new session."""
+    answer = await client.post("/v1/sessions", json={"model": model, "batch_size": rows})
+    return str(answer.headers["location"])
+
+
+async def post(client: httpx.AsyncClient, path: str, body: dict[str, Any]) -> Any:
+    """Return the answer to a request that succeeds."""
+    answer = await client.post(path, json=body)
+    assert answer.status_code == 200, answer.text
+    return answer.json()
+
+
+@pytest.fixture(scope="module")
+async def expected(client: httpx.AsyncClient) -> list[Any]:
+    """Return the outputs (T, B, F) of a session of three rows, step by step."""
+    path = await begin(client, rows=ROWS)
+    return [(await post(client, f"{path}/step", {"input": step.tolist()}))["output"] for step in INPUTS]
+
+
+@pytest.mark.parametrize("layout", ["".join(letters) for letters in permutations("TBF")])
+async def test_a_sequence_in_any_layout_is_the_steps_one_by_one(
+    client: httpx.AsyncClient, layout: str, expected: list[Any]
+) -> None:
+    path = await begin(client, rows=ROWS)
+    answer = await post(client, f"{path}/sequence", {"inputs": from_tbf(INPUTS, layout).tolist(), "layout": layout})
+    assert answer["outputs"] == from_tbf(np.array(expected), layout).tolist()
+    assert answer["step"] == STEPS
+
+
+async def test_a_row_is_what_a_session_of_its_own_would_be(client: httpx.AsyncClient, expected: list[Any]) -> None:
+    for row in range(ROWS):
+        path = await begin(client)
+        answer = await post(client, f"{path}/sequence", {"inputs": INPUTS[:, row].tolist()})
+        assert answer["outputs"] == [step[row] for step in expected]
+
+
+async def test_one_row_may_be_sent_as_rows(client: httpx.AsyncClient, expected: list[Any]) -> None:
+    path = await begin(client)
+    answer = await post(client, f"{path}/step", {"input": INPUTS[0, :1].tolist()})
+    assert answer["output"] == expected[0][:1]
+
+
+async def test_outputs_are_the_exact_float32_numbers(expected: list[Any]) -> None:
+    assert np.array(expected).astype(np.float32).astype(np.float64).tolist() == expected
+
+
+async def test_a_large_output_is_not_kept_for_a_replay(client: httpx.AsyncClient) -> None:
+    path = await begin(client)
+    body = {"inputs": [[0.1, 0.2]] * 1000, "step": 0, "layout": "TF"}
+    first = await client.post(f"{path}/sequence", json=body)
+    again = await client.post(f"{path}/sequence", json=body)
+    assert len(first.json()["outputs"]) == 1000
+    assert again.json() == {**first.json(), "outputs": None}
+    assert again.headers["idempotent-replayed"] == "true"
+
+
+async def test_a_large_body_is_answered_like_a_small_one(client: httpx.AsyncClient, expected: list[Any]) -> None:
+    path = await begin(client, rows=ROWS)
+    content = b" " * 100_000 + f'{{"input": {INPUTS[0].tolist()}}}'.encode()
+    answer = await client.post(f"{path}/step", content=content, headers={"content-type": "application/json"})
+    assert answer.json()["output"] == expected[0]
+
+
+async def test_a_state_that_would_not_be_finite_is_not_committed(client: httpx.AsyncClient) -> None:
+    path = await begin(client, "relu")
+    await post_state(client, path, [[3e38] * 8])
+    before = (await client.get(f"{path}/state")).json()
+    answer = await client.post(f"{path}/step", json={"input": [1]})
+    assert (answer.status_code, answer.json()["type"]) == (422, "urn:cellar:problem:state_not_finite")
+    assert (await client.get(f"{path}/state")).json() == before
+
+
+async def post_state(client: httpx.AsyncClient, path: str, rows: list[list[float]]) -> None:
+    """Write the state of a session with one state."""
+    answer = await client.put(f"{path}/state", json={"layers": [{"layer": 0, "h": rows}]})
+    assert answer.status_code == 200, answer.text
