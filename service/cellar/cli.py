@@ -1,0 +1,103 @@
+"""The `cellar` command. Each part imports what it needs when it runs, so that `cellar serve` starts at once."""
+
+import argparse
+import socket
+import sys
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+
+from cellar import __version__, logs
+from cellar.errors import StartupError
+from cellar.settings import Settings
+
+CANNOT_START = 78
+"""Exit code for settings or a machine that cannot work: EX_CONFIG of sysexits.h. A supervisor need not try again."""
+
+say = partial(print, flush=True)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command and return its exit code."""
+    options = _parser().parse_args(arguments)
+    try:
+        settings = Settings.load()
+        logs.configure(settings.log_level, as_json=settings.log_json)
+        return int(options.run(settings, options) or 0)
+    except StartupError as error:
+        print(f"cellar: {error.detail}", file=sys.stderr)
+        return CANNOT_START
+
+
+def serve(settings: Settings, _options: argparse.Namespace) -> int:
+    """Start the service."""
+    from cellar.embedded.serve import serve
+
+    return serve(settings, [sys.executable, "-m", "cellar.cli"], say)
+
+
+def api(settings: Settings, options: argparse.Namespace) -> None:
+    """Answer requests, as a child of `serve`."""
+    from cellar.jobs.parent import die_with_parent
+
+    die_with_parent(options.parent)
+    from cellar import main
+
+    main.serve(settings, socket.socket(fileno=options.socket), say)
+
+
+def worker(settings: Settings, options: argparse.Namespace) -> None:
+    """Carry out training jobs."""
+    if options.parent is not None:
+        from cellar.jobs.parent import die_with_parent
+
+        die_with_parent(options.parent)
+    from cellar import main
+
+    main.work(settings)
+
+
+def demo(settings: Settings, options: argparse.Namespace) -> int:
+    """Forecast real measurements with a service that is killed half way."""
+    from cellar.demo.script import run
+
+    return run(settings, once=options.once)
+
+
+def openapi(_settings: Settings, options: argparse.Namespace) -> None:
+    """Write the OpenAPI document."""
+    from cellar.api.openapi import text
+
+    if options.file is None:
+        print(text(), end="")
+    else:
+        options.file.write_text(text())
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="cellar",
+        description="Recurrent networks over HTTP whose hidden state outlives the request.",
+        epilog="Settings are read from the environment: CELLAR_REDIS_URL, CELLAR_HOST, CELLAR_PORT, CELLAR_DATA_DIR.",
+    )
+    parser.add_argument("--version", action="version", version=f"cellar {__version__}")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    commands.add_parser("serve", help="start the service, on a private Redis if none is given").set_defaults(run=serve)
+    child = commands.add_parser("api")  # Without help it is not listed: only `serve` starts it.
+    child.add_argument("socket", type=int)
+    child.add_argument("parent", type=int)
+    child.set_defaults(run=api)
+    work = commands.add_parser("worker", help="carry out training jobs from the queue of CELLAR_REDIS_URL")
+    work.add_argument("--parent", type=int, help=argparse.SUPPRESS)
+    work.set_defaults(run=worker)
+    show = commands.add_parser("demo", help="train, stream, kill and go on, on real measurements")
+    show.add_argument("--once", action="store_true", help="exit at the end: 0 if all went as promised")
+    show.set_defaults(run=demo)
+    document = commands.add_parser("openapi", help="write the OpenAPI document")
+    document.add_argument("file", type=Path, nargs="?", help="where to; default: standard output")
+    document.set_defaults(run=openapi)
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

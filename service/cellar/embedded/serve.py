@@ -1,0 +1,59 @@
+"""`cellar serve`: the parent of the api and, if wanted, of a training worker; with a private Redis where none is given.
+
+The parent holds the listening socket, so that connections wait while a crashed api starts again, and nothing else: it
+loads neither the engine nor the web framework.
+"""
+
+import logging
+import os
+import socket
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+
+from cellar.embedded.directory import Directory
+from cellar.embedded.processes import Child, supervise
+from cellar.embedded.server import PrivateRedis
+from cellar.errors import StartupError
+from cellar.settings import Settings
+
+log = logging.getLogger(__name__)
+
+
+def serve(settings: Settings, program: Sequence[str], say: Callable[[str], None]) -> int:
+    """Run until a signal asks to stop; return the exit code. Raise StartupError if it cannot start.
+
+    `program` is the command that the children are started with: `api SOCKET PARENT` and `worker --parent PARENT`.
+    They find the private Redis in CELLAR_REDIS_URL, like any other.
+    """
+    with ExitStack() as stack:
+        listener = stack.enter_context(listen(settings.host, settings.port))
+        redis = None
+        if settings.embedded:
+            say(f"Cellar keeps its data in a private Redis in {settings.data_dir}")
+            redis = stack.enter_context(PrivateRedis(Directory(settings.data_dir, settings.runtime_dir)))
+            os.environ["CELLAR_REDIS_URL"] = redis.url
+        parent = str(os.getpid())
+        children = [Child("api", [*program, "api", str(listener.fileno()), parent], inherit=[listener.fileno()])]
+        if settings.local_worker:
+            children.append(Child("worker", [*program, "worker", "--parent", parent]))
+        return supervise(children, lambda: _keep(redis), settings.drain_s)
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """Return a socket that listens on a host and port, 0 for a free one. Raise StartupError if it is taken."""
+    try:
+        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        return socket.create_server(address[:2], family=family, backlog=2048)
+    except OSError as error:
+        raise StartupError(f"cannot listen on {host} port {port}: {error.strerror or error}") from error
+
+
+def _keep(redis: PrivateRedis | None) -> None:
+    """Start the private Redis again if it is gone; the children find it by themselves."""
+    if redis is None:
+        return
+    try:
+        if redis.ensure():
+            log.error("the private Redis was gone and has been started again")
+    except StartupError as error:
+        log.error("the private Redis is gone and cannot be started: %s", error.detail)

@@ -1,0 +1,200 @@
+"""The composition root: the only file that wires the parts together. It decides nothing.
+
+`serve`, `work` and `run_job` are what the processes of the service run; rq calls `cellar.main.run_job` by its name.
+"""
+
+import asyncio
+import socket
+import threading
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+
+import redis
+import uvicorn
+from fastapi import FastAPI
+
+from cellar import __version__
+from cellar.api.app import create_app as create_api
+from cellar.api.services import Services
+from cellar.engine import KERNEL_REV, KernelCache
+from cellar.errors import SettingsInvalid, Unavailable
+from cellar.jobs import runner, worker
+from cellar.jobs.calls import Calls
+from cellar.jobs.submission import Jobs
+from cellar.jobs.sweeper import Sweeper
+from cellar.ports import BlobStore
+from cellar.registry import Registry
+from cellar.runtime.sessions import Sessions
+from cellar.settings import Settings
+from cellar.store.blobs import RedisBlobs
+from cellar.store.connect import Address, sync_client
+from cellar.store.files import FileBlobs
+from cellar.store.jobs import RedisJobs
+from cellar.store.link import Link
+from cellar.store.models import RedisModels
+from cellar.store.sessions import RedisSessions
+
+KEEP_ALIVE_S = 75
+"""Longer than the 60 s for which usual proxies keep an idle connection: who ends it last never meets a closed one."""
+
+BACKLOG = 2048
+"""Connections that may wait while the api starts again."""
+
+SETTLE_S = 2.0
+"""What a commit may take whose request was cut off at the end of the drain."""
+
+DURABILITY = {
+    "always": "each acknowledged step is on its disk (append-only file, fsync always)",
+    "everysec": "a crash of its machine may lose the last second (append-only file, fsync every second)",
+    "no": "a crash of its machine may lose what the system had not written yet (append-only file, no fsync)",
+    "none": "a crash loses what came after its last snapshot (no append-only file)",
+    "unknown": "it does not tell how durable it is",
+}
+"""What `durability` of the store means for people."""
+
+
+class SystemClock:
+    """The machine's clock."""
+
+    def now_s(self) -> float:
+        """Return seconds since the Unix epoch."""
+        return time.time()
+
+
+class Parts:
+    """What every process of the service is made of: the synchronous stores and what stands on them."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.clock = SystemClock()
+        self.url = _redis_url(settings)
+        self.queue_url = settings.queue_url or self.url
+        self.queue_name = f"{settings.key_prefix}.jobs"
+        client = sync_client(self.url)
+        self.blobs: BlobStore = (
+            FileBlobs(settings.blob_dir) if settings.blob_dir else RedisBlobs(client, settings.key_prefix)
+        )
+        self.jobs = RedisJobs(client, settings.key_prefix)
+        models = RedisModels(client, settings.key_prefix)
+        self.registry = Registry(models, self.blobs, KernelCache(settings.cache_dir), self.clock)
+
+    def calls(self, queue: redis.Redis) -> Calls:
+        """Return the job queue on a client of the queue's Redis."""
+        return Calls(queue, self.queue_name)
+
+    def sweeper(self, calls: Calls) -> Sweeper:
+        """Return what queues jobs again that nobody holds."""
+        return Sweeper(self.jobs, self.blobs, calls)
+
+
+def create_app(settings: Settings) -> FastAPI:
+    """Return the application with everything behind it; nothing is connected yet.
+
+    Raise StartupError for settings or a machine that cannot work; a Redis that is away is no such thing.
+    """
+    parts = Parts(settings)
+    store = RedisSessions(
+        Link(Address.parse(parts.url)),
+        prefix=settings.key_prefix,
+        window=settings.replay_window,
+        output_cap_bytes=settings.replay_output_bytes,
+        idempotency_ttl_s=settings.idempotency_ttl_s,
+        tombstone_ttl_s=settings.tombstone_ttl_s,
+    )
+    sessions = Sessions(
+        store,
+        lambda tenant, ref: parts.registry.load(parts.registry.get(tenant, ref)),
+        parts.clock,
+        kernel_rev=KERNEL_REV,
+        default_ttl_s=settings.default_ttl_s,
+        max_batch_size=settings.max_batch_size,
+        max_sequence_steps=settings.max_sequence_steps,
+        queue_limit=settings.queue_limit,
+    )
+    calls = parts.calls(sync_client(parts.queue_url))
+    jobs = Jobs(parts.jobs, parts.blobs, parts.registry, calls, parts.clock)
+
+    @asynccontextmanager
+    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        stop = threading.Event()
+        sweeping = threading.Thread(target=parts.sweeper(calls).run, args=(stop, settings.job_sweep_s), name="sweeper")
+        sweeping.start()
+        try:
+            yield
+        finally:
+            stop.set()
+            await sessions.aclose(SETTLE_S)
+            await store.aclose()
+            await asyncio.to_thread(sweeping.join)
+
+    services = Services(sessions=sessions, registry=parts.registry, jobs=jobs, ready=store.ping)
+    return create_api(services, max_body_bytes=settings.max_body_bytes, lifespan=lifespan)
+
+
+def serve(settings: Settings, listener: socket.socket, say: Callable[[str], None]) -> None:
+    """Answer requests on a listening socket until SIGTERM, then finish those under way.
+
+    `say` is told where the service is, and how durable its Redis really is, as soon as it can be reached.
+    """
+    app = create_app(settings)
+    config = uvicorn.Config(
+        app,
+        ws="none",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        backlog=BACKLOG,
+        timeout_keep_alive=KEEP_ALIVE_S,
+        timeout_graceful_shutdown=int(settings.drain_s),
+    )
+    services: Services = app.state.services
+    _Server(config, lambda: _announce(listener, services, say)).run([listener])
+
+
+class _Server(uvicorn.Server):
+    """A server that announces itself once it can be reached."""
+
+    def __init__(self, config: uvicorn.Config, announce: Callable[[], Awaitable[None]]) -> None:
+        super().__init__(config)
+        self._announce = announce
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Start as uvicorn does, then announce."""
+        await super().startup(sockets)
+        await self._announce()
+
+
+async def _announce(listener: socket.socket, services: Services, say: Callable[[str], None]) -> None:
+    host, port = listener.getsockname()[:2]
+    say(f"Cellar {__version__} is ready at http://{f'[{host}]' if ':' in host else host}:{port} (API: /docs)")
+    try:
+        store = await services.ready()
+    except Unavailable as error:
+        say(f"  but {error.detail}: requests are answered 503 until that is mended")
+    else:
+        say(f"  Redis {store['redis_version']}: {DURABILITY[store['durability']]}")
+
+
+def work(settings: Settings) -> None:
+    """Carry out training jobs until SIGTERM."""
+    parts = Parts(settings)
+    worker.run(
+        lambda: sync_client(parts.queue_url),
+        parts.queue_name,
+        jobs=parts.jobs,
+        sweeper=parts.sweeper,
+        sweep_s=settings.job_sweep_s,
+    )
+
+
+def run_job(tenant: str, job: str) -> None:
+    """Carry out one job: what a worker's child process runs."""
+    settings = Settings.load()
+    parts = Parts(settings)
+    runner.run(tenant, job, jobs=parts.jobs, blobs=parts.blobs, registry=parts.registry, lease_s=settings.job_lease_s)
+
+
+def _redis_url(settings: Settings) -> str:
+    if settings.redis_url is None:
+        raise SettingsInvalid("CELLAR_REDIS_URL names no Redis; only `cellar serve` brings one of its own")
+    return settings.redis_url
