@@ -1,0 +1,35 @@
+"""What a page's `curl` does in tests, so that no machine needs one.
+
+`curl -s [-X METHOD] [-H HEADER]... [--json BODY] URL`. The pages speak to localhost:8080; the service under test is at
+$CELLAR_URL.
+"""
+
+import argparse
+import os
+import sys
+from http.client import HTTPConnection
+from urllib.parse import urlsplit
+
+
+def main() -> None:
+    """Send one request and write the body of its answer, whatever its status, as curl does."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("url")
+    parser.add_argument("-s", action="store_true", required=True)
+    parser.add_argument("-X", dest="method")
+    parser.add_argument("-H", dest="headers", action="append", default=[])
+    parser.add_argument("--json")
+    options = parser.parse_args()
+    prefix, _, path = options.url.partition("localhost:8080")
+    assert not prefix, f"{options.url} is not on localhost:8080"
+    headers = dict(line.split(": ", 1) for line in options.headers)
+    if options.json is not None:
+        headers |= {"Content-Type": "application/json", "Accept": "application/json"}
+    method = options.method or ("GET" if options.json is None else "POST")
+    connection = HTTPConnection(urlsplit(os.environ["CELLAR_URL"]).netloc, timeout=100)
+    connection.request(method, path, options.json and options.json.encode(), headers)
+    sys.stdout.buffer.write(connection.getresponse().read())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,96 @@
+"""Tables of the pages against the code that they describe: complete, and true."""
+
+import json
+import re
+from typing import Any, get_args
+
+import pytest
+from pydantic import BaseModel
+
+from cellar.api.problems import status_of
+from cellar.api.routes.parameters import STEP
+from cellar.cells import BUILT_IN
+from cellar.cli import main
+from cellar.engine.functions import FUNCTIONS
+from cellar.engine.parse import MAX_DEPTH, MAX_OPERATIONS
+from cellar.engine.tokens import MAX_TEXT_BYTES
+from cellar.nn import training
+from cellar.nn.spec import MAX_SIZE
+from cellar.settings import Settings
+from tests.docs.pages import ROOT
+
+TYPES: dict[str, Any] = {
+    "loss": training.LossSpec,
+    "optimiser": training.OptimiserSpec,
+    "schedule": training.ScheduleSpec,
+}
+
+
+def read(page: str) -> str:
+    return (ROOT / "docs" / page).read_text()
+
+
+def rows(page: str, heading: str) -> list[list[str]]:
+    """Return the cells of the table whose first column has that heading."""
+    lines = read(page).split(f"| {heading} |", 1)[1].split("\n")[2:]
+    table = lines[: next(number for number, line in enumerate(lines) if not line.startswith("|"))]
+    return [[cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]] for line in table]
+
+
+def named(text: str) -> list[str]:
+    """Return what stands in backticks."""
+    return re.findall(r"`([^`]+)`", text)
+
+
+def test_every_setting_as_the_code_describes_it() -> None:
+    described = [[f"`CELLAR_{name.upper()}`", field.description] for name, field in Settings.model_fields.items()]
+    assert rows("operations.md", "variable") == described
+
+
+def test_every_command(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    listed = re.findall(r"^    (\w+) ", capsys.readouterr().out, re.MULTILINE)
+    assert [[f"cellar {command}"] for command in listed] == [named(row[0]) for row in rows("operations.md", "command")]
+
+
+def test_every_answer_of_a_step_with_its_status() -> None:
+    table = {named(kind)[0]: int(status) for status, kind, _ in rows("sessions.md", "status") if kind}
+    assert table == {error.slug: status_of(error) for error in STEP}
+
+
+def test_every_field_of_a_training_job_with_its_default() -> None:
+    defaults = json.loads(training.TrainingSpec().model_dump_json())
+    bare = {name: value["type"] if isinstance(value, dict) else value for name, value in defaults.items()}
+    table = {named(name)[0]: json.loads(named(default)[0]) for name, default, _ in rows("training.md", "field")}
+    assert table == bare
+
+
+@pytest.mark.parametrize("kind", TYPES)
+def test_every_loss_optimiser_and_schedule_with_its_settings(kind: str) -> None:
+    classes: tuple[type[BaseModel], ...] = get_args(get_args(TYPES[kind])[0])
+    shared = set(training.OptimiserBase.model_fields) | {"type"}
+    own = {
+        name: set(spec.model_fields) - shared
+        for spec in classes
+        for name in get_args(spec.model_fields["type"].annotation)
+    }
+    table = {named(name)[0]: set(named(text)) for name, text in rows("training.md", kind)}
+    assert table == own
+    assert set(named(read("training.md").split("All of them have", 1)[1].split("(added", 1)[0])) == shared - {"type"}
+
+
+def test_every_function_of_the_language() -> None:
+    shown = re.findall(r"`(\w+)\(", "".join(row[0] for row in rows("cells.md", "function")))
+    assert sorted(shown) == sorted(FUNCTIONS)
+
+
+@pytest.mark.parametrize("name", BUILT_IN)
+def test_the_equations_of_every_built_in_cell(name: str) -> None:
+    page = read("cells.md")
+    assert f"```\n{BUILT_IN[name].equations}```" in page.split(f"\n`{name}` (")[1]
+
+
+def test_the_limits_of_cells() -> None:
+    limits = f"{MAX_OPERATIONS} operations, {MAX_DEPTH} levels of brackets, {MAX_TEXT_BYTES} bytes of text"
+    assert f"{limits}; sizes up to {MAX_SIZE:,}." in read("cells.md")
