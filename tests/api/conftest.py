@@ -1,5 +1,6 @@
 """The real application on a real Redis, with real kernels, spoken to in the process."""
 
+import re
 import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -9,10 +10,22 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
+from cellar.api import openapi
 from cellar.main import create_app
 from cellar.settings import Settings
 
+DOCUMENT = openapi.document()
 MAX_BODY_BYTES = 256 * 1024
+
+
+async def check_declared(answer: httpx.Response) -> None:
+    """Fail if the OpenAPI document does not have the answer's status, or the name of its problem, at its operation."""
+    await answer.aread()
+    method = answer.request.method.lower()
+    for path, operations in DOCUMENT["paths"].items():
+        if method in operations and re.fullmatch(re.sub(r"\{\w+\}", "[^/]+", path), answer.request.url.path):
+            description = operations[method]["responses"][str(answer.status_code)]["description"]
+            assert answer.is_success or f"`{answer.json()['type'].split(':')[-1]}`" in description, answer.text
 
 
 @asynccontextmanager
@@ -21,7 +34,9 @@ async def running(app: FastAPI) -> AsyncIterator[httpx.AsyncClient]:
     transport = httpx.ASGITransport(app, raise_app_exceptions=False)
     async with (
         app.router.lifespan_context(app),
-        httpx.AsyncClient(transport=transport, base_url="http://test", timeout=60) as client,
+        httpx.AsyncClient(
+            transport=transport, base_url="http://test", timeout=60, event_hooks={"response": [check_declared]}
+        ) as client,
     ):
         yield client
 

@@ -1,7 +1,6 @@
 """Whatever is wrong with a request: a problem document that says where, and a session that has not moved."""
 
 import json
-import re
 import uuid
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -13,8 +12,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.api.bad_requests import ALL, NETWORK, PLACELESS, RESET, SEQUENCE, STEP, Bad
-from tests.api.conftest import MAX_BODY_BYTES
-from tests.api.test_openapi import DOCUMENT, OPERATIONS
+from tests.api.conftest import DOCUMENT, MAX_BODY_BYTES
+from tests.api.test_openapi import OPERATIONS
 
 pytestmark = pytest.mark.anyio
 
@@ -84,21 +83,13 @@ async def test_it_is_refused_and_nothing_moves(place: Place, bad: Bad) -> None:
         assert problem["location"] in {"path", "query"}
         assert problem["parameter"] in {"model", "session", "job", "limit", "cursor"}
     assert await place.states() == before
-    assert f"`{bad.slug}`" in declared(bad)
-
-
-def declared(bad: Bad) -> str:
-    """Return what the OpenAPI document says of that status at that operation."""
-    path = re.sub(r"^/v1/(model|session|job)s/[^/]+", r"/v1/\1s/{\1}", bad.path.partition("?")[0])
-    text: str = DOCUMENT["paths"][path][bad.method.lower()]["responses"][str(bad.status)]["description"]
-    return text
 
 
 @pytest.mark.parametrize("key", ["", "ä", "x" * 256, "a\tb"])
-@pytest.mark.parametrize("path", [STEP, SEQUENCE, RESET])
+@pytest.mark.parametrize("path", [STEP, SEQUENCE, RESET, "/v1/jobs"])
 async def test_keys_are_printable_ascii(place: Place, path: str, key: str) -> None:
     before = await place.states()
-    body = {STEP: {"input": [1, 2]}, SEQUENCE: {"inputs": [[1, 2]]}, RESET: {}}[path]
+    body = {STEP: {"input": [1, 2]}, SEQUENCE: {"inputs": [[1, 2]]}}.get(path, {})
     answer = await place.client.post(place.fill(path), json=body, headers=[(b"Idempotency-Key", key.encode())])
     assert answer.status_code == 422, answer.text
     assert (answer.json()["location"], answer.json()["parameter"]) == ("header", "Idempotency-Key")
@@ -132,7 +123,6 @@ async def test_bodies_are_json_of_a_bounded_size(place: Place, path: str, method
             method, place.fill(path.replace("{session}", "{one}")), content=content, headers=headers
         )
         assert (answer.status_code, answer.json()["type"]) == (status, f"urn:cellar:problem:{slug}"), content
-        assert f"`{slug}`" in DOCUMENT["paths"][path][method]["responses"][str(status)]["description"]
     assert await place.states() == before
 
 

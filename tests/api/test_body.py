@@ -6,6 +6,7 @@ import httpx
 import pytest
 from fastapi import APIRouter, FastAPI
 from starlette.requests import Request
+from starlette.types import Message
 
 from cellar.api import problems
 from cellar.api.body import BodyLimit, JsonRoute, read_json
@@ -95,6 +96,23 @@ async def test_an_endless_body_is_not_read_to_its_end(client: httpx.AsyncClient)
     answer = await client.post("/model", content=endless(), headers=JSON)
     assert answer.status_code == 413
     assert sent <= LIMIT + 20
+
+
+async def test_a_client_that_goes_away_in_the_middle_is_no_fault() -> None:
+    messages: list[Message] = [
+        {"type": "http.request", "body": b'{"te', "more_body": True},
+        {"type": "http.disconnect"},
+    ]
+
+    async def receive() -> Message:
+        return messages.pop(0)
+
+    async def send(message: Message) -> None:
+        raise AssertionError(f"nobody is there for {message}")
+
+    scope = {"type": "http", "method": "POST", "path": "/model", "query_string": b"", "headers": []}
+    await make_app()(scope, receive, send)
+    assert messages == []
 
 
 @pytest.mark.parametrize("kind", ["application/json", "application/json; charset=utf-8", "application/merge+json"])

@@ -10,10 +10,10 @@ import pytest
 from openapi_spec_validator import validate
 
 from cellar.api import app, openapi
+from tests.api.conftest import DOCUMENT
 
 pytestmark = pytest.mark.anyio
 
-DOCUMENT = openapi.document()
 COMMITTED = Path(__file__).parents[2] / "openapi" / "openapi.json"
 OPERATIONS = [(path, method) for path, operations in DOCUMENT["paths"].items() for method in operations]
 

@@ -1,13 +1,14 @@
 """Request bodies: how large, of which type, and read by one strict JSON reader."""
 
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from typing import Any, TypeVar
 
 from anyio.to_thread import run_sync
 from fastapi.routing import APIRoute
 from pydantic import BaseModel, ValidationError
 from starlette.datastructures import Headers
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -47,7 +48,9 @@ class BodyLimit:
                 raise self._too_large("more")
             return message
 
-        return await self._app(scope, counting, send)
+        with suppress(ClientDisconnect):  # in the middle of a body: nobody is left to answer
+            await self._app(scope, counting, send)
+        return None
 
     def _too_large(self, actual: str) -> BodyTooLarge:
         return BodyTooLarge(f"the body may have {self._limit} bytes, this one has {actual}")

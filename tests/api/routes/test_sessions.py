@@ -33,7 +33,8 @@ async def test_every_session_is_on_one_page(settings: Settings) -> None:
 
 
 async def test_the_model_of_a_session_may_go(settings: Settings) -> None:
-    async with running(create_app(with_own_keys(settings))) as client:
+    own = with_own_keys(settings)
+    async with running(create_app(own)) as client, running(create_app(own)) as other:
         first = await make_model(client)
         await client.post("/v1/sessions", json={"model": "model", "session": "s"})
         await client.post("/v1/sessions/s/step", json={"input": [1]})
@@ -41,6 +42,8 @@ async def test_the_model_of_a_session_may_go(settings: Settings) -> None:
         assert (await client.get("/v1/sessions/s")).json()["model"] == first
         second = await make_model(client)
         assert (first, second) == ("model@1", "model@2")
+        late = await other.post("/v1/sessions/s/step", json={"input": [1]})
+        assert (late.status_code, late.json()["type"]) == (404, "urn:cellar:problem:model_unknown")
         assert (await client.get("/v1/models/model@1")).status_code == 404
         assert (await client.delete("/v1/sessions/s")).status_code == 204
         for _ in range(2):

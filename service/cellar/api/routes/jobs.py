@@ -17,7 +17,7 @@ router = APIRouter(prefix="/v1/jobs", tags=["jobs"], route_class=JsonRoute)
     "",
     status_code=202,
     response_description="Queued",
-    responses=answers(*STORE, *BODY, *ARRAYS, ModelUnknown, FingerprintMismatch),
+    responses=answers(*STORE, *PARAMETER, *BODY, *ARRAYS, ModelUnknown, FingerprintMismatch),
 )
 async def submit_job(body: JobRequest, services: Parts, response: Response, key: IdempotencyKey = None) -> JobAnswer:
     """Train a model on data. The result is a new version of it.

@@ -71,7 +71,10 @@ async def read_model(model: ModelRefPath, services: Parts) -> ModelAnswer:
     responses=answers(*STORE, *PARAMETER, ModelUnknown),
 )
 async def delete_model(model: ModelName, services: Parts) -> None:
-    """Delete a model with all its versions. Its sessions cannot be stepped afterwards."""
+    """Delete a model with all its versions.
+
+    Its sessions can still be read and ended, but stepped only while the service has the model in memory.
+    """
     await run_sync(services.registry.delete, TENANT, model)
 
 

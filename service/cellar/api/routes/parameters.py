@@ -34,7 +34,9 @@ BODY = (
 ARRAYS = (errors.ShapeMismatch,)
 CELL = (errors.CellSyntaxError, errors.CellNameError, errors.CellShapeError, errors.CellLimitError)
 SESSION = (*STORE, *PARAMETER, errors.SessionUnknown, errors.SessionExpired)
+MODEL = (errors.ModelUnknown, errors.CompileFailed)
 CHANGE = (
+    *MODEL,
     errors.Overloaded,
     errors.FingerprintMismatch,
     errors.KernelRevisionMismatch,

@@ -4,10 +4,10 @@ from fastapi import APIRouter, Response
 
 from cellar.api.body import JsonRoute
 from cellar.api.problems import answers
-from cellar.api.routes.parameters import BODY, PARAMETER, SESSION, STORE, Cursor, Limit, SessionName
+from cellar.api.routes.parameters import BODY, MODEL, PARAMETER, SESSION, STORE, Cursor, Limit, SessionName
 from cellar.api.schemas.sessions import SessionAnswer, SessionRequest, SessionsAnswer
 from cellar.api.services import TENANT, Parts
-from cellar.errors import AlreadyExists, InvalidInput, InvalidParameter, ModelUnknown
+from cellar.errors import AlreadyExists, InvalidInput, InvalidParameter
 from cellar.ports import SessionKey
 
 router = APIRouter(prefix="/v1/sessions", tags=["sessions"], route_class=JsonRoute)
@@ -19,7 +19,7 @@ router = APIRouter(prefix="/v1/sessions", tags=["sessions"], route_class=JsonRou
     response_description="Created",
     responses={
         200: {"model": SessionAnswer, "description": "The same request came before: its session."},
-        **answers(*STORE, *BODY, ModelUnknown, AlreadyExists),
+        **answers(*STORE, *BODY, *MODEL, AlreadyExists),
     },
 )
 async def create_session(body: SessionRequest, services: Parts, response: Response) -> SessionAnswer:

@@ -10,7 +10,17 @@ from numpy.typing import NDArray
 
 from cellar.api.body import JsonRoute
 from cellar.api.problems import answers
-from cellar.api.routes.parameters import ARRAYS, BODY, CHANGE, REPLAY, REPLAYED, SESSION, IdempotencyKey, SessionName
+from cellar.api.routes.parameters import (
+    ARRAYS,
+    BODY,
+    CHANGE,
+    MODEL,
+    REPLAY,
+    REPLAYED,
+    SESSION,
+    IdempotencyKey,
+    SessionName,
+)
 from cellar.api.schemas.sessions import ChangeAnswer, LayerAnswer, LayerRequest, ResetRequest, StateAnswer, StateRequest
 from cellar.api.services import TENANT, Parts
 from cellar.errors import InvalidInput
@@ -38,7 +48,7 @@ async def reset_session(
     return ChangeAnswer.of(answer)
 
 
-@router.get("/state", responses=answers(*SESSION))
+@router.get("/state", responses=answers(*SESSION, *MODEL))
 async def read_state(session: SessionName, services: Parts) -> StateAnswer:
     """Return every state of every layer, exactly."""
     state = await services.sessions.read_state(SessionKey(TENANT, session))
