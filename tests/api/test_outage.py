@@ -63,3 +63,16 @@ async def test_every_route_says_when_to_come_again_and_the_service_recovers(
         after, without = [await call(client, *step, session) for session in ("session", "witness")]
         assert after.json()["step"] == 2
         assert after.json()["output"] == without.json()["output"]
+        for path, method in sorted(OPERATIONS, key=lambda operation: operation[1] == "delete"):
+            answer = await call(client, path, method)
+            assert answer.is_success or answer.json()["type"] == "urn:cellar:problem:job_unknown", (path, answer.text)
+
+
+async def test_a_service_may_be_there_before_its_redis(settings: Settings, redis_process: RedisProcess) -> None:
+    redis_process.kill()
+    async with running(create_app(with_own_keys(settings, redis_url=redis_process.url))) as client:
+        assert (await client.get("/readyz")).status_code == 503
+        assert (await client.get("/healthz")).status_code == 200
+        redis_process.start()
+        assert (await client.get("/readyz")).status_code == 200
+        assert (await client.post("/v1/models", json={"name": "model", "network": NETWORK})).status_code == 201
