@@ -44,7 +44,7 @@ def configure(level: str, *, as_json: bool) -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonLines() if as_json else TextLines())
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
-    # What these say at info is about themselves: each compiled function, each queue call, each start of a server.
+    # What these say at info is about themselves: each compiled function, each queue call, each request.
     # rq.worker by its own name: its module raises a level that nobody has set to info.
-    for name in ("numba", "rq", "rq.worker", "uvicorn", "asyncio"):
+    for name in ("numba", "rq", "rq.worker", "uvicorn", "asyncio", "httpx"):
         logging.getLogger(name).setLevel(max(logging.WARNING, logging.getLevelNamesMapping()[level.upper()]))

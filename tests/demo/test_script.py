@@ -25,7 +25,7 @@ def demo(home: Path, kernel_directory: Path, *arguments: str) -> Iterator["subpr
         "PYTHONPATH": os.pathsep.join(sys.path),
     }
     command = [sys.executable, "-m", "cellar.cli", "demo", *arguments]
-    process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     try:
         yield process
     finally:
@@ -37,6 +37,7 @@ def test_once_it_beats_persistence_and_the_kill_leaves_no_trace(tmp_path: Path, 
     with demo(tmp_path, kernel_directory, "--once") as process:
         told, _ = process.communicate(timeout=280)
     assert process.returncode == 0, told
+    assert " info " not in told, "log lines between those for people"
     network, persistence = (float(found) for found in re.findall(r"(\d\.\d{4}) ppm$", told, re.MULTILINE))
     assert network < 0.8 * persistence
     assert "Killing the service (SIGKILL)" in told
