@@ -1,0 +1,132 @@
+"""Kernels on disk: shared by processes, checked when read, refused where others may write."""
+
+import os
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from cellar.engine import KernelCache
+from cellar.engine.target import Target
+from cellar.errors import CompileFailed
+
+TEXT = """
+from numba import cfunc, types
+
+
+@cfunc(types.int64(types.int64), nopython=True)
+def cellar_kernel(d):
+    return d + {number}
+"""
+ADD_ONE, ADD_TWO = TEXT.format(number=1), TEXT.format(number=2)
+
+CHILD = """
+import sys
+from pathlib import Path
+from cellar.engine import KernelCache
+(function,) = KernelCache(Path(sys.argv[1])).load([sys.stdin.read()])
+assert function(41) == 42
+assert "numba" not in sys.modules
+"""
+
+
+@pytest.fixture
+def directory(tmp_path: Path) -> Path:
+    """Return a directory that only its owner may write to."""
+    made = tmp_path / "kernels"
+    made.mkdir(mode=0o700)
+    return made
+
+
+@pytest.fixture(scope="module")
+def code(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    """Return the files that a cache makes of two kernels, by name, compiled once."""
+    made = tmp_path_factory.mktemp("compiled") / "kernels"
+    one, two = KernelCache(made).load([ADD_ONE, ADD_TWO])
+    assert (one(41), two(41)) == (42, 43)
+    assert made.stat().st_mode & 0o777 == 0o700
+    return {path.name: path.read_bytes() for path in made.iterdir()}
+
+
+def forbid_compiling(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let every compiler process fail from here on."""
+    monkeypatch.setattr(sys, "executable", "/bin/false")
+
+
+def fill(directory: Path, code: dict[str, bytes]) -> None:
+    """Write the files of kernels."""
+    for name, data in code.items():
+        (directory / name).write_bytes(data)
+
+
+def test_files_are_named_by_all_they_depend_on(code: dict[str, bytes]) -> None:
+    cache = KernelCache(None)
+    assert code.keys() == {f"{cache.key(ADD_ONE)}.o", f"{cache.key(ADD_TWO)}.o"}
+    others = [KernelCache(None, target=Target("x86-64-v2")), KernelCache(None, target=Target("x86-64-v2", "+avx2"))]
+    assert len({c.key(ADD_ONE) for c in (cache, *others)}) == 3
+
+
+def test_a_second_cache_compiles_nothing(
+    directory: Path, code: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(directory, code)
+    forbid_compiling(monkeypatch)
+    cache = KernelCache(directory)
+    one, two = cache.load([ADD_ONE, ADD_TWO])
+    assert (one(1), two(1)) == (2, 3)
+    assert cache.load([ADD_ONE]) == [one]
+    assert cache.warm([ADD_ONE, ADD_TWO]) == 0
+    with pytest.raises(CompileFailed):
+        cache.load([TEXT.format(number=3)])
+
+
+def test_a_kernel_in_memory_needs_no_file(code: dict[str, bytes], directory: Path) -> None:
+    fill(directory, code)
+    cache = KernelCache(directory)
+    (one,) = cache.load([ADD_ONE])
+    for path in directory.iterdir():
+        path.unlink()
+    assert cache.load([ADD_ONE]) == [one]
+
+
+@pytest.mark.parametrize("damage", [b"", b"short", None], ids=["empty", "short", "one bit"])
+def test_a_damaged_file_is_compiled_again(directory: Path, code: dict[str, bytes], damage: bytes | None) -> None:
+    name, data = f"{KernelCache(None).key(ADD_ONE)}.o", code[f"{KernelCache(None).key(ADD_ONE)}.o"]
+    flipped = data[:-9] + bytes([data[-9] ^ 1]) + data[-8:]
+    (directory / name).write_bytes(flipped if damage is None else damage)
+    (function,) = KernelCache(directory).load([ADD_ONE])
+    assert function(41) == 42
+    assert (directory / name).read_bytes() == data
+
+
+def test_processes_that_compile_the_same_at_once(directory: Path, code: dict[str, bytes]) -> None:
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    arguments = [sys.executable, "-c", CHILD, str(directory)]
+    children = [subprocess.Popen(arguments, env=environment, stdin=subprocess.PIPE, text=True) for _ in range(2)]
+    with ThreadPoolExecutor(len(children)) as threads:
+        list(threads.map(lambda child: child.communicate(ADD_ONE, timeout=60), children))
+    assert [child.returncode for child in children] == [0, 0]
+    name = f"{KernelCache(None).key(ADD_ONE)}.o"
+    assert {path.name: path.read_bytes() for path in directory.iterdir()} == {name: code[name]}
+
+
+def test_threads_wait_for_the_one_that_compiles(directory: Path) -> None:
+    cache = KernelCache(directory)
+    with ThreadPoolExecutor(4) as threads:
+        found = list(threads.map(lambda _: cache.load([ADD_ONE]), range(4)))
+    assert all(functions == found[0] for functions in found)
+
+
+@pytest.mark.parametrize("mode", [0o770, 0o707, 0o777])
+def test_a_directory_that_others_may_write_to_is_refused(directory: Path, mode: int) -> None:
+    directory.chmod(mode)
+    with pytest.raises(CompileFailed, match="may be written by others, and its files are code"):
+        KernelCache(directory)
+
+
+def test_a_directory_that_cannot_be_made(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(CompileFailed, match="cannot be made"):
+        KernelCache(tmp_path / "file" / "kernels")

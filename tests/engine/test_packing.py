@@ -1,0 +1,63 @@
+"""Weights as kernels read them: panels of sixteen rows, zeros for padding, nothing too small."""
+
+import numpy as np
+import pytest
+
+from cellar.engine import build_cell
+from cellar.engine.packing import Floats, address, aligned, pack, padded, unpadded
+from cellar.engine.schedule import Products, forward_plan
+from cellar.errors import ShapeMismatch
+
+CELL = build_cell("param a: scalar\nh = tanh(Wi @ x + a * (Wh @ h) + b)", {"in": 3, "hidden": 17})
+WEIGHTS = {p.name: np.arange(1, np.prod(p.shape) + 1, dtype=np.float32).reshape(p.shape) for p in CELL.params}
+
+
+def test_matrices_become_panels() -> None:
+    packed = pack(CELL, WEIGHTS)
+    stages = [stage for _, stage in forward_plan(CELL, save=False).stages if isinstance(stage, Products)]
+    panels = packed.group(next(stage for stage in stages if stage.nodes[0].sources[0].name == "Wi"))
+    blocks = panels.reshape(2, 3, 16)
+    np.testing.assert_array_equal(blocks[0], WEIGHTS["Wi"][:16].T)
+    np.testing.assert_array_equal(blocks[1, :, 0], WEIGHTS["Wi"][16])
+    assert not blocks[1, :, 1:].any()
+
+
+@pytest.mark.parametrize("shape", [(), (1,), (16,), (17,), (3, 16), (5, 33)])
+def test_padding_is_undone(shape: tuple[int, ...]) -> None:
+    array = np.random.default_rng(0).normal(size=shape).astype(np.float32)
+    wide = padded(array)
+    assert wide.shape[-1] % 16 == 0
+    assert address(wide) % 64 == 0
+    assert wide.sum() == pytest.approx(array.sum() * (16 if shape == () else 1), rel=1e-5)
+    np.testing.assert_array_equal(unpadded(wide, shape), array)
+
+
+def test_aligned_bytes() -> None:
+    assert [address(aligned(length)) % 64 for length in (1, 63, 64, 1000)] == [0] * 4
+    assert not aligned(1000, clear=True).any()
+
+
+def test_small_weights_are_flushed_and_the_callers_array_is_not() -> None:
+    below = np.nextafter(np.float32(2.0**-63), np.float32(0))
+    weights = WEIGHTS | {"b": np.array([below, -below, 2.0**-63, *[1] * 14], np.float32)}
+    kept = pack(CELL, weights).vectors["b"]
+    assert not kept[:2].view(np.uint32).any()
+    assert kept[2] == 2.0**-63
+    assert weights["b"][0] == below
+
+
+@pytest.mark.parametrize(
+    ("name", "given", "expected", "actual"),
+    [
+        ("Wh", np.zeros((17, 3), np.float32), "(17, 17)", "(17, 3)"),
+        ("a", np.zeros(1, np.float32), "()", "(1,)"),
+        ("b", None, "(17,)", "nothing"),
+    ],
+)
+def test_weights_of_another_shape(name: str, given: Floats | None, expected: str, actual: str) -> None:
+    weights = {key: array for key, array in WEIGHTS.items() if key != name}
+    if given is not None:
+        weights[name] = given
+    with pytest.raises(ShapeMismatch) as caught:
+        pack(CELL, weights)
+    assert (caught.value.expected, caught.value.actual) == (expected, actual)
