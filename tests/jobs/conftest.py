@@ -55,7 +55,7 @@ class Room:
 def room(redis_url: str) -> Iterator[Room]:
     """Yield an empty room."""
     client, prefix = sync_client(redis_url), f"test-{uuid.uuid4().hex}"
-    store, blobs, calls = RedisJobs(client, prefix), RedisBlobs(client, prefix), Calls(client, prefix)
+    store, blobs, calls = RedisJobs(client, prefix), RedisBlobs(client, prefix), Calls(client, f"{prefix}.jobs")
     yield Room(client, prefix, store, blobs, calls, Sweeper(store, blobs, calls))
     client.close()
 
@@ -66,6 +66,7 @@ NETWORK = NetworkSpec.model_validate(
         "layers": [{"type": "recurrent", "cell": "rnn", "hidden_size": 4}, {"type": "dense", "out_size": 1}],
     }
 )
+SEED = 7
 TRAINING = TrainingSpec(epochs=5, batch_size=4, seed=3)
 
 
@@ -127,5 +128,5 @@ def workshop(room: Room, kernel_directory: Path) -> Workshop:
     """Return a workshop whose only model is new."""
     kernels = KernelCache(kernel_directory)
     registry = Registry(RedisModels(room.client, room.prefix), room.blobs, kernels, Clock())
-    registry.create("default", "walk", NETWORK, seed=7)
+    registry.create("default", "walk", NETWORK, SEED)
     return Workshop(room, registry, kernels, Jobs(room.store, room.blobs, registry, room.calls, Clock()))

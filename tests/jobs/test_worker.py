@@ -1,0 +1,218 @@
+"""Real workers: processes of their own, real signals, real training. What a kill costs is time, and little of it."""
+
+import hashlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from cellar.engine import KernelCache
+from cellar.nn.chain import Network
+from cellar.nn.fit import fit
+from cellar.nn.training import TrainingSpec
+from cellar.ports import Job
+from cellar.wire.weights import dump
+from tests.jobs.conftest import NETWORK, SEED, Workshop, walks
+from tests.waiting import wait_until
+
+WORKER = "from cellar import main; from cellar.settings import Settings; main.work(Settings.load())"
+
+BAR_S = 10.0
+"""A job whose worker was killed is running again within this."""
+
+LONG = TrainingSpec(epochs=1_000_000, batch_size=4, seed=5)
+"""Nobody waits for the end of it."""
+
+
+class Workers:
+    """Worker processes of one workshop."""
+
+    def __init__(self, environment: dict[str, str], stack: ExitStack) -> None:
+        self._environment = environment
+        self._stack = stack
+
+    def start(self) -> subprocess.Popen[bytes]:
+        """Start a worker; it is killed at the end of the test."""
+        worker = subprocess.Popen([sys.executable, "-c", WORKER], env=self._environment)
+        self._stack.callback(worker.wait)
+        self._stack.callback(worker.kill)
+        return worker
+
+
+@pytest.fixture
+def workers(workshop: Workshop, redis_url: str, kernel_directory: Path) -> Iterator[Workers]:
+    """Yield what starts workers for the workshop's jobs."""
+    environment = {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join(sys.path),
+        "CELLAR_REDIS_URL": redis_url,
+        "CELLAR_KEY_PREFIX": workshop.room.prefix,
+        "CELLAR_CACHE_DIR": str(kernel_directory),
+    }
+    with ExitStack() as stack:
+        yield Workers(environment, stack)
+
+
+def child_of(worker: subprocess.Popen[bytes]) -> int:
+    """Return the process that carries out the worker's job, 0 if there is none."""
+    children = Path(f"/proc/{worker.pid}/task/{worker.pid}/children").read_text().split()
+    return int(children[0]) if children else 0
+
+
+def under_way(workshop: Workshop, job: Job, epochs: int = 1) -> Callable[[], Job | None]:
+    """Return a look at whether so many epochs of a job are done and kept in a checkpoint."""
+
+    def look() -> Job | None:
+        found = workshop.jobs.get("default", job.job)
+        assert found.state in ("queued", "running"), found
+        return found if found.checkpoint is not None and found.progress.get("epoch", 0) > epochs else None
+
+    return look
+
+
+def running_attempt(workshop: Workshop, job: Job, attempt: int) -> Callable[[], bool]:
+    """Return a look at whether an attempt of a job is running."""
+
+    def look() -> bool:
+        found = workshop.jobs.get("default", job.job)
+        return (found.state, found.attempt) == ("running", attempt)
+
+    return look
+
+
+def ended(workshop: Workshop, job: Job) -> Callable[[], Job | None]:
+    """Return a look at whether a job has ended."""
+
+    def look() -> Job | None:
+        found = workshop.jobs.get("default", job.job)
+        return None if found.state in ("queued", "running") else found
+
+    return look
+
+
+@dataclass(frozen=True, slots=True)
+class Undisturbed:
+    """A training that takes seconds, and the weights that it ends with if nothing disturbs it."""
+
+    training: TrainingSpec
+    weights: str
+    """Digest of the blob."""
+
+
+@pytest.fixture(scope="module")
+def undisturbed(kernel_directory: Path) -> Undisturbed:
+    """Return a training that takes this machine two seconds: as many epochs as it does in that time."""
+    network = Network(NETWORK)
+    until = time.monotonic() + 2
+    for progress in fit(network.compile(KernelCache(kernel_directory)), network.init(SEED), walks(), LONG):
+        if progress.epoch_done and time.monotonic() > until:
+            weights = hashlib.sha256(dump(progress.weights())).hexdigest()
+            return Undisturbed(LONG.model_copy(update={"epochs": progress.epoch}), weights)
+    raise AssertionError("a training that never ends has ended")
+
+
+def test_a_job_is_carried_out(workshop: Workshop, workers: Workers) -> None:
+    worker = workers.start()
+    job = wait_until(ended(workshop, workshop.submit()), 60, "the job has ended")
+    assert (job.state, job.result, job.attempt) == ("succeeded", "walk@2", 1)
+    worker.terminate()
+    assert worker.wait(10) == 0
+
+
+@pytest.mark.parametrize("victim", ["child", "worker", "both"])
+def test_a_killed_worker_costs_seconds_and_no_bit(
+    workshop: Workshop, workers: Workers, undisturbed: Undisturbed, victim: str
+) -> None:
+    worker = workers.start()
+    job = workshop.submit(undisturbed.training)
+    wait_until(under_way(workshop, job), 60, "the first attempt is under way")
+    if victim != "child":
+        workers.start()
+    child = child_of(worker)
+    for process in {"child": [child], "worker": [worker.pid], "both": [child, worker.pid]}[victim]:
+        os.kill(process, signal.SIGKILL)
+    wait_until(running_attempt(workshop, job, 2), BAR_S, "the job runs again")
+    done = wait_until(ended(workshop, job), 60, "the job has ended")
+    assert (done.state, done.attempt, done.result) == ("succeeded", 2, "walk@2")
+    assert workshop.registry.get("default", "walk").weights == undisturbed.weights
+
+
+def test_a_worker_that_was_frozen_cannot_publish_what_another_has_done(
+    workshop: Workshop, workers: Workers, undisturbed: Undisturbed
+) -> None:
+    frozen = workers.start()
+    job = workshop.submit(undisturbed.training)
+    wait_until(under_way(workshop, job), 60, "the first attempt is under way")
+    child = child_of(frozen)
+    for process in (frozen.pid, child):
+        os.kill(process, signal.SIGSTOP)
+    workers.start()
+    wait_until(running_attempt(workshop, job, 2), BAR_S, "the job runs again")
+    for process in (frozen.pid, child):
+        os.kill(process, signal.SIGCONT)
+    wait_until(lambda: child_of(frozen) != child, 10, "the superseded child has ended")
+    done = wait_until(ended(workshop, job), 60, "the job has ended")
+    assert (done.state, done.attempt, done.result) == ("succeeded", 2, "walk@2")
+    assert [version.ref for version in workshop.registry.versions("default", "walk")] == ["walk@1", "walk@2"]
+    assert workshop.registry.get("default", "walk").weights == undisturbed.weights
+
+
+def test_a_worker_that_is_stopped_gives_its_job_back(
+    workshop: Workshop, workers: Workers, undisturbed: Undisturbed
+) -> None:
+    first = workers.start()
+    job = workshop.submit(undisturbed.training)
+    wait_until(under_way(workshop, job), 60, "the first attempt is under way")
+    first.terminate()
+    assert first.wait(10) == 0
+    given_back = workshop.jobs.get("default", job.job)
+    assert (given_back.state, given_back.attempt) == ("queued", 1)
+    workers.start()
+    done = wait_until(ended(workshop, job), 60, "the job has ended")
+    assert (done.state, done.attempt) == ("succeeded", 2)
+    assert workshop.registry.get("default", "walk").weights == undisturbed.weights
+
+
+def test_a_running_job_is_cancelled_and_leaves_only_its_record(workshop: Workshop, workers: Workers) -> None:
+    workers.start()
+    before = workshop.room.keys()
+    job = workshop.submit(LONG)
+    wait_until(under_way(workshop, job), 60, "the job is under way")
+    assert workshop.jobs.cancel("default", job.job).state == "running"
+    assert wait_until(ended(workshop, job), 10, "the job has ended").state == "cancelled"
+    tag = f"{workshop.room.prefix}:{{jobs}}"
+    left = {f"{tag}:default/{job.job}", f"{tag}:default/{job.job}:history", f"{tag}:index:default"}
+    wait_until(lambda: left == {*workshop.room.keys()} - {*before}, 10, "its blobs are gone")
+
+
+def test_a_job_that_does_not_listen_is_killed(workshop: Workshop, workers: Workers) -> None:
+    worker = workers.start()
+    job = workshop.submit(LONG)
+    wait_until(under_way(workshop, job), 60, "the job is under way")
+    child = child_of(worker)
+    os.kill(child, signal.SIGSTOP)
+    workshop.jobs.cancel("default", job.job)
+    assert wait_until(ended(workshop, job), 20, "the job has ended").state == "cancelled"
+    wait_until(lambda: child_of(worker) != child, 10, "the child is killed")
+
+
+def test_a_job_that_kills_its_process_again_and_again_fails(workshop: Workshop, workers: Workers) -> None:
+    worker = workers.start()
+    job = workshop.submit(LONG)
+
+    def killed() -> Job | None:
+        child = child_of(worker)
+        if child and workshop.jobs.get("default", job.job).state == "running":
+            os.kill(child, signal.SIGKILL)
+        return ended(workshop, job)()
+
+    failed = wait_until(killed, 60, "the job has failed")
+    assert (failed.state, failed.attempt) == ("failed", 3)
+    assert "died 3 times in a row" in str(failed.error)
