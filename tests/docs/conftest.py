@@ -53,7 +53,7 @@ def run_shell(service_url: str, tmp_path: Path) -> Callable[[list[Example]], lis
             env=environment,
             cwd=ROOT,
             check=False,
-            timeout=100,
+            timeout=250,
         )
         assert done.returncode == 0, f"block {done.stdout.count(NEXT) + 1} fails: {done.stdout}{done.stderr}"
         return done.stdout.split(NEXT)[:-1]

@@ -11,6 +11,7 @@ from tests.docs.pages import PAGES, ROOT, Example, as_shown, documents, examples
 SHELL = {"sh", "bash", "shell", "console", "zsh"}
 
 
+@pytest.mark.timeout(300)  # with no kernel compiled yet, beside other tests
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_the_blocks_print_what_the_page_shows(page: Path, run_shell: Callable[[list[Example]], list[str]]) -> None:
     blocks = examples(page)
