@@ -53,3 +53,11 @@ def test_until_ctrl_c_the_service_goes_on(tmp_path: Path, kernel_directory: Path
         assert process.wait(timeout=60) == 0
     with pytest.raises(httpx.ConnectError):
         httpx.get(f"{url}/healthz")
+
+
+def test_interrupted_before_its_verdict_it_has_not_succeeded(tmp_path: Path, kernel_directory: Path) -> None:
+    with demo(tmp_path, kernel_directory, "--once") as process:
+        assert process.stdout
+        assert any("Creating the model" in line for line in process.stdout)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(timeout=60) == 130

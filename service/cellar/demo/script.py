@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Self
 
+import httpx
+
 from cellar.demo.client import JSON, Client, Refused, Session
 from cellar.demo.series import Series, load, rmse
 from cellar.demo.service import Service
@@ -42,32 +44,36 @@ SHOWN_WEEKS = 52
 PATIENCE_S = 5.0
 """The longest silence: then a line says that it goes on."""
 
+FAILED = 1
+
+INTERRUPTED = 130
+"""Exit code before there is a verdict, as of a shell: 128 and the number of SIGINT."""
+
 say = partial(print, flush=True)
 
 
 def run(settings: Settings, *, once: bool) -> int:
-    """Play the demo and return the exit code: 0 if the forecast beats persistence and the kill left no trace.
+    """Play the demo and return the exit code: 0 only if the forecast beats persistence and the kill left no trace.
 
     Unless `once`, leave the service running until Ctrl-C. Raise StartupError if the service cannot start.
     """
     began_s = time.monotonic()
     for number in (signal.SIGINT, signal.SIGTERM):  # a shell may have started us with SIGINT ignored
         signal.signal(number, signal.default_int_handler)
-    series = load()
+    code = INTERRUPTED
     try:
         with Service(settings) as service, Client(service.url) as client:
-            code = _play(series, service, client)
+            code = _play(load(), service, client)
             say(f"Done in {time.monotonic() - began_s:.0f} s.")
             if not once:
                 say(f"The service goes on at {service.url} (API: {service.url}/docs). Ctrl-C stops it.")
                 service.wait()
-            return code
-    except Refused as error:
-        say(f"The service refused: {error}")
-        return 1
+    except (Refused, httpx.HTTPError) as error:
+        say(f"The demo cannot go on: {error}")
+        return FAILED
     except KeyboardInterrupt:
         say("Stopped.")
-        return 0
+    return code
 
 
 def _play(series: Series, service: Service, client: Client) -> int:
@@ -190,7 +196,7 @@ def _judge(series: Series, killed: Streamed, spared: Streamed) -> int:
     say(f"  {'persistence (the last value)':30}{theirs:.4f} ppm")
     say(f"  {_verdict(ours, theirs)}")
     say(f"The stream through the kill and the one without it: {_comparison(killed, spared)}.")
-    return 0 if ours < theirs and same else 1
+    return 0 if ours < theirs and same else FAILED
 
 
 def _verdict(ours: float, theirs: float) -> str:
