@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import orjson
@@ -79,26 +80,31 @@ class _Fault:
     actual: str
 
 
-def _number(text: str) -> float | _Fault:
+def _number(faults: list[_Fault], text: str) -> float | _Fault:
     value = float(text)
     if math.isfinite(value):
         return value
-    return _Fault(NotFinite, "a finite number", text if len(text) < 30 else f"a number of {len(text)} digits")
+    faults.append(_Fault(NotFinite, "a finite number", text if len(text) < 30 else f"a number of {len(text)} digits"))
+    return faults[-1]
 
 
-def _object(members: list[tuple[str, Any]]) -> dict[str, Any]:
+def _object(faults: list[_Fault], members: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(members)
     if len(found) != len(members):
         times = Counter(name for name, _ in members)
-        repeated = {name: count for name, count in times.items() if count > 1}
-        found |= {name: _Fault(InvalidInput, "one value", f"{count} values") for name, count in repeated.items()}
+        for name in (name for name, count in times.items() if count > 1):
+            faults.append(_Fault(InvalidInput, "one value", f"{times[name]} values"))
+            found[name] = faults[-1]
     return found
 
 
 def _refuse(body: bytes, **hooks: Any) -> None:
     """Raise the error of the first fault that the hooks find. Return if there is none, or if it is not JSON at all."""
+    faults: list[_Fault] = []
     with suppress(ValueError, RecursionError):
-        for path, value in _leaves(json.loads(body, **hooks)):
+        noting: dict[str, Any] = {name: partial(hook, faults) for name, hook in hooks.items()}
+        document = json.loads(body, **noting)
+        for path, value in _leaves(document) if faults else ():
             if isinstance(value, _Fault):
                 pointer = pointer_of(path)
                 detail = f"{pointer or 'body'}: expected {value.expected}, found {value.actual}"
