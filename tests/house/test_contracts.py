@@ -70,9 +70,9 @@ def test_a_forbidden_import_is_found(tmp_path: Path, file: str, line: str) -> No
     shutil.copytree(PACKAGE, tmp_path / "cellar", ignore=shutil.ignore_patterns("__pycache__"))
     with (tmp_path / "cellar" / file).open("a") as module:
         module.write(f"\n{line}\n")
+    lint = "from importlinter.cli import lint_imports_command as run; run()"
     linted = subprocess.run(
-        [sys.executable, "-c", "from importlinter.cli import lint_imports_command as run; run()", "--no-cache"]
-        + ["--config", str(ROOT / "pyproject.toml")],
+        [sys.executable, "-c", lint, "--no-cache", "--config", str(ROOT / "pyproject.toml")],
         capture_output=True,
         text=True,
         check=False,
