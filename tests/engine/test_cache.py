@@ -5,6 +5,7 @@ import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
@@ -26,6 +27,8 @@ CHILD = """
 import sys
 from pathlib import Path
 from cellar.engine import KernelCache
+if sys.argv[2] == "forbid":
+    sys.executable = "/bin/false"  # the compiler's process would fail
 (function,) = KernelCache(Path(sys.argv[1])).load([sys.stdin.read()])
 assert function(41) == 42
 assert "numba" not in sys.modules
@@ -48,6 +51,13 @@ def code(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
     assert (one(41), two(41)) == (42, 43)
     assert made.stat().st_mode & 0o777 == 0o700
     return {path.name: path.read_bytes() for path in made.iterdir()}
+
+
+def child(directory: Path, compiling: Literal["allow", "forbid"]) -> subprocess.Popen[str]:
+    """Start a process that loads a kernel, whose text it reads from standard input."""
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    arguments = [sys.executable, "-c", CHILD, str(directory), compiling]
+    return subprocess.Popen(arguments, env=environment, stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
 def forbid_compiling(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -82,6 +92,13 @@ def test_a_second_cache_compiles_nothing(
         cache.load([TEXT.format(number=3)])
 
 
+def test_a_second_process_compiles_nothing(directory: Path, code: dict[str, bytes]) -> None:
+    fill(directory, code)
+    process = child(directory, "forbid")
+    _, said = process.communicate(ADD_ONE, timeout=60)
+    assert process.returncode == 0, said
+
+
 def test_a_kernel_in_memory_needs_no_file(code: dict[str, bytes], directory: Path) -> None:
     fill(directory, code)
     cache = KernelCache(directory)
@@ -102,12 +119,10 @@ def test_a_damaged_file_is_compiled_again(directory: Path, code: dict[str, bytes
 
 
 def test_processes_that_compile_the_same_at_once(directory: Path, code: dict[str, bytes]) -> None:
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-    arguments = [sys.executable, "-c", CHILD, str(directory)]
-    children = [subprocess.Popen(arguments, env=environment, stdin=subprocess.PIPE, text=True) for _ in range(2)]
+    children = [child(directory, "allow") for _ in range(2)]
     with ThreadPoolExecutor(len(children)) as threads:
-        list(threads.map(lambda child: child.communicate(ADD_ONE, timeout=60), children))
-    assert [child.returncode for child in children] == [0, 0]
+        said = list(threads.map(lambda process: process.communicate(ADD_ONE, timeout=60)[1], children))
+    assert [process.returncode for process in children] == [0, 0], said
     name = f"{KernelCache(None).key(ADD_ONE)}.o"
     assert {path.name: path.read_bytes() for path in directory.iterdir()} == {name: code[name]}
 

@@ -148,6 +148,34 @@ def test_weight_gradients_add_the_steps_from_the_last_and_rows_from_the_first(co
     equal_bits(backward(kernel, data).d_params["W"], expected.astype(np.float32))
 
 
+def lane_sum(terms: Array) -> np.float32:
+    """Return a sum as the arithmetic defines it: lane j adds j, j + 16, ..., then 8, 4, 2, 1 lanes are folded."""
+    lanes = np.zeros(16, np.float32)
+    for block in np.resize(np.append(terms, np.zeros(-terms.size % 16, np.float32)), (-(-terms.size // 16), 16)):
+        lanes = lanes + block
+    while lanes.size > 1:
+        lanes = lanes[: lanes.size // 2] + lanes[lanes.size // 2 :]
+    return np.float32(lanes[0])
+
+
+@pytest.mark.parametrize("size", [1, 16, 33, 100])
+def test_a_sum_is_sixteen_lanes_and_a_tree(compiled: Compiled, size: int) -> None:
+    """The gradient of the scalar `leak` is such a sum, of the state times its cotangent."""
+    kernel = compiled("leak", size)
+    data = oracle.draw(kernel.cell, 1, 1, seed=size)
+    data.d_outputs[:] = 0
+    expected = lane_sum(data.d_state[0, size:] * data.state[0, size:])
+    equal_bits(backward(kernel, data).d_params["leak"], np.array(expected))
+
+
+def test_more_rows_than_a_chunk_holds(compiled: Compiled) -> None:
+    kernel = compiled("functions", 3)
+    data = oracle.draw(kernel.cell, 3, 1030)
+    whole = forward(kernel, data)
+    for rows in (slice(0, 3), slice(1020, 1030)):
+        equal_bits(forward(kernel, rows_of(data, rows)).outputs, np.ascontiguousarray(whole.outputs[:, rows]))
+
+
 def test_nothing_to_do(compiled: Compiled) -> None:
     kernel = compiled("functions")
     data = oracle.draw(kernel.cell, 3, 4)
