@@ -57,6 +57,24 @@ def worker(settings: Settings, options: argparse.Namespace) -> None:
     main.work(settings)
 
 
+def check_worker(settings: Settings, _options: argparse.Namespace) -> int:
+    """Tell whether a worker of this host is alive: 0 if so, else 1."""
+    from cellar import main
+    from cellar.errors import StoreUnavailable
+
+    try:
+        return 0 if main.worker_is_alive(settings) else 1
+    except StoreUnavailable:
+        return 1
+
+
+def warm(settings: Settings, options: argparse.Namespace) -> None:
+    """Compile the kernels of everything built in."""
+    from cellar import main
+
+    main.warm(settings, options.target, say)
+
+
 def demo(settings: Settings, options: argparse.Namespace) -> int:
     """Forecast real measurements with a service that is killed half way."""
     from cellar.demo.script import run
@@ -89,7 +107,15 @@ def _parser() -> argparse.ArgumentParser:
     child.set_defaults(run=api)
     work = commands.add_parser("worker", help="carry out training jobs from the queue of CELLAR_REDIS_URL")
     work.add_argument("--parent", type=int, help=argparse.SUPPRESS)
+    work.add_argument(
+        "--check", dest="run", action="store_const", const=check_worker, help="is one alive on this host?"
+    )
     work.set_defaults(run=worker)
+    beforehand = commands.add_parser("warm", help="compile the kernels of everything built in, so that no start waits")
+    beforehand.add_argument(
+        "--target", action="append", default=[], metavar="CPU", help="x86-64-v3, x86-64-v4 ...; default: this machine's"
+    )
+    beforehand.set_defaults(run=warm)
     show = commands.add_parser("demo", help="train, stream, kill and go on, on real measurements")
     show.add_argument("--once", action="store_true", help="exit at the end: 0 if all went as promised")
     show.set_defaults(run=demo)

@@ -7,7 +7,7 @@ import asyncio
 import socket
 import threading
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 
 import redis
@@ -17,12 +17,13 @@ from fastapi import FastAPI
 from cellar import __version__
 from cellar.api.app import create_app as create_api
 from cellar.api.services import Services
-from cellar.engine import KERNEL_REV, KernelCache
+from cellar.engine import KERNEL_REV, KernelCache, Target, host_target, revision
 from cellar.errors import SettingsInvalid, Unavailable
 from cellar.jobs import runner, worker
 from cellar.jobs.calls import Calls
 from cellar.jobs.submission import Jobs
 from cellar.jobs.sweeper import Sweeper
+from cellar.nn.builtin import builtin_kernels
 from cellar.ports import BlobStore
 from cellar.registry import Registry
 from cellar.runtime.sessions import Sessions
@@ -76,7 +77,8 @@ class Parts:
         )
         self.jobs = RedisJobs(client, settings.key_prefix)
         models = RedisModels(client, settings.key_prefix)
-        self.registry = Registry(models, self.blobs, KernelCache(settings.cache_dir), self.clock)
+        self.kernels = KernelCache(settings.cache_dir, beforehand=settings.warm_dir)
+        self.registry = Registry(models, self.blobs, self.kernels, self.clock)
 
     def calls(self, queue: redis.Redis) -> Calls:
         """Return the job queue on a client of the queue's Redis."""
@@ -93,6 +95,7 @@ def create_app(settings: Settings) -> FastAPI:
     Raise StartupError for settings or a machine that cannot work; a Redis that is away is no such thing.
     """
     parts = Parts(settings)
+    revision.check(parts.kernels)
     store = RedisSessions(
         Link(Address.parse(parts.url)),
         prefix=settings.key_prefix,
@@ -187,10 +190,25 @@ def work(settings: Settings) -> None:
     )
 
 
+def warm(settings: Settings, targets: Sequence[str], say: Callable[[str], None]) -> None:
+    """Compile the kernels of everything built in into the kernel cache, for other processors too."""
+    texts = builtin_kernels()
+    for target in [Target(name) for name in targets] or [host_target()]:
+        compiled = KernelCache(settings.cache_dir, target=target).warm(texts)
+        say(f"{compiled} of {len(texts)} kernels compiled for {target.cpu} into {settings.cache_dir}")
+
+
+def worker_is_alive(settings: Settings) -> bool:
+    """Return whether a training worker of this host has shown itself lately. Raise StoreUnavailable."""
+    parts = Parts(settings)
+    return worker.is_alive(parts.calls(sync_client(parts.queue_url)))
+
+
 def run_job(tenant: str, job: str) -> None:
     """Carry out one job: what a worker's child process runs."""
     settings = Settings.load()
     parts = Parts(settings)
+    revision.check(parts.kernels, training=True)
     runner.run(tenant, job, jobs=parts.jobs, blobs=parts.blobs, registry=parts.registry, lease_s=settings.job_lease_s)
 
 

@@ -57,6 +57,9 @@ class Settings(BaseSettings):
     cache_dir: Path = Field(
         default_factory=_cache_dir, description="Compiled kernels. Default: $XDG_CACHE_HOME/cellar/kernels."
     )
+    warm_dir: Path | None = Field(
+        None, description="Kernels that `cellar warm` compiled beforehand, read only. Unset: there are none."
+    )
     blob_dir: Path | None = Field(
         None, description="Directory for blobs that every api and worker mounts. Unset: blobs are kept in Redis."
     )
@@ -101,7 +104,7 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _paths_are_absolute(self) -> Self:
-        for name in ("data_dir", "runtime_dir", "cache_dir", "blob_dir"):
+        for name in ("data_dir", "runtime_dir", "cache_dir", "warm_dir", "blob_dir"):
             path: Path | None = getattr(self, name)
             if path is not None and not path.is_absolute():
                 raise ValueError(f"CELLAR_{name.upper()} must be an absolute path, not {str(path)!r}")

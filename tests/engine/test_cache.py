@@ -145,3 +145,34 @@ def test_a_directory_that_cannot_be_made(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(CompileFailed, match="cannot be made"):
         KernelCache(tmp_path / "file" / "kernels")
+
+
+def test_kernels_of_the_installation_are_used_and_new_ones_kept_apart(
+    directory: Path, tmp_path: Path, code: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    beforehand = tmp_path / "installed"
+    beforehand.mkdir(mode=0o500)
+    forbid_compiling(monkeypatch)
+    own = KernelCache(directory, beforehand=beforehand)
+    with pytest.raises(CompileFailed):
+        own.load([ADD_ONE])
+    beforehand.chmod(0o700)
+    fill(beforehand, code)
+    (one,) = own.load([ADD_ONE])
+    assert one(41) == 42
+    assert not list(directory.iterdir())
+
+
+def test_warming_compiles_what_is_missing_for_any_processor(directory: Path, code: dict[str, bytes]) -> None:
+    cache = KernelCache(directory)
+    fill(directory, dict(list(code.items())[:1]))
+    assert cache.warm([ADD_ONE, ADD_TWO]) == 1
+    assert cache.warm([ADD_ONE, ADD_TWO]) == 0
+    other = KernelCache(directory, target=Target("x86-64-v4"))
+    assert other.warm([ADD_ONE]) == 1
+    assert len(list(directory.iterdir())) == 3
+
+
+def test_a_missing_installation_is_reported(tmp_path: Path) -> None:
+    with pytest.raises(CompileFailed, match="cannot be read"):
+        KernelCache(None, beforehand=tmp_path / "nothing")

@@ -5,6 +5,7 @@ from cellar.engine.cell import Cell, Param, State, build_cell
 from cellar.engine.kernel import Backward, CompiledCell, Forward, Tape, compile_cell, compile_cells, kernel_texts
 from cellar.engine.packing import Packed
 from cellar.engine.revision import KERNEL_REV
+from cellar.engine.target import Target, host_target
 
 __all__ = [
     "KERNEL_REV",
@@ -17,8 +18,10 @@ __all__ = [
     "Param",
     "State",
     "Tape",
+    "Target",
     "build_cell",
     "compile_cell",
     "compile_cells",
+    "host_target",
     "kernel_texts",
 ]

@@ -16,6 +16,7 @@ import tempfile
 import threading
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
+from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
 
@@ -30,13 +31,17 @@ _DIGEST_BYTES = 32
 class KernelCache:
     """Loads kernels by their text, from memory, from a directory, or by compiling them. Safe to share by threads."""
 
-    def __init__(self, directory: Path | None, *, target: Target | None = None) -> None:
+    def __init__(self, directory: Path | None, *, beforehand: Path | None = None, target: Target | None = None) -> None:
+        """Keep kernels in `directory`; `beforehand` holds others that were compiled with the installation."""
         self.directory = directory
         self.target = target or host_target()
+        self._directories = [path for path in (directory, beforehand) if path is not None]
         self._functions: dict[str, Future[Function]] = {}
         self._lock = threading.Lock()
         if directory is not None:
-            _prepare(directory)
+            _make(directory)
+        for path in self._directories:
+            _check(path)
 
     def load(self, texts: Sequence[str]) -> list[Function]:
         """Return the functions of kernel texts; those that nobody has compiled are compiled together.
@@ -49,7 +54,7 @@ class KernelCache:
             self._functions |= {key: Future() for key in mine}
             futures = [self._functions[key] for key in keys]
         if mine:
-            self._make(mine)
+            self._settle(mine)
         return [future.result() for future in futures]
 
     def warm(self, texts: Sequence[str]) -> int:
@@ -66,7 +71,7 @@ class KernelCache:
         parts = (text, _engine_digest(), version("numba"), version("llvmlite"), self.target.cpu, self.target.features)
         return hashlib.sha256("\0".join(parts).encode()).hexdigest()
 
-    def _make(self, texts: Mapping[str, str]) -> None:
+    def _settle(self, texts: Mapping[str, str]) -> None:
         """Settle the futures of these kernels; after a failure they may be asked for again."""
         try:
             objects = {key: found for key in texts if (found := self._read(key)) is not None}
@@ -86,14 +91,13 @@ class KernelCache:
         return objects
 
     def _read(self, key: str) -> bytes | None:
-        if self.directory is None:
-            return None
-        try:
-            data = (self.directory / f"{key}.o").read_bytes()
-        except FileNotFoundError:
-            return None
-        digest, code = data[:_DIGEST_BYTES], data[_DIGEST_BYTES:]
-        return code if hashlib.sha256(code).digest() == digest else None
+        for directory in self._directories:
+            with suppress(FileNotFoundError):
+                data = (directory / f"{key}.o").read_bytes()
+                digest, code = data[:_DIGEST_BYTES], data[_DIGEST_BYTES:]
+                if hashlib.sha256(code).digest() == digest:
+                    return code
+        return None
 
     def _write(self, key: str, code: bytes) -> None:
         if self.directory is None or not os.access(self.directory, os.W_OK):
@@ -104,12 +108,18 @@ class KernelCache:
         Path(name).rename(self.directory / f"{key}.o")
 
 
-def _prepare(directory: Path) -> None:
+def _make(directory: Path) -> None:
     try:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
         raise CompileFailed(f"the kernel cache {directory} cannot be made: {error.strerror}") from error
-    found = directory.stat()
+
+
+def _check(directory: Path) -> None:
+    try:
+        found = directory.stat()
+    except OSError as error:
+        raise CompileFailed(f"the kernel cache {directory} cannot be read: {error.strerror}") from error
     if found.st_uid not in (os.getuid(), 0):
         raise CompileFailed(f"the kernel cache {directory} belongs to another user, and its files are code")
     if found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):

@@ -9,9 +9,11 @@ fork is safe.
 import logging
 import os
 import signal
+import socket
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import redis
@@ -35,6 +37,9 @@ TICK_S = 1
 
 WORKER_TTL_S = 15 + TICK_S
 """rq waits for a call 15 s less than this."""
+
+ALIVE_S = 30.0
+"""A worker that has not shown itself for so long hangs or is gone; usual are seconds."""
 
 TIDY_S = 600.0
 """How often rq clears its own notes of calls that died. Nothing waits for it."""
@@ -186,6 +191,17 @@ def run(
         except redis.RedisError as error:
             logger.warning("the job queue cannot be reached: %s", error)
         time.sleep(TICK_S)
+
+
+def is_alive(calls: Calls) -> bool:
+    """Return whether a worker of this host has shown itself within ALIVE_S. Raise StoreUnavailable."""
+    try:
+        workers = Worker.all(connection=calls.connection, queue=calls.queue, serializer=JSONSerializer)
+    except redis.RedisError as error:
+        raise StoreUnavailable(f"the job queue cannot be reached: {error}") from error
+    least = datetime.now(UTC) - timedelta(seconds=ALIVE_S)
+    beats = [worker.last_heartbeat for worker in workers if worker.hostname == socket.gethostname()]
+    return any(beat is not None and beat > least for beat in beats)
 
 
 def _lease(call: Call) -> Lease:

@@ -1,0 +1,29 @@
+# One image for the api and for workers. Kernels of everything built in are compiled here, so that no start waits.
+
+FROM python:3.11-slim-bookworm AS build
+ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1
+RUN python -m venv /opt/cellar
+ENV PATH=/opt/cellar/bin:$PATH
+WORKDIR /src
+COPY requirements/service.txt requirements/
+RUN pip install --require-hashes -r requirements/service.txt
+COPY pyproject.toml LICENSE README.md ./
+COPY service service
+RUN pip install --no-deps --no-build-isolation .
+# The processor of the machine that builds is not the one that serves: the usual levels are compiled, others at need.
+RUN export CELLAR_CACHE_DIR=/opt/cellar/kernels; \
+    if [ "$(uname -m)" = x86_64 ]; then cellar warm --target x86-64-v3 --target x86-64-v4; else cellar warm; fi
+
+FROM python:3.11-slim-bookworm
+RUN useradd --system --uid 10001 --home-dir /var/lib/cellar cellar \
+    && install --directory --owner cellar --mode 700 /var/lib/cellar /var/lib/cellar/blobs /var/lib/cellar/kernels
+COPY --from=build /opt/cellar /opt/cellar
+ENV PATH=/opt/cellar/bin:$PATH \
+    PYTHONDONTWRITEBYTECODE=1 \
+    CELLAR_HOST=0.0.0.0 \
+    CELLAR_BLOB_DIR=/var/lib/cellar/blobs \
+    CELLAR_CACHE_DIR=/var/lib/cellar/kernels \
+    CELLAR_WARM_DIR=/opt/cellar/kernels
+USER cellar
+EXPOSE 8080
+CMD ["cellar", "serve"]
