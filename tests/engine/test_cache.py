@@ -99,6 +99,23 @@ def test_a_second_process_compiles_nothing(directory: Path, code: dict[str, byte
     assert process.returncode == 0, said
 
 
+def test_kernels_compiled_with_the_installation(
+    directory: Path, code: dict[str, bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(directory, code)
+    directory.chmod(0o555)
+    forbid_compiling(monkeypatch)
+    cache = KernelCache(tmp_path / "own", beforehand=directory)
+    (function,) = cache.load([ADD_ONE])
+    assert function(41) == 42
+    assert list((tmp_path / "own").iterdir()) == []
+    with pytest.raises(CompileFailed, match="cannot be read"):
+        KernelCache(None, beforehand=tmp_path / "missing")
+    directory.chmod(0o775)
+    with pytest.raises(CompileFailed, match="may be written by others"):
+        KernelCache(None, beforehand=directory)
+
+
 def test_a_kernel_in_memory_needs_no_file(code: dict[str, bytes], directory: Path) -> None:
     fill(directory, code)
     cache = KernelCache(directory)
