@@ -12,17 +12,16 @@ from tests.nn.golden.cases import LOSSES, ROWS, STEPS
 from tests.nn.golden.read import assert_float32, read
 
 
-def make_loss(spec: object, cache: KernelCache) -> Loss:
-    """Return the loss of a JSON specification."""
-    return Loss(TypeAdapter[LossSpec](LossSpec).validate_python(spec), Arithmetic(cache))
+def make_loss(spec: object, size: int, cache: KernelCache) -> Loss:
+    """Return the loss of a JSON specification for so many outputs."""
+    return Loss(TypeAdapter[LossSpec](LossSpec).validate_python(spec), size, Arithmetic(cache))
 
 
 @pytest.mark.parametrize("name", LOSSES)
 def test_values_and_gradients(name: str, cache: KernelCache) -> None:
     golden = read("losses")
-    scored = make_loss(LOSSES[name], cache).score(
-        golden["outputs"], golden[f"{name}.targets"], None, 1 / (STEPS * ROWS)
-    )
+    loss = make_loss(LOSSES[name], golden["outputs"].shape[2], cache)
+    scored = loss.score(golden["outputs"], golden[f"{name}.targets"], None, 1 / (STEPS * ROWS))
     assert_float32(scored.losses[:, :, 0], golden, f"{name}.losses")
     assert_float32(scored.d_outputs, golden, f"{name}.d_outputs")
 
@@ -30,7 +29,7 @@ def test_values_and_gradients(name: str, cache: KernelCache) -> None:
 def test_past_a_rows_length_there_is_no_loss_and_no_gradient(cache: KernelCache) -> None:
     golden = read("losses")
     lengths = np.array([7, 0, 3], np.int32)
-    loss = make_loss("mse", cache)
+    loss = make_loss("mse", golden["outputs"].shape[2], cache)
     scored = loss.score(golden["outputs"], golden["mse.targets"], lengths, 1.0)
     whole = loss.score(golden["outputs"], golden["mse.targets"], None, 1.0)
     for row, length in enumerate(lengths):
@@ -42,12 +41,12 @@ def test_past_a_rows_length_there_is_no_loss_and_no_gradient(cache: KernelCache)
 
 def test_a_confident_right_answer_still_has_a_loss(cache: KernelCache) -> None:
     logit, one = np.full((1, 1, 1), 30, np.float32), np.ones((1, 1, 1), np.float32)
-    loss = make_loss("binary_cross_entropy", cache).measure(logit, one, None)
+    loss = make_loss("binary_cross_entropy", 1, cache).measure(logit, one, None)
     assert loss[0, 0, 0] == pytest.approx(np.exp(-30.0), rel=1e-5)
 
 
 def test_logits_beyond_the_range_of_exp_are_no_trouble(cache: KernelCache) -> None:
     logits = np.array([[[500.0, -500.0]]], np.float32)
     target = np.array([[[0.0, 1.0]]], np.float32)
-    assert make_loss("cross_entropy", cache).measure(logits, target, None)[0, 0, 0] == 1000
-    assert make_loss("binary_cross_entropy", cache).measure(logits, target, None)[0, 0, 0] == 500
+    assert make_loss("cross_entropy", 2, cache).measure(logits, target, None)[0, 0, 0] == 1000
+    assert make_loss("binary_cross_entropy", 2, cache).measure(logits, target, None)[0, 0, 0] == 500

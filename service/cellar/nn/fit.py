@@ -74,7 +74,7 @@ class _Trainer:
         self.compiled = compiled
         self.spec = spec
         self.plan, self.validation = _plans(network, data, spec)
-        self.loss = Loss(spec.loss, compiled.arithmetic)
+        self.loss = Loss(spec.loss, network.out_size, compiled.arithmetic)
         self.optimiser = Optimiser(spec.optimiser, network.parameter_count, compiled.arithmetic)
         self.run = _identify(network, data, spec)
         self._order = (-1, self.plan.order(None))
@@ -94,18 +94,21 @@ class _Trainer:
             at += size
         return found
 
+    def bind(self, vector: Array) -> BoundNetwork:
+        """Return the network with these weights, which are known to fit and to be finite."""
+        return BoundNetwork(self.compiled, self.named(vector))
+
     # --- one update
 
     def advance(self, state: RunState) -> RunState:
         """Return the state after the next update, and after the end of the epoch if it was the last one."""
         batch = self.plan.batch(self.order(state.epoch), state.update)
-        network = self.compiled.bind(self.named(state.weights))
+        network = self.bind(state.weights)
         before = _state_before(network, batch, state.carried)
         run = network.run(batch.inputs, before, batch.lengths, save=True)
         _check_finite(run, state)
         scored = self.loss.score(run.outputs[batch.skip :], batch.targets, batch.scored_lengths, self._scale(batch))
-        d_outputs = np.concatenate([np.zeros_like(run.outputs[: batch.skip]), scored.d_outputs])
-        gradient = self._gradient(network, run, d_outputs, from_start=batch.warmup is not None)
+        gradient = self._gradient(network, run, _led_by_zeros(scored.d_outputs, batch.skip), batch)
         rate = self._rate(state.epoch)
         update = self.optimiser.update(state.weights, gradient, state.optimiser, rate)
         loss = self.compiled.arithmetic.total(scored.losses)
@@ -132,12 +135,11 @@ class _Trainer:
         """Return the weight of one step's loss: a mean over all that is scored, or over rows only."""
         return 1 / (batch.scored if self.spec.reduce == "mean" else batch.targets.shape[1])
 
-    def _gradient(self, network: BoundNetwork, run: Run, d_outputs: Array, *, from_start: bool) -> Array:
+    def _gradient(self, network: BoundNetwork, run: Run, d_outputs: Array, batch: Batch) -> Array:
         """Return the gradient as one vector. Initial states learn only if the run began with them."""
         gradients = network.backward(run, d_outputs)
-        found = {name: np.zeros(shape, np.float32) for name, shape in self.compiled.network.parameters}
-        found |= gradients.weights
-        if from_start and self.spec.warmup == 0:
+        found = gradients.weights
+        if batch.warmup is not None and self.spec.warmup == 0:
             found |= network.initial_gradients(gradients.state)
         parameters = self.compiled.network.parameters
         return concatenated(
@@ -178,7 +180,7 @@ class _Trainer:
 
     def _measure(self, plan: Plan, state: RunState) -> float:
         """Return the mean loss over all scored steps of a plan."""
-        network = self.compiled.bind(self.named(state.weights))
+        network = self.bind(state.weights)
         order = plan.order(None)
         loss_sum, scored, carried = 0.0, 0, None
         for index in range(plan.updates):
@@ -220,6 +222,13 @@ def _state_before(network: BoundNetwork, batch: Batch, carried: Array | None) ->
         return carried
     state = network.initial_state(batch.inputs.shape[1])
     return network.run(batch.warmup, state).state if batch.warmup.shape[0] else state
+
+
+def _led_by_zeros(array: Array, steps: int) -> Array:
+    """Return (T, B, F) with so many steps of zeros before it."""
+    if steps == 0:
+        return array
+    return np.concatenate([np.zeros((steps, *array.shape[1:]), np.float32), array])
 
 
 def _check_finite(run: Run, state: RunState) -> None:

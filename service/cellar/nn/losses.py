@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from cellar.engine import CompiledCell, Forward, Packed
+from cellar.engine import Forward
 from cellar.nn.arithmetic import Arithmetic, scalars
 from cellar.nn.training import HuberLoss, LossSpec
 
@@ -38,29 +38,23 @@ class Scored:
 
 
 class Loss:
-    """A loss, ready to score outputs."""
+    """A loss, ready to score `size` outputs against as many targets."""
 
-    def __init__(self, spec: LossSpec, arithmetic: Arithmetic) -> None:
-        self._text = LOSSES[spec.type]
-        self._params = scalars({"delta": spec.delta} if isinstance(spec, HuberLoss) else {})
-        self._arithmetic = arithmetic
+    def __init__(self, spec: LossSpec, size: int, arithmetic: Arithmetic) -> None:
+        self._kernel = arithmetic.kernel(LOSSES[spec.type], {"x": size, "target": size})
+        self._packed = self._kernel.pack(scalars({"delta": spec.delta} if isinstance(spec, HuberLoss) else {}))
 
     def measure(self, outputs: Array, targets: Array, lengths: Lengths | None) -> Array:
-        """Return the losses (T, B, 1) of outputs against targets, (T, B, O) each; 0 past a row's length."""
-        return self._forward(outputs, targets, lengths, save=False)[2].outputs
+        """Return the losses (T, B, 1) of outputs against targets, (T, B, size) each; 0 past a row's length."""
+        return self._forward(outputs, targets, lengths, save=False).outputs
 
     def score(self, outputs: Array, targets: Array, lengths: Lengths | None, scale: float) -> Scored:
         """Return the losses, and the gradient of scale * sum(losses)."""
-        kernel, packed, result = self._forward(outputs, targets, lengths, save=True)
+        result = self._forward(outputs, targets, lengths, save=True)
         assert result.tape is not None
         d_losses = np.full(result.outputs.shape, scale, dtype=np.float32)
-        return Scored(result.outputs, kernel.backward(packed, result.tape, d_losses).d_inputs[0])
+        return Scored(result.outputs, self._kernel.backward(self._packed, result.tape, d_losses).d_inputs[0])
 
-    def _forward(
-        self, outputs: Array, targets: Array, lengths: Lengths | None, *, save: bool
-    ) -> tuple[CompiledCell, Packed, Forward]:
-        kernel = self._arithmetic.kernel(self._text, {"x": outputs.shape[2], "target": targets.shape[2]})
-        packed = kernel.pack(self._params)
+    def _forward(self, outputs: Array, targets: Array, lengths: Lengths | None, *, save: bool) -> Forward:
         state = np.empty((outputs.shape[1], 0), dtype=np.float32)
-        inputs = [np.ascontiguousarray(outputs), np.ascontiguousarray(targets)]
-        return kernel, packed, kernel.forward(packed, inputs, state, lengths, save=save)
+        return self._kernel.forward(self._packed, [outputs, targets], state, lengths, save=save)
