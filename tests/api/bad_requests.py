@@ -250,7 +250,7 @@ JOBS = [
     post("/v1/jobs", job(optimiser={"type": "sgd", "learning_rate": True}), "/optimiser/learning_rate"),
     post("/v1/jobs", job(loss="msee"), "/loss"),
     post("/v1/jobs", job(state="keep"), "/state"),
-    post("/v1/jobs", job(window=2, skip=2), ""),
+    post("/v1/jobs", job(window=2, skip=2), "/skip"),
     post("/v1/jobs", job(early_stopping={}), "/early_stopping/patience"),
     post("/v1/jobs", data(layout="TTF"), "/data/layout"),
     post("/v1/jobs", data(inputs=[[0, 1], [1]]), "/data/inputs/1", slug="shape_mismatch"),

@@ -1,5 +1,7 @@
 """A kernel cache that all test processes and runs share: its keys cover everything that kernels depend on."""
 
+from pathlib import Path
+
 import pytest
 
 from cellar.engine import KernelCache
@@ -9,7 +11,6 @@ collect_ignore = ["golden/make.py"]
 
 
 @pytest.fixture(scope="session")
-def cache(pytestconfig: pytest.Config) -> KernelCache:
-    """Return a cache in pytest's own cache directory."""
-    assert pytestconfig.cache is not None
-    return KernelCache(pytestconfig.cache.mkdir("kernels"))
+def cache(kernel_directory: Path) -> KernelCache:
+    """Return the cache of compiled kernels."""
+    return KernelCache(kernel_directory)

@@ -85,13 +85,11 @@ sys.stdout.buffer.write(test_fit.result(rest[-1]))
 """
 
 
-def test_another_process_goes_on_to_the_same_bits(compiled: CompiledNetwork, pytestconfig: pytest.Config) -> None:
+def test_another_process_goes_on_to_the_same_bits(compiled: CompiledNetwork, kernel_directory: Path) -> None:
     whole = run(compiled, spec(state="carry"))
-    assert pytestconfig.cache is not None
-    directory = pytestconfig.cache.mkdir("kernels")
     root = Path(__file__).parents[2]
     child = subprocess.run(
-        [sys.executable, "-c", GO_ON, str(directory)],
+        [sys.executable, "-c", GO_ON, str(kernel_directory)],
         input=whole[4].checkpoint(),
         stdout=subprocess.PIPE,
         check=True,

@@ -12,11 +12,11 @@ and the targets are aligned with the end of the inputs: they hold the scored ste
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
 
 from cellar.nn.spec import Frozen
 
@@ -207,11 +207,14 @@ class TrainingSpec(Frozen):
     )
     early_stopping: EarlyStopping | None = None
 
-    @model_validator(mode="after")
-    def _window_holds_a_scored_step(self) -> Self:
-        if self.window is not None and self.skip >= self.window:
-            raise ValueError(f"skip ({self.skip}) must be smaller than window ({self.window})")
-        return self
+    @field_validator("skip")
+    @classmethod
+    def _window_holds_a_scored_step(cls, skip: int, info: ValidationInfo) -> int:
+        """Check here, because the fault of two fields has no place of its own in the request."""
+        window = info.data.get("window")
+        if window is not None and skip >= window:
+            raise ValueError(f"skip ({skip}) must be smaller than window ({window})")
+        return skip
 
 
 @dataclass(frozen=True, slots=True)
