@@ -12,7 +12,8 @@ COPY service service
 RUN pip install --no-deps --no-build-isolation .
 # The processor of the machine that builds is not the one that serves: the usual levels are compiled, others at need.
 RUN export CELLAR_CACHE_DIR=/opt/cellar/kernels; \
-    if [ "$(uname -m)" = x86_64 ]; then cellar warm --target x86-64-v3 --target x86-64-v4; else cellar warm; fi
+    if [ "$(uname -m)" = x86_64 ]; then cellar warm --target x86-64-v3 --target x86-64-v4; else cellar warm; fi \
+    && chmod -R a+rX /opt/cellar/kernels
 
 FROM python:3.11-slim-bookworm
 RUN useradd --system --uid 10001 --home-dir /var/lib/cellar cellar \

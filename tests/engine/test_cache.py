@@ -151,6 +151,12 @@ def test_threads_wait_for_the_one_that_compiles(directory: Path) -> None:
     assert all(functions == found[0] for functions in found)
 
 
+def test_a_directory_that_cannot_be_written(code: dict[str, bytes]) -> None:
+    """Nobody may make files in this one, root included."""
+    (function,) = KernelCache(Path("/proc/self/fdinfo")).load([ADD_ONE])
+    assert function(41) == 42
+
+
 @pytest.mark.parametrize("mode", [0o770, 0o707, 0o777])
 def test_a_directory_that_others_may_write_to_is_refused(directory: Path, mode: int) -> None:
     directory.chmod(mode)

@@ -73,7 +73,7 @@ def test_the_interpreter_agrees(compiled: Compiled, name: str, batch: str) -> No
 
 
 @pytest.mark.parametrize("size", SIZES)
-@pytest.mark.parametrize("name", ["functions", "lstm"])
+@pytest.mark.parametrize("name", TEXTS)
 def test_one_row_or_many_one_step_or_all_give_equal_bits(compiled: Compiled, name: str, size: int) -> None:
     """64 rows of 20 steps are more than a chunk holds, so the whole sequence crosses a border between chunks."""
     kernel = compiled(name, size, inputs=size)
@@ -123,6 +123,15 @@ def test_a_row_past_its_length_is_frozen(compiled: Compiled, name: str) -> None:
         assert not whole.outputs[length:, row].any()
         assert not gradient.d_inputs[0][length:, row].any()
         equal_bits(backward(kernel, alone).d_state[0], gradient.d_state[row])
+
+
+def test_lengths_beyond_the_batch_are_its_ends(compiled: Compiled) -> None:
+    kernel = compiled("leak")
+    data = oracle.draw(kernel.cell, 5, 3, lengths=np.array([-7, 1 << 20, 2], np.int32))
+    within = replace(data, lengths=np.array([0, 5, 2], np.int32))
+    equal_bits(forward(kernel, data).outputs, forward(kernel, within).outputs)
+    for name, gradient in backward(kernel, data).d_params.items():
+        equal_bits(gradient, backward(kernel, within).d_params[name])
 
 
 def test_gradients_of_parameters_go_on_from_the_sums_given(compiled: Compiled) -> None:

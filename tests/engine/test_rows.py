@@ -11,7 +11,8 @@ from cellar.engine import CompiledCell, Forward
 from cellar.errors import StartupError
 from tests.engine.conftest import Compiled
 
-T, B = 12, 80
+T, B = 12, 100
+"""More than one chunk: the last two steps are in the second."""
 
 
 @pytest.fixture
@@ -27,7 +28,11 @@ def run(
     x = np.zeros((T, B, 2), np.float32)
     for (step, row), value in inputs.items():
         x[step, row, 1] = value
-    weights = {"leak": np.array(decay, np.float32), "W": np.full((2, 2), weight, np.float32)}
+    weights = {
+        "leak": np.array(decay, np.float32),
+        "W": np.full((2, 2), weight, np.float32),
+        "b": np.zeros(2, np.float32),
+    }
     state = np.full((B, 4), h, np.float32)
     return leak.forward(leak.pack(weights), [x], state)
 
@@ -42,9 +47,9 @@ def faults(found: Forward) -> dict[int, tuple[int, int]]:
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 def test_an_input_that_is_not_finite_is_found_and_harms_no_neighbour(leak: CompiledCell, value: float) -> None:
     clean = run(leak, {(0, 0): 1.0})
-    found = run(leak, {(0, 0): 1.0, (3, 7): value, (5, 7): value, (11, 79): value})
-    assert faults(found) == {7: (3, 1), 79: (11, 1)}
-    others = np.delete(np.arange(B), [7, 79])
+    found = run(leak, {(0, 0): 1.0, (3, 7): value, (5, 7): value, (11, 99): value})
+    assert faults(found) == {7: (3, 1), 99: (11, 1)}
+    others = np.delete(np.arange(B), [7, 99])
     np.testing.assert_array_equal(found.outputs[:, others], clean.outputs[:, others])
     np.testing.assert_array_equal(found.state[others], clean.state[others])
 
@@ -79,7 +84,8 @@ def test_numbers_below_two_to_the_minus_63_are_zero_where_they_enter(leak: Compi
 
 
 def test_an_idle_state_decays_to_zero_and_not_to_subnormal_numbers(leak: CompiledCell) -> None:
-    packed = leak.pack({"leak": np.array(0.5, np.float32), "W": np.zeros((2, 2), np.float32)})
+    zeros = {"W": np.zeros((2, 2), np.float32), "b": np.zeros(2, np.float32)}
+    packed = leak.pack({"leak": np.array(0.5, np.float32), **zeros})
     for sign in (1, -1):
         state = np.full((1, 4), sign, np.float32)
         levels = []

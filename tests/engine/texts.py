@@ -4,13 +4,14 @@
 """
 
 LEAK = """
-# A leaking memory and what it held a step before. The output reads the old state, so its product follows the loop.
+# A leaking memory and what it held a step before. The output reads the old state, so its product follows the loop;
+# the gradient of the bias is the state's cotangent as it stands.
 param leak: scalar
 state past: in
 state h: in
 output = W @ past + 0.25 * x
 past = h
-h = leak * h + x
+h = leak * h + x + b
 """
 
 FUNCTIONS = """

@@ -92,7 +92,7 @@ class KernelCache:
 
     def _read(self, key: str) -> bytes | None:
         for directory in self._directories:
-            with suppress(FileNotFoundError):
+            with suppress(OSError):
                 data = (directory / f"{key}.o").read_bytes()
                 digest, code = data[:_DIGEST_BYTES], data[_DIGEST_BYTES:]
                 if hashlib.sha256(code).digest() == digest:
@@ -102,10 +102,12 @@ class KernelCache:
     def _write(self, key: str, code: bytes) -> None:
         if self.directory is None or not os.access(self.directory, os.W_OK):
             return
-        handle, name = tempfile.mkstemp(dir=self.directory, suffix=".part")
-        with os.fdopen(handle, "wb") as file:
-            file.write(hashlib.sha256(code).digest() + code)
-        Path(name).rename(self.directory / f"{key}.o")
+        # A full disk, or one that cannot be written after all, costs the next process its own compilation.
+        with suppress(OSError):
+            handle, name = tempfile.mkstemp(dir=self.directory, suffix=".part")
+            with os.fdopen(handle, "wb") as file:
+                file.write(hashlib.sha256(code).digest() + code)
+            Path(name).rename(self.directory / f"{key}.o")
 
 
 def _make(directory: Path) -> None:

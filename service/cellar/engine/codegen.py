@@ -65,9 +65,9 @@ class _Writer(Script):
                 with self.block(f"for u in {order}:"):
                     self.region("loop")
                     self.carry()
-                self.rewind()
             self.region("after")
             self.copy_results()
+            self.rewind()
             self.put("t0 += count")
         self.leave()
         if self.plan.backward:
@@ -116,22 +116,29 @@ class _Writer(Script):
         return self.carry_offset(len(self.plan.carried))
 
     def enter(self) -> None:
-        """Copy the carried values in: to the last slot of a history if time descends, else to the first."""
+        """Copy the carried values in: to the first slot of a history, or to the slot of the row's end if time descends.
+
+        So behind a row's end a descending history holds zeros, which add nothing to the sums over all rows and steps.
+        """
+        slot = "read_int32(lengths + 4 * b)" if self.plan.backward else "0"
         if self.plan.carried:
             with self.block("for b in range(rows):"):
                 for index, carried in enumerate(self.plan.carried):
                     source = (
                         f"{self.slot('carry_in', 0)} + 4 * (b * ({self.carry_total()}) + {self.carry_offset(index)})"
                     )
-                    target = self.slot_row(carried.leaf, "steps" if self.plan.backward else "0")
+                    target = self.slot_row(carried.leaf, slot)
                     self.put(f"gather({source}, {target}, {self.size(carried.leaf.shape[0])})")
 
     def carry(self) -> None:
-        """Hand the new values to the next step; a row past its length keeps what it has."""
+        """Hand the new values to the next step; a row past its length keeps what it has.
+
+        If time descends such a row has not begun: its values wait in the slot of its end.
+        """
         read, write = ("u + 1", "u") if self.plan.backward else ("u", "u + 1")
         with self.block("for b in range(rows):"):
             with self.block("if read_int32(lengths + 4 * b) <= t0 + u:"):
-                for carried in self.plan.carried if self.plan.history else ():
+                for carried in self.plan.carried if self.plan.history and not self.plan.backward else ():
                     old, new = self.slot_row(carried.leaf, f"({read})"), self.slot_row(carried.leaf, f"({write})")
                     self.put(f"settle({old}, {new}, {self.size(carried.leaf.shape[0])})")
                 self.put("continue")
@@ -147,7 +154,10 @@ class _Writer(Script):
                     self.put("write_int32(bad_kind + 4 * b, 1)")
 
     def rewind(self) -> None:
-        """After a chunk that keeps its history the newest values become the first of the next chunk."""
+        """After a chunk that keeps its history the newest values become the first of the next chunk.
+
+        Only when everything after the loop has read the first ones.
+        """
         if self.plan.history and not self.plan.backward:
             with self.block("if t0 + count < steps:"), self.block("for b in range(rows):"):
                 for carried in self.plan.carried:

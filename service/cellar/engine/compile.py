@@ -6,6 +6,7 @@ children share a long list, a processor each.
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -14,6 +15,7 @@ from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from cellar.engine.build import CPU_LIMIT_S
 from cellar.engine.target import Target
 from cellar.errors import CompileFailed
 
@@ -51,9 +53,16 @@ def _run_child(texts: Mapping[str, str], target: Target) -> dict[str, bytes]:
         except subprocess.TimeoutExpired as error:
             raise CompileFailed(f"compiling took longer than {error.timeout:.0f} s") from error
         if done.returncode != 0:
-            last = (done.stderr.strip() or f"exit status {done.returncode}").splitlines()[-1]
-            raise CompileFailed(f"a kernel could not be compiled: {last}")
+            raise CompileFailed(f"a kernel could not be compiled: {_reason(done.returncode, done.stderr)}")
         return {key: (Path(directory) / f"{key}.o").read_bytes() for key in texts}
+
+
+def _reason(status: int, stderr: str) -> str:
+    if status == -signal.SIGXCPU:
+        return f"it took more than {CPU_LIMIT_S} s of processor time"
+    if status < 0:
+        return f"the compiler was ended by {signal.Signals(-status).name}"
+    return (stderr.strip() or f"exit status {status}").splitlines()[-1]
 
 
 def _environment(target: Target) -> dict[str, str]:

@@ -186,10 +186,10 @@ class _Kernel:
 
     def descriptor(self, packed: Packed) -> NDArray[np.int64]:
         """Return a new descriptor with the sizes and the weights filled in."""
-        found = packed.descriptors.get(id(self))
+        found = packed.descriptors.get(self)
         if found is None:
             found = self._filled(packed)
-            packed.descriptors[id(self)] = found
+            packed.descriptors[self] = found
         return found.copy()
 
     def _filled(self, packed: Packed) -> NDArray[np.int64]:
@@ -228,7 +228,8 @@ class _Call:
     ) -> None:
         self.kernel = kernel
         self.steps, self.rows, self.ragged = steps, rows, lengths is not None
-        given = np.full(rows, steps, np.int32) if lengths is None else lengths
+        # Kernels index their scratch memory by lengths, unchecked.
+        given = np.full(rows, steps, np.int32) if lengths is None else np.clip(lengths, 0, steps)
         self.lengths: Ints = np.ascontiguousarray(given, np.int32)
         if self.lengths.shape != (rows,):
             raise ShapeMismatch("lengths", expected=f"({rows},)", actual=str(self.lengths.shape))

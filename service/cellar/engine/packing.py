@@ -25,7 +25,7 @@ class Packed:
     """Vector and scalar parameters, padded."""
     panels: dict[tuple[str, ...], Floats] = field(default_factory=dict)
     """Packed matrices by their names, the first word "t" where they are transposed."""
-    descriptors: dict[int, NDArray[np.int64]] = field(default_factory=dict)
+    descriptors: dict[object, NDArray[np.int64]] = field(default_factory=dict)
     """For each kernel its descriptor with what depends on the weights filled in."""
 
     def group(self, stage: Products) -> Floats:
