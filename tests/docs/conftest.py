@@ -5,6 +5,7 @@ import subprocess
 import sys
 import uuid
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -21,14 +22,15 @@ NEXT = "\x01"
 @pytest.fixture(scope="session")
 def service_url(redis_url: str, kernel_directory: Path) -> Iterator[str]:
     """Yield the address of a real service with a worker, on keys of its own."""
-    with pytest.MonkeyPatch.context() as environment:
-        environment.setenv("CELLAR_REDIS_URL", redis_url)
-        environment.setenv("CELLAR_KEY_PREFIX", f"test-{uuid.uuid4().hex}")
-        environment.setenv("CELLAR_CACHE_DIR", str(kernel_directory))
-        environment.setenv("CELLAR_PORT", "0")
-        environment.setenv("PYTHONPATH", os.pathsep.join(sys.path))
-        with Service(Settings.load()) as service:
-            yield service.url
+    with ExitStack() as stack:
+        with pytest.MonkeyPatch.context() as environment:
+            environment.setenv("CELLAR_REDIS_URL", redis_url)
+            environment.setenv("CELLAR_KEY_PREFIX", f"test-{uuid.uuid4().hex}")
+            environment.setenv("CELLAR_CACHE_DIR", str(kernel_directory))
+            environment.setenv("CELLAR_PORT", "0")
+            environment.setenv("PYTHONPATH", os.pathsep.join(sys.path))
+            service = stack.enter_context(Service(Settings.load()))
+        yield service.url
 
 
 @pytest.fixture

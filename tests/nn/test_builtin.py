@@ -25,3 +25,8 @@ def test_networks_of_built_in_layers_need_no_other_kernel(recurrent: dict[str, s
 
 def test_no_kernel_is_compiled_twice() -> None:
     assert len(TEXTS) == len(builtin_kernels())
+
+
+def test_every_text_is_a_program() -> None:
+    for text in TEXTS:
+        compile(text, "kernel", "exec")

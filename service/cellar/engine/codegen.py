@@ -158,7 +158,7 @@ class _Writer(Script):
 
         Only when everything after the loop has read the first ones.
         """
-        if self.plan.history and not self.plan.backward:
+        if self.plan.carried and self.plan.history and not self.plan.backward:
             with self.block("if t0 + count < steps:"), self.block("for b in range(rows):"):
                 for carried in self.plan.carried:
                     old, new = self.slot_row(carried.leaf, "count"), self.slot_row(carried.leaf, "0")
