@@ -164,8 +164,8 @@ class Registry:
         return network.compile(self._cache)
 
     def weights(self, version: ModelVersion) -> dict[str, NDArray[np.float32]]:
-        """Return the weights of a version. Raise BlobUnknown or StoreCorrupt."""
-        return wire_weights.load(self._blobs.get(version.weights))
+        """Return the weights of a version. Raise ModelUnknown if they are gone, StoreCorrupt or StoreUnavailable."""
+        return wire_weights.load(self._weights_file(version))
 
     def load(self, version: ModelVersion) -> LoadedModel:
         """Return a version ready to run, from the cache if it can be; others who ask meanwhile wait for it.
@@ -175,12 +175,15 @@ class Registry:
         return self._loaded.get(version, self._load)
 
     def _load(self, version: ModelVersion) -> LoadedModel:
-        try:
-            data = self._blobs.get(version.weights)
-        except BlobUnknown as error:
-            raise ModelUnknown(f"the model {version.ref!r} was deleted") from error
+        data = self._weights_file(version)
         compiled = self.compile(self.network(version))
         return LoadedModel(version, compiled.bind(wire_weights.load(data)), len(data))
+
+    def _weights_file(self, version: ModelVersion) -> bytes:
+        try:
+            return self._blobs.get(version.weights)
+        except BlobUnknown as error:
+            raise ModelUnknown(f"the model {version.ref!r} was deleted") from error
 
     def _forget_weights(self, digest: str) -> None:
         """Delete weights that nothing refers to, unless somebody has published the same ones since.

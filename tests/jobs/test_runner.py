@@ -198,6 +198,16 @@ def test_a_model_that_was_deleted_meanwhile_fails_the_job(workshop: Workshop) ->
     assert (ended.state, ended.error) == ("failed", "no model 'walk' in version 1")
 
 
+def test_a_dataset_that_is_gone_or_damaged_fails_the_job(workshop: Workshop) -> None:
+    gone, damaged = workshop.submit(), workshop.submit()
+    workshop.room.blobs.delete(gone.spec["data"]["blob"])
+    assert workshop.run(gone).error == "the dataset of the job is gone"
+    digest = damaged.spec["data"]["blob"]
+    workshop.room.client.setrange(f"{workshop.room.prefix}:{{blob/{digest}}}:0", 0, "x")
+    failed = workshop.run(damaged)
+    assert (failed.state, failed.attempt, failed.error) == ("failed", 1, f"blob {digest} is damaged")
+
+
 def test_a_job_that_is_held_or_has_ended_is_left_alone(workshop: Workshop) -> None:
     job = workshop.submit()
     lease = workshop.room.store.acquire("default", job.job, 60)

@@ -30,6 +30,10 @@ BAR_S = 10.0
 LONG = TrainingSpec(epochs=1_000_000, batch_size=4, seed=5)
 """Nobody waits for the end of it."""
 
+DIVERGING = TrainingSpec.model_validate(
+    {"epochs": 200, "optimiser": {"type": "sgd", "learning_rate": 1e6}, "reduce": "sum"}
+)
+
 
 class Workers:
     """Worker processes of one workshop."""
@@ -118,10 +122,16 @@ def undisturbed(kernel_directory: Path) -> Undisturbed:
     raise AssertionError("a training that never ends has ended")
 
 
-def test_a_job_is_carried_out(workshop: Workshop, workers: Workers) -> None:
+def test_jobs_are_carried_out_one_after_another_and_one_that_fails_harms_no_other(
+    workshop: Workshop, workers: Workers
+) -> None:
     worker = workers.start()
-    job = wait_until(ended(workshop, workshop.submit()), 60, "the job has ended")
-    assert (job.state, job.result, job.attempt) == ("succeeded", "walk@2", 1)
+    diverging = workshop.submit(DIVERGING)
+    done = wait_until(ended(workshop, workshop.submit()), 60, "the second job has ended")
+    assert (done.state, done.result, done.attempt) == ("succeeded", "walk@2", 1)
+    failed = workshop.jobs.get("default", diverging.job)
+    assert (failed.state, failed.attempt) == ("failed", 1)
+    assert "lower the learning rate" in str(failed.error)
     worker.terminate()
     assert worker.wait(10) == 0
 

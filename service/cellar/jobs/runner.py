@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from functools import partial
 from typing import Any, Protocol, TypeVar
 
-from cellar.errors import CellarError, StoreUnavailable, Superseded
+from cellar.errors import BlobUnknown, CellarError, StoreUnavailable, Superseded
 from cellar.jobs.checkpoint import Recorder
 from cellar.jobs.dataset import unpack_dataset
 from cellar.jobs.lease import Keeper
@@ -30,7 +30,7 @@ PATIENCE_S = 60.0
 
 
 class Fit(Protocol):
-    """How `cellar.nn.training.fit` is called."""
+    """How `cellar.nn.fit.fit` is called."""
 
     def __call__(
         self,
@@ -124,10 +124,16 @@ class Attempt:
         """Return the progress of training, begun or resumed."""
         version = self._insist(lambda: self._registry.get(job.tenant, job.spec["model"]))
         weights = self._insist(lambda: self._registry.weights(version))
-        data = unpack_dataset(self._insist(lambda: self._blobs.get(job.spec["data"]["blob"])))
+        data = self._dataset(job)
         checkpoint = self._insist(recorder.resume)
         network = self._registry.compile(self._registry.network(version))
         return self._fit(network, weights, data, training_spec(job), checkpoint=checkpoint)
+
+    def _dataset(self, job: Job) -> Dataset:
+        try:
+            return unpack_dataset(self._insist(lambda: self._blobs.get(job.spec["data"]["blob"])))
+        except BlobUnknown as error:
+            raise BlobUnknown("the dataset of the job is gone") from error
 
     def _seal(self, spec: TrainingSpec, recorder: Recorder, progress: Progress) -> dict[str, Any] | None:
         self._insist(lambda: recorder.finish(progress))
