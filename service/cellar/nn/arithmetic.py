@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from cellar.engine import CompiledCell, Forward, KernelCache, build_cell, compile_cell
+from cellar.engine import Cell, CompiledCell, Forward, KernelCache, build_cell, compile_cell
 
 Array = NDArray[np.float32]
 
@@ -15,6 +15,12 @@ CLIP = """
 param limit: scalar
 output = max(min(x, limit), -limit)
 """
+
+
+def cell(text: str, inputs: Mapping[str, int]) -> Cell:
+    """Return a cell whose inputs have these names and sizes, `x` the first."""
+    sizes = {"in" if name == "x" else name: size for name, size in inputs.items()}
+    return build_cell(text, sizes, inputs=tuple(inputs))
 
 
 class Arithmetic:
@@ -28,8 +34,7 @@ class Arithmetic:
         """Return the kernel of a cell whose inputs have these names and sizes, `x` the first."""
         key = (text, tuple(inputs.values()))
         if key not in self._kernels:
-            sizes = {"in" if name == "x" else name: size for name, size in inputs.items()}
-            self._kernels[key] = compile_cell(build_cell(text, sizes, inputs=tuple(inputs)), self._cache)
+            self._kernels[key] = compile_cell(cell(text, inputs), self._cache)
         return self._kernels[key]
 
     def apply(

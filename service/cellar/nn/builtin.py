@@ -4,9 +4,9 @@ from collections.abc import Iterator
 from typing import get_args
 
 from cellar.cells import BUILT_IN
-from cellar.engine import Cell, build_cell, kernel_texts
+from cellar.engine import Cell, kernel_texts
 from cellar.engine.revision import golden_cell
-from cellar.nn.arithmetic import CLIP, NORM, SUM
+from cellar.nn.arithmetic import CLIP, NORM, SUM, cell
 from cellar.nn.layers import build_layer
 from cellar.nn.losses import LOSSES
 from cellar.nn.optimisers import UPDATES
@@ -33,14 +33,14 @@ def _layers() -> Iterator[Cell]:
 
 def _losses() -> Iterator[Cell]:
     for text in LOSSES.values():
-        yield build_cell(text, {"in": _SIZE, "target": _SIZE}, inputs=("x", "target"))
+        yield cell(text, {"x": _SIZE, "target": _SIZE})
 
 
 def _updates() -> Iterator[Cell]:
     for text in UPDATES.values():
-        yield build_cell(text, {"in": _SIZE, "w": _SIZE}, inputs=("x", "w"))
+        yield cell(text, {"x": _SIZE, "w": _SIZE})
 
 
 def _sums() -> Iterator[Cell]:
     for text in (SUM, NORM, CLIP):
-        yield build_cell(text, {"in": _SIZE})
+        yield cell(text, {"x": _SIZE})

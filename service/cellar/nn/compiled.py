@@ -10,7 +10,17 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from cellar.engine import Backward, CompiledCell, Forward, KernelCache, Packed, Tape, compile_cells
+from cellar.engine import (
+    Backward,
+    Cell,
+    CompiledCell,
+    Forward,
+    KernelCache,
+    Packed,
+    Tape,
+    compile_cells,
+    kernel_texts,
+)
 from cellar.errors import ShapeMismatch
 from cellar.nn.arithmetic import Arithmetic
 
@@ -53,8 +63,17 @@ class CompiledNetwork:
 
     def __init__(self, network: "Network", cache: KernelCache) -> None:
         self.network = network
+        self._cache = cache
         self.arithmetic = Arithmetic(cache)
         self.kernels: tuple[CompiledCell, ...] = tuple(compile_cells([layer.cell for layer in network.layers], cache))
+
+    def prepare_training(self, differentiated: Sequence[Cell], plain: Sequence[Cell]) -> None:
+        """Compile what training needs, the layers' kernels and those of other cells, all at once. Raise CompileFailed.
+
+        A compiler takes longer to start than to compile one small kernel.
+        """
+        layers = [layer.cell for layer in self.network.layers]
+        self._cache.load([*kernel_texts([*layers, *differentiated], training=True), *kernel_texts(plain)])
 
     def bind(self, weights: Mapping[str, Array]) -> "BoundNetwork":
         """Return the network with these weights, packed for its kernels. Raise InvalidInput if they do not fit."""

@@ -14,12 +14,12 @@ from numpy.typing import NDArray
 
 from cellar.errors import InvalidInput, OutputNotFinite, StateNotFinite
 from cellar.nn import checkpoint as checkpoints
-from cellar.nn.arithmetic import concatenated
+from cellar.nn.arithmetic import SUM, cell, concatenated
 from cellar.nn.chain import Network
 from cellar.nn.checkpoint import Best, RunState
 from cellar.nn.compiled import BoundNetwork, CompiledNetwork, Run
-from cellar.nn.losses import Loss
-from cellar.nn.optimisers import Optimiser
+from cellar.nn.losses import LOSSES, Loss
+from cellar.nn.optimisers import UPDATES, Optimiser
 from cellar.nn.schedules import learning_rate
 from cellar.nn.training import Dataset, EpochRecord, Progress, TrainingSpec
 from cellar.nn.windows import Batch, Plan, split
@@ -74,8 +74,13 @@ class _Trainer:
         self.compiled = compiled
         self.spec = spec
         self.plan, self.validation = _plans(network, data, spec)
-        self.loss = Loss(spec.loss, network.out_size, compiled.arithmetic)
-        self.optimiser = Optimiser(spec.optimiser, network.parameter_count, compiled.arithmetic)
+        size, count = network.out_size, network.parameter_count
+        compiled.prepare_training(
+            differentiated=[cell(LOSSES[spec.loss.type], {"x": size, "target": size})],
+            plain=[cell(UPDATES[spec.optimiser.type], {"x": count, "w": count}), cell(SUM, {"x": count})],
+        )
+        self.loss = Loss(spec.loss, size, compiled.arithmetic)
+        self.optimiser = Optimiser(spec.optimiser, count, compiled.arithmetic)
         self.run = _identify(network, data, spec)
         self._order = (-1, self.plan.order(None))
 
