@@ -3,16 +3,15 @@
 import secrets
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pytest
+import redis
 
 from cellar.runtime.sessions import Sessions
 from cellar.store.connect import Address
 from cellar.store.link import Link
 from cellar.store.sessions import RedisSessions
-from tests.redis_process import RedisProcess
 from tests.runtime.exact import ExactModels
 
 STORE_OPTIONS = {"window", "output_cap_bytes", "idempotency_ttl_s", "patience_s", "commit_script"}
@@ -68,9 +67,7 @@ def service(redis_url: str, start_service: StartService) -> Service:
 
 
 @pytest.fixture
-def redis_process(redis_server_binary: Path) -> Iterator[RedisProcess]:
-    """Yield a running Redis of the test's own."""
-    server = RedisProcess(redis_server_binary)
-    server.start()
-    yield server
-    server.close()
+def redis_client(redis_url: str) -> Iterator["redis.Redis"]:
+    """Yield a client of the shared Redis."""
+    with redis.Redis.from_url(redis_url, protocol=2) as client:
+        yield client
