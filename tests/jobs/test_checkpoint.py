@@ -22,6 +22,7 @@ class Clock:
 
 def progress(state: bytes, epochs_done: int = 0) -> Progress:
     """Return the progress of a run whose state is these bytes."""
+    history = tuple(EpochRecord(epoch, 1 / epoch, None, 0.1) for epoch in range(1, epochs_done + 1))
     return Progress(
         epoch=epochs_done + 1,
         epochs=9,
@@ -30,7 +31,8 @@ def progress(state: bytes, epochs_done: int = 0) -> Progress:
         loss=0.5,
         epoch_done=False,
         finished=False,
-        history=tuple(EpochRecord(epoch, 1 / epoch, None, 0.1) for epoch in range(1, epochs_done + 1)),
+        history=history,
+        kept=history[-1] if history else None,
         weights=lambda: {"0.W": np.zeros((1, 1), dtype=np.float32)},
         checkpoint=lambda: state,
     )

@@ -165,6 +165,7 @@ def test_early_stopping_gives_the_best_weights_back(compiled: CompiledNetwork) -
     assert len(losses) < 60
     assert len(losses) == best + 1 + 3
     assert result(last) == result(ends[best])
+    assert last.kept == last.history[best]
     rest = run(compiled, training, told[len(told) // 2].checkpoint())
     assert result(rest[-1]) == result(last)
 

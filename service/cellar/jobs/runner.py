@@ -1,11 +1,10 @@
 """One attempt of a training job, from the lease to the published version. What a worker's child process runs."""
 
 import logging
-import math
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from typing import Any, Protocol, TypeVar
@@ -112,7 +111,7 @@ class Attempt:
                 self._cancel()
                 return None
             if progress.finished:
-                return self._seal(training_spec(job), recorder, progress)
+                return self._seal(recorder, progress)
             if self._stop.is_set():
                 self._give_back(recorder, progress)
                 return None
@@ -135,12 +134,12 @@ class Attempt:
         except BlobUnknown as error:
             raise BlobUnknown("the dataset of the job is gone") from error
 
-    def _seal(self, spec: TrainingSpec, recorder: Recorder, progress: Progress) -> dict[str, Any] | None:
+    def _seal(self, recorder: Recorder, progress: Progress) -> dict[str, Any] | None:
         self._insist(lambda: recorder.finish(progress))
         weights = wire_weights.dump(progress.weights())
         outcome = {
             "weights": self._insist(lambda: self._blobs.put(weights)),
-            "metrics": _metrics(spec, progress.history),
+            "metrics": _metrics(progress.kept),
         }
         if self._insist(lambda: self._jobs.seal(self._lease, outcome)):
             return outcome
@@ -200,14 +199,9 @@ def _stop_asked() -> Iterator[threading.Event]:
         signal.signal(signal.SIGTERM, before)
 
 
-def _metrics(spec: TrainingSpec, history: Sequence[EpochRecord]) -> dict[str, float]:
+def _metrics(kept: EpochRecord | None) -> dict[str, float]:
     """Return the losses of the epoch whose weights are the result, and which one that was."""
-    kept, least = history[-1], math.inf
-    if spec.early_stopping is not None:
-        for record in history:
-            watched = record.loss if record.validation_loss is None else record.validation_loss
-            if watched < least - spec.early_stopping.min_delta:
-                kept, least = record, watched
+    assert kept is not None
     found = {"epoch": kept.epoch, "loss": kept.loss, "validation_loss": kept.validation_loss}
     return {name: value for name, value in found.items() if value is not None}
 

@@ -215,9 +215,16 @@ class _Trainer:
             epoch_done=epoch_done,
             finished=state.finished,
             history=state.history,
+            kept=_kept(state),
             weights=lambda: self.named(result),
             checkpoint=lambda: checkpoints.dump(state, self.run),
         )
+
+
+def _kept(state: RunState) -> EpochRecord | None:
+    """Return the epoch of the best weights, or the newest one where none are kept."""
+    waited = 0 if state.best is None else state.best.waited
+    return state.history[-1 - waited] if state.history else None
 
 
 def _state_before(network: BoundNetwork, batch: Batch, carried: Array | None) -> Array:

@@ -256,6 +256,8 @@ class Progress:
     """The run is over: `weights` is the result."""
     history: tuple[EpochRecord, ...]
     """The epochs that are done."""
+    kept: EpochRecord | None
+    """The one whose weights would be the result if the run ended with it; None before the first."""
     weights: Callable[[], dict[str, NDArray[np.float32]]] = field(repr=False)
     """Return the result so far: with early stopping the best weights, else the newest."""
     checkpoint: Callable[[], bytes] = field(repr=False)
