@@ -169,6 +169,19 @@ async def test_two_requests_for_one_position_with_one_body_are_one_step(sessions
     assert replayed(result) == Committed(first.position, 1, first.output, replayed=True)
 
 
+async def test_a_step_alone_means_the_present_epoch_also_to_a_process_that_missed_the_reset(
+    sessions: RedisSessions,
+) -> None:
+    record = await begin(sessions)
+    first = a_commit(record, 7.0, identity=Identity(step=0))
+    await sessions.commit([first])
+    await sessions.commit([a_reset(after(first))])
+    [result] = await sessions.commit([a_commit(record, 7.0, identity=Identity(step=0))])
+    assert isinstance(result, Moved)
+    [result] = await sessions.commit([a_commit(record, 7.0, identity=at(record.position))])
+    assert replayed(result).position == first.position
+
+
 async def test_a_tick_commits_what_it_can(sessions: RedisSessions) -> None:
     records = [await begin(sessions) for _ in range(3)]
     await sessions.commit([a_commit(records[1], 1.0)])

@@ -78,6 +78,11 @@ class Identity:
         """Whether the request names its place in the session's history."""
         return self.position is not None or self.step is not None
 
+    @property
+    def by_step(self) -> bool:
+        """Whether a step alone names that place: it means the present epoch, whatever came before that step."""
+        return self.position is None and self.step is not None
+
 
 @dataclass(frozen=True, slots=True)
 class Commit:

@@ -213,20 +213,22 @@ class RedisSessions:
         Revisions are given out one by one, so the ring entry at this commit's revision says who has it.
         """
         head, meta, state, slot = rest
-        before = commit.before
+        before, identity = commit.before, commit.identity
         record = unpack_record(before.key, _bytes(head), _bytes(meta), _bytes(state))
-        entry = unpack_entry(slot) if isinstance(slot, bytes) else None
         if record.meta.birth == before.meta.birth and record.revision <= before.revision:
             return Moved(record)  # whatever was sent before, it is not in the history that there is now
-        if entry is not None and entry.revision == before.revision and entry.before == before.position:
-            if entry.mark != mark_of(commit) or entry.ordered != commit.identity.ordered:
-                return Moved(record)
+        entry = unpack_entry(slot) if isinstance(slot, bytes) else None
+        if entry is None or (entry.revision, entry.before) != (before.revision, before.position):
             if answer.resent:
-                return Committed(commit.position, commit.steps, commit.output, replayed=False)
-            return entry.answer()
+                return StoreUnavailable("the session moved on before the reply could be recovered", outcome="unknown")
+            return Moved(record)
+        if (entry.ordered, entry.mark) != (identity.ordered, mark_of(commit)):
+            return Moved(record)
         if answer.resent:
-            return StoreUnavailable("the session moved on before the reply could be recovered", outcome="unknown")
-        return Moved(record)
+            return Committed(commit.position, commit.steps, commit.output, replayed=False)
+        if identity.by_step and record.position.epoch != before.position.epoch:
+            return Moved(record)  # a step alone means the present epoch, not the one that this process believed in
+        return entry.answer()
 
     def _record(self, key: SessionKey, fields: Sequence[Reply], dead: Reply) -> SessionRecord:
         head, meta, state = fields
