@@ -4,6 +4,7 @@ A call copies the kernel's descriptor, fills in what is its own, and runs the ke
 several threads may run one cell. Nothing is written to the caller's arrays.
 """
 
+import functools
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -184,6 +185,11 @@ class _Kernel:
         self.buffers = np.array([self.at["buffer", i] for i in range(len(self.layout.buffers))], np.int64)
         self._offsets: dict[tuple[int, int], tuple[NDArray[np.int64], int]] = {}
 
+    @functools.cached_property
+    def taped(self) -> tuple[Node, ...]:
+        """What a forward pass leaves for the adjoint, in order."""
+        return taped_nodes(self.cell)
+
     def descriptor(self, packed: Packed) -> NDArray[np.int64]:
         """Return a new descriptor with the sizes and the weights filled in."""
         found = packed.descriptors.get(self)
@@ -266,7 +272,7 @@ class _Call:
 
     def tape(self) -> Tape:
         """Return where the taped values stand, after a run that kept them."""
-        places = np.array([self._place(node) for node in taped_nodes(self.kernel.cell)], np.int64).reshape(-1, 2)
+        places = np.array([self._place(node) for node in self.kernel.taped], np.int64).reshape(-1, 2)
         return Tape(self.steps, self.rows, self.lengths, self.ragged, places, self.arena)
 
     def _place(self, node: Node) -> tuple[int, int]:
