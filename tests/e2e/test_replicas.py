@@ -1,0 +1,139 @@
+"""Services as `cellar serve` starts them, on one Redis: a session is at home in all, and outlives any."""
+
+import asyncio
+import os
+import re
+import signal
+import subprocess
+import sys
+import uuid
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+pytestmark = pytest.mark.anyio
+
+NETWORK = {"in_size": 1, "layers": [{"type": "recurrent", "cell": "rnn", "hidden_size": 3}]}
+
+
+@dataclass
+class Replica:
+    """A running service."""
+
+    process: "subprocess.Popen[str]"
+    url: str
+
+    def kill(self) -> None:
+        """End it and all its children with SIGKILL."""
+        os.killpg(self.process.pid, signal.SIGKILL)
+
+
+@contextmanager
+def serving(environment: dict[str, str]) -> Iterator[Replica]:
+    """Run a service on a port of its own."""
+    command = [sys.executable, "-m", "cellar.cli", "serve"]
+    process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True, start_new_session=True)
+    try:
+        assert process.stdout
+        url = next(found[1] for line in process.stdout if (found := re.search(r"ready at (\S+)", line)))
+        yield Replica(process, url)
+    finally:
+        process.terminate()
+        process.communicate(timeout=30)
+
+
+@pytest.fixture
+def replicas(redis_url: str, kernel_directory: Path) -> Iterator[tuple[Replica, Replica]]:
+    """Yield two services."""
+    environment = os.environ | {
+        "CELLAR_REDIS_URL": redis_url,
+        "CELLAR_KEY_PREFIX": f"test-{uuid.uuid4().hex}",
+        "CELLAR_CACHE_DIR": str(kernel_directory),
+        "CELLAR_PORT": "0",
+        "CELLAR_LOG_LEVEL": "warning",
+        "PYTHONPATH": os.pathsep.join(sys.path),
+    }
+    with serving(environment) as one, serving(environment) as other:
+        yield one, other
+
+
+@pytest.fixture
+async def client() -> AsyncIterator[httpx.AsyncClient]:
+    """Yield an HTTP client with a connection for everybody."""
+    async with httpx.AsyncClient(timeout=30) as client:
+        yield client
+
+
+async def post(client: httpx.AsyncClient, url: str, body: Any, key: str | None = None) -> dict[str, Any]:
+    """Send a body and return what is answered."""
+    answer = await client.post(url, json=body, headers={} if key is None else {"Idempotency-Key": key})
+    assert answer.is_success, answer.text
+    return dict(answer.json())
+
+
+async def begin(client: httpx.AsyncClient, url: str) -> str:
+    """Create the model if need be, and a session of it; return the session's path."""
+    await post(client, f"{url}/v1/models", {"name": "model", "network": NETWORK})
+    made = await post(client, f"{url}/v1/sessions", {"model": "model"})
+    return f"/v1/sessions/{made['session']}"
+
+
+@dataclass
+class Answered:
+    """A step that a client was answered: its input, and the answer."""
+
+    x: float
+    answer: dict[str, Any]
+
+
+async def check(client: httpx.AsyncClient, url: str, session: str, answered: list[Answered]) -> None:
+    """Fail unless these steps are the session's history: each once, with the bits of one long sequence."""
+    answered.sort(key=lambda each: int(each.answer["step"]))
+    assert [each.answer["step"] for each in answered] == list(range(1, len(answered) + 1))
+    there = (await client.get(url + session)).json()
+    assert there["position"] == answered[-1].answer["position"]
+    at_once = await post(
+        client, f"{url}{await begin(client, url)}/sequence", {"inputs": [[each.x] for each in answered]}
+    )
+    assert [each.answer["output"] for each in answered] == at_once["outputs"]
+
+
+async def test_sixteen_clients_step_one_session_through_two_services_and_one_is_killed(
+    replicas: tuple[Replica, Replica], client: httpx.AsyncClient
+) -> None:
+    survivor, doomed = replicas
+    session = await begin(client, doomed.url)
+    answered: list[Answered] = []
+    moved: set[int] = set()
+
+    async def append(number: int) -> None:
+        """Append the same input again and again, with nothing to tell one request from the other."""
+        url = f"{replicas[number % 2].url}{session}/step"
+        for _ in range(10):
+            answered.append(Answered(0.5, await post(client, url, {"input": [0.5]})))  # noqa: PERF401  # as they come
+
+    async def insist(number: int) -> None:
+        """Send with a key what must not be lost, and once more, to the other service, when nobody answers."""
+        url = f"{replicas[number % 2].url}{session}/step"
+        for request in range(15):
+            x, key = (number + request) / 16, f"{number}-{request}"
+            try:
+                answer = await post(client, url, {"input": [x]}, key)
+            except httpx.TransportError:
+                moved.add(number)
+                url = f"{survivor.url}{session}/step"
+                answer = await post(client, url, {"input": [x]}, key)
+            answered.append(Answered(x, answer))
+            if len(answered) == 200:
+                doomed.kill()
+
+    await asyncio.gather(*[append(number) for number in range(16)])
+    await check(client, doomed.url, session, answered)
+    await asyncio.gather(*[insist(number) for number in range(16)])
+    assert moved == set(range(1, 16, 2)), "those whose service was killed in the middle"
+    await check(client, survivor.url, session, answered)
