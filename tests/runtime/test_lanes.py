@@ -3,6 +3,7 @@
 import asyncio
 import itertools
 import random
+import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AsyncExitStack
@@ -163,6 +164,23 @@ async def test_a_redis_killed_again_and_again_loses_nothing(
     assert unavailable
     assert len(acknowledged) > 100
     await check_exactly_once(services[0], key, acknowledged)
+
+
+async def test_a_caller_cancelled_in_the_commit_takes_nothing_back(
+    redis_process: RedisProcess, start_service: StartService
+) -> None:
+    service = start_service(redis_process.url)
+    keys = [await begin(service) for _ in range(2)]
+    for key in keys:
+        await step(service, key, 1)
+    redis_process.signal(signal.SIGSTOP)
+    callers = [asyncio.create_task(step(service, key, 2)) for key in keys]
+    await asyncio.sleep(0.05)  # until the commit of both is in Redis' socket, where nobody reads
+    callers[0].cancel()
+    await asyncio.sleep(0)
+    redis_process.signal(signal.SIGCONT)
+    assert output(await callers[1]) == history([1, 2])
+    assert output(await step(service, keys[0], 3)) == history([1, 2, 3])
 
 
 async def test_a_slow_process_is_let_in(redis_url: str, start_service: StartService) -> None:

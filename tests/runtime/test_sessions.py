@@ -4,6 +4,7 @@ import dataclasses
 
 import numpy as np
 import pytest
+import redis
 from numpy.typing import NDArray
 
 from cellar.errors import (
@@ -18,6 +19,7 @@ from cellar.errors import (
     OutputNotFinite,
     Overlap,
     Regressed,
+    SessionExpired,
     SessionUnknown,
     ShapeMismatch,
     StateNotFinite,
@@ -111,6 +113,20 @@ async def test_a_deleted_session_is_unknown_to_every_call(service: Service) -> N
     ):
         with pytest.raises(SessionUnknown):
             await call
+
+
+async def test_a_session_that_expired_is_gone_also_to_those_who_know_it(
+    service: Service, redis_client: "redis.Redis"
+) -> None:
+    key = await begin(service)
+    where = (await step(service, key, 1)).position
+    redis_client.pexpire(service.store.keys.record(key), 0)
+    for identity in (APPEND, at(where), Identity(step=0), Identity(key="k")):
+        with pytest.raises(SessionExpired):
+            await step(service, key, 2, identity)
+    redis_client.delete(service.store.keys.tombstone(key))
+    with pytest.raises(SessionUnknown):
+        await step(service, key, 2)
 
 
 async def test_a_session_made_again_begins_again(service: Service) -> None:
