@@ -64,8 +64,13 @@ class Work:
         """Whether no step is left to run: all are done, or one was bad."""
         return self.offset == self.inputs.shape[0] or self.bad_step >= 0
 
+    @property
+    def steps(self) -> int:
+        """How many steps the next call takes, at most CHUNK_STEPS."""
+        return min(int(self.inputs.shape[0]) - self.offset, CHUNK_STEPS)
+
     def chunk(self) -> Floats:
-        """Return the inputs of the next call, (at most CHUNK_STEPS, rows, in_size)."""
+        """Return the inputs of the next call, (steps, rows, in_size)."""
         return self.inputs[self.offset : self.offset + CHUNK_STEPS]
 
 
@@ -117,20 +122,17 @@ def _take(queue: deque[Work]) -> list[Work]:
     """
     taken: list[Work] = []
     left: list[Work] = []
-    rows = 0
+    rows = length = 0
     while queue and rows < MAX_ROWS:
         work = queue.popleft()
-        if taken and (_length_class(work) != _length_class(taken[0]) or rows + work.rows > MAX_ROWS):
+        if taken and (work.steps.bit_length() != length or rows + work.rows > MAX_ROWS):
             left.append(work)
             continue
+        length = work.steps.bit_length()
         taken.append(work)
         rows += work.rows
     queue.extendleft(reversed(left))
     return taken
-
-
-def _length_class(work: Work) -> int:
-    return len(work.chunk()).bit_length()
 
 
 def run_together(network: Network, works: Sequence[Work]) -> None:
