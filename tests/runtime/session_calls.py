@@ -1,6 +1,7 @@
 """Short ways to call the session service in tests."""
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -55,3 +56,23 @@ def output(answer: StepAnswer) -> list[float]:
 def at(position: Position) -> Identity:
     """Return the identity of a request that names its position."""
     return Identity(position=position)
+
+
+async def until(met: Callable[[], bool]) -> None:
+    """Let the loop run until a condition is met; fail after 20 seconds."""
+    async with asyncio.timeout(20):
+        while not met():  # noqa: ASYNC110  # what is met sets no event
+            await asyncio.sleep(0.002)
+
+
+async def until_longer(growing: Sequence[object], by: int) -> None:
+    """Wait until so many more are in a list."""
+    enough = len(growing) + by
+    await until(lambda: len(growing) >= enough)
+
+
+async def until_queued(service: Service, count: int) -> None:
+    """Wait until so many requests wait for the kernel, behind a call that does not end."""
+    # nothing of the service itself needs to know this, so it is not told to the public
+    served = service.sessions._lanes.models._served.values()
+    await until(lambda: sum(len(each.batcher._steps) + len(each.batcher._sequences) for each in served) == count)

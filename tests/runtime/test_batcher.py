@@ -11,7 +11,17 @@ from cellar.ports import SessionKey
 from cellar.runtime import batcher
 from tests.runtime.conftest import Service, StartService
 from tests.runtime.exact import BAD_STATE, history
-from tests.runtime.session_calls import APPEND, a_sequence, a_step, begin, output, position, state, step
+from tests.runtime.session_calls import (
+    APPEND,
+    a_sequence,
+    a_step,
+    begin,
+    output,
+    position,
+    state,
+    step,
+    until_queued,
+)
 
 pytestmark = pytest.mark.anyio
 
@@ -61,7 +71,7 @@ async def behind_a_call(service: Service, gate: Gate, keys: list[SessionKey]) ->
         return output(await step(service, key, 5))
 
     tasks = [asyncio.create_task(one(key)) for key in keys]
-    await asyncio.sleep(0.05)  # until the records are loaded and the steps queued
+    await until_queued(service, len(keys))
     first.add_done_callback(lambda _: None)
     return tasks
 
@@ -140,7 +150,7 @@ async def test_sequences_of_like_lengths_share_a_call_and_single_steps_do_not_wa
         asyncio.create_task(service.sessions.sequence(key, a_sequence(*range(length)), APPEND))
         for key, length in zip(keys, lengths, strict=True)
     ]
-    await asyncio.sleep(0.05)  # until the records are loaded and the sequences queued
+    await until_queued(service, len(tasks))
     gate.open()
     answers = await asyncio.gather(*tasks)
     await blocker
@@ -174,7 +184,7 @@ async def test_a_call_has_a_bounded_number_of_rows(service: Service, shut: Calla
     blocker = asyncio.create_task(step(service, await begin(service), 1))
     await gate.reached()
     tasks = [asyncio.create_task(service.sessions.step(key, a_step(*[2] * 400), APPEND)) for key in keys]
-    await asyncio.sleep(0.05)  # until the records are loaded and the steps queued
+    await until_queued(service, len(tasks))
     gate.open()
     await asyncio.gather(blocker, *tasks)
     assert service.models.network.calls == [(1, 1), (1, 800), (1, 800)]

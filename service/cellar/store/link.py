@@ -125,6 +125,7 @@ class _Wire(asyncio.Protocol):
         self.gone: asyncio.Future[None] = loop.create_future()
 
     def send(self, commands: Sequence[Command], timeout_s: float) -> asyncio.Future[list[Reply]]:
+        """Write the commands; the future has their replies, or fails with StoreUnavailable."""
         future: asyncio.Future[list[Reply]] = self._loop.create_future()
         if self._transport is None or self.closed:
             future.set_exception(lost("not_applied"))
@@ -143,11 +144,13 @@ class _Wire(asyncio.Protocol):
             self.gone.set_result(None)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Begin, unless it was given up meanwhile."""
         self._transport = cast(asyncio.Transport, transport)  # uvloop's transports do not inherit from asyncio's
         if self.closed:
             self._transport.abort()
 
     def data_received(self, data: bytes) -> None:
+        """Give the replies that are complete to the calls that wait, in their order."""
         try:
             replies = self._parser.feed(data)
         except ValueError:
@@ -165,6 +168,7 @@ class _Wire(asyncio.Protocol):
         return None
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002  # asyncio names the argument
+        """End the calls that wait: what became of their commands is unknown."""
         self._end()
         if not self.gone.done():
             self.gone.set_result(None)
