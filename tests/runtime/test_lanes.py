@@ -95,12 +95,12 @@ async def test_the_check_sees_it_when_the_compare_is_off(redis_url: str, start_s
         await check_exactly_once(services[0], key, acknowledged)
 
 
-async def test_lost_replies_lose_and_double_no_step(redis_url: str, start_service: StartService) -> None:
+async def test_lost_replies_lose_and_double_no_step(redis_process: RedisProcess, start_service: StartService) -> None:
     rng = random.Random(7)
     async with AsyncExitStack() as stack:
         proxies = [
             await stack.enter_async_context(
-                LossyProxy(redis_url, lambda request: b"EVALSHA" in request and rng.random() < 0.1)
+                LossyProxy(redis_process.url, lambda request: b"EVALSHA" in request and rng.random() < 0.1)
             )
             for _ in range(2)
         ]
