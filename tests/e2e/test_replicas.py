@@ -1,64 +1,24 @@
 """Services as `cellar serve` starts them, on one Redis: a session is at home in all, and outlives any."""
 
 import asyncio
-import os
-import re
-import signal
-import subprocess
-import sys
-import uuid
 from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+
+from tests.e2e.replica import Replica, serving
 
 pytestmark = pytest.mark.anyio
 
 NETWORK = {"in_size": 1, "layers": [{"type": "recurrent", "cell": "rnn", "hidden_size": 3}]}
 
 
-@dataclass
-class Replica:
-    """A running service."""
-
-    process: "subprocess.Popen[str]"
-    url: str
-
-    def kill(self) -> None:
-        """End it and all its children with SIGKILL."""
-        os.killpg(self.process.pid, signal.SIGKILL)
-
-
-@contextmanager
-def serving(environment: dict[str, str]) -> Iterator[Replica]:
-    """Run a service on a port of its own."""
-    command = [sys.executable, "-m", "cellar.cli", "serve"]
-    process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True, start_new_session=True)
-    try:
-        assert process.stdout
-        url = next(found[1] for line in process.stdout if (found := re.search(r"ready at (\S+)", line)))
-        yield Replica(process, url)
-    finally:
-        process.terminate()
-        process.communicate(timeout=30)
-
-
 @pytest.fixture
-def replicas(redis_url: str, kernel_directory: Path) -> Iterator[tuple[Replica, Replica]]:
+def replicas(shared: dict[str, str]) -> Iterator[tuple[Replica, Replica]]:
     """Yield two services."""
-    environment = os.environ | {
-        "CELLAR_REDIS_URL": redis_url,
-        "CELLAR_KEY_PREFIX": f"test-{uuid.uuid4().hex}",
-        "CELLAR_CACHE_DIR": str(kernel_directory),
-        "CELLAR_PORT": "0",
-        "CELLAR_LOG_LEVEL": "warning",
-        "PYTHONPATH": os.pathsep.join(sys.path),
-    }
-    with serving(environment) as one, serving(environment) as other:
+    with serving(shared) as one, serving(shared) as other:
         yield one, other
 
 

@@ -1,0 +1,181 @@
+"""`cellar serve` from its start to its end, also to an early one of any of its processes."""
+
+import os
+import signal
+import socket
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.e2e.replica import SERVE, Replica, alive, environment, serving
+from tests.redis_process import RedisProcess
+from tests.waiting import wait_until
+
+COUNTER = {
+    "in_size": 1,
+    "layers": [{"type": "recurrent", "cell": {"equations": "h = h + x"}, "hidden_size": 1}],
+}
+
+
+def begin(replica: Replica) -> None:
+    """Create the model and the session `s`."""
+    for path, body in (
+        ("models", {"name": "counter", "network": COUNTER}),
+        ("sessions", {"session": "s", "model": "counter"}),
+    ):
+        httpx.post(f"{replica.url}/v1/{path}", json=body, timeout=60).raise_for_status()
+
+
+def count(replica: Replica, step: int) -> float:
+    """Send step number `step` until it is answered; return the sum that the session holds then."""
+
+    def answered() -> "httpx.Response | None":
+        try:
+            answer = httpx.post(f"{replica.url}/v1/sessions/s/step", json={"input": [1], "step": step}, timeout=30)
+        except httpx.TransportError:
+            return None
+        if answer.status_code == 503:
+            assert int(answer.headers["Retry-After"]) >= 1
+            return None
+        return answer
+
+    answer = wait_until(answered, 30, "the step is answered")
+    assert answer.status_code == 200, answer.text
+    return float(answer.json()["output"][0])
+
+
+def redis_of(replica: Replica) -> int:
+    """Return the process id of the Redis behind a service."""
+    pids = [int(path.name) for path in Path("/proc").iterdir() if path.name.isdigit()]
+    directory = Path(f"/proc/{replica.process.pid}/environ").read_bytes()
+    data = next(v for v in directory.split(b"\0") if v.startswith(b"CELLAR_DATA_DIR=")).partition(b"=")[2]
+    for pid in pids:
+        try:
+            if b"redis-server" in Path(f"/proc/{pid}/cmdline").read_bytes() and os.fsencode(
+                Path(f"/proc/{pid}/cwd").readlink()
+            ).startswith(data):
+                return pid
+        except (FileNotFoundError, PermissionError):
+            continue
+    raise AssertionError("no Redis has its data there")
+
+
+def test_the_private_redis_is_shared_and_stops_with_the_last_service(private: dict[str, str]) -> None:
+    with serving(private) as one, serving(private) as other:
+        begin(one)
+        assert [count(one, 0), count(other, 1)] == [1, 2]
+        redis = redis_of(one)
+        assert redis == redis_of(other)
+        assert one.stop() == 0
+        assert count(other, 2) == 3
+        assert other.stop() == 0
+        wait_until(lambda: not alive(redis), 10, "Redis has stopped")
+    with serving(private) as later:
+        assert count(later, 3) == 4
+
+
+def test_a_killed_service_takes_its_children_along_and_leaves_its_sessions(private: dict[str, str]) -> None:
+    with serving(private) as killed:
+        begin(killed)
+        assert count(killed, 0) == 1
+        api = killed.child("api")
+        killed.process.kill()
+        wait_until(lambda: not alive(api), 10, "the api process is gone")
+    with serving(private) as next_one:
+        assert [count(next_one, 0), count(next_one, 1)] == [1, 2]
+
+
+@pytest.mark.parametrize("victim", ["api", "redis"])
+def test_what_is_killed_starts_again_and_no_step_is_lost(private: dict[str, str], victim: str) -> None:
+    with serving(private) as service:
+        begin(service)
+        assert count(service, 0) == 1
+        killed = service.child("api") if victim == "api" else redis_of(service)
+        os.kill(killed, signal.SIGKILL)
+        assert [count(service, step) for step in (1, 2)] == [2, 3]
+        assert count(service, 2) == 3  # a replay
+
+
+def test_a_killed_worker_is_replaced_and_its_job_goes_on(private: dict[str, str]) -> None:
+    data = [[(7 * step % 11) / 11] for step in range(400)]
+    job = {
+        "model": "m",
+        "data": {"inputs": data, "targets": data, "layout": "TF"},
+        "window": 20,
+        "epochs": 1000,
+        "optimiser": "sgd",
+    }
+    network = {"in_size": 1, "layers": [{"type": "recurrent", "cell": "rnn", "hidden_size": 1}]}
+    with serving(private | {"CELLAR_WORKER": "true"}) as service:
+        httpx.post(f"{service.url}/v1/models", json={"name": "m", "network": network}, timeout=60).raise_for_status()
+        address = httpx.post(f"{service.url}/v1/jobs", json=job, timeout=60).raise_for_status().headers["Location"]
+
+        def state() -> Any:
+            return httpx.get(service.url + address).json()
+
+        wait_until(lambda: state()["state"] == "running" and state()["progress"], 60, "the job is under way")
+        os.kill(service.child("worker"), signal.SIGKILL)
+        again = wait_until(lambda: state()["attempt"] == 2 and state(), 10, "the job runs again")
+        assert again["state"] == "running"
+        httpx.post(f"{service.url}{address}/cancel").raise_for_status()
+        assert wait_until(lambda: state()["ended"] and state(), 20, "the job has ended")["state"] == "cancelled"
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_request_under_way_is_answered_before_the_end(private: dict[str, str], number: signal.Signals) -> None:
+    body = b'{"input": [1]}'
+    with serving(private) as service:
+        begin(service)
+        host, port = service.url.removeprefix("http://").split(":")
+        with socket.create_connection((host, int(port)), timeout=30) as connection, connection.makefile("rb") as reader:
+            head = f"POST /v1/sessions/s/step HTTP/1.1\r\nHost: {host}\r\nContent-Type: application/json\r\n"
+            connection.sendall(f"{head}Content-Length: {len(body)}\r\nExpect: 100-continue\r\n\r\n".encode())
+            assert reader.readline().startswith(b"HTTP/1.1 100")  # now the service waits for the body
+            service.process.send_signal(number)
+            connection.sendall(body)
+            answer = reader.read()  # to the end of the connection
+        assert service.process.wait(timeout=30) == 0
+    assert b"HTTP/1.1 200" in answer
+    assert b'"output":[1.0],"step":1' in answer
+
+
+def test_a_redis_that_comes_later(shared: dict[str, str], redis_process: RedisProcess) -> None:
+    redis_process.kill()
+    with serving(shared | {"CELLAR_REDIS_URL": redis_process.url}) as service:
+        assert httpx.get(f"{service.url}/healthz").status_code == 200
+        absent = httpx.get(f"{service.url}/readyz", timeout=30)
+        assert absent.status_code == 503
+        assert int(absent.headers["Retry-After"]) >= 1
+        redis_process.start()
+        begin(service)
+        assert count(service, 0) == 1
+
+
+@pytest.mark.parametrize(
+    ("setting", "value", "said"),
+    [
+        ("port", "abc", "CELLAR_PORT='abc'"),
+        ("redis_url", "http://localhost", "CELLAR_REDIS_URL"),
+        ("data_dir", "relative", "absolute"),
+        ("data_dir", "/proc/nowhere", "/proc/nowhere"),
+    ],
+)
+def test_settings_that_cannot_work(setting: str, value: str, said: str) -> None:
+    done = subprocess.run(
+        SERVE, env=environment(**{setting: value}), capture_output=True, text=True, timeout=30, check=False
+    )
+    assert done.returncode == 78
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_port_that_is_taken(private: dict[str, str]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        settings = private | {"CELLAR_PORT": str(port)}
+        done = subprocess.run(SERVE, env=settings, capture_output=True, text=True, timeout=30, check=False)
+    assert done.returncode == 78
+    assert f"port {port}" in done.stderr
