@@ -39,7 +39,6 @@ def test_an_empty_variable_is_an_unset_one(monkeypatch: pytest.MonkeyPatch) -> N
     [
         ("CELLAR_PORT", "http"),
         ("CELLAR_PORT", "70000"),
-        ("CELLAR_REDIS_URL", "localhost:6379"),
         ("CELLAR_LOG_LEVEL", "loud"),
         ("CELLAR_KEY_PREFIX", "{x}"),
         ("CELLAR_DATA_DIR", "relative"),
@@ -59,3 +58,11 @@ def test_settings_are_frozen() -> None:
 
 def test_every_field_says_what_it_is() -> None:
     assert all(field.description for field in Settings.model_fields.values())
+
+
+def test_a_faulty_url_is_not_repeated_with_its_password(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CELLAR_REDIS_URL", "user:secret@localhost:6379")
+    with pytest.raises(SettingsInvalid) as caught:
+        Settings.load()
+    assert "CELLAR_REDIS_URL" in caught.value.detail
+    assert "secret" not in caught.value.detail

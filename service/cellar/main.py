@@ -18,7 +18,7 @@ from cellar import __version__
 from cellar.api.app import create_app as create_api
 from cellar.api.services import Services
 from cellar.engine import KERNEL_REV, KernelCache, Target, host_target, revision
-from cellar.errors import SettingsInvalid, Unavailable
+from cellar.errors import CellarError, SettingsInvalid, StoreUnavailable
 from cellar.jobs import runner, worker
 from cellar.jobs.calls import Calls
 from cellar.jobs.submission import Jobs
@@ -72,9 +72,7 @@ class Parts:
         self.queue_url = settings.queue_url or self.url
         self.queue_name = f"{settings.key_prefix}.jobs"
         client = sync_client(self.url)
-        self.blobs: BlobStore = (
-            FileBlobs(settings.blob_dir) if settings.blob_dir else RedisBlobs(client, settings.key_prefix)
-        )
+        self.blobs = _blobs(settings, client)
         self.jobs = RedisJobs(client, settings.key_prefix)
         models = RedisModels(client, settings.key_prefix)
         self.kernels = KernelCache(settings.cache_dir, beforehand=settings.warm_dir)
@@ -112,6 +110,7 @@ def create_app(settings: Settings) -> FastAPI:
         default_ttl_s=settings.default_ttl_s,
         max_batch_size=settings.max_batch_size,
         max_sequence_steps=settings.max_sequence_steps,
+        max_numbers=settings.max_numbers,
         queue_limit=settings.queue_limit,
     )
     calls = parts.calls(sync_client(parts.queue_url))
@@ -172,7 +171,7 @@ async def _announce(listener: socket.socket, services: Services, say: Callable[[
     say(f"Cellar {__version__} is ready at http://{f'[{host}]' if ':' in host else host}:{port} (API: /docs)")
     try:
         store = await services.ready()
-    except Unavailable as error:
+    except CellarError as error:
         say(f"  but {error.detail}: requests are answered 503 until that is mended")
     else:
         say(f"  Redis {store['redis_version']}: {DURABILITY[store['durability']]}")
@@ -210,6 +209,15 @@ def run_job(tenant: str, job: str) -> None:
     parts = Parts(settings)
     revision.check(parts.kernels, training=True)
     runner.run(tenant, job, jobs=parts.jobs, blobs=parts.blobs, registry=parts.registry, lease_s=settings.job_lease_s)
+
+
+def _blobs(settings: Settings, client: redis.Redis) -> BlobStore:
+    if settings.blob_dir is None:
+        return RedisBlobs(client, settings.key_prefix)
+    try:
+        return FileBlobs(settings.blob_dir)
+    except StoreUnavailable as error:
+        raise SettingsInvalid(f"CELLAR_BLOB_DIR: {error.detail}") from error
 
 
 def _redis_url(settings: Settings) -> str:

@@ -67,6 +67,11 @@ class Settings(BaseSettings):
     max_body_bytes: int = Field(16 * MEBIBYTE, ge=1024, description="Largest request body, bytes. Default: 16 MiB.")
     max_sequence_steps: int = Field(65536, ge=1, description="Most steps in one sequence, steps. Default: 65536.")
     max_batch_size: int = Field(4096, ge=1, description="Most rows in one session, rows. Default: 4096.")
+    max_numbers: int = Field(
+        4 * MEBIBYTE,
+        ge=1,
+        description="Most numbers in a session's state, and in an answer (steps x rows x outputs). Default: 4194304.",
+    )
     default_ttl_s: int = Field(
         30 * DAY_S, ge=1, description="Lifetime of an idle session that asks for none, seconds. Default: 30 days."
     )
@@ -133,4 +138,7 @@ def _explain(line: object) -> str:
     assert isinstance(line, dict)
     name = "".join(str(part) for part in line["loc"][:1]).upper()
     reason = str(line["msg"]).removeprefix("Value error, ")
-    return f"CELLAR_{name}={line['input']!r}: {reason}" if name else reason
+    if not name:
+        return reason
+    given = "" if name.endswith("_URL") else f"={line['input']!r}"  # a URL may hold a password
+    return f"CELLAR_{name}{given}: {reason}"

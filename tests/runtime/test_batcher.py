@@ -3,14 +3,15 @@
 import asyncio
 import threading
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 
-from cellar.errors import Overloaded, StateNotFinite
+from cellar.errors import InvalidInput, Overloaded, ShapeMismatch, StateNotFinite
 from cellar.ports import SessionKey
 from cellar.runtime import batcher
 from tests.runtime.conftest import Service, StartService
-from tests.runtime.exact import BAD_STATE, history
+from tests.runtime.exact import BAD_STATE, Run, history
 from tests.runtime.session_calls import (
     APPEND,
     a_sequence,
@@ -228,3 +229,53 @@ async def test_closing_waits_for_what_is_under_way_and_takes_no_more(
     await closing
     assert output(await under_way) == history([1])
     assert (await under_way).position.step == where.step + 1
+
+
+async def test_many_rows_take_fewer_steps_at_a_time(service: Service) -> None:
+    key = await begin(service, batch_size=1024)
+    inputs = a_sequence(*range(10)).repeat(1024, axis=1)
+    answer = await service.sessions.sequence(key, inputs, APPEND)
+    assert output(answer) == history(range(10))
+    assert service.models.network.calls == [(4, 1024), (4, 1024), (2, 1024)]
+
+
+async def test_a_sequence_that_nobody_waits_for_goes_no_further(service: Service, shut: Callable[[], Gate]) -> None:
+    key = await begin(service)
+    gate = shut()
+    values = [1.0] * (3 * batcher.CHUNK_STEPS)
+    sequence = asyncio.create_task(service.sessions.sequence(key, a_sequence(*values), APPEND))
+    await gate.reached()
+    sequence.cancel()
+    await asyncio.sleep(0)
+    gate.open()
+    assert output(await step(service, key, 2)) == history([2])
+    assert service.models.network.calls == [(batcher.CHUNK_STEPS, 1), (1, 1)]
+
+
+async def test_what_fails_after_the_kernel_leaves_the_session_usable(service: Service) -> None:
+    key, other = await begin(service), await begin(service)
+    sound = service.models.network.run
+
+    def run(*arguments: Any) -> Run:
+        result = sound(*arguments)
+        result.bad_step[:], result.bad_kind[:] = 0, 9  # a kind that nobody knows
+        return result
+
+    service.models.network.run = run  # type: ignore[assignment, method-assign]  # the double's own
+    with pytest.raises(KeyError):
+        await step(service, key, 1)
+    service.models.network.run = sound  # type: ignore[method-assign]  # as before
+    assert output(await step(service, key, 2)) == output(await step(service, other, 2)) == history([2])
+
+
+async def test_state_and_answer_have_a_limit(redis_url: str, start_service: StartService) -> None:
+    service = start_service(redis_url, max_numbers=30)
+    with pytest.raises(InvalidInput) as refused:
+        await begin(service, batch_size=11)
+    assert (refused.value.pointer, refused.value.expected) == ("/batch_size", "1 to 10")
+    key = await begin(service, batch_size=2)
+    with pytest.raises(ShapeMismatch, match="too large") as too_large:
+        await service.sessions.sequence(key, a_sequence(*range(6)).repeat(2, axis=1), APPEND)
+    assert too_large.value.actual == "6 x 2 x 3"
+    assert (await position(service, key)).step == 0
+    await service.sessions.sequence(key, a_sequence(*range(5)).repeat(2, axis=1), APPEND)

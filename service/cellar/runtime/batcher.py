@@ -22,7 +22,10 @@ MAX_ROWS = 1024
 """Rows of one call: enough to fill every register tile, few enough for a call of milliseconds."""
 
 CHUNK_STEPS = 512
-"""Steps of a sequence in one call: single steps of other sessions wait for a chunk, not for a sequence."""
+"""Steps of a sequence in one call at most: steps of other sessions wait for a chunk, not for a sequence."""
+
+CALL_ROW_STEPS = 4096
+"""Steps times rows of one call at most: with many rows a chunk has fewer steps."""
 
 
 class Work:
@@ -66,12 +69,12 @@ class Work:
 
     @property
     def steps(self) -> int:
-        """How many steps the next call takes, at most CHUNK_STEPS."""
+        """How many steps the next call takes, if its rows allow it."""
         return min(int(self.inputs.shape[0]) - self.offset, CHUNK_STEPS)
 
-    def chunk(self) -> Floats:
-        """Return the inputs of the next call, (steps, rows, in_size)."""
-        return self.inputs[self.offset : self.offset + CHUNK_STEPS]
+    def chunk(self, steps: int) -> Floats:
+        """Return the inputs of the next call, (at most `steps`, rows, in_size)."""
+        return self.inputs[self.offset : self.offset + steps]
 
 
 Finish = Callable[[Sequence[Work], Exception | None], None]
@@ -111,8 +114,10 @@ class Batcher:
             await loop.run_in_executor(self._executor, run_together, self._network, works)
         except Exception as error:
             return self._finish(works, error)  # whatever it is, it belongs to those who wait, and to no other tick
-        self._sequences.extend(work for work in works if not work.finished)
-        return self._finish([work for work in works if work.finished], None)
+        # what nobody waits for any more goes no further
+        ended = [work for work in works if work.finished or work.request.future.done()]
+        self._sequences.extend(work for work in works if work not in ended)
+        return self._finish(ended, None)
 
 
 def _take(queue: deque[Work]) -> list[Work]:
@@ -140,8 +145,11 @@ def run_together(network: Network, works: Sequence[Work]) -> None:
 
     All have the same network; their rows are independent, so each gets the bits that it would get alone.
     """
-    chunks = [work.chunk() for work in works]
-    state = np.frombuffer(b"".join([work.state for work in works]), dtype="<f4").reshape(-1, network.network.state_size)
+    rows = sum(work.rows for work in works)
+    chunks = [work.chunk(min(CHUNK_STEPS, max(1, CALL_ROW_STEPS // rows))) for work in works]
+    # the rows are said and not inferred, not inferred: a network without state has rows of nothing
+    state = np.frombuffer(b"".join([work.state for work in works]), dtype="<f4")
+    state = state.reshape(rows, network.network.state_size)
     inputs, lengths = _stack(chunks)
     run = network.run(inputs, state, lengths)
     bad = bool((run.bad_step >= 0).any())

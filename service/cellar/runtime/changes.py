@@ -24,14 +24,24 @@ BAD: dict[int, tuple[str, type[CellarError]]] = {1: ("a state", StateNotFinite),
 """What the kernels' `bad_kind` means."""
 
 
-def check_inputs(inputs: Floats, meta: SessionMeta, sizes: Sizes) -> None:
-    """Raise ShapeMismatch unless `inputs` (T, rows, in_size) fits the session. Pointers begin at the inputs."""
+def check_inputs(inputs: Floats, meta: SessionMeta, sizes: Sizes, max_numbers: int) -> None:
+    """Raise ShapeMismatch unless `inputs` (T, rows, in_size) fits the session. Pointers begin at the inputs.
+
+    `max_numbers` is how many numbers an answer may have: a short request may ask for a long one.
+    """
     expected = (meta.batch_size, sizes.in_size)
     if inputs.shape[1:] != expected:
         raise ShapeMismatch(
             "the inputs of a step do not fit the session",
             expected=f"{expected} (batch_size, in_size)",
             actual=str(inputs.shape[1:]),
+        )
+    steps, rows = inputs.shape[:2]
+    if steps * rows * sizes.out_size > max_numbers:
+        raise ShapeMismatch(
+            "the answer would be too large",
+            expected=f"at most {max_numbers} numbers: steps x batch_size x out_size",
+            actual=f"{steps} x {rows} x {sizes.out_size}",
         )
 
 

@@ -45,12 +45,14 @@ class Lanes:
         kernel_rev: int,
         queue_limit: int,
         cache_bytes: int,
+        max_numbers: int,
     ) -> None:
         self._store = store
         self.models = Models(load_model, kernels, self._ran)
         self._kernel_rev = kernel_rev
         self._queue_limit = queue_limit
         self._cache_bytes = cache_bytes
+        self._max_numbers = max_numbers
         self._lanes: OrderedDict[SessionKey, Lane] = OrderedDict()
         self._bytes = 0
         self._pending = 0
@@ -130,10 +132,10 @@ class Lanes:
         try:
             check_revision(record.meta, self._kernel_rev)
             if request.inputs is not None:
-                check_inputs(request.inputs, record.meta, network.network)
+                check_inputs(request.inputs, record.meta, network.network, self._max_numbers)
                 return served.batcher.add(Work(lane, request, record, request.inputs))
             commit = change_commit(record, request, network)
-        except CellarError as error:
+        except Exception as error:  # whatever it is, the lane goes on
             # later, not now: a lane full of refused requests would nest one in the other
             asyncio.get_running_loop().call_soon(self._refuse, lane, request, error)
             return None
@@ -146,7 +148,7 @@ class Lanes:
             if work.request.future.done():  # nobody waits any more: nothing is committed
                 self._next(work.lane)
                 continue
-            result = failure or steps_commit(work)
+            result = failure or _outcome(work)
             if isinstance(result, Commit):
                 tick.append((work.lane, work.request, result))
             else:
@@ -262,6 +264,14 @@ class Lanes:
             self._believe(lane, None)
             del self._lanes[lane.key]
             self._bytes -= LANE_BYTES
+
+
+def _outcome(work: Work) -> Commit | Exception:
+    """Return the commit of a work, or what went wrong: it belongs to those who wait for this work alone."""
+    try:
+        return steps_commit(work)
+    except Exception as error:
+        return error
 
 
 def _fits(identity: Identity, record: SessionRecord) -> bool:

@@ -4,26 +4,36 @@ import asyncio
 from collections import OrderedDict
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 
-from cellar.errors import ModelUnknown
+from cellar.errors import CellarError, ModelUnknown
 from cellar.ports import SessionMeta
 from cellar.runtime.batcher import Batcher, Finish
 from cellar.runtime.network import Model
 
 MAX_BYTES = 256 * 1024 * 1024
-"""Weights kept at hand. The registry holds mostly the same arrays, so this is little more memory."""
+"""Weights kept at hand."""
+
+MAX_COUNT = 256
+"""Models kept at hand: small ones cost more than their weights."""
 
 LoadModel = Callable[[str, str], Model]
 """Load a tenant's model, `name` or `name@3`. Called on a thread; raises ModelUnknown."""
 
 
-@dataclass(frozen=True, slots=True)
+RECHECK_S = 1.0
+"""How often the store is asked whether a model that is in use is still there; after twice that, before it is used."""
+
+
+@dataclass(slots=True, eq=False)
 class Served:
     """A model and the queue of its kernel calls."""
 
     model: Model
     batcher: Batcher
+    checked_s: float
+    """When the store was last asked for it, by the loop's clock."""
 
 
 class Models:
@@ -36,6 +46,7 @@ class Models:
         self._served: OrderedDict[tuple[str, str, str], Served] = OrderedDict()
         self._loading: dict[tuple[str, str], asyncio.Task[Model]] = {}
         self._bytes = 0
+        self._rechecks: set[asyncio.Task[None]] = set()
 
     async def resolve(self, tenant: str, ref: str) -> Model:
         """Return the model that a name means now. Raise ModelUnknown, CompileFailed or StoreUnavailable."""
@@ -46,27 +57,57 @@ class Models:
         return await asyncio.shield(task)  # others wait for the same load
 
     def cached(self, tenant: str, meta: SessionMeta) -> Served | None:
-        """Return the session's model if it is at hand."""
+        """Return the session's model if it is at hand, and was in the store not long ago."""
         key = (tenant, meta.model, meta.model_digest)
         served = self._served.get(key)
-        if served is not None:
-            self._served.move_to_end(key)
+        if served is None:
+            return None
+        self._served.move_to_end(key)
+        now_s = asyncio.get_running_loop().time()
+        age_s = now_s - served.checked_s
+        if age_s > 2 * RECHECK_S:
+            return None
+        if age_s > RECHECK_S:
+            served.checked_s = now_s
+            task = asyncio.create_task(self._recheck(key, meta))
+            self._rechecks.add(task)
+            task.add_done_callback(self._rechecks.discard)
         return served
 
     async def fetch(self, tenant: str, meta: SessionMeta) -> Served:
         """Return the session's model. Raise ModelUnknown if it is gone, or is another model of the same name now."""
-        found = self.cached(tenant, meta)
-        if found is not None:
-            return found
-        model = await self.resolve(tenant, meta.model)
+        return self.cached(tenant, meta) or await self._fetch((tenant, meta.model, meta.model_digest), meta)
+
+    async def _fetch(self, key: tuple[str, str, str], meta: SessionMeta) -> Served:
+        try:
+            model = await self.resolve(key[0], meta.model)
+        except ModelUnknown:
+            self._drop(key)
+            raise
         if model.version.digest != meta.model_digest:
+            self._drop(key)
             raise ModelUnknown(f"the model {meta.model} that the session was created with was deleted")
-        return self.cached(tenant, meta) or self._keep((tenant, meta.model, meta.model_digest), model)
+        return self._keep(key, model)
+
+    async def _recheck(self, key: tuple[str, str, str], meta: SessionMeta) -> None:
+        """Drop a model that was deleted, also by another process. A store that is away is no reason."""
+        with suppress(CellarError):
+            await self._fetch(key, meta)
+
+    def _drop(self, key: tuple[str, str, str]) -> None:
+        served = self._served.pop(key, None)
+        if served is not None:
+            self._bytes -= served.model.size_bytes
 
     def _keep(self, key: tuple[str, str, str], model: Model) -> Served:
-        served = self._served[key] = Served(model, Batcher(model.network, self._kernels, self._finish))
+        now_s = asyncio.get_running_loop().time()
+        there = self._served.get(key)
+        if there is not None:
+            there.checked_s = now_s
+            return there
+        served = self._served[key] = Served(model, Batcher(model.network, self._kernels, self._finish), now_s)
         self._bytes += model.size_bytes
-        while self._bytes > MAX_BYTES and len(self._served) > 1:
+        while len(self._served) > 1 and (self._bytes > MAX_BYTES or len(self._served) > MAX_COUNT):
             _, dropped = self._served.popitem(last=False)  # its batcher lives on until its queue is empty
             self._bytes -= dropped.model.size_bytes
         return served

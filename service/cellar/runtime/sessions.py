@@ -62,6 +62,7 @@ class Sessions:
         default_ttl_s: int,
         max_batch_size: int = 4096,
         max_sequence_steps: int = 65536,
+        max_numbers: int = 4 * 1024 * 1024,
         queue_limit: int = 4096,
         cache_bytes: int = 64 * 1024 * 1024,
     ) -> None:
@@ -71,6 +72,7 @@ class Sessions:
         self._default_ttl_s = default_ttl_s
         self._max_batch_size = max_batch_size
         self._max_sequence_steps = max_sequence_steps
+        self._max_numbers = max_numbers
         self._kernels = ThreadPoolExecutor(os.cpu_count() or 1, thread_name_prefix="cellar-kernel")
         self._lanes = Lanes(
             store,
@@ -79,6 +81,7 @@ class Sessions:
             kernel_rev=kernel_rev,
             queue_limit=queue_limit,
             cache_bytes=cache_bytes,
+            max_numbers=max_numbers,
         )
 
     async def create(
@@ -94,6 +97,8 @@ class Sessions:
         _check_range("batch_size", batch_size, self._max_batch_size)
         _check_range("ttl_s", ttl_s, 2**31)
         loaded = await self._lanes.models.resolve(tenant, model)
+        sizes = loaded.network.network
+        _check_range("batch_size", batch_size, self._max_numbers // max(sizes.out_size, sizes.state_size))
         birth = secrets.token_hex(EPOCH_BYTES)
         version = loaded.version
         meta = SessionMeta(version.ref, version.digest, batch_size, self._kernel_rev, ttl_s, self._clock.now_s(), birth)
@@ -234,5 +239,5 @@ def _check_name(name: str) -> None:
 
 
 def _check_range(name: str, value: int, most: int) -> None:
-    if not 1 <= value <= most:
+    if not 1 <= value <= most:  # of a model that is too large for any session, `most` is 0
         raise InvalidInput(f"{name} is out of range", pointer=f"/{name}", expected=f"1 to {most}", actual=str(value))

@@ -101,3 +101,17 @@ async def post_state(client: httpx.AsyncClient, path: str, rows: list[list[float
     """Write the state of a session with one state."""
     answer = await client.put(f"{path}/state", json={"layers": [{"layer": 0, "h": rows}]})
     assert answer.status_code == 200, answer.text
+
+
+async def test_a_network_without_state_answers_steps_too(client: httpx.AsyncClient) -> None:
+    network = {
+        "in_size": 1,
+        "layers": [{"type": "recurrent", "cell": {"equations": "output = 2 * x"}, "hidden_size": 1}],
+    }
+    assert (await client.post("/v1/models", json={"name": "double", "network": network})).status_code == 201
+    path = await begin(client, "double", rows=2)
+    assert (await post(client, f"{path}/step", {"input": [[1], [2]]}))["output"] == [[2], [4]]
+    answer = await post(client, f"{path}/sequence", {"inputs": [[[1], [2]], [[3], [4]]], "layout": "TBF"})
+    assert answer["outputs"] == [[[2], [4]], [[6], [8]]]
+    assert (await client.get(f"{path}/state")).json()["step"] == 3
+    assert (await post(client, f"{path}/reset", {}))["step"] == 0
