@@ -199,3 +199,21 @@ def test_warming_compiles_what_is_missing_for_any_processor(directory: Path, cod
 def test_a_missing_installation_is_reported(tmp_path: Path) -> None:
     with pytest.raises(CompileFailed, match="cannot be read"):
         KernelCache(None, beforehand=tmp_path / "nothing")
+
+
+def test_a_kernel_that_fails_harms_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    cache = KernelCache(None)
+    with pytest.raises(CompileFailed, match="SyntaxError"):
+        cache.load([ADD_ONE, "def cellar_kernel(d: return 0", ADD_TWO])
+    forbid_compiling(monkeypatch)
+    one, two = cache.load([ADD_ONE, ADD_TWO])
+    assert (one(41), two(41)) == (42, 43)
+
+
+def test_no_module_of_the_working_directory_is_run(tmp_path: Path) -> None:
+    (tmp_path / "json.py").write_text("raise SystemExit('foreign')")
+    program = "import sys; from cellar.engine import KernelCache; KernelCache(None).load([sys.stdin.read()])"
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+    subprocess.run(
+        [sys.executable, "-P", "-c", program], input=ADD_ONE, text=True, cwd=tmp_path, env=environment, check=True
+    )

@@ -152,6 +152,12 @@ def test_any_text_is_a_cell_or_an_error_with_a_place(pieces: list[str]) -> None:
         assert 1 <= error.column <= len(text.split("\n")[error.line - 1]) + 1
 
 
+def test_a_size_is_limited() -> None:
+    assert fault("state q: 16384\nq = q + 1\noutput = x") is None
+    error = refused("state q: 16385\nq = q + 1\noutput = x", CellLimitError)
+    assert (error.line, error.column, error.expected) == (1, 10, "at most 16384")
+
+
 def fault(text: str) -> CellError | None:
     """Return what is wrong with a cell's text; any error but a CellError passes through."""
     try:

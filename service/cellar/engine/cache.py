@@ -20,7 +20,7 @@ from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
 
-from cellar.engine.compile import compile_kernels
+from cellar.engine.compile import Compiled, compile_kernels
 from cellar.engine.linking import Function, link
 from cellar.engine.target import Target, host_target
 from cellar.errors import CompileFailed
@@ -63,7 +63,9 @@ class KernelCache:
         The target may be one that this machine could not run.
         """
         missing = {key: text for text in texts if self._read(key := self.key(text)) is None}
-        self._compile(missing)
+        for code in self._compile(missing).values():
+            if isinstance(code, CompileFailed):
+                raise code
         return len(missing)
 
     def key(self, text: str) -> str:
@@ -72,22 +74,29 @@ class KernelCache:
         return hashlib.sha256("\0".join(parts).encode()).hexdigest()
 
     def _settle(self, texts: Mapping[str, str]) -> None:
-        """Settle the futures of these kernels; after a failure they may be asked for again."""
+        """Settle the futures of these kernels; one that failed may be asked for again."""
         try:
-            objects = {key: found for key in texts if (found := self._read(key)) is not None}
+            objects: Compiled = {key: found for key in texts if (found := self._read(key)) is not None}
             objects |= self._compile({key: text for key, text in texts.items() if key not in objects})
             for key, code in objects.items():
-                self._functions[key].set_result(link(code))
+                if isinstance(code, CompileFailed):
+                    self._fail([key], code)
+                else:
+                    self._functions[key].set_result(link(code))
         except BaseException as error:
-            with self._lock:
-                failed = [self._functions.pop(key) for key in texts if not self._functions[key].done()]
-            for future in failed:
-                future.set_exception(error)
+            self._fail([key for key in texts if key in self._functions and not self._functions[key].done()], error)
 
-    def _compile(self, texts: Mapping[str, str]) -> dict[str, bytes]:
+    def _fail(self, keys: Sequence[str], error: BaseException) -> None:
+        with self._lock:
+            failed = [self._functions.pop(key) for key in keys]
+        for future in failed:
+            future.set_exception(error)
+
+    def _compile(self, texts: Mapping[str, str]) -> Compiled:
         objects = compile_kernels(texts, self.target)
         for key, code in objects.items():
-            self._write(key, code)
+            if not isinstance(code, CompileFailed):
+                self._write(key, code)
         return objects
 
     def _read(self, key: str) -> bytes | None:
@@ -105,9 +114,12 @@ class KernelCache:
         # A full disk, or one that cannot be written after all, costs the next process its own compilation.
         with suppress(OSError):
             handle, name = tempfile.mkstemp(dir=self.directory, suffix=".part")
-            with os.fdopen(handle, "wb") as file:
-                file.write(hashlib.sha256(code).digest() + code)
-            Path(name).rename(self.directory / f"{key}.o")
+            try:
+                with os.fdopen(handle, "wb") as file:
+                    file.write(hashlib.sha256(code).digest() + code)
+                Path(name).rename(self.directory / f"{key}.o")
+            except OSError:
+                Path(name).unlink()
 
 
 def _make(directory: Path) -> None:

@@ -22,19 +22,34 @@ from cellar.errors import CompileFailed
 TIMEOUT_S = 180
 """What a child may take for one kernel on a busy machine; seconds are usual."""
 
+_INHERITED = ("HOME", "LANG", "LD_LIBRARY_PATH", "PATH", "TMPDIR")
+
 _PROCESSORS = os.cpu_count() or 1
 _children = threading.BoundedSemaphore(_PROCESSORS)
 """However many models arrive at once, no more children run than there are processors."""
 
 
-def compile_kernels(texts: Mapping[str, str], target: Target) -> dict[str, bytes]:
-    """Return the object files of kernel texts, by the keys of the texts. Raise CompileFailed."""
+Compiled = dict[str, bytes | CompileFailed]
+"""An object file for each key, or why there is none."""
+
+
+def compile_kernels(texts: Mapping[str, str], target: Target) -> Compiled:
+    """Return the object files of kernel texts, by the keys of the texts; one that fails harms no other."""
     # Long texts take longest: dealt out in order of length, every child gets its share of them.
     keys = sorted(texts, key=lambda key: (-len(texts[key]), key))
     shares = [keys[start::_PROCESSORS] for start in range(min(_PROCESSORS, len(keys)))]
     with ThreadPoolExecutor(len(shares) or 1) as threads:
-        done = threads.map(lambda share: _run_child({key: texts[key] for key in share}, target), shares)
+        done = threads.map(lambda share: _compiled({key: texts[key] for key in share}, target), shares)
         return {key: code for objects in done for key, code in objects.items()}
+
+
+def _compiled(texts: Mapping[str, str], target: Target) -> Compiled:
+    try:
+        return {**_run_child(texts, target)}
+    except CompileFailed as error:
+        if len(texts) == 1:
+            return dict.fromkeys(texts, error)
+        return {key: code for one in texts.items() for key, code in _compiled(dict([one]), target).items()}
 
 
 def _run_child(texts: Mapping[str, str], target: Target) -> dict[str, bytes]:
@@ -42,7 +57,7 @@ def _run_child(texts: Mapping[str, str], target: Target) -> dict[str, bytes]:
         request = {"directory": directory, "kernels": texts, "cpu": target.cpu, "features": target.features}
         try:
             done = subprocess.run(
-                [sys.executable, "-m", "cellar.engine.build"],
+                [sys.executable, "-P", "-m", "cellar.engine.build"],
                 input=json.dumps(request),
                 capture_output=True,
                 text=True,
@@ -66,11 +81,11 @@ def _reason(status: int, stderr: str) -> str:
 
 
 def _environment(target: Target) -> dict[str, str]:
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("NUMBA_")}
-    return environment | {
+    """Return what a child needs and no more: it compiles what users wrote, and the service has secrets."""
+    return {name: os.environ[name] for name in _INHERITED if name in os.environ} | {
         "NUMBA_CPU_NAME": target.cpu,
         "NUMBA_CPU_FEATURES": target.features,
         # The build optimises the whole module once; Numba's own passes before that only cost time.
         "NUMBA_OPT": "0",
-        "PYTHONPATH": os.pathsep.join(sys.path),
+        "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
     }

@@ -194,8 +194,7 @@ class _Kernel:
         """Return a new descriptor with the sizes and the weights filled in."""
         found = packed.descriptors.get(self)
         if found is None:
-            found = self._filled(packed)
-            packed.descriptors[self] = found
+            found = packed.descriptors.setdefault(self, self._filled(packed))
         return found.copy()
 
     def _filled(self, packed: Packed) -> NDArray[np.int64]:

@@ -35,8 +35,8 @@ class Packed:
         found = self.panels.get(key)
         if found is None:
             matrices = [self.weights[name] for name in names]
-            found = _panels([matrix.T if stage.transposed else matrix for matrix in matrices])
-            self.panels[key] = found
+            made = _panels([matrix.T if stage.transposed else matrix for matrix in matrices])
+            found = self.panels.setdefault(key, made)  # of two threads, both take the first: descriptors point to it
         return found
 
 

@@ -25,6 +25,7 @@ from cellar.errors import CellLimitError, CellNameError, CellSyntaxError
 
 MAX_OPERATIONS = 64
 MAX_DEPTH = 16
+MAX_SIZE = 16_384
 
 
 def parse(source: Source) -> Program:
@@ -155,7 +156,9 @@ class _Parser:
 
     def size(self) -> Token:
         """Parse a size: a name or a whole number."""
-        if self.now.kind == "number" and self.now.text.isdigit() and 0 < int(self.now.text) < 1 << 20:
+        if self.now.kind == "number" and self.now.text.isdigit() and int(self.now.text) > 0:
+            if int(self.now.text) > MAX_SIZE:
+                raise self.limit_error("a size is too large", self.now, f"at most {MAX_SIZE}")
             return self.advance()
         return self.expect_name("of a size, or a whole number")
 
