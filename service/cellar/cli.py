@@ -33,7 +33,7 @@ def serve(settings: Settings, _options: argparse.Namespace) -> int:
     """Start the service."""
     from cellar.embedded.serve import serve
 
-    return serve(settings, [sys.executable, "-m", "cellar.cli"], say)
+    return serve(settings, [sys.executable, "-P", "-m", "cellar.cli"], say)
 
 
 def api(settings: Settings, options: argparse.Namespace) -> None:

@@ -159,6 +159,7 @@ def test_a_redis_that_comes_later(shared: dict[str, str], redis_process: RedisPr
     [
         ("port", "abc", "CELLAR_PORT='abc'"),
         ("redis_url", "http://localhost", "CELLAR_REDIS_URL"),
+        ("blob_dir", "/proc/nowhere", "CELLAR_BLOB_DIR"),
         ("data_dir", "relative", "absolute"),
         ("data_dir", "/proc/nowhere", "/proc/nowhere"),
     ],

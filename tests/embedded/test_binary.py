@@ -94,3 +94,10 @@ def test_no_server_at_all_says_how_to_get_one(search_path: Path, monkeypatch: py
         choose_binary(None)
     assert "CELLAR_REDIS_URL" in caught.value.detail
     assert not list(search_path.iterdir())
+
+
+def test_a_program_that_does_not_run_is_passed_over(search_path: Path) -> None:
+    broken = search_path / "redis-server"
+    broken.write_bytes(b"not a program")
+    broken.chmod(0o755)
+    assert broken not in [binary.path for binary in find_binaries()]

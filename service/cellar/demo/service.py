@@ -53,7 +53,7 @@ class Service:
         """Start it and do not wait."""
         # A session of its own: Ctrl-C in the terminal is for the demo, which then stops the service in good order.
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "cellar.cli", "serve"], env=self._environment, start_new_session=True
+            [sys.executable, "-P", "-m", "cellar.cli", "serve"], env=self._environment, start_new_session=True
         )
 
     def wait_until_ready(self) -> None:

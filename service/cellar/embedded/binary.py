@@ -55,7 +55,10 @@ class Binary:
 def find_binaries() -> Iterator[Binary]:
     """Yield the servers of this machine, best first. Those below the floor are left out."""
     for path in _candidates():
-        answer = subprocess.run([path, "--version"], capture_output=True, text=True, timeout=10, check=False)
+        try:
+            answer = subprocess.run([path, "--version"], capture_output=True, text=True, timeout=10, check=False)
+        except (OSError, subprocess.SubprocessError):
+            continue  # it is there and does not run: the next one may
         release = Release.parse(answer.stdout)
         if release and (release.kind == "valkey" or release.version >= FLOOR):
             yield Binary(path, release)

@@ -114,7 +114,7 @@ class PrivateRedis:
         except redis.BusyLoadingError:
             log.info("Redis is loading its data")
             return False
-        except redis.ConnectionError:
+        except (redis.ConnectionError, redis.TimeoutError):
             return False
         self._directory.set_written_by(_release(found))
         return True
@@ -147,7 +147,7 @@ class PrivateRedis:
 
     def _stop(self) -> None:
         """Stop the server and wait until it has let go of the data."""
-        with suppress(redis.ConnectionError), self._client() as client:
+        with suppress(redis.ConnectionError, redis.TimeoutError), self._client() as client:
             client.shutdown(nosave=True)  # The append-only file is complete; a snapshot would only cost time.
         deadline = time.monotonic() + ANSWER_S
         while (lock := self._directory.lock_server()) is None:
