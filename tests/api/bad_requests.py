@@ -231,9 +231,9 @@ def job(**changes: Any) -> dict[str, Any]:
     return {"model": "{model}", "data": data, **changes}
 
 
-def data(**changes: Any) -> dict[str, Any]:
+def data(loss: str = "mse", **changes: Any) -> dict[str, Any]:
     """Return a job request whose data are good but for the changes."""
-    return job(data={**job()["data"], **changes})
+    return job(loss=loss, data={**job()["data"], **changes})
 
 
 JOBS = [
@@ -258,6 +258,8 @@ JOBS = [
     post("/v1/jobs", data(inputs=3), "/data/inputs", slug="shape_mismatch"),
     post("/v1/jobs", data(inputs=[[0], [1]]), "/data/inputs", slug="shape_mismatch"),
     post("/v1/jobs", data(targets=[[0], [1]]), "/data/targets", slug="shape_mismatch"),
+    post("/v1/jobs", data(targets=[[1, 0, 0], [2, 0, 0]], loss="binary_cross_entropy"), "/data/targets"),
+    post("/v1/jobs", data(targets=[[1, 0, 0], [2, 3, -4]], loss="cross_entropy"), "/data/targets"),
     post("/v1/jobs", data(validation={"inputs": [[0, 1]]}), "/data/validation/targets"),
     post("/v1/jobs", data(validation={"inputs": [[0, "1"]], "targets": [[0, 0, 0]]}), "/data/validation/inputs/0/1"),
 ]

@@ -129,16 +129,6 @@ def test_separate_validation_data_is_read_like_the_other() -> None:
     assert held_out.targets.shape == (5, 3, 1)
 
 
-def test_class_indices_become_probabilities() -> None:
-    spec = TrainingSpec.model_validate({"loss": "cross_entropy"})
-    inputs = numbered(3, 1)
-    indices = np.array([2, 0, 1], np.float32).reshape(3, 1, 1)
-    plan, _ = split(Dataset(inputs, indices), 3, 1, spec)
-    assert plan.targets[:, 0].tolist() == [[0, 0, 1], [1, 0, 0], [0, 1, 0]]
-    given = np.full((3, 1, 3), 1 / 3, np.float32)
-    assert np.array_equal(split(Dataset(inputs, given), 3, 1, spec)[0].targets, given)
-
-
 @pytest.mark.parametrize(
     ("inputs", "targets", "fields", "pointer", "error"),
     [
@@ -163,14 +153,6 @@ def test_faults_are_located(
     with pytest.raises(error) as caught:
         split(data, 1, 1, TrainingSpec.model_validate(fields))
     assert caught.value.pointer == pointer
-
-
-@pytest.mark.parametrize("index", [-1, 3, 0.5])
-def test_what_is_no_class_index_is_refused(index: float) -> None:
-    spec = TrainingSpec.model_validate({"loss": "cross_entropy"})
-    with pytest.raises(InvalidInput) as caught:
-        split(Dataset(numbered(1, 1), np.full((1, 1, 1), index, np.float32)), 3, 1, spec)
-    assert caught.value.pointer == "/data/targets"
 
 
 def test_validation_is_a_fraction_or_data_and_not_both() -> None:

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from cellar.errors import InvalidInput, NotFinite, ShapeMismatch
 from cellar.nn.draws import permutation
+from cellar.nn.targets import read_targets
 from cellar.nn.training import Dataset, TrainingSpec
 
 Array = NDArray[np.float32]
@@ -187,21 +188,10 @@ def _aligned(pair: Pair, in_size: int, out_size: int, spec: TrainingSpec, pointe
     for name, array in (("inputs", inputs), ("targets", targets)):
         if not np.isfinite(array).all():
             raise NotFinite(f"{name} hold a number that is not finite", pointer=f"{pointer}/{name}")
-    targets = targets[targets.shape[0] - scored :]
-    if classes and targets.shape[2] == 1:
-        targets = _one_hot(targets, out_size, f"{pointer}/targets")
+    targets = read_targets(
+        targets, spec.loss.type, out_size, first=targets.shape[0] - scored, pointer=f"{pointer}/targets"
+    )
     return Plan(np.asarray(inputs, np.float32), np.asarray(targets, np.float32), spec)
-
-
-def _one_hot(indices: Array, classes: int, pointer: str) -> Array:
-    """Return class indices (T, B, 1) as probabilities (T, B, classes)."""
-    known = np.arange(classes, dtype=np.float32)
-    if not np.isin(indices, known).all():
-        raise InvalidInput(
-            "a target is no class index", pointer=pointer, expected=f"whole numbers from 0 to {classes - 1}"
-        )
-    found: Array = (indices == known).astype(np.float32)
-    return found
 
 
 def _sizes(array: Array) -> tuple[int, int, int]:
