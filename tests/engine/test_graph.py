@@ -1,7 +1,7 @@
-"""The order of nodes, and graphs rebuilt with other nodes in them."""
+"""The order of nodes."""
 
-from cellar.engine.graph import Node, Op, rebuild, toposort
-from cellar.engine.ops import apply, const
+from cellar.engine.graph import Node, Op, toposort
+from cellar.engine.ops import apply
 
 X, Y = (Node(Op.INPUT, ("n",), name=name) for name in "xy")
 
@@ -18,12 +18,3 @@ def test_a_deep_graph_needs_no_deep_stack() -> None:
     for _ in range(5000):
         node = apply(Op.NEG, node)
     assert len(toposort([node])) == 5001
-
-
-def test_rebuild_replaces_a_node_and_keeps_what_does_not_read_it() -> None:
-    left, right = apply(Op.EXP, X), apply(Op.EXP, Y)
-    root = apply(Op.SUB, left, right)
-    made = rebuild([root], {X: const(2.0)})
-    assert made[right] is right
-    assert made[root].sources[0].sources[0].value == 2.0
-    assert made[root].sources[1] is right

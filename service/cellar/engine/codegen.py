@@ -220,7 +220,7 @@ class _Writer(Script):
         names: dict[Node, str] = {}
         folds = [node for node in stage.nodes if OPS[node.op].kind == "fold"]
         with self.living_rows(loop=loop):
-            reads = self.reads(stage)
+            reads = [node for node in stage.reads if node.op not in (Op.CONST, Op.LENGTH)]
             for index, node in enumerate(reads):
                 self.put(f"r{index} = {self.address(node)}")
             stored = [node for node in stage.nodes if node in self.layout.places and node not in folds]
@@ -242,12 +242,6 @@ class _Writer(Script):
                     self.put(f"store(o{index} + j, {names[node]})")
             for index, node in enumerate(folds):
                 self.put(f"store({self.address(node)}, {OPS[node.op].kernel}(f{index}))")
-
-    def reads(self, stage: Maps) -> list[Node]:
-        """Return what a stage loads: values of other stages, leaves and parameters."""
-        inside = {node for node in stage.nodes if OPS[node.op].kind != "fold"}
-        sources = [source for node in stage.nodes for source in node.sources if source not in inside]
-        return [node for node in dict.fromkeys(sources) if node.op not in (Op.CONST, Op.LENGTH)]
 
     def fold(self, total: str, node: Node, names: dict[Node, str]) -> None:
         """Add one block to a fold; lanes past the end of the vector do not count."""

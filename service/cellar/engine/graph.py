@@ -78,18 +78,6 @@ def toposort(roots: Iterable[Node]) -> list[Node]:
     return order
 
 
-def rebuild(roots: Iterable[Node], replace: dict[Node, Node]) -> dict[Node, Node]:
-    """Return a map from every node below the roots to itself with the replacements applied."""
-    made = dict(replace)
-    for node in toposort(roots):
-        if node in made:
-            continue
-        sources = tuple(made[source] for source in node.sources)
-        unchanged = all(new is old for new, old in zip(sources, node.sources, strict=True))
-        made[node] = node if unchanged else Node(node.op, node.shape, sources, node.name, node.value)
-    return made
-
-
 @dataclass(frozen=True, slots=True)
 class StateSlot:
     """A state variable: the leaf that reads its previous value and the node that is its new one."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from cellar.engine.functions import FUNCTIONS, suggestion
 from cellar.engine.graph import Node, Op, Shape, StateSlot, Step
 from cellar.engine.ops import apply, const, product
-from cellar.engine.resolve import OUTPUT, Roles
+from cellar.engine.resolve import Roles
 from cellar.engine.tokens import Source, Token
 from cellar.engine.tree import Binary, Call, Expr, Name, Number, Program, Unary
 from cellar.errors import CellNameError, CellShapeError
@@ -268,8 +268,7 @@ class _Builder:
         for assignment in self.program.assignments:
             self.values[assignment.target.text] = self.build(assignment.value)
         states = tuple(StateSlot(node.name, node, self.values[node.name]) for node in self.previous)
-        name = OUTPUT if self.roles.output == OUTPUT else self.roles.output
-        return Step(self.inputs, self.params, states, self.values[name])
+        return Step(self.inputs, self.params, states, self.values[self.roles.output])
 
     def build(self, expr: Expr) -> Node:
         """Return the node of an expression."""

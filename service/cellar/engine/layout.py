@@ -109,12 +109,7 @@ def _stored(plan: Plan) -> set[Node]:
     """Return the nodes that something outside their own loop reads."""
     stored = {c.following for c in plan.carried} | set(plan.results) | set(plan.kept)
     for _, stage in plan.stages:
-        if isinstance(stage, Products):
-            stored.add(stage.operand)
-            continue
-        inside = {node for node in stage.nodes if OPS[node.op].kind != "fold"}
-        stored |= {source for node in stage.nodes for source in node.sources if source not in inside}
-        stored |= {node for node in stage.nodes if OPS[node.op].kind == "fold"}
+        stored |= {*stage.reads, *(node for node in stage.nodes if OPS[node.op].kind == "fold")}
     return {node for node in stored if node.op not in CONSTANTS}
 
 
@@ -125,6 +120,5 @@ def _span(plan: Plan, region: str, nodes: tuple[Node, ...]) -> Span:
     lasting = {*plan.results, *plan.kept}
     for other, stage in plan.stages:
         if other == "after":
-            reads = (stage.operand,) if isinstance(stage, Products) else [s for n in stage.nodes for s in n.sources]
-            lasting.update(reads)
+            lasting.update(stage.reads)
     return "chunk" if any(node in lasting for node in nodes) else "step"

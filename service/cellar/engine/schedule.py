@@ -35,6 +35,11 @@ class Products:
         """Return whether the matrices are read transposed."""
         return self.nodes[0].op is Op.PRODUCT_T
 
+    @property
+    def reads(self) -> tuple[Node, ...]:
+        """Return what it reads from memory besides the matrices."""
+        return (self.operand,)
+
 
 @dataclass(frozen=True, slots=True)
 class Maps:
@@ -42,6 +47,12 @@ class Maps:
 
     extent: str
     nodes: tuple[Node, ...]
+
+    @property
+    def reads(self) -> tuple[Node, ...]:
+        """Return what it reads from outside: of its own nodes only a fold is complete no sooner than the loop."""
+        inside = {node for node in self.nodes if OPS[node.op].kind != "fold"}
+        return tuple(dict.fromkeys(s for node in self.nodes for s in node.sources if s not in inside))
 
 
 Stage = Products | Maps
@@ -155,16 +166,9 @@ def _arranged(
     for region in REGIONS:
         regions[region] = tuple(_stages([node for node in nodes if at[node] == region], done))
     leaves = {c.leaf for c in carried}
-    late = any(leaves & set(_reads(stage)) for stage in regions["after"])
+    late = any(leaves & set(stage.reads) for stage in regions["after"])
     history = history or late or bool(leaves & set(kept))
     return Plan(tuple(staged), carried, taped, results, kept, backward, history, regions, at)
-
-
-def _reads(stage: Stage) -> tuple[Node, ...]:
-    """Return what a stage reads from memory besides parameters."""
-    if isinstance(stage, Products):
-        return (stage.operand,)
-    return tuple(source for node in stage.nodes for source in node.sources)
 
 
 def _below(roots: Iterable[Node], ready: set[Node]) -> list[Node]:

@@ -13,7 +13,7 @@ from numba import types
 from numba.core import cgutils
 
 from cellar.engine.activations import kernel
-from cellar.engine.vector import BYTES, add, instruction, load, store, zero
+from cellar.engine.vector import BYTES, add, emit_call, emit_splat, instruction, load, store, zero
 
 _VECTOR = ir.VectorType(ir.FloatType(), 16)
 _ADDRESS = ir.IntType(64)
@@ -68,25 +68,14 @@ def _emit(builder: ir.IRBuilder, values: Any, rows: int, panels: int, accumulate
         columns = [builder.load(vector(at(w_now, (w_panel, p))), align=4) for p in range(panels)]
         for i in range(rows):
             factor = builder.load(builder.inttoptr(at(a_now, (a_row, i)), ir.FloatType().as_pointer()), align=4)
-            lanes = _splat(builder, factor)
+            lanes = emit_splat(builder, factor)
             for p, column in enumerate(columns):
                 place = sums[i, p]
-                builder.store(_fma(builder, lanes, column, builder.load(place)), place)
+                builder.store(emit_call(builder, "llvm.fma.v16f32", [lanes, column, builder.load(place)]), place)
         builder.store(builder.add(a_now, a_k), a_at)
         builder.store(builder.add(w_now, w_k), w_at)
     for key, place in places.items():
         builder.store(builder.load(sums[key]), place, align=4)
-
-
-def _splat(builder: ir.IRBuilder, value: ir.Value) -> ir.Value:
-    index = ir.IntType(32)
-    one = builder.insert_element(ir.Constant(_VECTOR, ir.Undefined), value, ir.Constant(index, 0))
-    return builder.shuffle_vector(one, one, ir.Constant(ir.VectorType(index, 16), [0] * 16))
-
-
-def _fma(builder: ir.IRBuilder, a: ir.Value, b: ir.Value, c: ir.Value) -> ir.Value:
-    kind = ir.FunctionType(_VECTOR, [_VECTOR] * 3)
-    return builder.call(cgutils.get_or_insert_function(builder.module, kind, "llvm.fma.v16f32"), [a, b, c])
 
 
 # 6 x 16 fills the sixteen 256-bit registers of x86-64-v3; one row takes four panels to have enough sums in flight.

@@ -79,13 +79,14 @@ def instruction(function: Callable[..., Typed]) -> Any:
     return intrinsic(function)
 
 
-def _call(builder: ir.IRBuilder, name: str, values: Sequence[ir.Value]) -> ir.Value:
-    """Call an LLVM intrinsic on vectors: the first argument's type is the result's."""
+def emit_call(builder: ir.IRBuilder, name: str, values: Sequence[ir.Value]) -> ir.Value:
+    """Emit a call of an LLVM intrinsic on vectors: the first argument's type is the result's."""
     kind = ir.FunctionType(values[0].type, [value.type for value in values])
     return builder.call(cgutils.get_or_insert_function(builder.module, kind, name), values)
 
 
-def _splat(builder: ir.IRBuilder, value: ir.Value) -> ir.Value:
+def emit_splat(builder: ir.IRBuilder, value: ir.Value) -> ir.Value:
+    """Emit sixteen copies of a float."""
     one = builder.insert_element(ir.Constant(_VECTOR, ir.Undefined), value, ir.Constant(_INT, 0))
     return builder.shuffle_vector(one, one, ir.Constant(_INTS, [0] * LANES))
 
@@ -132,7 +133,7 @@ def load(_: Any, address: Any) -> Typed:
 @instruction
 def load_one(_: Any, address: Any) -> Typed:
     """Return the one float at an address in every lane."""
-    return _typed(V, [I], lambda b, v: _splat(b, b.load(_pointer(b, v[0], _FLOAT), align=4)))
+    return _typed(V, [I], lambda b, v: emit_splat(b, b.load(_pointer(b, v[0], _FLOAT), align=4)))
 
 
 @instruction
@@ -173,7 +174,7 @@ def store_first(_: Any, address: Any, value: Any, mask: Any) -> Typed:
 @instruction
 def splat(_: Any, value: Any) -> Typed:
     """Return a float32 in every lane."""
-    return _typed(V, [F], lambda b, v: _splat(b, v[0]))
+    return _typed(V, [F], lambda b, v: emit_splat(b, v[0]))
 
 
 @instruction
@@ -215,19 +216,19 @@ def neg(_: Any, a: Any) -> Typed:
 @instruction
 def fma(_: Any, a: Any, b: Any, c: Any) -> Typed:
     """Return a * b + c with one rounding."""
-    return _typed(V, [V, V, V], lambda b, v: _call(b, "llvm.fma.v16f32", v))
+    return _typed(V, [V, V, V], lambda b, v: emit_call(b, "llvm.fma.v16f32", v))
 
 
 @instruction
 def sqrt(_: Any, a: Any) -> Typed:
     """Return the correctly rounded square root."""
-    return _typed(V, [V], lambda b, v: _call(b, "llvm.sqrt.v16f32", v))
+    return _typed(V, [V], lambda b, v: emit_call(b, "llvm.sqrt.v16f32", v))
 
 
 @instruction
 def absolute(_: Any, a: Any) -> Typed:
     """Return a with its sign cleared."""
-    return _typed(V, [V], lambda b, v: _call(b, "llvm.fabs.v16f32", v))
+    return _typed(V, [V], lambda b, v: emit_call(b, "llvm.fabs.v16f32", v))
 
 
 # --- masks
@@ -275,7 +276,7 @@ def all_finite(_: Any, a: Any, mask: Any) -> Typed:
     """Return whether every lane under the mask is finite."""
 
     def build(b: ir.IRBuilder, v: Sequence[ir.Value]) -> ir.Value:
-        finite = b.fcmp_ordered("<", _call(b, "llvm.fabs.v16f32", v[:1]), _floats(float("inf")))
+        finite = b.fcmp_ordered("<", emit_call(b, "llvm.fabs.v16f32", v[:1]), _floats(float("inf")))
         wrong = b.and_(b.not_(finite), v[1])
         return b.icmp_unsigned("==", b.bitcast(wrong, ir.IntType(LANES)), ir.Constant(ir.IntType(LANES), 0))
 
