@@ -15,6 +15,9 @@ from cellar.runtime.network import Model
 MAX_BYTES = 256 * 1024 * 1024
 """Weights kept at hand."""
 
+LOADERS = 4
+"""Loads at a time."""
+
 MAX_COUNT = 256
 """Models kept at hand: small ones cost more than their weights."""
 
@@ -43,6 +46,8 @@ class Models:
         self._load = load
         self._kernels = kernels
         self._finish = finish
+        # not the loop's own threads: a load may compile for seconds, and others wait for those for a millisecond
+        self._loaders = ThreadPoolExecutor(LOADERS, thread_name_prefix="cellar-load")
         self._served: OrderedDict[tuple[str, str, str], Served] = OrderedDict()
         self._loading: dict[tuple[str, str], asyncio.Task[Model]] = {}
         self._bytes = 0
@@ -52,9 +57,16 @@ class Models:
         """Return the model that a name means now. Raise ModelUnknown, CompileFailed or StoreUnavailable."""
         task = self._loading.get((tenant, ref))
         if task is None:
-            task = self._loading[tenant, ref] = asyncio.create_task(asyncio.to_thread(self._load, tenant, ref))
+            task = self._loading[tenant, ref] = asyncio.create_task(self._load_on_a_thread(tenant, ref))
             task.add_done_callback(lambda _: self._loading.pop((tenant, ref)))
         return await asyncio.shield(task)  # others wait for the same load
+
+    async def _load_on_a_thread(self, tenant: str, ref: str) -> Model:
+        return await asyncio.get_running_loop().run_in_executor(self._loaders, self._load, tenant, ref)
+
+    def close(self) -> None:
+        """Load nothing any more."""
+        self._loaders.shutdown(wait=False, cancel_futures=True)
 
     def cached(self, tenant: str, meta: SessionMeta) -> Served | None:
         """Return the session's model if it is at hand, and was in the store not long ago."""

@@ -185,6 +185,7 @@ class Sessions:
                 await self._lanes.drain()
         except TimeoutError:
             pass
+        self._lanes.models.close()
         self._kernels.shutdown(wait=False, cancel_futures=True)
 
     async def _advance(self, key: SessionKey, kind: Kind, inputs: Floats, identity: Identity) -> StepAnswer:
