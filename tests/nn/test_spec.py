@@ -38,6 +38,7 @@ def test_a_network_is_the_same_after_a_way_through_json(spec: dict[str, Any]) ->
         ({"layers": [dense(1, units=3)]}, ("layers", 0, "dense", "units")),
         ({"layers": [dense(1, init={"b": "normal"})]}, ("layers", 0, "dense", "init", "b", "named")),
         ({"layers": [dense(1, init={"b": {"constant": float("nan")}})]}, ("layers", 0, "dense", "init", "b")),
+        ({"layers": [dense(1, init={"b": {"uniform": [1, -1]}})]}, ("layers", 0, "dense", "init", "b", "uniform")),
         ({"layers": [recurrent("lstm", 2, trainable_state=1)]}, ("layers", 0, "recurrent", "trainable_state")),
         ({"more": 1}, ("more",)),
     ],

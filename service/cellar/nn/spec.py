@@ -36,6 +36,14 @@ class Uniform(Frozen):
 
     uniform: Annotated[tuple[Number, Number], Field(strict=False)] = Field(description="Lowest and highest number.")
 
+    @field_validator("uniform")
+    @classmethod
+    def _in_order(cls, bounds: tuple[float, float]) -> tuple[float, float]:
+        low, high = bounds
+        if low > high:
+            raise ValueError(f"the lowest number ({low:g}) must not be above the highest ({high:g})")
+        return bounds
+
 
 def _initialiser_kind(value: Any) -> str:
     """Choose the one form to check against, so that a fault is reported once and not once for every form."""
