@@ -1,5 +1,6 @@
 """A job from its request to a session of the new version."""
 
+import httpx
 import pytest
 
 from cellar.main import create_app, run_job
@@ -34,3 +35,11 @@ async def test_a_job_makes_a_version(settings: Settings, monkeypatch: pytest.Mon
         assert (version["model"], version["parent"]) == ("model@2", "model@1")
         await client.post("/v1/sessions", json={"model": "model", "session": "s"})
         assert (await client.post("/v1/sessions/s/step", json={"input": [0]})).status_code == 200
+
+
+async def test_class_indices_without_an_axis_of_features_are_told_of_it(client: httpx.AsyncClient) -> None:
+    data = {"inputs": [[[0]], [[1]], [[0]]], "targets": [[0], [2], [1]]}
+    answer = await client.post("/v1/jobs", json={"model": "any", "data": data, "loss": "cross_entropy"})
+    assert (answer.status_code, answer.json()["pointer"]) == (422, "/data/targets/0/0")
+    assert "layout 'TBF' nests an array for each letter" in answer.json()["detail"]
+    assert "class index as [2], not as 2" in answer.json()["detail"]

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from cellar.api.schemas.names import Answer, ModelRef, time_of
+from cellar.errors import ShapeMismatch
 from cellar.jobs.submission import training_spec
 from cellar.nn.spec import Frozen
 from cellar.nn.training import Dataset, TrainingSpec
@@ -28,10 +29,34 @@ class PairRequest(Frozen):
     def arrays(self, layout: str, pointer: str) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Return inputs and targets as (T, B, F). Raise InvalidInput with a pointer that begins with `pointer`."""
         inputs, targets = (
-            to_tbf(parse_array(value, pointer=f"{pointer}/{name}", ndim=len(layout)), layout)
+            _read(value, layout, f"{pointer}/{name}")
             for name, value in (("inputs", self.inputs), ("targets", self.targets))
         )
         return inputs, targets
+
+
+def _read(value: Numbers, layout: str, pointer: str) -> NDArray[np.float32]:
+    """Return nested arrays as (T, B, F). Where their depth is not that of the layout, the error says what it asks."""
+    try:
+        return to_tbf(parse_array(value, pointer=pointer, ndim=len(layout)), layout)
+    except ShapeMismatch as error:
+        if _depth(value) == len(layout):
+            raise
+        features = ", and an axis F holds a single feature or a class index as [2], not as 2" if "F" in layout else ""
+        raise ShapeMismatch(
+            f"{error.detail}; layout {layout!r} nests an array for each letter{features}",
+            pointer=error.pointer,
+            expected=error.expected,
+            actual=error.actual,
+        ) from error
+
+
+def _depth(value: Numbers) -> int:
+    """Return how many arrays the first number is nested in."""
+    depth = 0
+    while isinstance(value, list):
+        value, depth = (value[0] if value else None), depth + 1
+    return depth
 
 
 class DataRequest(PairRequest):
