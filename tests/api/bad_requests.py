@@ -179,6 +179,7 @@ MODELS = [
     post("/v1/models", model(network={**NETWORK, "in_size": 0}), "/network/in_size"),
     post("/v1/models", model(network={**NETWORK, "in_size": True}), "/network/in_size"),
     post("/v1/models", layer(hidden_size=1 << 20), f"{LAYER}/hidden_size"),
+    post("/v1/models", layer(init={"b_r": {"uniform": [1, -1]}}), f"{LAYER}/init/b_r/uniform"),
     post("/v1/models", layer(hidden_size=16_384), "/network"),
     post("/v1/models", layer(type="convolution"), LAYER),
     post("/v1/models", layer(cell="gruu"), f"{LAYER}/cell"),

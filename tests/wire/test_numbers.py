@@ -87,6 +87,7 @@ def test_anything_is_either_an_array_or_an_invalid_input(value: Any, ndim: int) 
         ("[1]", "/x", ShapeMismatch, "1 element"),
         ("[]", "/x", ShapeMismatch, "0 elements"),
         ("1.5", "/x", ShapeMismatch, "about 1.5e+00"),
+        ("2", "/x", ShapeMismatch, "an integer"),
         ("[1, 3.4028235677973366e38]", "/x/1", NotFinite, "about 3.4e+38"),
         ("[1, -1e300]", "/x/1", NotFinite, "about -1.0e+300"),
     ],

@@ -17,6 +17,8 @@ from cellar.errors import InvalidInput, NotFinite, ShapeMismatch
 
 _NUMBERS = frozenset((float, int))
 _LISTS = frozenset((list,))
+_FLOAT32_BITS = 128
+"""Every integer of fewer bits is within the range of float32: its size is no fault."""
 
 Size = int | None
 
@@ -128,7 +130,8 @@ def _describe(value: Any) -> str:
     if isinstance(value, float):
         return "NaN" if math.isnan(value) else "infinity" if math.isinf(value) else f"about {value:.1e}"
     if isinstance(value, int):
-        return f"an integer of {value.bit_length()} bits"
+        bits = value.bit_length()
+        return f"an integer of {bits} bits" if bits >= _FLOAT32_BITS else "an integer"
     names: dict[type, str] = {str: "a string", list: "an array", dict: "an object"}
     return names.get(type(value), type(value).__name__)
 
