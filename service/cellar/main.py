@@ -172,7 +172,7 @@ async def _announce(listener: socket.socket, services: Services, say: Callable[[
     try:
         store = await services.ready()
     except CellarError as error:
-        say(f"  but {error.detail}: requests are answered 503 until that is mended")
+        say(f"  but {error.detail}: it is not ready until that is mended")
     else:
         say(f"  Redis {store['redis_version']}: {DURABILITY[store['durability']]}")
 

@@ -426,3 +426,13 @@ async def test_a_state_that_does_not_fit_is_refused(
     with pytest.raises(error, match=words):
         await service.sessions.write_state(key, parts, APPEND)
     assert await state(service, key) == history([])
+
+
+async def test_an_expired_session_cannot_be_deleted_and_stays_expired(
+    service: Service, redis_client: "redis.Redis"
+) -> None:
+    key = await begin(service)
+    redis_client.pexpire(service.store.keys.record(key), 0)
+    for call in (service.sessions.delete, service.sessions.get):
+        with pytest.raises(SessionExpired):
+            await call(key)

@@ -7,9 +7,10 @@ import time
 
 import pytest
 
-from cellar.errors import StoreUnavailable
+from cellar.errors import SessionUnknown, StoreUnavailable
 from cellar.ports import Commit, CommitResult, Committed, Identity, SessionRecord
-from cellar.store.sessions import RedisSessions
+from cellar.store.record import pack_head
+from cellar.store.sessions import DELETE, RedisSessions
 from tests.proxy import LossyProxy, first
 from tests.redis_process import RedisProcess
 from tests.store.conftest import OpenSessions
@@ -209,9 +210,33 @@ async def test_a_deletion_whose_reply_is_lost_is_a_deletion(
     redis_process: RedisProcess, open_sessions: OpenSessions, record: SessionRecord
 ) -> None:
     lost = iter([True])
-    async with LossyProxy(redis_process.url, lambda request: b"DEL" in request and next(lost, False)) as proxy:
-        assert await open_sessions(proxy.url).delete(record.key)
+    async with LossyProxy(redis_process.url, lambda request: DELETE.sha in request and next(lost, False)) as proxy:
+        sessions = open_sessions(proxy.url)
+        await sessions.delete(record.key)
         assert proxy.cuts == 1
+        with pytest.raises(SessionUnknown):
+            await sessions.load(record.key)
+
+
+async def test_a_deletion_that_is_sent_again_spares_a_new_session_of_the_name(
+    redis_process: RedisProcess, open_sessions: OpenSessions, record: SessionRecord
+) -> None:
+    lost = iter([True])
+    others = open_sessions(redis_process.url)
+    made = a_record(record.key.session)
+
+    def loses(request: bytes) -> bool:
+        if DELETE.sha in request and next(lost, False):
+            with redis_process.client() as client:  # what another client has done before the second sending
+                client.delete(others.keys.record(record.key))
+                client.hset(others.keys.record(record.key), "h", pack_head(made.meta, made.position, 0))
+            return True
+        return False
+
+    async with LossyProxy(redis_process.url, loses) as proxy:
+        await open_sessions(proxy.url).delete(record.key)
+    with redis_process.client() as client:
+        assert client.exists(others.keys.record(record.key))
 
 
 async def test_a_read_whose_reply_is_lost_is_read_again(

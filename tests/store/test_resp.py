@@ -67,3 +67,15 @@ def test_commands_are_packed_with_their_lengths() -> None:
         pack([(b"PING",), (b"SET", b"a\r\n", b"")])
         == b"*1\r\n$4\r\nPING\r\n*3\r\n$3\r\nSET\r\n$3\r\na\r\n\r\n$0\r\n\r\n"
     )
+
+
+def test_a_long_reply_in_small_pieces_is_put_together_once() -> None:
+    """64 MiB by 64 KiB: put together with each piece, this would copy 32 GiB."""
+    parser, size, piece = ReplyParser(), 64 * 1024 * 1024, 64 * 1024
+    replies = parser.feed(b"$%d\r\n" % size)
+    for _ in range(size // piece):
+        replies += parser.feed(b"x" * piece)
+    assert replies == []
+    (reply,) = parser.feed(b"\r\n")
+    assert isinstance(reply, bytes)
+    assert len(reply) == size

@@ -14,10 +14,12 @@ from cellar.errors import (
     SessionUnknown,
     StepTaken,
     StoreCorrupt,
+    StoreUnavailable,
 )
 from cellar.ports import CommitResult, Committed, Identity, Moved, SessionKey, SessionRecord
 from cellar.store.keys import SessionKeys
 from cellar.store.sessions import RedisSessions
+from tests.redis_process import RedisProcess
 from tests.store.conftest import OpenSessions
 from tests.store.session_values import APPEND, a_commit, a_record, a_reset, after, at
 
@@ -77,8 +79,9 @@ async def test_tenants_do_not_see_each_other(sessions: RedisSessions) -> None:
 
 async def test_a_deleted_session_is_unknown(sessions: RedisSessions) -> None:
     record = await begin(sessions)
-    assert await sessions.delete(record.key)
-    assert not await sessions.delete(record.key)
+    await sessions.delete(record.key)
+    with pytest.raises(SessionUnknown):
+        await sessions.delete(record.key)
     with pytest.raises(SessionUnknown):
         await sessions.load(record.key)
     [result] = await sessions.commit([a_commit(record, 1.0)])
@@ -336,6 +339,24 @@ async def test_a_cursor_of_ones_own_making_is_refused(sessions: RedisSessions) -
 async def test_ping_tells_what_the_server_gives(sessions: RedisSessions) -> None:
     told = await sessions.ping()
     assert told.keys() == {"redis_version", "durability", "maxmemory_policy"}
+
+
+async def test_ping_of_a_full_server_and_of_one_that_tells_little(
+    redis_process: RedisProcess, open_sessions: OpenSessions
+) -> None:
+    store = open_sessions(redis_process.url)
+    with redis_process.client() as client:
+        client.execute_command("ACL", "SETUSER", "default", "-config")
+        assert (await store.ping())["durability"] == "unknown"
+        client.execute_command("ACL", "SETUSER", "default", "+config")
+        client.config_set("maxmemory", "1gb")
+        client.config_set("maxmemory-policy", "volatile-ttl")
+        with pytest.raises(StoreUnavailable, match="volatile-ttl"):
+            await store.ping()
+        client.config_set("maxmemory-policy", "noeviction")
+        client.config_set("maxmemory", "100kb")
+        with pytest.raises(StoreUnavailable, match="memory limit"):
+            await store.ping()
 
 
 async def test_memory_of_a_session(sessions: RedisSessions, raw: "Raw") -> None:

@@ -158,8 +158,8 @@ class SessionStore(Protocol):
         """
         ...
 
-    async def delete(self, key: SessionKey) -> bool:
-        """Delete the session; return False if there was none."""
+    async def delete(self, key: SessionKey) -> None:
+        """Delete the session, and no other that may get its name meanwhile. Raise as `load`."""
         ...
 
     async def list(self, tenant: str, cursor: str, limit: int) -> tuple[list[SessionSummary], str]:

@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
-from cellar.errors import AlreadyExists, InvalidInput, SessionUnknown, ShapeMismatch
+from cellar.errors import AlreadyExists, InvalidInput, ShapeMismatch
 from cellar.ports import (
     Clock,
     Committed,
@@ -124,8 +124,7 @@ class Sessions:
     async def delete(self, key: SessionKey) -> None:
         """Delete the session."""
         self._lanes.forget(key)
-        if not await self._store.delete(key):
-            raise SessionUnknown(f"there is no session {key.session}")
+        await self._store.delete(key)
 
     async def step(self, key: SessionKey, inputs: Floats, identity: Identity) -> StepAnswer:
         """Advance by one step. `inputs` is (batch_size, in_size) float32.

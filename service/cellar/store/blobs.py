@@ -4,11 +4,14 @@ import hashlib
 
 import redis
 
-from cellar.errors import BlobUnknown, BodyTooLarge, StoreCorrupt
+from cellar.errors import BlobUnknown, BodyTooLarge, StoreCorrupt, StoreUnavailable
 from cellar.store.connect import redis_errors
 
 CHUNK_BYTES = 4 * 1024 * 1024
 """Redis and everybody else who waits stand still for a few milliseconds while it copies this much."""
+
+UNFINISHED_S = 3600
+"""What was stored of a blob whose writer died, or was refused half way, is gone after this."""
 
 MAX_BLOB_BYTES = 64 * 1024 * 1024
 """A Redis that keeps sessions in memory is no place for more; a directory (CELLAR_BLOB_DIR) is."""
@@ -37,9 +40,26 @@ class RedisBlobs:
             if self._client.exists(head, *chunks) == 1 + len(chunks):
                 return digest
             for index, key in enumerate(chunks):
-                self._client.set(key, memoryview(data)[index * CHUNK_BYTES : (index + 1) * CHUNK_BYTES])
-            self._client.set(head, len(data))
+                # a chunk that is there is the same, and perhaps part of a whole blob, which must not expire
+                self._client.set(
+                    key, memoryview(data)[index * CHUNK_BYTES : (index + 1) * CHUNK_BYTES], ex=UNFINISHED_S, nx=True
+                )
+            if not self._complete(head, chunks, len(data)):
+                raise StoreUnavailable("the blob took too long to store", outcome="not_applied")
         return digest
+
+    def _complete(self, head: str, chunks: list[str], size: int) -> bool:
+        """Keep the chunks and write the head, all at once; return False if a chunk has expired meanwhile."""
+        with self._client.pipeline(transaction=True) as together:
+            together.set(head, size)
+            for key in chunks:
+                together.persist(key)
+            together.exists(*chunks)
+            there = together.execute()[-1]
+        if there == len(chunks):
+            return True
+        self._client.delete(head)
+        return False
 
     def get(self, digest: str) -> bytes:
         """Return the bytes, checked against the digest. Raise BlobUnknown, StoreCorrupt or StoreUnavailable."""

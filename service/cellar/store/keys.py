@@ -6,6 +6,7 @@ All keys of one session share the hash tag `{tenant/session}`, so that one scrip
     cellar:{default/abc}:t          string    tombstone: outlives the record, so that 410 can be told from 404
     cellar:{default/abc}:k:<key>    string    what a request with this Idempotency-Key was answered
     cellar:default:sessions:<00-ff> zset      the tenant's sessions whose names hash to this bucket, by name
+    cellar:probe                    string    written by those who ask whether writes are taken; gone in a second
 """
 
 from zlib import crc32
@@ -21,6 +22,8 @@ class SessionKeys:
 
     def __init__(self, prefix: str) -> None:
         self._prefix = prefix
+        self.probe = f"{prefix}:probe".encode()
+        """Written by a look at whether the store takes writes."""
 
     def record(self, key: SessionKey) -> bytes:
         """Return the key of the record."""

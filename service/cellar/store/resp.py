@@ -42,26 +42,26 @@ class ReplyParser:
     """
 
     def __init__(self) -> None:
-        self._rest = b""
+        self._pieces: list[bytes] = []
+        self._length = 0
         self._need = 0
 
     def feed(self, data: bytes) -> list[Reply]:
         """Take bytes and return the replies that are complete now. Raise ValueError for what is not RESP2."""
-        self._rest = data if not self._rest else self._rest + data
+        self._pieces.append(data)
+        self._length += len(data)
         replies: list[Reply] = []
-        at = 0
-        if len(self._rest) < self._need:  # a long reply is scanned once it is whole, not with each piece
+        if self._length < self._need:  # a long reply is put together and scanned once, not with each piece
             return replies
-        while at < len(self._rest):
-            found = _parse(self._rest, at)
+        data, at, self._need = b"".join(self._pieces), 0, 0
+        while at < len(data):
+            found = _parse(data, at)
             if isinstance(found, int):
                 self._need = found - at
                 break
             reply, at = found
             replies.append(reply)
-        else:
-            self._need = 0
-        self._rest = self._rest[at:]
+        self._pieces, self._length = [data[at:]], len(data) - at
         return replies
 
 

@@ -33,7 +33,7 @@ from cellar.store.record import (
 from cellar.store.resp import Command, Reply
 from cellar.store.verdict import judge, replay
 
-COMMIT, CREATE = Script.load("commit"), Script.load("create")
+COMMIT, CREATE, DELETE = Script.load("commit"), Script.load("create"), Script.load("delete")
 
 _FIELDS = (b"h", b"m", b"s")
 
@@ -60,7 +60,7 @@ class RedisSessions:
         self._idempotency_ms = b"%d" % (idempotency_ttl_s * 1000)
         self._tombstone_ms = int(tombstone_ttl_s * 1000)
         self._commit_script = commit_script
-        self._exchange = Exchange(link, (commit_script, CREATE), patience_s=patience_s)
+        self._exchange = Exchange(link, (commit_script, CREATE, DELETE), patience_s=patience_s)
         self._listing = Listing(self._exchange, self.keys)
         self._slots = tuple(b"r%d" % index for index in range(window))
 
@@ -124,28 +124,38 @@ class RedisSessions:
         answers = await self._exchange.insist([self.command(commit) for commit in commits])
         return [self._result(commit, answer) for commit, answer in zip(commits, answers, strict=True)]
 
-    async def delete(self, key: SessionKey) -> bool:
-        """Delete the session; return False if there was none."""
-        record, tombstone = self.keys.record(key), self.keys.tombstone(key)
-        answers = await self._exchange.insist([(b"DEL", record), (b"DEL", tombstone)])
-        deleted, _ = [_reply(answer) for answer in answers]
+    async def delete(self, key: SessionKey) -> None:
+        """Delete the session, and no other that may get its name meanwhile. Raise as `load`."""
+        deleted = False
+        while not deleted:  # again if another session has taken the name between the two calls
+            birth = bytes.fromhex((await self.summary(key)).meta.birth)
+            keys = self.keys.record(key), self.keys.tombstone(key)
+            (answer,) = await self._exchange.insist([(b"EVALSHA", DELETE.sha, b"2", *keys, birth)])
+            deleted = _reply(answer) == 1 or answer.resent
         await self._listing.remove([key])
-        return bool(deleted) or answers[0].resent
 
     async def list(self, tenant: str, cursor: str, limit: int) -> tuple[list[SessionSummary], str]:
         """Return up to `limit` sessions after `cursor` ("" to begin), and the next cursor, "" at the end."""
         return await self._listing.page(tenant, cursor, limit)
 
     async def ping(self) -> dict[str, Any]:
-        """Return what the connected server really gives; raise StoreUnavailable.
+        """Return what the connected server really gives; raise StoreUnavailable if it could not keep sessions now.
 
         `durability` is `always`, `everysec` or `no` (the fsync policy of the append-only file), `none` without such
         a file, `unknown` where the server does not tell.
         """
-        info, fsync = await self._exchange.read([(b"INFO",), (b"CONFIG", b"GET", b"appendfsync")])
-        told = dict(line.split(":", 1) for line in _bytes(info).decode().splitlines() if ":" in line)
-        policy = _items(fsync)
-        durability = _bytes(policy[1]).decode() if policy else "unknown"
+        probe = (b"SET", self.keys.probe, b"", b"PX", b"1000")  # what refuses a write says why
+        info, config, wrote = await self._exchange.insist([(b"INFO",), (b"CONFIG", b"GET", b"appendfsync"), probe])
+        _reply(wrote)
+        told = dict(line.split(":", 1) for line in _bytes(_reply(info)).decode().splitlines() if ":" in line)
+        eviction = told.get("maxmemory_policy", "noeviction")
+        if eviction != "noeviction" and told.get("maxmemory", "0") != "0":
+            raise StoreUnavailable(
+                f"Redis evicts keys when its memory is full (maxmemory-policy {eviction}), sessions among them",
+                outcome="not_applied",
+            )
+        policy = config.reply if isinstance(config.reply, list) else []  # some servers keep it to themselves
+        durability = _bytes(policy[1]).decode() if len(policy) > 1 else "unknown"
         return {
             "redis_version": told.get("redis_version", "unknown"),
             "durability": durability if told.get("aof_enabled") == "1" else "none",

@@ -73,7 +73,7 @@ async def read_model(model: ModelRefPath, services: Parts) -> ModelAnswer:
 async def delete_model(model: ModelName, services: Parts) -> None:
     """Delete a model with all its versions.
 
-    Its sessions can still be read and ended, but stepped only while the service has the model in memory.
+    Its sessions stay until they expire or are deleted, but are answered `model_unknown` from a moment later on.
     """
     await run_sync(services.registry.delete, TENANT, model)
 

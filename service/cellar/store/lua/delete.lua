@@ -1,0 +1,15 @@
+-- Delete a session, if it is the one that the caller means.
+--
+-- KEYS[1]  hash    the record
+-- KEYS[2]  string  the tombstone
+--
+-- ARGV[1]  birth of the session: bytes 2 to 9 of its head
+--
+-- Returns 1 if it is deleted, 0 if there is none or another one of that name.
+
+local head = redis.call('HGET', KEYS[1], 'h')
+if not head or string.sub(head, 2, 9) ~= ARGV[1] then
+  return 0
+end
+redis.call('DEL', KEYS[1], KEYS[2])
+return 1
