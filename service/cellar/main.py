@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 
 import redis
 import uvicorn
@@ -207,8 +208,15 @@ def run_job(tenant: str, job: str) -> None:
     """Carry out one job: what a worker's child process runs."""
     settings = Settings.load()
     parts = Parts(settings)
-    revision.check(parts.kernels, training=True)
-    runner.run(tenant, job, jobs=parts.jobs, blobs=parts.blobs, registry=parts.registry, lease_s=settings.job_lease_s)
+    runner.run(
+        tenant,
+        job,
+        jobs=parts.jobs,
+        blobs=parts.blobs,
+        registry=parts.registry,
+        lease_s=settings.job_lease_s,
+        prepare=partial(revision.check, parts.kernels, training=True),
+    )
 
 
 def _blobs(settings: Settings, client: redis.Redis) -> BlobStore:

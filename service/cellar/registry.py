@@ -7,6 +7,7 @@ weights.
 
 import hashlib
 import json
+import logging
 import re
 import threading
 import uuid
@@ -20,12 +21,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cellar.engine import KernelCache
-from cellar.errors import AlreadyExists, BlobUnknown, InvalidInput, ModelUnknown
+from cellar.errors import AlreadyExists, BlobUnknown, CellarError, InvalidInput, ModelUnknown
 from cellar.nn.chain import Network
 from cellar.nn.compiled import BoundNetwork, CompiledNetwork
 from cellar.nn.spec import NetworkSpec
 from cellar.ports import BlobStore, Clock, ModelStore, ModelVersion
 from cellar.wire import weights as wire_weights
+
+logger = logging.getLogger(__name__)
 
 NAME = re.compile("[A-Za-z0-9._-]{1,128}")
 REFERENCE = re.compile("([A-Za-z0-9._-]{1,128})(?:@([1-9][0-9]{0,8}))?")
@@ -124,7 +127,7 @@ class Registry:
             metrics=dict(metrics or {}),
         )
         added = self._models.add(version, token=token)
-        self._blobs.put(weights)  # again, at the price of a look: see `_forget_weights`
+        self._blobs.put(weights)  # again, at the price of a look: see `forget_weights`
         return added
 
     def get(self, tenant: str, ref: str) -> ModelVersion:
@@ -151,9 +154,12 @@ class Registry:
 
         Sessions keep their state, and answer ModelUnknown when their model has to be loaded again.
         """
-        for digest in self._models.delete(tenant, name):
-            self._forget_weights(digest)
         self._loaded.drop(tenant, name)
+        for digest in self._models.delete(tenant, name):
+            try:
+                self.forget_weights(digest)
+            except CellarError as error:  # the model is gone; one blob that stays must not keep the others
+                logger.warning("weights %s of the deleted model %s could not be deleted: %s", digest, name, error)
 
     def network(self, version: ModelVersion) -> Network:
         """Return the network of a version, without weights."""
@@ -185,12 +191,14 @@ class Registry:
         except BlobUnknown as error:
             raise ModelUnknown(f"the model {version.ref!r} was deleted") from error
 
-    def _forget_weights(self, digest: str) -> None:
-        """Delete weights that nothing refers to, unless somebody has published the same ones since.
+    def forget_weights(self, digest: str) -> None:
+        """Delete weights unless a version refers to them.
 
         A publisher looks again after its version is in, and this looks again after the bytes are gone: whoever
         comes second restores them.
         """
+        if self._models.refers(digest):
+            return
         with suppress(BlobUnknown):
             data = self._blobs.get(digest)
             self._blobs.delete(digest)

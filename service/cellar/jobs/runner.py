@@ -45,9 +45,19 @@ class Fit(Protocol):
 
 
 def run(
-    tenant: str, job: str, *, jobs: JobStore, blobs: BlobStore, registry: Registry, lease_s: float, fit: Fit = fit
+    tenant: str,
+    job: str,
+    *,
+    jobs: JobStore,
+    blobs: BlobStore,
+    registry: Registry,
+    lease_s: float,
+    fit: Fit = fit,
+    prepare: Callable[[], None] = lambda: None,
 ) -> None:
     """Carry out a job as far as it goes: to its end, until it is cancelled, or until this process is asked to stop.
+
+    `prepare` is called first, under the lease: what it raises ends the job with an error and not again and again.
 
     Nothing happens if another attempt holds the job. SIGTERM makes the attempt store a checkpoint and give the job
     back. Every outcome is in the job's record; StoreUnavailable is raised if not even that can be written.
@@ -60,6 +70,7 @@ def run(
     with _stop_asked() as stop, Keeper(jobs, lease, lease_s) as keeper:
         attempt = Attempt(keeper, stop, jobs=jobs, blobs=blobs, registry=registry, fit=fit)
         try:
+            prepare()
             attempt.run()
         except Superseded as error:
             logger.warning("job %s: %s", job, error)
@@ -137,12 +148,11 @@ class Attempt:
     def _seal(self, recorder: Recorder, progress: Progress) -> dict[str, Any] | None:
         self._insist(lambda: recorder.finish(progress))
         weights = wire_weights.dump(progress.weights())
-        outcome = {
-            "weights": self._insist(lambda: self._blobs.put(weights)),
-            "metrics": _metrics(progress.kept),
-        }
+        digest = self._insist(lambda: self._blobs.put(weights))
+        outcome = {"weights": digest, "metrics": _metrics(progress.kept)}
         if self._insist(lambda: self._jobs.seal(self._lease, outcome)):
             return outcome
+        self._registry.forget_weights(digest)
         self._cancel()
         return None
 

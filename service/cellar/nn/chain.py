@@ -55,7 +55,15 @@ class Network:
     @property
     def digest(self) -> str:
         """Return the sha256 of what decides how weights are read: equations with names, sizes, initial states."""
-        layers = [[layer.cell.digest, sorted(layer.shapes.items())] for layer in self.layers]
+        layers = [
+            [
+                layer.cell.digest,
+                sorted(layer.shapes.items()),
+                [state.size for state in layer.cell.states],
+                layer.cell.out_size,
+            ]
+            for layer in self.layers
+        ]
         return hashlib.sha256(json.dumps([self.in_size, layers]).encode()).hexdigest()
 
     def init(self, seed: int) -> dict[str, NDArray[np.float32]]:

@@ -13,6 +13,9 @@ CHUNK_BYTES = 4 * 1024 * 1024
 UNFINISHED_S = 3600
 """What was stored of a blob whose writer died, or was refused half way, is gone after this."""
 
+TRIES = 5
+"""Somebody may delete the same blob between the chunks and the head."""
+
 MAX_BLOB_BYTES = 64 * 1024 * 1024
 """A Redis that keeps sessions in memory is no place for more; a directory (CELLAR_BLOB_DIR) is."""
 
@@ -39,17 +42,17 @@ class RedisBlobs:
         with redis_errors():
             if self._client.exists(head, *chunks) == 1 + len(chunks):
                 return digest
-            for index, key in enumerate(chunks):
-                # a chunk that is there is the same, and perhaps part of a whole blob, which must not expire
-                self._client.set(
-                    key, memoryview(data)[index * CHUNK_BYTES : (index + 1) * CHUNK_BYTES], ex=UNFINISHED_S, nx=True
-                )
-            if not self._complete(head, chunks, len(data)):
-                raise StoreUnavailable("the blob took too long to store", outcome="not_applied")
-        return digest
+            for _ in range(TRIES):
+                for index, key in enumerate(chunks):
+                    part = memoryview(data)[index * CHUNK_BYTES : (index + 1) * CHUNK_BYTES]
+                    # a chunk that is there is the same, and perhaps part of a whole blob, which must not expire
+                    self._client.set(key, part, ex=UNFINISHED_S, nx=True)
+                if self._complete(head, chunks, len(data)):
+                    return digest
+        raise StoreUnavailable("the blob is being deleted again and again", outcome="not_applied")
 
     def _complete(self, head: str, chunks: list[str], size: int) -> bool:
-        """Keep the chunks and write the head, all at once; return False if a chunk has expired meanwhile."""
+        """Keep the chunks and write the head, all at once; return False if a chunk is gone meanwhile."""
         with self._client.pipeline(transaction=True) as together:
             together.set(head, size)
             for key in chunks:
