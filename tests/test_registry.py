@@ -1,5 +1,6 @@
 """Models and versions over a real store: made, pinned, loaded once, deleted without harm to others."""
 
+import hashlib
 import threading
 import time
 import uuid
@@ -12,10 +13,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import redis
 
 from cellar import registry as registry_module
 from cellar.engine import KernelCache
-from cellar.errors import AlreadyExists, BlobUnknown, CellError, InvalidInput, ModelUnknown, ShapeMismatch
+from cellar.errors import AlreadyExists, BlobUnknown, CellError, InvalidInput, ModelUnknown, StoreCorrupt
+from cellar.nn.chain import Network
 from cellar.nn.spec import NetworkSpec
 from cellar.ports import ModelVersion
 from cellar.registry import LoadedModel, Registry
@@ -52,10 +55,16 @@ class Shop:
     models: RedisModels
     blobs: RedisBlobs
     cache: KernelCache
+    client: redis.Redis
+    prefix: str
 
     def another(self) -> Registry:
         """Return the registry of another process."""
         return Registry(self.models, self.blobs, self.cache, Clock())
+
+    def damage(self, digest: str) -> None:
+        """Change the first byte of a blob."""
+        self.client.setrange(f"{self.prefix}:{{blob/{digest}}}:0", 0, "x")
 
 
 @pytest.fixture
@@ -63,7 +72,7 @@ def shop(redis_url: str, kernel_directory: Path) -> Iterator[Shop]:
     """Yield an empty registry."""
     client, prefix = sync_client(redis_url), f"test-{uuid.uuid4().hex}"
     models, blobs, cache = RedisModels(client, prefix), RedisBlobs(client, prefix), KernelCache(kernel_directory)
-    yield Shop(Registry(models, blobs, cache, Clock()), models, blobs, cache)
+    yield Shop(Registry(models, blobs, cache, Clock()), models, blobs, cache, client, prefix)
     client.close()
 
 
@@ -73,8 +82,15 @@ def registry(shop: Shop) -> Registry:
     return shop.registry
 
 
+def add(registry: Registry, name: str, seed: int) -> ModelVersion:
+    """Add a version to a model as training does, with the weights of a seed."""
+    network = Network(SPEC)
+    return registry.publish("default", name, network, wire_weights.dump(network.init(seed)), token=uuid.uuid4().hex)
+
+
 def test_a_network_and_a_seed_make_a_version(registry: Registry) -> None:
-    made = registry.create("default", "co2", SPEC, 7)
+    made, is_new = registry.create("default", "co2", SPEC, 7)
+    assert is_new
     assert (made.ref, made.created_s, made.parent) == ("co2@1", 1_700_000_000.5, None)
     assert NetworkSpec.model_validate(made.network) == SPEC
     assert registry.get("default", "co2") == registry.get("default", "co2@1") == made
@@ -86,45 +102,65 @@ def test_a_network_and_a_seed_make_a_version(registry: Registry) -> None:
 
 
 def test_the_digest_names_network_and_weights(registry: Registry) -> None:
-    one, same, other_seed = (registry.create("default", "co2", SPEC, seed) for seed in (1, 1, 2))
-    wider = registry.create("default", "co2", SPEC.model_copy(update={"in_size": 3}), 1)
-    assert one.digest == same.digest
-    assert one.weights == same.weights
-    assert len({one.digest, other_seed.digest, wider.digest}) == 3
-    assert [version.version for version in registry.versions("default", "co2")] == [1, 2, 3, 4]
+    wide = SPEC.model_copy(update={"in_size": 3})
+    asked = {"one": (SPEC, 1), "same": (SPEC, 1), "seed": (SPEC, 2), "wide": (wide, 1)}
+    made = {name: registry.create("default", name, spec, seed)[0] for name, (spec, seed) in asked.items()}
+    assert made["one"].digest == made["same"].digest
+    assert made["one"].weights == made["same"].weights
+    assert len({version.digest for version in made.values()}) == 3
 
 
-def test_given_weights_are_taken_if_they_fit(registry: Registry) -> None:
-    weights = registry.network(registry.create("default", "co2", SPEC, 1)).init(9)
-    assert registry.create("default", "co2", SPEC, 0, weights=weights).digest == (
-        registry.create("default", "co2", SPEC, 9).digest
+def test_the_digest_sees_sizes_that_no_parameter_has(registry: Registry) -> None:
+    cell = {"equations": "h = 0.9 * h + mean(x)"}
+    four, eight = (
+        NetworkSpec.model_validate({"in_size": 1, "layers": [{"type": "recurrent", "cell": cell, "hidden_size": size}]})
+        for size in (4, 8)
     )
-    with pytest.raises(ShapeMismatch, match=r"1\.W"):
-        registry.create("default", "co2", SPEC, 0, weights={**weights, "1.W": np.zeros((2, 2), dtype=np.float32)})
-
-
-def test_publishing_again_makes_no_second_version(registry: Registry) -> None:
-    first = registry.create("default", "co2", SPEC, 1, token="once")
-    assert registry.create("default", "co2", SPEC, 1, token="once") == first
-    assert len(registry.versions("default", "co2")) == 1
+    assert registry.create("default", "decay", four, 1)[1]
+    with pytest.raises(AlreadyExists):
+        registry.create("default", "decay", eight, 1)
 
 
 def test_a_training_publishes_under_the_name_of_its_parent(registry: Registry) -> None:
-    parent = registry.create("default", "co2", SPEC, 1)
+    parent, _ = registry.create("default", "co2", SPEC, 1)
     network = registry.network(parent)
     data = wire_weights.dump(network.init(2))
     made = registry.publish("default", "co2", network, data, token="job/1", parent=parent.ref, metrics={"loss": 0.5})
     assert registry.get("default", "co2") == made
     assert (made.ref, made.parent, made.metrics) == ("co2@2", "co2@1", {"loss": 0.5})
+    again = registry.publish("default", "co2", network, data, token="job/1", parent=parent.ref, metrics={"loss": 0.5})
+    assert again == made
+    assert registry.versions("default", "co2") == [parent, made]
 
 
-def test_what_create_made_is_found(registry: Registry) -> None:
-    assert registry.made("default", "co2", SPEC, 1) is None
-    made = registry.create("default", "co2", SPEC, 1)
-    registry.create("default", "co2", SPEC, 2)
-    assert registry.made("default", "co2", SPEC, 1) == made
-    with pytest.raises(AlreadyExists):
-        registry.made("default", "co2", SPEC, 3)
+def test_creating_again_finds_the_version_and_another_is_refused_without_a_trace(shop: Shop) -> None:
+    made, _ = shop.registry.create("default", "co2", SPEC, 1)
+    newer = add(shop.registry, "co2", 2)
+    assert shop.registry.create("default", "co2", SPEC, 1) == (made, False)
+    with pytest.raises(AlreadyExists, match="co2@2"):
+        shop.registry.create("default", "co2", SPEC, 3)
+    assert shop.registry.versions("default", "co2") == [made, newer]
+    with pytest.raises(BlobUnknown):
+        shop.blobs.get(hashlib.sha256(wire_weights.dump(Network(SPEC).init(3))).hexdigest())
+
+
+def test_of_creators_at_once_one_wins_and_its_equals_get_the_same_version(registry: Registry) -> None:
+    together = threading.Barrier(4)
+
+    def create(seed: int) -> tuple[ModelVersion, bool] | None:
+        together.wait()
+        with suppress(AlreadyExists):
+            return registry.create("default", "co2", SPEC, seed)
+        return None
+
+    with ThreadPoolExecutor(4) as pool:
+        answers = list(pool.map(create, (1, 1, 2, 2)))
+    (only,) = registry.versions("default", "co2")
+    assert sorted((answer for answer in answers if answer), key=lambda answer: answer[1]) == [
+        (only, False),
+        (only, True),
+    ]
+    assert answers.count(None) == 2
 
 
 @pytest.mark.parametrize("name", ["", "a b", "co2@1", "ü", "x" * 129, "a/b"])
@@ -158,22 +194,23 @@ def test_a_cell_with_a_fault_is_refused_where_it_stands(registry: Registry) -> N
     assert caught.value.pointer.startswith("/network/layers/0/cell")
 
 
-def test_lists_the_newest_versions_by_name(registry: Registry) -> None:
+def test_lists_models_by_name_with_their_versions(registry: Registry) -> None:
     assert registry.list("default") == ()
     for name in ("rain", "co2", "rain"):
-        registry.create("default", name, SPEC, 1)
-    assert [version.ref for version in registry.list("default")] == ["co2@1", "rain@2"]
+        add(registry, name, 1)
+    found = [[version.ref for version in versions] for versions in registry.list("default")]
+    assert found == [["co2@1"], ["rain@1", "rain@2"]]
 
 
 def test_a_loaded_model_runs(registry: Registry) -> None:
-    loaded = registry.load(registry.create("default", "co2", SPEC, 1))
+    loaded = registry.load(registry.create("default", "co2", SPEC, 1)[0])
     run = loaded.network.run(np.ones((4, 2, 2), dtype=np.float32), loaded.network.initial_state(2))
     assert run.outputs.shape == (4, 2, 1)
     assert loaded.version.ref == "co2@1"
 
 
 def test_a_model_is_loaded_once_for_all_who_ask(registry: Registry) -> None:
-    version = registry.create("default", "co2", SPEC, 1)
+    version, _ = registry.create("default", "co2", SPEC, 1)
     together = threading.Barrier(8)
 
     def load() -> LoadedModel:
@@ -186,7 +223,7 @@ def test_a_model_is_loaded_once_for_all_who_ask(registry: Registry) -> None:
 
 
 def test_a_load_that_fails_is_tried_again(shop: Shop) -> None:
-    version = shop.registry.create("default", "co2", SPEC, 1)
+    version, _ = shop.registry.create("default", "co2", SPEC, 1)
     data = shop.blobs.get(version.weights)
     shop.blobs.delete(version.weights)
     for _ in range(2):
@@ -197,7 +234,7 @@ def test_a_load_that_fails_is_tried_again(shop: Shop) -> None:
 
 
 def test_what_was_used_longest_ago_leaves(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
-    versions = [shop.registry.create("default", "co2", SPEC, seed) for seed in range(3)]
+    versions = [add(shop.registry, "co2", seed) for seed in range(3)]
     size = shop.registry.load(versions[0]).size_bytes
     for max_count, max_bytes in ((2, 1024**3), (64, 2 * size)):
         monkeypatch.setattr(registry_module, "MAX_LOADED", max_count)
@@ -211,8 +248,8 @@ def test_what_was_used_longest_ago_leaves(shop: Shop, monkeypatch: pytest.Monkey
 
 
 def test_a_deleted_model_is_gone_with_weights_that_only_it_had(shop: Shop) -> None:
-    own, shared = (shop.registry.create("default", "co2", SPEC, seed) for seed in (1, 2))
-    twin = shop.registry.create("default", "twin", SPEC, 2)
+    own, shared = (add(shop.registry, "co2", seed) for seed in (1, 2))
+    twin, _ = shop.registry.create("default", "twin", SPEC, 2)
     shop.registry.load(own)
     shop.registry.delete("default", "co2")
     with pytest.raises(ModelUnknown):
@@ -223,7 +260,33 @@ def test_a_deleted_model_is_gone_with_weights_that_only_it_had(shop: Shop) -> No
         shop.blobs.get(own.weights)
     assert shared.weights == twin.weights
     assert shop.registry.load(twin).version == twin
-    assert shop.registry.create("default", "co2", SPEC, 1).ref == "co2@3"
+    assert shop.registry.create("default", "co2", SPEC, 1)[0].ref == "co2@3"
+
+
+def test_a_blob_that_cannot_be_deleted_keeps_no_other(shop: Shop, caplog: pytest.LogCaptureFixture) -> None:
+    """Whichever comes first, the damaged one or another; and who asks for the model is not answered from memory."""
+    versions = [add(shop.registry, "co2", seed) for seed in range(3)]
+    damaged = versions[1]
+    shop.registry.load(damaged)
+    shop.damage(damaged.weights)
+    shop.registry.delete("default", "co2")
+    assert [_has(shop, version) for version in versions[::2]] == [False, False]
+    assert damaged.weights in caplog.text
+    with pytest.raises(StoreCorrupt):
+        shop.registry.load(damaged)
+
+
+def test_a_model_that_is_deleted_while_models_are_listed_is_left_out(shop: Shop) -> None:
+    class Listed(RedisModels):
+        def names(self, tenant: str) -> list[str]:
+            found = super().names(tenant)
+            self.delete(tenant, "co2")
+            return found
+
+    for name in ("co2", "rain"):
+        add(shop.registry, name, 1)
+    registry = Registry(Listed(shop.client, shop.prefix), shop.blobs, shop.cache, Clock())
+    assert [versions[0].ref for versions in registry.list("default")] == ["rain@1"]
 
 
 def test_publishing_what_is_being_deleted_loses_no_weights(shop: Shop) -> None:
@@ -232,7 +295,7 @@ def test_publishing_what_is_being_deleted_loses_no_weights(shop: Shop) -> None:
 
     def come_and_go(name: str) -> None:
         while time.monotonic() < until:
-            made = shop.registry.create("default", name, SPEC, 1)
+            made, _ = shop.registry.create("default", name, SPEC, 1)
             # Another's deletion may be between its two looks: the bytes are back when it is through.
             wait_until(partial(_has, shop, made), 5, "the weights are there")
             shop.registry.delete("default", name)
@@ -249,7 +312,7 @@ def _has(shop: Shop, version: ModelVersion) -> bool:
 
 
 def test_the_loaded_model_belongs_to_the_version_that_was_asked_for(registry: Registry) -> None:
-    one = registry.create("default", "co2", SPEC, 1)
-    twin = registry.create("default", "twin", SPEC, 1)
+    one, _ = registry.create("default", "co2", SPEC, 1)
+    twin, _ = registry.create("default", "twin", SPEC, 1)
     assert registry.load(one).version == one
     assert registry.load(twin).version == twin

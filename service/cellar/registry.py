@@ -10,12 +10,12 @@ import json
 import logging
 import re
 import threading
-import uuid
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,6 +29,7 @@ from cellar.ports import BlobStore, Clock, ModelStore, ModelVersion
 from cellar.wire import weights as wire_weights
 
 logger = logging.getLogger(__name__)
+Answer = TypeVar("Answer")
 
 NAME = re.compile("[A-Za-z0-9._-]{1,128}")
 REFERENCE = re.compile("([A-Za-z0-9._-]{1,128})(?:@([1-9][0-9]{0,8}))?")
@@ -37,8 +38,6 @@ MAX_LOADED = 64
 """Models kept ready at a time, and"""
 MAX_LOADED_BYTES = 512 * 1024 * 1024
 """the sum of their weights: what a service on a small machine can spare."""
-
-Weights = Mapping[str, NDArray[np.float32]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,43 +59,21 @@ class Registry:
         self._clock = clock
         self._loaded = _LoadedModels(MAX_LOADED, MAX_LOADED_BYTES)
 
-    def create(
-        self,
-        tenant: str,
-        name: str,
-        spec: NetworkSpec,
-        seed: int,
-        *,
-        weights: Weights | None = None,
-        token: str | None = None,
-    ) -> ModelVersion:
-        """Store a network with the weights of the seed, or with given ones, as the newest version of a model.
+    def create(self, tenant: str, name: str, spec: NetworkSpec, seed: int) -> tuple[ModelVersion, bool]:
+        """Make a model of a network with the weights of the seed; return its version and whether it is new.
 
-        The same `token` returns the version that it made before. Raise InvalidInput (CellError among them) for a
-        name, network or weights that cannot be, CompileFailed, or StoreUnavailable.
+        The same again is the same version. Raise AlreadyExists for a name whose model has no such version, InvalidInput
+        (CellError among them) for a name or network that cannot be, CompileFailed, or StoreUnavailable.
         """
         network = Network(spec, pointer="/network")
+        weights = wire_weights.dump(network.init(seed))
+        version = self._version(tenant, name, network, weights)
         self.compile(network)  # a model that cannot be loaded is refused while somebody is looking
-        if weights is None:
-            weights = network.init(seed)
-        network.check_weights(weights, pointer="/weights")
-        return self.publish(tenant, name, network, wire_weights.dump(weights), token=token or uuid.uuid4().hex)
-
-    def made(self, tenant: str, name: str, spec: NetworkSpec, seed: int) -> ModelVersion | None:
-        """Return the version that `create` made of this network and seed, None if the name is free.
-
-        Raise AlreadyExists if the model has no such version, InvalidInput for a network that cannot be.
-        """
-        network = Network(spec, pointer="/network")
         try:
-            versions = self._models.versions(tenant, name)
-        except ModelUnknown:
-            return None
-        digest = _digest(network, hashlib.sha256(wire_weights.dump(network.init(seed))).hexdigest())
-        for version in versions:
-            if version.digest == digest:
-                return version
-        raise AlreadyExists(f"there is a model {name!r} of another network or seed: {versions[-1].ref}")
+            return self._put(weights, lambda: self._models.create(version))
+        except AlreadyExists:
+            self.forget_weights(version.weights)
+            raise
 
     def publish(
         self,
@@ -110,25 +87,32 @@ class Registry:
         metrics: Mapping[str, float] | None = None,
     ) -> ModelVersion:
         """Store weights (a safetensors file) of a network as the newest version of a model; idempotent by `token`."""
+        version = replace(self._version(tenant, name, network, weights), parent=parent, metrics=dict(metrics or {}))
+        return self._put(weights, lambda: self._models.add(version, token=token))
+
+    def _version(self, tenant: str, name: str, network: Network, weights: bytes) -> ModelVersion:
+        """Return a version as it would be, but for its number."""
         if not NAME.fullmatch(name):
             raise InvalidInput(
                 f"not a name for a model: {name[:128]!r}", pointer="/name", expected=NAME.pattern, actual=name[:128]
             )
-        blob = self._blobs.put(weights)
-        version = ModelVersion(
+        blob = hashlib.sha256(weights).hexdigest()
+        return ModelVersion(
             tenant=tenant,
             name=name,
             version=0,
-            digest=_digest(network, blob),
+            digest=hashlib.sha256(f"{network.digest} {blob}".encode()).hexdigest(),
             network=network.spec.model_dump(mode="json", exclude_none=True),
             weights=blob,
             created_s=self._clock.now_s(),
-            parent=parent,
-            metrics=dict(metrics or {}),
         )
-        added = self._models.add(version, token=token)
+
+    def _put(self, weights: bytes, refer: Callable[[], Answer]) -> Answer:
+        """Store weights and then what refers to them."""
+        self._blobs.put(weights)
+        answer = refer()
         self._blobs.put(weights)  # again, at the price of a look: see `forget_weights`
-        return added
+        return answer
 
     def get(self, tenant: str, ref: str) -> ModelVersion:
         """Return the version that `name@3` pins, or the newest one of `name`. Raise ModelUnknown."""
@@ -141,12 +125,12 @@ class Registry:
         """Return all versions of a model, oldest first. Raise ModelUnknown."""
         return self._models.versions(tenant, name)
 
-    def list(self, tenant: str) -> tuple[ModelVersion, ...]:
-        """Return the newest version of every model, by name; one that is deleted meanwhile is left out."""
+    def list(self, tenant: str) -> tuple[list[ModelVersion], ...]:
+        """Return the versions of every model, by name, oldest first; one that is deleted meanwhile is left out."""
         found = []
         for name in self._models.names(tenant):
             with suppress(ModelUnknown):
-                found.append(self._models.get(tenant, name))
+                found.append(self._models.versions(tenant, name))
         return tuple(found)
 
     def delete(self, tenant: str, name: str) -> None:
@@ -156,10 +140,7 @@ class Registry:
         """
         self._loaded.drop(tenant, name)
         for digest in self._models.delete(tenant, name):
-            try:
-                self.forget_weights(digest)
-            except CellarError as error:  # the model is gone; one blob that stays must not keep the others
-                logger.warning("weights %s of the deleted model %s could not be deleted: %s", digest, name, error)
+            self.forget_weights(digest)
 
     def network(self, version: ModelVersion) -> Network:
         """Return the network of a version, without weights."""
@@ -192,22 +173,21 @@ class Registry:
             raise ModelUnknown(f"the model {version.ref!r} was deleted") from error
 
     def forget_weights(self, digest: str) -> None:
-        """Delete weights unless a version refers to them.
+        """Delete weights unless a version refers to them. What cannot be deleted stays, and the log says so.
 
         A publisher looks again after its version is in, and this looks again after the bytes are gone: whoever
         comes second restores them.
         """
-        if self._models.refers(digest):
-            return
-        with suppress(BlobUnknown):
-            data = self._blobs.get(digest)
-            self._blobs.delete(digest)
+        try:
             if self._models.refers(digest):
-                self._blobs.put(data)
-
-
-def _digest(network: Network, weights: str) -> str:
-    return hashlib.sha256(f"{network.digest} {weights}".encode()).hexdigest()
+                return
+            with suppress(BlobUnknown):
+                data = self._blobs.get(digest)
+                self._blobs.delete(digest)
+                if self._models.refers(digest):
+                    self._blobs.put(data)
+        except CellarError as error:
+            logger.warning("weights %s that nothing refers to could not be deleted: %s", digest, error)
 
 
 _Key = tuple[str, str, int, str]

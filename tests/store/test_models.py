@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from cellar.errors import ModelUnknown
+from cellar.errors import AlreadyExists, ModelUnknown
 from cellar.ports import ModelStore, ModelVersion
 from cellar.store.connect import sync_client
 from cellar.store.models import RedisModels
@@ -44,6 +44,18 @@ def test_the_same_token_makes_one_version(models: ModelStore) -> None:
     models.add(replace(VERSION, weights="b" * 64), token="two")
     assert models.add(replace(VERSION, created_s=9.0), token="one") == first
     assert [version.version for version in models.versions("default", "co2")] == [1, 2]
+
+
+def test_a_free_name_is_created_once_and_equal_versions_are_found(models: ModelStore) -> None:
+    first, is_new = models.create(VERSION)
+    assert (first.ref, is_new) == ("co2@1", True)
+    models.add(VERSION, token="equal by chance")
+    assert models.create(replace(VERSION, created_s=9.0)) == (first, False)
+    with pytest.raises(AlreadyExists, match="co2@2"):
+        models.create(replace(VERSION, digest="e" * 64))
+    assert [version.version for version in models.versions("default", "co2")] == [1, 2]
+    models.delete("default", "co2")
+    assert models.create(VERSION)[0].ref == "co2@3"
 
 
 def test_adders_at_once_get_numbers_of_their_own(models: ModelStore) -> None:

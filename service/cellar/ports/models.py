@@ -31,6 +31,13 @@ class ModelVersion:
 class ModelStore(Protocol):
     """Model versions and their aliases. Synchronous and safe to call from several threads."""
 
+    def create(self, version: ModelVersion) -> tuple[ModelVersion, bool]:
+        """Store the first version of a name that is free (`version.version` is ignored); say that it is new.
+
+        If the name is taken, return its oldest version of the same digest, and raise AlreadyExists if it has none.
+        """
+        ...
+
     def add(self, version: ModelVersion, *, token: str) -> ModelVersion:
         """Store a version under the next free number (`version.version` is ignored) and move the alias to it.
 

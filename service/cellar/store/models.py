@@ -5,7 +5,7 @@ from typing import Any
 
 import redis
 
-from cellar.errors import ModelUnknown, StoreCorrupt
+from cellar.errors import AlreadyExists, ModelUnknown, StoreCorrupt
 from cellar.ports import ModelVersion
 from cellar.store.connect import redis_errors
 from cellar.store.scripts import Scripts, text
@@ -20,7 +20,23 @@ class RedisModels:
     def __init__(self, client: redis.Redis, prefix: str) -> None:
         self._client = client
         self._tag = f"{prefix}:{{models}}"
-        self._scripts = Scripts(client, "", ("model_add", "model_delete"))
+        self._scripts = Scripts(client, "model", ("model_create", "model_add", "model_delete"))
+
+    def create(self, version: ModelVersion) -> tuple[ModelVersion, bool]:
+        """Store the first version of a free name, or find the oldest one of the same digest; say whether it is new.
+
+        Raise AlreadyExists for a name that is taken by others alone, or StoreUnavailable.
+        """
+        keys = self._keys(version.tenant, version.name)
+        with redis_errors(outcome="unknown"):
+            number, *made = self._scripts.run(
+                "model_create", keys, [version.name, _dump(version), version.weights, version.digest]
+            )
+        if not made:
+            taken = f"{version.name}@{number}"
+            raise AlreadyExists(f"there is a model {version.name!r} of another network or seed: {taken}")
+        record, is_new = made
+        return _load(version.tenant, int(number), record), bool(is_new)
 
     def add(self, version: ModelVersion, *, token: str) -> ModelVersion:
         """Store a version under the next number of its name and move the alias to it; idempotent by `token`.
@@ -28,8 +44,7 @@ class RedisModels:
         Raise StoreUnavailable.
         """
         tenant = version.tenant
-        keys = [self._newest(tenant), f"{self._tag}:{tenant}:highest", self._versions(tenant, version.name)]
-        keys += [self._weights, f"{self._tag}:{tenant}:token:{token}"]
+        keys = [*self._keys(tenant, version.name), f"{self._tag}:{tenant}:token:{token}"]
         with redis_errors(outcome="unknown"):
             number, record = self._scripts.run(
                 "model_add", keys, [version.name, _dump(version), version.weights, TOKEN_TTL_S]
@@ -63,9 +78,8 @@ class RedisModels:
 
         Raise ModelUnknown or StoreUnavailable.
         """
-        keys = [self._newest(tenant), self._versions(tenant, name), self._weights]
         with redis_errors(outcome="unknown"):
-            unused = self._scripts.run("model_delete", keys, [name])
+            unused = self._scripts.run("model_delete", self._keys(tenant, name), [name])
         if unused is None:
             raise ModelUnknown(f"no model {name!r}")
         return [text(digest) for digest in unused]
@@ -74,6 +88,10 @@ class RedisModels:
         """Return whether any version of any tenant refers to these weights. Raise StoreUnavailable."""
         with redis_errors():
             return bool(self._client.hexists(self._weights, weights))
+
+    def _keys(self, tenant: str, name: str) -> list[str]:
+        """Return the keys of every script (`lua/model.lua`)."""
+        return [self._newest(tenant), f"{self._tag}:{tenant}:highest", self._versions(tenant, name), self._weights]
 
     @property
     def _weights(self) -> str:

@@ -32,9 +32,8 @@ async def create_model(body: ModelRequest, services: Parts, response: Response) 
 
     def create() -> tuple[ModelAnswer, bool]:
         _check_state_names(Network(body.network, pointer="/network"))
-        made = services.registry.made(TENANT, body.name, body.network, body.seed)
-        version = made or services.registry.create(TENANT, body.name, body.network, body.seed)
-        return ModelAnswer.of(version, services.registry.network(version)), made is None
+        version, is_new = services.registry.create(TENANT, body.name, body.network, body.seed)
+        return ModelAnswer.of(version, services.registry.network(version)), is_new
 
     answer, created = await run_sync(create)
     response.status_code = 201 if created else 200
@@ -47,8 +46,7 @@ async def list_models(services: Parts) -> ModelsAnswer:
     """List all models by name, each with its versions."""
 
     def read() -> ModelsAnswer:
-        names = [newest.name for newest in services.registry.list(TENANT)]
-        return ModelsAnswer(models=[ModelLine.of(services.registry.versions(TENANT, name)) for name in names])
+        return ModelsAnswer(models=[ModelLine.of(versions) for versions in services.registry.list(TENANT)])
 
     return await run_sync(read)
 
