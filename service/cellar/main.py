@@ -9,7 +9,6 @@ import threading
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
-from functools import partial
 
 import redis
 import uvicorn
@@ -64,20 +63,27 @@ class SystemClock:
         return time.time()
 
 
-class Parts:
-    """What every process of the service is made of: the synchronous stores and what stands on them."""
+class Stores:
+    """The synchronous stores of every process of the service."""
 
     def __init__(self, settings: Settings) -> None:
-        self.clock = SystemClock()
         self.url = _redis_url(settings)
-        self.queue_url = settings.queue_url or self.url
-        self.queue_name = f"{settings.key_prefix}.jobs"
         client = sync_client(self.url)
         self.blobs = _blobs(settings, client)
         self.jobs = RedisJobs(client, settings.key_prefix)
-        models = RedisModels(client, settings.key_prefix)
+        self.models = RedisModels(client, settings.key_prefix)
+
+
+class Parts(Stores):
+    """What every process of the service is made of: the stores and what stands on them."""
+
+    def __init__(self, settings: Settings) -> None:
+        super().__init__(settings)
+        self.clock = SystemClock()
+        self.queue_url = settings.queue_url or self.url
+        self.queue_name = f"{settings.key_prefix}.jobs"
         self.kernels = KernelCache(settings.cache_dir, beforehand=settings.warm_dir)
-        self.registry = Registry(models, self.blobs, self.kernels, self.clock)
+        self.registry = Registry(self.models, self.blobs, self.kernels, self.clock)
 
     def calls(self, queue: redis.Redis) -> Calls:
         """Return the job queue on a client of the queue's Redis."""
@@ -207,16 +213,14 @@ def worker_is_alive(settings: Settings) -> bool:
 def run_job(tenant: str, job: str) -> None:
     """Carry out one job: what a worker's child process runs."""
     settings = Settings.load()
-    parts = Parts(settings)
-    runner.run(
-        tenant,
-        job,
-        jobs=parts.jobs,
-        blobs=parts.blobs,
-        registry=parts.registry,
-        lease_s=settings.job_lease_s,
-        prepare=partial(revision.check, parts.kernels, training=True),
-    )
+    stores = Stores(settings)
+
+    def prepare() -> Registry:
+        parts = Parts(settings)
+        revision.check(parts.kernels, training=True)
+        return parts.registry
+
+    runner.run(tenant, job, jobs=stores.jobs, blobs=stores.blobs, prepare=prepare, lease_s=settings.job_lease_s)
 
 
 def _blobs(settings: Settings, client: redis.Redis) -> BlobStore:

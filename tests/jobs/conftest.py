@@ -1,7 +1,7 @@
 """A real store, queue and blobs for the tests of jobs, each test with keys of its own."""
 
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -103,7 +103,7 @@ class Workshop:
         fit: Fit = fit,
         *,
         store: JobStore | None = None,
-        registry: Registry | None = None,
+        prepare: Callable[[], Registry] | None = None,
     ) -> Job:
         """Carry out an attempt in this process and return the job as it is then."""
         runner.run(
@@ -111,7 +111,7 @@ class Workshop:
             job.job,
             jobs=store or self.room.store,
             blobs=self.room.blobs,
-            registry=registry or self.registry,
+            prepare=prepare or (lambda: self.registry),
             lease_s=LEASE_S,
             fit=fit,
         )

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from cellar.errors import StartupError
 from cellar.jobs.runner import Fit
 from cellar.nn.compiled import CompiledNetwork
 from cellar.nn.fit import fit
@@ -139,7 +140,7 @@ def test_an_attempt_that_died_after_publishing_makes_no_second_version(workshop:
     job, room = workshop.submit(), workshop.room
     dying = Registry(DyingModels(room.client, room.prefix), room.blobs, workshop.kernels, Clock())
     with pytest.raises(KilledError):
-        workshop.run(job, registry=dying)
+        workshop.run(job, prepare=lambda: dying)
     workshop.lapse(job)
     assert workshop.run(job).result == "walk@2"
     assert [version.ref for version in workshop.registry.versions("default", "walk")] == ["walk@1", "walk@2"]
@@ -189,6 +190,35 @@ def test_a_training_that_diverges_says_so(workshop: Workshop) -> None:
 def test_the_owner_reads_a_reason_and_no_traceback(workshop: Workshop, error: Exception, reason: str) -> None:
     ended = workshop.run(workshop.submit(), broken(error))
     assert (ended.state, ended.error) == ("failed", reason)
+
+
+def test_a_process_that_cannot_compute_fails_the_job_under_its_lease(workshop: Workshop) -> None:
+    def refuse() -> Registry:
+        raise StartupError("this machine computes other bits")
+
+    ended = workshop.run(workshop.submit(), prepare=refuse)
+    assert (ended.state, ended.attempt, ended.error) == ("failed", 1, "this machine computes other bits")
+
+
+def test_a_job_that_ends_unpublished_leaves_no_weights(workshop: Workshop) -> None:
+    """Cancelled after its last update, and sealed but with its model deleted."""
+    cancelled, orphaned = workshop.submit(), workshop.submit(TRAINING.model_copy(update={"seed": 4}))
+    room = workshop.room
+
+    class Cancelling(RedisJobs):
+        def seal(self, lease: Lease, outcome: dict[str, Any]) -> bool:
+            self.cancel(lease.tenant, lease.job)
+            return super().seal(lease, outcome)
+
+    class Deleting(RedisJobs):
+        def seal(self, lease: Lease, outcome: dict[str, Any]) -> bool:
+            workshop.registry.delete("default", "walk")
+            return super().seal(lease, outcome)
+
+    assert workshop.run(cancelled, store=Cancelling(room.client, room.prefix)).state == "cancelled"
+    assert workshop.run(orphaned, store=Deleting(room.client, room.prefix)).error == "no model 'walk' in version 1"
+    room.sweeper.sweep()
+    assert "{blob/" not in "".join(room.keys())
 
 
 def test_a_model_that_was_deleted_meanwhile_fails_the_job(workshop: Workshop) -> None:

@@ -50,14 +50,14 @@ def run(
     *,
     jobs: JobStore,
     blobs: BlobStore,
-    registry: Registry,
+    prepare: Callable[[], Registry],
     lease_s: float,
     fit: Fit = fit,
-    prepare: Callable[[], None] = lambda: None,
 ) -> None:
     """Carry out a job as far as it goes: to its end, until it is cancelled, or until this process is asked to stop.
 
-    `prepare` is called first, under the lease: what it raises ends the job with an error and not again and again.
+    `prepare` makes sure that this process can train and returns the models. It is called under the lease: what it
+    raises ends the job with an error, and not every attempt again.
 
     Nothing happens if another attempt holds the job. SIGTERM makes the attempt store a checkpoint and give the job
     back. Every outcome is in the job's record; StoreUnavailable is raised if not even that can be written.
@@ -68,9 +68,8 @@ def run(
         return
     logger.info("job %s: attempt %d begins", job, lease.attempt)
     with _stop_asked() as stop, Keeper(jobs, lease, lease_s) as keeper:
-        attempt = Attempt(keeper, stop, jobs=jobs, blobs=blobs, registry=registry, fit=fit)
+        attempt = Attempt(keeper, stop, jobs=jobs, blobs=blobs, prepare=prepare, fit=fit)
         try:
-            prepare()
             attempt.run()
         except Superseded as error:
             logger.warning("job %s: %s", job, error)
@@ -88,18 +87,29 @@ class Attempt:
     """The steps of an attempt. Each can be done again by the next attempt, with the same result."""
 
     def __init__(
-        self, keeper: Keeper, stop: threading.Event, *, jobs: JobStore, blobs: BlobStore, registry: Registry, fit: Fit
+        self,
+        keeper: Keeper,
+        stop: threading.Event,
+        *,
+        jobs: JobStore,
+        blobs: BlobStore,
+        prepare: Callable[[], Registry],
+        fit: Fit,
     ) -> None:
         self._keeper = keeper
         self._lease = keeper.lease
         self._stop = stop
         self._jobs = jobs
         self._blobs = blobs
-        self._registry = registry
+        self._prepare = prepare
+        self._registry: Registry  # from the beginning of `run` on
         self._fit = fit
+        self._trained: str | None = None
+        """Digest of the trained weights, as soon as they are stored."""
 
     def run(self) -> None:
         """Train and publish, or only publish if an attempt before got that far."""
+        self._registry = self._prepare()
         job = self._insist(lambda: self._jobs.get(self._lease.tenant, self._lease.job))
         outcome = job.outcome or self._train(job)
         if outcome is not None:
@@ -109,6 +119,7 @@ class Attempt:
         """End the job with an error that its owner can read, unless another attempt has it."""
         try:
             self._insist(lambda: self._jobs.finish(self._lease, "failed", error=error), patience_s)
+            self._forget_trained()
         except Superseded as superseded:
             logger.warning("job %s: %s", self._lease.job, superseded)
 
@@ -148,16 +159,16 @@ class Attempt:
     def _seal(self, recorder: Recorder, progress: Progress) -> dict[str, Any] | None:
         self._insist(lambda: recorder.finish(progress))
         weights = wire_weights.dump(progress.weights())
-        digest = self._insist(lambda: self._blobs.put(weights))
-        outcome = {"weights": digest, "metrics": _metrics(progress.kept)}
+        self._trained = self._insist(lambda: self._blobs.put(weights))
+        outcome = {"weights": self._trained, "metrics": _metrics(progress.kept)}
         if self._insist(lambda: self._jobs.seal(self._lease, outcome)):
             return outcome
-        self._registry.forget_weights(digest)
         self._cancel()
         return None
 
     def _publish(self, job: Job, outcome: dict[str, Any]) -> None:
         """Publish the version, the same one however often it is done, and end the job."""
+        self._trained = outcome["weights"]
         parent = job.spec["model"]
         network = self._registry.network(self._insist(lambda: self._registry.get(job.tenant, parent)))
         weights = self._insist(lambda: self._blobs.get(outcome["weights"]))
@@ -177,7 +188,13 @@ class Attempt:
 
     def _cancel(self) -> None:
         self._insist(lambda: self._jobs.finish(self._lease, "cancelled"))
+        self._forget_trained()
         logger.info("job %s: cancelled", self._lease.job)
+
+    def _forget_trained(self) -> None:
+        """Delete the weights of a job that has ended without publishing them."""
+        if self._trained is not None:
+            self._registry.forget_weights(self._trained)
 
     def _give_back(self, recorder: Recorder, progress: Progress) -> None:
         recorder.checkpoint(progress)

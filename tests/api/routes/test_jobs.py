@@ -1,5 +1,7 @@
 """A job from its request to a session of the new version."""
 
+from pathlib import Path
+
 import httpx
 import pytest
 
@@ -16,10 +18,16 @@ NETWORK = {
 DATA = {"inputs": [[0, 1, 0, 1, 0, 1]], "targets": [[1, 0, 1, 0, 1, 0]], "layout": "FT"}
 
 
-async def test_a_job_makes_a_version(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def own(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    """Return settings with keys of their own, which a worker's child process reads from its environment."""
     own = with_own_keys(settings)
     for name in ("redis_url", "key_prefix", "cache_dir"):
         monkeypatch.setenv(f"CELLAR_{name.upper()}", str(getattr(own, name)))
+    return own
+
+
+async def test_a_job_makes_a_version(own: Settings) -> None:
     async with running(create_app(own)) as client:
         assert (await client.post("/v1/models", json={"name": "model", "network": NETWORK})).status_code == 201
         body = {"model": "model", "data": DATA, "epochs": 20, "optimiser": {"type": "adam", "learning_rate": 0.05}}
@@ -35,6 +43,20 @@ async def test_a_job_makes_a_version(settings: Settings, monkeypatch: pytest.Mon
         assert (version["model"], version["parent"]) == ("model@2", "model@1")
         await client.post("/v1/sessions", json={"model": "model", "session": "s"})
         assert (await client.post("/v1/sessions/s/step", json={"input": [0]})).status_code == 200
+
+
+async def test_a_worker_without_a_kernel_cache_fails_its_job(
+    own: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("CELLAR_CACHE_DIR", str(tmp_path / "file" / "kernels"))
+    async with running(create_app(own)) as client:
+        await client.post("/v1/models", json={"name": "model", "network": NETWORK})
+        submitted = await client.post("/v1/jobs", json={"model": "model", "data": DATA, "epochs": 1})
+        run_job("default", submitted.json()["job"])
+        job = (await client.get(submitted.headers["location"])).json()
+        assert (job["state"], job["attempt"]) == ("failed", 1)
+        assert "kernel cache" in job["error"]
 
 
 async def test_class_indices_without_an_axis_of_features_are_told_of_it(client: httpx.AsyncClient) -> None:
