@@ -1,5 +1,8 @@
 """Checkpoints: written now and then, one at a time, found again by the next attempt."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -7,6 +10,7 @@ from cellar.errors import StoreCorrupt, Superseded
 from cellar.jobs.checkpoint import Recorder, unwrap_checkpoint, wrap_checkpoint
 from cellar.nn.training import EpochRecord, Progress
 from cellar.ports import Lease
+from cellar.store.jobs import RedisJobs
 from tests.jobs.conftest import Room
 
 
@@ -58,6 +62,33 @@ def test_the_next_attempt_goes_on_where_the_newest_checkpoint_was(room: Room) ->
     job = room.store.get("default", "j1")
     assert job.progress == {"epoch": 3, "epochs": 9, "update": 1, "updates": 4, "loss": 0.5}
     assert [record["epoch"] for record in room.store.history("default", "j1")] == [1, 2]
+
+
+def test_the_next_attempt_tells_what_is_newer_than_the_checkpoint(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
+    told = list[int]()
+    report = RedisJobs.report
+
+    def note(
+        store: RedisJobs,
+        lease: Lease,
+        progress: dict[str, Any],
+        checkpoint: str | None = None,
+        *,
+        history: Sequence[dict[str, Any]] = (),
+    ) -> None:
+        told.extend(record["epoch"] for record in history)
+        report(store, lease, progress, checkpoint, history=history)
+
+    monkeypatch.setattr(RedisJobs, "report", note)
+    room.submit()
+    lease, recorder = begin(room)
+    recorder.checkpoint(progress(b"one", 1))
+    recorder.checkpoint(progress(b"two", 2))
+    room.store.renew(lease, 0)
+    _, recorder = begin(room)
+    assert recorder.resume() == b"two"
+    recorder.checkpoint(progress(b"three", 3))
+    assert told == [1, 2, 3]
 
 
 def test_there_is_one_checkpoint_at_a_time(room: Room) -> None:

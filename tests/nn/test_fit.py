@@ -170,6 +170,19 @@ def test_early_stopping_gives_the_best_weights_back(compiled: CompiledNetwork) -
     assert result(rest[-1]) == result(last)
 
 
+def test_a_run_remembers_its_newest_epochs_and_the_best_one(
+    compiled: CompiledNetwork, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cellar.nn.fit.HISTORY_EPOCHS", 2)
+    training = spec(epochs=50, early_stopping={"patience": 4, "min_delta": 10.0})
+    told = run(compiled, training)
+    assert [record.epoch for record in told[-1].history] == [4, 5]
+    assert told[-1].kept is not None
+    assert told[-1].kept.epoch == 1
+    rest = run(compiled, training, told[-2].checkpoint())
+    assert (rest[-1].history, rest[-1].kept) == (told[-1].history, told[-1].kept)
+
+
 def test_early_stopping_wants_a_real_improvement(compiled: CompiledNetwork) -> None:
     stopping = {"patience": 2, "min_delta": 10.0}
     told = run(compiled, spec(epochs=50, early_stopping=stopping))

@@ -118,6 +118,9 @@ def test_the_history_is_capped(jobs: JobStore) -> None:
     jobs.report(lease, {}, history=[{"epoch": epoch} for epoch in range(1, HISTORY_EPOCHS + 11)])
     epochs = [record["epoch"] for record in jobs.history("default", "j1")]
     assert epochs == list(range(11, HISTORY_EPOCHS + 11))
+    jobs.report(lease, {}, history=[{"epoch": 2 * HISTORY_EPOCHS}])
+    epochs = [record["epoch"] for record in jobs.history("default", "j1")]
+    assert epochs == [*range(HISTORY_EPOCHS + 1, HISTORY_EPOCHS + 11), 2 * HISTORY_EPOCHS]
 
 
 def test_a_checkpoint_that_was_never_recorded_is_found_by_the_next(jobs: JobStore) -> None:

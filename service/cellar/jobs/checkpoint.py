@@ -3,7 +3,7 @@
 import hashlib
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from cellar.errors import BlobUnknown, StoreCorrupt
@@ -44,9 +44,11 @@ class Recorder:
         self._blobs = blobs
         self._lease = lease
         self._newest = job.checkpoint
+        self._reported = job.progress
         self._clock = clock
         self._due = clock()
         self._told = 0
+        """The newest epoch that the job's history has."""
 
     def resume(self) -> bytes | None:
         """Return the state to go on from; None to begin, which costs time and ends with the same weights.
@@ -56,10 +58,12 @@ class Recorder:
         if self._newest is None:
             return None
         try:
-            return unwrap_checkpoint(self._blobs.get(self._newest))
+            state = unwrap_checkpoint(self._blobs.get(self._newest))
         except (BlobUnknown, StoreCorrupt) as error:
             logger.warning("job %s begins again: %s", self._lease.job, error)
             return None
+        self._told = _epochs_done(self._reported)
+        return state
 
     def is_due(self) -> bool:
         """Return whether it is time for a checkpoint."""
@@ -86,13 +90,20 @@ class Recorder:
         self._tell(progress, None)
 
     def _tell(self, progress: Progress, checkpoint: str | None) -> None:
-        new = progress.history[self._told :]
-        self._jobs.report(self._lease, _progress(progress), checkpoint, history=[_epoch(record) for record in new])
-        self._told = len(progress.history)
+        new = [_epoch(record) for record in progress.history if record.epoch > self._told]
+        self._reported = _progress(progress)
+        self._jobs.report(self._lease, self._reported, checkpoint, history=new)
+        self._told = _epochs_done(self._reported)
 
     def _forget(self, digest: str | None) -> None:
         if digest is not None:
             self._blobs.delete(digest)
+
+
+def _epochs_done(progress: Mapping[str, Any]) -> int:
+    """Return how many epochs a report told of."""
+    done: int = progress["epoch"] - (progress["update"] < progress["updates"])
+    return done
 
 
 def _progress(progress: Progress) -> dict[str, Any]:

@@ -20,13 +20,16 @@ Array = NDArray[np.float32]
 
 _NOTE = "note"
 
+HISTORY_EPOCHS = 1000
+"""Finished epochs that a run remembers: as many as a job shows. About 100 bytes each in a checkpoint."""
+
 
 @dataclass(frozen=True, slots=True)
 class Best:
-    """What early stopping keeps: the best weights, their loss, and the epochs since."""
+    """What early stopping keeps: the best weights, their epoch, and the epochs since."""
 
     weights: Array
-    loss: float
+    record: EpochRecord
     waited: int
 
 
@@ -48,6 +51,7 @@ class RunState:
     """Of the present epoch, over scored steps."""
     scored: int = 0
     history: tuple[EpochRecord, ...] = field(default=())
+    """The newest HISTORY_EPOCHS of the epochs that are done."""
     best: Best | None = None
     finished: bool = False
 
@@ -84,7 +88,7 @@ def load(data: bytes, run: str) -> RunState:
 
 
 def _note(state: RunState, run: str) -> dict[str, Any]:
-    best = None if state.best is None else {"loss": state.best.loss, "waited": state.best.waited}
+    best = None if state.best is None else {"record": asdict(state.best.record), "waited": state.best.waited}
     return {
         "run": run,
         "kernel_rev": KERNEL_REV,
@@ -111,6 +115,6 @@ def _state(tensors: Mapping[str, Array], note: Mapping[str, Any]) -> RunState:
         loss_sum=note["loss_sum"],
         scored=note["scored"],
         history=tuple(EpochRecord(**record) for record in note["history"]),
-        best=None if best is None else Best(tensors["best"], best["loss"], best["waited"]),
+        best=None if best is None else Best(tensors["best"], EpochRecord(**best["record"]), best["waited"]),
         finished=note["finished"],
     )

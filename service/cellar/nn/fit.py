@@ -16,7 +16,7 @@ from cellar.errors import InvalidInput, OutputNotFinite, StateNotFinite
 from cellar.nn import checkpoint as checkpoints
 from cellar.nn.arithmetic import SUM, cell, concatenated
 from cellar.nn.chain import Network
-from cellar.nn.checkpoint import Best, RunState
+from cellar.nn.checkpoint import HISTORY_EPOCHS, Best, RunState
 from cellar.nn.compiled import BoundNetwork, CompiledNetwork, Run
 from cellar.nn.losses import LOSSES, Loss
 from cellar.nn.optimisers import UPDATES, Optimiser
@@ -159,9 +159,8 @@ class _Trainer:
 
     def _end_epoch(self, state: RunState) -> RunState:
         validation_loss = None if self.validation is None else self._measure(self.validation, state)
-        loss = state.loss_sum / state.scored
-        record = EpochRecord(state.epoch + 1, loss, validation_loss, self._rate(state.epoch))
-        best = self._best(state, loss if validation_loss is None else validation_loss)
+        record = EpochRecord(state.epoch + 1, state.loss_sum / state.scored, validation_loss, self._rate(state.epoch))
+        best = self._best(state, record)
         stopping = self.spec.early_stopping
         exhausted = stopping is not None and best is not None and best.waited >= stopping.patience
         return replace(
@@ -171,16 +170,16 @@ class _Trainer:
             carried=None,
             loss_sum=0.0,
             scored=0,
-            history=(*state.history, record),
+            history=(*state.history, record)[-HISTORY_EPOCHS:],
             best=best,
             finished=exhausted or state.epoch + 1 == self.spec.epochs,
         )
 
-    def _best(self, state: RunState, watched: float) -> Best | None:
+    def _best(self, state: RunState, record: EpochRecord) -> Best | None:
         if self.spec.early_stopping is None:
             return None
-        if state.best is None or watched < state.best.loss - self.spec.early_stopping.min_delta:
-            return Best(state.weights, watched, 0)
+        if state.best is None or _watched(record) < _watched(state.best.record) - self.spec.early_stopping.min_delta:
+            return Best(state.weights, record, 0)
         return replace(state.best, waited=state.best.waited + 1)
 
     def _measure(self, plan: Plan, state: RunState) -> float:
@@ -223,8 +222,14 @@ class _Trainer:
 
 def _kept(state: RunState) -> EpochRecord | None:
     """Return the epoch of the best weights, or the newest one where none are kept."""
-    waited = 0 if state.best is None else state.best.waited
-    return state.history[-1 - waited] if state.history else None
+    if state.best is not None:
+        return state.best.record
+    return state.history[-1] if state.history else None
+
+
+def _watched(record: EpochRecord) -> float:
+    """Return the loss that early stopping watches."""
+    return record.loss if record.validation_loss is None else record.validation_loss
 
 
 def _state_before(network: BoundNetwork, batch: Batch, carried: Array | None) -> Array:

@@ -255,7 +255,7 @@ class Progress:
     finished: bool
     """The run is over: `weights` is the result."""
     history: tuple[EpochRecord, ...]
-    """The epochs that are done."""
+    """The epochs that are done, the newest thousand of them."""
     kept: EpochRecord | None
     """The one whose weights would be the result if the run ended with it; None before the first."""
     weights: Callable[[], dict[str, NDArray[np.float32]]] = field(repr=False)

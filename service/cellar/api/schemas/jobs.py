@@ -93,7 +93,7 @@ class JobAnswer(Answer):
     training: TrainingSpec = Field(description="The settings of the run, defaults filled in.")
     attempt: int = Field(description="How many workers have begun it: 2 after one was killed.")
     progress: dict[str, Any] = Field(description="epoch, epochs, loss and more, as of the last report.")
-    history: list[dict[str, Any]] = Field(description="A line for each finished epoch.")
+    history: list[dict[str, Any]] = Field(description="A line for each finished epoch, of the newest 1,000.")
     result: str | None = Field(description="The new version, once the job has succeeded.")
     error: str | None = Field(description="Why the job has failed.")
     created: datetime

@@ -13,7 +13,13 @@ end
 redis.call('HSET', KEYS[1], 'progress', ARGV[3])
 for index = 6, #ARGV, 2 do
   redis.call('HSET', KEYS[2], ARGV[index], ARGV[index + 1])
-  redis.call('HDEL', KEYS[2], milliseconds(ARGV[index] - ARGV[5]))
+end
+if #ARGV > 6 and redis.call('HLEN', KEYS[2]) > tonumber(ARGV[5]) then
+  for _, epoch in ipairs(redis.call('HKEYS', KEYS[2])) do
+    if tonumber(epoch) <= ARGV[#ARGV - 1] - ARGV[5] then
+      redis.call('HDEL', KEYS[2], epoch)
+    end
+  end
 end
 if ARGV[4] ~= '' then
   redis.call('HSET', KEYS[1], 'checkpoint', ARGV[4], 'barren', '0')
