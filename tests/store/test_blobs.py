@@ -11,9 +11,10 @@ import redis
 
 from cellar.errors import BlobUnknown, BodyTooLarge, StoreCorrupt, StoreUnavailable
 from cellar.ports import BlobStore
-from cellar.store.blobs import CHUNK_BYTES, MAX_BLOB_BYTES, RedisBlobs
+from cellar.store.blobs import CHUNK_BYTES, MAX_BLOB_BYTES, UNFINISHED_S, RedisBlobs
 from cellar.store.connect import sync_client
 from cellar.store.files import FileBlobs
+from tests.redis_process import RedisProcess
 
 
 @pytest.fixture(params=["redis", "files"])
@@ -74,6 +75,35 @@ class TestInRedis:
             blobs.get(digest)
         blobs.put(data)
         assert blobs.get(digest) == data
+
+    def test_a_half_that_somebody_left_is_made_whole_and_stays(self, redis_url: str) -> None:
+        client, prefix = sync_client(redis_url), f"test-{uuid.uuid4().hex}"
+        blobs, data = RedisBlobs(client, prefix), b"x" * (CHUNK_BYTES + 1)
+        head = f"{prefix}:{{blob/{hashlib.sha256(data).hexdigest()}}}"
+        client.set(f"{head}:0", data[:CHUNK_BYTES], ex=UNFINISHED_S)
+        assert blobs.get(blobs.put(data)) == data
+        assert [client.ttl(key) for key in (head, f"{head}:0", f"{head}:1")] == [-1, -1, -1]
+
+    def test_a_full_redis_is_left_as_it_was(self, redis_process: RedisProcess) -> None:
+        with redis_process.client() as client:
+            client.set("other", "kept")
+            used = int(client.info("memory")["used_memory"])
+            client.config_set("maxmemory", used + int(2.5 * CHUNK_BYTES))
+            with pytest.raises(StoreUnavailable, match="memory limit"):
+                RedisBlobs(sync_client(redis_process.url), "test").put(bytes(4 * CHUNK_BYTES))
+            assert client.keys() == [b"other"]
+            told = client.info("commandstats")["cmdstat_set"]
+            assert told["calls"] > 1, "some chunks were stored"
+            assert told["rejected_calls"] == 1
+
+    def test_what_a_killed_writer_left_expires(self, redis_process: RedisProcess) -> None:
+        with redis_process.client() as client:
+            client.execute_command("ACL", "SETUSER", "default", "-eval", "-evalsha", "-script")
+            with pytest.raises(StoreUnavailable):
+                RedisBlobs(sync_client(redis_process.url), "test").put(bytes(CHUNK_BYTES + 1))
+            chunks = client.keys()
+            assert len(chunks) == 2
+            assert all(0 < client.ttl(key) <= UNFINISHED_S for key in chunks)
 
     def test_damage_is_noticed(self, redis_url: str) -> None:
         client, prefix = sync_client(redis_url), f"test-{uuid.uuid4().hex}"

@@ -1,17 +1,19 @@
 """Blobs in Redis: chunks under the digest, and a head that is written last."""
 
 import hashlib
+from contextlib import suppress
 
 import redis
 
 from cellar.errors import BlobUnknown, BodyTooLarge, StoreCorrupt, StoreUnavailable
 from cellar.store.connect import redis_errors
+from cellar.store.scripts import Scripts
 
 CHUNK_BYTES = 4 * 1024 * 1024
 """Redis and everybody else who waits stand still for a few milliseconds while it copies this much."""
 
 UNFINISHED_S = 3600
-"""What was stored of a blob whose writer died, or was refused half way, is gone after this."""
+"""What was stored of a blob whose writer died half way is gone after this."""
 
 TRIES = 5
 """Somebody may delete the same blob between the chunks and the head."""
@@ -26,6 +28,7 @@ class RedisBlobs:
     def __init__(self, client: redis.Redis, prefix: str) -> None:
         self._client = client
         self._prefix = prefix
+        self._scripts = Scripts(client, "", ["blob_complete", "blob_abandon"])
 
     def put(self, data: bytes) -> str:
         """Store the bytes and return their digest. The head comes last: what has a head is whole.
@@ -38,30 +41,26 @@ class RedisBlobs:
                 f"a blob of {len(data) / 1024**2:.0f} MiB, and Redis keeps up to {limit} MiB: set CELLAR_BLOB_DIR"
             )
         digest = hashlib.sha256(data).hexdigest()
-        head, chunks = self._head(digest), self._chunks(digest, len(data))
+        keys = [self._head(digest), *self._chunks(digest, len(data))]
         with redis_errors():
-            if self._client.exists(head, *chunks) == 1 + len(chunks):
+            if self._client.exists(*keys) == len(keys) or self._store(data, keys):
                 return digest
+        raise StoreUnavailable("the blob is being deleted again and again", outcome="not_applied")
+
+    def _store(self, data: bytes, keys: list[str]) -> bool:
+        """Write the chunks, then the head; return False if somebody deletes them each time in between."""
+        try:
             for _ in range(TRIES):
-                for index, key in enumerate(chunks):
+                for index, key in enumerate(keys[1:]):
                     part = memoryview(data)[index * CHUNK_BYTES : (index + 1) * CHUNK_BYTES]
                     # a chunk that is there is the same, and perhaps part of a whole blob, which must not expire
                     self._client.set(key, part, ex=UNFINISHED_S, nx=True)
-                if self._complete(head, chunks, len(data)):
-                    return digest
-        raise StoreUnavailable("the blob is being deleted again and again", outcome="not_applied")
-
-    def _complete(self, head: str, chunks: list[str], size: int) -> bool:
-        """Keep the chunks and write the head, all at once; return False if a chunk is gone meanwhile."""
-        with self._client.pipeline(transaction=True) as together:
-            together.set(head, size)
-            for key in chunks:
-                together.persist(key)
-            together.exists(*chunks)
-            there = together.execute()[-1]
-        if there == len(chunks):
-            return True
-        self._client.delete(head)
+                if self._scripts.run("blob_complete", keys, [len(data)]):
+                    return True
+        except redis.ResponseError:  # a Redis that is full should not stay so for an hour
+            with suppress(redis.RedisError):
+                self._scripts.run("blob_abandon", keys, [])
+            raise
         return False
 
     def get(self, digest: str) -> bytes:
@@ -77,11 +76,9 @@ class RedisBlobs:
         return checked(data, digest)
 
     def delete(self, digest: str) -> None:
-        """Forget a blob, head first. Raise StoreUnavailable."""
+        """Forget a blob, all at once: no head is ever without its chunks. Raise StoreUnavailable."""
         with redis_errors():
-            head = self._client.getdel(self._head(digest))
-            size = MAX_BLOB_BYTES if head is None else int(head)
-            self._client.unlink(*self._chunks(digest, size))
+            self._client.unlink(self._head(digest), *self._chunks(digest, MAX_BLOB_BYTES))
 
     def _head(self, digest: str) -> str:
         return f"{self._prefix}:{{blob/{digest}}}"
