@@ -9,7 +9,7 @@ import pytest
 from cellar.errors import AlreadyExists, JobUnknown, Superseded
 from cellar.ports import Job, JobStore, Lease
 from cellar.store.connect import sync_client
-from cellar.store.jobs import HISTORY_EPOCHS, MAX_BARREN_ATTEMPTS, RedisJobs
+from cellar.store.jobs import HISTORY_EPOCHS, LOOKED_AT, MAX_BARREN_ATTEMPTS, RedisJobs
 from tests.waiting import wait_until
 
 LONG_S = 60.0
@@ -49,6 +49,30 @@ def test_the_newest_jobs_come_first(jobs: JobStore) -> None:
         jobs.create(Job("default", f"j{index}", "queued", {}, JOB.created_s + index))
     jobs.create(Job("other", "j9", "queued", {}, JOB.created_s + 9))
     assert [job.job for job in jobs.list("default", 3)] == ["j4", "j3", "j2"]
+
+
+def test_a_new_job_makes_room_in_the_index_but_not_of_those_that_are_open(redis_url: str) -> None:
+    client, prefix = sync_client(redis_url), f"test-{uuid.uuid4().hex}"
+    store, index = RedisJobs(client, prefix), f"{prefix}:{{jobs}}:index:default"
+    for number in range(1, LOOKED_AT):
+        store.create(Job("default", f"j{number}", "queued", {}, JOB.created_s + number))
+    lease = store.acquire("default", "j1", LONG_S)
+    assert lease is not None
+    expired = [f"{prefix}:{{jobs}}:default/j{number}" for number in range(2, LOOKED_AT)]
+    assert client.delete(*expired) == len(expired)
+    assert client.zcard(index) == LOOKED_AT - 1
+    store.create(Job("default", "new", "queued", {}, JOB.created_s + 90 * 86400))
+    assert client.zrange(index, 0, -1) == [b"j1", b"new"]
+
+
+def test_a_list_forgets_what_has_expired(redis_url: str) -> None:
+    client, prefix = sync_client(redis_url), f"test-{uuid.uuid4().hex}"
+    store = RedisJobs(client, prefix)
+    for name in ("old", "young"):
+        store.create(Job("default", name, "queued", {}, JOB.created_s))
+    client.delete(f"{prefix}:{{jobs}}:default/old")
+    assert [job.job for job in store.list("default", 10)] == ["young"]
+    assert client.zrange(f"{prefix}:{{jobs}}:index:default", 0, -1) == [b"young"]
 
 
 def test_a_held_job_is_nobody_elses(jobs: JobStore) -> None:

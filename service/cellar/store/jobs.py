@@ -20,6 +20,9 @@ HISTORY_EPOCHS = 1000
 RESEND_MS = 2000
 """How long whoever queues a call has before another one looks: a worker begins a waiting call within a second."""
 
+LOOKED_AT = 8
+"""Names of a tenant looked at with each new job: as the index grows, one in eight or fewer is of an expired job."""
+
 DUE_AT_ONCE = 100
 """Jobs looked at in one sweep; the others follow in the next."""
 
@@ -35,12 +38,15 @@ class RedisJobs:
         self._client = client
         self._tag = f"{prefix}:{{jobs}}"
         self._scripts = Scripts(client, "job", [f"job_{name}" for name in SCRIPTS])
-        self._due = Scripts(client, "", ["job_due"])
+        self._others = Scripts(client, "", ["job_due", "job_forget"])
 
     def create(self, job: Job) -> None:
         """Store a queued job. Raise AlreadyExists or StoreUnavailable."""
         keys = (*self._keys(job.tenant, job.job), self._index(job.tenant))
         args = (_member(job.tenant, job.job), job.job, repr(job.created_s), _dump(job.spec), RESEND_MS)
+        with redis_errors():
+            some = self._client.zrandmember(self._index(job.tenant), LOOKED_AT)
+            self._forget(job.tenant, [text(name) for name in some or ()])
         with redis_errors(outcome="unknown"):
             if not self._scripts.run("job_create", keys, args):
                 raise AlreadyExists(f"there is a job {job.job!r}")
@@ -66,9 +72,7 @@ class RedisJobs:
         with redis_errors():
             names = [text(name) for name in self._client.zrevrange(self._index(tenant), 0, limit - 1)]
             records = {name: self._client.hgetall(self._record(tenant, name)) for name in names}
-            expired = [name for name, record in records.items() if not record]
-            if expired:
-                self._client.zrem(self._index(tenant), *expired)
+            self._forget(tenant, [name for name, record in records.items() if not record])
         return [_load(tenant, name, record) for name, record in records.items() if record]
 
     def acquire(self, tenant: str, job: str, lease_s: float) -> Lease | None:
@@ -123,7 +127,7 @@ class RedisJobs:
     def orphans(self) -> Iterator[Job]:
         """Yield the jobs that nobody holds, each to one caller in two seconds. Raise StoreUnavailable."""
         with redis_errors():
-            due = self._due.run("job_due", [self._active], [DUE_AT_ONCE])
+            due = self._others.run("job_due", [self._active], [DUE_AT_ONCE])
         for member in due:
             tenant, job = text(member).split("/", 1)
             if self._run("orphan", tenant, job, [RESEND_MS]):
@@ -144,6 +148,12 @@ class RedisJobs:
         """Note that nothing but the record is left of an ended job. Raise StoreUnavailable."""
         with redis_errors():
             self._client.srem(self._ended, _member(tenant, job))
+
+    def _forget(self, tenant: str, jobs: Sequence[str]) -> None:
+        """Take those off the tenant's index whose record is gone."""
+        if jobs:
+            keys = [self._index(tenant), *(self._record(tenant, job) for job in jobs)]
+            self._others.run("job_forget", keys, jobs)
 
     def _held(self, script: str, lease: Lease, args: Sequence[str | int]) -> Any:
         """Run a script that only the newest attempt may run."""
