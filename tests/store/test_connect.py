@@ -20,7 +20,18 @@ def test_an_address_is_shown_without_its_secrets() -> None:
     assert str(Address.parse("redis://me:secret@example.org:7000/2")) == "example.org:7000"
 
 
-@pytest.mark.parametrize("url", ["http://example.org", "unix://", "redis://example.org?socket_timeout=soon", ""])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "",
+        "http://example.org",
+        "unix://",
+        "redis://example.org?socket_timeout=soon",
+        "rediss://example.org?ssl_ca_certs=/nowhere.pem",
+        "rediss://example.org?ssl_cert_reqs=perhaps",
+        "rediss://example.org?ssl_ciphers=none",
+    ],
+)
 def test_what_is_no_url_is_a_wrong_setting(url: str) -> None:
     with pytest.raises(SettingsInvalid):
         Address.parse(url)

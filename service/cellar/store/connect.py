@@ -9,8 +9,10 @@ import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import redis
+from redis.asyncio.connection import SSLConnection
 from redis.backoff import NoBackoff
 from redis.connection import parse_url
 from redis.retry import Retry
@@ -79,11 +81,13 @@ class Address:
         return self.path if self.path is not None else f"{self.host}:{self.port}"
 
 
-def _tls(found: dict[str, str]) -> ssl.SSLContext:
-    context = ssl.create_default_context(cafile=found.get("ssl_ca_certs"), capath=found.get("ssl_ca_path"))
-    if "ssl_certfile" in found:
-        context.load_cert_chain(found["ssl_certfile"], found.get("ssl_keyfile"), found.get("ssl_password"))
-    return context
+def _tls(found: dict[str, Any]) -> ssl.SSLContext:
+    """Return what redis-py itself makes of the `ssl_...` options of a URL. Raise SettingsInvalid."""
+    options = {name: value for name, value in found.items() if name.startswith("ssl_")}
+    try:
+        return SSLConnection(**options).ssl_context.get()
+    except (redis.RedisError, OSError, TypeError, ValueError) as error:
+        raise SettingsInvalid(f"options of the Redis URL for TLS: {error}") from None
 
 
 def sync_client(url: str) -> "redis.Redis":
