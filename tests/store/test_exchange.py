@@ -68,11 +68,18 @@ async def test_a_read_only_replica_refuses(
 ) -> None:
     sessions = open_sessions(redis_process.url)
     with redis_process.client() as client:
+
+        def connections() -> set[str]:
+            return {there["id"] for there in client.client_list() if there["name"] == "cellar"}
+
         client.replicaof("127.0.0.1", 1)
+        await sessions.load(record.key)
+        before = connections()
         result = refused(await commit_one(sessions, a_commit(record, 1.0)))
         assert (result.outcome, result.retry_after_s) == ("not_applied", 1)
         client.replicaof("NO", "ONE")
-    assert isinstance(await commit_one(sessions, a_commit(record, 1.0)), Committed)
+        assert isinstance(await commit_one(sessions, a_commit(record, 1.0)), Committed)
+        assert connections() - before, "the address is resolved again: it may lead to the new primary"
 
 
 async def test_a_redis_that_cannot_persist_refuses(

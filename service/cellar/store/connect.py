@@ -102,10 +102,16 @@ def sync_client(url: str) -> "redis.Redis":
     )
 
 
+def refusal_code(message: str) -> str | None:
+    """Return the key of REFUSALS by which Redis refused a command whole, None for any other answer."""
+    match = _REFUSAL.search(message)
+    return match.group(1) if match else None
+
+
 def refusal(message: str) -> StoreUnavailable | None:
     """Return the error for an answer by which Redis refused a command whole, None for any other answer."""
-    match = _REFUSAL.search(message)
-    return StoreUnavailable(REFUSALS[match.group(1)], outcome="not_applied") if match else None
+    code = refusal_code(message)
+    return StoreUnavailable(REFUSALS[code], outcome="not_applied") if code else None
 
 
 def lost(outcome: Outcome) -> StoreUnavailable:

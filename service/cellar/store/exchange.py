@@ -12,7 +12,7 @@ from hashlib import sha1
 from importlib.resources import files
 
 from cellar.errors import CellarError, StoreCorrupt, StoreUnavailable
-from cellar.store.connect import lost, refusal
+from cellar.store.connect import lost, refusal, refusal_code
 from cellar.store.link import Link
 from cellar.store.resp import Command, Reply, ReplyError
 
@@ -106,19 +106,19 @@ class Exchange:
     async def _once(self, commands: Sequence[Command]) -> list[Reply]:
         """Send once; whatever a Redis refused for not knowing a script, it has not applied, and gets a second time."""
         replies = await self._link.call(commands)
-        missing = [index for index, reply in enumerate(replies) if _code(reply) == "NOSCRIPT"]
+        missing = [index for index, reply in enumerate(replies) if _forgot(reply)]
         if missing:
             load: list[Command] = [(b"SCRIPT", b"LOAD", script.text) for script in self._scripts]
             again = await self._link.call([*load, *(commands[index] for index in missing)])
             for index, reply in zip(missing, again[len(load) :], strict=True):
                 replies[index] = reply
-        if any(_code(reply) == "READONLY" or " -READONLY" in str(reply)[:200] for reply in replies if _code(reply)):
+        if any(isinstance(reply, ReplyError) and refusal_code(str(reply)) == "READONLY" for reply in replies):
             self._link.drop()  # the primary has become a replica: the address may lead to another one now
         return replies
 
 
-def _code(reply: Reply) -> str:
-    return str(reply).partition(" ")[0] if isinstance(reply, ReplyError) else ""
+def _forgot(reply: Reply) -> bool:
+    return isinstance(reply, ReplyError) and str(reply).startswith("NOSCRIPT")
 
 
 def _refusal(reply: Reply) -> StoreUnavailable | None:
