@@ -16,7 +16,7 @@ import redis
 from cellar.errors import Regressed, StoreUnavailable
 from cellar.ports import Identity, SessionKey
 from cellar.runtime.answers import StepAnswer
-from cellar.store.exchange import Script
+from cellar.store.scripts import Script
 from cellar.store.sessions import COMMIT
 from tests.proxy import LossyProxy
 from tests.redis_process import RedisProcess

@@ -8,37 +8,18 @@ come twice may be given to it.
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
-from hashlib import sha1
-from importlib.resources import files
 
 from cellar.errors import CellarError, StoreCorrupt, StoreUnavailable
 from cellar.store.connect import lost, refusal, refusal_code
 from cellar.store.link import Link
 from cellar.store.resp import Command, Reply, ReplyError
+from cellar.store.scripts import Script as Script  # noqa: PLC0414  # who runs scripts finds them here too
 
 PATIENCE_S = 8.0
 """Two times the reply timeout: a Redis that hung once is asked once more."""
 
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.02, 0.5
 """A Redis that restarts is back within this; the pause doubles from try to try."""
-
-
-@dataclass(frozen=True, slots=True)
-class Script:
-    """A script's text, and the hash by which a Redis that has seen it knows it."""
-
-    text: bytes
-    sha: bytes
-
-    @classmethod
-    def of(cls, text: bytes) -> "Script":
-        """Return the script of a text."""
-        return cls(text, sha1(text, usedforsecurity=False).hexdigest().encode())
-
-    @classmethod
-    def load(cls, name: str) -> "Script":
-        """Return the script in `lua/<name>.lua`."""
-        return cls.of((files("cellar.store") / "lua" / f"{name}.lua").read_bytes())
 
 
 @dataclass(frozen=True, slots=True)

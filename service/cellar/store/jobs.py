@@ -9,7 +9,8 @@ import redis
 from cellar.errors import AlreadyExists, JobUnknown, StoreCorrupt, Superseded
 from cellar.ports import Job, JobState, Lease
 from cellar.store.connect import redis_errors
-from cellar.store.scripts import Scripts, text
+from cellar.store.replies import text
+from cellar.store.scripts import Scripts
 
 MAX_BARREN_ATTEMPTS = 3
 """Attempts in a row that may die without a new checkpoint: once is a crash of the host, three times is the job."""

@@ -8,7 +8,8 @@ import redis
 from cellar.errors import AlreadyExists, ModelUnknown, StoreCorrupt
 from cellar.ports import ModelVersion
 from cellar.store.connect import redis_errors
-from cellar.store.scripts import Scripts, text
+from cellar.store.replies import text
+from cellar.store.scripts import Scripts
 
 TOKEN_TTL_S = 30 * 24 * 3600
 """How long a publication is recognised when it comes again: longer than a job may lie about without a worker."""
