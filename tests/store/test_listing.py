@@ -1,34 +1,129 @@
 """The listing under those who die or race in the middle."""
 
-import secrets
+from collections.abc import AsyncIterator, Callable
 
 import pytest
 
+from cellar.errors import StoreCorrupt
 from cellar.ports import SessionKey
 from cellar.store.connect import Address
 from cellar.store.exchange import Exchange
 from cellar.store.keys import SessionKeys
 from cellar.store.link import Link
-from cellar.store.listing import Listing
+from cellar.store.listing import LOOKED_AT, Listing, read_summary
+from tests.proxy import LossyProxy
+from tests.redis_process import RedisProcess
 from tests.store.session_values import a_record
 
 pytestmark = pytest.mark.anyio
 
+KEYS = SessionKeys("test")
 
-async def test_a_name_whose_record_has_come_back_stays_listed(redis_url: str) -> None:
-    keys = SessionKeys(f"test-{secrets.token_hex(6)}")
-    link = Link(Address.parse(redis_url))
-    exchange = Exchange(link, ())
-    listing = Listing(exchange, keys)
-    there, gone = SessionKey("default", "there"), SessionKey("default", "gone")
-    await exchange.read([listing.add(there), listing.add(gone), (b"HSET", keys.record(there), b"h", b"x")])
-    await listing.remove([there, gone])  # as one that found neither record, a moment ago
-    scores = await exchange.read([(b"ZSCORE", keys.bucket_of(key), key.session.encode()) for key in (there, gone)])
-    assert scores == [b"0", None]
+
+@pytest.fixture
+async def exchange(redis_process: RedisProcess) -> AsyncIterator[Exchange]:
+    """Yield the way to an empty Redis."""
+    link = Link(Address.parse(redis_process.url))
+    yield Exchange(link, ())
     await link.aclose()
 
 
+def neighbours(count: int) -> list[SessionKey]:
+    """Return sessions of one bucket."""
+    bucket, found = KEYS.bucket_of(SessionKey("default", "0")), list[SessionKey]()
+    number = 0
+    while len(found) < count:
+        key = SessionKey("default", str(number))
+        found += [key] * (KEYS.bucket_of(key) == bucket)
+        number += 1
+    return found
+
+
+async def enlist(exchange: Exchange, *keys: SessionKey) -> None:
+    """List names without a record."""
+    await exchange.insist([Listing(exchange, KEYS).add(key) for key in keys])
+
+
+async def begin(exchange: Exchange, key: SessionKey) -> None:
+    """Store something as the record."""
+    await exchange.insist([(b"HSET", KEYS.record(key), b"h", b"x")])
+
+
+async def listed(exchange: Exchange, *keys: SessionKey) -> list[SessionKey]:
+    """Return those of the sessions that are listed."""
+    replies = await exchange.read([(b"ZSCORE", KEYS.bucket_of(key), key.session.encode()) for key in keys])
+    return [key for key, score in zip(keys, replies, strict=True) if score is not None]
+
+
+async def remove_through(redis_process: RedisProcess, dead: list[SessionKey], passes: Callable[[bytes], None]) -> None:
+    """Remove names, with an eye on every piece of the requests before it reaches Redis."""
+
+    def loses(request: bytes) -> bool:
+        passes(request)
+        return False
+
+    async with LossyProxy(redis_process.url, loses) as proxy:
+        link = Link(Address.parse(proxy.url))
+        await Listing(Exchange(link, ()), KEYS).remove(dead)
+        await link.aclose()
+
+
+async def test_a_name_whose_record_has_come_back_is_not_touched(
+    redis_process: RedisProcess, exchange: Exchange
+) -> None:
+    """The one who looks may die at any time: it has removed nothing."""
+    there, gone = SessionKey("default", "there"), SessionKey("default", "gone")
+    await enlist(exchange, there, gone)
+    await begin(exchange, there)
+    requests: list[bytes] = []
+    await remove_through(redis_process, [there, gone], requests.append)
+    [removal] = [request for request in requests if b"ZREM" in request]
+    assert b"there" not in removal
+    assert await listed(exchange, there, gone) == [there]
+
+
+async def test_a_name_whose_record_comes_with_the_removal_is_listed_again(
+    redis_process: RedisProcess, exchange: Exchange
+) -> None:
+    key, other = SessionKey("default", "a"), SessionKey("default", "b")
+    await enlist(exchange, key, other)
+
+    def comes(request: bytes) -> None:
+        if b"ZREM" in request:
+            with redis_process.client() as client:
+                client.hset(KEYS.record(key).decode(), "h", "x")
+
+    await remove_through(redis_process, [key, other], comes)
+    assert await listed(exchange, key, other) == [key]
+
+
+async def test_a_few_names_of_a_bucket_are_looked_at(exchange: Exchange) -> None:
+    live, *dead = neighbours(2 + LOOKED_AT)
+    await enlist(exchange, live, *dead)
+    await begin(exchange, live)
+    await Listing(exchange, KEYS).tidy(live)
+    assert len(await listed(exchange, *dead)) in (1, 2), "all that were looked at, but for the one that lives"
+    await Listing(exchange, KEYS).tidy(live)
+    assert await listed(exchange, live, *dead) == [live]
+    await Listing(exchange, KEYS).tidy(SessionKey("other", "in an empty bucket"))
+
+
+async def test_a_redis_that_removes_nothing_is_listed_all_the_same(
+    redis_process: RedisProcess, exchange: Exchange
+) -> None:
+    key = SessionKey("default", "a")
+    await enlist(exchange, key)
+    with redis_process.client() as client:
+        client.execute_command("ACL", "SETUSER", "default", "-zrem")
+    assert await Listing(exchange, KEYS).page("default", "", 10) == ([], "")
+    assert await listed(exchange, key) == [key]
+
+
+async def test_a_record_that_is_damaged_is_said_to_be() -> None:
+    with pytest.raises(StoreCorrupt):
+        read_summary(SessionKey("default", "a"), [[b"head", None], 1000])
+
+
 def test_sessions_spread_over_the_buckets() -> None:
-    keys = SessionKeys("p")
-    buckets = {keys.bucket_of(a_record().key) for _ in range(1000)}
+    buckets = {KEYS.bucket_of(a_record().key) for _ in range(1000)}
     assert len(buckets) > 200

@@ -1,7 +1,12 @@
 """The listing of a tenant's sessions: 256 sorted sets, read in the order of (bucket, name).
 
-Names are added before the record and once more after it, and a name found without a record is removed and, should
-the record have come in between, added again: so a session that exists is always listed, whoever dies when.
+A name is added before the record and once more after it, so that every session that is created is listed. Names whose
+record has expired go when somebody comes upon them: `page` upon all that it passes, `tidy` upon a few of one bucket.
+
+Names and records lie in different slots of a cluster, so no script can remove a name only if there is no record.
+Instead a name is removed after a second look at the record, and added again if a third one finds that the record has
+come in between. One gap is left: a session created between the second look and the third is not listed if the process
+that looks dies before it adds the name again, until a creation of the same name is tried.
 """
 
 import re
@@ -12,10 +17,14 @@ from cellar.ports import SessionKey, SessionSummary
 from cellar.store.exchange import Exchange
 from cellar.store.keys import BUCKETS, SessionKeys
 from cellar.store.record import unpack_head
+from cellar.store.replies import items, number, raw, text
 from cellar.store.resp import Command, Reply
 
 SPAN = 32
 """Buckets asked for in one round trip: a tenant with few sessions is listed in eight."""
+
+LOOKED_AT = 4
+"""Names that `tidy` looks at: once for each creation, and those without a record stay below a quarter of a bucket."""
 
 _CURSOR = re.compile(r"([0-9a-f]{2})([A-Za-z0-9._-]{0,128})")
 
@@ -32,15 +41,27 @@ class Listing:
         return (b"ZADD", self._keys.bucket_of(key), b"0", key.session.encode())
 
     async def remove(self, dead: Sequence[SessionKey]) -> None:
-        """Take names off the list whose record is gone, except where it has come back meanwhile."""
+        """Take names off the list whose record is gone, except where it comes back meanwhile.
+
+        Names that Redis keeps, because it refuses or goes away, are for the next one who comes upon them.
+        """
+        looks = await self._exchange.insist([(b"EXISTS", self._keys.record(key)) for key in dead])
+        gone = [key for key, look in zip(dead, looks, strict=True) if look.reply == 0]
         commands: list[Command] = []
-        for key in dead:
+        for key in gone:
             commands.append((b"ZREM", self._keys.bucket_of(key), key.session.encode()))
             commands.append((b"EXISTS", self._keys.record(key)))
-        replies = await self._exchange.read(commands)
-        back = [key for key, exists in zip(dead, replies[1::2], strict=True) if exists]
+        looks = (await self._exchange.insist(commands))[1::2] if commands else []
+        back = [key for key, look in zip(gone, looks, strict=True) if look.reply == 1]
         if back:
-            await self._exchange.read([self.add(key) for key in back])
+            await self._exchange.insist([self.add(key) for key in back])
+
+    async def tidy(self, key: SessionKey) -> None:
+        """Look at a few names in the bucket of this session and remove those whose record is gone."""
+        command = (b"ZRANDMEMBER", self._keys.bucket_of(key), b"%d" % LOOKED_AT)
+        (some,) = await self._exchange.insist([command])
+        if isinstance(some.reply, list) and some.reply:
+            await self.remove([SessionKey(key.tenant, text(name)) for name in some.reply])
 
     async def page(self, tenant: str, cursor: str, limit: int) -> tuple[list[SessionSummary], str]:
         """Return up to `limit` sessions after `cursor`, and the cursor that continues. Raise InvalidInput."""
@@ -58,12 +79,12 @@ class Listing:
         span = range(bucket, min(bucket + SPAN, BUCKETS))
         replies = await self._exchange.read(
             [
-                (b"ZRANGEBYLEX", self._keys.bucket(tenant, number), start, b"+", b"LIMIT", b"0", b"%d" % (limit + 1))
-                for number in span
-                for start in [b"(" + last.encode() if last and number == bucket else b"-"]
+                (b"ZRANGEBYLEX", self._keys.bucket(tenant, each), start, b"+", b"LIMIT", b"0", b"%d" % (limit + 1))
+                for each in span
+                for start in [b"(" + last.encode() if last and each == bucket else b"-"]
             ]
         )
-        return [(number, _text(name)) for number, names in zip(span, replies, strict=True) for name in _list(names)]
+        return [(each, text(name)) for each, names in zip(span, replies, strict=True) for name in items(names)]
 
     async def _summaries(self, keys: Sequence[SessionKey]) -> list[SessionSummary]:
         if not keys:
@@ -89,14 +110,11 @@ def summary_commands(keys: SessionKeys, key: SessionKey) -> list[Command]:
 
 def read_summary(key: SessionKey, replies: Sequence[Reply]) -> SessionSummary | None:
     """Return the session, None if there is none. Raise StoreCorrupt."""
-    (head, meta), left_ms = _list(replies[0]), replies[1]
+    head, meta = items(replies[0])
     if head is None:
         return None
-    assert isinstance(head, bytes)
-    assert isinstance(meta, bytes)
-    assert isinstance(left_ms, int)
-    found, position, _ = unpack_head(head, meta)
-    return SessionSummary(key, found, position, max(left_ms, 0) / 1000)
+    found, position, _ = unpack_head(raw(head), raw(meta))
+    return SessionSummary(key, found, position, max(number(replies[1]), 0) / 1000)
 
 
 def _parse(cursor: str) -> tuple[int, str]:
@@ -104,13 +122,3 @@ def _parse(cursor: str) -> tuple[int, str]:
     if match is None:
         raise InvalidInput("not a cursor: send back the one that the page before carried", pointer="/cursor")
     return int(match[1], 16), match[2]
-
-
-def _list(reply: Reply) -> list[Reply]:
-    assert isinstance(reply, list)
-    return reply
-
-
-def _text(reply: Reply) -> str:
-    assert isinstance(reply, bytes)
-    return reply.decode()
