@@ -79,3 +79,11 @@ def test_a_long_reply_in_small_pieces_is_put_together_once() -> None:
     (reply,) = parser.feed(b"\r\n")
     assert isinstance(reply, bytes)
     assert len(reply) == size
+
+
+def test_the_items_of_a_long_array_are_scanned_once() -> None:
+    """200,000 items by 1 KiB: from the beginning with each piece, this would scan 200 million."""
+    data, parser, got = encode([b"name"] * 200_000), ReplyParser(), list[Reply]()
+    for at in range(0, len(data), 1024):
+        got += parser.feed(data[at : at + 1024])
+    assert got == [[b"name"] * 200_000]

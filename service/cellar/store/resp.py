@@ -45,60 +45,67 @@ class ReplyParser:
         self._pieces: list[bytes] = []
         self._length = 0
         self._need = 0
+        self._open: list[
+            tuple[list[Reply], int]
+        ] = []  # arrays that lack items, each inside the one before; their sizes
 
     def feed(self, data: bytes) -> list[Reply]:
         """Take bytes and return the replies that are complete now. Raise ValueError for what is not RESP2."""
         self._pieces.append(data)
         self._length += len(data)
         replies: list[Reply] = []
-        if self._length < self._need:  # a long reply is put together and scanned once, not with each piece
+        if self._length < self._need:  # a long item is put together and scanned once, not with each piece
             return replies
         data, at, self._need = b"".join(self._pieces), 0, 0
         while at < len(data):
-            found = _parse(data, at)
+            found = _scan(data, at)
             if isinstance(found, int):
                 self._need = found - at
                 break
-            reply, at = found
-            replies.append(reply)
+            item, at, count = found
+            if count:
+                self._open.append(([], count))
+            else:
+                self._put(item, replies)
         self._pieces, self._length = [data[at:]], len(data) - at
         return replies
 
+    def _put(self, item: Reply, replies: list[Reply]) -> None:
+        """Add a whole item to the innermost array, the array to the one around it if that makes it whole, and so on."""
+        while self._open:
+            items, count = self._open[-1]
+            items.append(item)
+            if len(items) < count:
+                return
+            item, _ = self._open.pop()
+        replies.append(item)
 
-def _parse(data: bytes, at: int) -> tuple[Reply, int] | int:
-    """Return the reply that begins at `at` and where it ends, or how long the data must be at least to hold it."""
+
+def _scan(data: bytes, at: int) -> tuple[Reply, int, int] | int:
+    """Return the item that begins at `at`, where it ends, and how many items follow that belong to it.
+
+    If it is not whole, return how long the data must be at least to hold it.
+    """
     end = data.find(b"\r\n", at)
     if end < 0:
         return len(data) + 1
     kind, line, after = data[at : at + 1], data[at + 1 : end], end + 2
     if kind == b":":
-        return int(line), after
+        return int(line), after, 0
     if kind == b"+":
-        return line, after
+        return line, after, 0
     if kind == b"-":
-        return ReplyError(line.decode(errors="replace")), after
+        return ReplyError(line.decode(errors="replace")), after, 0
     if kind == b"$":
-        return _parse_bulk(data, after, int(line))
+        return _scan_bulk(data, after, int(line))
     if kind == b"*":
-        return _parse_array(data, after, int(line))
+        count = int(line)
+        return (None, after, 0) if count < 0 else ([], after, count)
     raise ValueError(f"not a Redis reply: {data[at : at + 40]!r}")
 
 
-def _parse_bulk(data: bytes, after: int, size: int) -> tuple[Reply, int] | int:
+def _scan_bulk(data: bytes, after: int, size: int) -> tuple[Reply, int, int] | int:
     if size < 0:
-        return None, after
+        return None, after, 0
     end = after + size
-    return (data[after:end], end + 2) if len(data) >= end + 2 else end + 2
-
-
-def _parse_array(data: bytes, at: int, count: int) -> tuple[Reply, int] | int:
-    if count < 0:
-        return None, at
-    items: list[Reply] = []
-    for _ in range(count):
-        found = _parse(data, at)
-        if isinstance(found, int):
-            return found
-        item, at = found
-        items.append(item)
-    return items, at
+    return (data[after:end], end + 2, 0) if len(data) >= end + 2 else end + 2
