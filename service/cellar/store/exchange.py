@@ -13,7 +13,7 @@ from cellar.errors import CellarError, StoreCorrupt, StoreUnavailable
 from cellar.store.connect import lost, refusal, refusal_code
 from cellar.store.link import Link
 from cellar.store.resp import Command, Reply, ReplyError
-from cellar.store.scripts import Script as Script  # noqa: PLC0414  # who runs scripts finds them here too
+from cellar.store.scripts import Script
 
 PATIENCE_S = 8.0
 """Two times the reply timeout: a Redis that hung once is asked once more."""

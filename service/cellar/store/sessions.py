@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from cellar.errors import CellarError, SessionExpired, SessionUnknown, StoreCorrupt, StoreUnavailable
+from cellar.errors import CellarError, SessionExpired, SessionUnknown, StoreUnavailable
 from cellar.ports import (
     Commit,
     CommitResult,
@@ -15,7 +15,7 @@ from cellar.ports import (
     SessionRecord,
     SessionSummary,
 )
-from cellar.store.exchange import PATIENCE_S, Answer, Exchange, Script
+from cellar.store.exchange import PATIENCE_S, Answer, Exchange
 from cellar.store.keys import SessionKeys
 from cellar.store.link import Link
 from cellar.store.listing import Listing, read_summary, summary_commands
@@ -30,7 +30,9 @@ from cellar.store.record import (
     unpack_keyed,
     unpack_record,
 )
+from cellar.store.replies import items, raw
 from cellar.store.resp import Command, Reply
+from cellar.store.scripts import Script
 from cellar.store.verdict import judge, replay
 
 COMMIT, CREATE, DELETE = Script.load("commit"), Script.load("create"), Script.load("delete")
@@ -75,11 +77,12 @@ class RedisSessions:
         reply = _reply(answers[1])
         for answer in answers:
             _reply(answer)
+        await self._listing.tidy(key)
         if reply == 0:
             return None
-        head, found, left_ms = _items(reply)
+        head, found, left_ms = items(reply)
         assert isinstance(left_ms, int)
-        there, position, _ = unpack_head(_bytes(head), _bytes(found))
+        there, position, _ = unpack_head(raw(head), raw(found))
         mine = there.birth == meta.birth  # made by a sending of this very request whose reply was lost
         return None if mine else SessionSummary(key, there, position, left_ms / 1000)
 
@@ -87,7 +90,7 @@ class RedisSessions:
         """Return the session. Raise SessionUnknown, SessionExpired or StoreUnavailable."""
         record, tombstone = self.keys.record(key), self.keys.tombstone(key)
         fields, dead = await self._exchange.read([(b"HMGET", record, *_FIELDS), (b"EXISTS", tombstone)])
-        return self._record(key, _items(fields), dead)
+        return self._record(key, items(fields), dead)
 
     async def find(self, key: SessionKey, identity: Identity, fingerprint: bytes) -> Committed | SessionRecord:
         """Return the committed answer to a request seen before, or the session if the request may run on it.
@@ -101,9 +104,9 @@ class RedisSessions:
         if identity.key is not None:
             commands.append((b"GET", self.keys.idempotency(key, identity.key)))
         fields, dead, *keyed = await self._exchange.read(commands)
-        record = self._record(key, _items(fields)[:3], dead)
-        entries = [unpack_entry(entry) for entry in _items(fields)[3:] if isinstance(entry, bytes)]
-        seen = unpack_keyed(_bytes(keyed[0])) if keyed and keyed[0] is not None else None
+        record = self._record(key, items(fields)[:3], dead)
+        entries = [unpack_entry(entry) for entry in items(fields)[3:] if isinstance(entry, bytes)]
+        seen = unpack_keyed(raw(keyed[0])) if keyed and keyed[0] is not None else None
         return judge(record, entries, seen, identity, fingerprint) or record
 
     async def summary(self, key: SessionKey) -> SessionSummary:
@@ -147,7 +150,7 @@ class RedisSessions:
         probe = (b"SET", self.keys.probe, b"", b"PX", b"1000")  # what refuses a write says why
         info, config, wrote = await self._exchange.insist([(b"INFO",), (b"CONFIG", b"GET", b"appendfsync"), probe])
         _reply(wrote)
-        told = dict(line.split(":", 1) for line in _bytes(_reply(info)).decode().splitlines() if ":" in line)
+        told = dict(line.split(":", 1) for line in raw(_reply(info)).decode().splitlines() if ":" in line)
         eviction = told.get("maxmemory_policy", "noeviction")
         if eviction != "noeviction" and told.get("maxmemory", "0") != "0":
             raise StoreUnavailable(
@@ -155,7 +158,7 @@ class RedisSessions:
                 outcome="not_applied",
             )
         policy = config.reply if isinstance(config.reply, list) else []  # some servers keep it to themselves
-        durability = _bytes(policy[1]).decode() if len(policy) > 1 else "unknown"
+        durability = raw(policy[1]).decode() if len(policy) > 1 else "unknown"
         return {
             "redis_version": told.get("redis_version", "unknown"),
             "durability": durability if told.get("aof_enabled") == "1" else "none",
@@ -202,11 +205,11 @@ class RedisSessions:
             asked_s = 0.0 if commit.ask_s else reply / 1000
             return Committed(commit.position, commit.steps, commit.output, replayed=False, asked_s=asked_s)
         try:
-            what, *rest = _items(reply)
+            what, *rest = items(reply)
             if what == b"gone":
                 return _gone(commit.before.key, rest[0])
             if what == b"keyed":
-                return self._keyed(commit, _bytes(rest[0]), answer)
+                return self._keyed(commit, raw(rest[0]), answer)
             return self._moved(commit, rest, answer)
         except CellarError as error:
             return error
@@ -224,7 +227,7 @@ class RedisSessions:
         """
         head, meta, state, slot = rest
         before, identity = commit.before, commit.identity
-        record = unpack_record(before.key, _bytes(head), _bytes(meta), _bytes(state))
+        record = unpack_record(before.key, raw(head), raw(meta), raw(state))
         if record.meta.birth == before.meta.birth and record.revision <= before.revision:
             return Moved(record)  # whatever was sent before, it is not in the history that there is now
         entry = unpack_entry(slot) if isinstance(slot, bytes) else None
@@ -244,7 +247,7 @@ class RedisSessions:
         head, meta, state = fields
         if head is None:
             raise _gone(key, dead)
-        return unpack_record(key, _bytes(head), _bytes(meta), _bytes(state))
+        return unpack_record(key, raw(head), raw(meta), raw(state))
 
 
 def _gone(key: SessionKey, tombstone: Reply) -> CellarError:
@@ -257,15 +260,3 @@ def _reply(answer: Answer) -> Reply:
     if isinstance(answer.reply, CellarError):
         raise answer.reply
     return answer.reply
-
-
-def _items(reply: Reply) -> Sequence[Reply]:
-    if not isinstance(reply, list):
-        raise StoreCorrupt("a session record of another kind")
-    return reply
-
-
-def _bytes(reply: Reply) -> bytes:
-    if not isinstance(reply, bytes):
-        raise StoreCorrupt("a session record with a field missing")
-    return reply
