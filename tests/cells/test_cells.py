@@ -17,12 +17,18 @@ def cell(spec: CellSpec) -> Cell:
 
 
 def test_the_list() -> None:
-    assert list(BUILT_IN) == ["gru", "gru_v3", "lstm", "rnn"]
+    assert list(BUILT_IN) == ["gru", "gru_torch", "gru_v3", "lstm", "rnn"]
 
 
 @pytest.mark.parametrize(
     ("name", "parameters", "states"),
-    [("rnn", 45, ["h"]), ("lstm", 180, ["c", "h"]), ("gru", 135, ["h"]), ("gru_v3", 135, ["h"])],
+    [
+        ("rnn", 45, ["h"]),
+        ("lstm", 180, ["c", "h"]),
+        ("gru", 135, ["h"]),
+        ("gru_torch", 150, ["h"]),
+        ("gru_v3", 135, ["h"]),
+    ],
 )
 def test_parameters_as_flux_counts_them(name: str, parameters: int, states: list[str]) -> None:
     """Without the trainable initial state, which the layer adds."""

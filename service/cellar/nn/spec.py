@@ -4,6 +4,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, field_validator
 
+from cellar.cells import BUILT_IN
+
 MAX_SIZE = 16_384
 """The largest input, hidden or output size. The sizes of a whole network are bounded by its parameters."""
 MAX_LAYERS = 64
@@ -85,7 +87,7 @@ class RecurrentSpec(Frozen):
     type: Literal["recurrent"] = "recurrent"
     cell: Annotated[
         Annotated[str, Tag("name")] | Annotated[EquationsSpec, Tag("equations")], Discriminator(_cell_kind)
-    ] = Field(description="A built-in cell by name (rnn, lstm, gru, gru_v3), or equations.")
+    ] = Field(description=f"A built-in cell by name ({', '.join(BUILT_IN)}), or equations.")
     hidden_size: Size
     activation: RecurrentActivation | None = Field(None, description="Of the cell rnn only. Default: tanh.")
     trainable_state: bool = Field(False, description="Whether the initial state is trained too; else it is zero.")

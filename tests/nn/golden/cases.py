@@ -34,6 +34,7 @@ NETWORKS = {
         1, recurrent("lstm", 3), recurrent("lstm", 4), recurrent("gru", 5), recurrent("gru_v3", 2), dense(3, "softmax")
     ),
     "dense_only": network(3, dense(4, "sigmoid"), dense(2, "softplus", bias=False)),
+    "gru_torch": network(3, recurrent("gru_torch", 5)),
 }
 
 LOSSES: dict[str, Any] = {

@@ -18,7 +18,7 @@ from tests.nn.golden.cases import LOSSES, NETWORKS, ROWS, RUNS, STEPS, TRAINED, 
 
 HERE = Path(__file__).parent
 DTYPES = {"64": torch.float64, "32": torch.float32}
-GATES = {"lstm": "ifgo", "gru": "rzn", "gru_v3": "rzn"}
+GATES = {"lstm": "ifgo", "gru": "rzn", "gru_torch": "rzn", "gru_v3": "rzn"}
 
 Tensors = dict[str, torch.Tensor]
 Layer = Callable[[dict[str, Any], Tensors, torch.Tensor, list[torch.Tensor]], tuple[torch.Tensor, list[torch.Tensor]]]
@@ -39,6 +39,15 @@ def gru(spec: dict[str, Any], w: Tensors, x: torch.Tensor, state: list[torch.Ten
     """torch.nn.GRU with its second bias zero, which is Flux' GRU."""
     module = torch.nn.GRU(x.shape[2], spec["hidden_size"], dtype=x.dtype)
     y, h = torch.func.functional_call(module, packed(w, "rzn"), (x, state[0][None]))
+    return y, [h[0]]
+
+
+def gru_torch(spec: dict[str, Any], w: Tensors, x: torch.Tensor, state: list[torch.Tensor]) -> Any:
+    """torch.nn.GRU as it is, both biases free."""
+    module = torch.nn.GRU(x.shape[2], spec["hidden_size"], dtype=x.dtype)
+    biases = {f"bias_{side}h_l0": torch.cat([w[f"b_{side}{gate}"] for gate in "rzn"]) for side in "ih"}
+    matrices = {f"weight_{side}h_l0": torch.cat([w[f"W{side}_{gate}"] for gate in "rzn"]) for side in "ih"}
+    y, h = torch.func.functional_call(module, matrices | biases, (x, state[0][None]))
     return y, [h[0]]
 
 
@@ -83,8 +92,15 @@ def dense(spec: dict[str, Any], w: Tensors, x: torch.Tensor, state: list[torch.T
             return getattr(F, name)(y), []
 
 
-LAYERS: dict[str, Layer] = {"lstm": lstm, "gru": gru, "gru_v3": gru_v3, "rnn": rnn, "dense": dense}
-STATES = {"lstm": ["c", "h"], "gru": ["h"], "gru_v3": ["h"], "rnn": ["h"], "dense": []}
+LAYERS: dict[str, Layer] = {
+    "lstm": lstm,
+    "gru": gru,
+    "gru_torch": gru_torch,
+    "gru_v3": gru_v3,
+    "rnn": rnn,
+    "dense": dense,
+}
+STATES = {"lstm": ["c", "h"], "gru": ["h"], "gru_torch": ["h"], "gru_v3": ["h"], "rnn": ["h"], "dense": []}
 
 
 def packed(w: Tensors, gates: Any) -> Tensors:
@@ -116,7 +132,9 @@ def shapes(spec: dict[str, Any]) -> dict[str, tuple[int, ...]]:
             continue
         hidden = layer["hidden_size"]
         for gate in [f"_{g}" for g in GATES.get(layer["cell"], "")] or [""]:
-            found |= {f"{i}.Wi{gate}": (hidden, size), f"{i}.Wh{gate}": (hidden, hidden), f"{i}.b{gate}": (hidden,)}
+            found |= {f"{i}.Wi{gate}": (hidden, size), f"{i}.Wh{gate}": (hidden, hidden)}
+            biases = [f"b_i{gate[1:]}", f"b_h{gate[1:]}"] if layer["cell"] == "gru_torch" else [f"b{gate}"]
+            found |= {f"{i}.{name}": (hidden,) for name in biases}
         if layer.get("trainable_state"):
             found |= {f"{i}.{name}0": (hidden,) for name in STATES[layer["cell"]]}
         size = hidden
