@@ -145,6 +145,8 @@ def test_the_first_bad_step_of_each_row_over_all_layers(cache: KernelCache) -> N
     inputs[2:, 1] = 1
     inputs[0, 2], inputs[1, 2] = 1, -1e10
     run = bound.run(inputs, bound.initial_state(3))
+    assert run.bad_step is not None
+    assert run.bad_kind is not None
     assert run.bad_step.tolist() == [4, 0, 1]
     assert run.bad_kind.tolist() == [1, 2, 2]
 

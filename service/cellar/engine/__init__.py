@@ -2,8 +2,10 @@
 
 from cellar.engine.cache import KernelCache
 from cellar.engine.cell import Cell, Param, State, build_cell
+from cellar.engine.frame import Node
 from cellar.engine.kernel import Backward, CompiledCell, Forward, Tape, compile_cell, compile_cells, kernel_texts
 from cellar.engine.packing import Packed
+from cellar.engine.program import Program
 from cellar.engine.revision import KERNEL_REV
 from cellar.engine.target import Target, host_target
 
@@ -14,8 +16,10 @@ __all__ = [
     "CompiledCell",
     "Forward",
     "KernelCache",
+    "Node",
     "Packed",
     "Param",
+    "Program",
     "State",
     "Tape",
     "Target",

@@ -13,6 +13,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
+LIBRARY = ("fmaf", "memcpy", "memmove", "memset")
+"""What LLVM may call for an instruction that the target lacks, or in place of a loop."""
+
 CPU_LIMIT_S = 120
 """Processor time for each kernel of the request."""
 
@@ -32,17 +35,20 @@ def compile_text(text: str, directory: Path, key: str, cpu: str, features: str) 
     function = getattr(_module(text, directory, key), ENTRY)
     llvm.initialize_native_target()
     llvm.initialize_native_asmprinter()
-    module = llvm.parse_assembly(function.inspect_llvm().replace(function.native_name, ENTRY))
+    # Numba keeps its wrapper apart from the function; as one they show that nothing is raised.
+    text = function.inspect_llvm().replace(function.native_name, ENTRY).replace("{ noinline }", "{ alwaysinline }")
+    module = llvm.parse_assembly(text)
     machine = llvm.Target.from_default_triple().create_target_machine(cpu=cpu, features=features, opt=3, jit=True)
     _close(module, machine)
+    _check_closed(module)
     return bytes(machine.emit_object(module))
 
 
 def _close(module: Any, machine: Any) -> None:
-    """Make everything but the entry private and optimise once more over the whole module.
+    """Make everything but the entry private and a part of it, and optimise over the whole module.
 
-    The kernels raise nothing, but Numba's wrapper can see that only across functions; what is left calls nothing of
-    Numba's, so the service need not load it.
+    The kernels raise nothing, but Numba's wrapper can see that only where everything is one function; what is left
+    calls nothing of Numba's, so the service need not load it.
     """
     from llvmlite import binding as llvm
 
@@ -51,10 +57,22 @@ def _close(module: Any, machine: Any) -> None:
     for function in module.functions:
         if not function.is_declaration and function.name != ENTRY:
             function.linkage = "internal"
+            function.add_function_attribute("alwaysinline")
     options = llvm.create_pipeline_tuning_options(speed_level=3)
     llvm.create_pass_builder(machine, options).getModulePassManager().run(
         module, llvm.create_pass_builder(machine, options)
     )
+
+
+def _check_closed(module: Any) -> None:
+    """Raise ImportError for a kernel that calls what the service does not have.
+
+    A kernel that can raise calls Numba and CPython; the loader would leave such calls empty without a word.
+    """
+    declared = {function.name for function in module.functions if function.is_declaration}
+    unknown = sorted(name for name in declared if not name.startswith("llvm.") and name not in LIBRARY)
+    if unknown:
+        raise ImportError(f"the kernel calls {', '.join(unknown)}")
 
 
 def _module(text: str, directory: Path, key: str) -> Any:

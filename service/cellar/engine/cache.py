@@ -19,13 +19,22 @@ from concurrent.futures import Future
 from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
+from typing import NamedTuple
 
 from cellar.engine.compile import Compiled, compile_kernels
-from cellar.engine.linking import Function, link
+from cellar.engine.linking import Code, link
+from cellar.engine.products import product_texts
 from cellar.engine.target import Target, host_target
 from cellar.errors import CompileFailed
 
 _DIGEST_BYTES = 32
+
+
+class Products(NamedTuple):
+    """Addresses of the products with float32 and with bfloat16 weights."""
+
+    plain: int
+    halves: int
 
 
 class KernelCache:
@@ -36,14 +45,14 @@ class KernelCache:
         self.directory = directory
         self.target = target or host_target()
         self._directories = [path for path in (directory, beforehand) if path is not None]
-        self._functions: dict[str, Future[Function]] = {}
+        self._functions: dict[str, Future[Code]] = {}
         self._lock = threading.Lock()
         if directory is not None:
             _make(directory)
         for path in self._directories:
             _check(path)
 
-    def load(self, texts: Sequence[str]) -> list[Function]:
+    def load(self, texts: Sequence[str]) -> list[Code]:
         """Return the functions of kernel texts; those that nobody has compiled are compiled together.
 
         Whoever asks for a kernel first makes it; others wait for that kernel alone. Raise CompileFailed.
@@ -57,11 +66,17 @@ class KernelCache:
             self._settle(mine)
         return [future.result() for future in futures]
 
+    def products(self) -> Products:
+        """Return the products for this target. Raise CompileFailed."""
+        plain, halves = self.load(product_texts(self.target.registers))
+        return Products(plain.address, halves.address)
+
     def warm(self, texts: Sequence[str]) -> int:
         """Compile what the directory lacks, load nothing; return how many kernels that were. Raise CompileFailed.
 
         The target may be one that this machine could not run.
         """
+        texts = [*product_texts(self.target.registers), *texts]
         missing = {key: text for text in texts if self._read(key := self.key(text)) is None}
         for code in self._compile(missing).values():
             if isinstance(code, CompileFailed):

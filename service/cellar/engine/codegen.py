@@ -1,17 +1,20 @@
-"""A plan to the text of its kernel: Python for Numba, on the functions of `vector`, `activations`, `tile` and `rows`.
+"""A plan to the text of its kernel: Python for Numba, on the functions of `vector`, `activations`, `sums` and `rows`.
 
 No name of the user's cell reaches the text: values are numbered in the order of the plan. The text depends on the
 structure of a cell alone, so cells that differ in names or sizes share a kernel.
 """
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Literal
 
 from cellar.engine.cell import Cell
-from cellar.engine.graph import Node, Op
-from cellar.engine.layout import HEAD, Layout, Slot, extent
+from cellar.engine.graph import Node, Op, toposort
+from cellar.engine.layout import COMPUTE_AHEAD, HEAD, PAIRS, USE_AHEAD, Layout, Slot, SlotKind, ahead_stages, extent
 from cellar.engine.ops import OPS
-from cellar.engine.schedule import Maps, Products, Region, backward_plan, forward_plan
+from cellar.engine.schedule import Maps, Products, Region, Stage, backward_plan, forward_plan
 from cellar.engine.script import Script
 
 IMPORTS = """\
@@ -20,11 +23,26 @@ from numpy import float32, inf, nan
 
 from cellar.engine.activations import *
 from cellar.engine.rows import *
-from cellar.engine.tile import *
+from cellar.engine.sums import *
 from cellar.engine.vector import *
 """
 
 ENTRY = "cellar_kernel"
+
+STATE_FAULT, OUTPUT_FAULT = 1, 2
+"""Kinds of fault: a state, or an output, is not finite."""
+
+_FAULT = {"carried": STATE_FAULT, "result": OUTPUT_FAULT}
+
+
+@dataclass(frozen=True, slots=True)
+class _Landing:
+    """Where a value of a fused loop goes: an address, and how many floats the caller's or next step's row has."""
+
+    node: Node
+    kind: Literal["buffer", "carried", "result"]
+    target: str
+    size: str
 
 
 @dataclass(frozen=True)
@@ -54,25 +72,21 @@ class _Writer(Script):
         """Return the whole text."""
         with self.block("if not keeps_subnormals(probe):"):
             self.put("return 1")
+        self.put("faults = False")
         self.enter()
-        self.put("t0 = 0")
-        with self.block("while t0 < steps:"):  # not a range: one with a variable stride can raise
-            self.put("count = min(chunk, steps - t0)")
-            self.stage_inputs()
-            self.region("before")
-            if self.plan.carried:
-                order = "range(count - 1, -1, -1)" if self.plan.backward else "range(count)"
-                with self.block(f"for u in {order}:"):
-                    self.region("loop")
-                    self.carry()
-            self.region("after")
-            self.copy_results()
-            self.rewind()
-            self.put("t0 += count")
+        self.compute_ahead()
+        self.stage_inputs()
+        self.region("before")
+        if self.plan.carried:
+            with self.block("for u in range(steps - 1, -1, -1):" if self.plan.backward else "for u in range(steps):"):
+                self.region("loop")
+                self.carry()
+        self.region("after")
+        self.copy_results()
         self.leave()
         if self.plan.backward:
             self.gradients()
-        self.put("return 0")
+        self.put("return 2 if faults else 0")
         return KernelText("\n".join([IMPORTS, "", *self.head(), *self.lines, ""]), self.layout)
 
     def head(self) -> list[str]:
@@ -93,42 +107,56 @@ class _Writer(Script):
 
     # --- before and after the steps
 
+    @contextmanager
+    def dense_rows(self) -> Iterator[None]:
+        """Open the loops over all steps and rows of a dense array, `at` being the step's place in it."""
+        with self.block("for u in range(steps):"), self.block("for b in range(rows):"):
+            self.put("row = u * rows + b")
+            self.put(f"at = {self.at}")
+            yield
+
     def stage_inputs(self) -> None:
-        """Copy the caller's inputs of a chunk in; rows past their length read as zeros."""
+        """Copy the caller's inputs in; rows past their length read as zeros."""
         for index, node in enumerate(self.plan.staged):
             size = self.size(node.shape[0]) if node.shape else "1"
             target = self.address(node)
-            with self.block("for u in range(count):"), self.block("for b in range(rows):"):
-                self.put("row = u * rows + b")
-                with self.block("if read_int32(lengths + 4 * b) <= t0 + u:"):
+            with self.dense_rows():
+                with self.block(f"if {self.ended}:"):
                     self.put(f"clear({target}, {self.width(extent(node))})")
                     self.put("continue")
-                self.put(f"gather({self.dense_row('staged', index, size)}, {target}, {size})")
+                self.put(f"gather({self.dense_row('staged', index)}, {target}, {size})")
                 if not node.shape:
                     self.put(f"store({target}, load_one({target}))")
 
-    def carry_offset(self, index: int) -> str:
-        """Return the floats of a dense row of carried values before one of them."""
-        return " + ".join(["0", *(self.size(c.leaf.shape[0]) for c in self.plan.carried[:index])])
-
-    def carry_total(self) -> str:
-        """Return the floats of a dense row of carried values."""
-        return self.carry_offset(len(self.plan.carried))
+    def carry_place(self, kind: Literal["carry_in", "carry_out"], index: int) -> str:
+        """Return the address of row b of a carried value in the caller's dense rows of all of them."""
+        before = " + ".join(["0", *(self.size(c.leaf.shape[0]) for c in self.plan.carried[:index])])
+        stride: dict[str, SlotKind] = {"carry_in": "carry_in_row", "carry_out": "carry_out_row"}
+        return f"{self.slot(kind, 0)} + b * {self.slot(stride[kind], 0)} + 4 * ({before})"
 
     def enter(self) -> None:
         """Copy the carried values in: to the first slot of a history, or to the slot of the row's end if time descends.
 
         So behind a row's end a descending history holds zeros, which add nothing to the sums over all rows and steps.
         """
-        slot = "read_int32(lengths + 4 * b)" if self.plan.backward else "0"
+        slot = self.end if self.plan.backward else "0"
         if self.plan.carried:
             with self.block("for b in range(rows):"):
                 for index, carried in enumerate(self.plan.carried):
-                    source = (
-                        f"{self.slot('carry_in', 0)} + 4 * (b * ({self.carry_total()}) + {self.carry_offset(index)})"
-                    )
                     target = self.slot_row(carried.leaf, slot)
-                    self.put(f"gather({source}, {target}, {self.size(carried.leaf.shape[0])})")
+                    self.put(
+                        f"gather({self.carry_place('carry_in', index)}, {target}, {self.size(carried.leaf.shape[0])})"
+                    )
+
+    def compute_ahead(self) -> None:
+        """Write the call that computes the products of the state, which need no input, and nothing else."""
+        stages = ahead_stages(self.plan)
+        if stages:
+            with self.block(f"if ahead == {COMPUTE_AHEAD}:"):
+                self.put("u = 0")
+                for stage in stages:
+                    self.product(stage, loop=True)
+                self.put("return 0")
 
     def carry(self) -> None:
         """Hand the new values to the next step; a row past its length keeps what it has.
@@ -136,33 +164,30 @@ class _Writer(Script):
         If time descends such a row has not begun: its values wait in the slot of its end.
         """
         read, write = ("u + 1", "u") if self.plan.backward else ("u", "u + 1")
-        with self.block("for b in range(rows):"):
-            with self.block("if read_int32(lengths + 4 * b) <= t0 + u:"):
-                for carried in self.plan.carried if self.plan.history and not self.plan.backward else ():
+        keeps = self.plan.history and not self.plan.backward
+        copied = [c for c in self.plan.carried if c not in self.layout.settled]
+        if not copied and not keeps:
+            return
+        with self.block("for b in range(rows):" if copied else "for b in range(rows if lengths != 0 else 0):"):
+            with self.block(f"if {self.ended}:"):
+                for carried in self.plan.carried if keeps else ():
                     old, new = self.slot_row(carried.leaf, f"({read})"), self.slot_row(carried.leaf, f"({write})")
                     self.put(f"settle({old}, {new}, {self.size(carried.leaf.shape[0])})")
                 self.put("continue")
             self.put("row = u * rows + b")
             self.put("finite = True")
-            for carried in self.plan.carried:
+            for carried in copied:
                 new = self.slot_row(carried.leaf, f"({write})")
                 size = self.size(carried.leaf.shape[0])
                 self.put(f"finite = settle({self.address(carried.following)}, {new}, {size}) and finite")
-            if not self.plan.backward:
-                with self.block("if not finite and read_int32(bad_step + 4 * b) < 0:"):
-                    self.put("write_int32(bad_step + 4 * b, t0 + u)")
-                    self.put("write_int32(bad_kind + 4 * b, 1)")
+            if copied and not self.plan.backward:
+                self.note("not finite", STATE_FAULT)
 
-    def rewind(self) -> None:
-        """After a chunk that keeps its history the newest values become the first of the next chunk.
-
-        Only when everything after the loop has read the first ones.
-        """
-        if self.plan.carried and self.plan.history and not self.plan.backward:
-            with self.block("if t0 + count < steps:"), self.block("for b in range(rows):"):
-                for carried in self.plan.carried:
-                    old, new = self.slot_row(carried.leaf, "count"), self.slot_row(carried.leaf, "0")
-                    self.put(f"settle({old}, {new}, {self.size(carried.leaf.shape[0])})")
+    def note(self, condition: str, kind: int) -> None:
+        """Write the note of a fault of row b at step u."""
+        with self.block(f"if {condition}:"):
+            self.put("faults = True")
+            self.put(f"note_bad(bad_step, bad_kind, b, start + u, 4 * layer + {kind})")
 
     def leave(self) -> None:
         """Copy the carried values out after the last step."""
@@ -170,41 +195,58 @@ class _Writer(Script):
             return
         with self.block("for b in range(rows):"):
             for index, carried in enumerate(self.plan.carried):
-                # The last chunk holds what is left of `steps` after the whole ones.
-                slot = "0" if self.plan.backward else "(steps - (steps - 1) // chunk * chunk if steps > 0 else 0)"
-                target = f"{self.slot('carry_out', 0)} + 4 * (b * ({self.carry_total()}) + {self.carry_offset(index)})"
-                self.put(f"scatter({self.slot_row(carried.leaf, slot)}, {target}, {self.size(carried.leaf.shape[0])})")
+                source = self.slot_row(carried.leaf, "0" if self.plan.backward else "steps")
+                target = self.carry_place("carry_out", index)
+                self.put(f"scatter({source}, {target}, {self.size(carried.leaf.shape[0])})")
 
     def copy_results(self) -> None:
-        """Copy the results of a chunk out, and note for each row the first step whose result is not finite."""
+        """Copy out the results that no loop writes to the caller's array, and clear those of rows that have ended."""
         for index, node in enumerate(self.plan.results):
             size = self.size(node.shape[0]) if node.shape else "1"
-            target = self.dense_row("result", index, size)
-            with self.block("for u in range(count):"), self.block("for b in range(rows):"):
-                self.put("row = u * rows + b")
-                with self.block("if read_int32(lengths + 4 * b) <= t0 + u:"):
-                    self.put(f"clear_dense({target}, {size})")
+            if index in self.layout.direct:
+                with self.block("if lengths != 0:"), self.dense_rows(), self.block(f"if {self.ended}:"):
+                    self.put(f"clear_dense({self.dense_row('result', index)}, {size})")
+                continue
+            with self.dense_rows():
+                with self.block(f"if {self.ended}:"):
+                    self.put(f"clear_dense({self.dense_row('result', index)}, {size})")
                     self.put("continue")
-                self.put(f"scatter({self.address(node)}, {target}, {size})")
+                self.put(f"scatter({self.address(node)}, {self.dense_row('result', index)}, {size})")
                 if not self.plan.backward:
-                    with self.block(f"if not is_finite({self.address(node)}, {size}):"):
-                        self.put("known = read_int32(bad_step + 4 * b)")
-                        with self.block("if known < 0 or known > t0 + u:"):
-                            self.put("write_int32(bad_step + 4 * b, t0 + u)")
-                            self.put("write_int32(bad_kind + 4 * b, 2)")
+                    self.note(f"not is_finite({self.address(node)}, {size})", OUTPUT_FAULT)
 
     # --- stages
 
     def region(self, region: Region) -> None:
         """Write the stages of a region in order."""
         for stage in self.plan.regions[region]:
-            if isinstance(stage, Products):
-                self.products(stage, loop=region == "loop")
-            else:
-                self.maps(stage, loop=region == "loop")
+            with self.wanted(stage):
+                if isinstance(stage, Products):
+                    self.products(stage, loop=region == "loop")
+                else:
+                    self.maps(stage, loop=region == "loop")
+
+    @contextmanager
+    def wanted(self, stage: Stage) -> Iterator[None]:
+        """Open the condition of a stage of the adjoint that only some of the results need."""
+        needed = set(toposort([*(c.following for c in self.plan.carried), *self.plan.kept]))
+        if not self.plan.backward or needed & set(stage.nodes):
+            yield
+            return
+        users = [i for i, node in enumerate(self.plan.results) if set(toposort([node])) & set(stage.nodes)]
+        with self.block(f"if wants & {sum(1 << i for i in users)} != 0:"):
+            yield
 
     def products(self, stage: Products, *, loop: bool) -> None:
-        """Write a call of `product` for a group of matrices."""
+        """Write a product; one of the state may be ready for the first step."""
+        if stage in ahead_stages(self.plan):
+            with self.block(f"if ahead != {USE_AHEAD} or start + u > 0:"):
+                self.product(stage, loop=loop)
+        else:
+            self.product(stage, loop=loop)
+
+    def product(self, stage: Products, *, loop: bool) -> None:
+        """Write the call of `product` for a group of matrices."""
         matrix = stage.nodes[0].sources[0]
         length = self.size(matrix.shape[0] if stage.transposed else matrix.shape[1])
         panels = self.slot("group", self.layout.groups.index(stage))
@@ -212,22 +254,27 @@ class _Writer(Script):
         out, out_stride, _ = self.place(stage.nodes[0])
         source = f"{base}{before}{self.first_row(stage.operand, stride, loop=loop)}"
         target = f"{out}{self.first_row(stage.nodes[0], out_stride, loop=loop)}"
-        rows = "rows" if loop else "count * rows"
-        self.put(f"product({source}, {stride}, {panels}, {target}, {out_stride}, {length}, {out_stride}, {rows})")
+        rows = "rows" if loop else "steps * rows"
+        self.put(
+            f"call_product(product, {source}, {stride}, 4, {panels}, {target}, {out_stride}, {length},"
+            f" {out_stride} // 64, {rows}, 0, plain)"
+        )
 
     def maps(self, stage: Maps, *, loop: bool) -> None:
         """Write the loop of a fused stage: loads, elementwise work, folds, stores."""
         names: dict[Node, str] = {}
         folds = [node for node in stage.nodes if OPS[node.op].kind == "fold"]
+        landings = self.landings(stage)
         with self.living_rows(loop=loop):
             reads = [node for node in stage.reads if node.op not in (Op.CONST, Op.LENGTH)]
             for index, node in enumerate(reads):
                 self.put(f"r{index} = {self.address(node)}")
-            stored = [node for node in stage.nodes if node in self.layout.places and node not in folds]
-            for index, node in enumerate(stored):
-                self.put(f"o{index} = {self.address(node)}")
+            for index, landing in enumerate(landings):
+                self.put(f"o{index} = {landing.target}")
             for index, node in enumerate(folds):
                 self.put(f"f{index} = {'zero()' if node.op is Op.SUM else 'splat(float32(-inf))'}")
+            for kind in self.checked(landings):
+                self.put(f"e{kind} = zero()")
             with self.block(f"for j in range(0, {self.width(stage.extent)}, 64):"):
                 for index, node in enumerate(reads):
                     names[node] = f"a{index}"
@@ -238,10 +285,51 @@ class _Writer(Script):
                         self.put(f"v{index} = {self.expression(node, names)}")
                 for index, node in enumerate(folds):
                     self.fold(f"f{index}", node, names)
-                for index, node in enumerate(stored):
-                    self.put(f"store(o{index} + j, {names[node]})")
+                for index, landing in enumerate(landings):
+                    self.land(f"o{index} + j", landing, names[landing.node])
             for index, node in enumerate(folds):
                 self.put(f"store({self.address(node)}, {OPS[node.op].kernel}(f{index}))")
+            for kind in self.checked(landings):
+                self.note(f"not all_finite(e{kind}, first(16))", kind)
+
+    def landings(self, stage: Maps) -> list["_Landing"]:
+        """Return where the values of a stage go: buffers, the next step's carried values, the caller's arrays."""
+        found = []
+        settled = {c.following for c in self.layout.settled}
+        results = {self.plan.results[index] for index in self.layout.direct}
+        write = "row" if self.plan.backward else "(row + rows)"
+        for node in stage.nodes:
+            size = self.size(node.shape[0]) if node.shape else "1"
+            if node in self.layout.places and OPS[node.op].kind != "fold":
+                found.append(_Landing(node, "buffer", self.address(node), size))
+            for carried in self.layout.settled if node in settled else ():
+                if carried.following is node:
+                    base, stride, _ = self.place(carried.leaf)
+                    row = write if self.is_history(carried.leaf) else "b"
+                    found.append(_Landing(node, "carried", f"{base} + {row} * {stride}", size))
+            found += [
+                _Landing(node, "result", self.dense_row("result", index), size)
+                for index in (self.layout.direct if node in results else ())
+                if self.plan.results[index] is node
+            ]
+        return found
+
+    def checked(self, landings: list["_Landing"]) -> list[int]:
+        """Return the kinds of fault that a stage looks for."""
+        if self.plan.backward:
+            return []
+        return sorted({_FAULT[landing.kind] for landing in landings if landing.kind != "buffer"})
+
+    def land(self, target: str, landing: "_Landing", value: str) -> None:
+        """Write the store of a block, and the look for numbers that are not finite: x - x is 0 for the others."""
+        left = f"{landing.size} - j // 4"
+        if landing.kind == "buffer":
+            self.put(f"store({target}, {value})")
+            return
+        self.put(f"store({target}, flush({value}))" if landing.kind == "carried" else f"put({target}, {value}, {left})")
+        if not self.plan.backward:
+            kind = _FAULT[landing.kind]
+            self.put(f"e{kind} = add(e{kind}, where(first({left}), sub({value}, {value}), zero()))")
 
     def fold(self, total: str, node: Node, names: dict[Node, str]) -> None:
         """Add one block to a fold; lanes past the end of the vector do not count."""
@@ -269,21 +357,47 @@ class _Writer(Script):
 
     def gradients(self) -> None:
         """Sum the gradients of the parameters over all steps, after the loop."""
-        adjoint = self.cell.adjoint
-        for name, pairs in adjoint.matrices.items():
-            matrix = next(node for node in self.cell.step.params if node.name == name)
-            rows, columns = self.size(matrix.shape[0]), self.width(matrix.shape[1])
-            for g, v in pairs:
-                left, right = self.rows_of(g), self.rows_of(v)
-                out = self.slot("grad", name)
-                with self.block("for t in range(steps - 1, -1, -1):"):
-                    self.put(f"outer({left}, {right}, {out}, {rows}, {columns}, rows)")
-        for name, node in adjoint.params.items():
+        self.matrix_gradients()
+        for name, node in self.cell.adjoint.params.items():
             base, stride, before = self.place(node)
             shift = f" + rows * {stride}" if self.is_history(node) else ""
             width = self.width(extent(node))
             sums, out = self.slot("sums", 0), self.slot("grad", name)
             self.put(f"lane_total({base}{before}{shift}, {stride}, {width}, steps, rows, {sums}, {out})")
+
+    def matrix_gradients(self) -> None:
+        """Write one product over all pairs of steps and rows for each matrix, some pairs packed at a time."""
+        matrices = self.cell.adjoint.matrices
+        factors = list(dict.fromkeys(node for pairs in matrices.values() for pair in pairs for node in pair))
+        if not factors:
+            return
+        self.put("begin = 0")
+        with self.block("while begin < steps * rows:"):
+            self.put(f"count = min({PAIRS}, steps * rows - begin)")
+            for index, node in enumerate(factors):
+                base, stride, before = self.place(node)
+                shift = f" + rows * {stride}" if self.is_history(node) else ""
+                self.layout.pairs.append(extent(node))
+                room = self.slot("pairs", index)
+                self.put(
+                    f"pack_pairs({base}{before}{shift}, {stride}, rows, steps, begin, count, {room},"
+                    f" {self.width(extent(node))})"
+                )
+            for name, pairs in matrices.items():
+                for g, v in pairs:
+                    self.matrix_gradient(name, factors.index(g), factors.index(v))
+            self.put("begin += count")
+
+    def matrix_gradient(self, name: str, left: int, right: int) -> None:
+        """Write the product of two packed factors, a panel of rows of the matrix at a time."""
+        matrix = next(node for node in self.cell.step.params if node.name == name)
+        rows, columns = self.size(matrix.shape[0]), self.width(matrix.shape[1])
+        g, v, out = self.slot("pairs", left), self.slot("pairs", right), self.slot("grad", name)
+        with self.block(f"for m in range(0, {rows}, 16):"):
+            self.put(
+                f"call_product(plain, {g} + 4 * m * count, 4, 64, {v}, {out} + m * {columns}, {columns}, count,"
+                f" {columns} // 64, min(16, {rows} - m), 1, plain)"
+            )
 
 
 def _literal(value: float) -> str:

@@ -1,8 +1,8 @@
 """Where a kernel finds things: the slots of its descriptor, and the padded buffers of its scratch memory.
 
-A kernel takes one address, of an array of 64-bit integers. The first seven are fixed (`HEAD`); the rest are slots in
-the order of the layout: sizes, addresses of dense arrays and of weights, and buffers. A padded row of n floats has
-ceil(n / 16) blocks of 64 bytes; a scalar is a block with the same value in every lane.
+A kernel takes one address, of an array of 64-bit integers. The first are fixed (`HEAD`); the rest are slots in the
+order of the layout: sizes, dense arrays with their strides, addresses of weights, and buffers. A padded row of n floats
+has ceil(n / 16) blocks of 64 bytes; a scalar is a block with the same value in every lane.
 """
 
 from collections.abc import Mapping
@@ -11,14 +11,59 @@ from typing import Literal
 
 from cellar.engine.graph import Node
 from cellar.engine.ops import OPS
-from cellar.engine.schedule import CONSTANTS, Plan, Products
+from cellar.engine.schedule import CONSTANTS, Carried, Maps, Plan, Products
 
-HEAD = ("steps", "rows", "chunk", "lengths", "bad_step", "bad_kind", "probe")
+HEAD = (
+    "steps",
+    "rows",
+    "start",
+    "lengths",
+    "bad_step",
+    "bad_kind",
+    "reverse",
+    "ahead",
+    "wants",
+    "layer",
+    "probe",
+    "product",
+    "plain",
+)
+"""Steps of this call, rows, and the number of the first step in its sequence; lengths of the rows (0: all run to the
+end) and where faults go, 0 for nowhere; 1 to read dense arrays from each row's end; what of the state's products is
+ready (see `AHEAD`); which results are wanted, a bit each; the number of the
+layer among those that note faults together; the probe for subnormals; the addresses of the product for
+the kernel's weights, and of that for float32."""
+
+AT = {name: index for index, name in enumerate(HEAD)}
+
+PAIRS = 128
+"""Pairs of step and row of which the factors of weight gradients are packed at a time: a second-level cache full."""
+
+COMPUTE_AHEAD, USE_AHEAD = 1, 2
+"""Of `ahead`: compute nothing but the products of the state; find those of the first step ready. 0: neither."""
 
 SlotKind = Literal[
-    "size", "staged", "result", "carry_in", "carry_out", "group", "vector", "tape", "tape_row", "buffer", "grad", "sums"
+    "size",
+    "staged",
+    "staged_row",
+    "staged_time",
+    "result",
+    "result_row",
+    "result_time",
+    "carry_in",
+    "carry_in_row",
+    "carry_out",
+    "carry_out_row",
+    "group",
+    "vector",
+    "tape",
+    "tape_row",
+    "buffer",
+    "pairs",
+    "grad",
+    "sums",
 ]
-Span = Literal["chunk", "step", "history"]
+Span = Literal["call", "step", "history"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +76,7 @@ class Slot:
 
 @dataclass(frozen=True, slots=True)
 class Buffer:
-    """Scratch memory of a kernel: rows of the widths' sum, for each step of a chunk, for one step, or one more."""
+    """Scratch memory of a kernel: rows of the widths' sum, for each step of a call, for one step, or one more."""
 
     widths: tuple[str, ...]
     """Size names, "" for a scalar."""
@@ -56,12 +101,25 @@ class Layout:
     places: dict[Node, Place] = field(default_factory=dict)
     groups: list[Products] = field(default_factory=list)
     vectors: list[Node] = field(default_factory=list)
+    pairs: list[str] = field(default_factory=list)
+    """The size names of the factors that a backward kernel packs."""
+    settled: tuple[Carried, ...] = ()
+    """Carried values that the loop which computes them writes to where the next step reads them."""
+    direct: tuple[int, ...] = ()
+    """Results, by number, that the loop which computes them writes to the caller's array."""
 
     def number(self, slot: Slot) -> int:
         """Return the position of a slot in the descriptor, making it on first use."""
         if slot not in self.slots:
             self.slots.append(slot)
         return len(HEAD) + self.slots.index(slot)
+
+
+def ahead_stages(plan: Plan) -> list[Products]:
+    """Return the products in the loop that need nothing but the state as the step before left it."""
+    leaves = {c.leaf for c in plan.carried}
+    products = [stage for stage in plan.regions["loop"] if isinstance(stage, Products)]
+    return [] if plan.backward else [stage for stage in products if stage.operand in leaves]
 
 
 def width_bytes(size: int) -> int:
@@ -76,12 +134,16 @@ def row_bytes(widths: tuple[str, ...], sizes: Mapping[str, int]) -> int:
 
 def arrange(plan: Plan) -> Layout:
     """Return the layout of a plan: a place for every value that outlives the loop that computes it."""
-    layout = Layout(plan)
+    computed = {node for _, stage in plan.stages if isinstance(stage, Maps) for node in stage.nodes}
+    folds = {node for node in computed if OPS[node.op].kind == "fold"}
+    settled = tuple(c for c in plan.carried if c.following in computed - folds and _may_settle(plan, c))
+    direct = tuple(index for index, node in enumerate(plan.results) if node in computed - folds)
+    layout = Layout(plan, settled=settled, direct=direct)
     for node in plan.staged:
-        _place(layout, (node,), "chunk")
+        _place(layout, (node,), "call")
     for carried in plan.carried:
         _place(layout, (carried.leaf,), "history" if plan.history else "step")
-    stored = _stored(plan)
+    stored = _stored(layout)
     for region, stage in plan.stages:
         if isinstance(stage, Products):
             layout.groups.append(stage)
@@ -91,6 +153,18 @@ def arrange(plan: Plan) -> Layout:
                 if node in stored:
                     _place(layout, (node,), _span(plan, region, (node,)))
     return layout
+
+
+def _may_settle(plan: Plan, carried: Carried) -> bool:
+    """Return whether a new value may be written while its step runs: nothing later may read the old one in its place.
+
+    A loop reads a block of every operand before it writes one.
+    """
+    if plan.history:
+        return True
+    stages = [stage for _, stage in plan.stages]
+    writing = next(index for index, stage in enumerate(stages) if carried.following in stage.nodes)
+    return not any(carried.leaf in stage.reads for stage in stages[writing + 1 :])
 
 
 def _place(layout: Layout, nodes: tuple[Node, ...], span: Span) -> None:
@@ -105,9 +179,11 @@ def extent(node: Node) -> str:
     return node.shape[0] if node.shape else ""
 
 
-def _stored(plan: Plan) -> set[Node]:
+def _stored(layout: Layout) -> set[Node]:
     """Return the nodes that something outside their own loop reads."""
-    stored = {c.following for c in plan.carried} | set(plan.results) | set(plan.kept)
+    plan = layout.plan
+    stored = {c.following for c in plan.carried if c not in layout.settled} | set(plan.kept)
+    stored |= {node for index, node in enumerate(plan.results) if index not in layout.direct}
     for _, stage in plan.stages:
         stored |= {*stage.reads, *(node for node in stage.nodes if OPS[node.op].kind == "fold")}
     return {node for node in stored if node.op not in CONSTANTS}
@@ -116,9 +192,9 @@ def _stored(plan: Plan) -> set[Node]:
 def _span(plan: Plan, region: str, nodes: tuple[Node, ...]) -> Span:
     """Return how long a value must live: a step, unless something outside the loop wants it."""
     if region != "loop":
-        return "chunk"
+        return "call"
     lasting = {*plan.results, *plan.kept}
     for other, stage in plan.stages:
         if other == "after":
             lasting.update(stage.reads)
-    return "chunk" if any(node in lasting for node in nodes) else "step"
+    return "call" if any(node in lasting for node in nodes) else "step"

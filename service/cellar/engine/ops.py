@@ -168,6 +168,6 @@ OPS: dict[Op, Rule] = {
     Op.SUM: Rule(1, "fold", _sum, "sum_lanes", lambda n, g: (spread(g, n.sources[0].shape),)),
     # The peak shifts softmax and logsumexp, whose value does not depend on it: it has no gradient of its own.
     Op.PEAK: Rule(1, "fold", _peak, "peak_lanes", _no_vjp),
-    Op.PRODUCT: Rule(2, "product", lambda w, v: v @ w.T, "product", lambda n, g: (None, product_t(n.sources[0], g))),
-    Op.PRODUCT_T: Rule(2, "product", lambda w, v: v @ w, "product", lambda n, g: (None, product(n.sources[0], g))),
+    Op.PRODUCT: Rule(2, "product", lambda w, v: v @ w.T, "", lambda n, g: (None, product_t(n.sources[0], g))),
+    Op.PRODUCT_T: Rule(2, "product", lambda w, v: v @ w, "", lambda n, g: (None, product(n.sources[0], g))),
 }

@@ -21,27 +21,29 @@ class Packed:
     """The weights of one cell. Immutable but for panels and descriptors that are made on first use."""
 
     weights: Mapping[str, Floats]
+    halves: bool
+    """Matrices are stored as bfloat16; `weights` are rounded to it."""
     vectors: Mapping[str, Floats]
     """Vector and scalar parameters, padded."""
-    panels: dict[tuple[str, ...], Floats] = field(default_factory=dict)
+    panels: dict[tuple[str, ...], NDArray[np.generic]] = field(default_factory=dict)
     """Packed matrices by their names, the first word "t" where they are transposed."""
     descriptors: dict[object, NDArray[np.int64]] = field(default_factory=dict)
     """For each kernel its descriptor with what depends on the weights filled in."""
 
-    def group(self, stage: Products) -> Floats:
+    def group(self, stage: Products) -> NDArray[np.generic]:
         """Return the panels of a stage's matrices, one after the other."""
         names = tuple(node.sources[0].name for node in stage.nodes)
         key = ("t" if stage.transposed else "n", *names)
         found = self.panels.get(key)
         if found is None:
             matrices = [self.weights[name] for name in names]
-            made = _panels([matrix.T if stage.transposed else matrix for matrix in matrices])
+            made = _panels([matrix.T if stage.transposed else matrix for matrix in matrices], halves=self.halves)
             found = self.panels.setdefault(key, made)  # of two threads, both take the first: descriptors point to it
         return found
 
 
-def pack(cell: Cell, weights: Mapping[str, Floats]) -> Packed:
-    """Return the weights packed, flushed below 2^-63.
+def pack(cell: Cell, weights: Mapping[str, Floats], *, halves: bool = False) -> Packed:
+    """Return the weights packed, flushed below 2^-63; with `halves` the matrices rounded to bfloat16.
 
     Raise ShapeMismatch for a parameter that is missing or has another shape.
     """
@@ -52,8 +54,9 @@ def pack(cell: Cell, weights: Mapping[str, Floats]) -> Packed:
             actual = "nothing" if given is None else str(given.shape)
             raise ShapeMismatch(f"parameter {param.name}", expected=str(param.shape), actual=actual)
         array = np.asarray(given, np.float32)
-        clean[param.name] = np.where(np.abs(array) < _FLUSH_BELOW, np.float32(0), array)
-    return Packed(clean, {name: padded(value) for name, value in clean.items() if value.ndim < 2})
+        array = np.where(np.abs(array) < _FLUSH_BELOW, np.float32(0), array)
+        clean[param.name] = rounded(array) if halves and array.ndim == 2 else array
+    return Packed(clean, halves, {name: padded(value) for name, value in clean.items() if value.ndim < 2})
 
 
 def aligned(length: int, *, clear: bool = False) -> NDArray[np.uint8]:
@@ -87,16 +90,35 @@ def unpadded(array: Floats, shape: tuple[int, ...]) -> Floats:
     return np.ascontiguousarray(array[..., : shape[-1]])
 
 
-def _panels(matrices: Sequence[Floats]) -> Floats:
-    """Return (m, n) matrices as k-major panels of sixteen rows each."""
-    blocks = []
-    for matrix in matrices:
-        rows, length = matrix.shape
-        count = (rows + 15) // 16
-        block = np.zeros((count * 16, length), np.float32)
-        block[:rows] = matrix
-        blocks.append(block.reshape(count, 16, length).transpose(0, 2, 1).ravel())
-    flat = np.concatenate(blocks)
-    packed = aligned(flat.nbytes).view(np.float32)
-    packed[:] = flat
-    return packed
+def rounded(array: Floats) -> Floats:
+    """Return finite floats rounded to the nearest bfloat16, to the even one of two; the largest stay finite."""
+    bits = array.view(np.uint32)
+    odd = (bits >> np.uint32(16)) & np.uint32(1)
+    upper = (bits + np.uint32(0x7FFF) + odd) & np.uint32(0xFFFF0000)
+    overflown = (upper & np.uint32(0x7FFFFFFF)) >= np.uint32(0x7F800000)
+    return np.where(overflown, bits & np.uint32(0xFFFF0000), upper).astype(np.uint32).view(np.float32)
+
+
+def _panels(matrices: Sequence[Floats], *, halves: bool) -> NDArray[np.generic]:
+    """Return (m, n) matrices as k-major panels of sixteen rows each, as float32 or as bfloat16."""
+    counts = [(matrix.shape[0] + 15) // 16 for matrix in matrices]
+    length = matrices[0].shape[1]
+    packed = aligned(64 * length * sum(counts)).view(np.float32).reshape(-1, length, 16)
+    at = 0
+    for matrix, count in zip(matrices, counts, strict=True):
+        _fill(packed[at : at + count], matrix)
+        at += count
+    if not halves:
+        return packed
+    kept = aligned(packed.nbytes // 2).view(np.uint16)
+    kept[:] = (packed.view(np.uint32) >> np.uint32(16)).reshape(-1)
+    return kept
+
+
+def _fill(panels: Floats, matrix: Floats) -> None:
+    rows = matrix.shape[0]
+    whole = rows // 16
+    panels[:whole] = matrix[: 16 * whole].reshape(whole, 16, matrix.shape[1]).transpose(0, 2, 1)
+    if rows > 16 * whole:
+        panels[whole] = 0
+        panels[whole, :, : rows - 16 * whole] = matrix[16 * whole :].T

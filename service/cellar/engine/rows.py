@@ -10,19 +10,45 @@ from cellar.engine.vector import (
     load_first,
     load_one,
     mul,
+    read_int32,
     store,
     store_first,
+    write_int32,
     zero,
 )
+
+__all__ = [
+    "clear",
+    "clear_dense",
+    "gather",
+    "is_finite",
+    "keeps_subnormals",
+    "note_bad",
+    "pack_pairs",
+    "put",
+    "scatter",
+    "settle",
+]
+
+
+@kernel
+def put(target: int, value: object, left: int) -> None:
+    """Store sixteen floats, or the first `left` of them if there are fewer."""
+    if left >= 16:
+        store(target, value)
+    else:
+        store_first(target, value, first(left))
 
 
 @kernel
 def gather(source: int, target: int, count: int) -> None:
     """Copy `count` dense floats to a padded row: flushed, the padding zero."""
     done = 0
-    while done < count:
-        store(target + 4 * done, flush(load_first(source + 4 * done, first(count - done))))
+    while done + 16 <= count:
+        store(target + 4 * done, flush(load(source + 4 * done)))
         done += 16
+    if done < count:
+        store(target + 4 * done, flush(load_first(source + 4 * done, first(count - done))))
 
 
 @kernel
@@ -30,7 +56,7 @@ def scatter(source: int, target: int, count: int) -> None:
     """Copy `count` floats of a padded row to a dense place."""
     done = 0
     while done < count:
-        store_first(target + 4 * done, load(source + 4 * done), first(count - done))
+        put(target + 4 * done, load(source + 4 * done), count - done)
         done += 16
 
 
@@ -59,6 +85,15 @@ def is_finite(source: int, count: int) -> bool:
 
 
 @kernel
+def note_bad(bad_step: int, bad_kind: int, row: int, step: int, kind: int) -> None:
+    """Note a fault of a row: its first step, and of one step the smallest kind."""
+    known = read_int32(bad_step + 4 * row)
+    if known < 0 or known > step or (known == step and read_int32(bad_kind + 4 * row) > kind):
+        write_int32(bad_step + 4 * row, step)
+        write_int32(bad_kind + 4 * row, kind)
+
+
+@kernel
 def clear(target: int, width: int) -> None:
     """Write zeros over `width` bytes, a multiple of 64."""
     for offset in range(0, width, 64):
@@ -70,8 +105,28 @@ def clear_dense(target: int, count: int) -> None:
     """Write zeros over `count` dense floats."""
     done = 0
     while done < count:
-        store_first(target + 4 * done, zero(), first(count - done))
+        put(target + 4 * done, zero(), count - done)
         done += 16
+
+
+@kernel
+def pack_pairs(
+    source: int, stride: int, rows: int, steps: int, begin: int, count: int, target: int, width: int
+) -> None:
+    """Pack `count` padded rows as panels of `count` x 16 floats, in the order of the sum of weight gradients.
+
+    That order is steps descending, rows ascending; `begin` rows of it are done.
+    """
+    step = steps - 1 - begin // rows
+    row = begin % rows
+    for index in range(count):
+        place = source + (step * rows + row) * stride
+        for offset in range(0, width, 64):
+            store(target + offset * count + 64 * index, load(place + offset))
+        row += 1
+        if row == rows:
+            row = 0
+            step -= 1
 
 
 @kernel

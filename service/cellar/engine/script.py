@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Literal
 
 from cellar.engine.cell import Cell
 from cellar.engine.graph import Node, Op
@@ -13,7 +14,7 @@ class Script:
     """Lines of a kernel for a cell and a plan.
 
     In the text, `s2` is a size and `w2` its width in bytes, `d9` a slot of the descriptor, `g1` the bytes of a row of a
-    buffer; `u` is a step of the chunk that began at step `t0`, `b` a row of the batch, `row` both in one.
+    buffer; `u` is a step of the call, which began at step `start`, `b` a row of the batch, `row` both in one.
     """
 
     def __init__(self, cell: Cell, plan: Plan) -> None:
@@ -56,16 +57,32 @@ class Script:
         widths = self.layout.buffers[buffer].widths
         return self.width(widths[0]) if len(widths) == 1 else f"g{buffer}"
 
+    @property
+    def ended(self) -> str:
+        """The condition that row b is past its length at step u."""
+        return "lengths != 0 and read_int32(lengths + 4 * b) <= start + u"
+
+    @property
+    def at(self) -> str:
+        """The place of step u in row b of a dense array: counted from the row's end where time is reversed."""
+        return f"{self.end} - 1 - u if reverse != 0 and u < {self.end} else u"
+
+    @property
+    def end(self) -> str:
+        """How many steps row b has, for a call that begins a sequence."""
+        return "(read_int32(lengths + 4 * b) if lengths != 0 else steps)"
+
     @contextmanager
     def living_rows(self, *, loop: bool) -> Iterator[None]:
         """Open the loops over the rows that are not past their length."""
         if not loop:
-            self.put("for u in range(count):")
+            self.put("for u in range(steps):")
             self.depth += 1
         with self.block("for b in range(rows):"):
-            with self.block("if read_int32(lengths + 4 * b) <= t0 + u:"):
+            with self.block(f"if {self.ended}:"):
                 self.put("continue")
             self.put("row = u * rows + b")
+            self.put(f"at = {self.at}")
             yield
         if not loop:
             self.depth -= 1
@@ -107,9 +124,14 @@ class Script:
             self.layout.vectors.append(node)
         return self.slot("vector", node.name)
 
-    def dense_row(self, kind: SlotKind, index: int, size: str) -> str:
-        """Return the address of a row of one of the caller's dense arrays."""
-        return f"{self.slot(kind, index)} + 4 * (t0 * rows + row) * {size}"
+    def dense_row(self, kind: Literal["staged", "result"], index: int) -> str:
+        """Return the address of row b at step `at` of one of the caller's dense arrays."""
+        strides: dict[str, tuple[SlotKind, SlotKind]] = {
+            "staged": ("staged_row", "staged_time"),
+            "result": ("result_row", "result_time"),
+        }
+        row, time = (self.slot(stride, index) for stride in strides[kind])
+        return f"{self.slot(kind, index)} + at * {time} + b * {row}"
 
     def slot_row(self, leaf: Node, slot: str) -> str:
         """Return the address of row b of a carried value in a slot of its history."""

@@ -17,12 +17,35 @@ _X86_LEVELS = (
 )
 
 
+_WIDE = ("x86-64-v4", "avx512", "cascadelake", "cooperlake", "icelake", "rapids", "tigerlake", "znver4", "znver5")
+"""What the names of processors with AVX-512 hold."""
+
+
+@dataclass(frozen=True, slots=True)
+class Registers:
+    """The vector registers of a processor: how many, and how many floats each holds."""
+
+    count: int
+    lanes: int
+
+
 @dataclass(frozen=True, slots=True)
 class Target:
     """A processor by LLVM's name, and features to switch on or off beyond it ("+avx2,-fma")."""
 
     cpu: str
     features: str = ""
+
+    @property
+    def registers(self) -> Registers:
+        """Return the registers that kernels may count on. A wrong guess costs speed and no bit."""
+        if platform.machine() not in ("x86_64", "AMD64"):
+            return Registers(32, 4)
+        if "+avx512f" in self.features or (any(w in self.cpu for w in _WIDE) and "-avx512f" not in self.features):
+            return Registers(32, 16)
+        if self.cpu in ("x86-64", "x86-64-v2") or (self.cpu == "generic" and "+avx2" not in self.features):
+            return Registers(16, 4)
+        return Registers(16, 8)
 
 
 def host_target() -> Target:

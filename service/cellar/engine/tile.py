@@ -1,159 +1,191 @@
-"""Products on register tiles: the hand-tuned leaf.
+"""The register tile: the hand-tuned leaf under every product.
 
-A tile is R rows by P panels of sixteen columns of accumulators that stay in registers while k ascends, one fused
-multiply-add a term, from zero. Which tile covers an element changes no bit of it.
+A tile is r rows by p panels of sums that stay in registers while k ascends, one fused multiply-add a term, from zero.
+Which tile covers an element changes no bit of it: the sum over k is one chain, whoever computes its neighbours.
 
-Weights are packed once: a matrix (m, n) becomes ceil(m / 16) panels, each k-major, n x 16 floats.
+Weights are packed once: a matrix (m, n) becomes ceil(m / 16) panels, each k-major, n x 16 floats. A tile is written in
+the target's own vectors (16 lanes of AVX-512, 8 of AVX2, 4 of NEON) and takes as many sums as its registers hold; with
+wider vectors than the target has, LLVM splits them late and spills.
 """
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 from llvmlite import ir
 from numba import types
-from numba.core import cgutils
 
-from cellar.engine.activations import kernel
-from cellar.engine.vector import BYTES, add, emit_call, emit_splat, instruction, load, store, zero
+from cellar.engine.vector import BYTES, LANES, instruction
 
-_VECTOR = ir.VectorType(ir.FloatType(), 16)
-_ADDRESS = ir.IntType(64)
+_INT = ir.IntType(64)
+_FLOAT = ir.FloatType()
+
+Grid = list[list[ir.Value]]
 
 
-def _tile(rows: int, panels: int, *, accumulate: bool) -> Any:
-    """Return an intrinsic for one tile.
+@dataclass(frozen=True, slots=True)
+class _Operands:
+    """What a tile is told: addresses and strides in bytes, `length` terms, `more` to go on from what `out` holds."""
 
-    `tile(a, a_row, a_k, w, w_k, w_panel, out, out_row, length)`: for row i, panel p and lane j, out[i][p][j] is the
-    sum over k below `length` of a[i * a_row + k * a_k] * w[p * w_panel + k * w_k][j], strides in bytes, started from
-    zero or, with `accumulate`, from what out holds.
+    a: ir.Value
+    a_row: ir.Value
+    a_k: ir.Value
+    w: ir.Value
+    out: ir.Value
+    out_row: ir.Value
+    panel: ir.Value
+    length: ir.Value
+    more: ir.Value
+
+
+def make_tiles(lanes: int, panels: Sequence[int], *, halves: bool) -> Any:
+    """Return the instruction `tile(rows, panels, a, a_row, a_k, w, out, out_row, panel, length, more)`.
+
+    For row i, panel p and lane j, out[i][p][j] becomes the sum over k < length of a[i * a_row + k * a_k] *
+    w[p * panel + k][j], from zero or, with `more`, from what out holds. `panels` says how many panels a tile of one
+    row, of two rows, ... has at most. With `halves` the weights are bfloat16, and only tiles of one row exist.
     """
+    tiles = [(r + 1, p) for r, most in enumerate(panels) for p in range(1, most + 1)]
 
     @instruction
     def tile(
-        _: Any, a: Any, a_row: Any, a_k: Any, w: Any, w_k: Any, w_panel: Any, out: Any, out_row: Any, length: Any
-    ) -> Any:
+        _: Any, rows: Any, width: Any, a: Any, a_row: Any, a_k: Any, w: Any, out: Any, out_row: Any, panel: Any,
+        length: Any, more: Any,
+    ) -> Any:  # fmt: skip
         def generate(context: Any, builder: ir.IRBuilder, _: Any, values: Any) -> ir.Value:
-            _emit(builder, values, rows, panels, accumulate)
+            rows, width, *rest = values
+            operands = _Operands(*rest)
+            number = builder.add(builder.mul(rows, _number(256)), width)
+            done = builder.append_basic_block("done")
+            never = builder.append_basic_block("never")
+            switch = builder.switch(number, never)
+            for r, p in tiles:
+                block = builder.append_basic_block(f"tile{r}x{p}")
+                switch.add_case(_number(256 * r + p), block)
+                builder.position_at_end(block)
+                _Tile(builder, lanes, r, p, halves).emit(operands)
+                builder.branch(done)
+            builder.position_at_end(never)
+            builder.unreachable()
+            builder.position_at_end(done)
             return context.get_dummy_value()
 
-        return types.void(*[types.int64] * 9), generate
+        return types.void(*[types.int64] * 11), generate
 
     return tile
 
 
-def _emit(builder: ir.IRBuilder, values: Any, rows: int, panels: int, accumulate: bool) -> None:
-    a, a_row, a_k, w, w_k, w_panel, out, out_row, length = values
+class _Tile:
+    """Emits one tile: r rows by p panels, in vectors of `lanes`."""
 
-    def at(base: ir.Value, *terms: tuple[ir.Value, int]) -> ir.Value:
-        for stride, count in terms:
-            if count:
-                base = builder.add(base, builder.mul(stride, ir.Constant(_ADDRESS, count)))
-        return base
+    def __init__(self, builder: ir.IRBuilder, lanes: int, rows: int, panels: int, halves: bool) -> None:
+        self.b = builder
+        self.rows = rows
+        self.each = LANES // lanes
+        self.columns = panels * self.each
+        self.lanes = lanes
+        self.halves = halves
+        self.vector = ir.VectorType(_FLOAT, lanes)
 
-    def vector(address: ir.Value) -> ir.Value:
-        return builder.inttoptr(address, _VECTOR.as_pointer())
+    def emit(self, at: _Operands) -> None:
+        """Emit the tile at the builder's place, and leave the builder behind it."""
+        b = self.b
+        places = [
+            [b.add(self._row(at.out, at.out_row, i), _number(4 * self.lanes * j)) for j in range(self.columns)]
+            for i in range(self.rows)
+        ]
+        sums = self._loop(self._start(places, at.more), at)
+        for row, values in zip(places, sums, strict=True):
+            for place, value in zip(row, values, strict=True):
+                b.store(value, self._pointer(place, self.vector), align=4)
 
-    places = {
-        (i, p): vector(at(out, (out_row, i), (ir.Constant(_ADDRESS, BYTES), p)))
-        for i in range(rows)
-        for p in range(panels)
-    }
-    start = {
-        key: builder.load(place, align=4) if accumulate else ir.Constant(_VECTOR, [0.0] * 16)
-        for key, place in places.items()
-    }
-    sums = {key: cgutils.alloca_once_value(builder, value) for key, value in start.items()}
-    a_at, w_at = (cgutils.alloca_once_value(builder, value) for value in (a, w))
-    with cgutils.for_range(builder, length):
-        a_now, w_now = builder.load(a_at), builder.load(w_at)
-        columns = [builder.load(vector(at(w_now, (w_panel, p))), align=4) for p in range(panels)]
-        for i in range(rows):
-            factor = builder.load(builder.inttoptr(at(a_now, (a_row, i)), ir.FloatType().as_pointer()), align=4)
-            lanes = emit_splat(builder, factor)
-            for p, column in enumerate(columns):
-                place = sums[i, p]
-                builder.store(emit_call(builder, "llvm.fma.v16f32", [lanes, column, builder.load(place)]), place)
-        builder.store(builder.add(a_now, a_k), a_at)
-        builder.store(builder.add(w_now, w_k), w_at)
-    for key, place in places.items():
-        builder.store(builder.load(sums[key]), place, align=4)
+    def _start(self, places: Grid, more: ir.Value) -> Grid:
+        """Emit the sums to begin with: zeros, or what stands in memory."""
+        b, entry = self.b, self.b.block
+        load, ready = b.append_basic_block("load"), b.append_basic_block("ready")
+        b.cbranch(b.icmp_signed("!=", more, _number(0)), load, ready)
+        b.position_at_end(load)
+        found = [[b.load(self._pointer(place, self.vector), align=4) for place in row] for row in places]
+        b.branch(ready)
+        b.position_at_end(ready)
+        zero = ir.Constant(self.vector, [0.0] * self.lanes)
+        return [[self._phi((zero, entry), (value, load)) for value in row] for row in found]
+
+    def _loop(self, sums: Grid, at: _Operands) -> Grid:
+        """Emit the loop over k, which turns at least once; return the sums after it."""
+        b, before = self.b, self.b.block
+        body, after = b.append_basic_block("k"), b.append_basic_block("after")
+        b.branch(body)
+        b.position_at_end(body)
+        left, a, w = (self._phi((value, before)) for value in (at.length, at.a, at.w))
+        inside = [[self._phi((value, before)) for value in row] for row in sums]
+        now = self._terms(inside, at, a, w)
+        fewer = b.sub(left, _number(1))
+        following = [fewer, b.add(a, at.a_k), b.add(w, _number(BYTES // 2 if self.halves else BYTES)), *chain(*now)]
+        for phi, value in zip([left, a, w, *chain(*inside)], following, strict=True):
+            phi.add_incoming(value, body)
+        b.cbranch(b.icmp_signed(">", fewer, _number(0)), body, after)
+        b.position_at_end(after)
+        return now
+
+    def _terms(self, sums: Grid, at: _Operands, a: ir.Value, w: ir.Value) -> Grid:
+        """Emit one term of every sum. What there are fewer of, rows or columns, is loaded first and kept."""
+        sums = [list(row) for row in sums]
+        rows, columns = range(self.rows), range(self.columns)
+        if self.rows <= self.columns:
+            factors = [self._factor(at, a, i) for i in rows]
+            for j in columns:
+                column = self._column(at, w, j)
+                for i in rows:
+                    sums[i][j] = self._fma(factors[i], column, sums[i][j])
+        else:
+            loaded = [self._column(at, w, j) for j in columns]
+            for i in rows:
+                factor = self._factor(at, a, i)
+                for j in columns:
+                    sums[i][j] = self._fma(factor, loaded[j], sums[i][j])
+        return sums
+
+    def _factor(self, at: _Operands, a: ir.Value, row: int) -> ir.Value:
+        """Emit a's float of a row in every lane."""
+        b = self.b
+        value = b.load(self._pointer(self._row(a, at.a_row, row), _FLOAT), align=4)
+        one = b.insert_element(ir.Constant(self.vector, ir.Undefined), value, ir.Constant(ir.IntType(32), 0))
+        return b.shuffle_vector(one, one, ir.Constant(ir.VectorType(ir.IntType(32), self.lanes), [0] * self.lanes))
+
+    def _column(self, at: _Operands, w: ir.Value, column: int) -> ir.Value:
+        """Emit a vector of weights; a bfloat16 is the upper half of a float."""
+        b = self.b
+        place = self._row(w, at.panel, column // self.each)
+        offset = self.lanes * (column % self.each)
+        if not self.halves:
+            return b.load(self._pointer(b.add(place, _number(4 * offset)), self.vector), align=4)
+        half = ir.VectorType(ir.IntType(16), self.lanes)
+        whole = ir.VectorType(ir.IntType(32), self.lanes)
+        bits = b.zext(b.load(self._pointer(b.add(place, _number(2 * offset)), half), align=2), whole)
+        return b.bitcast(b.shl(bits, ir.Constant(whole, [16] * self.lanes)), self.vector)
+
+    def _fma(self, *values: ir.Value) -> ir.Value:
+        name = f"llvm.fma.v{self.lanes}f32"
+        module = self.b.module
+        function = module.globals.get(name)
+        if function is None:
+            function = ir.Function(module, ir.FunctionType(self.vector, [self.vector] * 3), name)
+        return self.b.call(function, values)
+
+    def _row(self, base: ir.Value, stride: ir.Value, count: int) -> ir.Value:
+        return self.b.add(base, self.b.mul(stride, _number(count)))
+
+    def _pointer(self, address: ir.Value, kind: ir.Type) -> ir.Value:
+        return self.b.inttoptr(address, kind.as_pointer())
+
+    def _phi(self, *incoming: tuple[ir.Value, ir.Block]) -> ir.Value:
+        phi = self.b.phi(incoming[0][0].type)
+        for value, block in incoming:
+            phi.add_incoming(value, block)
+        return phi
 
 
-# 6 x 16 fills the sixteen 256-bit registers of x86-64-v3; one row takes four panels to have enough sums in flight.
-_six, _four, _two, _one = (_tile(rows, 1, accumulate=False) for rows in (6, 4, 2, 1))
-_wide = _tile(1, 4, accumulate=False)
-_six_more, _four_more, _two_more, _one_more = (_tile(rows, 1, accumulate=True) for rows in (6, 4, 2, 1))
-
-
-@kernel
-def product(a: int, a_row: int, w: int, out: int, out_row: int, length: int, width: int, rows: int) -> None:
-    """Write the products of `rows` vectors of `length` floats with packed panels of `width` bytes of columns."""
-    panel = 64 * length
-    end = w + panel * (width // 64)
-    row = 0
-    if rows != 1:
-        while w < end:
-            row = 0
-            while row + 6 <= rows:
-                _six(a + row * a_row, a_row, 4, w, 64, panel, out + row * out_row, out_row, length)
-                row += 6
-            if row + 4 <= rows:
-                _four(a + row * a_row, a_row, 4, w, 64, panel, out + row * out_row, out_row, length)
-                row += 4
-            if row + 2 <= rows:
-                _two(a + row * a_row, a_row, 4, w, 64, panel, out + row * out_row, out_row, length)
-                row += 2
-            if row < rows:
-                _one(a + row * a_row, a_row, 4, w, 64, panel, out + row * out_row, out_row, length)
-            w += panel
-            out += 64
-        return
-    while w + 4 * panel <= end:
-        _wide(a, a_row, 4, w, 64, panel, out, out_row, length)
-        w += 4 * panel
-        out += 256
-    while w < end:
-        _one(a, a_row, 4, w, 64, panel, out, out_row, length)
-        w += panel
-        out += 64
-
-
-@kernel
-def outer(g: int, g_row: int, v: int, v_row: int, out: int, rows: int, width: int, count: int) -> None:
-    """Add to out (rows, width bytes) the sum over `count` pairs of outer products of g and v, in order."""
-    for column in range(0, width, 64):
-        row = 0
-        while row + 6 <= rows:
-            _six_more(g + 4 * row, 4, g_row, v + column, v_row, 64, out + row * width + column, width, count)
-            row += 6
-        if row + 4 <= rows:
-            _four_more(g + 4 * row, 4, g_row, v + column, v_row, 64, out + row * width + column, width, count)
-            row += 4
-        if row + 2 <= rows:
-            _two_more(g + 4 * row, 4, g_row, v + column, v_row, 64, out + row * width + column, width, count)
-            row += 2
-        if row < rows:
-            _one_more(g + 4 * row, 4, g_row, v + column, v_row, 64, out + row * width + column, width, count)
-
-
-@kernel
-def lane_total(g: int, g_row: int, width: int, steps: int, rows: int, sums: int, out: int) -> None:
-    """Add to out (`width` bytes) the sum of g over all steps, descending, and rows, ascending, in the lane shape.
-
-    The i-th term goes to sum i mod 16, and the sixteen sums, at `sums`, are added by a halving tree.
-    """
-    for column in range(0, width, 64):
-        for lane in range(16):
-            store(sums + 64 * lane, zero())
-        i = 0
-        for t in range(steps - 1, -1, -1):
-            for b in range(rows):
-                place = sums + 64 * (i & 15)
-                store(place, add(load(place), load(g + (t * rows + b) * g_row + column)))
-                i += 1
-        distance = 8
-        while distance:
-            for lane in range(distance):
-                place = sums + 64 * lane
-                store(place, add(load(place), load(place + 64 * distance)))
-            distance //= 2
-        store(out + column, add(load(out + column), load(sums)))
+def _number(value: int) -> ir.Constant:
+    return ir.Constant(_INT, value)

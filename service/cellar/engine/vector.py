@@ -125,6 +125,23 @@ def write_int32(_: Any, address: Any, value: Any) -> Typed:
 
 
 @instruction
+def write_int(_: Any, address: Any, value: Any) -> Typed:
+    """Store a 64-bit integer."""
+    return _typed(types.void, [I, I], lambda b, v: b.store(v[1], _pointer(b, v[0], ir.IntType(64)), align=8))
+
+
+@instruction
+def copy_bytes(_: Any, source: Any, target: Any, size: Any) -> Typed:
+    """Copy bytes between places that do not overlap."""
+
+    def build(b: ir.IRBuilder, v: Sequence[ir.Value]) -> ir.Value:
+        byte = ir.IntType(8)
+        return cgutils.raw_memcpy(b, _pointer(b, v[1], byte), _pointer(b, v[0], byte), v[2], 1)
+
+    return _typed(types.void, [I, I, I], build)
+
+
+@instruction
 def load(_: Any, address: Any) -> Typed:
     """Return sixteen floats from an address."""
     return _typed(V, [I], lambda b, v: b.load(_pointer(b, v[0], _VECTOR), align=4))
@@ -166,6 +183,59 @@ def store_first(_: Any, address: Any, value: Any, mask: Any) -> Typed:
         return b.call(function, [v[1], pointer, ir.Constant(_INT, 4), v[2]])
 
     return _typed(types.void, [I, V, M], build)
+
+
+@instruction
+def expand(_: Any, source: Any, target: Any, count: Any) -> Typed:
+    """Store `count` times sixteen floats of which a bfloat16 array holds the upper halves."""
+    halves, ints = ir.VectorType(ir.IntType(16), LANES), _INTS
+
+    def build(b: ir.IRBuilder, v: Sequence[ir.Value]) -> None:
+        with cgutils.for_range(b, v[2]) as loop:
+            place = b.add(v[0], b.mul(loop.index, ir.Constant(ir.IntType(64), BYTES // 2)))
+            bits = b.shl(b.zext(b.load(_pointer(b, place, halves), align=2), ints), _ints(16))
+            target = b.add(v[1], b.mul(loop.index, ir.Constant(ir.IntType(64), BYTES)))
+            b.store(b.bitcast(bits, _VECTOR), _pointer(b, target, _VECTOR), align=4)
+
+    return _typed(types.void, [I, I, I], build)
+
+
+@intrinsic(prefer_literal=True)
+def scratch(_: Any, size: Any) -> Typed:
+    """Return the address of `size` bytes, a literal, on the stack of the function that asks."""
+
+    def build(b: ir.IRBuilder, v: Sequence[ir.Value]) -> ir.Value:
+        with b.goto_entry_block():
+            room = b.alloca(ir.ArrayType(ir.IntType(8), size.literal_value))
+        room.align = BYTES
+        return b.ptrtoint(room, ir.IntType(64))
+
+    return _typed(I, [size], build)
+
+
+# --- calls by address
+
+
+def _calling(b: ir.IRBuilder, values: Sequence[ir.Value]) -> ir.Value:
+    """Emit a call of the function at an address with 64-bit integers, which returns one."""
+    address, *arguments = values
+    integer = ir.IntType(64)
+    return b.call(_pointer(b, address, ir.FunctionType(integer, [integer] * len(arguments))), arguments)
+
+
+@instruction
+def call_kernel(_: Any, function: Any, descriptor: Any) -> Typed:
+    """Call a kernel; return what it returns."""
+    return _typed(I, [I, I], _calling)
+
+
+@instruction
+def call_product(
+    _: Any, function: Any, a: Any, a_row: Any, a_k: Any, w: Any, out: Any, out_row: Any, length: Any, panels: Any,
+    rows: Any, more: Any, plain: Any,
+) -> Typed:  # fmt: skip
+    """Call a product; `cellar.engine.products` says what its arguments are."""
+    return _typed(I, [I] * 12, _calling)
 
 
 # --- arithmetic

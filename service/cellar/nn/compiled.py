@@ -5,7 +5,7 @@ Everything that computes floats here is a kernel of `cellar.engine`; this file o
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +16,9 @@ from cellar.engine import (
     CompiledCell,
     Forward,
     KernelCache,
+    Node,
     Packed,
+    Program,
     Tape,
     compile_cells,
     kernel_texts,
@@ -31,18 +33,17 @@ Array = NDArray[np.float32]
 Lengths = NDArray[np.int32]
 
 
-@dataclass(frozen=True, slots=True)
-class Run:
+class Run(NamedTuple):
     """What a network answers to T steps of B rows."""
 
     outputs: Array
     """(T, B, out_size); zeros at and past a row's length."""
     state: Array
     """(B, state_size) after the last step of each row."""
-    bad_step: Lengths
-    """(B,) the first step that made a state or an output NaN or infinite, -1 if none did."""
-    bad_kind: Lengths
-    """(B,) 1 a state, 2 an output; 0 where nothing was bad."""
+    bad_step: Lengths | None = None
+    """(B,) the first step that made a state or an output NaN or infinite, -1 if none did; None if no row has one."""
+    bad_kind: Lengths | None = None
+    """(B,) 1 a state, 2 an output."""
     tapes: tuple[Tape, ...] = ()
     """What `backward` needs, a tape a layer; only of a run that was asked to save it."""
 
@@ -75,6 +76,17 @@ class CompiledNetwork:
         layers = [layer.cell for layer in self.network.layers]
         self._cache.load([*kernel_texts([*layers, *differentiated], training=True), *kernel_texts(plain)])
 
+    def program(self, layers: Sequence[tuple[CompiledCell, Packed]]) -> Program:
+        """Return the one call that runs these layers, each on what the one before it answers."""
+        nodes: list[Node] = []
+        offset = 0
+        for index, (kernel, packed) in enumerate(layers):
+            size = kernel.cell.state_size
+            zeros = np.zeros(size, np.float32)
+            nodes.append(Node(kernel, packed, ((index - 1,),), offset, zeros, np.empty_like(zeros)))
+            offset += size
+        return Program(nodes, (len(nodes) - 1,), self.network.in_size, offset, self._cache)
+
     def bind(self, weights: Mapping[str, Array]) -> "BoundNetwork":
         """Return the network with these weights, packed for its kernels. Raise InvalidInput if they do not fit."""
         self.network.check_weights(weights)
@@ -96,6 +108,7 @@ class BoundNetwork:
         self._initial = np.zeros((1, self.network.state_size), dtype=np.float32)
         for place in _trained_states(self.network):
             self._initial[0, place.columns] = weights[place.name]
+        self.program = compiled.program(self._layers)
 
     def initial_state(self, rows: int) -> Array:
         """Return the state (rows, state_size) that a sequence begins with: zeros, or what was trained."""
@@ -107,19 +120,20 @@ class BoundNetwork:
         `inputs` (T, B, in_size), `state` (B, state_size), `lengths` (B,) or None for T each: a row stops at its
         length, with its state kept and its outputs zero. Raise ShapeMismatch.
         """
+        if not save:
+            return Run(*self.program.run(inputs, state, lengths))
         self._check(inputs, state, lengths)
         new_state = np.empty_like(state, dtype=np.float32)
         results: list[Forward] = []
         signal = np.ascontiguousarray(inputs, dtype=np.float32)
         for (kernel, packed), columns in zip(self._layers, self._slices, strict=True):
             before = np.ascontiguousarray(state[:, columns], dtype=np.float32)
-            result = kernel.forward(packed, (signal,), before, lengths, save=save)
+            result = kernel.forward(packed, (signal,), before, lengths, save=True)
             new_state[:, columns] = result.state
             signal = result.outputs
             results.append(result)
-        bad_step, bad_kind = _first_bad(results)
         tapes = tuple(result.tape for result in results if result.tape is not None)
-        return Run(signal, new_state, bad_step, bad_kind, tapes)
+        return Run(signal, new_state, *_first_bad(results), tapes)
 
     def backward(self, run: Run, d_outputs: Array, d_state: Array | None = None) -> Gradients:
         """Return the gradients of a run that saved its tapes.
@@ -166,8 +180,10 @@ def _trained_states(network: "Network") -> list[_TrainedState]:
     ]
 
 
-def _first_bad(results: Sequence[Forward]) -> tuple[Lengths, Lengths]:
+def _first_bad(results: Sequence[Forward]) -> tuple[Lengths | None, Lengths | None]:
     """Return step and kind of the first fault of each row over all layers; of one step, in its first layer."""
+    if all((result.bad_step < 0).all() for result in results):
+        return None, None
     step, kind = results[0].bad_step, results[0].bad_kind
     for result in results[1:]:
         if (result.bad_step >= 0).any():

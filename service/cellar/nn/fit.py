@@ -249,9 +249,8 @@ def _led_by_zeros(array: Array, steps: int) -> Array:
 
 
 def _check_finite(run: Run, state: RunState) -> None:
-    bad = run.bad_step >= 0
-    if bad.any():
-        kind = int(run.bad_kind[bad][0])
+    if run.bad_step is not None and run.bad_kind is not None:
+        kind = int(run.bad_kind[run.bad_step >= 0][0])
         error = StateNotFinite if kind == 1 else OutputNotFinite
         raise error(_diverged("a state" if kind == 1 else "an output", state))
 

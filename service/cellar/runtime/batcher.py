@@ -152,12 +152,12 @@ def run_together(network: Network, works: Sequence[Work]) -> None:
     state = state.reshape(rows, network.network.state_size)
     inputs, lengths = _stack(chunks)
     run = network.run(inputs, state, lengths)
-    bad = bool((run.bad_step >= 0).any())
+    bad_step, bad_kind = run.bad_step, run.bad_kind
     row = 0
     for work, chunk in zip(works, chunks, strict=True):
         mine = slice(row, row + work.rows)
-        if bad:
-            _note_bad(work, run.bad_step[mine], run.bad_kind[mine])
+        if bad_step is not None and bad_kind is not None:
+            _note_bad(work, bad_step[mine], bad_kind[mine])
         work.state = run.state[mine].tobytes()
         work.outputs.append(run.outputs[: len(chunk), mine].tobytes())
         work.position = advance(work.position, chunk)

@@ -41,16 +41,17 @@ class Sizes(Protocol):
 
 
 class Run(Protocol):
-    """What T steps of B rows came to: outputs (T, B, out_size), state (B, state_size), bad_step and bad_kind (B,)."""
+    """What T steps of B rows came to: outputs (T, B, out_size), state (B, state_size), bad_step and bad_kind (B,),
+    or None where no row has a fault."""
 
     @property
     def outputs(self) -> Floats: ...
     @property
     def state(self) -> Floats: ...
     @property
-    def bad_step(self) -> NDArray[int32]: ...
+    def bad_step(self) -> NDArray[int32] | None: ...
     @property
-    def bad_kind(self) -> NDArray[int32]: ...
+    def bad_kind(self) -> NDArray[int32] | None: ...
 
 
 class Network(Protocol):

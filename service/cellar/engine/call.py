@@ -1,0 +1,169 @@
+"""One run of one kernel: a copy of its descriptor, filled in, and the arrays that must live meanwhile."""
+
+import functools
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cellar.engine.cache import KernelCache
+from cellar.engine.cell import Cell
+from cellar.engine.codegen import KernelText
+from cellar.engine.graph import Node
+from cellar.engine.layout import AT, HEAD, PAIRS, SlotKind, Span, row_bytes
+from cellar.engine.packing import Floats, Packed, address, aligned
+from cellar.engine.schedule import tape as taped_nodes
+from cellar.errors import ShapeMismatch, StartupError
+
+Ints = NDArray[np.int32]
+Words = NDArray[np.int64]
+
+_PROBE = np.array([2.0**-149, 2.0**-100, 2.0**-30], np.float32)
+
+FLUSHES = 1
+"""What a kernel returns in a thread that flushes subnormal numbers."""
+
+
+class Kernel:
+    """A loaded kernel, its layout, and where in its descriptor each slot stands."""
+
+    def __init__(self, cell: Cell, cache: KernelCache, text: KernelText) -> None:
+        self.cell = cell
+        self.layout = text.layout
+        self.code = cache.load([text.text])[0]
+        self.products = cache.products()
+        self.at: dict[tuple[SlotKind, int | str], int] = {
+            (slot.kind, slot.index): len(HEAD) + number for number, slot in enumerate(self.layout.slots)
+        }
+        self._buffers: dict[tuple[int, int, int], Buffers] = {}
+
+    @functools.cached_property
+    def taped(self) -> tuple[Node, ...]:
+        """What a forward pass leaves for the adjoint, in order."""
+        return taped_nodes(self.cell)
+
+    def descriptor(self, packed: Packed) -> Words:
+        """Return a new descriptor with the sizes and the weights filled in."""
+        found = packed.descriptors.get(self)
+        if found is None:
+            found = packed.descriptors.setdefault(self, self._filled(packed))
+        return found.copy()
+
+    def _filled(self, packed: Packed) -> Words:
+        descriptor = np.zeros(len(HEAD) + len(self.layout.slots), np.int64)
+        for (kind, index), position in self.at.items():
+            if kind == "size":
+                descriptor[position] = self.cell.sizes[str(index)]
+            elif kind == "vector":
+                descriptor[position] = address(packed.vectors[str(index)])
+            elif kind == "group":
+                descriptor[position] = address(packed.group(self.layout.groups[int(index)]))
+        descriptor[AT["probe"]] = address(_PROBE)
+        descriptor[AT["product"]] = self.products.halves if packed.halves else self.products.plain
+        descriptor[AT["plain"]] = self.products.plain
+        return descriptor
+
+    def buffers(self, call: int, step: int, history: int) -> "Buffers":
+        """Return where the scratch memory stands that has room for so many rows: of a call, of a step, of a history."""
+        found = self._buffers.get((call, step, history))
+        if found is None:
+            found = self._arranged({"call": call, "step": step, "history": history})
+            if len(self._buffers) < _BUFFERS_KEPT:
+                self._buffers[call, step, history] = found
+        return found
+
+    def _arranged(self, spans: Mapping[Span, int]) -> "Buffers":
+        sizes, layout = self.cell.sizes, self.layout
+        lengths = [spans[buffer.span] * row_bytes(buffer.widths, sizes) for buffer in layout.buffers]
+        lengths += [PAIRS * row_bytes((name,), sizes) for name in layout.pairs]
+        slots: list[tuple[SlotKind, int]] = [("buffer", index) for index in range(len(layout.buffers))]
+        slots += [("pairs", index) for index in range(len(layout.pairs))]
+        edges = np.cumsum([0, *(length + _SKEW for length in lengths)]).astype(np.int64)
+        return Buffers(np.array([self.at[slot] for slot in slots], np.int64), edges[:-1], int(edges[-1]))
+
+
+class Buffers(NamedTuple):
+    """Positions in a descriptor, what stands there less the address of the scratch memory, and the bytes of that."""
+
+    positions: Words
+    offsets: Words
+    length: int
+
+
+_BUFFERS_KEPT = 256
+_SKEW = 192
+"""Bytes between buffers, so that the rows of several do not fall on the same lines of the first-level cache."""
+
+
+class Call:
+    """One run of a kernel over `steps` steps of `rows` rows."""
+
+    def __init__(self, kernel: Kernel, packed: Packed, steps: int, rows: int, lengths: Ints | None) -> None:
+        self.kernel = kernel
+        self.steps, self.rows = steps, rows
+        self.lengths = None if lengths is None else clipped(lengths, steps, rows)
+        self.bad_step: Ints = np.full(rows, -1, np.int32)
+        self.bad_kind: Ints = np.zeros(rows, np.int32)
+        self.descriptor = kernel.descriptor(packed)
+        # Rows past their length are never written, and products read them: zeros keep them harmless.
+        buffers = kernel.buffers(steps * rows, rows, (steps + 1) * rows)
+        self.arena = aligned(buffers.length, clear=self.lengths is not None)
+        self.descriptor[buffers.positions] = buffers.offsets + address(self.arena)
+        self.descriptor[[AT["steps"], AT["rows"]]] = steps, rows
+        self.descriptor[[AT["bad_step"], AT["bad_kind"]]] = address(self.bad_step), address(self.bad_kind)
+        if self.lengths is not None:
+            self.descriptor[AT["lengths"]] = address(self.lengths)
+        self._alive: list[Floats] = []
+
+    def bind(self, kind: SlotKind, index: int | str, array: Floats) -> Floats:
+        """Bind a slot to an array, which is returned; a slot that the kernel does not have is no error."""
+        if self.point(kind, index, address(array)):
+            self._alive.append(array)
+        return array
+
+    def bind_dense(self, kind: SlotKind, row: SlotKind, time: SlotKind, index: int, array: Floats) -> Floats:
+        """Bind a slot to a dense array (T, B, size), which is returned."""
+        self.point(row, index, array.strides[1])
+        self.point(time, index, array.strides[0])
+        return self.bind(kind, index, array)
+
+    def bind_state(self, kind: SlotKind, row: SlotKind, array: Floats) -> Floats:
+        """Bind a slot to a dense array (B, S), which is returned."""
+        self.point(row, 0, array.strides[0])
+        return self.bind(kind, 0, array)
+
+    def point(self, kind: SlotKind, index: int | str, number: int) -> bool:
+        """Fill a slot with a number; return whether the kernel has it."""
+        position = self.kernel.at.get((kind, index))
+        if position is not None:
+            self.descriptor[position] = number
+        return position is not None
+
+    def run(self) -> None:
+        """Run the kernel. Raise StartupError in a thread that does not compute with subnormal numbers."""
+        check_status(self.kernel.code(address(self.descriptor)))
+
+    def places(self) -> Words:
+        """Return address and row stride of every value that a forward pass leaves for the adjoint, (n, 2)."""
+        return np.array([self._place(node) for node in self.kernel.taped], np.int64).reshape(-1, 2)
+
+    def _place(self, node: Node) -> tuple[int, int]:
+        sizes, layout = self.kernel.cell.sizes, self.kernel.layout
+        place = layout.places[node]
+        base = int(self.descriptor[self.kernel.at["buffer", place.buffer]])
+        return base + row_bytes(place.before, sizes), row_bytes(layout.buffers[place.buffer].widths, sizes)
+
+
+def check_status(status: int) -> None:
+    """Raise StartupError if a kernel found that its thread flushes subnormal numbers."""
+    if status == FLUSHES:
+        raise StartupError("this thread flushes subnormal numbers (FTZ or DAZ), which changes results")
+
+
+def clipped(lengths: Ints, steps: int, rows: int) -> Ints:
+    """Return lengths within the steps: kernels index their memory by them, unchecked."""
+    clipped: Ints = np.ascontiguousarray(np.clip(lengths, 0, steps), np.int32)
+    if clipped.shape != (rows,):
+        raise ShapeMismatch("lengths", expected=f"({rows},)", actual=str(clipped.shape))
+    return clipped

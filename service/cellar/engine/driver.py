@@ -1,0 +1,291 @@
+"""The one native call of a network: the text of the function that Python calls, and the words of its frame.
+
+The function has CPython's calling convention for builtins, reads the addresses of its NumPy arguments by itself, runs
+the kernels of all layers, a chunk of steps at a time, and allocates nothing. It is compiled once for a target.
+"""
+
+from enum import IntEnum, auto
+
+from cellar.engine.layout import AT, COMPUTE_AHEAD, USE_AHEAD
+
+
+class Word(IntEnum):
+    """Words of 64 bits at the head of a frame."""
+
+    STEPS = 0
+    ROWS = auto()
+    CAPACITY = auto()
+    """Rows times steps that the scratch memory holds: the steps of a chunk follow from the rows."""
+    LENGTHS = auto()
+    BAD_STEP = auto()
+    BAD_KIND = auto()
+    INPUTS = auto()
+    INPUTS_TIME = auto()
+    OUTPUTS = auto()
+    OUTPUTS_TIME = auto()
+    STATE = auto()
+    AFTER = auto()
+    AHEAD = auto()
+    STASH = auto()
+    IN_SIZE = auto()
+    OUT_SIZE = auto()
+    STATE_SIZE = auto()
+    FLOPS = auto()
+    """Of one row and step."""
+    LAYERS = auto()
+    """Address of (kernel, descriptor) for each layer, and how many there are."""
+    LAYER_COUNT = auto()
+    PATCHES = auto()
+    """Address of (address of a word, what to write there, a number) for what changes with a call."""
+    PATCH_COUNT = auto()
+    STASHED = auto()
+    """Address of (buffer, bytes of a row) for each product of a state."""
+    STASHED_COUNT = auto()
+    NONE = auto()
+    FLOAT32 = auto()
+    """Addresses of the objects None and numpy.dtype("float32")."""
+    SAVE_THREAD = auto()
+    RESTORE_THREAD = auto()
+    FROM_LONG = auto()
+    """Addresses of functions of CPython."""
+    COUNT = auto()
+
+
+class Patch(IntEnum):
+    """What a word of a descriptor becomes."""
+
+    INPUTS = 0
+    INPUTS_TIME = auto()
+    OUTPUTS = auto()
+    OUTPUTS_TIME = auto()
+    STATE = auto()
+    """The state before the first step, what the chunk before left after that."""
+    AFTER = auto()
+    TIME = auto()
+    """The bytes of a step of an array between layers: a row's, times the rows."""
+
+
+class Status(IntEnum):
+    """What the function returns."""
+
+    FINE = 0
+    FLUSHES = auto()
+    """The thread flushes subnormal numbers."""
+    FAULTS = auto()
+    """Some row has a state or an output that is not finite."""
+    UNFIT = auto()
+    """An argument is not what it should be; nothing was run."""
+
+
+RELEASE_FLOPS = 1_000_000
+"""Work from which on the GIL is released: some ten microseconds, since taking it back may cost as much."""
+
+_TEXT = """\
+from numba import cfunc, types
+
+from cellar.engine.activations import kernel
+from cellar.engine.vector import call_kernel, copy_bytes, read_int, read_int32, write_int, write_int32
+
+
+@kernel
+def word(frame, index):
+    return read_int(frame + 8 * index)
+
+
+@kernel
+def data(array):
+    return read_int(array + {data})
+
+
+@kernel
+def axes(array):
+    return read_int32(array + {axes})
+
+
+@kernel
+def extent(array, axis):
+    return read_int(read_int(array + {extents}) + 8 * axis)
+
+
+@kernel
+def stride(array, axis):
+    return read_int(read_int(array + {strides}) + 8 * axis)
+
+
+@kernel
+def packed(array, axis, size):
+    return extent(array, axis) <= 1 or stride(array, axis) == size
+
+
+@kernel
+def is_rows(array, axis, size, count):
+    # the last two axes: rows side by side, of as many floats as they should have (an empty array has no strides)
+    if extent(array, axis + 1) != size:
+        return False
+    return count * size == 0 or (packed(array, axis, 4 * size) and packed(array, axis + 1, 4))
+
+
+@kernel
+def is_float32(frame, array, count):
+    aligned = (read_int32(array + {flags}) & {aligned}) != 0
+    return axes(array) == count and read_int(array + {descr}) == word(frame, {w.FLOAT32}) and aligned
+
+
+@kernel
+def fits(frame, inputs, state, outputs, after):
+    if not (is_float32(frame, inputs, 3) and is_float32(frame, outputs, 3)):
+        return False
+    if not (is_float32(frame, state, 2) and is_float32(frame, after, 2)):
+        return False
+    rows = extent(inputs, 1)
+    if extent(state, 0) != rows or rows > word(frame, {w.CAPACITY}):
+        return False
+    states = word(frame, {w.STATE_SIZE})
+    if not (is_rows(state, 0, states, rows) and is_rows(after, 0, states, rows)):
+        return False
+    count = extent(inputs, 0) * rows
+    return is_rows(inputs, 1, word(frame, {w.IN_SIZE}), count) and is_rows(outputs, 1, word(frame, {w.OUT_SIZE}), count)
+
+
+@kernel
+def patch(frame, start):
+    at = word(frame, {w.PATCHES})
+    for _ in range(word(frame, {w.PATCH_COUNT})):
+        what = read_int(at + 8)
+        number = read_int(at + 16)
+        value = 0
+        if what == {p.INPUTS}:
+            value = word(frame, {w.INPUTS}) + start * word(frame, {w.INPUTS_TIME})
+        elif what == {p.INPUTS_TIME}:
+            value = word(frame, {w.INPUTS_TIME})
+        elif what == {p.OUTPUTS}:
+            value = word(frame, {w.OUTPUTS}) + start * word(frame, {w.OUTPUTS_TIME}) + number
+        elif what == {p.OUTPUTS_TIME}:
+            value = word(frame, {w.OUTPUTS_TIME})
+        elif what == {p.STATE}:
+            value = (word(frame, {w.STATE}) if start == 0 else word(frame, {w.AFTER})) + number
+        elif what == {p.AFTER}:
+            value = word(frame, {w.AFTER}) + number
+        else:
+            value = number * word(frame, {w.ROWS})
+        write_int(read_int(at), value)
+        at += 24
+
+
+@kernel
+def stash(frame, back):
+    at = word(frame, {w.STASHED})
+    place = word(frame, {w.STASH})
+    for _ in range(word(frame, {w.STASHED_COUNT})):
+        size = read_int(at + 8) * word(frame, {w.ROWS})
+        if back:
+            copy_bytes(place, read_int(at), size)
+        else:
+            copy_bytes(read_int(at), place, size)
+        place += size
+        at += 16
+
+
+@kernel
+def chunk(frame, start, count):
+    # Return 1 if the thread flushes subnormals, 2 if there was a fault, else 0.
+    status = 0
+    at = word(frame, {w.LAYERS})
+    for _ in range(word(frame, {w.LAYER_COUNT})):
+        descriptor = read_int(at + 8)
+        write_int(descriptor + 8 * {at[steps]}, count)
+        write_int(descriptor + 8 * {at[rows]}, word(frame, {w.ROWS}))
+        write_int(descriptor + 8 * {at[start]}, start)
+        write_int(descriptor + 8 * {at[lengths]}, word(frame, {w.LENGTHS}))
+        write_int(descriptor + 8 * {at[ahead]}, word(frame, {w.AHEAD}))
+        found = call_kernel(read_int(at), descriptor)
+        if found == 1:
+            return 1
+        status = max(status, found)
+        at += 16
+    return status
+
+
+@kernel
+def run(frame):
+    rows = word(frame, {w.ROWS})
+    steps = word(frame, {w.STEPS})
+    most = max(1, word(frame, {w.CAPACITY}) // max(1, rows))
+    for row in range(rows):
+        write_int32(word(frame, {w.BAD_STEP}) + 4 * row, -1)
+        write_int32(word(frame, {w.BAD_KIND}) + 4 * row, 0)
+    if word(frame, {w.AHEAD}) == {use_ahead}:
+        stash(frame, True)
+    status = 0
+    start = 0
+    while True:
+        patch(frame, start)
+        count = min(most, steps - start)
+        found = chunk(frame, start, count)
+        if found == 1:
+            return 1
+        status = max(status, found)
+        start += count
+        if start >= steps:
+            break
+    if word(frame, {w.AHEAD}) == {compute_ahead}:
+        stash(frame, False)
+    return status
+
+
+@cfunc(types.int64(types.int64, types.int64, types.int64), nopython=True, error_model='numpy')
+def cellar_kernel(_, arguments, count):
+    frame = data(read_int(arguments))
+    inputs = read_int(arguments + 8)
+    state = read_int(arguments + 16)
+    outputs = read_int(arguments + 24)
+    after = read_int(arguments + 32)
+    lengths = read_int(arguments + 40)
+    ahead = read_int(arguments + 48)
+    none = word(frame, {w.NONE})
+    status = {status.UNFIT}
+    if fits(frame, inputs, state, outputs, after):
+        write_int(frame + 8 * {w.STEPS}, extent(inputs, 0))
+        write_int(frame + 8 * {w.ROWS}, extent(inputs, 1))
+        write_int(frame + 8 * {w.LENGTHS}, 0 if lengths == none else data(lengths))
+        write_int(frame + 8 * {w.INPUTS}, data(inputs))
+        write_int(frame + 8 * {w.INPUTS_TIME}, stride(inputs, 0))
+        write_int(frame + 8 * {w.OUTPUTS}, data(outputs))
+        write_int(frame + 8 * {w.OUTPUTS_TIME}, stride(outputs, 0))
+        write_int(frame + 8 * {w.STATE}, data(state))
+        write_int(frame + 8 * {w.AFTER}, data(after))
+        write_int(frame + 8 * {w.STASH}, 0 if ahead == none else data(ahead))
+        if extent(inputs, 0) * extent(inputs, 1) * word(frame, {w.FLOPS}) >= {release_flops}:
+            thread = call_kernel(word(frame, {w.SAVE_THREAD}), 0)
+            status = run(frame)
+            call_kernel(word(frame, {w.RESTORE_THREAD}), thread)
+        else:
+            status = run(frame)
+    return call_kernel(word(frame, {w.FROM_LONG}), status)
+"""
+
+
+def driver_text() -> str:
+    """Return the text of `advance(frame, inputs, state, outputs, after, lengths, ahead)`.
+
+    Its arguments are NumPy arrays: the frame of 64-bit words; float32 (T, B, in), (B, S), (T, B, out) and (B, S), rows
+    side by side; int32 (B,) or None; float32 or None. It returns a `Status`. What it reads of an array stands at the
+    offsets that NumPy's ABI fixes (PyArrayObject_fields), behind CPython's object head.
+    """
+    head = object.__basicsize__
+    return _TEXT.format(
+        w=Word,
+        p=Patch,
+        status=Status,
+        at=AT,
+        compute_ahead=COMPUTE_AHEAD,
+        use_ahead=USE_AHEAD,
+        release_flops=RELEASE_FLOPS,
+        data=head,
+        axes=head + 8,
+        extents=head + 16,
+        strides=head + 24,
+        descr=head + 40,
+        flags=head + 48,
+        aligned=0x100,
+    )

@@ -1,0 +1,175 @@
+"""A network as the engine sees it: kernels in order, what each reads, and one native call that runs them all.
+
+A call takes a frame from a pool: the descriptors of all kernels, filled in but for what a call changes, and their
+scratch memory. Frames are made for a power of two of rows times steps, so a handful serve every shape.
+"""
+
+from collections.abc import Sequence
+from concurrent.futures import Executor
+from itertools import pairwise
+from typing import NamedTuple
+
+import numpy as np
+
+from cellar.engine.cache import KernelCache
+from cellar.engine.call import Ints, check_status, clipped
+from cellar.engine.driver import Status, Word, driver_text
+from cellar.engine.frame import Frame, FramePlan, Node, Signal
+from cellar.engine.layout import COMPUTE_AHEAD, USE_AHEAD
+from cellar.engine.linking import Builtin, builtin
+from cellar.engine.packing import Floats
+from cellar.errors import ShapeMismatch
+
+POOL_BYTES = 16 * 1024 * 1024
+"""Scratch memory of one capacity that a program keeps for later calls."""
+
+
+class Result(NamedTuple):
+    """`outputs` (T, B, out) and `state` (B, S); for each row its first bad step (-1: none) and kind, None if none has.
+
+    Kind 1: a state would not be finite; kind 2: an output.
+    """
+
+    outputs: Floats
+    state: Floats
+    bad_step: Ints | None = None
+    bad_kind: Ints | None = None
+
+
+class Program:
+    """Kernels that run as one. Threads may share it: every call has a frame of its own."""
+
+    def __init__(
+        self, nodes: Sequence[Node], output: Signal, in_size: int, state_size: int, cache: KernelCache
+    ) -> None:
+        self._plan = FramePlan(tuple(nodes), output, in_size, state_size)
+        self.in_size, self.out_size, self.state_size = in_size, self._plan.out_size, state_size
+        self._advance: Builtin = builtin(cache.load([driver_text()])[0], "advance")
+        self._pools: dict[int, list[Frame]] = {}
+        self._pool_of: dict[tuple[int, int], list[Frame]] = {}
+
+    def run(self, inputs: Floats, state: Floats, lengths: Ints | None = None, ahead: Floats | None = None) -> Result:
+        """Step T times: `inputs` (T, B, in), `state` (B, S), `lengths` (B,) or None for T each.
+
+        A row stops at its length, with its state kept and its outputs zero. `ahead` is what `ahead` returned for this
+        very state. Arguments are never changed. Raise ShapeMismatch.
+        """
+        try:
+            steps, rows, _ = inputs.shape
+        except ValueError:
+            raise _mismatch("inputs", inputs, "(T, B, in)") from None
+        outputs = _empty((steps, rows, self.out_size), _FLOAT32)
+        after = _empty((rows, self.state_size), _FLOAT32)
+        pool = self._pool_of.get((steps, rows))
+        if pool is None:
+            pool = self._pool(steps, rows)
+        try:
+            frame = pool.pop()
+        except IndexError:
+            frame = self._plan.frame(self._plan.capacity(steps, rows))
+        if lengths is not None:
+            lengths = clipped(lengths, steps, rows)
+        if ahead is not None:
+            frame.words[Word.AHEAD] = USE_AHEAD
+        status = self._advance(frame.words, inputs, state, outputs, after, lengths, ahead)
+        if ahead is not None:
+            frame.words[Word.AHEAD] = 0
+        if status == _FINE:
+            pool.append(frame)
+            return Result(outputs, after)
+        if status == Status.UNFIT:
+            return self._run_fitted(inputs, state, lengths, ahead)
+        check_status(status)
+        result = Result(outputs, after, frame.bad_step[:rows].copy(), frame.bad_kind[:rows] & _KIND)
+        pool.append(frame)
+        return result
+
+    def run_parts(self, inputs: Floats, state: Floats, lengths: Ints | None, executor: Executor, parts: int) -> Result:
+        """Do as `run`, the rows dealt out to that many threads of the executor: the same bits, sooner."""
+        rows = state.shape[0]
+        edges = [rows * part // parts for part in range(parts + 1)]
+        cuts = [slice(*pair) for pair in pairwise(edges) if pair[0] < pair[1]]
+        futures = [
+            executor.submit(self.run, inputs[:, cut], state[cut], None if lengths is None else lengths[cut])
+            for cut in cuts
+        ]
+        return joined([future.result() for future in futures])
+
+    def ahead(self, state: Floats) -> Floats:
+        """Return the products that need nothing but the state (B, S), for `run` to begin with.
+
+        Raise ShapeMismatch.
+        """
+        state = _fitted("state", state, (state.shape[0], self.state_size))
+        rows = state.shape[0]
+        found: Floats = np.empty(rows * self._plan.stash_bytes // 4, np.float32)
+        frame = self._plan.frame(self._plan.capacity(1, rows))
+        frame.words[Word.AHEAD] = COMPUTE_AHEAD
+        inputs, outputs = np.zeros((1, rows, self.in_size), np.float32), np.empty((1, rows, self.out_size), np.float32)
+        check_status(self._advance(frame.words, inputs, state, outputs, np.empty_like(state), None, found))
+        return found
+
+    @property
+    def scratch_bytes(self) -> int:
+        """Return the bytes of the frames that are kept for later calls."""
+        return sum(frame.size for pool in list(self._pools.values()) for frame in list(pool))
+
+    def _run_fitted(self, inputs: Floats, state: Floats, lengths: Ints | None, ahead: Floats | None) -> Result:
+        """Run on copies of arguments that are not laid out as kernels read them. Raise ShapeMismatch."""
+        steps, rows = inputs.shape[:2]
+        fitted = _fitted("inputs", inputs, (steps, rows, self.in_size))
+        fitted_state = _fitted("state", state, (rows, self.state_size))
+        return self.run(fitted, fitted_state, lengths, ahead)
+
+    def _pool(self, steps: int, rows: int) -> "list[Frame]":
+        capacity = self._plan.capacity(steps, rows)
+        pool = self._pools.setdefault(capacity, _Pool())
+        if len(self._pool_of) < _SHAPES_KEPT:
+            self._pool_of[steps, rows] = pool
+        return pool
+
+
+class _Pool(list["Frame"]):
+    """Frames of one capacity that wait for a call; more than fit into POOL_BYTES are dropped."""
+
+    def append(self, frame: "Frame") -> None:
+        """Keep a frame for later calls."""
+        if not self or (len(self) + 1) * frame.size <= POOL_BYTES:
+            super().append(frame)
+
+
+_SHAPES_KEPT = 4096
+
+_KIND = np.int32(3)
+"""What is a fault's kind in its note; the rest is its layer, so that of one step the first layer's stands."""
+
+_FLOAT32 = np.dtype(np.float32)
+_FINE = int(Status.FINE)
+_empty = np.empty
+
+
+def joined(results: Sequence[Result]) -> Result:
+    """Return the results of parts of the rows as one."""
+    if all(result.bad_step is None for result in results):
+        steps = kinds = None
+    else:
+        steps = np.concatenate([_or(result.bad_step, result, -1) for result in results])
+        kinds = np.concatenate([_or(result.bad_kind, result, 0) for result in results])
+    outputs = np.concatenate([result.outputs for result in results], axis=1)
+    return Result(outputs, np.concatenate([result.state for result in results]), steps, kinds)
+
+
+def _or(array: Ints | None, result: Result, value: int) -> Ints:
+    return np.full(len(result.state), value, np.int32) if array is None else array
+
+
+def _fitted(name: str, array: Floats, shape: tuple[int, ...]) -> Floats:
+    if array.shape != shape:
+        raise _mismatch(name, array, str(shape))
+    fitted = np.empty(shape, _FLOAT32)  # for NumPy's one object for float32, which the driver knows it by
+    fitted[...] = array
+    return fitted
+
+
+def _mismatch(name: str, array: Floats, expected: str) -> ShapeMismatch:
+    return ShapeMismatch(f"{name} have another shape", expected=expected, actual=str(array.shape))
