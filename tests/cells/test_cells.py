@@ -17,7 +17,9 @@ def cell(spec: CellSpec) -> Cell:
 
 
 def test_the_list() -> None:
-    assert list(BUILT_IN) == ["gru", "gru_torch", "gru_v3", "lstm", "rnn"]
+    assert list(BUILT_IN) == [
+        *("gru", "gru_torch", "gru_v3", "leaky", "lru", "lstm", "lstm_peephole", "mgu", "mingru", "minlstm", "rnn")
+    ]
 
 
 @pytest.mark.parametrize(

@@ -88,6 +88,7 @@ def test_the_digest_is_of_what_reads_the_weights() -> None:
         (recurrent("lstm", 5, init={"h0": "ones"}), "/init/h0", InvalidInput),
         (recurrent("lstm", 5, init={"b_f": "identity"}), "/init/b_f", InvalidInput),
         (dense(5, init={"V": "ones"}), "/init/V", InvalidInput),
+        (dense(5, init={"b": {"fan_in": 1}}), "/init/b", InvalidInput),
         (recurrent({"equations": "h = tanh(W @ x + hh)"}, 5), "/cell/equations", CellNameError),
         (recurrent({"equations": "h = x + h"}, 5), "/cell/equations", CellShapeError),
         (recurrent({"equations": "h = W @ x + h", "sizes": {"in": 4}}, 5), "/cell/sizes/in", InvalidInput),

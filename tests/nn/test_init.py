@@ -53,6 +53,25 @@ def test_overrides_by_name() -> None:
     assert (weights["0.h0"] == 1).all()
 
 
+def test_a_fan_in_decides_the_variance() -> None:
+    spec = recurrent("rnn", 40, init={"Wi": {"fan_in": 2}, "Wh": {"fan_in": 0.5}})
+    weights = make_network(network(10, spec)).init(0)
+    assert float(weights["0.Wi"].var()) == pytest.approx(2 / 10, rel=0.15)
+    assert float(weights["0.Wh"].var()) == pytest.approx(0.5 / 40, rel=0.1)
+    assert np.abs(weights["0.Wi"]).max() <= math.sqrt(3 * 2 / 10)
+
+
+def test_moduli_and_phases_of_a_linear_recurrent_unit() -> None:
+    weights = make_network(network(1, recurrent("lru", 2000))).init(0)
+    moduli = np.exp(-np.exp(weights["0.Nu"].astype(np.float64)))
+    phases = 2 * np.arctan(np.exp(weights["0.Theta"].astype(np.float64)))
+    for found, low, high in ((moduli**2, 0.9**2, 0.999**2), (phases, 1e-3, 3.14)):
+        assert found.min() == pytest.approx(low, abs=(high - low) / 100)
+        assert found.max() == pytest.approx(high, abs=(high - low) / 100)
+        share, _ = np.histogram(found, bins=4, range=(low - 1e-6, high + 1e-6))
+        assert (np.abs(share - 500) < 75).all()
+
+
 def test_a_trained_initial_state_begins_at_zero() -> None:
     weights = make_network(network(3, recurrent("lstm", 5, trainable_state=True))).init(0)
     assert not weights["0.h0"].any()

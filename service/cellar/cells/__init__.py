@@ -4,6 +4,7 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib.resources import files
+from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,8 +19,8 @@ class CellSpec:
     """What `activation` in the equations may stand for, the default first; empty where they do not use it."""
     stacked: tuple[tuple[str, ...], ...] = ()
     """Matrices that Flux keeps in one stacked array: together they make the fan of a glorot initialiser."""
-    init: Mapping[str, str] = field(default_factory=dict)
-    """Initialisers other than the default: glorot uniform for matrices, zeros for biases."""
+    init: Mapping[str, Any] = field(default_factory=dict)
+    """Initialisers other than the default, as in a network's JSON: glorot uniform for matrices, zeros for the rest."""
 
     def text(self, activation: str | None = None) -> str:
         """Return the cell's text. Raise KeyError for an activation that the cell does not offer."""

@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 
 from cellar.errors import InvalidInput
 from cellar.nn.draws import uniforms
-from cellar.nn.spec import Constant, Initialiser, Uniform
+from cellar.nn.logarithms import log, log_tan
+from cellar.nn.spec import Constant, FanIn, Initialiser, Phase, Ring, Uniform
 
 Shape = tuple[int, ...]
 Fan = tuple[int, int]
@@ -32,13 +33,13 @@ def draw(how: Initialiser, shape: Shape, fan: Fan, seed: int, stream: str) -> ND
     """Return a float32 array of that shape.
 
     glorot_uniform (Glorot and Bengio 2010) as Flux computes it: (u - 1/2) sqrt(24 / (fan in + fan out)), u in [0, 1).
+    ring and phase: Orvieto et al. 2023, arXiv:2303.06349, lemma 3.2; evenly on a ring is evenly in the squared modulus.
     `stream` names the parameter: what it draws depends on its name and the seed alone.
     """
     if isinstance(how, Constant):
         return np.full(shape, how.constant, dtype=np.float32)
-    if isinstance(how, Uniform):
-        low, high = how.uniform
-        return _rounded(low + _uniforms(shape, seed, stream) * (high - low))
+    if not isinstance(how, str):
+        return _rounded(_spread(how, fan, _uniforms(shape, seed, stream)))
     match how:
         case "zeros":
             return np.zeros(shape, dtype=np.float32)
@@ -48,6 +49,23 @@ def draw(how: Initialiser, shape: Shape, fan: Fan, seed: int, stream: str) -> ND
             return np.eye(*shape, dtype=np.float32)
         case "glorot_uniform":
             return _rounded((_uniforms(shape, seed, stream) - 0.5) * math.sqrt(24 / sum(fan)))
+
+
+def _spread(how: Uniform | FanIn | Ring | Phase, fan: Fan, u: NDArray[np.float64]) -> NDArray[np.float64]:
+    match how:
+        case Uniform(uniform=bounds):
+            return _between(bounds, u)
+        case FanIn(fan_in=variance):
+            return (u - 0.5) * math.sqrt(12 * variance / fan[0])
+        case Ring(ring=(low, high)):
+            return log(-log(np.sqrt(_between((low * low, high * high), u))))
+        case Phase(phase=bounds):
+            return log_tan(_between(bounds, u) / 2)
+
+
+def _between(bounds: tuple[float, float], u: NDArray[np.float64]) -> NDArray[np.float64]:
+    low, high = bounds
+    return low + u * (high - low)
 
 
 def check_overrides(init: Mapping[str, Initialiser], shapes: Mapping[str, Shape], pointer: str) -> None:
@@ -60,7 +78,7 @@ def check_overrides(init: Mapping[str, Initialiser], shapes: Mapping[str, Shape]
                 expected=f"one of {', '.join(shapes)}",
                 actual=name,
             )
-        if how == "identity" and len(shapes[name]) != 2:
+        if (how == "identity" or isinstance(how, FanIn)) and len(shapes[name]) != 2:
             raise InvalidInput(f"{name!r} is not a matrix", pointer=f"{pointer}/{name}", expected="a matrix")
 
 

@@ -3,11 +3,15 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from pydantic import TypeAdapter
+
 from cellar.cells import BUILT_IN
 from cellar.engine import Cell, State, build_cell
 from cellar.errors import CellError, InvalidInput
 from cellar.nn.init import Fan, Shape, check_overrides, default, fans
-from cellar.nn.spec import DenseSpec, EquationsSpec, Initialiser, RecurrentSpec
+from cellar.nn.spec import DenseSpec, EquationsSpec, Initialiser, Initialisers, RecurrentSpec
+
+_INITIALISERS: TypeAdapter[Initialisers] = TypeAdapter(Initialisers)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,18 +63,8 @@ def _built_in(spec: RecurrentSpec, name: str, in_size: int, pointer: str) -> Lay
             actual=spec.activation,
         )
     cell = build_cell(built_in.text(spec.activation), {"in": in_size, "hidden": spec.hidden_size})
-    named: dict[str, Initialiser] = {}
-    for parameter, how in built_in.init.items():
-        named[parameter] = _named(how)
+    named = _INITIALISERS.validate_python(built_in.init)
     return _layer(cell, name, spec.trainable_state, named, built_in.stacked, spec.init, pointer)
-
-
-def _named(how: str) -> Initialiser:
-    """Return the initialiser that a built-in cell's data names."""
-    match how:
-        case "zeros" | "ones" | "identity" | "glorot_uniform":
-            return how
-    raise AssertionError(f"a built-in cell names the initialiser {how!r}")
 
 
 def _custom(spec: RecurrentSpec, cell_spec: EquationsSpec, in_size: int, pointer: str) -> Layer:

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, field_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, Tag, field_validator
 
 from cellar.cells import BUILT_IN
 
@@ -18,6 +18,8 @@ Size = Annotated[int, Field(ge=1, le=MAX_SIZE)]
 Activation = Literal["identity", "tanh", "relu", "sigmoid", "softplus", "softmax"]
 RecurrentActivation = Literal["tanh", "relu", "sigmoid", "softplus", "identity"]
 Number = Annotated[float, Field(ge=-1e30, le=1e30)]
+Modulus = Annotated[float, Field(ge=1e-6, le=0.999999)]
+Angle = Annotated[float, Field(ge=1e-6, le=3.14159)]
 ParameterName = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]{0,63}$")]
 
 
@@ -33,25 +35,58 @@ class Constant(Frozen):
     constant: Number
 
 
+def _in_order(bounds: tuple[float, float]) -> tuple[float, float]:
+    low, high = bounds
+    if low > high:
+        raise ValueError(f"the lowest number ({low:g}) must not be above the highest ({high:g})")
+    return bounds
+
+
 class Uniform(Frozen):
     """Every element drawn evenly between two numbers."""
 
-    uniform: Annotated[tuple[Number, Number], Field(strict=False)] = Field(description="Lowest and highest number.")
+    uniform: Annotated[tuple[Number, Number], Field(strict=False), AfterValidator(_in_order)] = Field(
+        description="Lowest and highest number."
+    )
 
-    @field_validator("uniform")
-    @classmethod
-    def _in_order(cls, bounds: tuple[float, float]) -> tuple[float, float]:
-        low, high = bounds
-        if low > high:
-            raise ValueError(f"the lowest number ({low:g}) must not be above the highest ({high:g})")
-        return bounds
+
+class FanIn(Frozen):
+    """Every element drawn evenly around 0 with the variance `fan_in` / columns: He's is 2, Lecun's 1."""
+
+    fan_in: Annotated[float, Field(gt=0, le=100)]
+
+
+class Ring(Frozen):
+    """log(-log(r)) of a modulus r: exp(-exp(value)) is evenly spread on that ring of the unit disc."""
+
+    ring: Annotated[tuple[Modulus, Modulus], Field(strict=False), AfterValidator(_in_order)] = Field(
+        description="Lowest and highest modulus."
+    )
+
+
+class Phase(Frozen):
+    """log(tan(angle / 2)) of an angle that is drawn evenly between two numbers, in radians."""
+
+    phase: Annotated[tuple[Angle, Angle], Field(strict=False), AfterValidator(_in_order)] = Field(
+        description="Lowest and highest angle, radians."
+    )
+
+
+_FORMS: dict[str, type[Frozen]] = {
+    "constant": Constant,
+    "uniform": Uniform,
+    "fan_in": FanIn,
+    "ring": Ring,
+    "phase": Phase,
+}
 
 
 def _initialiser_kind(value: Any) -> str:
     """Choose the one form to check against, so that a fault is reported once and not once for every form."""
-    if isinstance(value, Constant) or (isinstance(value, dict) and "constant" in value):
-        return "constant"
-    return "uniform" if isinstance(value, dict | Uniform) else "named"
+    for kind, form in _FORMS.items():
+        if isinstance(value, form) or (isinstance(value, dict) and kind in value):
+            return kind
+    return "uniform" if isinstance(value, dict) else "named"
 
 
 def _cell_kind(value: Any) -> str:
@@ -62,7 +97,10 @@ NamedInitialiser = Literal["zeros", "ones", "identity", "glorot_uniform"]
 Initialiser = Annotated[
     Annotated[NamedInitialiser, Tag("named")]
     | Annotated[Constant, Tag("constant")]
-    | Annotated[Uniform, Tag("uniform")],
+    | Annotated[Uniform, Tag("uniform")]
+    | Annotated[FanIn, Tag("fan_in")]
+    | Annotated[Ring, Tag("ring")]
+    | Annotated[Phase, Tag("phase")],
     Discriminator(_initialiser_kind),
 ]
 Initialisers = dict[ParameterName, Initialiser]
