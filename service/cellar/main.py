@@ -198,9 +198,10 @@ def work(settings: Settings) -> None:
 
 def warm(settings: Settings, targets: Sequence[str], say: Callable[[str], None]) -> None:
     """Compile the kernels of everything built in into the kernel cache, for other processors too."""
-    texts = builtin_kernels()
     for target in [Target(name) for name in targets] or [host_target()]:
-        compiled = KernelCache(settings.cache_dir, target=target).warm(texts)
+        cache = KernelCache(settings.cache_dir, target=target)
+        texts = [*cache.library, *builtin_kernels()]
+        compiled = cache.warm(texts)
         say(f"{compiled} of {len(texts)} kernels compiled for {target.cpu} into {settings.cache_dir}")
 
 

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from cellar.engine import KernelCache
+from cellar.engine import KernelCache, Run
 from cellar.nn.chain import Network
-from cellar.nn.compiled import BoundNetwork, Run
+from cellar.nn.compiled import BoundNetwork
 from cellar.nn.spec import NetworkSpec
 from cellar.ports import ModelVersion, SessionKey
 from tests.runtime.conftest import StartService

@@ -5,7 +5,7 @@ from cellar.engine.cell import Cell, Param, State, build_cell
 from cellar.engine.frame import Node
 from cellar.engine.kernel import Backward, CompiledCell, Forward, Tape, compile_cell, compile_cells, kernel_texts
 from cellar.engine.packing import Packed
-from cellar.engine.program import Program
+from cellar.engine.program import Program, Run
 from cellar.engine.revision import KERNEL_REV
 from cellar.engine.target import Target, host_target
 
@@ -20,6 +20,7 @@ __all__ = [
     "Packed",
     "Param",
     "Program",
+    "Run",
     "State",
     "Tape",
     "Target",

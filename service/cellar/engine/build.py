@@ -38,7 +38,9 @@ def compile_text(text: str, directory: Path, key: str, cpu: str, features: str) 
     # Numba keeps its wrapper apart from the function; as one they show that nothing is raised.
     text = function.inspect_llvm().replace(function.native_name, ENTRY).replace("{ noinline }", "{ alwaysinline }")
     module = llvm.parse_assembly(text)
-    machine = llvm.Target.from_default_triple().create_target_machine(cpu=cpu, features=features, opt=3, jit=True)
+    machine = llvm.Target.from_default_triple().create_target_machine(
+        cpu=cpu, features=features, opt=3, reloc="pic", codemodel="small"
+    )
     _close(module, machine)
     _check_closed(module)
     return bytes(machine.emit_object(module))

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from cellar.engine.compile import Compiled, compile_kernels
+from cellar.engine.driver import driver_text
 from cellar.engine.linking import Code, link
 from cellar.engine.products import product_texts
 from cellar.engine.target import Target, host_target
@@ -66,6 +67,11 @@ class KernelCache:
             self._settle(mine)
         return [future.result() for future in futures]
 
+    @property
+    def library(self) -> list[str]:
+        """Return the texts that every network needs besides its kernels."""
+        return [*product_texts(self.target.registers), driver_text()]
+
     def products(self) -> Products:
         """Return the products for this target. Raise CompileFailed."""
         plain, halves = self.load(product_texts(self.target.registers))
@@ -76,7 +82,6 @@ class KernelCache:
 
         The target may be one that this machine could not run.
         """
-        texts = [*product_texts(self.target.registers), *texts]
         missing = {key: text for text in texts if self._read(key := self.key(text)) is None}
         for code in self._compile(missing).values():
             if isinstance(code, CompileFailed):

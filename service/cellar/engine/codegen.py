@@ -32,8 +32,6 @@ ENTRY = "cellar_kernel"
 STATE_FAULT, OUTPUT_FAULT = 1, 2
 """Kinds of fault: a state, or an output, is not finite."""
 
-_FAULT = {"carried": STATE_FAULT, "result": OUTPUT_FAULT}
-
 
 @dataclass(frozen=True, slots=True)
 class _Landing:
@@ -43,6 +41,8 @@ class _Landing:
     kind: Literal["buffer", "carried", "result"]
     target: str
     size: str
+    fault: int = 0
+    """The kind of fault that a number here which is not finite means; 0 for none."""
 
 
 @dataclass(frozen=True)
@@ -306,9 +306,12 @@ class _Writer(Script):
                 if carried.following is node:
                     base, stride, _ = self.place(carried.leaf)
                     row = write if self.is_history(carried.leaf) else "b"
-                    found.append(_Landing(node, "carried", f"{base} + {row} * {stride}", size))
+                    fault = 0 if self.plan.backward else STATE_FAULT
+                    found.append(_Landing(node, "carried", f"{base} + {row} * {stride}", size, fault))
+            # An output that is a state too is looked at once: the fault of a state goes before that of an output.
+            fault = 0 if self.plan.backward or node in settled else OUTPUT_FAULT
             found += [
-                _Landing(node, "result", self.dense_row("result", index), size)
+                _Landing(node, "result", self.dense_row("result", index), size, fault)
                 for index in (self.layout.direct if node in results else ())
                 if self.plan.results[index] is node
             ]
@@ -316,20 +319,17 @@ class _Writer(Script):
 
     def checked(self, landings: list["_Landing"]) -> list[int]:
         """Return the kinds of fault that a stage looks for."""
-        if self.plan.backward:
-            return []
-        return sorted({_FAULT[landing.kind] for landing in landings if landing.kind != "buffer"})
+        return sorted({landing.fault for landing in landings} - {0})
 
     def land(self, target: str, landing: "_Landing", value: str) -> None:
-        """Write the store of a block, and the look for numbers that are not finite: x - x is 0 for the others."""
+        """Write the store of a block, and the look for numbers that are not finite."""
         left = f"{landing.size} - j // 4"
         if landing.kind == "buffer":
             self.put(f"store({target}, {value})")
             return
         self.put(f"store({target}, flush({value}))" if landing.kind == "carried" else f"put({target}, {value}, {left})")
-        if not self.plan.backward:
-            kind = _FAULT[landing.kind]
-            self.put(f"e{kind} = add(e{kind}, where(first({left}), sub({value}, {value}), zero()))")
+        if landing.fault:
+            self.put(f"e{landing.fault} = doubt(e{landing.fault}, {value}, {left})")
 
     def fold(self, total: str, node: Node, names: dict[Node, str]) -> None:
         """Add one block to a fold; lanes past the end of the vector do not count."""

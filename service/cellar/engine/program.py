@@ -15,6 +15,7 @@ from cellar.engine.cache import KernelCache
 from cellar.engine.call import Ints, check_status, clipped
 from cellar.engine.driver import Status, Word, driver_text
 from cellar.engine.frame import Frame, FramePlan, Node, Signal
+from cellar.engine.kernel import Tape
 from cellar.engine.layout import COMPUTE_AHEAD, USE_AHEAD
 from cellar.engine.linking import Builtin, builtin
 from cellar.engine.packing import Floats
@@ -24,16 +25,19 @@ POOL_BYTES = 16 * 1024 * 1024
 """Scratch memory of one capacity that a program keeps for later calls."""
 
 
-class Result(NamedTuple):
-    """`outputs` (T, B, out) and `state` (B, S); for each row its first bad step (-1: none) and kind, None if none has.
-
-    Kind 1: a state would not be finite; kind 2: an output.
-    """
+class Run(NamedTuple):
+    """What a network answers to T steps of B rows."""
 
     outputs: Floats
+    """(T, B, out); zeros at and past a row's length."""
     state: Floats
+    """(B, S) after the last step of each row."""
     bad_step: Ints | None = None
+    """(B,) the first step that made a state or an output NaN or infinite, -1 if none did; None if no row has one."""
     bad_kind: Ints | None = None
+    """(B,) 1 a state, 2 an output."""
+    tapes: tuple[Tape, ...] = ()
+    """What gradients need, a tape a layer; only of a run that saved it."""
 
 
 class Program:
@@ -48,7 +52,7 @@ class Program:
         self._pools: dict[int, list[Frame]] = {}
         self._pool_of: dict[tuple[int, int], list[Frame]] = {}
 
-    def run(self, inputs: Floats, state: Floats, lengths: Ints | None = None, ahead: Floats | None = None) -> Result:
+    def run(self, inputs: Floats, state: Floats, lengths: Ints | None = None, ahead: Floats | None = None) -> Run:
         """Step T times: `inputs` (T, B, in), `state` (B, S), `lengths` (B,) or None for T each.
 
         A row stops at its length, with its state kept and its outputs zero. `ahead` is what `ahead` returned for this
@@ -56,17 +60,12 @@ class Program:
         """
         try:
             steps, rows, _ = inputs.shape
-        except ValueError:
-            raise _mismatch("inputs", inputs, "(T, B, in)") from None
+            pool = self._pool_of[steps, rows]
+            frame = pool.pop()
+        except (ValueError, KeyError, IndexError):
+            steps, rows, pool, frame = self._new_frame(inputs)
         outputs = _empty((steps, rows, self.out_size), _FLOAT32)
         after = _empty((rows, self.state_size), _FLOAT32)
-        pool = self._pool_of.get((steps, rows))
-        if pool is None:
-            pool = self._pool(steps, rows)
-        try:
-            frame = pool.pop()
-        except IndexError:
-            frame = self._plan.frame(self._plan.capacity(steps, rows))
         if lengths is not None:
             lengths = clipped(lengths, steps, rows)
         if ahead is not None:
@@ -74,17 +73,12 @@ class Program:
         status = self._advance(frame.words, inputs, state, outputs, after, lengths, ahead)
         if ahead is not None:
             frame.words[Word.AHEAD] = 0
-        if status == _FINE:
-            pool.append(frame)
-            return Result(outputs, after)
-        if status == Status.UNFIT:
-            return self._run_fitted(inputs, state, lengths, ahead)
-        check_status(status)
-        result = Result(outputs, after, frame.bad_step[:rows].copy(), frame.bad_kind[:rows] & _KIND)
+        if status:
+            return self._unusual(status, frame, (inputs, state, lengths, ahead), (outputs, after))
         pool.append(frame)
-        return result
+        return _make(Run, (outputs, after, None, None, ()))
 
-    def run_parts(self, inputs: Floats, state: Floats, lengths: Ints | None, executor: Executor, parts: int) -> Result:
+    def run_parts(self, inputs: Floats, state: Floats, lengths: Ints | None, executor: Executor, parts: int) -> Run:
         """Do as `run`, the rows dealt out to that many threads of the executor: the same bits, sooner."""
         rows = state.shape[0]
         edges = [rows * part // parts for part in range(parts + 1)]
@@ -114,28 +108,34 @@ class Program:
         """Return the bytes of the frames that are kept for later calls."""
         return sum(frame.size for pool in list(self._pools.values()) for frame in list(pool))
 
-    def _run_fitted(self, inputs: Floats, state: Floats, lengths: Ints | None, ahead: Floats | None) -> Result:
-        """Run on copies of arguments that are not laid out as kernels read them. Raise ShapeMismatch."""
+    def _unusual(
+        self,
+        status: int,
+        frame: Frame,
+        arguments: tuple[Floats, Floats, Ints | None, Floats | None],
+        results: tuple[Floats, Floats],
+    ) -> Run:
+        """Return the result of a run with faults, or of one on copies if the arguments were not laid out as kernels
+        read them. Raise ShapeMismatch, or StartupError in a thread that flushes subnormal numbers."""
+        inputs, state, lengths, ahead = arguments
         steps, rows = inputs.shape[:2]
-        fitted = _fitted("inputs", inputs, (steps, rows, self.in_size))
-        fitted_state = _fitted("state", state, (rows, self.state_size))
-        return self.run(fitted, fitted_state, lengths, ahead)
+        if status == Status.UNFIT:
+            fitted = _fitted("inputs", inputs, (steps, rows, self.in_size))
+            return self.run(fitted, _fitted("state", state, (rows, self.state_size)), lengths, ahead)
+        check_status(status)
+        return Run(*results, frame.bad_step[:rows].copy(), frame.bad_kind[:rows] & _KIND)
 
-    def _pool(self, steps: int, rows: int) -> "list[Frame]":
+    def _new_frame(self, inputs: Floats) -> "tuple[int, int, list[Frame], Frame]":
+        """Return steps, rows, the pool of their frames, and a new frame. Raise ShapeMismatch."""
+        if inputs.ndim != 3:
+            raise _mismatch("inputs", inputs, "(T, B, in)")
+        steps, rows, _ = inputs.shape
         capacity = self._plan.capacity(steps, rows)
-        pool = self._pools.setdefault(capacity, _Pool())
+        frame = self._plan.frame(capacity)
+        pool = self._pools.setdefault(capacity, [])
         if len(self._pool_of) < _SHAPES_KEPT:
             self._pool_of[steps, rows] = pool
-        return pool
-
-
-class _Pool(list["Frame"]):
-    """Frames of one capacity that wait for a call; more than fit into POOL_BYTES are dropped."""
-
-    def append(self, frame: "Frame") -> None:
-        """Keep a frame for later calls."""
-        if not self or (len(self) + 1) * frame.size <= POOL_BYTES:
-            super().append(frame)
+        return steps, rows, pool if (len(pool) + 1) * frame.size <= POOL_BYTES else [], frame
 
 
 _SHAPES_KEPT = 4096
@@ -144,11 +144,11 @@ _KIND = np.int32(3)
 """What is a fault's kind in its note; the rest is its layer, so that of one step the first layer's stands."""
 
 _FLOAT32 = np.dtype(np.float32)
-_FINE = int(Status.FINE)
 _empty = np.empty
+_make = tuple.__new__
 
 
-def joined(results: Sequence[Result]) -> Result:
+def joined(results: Sequence[Run]) -> Run:
     """Return the results of parts of the rows as one."""
     if all(result.bad_step is None for result in results):
         steps = kinds = None
@@ -156,10 +156,10 @@ def joined(results: Sequence[Result]) -> Result:
         steps = np.concatenate([_or(result.bad_step, result, -1) for result in results])
         kinds = np.concatenate([_or(result.bad_kind, result, 0) for result in results])
     outputs = np.concatenate([result.outputs for result in results], axis=1)
-    return Result(outputs, np.concatenate([result.state for result in results]), steps, kinds)
+    return Run(outputs, np.concatenate([result.state for result in results]), steps, kinds)
 
 
-def _or(array: Ints | None, result: Result, value: int) -> Ints:
+def _or(array: Ints | None, result: Run, value: int) -> Ints:
     return np.full(len(result.state), value, np.int32) if array is None else array
 
 

@@ -6,6 +6,7 @@ from cellar.engine.vector import (
     all_finite,
     any_of,
     first,
+    fma,
     load,
     load_first,
     load_one,
@@ -13,6 +14,7 @@ from cellar.engine.vector import (
     read_int32,
     store,
     store_first,
+    where,
     write_int32,
     zero,
 )
@@ -20,6 +22,7 @@ from cellar.engine.vector import (
 __all__ = [
     "clear",
     "clear_dense",
+    "doubt",
     "gather",
     "is_finite",
     "keeps_subnormals",
@@ -38,6 +41,14 @@ def put(target: int, value: object, left: int) -> None:
         store(target, value)
     else:
         store_first(target, value, first(left))
+
+
+@kernel
+def doubt(total: object, value: object, left: int) -> object:
+    """Return a sum of zeros that is NaN once one of the first `left` numbers that it was shown was not finite."""
+    if left >= 16:
+        return fma(value, zero(), total)
+    return fma(where(first(left), value, zero()), zero(), total)
 
 
 @kernel

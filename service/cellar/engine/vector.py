@@ -309,10 +309,10 @@ def first(_: Any, count: Any) -> Typed:
     """Return the mask of the lanes below a count."""
 
     def build(b: ir.IRBuilder, v: Sequence[ir.Value]) -> ir.Value:
-        wide = ir.VectorType(ir.IntType(64), LANES)
-        one = b.insert_element(ir.Constant(wide, ir.Undefined), v[0], ir.Constant(_INT, 0))
+        count = b.trunc(v[0], _INT)
+        one = b.insert_element(ir.Constant(_INTS, ir.Undefined), count, ir.Constant(_INT, 0))
         counts = b.shuffle_vector(one, one, ir.Constant(_INTS, [0] * LANES))
-        return b.icmp_signed("<", ir.Constant(wide, list(range(LANES))), counts)
+        return b.icmp_signed("<", ir.Constant(_INTS, list(range(LANES))), counts)
 
     return _typed(M, [I], build)
 

@@ -5,7 +5,7 @@ Everything that computes floats here is a kernel of `cellar.engine`; this file o
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +19,7 @@ from cellar.engine import (
     Node,
     Packed,
     Program,
-    Tape,
+    Run,
     compile_cells,
     kernel_texts,
 )
@@ -31,21 +31,6 @@ if TYPE_CHECKING:
 
 Array = NDArray[np.float32]
 Lengths = NDArray[np.int32]
-
-
-class Run(NamedTuple):
-    """What a network answers to T steps of B rows."""
-
-    outputs: Array
-    """(T, B, out_size); zeros at and past a row's length."""
-    state: Array
-    """(B, state_size) after the last step of each row."""
-    bad_step: Lengths | None = None
-    """(B,) the first step that made a state or an output NaN or infinite, -1 if none did; None if no row has one."""
-    bad_kind: Lengths | None = None
-    """(B,) 1 a state, 2 an output."""
-    tapes: tuple[Tape, ...] = ()
-    """What `backward` needs, a tape a layer; only of a run that was asked to save it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +106,7 @@ class BoundNetwork:
         length, with its state kept and its outputs zero. Raise ShapeMismatch.
         """
         if not save:
-            return Run(*self.program.run(inputs, state, lengths))
+            return self.program.run(inputs, state, lengths)
         self._check(inputs, state, lengths)
         new_state = np.empty_like(state, dtype=np.float32)
         results: list[Forward] = []

@@ -12,12 +12,13 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from cellar.engine import Run
 from cellar.errors import InvalidInput, OutputNotFinite, StateNotFinite
 from cellar.nn import checkpoint as checkpoints
 from cellar.nn.arithmetic import SUM, cell, concatenated
 from cellar.nn.chain import Network
 from cellar.nn.checkpoint import HISTORY_EPOCHS, Best, RunState
-from cellar.nn.compiled import BoundNetwork, CompiledNetwork, Run
+from cellar.nn.compiled import BoundNetwork, CompiledNetwork
 from cellar.nn.losses import LOSSES, Loss
 from cellar.nn.optimisers import UPDATES, Optimiser
 from cellar.nn.schedules import learning_rate
