@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from cellar.engine import build_cell
-from cellar.engine.packing import Floats, address, aligned, pack, padded, unpadded
+from cellar.engine.packing import Floats, address, aligned, pack, padded, rounded
 from cellar.engine.schedule import Products, forward_plan
 from cellar.errors import ShapeMismatch
 
@@ -23,13 +23,35 @@ def test_matrices_become_panels() -> None:
 
 
 @pytest.mark.parametrize("shape", [(), (1,), (16,), (17,), (3, 16), (5, 33)])
-def test_padding_is_undone(shape: tuple[int, ...]) -> None:
+def test_padding(shape: tuple[int, ...]) -> None:
     array = np.random.default_rng(0).normal(size=shape).astype(np.float32)
     wide = padded(array)
     assert wide.shape[-1] % 16 == 0
     assert address(wide) % 64 == 0
     assert wide.sum() == pytest.approx(array.sum() * (16 if shape == () else 1), rel=1e-5)
-    np.testing.assert_array_equal(unpadded(wide, shape), array)
+    np.testing.assert_array_equal(wide[..., : shape[-1]] if shape else wide[0], array)
+
+
+def test_rounding_to_bfloat16() -> None:
+    """The nearest number of eight bits, the even one of two, never infinity: against the definition in float64."""
+    half = 2.0**-8
+    given = np.array([1, 1 + half, 1 + 3 * half, 1 + half * 1.001, -1 - half, 3.4e38, -3.4e38, 0], np.float32)
+    wanted = [1, 1, 1 + 4 * half, 1 + 2 * half, -1, *[sign * (2 - 2.0**-7) * 2.0**127 for sign in (1, -1)], 0]
+    np.testing.assert_array_equal(rounded(given), np.array(wanted, np.float32))
+
+
+def test_other_weights_in_the_place_of_the_old_ones() -> None:
+    packed = pack(CELL, WEIGHTS)
+    stages = [stage for _, stage in forward_plan(CELL, save=False).stages if isinstance(stage, Products)]
+    places = [address(packed.group(stage)) for stage in stages]
+    others = {name: (array * 2).astype(np.float32) for name, array in WEIGHTS.items()}
+    packed.reload(others)
+    fresh = pack(CELL, others)
+    assert [address(packed.group(stage)) for stage in stages] == places
+    for stage in stages:
+        np.testing.assert_array_equal(packed.group(stage), fresh.group(stage))
+    for name in ("a", "b"):
+        np.testing.assert_array_equal(packed.vectors[name], fresh.vectors[name])
 
 
 def test_aligned_bytes() -> None:

@@ -4,7 +4,7 @@ from cellar.engine.cache import KernelCache
 from cellar.engine.cell import Cell, Param, State, build_cell
 from cellar.engine.frame import Node
 from cellar.engine.kernel import Backward, CompiledCell, Forward, Tape, compile_cell, compile_cells, kernel_texts
-from cellar.engine.packing import Packed
+from cellar.engine.packing import Packed, flushed
 from cellar.engine.program import Program, Run
 from cellar.engine.revision import KERNEL_REV
 from cellar.engine.target import Target, host_target
@@ -27,6 +27,7 @@ __all__ = [
     "build_cell",
     "compile_cell",
     "compile_cells",
+    "flushed",
     "host_target",
     "kernel_texts",
 ]

@@ -23,7 +23,7 @@ from typing import NamedTuple
 
 from cellar.engine.compile import Compiled, compile_kernels
 from cellar.engine.driver import driver_text
-from cellar.engine.linking import Code, link
+from cellar.engine.linking import Builtin, Code, builtin, link
 from cellar.engine.products import product_texts
 from cellar.engine.target import Target, host_target
 from cellar.errors import CompileFailed
@@ -72,6 +72,11 @@ class KernelCache:
         """Return the texts that every network needs besides its kernels."""
         return [*product_texts(self.target.registers), driver_text()]
 
+    @functools.cached_property
+    def advance(self) -> Builtin:
+        """The one call of a network, as `driver_text` describes it. Raise CompileFailed."""
+        return builtin(self.load([driver_text()])[0], "advance")
+
     def products(self) -> Products:
         """Return the products for this target. Raise CompileFailed."""
         plain, halves = self.load(product_texts(self.target.registers))
@@ -90,7 +95,7 @@ class KernelCache:
 
     def key(self, text: str) -> str:
         """Return the name of a kernel: sha256 over all that its machine code depends on."""
-        parts = (text, _engine_digest(), version("numba"), version("llvmlite"), self.target.cpu, self.target.features)
+        parts = (text, *_made_of(), self.target.cpu, self.target.features)
         return hashlib.sha256("\0".join(parts).encode()).hexdigest()
 
     def _settle(self, texts: Mapping[str, str]) -> None:
@@ -161,6 +166,11 @@ def _check(directory: Path) -> None:
 
 
 @functools.cache
+def _made_of() -> tuple[str, str, str]:
+    """Return what the machine code of any text depends on: every file of the engine, and the compilers' versions."""
+    return _engine_digest(), version("numba"), version("llvmlite")
+
+
 def _engine_digest() -> str:
     digest = hashlib.sha256()
     for path in sorted(Path(__file__).parent.glob("*.py")):

@@ -1,18 +1,21 @@
 """One run of one kernel: a copy of its descriptor, filled in, and the arrays that must live meanwhile."""
 
 import functools
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
+from itertools import accumulate, pairwise
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from cellar.engine.arena import ARENAS
 from cellar.engine.cache import KernelCache
-from cellar.engine.cell import Cell
+from cellar.engine.cell import Cell, Param
 from cellar.engine.codegen import KernelText
 from cellar.engine.graph import Node
 from cellar.engine.layout import AT, HEAD, PAIRS, SlotKind, Span, row_bytes
-from cellar.engine.packing import Floats, Packed, address, aligned
+from cellar.engine.packing import Floats, Packed, address, aligned, padded_shape
 from cellar.engine.schedule import tape as taped_nodes
 from cellar.errors import ShapeMismatch, StartupError
 
@@ -97,24 +100,45 @@ _SKEW = 192
 
 
 class Call:
-    """One run of a kernel over `steps` steps of `rows` rows."""
+    """One run at a time of a kernel over `steps` steps of `rows` rows: its descriptor and its scratch memory."""
 
-    def __init__(self, kernel: Kernel, packed: Packed, steps: int, rows: int, lengths: Ints | None) -> None:
+    def __init__(self, kernel: Kernel, packed: Packed, steps: int, rows: int, *, ragged: bool) -> None:
         self.kernel = kernel
         self.steps, self.rows = steps, rows
-        self.lengths = None if lengths is None else clipped(lengths, steps, rows)
-        self.bad_step: Ints = np.full(rows, -1, np.int32)
-        self.bad_kind: Ints = np.zeros(rows, np.int32)
+        self.lengths: Ints | None = np.zeros(rows, np.int32) if ragged else None
+        self.faults: Ints = np.zeros((2, rows), np.int32)
         self.descriptor = kernel.descriptor(packed)
-        # Rows past their length are never written, and products read them: zeros keep them harmless.
         buffers = kernel.buffers(steps * rows, rows, (steps + 1) * rows)
-        self.arena = aligned(buffers.length, clear=self.lengths is not None)
-        self.descriptor[buffers.positions] = buffers.offsets + address(self.arena)
+        # Rows past their length are never written, and products read them: zeros keep them harmless.
+        self.arena = ARENAS.take(buffers.length, clear=ragged)
+        self.descriptor[buffers.positions] = buffers.offsets + self.arena.address
         self.descriptor[[AT["steps"], AT["rows"]]] = steps, rows
-        self.descriptor[[AT["bad_step"], AT["bad_kind"]]] = address(self.bad_step), address(self.bad_kind)
+        self.descriptor[[AT["bad_step"], AT["bad_kind"]]] = address(self.faults[0]), address(self.faults[1])
         if self.lengths is not None:
             self.descriptor[AT["lengths"]] = address(self.lengths)
+        self.tape_of: Call | None = None
+        """The forward call on whose values this one of the adjoint runs."""
         self._alive: list[Floats] = []
+        self._ready = not ragged
+
+    @functools.cached_property
+    def sums(self) -> "Sums":
+        """Where a call of the adjoint adds up the gradients of parameters."""
+        sums = Sums(self.kernel.cell.params)
+        for name, array in sums.arrays.items():
+            self.point("grad", name, address(array))
+        self.point("sums", 0, address(sums.lanes))
+        return sums
+
+    def begin(self, lengths: Ints | None) -> None:
+        """Make the call ready for another run."""
+        self.faults[0] = -1
+        if self.lengths is not None:
+            assert lengths is not None
+            self.lengths[:] = lengths
+            if self._ready:
+                self.arena.memory[:] = 0
+            self._ready = True
 
     def bind(self, kind: SlotKind, index: int | str, array: Floats) -> Floats:
         """Bind a slot to an array, which is returned; a slot that the kernel does not have is no error."""
@@ -143,9 +167,11 @@ class Call:
     def run(self) -> None:
         """Run the kernel. Raise StartupError in a thread that does not compute with subnormal numbers."""
         check_status(self.kernel.code(address(self.descriptor)))
+        self._alive.clear()
 
+    @functools.cached_property
     def places(self) -> Words:
-        """Return address and row stride of every value that a forward pass leaves for the adjoint, (n, 2)."""
+        """Address and row stride of every value that a forward pass leaves for the adjoint, (n, 2)."""
         return np.array([self._place(node) for node in self.kernel.taped], np.int64).reshape(-1, 2)
 
     def _place(self, node: Node) -> tuple[int, int]:
@@ -153,6 +179,67 @@ class Call:
         place = layout.places[node]
         base = int(self.descriptor[self.kernel.at["buffer", place.buffer]])
         return base + row_bytes(place.before, sizes), row_bytes(layout.buffers[place.buffer].widths, sizes)
+
+
+class Sums:
+    """Gradients of parameters side by side, padded as kernels write them."""
+
+    def __init__(self, params: Sequence[Param]) -> None:
+        self._params = params
+        self._shapes = [padded_shape(param.shape) for param in params]
+        self._edges = [0, *accumulate(math.prod(shape) for shape in self._shapes)]
+        self._memory = aligned(4 * self._edges[-1]).view(np.float32)
+        self.arrays = self._views(self._memory)
+        self.lanes = aligned(16 * 64)
+        """Sixteen blocks in which a kernel adds up those of vectors."""
+
+    def begin(self, into: Mapping[str, Floats] | None) -> None:
+        """Begin with zeros, or with the sums given."""
+        self._memory[:] = 0
+        for name, array in (into or {}).items():
+            self.arrays[name][..., : array.shape[-1] if array.ndim else None] = array
+
+    def copied(self) -> dict[str, Floats]:
+        """Return copies in the parameters' own shapes."""
+        views = self._views(self._memory.copy())
+        return {p.name: views[p.name][..., : p.shape[-1]] if p.shape else views[p.name][0] for p in self._params}
+
+    def _views(self, memory: Floats) -> dict[str, Floats]:
+        return {
+            param.name: memory[begin:end].reshape(shape)
+            for param, shape, (begin, end) in zip(self._params, self._shapes, pairwise(self._edges), strict=True)
+        }
+
+
+class Lease:
+    """A call that is in use; when nobody holds the lease any more, the call waits for the next run of its shape."""
+
+    __slots__ = ("_pool", "call")
+
+    def __init__(self, call: Call, pool: list[Call]) -> None:
+        self.call = call
+        self._pool = pool
+
+    def __del__(self) -> None:
+        if len(self._pool) < _CALLS_KEPT:
+            self._pool.append(self.call)
+
+
+_CALLS_KEPT, _SHAPES_KEPT = 2, 8
+
+
+def lease(kernel: Kernel, packed: Packed, steps: int, rows: int, lengths: Ints | None) -> Lease:
+    """Return a call for that shape, ready to be bound to arrays. Raise ShapeMismatch for the lengths."""
+    key = (kernel, steps, rows, lengths is not None)
+    pool: list[Call] = packed.calls.get(key, [])
+    if not pool and len(packed.calls) < _SHAPES_KEPT:
+        pool = packed.calls.setdefault(key, pool)
+    try:
+        call = pool.pop()
+    except IndexError:
+        call = Call(kernel, packed, steps, rows, ragged=lengths is not None)
+    call.begin(None if lengths is None else clipped(lengths, steps, rows))
+    return Lease(call, pool)
 
 
 def check_status(status: int) -> None:

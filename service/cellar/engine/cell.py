@@ -57,19 +57,19 @@ class Cell:
         """The state variables in the order of assignment."""
         return tuple(State(s.name, *self._numbers(s.previous)) for s in self.step.states)
 
-    @property
+    @cached_property
     def in_sizes(self) -> tuple[int, ...]:
-        """Return the size of each input."""
+        """The size of each input."""
         return tuple(size for node in self.step.inputs for size in self._numbers(node))
 
-    @property
+    @cached_property
     def out_size(self) -> int:
-        """Return the size of the output; 1 for a scalar."""
+        """The size of the output; 1 for a scalar."""
         return (*self._numbers(self.step.output), 1)[0]
 
-    @property
+    @cached_property
     def state_size(self) -> int:
-        """Return how many floats the state of one row has."""
+        """How many floats the state of one row has."""
         return sum(state.size for state in self.states)
 
     @cached_property

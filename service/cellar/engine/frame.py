@@ -29,7 +29,7 @@ LEAST_CAPACITY, MOST_CAPACITY = 64, 1024
 """Rows times steps of a chunk: enough to fill every tile, few enough for the caches. More only where rows are more."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Node:
     """A kernel with its weights, and where its inputs and its state stand."""
 

@@ -9,14 +9,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from cellar.engine.cache import KernelCache
-from cellar.engine.call import Call, Ints, Kernel
+from cellar.engine.call import Call, Ints, Kernel, Lease, lease
 from cellar.engine.cell import Cell
 from cellar.engine.codegen import KernelText, backward_text, forward_text
 from cellar.engine.layout import AT
-from cellar.engine.packing import Floats, Packed, aligned, pack, padded, unpadded
+from cellar.engine.packing import Floats, Packed, pack
 from cellar.errors import ShapeMismatch
 
 
@@ -27,9 +26,8 @@ class Tape:
     steps: int
     rows: int
     lengths: Ints | None
-    places: NDArray[np.int64]
-    """(n, 2): address and row stride of every taped value."""
-    arena: NDArray[np.uint8]
+    lease: Lease
+    """Of the call whose scratch memory holds the taped values."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,9 +72,12 @@ class CompiledCell:
                 self._training = (forward, backward)
             return self._training
 
-    def pack(self, weights: Mapping[str, Floats]) -> Packed:
-        """Return the weights packed. Raise ShapeMismatch for a parameter that is missing or has another shape."""
-        return pack(self.cell, weights)
+    def pack(self, weights: Mapping[str, Floats], *, halves: bool = False) -> Packed:
+        """Return the weights packed, matrices with `halves` as bfloat16, which serves inference only.
+
+        Raise ShapeMismatch for a parameter that is missing or has another shape.
+        """
+        return pack(self.cell, weights, halves=halves)
 
     def forward(
         self,
@@ -95,15 +96,17 @@ class CompiledCell:
         cell = self.cell
         steps, rows = inputs[0].shape[:2]
         kernel = self._training_kernels()[0] if save else self.kernel
-        call = Call(kernel, packed, steps, rows, lengths)
+        leased = lease(kernel, packed, steps, rows, lengths)
+        call = leased.call
         for index, (array, size) in enumerate(zip(inputs, cell.in_sizes, strict=True)):
             call.bind_dense("staged", "staged_row", "staged_time", index, _checked(array, (steps, rows, size)))
         call.bind_state("carry_in", "carry_in_row", _checked(state, (rows, cell.state_size)))
         outputs = _bind_result(call, 0, np.empty((steps, rows, cell.out_size), np.float32))
         following = call.bind_state("carry_out", "carry_out_row", np.empty((rows, cell.state_size), np.float32))
         call.run()
-        tape = Tape(steps, rows, call.lengths, call.places(), call.arena) if save else None
-        return Forward(outputs, following, call.bad_step, call.bad_kind, tape)
+        bad_step, bad_kind = call.faults.copy()
+        tape = Tape(steps, rows, call.lengths, leased) if save else None
+        return Forward(outputs, following, bad_step, bad_kind, tape)
 
     def backward(
         self,
@@ -122,10 +125,8 @@ class CompiledCell:
         """
         cell = self.cell
         steps, rows = tape.steps, tape.rows
-        call = Call(self._training_kernels()[1], packed, steps, rows, tape.lengths)
-        for index, (place, stride) in enumerate(tape.places):
-            call.point("tape", index, place)
-            call.point("tape_row", index, stride)
+        leased = self._backward_lease(packed, tape)
+        call = leased.call
         d_outputs = _checked(d_outputs, (steps, rows, cell.out_size))
         call.bind_dense("staged", "staged_row", "staged_time", 0, d_outputs)
         after = np.zeros((rows, cell.state_size), np.float32) if d_state is None else d_state
@@ -137,12 +138,20 @@ class CompiledCell:
         )
         call.descriptor[AT["wants"]] = sum(1 << index for index, want in enumerate(wanted) if want)
         before = call.bind_state("carry_out", "carry_out_row", np.empty((rows, cell.state_size), np.float32))
-        start = into or {param.name: np.zeros(param.shape, np.float32) for param in cell.params}
-        sums = {param.name: call.bind("grad", param.name, padded(start[param.name])) for param in cell.params}
-        call.bind("sums", 0, aligned(16 * 64).view(np.float32))
+        call.sums.begin(into)
         call.run()
-        d_params = {p.name: unpadded(sums[p.name], p.shape) for p in cell.params}
-        return Backward(d_inputs if want_inputs else (), before, d_params)
+        return Backward(d_inputs if want_inputs else (), before, call.sums.copied())
+
+    def _backward_lease(self, packed: Packed, tape: Tape) -> Lease:
+        """Return a call of the adjoint on what a forward pass left."""
+        leased = lease(self._training_kernels()[1], packed, tape.steps, tape.rows, tape.lengths)
+        call, forward = leased.call, tape.lease.call
+        if call.tape_of is not forward:
+            for index, (place, stride) in enumerate(forward.places):
+                call.point("tape", index, place)
+                call.point("tape_row", index, stride)
+            call.tape_of = forward
+        return leased
 
 
 def compile_cell(cell: Cell, cache: KernelCache) -> CompiledCell:

@@ -13,11 +13,10 @@ import numpy as np
 
 from cellar.engine.cache import KernelCache
 from cellar.engine.call import Ints, check_status, clipped
-from cellar.engine.driver import Status, Word, driver_text
+from cellar.engine.driver import Status, Word
 from cellar.engine.frame import Frame, FramePlan, Node, Signal
 from cellar.engine.kernel import Tape
 from cellar.engine.layout import COMPUTE_AHEAD, USE_AHEAD
-from cellar.engine.linking import Builtin, builtin
 from cellar.engine.packing import Floats
 from cellar.errors import ShapeMismatch
 
@@ -48,9 +47,11 @@ class Program:
     ) -> None:
         self._plan = FramePlan(tuple(nodes), output, in_size, state_size)
         self.in_size, self.out_size, self.state_size = in_size, self._plan.out_size, state_size
-        self._advance: Builtin = builtin(cache.load([driver_text()])[0], "advance")
+        self._advance = cache.advance
         self._pools: dict[int, list[Frame]] = {}
         self._pool_of: dict[tuple[int, int], list[Frame]] = {}
+        self._made: dict[int, int] = {}
+        """Bytes of all frames that were made for a capacity."""
 
     def run(self, inputs: Floats, state: Floats, lengths: Ints | None = None, ahead: Floats | None = None) -> Run:
         """Step T times: `inputs` (T, B, in), `state` (B, S), `lengths` (B,) or None for T each.
@@ -63,7 +64,7 @@ class Program:
             pool = self._pool_of[steps, rows]
             frame = pool.pop()
         except (ValueError, KeyError, IndexError):
-            steps, rows, pool, frame = self._new_frame(inputs)
+            steps, rows, pool, frame = self._find_frame(inputs)
         outputs = _empty((steps, rows, self.out_size), _FLOAT32)
         after = _empty((rows, self.state_size), _FLOAT32)
         if lengths is not None:
@@ -125,17 +126,22 @@ class Program:
         check_status(status)
         return Run(*results, frame.bad_step[:rows].copy(), frame.bad_kind[:rows] & _KIND)
 
-    def _new_frame(self, inputs: Floats) -> "tuple[int, int, list[Frame], Frame]":
-        """Return steps, rows, the pool of their frames, and a new frame. Raise ShapeMismatch."""
+    def _find_frame(self, inputs: Floats) -> tuple[int, int, list[Frame], Frame]:
+        """Return steps, rows, where their frames wait, and a frame for them. Raise ShapeMismatch."""
         if inputs.ndim != 3:
             raise _mismatch("inputs", inputs, "(T, B, in)")
         steps, rows, _ = inputs.shape
         capacity = self._plan.capacity(steps, rows)
-        frame = self._plan.frame(capacity)
         pool = self._pools.setdefault(capacity, [])
         if len(self._pool_of) < _SHAPES_KEPT:
             self._pool_of[steps, rows] = pool
-        return steps, rows, pool if (len(pool) + 1) * frame.size <= POOL_BYTES else [], frame
+        try:
+            return steps, rows, pool, pool.pop()
+        except IndexError:
+            frame = self._plan.frame(capacity)
+            self._made[capacity] = self._made.get(capacity, 0) + frame.size
+            # Too many at once: this one is for this call alone.
+            return steps, rows, pool if self._made[capacity] <= max(POOL_BYTES, frame.size) else [], frame
 
 
 _SHAPES_KEPT = 4096

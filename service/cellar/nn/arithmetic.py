@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from cellar.engine import Cell, CompiledCell, Forward, KernelCache, build_cell, compile_cell
+from cellar.engine import Cell, CompiledCell, Forward, KernelCache, Packed, build_cell, compile_cell
 
 Array = NDArray[np.float32]
 
@@ -29,6 +29,8 @@ class Arithmetic:
     def __init__(self, cache: KernelCache) -> None:
         self._cache = cache
         self._kernels: dict[tuple[str, tuple[int, ...]], CompiledCell] = {}
+        self._plain: dict[CompiledCell, Packed] = {}
+        """Of kernels without parameters what stands for their weights, with the memory of earlier calls."""
 
     def kernel(self, text: str, inputs: Mapping[str, int]) -> CompiledCell:
         """Return the kernel of a cell whose inputs have these names and sizes, `x` the first."""
@@ -42,9 +44,12 @@ class Arithmetic:
     ) -> Forward:
         """Run a cell on vectors (n,), one for each input, with scalar parameters and a state (1, S), none if None."""
         kernel = self.kernel(text, {name: array.size for name, array in arrays.items()})
-        return kernel.forward(
-            kernel.pack(scalars(params)), [array.reshape(1, 1, -1) for array in arrays.values()], _state(1, state)
-        )
+        packed = kernel.pack(scalars(params)) if params else self._without_params(kernel)
+        return kernel.forward(packed, [array.reshape(1, 1, -1) for array in arrays.values()], _state(1, state))
+
+    def _without_params(self, kernel: CompiledCell) -> Packed:
+        found = self._plain.get(kernel)
+        return self._plain.setdefault(kernel, kernel.pack({})) if found is None else found
 
     def total(self, array: Array) -> float:
         """Return the sum of all elements."""

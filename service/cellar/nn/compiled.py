@@ -3,6 +3,7 @@
 Everything that computes floats here is a kernel of `cellar.engine`; this file only moves arrays between layers.
 """
 
+import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -91,9 +92,22 @@ class BoundNetwork:
         sizes = [layer.cell.state_size for layer in self.network.layers]
         self._slices = tuple(slice(sum(sizes[:index]), sum(sizes[: index + 1])) for index in range(len(sizes)))
         self._initial = np.zeros((1, self.network.state_size), dtype=np.float32)
+        self._load_initial(weights)
+
+    def reload(self, weights: Mapping[str, Array]) -> None:
+        """Take other weights, flushed and known to fit, in the place of the old ones. Nobody may run meanwhile."""
+        for index, (kernel, packed) in enumerate(self._layers):
+            packed.reload({param.name: weights[f"{index}.{param.name}"] for param in kernel.cell.params})
+        self._load_initial(weights)
+
+    def _load_initial(self, weights: Mapping[str, Array]) -> None:
         for place in _trained_states(self.network):
             self._initial[0, place.columns] = weights[place.name]
-        self.program = compiled.program(self._layers)
+
+    @functools.cached_property
+    def program(self) -> Program:
+        """The one call that runs all layers; made when it is first needed, which in training it is not."""
+        return self._compiled.program(self._layers)
 
     def initial_state(self, rows: int) -> Array:
         """Return the state (rows, state_size) that a sequence begins with: zeros, or what was trained."""

@@ -12,7 +12,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from cellar.engine import Run
+from cellar.engine import Run, flushed
 from cellar.errors import InvalidInput, OutputNotFinite, StateNotFinite
 from cellar.nn import checkpoint as checkpoints
 from cellar.nn.arithmetic import SUM, cell, concatenated
@@ -84,6 +84,7 @@ class _Trainer:
         self.optimiser = Optimiser(spec.optimiser, count, compiled.arithmetic)
         self.run = _identify(network, data, spec)
         self._order = (-1, self.plan.order(None))
+        self._bound: BoundNetwork | None = None
 
     # --- weights as one vector
 
@@ -101,8 +102,12 @@ class _Trainer:
         return found
 
     def bind(self, vector: Array) -> BoundNetwork:
-        """Return the network with these weights, which are known to fit and to be finite."""
-        return BoundNetwork(self.compiled, self.named(vector))
+        """Return the network with these weights, which are known to fit and to be finite, until the next call."""
+        if self._bound is None:
+            self._bound = BoundNetwork(self.compiled, self.named(vector))
+        else:
+            self._bound.reload(self.named(flushed(vector)))
+        return self._bound
 
     # --- one update
 

@@ -11,7 +11,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from cellar.nn.arithmetic import Arithmetic
+from cellar.engine import Packed, flushed
+from cellar.nn.arithmetic import Arithmetic, scalars
 from cellar.nn.training import AdaDelta, AdaGrad, Adam, Lion, Momentum, OptimiserSpec, RmsProp, Sgd
 
 Array = NDArray[np.float32]
@@ -122,12 +123,12 @@ class Optimiser:
     def __init__(self, spec: OptimiserSpec, size: int, arithmetic: Arithmetic) -> None:
         self.spec = spec
         self._arithmetic = arithmetic
-        self._text = UPDATES[spec.type]
-        self._slot_size = arithmetic.kernel(self._text, {"x": size, "w": size}).cell.state_size
+        self._kernel = arithmetic.kernel(UPDATES[spec.type], {"x": size, "w": size})
+        self._packed: Packed | None = None
 
     def start(self) -> OptimiserState:
         """Return the memory before the first update."""
-        return OptimiserState(np.zeros((1, self._slot_size), dtype=np.float32))
+        return OptimiserState(np.zeros((1, self._kernel.cell.state_size), dtype=np.float32))
 
     def update(self, weights: Array, gradient: Array, state: OptimiserState, rate: float) -> Update:
         """Return the weights (n,) after one update with this gradient (n,) at this learning rate."""
@@ -135,8 +136,17 @@ class Optimiser:
         if isinstance(self.spec, Adam):
             state = replace(state, power1=state.power1 * self.spec.beta1, power2=state.power2 * self.spec.beta2)
         params = {"scale": scale, **self._params(rate, state)}
-        result = self._arithmetic.apply(self._text, {"x": gradient, "w": weights}, params, state.slots)
+        arrays = [array.reshape(1, 1, -1) for array in (gradient, weights)]
+        result = self._kernel.forward(self._load(params), arrays, state.slots)
         return Update(result.outputs.reshape(-1), replace(state, slots=result.state), bool(result.bad_step[0] < 0))
+
+    def _load(self, params: Mapping[str, float]) -> Packed:
+        """Return the scalars packed, where those of the update before stood."""
+        if self._packed is None:
+            self._packed = self._kernel.pack(scalars(params))
+        else:
+            self._packed.reload({name: flushed(value) for name, value in scalars(params).items()})
+        return self._packed
 
     def _clip(self, gradient: Array) -> tuple[Array, float]:
         """Return the gradient clipped by value, and the factor that clips its norm."""

@@ -126,9 +126,11 @@ def _gather(
 ) -> Array:
     """Return (steps, B, F): of each chosen row the steps from its beginning on, zeros past its length."""
     steps_ahead = np.arange(steps)[:, None]
-    at = np.minimum(begins[None, :] + steps_ahead, array.shape[0] - 1)
-    taken: Array = np.where((steps_ahead < lengths[None, :])[:, :, None], array[at, rows[None, :]], np.float32(0))
-    return np.ascontiguousarray(taken)
+    at = np.minimum(begins + steps_ahead, array.shape[0] - 1) * array.shape[1] + rows
+    taken: Array = array.reshape(-1, array.shape[2]).take(at, axis=0)
+    if int(lengths.min()) < steps:
+        taken[steps_ahead >= lengths] = 0
+    return taken
 
 
 def split(data: Dataset, out_size: int, in_size: int, spec: TrainingSpec) -> tuple[Plan, Plan | None]:

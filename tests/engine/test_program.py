@@ -1,0 +1,245 @@
+"""One call of a network: the bits of its kernels one after the other, for every shape, chunking and thread count."""
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from cellar.engine import CompiledCell, Node, Packed, Program, Run
+from cellar.engine.frame import INPUT, MOST_CAPACITY, Signal
+from cellar.errors import ShapeMismatch
+from tests.engine import oracle
+from tests.engine.conftest import Compiled
+
+Floats = NDArray[np.float32]
+
+SIZE = 21
+"""Leaves rest in every block."""
+
+
+def node(
+    kernel: CompiledCell, seed: int, reads: tuple[Signal, ...], offset: int | None, *, reverse: bool = False
+) -> Node:
+    """Return a node with drawn weights; one without a place in the state begins with ones."""
+    weights = oracle.draw(kernel.cell, 1, 1, seed=seed).weights
+    size = kernel.cell.state_size
+    return Node(
+        kernel, kernel.pack(weights), reads, offset, np.ones(size, np.float32), np.empty(size, np.float32), reverse
+    )
+
+
+class Stack:
+    """Two LSTMs, one on the other."""
+
+    def __init__(self, compiled: Compiled) -> None:
+        lower, upper = compiled("lstm", SIZE), compiled("lstm", SIZE, inputs=SIZE)
+        self.width = lower.cell.state_size
+        self.nodes = [node(lower, 1, (INPUT,), 0), node(upper, 2, ((0,),), self.width)]
+        self.program = Program(self.nodes, (1,), 3, 2 * self.width, compiled.cache)
+
+    def plain(self, inputs: Floats, state: Floats, lengths: NDArray[np.int32] | None = None) -> Run:
+        """Run the kernels one after the other."""
+        signal, states = inputs, []
+        for place in self.nodes:
+            assert place.offset is not None
+            before = np.ascontiguousarray(state[:, place.offset : place.offset + self.width])
+            found = place.kernel.forward(place.packed, (signal,), before, lengths)
+            signal = found.outputs
+            states.append(found.state)
+        return Run(signal, np.concatenate(states, axis=1))
+
+    def draw(self, steps: int, rows: int) -> tuple[Floats, Floats]:
+        """Return inputs and states."""
+        rng = np.random.default_rng(steps + rows)
+        shapes = (steps, rows, 3), (rows, 2 * self.width)
+        inputs, state = (rng.normal(size=shape).astype(np.float32) for shape in shapes)
+        return inputs, state
+
+
+@pytest.fixture(scope="module")
+def stack(compiled: Compiled) -> Stack:
+    """Return the stack."""
+    return Stack(compiled)
+
+
+def same(found: Run, wanted: Run) -> None:
+    """Assert that two runs have the same bits."""
+    np.testing.assert_array_equal(found.outputs, wanted.outputs)
+    np.testing.assert_array_equal(found.state, wanted.state)
+
+
+@pytest.mark.parametrize(("steps", "rows"), [(1, 1), (1, 64), (7, 3), (200, 9), (1, MOST_CAPACITY + 1), (0, 2), (2, 0)])
+def test_the_kernels_one_after_the_other(stack: Stack, steps: int, rows: int) -> None:
+    inputs, state = stack.draw(steps, rows)
+    if steps * rows:
+        same(stack.program.run(inputs, state), stack.plain(inputs, state))
+    else:
+        same(stack.program.run(inputs, state), Run(np.zeros((steps, rows, SIZE), np.float32), state))
+
+
+def test_ragged_rows(stack: Stack) -> None:
+    inputs, state = stack.draw(150, 9)
+    lengths = np.array([150, 0, 3, 1, 149, 150, 2, 75, 64], np.int32)
+    same(stack.program.run(inputs, state, lengths), stack.plain(inputs, state, lengths))
+
+
+def test_one_step_after_the_other(stack: Stack) -> None:
+    inputs, state = stack.draw(5, 4)
+    whole = stack.program.run(inputs, state)
+    for step in range(5):
+        found = stack.program.run(inputs[step : step + 1], state)
+        np.testing.assert_array_equal(found.outputs[0], whole.outputs[step])
+        state = found.state
+    np.testing.assert_array_equal(state, whole.state)
+
+
+def test_products_of_the_state_computed_ahead(stack: Stack) -> None:
+    for steps, rows in ((1, 1), (3, 5)):
+        inputs, state = stack.draw(steps, rows)
+        ahead = stack.program.ahead(state)
+        wanted = stack.program.run(inputs, state)
+        same(stack.program.run(inputs, state, None, ahead), wanted)
+        same(stack.program.run(inputs, state), wanted)
+
+
+def test_products_of_the_state_are_read_and_not_computed_again(stack: Stack) -> None:
+    inputs, state = stack.draw(1, 1)
+    ahead = stack.program.ahead(state)
+    assert ahead.any()
+    other = stack.program.run(inputs, state, None, np.zeros_like(ahead))
+    assert (other.outputs != stack.program.run(inputs, state).outputs).any()
+
+
+@pytest.mark.parametrize("parts", [1, 2, 3, 4])
+def test_rows_dealt_out_to_threads(stack: Stack, parts: int) -> None:
+    inputs, state = stack.draw(20, 37)
+    lengths = np.arange(37, dtype=np.int32) % 21
+    with ThreadPoolExecutor(parts) as executor:
+        same(stack.program.run_parts(inputs, state, lengths, executor, parts), stack.plain(inputs, state, lengths))
+        same(stack.program.run_parts(inputs, state, None, executor, parts), stack.plain(inputs, state))
+
+
+def test_threads_share_a_program(stack: Stack) -> None:
+    inputs, state = stack.draw(40, 33)
+    wanted = stack.plain(inputs, state)
+    found: list[Run] = []
+
+    def work() -> None:
+        found.extend(stack.program.run(inputs, state) for _ in range(20))
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(found) == 80
+    for run in found:
+        same(run, wanted)
+
+
+def test_arguments_need_no_special_layout_and_are_left_alone(stack: Stack) -> None:
+    inputs, state = stack.draw(4, 6)
+    wanted = stack.plain(inputs, state)
+    wide = np.repeat(inputs, 2, axis=2)
+    before = wide.copy()
+    same(stack.program.run(wide[:, :, ::2], np.asfortranarray(state)), wanted)
+    same(stack.program.run(inputs.astype(np.float64), state.astype(">f4")), wanted)
+    np.testing.assert_array_equal(wide, before)
+    rows = stack.program.run(np.repeat(inputs, 2, axis=1)[:, 3:9], np.repeat(state, 2, axis=0)[3:9])
+    same(rows, stack.plain(inputs[:, [1, 2, 2, 3, 3, 4]], state[[1, 2, 2, 3, 3, 4]]))
+
+
+@pytest.mark.parametrize(
+    ("inputs", "state", "named"),
+    [
+        ((4, 3), (4, 84), "inputs"),
+        ((2, 4, 5), (4, 84), "inputs"),
+        ((2, 4, 3), (4, 83), "state"),
+        ((2, 4, 3), (5, 84), "state"),
+    ],
+)
+def test_arguments_of_another_shape(stack: Stack, inputs: tuple[int, ...], state: tuple[int, ...], named: str) -> None:
+    with pytest.raises(ShapeMismatch, match=named):
+        stack.program.run(np.zeros(inputs, np.float32), np.zeros(state, np.float32))
+
+
+def test_lengths_of_another_shape(stack: Stack) -> None:
+    inputs, state = stack.draw(2, 4)
+    with pytest.raises(ShapeMismatch, match="lengths"):
+        stack.program.run(inputs, state, np.ones(3, np.int32))
+
+
+def test_the_first_fault_of_each_row(stack: Stack) -> None:
+    inputs, state = stack.draw(3, 4)
+    assert stack.program.run(inputs, state).bad_step is None
+    inputs[1, 2], inputs[0, 0] = np.nan, np.inf
+    state[0, -1] = np.inf
+    found = stack.program.run(inputs, state)
+    assert found.bad_step is not None
+    assert found.bad_kind is not None
+    assert found.bad_step[1:].tolist() == [-1, 1, -1]
+    assert found.bad_kind[[0, 2]].tolist() == [1, 1]
+    assert stack.program.run(*stack.draw(3, 4)).bad_step is None
+
+
+def test_both_directions_side_by_side(compiled: Compiled) -> None:
+    """Two nodes without a place in the state, one of them from each row's end, and a third on both."""
+    kernel, upper = compiled("lstm", SIZE), compiled("lstm", SIZE, inputs=2 * SIZE)
+    nodes = [
+        node(kernel, 1, (INPUT,), None),
+        node(kernel, 2, (INPUT,), None, reverse=True),
+        node(upper, 3, ((0, 1),), 0),
+    ]
+    program = Program(nodes, (2,), 3, 2 * SIZE, compiled.cache)
+    rng = np.random.default_rng(5)
+    inputs = rng.normal(size=(9, 4, 3)).astype(np.float32)
+    lengths = np.array([9, 4, 0, 1], np.int32)
+    ones = np.ones((4, 2 * SIZE), np.float32)
+    forward = kernel.forward(nodes[0].packed, (inputs,), ones, lengths).outputs
+    turned = reversed_rows(inputs, lengths)
+    back = reversed_rows(kernel.forward(nodes[1].packed, (turned,), ones, lengths).outputs, lengths)
+    signal = np.concatenate([forward, back], axis=2)
+    state = rng.normal(size=(4, 2 * SIZE)).astype(np.float32)
+    wanted = upper.forward(nodes[2].packed, (signal,), state, lengths)
+    same(program.run(inputs, state, lengths), Run(wanted.outputs, wanted.state))
+    # What a network answers may be the two outputs themselves, at a length that all rows have.
+    both = Program(nodes[:2], (0, 1), 3, 0, compiled.cache)
+    whole = kernel.forward(nodes[1].packed, (inputs[::-1].copy(),), ones).outputs[::-1]
+    found = both.run(inputs, np.empty((4, 0), np.float32)).outputs
+    np.testing.assert_array_equal(found[:, :, SIZE:], whole)
+
+
+def reversed_rows(array: Floats, lengths: NDArray[np.int32]) -> Floats:
+    """Return (T, B, F) with the first steps of each row, as many as its length, in the other order."""
+    turned = np.zeros_like(array)
+    for row, length in enumerate(lengths):
+        turned[:length, row] = array[:length, row][::-1]
+    return turned
+
+
+def test_bfloat16_weights_are_the_rounded_ones_bit_for_bit(compiled: Compiled) -> None:
+    kernel = compiled("lstm", SIZE)
+    weights = oracle.draw(kernel.cell, 1, 1, seed=4).weights
+    halves = kernel.pack(weights, halves=True)
+    whole = kernel.pack(halves.weights)
+    assert any((halves.weights[name] != weights[name]).any() for name in weights)
+    zeros = np.zeros(2 * SIZE, np.float32)
+
+    def program(packed: Packed) -> Program:
+        return Program([Node(kernel, packed, (INPUT,), 0, zeros, zeros.copy())], (0,), 3, 2 * SIZE, compiled.cache)
+
+    rng = np.random.default_rng(6)
+    for rows in (1, 2, 7, 64):
+        inputs = rng.normal(size=(3, rows, 3)).astype(np.float32)
+        state = rng.normal(size=(rows, 2 * SIZE)).astype(np.float32)
+        same(program(halves).run(inputs, state), program(whole).run(inputs, state))
+
+
+def test_memory_is_bounded(stack: Stack) -> None:
+    before = stack.program.scratch_bytes
+    for rows in range(1, 200):
+        stack.program.run(*stack.draw(2, rows))
+    frames = 10  # a capacity for each power of two
+    assert stack.program.scratch_bytes - before < frames * 1024 * 1024
