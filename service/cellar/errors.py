@@ -11,6 +11,8 @@
     │   │   └── CellLimitError
     │   ├── ShapeMismatch            an array of the wrong shape
     │   ├── NotFinite                NaN or infinity where a finite float32 was expected
+    │   ├── IdUnknown                a number that an embedding has no row for
+    │   ├── WholeSequencesOnly       a single step of a network that reads sequences from both ends
     │   ├── InvalidParameter         a path, query or header value, which no JSON pointer can name
     │   ├── FingerprintMismatch      the same key or sequence number with another body
     │   ├── StateNotFinite           the step would have made a state NaN or infinite
@@ -135,6 +137,14 @@ class ShapeMismatch(InvalidInput, slug="shape_mismatch", title="Wrong shape"):
 
 class NotFinite(InvalidInput, slug="not_finite", title="Number not finite"):
     """A number that is not finite after the cast to float32."""
+
+
+class IdUnknown(InvalidInput, slug="id_unknown", title="Unknown id"):
+    """An input of an embedding that is none of its ids."""
+
+
+class WholeSequencesOnly(InvalidInput, slug="whole_sequences_only", title="Whole sequences only"):
+    """A single step of a model that reads each sequence from both ends."""
 
 
 class InvalidParameter(InvalidInput, slug="invalid_parameter", title="Invalid parameter"):

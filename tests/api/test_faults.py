@@ -1,12 +1,12 @@
 """pydantic's findings as pointers."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import pytest
 from pydantic import Field
 
 from cellar.api.body import validated
-from cellar.api.faults import below
+from cellar.api.faults import below, invalid_body
 from cellar.errors import InvalidInput, ShapeMismatch
 from cellar.nn.spec import Frozen
 
@@ -85,3 +85,12 @@ def test_below_moves_the_pointers_of_errors() -> None:
     with pytest.raises(ShapeMismatch) as caught, below("/network"):
         raise ShapeMismatch("wrong", pointer="/layers/0")
     assert caught.value.pointer == "/network/layers/0"
+
+
+def test_faults_in_layers_within_each_other_are_found_in_no_time() -> None:
+    """Every level has a tag that is no member, and so two readings."""
+    document: Any = {"width": 0}
+    for _ in range(60):
+        document = {"layers": [document]}
+    fault = {"loc": (*("layers", 0, "left") * 60, "width"), "type": "x", "msg": "Wrong", "input": 0}
+    assert invalid_body([fault], document).pointer == "/layers/0" * 60 + "/width"

@@ -15,7 +15,7 @@ from cellar.engine.functions import FUNCTIONS
 from cellar.engine.parse import MAX_DEPTH, MAX_OPERATIONS
 from cellar.engine.tokens import MAX_TEXT_BYTES
 from cellar.nn import training
-from cellar.nn.spec import MAX_SIZE
+from cellar.nn.spec import FORMS, MAX_LAYERS, MAX_NESTING, MAX_SIZE, LayerSpec, NamedInitialiser
 from cellar.settings import Settings
 from tests.docs.pages import ROOT
 
@@ -78,6 +78,21 @@ def test_every_loss_optimiser_and_schedule_with_its_settings(kind: str) -> None:
     table = {named(name)[0]: set(named(text)) for name, text in rows("training.md", kind)}
     assert table == own
     assert set(named(read("training.md").split("All of them have", 1)[1].split("(added", 1)[0])) == shared - {"type"}
+
+
+def test_every_layer_with_its_fields() -> None:
+    specs: tuple[type[BaseModel], ...] = get_args(get_args(LayerSpec)[0])
+    table = {named(name)[0]: set(named(fields)) for name, fields, _ in rows("layers.md", "layer")}
+    assert table == {spec.model_fields["type"].default: {*spec.model_fields} - {"type"} for spec in specs}
+
+
+def test_the_limits_of_networks() -> None:
+    assert f"at most {MAX_LAYERS} layers and {MAX_NESTING} residual ones within each other" in read("layers.md")
+
+
+def test_every_initialiser() -> None:
+    shown = re.findall(r'"(\w+)"', "".join(row[0] for row in rows("cells.md", "initialiser")))
+    assert {*shown} == {*get_args(NamedInitialiser), *FORMS}
 
 
 def test_every_function_of_the_language() -> None:

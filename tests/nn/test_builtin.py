@@ -16,10 +16,12 @@ TEXTS = set(builtin_kernels())
 @pytest.mark.parametrize("activation", ["identity", "softmax"])
 def test_networks_of_built_in_layers_need_no_other_kernel(recurrent: dict[str, str], activation: str) -> None:
     layers = [
-        {"type": "recurrent", "hidden_size": 33, "trainable_state": True, **recurrent},
+        {"type": "embedding", "count": 9, "out_size": 7},
+        {"type": "residual", "layers": [{"type": "layer_norm"}, {"type": "dropout", "rate": 0.1}]},
+        {"type": "bidirectional", "layer": {"hidden_size": 33, "trainable_state": True, **recurrent}},
         {"type": "dense", "out_size": 5, "activation": activation},
     ]
-    network = Network(NetworkSpec.model_validate({"in_size": 7, "layers": layers}))
+    network = Network(NetworkSpec.model_validate({"in_size": 1, "layers": layers}))
     assert set(kernel_texts([layer.cell for layer in network.layers], training=True)) <= TEXTS
 
 

@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 
 from cellar.engine import KernelCache
-from cellar.errors import InvalidInput, KernelRevisionMismatch, OutputNotFinite, StateNotFinite, StoreCorrupt
+from cellar.errors import IdUnknown, InvalidInput, KernelRevisionMismatch, OutputNotFinite, StateNotFinite, StoreCorrupt
 from cellar.nn import checkpoint as checkpoints
 from cellar.nn.compiled import CompiledNetwork
 from cellar.nn.fit import check, fit
 from cellar.nn.training import Dataset, Progress, TrainingSpec
 from cellar.wire.weights import dump
 from tests.nn import oracle
-from tests.nn.golden.cases import dense, network, recurrent
+from tests.nn.golden.cases import bidirectional, dense, dropout, embedding, network, recurrent, residual
 
 OPTIMISERS = ["sgd", "momentum", "nesterov", "adam", "adamw", "rmsprop", "adagrad", "adadelta", "lion"]
 NETWORK = network(1, recurrent("gru", 4, trainable_state=True), dense(1))
@@ -255,3 +255,75 @@ def test_faults_are_found_before_the_first_update_and_without_compiling(compiled
         check(oracle.make_network(network(1, recurrent({"equations": "h = h + x"}, 1))), data, spec())
     with pytest.raises(InvalidInput):
         next(fit(compiled, {}, data, spec()))
+
+
+NESTED = network(1, residual(dropout(0.5), dense(1)), recurrent("gru", 4), dropout(0.25), dense(1))
+
+
+def test_dropout_goes_on_from_a_checkpoint_to_the_same_bits(cache: KernelCache) -> None:
+    compiled = oracle.make_network(NESTED).compile(cache)
+    whole = run(compiled, spec(state="carry", validation=0.2))
+    for stop in (1, 6):
+        rest = run(compiled, spec(state="carry", validation=0.2), whole[stop].checkpoint())
+        assert result(rest[-1]) == result(whole[-1])
+        assert rest[-1].history == whole[-1].history
+
+
+def test_dropout_is_at_work_in_training_and_not_in_validation(cache: KernelCache) -> None:
+    """The rate is so small that the weights stay; without dropout both losses would be the same."""
+    data = wave()
+    measured = Dataset(data.inputs, data.targets, (data.inputs, data.targets))
+    training = spec(epochs=2, window=None, optimiser={"type": "sgd", "learning_rate": 1e-12})
+    plain = oracle.make_network(network(1, recurrent("gru", 4), dense(1))).compile(cache)
+    dropping = oracle.make_network(network(1, recurrent("gru", 4), dropout(0.5), dense(1))).compile(cache)
+    weights = plain.network.init(0)
+    *_, without = fit(plain, weights, measured, training)
+    *_, last = fit(dropping, {name.replace("1.", "2."): w for name, w in weights.items()}, measured, training)
+    expected = without.history[0].validation_loss
+    assert [record.validation_loss for record in last.history] == [expected] * 2
+    assert len({expected, *(record.loss for record in last.history)}) == 3
+
+
+def test_ids_are_learnt_from_both_ends(cache: KernelCache) -> None:
+    """Each step is to be answered with the sequence's last id, which only the reverse direction has seen."""
+    rng = np.random.default_rng(0)
+    ids = rng.integers(0, 3, (5, 48, 1)).astype(np.float32)
+    targets = np.repeat(ids[-1:], 5, axis=0)
+    layers = embedding(3, 4), bidirectional("rnn", 4, trainable_state=True), dense(3)
+    compiled = oracle.make_network(network(1, *layers)).compile(cache)
+    training = TrainingSpec.model_validate(
+        {"loss": "cross_entropy", "epochs": 60, "batch_size": 12, "optimiser": {"type": "adam", "learning_rate": 0.05}}
+    )
+    begin = compiled.network.init(0)
+    *_, last = fit(compiled, begin, Dataset(ids, targets), training)
+    assert last.history[0].loss > 0.8
+    assert last.history[-1].loss < 0.1
+    assert all((array != begin[name]).any() for name, array in last.weights().items())
+
+
+@pytest.mark.parametrize(
+    ("fields", "pointer"), [({"state": "carry"}, "/state"), ({"warmup": 3}, "/warmup"), ({"window": 4}, None)]
+)
+def test_what_needs_a_state_that_goes_on_is_refused_of_whole_sequences(
+    fields: dict[str, Any], pointer: str | None
+) -> None:
+    built = oracle.make_network(network(1, bidirectional("rnn", 2), dense(1)))
+    training = TrainingSpec.model_validate(fields)
+    if pointer is None:
+        check(built, wave(), training)
+        return
+    with pytest.raises(InvalidInput, match="whole sequences") as caught:
+        check(built, wave(), training)
+    assert caught.value.pointer == pointer
+
+
+def test_ids_of_a_dataset_are_checked() -> None:
+    built = oracle.make_network(network(1, embedding(3, 2), dense(1)))
+    ids, targets = np.ones((4, 2, 1), np.float32), np.zeros((4, 2, 1), np.float32)
+    check(built, Dataset(ids, targets), TrainingSpec())
+    with pytest.raises(IdUnknown) as caught:
+        check(built, Dataset(3 * ids, targets), TrainingSpec())
+    assert caught.value.pointer == "/data/inputs"
+    with pytest.raises(IdUnknown) as caught:
+        check(built, Dataset(ids, targets, (-ids, targets)), TrainingSpec())
+    assert caught.value.pointer == "/data/validation/inputs"

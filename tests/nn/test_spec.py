@@ -5,9 +5,22 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from cellar.nn.spec import NetworkSpec
+from cellar.nn.spec import MAX_NESTING, NetworkSpec
 from cellar.nn.training import TrainingSpec
-from tests.nn.golden.cases import LOSSES, NETWORKS, RUNS, dense, network, recurrent
+from tests.nn.golden.cases import (
+    LAYER_NORM,
+    LOSSES,
+    NETWORKS,
+    RUNS,
+    bidirectional,
+    dense,
+    dropout,
+    embedding,
+    nest,
+    network,
+    recurrent,
+    residual,
+)
 
 FULL = network(
     3,
@@ -17,7 +30,14 @@ FULL = network(
 )
 
 
-@pytest.mark.parametrize("spec", [*NETWORKS.values(), FULL])
+NESTED = network(
+    1,
+    embedding(3, 2, init={"W": {"uniform": [-1, 1]}}),
+    residual(LAYER_NORM, bidirectional("rnn", 1, init={"Wi": {"fan_in": 1}}), dropout(0.5), nest(dense(2), 3)),
+)
+
+
+@pytest.mark.parametrize("spec", [*NETWORKS.values(), FULL, NESTED])
 def test_a_network_is_the_same_after_a_way_through_json(spec: dict[str, Any]) -> None:
     first = NetworkSpec.model_validate(spec)
     assert NetworkSpec.model_validate_json(first.model_dump_json()) == first
@@ -43,6 +63,12 @@ def test_a_network_is_the_same_after_a_way_through_json(spec: dict[str, Any]) ->
         ({"layers": [dense(1, init={"b": {"phase": [2, 1]}})]}, ("layers", 0, "dense", "init", "b", "phase")),
         ({"layers": [dense(1, init={"W": {"fan_in": 0}})]}, ("layers", 0, "dense", "init", "W", "fan_in")),
         ({"layers": [recurrent("lstm", 2, trainable_state=1)]}, ("layers", 0, "recurrent", "trainable_state")),
+        ({"layers": [dropout(1)]}, ("layers", 0, "dropout", "rate")),
+        ({"layers": [bidirectional("rnn", 2, type="dense")]}, ("layers", 0, "bidirectional", "layer", "type")),
+        ({"layers": [residual()]}, ("layers", 0, "residual", "layers")),
+        ({"layers": [nest(dense(1), MAX_NESTING + 1)]}, ("layers",)),
+        ({"layers": [nest(dense(1), 400)]}, ("layers",)),
+        ({"layers": [nest(dense(0), MAX_NESTING)]}, ("layers", *(0, "residual", "layers") * MAX_NESTING, 0, "dense")),
         ({"more": 1}, ("more",)),
     ],
 )

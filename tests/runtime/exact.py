@@ -41,6 +41,11 @@ class Sizes:
     out_size: int = 3
     state_size: int = 3
     states: Sequence[Place] = (Place(0, "h", 1, 0), Place(1, "h", 1, 1), Place(1, "c", 1, 2))
+    whole_sequences: bool = False
+    row_numbers: int = 3
+
+    def check_inputs(self, inputs: NDArray[np.float32]) -> None:
+        """Know every number."""
 
 
 @dataclass

@@ -5,13 +5,14 @@ import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import numpy as np
 import pytest
 
-from cellar.errors import InvalidInput, Overloaded, ShapeMismatch, StateNotFinite
+from cellar.errors import InvalidInput, Overloaded, ShapeMismatch, StateNotFinite, WholeSequencesOnly
 from cellar.ports import SessionKey
 from cellar.runtime import batcher
 from tests.runtime.conftest import Service, StartService
-from tests.runtime.exact import BAD_STATE, Run, history
+from tests.runtime.exact import BAD_STATE, Run, Sizes, history
 from tests.runtime.session_calls import (
     APPEND,
     a_sequence,
@@ -279,3 +280,54 @@ async def test_state_and_answer_have_a_limit(redis_url: str, start_service: Star
     assert too_large.value.actual == "6 x 2 x 3"
     assert (await position(service, key)).step == 0
     await service.sessions.sequence(key, a_sequence(*range(5)).repeat(2, axis=1), APPEND)
+
+
+@pytest.fixture
+def whole(service: Service) -> Service:
+    """Return the service with a network that takes whole sequences only, 6000 row steps at once."""
+    sizes = Sizes(whole_sequences=True, row_numbers=batcher.WHOLE_NUMBERS // 6000)
+    service.models.network.network = sizes
+    return service
+
+
+async def test_a_whole_sequence_is_not_cut(whole: Service) -> None:
+    key = await begin(whole)
+    values = [float(value) for value in range(3000)]
+    answer = await whole.sessions.sequence(key, a_sequence(*values), APPEND)
+    assert output(answer) == history(values)
+    assert whole.models.network.calls == [(3000, 1)]
+
+
+async def test_whole_sequences_share_a_call_as_far_as_its_memory_goes(whole: Service, shut: Callable[[], Gate]) -> None:
+    keys = [await begin(whole) for _ in range(5)]
+    gate = shut()
+    first = asyncio.create_task(whole.sessions.sequence(keys[0], a_sequence(1), APPEND))
+    await gate.reached()
+    lengths = [2100, 3000, 2500, 2]
+    tasks = [
+        asyncio.create_task(whole.sessions.sequence(key, a_sequence(*[2.0] * length), APPEND))
+        for key, length in zip(keys[1:], lengths, strict=True)
+    ]
+    await until_queued(whole, len(keys) - 1)
+    gate.open()
+    for answer, length in zip(await asyncio.gather(*tasks), lengths, strict=True):
+        assert output(answer) == history([2.0] * length)
+    await first
+    assert whole.models.network.calls == [(1, 1), (3000, 2), (2500, 1), (2, 1)]
+
+
+async def test_a_whole_sequence_that_fits_in_no_call_is_refused(whole: Service) -> None:
+    key = await begin(whole, batch_size=2)
+    inputs = np.zeros((3001, 2, 1), np.float32)
+    with pytest.raises(ShapeMismatch, match="all of it at once") as caught:
+        await whole.sessions.sequence(key, inputs, APPEND)
+    assert caught.value.expected == "at most 6000 steps x batch_size"
+    await whole.sessions.sequence(key, inputs[:3000], APPEND)
+
+
+async def test_a_network_of_whole_sequences_takes_no_step(whole: Service) -> None:
+    key = await begin(whole)
+    with pytest.raises(WholeSequencesOnly, match="/sequence"):
+        await whole.sessions.step(key, a_step(1), APPEND)
+    assert (await position(whole, key)).step == 0
+    assert output(await whole.sessions.sequence(key, a_sequence(1), APPEND)) == history([1])

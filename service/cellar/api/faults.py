@@ -76,17 +76,26 @@ def invalid_request(found: Sequence[Mapping[str, Any]], document: Any) -> Invali
 def _real_path(loc: Sequence[str | int], document: Any, kind: str) -> list[str | int]:
     """Return the parts of pydantic's location that are in the document: it mixes in the tags of unions.
 
-    A tag may be the name of a member too, so the reading that leads deepest is the right one.
+    A tag may be the name of a member too, so the reading that leads deepest is the right one. Each part is read once
+    for each place that it may stand in: layers within layers would else have two readings for every level.
     """
-    if not loc:
-        return []
-    part, rest = loc[0], loc[1:]
-    without = _real_path(rest, document, kind)
-    in_object = isinstance(document, dict) and part in document
-    in_array = isinstance(document, list) and isinstance(part, int) and part < len(document)
-    if in_object or in_array:
-        return max([part, *_real_path(rest, document[part], kind)], without, key=len)
-    return [part] if kind == "missing" and not rest else without
+    known: dict[tuple[int, int], list[str | int]] = {}
+
+    def read(at: int, value: Any) -> list[str | int]:
+        if at == len(loc):
+            return []
+        if (at, id(value)) not in known:
+            part, without = loc[at], read(at + 1, value)
+            in_object = isinstance(value, dict) and part in value
+            in_array = isinstance(value, list) and isinstance(part, int) and part < len(value)
+            if in_object or in_array:
+                found = max([part, *read(at + 1, value[part])], without, key=len)
+            else:
+                found = [part] if kind == "missing" and at + 1 == len(loc) else without
+            known[at, id(value)] = found
+        return known[at, id(value)]
+
+    return read(0, document)
 
 
 def _message(fault: Mapping[str, Any]) -> str:

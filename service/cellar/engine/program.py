@@ -15,7 +15,6 @@ from cellar.engine.cache import KernelCache
 from cellar.engine.call import Ints, check_status, clipped
 from cellar.engine.driver import Status, Word
 from cellar.engine.frame import Frame, FramePlan, Node, Signal
-from cellar.engine.kernel import Tape
 from cellar.engine.layout import COMPUTE_AHEAD, USE_AHEAD
 from cellar.engine.packing import Floats
 from cellar.errors import ShapeMismatch
@@ -35,8 +34,8 @@ class Run(NamedTuple):
     """(B,) the first step that made a state or an output NaN or infinite, -1 if none did; None if no row has one."""
     bad_kind: Ints | None = None
     """(B,) 1 a state, 2 an output."""
-    tapes: tuple[Tape, ...] = ()
-    """What gradients need, a tape a layer; only of a run that saved it."""
+    saved: object = None
+    """What whoever wants gradients of the run keeps with it."""
 
 
 class Program:
@@ -77,7 +76,7 @@ class Program:
         if status:
             return self._unusual(status, frame, (inputs, state, lengths, ahead), (outputs, after))
         pool.append(frame)
-        return _make(Run, (outputs, after, None, None, ()))
+        return _make(Run, (outputs, after, None, None, None))
 
     def run_parts(self, inputs: Floats, state: Floats, lengths: Ints | None, executor: Executor, parts: int) -> Run:
         """Do as `run`, the rows dealt out to that many threads of the executor: the same bits, sooner."""

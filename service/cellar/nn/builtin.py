@@ -7,10 +7,10 @@ from cellar.cells import BUILT_IN
 from cellar.engine import Cell, kernel_texts
 from cellar.engine.revision import golden_cell
 from cellar.nn.arithmetic import CLIP, NORM, SUM, cell
-from cellar.nn.layers import build_layer
+from cellar.nn.layers import build_layer, build_sum
 from cellar.nn.losses import LOSSES
 from cellar.nn.optimisers import UPDATES
-from cellar.nn.spec import Activation, DenseSpec, RecurrentSpec
+from cellar.nn.spec import Activation, DenseSpec, DropoutSpec, LayerNormSpec, RecurrentSpec
 
 _SIZE = 16
 """Any size: kernels are the same for all."""
@@ -29,6 +29,9 @@ def _layers() -> Iterator[Cell]:
             yield build_layer(spec, _SIZE, "").cell
     for activation in get_args(Activation):
         yield build_layer(DenseSpec(out_size=_SIZE, activation=activation), _SIZE, "").cell
+    yield build_layer(LayerNormSpec(), _SIZE, "").cell
+    yield build_layer(DropoutSpec(rate=0.5), _SIZE, "").cell
+    yield build_sum(_SIZE, "").cell
 
 
 def _losses() -> Iterator[Cell]:

@@ -1,10 +1,11 @@
-"""A network: a chain of layers, each a cell over time, with one flat state and parameters named by layer."""
+"""A network: layers in execution order, each a cell over time, with one flat state and parameters named by layer."""
 
 import hashlib
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,9 +13,11 @@ from numpy.typing import NDArray
 from cellar.engine import KernelCache
 from cellar.errors import InvalidInput, NotFinite, ShapeMismatch
 from cellar.nn.compiled import CompiledNetwork
-from cellar.nn.init import draw
-from cellar.nn.layers import Layer, build_layer
-from cellar.nn.spec import MAX_PARAMETERS, MAX_STATE, NetworkSpec
+from cellar.nn.embedding import Embedding
+from cellar.nn.flatten import flatten
+from cellar.nn.init import Fan, Shape, draw
+from cellar.nn.layers import INPUT, Layer
+from cellar.nn.spec import MAX_PARAMETERS, MAX_STATE, Initialiser, NetworkSpec
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +25,7 @@ class NetworkState:
     """One state of one layer: `size` floats at `offset` in a row of the network's state."""
 
     layer: int
+    """Its number in the specification (`Layer.number`)."""
     cell: str
     """What the layer is called: the built-in cell's name, or "custom"."""
     name: str
@@ -39,40 +43,46 @@ class Network:
     def __init__(self, spec: NetworkSpec, *, pointer: str = "") -> None:
         self.spec = spec
         self.in_size = spec.in_size
-        self.layers = _build_layers(spec, pointer)
-        self.out_size = self.layers[-1].cell.out_size
-        self.state_size = sum(layer.cell.state_size for layer in self.layers)
-        self.states = _place_states(self.layers)
-        self.parameters: tuple[tuple[str, tuple[int, ...]], ...] = tuple(
-            (f"{index}.{name}", shape)
-            for index, layer in enumerate(self.layers)
-            for name, shape in layer.shapes.items()
-        )
+        flat = flatten(spec, pointer)
+        self.embedding = flat.embedding
+        """What the input goes through before any layer reads it, None if it is numbers."""
+        self.layers = flat.layers
+        self.output = flat.output
+        """The signal that the network answers."""
+        self.out_size = flat.out_size
+        self.whole_sequences = any(layer.reverse for layer in self.layers)
+        """Whether each call is a sequence from its beginning to its end: no layer carries a state to the next call."""
+        self.states = () if self.whole_sequences else _place_states(self.layers)
+        self.state_size = sum(state.size for state in self.states)
+        self._begins = tuple(_parameters(self.embedding, self.layers))
+        self.parameters = tuple((begin.name, begin.shape) for begin in self._begins)
         """Names and shapes: "0.Wi_r", ..., and "0.h0" for a trainable initial state."""
         self.parameter_count = sum(math.prod(shape) for _, shape in self.parameters)
+        self.row_numbers = sum(_numbers_made(layer) for layer in self.layers)
+        """About how many numbers a step of one row makes on its way."""
         _check_limits(self, pointer)
 
     @property
     def digest(self) -> str:
-        """Return the sha256 of what decides how weights are read: equations with names, sizes, initial states."""
-        layers = [
-            [
-                layer.cell.digest,
-                sorted(layer.shapes.items()),
-                [state.size for state in layer.cell.states],
-                layer.cell.out_size,
-            ]
-            for layer in self.layers
-        ]
-        return hashlib.sha256(json.dumps([self.in_size, layers]).encode()).hexdigest()
+        """Return the sha256 of what decides how weights are read: equations with names, sizes, initial states.
+
+        What only some networks have stands there only if they have it, so that the others keep their digests.
+        """
+        content: list[Any] = [self.in_size, [_identity(index, layer) for index, layer in enumerate(self.layers)]]
+        if self.embedding is not None:
+            content.append({"embedding": self.embedding.shape})
+        if self.output != (len(self.layers) - 1,):
+            content.append({"output": self.output})
+        return hashlib.sha256(json.dumps(content).encode()).hexdigest()
+
+    def check_inputs(self, inputs: NDArray[np.float32], pointer: str = "") -> None:
+        """Raise IdUnknown for an input (T, B, in_size) that an embedding has no row for."""
+        if self.embedding is not None:
+            self.embedding.check(inputs, pointer)
 
     def init(self, seed: int) -> dict[str, NDArray[np.float32]]:
         """Return new weights. The same seed gives the same bits on every machine."""
-        return {
-            f"{index}.{name}": draw(layer.init[name], shape, layer.fans[name], seed, f"{index}.{name}")
-            for index, layer in enumerate(self.layers)
-            for name, shape in layer.shapes.items()
-        }
+        return {begin.name: draw(begin.init, begin.shape, begin.fan, seed, begin.name) for begin in self._begins}
 
     def check_weights(self, weights: Mapping[str, NDArray[np.float32]], *, pointer: str = "") -> None:
         """Raise InvalidInput, ShapeMismatch or NotFinite unless these are weights of this network."""
@@ -96,21 +106,45 @@ class Network:
         return CompiledNetwork(self, cache)
 
 
-def _build_layers(spec: NetworkSpec, pointer: str) -> tuple[Layer, ...]:
-    layers: list[Layer] = []
-    size = spec.in_size
-    for index, layer in enumerate(spec.layers):
-        layers.append(build_layer(layer, size, f"{pointer}/layers/{index}"))
-        size = layers[-1].cell.out_size
-    return tuple(layers)
+@dataclass(frozen=True, slots=True)
+class _Parameter:
+    name: str
+    shape: Shape
+    init: Initialiser
+    fan: Fan
+
+
+def _parameters(embedding: Embedding | None, layers: tuple[Layer, ...]) -> Iterator[_Parameter]:
+    if embedding is not None:
+        yield _Parameter(embedding.name, embedding.shape, embedding.init, embedding.fan)
+    for layer in layers:
+        for name, shape in layer.shapes.items():
+            yield _Parameter(f"{layer.name}.{name}", shape, layer.init[name], layer.fans[name])
+
+
+def _numbers_made(layer: Layer) -> int:
+    """Return how many numbers a layer makes of a row: its output, and the products that its time loop begins with."""
+    return layer.cell.out_size + sum(shape[0] for shape in layer.shapes.values() if len(shape) == 2)
+
+
+def _identity(index: int, layer: Layer) -> list[Any]:
+    found: list[Any] = [
+        layer.cell.digest,
+        sorted(layer.shapes.items()),
+        [state.size for state in layer.cell.states],
+        layer.cell.out_size,
+    ]
+    before = INPUT if index == 0 else (index - 1,)
+    rest = {"reads": layer.reads, "reverse": layer.reverse, "dropout": layer.dropout}
+    return found if rest == {"reads": (before,), "reverse": False, "dropout": None} else [*found, rest]
 
 
 def _place_states(layers: tuple[Layer, ...]) -> tuple[NetworkState, ...]:
     places: list[NetworkState] = []
     offset = 0
-    for index, layer in enumerate(layers):
+    for layer in layers:
         for state in layer.cell.states:
-            places.append(NetworkState(index, layer.label, state.name, state.size, offset))
+            places.append(NetworkState(layer.number, layer.label, state.name, state.size, offset))
             offset += state.size
     return tuple(places)
 

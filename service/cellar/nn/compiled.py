@@ -1,7 +1,4 @@
-"""A network with kernels, and with weights: forward over whole sequences, and back.
-
-Everything that computes floats here is a kernel of `cellar.engine`; this file only moves arrays between layers.
-"""
+"""A network with kernels, and with weights: forward over whole sequences, and back."""
 
 import functools
 from collections.abc import Mapping, Sequence
@@ -11,21 +8,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from cellar.engine import (
-    Backward,
-    Cell,
-    CompiledCell,
-    Forward,
-    KernelCache,
-    Node,
-    Packed,
-    Program,
-    Run,
-    compile_cells,
-    kernel_texts,
-)
+from cellar.engine import Cell, CompiledCell, Forward, KernelCache, Node, Program, Run, compile_cells, kernel_texts
 from cellar.errors import ShapeMismatch
 from cellar.nn.arithmetic import Arithmetic
+from cellar.nn.dropout import Masks
+from cellar.nn.embedding import look_up, table_gradient
+from cellar.nn.flatten import served
+from cellar.nn.layers import Layer, Signal
+from cellar.nn.passes import Part, Trace, backward, forward, side_by_side
 
 if TYPE_CHECKING:
     from cellar.nn.chain import Network
@@ -35,14 +25,23 @@ Lengths = NDArray[np.int32]
 
 
 @dataclass(frozen=True, slots=True)
+class Saved:
+    """What `backward` needs of a run."""
+
+    inputs: Array
+    trace: Trace
+
+
+@dataclass(frozen=True, slots=True)
 class Gradients:
-    """Gradients of the layers' weights by name, of the inputs (T, B, in_size), and of the state (B, state_size)."""
+    """Gradients of the weights by name, of the inputs (T, B, in_size), and of the state (B, state_size)."""
 
     weights: dict[str, Array]
     inputs: Array
+    """Zeros of ids."""
     state: Array
     """Of the state that the run began with. Initial states are weights too where they are trained, but only the caller
-    knows whether the run began with them: see `initial_gradients`."""
+    knows whether the run began with them: see `initial_gradients`. Layers that carry no state always do."""
 
 
 class CompiledNetwork:
@@ -62,16 +61,30 @@ class CompiledNetwork:
         layers = [layer.cell for layer in self.network.layers]
         self._cache.load([*kernel_texts([*layers, *differentiated], training=True), *kernel_texts(plain)])
 
-    def program(self, layers: Sequence[tuple[CompiledCell, Packed]]) -> Program:
-        """Return the one call that runs these layers, each on what the one before it answers."""
-        nodes: list[Node] = []
-        offset = 0
-        for index, (kernel, packed) in enumerate(layers):
-            size = kernel.cell.state_size
-            zeros = np.zeros(size, np.float32)
-            nodes.append(Node(kernel, packed, ((index - 1,),), offset, zeros, np.empty_like(zeros)))
-            offset += size
-        return Program(nodes, (len(nodes) - 1,), self.network.in_size, offset, self._cache)
+    def program(self, parts: Sequence[Part]) -> Program:
+        """Return the one call that runs these layers; dropout has no part in it."""
+        layers = self.network.layers
+        kept = [index for index, layer in enumerate(layers) if layer.dropout is None]
+        node_of = {-1: -1} | {index: number for number, index in enumerate(kept)}
+
+        def read(signal: Signal) -> Signal:
+            return tuple(node_of[number] for number in served(layers, signal))
+
+        nodes = [
+            Node(
+                part.kernel,
+                part.packed,
+                tuple(read(signal) for signal in part.layer.reads),
+                None if part.columns is None else part.columns.start,
+                part.initial[0],
+                np.empty_like(part.initial[0]),
+                part.layer.reverse,
+            )
+            for part in (parts[index] for index in kept)
+        ]
+        network = self.network
+        in_size = network.in_size if network.embedding is None else network.embedding.out_size
+        return Program(nodes, read(network.output), in_size, network.state_size, self._cache)
 
     def bind(self, weights: Mapping[str, Array]) -> "BoundNetwork":
         """Return the network with these weights, packed for its kernels. Raise InvalidInput if they do not fit."""
@@ -85,77 +98,90 @@ class BoundNetwork:
     def __init__(self, compiled: CompiledNetwork, weights: Mapping[str, Array]) -> None:
         self.network = compiled.network
         self._compiled = compiled
-        self._layers: tuple[tuple[CompiledCell, Packed], ...] = tuple(
-            (kernel, kernel.pack({param.name: weights[f"{index}.{param.name}"] for param in layer.cell.params}))
-            for index, (kernel, layer) in enumerate(zip(compiled.kernels, self.network.layers, strict=True))
-        )
-        sizes = [layer.cell.state_size for layer in self.network.layers]
-        self._slices = tuple(slice(sum(sizes[:index]), sum(sizes[: index + 1])) for index in range(len(sizes)))
-        self._initial = np.zeros((1, self.network.state_size), dtype=np.float32)
-        self._load_initial(weights)
+        self._parts = _parts(compiled, weights)
+        self._load(weights)
 
     def reload(self, weights: Mapping[str, Array]) -> None:
         """Take other weights, flushed and known to fit, in the place of the old ones. Nobody may run meanwhile."""
-        for index, (kernel, packed) in enumerate(self._layers):
-            packed.reload({param.name: weights[f"{index}.{param.name}"] for param in kernel.cell.params})
-        self._load_initial(weights)
+        for part in self._parts:
+            name = part.layer.name
+            part.packed.reload({param.name: weights[f"{name}.{param.name}"] for param in part.kernel.cell.params})
+            part.initial[0] = _initial(part.layer, weights)
+        self._load(weights)
 
-    def _load_initial(self, weights: Mapping[str, Array]) -> None:
-        for place in _trained_states(self.network):
-            self._initial[0, place.columns] = weights[place.name]
+    def _load(self, weights: Mapping[str, Array]) -> None:
+        self._table = None if self.network.embedding is None else weights[self.network.embedding.name]
+        carried = [part.initial for part in self._parts if part.columns is not None]
+        self._initial = np.concatenate([np.zeros((1, 0), np.float32), *carried], axis=1)
 
     @functools.cached_property
     def program(self) -> Program:
-        """The one call that runs all layers; made when it is first needed, which in training it is not."""
-        return self._compiled.program(self._layers)
+        """The one call that runs all layers; made when it is first needed, which in training it may not be."""
+        return self._compiled.program(self._parts)
 
     def initial_state(self, rows: int) -> Array:
         """Return the state (rows, state_size) that a sequence begins with: zeros, or what was trained."""
         return np.repeat(self._initial, rows, axis=0)
 
-    def run(self, inputs: Array, state: Array, lengths: Lengths | None = None, *, save: bool = False) -> Run:
+    def run(
+        self,
+        inputs: Array,
+        state: Array,
+        lengths: Lengths | None = None,
+        *,
+        save: bool = False,
+        masks: Masks | None = None,
+    ) -> Run:
         """Step T times. Arguments are never changed.
 
         `inputs` (T, B, in_size), `state` (B, state_size), `lengths` (B,) or None for T each: a row stops at its
-        length, with its state kept and its outputs zero. Raise ShapeMismatch.
+        length, with its state kept and its outputs zero. Inputs of an embedding are known to be ids
+        (`Network.check_inputs`). With `save` the run is one for `backward`, and with masks besides dropout is at work;
+        else it does nothing. Raise ShapeMismatch.
         """
+        if save or self._table is not None:
+            self._check(inputs, state, lengths)
+        found = inputs if self._table is None else look_up(self._table, inputs)
         if not save:
-            return self.program.run(inputs, state, lengths)
-        self._check(inputs, state, lengths)
-        new_state = np.empty_like(state, dtype=np.float32)
-        results: list[Forward] = []
-        signal = np.ascontiguousarray(inputs, dtype=np.float32)
-        for (kernel, packed), columns in zip(self._layers, self._slices, strict=True):
-            before = np.ascontiguousarray(state[:, columns], dtype=np.float32)
-            result = kernel.forward(packed, (signal,), before, lengths, save=True)
-            new_state[:, columns] = result.state
-            signal = result.outputs
-            results.append(result)
-        tapes = tuple(result.tape for result in results if result.tape is not None)
-        return Run(signal, new_state, *_first_bad(results), tapes)
+            return self.program.run(found, state, lengths)
+        found = np.ascontiguousarray(found, dtype=np.float32)
+        passed = forward(self._parts, found, state, lengths, masks or {})
+        outputs = side_by_side(self.network.output, found, passed.outputs)
+        return Run(outputs, passed.state, *_first_bad(passed.faults), Saved(inputs, passed.trace))
 
-    def backward(self, run: Run, d_outputs: Array, d_state: Array | None = None) -> Gradients:
-        """Return the gradients of a run that saved its tapes.
+    def backward(
+        self, run: Run, d_outputs: Array, d_state: Array | None = None, *, want_inputs: bool = True
+    ) -> Gradients:
+        """Return the gradients of a run that was saved; those of the inputs are zeros without `want_inputs`.
 
         `d_outputs` (T, B, out_size) and `d_state` (B, state_size), zeros if None, are those of what the run answered.
         """
-        weights: dict[str, Array] = {}
-        d_before = np.empty((d_outputs.shape[1], self.network.state_size), dtype=np.float32)
-        signal = np.ascontiguousarray(d_outputs, dtype=np.float32)
-        for index in reversed(range(len(self._layers))):
-            kernel, packed = self._layers[index]
-            columns = self._slices[index]
-            d_after = None if d_state is None else np.ascontiguousarray(d_state[:, columns], dtype=np.float32)
-            result: Backward = kernel.backward(packed, run.tapes[index], signal, d_after)
-            weights |= {f"{index}.{name}": gradient for name, gradient in result.d_params.items()}
-            d_before[:, columns] = result.d_state
-            signal = result.d_inputs[0]
-        return Gradients(weights, signal, d_before)
+        assert isinstance(run.saved, Saved)
+        inputs, trace = run.saved.inputs, run.saved.trace
+        wanted = want_inputs or self.network.embedding is not None
+        found = backward(self._parts, trace, self.network.output, d_outputs, d_state, want_inputs=wanted)
+        weights = found.weights | self._summed(found.initial)
+        embedding = self.network.embedding
+        if embedding is None:
+            return Gradients(weights, found.inputs if wanted else np.zeros_like(inputs), found.state)
+        weights[embedding.name] = table_gradient(embedding.shape, inputs, found.inputs, trace.lengths)
+        return Gradients(weights, np.zeros_like(inputs), found.state)
 
     def initial_gradients(self, d_state: Array) -> dict[str, Array]:
         """Return the gradients of the trained initial states, if a run began with them: sums over rows of its own."""
-        arithmetic = self._compiled.arithmetic
-        return {s.name: arithmetic.column_sums(d_state[:, s.columns]) for s in _trained_states(self.network)}
+        carried = {part.layer.name: d_state[:, part.columns] for part in self._parts if part.columns is not None}
+        return self._summed(carried)
+
+    def _summed(self, d_states: Mapping[str, Array]) -> dict[str, Array]:
+        """Return the gradients of trained initial states by name, from those of each row by layer."""
+        found: dict[str, Array] = {}
+        for part in self._parts:
+            column = 0
+            for state in part.layer.trainable if part.layer.name in d_states else ():
+                rows = d_states[part.layer.name][:, column : column + state.size]
+                found[f"{part.layer.name}.{state.name}0"] = self._compiled.arithmetic.column_sums(rows)
+                column += state.size
+        return found
 
     def _check(self, inputs: Array, state: Array, lengths: Lengths | None) -> None:
         rows = state.shape[0]
@@ -165,18 +191,22 @@ class BoundNetwork:
             _check_shape("lengths", lengths.shape, (rows,))
 
 
-@dataclass(frozen=True, slots=True)
-class _TrainedState:
-    name: str
-    columns: slice
+def _parts(compiled: CompiledNetwork, weights: Mapping[str, Array]) -> tuple[Part, ...]:
+    """Return the layers with their weights. The states of those that carry one follow each other in a row."""
+    found: list[Part] = []
+    offset = 0
+    for kernel, layer in zip(compiled.kernels, compiled.network.layers, strict=True):
+        packed = kernel.pack({param.name: weights[f"{layer.name}.{param.name}"] for param in layer.cell.params})
+        columns = None if compiled.network.whole_sequences else slice(offset, offset + layer.cell.state_size)
+        found.append(Part(layer, kernel, packed, columns, _initial(layer, weights)[None]))
+        offset += layer.cell.state_size
+    return tuple(found)
 
 
-def _trained_states(network: "Network") -> list[_TrainedState]:
-    return [
-        _TrainedState(f"{place.layer}.{place.name}0", slice(place.offset, place.offset + place.size))
-        for place in network.states
-        if network.layers[place.layer].trainable
-    ]
+def _initial(layer: Layer, weights: Mapping[str, Array]) -> Array:
+    """Return the state (S,) that a layer begins with."""
+    starts = [weights.get(f"{layer.name}.{s.name}0", np.zeros(s.size, np.float32)) for s in layer.cell.states]
+    return np.concatenate([np.zeros(0, np.float32), *starts])
 
 
 def _first_bad(results: Sequence[Forward]) -> tuple[Lengths | None, Lengths | None]:

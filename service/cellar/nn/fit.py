@@ -19,6 +19,7 @@ from cellar.nn.arithmetic import SUM, cell, concatenated
 from cellar.nn.chain import Network
 from cellar.nn.checkpoint import HISTORY_EPOCHS, Best, RunState
 from cellar.nn.compiled import BoundNetwork, CompiledNetwork
+from cellar.nn.dropout import draw_masks
 from cellar.nn.losses import LOSSES, Loss
 from cellar.nn.optimisers import UPDATES, Optimiser
 from cellar.nn.schedules import learning_rate
@@ -64,7 +65,25 @@ def _plans(network: Network, data: Dataset, spec: TrainingSpec) -> tuple[Plan, P
     """Return the plans of training and of validation."""
     if not network.parameters:
         raise InvalidInput("the network has no parameters to train", pointer="/model")
-    return split(data, network.out_size, network.in_size, spec)
+    if network.whole_sequences:
+        _check_whole(spec)
+    plans = split(data, network.out_size, network.in_size, spec)
+    network.check_inputs(data.inputs, "/data/inputs")
+    if data.validation is not None:
+        network.check_inputs(data.validation[0], "/data/validation/inputs")
+    return plans
+
+
+def _check_whole(spec: TrainingSpec) -> None:
+    """Refuse what needs a state that goes on, where the network reads each sequence from both ends."""
+    for pointer, wanted in (("/state", spec.state == "carry"), ("/warmup", spec.warmup > 0)):
+        if wanted:
+            raise InvalidInput(
+                "the model reads whole sequences, so no state goes on from one stretch of steps to the next",
+                pointer=pointer,
+                expected="reset" if pointer == "/state" else "0",
+                actual="carry" if pointer == "/state" else str(spec.warmup),
+            )
 
 
 class _Trainer:
@@ -116,7 +135,9 @@ class _Trainer:
         batch = self.plan.batch(self.order(state.epoch), state.update)
         network = self.bind(state.weights)
         before = _state_before(network, batch, state.carried)
-        run = network.run(batch.inputs, before, batch.lengths, save=True)
+        steps, rows, _ = batch.inputs.shape
+        masks = draw_masks(network.network.layers, self.spec.seed, state.epoch, state.update, steps, rows)
+        run = network.run(batch.inputs, before, batch.lengths, save=True, masks=masks)
         _check_finite(run, state)
         scored = self.loss.score(run.outputs[batch.skip :], batch.targets, batch.scored_lengths, self._scale(batch))
         gradient = self._gradient(network, run, _led_by_zeros(scored.d_outputs, batch.skip), batch)
@@ -148,7 +169,7 @@ class _Trainer:
 
     def _gradient(self, network: BoundNetwork, run: Run, d_outputs: Array, batch: Batch) -> Array:
         """Return the gradient as one vector. Initial states learn only if the run began with them."""
-        gradients = network.backward(run, d_outputs)
+        gradients = network.backward(run, d_outputs, want_inputs=False)
         found = gradients.weights
         if batch.warmup is not None and self.spec.warmup == 0:
             found |= network.initial_gradients(gradients.state)

@@ -1,4 +1,4 @@
-"""Layers: the specification of one, turned into a cell and how its parameters begin."""
+"""Layers: the specification of one, turned into a cell, what it reads, and how its parameters begin."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,14 +9,27 @@ from cellar.cells import BUILT_IN
 from cellar.engine import Cell, State, build_cell
 from cellar.errors import CellError, InvalidInput
 from cellar.nn.init import Fan, Shape, check_overrides, default, fans
-from cellar.nn.spec import DenseSpec, EquationsSpec, Initialiser, Initialisers, RecurrentSpec
+from cellar.nn.spec import (
+    DenseSpec,
+    DropoutSpec,
+    EquationsSpec,
+    Initialiser,
+    Initialisers,
+    LayerNormSpec,
+    RecurrentSpec,
+)
 
 _INITIALISERS: TypeAdapter[Initialisers] = TypeAdapter(Initialisers)
+
+Signal = tuple[int, ...]
+"""Numbers of layers whose outputs stand side by side; -1 is the network's input."""
+
+INPUT: Signal = (-1,)
 
 
 @dataclass(frozen=True, slots=True)
 class Layer:
-    """A cell over time, and what it takes to begin it. Names are without the layer's number."""
+    """A cell over time, what it reads, and what it takes to begin it. Names are without the layer's."""
 
     cell: Cell
     label: str
@@ -26,15 +39,43 @@ class Layer:
     shapes: Mapping[str, Shape]
     init: Mapping[str, Initialiser]
     fans: Mapping[str, Fan]
+    pointer: str
+    """Where its specification stands in the request."""
+    name: str = "0"
+    """What its parameters' names begin with: its number, and the direction of a bidirectional layer: "2.reverse".
+    Empty if it has none, at the end of a residual one."""
+    number: int = 0
+    """Its place among the layers of the specification that are no composite, depth first."""
+    reads: tuple[Signal, ...] = (INPUT,)
+    """A signal for each input of the cell; dropout's second one, the mask, is none."""
+    reverse: bool = False
+    """Each row is read from its own end to its start."""
+    dropout: float | None = None
+    """The rate of a layer that exists in training only; elsewhere those after it read what it reads."""
 
 
-def build_layer(spec: RecurrentSpec | DenseSpec, in_size: int, pointer: str) -> Layer:
-    """Return the layer that a specification describes. Raise InvalidInput with a pointer below `pointer`."""
-    if isinstance(spec, DenseSpec):
-        return _dense(spec, in_size, pointer)
-    if isinstance(spec.cell, EquationsSpec):
-        return _custom(spec, spec.cell, in_size, pointer)
-    return _built_in(spec, spec.cell, in_size, pointer)
+def build_layer(spec: RecurrentSpec | DenseSpec | LayerNormSpec | DropoutSpec, in_size: int, pointer: str) -> Layer:
+    """Return the layer of a specification, as if alone. Raise InvalidInput with a pointer below `pointer`."""
+    match spec:
+        case DenseSpec():
+            return _dense(spec, in_size, pointer)
+        case LayerNormSpec():
+            cell = build_cell("param g: in\nparam b: in\noutput = g * layernorm(x) + b", {"in": in_size})
+            return _layer(cell, "layer_norm", False, {"g": "ones"}, (), spec.init, pointer)
+        case DropoutSpec():
+            cell = build_cell("output = x * keep", {"in": in_size, "keep": in_size}, inputs=("x", "keep"))
+            return Layer(cell, "dropout", (), {}, {}, {}, pointer, dropout=spec.rate)
+        case RecurrentSpec(cell=EquationsSpec() as equations):
+            return _custom(spec, equations, in_size, pointer)
+        case RecurrentSpec(cell=str(name)):
+            return _built_in(spec, name, in_size, pointer)
+    raise AssertionError(spec)
+
+
+def build_sum(size: int, pointer: str) -> Layer:
+    """Return the layer that ends a residual one: the sum of two signals."""
+    cell = build_cell("output = x + y", {"in": size, "y": size}, inputs=("x", "y"))
+    return Layer(cell, "residual", (), {}, {}, {}, pointer, name="")
 
 
 def _dense(spec: DenseSpec, in_size: int, pointer: str) -> Layer:
@@ -103,4 +144,4 @@ def _layer(
         shapes[f"{state.name}0"] = (state.size,)
     check_overrides(overrides, shapes, f"{pointer}/init")
     init = {name: default(shape) for name, shape in shapes.items()} | dict(named) | dict(overrides)
-    return Layer(cell, label, trainable, shapes, init, fans(shapes, stacked))
+    return Layer(cell, label, trainable, shapes, init, fans(shapes, stacked), pointer)

@@ -1,14 +1,17 @@
-"""The JSON of a network: a chain of recurrent and dense layers. Frozen values without behaviour."""
+"""The JSON of a network: a chain of layers, some of which hold others. Frozen values without behaviour."""
 
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, Tag, field_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag
 
 from cellar.cells import BUILT_IN
 
 MAX_SIZE = 16_384
 """The largest input, hidden or output size. The sizes of a whole network are bounded by its parameters."""
 MAX_LAYERS = 64
+"""Layers that are no composite: those inside residual and bidirectional ones count."""
+MAX_NESTING = 8
+"""Residual layers within each other."""
 MAX_PARAMETERS = 16 * 1024 * 1024
 """64 MiB of float32: the largest blob that is kept in Redis."""
 MAX_STATE = 256 * 1024
@@ -72,7 +75,7 @@ class Phase(Frozen):
     )
 
 
-_FORMS: dict[str, type[Frozen]] = {
+FORMS: dict[str, type[Frozen]] = {
     "constant": Constant,
     "uniform": Uniform,
     "fan_in": FanIn,
@@ -83,7 +86,7 @@ _FORMS: dict[str, type[Frozen]] = {
 
 def _initialiser_kind(value: Any) -> str:
     """Choose the one form to check against, so that a fault is reported once and not once for every form."""
-    for kind, form in _FORMS.items():
+    for kind, form in FORMS.items():
         if isinstance(value, form) or (isinstance(value, dict) and kind in value):
             return kind
     return "uniform" if isinstance(value, dict) else "named"
@@ -146,21 +149,82 @@ class DenseSpec(Frozen):
     )
 
 
-LayerSpec = Annotated[RecurrentSpec | DenseSpec, Field(discriminator="type")]
+class BidirectionalSpec(Frozen):
+    """A recurrent layer and another one that reads each sequence from its end; their outputs stand side by side.
+
+    A network with such a layer takes whole sequences only.
+    """
+
+    type: Literal["bidirectional"] = "bidirectional"
+    layer: RecurrentSpec
+
+
+class DropoutSpec(Frozen):
+    """In training every number is 0 with this probability, else it grows by 1 / (1 - rate). Does nothing elsewhere."""
+
+    type: Literal["dropout"] = "dropout"
+    rate: Annotated[float, Field(ge=0, lt=1)]
+
+
+class LayerNormSpec(Frozen):
+    """`g * layernorm(x) + b` at every step (arXiv:1607.06450)."""
+
+    type: Literal["layer_norm"] = "layer_norm"
+    init: Initialisers = Field(default_factory=dict, description="How `g` and `b` begin. Default: ones and zeros.")
+
+
+class EmbeddingSpec(Frozen):
+    """A row of the matrix `W` for each id. Only as the first layer, of a network whose one input is the id."""
+
+    type: Literal["embedding"] = "embedding"
+    count: Size = Field(description="Ids: whole numbers from 0 to count - 1.")
+    out_size: Size
+    init: Initialisers = Field(
+        default_factory=dict, description="How `W` begins. Default: evenly around 0 with the variance 1."
+    )
+
+
+def _not_empty(layers: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Check here, because as a constraint it would also report a list whose only layer has a fault."""
+    if not layers:
+        raise ValueError("at least one layer is needed")
+    return layers
+
+
+class ResidualSpec(Frozen):
+    """x + layers(x)."""
+
+    type: Literal["residual"] = "residual"
+    layers: "Layers" = Field(description="First to last. The last one answers as many numbers as the first one reads.")
+
+
+LayerSpec = Annotated[
+    RecurrentSpec | DenseSpec | BidirectionalSpec | DropoutSpec | LayerNormSpec | EmbeddingSpec | ResidualSpec,
+    Field(discriminator="type"),
+]
+Layers = Annotated[
+    tuple[LayerSpec, ...],
+    Field(strict=False, max_length=MAX_LAYERS, json_schema_extra={"minItems": 1}),
+    AfterValidator(_not_empty),
+]
+
+
+def _not_too_deep(layers: Any) -> Any:
+    """Check what is nested before anything looks into it."""
+    level = layers
+    for _ in range(MAX_NESTING + 1):
+        inner = [layer.get("layers") for layer in level if isinstance(layer, dict)] if isinstance(level, list) else []
+        level = [layer for group in inner if isinstance(group, list) for layer in group]
+    if level:
+        raise ValueError(f"layers are nested too deeply: at most {MAX_NESTING} residual ones may be within each other")
+    return layers
 
 
 class NetworkSpec(Frozen):
     """A chain: each layer reads what the one before it answers."""
 
     in_size: Size
-    layers: tuple[LayerSpec, ...] = Field(
-        strict=False, max_length=MAX_LAYERS, json_schema_extra={"minItems": 1}, description="First to last."
-    )
+    layers: Annotated[Layers, BeforeValidator(_not_too_deep)] = Field(description="First to last.")
 
-    @field_validator("layers")
-    @classmethod
-    def _not_empty(cls, layers: tuple[LayerSpec, ...]) -> tuple[LayerSpec, ...]:
-        """Check here, because as a constraint it would also report a list whose only layer has a fault."""
-        if not layers:
-            raise ValueError("a network needs at least one layer")
-        return layers
+
+ResidualSpec.model_rebuild()

@@ -199,7 +199,9 @@ class TrainingSpec(Frozen):
     optimiser: OptimiserSpec = Field(default_factory=lambda: Adam(type="adam"))
     epochs: Annotated[int, Field(ge=1, le=1_000_000)] = 10
     batch_size: Annotated[int, Field(ge=1, le=65_536)] = Field(32, description="Sequences in one update.")
-    seed: Annotated[int, Field(ge=0, lt=2**63)] = Field(0, description="Of the order of the batches.")
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = Field(
+        0, description="Of the order of the batches, and of the masks of dropout."
+    )
     validation: Annotated[float, Field(gt=0, lt=1)] | None = Field(
         None,
         description="Fraction of the data to hold out: the last rows, or the last steps if there is one row, a window"

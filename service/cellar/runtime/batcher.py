@@ -15,7 +15,7 @@ import numpy as np
 from cellar.ports import SessionRecord
 from cellar.runtime.answers import Floats
 from cellar.runtime.lane import Lane, Request
-from cellar.runtime.network import Network
+from cellar.runtime.network import Network, Sizes
 from cellar.runtime.positions import advance
 
 MAX_ROWS = 1024
@@ -26,6 +26,9 @@ CHUNK_STEPS = 512
 
 CALL_ROW_STEPS = 4096
 """Steps times rows of one call at most: with many rows a chunk has fewer steps."""
+
+WHOLE_NUMBERS = 32 * 1024 * 1024
+"""Numbers made in one call on whole sequences, which cannot be cut: 128 MiB of scratch memory."""
 
 
 class Work:
@@ -68,9 +71,14 @@ class Work:
         return self.offset == self.inputs.shape[0] or self.bad_step >= 0
 
     @property
+    def left(self) -> int:
+        """How many steps are left to run."""
+        return int(self.inputs.shape[0]) - self.offset
+
+    @property
     def steps(self) -> int:
-        """How many steps the next call takes, if its rows allow it."""
-        return min(int(self.inputs.shape[0]) - self.offset, CHUNK_STEPS)
+        """How many steps the next call takes, if its rows allow it and sequences may be cut."""
+        return min(self.left, CHUNK_STEPS)
 
     def chunk(self, steps: int) -> Floats:
         """Return the inputs of the next call, (at most `steps`, rows, in_size)."""
@@ -101,10 +109,14 @@ class Batcher:
     async def _drain(self) -> None:
         try:
             while self._steps or self._sequences:
-                await self._tick(_take(self._steps))
-                await self._tick(_take(self._sequences))
+                await self._tick(self._take(self._steps))
+                await self._tick(self._take(self._sequences))
         finally:
             self._owner = None
+
+    def _take(self, queue: deque[Work]) -> list[Work]:
+        sizes = self._network.network
+        return _take_whole(queue, most_row_steps(sizes)) if sizes.whole_sequences else _take(queue)
 
     async def _tick(self, works: Sequence[Work]) -> None:
         if not works:
@@ -140,14 +152,43 @@ def _take(queue: deque[Work]) -> list[Work]:
     return taken
 
 
+def _take_whole(queue: deque[Work], most: int) -> list[Work]:
+    """Take whole sequences that may share a call: lengths within a factor of two, at most `most` rows times steps.
+
+    The first in the queue is always taken.
+    """
+    taken: list[Work] = []
+    left: list[Work] = []
+    rows = longest = 0
+    while queue:
+        work = queue.popleft()
+        length = max(longest, work.left)
+        alike = not taken or work.left.bit_length() == taken[0].left.bit_length()
+        if not alike or (taken and (rows + work.rows) * length > most):
+            left.append(work)
+            continue
+        longest = length
+        taken.append(work)
+        rows += work.rows
+    queue.extend(left)
+    return taken
+
+
+def most_row_steps(sizes: Sizes) -> int:
+    """Return how many rows times steps of whole sequences one call may have."""
+    return max(1, WHOLE_NUMBERS // sizes.row_numbers)
+
+
 def run_together(network: Network, works: Sequence[Work]) -> None:
     """Run the next chunk of every work in one call, and write what came of it into the works.
 
     All have the same network; their rows are independent, so each gets the bits that it would get alone.
     """
     rows = sum(work.rows for work in works)
-    chunks = [work.chunk(min(CHUNK_STEPS, max(1, CALL_ROW_STEPS // rows))) for work in works]
-    # the rows are said and not inferred, not inferred: a network without state has rows of nothing
+    whole = network.network.whole_sequences
+    most = max(work.left for work in works) if whole else min(CHUNK_STEPS, max(1, CALL_ROW_STEPS // rows))
+    chunks = [work.chunk(most) for work in works]
+    # the rows are said and not inferred: a network without state has rows of nothing
     state = np.frombuffer(b"".join([work.state for work in works]), dtype="<f4")
     state = state.reshape(rows, network.network.state_size)
     inputs, lengths = _stack(chunks)

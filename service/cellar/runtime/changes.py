@@ -12,23 +12,31 @@ from cellar.errors import (
     OutputNotFinite,
     ShapeMismatch,
     StateNotFinite,
+    WholeSequencesOnly,
 )
 from cellar.ports import Commit, Position, SessionMeta, SessionRecord
 from cellar.runtime.answers import Floats
-from cellar.runtime.batcher import Work
+from cellar.runtime.batcher import Work, most_row_steps
 from cellar.runtime.lane import Request
 from cellar.runtime.network import Network, Sizes
-from cellar.runtime.positions import new_epoch, start_of
+from cellar.runtime.positions import Kind, new_epoch, start_of
 
 BAD: dict[int, tuple[str, type[CellarError]]] = {1: ("a state", StateNotFinite), 2: ("an output", OutputNotFinite)}
 """What the kernels' `bad_kind` means."""
 
 
-def check_inputs(inputs: Floats, meta: SessionMeta, sizes: Sizes, max_numbers: int) -> None:
-    """Raise ShapeMismatch unless `inputs` (T, rows, in_size) fits the session. Pointers begin at the inputs.
+def check_inputs(inputs: Floats, kind: Kind, meta: SessionMeta, sizes: Sizes, max_numbers: int) -> None:
+    """Raise ShapeMismatch, WholeSequencesOnly or IdUnknown unless `inputs` (T, rows, in_size) fits the session.
 
-    `max_numbers` is how many numbers an answer may have: a short request may ask for a long one.
+    Pointers begin at the inputs. `max_numbers` is how many numbers an answer may have: a short request may ask for a
+    long one.
     """
+    if sizes.whole_sequences and kind == "step":
+        raise WholeSequencesOnly(
+            "the model reads each sequence from both ends, so it cannot take a step alone: send all steps to /sequence",
+            expected="a whole sequence",
+            actual="one step",
+        )
     expected = (meta.batch_size, sizes.in_size)
     if inputs.shape[1:] != expected:
         raise ShapeMismatch(
@@ -43,6 +51,13 @@ def check_inputs(inputs: Floats, meta: SessionMeta, sizes: Sizes, max_numbers: i
             expected=f"at most {max_numbers} numbers: steps x batch_size x out_size",
             actual=f"{steps} x {rows} x {sizes.out_size}",
         )
+    if sizes.whole_sequences and steps * rows > most_row_steps(sizes):
+        raise ShapeMismatch(
+            "the sequence is too long for a model that must see all of it at once",
+            expected=f"at most {most_row_steps(sizes)} steps x batch_size",
+            actual=f"{steps} x {rows}",
+        )
+    sizes.check_inputs(inputs)
 
 
 def check_finite(values: Floats, pointer: str = "") -> None:

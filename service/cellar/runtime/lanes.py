@@ -132,7 +132,7 @@ class Lanes:
         try:
             check_revision(record.meta, self._kernel_rev)
             if request.inputs is not None:
-                check_inputs(request.inputs, record.meta, network.network, self._max_numbers)
+                check_inputs(request.inputs, request.kind, record.meta, network.network, self._max_numbers)
                 return served.batcher.add(Work(lane, request, record, request.inputs))
             commit = change_commit(record, request, network)
         except Exception as error:  # whatever it is, the lane goes on

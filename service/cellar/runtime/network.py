@@ -38,6 +38,19 @@ class Sizes(Protocol):
     def state_size(self) -> int: ...
     @property
     def states(self) -> Sequence[StatePlace]: ...
+    @property
+    def whole_sequences(self) -> bool:
+        """Whether every call is a sequence from its beginning to its end, which is not to be cut."""
+        ...
+
+    @property
+    def row_numbers(self) -> int:
+        """About how many numbers a step of one row makes on its way."""
+        ...
+
+    def check_inputs(self, inputs: Floats) -> None:
+        """Raise IdUnknown for inputs (T, rows, in_size) that the network has nothing for."""
+        ...
 
 
 class Run(Protocol):

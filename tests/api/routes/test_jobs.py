@@ -8,6 +8,7 @@ import pytest
 from cellar.main import create_app, run_job
 from cellar.settings import Settings
 from tests.api.conftest import running, with_own_keys
+from tests.nn.golden.cases import LAYER_NORM, bidirectional, dense, dropout, embedding, network, residual
 
 pytestmark = pytest.mark.anyio
 
@@ -16,6 +17,9 @@ NETWORK = {
     "layers": [{"type": "recurrent", "cell": "rnn", "hidden_size": 4}, {"type": "dense", "out_size": 1}],
 }
 DATA = {"inputs": [[0, 1, 0, 1, 0, 1]], "targets": [[1, 0, 1, 0, 1, 0]], "layout": "FT"}
+
+
+TAGGER = network(1, embedding(3, 4), residual(LAYER_NORM, bidirectional("rnn", 2), dropout(0.25)), dense(2))
 
 
 @pytest.fixture
@@ -43,6 +47,27 @@ async def test_a_job_makes_a_version(own: Settings) -> None:
         assert (version["model"], version["parent"]) == ("model@2", "model@1")
         await client.post("/v1/sessions", json={"model": "model", "session": "s"})
         assert (await client.post("/v1/sessions/s/step", json={"input": [0]})).status_code == 200
+
+
+async def test_a_job_trains_layers_of_every_kind(own: Settings) -> None:
+    """Whether a sequence of ids ends with the id 1 is to be said at its first step."""
+    ids = [[[0], [2], [1]], [[1], [0], [0]], [[2], [1], [1]], [[0], [1], [2]]]
+    targets = [[[int(row[-1] == [1])]] * 3 for row in ids]
+    async with running(create_app(own)) as client:
+        assert (await client.post("/v1/models", json={"name": "tagger", "network": TAGGER})).status_code == 201
+        data = {"layout": "BTF", "inputs": ids, "targets": targets}
+        body = {"model": "tagger", "data": data, "loss": "cross_entropy", "epochs": 60, "batch_size": 4}
+        body["optimiser"] = {"type": "adam", "learning_rate": 0.05}
+        submitted = await client.post("/v1/jobs", json=body)
+        assert submitted.status_code == 202, submitted.text
+        run_job("default", submitted.json()["job"])
+        job = (await client.get(submitted.headers["location"])).json()
+        assert (job["state"], job["result"], job["error"]) == ("succeeded", "tagger@2", None)
+        assert job["history"][-1]["loss"] < job["history"][0]["loss"]
+        await client.post("/v1/sessions", json={"model": "tagger", "session": "s", "batch_size": 4})
+        answer = await client.post("/v1/sessions/s/sequence", json={"inputs": ids, "layout": "BTF"})
+        chosen = [max(range(2), key=steps[0].__getitem__) for steps in answer.json()["outputs"]]
+        assert chosen == [1, 0, 1, 0]
 
 
 async def test_a_worker_without_a_kernel_cache_fails_its_job(

@@ -15,6 +15,36 @@ def dense(out_size: int, activation: str = "identity", **more: Any) -> dict[str,
     return {"type": "dense", "out_size": out_size, "activation": activation, **more}
 
 
+def bidirectional(cell: str, hidden_size: int, **more: Any) -> dict[str, Any]:
+    """Return the specification of a layer that reads from both ends."""
+    return {"type": "bidirectional", "layer": recurrent(cell, hidden_size, **more)}
+
+
+def residual(*layers: dict[str, Any]) -> dict[str, Any]:
+    """Return the specification of layers whose input is added to what they answer."""
+    return {"type": "residual", "layers": list(layers)}
+
+
+def nest(layer: dict[str, Any], levels: int) -> dict[str, Any]:
+    """Return a layer inside of residual layers within each other."""
+    for _ in range(levels):
+        layer = residual(layer)
+    return layer
+
+
+def dropout(rate: float) -> dict[str, Any]:
+    """Return the specification of a dropout layer."""
+    return {"type": "dropout", "rate": rate}
+
+
+def embedding(count: int, out_size: int, **more: Any) -> dict[str, Any]:
+    """Return the specification of an embedding."""
+    return {"type": "embedding", "count": count, "out_size": out_size, **more}
+
+
+LAYER_NORM: dict[str, Any] = {"type": "layer_norm"}
+
+
 def network(in_size: int, *layers: dict[str, Any]) -> dict[str, Any]:
     """Return the specification of a network."""
     return {"in_size": in_size, "layers": list(layers)}

@@ -8,7 +8,7 @@ from cellar.api.problems import answers
 from cellar.api.routes.parameters import ARRAYS, BODY, PARAMETER, STORE, IdempotencyKey, JobName, Limit
 from cellar.api.schemas.jobs import JobAnswer, JobRequest, JobsAnswer
 from cellar.api.services import TENANT, Parts
-from cellar.errors import FingerprintMismatch, JobUnknown, ModelUnknown
+from cellar.errors import FingerprintMismatch, IdUnknown, JobUnknown, ModelUnknown
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"], route_class=JsonRoute)
 
@@ -17,7 +17,7 @@ router = APIRouter(prefix="/v1/jobs", tags=["jobs"], route_class=JsonRoute)
     "",
     status_code=202,
     response_description="Queued",
-    responses=answers(*STORE, *PARAMETER, *BODY, *ARRAYS, ModelUnknown, FingerprintMismatch),
+    responses=answers(*STORE, *PARAMETER, *BODY, *ARRAYS, IdUnknown, ModelUnknown, FingerprintMismatch),
 )
 async def submit_job(body: JobRequest, services: Parts, response: Response, key: IdempotencyKey = None) -> JobAnswer:
     """Train a model on data. The result is a new version of it.

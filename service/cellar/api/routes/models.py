@@ -78,11 +78,12 @@ async def delete_model(model: ModelName, services: Parts) -> None:
 
 def _check_state_names(network: Network) -> None:
     """Refuse states whose names the JSON of a state needs for itself."""
+    places = {layer.number: layer.pointer for layer in network.layers if layer.cell.states}
     for state in network.states:
         if state.name in LayerAnswer.model_fields:
             raise InvalidInput(
                 f"a state cannot be called {state.name!r}: its JSON has another member of that name",
-                pointer=f"/network/layers/{state.layer}/cell/equations",
+                pointer=f"{places[state.layer]}/cell/equations",
                 expected="another name",
                 actual=state.name,
             )

@@ -46,7 +46,17 @@ CHANGE = (
     errors.StepTaken,
     errors.ReplayExpired,
 )
-STEP = (*SESSION, *BODY, *ARRAYS, *CHANGE, errors.Overlap, errors.StateNotFinite, errors.OutputNotFinite)
+STEP = (
+    *SESSION,
+    *BODY,
+    *ARRAYS,
+    *CHANGE,
+    errors.Overlap,
+    errors.IdUnknown,
+    errors.WholeSequencesOnly,
+    errors.StateNotFinite,
+    errors.OutputNotFinite,
+)
 
 REPLAYED = "Idempotent-Replayed"
 REPLAY: dict[int | str, dict[str, Any]] = {

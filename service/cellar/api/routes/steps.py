@@ -15,7 +15,7 @@ from cellar.api.problems import answers
 from cellar.api.routes.parameters import REPLAY, REPLAYED, STEP, IdempotencyKey, SessionName
 from cellar.api.schemas.sessions import SequenceAnswer, SequenceRequest, StepAnswer, StepRequest
 from cellar.api.services import TENANT, Parts
-from cellar.errors import InvalidInput, ShapeMismatch
+from cellar.errors import IdUnknown, InvalidInput, ShapeMismatch, WholeSequencesOnly
 from cellar.ports import Position, SessionKey
 from cellar.wire.layout import check_layout, from_tbf, to_tbf
 from cellar.wire.numbers import parse_array
@@ -25,14 +25,14 @@ router = APIRouter(prefix="/v1/sessions/{session}", tags=["steps"], route_class=
 
 @router.post("/step", response_model=StepAnswer, responses={**answers(*STEP), **REPLAY})
 async def step(session: SessionName, body: StepRequest, services: Parts, key: IdempotencyKey = None) -> Response:
-    """Advance a session by one time step and return its output.
+    """Advance a session by one time step and return its output. Models that read from both ends have none.
 
     Without `position`, `step` or Idempotency-Key the step is appended, and a retry of a lost reply appends again.
     """
     rows = isinstance(body.input[0], list) if body.input else False
     inputs = parse_array(body.input, pointer="/input", ndim=2 if rows else 1)
     identity = body.identity(key)
-    with below("/input", ShapeMismatch):
+    with below("/input", ShapeMismatch), below("/input", IdUnknown), below("/input", WholeSequencesOnly):
         answer = await services.sessions.step(SessionKey(TENANT, session), inputs if rows else inputs[None], identity)
     output = None if answer.outputs is None else answer.outputs[0] if rows else answer.outputs[0, 0]
     return _moved("output", output, answer.position, answer.replayed)
@@ -49,7 +49,7 @@ async def sequence(
     layout = _layout(body)
     identity = body.identity(key)
     inputs = await run_sync(_inputs, body.inputs, layout)
-    with below("/inputs", ShapeMismatch):
+    with below("/inputs", ShapeMismatch), below("/inputs", IdUnknown):
         answer = await services.sessions.sequence(SessionKey(TENANT, session), inputs, identity)
     outputs = None if answer.outputs is None else from_tbf(answer.outputs, layout)
     return _moved("outputs", outputs, answer.position, answer.replayed)

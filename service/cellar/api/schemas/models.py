@@ -29,7 +29,7 @@ class ParameterLine(Answer):
 class StateLine(Answer):
     """One state of one layer."""
 
-    layer: int
+    layer: int = Field(description="Its number in the network, depth first: layers that only hold others do not count.")
     name: str
     size: int = Field(description="Numbers in each row.")
 
@@ -47,6 +47,7 @@ class ModelAnswer(Answer):
     state: list[StateLine]
     in_size: int
     out_size: int
+    whole_sequences: bool = Field(description="Whether it takes whole sequences only, and no steps one by one.")
     created: datetime
     parent: str | None = Field(description="The version that this one was trained from.")
     metrics: dict[str, float] = Field(description="What its training measured.")
@@ -65,6 +66,7 @@ class ModelAnswer(Answer):
             state=[StateLine(layer=state.layer, name=state.name, size=state.size) for state in network.states],
             in_size=network.in_size,
             out_size=network.out_size,
+            whole_sequences=network.whole_sequences,
             created=time_of(version.created_s),
             parent=version.parent,
             metrics=version.metrics,

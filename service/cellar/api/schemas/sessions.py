@@ -112,7 +112,7 @@ class LayerRequest(Frozen):
 
     __pydantic_extra__: dict[str, list[Any]]
 
-    layer: int = Field(ge=0, description="Which layer of the network, from 0.")
+    layer: int = Field(ge=0, description="Which layer of the network, by its number.")
     cell: str | None = Field(None, description="As read; not looked at.")
 
     @property
