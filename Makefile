@@ -7,11 +7,11 @@ COMPILE := CUSTOM_COMPILE_COMMAND="make requirements" $(BIN)/pip-compile --quiet
 	--allow-unsafe --strip-extras --annotation-style=line \
 	--no-emit-index-url --no-emit-find-links --no-emit-trusted-host --no-emit-options --extra build
 
-.PHONY: help install lint test check demo openapi requirements clean
+.PHONY: help install lint test check demo bench-engine bench-training openapi requirements clean
 .DELETE_ON_ERROR:
 
 help: ## list the commands
-	@sed -n 's/^\([a-z]*\):.*## /make \1	/p' $(MAKEFILE_LIST) | expand -t 20
+	@sed -n 's/^\([a-z-]*\):.*## /make \1	/p' $(MAKEFILE_LIST) | expand -t 20
 
 install: .venv/installed-dev ## create .venv with the service and the tools
 
@@ -29,6 +29,12 @@ check: lint test ## what CI runs
 demo: .venv/installed-embedded ## train, serve, kill and go on, on real measurements (ONCE=1: then exit)
 	$(BIN)/cellar demo $(if $(ONCE),--once)
 
+bench-engine: .venv-bench/installed-bench ## steps against PyTorch, ONNX Runtime and OpenVINO (QUICK=1, THREADS=2, ARGS=)
+	.venv-bench/bin/python -m benchmarks.engine $(if $(QUICK),--quick) $(if $(THREADS),--threads $(THREADS)) $(ARGS)
+
+bench-training: .venv-bench/installed-bench ## updates of training against PyTorch (QUICK=1, ARGS=)
+	.venv-bench/bin/python -m benchmarks.training $(if $(QUICK),--quick) $(ARGS)
+
 openapi: .venv/installed-dev ## write openapi/openapi.json
 	$(BIN)/cellar openapi openapi/openapi.json
 
@@ -36,17 +42,25 @@ requirements: .venv/installed-dev ## pin all dependencies anew, with hashes
 	$(COMPILE) -o requirements/service.txt pyproject.toml
 	$(COMPILE) -o requirements/embedded.txt --extra embedded pyproject.toml
 	$(COMPILE) -o requirements/dev.txt --extra embedded --extra dev pyproject.toml
+	$(COMPILE) -o requirements/bench.txt --extra bench --constraint requirements/service.txt pyproject.toml
 
 clean: ## remove .venv and what the tools cached
-	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis build service/*.egg-info
+	rm -rf .venv .venv-bench benchmarks/results .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis build service/*.egg-info
 
-.venv/bin/python:
+.venv/bin/python .venv-bench/bin/python:
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed; none is on PATH."; exit 1; }
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "$(PYTHON) is older than 3.11."; exit 1; }
-	$(PYTHON) -m venv .venv || { rm -rf .venv; echo "On Debian: apt install python3-venv"; exit 1; }
+	$(PYTHON) -m venv $(@:/bin/python=) || { rm -rf $(@:/bin/python=); echo "On Debian: apt install python3-venv"; exit 1; }
 
 # A stamp says that its requirements are installed; a second call does nothing.
-.venv/installed-%: requirements/%.txt pyproject.toml | .venv/bin/python
-	$(BIN)/python -m pip install --disable-pip-version-check --no-input --require-hashes -r $<
-	$(BIN)/python -m pip install --disable-pip-version-check --no-input --no-deps --no-build-isolation --editable .
+define INSTALL
+	$(@D)/bin/python -m pip install --disable-pip-version-check --no-input --require-hashes -r $<
+	$(@D)/bin/python -m pip install --disable-pip-version-check --no-input --no-deps --no-build-isolation --editable .
 	@touch $@
+endef
+
+.venv/installed-%: requirements/%.txt pyproject.toml | .venv/bin/python
+	$(INSTALL)
+
+.venv-bench/installed-%: requirements/%.txt pyproject.toml | .venv-bench/bin/python
+	$(INSTALL)

@@ -29,7 +29,8 @@ CAUSAL = network(
     recurrent("rnn", 3, trainable_state=True),
     dropout(0.5),
 )
-NETWORKS = {"whole": WHOLE, "causal": CAUSAL}
+BOTH_ENDS = network(2, recurrent("rnn", 3, trainable_state=True), bidirectional("rnn", 2))
+NETWORKS = {"whole": WHOLE, "causal": CAUSAL, "both ends": BOTH_ENDS}
 STEPS, LENGTHS = 6, np.array([6, 1, 4, 5], np.int32)
 ROWS = len(LENGTHS)
 
@@ -132,6 +133,18 @@ def test_a_causal_network_goes_on_step_by_step(cache: KernelCache) -> None:
         assert run.outputs[0].tobytes() == expected.tobytes()
         state = run.state
     assert state.tobytes() == whole.state.tobytes()
+
+
+def test_a_causal_network_may_be_cut_anywhere(cache: KernelCache) -> None:
+    """Between calls, and within one that is too long for the memory of its kernels."""
+    built = oracle.make_network(CAUSAL)
+    bound = built.compile(cache).bind(built.init(0))
+    inputs = np.random.default_rng(0).normal(size=(300, 11, 3)).astype(np.float32)
+    whole = bound.run(inputs, bound.initial_state(11))
+    first = bound.run(inputs[:77], bound.initial_state(11))
+    second = bound.run(inputs[77:], first.state)
+    assert np.concatenate([first.outputs, second.outputs]).tobytes() == whole.outputs.tobytes()
+    assert second.state.tobytes() == whole.state.tobytes()
 
 
 def test_turning_twice_is_nothing() -> None:

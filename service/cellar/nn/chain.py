@@ -123,8 +123,12 @@ def _parameters(embedding: Embedding | None, layers: tuple[Layer, ...]) -> Itera
 
 
 def _numbers_made(layer: Layer) -> int:
-    """Return how many numbers a layer makes of a row: its output, and the products that its time loop begins with."""
-    return layer.cell.out_size + sum(shape[0] for shape in layer.shapes.values() if len(shape) == 2)
+    """Return how many numbers a layer makes of a row: its output, and the products that its time loop begins with.
+
+    Kernels keep them in blocks of 16.
+    """
+    sizes = [layer.cell.out_size, *(shape[0] for shape in layer.shapes.values() if len(shape) == 2)]
+    return sum((size + 15) // 16 * 16 for size in sizes)
 
 
 def _identity(index: int, layer: Layer) -> list[Any]:

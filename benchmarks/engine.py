@@ -1,0 +1,122 @@
+"""How fast Cellar steps networks, against PyTorch, ONNX Runtime and OpenVINO: `make bench-engine`.
+
+Same weights, same numbers (checked first), same threads; NumPy arrays in, new NumPy arrays out, the state carried.
+"""
+
+import argparse
+import gc
+import math
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks import cases, machine, ours, report
+from benchmarks.facts import described, facts
+from benchmarks.peers import peers
+from benchmarks.race import QUICK, THOROUGH, Effort, carried, race
+from benchmarks.report import Result
+from benchmarks.tile import ROWS, tile_flops
+from benchmarks.timing import interleave, pace, paired_ratio
+from benchmarks.weights import draw_inputs, draw_states, draw_weights
+from cellar.engine import KernelCache, Target
+
+SEED = 3
+
+BINDINGS = 6
+"""How often both cells are bound anew: where memory happens to lie makes one of two equal ones 4% faster."""
+
+
+def main() -> None:
+    """Measure, print, and write the file."""
+    options = _options()
+    effort = QUICK if options.quick else THOROUGH
+    cache = ours.kernel_cache()
+    with ThreadPoolExecutor(1) as beside:
+        compiling = beside.submit(ours.warm, cache)
+        found = facts(options.threads)
+        peers(cases.CUSTOM[0], draw_weights(cases.CUSTOM[0], np.random.default_rng(SEED)), 1)  # loads the libraries
+        compiling.result()
+    gc.freeze()  # the libraries' objects, so that a collection between cases is cheap
+    print(described(found))
+    found |= _measure_machine(cache)
+    results = _measure_cases(cache, options, effort)
+    found |= _measure_custom(cache, effort)
+    report.write(options.json, found, results)
+    print(f"written to {options.json}")
+    print(report.summary(results))
+
+
+def _options() -> Any:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="fewer repeats of the same cases")
+    parser.add_argument("--threads", type=int, default=1, help="for everybody (default 1)")
+    parser.add_argument("--only", default="", metavar="TEXT", help="cases whose name holds this")
+    parser.add_argument("--json", type=Path, default=report.RESULTS / "engine.json", help="the file to write")
+    return parser.parse_args()
+
+
+def _measure_machine(cache: KernelCache) -> dict[str, Any]:
+    """Print and return the peaks of one core, and how near the tile alone comes."""
+    target, l2, found = cache.target, machine.l2_bytes() // 2, {}
+    for size in (l2, machine.MEMORY_BYTES):
+        found[f"read_{size // 1024}_kib"] = rate = machine.read_rate(target, size)
+        print(f"one core reads {rate / 1e9:.1f} GB/s from {size / 1024:.0f} KiB")
+    targets = {target.cpu: target, "x86-64-v3": Target("x86-64-v3")} if target.cpu == "x86-64-v4" else {"": target}
+    for each in targets.values():
+        found[f"peak_{each.cpu}"] = peak = machine.peak_flops(each)
+        print(f"{each.cpu}: multiply-adds in registers {peak / 1e9:.1f} GFLOP/s")
+        for rows in ROWS:
+            found[f"tile_{each.cpu}_{rows}"] = rate = tile_flops(cache.directory, each, rows)
+            print(f"{each.cpu}: tile, hidden 256, {rows} rows: {rate / 1e9:.1f} GFLOP/s, {rate / peak:.0%} of that")
+    return found
+
+
+def _measure_cases(cache: KernelCache, options: Any, effort: Effort) -> list[Result]:
+    """Print and return the results of all cases."""
+    chosen = [case for case in cases.inference() if options.only in case.name]
+    results: list[Result] = []
+    for case in chosen:
+        random = np.random.default_rng(SEED)
+        weights = draw_weights(case, random)
+        data = draw_inputs(case, random), draw_states(case, random)
+        others = peers(case, weights, options.threads)
+        if not results:
+            print(report.header([peer.name for peer in others]))
+        for result in race(case, ours.variants(case, weights, cache, options.threads), others, data, effort):
+            results.append(_with_reads(result, cache.target))
+            print(report.line(results[-1]), flush=True)
+    return results
+
+
+def _with_reads(result: Result, target: Target) -> Result:
+    """Return the result of a single step with how near its reading comes to the machine's."""
+    if not result.case.single_step:
+        return result
+    return replace(result, of_reads=result.weight_gb * 1e9 / machine.read_rate(target, result.case.weight_bytes))
+
+
+def _measure_custom(cache: KernelCache, effort: Effort) -> dict[str, Any]:
+    """Print and return how long an LSTM under other names takes, over the built-in one."""
+    found = {}
+    for case in cases.CUSTOM:
+        random = np.random.default_rng(SEED)
+        weights = draw_weights(case, random)
+        data = draw_inputs(case, random), draw_states(case, random)
+        custom: list[float] = []
+        built_in: list[float] = []
+        for _ in range(BINDINGS):
+            repeats = [carried(make(case, weights, cache), *data) for make in (ours.cellar_custom, ours.cellar)]
+            both = interleave(repeats, [pace(repeat) for repeat in repeats], math.ceil(effort.rounds / 2))
+            custom += both[0]
+            built_in += both[1]
+        ratio = paired_ratio(custom, built_in)
+        found[f"custom {case.name}"] = [ratio.median, ratio.low, ratio.high]
+        print(f"custom over built-in, {case.name}: {ratio.median:.3f} [{ratio.low:.3f} {ratio.high:.3f}]")
+    return found
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,38 @@
+"""What a result depends on besides the code: the machine, and the versions of everybody."""
+
+import platform
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import cellar
+from cellar.engine import KERNEL_REV, host_target
+
+PEERS = ("torch", "onnxruntime", "openvino")
+
+
+def facts(threads: int) -> dict[str, Any]:
+    """Return them by name."""
+    target = host_target()
+    return {
+        "processor": _processor(),
+        "target": f"{target.cpu} {target.features}".strip(),
+        "threads": threads,
+        "python": platform.python_version(),
+        "cellar": cellar.__version__,
+        "kernel_rev": KERNEL_REV,
+        **{name: version(name) for name in ("numpy", "numba", *PEERS)},
+    }
+
+
+def described(found: dict[str, Any]) -> str:
+    """Return them in one line."""
+    return ", ".join(f"{name} {value}" for name, value in found.items())
+
+
+def _processor() -> str:
+    """Return the processor's name as Linux knows it, or what Python says."""
+    described = Path("/proc/cpuinfo")
+    lines = described.read_text().splitlines() if described.exists() else []
+    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()

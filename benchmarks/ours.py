@@ -1,0 +1,130 @@
+"""Cellar as a runner, through the calls that the service itself makes."""
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+
+from benchmarks.cases import CELLS, Case
+from benchmarks.weights import SUFFIXES, Array, Weights
+from cellar.engine import KernelCache
+from cellar.nn.chain import Network
+from cellar.nn.compiled import BoundNetwork
+from cellar.nn.spec import NetworkSpec
+from cellar.settings import Settings
+
+CUSTOM_LSTM = """
+keep = sigmoid(U_keep @ x + V_keep @ y + b_keep)
+take = sigmoid(U_take @ x + V_take @ y + b_take)
+show = sigmoid(U_show @ x + V_show @ y + b_show)
+new = tanh(U_new @ x + V_new @ y + b_new)
+memory = keep * memory + take * new
+y = show * tanh(memory)
+"""
+
+_CUSTOM_NAMES = {"h": "y", "c": "memory"} | {
+    f"{prefix}_{gate}": f"{other}_{word}"
+    for prefix, other in (("Wi", "U"), ("Wh", "V"), ("b", "b"))
+    for gate, word in (("i", "take"), ("f", "keep"), ("g", "new"), ("o", "show"))
+}
+
+
+def kernel_cache() -> KernelCache:
+    """Return the user's own cache, so that a second run compiles nothing."""
+    return KernelCache(Settings.load().cache_dir)
+
+
+def network_spec(case: Case, *, custom: bool = False) -> NetworkSpec:
+    """Return the network of a case; with `custom`, its LSTM as equations of one's own."""
+    cell: str | dict[str, str] = {"equations": CUSTOM_LSTM} if custom else case.cell
+    layers: list[dict[str, Any]] = [
+        {"type": "recurrent", "cell": cell, "hidden_size": case.hidden} for _ in range(case.layers)
+    ]
+    if case.head:
+        layers.append({"type": "dense", "out_size": 1})
+    return NetworkSpec.model_validate({"in_size": case.in_size, "layers": layers})
+
+
+def named(case: Case, weights: Weights) -> dict[str, Array]:
+    """Return the weights by Cellar's names."""
+    found: dict[str, Array] = {}
+    for index, layer in enumerate(weights.layers):
+        for gate, suffix in enumerate(SUFFIXES[case.cell]):
+            found |= {f"{index}.Wi_{suffix}": layer.wi[gate], f"{index}.Wh_{suffix}": layer.wh[gate]}
+            if case.cell == "lstm":
+                found[f"{index}.b_{suffix}"] = layer.bi[gate]
+            else:
+                found |= {f"{index}.b_i{suffix}": layer.bi[gate], f"{index}.b_h{suffix}": layer.bh[gate]}
+    if weights.head is not None:
+        found |= {f"{case.layers}.W": weights.head[0], f"{case.layers}.b": weights.head[1]}
+    return found
+
+
+class Ours:
+    """A bound network, called with as many threads as it is given."""
+
+    def __init__(self, name: str, bound: BoundNetwork, threads: int = 1) -> None:
+        self.name = name
+        self._bound = bound
+        self._threads = threads
+        self._executor = ThreadPoolExecutor(threads)
+        places = bound.network.states
+        order = {"h": 0, "y": 0, "c": 1, "memory": 1}
+        self._places = [(p.layer, order[p.name], slice(p.offset, p.offset + p.size)) for p in places]
+        self.step: Callable[[Array, Array], tuple[Array, Array]] = self._step if threads == 1 else self._step_in_parts
+
+    def begin(self, states: Array) -> Array:
+        """Return the states as one row (S,) for each of B."""
+        flat = np.empty((states.shape[2], self._bound.network.state_size), np.float32)
+        for layer, which, columns in self._places:
+            flat[:, columns] = states[layer, which]
+        return flat
+
+    def states(self, state: Array) -> Array:
+        """Return the states by layer and name."""
+        layers = self._places[-1][0] + 1
+        first = self._places[0][2]
+        found = np.empty((layers, len(self._places) // layers, len(state), first.stop - first.start), np.float32)
+        for layer, which, columns in self._places:
+            found[layer, which] = state[:, columns]
+        return found
+
+    def _step(self, inputs: Array, state: Array) -> tuple[Array, Array]:
+        run = self._bound.run(inputs, state)
+        return run.outputs, run.state
+
+    def _step_in_parts(self, inputs: Array, state: Array) -> tuple[Array, Array]:
+        parts = min(self._threads, len(state))
+        if parts == 1:
+            return self._step(inputs, state)
+        result = self._bound.program.run_parts(inputs, state, None, self._executor, parts)
+        return result.outputs, result.state
+
+
+def cellar(case: Case, weights: Weights, cache: KernelCache, threads: int = 1) -> Ours:
+    """Return the case with the built-in cell."""
+    bound = Network(network_spec(case)).compile(cache).bind(named(case, weights))
+    return Ours("cellar", bound, threads)
+
+
+def cellar_custom(case: Case, weights: Weights, cache: KernelCache) -> Ours:
+    """Return the case, an LSTM, with the same cell under other names."""
+    renamed = {
+        f"{layer}.{_CUSTOM_NAMES.get(name, name)}": array
+        for (layer, name), array in ((key.split(".", 1), array) for key, array in named(case, weights).items())
+    }
+    return Ours("custom", Network(network_spec(case, custom=True)).compile(cache).bind(renamed))
+
+
+def variants(case: Case, weights: Weights, cache: KernelCache, threads: int = 1) -> list[Ours]:
+    """Return the case in every way that Cellar runs it, the plain one first."""
+    return [cellar(case, weights, cache, threads)]
+
+
+def warm(cache: KernelCache) -> None:
+    """Compile the kernels of all cases at once."""
+    layers: list[dict[str, Any]] = [{"type": "recurrent", "cell": cell, "hidden_size": 8} for cell in CELLS]
+    layers.append({"type": "dense", "out_size": 1})
+    network = Network(NetworkSpec.model_validate({"in_size": 8, "layers": layers}))
+    network.compile(cache).bind(network.init(0))
