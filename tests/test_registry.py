@@ -202,6 +202,19 @@ def test_lists_models_by_name_with_their_versions(registry: Registry) -> None:
     assert found == [["co2@1"], ["rain@1", "rain@2"]]
 
 
+def test_matrices_kept_as_bfloat16_and_what_that_costs(registry: Registry) -> None:
+    spec = NetworkSpec.model_validate({**SPEC.model_dump(mode="json"), "weight_storage": "bfloat16"})
+    version, _ = registry.create("default", "small", spec, 1)
+    assert version.metrics.keys() == {"bfloat16_max_error", "bfloat16_rms_error"}
+    assert registry.create("default", "small", spec, 1)[0] == version
+    network = registry.network(version)
+    trained = registry.publish(
+        "default", "small", network, wire_weights.dump(network.init(2)), token="t", metrics={"loss": 1.0}
+    )
+    assert trained.metrics.keys() == {"loss", *version.metrics}
+    assert registry.load(trained).network.network.spec.weight_storage == "bfloat16"
+
+
 def test_a_loaded_model_runs(registry: Registry) -> None:
     loaded = registry.load(registry.create("default", "co2", SPEC, 1)[0])
     run = loaded.network.run(np.ones((4, 2, 2), dtype=np.float32), loaded.network.initial_state(2))

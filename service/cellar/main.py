@@ -118,6 +118,7 @@ def create_app(settings: Settings) -> FastAPI:
         max_batch_size=settings.max_batch_size,
         max_sequence_steps=settings.max_sequence_steps,
         max_numbers=settings.max_numbers,
+        ahead=settings.ahead,
         queue_limit=settings.queue_limit,
     )
     calls = parts.calls(sync_client(parts.queue_url))

@@ -24,6 +24,7 @@ from cellar.engine import KernelCache
 from cellar.errors import AlreadyExists, BlobUnknown, CellarError, InvalidInput, ModelUnknown
 from cellar.nn.chain import Network
 from cellar.nn.compiled import BoundNetwork, CompiledNetwork
+from cellar.nn.rounding import rounding_error
 from cellar.nn.spec import NetworkSpec
 from cellar.ports import BlobStore, Clock, ModelStore, ModelVersion
 from cellar.wire import weights as wire_weights
@@ -68,7 +69,8 @@ class Registry:
         network = Network(spec, pointer="/network")
         weights = wire_weights.dump(network.init(seed))
         version = self._version(tenant, name, network, weights)
-        self.compile(network)  # a model that cannot be loaded is refused while somebody is looking
+        # A model that cannot be loaded is refused while somebody is looking.
+        version = replace(version, metrics=self._rounding_error(self.compile(network), weights))
         try:
             return self._put(weights, lambda: self._models.create(version))
         except AlreadyExists:
@@ -87,8 +89,17 @@ class Registry:
         metrics: Mapping[str, float] | None = None,
     ) -> ModelVersion:
         """Store weights (a safetensors file) of a network as the newest version of a model; idempotent by `token`."""
-        version = replace(self._version(tenant, name, network, weights), parent=parent, metrics=dict(metrics or {}))
+        measured = dict(metrics or {})
+        if network.spec.weight_storage == "bfloat16":
+            measured |= self._rounding_error(self.compile(network), weights)
+        version = replace(self._version(tenant, name, network, weights), parent=parent, metrics=measured)
         return self._put(weights, lambda: self._models.add(version, token=token))
+
+    def _rounding_error(self, compiled: CompiledNetwork, weights: bytes) -> dict[str, float]:
+        """Return what the network loses by how its matrices are kept."""
+        if compiled.network.spec.weight_storage == "float32":
+            return {}
+        return rounding_error(compiled, wire_weights.load(weights))
 
     def _version(self, tenant: str, name: str, network: Network, weights: bytes) -> ModelVersion:
         """Return a version as it would be, but for its number."""

@@ -72,6 +72,11 @@ class Settings(BaseSettings):
         ge=1,
         description="Most numbers in a session's state, and in an answer (steps x rows x outputs). Default: 4194304.",
     )
+    ahead: bool = Field(
+        True,
+        description="Whether an idle service computes what the next step of large models needs of the state alone."
+        " Changes no bit of an answer. Default: true.",
+    )
     default_ttl_s: int = Field(
         30 * DAY_S, ge=1, description="Lifetime of an idle session that asks for none, seconds. Default: 30 days."
     )

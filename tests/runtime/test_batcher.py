@@ -257,8 +257,8 @@ async def test_what_fails_after_the_kernel_leaves_the_session_usable(service: Se
     key, other = await begin(service), await begin(service)
     sound = service.models.network.run
 
-    def run(*arguments: Any) -> Run:
-        result = sound(*arguments)
+    def run(*arguments: Any, **more: Any) -> Run:
+        result = sound(*arguments, **more)
         result.bad_step[:], result.bad_kind[:] = 0, 9  # a kind that nobody knows
         return result
 

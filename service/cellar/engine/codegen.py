@@ -175,6 +175,7 @@ class _Writer(Script):
                     self.put(f"settle({old}, {new}, {self.size(carried.leaf.shape[0])})")
                 self.put("continue")
             self.put("row = u * rows + b")
+            self.put(f"at = {self.at}")
             self.put("finite = True")
             for carried in copied:
                 new = self.slot_row(carried.leaf, f"({write})")
@@ -187,7 +188,7 @@ class _Writer(Script):
         """Write the note of a fault of row b at step u."""
         with self.block(f"if {condition}:"):
             self.put("faults = True")
-            self.put(f"note_bad(bad_step, bad_kind, b, start + u, 4 * layer + {kind})")
+            self.put(f"note_bad(bad_step, bad_kind, b, start + at, 4 * layer + {kind})")
 
     def leave(self) -> None:
         """Copy the carried values out after the last step."""

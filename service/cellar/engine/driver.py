@@ -174,16 +174,18 @@ def patch(frame, start):
 
 @kernel
 def stash(frame, back):
-    at = word(frame, {w.STASHED})
     place = word(frame, {w.STASH})
-    for _ in range(word(frame, {w.STASHED_COUNT})):
-        size = read_int(at + 8) * word(frame, {w.ROWS})
-        if back:
-            copy_bytes(place, read_int(at), size)
-        else:
-            copy_bytes(read_int(at), place, size)
-        place += size
-        at += 16
+    for row in range(word(frame, {w.ROWS})):
+        at = word(frame, {w.STASHED})
+        for _ in range(word(frame, {w.STASHED_COUNT})):
+            size = read_int(at + 8)
+            buffer = read_int(at) + row * size
+            if back:
+                copy_bytes(place, buffer, size)
+            else:
+                copy_bytes(buffer, place, size)
+            place += size
+            at += 16
 
 
 @kernel

@@ -3,6 +3,7 @@
 A *signal* is a tuple of node numbers whose outputs stand side by side in memory; (-1,) is the network's input.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -81,6 +82,10 @@ class FramePlan:
         self._homes: dict[int, _Home] = {}
         self._find_homes(output)
         self._usual = self._usual_capacity()
+        self.flops = sum(node.kernel.cell.flops for node in nodes)
+        """Of one row and step."""
+        self.ahead_flops = 0 if self.whole else sum(_ahead_flops(node) for node in nodes)
+        """Of the products that need nothing but the state."""
         self.stash_bytes = sum(size for node in nodes for _, size in _stashed(node))
         """Bytes for one row of the products that need nothing but the state."""
 
@@ -146,6 +151,12 @@ def _stashed(node: Node) -> list[tuple[int, int]]:
     layout, sizes = node.kernel.kernel.layout, node.kernel.cell.sizes
     buffers = [layout.places[stage.nodes[0]].buffer for stage in ahead_stages(layout.plan)]
     return [(number, row_bytes(layout.buffers[number].widths, sizes)) for number in buffers]
+
+
+def _ahead_flops(node: Node) -> int:
+    layout, cell = node.kernel.kernel.layout, node.kernel.cell
+    products = [product for stage in ahead_stages(layout.plan) for product in stage.nodes]
+    return sum(2 * math.prod(cell.sizes[name] for name in product.sources[0].shape) for product in products)
 
 
 class _Builder:
@@ -263,7 +274,7 @@ class _Builder:
             Word.IN_SIZE: self.plan.in_size,
             Word.OUT_SIZE: self.plan.out_size,
             Word.STATE_SIZE: self.plan.state_size,
-            Word.FLOPS: sum(node.kernel.cell.flops for node in self.plan.nodes),
+            Word.FLOPS: self.plan.flops,
             Word.LAYERS: base + 8 * layers,
             Word.LAYER_COUNT: len(kernels),
             Word.PATCHES: base + 8 * patches,

@@ -4,6 +4,7 @@ A call takes a frame from a pool: the descriptors of all kernels, filled in but 
 scratch memory. Frames are made for a power of two of rows times steps, so a handful serve every shape.
 """
 
+import os
 from collections.abc import Sequence
 from concurrent.futures import Executor
 from itertools import pairwise
@@ -18,6 +19,9 @@ from cellar.engine.frame import Frame, FramePlan, Node, Signal
 from cellar.engine.layout import COMPUTE_AHEAD, USE_AHEAD
 from cellar.engine.packing import Floats
 from cellar.errors import ShapeMismatch
+
+PART_FLOPS = 20_000_000
+"""Work of a thread that is worth waking it for: some hundred microseconds."""
 
 POOL_BYTES = 16 * 1024 * 1024
 """Scratch memory of one capacity that a program keeps for later calls."""
@@ -47,6 +51,10 @@ class Program:
         self._plan = FramePlan(tuple(nodes), output, in_size, state_size)
         self.in_size, self.out_size, self.state_size = in_size, self._plan.out_size, state_size
         self._advance = cache.advance
+        self.flops = self._plan.flops
+        """Of one row and step."""
+        self.ahead_flops = self._plan.ahead_flops
+        """How many of them `ahead` can take before the input is there; 0 for whole sequences."""
         self._pools: dict[int, list[Frame]] = {}
         self._pool_of: dict[tuple[int, int], list[Frame]] = {}
         self._made: dict[int, int] = {}
@@ -69,6 +77,7 @@ class Program:
         if lengths is not None:
             lengths = clipped(lengths, steps, rows)
         if ahead is not None:
+            ahead = _fitted("products computed ahead", ahead, (rows, self._plan.stash_bytes // 4))
             frame.words[Word.AHEAD] = USE_AHEAD
         status = self._advance(frame.words, inputs, state, outputs, after, lengths, ahead)
         if ahead is not None:
@@ -79,24 +88,35 @@ class Program:
         return _make(Run, (outputs, after, None, None, None))
 
     def run_parts(self, inputs: Floats, state: Floats, lengths: Ints | None, executor: Executor, parts: int) -> Run:
-        """Do as `run`, the rows dealt out to that many threads of the executor: the same bits, sooner."""
+        """Do as `run`, the rows dealt out to this thread and others of the executor: the same bits, sooner.
+
+        What no thread of the executor has begun when this one is done with its own part, this one does too; so the
+        executor may be the one that this call runs on.
+        """
         rows = state.shape[0]
         edges = [rows * part // parts for part in range(parts + 1)]
-        cuts = [slice(*pair) for pair in pairwise(edges) if pair[0] < pair[1]]
-        futures = [
-            executor.submit(self.run, inputs[:, cut], state[cut], None if lengths is None else lengths[cut])
-            for cut in cuts
-        ]
-        return joined([future.result() for future in futures])
+        cuts = [slice(*pair) for pair in pairwise(edges) if pair[0] < pair[1]] or [slice(0, 0)]
+
+        def part(cut: slice) -> Run:
+            return self.run(inputs[:, cut], state[cut], None if lengths is None else lengths[cut])
+
+        futures = {executor.submit(part, cut): cut for cut in cuts[1:]}
+        runs = [part(cuts[0])]
+        runs += [part(cut) if future.cancel() else future.result() for future, cut in futures.items()]
+        return joined(runs)
+
+    def parts(self, steps: int, rows: int) -> int:
+        """Return how many threads are worth their while for so many steps of so many rows."""
+        return max(1, min(os.cpu_count() or 1, rows, steps * rows * self.flops // PART_FLOPS))
 
     def ahead(self, state: Floats) -> Floats:
-        """Return the products that need nothing but the state (B, S), for `run` to begin with.
+        """Return the products that need nothing but the state (B, S), a row (B, N) for each, for `run` to begin with.
 
         Raise ShapeMismatch.
         """
-        state = _fitted("state", state, (state.shape[0], self.state_size))
         rows = state.shape[0]
-        found: Floats = np.empty(rows * self._plan.stash_bytes // 4, np.float32)
+        state = _fitted("state", state, (rows, self.state_size))
+        found: Floats = np.empty((rows, self._plan.stash_bytes // 4), np.float32)
         frame = self._plan.frame(self._plan.capacity(1, rows))
         frame.words[Word.AHEAD] = COMPUTE_AHEAD
         inputs, outputs = np.zeros((1, rows, self.in_size), np.float32), np.empty((1, rows, self.out_size), np.float32)

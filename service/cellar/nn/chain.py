@@ -73,6 +73,8 @@ class Network:
             content.append({"embedding": self.embedding.shape})
         if self.output != (len(self.layers) - 1,):
             content.append({"output": self.output})
+        if self.spec.weight_storage != "float32":
+            content.append({"weight_storage": self.spec.weight_storage})
         return hashlib.sha256(json.dumps(content).encode()).hexdigest()
 
     def check_inputs(self, inputs: NDArray[np.float32], pointer: str = "") -> None:

@@ -2,6 +2,7 @@
 
 import functools
 from collections.abc import Mapping, Sequence
+from concurrent.futures import Executor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -87,18 +88,24 @@ class CompiledNetwork:
         return Program(nodes, read(network.output), in_size, network.state_size, self._cache)
 
     def bind(self, weights: Mapping[str, Array]) -> "BoundNetwork":
-        """Return the network with these weights, packed for its kernels. Raise InvalidInput if they do not fit."""
+        """Return the network with these weights, packed for its kernels as the network says.
+
+        Raise InvalidInput if they do not fit.
+        """
         self.network.check_weights(weights)
-        return BoundNetwork(self, weights)
+        return BoundNetwork(self, weights, halves=self.network.spec.weight_storage == "bfloat16")
 
 
 class BoundNetwork:
-    """A network ready to run. Immutable, so that threads may share it; kernels release the GIL."""
+    """A network ready to run. Immutable, so that threads may share it; kernels release the GIL.
 
-    def __init__(self, compiled: CompiledNetwork, weights: Mapping[str, Array]) -> None:
+    With `halves` matrices are kept as bfloat16, which is for inference only.
+    """
+
+    def __init__(self, compiled: CompiledNetwork, weights: Mapping[str, Array], *, halves: bool = False) -> None:
         self.network = compiled.network
         self._compiled = compiled
-        self._parts = _parts(compiled, weights)
+        self._parts = _parts(compiled, weights, halves=halves)
         self._load(weights)
 
     def reload(self, weights: Mapping[str, Array]) -> None:
@@ -131,23 +138,37 @@ class BoundNetwork:
         *,
         save: bool = False,
         masks: Masks | None = None,
+        ahead: Array | None = None,
+        executor: Executor | None = None,
     ) -> Run:
         """Step T times. Arguments are never changed.
 
         `inputs` (T, B, in_size), `state` (B, state_size), `lengths` (B,) or None for T each: a row stops at its
         length, with its state kept and its outputs zero. Inputs of an embedding are known to be ids
         (`Network.check_inputs`). With `save` the run is one for `backward`, and with masks besides dropout is at work;
-        else it does nothing. Raise ShapeMismatch.
+        else it does nothing. `ahead` is what `ahead` returned for this very state. With an executor wide batches are
+        dealt out to its threads. Raise ShapeMismatch.
         """
         if save or self._table is not None:
             self._check(inputs, state, lengths)
         found = inputs if self._table is None else look_up(self._table, inputs)
         if not save:
-            return self.program.run(found, state, lengths)
+            if executor is not None and (parts := self.program.parts(*inputs.shape[:2])) > 1:
+                return self.program.run_parts(found, state, lengths, executor, parts)
+            return self.program.run(found, state, lengths, ahead)
         found = np.ascontiguousarray(found, dtype=np.float32)
         passed = forward(self._parts, found, state, lengths, masks or {})
         outputs = side_by_side(self.network.output, found, passed.outputs)
         return Run(outputs, passed.state, *_first_bad(passed.faults), Saved(inputs, passed.trace))
+
+    def ahead(self, state: Array) -> Array:
+        """Return what the next step needs of the state (B, state_size) alone, (B, N). Raise ShapeMismatch."""
+        return self.program.ahead(state)
+
+    @property
+    def ahead_flops(self) -> int:
+        """Return how many floating-point operations a step saves for each row if `ahead` was called before it."""
+        return self.program.ahead_flops
 
     def backward(
         self, run: Run, d_outputs: Array, d_state: Array | None = None, *, want_inputs: bool = True
@@ -191,12 +212,13 @@ class BoundNetwork:
             _check_shape("lengths", lengths.shape, (rows,))
 
 
-def _parts(compiled: CompiledNetwork, weights: Mapping[str, Array]) -> tuple[Part, ...]:
+def _parts(compiled: CompiledNetwork, weights: Mapping[str, Array], *, halves: bool) -> tuple[Part, ...]:
     """Return the layers with their weights. The states of those that carry one follow each other in a row."""
     found: list[Part] = []
     offset = 0
     for kernel, layer in zip(compiled.kernels, compiled.network.layers, strict=True):
-        packed = kernel.pack({param.name: weights[f"{layer.name}.{param.name}"] for param in layer.cell.params})
+        own = {param.name: weights[f"{layer.name}.{param.name}"] for param in layer.cell.params}
+        packed = kernel.pack(own, halves=halves)
         columns = None if compiled.network.whole_sequences else slice(offset, offset + layer.cell.state_size)
         found.append(Part(layer, kernel, packed, columns, _initial(layer, weights)[None]))
         offset += layer.cell.state_size

@@ -225,6 +225,11 @@ class NetworkSpec(Frozen):
 
     in_size: Size
     layers: Annotated[Layers, BeforeValidator(_not_too_deep)] = Field(description="First to last.")
+    weight_storage: Literal["float32", "bfloat16"] = Field(
+        "float32",
+        description="How matrices are kept for serving. bfloat16 rounds them to eight bits and halves the memory that a"
+        " step reads; sums stay float32, and training works on float32.",
+    )
 
 
 ResidualSpec.model_rebuild()

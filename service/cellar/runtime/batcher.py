@@ -35,6 +35,7 @@ class Work:
     """Steps to run on one session's state. What the kernel makes of them stays here until it is committed."""
 
     __slots__ = (
+        "ahead",
         "bad_kind",
         "bad_step",
         "inputs",
@@ -53,6 +54,7 @@ class Work:
         self.record = record
         self.inputs = inputs
         self.state = record.state
+        self.ahead = lane.ahead if lane.record is record else None
         self.position = record.position
         self.outputs: list[bytes] = []
         self.offset = 0
@@ -123,7 +125,7 @@ class Batcher:
             return None
         loop = asyncio.get_running_loop()
         try:
-            await loop.run_in_executor(self._executor, run_together, self._network, works)
+            await loop.run_in_executor(self._executor, run_together, self._network, works, self._executor)
         except Exception as error:
             return self._finish(works, error)  # whatever it is, it belongs to those who wait, and to no other tick
         # what nobody waits for any more goes no further
@@ -179,7 +181,7 @@ def most_row_steps(sizes: Sizes) -> int:
     return max(1, WHOLE_NUMBERS // sizes.row_numbers)
 
 
-def run_together(network: Network, works: Sequence[Work]) -> None:
+def run_together(network: Network, works: Sequence[Work], executor: Executor | None = None) -> None:
     """Run the next chunk of every work in one call, and write what came of it into the works.
 
     All have the same network; their rows are independent, so each gets the bits that it would get alone.
@@ -192,18 +194,26 @@ def run_together(network: Network, works: Sequence[Work]) -> None:
     state = np.frombuffer(b"".join([work.state for work in works]), dtype="<f4")
     state = state.reshape(rows, network.network.state_size)
     inputs, lengths = _stack(chunks)
-    run = network.run(inputs, state, lengths)
+    run = network.run(inputs, state, lengths, ahead=_ahead(works), executor=executor)
     bad_step, bad_kind = run.bad_step, run.bad_kind
     row = 0
     for work, chunk in zip(works, chunks, strict=True):
         mine = slice(row, row + work.rows)
         if bad_step is not None and bad_kind is not None:
             _note_bad(work, bad_step[mine], bad_kind[mine])
-        work.state = run.state[mine].tobytes()
+        work.state, work.ahead = run.state[mine].tobytes(), None
         work.outputs.append(run.outputs[: len(chunk), mine].tobytes())
         work.position = advance(work.position, chunk)
         work.offset += len(chunk)
         row += work.rows
+
+
+def _ahead(works: Sequence[Work]) -> Floats | None:
+    """Return what was computed ahead for all rows, if it was for every work."""
+    found = [work.ahead for work in works if work.ahead is not None]
+    if len(found) < len(works):
+        return None
+    return found[0] if len(found) == 1 else np.concatenate(found)
 
 
 def _stack(chunks: Sequence[Floats]) -> tuple[Floats, np.ndarray[tuple[int], np.dtype[np.int32]] | None]:

@@ -44,6 +44,8 @@ class Lane:
 
     key: SessionKey
     record: SessionRecord | None = None
+    ahead: Floats | None = None
+    """What the next step needs of the record's state alone, (rows, N), if somebody had the time; never stored."""
     waiting: deque[Request] = field(default_factory=deque)
     busy: bool = False
 

@@ -13,6 +13,8 @@ from typing import Any
 
 from cellar.errors import CellarError, Overloaded, Regressed, StoreUnavailable
 from cellar.ports import Commit, CommitResult, Committed, Identity, Moved, SessionKey, SessionRecord, SessionStore
+from cellar.runtime.ahead import Ahead
+from cellar.runtime.answers import Floats
 from cellar.runtime.batcher import Work
 from cellar.runtime.changes import change_commit, check_inputs, check_revision, steps_commit
 from cellar.runtime.lane import Lane, Request
@@ -46,6 +48,7 @@ class Lanes:
         queue_limit: int,
         cache_bytes: int,
         max_numbers: int,
+        ahead: bool = True,
     ) -> None:
         self._store = store
         self.models = Models(load_model, kernels, self._ran)
@@ -53,6 +56,7 @@ class Lanes:
         self._queue_limit = queue_limit
         self._cache_bytes = cache_bytes
         self._max_numbers = max_numbers
+        self._ahead = Ahead(kernels, lambda: not self._pending, self._keep_ahead) if ahead else None
         self._lanes: OrderedDict[SessionKey, Lane] = OrderedDict()
         self._bytes = 0
         self._pending = 0
@@ -173,6 +177,7 @@ class Lanes:
             after = SessionRecord(before.key, before.meta, commit.position, before.revision + 1, commit.state)
             self._believe(lane, None if result.replayed else after)
             self._end(lane, request, result)
+            self._look_ahead(lane, request)
         elif isinstance(result, Moved):
             self._believe(lane, result.record)
             self._lost_race(lane, request, commit, result.record)
@@ -253,7 +258,23 @@ class Lanes:
 
     def _believe(self, lane: Lane, record: SessionRecord | None) -> None:
         self._bytes += (len(record.state) if record else 0) - (len(lane.record.state) if lane.record else 0)
-        lane.record = record
+        self._bytes -= lane.ahead.nbytes if lane.ahead is not None else 0
+        lane.record, lane.ahead = record, None
+
+    def _look_ahead(self, lane: Lane, request: Request) -> None:
+        """Offer a session that was stepped, and may be again, to be computed ahead."""
+        if self._ahead is None or lane.record is None or request.inputs is None or len(request.inputs) > 1:
+            return
+        served = self.models.cached(lane.key.tenant, lane.record.meta)
+        if served is not None:
+            self._ahead.offer(lane, served.model.network)
+
+    def _keep_ahead(self, lane: Lane, record: SessionRecord, found: Floats) -> None:
+        """Keep what was computed ahead, unless the session has moved meanwhile."""
+        if lane.record is record and not lane.busy:
+            lane.ahead = found
+            self._bytes += found.nbytes
+            self._evict()
 
     def _evict(self) -> None:
         """Forget the sessions used longest ago, while what is known takes too much memory."""

@@ -5,6 +5,7 @@ tests of this room can count steps exactly with a network of three integers.
 """
 
 from collections.abc import Sequence
+from concurrent.futures import Executor
 from typing import Protocol
 
 from numpy import int32
@@ -79,8 +80,28 @@ class Network(Protocol):
         """Return the state (rows, state_size) that a session begins with."""
         ...
 
-    def run(self, inputs: Floats, state: Floats, lengths: NDArray[int32] | None = None) -> Run:
-        """Step T times: inputs (T, B, in_size), state (B, state_size), lengths (B,). Changes no argument."""
+    def run(
+        self,
+        inputs: Floats,
+        state: Floats,
+        lengths: NDArray[int32] | None = None,
+        *,
+        ahead: Floats | None = None,
+        executor: Executor | None = None,
+    ) -> Run:
+        """Step T times: inputs (T, B, in_size), state (B, state_size), lengths (B,). Changes no argument.
+
+        `ahead` is what `ahead` returned for this state; wide batches may use threads of the executor.
+        """
+        ...
+
+    def ahead(self, state: Floats) -> Floats:
+        """Return what the next step needs of the state alone, a row (B, N) for each."""
+        ...
+
+    @property
+    def ahead_flops(self) -> int:
+        """How many operations of a row that saves the next step."""
         ...
 
 

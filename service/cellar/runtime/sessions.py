@@ -65,6 +65,7 @@ class Sessions:
         max_numbers: int = 4 * 1024 * 1024,
         queue_limit: int = 4096,
         cache_bytes: int = 64 * 1024 * 1024,
+        ahead: bool = True,
     ) -> None:
         self._store = store
         self._clock = clock
@@ -82,6 +83,7 @@ class Sessions:
             queue_limit=queue_limit,
             cache_bytes=cache_bytes,
             max_numbers=max_numbers,
+            ahead=ahead,
         )
 
     async def create(

@@ -50,7 +50,10 @@ class ModelAnswer(Answer):
     whole_sequences: bool = Field(description="Whether it takes whole sequences only, and no steps one by one.")
     created: datetime
     parent: str | None = Field(description="The version that this one was trained from.")
-    metrics: dict[str, float] = Field(description="What its training measured.")
+    metrics: dict[str, float] = Field(
+        description="What its training measured; and of matrices kept as bfloat16, how far outputs of drawn inputs are"
+        " from those of float32 (`bfloat16_max_error`; `bfloat16_rms_error` as a share of the outputs)."
+    )
 
     @classmethod
     def of(cls, version: ModelVersion, network: Network) -> Self:
