@@ -16,7 +16,6 @@ from benchmarks.race import QUICK, THOROUGH, Effort
 from benchmarks.report import Result
 from cellar.engine import KernelCache
 
-
 SPINNING_S = 0.02
 """Longer than the threads of any peer spin after a call."""
 
