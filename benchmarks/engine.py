@@ -3,20 +3,16 @@
 Same weights, same numbers (checked first), same threads; NumPy arrays in, new NumPy arrays out, the state carried.
 """
 
-import argparse
-import gc
 import math
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from benchmarks import cases, machine, ours, report
-from benchmarks.facts import described, facts
+from benchmarks.command import Options, measured
 from benchmarks.peers import peers
-from benchmarks.race import QUICK, THOROUGH, Effort, carried, race
+from benchmarks.race import carried, race
 from benchmarks.report import Result
 from benchmarks.tile import ROWS, tile_flops
 from benchmarks.timing import interleave, pace, paired_ratio
@@ -31,31 +27,13 @@ BINDINGS = 6
 
 def main() -> None:
     """Measure, print, and write the file."""
-    options = _options()
-    effort = QUICK if options.quick else THOROUGH
-    cache = ours.kernel_cache()
-    with ThreadPoolExecutor(1) as beside:
-        compiling = beside.submit(ours.warm, cache)
-        found = facts(options.threads)
-        peers(cases.CUSTOM[0], draw_weights(cases.CUSTOM[0], np.random.default_rng(SEED)), 1)  # loads the libraries
-        compiling.result()
-    gc.freeze()  # the libraries' objects, so that a collection between cases is cheap
-    print(described(found))
-    found |= _measure_machine(cache)
-    results = _measure_cases(cache, options, effort)
-    found |= _measure_custom(cache, effort)
-    report.write(options.json, found, results)
-    print(f"written to {options.json}")
-    print(report.summary(results))
+    measured(__doc__, "engine", ours.warm, _measure)
 
 
-def _options() -> Any:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="fewer repeats of the same cases")
-    parser.add_argument("--threads", type=int, default=1, help="for everybody (default 1)")
-    parser.add_argument("--only", default="", metavar="TEXT", help="cases whose name holds this")
-    parser.add_argument("--json", type=Path, default=report.RESULTS / "engine.json", help="the file to write")
-    return parser.parse_args()
+def _measure(cache: KernelCache, given: Options) -> tuple[dict[str, Any], list[Result]]:
+    found = _measure_machine(cache)
+    results = _measure_cases(cache, given)
+    return found | _measure_custom(cache, given), results
 
 
 def _measure_machine(cache: KernelCache) -> dict[str, Any]:
@@ -74,18 +52,24 @@ def _measure_machine(cache: KernelCache) -> dict[str, Any]:
     return found
 
 
-def _measure_cases(cache: KernelCache, options: Any, effort: Effort) -> list[Result]:
+def _measure_cases(cache: KernelCache, given: Options) -> list[Result]:
     """Print and return the results of all cases."""
-    chosen = [case for case in cases.inference() if options.only in case.name]
+    chosen = [case for case in cases.inference() if given.only in case.name]
     results: list[Result] = []
     for case in chosen:
         random = np.random.default_rng(SEED)
         weights = draw_weights(case, random)
         data = draw_inputs(case, random), draw_states(case, random)
-        others = peers(case, weights, options.threads)
+        others = peers(case, weights, given.threads)
         if not results:
             print(report.header([peer.name for peer in others]))
-        for result in race(case, ours.variants(case, weights, cache, options.threads), others, data, effort):
+        mine = [ours.cellar(case, weights, cache, given.threads)]
+        parts = {}
+        if case.single_step:
+            halves = ours.cellar_halves(case, weights, cache)
+            mine.append(halves)
+            parts["2nd half"] = halves.second(*data)
+        for result in race(case, mine, others, data, given.effort, parts):
             results.append(_with_reads(result, cache.target))
             print(report.line(results[-1]), flush=True)
     return results
@@ -93,15 +77,15 @@ def _measure_cases(cache: KernelCache, options: Any, effort: Effort) -> list[Res
 
 def _with_reads(result: Result, target: Target) -> Result:
     """Return the result of a single step with how near its reading comes to the machine's."""
-    if not result.case.single_step:
+    if not result.case.single_step or result.variant:
         return result
     return replace(result, of_reads=result.weight_gb * 1e9 / machine.read_rate(target, result.case.weight_bytes))
 
 
-def _measure_custom(cache: KernelCache, effort: Effort) -> dict[str, Any]:
+def _measure_custom(cache: KernelCache, given: Options) -> dict[str, Any]:
     """Print and return how long an LSTM under other names takes, over the built-in one."""
     found = {}
-    for case in cases.CUSTOM:
+    for case in [case for case in cases.CUSTOM if given.only in case.name]:
         random = np.random.default_rng(SEED)
         weights = draw_weights(case, random)
         data = draw_inputs(case, random), draw_states(case, random)
@@ -109,7 +93,7 @@ def _measure_custom(cache: KernelCache, effort: Effort) -> dict[str, Any]:
         built_in: list[float] = []
         for _ in range(BINDINGS):
             repeats = [carried(make(case, weights, cache), *data) for make in (ours.cellar_custom, ours.cellar)]
-            both = interleave(repeats, [pace(repeat) for repeat in repeats], math.ceil(effort.rounds / 2))
+            both = interleave(repeats, [pace(repeat) for repeat in repeats], math.ceil(given.effort.rounds / 2))
             custom += both[0]
             built_in += both[1]
         ratio = paired_ratio(custom, built_in)

@@ -1,12 +1,12 @@
 """Cellar as a runner, through the calls that the service itself makes."""
 
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
 
 from benchmarks.cases import CELLS, Case
+from benchmarks.timing import Repeat
 from benchmarks.weights import SUFFIXES, Array, Weights
 from cellar.engine import KernelCache
 from cellar.nn.chain import Network
@@ -62,17 +62,15 @@ def named(case: Case, weights: Weights) -> dict[str, Array]:
 
 
 class Ours:
-    """A bound network, called with as many threads as it is given."""
+    """A bound network, called with as many threads as it is given where the rows are worth it."""
 
     def __init__(self, name: str, bound: BoundNetwork, threads: int = 1) -> None:
         self.name = name
         self._bound = bound
         self._threads = threads
         self._executor = ThreadPoolExecutor(threads)
-        places = bound.network.states
         order = {"h": 0, "y": 0, "c": 1, "memory": 1}
-        self._places = [(p.layer, order[p.name], slice(p.offset, p.offset + p.size)) for p in places]
-        self.step: Callable[[Array, Array], tuple[Array, Array]] = self._step if threads == 1 else self._step_in_parts
+        self._places = [(p.layer, order[p.name], slice(p.offset, p.offset + p.size)) for p in bound.network.states]
 
     def begin(self, states: Array) -> Array:
         """Return the states as one row (S,) for each of B."""
@@ -90,22 +88,60 @@ class Ours:
             found[layer, which] = state[:, columns]
         return found
 
-    def _step(self, inputs: Array, state: Array) -> tuple[Array, Array]:
+    def step(self, inputs: Array, state: Array) -> tuple[Array, Array]:
+        """Run once, as the service does."""
         run = self._bound.run(inputs, state)
         return run.outputs, run.state
 
-    def _step_in_parts(self, inputs: Array, state: Array) -> tuple[Array, Array]:
-        parts = min(self._threads, len(state))
-        if parts == 1:
-            return self._step(inputs, state)
-        result = self._bound.program.run_parts(inputs, state, None, self._executor, parts)
+
+class InParts(Ours):
+    """The rows dealt out to threads."""
+
+    def step(self, inputs: Array, state: Array) -> tuple[Array, Array]:
+        """Run once, all parts at a time."""
+        result = self._bound.program.run_parts(inputs, state, None, self._executor, self._threads)
         return result.outputs, result.state
 
 
+class Halves(Ours):
+    """The products of the state first, and then the rest: what is computed ahead while nobody waits, and the step."""
+
+    def step(self, inputs: Array, state: Array) -> tuple[Array, Array]:
+        """Run both halves."""
+        program = self._bound.program
+        result = program.run(inputs, state, None, program.ahead(state))
+        return result.outputs, result.state
+
+    def second(self, inputs: Array, states: Array) -> Repeat:
+        """Return what runs the second half over and over, from one state that was computed ahead."""
+        program, state = self._bound.program, self.begin(states)
+        ahead = program.ahead(state)
+
+        def repeat(loops: int) -> None:
+            for _ in range(loops):
+                program.run(inputs, state, None, ahead)
+
+        return repeat
+
+
+SPLIT_FLOPS = 50_000_000
+"""Work from which on rows are dealt out to threads: half a millisecond, since handing it over takes up to a tenth."""
+
+
+def bind(case: Case, weights: Weights, cache: KernelCache) -> BoundNetwork:
+    """Return the network of a case with the built-in cell."""
+    return Network(network_spec(case)).compile(cache).bind(named(case, weights))
+
+
 def cellar(case: Case, weights: Weights, cache: KernelCache, threads: int = 1) -> Ours:
-    """Return the case with the built-in cell."""
-    bound = Network(network_spec(case)).compile(cache).bind(named(case, weights))
-    return Ours("cellar", bound, threads)
+    """Return the case as it is: on one thread, or on several if there is work for them."""
+    kind = InParts if min(threads, case.rows) > 1 and case.flops >= SPLIT_FLOPS else Ours
+    return kind("cellar", bind(case, weights, cache), threads)
+
+
+def cellar_halves(case: Case, weights: Weights, cache: KernelCache) -> Halves:
+    """Return the case in two halves."""
+    return Halves("halves", bind(case, weights, cache))
 
 
 def cellar_custom(case: Case, weights: Weights, cache: KernelCache) -> Ours:
@@ -117,14 +153,10 @@ def cellar_custom(case: Case, weights: Weights, cache: KernelCache) -> Ours:
     return Ours("custom", Network(network_spec(case, custom=True)).compile(cache).bind(renamed))
 
 
-def variants(case: Case, weights: Weights, cache: KernelCache, threads: int = 1) -> list[Ours]:
-    """Return the case in every way that Cellar runs it, the plain one first."""
-    return [cellar(case, weights, cache, threads)]
-
-
 def warm(cache: KernelCache) -> None:
     """Compile the kernels of all cases at once."""
     layers: list[dict[str, Any]] = [{"type": "recurrent", "cell": cell, "hidden_size": 8} for cell in CELLS]
     layers.append({"type": "dense", "out_size": 1})
     network = Network(NetworkSpec.model_validate({"in_size": 8, "layers": layers}))
-    network.compile(cache).bind(network.init(0))
+    bound = network.compile(cache).bind(network.init(0))
+    bound.run(np.zeros((1, 1, 8), np.float32), bound.initial_state(1))

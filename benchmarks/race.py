@@ -1,6 +1,6 @@
 """Cellar and its peers on one case, in one run: agreement first, then times."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
 from typing import Any
@@ -22,6 +22,8 @@ class Effort:
 
     rounds: int
     calls: int
+    pause_s: float = 0.0
+    """Before each sample: threads of whoever ran before may spin for a while, and would take a core from the next."""
 
 
 QUICK, THOROUGH = Effort(rounds=9, calls=500), Effort(rounds=25, calls=10_000)
@@ -41,31 +43,50 @@ def carried(runner: Runner, inputs: Array, states: Array) -> Repeat:
 
 
 def race(
-    case: Case, ours: Sequence[Runner], peers: Sequence[Runner], data: tuple[Array, Array], effort: Effort
+    case: Case,
+    ours: Sequence[Runner],
+    peers: Sequence[Runner],
+    data: tuple[Array, Array],
+    effort: Effort,
+    parts: Mapping[str, Repeat] | None = None,
 ) -> list[Result]:
-    """Return a result for each of ours, the first of which is the plain one. Raise Disagreement."""
+    """Return a result for each of ours, the first of which is the plain one. Raise Disagreement.
+
+    `parts` are pieces of ours that are timed besides.
+    """
     check_agreement([*ours, *peers], *data)
-    repeats = [carried(runner, *data) for runner in (*ours, *peers)]
-    paces = [pace(repeat) for repeat in repeats]
+    mine, theirs = ({runner.name: carried(runner, *data) for runner in side} for side in (ours, peers))
+    return compare(case, mine | dict(parts or {}), theirs, effort)
+
+
+def compare(
+    case: Case, ours: Mapping[str, Repeat], peers: Mapping[str, Repeat], effort: Effort, passes: int = 1
+) -> list[Result]:
+    """Return a result for each of ours, the first of which is the plain one, against the fastest of the peers.
+
+    `passes` is how often a call does the case's products.
+    """
+    names = [*ours, *peers]
+    repeats = [*ours.values(), *peers.values()]
+    paces = [pace(repeat, pause_s=effort.pause_s) for repeat in repeats]
     entered = _entered(paces, len(ours))
-    samples = interleave([repeats[i] for i in entered], [paces[i] for i in entered], effort.rounds)
-    seconds = {i: paces[i].seconds for i in range(len(paces))} | {
-        i: median(times) for i, times in zip(entered, samples, strict=True)
-    }
+    samples = interleave([repeats[i] for i in entered], [paces[i] for i in entered], effort.rounds, effort.pause_s)
+    times = dict(zip(entered, samples, strict=True))
+    seconds = [median(times[i]) if i in times else paces[i].seconds for i in range(len(names))]
     best = min(entered[len(ours) :], key=lambda i: seconds[i])
-    best_samples = samples[entered.index(best)]
-    p99 = {i: percentile(repeats[i], effort.calls, 99) for i in (*range(len(ours)), best)} if case.single_step else {}
+    p99 = [percentile(repeats[i], effort.calls, 99) for i in (*range(len(ours)), best)] if case.single_step else []
     return [
         Result(
             case,
-            seconds[index],
-            {peer.name: seconds[len(ours) + at] for at, peer in enumerate(peers)},
-            peers[best - len(ours)].name,
-            paired_ratio(best_samples, samples[index]),
-            variant="" if index == 0 else ours[index].name,
-            p99_s=(p99[index], p99[best]) if p99 else None,
+            seconds[i],
+            dict(zip(peers, seconds[len(ours) :], strict=True)),
+            names[best],
+            paired_ratio(times[best], times[i]),
+            variant=names[i] if i else "",
+            passes=passes,
+            p99_s=(p99[i], p99[-1]) if p99 else None,
         )
-        for index in range(len(ours))
+        for i in range(len(ours))
     ]
 
 

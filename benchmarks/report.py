@@ -28,7 +28,9 @@ class Result:
     ratio: Ratio
     """Its time over ours."""
     variant: str = ""
-    """What our side does beyond plain float32; only plain rows are summed up."""
+    """What our side does otherwise than plainly; only plain rows are summed up."""
+    passes: int = 1
+    """How often a call does the case's products: forward, and perhaps back."""
     p99_s: tuple[float, float] | None = None
     """Ours and the best peer's, of single calls."""
     of_reads: float | None = None
@@ -42,12 +44,12 @@ class Result:
     @property
     def gflops(self) -> float:
         """Return the products' 10^9 floating-point operations a second."""
-        return self.case.flops / self.ours_s / 1e9
+        return self.passes * self.case.flops / self.ours_s / 1e9
 
     @property
     def weight_gb(self) -> float:
         """Return the 10^9 bytes of weights a second, if every step reads each once."""
-        return self.case.weight_bytes * self.case.steps / self.ours_s / 1e9
+        return self.passes * self.case.weight_bytes * self.case.steps / self.ours_s / 1e9
 
 
 def header(peers: Sequence[str]) -> str:
@@ -65,7 +67,9 @@ def line(result: Result) -> str:
     ratio = f"{result.ratio.median:8.2f} [{result.ratio.low:.2f} {result.ratio.high:.2f}]"
     reads = "" if result.of_reads is None else f"{result.of_reads:.0%}"
     p99 = "" if result.p99_s is None else f"{_us(result.p99_s[0])} ({_us(result.p99_s[1])})"
-    rates = f"{result.gflops:>10.1f}{result.weight_gb:>7.1f}{reads:>10}   {p99}"
+    # What a variant does differs from what the case counts: half of the products, or weights of half the bytes.
+    work = f"{result.gflops:>10.1f}{result.weight_gb:>7.1f}" if not result.variant else " " * 17
+    rates = f"{work}{reads:>10}   {p99}"
     return f"{result.name:<{_CASE_WIDTH}}{times}{ratio:<22}{rates}".rstrip()
 
 

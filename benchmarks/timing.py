@@ -29,8 +29,10 @@ class Pace:
     seconds: float
 
 
-def pace(repeat: Repeat, sample_s: float = SAMPLE_S) -> Pace:
-    """Return the pace of a sample of `sample_s` seconds or more; warms up what it measures."""
+def pace(repeat: Repeat, sample_s: float = SAMPLE_S, pause_s: float = 0.0) -> Pace:
+    """Return the pace of a sample of `sample_s` seconds or more, found after a pause; warms up what it measures."""
+    if pause_s:
+        time.sleep(pause_s)
     loops, seconds = 1, undisturbed(repeat, 1)
     while seconds < sample_s:
         loops = max(2 * loops, math.ceil(loops * sample_s / max(seconds, 1e-9)))
@@ -38,13 +40,20 @@ def pace(repeat: Repeat, sample_s: float = SAMPLE_S) -> Pace:
     return Pace(loops, seconds / loops)
 
 
-def interleave(repeats: Sequence[Repeat], paces: Sequence[Pace], rounds: int) -> list[list[float]]:
-    """Return for each the seconds of one time, a sample a round; every other round goes backwards."""
+def interleave(
+    repeats: Sequence[Repeat], paces: Sequence[Pace], rounds: int, pause_s: float = 0.0
+) -> list[list[float]]:
+    """Return for each the seconds of one time, a sample a round; every other round goes backwards.
+
+    Before each sample is a pause, if it is asked for.
+    """
     samples: list[list[float]] = [[] for _ in repeats]
     order = list(range(len(repeats)))
     with _no_collection():
         for _ in range(rounds):
             for index in order:
+                if pause_s:
+                    time.sleep(pause_s)
                 loops = paces[index].loops
                 samples[index].append(undisturbed(repeats[index], loops) / loops)
             order.reverse()

@@ -5,6 +5,11 @@ from benchmarks.runner import Runner
 from benchmarks.weights import Weights
 
 
+def load() -> None:
+    """Load the libraries, which takes seconds."""
+    from benchmarks.peers import onnx_runtime, open_vino, pytorch, pytorch_training  # noqa: F401
+
+
 def peers(case: Case, weights: Weights, threads: int) -> list[Runner]:
     """Return all peers with these weights, on so many threads."""
     # Imported here, because they take seconds, and what needs no peers should not wait for them.

@@ -252,6 +252,7 @@ JOBS = [
     post("/v1/jobs", job(loss="msee"), "/loss"),
     post("/v1/jobs", job(state="keep"), "/state"),
     post("/v1/jobs", job(window=2, skip=2), "/skip"),
+    post("/v1/jobs", job(recompute=0), "/recompute"),
     post("/v1/jobs", job(early_stopping={}), "/early_stopping/patience"),
     post("/v1/jobs", data(layout="TTF"), "/data/layout"),
     post("/v1/jobs", data(inputs=[[0, 1], [1]]), "/data/inputs/1", slug="shape_mismatch"),

@@ -9,6 +9,18 @@ from cellar.engine import CompiledCell, KernelCache, build_cell, compile_cells
 from tests.engine.probe import Probe
 from tests.engine.texts import FUNCTIONS, LEAK
 
+CALLS_BACK = """
+from numba import cfunc, types
+
+from cellar.engine.vector import call_kernel
+
+
+@cfunc(types.int64(types.int64), nopython=True, error_model='numpy')
+def cellar_kernel(d):
+    return call_kernel(d, 41) + 1
+"""
+"""A kernel that calls the function whose address it is given."""
+
 TEXTS = {"leak": LEAK, "functions": FUNCTIONS, "lstm": BUILT_IN["lstm"].text()}
 
 
@@ -34,6 +46,14 @@ def cache(kernel_directory: Path) -> KernelCache:
 def compiled(cache: KernelCache) -> Compiled:
     """Return the compiled cells."""
     return Compiled(cache)
+
+
+@pytest.fixture(scope="session")
+def object_file(cache: KernelCache) -> bytes:
+    """Return the object file of the kernel `CALLS_BACK`."""
+    assert cache.directory
+    cache.warm([CALLS_BACK])
+    return (cache.directory / f"{cache.key(CALLS_BACK)}.o").read_bytes()[32:]  # behind the digest
 
 
 @pytest.fixture(scope="session")

@@ -8,6 +8,7 @@ import pytest
 from numpy.typing import NDArray
 
 from cellar.engine import KernelCache
+from cellar.engine.linking import Code
 from cellar.engine.packing import Floats, address, aligned, rounded
 from cellar.engine.products import MOST_ROWS, WEIGHTS_BYTES, product_texts, shapes
 from cellar.engine.target import Registers, Target
@@ -28,7 +29,7 @@ def aligned_floats(array: NDArray[np.float32]) -> Floats:
 @pytest.fixture(scope="module")
 def product(cache: KernelCache) -> Product:
     """Return the product with float32 weights: rows (R, K), panels (P, K, 16) and sums to go on from to (R, 16 P)."""
-    return function(cache.products().plain, 0)
+    return function(cache.products().plain, None)
 
 
 @pytest.fixture(scope="module")
@@ -38,9 +39,9 @@ def halves(cache: KernelCache) -> Product:
     return function(products.halves, products.plain)
 
 
-def function(code: int, plain: int) -> Product:
+def function(code: Code, plain: Code | None) -> Product:
     """Return a function of arrays for one of addresses."""
-    native = ctypes.CFUNCTYPE(ctypes.c_int64, *[ctypes.c_int64] * 11)(code)
+    native = ctypes.CFUNCTYPE(ctypes.c_int64, *[ctypes.c_int64] * 11)
 
     def call(rows: Floats, panels: Floats, start: Floats | None) -> Floats:
         count, length = rows.shape
@@ -48,9 +49,9 @@ def function(code: int, plain: int) -> Product:
         out = aligned_floats(np.full((count, width), 9, np.float32) if start is None else start)
         upper = (panels.view(np.uint32) >> np.uint32(16)).astype(np.uint16)
         weights = upper if plain else panels
-        native(
+        native(code.address)(
             *(address(rows), 4 * length, 4, address(weights), address(out), 4 * width),
-            *(length, len(panels), count, int(start is not None), plain),
+            *(length, len(panels), count, int(start is not None), plain.address if plain else 0),
         )
         return out
 

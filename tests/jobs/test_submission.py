@@ -28,6 +28,7 @@ def test_a_submitted_job_is_queued_with_the_newest_version_pinned(workshop: Work
             {
                 "state": "carry",
                 "window": 7,
+                "recompute": 2,
                 "warmup": 3,
                 "skip": 2,
                 "loss": {"type": "huber", "delta": 0.1},

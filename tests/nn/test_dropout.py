@@ -23,6 +23,10 @@ def test_the_same_update_draws_the_same_and_every_other_one_others() -> None:
     assert (first == draw_masks(LAYERS, 1, 2, 3, 5, 4)[0]).all()
     for seed, epoch, update in ((0, 2, 3), (1, 1, 3), (1, 2, 4)):
         assert (first != draw_masks(LAYERS, seed, epoch, update, 5, 4)[0]).any()
+    for begin in (1, 2, 4):
+        assert (
+            draw_masks(LAYERS, 1, 2, 3, 5 - begin, 3, first=begin)[2] == draw_masks(LAYERS, 1, 2, 3, 5, 3)[2][begin:]
+        ).all()
     twice = make_network(network(8, dropout(0.25), dropout(0.25), dense(1))).layers
     masks = draw_masks(twice, 1, 2, 3, 5, 4)
     assert (masks[0] != masks[1]).any()

@@ -37,5 +37,7 @@ def test_the_gradient_is_summed_from_the_last_step_to_the_first_and_over_rows_in
             if step < lengths[row]:
                 expected[int(ids[step, row, 0])] += d_found[step, row]
     assert table_gradient((3, 2), ids, d_found, lengths).tobytes() == expected.tobytes()
+    later = table_gradient((3, 2), ids[4:], d_found[4:], lengths - 4)
+    assert table_gradient((3, 2), ids[:4], d_found[:4], lengths, later).tobytes() == expected.tobytes()
     backwards = table_gradient((3, 2), ids[::-1], d_found[::-1], None)
     assert table_gradient((3, 2), ids, d_found, None).tobytes() != backwards.tobytes()

@@ -269,6 +269,26 @@ def test_dropout_goes_on_from_a_checkpoint_to_the_same_bits(cache: KernelCache) 
         assert rest[-1].history == whole[-1].history
 
 
+@pytest.mark.parametrize("state", ["reset", "carry"])
+def test_a_run_that_recomputes_learns_the_same(state: str, cache: KernelCache) -> None:
+    """It only rounds otherwise, and not even that where a window is one segment; it goes on to the same bits."""
+    compiled = oracle.make_network(NESTED).compile(cache)
+
+    def training(recompute: int | None) -> TrainingSpec:
+        return spec(state=state, window=25, warmup=2, skip=3, validation=0.2, recompute=recompute)
+
+    whole, one, cut = (run(compiled, training(recompute)) for recompute in (None, 25, 4))
+    assert result(one[-1]) == result(whole[-1])
+    assert result(cut[-1]) != result(whole[-1])
+    for ours, theirs in zip(cut[-1].history, whole[-1].history, strict=True):
+        assert ours.loss == pytest.approx(theirs.loss, rel=1e-5)
+        assert ours.validation_loss == pytest.approx(theirs.validation_loss, rel=1e-5)
+    rest = run(compiled, training(4), cut[2].checkpoint())
+    assert result(rest[-1]) == result(cut[-1])
+    with pytest.raises(InvalidInput, match="another run"):
+        run(compiled, training(5), cut[2].checkpoint())
+
+
 def test_dropout_is_at_work_in_training_and_not_in_validation(cache: KernelCache) -> None:
     """The rate is so small that the weights stay; without dropout both losses would be the same."""
     data = wave()
@@ -302,7 +322,13 @@ def test_ids_are_learnt_from_both_ends(cache: KernelCache) -> None:
 
 
 @pytest.mark.parametrize(
-    ("fields", "pointer"), [({"state": "carry"}, "/state"), ({"warmup": 3}, "/warmup"), ({"window": 4}, None)]
+    ("fields", "pointer"),
+    [
+        ({"state": "carry"}, "/state"),
+        ({"warmup": 3}, "/warmup"),
+        ({"recompute": 2}, "/recompute"),
+        ({"window": 4}, None),
+    ],
 )
 def test_what_needs_a_state_that_goes_on_is_refused_of_whole_sequences(
     fields: dict[str, Any], pointer: str | None

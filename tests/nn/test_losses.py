@@ -6,15 +6,15 @@ from pydantic import TypeAdapter
 
 from cellar.engine import KernelCache
 from cellar.nn.arithmetic import Arithmetic
-from cellar.nn.losses import Loss
+from cellar.nn.losses import Lengths, Loss
 from cellar.nn.training import LossSpec
 from tests.nn.golden.cases import LOSSES, ROWS, STEPS
 from tests.nn.golden.read import assert_float32, read
 
 
-def make_loss(spec: object, size: int, cache: KernelCache) -> Loss:
+def make_loss(spec: object, size: int, cache: KernelCache, steps: int | None = None) -> Loss:
     """Return the loss of a JSON specification for so many outputs."""
-    return Loss(TypeAdapter[LossSpec](LossSpec).validate_python(spec), size, Arithmetic(cache))
+    return Loss(TypeAdapter[LossSpec](LossSpec).validate_python(spec), size, Arithmetic(cache), steps)
 
 
 @pytest.mark.parametrize("name", LOSSES)
@@ -37,6 +37,17 @@ def test_past_a_rows_length_there_is_no_loss_and_no_gradient(cache: KernelCache)
         assert np.array_equal(scored.d_outputs[:length, row], whole.d_outputs[:length, row])
         assert not scored.losses[length:, row].any()
         assert not scored.d_outputs[length:, row].any()
+
+
+@pytest.mark.parametrize("lengths", [None, np.array([7, 0, 3], np.int32)], ids=["full", "ragged"])
+def test_some_steps_at_a_time_or_all_give_equal_bits(lengths: Lengths | None, cache: KernelCache) -> None:
+    golden = read("losses")
+    outputs, targets = golden["outputs"], golden["mse.targets"]
+    whole, cut = (make_loss("mse", outputs.shape[2], cache, steps) for steps in (None, 3))
+    expected, found = (loss.score(outputs, targets, lengths, 0.5) for loss in (whole, cut))
+    assert found.losses.tobytes() == expected.losses.tobytes()
+    assert found.d_outputs.tobytes() == expected.d_outputs.tobytes()
+    assert cut.measure(outputs, targets, lengths).tobytes() == expected.losses.tobytes()
 
 
 def test_a_confident_right_answer_still_has_a_loss(cache: KernelCache) -> None:

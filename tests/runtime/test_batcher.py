@@ -262,7 +262,7 @@ async def test_what_fails_after_the_kernel_leaves_the_session_usable(service: Se
         result.bad_step[:], result.bad_kind[:] = 0, 9  # a kind that nobody knows
         return result
 
-    service.models.network.run = run  # type: ignore[assignment, method-assign]  # the double's own
+    service.models.network.run = run  # type: ignore[method-assign]  # the double's own
     with pytest.raises(KeyError):
         await step(service, key, 1)
     service.models.network.run = sound  # type: ignore[method-assign]  # as before

@@ -3,7 +3,7 @@
 A kernel is an object file under a name that covers everything it depends on: its text, every file of the engine, the
 versions of Numba and llvmlite, and the target. A file is written whole and renamed into place, so several processes
 share a directory; it carries its own digest, so a damaged one is compiled again. A directory that cannot be written
-serves what it has, and the rest stays in memory.
+serves what it has. Of what was loaded, `LoadedKernels` keeps as much as there is room for.
 
 The files are code: the directory is created with mode 700, and one that others may write to is refused.
 """
@@ -13,9 +13,7 @@ import hashlib
 import os
 import stat
 import tempfile
-import threading
 from collections.abc import Mapping, Sequence
-from concurrent.futures import Future
 from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
@@ -24,6 +22,7 @@ from typing import NamedTuple
 from cellar.engine.compile import Compiled, compile_kernels
 from cellar.engine.driver import driver_text
 from cellar.engine.linking import Builtin, Code, builtin, link
+from cellar.engine.loaded import Footprint, LoadedKernels
 from cellar.engine.products import product_texts
 from cellar.engine.target import Target, host_target
 from cellar.errors import CompileFailed
@@ -32,24 +31,30 @@ _DIGEST_BYTES = 32
 
 
 class Products(NamedTuple):
-    """Addresses of the products with float32 and with bfloat16 weights."""
+    """The products with float32 and with bfloat16 weights."""
 
-    plain: int
-    halves: int
+    plain: Code
+    halves: Code
 
 
 class KernelCache:
     """Loads kernels by their text, from memory, from a directory, or by compiling them. Safe to share by threads."""
 
-    def __init__(self, directory: Path | None, *, beforehand: Path | None = None, target: Target | None = None) -> None:
+    def __init__(
+        self,
+        directory: Path | None,
+        *,
+        beforehand: Path | None = None,
+        target: Target | None = None,
+        loaded: LoadedKernels | None = None,
+    ) -> None:
         """Keep kernels in `directory`; `beforehand` holds others that were compiled with the installation."""
         self.directory = directory
         self.target = target or host_target()
         self._directories = [path for path in (directory, beforehand) if path is not None]
-        self._functions: dict[str, Future[Code]] = {}
-        self._lock = threading.Lock()
+        self._loaded = loaded or LoadedKernels()
         if directory is not None:
-            _make(directory)
+            _create(directory)
         for path in self._directories:
             _check(path)
 
@@ -58,14 +63,16 @@ class KernelCache:
 
         Whoever asks for a kernel first makes it; others wait for that kernel alone. Raise CompileFailed.
         """
-        keys = [self.key(text) for text in texts]
-        with self._lock:
-            mine = {key: text for key, text in zip(keys, texts, strict=True) if key not in self._functions}
-            self._functions |= {key: Future() for key in mine}
-            futures = [self._functions[key] for key in keys]
-        if mine:
-            self._settle(mine)
-        return [future.result() for future in futures]
+        text_of = {self.key(text): text for text in texts}
+        futures, claimed = self._loaded.claim(text_of)
+        if claimed:
+            self._make({key: text_of[key] for key in claimed})
+        return [futures[self.key(text)].result() for text in texts]
+
+    @property
+    def footprint(self) -> Footprint:
+        """Return how many kernels are in memory, and how large they are."""
+        return self._loaded.footprint
 
     @property
     def library(self) -> list[str]:
@@ -79,8 +86,7 @@ class KernelCache:
 
     def products(self) -> Products:
         """Return the products for this target. Raise CompileFailed."""
-        plain, halves = self.load(product_texts(self.target.registers))
-        return Products(plain.address, halves.address)
+        return Products(*self.load(product_texts(self.target.registers)))
 
     def warm(self, texts: Sequence[str]) -> int:
         """Compile what the directory lacks, load nothing; return how many kernels that were. Raise CompileFailed.
@@ -98,24 +104,18 @@ class KernelCache:
         parts = (text, *_made_of(), self.target.cpu, self.target.features)
         return hashlib.sha256("\0".join(parts).encode()).hexdigest()
 
-    def _settle(self, texts: Mapping[str, str]) -> None:
-        """Settle the futures of these kernels; one that failed may be asked for again."""
+    def _make(self, texts: Mapping[str, str]) -> None:
+        """Read or compile these kernels and load them; those that fail, fail for everybody who waits for them."""
         try:
             objects: Compiled = {key: found for key in texts if (found := self._read(key)) is not None}
             objects |= self._compile({key: text for key, text in texts.items() if key not in objects})
             for key, code in objects.items():
                 if isinstance(code, CompileFailed):
-                    self._fail([key], code)
+                    self._loaded.fail([key], code)
                 else:
-                    self._functions[key].set_result(link(code))
+                    self._loaded.settle({key: link(code)})
         except BaseException as error:
-            self._fail([key for key in texts if key in self._functions and not self._functions[key].done()], error)
-
-    def _fail(self, keys: Sequence[str], error: BaseException) -> None:
-        with self._lock:
-            failed = [self._functions.pop(key) for key in keys]
-        for future in failed:
-            future.set_exception(error)
+            self._loaded.fail(texts, error)
 
     def _compile(self, texts: Mapping[str, str]) -> Compiled:
         objects = compile_kernels(texts, self.target)
@@ -147,7 +147,7 @@ class KernelCache:
                 Path(name).unlink()
 
 
-def _make(directory: Path) -> None:
+def _create(directory: Path) -> None:
     try:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:

@@ -29,7 +29,11 @@ FLUSHES = 1
 
 
 class Kernel:
-    """A loaded kernel, its layout, and where in its descriptor each slot stands."""
+    """A loaded kernel, its layout, and where in its descriptor each slot stands.
+
+    It holds the machine code whose addresses stand in descriptors and frames, and everything that has one of those
+    holds the kernel.
+    """
 
     def __init__(self, cell: Cell, cache: KernelCache, text: KernelText) -> None:
         self.cell = cell
@@ -63,8 +67,8 @@ class Kernel:
             elif kind == "group":
                 descriptor[position] = address(packed.group(self.layout.groups[int(index)]))
         descriptor[AT["probe"]] = address(_PROBE)
-        descriptor[AT["product"]] = self.products.halves if packed.halves else self.products.plain
-        descriptor[AT["plain"]] = self.products.plain
+        descriptor[AT["product"]] = (self.products.halves if packed.halves else self.products.plain).address
+        descriptor[AT["plain"]] = self.products.plain.address
         return descriptor
 
     def buffers(self, call: int, step: int, history: int) -> "Buffers":

@@ -4,30 +4,37 @@ import ctypes
 import functools
 import threading
 from collections.abc import Callable
-from typing import NamedTuple, cast
+from typing import cast
 
 from llvmlite import binding as llvm
 
 from cellar.engine.build import LIBRARY
 from cellar.engine.codegen import ENTRY
 
-Function = Callable[[int], int]
 Builtin = Callable[..., int]
 
 
-class Code(NamedTuple):
-    """A function in machine code."""
+class Code:
+    """A function in machine code, loaded for as long as somebody holds this object.
 
-    address: int
-    function: Function
+    Whoever keeps its address keeps the object too: the memory behind an address that nobody holds goes back to the
+    system, and a call there is a crash. A call through the object holds it.
+    """
+
+    __slots__ = ("__weakref__", "_engine", "_function", "address", "size_bytes")
+
+    def __init__(self, engine: llvm.ExecutionEngine, size_bytes: int) -> None:
+        self._engine = engine
+        """Owns the memory, and gives it back when it goes. LLVM's loader has one lock, which its wrapper takes."""
+        self.address: int = engine.get_function_address(ENTRY)
+        self.size_bytes = size_bytes
+        """Of its object file, which is what the loader copies into memory."""
+        self._function: Callable[[int], int] = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_int64)(self.address)
 
     def __call__(self, argument: int) -> int:
         """Call it with the one integer that a kernel takes. It releases the GIL for as long as it runs."""
-        return self.function(argument)
+        return self._function(argument)
 
-
-_engines: list[llvm.ExecutionEngine] = []
-"""Keeps loaded machine code alive: a kernel may run for as long as the process does."""
 
 _lock = threading.Lock()
 
@@ -40,9 +47,7 @@ def link(code: bytes) -> Code:
         engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), machine)
         engine.add_object_file(llvm.ObjectFileRef.from_data(code))
         engine.finalize_object()
-        _engines.append(engine)
-        address = engine.get_function_address(ENTRY)
-        return Code(address, ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_int64)(address))
+        return Code(engine, len(code))
 
 
 @functools.cache
@@ -67,20 +72,17 @@ class _MethodDef(ctypes.Structure):
 
 _METH_FASTCALL = 0x80
 
-_methods: list[_MethodDef] = []
-"""Keeps what builtins point to alive."""
-
 
 def builtin(code: Code, name: str) -> Builtin:
-    """Return a function of machine code that has CPython's calling convention as a builtin function.
+    """Return a function of machine code that has CPython's calling convention as a builtin function, which holds it.
 
     A call costs a twentieth of one through ctypes, and its arguments arrive as the objects that they are.
     """
     method = _MethodDef(name.encode(), code.address, _METH_FASTCALL, None)
-    _methods.append(method)
     make = ctypes.pythonapi.PyCFunction_NewEx
-    make.restype, make.argtypes = ctypes.py_object, [ctypes.c_void_p] * 3
-    return cast(Builtin, make(ctypes.addressof(method), None, None))
+    make.restype, make.argtypes = ctypes.py_object, [ctypes.c_void_p, ctypes.py_object, ctypes.c_void_p]
+    # What stands for "self" lives as long as the function does, and with it what the function points to.
+    return cast(Builtin, make(ctypes.addressof(method), (code, method), None))
 
 
 def python_function(name: str) -> int:

@@ -145,21 +145,23 @@ class BoundNetwork:
 
         `inputs` (T, B, in_size), `state` (B, state_size), `lengths` (B,) or None for T each: a row stops at its
         length, with its state kept and its outputs zero. Inputs of an embedding are known to be ids
-        (`Network.check_inputs`). With `save` the run is one for `backward`, and with masks besides dropout is at work;
-        else it does nothing. `ahead` is what `ahead` returned for this very state. With an executor wide batches are
-        dealt out to its threads. Raise ShapeMismatch.
+        (`Network.check_inputs`). With `save` the run is one for `backward`. With masks dropout is at work; else it
+        does nothing. `ahead` is what `ahead` returned for this very state. With an executor wide batches are dealt out
+        to its threads. Raise ShapeMismatch.
         """
-        if save or self._table is not None:
+        in_parts = save or bool(masks)
+        if in_parts or self._table is not None:
             self._check(inputs, state, lengths)
         found = inputs if self._table is None else look_up(self._table, inputs)
-        if not save:
+        if not in_parts:
             if executor is not None and (parts := self.program.parts(*inputs.shape[:2])) > 1:
                 return self.program.run_parts(found, state, lengths, executor, parts)
             return self.program.run(found, state, lengths, ahead)
         found = np.ascontiguousarray(found, dtype=np.float32)
-        passed = forward(self._parts, found, state, lengths, masks or {})
+        passed = forward(self._parts, found, state, lengths, masks or {}, save=save)
         outputs = side_by_side(self.network.output, found, passed.outputs)
-        return Run(outputs, passed.state, *_first_bad(passed.faults), Saved(inputs, passed.trace))
+        saved = Saved(inputs, passed.trace) if save else None
+        return Run(outputs, passed.state, *_first_bad(passed.faults), saved)
 
     def ahead(self, state: Array) -> Array:
         """Return what the next step needs of the state (B, state_size) alone, (B, N). Raise ShapeMismatch."""
@@ -171,21 +173,30 @@ class BoundNetwork:
         return self.program.ahead_flops
 
     def backward(
-        self, run: Run, d_outputs: Array, d_state: Array | None = None, *, want_inputs: bool = True
+        self,
+        run: Run,
+        d_outputs: Array,
+        d_state: Array | None = None,
+        *,
+        want_inputs: bool = True,
+        into: Mapping[str, Array] | None = None,
     ) -> Gradients:
         """Return the gradients of a run that was saved; those of the inputs are zeros without `want_inputs`.
 
         `d_outputs` (T, B, out_size) and `d_state` (B, state_size), zeros if None, are those of what the run answered.
+        With `into`, the gradients of the weights in a run that went on from this one, their sums go on from there;
+        not those of initial states, with which only a run that went on from no other begins.
         """
         assert isinstance(run.saved, Saved)
         inputs, trace = run.saved.inputs, run.saved.trace
         wanted = want_inputs or self.network.embedding is not None
-        found = backward(self._parts, trace, self.network.output, d_outputs, d_state, want_inputs=wanted)
+        found = backward(self._parts, trace, self.network.output, d_outputs, d_state, want_inputs=wanted, into=into)
         weights = found.weights | self._summed(found.initial)
         embedding = self.network.embedding
         if embedding is None:
             return Gradients(weights, found.inputs if wanted else np.zeros_like(inputs), found.state)
-        weights[embedding.name] = table_gradient(embedding.shape, inputs, found.inputs, trace.lengths)
+        earlier = None if into is None else into[embedding.name]
+        weights[embedding.name] = table_gradient(embedding.shape, inputs, found.inputs, trace.lengths, earlier)
         return Gradients(weights, np.zeros_like(inputs), found.state)
 
     def initial_gradients(self, d_state: Array) -> dict[str, Array]:

@@ -10,17 +10,24 @@ import numpy as np
 from numpy.random import Philox
 from numpy.typing import NDArray
 
+_BLOCK = 4
+"""Words that Philox makes of one count."""
 
-def _raw(seed: int, stream: str, count: int) -> NDArray[np.uint64]:
-    """Return `count` 64-bit words of the stream of that name."""
+
+def _raw(seed: int, stream: str, count: int, first: int = 0) -> NDArray[np.uint64]:
+    """Return `count` 64-bit words of the stream of that name, from the number `first` on."""
     name = int.from_bytes(hashlib.sha256(stream.encode()).digest()[:8], "little")
-    words: NDArray[np.uint64] = Philox(key=seed % 2**64 + (name << 64)).random_raw(count)
+    generator = Philox(key=seed % 2**64 + (name << 64)).advance(first // _BLOCK)
+    words: NDArray[np.uint64] = generator.random_raw(first % _BLOCK + count)[first % _BLOCK :]
     return words
 
 
-def uniforms(seed: int, stream: str, count: int) -> NDArray[np.float64]:
-    """Return numbers from [0, 1), multiples of 2**-53. Streams of other names are independent."""
-    return (_raw(seed, stream, count) >> np.uint64(11)).astype(np.float64) * 2.0**-53
+def uniforms(seed: int, stream: str, count: int, first: int = 0) -> NDArray[np.float64]:
+    """Return numbers from [0, 1), multiples of 2**-53, `count` of a stream from the number `first` on.
+
+    Streams of other names are independent.
+    """
+    return (_raw(seed, stream, count, first) >> np.uint64(11)).astype(np.float64) * 2.0**-53
 
 
 def permutation(seed: int, stream: str, count: int) -> NDArray[np.int64]:

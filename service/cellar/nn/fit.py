@@ -4,6 +4,7 @@ The state of a run is one immutable value (`RunState`) that each update replaces
 so going on from one, in any process, is what would have happened anyway.
 """
 
+import functools
 import hashlib
 import math
 from collections.abc import Iterator, Mapping
@@ -15,11 +16,12 @@ from numpy.typing import NDArray
 from cellar.engine import Run, flushed
 from cellar.errors import InvalidInput, OutputNotFinite, StateNotFinite
 from cellar.nn import checkpoint as checkpoints
+from cellar.nn import segments
 from cellar.nn.arithmetic import SUM, cell, concatenated
 from cellar.nn.chain import Network
 from cellar.nn.checkpoint import HISTORY_EPOCHS, Best, RunState
 from cellar.nn.compiled import BoundNetwork, CompiledNetwork
-from cellar.nn.dropout import draw_masks
+from cellar.nn.dropout import Masks, draw_masks
 from cellar.nn.losses import LOSSES, Loss
 from cellar.nn.optimisers import UPDATES, Optimiser
 from cellar.nn.schedules import learning_rate
@@ -76,13 +78,17 @@ def _plans(network: Network, data: Dataset, spec: TrainingSpec) -> tuple[Plan, P
 
 def _check_whole(spec: TrainingSpec) -> None:
     """Refuse what needs a state that goes on, where the network reads each sequence from both ends."""
-    for pointer, wanted in (("/state", spec.state == "carry"), ("/warmup", spec.warmup > 0)):
-        if wanted:
+    for field, value, allowed in (
+        ("state", spec.state, "reset"),
+        ("warmup", spec.warmup, 0),
+        ("recompute", spec.recompute, None),
+    ):
+        if value != allowed:
             raise InvalidInput(
                 "the model reads whole sequences, so no state goes on from one stretch of steps to the next",
-                pointer=pointer,
-                expected="reset" if pointer == "/state" else "0",
-                actual="carry" if pointer == "/state" else str(spec.warmup),
+                pointer=f"/{field}",
+                expected="null" if allowed is None else str(allowed),
+                actual=str(value),
             )
 
 
@@ -99,7 +105,7 @@ class _Trainer:
             differentiated=[cell(LOSSES[spec.loss.type], {"x": size, "target": size})],
             plain=[cell(UPDATES[spec.optimiser.type], {"x": count, "w": count}), cell(SUM, {"x": count})],
         )
-        self.loss = Loss(spec.loss, size, compiled.arithmetic)
+        self.loss = Loss(spec.loss, size, compiled.arithmetic, spec.recompute)
         self.optimiser = Optimiser(spec.optimiser, count, compiled.arithmetic)
         self.run = _identify(network, data, spec)
         self._order = (-1, self.plan.order(None))
@@ -135,9 +141,8 @@ class _Trainer:
         batch = self.plan.batch(self.order(state.epoch), state.update)
         network = self.bind(state.weights)
         before = _state_before(network, batch, state.carried)
-        steps, rows, _ = batch.inputs.shape
-        masks = draw_masks(network.network.layers, self.spec.seed, state.epoch, state.update, steps, rows)
-        run = network.run(batch.inputs, before, batch.lengths, save=True, masks=masks)
+        masks = functools.partial(self._masks, state, batch.inputs.shape[1])
+        run = segments.run(network, batch.inputs, before, batch.lengths, masks, self.spec.recompute)
         _check_finite(run, state)
         scored = self.loss.score(run.outputs[batch.skip :], batch.targets, batch.scored_lengths, self._scale(batch))
         gradient = self._gradient(network, run, _led_by_zeros(scored.d_outputs, batch.skip), batch)
@@ -163,13 +168,18 @@ class _Trainer:
             self._order = (epoch, self.plan.order(epoch))
         return self._order[1]
 
+    def _masks(self, state: RunState, rows: int, steps: slice) -> Masks:
+        """Return the masks of dropout for some steps of an update's window."""
+        layers, count = self.compiled.network.layers, steps.stop - steps.start
+        return draw_masks(layers, self.spec.seed, state.epoch, state.update, count, rows, first=steps.start)
+
     def _scale(self, batch: Batch) -> float:
         """Return the weight of one step's loss: a mean over all that is scored, or over rows only."""
         return 1 / (batch.scored if self.spec.reduce == "mean" else batch.targets.shape[1])
 
     def _gradient(self, network: BoundNetwork, run: Run, d_outputs: Array, batch: Batch) -> Array:
         """Return the gradient as one vector. Initial states learn only if the run began with them."""
-        gradients = network.backward(run, d_outputs, want_inputs=False)
+        gradients = segments.backward(network, run, d_outputs)
         found = gradients.weights
         if batch.warmup is not None and self.spec.warmup == 0:
             found |= network.initial_gradients(gradients.state)

@@ -1,5 +1,6 @@
 """Losses as cells: from an output `x` and its `target`, both of one step and row, to one number."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -7,6 +8,7 @@ from numpy.typing import NDArray
 
 from cellar.engine import Forward
 from cellar.nn.arithmetic import Arithmetic, scalars
+from cellar.nn.segments import cut, lengths_in
 from cellar.nn.training import HuberLoss, LossSpec
 
 Array = NDArray[np.float32]
@@ -38,18 +40,29 @@ class Scored:
 
 
 class Loss:
-    """A loss, ready to score `size` outputs against as many targets."""
+    """A loss, ready to score `size` outputs against as many targets, `steps` steps at once; None: all.
 
-    def __init__(self, spec: LossSpec, size: int, arithmetic: Arithmetic) -> None:
+    Each step is scored by itself, so `steps` bounds the memory and changes no bit.
+    """
+
+    def __init__(self, spec: LossSpec, size: int, arithmetic: Arithmetic, steps: int | None = None) -> None:
+        self._steps = steps
         self._kernel = arithmetic.kernel(LOSSES[spec.type], {"x": size, "target": size})
         self._packed = self._kernel.pack(scalars({"delta": spec.delta} if isinstance(spec, HuberLoss) else {}))
 
     def measure(self, outputs: Array, targets: Array, lengths: Lengths | None) -> Array:
         """Return the losses (T, B, 1) of outputs against targets, (T, B, size) each; 0 past a row's length."""
-        return self._forward(outputs, targets, lengths, save=False).outputs
+        segments = cut(len(outputs), self._steps)
+        parts = [(outputs[s], targets[s], lengths_in(s, lengths)) for s in segments]
+        return _joined([self._forward(*part, save=False).outputs for part in parts])
 
     def score(self, outputs: Array, targets: Array, lengths: Lengths | None, scale: float) -> Scored:
         """Return the losses, and the gradient of scale * sum(losses)."""
+        segments = cut(len(outputs), self._steps)
+        parts = [self._score(outputs[s], targets[s], lengths_in(s, lengths), scale) for s in segments]
+        return Scored(_joined([part.losses for part in parts]), _joined([part.d_outputs for part in parts]))
+
+    def _score(self, outputs: Array, targets: Array, lengths: Lengths | None, scale: float) -> Scored:
         result = self._forward(outputs, targets, lengths, save=True)
         assert result.tape is not None
         d_losses = np.full(result.outputs.shape, scale, dtype=np.float32)
@@ -58,3 +71,8 @@ class Loss:
     def _forward(self, outputs: Array, targets: Array, lengths: Lengths | None, *, save: bool) -> Forward:
         state = np.empty((outputs.shape[1], 0), dtype=np.float32)
         return self._kernel.forward(self._packed, [outputs, targets], state, lengths, save=save)
+
+
+def _joined(parts: Sequence[Array]) -> Array:
+    """Return what came of the segments as one array; that of one segment as it is."""
+    return parts[0] if len(parts) == 1 else np.concatenate(parts)

@@ -4,7 +4,7 @@ Everything that computes floats is a kernel of `cellar.engine`, but for one thin
 its gradients are added up, those of later layers first.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -36,7 +36,7 @@ class Trace:
     """A forward pass, as `backward` needs it."""
 
     tapes: tuple[Tape | None, ...]
-    """A tape for each layer; None of a dropout layer without a mask."""
+    """A tape for each layer; None of a dropout layer without a mask, and of all layers where nothing was saved."""
     lengths: Lengths | None
 
 
@@ -62,8 +62,13 @@ class Returned:
     """Of the initial states of layers that begin every call with them, by layer and row: (B, S)."""
 
 
-def forward(parts: Sequence[Part], inputs: Array, state: Array, lengths: Lengths | None, masks: Masks) -> Passed:
-    """Run all layers. `masks` are those of dropout layers; one without a mask does nothing."""
+def forward(
+    parts: Sequence[Part], inputs: Array, state: Array, lengths: Lengths | None, masks: Masks, *, save: bool
+) -> Passed:
+    """Run all layers. `masks` are those of dropout layers; one without a mask does nothing.
+
+    Without `save` there are no tapes in the trace.
+    """
     outputs: list[Array] = []
     tapes: list[Tape | None] = []
     results: list[Forward] = []
@@ -77,7 +82,7 @@ def forward(parts: Sequence[Part], inputs: Array, state: Array, lengths: Lengths
                 continue
             read.append(masks[index])
         before = _state_before(part, state)
-        result = part.kernel.forward(part.packed, [_turned(part, a, lengths) for a in read], before, lengths, save=True)
+        result = part.kernel.forward(part.packed, [_turned(part, a, lengths) for a in read], before, lengths, save=save)
         if part.columns is not None:
             after[:, part.columns] = result.state
         outputs.append(_turned(part, result.outputs, lengths))
@@ -94,10 +99,12 @@ def backward(
     d_state: Array | None,
     *,
     want_inputs: bool = True,
+    into: Mapping[str, Array] | None = None,
 ) -> Returned:
     """Return the gradients of a traced pass, given those of the signal `output` and of the state after it.
 
-    Without `want_inputs` those of the input are not computed where no other layer needs them, and mean nothing.
+    Without `want_inputs` those of the input are not computed where no other layer needs them, and mean nothing. With
+    `into`, gradients by name of all weights, the sums of those of parameters go on from there.
     """
     sums = _Gradients(parts)
     sums.add(output, d_outputs)
@@ -113,9 +120,8 @@ def backward(
             continue
         d_after = None if d_state is None or part.columns is None else np.ascontiguousarray(d_state[:, part.columns])
         wanted = want_inputs or any(signal != INPUT for signal in part.layer.reads)
-        result = part.kernel.backward(
-            part.packed, tape, _turned(part, d_output, trace.lengths), d_after, want_inputs=wanted
-        )
+        d_output = _turned(part, d_output, trace.lengths)
+        result = part.kernel.backward(part.packed, tape, d_output, d_after, into=_own(part, into), want_inputs=wanted)
         for signal, d_input in zip(part.layer.reads, result.d_inputs, strict=False):  # a mask has no signal
             sums.add(signal, _turned(part, d_input, trace.lengths))
         weights |= {f"{part.layer.name}.{name}": gradient for name, gradient in result.d_params.items()}
@@ -157,6 +163,12 @@ class _Gradients:
         for number in signal:
             yield number, gradient[:, :, column : column + self._sizes[number]]
             column += self._sizes[number]
+
+
+def _own(part: Part, weights: Mapping[str, Array] | None) -> dict[str, Array]:
+    """Return what belongs to the parameters of a layer, by the names that its cell has for them."""
+    names = [param.name for param in part.kernel.cell.params]
+    return {} if weights is None else {name: weights[f"{part.layer.name}.{name}"] for name in names}
 
 
 def _state_before(part: Part, state: Array) -> Array:

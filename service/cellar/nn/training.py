@@ -190,6 +190,12 @@ class TrainingSpec(Frozen):
     window: Positive | None = Field(
         None, description="Steps that are backpropagated through at once, `skip` included. Default: all of a sequence."
     )
+    recompute: Positive | None = Field(
+        None,
+        description="Steps of a window whose values are kept at once for backpropagation, which computes the forward"
+        " pass of the window again in segments of so many steps: memory for one segment instead of the window, for"
+        " about a third more time. Default: all values are kept.",
+    )
     warmup: Count = Field(0, description="First steps of a sequence: fed without gradient and without loss.")
     skip: Count = Field(0, description="Outputs after the warm-up that are left out of the loss.")
     loss: LossSpec = Field(default_factory=lambda: PlainLoss(type="mse"))

@@ -4,18 +4,19 @@ What is found is kept with the lane's record and falls with it: it is never stor
 """
 
 import asyncio
+import logging
 from collections import OrderedDict
 from collections.abc import Callable
 from concurrent.futures import Executor
-from contextlib import suppress
 
 import numpy as np
 
-from cellar.errors import CellarError
 from cellar.ports import SessionKey, SessionRecord
 from cellar.runtime.answers import Floats
 from cellar.runtime.lane import Lane
 from cellar.runtime.network import Network
+
+logger = logging.getLogger(__name__)
 
 LEAST_FLOPS = 500_000
 """What a step must save to be worth it: ten microseconds or so, a part of what a request costs anyway."""
@@ -57,13 +58,16 @@ class Ahead:
                 _, (lane, network) = self._offered.popitem()
                 record = lane.record
                 if record is not None and not lane.busy and lane.ahead is None:
-                    with suppress(CellarError):
-                        await self._compute(lane, record, network)
+                    await self._compute(lane, record, network)
             self._offered.clear()
         finally:
             self._owner = None
 
     async def _compute(self, lane: Lane, record: SessionRecord, network: Network) -> None:
         state = np.frombuffer(record.state, dtype="<f4").reshape(record.meta.batch_size, -1)
-        found = await asyncio.get_running_loop().run_in_executor(self._executor, network.ahead, state)
-        self._keep(lane, record, found)
+        try:
+            found = await asyncio.get_running_loop().run_in_executor(self._executor, network.ahead, state)
+        except Exception:  # whatever it is, nobody waits for this: the step itself will tell
+            logger.warning("a half-step of session %s could not be computed ahead", lane.key.session, exc_info=True)
+        else:
+            self._keep(lane, record, found)

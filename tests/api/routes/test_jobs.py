@@ -35,8 +35,9 @@ async def test_a_job_makes_a_version(own: Settings) -> None:
     async with running(create_app(own)) as client:
         assert (await client.post("/v1/models", json={"name": "model", "network": NETWORK})).status_code == 201
         body = {"model": "model", "data": DATA, "epochs": 20, "optimiser": {"type": "adam", "learning_rate": 0.05}}
-        submitted = await client.post("/v1/jobs", json=body)
+        submitted = await client.post("/v1/jobs", json=body | {"recompute": 4})
         assert (submitted.status_code, submitted.json()["state"]) == (202, "queued")
+        assert submitted.json()["training"]["recompute"] == 4
         run_job("default", submitted.json()["job"])
         job = (await client.get(submitted.headers["location"])).json()
         assert (job["state"], job["result"], job["attempt"]) == ("succeeded", "model@2", 1)

@@ -108,7 +108,12 @@ async def test_numbers_that_are_no_ids_are_refused(fault: float, client: httpx.A
 
 @pytest.mark.parametrize(
     ("fields", "pointer"),
-    [({"state": "carry"}, "/state"), ({"warmup": 1}, "/warmup"), ({"inputs": [[[0], [5], [1], [2]]]}, "/data/inputs")],
+    [
+        ({"state": "carry"}, "/state"),
+        ({"warmup": 1}, "/warmup"),
+        ({"recompute": 2}, "/recompute"),
+        ({"inputs": [[[0], [5], [1], [2]]]}, "/data/inputs"),
+    ],
 )
 async def test_jobs_that_do_not_fit_are_refused(
     fields: dict[str, Any], pointer: str, client: httpx.AsyncClient
