@@ -154,9 +154,11 @@ def cellar_custom(case: Case, weights: Weights, cache: KernelCache) -> Ours:
 
 
 def warm(cache: KernelCache) -> None:
-    """Compile the kernels of all cases at once."""
+    """Compile the kernels of all cases, and beside them what every network calls."""
     layers: list[dict[str, Any]] = [{"type": "recurrent", "cell": cell, "hidden_size": 8} for cell in CELLS]
     layers.append({"type": "dense", "out_size": 1})
     network = Network(NetworkSpec.model_validate({"in_size": 8, "layers": layers}))
-    bound = network.compile(cache).bind(network.init(0))
+    with ThreadPoolExecutor(1) as beside:
+        beside.submit(cache.products)
+        bound = network.compile(cache).bind(network.init(0))
     bound.run(np.zeros((1, 1, 8), np.float32), bound.initial_state(1))

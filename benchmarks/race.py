@@ -18,15 +18,20 @@ CONTENDERS = 1.4
 
 @dataclass(frozen=True, slots=True)
 class Effort:
-    """How much is measured: rounds of samples, and single calls for percentiles."""
+    """How much is measured: rounds of samples, single calls for percentiles, and seconds for the rounds of a case."""
 
     rounds: int
     calls: int
+    case_s: float
     pause_s: float = 0.0
     """Before each sample: threads of whoever ran before may spin for a while, and would take a core from the next."""
 
+    def rounds_of(self, round_s: float) -> int:
+        """Return how many rounds of so many seconds there are: at least five, for fewer say little of a median."""
+        return max(5, min(self.rounds, int(self.case_s / round_s)))
 
-QUICK, THOROUGH = Effort(rounds=9, calls=500), Effort(rounds=25, calls=10_000)
+
+QUICK, THOROUGH = Effort(rounds=9, calls=300, case_s=1.0), Effort(rounds=25, calls=10_000, case_s=20.0)
 
 
 def carried(runner: Runner, inputs: Array, states: Array) -> Repeat:
@@ -70,7 +75,8 @@ def compare(
     repeats = [*ours.values(), *peers.values()]
     paces = [pace(repeat, pause_s=effort.pause_s) for repeat in repeats]
     entered = _entered(paces, len(ours))
-    samples = interleave([repeats[i] for i in entered], [paces[i] for i in entered], effort.rounds, effort.pause_s)
+    rounds = effort.rounds_of(sum(paces[i].loops * paces[i].seconds for i in entered))
+    samples = interleave([repeats[i] for i in entered], [paces[i] for i in entered], rounds, effort.pause_s)
     times = dict(zip(entered, samples, strict=True))
     seconds = [median(times[i]) if i in times else paces[i].seconds for i in range(len(names))]
     best = min(entered[len(ours) :], key=lambda i: seconds[i])
