@@ -72,6 +72,12 @@ def test_a_sample_that_waited_for_a_core_is_taken_again(clock: Clock) -> None:
     assert waits == [0.004]
 
 
+def test_a_long_sample_that_waited_is_taken_again_once(clock: Clock) -> None:
+    waits = [0.05, 0.02, 0.0]
+    assert undisturbed(lambda _: clock.work(0.1, waits.pop(0)), 1) == pytest.approx(0.12)
+    assert waits == [0.0]
+
+
 def test_a_machine_that_is_never_free_is_measured_all_the_same(clock: Clock) -> None:
     assert undisturbed(lambda _: clock.work(0.002, 0.001), 1) == pytest.approx(0.003)
 
