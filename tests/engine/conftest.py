@@ -12,12 +12,12 @@ from tests.engine.texts import FUNCTIONS, LEAK
 CALLS_BACK = """
 from numba import cfunc, types
 
-from cellar.engine.vector import call_kernel
+from cellar.engine.vector import call_1
 
 
 @cfunc(types.int64(types.int64), nopython=True, error_model='numpy')
 def cellar_kernel(d):
-    return call_kernel(d, 41) + 1
+    return call_1(d, 41) + 1
 """
 """A kernel that calls the function whose address it is given."""
 

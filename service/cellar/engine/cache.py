@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from cellar.engine.compile import Compiled, compile_kernels
-from cellar.engine.driver import driver_text
+from cellar.engine.driver import advance_text, step_text
 from cellar.engine.linking import Builtin, Code, builtin, link
 from cellar.engine.loaded import Footprint, LoadedKernels
 from cellar.engine.products import product_texts
@@ -77,12 +77,17 @@ class KernelCache:
     @property
     def library(self) -> list[str]:
         """Return the texts that every network needs besides its kernels."""
-        return [*product_texts(self.target.registers), driver_text()]
+        return [*product_texts(self.target.registers), advance_text(), step_text()]
 
     @functools.cached_property
     def advance(self) -> Builtin:
-        """The one call of a network, as `driver_text` describes it. Raise CompileFailed."""
-        return builtin(self.load([driver_text()])[0], "advance")
+        """The one call of a network, as `advance_text` describes it. Raise CompileFailed."""
+        return builtin(self.load([advance_text()])[0], "advance")
+
+    @functools.cached_property
+    def step(self) -> Builtin:
+        """The same for small calls, as `step_text` describes it. Raise CompileFailed."""
+        return builtin(self.load([step_text()])[0], "step")
 
     def products(self) -> Products:
         """Return the products for this target. Raise CompileFailed."""

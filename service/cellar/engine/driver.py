@@ -44,6 +44,22 @@ class Word(IntEnum):
     NONE = auto()
     FLOAT32 = auto()
     """Addresses of the objects None and numpy.dtype("float32")."""
+    BUSY = auto()
+    """1 while a call of `step` has the frame."""
+    EXTENTS = auto()
+    """Room for the extents of a new array."""
+    EXTENTS_1 = auto()
+    EXTENTS_2 = auto()
+    NDARRAY = auto()
+    NEW_ARRAY = auto()
+    """Addresses of the type numpy.ndarray and of NumPy's PyArray_New."""
+    RUN_TYPE = auto()
+    """Address of the type of results, a tuple of five."""
+    NEW_OBJECT = auto()
+    SET_ITEM = auto()
+    INCREF = auto()
+    DECREF = auto()
+    """Addresses of CPython's PyType_GenericAlloc, PyTuple_SetItem, Py_IncRef and Py_DecRef."""
     SAVE_THREAD = auto()
     RESTORE_THREAD = auto()
     FROM_LONG = auto()
@@ -80,11 +96,15 @@ class Status(IntEnum):
 RELEASE_FLOPS = 1_000_000
 """Work from which on the GIL is released: some ten microseconds, since taking it back may cost as much."""
 
+FLOAT32_NUMBER = 11
+"""NumPy's NPY_FLOAT."""
+
 _TEXT = """\
 from numba import cfunc, types
 
 from cellar.engine.activations import kernel
-from cellar.engine.vector import call_kernel, copy_bytes, read_int, read_int32, write_int, write_int32
+from cellar.engine.vector import call_1, call_2, call_3, call_9, copy_bytes
+from cellar.engine.vector import read_int, read_int32, write_int, write_int32
 
 
 @kernel
@@ -200,7 +220,7 @@ def chunk(frame, start, count):
         write_int(descriptor + 8 * {at[start]}, start)
         write_int(descriptor + 8 * {at[lengths]}, word(frame, {w.LENGTHS}))
         write_int(descriptor + 8 * {at[ahead]}, word(frame, {w.AHEAD}))
-        found = call_kernel(read_int(at), descriptor)
+        found = call_1(read_int(at), descriptor)
         if found == 1:
             return 1
         status = max(status, found)
@@ -234,6 +254,33 @@ def run(frame):
         stash(frame, False)
     return status
 
+@kernel
+def bind(frame, inputs, state, outputs, after, lengths, ahead):
+    none = word(frame, {w.NONE})
+    write_int(frame + 8 * {w.STEPS}, extent(inputs, 0))
+    write_int(frame + 8 * {w.ROWS}, extent(inputs, 1))
+    write_int(frame + 8 * {w.LENGTHS}, 0 if lengths == none else data(lengths))
+    write_int(frame + 8 * {w.INPUTS}, data(inputs))
+    write_int(frame + 8 * {w.INPUTS_TIME}, stride(inputs, 0))
+    write_int(frame + 8 * {w.OUTPUTS}, data(outputs))
+    write_int(frame + 8 * {w.OUTPUTS_TIME}, stride(outputs, 0))
+    write_int(frame + 8 * {w.STATE}, data(state))
+    write_int(frame + 8 * {w.AFTER}, data(after))
+    write_int(frame + 8 * {w.STASH}, 0 if ahead == none else data(ahead))
+
+
+@kernel
+def run_bound(frame):
+    work = word(frame, {w.STEPS}) * word(frame, {w.ROWS}) * word(frame, {w.FLOPS})
+    if work < {release_flops}:
+        return run(frame)
+    thread = call_1(word(frame, {w.SAVE_THREAD}), 0)
+    status = run(frame)
+    call_1(word(frame, {w.RESTORE_THREAD}), thread)
+    return status
+"""
+
+_ADVANCE = """
 
 @cfunc(types.int64(types.int64, types.int64, types.int64), nopython=True, error_model='numpy')
 def cellar_kernel(_, arguments, count):
@@ -242,40 +289,106 @@ def cellar_kernel(_, arguments, count):
     state = read_int(arguments + 16)
     outputs = read_int(arguments + 24)
     after = read_int(arguments + 32)
-    lengths = read_int(arguments + 40)
-    ahead = read_int(arguments + 48)
-    none = word(frame, {w.NONE})
     status = {status.UNFIT}
     if fits(frame, inputs, state, outputs, after):
-        write_int(frame + 8 * {w.STEPS}, extent(inputs, 0))
-        write_int(frame + 8 * {w.ROWS}, extent(inputs, 1))
-        write_int(frame + 8 * {w.LENGTHS}, 0 if lengths == none else data(lengths))
-        write_int(frame + 8 * {w.INPUTS}, data(inputs))
-        write_int(frame + 8 * {w.INPUTS_TIME}, stride(inputs, 0))
-        write_int(frame + 8 * {w.OUTPUTS}, data(outputs))
-        write_int(frame + 8 * {w.OUTPUTS_TIME}, stride(outputs, 0))
-        write_int(frame + 8 * {w.STATE}, data(state))
-        write_int(frame + 8 * {w.AFTER}, data(after))
-        write_int(frame + 8 * {w.STASH}, 0 if ahead == none else data(ahead))
-        if extent(inputs, 0) * extent(inputs, 1) * word(frame, {w.FLOPS}) >= {release_flops}:
-            thread = call_kernel(word(frame, {w.SAVE_THREAD}), 0)
-            status = run(frame)
-            call_kernel(word(frame, {w.RESTORE_THREAD}), thread)
-        else:
-            status = run(frame)
-    return call_kernel(word(frame, {w.FROM_LONG}), status)
+        bind(frame, inputs, state, outputs, after, read_int(arguments + 40), read_int(arguments + 48))
+        status = run_bound(frame)
+    return call_1(word(frame, {w.FROM_LONG}), status)
+"""
+
+_STEP = """
+
+@kernel
+def new_array(frame, count):
+    extents = frame + 8 * {w.EXTENTS}
+    return call_9(word(frame, {w.NEW_ARRAY}), word(frame, {w.NDARRAY}), count, extents, {float32}, 0, 0, 0, 0, 0)
+
+
+@kernel
+def none_again(frame):
+    call_1(word(frame, {w.INCREF}), word(frame, {w.NONE}))
+    return word(frame, {w.NONE})
+
+
+@kernel
+def new_run(frame, outputs, after):
+    run = call_2(word(frame, {w.NEW_OBJECT}), word(frame, {w.RUN_TYPE}), 5)
+    if run != 0:
+        call_3(word(frame, {w.SET_ITEM}), run, 0, outputs)
+        call_3(word(frame, {w.SET_ITEM}), run, 1, after)
+        for item in range(2, 5):
+            call_3(word(frame, {w.SET_ITEM}), run, item, none_again(frame))
+    return run
+
+
+@kernel
+def small(frame, inputs, state):
+    # Whether this frame takes the call: nobody has it, it is large enough, and there is something to do.
+    if word(frame, {w.BUSY}) != 0 or not (is_float32(frame, inputs, 3) and is_float32(frame, state, 2)):
+        return False
+    work = extent(inputs, 0) * extent(inputs, 1)
+    return work > 0 and work <= word(frame, {w.CAPACITY})
+
+
+@cfunc(types.int64(types.int64, types.int64, types.int64), nopython=True, error_model='numpy')
+def cellar_kernel(_, arguments, count):
+    frame = data(read_int(arguments))
+    inputs = read_int(arguments + 8)
+    state = read_int(arguments + 16)
+    if not small(frame, inputs, state):
+        return none_again(frame)
+    write_int(frame + 8 * {w.EXTENTS}, extent(inputs, 0))
+    write_int(frame + 8 * {w.EXTENTS_1}, extent(inputs, 1))
+    write_int(frame + 8 * {w.EXTENTS_2}, word(frame, {w.OUT_SIZE}))
+    outputs = new_array(frame, 3)
+    if outputs == 0:
+        return 0
+    write_int(frame + 8 * {w.EXTENTS}, extent(inputs, 1))
+    write_int(frame + 8 * {w.EXTENTS_1}, word(frame, {w.STATE_SIZE}))
+    after = new_array(frame, 2)
+    if after == 0:
+        call_1(word(frame, {w.DECREF}), outputs)
+        return 0
+    status = {status.UNFIT}
+    if fits(frame, inputs, state, outputs, after):
+        write_int(frame + 8 * {w.BUSY}, 1)
+        bind(frame, inputs, state, outputs, after, word(frame, {w.NONE}), word(frame, {w.NONE}))
+        status = run_bound(frame)
+        write_int(frame + 8 * {w.BUSY}, 0)
+    if status == {status.FINE}:
+        return new_run(frame, outputs, after)
+    call_1(word(frame, {w.DECREF}), outputs)
+    call_1(word(frame, {w.DECREF}), after)
+    return none_again(frame)
 """
 
 
-def driver_text() -> str:
+def advance_text() -> str:
     """Return the text of `advance(frame, inputs, state, outputs, after, lengths, ahead)`.
 
     Its arguments are NumPy arrays: the frame of 64-bit words; float32 (T, B, in), (B, S), (T, B, out) and (B, S), rows
-    side by side; int32 (B,) or None; float32 or None. It returns a `Status`. What it reads of an array stands at the
-    offsets that NumPy's ABI fixes (PyArrayObject_fields), behind CPython's object head.
+    side by side; int32 (B,) or None; float32 or None. It returns a `Status`.
+    """
+    return _filled(_TEXT + _ADVANCE)
+
+
+def step_text() -> str:
+    """Return the text of `step(frame, inputs, state)`, for calls that fit into a frame which is at hand.
+
+    It makes the arrays of the answer itself and returns the result, or None for anything out of the ordinary: the frame
+    is in use, the arrays are not laid out as kernels read them, a number is not finite. Nothing has happened then.
+    """
+    return _filled(_TEXT + _STEP)
+
+
+def _filled(text: str) -> str:
+    """Return a text with its numbers.
+
+    What it reads of an array stands at the offsets that NumPy's ABI fixes (PyArrayObject_fields), behind CPython's
+    object head.
     """
     head = object.__basicsize__
-    return _TEXT.format(
+    return text.format(
         w=Word,
         p=Patch,
         status=Status,
@@ -283,6 +396,7 @@ def driver_text() -> str:
         compute_ahead=COMPUTE_AHEAD,
         use_ahead=USE_AHEAD,
         release_flops=RELEASE_FLOPS,
+        float32=FLOAT32_NUMBER,
         data=head,
         axes=head + 8,
         extents=head + 16,

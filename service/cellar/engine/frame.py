@@ -15,7 +15,7 @@ from cellar.engine.call import Ints, Words
 from cellar.engine.driver import Patch, Word
 from cellar.engine.kernel import CompiledCell
 from cellar.engine.layout import AT, SlotKind, ahead_stages, row_bytes
-from cellar.engine.linking import python_function
+from cellar.engine.linking import numpy_functions, python_function
 from cellar.engine.packing import Floats, Packed, address, aligned
 
 Signal = tuple[int, ...]
@@ -59,6 +59,21 @@ class Frame:
     bad_kind: Ints
     size: int
     """Bytes of all of it."""
+
+
+class Run(NamedTuple):
+    """What a network answers to T steps of B rows."""
+
+    outputs: Floats
+    """(T, B, out); zeros at and past a row's length."""
+    state: Floats
+    """(B, S) after the last step of each row."""
+    bad_step: Ints | None = None
+    """(B,) the first step that made a state or an output NaN or infinite, -1 if none did; None if no row has one."""
+    bad_kind: Ints | None = None
+    """(B,) 1 a state, 2 an output."""
+    saved: object = None
+    """What whoever wants gradients of the run keeps with it."""
 
 
 class _Home(NamedTuple):
@@ -265,6 +280,7 @@ class _Builder:
         if self.stashed:
             words[stashed:].reshape(-1, 2)[:] = self.stashed
         faults = np.zeros((2, self.capacity), np.int32)
+        new_array, array_type = numpy_functions()
         for begin in begins[:-1]:
             words[begin + AT["bad_step"]], words[begin + AT["bad_kind"]] = address(faults[0]), address(faults[1])
         head = {
@@ -283,6 +299,13 @@ class _Builder:
             Word.STASHED_COUNT: len(self.stashed),
             Word.NONE: id(None),
             Word.FLOAT32: id(np.dtype(np.float32)),
+            Word.NEW_ARRAY: new_array,
+            Word.NDARRAY: array_type,
+            Word.RUN_TYPE: id(Run),
+            Word.NEW_OBJECT: python_function("PyType_GenericAlloc"),
+            Word.SET_ITEM: python_function("PyTuple_SetItem"),
+            Word.INCREF: python_function("Py_IncRef"),
+            Word.DECREF: python_function("Py_DecRef"),
             Word.SAVE_THREAD: python_function("PyEval_SaveThread"),
             Word.RESTORE_THREAD: python_function("PyEval_RestoreThread"),
             Word.FROM_LONG: python_function("PyLong_FromLong"),

@@ -4,14 +4,14 @@ import ctypes
 import functools
 import threading
 from collections.abc import Callable
-from typing import cast
+from typing import Any, cast
 
 from llvmlite import binding as llvm
 
 from cellar.engine.build import LIBRARY
 from cellar.engine.codegen import ENTRY
 
-Builtin = Callable[..., int]
+Builtin = Callable[..., Any]
 
 
 class Code:
@@ -88,3 +88,18 @@ def builtin(code: Code, name: str) -> Builtin:
 def python_function(name: str) -> int:
     """Return the address of a function of CPython's."""
     return ctypes.cast(getattr(ctypes.pythonapi, name), ctypes.c_void_p).value or 0
+
+
+_NEW_ARRAY, _ARRAY_TYPE = 93, 2
+"""Where in NumPy's table of functions PyArray_New and the type of arrays stand; its ABI fixes it."""
+
+
+def numpy_functions() -> tuple[int, int]:
+    """Return the addresses of NumPy's PyArray_New and of the type of arrays."""
+    # Its C API has no other name in Python, and this one no types.
+    from numpy._core import _multiarray_umath  # type: ignore[attr-defined]
+
+    pointer = ctypes.pythonapi.PyCapsule_GetPointer
+    pointer.restype, pointer.argtypes = ctypes.c_void_p, [ctypes.py_object, ctypes.c_char_p]
+    table = ctypes.cast(pointer(_multiarray_umath._ARRAY_API, None), ctypes.POINTER(ctypes.c_void_p))
+    return table[_NEW_ARRAY] or 0, table[_ARRAY_TYPE] or 0

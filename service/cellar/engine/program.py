@@ -8,14 +8,13 @@ import os
 from collections.abc import Sequence
 from concurrent.futures import Executor
 from itertools import pairwise
-from typing import NamedTuple
 
 import numpy as np
 
 from cellar.engine.cache import KernelCache
 from cellar.engine.call import Ints, check_status, clipped
 from cellar.engine.driver import Status, Word
-from cellar.engine.frame import Frame, FramePlan, Node, Signal
+from cellar.engine.frame import Frame, FramePlan, Node, Run, Signal
 from cellar.engine.layout import COMPUTE_AHEAD, USE_AHEAD
 from cellar.engine.packing import Floats
 from cellar.errors import ShapeMismatch
@@ -23,23 +22,11 @@ from cellar.errors import ShapeMismatch
 PART_FLOPS = 20_000_000
 """Work of a thread that is worth waking it for: some hundred microseconds."""
 
+RESIDENT_CAPACITY = 64
+"""Rows times steps of a call that is small."""
+
 POOL_BYTES = 16 * 1024 * 1024
 """Scratch memory of one capacity that a program keeps for later calls."""
-
-
-class Run(NamedTuple):
-    """What a network answers to T steps of B rows."""
-
-    outputs: Floats
-    """(T, B, out); zeros at and past a row's length."""
-    state: Floats
-    """(B, S) after the last step of each row."""
-    bad_step: Ints | None = None
-    """(B,) the first step that made a state or an output NaN or infinite, -1 if none did; None if no row has one."""
-    bad_kind: Ints | None = None
-    """(B,) 1 a state, 2 an output."""
-    saved: object = None
-    """What whoever wants gradients of the run keeps with it."""
 
 
 class Program:
@@ -50,7 +37,10 @@ class Program:
     ) -> None:
         self._plan = FramePlan(tuple(nodes), output, in_size, state_size)
         self.in_size, self.out_size, self.state_size = in_size, self._plan.out_size, state_size
-        self._advance = cache.advance
+        self._advance, self._step = cache.advance, cache.step
+        self._resident = self._plan.frame(RESIDENT_CAPACITY)
+        """The frame of small calls; another one is found for those that come while it is in use."""
+        self._words = self._resident.words
         self.flops = self._plan.flops
         """Of one row and step."""
         self.ahead_flops = self._plan.ahead_flops
@@ -66,6 +56,10 @@ class Program:
         A row stops at its length, with its state kept and its outputs zero. `ahead` is what `ahead` returned for this
         very state. Arguments are never changed. Raise ShapeMismatch.
         """
+        if lengths is None and ahead is None:
+            run: Run | None = self._step(self._words, inputs, state)
+            if run is not None:
+                return run
         try:
             steps, rows, _ = inputs.shape
             pool = self._pool_of[steps, rows]
@@ -77,7 +71,8 @@ class Program:
         if lengths is not None:
             lengths = clipped(lengths, steps, rows)
         if ahead is not None:
-            ahead = _fitted("products computed ahead", ahead, (rows, self._plan.stash_bytes // 4))
+            if ahead.shape != (rows, self._plan.stash_bytes // 4):
+                raise _mismatch("products computed ahead", ahead, f"({rows}, {self._plan.stash_bytes // 4})")
             frame.words[Word.AHEAD] = USE_AHEAD
         status = self._advance(frame.words, inputs, state, outputs, after, lengths, ahead)
         if ahead is not None:
@@ -117,15 +112,18 @@ class Program:
         rows = state.shape[0]
         state = _fitted("state", state, (rows, self.state_size))
         found: Floats = np.empty((rows, self._plan.stash_bytes // 4), np.float32)
-        frame = self._plan.frame(self._plan.capacity(1, rows))
+        inputs, outputs = _empty((1, rows, self.in_size), _FLOAT32), _empty((1, rows, self.out_size), _FLOAT32)
+        _, _, pool, frame = self._find_frame(inputs)
         frame.words[Word.AHEAD] = COMPUTE_AHEAD
-        inputs, outputs = np.zeros((1, rows, self.in_size), np.float32), np.empty((1, rows, self.out_size), np.float32)
-        check_status(self._advance(frame.words, inputs, state, outputs, np.empty_like(state), None, found))
+        status = self._advance(frame.words, inputs, state, outputs, _empty(state.shape, _FLOAT32), None, found)
+        frame.words[Word.AHEAD] = 0
+        check_status(status)
+        pool.append(frame)
         return found
 
     @property
     def scratch_bytes(self) -> int:
-        """Return the bytes of the frames that are kept for later calls."""
+        """Return the bytes of the frames that are kept for later calls, but for the one of small calls."""
         return sum(frame.size for pool in list(self._pools.values()) for frame in list(pool))
 
     def _unusual(

@@ -224,9 +224,27 @@ def _calling(b: ir.IRBuilder, values: Sequence[ir.Value]) -> ir.Value:
 
 
 @instruction
-def call_kernel(_: Any, function: Any, descriptor: Any) -> Typed:
-    """Call a kernel; return what it returns."""
-    return _typed(I, [I, I], _calling)
+def call_1(_: Any, function: Any, a: Any) -> Typed:
+    """Call the function at an address, with one integer; return the one that it returns."""
+    return _typed(I, [I] * 2, _calling)
+
+
+@instruction
+def call_2(_: Any, function: Any, a: Any, b: Any) -> Typed:
+    """Call with two integers."""
+    return _typed(I, [I] * 3, _calling)
+
+
+@instruction
+def call_3(_: Any, function: Any, a: Any, b: Any, c: Any) -> Typed:
+    """Call with three integers."""
+    return _typed(I, [I] * 4, _calling)
+
+
+@instruction
+def call_9(_: Any, function: Any, a: Any, b: Any, c: Any, d: Any, e: Any, f: Any, g: Any, h: Any, i: Any) -> Typed:
+    """Call with nine integers."""
+    return _typed(I, [I] * 10, _calling)
 
 
 @instruction
