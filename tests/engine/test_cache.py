@@ -1,6 +1,9 @@
 """Kernels on disk: shared by processes, checked when read, refused where others may write."""
 
+import fcntl
+import json
 import os
+import signal
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -24,15 +27,20 @@ def cellar_kernel(d):
 ADD_ONE, ADD_TWO = TEXT.format(number=1), TEXT.format(number=2)
 
 CHILD = """
-import sys
+import json, os, resource, sys
 from pathlib import Path
 from cellar.engine import KernelCache
-if sys.argv[2] == "forbid":
+if sys.argv[2] == "forbid compiling":
     sys.executable = "/bin/false"  # the compiler's process would fail
-(function,) = KernelCache(Path(sys.argv[1])).load([sys.stdin.read()])
-assert function(41) == 42
+if sys.argv[2] == "die writing":
+    Path.rename = lambda *_: os.kill(os.getpid(), 9)
+if sys.argv[2] == "disk full":
+    resource.setrlimit(resource.RLIMIT_FSIZE, (300, 300))
+print([function(40) for function in KernelCache(Path(sys.argv[1])).load(json.load(sys.stdin))])
 assert "numba" not in sys.modules
 """
+
+How = Literal["undisturbed", "forbid compiling", "die writing", "disk full"]
 
 
 @pytest.fixture
@@ -53,11 +61,14 @@ def code(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in made.iterdir()}
 
 
-def child(directory: Path, compiling: Literal["allow", "forbid"]) -> subprocess.Popen[str]:
-    """Start a process that loads a kernel, whose text it reads from standard input."""
+def child(directory: Path, how: How, texts: list[str]) -> subprocess.CompletedProcess[str]:
+    """Return a process that loaded kernels, and printed what they make of 40."""
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-    arguments = [sys.executable, "-c", CHILD, str(directory), compiling]
-    return subprocess.Popen(arguments, env=environment, stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    arguments = [sys.executable, "-c", CHILD, str(directory), how]
+    said = json.dumps(texts)
+    return subprocess.run(
+        arguments, env=environment, input=said, capture_output=True, text=True, timeout=60, check=False
+    )
 
 
 def forbid_compiling(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -94,9 +105,8 @@ def test_a_second_cache_compiles_nothing(
 
 def test_a_second_process_compiles_nothing(directory: Path, code: dict[str, bytes]) -> None:
     fill(directory, code)
-    process = child(directory, "forbid")
-    _, said = process.communicate(ADD_ONE, timeout=60)
-    assert process.returncode == 0, said
+    done = child(directory, "forbid compiling", [ADD_ONE])
+    assert done.stdout == "[41]\n", done.stderr
 
 
 def test_kernels_compiled_with_the_installation(
@@ -135,13 +145,33 @@ def test_a_damaged_file_is_compiled_again(directory: Path, code: dict[str, bytes
     assert (directory / name).read_bytes() == data
 
 
-def test_processes_that_compile_the_same_at_once(directory: Path, code: dict[str, bytes]) -> None:
-    children = [child(directory, "allow") for _ in range(2)]
-    with ThreadPoolExecutor(len(children)) as threads:
-        said = list(threads.map(lambda process: process.communicate(ADD_ONE, timeout=60)[1], children))
-    assert [process.returncode for process in children] == [0, 0], said
-    name = f"{KernelCache(None).key(ADD_ONE)}.o"
-    assert {path.name: path.read_bytes() for path in directory.iterdir()} == {name: code[name]}
+def test_processes_that_compile_at_once_and_one_that_is_killed(directory: Path, code: dict[str, bytes]) -> None:
+    doing: list[tuple[How, list[str]]] = [
+        ("undisturbed", [ADD_ONE, ADD_TWO]),
+        ("undisturbed", [ADD_TWO]),
+        ("die writing", [ADD_ONE]),
+    ]
+    with ThreadPoolExecutor(len(doing)) as threads:
+        done = list(threads.map(lambda args: child(directory, *args), doing))
+    assert [process.returncode for process in done] == [0, 0, -signal.SIGKILL], done
+    assert [process.stdout for process in done] == ["[41, 42]\n", "[42]\n", ""]
+    (left,) = directory.glob("*.part")
+    assert left.read_bytes() == code[f"{KernelCache(None).key(ADD_ONE)}.o"]
+    KernelCache(directory)
+    assert {path.name: path.read_bytes() for path in directory.iterdir()} == code
+
+
+def test_a_file_that_somebody_writes_stays(directory: Path) -> None:
+    with (directory / "new.part").open("wb") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        KernelCache(directory)
+        assert (directory / "new.part").exists()
+
+
+def test_a_full_disk_costs_the_next_process_its_compilation(directory: Path) -> None:
+    done = child(directory, "disk full", [ADD_ONE])
+    assert done.stdout == "[41]\n", done.stderr
+    assert list(directory.iterdir()) == []
 
 
 def test_threads_wait_for_the_one_that_compiles(directory: Path) -> None:

@@ -8,6 +8,7 @@ serves what it has. Of what was loaded, `LoadedKernels` keeps as much as there i
 The files are code: the directory is created with mode 700, and one that others may write to is refused.
 """
 
+import fcntl
 import functools
 import hashlib
 import os
@@ -57,6 +58,8 @@ class KernelCache:
             _create(directory)
         for path in self._directories:
             _check(path)
+        if directory is not None:
+            _sweep(directory)
 
     def load(self, texts: Sequence[str]) -> list[Code]:
         """Return the functions of kernel texts; those that nobody has compiled are compiled together.
@@ -146,8 +149,10 @@ class KernelCache:
             handle, name = tempfile.mkstemp(dir=self.directory, suffix=".part")
             try:
                 with os.fdopen(handle, "wb") as file:
+                    fcntl.flock(file, fcntl.LOCK_EX)
                     file.write(hashlib.sha256(code).digest() + code)
-                Path(name).rename(self.directory / f"{key}.o")
+                    file.flush()
+                    Path(name).rename(self.directory / f"{key}.o")
             except OSError:
                 Path(name).unlink()
 
@@ -168,6 +173,17 @@ def _check(directory: Path) -> None:
         raise CompileFailed(f"the kernel cache {directory} belongs to another user, and its files are code")
     if found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
         raise CompileFailed(f"the kernel cache {directory} may be written by others, and its files are code: chmod 700")
+
+
+def _sweep(directory: Path) -> None:
+    """Remove what writers that were killed have left; who still writes holds a lock on the file.
+
+    One that has just made its file and not locked it yet loses it, which costs the next process a compilation.
+    """
+    for path in directory.glob("*.part"):
+        with suppress(OSError), path.open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            path.unlink()
 
 
 @functools.cache

@@ -4,16 +4,15 @@ One child compiles several kernels one after the other, since starting it costs 
 children share a long list, a processor each.
 """
 
+import base64
 import json
 import os
 import signal
 import subprocess
 import sys
-import tempfile
 import threading
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 from cellar.engine.build import CPU_LIMIT_S
 from cellar.engine.target import Target
@@ -35,12 +34,19 @@ Compiled = dict[str, bytes | CompileFailed]
 
 def compile_kernels(texts: Mapping[str, str], target: Target) -> Compiled:
     """Return the object files of kernel texts, by the keys of the texts; one that fails harms no other."""
-    # Long texts take longest: dealt out in order of length, every child gets its share of them.
-    keys = sorted(texts, key=lambda key: (-len(texts[key]), key))
-    shares = [keys[start::_PROCESSORS] for start in range(min(_PROCESSORS, len(keys)))]
+    shares = _shares(texts)
     with ThreadPoolExecutor(len(shares) or 1) as threads:
-        done = threads.map(lambda share: _compiled({key: texts[key] for key in share}, target), shares)
+        done = threads.map(lambda share: _compiled(share, target), shares)
         return {key: code for objects in done for key, code in objects.items()}
+
+
+def _shares(texts: Mapping[str, str]) -> list[dict[str, str]]:
+    """Deal the texts out to children: the longest first, each to the child that has least of them."""
+    shares: list[dict[str, str]] = [{} for _ in range(min(_PROCESSORS, len(texts)))]
+    for key in sorted(texts, key=lambda key: (-len(texts[key]), key)):
+        least = min(shares, key=lambda share: sum(map(len, share.values())))
+        least[key] = texts[key]
+    return shares
 
 
 def _compiled(texts: Mapping[str, str], target: Target) -> Compiled:
@@ -53,8 +59,8 @@ def _compiled(texts: Mapping[str, str], target: Target) -> Compiled:
 
 
 def _run_child(texts: Mapping[str, str], target: Target) -> dict[str, bytes]:
-    with tempfile.TemporaryDirectory(prefix="cellar-build-") as directory, _children:
-        request = {"directory": directory, "kernels": texts, "cpu": target.cpu, "features": target.features}
+    request = {"kernels": texts, "cpu": target.cpu, "features": target.features}
+    with _children:
         try:
             done = subprocess.run(
                 [sys.executable, "-P", "-m", "cellar.engine.build"],
@@ -67,9 +73,9 @@ def _run_child(texts: Mapping[str, str], target: Target) -> dict[str, bytes]:
             )
         except subprocess.TimeoutExpired as error:
             raise CompileFailed(f"compiling took longer than {error.timeout:.0f} s") from error
-        if done.returncode != 0:
-            raise CompileFailed(f"a kernel could not be compiled: {_reason(done.returncode, done.stderr)}")
-        return {key: (Path(directory) / f"{key}.o").read_bytes() for key in texts}
+    if done.returncode != 0:
+        raise CompileFailed(f"a kernel could not be compiled: {_reason(done.returncode, done.stderr)}")
+    return {key: base64.b64decode(code) for key, code in json.loads(done.stdout).items()}
 
 
 def _reason(status: int, stderr: str) -> str:

@@ -1,0 +1,85 @@
+"""How long a new cell of an LSTM's size takes until it can run, and what its machine code weighs.
+
+`python -m benchmarks.compile` prints medians; run it on a machine that does nothing else. What all cells share is
+compiled before: a service has it since its first start.
+"""
+
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from statistics import median
+
+from cellar.cells import BUILT_IN
+from cellar.engine import Cell, KernelCache, build_cell, compile_cells
+
+REPEATS = 5
+
+SIZES = {"in": 128, "hidden": 128}
+
+_FRESH = """
+import sys, time
+from pathlib import Path
+begin = time.perf_counter()
+from benchmarks.compile import load_s
+print(time.perf_counter() - begin, load_s(Path(sys.argv[1]), training=sys.argv[2] == "True"))
+"""
+
+
+def lstm() -> Cell:
+    """Return the cell."""
+    return build_cell(BUILT_IN["lstm"].text(), SIZES)
+
+
+def load_s(directory: Path, *, training: bool) -> float:
+    """Return the seconds from the equations to kernels that are ready, the inference kernel or all three."""
+    begin = time.perf_counter()
+    compile_cells([lstm()], KernelCache(directory), training=training)
+    return time.perf_counter() - begin
+
+
+def cold_s(*, training: bool) -> float:
+    """Return those seconds where the directory has only what all cells share."""
+    with tempfile.TemporaryDirectory() as directory:
+        cache = KernelCache(Path(directory) / "kernels")
+        cache.warm(cache.library)
+        return load_s(Path(directory) / "kernels", training=training)
+
+
+def fresh_s(directory: Path, *, training: bool) -> tuple[float, float]:
+    """Return the seconds that a fresh process takes to import the engine, and to load from a filled directory."""
+    command = [sys.executable, "-c", _FRESH, str(directory), str(training)]
+    done = subprocess.run(command, env=os.environ, capture_output=True, text=True, check=True)
+    importing, loading = map(float, done.stdout.split())
+    return importing, loading
+
+
+def machine_code_bytes(directory: Path) -> tuple[int, int]:
+    """Return the bytes of machine code in memory of the cell's three kernels, and of what all cells share."""
+    cache = KernelCache(directory)
+    cache.load(cache.library)
+    shared = cache.footprint.size_bytes
+    compile_cells([lstm()], cache, training=True)
+    return cache.footprint.size_bytes - shared, shared
+
+
+def main() -> None:
+    """Print the figures."""
+    for training, name in ((False, "the inference kernel"), (True, "all three kernels")):
+        times = [cold_s(training=training) for _ in range(REPEATS)]
+        print(f"cold, {name}: {median(times):.2f} s ({min(times):.2f} to {max(times):.2f})")
+    with tempfile.TemporaryDirectory() as parent:
+        directory = Path(parent) / "kernels"
+        load_s(directory, training=True)
+        for training, name in ((False, "the inference kernel"), (True, "all three kernels")):
+            pairs = [fresh_s(directory, training=training) for _ in range(REPEATS)]
+            importing, loading = (median(times) for times in zip(*pairs, strict=True))
+            print(f"disk cache, fresh process, {name}: {loading:.3f} s, after {importing:.3f} s of imports")
+        own, shared = machine_code_bytes(directory)
+    print(f"machine code in memory: {own} bytes of the cell's three kernels, {shared} bytes that all cells share")
+
+
+if __name__ == "__main__":
+    main()

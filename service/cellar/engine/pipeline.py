@@ -1,0 +1,45 @@
+"""What kernels need of Numba's work, which is half of it: the time of a new cell is Numba's, not LLVM's.
+
+Only the process that compiles uses this. Kernels have no closures, exceptions, objects or arrays, and nothing calls
+the functions that they are made of but they themselves.
+"""
+
+from typing import Any
+
+from numba.core import dispatcher, typed_passes, untyped_passes
+from numba.core.compiler import Compiler
+from numba.core.compiler_machinery import PassManager
+
+_PASSES = (
+    untyped_passes.TranslateByteCode,
+    untyped_passes.FixupArgs,
+    untyped_passes.IRProcessing,
+    untyped_passes.ReconstructSSA,
+    typed_passes.NopythonTypeInference,
+    typed_passes.PreLowerStripPhis,
+    typed_passes.NoPythonSupportedFeatureValidation,
+    typed_passes.IRLegalization,
+    typed_passes.NativeLowering,
+    typed_passes.NoPythonBackend,
+)
+
+
+def shorten() -> None:
+    """Leave out of all that Numba compiles in this process what kernels have no use for."""
+    Compiler.define_pipelines = _pipelines  # type: ignore[method-assign]
+    # The entry of a kernel is called from outside; its compiler has a method of its own.
+    dispatcher._FunctionCompiler._customize_flags = _without_wrappers  # type: ignore[attr-defined]
+
+
+def _pipelines(_: Any) -> list[Any]:
+    manager = PassManager("kernel")
+    for step in _PASSES:
+        manager.add_pass(step, step.__name__)
+    manager.finalize()
+    return [manager]
+
+
+def _without_wrappers(_: Any, flags: Any) -> Any:
+    """Ask for no function that Python or C could call."""
+    flags.no_cpython_wrapper = flags.no_cfunc_wrapper = True
+    return flags
