@@ -69,6 +69,7 @@ def _measure_cases(cache: KernelCache, given: Options) -> list[Result]:
             halves = ours.cellar_halves(case, weights, cache)
             mine.append(halves)
             parts["2nd half"] = halves.second(*data)
+            parts["bf16"] = carried(ours.cellar_bfloat16(case, weights, cache), *data)
         for result in race(case, mine, others, data, given.effort, parts):
             results.append(_with_reads(result, cache.target))
             print(report.line(results[-1]), flush=True)

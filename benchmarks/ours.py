@@ -144,6 +144,12 @@ def cellar_halves(case: Case, weights: Weights, cache: KernelCache) -> Halves:
     return Halves("halves", bind(case, weights, cache))
 
 
+def cellar_bfloat16(case: Case, weights: Weights, cache: KernelCache) -> Ours:
+    """Return the case with its matrices kept as bfloat16: other weights, so that nobody agrees with it in full."""
+    spec = network_spec(case).model_copy(update={"weight_storage": "bfloat16"})
+    return Ours("bf16", Network(spec).compile(cache).bind(named(case, weights)))
+
+
 def cellar_custom(case: Case, weights: Weights, cache: KernelCache) -> Ours:
     """Return the case, an LSTM, with the same cell under other names."""
     renamed = {

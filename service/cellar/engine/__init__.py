@@ -4,12 +4,13 @@ from cellar.engine.cache import KernelCache
 from cellar.engine.cell import Cell, Param, State, build_cell
 from cellar.engine.frame import Node, Run
 from cellar.engine.kernel import Backward, CompiledCell, Forward, Tape, compile_cell, compile_cells, kernel_texts
-from cellar.engine.packing import Packed, flushed
+from cellar.engine.packing import FLUSH_BELOW, Packed, flushed
 from cellar.engine.program import Program
 from cellar.engine.revision import KERNEL_REV
 from cellar.engine.target import Target, host_target
 
 __all__ = [
+    "FLUSH_BELOW",
     "KERNEL_REV",
     "Backward",
     "Cell",

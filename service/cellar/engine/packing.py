@@ -16,7 +16,10 @@ from cellar.errors import ShapeMismatch
 
 Floats = NDArray[np.float32]
 
-_FLUSH_BELOW = np.float32(2.0**-63)
+FLUSH_BELOW = 2.0**-63
+"""Magnitudes below become +0 in weights, as in inputs and states: see `cellar.engine.vector`."""
+
+_FLUSH_BELOW = np.float32(FLUSH_BELOW)
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from cellar.engine import Packed, flushed
+from cellar.engine import FLUSH_BELOW, Packed
 from cellar.nn.arithmetic import Arithmetic, scalars
 from cellar.nn.training import AdaDelta, AdaGrad, Adam, Lion, Momentum, OptimiserSpec, RmsProp, Sgd
 
@@ -145,7 +145,7 @@ class Optimiser:
         if self._packed is None:
             self._packed = self._kernel.pack(scalars(params))
         else:
-            self._packed.reload({name: flushed(value) for name, value in scalars(params).items()})
+            self._packed.reload(scalars({name: _flushed(value) for name, value in params.items()}))
         return self._packed
 
     def _clip(self, gradient: Array) -> tuple[Array, float]:
@@ -177,6 +177,11 @@ class Optimiser:
                 return plain | {"epsilon": epsilon}
             case Lion():
                 return decoupled | _betas(self.spec)
+
+
+def _flushed(value: float) -> float:
+    """Return zero for a number that kernels take as one (`cellar.engine.flushed`, for arrays)."""
+    return value if abs(value) >= FLUSH_BELOW else 0.0
 
 
 def _betas(spec: Adam | Lion) -> dict[str, float]:
