@@ -11,6 +11,7 @@ from typing import Any
 from numba import njit
 from numpy import float32, inf
 
+from cellar.engine.memory import load, load_first, store, store_first
 from cellar.engine.vector import (
     FLUSH_BELOW,
     above,
@@ -23,8 +24,6 @@ from cellar.engine.vector import (
     first,
     fma,
     is_nan,
-    load,
-    load_first,
     mantissa,
     mul,
     neg,
@@ -32,8 +31,6 @@ from cellar.engine.vector import (
     scale,
     splat,
     sqrt,
-    store,
-    store_first,
     sub,
     where,
     zero,

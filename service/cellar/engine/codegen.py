@@ -11,26 +11,24 @@ from dataclasses import dataclass
 from typing import Literal
 
 from cellar.engine.cell import Cell
+from cellar.engine.edges import OUTPUT_FAULT, STATE_FAULT, Edges
 from cellar.engine.graph import Node, Op, toposort
-from cellar.engine.layout import COMPUTE_AHEAD, HEAD, PAIRS, USE_AHEAD, Layout, Slot, SlotKind, ahead_stages, extent
+from cellar.engine.layout import COMPUTE_AHEAD, HEAD, PAIRS, USE_AHEAD, Layout, Slot, ahead_stages, extent
 from cellar.engine.ops import OPS
 from cellar.engine.schedule import Maps, Products, Region, Stage, backward_plan, forward_plan
-from cellar.engine.script import Script
 
 IMPORTS = """\
 from numba import cfunc, types
 from numpy import float32, inf, nan
 
 from cellar.engine.activations import *
+from cellar.engine.memory import *
 from cellar.engine.rows import *
 from cellar.engine.sums import *
 from cellar.engine.vector import *
 """
 
 ENTRY = "cellar_kernel"
-
-STATE_FAULT, OUTPUT_FAULT = 1, 2
-"""Kinds of fault: a state, or an output, is not finite."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +61,7 @@ def backward_text(cell: Cell) -> KernelText:
     return _Writer(cell, backward_plan(cell)).kernel()
 
 
-class _Writer(Script):
+class _Writer(Edges):
     """Writes the kernel of a plan, part by part."""
 
     # --- the kernel
@@ -105,48 +103,7 @@ class _Writer(Script):
                 lines.append(f"    d{number} = read_int(d + {8 * number})")
         return lines
 
-    # --- before and after the steps
-
-    @contextmanager
-    def dense_rows(self) -> Iterator[None]:
-        """Open the loops over all steps and rows of a dense array, `at` being the step's place in it."""
-        with self.block("for u in range(steps):"), self.block("for b in range(rows):"):
-            self.put("row = u * rows + b")
-            self.put(f"at = {self.at}")
-            yield
-
-    def stage_inputs(self) -> None:
-        """Copy the caller's inputs in; rows past their length read as zeros."""
-        for index, node in enumerate(self.plan.staged):
-            size = self.size(node.shape[0]) if node.shape else "1"
-            target = self.address(node)
-            with self.dense_rows():
-                with self.block(f"if {self.ended}:"):
-                    self.put(f"clear({target}, {self.width(extent(node))})")
-                    self.put("continue")
-                self.put(f"gather({self.dense_row('staged', index)}, {target}, {size})")
-                if not node.shape:
-                    self.put(f"store({target}, load_one({target}))")
-
-    def carry_place(self, kind: Literal["carry_in", "carry_out"], index: int) -> str:
-        """Return the address of row b of a carried value in the caller's dense rows of all of them."""
-        before = " + ".join(["0", *(self.size(c.leaf.shape[0]) for c in self.plan.carried[:index])])
-        stride: dict[str, SlotKind] = {"carry_in": "carry_in_row", "carry_out": "carry_out_row"}
-        return f"{self.slot(kind, 0)} + b * {self.slot(stride[kind], 0)} + 4 * ({before})"
-
-    def enter(self) -> None:
-        """Copy the carried values in: to the first slot of a history, or to the slot of the row's end if time descends.
-
-        So behind a row's end a descending history holds zeros, which add nothing to the sums over all rows and steps.
-        """
-        slot = self.end if self.plan.backward else "0"
-        if self.plan.carried:
-            with self.block("for b in range(rows):"):
-                for index, carried in enumerate(self.plan.carried):
-                    target = self.slot_row(carried.leaf, slot)
-                    self.put(
-                        f"gather({self.carry_place('carry_in', index)}, {target}, {self.size(carried.leaf.shape[0])})"
-                    )
+    # --- stages
 
     def compute_ahead(self) -> None:
         """Write the call that computes the products of the state, which need no input, and nothing else."""
@@ -157,66 +114,6 @@ class _Writer(Script):
                 for stage in stages:
                     self.product(stage, loop=True)
                 self.put("return 0")
-
-    def carry(self) -> None:
-        """Hand the new values to the next step; a row past its length keeps what it has.
-
-        If time descends such a row has not begun: its values wait in the slot of its end.
-        """
-        read, write = ("u + 1", "u") if self.plan.backward else ("u", "u + 1")
-        keeps = self.plan.history and not self.plan.backward
-        copied = [c for c in self.plan.carried if c not in self.layout.settled]
-        if not copied and not keeps:
-            return
-        with self.block("for b in range(rows):" if copied else "for b in range(rows if lengths != 0 else 0):"):
-            with self.block(f"if {self.ended}:"):
-                for carried in self.plan.carried if keeps else ():
-                    old, new = self.slot_row(carried.leaf, f"({read})"), self.slot_row(carried.leaf, f"({write})")
-                    self.put(f"settle({old}, {new}, {self.size(carried.leaf.shape[0])})")
-                self.put("continue")
-            self.put("row = u * rows + b")
-            self.put(f"at = {self.at}")
-            self.put("finite = True")
-            for carried in copied:
-                new = self.slot_row(carried.leaf, f"({write})")
-                size = self.size(carried.leaf.shape[0])
-                self.put(f"finite = settle({self.address(carried.following)}, {new}, {size}) and finite")
-            if copied and not self.plan.backward:
-                self.note("not finite", STATE_FAULT)
-
-    def note(self, condition: str, kind: int) -> None:
-        """Write the note of a fault of row b at step u."""
-        with self.block(f"if {condition}:"):
-            self.put("faults = True")
-            self.put(f"note_bad(bad_step, bad_kind, b, start + at, 4 * layer + {kind})")
-
-    def leave(self) -> None:
-        """Copy the carried values out after the last step."""
-        if not self.plan.carried:
-            return
-        with self.block("for b in range(rows):"):
-            for index, carried in enumerate(self.plan.carried):
-                source = self.slot_row(carried.leaf, "0" if self.plan.backward else "steps")
-                target = self.carry_place("carry_out", index)
-                self.put(f"scatter({source}, {target}, {self.size(carried.leaf.shape[0])})")
-
-    def copy_results(self) -> None:
-        """Copy out the results that no loop writes to the caller's array, and clear those of rows that have ended."""
-        for index, node in enumerate(self.plan.results):
-            size = self.size(node.shape[0]) if node.shape else "1"
-            if index in self.layout.direct:
-                with self.block("if lengths != 0:"), self.dense_rows(), self.block(f"if {self.ended}:"):
-                    self.put(f"clear_dense({self.dense_row('result', index)}, {size})")
-                continue
-            with self.dense_rows():
-                with self.block(f"if {self.ended}:"):
-                    self.put(f"clear_dense({self.dense_row('result', index)}, {size})")
-                    self.put("continue")
-                self.put(f"scatter({self.address(node)}, {self.dense_row('result', index)}, {size})")
-                if not self.plan.backward:
-                    self.note(f"not is_finite({self.address(node)}, {size})", OUTPUT_FAULT)
-
-    # --- stages
 
     def region(self, region: Region) -> None:
         """Write the stages of a region in order."""

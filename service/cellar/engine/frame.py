@@ -12,11 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cellar.engine.call import Ints, Words
-from cellar.engine.driver import Patch, Word
 from cellar.engine.kernel import CompiledCell
 from cellar.engine.layout import AT, SlotKind, ahead_stages, row_bytes
 from cellar.engine.linking import numpy_functions, python_function
 from cellar.engine.packing import Floats, Packed, address, aligned
+from cellar.engine.words import Patch, Word
 
 Signal = tuple[int, ...]
 Bytes = NDArray[np.uint8]

@@ -62,7 +62,7 @@ _HALVES = """\
 from numba import cfunc, types
 
 from cellar.engine.tile import make_tiles
-from cellar.engine.vector import call_product, expand, scratch
+from cellar.engine.memory import call_product, expand, scratch
 
 tile = make_tiles({lanes}, {panels}[:1], halves=True)
 

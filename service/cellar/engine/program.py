@@ -13,10 +13,10 @@ import numpy as np
 
 from cellar.engine.cache import KernelCache
 from cellar.engine.call import Ints, check_status, clipped
-from cellar.engine.driver import Status, Word
 from cellar.engine.frame import Frame, FramePlan, Node, Run, Signal
 from cellar.engine.layout import COMPUTE_AHEAD, USE_AHEAD
 from cellar.engine.packing import Floats
+from cellar.engine.words import Status, Word
 from cellar.errors import ShapeMismatch
 
 PART_FLOPS = 20_000_000

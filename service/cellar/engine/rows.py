@@ -1,23 +1,8 @@
 """Rows between the caller's dense arrays and the kernel's padded ones."""
 
 from cellar.engine.activations import flush, kernel
-from cellar.engine.vector import (
-    above,
-    all_finite,
-    any_of,
-    first,
-    fma,
-    load,
-    load_first,
-    load_one,
-    mul,
-    read_int32,
-    store,
-    store_first,
-    where,
-    write_int32,
-    zero,
-)
+from cellar.engine.memory import load, load_first, load_one, read_int32, store, store_first, write_int32
+from cellar.engine.vector import above, all_finite, any_of, first, fma, mul, where, zero
 
 __all__ = [
     "clear",

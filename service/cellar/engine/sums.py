@@ -1,7 +1,8 @@
 """Sums over many rows in the one shape that the arithmetic has."""
 
 from cellar.engine.activations import kernel
-from cellar.engine.vector import add, load, store, zero
+from cellar.engine.memory import load, store
+from cellar.engine.vector import add, zero
 
 __all__ = ["lane_total"]
 

@@ -21,11 +21,11 @@ FLUSH_BELOW = 2.0**-63
 """Magnitudes below become +0 where data enter a kernel and where states are written: subnormal numbers slow a
 multiplication by two orders of magnitude, and an idle session that decays would slow everybody in its batch."""
 
-_FLOAT = ir.FloatType()
-_INT = ir.IntType(32)
-_VECTOR = ir.VectorType(_FLOAT, LANES)
-_INTS = ir.VectorType(_INT, LANES)
-_BITS = ir.VectorType(ir.IntType(1), LANES)
+FLOAT = ir.FloatType()
+INT = ir.IntType(32)
+VECTOR = ir.VectorType(FLOAT, LANES)
+INTS = ir.VectorType(INT, LANES)
+BITS = ir.VectorType(ir.IntType(1), LANES)
 
 
 class LanesType(types.Type):
@@ -49,13 +49,13 @@ MASK_TYPE = MaskType()
 @register_model(LanesType)
 class _LanesModel(models.PrimitiveModel):
     def __init__(self, manager: Any, kind: Any) -> None:
-        super().__init__(manager, kind, _VECTOR)  # type: ignore[no-untyped-call]  # Numba ships no types
+        super().__init__(manager, kind, VECTOR)  # type: ignore[no-untyped-call]  # Numba ships no types
 
 
 @register_model(MaskType)
 class _MaskModel(models.PrimitiveModel):
     def __init__(self, manager: Any, kind: Any) -> None:
-        super().__init__(manager, kind, _BITS)  # type: ignore[no-untyped-call]  # Numba ships no types
+        super().__init__(manager, kind, BITS)  # type: ignore[no-untyped-call]  # Numba ships no types
 
 
 Build = Callable[[ir.IRBuilder, Sequence[ir.Value]], ir.Value]
@@ -64,7 +64,7 @@ Typed = tuple[Any, Callable[..., ir.Value]]
 V, M, I, F, B = LANES_TYPE, MASK_TYPE, types.int64, types.float32, types.boolean  # noqa: E741  # one letter a type
 
 
-def _typed(result: Any, arguments: Sequence[Any], build: Build) -> Typed:
+def typed(result: Any, arguments: Sequence[Any], build: Build) -> Typed:
     """Return what an intrinsic must: a signature, and the function that emits its instructions."""
 
     def generate(context: Any, builder: ir.IRBuilder, _: Any, values: Sequence[ir.Value]) -> ir.Value:
@@ -87,173 +87,20 @@ def emit_call(builder: ir.IRBuilder, name: str, values: Sequence[ir.Value]) -> i
 
 def emit_splat(builder: ir.IRBuilder, value: ir.Value) -> ir.Value:
     """Emit sixteen copies of a float."""
-    one = builder.insert_element(ir.Constant(_VECTOR, ir.Undefined), value, ir.Constant(_INT, 0))
-    return builder.shuffle_vector(one, one, ir.Constant(_INTS, [0] * LANES))
+    one = builder.insert_element(ir.Constant(VECTOR, ir.Undefined), value, ir.Constant(INT, 0))
+    return builder.shuffle_vector(one, one, ir.Constant(INTS, [0] * LANES))
 
 
-def _pointer(builder: ir.IRBuilder, address: ir.Value, kind: ir.Type) -> ir.Value:
+def pointer(builder: ir.IRBuilder, address: ir.Value, kind: ir.Type) -> ir.Value:
     return builder.inttoptr(address, kind.as_pointer())
 
 
-def _floats(value: float) -> ir.Constant:
-    return ir.Constant(_VECTOR, [value] * LANES)
+def floats(value: float) -> ir.Constant:
+    return ir.Constant(VECTOR, [value] * LANES)
 
 
-def _ints(value: int) -> ir.Constant:
-    return ir.Constant(_INTS, [value] * LANES)
-
-
-# --- memory
-
-
-@instruction
-def read_int(_: Any, address: Any) -> Typed:
-    """Return the 64-bit integer at an address."""
-    return _typed(I, [I], lambda b, v: b.load(_pointer(b, v[0], ir.IntType(64)), align=8))
-
-
-@instruction
-def read_int32(_: Any, address: Any) -> Typed:
-    """Return the 32-bit integer at an address, widened."""
-    return _typed(I, [I], lambda b, v: b.sext(b.load(_pointer(b, v[0], _INT), align=4), ir.IntType(64)))
-
-
-@instruction
-def write_int32(_: Any, address: Any, value: Any) -> Typed:
-    """Store an integer as 32 bits."""
-    return _typed(types.void, [I, I], lambda b, v: b.store(b.trunc(v[1], _INT), _pointer(b, v[0], _INT), align=4))
-
-
-@instruction
-def write_int(_: Any, address: Any, value: Any) -> Typed:
-    """Store a 64-bit integer."""
-    return _typed(types.void, [I, I], lambda b, v: b.store(v[1], _pointer(b, v[0], ir.IntType(64)), align=8))
-
-
-@instruction
-def copy_bytes(_: Any, source: Any, target: Any, size: Any) -> Typed:
-    """Copy bytes between places that do not overlap."""
-
-    def build(b: ir.IRBuilder, v: Sequence[ir.Value]) -> ir.Value:
-        byte = ir.IntType(8)
-        return cgutils.raw_memcpy(b, _pointer(b, v[1], byte), _pointer(b, v[0], byte), v[2], 1)
-
-    return _typed(types.void, [I, I, I], build)
-
-
-@instruction
-def load(_: Any, address: Any) -> Typed:
-    """Return sixteen floats from an address."""
-    return _typed(V, [I], lambda b, v: b.load(_pointer(b, v[0], _VECTOR), align=4))
-
-
-@instruction
-def load_one(_: Any, address: Any) -> Typed:
-    """Return the one float at an address in every lane."""
-    return _typed(V, [I], lambda b, v: emit_splat(b, b.load(_pointer(b, v[0], _FLOAT), align=4)))
-
-
-@instruction
-def store(_: Any, address: Any, value: Any) -> Typed:
-    """Store sixteen floats at an address."""
-    return _typed(types.void, [I, V], lambda b, v: b.store(v[1], _pointer(b, v[0], _VECTOR), align=4))
-
-
-@instruction
-def load_first(_: Any, address: Any, mask: Any) -> Typed:
-    """Return the lanes under the mask from an address, and zero in the others, which are not touched in memory."""
-
-    def build(b: ir.IRBuilder, v: Sequence[ir.Value]) -> ir.Value:
-        pointer = _pointer(b, v[0], _VECTOR)
-        kind = ir.FunctionType(_VECTOR, [pointer.type, _INT, _BITS, _VECTOR])
-        function = cgutils.get_or_insert_function(b.module, kind, "llvm.masked.load.v16f32.p0")
-        return b.call(function, [pointer, ir.Constant(_INT, 4), v[1], _floats(0.0)])
-
-    return _typed(V, [I, M], build)
-
-
-@instruction
-def store_first(_: Any, address: Any, value: Any, mask: Any) -> Typed:
-    """Store the lanes under the mask; the memory of the others is not touched."""
-
-    def build(b: ir.IRBuilder, v: Sequence[ir.Value]) -> ir.Value:
-        pointer = _pointer(b, v[0], _VECTOR)
-        kind = ir.FunctionType(ir.VoidType(), [_VECTOR, pointer.type, _INT, _BITS])
-        function = cgutils.get_or_insert_function(b.module, kind, "llvm.masked.store.v16f32.p0")
-        return b.call(function, [v[1], pointer, ir.Constant(_INT, 4), v[2]])
-
-    return _typed(types.void, [I, V, M], build)
-
-
-@instruction
-def expand(_: Any, source: Any, target: Any, count: Any) -> Typed:
-    """Store `count` times sixteen floats of which a bfloat16 array holds the upper halves."""
-    halves, ints = ir.VectorType(ir.IntType(16), LANES), _INTS
-
-    def build(b: ir.IRBuilder, v: Sequence[ir.Value]) -> None:
-        with cgutils.for_range(b, v[2]) as loop:
-            place = b.add(v[0], b.mul(loop.index, ir.Constant(ir.IntType(64), BYTES // 2)))
-            bits = b.shl(b.zext(b.load(_pointer(b, place, halves), align=2), ints), _ints(16))
-            target = b.add(v[1], b.mul(loop.index, ir.Constant(ir.IntType(64), BYTES)))
-            b.store(b.bitcast(bits, _VECTOR), _pointer(b, target, _VECTOR), align=4)
-
-    return _typed(types.void, [I, I, I], build)
-
-
-@intrinsic(prefer_literal=True)
-def scratch(_: Any, size: Any) -> Typed:
-    """Return the address of `size` bytes, a literal, on the stack of the function that asks."""
-
-    def build(b: ir.IRBuilder, v: Sequence[ir.Value]) -> ir.Value:
-        with b.goto_entry_block():
-            room = b.alloca(ir.ArrayType(ir.IntType(8), size.literal_value))
-        room.align = BYTES
-        return b.ptrtoint(room, ir.IntType(64))
-
-    return _typed(I, [size], build)
-
-
-# --- calls by address
-
-
-def _calling(b: ir.IRBuilder, values: Sequence[ir.Value]) -> ir.Value:
-    """Emit a call of the function at an address with 64-bit integers, which returns one."""
-    address, *arguments = values
-    integer = ir.IntType(64)
-    return b.call(_pointer(b, address, ir.FunctionType(integer, [integer] * len(arguments))), arguments)
-
-
-@instruction
-def call_1(_: Any, function: Any, a: Any) -> Typed:
-    """Call the function at an address, with one integer; return the one that it returns."""
-    return _typed(I, [I] * 2, _calling)
-
-
-@instruction
-def call_2(_: Any, function: Any, a: Any, b: Any) -> Typed:
-    """Call with two integers."""
-    return _typed(I, [I] * 3, _calling)
-
-
-@instruction
-def call_3(_: Any, function: Any, a: Any, b: Any, c: Any) -> Typed:
-    """Call with three integers."""
-    return _typed(I, [I] * 4, _calling)
-
-
-@instruction
-def call_9(_: Any, function: Any, a: Any, b: Any, c: Any, d: Any, e: Any, f: Any, g: Any, h: Any, i: Any) -> Typed:
-    """Call with nine integers."""
-    return _typed(I, [I] * 10, _calling)
-
-
-@instruction
-def call_product(
-    _: Any, function: Any, a: Any, a_row: Any, a_k: Any, w: Any, out: Any, out_row: Any, length: Any, panels: Any,
-    rows: Any, more: Any, plain: Any,
-) -> Typed:  # fmt: skip
-    """Call a product; `cellar.engine.products` says what its arguments are."""
-    return _typed(I, [I] * 12, _calling)
+def ints(value: int) -> ir.Constant:
+    return ir.Constant(INTS, [value] * LANES)
 
 
 # --- arithmetic
@@ -262,61 +109,61 @@ def call_product(
 @instruction
 def splat(_: Any, value: Any) -> Typed:
     """Return a float32 in every lane."""
-    return _typed(V, [F], lambda b, v: emit_splat(b, v[0]))
+    return typed(V, [F], lambda b, v: emit_splat(b, v[0]))
 
 
 @instruction
 def zero(_: Any) -> Typed:
     """Return +0 in every lane."""
-    return _typed(V, [], lambda *_: _floats(0.0))
+    return typed(V, [], lambda *_: floats(0.0))
 
 
 @instruction
 def add(_: Any, a: Any, b: Any) -> Typed:
     """Return a + b."""
-    return _typed(V, [V, V], lambda b, v: b.fadd(*v))
+    return typed(V, [V, V], lambda b, v: b.fadd(*v))
 
 
 @instruction
 def sub(_: Any, a: Any, b: Any) -> Typed:
     """Return a - b."""
-    return _typed(V, [V, V], lambda b, v: b.fsub(*v))
+    return typed(V, [V, V], lambda b, v: b.fsub(*v))
 
 
 @instruction
 def mul(_: Any, a: Any, b: Any) -> Typed:
     """Return a * b."""
-    return _typed(V, [V, V], lambda b, v: b.fmul(*v))
+    return typed(V, [V, V], lambda b, v: b.fmul(*v))
 
 
 @instruction
 def div(_: Any, a: Any, b: Any) -> Typed:
     """Return a / b."""
-    return _typed(V, [V, V], lambda b, v: b.fdiv(*v))
+    return typed(V, [V, V], lambda b, v: b.fdiv(*v))
 
 
 @instruction
 def neg(_: Any, a: Any) -> Typed:
     """Return a with its sign flipped."""
-    return _typed(V, [V], lambda b, v: b.fneg(v[0]))
+    return typed(V, [V], lambda b, v: b.fneg(v[0]))
 
 
 @instruction
 def fma(_: Any, a: Any, b: Any, c: Any) -> Typed:
     """Return a * b + c with one rounding."""
-    return _typed(V, [V, V, V], lambda b, v: emit_call(b, "llvm.fma.v16f32", v))
+    return typed(V, [V, V, V], lambda b, v: emit_call(b, "llvm.fma.v16f32", v))
 
 
 @instruction
 def sqrt(_: Any, a: Any) -> Typed:
     """Return the correctly rounded square root."""
-    return _typed(V, [V], lambda b, v: emit_call(b, "llvm.sqrt.v16f32", v))
+    return typed(V, [V], lambda b, v: emit_call(b, "llvm.sqrt.v16f32", v))
 
 
 @instruction
 def absolute(_: Any, a: Any) -> Typed:
     """Return a with its sign cleared."""
-    return _typed(V, [V], lambda b, v: emit_call(b, "llvm.fabs.v16f32", v))
+    return typed(V, [V], lambda b, v: emit_call(b, "llvm.fabs.v16f32", v))
 
 
 # --- masks
@@ -327,36 +174,36 @@ def first(_: Any, count: Any) -> Typed:
     """Return the mask of the lanes below a count."""
 
     def build(b: ir.IRBuilder, v: Sequence[ir.Value]) -> ir.Value:
-        count = b.trunc(v[0], _INT)
-        one = b.insert_element(ir.Constant(_INTS, ir.Undefined), count, ir.Constant(_INT, 0))
-        counts = b.shuffle_vector(one, one, ir.Constant(_INTS, [0] * LANES))
-        return b.icmp_signed("<", ir.Constant(_INTS, list(range(LANES))), counts)
+        count = b.trunc(v[0], INT)
+        one = b.insert_element(ir.Constant(INTS, ir.Undefined), count, ir.Constant(INT, 0))
+        counts = b.shuffle_vector(one, one, ir.Constant(INTS, [0] * LANES))
+        return b.icmp_signed("<", ir.Constant(INTS, list(range(LANES))), counts)
 
-    return _typed(M, [I], build)
+    return typed(M, [I], build)
 
 
 @instruction
 def above(_: Any, a: Any, b: Any) -> Typed:
     """Return where a > b; false where either is NaN."""
-    return _typed(M, [V, V], lambda b, v: b.fcmp_ordered(">", *v))
+    return typed(M, [V, V], lambda b, v: b.fcmp_ordered(">", *v))
 
 
 @instruction
 def is_nan(_: Any, a: Any) -> Typed:
     """Return where a is NaN."""
-    return _typed(M, [V], lambda b, v: b.fcmp_unordered("uno", v[0], v[0]))
+    return typed(M, [V], lambda b, v: b.fcmp_unordered("uno", v[0], v[0]))
 
 
 @instruction
 def either(_: Any, a: Any, b: Any) -> Typed:
     """Return where one of two masks holds."""
-    return _typed(M, [M, M], lambda b, v: b.or_(*v))
+    return typed(M, [M, M], lambda b, v: b.or_(*v))
 
 
 @instruction
 def where(_: Any, mask: Any, a: Any, b: Any) -> Typed:
     """Return a under the mask and b elsewhere."""
-    return _typed(V, [M, V, V], lambda b, v: b.select(*v))
+    return typed(V, [M, V, V], lambda b, v: b.select(*v))
 
 
 @instruction
@@ -364,18 +211,18 @@ def all_finite(_: Any, a: Any, mask: Any) -> Typed:
     """Return whether every lane under the mask is finite."""
 
     def build(b: ir.IRBuilder, v: Sequence[ir.Value]) -> ir.Value:
-        finite = b.fcmp_ordered("<", emit_call(b, "llvm.fabs.v16f32", v[:1]), _floats(float("inf")))
+        finite = b.fcmp_ordered("<", emit_call(b, "llvm.fabs.v16f32", v[:1]), floats(float("inf")))
         wrong = b.and_(b.not_(finite), v[1])
         return b.icmp_unsigned("==", b.bitcast(wrong, ir.IntType(LANES)), ir.Constant(ir.IntType(LANES), 0))
 
-    return _typed(B, [V, M], build)
+    return typed(B, [V, M], build)
 
 
 @instruction
 def any_of(_: Any, mask: Any) -> Typed:
     """Return whether a mask holds in some lane."""
     empty = ir.Constant(ir.IntType(LANES), 0)
-    return _typed(B, [M], lambda b, v: b.icmp_unsigned("!=", b.bitcast(v[0], ir.IntType(LANES)), empty))
+    return typed(B, [M], lambda b, v: b.icmp_unsigned("!=", b.bitcast(v[0], ir.IntType(LANES)), empty))
 
 
 # --- bits of a float
@@ -389,26 +236,26 @@ def scale(_: Any, a: Any, shifted: Any) -> Typed:
     """
 
     def build(b: ir.IRBuilder, v: Sequence[ir.Value]) -> ir.Value:
-        n = b.sub(b.bitcast(v[1], _INTS), _ints(0x4B400000))
-        half = b.ashr(n, _ints(1))
+        n = b.sub(b.bitcast(v[1], INTS), ints(0x4B400000))
+        half = b.ashr(n, ints(1))
 
         def power(exponent: ir.Value) -> ir.Value:
-            return b.bitcast(b.shl(b.add(exponent, _ints(127)), _ints(23)), _VECTOR)
+            return b.bitcast(b.shl(b.add(exponent, ints(127)), ints(23)), VECTOR)
 
         return b.fmul(b.fmul(v[0], power(half)), power(b.sub(n, half)))
 
-    return _typed(V, [V, V], build)
+    return typed(V, [V, V], build)
 
 
 def _exponent_bits(b: ir.IRBuilder, bits: ir.Value) -> ir.Value:
     """Emit floor(log2(a / sqrt(1/2))) for the bits of a normal, positive a."""
-    return b.ashr(b.sub(bits, _ints(0x3F3504F3)), _ints(23))
+    return b.ashr(b.sub(bits, ints(0x3F3504F3)), ints(23))
 
 
 @instruction
 def exponent(_: Any, a: Any) -> Typed:
     """Return e of a = m * 2^e with sqrt(1/2) <= m < sqrt(2), for a normal and positive."""
-    return _typed(V, [V], lambda b, v: b.sitofp(_exponent_bits(b, b.bitcast(v[0], _INTS)), _VECTOR))
+    return typed(V, [V], lambda b, v: b.sitofp(_exponent_bits(b, b.bitcast(v[0], INTS)), VECTOR))
 
 
 @instruction
@@ -416,10 +263,10 @@ def mantissa(_: Any, a: Any) -> Typed:
     """Return m of a = m * 2^e with sqrt(1/2) <= m < sqrt(2), for a normal and positive."""
 
     def build(b: ir.IRBuilder, v: Sequence[ir.Value]) -> ir.Value:
-        bits = b.bitcast(v[0], _INTS)
-        return b.bitcast(b.sub(bits, b.shl(_exponent_bits(b, bits), _ints(23))), _VECTOR)
+        bits = b.bitcast(v[0], INTS)
+        return b.bitcast(b.sub(bits, b.shl(_exponent_bits(b, bits), ints(23))), VECTOR)
 
-    return _typed(V, [V], build)
+    return typed(V, [V], build)
 
 
 # --- across lanes
@@ -430,9 +277,9 @@ def _rotate(_: Any, a: Any, distance: Any) -> Typed:
     shift = distance.literal_value
 
     def build(b: ir.IRBuilder, v: Sequence[ir.Value]) -> ir.Value:
-        return b.shuffle_vector(v[0], v[0], ir.Constant(_INTS, [(j + shift) % LANES for j in range(LANES)]))
+        return b.shuffle_vector(v[0], v[0], ir.Constant(INTS, [(j + shift) % LANES for j in range(LANES)]))
 
-    return _typed(V, [V, distance], build)
+    return typed(V, [V, distance], build)
 
 
 rotate: Any = intrinsic(prefer_literal=True)(_rotate)

@@ -1,0 +1,87 @@
+"""The words of a frame, by which Python and the one native call of a network understand each other."""
+
+from enum import IntEnum, auto
+
+
+class Word(IntEnum):
+    """Words of 64 bits at the head of a frame."""
+
+    STEPS = 0
+    ROWS = auto()
+    CAPACITY = auto()
+    """Rows times steps that the scratch memory holds: the steps of a chunk follow from the rows."""
+    LENGTHS = auto()
+    BAD_STEP = auto()
+    BAD_KIND = auto()
+    INPUTS = auto()
+    INPUTS_TIME = auto()
+    OUTPUTS = auto()
+    OUTPUTS_TIME = auto()
+    STATE = auto()
+    AFTER = auto()
+    AHEAD = auto()
+    STASH = auto()
+    IN_SIZE = auto()
+    OUT_SIZE = auto()
+    STATE_SIZE = auto()
+    FLOPS = auto()
+    """Of one row and step."""
+    LAYERS = auto()
+    """Address of (kernel, descriptor) for each layer, and how many there are."""
+    LAYER_COUNT = auto()
+    PATCHES = auto()
+    """Address of (address of a word, what to write there, a number) for what changes with a call."""
+    PATCH_COUNT = auto()
+    STASHED = auto()
+    """Address of (buffer, bytes of a row) for each product of a state."""
+    STASHED_COUNT = auto()
+    NONE = auto()
+    FLOAT32 = auto()
+    """Addresses of the objects None and numpy.dtype("float32")."""
+    BUSY = auto()
+    """1 while a call of `step` has the frame."""
+    EXTENTS = auto()
+    """Room for the extents of a new array."""
+    EXTENTS_1 = auto()
+    EXTENTS_2 = auto()
+    NDARRAY = auto()
+    NEW_ARRAY = auto()
+    """Addresses of the type numpy.ndarray and of NumPy's PyArray_New."""
+    RUN_TYPE = auto()
+    """Address of the type of results, a tuple of five."""
+    NEW_OBJECT = auto()
+    SET_ITEM = auto()
+    INCREF = auto()
+    DECREF = auto()
+    """Addresses of CPython's PyType_GenericAlloc, PyTuple_SetItem, Py_IncRef and Py_DecRef."""
+    SAVE_THREAD = auto()
+    RESTORE_THREAD = auto()
+    FROM_LONG = auto()
+    """Addresses of functions of CPython."""
+    COUNT = auto()
+
+
+class Patch(IntEnum):
+    """What a word of a descriptor becomes."""
+
+    INPUTS = 0
+    INPUTS_TIME = auto()
+    OUTPUTS = auto()
+    OUTPUTS_TIME = auto()
+    STATE = auto()
+    """The state before the first step, what the chunk before left after that."""
+    AFTER = auto()
+    TIME = auto()
+    """The bytes of a step of an array between layers: a row's, times the rows."""
+
+
+class Status(IntEnum):
+    """What the function returns."""
+
+    FINE = 0
+    FLUSHES = auto()
+    """The thread flushes subnormal numbers."""
+    FAULTS = auto()
+    """Some row has a state or an output that is not finite."""
+    UNFIT = auto()
+    """An argument is not what it should be; nothing was run."""
