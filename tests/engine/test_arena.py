@@ -1,6 +1,7 @@
 """Scratch memory that waits for the next call."""
 
 import gc
+import threading
 
 import numpy as np
 
@@ -32,3 +33,18 @@ def test_no_more_is_kept_than_allowed() -> None:
     assert {arena.address for arena in taken} <= places
     assert pool.idle_bytes == 0
     assert np.count_nonzero(pool.take(100, clear=True).memory[:100]) == 0
+
+
+def test_an_arena_may_end_while_its_thread_is_inside_the_pool() -> None:
+    """Garbage is collected wherever something is allocated, also under the pool's lock."""
+    pool = ArenaPool(1 << 20)
+
+    def end() -> None:
+        with pool._lock:
+            pool.take(4096, clear=False)
+
+    thread = threading.Thread(target=end, daemon=True)
+    thread.start()
+    thread.join(10)
+    assert not thread.is_alive()
+    assert pool.idle_bytes == 4096

@@ -147,6 +147,7 @@ def test_arguments_need_no_special_layout_and_are_left_alone(stack: Stack) -> No
     same(stack.program.run(wide[:, :, ::2], np.asfortranarray(state)), wanted)
     same(stack.program.run(inputs.astype(np.float64), state.astype(">f4")), wanted)
     np.testing.assert_array_equal(wide, before)
+    same(stack.program.run(inputs.view(np.recarray), np.ma.asarray(state)), wanted)
     rows = stack.program.run(np.repeat(inputs, 2, axis=1)[:, 3:9], np.repeat(state, 2, axis=0)[3:9])
     same(rows, stack.plain(inputs[:, [1, 2, 2, 3, 3, 4]], state[[1, 2, 2, 3, 3, 4]]))
 
@@ -163,6 +164,48 @@ def test_arguments_need_no_special_layout_and_are_left_alone(stack: Stack) -> No
 def test_arguments_of_another_shape(stack: Stack, inputs: tuple[int, ...], state: tuple[int, ...], named: str) -> None:
     with pytest.raises(ShapeMismatch, match=named):
         stack.program.run(np.zeros(inputs, np.float32), np.zeros(state, np.float32))
+
+
+def test_parts_of_arguments_of_another_shape(stack: Stack) -> None:
+    inputs, state = stack.draw(2, 4)
+    with ThreadPoolExecutor(2) as executor:
+        for given, lengths, named in (
+            (np.repeat(inputs, 2, axis=1), None, "inputs"),
+            (inputs[:, :3], None, "inputs"),
+            (inputs, np.ones(5, np.int32), "lengths"),
+        ):
+            with pytest.raises(ShapeMismatch, match=named):
+                stack.program.run_parts(given, state, lengths, executor, 2)
+
+
+def test_products_computed_ahead_of_another_shape_or_layout(stack: Stack) -> None:
+    inputs, state = stack.draw(1, 4)
+    ahead = stack.program.ahead(state)
+    same(stack.program.run(inputs, state, None, np.asfortranarray(ahead)), stack.plain(inputs, state))
+    same(stack.program.run(inputs, state, None, ahead.astype(np.float64)), stack.plain(inputs, state))
+    with pytest.raises(ShapeMismatch, match="ahead"):
+        stack.program.run(inputs, state, None, ahead[:3])
+    same(stack.program.run(inputs, -state), stack.plain(inputs, -state))
+
+
+def test_no_memory_is_lost_to_calls_out_of_the_ordinary(stack: Stack) -> None:
+    """Faults, copies of arguments, errors: the frame of a call goes back to where it came from."""
+    inputs, state = stack.draw(2, 80)
+    bad = inputs.copy()
+    bad[1, 2] = np.nan
+    stack.program.run(inputs, state)
+    ahead = stack.program.ahead(state)
+    before = stack.program.scratch_bytes
+    for _ in range(3):
+        assert stack.program.run(bad, state).bad_step is not None
+        same(stack.program.run(inputs.astype(np.float64), state), stack.plain(inputs, state))
+        with pytest.raises(ShapeMismatch):
+            stack.program.run(inputs, state, np.ones(3, np.int32))
+        with pytest.raises(ShapeMismatch):
+            stack.program.run(inputs, state, None, ahead[:3])
+        with pytest.raises(ShapeMismatch):
+            stack.program.run(inputs, state[:, 1:])
+    assert stack.program.scratch_bytes == before
 
 
 def test_lengths_of_another_shape(stack: Stack) -> None:

@@ -77,6 +77,15 @@ async def test_a_busy_service_computes_nothing_ahead(service: Service) -> None:
     assert service.models.network.aheads < 8 * 20 / 2
 
 
+async def test_a_service_that_stops_computes_nothing_more(service: Service, caplog: pytest.LogCaptureFixture) -> None:
+    """The threads are gone by the time that the last session which was stepped has its turn."""
+    key = await begin(service)
+    await step(service, key, 1)
+    await service.sessions.aclose(1)
+    await asyncio.sleep(0.05)
+    assert not caplog.records
+
+
 async def test_a_half_step_that_fails_harms_nobody(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(state: np.ndarray[tuple[int, int], np.dtype[np.float32]]) -> None:
         raise MemoryError

@@ -34,7 +34,8 @@ class ArenaPool:
         self._kept_bytes = kept_bytes
         self._idle: dict[int, list[Bytes]] = {}
         self._idle_bytes = 0
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
+        """A thread may come in again: a collection of garbage that begins under the lock may end arenas."""
 
     def take(self, length: int, *, clear: bool) -> Arena:
         """Return an arena of `length` bytes at least; with `clear` those are zeros."""

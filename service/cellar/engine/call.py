@@ -136,7 +136,7 @@ class Call:
 
     def begin(self, lengths: Ints | None) -> None:
         """Make the call ready for another run."""
-        self.faults[0] = -1
+        self.faults[0], self.faults[1] = -1, 0
         if self.lengths is not None:
             assert lengths is not None
             self.lengths[:] = lengths

@@ -60,7 +60,15 @@ def is_rows(array, axis, size, count):
 
 
 @kernel
+def is_array(frame, array):
+    # of the very type: no more than its head is known of another object, and reading on may leave its memory
+    return read_int(array + {type}) == word(frame, {w.NDARRAY})
+
+
+@kernel
 def is_float32(frame, array, count):
+    if not is_array(frame, array):
+        return False
     aligned = (read_int32(array + {flags}) & {aligned}) != 0
     return axes(array) == count and read_int(array + {descr}) == word(frame, {w.FLOAT32}) and aligned
 
@@ -227,11 +235,14 @@ def none_again(frame):
 @kernel
 def new_run(frame, outputs, after):
     run = call_2(word(frame, {w.NEW_OBJECT}), word(frame, {w.RUN_TYPE}), 5)
-    if run != 0:
-        call_3(word(frame, {w.SET_ITEM}), run, 0, outputs)
-        call_3(word(frame, {w.SET_ITEM}), run, 1, after)
-        for item in range(2, 5):
-            call_3(word(frame, {w.SET_ITEM}), run, item, none_again(frame))
+    if run == 0:
+        call_1(word(frame, {w.DECREF}), outputs)
+        call_1(word(frame, {w.DECREF}), after)
+        return 0
+    call_3(word(frame, {w.SET_ITEM}), run, 0, outputs)
+    call_3(word(frame, {w.SET_ITEM}), run, 1, after)
+    for item in range(2, 5):
+        call_3(word(frame, {w.SET_ITEM}), run, item, none_again(frame))
     return run
 
 
@@ -311,6 +322,7 @@ def _filled(text: str) -> str:
         use_ahead=USE_AHEAD,
         release_flops=RELEASE_FLOPS,
         float32=FLOAT32_NUMBER,
+        type=head - 8,
         data=head,
         axes=head + 8,
         extents=head + 16,

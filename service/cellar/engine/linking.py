@@ -79,8 +79,8 @@ def builtin(code: Code, name: str) -> Builtin:
     A call costs a twentieth of one through ctypes, and its arguments arrive as the objects that they are.
     """
     method = _MethodDef(name.encode(), code.address, _METH_FASTCALL, None)
-    make = ctypes.pythonapi.PyCFunction_NewEx
-    make.restype, make.argtypes = ctypes.py_object, [ctypes.c_void_p, ctypes.py_object, ctypes.c_void_p]
+    kind = ctypes.PYFUNCTYPE(ctypes.py_object, ctypes.c_void_p, ctypes.py_object, ctypes.c_void_p)
+    make = kind(("PyCFunction_NewEx", ctypes.pythonapi))
     # What stands for "self" lives as long as the function does, and with it what the function points to.
     return cast(Builtin, make(ctypes.addressof(method), (code, method), None))
 
@@ -99,7 +99,8 @@ def numpy_functions() -> tuple[int, int]:
     # Its C API has no other name in Python, and this one no types.
     from numpy._core import _multiarray_umath  # type: ignore[attr-defined]
 
-    pointer = ctypes.pythonapi.PyCapsule_GetPointer
-    pointer.restype, pointer.argtypes = ctypes.c_void_p, [ctypes.py_object, ctypes.c_char_p]
+    # A function object of our own: the one that hangs on pythonapi is everybody's, and so would be its types.
+    kind = ctypes.PYFUNCTYPE(ctypes.c_void_p, ctypes.py_object, ctypes.c_char_p)
+    pointer = kind(("PyCapsule_GetPointer", ctypes.pythonapi))
     table = ctypes.cast(pointer(_multiarray_umath._ARRAY_API, None), ctypes.POINTER(ctypes.c_void_p))
     return table[_NEW_ARRAY] or 0, table[_ARRAY_TYPE] or 0

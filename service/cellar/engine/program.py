@@ -66,29 +66,39 @@ class Program:
             frame = pool.pop()
         except (ValueError, KeyError, IndexError):
             steps, rows, pool, frame = self._find_frame(inputs)
-        outputs = _empty((steps, rows, self.out_size), _FLOAT32)
-        after = _empty((rows, self.state_size), _FLOAT32)
-        if lengths is not None:
-            lengths = clipped(lengths, steps, rows)
-        if ahead is not None:
-            if ahead.shape != (rows, self._plan.stash_bytes // 4):
-                raise _mismatch("products computed ahead", ahead, f"({rows}, {self._plan.stash_bytes // 4})")
-            frame.words[Word.AHEAD] = USE_AHEAD
-        status = self._advance(frame.words, inputs, state, outputs, after, lengths, ahead)
-        if ahead is not None:
-            frame.words[Word.AHEAD] = 0
-        if status:
-            return self._unusual(status, frame, (inputs, state, lengths, ahead), (outputs, after))
-        pool.append(frame)
-        return _make(Run, (outputs, after, None, None, None))
+        try:
+            if lengths is not None:
+                lengths = clipped(lengths, steps, rows)
+            if ahead is not None:
+                ahead = self._fitted_ahead(ahead, rows)
+                frame.words[Word.AHEAD] = USE_AHEAD
+            outputs = _empty((steps, rows, self.out_size), _FLOAT32)
+            after = _empty((rows, self.state_size), _FLOAT32)
+            status = self._advance(frame.words, inputs, state, outputs, after, lengths, ahead)
+            if not status:
+                return _make(Run, (outputs, after, None, None, None))
+            if status != Status.UNFIT:
+                check_status(status)
+                return Run(outputs, after, frame.bad_step[:rows].copy(), frame.bad_kind[:rows] & _KIND)
+        finally:
+            if ahead is not None:
+                frame.words[Word.AHEAD] = 0
+            pool.append(frame)
+        # Kernels cannot read these arrays as they are laid out; they can read copies.
+        fitted = _fitted("inputs", inputs, (steps, rows, self.in_size))
+        return self.run(fitted, _fitted("state", state, (rows, self.state_size)), lengths, ahead)
 
     def run_parts(self, inputs: Floats, state: Floats, lengths: Ints | None, executor: Executor, parts: int) -> Run:
         """Do as `run`, the rows dealt out to this thread and others of the executor: the same bits, sooner.
 
         What no thread of the executor has begun when this one is done with its own part, this one does too; so the
-        executor may be the one that this call runs on.
+        executor may be the one that this call runs on. Raise ShapeMismatch.
         """
         rows = state.shape[0]
+        if inputs.ndim != 3 or inputs.shape[1] != rows:  # a part would not see that rows are left over
+            raise _mismatch("inputs", inputs, f"(T, {rows}, in)")
+        if lengths is not None:
+            lengths = clipped(lengths, inputs.shape[0], rows)
         edges = [rows * part // parts for part in range(parts + 1)]
         cuts = [slice(*pair) for pair in pairwise(edges) if pair[0] < pair[1]] or [slice(0, 0)]
 
@@ -113,12 +123,14 @@ class Program:
         state = _fitted("state", state, (rows, self.state_size))
         found: Floats = np.empty((rows, self._plan.stash_bytes // 4), np.float32)
         inputs, outputs = _empty((1, rows, self.in_size), _FLOAT32), _empty((1, rows, self.out_size), _FLOAT32)
+        after = _empty(state.shape, _FLOAT32)
         _, _, pool, frame = self._find_frame(inputs)
-        frame.words[Word.AHEAD] = COMPUTE_AHEAD
-        status = self._advance(frame.words, inputs, state, outputs, _empty(state.shape, _FLOAT32), None, found)
-        frame.words[Word.AHEAD] = 0
-        check_status(status)
-        pool.append(frame)
+        try:
+            frame.words[Word.AHEAD] = COMPUTE_AHEAD
+            check_status(self._advance(frame.words, inputs, state, outputs, after, None, found))
+        finally:
+            frame.words[Word.AHEAD] = 0
+            pool.append(frame)
         return found
 
     @property
@@ -126,22 +138,11 @@ class Program:
         """Return the bytes of the frames that are kept for later calls, but for the one of small calls."""
         return sum(frame.size for pool in list(self._pools.values()) for frame in list(pool))
 
-    def _unusual(
-        self,
-        status: int,
-        frame: Frame,
-        arguments: tuple[Floats, Floats, Ints | None, Floats | None],
-        results: tuple[Floats, Floats],
-    ) -> Run:
-        """Return the result of a run with faults, or of one on copies if the arguments were not laid out as kernels
-        read them. Raise ShapeMismatch, or StartupError in a thread that flushes subnormal numbers."""
-        inputs, state, lengths, ahead = arguments
-        steps, rows = inputs.shape[:2]
-        if status == Status.UNFIT:
-            fitted = _fitted("inputs", inputs, (steps, rows, self.in_size))
-            return self.run(fitted, _fitted("state", state, (rows, self.state_size)), lengths, ahead)
-        check_status(status)
-        return Run(*results, frame.bad_step[:rows].copy(), frame.bad_kind[:rows] & _KIND)
+    def _fitted_ahead(self, ahead: Floats, rows: int) -> Floats:
+        """Return products computed ahead as the driver reads them. Raise ShapeMismatch."""
+        if ahead.shape != (rows, self._plan.stash_bytes // 4):
+            raise _mismatch("products computed ahead", ahead, f"({rows}, {self._plan.stash_bytes // 4})")
+        return np.ascontiguousarray(ahead, np.float32)
 
     def _find_frame(self, inputs: Floats) -> tuple[int, int, list[Frame], Frame]:
         """Return steps, rows, where their frames wait, and a frame for them. Raise ShapeMismatch."""

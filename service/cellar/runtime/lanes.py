@@ -56,7 +56,7 @@ class Lanes:
         self._queue_limit = queue_limit
         self._cache_bytes = cache_bytes
         self._max_numbers = max_numbers
-        self._ahead = Ahead(kernels, lambda: not self._pending, self._keep_ahead) if ahead else None
+        self._ahead = Ahead(kernels, lambda: not (self._pending or self._stopping), self._keep_ahead) if ahead else None
         self._lanes: OrderedDict[SessionKey, Lane] = OrderedDict()
         self._bytes = 0
         self._pending = 0
