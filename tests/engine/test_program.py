@@ -8,7 +8,8 @@ import pytest
 from numpy.typing import NDArray
 
 from cellar.engine import CompiledCell, Node, Packed, Program, Run
-from cellar.engine.frame import INPUT, MOST_CAPACITY, Signal
+from cellar.engine.arena import ARENAS
+from cellar.engine.frame import INPUT, LARGE_BYTES, MOST_CAPACITY, Signal
 from cellar.errors import ShapeMismatch
 from tests.engine import oracle
 from tests.engine.conftest import Compiled
@@ -286,3 +287,16 @@ def test_memory_is_bounded(stack: Stack) -> None:
         stack.program.run(*stack.draw(2, rows))
     frames = 10  # a capacity for each power of two
     assert stack.program.scratch_bytes - before < frames * 1024 * 1024
+
+
+def test_large_memory_is_no_program_s_own(compiled: Compiled) -> None:
+    """A long sequence that must be read in one piece: the next one, of whichever program, finds its memory."""
+    kernel = compiled("lstm", SIZE)
+    program = Program([node(kernel, 1, (INPUT,), None, reverse=True)], (0,), 3, 0, compiled.cache)
+    inputs, state = np.ones((20_000, 1, 3), np.float32), np.empty((1, 0), np.float32)
+    first = program.run(inputs, state)
+    idle = ARENAS.idle_bytes
+    assert idle > LARGE_BYTES
+    same(program.run(inputs, state), first)
+    assert ARENAS.idle_bytes == idle
+    assert program.scratch_bytes == 0

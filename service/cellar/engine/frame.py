@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from cellar.engine.arena import ARENAS, Arena
 from cellar.engine.call import Ints, Words
 from cellar.engine.kernel import CompiledCell
 from cellar.engine.layout import AT, SlotKind, ahead_stages, row_bytes
@@ -28,6 +29,10 @@ CHUNK_BYTES = 256 * 1024
 
 LEAST_CAPACITY, MOST_CAPACITY = 64, 1024
 """Rows times steps of a chunk: enough to fill every tile, few enough for the caches. More only where rows are more."""
+
+
+LARGE_BYTES = 16 * 1024 * 1024
+"""Scratch memory that is no program's own from here on: the process has one store of it, for calls of all programs."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -54,7 +59,7 @@ class Frame:
 
     words: Words
     """The head (`Word`), the tables that it points to, and the descriptors."""
-    arena: Bytes
+    arena: Bytes | Arena
     bad_step: Ints
     bad_kind: Ints
     size: int
@@ -195,8 +200,10 @@ class _Builder:
         kept = [self._place_kept(node) for node in plan.nodes]
         shared = self.end
         lengths = [self._place_shared(node, d, shared) for node, d in zip(plan.nodes, descriptors, strict=True)]
-        arena = aligned(max([shared, *lengths]), clear=True)
-        base = address(arena)
+        length = max([shared, *lengths])
+        # What earlier calls have left there is harmless, as in a frame that is used again.
+        arena = aligned(length, clear=True) if length <= LARGE_BYTES else ARENAS.take(length, clear=False)
+        base = arena.address if isinstance(arena, Arena) else address(arena)
         for node, descriptor, buffers, begin in zip(plan.nodes, descriptors, kept, begins, strict=False):
             at = node.kernel.kernel.at
             descriptor[[at["buffer", i] for i in range(len(node.kernel.kernel.layout.buffers))]] += base
@@ -204,7 +211,7 @@ class _Builder:
                 descriptor[at["buffer", number]] = base + place
             self.stashed += [(base + buffers[number], size) for number, size in _stashed(node)]
             self._bind(node, descriptor, int(begin), [base + place for place in arrays])
-        return self._assembled(descriptors, begins, arena)
+        return self._assembled(descriptors, begins, arena, length)
 
     def _take(self, size: int) -> int:
         begin = self.end
@@ -265,7 +272,7 @@ class _Builder:
             word("carry_in_row", 0, 4 * self.plan.state_size)
             word("carry_out_row", 0, 4 * self.plan.state_size)
 
-    def _assembled(self, descriptors: list[Words], begins: Words, arena: Bytes) -> Frame:
+    def _assembled(self, descriptors: list[Words], begins: Words, arena: Bytes | Arena, length: int) -> Frame:
         """Return the frame: the head, the descriptors, and the tables that the head points to."""
         kernels = [node.kernel.kernel.code.address for node in self.plan.nodes]
         layers, patches, stashed = int(begins[-1]), int(begins[-1]) + 2 * len(kernels), 0
@@ -311,4 +318,4 @@ class _Builder:
             Word.FROM_LONG: python_function("PyLong_FromLong"),
         }
         words[list(head)] = list(head.values())
-        return Frame(words, arena, faults[0], faults[1], words.nbytes + arena.nbytes + faults.nbytes)
+        return Frame(words, arena, faults[0], faults[1], words.nbytes + length + faults.nbytes)

@@ -13,7 +13,7 @@ import numpy as np
 
 from cellar.engine.cache import KernelCache
 from cellar.engine.call import Ints, check_status, clipped
-from cellar.engine.frame import Frame, FramePlan, Node, Run, Signal
+from cellar.engine.frame import LARGE_BYTES, Frame, FramePlan, Node, Run, Signal
 from cellar.engine.layout import COMPUTE_AHEAD, USE_AHEAD
 from cellar.engine.packing import Floats
 from cellar.engine.words import Status, Word
@@ -24,9 +24,6 @@ PART_FLOPS = 20_000_000
 
 RESIDENT_CAPACITY = 64
 """Rows times steps of a call that is small."""
-
-POOL_BYTES = 16 * 1024 * 1024
-"""Scratch memory of one capacity that a program keeps for later calls."""
 
 
 class Program:
@@ -158,8 +155,8 @@ class Program:
         except IndexError:
             frame = self._plan.frame(capacity)
             self._made[capacity] = self._made.get(capacity, 0) + frame.size
-            # Too many at once: this one is for this call alone.
-            return steps, rows, pool if self._made[capacity] <= max(POOL_BYTES, frame.size) else [], frame
+            # Too much, or too many at once: this one is for this call alone.
+            return steps, rows, pool if self._made[capacity] <= LARGE_BYTES else [], frame
 
 
 _SHAPES_KEPT = 4096
