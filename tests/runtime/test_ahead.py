@@ -8,7 +8,7 @@ import pytest
 from cellar.runtime import ahead
 from tests.runtime.conftest import Service, StartService
 from tests.runtime.exact import history
-from tests.runtime.session_calls import APPEND, a_sequence, begin, output, step
+from tests.runtime.session_calls import APPEND, a_sequence, begin, output, step, until
 
 pytestmark = pytest.mark.anyio
 
@@ -25,9 +25,7 @@ async def rest(service: Service) -> None:
     """Wait until another half-step was computed, and is kept."""
     assert await asyncio.to_thread(service.models.network.computed.acquire, timeout=10)
     lanes = service.sessions._lanes._lanes
-    async with asyncio.timeout(10):
-        while all(lane.ahead is None for lane in lanes.values()):  # noqa: ASYNC110  # nothing tells when it is kept
-            await asyncio.sleep(0.001)
+    await until(lambda: any(lane.ahead is not None for lane in lanes.values()))
 
 
 async def test_an_idle_service_computes_ahead_and_the_next_step_uses_it(service: Service) -> None:
