@@ -57,6 +57,13 @@ def test_the_error_of_a_model_of_ids(cache: KernelCache) -> None:
     assert rounding_error(compiled, compiled.network.init(3)).keys() == {"bfloat16_max_error", "bfloat16_rms_error"}
 
 
+def test_rounded_weights_have_no_gradients(cache: KernelCache) -> None:
+    network = make(LAYERS)
+    bound = network.compile(cache).bind(network.init(3))
+    with pytest.raises(ValueError, match="no gradients"):
+        bound.run(np.zeros((1, 1, 4), np.float32), bound.initial_state(1), save=True)
+
+
 def test_training_works_on_float32(cache: KernelCache) -> None:
     """What is trained is bound without rounding: gradients are those of the weights as they are."""
     network = make(LAYERS)

@@ -105,6 +105,7 @@ class BoundNetwork:
     def __init__(self, compiled: CompiledNetwork, weights: Mapping[str, Array], *, halves: bool = False) -> None:
         self.network = compiled.network
         self._compiled = compiled
+        self._halves = halves
         self._parts = _parts(compiled, weights, halves=halves)
         self._load(weights)
 
@@ -147,10 +148,12 @@ class BoundNetwork:
         length, with its state kept and its outputs zero. Inputs of an embedding are known to be ids
         (`Network.check_inputs`). With `save` the run is one for `backward`. With masks dropout is at work; else it
         does nothing. `ahead` is what `ahead` returned for this very state. With an executor wide batches are dealt out
-        to its threads. Raise ShapeMismatch.
+        to its threads. Raise ShapeMismatch, and ValueError for gradients of weights that were rounded.
         """
         if executor is None and not save and masks is None and self._table is None:
             return self.program.run(inputs, state, lengths, ahead)
+        if save and self._halves:
+            raise ValueError("a network whose matrices are kept as bfloat16 has no gradients")
         in_parts = save or bool(masks)
         if in_parts or self._table is not None:
             self._check(inputs, state, lengths)
