@@ -17,6 +17,12 @@ def test_both_directories_are_closed_to_others(tmp_path: Path) -> None:
     assert stat.S_IMODE(socket.parent.stat().st_mode) == 0o700
 
 
+def test_a_directory_within_one_that_is_not_there_yet_leaves_that_one_usable(tmp_path: Path) -> None:
+    """The demo's data directory stands in the service's own: whichever comes first, both work."""
+    Directory(tmp_path / "cellar" / "demo")
+    Directory(tmp_path / "cellar")
+
+
 def test_an_open_directory_is_refused(tmp_path: Path) -> None:
     (tmp_path / "data").mkdir()
     (tmp_path / "data").chmod(0o755)

@@ -142,8 +142,14 @@ def _default_runtime(data: Path) -> Path:
 
 
 def _make_private(path: Path) -> None:
+    """Make a directory that nobody else may enter, and its parents too, where they are missing.
+
+    One of them may be the data directory of another service: the demo's stands in that of the user's own.
+    """
     try:
-        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for directory in (*reversed(path.parents), path):
+            if not directory.exists():
+                directory.mkdir(mode=0o700, exist_ok=True)
         found = path.lstat()
     except OSError as error:
         raise StartupError(f"cannot use the directory {path}: {error.strerror}") from error
