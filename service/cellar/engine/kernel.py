@@ -1,7 +1,8 @@
 """A compiled cell: the calls that run its kernels.
 
-A call copies the kernel's descriptor, fills in what is its own, and runs the kernel once. Kernels hold no state, so
-several threads may run one cell. Nothing is written to the caller's arrays.
+A call is leased with its descriptor and its scratch memory, is bound to arrays, and runs the kernel once; then it waits
+for the next run of its shape. Kernels hold no state, so several threads may run one cell. Nothing is written to the
+arrays of the caller.
 """
 
 import threading

@@ -1,7 +1,7 @@
 """From a graph to the order in which a kernel computes it.
 
 A kernel has three regions. `before` holds what does not depend on carried values (the state): it is computed for all
-time steps of a chunk at once. `loop` runs step by step. `after` holds products that no carried value needs, again
+time steps of a call at once. `loop` runs step by step. `after` holds products that no carried value needs, again
 for all steps at once. No region changes a bit: every element is computed by the same operations in the same order.
 
 Within a region, stages alternate: products that share an operand become one product with packed weights, and
@@ -82,7 +82,7 @@ class Plan:
     backward: bool
     """Time descends, and nothing is checked for being finite."""
     history: bool
-    """Keep every carried value of a chunk and not only the newest."""
+    """Keep every carried value of a call and not only the newest."""
     regions: dict[Region, tuple[Stage, ...]] = field(default_factory=dict)
     at: dict[Node, Region] = field(default_factory=dict)
 

@@ -114,7 +114,7 @@ class Script:
         return place is not None and self.layout.buffers[place.buffer].span == "step"
 
     def is_history(self, node: Node) -> bool:
-        """Return whether a value keeps a slot for every step of a chunk and one more."""
+        """Return whether a value keeps a slot for every step of a call and one more."""
         place = self.layout.places.get(node)
         return place is not None and self.layout.buffers[place.buffer].span == "history"
 
@@ -146,9 +146,3 @@ class Script:
         if self.is_history(node) and self.plan.backward:
             step = f"({step} + 1)"
         return f" + {step} * rows * {stride}"
-
-    def rows_of(self, node: Node) -> str:
-        """Return address and stride of the rows of step t."""
-        base, stride, before = self.place(node)
-        step = "(t + 1)" if self.is_history(node) else "t"
-        return f"{base}{before} + {step} * rows * {stride}, {stride}"
