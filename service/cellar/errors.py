@@ -18,8 +18,10 @@
     │   ├── StateNotFinite           the step would have made a state NaN or infinite
     │   └── OutputNotFinite          the step would have answered NaN or infinity
     ├── MalformedJson                bytes that are not JSON; carries line and column
+    ├── MalformedBody                bytes that are not the npy, gzip or frames that they are said to be
     ├── BodyTooLarge
     ├── UnsupportedMediaType
+    ├── NotAcceptable
     ├── NotFound
     │   ├── ModelUnknown
     │   ├── SessionUnknown
@@ -184,12 +186,29 @@ class MalformedJson(CellarError, slug="malformed_json", title="Malformed JSON"):
         self.offset = offset
 
 
+class MalformedBody(CellarError, slug="malformed_body", title="Malformed body"):
+    """The body is not the npy, gzip or frames that it is said to be.
+
+    `offset` counts the bytes before the fault, where that is known.
+    """
+
+    members = ("offset",)
+
+    def __init__(self, detail: str, *, offset: int | None = None) -> None:
+        super().__init__(detail)
+        self.offset = offset
+
+
 class BodyTooLarge(CellarError, slug="body_too_large", title="Body too large"):
     """The request body is over the limit."""
 
 
 class UnsupportedMediaType(CellarError, slug="unsupported_media_type", title="Unsupported media type"):
-    """A content type that the route does not read."""
+    """A content type, or an encoding of it, that the route does not read."""
+
+
+class NotAcceptable(CellarError, slug="not_acceptable", title="Not acceptable"):
+    """None of the types that the request accepts can be answered."""
 
 
 class NotFound(CellarError, slug="not_found", title="Not found"):

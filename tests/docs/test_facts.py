@@ -2,6 +2,7 @@
 
 import json
 import re
+import struct
 from typing import Any, get_args
 
 import pytest
@@ -17,6 +18,7 @@ from cellar.engine.tokens import MAX_TEXT_BYTES
 from cellar.nn import training
 from cellar.nn.spec import FORMS, MAX_LAYERS, MAX_NESTING, MAX_SIZE, LayerSpec, NamedInitialiser
 from cellar.settings import Settings
+from cellar.wire import frames
 from tests.docs.pages import ROOT
 
 TYPES: dict[str, Any] = {
@@ -109,3 +111,16 @@ def test_the_equations_of_every_built_in_cell(name: str) -> None:
 def test_the_limits_of_cells() -> None:
     limits = f"{MAX_OPERATIONS} operations, {MAX_DEPTH} levels of brackets, {MAX_TEXT_BYTES} bytes of text"
     assert f"{limits}; sizes up to {MAX_SIZE:,}." in read("cells.md")
+
+
+@pytest.mark.parametrize(
+    ("heading", "fields"),
+    [("header", frames.HEADER_FIELDS), ("step", frames.STEP_FIELDS), ("answer", frames.ANSWER_FIELDS)],
+)
+def test_every_field_of_a_frame(heading: str, fields: frames.Fields) -> None:
+    offset, layout = 0, []
+    for name, code in fields:
+        size = struct.calcsize("<" + code)
+        layout.append([f"`{name}`", str(offset), str(size)])
+        offset += size
+    assert [row[:3] for row in rows("frames.md", heading)] == layout

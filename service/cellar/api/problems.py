@@ -23,7 +23,9 @@ URN = "urn:cellar:problem:"
 
 STATUS: dict[type[errors.CellarError], int] = {
     errors.MalformedJson: 400,
+    errors.MalformedBody: 400,
     errors.NotFound: 404,
+    errors.NotAcceptable: 406,
     errors.Conflict: 409,
     errors.Gone: 410,
     errors.BodyTooLarge: 413,

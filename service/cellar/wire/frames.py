@@ -1,0 +1,294 @@
+"""Frames: many steps, or their answers, in one run of bytes that NumPy reads where it lies.
+
+A frame is a header, then records of one size, then all numbers in one block, then all text. Everything is little
+endian and nothing is padded: records and numbers stand at multiples of eight and four bytes. `docs/frames.md` gives
+the layout to those who write another client.
+"""
+
+from collections.abc import Iterator, Sequence
+from enum import IntEnum
+from struct import Struct
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cellar.errors import BodyTooLarge, MalformedBody
+
+Floats = NDArray[np.float32]
+Place = tuple[str, int, str]
+"""A position in parts: epoch (16 hexadecimal digits), step, digest (32 of them)."""
+
+MEDIA_TYPE = "application/vnd.cellar.frames"
+MAGIC = b"Cell"
+VERSION = 1
+
+Fields = tuple[tuple[str, str], ...]
+
+HEADER_FIELDS: Fields = (
+    ("magic", "4s"),
+    ("version", "B"),
+    ("kind", "B"),
+    ("zero", "H"),
+    ("records", "I"),
+    ("numbers", "I"),
+    ("text", "I"),
+    ("nothing", "I"),
+)
+_SHAPE: Fields = (("steps", "I"), ("rows", "I"), ("features", "I"))
+_PLACE: Fields = (("epoch", "8s"), ("step", "Q"), ("digest", "16s"))
+STEP_FIELDS: Fields = (
+    ("tag", "I"),
+    ("flags", "B"),
+    ("session", "B"),
+    ("writer", "B"),
+    ("key", "B"),
+    *_SHAPE,
+    ("timeout_ms", "I"),
+    *_PLACE,
+    ("seq", "Q"),
+)
+ANSWER_FIELDS: Fields = (
+    ("tag", "I"),
+    ("status", "H"),
+    ("flags", "H"),
+    *_SHAPE,
+    ("problem", "I"),
+    *_PLACE,
+    ("nothing", "Q"),
+)
+
+
+def _struct(fields: Fields) -> Struct:
+    return Struct("<" + "".join(code for _, code in fields))
+
+
+HEADER, STEP, ANSWER = _struct(HEADER_FIELDS), _struct(STEP_FIELDS), _struct(ANSWER_FIELDS)
+
+
+class Kind(IntEnum):
+    """What the records of a frame are."""
+
+    STEPS = 1
+    ANSWERS = 2
+
+
+SEQUENCE, POSITION, NUMBER, SEQ, RESET = 1, 2, 4, 8, 16
+"""Flags of a step: it is a sequence; its position, its step, its seq count; a reset stands behind its words."""
+
+REPLAYED, NOT_KEPT = 1, 2
+"""Flags of an answer: it was applied before; its output is not known any more."""
+
+OK = 200
+
+_NOWHERE = bytes(8), 0, bytes(16)
+
+
+class Step(NamedTuple):
+    """A step, or a sequence of steps, of one session. `inputs` is (T, rows, in_size).
+
+    `tag` is carried back by the answer. `reset` has a byte for each row, 1 where the row begins anew. A `timeout_ms` of
+    0 is none.
+    """
+
+    session: str
+    inputs: Floats
+    sequence: bool = False
+    tag: int = 0
+    position: Place | None = None
+    step: int | None = None
+    writer: str | None = None
+    seq: int | None = None
+    key: str | None = None
+    reset: bytes | None = None
+    timeout_ms: int = 0
+
+
+class Answer(NamedTuple):
+    """What became of a step: status 200, the position after it and the outputs (T, rows, out_size); else a problem.
+
+    `outputs` is None in a replay whose output was not kept. `problem` is the JSON document of the error.
+    """
+
+    tag: int
+    status: int
+    position: Place | None = None
+    outputs: Floats | None = None
+    replayed: bool = False
+    problem: bytes = b""
+
+
+def pack_steps(steps: Sequence[Step]) -> bytes:
+    """Return a frame of steps, their inputs cast to float32. Raise struct.error for what no record can hold."""
+    records, numbers, text = [], [], []
+    for one in steps:
+        words = [(part or "").encode("latin-1") for part in (one.session, one.writer, one.key)]
+        flags = SEQUENCE * one.sequence | POSITION * (one.position is not None) | NUMBER * (one.step is not None)
+        flags |= SEQ * (one.seq is not None) | RESET * (one.reset is not None)
+        epoch, at, digest = _NOWHERE if one.position is None else _packed(one.position)
+        at = at if one.step is None else one.step
+        sizes = map(len, words)
+        records.append(
+            STEP.pack(one.tag, flags, *sizes, *one.inputs.shape, one.timeout_ms, epoch, at, digest, one.seq or 0)
+        )
+        numbers.append(np.ascontiguousarray(one.inputs, dtype="<f4").tobytes())
+        text += [*words, one.reset or b""]
+    return _frame(Kind.STEPS, records, numbers, text)
+
+
+def unpack_steps(frame: bytes) -> list[Step]:
+    """Return the steps of a frame; their inputs are read-only and lie in it. Raise MalformedBody.
+
+    Neither words nor numbers are checked: what is wrong with them is a fault of the step, not of the frame.
+    """
+    records, numbers, text = _parts(frame, Kind.STEPS, STEP)
+    steps: list[Step] = []
+    at = word = 0
+    for tag, flags, session, writer, key, length, rows, features, timeout_ms, epoch, step, digest, seq in records:
+        if flags >= 2 * RESET:
+            raise _impossible(len(steps), f"flags {flags:#x}")
+        start, at = at, at + length * rows * features
+        name, word = word, word + session + writer + key + (rows if flags & RESET else 0)
+        if at > len(numbers) or word > len(text):
+            raise _impossible(len(steps), "sizes that the frame does not hold")
+        after = name + session + writer
+        steps.append(
+            Step(
+                text[name : name + session],
+                _shaped(numbers[start:at], length, rows, features),
+                flags & SEQUENCE == SEQUENCE,
+                tag,
+                (epoch.hex(), step, digest.hex()) if flags & POSITION else None,
+                step if flags & NUMBER else None,
+                text[name + session : after] if writer else None,
+                seq if flags & SEQ else None,
+                text[after : after + key] if key else None,
+                text[after + key : word].encode("latin-1") if flags & RESET else None,
+                timeout_ms,
+            )
+        )
+    _check_end(at, len(numbers), word, len(text))
+    return steps
+
+
+def pack_answers(answers: Sequence[Answer]) -> bytes:
+    """Return a frame of answers."""
+    records, numbers, problems = [], [], []
+    for tag, status, position, outputs, replayed, problem in answers:
+        flags = REPLAYED * replayed
+        if outputs is not None:
+            shape = outputs.shape
+            numbers.append(outputs.tobytes())
+        else:
+            shape = (0, 0, 0)
+            flags |= NOT_KEPT * (position is not None)
+        epoch, step, digest = _NOWHERE if position is None else _packed(position)
+        records.append(ANSWER.pack(tag, status, flags, *shape, len(problem), epoch, step, digest, 0))
+        problems.append(problem)
+    return _frame(Kind.ANSWERS, records, numbers, problems)
+
+
+def unpack_answers(frame: bytes) -> list[Answer]:
+    """Return the answers of a frame; their outputs are read-only and lie in it. Raise MalformedBody."""
+    records, numbers, text = _parts(frame, Kind.ANSWERS, ANSWER)
+    answers: list[Answer] = []
+    at = word = 0
+    for tag, status, flags, length, rows, features, problem, epoch, step, digest, nothing in records:
+        if flags >= 2 * NOT_KEPT or nothing:
+            raise _impossible(len(answers), f"flags {flags:#x}")
+        start, at = at, at + length * rows * features
+        begin, word = word, word + problem
+        if at > len(numbers) or word > len(text):
+            raise _impossible(len(answers), "sizes that the frame does not hold")
+        good = status == OK
+        outputs = _shaped(numbers[start:at], length, rows, features) if good and not flags & NOT_KEPT else None
+        position = (epoch.hex(), step, digest.hex()) if good else None
+        said = text[begin:word].encode("latin-1")
+        answers.append(Answer(tag, status, position, outputs, bool(flags & REPLAYED), said))
+    _check_end(at, len(numbers), word, len(text))
+    return answers
+
+
+class FrameSplitter:
+    """Cuts a stream of bytes, in pieces of any size, into frames. No frame may have over `max_bytes`."""
+
+    def __init__(self, max_bytes: int) -> None:
+        self._max = max_bytes
+        self._held = bytearray()
+
+    def feed(self, data: bytes) -> list[bytes]:
+        """Take bytes and return the frames that are whole now. Raise MalformedBody or BodyTooLarge.
+
+        A size is believed only once it is known to be within the limit, so no more than that is ever held.
+        """
+        self._held += data
+        frames = []
+        while len(self._held) >= HEADER.size:
+            size = _size(self._held)
+            if size > self._max:
+                raise BodyTooLarge(f"a frame may have {self._max} bytes, this one has {size}")
+            if len(self._held) < size:
+                break
+            frames.append(bytes(self._held[:size]))
+            del self._held[:size]
+        return frames
+
+    def end(self) -> None:
+        """Say that no more bytes come. Raise MalformedBody if a frame has begun."""
+        if self._held:
+            raise MalformedBody(f"the body ends inside a frame, after {len(self._held)} bytes of it")
+
+
+def _packed(place: Place) -> tuple[bytes, int, bytes]:
+    epoch, step, digest = place
+    return bytes.fromhex(epoch), step, bytes.fromhex(digest)
+
+
+def _frame(kind: Kind, records: Sequence[bytes], numbers: Sequence[bytes], text: Sequence[bytes]) -> bytes:
+    values, words = b"".join(numbers), b"".join(text)
+    header = HEADER.pack(MAGIC, VERSION, kind, 0, len(records), len(values) // 4, len(words), 0)
+    return b"".join((header, *records, values, words))
+
+
+def _read_header(data: bytes | bytearray) -> tuple[int, int, int, int]:
+    """Return kind and how many records, numbers and bytes of text follow. Raise MalformedBody."""
+    magic, version, kind, zero, records, numbers, text, nothing = HEADER.unpack_from(data)
+    if magic != MAGIC:
+        raise MalformedBody("not a frame: it does not begin with `Cell`", offset=0)
+    if version != VERSION:
+        raise MalformedBody(f"a frame of version {version}; this service reads {VERSION}", offset=4)
+    if zero or nothing or kind not in (Kind.STEPS, Kind.ANSWERS):
+        raise MalformedBody("a frame of an unknown kind", offset=5)
+    return kind, records, numbers, text
+
+
+def _size(data: bytes | bytearray) -> int:
+    _, records, numbers, text = _read_header(data)
+    return HEADER.size + STEP.size * records + 4 * numbers + text
+
+
+def _parts(frame: bytes, kind: Kind, record: Struct) -> tuple[Iterator[tuple[Any, ...]], Floats, str]:
+    """Return the records, the numbers and the text of a whole frame. Raise MalformedBody."""
+    if len(frame) < HEADER.size or len(frame) != _size(frame):
+        raise MalformedBody("not a whole frame, or more than one")
+    found, count, numbers, _ = _read_header(frame)
+    if found != kind:
+        raise MalformedBody(f"a frame of kind {found} where one of kind {kind:d} belongs", offset=5)
+    at = HEADER.size + record.size * count
+    values = np.frombuffer(frame, "<f4", numbers, at)
+    text = frame[at + 4 * numbers :].decode("latin-1")
+    return record.iter_unpack(memoryview(frame)[HEADER.size : at]), values, text
+
+
+def _shaped(numbers: Floats, *shape: int) -> Floats:
+    # of no numbers the sizes may be anything; none of them is worth an array that NumPy refuses to make
+    return numbers.reshape(shape if len(numbers) else (0, 0, 0))
+
+
+def _impossible(number: int, what: str) -> MalformedBody:
+    return MalformedBody(f"record {number} has {what}", offset=HEADER.size + number * STEP.size)
+
+
+def _check_end(at: int, numbers: int, word: int, text: int) -> None:
+    if (at, word) != (numbers, text):
+        raise MalformedBody(f"{numbers - at} numbers and {text - word} bytes of text belong to no record")
