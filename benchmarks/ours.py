@@ -99,7 +99,7 @@ class InParts(Ours):
 
     def step(self, inputs: Array, state: Array) -> tuple[Array, Array]:
         """Run once, all parts at a time."""
-        result = self._bound.program.run_parts(inputs, state, None, self._executor, self._threads)
+        result = self._bound.program.run_parts(inputs, state, self._executor, self._threads)
         return result.outputs, result.state
 
 

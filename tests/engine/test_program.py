@@ -7,68 +7,19 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from cellar.engine import CompiledCell, Node, Packed, Program, Run
+from cellar.engine import Node, Packed, Program, Run
 from cellar.engine.arena import ARENAS
-from cellar.engine.frame import INPUT, LARGE_BYTES, MOST_CAPACITY, Signal
+from cellar.engine.frame import INPUT, LARGE_BYTES, MOST_CAPACITY
 from cellar.errors import ShapeMismatch
 from tests.engine import oracle
 from tests.engine.conftest import Compiled
-
-Floats = NDArray[np.float32]
-
-SIZE = 21
-"""Leaves rest in every block."""
-
-
-def node(
-    kernel: CompiledCell, seed: int, reads: tuple[Signal, ...], offset: int | None, *, reverse: bool = False
-) -> Node:
-    """Return a node with drawn weights; one without a place in the state begins with ones."""
-    weights = oracle.draw(kernel.cell, 1, 1, seed=seed).weights
-    size = kernel.cell.state_size
-    return Node(
-        kernel, kernel.pack(weights), reads, offset, np.ones(size, np.float32), np.empty(size, np.float32), reverse
-    )
-
-
-class Stack:
-    """Two LSTMs, one on the other."""
-
-    def __init__(self, compiled: Compiled) -> None:
-        lower, upper = compiled("lstm", SIZE), compiled("lstm", SIZE, inputs=SIZE)
-        self.width = lower.cell.state_size
-        self.nodes = [node(lower, 1, (INPUT,), 0), node(upper, 2, ((0,),), self.width)]
-        self.program = Program(self.nodes, (1,), 3, 2 * self.width, compiled.cache)
-
-    def plain(self, inputs: Floats, state: Floats, lengths: NDArray[np.int32] | None = None) -> Run:
-        """Run the kernels one after the other."""
-        signal, states = inputs, []
-        for place in self.nodes:
-            assert place.offset is not None
-            before = np.ascontiguousarray(state[:, place.offset : place.offset + self.width])
-            found = place.kernel.forward(place.packed, (signal,), before, lengths)
-            signal = found.outputs
-            states.append(found.state)
-        return Run(signal, np.concatenate(states, axis=1))
-
-    def draw(self, steps: int, rows: int) -> tuple[Floats, Floats]:
-        """Return inputs and states."""
-        rng = np.random.default_rng(steps + rows)
-        shapes = (steps, rows, 3), (rows, 2 * self.width)
-        inputs, state = (rng.normal(size=shape).astype(np.float32) for shape in shapes)
-        return inputs, state
+from tests.engine.stack import SIZE, Floats, Stack, node, same
 
 
 @pytest.fixture(scope="module")
 def stack(compiled: Compiled) -> Stack:
     """Return the stack."""
     return Stack(compiled)
-
-
-def same(found: Run, wanted: Run) -> None:
-    """Assert that two runs have the same bits."""
-    np.testing.assert_array_equal(found.outputs, wanted.outputs)
-    np.testing.assert_array_equal(found.state, wanted.state)
 
 
 @pytest.mark.parametrize(("steps", "rows"), [(1, 1), (1, 64), (7, 3), (200, 9), (1, MOST_CAPACITY + 1), (0, 2), (2, 0)])
@@ -118,8 +69,25 @@ def test_rows_dealt_out_to_threads(stack: Stack, parts: int) -> None:
     inputs, state = stack.draw(20, 37)
     lengths = np.arange(37, dtype=np.int32) % 21
     with ThreadPoolExecutor(parts) as executor:
-        same(stack.program.run_parts(inputs, state, lengths, executor, parts), stack.plain(inputs, state, lengths))
-        same(stack.program.run_parts(inputs, state, None, executor, parts), stack.plain(inputs, state))
+        same(
+            stack.program.run_parts(inputs, state, executor, parts, lengths=lengths),
+            stack.plain(inputs, state, lengths),
+        )
+        same(stack.program.run_parts(inputs, state, executor, parts), stack.plain(inputs, state))
+
+
+def test_rows_dealt_out_to_threads_with_all_that_a_call_takes(stack: Stack) -> None:
+    inputs, state = stack.draw(5, 37)
+    lengths, ahead = np.arange(37, dtype=np.int32) % 6, stack.program.ahead(state)
+    reset = np.arange(37) % 3 == 0
+    records = (state[:20].tobytes(), state[20:].tobytes())
+    with ThreadPoolExecutor(2) as executor:
+        for given in (state, records):
+            found = stack.program.run_parts(inputs, given, executor, 3, lengths=lengths, ahead=ahead)
+            same(found, stack.plain(inputs, state, lengths))
+            found = stack.program.run_parts(inputs, given, executor, 3, ahead=ahead + 1, reset=reset)
+            same(found, stack.plain(inputs, np.where(reset[:, None], stack.initial, state)))
+            assert (stack.program.run_parts(inputs, given, executor, 3, ahead=ahead + 1).outputs != found.outputs).any()
 
 
 def test_threads_share_a_program(stack: Stack) -> None:
@@ -174,9 +142,10 @@ def test_parts_of_arguments_of_another_shape(stack: Stack) -> None:
             (np.repeat(inputs, 2, axis=1), None, "inputs"),
             (inputs[:, :3], None, "inputs"),
             (inputs, np.ones(5, np.int32), "lengths"),
+            (inputs[0], None, "inputs"),
         ):
             with pytest.raises(ShapeMismatch, match=named):
-                stack.program.run_parts(given, state, lengths, executor, 2)
+                stack.program.run_parts(given, state, executor, 2, lengths=lengths)
 
 
 def test_products_computed_ahead_of_another_shape_or_layout(stack: Stack) -> None:

@@ -1,5 +1,6 @@
 """Networks with kernels: whatever the way a step takes, its bits are the same."""
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -109,6 +110,29 @@ def test_views_are_read_as_what_they_show(stack: BoundNetwork) -> None:
     wide = np.concatenate([state, state], axis=1)[:, : state.shape[1]]
     whole = stack.run(np.ascontiguousarray(turned), state)
     assert stack.run(turned, wide).outputs.tobytes() == whole.outputs.tobytes()
+
+
+def test_records_and_rows_that_begin_anew(stack: BoundNetwork) -> None:
+    """In every kind of run: the one call, its parts on threads, and the kernels one by one."""
+    inputs, state, lengths = random(6, 4, 3), random(4, stack.network.state_size), np.array([6, 0, 1, 4], np.int32)
+    reset = np.array([True, True, False, True])
+    begun = np.where(reset[:, None], stack.initial_state(4), state)
+    wanted = stack.run(inputs, begun, lengths)
+    records = (state[:3].tobytes(), state[3:].tobytes())
+    with ThreadPoolExecutor(2) as executor:
+        for given in (state, records):
+            parts = stack.program.run_parts(inputs, given, executor, 3, lengths=lengths, reset=reset)
+            for run in (
+                stack.run(inputs, given, lengths, reset=reset),
+                stack.run(inputs, given, lengths, reset=reset, executor=executor),
+                stack.run(inputs, given, lengths, reset=reset, save=True),
+                parts,
+            ):
+                assert run.outputs.tobytes() == wanted.outputs.tobytes()
+                assert run.state.tobytes() == wanted.state.tobytes()
+    for save in (True, False):
+        with pytest.raises(ShapeMismatch, match="reset"):
+            stack.run(inputs, state, reset=reset[:1], save=save)
 
 
 def test_no_steps_and_no_rows(stack: BoundNetwork) -> None:

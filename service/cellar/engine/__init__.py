@@ -1,5 +1,6 @@
 """Equations to graph, to gradient, to schedule, to machine code."""
 
+from cellar.engine.arguments import Mask, States, joined_state
 from cellar.engine.cache import KernelCache
 from cellar.engine.cell import Cell, Param, State, build_cell
 from cellar.engine.frame import Node, Run
@@ -17,12 +18,14 @@ __all__ = [
     "CompiledCell",
     "Forward",
     "KernelCache",
+    "Mask",
     "Node",
     "Packed",
     "Param",
     "Program",
     "Run",
     "State",
+    "States",
     "Tape",
     "Target",
     "build_cell",
@@ -30,5 +33,6 @@ __all__ = [
     "compile_cells",
     "flushed",
     "host_target",
+    "joined_state",
     "kernel_texts",
 ]

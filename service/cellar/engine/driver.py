@@ -1,9 +1,10 @@
 """The one native call of a network: the text of the function that Python calls, and the words of its frame.
 
-The function has CPython's calling convention for builtins, reads the addresses of its NumPy arguments by itself, runs
-the kernels of all layers, a chunk of steps at a time, and allocates nothing. It is compiled once for a target.
+The function has CPython's calling convention for builtins, reads the addresses of its arguments by itself (`abi`),
+runs the kernels of all layers, a chunk of steps at a time, and allocates nothing. It is compiled once for a target.
 """
 
+from cellar.engine.abi import abi_text
 from cellar.engine.layout import AT, COMPUTE_AHEAD, USE_AHEAD
 from cellar.engine.words import Patch, Status, Word
 
@@ -18,76 +19,10 @@ from numba import cfunc, types
 
 from cellar.engine.activations import kernel
 from cellar.engine.memory import call_1, call_2, call_3, call_9, copy_bytes
-from cellar.engine.memory import read_int, read_int32, write_int, write_int32
+from cellar.engine.memory import read_byte, read_int, read_int32, write_int, write_int32
 
 
-@kernel
-def word(frame, index):
-    return read_int(frame + 8 * index)
-
-
-@kernel
-def data(array):
-    return read_int(array + {data})
-
-
-@kernel
-def axes(array):
-    return read_int32(array + {axes})
-
-
-@kernel
-def extent(array, axis):
-    return read_int(read_int(array + {extents}) + 8 * axis)
-
-
-@kernel
-def stride(array, axis):
-    return read_int(read_int(array + {strides}) + 8 * axis)
-
-
-@kernel
-def packed(array, axis, size):
-    return extent(array, axis) <= 1 or stride(array, axis) == size
-
-
-@kernel
-def is_rows(array, axis, size, count):
-    # the last two axes: rows side by side, of as many floats as they should have (an empty array has no strides)
-    if extent(array, axis + 1) != size:
-        return False
-    return count * size == 0 or (packed(array, axis, 4 * size) and packed(array, axis + 1, 4))
-
-
-@kernel
-def is_array(frame, array):
-    # of the very type: no more than its head is known of another object, and reading on may leave its memory
-    return read_int(array + {type}) == word(frame, {w.NDARRAY})
-
-
-@kernel
-def is_float32(frame, array, count):
-    if not is_array(frame, array):
-        return False
-    aligned = (read_int32(array + {flags}) & {aligned}) != 0
-    return axes(array) == count and read_int(array + {descr}) == word(frame, {w.FLOAT32}) and aligned
-
-
-@kernel
-def fits(frame, inputs, state, outputs, after):
-    if not (is_float32(frame, inputs, 3) and is_float32(frame, outputs, 3)):
-        return False
-    if not (is_float32(frame, state, 2) and is_float32(frame, after, 2)):
-        return False
-    rows = extent(inputs, 1)
-    if extent(state, 0) != rows or rows > word(frame, {w.CAPACITY}):
-        return False
-    states = word(frame, {w.STATE_SIZE})
-    if not (is_rows(state, 0, states, rows) and is_rows(after, 0, states, rows)):
-        return False
-    count = extent(inputs, 0) * rows
-    return is_rows(inputs, 1, word(frame, {w.IN_SIZE}), count) and is_rows(outputs, 1, word(frame, {w.OUT_SIZE}), count)
-
+{abi}
 
 @kernel
 def patch(frame, start):
@@ -106,6 +41,8 @@ def patch(frame, start):
             value = word(frame, {w.OUTPUTS_TIME})
         elif what == {p.STATE}:
             value = (word(frame, {w.STATE}) if start == 0 else word(frame, {w.AFTER})) + number
+        elif what == {p.SOURCES}:
+            value = word(frame, {w.SOURCES}) if start == 0 else 0
         elif what == {p.AFTER}:
             value = word(frame, {w.AFTER}) + number
         else:
@@ -176,20 +113,6 @@ def run(frame):
         stash(frame, False)
     return status
 
-@kernel
-def bind(frame, inputs, state, outputs, after, lengths, ahead):
-    none = word(frame, {w.NONE})
-    write_int(frame + 8 * {w.STEPS}, extent(inputs, 0))
-    write_int(frame + 8 * {w.ROWS}, extent(inputs, 1))
-    write_int(frame + 8 * {w.LENGTHS}, 0 if lengths == none else data(lengths))
-    write_int(frame + 8 * {w.INPUTS}, data(inputs))
-    write_int(frame + 8 * {w.INPUTS_TIME}, stride(inputs, 0))
-    write_int(frame + 8 * {w.OUTPUTS}, data(outputs))
-    write_int(frame + 8 * {w.OUTPUTS_TIME}, stride(outputs, 0))
-    write_int(frame + 8 * {w.STATE}, data(state))
-    write_int(frame + 8 * {w.AFTER}, data(after))
-    write_int(frame + 8 * {w.STASH}, 0 if ahead == none else data(ahead))
-
 
 @kernel
 def run_bound(frame):
@@ -204,16 +127,28 @@ def run_bound(frame):
 
 _ADVANCE = """
 
+@kernel
+def answers(frame, inputs, outputs, after):
+    # Whether these are arrays for what kernels answer.
+    steps, rows = extent(inputs, 0), extent(inputs, 1)
+    if not (is_steps(frame, outputs, word(frame, {w.OUT_SIZE})) and extent(outputs, 0) == steps):
+        return False
+    return extent(outputs, 1) == rows and is_table(frame, after, rows, word(frame, {w.STATE_SIZE}))
+
+
 @cfunc(types.int64(types.int64, types.int64, types.int64), nopython=True, error_model='numpy')
 def cellar_kernel(_, arguments, count):
     frame = data(read_int(arguments))
     inputs = read_int(arguments + 8)
     state = read_int(arguments + 16)
-    outputs = read_int(arguments + 24)
-    after = read_int(arguments + 32)
+    lengths = read_int(arguments + 24)
+    ahead = read_int(arguments + 32)
+    reset = read_int(arguments + 40)
+    outputs = read_int(arguments + 48)
+    after = read_int(arguments + 56)
     status = {status.UNFIT}
-    if fits(frame, inputs, state, outputs, after):
-        bind(frame, inputs, state, outputs, after, read_int(arguments + 40), read_int(arguments + 48))
+    if fits(frame, inputs, state, lengths, ahead, reset) and answers(frame, inputs, outputs, after):
+        bind(frame, inputs, state, lengths, ahead, reset, outputs, after)
         status = run_bound(frame)
     return call_1(word(frame, {w.FROM_LONG}), status)
 """
@@ -247,20 +182,17 @@ def new_run(frame, outputs, after):
 
 
 @kernel
-def small(frame, inputs, state):
-    # Whether this frame takes the call: nobody has it, it is large enough, and there is something to do.
-    if word(frame, {w.BUSY}) != 0 or not (is_float32(frame, inputs, 3) and is_float32(frame, state, 2)):
+def small(frame, inputs):
+    # Whether this frame is large enough for the call, and there is something to do.
+    if not is_array(frame, inputs, {w.FLOAT32}, 3):
         return False
     work = extent(inputs, 0) * extent(inputs, 1)
     return work > 0 and work <= word(frame, {w.CAPACITY})
 
 
-@cfunc(types.int64(types.int64, types.int64, types.int64), nopython=True, error_model='numpy')
-def cellar_kernel(_, arguments, count):
-    frame = data(read_int(arguments))
-    inputs = read_int(arguments + 8)
-    state = read_int(arguments + 16)
-    if not small(frame, inputs, state):
+@kernel
+def stepped(frame, inputs, state, lengths, ahead, reset):
+    if not (small(frame, inputs) and fits(frame, inputs, state, lengths, ahead, reset)):
         return none_again(frame)
     write_int(frame + 8 * {w.EXTENTS}, extent(inputs, 0))
     write_int(frame + 8 * {w.EXTENTS_1}, extent(inputs, 1))
@@ -274,31 +206,43 @@ def cellar_kernel(_, arguments, count):
     if after == 0:
         call_1(word(frame, {w.DECREF}), outputs)
         return 0
-    status = {status.UNFIT}
-    if fits(frame, inputs, state, outputs, after):
-        write_int(frame + 8 * {w.BUSY}, 1)
-        bind(frame, inputs, state, outputs, after, word(frame, {w.NONE}), word(frame, {w.NONE}))
-        status = run_bound(frame)
-        write_int(frame + 8 * {w.BUSY}, 0)
-    if status == {status.FINE}:
+    bind(frame, inputs, state, lengths, ahead, reset, outputs, after)
+    if run_bound(frame) == {status.FINE}:
         return new_run(frame, outputs, after)
     call_1(word(frame, {w.DECREF}), outputs)
     call_1(word(frame, {w.DECREF}), after)
     return none_again(frame)
+
+
+@cfunc(types.int64(types.int64, types.int64, types.int64), nopython=True, error_model='numpy')
+def cellar_kernel(_, arguments, count):
+    frame = data(read_int(arguments))
+    inputs = read_int(arguments + 8)
+    state = read_int(arguments + 16)
+    lengths = read_int(arguments + 24)
+    ahead = read_int(arguments + 32)
+    reset = read_int(arguments + 40)
+    if word(frame, {w.BUSY}) != 0:
+        return none_again(frame)
+    write_int(frame + 8 * {w.BUSY}, 1)
+    answer = stepped(frame, inputs, state, lengths, ahead, reset)
+    write_int(frame + 8 * {w.BUSY}, 0)
+    return answer
 """
 
 
 def advance_text() -> str:
-    """Return the text of `advance(frame, inputs, state, outputs, after, lengths, ahead)`.
+    """Return the text of `advance(frame, inputs, state, lengths, ahead, reset, outputs, after)`.
 
-    Its arguments are NumPy arrays: the frame of 64-bit words; float32 (T, B, in), (B, S), (T, B, out) and (B, S), rows
-    side by side; int32 (B,) or None; float32 or None. It returns a `Status`.
+    The frame is an array of 64-bit words; the others are float32 (T, B, in), rows side by side; float32 (B, S), or a
+    tuple of records; int32 (B,), float32 (B, N) and bool (B,), each or None; float32 (T, B, out) and (B, S). It returns
+    a `Status`.
     """
     return _filled(_TEXT + _ADVANCE)
 
 
 def step_text() -> str:
-    """Return the text of `step(frame, inputs, state)`, for calls that fit into a frame which is at hand.
+    """Return the text of `step(frame, inputs, state, lengths, ahead, reset)`, for calls that fit into a frame at hand.
 
     It makes the arrays of the answer itself and returns the result, or None for anything out of the ordinary: the frame
     is in use, the arrays are not laid out as kernels read them, a number is not finite. Nothing has happened then.
@@ -307,13 +251,9 @@ def step_text() -> str:
 
 
 def _filled(text: str) -> str:
-    """Return a text with its numbers.
-
-    What it reads of an array stands at the offsets that NumPy's ABI fixes (PyArrayObject_fields), behind CPython's
-    object head.
-    """
-    head = object.__basicsize__
+    """Return a text with its numbers."""
     return text.format(
+        abi=abi_text(),
         w=Word,
         p=Patch,
         status=Status,
@@ -322,12 +262,4 @@ def _filled(text: str) -> str:
         use_ahead=USE_AHEAD,
         release_flops=RELEASE_FLOPS,
         float32=FLOAT32_NUMBER,
-        type=head - 8,
-        data=head,
-        axes=head + 8,
-        extents=head + 16,
-        strides=head + 24,
-        descr=head + 40,
-        flags=head + 48,
-        aligned=0x100,
     )

@@ -2,9 +2,8 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Literal
 
-from cellar.engine.layout import SlotKind, extent
+from cellar.engine.layout import extent
 from cellar.engine.script import Script
 
 STATE_FAULT, OUTPUT_FAULT = 1, 2
@@ -35,25 +34,28 @@ class Edges(Script):
                 if not node.shape:
                     self.put(f"store({target}, load_one({target}))")
 
-    def carry_place(self, kind: Literal["carry_in", "carry_out"], index: int) -> str:
-        """Return the address of row b of a carried value in the caller's dense rows of all of them."""
-        before = " + ".join(["0", *(self.size(c.leaf.shape[0]) for c in self.plan.carried[:index])])
-        stride: dict[str, SlotKind] = {"carry_in": "carry_in_row", "carry_out": "carry_out_row"}
-        return f"{self.slot(kind, 0)} + b * {self.slot(stride[kind], 0)} + 4 * ({before})"
+    def before(self, index: int) -> str:
+        """Return the bytes of the carried values that stand before one in a dense row."""
+        sizes = (self.size(carried.leaf.shape[0]) for carried in self.plan.carried[:index])
+        return f"4 * ({' + '.join(['0', *sizes])})"
 
     def enter(self) -> None:
         """Copy the carried values in: to the first slot of a history, or to the slot of the row's end if time descends.
 
         So behind a row's end a descending history holds zeros, which add nothing to the sums over all rows and steps.
         """
+        if not self.plan.carried:
+            return
         slot = self.end if self.plan.backward else "0"
-        if self.plan.carried:
-            with self.block("for b in range(rows):"):
-                for index, carried in enumerate(self.plan.carried):
-                    target = self.slot_row(carried.leaf, slot)
-                    self.put(
-                        f"gather({self.carry_place('carry_in', index)}, {target}, {self.size(carried.leaf.shape[0])})"
-                    )
+        with self.block("for b in range(rows):"):
+            self.put(f"origin = {self.slot('carry_in', 0)} + b * {self.slot('carry_in_row', 0)}")
+            if not self.plan.backward:
+                with self.block("if sources != 0:"):
+                    self.put("origin = read_int(sources + 8 * b)")
+                    self.put("origin = initial if origin == 0 else origin + offset")
+            for index, carried in enumerate(self.plan.carried):
+                target, size = self.slot_row(carried.leaf, slot), self.size(carried.leaf.shape[0])
+                self.put(f"gather(origin + {self.before(index)}, {target}, {size})")
 
     def carry(self) -> None:
         """Hand the new values to the next step; a row past its length keeps what it has.
@@ -92,10 +94,10 @@ class Edges(Script):
         if not self.plan.carried:
             return
         with self.block("for b in range(rows):"):
+            self.put(f"target = {self.slot('carry_out', 0)} + b * {self.slot('carry_out_row', 0)}")
             for index, carried in enumerate(self.plan.carried):
                 source = self.slot_row(carried.leaf, "0" if self.plan.backward else "steps")
-                target = self.carry_place("carry_out", index)
-                self.put(f"scatter({source}, {target}, {self.size(carried.leaf.shape[0])})")
+                self.put(f"scatter({source}, target + {self.before(index)}, {self.size(carried.leaf.shape[0])})")
 
     def copy_results(self) -> None:
         """Copy out the results that no loop writes to the caller's array, and clear those of rows that have ended."""

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cellar.engine.arena import ARENAS, Arena
+from cellar.engine.arguments import BOOL, FLOAT32, INT32
 from cellar.engine.call import Ints, Words
 from cellar.engine.kernel import CompiledCell
 from cellar.engine.layout import AT, SlotKind, ahead_stages, row_bytes
@@ -60,6 +61,7 @@ class Frame:
     words: Words
     """The head (`Word`), the tables that it points to, and the descriptors."""
     arena: Bytes | Arena
+    lengths: Ints
     bad_step: Ints
     bad_kind: Ints
     size: int
@@ -267,6 +269,9 @@ class _Builder:
             word("carry_in", 0, address(node.initial))
             word("carry_out", 0, address(node.discarded))
         else:
+            if ("carry_in", 0) in at:
+                self.patches.append((begin + AT["sources"], Patch.SOURCES, 0))
+                descriptor[AT["initial"]], descriptor[AT["offset"]] = address(node.initial), 4 * node.offset
             word("carry_in", 0, 0, Patch.STATE, 4 * node.offset)
             word("carry_out", 0, 0, Patch.AFTER, 4 * node.offset)
             word("carry_in_row", 0, 4 * self.plan.state_size)
@@ -277,7 +282,8 @@ class _Builder:
         kernels = [node.kernel.kernel.code.address for node in self.plan.nodes]
         layers, patches, stashed = int(begins[-1]), int(begins[-1]) + 2 * len(kernels), 0
         stashed = patches + 3 * len(self.patches)
-        words: Words = np.zeros(stashed + 2 * len(self.stashed), np.int64)
+        table = stashed + 2 * len(self.stashed)
+        words: Words = np.zeros(table + self.capacity, np.int64)
         base = address(words)
         for begin, descriptor in zip(begins, descriptors, strict=False):
             words[begin : begin + len(descriptor)] = descriptor
@@ -285,13 +291,16 @@ class _Builder:
         if self.patches:
             words[patches:stashed].reshape(-1, 3)[:] = [(base + 8 * at, what, n) for at, what, n in self.patches]
         if self.stashed:
-            words[stashed:].reshape(-1, 2)[:] = self.stashed
-        faults = np.zeros((2, self.capacity), np.int32)
+            words[stashed:table].reshape(-1, 2)[:] = self.stashed
+        faults, lengths = np.zeros((2, self.capacity), np.int32), np.zeros(self.capacity, np.int32)
         new_array, array_type = numpy_functions()
         for begin in begins[:-1]:
             words[begin + AT["bad_step"]], words[begin + AT["bad_kind"]] = address(faults[0]), address(faults[1])
         head = {
             Word.CAPACITY: self.capacity,
+            Word.LENGTH_TABLE: address(lengths),
+            Word.ROW_TABLE: base + 8 * table,
+            Word.STASH_SIZE: self.plan.stash_bytes // 4,
             Word.BAD_STEP: address(faults[0]),
             Word.BAD_KIND: address(faults[1]),
             Word.IN_SIZE: self.plan.in_size,
@@ -305,9 +314,13 @@ class _Builder:
             Word.STASHED: base + 8 * stashed,
             Word.STASHED_COUNT: len(self.stashed),
             Word.NONE: id(None),
-            Word.FLOAT32: id(np.dtype(np.float32)),
+            Word.FLOAT32: id(FLOAT32),
+            Word.INT32: id(INT32),
+            Word.BOOL: id(BOOL),
             Word.NEW_ARRAY: new_array,
             Word.NDARRAY: array_type,
+            Word.TUPLE: id(tuple),
+            Word.BYTES: id(bytes),
             Word.RUN_TYPE: id(Run),
             Word.NEW_OBJECT: python_function("PyType_GenericAlloc"),
             Word.SET_ITEM: python_function("PyTuple_SetItem"),
@@ -318,4 +331,5 @@ class _Builder:
             Word.FROM_LONG: python_function("PyLong_FromLong"),
         }
         words[list(head)] = list(head.values())
-        return Frame(words, arena, faults[0], faults[1], words.nbytes + length + faults.nbytes)
+        size = words.nbytes + length + faults.nbytes + lengths.nbytes
+        return Frame(words, arena, lengths, faults[0], faults[1], size)

@@ -27,12 +27,16 @@ HEAD = (
     "probe",
     "product",
     "plain",
+    "sources",
+    "initial",
+    "offset",
 )
 """Steps of this call, rows, and the number of the first step in its sequence; lengths of the rows (0: all run to the
 end) and where faults go, 0 for nowhere; 1 to read dense arrays from each row's end; what of the state's products is
 ready (see `AHEAD`); which results are wanted, a bit each; the number of the
 layer among those that note faults together; the probe for subnormals; the addresses of the product for
-the kernel's weights, and of that for float32."""
+the kernel's weights, and of that for float32; for each row the address of the network's state, where the kernel's own
+begins `offset` bytes further on, or 0 for a row that begins with `initial` (0 for all: the dense array says where)."""
 
 AT = {name: index for index, name in enumerate(HEAD)}
 

@@ -41,6 +41,13 @@ def read_int32(_: Any, address: Any) -> Typed:
 
 
 @instruction
+def read_byte(_: Any, address: Any) -> Typed:
+    """Return the byte at an address, widened."""
+    byte = ir.IntType(8)
+    return typed(I, [I], lambda b, v: b.zext(b.load(pointer(b, v[0], byte), align=1), ir.IntType(64)))
+
+
+@instruction
 def write_int32(_: Any, address: Any, value: Any) -> Typed:
     """Store an integer as 32 bits."""
     return typed(types.void, [I, I], lambda b, v: b.store(b.trunc(v[1], INT), pointer(b, v[0], INT), align=4))

@@ -11,13 +11,23 @@ from itertools import pairwise
 
 import numpy as np
 
+from cellar.engine.arguments import (
+    FLOAT32,
+    Mask,
+    States,
+    fitted,
+    fitted_lengths,
+    fitted_reset,
+    fitted_state,
+    joined_state,
+    mismatch,
+)
 from cellar.engine.cache import KernelCache
-from cellar.engine.call import Ints, check_status, clipped
+from cellar.engine.call import Ints, check_status
 from cellar.engine.frame import LARGE_BYTES, Frame, FramePlan, Node, Run, Signal
-from cellar.engine.layout import COMPUTE_AHEAD, USE_AHEAD
+from cellar.engine.layout import COMPUTE_AHEAD
 from cellar.engine.packing import Floats
 from cellar.engine.words import Status, Word
-from cellar.errors import ShapeMismatch
 
 PART_FLOPS = 20_000_000
 """Work of a thread that is worth waking it for: some hundred microseconds."""
@@ -47,16 +57,28 @@ class Program:
         self._made: dict[int, int] = {}
         """Bytes of all frames that were made for a capacity."""
 
-    def run(self, inputs: Floats, state: Floats, lengths: Ints | None = None, ahead: Floats | None = None) -> Run:
-        """Step T times: `inputs` (T, B, in), `state` (B, S), `lengths` (B,) or None for T each.
+    def run(
+        self,
+        inputs: Floats,
+        state: States,
+        lengths: Ints | None = None,
+        ahead: Floats | None = None,
+        reset: Mask | None = None,
+    ) -> Run:
+        """Step T times: `inputs` (T, B, in), `state` (B, S) or its records, `lengths` (B,) or None for T each.
 
-        A row stops at its length, with its state kept and its outputs zero. `ahead` is what `ahead` returned for this
-        very state. Arguments are never changed. Raise ShapeMismatch.
+        A row stops at its length, with its state kept and its outputs zero. Rows under the mask `reset` (B,) begin with
+        the network's initial state, whatever `state` says. `ahead` is what `ahead` returned for this very state; it is
+        not used when a row is reset. Records are read where they are if they come as a tuple of bytes. Arguments are
+        never changed. Raise ShapeMismatch.
         """
-        if lengths is None and ahead is None:
-            run: Run | None = self._step(self._words, inputs, state)
-            if run is not None:
-                return run
+        run: Run | None = self._step(self._words, inputs, state, lengths, ahead, reset)
+        return self._run(inputs, state, lengths, ahead, reset) if run is None else run
+
+    def _run(
+        self, inputs: Floats, state: States, lengths: Ints | None, ahead: Floats | None, reset: Mask | None
+    ) -> Run:
+        """Do as `run`, whatever the arguments are."""
         try:
             steps, rows, _ = inputs.shape
             pool = self._pool_of[steps, rows]
@@ -64,43 +86,57 @@ class Program:
         except (ValueError, KeyError, IndexError):
             steps, rows, pool, frame = self._find_frame(inputs)
         try:
-            if lengths is not None:
-                lengths = clipped(lengths, steps, rows)
-            if ahead is not None:
-                ahead = self._fitted_ahead(ahead, rows)
-                frame.words[Word.AHEAD] = USE_AHEAD
-            outputs = _empty((steps, rows, self.out_size), _FLOAT32)
-            after = _empty((rows, self.state_size), _FLOAT32)
-            status = self._advance(frame.words, inputs, state, outputs, after, lengths, ahead)
+            outputs = _empty((steps, rows, self.out_size), FLOAT32)
+            after = _empty((rows, self.state_size), FLOAT32)
+            status = self._advance(frame.words, inputs, state, lengths, ahead, reset, outputs, after)
             if not status:
                 return _make(Run, (outputs, after, None, None, None))
             if status != Status.UNFIT:
                 check_status(status)
                 return Run(outputs, after, frame.bad_step[:rows].copy(), frame.bad_kind[:rows] & _KIND)
         finally:
-            if ahead is not None:
-                frame.words[Word.AHEAD] = 0
             pool.append(frame)
-        # Kernels cannot read these arrays as they are laid out; they can read copies.
-        fitted = _fitted("inputs", inputs, (steps, rows, self.in_size))
-        return self.run(fitted, _fitted("state", state, (rows, self.state_size)), lengths, ahead)
+        # Kernels cannot read these arguments as they are laid out; they can read copies.
+        return self._run(
+            fitted("inputs", inputs, (steps, rows, self.in_size)),
+            fitted_state(state, rows, self.state_size),
+            None if lengths is None else fitted_lengths(lengths, steps, rows),
+            None if ahead is None else fitted("products computed ahead", ahead, (rows, self._plan.stash_bytes // 4)),
+            None if reset is None else fitted_reset(reset, rows),
+        )
 
-    def run_parts(self, inputs: Floats, state: Floats, lengths: Ints | None, executor: Executor, parts: int) -> Run:
+    def run_parts(
+        self,
+        inputs: Floats,
+        state: States,
+        executor: Executor,
+        parts: int,
+        *,
+        lengths: Ints | None = None,
+        ahead: Floats | None = None,
+        reset: Mask | None = None,
+    ) -> Run:
         """Do as `run`, the rows dealt out to this thread and others of the executor: the same bits, sooner.
 
         What no thread of the executor has begun when this one is done with its own part, this one does too; so the
         executor may be the one that this call runs on. Raise ShapeMismatch.
         """
+        if inputs.ndim != 3:
+            raise mismatch("inputs", inputs, "(T, B, in)")
+        if not isinstance(state, np.ndarray):  # a part may end within a record
+            state = joined_state(tuple(state), inputs.shape[1], self.state_size)
         rows = state.shape[0]
-        if inputs.ndim != 3 or inputs.shape[1] != rows:  # a part would not see that rows are left over
-            raise _mismatch("inputs", inputs, f"(T, {rows}, in)")
-        if lengths is not None:
-            lengths = clipped(lengths, inputs.shape[0], rows)
+        if inputs.shape[1] != rows:  # a part would not see that rows are left over
+            raise mismatch("inputs", inputs, f"(T, {rows}, in)")
+        for name, array in (("lengths", lengths), ("products computed ahead", ahead), ("rows to reset", reset)):
+            if array is not None and array.shape[:1] != (rows,):
+                raise mismatch(name, array, f"{rows} rows")
         edges = [rows * part // parts for part in range(parts + 1)]
         cuts = [slice(*pair) for pair in pairwise(edges) if pair[0] < pair[1]] or [slice(0, 0)]
 
         def part(cut: slice) -> Run:
-            return self.run(inputs[:, cut], state[cut], None if lengths is None else lengths[cut])
+            mine = (None if array is None else array[cut] for array in (lengths, ahead, reset))
+            return self.run(inputs[:, cut], state[cut], *mine)  # type: ignore[arg-type]  # each is of its own type
 
         futures = {executor.submit(part, cut): cut for cut in cuts[1:]}
         runs = [part(cuts[0])]
@@ -117,14 +153,14 @@ class Program:
         Raise ShapeMismatch.
         """
         rows = state.shape[0]
-        state = _fitted("state", state, (rows, self.state_size))
-        found: Floats = np.empty((rows, self._plan.stash_bytes // 4), np.float32)
-        inputs, outputs = _empty((1, rows, self.in_size), _FLOAT32), _empty((1, rows, self.out_size), _FLOAT32)
-        after = _empty(state.shape, _FLOAT32)
+        state = fitted("state", state, (rows, self.state_size))
+        found: Floats = _empty((rows, self._plan.stash_bytes // 4), FLOAT32)
+        inputs, outputs = _empty((1, rows, self.in_size), FLOAT32), _empty((1, rows, self.out_size), FLOAT32)
+        after = _empty(state.shape, FLOAT32)
         _, _, pool, frame = self._find_frame(inputs)
         try:
             frame.words[Word.AHEAD] = COMPUTE_AHEAD
-            check_status(self._advance(frame.words, inputs, state, outputs, after, None, found))
+            check_status(self._advance(frame.words, inputs, state, None, found, None, outputs, after))
         finally:
             frame.words[Word.AHEAD] = 0
             pool.append(frame)
@@ -135,16 +171,10 @@ class Program:
         """Return the bytes of the frames that are kept for later calls, but for the one of small calls."""
         return sum(frame.size for pool in list(self._pools.values()) for frame in list(pool))
 
-    def _fitted_ahead(self, ahead: Floats, rows: int) -> Floats:
-        """Return products computed ahead as the driver reads them. Raise ShapeMismatch."""
-        if ahead.shape != (rows, self._plan.stash_bytes // 4):
-            raise _mismatch("products computed ahead", ahead, f"({rows}, {self._plan.stash_bytes // 4})")
-        return np.ascontiguousarray(ahead, np.float32)
-
     def _find_frame(self, inputs: Floats) -> tuple[int, int, list[Frame], Frame]:
         """Return steps, rows, where their frames wait, and a frame for them. Raise ShapeMismatch."""
         if inputs.ndim != 3:
-            raise _mismatch("inputs", inputs, "(T, B, in)")
+            raise mismatch("inputs", inputs, "(T, B, in)")
         steps, rows, _ = inputs.shape
         capacity = self._plan.capacity(steps, rows)
         pool = self._pools.setdefault(capacity, [])
@@ -164,7 +194,6 @@ _SHAPES_KEPT = 4096
 _KIND = np.int32(3)
 """What is a fault's kind in its note; the rest is its layer, so that of one step the first layer's stands."""
 
-_FLOAT32 = np.dtype(np.float32)
 _empty = np.empty
 _make = tuple.__new__
 
@@ -182,15 +211,3 @@ def joined(results: Sequence[Run]) -> Run:
 
 def _or(array: Ints | None, result: Run, value: int) -> Ints:
     return np.full(len(result.state), value, np.int32) if array is None else array
-
-
-def _fitted(name: str, array: Floats, shape: tuple[int, ...]) -> Floats:
-    if array.shape != shape:
-        raise _mismatch(name, array, str(shape))
-    fitted = np.empty(shape, _FLOAT32)  # for NumPy's one object for float32, which the driver knows it by
-    fitted[...] = array
-    return fitted
-
-
-def _mismatch(name: str, array: Floats, expected: str) -> ShapeMismatch:
-    return ShapeMismatch(f"{name} have another shape", expected=expected, actual=str(array.shape))

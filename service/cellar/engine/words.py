@@ -11,6 +11,8 @@ class Word(IntEnum):
     CAPACITY = auto()
     """Rows times steps that the scratch memory holds: the steps of a chunk follow from the rows."""
     LENGTHS = auto()
+    """Address of the rows' lengths, 0 if all run to the end; and room for a copy of them."""
+    LENGTH_TABLE = auto()
     BAD_STEP = auto()
     BAD_KIND = auto()
     INPUTS = auto()
@@ -18,9 +20,14 @@ class Word(IntEnum):
     OUTPUTS = auto()
     OUTPUTS_TIME = auto()
     STATE = auto()
+    SOURCES = auto()
+    """Address of the address of each row's state, 0 for a row that begins anew; 0 if `STATE` says it all. And room."""
+    ROW_TABLE = auto()
     AFTER = auto()
     AHEAD = auto()
     STASH = auto()
+    STASH_SIZE = auto()
+    """Floats of a row of what is computed ahead."""
     IN_SIZE = auto()
     OUT_SIZE = auto()
     STATE_SIZE = auto()
@@ -37,7 +44,9 @@ class Word(IntEnum):
     STASHED_COUNT = auto()
     NONE = auto()
     FLOAT32 = auto()
-    """Addresses of the objects None and numpy.dtype("float32")."""
+    INT32 = auto()
+    BOOL = auto()
+    """Addresses of the object None and of NumPy's for these types of numbers."""
     BUSY = auto()
     """1 while a call of `step` has the frame."""
     EXTENTS = auto()
@@ -45,8 +54,10 @@ class Word(IntEnum):
     EXTENTS_1 = auto()
     EXTENTS_2 = auto()
     NDARRAY = auto()
+    TUPLE = auto()
+    BYTES = auto()
     NEW_ARRAY = auto()
-    """Addresses of the type numpy.ndarray and of NumPy's PyArray_New."""
+    """Addresses of the types numpy.ndarray, tuple and bytes, and of NumPy's PyArray_New."""
     RUN_TYPE = auto()
     """Address of the type of results, a tuple of five."""
     NEW_OBJECT = auto()
@@ -70,6 +81,8 @@ class Patch(IntEnum):
     OUTPUTS_TIME = auto()
     STATE = auto()
     """The state before the first step, what the chunk before left after that."""
+    SOURCES = auto()
+    """Where each row begins before the first step, 0 after that."""
     AFTER = auto()
     TIME = auto()
     """The bytes of a step of an array between layers: a row's, times the rows."""

@@ -9,7 +9,20 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from cellar.engine import Cell, CompiledCell, Forward, KernelCache, Node, Program, Run, compile_cells, kernel_texts
+from cellar.engine import (
+    Cell,
+    CompiledCell,
+    Forward,
+    KernelCache,
+    Mask,
+    Node,
+    Program,
+    Run,
+    States,
+    compile_cells,
+    joined_state,
+    kernel_texts,
+)
 from cellar.errors import ShapeMismatch
 from cellar.nn.arithmetic import Arithmetic
 from cellar.nn.dropout import Masks
@@ -134,34 +147,37 @@ class BoundNetwork:
     def run(
         self,
         inputs: Array,
-        state: Array,
+        state: States,
         lengths: Lengths | None = None,
         *,
         save: bool = False,
         masks: Masks | None = None,
         ahead: Array | None = None,
+        reset: Mask | None = None,
         executor: Executor | None = None,
     ) -> Run:
         """Step T times. Arguments are never changed.
 
-        `inputs` (T, B, in_size), `state` (B, state_size), `lengths` (B,) or None for T each: a row stops at its
-        length, with its state kept and its outputs zero. Inputs of an embedding are known to be ids
+        `inputs` (T, B, in_size), `state` (B, state_size) or a tuple of its records, `lengths` (B,) or None for T each:
+        a row stops at its length, with its state kept and its outputs zero. Inputs of an embedding are known to be ids
         (`Network.check_inputs`). With `save` the run is one for `backward`. With masks dropout is at work; else it
-        does nothing. `ahead` is what `ahead` returned for this very state. With an executor wide batches are dealt out
-        to its threads. Raise ShapeMismatch, and ValueError for gradients of weights that were rounded.
+        does nothing. `ahead` is what `ahead` returned for this very state. Rows under the mask `reset` (B,) begin with
+        the initial state instead, and `ahead` is not used. With an executor wide batches are dealt out to its threads.
+        Raise ShapeMismatch, and ValueError for gradients of weights that were rounded.
         """
         if executor is None and not save and masks is None and self._table is None:
-            return self.program.run(inputs, state, lengths, ahead)
+            return self.program.run(inputs, state, lengths, ahead, reset)
         if save and self._halves:
             raise ValueError("a network whose matrices are kept as bfloat16 has no gradients")
-        in_parts = save or bool(masks)
-        if in_parts or self._table is not None:
-            self._check(inputs, state, lengths)
+        if self._table is not None:
+            _check_shape("inputs", inputs.shape[2:], (self.network.in_size,))
         found = inputs if self._table is None else look_up(self._table, inputs)
-        if not in_parts:
+        if not save and not masks:
             if executor is not None and (parts := self.program.parts(*inputs.shape[:2])) > 1:
-                return self.program.run_parts(found, state, lengths, executor, parts)
-            return self.program.run(found, state, lengths, ahead)
+                return self.program.run_parts(found, state, executor, parts, lengths=lengths, ahead=ahead, reset=reset)
+            return self.program.run(found, state, lengths, ahead, reset)
+        state = self._begun(state, reset, inputs.shape[1])
+        self._check(inputs, state, lengths)
         found = np.ascontiguousarray(found, dtype=np.float32)
         passed = forward(self._parts, found, state, lengths, masks or {}, save=save)
         outputs = side_by_side(self.network.output, found, passed.outputs)
@@ -219,6 +235,14 @@ class BoundNetwork:
                 found[f"{part.layer.name}.{state.name}0"] = self._compiled.arithmetic.column_sums(rows)
                 column += state.size
         return found
+
+    def _begun(self, state: States, reset: Mask | None, rows: int) -> Array:
+        """Return the state (B, state_size) that a run begins with as an array. Raise ShapeMismatch."""
+        found = state if isinstance(state, np.ndarray) else joined_state(state, rows, self.network.state_size)
+        if reset is None:
+            return found
+        _check_shape("rows to reset", reset.shape, (len(found),))
+        return np.where(reset[:, None], self._initial, found)
 
     def _check(self, inputs: Array, state: Array, lengths: Lengths | None) -> None:
         rows = state.shape[0]
