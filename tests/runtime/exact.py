@@ -90,22 +90,25 @@ class ExactNetwork:
     def run(
         self,
         inputs: NDArray[np.float32],
-        state: NDArray[np.float32],
+        state: tuple[bytes, ...],
         lengths: NDArray[np.int32] | None = None,
         *,
         ahead: NDArray[np.float32] | None = None,
+        reset: NDArray[np.bool_] | None = None,
         executor: Executor | None = None,
     ) -> Run:
         """Step T times; a row stops at its length or at its first bad step."""
         self.calls.append((inputs.shape[0], inputs.shape[1]))
         assert executor is not None
         if ahead is not None:
-            assert ahead.tobytes() == state.tobytes()
+            assert ahead.tobytes() == b"".join(state)
             self.used += 1
         self.before()
         steps, rows, _ = inputs.shape
         outputs = np.zeros((steps, rows, 3), dtype=np.float32)
-        now = state.copy()
+        now = np.frombuffer(b"".join(state), np.float32).reshape(rows, 3).copy()
+        if reset is not None:
+            now[reset] = 0
         bad_step, bad_kind = np.full(rows, -1, dtype=np.int32), np.zeros(rows, dtype=np.int32)
         for row in range(rows):
             for step in range(steps if lengths is None else int(lengths[row])):

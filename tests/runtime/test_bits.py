@@ -51,16 +51,17 @@ class Watched:
     def run(
         self,
         inputs: Floats,
-        state: Floats,
+        state: tuple[bytes, ...],
         lengths: NDArray[np.int32] | None = None,
         *,
         ahead: Floats | None = None,
+        reset: NDArray[np.bool_] | None = None,
         executor: Executor | None = None,
     ) -> Run:
         """Step T times."""
         self.rows.append(inputs.shape[1])
         self.used += ahead is not None
-        return self.bound.run(inputs, state, lengths, ahead=ahead, executor=executor)
+        return self.bound.run(inputs, state, lengths, ahead=ahead, reset=reset, executor=executor)
 
     def ahead(self, state: Floats) -> Floats:
         """Return what the next step needs of the state."""
@@ -95,12 +96,18 @@ def bound(kernel_directory: Path) -> BoundNetwork:
     return network.compile(KernelCache(kernel_directory)).bind(network.init(seed=5))
 
 
-def alone(bound: BoundNetwork, inputs: Floats) -> tuple[bytes, bytes]:
+Resets = dict[int, list[bool]]
+"""Which rows are reset before a step, by its number."""
+
+
+def alone(bound: BoundNetwork, inputs: Floats, resets: Resets | None = None) -> tuple[bytes, bytes]:
     """Return outputs (T, B, out_size) and state (B, state_size) as bytes: one row in a call, one step in a call."""
     state = bound.initial_state(inputs.shape[1])
     outputs = np.empty((*inputs.shape[:2], bound.network.out_size), dtype=np.float32)
     for row in range(inputs.shape[1]):
         for step in range(inputs.shape[0]):
+            if (resets or {}).get(step, [False] * inputs.shape[1])[row]:
+                state[row] = bound.initial_state(1)[0]
             run = bound.run(inputs[step : step + 1, row : row + 1], state[row : row + 1])
             outputs[step, row], state[row] = run.outputs[0, 0], run.state[0]
     return outputs.tobytes(), state.tobytes()
@@ -119,13 +126,15 @@ async def test_sessions_in_one_call_have_the_bits_that_each_has_alone(
         key = SessionKey("default", created.session.session)
         inputs = draw.normal(size=(STEPS, rows, 3)).astype(np.float32)
         outputs, at = b"", 0
+        resets: Resets = {}
         while at < STEPS:
             cut = inputs[at : at + rng.choice([1, 1, 1, 2, 3, 7])]
-            answer = await rng.choice(services).sessions.sequence(key, cut, APPEND)
+            resets[at] = [rng.random() < 0.1 for _ in range(rows)]
+            answer = await rng.choice(services).sessions.sequence(key, cut, APPEND, reset=resets[at])
             assert answer.outputs is not None
             outputs, at = outputs + answer.outputs.tobytes(), at + len(cut)
         record = await services[1].store.load(key)
-        assert (outputs, record.state) == alone(bound, inputs)
+        assert (outputs, record.state) == alone(bound, inputs, resets)
 
     await asyncio.gather(*[session(1 + number % 3) for number in range(24)])
     assert all(max(each.network.rows) >= 8 for each in models), "calls were shared"
@@ -141,11 +150,12 @@ async def test_half_steps_computed_ahead_change_no_bit(
     key = SessionKey("default", created.session.session)
     inputs = np.random.default_rng(4).normal(size=(STEPS, 2, 3)).astype(np.float32)
     outputs = b""
-    for step in inputs:
-        answer = await service.sessions.step(key, step, APPEND)
+    resets: Resets = {5: [True, False], 9: [True, True], 10: [False, True]}
+    for number, step in enumerate(inputs):
+        answer = await service.sessions.step(key, step, APPEND, reset=resets.get(number, False))
         assert answer.outputs is not None
         outputs += answer.outputs.tobytes()
         await asyncio.sleep(0.01)  # a client that comes back after a while
     record = await service.store.load(key)
-    assert (outputs, record.state) == alone(bound, inputs)
+    assert (outputs, record.state) == alone(bound, inputs, resets)
     assert models.network.used >= STEPS // 2

@@ -34,6 +34,20 @@ def test_the_digest_tells_histories_apart(one: list[float], other: list[float]) 
     assert (advance(start_of(EPOCH), inputs(*one)) == advance(start_of(EPOCH), inputs(*other))) == same
 
 
+def test_the_digest_tells_which_rows_were_reset_and_when() -> None:
+    steps = np.zeros((2, 2, 1), np.float32)
+    one, both = np.array([True, False]), np.array([True, True])
+    start = start_of(EPOCH)
+    found = {
+        advance(start, steps),
+        advance(start, steps, one),
+        advance(start, steps, both),
+        advance(advance(start, steps[:1]), steps[1:], one),
+    }
+    assert len(found) == 4
+    assert advance(advance(start, steps[:1], one), steps[1:]) == advance(start, steps, one)
+
+
 def test_the_digest_depends_on_the_epoch() -> None:
     assert start_of(EPOCH).digest != start_of("fedcba9876543210").digest
 
@@ -73,9 +87,11 @@ def test_fingerprints_tell_kind_shape_and_bytes() -> None:
         fingerprint("step", one.reshape(1, 3, 2)),
         fingerprint("step", one + 1),
         fingerprint("step", one, names="a"),
+        fingerprint("step", one, np.array([True, False])),
+        fingerprint("step", one, np.array([False, True])),
         fingerprint("reset"),
     }
-    assert len(marks) == 6
+    assert len(marks) == 8
     assert fingerprint("step", one) == fingerprint("step", one.copy())
 
 

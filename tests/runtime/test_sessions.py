@@ -1,5 +1,6 @@
 """The session service: what it answers, and what it leaves in the store."""
 
+import asyncio
 import dataclasses
 
 import numpy as np
@@ -24,8 +25,10 @@ from cellar.errors import (
     ShapeMismatch,
     StateNotFinite,
     StepTaken,
+    StoreCorrupt,
 )
 from cellar.ports import Identity, SessionKey
+from cellar.runtime.batcher import CHUNK_STEPS
 from cellar.runtime.positions import advance
 from tests.runtime.conftest import FakeClock, Service, StartService
 from tests.runtime.exact import BAD_OUTPUT, BAD_STATE, ExactModels, history
@@ -181,6 +184,61 @@ async def test_rows_of_a_session_are_independent(service: Service) -> None:
     assert answer.outputs[0].tolist() == [history([1, 4]), history([2, 5]), history([3, 6])]
 
 
+async def test_rows_that_a_step_resets_begin_anew_in_the_same_epoch(service: Service) -> None:
+    key = await begin(service, batch_size=3)
+    before = await service.sessions.step(key, a_step(1, 2, 3), APPEND)
+    some = await service.sessions.step(key, a_step(4, 5, 6), APPEND, reset=[True, False, True])
+    assert some.outputs is not None
+    assert some.outputs[0].tolist() == [history([4]), history([2, 5]), history([6])]
+    assert (some.position.epoch, some.position.step) == (before.position.epoch, 2)
+    every = await service.sessions.step(key, a_step(7, 8, 9), APPEND, reset=True)
+    assert every.outputs is not None
+    assert every.outputs[0].tolist() == [history([7]), history([8]), history([9])]
+    none = await service.sessions.step(key, a_step(1, 1, 1), APPEND, reset=[False] * 3)
+    assert none.position == advance(every.position, a_step(1, 1, 1)[None])
+
+
+async def test_a_sequence_resets_rows_before_its_first_step_alone(service: Service) -> None:
+    key = await begin(service, batch_size=2)
+    steps = 2 * CHUNK_STEPS + 1
+    inputs = np.arange(2 * steps, dtype=np.float32).reshape(steps, 2, 1) % 7
+    start = await service.sessions.step(key, a_step(1, 2), APPEND)
+    answer = await service.sessions.sequence(key, inputs, APPEND, reset=[False, True])
+    assert answer.outputs is not None
+    kept, anew = inputs[:, 0, 0].tolist(), inputs[:, 1, 0].tolist()
+    assert answer.outputs[-1].tolist() == [history([1, *kept]), history(anew)]
+    assert answer.position == advance(start.position, inputs, np.array([False, True]))
+
+
+@pytest.mark.parametrize("reset", [[], [True, False], [False, False], [True] * 4])
+async def test_as_many_rows_are_reset_or_not_as_there_are(service: Service, reset: list[bool]) -> None:
+    key = await begin(service, batch_size=3)
+    for identity in (APPEND, Identity(key="k")):
+        with pytest.raises(InvalidInput) as caught:
+            await service.sessions.step(key, a_step(1, 2, 3), identity, reset=reset)
+        assert (caught.value.pointer, caught.value.actual) == ("/reset", str(len(reset)))
+    assert (await position(service, key)).step == 0
+
+
+async def test_sessions_that_share_a_call_reset_their_own_rows(service: Service) -> None:
+    keys = [await begin(service) for _ in range(6)]
+    for key in keys:
+        await step(service, key, 1)
+    answers = await asyncio.gather(
+        *[service.sessions.step(key, a_step(2), APPEND, reset=number % 3 == 0) for number, key in enumerate(keys)]
+    )
+    assert [output(answer) for answer in answers] == [history([2] if n % 3 == 0 else [1, 2]) for n in range(6)]
+    assert max(rows for _, rows in service.models.network.calls) > 1
+
+
+async def test_a_damaged_state_is_nobody_else_s_fault(service: Service, redis_client: "redis.Redis") -> None:
+    damaged, sound = await begin(service), await begin(service)
+    redis_client.hset(service.store.keys.record(damaged).decode(), "s", b"short")
+    results = await asyncio.gather(step(service, damaged, 1), step(service, sound, 1), return_exceptions=True)
+    assert isinstance(results[0], StoreCorrupt)
+    assert await state(service, sound) == history([1])
+
+
 @pytest.mark.parametrize("inputs", [a_step(1, 2), np.ones((1, 2), np.float32), np.ones((1, 1, 1), np.float32)])
 async def test_a_step_of_another_shape_is_refused(service: Service, inputs: NDArray[np.float32]) -> None:
     key = await begin(service)
@@ -277,6 +335,26 @@ async def test_another_body_under_the_same_identity_is_refused(service: Service,
     with pytest.raises(FingerprintMismatch if by == "key" else StepTaken):
         await service.sessions.sequence(key, a_sequence(5), identity)
     assert await state(service, key) == history([5])
+
+
+@pytest.mark.parametrize("by", ["position", "step", "key"])
+async def test_which_rows_are_reset_is_a_part_of_the_request(
+    redis_url: str, start_service: StartService, by: str
+) -> None:
+    service, other = start_service(redis_url), start_service(redis_url)
+    key = await begin(service, batch_size=2)
+    await service.sessions.step(key, a_step(1, 2), APPEND)
+    identity = {"position": at(await position(service, key)), "step": Identity(step=1), "key": Identity(key="k")}[by]
+    first = await service.sessions.step(key, a_step(3, 4), identity, reset=[True, False])
+    again = await other.sessions.step(key, a_step(3, 4), identity, reset=[True, False])
+    assert (again.replayed, again.position) == (True, first.position)
+    assert first.outputs is not None
+    assert again.outputs is not None
+    assert again.outputs.tolist() == first.outputs.tolist() == [[history([3]), history([2, 4])]]
+    for reset in (False, True, [False, True]):
+        with pytest.raises(FingerprintMismatch if by == "key" else StepTaken):
+            await other.sessions.step(key, a_step(3, 4), identity, reset=reset)
+    assert await position(service, key) == first.position
 
 
 async def test_positions_order_what_a_client_sends(service: Service) -> None:

@@ -8,6 +8,8 @@ from numpy.typing import NDArray
 from cellar.ports import Position
 
 Floats = NDArray[np.float32]
+Mask = NDArray[np.bool_]
+"""(B,), the rows that something concerns."""
 
 
 @dataclass(frozen=True, slots=True)

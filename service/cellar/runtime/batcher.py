@@ -13,7 +13,7 @@ from concurrent.futures import Executor
 import numpy as np
 
 from cellar.ports import SessionRecord
-from cellar.runtime.answers import Floats
+from cellar.runtime.answers import Floats, Mask
 from cellar.runtime.lane import Lane, Request
 from cellar.runtime.network import Network, Sizes
 from cellar.runtime.positions import advance
@@ -45,14 +45,19 @@ class Work:
         "position",
         "record",
         "request",
+        "reset",
         "state",
     )
 
-    def __init__(self, lane: Lane, request: Request, record: SessionRecord, inputs: Floats) -> None:
+    def __init__(
+        self, lane: Lane, request: Request, record: SessionRecord, inputs: Floats, reset: Mask | None = None
+    ) -> None:
         self.lane = lane
         self.request = request
         self.record = record
         self.inputs = inputs
+        self.reset = reset
+        """The rows that begin anew in the next call."""
         self.state = record.state
         self.ahead = lane.ahead if lane.record is record else None
         self.position = record.position
@@ -190,20 +195,18 @@ def run_together(network: Network, works: Sequence[Work], executor: Executor | N
     whole = network.network.whole_sequences
     most = max(work.left for work in works) if whole else min(CHUNK_STEPS, max(1, CALL_ROW_STEPS // rows))
     chunks = [work.chunk(most) for work in works]
-    # the rows are said and not inferred: a network without state has rows of nothing
-    state = np.frombuffer(b"".join([work.state for work in works]), dtype="<f4")
-    state = state.reshape(rows, network.network.state_size)
+    state = tuple([work.state for work in works])
     inputs, lengths = _stack(chunks)
-    run = network.run(inputs, state, lengths, ahead=_ahead(works), executor=executor)
+    run = network.run(inputs, state, lengths, ahead=_ahead(works), reset=_reset(works), executor=executor)
     bad_step, bad_kind = run.bad_step, run.bad_kind
     row = 0
     for work, chunk in zip(works, chunks, strict=True):
         mine = slice(row, row + work.rows)
         if bad_step is not None and bad_kind is not None:
             _note_bad(work, bad_step[mine], bad_kind[mine])
-        work.state, work.ahead = run.state[mine].tobytes(), None
+        work.position = advance(work.position, chunk, work.reset)
+        work.state, work.ahead, work.reset = run.state[mine].tobytes(), None, None
         work.outputs.append(run.outputs[: len(chunk), mine].tobytes())
-        work.position = advance(work.position, chunk)
         work.offset += len(chunk)
         row += work.rows
 
@@ -214,6 +217,13 @@ def _ahead(works: Sequence[Work]) -> Floats | None:
     if len(found) < len(works):
         return None
     return found[0] if len(found) == 1 else np.concatenate(found)
+
+
+def _reset(works: Sequence[Work]) -> Mask | None:
+    """Return which rows of all begin anew, None if none does."""
+    if all(work.reset is None for work in works):
+        return None
+    return np.concatenate([np.zeros(work.rows, np.bool_) if work.reset is None else work.reset for work in works])
 
 
 def _stack(chunks: Sequence[Floats]) -> tuple[Floats, np.ndarray[tuple[int], np.dtype[np.int32]] | None]:

@@ -1,6 +1,6 @@
 """What a request would change: checked against its session and model, and made into a commit."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -12,10 +12,11 @@ from cellar.errors import (
     OutputNotFinite,
     ShapeMismatch,
     StateNotFinite,
+    StoreCorrupt,
     WholeSequencesOnly,
 )
 from cellar.ports import Commit, Position, SessionMeta, SessionRecord
-from cellar.runtime.answers import Floats
+from cellar.runtime.answers import Floats, Mask
 from cellar.runtime.batcher import Work, most_row_steps
 from cellar.runtime.lane import Request
 from cellar.runtime.network import Network, Sizes
@@ -58,6 +59,33 @@ def check_inputs(inputs: Floats, kind: Kind, meta: SessionMeta, sizes: Sizes, ma
             actual=f"{steps} x {rows}",
         )
     sizes.check_inputs(inputs)
+
+
+def rows_to_reset(asked: bool | Sequence[bool], rows: int) -> Mask | None:
+    """Return the mask that a request for steps of so many rows asks for, None if no row is to be reset.
+
+    True and False stand for all rows. A mask of another length is returned as it is, for `check_reset`.
+    """
+    mask: Mask = np.full(rows, asked) if isinstance(asked, bool) else np.array(asked, np.bool_)
+    return mask if mask.any() or len(mask) != rows else None
+
+
+def check_reset(reset: Mask | None, meta: SessionMeta) -> None:
+    """Raise InvalidInput unless the mask, if there is one, has a place for each row of the session."""
+    if reset is not None and len(reset) != meta.batch_size:
+        raise InvalidInput(
+            "the rows to reset do not fit the session",
+            pointer="/reset",
+            expected=f"true, false, or as many of them as the session has rows: {meta.batch_size}",
+            actual=str(len(reset)),
+        )
+
+
+def check_state(record: SessionRecord, sizes: Sizes) -> None:
+    """Raise StoreCorrupt for a state of another size: it would be the fault of all who share its call."""
+    expected = 4 * record.meta.batch_size * sizes.state_size
+    if len(record.state) != expected:
+        raise StoreCorrupt(f"the state of the session has {len(record.state)} bytes, and should have {expected}")
 
 
 def check_finite(values: Floats, pointer: str = "") -> None:

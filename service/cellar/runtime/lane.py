@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from cellar.ports import Committed, Identity, SessionKey, SessionRecord
-from cellar.runtime.answers import Floats
+from cellar.runtime.answers import Floats, Mask
 from cellar.runtime.positions import Kind
 
 
@@ -24,6 +24,8 @@ class Request:
     """When it came, by the loop's clock."""
     inputs: Floats | None = None
     """(T, rows, in_size) of a step or a sequence."""
+    reset: Mask | None = None
+    """(rows,) those that begin with the initial state instead; None for none."""
     parts: Mapping[tuple[int, str], Floats] = field(default_factory=dict)
     """(layer, name) -> (rows, size) of a written state."""
     tried_s: float = 0.0

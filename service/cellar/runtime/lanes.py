@@ -16,7 +16,14 @@ from cellar.ports import Commit, CommitResult, Committed, Identity, Moved, Sessi
 from cellar.runtime.ahead import Ahead
 from cellar.runtime.answers import Floats
 from cellar.runtime.batcher import Work
-from cellar.runtime.changes import change_commit, check_inputs, check_revision, steps_commit
+from cellar.runtime.changes import (
+    change_commit,
+    check_inputs,
+    check_reset,
+    check_revision,
+    check_state,
+    steps_commit,
+)
 from cellar.runtime.lane import Lane, Request
 from cellar.runtime.models import LoadModel, Models, Served
 
@@ -137,7 +144,9 @@ class Lanes:
             check_revision(record.meta, self._kernel_rev)
             if request.inputs is not None:
                 check_inputs(request.inputs, request.kind, record.meta, network.network, self._max_numbers)
-                return served.batcher.add(Work(lane, request, record, request.inputs))
+                check_reset(request.reset, record.meta)
+                check_state(record, network.network)
+                return served.batcher.add(Work(lane, request, record, request.inputs, request.reset))
             commit = change_commit(record, request, network)
         except Exception as error:  # whatever it is, the lane goes on
             # later, not now: a lane full of refused requests would nest one in the other

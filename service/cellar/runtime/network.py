@@ -12,7 +12,7 @@ from numpy import int32
 from numpy.typing import NDArray
 
 from cellar.ports import ModelVersion
-from cellar.runtime.answers import Floats
+from cellar.runtime.answers import Floats, Mask
 
 
 class StatePlace(Protocol):
@@ -83,15 +83,18 @@ class Network(Protocol):
     def run(
         self,
         inputs: Floats,
-        state: Floats,
+        state: tuple[bytes, ...],
         lengths: NDArray[int32] | None = None,
         *,
         ahead: Floats | None = None,
+        reset: Mask | None = None,
         executor: Executor | None = None,
     ) -> Run:
-        """Step T times: inputs (T, B, in_size), state (B, state_size), lengths (B,). Changes no argument.
+        """Step T times: inputs (T, B, in_size), state as the records of sessions, lengths (B,). Changes no argument.
 
-        `ahead` is what `ahead` returned for this state; wide batches may use threads of the executor.
+        Records are float32, little endian, (rows, state_size) each, B rows in all. `ahead` is what `ahead` returned for
+        this state. Rows under the mask `reset` (B,) begin with the initial state instead. Wide batches may use threads
+        of the executor.
         """
         ...
 

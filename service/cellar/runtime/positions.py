@@ -4,6 +4,8 @@ A position is `epoch.step.digest`. The digest is a chain over the inputs of the 
 same whether n steps came one by one or as one sequence, and two processes compute the same chain from the same inputs:
 
     d(0)   = blake2b(epoch)                 d(t+1) = blake2b(d(t) || float32 bytes of the inputs of step t)
+
+Where rows are reset before a step, a byte for each row follows its inputs: 1 for a row that is, 0 for one that is not.
 """
 
 import re
@@ -12,7 +14,7 @@ from typing import Literal
 
 from cellar.errors import InvalidInput
 from cellar.ports import Position
-from cellar.runtime.answers import Floats
+from cellar.runtime.answers import Floats, Mask
 
 Kind = Literal["step", "sequence", "reset", "write"]
 
@@ -46,21 +48,26 @@ def start_of(epoch: str) -> Position:
     return Position(epoch, 0, blake2b(bytes.fromhex(epoch), digest_size=DIGEST_BYTES).hexdigest())
 
 
-def advance(position: Position, inputs: Floats) -> Position:
-    """Return the position after the steps of `inputs` (T, B, F), float32 and C-contiguous."""
+def advance(position: Position, inputs: Floats, reset: Mask | None = None) -> Position:
+    """Return the position after the steps of `inputs` (T, B, F), float32 and C-contiguous.
+
+    Rows under the mask (B,) were reset before the first of them.
+    """
     digest = bytes.fromhex(position.digest)
     steps = inputs.shape[0]
     data = inputs.reshape(-1).data.cast("B")
     size = inputs.nbytes // steps
+    anew = b"" if reset is None else reset.tobytes()
     for start in range(0, steps * size, size):
-        digest = blake2b(digest + data[start : start + size], digest_size=DIGEST_BYTES).digest()
+        digest = blake2b(digest + data[start : start + size] + anew, digest_size=DIGEST_BYTES).digest()
+        anew = b""
     return Position(position.epoch, position.step + steps, digest.hex())
 
 
-def fingerprint(kind: Kind, *bodies: Floats, names: str = "") -> bytes:
+def fingerprint(kind: Kind, *bodies: Floats | Mask, names: str = "") -> bytes:
     """Return 16 bytes that tell this request's body from any other: its kind, and names, shapes and bytes of arrays.
 
-    The arrays are float32 and C-contiguous.
+    The arrays are C-contiguous.
     """
     shapes = [body.shape for body in bodies]
     digest = blake2b(f"{kind}{names}{shapes}".encode(), digest_size=DIGEST_BYTES)

@@ -4,7 +4,7 @@ import asyncio
 import os
 import re
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -30,7 +30,7 @@ from cellar.runtime.answers import (
     StatePart,
     StepAnswer,
 )
-from cellar.runtime.changes import check_finite
+from cellar.runtime.changes import check_finite, rows_to_reset
 from cellar.runtime.lane import Request
 from cellar.runtime.lanes import Lanes
 from cellar.runtime.models import LoadModel
@@ -41,6 +41,9 @@ MAX_KEY = 255
 """Characters of an Idempotency-Key: four UUIDs and a half, twice what is usual."""
 
 NONCE_BYTES = 16
+
+Reset = bool | Sequence[bool]
+"""Which rows begin from the initial state: all, none, or each by itself."""
 
 
 class Sessions:
@@ -128,17 +131,24 @@ class Sessions:
         self._lanes.forget(key)
         await self._store.delete(key)
 
-    async def step(self, key: SessionKey, inputs: Floats, identity: Identity) -> StepAnswer:
+    async def step(self, key: SessionKey, inputs: Floats, identity: Identity, *, reset: Reset = False) -> StepAnswer:
         """Advance by one step. `inputs` is (batch_size, in_size) float32.
 
-        Raise ShapeMismatch, NotFinite, StateNotFinite or OutputNotFinite; pointers begin at the inputs.
+        Rows that are to be reset begin from the initial state, in the same commit; it is no new epoch. Raise
+        ShapeMismatch, NotFinite, StateNotFinite or OutputNotFinite, whose pointers begin at the inputs, or InvalidInput
+        for a `reset` that does not fit.
         """
         if inputs.ndim != 2:
             raise ShapeMismatch("a step is rows of inputs", expected="(batch_size, in_size)", actual=str(inputs.shape))
-        return await self._advance(key, "step", inputs[None], identity)
+        return await self._advance(key, "step", inputs[None], identity, reset)
 
-    async def sequence(self, key: SessionKey, inputs: Floats, identity: Identity) -> StepAnswer:
-        """Advance by T steps, all or nothing. `inputs` is (T, batch_size, in_size) float32. Raise as `step`."""
+    async def sequence(
+        self, key: SessionKey, inputs: Floats, identity: Identity, *, reset: Reset = False
+    ) -> StepAnswer:
+        """Advance by T steps, all or nothing. `inputs` is (T, batch_size, in_size) float32.
+
+        Rows are reset before the first step. Raise as `step`.
+        """
         limit = self._max_sequence_steps
         if inputs.ndim != 3 or not 1 <= inputs.shape[0] <= limit:
             raise ShapeMismatch(
@@ -146,7 +156,7 @@ class Sessions:
                 expected=f"(T, batch_size, in_size), T from 1 to {limit}",
                 actual=str(inputs.shape),
             )
-        return await self._advance(key, "sequence", inputs, identity)
+        return await self._advance(key, "sequence", inputs, identity, reset)
 
     async def reset(self, key: SessionKey, identity: Identity) -> ChangeAnswer:
         """Go back to the initial state, at step 0 of a new epoch."""
@@ -189,12 +199,16 @@ class Sessions:
         self._lanes.models.close()
         self._kernels.shutdown(wait=False, cancel_futures=True)
 
-    async def _advance(self, key: SessionKey, kind: Kind, inputs: Floats, identity: Identity) -> StepAnswer:
+    async def _advance(
+        self, key: SessionKey, kind: Kind, inputs: Floats, identity: Identity, reset: Reset
+    ) -> StepAnswer:
         inputs = np.ascontiguousarray(inputs, dtype="<f4")
         check_finite(inputs)
+        anew = rows_to_reset(reset, inputs.shape[1])
         known = identity.ordered or identity.key is not None
-        request = self._request(key, kind, identity, fingerprint(kind, inputs) if known else b"\0" * NONCE_BYTES)
-        request.inputs = inputs
+        bodies = (inputs,) if anew is None else (inputs, anew)
+        request = self._request(key, kind, identity, fingerprint(kind, *bodies) if known else b"\0" * NONCE_BYTES)
+        request.inputs, request.reset = inputs, anew
         done = await self._lanes.submit(request)
         return StepAnswer(done.position, _outputs(done, inputs.shape[1]), done.replayed)
 

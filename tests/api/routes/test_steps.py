@@ -7,7 +7,10 @@ import httpx
 import numpy as np
 import pytest
 
+from cellar.main import create_app
+from cellar.settings import Settings
 from cellar.wire.layout import from_tbf
+from tests.api.conftest import running, with_own_keys
 
 pytestmark = pytest.mark.anyio
 
@@ -65,6 +68,71 @@ async def test_one_row_may_be_sent_as_rows(client: httpx.AsyncClient, expected: 
     path = await begin(client)
     answer = await post(client, f"{path}/step", {"input": INPUTS[0, :1].tolist()})
     assert answer["output"] == expected[0][:1]
+
+
+async def test_a_step_that_resets_is_a_reset_and_a_step(client: httpx.AsyncClient) -> None:
+    at_once, one_by_one, new = [await begin(client, rows=ROWS) for _ in range(3)]
+    for path in (at_once, one_by_one):
+        await post(client, f"{path}/step", {"input": INPUTS[0].tolist()})
+    await post(client, f"{one_by_one}/reset", {})
+    expected = await post(client, f"{one_by_one}/step", {"input": INPUTS[1].tolist()})
+    answer = await post(client, f"{at_once}/step", {"input": INPUTS[1].tolist(), "reset": True})
+    assert answer["output"] == expected["output"]
+    assert answer["output"] == (await post(client, f"{new}/step", {"input": INPUTS[1].tolist()}))["output"]
+    assert (answer["step"], expected["step"]) == (2, 1)
+    following = {"inputs": INPUTS[2:].tolist()}
+    found, wanted = [await post(client, f"{path}/sequence", following) for path in (at_once, one_by_one)]
+    assert found["outputs"] == wanted["outputs"]
+    assert await states(client, at_once) == await states(client, one_by_one)
+
+
+async def states(client: httpx.AsyncClient, path: str) -> Any:
+    """Return the layers of a session's state."""
+    return (await client.get(f"{path}/state")).json()["layers"]
+
+
+@pytest.mark.parametrize("half_steps", [True, False])
+async def test_rows_begin_anew_each_by_itself_and_once(settings: Settings, half_steps: bool) -> None:
+    """A row that is reset goes on as a session of its own would, and the same request again changes nothing."""
+    network = {"in_size": FEATURES, "layers": [{"type": "recurrent", "cell": "gru", "hidden_size": 300}]}
+    resets = [[False] * 3, [True, False, False], [False, False, True], [False, True, True]]
+    async with running(create_app(with_own_keys(settings, ahead=half_steps))) as client:
+        await post_model(client, network)
+        path = await begin(client, "large", rows=ROWS)
+        own: dict[int, str] = {}
+        for number, (step, reset) in enumerate(zip(INPUTS, resets, strict=True)):
+            body = {"input": step.tolist(), "reset": reset, "step": number}
+            first = await client.post(f"{path}/step", json=body)
+            again = await client.post(f"{path}/step", json=body)
+            assert (first.json(), again.headers["idempotent-replayed"]) == (again.json(), "true")
+            other = await client.post(f"{path}/step", json={**body, "reset": [not each for each in reset]})
+            assert other.json()["type"] == "urn:cellar:problem:step_taken"
+            for row in range(ROWS):
+                if reset[row] or row not in own:
+                    own[row] = await begin(client, "large")
+                alone = await post(client, f"{own[row]}/step", {"input": step[row].tolist()})
+                assert first.json()["output"][row] == alone["output"]
+        assert (await client.get(path)).json()["step"] == STEPS
+
+
+async def post_model(client: httpx.AsyncClient, network: dict[str, Any]) -> None:
+    """Create a model that is large enough for half-steps."""
+    assert (await client.post("/v1/models", json={"name": "large", "network": network})).status_code == 201
+
+
+async def test_a_sequence_resets_rows_before_its_first_step(client: httpx.AsyncClient, expected: list[Any]) -> None:
+    path = await begin(client, rows=ROWS)
+    await post(client, f"{path}/step", {"input": INPUTS[3].tolist()})
+    body = {"inputs": INPUTS.tolist(), "reset": [True, False, True]}
+    first = await client.post(f"{path}/sequence", json=body, headers={"idempotency-key": "again"})
+    again = await client.post(f"{path}/sequence", json=body, headers={"idempotency-key": "again"})
+    assert again.json() == first.json()
+    outputs = np.array(first.json()["outputs"])
+    assert outputs[:, [0, 2]].tolist() == np.array(expected)[:, [0, 2]].tolist()
+    assert (outputs[:, 1] != np.array(expected)[:, 1]).all()
+    other = {**body, "reset": True}
+    answer = await client.post(f"{path}/sequence", json=other, headers={"idempotency-key": "again"})
+    assert (answer.status_code, answer.json()["type"]) == (422, "urn:cellar:problem:fingerprint_mismatch")
 
 
 async def test_outputs_are_the_exact_float32_numbers(expected: list[Any]) -> None:

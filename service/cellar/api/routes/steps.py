@@ -33,7 +33,9 @@ async def step(session: SessionName, body: StepRequest, services: Parts, key: Id
     inputs = parse_array(body.input, pointer="/input", ndim=2 if rows else 1)
     identity = body.identity(key)
     with below("/input", ShapeMismatch), below("/input", IdUnknown), below("/input", WholeSequencesOnly):
-        answer = await services.sessions.step(SessionKey(TENANT, session), inputs if rows else inputs[None], identity)
+        answer = await services.sessions.step(
+            SessionKey(TENANT, session), inputs if rows else inputs[None], identity, reset=body.reset
+        )
     output = None if answer.outputs is None else answer.outputs[0] if rows else answer.outputs[0, 0]
     return _moved("output", output, answer.position, answer.replayed)
 
@@ -50,7 +52,7 @@ async def sequence(
     identity = body.identity(key)
     inputs = await run_sync(_inputs, body.inputs, layout)
     with below("/inputs", ShapeMismatch), below("/inputs", IdUnknown):
-        answer = await services.sessions.sequence(SessionKey(TENANT, session), inputs, identity)
+        answer = await services.sessions.sequence(SessionKey(TENANT, session), inputs, identity, reset=body.reset)
     outputs = None if answer.outputs is None else from_tbf(answer.outputs, layout)
     return _moved("outputs", outputs, answer.position, answer.replayed)
 

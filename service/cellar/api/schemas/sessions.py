@@ -76,7 +76,17 @@ class Identified(Frozen):
         return Identity(position=position, step=self.step, key=key)
 
 
-class StepRequest(Identified):
+class Advance(Identified):
+    """Steps, before which rows may be reset."""
+
+    reset: bool | list[bool] = Field(
+        False,
+        description="Begin from the initial state, before the first step and with it or not at all: `true` for all"
+        " rows, or a boolean for each. The session's steps are counted on.",
+    )
+
+
+class StepRequest(Advance):
     """One time step."""
 
     input: list[Any] = Field(
@@ -86,7 +96,7 @@ class StepRequest(Identified):
     )
 
 
-class SequenceRequest(Identified):
+class SequenceRequest(Advance):
     """Several time steps, applied all or not at all."""
 
     inputs: list[Any] = Field(description="Nested arrays of numbers, an axis for each letter of the layout.")
