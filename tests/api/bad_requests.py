@@ -24,7 +24,7 @@ class Bad:
         return f"{self.method} {self.path} {shown[:60]}"
 
 
-post, put, get, delete = (partial(Bad, method) for method in ("POST", "PUT", "GET", "DELETE"))
+post, put, patch, get, delete = (partial(Bad, method) for method in ("POST", "PUT", "PATCH", "GET", "DELETE"))
 
 STEP, SEQUENCE, STATE, RESET = (f"/v1/sessions/{{one}}/{name}" for name in ("step", "sequence", "state", "reset"))
 TWO_STEP, TWO_SEQUENCE, TWO_STATE = (f"/v1/sessions/{{two}}/{name}" for name in ("step", "sequence", "state"))
@@ -113,6 +113,24 @@ SHAPES = [
     put(STATE, {"layers": [{"layer": True, "h": [[0, 0, 0]]}]}, "/layers/0/layer"),
     put(STATE, {"layers": {"0": {}}}, "/layers"),
     put(TWO_STATE, {"layers": [{"layer": 0, "h": [[0, 0, 0]]}]}, "/layers", slug="shape_mismatch"),
+]
+
+STATES = [
+    post(RESET, {"rows": []}, "/rows"),
+    post(RESET, {"rows": 0}, "/rows"),
+    post(RESET, {"rows": [1]}, "/rows/0"),
+    post(RESET, {"rows": [0, -1]}, "/rows/1"),
+    post(RESET, {"rows": [0, 10**30]}, "/rows/1"),
+    post(RESET, {"rows": ["0"]}, "/rows/0"),
+    post(RESET, {"rows": [0.0]}, "/rows/0"),
+    post(RESET, {"rows": [0, True]}, "/rows/1"),
+    post(RESET, {"rows": [True, False]}, "/rows"),
+    patch(STATE, {}, "/layers"),
+    patch(STATE, {"layers": [{"layer": 1, "h": [[0, 0, 0]]}]}, "/layers"),
+    patch(STATE, {"layers": [{"layer": 0, "hh": [[0, 0, 0]]}]}, "/layers"),
+    patch(STATE, {"layers": [{"layer": 0, "h": [[0, 0]]}]}, "/layers", slug="shape_mismatch"),
+    patch(STATE, {"layers": [{"layer": 0, "h": [[0, 0, 1e39]]}]}, "/layers/0/h/0/2", slug="not_finite"),
+    patch(STATE, {"layers": [{"layer": 0, "h": [[0, 0, 0]]}], "position": ""}, "/position"),
 ]
 
 MEMBERS = [
@@ -303,4 +321,4 @@ PLACES = [
     post("/v1/jobs/nobody/cancel", None, slug="job_unknown", status=404),
 ]
 
-ALL = WRONG_NUMBERS + SHAPES + MEMBERS + MODELS + CELLS + PLACELESS + JOBS + PLACES
+ALL = WRONG_NUMBERS + SHAPES + STATES + MEMBERS + MODELS + CELLS + PLACELESS + JOBS + PLACES

@@ -22,6 +22,7 @@ BODIES: dict[tuple[str, str], Any] = {
     ("/v1/sessions/{session}/step", "post"): {"input": [1]},
     ("/v1/sessions/{session}/sequence", "post"): {"inputs": [[1], [1]]},
     ("/v1/sessions/{session}/state", "put"): {"layers": [{"layer": 0, "h": [[1]]}]},
+    ("/v1/sessions/{session}/state", "patch"): {"layers": [{"layer": 0, "h": [[1]]}]},
     ("/v1/jobs", "post"): {"model": "model", "data": {"inputs": [[0]], "targets": [[1]], "layout": "TF"}},
 }
 WITHOUT_REDIS = {("/healthz", "get"), ("/v1/cells", "post")}

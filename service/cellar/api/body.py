@@ -19,6 +19,9 @@ from cellar.wire.document import decode
 
 Model = TypeVar("Model", bound=BaseModel)
 
+BYTES = {"schema": {"type": "string", "format": "binary"}}
+"""The OpenAPI schema of what is no JSON."""
+
 PROMPT_BYTES = 64 * 1024
 """Bodies up to here are read at once, in under a millisecond. Larger ones are read on a thread: one of many megabytes
 would hold up all other requests, for seconds if the place of a fault is looked for."""
@@ -69,6 +72,17 @@ def validated(kind: type[Model], document: Any) -> Model:
         return kind.model_validate(document)
     except ValidationError as error:
         raise invalid_body(error.errors(include_url=False), document) from None
+
+
+def media_type(request: Request) -> str:
+    """Return the type of the body without its parameters, "" if it has none."""
+    return request.headers.get("content-type", "").partition(";")[0].strip().lower()
+
+
+def body_of(kind: type[BaseModel], *others: str) -> dict[str, Any]:
+    """Return the OpenAPI request body of a route that reads it itself: JSON of that model, or other types of bytes."""
+    content: dict[str, Any] = {"application/json": {"schema": {"$ref": f"#/components/schemas/{kind.__name__}"}}}
+    return {"required": True, "content": content | dict.fromkeys(others, BYTES)}
 
 
 def require_json(content_type: str) -> None:

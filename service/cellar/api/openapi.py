@@ -4,15 +4,21 @@ import json
 from typing import Any
 
 from fastapi.openapi.utils import get_openapi
+from pydantic import BaseModel
+from pydantic.json_schema import models_json_schema
 
 from cellar import __version__
 from cellar.api.routes import router
 from cellar.api.schemas.problems import Problem
+from cellar.api.schemas.sessions import StateRequest
 
 DESCRIPTION = """Recurrent networks whose hidden state outlives the request: create a model, open a session, post steps.
 
 Every error is an `application/problem+json` document (RFC 9457) whose `type` is `urn:cellar:problem:` and the name
 that stands first in the descriptions below."""
+
+UNDECLARED: tuple[type[BaseModel], ...] = (Problem, StateRequest)
+"""What stands in answers and bodies that FastAPI knows nothing of."""
 
 TAGS = {
     "models": "Networks with weights, in versions that never change.",
@@ -36,7 +42,10 @@ def document() -> dict[str, Any]:
         routes=router.routes,
         separate_input_output_schemas=False,
     )
-    found["components"]["schemas"]["Problem"] = Problem.model_json_schema()
+    _, schemas = models_json_schema(
+        [(kind, "validation") for kind in UNDECLARED], ref_template="#/components/schemas/{model}"
+    )
+    found["components"]["schemas"] |= schemas["$defs"]
     return found
 
 

@@ -1,6 +1,6 @@
 """What a request would change: checked against its session and model, and made into a commit."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -112,31 +112,14 @@ def steps_commit(work: Work) -> Commit | CellarError:
 
 
 def change_commit(record: SessionRecord, request: Request, network: Network) -> Commit:
-    """Return the commit of a reset or a written state: step 0 of an epoch that the request and its place decide.
+    """Return the commit of a change that is not a step: step 0 of an epoch that the request and its place decide.
 
-    Raise ShapeMismatch, NotFinite or InvalidInput for a state that does not fit.
+    Raise what the request's edit raises.
     """
-    rows = record.meta.batch_size
-    state = network.initial_state(rows) if request.kind == "reset" else join_state(request.parts, rows, network.network)
+    assert request.edit is not None
+    state = request.edit(record, network)
     position = start_of(epoch_after(record, request))
     return _commit(record, request, position, state.astype("<f4").tobytes(), 0, b"")
-
-
-def join_state(parts: Mapping[tuple[int, str], Floats], rows: int, sizes: Sizes) -> Floats:
-    """Return the state (rows, state_size) that holds all parts. Raise InvalidInput, ShapeMismatch or NotFinite."""
-    places = {(place.layer, place.name): place for place in sizes.states}
-    for layer, name in sorted(parts.keys() ^ places.keys()):
-        fault = "is missing" if (layer, name) in places else "is no state of this model"
-        raise InvalidInput(f"the state {name!r} of layer {layer} {fault}", pointer="/layers")
-    state = np.empty((rows, sizes.state_size), dtype=np.float32)
-    for (layer, name), place in places.items():
-        values, expected = parts[layer, name], (rows, place.size)
-        if values.shape != expected:
-            detail = f"the state {name!r} of layer {layer} has another shape"
-            raise ShapeMismatch(detail, pointer="/layers", expected=str(expected), actual=str(values.shape))
-        check_finite(values, "/layers")
-        state[:, place.offset : place.offset + place.size] = values
-    return state
 
 
 def epoch_after(record: SessionRecord, request: Request) -> str:

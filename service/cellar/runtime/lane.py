@@ -2,12 +2,16 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from cellar.ports import Committed, Identity, SessionKey, SessionRecord
 from cellar.runtime.answers import Floats, Mask
+from cellar.runtime.network import Network
 from cellar.runtime.positions import Kind
+
+Edit = Callable[[SessionRecord, Network], Floats]
+"""Return the state (rows, state_size) that a change which is not a step makes of a session. Raise what forbids it."""
 
 
 @dataclass(slots=True, eq=False)
@@ -26,8 +30,8 @@ class Request:
     """(T, rows, in_size) of a step or a sequence."""
     reset: Mask | None = None
     """(rows,) those that begin with the initial state instead; None for none."""
-    parts: Mapping[tuple[int, str], Floats] = field(default_factory=dict)
-    """(layer, name) -> (rows, size) of a written state."""
+    edit: Edit | None = None
+    """What makes the new state, of a change that is not a step."""
     tried_s: float = 0.0
     """When it was last taken up, by the loop's clock."""
     lost: int = 0

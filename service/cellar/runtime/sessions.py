@@ -6,6 +6,7 @@ import re
 import secrets
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import numpy as np
 
@@ -20,6 +21,7 @@ from cellar.ports import (
     SessionStore,
     SessionSummary,
 )
+from cellar.runtime import edits
 from cellar.runtime.answers import (
     ChangeAnswer,
     CreateAnswer,
@@ -31,7 +33,7 @@ from cellar.runtime.answers import (
     StepAnswer,
 )
 from cellar.runtime.changes import check_finite, rows_to_reset
-from cellar.runtime.lane import Request
+from cellar.runtime.lane import Edit, Request
 from cellar.runtime.lanes import Lanes
 from cellar.runtime.models import LoadModel
 from cellar.runtime.positions import EPOCH_BYTES, Kind, fingerprint, start_of
@@ -158,17 +160,24 @@ class Sessions:
             )
         return await self._advance(key, "sequence", inputs, identity, reset)
 
-    async def reset(self, key: SessionKey, identity: Identity) -> ChangeAnswer:
-        """Go back to the initial state, at step 0 of a new epoch."""
-        done = await self._lanes.submit(self._request(key, "reset", identity, fingerprint("reset")))
-        return ChangeAnswer(done.position, done.replayed)
+    async def reset(
+        self, key: SessionKey, identity: Identity, *, rows: Sequence[int] | Sequence[bool] | None = None
+    ) -> ChangeAnswer:
+        """Go back to the initial state, or let these rows do so, at step 0 of a new epoch.
+
+        `rows` are numbers of rows, or a bool for each. Raise InvalidInput for rows that are none.
+        """
+        if rows is None:
+            return await self.change(key, "reset", identity, fingerprint("reset"), edits.reset_all)
+        mark = fingerprint("reset", names=str(list(rows)))
+        return await self.change(key, "reset", identity, mark, partial(edits.reset_rows, tuple(rows)))
 
     async def read_state(self, key: SessionKey) -> StateAnswer:
         """Return the state, layer by layer, as it is now."""
         record = await self._store.load(key)
         served = await self._lanes.models.fetch(key.tenant, record.meta)
         sizes = served.model.network.network
-        state = np.frombuffer(record.state, dtype="<f4").reshape(record.meta.batch_size, sizes.state_size)
+        state = edits.state_of(record, sizes)
         parts = tuple(
             StatePart(place.layer, place.name, state[:, place.offset : place.offset + place.size])
             for place in sizes.states
@@ -176,16 +185,31 @@ class Sessions:
         return StateAnswer(record.meta.model, record.position, parts)
 
     async def write_state(
-        self, key: SessionKey, parts: Mapping[tuple[int, str], Floats], identity: Identity
+        self,
+        key: SessionKey,
+        parts: Mapping[edits.Place, Floats],
+        identity: Identity,
+        *,
+        whole: bool = True,
+        pointer: str = "/layers",
     ) -> ChangeAnswer:
-        """Replace the whole state: (layer, name) -> (batch_size, size) float32; step 0 of a new epoch.
+        """Replace states: (layer, name) -> (batch_size, size) float32; step 0 of a new epoch.
 
-        Raise InvalidInput for a part that is missing or unknown, ShapeMismatch or NotFinite.
+        `whole` says that these must be all states; else those that are not named stay as they are. Raise InvalidInput
+        for a part that is missing or unknown, ShapeMismatch or NotFinite, each with `pointer`.
         """
         parts = {place: np.ascontiguousarray(parts[place], dtype="<f4") for place in sorted(parts)}
-        mark = fingerprint("write", *parts.values(), names=str(list(parts)))
-        request = self._request(key, "write", identity, mark)
-        request.parts = parts
+        mark = fingerprint("write", *parts.values(), names=f"{list(parts)}{'' if whole else ' some'}")
+        edit = partial(edits.write_all if whole else edits.write_some, parts, pointer=pointer)
+        return await self.change(key, "write", identity, mark, edit)
+
+    async def change(self, key: SessionKey, kind: Kind, identity: Identity, mark: bytes, edit: Edit) -> ChangeAnswer:
+        """Make a change that is not a step: step 0 of a new epoch. `mark` is the fingerprint of the request's body.
+
+        Raise what `edit` raises.
+        """
+        request = self._request(key, kind, identity, mark)
+        request.edit = edit
         done = await self._lanes.submit(request)
         return ChangeAnswer(done.position, done.replayed)
 

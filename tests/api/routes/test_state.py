@@ -3,7 +3,10 @@
 from typing import Any
 
 import httpx
+import numpy as np
 import pytest
+
+from cellar.wire import tensors
 
 pytestmark = pytest.mark.anyio
 
@@ -70,3 +73,69 @@ async def test_a_change_at_another_position_is_refused(client: httpx.AsyncClient
         assert answer.status_code == 409, answer.text
         assert answer.json()["position"] == after["position"]
     assert (await client.get(f"{one}/state")).json() == after
+
+
+async def state(client: httpx.AsyncClient, path: str) -> dict[str, Any]:
+    """Return the states by name and layer."""
+    layers = (await client.get(f"{path}/state")).json()["layers"]
+    return {f"{layer['layer']}{name}": layer[name] for layer in layers for name in ("h", "c") if name in layer}
+
+
+async def test_rows_are_reset_by_number_or_mask(client: httpx.AsyncClient, paths: tuple[str, str]) -> None:
+    one, other = paths
+    for path in paths:
+        await client.post(f"{path}/reset")
+    fresh = await state(client, one)
+    for path, rows in ((one, [1]), (other, [False, True])):
+        await step(client, path)
+        before = await state(client, path)
+        assert (await client.post(f"{path}/reset", json={"rows": rows})).json()["step"] == 0
+        assert await state(client, path) == {name: [before[name][0], fresh[name][1]] for name in fresh}
+
+
+async def test_some_states_are_written(client: httpx.AsyncClient, paths: tuple[str, str]) -> None:
+    one, _ = paths
+    await step(client, one)
+    before = await state(client, one)
+    position = (await client.get(one)).json()["position"]
+    body = {"position": position, "layers": [{"layer": 0, "c": [[1, 2], [3, 4]]}]}
+    first, again = [await client.patch(f"{one}/state", json=body) for _ in range(2)]
+    assert first.json() == again.json()
+    assert "idempotent-replayed" in again.headers
+    assert await state(client, one) == before | {"0c": [[1.0, 2.0], [3.0, 4.0]]}
+
+
+async def test_states_are_written_as_safetensors(client: httpx.AsyncClient, paths: tuple[str, str]) -> None:
+    one, other = paths
+    await step(client, one)
+    wanted = await state(client, one)
+    parts = {(int(name[0]), name[1]): np.array(values, dtype=np.float32) for name, values in wanted.items()}
+    headers = {"content-type": tensors.MEDIA_TYPE}
+    answer = await client.put(f"{other}/state", content=tensors.dump(parts, {}), headers=headers)
+    assert answer.json()["step"] == 0, answer.text
+    assert await state(client, other) == wanted
+    position = answer.json()["position"]
+    some = tensors.dump({(2, "h"): np.ones((2, 3), dtype=np.float32)}, {})
+    for replayed in (False, True):
+        answer = await client.patch(f"{other}/state", params={"position": position}, content=some, headers=headers)
+        assert (answer.status_code, "idempotent-replayed" in answer.headers) == (200, replayed), answer.text
+    assert await state(client, other) == wanted | {"2h": [[1.0] * 3] * 2}
+
+
+@pytest.mark.parametrize(
+    ("content", "status", "slug"),
+    [
+        (b"{}", 400, "malformed_body"),
+        (tensors.dump({}, {"of": "nothing"}), 422, "invalid_input"),
+        (tensors.dump({(0, "h"): np.zeros((2, 2), dtype=np.float32)}, {}), 422, "invalid_input"),
+        (tensors.dump({(9, "h"): np.zeros((2, 2), dtype=np.float32)}, {}), 422, "invalid_input"),
+    ],
+)
+async def test_safetensors_that_are_no_whole_state_are_refused(
+    client: httpx.AsyncClient, paths: tuple[str, str], content: bytes, status: int, slug: str
+) -> None:
+    before = await state(client, paths[0])
+    answer = await client.put(f"{paths[0]}/state", content=content, headers={"content-type": tensors.MEDIA_TYPE})
+    assert (answer.status_code, answer.json()["type"]) == (status, f"urn:cellar:problem:{slug}")
+    assert answer.json().get("pointer", "") == ""
+    assert await state(client, paths[0]) == before

@@ -1,14 +1,9 @@
-"""Reset a session, read its state and write it."""
+"""Reset a session or some of its rows, read its state and write it."""
 
-from collections import defaultdict
-from typing import Any
-
-import numpy as np
 from anyio.to_thread import run_sync
 from fastapi import APIRouter, Response
-from numpy.typing import NDArray
 
-from cellar.api.body import JsonRoute
+from cellar.api.body import JsonRoute, body_of
 from cellar.api.problems import answers
 from cellar.api.routes.parameters import (
     ARRAYS,
@@ -21,15 +16,19 @@ from cellar.api.routes.parameters import (
     IdempotencyKey,
     SessionName,
 )
-from cellar.api.schemas.sessions import ChangeAnswer, LayerAnswer, LayerRequest, ResetRequest, StateAnswer, StateRequest
+from cellar.api.schemas.sessions import ChangeAnswer, LayerAnswer, ResetRequest, StateAnswer, StateRequest
 from cellar.api.services import TENANT, Parts
-from cellar.errors import InvalidInput
+from cellar.api.states import Written, layers_of
+from cellar.errors import MalformedBody
 from cellar.ports import SessionKey
 from cellar.registry import Registry
-from cellar.wire.document import pointer_of
-from cellar.wire.numbers import parse_array
+from cellar.runtime import answers as runtime
+from cellar.wire import tensors
 
 router = APIRouter(prefix="/v1/sessions/{session}", tags=["state"], route_class=JsonRoute)
+
+WRITE = (*SESSION, *BODY, *ARRAYS, *CHANGE, MalformedBody)
+STATES = {"requestBody": body_of(StateRequest, tensors.MEDIA_TYPE)}
 
 
 @router.post("/reset", responses={**answers(*SESSION, *BODY, *CHANGE), **REPLAY})
@@ -40,12 +39,10 @@ async def reset_session(
     body: ResetRequest | None = None,
     key: IdempotencyKey = None,
 ) -> ChangeAnswer:
-    """Put a session back into its initial state: step 0 of a new epoch."""
-    identity = (body or ResetRequest(position=None)).identity(key)
-    answer = await services.sessions.reset(SessionKey(TENANT, session), identity)
-    if answer.replayed:
-        response.headers[REPLAYED] = "true"
-    return ChangeAnswer.of(answer)
+    """Put a session, or some of its rows, back into the initial state: step 0 of a new epoch."""
+    asked = body or ResetRequest()
+    answer = await services.sessions.reset(SessionKey(TENANT, session), asked.identity(key), rows=asked.rows)
+    return changed(answer, response)
 
 
 @router.get("/state", responses=answers(*SESSION, *MODEL))
@@ -53,38 +50,44 @@ async def read_state(session: SessionName, services: Parts) -> StateAnswer:
     """Return every state of every layer, exactly."""
     state = await services.sessions.read_state(SessionKey(TENANT, session))
     cells = await run_sync(_cells, services.registry, state.model)
-    layers: defaultdict[int, dict[str, Any]] = defaultdict(dict)
-    for part in state.parts:
-        layers[part.layer][part.name] = part.values.tolist()
     return StateAnswer(
         session=session,
         position=str(state.position),
         step=state.position.step,
-        layers=[LayerAnswer(layer=layer, cell=cells[layer], **states) for layer, states in layers.items()],
+        layers=[LayerAnswer(layer=layer, cell=cells[layer], **states) for layer, states in layers_of(state).items()],
     )
 
 
-@router.put("/state", responses={**answers(*SESSION, *BODY, *ARRAYS, *CHANGE), **REPLAY})
+@router.put("/state", responses={**answers(*WRITE), **REPLAY}, openapi_extra=STATES)
 async def write_state(
-    session: SessionName, body: StateRequest, services: Parts, response: Response, key: IdempotencyKey = None
+    session: SessionName, body: Written, services: Parts, response: Response, key: IdempotencyKey = None
 ) -> ChangeAnswer:
     """Replace the whole state, as read: every name of every layer. The session is then at step 0 of a new epoch."""
-    parts = _parts(body.layers)
-    answer = await services.sessions.write_state(SessionKey(TENANT, session), parts, body.identity(key))
+    answer = await services.sessions.write_state(
+        SessionKey(TENANT, session), body.parts, body.identity(key), pointer=body.pointer
+    )
+    return changed(answer, response)
+
+
+@router.patch("/state", responses={**answers(*WRITE), **REPLAY}, openapi_extra=STATES)
+async def write_states(
+    session: SessionName, body: Written, services: Parts, response: Response, key: IdempotencyKey = None
+) -> ChangeAnswer:
+    """Replace the states that are named and leave the others as they are. The session is then at step 0 of a new epoch.
+
+    Without `position` the others are those of the moment at which it happens.
+    """
+    answer = await services.sessions.write_state(
+        SessionKey(TENANT, session), body.parts, body.identity(key), whole=False, pointer=body.pointer
+    )
+    return changed(answer, response)
+
+
+def changed(answer: runtime.ChangeAnswer, response: Response) -> ChangeAnswer:
+    """Return the answer of a change, and say on the response whether it had been made before."""
     if answer.replayed:
         response.headers[REPLAYED] = "true"
     return ChangeAnswer.of(answer)
-
-
-def _parts(layers: list[LayerRequest]) -> dict[tuple[int, str], NDArray[np.float32]]:
-    parts: dict[tuple[int, str], NDArray[np.float32]] = {}
-    for index, layer in enumerate(layers):
-        for name, rows in layer.states.items():
-            pointer = f"/layers/{index}" + pointer_of([name])
-            if (layer.layer, name) in parts:
-                raise InvalidInput(f"a second state {name!r} of layer {layer.layer}", pointer=pointer)
-            parts[layer.layer, name] = parse_array(rows, pointer=pointer, ndim=2)
-    return parts
 
 
 def _cells(registry: Registry, model: str) -> dict[int, str]:

@@ -105,14 +105,22 @@ class SequenceRequest(Advance):
     )
 
 
-class ResetRequest(Frozen):
-    """A reset, or a state to write, happens only if the session is at `position`, where it is given."""
+class Placed(Frozen):
+    """A change that happens only if the session is at `position`, where it is given."""
 
     position: str | None = Field(None, description=POSITION)
 
     def identity(self, key: str | None) -> Identity:
         """Return how the request is recognised; `key` is its Idempotency-Key. Raise InvalidInput."""
         return Identity(position=None if self.position is None else parse_position(self.position), key=key)
+
+
+class ResetRequest(Placed):
+    """A reset of the whole session, or of the rows that are named."""
+
+    rows: list[int] | list[bool] | None = Field(
+        None, min_length=1, description="The rows to reset, by their numbers from 0, or a boolean for each row."
+    )
 
 
 class LayerRequest(Frozen):
@@ -131,8 +139,8 @@ class LayerRequest(Frozen):
         return self.__pydantic_extra__
 
 
-class StateRequest(ResetRequest):
-    """A whole state, every name of every layer."""
+class StateRequest(Placed):
+    """States by layer and name."""
 
     layers: list[LayerRequest]
 
@@ -158,7 +166,7 @@ class SequenceAnswer(Answer):
 
 
 class ChangeAnswer(Answer):
-    """Where the session stands after a reset or a written state: at step 0 of a new epoch."""
+    """Where the session stands after a change that is not a step: at step 0 of a new epoch."""
 
     step: int
     position: str

@@ -1,0 +1,102 @@
+"""Changes that are not steps, each as the state that it makes of a session.
+
+An edit is run on the session as it is when the change is committed, again if another process was faster. What stands
+before `record` in a function's arguments is the request's; `functools.partial` makes an `Edit` of it.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+
+import numpy as np
+
+from cellar.errors import InvalidInput, ShapeMismatch
+from cellar.ports import SessionRecord
+from cellar.runtime.answers import Floats, Mask
+from cellar.runtime.changes import check_finite
+from cellar.runtime.network import Network, Sizes
+from cellar.wire import state as state_bytes
+
+Place = tuple[int, str]
+"""A state by the number of its layer and its name."""
+
+
+def state_of(record: SessionRecord, sizes: Sizes) -> Floats:
+    """Return the state (rows, state_size) of a session, read-only. Raise StoreCorrupt."""
+    return state_bytes.load(record.state, record.meta.batch_size, sizes.state_size)
+
+
+def reset_all(record: SessionRecord, network: Network) -> Floats:
+    """Return the initial state."""
+    return network.initial_state(record.meta.batch_size)
+
+
+def reset_rows(rows: Sequence[int] | Sequence[bool], record: SessionRecord, network: Network) -> Floats:
+    """Return the state with these rows in their initial state. Raise as `mask_of`."""
+    mask = mask_of(rows, record.meta.batch_size)
+    state = state_of(record, network.network).copy()
+    state[mask] = network.initial_state(record.meta.batch_size)[mask]
+    return state
+
+
+def mask_of(rows: Sequence[int] | Sequence[bool], batch_size: int, *, pointer: str = "/rows") -> Mask:
+    """Return (batch_size,) bools, true for the rows that are named: by their numbers, or by a bool for each.
+
+    Raise InvalidInput for a row that is none, or another number of bools than rows.
+    """
+    if rows and isinstance(rows[0], bool):
+        if len(rows) != batch_size:
+            raise InvalidInput(
+                "a mask has a place for each row of the session",
+                pointer=pointer,
+                expected=f"as many of true and false as the session has rows: {batch_size}",
+                actual=str(len(rows)),
+            )
+        return np.array(rows, dtype=np.bool_)
+    mask = np.zeros(batch_size, dtype=np.bool_)
+    for index, row in enumerate(rows):
+        if not 0 <= row < batch_size:
+            raise InvalidInput(
+                "the session has no such row",
+                pointer=f"{pointer}/{index}",
+                expected=f"0 to {batch_size - 1}",
+                actual=str(row),
+            )
+        mask[row] = True
+    return mask
+
+
+def write_all(
+    parts: Mapping[Place, Floats], record: SessionRecord, network: Network, *, pointer: str = "/layers"
+) -> Floats:
+    """Return the state that consists of these parts. Raise InvalidInput if one is missing, else as `write_some`."""
+    missing = {(place.layer, place.name) for place in network.network.states} - parts.keys()
+    if missing:
+        layer, name = min(missing)
+        raise InvalidInput(f"the state {name!r} of layer {layer} is missing", pointer=pointer)
+    return write_some(parts, record, network, pointer=pointer)
+
+
+def write_some(
+    parts: Mapping[Place, Floats], record: SessionRecord, network: Network, *, pointer: str = "/layers"
+) -> Floats:
+    """Return the state with these parts, (rows, size) each, in place of those that were there.
+
+    Raise InvalidInput for a part that is no state of the model, ShapeMismatch or NotFinite.
+    """
+    places = {(place.layer, place.name): place for place in network.network.states}
+    _check_known(parts, places, pointer)
+    state = state_of(record, network.network).copy()
+    for (layer, name), values in parts.items():
+        place, expected = places[layer, name], (record.meta.batch_size, places[layer, name].size)
+        if values.shape != expected:
+            detail = f"the state {name!r} of layer {layer} has another shape"
+            raise ShapeMismatch(detail, pointer=pointer, expected=str(expected), actual=str(values.shape))
+        check_finite(values, pointer)
+        state[:, place.offset : place.offset + place.size] = values
+    return state
+
+
+def _check_known(parts: Iterable[Place], places: Mapping[Place, object], pointer: str) -> None:
+    unknown = set(parts) - places.keys()
+    if unknown:
+        layer, name = min(unknown)
+        raise InvalidInput(f"the state {name!r} of layer {layer} is no state of this model", pointer=pointer)
