@@ -39,10 +39,12 @@
     │       ├── EpochChanged         reset or rewritten since
     │       ├── Diverged             same step, other history
     │       ├── ReplayExpired        the reply has left the replay window
+    │       ├── WriterUnknown        a writer that the session does not know begins with another request than its first
     │       └── Overlap              overlaps a committed sequence
     ├── Unavailable                  carries outcome and retry_after_s
     │   ├── StoreUnavailable
-    │   └── Overloaded
+    │   ├── Overloaded
+    │   └── DeadlineExceeded         the request had not begun when its time was over
     ├── StoreCorrupt                 a stored record that this version cannot read
     └── StartupError                 configuration or environment: the process cannot start
         ├── SettingsInvalid
@@ -285,6 +287,10 @@ class ReplayExpired(PositionConflict, slug="replay_expired", title="Replay expir
     """The step is older than the replay window."""
 
 
+class WriterUnknown(PositionConflict, slug="writer_unknown", title="Unknown writer"):
+    """A writer that the session does not know, or no longer, whose request is not its first."""
+
+
 class Overlap(PositionConflict, slug="overlap", title="Overlaps a committed sequence"):
     """The request overlaps a committed sequence; `boundaries` are its first and next step."""
 
@@ -312,6 +318,10 @@ class StoreUnavailable(Unavailable, slug="store_unavailable", title="Store unava
 
 class Overloaded(Unavailable, slug="overloaded", title="Overloaded"):
     """The queue is full; nothing was applied."""
+
+
+class DeadlineExceeded(Unavailable, slug="deadline_exceeded", title="Deadline exceeded"):
+    """The request had not begun when its time was over; nothing was applied."""
 
 
 class StoreCorrupt(CellarError, slug="store_corrupt", title="Unreadable record"):

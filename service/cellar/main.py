@@ -120,6 +120,7 @@ def create_app(settings: Settings) -> FastAPI:
         max_numbers=settings.max_numbers,
         ahead=settings.ahead,
         queue_limit=settings.queue_limit,
+        most_together=settings.replay_window,
     )
     calls = parts.calls(sync_client(parts.queue_url))
     jobs = Jobs(parts.jobs, parts.blobs, parts.registry, calls, parts.clock)

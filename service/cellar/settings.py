@@ -81,7 +81,7 @@ class Settings(BaseSettings):
         30 * DAY_S, ge=1, description="Lifetime of an idle session that asks for none, seconds. Default: 30 days."
     )
     replay_window: int = Field(
-        16, ge=1, le=1024, description="Requests of a session whose reply can be replayed, requests. Default: 16."
+        32, ge=1, le=1024, description="Requests of a session whose reply can be replayed, requests. Default: 32."
     )
     replay_output_bytes: int = Field(4096, ge=0, description="Largest output kept for a replay, bytes. Default: 4096.")
     idempotency_ttl_s: int = Field(

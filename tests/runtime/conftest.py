@@ -13,6 +13,7 @@ from cellar.store.connect import Address
 from cellar.store.link import Link
 from cellar.store.sessions import RedisSessions
 from tests.runtime.exact import ExactModels
+from tests.runtime.gate import Gate
 
 STORE_OPTIONS = {"window", "output_cap_bytes", "idempotency_ttl_s", "patience_s", "commit_script"}
 
@@ -50,7 +51,7 @@ async def start_service() -> AsyncIterator[StartService]:
         for_store = {name: options.pop(name) for name in STORE_OPTIONS & options.keys()}
         store = RedisSessions(Link(Address.parse(url)), prefix=prefix, **for_store)
         models = options.pop("models", None) or ExactModels()
-        options = {"kernel_rev": 1, "default_ttl_s": 3600, **options}
+        options = {"kernel_rev": 1, "default_ttl_s": 3600, "most_together": for_store.get("window", 32), **options}
         started.append(Service(Sessions(store, models.load, FakeClock(), **options), store, models))
         return started[-1]
 
@@ -64,6 +65,20 @@ async def start_service() -> AsyncIterator[StartService]:
 def service(redis_url: str, start_service: StartService) -> Service:
     """Return a service on the shared Redis."""
     return start_service(redis_url)
+
+
+@pytest.fixture
+def shut(service: Service) -> Iterator[Callable[[], Gate]]:
+    """Yield a way to shut the kernel's gate; it is open at the end whatever happens."""
+    gates: list[Gate] = []
+
+    def make() -> Gate:
+        gates.append(Gate(service.models.network))
+        return gates[-1]
+
+    yield make
+    for gate in gates:
+        gate.open()
 
 
 @pytest.fixture

@@ -1,8 +1,7 @@
 """Micro-batching: who shares a call, and that nobody is harmed by it."""
 
 import asyncio
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -13,6 +12,7 @@ from cellar.ports import SessionKey
 from cellar.runtime import batcher
 from tests.runtime.conftest import Service, StartService
 from tests.runtime.exact import BAD_STATE, Run, Sizes, history
+from tests.runtime.gate import Gate
 from tests.runtime.session_calls import (
     APPEND,
     a_sequence,
@@ -26,42 +26,6 @@ from tests.runtime.session_calls import (
 )
 
 pytestmark = pytest.mark.anyio
-
-
-class Gate:
-    """Holds the kernel back until it is opened."""
-
-    def __init__(self, service: Service) -> None:
-        self._network = service.models.network
-        self._entered = threading.Event()
-        self._opened = threading.Event()
-        self._network.before = self._pass  # type: ignore[method-assign]  # the double's own hook
-
-    async def reached(self) -> None:
-        """Wait until a call has come to the gate."""
-        assert await asyncio.to_thread(self._entered.wait, 5)
-
-    def open(self) -> None:
-        """Let every call pass, from now on."""
-        self._opened.set()
-
-    def _pass(self) -> None:
-        self._entered.set()
-        assert self._opened.wait(10)
-
-
-@pytest.fixture
-def shut(service: Service) -> Iterator[Callable[[], Gate]]:
-    """Yield a way to shut the kernel's gate; it is open at the end whatever happens."""
-    gates: list[Gate] = []
-
-    def make() -> Gate:
-        gates.append(Gate(service))
-        return gates[-1]
-
-    yield make
-    for gate in gates:
-        gate.open()
 
 
 async def behind_a_call(service: Service, gate: Gate, keys: list[SessionKey]) -> list["asyncio.Task[list[float]]"]:

@@ -2,11 +2,13 @@
 
 import dataclasses
 import secrets
-from typing import Any
+from collections.abc import Sequence
+from hashlib import blake2b
+from typing import Any, Literal
 
 import numpy as np
 
-from cellar.ports import Commit, Identity, Position, SessionKey, SessionMeta, SessionRecord
+from cellar.ports import Change, Commit, Committed, Identity, Position, SessionKey, SessionMeta, SessionRecord
 from cellar.runtime.positions import advance, fingerprint, start_of
 
 APPEND = Identity()
@@ -19,36 +21,75 @@ def a_record(session: str | None = None, *, ttl_s: int = 3600, tenant: str = "de
     return SessionRecord(SessionKey(tenant, session or secrets.token_hex(6)), meta, start_of(birth), 0, b"\0" * 32)
 
 
-def a_commit(
-    before: SessionRecord, *values: float, identity: Identity = APPEND, output: bytes | None = None, **more: Any
-) -> Commit:
-    """Return the commit of steps with these inputs (one: a step, several: a sequence) at `before`."""
+def a_change(
+    before: Position, *values: float, identity: Identity = APPEND, output: bytes | None = None, **more: Any
+) -> Change:
+    """Return steps with these inputs (one: a step, several: a sequence) at `before`."""
     inputs = np.array(values, dtype=np.float32).reshape(-1, 1, 1)
-    return Commit(
+    kind: Literal["step", "sequence"] = "step" if len(values) == 1 else "sequence"
+    return Change(
+        kind=kind,
         before=before,
-        position=advance(before.position, inputs),
-        state=fingerprint("step", inputs) * 2,
+        after=advance(before, inputs),
         steps=len(values),
         identity=identity,
-        fingerprint=fingerprint("step" if len(values) == 1 else "sequence", inputs),
+        fingerprint=fingerprint(kind, inputs),
         nonce=secrets.token_bytes(16),
         output=inputs.tobytes() if output is None else output,
+        inputs=inputs.tobytes(),
         **more,
     )
 
 
+def commit_of(before: SessionRecord, *changes: Change, ask_s: float = 0.0) -> Commit:
+    """Return the commit of these changes, with a state of their own."""
+    state = blake2b(b"".join(change.fingerprint for change in changes), digest_size=32).digest()
+    return Commit(before, changes, state, ask_s=ask_s)
+
+
+def a_commit(
+    before: SessionRecord,
+    *values: float,
+    identity: Identity = APPEND,
+    output: bytes | None = None,
+    ask_s: float = 0.0,
+) -> Commit:
+    """Return the commit of one request at `before`, see `a_change`."""
+    return commit_of(before, a_change(before.position, *values, identity=identity, output=output), ask_s=ask_s)
+
+
+def a_group(before: SessionRecord, *groups: Sequence[float], identity: Identity = APPEND) -> Commit:
+    """Return the commit of several requests, each with its values, one after the other."""
+    changes: list[Change] = []
+    for values in groups:
+        changes.append(a_change(changes[-1].after if changes else before.position, *values, identity=identity))
+    return commit_of(before, *changes)
+
+
 def a_reset(before: SessionRecord, *, identity: Identity = APPEND) -> Commit:
     """Return a change that is not a step: a new epoch."""
-    commit = a_commit(before, 0.0, identity=identity, output=b"")
-    return dataclasses.replace(
-        commit, position=start_of(secrets.token_hex(8)), steps=0, fingerprint=fingerprint("reset")
+    step = a_change(before.position, 0.0, identity=identity, output=b"")
+    reset = dataclasses.replace(
+        step, kind="reset", after=start_of(secrets.token_hex(8)), steps=0, fingerprint=fingerprint("reset"), inputs=b""
     )
+    return commit_of(before, reset)
 
 
 def after(commit: Commit) -> SessionRecord:
     """Return the session as the commit leaves it."""
-    before = commit.before
-    return SessionRecord(before.key, before.meta, commit.position, before.revision + 1, commit.state)
+    return commit.after
+
+
+def only(commit: Commit) -> Change:
+    """Return the one change of a commit."""
+    [change] = commit.changes
+    return change
+
+
+def answered(commit: Commit, *, replayed: bool = True) -> Committed:
+    """Return what the one request of a commit is answered."""
+    change = only(commit)
+    return Committed(change.after, change.steps, change.output, replayed)
 
 
 def at(position: Position) -> Identity:

@@ -8,13 +8,13 @@ import time
 import pytest
 
 from cellar.errors import SessionUnknown, StoreUnavailable
-from cellar.ports import Commit, CommitResult, Committed, Identity, SessionRecord
+from cellar.ports import Applied, Commit, CommitResult, Committed, Identity, Moved, SessionRecord
 from cellar.store.record import pack_head
 from cellar.store.sessions import DELETE, RedisSessions
 from tests.proxy import LossyProxy, first
 from tests.redis_process import RedisProcess
 from tests.store.conftest import OpenSessions
-from tests.store.session_values import a_commit, a_record, after
+from tests.store.session_values import a_change, a_commit, a_record, after, answered, commit_of
 from tests.waiting import wait_until
 
 pytestmark = pytest.mark.anyio
@@ -56,11 +56,11 @@ async def test_a_full_redis_refuses_the_whole_commit_and_still_replays(
         assert "memory" in result.detail
         assert client.hgetall(sessions.keys.record(record.key)) == stored
         assert not client.exists(sessions.keys.idempotency(record.key, "k"))
-        assert (await commit_one(sessions, done)) == Committed(done.position, 1, done.output, replayed=True)
+        assert (await commit_one(sessions, done)) == answered(done)
         with pytest.raises(StoreUnavailable):
             await sessions.create(a_record())
         client.config_set("maxmemory", 0)
-    assert isinstance(await commit_one(sessions, a_commit(after(done), 2.0)), Committed)
+    assert isinstance(await commit_one(sessions, a_commit(after(done), 2.0)), Applied)
 
 
 async def test_a_read_only_replica_refuses(
@@ -78,7 +78,7 @@ async def test_a_read_only_replica_refuses(
         result = refused(await commit_one(sessions, a_commit(record, 1.0)))
         assert (result.outcome, result.retry_after_s) == ("not_applied", 1)
         client.replicaof("NO", "ONE")
-        assert isinstance(await commit_one(sessions, a_commit(record, 1.0)), Committed)
+        assert isinstance(await commit_one(sessions, a_commit(record, 1.0)), Applied)
         assert connections() - before, "the address is resolved again: it may lead to the new primary"
 
 
@@ -98,7 +98,7 @@ async def test_a_redis_that_cannot_persist_refuses(
         assert result.outcome == "not_applied"
         assert "persist" in result.detail
         client.config_set("save", "")
-    assert isinstance(await commit_one(sessions, a_commit(record, 1.0)), Committed)
+    assert isinstance(await commit_one(sessions, a_commit(record, 1.0)), Applied)
 
 
 async def test_a_redis_that_is_loading_refuses_and_then_has_everything(
@@ -121,7 +121,7 @@ async def test_a_redis_that_is_loading_refuses_and_then_has_everything(
         assert time.monotonic() < deadline
         await asyncio.sleep(0.02)
     assert ("Redis is loading its data", "not_applied") in outcomes
-    assert isinstance(result, Committed)
+    assert isinstance(result, Applied)
 
 
 # --- Redis is gone --------------------------------------------------------------------------------------------------
@@ -141,7 +141,7 @@ async def test_without_redis_nothing_is_applied_and_the_store_comes_back_by_itse
     assert caught.value.outcome == "not_applied"
     redis_process.start()
     assert await sessions.load(record.key) == record
-    assert isinstance(await commit_one(sessions, commit), Committed)
+    assert isinstance(await commit_one(sessions, commit), Applied)
     redis_process.kill()
     redis_process.start()
     assert await sessions.load(record.key) == after(commit)  # acknowledged, so on disk
@@ -158,7 +158,7 @@ async def test_a_redis_killed_under_a_commit_gets_it_again_when_it_is_back(
     await asyncio.sleep(0.05)  # until it is in Redis' socket, where nobody reads
     redis_process.kill()
     redis_process.start()
-    assert await under_way == Committed(commit.position, 1, commit.output, replayed=False)
+    assert await under_way == Applied()
     assert await sessions.load(record.key) == after(commit)
 
 
@@ -172,7 +172,7 @@ async def test_a_redis_that_hangs_gets_the_commit_again_and_applies_it_once(
     under_way = asyncio.create_task(commit_one(sessions, commit))
     await asyncio.sleep(0.4)  # beyond the timeout: the first connection is given up, its commit still in the socket
     redis_process.signal(signal.SIGCONT)
-    assert await under_way == Committed(commit.position, 1, commit.output, replayed=False)
+    assert await under_way == Applied()
     assert await sessions.load(record.key) == after(commit)
 
 
@@ -191,6 +191,36 @@ async def test_patience_ends_with_an_unknown_outcome(
 # --- replies are lost -----------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("identity", [Identity(), Identity(step=0), Identity(writer="pump", seq=1)])
+async def test_a_group_whose_reply_is_lost_is_applied_once(
+    redis_process: RedisProcess, open_sessions: OpenSessions, record: SessionRecord, identity: Identity
+) -> None:
+    async with LossyProxy(redis_process.url, first(2)) as proxy:
+        sessions = open_sessions(proxy.url)
+        first_change = a_change(record.position, 1.0, identity=identity)
+        commit = commit_of(record, first_change, a_change(first_change.after, 2.0))
+        assert await commit_one(sessions, commit) == Applied()
+        assert proxy.cuts == 2
+        assert await sessions.load(record.key) == after(commit)
+
+
+async def test_a_group_that_was_not_applied_is_not_taken_for_one_that_shares_a_request_and_a_history(
+    redis_process: RedisProcess, open_sessions: OpenSessions, record: SessionRecord
+) -> None:
+    """Another process commits the second request of the group, behind a first one of the same content.
+
+    The histories are equal, digests and all; only the entries tell that this first request has not happened.
+    """
+    mine = a_change(record.position, 1.0)
+    shared = a_change(mine.after, 2.0, identity=Identity(step=1))
+    theirs = commit_of(record, a_change(record.position, 1.0), shared)
+    assert await commit_one(open_sessions(redis_process.url), theirs) == Applied()
+    async with LossyProxy(redis_process.url, first(1)) as proxy:
+        result = await commit_one(open_sessions(proxy.url), commit_of(record, mine, shared))
+        assert proxy.cuts == 1
+        assert result == Moved(after(theirs))
+
+
 @pytest.mark.parametrize("identity", [Identity(), Identity(step=0), Identity(key="k")])
 async def test_a_commit_whose_reply_is_lost_is_applied_once(
     redis_process: RedisProcess, open_sessions: OpenSessions, record: SessionRecord, identity: Identity
@@ -198,7 +228,7 @@ async def test_a_commit_whose_reply_is_lost_is_applied_once(
     async with LossyProxy(redis_process.url, first(2)) as proxy:
         sessions = open_sessions(proxy.url)
         commit = a_commit(record, 1.0, identity=identity)
-        assert await commit_one(sessions, commit) == Committed(commit.position, 1, commit.output, replayed=False)
+        assert await commit_one(sessions, commit) == Applied()
         assert proxy.cuts == 2
         assert await sessions.load(record.key) == after(commit)
 
@@ -271,14 +301,14 @@ async def test_a_commit_that_lost_its_reply_and_the_race_says_so(
         await direct.commit([other])
         proxy.after_cut = lambda: stolen.set_result(None)
         result = await commit_one(sessions, a_commit(record, 1.0))
-    assert not isinstance(result, Committed | StoreUnavailable)
+    assert not isinstance(result, Applied | Committed | StoreUnavailable)
     assert await direct.load(record.key) == after(other)
 
 
 async def test_a_commit_that_can_no_longer_be_found_is_never_run_again(
     redis_process: RedisProcess, open_sessions: OpenSessions, record: SessionRecord
 ) -> None:
-    """Applied, reply lost, and sixteen changes later its ring entry is gone: it may not be taken for a lost race."""
+    """Applied, reply lost, and thirty-two changes later its ring entry is gone: it may not be taken for a lost race."""
     async with LossyProxy(redis_process.url, first(1)) as proxy:
         sessions = open_sessions(proxy.url)
         commit = a_commit(record, 1.0)
@@ -287,9 +317,9 @@ async def test_a_commit_that_can_no_longer_be_found_is_never_run_again(
         def move_on() -> None:
             with redis_process.client() as client:
                 before = after(commit)
-                for value in range(16):
+                for value in range(32):
                     next_one = a_commit(before, value)
-                    client.execute_command(*open_sessions(redis_process.url).command(next_one))
+                    client.execute_command(*open_sessions(redis_process.url).calls.call(next_one))
                     before = after(next_one)
                 moved_on.append(before)
 

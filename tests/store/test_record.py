@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cellar.errors import StoreCorrupt
-from cellar.ports import Identity, Position, SessionMeta
+from cellar.ports import MAX_WRITERS, NO_WRITERS, Identity, Position, SessionMeta
 from cellar.store.record import (
     Entry,
     Keyed,
@@ -15,11 +15,16 @@ from cellar.store.record import (
     pack_head,
     pack_keyed,
     pack_meta,
+    pack_past,
+    pack_writers,
     unpack_entry,
     unpack_head,
     unpack_keyed,
+    unpack_past,
+    unpack_writers,
+    who,
 )
-from tests.store.session_values import a_commit, a_record
+from tests.store.session_values import a_change, a_record
 
 epochs = st.binary(min_size=8, max_size=8).map(bytes.hex)
 positions = st.builds(Position, epochs, st.integers(0, 2**53), st.binary(min_size=16, max_size=16).map(bytes.hex))
@@ -32,6 +37,10 @@ metas = st.builds(
     ttl_s=st.integers(1, 2**31),
     created_s=st.floats(0, 2**40),
     birth=epochs,
+    history=st.integers(0, 256),
+    log=st.integers(0, 10**6),
+    events=st.integers(0, 10**5),
+    pinned=st.booleans(),
 )
 
 
@@ -68,27 +77,63 @@ def test_damaged_meta_is_refused(meta: bytes) -> None:
 
 
 def test_an_entry_says_what_was_before_and_after() -> None:
-    commit = a_commit(a_record(), 1.0, 2.0, 3.0)
-    before = commit.before.position
-    entry = unpack_entry(pack_entry(commit, 1000))
-    assert entry == Entry(0, False, before, commit.position, 3, commit.nonce, commit.output)
-    ordered = dataclasses.replace(commit, identity=Identity(position=before))
-    entry = unpack_entry(pack_entry(ordered, 11))
-    assert entry == Entry(0, True, before, commit.position, 3, commit.fingerprint, None)
+    before = a_record().position
+    change = a_change(before, 1.0, 2.0, 3.0)
+    entry = unpack_entry(pack_entry(change, 7, 1000))
+    assert entry == Entry(7, False, before, change.after, 3, change.nonce, None, change.output)
+    ordered = a_change(before, 1.0, 2.0, 3.0, identity=Identity(position=before))
+    entry = unpack_entry(pack_entry(ordered, 0, 11))
+    assert entry == Entry(0, True, before, ordered.after, 3, ordered.fingerprint, None, None)
+
+
+def test_an_entry_says_whose_it_was_and_which() -> None:
+    before = a_record().position
+    mine = a_change(before, 1.0, identity=Identity(writer="pump", seq=1))
+    entry = unpack_entry(pack_entry(mine, 0, 1000))
+    assert entry.who == who(mine.identity)
+    assert (entry.mark, entry.output) == (mine.fingerprint, mine.output)
+    assert entry.is_of(mine)
+    for identity in (Identity(writer="pump", seq=2), Identity(writer="valve", seq=1), Identity(position=before)):
+        assert not entry.is_of(dataclasses.replace(mine, identity=identity))
 
 
 def test_a_keyed_answer_says_whose_it_is() -> None:
-    commit = a_commit(a_record(), 1.0)
-    birth = commit.before.meta.birth
-    packed = pack_keyed(commit, 1000)
-    assert unpack_keyed(packed) == Keyed(birth, commit.fingerprint, commit.position, 1, commit.output)
+    change, birth = a_change(a_record().position, 1.0), "0123456789abcdef"
+    packed = pack_keyed(change, birth, 1000)
+    assert unpack_keyed(packed) == Keyed(birth, change.fingerprint, change.after, 1, change.output)
     assert packed[:8].hex() == birth  # where the commit script looks for it
-    assert unpack_keyed(pack_keyed(commit, 3)).output is None
+    assert unpack_keyed(pack_keyed(change, birth, 3)).output is None
+
+
+@given(st.lists(st.tuples(st.integers(0, 2 * MAX_WRITERS), st.integers(1, 2**53)), max_size=3 * MAX_WRITERS))
+def test_writers_are_remembered_in_their_places_and_the_oldest_leaves(requests: list[tuple[int, int]]) -> None:
+    writers, recent = NO_WRITERS, dict[str, int]()
+    for revision, (number, seq) in enumerate(requests):
+        name = f"writer-{number}"
+        place = writers.place(name)
+        writers = writers.after(name, seq, revision)
+        assert writers.place(name) == place
+        recent.pop(name, None)
+        recent[name] = seq
+        if len(recent) > MAX_WRITERS:
+            del recent[next(iter(recent))]
+    assert {name: writers.last(name) for name in recent} == recent
+    assert len(writers.all) == len(recent)
+    assert unpack_writers(pack_writers(writers)) == writers
+
+
+def test_a_past_holds_where_it_was() -> None:
+    record = dataclasses.replace(a_record(), revision=9)
+    assert unpack_past(pack_past(record)) == (9, record.position, record.state)
 
 
 def test_cut_entries_are_refused() -> None:
-    commit = a_commit(a_record(), 1.0)
+    change = a_change(a_record().position, 1.0)
     with pytest.raises(StoreCorrupt):
-        unpack_entry(pack_entry(commit, 0)[:-1])
+        unpack_entry(pack_entry(change, 0, 0)[:-1])
     with pytest.raises(StoreCorrupt):
-        unpack_keyed(pack_keyed(commit, 0)[:-1])
+        unpack_keyed(pack_keyed(change, "00" * 8, 0)[:-1])
+    with pytest.raises(StoreCorrupt):
+        unpack_writers(b"short")
+    with pytest.raises(StoreCorrupt):
+        unpack_past(b"short")

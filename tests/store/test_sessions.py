@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 import redis
@@ -16,14 +17,29 @@ from cellar.errors import (
     StoreCorrupt,
     StoreUnavailable,
 )
-from cellar.ports import CommitResult, Committed, Identity, Moved, SessionKey, SessionRecord
+from cellar.ports import Applied, CommitResult, Committed, Identity, Moved, SessionKey, SessionRecord
 from cellar.store.keys import SessionKeys
+from cellar.store.record import unpack_past
 from cellar.store.sessions import RedisSessions
 from tests.redis_process import RedisProcess
 from tests.store.conftest import OpenSessions
-from tests.store.session_values import APPEND, a_commit, a_record, a_reset, after, at
+from tests.store.session_values import (
+    APPEND,
+    a_change,
+    a_commit,
+    a_group,
+    a_record,
+    a_reset,
+    after,
+    answered,
+    at,
+    commit_of,
+    only,
+)
 
 pytestmark = pytest.mark.anyio
+
+WINDOW = 32
 
 
 async def begin(sessions: RedisSessions, session: str | None = None) -> SessionRecord:
@@ -37,7 +53,7 @@ async def applied(sessions: RedisSessions, record: SessionRecord, *values: float
     for value in values:
         commit = a_commit(record, value)
         [result] = await sessions.commit([commit])
-        assert isinstance(result, Committed)
+        assert result == Applied()
         record = after(commit)
     return record
 
@@ -142,7 +158,7 @@ async def test_a_commit_moves_the_session(sessions: RedisSessions) -> None:
     record = await begin(sessions)
     commit = a_commit(record, 7.0)
     [result] = await sessions.commit([commit])
-    assert result == Committed(commit.position, 1, commit.output, replayed=False)
+    assert result == Applied()
     assert await sessions.load(record.key) == after(commit)
 
 
@@ -151,7 +167,7 @@ async def test_a_commit_that_comes_twice_is_applied_once(sessions: RedisSessions
     commit = a_commit(record, 7.0)
     await sessions.commit([commit])
     [result] = await sessions.commit([commit])
-    assert replayed(result).position == commit.position
+    assert replayed(result).position == only(commit).after
     assert await sessions.load(record.key) == after(commit)
 
 
@@ -169,7 +185,7 @@ async def test_two_requests_for_one_position_with_one_body_are_one_step(sessions
     first = a_commit(record, 7.0, identity=at(record.position))
     await sessions.commit([first])
     [result] = await sessions.commit([a_commit(record, 7.0, identity=at(record.position))])
-    assert replayed(result) == Committed(first.position, 1, first.output, replayed=True)
+    assert replayed(result) == answered(first)
 
 
 async def test_a_step_alone_means_the_present_epoch_also_to_a_process_that_missed_the_reset(
@@ -182,14 +198,14 @@ async def test_a_step_alone_means_the_present_epoch_also_to_a_process_that_misse
     [result] = await sessions.commit([a_commit(record, 7.0, identity=Identity(step=0))])
     assert isinstance(result, Moved)
     [result] = await sessions.commit([a_commit(record, 7.0, identity=at(record.position))])
-    assert replayed(result).position == first.position
+    assert replayed(result).position == only(first).after
 
 
 async def test_a_tick_commits_what_it_can(sessions: RedisSessions) -> None:
     records = [await begin(sessions) for _ in range(3)]
     await sessions.commit([a_commit(records[1], 1.0)])
     results = await sessions.commit([a_commit(record, 5.0) for record in records])
-    assert [type(result) for result in results] == [Committed, Moved, Committed]
+    assert [type(result) for result in results] == [Applied, Moved, Applied]
 
 
 async def test_a_redis_that_forgot_the_script_is_given_it_again(sessions: RedisSessions, raw: "Raw") -> None:
@@ -206,10 +222,100 @@ async def test_a_loser_that_asks_is_heard_by_the_next_winner(sessions: RedisSess
     assert isinstance(lost, Moved)
     second = a_commit(after(winner), 3.0)
     [result] = await sessions.commit([second])
-    assert result == Committed(second.position, 1, second.output, replayed=False, asked_s=0.05)
+    assert result == Applied(asked_s=0.05)
     [result] = await sessions.commit([a_commit(after(second), 4.0)])
-    assert isinstance(result, Committed)
-    assert result.asked_s == 0.0
+    assert result == Applied()
+
+
+# --- several requests in one commit ---------------------------------------------------------------------------------
+
+
+async def test_a_group_moves_the_session_by_all_its_changes(sessions: RedisSessions) -> None:
+    record = await begin(sessions)
+    group = a_group(record, [1.0], [2.0, 3.0], [4.0])
+    assert await sessions.commit([group]) == [Applied()]
+    there = await sessions.load(record.key)
+    assert there == after(group)
+    assert (there.revision, there.position.step) == (3, 4)
+
+
+async def test_each_request_of_a_group_is_replayed_by_itself(sessions: RedisSessions) -> None:
+    record = await begin(sessions)
+    identities = [Identity(step=0), Identity(writer="pump", seq=1), Identity(step=2)]
+    before, changes = record.position, []
+    for value, identity in enumerate(identities):
+        changes.append(a_change(before, value, identity=identity))
+        before = changes[-1].after
+    await sessions.commit([commit_of(record, *changes)])
+    for change in changes:
+        found = await sessions.find(record.key, change.identity, change.fingerprint)
+        assert replayed(found) == Committed(change.after, 1, change.output, replayed=True)
+
+
+async def test_a_group_that_lost_the_race_changes_nothing(sessions: RedisSessions) -> None:
+    record = await begin(sessions)
+    winner = a_commit(record, 9.0)
+    await sessions.commit([winner])
+    [result] = await sessions.commit([a_group(record, [1.0], [2.0])])
+    assert result == Moved(after(winner))
+    assert await sessions.load(record.key) == after(winner)
+
+
+async def test_a_group_whose_first_request_came_before_is_a_replay_of_that_alone(sessions: RedisSessions) -> None:
+    record = await begin(sessions)
+    first = a_commit(record, 1.0, identity=Identity(step=0))
+    await sessions.commit([first])
+    again = a_change(record.position, 1.0, identity=Identity(step=0))
+    [result] = await sessions.commit([commit_of(record, again, a_change(again.after, 2.0))])
+    assert result == answered(first)
+    assert await sessions.load(record.key) == after(first)
+
+
+async def test_a_writer_is_answered_when_the_ring_has_forgotten_its_request(sessions: RedisSessions) -> None:
+    record = await begin(sessions)
+    mine = a_commit(record, 1.0, identity=Identity(writer="pump", seq=1))
+    await sessions.commit([mine])
+    record = await applied(sessions, after(mine), *range(WINDOW + 1))
+    assert replayed(await sessions.find(record.key, only(mine).identity, only(mine).fingerprint)) == answered(mine)
+    assert (await sessions.load(record.key)).writers.last("pump") == 1
+
+
+# --- what a session keeps besides -----------------------------------------------------------------------------------
+
+
+async def test_a_session_keeps_states_inputs_and_events_if_asked(sessions: RedisSessions, raw: "Raw") -> None:
+    born = a_record()
+    record = dataclasses.replace(born, meta=dataclasses.replace(born.meta, history=2, log=100, events=100))
+    assert await sessions.create(record) is None
+    states = [record.state]
+    for value in (1.0, 2.0, 3.0):
+        commit = a_commit(record, value)
+        assert await sessions.commit([commit]) == [Applied()]
+        record = after(commit)
+        states.append(record.state)
+    fields: Any = raw.client.hgetall(raw.keys.record(record.key))
+    kept = [unpack_past(value) for name, value in fields.items() if name.startswith(b"p")]
+    assert sorted((revision, state) for revision, _, state in kept) == [(1, states[1]), (2, states[2])]
+    log: Any = raw.client.xrange(raw.keys.log(record.key))
+    assert [number for number, _ in log] == [b"1-0", b"2-0", b"3-0"]
+    assert log[2][1] == {b"k": b"step", b"p": str(record.position).encode(), b"n": b"1", b"i": only(commit).inputs}
+    events: Any = raw.client.xrange(raw.keys.events(record.key))
+    assert events[2][1] == {b"t": b"step", b"p": str(record.position).encode(), b"n": b"1", b"o": only(commit).output}
+    assert raw.client.pttl(raw.keys.log(record.key)) > 0
+    assert raw.client.pttl(raw.keys.events(record.key)) > 0
+    await sessions.delete(record.key)
+    assert not raw.client.exists(raw.keys.log(record.key), raw.keys.events(record.key))
+
+
+async def test_a_commit_may_change_what_is_known_of_the_session(sessions: RedisSessions, raw: "Raw") -> None:
+    record = await begin(sessions)
+    pinned = dataclasses.replace(a_commit(record, 1.0), meta=dataclasses.replace(record.meta, pinned=True, ttl_s=5))
+    assert await sessions.commit([pinned]) == [Applied()]
+    assert await sessions.load(record.key) == after(pinned)
+    assert raw.client.pttl(raw.keys.record(record.key)) == -1
+    again = dataclasses.replace(a_commit(after(pinned), 1.0), meta=dataclasses.replace(record.meta, ttl_s=5))
+    assert await sessions.commit([again]) == [Applied()]
+    assert 0 < raw.client.pttl(raw.keys.record(record.key)) <= 5000
 
 
 # --- requests seen before -------------------------------------------------------------------------------------------
@@ -225,12 +331,12 @@ async def test_a_request_in_the_window_is_replayed_and_later_no_more(sessions: R
     record = await begin(sessions)
     first = a_commit(record, 1.0, identity=at(record.position))
     await sessions.commit([first])
-    record = await applied(sessions, after(first), *range(15))
-    found = await sessions.find(record.key, first.identity, first.fingerprint)
-    assert replayed(found).output == first.output
+    record = await applied(sessions, after(first), *range(WINDOW - 1))
+    found = await sessions.find(record.key, only(first).identity, only(first).fingerprint)
+    assert replayed(found).output == only(first).output
     record = await applied(sessions, record, 99.0)
     with pytest.raises(CellarError) as caught:
-        await sessions.find(record.key, first.identity, first.fingerprint)
+        await sessions.find(record.key, only(first).identity, only(first).fingerprint)
     assert caught.value.slug == "replay_expired"
 
 
@@ -238,12 +344,12 @@ async def test_a_change_of_another_epoch_is_replayed_too(sessions: RedisSessions
     record = await begin(sessions)
     step = a_commit(record, 1.0, identity=at(record.position))
     await sessions.commit([step])
-    reset = a_reset(after(step), identity=at(step.position))
+    reset = a_reset(after(step), identity=at(only(step).after))
     await sessions.commit([reset])
-    found = await sessions.find(record.key, step.identity, step.fingerprint)
-    assert replayed(found).position == step.position
-    found = await sessions.find(record.key, reset.identity, reset.fingerprint)
-    assert replayed(found) == Committed(reset.position, 0, b"", replayed=True)
+    found = await sessions.find(record.key, only(step).identity, only(step).fingerprint)
+    assert replayed(found).position == only(step).after
+    found = await sessions.find(record.key, only(reset).identity, only(reset).fingerprint)
+    assert replayed(found) == answered(reset)
 
 
 async def test_another_body_at_a_committed_step_is_refused_with_the_position(sessions: RedisSessions) -> None:
@@ -252,7 +358,7 @@ async def test_another_body_at_a_committed_step_is_refused_with_the_position(ses
     await sessions.commit([first])
     with pytest.raises(StepTaken) as caught:
         await sessions.find(record.key, Identity(step=0), b"other body 16 by")
-    assert caught.value.position == str(first.position)
+    assert caught.value.position == str(only(first).after)
 
 
 async def test_an_output_over_the_cap_is_not_kept(redis_url: str, open_sessions: OpenSessions) -> None:
@@ -261,25 +367,23 @@ async def test_an_output_over_the_cap_is_not_kept(redis_url: str, open_sessions:
     first = a_commit(record, 1.0, identity=Identity(step=0, key="k"), output=b"12345678")
     second = a_commit(after(first), 1.0, identity=Identity(step=1, key="l"), output=b"123456789")
     await sessions.commit([first])
-    [result] = await sessions.commit([second])
-    assert isinstance(result, Committed)
-    assert result.output == second.output
+    assert await sessions.commit([second]) == [Applied()]
     for key in (None, "k"):
-        found = await sessions.find(record.key, Identity(step=0, key=key), first.fingerprint)
-        assert replayed(found).output == first.output
+        found = await sessions.find(record.key, Identity(step=0, key=key), only(first).fingerprint)
+        assert replayed(found).output == only(first).output
     for key in (None, "l"):
-        found = await sessions.find(record.key, Identity(step=1, key=key), second.fingerprint)
-        assert replayed(found) == Committed(second.position, 1, None, replayed=True)
+        found = await sessions.find(record.key, Identity(step=1, key=key), only(second).fingerprint)
+        assert replayed(found) == Committed(only(second).after, 1, None, replayed=True)
 
 
 async def test_a_key_is_answered_wherever_the_session_stands(sessions: RedisSessions) -> None:
     record = await begin(sessions)
     first = a_commit(record, 1.0, identity=Identity(key="k"))
     await sessions.commit([first])
-    record = await applied(sessions, after(first), *range(20))
+    record = await applied(sessions, after(first), *range(WINDOW + 4))
     [result] = await sessions.commit([a_commit(record, 1.0, identity=Identity(key="k"))])
-    assert replayed(result) == Committed(first.position, 1, first.output, replayed=True)
-    assert replayed(await sessions.find(record.key, Identity(key="k"), first.fingerprint)) == result
+    assert replayed(result) == answered(first)
+    assert replayed(await sessions.find(record.key, Identity(key="k"), only(first).fingerprint)) == result
     assert await sessions.load(record.key) == record
 
 
@@ -300,8 +404,7 @@ async def test_a_key_of_an_earlier_session_of_that_name_does_not_count(sessions:
     again = await begin(sessions, "phoenix")
     assert await sessions.find(again.key, Identity(key="k"), b"f" * 16) == again
     [result] = await sessions.commit([a_commit(again, 2.0, identity=Identity(key="k"))])
-    assert isinstance(result, Committed)
-    assert not result.replayed
+    assert result == Applied()
 
 
 async def test_a_key_is_remembered_for_its_time(redis_url: str, open_sessions: OpenSessions, raw: "Raw") -> None:

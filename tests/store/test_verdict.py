@@ -13,18 +13,19 @@ from cellar.errors import (
     Regressed,
     ReplayExpired,
     StepTaken,
+    WriterUnknown,
 )
 from cellar.ports import Commit, Committed, Identity, Position, SessionRecord
 from cellar.store.record import Entry, Keyed, pack_entry, unpack_entry
 from cellar.store.verdict import judge
-from tests.store.session_values import a_commit, a_record, a_reset, after, at
+from tests.store.session_values import a_change, a_commit, a_record, a_reset, after, answered, at, only
 
 BODY = b"f" * 16
 OTHER = b"g" * 16
 
 
 def entry(commit: Commit) -> Entry:
-    return unpack_entry(pack_entry(commit, 4096))
+    return unpack_entry(pack_entry(only(commit), commit.before.revision, 4096))
 
 
 @pytest.fixture
@@ -48,8 +49,8 @@ def test_a_request_for_the_present_step_may_run(begin: SessionRecord, by: str) -
 def test_the_same_step_and_body_is_a_replay(begin: SessionRecord, first: str, again: str) -> None:
     identities = {"position": at(begin.position), "step": Identity(step=0)}
     done = a_commit(begin, 1.0, identity=identities[first])
-    found = judge(after(done), [entry(done)], None, identities[again], done.fingerprint)
-    assert found == Committed(done.position, 1, done.output, replayed=True)
+    found = judge(after(done), [entry(done)], None, identities[again], only(done).fingerprint)
+    assert found == answered(done)
 
 
 @pytest.mark.parametrize("by", ["position", "step"])
@@ -58,18 +59,18 @@ def test_the_same_step_and_another_body_is_taken(begin: SessionRecord, by: str) 
     done = a_commit(begin, 1.0, identity=identity)
     with pytest.raises(StepTaken) as caught:
         judge(after(done), [entry(done)], None, identity, OTHER)
-    assert caught.value.position == str(done.position)
+    assert caught.value.position == str(only(done).after)
 
 
 def test_an_append_at_that_step_is_somebody_elses_even_with_the_same_body(begin: SessionRecord) -> None:
     done = a_commit(begin, 1.0)
     with pytest.raises(StepTaken):
-        judge(after(done), [entry(done)], None, at(begin.position), done.fingerprint)
+        judge(after(done), [entry(done)], None, at(begin.position), only(done).fingerprint)
 
 
 @pytest.mark.parametrize("by", ["position", "step"])
 def test_a_client_ahead_of_the_server_is_told_so(begin: SessionRecord, by: str) -> None:
-    ahead = a_commit(begin, 1.0, 2.0).position
+    ahead = a_change(begin.position, 1.0, 2.0).after
     with pytest.raises(Regressed):
         judge(begin, [], None, at(ahead) if by == "position" else Identity(step=2), BODY)
 
@@ -77,41 +78,41 @@ def test_a_client_ahead_of_the_server_is_told_so(begin: SessionRecord, by: str) 
 def test_another_digest_at_the_present_step_has_diverged(begin: SessionRecord) -> None:
     mine, theirs = a_commit(begin, 1.0), a_commit(begin, 2.0)
     with pytest.raises(Diverged):
-        judge(after(theirs), [entry(theirs)], None, at(mine.position), BODY)
+        judge(after(theirs), [entry(theirs)], None, at(only(mine).after), BODY)
 
 
 def test_another_digest_at_a_step_of_the_window_has_diverged(begin: SessionRecord) -> None:
     mine, theirs = a_commit(begin, 1.0), a_commit(begin, 2.0)
     next_one = a_commit(after(theirs), 3.0)
     with pytest.raises(Diverged):
-        judge(after(next_one), [entry(theirs), entry(next_one)], None, at(mine.position), BODY)
+        judge(after(next_one), [entry(theirs), entry(next_one)], None, at(only(mine).after), BODY)
 
 
 def test_a_position_of_another_epoch_is_refused(begin: SessionRecord) -> None:
     reset = a_reset(begin)
     with pytest.raises(EpochChanged):
-        judge(after(reset), [entry(reset)], None, at(a_commit(begin, 1.0).position), BODY)
+        judge(after(reset), [entry(reset)], None, at(a_change(begin.position, 1.0).after), BODY)
 
 
 def test_what_was_committed_before_a_reset_is_still_replayed(begin: SessionRecord) -> None:
     done = a_commit(begin, 1.0, identity=at(begin.position))
     reset = a_reset(after(done))
-    found = judge(after(reset), [entry(reset), entry(done)], None, done.identity, done.fingerprint)
+    found = judge(after(reset), [entry(reset), entry(done)], None, only(done).identity, only(done).fingerprint)
     assert found is not None
-    assert found.position == done.position
+    assert found.position == only(done).after
 
 
 def test_another_request_at_a_place_before_a_reset_is_of_another_epoch(begin: SessionRecord) -> None:
     done = a_commit(begin, 1.0, identity=at(begin.position))
     reset = a_reset(after(done))
     with pytest.raises(EpochChanged):
-        judge(after(reset), [entry(reset), entry(done)], None, done.identity, OTHER)
+        judge(after(reset), [entry(reset), entry(done)], None, only(done).identity, OTHER)
 
 
 def test_a_step_alone_means_the_present_epoch(begin: SessionRecord) -> None:
     done = a_commit(begin, 1.0, identity=Identity(step=0))
     reset = a_reset(after(done))
-    assert judge(after(reset), [entry(reset), entry(done)], None, Identity(step=0), done.fingerprint) is None
+    assert judge(after(reset), [entry(reset), entry(done)], None, Identity(step=0), only(done).fingerprint) is None
     with pytest.raises(Regressed):
         judge(after(reset), [entry(reset), entry(done)], None, Identity(step=1), BODY)
 
@@ -122,7 +123,7 @@ def test_inside_a_committed_sequence_is_an_overlap_with_its_boundaries(
     begin: SessionRecord, step: int, by: str
 ) -> None:
     sequence = a_commit(begin, 1.0, 2.0, 3.0)
-    inside = a_commit(begin, *[1.0, 2.0][:step]).position
+    inside = a_change(begin.position, *[1.0, 2.0][:step]).after
     identity = at(inside) if by == "position" else Identity(step=step)
     with pytest.raises(Overlap) as caught:
         judge(after(sequence), [entry(sequence)], None, identity, BODY)
@@ -139,9 +140,9 @@ def test_a_step_that_has_left_the_window_cannot_be_replayed(begin: SessionRecord
 
 def test_a_key_goes_before_any_position(begin: SessionRecord) -> None:
     done = a_commit(begin, 1.0)
-    keyed = Keyed(begin.meta.birth, BODY, done.position, 1, b"out")
+    keyed = Keyed(begin.meta.birth, BODY, only(done).after, 1, b"out")
     stale = Identity(position=Position("0" * 16, 9, "0" * 32), key="k")
-    assert judge(after(done), [], keyed, stale, BODY) == Committed(done.position, 1, b"out", replayed=True)
+    assert judge(after(done), [], keyed, stale, BODY) == Committed(only(done).after, 1, b"out", replayed=True)
     with pytest.raises(FingerprintMismatch):
         judge(after(done), [], keyed, stale, OTHER)
 
@@ -160,4 +161,49 @@ def test_every_conflict_carries_the_present_position(begin: SessionRecord) -> No
     ):
         with pytest.raises(PositionConflict) as caught:
             judge(after(done), [entry(done)], None, at(claimed), BODY)
-        assert caught.value.position == str(done.position)
+        assert caught.value.position == str(only(done).after)
+
+
+# --- writers --------------------------------------------------------------------------------------------------------
+
+
+def by(writer: str, seq: int) -> Identity:
+    return Identity(writer=writer, seq=seq)
+
+
+def test_a_writers_next_request_may_run(begin: SessionRecord) -> None:
+    assert judge(begin, [], None, by("pump", 1), BODY) is None
+    done = a_commit(begin, 1.0, identity=by("pump", 1))
+    assert judge(after(done), [entry(done)], None, by("pump", 2), BODY) is None
+    assert judge(after(done), [entry(done)], None, by("valve", 1), BODY) is None
+
+
+def test_a_writers_request_that_comes_again_is_a_replay(begin: SessionRecord) -> None:
+    done = a_commit(begin, 1.0, identity=by("pump", 1))
+    found = judge(after(done), [entry(done)], None, by("pump", 1), only(done).fingerprint)
+    assert found == answered(done)
+
+
+def test_the_same_number_with_another_body_is_a_mismatch(begin: SessionRecord) -> None:
+    done = a_commit(begin, 1.0, identity=by("pump", 1))
+    with pytest.raises(FingerprintMismatch):
+        judge(after(done), [entry(done)], None, by("pump", 1), OTHER)
+
+
+def test_a_writer_that_left_requests_out_is_ahead(begin: SessionRecord) -> None:
+    done = a_commit(begin, 1.0, identity=by("pump", 1))
+    with pytest.raises(Regressed):
+        judge(after(done), [entry(done)], None, by("pump", 3), BODY)
+
+
+def test_a_writer_that_nobody_knows_begins_with_its_first(begin: SessionRecord) -> None:
+    done = a_commit(begin, 1.0, identity=by("pump", 1))
+    with pytest.raises(WriterUnknown):
+        judge(after(done), [entry(done)], None, by("valve", 2), BODY)
+
+
+def test_a_writers_request_that_nobody_keeps_cannot_be_replayed(begin: SessionRecord) -> None:
+    first = a_commit(begin, 1.0, identity=by("pump", 1))
+    second = a_commit(after(first), 1.0, identity=by("pump", 2))
+    with pytest.raises(ReplayExpired):
+        judge(after(second), [entry(second)], None, by("pump", 1), only(first).fingerprint)

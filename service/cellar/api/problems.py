@@ -33,6 +33,7 @@ STATUS: dict[type[errors.CellarError], int] = {
     errors.InvalidInput: 422,
     errors.CellarError: 500,
     errors.Unavailable: 503,
+    errors.DeadlineExceeded: 504,
 }
 """The nearest class among an error's ancestors decides; what no line names is the service's own fault."""
 

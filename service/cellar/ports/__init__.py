@@ -10,6 +10,8 @@ from cellar.ports.clock import Clock
 from cellar.ports.jobs import Job, JobState, JobStore, Lease
 from cellar.ports.models import ModelStore, ModelVersion
 from cellar.ports.sessions import (
+    Applied,
+    Change,
     Commit,
     CommitResult,
     Committed,
@@ -22,9 +24,14 @@ from cellar.ports.sessions import (
     SessionStore,
     SessionSummary,
 )
+from cellar.ports.writers import MAX_WRITERS, NO_WRITERS, Writer, Writers, writer_mark
 
 __all__ = [
+    "MAX_WRITERS",
+    "NO_WRITERS",
+    "Applied",
     "BlobStore",
+    "Change",
     "Clock",
     "Commit",
     "CommitResult",
@@ -43,4 +50,7 @@ __all__ = [
     "SessionRecord",
     "SessionStore",
     "SessionSummary",
+    "Writer",
+    "Writers",
+    "writer_mark",
 ]

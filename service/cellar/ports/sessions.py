@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from cellar.errors import CellarError
+from cellar.ports.writers import NO_WRITERS, Writers
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +30,7 @@ class SessionKey:
 
 @dataclass(frozen=True, slots=True)
 class SessionMeta:
-    """What never changes in a session's life, unless it is migrated."""
+    """What steps leave as it is."""
 
     model: str
     """The pinned version, `name@3`."""
@@ -41,6 +42,14 @@ class SessionMeta:
     created_s: float
     birth: str
     """Its first epoch: tells it from an earlier session of the same name."""
+    history: int = 0
+    """How many earlier states are kept: those before the last so many changes."""
+    log: int = 0
+    """The most changes whose inputs are logged; 0: there is no log."""
+    events: int = 0
+    """The most events that are kept for watchers; 0: nobody can watch."""
+    pinned: bool = False
+    """Whether it never expires, whatever `ttl_s` says."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +62,8 @@ class SessionRecord:
     revision: int
     """How often it has been changed, by steps and otherwise."""
     state: bytes
+    writers: Writers = NO_WRITERS
+    """The last requests of those that number theirs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,16 +78,22 @@ class SessionSummary:
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """How a change is recognised when it comes a second time (design, section 5). All None: append."""
+    """How a change is recognised when it comes a second time (design, section 5). All None: append.
+
+    `writer` and `seq` come together, and with no other.
+    """
 
     position: Position | None = None
     step: int | None = None
     key: str | None = None
+    writer: str | None = None
+    seq: int | None = None
+    """The writer's requests are 1, 2, 3, ..."""
 
     @property
     def ordered(self) -> bool:
-        """Whether the request names its place in the session's history."""
-        return self.position is not None or self.step is not None
+        """Whether the request names its place, in the session's history or among those of its writer."""
+        return self.position is not None or self.step is not None or self.writer is not None
 
     @property
     def by_step(self) -> bool:
@@ -85,35 +102,69 @@ class Identity:
 
 
 @dataclass(frozen=True, slots=True)
-class Commit:
-    """One compare-and-set: if the session is still what `before` says, it moves to `position` with `state`.
+class Change:
+    """What one request does to a session.
 
-    `steps` is how many steps the entry holds; 0 marks a change that is not a step (reset, PUT state).
+    `steps` is how many it takes; 0 marks a change that is not a step (reset, PUT state), and `kind` says what it is.
     `fingerprint` (16 bytes) identifies the request's body, `nonce` (16 bytes) this one request; `output` is what a
-    replay answers. `ask_s` above 0 asks the other processes, if this commit loses again, to leave the session alone
-    for so long.
+    replay answers. `inputs` are the float32 bytes that it steps with.
     """
 
-    before: SessionRecord
-    position: Position
-    state: bytes
+    kind: str
+    before: Position
+    after: Position
     steps: int
     identity: Identity
     fingerprint: bytes
     nonce: bytes
     output: bytes
+    inputs: bytes = b""
+    reset: bytes = b""
+    """A byte for each row, 1 where it begins anew; none if no row does."""
+
+
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """One compare-and-set: if the session is still what `before` says, all changes happen, and `state` is its state.
+
+    The first change begins at `before`, each other where the one in front of it ends. `meta` is what the session's
+    metadata becomes, None if it stays. `ask_s` above 0 asks the other processes, if this commit loses again, to leave
+    the session alone for so long.
+    """
+
+    before: SessionRecord
+    changes: tuple[Change, ...]
+    state: bytes
+    meta: SessionMeta | None = None
     ask_s: float = 0.0
+
+    @property
+    def after(self) -> SessionRecord:
+        """The session as the commit leaves it."""
+        before, writers = self.before, self.before.writers
+        for revision, change in enumerate(self.changes, before.revision):
+            writers = writers.after(change.identity.writer, change.identity.seq, revision)
+        revision = before.revision + len(self.changes)
+        return SessionRecord(
+            before.key, self.meta or before.meta, self.changes[-1].after, revision, self.state, writers
+        )
 
 
 @dataclass(frozen=True, slots=True)
 class Committed:
-    """The commit was applied now, or (`replayed`) had been applied before by the same request."""
+    """What a request has come to: its change was applied now, or (`replayed`) had been before by the same request."""
 
     position: Position
     steps: int
     output: bytes | None
     """None when it was too large to be kept for a replay."""
     replayed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """All changes of the commit have happened."""
+
     asked_s: float = 0.0
     """Above 0: another process keeps losing the race for this session and asks to be let in for so long."""
 
@@ -125,7 +176,8 @@ class Moved:
     record: SessionRecord
 
 
-CommitResult = Committed | Moved | CellarError
+CommitResult = Applied | Committed | Moved | CellarError
+"""Committed is of the first change alone: it had happened before, and nothing was written."""
 
 
 class SessionStore(Protocol):

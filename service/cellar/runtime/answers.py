@@ -24,9 +24,13 @@ class SessionAnswer:
     kernel_rev: int
     position: Position
     ttl_s: int
+    history: int
+    log: int
+    events: int
+    pinned: bool
     created_s: float
     expires_s: float
-    """When it ends if nothing happens to it, seconds since the Unix epoch."""
+    """When it ends if nothing happens to it, unless it is pinned; seconds since the Unix epoch."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from concurrent.futures import Executor
 
 import numpy as np
 
-from cellar.ports import SessionRecord
+from cellar.ports import Position, SessionRecord
 from cellar.runtime.answers import Floats, Mask
 from cellar.runtime.lane import Lane, Request
 from cellar.runtime.network import Network, Sizes
@@ -32,7 +32,10 @@ WHOLE_NUMBERS = 32 * 1024 * 1024
 
 
 class Work:
-    """Steps to run on one session's state. What the kernel makes of them stays here until it is committed."""
+    """Steps to run on one session's state: those of one request, or of several that follow each other.
+
+    What the kernel makes of them stays here until it is committed.
+    """
 
     __slots__ = (
         "ahead",
@@ -42,25 +45,25 @@ class Work:
         "lane",
         "offset",
         "outputs",
-        "position",
+        "positions",
         "record",
-        "request",
+        "requests",
         "reset",
         "state",
     )
 
-    def __init__(
-        self, lane: Lane, request: Request, record: SessionRecord, inputs: Floats, reset: Mask | None = None
-    ) -> None:
+    def __init__(self, lane: Lane, requests: Sequence[Request], record: SessionRecord) -> None:
         self.lane = lane
-        self.request = request
+        self.requests = tuple(requests)
         self.record = record
-        self.inputs = inputs
-        self.reset = reset
-        """The rows that begin anew in the next call."""
+        arrays = [request.inputs for request in requests if request.inputs is not None]
+        self.inputs = arrays[0] if len(arrays) == 1 else np.concatenate(arrays)
+        self.reset = requests[0].reset
+        """The rows that begin anew in the next call. Only the first request may ask for it."""
         self.state = record.state
         self.ahead = lane.ahead if lane.record is record else None
-        self.position = record.position
+        self.positions: list[Position] = []
+        """After each of the requests."""
         self.outputs: list[bytes] = []
         self.offset = 0
         self.bad_step = -1
@@ -86,6 +89,23 @@ class Work:
     def steps(self) -> int:
         """How many steps the next call takes, if its rows allow it and sequences may be cut."""
         return min(self.left, CHUNK_STEPS)
+
+    @property
+    def wanted(self) -> bool:
+        """Whether somebody waits for it."""
+        return any(not request.future.done() for request in self.requests)
+
+    def note_position(self, chunk: Floats) -> None:
+        """Go on to the position after the chunk that was run; where requests end inside it, note each of them."""
+        if len(self.requests) == 1:
+            before = self.positions[-1] if self.positions else self.record.position
+            self.positions = [advance(before, chunk, self.reset)]
+        elif len(chunk) == self.left:
+            position = self.record.position
+            for request in self.requests:
+                assert request.inputs is not None
+                position = advance(position, request.inputs, request.reset)
+                self.positions.append(position)
 
     def chunk(self, steps: int) -> Floats:
         """Return the inputs of the next call, (at most `steps`, rows, in_size)."""
@@ -134,7 +154,7 @@ class Batcher:
         except Exception as error:
             return self._finish(works, error)  # whatever it is, it belongs to those who wait, and to no other tick
         # what nobody waits for any more goes no further
-        ended = [work for work in works if work.finished or work.request.future.done()]
+        ended = [work for work in works if work.finished or not work.wanted]
         self._sequences.extend(work for work in works if work not in ended)
         return self._finish(ended, None)
 
@@ -204,11 +224,30 @@ def run_together(network: Network, works: Sequence[Work], executor: Executor | N
         mine = slice(row, row + work.rows)
         if bad_step is not None and bad_kind is not None:
             _note_bad(work, bad_step[mine], bad_kind[mine])
-        work.position = advance(work.position, chunk, work.reset)
+        work.note_position(chunk)
         work.state, work.ahead, work.reset = run.state[mine].tobytes(), None, None
         work.outputs.append(run.outputs[: len(chunk), mine].tobytes())
         work.offset += len(chunk)
         row += work.rows
+    for work in works:
+        if work.bad_step >= 0:
+            _keep_good(network, work, executor)
+
+
+def _keep_good(network: Network, work: Work, executor: Executor | None) -> None:
+    """Keep, of requests that ran together, those before the one that made a number that is not finite.
+
+    They run again, for the state behind them. If there are none the first request is the bad one.
+    """
+    ends = np.cumsum([len(request.inputs) for request in work.requests if request.inputs is not None])
+    good = int(np.searchsorted(ends, work.bad_step, side="right"))
+    if not good:
+        return
+    again = Work(work.lane, work.requests[:good], work.record)
+    while not again.finished:
+        run_together(network, [again], executor)
+    for name in Work.__slots__:
+        setattr(work, name, getattr(again, name))
 
 
 def _ahead(works: Sequence[Work]) -> Floats | None:

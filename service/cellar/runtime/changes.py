@@ -15,7 +15,7 @@ from cellar.errors import (
     StoreCorrupt,
     WholeSequencesOnly,
 )
-from cellar.ports import Commit, Position, SessionMeta, SessionRecord
+from cellar.ports import Change, Commit, Position, SessionMeta, SessionRecord
 from cellar.runtime.answers import Floats, Mask
 from cellar.runtime.batcher import Work, most_row_steps
 from cellar.runtime.lane import Request
@@ -108,7 +108,16 @@ def steps_commit(work: Work) -> Commit | CellarError:
         what, error = BAD[work.bad_kind]
         return error(f"step {work.record.position.step + work.bad_step} would make {what} infinite or NaN")
     outputs = work.outputs[0] if len(work.outputs) == 1 else b"".join(work.outputs)
-    return _commit(work.record, work.request, work.position, work.state, len(work.inputs), outputs)
+    size = len(outputs) // len(work.inputs)
+    before, changes, at = work.record.position, [], 0
+    logged = work.record.meta.log > 0
+    for request, after in zip(work.requests, work.positions, strict=True):
+        assert request.inputs is not None
+        end = at + len(request.inputs)
+        inputs = request.inputs.tobytes() if logged else b""
+        changes.append(_change(request, before, after, len(request.inputs), outputs[size * at : size * end], inputs))
+        before, at = after, end
+    return Commit(work.record, tuple(changes), work.state, ask_s=work.requests[0].ask_s)
 
 
 def change_commit(record: SessionRecord, request: Request, network: Network) -> Commit:
@@ -119,7 +128,8 @@ def change_commit(record: SessionRecord, request: Request, network: Network) -> 
     assert request.edit is not None
     state = request.edit(record, network)
     position = start_of(epoch_after(record, request))
-    return _commit(record, request, position, state.astype("<f4").tobytes(), 0, b"")
+    change = _change(request, record.position, position, 0, b"", b"")
+    return Commit(record, (change,), state.astype("<f4").tobytes(), ask_s=request.ask_s)
 
 
 def epoch_after(record: SessionRecord, request: Request) -> str:
@@ -131,17 +141,16 @@ def epoch_after(record: SessionRecord, request: Request) -> str:
     return new_epoch(record.meta.birth, record.position, mark)
 
 
-def _commit(
-    record: SessionRecord, request: Request, position: Position, state: bytes, steps: int, output: bytes
-) -> Commit:
-    return Commit(
-        before=record,
-        position=position,
-        state=state,
+def _change(request: Request, before: Position, after: Position, steps: int, output: bytes, inputs: bytes) -> Change:
+    return Change(
+        kind=request.kind,
+        before=before,
+        after=after,
         steps=steps,
         identity=request.identity,
         fingerprint=request.fingerprint,
         nonce=request.nonce,
         output=output,
-        ask_s=request.ask_s,
+        inputs=inputs,
+        reset=b"" if request.reset is None else request.reset.tobytes(),
     )

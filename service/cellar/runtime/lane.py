@@ -1,11 +1,11 @@
-"""A request on its way, and the lane of one session in which requests go one after the other."""
+"""A request on its way, and the lane of one session in which requests go in the order in which they came."""
 
 import asyncio
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from cellar.ports import Committed, Identity, SessionKey, SessionRecord
+from cellar.ports import Committed, Identity, SessionKey, SessionRecord, Writers
 from cellar.runtime.answers import Floats, Mask
 from cellar.runtime.network import Network
 from cellar.runtime.positions import Kind
@@ -32,6 +32,8 @@ class Request:
     """(rows,) those that begin with the initial state instead; None for none."""
     edit: Edit | None = None
     """What makes the new state, of a change that is not a step."""
+    deadline: asyncio.TimerHandle | None = None
+    """Ends the request if it still waits then."""
     tried_s: float = 0.0
     """When it was last taken up, by the loop's clock."""
     lost: int = 0
@@ -39,13 +41,19 @@ class Request:
     ask_s: float = 0.0
     """How long the other processes are asked to leave the session alone, should it lose again."""
 
+    def begin(self, time_s: float) -> None:
+        """Note that the request is taken up: what has begun is no longer ended by its deadline."""
+        self.tried_s = time_s
+        if self.deadline is not None:
+            self.deadline.cancel()
+
 
 @dataclass(slots=True, eq=False)
 class Lane:
     """What this process knows of a session, and who waits for it.
 
     `record` is speculation: another process may have moved the session on, and the commit script will tell.
-    While `busy`, the first of `waiting` is on its way; a session is in one uncommitted tick at most.
+    `current` is on its way, and becomes one commit: a session is in one uncommitted tick at most.
     """
 
     key: SessionKey
@@ -53,9 +61,72 @@ class Lane:
     ahead: Floats | None = None
     """What the next step needs of the record's state alone, (rows, N), if somebody had the time; never stored."""
     waiting: deque[Request] = field(default_factory=deque)
-    busy: bool = False
+    current: list[Request] = field(default_factory=list)
+
+    @property
+    def busy(self) -> bool:
+        """Whether a request of the lane is on its way."""
+        return bool(self.current)
 
     @property
     def idle(self) -> bool:
         """Whether nobody needs the lane."""
-        return not self.busy and not self.waiting
+        return not self.current and not self.waiting
+
+
+MOST_STEPS = 512
+"""Steps of requests that go together. One longer than this goes alone."""
+
+
+def fits(identity: Identity, record: SessionRecord) -> bool:
+    """Return whether a request may run on the record, as far as the record can tell."""
+    if identity.position is not None:
+        return identity.position == record.position
+    if identity.writer is not None:
+        return identity.seq == record.writers.last(identity.writer) + 1
+    return identity.step is None or identity.step == record.position.step
+
+
+def join_waiting(lane: Lane, record: SessionRecord, most: int, admits: Callable[[Request], bool]) -> None:
+    """Let steps that wait behind the first request of the lane go with it, up to `most` requests in all.
+
+    They are those that `admits` admits and that are known to fit where the ones before them end.
+    """
+    first = lane.current[0]
+    if first.inputs is None or not _may_share(first, record):
+        return
+    step, steps = record.position.step + len(first.inputs), len(first.inputs)
+    writers = record.writers.after(first.identity.writer, first.identity.seq, record.revision)
+    while lane.waiting and len(lane.current) < most:
+        request = lane.waiting[0]
+        if request.future.done():  # nobody waits for it: it leaves when it would be taken up
+            break
+        inputs = request.inputs
+        if inputs is None or inputs.shape[1:] != first.inputs.shape[1:] or steps + len(inputs) > MOST_STEPS:
+            break
+        if request.reset is not None or not _may_share(request, record):
+            break
+        if not (_follows(request.identity, step, writers) and admits(request)):
+            break
+        request.begin(first.tried_s)
+        lane.current.append(lane.waiting.popleft())
+        step, steps = step + len(inputs), steps + len(inputs)
+        writers = writers.after(request.identity.writer, request.identity.seq, record.revision + len(lane.current) - 1)
+
+
+def _may_share(request: Request, record: SessionRecord) -> bool:
+    """Return whether it may share a commit.
+
+    One with an Idempotency-Key may not, whose answer is kept for itself; and states that a session keeps are those
+    before a commit.
+    """
+    return request.identity.key is None and not record.meta.history
+
+
+def _follows(identity: Identity, step: int, writers: Writers) -> bool:
+    """Return whether a request runs at `step`. What digest is there is known only when those before it have run."""
+    if identity.position is not None:
+        return False
+    if identity.writer is not None:
+        return identity.seq == writers.last(identity.writer) + 1
+    return identity.step is None or identity.step == step

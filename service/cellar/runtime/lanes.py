@@ -1,8 +1,8 @@
 """The lanes of all sessions: who is next, what the session is believed to be, and what became of a commit.
 
-A request of a lane is dispatched (is the record at hand, and the request's place in it?), run, and committed in the
-tick of those it ran with. If the session has moved, the record that came back is the new belief and the request is
-dispatched again: a lost race is never an answer.
+A request of a lane is dispatched (is the record at hand, and the request's place in it?), run together with the steps
+that wait behind it, and committed in the tick of those it ran with. If the session has moved, the record that came back
+is the new belief and the request is dispatched again: a lost race is never an answer.
 """
 
 import asyncio
@@ -12,7 +12,17 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from cellar.errors import CellarError, Overloaded, Regressed, StoreUnavailable
-from cellar.ports import Commit, CommitResult, Committed, Identity, Moved, SessionKey, SessionRecord, SessionStore
+from cellar.ports import (
+    Applied,
+    Commit,
+    CommitResult,
+    Committed,
+    Identity,
+    Moved,
+    SessionKey,
+    SessionRecord,
+    SessionStore,
+)
 from cellar.runtime.ahead import Ahead
 from cellar.runtime.answers import Floats
 from cellar.runtime.batcher import Work
@@ -24,8 +34,9 @@ from cellar.runtime.changes import (
     check_state,
     steps_commit,
 )
-from cellar.runtime.lane import Lane, Request
+from cellar.runtime.lane import Lane, Request, fits, join_waiting
 from cellar.runtime.models import LoadModel, Models, Served
+from cellar.runtime.network import Network
 
 LANE_BYTES = 2048
 """What a lane costs besides its state: measured at 1.7 KiB."""
@@ -39,7 +50,7 @@ LONGEST_ASK_S = 0.1
 CONTENTION_S = 20.0
 """How long a request may lose races before it is given up: many asks, so only a fault gets there."""
 
-Tick = list[tuple[Lane, Request, Commit]]
+Tick = list[tuple[Lane, Commit]]
 
 
 class Lanes:
@@ -55,6 +66,7 @@ class Lanes:
         queue_limit: int,
         cache_bytes: int,
         max_numbers: int,
+        most_together: int,
         ahead: bool = True,
     ) -> None:
         self._store = store
@@ -63,6 +75,7 @@ class Lanes:
         self._queue_limit = queue_limit
         self._cache_bytes = cache_bytes
         self._max_numbers = max_numbers
+        self._most_together = most_together
         self._ahead = Ahead(kernels, lambda: not (self._pending or self._stopping), self._keep_ahead) if ahead else None
         self._lanes: OrderedDict[SessionKey, Lane] = OrderedDict()
         self._bytes = 0
@@ -103,20 +116,20 @@ class Lanes:
 
     def _begin(self, lane: Lane) -> None:
         """Take up the next request that somebody still waits for."""
-        lane.busy = False
+        lane.current = []
         while lane.waiting:
-            request = lane.waiting[0]
+            request = lane.waiting.popleft()
             if not request.future.done():
-                lane.busy = True
+                lane.current = [request]
                 return self._dispatch(lane, request)
-            self._leave(lane)
+            self._leave()
         return self._evict()
 
     def _dispatch(self, lane: Lane, request: Request) -> None:
         """Run the request on the record that is at hand, if its place is there; else ask the store."""
-        request.tried_s = asyncio.get_running_loop().time()
+        request.begin(asyncio.get_running_loop().time())
         record = lane.record
-        if record is None or not _fits(request.identity, record):
+        if record is None or not fits(request.identity, record):
             return self._start(lane, request, self._fetch(lane, request))
         served = self.models.cached(lane.key.tenant, record.meta)
         if served is None:
@@ -131,7 +144,7 @@ class Lanes:
         else:
             found = await self._store.load(lane.key)
         if isinstance(found, Committed):
-            return self._end(lane, request, found)
+            return self._end(lane, found)
         self._believe(lane, found)
         return self._dispatch(lane, request)
 
@@ -146,26 +159,43 @@ class Lanes:
                 check_inputs(request.inputs, request.kind, record.meta, network.network, self._max_numbers)
                 check_reset(request.reset, record.meta)
                 check_state(record, network.network)
-                return served.batcher.add(Work(lane, request, record, request.inputs, request.reset))
+                self._join(lane, record, network)
+                return served.batcher.add(Work(lane, lane.current, record))
             commit = change_commit(record, request, network)
         except Exception as error:  # whatever it is, the lane goes on
             # later, not now: a lane full of refused requests would nest one in the other
             asyncio.get_running_loop().call_soon(self._refuse, lane, request, error)
             return None
-        return self._commit([(lane, request, commit)])
+        return self._commit([(lane, commit)])
+
+    def _join(self, lane: Lane, record: SessionRecord, network: Network) -> None:
+        """Let the steps that wait behind the first go with it, where the network can be cut between them."""
+
+        def admits(request: Request) -> bool:
+            assert request.inputs is not None
+            try:
+                check_inputs(request.inputs, request.kind, record.meta, network.network, self._max_numbers)
+            except CellarError:
+                return False  # it is told so when its turn comes
+            return True
+
+        if lane.waiting and not network.network.whole_sequences:
+            join_waiting(lane, record, self._most_together, admits)
 
     def _ran(self, works: Sequence[Work], failure: Exception | None) -> None:
         """Commit what ran together. Called by the batchers."""
         tick: Tick = []
         for work in works:
-            if work.request.future.done():  # nobody waits any more: nothing is committed
-                self._next(work.lane)
+            lane = work.lane
+            if all(request.future.done() for request in work.requests):  # nobody waits: nothing is committed
+                self._next(lane)
                 continue
             result = failure or _outcome(work)
-            if isinstance(result, Commit):
-                tick.append((work.lane, work.request, result))
-            else:
-                self._refuse(work.lane, work.request, result)
+            if not isinstance(result, Commit):
+                self._refuse(lane, lane.current[0], result)
+                continue
+            self._put_back(lane, len(result.changes))
+            tick.append((lane, result))
         if tick:
             self._commit(tick)
 
@@ -174,25 +204,33 @@ class Lanes:
 
     async def _settle_all(self, tick: Tick) -> None:
         try:
-            results: Sequence[CommitResult | Exception] = await self._store.commit([commit for _, _, commit in tick])
+            results: Sequence[CommitResult | Exception] = await self._store.commit([commit for _, commit in tick])
         except Exception as error:
             results = [error] * len(tick)
-        for (lane, request, commit), result in zip(tick, results, strict=True):
-            self._settle(lane, request, commit, result)
+        for (lane, commit), result in zip(tick, results, strict=True):
+            self._settle(lane, commit, result)
 
-    def _settle(self, lane: Lane, request: Request, commit: Commit, result: CommitResult | Exception) -> None:
-        if isinstance(result, Committed):
-            before = commit.before
-            after = SessionRecord(before.key, before.meta, commit.position, before.revision + 1, commit.state)
-            self._believe(lane, None if result.replayed else after)
-            self._end(lane, request, result)
-            self._look_ahead(lane, request)
+    def _settle(self, lane: Lane, commit: Commit, result: CommitResult | Exception) -> None:
+        if isinstance(result, Applied):
+            self._believe(lane, commit.after)
+            last = lane.current[-1]
+            answers = [Committed(each.after, each.steps, each.output, replayed=False) for each in commit.changes]
+            self._end(lane, *answers, asked_s=result.asked_s)
+            self._look_ahead(lane, last)
         elif isinstance(result, Moved):
             self._believe(lane, result.record)
-            self._lost_race(lane, request, commit, result.record)
+            self._put_back(lane, 1)
+            self._lost_race(lane, lane.current[0], commit, result.record)
         else:
             self._believe(lane, None)
-            self._end(lane, request, result)
+            if isinstance(result, Committed):
+                self._put_back(lane, 1)
+            self._end(lane, *[result] * len(lane.current))
+
+    def _put_back(self, lane: Lane, kept: int) -> None:
+        """Keep the first of the requests that are on their way; the others wait again, before all that wait."""
+        lane.waiting.extendleft(reversed(lane.current[kept:]))
+        del lane.current[kept:]
 
     def _lost_race(self, lane: Lane, request: Request, commit: Commit, now: SessionRecord) -> None:
         before, time_s = commit.before, asyncio.get_running_loop().time()
@@ -201,46 +239,54 @@ class Lanes:
             request.ask_s = min(2 * (time_s - request.tried_s), LONGEST_ASK_S)
         if now.meta.birth == before.meta.birth and now.revision <= before.revision:
             detail = f"the store has lost changes: this service had seen revision {before.revision} of the session"
-            self._end(lane, request, Regressed(detail, position=str(now.position)))
+            self._end(lane, Regressed(detail, position=str(now.position)))
         elif time_s - request.began_s > CONTENTION_S:
-            self._end(lane, request, Overloaded("other processes change this session without a pause"))
+            self._end(lane, Overloaded("other processes change this session without a pause"))
         else:
             self._dispatch(lane, request)
 
     # --- endings ----------------------------------------------------------------------------------------------------
 
     def _refuse(self, lane: Lane, request: Request, error: Exception) -> None:
-        """End the request with the error, unless its Idempotency-Key has an answer: that stands whatever is now."""
+        """End the request with the error, unless its Idempotency-Key has an answer: that stands whatever is now.
+
+        Those that were to go with it are no better off: they wait again.
+        """
+        self._put_back(lane, 1)
         if request.identity.key is None or isinstance(error, StoreUnavailable):
-            return self._end(lane, request, error)
+            return self._end(lane, error)
         return self._start(lane, request, self._find_or_refuse(lane, request, error))
 
     async def _find_or_refuse(self, lane: Lane, request: Request, error: Exception) -> None:
         try:
             found = await self._store.find(lane.key, Identity(key=request.identity.key), request.fingerprint)
         except CellarError as other:
-            return self._end(lane, request, other)
-        return self._end(lane, request, found if isinstance(found, Committed) else error)
+            return self._end(lane, other)
+        return self._end(lane, found if isinstance(found, Committed) else error)
 
-    def _end(self, lane: Lane, request: Request, result: Committed | Exception) -> None:
-        """Answer the request and take up the next one, after the pause that another process may have asked for."""
-        if not request.future.done():
+    def _end(self, lane: Lane, *results: Committed | Exception, asked_s: float = 0.0) -> None:
+        """Answer the requests that were on their way, each with its result, and take up the next one.
+
+        That waits for the pause that another process may have asked for.
+        """
+        for request, result in zip(lane.current, results, strict=True):
+            if request.future.done():
+                continue
             if isinstance(result, Committed):
                 request.future.set_result(result)
             else:
                 request.future.set_exception(result)
-        asked_s = result.asked_s if isinstance(result, Committed) else 0.0
         if asked_s:
             asyncio.get_running_loop().call_later(min(asked_s, LONGEST_ASK_S), self._next, lane)
         else:
             self._next(lane)
 
     def _next(self, lane: Lane) -> None:
-        self._leave(lane)
+        for _ in lane.current:
+            self._leave()
         self._begin(lane)
 
-    def _leave(self, lane: Lane) -> None:
-        lane.waiting.popleft()
+    def _leave(self) -> None:
         self._pending -= 1
         if not self._pending:
             self._emptied.set()
@@ -255,7 +301,7 @@ class Lanes:
         except CellarError as error:
             self._refuse(lane, request, error)
         except Exception as error:
-            self._end(lane, request, error)
+            self._end(lane, error)
 
     def _spawn(self, way: Coroutine[Any, Any, None]) -> None:
         # tasks of our own: a caller that is cancelled cancels none of them
@@ -302,10 +348,3 @@ def _outcome(work: Work) -> Commit | Exception:
         return steps_commit(work)
     except Exception as error:
         return error
-
-
-def _fits(identity: Identity, record: SessionRecord) -> bool:
-    """Return whether a request may run on the record, as far as the record can tell."""
-    if identity.position is not None:
-        return identity.position == record.position
-    return identity.step is None or identity.step == record.position.step

@@ -6,11 +6,13 @@ import re
 import secrets
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from functools import partial
+from typing import Literal
 
 import numpy as np
 
-from cellar.errors import AlreadyExists, InvalidInput, ShapeMismatch
+from cellar.errors import AlreadyExists, DeadlineExceeded, InvalidInput, ShapeMismatch
 from cellar.ports import (
     Clock,
     Committed,
@@ -36,11 +38,15 @@ from cellar.runtime.changes import check_finite, rows_to_reset
 from cellar.runtime.lane import Edit, Request
 from cellar.runtime.lanes import Lanes
 from cellar.runtime.models import LoadModel
-from cellar.runtime.positions import EPOCH_BYTES, Kind, fingerprint, start_of
+from cellar.runtime.pending import Pending
+from cellar.runtime.positions import EPOCH_BYTES, MAX_STEP, Kind, fingerprint, start_of
 
 NAME = re.compile(r"[A-Za-z0-9._-]{1,128}")
 MAX_KEY = 255
 """Characters of an Idempotency-Key: four UUIDs and a half, twice what is usual."""
+
+MAX_HISTORY, MAX_LOG, MAX_EVENTS = 256, 1_000_000, 100_000
+"""Of a session: states before its last changes, logged changes, events kept for watchers."""
 
 NONCE_BYTES = 16
 
@@ -69,6 +75,7 @@ class Sessions:
         max_sequence_steps: int = 65536,
         max_numbers: int = 4 * 1024 * 1024,
         queue_limit: int = 4096,
+        most_together: int = 32,
         cache_bytes: int = 64 * 1024 * 1024,
         ahead: bool = True,
     ) -> None:
@@ -88,15 +95,27 @@ class Sessions:
             queue_limit=queue_limit,
             cache_bytes=cache_bytes,
             max_numbers=max_numbers,
+            most_together=most_together,
             ahead=ahead,
         )
 
     async def create(
-        self, tenant: str, *, model: str, session: str | None = None, batch_size: int = 1, ttl_s: int | None = None
+        self,
+        tenant: str,
+        *,
+        model: str,
+        session: str | None = None,
+        batch_size: int = 1,
+        ttl_s: int | None = None,
+        history: int = 0,
+        log: int = 0,
+        events: int = 0,
+        pinned: bool = False,
     ) -> CreateAnswer:
         """Create a session of a model (`name` or `name@3`); a name is made up if None.
 
-        The same request again answers the same session. Raise AlreadyExists, ModelUnknown or InvalidInput.
+        `history`, `log`, `events` and `pinned` are what `SessionMeta` says of them. The same request again answers the
+        same session. Raise AlreadyExists, ModelUnknown or InvalidInput.
         """
         name = secrets.token_hex(12) if session is None else session
         ttl_s = self._default_ttl_s if ttl_s is None else ttl_s
@@ -106,16 +125,34 @@ class Sessions:
         loaded = await self._lanes.models.resolve(tenant, model)
         sizes = loaded.network.network
         _check_range("batch_size", batch_size, self._max_numbers // max(sizes.out_size, sizes.state_size))
-        birth = secrets.token_hex(EPOCH_BYTES)
+        kept = self._max_numbers // max(1, batch_size * sizes.state_size)
+        for option, value, most in (
+            ("history", history, min(MAX_HISTORY, kept)),
+            ("log", log, MAX_LOG),
+            ("events", events, MAX_EVENTS),
+        ):
+            _check_range(option, value, most, least=0)
         version = loaded.version
-        meta = SessionMeta(version.ref, version.digest, batch_size, self._kernel_rev, ttl_s, self._clock.now_s(), birth)
+        meta = SessionMeta(
+            version.ref,
+            version.digest,
+            batch_size,
+            self._kernel_rev,
+            ttl_s,
+            self._clock.now_s(),
+            secrets.token_hex(EPOCH_BYTES),
+            history,
+            log,
+            events,
+            pinned,
+        )
         state = loaded.network.initial_state(batch_size).astype("<f4").tobytes()
-        record = SessionRecord(SessionKey(tenant, name), meta, start_of(birth), 0, state)
+        record = SessionRecord(SessionKey(tenant, name), meta, start_of(meta.birth), 0, state)
         there = await self._store.create(record)
         if there is None:
             self._lanes.forget(record.key)
             return CreateAnswer(self._describe(SessionSummary(record.key, meta, record.position, ttl_s)), created=True)
-        if not _same(there.meta, model, batch_size, ttl_s):
+        if not _same(there.meta, meta, model):
             raise AlreadyExists(f"there is another session {name}, of the model {there.meta.model}")
         return CreateAnswer(self._describe(there), created=False)
 
@@ -133,23 +170,54 @@ class Sessions:
         self._lanes.forget(key)
         await self._store.delete(key)
 
-    async def step(self, key: SessionKey, inputs: Floats, identity: Identity, *, reset: Reset = False) -> StepAnswer:
+    async def step(
+        self,
+        key: SessionKey,
+        inputs: Floats,
+        identity: Identity,
+        *,
+        reset: Reset = False,
+        deadline_s: float | None = None,
+    ) -> StepAnswer:
         """Advance by one step. `inputs` is (batch_size, in_size) float32.
 
         Rows that are to be reset begin from the initial state, in the same commit; it is no new epoch. Raise
         ShapeMismatch, NotFinite, StateNotFinite or OutputNotFinite, whose pointers begin at the inputs, or InvalidInput
-        for a `reset` that does not fit.
+        for a `reset` that does not fit; DeadlineExceeded if the step has not begun after `deadline_s`.
         """
         if inputs.ndim != 2:
             raise ShapeMismatch("a step is rows of inputs", expected="(batch_size, in_size)", actual=str(inputs.shape))
-        return await self._advance(key, "step", inputs[None], identity, reset)
+        return await self.submit(key, "step", inputs[None], identity, reset=reset, deadline_s=deadline_s)
 
     async def sequence(
-        self, key: SessionKey, inputs: Floats, identity: Identity, *, reset: Reset = False
+        self,
+        key: SessionKey,
+        inputs: Floats,
+        identity: Identity,
+        *,
+        reset: Reset = False,
+        deadline_s: float | None = None,
     ) -> StepAnswer:
         """Advance by T steps, all or nothing. `inputs` is (T, batch_size, in_size) float32.
 
         Rows are reset before the first step. Raise as `step`.
+        """
+        return await self.submit(key, "sequence", inputs, identity, reset=reset, deadline_s=deadline_s)
+
+    def submit(
+        self,
+        key: SessionKey,
+        kind: Literal["step", "sequence"],
+        inputs: Floats,
+        identity: Identity,
+        *,
+        reset: Reset = False,
+        deadline_s: float | None = None,
+    ) -> Pending:
+        """Queue a step, (1, batch_size, in_size), or a sequence, (T, batch_size, in_size), and return what is to come.
+
+        Requests of a session go in the order of the calls, and steps that wait for each other go together. Raise as
+        `step`, at once or from what is to come.
         """
         limit = self._max_sequence_steps
         if inputs.ndim != 3 or not 1 <= inputs.shape[0] <= limit:
@@ -158,7 +226,17 @@ class Sessions:
                 expected=f"(T, batch_size, in_size), T from 1 to {limit}",
                 actual=str(inputs.shape),
             )
-        return await self._advance(key, "sequence", inputs, identity, reset)
+        inputs = np.ascontiguousarray(inputs, dtype="<f4")
+        check_finite(inputs)
+        known = identity.ordered or identity.key is not None
+        anew = rows_to_reset(reset, inputs.shape[1])
+        bodies = (inputs,) if anew is None else (inputs, anew)
+        request = self._request(key, kind, identity, fingerprint(kind, *bodies) if known else b"\0" * NONCE_BYTES)
+        request.inputs, request.reset = inputs, anew
+        if deadline_s is not None:
+            loop = asyncio.get_running_loop()
+            request.deadline = loop.call_later(deadline_s, _give_up, request.future, deadline_s)
+        return Pending(self._lanes.submit(request), inputs.shape[1])
 
     async def reset(
         self, key: SessionKey, identity: Identity, *, rows: Sequence[int] | Sequence[bool] | None = None
@@ -223,22 +301,13 @@ class Sessions:
         self._lanes.models.close()
         self._kernels.shutdown(wait=False, cancel_futures=True)
 
-    async def _advance(
-        self, key: SessionKey, kind: Kind, inputs: Floats, identity: Identity, reset: Reset
-    ) -> StepAnswer:
-        inputs = np.ascontiguousarray(inputs, dtype="<f4")
-        check_finite(inputs)
-        anew = rows_to_reset(reset, inputs.shape[1])
-        known = identity.ordered or identity.key is not None
-        bodies = (inputs,) if anew is None else (inputs, anew)
-        request = self._request(key, kind, identity, fingerprint(kind, *bodies) if known else b"\0" * NONCE_BYTES)
-        request.inputs, request.reset = inputs, anew
-        done = await self._lanes.submit(request)
-        return StepAnswer(done.position, _outputs(done, inputs.shape[1]), done.replayed)
-
     def _request(self, key: SessionKey, kind: Kind, identity: Identity, mark: bytes) -> Request:
         if identity.position is not None and identity.step not in (None, identity.position.step):
             raise InvalidInput("position and step name different steps", pointer="/step")
+        if (identity.writer is None) != (identity.seq is None):
+            raise InvalidInput("writer and seq come together", pointer="/seq" if identity.seq is None else "/writer")
+        if identity.writer is not None:
+            _check_writer(identity, identity.writer)
         if identity.key is not None and not 1 <= len(identity.key) <= MAX_KEY:
             raise InvalidInput(f"an Idempotency-Key has 1 to {MAX_KEY} characters")
         loop = asyncio.get_running_loop()
@@ -254,21 +323,26 @@ class Sessions:
             kernel_rev=meta.kernel_rev,
             position=summary.position,
             ttl_s=meta.ttl_s,
+            history=meta.history,
+            log=meta.log,
+            events=meta.events,
+            pinned=meta.pinned,
             created_s=meta.created_s,
             expires_s=self._clock.now_s() + summary.left_s,
         )
 
 
-def _outputs(done: Committed, rows: int) -> Floats | None:
-    if done.output is None:
-        return None
-    return np.frombuffer(done.output, dtype="<f4").reshape(done.steps, rows, -1)
+def _give_up(future: asyncio.Future[Committed], deadline_s: float) -> None:
+    if not future.done():
+        future.set_exception(DeadlineExceeded(f"the request had not begun after {deadline_s * 1000:g} ms"))
 
 
-def _same(meta: SessionMeta, model: str, batch_size: int, ttl_s: int) -> bool:
+def _same(there: SessionMeta, asked: SessionMeta, model: str) -> bool:
     """Return whether a request for this would have made that session; a name means any of its versions."""
-    asked = meta.model if "@" in model else meta.model.partition("@")[0]
-    return (asked, meta.batch_size, meta.ttl_s) == (model, batch_size, ttl_s)
+    if model != (there.model if "@" in model else there.model.partition("@")[0]):
+        return False
+    made = replace(asked, model=there.model, model_digest=there.model_digest, kernel_rev=there.kernel_rev)
+    return replace(made, created_s=there.created_s, birth=there.birth) == there
 
 
 def _check_name(name: str) -> None:
@@ -278,6 +352,16 @@ def _check_name(name: str) -> None:
         )
 
 
-def _check_range(name: str, value: int, most: int) -> None:
-    if not 1 <= value <= most:  # of a model that is too large for any session, `most` is 0
-        raise InvalidInput(f"{name} is out of range", pointer=f"/{name}", expected=f"1 to {most}", actual=str(value))
+def _check_writer(identity: Identity, writer: str) -> None:
+    if identity.position is not None or identity.step is not None or identity.key is not None:
+        raise InvalidInput("a writer's request is recognised by its number, and by nothing besides", pointer="/writer")
+    if NAME.fullmatch(writer) is None:
+        raise InvalidInput("not a name for a writer", pointer="/writer", expected=NAME.pattern, actual=writer[:128])
+    if not 1 <= (identity.seq or 0) <= MAX_STEP:
+        raise InvalidInput("out of range", pointer="/seq", expected=f"1 to {MAX_STEP}", actual=str(identity.seq))
+
+
+def _check_range(name: str, value: int, most: int, *, least: int = 1) -> None:
+    if not least <= value <= most:  # of a model that is too large for any session, `most` is 0
+        expected = f"{least} to {most}"
+        raise InvalidInput(f"{name} is out of range", pointer=f"/{name}", expected=expected, actual=str(value))

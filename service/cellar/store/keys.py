@@ -5,6 +5,8 @@ All keys of one session share the hash tag `{tenant/session}`, so that one scrip
     cellar:{default/abc}            hash      the record (see `record.py` for its fields)
     cellar:{default/abc}:t          string    tombstone: outlives the record, so that 410 can be told from 404
     cellar:{default/abc}:k:<key>    string    what a request with this Idempotency-Key was answered
+    cellar:{default/abc}:l          stream    the inputs of its last changes, if it logs them
+    cellar:{default/abc}:e          stream    its last events, if it may be watched
     cellar:default:sessions:<00-ff> zset      the tenant's sessions whose names hash to this bucket, by name
     cellar:probe                    string    written by those who ask whether writes are taken; gone in a second
 """
@@ -36,6 +38,14 @@ class SessionKeys:
     def idempotency(self, key: SessionKey, name: str) -> bytes:
         """Return the key for an Idempotency-Key."""
         return self.record(key) + b":k:" + name.encode()
+
+    def log(self, key: SessionKey) -> bytes:
+        """Return the key of the input log."""
+        return self.record(key) + b":l"
+
+    def events(self, key: SessionKey) -> bytes:
+        """Return the key of the events."""
+        return self.record(key) + b":e"
 
     def bucket(self, tenant: str, bucket: int) -> bytes:
         """Return the key of a bucket of the tenant's listing."""

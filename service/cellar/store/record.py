@@ -6,6 +6,9 @@ Fields of the hash:
     m         meta: what never changes, as JSON
     s         state: float32 little endian, row by row
     r<i>      entry of the change with revision r, i = r mod W: what a replay of it answers
+    v         writers: who numbers its requests, in their places; there if anybody does
+    v<i>      entry of the last request of the writer in place i
+    p<i>      past: the state before the change with revision r, i = r mod K, of a session that keeps K of them
     w         there while a process keeps losing the race for this session: the milliseconds it asks for
 
 All integers are little endian. `schema` changes when an older version could not read the record.
@@ -19,7 +22,19 @@ from struct import Struct
 import orjson
 
 from cellar.errors import StoreCorrupt
-from cellar.ports import Commit, Committed, Position, SessionKey, SessionMeta, SessionRecord
+from cellar.ports import (
+    NO_WRITERS,
+    Change,
+    Committed,
+    Identity,
+    Position,
+    SessionKey,
+    SessionMeta,
+    SessionRecord,
+    Writer,
+    Writers,
+    writer_mark,
+)
 
 SCHEMA = 1
 
@@ -27,12 +42,21 @@ _HEAD = Struct("<B8s8sQ16sQI16s")
 """schema, birth, epoch, step, digest, revision, kernel_rev, model mark. Scripts know that bytes 2 to 9 are `birth`."""
 
 _ENTRY = Struct("<QB8sQ16s8sI16s16s")
-"""revision, flags, then before: epoch, step, digest; after: epoch, steps, digest; mark"""
+"""revision, flags, then before: epoch, step, digest; after: epoch, steps, digest; mark. A writer's request goes on with
+16 bytes that tell it from the writer's others."""
+
+_WHO_BYTES = 16
 
 _KEYED = Struct("<8s16s8sQ16sIB")
 """birth (scripts know that it comes first), fingerprint, then after: epoch, step, digest; steps, flags"""
 
-_ORDERED, _KEPT = 1, 2
+_WRITER = Struct("<16sQQ")
+"""mark, seq, revision"""
+
+_PAST = Struct("<Q8sQ16s")
+"""revision, then epoch, step and digest of the position"""
+
+_ORDERED, _KEPT, _NUMBERED = 1, 2, 4
 
 
 @lru_cache(maxsize=1024)
@@ -60,7 +84,9 @@ def pack_head(meta: SessionMeta, position: Position, revision: int) -> bytes:
 
 def pack_meta(meta: SessionMeta) -> bytes:
     """Return the part of meta that the head does not hold."""
-    return orjson.dumps([meta.model, meta.model_digest, meta.batch_size, meta.ttl_s, meta.created_s])
+    found: list[object] = [meta.model, meta.model_digest, meta.batch_size, meta.ttl_s, meta.created_s]
+    options = [meta.history, meta.log, meta.events, meta.pinned]
+    return orjson.dumps(found + options if any(options) else found)  # most have none, and a million have a million
 
 
 def unpack_head(head: bytes, meta: bytes) -> tuple[SessionMeta, Position, int]:
@@ -69,26 +95,54 @@ def unpack_head(head: bytes, meta: bytes) -> tuple[SessionMeta, Position, int]:
         raise StoreCorrupt("a session record that this version of Cellar cannot read")
     _, birth, epoch, step, digest, revision, kernel_rev, mark = _HEAD.unpack(head)
     try:
-        model, model_digest, batch_size, ttl_s, created_s = orjson.loads(meta)
+        model, model_digest, batch_size, ttl_s, created_s, *options = orjson.loads(meta)
     except ValueError as error:
         raise StoreCorrupt("a session record with damaged metadata") from error
     if mark != _model_mark(model_digest):
         raise StoreCorrupt("a session record whose head and metadata name different models")
-    found = SessionMeta(model, model_digest, batch_size, kernel_rev, ttl_s, created_s, birth.hex())
+    found = SessionMeta(model, model_digest, batch_size, kernel_rev, ttl_s, created_s, birth.hex(), *options)
     return found, _position(epoch, step, digest), revision
 
 
-def unpack_record(key: SessionKey, head: bytes, meta: bytes, state: bytes) -> SessionRecord:
+def unpack_record(key: SessionKey, head: bytes, meta: bytes, state: bytes, writers: bytes | None) -> SessionRecord:
     """Return the session that these fields hold. Raise StoreCorrupt."""
     found, position, revision = unpack_head(head, meta)
-    return SessionRecord(key, found, position, revision, state)
+    return SessionRecord(key, found, position, revision, state, unpack_writers(writers) if writers else NO_WRITERS)
+
+
+def pack_writers(writers: Writers) -> bytes:
+    """Return the writers in their places."""
+    return b"".join(_WRITER.pack(writer.mark, writer.seq, writer.revision) for writer in writers.all)
+
+
+def unpack_writers(data: bytes) -> Writers:
+    """Return the writers. Raise StoreCorrupt."""
+    if len(data) % _WRITER.size:
+        raise StoreCorrupt("a session record with damaged writers")
+    return Writers(tuple(Writer(*fields) for fields in _WRITER.iter_unpack(data)))
+
+
+def pack_past(record: SessionRecord) -> bytes:
+    """Return a state that is kept, with where and when it was."""
+    where = record.position
+    place = _PAST.pack(record.revision, bytes.fromhex(where.epoch), where.step, bytes.fromhex(where.digest))
+    return place + record.state
+
+
+def unpack_past(data: bytes) -> tuple[int, Position, bytes]:
+    """Return revision, position and state of a past. Raise StoreCorrupt."""
+    if len(data) < _PAST.size:
+        raise StoreCorrupt("a session record with a damaged past")
+    revision, epoch, step, digest = _PAST.unpack_from(data)
+    return revision, _position(epoch, step, digest), data[_PAST.size :]
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
     """One committed change, as the ring keeps it.
 
-    `mark` tells the request from others: the fingerprint where the request named its place, else its nonce.
+    `mark` tells the request from others: the fingerprint where the request named its place, else its nonce. `who` is
+    whose request it was, and which, if its writer numbers them.
     """
 
     revision: int
@@ -97,33 +151,49 @@ class Entry:
     after: Position
     steps: int
     mark: bytes
+    who: bytes | None
     output: bytes | None
 
     def answer(self) -> Committed:
         """Return what a replay of this change is answered."""
         return Committed(self.after, self.steps, self.output, replayed=True)
 
+    def is_of(self, change: Change) -> bool:
+        """Return whether it is this request's, at whatever place."""
+        identity = change.identity
+        return (self.ordered, self.mark, self.who) == (identity.ordered, _mark(change), who(identity))
 
-def mark_of(commit: Commit) -> bytes:
-    """Return what tells this commit's request from any other at the same place."""
-    return commit.fingerprint if commit.identity.ordered else commit.nonce
+
+def _mark(change: Change) -> bytes:
+    """Return what tells this request from any other at the same place."""
+    return change.fingerprint if change.identity.ordered else change.nonce
 
 
-def pack_entry(commit: Commit, cap: int) -> bytes:
-    """Return the ring entry of a commit; an output over `cap` bytes is left out."""
-    kept = len(commit.output) <= cap
-    before, after = commit.before.position, commit.position
-    return _ENTRY.pack(
-        commit.before.revision,
-        _ORDERED * commit.identity.ordered | _KEPT * kept,
+def who(identity: Identity) -> bytes | None:
+    """Return what tells a writer's request from all others of the session, None of a request that is no writer's."""
+    if identity.writer is None or identity.seq is None:
+        return None
+    return blake2b(writer_mark(identity.writer) + b"%d" % identity.seq, digest_size=_WHO_BYTES).digest()
+
+
+def pack_entry(change: Change, revision: int, cap: int) -> bytes:
+    """Return the ring entry of a change; an output over `cap` bytes is left out."""
+    kept = len(change.output) <= cap
+    whose = who(change.identity)
+    before, after = change.before, change.after
+    flags = _ORDERED * change.identity.ordered | _KEPT * kept | _NUMBERED * (whose is not None)
+    entry = _ENTRY.pack(
+        revision,
+        flags,
         bytes.fromhex(before.epoch),
         before.step,
         bytes.fromhex(before.digest),
         bytes.fromhex(after.epoch),
-        commit.steps,
+        change.steps,
         bytes.fromhex(after.digest),
-        mark_of(commit),
-    ) + (commit.output if kept else b"")
+        _mark(change),
+    )
+    return entry + (whose or b"") + (change.output if kept else b"")
 
 
 def unpack_entry(data: bytes) -> Entry:
@@ -132,8 +202,11 @@ def unpack_entry(data: bytes) -> Entry:
         raise StoreCorrupt("a session record with a damaged replay entry")
     revision, flags, epoch, step, digest, epoch_after, steps, digest_after, mark = _ENTRY.unpack_from(data)
     after = _position(epoch_after, step + steps if steps else 0, digest_after)
-    output = data[_ENTRY.size :] if flags & _KEPT else None
-    return Entry(revision, bool(flags & _ORDERED), _position(epoch, step, digest), after, steps, mark, output)
+    end = _ENTRY.size + _WHO_BYTES * bool(flags & _NUMBERED)
+    whose = data[_ENTRY.size : end] or None
+    output = data[end:] if flags & _KEPT else None
+    before = _position(epoch, step, digest)
+    return Entry(revision, bool(flags & _ORDERED), before, after, steps, mark, whose, output)
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,19 +224,19 @@ class Keyed:
         return Committed(self.after, self.steps, self.output, replayed=True)
 
 
-def pack_keyed(commit: Commit, cap: int) -> bytes:
-    """Return what is kept under the commit's Idempotency-Key; an output over `cap` bytes is left out."""
-    kept = len(commit.output) <= cap
-    after = commit.position
+def pack_keyed(change: Change, birth: str, cap: int) -> bytes:
+    """Return what is kept under the change's Idempotency-Key; an output over `cap` bytes is left out."""
+    kept = len(change.output) <= cap
+    after = change.after
     return _KEYED.pack(
-        bytes.fromhex(commit.before.meta.birth),
-        commit.fingerprint,
+        bytes.fromhex(birth),
+        change.fingerprint,
         bytes.fromhex(after.epoch),
         after.step,
         bytes.fromhex(after.digest),
-        commit.steps,
+        change.steps,
         _KEPT * kept,
-    ) + (commit.output if kept else b"")
+    ) + (change.output if kept else b"")
 
 
 def unpack_keyed(data: bytes) -> Keyed:

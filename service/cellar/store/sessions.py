@@ -5,25 +5,26 @@ from typing import Any
 
 from cellar.errors import CellarError, SessionExpired, SessionUnknown, StoreUnavailable
 from cellar.ports import (
+    MAX_WRITERS,
+    Applied,
+    Change,
     Commit,
     CommitResult,
     Committed,
     Identity,
     Moved,
     SessionKey,
-    SessionMeta,
     SessionRecord,
     SessionSummary,
 )
+from cellar.store.commits import CommitCalls, Keep, leftovers
 from cellar.store.exchange import PATIENCE_S, Answer, Exchange
 from cellar.store.keys import SessionKeys
 from cellar.store.link import Link
 from cellar.store.listing import Listing, read_summary, summary_commands
 from cellar.store.record import (
-    mark_of,
-    pack_entry,
+    Entry,
     pack_head,
-    pack_keyed,
     pack_meta,
     unpack_entry,
     unpack_head,
@@ -37,7 +38,8 @@ from cellar.store.verdict import judge, replay
 
 COMMIT, CREATE, DELETE = Script.load("commit"), Script.load("create"), Script.load("delete")
 
-_FIELDS = (b"h", b"m", b"s")
+_FIELDS = (b"h", b"m", b"s", b"v")
+_PLACES = tuple(b"v%d" % place for place in range(MAX_WRITERS))
 
 
 class RedisSessions:
@@ -48,7 +50,7 @@ class RedisSessions:
         link: Link,
         *,
         prefix: str,
-        window: int = 16,
+        window: int = 32,
         output_cap_bytes: int = 4096,
         idempotency_ttl_s: float = 86400,
         tombstone_ttl_s: float = 86400,
@@ -57,11 +59,8 @@ class RedisSessions:
     ) -> None:
         self._link = link
         self.keys = SessionKeys(prefix)
-        self._window = window
-        self._cap = output_cap_bytes
-        self._idempotency_ms = b"%d" % (idempotency_ttl_s * 1000)
-        self._tombstone_ms = int(tombstone_ttl_s * 1000)
-        self._commit_script = commit_script
+        self._keep = Keep(window, output_cap_bytes, int(idempotency_ttl_s * 1000), int(tombstone_ttl_s * 1000))
+        self.calls = CommitCalls(commit_script, self.keys, self._keep)
         self._exchange = Exchange(link, (commit_script, CREATE, DELETE), patience_s=patience_s)
         self._listing = Listing(self._exchange, self.keys)
         self._slots = tuple(b"r%d" % index for index in range(window))
@@ -70,8 +69,9 @@ class RedisSessions:
         """Create the session if its name is free and return None; else return the session that has the name."""
         key, meta = record.key, record.meta
         enlist = self._listing.add(key)
-        ttl_ms, _, life_ms = self._lifetimes(meta)
-        script = (b"EVALSHA", CREATE.sha, b"2", self.keys.record(key), self.keys.tombstone(key))
+        ttl_ms, _, life_ms = self._keep.lifetimes(meta)
+        keys = [self.keys.record(key), self.keys.tombstone(key), *leftovers(self.keys, key)]
+        script = (b"EVALSHA", CREATE.sha, b"%d" % len(keys), *keys)
         fields = (pack_head(meta, record.position, record.revision), pack_meta(meta), record.state)
         answers = await self._exchange.insist([enlist, (*script, *fields, ttl_ms, life_ms), enlist])
         reply = _reply(answers[1])
@@ -97,17 +97,18 @@ class RedisSessions:
 
         Raise the PositionConflict or FingerprintMismatch that the request deserves, or what `load` raises.
         """
+        entries = self._slots if identity.writer is None else (*self._slots, *_PLACES)
         commands: list[Command] = [
-            (b"HMGET", self.keys.record(key), *_FIELDS, *self._slots),
+            (b"HMGET", self.keys.record(key), *_FIELDS, *entries),
             (b"EXISTS", self.keys.tombstone(key)),
         ]
         if identity.key is not None:
             commands.append((b"GET", self.keys.idempotency(key, identity.key)))
         fields, dead, *keyed = await self._exchange.read(commands)
-        record = self._record(key, items(fields)[:3], dead)
-        entries = [unpack_entry(entry) for entry in items(fields)[3:] if isinstance(entry, bytes)]
-        seen = unpack_keyed(raw(keyed[0])) if keyed and keyed[0] is not None else None
-        return judge(record, entries, seen, identity, fingerprint) or record
+        record = self._record(key, items(fields)[: len(_FIELDS)], dead)
+        seen = [unpack_entry(entry) for entry in items(fields)[len(_FIELDS) :] if isinstance(entry, bytes)]
+        answered = unpack_keyed(raw(keyed[0])) if keyed and keyed[0] is not None else None
+        return judge(record, seen, answered, identity, fingerprint) or record
 
     async def summary(self, key: SessionKey) -> SessionSummary:
         """Return the session without its state. Raise as `load`."""
@@ -124,7 +125,7 @@ class RedisSessions:
         A commit whose reply is lost is sent again, byte for byte: if the first one was applied it is recognised by
         its identity. Only if that stays unknown is the result StoreUnavailable with outcome `unknown`.
         """
-        answers = await self._exchange.insist([self.command(commit) for commit in commits])
+        answers = await self._exchange.insist([self.calls.call(commit) for commit in commits])
         return [self._result(commit, answer) for commit, answer in zip(commits, answers, strict=True)]
 
     async def delete(self, key: SessionKey) -> None:
@@ -132,8 +133,8 @@ class RedisSessions:
         deleted = False
         while not deleted:  # again if another session has taken the name between the two calls
             birth = bytes.fromhex((await self.summary(key)).meta.birth)
-            keys = self.keys.record(key), self.keys.tombstone(key)
-            (answer,) = await self._exchange.insist([(b"EVALSHA", DELETE.sha, b"2", *keys, birth)])
+            keys = [self.keys.record(key), self.keys.tombstone(key), *leftovers(self.keys, key)]
+            (answer,) = await self._exchange.insist([(b"EVALSHA", DELETE.sha, b"%d" % len(keys), *keys, birth)])
             deleted = _reply(answer) == 1 or answer.resent
         await self._listing.remove([key])
 
@@ -169,41 +170,12 @@ class RedisSessions:
         """Close the link."""
         await self._link.aclose()
 
-    def _lifetimes(self, meta: SessionMeta) -> tuple[bytes, bytes, bytes]:
-        """Return the lifetime of the record, and when and for how long its tombstone is renewed, in ms.
-
-        Renewing it only when a quarter of the lifetime has passed spares most commits a write; it still outlives the
-        record by the whole of its own time.
-        """
-        ttl_ms = meta.ttl_s * 1000
-        least = ttl_ms + self._tombstone_ms
-        return b"%d" % ttl_ms, b"%d" % least, b"%d" % (least + ttl_ms // 4)
-
-    def command(self, commit: Commit) -> Command:
-        """Return the call of the commit script, the same bytes whenever it is sent."""
-        before, identity = commit.before, commit.identity
-        keys = [self.keys.record(before.key), self.keys.tombstone(before.key)]
-        arguments = [
-            pack_head(before.meta, before.position, before.revision),
-            pack_head(before.meta, commit.position, before.revision + 1),
-            commit.state,
-            self._slots[before.revision % self._window],
-            pack_entry(commit, self._cap),
-            *self._lifetimes(before.meta),
-            b"%d" % (commit.ask_s * 1000),
-        ]
-        if identity.key is not None:
-            keys.append(self.keys.idempotency(before.key, identity.key))
-            arguments += [pack_keyed(commit, self._cap), self._idempotency_ms]
-        return [b"EVALSHA", self._commit_script.sha, b"%d" % len(keys), *keys, *arguments]
-
     def _result(self, commit: Commit, answer: Answer) -> CommitResult:
         reply = answer.reply
         if isinstance(reply, CellarError):
             return reply
         if isinstance(reply, int):
-            asked_s = 0.0 if commit.ask_s else reply / 1000
-            return Committed(commit.position, commit.steps, commit.output, replayed=False, asked_s=asked_s)
+            return Applied(0.0 if commit.ask_s else reply / 1000)
         try:
             what, *rest = items(reply)
             if what == b"gone":
@@ -214,46 +186,57 @@ class RedisSessions:
         except CellarError as error:
             return error
 
-    def _keyed(self, commit: Commit, data: bytes, answer: Answer) -> Committed:
-        found = replay(unpack_keyed(data), commit.fingerprint)
-        if answer.resent and found.position == commit.position:
-            return Committed(commit.position, commit.steps, commit.output, replayed=False)
-        return found
+    def _keyed(self, commit: Commit, data: bytes, answer: Answer) -> Applied | Committed:
+        change = commit.changes[0]
+        found = replay(unpack_keyed(data), change.fingerprint)
+        return Applied() if answer.resent and found.position == change.after else found
 
     def _moved(self, commit: Commit, rest: Sequence[Reply], answer: Answer) -> CommitResult:
         """Tell a commit that was applied before from one that lost the race.
 
-        Revisions are given out one by one, so the ring entry at this commit's revision says who has it.
+        Revisions are given out one by one, so the ring entry at a change's revision says whose it was.
         """
-        head, meta, state, slot = rest
-        before, identity = commit.before, commit.identity
-        record = unpack_record(before.key, raw(head), raw(meta), raw(state))
+        head, meta, state, writers, *slots = rest
+        before = commit.before
+        record = unpack_record(before.key, raw(head), raw(meta), raw(state), _raw_or_none(writers))
         if record.meta.birth == before.meta.birth and record.revision <= before.revision:
             return Moved(record)  # whatever was sent before, it is not in the history that there is now
-        entry = unpack_entry(slot) if isinstance(slot, bytes) else None
-        if entry is None or (entry.revision, entry.before) != (before.revision, before.position):
-            if answer.resent:
-                return StoreUnavailable("the session moved on before the reply could be recovered", outcome="unknown")
+        entries = [None if slot is None else unpack_entry(raw(slot)) for slot in slots]
+        pairs = enumerate(zip(commit.changes, entries, strict=True), before.revision)
+        mine = [_is_mine(change, entry, revision) for revision, (change, entry) in pairs]
+        first = entries[0]
+        if answer.resent and all(mine):
+            return Applied()
+        if answer.resent and mine[0] is None:
+            return StoreUnavailable("the session moved on before the reply could be recovered", outcome="unknown")
+        if first is None or not mine[0]:
             return Moved(record)
-        if (entry.ordered, entry.mark) != (identity.ordered, mark_of(commit)):
-            return Moved(record)
-        if answer.resent:
-            return Committed(commit.position, commit.steps, commit.output, replayed=False)
-        if identity.by_step and record.position.epoch != before.position.epoch:
+        if commit.changes[0].identity.by_step and record.position.epoch != before.position.epoch:
             return Moved(record)  # a step alone means the present epoch, not the one that this process believed in
-        return entry.answer()
+        return first.answer()
 
     def _record(self, key: SessionKey, fields: Sequence[Reply], dead: Reply) -> SessionRecord:
-        head, meta, state = fields
+        head, meta, state, writers = fields
         if head is None:
             raise _gone(key, dead)
-        return unpack_record(key, raw(head), raw(meta), raw(state))
+        return unpack_record(key, raw(head), raw(meta), raw(state), _raw_or_none(writers))
 
 
 def _gone(key: SessionKey, tombstone: Reply) -> CellarError:
     if tombstone:
         return SessionExpired(f"session {key.session} has expired")
     return SessionUnknown(f"there is no session {key.session}")
+
+
+def _is_mine(change: Change, entry: Entry | None, revision: int) -> bool | None:
+    """Return whether the entry in its slot is the change's; None if it is of another time."""
+    if entry is None or (entry.revision, entry.before) != (revision, change.before):
+        return None
+    return entry.is_of(change)
+
+
+def _raw_or_none(reply: Reply) -> bytes | None:
+    return None if reply is None else raw(reply)
 
 
 def _reply(answer: Answer) -> Reply:

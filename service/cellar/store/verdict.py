@@ -14,9 +14,10 @@ from cellar.errors import (
     Regressed,
     ReplayExpired,
     StepTaken,
+    WriterUnknown,
 )
 from cellar.ports import Committed, Identity, Position, SessionRecord
-from cellar.store.record import Entry, Keyed
+from cellar.store.record import Entry, Keyed, who
 
 
 def judge(
@@ -28,6 +29,8 @@ def judge(
     """
     if keyed is not None and keyed.birth == record.meta.birth:
         return replay(keyed, fingerprint)
+    if identity.writer is not None:
+        return _judge_writer(record, entries, identity, fingerprint)
     if not identity.ordered:
         return None
     claimed = _claim(identity, record.position)
@@ -46,6 +49,29 @@ def replay(keyed: Keyed, fingerprint: bytes) -> Committed:
     if keyed.fingerprint != fingerprint:
         raise FingerprintMismatch("this Idempotency-Key was used in this session with another body")
     return keyed.answer()
+
+
+def _judge_writer(
+    record: SessionRecord, entries: Sequence[Entry], identity: Identity, fingerprint: bytes
+) -> Committed | None:
+    assert identity.writer is not None
+    assert identity.seq is not None
+    last, position = record.writers.last(identity.writer), str(record.position)
+    if identity.seq == last + 1:
+        return None
+    if not last:
+        detail = f"the session does not know the writer, so its next request is 1 and not {identity.seq}"
+        raise WriterUnknown(detail, position=position)
+    if identity.seq > last:
+        raise Regressed(f"request {identity.seq} does not follow the writer's last, which is {last}", position=position)
+    whose = who(identity)
+    same = next((entry for entry in entries if entry.who == whose), None)
+    if same is None:
+        detail = f"request {identity.seq} of the writer is older than what can be replayed"
+        raise ReplayExpired(detail, position=position)
+    if same.mark != fingerprint:
+        raise FingerprintMismatch(f"the writer's request {identity.seq} had another body")
+    return same.answer()
 
 
 def _claim(identity: Identity, now: Position) -> Position:

@@ -24,9 +24,7 @@ router = APIRouter(prefix="/v1/sessions", tags=["sessions"], route_class=JsonRou
 )
 async def create_session(body: SessionRequest, services: Parts, response: Response) -> SessionAnswer:
     """Open a session of a model, in its initial state. A model's name alone is pinned to the newest version."""
-    answer = await services.sessions.create(
-        TENANT, model=body.model, session=body.session, batch_size=body.batch_size, ttl_s=body.ttl_s
-    )
+    answer = await services.sessions.create(TENANT, **body.model_dump())
     response.status_code = 201 if answer.created else 200
     response.headers["Location"] = f"/v1/sessions/{answer.session.session}"
     return SessionAnswer.of(answer.session)

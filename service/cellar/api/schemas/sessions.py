@@ -10,11 +10,18 @@ from cellar.nn.spec import Frozen
 from cellar.ports import Identity
 from cellar.runtime import answers
 from cellar.runtime.positions import MAX_STEP, parse_position
+from cellar.runtime.sessions import MAX_EVENTS, MAX_HISTORY, MAX_LOG
 
 MAX_TTL_S = 2**31 - 1
 """68 years: what fits every counter on the way to Redis."""
 
 POSITION = "Of the last answer, sent back unchanged. Orders, recognises a repetition and detects another history."
+
+
+HISTORY = "How many earlier states are kept to go back to, each before a change. Its requests then go one by one."
+LOG = "The most changes whose inputs are kept in a log; 0: none are."
+EVENTS = "The most events that are kept for watchers; 0: nobody can watch."
+PINNED = "Whether the session never expires."
 
 
 class SessionRequest(Frozen):
@@ -24,6 +31,10 @@ class SessionRequest(Frozen):
     model: ModelRef
     batch_size: int = Field(1, ge=1, description="Rows: independent sequences that step together.")
     ttl_s: int | None = Field(None, ge=1, le=MAX_TTL_S, description="Lifetime after the last change, seconds.")
+    history: int = Field(0, ge=0, le=MAX_HISTORY, description=HISTORY)
+    log: int = Field(0, ge=0, le=MAX_LOG, description=LOG)
+    events: int = Field(0, ge=0, le=MAX_EVENTS, description=EVENTS)
+    pinned: bool = Field(False, description=PINNED)
 
 
 class SessionAnswer(Answer):
@@ -37,8 +48,12 @@ class SessionAnswer(Answer):
     step: int = Field(description="Steps since the session began, or since the last reset or written state.")
     position: str
     ttl_s: int
+    history: int = Field(description=HISTORY)
+    log: int = Field(description=LOG)
+    events: int = Field(description=EVENTS)
+    pinned: bool = Field(description=PINNED)
     created: datetime
-    expires: datetime = Field(description="When it ends if nothing happens to it.")
+    expires: datetime | None = Field(description="When it ends if nothing happens to it; null if it is pinned.")
 
     @classmethod
     def of(cls, session: answers.SessionAnswer) -> Self:
@@ -52,8 +67,12 @@ class SessionAnswer(Answer):
             step=session.position.step,
             position=str(session.position),
             ttl_s=session.ttl_s,
+            history=session.history,
+            log=session.log,
+            events=session.events,
+            pinned=session.pinned,
             created=time_of(session.created_s),
-            expires=time_of(session.expires_s),
+            expires=None if session.pinned else time_of(session.expires_s),
         )
 
 

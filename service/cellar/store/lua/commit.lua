@@ -1,34 +1,34 @@
 -- Move a session from one position to the next, if it still stands where the caller believes.
 --
--- KEYS[1]  hash    the record: h head, m meta, s state, r<i> ring entries, w milliseconds asked for
+-- KEYS[1]  hash    the record (see record.py for its fields)
 -- KEYS[2]  string  the tombstone
--- KEYS[3]  string  what the request's Idempotency-Key was answered; absent if the request has none
+-- KEYS[3...]       what the further commands write; what the request's Idempotency-Key was answered comes first
 --
 -- ARGV[1]  head that the record must have, byte for byte
--- ARGV[2]  head that it gets
--- ARGV[3]  state that it gets
--- ARGV[4]  field of the ring entry, r<i>
--- ARGV[5]  ring entry
--- ARGV[6]  lifetime of the record, ms
--- ARGV[7]  the tombstone is renewed when it has less than this left, ms
--- ARGV[8]  lifetime of a renewed tombstone, ms
--- ARGV[9]  milliseconds to ask the other processes for if this commit loses, 0 for none
--- ARGV[10] what the Idempotency-Key is answered from now on; absent if the request has none
--- ARGV[11] lifetime of that, ms
+-- ARGV[2]  lifetime of the record, ms; 0: it has no end
+-- ARGV[3]  the tombstone is renewed when it has less than this left, ms
+-- ARGV[4]  lifetime of a renewed tombstone, ms
+-- ARGV[5]  milliseconds to ask the other processes for if this commit loses, 0 for none
+-- ARGV[6]  1 if KEYS[3] is that of an Idempotency-Key, else 0
+-- ARGV[7]  how many changes it has
+-- ARGV[8]  how many of the following are the record's new fields and their values, which begin with
+-- ARGV[9...]       'h', head; 's', state; and for each change r<i>, ring entry
+-- then further commands, each: how many arguments it has, its name, the number of its key, the arguments
 --
 -- Returns an integer if the commit is applied: the milliseconds that another process asks for, 0 for none. Else
 --   {'gone', 1 if there is a tombstone}
 --   {'keyed', what the Idempotency-Key was answered}
---   {'moved', head, meta, state, ring entry in ARGV[4] or nil}
+--   {'moved', head, meta, state, writers or nil, for each change what stands in its r<i> or nil}
 --
 -- The first write is the HSET: a Redis that is full or read-only refuses it, and with it everything.
 
-local found = redis.call('HMGET', KEYS[1], 'h', 'w')
+local record = KEYS[1]
+local found = redis.call('HMGET', record, 'h', 'w')
 local head, asked = found[1], found[2]
 if not head then
   return {'gone', redis.call('EXISTS', KEYS[2])}
 end
-if KEYS[3] then
+if ARGV[6] == '1' then
   local keyed = redis.call('GET', KEYS[3])
   -- bytes 2 to 9 of the head are the session's birth: an earlier session of this name does not count
   if keyed and string.sub(keyed, 1, 8) == string.sub(head, 2, 9) then
@@ -36,22 +36,33 @@ if KEYS[3] then
   end
 end
 if head ~= ARGV[1] then
-  if ARGV[9] ~= '0' then
-    redis.pcall('HSET', KEYS[1], 'w', ARGV[9]) -- a wish: a Redis that refuses it changes no answer
+  if ARGV[5] ~= '0' then
+    redis.pcall('HSET', record, 'w', ARGV[5]) -- a wish: a Redis that refuses it changes no answer
   end
-  local now = redis.call('HMGET', KEYS[1], 'm', 's', ARGV[4])
-  return {'moved', head, now[1], now[2], now[3]}
+  local names = {'m', 's', 'v'}
+  for change = 1, tonumber(ARGV[7]) do
+    names[3 + change] = ARGV[11 + 2 * change]
+  end
+  return {'moved', head, unpack(redis.call('HMGET', record, unpack(names)))}
 end
-redis.call('HSET', KEYS[1], 'h', ARGV[2], 's', ARGV[3], ARGV[4], ARGV[5])
-redis.call('PEXPIRE', KEYS[1], ARGV[6])
-if redis.call('PTTL', KEYS[2]) < tonumber(ARGV[7]) then
-  redis.call('SET', KEYS[2], '', 'PX', ARGV[8])
+local last = 8 + ARGV[8]
+redis.call('HSET', record, unpack(ARGV, 9, last))
+if ARGV[2] == '0' then
+  redis.call('PERSIST', record)
+else
+  redis.call('PEXPIRE', record, ARGV[2])
+  if redis.call('PTTL', KEYS[2]) < tonumber(ARGV[3]) then
+    redis.call('SET', KEYS[2], '', 'PX', ARGV[4])
+  end
 end
-if KEYS[3] then
-  redis.call('SET', KEYS[3], ARGV[10], 'PX', ARGV[11])
+local at = last + 1
+while ARGV[at] do
+  local count = tonumber(ARGV[at])
+  redis.call(ARGV[at + 1], KEYS[tonumber(ARGV[at + 2])], unpack(ARGV, at + 3, at + 2 + count))
+  at = at + 3 + count
 end
 if asked then
-  redis.call('HDEL', KEYS[1], 'w')
+  redis.call('HDEL', record, 'w')
   return tonumber(asked)
 end
 return 0

@@ -1,12 +1,13 @@
 -- Create a session if its name is free.
 --
--- KEYS[1]  hash    the record
--- KEYS[2]  string  the tombstone
+-- KEYS[1]    hash    the record
+-- KEYS[2]    string  the tombstone
+-- KEYS[3...] what an earlier session of the name may have left behind
 --
 -- ARGV[1]  head
 -- ARGV[2]  meta
 -- ARGV[3]  state
--- ARGV[4]  lifetime of the record, ms
+-- ARGV[4]  lifetime of the record, ms; 0: it has no end
 -- ARGV[5]  lifetime of the tombstone, ms
 --
 -- Returns 0 if the session is created, else {head, meta, milliseconds left} of the session that has the name.
@@ -17,6 +18,9 @@ if found[1] then
   return {found[1], found[2], redis.call('PTTL', KEYS[1])}
 end
 redis.call('HSET', KEYS[1], 'h', ARGV[1], 'm', ARGV[2], 's', ARGV[3])
-redis.call('PEXPIRE', KEYS[1], ARGV[4])
+if ARGV[4] ~= '0' then
+  redis.call('PEXPIRE', KEYS[1], ARGV[4])
+end
 redis.call('SET', KEYS[2], '', 'PX', ARGV[5])
+redis.call('UNLINK', unpack(KEYS, 3))
 return 0

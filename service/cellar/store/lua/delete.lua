@@ -1,7 +1,8 @@
 -- Delete a session, if it is the one that the caller means.
 --
--- KEYS[1]  hash    the record
--- KEYS[2]  string  the tombstone
+-- KEYS[1]    hash    the record
+-- KEYS[2]    string  the tombstone
+-- KEYS[3...] what else there is of the session
 --
 -- ARGV[1]  birth of the session: bytes 2 to 9 of its head
 --
@@ -11,5 +12,5 @@ local head = redis.call('HGET', KEYS[1], 'h')
 if not head or string.sub(head, 2, 9) ~= ARGV[1] then
   return 0
 end
-redis.call('DEL', KEYS[1], KEYS[2])
+redis.call('UNLINK', unpack(KEYS))
 return 1
