@@ -7,6 +7,7 @@ import pytest
 from cellar.cells import BUILT_IN
 from cellar.engine import CompiledCell, KernelCache, build_cell, compile_cells
 from tests.engine.probe import Probe
+from tests.engine.stack import Stack
 from tests.engine.texts import FUNCTIONS, LEAK
 
 CALLS_BACK = """
@@ -46,6 +47,12 @@ def cache(kernel_directory: Path) -> KernelCache:
 def compiled(cache: KernelCache) -> Compiled:
     """Return the compiled cells."""
     return Compiled(cache)
+
+
+@pytest.fixture(scope="session")
+def stack(compiled: Compiled) -> Stack:
+    """Return two layers in one program."""
+    return Stack(compiled)
 
 
 @pytest.fixture(scope="session")

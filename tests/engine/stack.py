@@ -1,12 +1,16 @@
 """Two layers in one program, and what their kernels answer one after the other."""
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 from numpy.typing import NDArray
 
 from cellar.engine import CompiledCell, Node, Program, Run
 from cellar.engine.frame import INPUT, Signal
 from tests.engine import oracle
-from tests.engine.conftest import Compiled
+
+if TYPE_CHECKING:
+    from tests.engine.conftest import Compiled
 
 Floats = NDArray[np.float32]
 
@@ -28,7 +32,7 @@ def node(
 class Stack:
     """Two LSTMs, one on the other."""
 
-    def __init__(self, compiled: Compiled) -> None:
+    def __init__(self, compiled: "Compiled") -> None:
         lower, upper = compiled("lstm", SIZE), compiled("lstm", SIZE, inputs=SIZE)
         self.width = lower.cell.state_size
         self.nodes = [node(lower, 1, (INPUT,), 0), node(upper, 2, ((0,),), self.width)]

@@ -21,12 +21,6 @@ SHAPES = [(1, 1), (1, 9), (7, 3), (300, 7)]
 """One step; small calls; many chunks."""
 
 
-@pytest.fixture(scope="module")
-def stack(compiled: Compiled) -> Stack:
-    """Return the stack."""
-    return Stack(compiled)
-
-
 @pytest.fixture
 def native(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> Callable[..., object]:
     """Return the call for small shapes, which answers None where it leaves a call to the other."""
@@ -123,34 +117,6 @@ def test_another_initial_state_may_be_written(stack: Stack) -> None:
             place.initial[:] = initial
 
 
-class Rows(bytes):
-    """Bytes of another type."""
-
-
-class Records(tuple[bytes, ...]):
-    """A tuple of another type."""
-
-    __slots__ = ()
-
-
-@pytest.mark.parametrize("rows", [3, 80])
-def test_records_of_other_types_are_read_too(stack: Stack, rows: int) -> None:
-    inputs, state = stack.draw(1, rows)
-    wanted = stack.program.run(inputs, state)
-    data = [row.tobytes() for row in state]
-    given: list[Any] = [
-        Records(data),
-        [Rows(row) for row in data],
-        [bytearray(row) for row in data],
-        tuple(memoryview(row) for row in data),
-        tuple(state),
-        iter(data),
-        (b"", *data),
-    ]
-    for each in given:
-        same(stack.program.run(inputs, each), wanted)
-
-
 def wrong(data: list[bytes]) -> list[tuple[type[Exception], Any]]:
     """Return what is no state of three rows, and what it raises."""
     return [
@@ -196,22 +162,6 @@ def test_objects_that_are_no_arrays_are_never_read_as_such(
         arguments: list[Any] = [inputs, state, None, None, None]
         arguments[place] = given
         assert native(*arguments) is None
-
-
-def test_lengths_and_masks_of_other_types_are_read_too(stack: Stack) -> None:
-    inputs, state = stack.draw(4, 3)
-    lengths, reset = np.array([4, 1, 0], np.int32), np.array([True, False, True])
-    wanted = stack.program.run(inputs, state, lengths, None, reset)
-    others: list[Any] = [lengths.astype(np.int64), lengths.astype(">i4"), np.repeat(lengths, 2)[::2]]
-    for other in others:
-        same(stack.program.run(inputs, state, other, None, reset), wanted)
-    masks: list[Any] = [reset.astype(np.uint8), np.repeat(reset, 3)[::3], reset.view(np.recarray)]
-    for flags in masks:
-        same(stack.program.run(inputs, state, lengths, None, flags), wanted)
-    with pytest.raises(ShapeMismatch, match="reset"):
-        stack.program.run(inputs, state, None, None, reset[:2])
-    with pytest.raises(ShapeMismatch, match="lengths"):
-        stack.program.run(inputs, state, lengths[:2])
 
 
 def test_a_network_without_state_has_empty_records(compiled: Compiled) -> None:

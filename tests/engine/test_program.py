@@ -16,12 +16,6 @@ from tests.engine.conftest import Compiled
 from tests.engine.stack import SIZE, Floats, Stack, node, same
 
 
-@pytest.fixture(scope="module")
-def stack(compiled: Compiled) -> Stack:
-    """Return the stack."""
-    return Stack(compiled)
-
-
 @pytest.mark.parametrize(("steps", "rows"), [(1, 1), (1, 64), (7, 3), (200, 9), (1, MOST_CAPACITY + 1), (0, 2), (2, 0)])
 def test_the_kernels_one_after_the_other(stack: Stack, steps: int, rows: int) -> None:
     inputs, state = stack.draw(steps, rows)

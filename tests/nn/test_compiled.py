@@ -135,6 +135,21 @@ def test_records_and_rows_that_begin_anew(stack: BoundNetwork) -> None:
             stack.run(inputs, state, reset=reset[:1], save=save)
 
 
+def test_records_of_a_network_of_ids(cache: KernelCache) -> None:
+    table = {"type": "embedding", "count": 5, "out_size": 3}
+    built = oracle.make_network(network(1, table, recurrent("lstm", 6)))
+    bound = built.compile(cache).bind(built.init(0))
+    inputs, state = np.array([[[4], [0]], [[1], [1]]], np.float32), random(2, 12)
+    wanted = bound.run(inputs, state)
+    for given in (state, (state.tobytes(),), tuple(row.tobytes() for row in state)):
+        run = bound.run(inputs, given)
+        assert (run.outputs.tobytes(), run.state.tobytes()) == (wanted.outputs.tobytes(), wanted.state.tobytes())
+    with pytest.raises(ShapeMismatch):
+        bound.run(inputs, (state[:1].tobytes(),))
+    with pytest.raises(ShapeMismatch, match="inputs"):
+        bound.run(inputs[:, :, [0, 0]], state)
+
+
 def test_no_steps_and_no_rows(stack: BoundNetwork) -> None:
     state = random(2, stack.network.state_size)
     run = stack.run(random(0, 2, 3), state)
