@@ -16,7 +16,7 @@ from fastapi import FastAPI
 
 from cellar import __version__
 from cellar.api.app import create_app as create_api
-from cellar.api.services import Services
+from cellar.api.services import TENANT, Services
 from cellar.engine import KERNEL_REV, KernelCache, Target, host_target, revision
 from cellar.errors import CellarError, SettingsInvalid, StoreUnavailable
 from cellar.jobs import runner, worker
@@ -130,10 +130,12 @@ def create_app(settings: Settings) -> FastAPI:
         stop = threading.Event()
         sweeping = threading.Thread(target=parts.sweeper(calls).run, args=(stop, settings.job_sweep_s), name="sweeper")
         sweeping.start()
+        expiring = asyncio.create_task(store.sweeper([TENANT]).run(), name="expiry")
         try:
             yield
         finally:
             stop.set()
+            expiring.cancel()
             await sessions.aclose(SETTLE_S)
             await store.aclose()
             await asyncio.to_thread(sweeping.join)

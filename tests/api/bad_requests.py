@@ -321,4 +321,12 @@ PLACES = [
     post("/v1/jobs/nobody/cancel", None, slug="job_unknown", status=404),
 ]
 
-ALL = WRONG_NUMBERS + SHAPES + STATES + MEMBERS + MODELS + CELLS + PLACELESS + JOBS + PLACES
+LISTS = [
+    get("/v1/sessions?model=a%20b", slug="invalid_parameter"),
+    get("/v1/sessions?model=a@0", slug="invalid_parameter"),
+    get("/v1/sessions?pinned=perhaps", slug="invalid_parameter"),
+    get("/v1/sessions?prefix=a/b", slug="invalid_parameter"),
+    get("/v1/sessions?prefix=" + "x" * 129, slug="invalid_parameter"),
+]
+
+ALL = LISTS + WRONG_NUMBERS + SHAPES + STATES + MEMBERS + MODELS + CELLS + PLACELESS + JOBS + PLACES

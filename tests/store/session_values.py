@@ -14,10 +14,12 @@ from cellar.runtime.positions import advance, fingerprint, start_of
 APPEND = Identity()
 
 
-def a_record(session: str | None = None, *, ttl_s: int = 3600, tenant: str = "default") -> SessionRecord:
+def a_record(
+    session: str | None = None, *, ttl_s: int = 3600, tenant: str = "default", model: str = "co2@1"
+) -> SessionRecord:
     """Return a session that has just been born."""
     birth = secrets.token_hex(8)
-    meta = SessionMeta("co2@1", "d" * 64, batch_size=1, kernel_rev=3, ttl_s=ttl_s, created_s=1.5, birth=birth)
+    meta = SessionMeta(model, "d" * 64, batch_size=1, kernel_rev=3, ttl_s=ttl_s, created_s=1.5, birth=birth)
     return SessionRecord(SessionKey(tenant, session or secrets.token_hex(6)), meta, start_of(birth), 0, b"\0" * 32)
 
 

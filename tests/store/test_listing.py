@@ -1,16 +1,19 @@
 """The listing under those who die or race in the middle."""
 
+import itertools
 from collections.abc import AsyncIterator, Callable
 
 import pytest
+import redis
 
 from cellar.errors import StoreCorrupt
-from cellar.ports import SessionKey
+from cellar.ports import EVERY_SESSION, SessionFilter, SessionKey, SessionSummary
 from cellar.store.connect import Address
 from cellar.store.exchange import Exchange
-from cellar.store.keys import SessionKeys
+from cellar.store.keys import BUCKETS, SessionKeys
 from cellar.store.link import Link
-from cellar.store.listing import LOOKED_AT, Listing, read_summary
+from cellar.store.listing import LOOKED_AT, LOOKED_AT_AT_ONCE, MOST_LOOKED_AT, REAP, Listing, read_summary
+from cellar.store.sessions import RedisSessions
 from tests.proxy import LossyProxy
 from tests.redis_process import RedisProcess
 from tests.store.session_values import a_record
@@ -24,7 +27,7 @@ KEYS = SessionKeys("test")
 async def exchange(redis_process: RedisProcess) -> AsyncIterator[Exchange]:
     """Yield the way to an empty Redis."""
     link = Link(Address.parse(redis_process.url))
-    yield Exchange(link, ())
+    yield Exchange(link, (REAP,))
     await link.aclose()
 
 
@@ -64,7 +67,7 @@ async def remove_through(redis_process: RedisProcess, dead: list[SessionKey], pa
 
     async with LossyProxy(redis_process.url, loses) as proxy:
         link = Link(Address.parse(proxy.url))
-        await Listing(Exchange(link, ()), KEYS).remove(dead)
+        await Listing(Exchange(link, (REAP,)), KEYS).remove(dead)
         await link.aclose()
 
 
@@ -117,6 +120,62 @@ async def test_a_redis_that_removes_nothing_is_listed_all_the_same(
         client.execute_command("ACL", "SETUSER", "default", "-zrem")
     assert await Listing(exchange, KEYS).page("default", "", 10) == ([], "")
     assert await listed(exchange, key) == [key]
+
+
+async def test_a_page_tells_of_what_is_wanted(sessions: RedisSessions) -> None:
+    """However it is cut into pages, which may be short, or empty, before the end."""
+    models = [f"{name}@{version}" for name in ("co2", "wind") for version in (1, 2)] * 3
+    made = [a_record(f"{'ab'[index % 2]}.{index}", model=model) for index, model in enumerate(models)]
+    for record in made:
+        await sessions.create(record)
+    for wanted in (
+        EVERY_SESSION,
+        SessionFilter(prefix="a."),
+        SessionFilter(prefix="a.1"),
+        SessionFilter(prefix="c"),
+        SessionFilter(model="co2"),
+        SessionFilter(model="co2@2"),
+        SessionFilter(model="co"),
+        SessionFilter(model="wind", prefix="b"),
+    ):
+        expected = {
+            record.key.session
+            for record in made
+            if record.key.session.startswith(wanted.prefix)
+            and wanted.model in (None, record.meta.model, record.meta.model.split("@")[0])
+        }
+        for limit in (1, 2, 100):
+            found, cursor, pages = list[str](), "", 0
+            while pages == 0 or cursor:
+                page, cursor = await sessions.list("default", cursor, limit, wanted)
+                assert len(page) <= limit
+                found += [summary.key.session for summary in page]
+                pages += 1
+            assert (sorted(found), len(found)) == (sorted(expected), len(expected)), wanted
+
+
+async def test_a_page_does_not_look_at_everything(sessions: RedisSessions, redis_url: str) -> None:
+    """Names without a record go as they are looked at, so those that have gone were."""
+    for wanted, limit in ((SessionFilter(model="nobody"), 1), (EVERY_SESSION, 1000)):
+        for record in [a_record() for _ in range(3)]:
+            await sessions.create(record)
+        crowd = [SessionKey("default", str(number)) for number in range(2 * MOST_LOOKED_AT)]
+        with redis.Redis.from_url(redis_url, protocol=2) as client:
+            pipeline = client.pipeline()
+            for key in crowd:
+                pipeline.zadd(sessions.keys.bucket_of(key), {key.session: 0})
+            pipeline.execute()
+            found, cursor, left = list[SessionSummary](), "", [len(crowd) + 3]
+            while len(left) == 1 or cursor:
+                page, cursor = await sessions.list("default", cursor, limit, wanted)
+                found += page
+                for bucket in range(BUCKETS):
+                    pipeline.zcard(sessions.keys.bucket("default", bucket))
+                left.append(sum(pipeline.execute()))
+        most = max(before - after for before, after in itertools.pairwise(left))
+        assert LOOKED_AT_AT_ONCE < most <= MOST_LOOKED_AT + max(limit, LOOKED_AT_AT_ONCE)
+        assert len(found) == (0 if wanted.model else 6)
+        assert left[-1] == (3 if wanted.model else 6)
 
 
 async def test_a_record_that_is_damaged_is_said_to_be() -> None:

@@ -10,6 +10,7 @@ from cellar.ports.clock import Clock
 from cellar.ports.jobs import Job, JobState, JobStore, Lease
 from cellar.ports.models import ModelStore, ModelVersion
 from cellar.ports.sessions import (
+    EVERY_SESSION,
     Applied,
     Change,
     Commit,
@@ -18,6 +19,7 @@ from cellar.ports.sessions import (
     Identity,
     Moved,
     Position,
+    SessionFilter,
     SessionKey,
     SessionMeta,
     SessionRecord,
@@ -27,6 +29,7 @@ from cellar.ports.sessions import (
 from cellar.ports.writers import MAX_WRITERS, NO_WRITERS, Writer, Writers, writer_mark
 
 __all__ = [
+    "EVERY_SESSION",
     "MAX_WRITERS",
     "NO_WRITERS",
     "Applied",
@@ -45,6 +48,7 @@ __all__ = [
     "ModelVersion",
     "Moved",
     "Position",
+    "SessionFilter",
     "SessionKey",
     "SessionMeta",
     "SessionRecord",

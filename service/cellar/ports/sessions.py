@@ -77,6 +77,33 @@ class SessionSummary:
 
 
 @dataclass(frozen=True, slots=True)
+class SessionFilter:
+    """Which sessions a listing tells of: all, unless it says more."""
+
+    model: str | None = None
+    """A version, `name@3`, or all versions of a model, `name`."""
+    prefix: str = ""
+    """What their names begin with."""
+    pinned: bool | None = None
+    """Those that never expire, or those that may."""
+
+    @property
+    def by_name(self) -> bool:
+        """Whether names alone tell which they are."""
+        return self.model is None and self.pinned is None
+
+    def fits(self, summary: SessionSummary) -> bool:
+        """Return whether the session is one of them."""
+        meta = summary.meta
+        if self.model not in (None, meta.model, meta.model.partition("@")[0]):
+            return False
+        return self.pinned in (None, meta.pinned) and summary.key.session.startswith(self.prefix)
+
+
+EVERY_SESSION = SessionFilter()
+
+
+@dataclass(frozen=True, slots=True)
 class Identity:
     """How a change is recognised when it comes a second time (design, section 5). All None: append.
 
@@ -214,8 +241,13 @@ class SessionStore(Protocol):
         """Delete the session, and no other that may get its name meanwhile. Raise as `load`."""
         ...
 
-    async def list(self, tenant: str, cursor: str, limit: int) -> tuple[list[SessionSummary], str]:
-        """Return up to `limit` sessions after `cursor` ("" to begin), and the next cursor, "" at the end."""
+    async def list(
+        self, tenant: str, cursor: str, limit: int, wanted: SessionFilter = EVERY_SESSION
+    ) -> tuple[list[SessionSummary], str]:
+        """Return up to `limit` sessions after `cursor` ("" to begin), and the next cursor, "" at the end.
+
+        How many sessions are looked at is bounded, so there may be fewer than `limit`, and none, before the end.
+        """
         ...
 
     async def ping(self) -> dict[str, Any]:

@@ -14,9 +14,11 @@ import numpy as np
 
 from cellar.errors import AlreadyExists, DeadlineExceeded, InvalidInput, ShapeMismatch
 from cellar.ports import (
+    EVERY_SESSION,
     Clock,
     Committed,
     Identity,
+    SessionFilter,
     SessionKey,
     SessionMeta,
     SessionRecord,
@@ -160,9 +162,14 @@ class Sessions:
         """Return the session without its state."""
         return self._describe(await self._store.summary(key))
 
-    async def list(self, tenant: str, *, cursor: str = "", limit: int = 100) -> PageAnswer:
-        """Return up to `limit` sessions after `cursor`. Raise InvalidInput for a cursor that is none."""
-        found, after = await self._store.list(tenant, cursor, limit)
+    async def list(
+        self, tenant: str, *, cursor: str = "", limit: int = 100, wanted: SessionFilter = EVERY_SESSION
+    ) -> PageAnswer:
+        """Return up to `limit` sessions after `cursor`, and fewer, or none, where many must be looked at.
+
+        Raise InvalidInput for a cursor that is none.
+        """
+        found, after = await self._store.list(tenant, cursor, limit, wanted)
         return PageAnswer(tuple(self._describe(summary) for summary in found), after)
 
     async def delete(self, key: SessionKey) -> None:

@@ -8,6 +8,8 @@ All keys of one session share the hash tag `{tenant/session}`, so that one scrip
     cellar:{default/abc}:l          stream    the inputs of its last changes, if it logs them
     cellar:{default/abc}:e          stream    its last events, if it may be watched
     cellar:default:sessions:<00-ff> zset      the tenant's sessions whose names hash to this bucket, by name
+    cellar:default:sweep            string    how far the tenant's sessions were looked at for those that have expired
+    cellar:sweep                    string    there while the next look at them is not due yet
     cellar:probe                    string    written by those who ask whether writes are taken; gone in a second
 """
 
@@ -26,6 +28,9 @@ class SessionKeys:
         self._prefix = prefix
         self.probe = f"{prefix}:probe".encode()
         """Written by a look at whether the store takes writes."""
+
+        self.sweep_turn = f"{prefix}:sweep".encode()
+        """Taken by who looks for expired sessions next."""
 
     def record(self, key: SessionKey) -> bytes:
         """Return the key of the record."""
@@ -50,6 +55,10 @@ class SessionKeys:
     def bucket(self, tenant: str, bucket: int) -> bytes:
         """Return the key of a bucket of the tenant's listing."""
         return f"{self._prefix}:{tenant}:sessions:{bucket:02x}".encode()
+
+    def sweep_cursor(self, tenant: str) -> bytes:
+        """Return the key of the place up to which the tenant's listing was swept."""
+        return f"{self._prefix}:{tenant}:sweep".encode()
 
     def bucket_of(self, key: SessionKey) -> bytes:
         """Return the key of the bucket that lists this session."""

@@ -5,6 +5,7 @@ from typing import Any
 
 from cellar.errors import CellarError, SessionExpired, SessionUnknown, StoreUnavailable
 from cellar.ports import (
+    EVERY_SESSION,
     MAX_WRITERS,
     Applied,
     Change,
@@ -13,15 +14,17 @@ from cellar.ports import (
     Committed,
     Identity,
     Moved,
+    SessionFilter,
     SessionKey,
     SessionRecord,
     SessionSummary,
 )
 from cellar.store.commits import CommitCalls, Keep, leftovers
 from cellar.store.exchange import PATIENCE_S, Answer, Exchange
+from cellar.store.expiry import SWEEP_S, ExpirySweeper
 from cellar.store.keys import SessionKeys
 from cellar.store.link import Link
-from cellar.store.listing import Listing, read_summary, summary_commands
+from cellar.store.listing import REAP, Expired, Listing, nobody, read_summary, summary_commands
 from cellar.store.record import (
     Entry,
     pack_head,
@@ -56,13 +59,14 @@ class RedisSessions:
         tombstone_ttl_s: float = 86400,
         patience_s: float = PATIENCE_S,
         commit_script: Script = COMMIT,
+        expired: Expired = nobody,
     ) -> None:
         self._link = link
         self.keys = SessionKeys(prefix)
         self._keep = Keep(window, output_cap_bytes, int(idempotency_ttl_s * 1000), int(tombstone_ttl_s * 1000))
         self.calls = CommitCalls(commit_script, self.keys, self._keep)
-        self._exchange = Exchange(link, (commit_script, CREATE, DELETE), patience_s=patience_s)
-        self._listing = Listing(self._exchange, self.keys)
+        self._exchange = Exchange(link, (commit_script, CREATE, DELETE, REAP), patience_s=patience_s)
+        self._listing = Listing(self._exchange, self.keys, expired)
         self._slots = tuple(b"r%d" % index for index in range(window))
 
     async def create(self, record: SessionRecord) -> SessionSummary | None:
@@ -138,9 +142,15 @@ class RedisSessions:
             deleted = _reply(answer) == 1 or answer.resent
         await self._listing.remove([key])
 
-    async def list(self, tenant: str, cursor: str, limit: int) -> tuple[list[SessionSummary], str]:
+    async def list(
+        self, tenant: str, cursor: str, limit: int, wanted: SessionFilter = EVERY_SESSION
+    ) -> tuple[list[SessionSummary], str]:
         """Return up to `limit` sessions after `cursor` ("" to begin), and the next cursor, "" at the end."""
-        return await self._listing.page(tenant, cursor, limit)
+        return await self._listing.page(tenant, cursor, limit, wanted)
+
+    def sweeper(self, tenants: Sequence[str], *, every_s: float = SWEEP_S) -> ExpirySweeper:
+        """Return what finds the sessions of these tenants that have expired, a bite every `every_s`."""
+        return ExpirySweeper(self._exchange, self.keys, self._listing, tenants, every_s=every_s)
 
     async def ping(self) -> dict[str, Any]:
         """Return what the connected server really gives; raise StoreUnavailable if it could not keep sessions now.

@@ -1,14 +1,26 @@
 """Create, read, list and end sessions."""
 
-from fastapi import APIRouter, Response
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Response
 
 from cellar.api.body import JsonRoute
 from cellar.api.problems import answers
 from cellar.api.routes.parameters import BODY, MODEL, PARAMETER, SESSION, STORE, Cursor, Limit, SessionName
+from cellar.api.schemas.names import PREFIX_PATTERN, REF_PATTERN
 from cellar.api.schemas.sessions import SessionAnswer, SessionRequest, SessionsAnswer
 from cellar.api.services import TENANT, Parts
 from cellar.errors import AlreadyExists, InvalidInput, InvalidParameter
-from cellar.ports import SessionKey
+from cellar.ports import SessionFilter, SessionKey
+
+OfModel = Annotated[
+    str | None, Query(pattern=REF_PATTERN, description="Only those of a model, `co2`, or of one version, `co2@3`.")
+]
+Prefix = Annotated[
+    str, Query(pattern=PREFIX_PATTERN, description="Only those whose names begin so; the quickest of the filters.")
+]
+
+Pinned = Annotated[bool | None, Query(description="Only those that never expire, or only those that may.")]
 
 router = APIRouter(prefix="/v1/sessions", tags=["sessions"], route_class=JsonRoute)
 
@@ -31,10 +43,22 @@ async def create_session(body: SessionRequest, services: Parts, response: Respon
 
 
 @router.get("", responses=answers(*STORE, *PARAMETER))
-async def list_sessions(services: Parts, cursor: Cursor = "", limit: Limit = 100) -> SessionsAnswer:
-    """List sessions, a page at a time, in no particular order."""
+async def list_sessions(
+    services: Parts,
+    cursor: Cursor = "",
+    limit: Limit = 100,
+    model: OfModel = None,
+    prefix: Prefix = "",
+    pinned: Pinned = None,
+) -> SessionsAnswer:
+    """List sessions, a page at a time, in no particular order.
+
+    A page takes milliseconds however many sessions there are, so one with a filter may be short, or empty, while there
+    are more: go on until the cursor is empty.
+    """
+    wanted = SessionFilter(model, prefix, pinned)
     try:
-        page = await services.sessions.list(TENANT, cursor=cursor, limit=limit)
+        page = await services.sessions.list(TENANT, cursor=cursor, limit=limit, wanted=wanted)
     except InvalidInput as error:
         raise InvalidParameter(error.detail, location="query", parameter="cursor", actual=cursor) from error
     return SessionsAnswer(sessions=[SessionAnswer.of(session) for session in page.sessions], cursor=page.cursor)

@@ -6,6 +6,7 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field
 
 NAME_PATTERN = r"^[A-Za-z0-9._-]{1,128}$"
+PREFIX_PATTERN = r"^[A-Za-z0-9._-]{0,128}$"
 REF_PATTERN = r"^[A-Za-z0-9._-]{1,128}(@[1-9][0-9]{0,8})?$"
 
 Name = Annotated[str, Field(pattern=NAME_PATTERN)]
