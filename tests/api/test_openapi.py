@@ -44,7 +44,7 @@ def test_every_error_answer_is_a_problem(path: str, method: str) -> None:
             assert response["content"].keys() == {"application/problem+json"}
             assert re.fullmatch(r"(- `\w+`: .+\n?)+", response["description"])
         else:
-            assert set(response.get("content", {})) <= {"application/json"}
+            assert set(response.get("content", {})) <= {"application/json", "application/x-npy"}
 
 
 @pytest.mark.parametrize(("path", "method"), OPERATIONS)

@@ -9,6 +9,7 @@ from starlette.types import Lifespan
 from cellar import __version__
 from cellar.api import openapi, problems
 from cellar.api.body import BodyLimit
+from cellar.api.coding import GzipAnswers, GzipBodies
 from cellar.api.hot import HotRoutes
 from cellar.api.routes import router
 from cellar.api.services import Services
@@ -25,5 +26,7 @@ def create_app(services: Services, *, max_body_bytes: int, lifespan: Lifespan[Fa
     app.openapi = openapi.document  # type: ignore[method-assign]  # FastAPI's documented way to give one's own
     problems.install(app)
     app.add_middleware(HotRoutes)
+    app.add_middleware(GzipAnswers)
+    app.add_middleware(GzipBodies, max_body_bytes=max_body_bytes)
     app.add_middleware(BodyLimit, max_body_bytes=max_body_bytes)
     return app

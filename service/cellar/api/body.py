@@ -1,6 +1,6 @@
 """Request bodies: how large, of which type, and read by one strict JSON reader."""
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Container, Coroutine
 from contextlib import suppress
 from typing import Any, TypeVar
 
@@ -18,29 +18,40 @@ from cellar.errors import BodyTooLarge, UnsupportedMediaType
 from cellar.wire.document import decode
 
 Model = TypeVar("Model", bound=BaseModel)
+Result = TypeVar("Result")
+
+JSON = "application/json"
 
 BYTES = {"schema": {"type": "string", "format": "binary"}}
 """The OpenAPI schema of what is no JSON."""
 
 PROMPT_BYTES = 64 * 1024
-"""Bodies up to here are read at once, in under a millisecond. Larger ones are read on a thread: one of many megabytes
-would hold up all other requests, for seconds if the place of a fault is looked for."""
+"""Bodies up to here are read at once, in under a millisecond, and answers written. Larger ones are left to a thread:
+one of many megabytes would hold up all other requests, for seconds if the place of a fault is looked for."""
 
 
 class BodyLimit:
-    """Refuse bodies over the limit: by their announced length, else as soon as the stream passes it."""
+    """Refuse bodies over the limit: by their announced length, else as soon as the stream passes it.
 
-    def __init__(self, app: ASGIApp, max_body_bytes: int) -> None:
+    Bodies of the paths `streams` may be of any length: their routes read them part by part, and limit each part.
+    """
+
+    def __init__(self, app: ASGIApp, max_body_bytes: int, streams: Container[str] = ()) -> None:
         self._app = app
         self._limit = max_body_bytes
+        self._streams = streams
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on with a counting `receive`."""
         if scope["type"] != "http":
             return await self._app(scope, receive, send)
+        if scope["path"] in self._streams:
+            with suppress(ClientDisconnect):
+                await self._app(scope, receive, send)
+            return None
         announced = Headers(scope=scope).get("content-length", "")
         if announced.isdecimal() and int(announced) > self._limit:
-            return await problem_of(self._too_large(f"{announced} bytes"))(scope, receive, send)
+            return await problem_of(too_large(self._limit, f"{announced} bytes"))(scope, receive, send)
         received = 0
 
         async def counting() -> Message:
@@ -48,22 +59,29 @@ class BodyLimit:
             message = await receive()
             received += len(message.get("body", b""))
             if received > self._limit:
-                raise self._too_large("more")
+                raise too_large(self._limit, "more")
             return message
 
         with suppress(ClientDisconnect):  # in the middle of a body: nobody is left to answer
             await self._app(scope, counting, send)
         return None
 
-    def _too_large(self, actual: str) -> BodyTooLarge:
-        return BodyTooLarge(f"the body may have {self._limit} bytes, this one has {actual}")
+
+def too_large(limit: int, actual: str) -> BodyTooLarge:
+    """Return the error of a body that has more bytes than it may have."""
+    return BodyTooLarge(f"the body may have {limit} bytes, this one has {actual}")
 
 
 async def read_json(request: Request) -> Any:
     """Return the decoded body. Raise BodyTooLarge, UnsupportedMediaType, or as `cellar.wire.document.decode`."""
     body = await request.body()
     require_json(request.headers.get("content-type", ""))
-    return decode(body) if len(body) <= PROMPT_BYTES else await run_sync(decode, body)
+    return await beside(len(body), decode, body)
+
+
+async def beside(size: int, work: Callable[..., Result], *arguments: Any) -> Result:
+    """Return what `work` returns, which takes long if it has `size` bytes to do: then a thread does it."""
+    return work(*arguments) if size <= PROMPT_BYTES else await run_sync(work, *arguments)
 
 
 def validated(kind: type[Model], document: Any) -> Model:
@@ -86,13 +104,21 @@ def body_of(kind: type[BaseModel], *others: str) -> dict[str, Any]:
 
 
 def require_json(content_type: str) -> None:
-    """Raise UnsupportedMediaType unless the type is JSON.
+    """Raise UnsupportedMediaType unless the type is JSON."""
+    body_type(content_type, JSON)
+
+
+def body_type(content_type: str, *known: str) -> str:
+    """Return which of the known types a Content-Type names. Raise UnsupportedMediaType if it is none of them.
 
     A missing type is refused too: a browser sends such requests to any address without asking (no preflight).
     """
     kind = content_type.partition(";")[0].strip().lower()
-    if kind != "application/json" and not (kind.startswith("application/") and kind.endswith("+json")):
-        raise UnsupportedMediaType(f"expected Content-Type: application/json, got {kind or 'none'}")
+    if kind in known:
+        return kind
+    if JSON in known and kind.startswith("application/") and kind.endswith("+json"):
+        return JSON
+    raise UnsupportedMediaType(f"expected Content-Type: {' or '.join(known)}, got {kind or 'none'}")
 
 
 class JsonRoute(APIRoute):

@@ -8,19 +8,17 @@ functions of `cellar.api.routes.steps`; a request that is not plainly theirs goe
 import re
 
 from starlette.requests import Request
-from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from cellar.api.body import read_json, validated
 from cellar.api.problems import problem_of
 from cellar.api.routes import steps
 from cellar.api.schemas.names import IDEMPOTENCY_KEY, IDEMPOTENCY_KEY_PATTERN
-from cellar.api.schemas.sessions import SequenceRequest, StepRequest
 from cellar.api.services import services_of
 from cellar.errors import CellarError
 
 PATH = re.compile(r"/v1/sessions/([A-Za-z0-9._-]{1,128})/(step|sequence)")
 KEY = re.compile(IDEMPOTENCY_KEY_PATTERN)
+ENDPOINTS = {"step": steps.step, "sequence": steps.sequence}
 
 
 class HotRoutes:
@@ -39,15 +37,7 @@ class HotRoutes:
         if key is not None and not KEY.fullmatch(key):
             return await self._app(scope, receive, send)
         try:
-            response = await _answer(request, path[1], path[2], key)
+            response = await ENDPOINTS[path[2]](path[1], request, services_of(request), key)
         except CellarError as error:
             response = problem_of(error)
         return await response(scope, receive, send)
-
-
-async def _answer(request: Request, session: str, name: str, key: str | None) -> Response:
-    document = await read_json(request)
-    services = services_of(request)
-    if name == "step":
-        return await steps.step(session, validated(StepRequest, document), services, key)
-    return await steps.sequence(session, validated(SequenceRequest, document), services, key)

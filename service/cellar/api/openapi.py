@@ -10,14 +10,14 @@ from pydantic.json_schema import models_json_schema
 from cellar import __version__
 from cellar.api.routes import router
 from cellar.api.schemas.problems import Problem
-from cellar.api.schemas.sessions import StateRequest
+from cellar.api.schemas.sessions import SequenceRequest, StateRequest, StepRequest
 
 DESCRIPTION = """Recurrent networks whose hidden state outlives the request: create a model, open a session, post steps.
 
 Every error is an `application/problem+json` document (RFC 9457) whose `type` is `urn:cellar:problem:` and the name
 that stands first in the descriptions below."""
 
-UNDECLARED: tuple[type[BaseModel], ...] = (Problem, StateRequest)
+UNDECLARED: tuple[type[BaseModel], ...] = (Problem, SequenceRequest, StateRequest, StepRequest)
 """What stands in answers and bodies that FastAPI knows nothing of."""
 
 TAGS = {

@@ -52,17 +52,27 @@ def problem(
     headers: Mapping[str, str] | None = None,
 ) -> Response:
     """Return a problem document as a response. `fields` are the members beside the standard ones."""
-    document = {"type": URN + slug, "title": title, "status": status, "detail": detail, **(fields or {})}
-    return Response(orjson.dumps(document), status, headers, MEDIA_TYPE)
+    return Response(orjson.dumps(_document(status, slug, title, detail, fields or {})), status, headers, MEDIA_TYPE)
 
 
-def problem_of(error: errors.CellarError) -> Response:
+def _document(status: int, slug: str, title: str, detail: str, fields: Mapping[str, Any]) -> dict[str, Any]:
+    return {"type": URN + slug, "title": title, "status": status, "detail": detail, **fields}
+
+
+def problem_of(error: errors.CellarError, headers: Mapping[str, str] | None = None) -> Response:
     """Return the problem document of an error of the tree."""
+    document = document_of(error)
+    if isinstance(error, errors.Unavailable):
+        headers = {"Retry-After": str(error.retry_after_s), **(headers or {})}
+    return Response(orjson.dumps(document), document["status"], headers, MEDIA_TYPE)
+
+
+def document_of(error: errors.CellarError) -> dict[str, Any]:
+    """Return the problem document of an error, as it also stands where one body has many answers."""
     status = status_of(type(error))
     if status == HTTPStatus.INTERNAL_SERVER_ERROR:
         logger.error("%s: %s", error.slug, error.detail, exc_info=error)
-    headers = {"Retry-After": str(error.retry_after_s)} if isinstance(error, errors.Unavailable) else None
-    return problem(status, error.slug, error.title, error.detail, error.fields(), headers)
+    return _document(status, error.slug, error.title, error.detail, error.fields())
 
 
 def answers(*kinds: type[errors.CellarError]) -> dict[int | str, dict[str, Any]]:

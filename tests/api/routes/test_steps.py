@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 
 from cellar.main import create_app
+from cellar.runtime.pending import Pending
+from cellar.runtime.sessions import Sessions
 from cellar.settings import Settings
 from cellar.wire.layout import from_tbf
 from tests.api.conftest import running, with_own_keys
@@ -183,3 +185,28 @@ async def test_a_network_without_state_answers_steps_too(client: httpx.AsyncClie
     assert answer["outputs"] == [[[2], [4]], [[6], [8]]]
     assert (await client.get(f"{path}/state")).json()["step"] == 3
     assert (await post(client, f"{path}/reset", {}))["step"] == 0
+
+
+@pytest.mark.parametrize("text", ["0", "-1", "1.5", "", "x", "600001", "9" * 400])
+async def test_a_timeout_is_a_number_of_milliseconds(client: httpx.AsyncClient, text: str) -> None:
+    path = await begin(client)
+    answer = await client.post(f"{path}/step", json={"input": [1, 2]}, headers={"Cellar-Timeout-Ms": text})
+    assert (answer.status_code, answer.json()["parameter"]) == (422, "Cellar-Timeout-Ms")
+    assert (await client.get(path)).json()["step"] == 0
+
+
+@pytest.mark.parametrize("body", [{"input": [1, 2]}, {"inputs": [[1, 2]]}])
+async def test_a_timeout_reaches_the_service(
+    client: httpx.AsyncClient, body: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, real, found = await begin(client), Sessions.submit, []
+
+    def noting(*arguments: Any, deadline_s: float | None, **others: Any) -> Pending:
+        found.append(deadline_s)
+        return real(*arguments, deadline_s=deadline_s, **others)
+
+    monkeypatch.setattr(Sessions, "submit", noting)
+    name = "step" if "input" in body else "sequence"
+    for headers in ({}, {"Cellar-Timeout-Ms": "60000"}):
+        assert (await client.post(f"{path}/{name}", json=body, headers=headers)).status_code == 200
+    assert found == [None, 60]

@@ -26,6 +26,7 @@ STORE = (errors.StoreUnavailable, errors.StoreCorrupt)
 PARAMETER = (errors.InvalidParameter,)
 BODY = (
     errors.MalformedJson,
+    errors.MalformedBody,
     errors.BodyTooLarge,
     errors.UnsupportedMediaType,
     errors.InvalidInput,
@@ -51,6 +52,9 @@ STEP = (
     *BODY,
     *ARRAYS,
     *CHANGE,
+    errors.DeadlineExceeded,
+    errors.NotAcceptable,
+    errors.WriterUnknown,
     errors.Overlap,
     errors.IdUnknown,
     errors.WholeSequencesOnly,

@@ -19,7 +19,6 @@ from cellar.api.routes.parameters import (
 from cellar.api.schemas.sessions import ChangeAnswer, LayerAnswer, ResetRequest, StateAnswer, StateRequest
 from cellar.api.services import TENANT, Parts
 from cellar.api.states import Written, layers_of
-from cellar.errors import MalformedBody
 from cellar.ports import SessionKey
 from cellar.registry import Registry
 from cellar.runtime import answers as runtime
@@ -27,7 +26,7 @@ from cellar.wire import tensors
 
 router = APIRouter(prefix="/v1/sessions/{session}", tags=["state"], route_class=JsonRoute)
 
-WRITE = (*SESSION, *BODY, *ARRAYS, *CHANGE, MalformedBody)
+WRITE = (*SESSION, *BODY, *ARRAYS, *CHANGE)
 STATES = {"requestBody": body_of(StateRequest, tensors.MEDIA_TYPE)}
 
 

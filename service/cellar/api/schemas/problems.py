@@ -19,7 +19,7 @@ class Problem(BaseModel):
     parameter: str | None = Field(None, description="Its name there.")
     line: int | None = Field(None, description="Of the fault in the text, from 1.")
     column: int | None = Field(None, description="Of the fault in the text, from 1.")
-    offset: int | None = Field(None, description="Characters before the fault in malformed JSON.")
+    offset: int | None = Field(None, description="Characters before the fault in malformed JSON, bytes elsewhere.")
     excerpt: str | None = Field(None, description="The line of cell text with a caret below the fault.")
     position: str | None = Field(None, description="Where the session is.")
     boundaries: list[int] | None = Field(None, description="First and next step of the sequence that is overlapped.")

@@ -15,6 +15,7 @@ from cellar.runtime.sessions import MAX_EVENTS, MAX_HISTORY, MAX_LOG
 MAX_TTL_S = 2**31 - 1
 """68 years: what fits every counter on the way to Redis."""
 
+LAYOUT = "Axis letters: T steps, B rows, F features, in any order. Default: `TF` or `TBF` by depth."
 POSITION = "Of the last answer, sent back unchanged. Orders, recognises a repetition and detects another history."
 
 
@@ -88,11 +89,13 @@ class Identified(Frozen):
 
     position: str | None = Field(None, description=POSITION)
     step: int | None = Field(None, ge=0, le=MAX_STEP, description="Steps so far: orders and recognises a repetition.")
+    writer: Name | None = Field(None, description="Who of several that write the session; goes with `seq`.")
+    seq: int | None = Field(None, ge=1, le=MAX_STEP, description="The writer's number of this request: 1, 2, 3, ...")
 
     def identity(self, key: str | None) -> Identity:
         """Return how the request is recognised; `key` is its Idempotency-Key. Raise InvalidInput."""
         position = None if self.position is None else parse_position(self.position)
-        return Identity(position=position, step=self.step, key=key)
+        return Identity(position, self.step, key, self.writer, self.seq)
 
 
 class Advance(Identified):
@@ -119,9 +122,29 @@ class SequenceRequest(Advance):
     """Several time steps, applied all or not at all."""
 
     inputs: list[Any] = Field(description="Nested arrays of numbers, an axis for each letter of the layout.")
-    layout: str | None = Field(
-        None, description="Axis letters: T steps, B rows, F features, in any order. Default: `TF` or `TBF` by depth."
+    layout: str | None = Field(None, description=LAYOUT)
+
+
+class StepQuery(Identified):
+    """What stands beside a step that is an npy file."""
+
+    reset: str = Field(
+        "false",
+        pattern=r"^(true|false|[01]+)$",
+        max_length=2**16,
+        description="Rows that begin from the initial state: `true` for all, or a digit for each, `01` for the second.",
     )
+
+    @property
+    def rows_to_reset(self) -> bool | list[bool]:
+        """Return them as JSON has them."""
+        return self.reset == "true" if self.reset in ("true", "false") else [digit == "1" for digit in self.reset]
+
+
+class SequenceQuery(StepQuery):
+    """What stands beside a sequence that is an npy file."""
+
+    layout: str | None = Field(None, description=LAYOUT)
 
 
 class Placed(Frozen):

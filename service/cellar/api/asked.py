@@ -1,0 +1,112 @@
+"""What a request for steps asks for, read from JSON or npy, and the JSON that answers it: the same numbers always."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+import orjson
+from numpy.typing import NDArray
+
+from cellar.api.faults import below
+from cellar.api.query import of_query
+from cellar.api.schemas.sessions import SequenceQuery, SequenceRequest, StepQuery, StepRequest
+from cellar.errors import IdUnknown, InvalidInput, ShapeMismatch, WholeSequencesOnly
+from cellar.ports import Identity
+from cellar.runtime.answers import StepAnswer
+from cellar.runtime.sessions import Reset
+from cellar.wire import npy
+from cellar.wire.layout import check_layout, from_tbf, to_tbf
+from cellar.wire.numbers import parse_array
+
+Floats = NDArray[np.float32]
+Name = Literal["input", "inputs"]
+
+
+class Asked(NamedTuple):
+    """Steps that are asked for: inputs (T, rows, in_size), called `name` where they came as JSON.
+
+    `shaped` gives the outputs (T, rows, out_size) the axes that the inputs had.
+    """
+
+    inputs: Floats
+    identity: Identity
+    reset: Reset
+    shaped: Callable[[Floats], Floats]
+    name: Name | None = None
+
+
+def step_of_json(body: StepRequest, key: str | None) -> Asked:
+    """Return the step of a JSON body. Raise InvalidInput."""
+    rows = isinstance(body.input[0], list) if body.input else False
+    inputs = parse_array(body.input, pointer="/input", ndim=2 if rows else 1)
+    return _step(inputs, body.identity(key), body.reset, "input")
+
+
+def step_of_npy(data: bytes, query: StepQuery, key: str | None) -> Asked:
+    """Return the step of an npy body. Raise MalformedBody or InvalidInput."""
+    with of_query(SequenceQuery):
+        return _step(npy.load(data, axes=(1, 2)), query.identity(key), query.rows_to_reset, None)
+
+
+def sequence_of_json(body: SequenceRequest, key: str | None) -> Asked:
+    """Return the sequence of a JSON body. Raise InvalidInput."""
+    first = body.inputs[0] if body.inputs else None
+    depth = 3 if isinstance(first, list) and first and isinstance(first[0], list) else 2
+    layout = _checked(body.layout) or _by_depth(depth)
+    identity = body.identity(key)
+    inputs = to_tbf(parse_array(body.inputs, pointer="/inputs", ndim=len(layout)), layout)
+    return Asked(inputs, identity, body.reset, lambda outputs: from_tbf(outputs, layout), "inputs")
+
+
+def sequence_of_npy(data: bytes, query: SequenceQuery, key: str | None) -> Asked:
+    """Return the sequence of an npy body. Raise MalformedBody or InvalidInput."""
+    with of_query(SequenceQuery):
+        given = _checked(query.layout)
+        inputs = npy.load(data, axes=(2, 3) if given is None else (len(given),))
+        layout = given or _by_depth(inputs.ndim)
+        identity, reset = query.identity(key), query.rows_to_reset
+        return Asked(to_tbf(inputs, layout), identity, reset, lambda outputs: from_tbf(outputs, layout))
+
+
+def _step(inputs: Floats, identity: Identity, reset: Reset, name: Name | None) -> Asked:
+    if inputs.ndim == 2:
+        return Asked(inputs[None], identity, reset, lambda outputs: outputs[0], name)
+    return Asked(inputs[None, None], identity, reset, lambda outputs: outputs[0, 0], name)
+
+
+def _checked(layout: str | None) -> str | None:
+    if layout is not None and "F" not in check_layout(layout):
+        # Without the letter outputs of several features could not be answered, and that would show after the commit.
+        raise InvalidInput("no axis of features", pointer="/layout", expected="the letter F", actual=layout)
+    return layout
+
+
+def _by_depth(axes: int) -> str:
+    return "TBF" if axes == 3 else "TF"
+
+
+@contextmanager
+def pointing(asked: Asked) -> Iterator[None]:
+    """Make errors of running it point into the body that it came in, where inputs are not at the root, or its query."""
+    if asked.name is None:
+        with of_query(SequenceQuery):
+            yield
+        return
+    prefix = f"/{asked.name}"
+    with below(prefix, ShapeMismatch), below(prefix, IdUnknown), below(prefix, WholeSequencesOnly):
+        yield
+
+
+def as_json(name: str, asked: Asked, answer: StepAnswer) -> bytes:
+    """Return where the session stands, and the outputs under `name`, null if they are not known any more.
+
+    Numbers are written as float64, so that a client that reads doubles gets the float32 back: the shorter float32
+    form of some, such as 7.038531e-26, is read as its neighbour.
+    """
+    document: dict[str, Any] = {
+        name: None if answer.outputs is None else asked.shaped(answer.outputs).astype(np.float64),
+        "step": answer.position.step,
+        "position": str(answer.position),
+    }
+    return orjson.dumps(document, option=orjson.OPT_SERIALIZE_NUMPY)

@@ -1,0 +1,126 @@
+"""NumPy's file format, as much of it as holds an array of real numbers: no pickle, no code, nothing that is run.
+
+The header is the text of a Python dictionary. It is read here by three patterns and never evaluated, and what it says
+is held against the size of the data before an array is made.
+"""
+
+import math
+import re
+import struct
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cellar.errors import InvalidInput, MalformedBody, NotFinite, ShapeMismatch
+
+Floats = NDArray[np.float32]
+
+MEDIA_TYPE = "application/x-npy"
+MAGIC = b"\x93NUMPY"
+ALIGNMENT = 64
+MOST_HEADER_BYTES = 4096
+"""The header of three axes has 118."""
+
+TYPES = re.compile(r"[<>|=]?(f[248]|[iu][1248])")
+_MEMBER = re.compile(r"\s*(?:'(\w+)'|\"(\w+)\")\s*:\s*('[^']*'|\"[^\"]*\"|True|False|\([0-9L,\s]*\)|\[[^\[\]]*\])\s*,?")
+_INTEGER = re.compile(r"[0-9]+")
+
+
+def load(data: bytes, *, axes: tuple[int, ...], pointer: str = "") -> Floats:
+    """Return an array as float32, C-contiguous and read-only. It must have one of `axes` axes, and no axis of 0.
+
+    Floats of 16 and 64 bits and integers are cast, those of 64 bits as JSON numbers are: over float64. Raise
+    MalformedBody for what is no npy file or not a whole one, InvalidInput for another type, ShapeMismatch for another
+    number of axes, and NotFinite with the indices of the first number that no float32 holds.
+    """
+    descr, fortran, shape, at = _read_header(data)
+    if not TYPES.fullmatch(descr):
+        raise InvalidInput("an npy file of another type", pointer=pointer, expected="real numbers", actual=descr[:40])
+    if len(shape) not in axes or 0 in shape:
+        raise ShapeMismatch(
+            "an npy file of another shape",
+            pointer=pointer,
+            expected=f"{' or '.join(map(str, axes))} axes of at least 1",
+            actual=str(shape)[:80],
+        )
+    kind = np.dtype(descr)
+    expected, found = math.prod(shape) * kind.itemsize, len(data) - at
+    if expected != found:
+        raise MalformedBody(f"an npy file of {found} bytes of data; its header says {expected}", offset=at)
+    return _cast(np.frombuffer(data, kind, offset=at).reshape(shape, order="F" if fortran else "C"), pointer)
+
+
+def dump(array: Floats) -> bytes:
+    """Return the npy file (version 1.0) of a float32 array."""
+    return _header(array.shape) + np.ascontiguousarray(array, dtype="<f4").tobytes()
+
+
+@lru_cache(maxsize=256)
+def _header(shape: tuple[int, ...]) -> bytes:
+    text = str({"descr": "<f4", "fortran_order": False, "shape": shape}).encode()
+    size = len(MAGIC) + 4 + len(text) + 1
+    text += b" " * (-size % ALIGNMENT) + b"\n"
+    return MAGIC + b"\1\0" + struct.pack("<H", len(text)) + text
+
+
+def _read_header(data: bytes) -> tuple[str, bool, tuple[int, ...], int]:
+    """Return type, whether it is in Fortran order, shape, and where the data begin. Raise MalformedBody."""
+    start = len(MAGIC) + 2
+    if data[: len(MAGIC)] != MAGIC or len(data) < start:
+        raise MalformedBody("not an npy file", offset=0)
+    version, minor = data[start - 2], data[start - 1]
+    if version not in (1, 2, 3) or minor:
+        raise MalformedBody(f"an npy file of version {version}.{minor}", offset=start - 2)
+    length = struct.Struct("<H" if version == 1 else "<I")
+    if len(data) < start + length.size:
+        raise MalformedBody("an npy file that ends inside its header", offset=len(data))
+    (size,) = length.unpack_from(data, start)
+    begin, end = start + length.size, start + length.size + size
+    if size > MOST_HEADER_BYTES or len(data) < end:
+        raise MalformedBody("an npy file without a whole header", offset=begin)
+    members = _members(data[begin:end].decode("latin-1"), begin)
+    try:
+        return _text(members["descr"]), members["fortran_order"] == "True", _shape(members["shape"]), end
+    except KeyError as error:
+        raise MalformedBody(f"an npy header without {error}", offset=begin) from None
+
+
+def _members(text: str, begin: int) -> dict[str, str]:
+    inner = text.strip()
+    found: dict[str, str] = {}
+    if inner[:1] != "{" or inner[-1:] != "}":
+        raise MalformedBody("an npy header that is no dictionary", offset=begin)
+    inner = inner[1:-1].rstrip()
+    at = 0
+    while at < len(inner):
+        member = _MEMBER.match(inner, at)
+        if member is None:
+            raise MalformedBody("an npy header that cannot be read", offset=begin)
+        found[member[1] or member[2]] = member[3]
+        at = member.end()
+    return found
+
+
+def _text(value: str) -> str:
+    return value[1:-1] if value[0] in "'\"" else value
+
+
+def _shape(value: str) -> tuple[int, ...]:
+    return tuple(int(size[:20]) for size in _INTEGER.findall(value))
+
+
+def _cast(array: NDArray[np.generic], pointer: str) -> Floats:
+    with np.errstate(over="ignore"):
+        doubles = array.astype(np.float64) if array.dtype.kind != "f" and array.dtype.itemsize == 8 else array
+        numbers = np.require(doubles, "<f4", ["C", "A"])
+    finite = np.isfinite(numbers)
+    if not finite.all():
+        place = np.unravel_index(int(np.argmin(finite)), numbers.shape)
+        raise NotFinite(
+            "a number is not finite as float32",
+            pointer=pointer + "".join(f"/{index}" for index in place),
+            expected="a finite number within the range of float32",
+        )
+    numbers.flags.writeable = False
+    return numbers
