@@ -120,6 +120,7 @@ def create_app(settings: Settings) -> FastAPI:
         max_numbers=settings.max_numbers,
         ahead=settings.ahead,
         queue_limit=settings.queue_limit,
+        queue_wait_s=settings.queue_wait_s,
         most_together=settings.replay_window,
     )
     calls = parts.calls(sync_client(parts.queue_url))

@@ -93,6 +93,11 @@ class Settings(BaseSettings):
     queue_limit: int = Field(
         4096, ge=1, description="Requests that may wait for the engine before 503, requests. Default: 4096."
     )
+    queue_wait_s: float = Field(
+        2,
+        gt=0,
+        description="How long the requests that wait may take to be answered before more get 503, seconds. Default: 2.",
+    )
 
     worker: bool | None = Field(
         None, description="Start a training worker beside the service. Default: only with the private Redis."

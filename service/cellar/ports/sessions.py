@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Protocol
 
 from cellar.errors import CellarError
@@ -150,7 +151,7 @@ class Change:
     """A byte for each row, 1 where it begins anew; none if no row does."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Commit:
     """One compare-and-set: if the session is still what `before` says, all changes happen, and `state` is its state.
 
@@ -165,7 +166,7 @@ class Commit:
     meta: SessionMeta | None = None
     ask_s: float = 0.0
 
-    @property
+    @cached_property
     def after(self) -> SessionRecord:
         """The session as the commit leaves it."""
         before, writers = self.before, self.before.writers

@@ -153,9 +153,9 @@ class Batcher:
             await loop.run_in_executor(self._executor, run_together, self._network, works, self._executor)
         except Exception as error:
             return self._finish(works, error)  # whatever it is, it belongs to those who wait, and to no other tick
-        # what nobody waits for any more goes no further
-        ended = [work for work in works if work.finished or not work.wanted]
-        self._sequences.extend(work for work in works if work not in ended)
+        ended: list[Work] = []
+        for work in works:  # what nobody waits for any more goes no further
+            (ended if work.finished or not work.wanted else self._sequences).append(work)
         return self._finish(ended, None)
 
 

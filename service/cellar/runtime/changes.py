@@ -66,6 +66,8 @@ def rows_to_reset(asked: bool | Sequence[bool], rows: int) -> Mask | None:
 
     True and False stand for all rows. A mask of another length is returned as it is, for `check_reset`.
     """
+    if asked is False:
+        return None
     mask: Mask = np.full(rows, asked) if isinstance(asked, bool) else np.array(asked, np.bool_)
     return mask if mask.any() or len(mask) != rows else None
 

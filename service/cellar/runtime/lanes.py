@@ -23,6 +23,7 @@ from cellar.ports import (
     SessionRecord,
     SessionStore,
 )
+from cellar.runtime.admission import Admission
 from cellar.runtime.ahead import Ahead
 from cellar.runtime.answers import Floats
 from cellar.runtime.batcher import Work
@@ -64,6 +65,7 @@ class Lanes:
         *,
         kernel_rev: int,
         queue_limit: int,
+        queue_wait_s: float,
         cache_bytes: int,
         max_numbers: int,
         most_together: int,
@@ -72,14 +74,15 @@ class Lanes:
         self._store = store
         self.models = Models(load_model, kernels, self._ran)
         self._kernel_rev = kernel_rev
-        self._queue_limit = queue_limit
+        self._admission = Admission(queue_limit, queue_wait_s)
         self._cache_bytes = cache_bytes
         self._max_numbers = max_numbers
         self._most_together = most_together
-        self._ahead = Ahead(kernels, lambda: not (self._pending or self._stopping), self._keep_ahead) if ahead else None
+        self._ahead = (
+            Ahead(kernels, lambda: not (self._admission.waiting or self._stopping), self._keep_ahead) if ahead else None
+        )
         self._lanes: OrderedDict[SessionKey, Lane] = OrderedDict()
         self._bytes = 0
-        self._pending = 0
         self._tasks: set[asyncio.Task[None]] = set()
         self._emptied = asyncio.Event()
         self._emptied.set()
@@ -87,9 +90,9 @@ class Lanes:
 
     def submit(self, request: Request) -> asyncio.Future[Committed]:
         """Queue a request. Raise Overloaded if too many wait, or if the service is stopping."""
-        if self._stopping or self._pending >= self._queue_limit:
-            raise Overloaded("the service is stopping" if self._stopping else "too many requests are waiting")
-        self._pending += 1
+        if self._stopping:
+            raise Overloaded("the service is stopping")
+        self._admission.enter(request.began_s)
         self._emptied.clear()
         lane = self._lanes.get(request.key)
         if lane is None:
@@ -100,6 +103,9 @@ class Lanes:
         if not lane.busy:
             self._begin(lane)
         return request.future
+
+    def _is_idle(self) -> bool:
+        return not (self._admission.waiting or self._stopping)
 
     def forget(self, key: SessionKey) -> None:
         """Drop what is believed of a session."""
@@ -287,8 +293,8 @@ class Lanes:
         self._begin(lane)
 
     def _leave(self) -> None:
-        self._pending -= 1
-        if not self._pending:
+        self._admission.leave(asyncio.get_running_loop().time())
+        if not self._admission.waiting:
             self._emptied.set()
 
     def _start(self, lane: Lane, request: Request, way: Coroutine[Any, Any, None]) -> None:

@@ -1,0 +1,55 @@
+"""How many requests may wait: no more than a number, and no more than are answered in a bounded time.
+
+A queue that grows faster than it is worked off makes everybody wait longer and longer, until all give up after the
+work was done. Refused at once, a client comes again when there is room.
+"""
+
+import math
+
+from cellar.errors import Overloaded
+
+FEW = 64
+"""So many may wait in any case: how fast they are answered says little."""
+
+SPAN_S = 0.1
+"""How long answers are counted before their rate is believed."""
+
+WEIGHT = 0.5
+"""Of the newest span in the rate: it follows a change within half a second."""
+
+
+class Admission:
+    """Counts the requests that wait, and how fast they are answered. Times are those of one clock, in seconds."""
+
+    def __init__(self, most: int, wait_s: float) -> None:
+        self._most = most
+        self._wait_s = wait_s
+        self.waiting = 0
+        self._rate: float | None = None
+        """Answers a second while anybody waits; None if that is not known."""
+        self._since_s = 0.0
+        self._answered = 0
+
+    def enter(self, now_s: float) -> None:
+        """Let a request wait. Raise Overloaded if there are too many, or it would take too long."""
+        if self.waiting >= self._most:
+            raise Overloaded("too many requests are waiting", retry_after_s=self._retry_after_s())
+        if self.waiting >= FEW and self._rate and self.waiting / self._rate > self._wait_s:
+            detail = f"the requests that wait would take longer than {self._wait_s:g} s"
+            raise Overloaded(detail, retry_after_s=self._retry_after_s())
+        if not self.waiting:
+            self._since_s, self._answered = now_s, 0
+        self.waiting += 1
+
+    def leave(self, now_s: float) -> None:
+        """Note that a request that waited is answered."""
+        self.waiting -= 1
+        self._answered += 1
+        passed_s = now_s - self._since_s
+        if passed_s >= SPAN_S:
+            rate = self._answered / passed_s
+            self._rate = rate if self._rate is None else WEIGHT * rate + (1 - WEIGHT) * self._rate
+            self._since_s, self._answered = now_s, 0
+
+    def _retry_after_s(self) -> int:
+        return max(1, math.ceil(self.waiting / self._rate)) if self._rate else 1

@@ -1,0 +1,78 @@
+"""Who may wait: the clock is the test's own."""
+
+import pytest
+
+from cellar.errors import Overloaded
+from cellar.runtime.admission import FEW, Admission
+
+
+def full(admission: Admission, count: int, now_s: float) -> None:
+    for _ in range(count):
+        admission.enter(now_s)
+
+
+def test_so_many_may_wait_and_no_more() -> None:
+    admission = Admission(3, 1.0)
+    full(admission, 3, 0.0)
+    with pytest.raises(Overloaded) as caught:
+        admission.enter(0.0)
+    assert (caught.value.outcome, caught.value.retry_after_s) == ("not_applied", 1)
+    admission.leave(0.01)
+    admission.enter(0.01)
+
+
+def answer_slowly(admission: Admission, count: int, every_s: float, begin_s: float) -> float:
+    """Answer a request every so often and let another one in; return when it is."""
+    now_s = begin_s
+    for _ in range(count):
+        now_s += every_s
+        admission.leave(now_s)
+        admission.enter(now_s)
+    return now_s
+
+
+def test_a_queue_that_would_take_too_long_takes_nobody() -> None:
+    admission = Admission(10_000, 1.0)
+    full(admission, FEW, 0.0)
+    now_s = answer_slowly(admission, 40, 0.01, 0.0)  # a hundred a second
+    full(admission, 90 - FEW, now_s)
+    with pytest.raises(Overloaded) as caught:
+        full(admission, 20, now_s)
+    assert admission.waiting == pytest.approx(100, abs=2)
+    assert caught.value.retry_after_s <= 2
+    for _ in range(10):
+        admission.leave(now_s)
+    admission.enter(now_s)
+
+
+def test_a_few_may_wait_however_slow_it_is() -> None:
+    admission = Admission(10_000, 0.001)
+    full(admission, FEW, 0.0)
+    answer_slowly(admission, 10, 1.0, 0.0)
+    assert admission.waiting == FEW
+    admission.leave(20.0)
+    admission.enter(20.0)
+
+
+def test_time_in_which_nobody_waited_makes_it_no_slower() -> None:
+    admission = Admission(10_000, 1.0)
+    now_s = 0.0
+    for _ in range(50):  # one request in every ten seconds, answered in a millisecond
+        admission.enter(now_s)
+        admission.leave(now_s + 0.001)
+        now_s += 10.0
+    full(admission, 5000, now_s)
+
+
+def test_it_recovers_when_answers_come_faster_again() -> None:
+    admission = Admission(10_000, 1.0)
+    full(admission, FEW, 0.0)
+    now_s = answer_slowly(admission, 30, 0.1, 0.0)
+    with pytest.raises(Overloaded):
+        admission.enter(now_s)
+    for _ in range(200):
+        now_s += 0.001
+        admission.leave(now_s)
+        if admission.waiting < FEW:
+            admission.enter(now_s)
+    full(admission, 200, now_s)
