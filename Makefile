@@ -7,7 +7,7 @@ COMPILE := CUSTOM_COMPILE_COMMAND="make requirements" $(BIN)/pip-compile --quiet
 	--allow-unsafe --strip-extras --annotation-style=line \
 	--no-emit-index-url --no-emit-find-links --no-emit-trusted-host --no-emit-options --extra build
 
-.PHONY: help install lint test check demo bench-engine bench-training openapi requirements clean
+.PHONY: help install lint test check demo bench-engine bench-training bench-service openapi requirements clean
 .DELETE_ON_ERROR:
 
 help: ## list the commands
@@ -35,6 +35,9 @@ bench-engine: .venv-bench/installed-bench ## steps against PyTorch, ONNX Runtime
 bench-training: .venv-bench/installed-bench ## updates of training against PyTorch (QUICK=1, ARGS=)
 	.venv-bench/bin/python -m benchmarks.training $(if $(QUICK),--quick) $(ARGS)
 
+bench-service: .venv-bench/installed-bench-service ## sessions against FastAPI, PyTorch with Redis, and LitServe (QUICK=1, ARGS=)
+	.venv-bench/bin/python -m benchmarks.service $(if $(QUICK),--quick) $(ARGS)
+
 openapi: .venv/installed-dev ## write openapi/openapi.json
 	$(BIN)/cellar openapi openapi/openapi.json
 
@@ -43,6 +46,8 @@ requirements: .venv/installed-dev ## pin all dependencies anew, with hashes
 	$(COMPILE) -o requirements/embedded.txt --extra embedded pyproject.toml
 	$(COMPILE) -o requirements/dev.txt --extra embedded --extra dev pyproject.toml
 	$(COMPILE) -o requirements/bench.txt --extra bench --constraint requirements/service.txt pyproject.toml
+	$(COMPILE) -o requirements/bench-service.txt --extra embedded --extra bench-service \
+		--constraint requirements/service.txt --constraint requirements/bench.txt pyproject.toml
 
 clean: ## remove .venv and what the tools cached
 	rm -rf .venv .venv-bench benchmarks/results .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis build service/*.egg-info

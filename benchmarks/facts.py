@@ -1,7 +1,8 @@
 """What a result depends on besides the code: the machine, and the versions of everybody."""
 
 import platform
-from importlib.metadata import version
+from collections.abc import Sequence
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -12,22 +13,33 @@ PEERS = ("torch", "onnxruntime", "openvino")
 
 
 def facts(threads: int) -> dict[str, Any]:
-    """Return them by name."""
+    """Return what the benchmarks of the engine depend on."""
+    return machine_facts(("numpy", "numba", *PEERS)) | {"threads": threads}
+
+
+def machine_facts(packages: Sequence[str]) -> dict[str, Any]:
+    """Return the machine, and the versions of Cellar and of these packages; "none" for one that is not installed."""
     target = host_target()
     return {
         "processor": _processor(),
         "target": f"{target.cpu} {target.features}".strip(),
-        "threads": threads,
         "python": platform.python_version(),
         "cellar": cellar.__version__,
         "kernel_rev": KERNEL_REV,
-        **{name: version(name) for name in ("numpy", "numba", *PEERS)},
+        **{name: _version(name) for name in packages},
     }
 
 
 def described(found: dict[str, Any]) -> str:
     """Return them in one line."""
     return ", ".join(f"{name} {value}" for name, value in found.items())
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "none"
 
 
 def _processor() -> str:

@@ -1,0 +1,80 @@
+"""How fast Cellar serves sessions, against what it stands on and what people use instead: `make bench-service`.
+
+Everything is started here, as real processes: a private Redis, the service by `cellar serve`, floors, peers, and the
+load generator. What is measured has one core; the load and Redis have another.
+"""
+
+import argparse
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from benchmarks.facts import described, machine_facts
+from benchmarks.report import RESULTS
+from benchmarks.serving import single_steps, table
+from benchmarks.serving.bars import Bar
+from benchmarks.serving.cores import choose
+from benchmarks.serving.disk import sync_s
+from benchmarks.serving.rounds import QUICK, THOROUGH, Effort, Series
+from benchmarks.serving.single_steps import Outcome
+from benchmarks.serving.stage import Stage, set_up
+
+PACKAGES = ("fastapi", "uvicorn", "uvloop", "httptools", "redis", "torch", "litserve")
+
+
+@dataclass(slots=True)
+class Results:
+    """What the cases found so far, printed as it comes."""
+
+    series: list[Series]
+    bars: list[Bar]
+
+    def add(self, outcome: Outcome) -> None:
+        """Print and keep what a case found."""
+        self.series += outcome.series
+        self.bars += outcome.bars
+        print("\n".join(table.lines(outcome.series)), flush=True)
+
+
+def main() -> None:
+    """Measure, print, write the file, and print the bars."""
+    options = _read()
+    effort = QUICK if options.quick else THOROUGH
+    with set_up(choose(), options.data, with_peers=not options.no_peers) as stage:
+        found = machine_facts(PACKAGES) | _surroundings(stage)
+        print(described(found))
+        print(table.LEGEND)
+        print(table.header())
+        results = Results([], [])
+        _measure(stage, effort, results)
+        found["others_cpu_worst"] = stage.watch.worst
+    table.write(options.json, found, results.series, results.bars)
+    print(f"other programs used up to {stage.watch.worst:.0%} of the two cores while a sample was taken")
+    print(f"written to {options.json}")
+    for bar in results.bars:
+        print(bar.line())
+
+
+def _measure(stage: Stage, effort: Effort, results: Results) -> None:
+    results.add(single_steps.throughput(stage, effort))
+    capacity = results.series[0].rate
+    results.add(single_steps.added(stage, effort))
+    results.add(single_steps.steadiness(stage, effort, capacity))
+
+
+def _surroundings(stage: Stage) -> dict[str, Any]:
+    """Return which Redis it is, and what its disk takes to keep a write."""
+    return {"redis_server": str(stage.redis.binary.release), "fsync_ms": round(sync_s(stage.redis.directory) * 1e3, 3)}
+
+
+def _read() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="fewer and shorter samples of the same cases")
+    parser.add_argument("--no-peers", action="store_true", help="floors only")
+    parser.add_argument("--data", type=Path, metavar="DIR", help="where Redis keeps its files (default: the temporary)")
+    parser.add_argument("--json", type=Path, default=RESULTS / "service.json", help="the file to write")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""The parts of `benchmarks.service`: processes on cores, floors, load, cases, bars."""

@@ -1,0 +1,159 @@
+"""Everybody who is measured: how each is started, and how a step is asked of it."""
+
+import json
+import re
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+
+import httpx
+
+from benchmarks.ours import network_spec
+from benchmarks.serving.model import CASE, SEED
+from benchmarks.serving.processes import Process
+from benchmarks.serving.redis_server import RedisServer
+
+READY_S = 120.0
+"""How long a start may take: on a first run kernels are compiled."""
+
+HOST = "127.0.0.1"
+
+MODEL = "lstm"
+
+
+@dataclass(frozen=True, slots=True)
+class Contestant:
+    """A server that runs, and how to ask it for a step."""
+
+    name: str
+    process: Process
+    port: int
+    path: Callable[[str], str]
+    """Where a session is stepped."""
+    body: Callable[[str, Sequence[float]], bytes]
+
+    @property
+    def url(self) -> str:
+        """Return its address."""
+        return f"http://{HOST}:{self.port}"
+
+
+def _step_path(session: str) -> str:
+    return f"/v1/sessions/{session}/step"
+
+
+def _step_body(_session: str, features: Sequence[float]) -> bytes:
+    return json.dumps({"input": list(features)}).encode()
+
+
+def start_listening(
+    stack: ExitStack, name: str, module: Sequence[str], core: int, environment: Mapping[str, str]
+) -> Contestant:
+    """Start a module that serves a socket which it inherits, named by its last argument."""
+    with socket.create_server((HOST, 0), backlog=2048) as listener:
+        command = [sys.executable, "-m", *module, str(listener.fileno())]
+        process = Process(command, core, environment=environment, inherit=[listener.fileno()])
+        port: int = listener.getsockname()[1]
+    return Contestant(name, stack.enter_context(process), port, _step_path, _step_body)
+
+
+def start_floor(stack: ExitStack, name: str, core: int) -> Contestant:
+    """Start one of `benchmarks.serving.floors`."""
+    return start_listening(stack, name, ["benchmarks.serving.floors", name], core, {})
+
+
+def start_torch(stack: ExitStack, core: int, redis: RedisServer, weights: Path) -> Contestant:
+    """Start FastAPI with PyTorch and Redis."""
+    environment = {"BENCHMARK_REDIS": str(redis.socket)} | _one_thread(weights)
+    return start_listening(stack, "torch-redis", ["benchmarks.peers.torch_redis"], core, environment)
+
+
+def start_on_port(
+    stack: ExitStack, name: str, module: str, core: int, environment: Mapping[str, str], path: str
+) -> Contestant:
+    """Start a module that takes a port and reads the session from the body."""
+    with socket.create_server((HOST, 0)) as probe:
+        port: int = probe.getsockname()[1]
+    process = Process([sys.executable, "-m", module, str(port)], core, environment=environment, output=subprocess.PIPE)
+
+    def body(session: str, features: Sequence[float]) -> bytes:
+        return json.dumps({"session": session, "input": list(features)}).encode()
+
+    return Contestant(name, stack.enter_context(process), port, lambda _: path, body)
+
+
+def start_litserve(stack: ExitStack, core: int, weights: Path, batch: int) -> Contestant:
+    """Start LitServe, with batches of at most so many requests."""
+    environment = {"BENCHMARK_BATCH": str(batch)} | _one_thread(weights)
+    return start_on_port(stack, f"litserve-{batch}", "benchmarks.peers.litserve_app", core, environment, "/predict")
+
+
+def start_ray(stack: ExitStack, core: int, weights: Path) -> Contestant | None:
+    """Start Ray Serve, if it is installed."""
+    if find_spec("ray") is None:
+        return None
+    return start_on_port(stack, "ray-serve", "benchmarks.peers.ray_app", core, _one_thread(weights), "/step")
+
+
+def start_cellar(stack: ExitStack, core: int, redis: RedisServer, name: str = "cellar", **settings: str) -> Contestant:
+    """Start `cellar serve` on a free port, and wait until it is ready."""
+    own = {"redis_url": redis.url, "host": HOST, "port": "0", "worker": "false", "log_level": "warning"} | settings
+    environment = {f"CELLAR_{key.upper()}": value for key, value in own.items()}
+    command = [sys.executable, "-P", "-m", "cellar.cli", "serve"]
+    process = stack.enter_context(Process(command, core, environment=environment, output=subprocess.PIPE))
+    return Contestant(name, process, ready_port(process), _step_path, _step_body)
+
+
+def ready_port(process: Process) -> int:
+    """Return the port of a Cellar that says so when it is ready."""
+    assert process.popen.stdout
+    for line in process.popen.stdout:
+        if found := re.search(r"ready at http\S*:(\d+)", line):
+            return int(found[1])
+    raise RuntimeError("the service ended before it was ready")
+
+
+def create_model(cellar: Contestant) -> None:
+    """Create the model in the service's Redis; the first time compiles it."""
+    spec = network_spec(CASE).model_dump(mode="json")
+    answer = httpx.post(f"{cellar.url}/v1/models", json={"name": MODEL, "network": spec, "seed": SEED}, timeout=READY_S)
+    answer.raise_for_status()
+
+
+def create_sessions(cellar: Contestant, names: Sequence[str], model: str = MODEL) -> None:
+    """Open sessions of the model."""
+    with httpx.Client(base_url=cellar.url, timeout=READY_S) as client:
+        for name in names:
+            client.post("/v1/sessions", json={"session": name, "model": model}).raise_for_status()
+
+
+def ask(contestant: Contestant, session: str, features: Sequence[float]) -> list[float]:
+    """Return the output of one step; wait for a contestant that is not there yet."""
+    deadline_s = time.monotonic() + READY_S
+    while True:
+        try:
+            answer = httpx.post(
+                contestant.url + contestant.path(session),
+                content=contestant.body(session, features),
+                headers={"Content-Type": "application/json"},
+                timeout=READY_S,
+            )
+        except httpx.TransportError:
+            if time.monotonic() > deadline_s or contestant.process.popen.poll() is not None:
+                raise
+            time.sleep(0.1)
+            continue
+        answer.raise_for_status()
+        document: dict[str, list[float]] = answer.json()
+        return document.get("output") or document["input"]
+
+
+def _one_thread(weights: Path) -> dict[str, str]:
+    """Return the environment of a peer on one core."""
+    return {"BENCHMARK_WEIGHTS": str(weights), "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}

@@ -1,0 +1,116 @@
+"""Everything that runs: Redis, the load, Cellar, floors and peers, on their cores."""
+
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.agreement import TOLERANCE, Disagreement
+from benchmarks.serving import contestants, model
+from benchmarks.serving.contestants import Contestant, ask
+from benchmarks.serving.cores import Cores
+from benchmarks.serving.generator import Generator
+from benchmarks.serving.http import request
+from benchmarks.serving.redis_server import RedisServer
+from benchmarks.serving.rounds import Watch
+
+SESSIONS = 128
+"""Sessions of the model that are there from the beginning."""
+
+VARIANTS = 8
+"""Different inputs that each client sends in turn."""
+
+FLOORS = ("bare", "fastapi-echo")
+
+PEERS = ("torch-redis", "litserve-1", "litserve-32", "ray-serve")
+
+BATCHES = (1, 32)
+"""Largest batches of LitServe: none, and as many as there are clients."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """What the cases work with."""
+
+    cores: Cores
+    redis: RedisServer
+    generator: Generator
+    watch: Watch
+    directory: Path
+    """For files of the run."""
+    all: Mapping[str, Contestant]
+
+    @property
+    def cellar(self) -> Contestant:
+        """Return the service."""
+        return self.all["cellar"]
+
+    def requests(self, contestant: Contestant, clients: int) -> tuple[tuple[bytes, ...], ...]:
+        """Return HTTP requests for single steps: each client has a session of its own."""
+        features = draw(clients * VARIANTS)
+        return tuple(
+            tuple(
+                request(contestant.path(name), contestant.body(name, row))
+                for row in features[index * VARIANTS : (index + 1) * VARIANTS]
+            )
+            for index, name in enumerate(names(clients))
+        )
+
+
+def names(count: int) -> list[str]:
+    """Return the names of the first sessions."""
+    return [f"s{index:03d}" for index in range(count)]
+
+
+def draw(rows: int) -> list[list[float]]:
+    """Return inputs of single steps, the same each time."""
+    random = np.random.default_rng(rows)
+    found: list[list[float]] = random.standard_normal((rows, model.CASE.in_size), np.float32).tolist()
+    return found
+
+
+@contextmanager
+def set_up(cores: Cores, data: Path, *, with_peers: bool) -> Iterator[Stage]:
+    """Start everybody, compare what they compute, and let them stand still. Raise Disagreement."""
+    with ExitStack() as stack:
+        redis = stack.enter_context(RedisServer(cores.outside, data))
+        generator = stack.enter_context(Generator(cores.outside))
+        directory = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        weights = directory / model.WEIGHTS_FILE
+        model.write_weights(weights)
+        found = [contestants.start_floor(stack, name, cores.service) for name in FLOORS]
+        if with_peers:
+            found.append(contestants.start_torch(stack, cores.service, redis, weights))
+            found += [contestants.start_litserve(stack, cores.service, weights, batch) for batch in BATCHES]
+            ray = contestants.start_ray(stack, cores.service, weights)
+            found += [ray] if ray else []
+        cellar = contestants.start_cellar(stack, cores.service, redis)
+        contestants.create_model(cellar)
+        contestants.create_sessions(cellar, ["agreement", *names(SESSIONS)])
+        everybody = {contestant.name: contestant for contestant in [cellar, *found]}
+        watch = Watch(cores, redis.process, generator.process)
+        stage = Stage(cores, redis, generator, watch, directory, everybody)
+        check_agreement(list(everybody.values()))
+        for contestant in everybody.values():
+            contestant.process.freeze()
+        yield stage
+
+
+def check_agreement(everybody: Sequence[Contestant]) -> None:
+    """Take three steps of one session with each, and hold the outputs of all that compute against each other."""
+    inputs = draw(3)
+
+    def answers(contestant: Contestant) -> list[list[float]]:
+        return [ask(contestant, "agreement", features) for features in inputs]
+
+    with ThreadPoolExecutor(len(everybody)) as beside:
+        found = dict(zip([each.name for each in everybody], beside.map(answers, everybody), strict=True))
+    expected = np.array(found["cellar"])
+    for name, outputs in found.items():
+        wanted = np.array(inputs) if name in FLOORS else expected
+        if not np.allclose(np.array(outputs), wanted, rtol=0, atol=TOLERANCE):
+            raise Disagreement(f"{name} answers other numbers than {'were sent' if name in FLOORS else 'cellar'}")

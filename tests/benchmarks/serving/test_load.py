@@ -1,0 +1,69 @@
+"""The generator against a real server that answers every request: what it sends, and what it counts."""
+
+import socketserver
+import threading
+from array import array
+from collections.abc import Iterator
+from contextlib import suppress
+
+import pytest
+
+from benchmarks.serving.http import Refused, request
+from benchmarks.serving.load import Job, run
+
+OK = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"
+
+
+class Handler(socketserver.StreamRequestHandler):
+    """Answers requests with the status in their path, and keeps their bodies of one byte."""
+
+    def handle(self) -> None:
+        assert isinstance(self.server, Server)
+        with suppress(ConnectionError):  # the job ends in the middle of an answer
+            while line := self.rfile.readline():
+                while self.rfile.readline() != b"\r\n":
+                    pass
+                self.server.bodies.append(self.rfile.read(1))
+                self.wfile.write(OK.replace(b"200", line.split()[1][1:]))
+
+
+class Server(socketserver.ThreadingTCPServer):
+    """Has a thread for each connection."""
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.bodies: list[bytes] = []
+        self.port = int(self.server_address[1])
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    """Return a server that runs."""
+    with Server() as found:
+        thread = threading.Thread(target=found.serve_forever, args=(0.01,))
+        thread.start()
+        yield found
+        found.shutdown()
+        thread.join()
+
+
+def test_a_closed_loop_sends_each_clients_requests_in_turn(server: Server) -> None:
+    clients = ((request("/200", b"a"), request("/200", b"b")),)
+    found = run(Job(server.port, clients, seconds=0.05, warm_s=0.0))
+    assert found.answered == len(found.latencies_s) > 2
+    assert list(found.latencies_s) == sorted(found.latencies_s)
+    assert server.bodies[:4] == [b"a", b"b", b"a", b"b"]
+    assert found.rate == pytest.approx(found.answered / found.seconds)
+
+
+def test_an_open_loop_sends_each_request_once_and_counts_those_after_the_warm_up(server: Server) -> None:
+    due = array("d", [index * 0.001 for index in range(40)])
+    clients = tuple((request("/200", bytes([65 + index])),) for index in range(3))
+    found = run(Job(server.port, clients, seconds=0.0, warm_s=0.0095, due_s=due))
+    assert len(server.bodies) == 40
+    assert found.answered == 30
+
+
+def test_a_refusal_ends_the_job(server: Server) -> None:
+    with pytest.raises(Refused, match="503"):
+        run(Job(server.port, ((request("/503", b"a"),),), seconds=10.0))
