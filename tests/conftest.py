@@ -12,6 +12,7 @@ import pytest
 import redis
 
 from cellar.embedded.binary import find_binaries
+from tests.redis_cluster import RedisCluster
 from tests.redis_process import RedisProcess
 from tests.waiting import wait_until
 
@@ -63,6 +64,17 @@ def redis_url(redis_server_binary: Path) -> Iterator[str]:
         server.terminate()
         server.wait(timeout=10)
         shutil.rmtree(directory)
+
+
+@pytest.fixture(scope="session")
+def redis_cluster(redis_server_binary: Path) -> Iterator[RedisCluster]:
+    """Yield a Redis Cluster, one a test process. Who breaks something in it mends it."""
+    cluster = RedisCluster(redis_server_binary)
+    try:
+        cluster.start()
+        yield cluster
+    finally:
+        cluster.close()
 
 
 @pytest.fixture

@@ -23,7 +23,7 @@ from cellar.nn.spec import NetworkSpec
 from cellar.ports import ModelVersion
 from cellar.registry import LoadedModel, Registry
 from cellar.store.blobs import RedisBlobs
-from cellar.store.connect import sync_client
+from cellar.store.clients import sync_client
 from cellar.store.models import RedisModels
 from cellar.wire import weights as wire_weights
 from tests.waiting import wait_until

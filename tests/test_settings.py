@@ -51,6 +51,28 @@ def test_a_wrong_value_is_named(monkeypatch: pytest.MonkeyPatch, variable: str, 
     assert value in caught.value.detail
 
 
+@pytest.mark.parametrize("scheme", ["redis+cluster", "rediss+cluster"])
+def test_a_cluster_carries_no_queue(monkeypatch: pytest.MonkeyPatch, scheme: str) -> None:
+    cluster = f"{scheme}://:secret@a:1,b:2"
+    monkeypatch.setenv("CELLAR_REDIS_URL", cluster)
+    with pytest.raises(SettingsInvalid, match="set CELLAR_QUEUE_URL to one server") as caught:
+        Settings.load()
+    assert "secret" not in caught.value.detail
+    monkeypatch.setenv("CELLAR_QUEUE_URL", cluster)
+    with pytest.raises(SettingsInvalid, match="CELLAR_QUEUE_URL names a cluster") as caught:
+        Settings.load()
+    assert "secret" not in caught.value.detail
+    monkeypatch.setenv("CELLAR_QUEUE_URL", "redis+sentinel://a,b/main")
+    assert Settings.load().redis_url == cluster
+
+
+def test_a_url_that_is_none_is_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CELLAR_REDIS_URL", "redis+elsewhere://:secret@a")
+    with pytest.raises(SettingsInvalid, match="CELLAR_REDIS_URL") as caught:
+        Settings.load()
+    assert "secret" not in caught.value.detail
+
+
 def test_settings_are_frozen() -> None:
     with pytest.raises(ValidationError, match="frozen"):
         Settings.load().port = 1  # type: ignore[misc]  # the point of the test

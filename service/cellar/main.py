@@ -29,10 +29,9 @@ from cellar.registry import Registry
 from cellar.runtime.sessions import Sessions
 from cellar.settings import Settings
 from cellar.store.blobs import RedisBlobs
-from cellar.store.connect import Address, sync_client
+from cellar.store.clients import open_route, sync_client
 from cellar.store.files import FileBlobs
 from cellar.store.jobs import RedisJobs
-from cellar.store.link import Link
 from cellar.store.models import RedisModels
 from cellar.store.sessions import RedisSessions
 
@@ -102,7 +101,7 @@ def create_app(settings: Settings) -> FastAPI:
     parts = Parts(settings)
     revision.check(parts.kernels)
     store = RedisSessions(
-        Link(Address.parse(parts.url)),
+        open_route(parts.url),
         prefix=settings.key_prefix,
         window=settings.replay_window,
         output_cap_bytes=settings.replay_output_bytes,
@@ -187,6 +186,8 @@ async def _announce(listener: socket.socket, services: Services, say: Callable[[
         say(f"  but {error.detail}: it is not ready until that is mended")
     else:
         say(f"  Redis {store['redis_version']}: {DURABILITY[store['durability']]}")
+        if store["replicas"]:
+            say("  A replica that takes over may lack what was acknowledged last: Redis copies after it has answered")
 
 
 def work(settings: Settings) -> None:

@@ -1,6 +1,7 @@
 """Every setting of the service: one frozen model, read once from the environment (`CELLAR_*`)."""
 
 import os
+import re
 from pathlib import Path
 from typing import Literal, Self
 
@@ -11,7 +12,8 @@ from cellar.errors import SettingsInvalid
 
 MEBIBYTE = 1024 * 1024
 DAY_S = 24 * 60 * 60
-REDIS_URL = r"^(rediss?|unix)://"
+REDIS_URL = r"^(rediss?(\+(cluster|sentinel))?|unix)://"
+CLUSTER_URL = re.compile(r"rediss?\+cluster://")
 
 
 def _xdg(variable: str, fallback: str) -> Path:
@@ -36,10 +38,13 @@ class Settings(BaseSettings):
     redis_url: str | None = Field(
         None,
         pattern=REDIS_URL,
-        description="Redis that keeps everything: redis://, rediss:// or unix://. Unset: a private server is started.",
+        description="Redis that keeps everything: redis://, rediss:// or unix://, or redis+cluster:// or redis+sentinel://."
+        " Unset: a private server is started.",
     )
     queue_url: str | None = Field(
-        None, pattern=REDIS_URL, description="Redis that carries the job queue. Default: the same as the store."
+        None,
+        pattern=REDIS_URL,
+        description="Redis that carries the job queue: any but a cluster. Default: the same as the store.",
     )
     key_prefix: str = Field(
         "cellar", pattern=r"^[A-Za-z0-9._:-]{1,64}$", description="First part of every Redis key. Default: cellar."
@@ -123,6 +128,17 @@ class Settings(BaseSettings):
             path: Path | None = getattr(self, name)
             if path is not None and not path.is_absolute():
                 raise ValueError(f"CELLAR_{name.upper()} must be an absolute path, not {str(path)!r}")
+        return self
+
+    @model_validator(mode="after")
+    def _queue_is_no_cluster(self) -> Self:
+        if self.queue_url is not None and CLUSTER_URL.match(self.queue_url):
+            raise ValueError("CELLAR_QUEUE_URL names a cluster, and the job queue needs one server or Sentinel")
+        if self.queue_url is None and self.redis_url is not None and CLUSTER_URL.match(self.redis_url):
+            raise ValueError(
+                "CELLAR_REDIS_URL names a cluster, which cannot carry the job queue:"
+                " set CELLAR_QUEUE_URL to one server (redis://...) or to Sentinel (redis+sentinel://...)"
+            )
         return self
 
     @classmethod

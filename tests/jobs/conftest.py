@@ -21,7 +21,7 @@ from cellar.nn.training import Dataset, TrainingSpec
 from cellar.ports import Job, JobStore, Lease
 from cellar.registry import Registry
 from cellar.store.blobs import RedisBlobs
-from cellar.store.connect import sync_client
+from cellar.store.clients import sync_client
 from cellar.store.jobs import RedisJobs
 from cellar.store.models import RedisModels
 

@@ -7,7 +7,7 @@ import pytest
 
 from cellar.jobs.lease import Keeper
 from cellar.ports import Lease
-from cellar.store.connect import sync_client
+from cellar.store.clients import sync_client
 from cellar.store.jobs import RedisJobs
 from tests.jobs.conftest import Room
 from tests.waiting import wait_until

@@ -7,7 +7,7 @@ from cellar.errors import FingerprintMismatch, InvalidInput, JobUnknown, ModelUn
 from cellar.jobs.calls import Calls
 from cellar.jobs.submission import Jobs, training_spec
 from cellar.nn.training import Dataset, TrainingSpec
-from cellar.store.connect import sync_client
+from cellar.store.clients import sync_client
 from tests.jobs.conftest import TRAINING, Clock, Workshop, walks
 
 

@@ -2,7 +2,7 @@
 
 import threading
 
-from cellar.store.connect import sync_client
+from cellar.store.clients import sync_client
 from cellar.store.jobs import RedisJobs
 from tests.jobs.conftest import Room
 from tests.waiting import wait_until

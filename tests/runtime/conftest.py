@@ -9,7 +9,7 @@ import pytest
 import redis
 
 from cellar.runtime.sessions import Sessions
-from cellar.store.connect import Address
+from cellar.store.address import Address
 from cellar.store.link import Link
 from cellar.store.sessions import RedisSessions
 from tests.runtime.exact import ExactModels

@@ -1,4 +1,4 @@
-"""A session store on the shared Redis."""
+"""Every store is tested on one server and on a cluster."""
 
 import secrets
 from collections.abc import AsyncIterator, Callable
@@ -6,11 +6,20 @@ from typing import Any
 
 import pytest
 
-from cellar.store.connect import Address
-from cellar.store.link import Link
+from cellar.store.clients import open_route
 from cellar.store.sessions import RedisSessions
+from tests.redis_cluster import RedisCluster
 
 OpenSessions = Callable[..., RedisSessions]
+
+
+@pytest.fixture(params=["server", "cluster"])
+def redis_url(request: pytest.FixtureRequest, redis_url: str) -> str:
+    """Return the URL of the shared Redis, then that of the cluster."""
+    if request.param == "server":
+        return redis_url
+    cluster: RedisCluster = request.getfixturevalue("redis_cluster")
+    return cluster.url
 
 
 @pytest.fixture
@@ -20,8 +29,8 @@ async def open_sessions() -> AsyncIterator[OpenSessions]:
     opened: list[RedisSessions] = []
 
     def make(url: str, *, reply_timeout_s: float = 4.0, **options: Any) -> RedisSessions:
-        link = Link(Address.parse(url), reply_timeout_s=reply_timeout_s)
-        opened.append(RedisSessions(link, prefix=prefix, **options))
+        route = open_route(url, reply_timeout_s=reply_timeout_s)
+        opened.append(RedisSessions(route, prefix=prefix, **options))
         return opened[-1]
 
     yield make

@@ -12,7 +12,7 @@ import redis
 from cellar.errors import BlobUnknown, BodyTooLarge, StoreCorrupt, StoreUnavailable
 from cellar.ports import BlobStore
 from cellar.store.blobs import CHUNK_BYTES, MAX_BLOB_BYTES, UNFINISHED_S, RedisBlobs
-from cellar.store.connect import sync_client
+from cellar.store.clients import sync_client
 from cellar.store.files import FileBlobs
 from tests.redis_process import RedisProcess
 

@@ -8,7 +8,7 @@ import pytest
 
 from cellar.errors import AlreadyExists, JobUnknown, Superseded
 from cellar.ports import Job, JobStore, Lease
-from cellar.store.connect import sync_client
+from cellar.store.clients import sync_client
 from cellar.store.jobs import HISTORY_EPOCHS, LOOKED_AT, MAX_BARREN_ATTEMPTS, RedisJobs
 from tests.waiting import wait_until
 

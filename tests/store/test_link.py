@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from cellar.errors import StoreUnavailable
-from cellar.store.connect import Address
+from cellar.store.address import Address
 from cellar.store.link import Link
 from cellar.store.resp import ReplyError
 from tests.redis_process import RedisProcess

@@ -2,13 +2,14 @@
 
 import itertools
 from collections.abc import AsyncIterator, Callable
+from contextlib import closing
 
 import pytest
-import redis
 
 from cellar.errors import StoreCorrupt
 from cellar.ports import EVERY_SESSION, SessionFilter, SessionKey, SessionSummary
-from cellar.store.connect import Address
+from cellar.store.address import Address
+from cellar.store.clients import sync_client
 from cellar.store.exchange import Exchange
 from cellar.store.keys import BUCKETS, SessionKeys
 from cellar.store.link import Link
@@ -160,7 +161,7 @@ async def test_a_page_does_not_look_at_everything(sessions: RedisSessions, redis
         for record in [a_record() for _ in range(3)]:
             await sessions.create(record)
         crowd = [SessionKey("default", str(number)) for number in range(2 * MOST_LOOKED_AT)]
-        with redis.Redis.from_url(redis_url, protocol=2) as client:
+        with closing(sync_client(redis_url)) as client:
             pipeline = client.pipeline()
             for key in crowd:
                 pipeline.zadd(sessions.keys.bucket_of(key), {key.session: 0})

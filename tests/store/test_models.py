@@ -8,7 +8,7 @@ import pytest
 
 from cellar.errors import AlreadyExists, ModelUnknown
 from cellar.ports import ModelStore, ModelVersion
-from cellar.store.connect import sync_client
+from cellar.store.clients import sync_client
 from cellar.store.models import RedisModels
 
 VERSION = ModelVersion(

@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Iterator
+from contextlib import closing
 from typing import Any
 
 import pytest
@@ -18,6 +19,7 @@ from cellar.errors import (
     StoreUnavailable,
 )
 from cellar.ports import Applied, CommitResult, Committed, Identity, Moved, SessionKey, SessionRecord
+from cellar.store.clients import sync_client
 from cellar.store.keys import SessionKeys
 from cellar.store.record import unpack_past
 from cellar.store.sessions import RedisSessions
@@ -441,7 +443,7 @@ async def test_a_cursor_of_ones_own_making_is_refused(sessions: RedisSessions) -
 
 async def test_ping_tells_what_the_server_gives(sessions: RedisSessions) -> None:
     told = await sessions.ping()
-    assert told.keys() == {"redis_version", "durability", "maxmemory_policy"}
+    assert told.keys() == {"redis_version", "durability", "maxmemory_policy", "primaries", "replicas"}
 
 
 async def test_ping_of_a_full_server_and_of_one_that_tells_little(
@@ -500,5 +502,5 @@ class Raw:
 @pytest.fixture
 def raw(redis_url: str, sessions: RedisSessions) -> Iterator["Raw"]:
     """Yield the Redis behind `sessions`."""
-    with redis.Redis.from_url(redis_url, protocol=2) as client:
+    with closing(sync_client(redis_url)) as client:
         yield Raw(client, sessions.keys)

@@ -11,7 +11,8 @@ import pytest
 import redis
 
 from cellar.errors import StoreUnavailable
-from cellar.store.connect import Address, sync_client
+from cellar.store.address import Address
+from cellar.store.clients import sync_client
 from cellar.store.link import Link
 from tests.redis_process import RedisProcess
 

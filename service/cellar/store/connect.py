@@ -1,23 +1,13 @@
-"""From a URL to a Redis, and from what Redis says to Cellar's errors: shared by every store.
-
-redis-py's own retries are off everywhere: its default sends a command again up to ten times, and a command that may
-have been applied must only be sent again by code that knows how to recognise it.
-"""
+"""How long Redis is waited for, and from what it says to Cellar's errors: shared by every store."""
 
 import re
-import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Any
 
 import redis
-from redis.asyncio.connection import SSLConnection
-from redis.backoff import NoBackoff
-from redis.connection import parse_url
-from redis.retry import Retry
+from redis.exceptions import RedisClusterException
 
-from cellar.errors import Outcome, SettingsInvalid, StoreCorrupt, StoreUnavailable
+from cellar.errors import Outcome, StoreCorrupt, StoreUnavailable
 
 CONNECT_TIMEOUT_S = 2.0
 """A Redis worth having answers a connect in milliseconds; the caller of a request waits for this."""
@@ -42,64 +32,10 @@ REFUSALS = {
 }
 """Error codes by which Redis says that it has applied nothing. A script's error has the code inside its text."""
 
+PASSING = {"READONLY", "NOREPLICAS", "LOADING", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN"}
+"""Those that end by themselves, within seconds, where one server takes over from another or slots move."""
+
 _REFUSAL = re.compile("(?:^|[-\\s])(" + "|".join(REFUSALS) + r")\b")
-
-
-@dataclass(frozen=True, slots=True)
-class Address:
-    """Where a Redis is and how to speak to it: `path` for a unix socket, else `host` and `port`."""
-
-    host: str
-    port: int
-    path: str | None
-    db: int
-    username: str | None
-    password: str | None
-    tls: ssl.SSLContext | None
-
-    @classmethod
-    def parse(cls, url: str) -> "Address":
-        """Read `redis://`, `rediss://` or `unix://` with redis-py's own rules. Raise SettingsInvalid."""
-        try:
-            found = parse_url(url)  # type: ignore[no-untyped-call]  # redis-py leaves it untyped
-        except ValueError as error:
-            raise SettingsInvalid(f"not a Redis URL: {error}") from None
-        if url.startswith("unix://") and not found.get("path"):
-            raise SettingsInvalid("a unix:// URL names the path of a socket")
-        return cls(
-            host=str(found.get("host", "localhost")),
-            port=int(found.get("port", 6379)),
-            path=found.get("path"),
-            db=int(found.get("db", 0)),
-            username=found.get("username"),
-            password=found.get("password"),
-            tls=_tls(found) if url.startswith("rediss://") else None,
-        )
-
-    def __str__(self) -> str:
-        """Return the address without its secrets, for messages."""
-        return self.path if self.path is not None else f"{self.host}:{self.port}"
-
-
-def _tls(found: dict[str, Any]) -> ssl.SSLContext:
-    """Return what redis-py itself makes of the `ssl_...` options of a URL. Raise SettingsInvalid."""
-    options = {name: value for name, value in found.items() if name.startswith("ssl_")}
-    try:
-        return SSLConnection(**options).ssl_context.get()
-    except (redis.RedisError, OSError, TypeError, ValueError) as error:
-        raise SettingsInvalid(f"options of the Redis URL for TLS: {error}") from None
-
-
-def sync_client(url: str) -> "redis.Redis":
-    """Return a client that never sends a command twice; answers are bytes. Raise SettingsInvalid."""
-    Address.parse(url)
-    return redis.Redis.from_url(
-        url,
-        retry=Retry(NoBackoff(), 0),
-        socket_connect_timeout=CONNECT_TIMEOUT_S,
-        socket_timeout=REPLY_TIMEOUT_S,
-        protocol=2,
-    )
 
 
 def refusal_code(message: str) -> str | None:
@@ -129,7 +65,11 @@ def redis_errors(*, outcome: Outcome = "not_applied") -> Iterator[None]:
     try:
         yield
     except (redis.ConnectionError, redis.TimeoutError) as error:
-        raise refusal(_message(error)) or lost(outcome) from error
+        # a connection that Sentinel named a primary hides behind its own error that it is one no more
+        said = error.__context__ if isinstance(error.__context__, redis.ReadOnlyError) else error
+        raise refusal(_message(said)) or lost(outcome) from error
+    except RedisClusterException as error:  # no node can be reached, or none serves the slot
+        raise lost(outcome) from error
     except redis.RedisError as error:
         raise refusal(_message(error)) or StoreCorrupt(f"unexpected answer from Redis: {error}") from error
 

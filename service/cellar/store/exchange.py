@@ -1,4 +1,4 @@
-"""Commands and their replies over one link, with the patience that an unknown outcome needs.
+"""Commands and their replies over a route, with the patience that an unknown outcome needs.
 
 A command that was sent and not answered may have been applied. `insist` sends such a command again, on a fresh
 connection, until it has a definite answer or the patience ends; so only commands that recognise themselves when they
@@ -10,9 +10,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from cellar.errors import CellarError, StoreCorrupt, StoreUnavailable
-from cellar.store.connect import lost, refusal, refusal_code
-from cellar.store.link import Link
+from cellar.store.connect import PASSING, refusal, refusal_code
 from cellar.store.resp import Command, Reply, ReplyError
+from cellar.store.route import Replies, Route, Wait
 from cellar.store.scripts import Script
 
 PATIENCE_S = 8.0
@@ -28,13 +28,18 @@ class Answer:
 
     reply: bytes | int | list[Reply] | CellarError | None
     resent: bool
+    copies: int = 0
+    """How many replicas have it, if that was waited for."""
 
 
 class Exchange:
-    """Asks one Redis, and knows the scripts to give it when it has forgotten them."""
+    """Asks Redis by a route, and knows the scripts to give to a server that has forgotten them.
 
-    def __init__(self, link: Link, scripts: Sequence[Script], *, patience_s: float = PATIENCE_S) -> None:
-        self._link = link
+    Where another server takes over from one that is lost, all that such a change refuses is tried again as well.
+    """
+
+    def __init__(self, route: Route, scripts: Sequence[Script], *, patience_s: float = PATIENCE_S) -> None:
+        self._route = route
         self._scripts = scripts
         self._patience_s = patience_s
 
@@ -43,67 +48,127 @@ class Exchange:
 
         A connection that breaks is no answer: it may have died long before, with the Redis that is running again.
         """
-        try:
-            replies = await self._once(commands)
-        except StoreUnavailable as error:
-            if error.outcome == "not_applied":
-                raise
-            try:
-                replies = await self._once(commands)
-            except StoreUnavailable:
-                raise lost("not_applied") from error
-        for reply in replies:
-            if isinstance(reply, ReplyError):
-                raise refusal(str(reply)) or _unexpected(reply)
-        return replies
-
-    async def insist(self, commands: Sequence[Command]) -> list[Answer]:
-        """Return what became of each command; see the module's first lines for what they must be able to bear."""
-        answers: list[Answer | None] = [None] * len(commands)
-        loop = asyncio.get_running_loop()
-        give_up, pause, sent = loop.time() + self._patience_s, FIRST_PAUSE_S, False
+        replies: list[Reply] = [None] * len(commands)
+        tries, waiting = _Tries(self._patience_s), list(range(len(commands)))
         while True:
-            waiting = [index for index, answer in enumerate(answers) if answer is None]
-            try:
-                replies = await self._once([commands[index] for index in waiting])
-            except StoreUnavailable as error:
-                sent = sent or error.outcome == "unknown"
-                failure = error
-            else:
-                refused = [_refusal(reply) for reply in replies]
-                for index, reply, no in zip(waiting, replies, refused, strict=True):
-                    if no is None:
-                        answers[index] = Answer(_unexpected(reply) if isinstance(reply, ReplyError) else reply, sent)
-                    elif not sent:
-                        answers[index] = Answer(no, sent)
-                failure = next((no for no in refused if no is not None), lost("unknown"))
-            if all(answer is not None for answer in answers) or not sent or loop.time() > give_up:
-                break
-            await asyncio.sleep(pause)
-            pause = min(2 * pause, LONGEST_PAUSE_S)
-        end = StoreUnavailable(failure.detail, outcome="unknown" if sent else "not_applied")
-        return [answer or Answer(end, sent) for answer in answers]
+            told, _ = await self._once([commands[index] for index in waiting], None, in_order=False)
+            failed = []
+            for index, reply in zip(waiting, told, strict=True):
+                failure = _failure(reply)
+                if failure is not None:
+                    failed.append((index, reply, failure))
+                elif isinstance(reply, ReplyError):
+                    raise _unexpected(reply)
+                else:
+                    assert not isinstance(reply, StoreUnavailable)
+                    replies[index] = reply
+            if not failed:
+                return replies
+            first_time = tries.count == 0 and all(failure.outcome == "unknown" for *_, failure in failed)
+            mends = all(self._passes(reply) for _, reply, _ in failed)
+            if not (first_time or mends) or tries.over:
+                raise StoreUnavailable(failed[0][2].detail, outcome="not_applied")
+            waiting = [index for index, *_ in failed]
+            await tries.pause(now=first_time)
 
-    async def _once(self, commands: Sequence[Command]) -> list[Reply]:
+    async def insist(
+        self, commands: Sequence[Command], *, wait: Wait | None = None, in_order: bool = False
+    ) -> list[Answer]:
+        """Return what became of each command; see the module's first lines for what they must be able to bear.
+
+        With `wait` each server waits, after its commands, until replicas have them, and `Answer.copies` says how
+        many do. `in_order` is `Route.tell`'s.
+        """
+        answers: list[Answer | None] = [None] * len(commands)
+        failures: dict[int, StoreUnavailable] = {}
+        sent: set[int] = set()
+        tries, waiting = _Tries(self._patience_s), list(range(len(commands)))
+        while True:
+            told, copies = await self._once([commands[index] for index in waiting], wait, in_order=in_order)
+            again: list[int] = []
+            ended = False
+            for at, (index, reply) in enumerate(zip(waiting, told, strict=True)):
+                failure = _failure(reply)
+                if failure is None:
+                    final = _unexpected(reply) if isinstance(reply, ReplyError) else reply
+                    answers[index] = Answer(final, index in sent, copies[at] if copies else 0)
+                    continue
+                failures[index] = failure
+                if failure.outcome == "unknown":
+                    sent.add(index)
+                if not ended and (index in sent or self._passes(reply)):
+                    again.append(index)
+                else:
+                    ended = in_order  # what comes after it is not to run
+            if not again or tries.over:
+                break
+            waiting = again
+            await tries.pause()
+        return [answer or _given_up(failures[index], index in sent) for index, answer in enumerate(answers)]
+
+    def _passes(self, reply: object) -> bool:
+        """Return whether what went wrong ends by itself, with a change of servers."""
+        if not self._route.fails_over:
+            return False
+        return isinstance(reply, StoreUnavailable) or refusal_code(str(reply)) in PASSING
+
+    async def _once(self, commands: Sequence[Command], wait: Wait | None, *, in_order: bool) -> Replies:
         """Send once; whatever a Redis refused for not knowing a script, it has not applied, and gets a second time."""
-        replies = await self._link.call(commands)
+        told = await self._route.tell(commands, wait=wait, in_order=in_order)
+        replies, copies = told
         missing = [index for index, reply in enumerate(replies) if _forgot(reply)]
         if missing:
             load: list[Command] = [(b"SCRIPT", b"LOAD", script.text) for script in self._scripts]
-            again = await self._link.call([*load, *(commands[index] for index in missing)])
-            for index, reply in zip(missing, again[len(load) :], strict=True):
-                replies[index] = reply
+            if in_order:
+                missing = list(range(missing[0], len(commands)))
+            second = await self._route.tell(
+                [commands[index] for index in missing], before=load, wait=wait, in_order=in_order
+            )
+            copies = list(copies)
+            for at, index in enumerate(missing):
+                replies[index] = second.replies[at]
+                if wait:
+                    copies[index] = second.copies[at]
         if any(isinstance(reply, ReplyError) and refusal_code(str(reply)) == "READONLY" for reply in replies):
-            self._link.drop()  # the primary has become a replica: the address may lead to another one now
-        return replies
+            self._route.drop()  # the primary has become a replica: the address may lead to another one now
+        return Replies(replies, copies)
 
 
-def _forgot(reply: Reply) -> bool:
+class _Tries:
+    """Pauses between tries, each twice the one before, until the patience ends."""
+
+    def __init__(self, patience_s: float) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._give_up = self._loop.time() + patience_s
+        self._pause_s = FIRST_PAUSE_S
+        self.count = 0
+
+    @property
+    def over(self) -> bool:
+        """Whether the patience has ended."""
+        return self._loop.time() > self._give_up
+
+    async def pause(self, *, now: bool = False) -> None:
+        """Wait for the next try; not at all if it should come `now`."""
+        self.count += 1
+        if not now:
+            await asyncio.sleep(self._pause_s)
+            self._pause_s = min(2 * self._pause_s, LONGEST_PAUSE_S)
+
+
+def _given_up(failure: StoreUnavailable, sent: bool) -> Answer:
+    return Answer(StoreUnavailable(failure.detail, outcome="unknown" if sent else "not_applied"), sent)
+
+
+def _failure(reply: "Reply | StoreUnavailable") -> StoreUnavailable | None:
+    """Return why a command has no answer: it was refused whole, or nothing came back."""
+    if isinstance(reply, ReplyError):
+        return refusal(str(reply))
+    return reply if isinstance(reply, StoreUnavailable) else None
+
+
+def _forgot(reply: object) -> bool:
     return isinstance(reply, ReplyError) and str(reply).startswith("NOSCRIPT")
-
-
-def _refusal(reply: Reply) -> StoreUnavailable | None:
-    return refusal(str(reply)) if isinstance(reply, ReplyError) else None
 
 
 def _unexpected(reply: ReplyError) -> StoreCorrupt:

@@ -7,24 +7,34 @@ a caller that knows how to recognise its own command sends it again.
 
 import asyncio
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import cast
 
-from cellar.store.connect import CONNECT_TIMEOUT_S, REPLY_TIMEOUT_S, Address, lost, refusal
+from cellar.errors import StoreUnavailable
+from cellar.store.address import Address
+from cellar.store.connect import CONNECT_TIMEOUT_S, REPLY_TIMEOUT_S, lost, refusal
 from cellar.store.resp import Command, Reply, ReplyError, ReplyParser, pack
+from cellar.store.route import Replies, Route, Wait
 
 
 class Link:
-    """A connection that is made when it is needed and made again when it was lost."""
+    """A connection that is made when it is needed and made again when it was lost. Implements `Route`.
+
+    `find` says where the primary is each time that a connection is made, and the server found must say so itself;
+    without it the address is taken as it is.
+    """
 
     def __init__(
         self,
         address: Address,
         *,
+        find: Callable[[], Awaitable[Address]] | None = None,
         connect_timeout_s: float = CONNECT_TIMEOUT_S,
         reply_timeout_s: float = REPLY_TIMEOUT_S,
     ) -> None:
+        self.fails_over = find is not None
         self._address = address
+        self._find = find
         self._connect_timeout_s = connect_timeout_s
         self._reply_timeout_s = reply_timeout_s
         self._wire: _Wire | None = None
@@ -36,10 +46,40 @@ class Link:
         Raise StoreUnavailable: outcome `not_applied` if nothing was sent, `unknown` if the connection was lost, or
         was given up, before all replies had come.
         """
-        wire = self._wire
-        if wire is None or wire.closed:
-            wire = await self._connected()
-        return await wire.send(commands, self._reply_timeout_s)
+        try:
+            return await self._send(commands, 0)
+        except ReplyError as error:
+            raise refusal(str(error)) or lost("not_applied") from error
+
+    async def tell(
+        self,
+        commands: Sequence[Command],
+        *,
+        before: Sequence[Command] = (),
+        wait: Wait | None = None,
+        in_order: bool = False,  # noqa: ARG002  # one connection keeps the order
+    ) -> Replies:
+        """Send all commands in one write; see `Route.tell`."""
+        count, first = len(commands), len(before)
+        try:
+            if wait is None:
+                replies = await self._send([*before, *commands] if before else commands, 0)
+                return Replies(list(replies[first:]))
+            waiting: Command = (b"WAIT", b"%d" % wait.replicas, b"%d" % wait.timeout_ms)
+            replies = await self._send([*before, *commands, waiting], wait.timeout_ms / 1000)
+        except (StoreUnavailable, ReplyError) as error:  # whoever may not come in is refused every command
+            return Replies([error] * count, [0] * count if wait else ())
+        copies = replies[-1] if isinstance(replies[-1], int) else 0
+        return Replies(list(replies[first:-1]), [copies] * count)
+
+    async def primaries(self, key: bytes) -> list[tuple[Route, bytes]]:
+        """Return this link: all keys are there."""
+        return [(self, key)]
+
+    @property
+    def closed(self) -> bool:
+        """Whether there is no connection, nor one in the making."""
+        return self._connecting is None and (self._wire is None or self._wire.closed)
 
     def drop(self) -> None:
         """Give the connection up; the next call makes a fresh one."""
@@ -57,6 +97,13 @@ class Link:
             wire.abort()
             await wire.gone
 
+    async def _send(self, commands: Sequence[Command], extra_s: float) -> list[Reply]:
+        """Return the replies. Raise StoreUnavailable, or the ReplyError by which the server refuses the connection."""
+        wire = self._wire
+        if wire is None or wire.closed:
+            wire = await self._connected()
+        return await wire.send(commands, self._reply_timeout_s + extra_s)
+
     async def _connected(self) -> "_Wire":
         # all callers wait for the same attempt, and one that goes away does not end it for the others
         if self._connecting is None:
@@ -71,7 +118,7 @@ class Link:
 
     async def _connect(self) -> "_Wire":
         loop = asyncio.get_running_loop()
-        where = self._address
+        where = self._address if self._find is None else await self._find()
         wire = _Wire(loop)
         try:
             async with asyncio.timeout(self._connect_timeout_s):
@@ -79,7 +126,7 @@ class Link:
                     await loop.create_unix_connection(lambda: wire, where.path)
                 else:
                     await loop.create_connection(lambda: wire, where.host, where.port, ssl=where.tls)
-                await self._introduce(wire)
+                await self._introduce(wire, where)
         except (OSError, TimeoutError) as error:
             wire.abort()
             raise lost("not_applied") from error
@@ -88,28 +135,33 @@ class Link:
             raise
         return wire
 
-    async def _introduce(self, wire: "_Wire") -> None:
-        where = self._address
-        commands: list[Command] = [(b"CLIENT", b"SETNAME", b"cellar")]
-        if where.db:
-            commands.insert(0, (b"SELECT", b"%d" % where.db))
+    async def _introduce(self, wire: "_Wire", where: Address) -> None:
+        commands: list[Command] = []
         if where.password is not None:
             user = [] if where.username is None else [where.username.encode()]
-            commands.insert(0, [b"AUTH", *user, where.password.encode()])
-        for reply in (await wire.send(commands, self._connect_timeout_s))[:-1]:  # a name is not worth a failure
+            commands.append([b"AUTH", *user, where.password.encode()])
+        if where.db:
+            commands.append((b"SELECT", b"%d" % where.db))
+        if self._find is not None:
+            commands.append((b"ROLE",))
+        name: Command = (b"CLIENT", b"SETNAME", b"cellar")
+        *replies, _ = await wire.send([*commands, name], self._connect_timeout_s)  # a name is not worth a failure
+        for reply in replies:
             if isinstance(reply, ReplyError):
-                raise refusal(str(reply)) or lost("not_applied")
+                raise reply
+        if self._find is not None and not (isinstance(replies[-1], list) and replies[-1][0] == b"master"):
+            raise lost("not_applied")  # the sentinels are not yet of one mind, or it is not yet what they want it to be
 
 
 class _Call:
     """A call whose replies have not all come."""
 
-    __slots__ = ("count", "future", "replies", "timer")
+    __slots__ = ("count", "future", "replies", "timeout_s")
 
-    def __init__(self, count: int, future: asyncio.Future[list[Reply]], timer: asyncio.TimerHandle) -> None:
+    def __init__(self, count: int, future: asyncio.Future[list[Reply]], timeout_s: float) -> None:
         self.count = count
         self.future = future
-        self.timer = timer
+        self.timeout_s = timeout_s
         self.replies: list[Reply] = []
 
 
@@ -121,17 +173,22 @@ class _Wire(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._parser = ReplyParser()
         self._calls: deque[_Call] = deque()
+        self._timer: asyncio.TimerHandle | None = None
         self.closed = False
         self.gone: asyncio.Future[None] = loop.create_future()
 
     def send(self, commands: Sequence[Command], timeout_s: float) -> asyncio.Future[list[Reply]]:
-        """Write the commands; the future has their replies, or fails with StoreUnavailable."""
+        """Write the commands; the future has their replies, or fails with StoreUnavailable.
+
+        The timeout counts from when the calls before have their replies: they may be waiting for replicas.
+        """
         future: asyncio.Future[list[Reply]] = self._loop.create_future()
         if self._transport is None or self.closed:
             future.set_exception(lost("not_applied"))
             return future
-        timer = self._loop.call_later(timeout_s, self.abort)
-        self._calls.append(_Call(len(commands), future, timer))
+        self._calls.append(_Call(len(commands), future, timeout_s))
+        if len(self._calls) == 1:
+            self._watch()
         self._transport.write(pack(commands))
         return future
 
@@ -162,7 +219,7 @@ class _Wire(asyncio.Protocol):
             call.replies.append(reply)
             if len(call.replies) == call.count:
                 self._calls.popleft()
-                call.timer.cancel()
+                self._watch()
                 if not call.future.done():
                     call.future.set_result(call.replies)
         return None
@@ -176,7 +233,13 @@ class _Wire(asyncio.Protocol):
     def _end(self) -> None:
         self.closed = True
         calls, self._calls = self._calls, deque()
+        self._watch()
         for call in calls:
-            call.timer.cancel()
             if not call.future.done():
                 call.future.set_exception(lost("unknown"))
+
+    def _watch(self) -> None:
+        """Give the call that is first in line its time."""
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = self._loop.call_later(self._calls[0].timeout_s, self.abort) if self._calls else None

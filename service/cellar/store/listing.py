@@ -72,11 +72,10 @@ class Listing:
                 await self._expired(expired)
         except CellarError:
             return
-        commands: list[Command] = []
-        for key in gone:
-            commands.append((b"ZREM", self._keys.bucket_of(key), key.session.encode()))
-            commands.append((b"EXISTS", self._keys.record(key)))
-        looks = (await self._exchange.insist(commands))[1::2] if commands else []
+        if not gone:
+            return
+        await self._exchange.insist([(b"ZREM", self._keys.bucket_of(key), key.session.encode()) for key in gone])
+        looks = await self._exchange.insist([(b"EXISTS", self._keys.record(key)) for key in gone])
         back = [key for key, look in zip(gone, looks, strict=True) if look.reply == 1]
         if back:
             await self._exchange.insist([self.add(key) for key in back])

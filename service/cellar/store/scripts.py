@@ -33,8 +33,16 @@ class Scripts:
 
     def __init__(self, client: redis.Redis, prelude: str, names: Iterable[str]) -> None:
         before = (prelude,) if prelude else ()
-        self._scripts = {name: client.register_script(Script.load(*before, name).text) for name in names}
+        self._client = client
+        self._scripts = {name: Script.load(*before, name) for name in names}
 
     def run(self, name: str, keys: Sequence[str], args: Sequence[str | int | float | bytes]) -> Any:
-        """Run one by its hash; a Redis that has forgotten it is given it again. Raise redis-py's errors."""
-        return self._scripts[name](keys=keys, args=args)
+        """Run one by its hash; a Redis that has forgotten it is given it again. Raise redis-py's errors.
+
+        The text goes where the keys lie: of a cluster, to the primary that has to run it and to no other.
+        """
+        script = self._scripts[name]
+        try:
+            return self._client.evalsha(script.sha.decode(), len(keys), *keys, *args)
+        except redis.exceptions.NoScriptError:
+            return self._client.eval(script.text.decode(), len(keys), *keys, *args)

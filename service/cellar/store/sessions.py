@@ -19,11 +19,11 @@ from cellar.ports import (
     SessionRecord,
     SessionSummary,
 )
+from cellar.store import health
 from cellar.store.commits import CommitCalls, Keep, leftovers
 from cellar.store.exchange import PATIENCE_S, Answer, Exchange
 from cellar.store.expiry import SWEEP_S, ExpirySweeper
 from cellar.store.keys import SessionKeys
-from cellar.store.link import Link
 from cellar.store.listing import REAP, Expired, Listing, nobody, read_summary, summary_commands
 from cellar.store.record import (
     Entry,
@@ -36,6 +36,7 @@ from cellar.store.record import (
 )
 from cellar.store.replies import items, raw
 from cellar.store.resp import Command, Reply
+from cellar.store.route import Route
 from cellar.store.scripts import Script
 from cellar.store.verdict import judge, replay
 
@@ -46,11 +47,11 @@ _PLACES = tuple(b"v%d" % place for place in range(MAX_WRITERS))
 
 
 class RedisSessions:
-    """Implements `cellar.ports.SessionStore`. One link carries everything, in order."""
+    """Implements `cellar.ports.SessionStore`. One route carries everything, in order."""
 
     def __init__(
         self,
-        link: Link,
+        route: Route,
         *,
         prefix: str,
         window: int = 32,
@@ -61,11 +62,11 @@ class RedisSessions:
         commit_script: Script = COMMIT,
         expired: Expired = nobody,
     ) -> None:
-        self._link = link
+        self._route = route
         self.keys = SessionKeys(prefix)
         self._keep = Keep(window, output_cap_bytes, int(idempotency_ttl_s * 1000), int(tombstone_ttl_s * 1000))
         self.calls = CommitCalls(commit_script, self.keys, self._keep)
-        self._exchange = Exchange(link, (commit_script, CREATE, DELETE, REAP), patience_s=patience_s)
+        self._exchange = Exchange(route, (commit_script, CREATE, DELETE, REAP), patience_s=patience_s)
         self._listing = Listing(self._exchange, self.keys, expired)
         self._slots = tuple(b"r%d" % index for index in range(window))
 
@@ -77,7 +78,7 @@ class RedisSessions:
         keys = [self.keys.record(key), self.keys.tombstone(key), *leftovers(self.keys, key)]
         script = (b"EVALSHA", CREATE.sha, b"%d" % len(keys), *keys)
         fields = (pack_head(meta, record.position, record.revision), pack_meta(meta), record.state)
-        answers = await self._exchange.insist([enlist, (*script, *fields, ttl_ms, life_ms), enlist])
+        answers = await self._exchange.insist([enlist, (*script, *fields, ttl_ms, life_ms), enlist], in_order=True)
         reply = _reply(answers[1])
         for answer in answers:
             _reply(answer)
@@ -153,32 +154,12 @@ class RedisSessions:
         return ExpirySweeper(self._exchange, self.keys, self._listing, tenants, every_s=every_s)
 
     async def ping(self) -> dict[str, Any]:
-        """Return what the connected server really gives; raise StoreUnavailable if it could not keep sessions now.
-
-        `durability` is `always`, `everysec` or `no` (the fsync policy of the append-only file), `none` without such
-        a file, `unknown` where the server does not tell.
-        """
-        probe = (b"SET", self.keys.probe, b"", b"PX", b"1000")  # what refuses a write says why
-        info, config, wrote = await self._exchange.insist([(b"INFO",), (b"CONFIG", b"GET", b"appendfsync"), probe])
-        _reply(wrote)
-        told = dict(line.split(":", 1) for line in raw(_reply(info)).decode().splitlines() if ":" in line)
-        eviction = told.get("maxmemory_policy", "noeviction")
-        if eviction != "noeviction" and told.get("maxmemory", "0") != "0":
-            raise StoreUnavailable(
-                f"Redis evicts keys when its memory is full (maxmemory-policy {eviction}), sessions among them",
-                outcome="not_applied",
-            )
-        policy = config.reply if isinstance(config.reply, list) else []  # some servers keep it to themselves
-        durability = raw(policy[1]).decode() if len(policy) > 1 else "unknown"
-        return {
-            "redis_version": told.get("redis_version", "unknown"),
-            "durability": durability if told.get("aof_enabled") == "1" else "none",
-            "maxmemory_policy": told.get("maxmemory_policy", "unknown"),
-        }
+        """Return what Redis really gives (`health.look`); raise StoreUnavailable if it could not keep sessions now."""
+        return await health.look(self._route, self.keys.probe)
 
     async def aclose(self) -> None:
-        """Close the link."""
-        await self._link.aclose()
+        """Close every connection."""
+        await self._route.aclose()
 
     def _result(self, commit: Commit, answer: Answer) -> CommitResult:
         reply = answer.reply

@@ -18,4 +18,6 @@ class ReadyAnswer(Answer):
     """Requests can be served."""
 
     status: Literal["ready"]
-    store: dict[str, Any] = Field(description="What the connected Redis gives: version, durability, policy.")
+    store: dict[str, Any] = Field(
+        description="What the connected Redis gives: version, durability, policy, primaries and their replicas."
+    )

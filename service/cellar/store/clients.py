@@ -1,0 +1,89 @@
+"""From a URL to what speaks to Redis: a route for the sessions, a redis-py client for everything else.
+
+redis-py's own retries are off everywhere: its default sends a command again up to ten times, and a command that may
+have been applied must only be sent again by code that knows how to recognise it.
+"""
+
+import threading
+from typing import Any, cast
+
+import redis
+from redis.backoff import NoBackoff
+from redis.cluster import ClusterNode, RedisCluster
+from redis.retry import Retry
+from redis.sentinel import Sentinel
+
+from cellar.store.address import ClusterAddress, SentinelAddress, parse
+from cellar.store.cluster import Cluster
+from cellar.store.connect import CONNECT_TIMEOUT_S, REPLY_TIMEOUT_S
+from cellar.store.link import Link
+from cellar.store.route import Route
+from cellar.store.sentinel import SENTINEL_TIMEOUT_S, Sentinels
+
+
+def open_route(
+    url: str, *, connect_timeout_s: float = CONNECT_TIMEOUT_S, reply_timeout_s: float = REPLY_TIMEOUT_S
+) -> Route:
+    """Return the route to the Redis of a URL (`address.py`); nothing is connected yet. Raise SettingsInvalid."""
+    address = parse(url)
+    if isinstance(address, ClusterAddress):
+        return Cluster(address, connect_timeout_s=connect_timeout_s, reply_timeout_s=reply_timeout_s)
+    if isinstance(address, SentinelAddress):
+        find = Sentinels(address).primary
+        at = address.primary
+        return Link(at, find=find, connect_timeout_s=connect_timeout_s, reply_timeout_s=reply_timeout_s)
+    return Link(address, connect_timeout_s=connect_timeout_s, reply_timeout_s=reply_timeout_s)
+
+
+def sync_client(url: str) -> "redis.Redis":
+    """Return a client that never sends a command twice that may have been applied; answers are bytes.
+
+    Nothing is connected yet. Raise SettingsInvalid. A client of a cluster has the commands of any other, as far as
+    all keys of a command share a slot.
+    """
+    address = parse(url)
+    if isinstance(address, ClusterAddress):
+        return cast(redis.Redis, _LazyCluster(address))
+    if isinstance(address, SentinelAddress):
+        return _by_sentinel(address)
+    return redis.Redis.from_url(url, retry=_never(), **_PATIENCE)
+
+
+_PATIENCE: dict[str, Any] = {
+    "socket_connect_timeout": CONNECT_TIMEOUT_S,
+    "socket_timeout": REPLY_TIMEOUT_S,
+    "protocol": 2,
+}
+
+
+def _never() -> Retry:
+    return Retry(NoBackoff(), 0)
+
+
+def _by_sentinel(address: SentinelAddress) -> redis.Redis:
+    first = address.sentinels[0]
+    timeouts = {"socket_connect_timeout": SENTINEL_TIMEOUT_S, "socket_timeout": SENTINEL_TIMEOUT_S, "protocol": 2}
+    sentinels = Sentinel(  # type: ignore[no-untyped-call]  # redis-py leaves it untyped
+        [(each.host, each.port) for each in address.sentinels],
+        sentinel_kwargs={**timeouts, **first.keywords(), "retry": _never()},
+    )
+    options = {**_PATIENCE, **address.primary.keywords(), "db": address.primary.db, "retry": _never()}
+    primary: redis.Redis = sentinels.master_for(address.service, **options)  # type: ignore[no-untyped-call]
+    return primary
+
+
+class _LazyCluster:
+    """A cluster's client that is made with its first command: redis-py's asks for the slots as soon as it is made."""
+
+    def __init__(self, address: ClusterAddress) -> None:
+        self._address = address
+        self._lock = threading.Lock()
+        self._client: RedisCluster | None = None
+
+    def __getattr__(self, name: str) -> Any:
+        with self._lock:
+            if self._client is None:
+                options = {**_PATIENCE, **self._address.seeds[0].keywords()}
+                seeds = [ClusterNode(each.host, each.port) for each in self._address.seeds]  # type: ignore[no-untyped-call]
+                self._client = RedisCluster(startup_nodes=seeds, retry=_never(), **options)
+        return getattr(self._client, name)

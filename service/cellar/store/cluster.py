@@ -1,0 +1,238 @@
+"""A Redis Cluster: one FIFO link to each primary, and a map of who owns which slot.
+
+Commands of a call are parted by the primary that owns their key and sent in one write to each. A node that answers
+MOVED or ASK has not applied the command: it is asked where the node says. The map is read anew, beside the traffic,
+whenever something did not go as it says; who has a command that must not fail meanwhile tries again (`exchange.py`).
+"""
+
+import asyncio
+from collections.abc import Iterable, Sequence
+
+from cellar.errors import CellarError, StoreUnavailable
+from cellar.store.address import ClusterAddress
+from cellar.store.connect import CONNECT_TIMEOUT_S, REPLY_TIMEOUT_S, lost, refusal_code
+from cellar.store.link import Link
+from cellar.store.resp import Command, Reply, ReplyError
+from cellar.store.route import Replies, Route, Wait
+from cellar.store.slots import Node, Redirect, SlotMap, slot_of
+
+HOPS = 6
+"""Redirections followed for one call: nodes that disagree are left alone until the next try."""
+
+ASK_AGAIN_S = 0.05
+"""Least time between two looks at the map: a node answers one in a millisecond, and many slots may move at once."""
+
+MAP_TIMEOUT_S = 1.0
+"""A node that does not tell the map in this time is passed over for the next."""
+
+ASKING: Command = (b"ASKING",)
+
+
+class Cluster:
+    """Implements `Route` for a cluster."""
+
+    fails_over = True
+
+    def __init__(
+        self,
+        address: ClusterAddress,
+        *,
+        connect_timeout_s: float = CONNECT_TIMEOUT_S,
+        reply_timeout_s: float = REPLY_TIMEOUT_S,
+    ) -> None:
+        self._seeds = [(seed.host, seed.port) for seed in address.seeds]
+        self._like = address.seeds[0]
+        self._connect_timeout_s = connect_timeout_s
+        self._reply_timeout_s = reply_timeout_s
+        self._links: dict[Node, Link] = {}
+        self._map: SlotMap | None = None
+        self._looking: asyncio.Task[SlotMap] | None = None
+        self._looked_s = float("-inf")
+        self._silent: set[Node] = set()
+
+    async def tell(
+        self,
+        commands: Sequence[Command],
+        *,
+        before: Sequence[Command] = (),
+        wait: Wait | None = None,
+        in_order: bool = False,
+    ) -> Replies:
+        """Send each command to the primary that owns its key; see `Route.tell`."""
+        call = _Call(commands, before, wait)
+        try:
+            slots = self._map or await self._look()
+        except StoreUnavailable as error:
+            call.fail(range(len(commands)), error)
+            return call.told()
+        if not in_order:
+            await self._follow(call, slots, range(len(commands)))
+            return call.told()
+        call.fail(range(len(commands)), lost("not_applied"))
+        for index in range(len(commands)):
+            await self._follow(call, slots, [index])
+            if isinstance(call.replies[index], StoreUnavailable | ReplyError):
+                break
+        return call.told()
+
+    async def primaries(self, key: bytes) -> list[tuple[Route, bytes]]:
+        """Return the link to each primary and a key there. Raise StoreUnavailable where the map cannot be read."""
+        slots = self._map or await self._look()
+        return [(self._link(node), slots.key_at(node, key)) for node in slots.primaries()]
+
+    def drop(self) -> None:
+        """Read the map anew before anything else is sent."""
+        self._map = None
+
+    async def aclose(self) -> None:
+        """Close every link. Calls under way end with an unknown outcome."""
+        if self._looking is not None:
+            self._looking.cancel()
+            await asyncio.wait([self._looking])
+        await asyncio.gather(*[link.aclose() for link in self._links.values()])
+
+    async def _follow(self, call: "_Call", slots: SlotMap, some: Iterable[int]) -> None:
+        """Send some of the commands, follow where the nodes point, and note what became of each."""
+        asked: dict[int, Node] = {}  # where a node has pointed this once
+        left = list(some)
+        for _ in range(HOPS):
+            groups: dict[Node, list[int]] = {}
+            for index in left:
+                node = asked.get(index) or slots.owners[slot_of(call.commands[index])]
+                if node is None:
+                    call.fail([index], StoreUnavailable("no node of the Redis cluster has the slot"))
+                    self._look_soon()
+                else:
+                    groups.setdefault(node, []).append(index)
+            await self._send(call, groups, asked)
+            left = self._redirected(call, slots, groups, asked)
+            if not left:
+                return
+        call.fail(left, StoreUnavailable("the nodes of the Redis cluster point at each other"))
+
+    async def _send(self, call: "_Call", groups: dict[Node, list[int]], asked: dict[int, Node]) -> None:
+        """Send each node its commands, all nodes at once."""
+        if len(groups) == 1:  # spare the tasks
+            ((node, indices),) = groups.items()
+            await call.send(self._link(node), indices, asked)
+        else:
+            await asyncio.gather(*[call.send(self._link(node), some, asked) for node, some in groups.items()])
+
+    def _redirected(
+        self, call: "_Call", slots: SlotMap, groups: dict[Node, list[int]], asked: dict[int, Node]
+    ) -> list[int]:
+        """Return the commands that a node has pointed elsewhere, and learn from all that went wrong."""
+        left = []
+        for node, indices in groups.items():
+            for index in indices:
+                reply = call.replies[index]
+                if isinstance(reply, StoreUnavailable):
+                    self._silent.add(node)
+                    self._look_soon()
+                elif isinstance(reply, ReplyError):
+                    asked.pop(index, None)
+                    redirect = Redirect.parse(reply, node)
+                    if redirect is None:
+                        if refusal_code(str(reply)) in ("CLUSTERDOWN", "READONLY"):
+                            self._look_soon()
+                        continue
+                    left.append(index)
+                    if redirect.kind == "ASK":
+                        asked[index] = redirect.node
+                    else:
+                        slots.owners[redirect.slot] = redirect.node
+                        self._look_soon()
+        return left
+
+    def _link(self, node: Node) -> Link:
+        link = self._links.get(node)
+        if link is None:
+            link = self._links[node] = Link(
+                self._like.at(*node),
+                connect_timeout_s=self._connect_timeout_s,
+                reply_timeout_s=self._reply_timeout_s,
+            )
+        return link
+
+    # --- the map ---
+
+    def _look_soon(self) -> None:
+        """Read the map beside the traffic, unless somebody does."""
+        if self._looking is None:
+            self._looking = asyncio.create_task(self._read_map(), name="slots of the Redis cluster")
+            self._looking.add_done_callback(self._look_done)
+
+    async def _look(self) -> SlotMap:
+        """Read the map. All who wait for it wait for the same reading. Raise StoreUnavailable."""
+        self._look_soon()
+        assert self._looking is not None
+        return await asyncio.shield(self._looking)
+
+    def _look_done(self, task: asyncio.Task[SlotMap]) -> None:
+        self._looking = None
+        self._looked_s = asyncio.get_running_loop().time()
+        if task.cancelled() or task.exception() is not None:
+            return
+        self._map = task.result()
+        self._silent.clear()
+        for node, link in list(self._links.items()):
+            if node not in self._map.nodes and link.closed:
+                del self._links[node]
+
+    async def _read_map(self) -> SlotMap:
+        """Ask one node after the other, those that were silent last."""
+        await asyncio.sleep(self._looked_s + ASK_AGAIN_S - asyncio.get_running_loop().time())
+        known = sorted(self._map.nodes if self._map else ()) + self._seeds
+        failure: CellarError = lost("not_applied")
+        for node in sorted(dict.fromkeys(known), key=lambda node: node in self._silent):
+            try:
+                return await self._ask_map(node)
+            except CellarError as error:
+                failure = error
+                self._silent.add(node)
+        raise StoreUnavailable(failure.detail)
+
+    async def _ask_map(self, node: Node) -> SlotMap:
+        link = Link(self._like.at(*node), connect_timeout_s=MAP_TIMEOUT_S, reply_timeout_s=MAP_TIMEOUT_S)
+        try:
+            [reply] = await link.call([(b"CLUSTER", b"SLOTS")])
+        finally:
+            await link.aclose()
+        if isinstance(reply, ReplyError):
+            raise StoreUnavailable(f"{node[0]}:{node[1]} tells nothing of a Redis cluster: {reply}")
+        return SlotMap.parse(reply, node)
+
+
+class _Call:
+    """The commands of one call and what has become of them so far."""
+
+    def __init__(self, commands: Sequence[Command], before: Sequence[Command], wait: Wait | None) -> None:
+        self.commands = commands
+        self.replies: list[Reply | StoreUnavailable] = [None] * len(commands)
+        self._before = before
+        self._wait = wait
+        self._copies = [0] * len(commands)
+
+    def fail(self, indices: Iterable[int], error: StoreUnavailable) -> None:
+        """Note that some commands have not been sent."""
+        for index in indices:
+            self.replies[index] = error
+
+    async def send(self, link: Link, indices: Sequence[int], asked: dict[int, Node]) -> None:
+        """Send one node some of the commands in one write, and note what it says."""
+        packed: list[Command] = []
+        for index in indices:
+            if index in asked:
+                packed.append(ASKING)
+            packed.append(self.commands[index])
+        replies, copies = await link.tell(packed, before=self._before, wait=self._wait)
+        at = 0
+        for index in indices:
+            at += index in asked
+            self.replies[index] = replies[at]
+            self._copies[index] = copies[at] if copies else 0
+            at += 1
+
+    def told(self) -> Replies:
+        """Return what became of the commands."""
+        return Replies(self.replies, self._copies if self._wait else ())
