@@ -44,9 +44,13 @@ def test_other_weights_in_the_place_of_the_old_ones() -> None:
     packed = pack(CELL, WEIGHTS)
     stages = [stage for _, stage in forward_plan(CELL, save=False).stages if isinstance(stage, Products)]
     places = [address(packed.group(stage)) for stage in stages]
-    others = {name: (array * 2).astype(np.float32) for name, array in WEIGHTS.items()}
-    packed.reload(others)
-    fresh = pack(CELL, others)
+    weights = {name: array.copy() for name, array in WEIGHTS.items()}
+    packed.adopt(weights)
+    for name, array in WEIGHTS.items():
+        weights[name][...] = 2 * array
+    for source, target in packed.placed():
+        target[...] = source
+    fresh = pack(CELL, weights)
     assert [address(packed.group(stage)) for stage in stages] == places
     for stage in stages:
         np.testing.assert_array_equal(packed.group(stage), fresh.group(stage))

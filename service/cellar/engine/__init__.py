@@ -6,7 +6,9 @@ from cellar.engine.cell import Cell, Param, State, build_cell
 from cellar.engine.frame import Node, Run
 from cellar.engine.kernel import Backward, CompiledCell, Forward, Tape, compile_cell, compile_cells, kernel_texts
 from cellar.engine.packing import FLUSH_BELOW, Packed, flushed
+from cellar.engine.player import player_text
 from cellar.engine.program import Program
+from cellar.engine.recording import Recording
 from cellar.engine.revision import KERNEL_REV
 from cellar.engine.target import Target, host_target
 
@@ -23,6 +25,7 @@ __all__ = [
     "Packed",
     "Param",
     "Program",
+    "Recording",
     "Run",
     "State",
     "States",
@@ -35,4 +38,5 @@ __all__ = [
     "host_target",
     "joined_state",
     "kernel_texts",
+    "player_text",
 ]

@@ -24,6 +24,7 @@ from cellar.engine.compile import Compiled, compile_kernels
 from cellar.engine.driver import advance_text, step_text
 from cellar.engine.linking import Builtin, Code, builtin, link
 from cellar.engine.loaded import Footprint, LoadedKernels
+from cellar.engine.player import player_text
 from cellar.engine.products import product_texts
 from cellar.engine.target import Target, host_target
 from cellar.errors import CompileFailed
@@ -80,7 +81,7 @@ class KernelCache:
     @property
     def library(self) -> list[str]:
         """Return the texts that every network needs besides its kernels."""
-        return [*product_texts(self.target.registers), advance_text(), step_text()]
+        return [*product_texts(self.target.registers), advance_text(), step_text(), player_text()]
 
     @functools.cached_property
     def advance(self) -> Builtin:
@@ -91,6 +92,11 @@ class KernelCache:
     def step(self) -> Builtin:
         """The same for small calls, as `step_text` describes it. Raise CompileFailed."""
         return builtin(self.load([step_text()])[0], "step")
+
+    @functools.cached_property
+    def player(self) -> Code:
+        """The one call of a recording, as `player_text` describes it. Raise CompileFailed."""
+        return self.load([player_text()])[0]
 
     def products(self) -> Products:
         """Return the products for this target. Raise CompileFailed."""

@@ -2,7 +2,7 @@
 
 import ctypes
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -48,21 +48,20 @@ class Packed:
             found = self.panels.setdefault(key, made)  # of two threads, both take the first: descriptors point to it
         return found
 
-    def reload(self, weights: Mapping[str, Floats]) -> None:
-        """Take other weights of the same shapes, where the old ones stand. Nobody may be running meanwhile.
+    def adopt(self, weights: Mapping[str, Floats]) -> None:
+        """Read the weights from these arrays from now on: flushed, of the same shapes, and the same numbers."""
+        self.weights.update(weights)
 
-        They must be flushed and of the same shapes: nothing is checked.
+    def placed(self) -> Iterator[tuple[Floats, Floats]]:
+        """Yield of each weight a view, and where kernels read those numbers; not of weights that are halves.
+
+        Whoever changes weights that were adopted copies them there, while nobody runs.
         """
-        for name in self.weights:
-            self.weights[name] = weights[name]
         for name, vector in self.vectors.items():
             array = self.weights[name]
-            vector[: array.size if array.ndim else None] = array
+            yield array, vector[: array.size if array.ndim else None]
         for key, panels in self.panels.items():
-            if self.halves:
-                np.copyto(panels, _panels(self._matrices(key), halves=True))
-            else:
-                _fill_all(panels, self._matrices(key))
+            yield from _placed(self._matrices(key), panels)
 
     def _matrices(self, key: tuple[str, ...]) -> list[Floats]:
         order, *names = key
@@ -136,8 +135,9 @@ def _panels(matrices: Sequence[Floats], *, halves: bool) -> NDArray[Any]:
     """Return (m, n) matrices as k-major panels of sixteen rows each, as float32 or as bfloat16."""
     length = matrices[0].shape[1]
     count = sum((matrix.shape[0] + 15) // 16 for matrix in matrices)
-    packed = aligned(64 * length * count).view(np.float32).reshape(-1, length, 16)
-    _fill_all(packed, matrices)
+    packed = aligned(64 * length * count, clear=True).view(np.float32).reshape(-1, length, 16)
+    for source, target in _placed(matrices, packed):
+        target[:] = source
     if not halves:
         return packed
     kept = aligned(packed.nbytes // 2).view(np.uint16)
@@ -145,18 +145,14 @@ def _panels(matrices: Sequence[Floats], *, halves: bool) -> NDArray[Any]:
     return kept
 
 
-def _fill_all(panels: Floats, matrices: Sequence[Floats]) -> None:
+def _placed(matrices: Sequence[Floats], panels: Floats) -> Iterator[tuple[Floats, Floats]]:
+    """Yield views of matrices and of the panels that hold them: of whole panels, and of the rows that are left."""
     at = 0
     for matrix in matrices:
-        count = (matrix.shape[0] + 15) // 16
-        _fill(panels[at : at + count], matrix)
-        at += count
-
-
-def _fill(panels: Floats, matrix: Floats) -> None:
-    rows = matrix.shape[0]
-    whole = rows // 16
-    panels[:whole] = matrix[: 16 * whole].reshape(whole, 16, matrix.shape[1]).transpose(0, 2, 1)
-    if rows > 16 * whole:
-        panels[whole] = 0
-        panels[whole, :, : rows - 16 * whole] = matrix[16 * whole :].T
+        rows, length = matrix.shape
+        whole = rows // 16
+        yield matrix[: 16 * whole].reshape(whole, 16, length).transpose(0, 2, 1), panels[at : at + whole]
+        at += whole
+        if rows > 16 * whole:
+            yield matrix[16 * whole :].T, panels[at, :, : rows - 16 * whole]
+            at += 1

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from cellar.engine import Cell, CompiledCell, Forward, KernelCache, Packed, build_cell, compile_cell
+from cellar.engine import Cell, CompiledCell, Forward, KernelCache, Packed, Recording, build_cell, compile_cell
 
 Array = NDArray[np.float32]
 
@@ -31,6 +31,10 @@ class Arithmetic:
         self._kernels: dict[tuple[str, tuple[int, ...]], CompiledCell] = {}
         self._plain: dict[CompiledCell, Packed] = {}
         """Of kernels without parameters what stands for their weights, with the memory of earlier calls."""
+
+    def recording(self) -> Recording:
+        """Return an empty recording of kernels and copies."""
+        return Recording(self._cache)
 
     def kernel(self, text: str, inputs: Mapping[str, int]) -> CompiledCell:
         """Return the kernel of a cell whose inputs have these names and sizes, `x` the first."""

@@ -1,7 +1,7 @@
 """A network with kernels, and with weights: forward over whole sequences, and back."""
 
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -17,11 +17,13 @@ from cellar.engine import (
     Mask,
     Node,
     Program,
+    Recording,
     Run,
     States,
     compile_cells,
     joined_state,
     kernel_texts,
+    player_text,
 )
 from cellar.errors import ShapeMismatch
 from cellar.nn.arithmetic import Arithmetic
@@ -73,7 +75,12 @@ class CompiledNetwork:
         A compiler takes longer to start than to compile one small kernel.
         """
         layers = [layer.cell for layer in self.network.layers]
-        self._cache.load([*kernel_texts([*layers, *differentiated], training=True), *kernel_texts(plain)])
+        texts = [*kernel_texts([*layers, *differentiated], training=True), *kernel_texts(plain), player_text()]
+        self._cache.load(texts)
+
+    def recording(self) -> Recording:
+        """Return an empty recording of kernels and copies."""
+        return Recording(self._cache)
 
     def program(self, parts: Sequence[Part]) -> Program:
         """Return the one call that runs these layers; dropout has no part in it."""
@@ -120,20 +127,39 @@ class BoundNetwork:
         self._compiled = compiled
         self._halves = halves
         self._parts = _parts(compiled, weights, halves=halves)
-        self._load(weights)
-
-    def reload(self, weights: Mapping[str, Array]) -> None:
-        """Take other weights, flushed and known to fit, in the place of the old ones. Nobody may run meanwhile."""
-        for part in self._parts:
-            name = part.layer.name
-            part.packed.reload({param.name: weights[f"{name}.{param.name}"] for param in part.kernel.cell.params})
-            part.initial[0] = _initial(part.layer, weights)
-        self._load(weights)
-
-    def _load(self, weights: Mapping[str, Array]) -> None:
         self._table = None if self.network.embedding is None else weights[self.network.embedding.name]
         carried = [part.initial for part in self._parts if part.columns is not None]
         self._initial = np.concatenate([np.zeros((1, 0), np.float32), *carried], axis=1)
+
+    def adopt(self, weights: Mapping[str, Array]) -> None:
+        """Read the weights from these arrays from now on: flushed, and the same numbers as until now."""
+        for part in self._parts:
+            part.packed.adopt(
+                {param.name: weights[f"{part.layer.name}.{param.name}"] for param in part.layer.cell.params}
+            )
+        if self.network.embedding is not None:
+            self._table = weights[self.network.embedding.name]
+
+    def placed(self, weights: Mapping[str, Array]) -> Iterator[tuple[Array, Array]]:
+        """Yield of the weights that were adopted each with a place that kernels read it from.
+
+        More kernels may have more places: ask again when `places` has changed.
+        """
+        for part in self._parts:
+            yield from part.packed.placed()
+            column, first = 0, 0 if part.columns is None else part.columns.start
+            for state in part.layer.cell.states:
+                start = weights.get(f"{part.layer.name}.{state.name}0")
+                if start is not None:
+                    yield start, part.initial[0, column : column + state.size]
+                if start is not None and part.columns is not None:
+                    yield start, self._initial[0, first + column : first + column + state.size]
+                column += state.size
+
+    @property
+    def places(self) -> int:
+        """Return how many arrangements of matrices there are, which grow with the kernels that were run."""
+        return sum(len(part.packed.panels) for part in self._parts)
 
     @functools.cached_property
     def program(self) -> Program:

@@ -13,7 +13,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from cellar.engine import Run, flushed
+from cellar.engine import Run
 from cellar.errors import InvalidInput, OutputNotFinite, StateNotFinite
 from cellar.nn import checkpoint as checkpoints
 from cellar.nn import segments
@@ -26,6 +26,7 @@ from cellar.nn.losses import LOSSES, Loss
 from cellar.nn.optimisers import UPDATES, Optimiser
 from cellar.nn.schedules import learning_rate
 from cellar.nn.training import Dataset, EpochRecord, Progress, TrainingSpec
+from cellar.nn.vector import Trainee, joined, named
 from cellar.nn.windows import Batch, Plan, split
 
 Array = NDArray[np.float32]
@@ -109,37 +110,18 @@ class _Trainer:
         self.optimiser = Optimiser(spec.optimiser, count, compiled.arithmetic)
         self.run = _identify(network, data, spec)
         self._order = (-1, self.plan.order(None))
-        self._bound: BoundNetwork | None = None
-
-    # --- weights as one vector
+        self.trainee = Trainee(compiled)
 
     def begin(self, weights: Mapping[str, Array]) -> RunState:
-        vector = concatenated([weights[name] for name, _ in self.compiled.network.parameters])
-        return RunState(vector, self.optimiser.start())
-
-    def named(self, vector: Array) -> dict[str, Array]:
-        """Return views of a vector of all weights."""
-        found, at = {}, 0
-        for name, shape in self.compiled.network.parameters:
-            size = math.prod(shape)
-            found[name] = vector[at : at + size].reshape(shape)
-            at += size
-        return found
-
-    def bind(self, vector: Array) -> BoundNetwork:
-        """Return the network with these weights, which are known to fit and to be finite, until the next call."""
-        if self._bound is None:
-            self._bound = BoundNetwork(self.compiled, self.named(vector))
-        else:
-            self._bound.reload(self.named(flushed(vector)))
-        return self._bound
+        """Return the state before the first update."""
+        return RunState(joined(self.compiled.network, weights), self.optimiser.start())
 
     # --- one update
 
     def advance(self, state: RunState) -> RunState:
         """Return the state after the next update, and after the end of the epoch if it was the last one."""
         batch = self.plan.batch(self.order(state.epoch), state.update)
-        network = self.bind(state.weights)
+        network = self.trainee.load(state.weights)
         before = _state_before(network, batch, state.carried)
         masks = functools.partial(self._masks, state, batch.inputs.shape[1])
         run = segments.run(network, batch.inputs, before, batch.lengths, masks, self.spec.recompute)
@@ -221,7 +203,7 @@ class _Trainer:
 
     def _measure(self, plan: Plan, state: RunState) -> float:
         """Return the mean loss over all scored steps of a plan."""
-        network = self.bind(state.weights)
+        network = self.trainee.load(state.weights)
         order = plan.order(None)
         loss_sum, scored, carried = 0.0, 0, None
         for index in range(plan.updates):
@@ -252,7 +234,7 @@ class _Trainer:
             finished=state.finished,
             history=state.history,
             kept=_kept(state),
-            weights=lambda: self.named(result),
+            weights=lambda: named(self.compiled.network, result),
             checkpoint=lambda: checkpoints.dump(state, self.run),
         )
 

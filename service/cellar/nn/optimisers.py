@@ -11,8 +11,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from cellar.engine import FLUSH_BELOW, Packed
-from cellar.nn.arithmetic import Arithmetic, scalars
+from cellar.engine import Packed
+from cellar.nn.arithmetic import Arithmetic
 from cellar.nn.training import AdaDelta, AdaGrad, Adam, Lion, Momentum, OptimiserSpec, RmsProp, Sgd
 
 Array = NDArray[np.float32]
@@ -124,7 +124,14 @@ class Optimiser:
         self.spec = spec
         self._arithmetic = arithmetic
         self._kernel = arithmetic.kernel(UPDATES[spec.type], {"x": size, "w": size})
-        self._packed: Packed | None = None
+        self._scalars: Array = np.zeros(len(self._kernel.cell.params), np.float32)
+        views = {param.name: self._scalars[i : i + 1].reshape(()) for i, param in enumerate(self._kernel.cell.params)}
+        self._packed = self._kernel.pack(views)
+        self._packed.adopt(views)
+        self._packing = arithmetic.recording()
+        self._packing.flush(self._scalars)
+        for source, target in self._packed.placed():
+            self._packing.copy(source, target)
 
     def start(self) -> OptimiserState:
         """Return the memory before the first update."""
@@ -142,10 +149,9 @@ class Optimiser:
 
     def _load(self, params: Mapping[str, float]) -> Packed:
         """Return the scalars packed, where those of the update before stood."""
-        if self._packed is None:
-            self._packed = self._kernel.pack(scalars(params))
-        else:
-            self._packed.reload(scalars({name: _flushed(value) for name, value in params.items()}))
+        for index, param in enumerate(self._kernel.cell.params):
+            self._scalars[index] = params[param.name]
+        self._packing.run()
         return self._packed
 
     def _clip(self, gradient: Array) -> tuple[Array, float]:
@@ -177,11 +183,6 @@ class Optimiser:
                 return plain | {"epsilon": epsilon}
             case Lion():
                 return decoupled | _betas(self.spec)
-
-
-def _flushed(value: float) -> float:
-    """Return zero for a number that kernels take as one (`cellar.engine.flushed`, for arrays)."""
-    return value if abs(value) >= FLUSH_BELOW else 0.0
 
 
 def _betas(spec: Adam | Lion) -> dict[str, float]:
