@@ -2,6 +2,7 @@
 
 from cellar.engine.arguments import Mask, States, joined_state
 from cellar.engine.cache import KernelCache
+from cellar.engine.call import Call
 from cellar.engine.cell import Cell, Param, State, build_cell
 from cellar.engine.frame import Node, Run
 from cellar.engine.kernel import Backward, CompiledCell, Forward, Tape, compile_cell, compile_cells, kernel_texts
@@ -16,6 +17,7 @@ __all__ = [
     "FLUSH_BELOW",
     "KERNEL_REV",
     "Backward",
+    "Call",
     "Cell",
     "CompiledCell",
     "Forward",

@@ -134,6 +134,15 @@ class Call:
         self.point("sums", 0, address(sums.lanes))
         return sums
 
+    def read_tape(self, forward: "Call") -> None:
+        """Make a call of the adjoint run on the values that a forward one leaves."""
+        if self.tape_of is forward:
+            return
+        for index, (place, stride) in enumerate(forward.places):
+            self.point("tape", index, place)
+            self.point("tape_row", index, stride)
+        self.tape_of = forward
+
     def begin(self, lengths: Ints | None) -> None:
         """Make the call ready for another run."""
         self.faults[0], self.faults[1] = -1, 0
@@ -205,8 +214,21 @@ class Sums:
 
     def copied(self) -> dict[str, Floats]:
         """Return copies in the parameters' own shapes."""
-        views = self._views(self._memory.copy())
-        return {p.name: views[p.name][..., : p.shape[-1]] if p.shape else views[p.name][0] for p in self._params}
+        return self._trimmed(self._memory.copy())
+
+    @property
+    def memory(self) -> Floats:
+        """Return all of it, a multiple of sixteen floats."""
+        return self._memory
+
+    @property
+    def trimmed(self) -> dict[str, Floats]:
+        """Return views in the parameters' own shapes."""
+        return self._trimmed(self._memory)
+
+    def _trimmed(self, memory: Floats) -> dict[str, Floats]:
+        views = self._views(memory)
+        return {p.name: views[p.name][..., : p.shape[-1] if p.shape else 1].reshape(p.shape) for p in self._params}
 
     def _views(self, memory: Floats) -> dict[str, Floats]:
         return {

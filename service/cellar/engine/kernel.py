@@ -99,11 +99,10 @@ class CompiledCell:
         kernel = self._training_kernels()[0] if save else self.kernel
         leased = lease(kernel, packed, steps, rows, lengths)
         call = leased.call
-        for index, (array, size) in enumerate(zip(inputs, cell.in_sizes, strict=True)):
-            call.bind_dense("staged", "staged_row", "staged_time", index, _checked(array, (steps, rows, size)))
-        call.bind_state("carry_in", "carry_in_row", _checked(state, (rows, cell.state_size)))
-        outputs = _bind_result(call, 0, np.empty((steps, rows, cell.out_size), np.float32))
-        following = call.bind_state("carry_out", "carry_out_row", np.empty((rows, cell.state_size), np.float32))
+        arrays = [_checked(a, (steps, rows, size)) for a, size in zip(inputs, cell.in_sizes, strict=True)]
+        outputs = np.empty((steps, rows, cell.out_size), np.float32)
+        following = np.empty((rows, cell.state_size), np.float32)
+        _bind_forward(call, arrays, _checked(state, (rows, cell.state_size)), outputs, following)
         call.run()
         bad_step, bad_kind = call.faults.copy()
         tape = Tape(steps, rows, call.lengths, leased) if save else None
@@ -126,33 +125,63 @@ class CompiledCell:
         """
         cell = self.cell
         steps, rows = tape.steps, tape.rows
-        leased = self._backward_lease(packed, tape)
+        leased = lease(self._training_kernels()[1], packed, steps, rows, tape.lengths)
         call = leased.call
+        call.read_tape(tape.lease.call)
         d_outputs = _checked(d_outputs, (steps, rows, cell.out_size))
-        call.bind_dense("staged", "staged_row", "staged_time", 0, d_outputs)
         after = np.zeros((rows, cell.state_size), np.float32) if d_state is None else d_state
-        call.bind_state("carry_in", "carry_in_row", _checked(after, (rows, cell.state_size)))
-        wanted = [want_inputs] * len(cell.in_sizes)
-        d_inputs = tuple(
-            _bind_result(call, index, np.empty((steps, rows, size) if want else (1, 1, size), np.float32))
-            for index, (size, want) in enumerate(zip(cell.in_sizes, wanted, strict=True))
-        )
-        call.descriptor[AT["wants"]] = sum(1 << index for index, want in enumerate(wanted) if want)
-        before = call.bind_state("carry_out", "carry_out_row", np.empty((rows, cell.state_size), np.float32))
+        d_inputs = [np.empty((steps, rows, size), np.float32) if want_inputs else None for size in cell.in_sizes]
+        before = np.empty((rows, cell.state_size), np.float32)
+        _bind_backward(call, d_outputs, _checked(after, (rows, cell.state_size)), d_inputs, before)
         call.sums.begin(into)
         call.run()
-        return Backward(d_inputs if want_inputs else (), before, call.sums.copied())
+        return Backward(tuple(array for array in d_inputs if array is not None), before, call.sums.copied())
 
-    def _backward_lease(self, packed: Packed, tape: Tape) -> Lease:
-        """Return a call of the adjoint on what a forward pass left."""
-        leased = lease(self._training_kernels()[1], packed, tape.steps, tape.rows, tape.lengths)
-        call, forward = leased.call, tape.lease.call
-        if call.tape_of is not forward:
-            for index, (place, stride) in enumerate(forward.places):
-                call.point("tape", index, place)
-                call.point("tape_row", index, stride)
-            call.tape_of = forward
-        return leased
+    # --- calls on arrays that stay where they are, for recordings
+
+    def bound(
+        self,
+        packed: Packed,
+        inputs: Sequence[Floats],
+        state: Floats,
+        outputs: Floats,
+        after: Floats,
+        *,
+        ragged: bool = False,
+        save: bool = False,
+    ) -> Call:
+        """Return a call that is `forward` from these arrays to those whenever it is run, with what stands there then.
+
+        `outputs` are (T, B, out) and `after` is (B, S); rows of all arrays are dense and may lie anywhere. If it is
+        `ragged`, lengths are given by `Call.begin` before each run.
+        """
+        steps, rows = inputs[0].shape[:2]
+        call = Call(self._training_kernels()[0] if save else self.kernel, packed, steps, rows, ragged=ragged)
+        if not ragged:
+            call.begin(None)
+        _bind_forward(call, inputs, state, outputs, after)
+        return call
+
+    def bound_adjoint(
+        self,
+        packed: Packed,
+        forward: Call,
+        d_outputs: Floats,
+        d_state: Floats,
+        d_inputs: Sequence[Floats | None],
+        d_before: Floats,
+    ) -> Call:
+        """Return a call that is `backward` over a bound one whenever it is run; None: nobody wants those of an input.
+
+        `Call.sums` go on from what stands there, which at first is anything.
+        """
+        ragged = forward.lengths is not None
+        call = Call(self._training_kernels()[1], packed, forward.steps, forward.rows, ragged=ragged)
+        if not ragged:
+            call.begin(None)
+        call.read_tape(forward)
+        _bind_backward(call, d_outputs, d_state, d_inputs, d_before)
+        return call
 
 
 def compile_cell(cell: Cell, cache: KernelCache) -> CompiledCell:
@@ -178,12 +207,25 @@ def _training_texts(cell: Cell) -> tuple[KernelText, KernelText]:
     return forward_text(cell, save=True), backward_text(cell)
 
 
-def _bind_result(call: Call, index: int, array: Floats) -> Floats:
-    """Bind a result to an array (T, B, size), or to one row that all share if nobody wants it."""
-    strides = array.strides if array.shape[:2] == (call.steps, call.rows) else (0, 0)
-    call.point("result_row", index, strides[1])
-    call.point("result_time", index, strides[0])
-    return call.bind("result", index, array)
+def _bind_forward(call: Call, inputs: Sequence[Floats], state: Floats, outputs: Floats, after: Floats) -> None:
+    for index, array in enumerate(inputs):
+        call.bind_dense("staged", "staged_row", "staged_time", index, array)
+    call.bind_state("carry_in", "carry_in_row", state)
+    call.bind_dense("result", "result_row", "result_time", 0, outputs)
+    call.bind_state("carry_out", "carry_out_row", after)
+
+
+def _bind_backward(
+    call: Call, d_outputs: Floats, d_state: Floats, d_inputs: Sequence[Floats | None], d_before: Floats
+) -> None:
+    call.bind_dense("staged", "staged_row", "staged_time", 0, d_outputs)
+    call.bind_state("carry_in", "carry_in_row", d_state)
+    call.bind_state("carry_out", "carry_out_row", d_before)
+    call.descriptor[AT["wants"]] = sum(1 << index for index, array in enumerate(d_inputs) if array is not None)
+    for index, (array, size) in enumerate(zip(d_inputs, call.kernel.cell.in_sizes, strict=True)):
+        # What nobody wants is cleared all the same past a row's end: in one row that all share.
+        unwanted = np.broadcast_to(np.empty(size, np.float32), (call.steps, call.rows, size))
+        call.bind_dense("result", "result_row", "result_time", index, unwanted if array is None else array)
 
 
 def _checked(array: Floats, shape: tuple[int, ...]) -> Floats:

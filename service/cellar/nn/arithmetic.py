@@ -59,6 +59,13 @@ class Arithmetic:
         """Return the sum of all elements."""
         return float(self.apply(SUM, {"x": array}, {}).outputs[0, 0, 0])
 
+    def record_sums(self, recording: Recording, rows: Array, sums: Array) -> None:
+        """Record the sums of rows: those of (n, k) are written to (n,), both dense."""
+        kernel = self.kernel(SUM, {"x": rows.shape[1]})
+        none = _state(len(rows))
+        packed = self._without_params(kernel)
+        recording.call(kernel.bound(packed, [rows[None]], none, sums.reshape(1, -1, 1), none))
+
     def norm(self, vector: Array) -> float:
         """Return the Euclidean norm; infinity where the squares overflow."""
         return float(self.apply(NORM, {"x": vector}, {}).outputs[0, 0, 0])

@@ -126,14 +126,15 @@ class BoundNetwork:
         self.network = compiled.network
         self._compiled = compiled
         self._halves = halves
-        self._parts = _parts(compiled, weights, halves=halves)
+        self.parts = _parts(compiled, weights, halves=halves)
         self._table = None if self.network.embedding is None else weights[self.network.embedding.name]
-        carried = [part.initial for part in self._parts if part.columns is not None]
-        self._initial = np.concatenate([np.zeros((1, 0), np.float32), *carried], axis=1)
+        carried = [part.initial for part in self.parts if part.columns is not None]
+        self.initial = np.concatenate([np.zeros((1, 0), np.float32), *carried], axis=1)
+        """(1, state_size) what a sequence begins with."""
 
     def adopt(self, weights: Mapping[str, Array]) -> None:
         """Read the weights from these arrays from now on: flushed, and the same numbers as until now."""
-        for part in self._parts:
+        for part in self.parts:
             part.packed.adopt(
                 {param.name: weights[f"{part.layer.name}.{param.name}"] for param in part.layer.cell.params}
             )
@@ -145,30 +146,26 @@ class BoundNetwork:
 
         More kernels may have more places: ask again when `places` has changed.
         """
-        for part in self._parts:
+        for part in self.parts:
             yield from part.packed.placed()
-            column, first = 0, 0 if part.columns is None else part.columns.start
-            for state in part.layer.cell.states:
-                start = weights.get(f"{part.layer.name}.{state.name}0")
-                if start is not None:
-                    yield start, part.initial[0, column : column + state.size]
-                if start is not None and part.columns is not None:
-                    yield start, self._initial[0, first + column : first + column + state.size]
-                column += state.size
+            for name, columns in part.layer.starts:
+                yield weights[name], part.initial[0, columns]
+                if part.columns is not None:
+                    yield weights[name], self.initial[0, part.columns][columns]
 
     @property
     def places(self) -> int:
         """Return how many arrangements of matrices there are, which grow with the kernels that were run."""
-        return sum(len(part.packed.panels) for part in self._parts)
+        return sum(len(part.packed.panels) for part in self.parts)
 
     @functools.cached_property
     def program(self) -> Program:
         """The one call that runs all layers; made when it is first needed, which in training it may not be."""
-        return self._compiled.program(self._parts)
+        return self._compiled.program(self.parts)
 
     def initial_state(self, rows: int) -> Array:
         """Return the state (rows, state_size) that a sequence begins with: zeros, or what was trained."""
-        return np.repeat(self._initial, rows, axis=0)
+        return np.repeat(self.initial, rows, axis=0)
 
     def run(
         self,
@@ -205,7 +202,7 @@ class BoundNetwork:
         state = self._begun(state, reset, inputs.shape[1])
         self._check(inputs, state, lengths)
         found = np.ascontiguousarray(found, dtype=np.float32)
-        passed = forward(self._parts, found, state, lengths, masks or {}, save=save)
+        passed = forward(self.parts, found, state, lengths, masks or {}, save=save)
         outputs = side_by_side(self.network.output, found, passed.outputs)
         saved = Saved(inputs, passed.trace) if save else None
         return Run(outputs, passed.state, *_first_bad(passed.faults), saved)
@@ -237,7 +234,7 @@ class BoundNetwork:
         assert isinstance(run.saved, Saved)
         inputs, trace = run.saved.inputs, run.saved.trace
         wanted = want_inputs or self.network.embedding is not None
-        found = backward(self._parts, trace, self.network.output, d_outputs, d_state, want_inputs=wanted, into=into)
+        found = backward(self.parts, trace, self.network.output, d_outputs, d_state, want_inputs=wanted, into=into)
         weights = found.weights | self._summed(found.initial)
         embedding = self.network.embedding
         if embedding is None:
@@ -248,19 +245,17 @@ class BoundNetwork:
 
     def initial_gradients(self, d_state: Array) -> dict[str, Array]:
         """Return the gradients of the trained initial states, if a run began with them: sums over rows of its own."""
-        carried = {part.layer.name: d_state[:, part.columns] for part in self._parts if part.columns is not None}
+        carried = {part.layer.name: d_state[:, part.columns] for part in self.parts if part.columns is not None}
         return self._summed(carried)
 
     def _summed(self, d_states: Mapping[str, Array]) -> dict[str, Array]:
         """Return the gradients of trained initial states by name, from those of each row by layer."""
-        found: dict[str, Array] = {}
-        for part in self._parts:
-            column = 0
-            for state in part.layer.trainable if part.layer.name in d_states else ():
-                rows = d_states[part.layer.name][:, column : column + state.size]
-                found[f"{part.layer.name}.{state.name}0"] = self._compiled.arithmetic.column_sums(rows)
-                column += state.size
-        return found
+        return {
+            name: self._compiled.arithmetic.column_sums(d_states[part.layer.name][:, columns])
+            for part in self.parts
+            if part.layer.name in d_states
+            for name, columns in part.layer.starts
+        }
 
     def _begun(self, state: States, reset: Mask | None, rows: int) -> Array:
         """Return the state (B, state_size) that a run begins with as an array. Raise ShapeMismatch."""

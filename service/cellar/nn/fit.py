@@ -26,10 +26,15 @@ from cellar.nn.losses import LOSSES, Loss
 from cellar.nn.optimisers import UPDATES, Optimiser
 from cellar.nn.schedules import learning_rate
 from cellar.nn.training import Dataset, EpochRecord, Progress, TrainingSpec
+from cellar.nn.update import Learnt, Update, can_record
 from cellar.nn.vector import Trainee, joined, named
 from cellar.nn.windows import Batch, Plan, split
 
 Array = NDArray[np.float32]
+
+SHAPES_RECORDED = 6
+"""Shapes of batches that are recorded, each with memory of its own: so many has a run that carries its state, of whole
+and of fewer rows the first window, those that follow, and the last one."""
 
 
 def fit(
@@ -111,6 +116,7 @@ class _Trainer:
         self.run = _identify(network, data, spec)
         self._order = (-1, self.plan.order(None))
         self.trainee = Trainee(compiled)
+        self._updates: dict[tuple[object, ...], Update] = {}
 
     def begin(self, weights: Mapping[str, Array]) -> RunState:
         """Return the state before the first update."""
@@ -123,26 +129,46 @@ class _Trainer:
         batch = self.plan.batch(self.order(state.epoch), state.update)
         network = self.trainee.load(state.weights)
         before = _state_before(network, batch, state.carried)
-        masks = functools.partial(self._masks, state, batch.inputs.shape[1])
-        run = segments.run(network, batch.inputs, before, batch.lengths, masks, self.spec.recompute)
-        _check_finite(run, state)
-        scored = self.loss.score(run.outputs[batch.skip :], batch.targets, batch.scored_lengths, self._scale(batch))
-        gradient = self._gradient(network, run, _led_by_zeros(scored.d_outputs, batch.skip), batch)
-        rate = self._rate(state.epoch)
-        update = self.optimiser.update(state.weights, gradient, state.optimiser, rate)
-        loss = self.compiled.arithmetic.total(scored.losses)
-        if not update.finite or not math.isfinite(loss):
+        recorded = self._recorded(batch)
+        learnt = None if recorded is None else recorded.run(batch, before, self._scale(batch))
+        if learnt is None:
+            learnt = self._learn(network, batch, before, state)
+        update = self.optimiser.update(state.weights, learnt.gradient, state.optimiser, self._rate(state.epoch))
+        if not update.finite or not math.isfinite(learnt.loss):
             raise OutputNotFinite(_diverged("the loss or the weights", state))
         state = replace(
             state,
             weights=update.weights,
             optimiser=update.state,
             update=state.update + 1,
-            carried=run.state if self.spec.state == "carry" else None,
-            loss_sum=state.loss_sum + loss,
+            carried=learnt.state if self.spec.state == "carry" else None,
+            loss_sum=state.loss_sum + learnt.loss,
             scored=state.scored + batch.scored,
         )
         return self._end_epoch(state) if state.update == self.plan.updates else state
+
+    def _recorded(self, batch: Batch) -> Update | None:
+        """Return the recording for batches of this shape, None where there is none."""
+        if self.spec.recompute is not None or not can_record(self.compiled.network):
+            return None
+        begins = self._begins(batch)
+        shape = (batch.inputs.shape, batch.skip, batch.lengths is None, begins)
+        if shape not in self._updates and len(self._updates) < SHAPES_RECORDED:
+            self._updates[shape] = Update(self.compiled, self.trainee, self.loss, batch, begins=begins)
+        return self._updates.get(shape)
+
+    def _begins(self, batch: Batch) -> bool:
+        """Return whether a batch begins with the initial state: only then it learns."""
+        return batch.warmup is not None and self.spec.warmup == 0
+
+    def _learn(self, network: BoundNetwork, batch: Batch, before: Array, state: RunState) -> Learnt:
+        """Return what an update learns, kernel by kernel. Raise StateNotFinite or OutputNotFinite for a fault."""
+        masks = functools.partial(self._masks, state, batch.inputs.shape[1])
+        run = segments.run(network, batch.inputs, before, batch.lengths, masks, self.spec.recompute)
+        _check_finite(run, state)
+        scored = self.loss.score(run.outputs[batch.skip :], batch.targets, batch.scored_lengths, self._scale(batch))
+        gradient = self._gradient(network, run, _led_by_zeros(scored.d_outputs, batch.skip), batch)
+        return Learnt(gradient, self.compiled.arithmetic.total(scored.losses), run.state)
 
     def order(self, epoch: int) -> NDArray[np.int64]:
         """Return the order of an epoch's windows; it follows from the seed, and is kept for the next update."""
@@ -163,7 +189,7 @@ class _Trainer:
         """Return the gradient as one vector. Initial states learn only if the run began with them."""
         gradients = segments.backward(network, run, d_outputs)
         found = gradients.weights
-        if batch.warmup is not None and self.spec.warmup == 0:
+        if self._begins(batch):
             found |= network.initial_gradients(gradients.state)
         parameters = self.compiled.network.parameters
         return concatenated(

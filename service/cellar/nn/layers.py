@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import accumulate, pairwise
 
 from pydantic import TypeAdapter
 
@@ -52,6 +53,14 @@ class Layer:
     """Each row is read from its own end to its start."""
     dropout: float | None = None
     """The rate of a layer that exists in training only; elsewhere those after it read what it reads."""
+
+    @property
+    def starts(self) -> list[tuple[str, slice]]:
+        """Return the names of the parameters that are initial states, and their columns in the layer's state."""
+        edges = [0, *accumulate(state.size for state in self.trainable)]
+        return [
+            (f"{self.name}.{s.name}0", slice(*edge)) for s, edge in zip(self.trainable, pairwise(edges), strict=True)
+        ]
 
 
 def build_layer(spec: RecurrentSpec | DenseSpec | LayerNormSpec | DropoutSpec, in_size: int, pointer: str) -> Layer:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from cellar.engine import Forward
+from cellar.engine import Call, Forward, Recording
 from cellar.nn.arithmetic import Arithmetic, scalars
 from cellar.nn.segments import cut, lengths_in
 from cellar.nn.training import HuberLoss, LossSpec
@@ -39,6 +39,15 @@ class Scored:
     d_outputs: Array
 
 
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """A loss in a recording: the losses (T, B, 1), their gradients, which whoever runs it fills in, and its calls."""
+
+    losses: Array
+    d_losses: Array
+    calls: tuple[Call, ...]
+
+
 class Loss:
     """A loss, ready to score `size` outputs against as many targets, `steps` steps at once; None: all.
 
@@ -61,6 +70,19 @@ class Loss:
         segments = cut(len(outputs), self._steps)
         parts = [self._score(outputs[s], targets[s], lengths_in(s, lengths), scale) for s in segments]
         return Scored(_joined([part.losses for part in parts]), _joined([part.d_outputs for part in parts]))
+
+    def record(
+        self, recording: Recording, outputs: Array, targets: Array, d_outputs: Array, *, ragged: bool
+    ) -> "Bound":
+        """Record `score`, the gradient written to `d_outputs`, between arrays that stay where they are."""
+        steps, rows = targets.shape[:2]
+        losses, d_losses = (np.zeros((steps, rows, 1), np.float32) for _ in range(2))
+        none = np.empty((rows, 0), np.float32)
+        forward = self._kernel.bound(self._packed, [outputs, targets], none, losses, none, ragged=ragged, save=True)
+        back = self._kernel.bound_adjoint(self._packed, forward, d_losses, none, [d_outputs, None], none)
+        recording.call(forward)
+        recording.call(back)
+        return Bound(losses, d_losses, (forward, back))
 
     def _score(self, outputs: Array, targets: Array, lengths: Lengths | None, scale: float) -> Scored:
         result = self._forward(outputs, targets, lengths, save=True)

@@ -11,7 +11,8 @@
 Scored stretches follow each other without gap or overlap; the last one of a row may be shorter.
 """
 
-from dataclasses import dataclass
+import functools
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -51,28 +52,49 @@ class Batch:
         return steps * rows if self.lengths is None else sum(self.lengths.tolist()) - rows * self.skip
 
 
-@dataclass(frozen=True, slots=True)
+class Room:
+    """Memory for batches: those of one shape follow each other in the same place."""
+
+    def __init__(self) -> None:
+        self._arrays: dict[tuple[object, ...], Array] = {}
+
+    def array(self, use: str, shape: tuple[int, ...]) -> Array:
+        """Return an array for one use."""
+        key = (use, shape)
+        found = self._arrays.get(key)
+        if found is None:
+            found = np.empty(shape, np.float32)
+            if len(self._arrays) < _SHAPES_KEPT:
+                self._arrays[key] = found
+        return found
+
+
+_SHAPES_KEPT = 16
+
+
+@dataclass(frozen=True)
 class Plan:
     """Aligned data of a run: `targets` begin with the target of output `warmup + skip`."""
 
     inputs: Array
     targets: Array
     spec: TrainingSpec
+    room: Room = field(default_factory=Room)
 
-    @property
+    @functools.cached_property
     def window(self) -> int:
         """Return the steps of a window: `skip` and what is scored."""
         longest = _sizes(self.inputs)[0] - self.spec.warmup
         return min(self.spec.window or longest, longest)
 
-    @property
+    @functools.cached_property
     def windows(self) -> int:
         """Return how many windows a row has."""
         if self.spec.state == "carry":
             return -(-(_sizes(self.inputs)[0] - self.spec.warmup) // self.window)
         return -(-_sizes(self.targets)[0] // (self.window - self.spec.skip))
 
-    @property
+    @functools.cached_property
     def updates(self) -> int:
         """Return how many batches an epoch has."""
         rows = _sizes(self.inputs)[1]
@@ -81,8 +103,10 @@ class Plan:
         return -(-rows * self.windows // self.spec.batch_size)
 
     def batch(self, order: NDArray[np.int64], index: int) -> Batch:
-        """Return a batch of an epoch, by the epoch's order."""
-        return self._carried(order, index) if self.spec.state == "carry" else self._independent(order, index)
+        """Return a batch of an epoch, by the epoch's order. Its arrays are valid until the next one is asked for."""
+        if self.spec.state == "carry":
+            return self._carried(order, index)
+        return self._whole(order, index) if self.windows == 1 else self._independent(order, index)
 
     def order(self, epoch: int | None) -> NDArray[np.int64]:
         """Return the order of windows (reset) or rows (carry) in an epoch; of None, as they stand."""
@@ -95,14 +119,49 @@ class Plan:
         rows = order[group * self.spec.batch_size :][: self.spec.batch_size]
         warmup, skip = self.spec.warmup, self.spec.skip
         begin = warmup + window * self.window
-        targets = self.targets[max(0, begin - warmup - skip) : begin - warmup - skip + self.window, rows]
+        first = begin - warmup - skip
         return Batch(
-            self.inputs[:warmup, rows] if window == 0 else None,
-            self.inputs[begin : begin + self.window, rows],
-            targets,
+            self._chosen("warmup", self.inputs, rows, slice(0, warmup)) if window == 0 else None,
+            self._chosen("inputs", self.inputs, rows, slice(begin, begin + self.window)),
+            self._chosen("targets", self.targets, rows, slice(max(0, first), first + self.window)),
             skip if window == 0 else 0,
             None,
         )
+
+    def _whole(self, order: NDArray[np.int64], index: int) -> Batch:
+        rows = order[index * self.spec.batch_size :][: self.spec.batch_size]
+        warmup, skip = self.spec.warmup, self.spec.skip
+        return Batch(
+            self._chosen("warmup", self.inputs, rows, slice(0, warmup)),
+            self._chosen("inputs", self.inputs, rows, slice(warmup, warmup + self.window)),
+            self._chosen("targets", self.targets, rows, slice(0, self.window - skip)),
+            skip,
+            None,
+        )
+
+    def _gathered(
+        self,
+        use: str,
+        array: Array,
+        rows: NDArray[np.int64],
+        begins: NDArray[np.int64],
+        steps: int,
+        lengths: NDArray[np.int32],
+    ) -> Array:
+        """Return (steps, B, F): of each chosen row the steps from its beginning on, zeros past its length."""
+        steps_ahead = np.arange(steps)[:, None]
+        at = np.minimum(begins + steps_ahead, array.shape[0] - 1) * array.shape[1] + rows
+        out = self.room.array(use, (steps, len(rows), array.shape[2]))
+        array.reshape(-1, array.shape[2]).take(at, axis=0, out=out, mode="clip")
+        if int(lengths.min()) < steps:
+            out[steps_ahead >= lengths] = 0
+        return out
+
+    def _chosen(self, use: str, array: Array, rows: NDArray[np.int64], steps: slice) -> Array:
+        """Return (steps, B, F) of the chosen rows."""
+        part = array[steps]
+        out = self.room.array(use, (len(part), len(rows), array.shape[2]))
+        return part.take(rows, axis=1, out=out, mode="clip")
 
     def _independent(self, order: NDArray[np.int64], index: int) -> Batch:
         chosen = order[index * self.spec.batch_size :][: self.spec.batch_size]
@@ -113,24 +172,12 @@ class Plan:
         lengths = np.minimum(self.targets.shape[0] - begins, scored).astype(np.int32)
         longest = int(lengths.max())
         return Batch(
-            _gather(self.inputs, rows, begins, warmup, lengths + warmup),
-            _gather(self.inputs, rows, begins + warmup, skip + longest, lengths + skip),
-            _gather(self.targets, rows, begins, longest, lengths),
+            self._gathered("warmup", self.inputs, rows, begins, warmup, lengths + warmup),
+            self._gathered("inputs", self.inputs, rows, begins + warmup, skip + longest, lengths + skip),
+            self._gathered("targets", self.targets, rows, begins, longest, lengths),
             skip,
             None if int(lengths.min()) == longest else lengths + np.int32(skip),
         )
-
-
-def _gather(
-    array: Array, rows: NDArray[np.int64], begins: NDArray[np.int64], steps: int, lengths: NDArray[np.int32]
-) -> Array:
-    """Return (steps, B, F): of each chosen row the steps from its beginning on, zeros past its length."""
-    steps_ahead = np.arange(steps)[:, None]
-    at = np.minimum(begins + steps_ahead, array.shape[0] - 1) * array.shape[1] + rows
-    taken: Array = array.reshape(-1, array.shape[2]).take(at, axis=0)
-    if int(lengths.min()) < steps:
-        taken[steps_ahead >= lengths] = 0
-    return taken
 
 
 def split(data: Dataset, out_size: int, in_size: int, spec: TrainingSpec) -> tuple[Plan, Plan | None]:
@@ -159,10 +206,11 @@ def _held_out(plan: Plan, fraction: float) -> tuple[Plan, Plan]:
     if kept < 1:
         raise InvalidInput("nothing would be left to train on", pointer="/validation", actual=f"{whole} to divide")
     if by_rows:
-        return (
-            Plan(plan.inputs[:, :kept], plan.targets[:, :kept], spec),
-            Plan(plan.inputs[:, kept:], plan.targets[:, kept:], spec),
+        kept_rows, held_rows = (
+            Plan(np.ascontiguousarray(plan.inputs[:, cut]), np.ascontiguousarray(plan.targets[:, cut]), spec)
+            for cut in (slice(None, kept), slice(kept, None))
         )
+        return kept_rows, held_rows
     before = spec.warmup + spec.skip
     return Plan(plan.inputs[: before + kept], plan.targets[:kept], spec), Plan(
         plan.inputs[kept:], plan.targets[kept:], spec
@@ -193,7 +241,7 @@ def _aligned(pair: Pair, in_size: int, out_size: int, spec: TrainingSpec, pointe
     targets = read_targets(
         targets, spec.loss.type, out_size, first=targets.shape[0] - scored, pointer=f"{pointer}/targets"
     )
-    return Plan(np.asarray(inputs, np.float32), np.asarray(targets, np.float32), spec)
+    return Plan(np.ascontiguousarray(inputs, np.float32), np.ascontiguousarray(targets, np.float32), spec)
 
 
 def _sizes(array: Array) -> tuple[int, int, int]:
