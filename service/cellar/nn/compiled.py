@@ -263,7 +263,7 @@ class BoundNetwork:
         if reset is None:
             return found
         _check_shape("rows to reset", reset.shape, (len(found),))
-        return np.where(reset[:, None], self._initial, found)
+        return np.where(reset[:, None], self.initial, found)
 
     def _check(self, inputs: Array, state: Array, lengths: Lengths | None) -> None:
         rows = state.shape[0]
