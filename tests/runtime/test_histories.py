@@ -76,7 +76,7 @@ class Model:
         where = None
         if asked.back is not None:
             where = self.positions[-1 - min(asked.back, len(self.positions) - 1)]
-            where = Position(where.epoch, where.step, "0" * 32) if asked.forged else where
+            where = Position(where.epoch, where.step, b"0" * 16) if asked.forged else where
         return Identity(where, None if where else asked.step, asked.key)
 
     def verdict(self, identity: Identity, body: Body) -> Done | type[CellarError] | None:

@@ -9,7 +9,7 @@ from cellar.errors import InvalidInput
 from cellar.ports import Position
 from cellar.runtime.positions import advance, fingerprint, new_epoch, parse_position, start_of
 
-EPOCH = "0123456789abcdef"
+EPOCH = bytes.fromhex("0123456789abcdef")
 values = st.lists(st.floats(width=32, allow_nan=False), min_size=1, max_size=12)
 
 
@@ -49,12 +49,12 @@ def test_the_digest_tells_which_rows_were_reset_and_when() -> None:
 
 
 def test_the_digest_depends_on_the_epoch() -> None:
-    assert start_of(EPOCH).digest != start_of("fedcba9876543210").digest
+    assert start_of(EPOCH).digest != start_of(bytes.fromhex("fedcba9876543210")).digest
 
 
 @given(st.integers(0, 2**53), st.binary(min_size=16, max_size=16))
 def test_a_position_is_read_as_it_is_written(step: int, digest: bytes) -> None:
-    position = Position(EPOCH, step, digest.hex())
+    position = Position(EPOCH, step, digest)
     assert parse_position(str(position)) == position
 
 
@@ -63,14 +63,14 @@ def test_a_position_is_read_as_it_is_written(step: int, digest: bytes) -> None:
     [
         "",
         "abc",
-        f"{EPOCH}.1",
-        f"{EPOCH}.-1.{'0' * 32}",
-        f"{EPOCH}.01.{'0' * 32}",
-        f"{EPOCH}.{2**53 + 1}.{'0' * 32}",
-        f"{EPOCH.upper()}.1.{'0' * 32}",
-        f"{EPOCH}.1.{'0' * 31}",
-        f"{EPOCH}.1.{'0' * 32}\n",
-        f"{EPOCH}.\u0661.{'0' * 32}",
+        f"{EPOCH.hex()}.1",
+        f"{EPOCH.hex()}.-1.{'0' * 32}",
+        f"{EPOCH.hex()}.01.{'0' * 32}",
+        f"{EPOCH.hex()}.{2**53 + 1}.{'0' * 32}",
+        f"{EPOCH.hex().upper()}.1.{'0' * 32}",
+        f"{EPOCH.hex()}.1.{'0' * 31}",
+        f"{EPOCH.hex()}.1.{'0' * 32}\n",
+        f"{EPOCH.hex()}.\u0661.{'0' * 32}",
     ],
 )
 def test_what_is_no_position_is_refused(text: str) -> None:
@@ -101,7 +101,7 @@ def test_an_epoch_is_decided_by_session_place_and_request() -> None:
         new_epoch(EPOCH, place, b"a"),
         new_epoch(EPOCH, place, b"b"),
         new_epoch(EPOCH, advance(place, inputs(1)), b"a"),
-        new_epoch("fedcba9876543210", place, b"a"),
+        new_epoch(bytes.fromhex("fedcba9876543210"), place, b"a"),
     }
     assert len(epochs) == 4
     assert new_epoch(EPOCH, place, b"a") in epochs

@@ -18,7 +18,7 @@ def a_record(
     session: str | None = None, *, ttl_s: int = 3600, tenant: str = "default", model: str = "co2@1"
 ) -> SessionRecord:
     """Return a session that has just been born."""
-    birth = secrets.token_hex(8)
+    birth = secrets.token_bytes(8)
     meta = SessionMeta(model, "d" * 64, batch_size=1, kernel_rev=3, ttl_s=ttl_s, created_s=1.5, birth=birth)
     return SessionRecord(SessionKey(tenant, session or secrets.token_hex(6)), meta, start_of(birth), 0, b"\0" * 32)
 
@@ -72,7 +72,7 @@ def a_reset(before: SessionRecord, *, identity: Identity = APPEND) -> Commit:
     """Return a change that is not a step: a new epoch."""
     step = a_change(before.position, 0.0, identity=identity, output=b"")
     reset = dataclasses.replace(
-        step, kind="reset", after=start_of(secrets.token_hex(8)), steps=0, fingerprint=fingerprint("reset"), inputs=b""
+        step, kind="reset", after=start_of(secrets.token_bytes(8)), steps=0, fingerprint=fingerprint("reset"), inputs=b""
     )
     return commit_of(before, reset)
 

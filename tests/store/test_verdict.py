@@ -141,14 +141,14 @@ def test_a_step_that_has_left_the_window_cannot_be_replayed(begin: SessionRecord
 def test_a_key_goes_before_any_position(begin: SessionRecord) -> None:
     done = a_commit(begin, 1.0)
     keyed = Keyed(begin.meta.birth, BODY, only(done).after, 1, b"out")
-    stale = Identity(position=Position("0" * 16, 9, "0" * 32), key="k")
+    stale = Identity(position=Position(b"0" * 8, 9, b"0" * 16), key="k")
     assert judge(after(done), [], keyed, stale, BODY) == Committed(only(done).after, 1, b"out", replayed=True)
     with pytest.raises(FingerprintMismatch):
         judge(after(done), [], keyed, stale, OTHER)
 
 
 def test_a_key_of_an_earlier_session_does_not_count(begin: SessionRecord) -> None:
-    keyed = Keyed("0" * 16, OTHER, begin.position, 1, b"out")
+    keyed = Keyed(b"0" * 8, OTHER, begin.position, 1, b"out")
     assert judge(begin, [], keyed, Identity(key="k"), BODY) is None
 
 
@@ -156,7 +156,7 @@ def test_every_conflict_carries_the_present_position(begin: SessionRecord) -> No
     done = a_commit(begin, 1.0)
     for claimed in (
         begin.position,
-        dataclasses.replace(begin.position, epoch="0" * 16),
+        dataclasses.replace(begin.position, epoch=b"0" * 8),
         dataclasses.replace(begin.position, step=5),
     ):
         with pytest.raises(PositionConflict) as caught:

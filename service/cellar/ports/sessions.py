@@ -13,12 +13,14 @@ from cellar.ports.writers import NO_WRITERS, Writers
 class Position:
     """Where a session stands: `step` steps of epoch `epoch` behind it, with `digest` over all of them."""
 
-    epoch: str
+    epoch: bytes
+    """8 of them."""
     step: int
-    digest: str
+    digest: bytes
+    """16 of them."""
 
     def __str__(self) -> str:
-        return f"{self.epoch}.{self.step}.{self.digest}"
+        return f"{self.epoch.hex()}.{self.step}.{self.digest.hex()}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +43,7 @@ class SessionMeta:
     kernel_rev: int
     ttl_s: int
     created_s: float
-    birth: str
+    birth: bytes
     """Its first epoch: tells it from an earlier session of the same name."""
     history: int = 0
     """How many earlier states are kept: those before the last so many changes."""

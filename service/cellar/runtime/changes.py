@@ -134,7 +134,7 @@ def change_commit(record: SessionRecord, request: Request, network: Network) -> 
     return Commit(record, (change,), state.astype("<f4").tobytes(), ask_s=request.ask_s)
 
 
-def epoch_after(record: SessionRecord, request: Request) -> str:
+def epoch_after(record: SessionRecord, request: Request) -> bytes:
     """Return the epoch that a change begins: the same whoever runs the request there, and no other's ever."""
     if request.identity.key is not None:
         mark = request.identity.key.encode()

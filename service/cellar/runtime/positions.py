@@ -40,12 +40,12 @@ def parse_position(text: str, *, pointer: str = "/position") -> Position:
             expected="epoch.step.digest",
             actual=text[:80],
         )
-    return Position(match[1], int(match[2]), match[3])
+    return Position(bytes.fromhex(match[1]), int(match[2]), bytes.fromhex(match[3]))
 
 
-def start_of(epoch: str) -> Position:
+def start_of(epoch: bytes) -> Position:
     """Return the position before the first step of an epoch."""
-    return Position(epoch, 0, blake2b(bytes.fromhex(epoch), digest_size=DIGEST_BYTES).hexdigest())
+    return Position(epoch, 0, blake2b(epoch, digest_size=DIGEST_BYTES).digest())
 
 
 def advance(position: Position, inputs: Floats, reset: Mask | None = None) -> Position:
@@ -53,7 +53,7 @@ def advance(position: Position, inputs: Floats, reset: Mask | None = None) -> Po
 
     Rows under the mask (B,) were reset before the first of them.
     """
-    digest = bytes.fromhex(position.digest)
+    digest = position.digest
     steps = inputs.shape[0]
     data = inputs.reshape(-1).data.cast("B")
     size = inputs.nbytes // steps
@@ -61,7 +61,7 @@ def advance(position: Position, inputs: Floats, reset: Mask | None = None) -> Po
     for start in range(0, steps * size, size):
         digest = blake2b(digest + data[start : start + size] + anew, digest_size=DIGEST_BYTES).digest()
         anew = b""
-    return Position(position.epoch, position.step + steps, digest.hex())
+    return Position(position.epoch, position.step + steps, digest)
 
 
 def fingerprint(kind: Kind, *bodies: Floats | Mask, names: str = "") -> bytes:
@@ -76,9 +76,9 @@ def fingerprint(kind: Kind, *bodies: Floats | Mask, names: str = "") -> bytes:
     return digest.digest()
 
 
-def new_epoch(birth: str, before: Position, mark: bytes) -> str:
+def new_epoch(birth: bytes, before: Position, mark: bytes) -> bytes:
     """Return the epoch that a change begins at `before` in the session born as `birth`; `mark` tells the request.
 
     A session is at a position only once, so no epoch comes twice.
     """
-    return blake2b(f"{birth} {before} ".encode() + mark, digest_size=EPOCH_BYTES).hexdigest()
+    return blake2b(f"{birth.hex()} {before} ".encode() + mark, digest_size=EPOCH_BYTES).digest()

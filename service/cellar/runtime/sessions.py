@@ -144,7 +144,7 @@ class Sessions:
             self._kernel_rev,
             ttl_s,
             self._clock.now_s(),
-            secrets.token_hex(EPOCH_BYTES),
+            secrets.token_bytes(EPOCH_BYTES),
             history,
             log,
             events,

@@ -64,18 +64,14 @@ def _model_mark(digest: str) -> bytes:
     return blake2b(digest.encode(), digest_size=16).digest()
 
 
-def _position(epoch: bytes, step: int, digest: bytes) -> Position:
-    return Position(epoch.hex(), step, digest.hex())
-
-
 def pack_head(meta: SessionMeta, position: Position, revision: int) -> bytes:
     """Return the head of a session at `position` after `revision` changes."""
     return _HEAD.pack(
         SCHEMA,
-        bytes.fromhex(meta.birth),
-        bytes.fromhex(position.epoch),
+        meta.birth,
+        position.epoch,
         position.step,
-        bytes.fromhex(position.digest),
+        position.digest,
         revision,
         meta.kernel_rev,
         _model_mark(meta.model_digest),
@@ -100,8 +96,8 @@ def unpack_head(head: bytes, meta: bytes) -> tuple[SessionMeta, Position, int]:
         raise StoreCorrupt("a session record with damaged metadata") from error
     if mark != _model_mark(model_digest):
         raise StoreCorrupt("a session record whose head and metadata name different models")
-    found = SessionMeta(model, model_digest, batch_size, kernel_rev, ttl_s, created_s, birth.hex(), *options)
-    return found, _position(epoch, step, digest), revision
+    found = SessionMeta(model, model_digest, batch_size, kernel_rev, ttl_s, created_s, birth, *options)
+    return found, Position(epoch, step, digest), revision
 
 
 def unpack_record(key: SessionKey, head: bytes, meta: bytes, state: bytes, writers: bytes | None) -> SessionRecord:
@@ -125,7 +121,7 @@ def unpack_writers(data: bytes) -> Writers:
 def pack_past(record: SessionRecord) -> bytes:
     """Return a state that is kept, with where and when it was."""
     where = record.position
-    place = _PAST.pack(record.revision, bytes.fromhex(where.epoch), where.step, bytes.fromhex(where.digest))
+    place = _PAST.pack(record.revision, where.epoch, where.step, where.digest)
     return place + record.state
 
 
@@ -134,7 +130,7 @@ def unpack_past(data: bytes) -> tuple[int, Position, bytes]:
     if len(data) < _PAST.size:
         raise StoreCorrupt("a session record with a damaged past")
     revision, epoch, step, digest = _PAST.unpack_from(data)
-    return revision, _position(epoch, step, digest), data[_PAST.size :]
+    return revision, Position(epoch, step, digest), data[_PAST.size :]
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,12 +181,12 @@ def pack_entry(change: Change, revision: int, cap: int) -> bytes:
     entry = _ENTRY.pack(
         revision,
         flags,
-        bytes.fromhex(before.epoch),
+        before.epoch,
         before.step,
-        bytes.fromhex(before.digest),
-        bytes.fromhex(after.epoch),
+        before.digest,
+        after.epoch,
         change.steps,
-        bytes.fromhex(after.digest),
+        after.digest,
         _mark(change),
     )
     return entry + (whose or b"") + (change.output if kept else b"")
@@ -201,11 +197,11 @@ def unpack_entry(data: bytes) -> Entry:
     if len(data) < _ENTRY.size:
         raise StoreCorrupt("a session record with a damaged replay entry")
     revision, flags, epoch, step, digest, epoch_after, steps, digest_after, mark = _ENTRY.unpack_from(data)
-    after = _position(epoch_after, step + steps if steps else 0, digest_after)
+    after = Position(epoch_after, step + steps if steps else 0, digest_after)
     end = _ENTRY.size + _WHO_BYTES * bool(flags & _NUMBERED)
     whose = data[_ENTRY.size : end] or None
     output = data[end:] if flags & _KEPT else None
-    before = _position(epoch, step, digest)
+    before = Position(epoch, step, digest)
     return Entry(revision, bool(flags & _ORDERED), before, after, steps, mark, whose, output)
 
 
@@ -213,7 +209,7 @@ def unpack_entry(data: bytes) -> Entry:
 class Keyed:
     """What the session `birth` answered to a request with an Idempotency-Key."""
 
-    birth: str
+    birth: bytes
     fingerprint: bytes
     after: Position
     steps: int
@@ -224,16 +220,16 @@ class Keyed:
         return Committed(self.after, self.steps, self.output, replayed=True)
 
 
-def pack_keyed(change: Change, birth: str, cap: int) -> bytes:
+def pack_keyed(change: Change, birth: bytes, cap: int) -> bytes:
     """Return what is kept under the change's Idempotency-Key; an output over `cap` bytes is left out."""
     kept = len(change.output) <= cap
     after = change.after
     return _KEYED.pack(
-        bytes.fromhex(birth),
+        birth,
         change.fingerprint,
-        bytes.fromhex(after.epoch),
+        after.epoch,
         after.step,
-        bytes.fromhex(after.digest),
+        after.digest,
         change.steps,
         _KEPT * kept,
     ) + (change.output if kept else b"")
@@ -245,4 +241,4 @@ def unpack_keyed(data: bytes) -> Keyed:
         raise StoreCorrupt("a damaged idempotency record")
     birth, fingerprint, epoch, step, digest, steps, flags = _KEYED.unpack_from(data)
     output = data[_KEYED.size :] if flags & _KEPT else None
-    return Keyed(birth.hex(), fingerprint, _position(epoch, step, digest), steps, output)
+    return Keyed(birth, fingerprint, Position(epoch, step, digest), steps, output)

@@ -137,7 +137,7 @@ class RedisSessions:
         """Delete the session, and no other that may get its name meanwhile. Raise as `load`."""
         deleted = False
         while not deleted:  # again if another session has taken the name between the two calls
-            birth = bytes.fromhex((await self.summary(key)).meta.birth)
+            birth = (await self.summary(key)).meta.birth
             keys = [self.keys.record(key), self.keys.tombstone(key), *leftovers(self.keys, key)]
             (answer,) = await self._exchange.insist([(b"EVALSHA", DELETE.sha, b"%d" % len(keys), *keys, birth)])
             deleted = _reply(answer) == 1 or answer.resent

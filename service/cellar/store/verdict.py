@@ -79,10 +79,10 @@ def _claim(identity: Identity, now: Position) -> Position:
     if identity.position is not None:
         return identity.position
     assert identity.step is not None
-    return now if identity.step == now.step else Position(now.epoch, identity.step, "")
+    return now if identity.step == now.step else Position(now.epoch, identity.step, b"")
 
 
-def _place(entry: Entry) -> tuple[str, int]:
+def _place(entry: Entry) -> tuple[bytes, int]:
     return entry.before.epoch, entry.before.step
 
 
