@@ -1,5 +1,6 @@
 """A Redis on a TCP port of loopback: what clusters and sentinels are made of."""
 
+import signal
 import subprocess
 from contextlib import suppress
 from pathlib import Path
@@ -55,6 +56,11 @@ class RedisNode:
         self._process.kill()
         self._process.wait(timeout=10)
         self._process = None
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send it a signal."""
+        assert self._process is not None
+        self._process.send_signal(number)
 
     @property
     def alive(self) -> bool:

@@ -33,6 +33,7 @@ from cellar.store.clients import open_route, sync_client
 from cellar.store.files import FileBlobs
 from cellar.store.jobs import RedisJobs
 from cellar.store.models import RedisModels
+from cellar.store.route import Wait
 from cellar.store.sessions import RedisSessions
 
 KEEP_ALIVE_S = 75
@@ -107,6 +108,7 @@ def create_app(settings: Settings) -> FastAPI:
         output_cap_bytes=settings.replay_output_bytes,
         idempotency_ttl_s=settings.idempotency_ttl_s,
         tombstone_ttl_s=settings.tombstone_ttl_s,
+        wait=_wait(settings),
     )
     sessions = Sessions(
         store,
@@ -237,6 +239,13 @@ def _blobs(settings: Settings, client: redis.Redis) -> BlobStore:
         return FileBlobs(settings.blob_dir)
     except StoreUnavailable as error:
         raise SettingsInvalid(f"CELLAR_BLOB_DIR: {error.detail}") from error
+
+
+def _wait(settings: Settings) -> Wait | None:
+    """Return what each tick waits for, if durability is strict."""
+    if settings.durability != "strict":
+        return None
+    return Wait(settings.strict_replicas, int(settings.strict_wait_s * 1000))
 
 
 def _redis_url(settings: Settings) -> str:

@@ -46,6 +46,16 @@ class Settings(BaseSettings):
         pattern=REDIS_URL,
         description="Redis that carries the job queue: any but a cluster. Default: the same as the store.",
     )
+    durability: Literal["standard", "relaxed", "strict"] = Field(
+        "standard",
+        description="What an answered step survives. standard: what the Redis gives, a crash of the machine with the"
+        " private one; relaxed: that writes to its disk once a second; strict: replicas have it too, else the answer is"
+        " 503 `applied_not_durable`. Default: standard.",
+    )
+    strict_replicas: int = Field(
+        1, ge=1, le=16, description="Replicas that must have a step where durability is strict. Default: 1."
+    )
+    strict_wait_s: float = Field(1, gt=0, le=3, description="How long they are waited for, seconds. Default: 1.")
     key_prefix: str = Field(
         "cellar", pattern=r"^[A-Za-z0-9._:-]{1,64}$", description="First part of every Redis key. Default: cellar."
     )
@@ -139,6 +149,12 @@ class Settings(BaseSettings):
                 "CELLAR_REDIS_URL names a cluster, which cannot carry the job queue:"
                 " set CELLAR_QUEUE_URL to one server (redis://...) or to Sentinel (redis+sentinel://...)"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _replicas_can_be_had(self) -> Self:
+        if self.durability == "strict" and self.redis_url is None:
+            raise ValueError("CELLAR_DURABILITY=strict needs a Redis with replicas: CELLAR_REDIS_URL must name it")
         return self
 
     @classmethod

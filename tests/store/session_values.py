@@ -72,7 +72,12 @@ def a_reset(before: SessionRecord, *, identity: Identity = APPEND) -> Commit:
     """Return a change that is not a step: a new epoch."""
     step = a_change(before.position, 0.0, identity=identity, output=b"")
     reset = dataclasses.replace(
-        step, kind="reset", after=start_of(secrets.token_bytes(8)), steps=0, fingerprint=fingerprint("reset"), inputs=b""
+        step,
+        kind="reset",
+        after=start_of(secrets.token_bytes(8)),
+        steps=0,
+        fingerprint=fingerprint("reset"),
+        inputs=b"",
     )
     return commit_of(before, reset)
 

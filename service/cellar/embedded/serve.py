@@ -9,6 +9,7 @@ import os
 import socket
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from typing import Literal
 
 from cellar.embedded.directory import Directory
 from cellar.embedded.processes import Child, supervise
@@ -30,7 +31,9 @@ def serve(settings: Settings, program: Sequence[str], say: Callable[[str], None]
         redis = None
         if settings.embedded:
             say(f"Cellar keeps its data in a private Redis in {settings.data_dir}")
-            redis = stack.enter_context(PrivateRedis(Directory(settings.data_dir, settings.runtime_dir)))
+            directory = Directory(settings.data_dir, settings.runtime_dir)
+            fsync: Literal["always", "everysec"] = "everysec" if settings.durability == "relaxed" else "always"
+            redis = stack.enter_context(PrivateRedis(directory, fsync=fsync))
             os.environ["CELLAR_REDIS_URL"] = redis.url
         parent = str(os.getpid())
         children = [Child("api", [*program, "api", str(listener.fileno()), parent], inherit=[listener.fileno()])]

@@ -5,7 +5,7 @@ import os
 import time
 from contextlib import suppress
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Literal, Self
 from urllib.parse import quote
 
 import redis
@@ -28,12 +28,11 @@ OPTIONS = {
     "--port": "0",
     "--unixsocketperm": "700",
     "--appendonly": "yes",
-    "--appendfsync": "always",
     "--save": "",
     "--maxmemory-policy": "noeviction",
     "--daemonize": "no",
 }
-"""No acknowledged write is lost in a crash, nothing is evicted, nobody else can connect."""
+"""Nothing is evicted, nobody else can connect."""
 
 SILENCE = [
     (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDWR, 0),
@@ -44,10 +43,15 @@ SILENCE = [
 
 
 class PrivateRedis:
-    """The Redis of a data directory, shared by every service on it. A context manager: the last one out stops it."""
+    """The Redis of a data directory, shared by every service on it. A context manager: the last one out stops it.
 
-    def __init__(self, directory: Directory) -> None:
+    With `fsync` always no acknowledged write is lost in a crash, with everysec those of the last second may be. A
+    server that runs already stays as it is.
+    """
+
+    def __init__(self, directory: Directory, *, fsync: Literal["always", "everysec"] = "always") -> None:
         self._directory = directory
+        self._fsync = fsync
         self._user: int | None = None
         self._process: int | None = None
 
@@ -86,7 +90,7 @@ class PrivateRedis:
     def _start(self, lock: int) -> None:
         binary = choose_binary(self._directory.written_by())
         options = {"--unixsocket": str(self._directory.new_socket()), "--dir": str(self._directory.data), **OPTIONS}
-        options["--logfile"] = str(self._directory.log)
+        options |= {"--appendfsync": self._fsync, "--logfile": str(self._directory.log)}
         command = [str(binary.path), *(word for option in options.items() for word in option)]
         log.info("starting %s from %s", binary.release, binary.path)
         self._ended()  # Reaped, if there was one before.

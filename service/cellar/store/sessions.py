@@ -34,9 +34,10 @@ from cellar.store.record import (
     unpack_keyed,
     unpack_record,
 )
+from cellar.store.replicas import Replicas
 from cellar.store.replies import items, raw
 from cellar.store.resp import Command, Reply
-from cellar.store.route import Route
+from cellar.store.route import Route, Wait
 from cellar.store.scripts import Script
 from cellar.store.verdict import judge, replay
 
@@ -61,6 +62,7 @@ class RedisSessions:
         patience_s: float = PATIENCE_S,
         commit_script: Script = COMMIT,
         expired: Expired = nobody,
+        wait: Wait | None = None,
     ) -> None:
         self._route = route
         self.keys = SessionKeys(prefix)
@@ -68,6 +70,7 @@ class RedisSessions:
         self.calls = CommitCalls(commit_script, self.keys, self._keep)
         self._exchange = Exchange(route, (commit_script, CREATE, DELETE, REAP), patience_s=patience_s)
         self._listing = Listing(self._exchange, self.keys, expired)
+        self._replicas = None if wait is None else Replicas(wait, self._exchange, self.keys)
         self._slots = tuple(b"r%d" % index for index in range(window))
 
     async def create(self, record: SessionRecord) -> SessionSummary | None:
@@ -113,7 +116,10 @@ class RedisSessions:
         record = self._record(key, items(fields)[: len(_FIELDS)], dead)
         seen = [unpack_entry(entry) for entry in items(fields)[len(_FIELDS) :] if isinstance(entry, bytes)]
         answered = unpack_keyed(raw(keyed[0])) if keyed and keyed[0] is not None else None
-        return judge(record, seen, answered, identity, fingerprint) or record
+        found = judge(record, seen, answered, identity, fingerprint)
+        if found is not None and self._replicas is not None:
+            await self._replicas.confirm(key)
+        return found or record
 
     async def summary(self, key: SessionKey) -> SessionSummary:
         """Return the session without its state. Raise as `load`."""
@@ -128,10 +134,17 @@ class RedisSessions:
         """Apply a tick: one result for each commit, in order. A session occurs at most once in a tick.
 
         A commit whose reply is lost is sent again, byte for byte: if the first one was applied it is recognised by
-        its identity. Only if that stays unknown is the result StoreUnavailable with outcome `unknown`.
+        its identity. Only if that stays unknown is the result StoreUnavailable with outcome `unknown`. Where replicas
+        are waited for it is StoreUnavailable with outcome `applied_not_durable` if too few of them have the commit.
         """
-        answers = await self._exchange.insist([self.calls.call(commit) for commit in commits])
-        return [self._result(commit, answer) for commit, answer in zip(commits, answers, strict=True)]
+        calls = [self.calls.call(commit) for commit in commits]
+        if self._replicas is None:
+            answers = await self._exchange.insist(calls)
+            return [self._result(commit, answer) for commit, answer in zip(commits, answers, strict=True)]
+        answers = await self._exchange.insist(calls, wait=self._replicas.wait)
+        results = [self._result(commit, answer) for commit, answer in zip(commits, answers, strict=True)]
+        keys = [commit.before.key for commit in commits]
+        return await self._replicas.confirmed(keys, results, [answer.copies for answer in answers])
 
     async def delete(self, key: SessionKey) -> None:
         """Delete the session, and no other that may get its name meanwhile. Raise as `load`."""
@@ -155,7 +168,12 @@ class RedisSessions:
 
     async def ping(self) -> dict[str, Any]:
         """Return what Redis really gives (`health.look`); raise StoreUnavailable if it could not keep sessions now."""
-        return await health.look(self._route, self.keys.probe)
+        told = await health.look(self._route, self.keys.probe)
+        if self._replicas is not None and told["replicas"] < self._replicas.wait.replicas:
+            wanted = self._replicas.wait.replicas
+            detail = f"strict durability asks for {wanted} replicas of each primary, and one has {told['replicas']}"
+            raise StoreUnavailable(detail, outcome="not_applied")
+        return told
 
     async def aclose(self) -> None:
         """Close every connection."""
