@@ -25,6 +25,7 @@
     ├── NotFound
     │   ├── ModelUnknown
     │   ├── SessionUnknown
+    │   ├── SnapshotUnknown
     │   ├── JobUnknown
     │   └── BlobUnknown
     ├── Gone
@@ -33,6 +34,8 @@
     │   ├── AlreadyExists
     │   ├── Superseded               a newer attempt of the same job holds the lease
     │   ├── KernelRevisionMismatch   the session is pinned to another arithmetic
+    │   ├── SnapshotsFull            the session has as many snapshots as it may have
+    │   ├── SnapshotUnfit            the snapshot is of another model
     │   └── PositionConflict         carries the session's present position
     │       ├── Regressed            the client is ahead: the server lost steps
     │       ├── StepTaken            same step, other body
@@ -225,6 +228,10 @@ class SessionUnknown(NotFound, slug="session_unknown", title="Unknown session"):
     """No session has that name; a step never makes one."""
 
 
+class SnapshotUnknown(NotFound, slug="snapshot_unknown", title="Unknown snapshot"):
+    """The session has no snapshot of that name."""
+
+
 class JobUnknown(NotFound, slug="job_unknown", title="Unknown job"):
     """No job has that name."""
 
@@ -255,6 +262,14 @@ class Superseded(Conflict, slug="superseded", title="Superseded by a newer attem
 
 class KernelRevisionMismatch(Conflict, slug="kernel_revision_mismatch", title="Another kernel revision"):
     """The session was stepped under another revision of the arithmetic."""
+
+
+class SnapshotsFull(Conflict, slug="snapshots_full", title="Too many snapshots"):
+    """The session has as many snapshots as it may have."""
+
+
+class SnapshotUnfit(Conflict, slug="snapshot_unfit", title="Snapshot of another model"):
+    """The snapshot was taken of another model than the session has now."""
 
 
 class PositionConflict(Conflict, slug="position_conflict", title="Position conflict"):

@@ -27,6 +27,7 @@ from cellar.nn.builtin import builtin_kernels
 from cellar.ports import BlobStore
 from cellar.registry import Registry
 from cellar.runtime.sessions import Sessions
+from cellar.runtime.snapshots import Snapshots
 from cellar.settings import Settings
 from cellar.store.blobs import RedisBlobs
 from cellar.store.clients import open_route, sync_client
@@ -35,6 +36,7 @@ from cellar.store.jobs import RedisJobs
 from cellar.store.models import RedisModels
 from cellar.store.route import Wait
 from cellar.store.sessions import RedisSessions
+from cellar.store.snapshots import RedisSnapshots
 
 KEEP_ALIVE_S = 75
 """Longer than the 60 s for which usual proxies keep an idle connection: who ends it last never meets a closed one."""
@@ -101,8 +103,9 @@ def create_app(settings: Settings) -> FastAPI:
     """
     parts = Parts(settings)
     revision.check(parts.kernels)
+    route = open_route(parts.url)
     store = RedisSessions(
-        open_route(parts.url),
+        route,
         prefix=settings.key_prefix,
         window=settings.replay_window,
         output_cap_bytes=settings.replay_output_bytes,
@@ -124,6 +127,8 @@ def create_app(settings: Settings) -> FastAPI:
         queue_wait_s=settings.queue_wait_s,
         most_together=settings.replay_window,
     )
+    copies = RedisSnapshots(route, store, prefix=settings.key_prefix, most=settings.max_snapshots)
+    snapshots = Snapshots(sessions, store, copies, parts.clock)
     calls = parts.calls(sync_client(parts.queue_url))
     jobs = Jobs(parts.jobs, parts.blobs, parts.registry, calls, parts.clock)
 
@@ -142,7 +147,7 @@ def create_app(settings: Settings) -> FastAPI:
             await store.aclose()
             await asyncio.to_thread(sweeping.join)
 
-    services = Services(sessions=sessions, registry=parts.registry, jobs=jobs, ready=store.ping)
+    services = Services(sessions=sessions, snapshots=snapshots, registry=parts.registry, jobs=jobs, ready=store.ping)
     return create_api(services, max_body_bytes=settings.max_body_bytes, lifespan=lifespan)
 
 

@@ -105,6 +105,7 @@ class Settings(BaseSettings):
     tombstone_ttl_s: int = Field(
         DAY_S, ge=1, description="How long an expired session answers 410 and not 404, seconds. Default: 1 day."
     )
+    max_snapshots: int = Field(16, ge=1, le=1024, description="Most snapshots of a session. Default: 16.")
     queue_limit: int = Field(
         4096, ge=1, description="Requests that may wait for the engine before 503, requests. Default: 4096."
     )

@@ -321,6 +321,27 @@ PLACES = [
     post("/v1/jobs/nobody/cancel", None, slug="job_unknown", status=404),
 ]
 
+SNAPSHOTS, RESTORE = (f"/v1/sessions/{{one}}/{name}" for name in ("snapshots", "restore"))
+
+KEPT = [
+    post(SNAPSHOTS, {}, "/snapshot"),
+    post(SNAPSHOTS, {"snapshot": "a b"}, "/snapshot"),
+    post(SNAPSHOTS, {"snapshot": ""}, "/snapshot"),
+    post(SNAPSHOTS, {"snapshot": "x" * 129}, "/snapshot"),
+    post(SNAPSHOTS, {"snapshot": 1}, "/snapshot"),
+    post(SNAPSHOTS, {"snapshot": "a", "position": "0.0.0"}, "/position"),
+    post(RESTORE, {}, "/snapshot"),
+    post(RESTORE, {"snapshot": "nothing"}, slug="snapshot_unknown", status=404),
+    get(f"{SNAPSHOTS}/nothing", slug="snapshot_unknown", status=404),
+    delete(f"{SNAPSHOTS}/nothing", slug="snapshot_unknown", status=404),
+    get(f"{SNAPSHOTS}/a%20b", slug="invalid_parameter"),
+    get("/v1/sessions/nobody/snapshots", slug="session_unknown", status=404),
+    get("/v1/sessions/nobody/snapshots/a", slug="session_unknown", status=404),
+    delete("/v1/sessions/nobody/snapshots/a", slug="session_unknown", status=404),
+    post("/v1/sessions/nobody/snapshots", {"snapshot": "a"}, slug="session_unknown", status=404),
+    post("/v1/sessions/nobody/restore", {"snapshot": "a"}, slug="session_unknown", status=404),
+]
+
 LISTS = [
     get("/v1/sessions?model=a%20b", slug="invalid_parameter"),
     get("/v1/sessions?model=a@0", slug="invalid_parameter"),
@@ -329,4 +350,4 @@ LISTS = [
     get("/v1/sessions?prefix=" + "x" * 129, slug="invalid_parameter"),
 ]
 
-ALL = LISTS + WRONG_NUMBERS + SHAPES + STATES + MEMBERS + MODELS + CELLS + PLACELESS + JOBS + PLACES
+ALL = LISTS + KEPT + WRONG_NUMBERS + SHAPES + STATES + MEMBERS + MODELS + CELLS + PLACELESS + JOBS + PLACES

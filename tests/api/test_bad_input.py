@@ -81,7 +81,7 @@ async def test_it_is_refused_and_nothing_moves(place: Place, bad: Bad) -> None:
         assert problem["line"] >= 1
     if bad.slug == "invalid_parameter":
         assert problem["location"] in {"path", "query"}
-        assert problem["parameter"] in {"model", "session", "job", "limit", "cursor", "prefix", "pinned"}
+        assert problem["parameter"] in {"model", "session", "job", "limit", "cursor", "prefix", "pinned", "snapshot"}
     assert await place.states() == before
 
 

@@ -23,6 +23,8 @@ BODIES: dict[tuple[str, str], Any] = {
     ("/v1/sessions/{session}/sequence", "post"): {"inputs": [[1], [1]]},
     ("/v1/sessions/{session}/state", "put"): {"layers": [{"layer": 0, "h": [[1]]}]},
     ("/v1/sessions/{session}/state", "patch"): {"layers": [{"layer": 0, "h": [[1]]}]},
+    ("/v1/sessions/{session}/snapshots", "post"): {"snapshot": "snapshot"},
+    ("/v1/sessions/{session}/restore", "post"): {"snapshot": "snapshot"},
     ("/v1/jobs", "post"): {"model": "model", "data": {"inputs": [[0]], "targets": [[1]], "layout": "TF"}},
 }
 WITHOUT_REDIS = {("/healthz", "get"), ("/v1/cells", "post")}
@@ -30,8 +32,14 @@ WITHOUT_REDIS = {("/healthz", "get"), ("/v1/cells", "post")}
 
 async def call(client: httpx.AsyncClient, path: str, method: str, session: str = "session") -> httpx.Response:
     """Send a request that the service can answer while Redis is there."""
-    place = path.format(model="model", session=session, job="job")
+    place = path.format(model="model", session=session, job="job", snapshot="snapshot")
     return await client.request(method, place, json=BODIES.get((path, method)))
+
+
+def _ends_much(operation: tuple[str, str]) -> tuple[bool, int]:
+    """Sort what deletes behind all else, a part before the whole."""
+    path, method = operation
+    return method == "delete", -len(path) if method == "delete" else 0
 
 
 async def begin(client: httpx.AsyncClient, session: str) -> None:
@@ -64,7 +72,7 @@ async def test_every_route_says_when_to_come_again_and_the_service_recovers(
         after, without = [await call(client, *step, session) for session in ("session", "witness")]
         assert after.json()["step"] == 2
         assert after.json()["output"] == without.json()["output"]
-        for path, method in sorted(OPERATIONS, key=lambda operation: operation[1] == "delete"):
+        for path, method in sorted(OPERATIONS, key=_ends_much):
             answer = await call(client, path, method)
             assert answer.is_success or answer.json()["type"] == "urn:cellar:problem:job_unknown", (path, answer.text)
 

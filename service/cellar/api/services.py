@@ -10,6 +10,7 @@ from starlette.requests import Request
 from cellar.jobs.submission import Jobs
 from cellar.registry import Registry
 from cellar.runtime.sessions import Sessions
+from cellar.runtime.snapshots import Snapshots
 
 TENANT = "default"
 """Whose everything is, as long as there are no keys."""
@@ -20,6 +21,7 @@ class Services:
     """What the composition root hands to the api."""
 
     sessions: Sessions
+    snapshots: Snapshots
     registry: Registry
     jobs: Jobs
     ready: Callable[[], Awaitable[dict[str, Any]]]

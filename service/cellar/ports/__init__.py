@@ -26,6 +26,7 @@ from cellar.ports.sessions import (
     SessionStore,
     SessionSummary,
 )
+from cellar.ports.snapshots import Snapshot, SnapshotStore, Taken
 from cellar.ports.writers import MAX_WRITERS, NO_WRITERS, Writer, Writers, writer_mark
 
 __all__ = [
@@ -54,6 +55,9 @@ __all__ = [
     "SessionRecord",
     "SessionStore",
     "SessionSummary",
+    "Snapshot",
+    "SnapshotStore",
+    "Taken",
     "Writer",
     "Writers",
     "writer_mark",

@@ -117,7 +117,8 @@ def steps_commit(work: Work) -> Commit | CellarError:
         assert request.inputs is not None
         end = at + len(request.inputs)
         inputs = request.inputs.tobytes() if logged else b""
-        changes.append(_change(request, before, after, len(request.inputs), outputs[size * at : size * end], inputs))
+        output = outputs[size * at : size * end]
+        changes.append(_change(request, before, after, len(request.inputs), output, inputs, request.reset))
         before, at = after, end
     return Commit(work.record, tuple(changes), work.state, ask_s=work.requests[0].ask_s)
 
@@ -128,10 +129,10 @@ def change_commit(record: SessionRecord, request: Request, network: Network) -> 
     Raise what the request's edit raises.
     """
     assert request.edit is not None
-    state = request.edit(record, network)
-    position = start_of(epoch_after(record, request))
-    change = _change(request, record.position, position, 0, b"", b"")
-    return Commit(record, (change,), state.astype("<f4").tobytes(), ask_s=request.ask_s)
+    edited = request.edit(record, network)
+    after = record.position if edited.stays else start_of(epoch_after(record, request))
+    change = _change(request, record.position, after, 0, b"", b"", edited.reset)
+    return Commit(record, (change,), edited.state, edited.meta, ask_s=request.ask_s)
 
 
 def epoch_after(record: SessionRecord, request: Request) -> bytes:
@@ -143,7 +144,9 @@ def epoch_after(record: SessionRecord, request: Request) -> bytes:
     return new_epoch(record.meta.birth, record.position, mark)
 
 
-def _change(request: Request, before: Position, after: Position, steps: int, output: bytes, inputs: bytes) -> Change:
+def _change(
+    request: Request, before: Position, after: Position, steps: int, output: bytes, inputs: bytes, reset: Mask | None
+) -> Change:
     return Change(
         kind=request.kind,
         before=before,
@@ -154,5 +157,5 @@ def _change(request: Request, before: Position, after: Position, steps: int, out
         nonce=request.nonce,
         output=output,
         inputs=inputs,
-        reset=b"" if request.reset is None else request.reset.tobytes(),
+        reset=b"" if reset is None else reset.tobytes(),
     )

@@ -1,4 +1,4 @@
-"""Changes that are not steps, each as the state that it makes of a session.
+"""Changes that are not steps, each as what it makes of a session.
 
 An edit is run on the session as it is when the change is committed, again if another process was faster. What stands
 before `record` in a function's arguments is the request's; `functools.partial` makes an `Edit` of it.
@@ -8,10 +8,11 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
-from cellar.errors import InvalidInput, ShapeMismatch
+from cellar.errors import InvalidInput, ShapeMismatch, SnapshotUnfit
 from cellar.ports import SessionRecord
 from cellar.runtime.answers import Floats, Mask
-from cellar.runtime.changes import check_finite
+from cellar.runtime.changes import check_finite, check_revision, check_state
+from cellar.runtime.lane import Edited
 from cellar.runtime.network import Network, Sizes
 from cellar.wire import state as state_bytes
 
@@ -24,17 +25,17 @@ def state_of(record: SessionRecord, sizes: Sizes) -> Floats:
     return state_bytes.load(record.state, record.meta.batch_size, sizes.state_size)
 
 
-def reset_all(record: SessionRecord, network: Network) -> Floats:
-    """Return the initial state."""
-    return network.initial_state(record.meta.batch_size)
+def reset_all(record: SessionRecord, network: Network) -> Edited:
+    """Begin anew."""
+    return Edited(state_bytes.dump(network.initial_state(record.meta.batch_size)))
 
 
-def reset_rows(rows: Sequence[int] | Sequence[bool], record: SessionRecord, network: Network) -> Floats:
-    """Return the state with these rows in their initial state. Raise as `mask_of`."""
+def reset_rows(rows: Sequence[int] | Sequence[bool], record: SessionRecord, network: Network) -> Edited:
+    """Let these rows begin anew. Raise as `mask_of`."""
     mask = mask_of(rows, record.meta.batch_size)
     state = state_of(record, network.network).copy()
     state[mask] = network.initial_state(record.meta.batch_size)[mask]
-    return state
+    return Edited(state_bytes.dump(state), reset=mask)
 
 
 def mask_of(rows: Sequence[int] | Sequence[bool], batch_size: int, *, pointer: str = "/rows") -> Mask:
@@ -66,8 +67,8 @@ def mask_of(rows: Sequence[int] | Sequence[bool], batch_size: int, *, pointer: s
 
 def write_all(
     parts: Mapping[Place, Floats], record: SessionRecord, network: Network, *, pointer: str = "/layers"
-) -> Floats:
-    """Return the state that consists of these parts. Raise InvalidInput if one is missing, else as `write_some`."""
+) -> Edited:
+    """Let the state consist of these parts. Raise InvalidInput if one is missing, else as `write_some`."""
     missing = {(place.layer, place.name) for place in network.network.states} - parts.keys()
     if missing:
         layer, name = min(missing)
@@ -77,8 +78,8 @@ def write_all(
 
 def write_some(
     parts: Mapping[Place, Floats], record: SessionRecord, network: Network, *, pointer: str = "/layers"
-) -> Floats:
-    """Return the state with these parts, (rows, size) each, in place of those that were there.
+) -> Edited:
+    """Put these parts, (rows, size) each, in place of those that are there.
 
     Raise InvalidInput for a part that is no state of the model, ShapeMismatch or NotFinite.
     """
@@ -92,7 +93,20 @@ def write_some(
             raise ShapeMismatch(detail, pointer=pointer, expected=str(expected), actual=str(values.shape))
         check_finite(values, pointer)
         state[:, place.offset : place.offset + place.size] = values
-    return state
+    return Edited(state_bytes.dump(state))
+
+
+def restore(copy: SessionRecord, record: SessionRecord, network: Network) -> Edited:
+    """Go back to what the session was. Raise SnapshotUnfit, KernelRevisionMismatch or StoreCorrupt."""
+    was, now = copy.meta, record.meta
+    if was.model_digest != now.model_digest:
+        raise SnapshotUnfit(
+            f"the snapshot is of the model {was.model}, and the session has {now.model} now; "
+            "restore it where that model is, or write its state"
+        )
+    check_revision(was, now.kernel_rev)
+    check_state(copy, network.network)
+    return Edited(copy.state)
 
 
 def _check_known(parts: Iterable[Place], places: Mapping[Place, object], pointer: str) -> None:

@@ -5,13 +5,27 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from cellar.ports import Committed, Identity, SessionKey, SessionRecord, Writers
+from cellar.ports import Committed, Identity, SessionKey, SessionMeta, SessionRecord, Writers
 from cellar.runtime.answers import Floats, Mask
 from cellar.runtime.network import Network
 from cellar.runtime.positions import Kind
 
-Edit = Callable[[SessionRecord, Network], Floats]
-"""Return the state (rows, state_size) that a change which is not a step makes of a session. Raise what forbids it."""
+
+@dataclass(frozen=True, slots=True)
+class Edited:
+    """What a change that is not a step makes of a session."""
+
+    state: bytes
+    meta: SessionMeta | None = None
+    """What its metadata become, None if they stay."""
+    reset: Mask | None = None
+    """(rows,) those that begin anew, where not all of them do."""
+    stays: bool = False
+    """Whether its position stays as well: steps go on from there as if nothing had happened."""
+
+
+Edit = Callable[[SessionRecord, Network], Edited]
+"""Return what a change that is not a step makes of a session. Raise what forbids it."""
 
 
 @dataclass(slots=True, eq=False)

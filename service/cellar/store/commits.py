@@ -129,7 +129,7 @@ def stream_id(revision: int) -> bytes:
 
 def leftovers(keys: SessionKeys, key: SessionKey) -> list[bytes]:
     """Return the keys of what else there may be of a session, besides its record and its tombstone."""
-    return [keys.log(key), keys.events(key)]
+    return [keys.log(key), keys.events(key), keys.snapshots(key)]
 
 
 def _log_entry(change: Change) -> Sequence[bytes]:

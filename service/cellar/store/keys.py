@@ -8,6 +8,7 @@ All keys of one session share the hash tag `{tenant/session}`, so that one scrip
     cellar:{default/abc}:l          stream    the inputs of its last changes, if it logs them
     cellar:{default/abc}:e          stream    its last events, if it may be watched
     cellar:{default/abc}:c          string    asks whether replicas have the rest; gone in a second
+    cellar:{default/abc}:s          hash      its snapshots (see `copies.py`); has no lifetime, and goes with the record
     cellar:default:sessions:<00-ff> zset      the tenant's sessions whose names hash to this bucket, by name
     cellar:default:sweep            string    how far the tenant's sessions were looked at for those that have expired
     cellar:sweep                    string    there while the next look at them is not due yet
@@ -56,6 +57,10 @@ class SessionKeys:
     def mark(self, key: SessionKey) -> bytes:
         """Return the key of what is written to learn whether replicas have the rest."""
         return self.record(key) + b":c"
+
+    def snapshots(self, key: SessionKey) -> bytes:
+        """Return the key of the snapshots."""
+        return self.record(key) + b":s"
 
     def bucket(self, tenant: str, bucket: int) -> bytes:
         """Return the key of a bucket of the tenant's listing."""

@@ -81,7 +81,8 @@ class Listing:
             await self._exchange.insist([self.add(key) for key in back])
 
     def _reap(self, key: SessionKey) -> Command:
-        return (b"EVALSHA", REAP.sha, b"2", self._keys.record(key), self._keys.tombstone(key))
+        keys = (self._keys.record(key), self._keys.tombstone(key), self._keys.snapshots(key))
+        return (b"EVALSHA", REAP.sha, b"%d" % len(keys), *keys)
 
     async def tidy(self, key: SessionKey) -> None:
         """Look at a few names in the bucket of this session and remove those whose record is gone."""

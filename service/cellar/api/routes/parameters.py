@@ -36,17 +36,8 @@ ARRAYS = (errors.ShapeMismatch,)
 CELL = (errors.CellSyntaxError, errors.CellNameError, errors.CellShapeError, errors.CellLimitError)
 SESSION = (*STORE, *PARAMETER, errors.SessionUnknown, errors.SessionExpired)
 MODEL = (errors.ModelUnknown, errors.CompileFailed)
-CHANGE = (
-    *MODEL,
-    errors.Overloaded,
-    errors.FingerprintMismatch,
-    errors.KernelRevisionMismatch,
-    errors.EpochChanged,
-    errors.Diverged,
-    errors.Regressed,
-    errors.StepTaken,
-    errors.ReplayExpired,
-)
+CONFLICT = (errors.EpochChanged, errors.Diverged, errors.Regressed, errors.StepTaken, errors.ReplayExpired)
+CHANGE = (*MODEL, errors.Overloaded, errors.FingerprintMismatch, errors.KernelRevisionMismatch, *CONFLICT)
 STEP = (
     *SESSION,
     *BODY,

@@ -1,0 +1,79 @@
+"""Snapshots of a session: take, list, read, delete and restore them."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Path, Response
+
+from cellar.api.body import JsonRoute
+from cellar.api.problems import answers
+from cellar.api.routes.parameters import BODY, CHANGE, CONFLICT, REPLAY, SESSION, IdempotencyKey, SessionName
+from cellar.api.routes.state import changed
+from cellar.api.schemas.names import NAME_PATTERN
+from cellar.api.schemas.sessions import ChangeAnswer
+from cellar.api.schemas.snapshots import RestoreRequest, SnapshotAnswer, SnapshotRequest, SnapshotsAnswer
+from cellar.api.services import TENANT, Parts
+from cellar.errors import AlreadyExists, SnapshotsFull, SnapshotUnfit, SnapshotUnknown
+from cellar.ports import SessionKey
+
+router = APIRouter(prefix="/v1/sessions/{session}", tags=["state"], route_class=JsonRoute)
+
+SnapshotName = Annotated[str, Path(pattern=NAME_PATTERN, description="The snapshot.")]
+
+
+@router.post(
+    "/snapshots",
+    status_code=201,
+    response_description="Taken",
+    responses={
+        200: {"model": SnapshotAnswer, "description": "The same request came before: its snapshot."},
+        **answers(*SESSION, *BODY, *CONFLICT, AlreadyExists, SnapshotsFull),
+    },
+)
+async def take_snapshot(
+    session: SessionName, body: SnapshotRequest, services: Parts, response: Response, key: IdempotencyKey = None
+) -> SnapshotAnswer:
+    """Keep a session as it is, at one position, under a name; it lives as long as the session.
+
+    The same request again answers the same snapshot: one with the same Idempotency-Key, or with the position of the
+    snapshot, or one with neither while the session has not moved.
+    """
+    answer = await services.snapshots.take(SessionKey(TENANT, session), body.snapshot, body.identity(key))
+    response.status_code = 201 if answer.taken else 200
+    response.headers["Location"] = f"/v1/sessions/{session}/snapshots/{body.snapshot}"
+    return SnapshotAnswer.of(session, answer.snapshot)
+
+
+@router.get("/snapshots", responses=answers(*SESSION))
+async def list_snapshots(session: SessionName, services: Parts) -> SnapshotsAnswer:
+    """List all snapshots of a session by name."""
+    found = await services.snapshots.list(SessionKey(TENANT, session))
+    return SnapshotsAnswer(snapshots=[SnapshotAnswer.of(session, snapshot) for snapshot in found])
+
+
+@router.get("/snapshots/{snapshot}", responses=answers(*SESSION, SnapshotUnknown))
+async def read_snapshot(session: SessionName, snapshot: SnapshotName, services: Parts) -> SnapshotAnswer:
+    """Return where the session was, and of which model, when the snapshot was taken."""
+    return SnapshotAnswer.of(session, await services.snapshots.get(SessionKey(TENANT, session), snapshot))
+
+
+@router.delete(
+    "/snapshots/{snapshot}",
+    status_code=204,
+    response_description="Deleted",
+    responses=answers(*SESSION, SnapshotUnknown),
+)
+async def delete_snapshot(session: SessionName, snapshot: SnapshotName, services: Parts) -> None:
+    """Forget a snapshot."""
+    await services.snapshots.delete(SessionKey(TENANT, session), snapshot)
+
+
+@router.post("/restore", responses={**answers(*SESSION, *BODY, *CHANGE, SnapshotUnknown, SnapshotUnfit), **REPLAY})
+async def restore_session(
+    session: SessionName, body: RestoreRequest, services: Parts, response: Response, key: IdempotencyKey = None
+) -> ChangeAnswer:
+    """Put a session back into the state of a snapshot: step 0 of a new epoch.
+
+    A snapshot of another model than the session has now is refused.
+    """
+    answer = await services.snapshots.restore(SessionKey(TENANT, session), body.snapshot, body.identity(key))
+    return changed(answer, response)

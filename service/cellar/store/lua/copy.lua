@@ -1,0 +1,43 @@
+-- Copy a session as it is, under a name among its copies.
+--
+-- KEYS[1]  hash    the record
+-- KEYS[2]  string  the tombstone
+-- KEYS[3]  hash    the copies: of each h:<name> head, m:<name> meta, s:<name> state, a:<name> about
+--
+-- ARGV[1]  name
+-- ARGV[2]  position that the session must have: bytes 10 to 41 of its head; '' for any
+-- ARGV[3]  about: what the caller wants to know of it later
+-- ARGV[4]  how many copies there may be
+-- ARGV[5]  lifetime of all of them, ms; 0: as long as the session
+--
+-- Returns
+--   {'gone', 1 if there is a tombstone}
+--   {'there', present head, head, meta, about of the copy that has the name}
+--   {'moved'}  the session has another position
+--   {'full'}
+--   {'copied', present head, head, meta, about}
+--
+-- The first write is the HSET: a Redis that is full or read-only refuses it, and with it everything.
+
+local name = ARGV[1]
+local record = redis.call('HMGET', KEYS[1], 'h', 'm', 's')
+local head = record[1]
+if not head then
+  return {'gone', redis.call('EXISTS', KEYS[2])}
+end
+local there = redis.call('HMGET', KEYS[3], 'h:' .. name, 'm:' .. name, 'a:' .. name)
+-- bytes 2 to 9 of a head are the session's birth: copies of an earlier session of this name do not count
+if there[1] and string.sub(there[1], 2, 9) == string.sub(head, 2, 9) then
+  return {'there', head, there[1], there[2], there[3]}
+end
+if ARGV[2] ~= '' and string.sub(head, 10, 41) ~= ARGV[2] then
+  return {'moved'}
+end
+if redis.call('HLEN', KEYS[3]) >= 4 * tonumber(ARGV[4]) then
+  return {'full'}
+end
+redis.call('HSET', KEYS[3], 'h:' .. name, head, 'm:' .. name, record[2], 's:' .. name, record[3], 'a:' .. name, ARGV[3])
+if ARGV[5] ~= '0' then
+  redis.call('PEXPIRE', KEYS[3], ARGV[5])
+end
+return {'copied', head, head, record[2], ARGV[3]}
