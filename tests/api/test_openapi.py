@@ -10,6 +10,8 @@ import pytest
 from openapi_spec_validator import validate
 
 from cellar.api import app, openapi
+from cellar.api.body import JSON
+from cellar.wire import npy, tensors
 from tests.api.conftest import DOCUMENT
 
 pytestmark = pytest.mark.anyio
@@ -44,7 +46,7 @@ def test_every_error_answer_is_a_problem(path: str, method: str) -> None:
             assert response["content"].keys() == {"application/problem+json"}
             assert re.fullmatch(r"(- `\w+`: .+\n?)+", response["description"])
         else:
-            assert set(response.get("content", {})) <= {"application/json", "application/x-npy"}
+            assert set(response.get("content", {})) <= {JSON, npy.MEDIA_TYPE, tensors.MEDIA_TYPE}
 
 
 @pytest.mark.parametrize(("path", "method"), OPERATIONS)

@@ -92,11 +92,6 @@ def validated(kind: type[Model], document: Any) -> Model:
         raise invalid_body(error.errors(include_url=False), document) from None
 
 
-def media_type(request: Request) -> str:
-    """Return the type of the body without its parameters, "" if it has none."""
-    return request.headers.get("content-type", "").partition(";")[0].strip().lower()
-
-
 def body_of(kind: type[BaseModel], *others: str) -> dict[str, Any]:
     """Return the OpenAPI request body of a route that reads it itself: JSON of that model, or other types of bytes."""
     content: dict[str, Any] = {"application/json": {"schema": {"$ref": f"#/components/schemas/{kind.__name__}"}}}

@@ -1,75 +1,117 @@
-"""States as they stand in bodies: JSON or safetensors, read into arrays by layer and name."""
+"""States as they stand in bodies: JSON, safetensors or npy, read into arrays by layer and name."""
 
 from collections import defaultdict
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Any
 
 import numpy as np
-from anyio.to_thread import run_sync
-from fastapi import Depends, Query
 from numpy.typing import NDArray
 from starlette.requests import Request
 
-from cellar.api.body import media_type, read_json, validated
-from cellar.api.schemas.sessions import POSITION, LayerRequest, StateRequest
-from cellar.errors import InvalidInput
-from cellar.ports import Identity
-from cellar.runtime import answers
-from cellar.runtime.positions import parse_position
-from cellar.wire import tensors
-from cellar.wire.document import pointer_of
+from cellar.api.body import JSON, beside, body_type, validated
+from cellar.api.query import read_query, refuse_query
+from cellar.api.schemas.sessions import LayerRequest, Placed, StateQuery, StateRequest, StatesQuery
+from cellar.errors import InvalidInput, InvalidParameter
+from cellar.runtime.answers import StateAnswer, StatePart
+from cellar.wire import npy, tensors
+from cellar.wire.document import decode, pointer_of
 from cellar.wire.numbers import parse_array
 
-Parts = dict[tuple[int, str], NDArray[np.float32]]
+Floats = NDArray[np.float32]
+Parts = dict[tuple[int, str], Floats]
+
+TYPES = (JSON, tensors.MEDIA_TYPE, npy.MEDIA_TYPE)
 
 
 @dataclass(frozen=True, slots=True)
 class StateBody:
-    """States to write, and where the session must be."""
+    """States to write: by layer and name, or all of them side by side."""
 
-    parts: Parts
-    position: str | None
+    states: Parts | Floats
+    placed: Placed
+    """Where the session must be."""
     pointer: str
     """Of the states in the body; "" where the body is no JSON."""
 
-    def identity(self, key: str | None) -> Identity:
-        """Return how the request is recognised; `key` is its Idempotency-Key. Raise InvalidInput."""
-        return Identity(position=None if self.position is None else parse_position(self.position), key=key)
 
+async def read_whole(request: Request) -> StateBody:
+    """Return the whole state of a body, by its Content-Type; an npy file has all columns.
 
-async def read_states(
-    request: Request,
-    position: Annotated[
-        str | None, Query(max_length=80, description=f"For bodies that are no JSON. {POSITION}")
-    ] = None,
-) -> StateBody:
-    """Return the states of a body, by its Content-Type.
-
-    Raise what `read_json` and the readers of `wire` raise.
+    Raise what `body_type`, `read_query` and the readers of `wire` raise.
     """
-    if media_type(request) == tensors.MEDIA_TYPE:
-        return StateBody(await run_sync(tensors.load, await request.body()), position, "")
-    body = validated(StateRequest, await read_json(request))
-    return StateBody(
-        await run_sync(_parts, body.layers), position if body.position is None else body.position, "/layers"
-    )
+    kind = body_type(request.headers.get("content-type", ""), *TYPES)
+    if kind != npy.MEDIA_TYPE:
+        return await _read_named(request, kind)
+    query, body = read_query(StateQuery, request), await request.body()
+    return StateBody(await beside(len(body), _columns, body), query, "")
 
 
-Written = Annotated[StateBody, Depends(read_states)]
+async def read_some(request: Request) -> StateBody:
+    """Return some states of a body; an npy file has one, which the query names. Raise as `read_whole`."""
+    kind = body_type(request.headers.get("content-type", ""), *TYPES)
+    if kind != npy.MEDIA_TYPE:
+        return await _read_named(request, kind)
+    query = read_query(StatesQuery, request)
+    for missing in (name for name in ("layer", "name") if getattr(query, name) is None):
+        raise InvalidParameter(
+            f"query parameter {missing}: an npy file is one state, which must be named",
+            location="query",
+            parameter=missing,
+            expected="a value",
+            actual="nothing",
+        )
+    body = await request.body()
+    assert query.layer is not None
+    assert query.name is not None
+    return StateBody({(query.layer, query.name): await beside(len(body), _columns, body)}, query, "")
 
 
-def layers_of(state: answers.StateAnswer) -> dict[int, dict[str, Any]]:
-    """Return the states as nested lists, by layer and then by name."""
+async def _read_named(request: Request, kind: str) -> StateBody:
+    body = await request.body()
+    if kind == tensors.MEDIA_TYPE:
+        query = read_query(StateQuery, request)
+        return StateBody(await beside(len(body), tensors.load, body), query, "")
+    refuse_query(request)
+    asked = validated(StateRequest, await beside(len(body), decode, body))
+    return StateBody(await beside(len(body), _parts, asked.layers), asked, "/layers")
+
+
+def chosen(state: StateAnswer, layer: int | None, name: str | None) -> list[StatePart]:
+    """Return the states of a layer, of a name, or of both. Raise InvalidParameter if there is none."""
+    found = [part for part in state.parts if layer in (None, part.layer) and name in (None, part.name)]
+    if not found and (layer, name) != (None, None):
+        parameter = "name" if any(layer in (None, part.layer) for part in state.parts) else "layer"
+        raise InvalidParameter(
+            "the model has no such state",
+            location="query",
+            parameter=parameter,
+            actual=str({"layer": layer, "name": name}[parameter]),
+        )
+    return found
+
+
+def layers_of(parts: list[StatePart]) -> dict[int, dict[str, Any]]:
+    """Return states as nested lists, by layer and then by name."""
     layers: defaultdict[int, dict[str, Any]] = defaultdict(dict)
-    for part in state.parts:
+    for part in parts:
         layers[part.layer][part.name] = part.values.tolist()
     return layers
 
 
-def tensors_of(session: str, state: answers.StateAnswer) -> bytes:
-    """Return the states as a safetensors file that says whose they are."""
+def tensors_of(session: str, state: StateAnswer, parts: list[StatePart]) -> bytes:
+    """Return states as a safetensors file that says whose they are."""
     about = {"session": session, "model": state.model, "position": str(state.position)}
-    return tensors.dump({(part.layer, part.name): part.values for part in state.parts}, about)
+    return tensors.dump({(part.layer, part.name): part.values for part in parts}, about)
+
+
+def columns_of(state: StateAnswer, parts: list[StatePart]) -> bytes:
+    """Return states side by side, in their order, as an npy file (batch_size, size of all)."""
+    none = np.empty((state.batch_size, 0), dtype=np.float32)
+    return npy.dump(np.concatenate([none, *(part.values for part in parts)], axis=1))
+
+
+def _columns(body: bytes) -> Floats:
+    return npy.load(body, axes=(2,))
 
 
 def _parts(layers: list[LayerRequest]) -> Parts:

@@ -83,5 +83,6 @@ class StateAnswer:
     """The whole state at `position`, in the order of the layers."""
 
     model: str
+    batch_size: int
     position: Position
     parts: tuple[StatePart, ...]

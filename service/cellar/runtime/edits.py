@@ -76,6 +76,20 @@ def write_all(
     return write_some(parts, record, network, pointer=pointer)
 
 
+def write_columns(values: Floats, record: SessionRecord, network: Network, *, pointer: str = "") -> Edited:
+    """Let the state be these columns, in the order of the states. Raise ShapeMismatch or NotFinite."""
+    expected = (record.meta.batch_size, network.network.state_size)
+    if values.shape != expected:
+        raise ShapeMismatch(
+            "the state has another shape",
+            pointer=pointer,
+            expected=f"{expected} (batch_size, state_size)",
+            actual=str(values.shape),
+        )
+    check_finite(values, pointer)
+    return Edited(state_bytes.dump(values))
+
+
 def write_some(
     parts: Mapping[Place, Floats], record: SessionRecord, network: Network, *, pointer: str = "/layers"
 ) -> Edited:

@@ -269,23 +269,29 @@ class Sessions:
             StatePart(place.layer, place.name, state[:, place.offset : place.offset + place.size])
             for place in sizes.states
         )
-        return StateAnswer(record.meta.model, record.position, parts)
+        return StateAnswer(record.meta.model, record.meta.batch_size, record.position, parts)
 
     async def write_state(
         self,
         key: SessionKey,
-        parts: Mapping[edits.Place, Floats],
+        states: Mapping[edits.Place, Floats] | Floats,
         identity: Identity,
         *,
         whole: bool = True,
         pointer: str = "/layers",
     ) -> ChangeAnswer:
-        """Replace states: (layer, name) -> (batch_size, size) float32; step 0 of a new epoch.
+        """Replace states, float32: (layer, name) -> (batch_size, size), or all side by side, (batch_size, state_size).
 
-        `whole` says that these must be all states; else those that are not named stay as they are. Raise InvalidInput
-        for a part that is missing or unknown, ShapeMismatch or NotFinite, each with `pointer`.
+        The session is then at step 0 of a new epoch. `whole` says that these must be all states; else those that are
+        not named stay as they are. Raise InvalidInput for a state that is missing or unknown, ShapeMismatch or
+        NotFinite, each with `pointer`.
         """
-        parts = {place: np.ascontiguousarray(parts[place], dtype="<f4") for place in sorted(parts)}
+        if not isinstance(states, Mapping):
+            values = np.ascontiguousarray(states, dtype="<f4")
+            mark = fingerprint("write", values, names="side by side")
+            edit = partial(edits.write_columns, values, pointer=pointer)
+            return await self.change(key, "write", identity, mark, edit)
+        parts = {place: np.ascontiguousarray(states[place], dtype="<f4") for place in sorted(states)}
         mark = fingerprint("write", *parts.values(), names=f"{list(parts)}{'' if whole else ' some'}")
         edit = partial(edits.write_all if whole else edits.write_some, parts, pointer=pointer)
         return await self.change(key, "write", identity, mark, edit)

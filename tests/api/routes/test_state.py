@@ -6,7 +6,7 @@ import httpx
 import numpy as np
 import pytest
 
-from cellar.wire import tensors
+from cellar.wire import npy, tensors
 
 pytestmark = pytest.mark.anyio
 
@@ -139,3 +139,98 @@ async def test_safetensors_that_are_no_whole_state_are_refused(
     assert (answer.status_code, answer.json()["type"]) == (status, f"urn:cellar:problem:{slug}")
     assert answer.json().get("pointer", "") == ""
     assert await state(client, paths[0]) == before
+
+
+async def test_a_state_that_was_read_in_any_form_is_written_in_any_form(
+    client: httpx.AsyncClient, paths: tuple[str, str]
+) -> None:
+    one, other = paths
+    await step(client, one)
+    wanted, where = await state(client, one), (await client.get(one)).json()["position"]
+    for kind in (tensors.MEDIA_TYPE, npy.MEDIA_TYPE):
+        await client.post(f"{other}/reset")
+        read = await client.get(f"{one}/state", headers={"accept": kind})
+        assert (read.headers["content-type"], read.headers["cellar-position"]) == (kind, where)
+        assert read.headers["cellar-step"] == where.split(".")[1]
+        written = await client.put(f"{other}/state", content=read.content, headers={"content-type": kind})
+        assert written.status_code == 200, written.text
+        assert await state(client, other) == wanted
+    layers = (await client.get(f"{one}/state")).json()["layers"]
+    shown = [layer[name] for layer in layers for name in layer if name not in ("layer", "cell")]
+    columns = np.concatenate([np.array(values, dtype=np.float32) for values in shown], axis=1)
+    assert npy.load(read.content, axes=(2,)).tobytes() == columns.tobytes()
+
+
+async def test_a_state_is_read_and_written_alone(client: httpx.AsyncClient, paths: tuple[str, str]) -> None:
+    one, other = paths
+    await step(client, one)
+    wanted = await state(client, one)
+    asked: tuple[tuple[dict[str, str], list[str]], ...] = (
+        ({"layer": "0", "name": "c"}, ["0c"]),
+        ({"name": "h"}, ["0h", "2h"]),
+        ({"layer": "2"}, ["2h"]),
+    )
+    for query, names in asked:
+        array = await client.get(f"{one}/state", params=query, headers={"accept": npy.MEDIA_TYPE})
+        found = npy.load(array.content, axes=(2,))
+        assert found.tolist() == np.concatenate([wanted[name] for name in names], axis=1).tolist()
+        file = await client.get(f"{one}/state", params=query, headers={"accept": tensors.MEDIA_TYPE})
+        assert [f"{layer}{name}" for layer, name in sorted(tensors.load(file.content))] == names
+        layers = (await client.get(f"{one}/state", params=query)).json()["layers"]
+        assert [f"{layer['layer']}{name}" for layer in layers for name in ("c", "h") if name in layer] == names
+
+    before, position = await state(client, other), (await client.get(other)).json()["position"]
+    array = await client.get(f"{one}/state", params={"layer": 0, "name": "c"}, headers={"accept": npy.MEDIA_TYPE})
+    for replayed in (False, True):
+        answer = await client.patch(
+            f"{other}/state",
+            params={"layer": 0, "name": "c", "position": position},
+            content=array.content,
+            headers={"content-type": npy.MEDIA_TYPE},
+        )
+        assert (answer.status_code, "idempotent-replayed" in answer.headers) == (200, replayed), answer.text
+    assert await state(client, other) == before | {"0c": wanted["0c"]}
+
+
+ARRAY = npy.dump(np.zeros((2, 2), dtype=np.float32))
+
+
+@pytest.mark.parametrize(
+    ("method", "query", "content", "status", "slug"),
+    [
+        ("PUT", "", ARRAY, 422, "shape_mismatch"),
+        ("PUT", "", npy.dump(np.zeros((1, 7), dtype=np.float32)), 422, "shape_mismatch"),
+        ("PUT", "?layer=0&name=c", ARRAY, 422, "invalid_parameter"),
+        ("PUT", "?position=x", ARRAY, 422, "invalid_input"),
+        ("PUT", "", b"no array", 400, "malformed_body"),
+        ("PATCH", "", ARRAY, 422, "invalid_parameter"),
+        ("PATCH", "?layer=0", ARRAY, 422, "invalid_parameter"),
+        ("PATCH", "?layer=x&name=c", ARRAY, 422, "invalid_parameter"),
+        ("PATCH", "?layer=0&name=c&name=h", ARRAY, 422, "invalid_parameter"),
+        ("PATCH", "?layer=1&name=c", ARRAY, 422, "invalid_input"),
+        ("PATCH", "?layer=2&name=h", ARRAY, 422, "shape_mismatch"),
+        ("PATCH", "?layer=0&name=c", npy.dump(np.full((2, 2), np.nan, dtype=np.float32)), 422, "not_finite"),
+    ],
+)
+async def test_arrays_that_are_no_state_are_refused(
+    client: httpx.AsyncClient, paths: tuple[str, str], method: str, query: str, content: bytes, status: int, slug: str
+) -> None:
+    before = await state(client, paths[0])
+    answer = await client.request(
+        method, f"{paths[0]}/state{query}", content=content, headers={"content-type": npy.MEDIA_TYPE}
+    )
+    assert (answer.status_code, answer.json()["type"]) == (status, f"urn:cellar:problem:{slug}"), answer.text
+    assert await state(client, paths[0]) == before
+
+
+async def test_a_query_beside_json_is_refused(client: httpx.AsyncClient, paths: tuple[str, str]) -> None:
+    answer = await client.put(f"{paths[0]}/state?position=x", json={"layers": []})
+    assert answer.json()["type"] == "urn:cellar:problem:invalid_parameter"
+
+
+async def test_what_is_not_there_or_not_offered_is_not_read(client: httpx.AsyncClient, paths: tuple[str, str]) -> None:
+    for query, parameter in (("layer=1", "layer"), ("layer=0&name=x", "name"), ("layer=x", "layer")):
+        answer = await client.get(f"{paths[0]}/state?{query}")
+        assert (answer.status_code, answer.json()["parameter"]) == (422, parameter)
+    refused = await client.get(f"{paths[0]}/state", headers={"accept": "text/html"})
+    assert (refused.status_code, refused.json()["type"]) == (406, "urn:cellar:problem:not_acceptable")

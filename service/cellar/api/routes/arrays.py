@@ -25,8 +25,12 @@ def array_body(json: type[BaseModel], query: type[BaseModel], shape: str) -> dic
     """Return what OpenAPI says of a body: a JSON document, or an npy file of that shape with the rest in the query."""
     body = body_of(json, npy.MEDIA_TYPE)
     body["content"][npy.MEDIA_TYPE] = {"schema": {"description": f"An npy file of real numbers, {shape}."}}
-    inside = [_parameter(name, about) for name, about in query.model_json_schema()["properties"].items()]
-    return {"requestBody": body, "parameters": [*inside, TIMEOUT_PARAMETER]}
+    return {"requestBody": body, "parameters": [*parameters_of(query, "an npy body"), TIMEOUT_PARAMETER]}
+
+
+def parameters_of(query: type[BaseModel], body: str) -> list[dict[str, Any]]:
+    """Return the OpenAPI parameters of a query that stands beside a body which is no JSON."""
+    return [_parameter(name, about, body) for name, about in query.model_json_schema()["properties"].items()]
 
 
 def array_answer(shape: str) -> dict[int | str, dict[str, Any]]:
@@ -40,7 +44,7 @@ def array_answer(shape: str) -> dict[int | str, dict[str, Any]]:
     return {200: {"content": {npy.MEDIA_TYPE: {"schema": {"description": about}}}, "headers": headers}}
 
 
-def _parameter(name: str, schema: dict[str, Any]) -> dict[str, Any]:
+def _parameter(name: str, schema: dict[str, Any], body: str) -> dict[str, Any]:
     bare = {key: value for key, value in schema.items() if key not in ("description", "default", "title")}
-    about = f"With an npy body. {schema['description']}"
+    about = f"With {body}. {schema['description']}"
     return {"name": name, "in": "query", "required": False, "description": about, "schema": bare}

@@ -1,10 +1,14 @@
 """Reset a session or some of its rows, read its state and write it."""
 
-from anyio.to_thread import run_sync
-from fastapi import APIRouter, Response
+from typing import Annotated, Any
 
-from cellar.api.body import JsonRoute, body_of
+from anyio.to_thread import run_sync
+from fastapi import APIRouter, Query, Request, Response
+
+from cellar.api.body import BYTES, JSON, JsonRoute, beside, body_of
+from cellar.api.negotiation import answer_type
 from cellar.api.problems import answers
+from cellar.api.routes.arrays import POSITION, STEP_NUMBER, parameters_of
 from cellar.api.routes.parameters import (
     ARRAYS,
     BODY,
@@ -16,18 +20,49 @@ from cellar.api.routes.parameters import (
     IdempotencyKey,
     SessionName,
 )
-from cellar.api.schemas.sessions import ChangeAnswer, LayerAnswer, ResetRequest, StateAnswer, StateRequest
+from cellar.api.schemas.sessions import (
+    ChangeAnswer,
+    LayerAnswer,
+    ResetRequest,
+    StateAnswer,
+    StateQuery,
+    StateRequest,
+    StatesQuery,
+)
 from cellar.api.services import TENANT, Parts
-from cellar.api.states import Written, layers_of
+from cellar.api.states import TYPES, StateBody, chosen, columns_of, layers_of, read_some, read_whole, tensors_of
+from cellar.errors import NotAcceptable
 from cellar.ports import SessionKey
 from cellar.registry import Registry
 from cellar.runtime import answers as runtime
-from cellar.wire import tensors
+from cellar.wire import npy, tensors
 
 router = APIRouter(prefix="/v1/sessions/{session}", tags=["state"], route_class=JsonRoute)
 
 WRITE = (*SESSION, *BODY, *ARRAYS, *CHANGE)
-STATES = {"requestBody": body_of(StateRequest, tensors.MEDIA_TYPE)}
+NPY = "An npy file of real numbers"
+COLUMNS = "(batch_size, state_size): the states side by side, in the order of the JSON answer."
+ONE = "(batch_size, size): the state that `layer` and `name` say."
+
+
+def _body(query: type[StateQuery], shape: str) -> dict[str, Any]:
+    """Return what OpenAPI says of a body with states."""
+    body = body_of(StateRequest, tensors.MEDIA_TYPE, npy.MEDIA_TYPE)
+    body["content"][npy.MEDIA_TYPE] = {"schema": {"description": f"{NPY}, {shape}"}}
+    return {"requestBody": body, "parameters": parameters_of(query, "a body that is no JSON")}
+
+
+STATES: dict[int | str, dict[str, Any]] = {
+    200: {
+        "content": {tensors.MEDIA_TYPE: BYTES, npy.MEDIA_TYPE: {"schema": {"description": f"{NPY}, {COLUMNS}"}}},
+        "headers": {
+            POSITION: {"description": "The position.", "schema": {"type": "string"}},
+            STEP_NUMBER: {"description": "The step.", "schema": {"type": "integer"}},
+        },
+    }
+}
+Layer = Annotated[int | None, Query(ge=0, description="Only the states of this layer.")]
+StateName = Annotated[str | None, Query(max_length=128, description="Only the states of this name.")]
 
 
 @router.post("/reset", responses={**answers(*SESSION, *BODY, *CHANGE), **REPLAY})
@@ -44,41 +79,52 @@ async def reset_session(
     return changed(answer, response)
 
 
-@router.get("/state", responses=answers(*SESSION, *MODEL))
-async def read_state(session: SessionName, services: Parts) -> StateAnswer:
-    """Return every state of every layer, exactly."""
+@router.get(
+    "/state",
+    response_model=StateAnswer,
+    responses={**answers(*SESSION, *MODEL, NotAcceptable), **STATES},
+)
+async def read_state(
+    session: SessionName, request: Request, services: Parts, layer: Layer = None, name: StateName = None
+) -> Response:
+    """Return every state of every layer, or those that are asked for, exactly: as JSON, safetensors or npy."""
+    wanted = answer_type(request.headers, TYPES)
     state = await services.sessions.read_state(SessionKey(TENANT, session))
+    parts = chosen(state, layer, name)
+    size = sum(part.values.nbytes for part in parts)
+    headers = {POSITION: str(state.position), STEP_NUMBER: str(state.position.step)}
+    if wanted == tensors.MEDIA_TYPE:
+        return Response(await beside(size, tensors_of, session, state, parts), 200, headers, wanted)
+    if wanted == npy.MEDIA_TYPE:
+        return Response(await beside(size, columns_of, state, parts), 200, headers, wanted)
     cells = await run_sync(_cells, services.registry, state.model)
-    return StateAnswer(
-        session=session,
-        position=str(state.position),
-        step=state.position.step,
-        layers=[LayerAnswer(layer=layer, cell=cells[layer], **states) for layer, states in layers_of(state).items()],
-    )
+    return Response(await beside(size, _as_json, session, state, parts, cells), 200, headers, JSON)
 
 
-@router.put("/state", responses={**answers(*WRITE), **REPLAY}, openapi_extra=STATES)
+@router.put("/state", responses={**answers(*WRITE), **REPLAY}, openapi_extra=_body(StateQuery, COLUMNS))
 async def write_state(
-    session: SessionName, body: Written, services: Parts, response: Response, key: IdempotencyKey = None
+    session: SessionName, request: Request, services: Parts, response: Response, key: IdempotencyKey = None
 ) -> ChangeAnswer:
     """Replace the whole state, as read: every name of every layer. The session is then at step 0 of a new epoch."""
-    answer = await services.sessions.write_state(
-        SessionKey(TENANT, session), body.parts, body.identity(key), pointer=body.pointer
-    )
-    return changed(answer, response)
+    return await _write(SessionKey(TENANT, session), await read_whole(request), services, response, key, whole=True)
 
 
-@router.patch("/state", responses={**answers(*WRITE), **REPLAY}, openapi_extra=STATES)
+@router.patch("/state", responses={**answers(*WRITE), **REPLAY}, openapi_extra=_body(StatesQuery, ONE))
 async def write_states(
-    session: SessionName, body: Written, services: Parts, response: Response, key: IdempotencyKey = None
+    session: SessionName, request: Request, services: Parts, response: Response, key: IdempotencyKey = None
 ) -> ChangeAnswer:
     """Replace the states that are named and leave the others as they are. The session is then at step 0 of a new epoch.
 
     Without `position` the others are those of the moment at which it happens.
     """
-    answer = await services.sessions.write_state(
-        SessionKey(TENANT, session), body.parts, body.identity(key), whole=False, pointer=body.pointer
-    )
+    return await _write(SessionKey(TENANT, session), await read_some(request), services, response, key, whole=False)
+
+
+async def _write(
+    session: SessionKey, body: StateBody, services: Parts, response: Response, key: str | None, *, whole: bool
+) -> ChangeAnswer:
+    identity = body.placed.identity(key)
+    answer = await services.sessions.write_state(session, body.states, identity, whole=whole, pointer=body.pointer)
     return changed(answer, response)
 
 
@@ -87,6 +133,13 @@ def changed(answer: runtime.ChangeAnswer, response: Response) -> ChangeAnswer:
     if answer.replayed:
         response.headers[REPLAYED] = "true"
     return ChangeAnswer.of(answer)
+
+
+def _as_json(session: str, state: runtime.StateAnswer, parts: list[runtime.StatePart], cells: dict[int, str]) -> bytes:
+    layers = [LayerAnswer(layer=layer, cell=cells[layer], **states) for layer, states in layers_of(parts).items()]
+    position = state.position
+    answer = StateAnswer(session=session, position=str(position), step=position.step, layers=layers)
+    return answer.model_dump_json().encode()
 
 
 def _cells(registry: Registry, model: str) -> dict[int, str]:

@@ -187,6 +187,17 @@ class StateRequest(Placed):
     layers: list[LayerRequest]
 
 
+class StateQuery(Placed):
+    """What JSON has besides the states, for a body that is none."""
+
+
+class StatesQuery(StateQuery):
+    """The same for some states."""
+
+    layer: int | None = Field(None, ge=0, description="In which layer the state of an npy file is.")
+    name: str | None = Field(None, max_length=128, description="Which of the layer's states an npy file is.")
+
+
 class StepAnswer(Answer):
     """The output of one step and where the session stands after it."""
 
