@@ -64,6 +64,25 @@ def test_time_in_which_nobody_waited_makes_it_no_slower() -> None:
     full(admission, 5000, now_s)
 
 
+def test_answers_that_come_all_at_once_are_counted_as_one_lot() -> None:
+    admission = Admission(10_000, 1.0)
+    now_s = 0.0
+    for _ in range(5):  # a thousand requests run together for half a second, and come again
+        full(admission, 1000, now_s)
+        now_s += 0.5
+        for _ in range(1000):
+            admission.leave(now_s)
+    full(admission, 1900, now_s)
+
+
+def test_a_queue_that_nobody_works_off_takes_nobody() -> None:
+    admission = Admission(10_000, 1.0)
+    full(admission, FEW, 0.0)
+    full(admission, 10, 0.9)
+    with pytest.raises(Overloaded):
+        admission.enter(1.1)
+
+
 def test_it_recovers_when_answers_come_faster_again() -> None:
     admission = Admission(10_000, 1.0)
     full(admission, FEW, 0.0)

@@ -32,24 +32,39 @@ class Admission:
 
     def enter(self, now_s: float) -> None:
         """Let a request wait. Raise Overloaded if there are too many, or it would take too long."""
+        if self.waiting:
+            self._look(now_s)
+        else:
+            self._since_s, self._answered = now_s, 0
         if self.waiting >= self._most:
             raise Overloaded("too many requests are waiting", retry_after_s=self._retry_after_s())
-        if self.waiting >= FEW and self._rate and self.waiting / self._rate > self._wait_s:
+        if self.waiting >= FEW and self._is_slow(now_s):
             detail = f"the requests that wait would take longer than {self._wait_s:g} s"
             raise Overloaded(detail, retry_after_s=self._retry_after_s())
-        if not self.waiting:
-            self._since_s, self._answered = now_s, 0
         self.waiting += 1
 
     def leave(self, now_s: float) -> None:
         """Note that a request that waited is answered."""
         self.waiting -= 1
         self._answered += 1
+        if not self.waiting:
+            self._look(now_s)
+
+    def _look(self, now_s: float) -> None:
+        """Learn the rate, if there were answers for a while.
+
+        Not with each answer: those of one call come all at once, and after the first of them the rate would be wrong.
+        """
         passed_s = now_s - self._since_s
-        if passed_s >= SPAN_S:
+        if passed_s >= SPAN_S and self._answered:
             rate = self._answered / passed_s
             self._rate = rate if self._rate is None else WEIGHT * rate + (1 - WEIGHT) * self._rate
             self._since_s, self._answered = now_s, 0
+
+    def _is_slow(self, now_s: float) -> bool:
+        if not self._answered and now_s - self._since_s > self._wait_s:
+            return True  # nobody was answered for so long
+        return self._rate is not None and self.waiting / self._rate > self._wait_s
 
     def _retry_after_s(self) -> int:
         return max(1, math.ceil(self.waiting / self._rate)) if self._rate else 1
