@@ -6,11 +6,9 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from cellar.ports import Identity, Position, SessionKey
+from cellar.ports import APPEND, Identity, Position, SessionKey
 from cellar.runtime.answers import StepAnswer
 from tests.runtime.conftest import Service
-
-APPEND = Identity()
 
 
 def a_step(*rows: float) -> NDArray[np.float32]:

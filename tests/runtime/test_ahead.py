@@ -5,10 +5,11 @@ import asyncio
 import numpy as np
 import pytest
 
+from cellar.ports import APPEND
 from cellar.runtime import ahead
 from tests.runtime.conftest import Service, StartService
 from tests.runtime.exact import history
-from tests.runtime.session_calls import APPEND, a_sequence, begin, output, step, until
+from tests.runtime.session_calls import a_sequence, begin, output, step, until
 
 pytestmark = pytest.mark.anyio
 

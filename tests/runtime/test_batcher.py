@@ -8,22 +8,12 @@ import numpy as np
 import pytest
 
 from cellar.errors import InvalidInput, Overloaded, ShapeMismatch, StateNotFinite, WholeSequencesOnly
-from cellar.ports import SessionKey
+from cellar.ports import APPEND, SessionKey
 from cellar.runtime import batcher
 from tests.runtime.conftest import Service, StartService
 from tests.runtime.exact import BAD_STATE, Run, Sizes, history
 from tests.runtime.gate import Gate
-from tests.runtime.session_calls import (
-    APPEND,
-    a_sequence,
-    a_step,
-    begin,
-    output,
-    position,
-    state,
-    step,
-    until_queued,
-)
+from tests.runtime.session_calls import a_sequence, a_step, begin, output, position, state, step, until_queued
 
 pytestmark = pytest.mark.anyio
 

@@ -14,9 +14,8 @@ from cellar.engine import KernelCache, Run
 from cellar.nn.chain import Network
 from cellar.nn.compiled import BoundNetwork
 from cellar.nn.spec import NetworkSpec
-from cellar.ports import ModelVersion, SessionKey
+from cellar.ports import APPEND, ModelVersion, SessionKey
 from tests.runtime.conftest import StartService
-from tests.runtime.session_calls import APPEND
 
 pytestmark = pytest.mark.anyio
 

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from cellar.errors import EpochChanged, FingerprintMismatch, InvalidInput, NotFinite, ShapeMismatch
-from cellar.ports import Identity, SessionKey
+from cellar.ports import APPEND, Identity, SessionKey
 from tests.runtime.conftest import Service, StartService
 from tests.runtime.exact import history
-from tests.runtime.session_calls import APPEND, a_step, at, begin, position
+from tests.runtime.session_calls import a_step, at, begin, position
 
 pytestmark = pytest.mark.anyio
 

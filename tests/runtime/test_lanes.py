@@ -14,7 +14,7 @@ import pytest
 import redis
 
 from cellar.errors import Regressed, StoreUnavailable
-from cellar.ports import Identity, SessionKey
+from cellar.ports import APPEND, Identity, SessionKey
 from cellar.runtime.answers import StepAnswer
 from cellar.store.scripts import Script
 from cellar.store.sessions import COMMIT
@@ -22,7 +22,7 @@ from tests.proxy import LossyProxy
 from tests.redis_process import RedisProcess
 from tests.runtime.conftest import Service, StartService
 from tests.runtime.exact import after, history
-from tests.runtime.session_calls import APPEND, a_sequence, at, begin, output, position, state, step, until_longer
+from tests.runtime.session_calls import a_sequence, at, begin, output, position, state, step, until_longer
 
 pytestmark = pytest.mark.anyio
 

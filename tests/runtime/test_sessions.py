@@ -27,12 +27,12 @@ from cellar.errors import (
     StepTaken,
     StoreCorrupt,
 )
-from cellar.ports import Identity, SessionKey
+from cellar.ports import APPEND, Identity, SessionKey
 from cellar.runtime.batcher import CHUNK_STEPS
 from cellar.runtime.positions import advance
 from tests.runtime.conftest import FakeClock, Service, StartService
 from tests.runtime.exact import BAD_OUTPUT, BAD_STATE, ExactModels, history
-from tests.runtime.session_calls import APPEND, a_sequence, a_step, at, begin, output, position, state, step
+from tests.runtime.session_calls import a_sequence, a_step, at, begin, output, position, state, step
 
 pytestmark = pytest.mark.anyio
 

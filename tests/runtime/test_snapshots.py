@@ -15,13 +15,13 @@ from cellar.errors import (
     StepTaken,
     StoreCorrupt,
 )
-from cellar.ports import Identity, SessionKey
+from cellar.ports import APPEND, Identity, SessionKey
 from cellar.runtime import edits
 from cellar.runtime.snapshots import Snapshots
 from cellar.store.snapshots import RedisSnapshots
 from tests.runtime.conftest import FakeClock, Service, StartService
 from tests.runtime.exact import ExactNetwork, history
-from tests.runtime.session_calls import APPEND, at, begin, output, position, state, step
+from tests.runtime.session_calls import at, begin, output, position, state, step
 
 pytestmark = pytest.mark.anyio
 
@@ -133,9 +133,9 @@ async def test_a_snapshot_of_another_model_or_arithmetic_is_not_restored(service
     """A session has another one of both after it has been migrated."""
     record = await service.store.load(await begin(service))
     for change, error in (({"model_digest": "e" * 64}, SnapshotUnfit), ({"kernel_rev": 7}, KernelRevisionMismatch)):
-        copy = dataclasses.replace(record, meta=dataclasses.replace(record.meta, **change))
+        copy = record._replace(meta=dataclasses.replace(record.meta, **change))
         with pytest.raises(error):
             edits.restore(copy, record, ExactNetwork())
     assert edits.restore(record, record, ExactNetwork()).state == record.state
     with pytest.raises(StoreCorrupt):
-        edits.restore(dataclasses.replace(record, state=b"short"), record, ExactNetwork())
+        edits.restore(record._replace(state=b"short"), record, ExactNetwork())

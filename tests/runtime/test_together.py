@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 
 from cellar.errors import CellarError, DeadlineExceeded, FingerprintMismatch, StateNotFinite, StepTaken, WriterUnknown
-from cellar.ports import Identity, SessionKey
+from cellar.ports import APPEND, Identity, SessionKey
 from cellar.runtime.answers import StepAnswer
 from tests.runtime.conftest import Service, StartService
 from tests.runtime.exact import BAD_STATE, history
 from tests.runtime.gate import Gate
-from tests.runtime.session_calls import APPEND, a_sequence, at, begin, output, position, state, step
+from tests.runtime.session_calls import a_sequence, at, begin, output, position, state, step
 
 pytestmark = pytest.mark.anyio
 

@@ -1,6 +1,5 @@
 """Records and commits as a runtime would make them, for the tests of the session port."""
 
-import dataclasses
 import secrets
 from collections.abc import Sequence
 from hashlib import blake2b
@@ -8,10 +7,8 @@ from typing import Any, Literal
 
 import numpy as np
 
-from cellar.ports import Change, Commit, Committed, Identity, Position, SessionKey, SessionMeta, SessionRecord
+from cellar.ports import APPEND, Change, Commit, Committed, Identity, Position, SessionKey, SessionMeta, SessionRecord
 from cellar.runtime.positions import advance, fingerprint, start_of
-
-APPEND = Identity()
 
 
 def a_record(
@@ -71,8 +68,7 @@ def a_group(before: SessionRecord, *groups: Sequence[float], identity: Identity 
 def a_reset(before: SessionRecord, *, identity: Identity = APPEND) -> Commit:
     """Return a change that is not a step: a new epoch."""
     step = a_change(before.position, 0.0, identity=identity, output=b"")
-    reset = dataclasses.replace(
-        step,
+    reset = step._replace(
         kind="reset",
         after=start_of(secrets.token_bytes(8)),
         steps=0,

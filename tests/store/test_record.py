@@ -94,7 +94,7 @@ def test_an_entry_says_whose_it_was_and_which() -> None:
     assert (entry.mark, entry.output) == (mine.fingerprint, mine.output)
     assert entry.is_of(mine)
     for identity in (Identity(writer="pump", seq=2), Identity(writer="valve", seq=1), Identity(position=before)):
-        assert not entry.is_of(dataclasses.replace(mine, identity=identity))
+        assert not entry.is_of(mine._replace(identity=identity))
 
 
 def test_a_keyed_answer_says_whose_it_is() -> None:
@@ -123,7 +123,7 @@ def test_writers_are_remembered_in_their_places_and_the_oldest_leaves(requests: 
 
 
 def test_a_past_holds_where_it_was() -> None:
-    record = dataclasses.replace(a_record(), revision=9)
+    record = a_record()._replace(revision=9)
     assert unpack_past(pack_past(record)) == (9, record.position, record.state)
 
 

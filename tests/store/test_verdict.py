@@ -1,7 +1,5 @@
 """The table of outcomes (design, section 5), row by row."""
 
-import dataclasses
-
 import pytest
 
 from cellar.errors import (
@@ -156,8 +154,8 @@ def test_every_conflict_carries_the_present_position(begin: SessionRecord) -> No
     done = a_commit(begin, 1.0)
     for claimed in (
         begin.position,
-        dataclasses.replace(begin.position, epoch=b"0" * 8),
-        dataclasses.replace(begin.position, step=5),
+        begin.position._replace(epoch=b"0" * 8),
+        begin.position._replace(step=5),
     ):
         with pytest.raises(PositionConflict) as caught:
             judge(after(done), [entry(done)], None, at(claimed), BODY)

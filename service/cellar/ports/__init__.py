@@ -10,6 +10,7 @@ from cellar.ports.clock import Clock
 from cellar.ports.jobs import Job, JobState, JobStore, Lease
 from cellar.ports.models import ModelStore, ModelVersion
 from cellar.ports.sessions import (
+    APPEND,
     EVERY_SESSION,
     Applied,
     Change,
@@ -30,6 +31,7 @@ from cellar.ports.snapshots import Snapshot, SnapshotStore, Taken
 from cellar.ports.writers import MAX_WRITERS, NO_WRITERS, Writer, Writers, writer_mark
 
 __all__ = [
+    "APPEND",
     "EVERY_SESSION",
     "MAX_WRITERS",
     "NO_WRITERS",

@@ -1,16 +1,18 @@
-"""Sessions: the record, how a request is recognised, and the commit that moves one."""
+"""Sessions: the record, how a request is recognised, and the commit that moves one.
+
+What a step makes is named tuples: of the ways to make a small value that nobody changes they cost the least.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from cellar.errors import CellarError
 from cellar.ports.writers import NO_WRITERS, Writers
 
 
-@dataclass(frozen=True, slots=True)
-class Position:
+class Position(NamedTuple):
     """Where a session stands: `step` steps of epoch `epoch` behind it, with `digest` over all of them."""
 
     epoch: bytes
@@ -23,8 +25,7 @@ class Position:
         return f"{self.epoch.hex()}.{self.step}.{self.digest.hex()}"
 
 
-@dataclass(frozen=True, slots=True)
-class SessionKey:
+class SessionKey(NamedTuple):
     """A session's name: tenant and id, both matching `[A-Za-z0-9._-]{1,128}`."""
 
     tenant: str
@@ -55,8 +56,7 @@ class SessionMeta:
     """Whether it never expires, whatever `ttl_s` says."""
 
 
-@dataclass(frozen=True, slots=True)
-class SessionRecord:
+class SessionRecord(NamedTuple):
     """One session as stored. `state` is float32 little endian, (batch_size, state_size), row by row."""
 
     key: SessionKey
@@ -106,8 +106,7 @@ class SessionFilter:
 EVERY_SESSION = SessionFilter()
 
 
-@dataclass(frozen=True, slots=True)
-class Identity:
+class Identity(NamedTuple):
     """How a change is recognised when it comes a second time (design, section 5). All None: append.
 
     `writer` and `seq` come together, and with no other.
@@ -131,8 +130,11 @@ class Identity:
         return self.position is None and self.step is not None
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
+APPEND = Identity()
+"""Of requests that are not recognised."""
+
+
+class Change(NamedTuple):
     """What one request does to a session.
 
     `steps` is how many it takes; 0 marks a change that is not a step (reset, PUT state), and `kind` says what it is.
@@ -153,7 +155,7 @@ class Change:
     """A byte for each row, 1 where it begins anew; none if no row does."""
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)
 class Commit:
     """One compare-and-set: if the session is still what `before` says, all changes happen, and `state` is its state.
 
@@ -173,15 +175,15 @@ class Commit:
         """The session as the commit leaves it."""
         before, writers = self.before, self.before.writers
         for revision, change in enumerate(self.changes, before.revision):
-            writers = writers.after(change.identity.writer, change.identity.seq, revision)
+            if change.identity.writer is not None:
+                writers = writers.after(change.identity.writer, change.identity.seq, revision)
         revision = before.revision + len(self.changes)
         return SessionRecord(
             before.key, self.meta or before.meta, self.changes[-1].after, revision, self.state, writers
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Committed:
+class Committed(NamedTuple):
     """What a request has come to: its change was applied now, or (`replayed`) had been before by the same request."""
 
     position: Position
@@ -191,16 +193,14 @@ class Committed:
     replayed: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Applied:
+class Applied(NamedTuple):
     """All changes of the commit have happened."""
 
     asked_s: float = 0.0
     """Above 0: another process keeps losing the race for this session and asks to be let in for so long."""
 
 
-@dataclass(frozen=True, slots=True)
-class Moved:
+class Moved(NamedTuple):
     """The session is not what the commit expected; nothing was written. `record` is what it is now."""
 
     record: SessionRecord

@@ -1,6 +1,7 @@
 """What `Sessions` answers: plain values that know no transport."""
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,8 +50,7 @@ class PageAnswer:
     cursor: str
 
 
-@dataclass(frozen=True, slots=True)
-class StepAnswer:
+class StepAnswer(NamedTuple):
     """Where the session stands after the request. `outputs` is (T, B, out_size), T = 1 for a step.
 
     It is None in a replay whose output was too large to be kept.

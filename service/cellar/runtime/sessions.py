@@ -4,16 +4,18 @@ import asyncio
 import os
 import re
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
+from itertools import count
 from typing import Literal
 
 import numpy as np
 
 from cellar.errors import AlreadyExists, DeadlineExceeded, InvalidInput, ShapeMismatch
 from cellar.ports import (
+    APPEND,
     EVERY_SESSION,
     Clock,
     Committed,
@@ -89,6 +91,7 @@ class Sessions:
         self._max_batch_size = max_batch_size
         self._max_sequence_steps = max_sequence_steps
         self._max_numbers = max_numbers
+        self._nonces = _nonces()
         self._kernels = ThreadPoolExecutor(os.cpu_count() or 1, thread_name_prefix="cellar-kernel")
         self._lanes = Lanes(
             store,
@@ -317,16 +320,10 @@ class Sessions:
         self._kernels.shutdown(wait=False, cancel_futures=True)
 
     def _request(self, key: SessionKey, kind: Kind, identity: Identity, mark: bytes) -> Request:
-        if identity.position is not None and identity.step not in (None, identity.position.step):
-            raise InvalidInput("position and step name different steps", pointer="/step")
-        if (identity.writer is None) != (identity.seq is None):
-            raise InvalidInput("writer and seq come together", pointer="/seq" if identity.seq is None else "/writer")
-        if identity.writer is not None:
-            _check_writer(identity, identity.writer)
-        if identity.key is not None and not 1 <= len(identity.key) <= MAX_KEY:
-            raise InvalidInput(f"an Idempotency-Key has 1 to {MAX_KEY} characters")
+        if identity != APPEND:
+            _check_identity(identity)
         loop = asyncio.get_running_loop()
-        return Request(key, kind, identity, mark, os.urandom(NONCE_BYTES), loop.create_future(), loop.time())
+        return Request(key, kind, identity, mark, next(self._nonces), loop.create_future(), loop.time())
 
     def _describe(self, summary: SessionSummary) -> SessionAnswer:
         meta = summary.meta
@@ -365,6 +362,24 @@ def _check_name(name: str) -> None:
         raise InvalidInput(
             "not a name for a session", pointer="/session", expected=NAME.pattern, actual=name[: MAX_KEY // 2]
         )
+
+
+def _check_identity(identity: Identity) -> None:
+    if identity.position is not None and identity.step not in (None, identity.position.step):
+        raise InvalidInput("position and step name different steps", pointer="/step")
+    if (identity.writer is None) != (identity.seq is None):
+        raise InvalidInput("writer and seq come together", pointer="/seq" if identity.seq is None else "/writer")
+    if identity.writer is not None:
+        _check_writer(identity, identity.writer)
+    if identity.key is not None and not 1 <= len(identity.key) <= MAX_KEY:
+        raise InvalidInput(f"an Idempotency-Key has 1 to {MAX_KEY} characters")
+
+
+def _nonces() -> Iterator[bytes]:
+    """Yield what tells the requests of this process from each other and from all of other processes."""
+    process = os.urandom(NONCE_BYTES - 6)
+    for number in count():
+        yield process + number.to_bytes(6, "little")
 
 
 def _check_writer(identity: Identity, writer: str) -> None:

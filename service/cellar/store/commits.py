@@ -2,9 +2,10 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from cellar.ports import Change, Commit, SessionKey, SessionMeta
-from cellar.store.keys import SessionKeys
+from cellar.store.keys import TOMBSTONE, SessionKeys
 from cellar.store.record import pack_entry, pack_head, pack_keyed, pack_meta, pack_past, pack_writers
 from cellar.store.resp import Command
 from cellar.store.scripts import Script
@@ -21,15 +22,19 @@ class Keep:
     idempotency_ms: int
     tombstone_ms: int
 
-    def lifetimes(self, meta: SessionMeta) -> tuple[bytes, bytes, bytes]:
+    def lifetimes(self, ttl_s: int, pinned: bool) -> tuple[bytes, bytes, bytes]:
         """Return the lifetime of the record (0: it has no end), and when and for how long its tombstone is renewed, ms.
 
         Renewing it only when a quarter of the lifetime has passed spares most commits a write; it still outlives the
         record by the whole of its own time.
         """
-        ttl_ms = meta.ttl_s * 1000
+        ttl_ms = ttl_s * 1000
         least = ttl_ms + self.tombstone_ms
-        return b"%d" % (0 if meta.pinned else ttl_ms), b"%d" % least, b"%d" % (least + ttl_ms // 4)
+        return b"%d" % (0 if pinned else ttl_ms), b"%d" % least, b"%d" % (least + ttl_ms // 4)
+
+
+_NUMBERS = tuple(b"%d" % number for number in range(4096))
+"""More than a commit has of anything: 1,024 changes at most, a name and a value for each."""
 
 
 class CommitCalls:
@@ -39,13 +44,14 @@ class CommitCalls:
         self._script = script
         self._keys = keys
         self._keep = keep
+        self._lifetimes = lru_cache(maxsize=1024)(keep.lifetimes)
         self._slots = tuple(b"r%d" % index for index in range(keep.window))
 
     def call(self, commit: Commit) -> Command:
         """Return the call of the script for a commit of at most as many changes as the window has entries."""
         before, meta = commit.before, commit.meta or commit.before.meta
-        ttl, least, life = self._keep.lifetimes(meta)
-        keys = [self._keys.record(before.key), self._keys.tombstone(before.key)]
+        record = self._keys.record(before.key)
+        keys = [record, record + TOMBSTONE]
         further: list[bytes] = []
         keyed = self._add_keyed(commit, keys, further)
         if meta.log or meta.events:
@@ -54,16 +60,14 @@ class CommitCalls:
         return [
             b"EVALSHA",
             self._script.sha,
-            b"%d" % len(keys),
+            _NUMBERS[len(keys)],
             *keys,
             pack_head(before.meta, before.position, before.revision),
-            ttl,
-            least,
-            life,
-            b"%d" % (commit.ask_s * 1000),
+            *self._lifetimes(meta.ttl_s, meta.pinned),
+            b"%d" % (commit.ask_s * 1000) if commit.ask_s else b"0",
             b"1" if keyed else b"0",
-            b"%d" % len(commit.changes),
-            b"%d" % len(fields),
+            _NUMBERS[len(commit.changes)],
+            _NUMBERS[len(fields)],
             *fields,
             *further,
         ]
@@ -112,7 +116,7 @@ class CommitCalls:
                 # the number is the change's own, so that a stream tells what it lacks
                 limit = (b"MAXLEN", b"~", b"%d" % most, stream_id(revision))
                 further += _further(b"XADD", len(keys), *limit, *entry(change))
-            life = (b"PERSIST",) if meta.pinned else (b"PEXPIRE", self._keep.lifetimes(meta)[2])
+            life = (b"PERSIST",) if meta.pinned else (b"PEXPIRE", self._lifetimes(meta.ttl_s, meta.pinned)[2])
             further += _further(life[0], len(keys), *life[1:])
 
     def _event(self, change: Change) -> Sequence[bytes]:

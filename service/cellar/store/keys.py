@@ -23,6 +23,10 @@ BUCKETS = 256
 """A million sessions are then some 4,000 a bucket: one reply, and spread over the slots of a cluster."""
 
 
+TOMBSTONE = b":t"
+"""Behind the key of a record."""
+
+
 class SessionKeys:
     """Names keys behind the prefix of the service."""
 
@@ -40,7 +44,7 @@ class SessionKeys:
 
     def tombstone(self, key: SessionKey) -> bytes:
         """Return the key that is there as long as the record, and a day longer."""
-        return self.record(key) + b":t"
+        return self.record(key) + TOMBSTONE
 
     def idempotency(self, key: SessionKey, name: str) -> bytes:
         """Return the key for an Idempotency-Key."""

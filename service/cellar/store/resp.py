@@ -13,8 +13,14 @@ class ReplyError(Exception):
 Reply = bytes | int | None | list["Reply"] | ReplyError
 
 
-_SIZES = tuple(b"\r\n$%d\r\n" % size for size in range(512))
-"""What stands before an argument, formatted once for nearly all of them: a third off the time of `pack`."""
+class _Sizes(dict[int, bytes]):
+    """What stands before an argument of a size, formatted once for nearly all of them."""
+
+    def __missing__(self, size: int) -> bytes:
+        return b"\r\n$%d\r\n" % size
+
+
+_SIZES = _Sizes((size, b"\r\n$%d\r\n" % size) for size in range(1024))
 
 
 def pack(commands: Iterable[Command]) -> bytes:
@@ -26,9 +32,7 @@ def pack(commands: Iterable[Command]) -> bytes:
     parts: list[bytes] = []
     for command in commands:
         parts.append(b"*%d" % len(command))
-        for argument in command:
-            size = len(argument)
-            parts += (_SIZES[size] if size < len(_SIZES) else b"\r\n$%d\r\n" % size, argument)
+        parts += [part for argument in command for part in (_SIZES[len(argument)], argument)]
         parts.append(b"\r\n")
     return b"".join(parts)
 

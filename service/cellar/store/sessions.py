@@ -77,7 +77,7 @@ class RedisSessions:
         """Create the session if its name is free and return None; else return the session that has the name."""
         key, meta = record.key, record.meta
         enlist = self._listing.add(key)
-        ttl_ms, _, life_ms = self._keep.lifetimes(meta)
+        ttl_ms, _, life_ms = self._keep.lifetimes(meta.ttl_s, meta.pinned)
         keys = [self.keys.record(key), self.keys.tombstone(key), *leftovers(self.keys, key)]
         script = (b"EVALSHA", CREATE.sha, b"%d" % len(keys), *keys)
         fields = (pack_head(meta, record.position, record.revision), pack_meta(meta), record.state)
