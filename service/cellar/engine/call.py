@@ -131,7 +131,8 @@ class Call:
         sums = Sums(self.kernel.cell.params)
         for name, array in sums.arrays.items():
             self.point("grad", name, address(array))
-        self.point("sums", 0, address(sums.lanes))
+        for name, lanes in sums.lanes.items():
+            self.point("sums", name, address(lanes))
         return sums
 
     def read_tape(self, forward: "Call") -> None:
@@ -203,8 +204,12 @@ class Sums:
         self._edges = [0, *accumulate(math.prod(shape) for shape in self._shapes)]
         self._memory = aligned(4 * self._edges[-1]).view(np.float32)
         self.arrays = self._views(self._memory)
-        self.lanes = aligned(16 * 64)
-        """Sixteen blocks in which a kernel adds up those of vectors."""
+        self.lanes = {
+            param.name: aligned(16 * 4 * math.prod(padded_shape(param.shape)))
+            for param in params
+            if len(param.shape) < 2
+        }
+        """Of each vector and scalar sixteen sums, which a kernel adds up in the end."""
 
     def begin(self, into: Mapping[str, Floats] | None) -> None:
         """Begin with zeros, or with the sums given."""

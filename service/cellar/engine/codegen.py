@@ -75,15 +75,21 @@ class _Writer(Edges):
         self.compute_ahead()
         self.stage_inputs()
         self.region("before")
+        if self.plan.backward:
+            self.begin_gradients()
         if self.plan.carried:
             with self.block("for u in range(steps - 1, -1, -1):" if self.plan.backward else "for u in range(steps):"):
                 self.region("loop")
                 self.carry()
+                if self.gradients_in_loop():
+                    self.add_gradients("(steps - u) * rows", "u == 0")
         self.region("after")
         self.copy_results()
         self.leave()
         if self.plan.backward:
-            self.gradients()
+            if self.factors() and not self.gradients_in_loop():
+                self.add_gradients("steps * rows", "True")
+            self.end_gradients()
         self.put("return 2 if faults else 0")
         return KernelText("\n".join([IMPORTS, "", *self.head(), *self.lines, ""]), self.layout)
 
@@ -253,25 +259,32 @@ class _Writer(Edges):
 
     # --- gradients of parameters
 
-    def gradients(self) -> None:
-        """Sum the gradients of the parameters over all steps, after the loop."""
-        self.matrix_gradients()
-        for name, node in self.cell.adjoint.params.items():
-            base, stride, before = self.place(node)
-            shift = f" + rows * {stride}" if self.is_history(node) else ""
-            width = self.width(extent(node))
-            sums, out = self.slot("sums", 0), self.slot("grad", name)
-            self.put(f"lane_total({base}{before}{shift}, {stride}, {width}, steps, rows, {sums}, {out})")
+    def gradients_in_loop(self) -> bool:
+        """Return whether the gradients of a step can be summed when it ends, with their factors still in the caches."""
+        factors = self.factors() if self.plan.backward and self.plan.carried else []
+        return bool(factors) and all(self.plan.at.get(node) != "after" for node in factors)
 
-    def matrix_gradients(self) -> None:
-        """Write one product over all pairs of steps and rows for each matrix, some pairs packed at a time."""
-        matrices = self.cell.adjoint.matrices
-        factors = list(dict.fromkeys(node for pairs in matrices.values() for pair in pairs for node in pair))
-        if not factors:
-            return
+    def factors(self) -> list[Node]:
+        """Return what gradients of parameters are sums of: factors of products, and terms."""
+        adjoint = self.cell.adjoint
+        pairs = [node for pairs in adjoint.matrices.values() for pair in pairs for node in pair]
+        return list(dict.fromkeys([*pairs, *adjoint.params.values()]))
+
+    def begin_gradients(self) -> None:
+        """Write what comes before the first sum."""
         self.put("begin = 0")
-        with self.block("while begin < steps * rows:"):
-            self.put(f"count = min({PAIRS}, steps * rows - begin)")
+        for name, node in self.cell.adjoint.params.items():
+            self.put(f"clear({self.slot('sums', name)}, 16 * {self.width(extent(node))})")
+
+    def add_gradients(self, ready: str, last: str) -> None:
+        """Write the sums over pairs of step and row, some packed at a time, of which so many are `ready`.
+
+        Of matrices they are products, a factor's panels by the other's; of vectors and scalars sums in lanes.
+        """
+        factors = self.factors()
+        self.put(f"ready = {ready}")
+        with self.block(f"while begin + {PAIRS} <= ready or ({last} and begin < ready):"):
+            self.put(f"count = min({PAIRS}, ready - begin)")
             for index, node in enumerate(factors):
                 base, stride, before = self.place(node)
                 shift = f" + rows * {stride}" if self.is_history(node) else ""
@@ -281,10 +294,19 @@ class _Writer(Edges):
                     f"pack_pairs({base}{before}{shift}, {stride}, rows, steps, begin, count, {room},"
                     f" {self.width(extent(node))})"
                 )
-            for name, pairs in matrices.items():
+            for name, pairs in self.cell.adjoint.matrices.items():
                 for g, v in pairs:
                     self.matrix_gradient(name, factors.index(g), factors.index(v))
+            for name, node in self.cell.adjoint.params.items():
+                terms, width = self.slot("pairs", factors.index(node)), self.width(extent(node))
+                self.put(f"lane_sums({terms}, count, {width}, {self.slot('sums', name)})")
             self.put("begin += count")
+
+    def end_gradients(self) -> None:
+        """Write what comes after the last sum."""
+        for name, node in self.cell.adjoint.params.items():
+            sums, out = self.slot("sums", name), self.slot("grad", name)
+            self.put(f"lane_total({sums}, {self.width(extent(node))}, {out})")
 
     def matrix_gradient(self, name: str, left: int, right: int) -> None:
         """Write the product of two packed factors, a panel of rows of the matrix at a time."""

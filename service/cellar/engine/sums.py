@@ -2,26 +2,48 @@
 
 from cellar.engine.activations import kernel
 from cellar.engine.memory import load, store
-from cellar.engine.vector import add, zero
+from cellar.engine.vector import add
 
-__all__ = ["lane_total"]
+__all__ = ["lane_sums", "lane_total"]
 
 
 @kernel
-def lane_total(g: int, g_row: int, width: int, steps: int, rows: int, sums: int, out: int) -> None:
-    """Add to out (`width` bytes) the sum of g over all steps, descending, and rows, ascending, in the lane shape.
+def lane_sums(terms: int, count: int, width: int, lanes: int) -> None:
+    """Add `count` terms, packed as panels of `count` x 16 floats, to the sixteen sums of each panel, at `lanes`.
 
-    The i-th term goes to sum i mod 16, and the sixteen sums, at `sums`, are added by a halving tree.
+    The i-th term goes to sum i mod 16: all calls but the last one have a multiple of sixteen terms.
     """
     for column in range(0, width, 64):
-        for lane in range(16):
-            store(sums + 64 * lane, zero())
-        i = 0
-        for t in range(steps - 1, -1, -1):
-            for b in range(rows):
-                place = sums + 64 * (i & 15)
-                store(place, add(load(place), load(g + (t * rows + b) * g_row + column)))
-                i += 1
+        first = terms + column * count
+        for lane in range(0, 16, 4):  # four sums at a time fit the registers of every target
+            place = lanes + 16 * column + 64 * lane
+            a, b, c, d = load(place), load(place + 64), load(place + 128), load(place + 192)
+            i = lane
+            while i + 4 <= count:
+                term = first + 64 * i
+                a = add(a, load(term))
+                b = add(b, load(term + 64))
+                c = add(c, load(term + 128))
+                d = add(d, load(term + 192))
+                i += 16
+            term = first + 64 * i
+            if i < count:
+                a = add(a, load(term))
+            if i + 1 < count:
+                b = add(b, load(term + 64))
+            if i + 2 < count:
+                c = add(c, load(term + 128))
+            store(place, a)
+            store(place + 64, b)
+            store(place + 128, c)
+            store(place + 192, d)
+
+
+@kernel
+def lane_total(lanes: int, width: int, out: int) -> None:
+    """Add to out (`width` bytes) the sixteen sums of each panel, by a halving tree."""
+    for column in range(0, width, 64):
+        sums = lanes + 16 * column
         distance = 8
         while distance:
             for lane in range(distance):
