@@ -26,6 +26,7 @@ from cellar.jobs.sweeper import Sweeper
 from cellar.nn.builtin import builtin_kernels
 from cellar.ports import BlobStore
 from cellar.registry import Registry
+from cellar.runtime.forks import Forks
 from cellar.runtime.sessions import Sessions
 from cellar.runtime.snapshots import Snapshots
 from cellar.settings import Settings
@@ -127,8 +128,15 @@ def create_app(settings: Settings) -> FastAPI:
         queue_wait_s=settings.queue_wait_s,
         most_together=settings.replay_window,
     )
-    copies = RedisSnapshots(route, store, prefix=settings.key_prefix, most=settings.max_snapshots)
+    copies = RedisSnapshots(
+        route,
+        store,
+        prefix=settings.key_prefix,
+        most=settings.max_snapshots,
+        held_s=settings.idempotency_ttl_s,
+    )
     snapshots = Snapshots(sessions, store, copies, parts.clock)
+    forks = Forks(sessions, store, copies, parts.clock)
     calls = parts.calls(sync_client(parts.queue_url))
     jobs = Jobs(parts.jobs, parts.blobs, parts.registry, calls, parts.clock)
 
@@ -147,7 +155,9 @@ def create_app(settings: Settings) -> FastAPI:
             await store.aclose()
             await asyncio.to_thread(sweeping.join)
 
-    services = Services(sessions=sessions, snapshots=snapshots, registry=parts.registry, jobs=jobs, ready=store.ping)
+    services = Services(
+        sessions=sessions, snapshots=snapshots, forks=forks, registry=parts.registry, jobs=jobs, ready=store.ping
+    )
     return create_api(services, max_body_bytes=settings.max_body_bytes, lifespan=lifespan)
 
 

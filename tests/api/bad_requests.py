@@ -342,6 +342,24 @@ KEPT = [
     post("/v1/sessions/nobody/restore", {"snapshot": "a"}, slug="session_unknown", status=404),
 ]
 
+FORK = "/v1/sessions/{one}/fork"
+
+FORKS = [
+    post(FORK, {}, ""),
+    post(FORK, {"count": 1, "names": ["a"]}, ""),
+    post(FORK, {"names": ["a", "a"]}, ""),
+    post(FORK, {"count": 0}, "/count"),
+    post(FORK, {"count": 257}, "/count"),
+    post(FORK, {"count": True}, "/count"),
+    post(FORK, {"names": []}, "/names"),
+    post(FORK, {"names": [f"n{number}" for number in range(257)]}, "/names"),
+    post(FORK, {"names": ["a", "b c"]}, "/names/1"),
+    post(FORK, {"names": "a"}, "/names"),
+    post(FORK, {"count": 1, "ttl_s": 0}, "/ttl_s"),
+    post(FORK, {"count": 1, "position": "x"}, "/position"),
+    post("/v1/sessions/nobody/fork", {"count": 1}, slug="session_unknown", status=404),
+]
+
 LISTS = [
     get("/v1/sessions?model=a%20b", slug="invalid_parameter"),
     get("/v1/sessions?model=a@0", slug="invalid_parameter"),
@@ -350,4 +368,4 @@ LISTS = [
     get("/v1/sessions?prefix=" + "x" * 129, slug="invalid_parameter"),
 ]
 
-ALL = LISTS + KEPT + WRONG_NUMBERS + SHAPES + STATES + MEMBERS + MODELS + CELLS + PLACELESS + JOBS + PLACES
+ALL = LISTS + FORKS + KEPT + WRONG_NUMBERS + SHAPES + STATES + MEMBERS + MODELS + CELLS + PLACELESS + JOBS + PLACES

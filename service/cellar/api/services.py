@@ -9,6 +9,7 @@ from starlette.requests import Request
 
 from cellar.jobs.submission import Jobs
 from cellar.registry import Registry
+from cellar.runtime.forks import Forks
 from cellar.runtime.sessions import Sessions
 from cellar.runtime.snapshots import Snapshots
 
@@ -22,6 +23,7 @@ class Services:
 
     sessions: Sessions
     snapshots: Snapshots
+    forks: Forks
     registry: Registry
     jobs: Jobs
     ready: Callable[[], Awaitable[dict[str, Any]]]

@@ -41,6 +41,16 @@ class SnapshotStore(Protocol):
         """
         ...
 
+    async def hold(
+        self, key: SessionKey, mark: bytes, position: Position | None, request: bytes, taken_s: float
+    ) -> tuple[SessionRecord, bytes]:
+        """Copy the session as it is for as long as Idempotency-Keys are remembered, or find the copy with that mark.
+
+        Return the session as it was, and the `request` that it was copied for first. Raise the PositionConflict that
+        `position` deserves if the session is not there and was not copied before.
+        """
+        ...
+
     async def list(self, key: SessionKey) -> Sequence[Snapshot]:
         """Return all snapshots of the session, by name."""
         ...

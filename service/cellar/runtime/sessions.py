@@ -155,13 +155,19 @@ class Sessions:
         )
         state = loaded.network.initial_state(batch_size).astype("<f4").tobytes()
         record = SessionRecord(SessionKey(tenant, name), meta, start_of(meta.birth), 0, state)
-        there = await self._store.create(record)
+        there = await self.admit(record)
         if there is None:
-            self._lanes.forget(record.key)
             return CreateAnswer(self._describe(SessionSummary(record.key, meta, record.position, ttl_s)), created=True)
         if not _same(there.meta, meta, model):
             raise AlreadyExists(f"there is another session {name}, of the model {there.meta.model}")
         return CreateAnswer(self._describe(there), created=False)
+
+    async def admit(self, record: SessionRecord) -> SessionSummary | None:
+        """Create a session that is made elsewhere and return None; if its name is taken, return who has it."""
+        there = await self._store.create(record)
+        if there is None:
+            self._lanes.forget(record.key)
+        return there
 
     async def get(self, key: SessionKey) -> SessionAnswer:
         """Return the session without its state."""

@@ -9,6 +9,7 @@ All keys of one session share the hash tag `{tenant/session}`, so that one scrip
     cellar:{default/abc}:e          stream    its last events, if it may be watched
     cellar:{default/abc}:c          string    asks whether replicas have the rest; gone in a second
     cellar:{default/abc}:s          hash      its snapshots (see `copies.py`); has no lifetime, and goes with the record
+    cellar:{default/abc}:f:<mark>   hash      what it was when a request forked it, as long as that may come again
     cellar:default:sessions:<00-ff> zset      the tenant's sessions whose names hash to this bucket, by name
     cellar:default:sweep            string    how far the tenant's sessions were looked at for those that have expired
     cellar:sweep                    string    there while the next look at them is not due yet
@@ -65,6 +66,10 @@ class SessionKeys:
     def snapshots(self, key: SessionKey) -> bytes:
         """Return the key of the snapshots."""
         return self.record(key) + b":s"
+
+    def held(self, key: SessionKey, mark: bytes) -> bytes:
+        """Return the key of a copy that is held for a request."""
+        return self.record(key) + b":f:" + mark.hex().encode()
 
     def bucket(self, tenant: str, bucket: int) -> bytes:
         """Return the key of a bucket of the tenant's listing."""

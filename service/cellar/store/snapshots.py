@@ -6,6 +6,7 @@ creates another one of its name. Nothing of it is told once the record is gone.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from cellar.errors import CellarError, SessionUnknown, SnapshotsFull, SnapshotUnknown
 from cellar.ports import Identity, Position, SessionKey, SessionRecord, SessionStore, Snapshot, Taken
@@ -32,37 +33,72 @@ COPY = Script.load("copy")
 _STATE = (b"h:", b"m:", b"s:")
 
 
+@dataclass(frozen=True, slots=True)
+class _Copied:
+    """What the script says: whether it has copied now, and present head, then head, meta and about of the copy."""
+
+    copied: bool
+    resent: bool
+    fields: Sequence[Reply]
+
+
 class RedisSnapshots:
     """Implements `cellar.ports.SnapshotStore` beside the sessions, on the same route."""
 
-    def __init__(self, route: Route, sessions: SessionStore, *, prefix: str, most: int = 16) -> None:
+    def __init__(
+        self, route: Route, sessions: SessionStore, *, prefix: str, most: int = 16, held_s: float = 86400
+    ) -> None:
         self._exchange = Exchange(route, (COPY,))
         self._sessions = sessions
         self._keys = SessionKeys(prefix)
         self._most = most
+        self._held_ms = int(held_s * 1000)
 
     async def take(
         self, key: SessionKey, name: str, position: Position | None, request: bytes, taken_s: float
     ) -> Taken:
         """Copy the session as it is under that name, unless there is one: then that is returned."""
-        keys = (self._keys.record(key), self._keys.tombstone(key), self._keys.snapshots(key))
-        about = (pack_about(taken_s, request), b"%d" % self._most, b"0")
-        copy = (b"EVALSHA", COPY.sha, b"3", *keys, name.encode(), pack_position(position), *about)
-        # listed, so that the snapshots are found when the session has expired
+        copies = self._keys.snapshots(key)
+        found = await self._copy(key, copies, name, position, pack_about(taken_s, request), self._most)
+        now, head, meta, told = found.fields
+        snapshot = unpack_snapshot(name, head, meta, told)
+        mine = found.resent and snapshot.request == request  # the reply to an earlier sending was lost
+        return Taken(snapshot, found.copied or mine, position_of(now))
+
+    async def hold(
+        self, key: SessionKey, mark: bytes, position: Position | None, request: bytes, taken_s: float
+    ) -> tuple[SessionRecord, bytes]:
+        """Copy the session as it is for a while, or find the copy with that mark, and the request that it was for."""
+        place = self._keys.held(key, mark)
+        found = await self._copy(key, place, "", position, pack_about(taken_s, request), 1, self._held_ms)
+        _, head, meta, told = found.fields
+        (state,) = await self._exchange.read([(b"HGET", place, b"s:")])
+        return unpack_copy(key, head, meta, state), unpack_snapshot("", head, meta, told).request
+
+    async def _copy(
+        self,
+        key: SessionKey,
+        copies: bytes,
+        name: str,
+        position: Position | None,
+        about: bytes,
+        most: int,
+        life_ms: int = 0,
+    ) -> "_Copied":
+        keys = (self._keys.record(key), self._keys.tombstone(key), copies)
+        arguments = (name.encode(), pack_position(position), about, b"%d" % most, b"%d" % life_ms)
+        # listed, so that what has no lifetime is found when the session has expired
         enlist = (b"ZADD", self._keys.bucket_of(key), b"0", key.session.encode())
-        answers = await self._exchange.insist([enlist, copy])
-        what, *rest = items(_reply(answers[1]))
+        _, answer = await self._exchange.insist([enlist, (b"EVALSHA", COPY.sha, b"3", *keys, *arguments)])
+        what, *fields = items(_reply(answer))
         if what == b"gone":
             raise await self._gone(key)
         if what == b"full":
-            raise SnapshotsFull(f"the session has {self._most} snapshots, and may not have more")
+            raise SnapshotsFull(f"the session has {most} snapshots, and may not have more")
         if what == b"moved":
             await self._sessions.find(key, Identity(position=position), b"")  # says why, unless it has come back there
-            return await self.take(key, name, position, request, taken_s)
-        now, head, meta, told = rest
-        snapshot = unpack_snapshot(name, head, meta, told)
-        mine = answers[1].resent and snapshot.request == request  # the reply to an earlier sending was lost
-        return Taken(snapshot, what == b"copied" or mine, position_of(now))
+            return await self._copy(key, copies, name, position, about, most, life_ms)
+        return _Copied(what == b"copied", answer.resent, fields)
 
     async def list(self, key: SessionKey) -> Sequence[Snapshot]:
         """Return all snapshots of the session, by name."""

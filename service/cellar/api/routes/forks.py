@@ -1,0 +1,28 @@
+"""Fork a session."""
+
+from fastapi import APIRouter
+
+from cellar.api.body import JsonRoute
+from cellar.api.problems import answers
+from cellar.api.routes.parameters import BODY, CONFLICT, SESSION, IdempotencyKey, SessionName
+from cellar.api.schemas.forks import ChildAnswer, ForkAnswer, ForkRequest
+from cellar.api.services import TENANT, Parts
+from cellar.errors import FingerprintMismatch
+from cellar.ports import SessionKey
+
+router = APIRouter(prefix="/v1/sessions/{session}", tags=["state"], route_class=JsonRoute)
+
+
+@router.post("/fork", responses=answers(*SESSION, *BODY, *CONFLICT, FingerprintMismatch))
+async def fork_session(
+    session: SessionName, body: ForkRequest, services: Parts, key: IdempotencyKey = None
+) -> ForkAnswer:
+    """Make sessions that begin with the state of this one: of its model, at step 0 of epochs of their own.
+
+    Each child is made on its own, and is answered with its position or with its problem. A request with `position` or
+    an Idempotency-Key may come again, for a day: it makes those that are missing, of the state that the parent had the
+    first time, and answers the same.
+    """
+    answer = await services.forks.fork(SessionKey(TENANT, session), body.children, body.identity(key), ttl_s=body.ttl_s)
+    children = [ChildAnswer.of(child) for child in answer.children]
+    return ForkAnswer(position=str(answer.position), children=children)

@@ -1,0 +1,63 @@
+"""Forks of sessions."""
+
+from typing import Annotated, Any, Self
+
+from pydantic import Field, model_validator
+
+from cellar.api.problems import document_of
+from cellar.api.schemas.names import Answer, Name
+from cellar.api.schemas.sessions import MAX_TTL_S, Placed
+from cellar.runtime import forks
+
+Number = Annotated[int, Field(ge=1, le=forks.MAX_CHILDREN)]
+
+
+class ForkRequest(Placed):
+    """Children to make: so many, or those of these names."""
+
+    count: Number | None = Field(None, description="How many; names are made up.")
+    names: list[Name] | None = Field(None, min_length=1, max_length=forks.MAX_CHILDREN, description="Their names.")
+    ttl_s: int | None = Field(
+        None, ge=1, le=MAX_TTL_S, description="Their lifetime after the last change, seconds. Default: the parent's."
+    )
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Self:
+        if (self.count is None) == (self.names is None):
+            raise ValueError("expected either `count` or `names`")
+        if self.names is not None and len({*self.names}) < len(self.names):
+            raise ValueError("expected `names` that differ")
+        return self
+
+    @property
+    def children(self) -> int | list[str]:
+        """Return how many, or which."""
+        if self.names is not None:
+            return self.names
+        assert self.count is not None
+        return self.count
+
+
+class ChildAnswer(Answer):
+    """A child and where it began, or the problem that kept it from beginning."""
+
+    session: str
+    step: int | None = Field(description="0; null where there is a problem.")
+    position: str | None = Field(description="null where there is a problem.")
+    problem: dict[str, Any] | None = Field(description="As every problem; null where there is none.")
+
+    @classmethod
+    def of(cls, child: forks.Child) -> Self:
+        """Return the answer for a child."""
+        if child.position is None:
+            assert child.problem is not None
+            return cls(session=child.session, step=None, position=None, problem=document_of(child.problem))
+        step = child.position.step
+        return cls(session=child.session, step=step, position=str(child.position), problem=None)
+
+
+class ForkAnswer(Answer):
+    """What has become of every child, in the order of the request."""
+
+    position: str = Field(description="Where the parent was.")
+    children: list[ChildAnswer]
