@@ -14,6 +14,7 @@ import redis
 from cellar.embedded.binary import find_binaries
 from tests.redis_cluster import RedisCluster
 from tests.redis_process import RedisProcess
+from tests.redis_sentinel import RedisSentinel
 from tests.waiting import wait_until
 
 GIVEN_REDIS_URL = os.environ.get("CELLAR_REDIS_URL")
@@ -75,6 +76,17 @@ def redis_cluster(redis_server_binary: Path) -> Iterator[RedisCluster]:
         yield cluster
     finally:
         cluster.close()
+
+
+@pytest.fixture(scope="session")
+def redis_sentinel(redis_server_binary: Path) -> Iterator[RedisSentinel]:
+    """Yield a primary with a replica and a sentinel, one a test process. Who breaks something in it mends it."""
+    watched = RedisSentinel(redis_server_binary)
+    try:
+        watched.start()
+        yield watched
+    finally:
+        watched.close()
 
 
 @pytest.fixture

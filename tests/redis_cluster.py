@@ -1,4 +1,4 @@
-"""A Redis Cluster of one's own on loopback: three primaries, and a replica of the first."""
+"""A Redis Cluster of one's own on loopback: three primaries, a replica of the first, and a newcomer."""
 
 import shutil
 import tempfile
@@ -14,18 +14,19 @@ BUS = 10_000
 """How far behind its port a node talks with the others."""
 
 OPTIONS = ["--cluster-enabled", "yes", "--cluster-replica-validity-factor", "0", "--save", ""]
-OPTIONS += ["--repl-diskless-sync-delay", "0"]
+OPTIONS += ["--cluster-allow-replica-migration", "no", "--repl-diskless-sync-delay", "0"]
 
 
 class RedisCluster:
-    """The nodes. Each primary owns a third of the slots; `replica` follows `primaries[0]`."""
+    """The nodes. Each primary owns a third of the slots; `replica` follows `primaries[0]`; `newcomer` owns nothing."""
 
     def __init__(self, binary: Path) -> None:
         self.directory = Path(tempfile.mkdtemp(prefix="cellar-test-", dir="/tmp"))
         self.nodes = [
-            RedisNode(binary, self.directory / str(number), *OPTIONS, also=BUS) for number in range(PRIMARIES + 1)
+            RedisNode(binary, self.directory / str(number), *OPTIONS, also=BUS) for number in range(PRIMARIES + 2)
         ]
-        self.primaries, self.replica = self.nodes[:PRIMARIES], self.nodes[PRIMARIES]
+        self.primaries = self.nodes[:PRIMARIES]
+        self.replica, self.newcomer = self.nodes[PRIMARIES:]
         self.ids: dict[int, str] = {}
         self.url = ""
 

@@ -20,6 +20,7 @@ from cellar.nn.training import TrainingSpec
 from cellar.ports import Job
 from cellar.wire.weights import dump
 from tests.jobs.conftest import NETWORK, SEED, Workshop, walks
+from tests.redis_process import RedisProcess
 from tests.waiting import wait_until
 
 WORKER = "from cellar import main; from cellar.settings import Settings; main.work(Settings.load())"
@@ -227,3 +228,21 @@ def test_a_job_that_kills_its_process_again_and_again_fails(workshop: Workshop, 
     failed = wait_until(killed, 60, "the job has failed")
     assert failed.state == "failed"
     assert "died 3 times in a row" in str(failed.error)
+
+
+def test_a_worker_whose_redis_is_away_stops_when_it_is_asked(
+    redis_process: RedisProcess, kernel_directory: Path
+) -> None:
+    environment = {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join(sys.path),
+        "CELLAR_REDIS_URL": redis_process.url,
+        "CELLAR_CACHE_DIR": str(kernel_directory),
+    }
+    with ExitStack() as stack:
+        worker = Workers(environment, stack).start()
+        with redis_process.client() as client:
+            wait_until(lambda: client.scard("rq:workers"), 60, "the worker has shown itself")
+        redis_process.kill()
+        worker.terminate()
+        assert worker.wait(10) == 0

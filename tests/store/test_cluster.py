@@ -2,14 +2,17 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
+from contextlib import closing, suppress
 from itertools import count
 
 import pytest
+import redis
 
 from cellar.errors import StoreUnavailable
 from cellar.ports import Applied, Commit, Identity, SessionKey, SessionRecord
-from cellar.store.clients import open_route
+from cellar.store.clients import open_route, sync_client
 from cellar.store.cluster import Cluster
+from cellar.store.connect import redis_errors
 from cellar.store.exchange import Exchange
 from cellar.store.resp import Command, ReplyError
 from cellar.store.route import Wait
@@ -68,7 +71,9 @@ async def test_there_is_one_connection_to_each_primary(route: Cluster, redis_clu
 
     before = [connections(node) for node in redis_cluster.nodes]
     await asyncio.gather(*[route.tell([(b"GET", key) for key in KEYS]) for _ in range(20)])
-    wait_until(lambda: [connections(node) for node in redis_cluster.nodes] == [*(n + 1 for n in before[:3]), before[3]])
+    wait_until(
+        lambda: [connections(node) for node in redis_cluster.nodes] == [*(n + 1 for n in before[:3]), *before[3:]]
+    )
 
 
 async def test_an_error_is_one_reply_among_others(route: Cluster) -> None:
@@ -112,6 +117,24 @@ async def test_a_slot_that_has_moved_is_found(route: Cluster, redis_cluster: Red
     assert (await route.tell([(b"GET", KEYS[0]), (b"GET", KEYS[1])])).replies[0] == b"before"
     redis_cluster.migrate(slot, owner).end()
     assert (await route.tell([(b"GET", KEYS[0])])).replies == [b"before"]
+
+
+async def test_the_first_slot_of_a_new_node(route: Cluster, redis_cluster: RedisCluster) -> None:
+    """Nobody's map has the node until the slot is its own; redis-py's client of the other stores finds it as well."""
+    here, there = b"{%s}here" % KEYS[2], b"{%s}there" % KEYS[2]
+    with closing(sync_client(redis_cluster.url)) as client:
+        client.set(here, "a")
+        slot = slot_of((b"GET", here))
+        owner = redis_cluster.owner(slot)
+        migration = redis_cluster.migrate(slot, redis_cluster.newcomer)
+        (reply,) = (await route.tell([(b"SET", there, b"b")])).replies
+        assert reply == b"OK"
+        assert client.get(there) == b"b"
+        assert (await route.tell([(b"GET", here), (b"GET", there)])).replies == [b"a", b"b"]
+        migration.end()
+        assert (await route.tell([(b"GET", here), (b"GET", there)])).replies == [b"a", b"b"]
+        assert [client.get(here), client.get(there)] == [b"a", b"b"]
+        redis_cluster.migrate(slot, owner).end()
 
 
 async def test_keys_on_both_ends_of_a_migration_are_found(route: Cluster, redis_cluster: RedisCluster) -> None:
@@ -168,6 +191,13 @@ async def test_a_slot_that_moves_under_load_loses_and_repeats_nothing(
         assert await sessions.load(record.key) == after(done[-1])
 
 
+def survives(client: redis.Redis, key: bytes) -> object:
+    """Return what the key holds, None while its primary is away."""
+    with suppress(StoreUnavailable), redis_errors():
+        return client.get(key)
+    return None
+
+
 # --- a primary that dies --------------------------------------------------------------------------------------------
 
 
@@ -182,7 +212,12 @@ async def test_a_replica_takes_over_under_load(redis_cluster: RedisCluster, open
     route, ends = open_route(redis_cluster.url), asyncio.Event()
     exchange = Exchange(route, (COMMIT,), patience_s=60)
     writers = [asyncio.create_task(history.write(sessions, exchange, ends)) for history in histories]
-    await asyncio.to_thread(redis_cluster.fail_over)
+    with closing(sync_client(redis_cluster.url)) as client:
+        client.set(b"{%s}other" % KEYS[0], "kept")
+        assert client.wait(1, 1000)
+        await asyncio.to_thread(redis_cluster.fail_over)
+        found = await asyncio.to_thread(wait_until, lambda: survives(client, b"{%s}other" % KEYS[0]))
+        assert found == b"kept", "redis-py finds the new primary as well"
     assert redis_cluster.owner(slot) is not old
     for history in histories:
         await history.acknowledges(history.acknowledged + 5)  # they go on by themselves

@@ -1,6 +1,7 @@
 """The one connection: order, one write a call, and no harm from callers that go away."""
 
 import asyncio
+import signal
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -10,7 +11,9 @@ from cellar.errors import StoreUnavailable
 from cellar.store.address import Address
 from cellar.store.link import Link
 from cellar.store.resp import ReplyError
+from cellar.store.route import Replies, Wait
 from tests.redis_process import RedisProcess
+from tests.redis_sentinel import RedisSentinel
 
 pytestmark = pytest.mark.anyio
 
@@ -120,3 +123,33 @@ async def test_closing_ends_the_calls_under_way(link: Link) -> None:
     with pytest.raises(StoreUnavailable) as caught:
         await waiting
     assert caught.value.outcome == "unknown"
+
+
+async def test_a_wait_ends_the_write_and_counts_replicas(redis_sentinel: RedisSentinel) -> None:
+    link = Link(Address.parse(f"redis://127.0.0.1:{redis_sentinel.primary.port}"))
+    told, copies = await link.tell([(b"SET", b"a", b"1"), (b"GET", b"a")], wait=Wait(1, 5000))
+    assert (told, copies) == ([b"OK", b"1"], [1, 1])
+    told, copies = await link.tell([(b"GET", b"a")], before=[(b"PING",)], wait=Wait(5, 1))
+    assert (told, copies) == ([b"1"], [1]), "what there is, when the time is over"
+    await link.aclose()
+
+
+async def test_calls_behind_one_that_waits_have_their_time_when_it_is_over(redis_process: RedisProcess) -> None:
+    link = Link(Address.parse(redis_process.url), reply_timeout_s=0.3)
+    await link.call([(b"PING",)])
+    first, second = await asyncio.gather(
+        link.tell([(b"SET", b"a", b"1")], wait=Wait(1, 400)), link.tell([(b"GET", b"a")], wait=Wait(1, 400))
+    )
+    assert (first, second) == (Replies([b"OK"], [0]), Replies([b"1"], [0]))
+    await link.aclose()
+
+
+async def test_what_was_not_answered_stands_in_its_place(redis_process: RedisProcess) -> None:
+    link = Link(Address.parse(redis_process.url), reply_timeout_s=0.2)
+    await link.call([(b"PING",)])
+    redis_process.signal(signal.SIGSTOP)
+    told, copies = await link.tell([(b"GET", b"a"), (b"GET", b"b")], wait=Wait(1, 1))
+    redis_process.signal(signal.SIGCONT)
+    assert [reply.outcome for reply in told if isinstance(reply, StoreUnavailable)] == ["unknown", "unknown"]
+    assert copies == [0, 0]
+    await link.aclose()

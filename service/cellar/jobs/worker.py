@@ -179,17 +179,18 @@ def run(
 
     `connect` makes the client for the queue of that name. Call it on the main thread of a process without others.
     """
+    worker: TrainingWorker | None = None
     while True:
         try:
             calls = Calls(connect(), queue)
             worker = TrainingWorker(calls, jobs, sweeper(calls), sweep_s)
             worker.work(logging_level=None)
-            if worker.stop_requested:
-                return
         except StopRequested:
             return
         except redis.RedisError as error:
             logger.warning("the job queue cannot be reached: %s", error)
+        if worker is not None and worker.stop_requested:
+            return  # also if Redis was away when it wanted to say goodbye
         time.sleep(TICK_S)
 
 

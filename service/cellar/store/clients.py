@@ -9,9 +9,10 @@ from typing import Any, cast
 
 import redis
 from redis.backoff import NoBackoff
-from redis.cluster import ClusterNode, RedisCluster
+from redis.cluster import PRIMARY, ClusterNode, RedisCluster
+from redis.connection import SSLConnection
 from redis.retry import Retry
-from redis.sentinel import Sentinel
+from redis.sentinel import Sentinel, SentinelManagedConnection
 
 from cellar.store.address import ClusterAddress, SentinelAddress, parse
 from cellar.store.cluster import Cluster
@@ -67,9 +68,26 @@ def _by_sentinel(address: SentinelAddress) -> redis.Redis:
         [(each.host, each.port) for each in address.sentinels],
         sentinel_kwargs={**timeouts, **first.keywords(), "retry": _never()},
     )
+    kind = _PrimaryConnection if address.primary.tls is None else _TlsPrimaryConnection
     options = {**_PATIENCE, **address.primary.keywords(), "db": address.primary.db, "retry": _never()}
+    options = {name: value for name, value in options.items() if name != "ssl"} | {"connection_class": kind}
     primary: redis.Redis = sentinels.master_for(address.service, **options)  # type: ignore[no-untyped-call]
     return primary
+
+
+class _PrimaryConnection(SentinelManagedConnection):
+    """Closes when a read is interrupted, as every other connection of redis-py does.
+
+    Left open, it would give the reply that nobody has read to the next command.
+    """
+
+    def read_response(self, *args: Any, **options: Any) -> Any:
+        """Return a reply."""
+        return super().read_response(*args, **{"disconnect_on_error": True, **options})
+
+
+class _TlsPrimaryConnection(_PrimaryConnection, SSLConnection):
+    """The same with TLS."""
 
 
 class _LazyCluster:
@@ -78,12 +96,30 @@ class _LazyCluster:
     def __init__(self, address: ClusterAddress) -> None:
         self._address = address
         self._lock = threading.Lock()
-        self._client: RedisCluster | None = None
+        self._client: _ClusterClient | None = None
 
     def __getattr__(self, name: str) -> Any:
         with self._lock:
             if self._client is None:
                 options = {**_PATIENCE, **self._address.seeds[0].keywords()}
                 seeds = [ClusterNode(each.host, each.port) for each in self._address.seeds]  # type: ignore[no-untyped-call]
-                self._client = RedisCluster(startup_nodes=seeds, retry=_never(), **options)
+                self._client = _ClusterClient(startup_nodes=seeds, retry=_never(), **options)
         return getattr(self._client, name)
+
+    def close(self) -> None:
+        """Close what has been opened."""
+        with self._lock:
+            if self._client is not None:
+                self._client.close()
+
+
+class _ClusterClient(RedisCluster):
+    """Knows also nodes that own no slot yet: the first that is moved there is asked for by a node's word (ASK)."""
+
+    def get_node(self, host: str | None = None, port: int | None = None, node_name: str | None = None) -> Any:
+        """Return the node of an address or a name; one that is not known yet where another node has just named it."""
+        node: ClusterNode | None = super().get_node(host, port, node_name)  # type: ignore[no-untyped-call]
+        if node is None and node_name is not None:
+            host, _, name = node_name.rpartition(":")
+            node = ClusterNode(host, int(name), PRIMARY)  # type: ignore[no-untyped-call]
+        return node

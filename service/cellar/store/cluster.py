@@ -76,13 +76,13 @@ class Cluster:
         return call.told()
 
     async def primaries(self, key: bytes) -> list[tuple[Route, bytes]]:
-        """Return the link to each primary and a key there. Raise StoreUnavailable where the map cannot be read."""
-        slots = self._map or await self._look()
+        """Return the link to each present primary and a key there. Raise StoreUnavailable if no node tells them."""
+        slots = await self._look()
         return [(self._link(node), slots.key_at(node, key)) for node in slots.primaries()]
 
     def drop(self) -> None:
-        """Read the map anew before anything else is sent."""
-        self._map = None
+        """Read the map anew."""
+        self._look_soon()
 
     async def aclose(self) -> None:
         """Close every link. Calls under way end with an unknown outcome."""

@@ -8,6 +8,9 @@ from cellar.store.replies import raw
 from cellar.store.resp import Reply
 from cellar.store.route import Route
 
+PATIENCE_S = 1.0
+"""Whoever looks looks again; one that waits for a failover says nothing meanwhile."""
+
 WORST_FIRST = ("none", "unknown", "no", "everysec", "always")
 
 
@@ -18,7 +21,7 @@ async def look(route: Route, probe: bytes) -> dict[str, Any]:
     append-only file), `none` without such a file, `unknown` where the server does not tell. Of several primaries the
     worst counts; `primaries` says how many there are, `replicas` how many the one with the fewest has.
     """
-    told = [await _ask(Exchange(primary, ()), key) for primary, key in await route.primaries(probe)]
+    told = [await _ask(primary, key) for primary, key in await route.primaries(probe)]
     if not told:
         raise StoreUnavailable("the Redis cluster has no primary with slots")
     return {
@@ -32,9 +35,9 @@ async def look(route: Route, probe: bytes) -> dict[str, Any]:
     }
 
 
-async def _ask(exchange: Exchange, probe: bytes) -> dict[str, Any]:
+async def _ask(primary: Route, probe: bytes) -> dict[str, Any]:
     """Return what one server says. What refuses a write says why."""
-    info, config, wrote = await exchange.insist(
+    info, config, wrote = await Exchange(primary, (), patience_s=PATIENCE_S).insist(
         [(b"INFO",), (b"CONFIG", b"GET", b"appendfsync"), (b"SET", probe, b"", b"PX", b"1000")]
     )
     _reply(wrote)

@@ -5,7 +5,8 @@ from typing import Literal, Self
 
 from redis.crc import REDIS_CLUSTER_HASH_SLOTS, key_slot
 
-from cellar.store.replies import items, number
+from cellar.errors import StoreCorrupt
+from cellar.store.replies import items
 from cellar.store.resp import Command, Reply, ReplyError
 
 Node = tuple[str, int]
@@ -38,10 +39,13 @@ class SlotMap:
         owners: list[Node | None] = [None] * REDIS_CLUSTER_HASH_SLOTS
         nodes: set[Node] = set()
         for part in items(reply):
-            first, last, *servers = items(part)
-            here = [_node(server, asked) for server in servers]
-            nodes.update(here)
-            owners[number(first) : number(last) + 1] = [here[0]] * (number(last) + 1 - number(first))
+            match items(part):
+                case [int(first), int(last), *servers] if servers:
+                    here = [_node(server, asked) for server in servers]
+                    nodes.update(here)
+                    owners[first : last + 1] = [here[0]] * (last + 1 - first)
+                case _:
+                    raise StoreCorrupt("a Redis node tells no slots of a cluster")
         return cls(owners, nodes)
 
     def primaries(self) -> list[Node]:
@@ -77,6 +81,9 @@ class Redirect:
 
 
 def _node(server: object, asked: Node) -> Node:
-    host, port, *_ = items(server)
-    known = host.decode() if isinstance(host, bytes) else ""
-    return (asked[0] if known in ("", "?") else known), number(port)
+    match items(server):
+        case [b"" | b"?" | None, int(port), *_]:
+            return asked[0], port
+        case [bytes(host), int(port), *_]:
+            return host.decode(), port
+    raise StoreCorrupt("a Redis node tells no slots of a cluster")
