@@ -342,6 +342,17 @@ KEPT = [
     post("/v1/sessions/nobody/restore", {"snapshot": "a"}, slug="session_unknown", status=404),
 ]
 
+UPDATES = [
+    patch("/v1/sessions/{one}", {}, ""),
+    patch("/v1/sessions/{one}", {"ttl_s": None}, ""),
+    patch("/v1/sessions/{one}", {"ttl_s": 0}, "/ttl_s"),
+    patch("/v1/sessions/{one}", {"ttl_s": 2**31}, "/ttl_s"),
+    patch("/v1/sessions/{one}", {"ttl_s": True}, "/ttl_s"),
+    patch("/v1/sessions/{one}", {"pinned": 1}, "/pinned"),
+    patch("/v1/sessions/{one}", {"batch_size": 1}, "/batch_size"),
+    patch("/v1/sessions/nobody", {"ttl_s": 1}, slug="session_unknown", status=404),
+]
+
 FORK = "/v1/sessions/{one}/fork"
 
 FORKS = [
@@ -368,4 +379,5 @@ LISTS = [
     get("/v1/sessions?prefix=" + "x" * 129, slug="invalid_parameter"),
 ]
 
-ALL = LISTS + FORKS + KEPT + WRONG_NUMBERS + SHAPES + STATES + MEMBERS + MODELS + CELLS + PLACELESS + JOBS + PLACES
+RESOURCE = LISTS + UPDATES + FORKS + KEPT + STATES
+ALL = WRONG_NUMBERS + SHAPES + MEMBERS + RESOURCE + MODELS + CELLS + PLACELESS + JOBS + PLACES

@@ -23,6 +23,7 @@ BODIES: dict[tuple[str, str], Any] = {
     ("/v1/sessions/{session}/sequence", "post"): {"inputs": [[1], [1]]},
     ("/v1/sessions/{session}/state", "put"): {"layers": [{"layer": 0, "h": [[1]]}]},
     ("/v1/sessions/{session}/state", "patch"): {"layers": [{"layer": 0, "h": [[1]]}]},
+    ("/v1/sessions/{session}", "patch"): {"pinned": True},
     ("/v1/sessions/{session}/fork", "post"): {"count": 1},
     ("/v1/sessions/{session}/snapshots", "post"): {"snapshot": "snapshot"},
     ("/v1/sessions/{session}/restore", "post"): {"snapshot": "snapshot"},

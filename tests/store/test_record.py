@@ -97,6 +97,13 @@ def test_an_entry_says_whose_it_was_and_which() -> None:
         assert not entry.is_of(mine._replace(identity=identity))
 
 
+def test_an_entry_of_a_change_that_moves_nothing() -> None:
+    here = a_change(a_record().position, 1.0, 2.0, 3.0).after
+    stays = a_change(here, 1.0)._replace(kind="settings", steps=0, after=here)
+    entry = unpack_entry(pack_entry(stays, 4, 100))
+    assert (entry.before, entry.after) == (here, here)
+
+
 def test_a_keyed_answer_says_whose_it_is() -> None:
     change, birth = a_change(a_record().position, 1.0), b"01234567"
     packed = pack_keyed(change, birth, 1000)

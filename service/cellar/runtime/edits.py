@@ -5,6 +5,7 @@ before `record` in a function's arguments is the request's; `functools.partial` 
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -108,6 +109,13 @@ def write_some(
         check_finite(values, pointer)
         state[:, place.offset : place.offset + place.size] = values
     return Edited(state_bytes.dump(state))
+
+
+def keep(ttl_s: int | None, pinned: bool | None, record: SessionRecord, network: Network) -> Edited:  # noqa: ARG001
+    """Change how long the session is kept, where that is not None; its state and its position stay."""
+    now = record.meta
+    meta = replace(now, ttl_s=now.ttl_s if ttl_s is None else ttl_s, pinned=now.pinned if pinned is None else pinned)
+    return Edited(record.state, meta, stays=True)
 
 
 def restore(copy: SessionRecord, record: SessionRecord, network: Network) -> Edited:

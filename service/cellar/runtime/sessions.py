@@ -173,6 +173,19 @@ class Sessions:
         """Return the session without its state."""
         return self._describe(await self._store.summary(key))
 
+    async def update(
+        self, key: SessionKey, *, ttl_s: int | None = None, pinned: bool | None = None, once: str | None = None
+    ) -> SessionAnswer:
+        """Change how long the session is kept, where that is given, and return the session; it stays where it is.
+
+        `once` is the request's Idempotency-Key. Raise InvalidInput for a lifetime that is none.
+        """
+        if ttl_s is not None:
+            _check_range("ttl_s", ttl_s, 2**31)
+        mark = fingerprint("settings", names=f"{ttl_s} {pinned}")
+        await self.change(key, "settings", Identity(key=once), mark, partial(edits.keep, ttl_s, pinned))
+        return await self.get(key)
+
     async def list(
         self, tenant: str, *, cursor: str = "", limit: int = 100, wanted: SessionFilter = EVERY_SESSION
     ) -> PageAnswer:
@@ -306,9 +319,9 @@ class Sessions:
         return await self.change(key, "write", identity, mark, edit)
 
     async def change(self, key: SessionKey, kind: Kind, identity: Identity, mark: bytes, edit: Edit) -> ChangeAnswer:
-        """Make a change that is not a step: step 0 of a new epoch. `mark` is the fingerprint of the request's body.
+        """Make a change that is not a step: step 0 of a new epoch, unless it stays where it is.
 
-        Raise what `edit` raises.
+        `mark` is the fingerprint of the request's body. Raise what `edit` raises.
         """
         request = self._request(key, kind, identity, mark)
         request.edit = edit

@@ -197,7 +197,8 @@ def unpack_entry(data: bytes) -> Entry:
     if len(data) < _ENTRY.size:
         raise StoreCorrupt("a session record with a damaged replay entry")
     revision, flags, epoch, step, digest, epoch_after, steps, digest_after, mark = _ENTRY.unpack_from(data)
-    after = Position(epoch_after, step + steps if steps else 0, digest_after)
+    # a change that is not a step begins an epoch, or leaves the position as it is
+    after = Position(epoch_after, step + steps if epoch_after == epoch else 0, digest_after)
     end = _ENTRY.size + _WHO_BYTES * bool(flags & _NUMBERED)
     whose = data[_ENTRY.size : end] or None
     output = data[end:] if flags & _KEPT else None

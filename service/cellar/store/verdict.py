@@ -36,6 +36,7 @@ def judge(
     claimed = _claim(identity, record.position)
     if claimed == record.position:
         return None
+    entries = [entry for entry in entries if entry.after != entry.before]  # what moved nothing took nobody's place
     same = next((entry for entry in entries if entry.before == claimed), None)
     if same is None and identity.position is None:
         same = next((entry for entry in entries if _place(entry) == (claimed.epoch, claimed.step)), None)

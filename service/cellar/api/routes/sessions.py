@@ -6,11 +6,28 @@ from fastapi import APIRouter, Query, Response
 
 from cellar.api.body import JsonRoute
 from cellar.api.problems import answers
-from cellar.api.routes.parameters import BODY, MODEL, PARAMETER, SESSION, STORE, Cursor, Limit, SessionName
+from cellar.api.routes.parameters import (
+    BODY,
+    MODEL,
+    PARAMETER,
+    SESSION,
+    STORE,
+    Cursor,
+    IdempotencyKey,
+    Limit,
+    SessionName,
+)
 from cellar.api.schemas.names import PREFIX_PATTERN, REF_PATTERN
-from cellar.api.schemas.sessions import SessionAnswer, SessionRequest, SessionsAnswer
+from cellar.api.schemas.sessions import SessionAnswer, SessionRequest, SessionsAnswer, SessionUpdate
 from cellar.api.services import TENANT, Parts
-from cellar.errors import AlreadyExists, InvalidInput, InvalidParameter
+from cellar.errors import (
+    AlreadyExists,
+    FingerprintMismatch,
+    InvalidInput,
+    InvalidParameter,
+    KernelRevisionMismatch,
+    Overloaded,
+)
 from cellar.ports import SessionFilter, SessionKey
 
 OfModel = Annotated[
@@ -21,6 +38,8 @@ Prefix = Annotated[
 ]
 
 Pinned = Annotated[bool | None, Query(description="Only those that never expire, or only those that may.")]
+
+UPDATE = (Overloaded, KernelRevisionMismatch, FingerprintMismatch)
 
 router = APIRouter(prefix="/v1/sessions", tags=["sessions"], route_class=JsonRoute)
 
@@ -68,6 +87,18 @@ async def list_sessions(
 async def read_session(session: SessionName, services: Parts) -> SessionAnswer:
     """Return where a session stands, without its state."""
     return SessionAnswer.of(await services.sessions.get(SessionKey(TENANT, session)))
+
+
+@router.patch("/{session}", responses=answers(*SESSION, *BODY, *MODEL, *UPDATE))
+async def update_session(
+    session: SessionName, body: SessionUpdate, services: Parts, key: IdempotencyKey = None
+) -> SessionAnswer:
+    """Change the lifetime of a session, or whether it expires at all. Steps go on from where it is.
+
+    The lifetime begins anew.
+    """
+    answer = await services.sessions.update(SessionKey(TENANT, session), ttl_s=body.ttl_s, pinned=body.pinned, once=key)
+    return SessionAnswer.of(answer)
 
 
 @router.delete("/{session}", status_code=204, response_description="Deleted", responses=answers(*SESSION))

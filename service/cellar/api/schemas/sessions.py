@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Any, Self
 
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict, Field, model_validator
 
 from cellar.api.schemas.names import Answer, ModelRef, Name, time_of
 from cellar.nn.spec import Frozen
@@ -36,6 +36,19 @@ class SessionRequest(Frozen):
     log: int = Field(0, ge=0, le=MAX_LOG, description=LOG)
     events: int = Field(0, ge=0, le=MAX_EVENTS, description=EVENTS)
     pinned: bool = Field(False, description=PINNED)
+
+
+class SessionUpdate(Frozen):
+    """How long a session is to be kept; what is absent stays as it is."""
+
+    ttl_s: int | None = Field(None, ge=1, le=MAX_TTL_S, description="Lifetime after the last change, seconds.")
+    pinned: bool | None = Field(None, description=PINNED)
+
+    @model_validator(mode="after")
+    def _something(self) -> Self:
+        if self.ttl_s is None and self.pinned is None:
+            raise ValueError("expected `ttl_s` or `pinned`")
+        return self
 
 
 class SessionAnswer(Answer):
