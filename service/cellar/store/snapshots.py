@@ -89,7 +89,9 @@ class RedisSnapshots:
         arguments = (name.encode(), pack_position(position), about, b"%d" % most, b"%d" % life_ms)
         # listed, so that what has no lifetime is found when the session has expired
         enlist = (b"ZADD", self._keys.bucket_of(key), b"0", key.session.encode())
-        _, answer = await self._exchange.insist([enlist, (b"EVALSHA", COPY.sha, b"3", *keys, *arguments)])
+        _, answer = await self._exchange.insist(
+            [enlist, (b"EVALSHA", COPY.sha, b"3", *keys, *arguments)], in_order=True
+        )
         what, *fields = items(_reply(answer))
         if what == b"gone":
             raise await self._gone(key)
