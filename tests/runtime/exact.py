@@ -67,6 +67,8 @@ class ExactNetwork:
     network: Sizes = field(default_factory=Sizes)
     calls: list[tuple[int, int]] = field(default_factory=list)
     ahead_flops: int = 0
+    flops: int = 10**9
+    """Enough for a thread, so that calls can be held up."""
     aheads: int = 0
     """How often it was asked to compute ahead."""
     computed: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(0))

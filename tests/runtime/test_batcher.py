@@ -1,6 +1,7 @@
 """Micro-batching: who shares a call, and that nobody is harmed by it."""
 
 import asyncio
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -285,3 +286,15 @@ async def test_a_network_of_whole_sequences_takes_no_step(whole: Service) -> Non
         await whole.sessions.step(key, a_step(1), APPEND)
     assert (await position(whole, key)).step == 0
     assert output(await whole.sessions.sequence(key, a_sequence(1), APPEND)) == history([1])
+
+
+@pytest.mark.parametrize("short", [True, False])
+async def test_only_calls_that_take_a_while_are_left_to_a_thread(service: Service, short: bool) -> None:
+    threads: list[threading.Thread] = []
+    network = service.models.network
+    network.flops = 1 if short else 10**9
+    network.before = lambda: threads.append(threading.current_thread())  # type: ignore[method-assign]
+    key = await begin(service)
+    assert output(await step(service, key, 1)) == history([1])
+    assert output(await service.sessions.sequence(key, a_sequence(*range(600)), APPEND)) == history([1, *range(600)])
+    assert {thread is threading.current_thread() for thread in threads} == {short}

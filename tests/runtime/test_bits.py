@@ -35,6 +35,7 @@ class Watched:
     bound: BoundNetwork
     rows: list[int] = field(default_factory=list)
     ahead_flops: int = 0
+    flops: int = 10**9
     used: int = 0
     """Calls that began with what was computed ahead."""
 

@@ -4,22 +4,34 @@ from pathlib import Path
 
 from fastapi import FastAPI
 from starlette.staticfiles import StaticFiles
-from starlette.types import Lifespan
+from starlette.types import Lifespan, Receive, Scope, Send
 
 from cellar import __version__
 from cellar.api import openapi, problems
 from cellar.api.body import BodyLimit
 from cellar.api.coding import GzipAnswers, GzipBodies
 from cellar.api.hot import HotRoutes
+from cellar.api.plain import answer_step, plain_step
 from cellar.api.routes import router
 from cellar.api.services import Services
 
 DOCS = Path(__file__).parent / "swagger"
 
 
+class _Api(FastAPI):
+    """FastAPI, behind the requests that are plain steps."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request."""
+        session = plain_step(scope)
+        if session is None:
+            return await super().__call__(scope, receive, send)
+        return await answer_step(self.state.services, session, scope, receive, send)
+
+
 def create_app(services: Services, *, max_body_bytes: int, lifespan: Lifespan[FastAPI] | None = None) -> FastAPI:
     """Return the application. `lifespan` starts and stops the parts; bodies over `max_body_bytes` are refused."""
-    app = FastAPI(title="Cellar", version=__version__, docs_url=None, redoc_url=None, lifespan=lifespan)
+    app = _Api(title="Cellar", version=__version__, docs_url=None, redoc_url=None, lifespan=lifespan)
     app.state.services = services
     app.include_router(router)
     app.mount("/docs", StaticFiles(directory=DOCS, html=True))

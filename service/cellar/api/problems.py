@@ -126,7 +126,12 @@ def _methods(request: Request) -> list[str]:
     return sorted({method for route in there for method in route.methods or ()})
 
 
+def internal_error() -> Response:
+    """Return the problem document of a fault of the service, which is in its log."""
+    return problem(500, "internal_error", "Internal error", "The service failed; the fault is in its log.")
+
+
 async def _unexpected(request: Request, error: Exception) -> Response:
     """Answer without internals. The server logs the traceback, because the framework raises the error again."""
     logger.error("%s in %s %s", type(error).__name__, request.method, request.url.path)
-    return problem(500, "internal_error", "Internal error", "The service failed; the fault is in its log.")
+    return internal_error()

@@ -32,6 +32,9 @@ from cellar.engine.words import Status, Word
 PART_FLOPS = 20_000_000
 """Work of a thread that is worth waking it for: some hundred microseconds."""
 
+THREADS = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+"""Processors that this process may use. Asked once: the answer takes longer than a step."""
+
 RESIDENT_CAPACITY = 64
 """Rows times steps of a call that is small."""
 
@@ -145,7 +148,7 @@ class Program:
 
     def parts(self, steps: int, rows: int) -> int:
         """Return how many threads are worth their while for so many steps of so many rows."""
-        return max(1, min(os.cpu_count() or 1, rows, steps * rows * self.flops // PART_FLOPS))
+        return max(1, min(THREADS, rows, steps * rows * self.flops // PART_FLOPS))
 
     def ahead(self, state: Floats) -> Floats:
         """Return the products that need nothing but the state (B, S), a row (B, N) for each, for `run` to begin with.

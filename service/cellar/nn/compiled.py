@@ -212,6 +212,11 @@ class BoundNetwork:
         return self.program.ahead(state)
 
     @property
+    def flops(self) -> int:
+        """Return how many floating-point operations a step of a row takes."""
+        return self.program.flops
+
+    @property
     def ahead_flops(self) -> int:
         """Return how many floating-point operations a step saves for each row if `ahead` was called before it."""
         return self.program.ahead_flops

@@ -2,7 +2,7 @@
 
 A batcher is work-conserving and has no timer: when nothing runs, what has come runs at once; what comes meanwhile is
 the next batch. Its one task owns the queue and ends when the queue is empty, so an idle model costs nothing. Kernels
-run on their own threads and release the GIL.
+run on their own threads and release the GIL, unless they are done in less time than that takes.
 """
 
 import asyncio
@@ -26,6 +26,9 @@ CHUNK_STEPS = 512
 
 CALL_ROW_STEPS = 4096
 """Steps times rows of one call at most: with many rows a chunk has fewer steps."""
+
+PROMPT_FLOPS = 4_000_000
+"""A tenth of a millisecond: less than it takes to hand the works to a thread, and the results back, on a busy core."""
 
 WHOLE_NUMBERS = 32 * 1024 * 1024
 """Numbers made in one call on whole sequences, which cannot be cut: 128 MiB of scratch memory."""
@@ -145,12 +148,20 @@ class Batcher:
         sizes = self._network.network
         return _take_whole(queue, most_row_steps(sizes)) if sizes.whole_sequences else _take(queue)
 
+    def _is_prompt(self, works: Sequence[Work]) -> bool:
+        """Return whether the works are done sooner than a thread would be woken for them."""
+        rows, steps = sum(work.rows for work in works), max(work.steps for work in works)
+        return rows * steps * self._network.flops <= PROMPT_FLOPS and not self._network.network.whole_sequences
+
     async def _tick(self, works: Sequence[Work]) -> None:
         if not works:
             return None
-        loop = asyncio.get_running_loop()
         try:
-            await loop.run_in_executor(self._executor, run_together, self._network, works, self._executor)
+            if self._is_prompt(works):
+                run_together(self._network, works, self._executor)
+            else:
+                loop = asyncio.get_running_loop()
+                await loop.run_in_executor(self._executor, run_together, self._network, works, self._executor)
         except Exception as error:
             return self._finish(works, error)  # whatever it is, it belongs to those who wait, and to no other tick
         ended: list[Work] = []
@@ -218,20 +229,32 @@ def run_together(network: Network, works: Sequence[Work], executor: Executor | N
     state = tuple([work.state for work in works])
     inputs, lengths = _stack(chunks)
     run = network.run(inputs, state, lengths, ahead=_ahead(works), reset=_reset(works), executor=executor)
-    bad_step, bad_kind = run.bad_step, run.bad_kind
     row = 0
+    states, outputs = _Rows(run.state), _Rows(run.outputs[0]) if len(inputs) == 1 else None
     for work, chunk in zip(works, chunks, strict=True):
-        mine = slice(row, row + work.rows)
-        if bad_step is not None and bad_kind is not None:
-            _note_bad(work, bad_step[mine], bad_kind[mine])
+        end = row + work.rows
         work.note_position(chunk)
-        work.state, work.ahead, work.reset = run.state[mine].tobytes(), None, None
-        work.outputs.append(run.outputs[: len(chunk), mine].tobytes())
+        work.state, work.ahead, work.reset = states.between(row, end), None, None
+        work.outputs.append(outputs.between(row, end) if outputs else run.outputs[: len(chunk), row:end].tobytes())
+        if run.bad_step is not None and run.bad_kind is not None:
+            _note_bad(work, run.bad_step[row:end], run.bad_kind[row:end])
         work.offset += len(chunk)
-        row += work.rows
+        row = end
     for work in works:
         if work.bad_step >= 0:
             _keep_good(network, work, executor)
+
+
+class _Rows:
+    """The bytes of some rows of an array (B, size): cut from those of all, which is faster than of many views."""
+
+    def __init__(self, array: Floats) -> None:
+        self._bytes = array.tobytes()
+        self._size = array.itemsize * array.shape[1]
+
+    def between(self, begin: int, end: int) -> bytes:
+        """Return those from a row to before another one."""
+        return self._bytes[self._size * begin : self._size * end]
 
 
 def _keep_good(network: Network, work: Work, executor: Executor | None) -> None:

@@ -215,14 +215,15 @@ class Lanes:
             results = [error] * len(tick)
         for (lane, commit), result in zip(tick, results, strict=True):
             self._settle(lane, commit, result)
+        if self._ahead is not None and self._is_idle():
+            for lane, commit in tick:
+                self._look_ahead(self._ahead, lane, commit)
 
     def _settle(self, lane: Lane, commit: Commit, result: CommitResult | Exception) -> None:
         if isinstance(result, Applied):
             self._believe(lane, commit.after)
-            last = lane.current[-1]
             answers = [Committed(each.after, each.steps, each.output, replayed=False) for each in commit.changes]
             self._end(lane, *answers, asked_s=result.asked_s)
-            self._look_ahead(lane, last)
         elif isinstance(result, Moved):
             self._believe(lane, result.record)
             self._put_back(lane, 1)
@@ -322,13 +323,13 @@ class Lanes:
         self._bytes -= lane.ahead.nbytes if lane.ahead is not None else 0
         lane.record, lane.ahead = record, None
 
-    def _look_ahead(self, lane: Lane, request: Request) -> None:
+    def _look_ahead(self, ahead: Ahead, lane: Lane, commit: Commit) -> None:
         """Offer a session that was stepped, and may be again, to be computed ahead."""
-        if self._ahead is None or lane.record is None or request.inputs is None or len(request.inputs) > 1:
+        if lane.record is not commit.after or commit.changes[-1].steps != 1:
             return
         served = self.models.cached(lane.key.tenant, lane.record.meta)
         if served is not None:
-            self._ahead.offer(lane, served.model.network)
+            ahead.offer(lane, served.model.network)
 
     def _keep_ahead(self, lane: Lane, record: SessionRecord, found: Floats) -> None:
         """Keep what was computed ahead, unless the session has moved meanwhile."""

@@ -103,6 +103,11 @@ class Network(Protocol):
         ...
 
     @property
+    def flops(self) -> int:
+        """How many operations a step of a row takes."""
+        ...
+
+    @property
     def ahead_flops(self) -> int:
         """How many operations of a row that saves the next step."""
         ...

@@ -55,8 +55,8 @@ def advance(position: Position, inputs: Floats, reset: Mask | None = None) -> Po
     """
     digest = position.digest
     steps = inputs.shape[0]
-    data = inputs.reshape(-1).data.cast("B")
-    size = inputs.nbytes // steps
+    data = inputs.tobytes()
+    size = len(data) // steps
     anew = b"" if reset is None else reset.tobytes()
     for start in range(0, steps * size, size):
         digest = blake2b(digest + data[start : start + size] + anew, digest_size=DIGEST_BYTES).digest()
