@@ -5,18 +5,19 @@ load generator. What is measured has one core; the load and Redis have another.
 """
 
 import argparse
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from benchmarks.facts import described, machine_facts
 from benchmarks.report import RESULTS
-from benchmarks.serving import single_steps, table
+from benchmarks.serving import idle, memory, replicas, sequences, single_steps, table
 from benchmarks.serving.bars import Bar
 from benchmarks.serving.cores import choose
 from benchmarks.serving.disk import sync_s
+from benchmarks.serving.outcome import Outcome
 from benchmarks.serving.rounds import QUICK, THOROUGH, Effort, Series
-from benchmarks.serving.single_steps import Outcome
 from benchmarks.serving.stage import Stage, set_up
 
 PACKAGES = ("fastapi", "uvicorn", "uvloop", "httptools", "redis", "torch", "litserve")
@@ -33,7 +34,7 @@ class Results:
         """Print and keep what a case found."""
         self.series += outcome.series
         self.bars += outcome.bars
-        print("\n".join(table.lines(outcome.series)), flush=True)
+        print("\n".join([*table.lines(outcome.series), *outcome.remarks]), flush=True)
 
 
 def main() -> None:
@@ -46,7 +47,7 @@ def main() -> None:
         print(table.LEGEND)
         print(table.header())
         results = Results([], [])
-        _measure(stage, effort, results)
+        _measure(stage, effort, options, results)
         found["others_cpu_worst"] = stage.watch.worst
     table.write(options.json, found, results.series, results.bars)
     print(f"other programs used up to {stage.watch.worst:.0%} of the two cores while a sample was taken")
@@ -55,11 +56,20 @@ def main() -> None:
         print(bar.line())
 
 
-def _measure(stage: Stage, effort: Effort, results: Results) -> None:
-    results.add(single_steps.throughput(stage, effort))
-    capacity = results.series[0].rate
-    results.add(single_steps.added(stage, effort))
-    results.add(single_steps.steadiness(stage, effort, capacity))
+def _measure(stage: Stage, effort: Effort, options: argparse.Namespace, results: Results) -> None:
+    """Run the cases whose names hold what was asked for."""
+    cases: dict[str, Callable[[], Outcome]] = {
+        "http": lambda: single_steps.throughput(stage, effort),
+        "added": lambda: single_steps.added(stage, effort),
+        "steady": lambda: single_steps.steadiness(stage, effort),
+        "sequences": lambda: sequences.throughput(stage, effort),
+        "replicas": lambda: replicas.measure(stage, effort),
+        "idle": lambda: idle.measure(stage, effort),
+        "memory": lambda: memory.measure(stage, million=not options.quick),
+    }
+    for name, case in cases.items():
+        if options.only in name:
+            results.add(case())
 
 
 def _surroundings(stage: Stage) -> dict[str, Any]:
@@ -70,6 +80,7 @@ def _surroundings(stage: Stage) -> dict[str, Any]:
 def _read() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="fewer and shorter samples of the same cases")
+    parser.add_argument("--only", default="", metavar="TEXT", help="cases whose name holds this")
     parser.add_argument("--no-peers", action="store_true", help="floors only")
     parser.add_argument("--data", type=Path, metavar="DIR", help="where Redis keeps its files (default: the temporary)")
     parser.add_argument("--json", type=Path, default=RESULTS / "service.json", help="the file to write")

@@ -6,7 +6,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -14,6 +14,7 @@ from pathlib import Path
 
 import httpx
 
+from benchmarks.cases import Case
 from benchmarks.ours import network_spec
 from benchmarks.serving.model import CASE, SEED
 from benchmarks.serving.processes import Process
@@ -53,34 +54,34 @@ def _step_body(_session: str, features: Sequence[float]) -> bytes:
 
 
 def start_listening(
-    stack: ExitStack, name: str, module: Sequence[str], core: int, environment: Mapping[str, str]
+    stack: ExitStack, name: str, module: Sequence[str], cores: Collection[int], environment: Mapping[str, str]
 ) -> Contestant:
     """Start a module that serves a socket which it inherits, named by its last argument."""
     with socket.create_server((HOST, 0), backlog=2048) as listener:
         command = [sys.executable, "-m", *module, str(listener.fileno())]
-        process = Process(command, core, environment=environment, inherit=[listener.fileno()])
+        process = Process(command, cores, environment=environment, inherit=[listener.fileno()])
         port: int = listener.getsockname()[1]
     return Contestant(name, stack.enter_context(process), port, _step_path, _step_body)
 
 
-def start_floor(stack: ExitStack, name: str, core: int) -> Contestant:
+def start_floor(stack: ExitStack, name: str, cores: Collection[int]) -> Contestant:
     """Start one of `benchmarks.serving.floors`."""
-    return start_listening(stack, name, ["benchmarks.serving.floors", name], core, {})
+    return start_listening(stack, name, ["benchmarks.serving.floors", name], cores, {})
 
 
-def start_torch(stack: ExitStack, core: int, redis: RedisServer, weights: Path) -> Contestant:
+def start_torch(stack: ExitStack, cores: Collection[int], redis: RedisServer, weights: Path) -> Contestant:
     """Start FastAPI with PyTorch and Redis."""
     environment = {"BENCHMARK_REDIS": str(redis.socket)} | _one_thread(weights)
-    return start_listening(stack, "torch-redis", ["benchmarks.peers.torch_redis"], core, environment)
+    return start_listening(stack, "torch-redis", ["benchmarks.peers.torch_redis"], cores, environment)
 
 
 def start_on_port(
-    stack: ExitStack, name: str, module: str, core: int, environment: Mapping[str, str], path: str
+    stack: ExitStack, name: str, module: str, cores: Collection[int], environment: Mapping[str, str], path: str
 ) -> Contestant:
     """Start a module that takes a port and reads the session from the body."""
     with socket.create_server((HOST, 0)) as probe:
         port: int = probe.getsockname()[1]
-    process = Process([sys.executable, "-m", module, str(port)], core, environment=environment, output=subprocess.PIPE)
+    process = Process([sys.executable, "-m", module, str(port)], cores, environment=environment, output=subprocess.PIPE)
 
     def body(session: str, features: Sequence[float]) -> bytes:
         return json.dumps({"session": session, "input": list(features)}).encode()
@@ -88,26 +89,41 @@ def start_on_port(
     return Contestant(name, stack.enter_context(process), port, lambda _: path, body)
 
 
-def start_litserve(stack: ExitStack, core: int, weights: Path, batch: int) -> Contestant:
+def start_litserve(stack: ExitStack, cores: Collection[int], weights: Path, batch: int) -> Contestant:
     """Start LitServe, with batches of at most so many requests."""
     environment = {"BENCHMARK_BATCH": str(batch)} | _one_thread(weights)
-    return start_on_port(stack, f"litserve-{batch}", "benchmarks.peers.litserve_app", core, environment, "/predict")
+    return start_on_port(stack, f"litserve-{batch}", "benchmarks.peers.litserve_app", cores, environment, "/predict")
 
 
-def start_ray(stack: ExitStack, core: int, weights: Path) -> Contestant | None:
+def start_ray(stack: ExitStack, cores: Collection[int], weights: Path) -> Contestant | None:
     """Start Ray Serve, if it is installed."""
     if find_spec("ray") is None:
         return None
-    return start_on_port(stack, "ray-serve", "benchmarks.peers.ray_app", core, _one_thread(weights), "/step")
+    return start_on_port(stack, "ray-serve", "benchmarks.peers.ray_app", cores, _one_thread(weights), "/step")
 
 
-def start_cellar(stack: ExitStack, core: int, redis: RedisServer, name: str = "cellar", **settings: str) -> Contestant:
-    """Start `cellar serve` on a free port, and wait until it is ready."""
-    own = {"redis_url": redis.url, "host": HOST, "port": "0", "worker": "false", "log_level": "warning"} | settings
-    environment = {f"CELLAR_{key.upper()}": value for key, value in own.items()}
+def start_cellars(
+    stack: ExitStack, cores: Collection[int], redis: RedisServer, count: int, **settings: str
+) -> list[Contestant]:
+    """Start `cellar serve` several times on free ports, and wait until all are ready."""
     command = [sys.executable, "-P", "-m", "cellar.cli", "serve"]
-    process = stack.enter_context(Process(command, core, environment=environment, output=subprocess.PIPE))
-    return Contestant(name, process, ready_port(process), _step_path, _step_body)
+    environment = _settings(redis, **settings)
+    processes = [Process(command, cores, environment=environment, output=subprocess.PIPE) for _ in range(count)]
+    for process in processes:
+        stack.enter_context(process)
+    return [Contestant("cellar", process, ready_port(process), _step_path, _step_body) for process in processes]
+
+
+def start_profiled(stack: ExitStack, cores: Collection[int], redis: RedisServer, file: Path) -> Contestant:
+    """Start the service under a profiler that writes a file in the end, and wait until it is ready."""
+    command = [sys.executable, "-m", "benchmarks.serving.profiled", str(file)]
+    process = stack.enter_context(Process(command, cores, environment=_settings(redis), output=subprocess.PIPE))
+    return Contestant("cellar", process, ready_port(process), _step_path, _step_body)
+
+
+def _settings(redis: RedisServer, **settings: str) -> dict[str, str]:
+    own = {"redis_url": redis.url, "host": HOST, "port": "0", "worker": "false", "log_level": "warning"} | settings
+    return {f"CELLAR_{key.upper()}": value for key, value in own.items()}
 
 
 def ready_port(process: Process) -> int:
@@ -119,10 +135,10 @@ def ready_port(process: Process) -> int:
     raise RuntimeError("the service ended before it was ready")
 
 
-def create_model(cellar: Contestant) -> None:
-    """Create the model in the service's Redis; the first time compiles it."""
-    spec = network_spec(CASE).model_dump(mode="json")
-    answer = httpx.post(f"{cellar.url}/v1/models", json={"name": MODEL, "network": spec, "seed": SEED}, timeout=READY_S)
+def create_model(cellar: Contestant, name: str = MODEL, case: Case = CASE) -> None:
+    """Create a model in the service's Redis; the first time compiles it."""
+    spec = network_spec(case).model_dump(mode="json")
+    answer = httpx.post(f"{cellar.url}/v1/models", json={"name": name, "network": spec, "seed": SEED}, timeout=READY_S)
     answer.raise_for_status()
 
 

@@ -1,6 +1,6 @@
 """What Cellar stands on, with nothing of Cellar in it: `python -m benchmarks.serving.floors NAME SOCKET`.
 
-Each is served by uvicorn as Cellar serves itself: httptools, uvloop, no access log.
+Each is served by uvicorn as Cellar serves itself: httptools, uvloop, WebSockets without compression, no access log.
 """
 
 import socket
@@ -44,12 +44,14 @@ def fastapi_echo() -> Any:
 
 
 async def websocket_echo(scope: Scope, receive: Receive, send: Send) -> None:
-    """Answer every message with itself."""
-    assert scope["type"] == "websocket"
+    """Answer every message with itself, and HTTP as `bare`."""
+    if scope["type"] != "websocket":
+        return await bare(scope, receive, send)
     await receive()
     await send({"type": "websocket.accept"})
     while (message := await receive())["type"] == "websocket.receive":
         await send({"type": "websocket.send", "text": message.get("text"), "bytes": message.get("bytes")})
+    return None
 
 
 FLOORS: dict[str, Callable[[], Any]] = {
@@ -61,7 +63,15 @@ FLOORS: dict[str, Callable[[], Any]] = {
 
 def serve(app: Any, listener: socket.socket) -> None:
     """Serve an application on a listening socket until SIGTERM."""
-    config = uvicorn.Config(app, log_config=None, access_log=False, server_header=False, lifespan="off")
+    config = uvicorn.Config(
+        app,
+        ws="websockets-sansio",
+        ws_per_message_deflate=False,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        lifespan="off",
+    )
     uvicorn.Server(config).run([listener])
 
 

@@ -19,7 +19,7 @@ class Generator:
         mine, its = socket.socketpair()
         with its:
             command = [sys.executable, "-m", "benchmarks.serving.load", str(its.fileno())]
-            self.process = self._stack.enter_context(Process(command, core, inherit=[its.fileno()]))
+            self.process = self._stack.enter_context(Process(command, {core}, inherit=[its.fileno()]))
         self._connection = self._stack.enter_context(Connection(mine.detach()))
 
     def __enter__(self) -> Self:

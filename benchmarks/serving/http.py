@@ -5,6 +5,8 @@ from collections.abc import Callable
 
 _LENGTH = re.compile(rb"\r\n[Cc]ontent-[Ll]ength: *(\d+)")
 
+_CHUNKED = re.compile(rb"\r\ntransfer-encoding: *chunked", re.IGNORECASE)
+
 HEAD_END = b"\r\n\r\n"
 
 
@@ -22,7 +24,7 @@ def request(path: str, body: bytes, content_type: str = "application/json", acce
 
 
 class Answers:
-    """Counts the complete answers in a stream of bytes. Raises Refused for one that is not 2xx.
+    """Counts the complete answers in a stream of bytes, in chunks or not. Raises Refused for one that is not 2xx.
 
     `keep` is called with each whole answer, head and body, if it is given.
     """
@@ -30,31 +32,44 @@ class Answers:
     def __init__(self, keep: Callable[[bytes], object] | None = None) -> None:
         self._buffer = b""
         self._need = 0
+        self._chunk = 0
         self._keep = keep
 
     def feed(self, data: bytes) -> int:
         """Take bytes; return how many answers they complete."""
         buffer = self._buffer + data if self._buffer else data
         complete = 0
-        while len(buffer) >= self._need:
-            if self._need:
-                complete += 1
-                if self._keep:
-                    self._keep(buffer[: self._need])
-                buffer, self._need = buffer[self._need :], 0
-                if not buffer:
-                    break
-            end = buffer.find(HEAD_END)
-            if end < 0:
-                break
-            self._need = end + len(HEAD_END) + _length(buffer, end)
+        while len(buffer) >= self._need and (self._need or self._begin(buffer)):
+            if len(buffer) < self._need or (self._chunk and not self._end_chunks(buffer)):
+                continue
+            complete += 1
+            if self._keep:
+                self._keep(buffer[: self._need])
+            buffer, self._need, self._chunk = buffer[self._need :], 0, 0
         self._buffer = buffer
         return complete
 
+    def _begin(self, buffer: bytes) -> bool:
+        """Read the head of an answer; return whether it was there."""
+        end = buffer.find(HEAD_END)
+        if end < 0:
+            return False
+        body = end + len(HEAD_END)
+        length = _LENGTH.search(buffer, 0, end)
+        if buffer[9:10] != b"2" or not (length or _CHUNKED.search(buffer, 0, end)):
+            raise Refused(buffer[:400].decode(errors="replace"))
+        self._need, self._chunk = (body + int(length[1]), 0) if length else (body + 1, body)
+        return True
 
-def _length(buffer: bytes, end: int) -> int:
-    """Return the length of the body behind the head that ends at `end`."""
-    found = _LENGTH.search(buffer, 0, end)
-    if buffer[9:10] != b"2" or found is None:
-        raise Refused(buffer[:400].decode(errors="replace"))
-    return int(found[1])
+    def _end_chunks(self, buffer: bytes) -> bool:
+        """Go on from chunk to chunk; return whether the last one is there, else say how many bytes must come."""
+        while (end := buffer.find(b"\r\n", self._chunk)) >= 0:
+            size = int(buffer[self._chunk : end], 16)
+            self._need = end + 2 + size + 2
+            if len(buffer) < self._need:
+                return False
+            if size == 0:
+                return True
+            self._chunk = self._need
+        self._need = len(buffer) + 1
+        return False

@@ -3,20 +3,28 @@
 It is lean, so that it is not what is measured: sockets and epoll, requests built beforehand, answers only counted.
 """
 
+import random
 import select
 import socket
 import sys
 import time
 from array import array
 from collections import deque
+from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Literal
 
-from benchmarks.serving import http, websocket
+from benchmarks.serving import http, resp, websocket
 
-Speech = Literal["http", "websocket"]
+Speech = Literal["http", "echo", "stream", "frames", "redis"]
+"""Three of them over WebSockets: an echo, and Cellar's streams as JSON and as frames."""
+
+COUNTS = {"echo": websocket.one, "stream": websocket.step_text, "frames": websocket.step_frame}
+
+Answers = http.Answers | websocket.Answers | resp.Answers
 
 CONNECT_S = 30.0
 
@@ -32,7 +40,8 @@ class Job:
     not free sends late, and the time is taken from when the request was due, so nobody waits unseen.
     """
 
-    port: int
+    ports: tuple[int | str, ...]
+    """Or unix sockets: clients are dealt out to them in turn, and stay where they are unless they `roam`."""
     clients: tuple[tuple[bytes, ...], ...]
     """The requests of each; over WebSockets, frames."""
     seconds: float
@@ -44,6 +53,10 @@ class Job:
     speech: Speech = "http"
     paths: tuple[str, ...] = ()
     """Over WebSockets: where each client connects."""
+    expects: bytes = b""
+    """Of a Redis: all replies to a request."""
+    roam: bool = False
+    """Whether each request goes to one of the ports at random."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,25 +79,18 @@ class Found:
         return self.latencies_s[min(len(self.latencies_s) - 1, int(len(self.latencies_s) * percent / 100))]
 
 
-class _Client:
-    """One connection, and the times of what is under way on it."""
+class _Line:
+    """One connection."""
 
-    __slots__ = ("answers", "begun", "next", "requests", "sock")
+    __slots__ = ("answers", "client", "sock")
 
-    def __init__(
-        self, sock: socket.socket, requests: tuple[bytes, ...], answers: http.Answers | websocket.Answers
-    ) -> None:
+    def __init__(self, client: "_Client", sock: socket.socket, answers: Answers) -> None:
+        self.client = client
         self.sock = sock
-        self.requests = requests
         self.answers = answers
-        self.begun: deque[float] = deque()
-        self.next = 0
 
-    def send(self, began_s: float) -> None:
-        """Send the next request, whose time began at `began_s`."""
-        self.begun.append(began_s)
-        data = self.requests[self.next]
-        self.next = (self.next + 1) % len(self.requests)
+    def send(self, data: bytes) -> None:
+        """Send all of it, which blocks where the system has no more room for it."""
         sent = self.sock.send(data)
         if sent < len(data):
             self.sock.setblocking(True)
@@ -99,31 +105,64 @@ class _Client:
         return self.answers.feed(data)
 
 
+class _Client:
+    """Sends its requests one after the other, over and over, and knows the times of what is under way."""
+
+    __slots__ = ("begun", "lines", "next", "requests")
+
+    def __init__(self, requests: tuple[bytes, ...]) -> None:
+        self.requests = requests
+        self.lines: list[_Line] = []
+        self.begun: deque[float] = deque()
+        self.next = 0
+
+    def send(self, began_s: float) -> None:
+        """Send the next request, whose time began at `began_s`."""
+        self.begun.append(began_s)
+        line = self.lines[0] if len(self.lines) == 1 else random.choice(self.lines)
+        line.send(self.requests[self.next])
+        self.next = (self.next + 1) % len(self.requests)
+
+
 def run(job: Job) -> Found:
     """Do a job."""
-    clients = [_connect(job, index) for index in range(len(job.clients))]
-    try:
-        return _open_loop(job, clients) if job.due_s else _closed_loop(job, clients)
-    finally:
-        for client in clients:
-            client.sock.close()
+    with ExitStack() as stack:
+        clients = [_connect(job, index, stack) for index in range(len(job.clients))]
+        lines = {line.sock.fileno(): line for client in clients for line in client.lines}
+        poll = stack.enter_context(select.epoll())
+        for fd in lines:
+            poll.register(fd, select.EPOLLIN)
+        return _open_loop(job, clients, lines, poll) if job.due_s else _closed_loop(job, clients, lines, poll)
 
 
-def _connect(job: Job, index: int) -> _Client:
-    sock = socket.create_connection(("127.0.0.1", job.port), CONNECT_S)
-    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    answers: http.Answers | websocket.Answers = http.Answers()
-    if job.speech == "websocket":
-        answers = websocket.connect(sock, job.paths[index])
-    sock.setblocking(False)
-    return _Client(sock, job.clients[index], answers)
+def _connect(job: Job, index: int, stack: ExitStack) -> _Client:
+    client = _Client(job.clients[index])
+    for port in job.ports if job.roam else [job.ports[index % len(job.ports)]]:
+        sock = stack.enter_context(_open(port))
+        client.lines.append(_Line(client, sock, _answers(job, index, sock)))
+        sock.setblocking(False)
+    return client
 
 
-def _closed_loop(job: Job, clients: list[_Client]) -> Found:
-    by_fd = {client.sock.fileno(): client for client in clients}
-    poll = select.epoll()
-    for fd in by_fd:
-        poll.register(fd, select.EPOLLIN)
+def _open(port: int | str) -> socket.socket:
+    """Return a connection to a port of this machine, or to a unix socket."""
+    if isinstance(port, str):
+        sock = socket.socket(socket.AF_UNIX)
+        sock.connect(port)
+    else:
+        sock = socket.create_connection(("127.0.0.1", port), CONNECT_S)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return sock
+
+
+def _answers(job: Job, index: int, sock: socket.socket) -> Answers:
+    """Begin to speak on a new connection, and return what reads its answers."""
+    if job.speech in COUNTS:
+        return websocket.connect(sock, job.paths[index], COUNTS[job.speech], greeted=job.speech != "echo")
+    return resp.Answers(job.expects) if job.speech == "redis" else http.Answers()
+
+
+def _closed_loop(job: Job, clients: list[_Client], lines: dict[int, _Line], poll: select.epoll) -> Found:
     clock, latencies = time.perf_counter, array("d")
     begin_s = clock()
     for client in clients:
@@ -133,54 +172,65 @@ def _closed_loop(job: Job, clients: list[_Client]) -> Found:
     warm, spent_s = True, 0.0
     now_s = begin_s
     while now_s < end_s:
-        for fd, _ in poll.poll(CONNECT_S):
-            client = by_fd[fd]
-            complete = client.receive()
+        for fd, _ in _ready(poll):
+            line = lines[fd]
+            complete = line.receive()
             now_s = clock()
             for _ in range(complete):
-                latencies.append(now_s - client.begun.popleft())
-                client.send(now_s)
+                latencies.append(now_s - line.client.begun.popleft())
+                line.client.send(now_s)
         if warm and now_s >= counted_s:
             warm, counted_s, spent_s = False, now_s, time.process_time()
-            latencies = array("d")
+            latencies, end_s = array("d"), now_s + job.seconds
     return _found(latencies, now_s - counted_s, time.process_time() - spent_s)
 
 
-def _open_loop(job: Job, clients: list[_Client]) -> Found:
-    by_fd = {client.sock.fileno(): client for client in clients}
-    poll = select.epoll()
-    for fd in by_fd:
-        poll.register(fd, select.EPOLLIN)
-    clock, latencies, due, ready = time.perf_counter, array("d"), job.due_s, [poll.fileno()]
-    queues: dict[int, deque[float]] = {fd: deque() for fd in by_fd}
-    turns = list(by_fd)
+def _ready(poll: select.epoll) -> list[tuple[int, int]]:
+    """Return what can be read. Raise TimeoutError if nothing comes for very long."""
+    ready = poll.poll(CONNECT_S)
+    if not ready:
+        raise TimeoutError("the contestant does not answer any more")
+    return ready
+
+
+def _open_loop(job: Job, clients: list[_Client], lines: dict[int, _Line], poll: select.epoll) -> Found:
+    clock, latencies, due, fds = time.perf_counter, array("d"), job.due_s, [poll.fileno()]
+    queues: dict[_Client, deque[float]] = {client: deque() for client in clients}
     begin_s, spent_s, at, under_way = clock(), time.process_time(), 0, 0
     while at < len(due) or under_way:
         wait_s = max(0.0, begin_s + due[at] - clock()) if at < len(due) else CONNECT_S
-        if select.select(ready, [], [], wait_s)[0]:  # epoll's own patience has the grain of a millisecond
-            for fd, _ in poll.poll(0):
-                client = by_fd[fd]
-                for _ in range(client.receive()):
+        if select.select(fds, [], [], wait_s)[0]:  # epoll's own patience has the grain of a millisecond
+            for fd, _ in _ready(poll):
+                client = lines[fd].client
+                for _ in range(lines[fd].receive()):
                     under_way -= 1
                     began_s = client.begun.popleft()
                     if began_s - begin_s >= job.warm_s:
                         latencies.append(clock() - began_s)
-                    if queues[fd]:
-                        client.send(queues[fd].popleft())
+                    if queues[client]:
+                        client.send(queues[client].popleft())
+        elif at == len(due):
+            raise TimeoutError("the contestant does not answer any more")
         now_s = clock()
         while at < len(due) and begin_s + due[at] <= now_s:
-            fd = turns[at % len(turns)]
+            client = clients[at % len(clients)]
             under_way += 1
-            if by_fd[fd].begun:
-                queues[fd].append(begin_s + due[at])
+            if client.begun:
+                queues[client].append(begin_s + due[at])
             else:
-                by_fd[fd].send(begin_s + due[at])
+                client.send(begin_s + due[at])
             at += 1
-    return _found(latencies, due[-1] - job.warm_s, time.process_time() - spent_s)
+    return _found(latencies, clock() - begin_s - job.warm_s, time.process_time() - spent_s)
 
 
 def _found(latencies: "array[float]", seconds: float, own_cpu_s: float) -> Found:
     return Found(len(latencies), seconds, array("d", sorted(latencies)), own_cpu_s)
+
+
+def once(ports: tuple[int | str, ...], requests: Sequence[bytes], clients: int) -> Job:
+    """Return the job that sends every request once, by so many clients, as fast as they are answered."""
+    dealt = tuple(tuple(requests[index::clients]) for index in range(min(clients, len(requests))))
+    return Job(ports, dealt, 0.0, warm_s=0.0, due_s=array("d", bytes(8 * len(requests))))
 
 
 def main(fd: int) -> None:

@@ -3,32 +3,27 @@
 import os
 import signal
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-PATIENCE_S = 20.0
-"""How long a process may take to end before it is killed."""
-
-_TICKS = os.sysconf("SC_CLK_TCK")
-
 
 class Process:
-    """A process with all its children. A context manager that ends it."""
+    """A process with all its children, on some cores. A context manager that ends it."""
 
     def __init__(
         self,
         command: Sequence[str],
-        core: int,
+        cores: Collection[int],
         *,
         environment: Mapping[str, str] | None = None,
         inherit: Sequence[int] = (),
         output: int | None = None,
     ) -> None:
         mine = os.sched_getaffinity(0)
-        os.sched_setaffinity(0, {core})  # children begin where their parent is
+        os.sched_setaffinity(0, cores)  # children begin where their parent is
         try:
             self.popen = subprocess.Popen(
                 list(command),
@@ -48,15 +43,13 @@ class Process:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """End it, and its children that outlive it."""
-        family = self.family()
-        self.thaw()
-        self.popen.terminate()
-        with suppress(subprocess.TimeoutExpired):
-            self.popen.communicate(timeout=PATIENCE_S)
-        for pid in family:
-            _signal(pid, signal.SIGKILL)
-        self.popen.wait()
+        """End it with all its children at once: nothing of a benchmark is worth a goodbye."""
+        if self.popen.poll() is None:
+            for pid in self.family():
+                _signal(pid, signal.SIGKILL)
+            self.popen.wait()
+        if self.popen.stdout:
+            self.popen.stdout.close()
 
     def family(self) -> list[int]:
         """Return the ids of the process and of all that descend from it."""
@@ -64,6 +57,13 @@ class Process:
         for pid in found:  # grows while it is walked
             found += _children(pid)
         return found
+
+    def pin(self, core: int) -> None:
+        """Put all threads on one core; those that they start will be there, too."""
+        for pid in self.family():
+            with suppress(OSError):
+                for task in _tasks(pid):
+                    os.sched_setaffinity(int(task.name), {core})
 
     def freeze(self) -> None:
         """Stop it where it is: it takes no time from those that are measured."""
@@ -75,6 +75,11 @@ class Process:
         for pid in self.family():
             _signal(pid, signal.SIGCONT)
 
+    def finish(self) -> None:
+        """Ask it to end, and wait until it has."""
+        self.popen.terminate()
+        self.popen.wait()
+
     def cpu_s(self) -> float:
         """Return the seconds of CPU that it has used so far, children included."""
         return sum(_cpu_s(pid) for pid in self.family())
@@ -82,16 +87,18 @@ class Process:
 
 def _children(pid: int) -> list[int]:
     with suppress(OSError):
-        tasks = list(Path(f"/proc/{pid}/task").iterdir())
-        return [int(child) for task in tasks for child in (task / "children").read_text().split()]
+        return [int(child) for task in _tasks(pid) for child in (task / "children").read_text().split()]
     return []
 
 
+def _tasks(pid: int) -> list[Path]:
+    return list(Path(f"/proc/{pid}/task").iterdir())
+
+
 def _cpu_s(pid: int) -> float:
-    """Return user and system time of a process, in seconds; 0 if it has ended."""
-    with suppress(OSError):
-        fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
-        return (int(fields[11]) + int(fields[12])) / _TICKS
+    """Return the time of a process on the CPU, all its threads', in seconds; 0 if it has ended."""
+    with suppress(OSError):  # to the nanosecond, where `stat` counts ticks
+        return sum(int((task / "schedstat").read_text().split()[0]) for task in _tasks(pid)) / 1e9
     return 0.0
 
 

@@ -22,14 +22,14 @@ Fsync = Literal["always", "everysec"]
 class RedisServer:
     """A Redis on a unix socket, on a core. A context manager."""
 
-    def __init__(self, core: int, directory: Path) -> None:
+    def __init__(self, core: int, directory: Path | None) -> None:
         self.directory = Path(tempfile.mkdtemp(prefix="cellar-bench-", dir=directory))
         self.socket = self.directory / "redis.sock"
         self.url = f"unix://{self.socket}?db=0"
         self.binary = choose_binary(None)
         options = {"--unixsocket": str(self.socket), "--dir": str(self.directory), "--logfile": "redis.log", **OPTIONS}
         words = [word for option in options.items() for word in option]
-        self.process = Process([str(self.binary.path), *words], core)
+        self.process = Process([str(self.binary.path), *words], {core})
 
     def __enter__(self) -> Self:
         """Wait until it answers."""

@@ -27,11 +27,12 @@ class Effort:
     sample_s: float
     tries: int
     """How often a disturbed sample is taken at most."""
-    memory_sessions: int
-    """How many sessions are put into Redis to be weighed."""
+    all_peers: bool
+    """Whether peers are measured where no bar asks for it."""
 
 
-QUICK, THOROUGH = Effort(3, 0.3, 2, 20_000), Effort(9, 1.0, 4, 1_000_000)
+QUICK = Effort(rounds=3, sample_s=0.3, tries=2, all_peers=False)
+THOROUGH = Effort(rounds=9, sample_s=1.0, tries=4, all_peers=True)
 
 DISTURBED = 0.1
 """A share of the two cores that others may use in a sample; beyond, it is taken again."""
@@ -108,9 +109,11 @@ class Watch:
                 return
 
 
-def interleave(
-    watch: Watch, case: str, ways: Mapping[str, tuple[Process, Callable[[], Found]]], effort: Effort
-) -> dict[str, Series]:
+Way = tuple[Process, Callable[[], Found]]
+"""A contestant, and what puts it under load."""
+
+
+def interleave(watch: Watch, case: str, ways: Mapping[str, Way], effort: Effort) -> dict[str, Series]:
     """Return a series for each way, by its name."""
     samples: dict[str, list[Sample]] = {name: [] for name in ways}
     order = list(ways)

@@ -1,20 +1,22 @@
 """Single steps as JSON over HTTP: how many a second, what a step adds to an answer's time, and how steady it is."""
 
 from array import array
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from statistics import median
 
 import numpy as np
 
 from benchmarks.serving.bars import Bar
 from benchmarks.serving.load import Found, Job
-from benchmarks.serving.processes import Process
+from benchmarks.serving.outcome import Outcome
 from benchmarks.serving.redis_server import Fsync
-from benchmarks.serving.rounds import Effort, Series, interleave
-from benchmarks.serving.stage import PEERS, Stage
+from benchmarks.serving.rounds import Effort, Way, interleave
+from benchmarks.serving.stage import PEERS, Stage, requests
 
 CLIENTS = 32
+
+WARM_S = 0.1
+"""Load before anything counts."""
 
 STEADY_CLIENTS = 128
 """Of the open loop: more than are ever busy at once, so that requests wait in the service and not before it."""
@@ -25,22 +27,11 @@ LOAD = 0.7
 EVERYSEC = "cellar everysec"
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What a case found."""
-
-    series: list[Series]
-    bars: list[Bar]
-
-
-Way = tuple[Process, Callable[[], Found]]
-
-
 def throughput(stage: Stage, effort: Effort) -> Outcome:
     """Measure 32 clients in a closed loop, each with a session of its own."""
     ways = {
         name: _closed(stage, name, CLIENTS, effort, fsync)
-        for name, fsync in _entries(stage, [name for name in stage.all if name != "cellar"])
+        for name, fsync in _entries(stage, [name for name in stage.all if name not in ("cellar", "websocket-echo")])
     }
     found = interleave(stage.watch, f"step json, {CLIENTS} clients", ways, effort)
     ours = found["cellar"]
@@ -60,7 +51,10 @@ def throughput(stage: Stage, effort: Effort) -> Outcome:
 
 def added(stage: Stage, effort: Effort) -> Outcome:
     """Measure one client in a closed loop: what a step takes more than a request that does nothing."""
-    ways = {name: _closed(stage, name, 1, effort, fsync) for name, fsync in _entries(stage, ["bare", *PEERS])}
+    ways = {
+        name: _closed(stage, name, 1, effort, fsync)
+        for name, fsync in _entries(stage, ["bare", *PEERS * effort.all_peers])
+    }
     found = interleave(stage.watch, "step json, 1 client", ways, effort)
 
     def more_ms(name: str) -> float:
@@ -73,16 +67,18 @@ def added(stage: Stage, effort: Effort) -> Outcome:
     )
 
 
-def steadiness(stage: Stage, effort: Effort, capacity: float) -> Outcome:
-    """Measure an open loop at 70% of a rate, with requests due at random times."""
+def steadiness(stage: Stage, effort: Effort) -> Outcome:
+    """Measure an open loop at 70% of what the closed loop reached just before, with requests due at random times."""
     random = np.random.default_rng(0)
+    process, closed = _closed(stage, "cellar", CLIENTS, effort, "always")
+    capacity = stage.watch.sample(process, closed, effort.tries).found.rate
 
     def measure() -> Found:
         stage.redis.set_fsync("always")
         rate, until_s = LOAD * capacity, WARM_S + effort.sample_s
         gaps = random.exponential(1 / rate, int(rate * until_s))
         due = array("d", np.cumsum(gaps).tolist())
-        job = Job(stage.cellar.port, stage.requests(stage.cellar, STEADY_CLIENTS), 0.0, warm_s=WARM_S, due_s=due)
+        job = Job((stage.cellar.port,), requests(stage.cellar, STEADY_CLIENTS), 0.0, warm_s=WARM_S, due_s=due)
         return stage.generator.run(job)
 
     found = interleave(
@@ -90,9 +86,6 @@ def steadiness(stage: Stage, effort: Effort, capacity: float) -> Outcome:
     )["cellar"]
     ratios = [late / middle for late, middle in zip(found.percentiles_s(99), found.percentiles_s(50), strict=True)]
     return Outcome([found], [Bar("p99_over_p50", median(ratios), 4, at_most=True, means="at 70% of capacity")])
-
-
-WARM_S = 0.1
 
 
 def _entries(stage: Stage, others: list[str]) -> Iterator[tuple[str, Fsync]]:
@@ -104,7 +97,7 @@ def _entries(stage: Stage, others: list[str]) -> Iterator[tuple[str, Fsync]]:
 
 def _closed(stage: Stage, name: str, clients: int, effort: Effort, fsync: Fsync) -> Way:
     contestant = stage.cellar if name == EVERYSEC else stage.all[name]
-    job = Job(contestant.port, stage.requests(contestant, clients), effort.sample_s, warm_s=WARM_S)
+    job = Job((contestant.port,), requests(contestant, clients), effort.sample_s, warm_s=WARM_S)
 
     def measure() -> Found:
         stage.redis.set_fsync(fsync)

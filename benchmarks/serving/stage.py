@@ -21,10 +21,13 @@ from benchmarks.serving.rounds import Watch
 SESSIONS = 128
 """Sessions of the model that are there from the beginning."""
 
+ORIGINAL = "original-of-copies-00000"
+"""A session that is never stepped, with a name of 24 characters, as the service makes them up."""
+
 VARIANTS = 8
 """Different inputs that each client sends in turn."""
 
-FLOORS = ("bare", "fastapi-echo")
+FLOORS = ("bare", "fastapi-echo", "websocket-echo")
 
 PEERS = ("torch-redis", "litserve-1", "litserve-32", "ray-serve")
 
@@ -43,22 +46,27 @@ class Stage:
     directory: Path
     """For files of the run."""
     all: Mapping[str, Contestant]
+    replica: Contestant
+    """Another Cellar on the same Redis."""
 
     @property
     def cellar(self) -> Contestant:
         """Return the service."""
         return self.all["cellar"]
 
-    def requests(self, contestant: Contestant, clients: int) -> tuple[tuple[bytes, ...], ...]:
-        """Return HTTP requests for single steps: each client has a session of its own."""
-        features = draw(clients * VARIANTS)
-        return tuple(
-            tuple(
-                request(contestant.path(name), contestant.body(name, row))
-                for row in features[index * VARIANTS : (index + 1) * VARIANTS]
-            )
-            for index, name in enumerate(names(clients))
-        )
+
+def requests(contestant: Contestant, clients: int) -> tuple[tuple[bytes, ...], ...]:
+    """Return HTTP requests for single steps: each client has a session of its own, and several inputs in turn."""
+    flat = session_requests(contestant, [name for name in names(clients) for _ in range(VARIANTS)])
+    return tuple(tuple(flat[at : at + VARIANTS]) for at in range(0, len(flat), VARIANTS))
+
+
+def session_requests(contestant: Contestant, sessions: Sequence[str]) -> list[bytes]:
+    """Return an HTTP request for a single step of each session, in their order."""
+    rows = draw(len(sessions))
+    return [
+        request(contestant.path(name), contestant.body(name, row)) for name, row in zip(sessions, rows, strict=True)
+    ]
 
 
 def names(count: int) -> list[str]:
@@ -74,7 +82,7 @@ def draw(rows: int) -> list[list[float]]:
 
 
 @contextmanager
-def set_up(cores: Cores, data: Path, *, with_peers: bool) -> Iterator[Stage]:
+def set_up(cores: Cores, data: Path | None, *, with_peers: bool) -> Iterator[Stage]:
     """Start everybody, compare what they compute, and let them stand still. Raise Disagreement."""
     with ExitStack() as stack:
         redis = stack.enter_context(RedisServer(cores.outside, data))
@@ -82,20 +90,22 @@ def set_up(cores: Cores, data: Path, *, with_peers: bool) -> Iterator[Stage]:
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         weights = directory / model.WEIGHTS_FILE
         model.write_weights(weights)
-        found = [contestants.start_floor(stack, name, cores.service) for name in FLOORS]
+        both = (cores.service, cores.outside)  # to start sooner
+        found = [contestants.start_floor(stack, name, both) for name in FLOORS]
         if with_peers:
-            found.append(contestants.start_torch(stack, cores.service, redis, weights))
-            found += [contestants.start_litserve(stack, cores.service, weights, batch) for batch in BATCHES]
-            ray = contestants.start_ray(stack, cores.service, weights)
+            found.append(contestants.start_torch(stack, both, redis, weights))
+            found += [contestants.start_litserve(stack, both, weights, batch) for batch in BATCHES]
+            ray = contestants.start_ray(stack, both, weights)
             found += [ray] if ray else []
-        cellar = contestants.start_cellar(stack, cores.service, redis)
+        cellar, replica = contestants.start_cellars(stack, both, redis, 2)
         contestants.create_model(cellar)
-        contestants.create_sessions(cellar, ["agreement", *names(SESSIONS)])
+        contestants.create_sessions(cellar, ["agreement", ORIGINAL, *names(SESSIONS)])
         everybody = {contestant.name: contestant for contestant in [cellar, *found]}
         watch = Watch(cores, redis.process, generator.process)
-        stage = Stage(cores, redis, generator, watch, directory, everybody)
+        stage = Stage(cores, redis, generator, watch, directory, everybody, replica)
         check_agreement(list(everybody.values()))
-        for contestant in everybody.values():
+        for contestant in (*everybody.values(), replica):
+            contestant.process.pin(cores.service)
             contestant.process.freeze()
         yield stage
 

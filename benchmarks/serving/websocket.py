@@ -3,6 +3,7 @@
 import base64
 import os
 import socket
+from collections.abc import Callable
 from typing import Literal
 
 from benchmarks.serving.http import HEAD_END, Refused
@@ -10,6 +11,11 @@ from benchmarks.serving.http import HEAD_END, Refused
 OPCODES = {"text": 1, "binary": 2}
 
 _CLOSE = 8
+
+_PROBLEM = b'"problem"'
+
+Count = Callable[[memoryview], int]
+"""Returns how many answers a message has."""
 
 
 def frame(payload: bytes, kind: Literal["text", "binary"] = "text") -> bytes:
@@ -24,8 +30,8 @@ def frame(payload: bytes, kind: Literal["text", "binary"] = "text") -> bytes:
     return bytes([0x80 | OPCODES[kind]]) + length + bytes(4) + payload
 
 
-def connect(sock: socket.socket, path: str) -> "Answers":
-    """Shake hands on a blocking socket. Raise Refused."""
+def connect(sock: socket.socket, path: str, count: Count, *, greeted: bool) -> "Answers":
+    """Shake hands on a blocking socket, and take the greeting if the server begins with one. Raise Refused."""
     key = base64.b64encode(os.urandom(16)).decode()
     sock.sendall(
         f"GET {path} HTTP/1.1\r\nHost: benchmark\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
@@ -39,39 +45,70 @@ def connect(sock: socket.socket, path: str) -> "Answers":
         head += data
     if not head.startswith(b"HTTP/1.1 101"):
         raise Refused(head[:400].decode(errors="replace"))
-    answers = Answers()
-    answers.feed(head.partition(HEAD_END)[2])
-    return answers
+    greeting = Answers(one)
+    found = greeting.feed(head.partition(HEAD_END)[2])
+    while greeted and not found:
+        found = greeting.feed(sock.recv(4096))
+    return Answers(count)
+
+
+def one(_message: memoryview) -> int:
+    """Count a message as an answer."""
+    return 1
+
+
+def step_text(message: memoryview) -> int:
+    """Count a message of JSON as the answer of a step. Raise Refused if it tells of a problem."""
+    if _PROBLEM in bytes(message):
+        raise Refused(bytes(message[:400]).decode(errors="replace"))
+    return 1
+
+
+def step_frame(message: memoryview) -> int:
+    """Count the answers in a frame. Raise Refused if it has text, which only problems have."""
+    if message[16:20] != bytes(4):
+        raise Refused(bytes(message[-400:]).decode(errors="replace"))
+    return int.from_bytes(message[8:12], "little")
 
 
 class Answers:
-    """Counts the complete messages in a server's stream of bytes. Raises Refused when the server closes."""
+    """Counts the answers in a server's stream of bytes. Raises Refused when the server closes.
 
-    def __init__(self) -> None:
+    Messages are whole in one frame, as all servers here send them.
+    """
+
+    def __init__(self, count: Count) -> None:
+        self._count = count
         self._buffer = b""
 
     def feed(self, data: bytes) -> int:
-        """Take bytes; return how many messages they complete."""
+        """Take bytes; return how many answers they complete."""
         buffer = self._buffer + data if self._buffer else data
-        at, complete = 0, 0
-        while (end := _end(buffer, at)) <= len(buffer):
+        view, at, complete = memoryview(buffer), 0, 0
+        while True:
+            start, end = _extent(buffer, at)
+            if end > len(buffer):
+                break
             opcode = buffer[at] & 15
             if opcode == _CLOSE:
-                raise Refused(buffer[at:end].decode(errors="replace"))
-            complete += bool(buffer[at] & 0x80) and opcode < _CLOSE
+                raise Refused(buffer[start:end].decode(errors="replace"))
+            if opcode < _CLOSE:
+                complete += self._count(view[start:end])
             at = end
         self._buffer = buffer[at:]
         return complete
 
 
-def _end(buffer: bytes, at: int) -> int:
-    """Return where the frame that begins at `at` ends, or more than there is if that cannot be told yet."""
+def _extent(buffer: bytes, at: int) -> tuple[int, int]:
+    """Return where the payload of the frame at `at` begins and ends; beyond the buffer if that cannot be told yet."""
+    beyond = len(buffer) + 1
     if len(buffer) < at + 2:
-        return len(buffer) + 1
+        return beyond, beyond
     size = buffer[at + 1] & 127
     wide = {126: 2, 127: 8}.get(size, 0)
+    start = at + 2 + wide
     if wide:
-        if len(buffer) < at + 2 + wide:
-            return len(buffer) + 1
-        size = int.from_bytes(buffer[at + 2 : at + 2 + wide], "big")
-    return at + 2 + wide + size
+        if len(buffer) < start:
+            return beyond, beyond
+        size = int.from_bytes(buffer[at + 2 : start], "big")
+    return start, start + size

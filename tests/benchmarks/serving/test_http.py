@@ -5,6 +5,7 @@ import pytest
 from benchmarks.serving.http import Answers, Refused, request
 
 ONE = b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhello"
+CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n10\r\n0123456789\r\n3210\r\n0\r\n\r\n"
 TWO = b"HTTP/1.1 201 Created\r\nContent-Length: 0\r\nx: y\r\n\r\n"
 
 
@@ -12,10 +13,10 @@ TWO = b"HTTP/1.1 201 Created\r\nContent-Length: 0\r\nx: y\r\n\r\n"
 def test_answers_in_pieces_of_any_size(size: int) -> None:
     kept: list[bytes] = []
     answers = Answers(kept.append)
-    stream = ONE + TWO + ONE
+    stream = ONE + TWO + CHUNKED + ONE + CHUNKED
     counts = [answers.feed(stream[at : at + size]) for at in range(0, len(stream), size)]
-    assert sum(counts) == 3
-    assert kept == [ONE, TWO, ONE]
+    assert sum(counts) == 5
+    assert kept == [ONE, TWO, CHUNKED, ONE, CHUNKED]
 
 
 def test_an_answer_counts_when_its_last_byte_has_come() -> None:

@@ -4,12 +4,13 @@ import socketserver
 import threading
 from array import array
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
+from dataclasses import replace
 
 import pytest
 
 from benchmarks.serving.http import Refused, request
-from benchmarks.serving.load import Job, run
+from benchmarks.serving.load import Job, once, run
 
 OK = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"
 
@@ -36,9 +37,9 @@ class Server(socketserver.ThreadingTCPServer):
         self.port = int(self.server_address[1])
 
 
-@pytest.fixture
-def server() -> Iterator[Server]:
-    """Return a server that runs."""
+@contextmanager
+def running() -> Iterator[Server]:
+    """Run a server."""
     with Server() as found:
         thread = threading.Thread(target=found.serve_forever, args=(0.01,))
         thread.start()
@@ -47,9 +48,16 @@ def server() -> Iterator[Server]:
         thread.join()
 
 
+@pytest.fixture
+def server() -> Iterator[Server]:
+    """Return a server that runs."""
+    with running() as found:
+        yield found
+
+
 def test_a_closed_loop_sends_each_clients_requests_in_turn(server: Server) -> None:
     clients = ((request("/200", b"a"), request("/200", b"b")),)
-    found = run(Job(server.port, clients, seconds=0.05, warm_s=0.0))
+    found = run(Job((server.port,), clients, seconds=0.05, warm_s=0.0))
     assert found.answered == len(found.latencies_s) > 2
     assert list(found.latencies_s) == sorted(found.latencies_s)
     assert server.bodies[:4] == [b"a", b"b", b"a", b"b"]
@@ -59,11 +67,26 @@ def test_a_closed_loop_sends_each_clients_requests_in_turn(server: Server) -> No
 def test_an_open_loop_sends_each_request_once_and_counts_those_after_the_warm_up(server: Server) -> None:
     due = array("d", [index * 0.001 for index in range(40)])
     clients = tuple((request("/200", bytes([65 + index])),) for index in range(3))
-    found = run(Job(server.port, clients, seconds=0.0, warm_s=0.0095, due_s=due))
+    found = run(Job((server.port,), clients, seconds=0.0, warm_s=0.0095, due_s=due))
     assert len(server.bodies) == 40
     assert found.answered == 30
 
 
 def test_a_refusal_ends_the_job(server: Server) -> None:
     with pytest.raises(Refused, match="503"):
-        run(Job(server.port, ((request("/503", b"a"),),), seconds=10.0))
+        run(Job((server.port,), ((request("/503", b"a"),),), seconds=10.0))
+
+
+def test_once_sends_every_request_once(server: Server) -> None:
+    requests = [request("/200", bytes([65 + index])) for index in range(20)]
+    assert run(once((server.port,), requests, clients=3)).answered == 20
+    assert sorted(server.bodies) == [bytes([65 + index]) for index in range(20)]
+
+
+def test_clients_that_roam_use_all_addresses(server: Server) -> None:
+    with running() as other:
+        requests = [request("/200", b"a")] * 40
+        run(replace(once((server.port, other.port), requests, clients=1), roam=True))
+        assert len(server.bodies) + len(other.bodies) == 40
+        assert server.bodies
+        assert other.bodies

@@ -1,34 +1,47 @@
 """Frames as a client sends and counts them."""
 
+import numpy as np
 import pytest
 
 from benchmarks.serving.http import Refused
-from benchmarks.serving.websocket import Answers, frame
+from benchmarks.serving.websocket import Answers, frame, one, step_frame, step_text
+from cellar.wire import frames
 
 
-def from_server(payload: bytes, opcode: int = 2, *, final: bool = True) -> bytes:
+def from_server(payload: bytes, opcode: int = 2) -> bytes:
     """Return a server's frame: a client's without the mask."""
     client = frame(payload, "binary")
     mask = len(client) - len(payload) - 4
-    return bytes([0x80 * final | opcode, client[1] & 0x7F]) + client[2:mask] + payload
+    return bytes([0x80 | opcode, client[1] & 0x7F]) + client[2:mask] + payload
 
 
 @pytest.mark.parametrize("size", [1, 3, 1000, 100_000])
 def test_messages_in_pieces_of_any_size(size: int) -> None:
     stream = b"".join(from_server(b"x" * length) for length in (1, 125, 126, 70_000))
-    answers = Answers()
+    answers = Answers(one)
     assert sum(answers.feed(stream[at : at + size]) for at in range(0, len(stream), size)) == 4
 
 
-def test_only_whole_messages_count() -> None:
-    ping, first, last = from_server(b"", 9), from_server(b"a", 2, final=False), from_server(b"b", 0)
-    assert Answers().feed(ping + first) == 0
-    assert Answers().feed(ping + first + last) == 1
+def test_pings_do_not_count() -> None:
+    assert Answers(one).feed(from_server(b"", 9) + from_server(b"a", 1)) == 1
+
+
+def test_answers_in_frames_count_each() -> None:
+    answers = [frames.Answer(0, 200, outputs=np.ones((1, 1, 3), np.float32)) for _ in range(5)]
+    assert Answers(step_frame).feed(from_server(frames.pack_answers(answers))) == 5
+    with pytest.raises(Refused, match="wrong"):
+        Answers(step_frame).feed(from_server(frames.pack_answers([frames.Answer(0, 422, problem=b"wrong")])))
+
+
+def test_a_problem_ends_the_run() -> None:
+    assert Answers(step_text).feed(from_server(b'{"output": [1.0]}', 1)) == 1
+    with pytest.raises(Refused, match="wrong"):
+        Answers(step_text).feed(from_server(b'{"problem": "wrong"}', 1))
 
 
 def test_a_close_ends_the_run() -> None:
     with pytest.raises(Refused, match="gone"):
-        Answers().feed(from_server(b"\x03\xe9gone", 8))
+        Answers(one).feed(from_server(b"\x03\xe9gone", 8))
 
 
 @pytest.mark.parametrize(("size", "head"), [(5, 6), (200, 8), (70_000, 14)])

@@ -1,0 +1,54 @@
+"""Many sessions without the time that creating them takes: copies of one that the service made.
+
+Redis' own DUMP and RESTORE copy the record and its tombstone, and the name is listed as the service lists it.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
+
+import redis
+
+from cellar.ports import SessionKey
+from cellar.store.keys import SessionKeys
+
+PREFIX = "cellar"
+
+TENANT = "default"
+
+AT_ONCE = 1000
+"""Copies in one write."""
+
+
+def copy(source: "redis.Redis", target: "redis.Redis", original: str, names: Iterable[str]) -> None:
+    """Copy a session of one Redis under other names to another, or the same."""
+    keys = SessionKeys(PREFIX)
+    key = SessionKey(TENANT, original)
+    parts = [(of, source.dump(of(key)) or b"", source.pttl(of(key))) for of in (keys.record, keys.tombstone)]
+    for some in _slices(names):
+        with target.pipeline(transaction=False) as pipe:
+            for name in some:
+                new = SessionKey(TENANT, name)
+                for of, data, ttl_ms in parts:
+                    pipe.restore(of(new), ttl_ms, data, replace=True)
+                pipe.zadd(keys.bucket_of(new), {name: 0})
+            pipe.execute()
+
+
+def record_bytes(client: "redis.Redis", name: str) -> int:
+    """Return the memory of a session's record and tombstone as Redis counts it, all fields looked at."""
+    keys, key = SessionKeys(PREFIX), SessionKey(TENANT, name)
+    return sum(int(client.memory_usage(of(key), samples=0) or 0) for of in (keys.record, keys.tombstone))
+
+
+def in_buckets(count: int, buckets: int) -> Iterator[str]:
+    """Yield so many names that fall into the first `buckets` buckets of the listing."""
+    keys = SessionKeys(PREFIX)
+    wanted = {keys.bucket(TENANT, bucket) for bucket in range(buckets)}
+    numbers = (f"m{number:023d}" for number in range(1 << 62))
+    yield from islice((name for name in numbers if keys.bucket_of(SessionKey(TENANT, name)) in wanted), count)
+
+
+def _slices(names: Iterable[str]) -> Iterator[Sequence[str]]:
+    rest = iter(names)
+    while some := list(islice(rest, AT_ONCE)):
+        yield some

@@ -1,0 +1,54 @@
+"""The service under a sampling profiler: `python -m benchmarks.serving.profiled FILE`, until SIGTERM.
+
+It is the process that `cellar serve` starts for requests. A timer of CPU time interrupts it, and the functions that it
+is in are counted; unlike a profiler that looks at every call, this slows nothing down, so shares are true. Counting
+begins with SIGUSR1, so that the start is left out. FILE gets folded stacks, as flame graphs are made of.
+"""
+
+import signal
+import sys
+from collections import Counter
+from pathlib import Path
+from types import CodeType, FrameType
+
+from cellar import main
+from cellar.embedded.serve import listen
+from cellar.settings import Settings
+
+INTERVAL_S = 0.001
+
+_stacks: Counter[tuple[CodeType, ...]] = Counter()
+
+
+def serve(file: Path) -> None:
+    """Serve, and write what was counted."""
+    settings = Settings.load()
+    signal.signal(signal.SIGTERM, lambda *_: None)  # uvicorn raises it once more when it has ended
+    signal.signal(signal.SIGPROF, _count)
+    signal.signal(signal.SIGUSR1, _begin)
+    with listen(settings.host, settings.port) as listener:
+        main.serve(settings, listener, lambda text: print(text, flush=True))
+    signal.setitimer(signal.ITIMER_PROF, 0)
+    lines = [f"{';'.join(map(_name, reversed(stack)))} {count}" for stack, count in _stacks.items()]
+    file.write_text("\n".join(lines))
+
+
+def _begin(_number: int, _frame: FrameType | None) -> None:
+    signal.setitimer(signal.ITIMER_PROF, INTERVAL_S, INTERVAL_S)
+
+
+def _count(_number: int, frame: FrameType | None) -> None:
+    stack = []
+    while frame is not None:
+        stack.append(frame.f_code)
+        frame = frame.f_back
+    _stacks[tuple(stack)] += 1
+
+
+def _name(code: CodeType) -> str:
+    """Return `package/file:function`."""
+    return f"{'/'.join(Path(code.co_filename).parts[-2:])}:{code.co_qualname}"
+
+
+if __name__ == "__main__":
+    serve(Path(sys.argv[1]))
