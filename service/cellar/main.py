@@ -155,6 +155,7 @@ def create_app(settings: Settings) -> FastAPI:
         finally:
             stop.set()
             expiring.cancel()
+            await asyncio.wait([expiring])
             await sessions.aclose(SETTLE_S)
             await store.aclose()
             await asyncio.to_thread(sweeping.join)

@@ -3,11 +3,13 @@
 import asyncio
 import itertools
 from collections.abc import Sequence
+from contextlib import closing
 
 import pytest
 
 from cellar.errors import StoreUnavailable
 from cellar.ports import SessionKey
+from cellar.store.clients import sync_client
 from cellar.store.expiry import ExpirySweeper
 from cellar.store.keys import BUCKETS, SessionKeys
 from cellar.store.listing import FEW, MANY, SPAN
@@ -133,6 +135,19 @@ async def test_a_cursor_that_no_sweeper_wrote_is_begun_anew(
         client.set(store.keys.sweep_cursor("default"), "nonsense")
     await tour(store.sweeper(["default"]))
     assert ear.heard == [key]
+
+
+async def test_a_cluster_is_swept_too(redis_url: str, open_sessions: OpenSessions, ear: Ear) -> None:
+    store = open_sessions(redis_url, expired=ear)
+    keys = await create(store, "a", "b", "c", "d")
+    with closing(sync_client(redis_url)) as client:
+        for key in keys[:3]:
+            assert client.pexpire(store.keys.record(key), 0)
+    await tour(store.sweeper(["default"]))
+    assert sorted(ear.heard) == keys[:3]
+    left, _ = await store.list("default", "", 10)
+    assert [summary.key for summary in left] == keys[3:]
+    assert await store.sweeper(["default"]).take_turn()
 
 
 async def test_processes_take_turns(store: RedisSessions, redis_process: RedisProcess) -> None:

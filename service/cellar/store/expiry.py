@@ -49,7 +49,7 @@ class ExpirySweeper:
                     await self.sweep()
             except StoreUnavailable as error:
                 logger.warning("expired sessions cannot be looked for now: %s", error)
-            except CellarError:
+            except Exception:  # whatever it is, the next bite may be better
                 logger.exception("expired sessions cannot be looked for")
 
     async def take_turn(self) -> bool:
