@@ -36,6 +36,8 @@
     │   ├── KernelRevisionMismatch   the session is pinned to another arithmetic
     │   ├── SnapshotsFull            the session has as many snapshots as it may have
     │   ├── SnapshotUnfit            the snapshot is of another model
+    │   ├── NotKept                  the session was made without what the request needs of its past
+    │   ├── OutOfReach               what it keeps of its past does not reach so far; carries the steps that it reaches
     │   └── PositionConflict         carries the session's present position
     │       ├── Regressed            the client is ahead: the server lost steps
     │       ├── StepTaken            same step, other body
@@ -57,6 +59,7 @@
 The tree knows no transport. `cellar.api.problems` gives each class its HTTP status in one table.
 """
 
+from collections.abc import Sequence
 from typing import Any, ClassVar, Literal
 
 Outcome = Literal["not_applied", "unknown", "applied_not_durable"]
@@ -270,6 +273,23 @@ class SnapshotsFull(Conflict, slug="snapshots_full", title="Too many snapshots")
 
 class SnapshotUnfit(Conflict, slug="snapshot_unfit", title="Snapshot of another model"):
     """The snapshot was taken of another model than the session has now."""
+
+
+class NotKept(Conflict, slug="not_kept", title="Not kept"):
+    """The session keeps no history, no log or no events, and the request needs them."""
+
+
+class OutOfReach(Conflict, slug="out_of_reach", title="Out of reach"):
+    """What the session keeps of its past does not reach so far.
+
+    `reachable` are the steps of the present epoch that it reaches, as [first, last].
+    """
+
+    members: ClassVar[tuple[str, ...]] = ("reachable",)
+
+    def __init__(self, detail: str, *, reachable: Sequence[tuple[int, int]] | None = None) -> None:
+        super().__init__(detail)
+        self.reachable = reachable
 
 
 class PositionConflict(Conflict, slug="position_conflict", title="Position conflict"):

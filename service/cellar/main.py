@@ -28,6 +28,7 @@ from cellar.nn.builtin import builtin_kernels
 from cellar.ports import BlobStore
 from cellar.registry import Registry
 from cellar.runtime.forks import Forks
+from cellar.runtime.past import Pasts
 from cellar.runtime.sessions import Sessions
 from cellar.runtime.snapshots import Snapshots
 from cellar.settings import Settings
@@ -36,6 +37,7 @@ from cellar.store.clients import open_route, sync_client
 from cellar.store.files import FileBlobs
 from cellar.store.jobs import RedisJobs
 from cellar.store.models import RedisModels
+from cellar.store.past import RedisPast
 from cellar.store.route import Wait
 from cellar.store.sessions import RedisSessions
 from cellar.store.snapshots import RedisSnapshots
@@ -141,6 +143,8 @@ def create_app(settings: Settings) -> FastAPI:
     )
     snapshots = Snapshots(sessions, store, copies, parts.clock)
     forks = Forks(sessions, store, copies, parts.clock)
+    aside = open_route(parts.url)
+    pasts = Pasts(sessions, store, RedisPast(aside, prefix=settings.key_prefix))
     calls = parts.calls(sync_client(parts.queue_url))
     jobs = Jobs(parts.jobs, parts.blobs, parts.registry, calls, parts.clock)
 
@@ -158,10 +162,17 @@ def create_app(settings: Settings) -> FastAPI:
             await asyncio.wait([expiring])
             await sessions.aclose(SETTLE_S)
             await store.aclose()
+            await aside.aclose()
             await asyncio.to_thread(sweeping.join)
 
     services = Services(
-        sessions=sessions, snapshots=snapshots, forks=forks, registry=parts.registry, jobs=jobs, ready=store.ping
+        sessions=sessions,
+        snapshots=snapshots,
+        forks=forks,
+        pasts=pasts,
+        registry=parts.registry,
+        jobs=jobs,
+        ready=store.ping,
     )
     return create_api(services, max_body_bytes=settings.max_body_bytes, lifespan=lifespan)
 

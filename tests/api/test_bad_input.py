@@ -11,6 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tests.api.bad_past import PAST
 from tests.api.bad_requests import ALL, NETWORK, PLACELESS, RESET, SEQUENCE, STEP, Bad
 from tests.api.conftest import DOCUMENT, MAX_BODY_BYTES
 from tests.api.test_openapi import OPERATIONS
@@ -19,6 +20,7 @@ pytestmark = pytest.mark.anyio
 
 JSON = {"content-type": "application/json"}
 ROWS = 2
+PARAMETERS = {"model", "session", "job", "limit", "cursor", "prefix", "pinned", "snapshot", "after"}
 
 BODIES = [(path, method) for path, method in OPERATIONS if "requestBody" in DOCUMENT["paths"][path][method]]
 
@@ -58,7 +60,7 @@ async def place(client: httpx.AsyncClient) -> Place:
     return place
 
 
-@pytest.mark.parametrize("bad", ALL, ids=str)
+@pytest.mark.parametrize("bad", ALL + PAST, ids=str)
 async def test_it_is_refused_and_nothing_moves(place: Place, bad: Bad) -> None:
     before = await place.states()
     has_body = bad.method in ("POST", "PUT", "PATCH") and not bad.path.endswith("/cancel")
@@ -81,7 +83,7 @@ async def test_it_is_refused_and_nothing_moves(place: Place, bad: Bad) -> None:
         assert problem["line"] >= 1
     if bad.slug == "invalid_parameter":
         assert problem["location"] in {"path", "query"}
-        assert problem["parameter"] in {"model", "session", "job", "limit", "cursor", "prefix", "pinned", "snapshot"}
+        assert problem["parameter"] in PARAMETERS
     assert await place.states() == before
 
 

@@ -27,6 +27,7 @@ BODIES: dict[tuple[str, str], Any] = {
     ("/v1/sessions/{session}/fork", "post"): {"count": 1},
     ("/v1/sessions/{session}/snapshots", "post"): {"snapshot": "snapshot"},
     ("/v1/sessions/{session}/restore", "post"): {"snapshot": "snapshot"},
+    ("/v1/sessions/{session}/rewind", "post"): {"step": 0},
     ("/v1/jobs", "post"): {"model": "model", "data": {"inputs": [[0]], "targets": [[1]], "layout": "TF"}},
 }
 WITHOUT_REDIS = {("/healthz", "get"), ("/v1/cells", "post")}
@@ -45,8 +46,9 @@ def _ends_much(operation: tuple[str, str]) -> tuple[bool, int]:
 
 
 async def begin(client: httpx.AsyncClient, session: str) -> None:
-    """Create a session that has made a step."""
-    assert (await client.post("/v1/sessions", json={"model": "model", "session": session})).status_code == 201
+    """Create a session that keeps everything and has made a step."""
+    body = {"model": "model", "session": session, "history": 8, "log": 100, "events": 100}
+    assert (await client.post("/v1/sessions", json=body)).status_code == 201
     assert (await client.post(f"/v1/sessions/{session}/step", json={"input": [1]})).json()["step"] == 1
 
 

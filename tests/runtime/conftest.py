@@ -8,9 +8,11 @@ from typing import Any
 import pytest
 import redis
 
+from cellar.runtime.past import Pasts
 from cellar.runtime.sessions import Sessions
 from cellar.store.address import Address
 from cellar.store.link import Link
+from cellar.store.past import RedisPast
 from cellar.store.sessions import RedisSessions
 from tests.runtime.exact import ExactModels
 from tests.runtime.gate import Gate
@@ -35,6 +37,7 @@ class Service:
 
     sessions: Sessions
     store: RedisSessions
+    pasts: Pasts
     models: ExactModels
 
 
@@ -49,10 +52,13 @@ async def start_service() -> AsyncIterator[StartService]:
 
     def start(url: str, **options: Any) -> Service:
         for_store = {name: options.pop(name) for name in STORE_OPTIONS & options.keys()}
-        store = RedisSessions(Link(Address.parse(url)), prefix=prefix, **for_store)
+        link = Link(Address.parse(url))
+        store = RedisSessions(link, prefix=prefix, **for_store)
         models = options.pop("models", None) or ExactModels()
         options = {"kernel_rev": 1, "default_ttl_s": 3600, "most_together": for_store.get("window", 32), **options}
-        started.append(Service(Sessions(store, models.load, FakeClock(), **options), store, models))
+        sessions = Sessions(store, models.load, FakeClock(), **options)
+        past = RedisPast(link, prefix=prefix, page_bytes=200)  # so that logs have many pages
+        started.append(Service(sessions, store, Pasts(sessions, store, past), models))
         return started[-1]
 
     yield start

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,9 +22,9 @@ def a_sequence(*values: float) -> NDArray[np.float32]:
     return np.array(values, dtype=np.float32).reshape(-1, 1, 1)
 
 
-async def begin(service: Service, batch_size: int = 1) -> SessionKey:
+async def begin(service: Service, batch_size: int = 1, **options: Any) -> SessionKey:
     """Create a session of the exact model."""
-    answer = await service.sessions.create("default", model="exact", batch_size=batch_size)
+    answer = await service.sessions.create("default", model="exact", batch_size=batch_size, **options)
     assert answer.created
     return SessionKey("default", answer.session.session)
 

@@ -298,10 +298,11 @@ async def test_a_session_keeps_states_inputs_and_events_if_asked(sessions: Redis
     kept = [unpack_past(value) for name, value in fields.items() if name.startswith(b"p")]
     assert sorted((revision, state) for revision, _, state in kept) == [(1, states[1]), (2, states[2])]
     log: Any = raw.client.xrange(raw.keys.log(record.key))
-    assert [number for number, _ in log] == [b"1-0", b"2-0", b"3-0"]
-    assert log[2][1] == {b"k": b"step", b"p": str(record.position).encode(), b"n": b"1", b"i": only(commit).inputs}
+    assert [number for number, _ in log] == [b"0-1", b"1-0", b"2-0", b"3-0"]
+    assert log[0][1] == {b"k": b"create", b"p": str(born.position).encode(), b"n": b"0", b"s": born.state}
+    assert log[3][1] == {b"k": b"step", b"p": str(record.position).encode(), b"n": b"1", b"i": only(commit).inputs}
     events: Any = raw.client.xrange(raw.keys.events(record.key))
-    assert events[2][1] == {b"t": b"step", b"p": str(record.position).encode(), b"n": b"1", b"o": only(commit).output}
+    assert events[3][1] == {b"t": b"step", b"p": str(record.position).encode(), b"n": b"1", b"o": only(commit).output}
     assert raw.client.pttl(raw.keys.log(record.key)) > 0
     assert raw.client.pttl(raw.keys.events(record.key)) > 0
     await sessions.delete(record.key)

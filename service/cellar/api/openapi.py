@@ -26,6 +26,7 @@ TAGS = {
     "sessions": "A model's state, kept between requests.",
     "steps": "Time, one step or many.",
     "state": "The state itself.",
+    "past": "What came before: the way back, and the log.",
     "jobs": "Training.",
     "health": "For whoever runs the service.",
 }

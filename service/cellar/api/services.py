@@ -10,6 +10,7 @@ from starlette.requests import Request
 from cellar.jobs.submission import Jobs
 from cellar.registry import Registry
 from cellar.runtime.forks import Forks
+from cellar.runtime.past import Pasts
 from cellar.runtime.sessions import Sessions
 from cellar.runtime.snapshots import Snapshots
 
@@ -24,6 +25,7 @@ class Services:
     sessions: Sessions
     snapshots: Snapshots
     forks: Forks
+    pasts: Pasts
     registry: Registry
     jobs: Jobs
     ready: Callable[[], Awaitable[dict[str, Any]]]

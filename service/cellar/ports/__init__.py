@@ -9,6 +9,7 @@ from cellar.ports.blobs import BlobStore
 from cellar.ports.clock import Clock
 from cellar.ports.jobs import Job, JobState, JobStore, Lease
 from cellar.ports.models import ModelStore, ModelVersion
+from cellar.ports.past import Kept, Logged, Past, PastStore
 from cellar.ports.sessions import (
     APPEND,
     EVERY_SESSION,
@@ -46,10 +47,14 @@ __all__ = [
     "Job",
     "JobState",
     "JobStore",
+    "Kept",
     "Lease",
+    "Logged",
     "ModelStore",
     "ModelVersion",
     "Moved",
+    "Past",
+    "PastStore",
     "Position",
     "SessionFilter",
     "SessionKey",

@@ -54,6 +54,8 @@ class SessionMeta:
     """The most events that are kept for watchers; 0: nobody can watch."""
     pinned: bool = False
     """Whether it never expires, whatever `ttl_s` says."""
+    migrated: int = 0
+    """Its revision when it last came to another model: states of an earlier one are that model's. 0: it never did."""
 
 
 class SessionRecord(NamedTuple):
@@ -153,6 +155,8 @@ class Change(NamedTuple):
     inputs: bytes = b""
     reset: bytes = b""
     """A byte for each row, 1 where it begins anew; none if no row does."""
+    layout: str | None = None
+    """The places of the state that it gives, of a change whose state does not follow from its inputs."""
 
 
 @dataclass(eq=False)
@@ -213,8 +217,11 @@ CommitResult = Applied | Committed | Moved | CellarError
 class SessionStore(Protocol):
     """Sessions and the commit that moves them."""
 
-    async def create(self, record: SessionRecord) -> SessionSummary | None:
-        """Create the session if its name is free and return None; else return the session that has the name."""
+    async def create(self, record: SessionRecord, layout: str | None = None) -> SessionSummary | None:
+        """Create the session if its name is free and return None; else return the session that has the name.
+
+        `layout` says where its states are, for the log.
+        """
         ...
 
     async def load(self, key: SessionKey) -> SessionRecord:

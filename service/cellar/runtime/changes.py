@@ -18,7 +18,8 @@ from cellar.errors import (
 from cellar.ports import Change, Commit, Position, SessionMeta, SessionRecord
 from cellar.runtime.answers import Floats, Mask
 from cellar.runtime.batcher import Work, most_row_steps
-from cellar.runtime.lane import Request
+from cellar.runtime.lane import Edited, Request
+from cellar.runtime.layouts import layout_of
 from cellar.runtime.network import Network, Sizes
 from cellar.runtime.positions import Kind, new_epoch, start_of
 
@@ -123,15 +124,19 @@ def steps_commit(work: Work) -> Commit | CellarError:
     return Commit(work.record, tuple(changes), work.state, ask_s=work.requests[0].ask_s)
 
 
-def change_commit(record: SessionRecord, request: Request, network: Network) -> Commit:
-    """Return the commit of a change that is not a step: step 0 of an epoch that the request and its place decide.
-
-    Raise what the request's edit raises.
-    """
+def edit_commit(record: SessionRecord, request: Request, network: Network) -> Commit:
+    """Return the commit of the request's edit. Raise what that raises."""
     assert request.edit is not None
-    edited = request.edit(record, network)
+    return change_commit(record, request, network, request.edit(record, network))
+
+
+def change_commit(record: SessionRecord, request: Request, network: Network, edited: Edited) -> Commit:
+    """Return the commit of a change that is not a step: step 0 of an epoch that the request and its place decide."""
     after = record.position if edited.stays else start_of(epoch_after(record, request))
     change = _change(request, record.position, after, 0, b"", b"", edited.reset)
+    if record.meta.log and not edited.stays:
+        layout = layout_of(network.network) if edited.layout is None else edited.layout
+        change = change._replace(layout=layout)
     return Commit(record, (change,), edited.state, edited.meta, ask_s=request.ask_s)
 
 

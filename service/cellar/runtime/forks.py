@@ -64,7 +64,9 @@ class Forks:
         body = fingerprint("fork", names=f"{children if isinstance(children, int) else list(children)} {ttl_s}")
         parent, mark = await self._parent(key, identity, body)
         names = _names(mark, children) if isinstance(children, int) else children
-        meta = replace(parent.meta, ttl_s=ttl_s or parent.meta.ttl_s, created_s=self._clock.now_s(), pinned=False)
+        meta = replace(
+            parent.meta, ttl_s=ttl_s or parent.meta.ttl_s, created_s=self._clock.now_s(), pinned=False, migrated=0
+        )
         room = asyncio.Semaphore(max(1, min(AT_ONCE, AT_ONCE_BYTES // max(1, len(parent.state)))))
 
         async def make(name: str) -> Child:

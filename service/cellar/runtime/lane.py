@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
 from cellar.ports import Committed, Identity, SessionKey, SessionMeta, SessionRecord, Writers
@@ -22,10 +22,19 @@ class Edited:
     """(rows,) those that begin anew, where not all of them do."""
     stays: bool = False
     """Whether its position stays as well: steps go on from there as if nothing had happened."""
+    layout: str | None = None
+    """Of that state, where another model than before has it."""
 
 
 Edit = Callable[[SessionRecord, Network], Edited]
 """Return what a change that is not a step makes of a session. Raise what forbids it."""
+
+Prepare = Callable[[SessionRecord, Network], Awaitable[Edited]]
+"""An edit that has to ask the store first. Raise Stale if it finds that the session is not what the record says."""
+
+
+class Stale(Exception):
+    """The session has moved on, or is another one, since the record was read."""
 
 
 @dataclass(slots=True, eq=False)
@@ -45,7 +54,11 @@ class Request:
     reset: Mask | None = None
     """(rows,) those that begin with the initial state instead; None for none."""
     edit: Edit | None = None
-    """What makes the new state, of a change that is not a step."""
+    """What makes the new state, of a change that is not a step, and"""
+    prepare: Prepare | None = None
+    """the same if it takes its time. Requests of the session that come later wait meanwhile."""
+    any_revision: bool = False
+    """Whether it may run on a session that is pinned to another kernel revision."""
     deadline: asyncio.TimerHandle | None = None
     """Ends the request if it still waits then."""
     tried_s: float = 0.0

@@ -33,9 +33,10 @@ from cellar.runtime.changes import (
     check_reset,
     check_revision,
     check_state,
+    edit_commit,
     steps_commit,
 )
-from cellar.runtime.lane import Lane, Request, fits, join_waiting
+from cellar.runtime.lane import Lane, Request, Stale, fits, join_waiting
 from cellar.runtime.models import LoadModel, Models, Served
 from cellar.runtime.network import Network
 
@@ -160,19 +161,33 @@ class Lanes:
     def _run(self, lane: Lane, request: Request, record: SessionRecord, served: Served) -> None:
         network = served.model.network
         try:
-            check_revision(record.meta, self._kernel_rev)
+            if not request.any_revision:
+                check_revision(record.meta, self._kernel_rev)
             if request.inputs is not None:
                 check_inputs(request.inputs, request.kind, record.meta, network.network, self._max_numbers)
                 check_reset(request.reset, record.meta)
                 check_state(record, network.network)
                 self._join(lane, record, network)
                 return served.batcher.add(Work(lane, lane.current, record))
-            commit = change_commit(record, request, network)
+            if request.prepare is not None:
+                return self._start(lane, request, self._prepare(lane, request, record, network))
+            commit = edit_commit(record, request, network)
         except Exception as error:  # whatever it is, the lane goes on
             # later, not now: a lane full of refused requests would nest one in the other
             asyncio.get_running_loop().call_soon(self._refuse, lane, request, error)
             return None
         return self._commit([(lane, commit)])
+
+    async def _prepare(self, lane: Lane, request: Request, record: SessionRecord, network: Network) -> None:
+        assert request.prepare is not None
+        try:
+            edited = await request.prepare(record, network)
+        except Stale:
+            if asyncio.get_running_loop().time() - request.began_s > CONTENTION_S:
+                raise _contended() from None
+            self._believe(lane, None)
+            return self._dispatch(lane, request)
+        return self._commit([(lane, change_commit(record, request, network, edited))])
 
     def _join(self, lane: Lane, record: SessionRecord, network: Network) -> None:
         """Let the steps that wait behind the first go with it, where the network can be cut between them."""
@@ -248,7 +263,7 @@ class Lanes:
             detail = f"the store has lost changes: this service had seen revision {before.revision} of the session"
             self._end(lane, Regressed(detail, position=str(now.position)))
         elif time_s - request.began_s > CONTENTION_S:
-            self._end(lane, Overloaded("other processes change this session without a pause"))
+            self._end(lane, _contended())
         else:
             self._dispatch(lane, request)
 
@@ -347,6 +362,10 @@ class Lanes:
             self._believe(lane, None)
             del self._lanes[lane.key]
             self._bytes -= LANE_BYTES
+
+
+def _contended() -> Overloaded:
+    return Overloaded("other processes change this session without a pause")
 
 
 def _outcome(work: Work) -> Commit | Exception:

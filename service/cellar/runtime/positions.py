@@ -16,7 +16,7 @@ from cellar.errors import InvalidInput
 from cellar.ports import Position
 from cellar.runtime.answers import Floats, Mask
 
-Kind = Literal["step", "sequence", "reset", "write", "restore", "settings", "fork"]
+Kind = Literal["step", "sequence", "reset", "write", "restore", "settings", "fork", "rewind", "migrate"]
 
 DIGEST_BYTES = 16
 EPOCH_BYTES = 8

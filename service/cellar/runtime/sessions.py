@@ -39,9 +39,10 @@ from cellar.runtime.answers import (
     StepAnswer,
 )
 from cellar.runtime.changes import check_finite, rows_to_reset
-from cellar.runtime.lane import Edit, Request
+from cellar.runtime.lane import Edit, Prepare, Request
 from cellar.runtime.lanes import Lanes
-from cellar.runtime.models import LoadModel
+from cellar.runtime.layouts import layout_of
+from cellar.runtime.models import LoadModel, Models
 from cellar.runtime.pending import Pending
 from cellar.runtime.positions import EPOCH_BYTES, MAX_STEP, Kind, fingerprint, start_of
 
@@ -164,7 +165,11 @@ class Sessions:
 
     async def admit(self, record: SessionRecord) -> SessionSummary | None:
         """Create a session that is made elsewhere and return None; if its name is taken, return who has it."""
-        there = await self._store.create(record)
+        layout = None
+        if record.meta.log:
+            served = await self.models.fetch(record.key.tenant, record.meta)
+            layout = layout_of(served.model.network.network)
+        there = await self._store.create(record, layout)
         if there is None:
             self._lanes.forget(record.key)
         return there
@@ -327,6 +332,35 @@ class Sessions:
         request.edit = edit
         done = await self._lanes.submit(request)
         return ChangeAnswer(done.position, done.replayed)
+
+    async def change_after(
+        self,
+        key: SessionKey,
+        kind: Kind,
+        identity: Identity,
+        mark: bytes,
+        prepare: Prepare,
+        *,
+        any_revision: bool = False,
+    ) -> ChangeAnswer:
+        """Make a change that has to ask the store first, else as `change`. Requests that come later wait for it.
+
+        `any_revision` lets it be made in a session that is pinned to another kernel revision.
+        """
+        request = self._request(key, kind, identity, mark)
+        request.prepare, request.any_revision = prepare, any_revision
+        done = await self._lanes.submit(request)
+        return ChangeAnswer(done.position, done.replayed)
+
+    @property
+    def models(self) -> Models:
+        """The models that sessions run on."""
+        return self._lanes.models
+
+    @property
+    def kernels(self) -> ThreadPoolExecutor:
+        """The threads on which networks run."""
+        return self._kernels
 
     async def aclose(self, grace_s: float = 0.0) -> None:
         """Take no more requests, wait up to `grace_s` for those under way, and end the threads."""

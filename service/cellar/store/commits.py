@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 
-from cellar.ports import Change, Commit, SessionKey, SessionMeta
+from cellar.ports import Change, Commit, SessionKey, SessionMeta, SessionRecord
 from cellar.store.keys import TOMBSTONE, SessionKeys
 from cellar.store.record import pack_entry, pack_head, pack_keyed, pack_meta, pack_past, pack_writers
 from cellar.store.resp import Command
@@ -106,7 +106,7 @@ class CommitCalls:
         """Add an entry for each change to the log of inputs and to the events, where the session has them."""
         key = commit.before.key
         for most, stream, entry in (
-            (meta.log, self._keys.log(key), _log_entry),
+            (meta.log, self._keys.log(key), partial(_log_entry, commit)),
             (meta.events, self._keys.events(key), self._event),
         ):
             if not most:
@@ -136,12 +136,27 @@ def leftovers(keys: SessionKeys, key: SessionKey) -> list[bytes]:
     return [keys.log(key), keys.events(key), keys.snapshots(key)]
 
 
-def _log_entry(change: Change) -> Sequence[bytes]:
+def birth_entries(record: SessionRecord, layout: str | None) -> Sequence[Sequence[bytes]]:
+    """Return what a new session's log and its events begin with, nothing for one that it does not have.
+
+    The log holds what the state was, so that all that follows can be done again.
+    """
+    said = [b"p", str(record.position).encode(), b"n", b"0"]
+    where = [] if layout is None else [b"l", layout.encode()]
+    log = [b"k", b"create", *said, b"s", record.state, *where] if record.meta.log else []
+    return log, [b"t", b"create", *said] if record.meta.events else []
+
+
+def _log_entry(commit: Commit, change: Change) -> Sequence[bytes]:
     fields = [b"k", change.kind.encode(), b"p", str(change.after).encode(), b"n", b"%d" % change.steps]
     if change.inputs:
         fields += b"i", change.inputs
     if change.reset:
         fields += b"r", change.reset
+    if change.layout is not None:
+        fields += b"s", commit.state, b"l", change.layout.encode()
+    if commit.meta is not None and commit.meta.model_digest != commit.before.meta.model_digest:
+        fields += b"m", commit.meta.model.encode()
     return fields
 
 

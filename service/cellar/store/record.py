@@ -56,6 +56,9 @@ _WRITER = Struct("<16sQQ")
 _PAST = Struct("<Q8sQ16s")
 """revision, then epoch, step and digest of the position"""
 
+PAST_BYTES = _PAST.size
+"""Of a past without its state."""
+
 _ORDERED, _KEPT, _NUMBERED = 1, 2, 4
 
 
@@ -81,7 +84,7 @@ def pack_head(meta: SessionMeta, position: Position, revision: int) -> bytes:
 def pack_meta(meta: SessionMeta) -> bytes:
     """Return the part of meta that the head does not hold."""
     found: list[object] = [meta.model, meta.model_digest, meta.batch_size, meta.ttl_s, meta.created_s]
-    options = [meta.history, meta.log, meta.events, meta.pinned]
+    options = [meta.history, meta.log, meta.events, meta.pinned, meta.migrated]
     return orjson.dumps(found + options if any(options) else found)  # most have none, and a million have a million
 
 
@@ -127,10 +130,15 @@ def pack_past(record: SessionRecord) -> bytes:
 
 def unpack_past(data: bytes) -> tuple[int, Position, bytes]:
     """Return revision, position and state of a past. Raise StoreCorrupt."""
+    return *unpack_past_place(data), data[_PAST.size :]
+
+
+def unpack_past_place(data: bytes) -> tuple[int, Position]:
+    """Return revision and position of a past, of which no more is needed. Raise StoreCorrupt."""
     if len(data) < _PAST.size:
         raise StoreCorrupt("a session record with a damaged past")
     revision, epoch, step, digest = _PAST.unpack_from(data)
-    return revision, Position(epoch, step, digest), data[_PAST.size :]
+    return revision, Position(epoch, step, digest)
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,7 @@ from cellar.ports import (
     SessionSummary,
 )
 from cellar.store import health
-from cellar.store.commits import CommitCalls, Keep, leftovers
+from cellar.store.commits import CommitCalls, Keep, birth_entries, leftovers
 from cellar.store.exchange import PATIENCE_S, Answer, Exchange
 from cellar.store.expiry import SWEEP_S, ExpirySweeper
 from cellar.store.keys import SessionKeys
@@ -73,7 +73,7 @@ class RedisSessions:
         self._replicas = None if wait is None else Replicas(wait, self._exchange, self.keys)
         self._slots = tuple(b"r%d" % index for index in range(window))
 
-    async def create(self, record: SessionRecord) -> SessionSummary | None:
+    async def create(self, record: SessionRecord, layout: str | None = None) -> SessionSummary | None:
         """Create the session if its name is free and return None; else return the session that has the name."""
         key, meta = record.key, record.meta
         enlist = self._listing.add(key)
@@ -81,7 +81,9 @@ class RedisSessions:
         keys = [self.keys.record(key), self.keys.tombstone(key), *leftovers(self.keys, key)]
         script = (b"EVALSHA", CREATE.sha, b"%d" % len(keys), *keys)
         fields = (pack_head(meta, record.position, record.revision), pack_meta(meta), record.state)
-        answers = await self._exchange.insist([enlist, (*script, *fields, ttl_ms, life_ms), enlist], in_order=True)
+        streams = [part for entry in birth_entries(record, layout) for part in (b"%d" % len(entry), *entry)]
+        create = (*script, *fields, ttl_ms, life_ms, *streams)
+        answers = await self._exchange.insist([enlist, create, enlist], in_order=True)
         reply = _reply(answers[1])
         for answer in answers:
             _reply(answer)

@@ -8,7 +8,9 @@
 -- ARGV[2]  meta
 -- ARGV[3]  state
 -- ARGV[4]  lifetime of the record, ms; 0: it has no end
--- ARGV[5]  lifetime of the tombstone, ms
+-- ARGV[5]  lifetime of the tombstone, and of the streams of a session that is not to live for ever, ms
+-- ARGV[6]  how many of the following are fields and values of the first entry of the stream in KEYS[3]: 0 for none
+-- then these, and how many are those of the first entry of KEYS[4], and those
 --
 -- Returns 0 if the session is created, else {head, meta, milliseconds left} of the session that has the name.
 -- The first write is the HSET: a Redis that is full or read-only refuses it, and with it everything.
@@ -23,4 +25,15 @@ if ARGV[4] ~= '0' then
 end
 redis.call('SET', KEYS[2], '', 'PX', ARGV[5])
 redis.call('UNLINK', unpack(KEYS, 3))
+local at = 6
+for stream = 3, 4 do
+  local count = tonumber(ARGV[at])
+  if count > 0 then
+    redis.call('XADD', KEYS[stream], '0-1', unpack(ARGV, at + 1, at + count))
+    if ARGV[4] ~= '0' then
+      redis.call('PEXPIRE', KEYS[stream], ARGV[5])
+    end
+  end
+  at = at + 1 + count
+end
 return 0

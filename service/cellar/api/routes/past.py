@@ -1,0 +1,52 @@
+"""A session's past: its history, its log, and the way back."""
+
+from typing import Annotated
+
+from anyio.to_thread import run_sync
+from fastapi import APIRouter, Query, Response
+
+from cellar.api.body import JsonRoute
+from cellar.api.problems import answers
+from cellar.api.routes.parameters import BODY, CHANGE, REPLAY, SESSION, IdempotencyKey, Limit, SessionName
+from cellar.api.routes.state import changed
+from cellar.api.schemas.past import HistoryAnswer, LogAnswer, RewindRequest
+from cellar.api.schemas.sessions import ChangeAnswer
+from cellar.api.services import TENANT, Parts
+from cellar.errors import NotKept, OutOfReach, OutputNotFinite, StateNotFinite
+from cellar.ports import SessionKey
+
+MAX_CHANGE = 2**53
+
+After = Annotated[
+    int, Query(ge=-1, le=MAX_CHANGE, description="Continues after the change with this number; -1 to begin.")
+]
+
+router = APIRouter(prefix="/v1/sessions/{session}", tags=["past"], route_class=JsonRoute)
+
+
+@router.get("/history", responses=answers(*SESSION))
+async def read_history(session: SessionName, services: Parts) -> HistoryAnswer:
+    """Return what the session can go back to: states that it keeps, and steps that its log leads to."""
+    return HistoryAnswer.of(session, await services.pasts.history(SessionKey(TENANT, session)))
+
+
+@router.post(
+    "/rewind",
+    responses={
+        **answers(*SESSION, *BODY, *CHANGE, NotKept, OutOfReach, StateNotFinite, OutputNotFinite),
+        **REPLAY,
+    },
+)
+async def rewind_session(
+    session: SessionName, body: RewindRequest, services: Parts, response: Response, key: IdempotencyKey = None
+) -> ChangeAnswer:
+    """Put a session back into an earlier state, exactly. It is then at step 0 of a new epoch."""
+    answer = await services.pasts.rewind(SessionKey(TENANT, session), body.back(), body.identity(key))
+    return changed(answer, response)
+
+
+@router.get("/log", responses=answers(*SESSION, NotKept))
+async def read_log(session: SessionName, services: Parts, after: After = -1, limit: Limit = 100) -> LogAnswer:
+    """Return logged changes, oldest first. A page is short where its inputs are large."""
+    log = await services.pasts.log(SessionKey(TENANT, session), after, limit)
+    return await run_sync(LogAnswer.of, log)

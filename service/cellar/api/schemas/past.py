@@ -1,0 +1,97 @@
+"""What a session keeps of its past, and the way back."""
+
+from typing import Any, Self
+
+import numpy as np
+from pydantic import Field
+
+from cellar.api.schemas.names import Answer
+from cellar.api.schemas.sessions import Placed
+from cellar.ports import Logged, SessionMeta
+from cellar.runtime import past
+from cellar.runtime.past import Back, inputs_of
+from cellar.runtime.positions import MAX_STEP, parse_position
+
+
+class KeptAnswer(Answer):
+    """An earlier state that is kept."""
+
+    step: int
+    position: str
+
+
+class HistoryAnswer(Answer):
+    """What a session can go back to."""
+
+    session: str
+    step: int
+    position: str
+    states: list[KeptAnswer] = Field(description="Earlier states that are kept, oldest first, also of earlier epochs.")
+    reachable: list[tuple[int, int]] = Field(
+        description="Steps of the present epoch that can be gone back to, as [first, last]: their state is kept, or"
+        " follows from one that is and from logged inputs."
+    )
+
+    @classmethod
+    def of(cls, session: str, history: past.HistoryAnswer) -> Self:
+        """Return the answer for a session's history."""
+        return cls(
+            session=session,
+            step=history.position.step,
+            position=str(history.position),
+            states=[KeptAnswer(step=kept.position.step, position=str(kept.position)) for kept in history.states],
+            reachable=list(history.reachable),
+        )
+
+
+class RewindRequest(Placed):
+    """Where to go back to: one of `step`, `steps` and `to`. `position` is where the session must be now."""
+
+    step: int | None = Field(None, ge=0, le=MAX_STEP, description="A step of the present epoch.")
+    steps: int | None = Field(None, ge=1, le=MAX_STEP, description="How many steps back.")
+    to: str | None = Field(None, description="An earlier position, of any epoch.")
+
+    def back(self) -> Back:
+        """Return where to go back to. Raise InvalidInput."""
+        to = None if self.to is None else parse_position(self.to, pointer="/to")
+        return Back(self.step, self.steps, to)
+
+
+class LogEntryAnswer(Answer):
+    """One change of a session, as it is logged."""
+
+    change: int = Field(description="Its number: 1 is the session's first change, 0 its creation.")
+    kind: str = Field(description="`step`, `sequence`, or what else changed the session.")
+    steps: int
+    step: int = Field(description="Steps of the epoch after it.")
+    position: str = Field(description="After it.")
+    inputs: list[Any] | None = Field(None, description="Of steps: an array for each, of an array for each row.")
+    reset: list[bool] | None = Field(None, description="Rows that began anew before its steps, or by it.")
+    model: str | None = Field(None, description="The version that the session had from then on, where that changed.")
+
+    @classmethod
+    def of(cls, entry: Logged, meta: SessionMeta) -> Self:
+        """Return the answer for an entry of the log of a session."""
+        inputs = inputs_of(entry, meta.batch_size)[0] if entry.steps else None
+        return cls(
+            change=entry.revision,
+            kind=entry.kind,
+            steps=entry.steps,
+            step=entry.after.step,
+            position=str(entry.after),
+            inputs=None if inputs is None else inputs.astype(np.float64).tolist(),
+            reset=[bool(row) for row in entry.reset] if entry.reset else None,
+            model=entry.model,
+        )
+
+
+class LogAnswer(Answer):
+    """A part of a session's log, oldest first."""
+
+    entries: list[LogEntryAnswer]
+    after: int | None = Field(description="Continues the log; null at the end.")
+
+    @classmethod
+    def of(cls, log: past.LogAnswer) -> Self:
+        """Return the answer for a part of a log."""
+        return cls(entries=[LogEntryAnswer.of(entry, log.meta) for entry in log.entries], after=log.after)

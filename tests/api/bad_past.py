@@ -1,0 +1,26 @@
+"""Requests about a session's past that are refused."""
+
+from tests.api.bad_requests import get, post
+
+REWIND, LOG = (f"/v1/sessions/{{one}}/{name}" for name in ("rewind", "log"))
+
+PAST = [
+    post(REWIND, {}, ""),
+    post(REWIND, {"step": 1, "steps": 1}, ""),
+    post(REWIND, {"step": -1}, "/step"),
+    post(REWIND, {"steps": 0}, "/steps"),
+    post(REWIND, {"steps": 1.5}, "/steps"),
+    post(REWIND, {"steps": True}, "/steps"),
+    post(REWIND, {"step": 2**53 + 1}, "/step"),
+    post(REWIND, {"to": "yesterday"}, "/to"),
+    post(REWIND, {"steps": 1, "position": "0.0.0"}, "/position"),
+    post(REWIND, {"steps": 1}, slug="not_kept", status=409),
+    post(REWIND, {"to": f"{'0' * 16}.0.{'0' * 32}"}, slug="not_kept", status=409),
+    post("/v1/sessions/nobody/rewind", {"steps": 1}, slug="session_unknown", status=404),
+    get("/v1/sessions/nobody/history", slug="session_unknown", status=404),
+    get("/v1/sessions/nobody/log", slug="session_unknown", status=404),
+    get(LOG, slug="not_kept", status=409),
+    get(f"{LOG}?after=-2", slug="invalid_parameter"),
+    get(f"{LOG}?after=x", slug="invalid_parameter"),
+    get(f"{LOG}?limit=0", slug="invalid_parameter"),
+]
