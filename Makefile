@@ -38,8 +38,9 @@ bench-training: .venv-bench/installed-bench ## updates of training against PyTor
 bench-service: .venv-bench/installed-bench-service ## sessions against FastAPI, PyTorch with Redis, and LitServe (QUICK=1, ARGS=)
 	.venv-bench/bin/python -m benchmarks.service $(if $(QUICK),--quick) $(ARGS)
 
-openapi: .venv/installed-dev ## write openapi/openapi.json
+openapi: .venv/installed-dev ## write openapi/openapi.json and openapi/streams.yaml
 	$(BIN)/cellar openapi openapi/openapi.json
+	$(BIN)/cellar openapi --streams openapi/streams.yaml
 
 requirements: .venv/installed-dev ## pin all dependencies anew, with hashes
 	$(COMPILE) -o requirements/service.txt pyproject.toml

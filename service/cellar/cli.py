@@ -83,13 +83,15 @@ def demo(settings: Settings, options: argparse.Namespace) -> int:
 
 
 def openapi(_settings: Settings, options: argparse.Namespace) -> None:
-    """Write the OpenAPI document."""
-    from cellar.api.openapi import text
+    """Write the OpenAPI document, or what AsyncAPI says of streams."""
+    from cellar.api import openapi as http
+    from cellar.api.streams import document as streams
 
+    text = streams.text() if options.streams else http.text()
     if options.file is None:
-        print(text(), end="")
+        print(text, end="")
     else:
-        options.file.write_text(text())
+        options.file.write_text(text)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -121,6 +123,7 @@ def _parser() -> argparse.ArgumentParser:
     show.set_defaults(run=demo)
     document = commands.add_parser("openapi", help="write the OpenAPI document")
     document.add_argument("file", type=Path, nargs="?", help="where to; default: standard output")
+    document.add_argument("--streams", action="store_true", help="the AsyncAPI document of the streams instead")
     document.set_defaults(run=openapi)
     return parser
 

@@ -20,6 +20,7 @@
     ├── MalformedJson                bytes that are not JSON; carries line and column
     ├── MalformedBody                bytes that are not the npy, gzip or frames that they are said to be
     ├── BodyTooLarge
+    ├── OriginRefused                a browser's page of another site
     ├── UnsupportedMediaType
     ├── NotAcceptable
     ├── NotFound
@@ -33,6 +34,7 @@
     ├── Conflict                     the resource is not where the caller believes it is
     │   ├── AlreadyExists
     │   ├── Superseded               a newer attempt of the same job holds the lease
+    │   ├── NotReached               a step that was to go before this one failed
     │   ├── KernelRevisionMismatch   the session is pinned to another arithmetic
     │   ├── SnapshotsFull            the session has as many snapshots as it may have
     │   ├── SnapshotUnfit            the snapshot is of another model
@@ -211,6 +213,10 @@ class BodyTooLarge(CellarError, slug="body_too_large", title="Body too large"):
     """The request body is over the limit."""
 
 
+class OriginRefused(CellarError, slug="origin_refused", title="Origin refused"):
+    """A page of another site, whose browser asks nobody before it opens a WebSocket."""
+
+
 class UnsupportedMediaType(CellarError, slug="unsupported_media_type", title="Unsupported media type"):
     """A content type, or an encoding of it, that the route does not read."""
 
@@ -261,6 +267,10 @@ class AlreadyExists(Conflict, slug="already_exists", title="Already exists"):
 
 class Superseded(Conflict, slug="superseded", title="Superseded by a newer attempt"):
     """Another attempt of the same job holds the lease now."""
+
+
+class NotReached(Conflict, slug="not_reached", title="Not reached"):
+    """A step that was to go before this one on the same stream failed; this one was not applied."""
 
 
 class KernelRevisionMismatch(Conflict, slug="kernel_revision_mismatch", title="Another kernel revision"):

@@ -8,8 +8,9 @@ import gc
 import socket
 import threading
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
+from contextlib import asynccontextmanager, suppress
+from typing import Any
 
 import redis
 import uvicorn
@@ -18,6 +19,8 @@ from fastapi import FastAPI
 from cellar import __version__
 from cellar.api.app import create_app as create_api
 from cellar.api.services import TENANT, Services
+from cellar.api.streams.app import Streams
+from cellar.api.streams.protocol import PING_S, StreamProtocol
 from cellar.engine import KERNEL_REV, KernelCache, Target, host_target, revision
 from cellar.errors import CellarError, SettingsInvalid, StoreUnavailable
 from cellar.jobs import runner, worker
@@ -174,7 +177,12 @@ def create_app(settings: Settings) -> FastAPI:
         jobs=jobs,
         ready=store.ping,
     )
-    return create_api(services, max_body_bytes=settings.max_body_bytes, lifespan=lifespan)
+    return create_api(
+        services,
+        max_body_bytes=settings.max_body_bytes,
+        replay_window=settings.replay_window,
+        lifespan=lifespan,
+    )
 
 
 def serve(settings: Settings, listener: socket.socket, say: Callable[[str], None]) -> None:
@@ -183,27 +191,43 @@ def serve(settings: Settings, listener: socket.socket, say: Callable[[str], None
     `say` is told where the service is, and how durable its Redis really is, as soon as it can be reached.
     """
     app = create_app(settings)
+    make_server(app, settings, lambda: _announce(listener, app.state.services, say)).run([listener])
+
+
+def make_server(app: FastAPI, settings: Settings, announce: Callable[[], Awaitable[None]]) -> uvicorn.Server:
+    """Return the server of an application."""
     config = uvicorn.Config(
         app,
-        ws="none",
+        ws=StreamProtocol,
+        ws_max_size=settings.max_body_bytes,
+        ws_ping_interval=PING_S,
+        ws_ping_timeout=PING_S,
+        ws_per_message_deflate=False,
         log_config=None,
         access_log=False,
         server_header=False,
         proxy_headers=False,  # nothing here depends on who a proxy says the client is
         backlog=BACKLOG,
         timeout_keep_alive=KEEP_ALIVE_S,
-        timeout_graceful_shutdown=int(settings.drain_s),
     )
-    services: Services = app.state.services
-    _Server(config, lambda: _announce(listener, services, say)).run([listener])
+    streams: Streams = app.state.streams
+    return _Server(config, announce, streams.stop, settings.drain_s)
 
 
 class _Server(uvicorn.Server):
-    """A server that announces itself once it can be reached."""
+    """A server that announces itself once it can be reached, and that ends streams before it closes connections."""
 
-    def __init__(self, config: uvicorn.Config, announce: Callable[[], Awaitable[None]]) -> None:
+    def __init__(
+        self,
+        config: uvicorn.Config,
+        announce: Callable[[], Awaitable[None]],
+        end_streams: Callable[[], Coroutine[Any, Any, None]],
+        drain_s: float,
+    ) -> None:
         super().__init__(config)
         self._announce = announce
+        self._end_streams = end_streams
+        self._drain_s = drain_s
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start as uvicorn does, then announce."""
@@ -213,6 +237,18 @@ class _Server(uvicorn.Server):
         gc.freeze()
         gc.set_threshold(GARBAGE)
         await self._announce()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Take no more connections, end the streams, then stop as uvicorn does, all within the time for draining."""
+        for server in self.servers:
+            server.close()
+        loop = asyncio.get_running_loop()
+        began_s = loop.time()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self._drain_s):
+                await self._end_streams()
+        self.config.timeout_graceful_shutdown = int(max(0, self._drain_s - (loop.time() - began_s)))
+        await super().shutdown(sockets)
 
 
 async def _announce(listener: socket.socket, services: Services, say: Callable[[str], None]) -> None:

@@ -10,6 +10,7 @@ from pydantic import BaseModel
 
 from cellar.api.problems import status_of
 from cellar.api.routes.parameters import STEP
+from cellar.api.streams.document import close_codes
 from cellar.cells import BUILT_IN
 from cellar.cli import main
 from cellar.engine.functions import FUNCTIONS
@@ -124,3 +125,8 @@ def test_every_field_of_a_frame(heading: str, fields: frames.Fields) -> None:
         layout.append([f"`{name}`", str(offset), str(size)])
         offset += size
     assert [row[:3] for row in rows("frames.md", heading)] == layout
+
+
+def test_every_close_code_of_a_stream() -> None:
+    names = {code: {word for word in words if " " not in word} for code, words in close_codes().items()}
+    assert {code: set(named(text)) for code, text in rows("streams.md", "code")} == names

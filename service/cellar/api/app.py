@@ -14,6 +14,7 @@ from cellar.api.hot import HotRoutes
 from cellar.api.plain import answer_step, plain_step
 from cellar.api.routes import router
 from cellar.api.services import Services
+from cellar.api.streams.app import StreamRoutes, Streams
 
 DOCS = Path(__file__).parent / "swagger"
 
@@ -29,10 +30,20 @@ class _Api(FastAPI):
         return await answer_step(self.state.services, session, scope, receive, send)
 
 
-def create_app(services: Services, *, max_body_bytes: int, lifespan: Lifespan[FastAPI] | None = None) -> FastAPI:
-    """Return the application. `lifespan` starts and stops the parts; bodies over `max_body_bytes` are refused."""
+def create_app(
+    services: Services,
+    *,
+    max_body_bytes: int,
+    replay_window: int,
+    lifespan: Lifespan[FastAPI] | None = None,
+) -> FastAPI:
+    """Return the application. `lifespan` starts and stops the parts; bodies over `max_body_bytes` are refused.
+
+    Streams have at most `replay_window` steps of a session in flight.
+    """
     app = _Api(title="Cellar", version=__version__, docs_url=None, redoc_url=None, lifespan=lifespan)
     app.state.services = services
+    app.state.streams = Streams(services, window=replay_window, max_bytes=max_body_bytes)
     app.include_router(router)
     app.mount("/docs", StaticFiles(directory=DOCS, html=True))
     app.openapi = openapi.document  # type: ignore[method-assign]  # FastAPI's documented way to give one's own
@@ -41,4 +52,5 @@ def create_app(services: Services, *, max_body_bytes: int, lifespan: Lifespan[Fa
     app.add_middleware(GzipAnswers)
     app.add_middleware(GzipBodies, max_body_bytes=max_body_bytes)
     app.add_middleware(BodyLimit, max_body_bytes=max_body_bytes)
+    app.add_middleware(StreamRoutes, streams=app.state.streams)
     return app

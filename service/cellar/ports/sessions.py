@@ -197,6 +197,17 @@ class Committed(NamedTuple):
     replayed: bool
 
 
+class Retold(NamedTuple):
+    """A change that was committed some time ago, `steps` of them (0: it was none), told again."""
+
+    position: Position
+    steps: int
+    output: bytes | None
+    """None when it was too large to be kept."""
+    seq: int | None
+    """Of the writer who asks."""
+
+
 class Applied(NamedTuple):
     """All changes of the commit have happened."""
 
@@ -232,6 +243,15 @@ class SessionStore(Protocol):
         """Return the committed answer to a request seen before, or the session if the request may run on it.
 
         Raise the PositionConflict or FingerprintMismatch that the request deserves, or what `load` raises.
+        """
+        ...
+
+    async def since(
+        self, key: SessionKey, position: Position, writer: str | None
+    ) -> tuple[SessionRecord, list[Retold]]:
+        """Return the session, and its changes after `position` in order, those of `writer` with their numbers.
+
+        Raise a PositionConflict if they are not known any more or were never there, or what `load` raises.
         """
         ...
 

@@ -86,3 +86,25 @@ class StateAnswer:
     batch_size: int
     position: Position
     parts: tuple[StatePart, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Missed:
+    """A change that a client may not have heard of. `outputs` is (steps, B, out_size).
+
+    It is None where the output was too large to be kept, and of a change that is no step.
+    """
+
+    position: Position
+    steps: int
+    outputs: Floats | None
+    seq: int | None
+    """Of the writer who asks."""
+
+
+@dataclass(frozen=True, slots=True)
+class SinceAnswer:
+    """Where a session stands, and how it came there."""
+
+    position: Position
+    missed: tuple[Missed, ...]

@@ -5,6 +5,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
+from cellar.errors import NotReached
 from cellar.ports import Committed, Identity, SessionKey, SessionMeta, SessionRecord, Writers
 from cellar.runtime.answers import Floats, Mask
 from cellar.runtime.network import Network
@@ -61,12 +62,23 @@ class Request:
     """Whether it may run on a session that is pinned to another kernel revision."""
     deadline: asyncio.TimerHandle | None = None
     """Ends the request if it still waits then."""
+    after: asyncio.Future[Committed] | None = None
+    """An earlier request of the lane, without which this one must not happen."""
     tried_s: float = 0.0
     """When it was last taken up, by the loop's clock."""
     lost: int = 0
     """Races lost to other processes."""
     ask_s: float = 0.0
     """How long the other processes are asked to leave the session alone, should it lose again."""
+
+    def is_over(self) -> bool:
+        """Whether there is nothing left to do: nobody waits any more, or the request before it failed."""
+        after = self.after
+        if after is not None and after.done() and not self.future.done():
+            if after.cancelled() or after.exception() is not None:
+                self.future.set_exception(NotReached("the request before this one has failed"))
+            self.after = None  # one at a time is enough to remember
+        return self.future.done()
 
     def begin(self, time_s: float) -> None:
         """Note that the request is taken up: what has begun is no longer ended by its deadline."""
@@ -126,7 +138,7 @@ def join_waiting(lane: Lane, record: SessionRecord, most: int, admits: Callable[
     writers = record.writers.after(first.identity.writer, first.identity.seq, record.revision)
     while lane.waiting and len(lane.current) < most:
         request = lane.waiting[0]
-        if request.future.done():  # nobody waits for it: it leaves when it would be taken up
+        if request.is_over():  # it leaves when it would be taken up
             break
         inputs = request.inputs
         if inputs is None or inputs.shape[1:] != first.inputs.shape[1:] or steps + len(inputs) > MOST_STEPS:

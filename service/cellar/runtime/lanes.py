@@ -126,7 +126,7 @@ class Lanes:
         lane.current = []
         while lane.waiting:
             request = lane.waiting.popleft()
-            if not request.future.done():
+            if not request.is_over():
                 lane.current = [request]
                 return self._dispatch(lane, request)
             self._leave()

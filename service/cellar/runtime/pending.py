@@ -16,31 +16,31 @@ class Pending:
     One that transports wait for by a callback costs no task.
     """
 
-    __slots__ = ("_future", "_rows")
+    __slots__ = ("_rows", "future")
 
     def __init__(self, future: asyncio.Future[Committed], rows: int) -> None:
-        self._future = future
+        self.future = future
         self._rows = rows
 
     def __await__(self) -> Generator[Any, None, StepAnswer]:
         """Wait for the answer."""
-        return self._answer((yield from self._future.__await__()))
+        return self._answer((yield from self.future.__await__()))
 
     def result(self) -> StepAnswer:
         """Return the answer that has come, or raise what went wrong."""
-        return self._answer(self._future.result())
+        return self._answer(self.future.result())
 
     def when_done(self, call: Callable[["Pending"], None]) -> None:
         """Call once the answer, or an error, has come."""
-        self._future.add_done_callback(lambda _: call(self))
+        self.future.add_done_callback(lambda _: call(self))
 
     def done(self) -> bool:
         """Return whether it has come."""
-        return self._future.done()
+        return self.future.done()
 
     def cancel(self) -> None:
         """Let it be known that nobody waits any more."""
-        self._future.cancel()
+        self.future.cancel()
 
     def _answer(self, done: Committed) -> StepAnswer:
         output = None

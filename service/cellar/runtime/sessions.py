@@ -20,6 +20,8 @@ from cellar.ports import (
     Clock,
     Committed,
     Identity,
+    Position,
+    Retold,
     SessionFilter,
     SessionKey,
     SessionMeta,
@@ -32,8 +34,10 @@ from cellar.runtime.answers import (
     ChangeAnswer,
     CreateAnswer,
     Floats,
+    Missed,
     PageAnswer,
     SessionAnswer,
+    SinceAnswer,
     StateAnswer,
     StatePart,
     StepAnswer,
@@ -191,6 +195,16 @@ class Sessions:
         await self.change(key, "settings", Identity(key=once), mark, partial(edits.keep, ttl_s, pinned))
         return await self.get(key)
 
+    async def since(self, key: SessionKey, position: Position, writer: str | None = None) -> SinceAnswer:
+        """Return what has happened since `position`; requests of `writer` have their numbers.
+
+        Raise a PositionConflict: ReplayExpired if it is too long ago.
+        """
+        record, changes = await self._store.since(key, position, writer)
+        rows = record.meta.batch_size
+        missed = [Missed(each.position, each.steps, _outputs(each, rows), each.seq) for each in changes]
+        return SinceAnswer(record.position, tuple(missed))
+
     async def list(
         self, tenant: str, *, cursor: str = "", limit: int = 100, wanted: SessionFilter = EVERY_SESSION
     ) -> PageAnswer:
@@ -249,11 +263,13 @@ class Sessions:
         *,
         reset: Reset = False,
         deadline_s: float | None = None,
+        after: Pending | None = None,
     ) -> Pending:
         """Queue a step, (1, batch_size, in_size), or a sequence, (T, batch_size, in_size), and return what is to come.
 
         Requests of a session go in the order of the calls, and steps that wait for each other go together. Raise as
-        `step`, at once or from what is to come.
+        `step`, at once or from what is to come. If `after`, an earlier request of the session, fails, this one raises
+        NotReached.
         """
         limit = self._max_sequence_steps
         if inputs.ndim != 3 or not 1 <= inputs.shape[0] <= limit:
@@ -269,6 +285,7 @@ class Sessions:
         bodies = (inputs,) if anew is None else (inputs, anew)
         request = self._request(key, kind, identity, fingerprint(kind, *bodies) if known else b"\0" * NONCE_BYTES)
         request.inputs, request.reset = inputs, anew
+        request.after = None if after is None else after.future
         if deadline_s is not None:
             loop = asyncio.get_running_loop()
             request.deadline = loop.call_later(deadline_s, _give_up, request.future, deadline_s)
@@ -395,6 +412,12 @@ class Sessions:
             created_s=meta.created_s,
             expires_s=self._clock.now_s() + summary.left_s,
         )
+
+
+def _outputs(change: Retold, rows: int) -> Floats | None:
+    if change.output is None or not change.steps:
+        return None
+    return np.frombuffer(change.output, dtype="<f4").reshape(change.steps, rows, -1)
 
 
 def _give_up(future: asyncio.Future[Committed], deadline_s: float) -> None:

@@ -14,6 +14,8 @@ from cellar.ports import (
     Committed,
     Identity,
     Moved,
+    Position,
+    Retold,
     SessionFilter,
     SessionKey,
     SessionRecord,
@@ -39,6 +41,7 @@ from cellar.store.replies import items, raw
 from cellar.store.resp import Command, Reply
 from cellar.store.route import Route, Wait
 from cellar.store.scripts import Script
+from cellar.store.since import changes_since, retold
 from cellar.store.verdict import judge, replay
 
 COMMIT, CREATE, DELETE = Script.load("commit"), Script.load("create"), Script.load("delete")
@@ -115,13 +118,24 @@ class RedisSessions:
         if identity.key is not None:
             commands.append((b"GET", self.keys.idempotency(key, identity.key)))
         fields, dead, *keyed = await self._exchange.read(commands)
-        record = self._record(key, items(fields)[: len(_FIELDS)], dead)
-        seen = [unpack_entry(entry) for entry in items(fields)[len(_FIELDS) :] if isinstance(entry, bytes)]
+        record, seen = self._seen(key, items(fields), dead)
         answered = unpack_keyed(raw(keyed[0])) if keyed and keyed[0] is not None else None
         found = judge(record, seen, answered, identity, fingerprint)
         if found is not None and self._replicas is not None:
             await self._replicas.confirm(key)
         return found or record
+
+    async def since(
+        self, key: SessionKey, position: Position, writer: str | None
+    ) -> tuple[SessionRecord, list[Retold]]:
+        """Return the session, and its changes after `position` in order, those of `writer` with their numbers.
+
+        Raise a PositionConflict if they are not known any more or were never there, or what `load` raises.
+        """
+        ring: Command = (b"HMGET", self.keys.record(key), *_FIELDS, *self._slots)
+        fields, dead = await self._exchange.read([ring, (b"EXISTS", self.keys.tombstone(key))])
+        record, seen = self._seen(key, items(fields), dead)
+        return record, retold(changes_since(record, seen, position), record, writer)
 
     async def summary(self, key: SessionKey) -> SessionSummary:
         """Return the session without its state. Raise as `load`."""
@@ -225,6 +239,10 @@ class RedisSessions:
         if commit.changes[0].identity.by_step and record.position.epoch != before.position.epoch:
             return Moved(record)  # a step alone means the present epoch, not the one that this process believed in
         return first.answer()
+
+    def _seen(self, key: SessionKey, fields: Sequence[Reply], dead: Reply) -> tuple[SessionRecord, Sequence[Entry]]:
+        record = self._record(key, fields[: len(_FIELDS)], dead)
+        return record, [unpack_entry(entry) for entry in fields[len(_FIELDS) :] if isinstance(entry, bytes)]
 
     def _record(self, key: SessionKey, fields: Sequence[Reply], dead: Reply) -> SessionRecord:
         head, meta, state, writers = fields

@@ -42,7 +42,7 @@ def judge(
         same = next((entry for entry in entries if _place(entry) == (claimed.epoch, claimed.step)), None)
     if same is not None and same.ordered and same.mark == fingerprint:
         return same.answer()
-    raise _conflict(record.position, claimed, same, entries)
+    raise conflict(record.position, claimed, same, entries)
 
 
 def replay(keyed: Keyed, fingerprint: bytes) -> Committed:
@@ -87,7 +87,8 @@ def _place(entry: Entry) -> tuple[bytes, int]:
     return entry.before.epoch, entry.before.step
 
 
-def _conflict(now: Position, claimed: Position, same: Entry | None, entries: Sequence[Entry]) -> PositionConflict:
+def conflict(now: Position, claimed: Position, same: Entry | None, entries: Sequence[Entry]) -> PositionConflict:
+    """Return why nothing can be done at the claimed position; `same` is the change that was made there, if any."""
     position = str(now)
     if claimed.epoch != now.epoch:
         return EpochChanged("the session was reset or rewritten since that position", position=position)

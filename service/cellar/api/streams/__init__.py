@@ -1,0 +1,1 @@
+"""Sessions over WebSockets: many steps in flight, answered in order."""

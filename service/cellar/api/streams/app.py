@@ -1,0 +1,80 @@
+"""WebSockets, dispatched before FastAPI: one session's stream, and one socket for many sessions."""
+
+import asyncio
+import re
+from urllib.parse import urlsplit
+
+from starlette.datastructures import Headers
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from cellar.api.services import Services
+from cellar.api.streams.closing import STOPPING, Closing, closing_of
+from cellar.api.streams.socket import Socket
+from cellar.errors import OriginRefused
+
+PATH = re.compile(r"/v1/(?:sessions/([A-Za-z0-9._-]{1,128})/)?stream")
+
+
+class Streams:
+    """The streams of a process, and their end.
+
+    `window` is how many steps of a session may be in flight on a socket: as many as can be replayed, so that a client
+    whose connection drops can be told what became of each. Messages have at most `max_bytes`, as bodies do.
+    """
+
+    def __init__(self, services: Services, *, window: int, max_bytes: int) -> None:
+        self._services = services
+        self._window = window
+        self._max_bytes = max_bytes
+        self.sockets: set[Socket] = set()
+        """Those that are open."""
+        self._closed = asyncio.Event()
+        self._stopping = False
+
+    async def serve(self, session: str | None, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one socket until it is closed."""
+        await receive()  # websocket.connect
+        await send({"type": "websocket.accept"})
+        closing = self._refusal(Headers(scope=scope))
+        if closing is not None:
+            return await send({"type": "websocket.close", "code": closing.code, "reason": closing.reason})
+        socket = Socket(self._services, session, receive, send, window=self._window, max_bytes=self._max_bytes)
+        self.sockets.add(socket)
+        try:
+            return await socket.run()
+        finally:
+            self.sockets.discard(socket)
+            self._closed.set()
+
+    async def stop(self) -> None:
+        """Read no more steps, answer those in flight, tell each client where to resume, and close."""
+        self._stopping = True
+        for socket in self.sockets:
+            socket.end(STOPPING)
+        while self.sockets:
+            self._closed.clear()
+            await self._closed.wait()
+
+    def _refusal(self, headers: Headers) -> Closing | None:
+        if self._stopping:
+            return STOPPING
+        # A browser lets every page open a WebSocket to any address, and says only which page it was.
+        origin = headers.get("origin")
+        if origin is not None and urlsplit(origin).netloc != headers.get("host"):
+            return closing_of(OriginRefused(f"a page of {origin}"))
+        return None
+
+
+class StreamRoutes:
+    """Send `/v1/sessions/{session}/stream` and `/v1/stream` to the streams, everything else on."""
+
+    def __init__(self, app: ASGIApp, streams: Streams) -> None:
+        self._app = app
+        self._streams = streams
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve the socket if it is one of ours."""
+        path = PATH.fullmatch(scope["path"]) if scope["type"] == "websocket" else None
+        if path is None:
+            return await self._app(scope, receive, send)
+        return await self._streams.serve(path[1], scope, receive, send)

@@ -1,0 +1,177 @@
+"""What the messages of a stream ask for: JSON objects, a step or a sequence each, and frames of many."""
+
+import re
+from typing import Any, Literal, NamedTuple
+
+from cellar.api.asked import Asked, Floats, sequence_of_json, step_of_json
+from cellar.api.body import validated
+from cellar.api.faults import shown
+from cellar.api.query import MOST_TIMEOUT_MS
+from cellar.api.schemas.names import IDEMPOTENCY_KEY_PATTERN, NAME_PATTERN
+from cellar.api.schemas.streams import ResumeMessage, SequenceMessage, StepMessage
+from cellar.api.streams.order import Place, place_of
+from cellar.errors import CellarError, IdUnknown, InvalidInput, MalformedJson, ShapeMismatch, WholeSequencesOnly
+from cellar.ports import Identity, Position
+from cellar.runtime.answers import StepAnswer
+from cellar.runtime.pending import Pending
+from cellar.wire import frames
+from cellar.wire.document import decode
+
+ABOUT_INPUTS = (ShapeMismatch, IdUnknown, WholeSequencesOnly)
+"""Errors that a step's inputs are to blame for, wherever they stood in a message."""
+
+NAME, KEY = re.compile(NAME_PATTERN), re.compile(IDEMPOTENCY_KEY_PATTERN)
+
+
+class Ask:
+    """A step or a sequence that a client asks for, and what comes of it: an answer or an error."""
+
+    __slots__ = ("answer", "asked", "error", "framed", "kind", "pending", "place", "session", "tag", "timeout_s")
+
+    def __init__(
+        self,
+        session: str | None,
+        tag: int | None,
+        asked: Asked | CellarError,
+        place: Place | None,
+        kind: Literal["step", "sequence"] = "step",
+        timeout_s: float | None = None,
+        *,
+        framed: bool = False,
+    ) -> None:
+        self.session = session
+        """As the message names it; None where it names none."""
+        self.tag = tag
+        """Goes back with the answer."""
+        self.asked = None if isinstance(asked, CellarError) else asked
+        self.error = asked if isinstance(asked, CellarError) else None
+        self.place = place
+        """Its place among the steps that depend on each other; None if it depends on none."""
+        self.kind = kind
+        self.timeout_s = timeout_s
+        self.framed = framed
+        """Whether it came in a frame, and is answered in one."""
+        self.pending: Pending | None = None
+        self.answer: StepAnswer | None = None
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of its inputs and outputs."""
+        inputs = 0 if self.asked is None else self.asked.inputs.nbytes
+        return inputs if self.answer is None or self.answer.outputs is None else inputs + self.answer.outputs.nbytes
+
+    @property
+    def settled(self) -> bool:
+        """Whether it is known what came of it."""
+        return self.pending is None or self.pending.done()
+
+    def settle(self) -> None:
+        """Take what came of it."""
+        if self.pending is None:
+            return
+        try:
+            self.answer = self.pending.result()
+        except CellarError as error:
+            self.fail(error)
+
+    def refuse(self, error: CellarError) -> None:
+        """Let it be answered with an error, and not be run."""
+        self.asked, self.error = None, self.error or error
+
+    def fail(self, error: CellarError) -> None:
+        """Note what went wrong; pointers that begin at the inputs shall begin at the message."""
+        if isinstance(error, ABOUT_INPUTS) and self.asked is not None and self.asked.name is not None:
+            error.pointer = f"/{self.asked.name}{error.pointer}"
+        self.error = error
+
+
+class Resume(NamedTuple):
+    """Somebody wants what was committed after a position."""
+
+    session: str | None
+    position: str
+    writer: str | None
+
+
+def read_text(text: str) -> Ask | Resume:
+    """Return what a text message asks for; what is wrong with a step is the error of that step.
+
+    Raise MalformedJson.
+    """
+    document: Any = None
+    try:
+        document = decode(text.encode())
+        if not isinstance(document, dict):
+            raise InvalidInput("a message is an object", expected="an object", actual=shown(document))
+        return _read_object(document)
+    except MalformedJson:
+        raise
+    except CellarError as error:
+        return _failed(document, error)
+
+
+def read_frame(data: bytes) -> list[Ask]:
+    """Return what the steps of a frame ask for. Raise MalformedBody."""
+    return [_read_record(step) for step in frames.unpack_steps(data)]
+
+
+def _read_object(document: dict[str, Any]) -> Ask | Resume:
+    if "input" in document:
+        step = validated(StepMessage, document)
+        asked = step_of_json(step, step.key)
+        return Ask(step.session, step.id, asked, place_of(asked.identity), "step", step.timeout_s)
+    if "inputs" in document:
+        sequence = validated(SequenceMessage, document)
+        asked = sequence_of_json(sequence, sequence.key)
+        return Ask(sequence.session, sequence.id, asked, place_of(asked.identity), "sequence", sequence.timeout_s)
+    if "resume" in document:
+        resume = validated(ResumeMessage, document)
+        return Resume(resume.session, resume.resume, resume.writer)
+    raise InvalidInput("a message has one of these", expected="input, inputs or resume", actual="none of them")
+
+
+def _failed(document: Any, error: CellarError) -> Ask:
+    """Return the step of a message that is none, as far as it can be told: the steps behind it may depend on it."""
+    members = document if isinstance(document, dict) else {}
+    session, writer, tag = members.get("session"), members.get("writer"), members.get("id")
+    named = isinstance(writer, str)
+    number = members.get("seq" if named else "step")
+    place = Place(writer if named else None, number) if isinstance(number, int) else None
+    known = isinstance(session, str) and NAME.fullmatch(session)
+    return Ask(session if known else None, tag if isinstance(tag, int) else None, error, place)
+
+
+def _read_record(step: frames.Step) -> Ask:
+    position = (
+        None
+        if step.position is None
+        else Position(bytes.fromhex(step.position[0]), step.position[1], bytes.fromhex(step.position[2]))
+    )
+    identity = Identity(position, step.step, step.key, step.writer, step.seq)
+    try:
+        _check_record(step)
+    except InvalidInput as error:
+        return Ask(None, step.tag, error, place_of(identity), framed=True)
+    reset = False if step.reset is None else [row == 1 for row in step.reset]
+    asked = Asked(step.inputs, identity, reset, _whole)
+    kind: Literal["step", "sequence"] = "sequence" if step.sequence else "step"
+    timeout_s = step.timeout_ms / 1000 or None
+    return Ask(step.session or None, step.tag, asked, place_of(identity), kind, timeout_s, framed=True)
+
+
+def _check_record(step: frames.Step) -> None:
+    if step.session and NAME.fullmatch(step.session) is None:
+        raise InvalidInput("not the name of a session", expected=NAME_PATTERN, actual=shown(step.session))
+    if step.key is not None and KEY.fullmatch(step.key) is None:
+        raise InvalidInput("not an Idempotency-Key", expected=IDEMPOTENCY_KEY_PATTERN, actual=shown(step.key))
+    if step.timeout_ms > MOST_TIMEOUT_MS:
+        expected = f"at most {MOST_TIMEOUT_MS} ms"
+        raise InvalidInput("too long a timeout", expected=expected, actual=str(step.timeout_ms))
+    if step.reset is not None and step.reset.strip(b"\0\1"):
+        raise InvalidInput("not a reset", expected="a byte for each row, 0 or 1", actual="another byte")
+    if not step.sequence and len(step.inputs) != 1:
+        raise ShapeMismatch("a step is one, or it is a sequence", expected="1 step", actual=f"{len(step.inputs)} steps")
+
+
+def _whole(outputs: Floats) -> Floats:
+    return outputs

@@ -1,0 +1,107 @@
+"""What a stream answers: a JSON object for a JSON object, and for frames a frame of all that is ready."""
+
+from collections.abc import Iterable, Iterator
+from itertools import groupby
+from typing import Any
+
+import numpy as np
+import orjson
+from numpy.typing import NDArray
+from starlette.types import Message
+
+from cellar.api.problems import document_of
+from cellar.api.streams.asks import Ask, Resume
+from cellar.errors import CellarError, Overloaded, Unavailable
+from cellar.ports import Position
+from cellar.runtime.answers import Floats, Missed, SinceAnswer
+from cellar.wire import frames
+
+NAMES = {"step": "output", "sequence": "outputs"}
+
+
+class Replies:
+    """Writes the answers of one socket."""
+
+    def __init__(self, *, name_sessions: bool) -> None:
+        self.durability = "unknown"
+        """What the store promises of a step that is answered, in the words of `/readyz`."""
+        self._name_sessions = name_sessions
+
+    def messages(self, asks: Iterable[Ask]) -> Iterator[Message]:
+        """Return the messages that answer these, in their order."""
+        for framed, group in groupby(asks, lambda ask: ask.framed):
+            if framed:
+                yield {"type": "websocket.send", "bytes": frames.pack_answers([_record(ask) for ask in group])}
+            else:
+                yield from (text(self._document(ask)) for ask in group)
+
+    def moved(self, position: Position, **members: Any) -> dict[str, Any]:
+        """Return what every answer says of where the session is."""
+        return {**members, "step": position.step, "position": str(position), "durability": self.durability}
+
+    def resumed(self, session: str, asked: Resume, since: SinceAnswer) -> Iterator[dict[str, Any]]:
+        """Return what a client has missed, a document for each change, and a last one that says that this is all."""
+        named = self._named(session)
+        for missed in since.missed:
+            numbered = {} if missed.seq is None else {"writer": asked.writer, "seq": missed.seq}
+            yield self.moved(missed.position, **named, **numbered, replayed=True, **_told(missed))
+        yield self.moved(since.position, **named, resumed=asked.position)
+
+    def refused(self, asked: Resume, error: CellarError) -> dict[str, Any]:
+        """Return the answer to somebody who cannot go on from there."""
+        return {**self._named(asked.session), "resume": asked.position, "problem": problem(error)}
+
+    def _named(self, session: str | None) -> dict[str, Any]:
+        return {"session": session} if self._name_sessions else {}
+
+    def _document(self, ask: Ask) -> dict[str, Any]:
+        document = self._named(ask.session)
+        if ask.tag is not None:
+            document["id"] = ask.tag
+        if ask.answer is None or ask.asked is None:
+            return document | {"problem": problem(ask.error)}
+        outputs = ask.answer.outputs
+        document[NAMES[ask.kind]] = None if outputs is None else _doubles(ask.asked.shaped(outputs))
+        if ask.answer.replayed:
+            document["replayed"] = True
+        return self.moved(ask.answer.position, **document)
+
+
+def text(document: dict[str, Any]) -> Message:
+    """Return a document as a message."""
+    return {"type": "websocket.send", "text": orjson.dumps(document, option=orjson.OPT_SERIALIZE_NUMPY).decode()}
+
+
+def problem(error: CellarError | None) -> dict[str, Any]:
+    """Return the problem document of an error; where a request has neither answer nor error it was given up."""
+    error = error or Overloaded("nobody waits for the step any more")
+    return document_of(error) | ({"retry_after_s": error.retry_after_s} if isinstance(error, Unavailable) else {})
+
+
+def _told(missed: Missed) -> dict[str, Any]:
+    """Return the output of a change in the form that its request would have had with as few brackets as can be."""
+    if not missed.steps:
+        return {"changed": True}
+    name = NAMES["step" if missed.steps == 1 else "sequence"]
+    outputs = missed.outputs
+    if outputs is None:
+        return {name: None}
+    if outputs.shape[1] == 1:
+        outputs = outputs[:, 0]
+    return {name: _doubles(outputs[0] if missed.steps == 1 else outputs)}
+
+
+def _doubles(outputs: Floats) -> NDArray[np.float64]:
+    """As over HTTP: readers of doubles would not always get the float32 back from its shorter form."""
+    return outputs.astype(np.float64)
+
+
+def _record(ask: Ask) -> frames.Answer:
+    tag = ask.tag or 0
+    if ask.answer is None:
+        document = problem(ask.error)
+        return frames.Answer(tag, document["status"], problem=orjson.dumps(document))
+    where = ask.answer.position
+    return frames.Answer(
+        tag, 200, (where.epoch.hex(), where.step, where.digest.hex()), ask.answer.outputs, ask.answer.replayed
+    )

@@ -1,0 +1,177 @@
+"""Every refusal has its code and reason, and a service that stops says where to go on."""
+
+import asyncio
+import inspect
+import signal
+from contextlib import suppress
+from typing import Any
+
+import numpy as np
+import pytest
+from websockets.asyncio.client import connect
+from websockets.exceptions import ConnectionClosed
+
+from cellar import errors, main
+from cellar.api.streams.closing import code_of
+from cellar.settings import Settings
+from cellar.wire import frames
+from tests.api.conftest import MAX_BODY_BYTES, with_own_keys
+from tests.api.streams.conftest import Served, Stream, serving, until
+from tests.redis_process import RedisProcess
+
+pytestmark = pytest.mark.anyio
+
+KINDS = [kind for _, kind in inspect.getmembers(errors, inspect.isclass) if issubclass(kind, errors.CellarError)]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_error_has_a_code(kind: type[errors.CellarError]) -> None:
+    assert code_of(kind) in {1007, 1011} or 4400 <= code_of(kind) < 4600
+
+
+@pytest.mark.parametrize(
+    ("said", "code", "reason"),
+    [
+        ("{", 1007, "malformed_json: "),
+        ('{"input": [1, 2]', 1007, "malformed_json: "),
+        (b"", 1007, "malformed_body: "),
+        (b"Cell", 1007, "malformed_body: "),
+        (frames.pack_answers([]), 1007, "malformed_body: "),
+        (b"C" * (MAX_BODY_BYTES + 1), 1009, "frame"),
+        ('{"input": [1, 2], "step": 9}', 4409, "regressed: step 9 is ahead of the session"),
+    ],
+    ids=["not JSON", "cut off", "empty", "a head", "answers", "too large", "a conflict"],
+)
+async def test_the_end_of_a_stream_by_a_message(served: Served, said: str | bytes, code: int, reason: str) -> None:
+    session = await served.begin()
+    async with served.stream(session) as stream:
+        await stream.hear()
+        assert (await stream.ask(input=[1, 2]))["step"] == 1
+        await stream.socket.send(said)
+        found = await stream.end()
+    assert (found[0], found[1][: len(reason)]) == (code, reason)
+    assert (await served.http.get(f"/v1/sessions/{session}")).json()["step"] == 1
+
+
+async def test_what_is_in_flight_before_a_conflict_is_answered(served: Served) -> None:
+    session = await served.begin()
+    async with served.stream(session) as stream:
+        await stream.hear()
+        for number, step in enumerate((0, 1, 1, 3)):
+            await stream.say(input=[number, number], step=step)
+        said = [await stream.hear() for _ in range(3)]
+        assert [answer.get("step") for answer in said] == [1, 2, None]
+        assert said[2]["problem"]["type"] == "urn:cellar:problem:step_taken"
+        assert (await stream.end())[0] == 4409
+
+
+async def test_an_unknown_session(served: Served) -> None:
+    async with served.stream("nobody") as stream:
+        assert await stream.end() == (4404, "session_unknown: there is no session nobody")
+
+
+async def test_a_session_that_is_deleted_while_it_is_open(served: Served) -> None:
+    session = await served.begin()
+    async with served.stream(session) as stream:
+        await stream.hear()
+        await served.http.delete(f"/v1/sessions/{session}")
+        assert (await stream.ask(input=[1, 2]))["problem"]["status"] == 404
+        assert (await stream.end())[0] == 4404
+
+
+async def test_a_session_that_expires_while_it_is_open(settings: Settings, redis_process: RedisProcess) -> None:
+    async with serving(with_own_keys(settings, redis_url=redis_process.url)) as served:
+        session = await served.begin()
+        async with served.stream(session) as stream:
+            await stream.hear()
+            with redis_process.client() as client:  # as Redis does when the time has come
+                (record,) = [key for key in client.scan_iter(f"*{session}*") if client.type(key) == b"hash"]
+                client.delete(record)
+            assert (await stream.ask(input=[1, 2]))["problem"]["type"] == "urn:cellar:problem:session_expired"
+            assert (await stream.end())[0] == 4410
+
+
+@pytest.mark.parametrize("path", ["/v1/stream", "/v1/sessions/s/stream"])
+async def test_pages_of_other_sites_are_refused(served: Served, path: str) -> None:
+    async with connect(f"ws://{served.address}{path}", origin="http://elsewhere.example") as socket:  # type: ignore[arg-type]
+        assert (await Stream(socket).end()) == (4403, "origin_refused: a page of http://elsewhere.example")
+
+
+async def test_pages_of_the_service_itself_are_not(served: Served) -> None:
+    async with served.stream(Origin=f"http://{served.address}") as stream:
+        assert (await stream.hear())["window"] == 32
+
+
+async def test_without_its_store_a_stream_does_not_open(settings: Settings, redis_process: RedisProcess) -> None:
+    async with serving(with_own_keys(settings, redis_url=redis_process.url)) as served:
+        redis_process.kill()
+        async with served.stream("s") as stream:
+            code, reason = await stream.end()
+        assert (code, reason.partition(":")[0]) == (4503, "store_unavailable")
+
+
+async def test_a_fault_of_the_service_is_1011(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def fail(*_: Any) -> None:
+        raise RuntimeError("a secret")
+
+    monkeypatch.setattr(served.app.state.services.sessions, "get", fail)
+    async with served.stream("s") as stream:
+        assert await stream.end() == (1011, "internal_error: the fault is in the log of the service")
+
+
+async def test_a_client_that_leaves_properly(served: Served) -> None:
+    session = await served.begin()
+    async with served.stream(session) as stream:
+        await stream.hear()
+        await stream.ask(input=[1, 2])
+        await stream.socket.close()
+        assert stream.socket.close_code == 1000
+
+
+async def test_stopping_answers_what_is_in_flight_and_says_where_to_resume(
+    settings: Settings, redis_process: RedisProcess
+) -> None:
+    own = with_own_keys(settings, redis_url=redis_process.url)
+    async with serving(own) as served:
+        session, other = await served.begin(), await served.begin()
+        async with served.stream(session) as stream, served.stream() as many, served.stream(other) as idle:
+            position = (await idle.hear())["position"]
+            await stream.hear()
+            await many.hear()
+            await stream.ask(input=[0, 0])
+            redis_process.signal(signal.SIGSTOP)
+            await stream.say_frame(*[frames.Step("", np.ones((1, 1, 2), np.float32))] * 3)
+            await many.say(session=session, input=[1, 2])
+            await served.in_flight(4)
+            served.server.should_exit = True
+            assert await idle.hear() == {"stopping": {other: position}}
+            redis_process.signal(signal.SIGCONT)
+            answers = await stream.hear_frames(3)
+            last = answers[-1].position
+            assert last is not None
+            assert await stream.hear() == {"stopping": {session: f"{last[0]}.{last[1]}.{last[2]}"}}
+            assert (await stream.end())[0] == 1012
+            mine = await many.hear()
+            assert await many.hear() == {"stopping": {session: mine["position"]}}
+            assert await many.end() == (1012, "stopping: connect again and resume")
+            assert await idle.end() == (1012, "stopping: connect again and resume")
+    async with serving(own) as served, served.stream(session) as stream:
+        assert (await stream.hear())["step"] == 5
+
+
+async def test_a_client_that_has_vanished_is_given_up(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(main, "PING_S", 0.1)
+    async with serving(with_own_keys(settings)) as served:
+        session = await served.begin()
+        async with served.stream(session) as stream:
+            await stream.hear()
+            stream.socket.transport.pause_reading()
+            steps = [frames.Step("", np.ones((1, 1, 2), np.float32))] * 8
+            streams = served.app.state.streams
+            with suppress(ConnectionClosed):
+                while True:  # until answers fill all buffers, and no ping is answered
+                    await stream.say_frame(*steps)
+                    await asyncio.sleep(0)
+            await until(lambda: not streams.sockets)
+        there = (await served.http.get(f"/v1/sessions/{session}")).json()
+        assert there["step"] >= len(steps)
