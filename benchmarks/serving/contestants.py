@@ -150,7 +150,7 @@ def create_sessions(cellar: Contestant, names: Sequence[str], model: str = MODEL
 
 
 def ask(contestant: Contestant, session: str, features: Sequence[float]) -> list[float]:
-    """Return the output of one step; wait for a contestant that is not there yet."""
+    """Return the output of one step; wait for a contestant that is not there yet, or knows no such path yet."""
     deadline_s = time.monotonic() + READY_S
     while True:
         try:
@@ -159,13 +159,12 @@ def ask(contestant: Contestant, session: str, features: Sequence[float]) -> list
                 content=contestant.body(session, features),
                 headers={"Content-Type": "application/json"},
                 timeout=READY_S,
-            )
-        except httpx.TransportError:
+            ).raise_for_status()
+        except (httpx.TransportError, httpx.HTTPStatusError):
             if time.monotonic() > deadline_s or contestant.process.popen.poll() is not None:
                 raise
             time.sleep(0.1)
             continue
-        answer.raise_for_status()
         document: dict[str, list[float]] = answer.json()
         return document.get("output") or document["input"]
 

