@@ -7,7 +7,7 @@ COMPILE := CUSTOM_COMPILE_COMMAND="make requirements" $(BIN)/pip-compile --quiet
 	--allow-unsafe --strip-extras --annotation-style=line \
 	--no-emit-index-url --no-emit-find-links --no-emit-trusted-host --no-emit-options --extra build
 
-.PHONY: help install lint test check demo bench-engine bench-training bench-service openapi requirements clean
+.PHONY: help install lint test check faults demo bench-engine bench-training bench-service openapi requirements clean
 .DELETE_ON_ERROR:
 
 help: ## list the commands
@@ -25,6 +25,9 @@ test: .venv/installed-dev ## the whole suite, against a real Redis
 	$(BIN)/pytest -n $(JOBS) $(ARGS)
 
 check: lint test ## what CI runs
+
+faults: .venv/installed-dev ## 10,000 steps through lost, torn and doubled messages and kills (ARGS="--seed 7 --runs 3")
+	$(BIN)/python -m tests.faults.run $(ARGS)
 
 demo: .venv/installed-embedded ## train, serve, kill and go on, on real measurements (ONCE=1: then exit)
 	$(BIN)/cellar demo $(if $(ONCE),--once)

@@ -5,7 +5,7 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,9 +43,9 @@ class Replica:
 
 
 @contextmanager
-def serving(settings: dict[str, str]) -> Iterator[Replica]:
+def serving(settings: dict[str, str], command: Sequence[str] = SERVE) -> Iterator[Replica]:
     """Run a service in an environment."""
-    process = subprocess.Popen(SERVE, env=settings, stdout=subprocess.PIPE, text=True, start_new_session=True)
+    process = subprocess.Popen(command, env=settings, stdout=subprocess.PIPE, text=True, start_new_session=True)
     try:
         assert process.stdout
         url = next(found[1] for line in process.stdout if (found := re.search(r"ready at (\S+)", line)))

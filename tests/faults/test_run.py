@@ -1,0 +1,79 @@
+"""Exactly once, with real services: clients, hops, kills and the check; and the proof that the check can fail.
+
+`make faults` is the same with 10,000 steps.
+"""
+
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from tests.faults import ground as standing
+from tests.faults.asked import Asked, Told
+from tests.faults.cell import LARGEST, P, State
+from tests.faults.checker import check, complaints
+from tests.faults.ground import Ground, ground
+from tests.faults.run import Plan, carry_out
+from tests.faults.sabotage import command
+from tests.faults.writers import Client, http_client
+
+pytestmark = pytest.mark.anyio
+
+QUICK = Plan(steps=1000, kills=2)
+
+
+@pytest.fixture(scope="module")
+async def honest(redis_server_binary: Path, kernel_directory: Path) -> AsyncIterator[Ground]:
+    """Yield services as they are."""
+    async with ground(redis_server_binary, kernel_directory, "suite", QUICK.chances) as there:
+        yield there
+
+
+async def test_every_acknowledged_step_is_there_once_and_in_order(honest: Ground) -> None:
+    outcome = await carry_out(QUICK, honest)
+    check(outcome.evidence)
+    assert outcome.book.steps + sum(len(asked.values) for asked in outcome.book.doubtful) == QUICK.steps
+    assert outcome.book.counts["replays answered"] > 0
+    assert outcome.kills.total() == QUICK.kills
+
+
+async def test_a_client_that_takes_a_lost_answer_for_no_answer_is_caught(honest: Ground) -> None:
+    """Every try under a key of its own: that is what a lost reply taken for a lost request comes to."""
+
+    class Forgetful(Client):
+        async def try_once(self, asked: Asked) -> Told:
+            return await super().try_once(replace(asked, key=f"{self.rng.random()}"))
+
+    plan = Plan(steps=200, numbered=0, keyed=16, appending=0, alone=0, kills=0)
+    found = (await carry_out(plan, honest, Forgetful)).evidence
+    assert any("steps that nobody was told of" in complaint for complaint in complaints(found))
+
+
+async def test_the_cell_is_exact_where_it_wraps_around(honest: Ground) -> None:
+    states = [State(n, a) for n, a in enumerate((0, (P - 1) // 2, (P + 1) // 2, P - 1, P - 1, 1))]
+    inputs = [0, 0, 0, 0, LARGEST, P // 5]
+    async with http_client(30) as client:
+        session = await standing.begin(client, honest.replicas[0].url, rows=len(states))
+        url = f"{honest.replicas[0].url}/v1/sessions/{session}"
+        layer = {"layer": 0, "n": [[state.n] for state in states], "a": [[state.a] for state in states]}
+        (await client.put(f"{url}/state", json={"layers": [layer]})).raise_for_status()
+        told = await client.post(f"{url}/step", json={"input": [[x] for x in inputs]})
+    after = [state.after(x) for state, x in zip(states, inputs, strict=True)]
+    assert told.json()["output"] == [[state.a] for state in after]
+
+
+async def test_a_commit_that_compares_nothing_is_caught(redis_server_binary: Path, kernel_directory: Path) -> None:
+    plan = Plan(steps=300, numbered=0, keyed=0, appending=64, alone=0, kills=0)
+    async with ground(redis_server_binary, kernel_directory, "blind", (0, 0), command("blind")) as there:
+        found = (await carry_out(plan, there)).evidence
+    assert any("an acknowledged step is not there" in complaint for complaint in complaints(found))
+
+
+async def test_a_service_that_takes_a_lost_reply_for_a_lost_commit_is_caught(
+    redis_server_binary: Path, kernel_directory: Path
+) -> None:
+    plan = Plan(steps=200, numbered=0, keyed=0, appending=16, alone=0, kills=0)
+    async with ground(redis_server_binary, kernel_directory, "forgetful", (0, 0.4), command("forgetful")) as there:
+        found = (await carry_out(plan, there)).evidence
+    assert any("steps that nobody was told of" in complaint for complaint in complaints(found))

@@ -1,0 +1,184 @@
+"""Clients that write one session at once, and send again what was not answered, as `docs/sessions.md` tells them to."""
+
+import asyncio
+import itertools
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from random import Random
+
+import httpx
+
+from tests.faults import transports
+from tests.faults.asked import Asked, Refused, Told
+from tests.faults.cell import LARGEST
+
+STUCK = 5
+"""What a sensor that is stuck reads: half of what most writers write, so that equal inputs are common."""
+
+OWN = 512
+"""Inputs from here on belong to one of those who append, each its own: nobody else's step can be taken for theirs."""
+
+PAUSE_S = 0.05
+"""What a client waits before it asks again a service that said 503. Retry-After counts in whole seconds."""
+
+IMPATIENCE_S = 1.5
+"""How long a client waits that may ask elsewhere. It says so: a service that went on working for those who have gone
+would keep those who come waiting until they go, too. Still, what it asked may be carried out long after: a service that
+was killed leaves what came for it to the next one."""
+
+GIVE_UP_S = 60.0
+"""For how long a client insists. Nothing is away for so long: a run that gets here has found a fault."""
+
+
+@dataclass
+class Book:
+    """What clients were told, and what they could not learn."""
+
+    told: list[tuple[str, Asked, Told]] = field(default_factory=list)
+    """Who was told what; each client's in the order of its requests."""
+    doubtful: list[Asked] = field(default_factory=list)
+    """Requests without identity whose answers were lost. They are not sent again: they are there once or never."""
+    counts: Counter[str] = field(default_factory=Counter)
+    steps: int = 0
+    """That were acknowledged."""
+    _awaited: list[tuple[int, asyncio.Event]] = field(default_factory=list)
+
+    def note(self, client: str, asked: Asked, told: Told) -> None:
+        """Note an acknowledgement."""
+        self.told.append((client, asked, told))
+        self.steps += len(asked.values)
+        self.counts["requests"] += 1
+        self.counts["replays answered"] += told.replayed
+        for steps, reached in self._awaited:
+            if self.steps >= steps:
+                reached.set()
+
+    def doubt(self, asked: Asked) -> None:
+        """Note a request of which nobody knows what came."""
+        self.doubtful.append(asked)
+        self.counts["appends without an answer"] += 1
+
+    async def reached(self, steps: int) -> None:
+        """Wait until so many steps were acknowledged."""
+        reached = asyncio.Event()
+        if self.steps < steps:
+            self._awaited.append((steps, reached))
+            await reached.wait()
+
+
+@dataclass
+class Client:
+    """A client of one session: who it is, where it may ask, and how it insists."""
+
+    name: str
+    sessions: Sequence[str]
+    """The session's URL, in each place that answers."""
+    http: httpx.AsyncClient
+    rng: Random
+    book: Book
+    ways: Sequence[transports.Transport] = transports.ALL
+
+    async def try_once(self, asked: Asked) -> Told:
+        """Ask anywhere, any way. Raise httpx.TransportError or Refused."""
+        return await self.rng.choice(self.ways)(self.http, self.rng.choice(self.sessions), asked)
+
+    async def insist(self, asked: Asked) -> None:
+        """Send the same request again until it is answered, each time another way. Raise Refused for a definite no."""
+        async with asyncio.timeout(GIVE_UP_S):
+            while True:
+                try:
+                    return self._note(asked, await self.try_once(asked))
+                except httpx.TransportError as lost:
+                    late = isinstance(lost, httpx.TimeoutException)
+                    self.book.counts["retries after a timeout" if late else "retries after a lost connection"] += 1
+                except Refused as no:
+                    await self._wait_after(no)
+
+    async def append(self, asked: Asked) -> None:
+        """Send a request that nothing tells from others, again only where it is known that it was not applied."""
+        async with asyncio.timeout(GIVE_UP_S):
+            while True:
+                try:
+                    return self._note(asked, await self.try_once(asked))
+                except httpx.ConnectError:  # it was never sent
+                    await asyncio.sleep(PAUSE_S)
+                except httpx.TransportError:
+                    return self.book.doubt(asked)
+                except Refused as no:
+                    if no.outcome == "unknown":
+                        return self.book.doubt(asked)
+                    await self._wait_after(no)
+
+    async def position(self) -> str:
+        """Return where the session stands, as soon as anybody says it."""
+        async with asyncio.timeout(GIVE_UP_S):
+            for session in itertools.cycle(self.sessions):
+                with suppress(httpx.HTTPError):
+                    return str((await self.http.get(session)).raise_for_status().json()["position"])
+        raise AssertionError("a cycle ends")
+
+    async def _wait_after(self, no: Refused) -> None:
+        if no.status not in (httpx.codes.SERVICE_UNAVAILABLE, httpx.codes.GATEWAY_TIMEOUT):
+            raise no
+        self.book.counts[f"retries after {no.status} {no.type} {no.outcome or ''}"] += 1
+        await asyncio.sleep(PAUSE_S)
+
+    def _note(self, asked: Asked, told: Told) -> None:
+        self.book.note(self.name, asked, told)
+
+
+def http_client(timeout_s: float) -> httpx.AsyncClient:
+    """Return what sends nothing twice by itself. One for each client: a pool looks through all its connections."""
+    headers = {"Cellar-Timeout-Ms": f"{1000 * timeout_s:.0f}"}
+    return httpx.AsyncClient(timeout=timeout_s, headers=headers, trust_env=False, verify=False)
+
+
+@dataclass
+class Supply:
+    """Steps that are left to be written."""
+
+    left: int
+
+    def take(self, rng: Random) -> int:
+        """Take a step, or a few for a sequence; 0 if there are none left."""
+        count = min(self.left, 1 if rng.random() < 0.75 else rng.randrange(2, 5))
+        self.left -= count
+        return count
+
+
+def readings(client: Client, supply: Supply) -> Iterator[tuple[int, ...]]:
+    """Yield the inputs of one request after the other: the stuck sensor's as often as any other."""
+    while count := supply.take(client.rng):
+        yield tuple(STUCK if client.rng.random() < 0.5 else client.rng.randrange(OWN) for _ in range(count))
+
+
+async def write_numbered(client: Client, supply: Supply) -> None:
+    """Write as a writer who numbers its requests."""
+    for seq, values in enumerate(readings(client, supply), 1):
+        await client.insist(Asked(values, len(values) > 1, writer=client.name, seq=seq))
+
+
+async def write_keyed(client: Client, supply: Supply) -> None:
+    """Write with an Idempotency-Key for each request."""
+    for number, values in enumerate(readings(client, supply), 1):
+        await client.insist(Asked(values, len(values) > 1, key=f"{client.name} {number}"))
+
+
+async def write_appending(client: Client, supply: Supply, own: int) -> None:
+    """Write with nothing to tell one request from the other, and always the same."""
+    assert OWN <= own <= LARGEST
+    while count := supply.take(client.rng):
+        await client.append(Asked((own,) * count, count > 1))
+
+
+async def write_alone(client: Client, supply: Supply) -> None:
+    """Write as the only one, by the position or by the step of the last answer."""
+    position = await client.position()
+    for values in readings(client, supply):
+        asked = Asked(values, len(values) > 1, position=position)
+        if client.rng.random() < 0.5:
+            asked = Asked(values, len(values) > 1, step=int(position.split(".")[1]))
+        await client.insist(asked)
+        position = client.book.told[-1][2].position
