@@ -1,12 +1,22 @@
 """Requests that wait in one session go together: one call of the kernel, one commit, and an answer for each."""
 
 import asyncio
+import gc
 from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
 
 import numpy as np
 import pytest
 
-from cellar.errors import CellarError, DeadlineExceeded, FingerprintMismatch, StateNotFinite, StepTaken, WriterUnknown
+from cellar.errors import (
+    CellarError,
+    DeadlineExceeded,
+    FingerprintMismatch,
+    Overloaded,
+    StateNotFinite,
+    StepTaken,
+    WriterUnknown,
+)
 from cellar.ports import APPEND, Identity, SessionKey
 from cellar.runtime.answers import StepAnswer
 from tests.runtime.conftest import Service, StartService
@@ -250,6 +260,27 @@ async def test_what_has_begun_is_not_ended_by_its_deadline(service: Service, shu
     await asyncio.sleep(0.04)
     gate.open()
     assert output(await running) == history([1])
+
+
+async def test_what_is_refused_at_once_is_not_ended_by_its_deadline_as_well(
+    redis_url: str, start_service: StartService
+) -> None:
+    unheard: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: unheard.append(context))
+    service = start_service(redis_url, queue_limit=2)
+    key = await begin(service)
+    gate = Gate(service.models.network)
+    first = asyncio.create_task(step(service, key, 0))
+    await gate.reached()
+    late = service.sessions.submit(key, "step", a_sequence(1), APPEND, deadline_s=0.02)
+    with pytest.raises(Overloaded):
+        service.sessions.submit(key, "step", a_sequence(2), APPEND, deadline_s=0.01)
+    with pytest.raises(DeadlineExceeded):
+        await late
+    gc.collect()  # an error that nobody asked for is told then
+    assert not unheard
+    gate.open()
+    assert output(await first) == history([0])
 
 
 async def test_inputs_of_another_shape_are_refused_at_their_turn(service: Service, shut: Shut) -> None:

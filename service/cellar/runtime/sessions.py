@@ -13,7 +13,7 @@ from typing import Literal
 
 import numpy as np
 
-from cellar.errors import AlreadyExists, DeadlineExceeded, InvalidInput, ShapeMismatch
+from cellar.errors import AlreadyExists, CellarError, DeadlineExceeded, InvalidInput, ShapeMismatch
 from cellar.ports import (
     APPEND,
     EVERY_SESSION,
@@ -289,7 +289,11 @@ class Sessions:
         if deadline_s is not None:
             loop = asyncio.get_running_loop()
             request.deadline = loop.call_later(deadline_s, _give_up, request.future, deadline_s)
-        return Pending(self._lanes.submit(request), inputs.shape[1])
+        try:
+            return Pending(self._lanes.submit(request), inputs.shape[1])
+        except CellarError:  # it is told at once, and by nothing else later
+            request.future.cancel()
+            raise
 
     async def reset(
         self, key: SessionKey, identity: Identity, *, rows: Sequence[int] | Sequence[bool] | None = None
