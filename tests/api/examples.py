@@ -1,8 +1,9 @@
 """The examples of `openapi/examples`: played against a running service, and recorded from one.
 
-An example is a list of exchanges. The service answers as written, but for what it makes up and how it words details;
-where a later request has a made-up text of an earlier answer, it sends what the service really said. Recording keeps
-the requests and writes down the answers: `python -m tests.api.examples URL`, on an empty service.
+An example is a list of exchanges, whose bodies are JSON documents or lines of them. The service answers as written, but
+for what it makes up and how it words details; where a later request has a made-up text of an earlier answer, it sends
+what the service really said. Recording keeps the requests and writes down the answers:
+`python -m tests.api.examples URL`, on an empty service.
 """
 
 import asyncio
@@ -12,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+
+from cellar.wire import lines
 
 FOLDER = Path(__file__).parents[2] / "openapi" / "examples"
 
@@ -29,18 +32,23 @@ def load() -> dict[str, dict[str, Any]]:
 
 async def play(client: httpx.AsyncClient, request: dict[str, Any], said: dict[str, str]) -> dict[str, Any]:
     """Send a request and return the answer in the form of the examples."""
-    answer = await client.request(
-        request["method"],
-        request["path"],
-        json=replace(request.get("body"), said),
-        headers=request.get("headers"),
-    )
+    body: dict[str, Any] = {"json": replace(request.get("body"), said)}
+    if "lines" in request:
+        body = {"content": "".join(json.dumps(line) + "\n" for line in replace(request["lines"], said))}
+    answer = await client.request(request["method"], request["path"], headers=request.get("headers"), **body)
     shown = {name: answer.headers[name] for name in HEADERS if name in answer.headers}
     return {
         "status": answer.status_code,
         **({"headers": shown} if shown else {}),
-        **({"body": answer.json()} if answer.content else {}),
+        **_content(answer),
     }
+
+
+def _content(answer: httpx.Response) -> dict[str, Any]:
+    """Return the body of an answer, or its lines where it has many documents."""
+    if answer.headers.get("content-type") == lines.MEDIA_TYPE:
+        return {"lines": [json.loads(line) for line in answer.content.splitlines()]}
+    return {"body": answer.json()} if answer.content else {}
 
 
 def replace(value: Any, said: dict[str, str]) -> Any:

@@ -22,7 +22,11 @@ JSON = {"content-type": "application/json"}
 ROWS = 2
 PARAMETERS = {"model", "session", "job", "limit", "cursor", "prefix", "pinned", "snapshot", "after"}
 
-BODIES = [(path, method) for path, method in OPERATIONS if "requestBody" in DOCUMENT["paths"][path][method]]
+BODIES = [
+    (path, method)
+    for path, method in OPERATIONS
+    if "application/json" in DOCUMENT["paths"][path][method].get("requestBody", {}).get("content", {})
+]
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
 """What a page's `curl` does in tests, so that no machine needs one.
 
-`curl -s [-X METHOD] [-H HEADER]... [--json BODY] URL`. The pages speak to localhost:8080; the service under test is at
-$CELLAR_URL.
+`curl -s [-X METHOD] [-H HEADER]... [--json BODY | --data-binary BODY] URL`. The pages speak to localhost:8080; the
+service under test is at $CELLAR_URL.
 """
 
 import argparse
@@ -19,15 +19,17 @@ def main() -> None:
     parser.add_argument("-X", dest="method")
     parser.add_argument("-H", dest="headers", action="append", default=[])
     parser.add_argument("--json")
+    parser.add_argument("--data-binary", dest="data")
     options = parser.parse_args()
     prefix, _, path = options.url.partition("localhost:8080")
     assert not prefix, f"{options.url} is not on localhost:8080"
     headers = dict(line.split(": ", 1) for line in options.headers)
     if options.json is not None:
         headers |= {"Content-Type": "application/json", "Accept": "application/json"}
-    method = options.method or ("GET" if options.json is None else "POST")
+    body = options.data if options.json is None else options.json
+    method = options.method or ("GET" if body is None else "POST")
     connection = HTTPConnection(urlsplit(os.environ["CELLAR_URL"]).netloc, timeout=100)
-    connection.request(method, path, options.json and options.json.encode(), headers)
+    connection.request(method, path, body and body.encode(), headers)
     sys.stdout.buffer.write(connection.getresponse().read())
 
 

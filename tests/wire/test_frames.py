@@ -11,9 +11,9 @@ from hypothesis.extra.numpy import arrays
 
 from cellar.errors import BodyTooLarge, MalformedBody
 from cellar.wire import frames
-from cellar.wire.frames import HEADER, STEP, Answer, FrameSplitter, Step
+from cellar.wire.frames import HEADER, STEP, Answer, FrameSplitter, Place, Step
 
-PLACE = ("00112233445566ff", 7, "000102030405060708090a0b0c0d0e0f")
+PLACE = Place(bytes.fromhex("00112233445566ff"), 7, bytes(range(16)))
 INPUTS = np.arange(6, dtype=np.float32).reshape(1, 2, 3)
 FULL = Step("s", INPUTS, False, 9, PLACE, None, None, None, "a key", b"\0\1", 250)
 BY_WRITER = Step("session-2", INPUTS.reshape(3, 2, 1), True, writer="w", seq=2**63)
@@ -25,7 +25,7 @@ ANSWERS = frames.pack_answers(
 WORDS = st.text(st.characters(max_codepoint=127), max_size=255)
 SHAPES = st.tuples(*[st.integers(1, 4)] * 3)
 PLACES = st.builds(
-    lambda epoch, step, digest: (epoch.hex(), step, digest.hex()),
+    Place,
     st.binary(min_size=8, max_size=8),
     st.integers(0, 2**64 - 1),
     st.binary(min_size=16, max_size=16),
@@ -95,14 +95,14 @@ def test_the_bytes_of_version_1_stay_what_they_are() -> None:
     assert frame == (
         b"Cell\x01\x01\0\0" + struct.pack("<IIII", 1, 6, 8, 0)
         + struct.pack("<IBBBBIIII", 9, 2 | 16, 1, 0, 5, 1, 2, 3, 250)
-        + bytes.fromhex(PLACE[0]) + struct.pack("<Q", 7) + bytes.fromhex(PLACE[2]) + bytes(8)
+        + PLACE[0] + struct.pack("<Q", 7) + PLACE[2] + bytes(8)
         + INPUTS.tobytes() + b"sa key\0\1"
     )  # fmt: skip
     answer = frames.pack_answers([Answer(9, 200, PLACE, INPUTS, True)])
     assert answer == (
         b"Cell\x01\x02\0\0" + struct.pack("<IIII", 1, 6, 0, 0)
         + struct.pack("<IHHIIII", 9, 200, 1, 1, 2, 3, 0)
-        + bytes.fromhex(PLACE[0]) + struct.pack("<Q", 7) + bytes.fromhex(PLACE[2]) + bytes(8) + INPUTS.tobytes()
+        + PLACE[0] + struct.pack("<Q", 7) + PLACE[2] + bytes(8) + INPUTS.tobytes()
     )  # fmt: skip
 
 
@@ -132,6 +132,7 @@ FIRST = HEADER.size
         (changed(4, "B", 2), 4),
         (changed(5, "B", 0), 5),
         (changed(5, "B", 3), 5),
+        (changed(5, "B", 4), 5),
         (changed(5, "B", frames.Kind.ANSWERS), 5),
         (changed(6, "H", 1), 5),
         (changed(20, "I", 1), 5),
@@ -168,7 +169,8 @@ def test_random_bytes_are_frames_or_refused(noise: bytes, at: int) -> None:
 
 @given(st.lists(st.integers(1, 200), max_size=30))
 def test_frames_are_found_however_they_are_cut(sizes: list[int]) -> None:
-    splitter, stream, found = FrameSplitter(1000), FRAME + ANSWERS + FRAME, []
+    splitter, stream = FrameSplitter(1000), FRAME + ANSWERS + FRAME
+    found: list[bytes] = []
     for size in [*sizes, len(stream)]:
         found += splitter.feed(stream[:size])
         stream = stream[size:]
@@ -179,7 +181,7 @@ def test_frames_are_found_however_they_are_cut(sizes: list[int]) -> None:
 def test_a_stream_may_not_end_inside_a_frame() -> None:
     for size in range(1, len(FRAME)):
         splitter = FrameSplitter(1000)
-        assert splitter.feed(FRAME[:size]) == []
+        assert [*splitter.feed(FRAME[:size])] == []
         with pytest.raises(MalformedBody):
             splitter.end()
 
@@ -187,11 +189,34 @@ def test_a_stream_may_not_end_inside_a_frame() -> None:
 def test_a_size_over_the_limit_is_refused_before_a_byte_of_it_has_come() -> None:
     for offset in (8, 12, 16):
         with pytest.raises(BodyTooLarge):
-            FrameSplitter(1000).feed(changed(offset, "I", 2**32 - 1)[: HEADER.size])
+            [*FrameSplitter(1000).feed(changed(offset, "I", 2**32 - 1)[: HEADER.size])]
     splitter = FrameSplitter(len(FRAME))
-    assert splitter.feed(FRAME) == [FRAME]
+    assert [*splitter.feed(FRAME)] == [FRAME]
 
 
 def test_what_is_no_frame_is_refused_at_its_header() -> None:
     with pytest.raises(MalformedBody):
-        FrameSplitter(1000).feed(b'{"session": "s", "inputs": [1]}\n')
+        [*FrameSplitter(1000).feed(b'{"session": "s", "inputs": [1]}\n')]
+
+
+def test_whole_frames_come_before_the_fault_behind_them() -> None:
+    found = FrameSplitter(1000).feed(FRAME + changed(4, "B", 2))
+    assert next(found) == FRAME
+    with pytest.raises(MalformedBody):
+        next(found)
+
+
+def test_a_frame_has_a_bounded_number_of_records() -> None:
+    with pytest.raises(BodyTooLarge, match="4096 records"):
+        [*FrameSplitter(1 << 30).feed(changed(8, "I", 4097)[: HEADER.size])]
+
+
+def test_a_stream_of_answers_may_end_with_a_problem() -> None:
+    frame = frames.pack_problem(b'{"status":400}')
+    assert frames.unpack_problem(frame) == b'{"status":400}'
+    assert frames.unpack_problem(ANSWERS) is None
+    for size in range(len(frame)):
+        with pytest.raises(MalformedBody):
+            frames.unpack_problem(frame[:size])
+    with pytest.raises(MalformedBody):
+        frames.unpack_answers(frame)

@@ -18,6 +18,9 @@ from cellar.api.streams.app import StreamRoutes, Streams
 
 DOCS = Path(__file__).parent / "swagger"
 
+STREAMS = frozenset({"/v1/steps"})
+"""Paths whose bodies may be of any length, because they are read part by part."""
+
 
 class _Api(FastAPI):
     """FastAPI, behind the requests that are plain steps."""
@@ -44,13 +47,14 @@ def create_app(
     app = _Api(title="Cellar", version=__version__, docs_url=None, redoc_url=None, lifespan=lifespan)
     app.state.services = services
     app.state.streams = Streams(services, window=replay_window, max_bytes=max_body_bytes)
+    app.state.max_body_bytes = max_body_bytes
     app.include_router(router)
     app.mount("/docs", StaticFiles(directory=DOCS, html=True))
     app.openapi = openapi.document  # type: ignore[method-assign]  # FastAPI's documented way to give one's own
     problems.install(app)
     app.add_middleware(HotRoutes)
     app.add_middleware(GzipAnswers)
-    app.add_middleware(GzipBodies, max_body_bytes=max_body_bytes)
-    app.add_middleware(BodyLimit, max_body_bytes=max_body_bytes)
+    app.add_middleware(GzipBodies, max_body_bytes=max_body_bytes, streams=STREAMS)
+    app.add_middleware(BodyLimit, max_body_bytes=max_body_bytes, streams=STREAMS)
     app.add_middleware(StreamRoutes, streams=app.state.streams)
     return app

@@ -20,11 +20,13 @@ from cellar.wire.layout import check_layout, from_tbf, to_tbf
 from cellar.wire.numbers import parse_array
 
 Floats = NDArray[np.float32]
-Name = Literal["input", "inputs"]
+Name = Literal["input", "inputs", ""]
 
 
 class Asked(NamedTuple):
-    """Steps that are asked for: inputs (T, rows, in_size), called `name` where they came as JSON.
+    """Steps that are asked for: inputs (T, rows, in_size), called `name` where they came in one document with the rest.
+
+    `name` is None where the rest stands in the query, "" where all of it is a record of a frame.
 
     `shaped` gives the outputs (T, rows, out_size) the axes that the inputs had.
     """
@@ -93,20 +95,24 @@ def pointing(asked: Asked) -> Iterator[None]:
         with of_query(SequenceQuery):
             yield
         return
-    prefix = f"/{asked.name}"
+    prefix = asked.name and f"/{asked.name}"
     with below(prefix, ShapeMismatch), below(prefix, IdUnknown), below(prefix, WholeSequencesOnly):
         yield
 
 
 def as_json(name: str, asked: Asked, answer: StepAnswer) -> bytes:
-    """Return where the session stands, and the outputs under `name`, null if they are not known any more.
+    """Return `document_of_answer` as JSON."""
+    return orjson.dumps(document_of_answer(name, asked, answer), option=orjson.OPT_SERIALIZE_NUMPY)
+
+
+def document_of_answer(name: str, asked: Asked, answer: StepAnswer) -> dict[str, Any]:
+    """Return where the session stands, and the outputs under `name`, None if they are not known any more.
 
     Numbers are written as float64, so that a client that reads doubles gets the float32 back: the shorter float32
     form of some, such as 7.038531e-26, is read as its neighbour.
     """
-    document: dict[str, Any] = {
+    return {
         name: None if answer.outputs is None else asked.shaped(answer.outputs).astype(np.float64),
         "step": answer.position.step,
         "position": str(answer.position),
     }
-    return orjson.dumps(document, option=orjson.OPT_SERIALIZE_NUMPY)

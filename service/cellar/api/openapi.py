@@ -10,14 +10,21 @@ from pydantic.json_schema import models_json_schema
 from cellar import __version__
 from cellar.api.routes import router
 from cellar.api.schemas.problems import Problem
-from cellar.api.schemas.sessions import SequenceRequest, StateRequest, StepRequest
+from cellar.api.schemas.sessions import SequenceLine, SequenceRequest, StateRequest, StepLine, StepRequest
 
 DESCRIPTION = """Recurrent networks whose hidden state outlives the request: create a model, open a session, post steps.
 
 Every error is an `application/problem+json` document (RFC 9457) whose `type` is `urn:cellar:problem:` and the name
 that stands first in the descriptions below."""
 
-UNDECLARED: tuple[type[BaseModel], ...] = (Problem, SequenceRequest, StateRequest, StepRequest)
+UNDECLARED: tuple[type[BaseModel], ...] = (
+    Problem,
+    SequenceLine,
+    SequenceRequest,
+    StateRequest,
+    StepLine,
+    StepRequest,
+)
 """What stands in answers and bodies that FastAPI knows nothing of."""
 
 TAGS = {

@@ -127,9 +127,13 @@ def _methods(request: Request) -> list[str]:
     return sorted({method for route in there for method in route.methods or ()})
 
 
+INTERNAL = _document(500, "internal_error", "Internal error", "The service failed; the fault is in its log.", {})
+"""What is said of a fault of the service itself."""
+
+
 def internal_error() -> Response:
     """Return the problem document of a fault of the service, which is in its log."""
-    return problem(500, "internal_error", "Internal error", "The service failed; the fault is in its log.")
+    return Response(orjson.dumps(INTERNAL), INTERNAL["status"], media_type=MEDIA_TYPE)
 
 
 async def _unexpected(request: Request, error: Exception) -> Response:

@@ -9,12 +9,10 @@ from starlette.requests import Request
 
 from cellar.api.body import Model
 from cellar.api.faults import invalid_request
+from cellar.api.schemas.names import MOST_TIMEOUT_MS
 from cellar.errors import InvalidInput, InvalidParameter
 
 TIMEOUT = "Cellar-Timeout-Ms"
-MOST_TIMEOUT_MS = 600_000
-"""Ten minutes: longer than anybody holds a connection open for an answer."""
-
 _TIMEOUT = re.compile(r"[0-9]{1,6}")
 
 

@@ -16,8 +16,6 @@ from numpy.typing import NDArray
 from cellar.errors import BodyTooLarge, MalformedBody
 
 Floats = NDArray[np.float32]
-Place = tuple[str, int, str]
-"""A position in parts: epoch (16 hexadecimal digits), step, digest (32 of them)."""
 
 MEDIA_TYPE = "application/vnd.cellar.frames"
 MAGIC = b"Cell"
@@ -71,6 +69,8 @@ class Kind(IntEnum):
 
     STEPS = 1
     ANSWERS = 2
+    PROBLEM = 3
+    """No record, and one problem document for a text: what ends a stream of answers before its time."""
 
 
 SEQUENCE, POSITION, NUMBER, SEQ, RESET = 1, 2, 4, 8, 16
@@ -81,7 +81,21 @@ REPLAYED, NOT_KEPT = 1, 2
 
 OK = 200
 
+MAX_RECORDS = 4096
+"""Of a frame on its way in: they are read in one go, in some ten milliseconds."""
+
 _NOWHERE = bytes(8), 0, bytes(16)
+
+
+class Place(NamedTuple):
+    """A position in parts: 8 bytes, a number and 16 bytes. As text it is what JSON has."""
+
+    epoch: bytes
+    step: int
+    digest: bytes
+
+    def __str__(self) -> str:
+        return f"{self.epoch.hex()}.{self.step}.{self.digest.hex()}"
 
 
 class Step(NamedTuple):
@@ -125,7 +139,7 @@ def pack_steps(steps: Sequence[Step]) -> bytes:
         words = [(part or "").encode("latin-1") for part in (one.session, one.writer, one.key)]
         flags = SEQUENCE * one.sequence | POSITION * (one.position is not None) | NUMBER * (one.step is not None)
         flags |= SEQ * (one.seq is not None) | RESET * (one.reset is not None)
-        epoch, at, digest = _NOWHERE if one.position is None else _packed(one.position)
+        epoch, at, digest = one.position or _NOWHERE
         at = at if one.step is None else one.step
         sizes = map(len, words)
         records.append(
@@ -158,7 +172,7 @@ def unpack_steps(frame: bytes) -> list[Step]:
                 _shaped(numbers[start:at], length, rows, features),
                 flags & SEQUENCE == SEQUENCE,
                 tag,
-                (epoch.hex(), step, digest.hex()) if flags & POSITION else None,
+                Place(epoch, step, digest) if flags & POSITION else None,
                 step if flags & NUMBER else None,
                 text[name + session : after] if writer else None,
                 seq if flags & SEQ else None,
@@ -182,7 +196,7 @@ def pack_answers(answers: Sequence[Answer]) -> bytes:
         else:
             shape = (0, 0, 0)
             flags |= NOT_KEPT * (position is not None)
-        epoch, step, digest = _NOWHERE if position is None else _packed(position)
+        epoch, step, digest = position or _NOWHERE
         records.append(ANSWER.pack(tag, status, flags, *shape, len(problem), epoch, step, digest, 0))
         problems.append(problem)
     return _frame(Kind.ANSWERS, records, numbers, problems)
@@ -202,46 +216,58 @@ def unpack_answers(frame: bytes) -> list[Answer]:
             raise _impossible(len(answers), "sizes that the frame does not hold")
         good = status == OK
         outputs = _shaped(numbers[start:at], length, rows, features) if good and not flags & NOT_KEPT else None
-        position = (epoch.hex(), step, digest.hex()) if good else None
+        position = Place(epoch, step, digest) if good else None
         said = text[begin:word].encode("latin-1")
         answers.append(Answer(tag, status, position, outputs, bool(flags & REPLAYED), said))
     _check_end(at, len(numbers), word, len(text))
     return answers
 
 
+def pack_problem(document: bytes) -> bytes:
+    """Return the frame that ends a stream of answers."""
+    return _frame(Kind.PROBLEM, (), (), (document,))
+
+
+def unpack_problem(frame: bytes) -> bytes | None:
+    """Return the problem document of a frame that ends a stream, None of any other frame. Raise MalformedBody."""
+    if len(frame) < HEADER.size or len(frame) != _size(frame):
+        raise MalformedBody("not a whole frame, or more than one")
+    return frame[HEADER.size :] if _read_header(frame)[0] == Kind.PROBLEM else None
+
+
 class FrameSplitter:
-    """Cuts a stream of bytes, in pieces of any size, into frames. No frame may have over `max_bytes`."""
+    """Cuts a stream of bytes, in pieces of any size, into frames.
+
+    No frame may have over `max_bytes`, nor over MAX_RECORDS records.
+    """
 
     def __init__(self, max_bytes: int) -> None:
         self._max = max_bytes
         self._held = bytearray()
 
-    def feed(self, data: bytes) -> list[bytes]:
-        """Take bytes and return the frames that are whole now. Raise MalformedBody or BodyTooLarge.
+    def feed(self, data: bytes) -> Iterator[bytes]:
+        """Take bytes and yield the frames that are whole now; behind them, raise MalformedBody or BodyTooLarge.
 
         A size is believed only once it is known to be within the limit, so no more than that is ever held.
         """
         self._held += data
-        frames = []
         while len(self._held) >= HEADER.size:
             size = _size(self._held)
+            records = _read_header(self._held)[1]
+            if records > MAX_RECORDS:
+                raise BodyTooLarge(f"a frame may have {MAX_RECORDS} records, this one has {records}")
             if size > self._max:
                 raise BodyTooLarge(f"a frame may have {self._max} bytes, this one has {size}")
             if len(self._held) < size:
                 break
-            frames.append(bytes(self._held[:size]))
+            frame = bytes(self._held[:size])
             del self._held[:size]
-        return frames
+            yield frame
 
     def end(self) -> None:
         """Say that no more bytes come. Raise MalformedBody if a frame has begun."""
         if self._held:
             raise MalformedBody(f"the body ends inside a frame, after {len(self._held)} bytes of it")
-
-
-def _packed(place: Place) -> tuple[bytes, int, bytes]:
-    epoch, step, digest = place
-    return bytes.fromhex(epoch), step, bytes.fromhex(digest)
 
 
 def _frame(kind: Kind, records: Sequence[bytes], numbers: Sequence[bytes], text: Sequence[bytes]) -> bytes:
@@ -257,7 +283,7 @@ def _read_header(data: bytes | bytearray) -> tuple[int, int, int, int]:
         raise MalformedBody("not a frame: it does not begin with `Cell`", offset=0)
     if version != VERSION:
         raise MalformedBody(f"a frame of version {version}; this service reads {VERSION}", offset=4)
-    if zero or nothing or kind not in (Kind.STEPS, Kind.ANSWERS):
+    if zero or nothing or kind not in (*Kind,):
         raise MalformedBody("a frame of an unknown kind", offset=5)
     return kind, records, numbers, text
 

@@ -149,7 +149,7 @@ async def test_stopping_answers_what_is_in_flight_and_says_where_to_resume(
             answers = await stream.hear_frames(3)
             last = answers[-1].position
             assert last is not None
-            assert await stream.hear() == {"stopping": {session: f"{last[0]}.{last[1]}.{last[2]}"}}
+            assert await stream.hear() == {"stopping": {session: str(last)}}
             assert (await stream.end())[0] == 1012
             mine = await many.hear()
             assert await many.hear() == {"stopping": {session: mine["position"]}}

@@ -86,4 +86,4 @@ async def test_many_sessions_in_one_frame(served: Served, monkeypatch: pytest.Mo
         there = (await served.http.get(f"/v1/sessions/{session}")).json()
         last = mine[-1].position
         assert last is not None
-        assert there["position"] == f"{last[0]}.{last[1]}.{last[2]}"
+        assert there["position"] == str(last)

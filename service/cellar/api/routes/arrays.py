@@ -5,8 +5,9 @@ from typing import Any
 from pydantic import BaseModel
 
 from cellar.api.body import body_of
-from cellar.api.query import MOST_TIMEOUT_MS, TIMEOUT
+from cellar.api.query import TIMEOUT
 from cellar.api.routes.parameters import REPLAY
+from cellar.api.schemas.names import MOST_TIMEOUT_MS
 from cellar.wire import npy
 
 POSITION = "Cellar-Position"

@@ -17,6 +17,9 @@ ModelRef = Annotated[
 IDEMPOTENCY_KEY = "Idempotency-Key"
 IDEMPOTENCY_KEY_PATTERN = r"^[ -~]{1,255}$"
 
+MOST_TIMEOUT_MS = 600_000
+"""Ten minutes: longer than anybody holds a connection open for an answer."""
+
 
 class Answer(BaseModel):
     """What the service says."""

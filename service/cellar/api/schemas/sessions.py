@@ -5,7 +5,7 @@ from typing import Any, Self
 
 from pydantic import ConfigDict, Field, model_validator
 
-from cellar.api.schemas.names import Answer, ModelRef, Name, time_of
+from cellar.api.schemas.names import IDEMPOTENCY_KEY_PATTERN, MOST_TIMEOUT_MS, Answer, ModelRef, Name, time_of
 from cellar.nn.spec import Frozen
 from cellar.ports import Identity
 from cellar.runtime import answers
@@ -136,6 +136,31 @@ class SequenceRequest(Advance):
 
     inputs: list[Any] = Field(description="Nested arrays of numbers, an axis for each letter of the layout.")
     layout: str | None = Field(None, description=LAYOUT)
+
+
+class Line(Frozen):
+    """What a line of many has besides: whose step it is, and what else stands in headers."""
+
+    session: Name
+    key: str | None = Field(
+        None, pattern=IDEMPOTENCY_KEY_PATTERN, description="As the header Idempotency-Key of a single step."
+    )
+    timeout_ms: int | None = Field(
+        None, ge=1, le=MOST_TIMEOUT_MS, description="As the header Cellar-Timeout-Ms of a single step."
+    )
+
+    @property
+    def within_s(self) -> float | None:
+        """Return in how many seconds the step must begin to run."""
+        return None if self.timeout_ms is None else self.timeout_ms / 1000
+
+
+class StepLine(Line, StepRequest):
+    """One time step of one session."""
+
+
+class SequenceLine(Line, SequenceRequest):
+    """Several time steps of one session, applied all or not at all."""
 
 
 class StepQuery(Identified):

@@ -4,8 +4,7 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from cellar.api.query import MOST_TIMEOUT_MS
-from cellar.api.schemas.names import IDEMPOTENCY_KEY_PATTERN, Answer, Name
+from cellar.api.schemas.names import IDEMPOTENCY_KEY_PATTERN, MOST_TIMEOUT_MS, Answer, Name
 from cellar.api.schemas.problems import Problem
 from cellar.api.schemas.sessions import POSITION, SequenceRequest, StepRequest
 from cellar.nn.spec import Frozen

@@ -3,15 +3,14 @@
 import re
 from typing import Any, Literal, NamedTuple
 
-from cellar.api.asked import Asked, Floats, sequence_of_json, step_of_json
+from cellar.api.asked import Asked, sequence_of_json, step_of_json
 from cellar.api.body import validated
 from cellar.api.faults import shown
-from cellar.api.query import MOST_TIMEOUT_MS
-from cellar.api.schemas.names import IDEMPOTENCY_KEY_PATTERN, NAME_PATTERN
+from cellar.api.records import asked_of, identity_of
+from cellar.api.schemas.names import NAME_PATTERN
 from cellar.api.schemas.streams import ResumeMessage, SequenceMessage, StepMessage
 from cellar.api.streams.order import Place, place_of
 from cellar.errors import CellarError, IdUnknown, InvalidInput, MalformedJson, ShapeMismatch, WholeSequencesOnly
-from cellar.ports import Identity, Position
 from cellar.runtime.answers import StepAnswer
 from cellar.runtime.pending import Pending
 from cellar.wire import frames
@@ -20,7 +19,7 @@ from cellar.wire.document import decode
 ABOUT_INPUTS = (ShapeMismatch, IdUnknown, WholeSequencesOnly)
 """Errors that a step's inputs are to blame for, wherever they stood in a message."""
 
-NAME, KEY = re.compile(NAME_PATTERN), re.compile(IDEMPOTENCY_KEY_PATTERN)
+NAME = re.compile(NAME_PATTERN)
 
 
 class Ask:
@@ -80,7 +79,7 @@ class Ask:
 
     def fail(self, error: CellarError) -> None:
         """Note what went wrong; pointers that begin at the inputs shall begin at the message."""
-        if isinstance(error, ABOUT_INPUTS) and self.asked is not None and self.asked.name is not None:
+        if isinstance(error, ABOUT_INPUTS) and self.asked is not None and self.asked.name:
             error.pointer = f"/{self.asked.name}{error.pointer}"
         self.error = error
 
@@ -142,36 +141,13 @@ def _failed(document: Any, error: CellarError) -> Ask:
 
 
 def _read_record(step: frames.Step) -> Ask:
-    position = (
-        None
-        if step.position is None
-        else Position(bytes.fromhex(step.position[0]), step.position[1], bytes.fromhex(step.position[2]))
-    )
-    identity = Identity(position, step.step, step.key, step.writer, step.seq)
+    identity = identity_of(step)
     try:
-        _check_record(step)
+        if step.session and NAME.fullmatch(step.session) is None:
+            raise InvalidInput("not the name of a session", expected=NAME_PATTERN, actual=shown(step.session))
+        asked = asked_of(step, identity)
     except InvalidInput as error:
         return Ask(None, step.tag, error, place_of(identity), framed=True)
-    reset = False if step.reset is None else [row == 1 for row in step.reset]
-    asked = Asked(step.inputs, identity, reset, _whole)
     kind: Literal["step", "sequence"] = "sequence" if step.sequence else "step"
     timeout_s = step.timeout_ms / 1000 or None
     return Ask(step.session or None, step.tag, asked, place_of(identity), kind, timeout_s, framed=True)
-
-
-def _check_record(step: frames.Step) -> None:
-    if step.session and NAME.fullmatch(step.session) is None:
-        raise InvalidInput("not the name of a session", expected=NAME_PATTERN, actual=shown(step.session))
-    if step.key is not None and KEY.fullmatch(step.key) is None:
-        raise InvalidInput("not an Idempotency-Key", expected=IDEMPOTENCY_KEY_PATTERN, actual=shown(step.key))
-    if step.timeout_ms > MOST_TIMEOUT_MS:
-        expected = f"at most {MOST_TIMEOUT_MS} ms"
-        raise InvalidInput("too long a timeout", expected=expected, actual=str(step.timeout_ms))
-    if step.reset is not None and step.reset.strip(b"\0\1"):
-        raise InvalidInput("not a reset", expected="a byte for each row, 0 or 1", actual="another byte")
-    if not step.sequence and len(step.inputs) != 1:
-        raise ShapeMismatch("a step is one, or it is a sequence", expected="1 step", actual=f"{len(step.inputs)} steps")
-
-
-def _whole(outputs: Floats) -> Floats:
-    return outputs

@@ -102,6 +102,5 @@ def _record(ask: Ask) -> frames.Answer:
         document = problem(ask.error)
         return frames.Answer(tag, document["status"], problem=orjson.dumps(document))
     where = ask.answer.position
-    return frames.Answer(
-        tag, 200, (where.epoch.hex(), where.step, where.digest.hex()), ask.answer.outputs, ask.answer.replayed
-    )
+    place = frames.Place(where.epoch, where.step, where.digest)
+    return frames.Answer(tag, frames.OK, place, ask.answer.outputs, ask.answer.replayed)

@@ -1,0 +1,131 @@
+"""The steps of a request as they are read, from lines or from frames."""
+
+import re
+from collections.abc import AsyncIterator
+from functools import lru_cache
+from typing import Any, NamedTuple, Protocol
+
+from cellar.api.asked import Asked, sequence_of_json, step_of_json
+from cellar.api.body import beside, validated
+from cellar.api.records import asked_of, identity_of
+from cellar.api.schemas.names import NAME_PATTERN
+from cellar.api.schemas.sessions import SequenceLine, StepLine
+from cellar.api.services import TENANT
+from cellar.errors import BodyTooLarge, CellarError, InvalidInput
+from cellar.ports import SessionKey
+from cellar.wire import frames
+from cellar.wire.document import decode
+from cellar.wire.frames import FrameSplitter
+from cellar.wire.lines import LineSplitter
+
+_NAME = re.compile(NAME_PATTERN.removeprefix("^").removesuffix("$"))
+_TAGS = 2**32
+
+
+class Ask(NamedTuple):
+    """A step or a sequence of one session, or what keeps it from being run.
+
+    `session` is what the problem document of a fault names, None where it could not be read.
+    """
+
+    session: str | None
+    tag: int
+    asked: Asked | None = None
+    within_s: float | None = None
+    fault: CellarError | None = None
+    is_sequence: bool = False
+
+    @property
+    def size_bytes(self) -> int:
+        """How large its inputs are."""
+        return 0 if self.asked is None else self.asked.inputs.nbytes
+
+
+class Reader(Protocol):
+    """Turns a body, in pieces of any size, into parts: steps that came together."""
+
+    def feed(self, data: bytes) -> AsyncIterator[list[Ask]]:
+        """Yield the parts that are whole now; behind them, raise MalformedBody or BodyTooLarge."""
+        ...
+
+    async def end(self) -> list[Ask]:
+        """Return what is left when no more bytes come. Raise MalformedBody."""
+        ...
+
+
+class Lines:
+    """Reads newline-delimited JSON. A line that cannot be read is a fault of its own."""
+
+    def __init__(self, max_bytes: int) -> None:
+        self._splitter = LineSplitter(max_bytes)
+        self._count = 0
+
+    async def feed(self, data: bytes) -> AsyncIterator[list[Ask]]:
+        """Yield the lines that are whole now as one part."""
+        part: list[Ask] = []
+        try:
+            for line in self._splitter.feed(data):
+                part.append(await self._read(line))  # noqa: PERF401  # those before a fault are kept
+        except BodyTooLarge:
+            if part:
+                yield part
+            raise
+        if part:
+            yield part
+
+    async def end(self) -> list[Ask]:
+        """Return the last line, if it has no newline."""
+        return [await self._read(line) for line in self._splitter.end()]
+
+    async def _read(self, line: bytes) -> Ask:
+        tag, self._count = self._count % _TAGS, self._count + 1
+        return await beside(len(line), _of_line, line, tag)
+
+
+class Frames:
+    """Reads frames, each a part."""
+
+    def __init__(self, max_bytes: int) -> None:
+        self._splitter = FrameSplitter(max_bytes)
+
+    async def feed(self, data: bytes) -> AsyncIterator[list[Ask]]:
+        """Yield the frames that are whole now."""
+        for frame in self._splitter.feed(data):
+            yield [_of_step(step) for step in frames.unpack_steps(frame)]
+
+    async def end(self) -> list[Ask]:
+        """Return nothing: a frame that is not whole is none."""
+        self._splitter.end()
+        return []
+
+
+@lru_cache(maxsize=16384)
+def session_key(name: str) -> SessionKey:
+    """Return the key of a session, looked at once for many steps. Raise InvalidInput for what is no name."""
+    if not _NAME.fullmatch(name):
+        raise InvalidInput("not a name for a session", pointer="/session", expected=NAME_PATTERN, actual=name[:64])
+    return SessionKey(TENANT, name)
+
+
+def _of_line(line: bytes, tag: int) -> Ask:
+    session = None
+    try:
+        document: Any = decode(line)
+        if isinstance(document, dict):
+            named = document.get("session")
+            session = named if isinstance(named, str) else None
+        if isinstance(document, dict) and "inputs" in document:
+            sequence = validated(SequenceLine, document)
+            return Ask(session, tag, sequence_of_json(sequence, sequence.key), sequence.within_s, is_sequence=True)
+        step = validated(StepLine, document)
+        return Ask(session, tag, step_of_json(step, step.key), step.within_s)
+    except CellarError as fault:
+        return Ask(session, tag, fault=fault)
+
+
+def _of_step(step: frames.Step) -> Ask:
+    try:
+        asked = asked_of(step, identity_of(step))
+        return Ask(step.session, step.tag, asked, step.timeout_ms / 1000 or None, None, step.sequence)
+    except CellarError as fault:
+        return Ask(step.session, step.tag, fault=fault)

@@ -1,0 +1,144 @@
+"""The answer to many steps: while it is written, the rest of the request is read.
+
+The reader is ahead by a bounded number of steps and bytes. Who does not read his answers is not read any further, and
+holds up nobody else; who goes away leaves what has not run undone.
+"""
+
+import asyncio
+
+from starlette.requests import ClientDisconnect
+from starlette.responses import Response
+from starlette.types import Message, Receive, Scope, Send
+
+from cellar.api.body import beside
+from cellar.api.many.answers import Writer
+from cellar.api.many.asks import Ask, Reader, session_key
+from cellar.api.many.window import Group, Window
+from cellar.api.problems import problem_of
+from cellar.errors import CellarError, Overloaded
+from cellar.runtime.pending import Pending
+from cellar.runtime.sessions import Sessions
+
+GROUP = 256
+"""Steps begun without letting anybody else run: some milliseconds. The store works on one while the next is begun."""
+
+SEND_BYTES = 64 * 1024
+"""Answers sent at a time, if they need not be sent sooner."""
+
+
+class Exchange(Response):
+    """A response that runs the steps of its request."""
+
+    def __init__(self, sessions: Sessions, reader: Reader, writer: Writer, media_type: str) -> None:
+        self._sessions = sessions
+        self._reader = reader
+        self._writer = writer
+        self.window = Window()
+        self._begun = False
+        self.media_type = media_type
+        self.status_code = 200
+        self.background = None
+        self.init_headers({"content-type": media_type})
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Read and write at once until both are done, or one fails."""
+        reading = asyncio.create_task(self._read(receive), name="read steps")
+        try:
+            await self._write(scope, receive, send)
+        finally:
+            reading.cancel()
+            self.window.abandon()
+
+    # --- the reader -------------------------------------------------------------------------------------------------
+
+    async def _read(self, receive: Receive) -> None:
+        try:
+            more = True
+            while more:
+                message = await receive()
+                if message["type"] == "http.disconnect":
+                    raise ClientDisconnect
+                more = message.get("more_body", False)
+                async for part in self._reader.feed(message.get("body", b"")):
+                    await self._begin(part)
+            if rest := await self._reader.end():
+                await self._begin(rest)
+        except Exception as error:  # whatever it is, the writer deals with it behind the last answer
+            self.window.end(error)
+        else:
+            self.window.end()
+
+    async def _begin(self, part: list[Ask]) -> None:
+        for start in range(0, max(1, len(part)), GROUP):
+            asks = part[start : start + GROUP]
+            await self.window.room(len(asks), sum(ask.size_bytes for ask in asks))
+            coming: list[Pending | Exception] = []
+            for ask in asks:
+                begun = self._submit(ask)
+                if isinstance(begun, Overloaded):  # it may be full of this very request: then there is room soon
+                    done = len(coming)
+                    self.window.put(Group(asks[:done], coming, last=False))
+                    asks, coming = asks[done:], []
+                    await self.window.settled()
+                    begun = self._submit(ask)
+                coming.append(begun)
+            self.window.put(Group(asks, coming, last=start + GROUP >= len(part)))
+
+    def _submit(self, ask: Ask) -> Pending | Exception:
+        """Begin a step, or return why it cannot be begun."""
+        if ask.fault is not None or ask.asked is None or ask.session is None:
+            return ask.fault or AssertionError("a step without a fault has a session")
+        asked = ask.asked
+        try:
+            return self._sessions.submit(
+                session_key(ask.session),
+                "sequence" if ask.is_sequence else "step",
+                asked.inputs,
+                asked.identity,
+                reset=asked.reset,
+                deadline_s=ask.within_s,
+            )
+        except CellarError as error:
+            return error
+
+    # --- the writer -------------------------------------------------------------------------------------------------
+
+    async def _write(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            while (group := await self.window.take()) is not None:
+                await self._answer(group, send)
+                self.window.release()
+        except CellarError as error:
+            if not self._begun:
+                return await problem_of(error)(scope, receive, send)
+            await self._send(send, self._writer.problem(error))
+        await self._send(send, b"", more=False)
+        return None
+
+    async def _answer(self, group: Group, send: Send) -> None:
+        written = 0
+        for ask, coming in zip(group.asks, group.coming, strict=True):
+            if isinstance(coming, Pending):
+                if written >= SEND_BYTES or not coming.done():
+                    written = 0
+                    await self._send(send, self._writer.ready())
+                try:
+                    answer = await coming
+                except Exception as error:
+                    self._writer.add(ask, error)
+                else:
+                    size = 0 if answer.outputs is None else answer.outputs.nbytes
+                    written += 4 * size
+                    await beside(size, self._writer.add, ask, answer)
+            else:
+                self._writer.add(ask, coming)
+        await self._send(send, self._writer.whole() if group.last else self._writer.ready())
+
+    async def _send(self, send: Send, data: bytes, *, more: bool = True) -> None:
+        if not data and more:
+            return
+        if not self._begun:
+            self._begun = True
+            await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+        message: Message = {"type": "http.response.body", "body": data, "more_body": more}
+        await send(message)

@@ -1,0 +1,51 @@
+"""What the record of a frame asks for, whatever the frame came by."""
+
+import re
+
+from cellar.api.asked import Asked, Floats
+from cellar.api.schemas.names import IDEMPOTENCY_KEY_PATTERN, MOST_TIMEOUT_MS
+from cellar.errors import InvalidInput, ShapeMismatch
+from cellar.ports import Identity, Position
+from cellar.wire.frames import Step
+
+KEY = re.compile(IDEMPOTENCY_KEY_PATTERN)
+
+APPEND = Identity()
+
+
+def identity_of(step: Step) -> Identity:
+    """Return how the step is recognised."""
+    _, _, _, _, position, number, writer, seq, key, _, _ = step
+    if all(part is None for part in (position, number, writer, seq, key)):
+        return APPEND
+    return Identity(None if position is None else Position(*position), number, key, writer, seq)
+
+
+def asked_of(step: Step, identity: Identity) -> Asked:
+    """Return what the step asks for. Raise InvalidInput, whose pointer names a field of the record."""
+    if not step.sequence and len(step.inputs) != 1:
+        raise ShapeMismatch("a step is one, or it is a sequence", expected="1 step", actual=f"{len(step.inputs)} steps")
+    if step.key is not None and not KEY.fullmatch(step.key):
+        raise InvalidInput("not an Idempotency-Key", pointer="/key", expected="printable ASCII")
+    if step.timeout_ms > MOST_TIMEOUT_MS:
+        expected = f"at most {MOST_TIMEOUT_MS} ms"
+        raise InvalidInput("too long a timeout", pointer="/timeout_ms", expected=expected, actual=str(step.timeout_ms))
+    reset = False if step.reset is None else _rows(step.reset)
+    return Asked(step.inputs, identity, reset, _whole if step.sequence else _first, "")
+
+
+def _rows(reset: bytes) -> list[bool]:
+    if reset.translate(None, b"\0\1"):
+        raise InvalidInput(
+            "not a reset", pointer="/reset", expected="a byte for each row, 0 or 1", actual="another byte"
+        )
+    return [byte == 1 for byte in reset]
+
+
+def _whole(outputs: Floats) -> Floats:
+    return outputs
+
+
+def _first(outputs: Floats) -> Floats:
+    first: Floats = outputs[0]
+    return first

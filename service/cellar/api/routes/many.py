@@ -1,0 +1,57 @@
+"""Steps of many sessions in one request."""
+
+from collections.abc import Callable
+from typing import Any
+
+from fastapi import APIRouter
+from starlette.requests import Request
+from starlette.responses import Response
+
+from cellar.api.body import body_type
+from cellar.api.many.answers import FrameAnswers, LineAnswers, Writer
+from cellar.api.many.asks import Frames, Lines, Reader
+from cellar.api.many.exchange import Exchange
+from cellar.api.negotiation import answer_type
+from cellar.api.problems import answers
+from cellar.api.services import Parts
+from cellar.errors import BodyTooLarge, MalformedBody, NotAcceptable, UnsupportedMediaType
+from cellar.wire import frames, lines
+
+router = APIRouter(tags=["steps"])
+
+READERS: dict[str, Callable[[int], Reader]] = {lines.MEDIA_TYPE: Lines, frames.MEDIA_TYPE: Frames}
+WRITERS: dict[str, Callable[[], Writer]] = {lines.MEDIA_TYPE: LineAnswers, frames.MEDIA_TYPE: FrameAnswers}
+
+LINE = [{"$ref": f"#/components/schemas/{name}"} for name in ("StepLine", "SequenceLine")]
+ANSWER = [{"$ref": f"#/components/schemas/{name}"} for name in ("StepAnswer", "SequenceAnswer", "Problem")]
+
+
+def _content(line: list[dict[str, str]], frame: str) -> dict[str, Any]:
+    # x-itemSchema: OpenAPI 3.1 has no word for the documents of a stream
+    return {
+        lines.MEDIA_TYPE: {"schema": {"type": "string"}, "x-itemSchema": {"anyOf": line}},
+        frames.MEDIA_TYPE: {"schema": {"description": f"Frames of {frame}: see docs/frames.md."}},
+    }
+
+
+@router.post(
+    "/v1/steps",
+    response_class=Response,
+    responses={
+        **answers(BodyTooLarge, MalformedBody, NotAcceptable, UnsupportedMediaType),
+        200: {"description": "An answer for each, in their order.", "content": _content(ANSWER, "answers")},
+    },
+    openapi_extra={"requestBody": {"required": True, "content": _content(LINE, "steps")}},
+)
+async def step_many(request: Request, services: Parts) -> Response:
+    """Advance many sessions, each by a step or a sequence that succeeds or fails by itself.
+
+    A line, or a record of a frame, is answered by a line or a record: the outputs, or a problem document. Answers come
+    in the order of the steps, while the request is still being sent. It may be of any length; a line or a frame may
+    not be longer than a body elsewhere. Who sends all before reading may send 2,048 steps and 4 MiB at a time.
+    """
+    kinds = tuple(READERS)
+    kind = body_type(request.headers.get("content-type", ""), *kinds)
+    wanted = answer_type(request.headers, (kind, *(other for other in kinds if other != kind)))
+    reader = READERS[kind](request.app.state.max_body_bytes)
+    return Exchange(services.sessions, reader, WRITERS[wanted](), wanted)

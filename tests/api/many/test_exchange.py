@@ -1,0 +1,192 @@
+"""Many steps, over a real socket and in the process: answered while they are sent, bounded, nobody else's trouble."""
+
+import asyncio
+import json
+import socket
+from collections import deque
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import uvicorn
+from fastapi import FastAPI
+from starlette.requests import ClientDisconnect
+from starlette.types import Message
+
+from cellar.api.many import exchange, window
+from cellar.api.many.answers import LineAnswers
+from cellar.api.many.asks import Lines
+from cellar.api.many.exchange import Exchange
+from cellar.api.many.window import Window
+from cellar.main import create_app
+from cellar.ports import Identity, SessionKey
+from cellar.runtime.sessions import Sessions
+from cellar.settings import Settings
+from cellar.wire import lines
+from tests.api.conftest import running, with_own_keys
+
+pytestmark = pytest.mark.anyio
+
+HEAD = (
+    f"POST /v1/steps HTTP/1.1\r\nHost: test\r\nContent-Type: {lines.MEDIA_TYPE}\r\nTransfer-Encoding: chunked\r\n\r\n"
+)
+LINE = b'{"session": "many", "input": [0.5, 0.25]}\n'
+SCOPE = {"type": "http", "method": "POST", "path": "/v1/steps", "headers": []}
+INPUT = np.array([[0.5, 0.25]], dtype=np.float32)
+KEY, OTHER = SessionKey("default", "many"), SessionKey("default", "other")
+
+
+@pytest.fixture
+async def app(settings: Settings) -> AsyncIterator[FastAPI]:
+    """Yield an application with two sessions."""
+    network = {"in_size": 2, "layers": [{"type": "recurrent", "cell": "gru", "hidden_size": 3}]}
+    app = create_app(with_own_keys(settings))
+    async with running(app) as client:
+        assert (await client.post("/v1/models", json={"name": "gru", "network": network})).status_code == 201
+        for key in (KEY, OTHER):
+            await sessions_of(app).create(key.tenant, model="gru", session=key.session)
+        yield app
+
+
+def sessions_of(app: FastAPI) -> Sessions:
+    """Return the session service of an application."""
+    found: Sessions = app.state.services.sessions
+    return found
+
+
+def chunk(data: bytes) -> bytes:
+    """Return a piece of a body whose length was not said."""
+    return b"%x\r\n%s\r\n" % (len(data), data)
+
+
+async def line_of(reader: asyncio.StreamReader) -> dict[str, Any]:
+    """Return the next line of an answer."""
+    while (text := await reader.readline())[:1] != b"{":
+        assert text, "the answer ends"
+    found: dict[str, Any] = json.loads(text)
+    return found
+
+
+async def test_a_line_is_answered_before_the_next_is_sent(app: FastAPI) -> None:
+    listener = socket.create_server(("127.0.0.1", 0))
+    server = uvicorn.Server(uvicorn.Config(app, log_config=None, lifespan="off"))
+    serving = asyncio.create_task(server.serve([listener]))
+    reader, writer = await asyncio.open_connection(*listener.getsockname())
+    writer.write(HEAD.encode())
+    for step in range(1, 4):
+        writer.write(chunk(LINE))
+        assert (await line_of(reader))["step"] == step
+    writer.write(chunk(LINE[:10]) + chunk(LINE[10:] + b"{"))
+    assert (await line_of(reader))["step"] == 4
+    writer.write(chunk(b"}\n") + b"0\r\n\r\n")
+    assert (await line_of(reader))["type"] == "urn:cellar:problem:invalid_input"
+    await reader.readuntil(b"\r\n0\r\n\r\n")
+    writer.close()
+    server.should_exit = True
+    await serving
+
+
+class Talk:
+    """A request in the process: as many lines as are read, and answers that are taken only when they may be."""
+
+    def __init__(self, app: FastAPI, body: Callable[[], Message]) -> None:
+        self.exchange = Exchange(sessions_of(app), Lines(1000), LineAnswers(), lines.MEDIA_TYPE)
+        self.read = 0
+        self.sent: list[Message] = []
+        self.taking = asyncio.Event()
+        self._body = body
+
+    async def receive(self) -> Message:
+        """Count, and let others run."""
+        self.read += 1
+        await asyncio.sleep(0)
+        return self._body()
+
+    async def send(self, message: Message) -> None:
+        """Wait until answers may be taken."""
+        await self.taking.wait()
+        self.sent.append(message)
+
+    async def run(self) -> None:
+        """Answer the request."""
+        await self.exchange(SCOPE, self.receive, self.send)
+
+
+@pytest.fixture
+def full(monkeypatch: pytest.MonkeyPatch) -> asyncio.Event:
+    """Return an event that is set when a reader has to wait for room, as its writer waits for the client."""
+    event, real = asyncio.Event(), Window.room
+
+    async def noting(self: Window, steps: int, size_bytes: int) -> None:
+        room = asyncio.ensure_future(real(self, steps, size_bytes))
+        await asyncio.sleep(0)
+        if not room.done():
+            event.set()
+        await room
+
+    monkeypatch.setattr(Window, "room", noting)
+    return event
+
+
+async def test_who_does_not_read_is_not_read_and_holds_up_nobody(app: FastAPI, full: asyncio.Event) -> None:
+    talk = Talk(app, lambda: {"type": "http.request", "body": LINE * 100, "more_body": True})
+    task = asyncio.create_task(talk.run())
+    await full.wait()
+    await talk.exchange.window.settled()
+    read = talk.read
+    assert read <= window.MOST_STEPS // 100 + 2
+    for step in range(1, 4):
+        answer = await sessions_of(app).step(OTHER, INPUT, Identity())
+        assert answer.position.step == step
+    assert (talk.read, talk.sent) == (read, [])
+    task.cancel()
+    await asyncio.wait([task])
+    assert task.cancelled()
+    assert (await sessions_of(app).step(KEY, INPUT, Identity())).position.step <= window.MOST_STEPS + 1
+
+
+async def test_who_reads_again_is_read_again(app: FastAPI, full: asyncio.Event) -> None:
+    bodies = deque([LINE * 100] * 30)
+    talk = Talk(app, lambda: {"type": "http.request", "body": bodies.popleft(), "more_body": bool(bodies)})
+    task = asyncio.create_task(talk.run())
+    await full.wait()
+    talk.taking.set()
+    await task
+    found = b"".join(message.get("body", b"") for message in talk.sent).splitlines()
+    assert [json.loads(line)["step"] for line in found] == [*range(1, 3001)]
+
+
+async def test_who_goes_away_leaves_the_sessions_in_order(app: FastAPI) -> None:
+    bodies: deque[Message] = deque(
+        [{"type": "http.request", "body": LINE * 300, "more_body": True}, {"type": "http.disconnect"}]
+    )
+    talk = Talk(app, bodies.popleft)
+    talk.taking.set()
+    with pytest.raises(ClientDisconnect):
+        await talk.run()
+    before = (await sessions_of(app).step(KEY, INPUT, Identity())).position.step
+    assert (await sessions_of(app).step(KEY, INPUT, Identity())).position.step == before + 1
+
+
+async def test_a_fault_of_the_service_is_not_told(app: FastAPI, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: Any, **__: Any) -> None:
+        raise RuntimeError("a secret")
+
+    monkeypatch.setattr(exchange, "session_key", broken)
+    bodies: deque[Message] = deque([{"type": "http.request", "body": LINE, "more_body": False}])
+    talk = Talk(app, bodies.popleft)
+    with pytest.raises(RuntimeError, match="a secret"):
+        await talk.run()
+    assert talk.sent == []
+
+
+async def test_a_full_service_is_waited_for(settings: Settings) -> None:
+    """With room for five steps, a request of many has none refused."""
+    network = {"in_size": 2, "layers": [{"type": "recurrent", "cell": "gru", "hidden_size": 3}]}
+    app = create_app(with_own_keys(settings, queue_limit=5))
+    async with running(app) as client:
+        await client.post("/v1/models", json={"name": "gru", "network": network})
+        await sessions_of(app).create(KEY.tenant, model="gru", session=KEY.session)
+        answer = await client.post("/v1/steps", content=LINE * 23, headers={"content-type": lines.MEDIA_TYPE})
+        assert [json.loads(line).get("step") for line in answer.content.splitlines()] == [*range(1, 24)]
