@@ -12,7 +12,7 @@ from typing import Any
 
 from benchmarks.facts import described, machine_facts
 from benchmarks.report import RESULTS
-from benchmarks.serving import idle, memory, replicas, sequences, single_steps, table
+from benchmarks.serving import idle, many, memory, replicas, sequences, single_steps, streams, table
 from benchmarks.serving.bars import Bar
 from benchmarks.serving.cores import choose
 from benchmarks.serving.disk import sync_s
@@ -62,7 +62,9 @@ def _measure(stage: Stage, effort: Effort, options: argparse.Namespace, results:
         "http": lambda: single_steps.throughput(stage, effort),
         "added": lambda: single_steps.added(stage, effort),
         "steady": lambda: single_steps.steadiness(stage, effort),
+        "websocket": lambda: streams.throughput(stage, effort),
         "sequences": lambda: sequences.throughput(stage, effort),
+        "many": lambda: many.throughput(stage, effort),
         "replicas": lambda: replicas.measure(stage, effort),
         "idle": lambda: idle.measure(stage, effort),
         "memory": lambda: memory.measure(stage, million=not options.quick),

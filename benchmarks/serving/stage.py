@@ -42,6 +42,8 @@ class Stage:
     cores: Cores
     redis: RedisServer
     generator: Generator
+    flooder: Generator
+    """A load generator on the service's core, which takes its place before Redis."""
     watch: Watch
     directory: Path
     """For files of the run."""
@@ -87,6 +89,7 @@ def set_up(cores: Cores, data: Path | None, *, with_peers: bool) -> Iterator[Sta
     with ExitStack() as stack:
         redis = stack.enter_context(RedisServer(cores.outside, data))
         generator = stack.enter_context(Generator(cores.outside))
+        flooder = stack.enter_context(Generator(cores.service))
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         weights = directory / model.WEIGHTS_FILE
         model.write_weights(weights)
@@ -102,8 +105,9 @@ def set_up(cores: Cores, data: Path | None, *, with_peers: bool) -> Iterator[Sta
         contestants.create_sessions(cellar, ["agreement", ORIGINAL, *names(SESSIONS)])
         everybody = {contestant.name: contestant for contestant in [cellar, *found]}
         watch = Watch(cores, redis.process, generator.process)
-        stage = Stage(cores, redis, generator, watch, directory, everybody, replica)
+        stage = Stage(cores, redis, generator, flooder, watch, directory, everybody, replica)
         check_agreement(list(everybody.values()))
+        flooder.process.freeze()
         for contestant in (*everybody.values(), replica):
             contestant.process.pin(cores.service)
             contestant.process.freeze()

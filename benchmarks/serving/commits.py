@@ -1,0 +1,122 @@
+"""The service's own commits, sent to Redis without the service: what its store could take at most.
+
+A real step is watched on its way (MONITOR), so script, arguments and payload are those that the service sends. They are
+made replayable: the head that the record gets is the one that it must have, so the same commit applies over and over.
+"""
+
+import re
+import shutil
+import socket
+import subprocess
+from array import array
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from benchmarks.serving import copies
+from benchmarks.serving.load import Found, Job
+from benchmarks.serving.processes import Process
+from benchmarks.serving.redis_server import RedisServer
+from benchmarks.serving.stage import ORIGINAL
+from cellar.ports import SessionKey
+from cellar.store.keys import SessionKeys
+from cellar.store.resp import pack
+
+PREFIX = "flood-floods"
+"""Sessions are called this and twelve digits, as redis-benchmark makes them up: 24 characters, as the service does."""
+
+RANDOM = "__rand_int__"
+"""What redis-benchmark replaces by twelve digits."""
+
+APPLIED = b":0\r\n"
+
+_MONITORED = re.compile(rb'"((?:[^"\\]|\\.)*)"')
+_ESCAPED = re.compile(rb"\\(x[0-9a-f]{2}|.)")
+_LETTERS = {b"n": b"\n", b"r": b"\r", b"t": b"\t", b"a": b"\a", b"b": b"\b"}
+_RATE = re.compile(r"([\d.]+) requests per second")
+
+
+@dataclass(frozen=True, slots=True)
+class CommitCall:
+    """A call of the commit script for one session, with arguments that apply again and again."""
+
+    arguments: tuple[bytes, ...]
+    session: bytes
+    head: bytes
+    """What the record must have in its field `h`."""
+
+    def of(self, session: str) -> list[bytes]:
+        """Return the call for another session."""
+        return [argument.replace(self.session, session.encode()) for argument in self.arguments]
+
+    def as_text(self) -> "CommitCall":
+        """Return a call whose bytes are letters, as many as before: redis-benchmark takes no others."""
+        arguments = tuple(each if _is_text(each) else b"x" * len(each) for each in self.arguments)
+        return replace(self, arguments=arguments, head=self.head if _is_text(self.head) else b"x" * len(self.head))
+
+
+def watch_commit(redis: RedisServer, step: Callable[[], object], session: str) -> CommitCall:
+    """Return the commit that `step` makes on a session."""
+    with socket.socket(socket.AF_UNIX) as sock:
+        sock.connect(str(redis.socket))
+        sock.sendall(b"MONITOR\r\n")
+        file = sock.makefile("rb")
+        assert file.readline() == b"+OK\r\n"
+        step()
+        line = next(line for line in file if b'"EVALSHA"' in line and session.encode() in line)
+    arguments = [_ESCAPED.sub(_unescaped, quoted) for quoted in _MONITORED.findall(line)]
+    head = arguments[3 + int(arguments[2])]
+    arguments[arguments.index(b"h") + 1] = head
+    return CommitCall(tuple(arguments), session.encode(), head)
+
+
+def prepare(redis: RedisServer, call: CommitCall, count: int) -> list[str]:
+    """Make so many sessions on which the call applies, and return their names."""
+    names = [f"{PREFIX}{number:012d}" for number in range(count)]
+    keys = SessionKeys(copies.PREFIX)
+    with redis.client() as client, client.pipeline(transaction=False) as pipe:
+        copies.copy(client, client, ORIGINAL, names)
+        for name in names:
+            pipe.hset(keys.record(SessionKey(copies.TENANT, name)), "h", call.head)
+        pipe.execute()
+    return names
+
+
+def flood(redis: RedisServer, call: CommitCall, names: list[str], seconds: float, *, transaction: bool) -> Job:
+    """Return the job that sends ticks of a commit of each session, one after the other, plain or as a transaction."""
+    commands = [call.of(name) for name in names]
+    replies = APPLIED * len(names)
+    if transaction:
+        commands = [[b"MULTI"], *commands, [b"EXEC"]]
+        replies = b"+OK\r\n" + b"+QUEUED\r\n" * len(names) + b"*%d\r\n" % len(names) + replies
+    return Job((str(redis.socket),), ((pack(commands),),), seconds, speech="redis", expects=replies)
+
+
+def redis_benchmark() -> str | None:
+    """Return where the program is, if it is there (Debian has it in redis-tools)."""
+    return shutil.which("redis-benchmark") or shutil.which("valkey-benchmark")
+
+
+def run_redis_benchmark(
+    redis: RedisServer, core: int, call: CommitCall, count: int, pipeline: int, ticks: int
+) -> Found:
+    """Let redis-benchmark send so many ticks of commits of random sessions over one connection."""
+    program = redis_benchmark()
+    assert program
+    where = ["-s", str(redis.socket), "-c", "1", "-P", str(pipeline), "-r", str(count), "-n", str(ticks * pipeline)]
+    command = [argument.decode() for argument in call.of(PREFIX + RANDOM)]
+    with Process([program, *where, "-q", *command], {core}, output=subprocess.PIPE) as process:
+        said, _ = process.popen.communicate()
+    rates = _RATE.findall(said)
+    if not rates or process.popen.returncode:
+        raise RuntimeError(f"redis-benchmark says {said[-400:]}")
+    seconds = ticks * pipeline / float(rates[-1])
+    return Found(ticks, seconds, array("d", [seconds / ticks]), 0.0)
+
+
+def _unescaped(found: "re.Match[bytes]") -> bytes:
+    letter = found[1]
+    return bytes([int(letter[1:], 16)]) if letter[:1] == b"x" and len(letter) == 3 else _LETTERS.get(letter, letter)
+
+
+def _is_text(data: bytes) -> bool:
+    return data.isascii() and data.decode("ascii").isprintable()

@@ -1,0 +1,75 @@
+"""Steps over WebSockets: one after the other, and with many in flight."""
+
+import numpy as np
+
+from benchmarks.serving import websocket
+from benchmarks.serving.bars import Bar
+from benchmarks.serving.load import Found, Job, Speech
+from benchmarks.serving.outcome import Outcome
+from benchmarks.serving.redis_server import Fsync
+from benchmarks.serving.rounds import Effort, Way, interleave
+from benchmarks.serving.stage import VARIANTS, Stage, draw, names
+from cellar.wire import frames
+
+CLIENTS = 16
+
+IN_FLIGHT = 32
+"""As many as the service lets a session have."""
+
+
+def throughput(stage: Stage, effort: Effort) -> Outcome:
+    """Measure 16 clients, each with a session of its own."""
+    ways = {
+        "cellar": _way(stage, "stream", 1, "always", effort),
+        "cellar everysec": _way(stage, "stream", 1, "everysec", effort),
+        "cellar frames": _way(stage, "frames", 1, "always", effort),
+        "echo": _way(stage, "echo", 1, "always", effort),
+        "echo, 32": _way(stage, "echo", IN_FLIGHT, "always", effort),
+        "cellar, 32": _way(stage, "stream", IN_FLIGHT, "always", effort),
+        "cellar everysec, 32": _way(stage, "stream", IN_FLIGHT, "everysec", effort),
+        "cellar frames, 32": _way(stage, "frames", IN_FLIGHT, "always", effort),
+    }
+    found = interleave(stage.watch, f"websocket, {CLIENTS} clients", ways, effort)
+    best = max(("cellar, 32", "cellar frames, 32"), key=lambda name: found[name].rate)
+    return Outcome(
+        list(found.values()),
+        [
+            Bar(
+                "websocket_lockstep",
+                found["cellar"].faster_than(found["echo"]).median,
+                0.7,
+                means="rate over the echo's",
+            ),
+            Bar(
+                "websocket_inflight32",
+                found[best].faster_than(found["echo"]).median,
+                3,
+                means=f"rate of {best} in flight over the echo's in lock-step",
+            ),
+        ],
+    )
+
+
+def _way(stage: Stage, speech: Speech, window: int, fsync: Fsync, effort: Effort) -> Way:
+    contestant = stage.all["websocket-echo"] if speech == "echo" else stage.cellar
+    rows = draw(CLIENTS * VARIANTS)
+    messages = [_frame(row) if speech == "frames" else _text(contestant.body("", row)) for row in rows]
+    clients = tuple(tuple(messages[at : at + VARIANTS]) for at in range(0, len(messages), VARIANTS))
+    paths = tuple(f"/v1/sessions/{name}/stream" for name in names(CLIENTS))
+    job = Job((contestant.port,), clients, effort.sample_s, window=window, speech=speech, paths=paths)
+
+    def measure() -> Found:
+        stage.redis.set_fsync(fsync)
+        return stage.generator.run(job)
+
+    return contestant.process, measure
+
+
+def _text(body: bytes) -> bytes:
+    return websocket.frame(body)
+
+
+def _frame(row: list[float]) -> bytes:
+    """Return a message with a frame of one step of the socket's session."""
+    inputs = np.array(row, np.float32)[None, None]
+    return websocket.frame(frames.pack_steps([frames.Step("", inputs)]), "binary")
