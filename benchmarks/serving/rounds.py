@@ -27,12 +27,12 @@ class Effort:
     sample_s: float
     tries: int
     """How often a disturbed sample is taken at most."""
-    all_peers: bool
-    """Whether peers are measured where no bar asks for it."""
+    all_ways: bool
+    """Whether peers and other ways are measured where no bar asks for them."""
 
 
-QUICK = Effort(rounds=3, sample_s=0.3, tries=2, all_peers=False)
-THOROUGH = Effort(rounds=9, sample_s=1.0, tries=4, all_peers=True)
+QUICK = Effort(rounds=3, sample_s=0.25, tries=1, all_ways=False)
+THOROUGH = Effort(rounds=9, sample_s=1.0, tries=4, all_ways=True)
 
 DISTURBED = 0.1
 """A share of the two cores that others may use in a sample; beyond, it is taken again."""

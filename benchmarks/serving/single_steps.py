@@ -53,7 +53,7 @@ def added(stage: Stage, effort: Effort) -> Outcome:
     """Measure one client in a closed loop: what a step takes more than a request that does nothing."""
     ways = {
         name: _closed(stage, name, 1, effort, fsync)
-        for name, fsync in _entries(stage, ["bare", *PEERS * effort.all_peers])
+        for name, fsync in _entries(stage, ["bare", *PEERS * effort.all_ways])
     }
     found = interleave(stage.watch, "step json, 1 client", ways, effort)
 
