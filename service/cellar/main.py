@@ -18,6 +18,7 @@ from fastapi import FastAPI
 
 from cellar import __version__
 from cellar.api.app import create_app as create_api
+from cellar.api.protocol import StepProtocol
 from cellar.api.services import TENANT, Services
 from cellar.api.streams.app import Streams
 from cellar.api.streams.protocol import PING_S, StreamProtocol
@@ -198,6 +199,7 @@ def make_server(app: FastAPI, settings: Settings, announce: Callable[[], Awaitab
     """Return the server of an application."""
     config = uvicorn.Config(
         app,
+        http=StepProtocol,
         ws=StreamProtocol,
         ws_max_size=settings.max_body_bytes,
         ws_ping_interval=PING_S,

@@ -6,12 +6,12 @@ from typing import Any
 import httpx
 import numpy as np
 import pytest
-from fastapi import FastAPI
 
 from cellar.main import create_app
 from cellar.settings import Settings
 from cellar.wire import npy
 from tests.api.conftest import running, with_own_keys
+from tests.api.streams.conftest import serving
 
 pytestmark = pytest.mark.anyio
 
@@ -59,31 +59,36 @@ REQUESTS: list[tuple[str, bytes, dict[str, str]]] = [
 ]
 
 
-async def answers(app: FastAPI) -> list[tuple[int, dict[str, str], Any]]:
-    """Return what an application answers to all requests, positions apart, which begin at random."""
+async def answers(client: httpx.AsyncClient) -> list[tuple[int, dict[str, str], Any]]:
+    """Return what a service answers to all requests, positions apart, which begin at random."""
     network = {"in_size": 2, "layers": [{"type": "recurrent", "cell": "gru", "hidden_size": 3}]}
     found = []
-    async with running(app) as client:
-        await client.post("/v1/models", json={"name": "gru", "network": network})
-        await client.post("/v1/sessions", json={"session": "s", "model": "gru"})
-        for name, content, headers in REQUESTS:
-            answer = await client.post(f"/v1/sessions/s/{name}", content=content, headers=headers)
-            body = answer.json()
-            assert ("position" in body) == (answer.status_code in {200, 409})
-            found.append((answer.status_code, headers_of(answer), {**body, "position": ""}))
+    await client.post("/v1/models", json={"name": "gru", "network": network})
+    await client.post("/v1/sessions", json={"session": "s", "model": "gru"})
+    for name, content, headers in REQUESTS:
+        answer = await client.post(f"/v1/sessions/s/{name}", content=content, headers=headers)
+        body = answer.json()
+        assert ("position" in body) == (answer.status_code in {200, 409})
+        found.append((answer.status_code, headers_of(answer), {**body, "position": ""}))
     return found
 
 
 def headers_of(answer: httpx.Response) -> dict[str, str]:
     """Return the headers that say something about the body."""
-    return {name: value for name, value in answer.headers.items() if name != "content-length"}
+    return {name: value for name, value in answer.headers.items() if name not in {"content-length", "date"}}
 
 
-async def test_both_ways_answer_the_same(settings: Settings) -> None:
+async def test_all_ways_answer_the_same(settings: Settings) -> None:
+    """By the protocol itself, before FastAPI, and by FastAPI."""
     hot, ordinary = create_app(with_own_keys(settings)), create_app(with_own_keys(settings))
     ordinary.user_middleware = [one for one in ordinary.user_middleware if "HotRoutes" not in repr(one)]
     assert len(ordinary.user_middleware) == len(hot.user_middleware) - 1
-    first, second = await answers(hot), await answers(ordinary)
-    assert {status for status, _, _ in first} >= {200, 400, 404, 406, 409, 413, 415, 422}
-    for request, one, other in zip(REQUESTS, first, second, strict=True):
-        assert one == other, request
+    async with running(ordinary) as client:
+        expected = await answers(client)
+    async with running(hot) as client:
+        first = await answers(client)
+    async with serving(with_own_keys(settings)) as served:
+        second = await answers(served.http)
+    assert {status for status, _, _ in expected} >= {200, 400, 404, 406, 409, 413, 415, 422}
+    for request, *found, want in zip(REQUESTS, first, second, expected, strict=True):
+        assert found == [want, want], request

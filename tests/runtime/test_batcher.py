@@ -2,14 +2,14 @@
 
 import asyncio
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 import pytest
 
 from cellar.errors import InvalidInput, Overloaded, ShapeMismatch, StateNotFinite, WholeSequencesOnly
-from cellar.ports import APPEND, SessionKey
+from cellar.ports import APPEND, Commit, CommitResult, SessionKey
 from cellar.runtime import batcher
 from tests.runtime.conftest import Service, StartService
 from tests.runtime.exact import BAD_STATE, Run, Sizes, history
@@ -296,5 +296,35 @@ async def test_only_calls_that_take_a_while_are_left_to_a_thread(service: Servic
     network.before = lambda: threads.append(threading.current_thread())  # type: ignore[method-assign]
     key = await begin(service)
     assert output(await step(service, key, 1)) == history([1])
-    assert output(await service.sessions.sequence(key, a_sequence(*range(600)), APPEND)) == history([1, *range(600)])
+    assert output(await service.sessions.sequence(key, a_sequence(*range(60)), APPEND)) == history([1, *range(60)])
     assert {thread is threading.current_thread() for thread in threads} == {short}
+
+
+async def test_few_commits_fly_at_a_time_and_those_hold_what_came_meanwhile(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commit, sizes, flying, most = service.store.commit, list[int](), 0, 0
+
+    async def counted(commits: Sequence[Commit]) -> list[CommitResult]:
+        nonlocal flying, most
+        sizes.append(len(commits))
+        flying += 1
+        most = max(most, flying)
+        try:
+            return await commit(commits)
+        finally:
+            flying -= 1
+
+    monkeypatch.setattr(service.store, "commit", counted)
+    service.models.network.flops = 1
+    keys = [await begin(service) for _ in range(20)]
+
+    async def go_on(key: SessionKey) -> None:
+        for value in range(5):
+            await step(service, key, value)
+
+    await asyncio.gather(*[go_on(key) for key in keys])
+    assert [await state(service, key) for key in keys] == [history(range(5))] * 20
+    assert most <= 2
+    assert sum(sizes) == 100
+    assert len(sizes) < 60

@@ -4,14 +4,13 @@ from pathlib import Path
 
 from fastapi import FastAPI
 from starlette.staticfiles import StaticFiles
-from starlette.types import Lifespan, Receive, Scope, Send
+from starlette.types import Lifespan
 
 from cellar import __version__
 from cellar.api import openapi, problems
 from cellar.api.body import BodyLimit
 from cellar.api.coding import GzipAnswers, GzipBodies
 from cellar.api.hot import HotRoutes
-from cellar.api.plain import answer_step, plain_step
 from cellar.api.routes import router
 from cellar.api.services import Services
 from cellar.api.streams.app import StreamRoutes, Streams
@@ -20,17 +19,6 @@ DOCS = Path(__file__).parent / "swagger"
 
 STREAMS = frozenset({"/v1/steps"})
 """Paths whose bodies may be of any length, because they are read part by part."""
-
-
-class _Api(FastAPI):
-    """FastAPI, behind the requests that are plain steps."""
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer a request."""
-        session = plain_step(scope)
-        if session is None:
-            return await super().__call__(scope, receive, send)
-        return await answer_step(self.state.services, session, scope, receive, send)
 
 
 def create_app(
@@ -44,7 +32,7 @@ def create_app(
 
     Streams have at most `replay_window` steps of a session in flight.
     """
-    app = _Api(title="Cellar", version=__version__, docs_url=None, redoc_url=None, lifespan=lifespan)
+    app = FastAPI(title="Cellar", version=__version__, docs_url=None, redoc_url=None, lifespan=lifespan)
     app.state.services = services
     app.state.streams = Streams(services, window=replay_window, max_bytes=max_body_bytes)
     app.state.max_body_bytes = max_body_bytes

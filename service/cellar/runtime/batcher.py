@@ -1,13 +1,14 @@
 """Micro-batching: rows of many sessions in one kernel call.
 
-A batcher is work-conserving and has no timer: when nothing runs, what has come runs at once; what comes meanwhile is
-the next batch. Its one task owns the queue and ends when the queue is empty, so an idle model costs nothing. Kernels
-run on their own threads and release the GIL, unless they are done in less time than that takes.
+A batcher is work-conserving and has no timer: when nothing runs, what has come runs at once; what comes meanwhile, or
+while enough commits are on their way, is the next batch. Its one task owns the queue and ends when the queue is empty,
+so an idle model costs nothing. Kernels run on their own threads and release the GIL, unless they are done in less time
+than that takes.
 """
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import Executor
 
 import numpy as np
@@ -29,6 +30,9 @@ CALL_ROW_STEPS = 4096
 
 PROMPT_FLOPS = 4_000_000
 """A tenth of a millisecond: less than it takes to hand the works to a thread, and the results back, on a busy core."""
+
+PROMPT_STEPS = 64
+"""Of a work in such a call: each has a link of the digest's chain as well."""
 
 WHOLE_NUMBERS = 32 * 1024 * 1024
 """Numbers made in one call on whole sequences, which cannot be cut: 128 MiB of scratch memory."""
@@ -122,8 +126,11 @@ Finish = Callable[[Sequence[Work], Exception | None], None]
 class Batcher:
     """The queue of one network, and the task that owns it."""
 
-    def __init__(self, network: Network, executor: Executor, finish: Finish) -> None:
+    def __init__(
+        self, network: Network, executor: Executor, finish: Finish, room: Callable[[], Awaitable[None]]
+    ) -> None:
         self._network = network
+        self._room = room
         self._executor = executor
         self._finish = finish
         self._steps: deque[Work] = deque()
@@ -139,6 +146,7 @@ class Batcher:
     async def _drain(self) -> None:
         try:
             while self._steps or self._sequences:
+                await self._room()
                 await self._tick(self._take(self._steps))
                 await self._tick(self._take(self._sequences))
         finally:
@@ -151,7 +159,9 @@ class Batcher:
     def _is_prompt(self, works: Sequence[Work]) -> bool:
         """Return whether the works are done sooner than a thread would be woken for them."""
         rows, steps = sum(work.rows for work in works), max(work.steps for work in works)
-        return rows * steps * self._network.flops <= PROMPT_FLOPS and not self._network.network.whole_sequences
+        if steps > PROMPT_STEPS or self._network.network.whole_sequences:
+            return False
+        return rows * steps * self._network.flops <= PROMPT_FLOPS
 
     async def _tick(self, works: Sequence[Work]) -> None:
         if not works:
@@ -159,6 +169,7 @@ class Batcher:
         try:
             if self._is_prompt(works):
                 run_together(self._network, works, self._executor)
+                await asyncio.sleep(0)  # others get their turn
             else:
                 loop = asyncio.get_running_loop()
                 await loop.run_in_executor(self._executor, run_together, self._network, works, self._executor)

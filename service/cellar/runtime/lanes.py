@@ -36,6 +36,7 @@ from cellar.runtime.changes import (
     edit_commit,
     steps_commit,
 )
+from cellar.runtime.flights import Flights
 from cellar.runtime.lane import Lane, Request, Stale, fits, join_waiting
 from cellar.runtime.models import LoadModel, Models, Served
 from cellar.runtime.network import Network
@@ -73,7 +74,8 @@ class Lanes:
         ahead: bool = True,
     ) -> None:
         self._store = store
-        self.models = Models(load_model, kernels, self._ran)
+        self._flights = Flights()
+        self.models = Models(load_model, kernels, self._ran, self._flights.room)
         self._kernel_rev = kernel_rev
         self._admission = Admission(queue_limit, queue_wait_s)
         self._cache_bytes = cache_bytes
@@ -221,6 +223,7 @@ class Lanes:
             self._commit(tick)
 
     def _commit(self, tick: Tick) -> None:
+        self._flights.begin()
         self._spawn(self._settle_all(tick))
 
     async def _settle_all(self, tick: Tick) -> None:
@@ -228,6 +231,7 @@ class Lanes:
             results: Sequence[CommitResult | Exception] = await self._store.commit([commit for _, commit in tick])
         except Exception as error:
             results = [error] * len(tick)
+        self._flights.end()
         for (lane, commit), result in zip(tick, results, strict=True):
             self._settle(lane, commit, result)
         if self._ahead is not None and self._is_idle():

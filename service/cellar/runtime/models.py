@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
@@ -42,10 +42,13 @@ class Served:
 class Models:
     """Loads models, one load at a time for each, and keeps what was used last."""
 
-    def __init__(self, load: LoadModel, kernels: ThreadPoolExecutor, finish: Finish) -> None:
+    def __init__(
+        self, load: LoadModel, kernels: ThreadPoolExecutor, finish: Finish, room: Callable[[], Awaitable[None]]
+    ) -> None:
         self._load = load
         self._kernels = kernels
         self._finish = finish
+        self._room = room
         # not the loop's own threads: a load may compile for seconds, and others wait for those for a millisecond
         self._loaders = ThreadPoolExecutor(LOADERS, thread_name_prefix="cellar-load")
         self._served: OrderedDict[tuple[str, str, str], Served] = OrderedDict()
@@ -117,7 +120,9 @@ class Models:
         if there is not None:
             there.checked_s = now_s
             return there
-        served = self._served[key] = Served(model, Batcher(model.network, self._kernels, self._finish), now_s)
+        served = self._served[key] = Served(
+            model, Batcher(model.network, self._kernels, self._finish, self._room), now_s
+        )
         self._bytes += model.size_bytes
         while len(self._served) > 1 and (self._bytes > MAX_BYTES or len(self._served) > MAX_COUNT):
             _, dropped = self._served.popitem(last=False)  # its batcher lives on until its queue is empty

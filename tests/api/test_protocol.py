@@ -1,0 +1,200 @@
+"""Plain steps that the protocol answers by itself: on real sockets, in pieces, in a row, and cut off."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+import orjson
+import pytest
+
+from cellar.errors import Overloaded
+from cellar.settings import Settings
+from tests.api.conftest import with_own_keys
+from tests.api.streams.conftest import Served, serving
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture(scope="module")
+async def served(settings: Settings) -> AsyncIterator[Served]:
+    """Yield a server that the tests of this file share."""
+    async with serving(with_own_keys(settings)) as served:
+        yield served
+
+
+def request(session: str, body: bytes, *headers: bytes, version: bytes = b"1.1") -> bytes:
+    """Return a plain step as bytes, with headers besides."""
+    lines = [
+        b"POST /v1/sessions/%s/step HTTP/%s" % (session.encode(), version),
+        b"Host: test",
+        b"Content-Type: application/json",
+        b"Content-Length: %d" % len(body),
+        *headers,
+    ]
+    return b"\r\n".join([*lines, b"", body])
+
+
+def step(*values: float) -> bytes:
+    return orjson.dumps({"input": values})
+
+
+@dataclass
+class Answer:
+    """What came back."""
+
+    status: int
+    headers: dict[str, str]
+    body: dict[str, object]
+
+
+class Connection:
+    """A connection of a client that says exactly what it is told."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.reader = reader
+        self.writer = writer
+
+    async def answer(self) -> Answer:
+        """Read one answer."""
+        head = (await self.reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
+        headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in head[1:-2])}
+        body = await self.reader.readexactly(int(headers["content-length"]))
+        return Answer(int(head[0].split(" ")[1]), headers, orjson.loads(body))
+
+    async def ended(self) -> bool:
+        """Return whether the service has closed the connection; there is nothing more to read."""
+        return await self.reader.read(1) == b""
+
+
+@asynccontextmanager
+async def connected(served: Served) -> AsyncIterator[Connection]:
+    host, port = served.address.split(":")
+    connection = Connection(*await asyncio.open_connection(host, int(port)))
+    try:
+        yield connection
+    finally:
+        connection.writer.close()
+
+
+async def test_a_step_that_comes_byte_by_byte(served: Served) -> None:
+    session = await served.begin()
+    async with connected(served) as client:
+        for byte in request(session, step(1, 2)):
+            client.writer.write(bytes([byte]))
+            await client.writer.drain()
+        answer = await client.answer()
+    assert (answer.status, answer.body["step"]) == (200, 1)
+    assert answer.headers["content-type"] == "application/json"
+
+
+async def test_steps_in_a_row_are_answered_in_their_order(served: Served) -> None:
+    """Pipelined, mixed with requests that go the ordinary way, and with one that is refused."""
+    session = await served.begin()
+    health = b"GET /healthz HTTP/1.1\r\nHost: test\r\n\r\n"
+    async with connected(served) as client:
+        client.writer.write(
+            request(session, step(1, 2))
+            + request(session, step(1, 2))
+            + health
+            + request(session, b"{")
+            + request(session, step(1, 2), b"Cellar-Timeout-Ms: 60000")
+            + request(session, step(1, 2))
+        )
+        found = [await client.answer() for _ in range(6)]
+    assert [answer.status for answer in found] == [200, 200, 200, 400, 200, 200]
+    assert [answer.body.get("step") for answer in found] == [1, 2, None, None, 3, 4]
+
+
+async def test_a_connection_ends_where_the_client_says_so(served: Served) -> None:
+    session = await served.begin()
+    async with connected(served) as client:
+        client.writer.write(request(session, step(1, 2), b"Connection: close"))
+        answer = await client.answer()
+        assert (answer.status, answer.headers["connection"]) == (200, "close")
+        assert await client.ended()
+    async with connected(served) as client:
+        client.writer.write(request(session, step(1, 2), version=b"1.0"))
+        assert (await client.answer()).body["step"] == 2
+        assert await client.ended()
+
+
+async def test_a_body_that_has_no_length_goes_the_ordinary_way(served: Served) -> None:
+    session, body = await served.begin(), step(1, 2)
+    head = b"POST /v1/sessions/%s/step HTTP/1.1\r\nHost: test\r\nContent-Type: application/json\r\n" % session.encode()
+    async with connected(served) as client:
+        client.writer.write(head + b"Transfer-Encoding: chunked\r\n\r\n%x\r\n%s\r\n0\r\n\r\n" % (len(body), body))
+        assert (await client.answer()).body["step"] == 1
+        client.writer.write(request(session, body, b"Expect: 100-continue"))
+        assert await client.reader.readuntil(b"\r\n\r\n") == b"HTTP/1.1 100 Continue\r\n\r\n"
+        assert (await client.answer()).body["step"] == 2
+
+
+async def test_a_client_that_goes_away_harms_nobody(served: Served) -> None:
+    session = await served.begin()
+    async with connected(served) as client:
+        client.writer.write(request(session, step(1, 2))[:-3])
+        await client.writer.drain()
+    async with connected(served) as client:
+        client.writer.write(request(session, step(1, 2)))
+        await client.writer.drain()
+        client.writer.transport.abort()
+    async with connected(served) as client:
+        client.writer.write(request(session, step(1, 2)))
+        assert (await client.answer()).body["step"] in (1, 2)
+
+
+async def test_a_repetition_says_so(served: Served) -> None:
+    session, body = await served.begin(), orjson.dumps({"input": [1, 2], "step": 0})
+    async with connected(served) as client:
+        client.writer.write(request(session, body) * 2)
+        first, second = await client.answer(), await client.answer()
+    assert first.body == second.body
+    assert "idempotent-replayed" not in first.headers
+    assert second.headers["idempotent-replayed"] == "true"
+
+
+async def test_who_is_to_come_again_is_told_when(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    session = await served.begin()
+
+    def full(*_: object, **__: object) -> None:
+        raise Overloaded("too many", retry_after_s=7)
+
+    monkeypatch.setattr(served.app.state.services.sessions, "submit", full)
+    async with connected(served) as client:
+        client.writer.write(request(session, step(1, 2)))
+        answer = await client.answer()
+    assert (answer.status, answer.headers["retry-after"]) == (503, "7")
+
+
+async def test_a_fault_of_the_service_is_no_fault_of_the_connection(
+    served: Served, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    session = await served.begin()
+
+    def broken(*_: object, **__: object) -> None:
+        raise ZeroDivisionError
+
+    async with connected(served) as client:
+        with monkeypatch.context() as patch:
+            patch.setattr(served.app.state.services.sessions, "submit", broken)
+            client.writer.write(request(session, step(1, 2)))
+            answer = await client.answer()
+        assert (answer.status, answer.body["type"]) == (500, "urn:cellar:problem:internal_error")
+        client.writer.write(request(session, step(1, 2)))
+        assert (await client.answer()).body["step"] == 1
+    assert "ZeroDivisionError" in caplog.text
+
+
+async def test_a_stopping_service_answers_the_steps_that_it_has(settings: Settings) -> None:
+    async with serving(with_own_keys(settings)) as served:
+        session = await served.begin()
+        async with connected(served) as client:
+            client.writer.write(request(session, step(1, 2))[:-1])
+            await client.writer.drain()
+            served.server.should_exit = True
+            await asyncio.sleep(0.3)  # beyond the server's look at it, and the pause before it waits for connections
+            client.writer.write(request(session, step(1, 2))[-1:])
+            answer = await client.answer()
+            assert (answer.status, answer.headers["connection"]) == (200, "close")
+            assert await client.ended()
