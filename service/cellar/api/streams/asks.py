@@ -25,7 +25,19 @@ NAME = re.compile(NAME_PATTERN)
 class Ask:
     """A step or a sequence that a client asks for, and what comes of it: an answer or an error."""
 
-    __slots__ = ("answer", "asked", "error", "framed", "kind", "pending", "place", "session", "tag", "timeout_s")
+    __slots__ = (
+        "answer",
+        "asked",
+        "error",
+        "framed",
+        "kind",
+        "nbytes",
+        "pending",
+        "place",
+        "session",
+        "tag",
+        "timeout_s",
+    )
 
     def __init__(
         self,
@@ -50,14 +62,10 @@ class Ask:
         self.timeout_s = timeout_s
         self.framed = framed
         """Whether it came in a frame, and is answered in one."""
+        self.nbytes = 0 if self.asked is None else self.asked.inputs.nbytes
+        """Of its inputs, and of its outputs when it has them."""
         self.pending: Pending | None = None
         self.answer: StepAnswer | None = None
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes of its inputs and outputs."""
-        inputs = 0 if self.asked is None else self.asked.inputs.nbytes
-        return inputs if self.answer is None or self.answer.outputs is None else inputs + self.answer.outputs.nbytes
 
     @property
     def settled(self) -> bool:
@@ -72,6 +80,8 @@ class Ask:
             self.answer = self.pending.result()
         except CellarError as error:
             self.fail(error)
+        else:
+            self.nbytes += 0 if self.answer.outputs is None else self.answer.outputs.nbytes
 
     def refuse(self, error: CellarError) -> None:
         """Let it be answered with an error, and not be run."""

@@ -53,12 +53,14 @@ class Flight:
         ask.session = session
         self._submit(session, ask)
         self.count += 1
-        self._unanswered[session] += 1
+        self._unanswered[session] = self._unanswered.get(session, 0) + 1
         self._bytes += ask.nbytes
-        queue = self._queues.setdefault(session, deque())
-        queue.append(ask)
-        if len(queue) == 1:
+        queue = self._queues.get(session)
+        if queue is None:
+            self._queues[session] = deque((ask,))
             self._watch(session, ask)
+        else:
+            queue.append(ask)
 
     def sent(self, asks: Iterable[Ask]) -> None:
         """Note that steps have been answered, as far as we can tell."""
