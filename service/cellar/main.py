@@ -9,7 +9,7 @@ import socket
 import threading
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from typing import Any
 
 import redis
@@ -245,11 +245,12 @@ class _Server(uvicorn.Server):
         for server in self.servers:
             server.close()
         loop = asyncio.get_running_loop()
-        began_s = loop.time()
-        with suppress(TimeoutError):
-            async with asyncio.timeout(self._drain_s):
-                await self._end_streams()
-        self.config.timeout_graceful_shutdown = int(max(0, self._drain_s - (loop.time() - began_s)))
+        until_s = loop.time() + self._drain_s
+        ending = asyncio.create_task(self._end_streams())
+        while not ending.done() and not self.force_exit and loop.time() < until_s:
+            await asyncio.wait((ending,), timeout=0.1)  # as often as uvicorn looks whether a second signal has come
+        ending.cancel()
+        self.config.timeout_graceful_shutdown = int(max(0, until_s - loop.time()))
         await super().shutdown(sockets)
 
 

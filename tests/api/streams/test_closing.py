@@ -160,7 +160,7 @@ async def test_stopping_answers_what_is_in_flight_and_says_where_to_resume(
 
 
 async def test_a_client_that_has_vanished_is_given_up(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(main, "PING_S", 0.1)
+    monkeypatch.setattr(main, "PING_S", 0.5)
     async with serving(with_own_keys(settings)) as served:
         session = await served.begin()
         async with served.stream(session) as stream:
