@@ -17,6 +17,7 @@ from benchmarks.serving.bars import Bar
 from benchmarks.serving.cores import choose
 from benchmarks.serving.disk import sync_s
 from benchmarks.serving.outcome import Outcome
+from benchmarks.serving.profile import LOADS, profile
 from benchmarks.serving.rounds import QUICK, THOROUGH, Effort, Series
 from benchmarks.serving.stage import Stage, set_up
 
@@ -40,6 +41,8 @@ class Results:
 def main() -> None:
     """Measure, print, write the file, and print the bars."""
     options = _read()
+    if options.profile:
+        return profile(options.profile, options.data)
     effort = QUICK if options.quick else THOROUGH
     with set_up(choose(), options.data, with_peers=not options.no_peers) as stage:
         found = machine_facts(PACKAGES) | _surroundings(stage)
@@ -54,6 +57,7 @@ def main() -> None:
     print(f"written to {options.json}")
     for bar in results.bars:
         print(bar.line())
+    return None
 
 
 def _measure(stage: Stage, effort: Effort, options: argparse.Namespace, results: Results) -> None:
@@ -83,6 +87,7 @@ def _read() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="fewer and shorter samples of the same cases")
     parser.add_argument("--only", default="", metavar="TEXT", help="cases whose name holds this")
+    parser.add_argument("--profile", choices=LOADS, help="only print where the service's time goes under this load")
     parser.add_argument("--no-peers", action="store_true", help="floors only")
     parser.add_argument("--data", type=Path, metavar="DIR", help="where Redis keeps its files (default: the temporary)")
     parser.add_argument("--json", type=Path, default=RESULTS / "service.json", help="the file to write")

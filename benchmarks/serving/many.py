@@ -1,15 +1,15 @@
 """Steps of many sessions in one request (`POST /v1/steps`, binary), against the same commits without the service."""
 
+from collections.abc import Sequence
 from statistics import median
 
 import numpy as np
 
 from benchmarks.serving import commits, copies
 from benchmarks.serving.bars import Bar
-from benchmarks.serving.contestants import ask
+from benchmarks.serving.contestants import Contestant, ask
 from benchmarks.serving.http import request
 from benchmarks.serving.load import Found, Job
-from benchmarks.serving.model import CASE
 from benchmarks.serving.outcome import Outcome
 from benchmarks.serving.redis_server import Fsync
 from benchmarks.serving.rounds import Effort, Series, Way, interleave, running
@@ -64,16 +64,22 @@ def _outcome(found: dict[str, Series]) -> Outcome:
     )
 
 
-def _cellar(stage: Stage, names: list[str], effort: Effort, fsync: Fsync) -> Way:
-    inputs = np.array(draw(TICK), np.float32)[:, None, None]
-    assert inputs.shape == (TICK, 1, 1, CASE.in_size)
-    parts = [names[at : at + TICK] for at in range(0, SESSIONS, TICK)]
+def job(contestant: Contestant, names: Sequence[str], seconds: float) -> Job:
+    """Return the load: each client steps its part of the sessions in one request, over and over."""
+    size = len(names) // CLIENTS
+    inputs = np.array(draw(size), np.float32)[:, None, None]
+    parts = [names[at : at + size] for at in range(0, size * CLIENTS, size)]
     bodies = [frames.pack_steps([frames.Step(*step) for step in zip(part, inputs, strict=True)]) for part in parts]
     clients = tuple((request("/v1/steps", body, frames.MEDIA_TYPE, frames.MEDIA_TYPE),) for body in bodies)
+    return Job((contestant.port,), clients, seconds)
+
+
+def _cellar(stage: Stage, names: list[str], effort: Effort, fsync: Fsync) -> Way:
+    load = job(stage.cellar, names, effort.sample_s)
 
     def measure() -> Found:
         stage.redis.set_fsync(fsync)
-        return stage.generator.run(Job((stage.cellar.port,), clients, effort.sample_s))
+        return stage.generator.run(load)
 
     return stage.cellar.process, measure
 

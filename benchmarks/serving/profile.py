@@ -1,16 +1,19 @@
-"""Where the service spends its time under a load: `python -m benchmarks.serving.profile [CLIENTS]`.
+"""Where the service spends its time under a load: `python -m benchmarks.service --profile NAME`.
 
-Prints functions by the microseconds of a step that are spent in them alone, and with all that they call.
+Prints functions by the microseconds of an answer that are spent in them alone, and with all that they call. The
+append-only file is written every second: the disk is not the question.
 """
 
 import signal
-import sys
 from collections import Counter
+from collections.abc import Callable
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from benchmarks.serving import contestants
+from benchmarks.serving import contestants, many, sequences, single_steps, streams
+from benchmarks.serving.contestants import Contestant
 from benchmarks.serving.cores import choose
 from benchmarks.serving.generator import Generator
 from benchmarks.serving.load import Job
@@ -22,30 +25,51 @@ LINES = 50
 SECONDS = 4.0
 
 
-def profile(clients: int) -> None:
-    """Print what single steps of so many clients in a closed loop cost, with everysec: the disk is not the question."""
+def _json(cellar: Contestant) -> Job:
+    return Job((cellar.port,), requests(cellar, single_steps.CLIENTS), SECONDS)
+
+
+def _sequences(cellar: Contestant) -> Job:
+    sequences.prepare(cellar)
+    return sequences.job(cellar, "npy", SECONDS)
+
+
+LOADS: dict[str, Callable[[Contestant], Job]] = {
+    "json": _json,
+    "websocket": lambda cellar: streams.job(cellar, "stream", 1, SECONDS),
+    "in-flight": lambda cellar: streams.job(cellar, "stream", streams.IN_FLIGHT, SECONDS),
+    "frames": lambda cellar: streams.job(cellar, "frames", streams.IN_FLIGHT, SECONDS),
+    "many": lambda cellar: many.job(cellar, names(many.SESSIONS), SECONDS),
+    "sequences": _sequences,
+}
+"""Loads by name: 32 clients with single steps over HTTP; streams one by one, with 32 in flight, and the same in frames;
+1,024 sessions in a request; sequences as npy."""
+
+
+def profile(name: str, data: Path | None) -> None:
+    """Put one load on a service alone, and print where its time goes."""
     cores = choose()
     with TemporaryDirectory() as directory:
         file = Path(directory) / "stacks"
         with ExitStack() as stack:
-            redis = stack.enter_context(RedisServer(cores.outside, None))
+            redis = stack.enter_context(RedisServer(cores.outside, data))
             redis.set_fsync("everysec")
             generator = stack.enter_context(Generator(cores.outside))
             cellar = contestants.start_profiled(stack, {cores.service}, redis, file)
             contestants.create_model(cellar)
-            contestants.create_sessions(cellar, names(SESSIONS))
-            job = Job((cellar.port,), requests(cellar, clients), SECONDS)
-            generator.run(job)
+            contestants.create_sessions(cellar, names(many.SESSIONS if name == "many" else SESSIONS))
+            job = LOADS[name](cellar)
+            generator.run(replace(job, seconds=1.0))
             cellar.process.popen.send_signal(signal.SIGUSR1)
             before_s = cellar.process.cpu_s()
-            found = generator.run(job)
-            step_us = (cellar.process.cpu_s() - before_s) / (SECONDS + job.warm_s) / found.rate * 1e6
+            found = generator.run(replace(job, warm_s=0.0))
+            answer_us = (cellar.process.cpu_s() - before_s) / found.answered * 1e6
             cellar.process.finish()
-        print(f"{found.rate:.0f} steps/s, {step_us:.0f} us of CPU each")
-        _print(file.read_text().splitlines(), step_us)
+        print(f"{name}: {found.rate:.0f} answers/s, {answer_us:.0f} us of CPU each")
+        _print(file.read_text().splitlines(), answer_us)
 
 
-def _print(stacks: list[str], step_us: float) -> None:
+def _print(stacks: list[str], answer_us: float) -> None:
     alone: Counter[str] = Counter()
     within: Counter[str] = Counter()
     for line in stacks:
@@ -56,10 +80,6 @@ def _print(stacks: list[str], step_us: float) -> None:
     total = alone.total()
     print(f"{total} samples")
     for title, found in (("alone", alone), ("with all that it calls", within)):
-        print(f"us a step, {title}")
+        print(f"us an answer, {title}")
         for name, samples in found.most_common(LINES):
-            print(f"{samples / total * step_us:8.1f}  {name}")
-
-
-if __name__ == "__main__":
-    profile(int(sys.argv[1]) if len(sys.argv) > 1 else 32)
+            print(f"{samples / total * answer_us:8.1f}  {name}")

@@ -2,12 +2,14 @@
 
 import io
 import json
+from typing import Literal
 
 import numpy as np
 
 from benchmarks.cases import Case
 from benchmarks.serving import contestants
 from benchmarks.serving.bars import Bar
+from benchmarks.serving.contestants import Contestant
 from benchmarks.serving.http import request
 from benchmarks.serving.load import Found, Job
 from benchmarks.serving.outcome import Outcome
@@ -21,37 +23,47 @@ MODEL = "lstm-32"
 CLIENTS = 8
 """So that the service always has one at hand while another waits for the disk."""
 
-NPY = "application/x-npy"
+NAMES = [f"sequence-{index}" for index in range(CLIENTS)]
+
+Form = Literal["npy", "json"]
 
 
 def throughput(stage: Stage, effort: Effort) -> Outcome:
     """Measure steps a second on the service's one core."""
-    names = [f"sequence-{index}" for index in range(CLIENTS)]
     stage.cellar.process.thaw()
-    contestants.create_model(stage.cellar, MODEL, CASE)
-    contestants.create_sessions(stage.cellar, names, MODEL)
-    inputs = np.random.default_rng(0).standard_normal((CASE.steps, CASE.in_size), np.float32)
-    bodies = {
-        "npy": (_npy(inputs), NPY),
-        "json": (json.dumps({"inputs": inputs.tolist()}).encode(), "application/json"),
-    }
+    prepare(stage.cellar)
 
-    def way(form: str) -> Way:
-        body, kind = bodies[form]
-        requests = tuple((request(f"/v1/sessions/{name}/sequence", body, kind, kind),) for name in names)
+    def way(form: Form) -> Way:
+        load = job(stage.cellar, form, effort.sample_s)
 
         def measure() -> Found:
             stage.redis.set_fsync("always")
-            return stage.generator.run(Job((stage.cellar.port,), requests, effort.sample_s))
+            return stage.generator.run(load)
 
         return stage.cellar.process, measure
 
-    title = f"sequences of {CASE.steps}, H {CASE.hidden}"
-    found = interleave(stage.watch, title, {f"cellar {form}": way(form) for form in bodies}, effort)
+    ways = {"cellar npy": way("npy"), "cellar json": way("json")}
+    found = interleave(stage.watch, f"sequences of {CASE.steps}, H {CASE.hidden}", ways, effort)
     rates = {name: series.rate * CASE.steps for name, series in found.items()}
     bar = Bar("sequence_npy", rates["cellar npy"], 500_000, means="steps a second on one core")
     remarks = [f"{name}: {rate:,.0f} steps a second" for name, rate in rates.items()]
     return Outcome(list(found.values()), [bar], remarks)
+
+
+def prepare(cellar: Contestant) -> None:
+    """Create the model and a session for each client."""
+    contestants.create_model(cellar, MODEL, CASE)
+    contestants.create_sessions(cellar, NAMES, MODEL)
+
+
+def job(cellar: Contestant, form: Form, seconds: float) -> Job:
+    """Return the load: each client sends the same sequence over and over."""
+    inputs = np.random.default_rng(0).standard_normal((CASE.steps, CASE.in_size), np.float32)
+    body, kind = json.dumps({"inputs": inputs.tolist()}).encode(), "application/json"
+    if form == "npy":
+        body, kind = _npy(inputs), "application/x-npy"
+    clients = tuple((request(f"/v1/sessions/{name}/sequence", body, kind, kind),) for name in NAMES)
+    return Job((cellar.port,), clients, seconds)
 
 
 def _npy(array: "np.ndarray[tuple[int, ...], np.dtype[np.float32]]") -> bytes:

@@ -4,6 +4,7 @@ import numpy as np
 
 from benchmarks.serving import websocket
 from benchmarks.serving.bars import Bar
+from benchmarks.serving.contestants import Contestant
 from benchmarks.serving.load import Found, Job, Speech
 from benchmarks.serving.outcome import Outcome
 from benchmarks.serving.redis_server import Fsync
@@ -54,23 +55,24 @@ def throughput(stage: Stage, effort: Effort) -> Outcome:
     )
 
 
-def _way(stage: Stage, speech: Speech, window: int, fsync: Fsync, effort: Effort) -> Way:
-    contestant = stage.all["websocket-echo"] if speech == "echo" else stage.cellar
+def job(contestant: Contestant, speech: Speech, window: int, seconds: float) -> Job:
+    """Return the load of 16 clients, each with so many messages in flight."""
     rows = draw(CLIENTS * VARIANTS)
-    messages = [_frame(row) if speech == "frames" else _text(contestant.body("", row)) for row in rows]
+    messages = [_frame(row) if speech == "frames" else websocket.frame(contestant.body("", row)) for row in rows]
     clients = tuple(tuple(messages[at : at + VARIANTS]) for at in range(0, len(messages), VARIANTS))
     paths = tuple(f"/v1/sessions/{name}/stream" for name in names(CLIENTS))
-    job = Job((contestant.port,), clients, effort.sample_s, window=window, speech=speech, paths=paths)
+    return Job((contestant.port,), clients, seconds, window=window, speech=speech, paths=paths)
+
+
+def _way(stage: Stage, speech: Speech, window: int, fsync: Fsync, effort: Effort) -> Way:
+    contestant = stage.all["websocket-echo"] if speech == "echo" else stage.cellar
+    load = job(contestant, speech, window, effort.sample_s)
 
     def measure() -> Found:
         stage.redis.set_fsync(fsync)
-        return stage.generator.run(job)
+        return stage.generator.run(load)
 
     return contestant.process, measure
-
-
-def _text(body: bytes) -> bytes:
-    return websocket.frame(body)
 
 
 def _frame(row: list[float]) -> bytes:
