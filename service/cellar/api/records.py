@@ -16,7 +16,7 @@ APPEND = Identity()
 def identity_of(step: Step) -> Identity:
     """Return how the step is recognised."""
     _, _, _, _, position, number, writer, seq, key, _, _ = step
-    if all(part is None for part in (position, number, writer, seq, key)):
+    if position is None and number is None and writer is None and seq is None and key is None:
         return APPEND
     return Identity(None if position is None else Position(*position), number, key, writer, seq)
 

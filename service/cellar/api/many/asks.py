@@ -35,11 +35,6 @@ class Ask(NamedTuple):
     fault: CellarError | None = None
     is_sequence: bool = False
 
-    @property
-    def size_bytes(self) -> int:
-        """How large its inputs are."""
-        return 0 if self.asked is None else self.asked.inputs.nbytes
-
 
 class Reader(Protocol):
     """Turns a body, in pieces of any size, into parts: steps that came together."""

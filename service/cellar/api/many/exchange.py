@@ -6,11 +6,12 @@ holds up nobody else; who goes away leaves what has not run undone.
 
 import asyncio
 
+from anyio.to_thread import run_sync
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
 
-from cellar.api.body import beside
+from cellar.api.body import PROMPT_BYTES
 from cellar.api.many.answers import Writer
 from cellar.api.many.asks import Ask, Reader, session_key
 from cellar.api.many.window import Group, Window
@@ -23,7 +24,7 @@ GROUP = 256
 """Steps begun without letting anybody else run: some milliseconds. The store works on one while the next is begun."""
 
 SEND_BYTES = 64 * 1024
-"""Answers sent at a time, if they need not be sent sooner."""
+"""Outputs sent at a time, if they need not be sent sooner."""
 
 
 class Exchange(Response):
@@ -71,18 +72,22 @@ class Exchange(Response):
     async def _begin(self, part: list[Ask]) -> None:
         for start in range(0, max(1, len(part)), GROUP):
             asks = part[start : start + GROUP]
-            await self.window.room(len(asks), sum(ask.size_bytes for ask in asks))
-            coming: list[Pending | Exception] = []
-            for ask in asks:
+            await self._begin_group(asks, last=start + GROUP >= len(part))
+
+    async def _begin_group(self, asks: list[Ask], *, last: bool) -> None:
+        size = sum([ask.asked.inputs.nbytes for ask in asks if ask.asked is not None])
+        await self.window.room(len(asks), size)
+        coming: list[Pending | Exception] = []
+        for ask in asks:
+            begun = self._submit(ask)
+            if isinstance(begun, Overloaded):  # it may be full of this very request: then there is room soon
+                done = len(coming)
+                self.window.put(Group(asks[:done], coming, 0, last=False))
+                asks, coming = asks[done:], []
+                await self.window.settled()
                 begun = self._submit(ask)
-                if isinstance(begun, Overloaded):  # it may be full of this very request: then there is room soon
-                    done = len(coming)
-                    self.window.put(Group(asks[:done], coming, last=False))
-                    asks, coming = asks[done:], []
-                    await self.window.settled()
-                    begun = self._submit(ask)
-                coming.append(begun)
-            self.window.put(Group(asks, coming, last=start + GROUP >= len(part)))
+            coming.append(begun)
+        self.window.put(Group(asks, coming, size, last))
 
     def _submit(self, ask: Ask) -> Pending | Exception:
         """Begin a step, or return why it cannot be begun."""
@@ -118,20 +123,23 @@ class Exchange(Response):
     async def _answer(self, group: Group, send: Send) -> None:
         written = 0
         for ask, coming in zip(group.asks, group.coming, strict=True):
-            if isinstance(coming, Pending):
-                if written >= SEND_BYTES or not coming.done():
-                    written = 0
-                    await self._send(send, self._writer.ready())
-                try:
-                    answer = await coming
-                except Exception as error:
-                    self._writer.add(ask, error)
-                else:
-                    size = 0 if answer.outputs is None else answer.outputs.nbytes
-                    written += 4 * size
-                    await beside(size, self._writer.add, ask, answer)
-            else:
+            if isinstance(coming, Exception):
                 self._writer.add(ask, coming)
+                continue
+            if written >= SEND_BYTES or not coming.done():
+                written = 0
+                await self._send(send, self._writer.ready())
+            try:
+                answer = coming.result() if coming.done() else await coming
+            except Exception as error:
+                self._writer.add(ask, error)
+                continue
+            size = 0 if answer.outputs is None else answer.outputs.nbytes
+            written += size
+            if size > PROMPT_BYTES:
+                await run_sync(self._writer.add, ask, answer)
+            else:
+                self._writer.add(ask, answer)
         await self._send(send, self._writer.whole() if group.last else self._writer.ready())
 
     async def _send(self, send: Send, data: bytes, *, more: bool = True) -> None:

@@ -20,6 +20,7 @@ class Group(NamedTuple):
 
     asks: list[Ask]
     coming: list[Pending | Exception]
+    size_bytes: int
     last: bool
 
 
@@ -81,7 +82,7 @@ class Window:
 
     def _count(self, group: Group, sign: int) -> None:
         self._steps += sign * len(group.asks)
-        self._bytes += sign * sum(ask.size_bytes for ask in group.asks)
+        self._bytes += sign * group.size_bytes
         self._changed.set()
 
     async def _until(self, met: Callable[[], bool]) -> None:
