@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from cellar.engine import build_cell
-from cellar.engine.packing import Floats, address, aligned, pack, padded, rounded
+from cellar.engine.packing import Floats, address, aligned, in_pairs, pack, padded, rounded
 from cellar.engine.schedule import Products, forward_plan
 from cellar.errors import ShapeMismatch
 
@@ -38,6 +38,16 @@ def test_rounding_to_bfloat16() -> None:
     given = np.array([1, 1 + half, 1 + 3 * half, 1 + half * 1.001, -1 - half, 3.4e38, -3.4e38, 0], np.float32)
     wanted = [1, 1, 1 + 4 * half, 1 + 2 * half, -1, *[sign * (2 - 2.0**-7) * 2.0**127 for sign in (1, -1)], 0]
     np.testing.assert_array_equal(rounded(given), np.array(wanted, np.float32))
+
+
+def test_words_of_bfloat16_hold_two_terms_of_a_column() -> None:
+    panels = rounded(np.random.default_rng(0).normal(size=(2, 3, 16)).astype(np.float32))
+    words = in_pairs(panels).view(np.uint32)[..., 0]
+    assert words.shape == (2, 2, 16)
+    np.testing.assert_array_equal((words << np.uint32(16)).view(np.float32), panels[:, ::2])
+    upper = (words & np.uint32(0xFFFF0000)).view(np.float32)
+    np.testing.assert_array_equal(upper[:, 0], panels[:, 1])
+    assert not upper[:, 1].any()
 
 
 def test_other_weights_in_the_place_of_the_old_ones() -> None:

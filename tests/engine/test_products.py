@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from cellar.engine import KernelCache
 from cellar.engine.linking import Code
-from cellar.engine.packing import Floats, address, aligned, rounded
+from cellar.engine.packing import Floats, address, aligned, in_pairs, rounded
 from cellar.engine.products import MOST_ROWS, WEIGHTS_BYTES, product_texts, shapes
 from cellar.engine.target import Registers, Target
 
@@ -47,8 +47,7 @@ def function(code: Code, plain: Code | None) -> Product:
         count, length = rows.shape
         width = 16 * len(panels)
         out = aligned_floats(np.full((count, width), 9, np.float32) if start is None else start)
-        upper = (panels.view(np.uint32) >> np.uint32(16)).astype(np.uint16)
-        weights = upper if plain else panels
+        weights = in_pairs(panels) if plain else panels
         native(code.address)(
             *(address(rows), 4 * length, 4, address(weights), address(out), 4 * width),
             *(length, len(panels), count, int(start is not None), plain.address if plain else 0),

@@ -14,7 +14,6 @@ from cellar.engine.vector import (
     FLOAT,
     INT,
     INTS,
-    LANES,
     VECTOR,
     I,
     M,
@@ -115,16 +114,16 @@ def store_first(_: Any, address: Any, value: Any, mask: Any) -> Typed:
 
 
 @instruction
-def expand(_: Any, source: Any, target: Any, count: Any) -> Typed:
-    """Store `count` times sixteen floats of which a bfloat16 array holds the upper halves."""
-    halves, ints = ir.VectorType(ir.IntType(16), LANES), INTS
+def expand(_: Any, source: Any, target: Any, pairs: Any) -> Typed:
+    """Store the floats of `pairs` blocks of sixteen words: those in the lower halves, then those in the upper ones."""
 
     def build(b: ir.IRBuilder, v: Sequence[ir.Value]) -> None:
+        word = ir.IntType(64)
         with cgutils.for_range(b, v[2]) as loop:
-            place = b.add(v[0], b.mul(loop.index, ir.Constant(ir.IntType(64), BYTES // 2)))
-            bits = b.shl(b.zext(b.load(pointer(b, place, halves), align=2), ints), ints(16))
-            target = b.add(v[1], b.mul(loop.index, ir.Constant(ir.IntType(64), BYTES)))
-            b.store(b.bitcast(bits, VECTOR), pointer(b, target, VECTOR), align=4)
+            words = b.load(pointer(b, b.add(v[0], b.mul(loop.index, word(BYTES))), INTS), align=4)
+            place = b.add(v[1], b.mul(loop.index, word(2 * BYTES)))
+            for index, bits in enumerate([b.shl(words, INTS(16)), b.and_(words, INTS(0xFFFF0000))]):
+                b.store(b.bitcast(bits, VECTOR), pointer(b, b.add(place, word(index * BYTES)), VECTOR), align=4)
 
     return typed(types.void, [I, I, I], build)
 

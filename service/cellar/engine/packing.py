@@ -132,7 +132,7 @@ def rounded(array: Floats) -> Floats:
 
 
 def _panels(matrices: Sequence[Floats], *, halves: bool) -> NDArray[Any]:
-    """Return (m, n) matrices as k-major panels of sixteen rows each, as float32 or as bfloat16."""
+    """Return (m, n) matrices as k-major panels of sixteen rows each, as float32 or as bfloat16: see `tile`."""
     length = matrices[0].shape[1]
     count = sum((matrix.shape[0] + 15) // 16 for matrix in matrices)
     packed = aligned(64 * length * count, clear=True).view(np.float32).reshape(-1, length, 16)
@@ -140,8 +140,17 @@ def _panels(matrices: Sequence[Floats], *, halves: bool) -> NDArray[Any]:
         target[:] = source
     if not halves:
         return packed
-    kept = aligned(packed.nbytes // 2).view(np.uint16)
-    kept[:] = (packed.view(np.uint32) >> np.uint32(16)).reshape(-1)
+    return in_pairs(packed)
+
+
+def in_pairs(panels: Floats) -> NDArray[np.uint16]:
+    """Return the upper halves of k-major panels (P, K, 16): (P, ceil(K / 2), 16, 2), two terms of a column together."""
+    count, length, _ = panels.shape
+    pairs = (length + 1) // 2
+    kept = aligned(64 * count * pairs, clear=True).view(np.uint16).reshape(count, pairs, 16, 2)
+    upper = panels.view(np.uint16)[..., 1::2]
+    kept[..., 0] = upper[:, ::2]
+    kept[:, : length // 2, :, 1] = upper[:, 1::2]
     return kept
 
 

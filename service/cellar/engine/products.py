@@ -12,7 +12,7 @@ WEIGHTS_BYTES = 24 * 1024
 """Weights that are read again for every block of rows: they and the rows stay in the first-level cache."""
 
 EXPANDED_PANELS, EXPANDED_DEPTH = 4, 128
-"""How much of bfloat16 weights is expanded at a time: 32 KiB, read by every row."""
+"""How much of bfloat16 weights is expanded at a time: 32 KiB, read by every row; an even depth, words hold two terms."""
 
 INTEGERS = ", ".join(["types.int64"] * 11)
 
@@ -69,7 +69,7 @@ tile = make_tiles({lanes}, {panels}[:1], halves=True)
 
 @cfunc(types.int64({integers}), nopython=True, error_model='numpy')
 def cellar_kernel(a, a_row, a_k, w, out, out_row, length, panels, rows, more, plain):
-    panel = 32 * length
+    panel = 64 * ((length + 1) // 2)
     if rows == 1:
         while panels > 0:
             width = min({widest}, panels)
@@ -84,8 +84,8 @@ def cellar_kernel(a, a_row, a_k, w, out, out_row, length, panels, rows, more, pl
         k = 0
         while k < length:
             count = min({expanded_depth}, length - k)
-            for index in range(width):
-                expand(w + index * panel + 32 * k, room + 64 * index * count, count)
+            for index in range(width):  # of an odd count a row of zeros too, where the next panel or nothing begins
+                expand(w + index * panel + 32 * k, room + 64 * index * count, (count + 1) // 2)
             goes_on = 1 if k > 0 else more
             call_product(plain, a + k * a_k, a_row, a_k, room, out, out_row, count, width, rows, goes_on, 0)
             k += count
