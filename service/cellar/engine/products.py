@@ -12,7 +12,7 @@ WEIGHTS_BYTES = 24 * 1024
 """Weights that are read again for every block of rows: they and the rows stay in the first-level cache."""
 
 EXPANDED_PANELS, EXPANDED_DEPTH = 4, 128
-"""How much of bfloat16 weights is expanded at a time: 32 KiB, read by every row; an even depth, words hold two terms."""
+"""How much of bfloat16 weights is expanded at a time: 32 KiB, read by every row. An even depth: words hold two."""
 
 INTEGERS = ", ".join(["types.int64"] * 11)
 
