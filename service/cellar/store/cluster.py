@@ -57,6 +57,7 @@ class Cluster:
         before: Sequence[Command] = (),
         wait: Wait | None = None,
         in_order: bool = False,
+        together: bool = False,  # noqa: ARG002  # a transaction may not have keys of several slots
     ) -> Replies:
         """Send each command to the primary that owns its key; see `Route.tell`."""
         call = _Call(commands, before, wait)

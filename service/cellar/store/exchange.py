@@ -72,19 +72,26 @@ class Exchange:
             await tries.pause(now=first_time)
 
     async def insist(
-        self, commands: Sequence[Command], *, wait: Wait | None = None, in_order: bool = False
+        self,
+        commands: Sequence[Command],
+        *,
+        wait: Wait | None = None,
+        in_order: bool = False,
+        together: bool = False,
     ) -> list[Answer]:
         """Return what became of each command; see the module's first lines for what they must be able to bear.
 
         With `wait` each server waits, after its commands, until replicas have them, and `Answer.copies` says how
-        many do. `in_order` is `Route.tell`'s.
+        many do. `in_order` and `together` are `Route.tell`'s.
         """
         answers: list[Answer | None] = [None] * len(commands)
         failures: dict[int, StoreUnavailable] = {}
         sent: set[int] = set()
         tries, waiting = _Tries(self._patience_s), list(range(len(commands)))
         while True:
-            told, copies = await self._once([commands[index] for index in waiting], wait, in_order=in_order)
+            told, copies = await self._once(
+                [commands[index] for index in waiting], wait, in_order=in_order, together=together
+            )
             again: list[int] = []
             ended = False
             for at, (index, reply) in enumerate(zip(waiting, told, strict=True)):
@@ -112,9 +119,11 @@ class Exchange:
             return False
         return isinstance(reply, StoreUnavailable) or refusal_code(str(reply)) in PASSING
 
-    async def _once(self, commands: Sequence[Command], wait: Wait | None, *, in_order: bool) -> Replies:
+    async def _once(
+        self, commands: Sequence[Command], wait: Wait | None, *, in_order: bool, together: bool = False
+    ) -> Replies:
         """Send once; whatever a Redis refused for not knowing a script, it has not applied, and gets a second time."""
-        told = await self._route.tell(commands, wait=wait, in_order=in_order)
+        told = await self._route.tell(commands, wait=wait, in_order=in_order, together=together)
         replies, copies = told
         missing = [index for index, reply in enumerate(replies) if _forgot(reply)]
         if missing:
@@ -122,7 +131,7 @@ class Exchange:
             if in_order:
                 missing = list(range(missing[0], len(commands)))
             second = await self._route.tell(
-                [commands[index] for index in missing], before=load, wait=wait, in_order=in_order
+                [commands[index] for index in missing], before=load, wait=wait, in_order=in_order, together=together
             )
             copies = list(copies)
             for at, index in enumerate(missing):

@@ -15,6 +15,7 @@ from cellar.store.address import Address
 from cellar.store.connect import CONNECT_TIMEOUT_S, REPLY_TIMEOUT_S, lost, refusal
 from cellar.store.resp import Command, Reply, ReplyError, ReplyParser, pack
 from cellar.store.route import Replies, Route, Wait
+from cellar.store.transaction import LEAST, grouped, ungrouped
 
 
 class Link:
@@ -58,8 +59,12 @@ class Link:
         before: Sequence[Command] = (),
         wait: Wait | None = None,
         in_order: bool = False,  # noqa: ARG002  # one connection keeps the order
+        together: bool = False,
     ) -> Replies:
         """Send all commands in one write; see `Route.tell`."""
+        if together and len(commands) >= LEAST:
+            told = await self.tell(grouped(commands), before=before, wait=wait)
+            return _apart(told, len(commands))
         count, first = len(commands), len(before)
         try:
             if wait is None:
@@ -151,6 +156,16 @@ class Link:
                 raise reply
         if self._find is not None and not (isinstance(replies[-1], list) and replies[-1][0] == b"master"):
             raise lost("not_applied")  # the sentinels are not yet of one mind, or it is not yet what they want it to be
+
+
+def _apart(told: Replies, count: int) -> Replies:
+    """Return what became of so many commands that were told in transactions."""
+    copies = [min(told.copies)] * count if told.copies else ()
+    failure = next((reply for reply in told.replies if isinstance(reply, StoreUnavailable)), None)
+    if failure is not None:  # of the connection, so it is that of all
+        return Replies([failure] * count, copies)
+    replies = [reply for reply in told.replies if not isinstance(reply, StoreUnavailable)]
+    return Replies(list(ungrouped(replies, count)), copies)
 
 
 class _Call:

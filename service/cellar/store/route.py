@@ -39,12 +39,14 @@ class Route(Protocol):
         before: Sequence[Command] = (),
         wait: Wait | None = None,
         in_order: bool = False,
+        together: bool = False,
     ) -> Replies:
         """Send the commands, in one write to each server that has some of them, and return what became of them.
 
         `before` are commands without a key that each of these servers is given first; their replies are dropped.
         `wait` ends the write to each of these servers. `in_order`: a command runs only when those before it have been
-        answered, also where they go to other servers; what comes after one that was not is not sent.
+        answered, also where they go to other servers; what comes after one that was not is not sent. `together`: a
+        server of its own, that is no part of a cluster, takes many of them as one (`transaction.py`).
         """
 
     async def primaries(self, key: bytes) -> "list[tuple[Route, bytes]]":

@@ -155,9 +155,9 @@ class RedisSessions:
         """
         calls = [self.calls.call(commit) for commit in commits]
         if self._replicas is None:
-            answers = await self._exchange.insist(calls)
+            answers = await self._exchange.insist(calls, together=True)
             return [self._result(commit, answer) for commit, answer in zip(commits, answers, strict=True)]
-        answers = await self._exchange.insist(calls, wait=self._replicas.wait)
+        answers = await self._exchange.insist(calls, wait=self._replicas.wait, together=True)
         results = [self._result(commit, answer) for commit, answer in zip(commits, answers, strict=True)]
         keys = [commit.before.key for commit in commits]
         return await self._replicas.confirmed(keys, results, [answer.copies for answer in answers])
