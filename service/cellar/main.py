@@ -35,9 +35,11 @@ from cellar.runtime.forks import Forks
 from cellar.runtime.past import Pasts
 from cellar.runtime.sessions import Sessions
 from cellar.runtime.snapshots import Snapshots
+from cellar.runtime.watchers import Watchers
 from cellar.settings import Settings
 from cellar.store.blobs import RedisBlobs
-from cellar.store.clients import open_route, sync_client
+from cellar.store.clients import find_hints, open_route, sync_client
+from cellar.store.events import RedisEvents
 from cellar.store.files import FileBlobs
 from cellar.store.jobs import RedisJobs
 from cellar.store.models import RedisModels
@@ -114,7 +116,8 @@ def create_app(settings: Settings) -> FastAPI:
     """
     parts = Parts(settings)
     revision.check(parts.kernels)
-    route = open_route(parts.url)
+    route, aside = open_route(parts.url), open_route(parts.url)
+    events = RedisEvents(aside, find_hints(parts.url), prefix=settings.key_prefix)
     store = RedisSessions(
         route,
         prefix=settings.key_prefix,
@@ -123,6 +126,7 @@ def create_app(settings: Settings) -> FastAPI:
         idempotency_ttl_s=settings.idempotency_ttl_s,
         tombstone_ttl_s=settings.tombstone_ttl_s,
         wait=_wait(settings),
+        expired=events.tell_expired,
     )
     sessions = Sessions(
         store,
@@ -147,8 +151,8 @@ def create_app(settings: Settings) -> FastAPI:
     )
     snapshots = Snapshots(sessions, store, copies, parts.clock)
     forks = Forks(sessions, store, copies, parts.clock)
-    aside = open_route(parts.url)
     pasts = Pasts(sessions, store, RedisPast(aside, prefix=settings.key_prefix))
+    watchers = Watchers(store, events)
     calls = parts.calls(sync_client(parts.queue_url))
     jobs = Jobs(parts.jobs, parts.blobs, parts.registry, calls, parts.clock)
 
@@ -166,6 +170,8 @@ def create_app(settings: Settings) -> FastAPI:
             await asyncio.wait([expiring])
             await sessions.aclose(SETTLE_S)
             await store.aclose()
+            await watchers.aclose()
+            await events.aclose()
             await aside.aclose()
             await asyncio.to_thread(sweeping.join)
 
@@ -174,6 +180,7 @@ def create_app(settings: Settings) -> FastAPI:
         snapshots=snapshots,
         forks=forks,
         pasts=pasts,
+        watchers=watchers,
         registry=parts.registry,
         jobs=jobs,
         ready=store.ping,
@@ -213,7 +220,13 @@ def make_server(app: FastAPI, settings: Settings, announce: Callable[[], Awaitab
         timeout_keep_alive=KEEP_ALIVE_S,
     )
     streams: Streams = app.state.streams
-    return _Server(config, announce, streams.stop, settings.drain_s)
+    services: Services = app.state.services
+
+    async def end_streams() -> None:
+        await services.watchers.aclose()
+        await streams.stop()
+
+    return _Server(config, announce, end_streams, settings.drain_s)
 
 
 class _Server(uvicorn.Server):

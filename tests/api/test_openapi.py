@@ -11,13 +11,14 @@ from openapi_spec_validator import validate
 
 from cellar.api import app, openapi
 from cellar.api.body import JSON
+from cellar.api.schemas import events
 from cellar.wire import frames, lines, npy, tensors
 from tests.api.conftest import DOCUMENT
 
 pytestmark = pytest.mark.anyio
 
 COMMITTED = Path(__file__).parents[2] / "openapi" / "openapi.json"
-CONTENTS = {JSON, npy.MEDIA_TYPE, tensors.MEDIA_TYPE, lines.MEDIA_TYPE, frames.MEDIA_TYPE}
+CONTENTS = {JSON, events.MEDIA_TYPE, npy.MEDIA_TYPE, tensors.MEDIA_TYPE, lines.MEDIA_TYPE, frames.MEDIA_TYPE}
 OPERATIONS = [(path, method) for path, operations in DOCUMENT["paths"].items() for method in operations]
 
 

@@ -39,6 +39,7 @@ class Service:
     store: RedisSessions
     pasts: Pasts
     models: ExactModels
+    prefix: str
 
 
 StartService = Callable[..., Service]
@@ -58,7 +59,7 @@ async def start_service() -> AsyncIterator[StartService]:
         options = {"kernel_rev": 1, "default_ttl_s": 3600, "most_together": for_store.get("window", 32), **options}
         sessions = Sessions(store, models.load, FakeClock(), **options)
         past = RedisPast(link, prefix=prefix, page_bytes=200)  # so that logs have many pages
-        started.append(Service(sessions, store, Pasts(sessions, store, past), models))
+        started.append(Service(sessions, store, Pasts(sessions, store, past), models, prefix))
         return started[-1]
 
     yield start

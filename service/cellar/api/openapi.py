@@ -33,6 +33,7 @@ TAGS = {
     "sessions": "A model's state, kept between requests.",
     "steps": "Time, one step or many.",
     "state": "The state itself.",
+    "events": "What happens, told to those who watch.",
     "past": "What came before: the way back, and the log.",
     "jobs": "Training.",
     "health": "For whoever runs the service.",

@@ -13,6 +13,7 @@ from cellar.runtime.forks import Forks
 from cellar.runtime.past import Pasts
 from cellar.runtime.sessions import Sessions
 from cellar.runtime.snapshots import Snapshots
+from cellar.runtime.watchers import Watchers
 
 TENANT = "default"
 """Whose everything is, as long as there are no keys."""
@@ -26,6 +27,7 @@ class Services:
     snapshots: Snapshots
     forks: Forks
     pasts: Pasts
+    watchers: Watchers
     registry: Registry
     jobs: Jobs
     ready: Callable[[], Awaitable[dict[str, Any]]]

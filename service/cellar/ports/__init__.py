@@ -7,6 +7,7 @@ Every implementation of a port passes the one test suite of that port (`tests/st
 
 from cellar.ports.blobs import BlobStore
 from cellar.ports.clock import Clock
+from cellar.ports.events import Away, Event, EventStore, Look
 from cellar.ports.jobs import Job, JobState, JobStore, Lease
 from cellar.ports.models import ModelStore, ModelVersion
 from cellar.ports.past import Kept, Logged, Past, PastStore
@@ -38,12 +39,15 @@ __all__ = [
     "MAX_WRITERS",
     "NO_WRITERS",
     "Applied",
+    "Away",
     "BlobStore",
     "Change",
     "Clock",
     "Commit",
     "CommitResult",
     "Committed",
+    "Event",
+    "EventStore",
     "Identity",
     "Job",
     "JobState",
@@ -51,6 +55,7 @@ __all__ = [
     "Kept",
     "Lease",
     "Logged",
+    "Look",
     "ModelStore",
     "ModelVersion",
     "Moved",

@@ -5,6 +5,8 @@ have been applied must only be sent again by code that knows how to recognise it
 """
 
 import threading
+from collections.abc import Awaitable, Callable
+from itertools import cycle
 from typing import Any, cast
 
 import redis
@@ -14,7 +16,7 @@ from redis.connection import SSLConnection
 from redis.retry import Retry
 from redis.sentinel import Sentinel, SentinelManagedConnection
 
-from cellar.store.address import ClusterAddress, SentinelAddress, parse
+from cellar.store.address import Address, ClusterAddress, SentinelAddress, parse
 from cellar.store.cluster import Cluster
 from cellar.store.connect import CONNECT_TIMEOUT_S, REPLY_TIMEOUT_S
 from cellar.store.link import Link
@@ -34,6 +36,22 @@ def open_route(
         at = address.primary
         return Link(at, find=find, connect_timeout_s=connect_timeout_s, reply_timeout_s=reply_timeout_s)
     return Link(address, connect_timeout_s=connect_timeout_s, reply_timeout_s=reply_timeout_s)
+
+
+def find_hints(url: str) -> Callable[[], Awaitable[Address]]:
+    """Return what tells where hints are to be had (`hints.py`): the one server, the primary, or a node of the cluster.
+
+    Each call may tell another node, so that one that is down is passed over the next time. Raise SettingsInvalid.
+    """
+    address = parse(url)
+    if isinstance(address, SentinelAddress):
+        return Sentinels(address).primary
+    nodes = cycle(address.seeds if isinstance(address, ClusterAddress) else (address,))
+
+    async def find() -> Address:
+        return next(nodes)
+
+    return find
 
 
 def sync_client(url: str) -> "redis.Redis":

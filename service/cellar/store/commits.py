@@ -118,6 +118,8 @@ class CommitCalls:
                 further += _further(b"XADD", len(keys), *limit, *entry(change))
             life = (b"PERSIST",) if meta.pinned else (b"PEXPIRE", self._lifetimes(meta.ttl_s, meta.pinned)[2])
             further += _further(life[0], len(keys), *life[1:])
+        if meta.events:
+            further += _further(b"PUBLISH", len(keys), b"")
 
     def _event(self, change: Change) -> Sequence[bytes]:
         fields = [b"t", change.kind.encode(), b"p", str(change.after).encode(), b"n", b"%d" % change.steps]

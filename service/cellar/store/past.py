@@ -72,17 +72,16 @@ class RedisPast:
         return rest
 
 
-def _revision(entry: object) -> int:
+def read_revision(entry: object) -> int:
     """Return the revision of the session after the entry with this id: `5-0` after its fifth change, `0-1` at birth."""
     return int(text(entry).partition("-")[0])
 
 
 def _logged(entry: object, fields: object) -> Logged:
-    parts = items(fields)
-    found: Mapping[bytes, bytes] = dict(zip(parts[::2], parts[1::2], strict=True))
+    found = read_fields(fields)
     try:
         return Logged(
-            revision=_revision(entry),
+            revision=read_revision(entry),
             kind=found[b"k"].decode(),
             after=read_position(found[b"p"]),
             steps=int(found[b"n"]),
@@ -94,6 +93,12 @@ def _logged(entry: object, fields: object) -> Logged:
         )
     except (KeyError, ValueError) as error:
         raise StoreCorrupt("a damaged entry in the log of a session") from error
+
+
+def read_fields(fields: object) -> Mapping[bytes, bytes]:
+    """Return the fields of an entry of a stream. Raise StoreCorrupt."""
+    parts = items(fields)
+    return dict(zip(parts[::2], parts[1::2], strict=True))
 
 
 def read_position(data: bytes) -> Position:

@@ -103,6 +103,13 @@ def unpack_head(head: bytes, meta: bytes) -> tuple[SessionMeta, Position, int]:
     return found, Position(epoch, step, digest), revision
 
 
+def unpack_revision(head: bytes) -> int:
+    """Return the revision in a head, for those who need no more of it. Raise StoreCorrupt."""
+    if not head or head[0] != SCHEMA or len(head) != _HEAD.size:
+        raise StoreCorrupt("a session record that this version of Cellar cannot read")
+    return int(_HEAD.unpack(head)[5])
+
+
 def unpack_record(key: SessionKey, head: bytes, meta: bytes, state: bytes, writers: bytes | None) -> SessionRecord:
     """Return the session that these fields hold. Raise StoreCorrupt."""
     found, position, revision = unpack_head(head, meta)

@@ -2,7 +2,7 @@
 --
 -- KEYS[1]    hash    the record
 -- KEYS[2]    string  the tombstone
--- KEYS[3...] what else there is of the session
+-- KEYS[3...] what else there is of the session; KEYS[4] is also the channel of those who watch it
 --
 -- ARGV[1]  birth of the session: bytes 2 to 9 of its head
 --
@@ -13,4 +13,5 @@ if not head or string.sub(head, 2, 9) ~= ARGV[1] then
   return 0
 end
 redis.call('UNLINK', unpack(KEYS))
+redis.pcall('PUBLISH', KEYS[4], '')
 return 1

@@ -1,0 +1,78 @@
+"""What happens to a session, as server-sent events."""
+
+from collections.abc import AsyncIterator
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Header, Query
+from starlette.responses import Response, StreamingResponse
+from starlette.types import Receive, Scope, Send
+
+from cellar.api.body import JsonRoute
+from cellar.api.problems import answers
+from cellar.api.routes.parameters import SESSION, SessionName
+from cellar.api.schemas.events import ITEM, LAST_EVENT_ID_PATTERN, MEDIA_TYPE, seen_of, text_of
+from cellar.api.services import TENANT, Parts
+from cellar.errors import CellarError, NotKept, Overloaded
+from cellar.ports import SessionKey
+from cellar.runtime.watchers import Watcher, Watchers
+
+RETRY_MS = 1000
+"""After which a browser comes again when the stream has ended."""
+
+LastEventId = Annotated[
+    str | None,
+    Header(
+        alias="Last-Event-ID",
+        pattern=LAST_EVENT_ID_PATTERN,
+        description="The last id that was received: resumes after it. Browsers send it by themselves.",
+    ),
+]
+Kept = Annotated[bool, Query(description="Begin with the events that are kept, and not with what comes next.")]
+
+EVENTS: dict[int | str, dict[str, Any]] = {
+    200: {
+        "description": "The events, as they come. The stream goes on until the session ends.",
+        "content": {MEDIA_TYPE: {"schema": {"type": "string"}, "x-itemSchema": ITEM}},
+    }
+}
+
+router = APIRouter(prefix="/v1/sessions/{session}", tags=["events"], route_class=JsonRoute)
+
+
+@router.get("/events", response_class=Response, responses={**answers(*SESSION, NotKept, Overloaded), **EVENTS})
+async def watch_session(
+    session: SessionName, services: Parts, last_event_id: LastEventId = None, kept: Kept = False
+) -> Response:
+    """Watch a session that was created with `events`: its outputs, every other change, and its end.
+
+    Whoever comes again with `Last-Event-ID` misses nothing that is still kept, and is told of a `gap` where there is
+    one. Lines that begin with a colon say that nothing has happened for a while.
+    """
+    seen = None if last_event_id is None else seen_of(last_event_id)
+    return EventStream(services.watchers, await services.watchers.watch(SessionKey(TENANT, session), seen, kept=kept))
+
+
+class EventStream(StreamingResponse):
+    """The events of one watcher, who leaves when the client does."""
+
+    def __init__(self, watchers: Watchers, watcher: Watcher) -> None:
+        headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+        super().__init__(_texts(watchers, watcher), headers=headers, media_type=MEDIA_TYPE)
+        self._watchers = watchers
+        self._watcher = watcher
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send until there is no more, or nobody to send to."""
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            self._watchers.leave(self._watcher)
+
+
+async def _texts(watchers: Watchers, watcher: Watcher) -> AsyncIterator[bytes]:
+    yield b"retry: %d\n\n" % RETRY_MS
+    try:
+        async for notice in watchers.notices(watcher):
+            yield text_of(notice, watcher.rows)
+    except CellarError:  # the store is away: the client comes again, and is told so if it still is
+        yield b": the events cannot be read now\n\n"

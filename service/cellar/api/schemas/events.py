@@ -1,0 +1,89 @@
+"""Events of a session, as server-sent events."""
+
+import re
+from typing import Any
+
+import numpy as np
+import orjson
+
+from cellar.runtime.watchers import Ended, Happened, Missed, Notice, Seen
+
+MEDIA_TYPE = "text/event-stream"
+
+LAST_EVENT_ID_PATTERN = r"^[0-9a-f]{16}-(0|[1-9][0-9]{0,15})$"
+
+_LAST = re.compile(r"([0-9a-f]{16})-([0-9]+)")
+
+ITEM: dict[str, Any] = {
+    "type": "object",
+    "properties": {
+        "event": {
+            "type": "string",
+            "description": "`create`, `step`, `sequence`, `reset`, `write`, `restore`, `rewind`, `migrate`, `settings`:"
+            " what happened to the session. `gap`: changes that are no longer kept. `expired`, `deleted`: the session"
+            " is no more. `stopping`: the service is about to stop; resume elsewhere.",
+        },
+        "id": {"type": "string", "description": "Of a change: resumes after it."},
+        "data": {
+            "type": "string",
+            "contentMediaType": "application/json",
+            "contentSchema": {
+                "type": "object",
+                "properties": {
+                    "step": {"type": "integer", "description": "Steps of the epoch after the change."},
+                    "position": {"type": "string", "description": "After the change."},
+                    "steps": {"type": "integer", "description": "Steps of the change."},
+                    "outputs": {
+                        "type": ["array", "null"],
+                        "description": "Of each step, for each row; null if there are none or they were too large.",
+                        "items": {},
+                    },
+                    "missed": {
+                        "type": ["integer", "null"],
+                        "description": "Of a gap: how many changes; null if they were of another session of this name,"
+                        " or if the store has lost them.",
+                    },
+                },
+            },
+        },
+    },
+    "required": ["data"],
+}
+"""What comes, again and again, in the stream."""
+
+
+def seen_of(last_event_id: str) -> Seen:
+    """Return what a Last-Event-ID, checked by its pattern, says that its sender has seen."""
+    found = _LAST.fullmatch(last_event_id)
+    assert found is not None
+    return Seen(bytes.fromhex(found[1]), int(found[2]))
+
+
+def text_of(notice: Notice, rows: int) -> bytes:
+    """Return a notice as it is sent; a comment if nothing has happened."""
+    if isinstance(notice, Happened):
+        return _happened(notice, rows)
+    if isinstance(notice, Missed):
+        return _text("gap", {"missed": notice.changes if notice.changes >= 0 else None})
+    if isinstance(notice, Ended):
+        return _text(notice.reason, {})
+    return b": nothing has happened\n\n"
+
+
+def _happened(notice: Happened, rows: int) -> bytes:
+    event = notice.event
+    data: dict[str, Any] = {
+        "step": event.after.step,
+        "position": str(event.after),
+        "steps": event.steps,
+        "outputs": None,
+    }
+    if event.output is not None and event.steps:
+        data["outputs"] = np.frombuffer(event.output, "<f4").reshape(event.steps, rows, -1).astype(np.float64)
+    return _text(event.kind, data, f"{notice.seen.birth.hex()}-{notice.seen.revision}")
+
+
+def _text(event: str, data: dict[str, Any], number: str | None = None) -> bytes:
+    body = orjson.dumps(data, option=orjson.OPT_SERIALIZE_NUMPY)
+    head = f"event: {event}\n" + ("" if number is None else f"id: {number}\n")
+    return head.encode() + b"data: " + body + b"\n\n"
