@@ -46,7 +46,7 @@ async def test_a_full_redis_refuses_the_whole_commit_and_still_replays(
     redis_process: RedisProcess, open_sessions: OpenSessions, record: SessionRecord, key: str | None
 ) -> None:
     sessions = open_sessions(redis_process.url)
-    done = a_commit(record, 1.0)
+    done = a_commit(record, 1.0, identity=Identity(step=0))
     await sessions.commit([done])
     with redis_process.client() as client:
         stored = client.hgetall(sessions.keys.record(record.key))

@@ -165,11 +165,25 @@ async def test_a_commit_moves_the_session(sessions: RedisSessions) -> None:
 
 async def test_a_commit_that_comes_twice_is_applied_once(sessions: RedisSessions) -> None:
     record = await begin(sessions)
-    commit = a_commit(record, 7.0)
+    commit = a_commit(record, 7.0, identity=Identity(step=0))
     await sessions.commit([commit])
     [result] = await sessions.commit([commit])
-    assert replayed(result).position == only(commit).after
+    assert result == answered(commit)
     assert await sessions.load(record.key) == after(commit)
+
+
+@pytest.mark.parametrize("others", [0, WINDOW - 1])
+async def test_a_group_that_is_doubled_on_its_way_is_applied_once_and_whole(
+    sessions: RedisSessions, others: int
+) -> None:
+    """By a proxy that tries again. Nothing but its nonce tells an append, so none of the group may run again."""
+    record = await begin(sessions)
+    numbered = a_change(record.position, 1.0, identity=Identity(writer="pump", seq=1))
+    group = commit_of(record, numbered, a_change(numbered.after, 2.0))
+    await sessions.commit([group])
+    there = await applied(sessions, after(group), *range(others))  # the first entry may be gone by then
+    assert await sessions.commit([group]) == [Applied()]
+    assert await sessions.load(record.key) == there
 
 
 async def test_two_appends_of_the_same_value_are_two_steps(sessions: RedisSessions) -> None:

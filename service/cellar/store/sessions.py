@@ -230,6 +230,8 @@ class RedisSessions:
         pairs = enumerate(zip(commit.changes, entries, strict=True), before.revision)
         mine = [_is_mine(change, entry, revision) for revision, (change, entry) in pairs]
         first = entries[0]
+        if any(found and not change.identity.ordered for change, found in zip(commit.changes, mine, strict=True)):
+            return Applied()  # a nonce at its place: this very commit, which came twice, whoever has doubled it
         if answer.resent and all(mine):
             return Applied()
         if answer.resent and mine[0] is None:
