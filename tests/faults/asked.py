@@ -24,6 +24,12 @@ class Asked:
         members = {"position": self.position, "step": self.step, "writer": self.writer, "seq": self.seq}
         return {name: value for name, value in members.items() if value is not None}
 
+    @property
+    def document(self) -> dict[str, Any]:
+        """Return the body of the request in JSON."""
+        inputs = {"inputs": [[x] for x in self.values]} if self.sequence else {"input": list(self.values)}
+        return inputs | self.identity
+
 
 @dataclass(frozen=True)
 class Told:
@@ -39,9 +45,20 @@ class Told:
 class Refused(Exception):
     """The session, or the service, says no."""
 
-    def __init__(self, status: int, problem: dict[str, Any]) -> None:
-        super().__init__(f"{status} {problem}")
-        self.status = status
+    def __init__(self, problem: dict[str, Any]) -> None:
+        super().__init__(str(problem))
+        self.status = int(problem["status"])
         self.type = str(problem["type"]).rpartition(":")[2]
         self.outcome = problem.get("outcome")
         """Of a 503 of the store: `not_applied` or `unknown`."""
+
+
+class Lost(Exception):
+    """Nobody answered, or not to the end."""
+
+    def __init__(self, *, sent: bool, late: bool) -> None:
+        super().__init__()
+        self.sent = sent
+        """Whether the request may have arrived."""
+        self.late = late
+        """Whether it was waited for in vain, and nothing broke."""

@@ -5,8 +5,8 @@ import shutil
 import tempfile
 from types import TracebackType
 
-from tests.faults.fate import Fault, Schedule
-from tests.faults.hop import Cut, Hop
+from tests.faults.fate import Schedule
+from tests.faults.hop import Hop, Pipe
 
 
 class Back(Hop):
@@ -32,63 +32,14 @@ class Back(Hop):
 
     async def carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Pass commands on as they come; their replies come back meanwhile."""
-        redis_reader, redis_writer = await asyncio.open_unix_connection(self._redis)
-        met: list[Fault] = []
-        replies = asyncio.create_task(self._replies(redis_reader, writer, met))
-        requests = asyncio.create_task(self._requests(reader, redis_writer, met))
+        redis = await asyncio.open_unix_connection(self._redis)
         try:
-            # whichever side ends first: the other has nobody to speak to
-            done, _ = await asyncio.wait((replies, requests), return_when=asyncio.FIRST_COMPLETED)
-            for task in done:
-                task.result()
+            await Pipe(self, whole, self._elsewhere).carry((reader, writer), redis)
         finally:
-            for task in (replies, requests):
-                task.cancel()
-            await asyncio.gather(replies, requests, return_exceptions=True)
-            redis_writer.transport.abort()
+            redis[1].transport.abort()
 
-    async def _requests(self, reader: asyncio.StreamReader, redis: asyncio.StreamWriter, met: list[Fault]) -> None:
-        held = b""
-        while data := await reader.read(2**20):
-            held += data
-            end = whole(held)
-            commands, held = held[:end], held[end:]
-            if commands:
-                await self._pass(commands, redis, met)
-
-    async def _pass(self, commands: bytes, redis: asyncio.StreamWriter, met: list[Fault]) -> None:
-        fault = self.schedule.draw()
-        if fault is Fault.LOST:
-            raise Cut
-        if fault is Fault.HOLD:
-            await asyncio.sleep(self.schedule.pause_s())
-        if fault is Fault.AGAIN:
-            await self._elsewhere(commands, 0.0)
-        if fault is Fault.ECHO:
-            self.aside(self._elsewhere(commands, self.schedule.pause_s()))
-        if fault in (Fault.MUTE, Fault.CROP, Fault.LAG):
-            met.append(fault)
-        redis.write(commands[: len(commands) // 2] if fault is Fault.TORN else commands)
-        await redis.drain()
-        if fault in (Fault.TORN, Fault.GONE):
-            raise Cut
-
-    async def _replies(self, redis: asyncio.StreamReader, back: asyncio.StreamWriter, met: list[Fault]) -> None:
-        """Pass replies on; what a request met happens to whatever is replied next."""
-        while data := await redis.read(2**20):
-            fault = met.pop() if met else None
-            if fault is Fault.MUTE:
-                raise Cut
-            if fault is Fault.LAG:
-                await asyncio.sleep(self.schedule.pause_s())
-            back.write(data[: len(data) // 2] if fault is Fault.CROP else data)
-            await back.drain()
-            if fault is Fault.CROP:
-                raise Cut
-
-    async def _elsewhere(self, commands: bytes, pause_s: float) -> None:
+    async def _elsewhere(self, commands: bytes) -> None:
         """Have the commands carried out over a connection of their own; nobody reads the replies."""
-        await asyncio.sleep(pause_s)
         reader, writer = await asyncio.open_unix_connection(self._redis)
         try:
             writer.write(commands)

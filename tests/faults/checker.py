@@ -36,7 +36,10 @@ class Evidence:
     """What is known at the end."""
 
     told: Sequence[tuple[str, Asked, Told]]
+    applied: Sequence[Asked]
+    """That are there, nobody knows where."""
     doubtful: Sequence[Asked]
+    """That may be there."""
     log: Sequence[Logged]
     position: str
     """Of the session."""
@@ -105,9 +108,11 @@ def _of_the_acknowledged(found: Evidence) -> Iterator[str]:
 
 
 def _of_the_rest(found: Evidence) -> Iterator[str]:
-    """Account for what nobody was told of: only requests whose answers were lost for good, each once at most."""
+    """Account for steps without an answer: those that are known to be there, and lost requests once at most."""
     acknowledged = {told.position for _, _, told in found.told}
     rest = Counter(entry.values for entry in found.log if entry.position not in acknowledged)
+    rest.subtract(Counter(asked.values for asked in found.applied))
+    yield from (f"steps said to be applied are not there: {-count} times {values}" for values, count in (-rest).items())
     rest.subtract(Counter(asked.values for asked in found.doubtful))
     yield from (f"steps that nobody was told of: {count} times {values}" for values, count in (+rest).items())
 

@@ -1,9 +1,12 @@
 """What may happen to a request on its way, drawn from a seed."""
 
+import asyncio
 from collections import Counter
+from collections.abc import Coroutine
 from dataclasses import dataclass, field
 from enum import Enum
 from random import Random
+from typing import Any
 
 
 class Fault(Enum):
@@ -63,6 +66,11 @@ class Schedule:
     def pause_s(self) -> float:
         """Return the length of a delay."""
         return self._random.uniform(0, self.longest_s)
+
+    async def later(self, way: Coroutine[Any, Any, None]) -> None:
+        """Go a way after a delay."""
+        await asyncio.sleep(self.pause_s())
+        await way
 
     def either(self, count: int) -> int:
         """Return a number below `count`."""

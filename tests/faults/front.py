@@ -1,14 +1,15 @@
-"""The hop between clients and a service: HTTP/1.1, request by request."""
+"""The hop between clients and a service: HTTP/1.1, request by request, and WebSockets."""
 
 import asyncio
 import re
 from collections.abc import Sequence
 
 from tests.faults.fate import Fault, Schedule
-from tests.faults.hop import Cut, Ends, Hop
+from tests.faults.hop import Cut, Ends, Hop, Pipe
 
 Address = tuple[str, int]
 
+_UPGRADED = b"HTTP/1.1 101 "
 _LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
 _CHUNKED = re.compile(rb"\r\ntransfer-encoding: *chunked", re.IGNORECASE)
 
@@ -39,11 +40,15 @@ class Front(Hop):
         try:
             while not reader.at_eof():
                 request = await read_message(reader)
-                await self._pass(request, service, writer, self.schedule.draw())
+                reply = await self._pass(request, service, writer, self.schedule.draw())
+                if reply.startswith(_UPGRADED):
+                    # a frame that came twice would be another message, or none: nothing is sent elsewhere any more
+                    await Pipe(self).carry((reader, writer), service)
+                    return
         finally:
             service[1].transport.abort()
 
-    async def _pass(self, request: bytes, service: Ends, back: asyncio.StreamWriter, fault: Fault | None) -> None:
+    async def _pass(self, request: bytes, service: Ends, back: asyncio.StreamWriter, fault: Fault | None) -> bytes:
         await self._before(request, fault)
         service[1].write(request[: len(request) // 2] if fault is Fault.TORN else request)
         await service[1].drain()
@@ -58,6 +63,7 @@ class Front(Hop):
         await back.drain()
         if fault is Fault.CROP:
             raise Cut
+        return reply
 
     async def _before(self, request: bytes, fault: Fault | None) -> None:
         """Do what happens before the request is passed on."""
@@ -66,13 +72,12 @@ class Front(Hop):
         if fault is Fault.HOLD:
             await asyncio.sleep(self.schedule.pause_s())
         if fault is Fault.AGAIN:
-            await self._elsewhere(request, 0.0)
+            await self._elsewhere(request)
         if fault is Fault.ECHO:
-            self.aside(self._elsewhere(request, self.schedule.pause_s()))
+            self.aside(self.schedule.later(self._elsewhere(request)))
 
-    async def _elsewhere(self, request: bytes, pause_s: float) -> None:
+    async def _elsewhere(self, request: bytes) -> None:
         """Have the request carried out over a connection of its own, to any of the services; nobody reads the reply."""
-        await asyncio.sleep(pause_s)
         reader, writer = await asyncio.open_connection(*self._services[self.schedule.either(len(self._services))])
         try:
             writer.write(request)

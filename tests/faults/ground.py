@@ -21,6 +21,10 @@ from tests.waiting import wait_until
 
 SERVICES = 2
 PREFIX = "faults"
+REPLAY_WINDOW = 256
+"""More requests than clients have under way. A commit that was doubled before Redis, or whose reply was lost, is
+recognised while its entry is there; by default, which is 32, others may come in between."""
+
 LOG = 1_000_000
 """More changes than any run makes: its log leaves nothing out."""
 
@@ -74,6 +78,7 @@ async def ground(
             for number in range(SERVICES)
         ]
         settings = {"key_prefix": PREFIX, "cache_dir": str(kernels), "worker": "false", "log_level": "error"}
+        settings["replay_window"] = str(REPLAY_WINDOW)
         started = [_service(environment(redis_url=back.url, **settings), command) for back in backs]
         replicas = await asyncio.gather(*[stack.enter_async_context(service) for service in started])
         addresses = [address_of(replica.url) for replica in replicas]
@@ -99,14 +104,15 @@ async def _service(settings: dict[str, str], command: Sequence[str]) -> AsyncIte
         await asyncio.to_thread(service.__exit__, None, None, None)
 
 
-async def begin(client: httpx.AsyncClient, url: str, rows: int = 1) -> str:
+async def begin(service: str, rows: int = 1) -> str:
     """Create the model, if it is not there, and a session of it that logs its inputs; return the session's name."""
-    (await client.post(f"{url}/v1/models", json={"name": "exact", "network": NETWORK})).raise_for_status()
-    made = await client.post(f"{url}/v1/sessions", json={"model": "exact", "log": LOG, "batch_size": rows})
-    return str(made.raise_for_status().json()["session"])
+    async with httpx.AsyncClient(base_url=service, timeout=60) as client:
+        (await client.post("/v1/models", json={"name": "exact", "network": NETWORK})).raise_for_status()
+        made = await client.post("/v1/sessions", json={"model": "exact", "log": LOG, "batch_size": rows})
+        return str(made.raise_for_status().json()["session"])
 
 
-async def read_state(client: httpx.AsyncClient, session: str) -> State:
+async def read_state(client: httpx.AsyncClient, service: str, session: str) -> State:
     """Return the state of a session."""
-    (layer,) = (await client.get(f"{session}/state")).raise_for_status().json()["layers"]
+    (layer,) = (await client.get(f"{service}/v1/sessions/{session}/state")).raise_for_status().json()["layers"]
     return State(layer["n"][0][0], layer["a"][0][0])

@@ -1,13 +1,13 @@
-"""A hop: a proxy between two parties that keep no secret of how they part their messages."""
+"""Hops: proxies to which things happen, message by message."""
 
 import asyncio
 from abc import ABC, abstractmethod
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from types import TracebackType
 from typing import Any, Self
 
-from tests.faults.fate import Schedule
+from tests.faults.fate import Fault, Schedule
 
 Ends = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
@@ -68,3 +68,75 @@ class Hop(ABC):
             await self.carry(reader, writer)
         finally:
             writer.transport.abort()
+
+
+Whole = Callable[[bytes], int]
+"""Returns how many of some bytes are whole messages."""
+
+Elsewhere = Callable[[bytes], Coroutine[Any, Any, None]]
+"""Has messages carried out over another connection."""
+
+
+class Pipe:
+    """Carries what two parties say at any time, whoever's turn it is; what is said in one go meets one fault."""
+
+    def __init__(self, hop: Hop, whole: Whole = len, elsewhere: Elsewhere | None = None) -> None:
+        self._hop = hop
+        self._schedule = hop.schedule
+        self._whole = whole
+        self._elsewhere = elsewhere
+        self._met: list[Fault] = []
+        """What happens to the replies that come next."""
+
+    async def carry(self, near: Ends, far: Ends) -> None:
+        """Pass requests from near to far and replies back, until one side ends. Raise OSError or EOFError."""
+        both = [
+            asyncio.create_task(self._requests(near[0], far[1])),
+            asyncio.create_task(self._replies(far[0], near[1])),
+        ]
+        try:
+            done, _ = await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.result()
+        finally:
+            for task in both:
+                task.cancel()
+            await asyncio.gather(*both, return_exceptions=True)
+
+    async def _requests(self, near: asyncio.StreamReader, far: asyncio.StreamWriter) -> None:
+        held = b""
+        while data := await near.read(2**20):
+            held += data
+            end = self._whole(held)
+            messages, held = held[:end], held[end:]
+            if messages:
+                await self._pass(messages, far)
+
+    async def _pass(self, messages: bytes, far: asyncio.StreamWriter) -> None:
+        fault = self._schedule.draw()
+        if fault is Fault.LOST:
+            raise Cut
+        if fault is Fault.HOLD:
+            await asyncio.sleep(self._schedule.pause_s())
+        if fault is Fault.AGAIN and self._elsewhere is not None:
+            await self._elsewhere(messages)
+        if fault is Fault.ECHO and self._elsewhere is not None:
+            self._hop.aside(self._schedule.later(self._elsewhere(messages)))
+        if fault in (Fault.MUTE, Fault.CROP, Fault.LAG):
+            self._met.append(fault)
+        far.write(messages[: len(messages) // 2] if fault is Fault.TORN else messages)
+        await far.drain()
+        if fault in (Fault.TORN, Fault.GONE):
+            raise Cut
+
+    async def _replies(self, far: asyncio.StreamReader, near: asyncio.StreamWriter) -> None:
+        while data := await far.read(2**20):
+            fault = self._met.pop() if self._met else None
+            if fault is Fault.MUTE:
+                raise Cut
+            if fault is Fault.LAG:
+                await asyncio.sleep(self._schedule.pause_s())
+            near.write(data[: len(data) // 2] if fault is Fault.CROP else data)
+            await near.drain()
+            if fault is Fault.CROP:
+                raise Cut

@@ -19,6 +19,7 @@ from cellar.embedded.binary import find_binaries
 from tests.faults import ground as standing
 from tests.faults.checker import Evidence, check
 from tests.faults.ground import Ground
+from tests.faults.wires import Wires
 from tests.faults.writers import (
     GIVE_UP_S,
     IMPATIENCE_S,
@@ -26,7 +27,6 @@ from tests.faults.writers import (
     Book,
     Client,
     Supply,
-    http_client,
     write_alone,
     write_appending,
     write_keyed,
@@ -75,8 +75,7 @@ async def carry_out(plan: Plan, ground: Ground, client_type: type[Client] = Clie
     """Carry out a plan with a new session, and return what there is to check. `client_type` is how clients send."""
     began_s, book, kills = time.monotonic(), Book(), Counter[str]()
     async with AsyncExitStack() as stack:
-        http = await stack.enter_async_context(http_client(GIVE_UP_S))
-        session = await standing.begin(http, ground.replicas[0].url)
+        session = await standing.begin(ground.replicas[0].url)
         meet = Meeting(plan, ground, session, book, stack, client_type)
         ground.set_calm(False)
         killing = asyncio.create_task(_kill(plan, ground, book, kills))
@@ -90,8 +89,10 @@ async def carry_out(plan: Plan, ground: Ground, client_type: type[Client] = Clie
             killing.cancel()
             ground.set_calm(True)
         judge = await meet.client("judge", hop=False)
-        state = await standing.read_state(http, judge.sessions[0])
-        found = Evidence(book.told, book.doubtful, ground.read_log(session), await judge.position(), state)
+        state = await standing.read_state(judge.wires.http, judge.places[0], session)
+        found = Evidence(
+            book.told, book.applied, book.doubtful, ground.read_log(session), await judge.position(), state
+        )
     return Outcome(found, book, _faults(ground), kills, time.monotonic() - began_s)
 
 
@@ -109,9 +110,8 @@ class Meeting:
     async def client(self, name: str, *, hop: bool = True) -> Client:
         """Return a client who goes through the hops, or to the services themselves."""
         places = [front.url for front in self.ground.fronts] if hop else [each.url for each in self.ground.replicas]
-        http = await self.stack.enter_async_context(http_client(IMPATIENCE_S if hop else GIVE_UP_S))
-        sessions = [f"{place}/v1/sessions/{self.session}" for place in places]
-        return self.client_type(name, sessions, http, Random(f"{self.plan.seed} {name}"), self.book)
+        wires = await self.stack.enter_async_context(Wires(self.session, IMPATIENCE_S if hop else GIVE_UP_S))
+        return self.client_type(name, places, wires, Random(f"{self.plan.seed} {name}"), self.book)
 
 
 async def _write_together(plan: Plan, meet: Meeting, supply: Supply) -> None:

@@ -39,7 +39,7 @@ def evidence(committed: Sequence[tuple[int, ...]], inputs: Sequence[tuple[int, .
         outputs = [state.a for state in replay(believed)][-len(values) :]
         answer = Told(pack(f"<{len(values)}f", *outputs), position(believed), replayed=False)
         told.append((f"client {number % 2}", Asked(values, len(values) > 1), answer))
-    return Evidence(told, [Asked(inputs[-1])], log, position(past), state)
+    return Evidence(told, [], [Asked(inputs[-1])], log, position(past), state)
 
 
 GOOD = evidence(INPUTS)
@@ -48,6 +48,7 @@ GOOD = evidence(INPUTS)
 def test_nothing_is_wrong_where_the_lost_answer_was_of_a_step_that_is_there_or_is_not() -> None:
     assert not list(complaints(GOOD))
     assert not list(complaints(evidence(INPUTS[:-1])))
+    assert not list(complaints(replace(GOOD, applied=GOOD.doubtful, doubtful=[])))
 
 
 def told_else(number: int, **changes: object) -> Evidence:
@@ -62,6 +63,14 @@ WRONG: dict[str, tuple[Callable[[], Evidence], str]] = {
     "the last steps were lost": (lambda: evidence(INPUTS[:3]), "step is not there"),
     "a step was applied twice": (lambda: evidence([*INPUTS[:2], *INPUTS[1:]]), "nobody was told of"),
     "a doubtful step was applied twice": (lambda: evidence([*INPUTS, INPUTS[-1]]), "nobody was told of"),
+    "a step said to be applied is not there": (
+        lambda: replace(GOOD, applied=[Asked((7, 8))]),
+        "said to be applied are not there",
+    ),
+    "a step said to be applied is there twice": (
+        lambda: replace(evidence([*INPUTS, (9,), (9,)]), applied=[Asked((9,))]),
+        "nobody was told of",
+    ),
     "steps changed places": (lambda: evidence([*INPUTS[:2], *INPUTS[3:1:-1], INPUTS[4]]), "step is not there"),
     "two requests were told of one step": (lambda: told_else(1, position=GOOD.told[0][2].position), "are one step"),
     "an output has another bit": (lambda: told_else(2, outputs=GOOD.told[0][2].outputs * 3), "outputs are not"),

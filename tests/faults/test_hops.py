@@ -8,7 +8,6 @@ import pytest
 from tests.faults.back import Back
 from tests.faults.fate import Fault, Schedule
 from tests.faults.front import Front, read_message
-from tests.faults.writers import http_client
 from tests.redis_process import RedisProcess
 from tests.waiting import wait_until
 
@@ -65,7 +64,7 @@ class Counting:
 async def test_before_a_service(fault: Fault | None, arrivals: tuple[int, bool]) -> None:
     service = Counting()
     server = await asyncio.start_server(service.answer, "127.0.0.1", 0)
-    async with Front([server.sockets[0].getsockname()], Once(fault)) as front, http_client(10) as client:
+    async with Front([server.sockets[0].getsockname()], Once(fault)) as front, httpx.AsyncClient(timeout=10) as client:
         answered = True
         try:
             answer = await client.post(front.url, content=b"a body of a request")

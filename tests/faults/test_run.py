@@ -3,20 +3,22 @@
 `make faults` is the same with 10,000 steps.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import httpx
 import pytest
 
 from tests.faults import ground as standing
-from tests.faults.asked import Asked, Told
+from tests.faults.asked import Asked
 from tests.faults.cell import LARGEST, P, State
 from tests.faults.checker import check, complaints
 from tests.faults.ground import Ground, ground
 from tests.faults.run import Plan, carry_out
 from tests.faults.sabotage import command
-from tests.faults.writers import Client, http_client
+from tests.faults.transports import Answers
+from tests.faults.writers import Client
 
 pytestmark = pytest.mark.anyio
 
@@ -42,8 +44,8 @@ async def test_a_client_that_takes_a_lost_answer_for_no_answer_is_caught(honest:
     """Every try under a key of its own: that is what a lost reply taken for a lost request comes to."""
 
     class Forgetful(Client):
-        async def try_once(self, asked: Asked) -> Told:
-            return await super().try_once(replace(asked, key=f"{self.rng.random()}"))
+        async def try_once(self, asked: Sequence[Asked]) -> Answers:
+            return await super().try_once([replace(each, key=f"{self.rng.random()}") for each in asked])
 
     plan = Plan(steps=200, numbered=0, keyed=16, appending=0, alone=0, kills=0)
     found = (await carry_out(plan, honest, Forgetful)).evidence
@@ -53,8 +55,8 @@ async def test_a_client_that_takes_a_lost_answer_for_no_answer_is_caught(honest:
 async def test_the_cell_is_exact_where_it_wraps_around(honest: Ground) -> None:
     states = [State(n, a) for n, a in enumerate((0, (P - 1) // 2, (P + 1) // 2, P - 1, P - 1, 1))]
     inputs = [0, 0, 0, 0, LARGEST, P // 5]
-    async with http_client(30) as client:
-        session = await standing.begin(client, honest.replicas[0].url, rows=len(states))
+    session = await standing.begin(honest.replicas[0].url, rows=len(states))
+    async with httpx.AsyncClient(timeout=30) as client:
         url = f"{honest.replicas[0].url}/v1/sessions/{session}"
         layer = {"layer": 0, "n": [[state.n] for state in states], "a": [[state.a] for state in states]}
         (await client.put(f"{url}/state", json={"layers": [layer]})).raise_for_status()

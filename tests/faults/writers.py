@@ -11,8 +11,9 @@ from random import Random
 import httpx
 
 from tests.faults import transports
-from tests.faults.asked import Asked, Refused, Told
+from tests.faults.asked import Asked, Lost, Refused, Told
 from tests.faults.cell import LARGEST
+from tests.faults.wires import Wires
 
 STUCK = 5
 """What a sensor that is stuck reads: half of what most writers write, so that equal inputs are common."""
@@ -38,6 +39,9 @@ class Book:
 
     told: list[tuple[str, Asked, Told]] = field(default_factory=list)
     """Who was told what; each client's in the order of its requests."""
+    applied: list[Asked] = field(default_factory=list)
+    """Requests of which a writer was told that they came before, too long ago for their answers to be repeated: a
+    session keeps the last one of each writer, and of those before what the ring still holds."""
     doubtful: list[Asked] = field(default_factory=list)
     """Requests without identity whose answers were lost. They are not sent again: they are there once or never."""
     counts: Counter[str] = field(default_factory=Counter)
@@ -48,9 +52,18 @@ class Book:
     def note(self, client: str, asked: Asked, told: Told) -> None:
         """Note an acknowledgement."""
         self.told.append((client, asked, told))
-        self.steps += len(asked.values)
         self.counts["requests"] += 1
         self.counts["replays answered"] += told.replayed
+        self._count(asked)
+
+    def note_applied(self, asked: Asked) -> None:
+        """Note that a request was applied, and that its answer will never be known."""
+        self.applied.append(asked)
+        self.counts["applied, but too long ago for a replay"] += 1
+        self._count(asked)
+
+    def _count(self, asked: Asked) -> None:
+        self.steps += len(asked.values)
         for steps, reached in self._awaited:
             if self.steps >= steps:
                 reached.set()
@@ -73,39 +86,49 @@ class Client:
     """A client of one session: who it is, where it may ask, and how it insists."""
 
     name: str
-    sessions: Sequence[str]
-    """The session's URL, in each place that answers."""
-    http: httpx.AsyncClient
+    places: Sequence[str]
+    """The URLs of what answers for the services."""
+    wires: Wires
     rng: Random
     book: Book
-    ways: Sequence[transports.Transport] = transports.ALL
 
-    async def try_once(self, asked: Asked) -> Told:
-        """Ask anywhere, any way. Raise httpx.TransportError or Refused."""
-        return await self.rng.choice(self.ways)(self.http, self.rng.choice(self.sessions), asked)
+    async def try_once(self, asked: Sequence[Asked]) -> transports.Answers:
+        """Ask anywhere, any way, for as many of these as go together, in order. Raise Lost."""
+        way, place = self.rng.choice(transports.ALL), self.rng.choice(self.places)
+        self.book.counts[f"tries by {way.ask.__name__}"] += 1
+        together = asked[: way.most]
+        told = await way.ask(self.wires, place, together)
+        assert len(told) == len(together), (told, together)
+        return told
 
-    async def insist(self, asked: Asked) -> None:
-        """Send the same request again until it is answered, each time another way. Raise Refused for a definite no."""
+    async def insist(self, *asked: Asked) -> None:
+        """Send these again until all are answered, each time another way. Raise Refused for a definite no."""
+        left = list(asked)
         async with asyncio.timeout(GIVE_UP_S):
-            while True:
+            while left:
                 try:
-                    return self._note(asked, await self.try_once(asked))
-                except httpx.TransportError as lost:
-                    late = isinstance(lost, httpx.TimeoutException)
-                    self.book.counts["retries after a timeout" if late else "retries after a lost connection"] += 1
-                except Refused as no:
-                    await self._wait_after(no)
+                    for told in await self.try_once(left):
+                        self._note(left[0], _good(told))
+                        del left[0]
+                except Lost as lost:
+                    self.book.counts[f"retries after {'a timeout' if lost.late else 'a lost connection'}"] += 1
+                except Refused as no:  # of the first that is not answered: those behind it depend on it
+                    if no.type == "replay_expired" and left[0].writer is not None:
+                        self.book.note_applied(left.pop(0))
+                    else:
+                        await self._wait_after(no)
 
     async def append(self, asked: Asked) -> None:
         """Send a request that nothing tells from others, again only where it is known that it was not applied."""
         async with asyncio.timeout(GIVE_UP_S):
             while True:
                 try:
-                    return self._note(asked, await self.try_once(asked))
-                except httpx.ConnectError:  # it was never sent
+                    [told] = await self.try_once([asked])
+                    return self._note(asked, _good(told))
+                except Lost as lost:
+                    if lost.sent:
+                        return self.book.doubt(asked)
                     await asyncio.sleep(PAUSE_S)
-                except httpx.TransportError:
-                    return self.book.doubt(asked)
                 except Refused as no:
                     if no.outcome == "unknown":
                         return self.book.doubt(asked)
@@ -114,25 +137,26 @@ class Client:
     async def position(self) -> str:
         """Return where the session stands, as soon as anybody says it."""
         async with asyncio.timeout(GIVE_UP_S):
-            for session in itertools.cycle(self.sessions):
+            for place in itertools.cycle(self.places):
                 with suppress(httpx.HTTPError):
-                    return str((await self.http.get(session)).raise_for_status().json()["position"])
+                    found = await self.wires.http.get(f"{place}/v1/sessions/{self.wires.session}")
+                    return str(found.raise_for_status().json()["position"])
         raise AssertionError("a cycle ends")
 
     async def _wait_after(self, no: Refused) -> None:
         if no.status not in (httpx.codes.SERVICE_UNAVAILABLE, httpx.codes.GATEWAY_TIMEOUT):
             raise no
-        self.book.counts[f"retries after {no.status} {no.type} {no.outcome or ''}"] += 1
+        self.book.counts[f"retries after {no.type}, {no.outcome}"] += 1
         await asyncio.sleep(PAUSE_S)
 
     def _note(self, asked: Asked, told: Told) -> None:
         self.book.note(self.name, asked, told)
 
 
-def http_client(timeout_s: float) -> httpx.AsyncClient:
-    """Return what sends nothing twice by itself. One for each client: a pool looks through all its connections."""
-    headers = {"Cellar-Timeout-Ms": f"{1000 * timeout_s:.0f}"}
-    return httpx.AsyncClient(timeout=timeout_s, headers=headers, trust_env=False, verify=False)
+def _good(told: Told | Refused) -> Told:
+    if isinstance(told, Refused):
+        raise told
+    return told
 
 
 @dataclass
@@ -155,9 +179,11 @@ def readings(client: Client, supply: Supply) -> Iterator[tuple[int, ...]]:
 
 
 async def write_numbered(client: Client, supply: Supply) -> None:
-    """Write as a writer who numbers its requests."""
-    for seq, values in enumerate(readings(client, supply), 1):
-        await client.insist(Asked(values, len(values) > 1, writer=client.name, seq=seq))
+    """Write as a writer who numbers its requests, some of them before those in front are answered."""
+    seq, more = itertools.count(1), readings(client, supply)
+    while several := list(itertools.islice(more, client.rng.randrange(1, 5))):
+        numbered = [Asked(values, len(values) > 1, writer=client.name, seq=next(seq)) for values in several]
+        await client.insist(*numbered)
 
 
 async def write_keyed(client: Client, supply: Supply) -> None:
