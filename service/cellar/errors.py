@@ -40,6 +40,7 @@
     │   ├── SnapshotUnfit            the snapshot is of another model
     │   ├── NotKept                  the session was made without what the request needs of its past
     │   ├── OutOfReach               what it keeps of its past does not reach so far; carries the steps that it reaches
+    │   ├── ModelUnfit               a version that the session cannot go on with; carries what it should have
     │   └── PositionConflict         carries the session's present position
     │       ├── Regressed            the client is ahead: the server lost steps
     │       ├── StepTaken            same step, other body
@@ -300,6 +301,17 @@ class OutOfReach(Conflict, slug="out_of_reach", title="Out of reach"):
     def __init__(self, detail: str, *, reachable: Sequence[tuple[int, int]] | None = None) -> None:
         super().__init__(detail)
         self.reachable = reachable
+
+
+class ModelUnfit(Conflict, slug="model_unfit", title="Model does not fit"):
+    """The version cannot take the session on: its inputs, states or outputs are others, and the log is of no help."""
+
+    members: ClassVar[tuple[str, ...]] = ("expected", "actual")
+
+    def __init__(self, detail: str, *, expected: str | None = None, actual: str | None = None) -> None:
+        super().__init__(detail)
+        self.expected = expected
+        self.actual = actual
 
 
 class PositionConflict(Conflict, slug="position_conflict", title="Position conflict"):

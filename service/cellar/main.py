@@ -33,6 +33,7 @@ from cellar.ports import BlobStore
 from cellar.registry import Registry
 from cellar.runtime.forks import Forks
 from cellar.runtime.past import Pasts
+from cellar.runtime.replays import Replays
 from cellar.runtime.sessions import Sessions
 from cellar.runtime.snapshots import Snapshots
 from cellar.runtime.watchers import Watchers
@@ -151,7 +152,9 @@ def create_app(settings: Settings) -> FastAPI:
     )
     snapshots = Snapshots(sessions, store, copies, parts.clock)
     forks = Forks(sessions, store, copies, parts.clock)
-    pasts = Pasts(sessions, store, RedisPast(aside, prefix=settings.key_prefix))
+    past = RedisPast(aside, prefix=settings.key_prefix)
+    pasts = Pasts(sessions, store, past)
+    replays = Replays(sessions, store, past, parts.clock, kernel_rev=KERNEL_REV)
     watchers = Watchers(store, events)
     calls = parts.calls(sync_client(parts.queue_url))
     jobs = Jobs(parts.jobs, parts.blobs, parts.registry, calls, parts.clock)
@@ -180,6 +183,7 @@ def create_app(settings: Settings) -> FastAPI:
         snapshots=snapshots,
         forks=forks,
         pasts=pasts,
+        replays=replays,
         watchers=watchers,
         registry=parts.registry,
         jobs=jobs,

@@ -2,7 +2,7 @@
 
 from tests.api.bad_requests import get, post
 
-REWIND, LOG = (f"/v1/sessions/{{one}}/{name}" for name in ("rewind", "log"))
+REWIND, REPLAY, MIGRATE, LOG = (f"/v1/sessions/{{one}}/{name}" for name in ("rewind", "replay", "migrate", "log"))
 
 PAST = [
     post(REWIND, {}, ""),
@@ -16,6 +16,21 @@ PAST = [
     post(REWIND, {"steps": 1, "position": "0.0.0"}, "/position"),
     post(REWIND, {"steps": 1}, slug="not_kept", status=409),
     post(REWIND, {"to": f"{'0' * 16}.0.{'0' * 32}"}, slug="not_kept", status=409),
+    post(REPLAY, {}, "/model"),
+    post(REPLAY, {"model": "a b"}, "/model"),
+    post(REPLAY, {"model": "{model}", "session": "a/b"}, "/session"),
+    post(REPLAY, {"model": "{model}", "since": "0.0.0"}, "/since"),
+    post(REPLAY, {"model": "{model}", "how": "carry"}, "/how"),
+    post(REPLAY, {"model": "nothing"}, slug="model_unknown", status=404),
+    post(REPLAY, {"model": "{model}"}, slug="not_kept", status=409),
+    post("/v1/sessions/nobody/replay", {"model": "{model}"}, slug="session_unknown", status=404),
+    post(MIGRATE, {}, "/model"),
+    post(MIGRATE, {"model": "{model}@0"}, "/model"),
+    post(MIGRATE, {"model": "{model}", "how": "somehow"}, "/how"),
+    post(MIGRATE, {"model": "{model}", "position": "x"}, "/position"),
+    post(MIGRATE, {"model": "{model}@2"}, slug="model_unknown", status=404),
+    post(MIGRATE, {"model": "{model}", "how": "replay"}, slug="not_kept", status=409),
+    post("/v1/sessions/nobody/migrate", {"model": "{model}"}, slug="session_unknown", status=404),
     post("/v1/sessions/nobody/rewind", {"steps": 1}, slug="session_unknown", status=404),
     get("/v1/sessions/nobody/history", slug="session_unknown", status=404),
     get("/v1/sessions/nobody/log", slug="session_unknown", status=404),

@@ -28,6 +28,8 @@ BODIES: dict[tuple[str, str], Any] = {
     ("/v1/sessions/{session}/snapshots", "post"): {"snapshot": "snapshot"},
     ("/v1/sessions/{session}/restore", "post"): {"snapshot": "snapshot"},
     ("/v1/sessions/{session}/rewind", "post"): {"step": 0},
+    ("/v1/sessions/{session}/replay", "post"): {"model": "model"},
+    ("/v1/sessions/{session}/migrate", "post"): {"model": "model"},
     ("/v1/jobs", "post"): {"model": "model", "data": {"inputs": [[0]], "targets": [[1]], "layout": "TF"}},
 }
 WITHOUT_REDIS = {("/healthz", "get"), ("/v1/cells", "post")}

@@ -24,7 +24,7 @@ def a_sequence(*values: float) -> NDArray[np.float32]:
 
 async def begin(service: Service, batch_size: int = 1, **options: Any) -> SessionKey:
     """Create a session of the exact model."""
-    answer = await service.sessions.create("default", model="exact", batch_size=batch_size, **options)
+    answer = await service.sessions.create("default", **{"model": "exact", "batch_size": batch_size, **options})
     assert answer.created
     return SessionKey("default", answer.session.session)
 

@@ -11,6 +11,7 @@ from cellar.jobs.submission import Jobs
 from cellar.registry import Registry
 from cellar.runtime.forks import Forks
 from cellar.runtime.past import Pasts
+from cellar.runtime.replays import Replays
 from cellar.runtime.sessions import Sessions
 from cellar.runtime.snapshots import Snapshots
 from cellar.runtime.watchers import Watchers
@@ -27,6 +28,7 @@ class Services:
     snapshots: Snapshots
     forks: Forks
     pasts: Pasts
+    replays: Replays
     watchers: Watchers
     registry: Registry
     jobs: Jobs

@@ -6,10 +6,13 @@ What a step makes is named tuples: of the ways to make a small value that nobody
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 from cellar.errors import CellarError
 from cellar.ports.writers import NO_WRITERS, Writers
+
+Born = Literal["create", "fork", "replay"]
+"""How a session came about: in the initial state, with that of another session, or by running the log of one."""
 
 
 class Position(NamedTuple):
@@ -228,10 +231,12 @@ CommitResult = Applied | Committed | Moved | CellarError
 class SessionStore(Protocol):
     """Sessions and the commit that moves them."""
 
-    async def create(self, record: SessionRecord, layout: str | None = None) -> SessionSummary | None:
+    async def create(
+        self, record: SessionRecord, layout: str | None = None, born: Born = "create"
+    ) -> SessionSummary | None:
         """Create the session if its name is free and return None; else return the session that has the name.
 
-        `layout` says where its states are, for the log.
+        `layout` says where its states are and `born` where they are from, for log and events.
         """
         ...
 

@@ -95,7 +95,7 @@ class Forks:
     async def _make(self, child: SessionRecord) -> Child:
         name = child.key.session
         try:
-            there = await self._sessions.admit(child)
+            there = await self._sessions.admit(child, "fork")
         except CellarError as error:
             return Child(name, None, error)
         if there is not None:

@@ -1,6 +1,7 @@
 """Steps that were made before, made again: a network and a state, off the event loop and away from the batches."""
 
 import asyncio
+from collections.abc import AsyncIterator
 from concurrent.futures import Executor
 
 from cellar.errors import ShapeMismatch, StoreCorrupt
@@ -33,8 +34,13 @@ class Rerun:
             initial = state
         self.state = state_bytes.dump(initial)
 
-    async def run(self, inputs: Floats, reset: Mask | None = None) -> list[Floats]:
-        """Step over `inputs` (T, rows, in_size) and return the outputs, (T, rows, out_size) in parts.
+    async def run(self, inputs: Floats, reset: Mask | None = None) -> None:
+        """Step over `inputs` and drop the outputs. Raise as `outputs`."""
+        async for _ in self.outputs(inputs, reset):
+            pass
+
+    async def outputs(self, inputs: Floats, reset: Mask | None = None) -> AsyncIterator[Floats]:
+        """Step over `inputs` (T, rows, in_size) and yield the outputs, (T, rows, out_size) in parts of T.
 
         Rows under `reset` begin anew before. Raise ShapeMismatch, or StateNotFinite or OutputNotFinite.
         """
@@ -52,12 +58,10 @@ class Rerun:
                 raise ShapeMismatch("a sequence that was logged is too long for the model")
         else:
             most = min(CHUNK_STEPS, max(1, CALL_ROW_STEPS // self._rows))
-        outputs = []
         loop = asyncio.get_running_loop()
         for start in range(0, len(inputs), most):
             chunk = inputs[start : start + most]
-            outputs.append(await loop.run_in_executor(self._kernels, self._run, chunk, None if start else reset))
-        return outputs
+            yield await loop.run_in_executor(self._kernels, self._run, chunk, None if start else reset)
 
     def _run(self, chunk: Floats, reset: Mask | None) -> Floats:
         run = self._network.run(chunk, (self.state,), reset=reset, executor=self._kernels)

@@ -17,6 +17,7 @@ from cellar.errors import AlreadyExists, CellarError, DeadlineExceeded, InvalidI
 from cellar.ports import (
     APPEND,
     EVERY_SESSION,
+    Born,
     Clock,
     Committed,
     Identity,
@@ -47,6 +48,7 @@ from cellar.runtime.lane import Edit, Prepare, Request
 from cellar.runtime.lanes import Lanes
 from cellar.runtime.layouts import layout_of
 from cellar.runtime.models import LoadModel, Models
+from cellar.runtime.network import Sizes
 from cellar.runtime.pending import Pending
 from cellar.runtime.positions import EPOCH_BYTES, MAX_STEP, Kind, fingerprint, start_of
 
@@ -136,7 +138,7 @@ class Sessions:
         _check_range("ttl_s", ttl_s, 2**31)
         loaded = await self._lanes.models.resolve(tenant, model)
         sizes = loaded.network.network
-        _check_range("batch_size", batch_size, self._max_numbers // max(sizes.out_size, sizes.state_size))
+        self.check_rows(batch_size, sizes)
         kept = self._max_numbers // max(1, batch_size * sizes.state_size)
         for option, value, most in (
             ("history", history, min(MAX_HISTORY, kept)),
@@ -167,16 +169,23 @@ class Sessions:
             raise AlreadyExists(f"there is another session {name}, of the model {there.meta.model}")
         return CreateAnswer(self._describe(there), created=False)
 
-    async def admit(self, record: SessionRecord) -> SessionSummary | None:
-        """Create a session that is made elsewhere and return None; if its name is taken, return who has it."""
+    async def admit(self, record: SessionRecord, born: Born = "create") -> SessionSummary | None:
+        """Create a session that is made elsewhere and return None; if its name is taken, return who has it.
+
+        `born` says where its state is from: `create` where it is the initial one.
+        """
         layout = None
         if record.meta.log:
             served = await self.models.fetch(record.key.tenant, record.meta)
             layout = layout_of(served.model.network.network)
-        there = await self._store.create(record, layout)
+        there = await self._store.create(record, layout, born)
         if there is None:
             self._lanes.forget(record.key)
         return there
+
+    def check_rows(self, rows: int, sizes: Sizes) -> None:
+        """Raise InvalidInput for more rows than a session of such a network may have."""
+        _check_range("batch_size", rows, self._max_numbers // max(sizes.out_size, sizes.state_size))
 
     async def get(self, key: SessionKey) -> SessionAnswer:
         """Return the session without its state."""
@@ -434,7 +443,7 @@ def _same(there: SessionMeta, asked: SessionMeta, model: str) -> bool:
     if model != (there.model if "@" in model else there.model.partition("@")[0]):
         return False
     made = replace(asked, model=there.model, model_digest=there.model_digest, kernel_rev=there.kernel_rev)
-    return replace(made, created_s=there.created_s, birth=there.birth) == there
+    return replace(made, created_s=there.created_s, birth=there.birth, migrated=there.migrated) == there
 
 
 def _check_name(name: str) -> None:

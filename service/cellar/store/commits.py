@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
 
-from cellar.ports import Change, Commit, SessionKey, SessionMeta, SessionRecord
+from cellar.ports import Born, Change, Commit, SessionKey, SessionMeta, SessionRecord
 from cellar.store.keys import TOMBSTONE, SessionKeys
 from cellar.store.record import pack_entry, pack_head, pack_keyed, pack_meta, pack_past, pack_writers
 from cellar.store.resp import Command
@@ -138,15 +138,15 @@ def leftovers(keys: SessionKeys, key: SessionKey) -> list[bytes]:
     return [keys.log(key), keys.events(key), keys.snapshots(key)]
 
 
-def birth_entries(record: SessionRecord, layout: str | None) -> Sequence[Sequence[bytes]]:
+def birth_entries(record: SessionRecord, layout: str | None, born: Born) -> Sequence[Sequence[bytes]]:
     """Return what a new session's log and its events begin with, nothing for one that it does not have.
 
     The log holds what the state was, so that all that follows can be done again.
     """
     said = [b"p", str(record.position).encode(), b"n", b"0"]
     where = [] if layout is None else [b"l", layout.encode()]
-    log = [b"k", b"create", *said, b"s", record.state, *where] if record.meta.log else []
-    return log, [b"t", b"create", *said] if record.meta.events else []
+    log = [b"k", born.encode(), *said, b"s", record.state, *where] if record.meta.log else []
+    return log, [b"t", born.encode(), *said] if record.meta.events else []
 
 
 def _log_entry(commit: Commit, change: Change) -> Sequence[bytes]:

@@ -8,6 +8,7 @@ from cellar.ports import (
     EVERY_SESSION,
     MAX_WRITERS,
     Applied,
+    Born,
     Change,
     Commit,
     CommitResult,
@@ -76,7 +77,9 @@ class RedisSessions:
         self._replicas = None if wait is None else Replicas(wait, self._exchange, self.keys)
         self._slots = tuple(b"r%d" % index for index in range(window))
 
-    async def create(self, record: SessionRecord, layout: str | None = None) -> SessionSummary | None:
+    async def create(
+        self, record: SessionRecord, layout: str | None = None, born: Born = "create"
+    ) -> SessionSummary | None:
         """Create the session if its name is free and return None; else return the session that has the name."""
         key, meta = record.key, record.meta
         enlist = self._listing.add(key)
@@ -84,7 +87,7 @@ class RedisSessions:
         keys = [self.keys.record(key), self.keys.tombstone(key), *leftovers(self.keys, key)]
         script = (b"EVALSHA", CREATE.sha, b"%d" % len(keys), *keys)
         fields = (pack_head(meta, record.position, record.revision), pack_meta(meta), record.state)
-        streams = [part for entry in birth_entries(record, layout) for part in (b"%d" % len(entry), *entry)]
+        streams = [part for entry in birth_entries(record, layout, born) for part in (b"%d" % len(entry), *entry)]
         create = (*script, *fields, ttl_ms, life_ms, *streams)
         answers = await self._exchange.insist([enlist, create, enlist], in_order=True)
         reply = _reply(answers[1])

@@ -3,7 +3,21 @@
 from fastapi import APIRouter
 from fastapi.routing import APIRoute
 
-from cellar.api.routes import cells, events, forks, health, jobs, many, models, past, sessions, snapshots, state, steps
+from cellar.api.routes import (
+    cells,
+    events,
+    forks,
+    health,
+    jobs,
+    many,
+    models,
+    past,
+    replays,
+    sessions,
+    snapshots,
+    state,
+    steps,
+)
 
 
 def _operation_id(route: APIRoute) -> str:
@@ -12,5 +26,5 @@ def _operation_id(route: APIRoute) -> str:
 
 
 router = APIRouter(generate_unique_id_function=_operation_id)
-for part in (models, cells, sessions, steps, many, state, snapshots, forks, past, events, jobs, health):
+for part in (models, cells, sessions, steps, many, state, snapshots, forks, past, replays, events, jobs, health):
     router.include_router(part.router)

@@ -1,0 +1,57 @@
+"""Other versions for a session: its log is run on one, or the session goes on with it."""
+
+from fastapi import APIRouter, Response
+
+from cellar.api.body import JsonRoute
+from cellar.api.problems import answers
+from cellar.api.routes.parameters import BODY, CHANGE, MODEL, REPLAY, SESSION, IdempotencyKey, SessionName
+from cellar.api.routes.state import changed
+from cellar.api.schemas.replays import MigrateRequest, ReplayAnswer, ReplayRequest
+from cellar.api.schemas.sessions import ChangeAnswer
+from cellar.api.services import TENANT, Parts
+from cellar.errors import (
+    AlreadyExists,
+    IdUnknown,
+    ModelUnfit,
+    NotKept,
+    OutOfReach,
+    OutputNotFinite,
+    ShapeMismatch,
+    StateNotFinite,
+)
+from cellar.ports import SessionKey
+
+RUNS = (ModelUnfit, NotKept, OutOfReach, ShapeMismatch, IdUnknown, StateNotFinite, OutputNotFinite)
+
+router = APIRouter(prefix="/v1/sessions/{session}", tags=["past"], route_class=JsonRoute)
+
+
+@router.post(
+    "/replay",
+    responses={
+        201: {"model": ReplayAnswer, "description": "A session was made of it."},
+        **answers(*SESSION, *BODY, *MODEL, *RUNS, AlreadyExists),
+    },
+)
+async def replay_session(
+    session: SessionName, body: ReplayRequest, services: Parts, response: Response
+) -> ReplayAnswer:
+    """Run a session's log on a version: into a new session, or to see how its outputs differ. The session stays."""
+    key = SessionKey(TENANT, session)
+    found = await services.replays.replay(key, body.model, since=body.begin(), session=body.session)
+    if found.session is not None:
+        response.status_code = 201
+        response.headers["Location"] = f"/v1/sessions/{found.session.session}"
+    return ReplayAnswer.of(found)
+
+
+@router.post("/migrate", responses={**answers(*SESSION, *BODY, *CHANGE, *RUNS), **REPLAY})
+async def migrate_session(
+    session: SessionName, body: MigrateRequest, services: Parts, response: Response, key: IdempotencyKey = None
+) -> ChangeAnswer:
+    """Let a session go on with another version, or with the service's revision of the arithmetic.
+
+    It is then at step 0 of a new epoch.
+    """
+    answer = await services.replays.migrate(SessionKey(TENANT, session), body.model, body.how, body.identity(key))
+    return changed(answer, response)

@@ -1,0 +1,202 @@
+"""Other versions for a session: its logged inputs run on one of them, and the session itself moved to it."""
+
+import asyncio
+from dataclasses import dataclass, replace
+from hashlib import blake2b
+from typing import Literal
+
+from cellar.errors import AlreadyExists, Conflict, ModelUnfit
+from cellar.ports import (
+    Clock,
+    Committed,
+    Identity,
+    Logged,
+    PastStore,
+    Position,
+    SessionKey,
+    SessionRecord,
+    SessionStore,
+)
+from cellar.runtime.answers import ChangeAnswer
+from cellar.runtime.course import Course, beginning, course_from
+from cellar.runtime.differences import Differences, compare
+from cellar.runtime.lane import Edited, Stale
+from cellar.runtime.layouts import layout_of
+from cellar.runtime.network import Model, Network
+from cellar.runtime.past import entries
+from cellar.runtime.positions import EPOCH_BYTES, fingerprint, start_of
+from cellar.runtime.sessions import Sessions
+
+How = Literal["carry", "replay", "auto"]
+
+AT_ONCE = 2
+"""Replays of a process that run at a time: they use the threads that answer steps."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReplayAnswer:
+    """What a replay has come to."""
+
+    model: str
+    began: Position
+    """Where the session was when the course began, and"""
+    ended: Position
+    """where it was at the end of its log."""
+    steps: int
+    session: SessionKey | None
+    """The session that was made of it, or"""
+    differences: Differences | None
+    """how the outputs of the two versions differ."""
+
+
+class Replays:
+    """Runs logs on other versions. Raises as `Sessions`, NotKept, OutOfReach, ModelUnfit and what steps raise."""
+
+    def __init__(
+        self, sessions: Sessions, store: SessionStore, past: PastStore, clock: Clock, *, kernel_rev: int
+    ) -> None:
+        self._sessions = sessions
+        self._store = store
+        self._past = past
+        self._clock = clock
+        self._kernel_rev = kernel_rev
+        self._room = asyncio.Semaphore(AT_ONCE)
+
+    async def replay(
+        self, key: SessionKey, ref: str, *, since: Position | None = None, session: str | None = None
+    ) -> ReplayAnswer:
+        """Run the log of a session on a version, from `since` or the last state that was given, up to its end.
+
+        What comes of it is a new session of that name, or else how the outputs differ from those of the session's own
+        version. The same request again answers the same session, while the log is no longer. Raise AlreadyExists.
+        """
+        record = await self._store.load(key)
+        model = await self._fitting(record, ref)
+        async with self._room:
+            first = await beginning(self._past, record, since)
+            course = course_from(first, record, model, self._sessions.kernels)
+            differences = None
+            if session is None:
+                differences = await self._compare(record, first, course)
+            else:
+                await self._run(record, course)
+        made = None if session is None else await self._make(record, course, session)
+        return ReplayAnswer(model.version.ref, course.began, course.place, course.steps, made, differences)
+
+    async def _compare(self, record: SessionRecord, first: Logged, course: Course) -> Differences:
+        """Run the log on the session's own version too, and return how the outputs differ."""
+        own = (await self._sessions.models.fetch(record.key.tenant, record.meta)).model
+        sizes, its = own.network.network, course.model.network.network
+        if sizes.out_size != its.out_size:
+            raise _unfit(course.model, "outputs", sizes.out_size, its.out_size)
+        other, differences = course_from(first, record, own, self._sessions.kernels), Differences()
+        async for entry in entries(self._past, record, course.revision):
+            await compare(entry, other, course, differences)
+        return differences
+
+    async def _run(self, record: SessionRecord, course: Course) -> None:
+        """Run the rest of the log up to where the session stands."""
+        async for entry in entries(self._past, record, course.revision):
+            await course.go_through(entry)
+
+    async def migrate(self, key: SessionKey, ref: str, how: How, identity: Identity) -> ChangeAnswer:
+        """Let the session go on with another version: step 0 of a new epoch.
+
+        `carry` takes the state as it is, which needs the same layers, states and sizes; `replay` runs the log; `auto`
+        does what can be done, the first before the second. The session is then of this service's kernel revision.
+        """
+        mark = fingerprint("migrate", names=f"{ref} {how}")
+        found = await self._store.find(key, identity, mark)
+        if isinstance(found, Committed):
+            return ChangeAnswer(found.position, replayed=True)
+        course: Course | None = None
+
+        async def prepare(record: SessionRecord, network: Network) -> Edited:
+            nonlocal course
+            model = await self._fitting(record, ref)
+            if _carries(network, model) and how != "replay":
+                return self._edited(record, model, record.state)
+            if how == "carry":
+                raise _unfit(model, "states", layout_of(network.network), layout_of(model.network.network))
+            try:
+                course = await self._catch_up(record, model, course)
+            except Conflict as error:
+                if how == "auto":
+                    raise ModelUnfit(
+                        f"its states are others than those of {model.version.ref}; {error.detail}"
+                    ) from error
+                raise
+            return self._edited(record, model, course.rerun.state)
+
+        # what a log has to tell by now is run before the session has to wait for it
+        served = await self._sessions.models.fetch(key.tenant, found.meta)
+        try:
+            await prepare(found, served.model.network)
+        except Stale:
+            course = None
+        return await self._sessions.change_after(key, "migrate", identity, mark, prepare, any_revision=True)
+
+    async def _catch_up(self, record: SessionRecord, model: Model, course: Course | None) -> Course:
+        """Return the course of a version up to where the session stands."""
+        async with self._room:
+            if course is None or course.birth != record.meta.birth or course.model.version != model.version:
+                first = await beginning(self._past, record)
+                course = course_from(first, record, model, self._sessions.kernels)
+            if course.revision > record.revision:
+                raise Stale
+            await self._run(record, course)
+        return course
+
+    async def _fitting(self, record: SessionRecord, ref: str) -> Model:
+        """Return the version, which must be able to take the inputs of the session. Raise ModelUnfit."""
+        served = await self._sessions.models.fetch(record.key.tenant, record.meta)
+        model = await self._sessions.models.resolve(record.key.tenant, ref)
+        mine, its = served.model.network.network, model.network.network
+        if mine.in_size != its.in_size:
+            raise _unfit(model, "inputs", mine.in_size, its.in_size)
+        if mine.whole_sequences != its.whole_sequences:
+            raise _unfit(model, "whole sequences", mine.whole_sequences, its.whole_sequences)
+        self._sessions.check_rows(record.meta.batch_size, its)
+        return model
+
+    def _edited(self, record: SessionRecord, model: Model, state: bytes) -> Edited:
+        version = model.version
+        meta = replace(
+            record.meta,
+            model=version.ref,
+            model_digest=version.digest,
+            kernel_rev=self._kernel_rev,
+            migrated=record.revision + 1,
+        )
+        return Edited(state, meta, layout=layout_of(model.network.network))
+
+    async def _make(self, record: SessionRecord, course: Course, name: str) -> SessionKey:
+        """Create the session that a course has come to, if its name is free or it was made before."""
+        version = course.model.version
+        said = f"{version.digest} {course.began} {course.place} {name}".encode()
+        birth = blake2b(record.meta.birth + said, digest_size=EPOCH_BYTES).digest()
+        meta = replace(
+            record.meta,
+            model=version.ref,
+            model_digest=version.digest,
+            kernel_rev=self._kernel_rev,
+            created_s=self._clock.now_s(),
+            birth=birth,
+            pinned=False,
+            migrated=0,
+        )
+        key = SessionKey(record.key.tenant, name)
+        made = SessionRecord(key, meta, start_of(birth), 0, course.rerun.state)
+        there = await self._sessions.admit(made, born="replay")
+        if there is not None:
+            raise AlreadyExists(f"there is another session {name}, of the model {there.meta.model}")
+        return key
+
+
+def _carries(network: Network, model: Model) -> bool:
+    """Return whether a version has the same states."""
+    return layout_of(network.network) == layout_of(model.network.network)
+
+
+def _unfit(model: Model, what: str, mine: object, its: object) -> ModelUnfit:
+    return ModelUnfit(f"{model.version.ref} has other {what} than the session", expected=str(mine), actual=str(its))
