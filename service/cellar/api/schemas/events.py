@@ -19,9 +19,9 @@ ITEM: dict[str, Any] = {
     "properties": {
         "event": {
             "type": "string",
-            "description": "`create`, `fork` or `replay`, `step`, `sequence`, `reset`, `write`, `restore`, `rewind`,"
-            " `migrate`, `settings`: what happened to the session. `gap`: changes that are no longer kept. `expired`, `deleted`: the session"
-            " is no more. `stopping`: the service is about to stop; resume elsewhere.",
+            "description": "What happened to the session: `create`, `fork` or `replay`, `step`, `sequence`, `reset`,"
+            " `write`, `restore`, `rewind`, `migrate`, `settings`. `gap`: changes that are no longer kept. `expired`,"
+            " `deleted`: the session is no more. `stopping`: the service is about to stop; resume elsewhere.",
         },
         "id": {"type": "string", "description": "Of a change: resumes after it."},
         "data": {
