@@ -24,6 +24,7 @@ MOST_HEADER_BYTES = 4096
 
 TYPES = re.compile(r"[<>|=]?(f[248]|[iu][1248])")
 _MEMBER = re.compile(r"\s*(?:'(\w+)'|\"(\w+)\")\s*:\s*('[^']*'|\"[^\"]*\"|True|False|\([0-9L,\s]*\)|\[[^\[\]]*\])\s*,?")
+_LENGTHS = {1: struct.Struct("<H"), 2: struct.Struct("<I"), 3: struct.Struct("<I")}
 _INTEGER = re.compile(r"[0-9]+")
 
 
@@ -34,9 +35,8 @@ def load(data: bytes, *, axes: tuple[int, ...], pointer: str = "") -> Floats:
     MalformedBody for what is no npy file or not a whole one, InvalidInput for another type, ShapeMismatch for another
     number of axes, and NotFinite with the indices of the first number that no float32 holds.
     """
-    descr, fortran, shape, at = _read_header(data)
-    if not TYPES.fullmatch(descr):
-        raise InvalidInput("an npy file of another type", pointer=pointer, expected="real numbers", actual=descr[:40])
+    descr, fortran, shape, at = read_header(data)
+    check_type(descr, pointer)
     if len(shape) not in axes or 0 in shape:
         raise ShapeMismatch(
             "an npy file of another shape",
@@ -48,7 +48,13 @@ def load(data: bytes, *, axes: tuple[int, ...], pointer: str = "") -> Floats:
     expected, found = math.prod(shape) * kind.itemsize, len(data) - at
     if expected != found:
         raise MalformedBody(f"an npy file of {found} bytes of data; its header says {expected}", offset=at)
-    return _cast(np.frombuffer(data, kind, offset=at).reshape(shape, order="F" if fortran else "C"), pointer)
+    return cast(np.frombuffer(data, kind, offset=at).reshape(shape, order="F" if fortran else "C"), pointer)
+
+
+def check_type(descr: str, pointer: str = "") -> None:
+    """Raise InvalidInput unless that is a type of real numbers."""
+    if not TYPES.fullmatch(descr):
+        raise InvalidInput("an npy file of another type", pointer=pointer, expected="real numbers", actual=descr[:40])
 
 
 def dump(array: Floats) -> bytes:
@@ -64,15 +70,15 @@ def _header(shape: tuple[int, ...]) -> bytes:
     return MAGIC + b"\1\0" + struct.pack("<H", len(text)) + text
 
 
-def _read_header(data: bytes) -> tuple[str, bool, tuple[int, ...], int]:
+def read_header(data: bytes) -> tuple[str, bool, tuple[int, ...], int]:
     """Return type, whether it is in Fortran order, shape, and where the data begin. Raise MalformedBody."""
     start = len(MAGIC) + 2
     if data[: len(MAGIC)] != MAGIC or len(data) < start:
         raise MalformedBody("not an npy file", offset=0)
     version, minor = data[start - 2], data[start - 1]
-    if version not in (1, 2, 3) or minor:
+    if version not in _LENGTHS or minor:
         raise MalformedBody(f"an npy file of version {version}.{minor}", offset=start - 2)
-    length = struct.Struct("<H" if version == 1 else "<I")
+    length = _LENGTHS[version]
     if len(data) < start + length.size:
         raise MalformedBody("an npy file that ends inside its header", offset=len(data))
     (size,) = length.unpack_from(data, start)
@@ -110,13 +116,18 @@ def _shape(value: str) -> tuple[int, ...]:
     return tuple(int(size[:20]) for size in _INTEGER.findall(value))
 
 
-def _cast(array: NDArray[np.generic], pointer: str) -> Floats:
+def cast(array: NDArray[np.generic], pointer: str, first: int = 0) -> Floats:
+    """Return numbers as float32, C-contiguous and read-only; `first` is the index of the first along their first axis.
+
+    Raise NotFinite.
+    """
     with np.errstate(over="ignore"):
         doubles = array.astype(np.float64) if array.dtype.kind != "f" and array.dtype.itemsize == 8 else array
         numbers = np.require(doubles, "<f4", ["C", "A"])
     finite = np.isfinite(numbers)
     if not finite.all():
         place = np.unravel_index(int(np.argmin(finite)), numbers.shape)
+        place = (first + place[0], *place[1:])
         raise NotFinite(
             "a number is not finite as float32",
             pointer=pointer + "".join(f"/{index}" for index in place),
