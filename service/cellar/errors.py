@@ -47,6 +47,7 @@
     │       ├── EpochChanged         reset or rewritten since
     │       ├── Diverged             same step, other history
     │       ├── ReplayExpired        the reply has left the replay window
+    │       ├── SessionMoved         changed while a sequence ran that was to be applied as a whole
     │       ├── WriterUnknown        a writer that the session does not know begins with another request than its first
     │       └── Overlap              overlaps a committed sequence
     ├── Unavailable                  carries outcome and retry_after_s
@@ -346,6 +347,10 @@ class ReplayExpired(PositionConflict, slug="replay_expired", title="Replay expir
 
 class WriterUnknown(PositionConflict, slug="writer_unknown", title="Unknown writer"):
     """A writer that the session does not know, or no longer, whose request is not its first."""
+
+
+class SessionMoved(PositionConflict, slug="session_moved", title="Session moved meanwhile"):
+    """The session was changed while a long sequence ran that was to be applied as a whole; send all of it again."""
 
 
 class Overlap(PositionConflict, slug="overlap", title="Overlaps a committed sequence"):

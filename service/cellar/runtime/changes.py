@@ -105,11 +105,18 @@ def check_revision(meta: SessionMeta, kernel_rev: int) -> None:
         )
 
 
+def bad_number(work: Work) -> CellarError | None:
+    """Return the error of steps that have run if one made a number that is not finite, else None."""
+    if work.bad_step < 0:
+        return None
+    what, error = BAD[work.bad_kind]
+    return error(f"step {work.record.position.step + work.bad_step} would make {what} infinite or NaN")
+
+
 def steps_commit(work: Work) -> Commit | CellarError:
     """Return the commit of steps that have run, or the error if one made a number that is not finite."""
-    if work.bad_step >= 0:
-        what, error = BAD[work.bad_kind]
-        return error(f"step {work.record.position.step + work.bad_step} would make {what} infinite or NaN")
+    if (bad := bad_number(work)) is not None:
+        return bad
     outputs = work.outputs[0] if len(work.outputs) == 1 else b"".join(work.outputs)
     size = len(outputs) // len(work.inputs)
     before, changes, at = work.record.position, [], 0
@@ -131,9 +138,11 @@ def edit_commit(record: SessionRecord, request: Request, network: Network) -> Co
 
 
 def change_commit(record: SessionRecord, request: Request, network: Network, edited: Edited) -> Commit:
-    """Return the commit of a change that is not a step: step 0 of an epoch that the request and its place decide."""
-    after = record.position if edited.stays else start_of(epoch_after(record, request))
-    change = _change(request, record.position, after, 0, b"", b"", edited.reset)
+    """Return the commit of what an edit made: step 0 of an epoch that the request and its place decide, mostly."""
+    after = edited.after
+    if after is None:
+        after = record.position if edited.stays else start_of(epoch_after(record, request))
+    change = _change(request, record.position, after, edited.steps, b"", b"", edited.reset)
     if record.meta.log and not edited.stays:
         layout = layout_of(network.network) if edited.layout is None else edited.layout
         change = change._replace(layout=layout)

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
 from cellar.errors import NotReached
-from cellar.ports import Committed, Identity, SessionKey, SessionMeta, SessionRecord, Writers
+from cellar.ports import Committed, Identity, Position, SessionKey, SessionMeta, SessionRecord, Writers
 from cellar.runtime.answers import Floats, Mask
 from cellar.runtime.network import Network
 from cellar.runtime.positions import Kind
@@ -25,6 +25,9 @@ class Edited:
     """Whether its position stays as well: steps go on from there as if nothing had happened."""
     layout: str | None = None
     """Of that state, where another model than before has it."""
+    steps: int = 0
+    """Of a sequence that was run beforehand: how many, and where they end."""
+    after: Position | None = None
 
 
 Edit = Callable[[SessionRecord, Network], Edited]

@@ -25,9 +25,11 @@ from cellar.ports import (
 )
 from cellar.runtime.admission import Admission
 from cellar.runtime.ahead import Ahead
-from cellar.runtime.answers import Floats
+from cellar.runtime.answers import Floats, Mask
+from cellar.runtime.attempt import Attempt
 from cellar.runtime.batcher import Work
 from cellar.runtime.changes import (
+    bad_number,
     change_commit,
     check_inputs,
     check_reset,
@@ -106,6 +108,30 @@ class Lanes:
         if not lane.busy:
             self._begin(lane)
         return request.future
+
+    async def attempt(self, record: SessionRecord, inputs: Floats, reset: Mask | None) -> Attempt:
+        """Run a sequence on a session as it is given, among the steps of others, and commit nothing. Raise as steps do.
+
+        Who is cancelled here leaves nothing.
+        """
+        if self._stopping:
+            raise Overloaded("the service is stopping")
+        loop = asyncio.get_running_loop()
+        self._admission.enter(loop.time())
+        self._emptied.clear()
+        try:
+            served = await self.models.fetch(record.key.tenant, record.meta)
+            sizes = served.model.network.network
+            check_revision(record.meta, self._kernel_rev)
+            check_inputs(inputs, "sequence", record.meta, sizes, self._max_numbers)
+            check_reset(reset, record.meta)
+            check_state(record, sizes)
+            attempt = Attempt(record, inputs, reset, loop)
+            served.batcher.add(attempt)
+            await attempt.done
+        finally:
+            self._leave()
+        return attempt
 
     def _is_idle(self) -> bool:
         return not (self._admission.waiting or self._stopping)
@@ -209,6 +235,9 @@ class Lanes:
         """Commit what ran together. Called by the batchers."""
         tick: Tick = []
         for work in works:
+            if isinstance(work, Attempt):
+                work.end(failure or bad_number(work))
+                continue
             lane = work.lane
             if all(request.future.done() for request in work.requests):  # nobody waits: nothing is committed
                 self._next(lane)

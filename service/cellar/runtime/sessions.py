@@ -43,6 +43,7 @@ from cellar.runtime.answers import (
     StatePart,
     StepAnswer,
 )
+from cellar.runtime.attempt import Attempt
 from cellar.runtime.changes import check_finite, rows_to_reset
 from cellar.runtime.lane import Edit, Prepare, Request
 from cellar.runtime.lanes import Lanes
@@ -303,6 +304,30 @@ class Sessions:
         except CellarError:  # it is told at once, and by nothing else later
             request.future.cancel()
             raise
+
+    async def look(self, key: SessionKey) -> tuple[SessionRecord, Sizes, int]:
+        """Return the session, the sizes of its model, and how many steps a sequence of it may have at most."""
+        record = await self._store.load(key)
+        sizes = (await self._lanes.models.fetch(key.tenant, record.meta)).model.network.network
+        outputs = self._max_numbers // (record.meta.batch_size * sizes.out_size)
+        return record, sizes, max(1, min(self._max_sequence_steps, outputs))
+
+    async def find(self, key: SessionKey, identity: Identity, mark: bytes) -> Committed | SessionRecord:
+        """Return the answer to a request seen before, or the session if the request may run on it as it is.
+
+        `mark` is the fingerprint of the request's body.
+        """
+        if identity != APPEND:
+            _check_identity(identity)
+        return await self._store.find(key, identity, mark)
+
+    async def attempt(self, record: SessionRecord, inputs: Floats, *, reset: Reset = False) -> Attempt:
+        """Run a sequence (T, batch_size, in_size) on the session as `record` has it, and commit nothing.
+
+        Raise as `sequence`, but for conflicts.
+        """
+        check_finite(inputs)
+        return await self._lanes.attempt(record, inputs, rows_to_reset(reset, inputs.shape[1]))
 
     async def reset(
         self, key: SessionKey, identity: Identity, *, rows: Sequence[int] | Sequence[bool] | None = None
