@@ -8,7 +8,7 @@ from starlette.types import Lifespan
 
 from cellar import __version__
 from cellar.api import openapi, problems
-from cellar.api.body import BodyLimit
+from cellar.api.body import BodyLimit, Paths
 from cellar.api.coding import GzipAnswers, GzipBodies
 from cellar.api.hot import HotRoutes
 from cellar.api.routes import router
@@ -17,7 +17,7 @@ from cellar.api.streams.app import StreamRoutes, Streams
 
 DOCS = Path(__file__).parent / "swagger"
 
-STREAMS = frozenset({"/v1/steps"})
+STREAMS = Paths(r"/v1/steps", r"/v1/sessions/[^/]+/sequence/stream")
 """Paths whose bodies may be of any length, because they are read part by part."""
 
 

@@ -1,5 +1,6 @@
 """Request bodies: how large, of which type, and read by one strict JSON reader."""
 
+import re
 from collections.abc import Callable, Container, Coroutine
 from contextlib import suppress
 from typing import Any, TypeVar
@@ -28,6 +29,17 @@ BYTES = {"schema": {"type": "string", "format": "binary"}}
 PROMPT_BYTES = 64 * 1024
 """Bodies up to here are read at once, in under a millisecond, and answers written. Larger ones are left to a thread:
 one of many megabytes would hold up all other requests, for seconds if the place of a fault is looked for."""
+
+
+class Paths(Container[str]):
+    """The paths that fit one of some patterns."""
+
+    def __init__(self, *patterns: str) -> None:
+        self._pattern = re.compile("|".join(patterns))
+
+    def __contains__(self, path: object) -> bool:
+        """Return whether it is one of them."""
+        return isinstance(path, str) and self._pattern.fullmatch(path) is not None
 
 
 class BodyLimit:

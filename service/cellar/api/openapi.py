@@ -9,6 +9,7 @@ from pydantic.json_schema import models_json_schema
 
 from cellar import __version__
 from cellar.api.routes import router
+from cellar.api.schemas.long import LongAnswer, LongEnd, LongStep, LongSteps
 from cellar.api.schemas.problems import Problem
 from cellar.api.schemas.sessions import SequenceLine, SequenceRequest, StateRequest, StepLine, StepRequest
 
@@ -18,6 +19,10 @@ Every error is an `application/problem+json` document (RFC 9457) whose `type` is
 that stands first in the descriptions below."""
 
 UNDECLARED: tuple[type[BaseModel], ...] = (
+    LongAnswer,
+    LongEnd,
+    LongStep,
+    LongSteps,
     Problem,
     SequenceLine,
     SequenceRequest,

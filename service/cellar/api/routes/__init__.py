@@ -9,6 +9,7 @@ from cellar.api.routes import (
     forks,
     health,
     jobs,
+    long,
     many,
     models,
     past,
@@ -26,5 +27,5 @@ def _operation_id(route: APIRoute) -> str:
 
 
 router = APIRouter(generate_unique_id_function=_operation_id)
-for part in (models, cells, sessions, steps, many, state, snapshots, forks, past, replays, events, jobs, health):
+for part in (models, cells, sessions, steps, many, long, state, snapshots, forks, past, replays, events, jobs, health):
     router.include_router(part.router)

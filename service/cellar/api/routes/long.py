@@ -1,0 +1,81 @@
+"""A sequence of any length in one request."""
+
+from collections.abc import Callable
+from typing import Any
+
+from fastapi import APIRouter
+from starlette.requests import Request
+from starlette.responses import Response
+
+from cellar import errors
+from cellar.api.body import body_type
+from cellar.api.long.exchange import Exchange
+from cellar.api.long.steps import Lines, Npy, Reader, Size
+from cellar.api.negotiation import answer_type
+from cellar.api.problems import answers
+from cellar.api.query import of_query, read_query
+from cellar.api.routes.arrays import parameters_of
+from cellar.api.routes.parameters import STEP, IdempotencyKey, SessionName
+from cellar.api.schemas.long import LongQuery
+from cellar.api.services import TENANT, Parts
+from cellar.ports import SessionKey
+from cellar.runtime import long
+from cellar.wire import lines, npy
+
+router = APIRouter(prefix="/v1/sessions/{session}", tags=["steps"])
+
+READERS: dict[str, Callable[[Size, int], Reader]] = {lines.MEDIA_TYPE: Lines, npy.MEDIA_TYPE: Npy}
+
+
+def _of_lines(*kinds: str) -> dict[str, Any]:
+    # x-itemSchema: OpenAPI 3.1 has no word for the documents of a stream
+    found = [{"$ref": f"#/components/schemas/{kind}"} for kind in kinds]
+    return {lines.MEDIA_TYPE: {"schema": {"type": "string"}, "x-itemSchema": {"anyOf": found}}}
+
+
+BODY = {
+    **_of_lines("LongStep", "LongSteps"),
+    npy.MEDIA_TYPE: {
+        "schema": {"description": "An npy file in C order, (T, batch_size, in_size), or (T, in_size) of one row."}
+    },
+}
+
+
+@router.post(
+    "/sequence/stream",
+    response_class=Response,
+    responses={
+        **answers(*(kind for kind in STEP if kind is not errors.DeadlineExceeded), errors.SessionMoved),
+        200: {
+            "description": "A line for each chunk, and the last for all; a problem document if something fails later.",
+            "content": _of_lines("LongAnswer", "LongEnd", "Problem"),
+        },
+    },
+    openapi_extra={
+        "requestBody": {"required": True, "content": BODY},
+        "parameters": parameters_of(LongQuery, "this body"),
+    },
+)
+async def stream_sequence(
+    session: SessionName, request: Request, services: Parts, key: IdempotencyKey = None
+) -> Response:
+    """Advance a session by steps without a limit to their number, which are run chunk by chunk while they come.
+
+    Each chunk is applied all or not at all, and answered with a line. What fails ends the answer; the chunks before it
+    stay. With `commit=all` nothing is applied before the end of the body, and nothing at all if the session was changed
+    meanwhile. With `position` the same request may be sent again: what the session has behind it is passed over.
+    """
+    kind = body_type(request.headers.get("content-type", ""), *READERS)
+    wanted = answer_type(request.headers, (lines.MEDIA_TYPE,))
+    query = read_query(LongQuery, request)
+    with of_query(LongQuery):
+        sequence = await long.begin(
+            services.sessions,
+            SessionKey(TENANT, session),
+            query.identity(key),
+            whole=query.commit == "all",
+            chunk=query.chunk,
+            reset=query.rows_to_reset,
+        )
+    reader = READERS[kind](sequence.size, request.app.state.max_body_bytes)
+    return Exchange(sequence, reader, query.outputs, wanted)
