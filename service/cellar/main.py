@@ -18,6 +18,7 @@ from fastapi import FastAPI
 
 from cellar import __version__
 from cellar.api.app import create_app as create_api
+from cellar.api.long.exchange import Underway
 from cellar.api.protocol import StepProtocol
 from cellar.api.services import TENANT, Services
 from cellar.api.streams.app import Streams
@@ -225,8 +226,10 @@ def make_server(app: FastAPI, settings: Settings, announce: Callable[[], Awaitab
     )
     streams: Streams = app.state.streams
     services: Services = app.state.services
+    underway: Underway = app.state.underway
 
     async def end_streams() -> None:
+        underway.stop()
         await services.watchers.aclose()
         await streams.stop()
 

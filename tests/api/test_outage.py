@@ -37,6 +37,8 @@ BODIES: dict[tuple[str, str], Any] = {
 LINES = ("/v1/steps", "post")
 """Each line has an answer of its own, which may be that Redis is away."""
 
+LONG = ("/v1/sessions/{session}/sequence/stream", "post")
+
 WITHOUT_REDIS = {("/healthz", "get"), ("/v1/cells", "post"), LINES}
 
 
@@ -45,6 +47,9 @@ async def call(client: httpx.AsyncClient, path: str, method: str, session: str =
     place = path.format(model="model", session=session, job="job", snapshot="snapshot")
     if (path, method) == LINES:
         content = json.dumps({"session": "nobody", "input": [1]})
+        return await client.request(method, place, content=content, headers={"Content-Type": lines.MEDIA_TYPE})
+    if (path, method) == LONG:
+        content = json.dumps({"input": [1]})
         return await client.request(method, place, content=content, headers={"Content-Type": lines.MEDIA_TYPE})
     return await client.request(method, place, json=BODIES.get((path, method)))
 

@@ -25,10 +25,15 @@ def service(redis_url: str, kernel_directory: Path) -> Iterator[Replica]:
     """Yield a service with a model."""
     prefix = f"test-{uuid.uuid4().hex}"
     with serving(environment(redis_url=redis_url, key_prefix=prefix, cache_dir=str(kernel_directory))) as replica:
-        network = {"in_size": FEATURES, "layers": [{"type": "recurrent", "cell": "rnn", "hidden_size": 2}]}
-        made = httpx.post(f"{replica.url}/v1/models", json={"name": "wide", "network": network}, timeout=60)
-        assert made.status_code == 201
+        create_model(replica)
         yield replica
+
+
+def create_model(replica: Replica) -> None:
+    """Create the model."""
+    network = {"in_size": FEATURES, "layers": [{"type": "recurrent", "cell": "rnn", "hidden_size": 2}]}
+    made = httpx.post(f"{replica.url}/v1/models", json={"name": "wide", "network": network}, timeout=60)
+    assert made.status_code == 201
 
 
 def begin(service: Replica) -> str:
@@ -68,13 +73,19 @@ def send(url: str, **query: str) -> list[dict[str, object]]:
     return [json.loads(line) for line in answer.text.splitlines()]
 
 
-def cut_off(service: Replica, url: str, query: str) -> None:
-    """Send a part of the body, wait until the service has said something, and go away."""
+def open_request(service: Replica, url: str, query: str) -> socket.socket:
+    """Send the head of a request for all steps."""
     host, _, port = service.url.removeprefix("http://").partition(":")
     path = url.removeprefix(service.url)
-    with socket.create_connection((host, int(port)), timeout=60) as connection:
-        head = f"POST {path}/sequence/stream?{query} HTTP/1.1\r\nHost: {host}\r\nContent-Type: application/x-npy\r\n"
-        connection.sendall(f"{head}Content-Length: {STEPS * FEATURES * 4 + 128}\r\n\r\n".encode())
+    connection = socket.create_connection((host, int(port)), timeout=60)
+    head = f"POST {path}/sequence/stream?{query} HTTP/1.1\r\nHost: {host}\r\nContent-Type: application/x-npy\r\n"
+    connection.sendall(f"{head}Content-Length: {STEPS * FEATURES * 4 + 128}\r\n\r\n".encode())
+    return connection
+
+
+def cut_off(service: Replica, url: str, query: str) -> None:
+    """Send a part of the body, wait until the service has said something, and go away."""
+    with open_request(service, url, query) as connection:
         for part in body(20_000):
             connection.sendall(part)
         assert connection.recv(100).startswith(b"HTTP/1.1 200")
@@ -113,6 +124,23 @@ def test_after_a_drop_the_rest_is_applied(service: Replica) -> None:
     send(whole)
     states = [httpx.get(f"{each}/state").json()["layers"] for each in (url, whole)]
     assert states[0] == states[1]
+
+
+def test_a_service_that_stops_says_where_to_go_on(shared: dict[str, str]) -> None:
+    with serving(shared) as replica:
+        create_model(replica)
+        url = begin(replica)
+        with open_request(replica, url, "chunk=1000") as connection:
+            for part in body(2000):
+                connection.sendall(part)
+            said = connection.recv(100)
+            replica.process.terminate()
+            while part := connection.recv(100_000):
+                said += part
+        assert replica.process.wait(timeout=30) == 0
+    *_, last = (json.loads(line) for line in said.split(b"\r\n") if line.startswith(b"{"))
+    assert (last["type"], last["first"] + 1) == ("urn:cellar:problem:overloaded", last["step"])
+    assert last["first"] in (1000, 2000)
 
 
 def test_who_goes_away_leaves_nothing_of_a_whole(service: Replica) -> None:

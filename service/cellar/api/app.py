@@ -11,6 +11,7 @@ from cellar.api import openapi, problems
 from cellar.api.body import BodyLimit, Paths
 from cellar.api.coding import GzipAnswers, GzipBodies
 from cellar.api.hot import HotRoutes
+from cellar.api.long.exchange import Underway
 from cellar.api.routes import router
 from cellar.api.services import Services
 from cellar.api.streams.app import StreamRoutes, Streams
@@ -35,6 +36,7 @@ def create_app(
     app = FastAPI(title="Cellar", version=__version__, docs_url=None, redoc_url=None, lifespan=lifespan)
     app.state.services = services
     app.state.streams = Streams(services, window=replay_window, max_bytes=max_body_bytes)
+    app.state.underway = Underway()
     app.state.max_body_bytes = max_body_bytes
     app.include_router(router)
     app.mount("/docs", StaticFiles(directory=DOCS, html=True))
