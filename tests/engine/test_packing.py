@@ -22,6 +22,28 @@ def test_matrices_become_panels() -> None:
     assert not blocks[1, :, 1:].any()
 
 
+@pytest.mark.parametrize("hidden", [3, 16, 17, 40])
+def test_matrices_with_one_operand_share_panels(hidden: int) -> None:
+    cell = build_cell(
+        "z = sigmoid(Wz @ x)\nr = sigmoid(Wr @ x)\nh = z * h + r * tanh(Wn @ x)", {"in": 2, "hidden": hidden}
+    )
+    rng = np.random.default_rng(hidden)
+    weights = {param.name: rng.normal(size=param.shape).astype(np.float32) for param in cell.params}
+    packed = pack(cell, weights)
+    (stage,) = (stage for _, stage in forward_plan(cell, save=False).stages if isinstance(stage, Products))
+    matrices = np.concatenate([weights[node.sources[0].name] for node in stage.nodes])
+    panels = packed.group(stage)
+    places = list(packed.placed())
+    for _ in range(2):
+        columns = panels.reshape(-1, 2, 16).transpose(0, 2, 1).reshape(-1, 2)
+        assert len(columns) == (3 * hidden + 15) // 16 * 16
+        np.testing.assert_array_equal(columns[: 3 * hidden], matrices)
+        assert not columns[3 * hidden :].any()
+        panels[...] = 0
+        for source, target in places:
+            target[...] = source
+
+
 @pytest.mark.parametrize("shape", [(), (1,), (16,), (17,), (3, 16), (5, 33)])
 def test_padding(shape: tuple[int, ...]) -> None:
     array = np.random.default_rng(0).normal(size=shape).astype(np.float32)

@@ -30,6 +30,9 @@ from cellar.engine.vector import *
 
 ENTRY = "cellar_kernel"
 
+SPREAD_ROWS = 64
+"""Rows of a product whose results are moved apart at a time: they are still in the second-level cache."""
+
 
 @dataclass(frozen=True, slots=True)
 class _Landing:
@@ -150,7 +153,10 @@ class _Writer(Edges):
             self.product(stage, loop=loop)
 
     def product(self, stage: Products, *, loop: bool) -> None:
-        """Write the call of `product` for a group of matrices."""
+        """Write the call of `product` for a group of matrices.
+
+        Their panels are dense, and so are the results: where sizes are no multiples of sixteen these are moved apart.
+        """
         matrix = stage.nodes[0].sources[0]
         length = self.size(matrix.shape[0] if stage.transposed else matrix.shape[1])
         panels = self.slot("group", self.layout.groups.index(stage))
@@ -159,10 +165,27 @@ class _Writer(Edges):
         source = f"{base}{before}{self.first_row(stage.operand, stride, loop=loop)}"
         target = f"{out}{self.first_row(stage.nodes[0], out_stride, loop=loop)}"
         rows = "rows" if loop else "steps * rows"
-        self.put(
-            f"call_product(product, {source}, {stride}, 4, {panels}, {target}, {out_stride}, {length},"
-            f" {out_stride} // 64, {rows}, 0, plain)"
-        )
+        sizes = [self.size(extent(node)) for node in stage.nodes]
+        widths = [self.width(extent(node)) for node in stage.nodes]
+        dense = [f"4 * ({' + '.join(['0', *sizes[:index]])})" for index in range(len(sizes) + 1)]
+        places = [" + ".join(["0", *widths[:index]]) for index in range(len(widths))]
+
+        def call(source: str, target: str, rows: str) -> None:
+            self.put(
+                f"call_product(product, {source}, {stride}, 4, {panels}, {target}, {out_stride}, {length},"
+                f" ({dense[-1]} + 63) // 64, {rows}, 0, plain)"
+            )
+
+        with self.block(f"if {dense[-2]} == {places[-1]}:"):
+            call(source, target, rows)
+        with self.block("else:"), self.block(f"for done in range(0, {rows}, {SPREAD_ROWS}):"):
+            self.put(f"target = {target} + done * {out_stride}")
+            self.put(f"count = min({SPREAD_ROWS}, {rows} - done)")
+            call(f"{source} + done * {stride}", "target", "count")
+            with self.block("for b in range(count):"):
+                self.put(f"row = target + b * {out_stride}")
+                for begin, place, size in reversed(list(zip(dense, places, sizes, strict=False))):
+                    self.put(f"spread(row + {begin}, row + {place}, {size})")
 
     def maps(self, stage: Maps, *, loop: bool) -> None:
         """Write the loop of a fused stage: loads, elementwise work, folds, stores."""

@@ -132,9 +132,9 @@ def rounded(array: Floats) -> Floats:
 
 
 def _panels(matrices: Sequence[Floats], *, halves: bool) -> NDArray[Any]:
-    """Return (m, n) matrices as k-major panels of sixteen rows each, as float32 or as bfloat16: see `tile`."""
+    """Return (m, n) matrices as k-major panels of sixteen of all their rows, as float32 or bfloat16: see `tile`."""
     length = matrices[0].shape[1]
-    count = sum((matrix.shape[0] + 15) // 16 for matrix in matrices)
+    count = (sum(matrix.shape[0] for matrix in matrices) + 15) // 16
     packed = aligned(64 * length * count, clear=True).view(np.float32).reshape(-1, length, 16)
     for source, target in _placed(matrices, packed):
         target[:] = source
@@ -155,13 +155,21 @@ def in_pairs(panels: Floats) -> NDArray[np.uint16]:
 
 
 def _placed(matrices: Sequence[Floats], panels: Floats) -> Iterator[tuple[Floats, Floats]]:
-    """Yield views of matrices and of the panels that hold them: of whole panels, and of the rows that are left."""
-    at = 0
+    """Yield views of matrices and of the panels that hold them, one behind the other.
+
+    Of each there are at most three: its rows in the panel where the one before ends, whole panels, and rows left over.
+    """
+    begin = 0
     for matrix in matrices:
         rows, length = matrix.shape
-        whole = rows // 16
-        yield matrix[: 16 * whole].reshape(whole, 16, length).transpose(0, 2, 1), panels[at : at + whole]
-        at += whole
-        if rows > 16 * whole:
-            yield matrix[16 * whole :].T, panels[at, :, : rows - 16 * whole]
-            at += 1
+        lane = begin % 16
+        first = min(-begin % 16, rows)
+        whole = (rows - first) // 16
+        last = first + 16 * whole
+        at = (begin + first) // 16
+        if first:
+            yield matrix[:first].T, panels[begin // 16, :, lane : lane + first]
+        yield matrix[first:last].reshape(whole, 16, length).transpose(0, 2, 1), panels[at : at + whole]
+        if rows > last:
+            yield matrix[last:].T, panels[at + whole, :, : rows - last]
+        begin += rows

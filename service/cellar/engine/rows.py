@@ -16,6 +16,7 @@ __all__ = [
     "put",
     "scatter",
     "settle",
+    "spread",
 ]
 
 
@@ -67,6 +68,16 @@ def settle(source: int, target: int, count: int) -> bool:
         store(target + 4 * done, flush(value))
         done += 16
     return finite
+
+
+@kernel
+def spread(source: int, target: int, count: int) -> None:
+    """Move `count` floats to a padded row, which begins at the same place or at a higher one; the padding is zero."""
+    left = (count - 1) // 16 * 16
+    store(target + 4 * left, load_first(source + 4 * left, first(count - left)))
+    while left > 0:
+        left -= 16
+        store(target + 4 * left, load(source + 4 * left))
 
 
 @kernel
