@@ -4,11 +4,10 @@ A tile is r rows by p panels of sums that stay in registers while k ascends, one
 Which tile covers an element changes no bit of it: the sum over k is one chain, whoever computes its neighbours.
 
 Weights are packed once: m rows, of one matrix (m, n) or of several that share an operand, become ceil(m / 16) panels,
-each k-major, n x 16 floats. Of bfloat16 a panel
-is ceil(n / 2) x 16 words, each of two terms of a column: the even k in its lower half and the odd one in its upper, so
-that a shift or a mask makes a float and no lane moves. A tile is written in the target's own vectors (16 lanes of
-AVX-512, 8 of AVX2, 4 of NEON) and takes as many sums as its registers hold; with wider vectors than the target has,
-LLVM splits them late and spills.
+each k-major, n x 16 floats. Of bfloat16 a panel is ceil(n / 2) x 16 words, each of two terms of a column: the even k in
+its lower half, the odd one in its upper, so that a shift or a mask makes a float and no lane moves. A tile is
+in the target's own vectors (16 lanes of AVX-512, 8 of AVX2, 4 of NEON) and takes as many sums as its registers hold;
+with wider vectors than the target has, LLVM splits them late and spills.
 """
 
 from collections.abc import Callable, Sequence
