@@ -6,7 +6,7 @@ import tempfile
 from types import TracebackType
 
 from tests.faults.fate import Schedule
-from tests.faults.hop import Hop, Pipe
+from tests.faults.hop import Hop, Pipe, say
 
 
 class Back(Hop):
@@ -42,7 +42,7 @@ class Back(Hop):
         """Have the commands carried out over a connection of their own; nobody reads the replies."""
         reader, writer = await asyncio.open_unix_connection(self._redis)
         try:
-            writer.write(commands)
+            await say(writer, commands)
             await reader.read(2**20)
         finally:
             writer.transport.abort()

@@ -2,11 +2,13 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from enum import Enum
 from random import Random
 from typing import Any
+
+Way = Callable[..., Awaitable[None]]
 
 
 class Fault(Enum):
@@ -67,10 +69,10 @@ class Schedule:
         """Return the length of a delay."""
         return self._random.uniform(0, self.longest_s)
 
-    async def later(self, way: Coroutine[Any, Any, None]) -> None:
+    async def later(self, way: Way, *arguments: Any) -> None:
         """Go a way after a delay."""
         await asyncio.sleep(self.pause_s())
-        await way
+        await way(*arguments)
 
     def either(self, count: int) -> int:
         """Return a number below `count`."""

@@ -5,7 +5,7 @@ import re
 from collections.abc import Sequence
 
 from tests.faults.fate import Fault, Schedule
-from tests.faults.hop import Cut, Ends, Hop, Pipe
+from tests.faults.hop import Cut, Ends, Hop, Pipe, say
 
 Address = tuple[str, int]
 
@@ -50,8 +50,7 @@ class Front(Hop):
 
     async def _pass(self, request: bytes, service: Ends, back: asyncio.StreamWriter, fault: Fault | None) -> bytes:
         await self._before(request, fault)
-        service[1].write(request[: len(request) // 2] if fault is Fault.TORN else request)
-        await service[1].drain()
+        await say(service[1], request[: len(request) // 2] if fault is Fault.TORN else request)
         if fault in (Fault.TORN, Fault.GONE):
             raise Cut
         reply = await read_message(service[0])
@@ -59,8 +58,7 @@ class Front(Hop):
             raise Cut
         if fault is Fault.LAG:
             await asyncio.sleep(self.schedule.pause_s())
-        back.write(reply[: len(reply) // 2] if fault is Fault.CROP else reply)
-        await back.drain()
+        await say(back, reply[: len(reply) // 2] if fault is Fault.CROP else reply)
         if fault is Fault.CROP:
             raise Cut
         return reply
@@ -74,13 +72,13 @@ class Front(Hop):
         if fault is Fault.AGAIN:
             await self._elsewhere(request)
         if fault is Fault.ECHO:
-            self.aside(self.schedule.later(self._elsewhere(request)))
+            self.aside(self.schedule.later, self._elsewhere, request)
 
     async def _elsewhere(self, request: bytes) -> None:
         """Have the request carried out over a connection of its own, to any of the services; nobody reads the reply."""
         reader, writer = await asyncio.open_connection(*self._services[self.schedule.either(len(self._services))])
         try:
-            writer.write(request)
+            await say(writer, request)
             await read_message(reader)
         finally:
             writer.transport.abort()

@@ -21,9 +21,9 @@ from tests.waiting import wait_until
 
 SERVICES = 2
 PREFIX = "faults"
-REPLAY_WINDOW = 256
-"""More requests than clients have under way. A commit that was doubled before Redis, or whose reply was lost, is
-recognised while its entry is there; by default, which is 32, others may come in between."""
+WINDOW = 256
+"""Of replay: as many requests as all clients have under way. A commit that was doubled before Redis is recognised while
+its entry is there; with 32, the default of the service, a crowd of others might come in between."""
 
 LOG = 1_000_000
 """More changes than any run makes: its log leaves nothing out."""
@@ -65,7 +65,12 @@ class Ground:
 
 @asynccontextmanager
 async def ground(
-    binary: Path, kernels: Path, seed: str, chances: tuple[float, float], command: Sequence[str] = SERVE
+    binary: Path,
+    kernels: Path,
+    seed: str,
+    chances: tuple[float, float],
+    command: Sequence[str] = SERVE,
+    window: int = WINDOW,
 ) -> AsyncIterator[Ground]:
     """Run all of it, calm at first. `chances` are those of a fault, for a request before a service and before Redis."""
     before_service, before_redis = chances
@@ -78,7 +83,7 @@ async def ground(
             for number in range(SERVICES)
         ]
         settings = {"key_prefix": PREFIX, "cache_dir": str(kernels), "worker": "false", "log_level": "error"}
-        settings["replay_window"] = str(REPLAY_WINDOW)
+        settings["replay_window"] = str(window)
         started = [_service(environment(redis_url=back.url, **settings), command) for back in backs]
         replicas = await asyncio.gather(*[stack.enter_async_context(service) for service in started])
         addresses = [address_of(replica.url) for replica in replicas]

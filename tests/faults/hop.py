@@ -2,18 +2,26 @@
 
 import asyncio
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from types import TracebackType
 from typing import Any, Self
 
-from tests.faults.fate import Fault, Schedule
+from tests.faults.fate import Fault, Schedule, Way
 
 Ends = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
 class Cut(ConnectionError):
     """The connection is to be cut, on both sides."""
+
+
+async def say(writer: asyncio.StreamWriter, data: bytes) -> None:
+    """Write, unless nobody is there any more. Raise OSError then."""
+    if writer.transport.is_closing():
+        raise Cut
+    writer.write(data)
+    await writer.drain()
 
 
 class Hop(ABC):
@@ -50,14 +58,14 @@ class Hop(ABC):
 
     def accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Carry a new connection until one side ends it or it is cut."""
-        self.aside(self._carry(reader, writer))
+        self.aside(self._carry, reader, writer)
 
-    def aside(self, way: Coroutine[Any, Any, None]) -> None:
+    def aside(self, way: Way, *arguments: Any) -> None:
         """Let something happen beside everything else; a party that is away spoils it."""
 
         async def quietly() -> None:
             with suppress(OSError, EOFError):
-                await way
+                await way(*arguments)
 
         task = asyncio.create_task(quietly())
         self._tasks.add(task)
@@ -73,7 +81,7 @@ class Hop(ABC):
 Whole = Callable[[bytes], int]
 """Returns how many of some bytes are whole messages."""
 
-Elsewhere = Callable[[bytes], Coroutine[Any, Any, None]]
+Elsewhere = Callable[[bytes], Awaitable[None]]
 """Has messages carried out over another connection."""
 
 
@@ -121,11 +129,10 @@ class Pipe:
         if fault is Fault.AGAIN and self._elsewhere is not None:
             await self._elsewhere(messages)
         if fault is Fault.ECHO and self._elsewhere is not None:
-            self._hop.aside(self._schedule.later(self._elsewhere(messages)))
+            self._hop.aside(self._schedule.later, self._elsewhere, messages)
         if fault in (Fault.MUTE, Fault.CROP, Fault.LAG):
             self._met.append(fault)
-        far.write(messages[: len(messages) // 2] if fault is Fault.TORN else messages)
-        await far.drain()
+        await say(far, messages[: len(messages) // 2] if fault is Fault.TORN else messages)
         if fault in (Fault.TORN, Fault.GONE):
             raise Cut
 
@@ -136,7 +143,6 @@ class Pipe:
                 raise Cut
             if fault is Fault.LAG:
                 await asyncio.sleep(self._schedule.pause_s())
-            near.write(data[: len(data) // 2] if fault is Fault.CROP else data)
-            await near.drain()
+            await say(near, data[: len(data) // 2] if fault is Fault.CROP else data)
             if fault is Fault.CROP:
                 raise Cut

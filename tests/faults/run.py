@@ -145,9 +145,9 @@ def _faults(ground: Ground) -> Counter[str]:
     return found
 
 
-async def _run(plan: Plan, kernels: Path) -> Outcome:
+async def _run(plan: Plan, kernels: Path, window: int) -> Outcome:
     binary = list(find_binaries())[-1].path
-    async with standing.ground(binary, kernels, str(plan.seed), plan.chances) as ground:
+    async with standing.ground(binary, kernels, str(plan.seed), plan.chances, window=window) as ground:
         return await carry_out(plan, ground)
 
 
@@ -159,10 +159,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--runs", type=int, default=1, help="how many, each with the next seed")
     parser.add_argument("--steps", type=int, default=plan.steps)
     parser.add_argument("--kernels", type=Path, default=Path(".pytest_cache/d/kernels"), help="compiled kernels")
+    parser.add_argument("--window", type=int, default=standing.WINDOW, help="requests that can be replayed")
     options = parser.parse_args(arguments)
     for seed in range(options.seed, options.seed + options.runs):
         print(f"seed {seed}", flush=True)
-        outcome = uvloop.run(_run(replace(plan, seed=seed, steps=options.steps), options.kernels.absolute()))
+        chosen = replace(plan, seed=seed, steps=options.steps)
+        outcome = uvloop.run(_run(chosen, options.kernels.absolute(), options.window))
         print(*outcome.lines(), sep="\n", flush=True)
         check(outcome.evidence)
         print("every acknowledged step is there once, in order, with the bits of a replay", flush=True)
