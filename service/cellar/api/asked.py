@@ -23,6 +23,10 @@ Floats = NDArray[np.float32]
 Name = Literal["input", "inputs", ""]
 
 
+PART_NUMBERS = 16 * 1024
+"""Numbers written at a time: about a millisecond."""
+
+
 class Asked(NamedTuple):
     """Steps that are asked for: inputs (T, rows, in_size), called `name` where they came in one document with the rest.
 
@@ -101,8 +105,23 @@ def pointing(asked: Asked) -> Iterator[None]:
 
 
 def as_json(name: str, asked: Asked, answer: StepAnswer) -> bytes:
-    """Return `document_of_answer` as JSON."""
-    return orjson.dumps(document_of_answer(name, asked, answer), option=orjson.OPT_SERIALIZE_NUMPY)
+    """Return `document_of_answer` as JSON.
+
+    Long outputs are written in parts: the writer holds up all of the process, and a thread may be left between them.
+    """
+    document = document_of_answer(name, asked, answer)
+    numbers = document[name]
+    if numbers is not None and numbers.size > PART_NUMBERS:
+        entries = max(1, PART_NUMBERS * len(numbers) // numbers.size)
+        parts = [
+            orjson.dumps(numbers[start : start + entries], option=orjson.OPT_SERIALIZE_NUMPY)[1:-1]
+            for start in range(0, len(numbers), entries)
+        ]
+        del document[name]
+        parts[0] = b'{"%s":[%s' % (name.encode(), parts[0])
+        parts[-1] += b"]"
+        return b",".join((*parts, orjson.dumps(document)[1:]))  # one copy of all of it
+    return orjson.dumps(document, option=orjson.OPT_SERIALIZE_NUMPY)
 
 
 def document_of_answer(name: str, asked: Asked, answer: StepAnswer) -> dict[str, Any]:

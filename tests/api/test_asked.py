@@ -1,0 +1,20 @@
+"""Outputs as JSON, however many they are."""
+
+import numpy as np
+import orjson
+import pytest
+
+from cellar.api.asked import PART_NUMBERS, Asked, as_json, document_of_answer
+from cellar.ports import APPEND, Position
+from cellar.runtime.answers import StepAnswer
+
+
+@pytest.mark.parametrize(
+    "shape", [(1, 1, 3), (PART_NUMBERS + 1, 1, 1), (7, 100, 101), (1, 1, 2 * PART_NUMBERS), (2, 1, PART_NUMBERS)]
+)
+def test_outputs_in_parts_are_the_same_text(shape: tuple[int, int, int]) -> None:
+    outputs = np.random.default_rng(0).standard_normal(shape).astype(np.float32)
+    asked = Asked(np.zeros((1, 1, 1), np.float32), APPEND, False, lambda found: found, "inputs")
+    answer = StepAnswer(Position(bytes(8), 3, bytes(16)), outputs, False)
+    whole = orjson.dumps(document_of_answer("outputs", asked, answer), option=orjson.OPT_SERIALIZE_NUMPY)
+    assert as_json("outputs", asked, answer) == whole
