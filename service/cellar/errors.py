@@ -27,6 +27,7 @@
     │   ├── ModelUnknown
     │   ├── SessionUnknown
     │   ├── SnapshotUnknown
+    │   ├── ShadowUnknown
     │   ├── JobUnknown
     │   └── BlobUnknown
     ├── Gone
@@ -241,6 +242,10 @@ class SessionUnknown(NotFound, slug="session_unknown", title="Unknown session"):
 
 class SnapshotUnknown(NotFound, slug="snapshot_unknown", title="Unknown snapshot"):
     """The session has no snapshot of that name."""
+
+
+class ShadowUnknown(NotFound, slug="shadow_unknown", title="Unknown shadow"):
+    """The session has no shadow."""
 
 
 class JobUnknown(NotFound, slug="job_unknown", title="Unknown job"):

@@ -36,6 +36,7 @@ from cellar.runtime.forks import Forks
 from cellar.runtime.past import Pasts
 from cellar.runtime.replays import Replays
 from cellar.runtime.sessions import Sessions
+from cellar.runtime.shadows import Shadows
 from cellar.runtime.snapshots import Snapshots
 from cellar.runtime.watchers import Watchers
 from cellar.settings import Settings
@@ -48,6 +49,7 @@ from cellar.store.models import RedisModels
 from cellar.store.past import RedisPast
 from cellar.store.route import Wait
 from cellar.store.sessions import RedisSessions
+from cellar.store.shadows import RedisShadows
 from cellar.store.snapshots import RedisSnapshots
 
 KEEP_ALIVE_S = 75
@@ -156,6 +158,7 @@ def create_app(settings: Settings) -> FastAPI:
     past = RedisPast(aside, prefix=settings.key_prefix)
     pasts = Pasts(sessions, store, past)
     replays = Replays(sessions, store, past, parts.clock, kernel_rev=KERNEL_REV)
+    shadows = Shadows(sessions, store, past, RedisShadows(aside, prefix=settings.key_prefix), parts.clock)
     watchers = Watchers(store, events)
     calls = parts.calls(sync_client(parts.queue_url))
     jobs = Jobs(parts.jobs, parts.blobs, parts.registry, calls, parts.clock)
@@ -165,13 +168,17 @@ def create_app(settings: Settings) -> FastAPI:
         stop = threading.Event()
         sweeping = threading.Thread(target=parts.sweeper(calls).run, args=(stop, settings.job_sweep_s), name="sweeper")
         sweeping.start()
-        expiring = asyncio.create_task(store.sweeper([TENANT]).run(), name="expiry")
+        background = (
+            asyncio.create_task(store.sweeper([TENANT]).run(), name="expiry"),
+            asyncio.create_task(shadows.run([TENANT]), name="shadows"),
+        )
         try:
             yield
         finally:
             stop.set()
-            expiring.cancel()
-            await asyncio.wait([expiring])
+            for task in background:
+                task.cancel()
+            await asyncio.wait(background)
             await sessions.aclose(SETTLE_S)
             await store.aclose()
             await watchers.aclose()
@@ -185,6 +192,7 @@ def create_app(settings: Settings) -> FastAPI:
         forks=forks,
         pasts=pasts,
         replays=replays,
+        shadows=shadows,
         watchers=watchers,
         registry=parts.registry,
         jobs=jobs,

@@ -1,8 +1,9 @@
 """Requests about a session's past that are refused."""
 
-from tests.api.bad_requests import get, post
+from tests.api.bad_requests import delete, get, post, put
 
-REWIND, REPLAY, MIGRATE, LOG = (f"/v1/sessions/{{one}}/{name}" for name in ("rewind", "replay", "migrate", "log"))
+NAMES = ("rewind", "replay", "migrate", "shadow", "log")
+REWIND, REPLAY, MIGRATE, SHADOW, LOG = (f"/v1/sessions/{{one}}/{name}" for name in NAMES)
 
 PAST = [
     post(REWIND, {}, ""),
@@ -24,6 +25,12 @@ PAST = [
     post(REPLAY, {"model": "nothing"}, slug="model_unknown", status=404),
     post(REPLAY, {"model": "{model}"}, slug="not_kept", status=409),
     post("/v1/sessions/nobody/replay", {"model": "{model}"}, slug="session_unknown", status=404),
+    put(SHADOW, {}, "/model"),
+    put(SHADOW, {"model": "a b"}, "/model"),
+    put(SHADOW, {"model": "nothing"}, slug="not_kept", status=409),
+    put("/v1/sessions/nobody/shadow", {"model": "{model}"}, slug="session_unknown", status=404),
+    get(SHADOW, slug="shadow_unknown", status=404),
+    delete(SHADOW, slug="shadow_unknown", status=404),
     post(MIGRATE, {}, "/model"),
     post(MIGRATE, {"model": "{model}@0"}, "/model"),
     post(MIGRATE, {"model": "{model}", "how": "somehow"}, "/how"),

@@ -32,6 +32,7 @@ BODIES: dict[tuple[str, str], Any] = {
     ("/v1/sessions/{session}/rewind", "post"): {"step": 0},
     ("/v1/sessions/{session}/replay", "post"): {"model": "model"},
     ("/v1/sessions/{session}/migrate", "post"): {"model": "model"},
+    ("/v1/sessions/{session}/shadow", "put"): {"model": "model"},
     ("/v1/jobs", "post"): {"model": "model", "data": {"inputs": [[0]], "targets": [[1]], "layout": "TF"}},
 }
 LINES = ("/v1/steps", "post")

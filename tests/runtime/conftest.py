@@ -16,6 +16,7 @@ from cellar.store.past import RedisPast
 from cellar.store.sessions import RedisSessions
 from tests.runtime.exact import ExactModels
 from tests.runtime.gate import Gate
+from tests.runtime.versions import Versions
 
 STORE_OPTIONS = {"window", "output_cap_bytes", "idempotency_ttl_s", "patience_s", "commit_script"}
 
@@ -72,6 +73,12 @@ async def start_service() -> AsyncIterator[StartService]:
 def service(redis_url: str, start_service: StartService) -> Service:
     """Return a service on the shared Redis."""
     return start_service(redis_url)
+
+
+@pytest.fixture
+def versions(redis_url: str, start_service: StartService) -> Service:
+    """Return a service with four versions of the model."""
+    return start_service(redis_url, models=Versions())
 
 
 @pytest.fixture

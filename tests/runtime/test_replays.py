@@ -1,7 +1,6 @@
 """Logs run on other versions, and sessions that go on with them: carried, replayed or refused, and once."""
 
 import asyncio
-import dataclasses
 
 import numpy as np
 import pytest
@@ -21,31 +20,11 @@ from cellar.runtime.past import Back
 from cellar.runtime.replays import Replays
 from tests.proxy import LossyProxy, first
 from tests.runtime.conftest import FakeClock, Service, StartService
-from tests.runtime.exact import ExactModels, ExactNetwork, Place, Sizes, history
+from tests.runtime.exact import history
 from tests.runtime.session_calls import a_sequence, a_step, at, begin, position, state, step
+from tests.runtime.versions import Versions
 
 pytestmark = pytest.mark.anyio
-
-OTHER = Sizes(states=(Place(0, "other", 3, 0),))
-"""The same network, whose states have other names."""
-
-
-class Versions(ExactModels):
-    """Version 1 and 2 have the same states, version 3 has others, version 4 has other inputs."""
-
-    def __init__(self) -> None:
-        super().__init__(newest=4)
-
-    def load(self, tenant: str, ref: str):  # type: ignore[no-untyped-def]  # noqa: ANN201  # as its parent
-        model = super().load(tenant, ref)
-        sizes = {3: OTHER, 4: Sizes(in_size=2)}.get(model.version.version)
-        return model if sizes is None else dataclasses.replace(model, network=ExactNetwork(network=sizes))
-
-
-@pytest.fixture
-def versions(redis_url: str, start_service: StartService) -> Service:
-    """Return a service with four versions of the model."""
-    return start_service(redis_url, models=Versions())
 
 
 def replays_of(service: Service, *, kernel_rev: int = 1) -> Replays:

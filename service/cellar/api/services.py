@@ -13,6 +13,7 @@ from cellar.runtime.forks import Forks
 from cellar.runtime.past import Pasts
 from cellar.runtime.replays import Replays
 from cellar.runtime.sessions import Sessions
+from cellar.runtime.shadows import Shadows
 from cellar.runtime.snapshots import Snapshots
 from cellar.runtime.watchers import Watchers
 
@@ -29,6 +30,7 @@ class Services:
     forks: Forks
     pasts: Pasts
     replays: Replays
+    shadows: Shadows
     watchers: Watchers
     registry: Registry
     jobs: Jobs

@@ -31,6 +31,7 @@ from cellar.ports.sessions import (
     SessionStore,
     SessionSummary,
 )
+from cellar.ports.shadows import Shadow, ShadowStore
 from cellar.ports.snapshots import Snapshot, SnapshotStore, Taken
 from cellar.ports.writers import MAX_WRITERS, NO_WRITERS, Writer, Writers, writer_mark
 
@@ -71,6 +72,8 @@ __all__ = [
     "SessionRecord",
     "SessionStore",
     "SessionSummary",
+    "Shadow",
+    "ShadowStore",
     "Snapshot",
     "SnapshotStore",
     "Taken",

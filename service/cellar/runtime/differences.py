@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from cellar.ports import Logged, Position
+from cellar.ports import Logged
 from cellar.runtime.course import Course
 
 LAST = 16
@@ -16,7 +16,7 @@ LAST = 16
 class Difference:
     """The largest difference in the outputs of one change."""
 
-    after: Position
+    after: str
     largest: float
 
 
@@ -53,4 +53,4 @@ async def compare(entry: Logged, own: Course, other: Course, differences: Differ
     if entry.steps:
         differences.steps += entry.steps
         differences.largest = max(differences.largest, largest)
-        differences.last.append(Difference(entry.after, largest))
+        differences.last.append(Difference(str(entry.after), largest))

@@ -20,6 +20,7 @@ from cellar.ports import (
 from cellar.runtime.answers import ChangeAnswer
 from cellar.runtime.course import Course, beginning, course_from
 from cellar.runtime.differences import Differences, compare
+from cellar.runtime.fitting import carries, check_outputs, fitting, unfit
 from cellar.runtime.lane import Edited, Stale
 from cellar.runtime.layouts import layout_of
 from cellar.runtime.network import Model, Network
@@ -71,24 +72,21 @@ class Replays:
         version. The same request again answers the same session, while the log is no longer. Raise AlreadyExists.
         """
         record = await self._store.load(key)
-        model = await self._fitting(record, ref)
+        own, model = await fitting(self._sessions, record, ref)
         async with self._room:
             first = await beginning(self._past, record, since)
             course = course_from(first, record, model, self._sessions.kernels)
             differences = None
             if session is None:
-                differences = await self._compare(record, first, course)
+                check_outputs(own, model)
+                differences = await self._compare(record, first, own, course)
             else:
                 await self._run(record, course)
         made = None if session is None else await self._make(record, course, session)
         return ReplayAnswer(model.version.ref, course.began, course.place, course.steps, made, differences)
 
-    async def _compare(self, record: SessionRecord, first: Logged, course: Course) -> Differences:
+    async def _compare(self, record: SessionRecord, first: Logged, own: Model, course: Course) -> Differences:
         """Run the log on the session's own version too, and return how the outputs differ."""
-        own = (await self._sessions.models.fetch(record.key.tenant, record.meta)).model
-        sizes, its = own.network.network, course.model.network.network
-        if sizes.out_size != its.out_size:
-            raise _unfit(course.model, "outputs", sizes.out_size, its.out_size)
         other, differences = course_from(first, record, own, self._sessions.kernels), Differences()
         async for entry in entries(self._past, record, course.revision):
             await compare(entry, other, course, differences)
@@ -113,11 +111,11 @@ class Replays:
 
         async def prepare(record: SessionRecord, network: Network) -> Edited:
             nonlocal course
-            model = await self._fitting(record, ref)
-            if _carries(network, model) and how != "replay":
+            _, model = await fitting(self._sessions, record, ref)
+            if carries(network, model) and how != "replay":
                 return self._edited(record, model, record.state)
             if how == "carry":
-                raise _unfit(model, "states", layout_of(network.network), layout_of(model.network.network))
+                raise unfit(model, "states", layout_of(network.network), layout_of(model.network.network))
             try:
                 course = await self._catch_up(record, model, course)
             except Conflict as error:
@@ -146,18 +144,6 @@ class Replays:
                 raise Stale
             await self._run(record, course)
         return course
-
-    async def _fitting(self, record: SessionRecord, ref: str) -> Model:
-        """Return the version, which must be able to take the inputs of the session. Raise ModelUnfit."""
-        served = await self._sessions.models.fetch(record.key.tenant, record.meta)
-        model = await self._sessions.models.resolve(record.key.tenant, ref)
-        mine, its = served.model.network.network, model.network.network
-        if mine.in_size != its.in_size:
-            raise _unfit(model, "inputs", mine.in_size, its.in_size)
-        if mine.whole_sequences != its.whole_sequences:
-            raise _unfit(model, "whole sequences", mine.whole_sequences, its.whole_sequences)
-        self._sessions.check_rows(record.meta.batch_size, its)
-        return model
 
     def _edited(self, record: SessionRecord, model: Model, state: bytes) -> Edited:
         version = model.version
@@ -191,12 +177,3 @@ class Replays:
         if there is not None:
             raise AlreadyExists(f"there is another session {name}, of the model {there.meta.model}")
         return key
-
-
-def _carries(network: Network, model: Model) -> bool:
-    """Return whether a version has the same states."""
-    return layout_of(network.network) == layout_of(model.network.network)
-
-
-def _unfit(model: Model, what: str, mine: object, its: object) -> ModelUnfit:
-    return ModelUnfit(f"{model.version.ref} has other {what} than the session", expected=str(mine), actual=str(its))

@@ -135,7 +135,7 @@ def stream_id(revision: int) -> bytes:
 
 def leftovers(keys: SessionKeys, key: SessionKey) -> list[bytes]:
     """Return the keys of what else there may be of a session, besides its record and its tombstone."""
-    return [keys.log(key), keys.events(key), keys.snapshots(key)]
+    return [keys.log(key), keys.events(key), keys.snapshots(key), keys.shadow(key)]
 
 
 def birth_entries(record: SessionRecord, layout: str | None, born: Born) -> Sequence[Sequence[bytes]]:

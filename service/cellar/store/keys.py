@@ -9,10 +9,13 @@ All keys of one session share the hash tag `{tenant/session}`, so that one scrip
     cellar:{default/abc}:e          stream    its last events, if it may be watched
     cellar:{default/abc}:c          string    asks whether replicas have the rest; gone in a second
     cellar:{default/abc}:s          hash      its snapshots (see `copies.py`); has no lifetime, and goes with the record
+    cellar:{default/abc}:x          hash      its shadow (see `shadows.py`); has no lifetime, and goes with the record
     cellar:{default/abc}:f:<mark>   hash      what it was when a request forked it, as long as that may come again
     cellar:default:sessions:<00-ff> zset      the tenant's sessions whose names hash to this bucket, by name
     cellar:default:sweep            string    how far the tenant's sessions were looked at for those that have expired
     cellar:sweep                    string    there while the next look at them is not due yet
+    cellar:default:shadows          set       the tenant's sessions that have a shadow
+    cellar:shadow                   string    there while shadows have been followed just now
     cellar:probe                    string    written by those who ask whether writes are taken; gone in a second
 """
 
@@ -38,6 +41,9 @@ class SessionKeys:
 
         self.sweep_turn = f"{prefix}:sweep".encode()
         """Taken by who looks for expired sessions next."""
+
+        self.shadow_turn = f"{prefix}:shadow".encode()
+        """Taken by who lets shadows follow next."""
 
     def record(self, key: SessionKey) -> bytes:
         """Return the key of the record."""
@@ -66,6 +72,14 @@ class SessionKeys:
     def snapshots(self, key: SessionKey) -> bytes:
         """Return the key of the snapshots."""
         return self.record(key) + b":s"
+
+    def shadow(self, key: SessionKey) -> bytes:
+        """Return the key of the shadow."""
+        return self.record(key) + b":x"
+
+    def shadows(self, tenant: str) -> bytes:
+        """Return the key of the names of the tenant's sessions that have a shadow."""
+        return f"{self._prefix}:{tenant}:shadows".encode()
 
     def held(self, key: SessionKey, mark: bytes) -> bytes:
         """Return the key of a copy that is held for a request."""

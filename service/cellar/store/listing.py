@@ -81,7 +81,7 @@ class Listing:
             await self._exchange.insist([self.add(key) for key in back])
 
     def _reap(self, key: SessionKey) -> Command:
-        keys = (self._keys.record(key), self._keys.tombstone(key), self._keys.snapshots(key))
+        keys = (self._keys.record(key), self._keys.tombstone(key), self._keys.snapshots(key), self._keys.shadow(key))
         return (b"EVALSHA", REAP.sha, b"%d" % len(keys), *keys)
 
     async def tidy(self, key: SessionKey) -> None:

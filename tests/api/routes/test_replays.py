@@ -1,8 +1,10 @@
 """Other versions for a session, over HTTP and on real networks."""
 
+import asyncio
 from typing import Any
 
 import httpx
+import numpy as np
 import pytest
 
 pytestmark = pytest.mark.anyio
@@ -91,3 +93,22 @@ async def test_what_does_not_fit_is_refused_with_the_reason(client: httpx.AsyncC
     assert (await send(client, f"{path}/replay", {"model": "wide"}, 409))["type"].endswith("not_kept")
     assert (await send(client, f"{path}/migrate", {"model": "nothing"}, 404))["type"].endswith("model_unknown")
     assert {**(await client.get(path)).json(), "expires": 0} == {**before, "expires": 0}
+
+
+@pytest.mark.usefixtures("models")
+async def test_a_shadow_follows_by_itself(client: httpx.AsyncClient) -> None:
+    path = await begin(client, "watched", "one", log=100)
+    began = await client.put(f"{path}/shadow", json={"model": "two"})
+    assert (began.status_code, began.json()["behind"]) == (200, 0)
+    outputs = (await send(client, f"{path}/sequence", {"inputs": INPUTS}))["outputs"]
+    other = await begin(client, "unwatched", "two")
+    others = (await send(client, f"{other}/sequence", {"inputs": INPUTS}))["outputs"]
+    async with asyncio.timeout(30):
+        while (found := (await client.get(f"{path}/shadow")).json())["behind"]:  # noqa: ASYNC110  # no event tells
+            await asyncio.sleep(0.05)  # between two looks: nobody tells
+    apart = np.abs(np.array(outputs) - np.array(others))
+    assert (found["model"], found["steps"], found["missed"], found["stopped"]) == ("two@1", 4, 0, None)
+    assert (found["largest"], found["mean"]) == (apart.max(), pytest.approx(apart.mean()))
+    assert found["position"] == found["last"][-1]["position"] == (await client.get(path)).json()["position"]
+    assert (await client.delete(f"{path}/shadow")).status_code == 204
+    assert (await client.get(f"{path}/shadow")).status_code == 404

@@ -15,6 +15,7 @@ from cellar.api.routes import (
     past,
     replays,
     sessions,
+    shadows,
     snapshots,
     state,
     steps,
@@ -27,5 +28,6 @@ def _operation_id(route: APIRoute) -> str:
 
 
 router = APIRouter(generate_unique_id_function=_operation_id)
-for part in (models, cells, sessions, steps, many, long, state, snapshots, forks, past, replays, events, jobs, health):
+PARTS = (models, cells, sessions, steps, many, long, state, snapshots, forks, past, replays, shadows, events, jobs)
+for part in (*PARTS, health):
     router.include_router(part.router)

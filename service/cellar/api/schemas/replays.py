@@ -48,7 +48,7 @@ class DifferencesAnswer(Answer):
     @classmethod
     def of(cls, found: differences.Differences) -> Self:
         """Return the answer for differences of the runtime."""
-        last = [DifferenceAnswer(position=str(each.after), largest=each.largest) for each in found.last]
+        last = [DifferenceAnswer(position=each.after, largest=each.largest) for each in found.last]
         return cls(steps=found.steps, largest=found.largest, mean=found.mean, last=last)
 
 

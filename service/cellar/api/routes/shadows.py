@@ -1,0 +1,31 @@
+"""A session's shadow: a second version, stepped on the same inputs, beside the session and never in its way."""
+
+from fastapi import APIRouter
+
+from cellar.api.body import JsonRoute
+from cellar.api.problems import answers
+from cellar.api.routes.parameters import BODY, MODEL, SESSION, SessionName
+from cellar.api.schemas.shadows import ShadowAnswer, ShadowRequest
+from cellar.api.services import TENANT, Parts
+from cellar.errors import ModelUnfit, NotKept, ShadowUnknown
+from cellar.ports import SessionKey
+
+router = APIRouter(prefix="/v1/sessions/{session}/shadow", tags=["past"], route_class=JsonRoute)
+
+
+@router.put("", responses=answers(*SESSION, *BODY, *MODEL, NotKept, ModelUnfit))
+async def begin_shadow(session: SessionName, body: ShadowRequest, services: Parts) -> ShadowAnswer:
+    """Let a version follow a session that has a log, from now on; another one that did so ends."""
+    return ShadowAnswer.of(session, await services.shadows.put(SessionKey(TENANT, session), body.model))
+
+
+@router.get("", responses=answers(*SESSION, ShadowUnknown))
+async def read_shadow(session: SessionName, services: Parts) -> ShadowAnswer:
+    """Return how far the shadow has followed, and how its outputs differ from those of the session."""
+    return ShadowAnswer.of(session, await services.shadows.get(SessionKey(TENANT, session)))
+
+
+@router.delete("", status_code=204, response_description="Ended", responses=answers(*SESSION, ShadowUnknown))
+async def end_shadow(session: SessionName, services: Parts) -> None:
+    """End the shadow and forget what it has found."""
+    await services.shadows.delete(SessionKey(TENANT, session))

@@ -1,0 +1,50 @@
+"""A second version that follows a session."""
+
+from typing import Self
+
+from pydantic import Field
+
+from cellar.api.schemas.names import Answer, ModelRef
+from cellar.api.schemas.replays import DifferenceAnswer
+from cellar.nn.spec import Frozen
+from cellar.runtime import shadows
+
+
+class ShadowRequest(Frozen):
+    """The version that is to follow."""
+
+    model: ModelRef
+
+
+class ShadowAnswer(Answer):
+    """How far a version has followed a session, and how its outputs differ, in absolute numbers."""
+
+    session: str
+    model: str
+    began: str = Field(description="Position of the session when it began.")
+    position: str = Field(description="Position up to which the session has been followed.")
+    behind: int = Field(description="Changes of the session that it has still to follow.")
+    missed: int = Field(description="Changes that the log had lost before they could be followed.")
+    steps: int = Field(description="That were compared.")
+    largest: float
+    mean: float
+    last: list[DifferenceAnswer] = Field(description="Of the last changes, oldest first.")
+    stopped: str | None = Field(description="Why it follows no more.")
+
+    @classmethod
+    def of(cls, session: str, found: shadows.ShadowAnswer) -> Self:
+        """Return the answer for a shadow of the runtime."""
+        shadow = found.shadow
+        return cls(
+            session=session,
+            model=shadow.model,
+            began=shadow.began,
+            position=shadow.position,
+            behind=found.behind,
+            missed=shadow.missed,
+            steps=shadow.steps,
+            largest=shadow.largest,
+            mean=shadow.total / shadow.numbers if shadow.numbers else 0.0,
+            last=[DifferenceAnswer(position=position, largest=largest) for position, largest in shadow.last],
+            stopped=shadow.stopped,
+        )
