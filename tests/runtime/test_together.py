@@ -294,3 +294,23 @@ async def test_inputs_of_another_shape_are_refused_at_their_turn(service: Servic
     gate.open()
     await first
     assert values_of(await all_of([good, wrong, after])) == [history([0, 1]), "shape_mismatch", history([0, 1, 2])]
+
+
+async def test_a_caller_that_goes_away_in_a_call_with_a_bad_number_strands_nobody(service: Service, shut: Shut) -> None:
+    """What is left of the call is one that nobody waits for, and what was behind the bad number must not go with it."""
+    key = await begin(service)
+    await step(service, key, 0)
+    gate = shut()
+    blocker = asyncio.create_task(step(service, await begin(service), 0))
+    await gate.reached()
+    held = service.sessions.submit(key, "step", a_sequence(1), APPEND)
+    waiting = [service.sessions.submit(key, "step", a_sequence(value), APPEND) for value in (2, BAD_STATE, 3)]
+    entered = len(service.models.network.calls)
+    gate.open()
+    await held
+    waiting[0].cancel()
+    await blocker
+    answers = await all_of(waiting[1:])
+    assert isinstance(answers[0], StateNotFinite)
+    assert isinstance(answers[1], StepAnswer)
+    assert len(service.models.network.calls) > entered

@@ -6,6 +6,7 @@ answers them by the functions that every other step goes through, and waits for 
 not plainly a step of this form goes uvicorn's way, to the same answer.
 """
 
+import asyncio
 import logging
 import re
 from collections.abc import Iterable
@@ -22,6 +23,7 @@ from cellar.api.schemas.sessions import StepRequest
 from cellar.api.services import TENANT, Services
 from cellar.errors import CellarError
 from cellar.ports import SessionKey
+from cellar.runtime.answers import StepAnswer
 from cellar.runtime.pending import Pending
 from cellar.wire.document import decode
 
@@ -75,6 +77,7 @@ class StepProtocol(HttpToolsProtocol):
     def __init__(self, config: Any, *arguments: Any, **more: Any) -> None:
         super().__init__(config, *arguments, **more)
         self._services: Services = config.app.state.services
+        self._most_bytes = min(PROMPT_BYTES, config.app.state.max_body_bytes)
         self._defaults: Iterable[tuple[bytes, bytes]] = ()
         self._default_lines = b""
 
@@ -125,18 +128,35 @@ class StepProtocol(HttpToolsProtocol):
         if headers.get(b"connection", b"keep-alive").lower() not in ALIVE:
             return None
         length = headers.get(b"content-length", b"")
-        return path[1].decode() if length.isdigit() and int(length) <= PROMPT_BYTES else None
+        return path[1].decode() if length.isdigit() and int(length) <= self._most_bytes else None
 
     def _answer(self, cycle: StepCycle, pending: Pending) -> None:
         try:
             answer = pending.result()
             assert cycle.asked is not None
+            if answer.outputs is not None and answer.outputs.nbytes > PROMPT_BYTES:
+                return self._answer_beside(cycle, cycle.asked, answer)
             content = as_json("output", cycle.asked, answer)
         except Exception as error:
             return self._refuse(cycle, error)
+        return self._write_answer(cycle, answer, content)
+
+    def _answer_beside(self, cycle: StepCycle, asked: Asked, answer: StepAnswer) -> None:
+        """Write a long answer on a thread: others would wait for it."""
+
+        def written(content: asyncio.Future[bytes]) -> None:
+            error = content.exception()
+            if isinstance(error, Exception):
+                self._refuse(cycle, error)
+            else:
+                self._write_answer(cycle, answer, content.result())
+
+        self.loop.run_in_executor(None, as_json, "output", asked, answer).add_done_callback(written)
+
+    def _write_answer(self, cycle: StepCycle, answer: StepAnswer, content: bytes) -> None:
         replayed = b"%s: true\r\n" % REPLAYED.lower().encode() if answer.replayed else b""
         head = b"content-length: %d\r\ncontent-type: %s\r\n" % (len(content), JSON_BYTES)
-        return self._write(cycle, OK, head + replayed, content)
+        self._write(cycle, OK, head + replayed, content)
 
     def _refuse(self, cycle: StepCycle, error: Exception) -> None:
         response = self._response_of(cycle, error)

@@ -14,6 +14,9 @@ FEW = 64
 SPAN_S = 0.1
 """How long answers are counted before their rate is believed."""
 
+LONGEST_S = 30
+"""Nobody is told to come again later than this."""
+
 WEIGHT = 0.5
 """Of the newest span in the rate: it follows a change within half a second."""
 
@@ -32,10 +35,7 @@ class Admission:
 
     def enter(self, now_s: float) -> None:
         """Let a request wait. Raise Overloaded if there are too many, or it would take too long."""
-        if self.waiting:
-            self._look(now_s)
-        else:
-            self._since_s, self._answered = now_s, 0
+        self._look(now_s)
         if self.waiting >= self._most:
             raise Overloaded("too many requests are waiting", retry_after_s=self._retry_after_s())
         if self.waiting >= FEW and self._is_slow(now_s):
@@ -43,18 +43,19 @@ class Admission:
             raise Overloaded(detail, retry_after_s=self._retry_after_s())
         self.waiting += 1
 
-    def leave(self, now_s: float) -> None:
+    def leave(self) -> None:
         """Note that a request that waited is answered."""
         self.waiting -= 1
         self._answered += 1
-        if not self.waiting:
-            self._look(now_s)
 
     def _look(self, now_s: float) -> None:
         """Learn the rate, if there were answers for a while.
 
         Not with each answer: those of one call come all at once, and after the first of them the rate would be wrong.
         """
+        if self.waiting < FEW:  # one slow request in a quiet hour says nothing of how long many would wait
+            self._rate, self._since_s, self._answered = None, now_s, 0
+            return
         passed_s = now_s - self._since_s
         if passed_s >= SPAN_S and self._answered:
             rate = self._answered / passed_s
@@ -67,4 +68,4 @@ class Admission:
         return self._rate is not None and self.waiting / self._rate > self._wait_s
 
     def _retry_after_s(self) -> int:
-        return max(1, math.ceil(self.waiting / self._rate)) if self._rate else 1
+        return min(LONGEST_S, max(1, math.ceil(self.waiting / self._rate))) if self._rate else 1

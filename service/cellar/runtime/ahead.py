@@ -35,7 +35,7 @@ class Ahead:
         self._executor = executor
         self._idle = idle
         self._keep = keep
-        self._offered: OrderedDict[SessionKey, tuple[Lane, Network]] = OrderedDict()
+        self._offered: OrderedDict[SessionKey, tuple[Lane, SessionRecord, Network]] = OrderedDict()
         self._owner: asyncio.Task[None] | None = None
 
     def offer(self, lane: Lane, network: Network) -> None:
@@ -43,7 +43,7 @@ class Ahead:
         record = lane.record
         if record is None or network.ahead_flops * record.meta.batch_size < LEAST_FLOPS:
             return
-        self._offered[lane.key] = (lane, network)
+        self._offered[lane.key] = (lane, record, network)
         self._offered.move_to_end(lane.key)
         if len(self._offered) > MOST_OFFERED:
             self._offered.popitem(last=False)
@@ -55,17 +55,17 @@ class Ahead:
         try:
             await asyncio.sleep(0)  # whoever was answered may come again at once
             while self._offered and self._idle():
-                _, (lane, network) = self._offered.popitem()
-                record = lane.record
-                if record is not None and not lane.busy and lane.ahead is None:
+                _, (lane, record, network) = self._offered.popitem()
+                # of this very record: another may be of another model
+                if lane.record is record and not lane.busy and lane.ahead is None:
                     await self._compute(lane, record, network)
             self._offered.clear()
         finally:
             self._owner = None
 
     async def _compute(self, lane: Lane, record: SessionRecord, network: Network) -> None:
-        state = np.frombuffer(record.state, dtype="<f4").reshape(record.meta.batch_size, -1)
         try:
+            state = np.frombuffer(record.state, dtype="<f4").reshape(record.meta.batch_size, -1)
             found = await asyncio.get_running_loop().run_in_executor(self._executor, network.ahead, state)
         except Exception:  # whatever it is, nobody waits for this: the step itself will tell
             logger.warning("a half-step of session %s could not be computed ahead", lane.key.session, exc_info=True)

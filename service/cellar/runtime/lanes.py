@@ -6,6 +6,7 @@ is the new belief and the request is dispatched again: a lost race is never an a
 """
 
 import asyncio
+import logging
 from collections import OrderedDict
 from collections.abc import Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -42,6 +43,8 @@ from cellar.runtime.flights import Flights
 from cellar.runtime.lane import Lane, Request, Stale, fits, join_waiting
 from cellar.runtime.models import LoadModel, Models, Served
 from cellar.runtime.network import Network
+
+logger = logging.getLogger(__name__)
 
 LANE_BYTES = 2048
 """What a lane costs besides its state: measured at 1.7 KiB."""
@@ -239,7 +242,7 @@ class Lanes:
                 work.end(failure or bad_number(work))
                 continue
             lane = work.lane
-            if all(request.future.done() for request in work.requests):  # nobody waits: nothing is committed
+            if all(request.future.done() for request in lane.current):  # nobody waits: nothing is committed
                 self._next(lane)
                 continue
             result = failure or _outcome(work)
@@ -262,7 +265,11 @@ class Lanes:
             results = [error] * len(tick)
         self._flights.end()
         for (lane, commit), result in zip(tick, results, strict=True):
-            self._settle(lane, commit, result)
+            try:
+                self._settle(lane, commit, result)
+            except Exception as error:  # a fault of our own: the lane goes on, and so do all others of the tick
+                logger.exception("a commit of session %s was not settled", lane.key.session)
+                self._end(lane, *[error] * len(lane.current))
         if self._ahead is not None and self._is_idle():
             for lane, commit in tick:
                 self._look_ahead(self._ahead, lane, commit)
@@ -342,7 +349,7 @@ class Lanes:
         self._begin(lane)
 
     def _leave(self) -> None:
-        self._admission.leave(asyncio.get_running_loop().time())
+        self._admission.leave()
         if not self._admission.waiting:
             self._emptied.set()
 

@@ -33,20 +33,23 @@ class Replicas:
             raise self._missing(answer.copies)
 
     async def confirmed(
-        self, keys: Sequence[SessionKey], results: Sequence[CommitResult], copies: Sequence[int]
+        self, keys: Sequence[SessionKey], results: Sequence[CommitResult], copies: Sequence[int | None]
     ) -> list[CommitResult]:
-        """Return the results of a tick, errors in the place of what too few replicas have."""
+        """Return the results of a tick, errors in the place of what too few replicas have.
+
+        `copies` says how many have what was written now, None where nothing was.
+        """
         found: list[CommitResult] = []
         for key, result, count in zip(keys, results, copies, strict=True):
-            if isinstance(result, Applied) and count < self.wait.replicas:
-                found.append(self._missing(count))
-            elif isinstance(result, Committed):
+            if not isinstance(result, Applied | Committed):
+                found.append(result)
+            elif count is None:
                 found.append(await self._replayed(key, result))
             else:
-                found.append(result)
+                found.append(result if count >= self.wait.replicas else self._missing(count))
         return found
 
-    async def _replayed(self, key: SessionKey, result: Committed) -> CommitResult:
+    async def _replayed(self, key: SessionKey, result: Applied | Committed) -> CommitResult:
         try:
             await self.confirm(key)
         except StoreUnavailable as error:

@@ -163,7 +163,9 @@ class RedisSessions:
         answers = await self._exchange.insist(calls, wait=self._replicas.wait, together=True)
         results = [self._result(commit, answer) for commit, answer in zip(commits, answers, strict=True)]
         keys = [commit.before.key for commit in commits]
-        return await self._replicas.confirmed(keys, results, [answer.copies for answer in answers])
+        # what a connection has not written itself its WAIT does not speak of: a commit that was found to be there
+        copies = [answer.copies if isinstance(answer.reply, int) else None for answer in answers]
+        return await self._replicas.confirmed(keys, results, copies)
 
     async def delete(self, key: SessionKey) -> None:
         """Delete the session, and no other that may get its name meanwhile. Raise as `load`."""
