@@ -54,6 +54,31 @@ def test_the_whole_api_on_a_cluster(client: httpx.Client) -> None:
     assert client.get("/v1/sessions").json()["sessions"] == []
 
 
+def test_the_past_of_sessions_and_watching_them_on_a_cluster(client: httpx.Client) -> None:
+    client.post("/v1/models", json={"name": "sum", "network": ADDS_UP}).raise_for_status()
+    for number in range(6):  # in slots of every primary
+        live_through_everything(client, f"past{number}")
+
+
+def live_through_everything(client: httpx.Client, session: str) -> None:
+    """Watch a session, and let it go back, be shadowed, migrate and end."""
+    path = f"/v1/sessions/{session}"
+    body = {"session": session, "model": "sum", "history": 4, "log": 100, "events": 100}
+    client.post("/v1/sessions", json=body).raise_for_status()
+    client.put(f"{path}/shadow", json={"model": "sum@1"}).raise_for_status()
+    with client.stream("GET", f"{path}/events") as watched:
+        client.post(f"{path}/sequence", json={"inputs": [[1], [1], [1]]}).raise_for_status()
+        client.post(f"{path}/rewind", json={"step": 2}).raise_for_status()
+        client.post(f"{path}/migrate", json={"model": "sum", "how": "replay"}).raise_for_status()
+        assert client.get(f"{path}/state").json()["layers"][0]["h"] == [[2.0]]
+        assert client.post(f"{path}/replay", json={"model": "sum"}).raise_for_status().json()["steps"] == 0
+        followed = wait_until(lambda: (found := client.get(f"{path}/shadow").json())["behind"] == 0 and found, 30)
+        assert (followed["steps"], followed["largest"], followed["stopped"]) == (3, 0.0, None)
+        client.delete(path).raise_for_status()
+        told = [line.partition(": ")[2] for line in watched.iter_lines() if line.startswith("event")]
+    assert told == ["sequence", "rewind", "migrate", "deleted"]
+
+
 def test_a_job_whose_queue_has_its_primary_from_sentinel(client: httpx.Client) -> None:
     data = [[step % 2] for step in range(40)]
     client.post("/v1/models", json={"name": "m", "network": LEARNS}).raise_for_status()
