@@ -20,6 +20,9 @@ from tests.redis_process import RedisProcess
 from tests.waiting import wait_until
 
 SERVICES = 2
+COMPILED_S = 100
+"""A machine with nothing in its cache has kernels to compile first, and other work beside."""
+
 PREFIX = "faults"
 WINDOW = 256
 """Of replay: as many requests as all clients have under way. A commit that was doubled before Redis is recognised while
@@ -111,7 +114,7 @@ async def _service(settings: dict[str, str], command: Sequence[str]) -> AsyncIte
 
 async def begin(service: str, rows: int = 1) -> str:
     """Create the model, if it is not there, and a session of it that logs its inputs; return the session's name."""
-    async with httpx.AsyncClient(base_url=service, timeout=60) as client:
+    async with httpx.AsyncClient(base_url=service, timeout=COMPILED_S) as client:
         (await client.post("/v1/models", json={"name": "exact", "network": NETWORK})).raise_for_status()
         made = await client.post("/v1/sessions", json={"model": "exact", "log": LOG, "batch_size": rows})
         return str(made.raise_for_status().json()["session"])

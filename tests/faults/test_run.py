@@ -56,7 +56,7 @@ async def test_the_cell_is_exact_where_it_wraps_around(honest: Ground) -> None:
     states = [State(n, a) for n, a in enumerate((0, (P - 1) // 2, (P + 1) // 2, P - 1, P - 1, 1))]
     inputs = [0, 0, 0, 0, LARGEST, P // 5]
     session = await standing.begin(honest.replicas[0].url, rows=len(states))
-    async with httpx.AsyncClient(timeout=30) as client:
+    async with httpx.AsyncClient(timeout=standing.COMPILED_S) as client:
         url = f"{honest.replicas[0].url}/v1/sessions/{session}"
         layer = {"layer": 0, "n": [[state.n] for state in states], "a": [[state.a] for state in states]}
         (await client.put(f"{url}/state", json={"layers": [layer]})).raise_for_status()
