@@ -176,6 +176,9 @@ class _Writer(Edges):
                 f" ({dense[-1]} + 63) // 64, {rows}, 0, plain)"
             )
 
+        if len(sizes) == 1:
+            call(source, target, rows)
+            return
         with self.block(f"if {dense[-2]} == {places[-1]}:"):
             call(source, target, rows)
         with self.block("else:"), self.block(f"for done in range(0, {rows}, {SPREAD_ROWS}):"):
