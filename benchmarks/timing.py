@@ -30,9 +30,14 @@ class Pace:
 
 
 def pace(repeat: Repeat, sample_s: float = SAMPLE_S, pause_s: float = 0.0) -> Pace:
-    """Return the pace of a sample of `sample_s` seconds or more, found after a pause; warms up what it measures."""
+    """Return the pace of a sample of `sample_s` seconds or more, after a pause and a first time that does not count.
+
+    The first time may make what later ones only use: code, memory, weights in another order. Taken for the pace, it
+    would make every sample a single time, with nothing of the data in the caches after what others did in between.
+    """
     if pause_s:
         time.sleep(pause_s)
+    repeat(1)
     loops, seconds = 1, undisturbed(repeat, 1)
     while seconds < sample_s:
         loops = max(2 * loops, math.ceil(loops * sample_s / max(seconds, 1e-9)))
