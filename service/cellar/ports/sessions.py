@@ -3,7 +3,7 @@
 What a step makes is named tuples: of the ways to make a small value that nobody changes they cost the least.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal, NamedTuple, Protocol
@@ -269,6 +269,15 @@ class SessionStore(Protocol):
 
         A result that is an error (SessionUnknown, SessionExpired, FingerprintMismatch, StoreUnavailable) concerns its
         own commit only. The caller must not be cancelled before it has the answer.
+        """
+        ...
+
+    def post(self, commits: Sequence[Commit], done: Callable[[Sequence[CommitResult]], None]) -> None:
+        """Begin to apply a tick as `commit` does, and call `done` with its results, one for each commit, in order.
+
+        That happens exactly once and never from within `post`, however the tick ends. `done` should be quick, and may
+        post the next tick; what it raises is logged and goes no further. Ticks take effect in the order in which they
+        were posted, those of `commit` among them, as far as nothing has to be sent again.
         """
         ...
 

@@ -7,13 +7,14 @@ whenever something did not go as it says; who has a command that must not fail m
 
 import asyncio
 from collections.abc import Iterable, Sequence
+from functools import partial
 
 from cellar.errors import CellarError, StoreUnavailable
 from cellar.store.address import ClusterAddress
 from cellar.store.connect import CONNECT_TIMEOUT_S, REPLY_TIMEOUT_S, lost, refusal_code
 from cellar.store.link import Link
 from cellar.store.resp import Command, Reply, ReplyError
-from cellar.store.route import Replies, Route, Wait
+from cellar.store.route import Replies, Route, Told, Wait
 from cellar.store.slots import Node, Redirect, SlotMap, slot_of
 
 HOPS = 6
@@ -49,6 +50,8 @@ class Cluster:
         self._looking: asyncio.Task[SlotMap] | None = None
         self._looked_s = float("-inf")
         self._silent: set[Node] = set()
+        self._unmapped: list[tuple[Sequence[Command], Told]] = []
+        self._following: set[asyncio.Task[None]] = set()
 
     async def tell(
         self,
@@ -67,14 +70,53 @@ class Cluster:
             call.fail(range(len(commands)), error)
             return call.told()
         if not in_order:
-            await self._follow(call, slots, range(len(commands)))
+            await self._follow(call, slots, range(len(commands)), {})
             return call.told()
         call.fail(range(len(commands)), lost("not_applied"))
         for index in range(len(commands)):
-            await self._follow(call, slots, [index])
+            await self._follow(call, slots, [index], {})
             if isinstance(call.replies[index], StoreUnavailable | ReplyError):
                 break
         return call.told()
+
+    def post(self, commands: Sequence[Command], told: Told) -> None:
+        """Send each command to the primary that owns its key; see `Route.post`."""
+        if self._map is None:
+            self._unmapped.append((commands, told))
+            return self._look_soon()
+        call, slots, asked = _Call(commands, (), None), self._map, dict[int, Node]()
+        groups = self._groups(call, slots, range(len(commands)), asked)
+        left = set(groups)
+
+        def part(node: Node, replies: Sequence[Reply | StoreUnavailable]) -> None:
+            for index, reply in zip(groups[node], replies, strict=True):
+                call.replies[index] = reply
+            left.discard(node)
+            if not left:
+                self._posted_all(call, slots, groups, told)
+
+        for node, indices in groups.items():
+            self._link(node).post([commands[index] for index in indices], partial(part, node), together=False)
+        if not groups:
+            asyncio.get_running_loop().call_soon(told, call.replies)
+        return None
+
+    def _posted_all(self, call: "_Call", slots: SlotMap, groups: dict[Node, list[int]], told: Told) -> None:
+        """Tell what became of the commands of a call, after those that the nodes have pointed elsewhere are there."""
+        asked: dict[int, Node] = {}
+        left = self._redirected(call, slots, groups, asked)
+        if not left:
+            return told(call.replies)
+        task = asyncio.create_task(self._follow(call, slots, left, asked))
+        self._following.add(task)
+        task.add_done_callback(partial(self._followed, call, left, told))
+        return None
+
+    def _followed(self, call: "_Call", left: Iterable[int], told: Told, task: asyncio.Task[None]) -> None:
+        self._following.discard(task)
+        if task.cancelled() or task.exception() is not None:
+            call.fail(left, lost("unknown"))
+        told(call.replies)
 
     async def primaries(self, key: bytes) -> list[tuple[Route, bytes]]:
         """Return the link to each present primary and a key there. Raise StoreUnavailable if no node tells them."""
@@ -91,20 +133,31 @@ class Cluster:
             self._looking.cancel()
             await asyncio.wait([self._looking])
         await asyncio.gather(*[link.aclose() for link in self._links.values()])
+        if self._following:
+            await asyncio.wait(self._following)
 
-    async def _follow(self, call: "_Call", slots: SlotMap, some: Iterable[int]) -> None:
-        """Send some of the commands, follow where the nodes point, and note what became of each."""
-        asked: dict[int, Node] = {}  # where a node has pointed this once
+    def _groups(
+        self, call: "_Call", slots: SlotMap, some: Iterable[int], asked: dict[int, Node]
+    ) -> dict[Node, list[int]]:
+        """Return which of the commands each node gets."""
+        groups: dict[Node, list[int]] = {}
+        for index in some:
+            node = asked.get(index) or slots.owners[slot_of(call.commands[index])]
+            if node is None:
+                call.fail([index], StoreUnavailable("no node of the Redis cluster has the slot"))
+                self._look_soon()
+            else:
+                groups.setdefault(node, []).append(index)
+        return groups
+
+    async def _follow(self, call: "_Call", slots: SlotMap, some: Iterable[int], asked: dict[int, Node]) -> None:
+        """Send some of the commands, follow where the nodes point, and note what became of each.
+
+        `asked` says for which of them a node has pointed somewhere this once.
+        """
         left = list(some)
         for _ in range(HOPS):
-            groups: dict[Node, list[int]] = {}
-            for index in left:
-                node = asked.get(index) or slots.owners[slot_of(call.commands[index])]
-                if node is None:
-                    call.fail([index], StoreUnavailable("no node of the Redis cluster has the slot"))
-                    self._look_soon()
-                else:
-                    groups.setdefault(node, []).append(index)
+            groups = self._groups(call, slots, left, asked)
             await self._send(call, groups, asked)
             left = self._redirected(call, slots, groups, asked)
             if not left:
@@ -172,9 +225,16 @@ class Cluster:
     def _look_done(self, task: asyncio.Task[SlotMap]) -> None:
         self._looking = None
         self._looked_s = asyncio.get_running_loop().time()
-        if task.cancelled() or task.exception() is not None:
+        posts, self._unmapped = self._unmapped, []
+        failure = lost("not_applied") if task.cancelled() else task.exception()
+        if failure is not None:
+            why = failure if isinstance(failure, StoreUnavailable) else lost("not_applied")
+            for commands, told in posts:
+                told([why] * len(commands))
             return
         self._map = task.result()
+        for commands, told in posts:
+            self.post(commands, told)
         self._silent.clear()
         for node, link in list(self._links.items()):
             if node not in self._map.nodes and link.closed:

@@ -78,23 +78,26 @@ class Exchange:
         wait: Wait | None = None,
         in_order: bool = False,
         together: bool = False,
+        told: Replies | None = None,
+        began_s: float | None = None,
     ) -> list[Answer]:
         """Return what became of each command; see the module's first lines for what they must be able to bear.
 
         With `wait` each server waits, after its commands, until replicas have them, and `Answer.copies` says how
-        many do. `in_order` and `together` are `Route.tell`'s.
+        many do. `in_order` and `together` are `Route.tell`'s. Where somebody else has sent the commands before, `told`
+        is what became of them then; the patience counts from `began_s`, by the loop's clock.
         """
         answers: list[Answer | None] = [None] * len(commands)
         failures: dict[int, StoreUnavailable] = {}
         sent: set[int] = set()
-        tries, waiting = _Tries(self._patience_s), list(range(len(commands)))
+        tries, waiting = _Tries(self._patience_s, began_s), list(range(len(commands)))
         while True:
-            told, copies = await self._once(
-                [commands[index] for index in waiting], wait, in_order=in_order, together=together
-            )
+            some = [commands[index] for index in waiting]
+            replies, copies = await self._once(some, wait, in_order=in_order, together=together, told=told)
+            told = None
             again: list[int] = []
             ended = False
-            for at, (index, reply) in enumerate(zip(waiting, told, strict=True)):
+            for at, (index, reply) in enumerate(zip(waiting, replies, strict=True)):
                 failure = _failure(reply)
                 if failure is None:
                     final = _unexpected(reply) if isinstance(reply, ReplyError) else reply
@@ -120,10 +123,17 @@ class Exchange:
         return isinstance(reply, StoreUnavailable) or refusal_code(str(reply)) in PASSING
 
     async def _once(
-        self, commands: Sequence[Command], wait: Wait | None, *, in_order: bool, together: bool = False
+        self,
+        commands: Sequence[Command],
+        wait: Wait | None,
+        *,
+        in_order: bool,
+        together: bool = False,
+        told: Replies | None = None,
     ) -> Replies:
         """Send once; whatever a Redis refused for not knowing a script, it has not applied, and gets a second time."""
-        told = await self._route.tell(commands, wait=wait, in_order=in_order, together=together)
+        if told is None:
+            told = await self._route.tell(commands, wait=wait, in_order=in_order, together=together)
         replies, copies = told
         missing = [index for index, reply in enumerate(replies) if _forgot(reply)]
         if missing:
@@ -146,9 +156,9 @@ class Exchange:
 class _Tries:
     """Pauses between tries, each twice the one before, until the patience ends."""
 
-    def __init__(self, patience_s: float) -> None:
+    def __init__(self, patience_s: float, began_s: float | None = None) -> None:
         self._loop = asyncio.get_running_loop()
-        self._give_up = self._loop.time() + patience_s
+        self._give_up = (self._loop.time() if began_s is None else began_s) + patience_s
         self._pause_s = FIRST_PAUSE_S
         self.count = 0
 

@@ -8,14 +8,18 @@ a caller that knows how to recognise its own command sends it again.
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from typing import cast
 
 from cellar.errors import StoreUnavailable
 from cellar.store.address import Address
 from cellar.store.connect import CONNECT_TIMEOUT_S, REPLY_TIMEOUT_S, lost, refusal
 from cellar.store.resp import Command, Reply, ReplyError, ReplyParser, pack
-from cellar.store.route import Replies, Route, Wait
+from cellar.store.route import Replies, Route, Told, Wait
 from cellar.store.transaction import LEAST, grouped, ungrouped
+
+Then = Callable[[list[Reply] | StoreUnavailable | ReplyError], None]
+"""Is given the replies of a call, or why there are none: the ReplyError by which the server refuses the connection."""
 
 
 class Link:
@@ -40,6 +44,7 @@ class Link:
         self._reply_timeout_s = reply_timeout_s
         self._wire: _Wire | None = None
         self._connecting: asyncio.Task[_Wire] | None = None
+        self._waiting: list[_Call] = []
 
     async def call(self, commands: Sequence[Command]) -> list[Reply]:
         """Send all commands in one write and return their replies, a ReplyError where Redis refused one.
@@ -77,6 +82,12 @@ class Link:
         copies = replies[-1] if isinstance(replies[-1], int) else 0
         return Replies(list(replies[first:-1]), [copies] * count)
 
+    def post(self, commands: Sequence[Command], told: Told, *, together: bool = True) -> None:
+        """Send all commands in one write, as one or each by itself; see `Route.post`."""
+        together = together and len(commands) >= LEAST
+        sent = grouped(commands) if together else commands
+        self._begin(_Call(sent, self._reply_timeout_s, partial(_tell, told, len(commands), together)))
+
     async def primaries(self, key: bytes) -> list[tuple[Route, bytes]]:
         """Return this link: all keys are there."""
         return [(self, key)]
@@ -104,22 +115,33 @@ class Link:
 
     async def _send(self, commands: Sequence[Command], extra_s: float) -> list[Reply]:
         """Return the replies. Raise StoreUnavailable, or the ReplyError by which the server refuses the connection."""
-        wire = self._wire
-        if wire is None or wire.closed:
-            wire = await self._connected()
-        return await wire.send(commands, self._reply_timeout_s + extra_s)
+        future: asyncio.Future[list[Reply]] = asyncio.get_running_loop().create_future()
+        self._begin(_Call(commands, self._reply_timeout_s + extra_s, partial(_end, future)))
+        return await future
 
-    async def _connected(self) -> "_Wire":
-        # all callers wait for the same attempt, and one that goes away does not end it for the others
+    def _begin(self, call: "_Call") -> None:
+        """Send a call, as soon as there is a connection: in the order in which they came, whatever comes between."""
+        wire = self._wire
+        if wire is not None and not wire.closed:
+            return wire.send(call)
+        self._waiting.append(call)
         if self._connecting is None:
             self._connecting = asyncio.create_task(self._connect(), name=f"connect {self._address}")
             self._connecting.add_done_callback(self._connect_done)
-        return await asyncio.shield(self._connecting)
+        return None
 
     def _connect_done(self, task: asyncio.Task["_Wire"]) -> None:
         self._connecting = None
-        if not task.cancelled() and task.exception() is None:
-            self._wire = task.result()
+        calls, self._waiting = self._waiting, []
+        failure: BaseException | None = lost("not_applied") if task.cancelled() else task.exception()
+        if failure is None:
+            self._wire = wire = task.result()
+            for call in calls:
+                wire.send(call)
+        else:
+            why = failure if isinstance(failure, StoreUnavailable | ReplyError) else lost("not_applied")
+            for call in calls:
+                call.then(why)
 
     async def _connect(self) -> "_Wire":
         loop = asyncio.get_running_loop()
@@ -150,7 +172,9 @@ class Link:
         if self._find is not None:
             commands.append((b"ROLE",))
         name: Command = (b"CLIENT", b"SETNAME", b"cellar")
-        *replies, _ = await wire.send([*commands, name], self._connect_timeout_s)  # a name is not worth a failure
+        future: asyncio.Future[list[Reply]] = asyncio.get_running_loop().create_future()
+        wire.send(_Call([*commands, name], self._connect_timeout_s, partial(_end, future)))
+        *replies, _ = await future  # the last is that to the name, which is not worth a failure
         for reply in replies:
             if isinstance(reply, ReplyError):
                 raise reply
@@ -168,15 +192,34 @@ def _apart(told: Replies, count: int) -> Replies:
     return Replies(list(ungrouped(replies, count)), copies)
 
 
+def _tell(told: Told, count: int, together: bool, replies: list[Reply] | StoreUnavailable | ReplyError) -> None:
+    """Give the replies to so many commands that were posted to who waits for them."""
+    if isinstance(replies, list):
+        told(ungrouped(replies, count) if together else replies)
+    else:
+        told([replies] * count)
+
+
+def _end(future: asyncio.Future[list[Reply]], replies: list[Reply] | StoreUnavailable | ReplyError) -> None:
+    """Give replies to who awaits them, unless he has gone away."""
+    if future.done():
+        return
+    if isinstance(replies, list):
+        future.set_result(replies)
+    else:
+        future.set_exception(replies)
+
+
 class _Call:
-    """A call whose replies have not all come."""
+    """Commands of one write, and those of their replies that have come."""
 
-    __slots__ = ("count", "future", "replies", "timeout_s")
+    __slots__ = ("count", "data", "replies", "then", "timeout_s")
 
-    def __init__(self, count: int, future: asyncio.Future[list[Reply]], timeout_s: float) -> None:
-        self.count = count
-        self.future = future
+    def __init__(self, commands: Sequence[Command], timeout_s: float, then: Then) -> None:
+        self.data = pack(commands)
+        self.count = len(commands)
         self.timeout_s = timeout_s
+        self.then = then
         self.replies: list[Reply] = []
 
 
@@ -192,20 +235,18 @@ class _Wire(asyncio.Protocol):
         self.closed = False
         self.gone: asyncio.Future[None] = loop.create_future()
 
-    def send(self, commands: Sequence[Command], timeout_s: float) -> asyncio.Future[list[Reply]]:
-        """Write the commands; the future has their replies, or fails with StoreUnavailable.
+    def send(self, call: _Call) -> None:
+        """Write the commands of a call; its replies are given to it when all have come.
 
         The timeout counts from when the calls before have their replies: they may be waiting for replicas.
         """
-        future: asyncio.Future[list[Reply]] = self._loop.create_future()
         if self._transport is None or self.closed:
-            future.set_exception(lost("not_applied"))
-            return future
-        self._calls.append(_Call(len(commands), future, timeout_s))
+            return call.then(lost("not_applied"))
+        self._calls.append(call)
         if len(self._calls) == 1:
             self._watch()
-        self._transport.write(pack(commands))
-        return future
+        self._transport.write(call.data)
+        return None
 
     def abort(self) -> None:
         """Close at once. Replies that have not come never will: their order would be lost with one of them."""
@@ -235,8 +276,7 @@ class _Wire(asyncio.Protocol):
             if len(call.replies) == call.count:
                 self._calls.popleft()
                 self._watch()
-                if not call.future.done():
-                    call.future.set_result(call.replies)
+                call.then(call.replies)
         return None
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002  # asyncio names the argument
@@ -250,8 +290,7 @@ class _Wire(asyncio.Protocol):
         calls, self._calls = self._calls, deque()
         self._watch()
         for call in calls:
-            if not call.future.done():
-                call.future.set_exception(lost("unknown"))
+            call.then(lost("unknown"))
 
     def _watch(self) -> None:
         """Give the call that is first in line its time."""

@@ -1,11 +1,14 @@
 """What carries commands to Redis: one link, or a link to each primary of a cluster."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 from cellar.errors import StoreUnavailable
 from cellar.store.resp import Command, Reply
+
+Told = Callable[["Sequence[Reply | StoreUnavailable]"], None]
+"""Is told what became of commands, in their order: see `Replies.replies`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +50,12 @@ class Route(Protocol):
         `wait` ends the write to each of these servers. `in_order`: a command runs only when those before it have been
         answered, also where they go to other servers; what comes after one that was not is not sent. `together`: a
         server of its own, that is no part of a cluster, takes many of them as one (`transaction.py`).
+        """
+
+    def post(self, commands: Sequence[Command], told: Told) -> None:
+        """Begin what `tell` does `together`, and call `told`, once and never from within, with what became of them.
+
+        What is posted goes to each server in the order in which it was, also where a connection must be made first.
         """
 
     async def primaries(self, key: bytes) -> "list[tuple[Route, bytes]]":

@@ -1,20 +1,19 @@
 """The session port on Redis."""
 
+import asyncio
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
-from cellar.errors import CellarError, SessionExpired, SessionUnknown, StoreUnavailable
+from cellar.errors import CellarError, StoreUnavailable
 from cellar.ports import (
     EVERY_SESSION,
     MAX_WRITERS,
-    Applied,
     Born,
-    Change,
     Commit,
     CommitResult,
     Committed,
     Identity,
-    Moved,
     Position,
     Retold,
     SessionFilter,
@@ -43,7 +42,8 @@ from cellar.store.resp import Command, Reply
 from cellar.store.route import Route, Wait
 from cellar.store.scripts import Script
 from cellar.store.since import changes_since, retold
-from cellar.store.verdict import judge, replay
+from cellar.store.ticks import Done, Ticks, gone, raw_or_none
+from cellar.store.verdict import judge
 
 COMMIT, CREATE, DELETE = Script.load("commit"), Script.load("create"), Script.load("delete")
 
@@ -75,6 +75,7 @@ class RedisSessions:
         self._exchange = Exchange(route, (commit_script, CREATE, DELETE, REAP), patience_s=patience_s)
         self._listing = Listing(self._exchange, self.keys, expired)
         self._replicas = None if wait is None else Replicas(wait, self._exchange, self.keys)
+        self._ticks = Ticks(route, self._exchange, self.calls, self._replicas)
         self._slots = tuple(b"r%d" % index for index in range(window))
 
     async def create(
@@ -146,7 +147,7 @@ class RedisSessions:
         replies = await self._exchange.read(commands)
         found = read_summary(key, replies)
         if found is None:
-            raise _gone(key, replies[2])
+            raise gone(key, replies[2])
         return found
 
     async def commit(self, commits: Sequence[Commit]) -> list[CommitResult]:
@@ -156,16 +157,13 @@ class RedisSessions:
         its identity. Only if that stays unknown is the result StoreUnavailable with outcome `unknown`. Where replicas
         are waited for it is StoreUnavailable with outcome `applied_not_durable` if too few of them have the commit.
         """
-        calls = [self.calls.call(commit) for commit in commits]
-        if self._replicas is None:
-            answers = await self._exchange.insist(calls, together=True)
-            return [self._result(commit, answer) for commit, answer in zip(commits, answers, strict=True)]
-        answers = await self._exchange.insist(calls, wait=self._replicas.wait, together=True)
-        results = [self._result(commit, answer) for commit, answer in zip(commits, answers, strict=True)]
-        keys = [commit.before.key for commit in commits]
-        # what a connection has not written itself its WAIT does not speak of: a commit that was found to be there
-        copies = [answer.copies if isinstance(answer.reply, int) else None for answer in answers]
-        return await self._replicas.confirmed(keys, results, copies)
+        future: asyncio.Future[Sequence[CommitResult]] = asyncio.get_running_loop().create_future()
+        self.post(commits, partial(_give, future))
+        return list(await future)
+
+    def post(self, commits: Sequence[Commit], done: Done) -> None:
+        """Begin to apply a tick as `commit` does, and call `done` with the results, once and never from within."""
+        self._ticks.post(commits, done)
 
     async def delete(self, key: SessionKey) -> None:
         """Delete the session, and no other that may get its name meanwhile. Raise as `load`."""
@@ -197,55 +195,9 @@ class RedisSessions:
         return told
 
     async def aclose(self) -> None:
-        """Close every connection."""
+        """Close every connection. Commits under way end with an unknown outcome."""
         await self._route.aclose()
-
-    def _result(self, commit: Commit, answer: Answer) -> CommitResult:
-        reply = answer.reply
-        if isinstance(reply, CellarError):
-            return reply
-        if isinstance(reply, int):
-            return Applied(0.0 if commit.ask_s else reply / 1000)
-        try:
-            what, *rest = items(reply)
-            if what == b"gone":
-                return _gone(commit.before.key, rest[0])
-            if what == b"keyed":
-                return self._keyed(commit, raw(rest[0]), answer)
-            return self._moved(commit, rest, answer)
-        except CellarError as error:
-            return error
-
-    def _keyed(self, commit: Commit, data: bytes, answer: Answer) -> Applied | Committed:
-        change = commit.changes[0]
-        found = replay(unpack_keyed(data), change.fingerprint)
-        return Applied() if answer.resent and found.position == change.after else found
-
-    def _moved(self, commit: Commit, rest: Sequence[Reply], answer: Answer) -> CommitResult:
-        """Tell a commit that was applied before from one that lost the race.
-
-        Revisions are given out one by one, so the ring entry at a change's revision says whose it was.
-        """
-        head, meta, state, writers, *slots = rest
-        before = commit.before
-        record = unpack_record(before.key, raw(head), raw(meta), raw(state), _raw_or_none(writers))
-        if record.meta.birth == before.meta.birth and record.revision <= before.revision:
-            return Moved(record)  # whatever was sent before, it is not in the history that there is now
-        entries = [None if slot is None else unpack_entry(raw(slot)) for slot in slots]
-        pairs = enumerate(zip(commit.changes, entries, strict=True), before.revision)
-        mine = [_is_mine(change, entry, revision) for revision, (change, entry) in pairs]
-        first = entries[0]
-        if any(found and not change.identity.ordered for change, found in zip(commit.changes, mine, strict=True)):
-            return Applied()  # a nonce at its place: this very commit, which came twice, whoever has doubled it
-        if answer.resent and all(mine):
-            return Applied()
-        if answer.resent and mine[0] is None:
-            return StoreUnavailable("the session moved on before the reply could be recovered", outcome="unknown")
-        if first is None or not mine[0]:
-            return Moved(record)
-        if commit.changes[0].identity.by_step and record.position.epoch != before.position.epoch:
-            return Moved(record)  # a step alone means the present epoch, not the one that this process believed in
-        return first.answer()
+        await self._ticks.aclose()
 
     def _seen(self, key: SessionKey, fields: Sequence[Reply], dead: Reply) -> tuple[SessionRecord, Sequence[Entry]]:
         record = self._record(key, fields[: len(_FIELDS)], dead)
@@ -254,25 +206,14 @@ class RedisSessions:
     def _record(self, key: SessionKey, fields: Sequence[Reply], dead: Reply) -> SessionRecord:
         head, meta, state, writers = fields
         if head is None:
-            raise _gone(key, dead)
-        return unpack_record(key, raw(head), raw(meta), raw(state), _raw_or_none(writers))
+            raise gone(key, dead)
+        return unpack_record(key, raw(head), raw(meta), raw(state), raw_or_none(writers))
 
 
-def _gone(key: SessionKey, tombstone: Reply) -> CellarError:
-    if tombstone:
-        return SessionExpired(f"session {key.session} has expired")
-    return SessionUnknown(f"there is no session {key.session}")
-
-
-def _is_mine(change: Change, entry: Entry | None, revision: int) -> bool | None:
-    """Return whether the entry in its slot is the change's; None if it is of another time."""
-    if entry is None or (entry.revision, entry.before) != (revision, change.before):
-        return None
-    return entry.is_of(change)
-
-
-def _raw_or_none(reply: Reply) -> bytes | None:
-    return None if reply is None else raw(reply)
+def _give(future: asyncio.Future[Sequence[CommitResult]], results: Sequence[CommitResult]) -> None:
+    """Give the results to who awaits them, unless he has gone away."""
+    if not future.done():
+        future.set_result(results)
 
 
 def _reply(answer: Answer) -> Reply:

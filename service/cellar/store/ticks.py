@@ -1,0 +1,178 @@
+"""Ticks: from commits to what became of them.
+
+Nearly every tick is answered with an integer for each commit. Its results are then made and handed on right where the
+connection has read them: a task and a future for each tick cost more than the commits of a small one. Whatever else
+comes back goes on in a task, from what is known so far.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine, Sequence
+from functools import partial
+from typing import Any
+
+from cellar.errors import CellarError, SessionExpired, SessionUnknown, StoreUnavailable
+from cellar.ports import Applied, Change, Commit, CommitResult, Committed, Moved, SessionKey
+from cellar.store.commits import CommitCalls
+from cellar.store.connect import lost
+from cellar.store.exchange import Answer, Exchange
+from cellar.store.record import Entry, unpack_entry, unpack_keyed, unpack_record
+from cellar.store.replicas import Replicas
+from cellar.store.replies import items, raw
+from cellar.store.resp import Command, Reply, ReplyError
+from cellar.store.route import Replies, Route
+from cellar.store.verdict import replay
+
+logger = logging.getLogger(__name__)
+
+Done = Callable[[Sequence[CommitResult]], None]
+
+APPLIED = Applied()
+"""Of nearly all commits: nobody asks for the session."""
+
+
+class Ticks:
+    """Sends ticks by a route, in the order in which they come, and tells what became of them."""
+
+    def __init__(self, route: Route, exchange: Exchange, calls: CommitCalls, replicas: Replicas | None) -> None:
+        self._route = route
+        self._exchange = exchange
+        self._calls = calls
+        self._replicas = replicas
+        self._insisting: set[asyncio.Task[Sequence[CommitResult]]] = set()
+
+    def post(self, commits: Sequence[Commit], done: Done) -> None:
+        """Begin to apply the commits; see `SessionStore.post`."""
+        tick = _Tick(commits, [self._calls.call(commit) for commit in commits], done)
+        if self._replicas is None:
+            self._route.post(tick.calls, partial(self._told, tick))
+        else:
+            self._spawn(tick, self._durable(tick, self._replicas))
+
+    async def aclose(self) -> None:
+        """End the commits under way, with an unknown outcome."""
+        for task in self._insisting:
+            task.cancel()
+        if self._insisting:
+            await asyncio.wait(self._insisting)
+
+    def _told(self, tick: "_Tick", replies: Sequence[Reply | StoreUnavailable]) -> None:
+        answers = [Answer(reply, resent=False) for reply in replies if not isinstance(reply, ReplyError | CellarError)]
+        if len(answers) == len(replies):
+            tick.end([result_of(commit, answer) for commit, answer in zip(tick.commits, answers, strict=True)])
+        else:
+            self._spawn(tick, self._insist(tick, Replies(list(replies))))
+
+    async def _insist(self, tick: "_Tick", told: Replies) -> Sequence[CommitResult]:
+        answers = await self._exchange.insist(tick.calls, together=True, told=told, began_s=tick.began_s)
+        return [result_of(commit, answer) for commit, answer in zip(tick.commits, answers, strict=True)]
+
+    async def _durable(self, tick: "_Tick", replicas: Replicas) -> Sequence[CommitResult]:
+        answers = await self._exchange.insist(tick.calls, wait=replicas.wait, together=True)
+        results = [result_of(commit, answer) for commit, answer in zip(tick.commits, answers, strict=True)]
+        keys = [commit.before.key for commit in tick.commits]
+        # what a connection has not written itself its WAIT does not speak of: a commit that was found to be there
+        copies = [answer.copies if isinstance(answer.reply, int) else None for answer in answers]
+        return await replicas.confirmed(keys, results, copies)
+
+    def _spawn(self, tick: "_Tick", way: Coroutine[Any, Any, Sequence[CommitResult]]) -> None:
+        task = asyncio.create_task(way)
+        self._insisting.add(task)
+        task.add_done_callback(partial(self._ended, tick))
+
+    def _ended(self, tick: "_Tick", task: asyncio.Task[Sequence[CommitResult]]) -> None:
+        self._insisting.discard(task)
+        if not task.cancelled() and task.exception() is None:
+            return tick.end(task.result())
+        if not task.cancelled():  # a fault of our own: whoever waits is told at least that
+            logger.error("a tick of %d commits was not understood", len(tick.commits), exc_info=task.exception())
+        return tick.end([lost("unknown")] * len(tick.commits))
+
+
+class _Tick:
+    """Commits under way. `done` is called once, whatever happens."""
+
+    __slots__ = ("began_s", "calls", "commits", "done")
+
+    def __init__(self, commits: Sequence[Commit], calls: Sequence[Command], done: Done) -> None:
+        self.commits = commits
+        self.calls = calls
+        self.done = done
+        self.began_s = asyncio.get_running_loop().time()
+
+    def end(self, results: Sequence[CommitResult]) -> None:
+        """Tell who waits. What goes wrong there is no fault of the connection that has read this."""
+        try:
+            self.done(results)
+        except Exception:
+            logger.exception("the results of a tick of %d commits were not taken", len(self.commits))
+
+
+def result_of(commit: Commit, answer: Answer) -> CommitResult:
+    """Return what has become of a commit, given what became of the call of its script."""
+    reply = answer.reply
+    if type(reply) is int:
+        return APPLIED if commit.ask_s or not reply else Applied(reply / 1000)
+    if isinstance(reply, CellarError):
+        return reply
+    try:
+        what, *rest = items(reply)
+        if what == b"gone":
+            return gone(commit.before.key, rest[0])
+        if what == b"keyed":
+            return _keyed(commit, raw(rest[0]), answer)
+        return _moved(commit, rest, answer)
+    except CellarError as error:
+        return error
+
+
+def gone(key: SessionKey, tombstone: Reply) -> CellarError:
+    """Return the error for a session that is not there, given whether its tombstone is."""
+    if tombstone:
+        return SessionExpired(f"session {key.session} has expired")
+    return SessionUnknown(f"there is no session {key.session}")
+
+
+def raw_or_none(reply: Reply) -> bytes | None:
+    """Return a reply that must be bytes or none. Raise StoreCorrupt."""
+    return None if reply is None else raw(reply)
+
+
+def _keyed(commit: Commit, data: bytes, answer: Answer) -> Applied | Committed:
+    change = commit.changes[0]
+    found = replay(unpack_keyed(data), change.fingerprint)
+    return APPLIED if answer.resent and found.position == change.after else found
+
+
+def _moved(commit: Commit, rest: Sequence[Reply], answer: Answer) -> CommitResult:
+    """Tell a commit that was applied before from one that lost the race.
+
+    Revisions are given out one by one, so the ring entry at a change's revision says whose it was.
+    """
+    head, meta, state, writers, *slots = rest
+    before = commit.before
+    record = unpack_record(before.key, raw(head), raw(meta), raw(state), raw_or_none(writers))
+    if record.meta.birth == before.meta.birth and record.revision <= before.revision:
+        return Moved(record)  # whatever was sent before, it is not in the history that there is now
+    entries = [None if slot is None else unpack_entry(raw(slot)) for slot in slots]
+    pairs = enumerate(zip(commit.changes, entries, strict=True), before.revision)
+    mine = [_is_mine(change, entry, revision) for revision, (change, entry) in pairs]
+    first = entries[0]
+    if any(found and not change.identity.ordered for change, found in zip(commit.changes, mine, strict=True)):
+        return APPLIED  # a nonce at its place: this very commit, which came twice, whoever has doubled it
+    if answer.resent and all(mine):
+        return APPLIED
+    if answer.resent and mine[0] is None:
+        return StoreUnavailable("the session moved on before the reply could be recovered", outcome="unknown")
+    if first is None or not mine[0]:
+        return Moved(record)
+    if commit.changes[0].identity.by_step and record.position.epoch != before.position.epoch:
+        return Moved(record)  # a step alone means the present epoch, not the one that this process believed in
+    return first.answer()
+
+
+def _is_mine(change: Change, entry: Entry | None, revision: int) -> bool | None:
+    """Return whether the entry in its slot is the change's; None if it is of another time."""
+    if entry is None or (entry.revision, entry.before) != (revision, change.before):
+        return None
+    return entry.is_of(change)
