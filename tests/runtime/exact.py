@@ -45,6 +45,7 @@ class Sizes:
     states: Sequence[Place] = (Place(0, "h", 1, 0), Place(1, "h", 1, 1), Place(1, "c", 1, 2))
     whole_sequences: bool = False
     row_numbers: int = 3
+    takes_ids: bool = False
 
     def check_inputs(self, inputs: NDArray[np.float32]) -> None:
         """Know every number."""

@@ -25,7 +25,7 @@ def service(redis_url: str, start_service: StartService) -> Service:
 async def rest(service: Service) -> None:
     """Wait until another half-step was computed, and is kept."""
     assert await asyncio.to_thread(service.models.network.computed.acquire, timeout=10)
-    lanes = service.sessions._lanes._lanes
+    lanes = service.sessions._lanes._cache._lanes
     await until(lambda: any(lane.ahead is not None for lane in lanes.values()))
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from cellar.errors import InvalidInput, Overloaded, ShapeMismatch, StateNotFinite, WholeSequencesOnly
 from cellar.ports import APPEND, Commit, CommitResult, SessionKey
-from cellar.runtime import batcher
+from cellar.runtime import work
 from tests.runtime.conftest import Service, StartService
 from tests.runtime.exact import BAD_STATE, Run, Sizes, history
 from tests.runtime.gate import Gate
@@ -122,7 +122,7 @@ async def test_a_long_sequence_lets_single_steps_through(service: Service, shut:
     long, short = await begin(service), await begin(service)
     await step(service, short, 1)
     gate = shut()
-    values = [1.0] * (3 * batcher.CHUNK_STEPS)
+    values = [1.0] * (3 * work.CHUNK_STEPS)
     sequence = asyncio.create_task(service.sessions.sequence(long, a_sequence(*values), APPEND))
     await gate.reached()
     single = asyncio.create_task(step(service, short, 2))
@@ -131,7 +131,7 @@ async def test_a_long_sequence_lets_single_steps_through(service: Service, shut:
     await single
     assert not sequence.done()
     assert output(await sequence) == history(values)
-    chunk = (batcher.CHUNK_STEPS, 1)
+    chunk = (work.CHUNK_STEPS, 1)
     assert service.models.network.calls[1:] == [chunk, (1, 1), chunk, chunk]
 
 
@@ -198,14 +198,14 @@ async def test_many_rows_take_fewer_steps_at_a_time(service: Service) -> None:
 async def test_a_sequence_that_nobody_waits_for_goes_no_further(service: Service, shut: Callable[[], Gate]) -> None:
     key = await begin(service)
     gate = shut()
-    values = [1.0] * (3 * batcher.CHUNK_STEPS)
+    values = [1.0] * (3 * work.CHUNK_STEPS)
     sequence = asyncio.create_task(service.sessions.sequence(key, a_sequence(*values), APPEND))
     await gate.reached()
     sequence.cancel()
     await asyncio.sleep(0)
     gate.open()
     assert output(await step(service, key, 2)) == history([2])
-    assert service.models.network.calls == [(batcher.CHUNK_STEPS, 1), (1, 1)]
+    assert service.models.network.calls == [(work.CHUNK_STEPS, 1), (1, 1)]
 
 
 async def test_what_fails_after_the_kernel_leaves_the_session_usable(service: Service) -> None:
@@ -240,7 +240,7 @@ async def test_state_and_answer_have_a_limit(redis_url: str, start_service: Star
 @pytest.fixture
 def whole(service: Service) -> Service:
     """Return the service with a network that takes whole sequences only, 6000 row steps at once."""
-    sizes = Sizes(whole_sequences=True, row_numbers=batcher.WHOLE_NUMBERS // 6000)
+    sizes = Sizes(whole_sequences=True, row_numbers=work.WHOLE_NUMBERS // 6000)
     service.models.network.network = sizes
     return service
 

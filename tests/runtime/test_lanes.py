@@ -236,7 +236,7 @@ async def test_what_is_known_of_sessions_is_bounded(redis_url: str, start_servic
     for value in (1, 2):
         await asyncio.gather(*[step(service, key, value) for key in keys])
     assert [await state(service, key) for key in keys] == [history([1, 2])] * 40
-    assert len(service.sessions._lanes._lanes) <= 10_000 // 2048
+    assert len(service.sessions._lanes._cache._lanes) <= 10_000 // 2048
 
 
 async def test_a_lane_full_of_wrong_requests_is_emptied(service: Service) -> None:

@@ -28,8 +28,8 @@ from cellar.errors import (
     StoreCorrupt,
 )
 from cellar.ports import APPEND, Identity, SessionKey
-from cellar.runtime.batcher import CHUNK_STEPS
 from cellar.runtime.positions import advance
+from cellar.runtime.work import CHUNK_STEPS
 from tests.runtime.conftest import FakeClock, Service, StartService
 from tests.runtime.exact import BAD_OUTPUT, BAD_STATE, ExactModels, history
 from tests.runtime.session_calls import a_sequence, a_step, at, begin, output, position, state, step

@@ -63,6 +63,11 @@ class Network:
         _check_limits(self, pointer)
 
     @property
+    def takes_ids(self) -> bool:
+        """Whether inputs are ids, which have to be known; else they are any numbers."""
+        return self.embedding is not None
+
+    @property
     def digest(self) -> str:
         """Return the sha256 of what decides how weights are read: equations with names, sizes, initial states.
 

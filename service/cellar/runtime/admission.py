@@ -43,10 +43,10 @@ class Admission:
             raise Overloaded(detail, retry_after_s=self._retry_after_s())
         self.waiting += 1
 
-    def leave(self) -> None:
-        """Note that a request that waited is answered."""
-        self.waiting -= 1
-        self._answered += 1
+    def leave(self, requests: int = 1) -> None:
+        """Note that requests that waited are answered."""
+        self.waiting -= requests
+        self._answered += requests
 
     def _look(self, now_s: float) -> None:
         """Learn the rate, if there were answers for a while.

@@ -1,11 +1,9 @@
 """Steps that are run and not committed: a part of something that is to be committed as a whole, or not at all."""
 
-import asyncio
-
 from cellar.ports import APPEND, Committed, SessionRecord
 from cellar.runtime.answers import Floats, Mask
-from cellar.runtime.batcher import Work
-from cellar.runtime.lane import Lane, Request
+from cellar.runtime.request import Request
+from cellar.runtime.work import Work
 
 
 class Attempt(Work):
@@ -14,14 +12,11 @@ class Attempt(Work):
     Once it has run, `after` is the session as it would be.
     """
 
-    __slots__ = ("done",)
+    __slots__ = ("request",)
 
-    def __init__(
-        self, record: SessionRecord, inputs: Floats, reset: Mask | None, loop: asyncio.AbstractEventLoop
-    ) -> None:
-        self.done: asyncio.Future[Committed] = loop.create_future()
-        request = Request(record.key, "sequence", APPEND, b"", b"", self.done, loop.time(), inputs, reset)
-        super().__init__(Lane(record.key), [request], record)
+    def __init__(self, record: SessionRecord, inputs: Floats, reset: Mask | None, now_s: float) -> None:
+        self.request = Request(record.key, "sequence", APPEND, b"", b"", now_s, inputs, reset)
+        super().__init__([self.request], record)
 
     @property
     def after(self) -> SessionRecord:
@@ -30,9 +25,9 @@ class Attempt(Work):
 
     def end(self, failure: Exception | None) -> None:
         """Tell who waits that it has run, or that it could not."""
-        if self.done.done():
-            return
-        if failure is not None:
-            self.done.set_exception(failure)
-        else:
-            self.done.set_result(Committed(self.positions[-1], len(self.inputs), b"".join(self.outputs), False))
+        done = (
+            Committed(self.positions[-1], len(self.inputs), b"".join(self.outputs), False)
+            if failure is None
+            else failure
+        )
+        self.request.settle(done)

@@ -17,11 +17,11 @@ from cellar.errors import (
 )
 from cellar.ports import Change, Commit, Position, SessionMeta, SessionRecord
 from cellar.runtime.answers import Floats, Mask
-from cellar.runtime.batcher import Work, most_row_steps
-from cellar.runtime.lane import Edited, Request
 from cellar.runtime.layouts import layout_of
 from cellar.runtime.network import Network, Sizes
 from cellar.runtime.positions import Kind, new_epoch, start_of
+from cellar.runtime.request import Edited, Request
+from cellar.runtime.work import Work, most_row_steps
 
 BAD: dict[int, tuple[str, type[CellarError]]] = {1: ("a state", StateNotFinite), 2: ("an output", OutputNotFinite)}
 """What the kernels' `bad_kind` means."""

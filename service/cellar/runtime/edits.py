@@ -13,8 +13,8 @@ from cellar.errors import InvalidInput, ShapeMismatch, SnapshotUnfit
 from cellar.ports import SessionRecord
 from cellar.runtime.answers import Floats, Mask
 from cellar.runtime.changes import check_finite, check_revision, check_state
-from cellar.runtime.lane import Edited
 from cellar.runtime.network import Network, Sizes
+from cellar.runtime.request import Edited
 from cellar.wire import state as state_bytes
 
 Place = tuple[int, str]

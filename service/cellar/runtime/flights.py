@@ -4,7 +4,7 @@ A tick costs several times what one more session in it costs, here and in the st
 its disk at once. With two on their way the store always has one to work at, and under load the next one grows.
 """
 
-import asyncio
+from collections.abc import Callable
 
 MOST = 2
 
@@ -15,22 +15,25 @@ class Flights:
     def __init__(self, most: int = MOST) -> None:
         self._most = most
         self._count = 0
-        self._room = asyncio.Event()
-        self._room.set()
+        self._waiting: list[Callable[[], object]] = []
+
+    @property
+    def full(self) -> bool:
+        """Whether another commit has to wait."""
+        return self._count >= self._most
 
     def begin(self) -> None:
         """Note a commit that is sent."""
         self._count += 1
-        if self._count >= self._most:
-            self._room.clear()
 
     def end(self) -> None:
         """Note that its results are there."""
         self._count -= 1
-        if self._count < self._most:
-            self._room.set()
+        if not self.full:
+            waiting, self._waiting = self._waiting, []
+            for call in waiting:
+                call()
 
-    async def room(self) -> None:
-        """Wait until another commit may be sent."""
-        while not self._room.is_set():
-            await self._room.wait()
+    def when_room(self, call: Callable[[], object]) -> None:
+        """Call once another commit may be sent."""
+        self._waiting.append(call)

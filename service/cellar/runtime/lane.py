@@ -1,93 +1,13 @@
-"""A request on its way, and the lane of one session in which requests go in the order in which they came."""
+"""The lane of one session, in which requests go in the order in which they came."""
 
-import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from cellar.errors import NotReached
-from cellar.ports import Committed, Identity, Position, SessionKey, SessionMeta, SessionRecord, Writers
-from cellar.runtime.answers import Floats, Mask
-from cellar.runtime.network import Network
-from cellar.runtime.positions import Kind
-
-
-@dataclass(frozen=True, slots=True)
-class Edited:
-    """What a change that is not a step makes of a session."""
-
-    state: bytes
-    meta: SessionMeta | None = None
-    """What its metadata become, None if they stay."""
-    reset: Mask | None = None
-    """(rows,) those that begin anew, where not all of them do."""
-    stays: bool = False
-    """Whether its position stays as well: steps go on from there as if nothing had happened."""
-    layout: str | None = None
-    """Of that state, where another model than before has it."""
-    steps: int = 0
-    """Of a sequence that was run beforehand: how many, and where they end."""
-    after: Position | None = None
-
-
-Edit = Callable[[SessionRecord, Network], Edited]
-"""Return what a change that is not a step makes of a session. Raise what forbids it."""
-
-Prepare = Callable[[SessionRecord, Network], Awaitable[Edited]]
-"""An edit that has to ask the store first. Raise Stale if it finds that the session is not what the record says."""
-
-
-class Stale(Exception):
-    """The session has moved on, or is another one, since the record was read."""
-
-
-@dataclass(slots=True, eq=False)
-class Request:
-    """A change that somebody waits for. `future` is theirs: cancelled, it harms nobody else."""
-
-    key: SessionKey
-    kind: Kind
-    identity: Identity
-    fingerprint: bytes
-    nonce: bytes
-    future: asyncio.Future[Committed]
-    began_s: float
-    """When it came, by the loop's clock."""
-    inputs: Floats | None = None
-    """(T, rows, in_size) of a step or a sequence."""
-    reset: Mask | None = None
-    """(rows,) those that begin with the initial state instead; None for none."""
-    edit: Edit | None = None
-    """What makes the new state, of a change that is not a step, and"""
-    prepare: Prepare | None = None
-    """the same if it takes its time. Requests of the session that come later wait meanwhile."""
-    any_revision: bool = False
-    """Whether it may run on a session that is pinned to another kernel revision."""
-    deadline: asyncio.TimerHandle | None = None
-    """Ends the request if it still waits then."""
-    after: asyncio.Future[Committed] | None = None
-    """An earlier request of the lane, without which this one must not happen."""
-    tried_s: float = 0.0
-    """When it was last taken up, by the loop's clock."""
-    lost: int = 0
-    """Races lost to other processes."""
-    ask_s: float = 0.0
-    """How long the other processes are asked to leave the session alone, should it lose again."""
-
-    def is_over(self) -> bool:
-        """Whether there is nothing left to do: nobody waits any more, or the request before it failed."""
-        after = self.after
-        if after is not None and after.done() and not self.future.done():
-            if after.cancelled() or after.exception() is not None:
-                self.future.set_exception(NotReached("the request before this one has failed"))
-            self.after = None  # one at a time is enough to remember
-        return self.future.done()
-
-    def begin(self, time_s: float) -> None:
-        """Note that the request is taken up: what has begun is no longer ended by its deadline."""
-        self.tried_s = time_s
-        if self.deadline is not None:
-            self.deadline.cancel()
+from cellar.ports import APPEND, Identity, SessionKey, SessionRecord, Writers
+from cellar.runtime.answers import Floats
+from cellar.runtime.models import Served
+from cellar.runtime.request import Request
 
 
 @dataclass(slots=True, eq=False)
@@ -100,6 +20,10 @@ class Lane:
 
     key: SessionKey
     record: SessionRecord | None = None
+    served: Served | None = None
+    """The model of that record, as it was found last, and"""
+    familiar: tuple[int, ...] | None = None
+    """the shape of inputs that were found to fit record and model: of the same shape, no others need a look."""
     ahead: Floats | None = None
     """What the next step needs of the record's state alone, (rows, N), if somebody had the time; never stored."""
     waiting: deque[Request] = field(default_factory=deque)
@@ -122,6 +46,8 @@ MOST_STEPS = 512
 
 def fits(identity: Identity, record: SessionRecord) -> bool:
     """Return whether a request may run on the record, as far as the record can tell."""
+    if identity is APPEND:
+        return True
     if identity.position is not None:
         return identity.position == record.position
     if identity.writer is not None:
@@ -167,6 +93,8 @@ def _may_share(request: Request, record: SessionRecord) -> bool:
 
 def _follows(identity: Identity, step: int, writers: Writers) -> bool:
     """Return whether a request runs at `step`. What digest is there is known only when those before it have run."""
+    if identity is APPEND:
+        return True
     if identity.position is not None:
         return False
     if identity.writer is not None:

@@ -7,7 +7,6 @@ is the new belief and the request is dispatched again: a lost race is never an a
 
 import asyncio
 import logging
-from collections import OrderedDict
 from collections.abc import Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -28,7 +27,7 @@ from cellar.runtime.admission import Admission
 from cellar.runtime.ahead import Ahead
 from cellar.runtime.answers import Floats, Mask
 from cellar.runtime.attempt import Attempt
-from cellar.runtime.batcher import Work
+from cellar.runtime.cache import LaneCache
 from cellar.runtime.changes import (
     bad_number,
     change_commit,
@@ -40,14 +39,13 @@ from cellar.runtime.changes import (
     steps_commit,
 )
 from cellar.runtime.flights import Flights
-from cellar.runtime.lane import Lane, Request, Stale, fits, join_waiting
+from cellar.runtime.lane import Lane, fits, join_waiting
 from cellar.runtime.models import LoadModel, Models, Served
-from cellar.runtime.network import Network
+from cellar.runtime.network import Network, Sizes
+from cellar.runtime.request import Request, Stale
+from cellar.runtime.work import Work
 
 logger = logging.getLogger(__name__)
-
-LANE_BYTES = 2048
-"""What a lane costs besides its state: measured at 1.7 KiB."""
 
 PATIENT_LOSSES = 3
 """Races that a request loses by chance before it asks the other processes to let it in."""
@@ -80,37 +78,28 @@ class Lanes:
     ) -> None:
         self._store = store
         self._flights = Flights()
-        self.models = Models(load_model, kernels, self._ran, self._flights.room)
+        self.models = Models(load_model, kernels, self._ran, self._flights)
         self._kernel_rev = kernel_rev
         self._admission = Admission(queue_limit, queue_wait_s)
-        self._cache_bytes = cache_bytes
         self._max_numbers = max_numbers
         self._most_together = most_together
         self._ahead = (
             Ahead(kernels, lambda: not (self._admission.waiting or self._stopping), self._keep_ahead) if ahead else None
         )
-        self._lanes: OrderedDict[SessionKey, Lane] = OrderedDict()
-        self._bytes = 0
+        self._cache = LaneCache(cache_bytes)
         self._tasks: set[asyncio.Task[None]] = set()
         self._emptied = asyncio.Event()
-        self._emptied.set()
         self._stopping = False
 
-    def submit(self, request: Request) -> asyncio.Future[Committed]:
+    def submit(self, request: Request) -> None:
         """Queue a request. Raise Overloaded if too many wait, or if the service is stopping."""
         if self._stopping:
             raise Overloaded("the service is stopping")
         self._admission.enter(request.began_s)
-        self._emptied.clear()
-        lane = self._lanes.get(request.key)
-        if lane is None:
-            lane = self._lanes[request.key] = Lane(request.key)
-            self._bytes += LANE_BYTES
-        self._lanes.move_to_end(request.key)
+        lane = self._cache.lane(request.key)
         lane.waiting.append(request)
-        if not lane.busy:
+        if not lane.current:
             self._begin(lane)
-        return request.future
 
     async def attempt(self, record: SessionRecord, inputs: Floats, reset: Mask | None) -> Attempt:
         """Run a sequence on a session as it is given, among the steps of others, and commit nothing. Raise as steps do.
@@ -121,7 +110,6 @@ class Lanes:
             raise Overloaded("the service is stopping")
         loop = asyncio.get_running_loop()
         self._admission.enter(loop.time())
-        self._emptied.clear()
         try:
             served = await self.models.fetch(record.key.tenant, record.meta)
             sizes = served.model.network.network
@@ -129,9 +117,9 @@ class Lanes:
             check_inputs(inputs, "sequence", record.meta, sizes, self._max_numbers)
             check_reset(reset, record.meta)
             check_state(record, sizes)
-            attempt = Attempt(record, inputs, reset, loop)
+            attempt = Attempt(record, inputs, reset, loop.time())
             served.batcher.add(attempt)
-            await attempt.done
+            await attempt.request.come()
         finally:
             self._leave()
         return attempt
@@ -141,37 +129,42 @@ class Lanes:
 
     def forget(self, key: SessionKey) -> None:
         """Drop what is believed of a session."""
-        lane = self._lanes.get(key)
+        lane = self._cache.known(key)
         if lane is not None:
-            self._believe(lane, None)
+            self._cache.believe(lane, None)
 
     async def drain(self) -> None:
         """Take no more requests and wait until those that wait are answered."""
         self._stopping = True
-        await self._emptied.wait()
+        while self._admission.waiting:
+            self._emptied.clear()
+            await self._emptied.wait()
 
     # --- the way of a request ---------------------------------------------------------------------------------------
 
     def _begin(self, lane: Lane) -> None:
         """Take up the next request that somebody still waits for."""
-        lane.current = []
         while lane.waiting:
             request = lane.waiting.popleft()
+            lane.current = [request]  # busy, so that who is told something now and submits the next one queues up
             if not request.is_over():
-                lane.current = [request]
                 return self._dispatch(lane, request)
             self._leave()
-        return self._evict()
+        lane.current = []
+        return self._cache.evict()
 
     def _dispatch(self, lane: Lane, request: Request) -> None:
         """Run the request on the record that is at hand, if its place is there; else ask the store."""
-        request.begin(asyncio.get_running_loop().time())
+        now_s = asyncio.get_running_loop().time()
+        request.begin(now_s)
         record = lane.record
         if record is None or not fits(request.identity, record):
             return self._start(lane, request, self._fetch(lane, request))
-        served = self.models.cached(lane.key.tenant, record.meta)
-        if served is None:
-            return self._start(lane, request, self._fetch_model(lane, request, record))
+        served = lane.served
+        if served is None or not served.is_fresh(now_s):
+            served = self.models.cached(lane.key.tenant, record.meta)
+            if served is None:
+                return self._start(lane, request, self._fetch_model(lane, request, record))
         return self._run(lane, request, record, served)
 
     async def _fetch(self, lane: Lane, request: Request) -> None:
@@ -182,8 +175,8 @@ class Lanes:
         else:
             found = await self._store.load(lane.key)
         if isinstance(found, Committed):
-            return self._end(lane, found)
-        self._believe(lane, found)
+            return self._end(lane, [found])
+        self._cache.believe(lane, found)
         return self._dispatch(lane, request)
 
     async def _fetch_model(self, lane: Lane, request: Request, record: SessionRecord) -> None:
@@ -191,15 +184,18 @@ class Lanes:
 
     def _run(self, lane: Lane, request: Request, record: SessionRecord, served: Served) -> None:
         network = served.model.network
+        if record is lane.record:
+            lane.served = served
         try:
             if not request.any_revision:
                 check_revision(record.meta, self._kernel_rev)
             if request.inputs is not None:
-                check_inputs(request.inputs, request.kind, record.meta, network.network, self._max_numbers)
-                check_reset(request.reset, record.meta)
-                check_state(record, network.network)
-                self._join(lane, record, network)
-                return served.batcher.add(Work(lane, lane.current, record))
+                self._check_steps(lane, request, record, network.network)
+                if lane.waiting:
+                    self._join(lane, record, network)
+                return served.batcher.add(
+                    Work(lane.current.copy(), record, lane.ahead if lane.record is record else None)
+                )
             if request.prepare is not None:
                 return self._start(lane, request, self._prepare(lane, request, record, network))
             commit = edit_commit(record, request, network)
@@ -209,6 +205,18 @@ class Lanes:
             return None
         return self._commit([(lane, commit)])
 
+    def _check_steps(self, lane: Lane, request: Request, record: SessionRecord, sizes: Sizes) -> None:
+        """Raise what keeps these steps from being run on the record."""
+        inputs = request.inputs
+        assert inputs is not None
+        if inputs.shape == lane.familiar and request.reset is None and record is lane.record:
+            return
+        check_inputs(inputs, request.kind, record.meta, sizes, self._max_numbers)
+        check_reset(request.reset, record.meta)
+        check_state(record, sizes)
+        if record is lane.record and not (sizes.takes_ids or sizes.whole_sequences):
+            lane.familiar = inputs.shape
+
     async def _prepare(self, lane: Lane, request: Request, record: SessionRecord, network: Network) -> None:
         assert request.prepare is not None
         try:
@@ -216,7 +224,7 @@ class Lanes:
         except Stale:
             if asyncio.get_running_loop().time() - request.began_s > CONTENTION_S:
                 raise _contended() from None
-            self._believe(lane, None)
+            self._cache.believe(lane, None)
             return self._dispatch(lane, request)
         return self._commit([(lane, change_commit(record, request, network, edited))])
 
@@ -225,13 +233,15 @@ class Lanes:
 
         def admits(request: Request) -> bool:
             assert request.inputs is not None
+            if request.inputs.shape == lane.familiar:
+                return True
             try:
                 check_inputs(request.inputs, request.kind, record.meta, network.network, self._max_numbers)
             except CellarError:
                 return False  # it is told so when its turn comes
             return True
 
-        if lane.waiting and not network.network.whole_sequences:
+        if not network.network.whole_sequences:
             join_waiting(lane, record, self._most_together, admits)
 
     def _ran(self, works: Sequence[Work], failure: Exception | None) -> None:
@@ -241,8 +251,9 @@ class Lanes:
             if isinstance(work, Attempt):
                 work.end(failure or bad_number(work))
                 continue
-            lane = work.lane
-            if all(request.future.done() for request in lane.current):  # nobody waits: nothing is committed
+            lane = self._cache.lane(work.record.key)
+            if not work.wanted:  # nothing is committed
+                self._put_back(lane, len(work.requests))
                 self._next(lane)
                 continue
             result = failure or _outcome(work)
@@ -256,43 +267,47 @@ class Lanes:
 
     def _commit(self, tick: Tick) -> None:
         self._flights.begin()
-        self._spawn(self._settle_all(tick))
+        self._spawn(self._post(tick))
 
-    async def _settle_all(self, tick: Tick) -> None:
+    async def _post(self, tick: Tick) -> None:
         try:
             results: Sequence[CommitResult | Exception] = await self._store.commit([commit for _, commit in tick])
         except Exception as error:
             results = [error] * len(tick)
+        self._settle_all(tick, results)
+
+    def _settle_all(self, tick: Tick, results: Sequence[CommitResult | Exception]) -> None:
         self._flights.end()
         for (lane, commit), result in zip(tick, results, strict=True):
             try:
                 self._settle(lane, commit, result)
             except Exception as error:  # a fault of our own: the lane goes on, and so do all others of the tick
                 logger.exception("a commit of session %s was not settled", lane.key.session)
-                self._end(lane, *[error] * len(lane.current))
+                self._end(lane, [error] * len(lane.current))
         if self._ahead is not None and self._is_idle():
             for lane, commit in tick:
                 self._look_ahead(self._ahead, lane, commit)
 
     def _settle(self, lane: Lane, commit: Commit, result: CommitResult | Exception) -> None:
         if isinstance(result, Applied):
-            self._believe(lane, commit.after)
-            answers = [Committed(each.after, each.steps, each.output, replayed=False) for each in commit.changes]
-            self._end(lane, *answers, asked_s=result.asked_s)
+            self._cache.believe(lane, commit.after)
+            answers = [Committed(each.after, each.steps, each.output, False) for each in commit.changes]
+            self._end(lane, answers, asked_s=result.asked_s)
         elif isinstance(result, Moved):
-            self._believe(lane, result.record)
+            self._cache.believe(lane, result.record)
             self._put_back(lane, 1)
             self._lost_race(lane, lane.current[0], commit, result.record)
         else:
-            self._believe(lane, None)
+            self._cache.believe(lane, None)
             if isinstance(result, Committed):
                 self._put_back(lane, 1)
-            self._end(lane, *[result] * len(lane.current))
+            self._end(lane, [result] * len(lane.current))
 
     def _put_back(self, lane: Lane, kept: int) -> None:
         """Keep the first of the requests that are on their way; the others wait again, before all that wait."""
-        lane.waiting.extendleft(reversed(lane.current[kept:]))
-        del lane.current[kept:]
+        if kept < len(lane.current):
+            lane.waiting.extendleft(reversed(lane.current[kept:]))
+            del lane.current[kept:]
 
     def _lost_race(self, lane: Lane, request: Request, commit: Commit, now: SessionRecord) -> None:
         before, time_s = commit.before, asyncio.get_running_loop().time()
@@ -301,9 +316,9 @@ class Lanes:
             request.ask_s = min(2 * (time_s - request.tried_s), LONGEST_ASK_S)
         if now.meta.birth == before.meta.birth and now.revision <= before.revision:
             detail = f"the store has lost changes: this service had seen revision {before.revision} of the session"
-            self._end(lane, Regressed(detail, position=str(now.position)))
+            self._end(lane, [Regressed(detail, position=str(now.position))])
         elif time_s - request.began_s > CONTENTION_S:
-            self._end(lane, _contended())
+            self._end(lane, [_contended()])
         else:
             self._dispatch(lane, request)
 
@@ -316,41 +331,35 @@ class Lanes:
         """
         self._put_back(lane, 1)
         if request.identity.key is None or isinstance(error, StoreUnavailable):
-            return self._end(lane, error)
+            return self._end(lane, [error])
         return self._start(lane, request, self._find_or_refuse(lane, request, error))
 
     async def _find_or_refuse(self, lane: Lane, request: Request, error: Exception) -> None:
         try:
             found = await self._store.find(lane.key, Identity(key=request.identity.key), request.fingerprint)
         except CellarError as other:
-            return self._end(lane, other)
-        return self._end(lane, found if isinstance(found, Committed) else error)
+            return self._end(lane, [other])
+        return self._end(lane, [found if isinstance(found, Committed) else error])
 
-    def _end(self, lane: Lane, *results: Committed | Exception, asked_s: float = 0.0) -> None:
+    def _end(self, lane: Lane, results: Sequence[Committed | Exception], asked_s: float = 0.0) -> None:
         """Answer the requests that were on their way, each with its result, and take up the next one.
 
         That waits for the pause that another process may have asked for.
         """
         for request, result in zip(lane.current, results, strict=True):
-            if request.future.done():
-                continue
-            if isinstance(result, Committed):
-                request.future.set_result(result)
-            else:
-                request.future.set_exception(result)
+            request.settle(result)
         if asked_s:
             asyncio.get_running_loop().call_later(min(asked_s, LONGEST_ASK_S), self._next, lane)
         else:
             self._next(lane)
 
     def _next(self, lane: Lane) -> None:
-        for _ in lane.current:
-            self._leave()
+        self._leave(len(lane.current))
         self._begin(lane)
 
-    def _leave(self) -> None:
-        self._admission.leave()
-        if not self._admission.waiting:
+    def _leave(self, requests: int = 1) -> None:
+        self._admission.leave(requests)
+        if self._stopping and not self._admission.waiting:
             self._emptied.set()
 
     def _start(self, lane: Lane, request: Request, way: Coroutine[Any, Any, None]) -> None:
@@ -363,7 +372,7 @@ class Lanes:
         except CellarError as error:
             self._refuse(lane, request, error)
         except Exception as error:
-            self._end(lane, error)
+            self._end(lane, [error])
 
     def _spawn(self, way: Coroutine[Any, Any, None]) -> None:
         # tasks of our own: a caller that is cancelled cancels none of them
@@ -371,37 +380,17 @@ class Lanes:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    # --- beliefs ----------------------------------------------------------------------------------------------------
-
-    def _believe(self, lane: Lane, record: SessionRecord | None) -> None:
-        self._bytes += (len(record.state) if record else 0) - (len(lane.record.state) if lane.record else 0)
-        self._bytes -= lane.ahead.nbytes if lane.ahead is not None else 0
-        lane.record, lane.ahead = record, None
+    # --- half-steps -------------------------------------------------------------------------------------------------
 
     def _look_ahead(self, ahead: Ahead, lane: Lane, commit: Commit) -> None:
         """Offer a session that was stepped, and may be again, to be computed ahead."""
-        if lane.record is not commit.after or commit.changes[-1].steps != 1:
-            return
-        served = self.models.cached(lane.key.tenant, lane.record.meta)
-        if served is not None:
-            ahead.offer(lane, served.model.network)
+        if lane.record is commit.after and lane.served is not None and commit.changes[-1].steps == 1:
+            ahead.offer(lane, lane.served.model.network)
 
     def _keep_ahead(self, lane: Lane, record: SessionRecord, found: Floats) -> None:
         """Keep what was computed ahead, unless the session has moved meanwhile."""
         if lane.record is record and not lane.busy:
-            lane.ahead = found
-            self._bytes += found.nbytes
-            self._evict()
-
-    def _evict(self) -> None:
-        """Forget the sessions used longest ago, while what is known takes too much memory."""
-        while self._bytes > self._cache_bytes:
-            lane = next(iter(self._lanes.values()))
-            if not lane.idle:
-                return
-            self._believe(lane, None)
-            del self._lanes[lane.key]
-            self._bytes -= LANE_BYTES
+            self._cache.keep_ahead(lane, found)
 
 
 def _contended() -> Overloaded:

@@ -25,9 +25,9 @@ from cellar.errors import (
 from cellar.ports import Committed, Identity, Position, SessionKey, SessionRecord
 from cellar.runtime.answers import Floats
 from cellar.runtime.changes import rows_to_reset
-from cellar.runtime.lane import Edited
 from cellar.runtime.network import Network, Sizes
 from cellar.runtime.positions import advance, fingerprint, parse_position
+from cellar.runtime.request import Edited
 from cellar.runtime.sessions import Reset, Sessions
 
 CHUNK_STEPS = 4096

@@ -1,8 +1,9 @@
 """The models that sessions run on: loaded on a thread, kept while they are used, each with its micro-batcher."""
 
 import asyncio
+import math
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from dataclasses import dataclass
 from cellar.errors import CellarError, ModelUnknown
 from cellar.ports import SessionMeta
 from cellar.runtime.batcher import Batcher, Finish
+from cellar.runtime.flights import Flights
 from cellar.runtime.network import Model
 
 MAX_BYTES = 256 * 1024 * 1024
@@ -36,19 +38,21 @@ class Served:
     model: Model
     batcher: Batcher
     checked_s: float
-    """When the store was last asked for it, by the loop's clock."""
+    """When the store was last asked for it, by the loop's clock; -inf once it is known to be gone."""
+
+    def is_fresh(self, now_s: float) -> bool:
+        """Return whether it was in the store not long ago."""
+        return now_s - self.checked_s <= RECHECK_S
 
 
 class Models:
     """Loads models, one load at a time for each, and keeps what was used last."""
 
-    def __init__(
-        self, load: LoadModel, kernels: ThreadPoolExecutor, finish: Finish, room: Callable[[], Awaitable[None]]
-    ) -> None:
+    def __init__(self, load: LoadModel, kernels: ThreadPoolExecutor, finish: Finish, flights: Flights) -> None:
         self._load = load
         self._kernels = kernels
         self._finish = finish
-        self._room = room
+        self._flights = flights
         # not the loop's own threads: a load may compile for seconds, and others wait for those for a millisecond
         self._loaders = ThreadPoolExecutor(LOADERS, thread_name_prefix="cellar-load")
         self._served: OrderedDict[tuple[str, str, str], Served] = OrderedDict()
@@ -112,6 +116,7 @@ class Models:
     def _drop(self, key: tuple[str, str, str]) -> None:
         served = self._served.pop(key, None)
         if served is not None:
+            served.checked_s = -math.inf
             self._bytes -= served.model.size_bytes
 
     def _keep(self, key: tuple[str, str, str], model: Model) -> Served:
@@ -121,7 +126,7 @@ class Models:
             there.checked_s = now_s
             return there
         served = self._served[key] = Served(
-            model, Batcher(model.network, self._kernels, self._finish, self._room), now_s
+            model, Batcher(model.network, self._kernels, self._finish, self._flights), now_s
         )
         self._bytes += model.size_bytes
         while len(self._served) > 1 and (self._bytes > MAX_BYTES or len(self._served) > MAX_COUNT):

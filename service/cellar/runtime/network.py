@@ -49,6 +49,11 @@ class Sizes(Protocol):
         """About how many numbers a step of one row makes on its way."""
         ...
 
+    @property
+    def takes_ids(self) -> bool:
+        """Whether inputs are ids, which have to be known; else they are any numbers."""
+        ...
+
     def check_inputs(self, inputs: Floats) -> None:
         """Raise IdUnknown for inputs (T, rows, in_size) that the network has nothing for."""
         ...

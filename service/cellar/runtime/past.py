@@ -19,10 +19,10 @@ from cellar.ports import (
     SessionStore,
 )
 from cellar.runtime.answers import ChangeAnswer, Floats, Mask
-from cellar.runtime.lane import Edited, Stale
 from cellar.runtime.network import Network
 from cellar.runtime.positions import fingerprint
 from cellar.runtime.reach import has_beginning, is_followed, reachable, usable
+from cellar.runtime.request import Edited, Stale
 from cellar.runtime.rerun import Rerun
 from cellar.runtime.sessions import Sessions
 

@@ -21,11 +21,11 @@ from cellar.runtime.answers import ChangeAnswer
 from cellar.runtime.course import Course, beginning, course_from
 from cellar.runtime.differences import Differences, compare
 from cellar.runtime.fitting import carries, check_outputs, fitting, unfit
-from cellar.runtime.lane import Edited, Stale
 from cellar.runtime.layouts import layout_of
 from cellar.runtime.network import Model, Network
 from cellar.runtime.past import entries
 from cellar.runtime.positions import EPOCH_BYTES, fingerprint, start_of
+from cellar.runtime.request import Edited, Stale
 from cellar.runtime.sessions import Sessions
 
 How = Literal["carry", "replay", "auto"]

@@ -6,9 +6,9 @@ from concurrent.futures import Executor
 
 from cellar.errors import ShapeMismatch, StoreCorrupt
 from cellar.runtime.answers import Floats, Mask
-from cellar.runtime.batcher import CALL_ROW_STEPS, CHUNK_STEPS, most_row_steps
 from cellar.runtime.changes import BAD
 from cellar.runtime.network import Network
+from cellar.runtime.work import CALL_ROW_STEPS, CHUNK_STEPS, most_row_steps
 from cellar.wire import state as state_bytes
 
 

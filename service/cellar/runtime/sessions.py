@@ -13,7 +13,7 @@ from typing import Literal
 
 import numpy as np
 
-from cellar.errors import AlreadyExists, CellarError, DeadlineExceeded, InvalidInput, ShapeMismatch
+from cellar.errors import AlreadyExists, DeadlineExceeded, InvalidInput, ShapeMismatch
 from cellar.ports import (
     APPEND,
     EVERY_SESSION,
@@ -35,6 +35,7 @@ from cellar.runtime.answers import (
     ChangeAnswer,
     CreateAnswer,
     Floats,
+    Mask,
     Missed,
     PageAnswer,
     SessionAnswer,
@@ -45,13 +46,13 @@ from cellar.runtime.answers import (
 )
 from cellar.runtime.attempt import Attempt
 from cellar.runtime.changes import check_finite, rows_to_reset
-from cellar.runtime.lane import Edit, Prepare, Request
 from cellar.runtime.lanes import Lanes
 from cellar.runtime.layouts import layout_of
 from cellar.runtime.models import LoadModel, Models
 from cellar.runtime.network import Sizes
 from cellar.runtime.pending import Pending
 from cellar.runtime.positions import EPOCH_BYTES, MAX_STEP, Kind, fingerprint, start_of
+from cellar.runtime.request import Edit, Prepare, Request
 
 NAME = re.compile(r"[A-Za-z0-9._-]{1,128}")
 MAX_KEY = 255
@@ -61,6 +62,8 @@ MAX_HISTORY, MAX_LOG, MAX_EVENTS = 256, 1_000_000, 100_000
 """Of a session: states before its last changes, logged changes, events kept for watchers."""
 
 NONCE_BYTES = 16
+UNKNOWN = bytes(16)
+"""The fingerprint of a request that is not recognised when it comes again."""
 
 Reset = bool | Sequence[bool]
 """Which rows begin from the initial state: all, none, or each by itself."""
@@ -274,12 +277,13 @@ class Sessions:
         reset: Reset = False,
         deadline_s: float | None = None,
         after: Pending | None = None,
+        finite: bool = False,
     ) -> Pending:
         """Queue a step, (1, batch_size, in_size), or a sequence, (T, batch_size, in_size), and return what is to come.
 
         Requests of a session go in the order of the calls, and steps that wait for each other go together. Raise as
         `step`, at once or from what is to come. If `after`, an earlier request of the session, fails, this one raises
-        NotReached.
+        NotReached. `finite` says that the caller knows the inputs to be so.
         """
         limit = self._max_sequence_steps
         if inputs.ndim != 3 or not 1 <= inputs.shape[0] <= limit:
@@ -289,21 +293,19 @@ class Sessions:
                 actual=str(inputs.shape),
             )
         inputs = np.ascontiguousarray(inputs, dtype="<f4")
-        check_finite(inputs)
-        known = identity.ordered or identity.key is not None
-        anew = rows_to_reset(reset, inputs.shape[1])
-        bodies = (inputs,) if anew is None else (inputs, anew)
-        request = self._request(key, kind, identity, fingerprint(kind, *bodies) if known else b"\0" * NONCE_BYTES)
-        request.inputs, request.reset = inputs, anew
-        request.after = None if after is None else after.future
+        if not finite:
+            check_finite(inputs)
+        anew = None if reset is False else rows_to_reset(reset, inputs.shape[1])
+        mark = UNKNOWN
+        if identity is not APPEND and (identity.ordered or identity.key is not None):
+            mark = fingerprint(kind, *((inputs,) if anew is None else (inputs, anew)))
+        request = self._request(key, kind, identity, mark, inputs, anew)
+        request.after = after
+        self._lanes.submit(request)
         if deadline_s is not None:
             loop = asyncio.get_running_loop()
-            request.deadline = loop.call_later(deadline_s, _give_up, request.future, deadline_s)
-        try:
-            return Pending(self._lanes.submit(request), inputs.shape[1])
-        except CellarError:  # it is told at once, and by nothing else later
-            request.future.cancel()
-            raise
+            request.deadline = loop.call_later(deadline_s, _give_up, request, deadline_s)
+        return request
 
     async def look(self, key: SessionKey) -> tuple[SessionRecord, Sizes, int]:
         """Return the session, the sizes of its model, and how many steps a sequence of it may have at most."""
@@ -385,7 +387,8 @@ class Sessions:
         """
         request = self._request(key, kind, identity, mark)
         request.edit = edit
-        done = await self._lanes.submit(request)
+        self._lanes.submit(request)
+        done = await request.come()
         return ChangeAnswer(done.position, done.replayed)
 
     async def change_after(
@@ -404,7 +407,8 @@ class Sessions:
         """
         request = self._request(key, kind, identity, mark)
         request.prepare, request.any_revision = prepare, any_revision
-        done = await self._lanes.submit(request)
+        self._lanes.submit(request)
+        done = await request.come()
         return ChangeAnswer(done.position, done.replayed)
 
     @property
@@ -427,11 +431,19 @@ class Sessions:
         self._lanes.models.close()
         self._kernels.shutdown(wait=False, cancel_futures=True)
 
-    def _request(self, key: SessionKey, kind: Kind, identity: Identity, mark: bytes) -> Request:
-        if identity != APPEND:
+    def _request(
+        self,
+        key: SessionKey,
+        kind: Kind,
+        identity: Identity,
+        mark: bytes,
+        inputs: Floats | None = None,
+        reset: Mask | None = None,
+    ) -> Request:
+        if identity is not APPEND:
             _check_identity(identity)
-        loop = asyncio.get_running_loop()
-        return Request(key, kind, identity, mark, next(self._nonces), loop.create_future(), loop.time())
+        now_s = asyncio.get_running_loop().time()
+        return Request(key, kind, identity, mark, next(self._nonces), now_s, inputs, reset)
 
     def _describe(self, summary: SessionSummary) -> SessionAnswer:
         meta = summary.meta
@@ -458,9 +470,8 @@ def _outputs(change: Retold, rows: int) -> Floats | None:
     return np.frombuffer(change.output, dtype="<f4").reshape(change.steps, rows, -1)
 
 
-def _give_up(future: asyncio.Future[Committed], deadline_s: float) -> None:
-    if not future.done():
-        future.set_exception(DeadlineExceeded(f"the request had not begun after {deadline_s * 1000:g} ms"))
+def _give_up(request: Request, deadline_s: float) -> None:
+    request.settle(DeadlineExceeded(f"the request had not begun after {deadline_s * 1000:g} ms"))
 
 
 def _same(there: SessionMeta, asked: SessionMeta, model: str) -> bool:

@@ -1,13 +1,12 @@
 """No step is applied behind one that failed and on which it depends; steps that depend on nothing go on."""
 
-import asyncio
 from typing import Any
 
 import pytest
 
 from cellar.api.streams.order import MOST_FAILURES, Order, Place, place_of
 from cellar.errors import NotReached
-from cellar.ports import Committed, Identity, Position
+from cellar.ports import Identity, Position
 from cellar.runtime.pending import Pending
 from tests.api.streams.conftest import Served
 
@@ -19,8 +18,7 @@ GOOD, BAD = [1, 2], [1, "2"]
 
 def pending() -> Pending:
     """Return a step in flight."""
-    future: asyncio.Future[Committed] = asyncio.get_running_loop().create_future()
-    return Pending(future, 1)
+    return Pending(1)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,71 @@
+"""What this process knows of sessions, in a bounded memory: their lanes, those used longest ago being forgotten."""
+
+from collections import OrderedDict
+
+from cellar.ports import SessionKey, SessionRecord
+from cellar.runtime.answers import Floats
+from cellar.runtime.lane import Lane
+
+LANE_BYTES = 2048
+"""What a lane costs besides its state: measured at 1.7 KiB."""
+
+WRITER_BYTES = 160
+"""What a writer's mark costs."""
+
+
+class LaneCache:
+    """The lanes of a process, up to `max_bytes` of them and of what they hold."""
+
+    def __init__(self, max_bytes: int) -> None:
+        self._max_bytes = max_bytes
+        self._lanes: OrderedDict[SessionKey, Lane] = OrderedDict()
+        self._bytes = 0
+
+    def lane(self, key: SessionKey) -> Lane:
+        """Return the lane of a session, which is a new one if nothing is known of it."""
+        lane = self._lanes.get(key)
+        if lane is None:
+            lane = self._lanes[key] = Lane(key)
+            self._bytes += LANE_BYTES
+        else:
+            self._lanes.move_to_end(key)
+        return lane
+
+    def known(self, key: SessionKey) -> Lane | None:
+        """Return the lane of a session if there is one."""
+        return self._lanes.get(key)
+
+    def believe(self, lane: Lane, record: SessionRecord | None) -> None:
+        """Take the session for this, None for unknown.
+
+        What was found out about the session stays if steps alone have led there.
+        """
+        before, lane.record = lane.record, record
+        if lane.ahead is not None:
+            self._bytes -= lane.ahead.nbytes
+            lane.ahead = None
+        if record is None or before is None or record.meta is not before.meta:
+            lane.served = lane.familiar = None
+        elif record.writers is before.writers:  # a step, as most: it holds what it held
+            return
+        self._bytes += _bytes_of(record) - _bytes_of(before)
+
+    def keep_ahead(self, lane: Lane, found: Floats) -> None:
+        """Keep with a lane what was computed ahead for its record."""
+        lane.ahead = found
+        self._bytes += found.nbytes
+        self.evict()
+
+    def evict(self) -> None:
+        """Forget the sessions used longest ago, while what is known takes too much memory."""
+        while self._bytes > self._max_bytes:
+            lane = next(iter(self._lanes.values()))
+            if not lane.idle:
+                return
+            self.believe(lane, None)
+            del self._lanes[lane.key]
+            self._bytes -= LANE_BYTES
+
+
+def _bytes_of(record: SessionRecord | None) -> int:
+    return 0 if record is None else len(record.state) + WRITER_BYTES * len(record.writers.all)

@@ -1,0 +1,119 @@
+"""A request on its way: what somebody wants of a session, and waits for."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from cellar.errors import NotReached
+from cellar.ports import Identity, Position, SessionKey, SessionMeta, SessionRecord
+from cellar.runtime.answers import Floats, Mask
+from cellar.runtime.network import Network
+from cellar.runtime.pending import Pending
+from cellar.runtime.positions import Kind
+
+
+@dataclass(frozen=True, slots=True)
+class Edited:
+    """What a change that is not a step makes of a session."""
+
+    state: bytes
+    meta: SessionMeta | None = None
+    """What its metadata become, None if they stay."""
+    reset: Mask | None = None
+    """(rows,) those that begin anew, where not all of them do."""
+    stays: bool = False
+    """Whether its position stays as well: steps go on from there as if nothing had happened."""
+    layout: str | None = None
+    """Of that state, where another model than before has it."""
+    steps: int = 0
+    """Of a sequence that was run beforehand: how many, and where they end."""
+    after: Position | None = None
+
+
+Edit = Callable[[SessionRecord, Network], Edited]
+"""Return what a change that is not a step makes of a session. Raise what forbids it."""
+
+Prepare = Callable[[SessionRecord, Network], Awaitable[Edited]]
+"""An edit that has to ask the store first. Raise Stale if it finds that the session is not what the record says."""
+
+
+class Stale(Exception):
+    """The session has moved on, or is another one, since the record was read."""
+
+
+class Request(Pending):
+    """A change that somebody waits for. Cancelled, it harms nobody else."""
+
+    __slots__ = (
+        "after",
+        "any_revision",
+        "ask_s",
+        "began_s",
+        "deadline",
+        "edit",
+        "fingerprint",
+        "identity",
+        "inputs",
+        "key",
+        "kind",
+        "lost",
+        "nonce",
+        "prepare",
+        "reset",
+        "tried_s",
+    )
+
+    def __init__(
+        self,
+        key: SessionKey,
+        kind: Kind,
+        identity: Identity,
+        fingerprint: bytes,
+        nonce: bytes,
+        began_s: float,
+        inputs: Floats | None = None,
+        reset: Mask | None = None,
+    ) -> None:
+        super().__init__(1 if inputs is None else inputs.shape[1])
+        self.key = key
+        self.kind = kind
+        self.identity = identity
+        self.fingerprint = fingerprint
+        self.nonce = nonce
+        self.began_s = began_s
+        """When it came, by the loop's clock."""
+        self.inputs = inputs
+        """(T, rows, in_size) of a step or a sequence."""
+        self.reset = reset
+        """(rows,) those that begin with the initial state instead; None for none."""
+        self.edit: Edit | None = None
+        """What makes the new state, of a change that is not a step, and"""
+        self.prepare: Prepare | None = None
+        """the same if it takes its time. Requests of the session that come later wait meanwhile."""
+        self.any_revision = False
+        """Whether it may run on a session that is pinned to another kernel revision."""
+        self.deadline: asyncio.TimerHandle | None = None
+        """Ends the request if it still waits then."""
+        self.after: Pending | None = None
+        """An earlier request of the lane, without which this one must not happen."""
+        self.tried_s = 0.0
+        """When it was last taken up, by the loop's clock."""
+        self.lost = 0
+        """Races lost to other processes."""
+        self.ask_s = 0.0
+        """How long the other processes are asked to leave the session alone, should it lose again."""
+
+    def is_over(self) -> bool:
+        """Return whether there is nothing left to do: nobody waits any more, or the request before it failed."""
+        after = self.after
+        if after is not None and after.done():
+            if after.failed:
+                self.settle(NotReached("the request before this one has failed"))
+            self.after = None  # one at a time is enough to remember
+        return self.done()
+
+    def begin(self, time_s: float) -> None:
+        """Note that the request is taken up: what has begun is no longer ended by its deadline."""
+        self.tried_s = time_s
+        if self.deadline is not None:
+            self.deadline.cancel()
