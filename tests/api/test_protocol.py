@@ -4,12 +4,16 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from typing import Any
 
+import numpy as np
 import orjson
 import pytest
 
+from cellar.api.protocol import StepProtocol
 from cellar.errors import Overloaded
 from cellar.settings import Settings
+from cellar.wire import npy
 from tests.api.conftest import with_own_keys
 from tests.api.streams.conftest import Served, serving
 
@@ -23,12 +27,19 @@ async def served(settings: Settings) -> AsyncIterator[Served]:
         yield served
 
 
-def request(session: str, body: bytes, *headers: bytes, version: bytes = b"1.1") -> bytes:
+def request(
+    session: str,
+    body: bytes,
+    *headers: bytes,
+    version: bytes = b"1.1",
+    kind: str = "application/json",
+    path: str = "step",
+) -> bytes:
     """Return a plain step as bytes, with headers besides."""
     lines = [
-        b"POST /v1/sessions/%s/step HTTP/%s" % (session.encode(), version),
+        b"POST /v1/sessions/%s/%s HTTP/%s" % (session.encode(), path.encode(), version),
         b"Host: test",
-        b"Content-Type: application/json",
+        b"Content-Type: " + kind.encode(),
         b"Content-Length: %d" % len(body),
         *headers,
     ]
@@ -56,11 +67,16 @@ class Connection:
         self.writer = writer
 
     async def answer(self) -> Answer:
-        """Read one answer."""
+        """Read one answer in JSON."""
+        headers, body = await self.raw()
+        return Answer(int(headers[""]), headers, orjson.loads(body))
+
+    async def raw(self) -> tuple[dict[str, str], bytes]:
+        """Read one answer: its headers, with the status as that of no name, and its body."""
         head = (await self.reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
         headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in head[1:-2])}
         body = await self.reader.readexactly(int(headers["content-length"]))
-        return Answer(int(head[0].split(" ")[1]), headers, orjson.loads(body))
+        return {**headers, "": head[0].split(" ")[1]}, body
 
     async def ended(self) -> bool:
         """Return whether the service has closed the connection; there is nothing more to read."""
@@ -104,6 +120,52 @@ async def test_steps_in_a_row_are_answered_in_their_order(served: Served) -> Non
         found = [await client.answer() for _ in range(6)]
     assert [answer.status for answer in found] == [200, 200, 200, 400, 200, 200]
     assert [answer.body.get("step") for answer in found] == [1, 2, None, None, 3, 4]
+
+
+async def test_a_connection_is_for_any_session_and_any_request(served: Served) -> None:
+    """Heads that it has seen before, with others between them."""
+    sessions = [await served.begin() for _ in range(2)]
+    array = npy.dump(np.array([1, 2], np.float32))
+    found = []
+    async with connected(served) as client:
+        for data in (
+            request(sessions[0], step(1, 2)),
+            request(sessions[1], step(1.5, 2.25)),
+            request(sessions[0], step(1, 2), b"Idempotency-Key: one"),
+            request(sessions[0], step(1, 2), b"Idempotency-Key: one"),
+            request(sessions[0], step(1, 2), b"Origin: http://test"),
+            request(sessions[0], step(1, 2)),
+            request("nobody", step(1, 2)),
+            request(sessions[1], step(1, 2, 3)),
+            request(sessions[1], array, kind=npy.MEDIA_TYPE),
+            request(sessions[1], array, kind=npy.MEDIA_TYPE),
+            request(sessions[1], array, b"Cellar-Timeout-Ms: 0", kind=npy.MEDIA_TYPE),
+            request(sessions[1], step(1, 2)),
+        ):
+            client.writer.write(data)
+            found.append(await client.answer())
+    assert [answer.status for answer in found] == [200] * 6 + [404, 422, 200, 200, 422, 200]
+    assert [answer.body["step"] for answer in found if answer.status == 200] == [1, 1, 2, 2, 3, 4, 2, 3, 4]
+    assert found[3].headers["idempotent-replayed"] == "true"
+    assert found[7].body["pointer"] == "/input"
+
+
+async def test_arrays_are_answered_as_by_the_ordinary_way(served: Served) -> None:
+    """The same head, asked of the protocol and, with an Origin besides, of the application."""
+    array = npy.dump(np.arange(6, dtype=np.float32).reshape(3, 2))
+    answers = []
+    for more in ((), (b"Origin: http://test",)):
+        session = await served.begin()
+        async with connected(served) as client:
+            for path in ("sequence", "sequence?layout=TF&step=3", "sequence?layout=TF&step=3", "sequence?layout=T"):
+                data = request(session, array, b"Accept: application/x-npy", *more, kind=npy.MEDIA_TYPE, path=path)
+                client.writer.write(data)
+                answers.append(await client.raw())
+    for (plain, content), (ordinary, expected) in zip(answers[:4], answers[4:], strict=True):
+        assert content == expected
+        epoch_of = "cellar-position"
+        assert {**plain, epoch_of: ""} == {**ordinary, epoch_of: "", "date": plain["date"]}
+    assert [int(plain.get("cellar-step", 0)) for plain, _ in answers[:4]] == [3, 6, 6, 0]
 
 
 async def test_a_connection_ends_where_the_client_says_so(served: Served) -> None:
@@ -165,6 +227,30 @@ async def test_who_is_to_come_again_is_told_when(served: Served, monkeypatch: py
         client.writer.write(request(session, step(1, 2)))
         answer = await client.answer()
     assert (answer.status, answer.headers["retry-after"]) == (503, "7")
+
+
+async def test_a_refusal_does_not_let_the_next_request_run_out_of_time(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """uvicorn closes a connection on which nothing happens; an answer that is waited for is something."""
+    session = await served.begin()
+    sessions = served.app.state.services.sessions
+    begun, submit = asyncio.Event(), sessions.submit
+
+    def noting(*arguments: Any, **more: Any) -> Any:
+        begun.set()
+        return submit(*arguments, **more)
+
+    monkeypatch.setattr(sessions, "submit", noting)
+    async with connected(served) as client:
+        client.writer.write(request(session, b"{") + request(session, step(1, 2)))
+        await begun.wait()
+        own = client.writer.get_extra_info("sockname")
+        connections = [one for one in served.server.server_state.connections if isinstance(one, StepProtocol)]
+        (connection,) = (one for one in connections if one.client == own)
+        assert connection.timeout_keep_alive_task is None
+        assert [(await client.answer()).status for _ in range(2)] == [400, 200]
+        assert connection.timeout_keep_alive_task is not None
 
 
 async def test_a_fault_of_the_service_is_no_fault_of_the_connection(

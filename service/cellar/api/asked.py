@@ -77,8 +77,20 @@ def sequence_of_npy(data: bytes, query: SequenceQuery, key: str | None) -> Asked
 
 def _step(inputs: Floats, identity: Identity, reset: Reset, name: Name | None) -> Asked:
     if inputs.ndim == 2:
-        return Asked(inputs[None], identity, reset, lambda outputs: outputs[0], name)
-    return Asked(inputs[None, None], identity, reset, lambda outputs: outputs[0, 0], name)
+        return Asked(inputs[None], identity, reset, one_step, name)
+    return Asked(inputs[None, None], identity, reset, one_row, name)
+
+
+def one_step(outputs: Floats) -> Floats:
+    """Return the rows of outputs that are one step."""
+    rows: Floats = outputs[0]
+    return rows
+
+
+def one_row(outputs: Floats) -> Floats:
+    """Return the one row of outputs that are one step."""
+    row: Floats = outputs[0, 0]
+    return row
 
 
 def _checked(layout: str | None) -> str | None:

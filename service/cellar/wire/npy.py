@@ -59,11 +59,12 @@ def check_type(descr: str, pointer: str = "") -> None:
 
 def dump(array: Floats) -> bytes:
     """Return the npy file (version 1.0) of a float32 array."""
-    return _header(array.shape) + np.ascontiguousarray(array, dtype="<f4").tobytes()
+    return header(array.shape) + np.ascontiguousarray(array, dtype="<f4").tobytes()
 
 
 @lru_cache(maxsize=256)
-def _header(shape: tuple[int, ...]) -> bytes:
+def header(shape: tuple[int, ...]) -> bytes:
+    """Return what stands before the numbers of a float32 array of that shape."""
     text = str({"descr": "<f4", "fortran_order": False, "shape": shape}).encode()
     size = len(MAGIC) + 4 + len(text) + 1
     text += b" " * (-size % ALIGNMENT) + b"\n"

@@ -4,9 +4,10 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
-from cellar.api.asked import Asked, as_json, pointing, sequence_of_json, sequence_of_npy, step_of_json, step_of_npy
+from cellar.api.asked import Asked, as_json, pointing, sequence_of_json, sequence_of_npy, step_of_npy
 from cellar.api.body import JSON, beside, body_type, validated
 from cellar.api.negotiation import answer_type
+from cellar.api.plain import read_step
 from cellar.api.problems import answers
 from cellar.api.query import deadline_s, read_query, refuse_query
 from cellar.api.routes.arrays import POSITION, STEP_NUMBER, array_answer, array_body
@@ -48,8 +49,7 @@ async def step(session: SessionName, request: Request, services: Parts, key: Ide
         asked = await beside(len(body), step_of_npy, body, read_query(StepQuery, request), key)
     else:
         refuse_query(request)
-        document = validated(StepRequest, await beside(len(body), decode, body))
-        asked = await beside(len(body), step_of_json, document, key)
+        asked = await beside(len(body), read_step, body, key)
     with pointing(asked):
         answer = await services.sessions.step(
             SessionKey(TENANT, session), asked.inputs[0], asked.identity, reset=asked.reset, deadline_s=within_s

@@ -1,0 +1,140 @@
+"""One request for steps, from its body to its answer, without a task."""
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING
+
+import numpy as np
+from starlette.responses import Response
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE
+
+from cellar.api.asked import Asked, as_json, pointing
+from cellar.api.body import JSON, PROMPT_BYTES
+from cellar.api.heads import Terms
+from cellar.api.problems import internal_error, problem_of
+from cellar.api.routes.arrays import POSITION, STEP_NUMBER
+from cellar.api.routes.parameters import REPLAYED
+from cellar.api.services import TENANT
+from cellar.errors import CellarError
+from cellar.ports import SessionKey
+from cellar.runtime.answers import StepAnswer
+from cellar.runtime.pending import Pending
+from cellar.wire import npy
+from cellar.wire.npy import Floats
+
+if TYPE_CHECKING:
+    from cellar.api.protocol import StepProtocol
+
+logger = logging.getLogger(__name__)
+
+OK = STATUS_LINE[200]
+
+REPLAYED_LINE = b"%s: true\r\n" % REPLAYED.lower().encode()
+JSON_HEAD = b"content-length: %%d\r\ncontent-type: %s\r\n" % JSON.encode()
+NPY_HEAD = b"%s: %%s\r\n%s: %%d\r\ncontent-length: %%d\r\ncontent-type: %s\r\n" % (
+    *(POSITION.lower().encode(), STEP_NUMBER.lower().encode()),
+    npy.MEDIA_TYPE.encode(),
+)
+
+
+class _NoEvent:
+    """What uvicorn sets to wake the task of a request; there is none."""
+
+    def set(self) -> None:
+        """Do nothing."""
+
+
+class StepCycle:
+    """What a connection has instead of uvicorn's cycle of request and response."""
+
+    __slots__ = (
+        *("_asked", "_connection", "_session", "_terms"),
+        *("disconnected", "keep_alive", "pieces", "response_complete"),
+    )
+
+    message_event = _NoEvent()
+
+    def __init__(self, connection: "StepProtocol", session: str, terms: Terms, *, keep_alive: bool) -> None:
+        self._connection = connection
+        self._session = session
+        self._terms = terms
+        self._asked: Asked | None = None
+        self.pieces: list[bytes] = []
+        """Of the body, as they come."""
+        self.keep_alive = keep_alive
+        self.disconnected = False
+        self.response_complete = False
+
+    def run(self, body: bytes) -> None:
+        """Ask for the steps, now that the body is there."""
+        terms = self._terms
+        try:
+            self._asked = asked = terms.read(body)
+            pending = self._connection.services.sessions.submit(
+                SessionKey(TENANT, self._session),
+                "sequence" if terms.sequence else "step",
+                asked.inputs,
+                asked.identity,
+                reset=asked.reset,
+                deadline_s=terms.within_s,
+            )
+        except Exception as error:
+            # not now: with an answer uvicorn begins to time how long nothing happens, and more may have come with this
+            self._connection.loop.call_soon(self._refuse, error)
+        else:
+            pending.when_done(self._answer)
+
+    def _answer(self, pending: Pending) -> None:
+        """Answer, or refuse, from within the settling of the steps: this raises nothing."""
+        try:
+            answer = pending.result()
+            assert self._asked is not None
+            if answer.outputs is not None and self._terms.wants == npy.MEDIA_TYPE:
+                return self._write_npy(answer, self._asked.shaped(answer.outputs))
+            if answer.outputs is not None and answer.outputs.nbytes > PROMPT_BYTES:
+                return self._answer_beside(self._asked, answer)
+            return self._write_json(answer, as_json(self._terms.output, self._asked, answer))
+        except Exception as error:
+            return self._refuse(error)
+
+    def _answer_beside(self, asked: Asked, answer: StepAnswer) -> None:
+        """Write a long answer on a thread: others would wait for it."""
+
+        def written(content: asyncio.Future[bytes]) -> None:
+            error = content.exception()
+            if isinstance(error, Exception):
+                self._refuse(error)
+            else:
+                self._write_json(answer, content.result())
+
+        loop, name = self._connection.loop, self._terms.output
+        loop.run_in_executor(None, as_json, name, asked, answer).add_done_callback(written)
+
+    def _write_json(self, answer: StepAnswer, content: bytes) -> None:
+        replayed = REPLAYED_LINE if answer.replayed else b""
+        self._connection.write(self, OK, JSON_HEAD % len(content) + replayed, content)
+
+    def _write_npy(self, answer: StepAnswer, outputs: Floats) -> None:
+        numbers = np.ascontiguousarray(outputs, "<f4")
+        header, position = npy.header(numbers.shape), answer.position
+        size = len(header) + numbers.nbytes
+        head = NPY_HEAD % (str(position).encode(), position.step, size)
+        self._connection.write(self, OK, head + (REPLAYED_LINE if answer.replayed else b""), header, numbers.data)
+
+    def _refuse(self, error: Exception) -> None:
+        response = self._response_of(error)
+        head = b"".join([b"%s: %s\r\n" % header for header in response.raw_headers])
+        self._connection.write(self, STATUS_LINE[response.status_code], head, bytes(response.body))
+
+    def _response_of(self, error: Exception) -> Response:
+        """Return the problem document of an error, which points into the body."""
+        if not isinstance(error, CellarError):
+            logger.error("in a step of session %s", self._session, exc_info=error)
+            return internal_error()
+        if self._asked is None:
+            return problem_of(error)
+        try:
+            with pointing(self._asked):
+                raise error
+        except CellarError as pointed:
+            return problem_of(pointed)

@@ -1,0 +1,172 @@
+"""The heads of requests for steps, as the protocol takes them by itself: what they say, and those it has seen before.
+
+A client sends the same head over and over: the session may be another, and the length of the body. Such a head is
+compared as it lies, instead of being parsed and looked at once more.
+"""
+
+import re
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Literal, NamedTuple, Self
+
+from starlette.datastructures import Headers as MediaHeaders
+from starlette.requests import Request
+
+from cellar.api.asked import Asked, sequence_of_json, sequence_of_npy, step_of_npy
+from cellar.api.body import JSON, PROMPT_BYTES, body_type, validated
+from cellar.api.negotiation import answer_type
+from cellar.api.plain import read_step
+from cellar.api.query import TIMEOUT, deadline_s, read_query, refuse_query
+from cellar.api.schemas.names import IDEMPOTENCY_KEY, IDEMPOTENCY_KEY_PATTERN
+from cellar.api.schemas.sessions import SequenceQuery, SequenceRequest, StepQuery
+from cellar.errors import InvalidParameter, NotAcceptable, UnsupportedMediaType
+from cellar.wire import npy
+from cellar.wire.document import decode
+
+TYPES = (JSON, npy.MEDIA_TYPE)
+"""Of bodies and of answers."""
+
+PROMPT_NPY_BYTES = 1024 * 1024
+"""As PROMPT_BYTES, for numbers that only need to be looked at."""
+
+KEY_HEADER, TIMEOUT_HEADER = IDEMPOTENCY_KEY.lower().encode(), TIMEOUT.lower().encode()
+
+PLAIN_HEADERS = frozenset(
+    (
+        *(b"host", b"user-agent", b"accept", b"accept-encoding", b"content-type", b"content-length", b"connection"),
+        *(KEY_HEADER, TIMEOUT_HEADER),
+    )
+)
+"""What HTTP clients send by themselves, and what steps are asked for with. Any other may ask for something."""
+
+ALIVE = (b"keep-alive", b"close")
+"""What a Connection header says that asks for no other protocol."""
+
+_NAME = rb"/v1/sessions/([A-Za-z0-9._-]{1,128})"
+URL = re.compile(_NAME + rb"/(step|sequence)(?:\?([^#]*))?")
+BEGIN = re.compile(rb"POST " + _NAME)
+LENGTH = re.compile(rb"\r\ncontent-length: *([0-9]{1,7})\r\n", re.IGNORECASE)
+KEY = re.compile(IDEMPOTENCY_KEY_PATTERN)
+
+
+Headers = Sequence[tuple[bytes, bytes]]
+
+NO_QUERY = SequenceQuery()
+
+
+class Terms(NamedTuple):
+    """What a head says beside whose steps these are."""
+
+    sequence: bool
+    reads: str
+    """The type of the body."""
+    wants: str
+    """The type of the answer."""
+    query: StepQuery
+    """What stands beside an npy body."""
+    key: str | None
+    within_s: float | None
+    """In how many seconds the request must begin to run."""
+
+    @property
+    def output(self) -> Literal["output", "outputs"]:
+        """Return what a JSON answer calls the outputs."""
+        return "outputs" if self.sequence else "output"
+
+    @property
+    def most_bytes(self) -> int:
+        """How long a body may be that is read at once."""
+        return PROMPT_BYTES if self.reads == JSON else PROMPT_NPY_BYTES
+
+    def read(self, body: bytes) -> Asked:
+        """Return what the body asks for. Raise MalformedJson, MalformedBody or InvalidInput."""
+        if not self.sequence:
+            return read_step(body, self.key) if self.reads == JSON else step_of_npy(body, self.query, self.key)
+        if self.reads == JSON:
+            return sequence_of_json(validated(SequenceRequest, decode(body)), self.key)
+        assert isinstance(self.query, SequenceQuery)
+        return sequence_of_npy(body, self.query, self.key)
+
+
+def read_head(url: bytes, headers: Headers, most_bytes: int) -> tuple[str, Terms] | None:
+    """Return whose steps a POST asks for, and on which terms; names of headers are in lower case.
+
+    None if it asks for anything else, is at fault, or has a body of over `most_bytes`.
+    """
+    path, said = URL.fullmatch(url), dict(headers)
+    if path is None or len(said) != len(headers) or not said.keys() <= PLAIN_HEADERS:
+        return None
+    types = _types(said.get(b"content-type", b""), said.get(b"accept", b""))
+    if types is None or said.get(b"connection", b"keep-alive").lower() not in ALIVE:
+        return None
+    terms = _terms(path[2] == b"sequence", *types, path[3] or b"", said)
+    length = said.get(b"content-length", b"")
+    if terms is None or not length.isdigit() or int(length) > min(terms.most_bytes, most_bytes):
+        return None
+    return path[1].decode(), terms
+
+
+@lru_cache(maxsize=256)
+def _types(content_type: bytes, accept: bytes) -> tuple[str, str] | None:
+    """Return the types of the body and of the answer, None for one that is not had."""
+    try:
+        wanted = answer_type(MediaHeaders(raw=[(b"accept", accept)]), TYPES)
+        return body_type(content_type.decode("latin-1"), *TYPES), wanted
+    except (UnsupportedMediaType, NotAcceptable):
+        return None
+
+
+def _terms(sequence: bool, reads: str, wants: str, query: bytes, said: dict[bytes, bytes]) -> Terms | None:
+    if sequence and wants == JSON:  # long ones may be encoded, and are written by a thread
+        return None
+    key = said.get(KEY_HEADER)
+    if key is not None and not KEY.fullmatch(key.decode("latin-1")):
+        return None
+    beside: StepQuery = NO_QUERY
+    within_s = None
+    if query or TIMEOUT_HEADER in said:
+        request = Request({"type": "http", "headers": list(said.items()), "query_string": query})
+        try:
+            within_s = deadline_s(request)
+            if reads == JSON:
+                refuse_query(request)
+            elif query:
+                beside = read_query(SequenceQuery if sequence else StepQuery, request)
+        except InvalidParameter:
+            return None
+    return Terms(sequence, reads, wants, beside, None if key is None else key.decode(), within_s)
+
+
+class Seen:
+    """A head that was taken: the next one is like it, but for the session and the length of the body."""
+
+    __slots__ = ("_behind", "_between", "_most_bytes", "terms")
+
+    def __init__(self, between: bytes, behind: bytes, terms: Terms, most_bytes: int) -> None:
+        self._between = between
+        self._behind = behind
+        self._most_bytes = min(most_bytes, terms.most_bytes)
+        self.terms = terms
+
+    @classmethod
+    def in_data(cls, data: bytes, terms: Terms, most_bytes: int) -> Self | None:
+        """Return the head that data begin with, None if not all of it is there, or in another form than usual."""
+        begin, end = BEGIN.match(data), data.find(b"\r\n\r\n") + 4
+        length = LENGTH.search(data, 0, end)
+        if begin is None or length is None:
+            return None
+        return cls(data[begin.end() : length.start(1)], data[length.end(1) : end], terms, most_bytes)
+
+    def split(self, data: bytes) -> tuple[str, bytes] | None:
+        """Return the session and the body of a request that has this head, None unless data are just that."""
+        begin = BEGIN.match(data)
+        if begin is None or not data.startswith(self._between, begin.end()):
+            return None
+        at = begin.end() + len(self._between)
+        end = data.find(b"\r\n", at, at + 9)
+        size, body_at = data[at:end], end + len(self._behind)
+        if end < 0 or not size.isdigit() or not data.startswith(self._behind, end):
+            return None
+        if len(data) - body_at != int(size) or int(size) > self._most_bytes:
+            return None
+        return begin[1].decode(), data[body_at:]

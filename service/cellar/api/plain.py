@@ -1,0 +1,90 @@
+"""The plain step in JSON, read by hand: an object with an input, and perhaps what identifies the request.
+
+Nearly every step is one. The models that say what is wrong with a request take six microseconds to find nothing;
+what is plainly right is seen in two. Whatever is not plainly right is left to the models.
+"""
+
+import re
+from typing import Any
+
+import orjson
+
+from cellar.api.asked import Asked, one_row, one_step, step_of_json
+from cellar.api.body import validated
+from cellar.api.schemas.names import NAME_PATTERN
+from cellar.api.schemas.sessions import StepRequest
+from cellar.errors import InvalidInput
+from cellar.ports import APPEND, Identity
+from cellar.runtime.positions import MAX_STEP, parse_position
+from cellar.runtime.sessions import Reset
+from cellar.wire.document import decode
+from cellar.wire.numbers import plain_array
+
+NAME = re.compile(NAME_PATTERN.removeprefix("^").removesuffix("$"))
+
+BESIDES = frozenset(("position", "step", "writer", "seq", "reset"))
+"""The members of a step beside its input."""
+
+BOOLS = frozenset((bool,))
+
+
+def read_step(body: bytes, key: str | None) -> Asked:
+    """Return the step of a JSON body; `key` is its Idempotency-Key. Raise MalformedJson or InvalidInput."""
+    document = plain_object(body)
+    asked = None if document is None else plain_step(document, key)
+    return step_of_json(validated(StepRequest, decode(body)), key) if asked is None else asked
+
+
+def plain_object(body: bytes) -> dict[str, Any] | None:
+    """Return a JSON object that has no other in it and no member twice, None if that is not plain to see.
+
+    As many colons as members: each member has one, and no object within has any.
+    """
+    try:
+        document = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return None
+    return document if type(document) is dict and body.count(b":") == len(document) else None
+
+
+def plain_step(document: dict[str, Any], key: str | None, others: int = 0) -> Asked | None:
+    """Return the step of a plain object, None if it is for the models to say what it is.
+
+    `others` of its members are none of the step, and are looked at by the caller.
+    """
+    value = document.get("input")
+    rows = type(value) is list and len(value) > 0 and type(value[0]) is list
+    inputs = plain_array(value, 2 if rows else 1)
+    if inputs is None:
+        return None
+    alone = len(document) == 1 + others
+    found = (APPEND if key is None else Identity(key=key), False) if alone else _besides(document, key, others)
+    if found is None:
+        return None
+    identity, reset = found
+    if rows:
+        return Asked(inputs[None], identity, reset, one_step, "input")
+    return Asked(inputs.reshape(1, 1, -1), identity, reset, one_row, "input")
+
+
+def _besides(document: dict[str, Any], key: str | None, others: int) -> tuple[Identity, Reset] | None:
+    if len(BESIDES & document.keys()) + 1 + others != len(document):
+        return None
+    step, writer, seq = document.get("step"), document.get("writer"), document.get("seq")
+    reset = document.get("reset", False)
+    counts = _is_count(step, 0) and _is_count(seq, 1)
+    named = writer is None or (type(writer) is str and NAME.fullmatch(writer) is not None)
+    masked = type(reset) is bool or (type(reset) is list and BOOLS.issuperset(map(type, reset)))
+    if not (counts and named and masked):
+        return None
+    text = document.get("position")
+    if text is None:
+        return Identity(None, step, key, writer, seq), reset
+    try:
+        return Identity(parse_position(text), step, key, writer, seq), reset
+    except (InvalidInput, TypeError):
+        return None
+
+
+def _is_count(value: Any, least: int) -> bool:
+    return value is None or (type(value) is int and least <= value <= MAX_STEP)
