@@ -303,19 +303,22 @@ async def test_only_calls_that_take_a_while_are_left_to_a_thread(service: Servic
 async def test_few_commits_fly_at_a_time_and_those_hold_what_came_meanwhile(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    commit, sizes, flying, most = service.store.commit, list[int](), 0, 0
+    post, sizes, flying, most = service.store.post, list[int](), 0, 0
 
-    async def counted(commits: Sequence[Commit]) -> list[CommitResult]:
+    def counted(commits: Sequence[Commit], done: Callable[[Sequence[CommitResult]], None]) -> None:
         nonlocal flying, most
         sizes.append(len(commits))
         flying += 1
         most = max(most, flying)
-        try:
-            return await commit(commits)
-        finally:
-            flying -= 1
 
-    monkeypatch.setattr(service.store, "commit", counted)
+        def landed(results: Sequence[CommitResult]) -> None:
+            nonlocal flying
+            flying -= 1
+            done(results)
+
+        post(commits, landed)
+
+    monkeypatch.setattr(service.store, "post", counted)
     service.models.network.flops = 1
     keys = [await begin(service) for _ in range(20)]
 

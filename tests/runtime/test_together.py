@@ -314,3 +314,21 @@ async def test_a_caller_that_goes_away_in_a_call_with_a_bad_number_strands_nobod
     assert isinstance(answers[0], StateNotFinite)
     assert isinstance(answers[1], StepAnswer)
     assert len(service.models.network.calls) > entered
+
+
+async def test_who_waits_no_more_makes_room_at_once(redis_url: str, start_service: StartService) -> None:
+    service = start_service(redis_url, queue_limit=3)
+    key = await begin(service)
+    gate = Gate(service.models.network)
+    running = service.sessions.submit(key, "step", a_sequence(1), APPEND)
+    await gate.reached()
+    late = service.sessions.submit(key, "step", a_sequence(2), APPEND, deadline_s=0.01)
+    unloved = service.sessions.submit(key, "step", a_sequence(3), APPEND)
+    with pytest.raises(Overloaded):
+        service.sessions.submit(key, "step", a_sequence(4), APPEND)
+    with pytest.raises(DeadlineExceeded):
+        await late
+    unloved.cancel()
+    others = [service.sessions.submit(key, "step", a_sequence(value), APPEND) for value in (5, 6)]
+    gate.open()
+    assert [output(await each) for each in (running, *others)] == [history([1]), history([1, 5]), history([1, 5, 6])]

@@ -117,18 +117,23 @@ def steps_commit(work: Work) -> Commit | CellarError:
     """Return the commit of steps that have run, or the error if one made a number that is not finite."""
     if (bad := bad_number(work)) is not None:
         return bad
+    record, requests = work.record, work.requests
     outputs = work.outputs[0] if len(work.outputs) == 1 else b"".join(work.outputs)
+    if len(requests) == 1:
+        change = _step(requests[0], record, record.position, work.positions[0], outputs)
+        return Commit(record, (change,), work.state, ask_s=requests[0].ask_s)
     size = len(outputs) // len(work.inputs)
-    before, changes, at = work.record.position, [], 0
-    logged = work.record.meta.log > 0
-    for request, after in zip(work.requests, work.positions, strict=True):
-        assert request.inputs is not None
-        end = at + len(request.inputs)
-        inputs = request.inputs.tobytes() if logged else b""
-        output = outputs[size * at : size * end]
-        changes.append(_change(request, before, after, len(request.inputs), output, inputs, request.reset))
+    before, changes, at = record.position, [], 0
+    for request, after in zip(requests, work.positions, strict=True):
+        end = at + size * (after.step - before.step)
+        changes.append(_step(request, record, before, after, outputs[at:end]))
         before, at = after, end
-    return Commit(work.record, tuple(changes), work.state, ask_s=work.requests[0].ask_s)
+    return Commit(record, tuple(changes), work.state, ask_s=requests[0].ask_s)
+
+
+def _step(request: Request, record: SessionRecord, before: Position, after: Position, output: bytes) -> Change:
+    logged = b"" if request.inputs is None or not record.meta.log else request.inputs.tobytes()
+    return _change(request, before, after, after.step - before.step, output, logged, request.reset)
 
 
 def edit_commit(record: SessionRecord, request: Request, network: Network) -> Commit:
@@ -161,15 +166,6 @@ def epoch_after(record: SessionRecord, request: Request) -> bytes:
 def _change(
     request: Request, before: Position, after: Position, steps: int, output: bytes, inputs: bytes, reset: Mask | None
 ) -> Change:
-    return Change(
-        kind=request.kind,
-        before=before,
-        after=after,
-        steps=steps,
-        identity=request.identity,
-        fingerprint=request.fingerprint,
-        nonce=request.nonce,
-        output=output,
-        inputs=inputs,
-        reset=b"" if reset is None else reset.tobytes(),
-    )
+    anew = b"" if reset is None else reset.tobytes()
+    identity, mark, nonce = request.identity, request.fingerprint, request.nonce
+    return Change(request.kind, before, after, steps, identity, mark, nonce, output, inputs, anew)

@@ -9,6 +9,7 @@ import asyncio
 import logging
 from collections.abc import Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 from cellar.errors import CellarError, Overloaded, Regressed, StoreUnavailable
@@ -98,8 +99,15 @@ class Lanes:
         self._admission.enter(request.began_s)
         lane = self._cache.lane(request.key)
         lane.waiting.append(request)
+        request.leave = self._leave_queue
         if not lane.current:
             self._begin(lane)
+
+    def _leave_queue(self, request: Request) -> None:
+        lane = self._cache.known(request.key)
+        if lane is not None and request in lane.waiting:
+            lane.waiting.remove(request)
+            self._leave()
 
     async def attempt(self, record: SessionRecord, inputs: Floats, reset: Mask | None) -> Attempt:
         """Run a sequence on a session as it is given, among the steps of others, and commit nothing. Raise as steps do.
@@ -267,14 +275,11 @@ class Lanes:
 
     def _commit(self, tick: Tick) -> None:
         self._flights.begin()
-        self._spawn(self._post(tick))
-
-    async def _post(self, tick: Tick) -> None:
+        settle = partial(self._settle_all, tick)
         try:
-            results: Sequence[CommitResult | Exception] = await self._store.commit([commit for _, commit in tick])
-        except Exception as error:
-            results = [error] * len(tick)
-        self._settle_all(tick, results)
+            self._store.post([commit for _, commit in tick], settle)
+        except Exception as error:  # a fault of our own: nothing was sent, and the lanes go on
+            asyncio.get_running_loop().call_soon(settle, [error] * len(tick))
 
     def _settle_all(self, tick: Tick, results: Sequence[CommitResult | Exception]) -> None:
         self._flights.end()

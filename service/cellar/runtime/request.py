@@ -56,6 +56,7 @@ class Request(Pending):
         "inputs",
         "key",
         "kind",
+        "leave",
         "lost",
         "nonce",
         "prepare",
@@ -94,6 +95,8 @@ class Request(Pending):
         """Whether it may run on a session that is pinned to another kernel revision."""
         self.deadline: asyncio.TimerHandle | None = None
         """Ends the request if it still waits then."""
+        self.leave: Callable[[Request], None] | None = None
+        """Takes it out of the queue that it waits in; None once it has begun."""
         self.after: Pending | None = None
         """An earlier request of the lane, without which this one must not happen."""
         self.tried_s = 0.0
@@ -115,5 +118,18 @@ class Request(Pending):
     def begin(self, time_s: float) -> None:
         """Note that the request is taken up: what has begun is no longer ended by its deadline."""
         self.tried_s = time_s
+        self.leave = None
         if self.deadline is not None:
             self.deadline.cancel()
+
+    def give_up(self, error: BaseException) -> None:
+        """End it like this, unless it has ended. If it waits for its turn, its place is free for others at once."""
+        self.settle(error)
+        if self.leave is not None:
+            self.leave(self)
+            self.leave = None
+
+    def cancel(self) -> None:
+        """Let it be known that nobody waits any more."""
+        if not self.done():
+            self.give_up(asyncio.CancelledError())

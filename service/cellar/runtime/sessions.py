@@ -471,7 +471,7 @@ def _outputs(change: Retold, rows: int) -> Floats | None:
 
 
 def _give_up(request: Request, deadline_s: float) -> None:
-    request.settle(DeadlineExceeded(f"the request had not begun after {deadline_s * 1000:g} ms"))
+    request.give_up(DeadlineExceeded(f"the request had not begun after {deadline_s * 1000:g} ms"))
 
 
 def _same(there: SessionMeta, asked: SessionMeta, model: str) -> bool:
