@@ -6,7 +6,7 @@ the functions that they are made of but they themselves.
 
 from typing import Any
 
-from numba.core import dispatcher, typed_passes, untyped_passes
+from numba.core import dispatcher, typed_passes, types, untyped_passes
 from numba.core.compiler import Compiler
 from numba.core.compiler_machinery import PassManager
 
@@ -29,6 +29,23 @@ def shorten() -> None:
     Compiler.define_pipelines = _pipelines  # type: ignore[method-assign]
     # The entry of a kernel is called from outside; its compiler has a method of its own.
     dispatcher._FunctionCompiler._customize_flags = _without_wrappers  # type: ignore[attr-defined]
+    _remember_types()
+
+
+def _remember_types() -> None:
+    """Have what a call returns looked up once for each function and each types of arguments, not at every call."""
+    ask = types.BaseFunction.get_call_type
+    known: dict[object, Any] = {}
+
+    def get_call_type(function: Any, context: Any, args: Any, kws: Any) -> Any:
+        if not any(template.prefer_literal for template in function.templates):
+            args = tuple(map(types.unliteral, args))
+        key = function, args, tuple(kws.items())
+        if key not in known:
+            known[key] = ask(function, context, args, kws)
+        return known[key]
+
+    types.BaseFunction.get_call_type = get_call_type  # type: ignore[assignment, method-assign]
 
 
 def _pipelines(_: Any) -> list[Any]:
