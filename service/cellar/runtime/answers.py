@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from cellar.ports import Position
+from cellar.ports import Position, SessionSummary
 
 Floats = NDArray[np.float32]
 Mask = NDArray[np.bool_]
@@ -32,6 +32,26 @@ class SessionAnswer:
     created_s: float
     expires_s: float
     """When it ends if nothing happens to it, unless it is pinned; seconds since the Unix epoch."""
+
+    @classmethod
+    def of(cls, summary: SessionSummary, now_s: float) -> "SessionAnswer":
+        """Return what there is to tell of a stored session."""
+        meta = summary.meta
+        return cls(
+            session=summary.key.session,
+            model=meta.model,
+            model_digest=meta.model_digest,
+            batch_size=meta.batch_size,
+            kernel_rev=meta.kernel_rev,
+            position=summary.position,
+            ttl_s=meta.ttl_s,
+            history=meta.history,
+            log=meta.log,
+            events=meta.events,
+            pinned=meta.pinned,
+            created_s=meta.created_s,
+            expires_s=now_s + summary.left_s,
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,18 +2,15 @@
 
 import asyncio
 import os
-import re
 import secrets
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from functools import partial
-from itertools import count
 from typing import Literal
 
 import numpy as np
 
-from cellar.errors import AlreadyExists, DeadlineExceeded, InvalidInput, ShapeMismatch
+from cellar.errors import AlreadyExists, DeadlineExceeded, ShapeMismatch
 from cellar.ports import (
     APPEND,
     EVERY_SESSION,
@@ -25,7 +22,6 @@ from cellar.ports import (
     Retold,
     SessionFilter,
     SessionKey,
-    SessionMeta,
     SessionRecord,
     SessionStore,
     SessionSummary,
@@ -45,23 +41,17 @@ from cellar.runtime.answers import (
     StepAnswer,
 )
 from cellar.runtime.attempt import Attempt
+from cellar.runtime.birth import MAX_TTL_S, Wishes, check_name, check_range, is_as_asked
 from cellar.runtime.changes import check_finite, rows_to_reset
+from cellar.runtime.identities import check_identity, nonces
 from cellar.runtime.lanes import Lanes
 from cellar.runtime.layouts import layout_of
 from cellar.runtime.models import LoadModel, Models
 from cellar.runtime.network import Sizes
 from cellar.runtime.pending import Pending
-from cellar.runtime.positions import EPOCH_BYTES, MAX_STEP, Kind, fingerprint, start_of
+from cellar.runtime.positions import Kind, fingerprint, start_of
 from cellar.runtime.request import Edit, Prepare, Request
 
-NAME = re.compile(r"[A-Za-z0-9._-]{1,128}")
-MAX_KEY = 255
-"""Characters of an Idempotency-Key: four UUIDs and a half, twice what is usual."""
-
-MAX_HISTORY, MAX_LOG, MAX_EVENTS = 256, 1_000_000, 100_000
-"""Of a session: states before its last changes, logged changes, events kept for watchers."""
-
-NONCE_BYTES = 16
 UNKNOWN = bytes(16)
 """The fingerprint of a request that is not recognised when it comes again."""
 
@@ -102,7 +92,7 @@ class Sessions:
         self._max_batch_size = max_batch_size
         self._max_sequence_steps = max_sequence_steps
         self._max_numbers = max_numbers
-        self._nonces = _nonces()
+        self._nonces = nonces()
         self._kernels = ThreadPoolExecutor(os.cpu_count() or 1, thread_name_prefix="cellar-kernel")
         self._lanes = Lanes(
             store,
@@ -137,39 +127,18 @@ class Sessions:
         """
         name = secrets.token_hex(12) if session is None else session
         ttl_s = self._default_ttl_s if ttl_s is None else ttl_s
-        _check_name(name)
-        _check_range("batch_size", batch_size, self._max_batch_size)
-        _check_range("ttl_s", ttl_s, 2**31)
+        wishes = Wishes(batch_size, ttl_s, history, log, events, pinned)
+        check_name(name)
+        wishes.check(self._max_batch_size)
         loaded = await self._lanes.models.resolve(tenant, model)
-        sizes = loaded.network.network
-        self.check_rows(batch_size, sizes)
-        kept = self._max_numbers // max(1, batch_size * sizes.state_size)
-        for option, value, most in (
-            ("history", history, min(MAX_HISTORY, kept)),
-            ("log", log, MAX_LOG),
-            ("events", events, MAX_EVENTS),
-        ):
-            _check_range(option, value, most, least=0)
-        version = loaded.version
-        meta = SessionMeta(
-            version.ref,
-            version.digest,
-            batch_size,
-            self._kernel_rev,
-            ttl_s,
-            self._clock.now_s(),
-            secrets.token_bytes(EPOCH_BYTES),
-            history,
-            log,
-            events,
-            pinned,
-        )
+        wishes.check_with(loaded.network.network, self._max_numbers)
+        meta = wishes.meta(loaded.version, self._kernel_rev, self._clock.now_s())
         state = loaded.network.initial_state(batch_size).astype("<f4").tobytes()
         record = SessionRecord(SessionKey(tenant, name), meta, start_of(meta.birth), 0, state)
         there = await self.admit(record)
         if there is None:
             return CreateAnswer(self._describe(SessionSummary(record.key, meta, record.position, ttl_s)), created=True)
-        if not _same(there.meta, meta, model):
+        if not is_as_asked(there.meta, meta, model):
             raise AlreadyExists(f"there is another session {name}, of the model {there.meta.model}")
         return CreateAnswer(self._describe(there), created=False)
 
@@ -189,7 +158,7 @@ class Sessions:
 
     def check_rows(self, rows: int, sizes: Sizes) -> None:
         """Raise InvalidInput for more rows than a session of such a network may have."""
-        _check_range("batch_size", rows, self._max_numbers // max(sizes.out_size, sizes.state_size))
+        check_range("batch_size", rows, self._max_numbers // max(sizes.out_size, sizes.state_size))
 
     async def get(self, key: SessionKey) -> SessionAnswer:
         """Return the session without its state."""
@@ -203,7 +172,7 @@ class Sessions:
         `once` is the request's Idempotency-Key. Raise InvalidInput for a lifetime that is none.
         """
         if ttl_s is not None:
-            _check_range("ttl_s", ttl_s, 2**31)
+            check_range("ttl_s", ttl_s, MAX_TTL_S)
         mark = fingerprint("settings", names=f"{ttl_s} {pinned}")
         await self.change(key, "settings", Identity(key=once), mark, partial(edits.keep, ttl_s, pinned))
         return await self.get(key)
@@ -320,7 +289,7 @@ class Sessions:
         `mark` is the fingerprint of the request's body.
         """
         if identity != APPEND:
-            _check_identity(identity)
+            check_identity(identity)
         return await self._store.find(key, identity, mark)
 
     async def attempt(self, record: SessionRecord, inputs: Floats, *, reset: Reset = False) -> Attempt:
@@ -441,27 +410,12 @@ class Sessions:
         reset: Mask | None = None,
     ) -> Request:
         if identity is not APPEND:
-            _check_identity(identity)
+            check_identity(identity)
         now_s = asyncio.get_running_loop().time()
         return Request(key, kind, identity, mark, next(self._nonces), now_s, inputs, reset)
 
     def _describe(self, summary: SessionSummary) -> SessionAnswer:
-        meta = summary.meta
-        return SessionAnswer(
-            session=summary.key.session,
-            model=meta.model,
-            model_digest=meta.model_digest,
-            batch_size=meta.batch_size,
-            kernel_rev=meta.kernel_rev,
-            position=summary.position,
-            ttl_s=meta.ttl_s,
-            history=meta.history,
-            log=meta.log,
-            events=meta.events,
-            pinned=meta.pinned,
-            created_s=meta.created_s,
-            expires_s=self._clock.now_s() + summary.left_s,
-        )
+        return SessionAnswer.of(summary, self._clock.now_s())
 
 
 def _outputs(change: Retold, rows: int) -> Floats | None:
@@ -472,51 +426,3 @@ def _outputs(change: Retold, rows: int) -> Floats | None:
 
 def _give_up(request: Request, deadline_s: float) -> None:
     request.give_up(DeadlineExceeded(f"the request had not begun after {deadline_s * 1000:g} ms"))
-
-
-def _same(there: SessionMeta, asked: SessionMeta, model: str) -> bool:
-    """Return whether a request for this would have made that session; a name means any of its versions."""
-    if model != (there.model if "@" in model else there.model.partition("@")[0]):
-        return False
-    made = replace(asked, model=there.model, model_digest=there.model_digest, kernel_rev=there.kernel_rev)
-    return replace(made, created_s=there.created_s, birth=there.birth, migrated=there.migrated) == there
-
-
-def _check_name(name: str) -> None:
-    if NAME.fullmatch(name) is None:
-        raise InvalidInput(
-            "not a name for a session", pointer="/session", expected=NAME.pattern, actual=name[: MAX_KEY // 2]
-        )
-
-
-def _check_identity(identity: Identity) -> None:
-    if identity.position is not None and identity.step not in (None, identity.position.step):
-        raise InvalidInput("position and step name different steps", pointer="/step")
-    if (identity.writer is None) != (identity.seq is None):
-        raise InvalidInput("writer and seq come together", pointer="/seq" if identity.seq is None else "/writer")
-    if identity.writer is not None:
-        _check_writer(identity, identity.writer)
-    if identity.key is not None and not 1 <= len(identity.key) <= MAX_KEY:
-        raise InvalidInput(f"an Idempotency-Key has 1 to {MAX_KEY} characters")
-
-
-def _nonces() -> Iterator[bytes]:
-    """Yield what tells the requests of this process from each other and from all of other processes."""
-    process = os.urandom(NONCE_BYTES - 6)
-    for number in count():
-        yield process + number.to_bytes(6, "little")
-
-
-def _check_writer(identity: Identity, writer: str) -> None:
-    if identity.position is not None or identity.step is not None or identity.key is not None:
-        raise InvalidInput("a writer's request is recognised by its number, and by nothing besides", pointer="/writer")
-    if NAME.fullmatch(writer) is None:
-        raise InvalidInput("not a name for a writer", pointer="/writer", expected=NAME.pattern, actual=writer[:128])
-    if not 1 <= (identity.seq or 0) <= MAX_STEP:
-        raise InvalidInput("out of range", pointer="/seq", expected=f"1 to {MAX_STEP}", actual=str(identity.seq))
-
-
-def _check_range(name: str, value: int, most: int, *, least: int = 1) -> None:
-    if not least <= value <= most:  # of a model that is too large for any session, `most` is 0
-        expected = f"{least} to {most}"
-        raise InvalidInput(f"{name} is out of range", pointer=f"/{name}", expected=expected, actual=str(value))

@@ -9,8 +9,8 @@ from cellar.api.schemas.names import IDEMPOTENCY_KEY_PATTERN, MOST_TIMEOUT_MS, A
 from cellar.nn.spec import Frozen
 from cellar.ports import Identity
 from cellar.runtime import answers
+from cellar.runtime.birth import MAX_EVENTS, MAX_HISTORY, MAX_LOG
 from cellar.runtime.positions import MAX_STEP, parse_position
-from cellar.runtime.sessions import MAX_EVENTS, MAX_HISTORY, MAX_LOG
 
 MAX_TTL_S = 2**31 - 1
 """68 years: what fits every counter on the way to Redis."""
