@@ -142,6 +142,7 @@ def create_app(settings: Settings) -> FastAPI:
         max_sequence_steps=settings.max_sequence_steps,
         max_numbers=settings.max_numbers,
         ahead=settings.ahead,
+        any_revision=settings.accept_revisions,
         queue_limit=settings.queue_limit,
         queue_wait_s=settings.queue_wait_s,
         most_together=settings.replay_window,

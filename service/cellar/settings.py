@@ -95,6 +95,11 @@ class Settings(BaseSettings):
     default_ttl_s: int = Field(
         30 * DAY_S, ge=1, description="Lifetime of an idle session that asks for none, seconds. Default: 30 days."
     )
+    accept_revisions: bool = Field(
+        False,
+        description="Whether a session of another revision of the arithmetic takes this service's at its next step."
+        " Default: false, it is refused.",
+    )
     replay_window: int = Field(
         32, ge=1, le=1024, description="Requests of a session whose reply can be replayed, requests. Default: 32."
     )

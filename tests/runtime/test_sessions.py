@@ -293,6 +293,21 @@ async def test_a_session_of_another_arithmetic_is_refused_but_readable(
     assert await state(newer, key) == history([])
 
 
+async def test_a_session_of_another_arithmetic_takes_the_new_one_where_that_is_accepted(
+    redis_url: str, start_service: StartService
+) -> None:
+    older, newer = start_service(redis_url), start_service(redis_url, kernel_rev=2, any_revision=True)
+    key = await begin(older)
+    await step(older, key, 1)
+    await newer.sessions.update(key, ttl_s=60)
+    assert (await newer.sessions.get(key)).kernel_rev == 1
+    assert output(await step(newer, key, 2)) == history([1, 2])
+    assert (await older.sessions.get(key)).kernel_rev == 2
+    with pytest.raises(KernelRevisionMismatch):
+        await step(older, key, 3)
+    assert output(await step(newer, key, 3)) == history([1, 2, 3])
+
+
 async def test_a_session_whose_model_was_replaced_is_refused(redis_url: str, start_service: StartService) -> None:
     key = await begin(start_service(redis_url))
     other = start_service(redis_url)

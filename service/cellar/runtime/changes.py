@@ -1,6 +1,7 @@
 """What a request would change: checked against its session and model, and made into a commit."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -105,6 +106,11 @@ def check_revision(meta: SessionMeta, kernel_rev: int) -> None:
         )
 
 
+def pinned_anew(meta: SessionMeta, kernel_rev: int) -> SessionMeta | None:
+    """Return what the metadata become when steps are taken with this revision, None if they stay."""
+    return None if meta.kernel_rev == kernel_rev else replace(meta, kernel_rev=kernel_rev)
+
+
 def bad_number(work: Work) -> CellarError | None:
     """Return the error of steps that have run if one made a number that is not finite, else None."""
     if work.bad_step < 0:
@@ -113,22 +119,23 @@ def bad_number(work: Work) -> CellarError | None:
     return error(f"step {work.record.position.step + work.bad_step} would make {what} infinite or NaN")
 
 
-def steps_commit(work: Work) -> Commit | CellarError:
+def steps_commit(work: Work, kernel_rev: int) -> Commit | CellarError:
     """Return the commit of steps that have run, or the error if one made a number that is not finite."""
     if (bad := bad_number(work)) is not None:
         return bad
     record, requests = work.record, work.requests
+    meta = pinned_anew(record.meta, kernel_rev)
     outputs = work.outputs[0] if len(work.outputs) == 1 else b"".join(work.outputs)
     if len(requests) == 1:
         change = _step(requests[0], record, record.position, work.positions[0], outputs)
-        return Commit(record, (change,), work.state, ask_s=requests[0].ask_s)
+        return Commit(record, (change,), work.state, meta, requests[0].ask_s)
     size = len(outputs) // len(work.inputs)
     before, changes, at = record.position, [], 0
     for request, after in zip(requests, work.positions, strict=True):
         end = at + size * (after.step - before.step)
         changes.append(_step(request, record, before, after, outputs[at:end]))
         before, at = after, end
-    return Commit(record, tuple(changes), work.state, ask_s=requests[0].ask_s)
+    return Commit(record, tuple(changes), work.state, meta, requests[0].ask_s)
 
 
 def _step(request: Request, record: SessionRecord, before: Position, after: Position, output: bytes) -> Change:
@@ -136,13 +143,13 @@ def _step(request: Request, record: SessionRecord, before: Position, after: Posi
     return _change(request, before, after, after.step - before.step, output, logged, request.reset)
 
 
-def edit_commit(record: SessionRecord, request: Request, network: Network) -> Commit:
+def edit_commit(record: SessionRecord, request: Request, network: Network, kernel_rev: int) -> Commit:
     """Return the commit of the request's edit. Raise what that raises."""
     assert request.edit is not None
-    return change_commit(record, request, network, request.edit(record, network))
+    return change_commit(record, request, network, request.edit(record, network), kernel_rev)
 
 
-def change_commit(record: SessionRecord, request: Request, network: Network, edited: Edited) -> Commit:
+def change_commit(record: SessionRecord, request: Request, network: Network, edited: Edited, kernel_rev: int) -> Commit:
     """Return the commit of what an edit made: step 0 of an epoch that the request and its place decide, mostly."""
     after = edited.after
     if after is None:
@@ -151,7 +158,10 @@ def change_commit(record: SessionRecord, request: Request, network: Network, edi
     if record.meta.log and not edited.stays:
         layout = layout_of(network.network) if edited.layout is None else edited.layout
         change = change._replace(layout=layout)
-    return Commit(record, (change,), edited.state, edited.meta, ask_s=request.ask_s)
+    meta = edited.meta
+    if meta is None and edited.steps:
+        meta = pinned_anew(record.meta, kernel_rev)
+    return Commit(record, (change,), edited.state, meta, request.ask_s)
 
 
 def epoch_after(record: SessionRecord, request: Request) -> bytes:

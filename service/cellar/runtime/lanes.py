@@ -70,6 +70,7 @@ class Lanes:
         kernels: ThreadPoolExecutor,
         *,
         kernel_rev: int,
+        any_revision: bool,
         queue_limit: int,
         queue_wait_s: float,
         cache_bytes: int,
@@ -81,6 +82,7 @@ class Lanes:
         self._flights = Flights()
         self.models = Models(load_model, kernels, self._ran, self._flights)
         self._kernel_rev = kernel_rev
+        self._any_revision = any_revision
         self._admission = Admission(queue_limit, queue_wait_s)
         self._max_numbers = max_numbers
         self._most_together = most_together
@@ -121,7 +123,8 @@ class Lanes:
         try:
             served = await self.models.fetch(record.key.tenant, record.meta)
             sizes = served.model.network.network
-            check_revision(record.meta, self._kernel_rev)
+            if not self._any_revision:
+                check_revision(record.meta, self._kernel_rev)
             check_inputs(inputs, "sequence", record.meta, sizes, self._max_numbers)
             check_reset(reset, record.meta)
             check_state(record, sizes)
@@ -195,7 +198,7 @@ class Lanes:
         if record is lane.record:
             lane.served = served
         try:
-            if not request.any_revision:
+            if not (request.any_revision or self._any_revision):
                 check_revision(record.meta, self._kernel_rev)
             if request.inputs is not None:
                 self._check_steps(lane, request, record, network.network)
@@ -206,7 +209,7 @@ class Lanes:
                 )
             if request.prepare is not None:
                 return self._start(lane, request, self._prepare(lane, request, record, network))
-            commit = edit_commit(record, request, network)
+            commit = edit_commit(record, request, network, self._kernel_rev)
         except Exception as error:  # whatever it is, the lane goes on
             # later, not now: a lane full of refused requests would nest one in the other
             asyncio.get_running_loop().call_soon(self._refuse, lane, request, error)
@@ -230,11 +233,11 @@ class Lanes:
         try:
             edited = await request.prepare(record, network)
         except Stale:
-            if asyncio.get_running_loop().time() - request.began_s > CONTENTION_S:
+            if asyncio.get_running_loop().time() - request.taken_s > CONTENTION_S:
                 raise _contended() from None
             self._cache.believe(lane, None)
             return self._dispatch(lane, request)
-        return self._commit([(lane, change_commit(record, request, network, edited))])
+        return self._commit([(lane, change_commit(record, request, network, edited, self._kernel_rev))])
 
     def _join(self, lane: Lane, record: SessionRecord, network: Network) -> None:
         """Let the steps that wait behind the first go with it, where the network can be cut between them."""
@@ -259,12 +262,13 @@ class Lanes:
             if isinstance(work, Attempt):
                 work.end(failure or bad_number(work))
                 continue
-            lane = self._cache.lane(work.record.key)
+            lane = self._cache.known(work.record.key)
+            assert lane is not None, "a lane that is busy stays"
             if not work.wanted:  # nothing is committed
                 self._put_back(lane, len(work.requests))
                 self._next(lane)
                 continue
-            result = failure or _outcome(work)
+            result = failure or self._outcome(work)
             if not isinstance(result, Commit):
                 self._refuse(lane, lane.current[0], result)
                 continue
@@ -272,6 +276,13 @@ class Lanes:
             tick.append((lane, result))
         if tick:
             self._commit(tick)
+
+    def _outcome(self, work: Work) -> Commit | Exception:
+        """Return the commit of a work, or what went wrong: it belongs to those who wait for this work alone."""
+        try:
+            return steps_commit(work, self._kernel_rev)
+        except Exception as error:
+            return error
 
     def _commit(self, tick: Tick) -> None:
         self._flights.begin()
@@ -322,7 +333,7 @@ class Lanes:
         if now.meta.birth == before.meta.birth and now.revision <= before.revision:
             detail = f"the store has lost changes: this service had seen revision {before.revision} of the session"
             self._end(lane, [Regressed(detail, position=str(now.position))])
-        elif time_s - request.began_s > CONTENTION_S:
+        elif time_s - request.taken_s > CONTENTION_S:
             self._end(lane, [_contended()])
         else:
             self._dispatch(lane, request)
@@ -400,11 +411,3 @@ class Lanes:
 
 def _contended() -> Overloaded:
     return Overloaded("other processes change this session without a pause")
-
-
-def _outcome(work: Work) -> Commit | Exception:
-    """Return the commit of a work, or what went wrong: it belongs to those who wait for this work alone."""
-    try:
-        return steps_commit(work)
-    except Exception as error:
-        return error

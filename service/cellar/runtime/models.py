@@ -18,7 +18,7 @@ MAX_BYTES = 256 * 1024 * 1024
 """Weights kept at hand."""
 
 LOADERS = 4
-"""Loads at a time."""
+"""Loads at a time; and so many looks at models that are at hand, which are quick and wait for no load."""
 
 MAX_COUNT = 256
 """Models kept at hand: small ones cost more than their weights."""
@@ -55,25 +55,32 @@ class Models:
         self._flights = flights
         # not the loop's own threads: a load may compile for seconds, and others wait for those for a millisecond
         self._loaders = ThreadPoolExecutor(LOADERS, thread_name_prefix="cellar-load")
+        self._lookers = ThreadPoolExecutor(LOADERS, thread_name_prefix="cellar-look")
         self._served: OrderedDict[tuple[str, str, str], Served] = OrderedDict()
-        self._loading: dict[tuple[str, str], asyncio.Task[Model]] = {}
+        self._loading: dict[tuple[str, str, bool], asyncio.Task[Model]] = {}
         self._bytes = 0
         self._rechecks: set[asyncio.Task[None]] = set()
 
     async def resolve(self, tenant: str, ref: str) -> Model:
         """Return the model that a name means now. Raise ModelUnknown, CompileFailed or StoreUnavailable."""
-        task = self._loading.get((tenant, ref))
+        return await self._load_once(tenant, ref, at_hand=False)
+
+    async def _load_once(self, tenant: str, ref: str, *, at_hand: bool) -> Model:
+        key = tenant, ref, at_hand
+        task = self._loading.get(key)
         if task is None:
-            task = self._loading[tenant, ref] = asyncio.create_task(self._load_on_a_thread(tenant, ref))
-            task.add_done_callback(lambda _: self._loading.pop((tenant, ref)))
+            task = self._loading[key] = asyncio.create_task(self._load_on_a_thread(tenant, ref, at_hand=at_hand))
+            task.add_done_callback(lambda _: self._loading.pop(key))
         return await asyncio.shield(task)  # others wait for the same load
 
-    async def _load_on_a_thread(self, tenant: str, ref: str) -> Model:
-        return await asyncio.get_running_loop().run_in_executor(self._loaders, self._load, tenant, ref)
+    async def _load_on_a_thread(self, tenant: str, ref: str, *, at_hand: bool) -> Model:
+        threads = self._lookers if at_hand else self._loaders
+        return await asyncio.get_running_loop().run_in_executor(threads, self._load, tenant, ref)
 
     def close(self) -> None:
         """Load nothing any more."""
         self._loaders.shutdown(wait=False, cancel_futures=True)
+        self._lookers.shutdown(wait=False, cancel_futures=True)
 
     def cached(self, tenant: str, meta: SessionMeta) -> Served | None:
         """Return the session's model if it is at hand, and was in the store not long ago."""
@@ -99,7 +106,7 @@ class Models:
 
     async def _fetch(self, key: tuple[str, str, str], meta: SessionMeta) -> Served:
         try:
-            model = await self.resolve(key[0], meta.model)
+            model = await self._load_once(key[0], meta.model, at_hand=key in self._served)
         except ModelUnknown:
             self._drop(key)
             raise

@@ -61,6 +61,7 @@ class Request(Pending):
         "nonce",
         "prepare",
         "reset",
+        "taken_s",
         "tried_s",
     )
 
@@ -99,8 +100,8 @@ class Request(Pending):
         """Takes it out of the queue that it waits in; None once it has begun."""
         self.after: Pending | None = None
         """An earlier request of the lane, without which this one must not happen."""
-        self.tried_s = 0.0
-        """When it was last taken up, by the loop's clock."""
+        self.taken_s = self.tried_s = 0.0
+        """When it was first and when it was last taken up, by the loop's clock."""
         self.lost = 0
         """Races lost to other processes."""
         self.ask_s = 0.0
@@ -118,6 +119,7 @@ class Request(Pending):
     def begin(self, time_s: float) -> None:
         """Note that the request is taken up: what has begun is no longer ended by its deadline."""
         self.tried_s = time_s
+        self.taken_s = self.taken_s or time_s
         self.leave = None
         if self.deadline is not None:
             self.deadline.cancel()

@@ -52,6 +52,9 @@ from cellar.runtime.pending import Pending
 from cellar.runtime.positions import Kind, fingerprint, start_of
 from cellar.runtime.request import Edit, Prepare, Request
 
+THREADS = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+"""On which networks run: as many as there are cores for this process."""
+
 UNKNOWN = bytes(16)
 """The fingerprint of a request that is not recognised when it comes again."""
 
@@ -84,6 +87,7 @@ class Sessions:
         most_together: int = 32,
         cache_bytes: int = 64 * 1024 * 1024,
         ahead: bool = True,
+        any_revision: bool = False,
     ) -> None:
         self._store = store
         self._clock = clock
@@ -93,12 +97,13 @@ class Sessions:
         self._max_sequence_steps = max_sequence_steps
         self._max_numbers = max_numbers
         self._nonces = nonces()
-        self._kernels = ThreadPoolExecutor(os.cpu_count() or 1, thread_name_prefix="cellar-kernel")
+        self._kernels = ThreadPoolExecutor(THREADS, thread_name_prefix="cellar-kernel")
         self._lanes = Lanes(
             store,
             load_model,
             self._kernels,
             kernel_rev=kernel_rev,
+            any_revision=any_revision,
             queue_limit=queue_limit,
             queue_wait_s=queue_wait_s,
             cache_bytes=cache_bytes,
