@@ -133,9 +133,9 @@ async def test_a_snapshot_of_another_model_or_arithmetic_is_not_restored(service
     """A session has another one of both after it has been migrated."""
     record = await service.store.load(await begin(service))
     for change, error in (({"model_digest": "e" * 64}, SnapshotUnfit), ({"kernel_rev": 7}, KernelRevisionMismatch)):
-        copy = record._replace(meta=dataclasses.replace(record.meta, **change))
+        copy = dataclasses.replace(record, meta=dataclasses.replace(record.meta, **change))
         with pytest.raises(error):
             edits.restore(copy, record, ExactNetwork())
     assert edits.restore(record, record, ExactNetwork()).state == record.state
     with pytest.raises(StoreCorrupt):
-        edits.restore(record._replace(state=b"short"), record, ExactNetwork())
+        edits.restore(dataclasses.replace(record, state=b"short"), record, ExactNetwork())

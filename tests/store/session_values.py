@@ -2,6 +2,7 @@
 
 import secrets
 from collections.abc import Sequence
+from dataclasses import replace
 from hashlib import blake2b
 from typing import Any, Literal
 
@@ -68,7 +69,8 @@ def a_group(before: SessionRecord, *groups: Sequence[float], identity: Identity 
 def a_reset(before: SessionRecord, *, identity: Identity = APPEND) -> Commit:
     """Return a change that is not a step: a new epoch."""
     step = a_change(before.position, 0.0, identity=identity, output=b"")
-    reset = step._replace(
+    reset = replace(
+        step,
         kind="reset",
         after=start_of(secrets.token_bytes(8)),
         steps=0,

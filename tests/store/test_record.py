@@ -94,12 +94,12 @@ def test_an_entry_says_whose_it_was_and_which() -> None:
     assert (entry.mark, entry.output) == (mine.fingerprint, mine.output)
     assert entry.is_of(mine)
     for identity in (Identity(writer="pump", seq=2), Identity(writer="valve", seq=1), Identity(position=before)):
-        assert not entry.is_of(mine._replace(identity=identity))
+        assert not entry.is_of(dataclasses.replace(mine, identity=identity))
 
 
 def test_an_entry_of_a_change_that_moves_nothing() -> None:
     here = a_change(a_record().position, 1.0, 2.0, 3.0).after
-    stays = a_change(here, 1.0)._replace(kind="settings", steps=0, after=here)
+    stays = dataclasses.replace(a_change(here, 1.0), kind="settings", steps=0, after=here)
     entry = unpack_entry(pack_entry(stays, 4, 100))
     assert (entry.before, entry.after) == (here, here)
 
@@ -130,7 +130,7 @@ def test_writers_are_remembered_in_their_places_and_the_oldest_leaves(requests: 
 
 
 def test_a_past_holds_where_it_was() -> None:
-    record = a_record()._replace(revision=9)
+    record = dataclasses.replace(a_record(), revision=9)
     assert unpack_past(pack_past(record)) == (9, record.position, record.state)
 
 

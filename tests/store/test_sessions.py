@@ -300,7 +300,7 @@ async def test_a_writer_is_answered_when_the_ring_has_forgotten_its_request(sess
 
 async def test_a_session_keeps_states_inputs_and_events_if_asked(sessions: RedisSessions, raw: "Raw") -> None:
     born = a_record()
-    record = born._replace(meta=dataclasses.replace(born.meta, history=2, log=100, events=100))
+    record = dataclasses.replace(born, meta=dataclasses.replace(born.meta, history=2, log=100, events=100))
     assert await sessions.create(record) is None
     states = [record.state]
     for value in (1.0, 2.0, 3.0):
@@ -480,7 +480,7 @@ async def test_ping_of_a_full_server_and_of_one_that_tells_little(
 
 async def test_memory_of_a_session(sessions: RedisSessions, raw: "Raw") -> None:
     """A session with an empty ring stays within the bar: 1.3 times its state and 800 bytes, tombstone included."""
-    record = a_record()._replace(state=b"\1" * 4096)
+    record = dataclasses.replace(a_record(), state=b"\1" * 4096)
     await sessions.create(record)
     keys = [raw.keys.record(record.key), raw.keys.tombstone(record.key)]
     used = sum(int(raw.client.memory_usage(key) or 0) for key in keys)

@@ -1,11 +1,11 @@
 """Sessions: the record, how a request is recognised, and the commit that moves one.
 
-What a step makes is named tuples: of the ways to make a small value that nobody changes they cost the least.
+What a step makes is never changed once it is made, but not frozen: a value with slots costs 0.2 us to make, a named
+tuple 0.35 and a frozen value 1. Made with names for its arguments it costs 0.05 us more for each of them.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple, Protocol
 
 from cellar.errors import CellarError
@@ -61,7 +61,8 @@ class SessionMeta:
     """Its revision when it last came to another model: states of an earlier one are that model's. 0: it never did."""
 
 
-class SessionRecord(NamedTuple):
+@dataclass(slots=True)
+class SessionRecord:
     """One session as stored. `state` is float32 little endian, (batch_size, state_size), row by row."""
 
     key: SessionKey
@@ -72,6 +73,8 @@ class SessionRecord(NamedTuple):
     state: bytes
     writers: Writers = NO_WRITERS
     """The last requests of those that number theirs."""
+    packed: Any = field(default=None, init=False, compare=False, repr=False)
+    """The store's own: what it knows the record by, so that it is packed once and not before each commit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +142,8 @@ APPEND = Identity()
 """Of requests that are not recognised."""
 
 
-class Change(NamedTuple):
+@dataclass(slots=True)
+class Change:
     """What one request does to a session.
 
     `steps` is how many it takes; 0 marks a change that is not a step (reset, PUT state), and `kind` says what it is.
@@ -162,7 +166,7 @@ class Change(NamedTuple):
     """The places of the state that it gives, of a change whose state does not follow from its inputs."""
 
 
-@dataclass(eq=False)
+@dataclass(slots=True, eq=False)
 class Commit:
     """One compare-and-set: if the session is still what `before` says, all changes happen, and `state` is its state.
 
@@ -172,32 +176,36 @@ class Commit:
     """
 
     before: SessionRecord
-    changes: tuple[Change, ...]
+    changes: Sequence[Change]
     state: bytes
     meta: SessionMeta | None = None
     ask_s: float = 0.0
+    _after: SessionRecord | None = field(default=None, init=False, repr=False)
 
-    @cached_property
+    @property
     def after(self) -> SessionRecord:
-        """The session as the commit leaves it."""
-        before, writers = self.before, self.before.writers
-        for revision, change in enumerate(self.changes, before.revision):
-            if change.identity.writer is not None:
-                writers = writers.after(change.identity.writer, change.identity.seq, revision)
-        revision = before.revision + len(self.changes)
-        return SessionRecord(
-            before.key, self.meta or before.meta, self.changes[-1].after, revision, self.state, writers
-        )
+        """The session as the commit leaves it: one record, however often it is asked for."""
+        if self._after is None:
+            before, writers = self.before, self.before.writers
+            for revision, change in enumerate(self.changes, before.revision):
+                identity = change.identity
+                if identity.writer is not None:
+                    writers = writers.after(identity.writer, identity.seq, revision)
+            revision, position = before.revision + len(self.changes), self.changes[-1].after
+            meta = self.meta or before.meta
+            self._after = SessionRecord(before.key, meta, position, revision, self.state, writers)
+        return self._after
 
 
-class Committed(NamedTuple):
+@dataclass(slots=True)
+class Committed:
     """What a request has come to: its change was applied now, or (`replayed`) had been before by the same request."""
 
     position: Position
     steps: int
     output: bytes | None
     """None when it was too large to be kept for a replay."""
-    replayed: bool
+    replayed: bool = False
 
 
 class Retold(NamedTuple):
@@ -211,14 +219,16 @@ class Retold(NamedTuple):
     """Of the writer who asks."""
 
 
-class Applied(NamedTuple):
+@dataclass(slots=True)
+class Applied:
     """All changes of the commit have happened."""
 
     asked_s: float = 0.0
     """Above 0: another process keeps losing the race for this session and asks to be let in for so long."""
 
 
-class Moved(NamedTuple):
+@dataclass(slots=True)
+class Moved:
     """The session is not what the commit expected; nothing was written. `record` is what it is now."""
 
     record: SessionRecord

@@ -1,5 +1,7 @@
 """Steps that are run and not committed: a part of something that is to be committed as a whole, or not at all."""
 
+from dataclasses import replace
+
 from cellar.ports import APPEND, Committed, SessionRecord
 from cellar.runtime.answers import Floats, Mask
 from cellar.runtime.request import Request
@@ -21,7 +23,7 @@ class Attempt(Work):
     @property
     def after(self) -> SessionRecord:
         """The session behind the steps."""
-        return self.record._replace(position=self.positions[-1], state=self.state)
+        return replace(self.record, position=self.positions[-1], state=self.state)
 
     def end(self, failure: Exception | None) -> None:
         """Tell who waits that it has run, or that it could not."""

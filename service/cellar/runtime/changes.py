@@ -157,7 +157,7 @@ def change_commit(record: SessionRecord, request: Request, network: Network, edi
     change = _change(request, record.position, after, edited.steps, b"", b"", edited.reset)
     if record.meta.log and not edited.stays:
         layout = layout_of(network.network) if edited.layout is None else edited.layout
-        change = change._replace(layout=layout)
+        change = replace(change, layout=layout)
     meta = edited.meta
     if meta is None and edited.steps:
         meta = pinned_anew(record.meta, kernel_rev)
