@@ -1,12 +1,13 @@
 """Ticks of many commits: each commit's outcome is its own, as if it had come alone."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
 
 from cellar.errors import SessionUnknown, StoreUnavailable
 from cellar.ports import Applied, Moved
-from cellar.store.resp import Command, Reply, ReplyError
+from cellar.store.resp import Command, Packed, Reply, ReplyError
 from cellar.store.route import Wait
 from cellar.store.transaction import EXEC, LEAST, MOST, MULTI, grouped, ungrouped
 from tests.proxy import LossyProxy, first
@@ -20,7 +21,7 @@ MANY = 2 * MOST + LEAST - 1
 """Two transactions, and what is too little for another one."""
 
 
-def echo(sent: list[Command]) -> list[Reply]:
+def echo(sent: Sequence[Command | Packed]) -> list[Reply]:
     """Answer as Redis would if each command were answered with its name."""
     replies: list[Reply] = []
     queued: list[Reply] | None = None

@@ -6,14 +6,16 @@ whenever something did not go as it says; who has a command that must not fail m
 """
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
+
+from redis.crc import key_slot
 
 from cellar.errors import CellarError, StoreUnavailable
 from cellar.store.address import ClusterAddress
 from cellar.store.connect import CONNECT_TIMEOUT_S, REPLY_TIMEOUT_S, lost, refusal_code
 from cellar.store.link import Link
-from cellar.store.resp import Command, Reply, ReplyError
+from cellar.store.resp import Command, Packed, Reply, ReplyError
 from cellar.store.route import Replies, Route, Told, Wait
 from cellar.store.slots import Node, Redirect, SlotMap, slot_of
 
@@ -50,7 +52,7 @@ class Cluster:
         self._looking: asyncio.Task[SlotMap] | None = None
         self._looked_s = float("-inf")
         self._silent: set[Node] = set()
-        self._unmapped: list[tuple[Sequence[Command], Told]] = []
+        self._unmapped: list[tuple[Sequence[Packed], Callable[[int], bytes], Told]] = []
         self._following: set[asyncio.Task[None]] = set()
 
     async def tell(
@@ -63,7 +65,7 @@ class Cluster:
         together: bool = False,  # noqa: ARG002  # a transaction may not have keys of several slots
     ) -> Replies:
         """Send each command to the primary that owns its key; see `Route.tell`."""
-        call = _Call(commands, before, wait)
+        call = _Call(commands, [slot_of(command) for command in commands], before, wait)
         try:
             slots = self._map or await self._look()
         except StoreUnavailable as error:
@@ -79,44 +81,53 @@ class Cluster:
                 break
         return call.told()
 
-    def post(self, commands: Sequence[Command], told: Told) -> None:
+    def post(self, commands: Sequence[Packed], key: Callable[[int], bytes], told: Told) -> None:
         """Send each command to the primary that owns its key; see `Route.post`."""
         if self._map is None:
-            self._unmapped.append((commands, told))
+            self._unmapped.append((commands, key, told))
             return self._look_soon()
-        call, slots, asked = _Call(commands, (), None), self._map, dict[int, Node]()
-        groups = self._groups(call, slots, range(len(commands)), asked)
-        left = set(groups)
-
-        def part(node: Node, replies: Sequence[Reply | StoreUnavailable]) -> None:
-            for index, reply in zip(groups[node], replies, strict=True):
-                call.replies[index] = reply
-            left.discard(node)
-            if not left:
-                self._posted_all(call, slots, groups, told)
-
+        call = _Call(commands, [key_slot(key(index)) for index in range(len(commands))])
+        groups = self._groups(call, self._map, range(len(commands)), {})
         for node, indices in groups.items():
-            self._link(node).post([commands[index] for index in indices], partial(part, node), together=False)
-        if not groups:
-            asyncio.get_running_loop().call_soon(told, call.replies)
+            some = [commands[index] for index in indices]
+            part = partial(self._part, call, self._map, node, indices, told)
+            self._link(node).post(some, key, part, together=False)
+        nobodys = [index for index, reply in enumerate(call.replies) if reply is not None]
+        if nobodys:
+            asyncio.get_running_loop().call_soon(told, nobodys, [call.replies[index] for index in nobodys])
         return None
 
-    def _posted_all(self, call: "_Call", slots: SlotMap, groups: dict[Node, list[int]], told: Told) -> None:
-        """Tell what became of the commands of a call, after those that the nodes have pointed elsewhere are there."""
+    def _part(
+        self,
+        call: "_Call",
+        slots: SlotMap,
+        node: Node,
+        indices: Sequence[int],
+        told: Told,
+        _: Sequence[int],
+        replies: Sequence[Reply | StoreUnavailable] | None,
+    ) -> None:
+        """Tell what a node has answered; but first follow where it points for some of the commands."""
+        if replies is None:
+            return told(indices, None)
+        for index, reply in zip(indices, replies, strict=True):
+            call.replies[index] = reply
         asked: dict[int, Node] = {}
-        left = self._redirected(call, slots, groups, asked)
+        left = self._redirected(call, slots, {node: indices}, asked)
         if not left:
-            return told(call.replies)
+            return told(indices, replies)
         task = asyncio.create_task(self._follow(call, slots, left, asked))
         self._following.add(task)
-        task.add_done_callback(partial(self._followed, call, left, told))
+        task.add_done_callback(partial(self._followed, call, indices, left, told))
         return None
 
-    def _followed(self, call: "_Call", left: Iterable[int], told: Told, task: asyncio.Task[None]) -> None:
+    def _followed(
+        self, call: "_Call", indices: Sequence[int], left: Sequence[int], told: Told, task: asyncio.Task[None]
+    ) -> None:
         self._following.discard(task)
         if task.cancelled() or task.exception() is not None:
             call.fail(left, lost("unknown"))
-        told(call.replies)
+        told(indices, [call.replies[index] for index in indices])
 
     async def primaries(self, key: bytes) -> list[tuple[Route, bytes]]:
         """Return the link to each present primary and a key there. Raise StoreUnavailable if no node tells them."""
@@ -142,7 +153,7 @@ class Cluster:
         """Return which of the commands each node gets."""
         groups: dict[Node, list[int]] = {}
         for index in some:
-            node = asked.get(index) or slots.owners[slot_of(call.commands[index])]
+            node = asked.get(index) or slots.owners[call.slots[index]]
             if node is None:
                 call.fail([index], StoreUnavailable("no node of the Redis cluster has the slot"))
                 self._look_soon()
@@ -173,7 +184,7 @@ class Cluster:
             await asyncio.gather(*[call.send(self._link(node), some, asked) for node, some in groups.items()])
 
     def _redirected(
-        self, call: "_Call", slots: SlotMap, groups: dict[Node, list[int]], asked: dict[int, Node]
+        self, call: "_Call", slots: SlotMap, groups: Mapping[Node, Sequence[int]], asked: dict[int, Node]
     ) -> list[int]:
         """Return the commands that a node has pointed elsewhere, and learn from all that went wrong."""
         left = []
@@ -229,12 +240,12 @@ class Cluster:
         failure = lost("not_applied") if task.cancelled() else task.exception()
         if failure is not None:
             why = failure if isinstance(failure, StoreUnavailable) else lost("not_applied")
-            for commands, told in posts:
-                told([why] * len(commands))
+            for commands, _, told in posts:
+                told(range(len(commands)), [why] * len(commands))
             return
         self._map = task.result()
-        for commands, told in posts:
-            self.post(commands, told)
+        for post in posts:
+            self.post(*post)
         self._silent.clear()
         for node, link in list(self._links.items()):
             if node not in self._map.nodes and link.closed:
@@ -267,8 +278,15 @@ class Cluster:
 class _Call:
     """The commands of one call and what has become of them so far."""
 
-    def __init__(self, commands: Sequence[Command], before: Sequence[Command], wait: Wait | None) -> None:
+    def __init__(
+        self,
+        commands: Sequence[Command | Packed],
+        slots: Sequence[int],
+        before: Sequence[Command] = (),
+        wait: Wait | None = None,
+    ) -> None:
         self.commands = commands
+        self.slots = slots
         self.replies: list[Reply | StoreUnavailable] = [None] * len(commands)
         self._before = before
         self._wait = wait
@@ -281,12 +299,12 @@ class _Call:
 
     async def send(self, link: Link, indices: Sequence[int], asked: dict[int, Node]) -> None:
         """Send one node some of the commands in one write, and note what it says."""
-        packed: list[Command] = []
+        sent: list[Command | Packed] = []
         for index in indices:
             if index in asked:
-                packed.append(ASKING)
-            packed.append(self.commands[index])
-        replies, copies = await link.tell(packed, before=self._before, wait=self._wait)
+                sent.append(ASKING)
+            sent.append(self.commands[index])
+        replies, copies = await link.tell(sent, before=self._before, wait=self._wait)
         at = 0
         for index in indices:
             at += index in asked

@@ -6,20 +6,16 @@ a caller that knows how to recognise its own command sends it again.
 """
 
 import asyncio
-from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
-from typing import cast
 
 from cellar.errors import StoreUnavailable
 from cellar.store.address import Address
 from cellar.store.connect import CONNECT_TIMEOUT_S, REPLY_TIMEOUT_S, lost, refusal
-from cellar.store.resp import Command, Reply, ReplyError, ReplyParser, pack
+from cellar.store.resp import Command, Packed, Reply, ReplyError, pack
 from cellar.store.route import Replies, Route, Told, Wait
-from cellar.store.transaction import LEAST, grouped, ungrouped
-
-Then = Callable[[list[Reply] | StoreUnavailable | ReplyError], None]
-"""Is given the replies of a call, or why there are none: the ReplyError by which the server refuses the connection."""
+from cellar.store.transaction import LEAST, ZERO, grouped, ungrouped, zeros
+from cellar.store.wire import Call, Wire
 
 
 class Link:
@@ -42,9 +38,9 @@ class Link:
         self._find = find
         self._connect_timeout_s = connect_timeout_s
         self._reply_timeout_s = reply_timeout_s
-        self._wire: _Wire | None = None
-        self._connecting: asyncio.Task[_Wire] | None = None
-        self._waiting: list[_Call] = []
+        self._wire: Wire | None = None
+        self._connecting: asyncio.Task[Wire] | None = None
+        self._waiting: list[Call] = []
 
     async def call(self, commands: Sequence[Command]) -> list[Reply]:
         """Send all commands in one write and return their replies, a ReplyError where Redis refused one.
@@ -59,7 +55,7 @@ class Link:
 
     async def tell(
         self,
-        commands: Sequence[Command],
+        commands: Sequence[Command | Packed],
         *,
         before: Sequence[Command] = (),
         wait: Wait | None = None,
@@ -82,11 +78,23 @@ class Link:
         copies = replies[-1] if isinstance(replies[-1], int) else 0
         return Replies(list(replies[first:-1]), [copies] * count)
 
-    def post(self, commands: Sequence[Command], told: Told, *, together: bool = True) -> None:
-        """Send all commands in one write, as one or each by itself; see `Route.post`."""
-        together = together and len(commands) >= LEAST
-        sent = grouped(commands) if together else commands
-        self._begin(_Call(sent, self._reply_timeout_s, partial(_tell, told, len(commands), together)))
+    def post(
+        self,
+        commands: Sequence[Packed],
+        key: Callable[[int], bytes],  # noqa: ARG002  # all keys are there
+        told: Told,
+        *,
+        together: bool = True,
+    ) -> None:
+        """Send all commands in one write, `together` or each by itself; see `Route.post`."""
+        count = len(commands)
+        if together and count >= LEAST:
+            sent, expected = grouped(commands), zeros(count)
+            then = partial(_tell, told, count, True)
+            self._begin(Call(pack(sent), len(sent), self._reply_timeout_s, then, expected))
+        else:
+            then = partial(_tell, told, count, False)
+            self._begin(Call(b"".join(commands), count, self._reply_timeout_s, then, ZERO * count))
 
     async def primaries(self, key: bytes) -> list[tuple[Route, bytes]]:
         """Return this link: all keys are there."""
@@ -113,13 +121,14 @@ class Link:
             wire.abort()
             await wire.gone
 
-    async def _send(self, commands: Sequence[Command], extra_s: float) -> list[Reply]:
+    async def _send(self, commands: Sequence[Command | Packed], extra_s: float) -> list[Reply]:
         """Return the replies. Raise StoreUnavailable, or the ReplyError by which the server refuses the connection."""
         future: asyncio.Future[list[Reply]] = asyncio.get_running_loop().create_future()
-        self._begin(_Call(commands, self._reply_timeout_s + extra_s, partial(_end, future)))
+        call = Call(pack(commands), len(commands), self._reply_timeout_s + extra_s, partial(_end, future))
+        self._begin(call)
         return await future
 
-    def _begin(self, call: "_Call") -> None:
+    def _begin(self, call: Call) -> None:
         """Send a call, as soon as there is a connection: in the order in which they came, whatever comes between."""
         wire = self._wire
         if wire is not None and not wire.closed:
@@ -130,7 +139,7 @@ class Link:
             self._connecting.add_done_callback(self._connect_done)
         return None
 
-    def _connect_done(self, task: asyncio.Task["_Wire"]) -> None:
+    def _connect_done(self, task: asyncio.Task[Wire]) -> None:
         self._connecting = None
         calls, self._waiting = self._waiting, []
         failure: BaseException | None = lost("not_applied") if task.cancelled() else task.exception()
@@ -143,10 +152,10 @@ class Link:
             for call in calls:
                 call.then(why)
 
-    async def _connect(self) -> "_Wire":
+    async def _connect(self) -> Wire:
         loop = asyncio.get_running_loop()
         where = self._address if self._find is None else await self._find()
-        wire = _Wire(loop)
+        wire = Wire(loop)
         try:
             async with asyncio.timeout(self._connect_timeout_s):
                 if where.path is not None:
@@ -162,7 +171,7 @@ class Link:
             raise
         return wire
 
-    async def _introduce(self, wire: "_Wire", where: Address) -> None:
+    async def _introduce(self, wire: Wire, where: Address) -> None:
         commands: list[Command] = []
         if where.password is not None:
             user = [] if where.username is None else [where.username.encode()]
@@ -171,9 +180,9 @@ class Link:
             commands.append((b"SELECT", b"%d" % where.db))
         if self._find is not None:
             commands.append((b"ROLE",))
-        name: Command = (b"CLIENT", b"SETNAME", b"cellar")
         future: asyncio.Future[list[Reply]] = asyncio.get_running_loop().create_future()
-        wire.send(_Call([*commands, name], self._connect_timeout_s, partial(_end, future)))
+        commands.append((b"CLIENT", b"SETNAME", b"cellar"))
+        wire.send(Call(pack(commands), len(commands), self._connect_timeout_s, partial(_end, future)))
         *replies, _ = await future  # the last is that to the name, which is not worth a failure
         for reply in replies:
             if isinstance(reply, ReplyError):
@@ -192,108 +201,21 @@ def _apart(told: Replies, count: int) -> Replies:
     return Replies(list(ungrouped(replies, count)), copies)
 
 
-def _tell(told: Told, count: int, together: bool, replies: list[Reply] | StoreUnavailable | ReplyError) -> None:
-    """Give the replies to so many commands that were posted to who waits for them."""
-    if isinstance(replies, list):
-        told(ungrouped(replies, count) if together else replies)
+def _tell(told: Told, count: int, together: bool, replies: list[Reply] | StoreUnavailable | ReplyError | None) -> None:
+    """Say what became of so many commands that were posted."""
+    if replies is None:
+        told(range(count), None)
+    elif isinstance(replies, list):
+        told(range(count), ungrouped(replies, count) if together else replies)
     else:
-        told([replies] * count)
+        told(range(count), [replies] * count)
 
 
-def _end(future: asyncio.Future[list[Reply]], replies: list[Reply] | StoreUnavailable | ReplyError) -> None:
+def _end(future: asyncio.Future[list[Reply]], replies: list[Reply] | StoreUnavailable | ReplyError | None) -> None:
     """Give replies to who awaits them, unless he has gone away."""
     if future.done():
         return
     if isinstance(replies, list):
         future.set_result(replies)
-    else:
+    elif replies is not None:
         future.set_exception(replies)
-
-
-class _Call:
-    """Commands of one write, and those of their replies that have come."""
-
-    __slots__ = ("count", "data", "replies", "then", "timeout_s")
-
-    def __init__(self, commands: Sequence[Command], timeout_s: float, then: Then) -> None:
-        self.data = pack(commands)
-        self.count = len(commands)
-        self.timeout_s = timeout_s
-        self.then = then
-        self.replies: list[Reply] = []
-
-
-class _Wire(asyncio.Protocol):
-    """One connection from its making to its end."""
-
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._loop = loop
-        self._transport: asyncio.Transport | None = None
-        self._parser = ReplyParser()
-        self._calls: deque[_Call] = deque()
-        self._timer: asyncio.TimerHandle | None = None
-        self.closed = False
-        self.gone: asyncio.Future[None] = loop.create_future()
-
-    def send(self, call: _Call) -> None:
-        """Write the commands of a call; its replies are given to it when all have come.
-
-        The timeout counts from when the calls before have their replies: they may be waiting for replicas.
-        """
-        if self._transport is None or self.closed:
-            return call.then(lost("not_applied"))
-        self._calls.append(call)
-        if len(self._calls) == 1:
-            self._watch()
-        self._transport.write(call.data)
-        return None
-
-    def abort(self) -> None:
-        """Close at once. Replies that have not come never will: their order would be lost with one of them."""
-        self._end()
-        if self._transport is not None:
-            self._transport.abort()
-        elif not self.gone.done():
-            self.gone.set_result(None)
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Begin, unless it was given up meanwhile."""
-        self._transport = cast(asyncio.Transport, transport)  # uvloop's transports do not inherit from asyncio's
-        if self.closed:
-            self._transport.abort()
-
-    def data_received(self, data: bytes) -> None:
-        """Give the replies that are complete to the calls that wait, in their order."""
-        try:
-            replies = self._parser.feed(data)
-        except ValueError:
-            return self.abort()
-        for reply in replies:
-            if not self._calls:
-                return self.abort()
-            call = self._calls[0]
-            call.replies.append(reply)
-            if len(call.replies) == call.count:
-                self._calls.popleft()
-                self._watch()
-                call.then(call.replies)
-        return None
-
-    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002  # asyncio names the argument
-        """End the calls that wait: what became of their commands is unknown."""
-        self._end()
-        if not self.gone.done():
-            self.gone.set_result(None)
-
-    def _end(self) -> None:
-        self.closed = True
-        calls, self._calls = self._calls, deque()
-        self._watch()
-        for call in calls:
-            call.then(lost("unknown"))
-
-    def _watch(self) -> None:
-        """Give the call that is first in line its time."""
-        if self._timer is not None:
-            self._timer.cancel()
-        self._timer = self._loop.call_later(self._calls[0].timeout_s, self.abort) if self._calls else None

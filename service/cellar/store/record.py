@@ -41,7 +41,12 @@ SCHEMA = 1
 _HEAD = Struct("<B8s8sQ16sQI16s")
 """schema, birth, epoch, step, digest, revision, kernel_rev, model mark. Scripts know that bytes 2 to 9 are `birth`."""
 
-_ENTRY = Struct("<QB8sQ16s8sI16s16s")
+HEAD_BYTES = _HEAD.size
+
+MOVED_HEAD = Struct("<9s8sQ16sQ20s")
+"""The same, of which steps change what is in the middle: epoch, step, digest, revision."""
+
+ENTRY = Struct("<QB8sQ16s8sI16s16s")
 """revision, flags, then before: epoch, step, digest; after: epoch, steps, digest; mark. A writer's request goes on with
 16 bytes that tell it from the writer's others."""
 
@@ -59,7 +64,8 @@ _PAST = Struct("<Q8sQ16s")
 PAST_BYTES = _PAST.size
 """Of a past without its state."""
 
-_ORDERED, _KEPT, _NUMBERED = 1, 2, 4
+ORDERED, KEPT, _NUMBERED = 1, 2, 4
+"""Flags of an entry."""
 
 
 @lru_cache(maxsize=1024)
@@ -79,6 +85,12 @@ def pack_head(meta: SessionMeta, position: Position, revision: int) -> bytes:
         meta.kernel_rev,
         _model_mark(meta.model_digest),
     )
+
+
+def head_ends(head: bytes) -> tuple[bytes, bytes]:
+    """Return what steps leave as it is at both ends of a head: the first and the last argument of MOVED_HEAD."""
+    ends = MOVED_HEAD.unpack(head)
+    return ends[0], ends[-1]
 
 
 def pack_meta(meta: SessionMeta) -> bytes:
@@ -192,8 +204,8 @@ def pack_entry(change: Change, revision: int, cap: int) -> bytes:
     kept = len(change.output) <= cap
     whose = who(change.identity)
     before, after = change.before, change.after
-    flags = _ORDERED * change.identity.ordered | _KEPT * kept | _NUMBERED * (whose is not None)
-    entry = _ENTRY.pack(
+    flags = ORDERED * change.identity.ordered | KEPT * kept | _NUMBERED * (whose is not None)
+    entry = ENTRY.pack(
         revision,
         flags,
         before.epoch,
@@ -209,16 +221,16 @@ def pack_entry(change: Change, revision: int, cap: int) -> bytes:
 
 def unpack_entry(data: bytes) -> Entry:
     """Return a ring entry. Raise StoreCorrupt."""
-    if len(data) < _ENTRY.size:
+    if len(data) < ENTRY.size:
         raise StoreCorrupt("a session record with a damaged replay entry")
-    revision, flags, epoch, step, digest, epoch_after, steps, digest_after, mark = _ENTRY.unpack_from(data)
+    revision, flags, epoch, step, digest, epoch_after, steps, digest_after, mark = ENTRY.unpack_from(data)
     # a change that is not a step begins an epoch, or leaves the position as it is
     after = Position(epoch_after, step + steps if epoch_after == epoch else 0, digest_after)
-    end = _ENTRY.size + _WHO_BYTES * bool(flags & _NUMBERED)
-    whose = data[_ENTRY.size : end] or None
-    output = data[end:] if flags & _KEPT else None
+    end = ENTRY.size + _WHO_BYTES * bool(flags & _NUMBERED)
+    whose = data[ENTRY.size : end] or None
+    output = data[end:] if flags & KEPT else None
     before = Position(epoch, step, digest)
-    return Entry(revision, bool(flags & _ORDERED), before, after, steps, mark, whose, output)
+    return Entry(revision, bool(flags & ORDERED), before, after, steps, mark, whose, output)
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,7 +259,7 @@ def pack_keyed(change: Change, birth: bytes, cap: int) -> bytes:
         after.step,
         after.digest,
         change.steps,
-        _KEPT * kept,
+        KEPT * kept,
     ) + (change.output if kept else b"")
 
 
@@ -256,5 +268,5 @@ def unpack_keyed(data: bytes) -> Keyed:
     if len(data) < _KEYED.size:
         raise StoreCorrupt("a damaged idempotency record")
     birth, fingerprint, epoch, step, digest, steps, flags = _KEYED.unpack_from(data)
-    output = data[_KEYED.size :] if flags & _KEPT else None
+    output = data[_KEYED.size :] if flags & KEPT else None
     return Keyed(birth, fingerprint, Position(epoch, step, digest), steps, output)

@@ -5,6 +5,9 @@ from collections.abc import Iterable, Sequence
 Command = Sequence[bytes]
 """A command's name and its arguments."""
 
+Packed = bytes
+"""A command as `pack` makes it."""
+
 
 class ReplyError(Exception):
     """An answer that begins with `-`. The message has the code in front: `OOM command not allowed ...`."""
@@ -20,10 +23,10 @@ class _Sizes(dict[int, bytes]):
         return b"\r\n$%d\r\n" % size
 
 
-_SIZES = _Sizes((size, b"\r\n$%d\r\n" % size) for size in range(1024))
+SIZES = _Sizes((size, b"\r\n$%d\r\n" % size) for size in range(1024))
 
 
-def pack(commands: Iterable[Command]) -> bytes:
+def pack(commands: Iterable[Command | Packed]) -> bytes:
     r"""Return the commands as one run of bytes.
 
     >>> pack([(b"GET", b"a")])
@@ -31,8 +34,11 @@ def pack(commands: Iterable[Command]) -> bytes:
     """
     parts: list[bytes] = []
     for command in commands:
+        if isinstance(command, bytes):
+            parts.append(command)
+            continue
         parts.append(b"*%d" % len(command))
-        parts += [part for argument in command for part in (_SIZES[len(argument)], argument)]
+        parts += [part for argument in command for part in (SIZES[len(argument)], argument)]
         parts.append(b"\r\n")
     return b"".join(parts)
 
@@ -52,6 +58,11 @@ class ReplyParser:
         self._open: list[
             tuple[list[Reply], int]
         ] = []  # arrays that lack items, each inside the one before; their sizes
+
+    @property
+    def busy(self) -> bool:
+        """Whether a part of a reply has come that is not whole."""
+        return self._length > 0 or bool(self._open)
 
     def feed(self, data: bytes) -> list[Reply]:
         """Take bytes and return the replies that are complete now. Raise ValueError for what is not RESP2."""

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 from cellar.errors import StoreUnavailable
-from cellar.store.resp import Command, Reply
+from cellar.store.resp import Command, Packed, Reply
 
-Told = Callable[["Sequence[Reply | StoreUnavailable]"], None]
-"""Is told what became of commands, in their order: see `Replies.replies`."""
+Told = Callable[[Sequence[int], "Sequence[Reply | StoreUnavailable] | None"], None]
+"""Is told of some commands which they are, and what became of each (`Replies.replies`); None if all were answered 0."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,10 +52,12 @@ class Route(Protocol):
         server of its own, that is no part of a cluster, takes many of them as one (`transaction.py`).
         """
 
-    def post(self, commands: Sequence[Command], told: Told) -> None:
-        """Begin what `tell` does `together`, and call `told`, once and never from within, with what became of them.
+    def post(self, commands: Sequence[Packed], key: Callable[[int], bytes], told: Told) -> None:
+        """Begin what `tell` does `together`. `key` is asked for the key of a command, by its number.
 
-        What is posted goes to each server in the order in which it was, also where a connection must be made first.
+        `told` is called, never from within, once for each part of the commands that went to a server of its own, as
+        soon as that has answered. What is posted goes to each server in the order in which it was, also where a
+        connection has to be made first.
         """
 
     async def primaries(self, key: bytes) -> "list[tuple[Route, bytes]]":

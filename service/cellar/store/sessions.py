@@ -27,6 +27,7 @@ from cellar.store.exchange import PATIENCE_S, Answer, Exchange
 from cellar.store.expiry import SWEEP_S, ExpirySweeper
 from cellar.store.keys import SessionKeys
 from cellar.store.listing import REAP, Expired, Listing, nobody, read_summary, summary_commands
+from cellar.store.plain import PlainCommits
 from cellar.store.record import (
     Entry,
     pack_head,
@@ -75,7 +76,8 @@ class RedisSessions:
         self._exchange = Exchange(route, (commit_script, CREATE, DELETE, REAP), patience_s=patience_s)
         self._listing = Listing(self._exchange, self.keys, expired)
         self._replicas = None if wait is None else Replicas(wait, self._exchange, self.keys)
-        self._ticks = Ticks(route, self._exchange, self.calls, self._replicas)
+        self.plain = PlainCommits(commit_script, self.keys, self._keep)
+        self._ticks = Ticks(route, self._exchange, self.keys, self.calls, self.plain, self._replicas)
         self._slots = tuple(b"r%d" % index for index in range(window))
 
     async def create(

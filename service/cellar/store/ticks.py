@@ -16,10 +16,12 @@ from cellar.ports import Applied, Change, Commit, CommitResult, Committed, Moved
 from cellar.store.commits import CommitCalls
 from cellar.store.connect import lost
 from cellar.store.exchange import Answer, Exchange
+from cellar.store.keys import SessionKeys
+from cellar.store.plain import PlainCommits
 from cellar.store.record import Entry, unpack_entry, unpack_keyed, unpack_record
 from cellar.store.replicas import Replicas
 from cellar.store.replies import items, raw
-from cellar.store.resp import Command, Reply, ReplyError
+from cellar.store.resp import Reply, ReplyError, pack
 from cellar.store.route import Replies, Route
 from cellar.store.verdict import replay
 
@@ -34,20 +36,32 @@ APPLIED = Applied()
 class Ticks:
     """Sends ticks by a route, in the order in which they come, and tells what became of them."""
 
-    def __init__(self, route: Route, exchange: Exchange, calls: CommitCalls, replicas: Replicas | None) -> None:
+    def __init__(
+        self,
+        route: Route,
+        exchange: Exchange,
+        keys: SessionKeys,
+        calls: CommitCalls,
+        plain: PlainCommits,
+        replicas: Replicas | None,
+    ) -> None:
         self._route = route
         self._exchange = exchange
+        self._keys = keys
         self._calls = calls
+        self._plain = plain
         self._replicas = replicas
         self._insisting: set[asyncio.Task[Sequence[CommitResult]]] = set()
 
     def post(self, commits: Sequence[Commit], done: Done) -> None:
         """Begin to apply the commits; see `SessionStore.post`."""
-        tick = _Tick(commits, [self._calls.call(commit) for commit in commits], done)
+        tick = _Tick(commits, done)
         if self._replicas is None:
-            self._route.post(tick.calls, partial(self._told, tick))
+            write, call = self._plain.write, self._calls.call
+            packed = [write(commit) or pack([call(commit)]) for commit in commits]
+            self._route.post(packed, partial(self._key, commits), partial(self._told, tick))
         else:
-            self._spawn(tick, self._durable(tick, self._replicas))
+            self._spawn(tick, range(len(commits)), self._durable(commits, self._replicas))
 
     async def aclose(self) -> None:
         """End the commits under way, with an unknown outcome."""
@@ -56,56 +70,72 @@ class Ticks:
         if self._insisting:
             await asyncio.wait(self._insisting)
 
-    def _told(self, tick: "_Tick", replies: Sequence[Reply | StoreUnavailable]) -> None:
+    def _key(self, commits: Sequence[Commit], index: int) -> bytes:
+        return self._keys.record(commits[index].before.key)
+
+    def _told(self, tick: "_Tick", part: Sequence[int], replies: Sequence[Reply | StoreUnavailable] | None) -> None:
+        if replies is None:
+            return tick.end(part, [APPLIED] * len(part))
         answers = [Answer(reply, resent=False) for reply in replies if not isinstance(reply, ReplyError | CellarError)]
-        if len(answers) == len(replies):
-            tick.end([result_of(commit, answer) for commit, answer in zip(tick.commits, answers, strict=True)])
-        else:
-            self._spawn(tick, self._insist(tick, Replies(list(replies))))
+        commits = [tick.commits[index] for index in part]
+        if len(answers) == len(commits):
+            return tick.end(part, [result_of(*each) for each in zip(commits, answers, strict=True)])
+        return self._spawn(tick, part, self._insist(commits, Replies(list(replies)), tick.began_s))
 
-    async def _insist(self, tick: "_Tick", told: Replies) -> Sequence[CommitResult]:
-        answers = await self._exchange.insist(tick.calls, together=True, told=told, began_s=tick.began_s)
-        return [result_of(commit, answer) for commit, answer in zip(tick.commits, answers, strict=True)]
+    async def _insist(self, commits: Sequence[Commit], told: Replies, began_s: float) -> Sequence[CommitResult]:
+        calls = [self._calls.call(commit) for commit in commits]
+        answers = await self._exchange.insist(calls, together=True, told=told, began_s=began_s)
+        return [result_of(*each) for each in zip(commits, answers, strict=True)]
 
-    async def _durable(self, tick: "_Tick", replicas: Replicas) -> Sequence[CommitResult]:
-        answers = await self._exchange.insist(tick.calls, wait=replicas.wait, together=True)
-        results = [result_of(commit, answer) for commit, answer in zip(tick.commits, answers, strict=True)]
-        keys = [commit.before.key for commit in tick.commits]
+    async def _durable(self, commits: Sequence[Commit], replicas: Replicas) -> Sequence[CommitResult]:
+        calls = [self._calls.call(commit) for commit in commits]
+        answers = await self._exchange.insist(calls, wait=replicas.wait, together=True)
+        results = [result_of(*each) for each in zip(commits, answers, strict=True)]
+        keys = [commit.before.key for commit in commits]
         # what a connection has not written itself its WAIT does not speak of: a commit that was found to be there
         copies = [answer.copies if isinstance(answer.reply, int) else None for answer in answers]
         return await replicas.confirmed(keys, results, copies)
 
-    def _spawn(self, tick: "_Tick", way: Coroutine[Any, Any, Sequence[CommitResult]]) -> None:
+    def _spawn(self, tick: "_Tick", part: Sequence[int], way: Coroutine[Any, Any, Sequence[CommitResult]]) -> None:
         task = asyncio.create_task(way)
         self._insisting.add(task)
-        task.add_done_callback(partial(self._ended, tick))
+        task.add_done_callback(partial(self._ended, tick, part))
 
-    def _ended(self, tick: "_Tick", task: asyncio.Task[Sequence[CommitResult]]) -> None:
+    def _ended(self, tick: "_Tick", part: Sequence[int], task: asyncio.Task[Sequence[CommitResult]]) -> None:
         self._insisting.discard(task)
         if not task.cancelled() and task.exception() is None:
-            return tick.end(task.result())
+            return tick.end(part, task.result())
         if not task.cancelled():  # a fault of our own: whoever waits is told at least that
-            logger.error("a tick of %d commits was not understood", len(tick.commits), exc_info=task.exception())
-        return tick.end([lost("unknown")] * len(tick.commits))
+            logger.error("a tick of %d commits was not understood", len(part), exc_info=task.exception())
+        return tick.end(part, [lost("unknown")] * len(part))
 
 
 class _Tick:
     """Commits under way. `done` is called once, whatever happens."""
 
-    __slots__ = ("began_s", "calls", "commits", "done")
+    __slots__ = ("_left", "_results", "began_s", "commits", "done")
 
-    def __init__(self, commits: Sequence[Commit], calls: Sequence[Command], done: Done) -> None:
+    def __init__(self, commits: Sequence[Commit], done: Done) -> None:
         self.commits = commits
-        self.calls = calls
         self.done = done
         self.began_s = asyncio.get_running_loop().time()
+        self._results: list[CommitResult] = []
+        self._left = len(commits)
 
-    def end(self, results: Sequence[CommitResult]) -> None:
-        """Tell who waits. What goes wrong there is no fault of the connection that has read this."""
+    def end(self, part: Sequence[int], results: Sequence[CommitResult]) -> None:
+        """Note the results of a part, and tell who waits when all are there."""
+        if len(part) < len(self.commits):
+            self._results = self._results or [APPLIED] * len(self.commits)
+            for index, result in zip(part, results, strict=True):
+                self._results[index] = result
+            self._left -= len(part)
+            if self._left:
+                return
+            results = self._results
         try:
             self.done(results)
-        except Exception:
-            logger.exception("the results of a tick of %d commits were not taken", len(self.commits))
+        except Exception:  # no fault of the connection that has read this
+            logger.exception("the results of a tick of %d commits were not taken", len(results))
 
 
 def result_of(commit: Commit, answer: Answer) -> CommitResult:

@@ -6,9 +6,10 @@ once. Its commands stand for themselves as before: one that fails undoes none of
 """
 
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from typing import TypeVar
 
-from cellar.store.resp import Command, Reply, ReplyError
+from cellar.store.resp import Command, Packed, Reply, ReplyError
 
 Item = TypeVar("Item")
 
@@ -21,10 +22,13 @@ MOST = 128
 MULTI: Command = (b"MULTI",)
 EXEC: Command = (b"EXEC",)
 
+ZERO = b":0\r\n"
+"""What nearly every commit is answered."""
 
-def grouped(commands: Sequence[Command]) -> list[Command]:
+
+def grouped(commands: Sequence[Command | Packed]) -> list[Command | Packed]:
     """Return the commands in transactions; few of them as they are."""
-    found: list[Command] = []
+    found: list[Command | Packed] = []
     for group in _groups(commands):
         found += [MULTI, *group, EXEC] if len(group) >= LEAST else group
     return found
@@ -44,6 +48,19 @@ def ungrouped(replies: Sequence[Reply], count: int) -> list[Reply]:
         found += _outcome(begun, queued, done)
         at += size + 2
     return found
+
+
+def zeros(count: int) -> bytes:
+    """Return the bytes of the replies to what `grouped` makes of so many commands, if 0 is the answer to each."""
+    full, rest = divmod(count, MOST)
+    return _zeros(MOST) * full + _zeros(rest)
+
+
+@lru_cache(maxsize=MOST + 1)
+def _zeros(count: int) -> bytes:
+    if count < LEAST:
+        return ZERO * count
+    return b"+OK\r\n" + b"+QUEUED\r\n" * count + b"*%d\r\n" % count + ZERO * count
 
 
 def _outcome(begun: Reply, queued: Sequence[Reply], done: Reply) -> Sequence[Reply]:
