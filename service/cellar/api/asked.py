@@ -40,6 +40,8 @@ class Asked(NamedTuple):
     reset: Reset
     shaped: Callable[[Floats], Floats]
     name: Name | None = None
+    finite: bool = True
+    """Whether the inputs are known to be finite, as all are that JSON or npy was read to."""
 
 
 def step_of_json(body: StepRequest, key: str | None) -> Asked:

@@ -77,6 +77,7 @@ class StepCycle:
                 asked.identity,
                 reset=asked.reset,
                 deadline_s=terms.within_s,
+                finite=asked.finite,
             )
         except Exception as error:
             # not now: with an answer uvicorn begins to time how long nothing happens, and more may have come with this

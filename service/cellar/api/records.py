@@ -2,15 +2,13 @@
 
 import re
 
-from cellar.api.asked import Asked, Floats
+from cellar.api.asked import Asked, Floats, one_step
 from cellar.api.schemas.names import IDEMPOTENCY_KEY_PATTERN, MOST_TIMEOUT_MS
 from cellar.errors import InvalidInput, ShapeMismatch
-from cellar.ports import Identity, Position
+from cellar.ports import APPEND, Identity, Position
 from cellar.wire.frames import Step
 
 KEY = re.compile(IDEMPOTENCY_KEY_PATTERN)
-
-APPEND = Identity()
 
 
 def identity_of(step: Step) -> Identity:
@@ -31,7 +29,7 @@ def asked_of(step: Step, identity: Identity) -> Asked:
         expected = f"at most {MOST_TIMEOUT_MS} ms"
         raise InvalidInput("too long a timeout", pointer="/timeout_ms", expected=expected, actual=str(step.timeout_ms))
     reset = False if step.reset is None else _rows(step.reset)
-    return Asked(step.inputs, identity, reset, _whole if step.sequence else _first, "")
+    return Asked(step.inputs, identity, reset, _whole if step.sequence else one_step, "", finite=False)
 
 
 def _rows(reset: bytes) -> list[bool]:
@@ -44,8 +42,3 @@ def _rows(reset: bytes) -> list[bool]:
 
 def _whole(outputs: Floats) -> Floats:
     return outputs
-
-
-def _first(outputs: Floats) -> Floats:
-    first: Floats = outputs[0]
-    return first

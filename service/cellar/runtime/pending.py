@@ -42,11 +42,11 @@ class Pending:
             except asyncio.CancelledError:
                 self.cancel()
                 raise
-        return self._committed()
+        return self.committed()
 
     def result(self) -> StepAnswer:
         """Return the answer that has come, or raise what went wrong."""
-        done = self._committed()
+        done = self.committed()
         output = done.output
         if output is None:
             return StepAnswer(done.position, None, done.replayed)
@@ -89,7 +89,8 @@ class Pending:
         """Let it be known that nobody waits any more."""
         self.settle(asyncio.CancelledError())
 
-    def _committed(self) -> Committed:
+    def committed(self) -> Committed:
+        """Return what was committed, as it came from the store, or raise what went wrong."""
         outcome = self._outcome
         if isinstance(outcome, BaseException):
             raise outcome

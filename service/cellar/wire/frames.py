@@ -5,10 +5,10 @@ endian and nothing is padded: records and numbers stand at multiples of eight an
 the layout to those who write another client.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from enum import IntEnum
 from struct import Struct
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -147,7 +147,7 @@ def pack_steps(steps: Sequence[Step]) -> bytes:
         )
         numbers.append(np.ascontiguousarray(one.inputs, dtype="<f4").tobytes())
         text += [*words, one.reset or b""]
-    return _frame(Kind.STEPS, records, numbers, text)
+    return _frame(Kind.STEPS, len(records), records, numbers, text)
 
 
 def unpack_steps(frame: bytes) -> list[Step]:
@@ -155,10 +155,24 @@ def unpack_steps(frame: bytes) -> list[Step]:
 
     Neither words nor numbers are checked: what is wrong with them is a fault of the step, not of the frame.
     """
-    records, numbers, text = _parts(frame, Kind.STEPS, STEP)
+    records, numbers, text = blocks(frame, Kind.STEPS, STEP)
     steps: list[Step] = []
     at = word = 0
-    for tag, flags, session, writer, key, length, rows, features, timeout_ms, epoch, step, digest, seq in records:
+    for (
+        tag,
+        flags,
+        session,
+        writer,
+        key,
+        length,
+        rows,
+        features,
+        timeout_ms,
+        epoch,
+        step,
+        digest,
+        seq,
+    ) in STEP.iter_unpack(records):
         if flags >= 2 * RESET:
             raise _impossible(len(steps), f"flags {flags:#x}")
         start, at = at, at + length * rows * features
@@ -185,29 +199,43 @@ def unpack_steps(frame: bytes) -> list[Step]:
     return steps
 
 
-def pack_answers(answers: Sequence[Answer]) -> bytes:
+def pack_answers(answers: Iterable[Answer]) -> bytes:
     """Return a frame of answers."""
-    records, numbers, problems = [], [], []
-    for tag, status, position, outputs, replayed, problem in answers:
-        flags = REPLAYED * replayed
-        if outputs is not None:
-            shape = outputs.shape
-            numbers.append(outputs.tobytes())
-        else:
-            shape = (0, 0, 0)
-            flags |= NOT_KEPT * (position is not None)
-        epoch, step, digest = position or _NOWHERE
-        records.append(ANSWER.pack(tag, status, flags, *shape, len(problem), epoch, step, digest, 0))
-        problems.append(problem)
-    return _frame(Kind.ANSWERS, records, numbers, problems)
+    return join_answers([pack_answer(answer) for answer in answers])
+
+
+class Packed(NamedTuple):
+    """Answers as they stand in the three blocks of a frame."""
+
+    answers: int
+    records: bytes
+    numbers: bytes
+    text: bytes
+
+
+def pack_answer(answer: Answer) -> Packed:
+    """Return an answer as it stands in a frame."""
+    tag, status, position, outputs, replayed, problem = answer
+    flags = REPLAYED * replayed | NOT_KEPT * (outputs is None and position is not None)
+    shape, numbers = ((0, 0, 0), b"") if outputs is None else (outputs.shape, outputs.tobytes())
+    epoch, step, digest = position or _NOWHERE
+    record = ANSWER.pack(tag, status, flags, *shape, len(problem), epoch, step, digest, 0)
+    return Packed(1, record, numbers, problem)
+
+
+def join_answers(parts: Sequence[Packed]) -> bytes:
+    """Return the frame of all these answers, in their order."""
+    counts, records, numbers, text = zip(*parts, strict=True) if parts else ((), (), (), ())
+    return _frame(Kind.ANSWERS, sum(counts), records, numbers, text)
 
 
 def unpack_answers(frame: bytes) -> list[Answer]:
     """Return the answers of a frame; their outputs are read-only and lie in it. Raise MalformedBody."""
-    records, numbers, text = _parts(frame, Kind.ANSWERS, ANSWER)
+    records, numbers, text = blocks(frame, Kind.ANSWERS, ANSWER)
     answers: list[Answer] = []
     at = word = 0
-    for tag, status, flags, length, rows, features, problem, epoch, step, digest, nothing in records:
+    for record in ANSWER.iter_unpack(records):
+        tag, status, flags, length, rows, features, problem, epoch, step, digest, nothing = record
         if flags >= 2 * NOT_KEPT or nothing:
             raise _impossible(len(answers), f"flags {flags:#x}")
         start, at = at, at + length * rows * features
@@ -225,7 +253,7 @@ def unpack_answers(frame: bytes) -> list[Answer]:
 
 def pack_problem(document: bytes) -> bytes:
     """Return the frame that ends a stream of answers."""
-    return _frame(Kind.PROBLEM, (), (), (document,))
+    return _frame(Kind.PROBLEM, 0, (), (), (document,))
 
 
 def unpack_problem(frame: bytes) -> bytes | None:
@@ -270,10 +298,9 @@ class FrameSplitter:
             raise MalformedBody(f"the body ends inside a frame, after {len(self._held)} bytes of it")
 
 
-def _frame(kind: Kind, records: Sequence[bytes], numbers: Sequence[bytes], text: Sequence[bytes]) -> bytes:
-    values, words = b"".join(numbers), b"".join(text)
-    header = HEADER.pack(MAGIC, VERSION, kind, 0, len(records), len(values) // 4, len(words), 0)
-    return b"".join((header, *records, values, words))
+def _frame(kind: Kind, count: int, records: Sequence[bytes], numbers: Sequence[bytes], text: Sequence[bytes]) -> bytes:
+    sizes = sum(map(len, numbers)) // 4, sum(map(len, text))
+    return b"".join((HEADER.pack(MAGIC, VERSION, kind, 0, count, *sizes, 0), *records, *numbers, *text))
 
 
 def _read_header(data: bytes | bytearray) -> tuple[int, int, int, int]:
@@ -293,8 +320,8 @@ def _size(data: bytes | bytearray) -> int:
     return HEADER.size + STEP.size * records + 4 * numbers + text
 
 
-def _parts(frame: bytes, kind: Kind, record: Struct) -> tuple[Iterator[tuple[Any, ...]], Floats, str]:
-    """Return the records, the numbers and the text of a whole frame. Raise MalformedBody."""
+def blocks(frame: bytes, kind: Kind, record: Struct) -> tuple[memoryview, Floats, str]:
+    """Return the bytes of the records, the numbers and the text of a whole frame. Raise MalformedBody."""
     if len(frame) < HEADER.size or len(frame) != _size(frame):
         raise MalformedBody("not a whole frame, or more than one")
     found, count, numbers, _ = _read_header(frame)
@@ -302,8 +329,7 @@ def _parts(frame: bytes, kind: Kind, record: Struct) -> tuple[Iterator[tuple[Any
         raise MalformedBody(f"a frame of kind {found} where one of kind {kind:d} belongs", offset=5)
     at = HEADER.size + record.size * count
     values = np.frombuffer(frame, "<f4", numbers, at)
-    text = frame[at + 4 * numbers :].decode("latin-1")
-    return record.iter_unpack(memoryview(frame)[HEADER.size : at]), values, text
+    return memoryview(frame)[HEADER.size : at], values, frame[at + 4 * numbers :].decode("latin-1")
 
 
 def _shaped(numbers: Floats, *shape: int) -> Floats:

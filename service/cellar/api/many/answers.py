@@ -1,7 +1,9 @@
 """The answers to many steps as they are written, as lines or as frames."""
 
 import logging
-from typing import Any, Protocol
+from collections.abc import Sequence
+from itertools import groupby
+from typing import Any
 
 import orjson
 
@@ -10,31 +12,12 @@ from cellar.api.many.asks import Ask
 from cellar.api.problems import INTERNAL, document_of
 from cellar.errors import CellarError, Unavailable
 from cellar.runtime.answers import StepAnswer
-from cellar.wire import frames
+from cellar.runtime.pending import Pending
+from cellar.wire import columns, frames
 
 logger = logging.getLogger(__name__)
 
 Result = StepAnswer | Exception
-
-
-class Writer(Protocol):
-    """Turns answers into a body, part by part."""
-
-    def add(self, ask: Ask, result: Result) -> None:
-        """Take the next answer."""
-        ...
-
-    def ready(self) -> bytes:
-        """Return what may be sent before the part is whole."""
-        ...
-
-    def whole(self) -> bytes:
-        """Return what is left of a part that is whole."""
-        ...
-
-    def problem(self, error: CellarError) -> bytes:
-        """Return what ends the body before its time."""
-        ...
 
 
 class LineAnswers:
@@ -69,18 +52,15 @@ class FrameAnswers:
     """Writes frames: one for each part."""
 
     def __init__(self) -> None:
-        self._answers: list[frames.Answer] = []
+        self._packed: list[frames.Packed] = []
 
-    def add(self, ask: Ask, result: Result) -> None:
-        """Take the next answer."""
-        if isinstance(result, Exception):
-            document = problem_document(ask, result)
-            answer = frames.Answer(ask.tag, document["status"], problem=orjson.dumps(document))
-        else:
-            position = result.position
-            place = frames.Place(position.epoch, position.step, position.digest)
-            answer = frames.Answer(ask.tag, frames.OK, place, result.outputs, result.replayed)
-        self._answers.append(answer)
+    def add_group(self, asks: Sequence[Ask], coming: Sequence[Pending | Exception]) -> None:
+        """Take the next answers, which have all come: runs of those that went well column by column."""
+        for well, run in groupby(zip(asks, coming, strict=True), _went_well):
+            if well:
+                self._packed.append(_pack_outputs(*zip(*run, strict=True)))
+            else:
+                self._packed += [frames.pack_answer(_answer(*one)) for one in run]
 
     def ready(self) -> bytes:
         """Return nothing: a frame is sent whole."""
@@ -88,13 +68,46 @@ class FrameAnswers:
 
     def whole(self) -> bytes:
         """Return the frame of the part."""
-        answers, self._answers = self._answers, []
-        return frames.pack_answers(answers)
+        packed, self._packed = self._packed, []
+        return frames.join_answers(packed)
 
     def problem(self, error: CellarError) -> bytes:
         """Return the frame of answers that were ready, and the one that ends the body."""
-        rest = self.whole() if self._answers else b""
+        rest = self.whole() if self._packed else b""
         return rest + frames.pack_problem(orjson.dumps(_with_pause(document_of(error), error)))
+
+
+Writer = LineAnswers | FrameAnswers
+"""Turns answers into a body, part by part."""
+
+
+def _went_well(one: tuple[Ask, Pending | Exception]) -> bool:
+    coming = one[1]
+    return isinstance(coming, Pending) and not coming.failed and coming.committed().output is not None
+
+
+def _pack_outputs(asks: Sequence[Ask], coming: Sequence[Pending]) -> frames.Packed:
+    done = [one.committed() for one in coming]
+    return columns.pack_outputs(
+        [ask.tag for ask in asks],
+        [one.position for one in done],
+        [one.steps for one in done],
+        [0 if ask.asked is None else ask.asked.inputs.shape[1] for ask in asks],
+        [one.output or b"" for one in done],
+        [one.replayed for one in done],
+    )
+
+
+def _answer(ask: Ask, coming: Pending | Exception) -> frames.Answer:
+    """Return a problem, or an answer whose output was not kept."""
+    if isinstance(coming, Pending):
+        try:
+            done = coming.committed()
+            return frames.Answer(ask.tag, frames.OK, frames.Place(*done.position), None, done.replayed)
+        except Exception as error:
+            coming = error
+    document = problem_document(ask, coming)
+    return frames.Answer(ask.tag, document["status"], problem=orjson.dumps(document))
 
 
 def problem_document(ask: Ask, error: Exception) -> dict[str, Any]:

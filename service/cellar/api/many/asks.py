@@ -3,17 +3,19 @@
 import re
 from collections.abc import AsyncIterator
 from functools import lru_cache
+from itertools import repeat
 from typing import Any, NamedTuple, Protocol
 
-from cellar.api.asked import Asked, sequence_of_json, step_of_json
-from cellar.api.body import beside, validated
+from cellar.api.asked import Asked, one_step, sequence_of_json, step_of_json
+from cellar.api.body import PROMPT_BYTES, beside, validated
+from cellar.api.plain import plain_object, plain_step
 from cellar.api.records import asked_of, identity_of
 from cellar.api.schemas.names import NAME_PATTERN
 from cellar.api.schemas.sessions import SequenceLine, StepLine
 from cellar.api.services import TENANT
 from cellar.errors import BodyTooLarge, CellarError, InvalidInput
-from cellar.ports import SessionKey
-from cellar.wire import frames
+from cellar.ports import APPEND, Identity, SessionKey
+from cellar.wire import columns, frames
 from cellar.wire.document import decode
 from cellar.wire.frames import FrameSplitter
 from cellar.wire.lines import LineSplitter
@@ -60,7 +62,7 @@ class Lines:
         part: list[Ask] = []
         try:
             for line in self._splitter.feed(data):
-                part.append(await self._read(line))  # noqa: PERF401  # those before a fault are kept
+                part.append(self._plain(line) or await self._read(line))  # noqa: PERF401  # those before a fault are kept
         except BodyTooLarge:
             if part:
                 yield part
@@ -70,11 +72,23 @@ class Lines:
 
     async def end(self) -> list[Ask]:
         """Return the last line, if it has no newline."""
-        return [await self._read(line) for line in self._splitter.end()]
+        return [self._plain(line) or await self._read(line) for line in self._splitter.end()]
+
+    def _plain(self, line: bytes) -> Ask | None:
+        """Return the step of a line that is read at once, None of any other."""
+        document = plain_object(line) if len(line) <= PROMPT_BYTES else None
+        session = None if document is None else document.get("session")
+        if document is None or type(session) is not str or not _NAME.fullmatch(session):
+            return None
+        asked = plain_step(document, None, others=1)
+        return None if asked is None else Ask(session, self._next_tag(), asked)
 
     async def _read(self, line: bytes) -> Ask:
+        return await beside(len(line), _of_line, line, self._next_tag())
+
+    def _next_tag(self) -> int:
         tag, self._count = self._count % _TAGS, self._count + 1
-        return await beside(len(line), _of_line, line, tag)
+        return tag
 
 
 class Frames:
@@ -86,7 +100,8 @@ class Frames:
     async def feed(self, data: bytes) -> AsyncIterator[list[Ask]]:
         """Yield the frames that are whole now."""
         for frame in self._splitter.feed(data):
-            yield [_of_step(step) for step in frames.unpack_steps(frame)]
+            plain = columns.plain_steps(frame)
+            yield [*map(_of_step, frames.unpack_steps(frame))] if plain is None else _of_plain(plain)
 
     async def end(self) -> list[Ask]:
         """Return nothing: a frame that is not whole is none."""
@@ -116,6 +131,14 @@ def _of_line(line: bytes, tag: int) -> Ask:
         return Ask(session, tag, step_of_json(step, step.key), step.within_s)
     except CellarError as fault:
         return Ask(session, tag, fault=fault)
+
+
+def _of_plain(steps: columns.PlainSteps) -> list[Ask]:
+    identities = repeat(APPEND) if steps.numbers is None else [Identity(step=number) for number in steps.numbers]
+    return [
+        Ask(session, tag, Asked(inputs, identity, False, one_step, ""))
+        for session, tag, inputs, identity in zip(steps.sessions, steps.tags, steps.inputs, identities, strict=False)
+    ]
 
 
 def _of_step(step: frames.Step) -> Ask:

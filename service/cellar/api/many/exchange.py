@@ -12,7 +12,7 @@ from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
 
 from cellar.api.body import PROMPT_BYTES
-from cellar.api.many.answers import Writer
+from cellar.api.many.answers import FrameAnswers, LineAnswers, Writer
 from cellar.api.many.asks import Ask, Reader, session_key
 from cellar.api.many.window import Group, Window
 from cellar.api.problems import problem_of
@@ -102,6 +102,7 @@ class Exchange(Response):
                 asked.identity,
                 reset=asked.reset,
                 deadline_s=ask.within_s,
+                finite=asked.finite,
             )
         except CellarError as error:
             return error
@@ -121,26 +122,34 @@ class Exchange(Response):
         return None
 
     async def _answer(self, group: Group, send: Send) -> None:
+        if isinstance(self._writer, FrameAnswers):
+            await group.settled()
+            self._writer.add_group(group.asks, group.coming)
+        else:
+            await self._answer_lines(self._writer, group, send)
+        await self._send(send, self._writer.whole() if group.last else self._writer.ready())
+
+    async def _answer_lines(self, writer: LineAnswers, group: Group, send: Send) -> None:
+        """Send what is ready before one that is waited for; a thread writes long ones."""
         written = 0
         for ask, coming in zip(group.asks, group.coming, strict=True):
             if isinstance(coming, Exception):
-                self._writer.add(ask, coming)
+                writer.add(ask, coming)
                 continue
             if written >= SEND_BYTES or not coming.done():
                 written = 0
-                await self._send(send, self._writer.ready())
+                await self._send(send, writer.ready())
             try:
                 answer = coming.result() if coming.done() else await coming
             except Exception as error:
-                self._writer.add(ask, error)
+                writer.add(ask, error)
                 continue
             size = 0 if answer.outputs is None else answer.outputs.nbytes
             written += size
             if size > PROMPT_BYTES:
-                await run_sync(self._writer.add, ask, answer)
+                await run_sync(writer.add, ask, answer)
             else:
-                self._writer.add(ask, answer)
-        await self._send(send, self._writer.whole() if group.last else self._writer.ready())
+                writer.add(ask, answer)
 
     async def _send(self, send: Send, data: bytes, *, more: bool = True) -> None:
         if not data and more:

@@ -23,6 +23,13 @@ class Group(NamedTuple):
     size_bytes: int
     last: bool
 
+    async def settled(self) -> None:
+        """Wait until every step has its answer, or has failed."""
+        for coming in self.coming:
+            if isinstance(coming, Pending) and not coming.done():
+                with suppress(Exception):  # the writer will see to it
+                    await coming
+
 
 class Window:
     """One reader puts groups, one writer takes them and says when they are written."""
@@ -43,10 +50,8 @@ class Window:
 
     async def settled(self) -> None:
         """Wait until everything that was put has its answer, whether or not that is written."""
-        for coming in [coming for group in self._groups for coming in group.coming]:
-            if isinstance(coming, Pending) and not coming.done():
-                with suppress(Exception):  # the writer will see to it
-                    await coming
+        for group in [*self._groups]:
+            await group.settled()
 
     def put(self, group: Group) -> None:
         """Add a group."""
