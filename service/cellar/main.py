@@ -33,6 +33,7 @@ from cellar.nn.builtin import builtin_kernels
 from cellar.ports import BlobStore
 from cellar.registry import Registry
 from cellar.runtime.forks import Forks
+from cellar.runtime.links import LINKS, links_text
 from cellar.runtime.past import Pasts
 from cellar.runtime.replays import Replays
 from cellar.runtime.sessions import Sessions
@@ -120,6 +121,7 @@ def create_app(settings: Settings) -> FastAPI:
     """
     parts = Parts(settings)
     revision.check(parts.kernels)
+    LINKS.compile_with(lambda text: parts.kernels.load([text])[0])
     route, aside = open_route(parts.url), open_route(parts.url)
     events = RedisEvents(aside, find_hints(parts.url), prefix=settings.key_prefix)
     store = RedisSessions(
@@ -312,7 +314,7 @@ def warm(settings: Settings, targets: Sequence[str], say: Callable[[str], None])
     """Compile the kernels of everything built in into the kernel cache, for other processors too."""
     for target in [Target(name) for name in targets] or [host_target()]:
         cache = KernelCache(settings.cache_dir, target=target)
-        texts = [*cache.library, *builtin_kernels()]
+        texts = [*cache.library, links_text(), *builtin_kernels()]
         compiled = cache.warm(texts)
         say(f"{compiled} of {len(texts)} kernels compiled for {target.cpu} into {settings.cache_dir}")
 

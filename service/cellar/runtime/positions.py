@@ -15,10 +15,10 @@ from typing import Literal
 from cellar.errors import InvalidInput
 from cellar.ports import Position
 from cellar.runtime.answers import Floats, Mask
+from cellar.runtime.links import DIGEST_BYTES, LINKS
 
 Kind = Literal["step", "sequence", "reset", "write", "restore", "settings", "fork", "rewind", "migrate"]
 
-DIGEST_BYTES = 16
 EPOCH_BYTES = 8
 MAX_STEP = 2**53
 """The last step that every client can count to: JavaScript's numbers end here."""
@@ -58,12 +58,12 @@ def advance(position: Position, inputs: Floats, reset: Mask | None = None) -> Po
     data = inputs.tobytes()
     if steps == 1 and reset is None:
         return Position(epoch, step + 1, blake2b(digest + data, digest_size=DIGEST_BYTES).digest())
-    size = len(data) // steps
-    anew = b"" if reset is None else reset.tobytes()
-    for start in range(0, steps * size, size):
-        digest = blake2b(digest + data[start : start + size] + anew, digest_size=DIGEST_BYTES).digest()
-        anew = b""
-    return Position(epoch, step + steps, digest)
+    left = steps
+    if reset is not None:
+        size = len(data) // steps
+        digest = blake2b(digest + data[:size] + reset.tobytes(), digest_size=DIGEST_BYTES).digest()
+        data, left = data[size:], steps - 1
+    return Position(epoch, step + steps, LINKS.after(digest, data, left) if left else digest)
 
 
 def fingerprint(kind: Kind, *bodies: Floats | Mask, names: str = "") -> bytes:
