@@ -96,6 +96,10 @@ class Link:
             then = partial(_tell, told, count, False)
             self._begin(Call(b"".join(commands), count, self._reply_timeout_s, then, ZERO * count))
 
+    def parts(self, count: int, key: Callable[[int], bytes]) -> Sequence[Sequence[int]]:  # noqa: ARG002
+        """Return that all commands go there."""
+        return [range(count)]
+
     async def primaries(self, key: bytes) -> list[tuple[Route, bytes]]:
         """Return this link: all keys are there."""
         return [(self, key)]
