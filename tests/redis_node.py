@@ -2,8 +2,7 @@
 
 import signal
 import subprocess
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -62,15 +61,6 @@ class RedisNode:
         """Send it a signal."""
         assert self._process is not None
         self._process.send_signal(number)
-
-    @contextmanager
-    def hangs(self) -> Iterator[None]:
-        """Let it take nothing meanwhile, and answer nobody."""
-        self.signal(signal.SIGSTOP)
-        try:
-            yield
-        finally:
-            self.signal(signal.SIGCONT)
 
     @property
     def alive(self) -> bool:

@@ -39,7 +39,7 @@ from cellar.runtime.changes import (
     edit_commit,
     steps_commit,
 )
-from cellar.runtime.flights import Flight, Flights
+from cellar.runtime.flights import Flights
 from cellar.runtime.lane import Lane, fits, join_waiting
 from cellar.runtime.models import LoadModel, Models, Served
 from cellar.runtime.network import Network, Sizes
@@ -285,26 +285,24 @@ class Lanes:
             return error
 
     def _commit(self, tick: Tick) -> None:
-        settle = partial(self._settle_some, tick, self._flights.begin())
+        self._flights.begin()
+        settle = partial(self._settle_all, tick)
         try:
             self._store.post([commit for _, commit in tick], settle)
         except Exception as error:  # a fault of our own: nothing was sent, and the lanes go on
-            asyncio.get_running_loop().call_soon(settle, range(len(tick)), [error] * len(tick))
+            asyncio.get_running_loop().call_soon(settle, [error] * len(tick))
 
-    def _settle_some(
-        self, tick: Tick, flight: Flight, part: Sequence[int], results: Sequence[CommitResult | Exception]
-    ) -> None:
-        self._flights.end(flight)  # with the first part: what comes late is not to hold up the others
-        for index, result in zip(part, results, strict=True):
-            lane, commit = tick[index]
+    def _settle_all(self, tick: Tick, results: Sequence[CommitResult | Exception]) -> None:
+        self._flights.end()
+        for (lane, commit), result in zip(tick, results, strict=True):
             try:
                 self._settle(lane, commit, result)
             except Exception as error:  # a fault of our own: the lane goes on, and so do all others of the tick
                 logger.exception("a commit of session %s was not settled", lane.key.session)
                 self._end(lane, [error] * len(lane.current))
         if self._ahead is not None and self._is_idle():
-            for index in part:
-                self._look_ahead(self._ahead, *tick[index])
+            for lane, commit in tick:
+                self._look_ahead(self._ahead, lane, commit)
 
     def _settle(self, lane: Lane, commit: Commit, result: CommitResult | Exception) -> None:
         if isinstance(result, Applied):

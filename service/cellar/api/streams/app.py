@@ -9,7 +9,10 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from cellar.api.services import Services
 from cellar.api.streams.closing import STOPPING, Closing, closing_of
+from cellar.api.streams.connection import AsgiConnection, Connection
+from cellar.api.streams.protocol import EXTENSION
 from cellar.api.streams.socket import Socket
+from cellar.api.streams.turns import Turns
 from cellar.errors import OriginRefused
 
 PATH = re.compile(r"/v1/(?:sessions/([A-Za-z0-9._-]{1,128})/)?stream")
@@ -26,6 +29,7 @@ class Streams:
         self._services = services
         self._window = window
         self._max_bytes = max_bytes
+        self._turns = Turns()
         self.sockets: set[Socket] = set()
         """Those that are open."""
         self._closed = asyncio.Event()
@@ -38,7 +42,10 @@ class Streams:
         closing = self._refusal(Headers(scope=scope))
         if closing is not None:
             return await send({"type": "websocket.close", "code": closing.code, "reason": closing.reason})
-        socket = Socket(self._services, session, receive, send, window=self._window, max_bytes=self._max_bytes)
+        direct = scope.get("extensions", {}).get(EXTENSION)
+        connection: Connection = AsgiConnection(receive, send) if direct is None else direct["connection"]
+        limits = {"window": self._window, "max_bytes": self._max_bytes}
+        socket = Socket(self._services, session, connection, self._turns, **limits)
         self.sockets.add(socket)
         try:
             return await socket.run()

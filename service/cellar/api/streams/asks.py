@@ -1,11 +1,11 @@
 """What the messages of a stream ask for: JSON objects, a step or a sequence each, and frames of many."""
 
-import re
 from typing import Any, Literal, NamedTuple
 
 from cellar.api.asked import Asked, sequence_of_json, step_of_json
 from cellar.api.body import validated
 from cellar.api.faults import shown
+from cellar.api.plain import NAME, plain_object, plain_step
 from cellar.api.records import asked_of, identity_of
 from cellar.api.schemas.names import NAME_PATTERN
 from cellar.api.schemas.streams import ResumeMessage, SequenceMessage, StepMessage
@@ -18,8 +18,6 @@ from cellar.wire.document import decode
 
 ABOUT_INPUTS = (ShapeMismatch, IdUnknown, WholeSequencesOnly)
 """Errors that a step's inputs are to blame for, wherever they stood in a message."""
-
-NAME = re.compile(NAME_PATTERN)
 
 
 class Ask:
@@ -63,25 +61,22 @@ class Ask:
         self.framed = framed
         """Whether it came in a frame, and is answered in one."""
         self.nbytes = 0 if self.asked is None else self.asked.inputs.nbytes
-        """Of its inputs, and of its outputs when it has them."""
+        """Of its inputs."""
         self.pending: Pending | None = None
         self.answer: StepAnswer | None = None
 
-    @property
-    def settled(self) -> bool:
-        """Whether it is known what came of it."""
-        return self.pending is None or self.pending.done()
-
-    def settle(self) -> None:
-        """Take what came of it."""
-        if self.pending is None:
-            return
+    def settle(self) -> bool:
+        """Take what came of it. Return whether that is known."""
+        pending = self.pending
+        if pending is None:
+            return True
+        if not pending.done():
+            return False
         try:
-            self.answer = self.pending.result()
+            self.answer = pending.result()
         except CellarError as error:
             self.fail(error)
-        else:
-            self.nbytes += 0 if self.answer.outputs is None else self.answer.outputs.nbytes
+        return True
 
     def refuse(self, error: CellarError) -> None:
         """Let it be answered with an error, and not be run."""
@@ -102,14 +97,30 @@ class Resume(NamedTuple):
     writer: str | None
 
 
-def read_text(text: str) -> Ask | Resume:
+def read_text(text: bytes) -> Ask | Resume:
     """Return what a text message asks for; what is wrong with a step is the error of that step.
 
     Raise MalformedJson.
     """
+    plain = plain_object(text)
+    return (None if plain is None else _plain_step(plain)) or _read_any(text)
+
+
+def _plain_step(document: dict[str, Any]) -> Ask | None:
+    """Return the step of a message in which nothing is to be explained, None of any other: the models do that."""
+    tag, session = document.get("id"), document.get("session")
+    if not (tag is None or (type(tag) is int and 0 <= tag < 2**32)):
+        return None
+    if not (session is None or (type(session) is str and NAME.fullmatch(session))):
+        return None
+    asked = plain_step(document, None, ("id" in document) + ("session" in document))
+    return None if asked is None else Ask(session, tag, asked, place_of(asked.identity))
+
+
+def _read_any(text: bytes) -> Ask | Resume:
     document: Any = None
     try:
-        document = decode(text.encode())
+        document = decode(text)
         if not isinstance(document, dict):
             raise InvalidInput("a message is an object", expected="an object", actual=shown(document))
         return _read_object(document)

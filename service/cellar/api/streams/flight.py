@@ -1,33 +1,43 @@
 """The steps in flight on one socket: submitted as they come, a window of them, answered in their session's order."""
 
 import asyncio
-from collections import Counter, deque
-from collections.abc import Callable, Iterable, Sequence
+from collections import deque
+from collections.abc import Callable
+from functools import partial
 
 from cellar.api.services import TENANT
 from cellar.api.streams.asks import Ask
 from cellar.api.streams.order import Order
 from cellar.errors import CellarError
 from cellar.ports import SessionKey
+from cellar.runtime.pending import Pending
 from cellar.runtime.sessions import Sessions
 
 SOCKET_WINDOW = 4096
 """Steps of all sessions in flight on one socket: as many as may wait in the service by default."""
 
 
-class Flight:
-    """Takes steps, and hands those that are answered to `land`. What waits to be sent counts as in flight."""
+class _Queue:
+    """The steps of one session in flight, in their order."""
 
-    def __init__(
-        self, sessions: Sessions, land: Callable[[Sequence[Ask]], None], *, window: int, max_bytes: int
-    ) -> None:
+    __slots__ = ("asks", "key")
+
+    def __init__(self, session: str) -> None:
+        self.key = SessionKey(TENANT, session)
+        self.asks: deque[Ask] = deque()
+
+
+class Flight:
+    """Takes steps; calls `wake` once some are answered, and hands them out then."""
+
+    def __init__(self, sessions: Sessions, wake: Callable[[], None], *, window: int, max_bytes: int) -> None:
         self._sessions = sessions
-        self._land = land
+        self._wake = wake
         self._window = window
         self._max_bytes = max_bytes
         self._order = Order()
-        self._queues: dict[str, deque[Ask]] = {}
-        self._unanswered: Counter[str] = Counter()
+        self._queues: dict[str, _Queue] = {}
+        self._answered: list[_Queue] = []
         self.count = 0
         """Steps that are not answered yet, of all sessions."""
         self._bytes = 0
@@ -35,92 +45,91 @@ class Flight:
 
     def is_full(self, session: str) -> bool:
         """Return whether the session, or the socket, may have no more steps in flight."""
+        queue = self._queues.get(session)
         full = self.count >= SOCKET_WINDOW or self._bytes >= self._max_bytes
-        return full or self._unanswered.get(session, 0) >= self._window
-
-    async def room(self, session: str) -> None:
-        """Wait until the session, and the socket, may have one more step in flight."""
-        while self.is_full(session):
-            await self._change()
-
-    async def idle(self, session: str | None = None) -> None:
-        """Wait until no step of the session, or of any, is in flight."""
-        while self._unanswered[session] if session is not None else self.count:
-            await self._change()
+        return full or (queue is not None and len(queue.asks) >= self._window)
 
     def begin(self, session: str, ask: Ask) -> None:
         """Submit a step. What is wrong with it is its answer."""
-        ask.session = session
-        self._submit(session, ask)
-        self.count += 1
-        self._unanswered[session] = self._unanswered.get(session, 0) + 1
-        self._bytes += ask.nbytes
         queue = self._queues.get(session)
         if queue is None:
-            self._queues[session] = deque((ask,))
-            self._watch(session, ask)
-        else:
-            queue.append(ask)
+            queue = self._queues[session] = _Queue(session)
+        ask.session = session
+        self._submit(queue.key, ask)
+        self.count += 1
+        self._bytes += ask.nbytes
+        queue.asks.append(ask)
+        if len(queue.asks) == 1:
+            self._watch(queue)
 
-    def sent(self, asks: Iterable[Ask]) -> None:
-        """Note that steps have been answered, as far as we can tell."""
-        for ask in asks:
-            assert ask.session is not None
-            self.count -= 1
-            self._bytes -= ask.nbytes
-            self._unanswered[ask.session] -= 1
-            if not self._unanswered[ask.session]:
-                del self._unanswered[ask.session]
+    def land(self) -> list[Ask]:
+        """Return the steps that are answered now, those of a session in their order."""
+        answered, self._answered = self._answered, []
+        landed: list[Ask] = []
+        for queue in answered:
+            asks = queue.asks
+            while asks and asks[0].settle():
+                ask = asks.popleft()
+                landed.append(ask)
+                self._bytes -= ask.nbytes
+                if ask.place is not None and ask.pending is not None:
+                    self._order.end(queue.key.session, ask.place, ask.pending, failed=ask.error is not None)
+            if asks:
+                self._watch(queue)
+            else:
+                del self._queues[queue.key.session]
+        self.count -= len(landed)
+        self._freed.set()
+        return landed
+
+    async def idle(self, session: str) -> None:
+        """Wait until no step of the session is in flight."""
+        while session in self._queues:
+            await self.landed()
+
+    async def landed(self) -> None:
+        """Wait until steps have landed, or `wake` is called."""
+        self._freed.clear()
+        await self._freed.wait()
+
+    def wake(self) -> None:
+        """Let those look again who wait."""
         self._freed.set()
 
     def forgive(self, session: str) -> None:
         """Let the session's steps go on behind one that failed: the client knows where it is."""
         self._order.forgive(session)
 
-    async def _change(self) -> None:
-        self._freed.clear()
-        await self._freed.wait()
-
-    def _submit(self, session: str, ask: Ask) -> None:
+    def _submit(self, key: SessionKey, ask: Ask) -> None:
         place, asked = ask.place, ask.asked
         try:
             if asked is not None:
                 if asked.identity.position is not None:
-                    self._order.forgive(session)
+                    self._order.forgive(key.session)
                 ask.pending = self._sessions.submit(
-                    SessionKey(TENANT, session),
+                    key,
                     ask.kind,
                     asked.inputs,
                     asked.identity,
                     reset=asked.reset,
                     deadline_s=ask.timeout_s,
-                    after=None if place is None else self._order.predecessor(session, place),
+                    after=None if place is None else self._order.predecessor(key.session, place),
+                    finite=asked.finite,
                 )
         except CellarError as error:
             ask.fail(error)
         if place is not None:
-            self._order.begin(session, place, ask.pending)
+            self._order.begin(key.session, place, ask.pending)
 
-    def _watch(self, session: str, head: Ask) -> None:
-        """Wait for the first of a queue: those behind it are answered no sooner."""
-        if head.pending is None:
-            asyncio.get_running_loop().call_soon(self._look, session)
+    def _watch(self, queue: _Queue) -> None:
+        """Wait for the first of a queue: those behind it are answered no sooner, and mostly together with it."""
+        pending = queue.asks[0].pending
+        if pending is None:
+            self._hear(queue)
         else:
-            head.pending.when_done(lambda _: self._look(session))
+            pending.when_done(partial(self._hear, queue))
 
-    def _look(self, session: str) -> None:
-        """Hand on what is answered. Steps that went together are answered together, so this is one call for many."""
-        queue, landed = self._queues[session], []
-        while queue and queue[0].settled:
-            ask = queue.popleft()
-            self._bytes -= ask.nbytes
-            ask.settle()
-            self._bytes += ask.nbytes
-            if ask.place is not None and ask.pending is not None:
-                self._order.end(session, ask.place, ask.pending, failed=ask.error is not None)
-            landed.append(ask)
-        if queue:
-            self._watch(session, queue[0])
-        else:
-            del self._queues[session]
-        self._land(landed)
+    def _hear(self, queue: _Queue, _pending: Pending | None = None) -> None:
+        self._answered.append(queue)
+        if len(self._answered) == 1:
+            self._wake()

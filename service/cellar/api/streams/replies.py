@@ -1,20 +1,21 @@
 """What a stream answers: a JSON object for a JSON object, and for frames a frame of all that is ready."""
 
 from collections.abc import Iterable, Iterator
-from itertools import groupby
 from typing import Any
 
 import numpy as np
 import orjson
 from numpy.typing import NDArray
-from starlette.types import Message
 
 from cellar.api.problems import document_of
 from cellar.api.streams.asks import Ask, Resume
+from cellar.api.streams.connection import BINARY, TEXT, Message
 from cellar.errors import CellarError, Overloaded, Unavailable
 from cellar.ports import Position
 from cellar.runtime.answers import Floats, Missed, SinceAnswer
 from cellar.wire import frames
+
+DOUBLE = np.dtype(np.float64)
 
 NAMES = {"step": "output", "sequence": "outputs"}
 
@@ -27,13 +28,21 @@ class Replies:
         """What the store promises of a step that is answered, in the words of `/readyz`."""
         self._name_sessions = name_sessions
 
-    def messages(self, asks: Iterable[Ask]) -> Iterator[Message]:
+    def messages(self, asks: Iterable[Ask]) -> list[Message]:
         """Return the messages that answer these, in their order."""
-        for framed, group in groupby(asks, lambda ask: ask.framed):
-            if framed:
-                yield {"type": "websocket.send", "bytes": frames.pack_answers([_record(ask) for ask in group])}
-            else:
-                yield from (text(self._document(ask)) for ask in group)
+        messages: list[Message] = []
+        records: list[frames.Answer] = []
+        for ask in asks:
+            if ask.framed:
+                records.append(_record(ask))
+                continue
+            if records:
+                messages.append((BINARY, frames.pack_answers(records)))
+                records = []
+            messages.append(text(self._document(ask)))
+        if records:
+            messages.append((BINARY, frames.pack_answers(records)))
+        return messages
 
     def moved(self, position: Position, **members: Any) -> dict[str, Any]:
         """Return what every answer says of where the session is."""
@@ -55,21 +64,26 @@ class Replies:
         return {"session": session} if self._name_sessions else {}
 
     def _document(self, ask: Ask) -> dict[str, Any]:
-        document = self._named(ask.session)
+        document: dict[str, Any] = {"session": ask.session} if self._name_sessions else {}
         if ask.tag is not None:
             document["id"] = ask.tag
-        if ask.answer is None or ask.asked is None:
-            return document | {"problem": problem(ask.error)}
-        outputs = ask.answer.outputs
+        answer = ask.answer
+        if answer is None or ask.asked is None:
+            document["problem"] = problem(ask.error)
+            return document
+        outputs = answer.outputs
         document[NAMES[ask.kind]] = None if outputs is None else _doubles(ask.asked.shaped(outputs))
-        if ask.answer.replayed:
+        if answer.replayed:
             document["replayed"] = True
-        return self.moved(ask.answer.position, **document)
+        document["step"] = answer.position.step
+        document["position"] = str(answer.position)
+        document["durability"] = self.durability
+        return document
 
 
 def text(document: dict[str, Any]) -> Message:
     """Return a document as a message."""
-    return {"type": "websocket.send", "text": orjson.dumps(document, option=orjson.OPT_SERIALIZE_NUMPY).decode()}
+    return TEXT, orjson.dumps(document, option=orjson.OPT_SERIALIZE_NUMPY)
 
 
 def problem(error: CellarError | None) -> dict[str, Any]:
@@ -93,7 +107,7 @@ def _told(missed: Missed) -> dict[str, Any]:
 
 def _doubles(outputs: Floats) -> NDArray[np.float64]:
     """As over HTTP: readers of doubles would not always get the float32 back from its shorter form."""
-    return outputs.astype(np.float64)
+    return outputs.astype(DOUBLE)
 
 
 def _record(ask: Ask) -> frames.Answer:

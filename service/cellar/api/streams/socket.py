@@ -1,19 +1,24 @@
-"""One WebSocket from its opening to its end: one task reads steps, one writes answers, and whoever ends it says how."""
+"""One WebSocket from its opening to its end: messages become steps as they come, and answers are written.
+
+All of that happens in callbacks, within the turn of the event loop that brought the bytes, or the answers of a tick.
+What has to wait for something (the greeting, resuming, a long message) is a task; nothing is taken meanwhile.
+"""
 
 import asyncio
 import logging
-from collections.abc import Coroutine, Sequence
+from collections import deque
+from collections.abc import Coroutine, Iterable
 from contextlib import suppress
 from typing import Any
 
-from starlette.types import Message, Receive, Send
-
-from cellar.api.body import beside
+from cellar.api.body import PROMPT_BYTES, beside
 from cellar.api.services import TENANT, Services
 from cellar.api.streams.asks import Ask, Resume, read_frame, read_text
 from cellar.api.streams.closing import BROKEN, STOPPING, Closing, closing_of, ends
+from cellar.api.streams.connection import TEXT, Connection
 from cellar.api.streams.flight import Flight
 from cellar.api.streams.replies import Replies, text
+from cellar.api.streams.turns import Turns
 from cellar.errors import CellarError, InvalidInput
 from cellar.ports import Position, SessionKey
 from cellar.runtime.positions import parse_position
@@ -25,17 +30,29 @@ class Socket:
     """A stream of steps of one session, or of many if `session` is None."""
 
     def __init__(
-        self, services: Services, session: str | None, receive: Receive, send: Send, *, window: int, max_bytes: int
+        self,
+        services: Services,
+        session: str | None,
+        connection: Connection,
+        turns: Turns,
+        *,
+        window: int,
+        max_bytes: int,
     ) -> None:
         self._services = services
         self._session = session
-        self._receive = receive
-        self._send = send
+        self._connection = connection
+        self._turns = turns
         self._window = window
-        self._flight = Flight(services.sessions, self._land, window=window, max_bytes=max_bytes)
+        self._flight = Flight(services.sessions, self._wake, window=window, max_bytes=max_bytes)
         self._replies = Replies(name_sessions=session is None)
-        self._landed: list[Ask] = []
-        self._wake = asyncio.Event()
+        self._waiting: deque[Ask] = deque()
+        """Read, and not begun: there is no room for them."""
+        self._way: asyncio.Task[None] | None = None
+        self._stalled = False
+        """Whether the connection waits to be told that another message may come."""
+        self._is_due = False
+        self._lost = False
         self._acknowledged: dict[str, Position] = {}
         self._ended: asyncio.Future[Closing | None] = asyncio.get_running_loop().create_future()
 
@@ -51,61 +68,120 @@ class Socket:
 
     async def run(self) -> None:
         """Serve until one side ends it. The handshake is over."""
-        tasks = [asyncio.create_task(self._guard(work), name="stream") for work in (self._read(), self._write())]
-        reading, writing = tasks
+        self._connection.open(self)
+        self._go(self._greet())
         try:
             closing = await self._ended
-            reading.cancel()
+            if self._way is not None:
+                self._way.cancel()
             if closing is not None:
-                await self._finish(closing, writing)
+                await self._finish(closing)
         finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            self._connection.end()
+            if self._way is not None:
+                self._way.cancel()
 
-    async def _guard(self, work: Coroutine[Any, Any, None]) -> None:
-        """Let the socket end as the work does."""
-        try:
-            await work
-        except CellarError as error:
-            self.end(closing_of(error))
-        except OSError:  # what servers raise when the client has gone
-            self.end(None)
-        except Exception:
-            logger.exception("a stream has failed")
-            self.end(BROKEN)
-
-    async def _finish(self, closing: Closing, writing: "asyncio.Task[None]") -> None:
+    async def _finish(self, closing: Closing) -> None:
         """Answer what is in flight, say where the sessions are if we are the ones who go, and close."""
-        answered = asyncio.create_task(self._flight.idle(), name="stream end")
-        await asyncio.wait((answered, writing), return_when=asyncio.FIRST_COMPLETED)
-        answered.cancel()
-        if writing.done():  # nobody takes answers any more
+        while self._flight.count and not self._lost and closing is not BROKEN:
+            await self._flight.landed()
+        if self._lost:
             return
+        if closing is STOPPING:
+            where = {session: str(position) for session, position in self._acknowledged.items()}
+            self._connection.write([text({"stopping": where})])
         with suppress(OSError):
-            if closing is STOPPING:
-                where = {session: str(position) for session, position in self._acknowledged.items()}
-                await self._send(text({"stopping": where}))
-            await self._send({"type": "websocket.close", "code": closing.code, "reason": closing.reason})
+            await self._connection.close(closing)
+
+    def _go(self, way: Coroutine[Any, Any, None]) -> None:
+        """Begin what has to wait for something, and take no message until it is done."""
+
+        async def guarded() -> None:
+            try:
+                await way
+            except Exception as error:
+                self._fail(error)
+            self._way = None
+            self._proceed()
+
+        self._way, self._stalled = asyncio.create_task(guarded(), name="stream"), True
+
+    def _fail(self, error: Exception) -> None:
+        """Let the socket end as the error says."""
+        if isinstance(error, CellarError):
+            self.end(closing_of(error))
+        else:
+            logger.error("a stream has failed", exc_info=error)
+            self.end(BROKEN)
 
     # --- in -----------------------------------------------------------------------------------------------------------
 
-    async def _read(self) -> None:
-        await self._greet()
-        while True:
-            message = await self._receive()
-            if message["type"] == "websocket.disconnect":
-                return self.end(None)
-            for said in await _understand(message):
-                if isinstance(said, Resume):
-                    await self._resume(said)
-                    continue
-                session = self._session_of(said)
-                if self._flight.is_full(session):
-                    await self._flight.room(session)
-                if self._ended.done():  # by an answer that what follows does not know of
-                    return None
-                self._flight.begin(session, said)
+    def take(self, payload: bytes, kind: int) -> bool:
+        """Take a message. Return whether another may come, else it may once `Connection.resume` is called."""
+        if self._is_due:  # an answer that what follows does not know of may end it
+            self._land()
+        if not self._ended.done():
+            try:
+                self._understand(payload, kind)
+            except Exception as error:
+                self._fail(error)
+        self._stalled = self._way is not None or not self._has_room()
+        return not self._stalled
+
+    def eased(self) -> None:
+        """Hear that answers are taken again."""
+        self._proceed()
+
+    def lost(self) -> None:
+        """Hear that nobody is there any more."""
+        self._lost = True
+        self.end(None)
+        self._flight.wake()
+
+    def _has_room(self) -> bool:
+        return not (self._waiting or self._connection.full or self._ended.done())
+
+    def _proceed(self) -> None:
+        """Go on with what has waited for room, then with what comes."""
+        if not self._stalled or self._way is not None or self._connection.full or self._ended.done():
+            return
+        waiting, self._waiting = self._waiting, deque()
+        self._begin(waiting)
+        if not self._waiting:
+            self._stalled = False
+            self._connection.resume()
+
+    def _understand(self, payload: bytes, kind: int) -> None:
+        if len(payload) > PROMPT_BYTES:
+            self._go(self._understand_long(payload, kind))
+        elif kind == TEXT:
+            self._follow(read_text(payload))
+        else:
+            self._begin(read_frame(payload))
+
+    async def _understand_long(self, payload: bytes, kind: int) -> None:
+        if kind == TEXT:
+            said = await beside(len(payload), read_text, payload)
+            await self._resume(said) if isinstance(said, Resume) else self._begin((said,))
+        else:
+            self._begin(await beside(len(payload), read_frame, payload))
+
+    def _follow(self, said: Ask | Resume) -> None:
+        if isinstance(said, Resume):
+            self._go(self._resume(said))
+        else:
+            self._begin((said,))
+
+    def _begin(self, asks: Iterable[Ask]) -> None:
+        """Begin steps as long as there is room, and keep the others."""
+        coming = iter(asks)
+        for ask in coming:
+            session = self._session_of(ask)
+            if self._flight.is_full(session):
+                self._waiting.append(ask)
+                self._waiting.extend(coming)
+                return
+            self._flight.begin(session, ask)
 
     async def _greet(self) -> None:
         """Say where the session is, and what is promised. Raise what keeps it from being served."""
@@ -117,10 +193,12 @@ class Socket:
             self._acknowledged[self._session] = session.position
             about = {"session": session.session, "model": session.model, "batch_size": session.batch_size}
             greeting = self._replies.moved(session.position, **about, **greeting)
-        await self._send(text(greeting))
+        self._connection.write([text(greeting)])
 
     def _session_of(self, said: Ask) -> str:
         """Return whose step it is, "" of nobody's. What is wrong with that is the step's own error."""
+        if said.session is None and self._session is not None:
+            return self._session
         try:
             return self._named(said.session)
         except InvalidInput as error:
@@ -144,40 +222,37 @@ class Socket:
             position = parse_position(asked.position, pointer="/resume")
             since = await self._services.sessions.since(SessionKey(TENANT, session), position, asked.writer)
         except CellarError as error:
-            await self._send(text(self._replies.refused(asked, error)))
+            self._connection.write([text(self._replies.refused(asked, error))])
             if self._session is not None and ends(error):
                 self.end(closing_of(error))
             return
         self._flight.forgive(session)
         self._acknowledged[session] = since.position
-        for document in self._replies.resumed(session, asked, since):
-            await self._send(text(document))
+        self._connection.write([text(document) for document in self._replies.resumed(session, asked, since)])
 
     # --- out ----------------------------------------------------------------------------------------------------------
 
-    def _land(self, asks: Sequence[Ask]) -> None:
-        """Take answered steps to be sent. A conflict ends the stream before another step is read."""
-        self._landed += asks
-        self._wake.set()
-        for ask in asks:
-            if ask.answer is not None and ask.session is not None:
-                self._acknowledged[ask.session] = ask.answer.position
-            elif ask.error is not None and self._session is not None and ends(ask.error):
-                self.end(closing_of(ask.error))
+    def _wake(self) -> None:
+        """Hear that steps are answered; more of them may be by the end of this turn."""
+        if not self._is_due:
+            self._is_due = True
+            self._turns.ask(self._write)
 
-    async def _write(self) -> None:
-        while True:
-            await self._wake.wait()
-            self._wake.clear()
-            asks, self._landed = self._landed, []
-            for message in self._replies.messages(asks):
-                await self._send(message)
-            self._flight.sent(asks)
+    def _write(self) -> None:
+        if self._is_due:
+            self._land()
+        self._proceed()
 
-
-async def _understand(message: Message) -> Sequence[Ask | Resume]:
-    data = message.get("bytes")
-    if data is not None:
-        return await beside(len(data), read_frame, data)
-    said: str = message["text"]
-    return (await beside(len(said), read_text, said),)
+    def _land(self) -> None:
+        """Answer the steps that are answered. A conflict ends the stream before another step is read."""
+        self._is_due = False
+        try:
+            asks = self._flight.land()
+            self._connection.write(self._replies.messages(asks))
+            for ask in asks:
+                if ask.answer is not None and ask.session is not None:
+                    self._acknowledged[ask.session] = ask.answer.position
+                elif ask.error is not None and self._session is not None and ends(ask.error):
+                    self.end(closing_of(ask.error))
+        except Exception as error:
+            self._fail(error)
