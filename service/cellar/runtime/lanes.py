@@ -285,15 +285,14 @@ class Lanes:
             return error
 
     def _commit(self, tick: Tick) -> None:
-        self._flights.begin()
-        settle = partial(self._settle_all, tick)
+        settle = partial(self._settle_all, self._flights.begin(), tick)
         try:
             self._store.post([commit for _, commit in tick], settle)
         except Exception as error:  # a fault of our own: nothing was sent, and the lanes go on
             asyncio.get_running_loop().call_soon(settle, [error] * len(tick))
 
-    def _settle_all(self, tick: Tick, results: Sequence[CommitResult | Exception]) -> None:
-        self._flights.end()
+    def _settle_all(self, flight: int, tick: Tick, results: Sequence[CommitResult | Exception]) -> None:
+        self._flights.end(flight)
         for (lane, commit), result in zip(tick, results, strict=True):
             try:
                 self._settle(lane, commit, result)
