@@ -12,10 +12,12 @@ import pytest
 
 from cellar.api.protocol import StepProtocol
 from cellar.errors import Overloaded
+from cellar.ports import Committed, Position
+from cellar.runtime.pending import Pending
 from cellar.settings import Settings
 from cellar.wire import npy
 from tests.api.conftest import with_own_keys
-from tests.api.streams.conftest import Served, serving
+from tests.api.streams.conftest import Served, serving, until
 
 pytestmark = pytest.mark.anyio
 
@@ -81,6 +83,18 @@ class Connection:
     async def ended(self) -> bool:
         """Return whether the service has closed the connection; there is nothing more to read."""
         return await self.reader.read(1) == b""
+
+
+def of_the_service(served: Served, client: Connection) -> StepProtocol:
+    """Return the service's end of a connection."""
+    own = client.writer.get_extra_info("sockname")
+    connections = [one for one in served.server.server_state.connections if isinstance(one, StepProtocol)]
+    (found,) = (one for one in connections if one.client == own)
+    return found
+
+
+def timer_of(connection: StepProtocol) -> asyncio.TimerHandle | None:
+    return connection.timeout_keep_alive_task
 
 
 @asynccontextmanager
@@ -245,12 +259,40 @@ async def test_a_refusal_does_not_let_the_next_request_run_out_of_time(
     async with connected(served) as client:
         client.writer.write(request(session, b"{") + request(session, step(1, 2)))
         await begun.wait()
-        own = client.writer.get_extra_info("sockname")
-        connections = [one for one in served.server.server_state.connections if isinstance(one, StepProtocol)]
-        (connection,) = (one for one in connections if one.client == own)
-        assert connection.timeout_keep_alive_task is None
+        connection = of_the_service(served, client)
+        assert connection.idle_since_s is None
         assert [(await client.answer()).status for _ in range(2)] == [400, 200]
-        assert connection.timeout_keep_alive_task is not None
+        assert connection.idle_since_s is not None
+
+
+async def test_only_a_connection_that_is_idle_all_the_time_is_closed(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However often its timer goes off."""
+    session = await served.begin()
+    pending = Pending(1)
+    async with connected(served) as client:
+        client.writer.write(request(session, step(1, 2)))
+        await client.answer()
+        connection = of_the_service(served, client)
+        timer = timer_of(connection)
+        client.writer.write(request(session, step(1, 2)))
+        await client.answer()
+        assert timer_of(connection) is timer is not None
+        timer.cancel()
+        connection.timeout_keep_alive_handler()  # too early: it looks again
+        assert timer_of(connection) not in (None, timer)
+        with monkeypatch.context() as patch:
+            patch.setattr(served.app.state.services.sessions, "submit", lambda *_, **__: pending)
+            client.writer.write(request(session, step(1, 2)))
+            await until(lambda: connection.idle_since_s is None)
+        connection.timeout_keep_alive = 0
+        connection.timeout_keep_alive_handler()  # something is under way: it leaves it to the answer to begin anew
+        assert timer_of(connection) is None
+        assert not connection.transport.is_closing()
+        pending.settle(Committed(Position(bytes(8), 1, bytes(16)), 1, bytes(12), replayed=False))
+        assert (await client.answer()).body["output"] == [0, 0, 0]
+        assert await client.ended()
 
 
 async def test_a_fault_of_the_service_is_no_fault_of_the_connection(

@@ -12,7 +12,7 @@ from cellar.api.faults import below
 from cellar.api.query import of_query
 from cellar.api.schemas.sessions import SequenceQuery, SequenceRequest, StepQuery, StepRequest
 from cellar.errors import IdUnknown, InvalidInput, ShapeMismatch, WholeSequencesOnly
-from cellar.ports import Identity
+from cellar.ports import Identity, Position
 from cellar.runtime.answers import StepAnswer
 from cellar.runtime.sessions import Reset
 from cellar.wire import npy
@@ -20,6 +20,8 @@ from cellar.wire.layout import check_layout, from_tbf, to_tbf
 from cellar.wire.numbers import parse_array
 
 Floats = NDArray[np.float32]
+_FLOAT32 = np.dtype("<f4")
+
 Name = Literal["input", "inputs", ""]
 
 
@@ -136,6 +138,12 @@ def as_json(name: str, asked: Asked, answer: StepAnswer) -> bytes:
         parts[-1] += b"]"
         return b",".join((*parts, orjson.dumps(document)[1:]))  # one copy of all of it
     return orjson.dumps(document, option=orjson.OPT_SERIALIZE_NUMPY)
+
+
+def row_as_json(position: Position, output: bytes) -> bytes:
+    """Return what `as_json` writes of a step of one row, whose float32 bytes are `output`."""
+    numbers = orjson.dumps(np.frombuffer(output, _FLOAT32).astype(np.float64), option=orjson.OPT_SERIALIZE_NUMPY)
+    return b'{"output":%b,"step":%d,"position":"%b"}' % (numbers, position.step, str(position).encode())
 
 
 def document_of_answer(name: str, asked: Asked, answer: StepAnswer) -> dict[str, Any]:

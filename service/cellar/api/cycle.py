@@ -8,7 +8,7 @@ import numpy as np
 from starlette.responses import Response
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
-from cellar.api.asked import Asked, as_json, pointing
+from cellar.api.asked import Asked, as_json, one_row, pointing, row_as_json
 from cellar.api.body import JSON, PROMPT_BYTES
 from cellar.api.heads import Terms
 from cellar.api.problems import internal_error, problem_of
@@ -20,7 +20,6 @@ from cellar.ports import SessionKey
 from cellar.runtime.answers import StepAnswer
 from cellar.runtime.pending import Pending
 from cellar.wire import npy
-from cellar.wire.npy import Floats
 
 if TYPE_CHECKING:
     from cellar.api.protocol import StepProtocol
@@ -87,16 +86,23 @@ class StepCycle:
 
     def _answer(self, pending: Pending) -> None:
         """Answer, or refuse, from within the settling of the steps: this raises nothing."""
+        asked = self._asked
         try:
-            answer = pending.result()
-            assert self._asked is not None
-            if answer.outputs is not None and self._terms.wants == npy.MEDIA_TYPE:
-                return self._write_npy(answer, self._asked.shaped(answer.outputs))
-            if answer.outputs is not None and answer.outputs.nbytes > PROMPT_BYTES:
-                return self._answer_beside(self._asked, answer)
-            return self._write_json(answer, as_json(self._terms.output, self._asked, answer))
+            assert asked is not None
+            done = pending.committed()
+            output = done.output
+            long = output is not None and len(output) > PROMPT_BYTES
+            if output is not None and self._terms.wants == npy.MEDIA_TYPE:
+                self._write_npy(asked, pending.result())
+            elif output is not None and asked.shaped is one_row and not long:
+                self._write_json(row_as_json(done.position, output), replayed=done.replayed)
+            elif long:
+                self._answer_beside(asked, pending.result())
+            else:
+                answer = pending.result()
+                self._write_json(as_json(self._terms.output, asked, answer), replayed=answer.replayed)
         except Exception as error:
-            return self._refuse(error)
+            self._refuse(error)
 
     def _answer_beside(self, asked: Asked, answer: StepAnswer) -> None:
         """Write a long answer on a thread: others would wait for it."""
@@ -106,17 +112,18 @@ class StepCycle:
             if isinstance(error, Exception):
                 self._refuse(error)
             else:
-                self._write_json(answer, content.result())
+                self._write_json(content.result(), replayed=answer.replayed)
 
         loop, name = self._connection.loop, self._terms.output
         loop.run_in_executor(None, as_json, name, asked, answer).add_done_callback(written)
 
-    def _write_json(self, answer: StepAnswer, content: bytes) -> None:
-        replayed = REPLAYED_LINE if answer.replayed else b""
-        self._connection.write(self, OK, JSON_HEAD % len(content) + replayed, content)
+    def _write_json(self, content: bytes, *, replayed: bool) -> None:
+        line = REPLAYED_LINE if replayed else b""
+        self._connection.write(self, OK, JSON_HEAD % len(content) + line, content)
 
-    def _write_npy(self, answer: StepAnswer, outputs: Floats) -> None:
-        numbers = np.ascontiguousarray(outputs, "<f4")
+    def _write_npy(self, asked: Asked, answer: StepAnswer) -> None:
+        assert answer.outputs is not None
+        numbers = np.ascontiguousarray(asked.shaped(answer.outputs), "<f4")
         header, position = npy.header(numbers.shape), answer.position
         size = len(header) + numbers.nbytes
         head = NPY_HEAD % (str(position).encode(), position.step, size)

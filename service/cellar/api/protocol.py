@@ -9,14 +9,15 @@ of this form goes uvicorn's way, to the same answer.
 from collections.abc import Iterable
 from typing import Any
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 from cellar.api.cycle import StepCycle
 from cellar.api.heads import Seen, read_head
+from cellar.api.patience import PatientProtocol
 from cellar.api.services import Services
 
 
-class StepProtocol(HttpToolsProtocol):
+class StepProtocol(PatientProtocol):
     """One connection."""
 
     def __init__(self, config: Any, *arguments: Any, **more: Any) -> None:
