@@ -2,7 +2,8 @@
 
 import signal
 import subprocess
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +62,15 @@ class RedisNode:
         """Send it a signal."""
         assert self._process is not None
         self._process.send_signal(number)
+
+    @contextmanager
+    def hangs(self) -> Iterator[None]:
+        """Let it take nothing meanwhile, and answer nobody."""
+        self.signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self.signal(signal.SIGCONT)
 
     @property
     def alive(self) -> bool:

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Sequence
 from functools import partial
 
-from cellar import cli, main
+from cellar import assembly, cli
 from cellar.embedded.serve import serve
 from cellar.ports import Change
 from cellar.settings import Settings
@@ -24,7 +24,7 @@ def be_blind() -> None:
     compare = b"if head ~= ARGV[1] then"
     assert compare in COMMIT.text
     text = COMMIT.text.replace(compare, b"if false then").replace(b"redis.call", b"redis.pcall")
-    main.__dict__["RedisSessions"] = partial(RedisSessions, commit_script=Script.of(text))
+    assembly.__dict__["RedisSessions"] = partial(RedisSessions, commit_script=Script.of(text))
 
 
 def forget_own_commits() -> None:

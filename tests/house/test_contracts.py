@@ -18,8 +18,8 @@ CONTRACTS: list[dict[str, Any]] = tomllib.loads((ROOT / "pyproject.toml").read_t
 
 MAY_IMPORT = {
     "numba": {"engine"},
-    "redis": {"store", "embedded", "jobs", "main"},
-    "fastapi": {"api", "main"},
+    "redis": {"store", "embedded", "jobs", "assembly"},
+    "fastapi": {"api", "assembly", "main", "server"},
 }
 """The rooms that may import a library themselves."""
 

@@ -10,8 +10,7 @@ import redis
 
 from cellar.runtime.past import Pasts
 from cellar.runtime.sessions import Sessions
-from cellar.store.address import Address
-from cellar.store.link import Link
+from cellar.store.clients import open_route
 from cellar.store.past import RedisPast
 from cellar.store.sessions import RedisSessions
 from tests.runtime.exact import ExactModels
@@ -54,12 +53,12 @@ async def start_service() -> AsyncIterator[StartService]:
 
     def start(url: str, **options: Any) -> Service:
         for_store = {name: options.pop(name) for name in STORE_OPTIONS & options.keys()}
-        link = Link(Address.parse(url))
-        store = RedisSessions(link, prefix=prefix, **for_store)
+        route = open_route(url)
+        store = RedisSessions(route, prefix=prefix, **for_store)
         models = options.pop("models", None) or ExactModels()
         options = {"kernel_rev": 1, "default_ttl_s": 3600, "most_together": for_store.get("window", 32), **options}
         sessions = Sessions(store, models.load, FakeClock(), **options)
-        past = RedisPast(link, prefix=prefix, page_bytes=200)  # so that logs have many pages
+        past = RedisPast(route, prefix=prefix, page_bytes=200)  # so that logs have many pages
         started.append(Service(sessions, store, Pasts(sessions, store, past), models, prefix))
         return started[-1]
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from cellar.errors import InvalidInput, Overloaded, ShapeMismatch, StateNotFinite, WholeSequencesOnly
-from cellar.ports import APPEND, Commit, CommitResult, SessionKey
+from cellar.ports import APPEND, Commit, CommitResult, Done, SessionKey
 from cellar.runtime import work
 from tests.runtime.conftest import Service, StartService
 from tests.runtime.exact import BAD_STATE, Run, Sizes, history
@@ -305,16 +305,16 @@ async def test_few_commits_fly_at_a_time_and_those_hold_what_came_meanwhile(
 ) -> None:
     post, sizes, flying, most = service.store.post, list[int](), 0, 0
 
-    def counted(commits: Sequence[Commit], done: Callable[[Sequence[CommitResult]], None]) -> None:
+    def counted(commits: Sequence[Commit], done: Done) -> None:
         nonlocal flying, most
         sizes.append(len(commits))
         flying += 1
         most = max(most, flying)
 
-        def landed(results: Sequence[CommitResult]) -> None:
+        def landed(part: Sequence[int], results: Sequence[CommitResult]) -> None:
             nonlocal flying
             flying -= 1
-            done(results)
+            done(part, results)
 
         post(commits, landed)
 

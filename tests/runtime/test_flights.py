@@ -1,54 +1,60 @@
-"""Few commits fly at a time, unless those on their way do not come back."""
+"""Commits on their way: few at a time, and none that is late holds up the others."""
 
 import asyncio
 
 import pytest
+from redis.crc import key_slot
 
-from cellar.runtime.flights import Flights
-from tests.runtime.session_calls import until
+from cellar.runtime.flights import MOST, Flights
+from tests.redis_cluster import RedisCluster
+from tests.runtime.conftest import StartService
+from tests.runtime.session_calls import begin, step
 
 pytestmark = pytest.mark.anyio
 
 
-async def test_who_waits_is_called_when_one_has_landed() -> None:
-    flights, called = Flights(2, overdue_s=3600), list[int]()
-    first, _ = flights.begin(), flights.begin()
-    assert flights.is_full()
-    flights.when_room(lambda: called.append(1))
-    assert not called
-    flights.end(first)
-    assert called == [1]
-    assert not flights.is_full()
+async def test_who_waits_goes_on_when_a_flight_ends_once() -> None:
+    flights, gone = Flights(), list[str]()
+    flying = [flights.begin() for _ in range(MOST)]
+    assert flights.full
+    flights.when_room(lambda: gone.append("first"))
+    flights.when_room(lambda: gone.append("second"))
+    assert not gone
+    flights.end(flying[0])
+    assert gone == ["first", "second"]
+    flights.begin()
+    flights.end(flying[0])
+    assert flights.full, "it had ended before"
 
 
-async def test_one_that_is_overdue_is_not_waited_for() -> None:
-    flights, called = Flights(2, overdue_s=0.05), list[int]()
-    lost = [flights.begin() for _ in range(5)]
-    flights.when_room(lambda: called.append(1))
-    assert flights.is_full()
-    await until(lambda: bool(called))
-    assert not flights.is_full()
-    late = [flights.begin() for _ in range(2)]
-    assert flights.is_full()
-    for number in [*lost, *late]:
-        flights.end(number)
-    assert not flights.is_full()
+async def test_flights_that_are_late_hold_up_nobody() -> None:
+    flights, gone = Flights(), asyncio.Event()
+    flying = [flights.begin() for _ in range(MOST)]
+    flights.when_room(gone.set)
+    await gone.wait()
+    assert not flights.full
+    for flight in flying:
+        flights.end(flight)
+    assert not flights.full
 
 
-async def test_who_was_called_may_begin_at_once_and_the_next_one_waits() -> None:
-    flights, begun = Flights(1, overdue_s=3600), list[int]()
-
-    def go() -> None:
-        if flights.is_full():
-            flights.when_room(go)
-        else:
-            begun.append(flights.begin())
-
-    first = flights.begin()
-    flights.when_room(go)
-    flights.when_room(go)
-    flights.end(first)
-    await asyncio.sleep(0)
-    assert len(begun) == 1
-    flights.end(begun[0])
-    assert len(begun) == 2
+async def test_a_primary_that_hangs_holds_up_only_its_own_sessions(
+    redis_cluster: RedisCluster, start_service: StartService
+) -> None:
+    service = start_service(redis_cluster.url, patience_s=60)
+    service.models.network.flops = 1  # run in the loop: every tick is committed by itself
+    keys = [await begin(service) for _ in range(24)]
+    owners = [redis_cluster.owner(key_slot(service.store.keys.record(key))) for key in keys]
+    hanging = redis_cluster.primaries[1]
+    theirs = [key for key, owner in zip(keys, owners, strict=True) if owner is hanging]
+    others = [key for key, owner in zip(keys, owners, strict=True) if owner is not hanging]
+    assert len(theirs) > MOST
+    waiting = []
+    with hanging.hangs():
+        for key in theirs:
+            waiting.append(asyncio.create_task(step(service, key, 1)))
+            await asyncio.sleep(0.01)  # a tick for each, as far as ticks may fly
+        for _ in range(3):
+            await asyncio.gather(*[step(service, key, 1) for key in others])
+        assert not any(task.done() for task in waiting)
+    await asyncio.gather(*waiting)

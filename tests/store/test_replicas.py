@@ -1,10 +1,8 @@
 """Strict durability, on a real primary with a real replica that hangs and comes back."""
 
 import shutil
-import signal
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -35,15 +33,6 @@ class Pair:
         self.primary.start()
         self.replica.start("--replicaof", "127.0.0.1", str(self.primary.port))
         wait_until(lambda: self.replica.info("master_link_status") == "up", 20, "the replica follows")
-
-    @contextmanager
-    def replica_hangs(self) -> Iterator[None]:
-        """Let the replica take nothing meanwhile."""
-        self.replica.signal(signal.SIGSTOP)
-        try:
-            yield
-        finally:
-            self.replica.signal(signal.SIGCONT)
 
     def close(self) -> None:
         """End both and forget the data."""
@@ -85,7 +74,7 @@ async def test_a_step_that_it_lacks_is_applied_and_not_acknowledged(strict: Redi
     record = a_record()
     await strict.create(record)
     commit = a_commit(record, 1.0, identity=at(record.position))
-    with pair.replica_hangs():
+    with pair.replica.hangs():
         [result] = await strict.commit([commit])
         assert not_durable(result)
         assert await strict.load(record.key) == after(commit)
@@ -106,7 +95,7 @@ async def test_what_another_process_wrote_is_confirmed_too(
     record = a_record()
     await other.create(record)
     commit = a_commit(record, 1.0, identity=Identity(writer="pump", seq=1))
-    with pair.replica_hangs():
+    with pair.replica.hangs():
         assert await other.commit([commit]) == [Applied()]
         with pytest.raises(StoreUnavailable):
             await strict.find(record.key, only(commit).identity, only(commit).fingerprint)

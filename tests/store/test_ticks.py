@@ -5,6 +5,7 @@ import signal
 from collections.abc import Awaitable, Sequence
 
 import pytest
+from redis.crc import key_slot
 
 from cellar.errors import SessionUnknown, StoreUnavailable
 from cellar.ports import Applied, Commit, CommitResult, Moved, SessionRecord
@@ -12,6 +13,7 @@ from cellar.store.route import Wait
 from cellar.store.sessions import RedisSessions
 from cellar.store.transaction import LEAST
 from tests.proxy import LossyProxy, first
+from tests.redis_cluster import RedisCluster
 from tests.redis_process import RedisProcess
 from tests.store.conftest import OpenSessions
 from tests.store.session_values import a_commit, a_record, after, answered, at
@@ -22,24 +24,27 @@ Results = Sequence[CommitResult]
 
 
 class Posted:
-    """A tick that was posted, and what `done` was called with."""
+    """A tick that was posted, and the results that `done` was called with."""
 
     def __init__(self, sessions: RedisSessions, *commits: Commit) -> None:
-        self.calls: list[Results] = []
+        self.there: dict[int, CommitResult] = {}
+        self._count = len(commits)
         self._came = asyncio.Event()
         sessions.post(commits, self._done)
-        assert not self.calls, "never from within"
+        assert not self.there, "never from within"
 
-    def _done(self, results: Results) -> None:
-        self.calls.append(results)
+    def _done(self, part: Sequence[int], results: Results) -> None:
+        assert not self.there.keys() & set(part), "each once"
+        self.there.update(zip(part, results, strict=True))
         self._came.set()
 
-    async def results(self) -> list[CommitResult]:
-        """Return the results when they have come."""
-        await self._came.wait()
-        await asyncio.sleep(0)
-        [results] = self.calls
-        return list(results)
+    async def results(self, *some: int) -> list[CommitResult]:
+        """Return the results, or some of them, when they have come."""
+        wanted = some or range(self._count)
+        while not self.there.keys() >= set(wanted):
+            self._came.clear()
+            await self._came.wait()
+        return [self.there[index] for index in wanted]
 
 
 def chain(record: SessionRecord, count: int) -> list[Commit]:
@@ -85,8 +90,8 @@ async def test_a_tick_may_be_posted_from_within_the_results_of_another(sessions:
     last = left[0]
     ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
-    def go_on(results: Results) -> None:
-        assert results == [Applied()]
+    def go_on(part: Sequence[int], results: Results) -> None:
+        assert (list(part), results) == ([0], [Applied()])
         if left:
             sessions.post([left.pop()], go_on)
         else:
@@ -183,7 +188,7 @@ async def test_closing_ends_what_is_under_way_with_an_unknown_outcome(
     redis_process.signal(signal.SIGSTOP)
     posted = Posted(sessions, a_commit(record, 1.0))
     await sessions.aclose()
-    [[result]] = posted.calls
+    result = posted.there[0]
     assert isinstance(result, StoreUnavailable)
     assert result.outcome == "unknown"
     redis_process.signal(signal.SIGCONT)
@@ -196,7 +201,7 @@ async def test_results_that_nobody_takes_harm_no_other_tick(
     await sessions.create(record)
     commits = chain(record, 2)
 
-    def refuse(results: Results) -> None:
+    def refuse(part: Sequence[int], results: Results) -> None:
         raise ValueError(f"{len(results)} results too many")
 
     sessions.post(commits[:1], refuse)
@@ -210,3 +215,22 @@ async def test_strict_ticks_are_posted_as_well(redis_process: RedisProcess, open
     [result] = await Posted(sessions, a_commit(record, 1.0)).results()
     assert isinstance(result, StoreUnavailable)
     assert result.outcome == "applied_not_durable"
+
+
+@pytest.mark.parametrize("wait", [None, Wait(0, 1)])
+async def test_a_primary_that_hangs_holds_up_no_other(
+    redis_cluster: RedisCluster, open_sessions: OpenSessions, wait: Wait | None
+) -> None:
+    sessions = open_sessions(redis_cluster.url, wait=wait, patience_s=60)
+    records = [a_record() for _ in range(24)]
+    for record in records:
+        await sessions.create(record)
+    owners = [redis_cluster.owner(key_slot(sessions.keys.record(record.key))) for record in records]
+    hanging = redis_cluster.primaries[1]
+    others = [index for index, owner in enumerate(owners) if owner is not hanging]
+    assert 0 < len(others) < len(records)
+    with hanging.hangs():
+        posted = Posted(sessions, *[a_commit(record, 1.0) for record in records])
+        assert await posted.results(*others) == [Applied()] * len(others)
+        assert sorted(posted.there) == others
+    assert await posted.results() == [Applied()] * len(records)

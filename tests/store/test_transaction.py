@@ -7,9 +7,9 @@ import pytest
 
 from cellar.errors import SessionUnknown, StoreUnavailable
 from cellar.ports import Applied, Moved
-from cellar.store.resp import Command, Packed, Reply, ReplyError
+from cellar.store.resp import Command, Packed, Reply, ReplyError, pack
 from cellar.store.route import Wait
-from cellar.store.transaction import EXEC, LEAST, MOST, MULTI, grouped, ungrouped
+from cellar.store.transaction import EXEC, LEAST, MOST, MULTI, grouped, grouped_packed, ungrouped
 from tests.proxy import LossyProxy, first
 from tests.redis_process import RedisProcess
 from tests.store.conftest import OpenSessions
@@ -46,6 +46,7 @@ def test_every_command_has_its_own_reply(count: int) -> None:
     sent = grouped(commands)
     assert (MULTI in sent) == (count >= LEAST)
     assert ungrouped(echo(sent), count) == [command[0] for command in commands]
+    assert b"".join(grouped_packed([pack([command]) for command in commands])) == pack(sent)
 
 
 def test_one_that_is_refused_at_once_speaks_for_its_transaction() -> None:

@@ -5,19 +5,33 @@ from the raw stream.
 """
 
 import hashlib
+from typing import Any
 
 import numpy as np
 from numpy.random import Philox
-from numpy.typing import NDArray
+from numpy.random.bit_generator import ISeedSequence
+from numpy.typing import DTypeLike, NDArray
 
 _BLOCK = 4
 """Words that Philox makes of one count."""
 
 
+class _Key(ISeedSequence):
+    """The two words of a key. A generator that is given them as its key asks the system for chance too, in vain."""
+
+    def __init__(self, *words: int) -> None:
+        self._words = words
+
+    def generate_state(self, n_words: int, dtype: DTypeLike = np.uint32) -> NDArray[Any]:
+        """Return the words: Philox asks for two of 64 bits."""
+        return np.array(self._words[:n_words], dtype)
+
+
 def _raw(seed: int, stream: str, count: int, first: int = 0) -> NDArray[np.uint64]:
     """Return `count` 64-bit words of the stream of that name, from the number `first` on."""
     name = int.from_bytes(hashlib.sha256(stream.encode()).digest()[:8], "little")
-    generator = Philox(key=seed % 2**64 + (name << 64)).advance(first // _BLOCK)
+    key = _Key(seed % 2**64, name)
+    generator = Philox(key).advance(first // _BLOCK)  # type: ignore[arg-type]  # any ISeedSequence will do
     words: NDArray[np.uint64] = generator.random_raw(first % _BLOCK + count)[first % _BLOCK :]
     return words
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from cellar.engine import Packed
+from cellar.engine import Recording
 from cellar.nn.arithmetic import Arithmetic
 from cellar.nn.training import AdaDelta, AdaGrad, Adam, Lion, Momentum, OptimiserSpec, RmsProp, Sgd
 
@@ -128,10 +128,9 @@ class Optimiser:
         views = {param.name: self._scalars[i : i + 1].reshape(()) for i, param in enumerate(self._kernel.cell.params)}
         self._packed = self._kernel.pack(views)
         self._packed.adopt(views)
-        self._packing = arithmetic.recording()
-        self._packing.flush(self._scalars)
-        for source, target in self._packed.placed():
-            self._packing.copy(source, target)
+        self._gradient, self._weights, self._after = (np.zeros((1, 1, size), np.float32) for _ in range(3))
+        self._slots, self._slots_after = (np.zeros((1, self._kernel.cell.state_size), np.float32) for _ in range(2))
+        self._recording = self._record()
 
     def start(self) -> OptimiserState:
         """Return the memory before the first update."""
@@ -143,16 +142,23 @@ class Optimiser:
         if isinstance(self.spec, Adam):
             state = replace(state, power1=state.power1 * self.spec.beta1, power2=state.power2 * self.spec.beta2)
         params = {"scale": scale, **self._params(rate, state)}
-        arrays = [array.reshape(1, 1, -1) for array in (gradient, weights)]
-        result = self._kernel.forward(self._load(params), arrays, state.slots)
-        return Update(result.outputs.reshape(-1), replace(state, slots=result.state), bool(result.bad_step[0] < 0))
-
-    def _load(self, params: Mapping[str, float]) -> Packed:
-        """Return the scalars packed, where those of the update before stood."""
         for index, param in enumerate(self._kernel.cell.params):
             self._scalars[index] = params[param.name]
-        self._packing.run()
-        return self._packed
+        np.copyto(self._gradient[0, 0], gradient)
+        np.copyto(self._weights[0, 0], weights)
+        np.copyto(self._slots, state.slots)
+        finite = self._recording.run()
+        return Update(self._after[0, 0].copy(), replace(state, slots=self._slots_after.copy()), finite)
+
+    def _record(self) -> Recording:
+        """Return the one native call of an update: scalars to where kernels read them, and the kernel."""
+        recording = self._arithmetic.recording()
+        recording.flush(self._scalars)
+        for source, target in self._packed.placed():
+            recording.copy(source, target)
+        arrays = [self._gradient, self._weights]
+        recording.call(self._kernel.bound(self._packed, arrays, self._slots, self._after, self._slots_after))
+        return recording
 
     def _clip(self, gradient: Array) -> tuple[Array, float]:
         """Return the gradient clipped by value, and the factor that clips its norm."""

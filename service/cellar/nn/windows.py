@@ -161,7 +161,7 @@ class Plan:
         """Return (steps, B, F) of the chosen rows."""
         part = array[steps]
         out = self.room.array(use, (len(part), len(rows), array.shape[2]))
-        return part.take(rows, axis=1, out=out, mode="clip")
+        return part.take(rows, axis=1, out=out, mode="clip") if out.size else out
 
     def _independent(self, order: NDArray[np.int64], index: int) -> Batch:
         chosen = order[index * self.spec.batch_size :][: self.spec.batch_size]

@@ -238,6 +238,10 @@ CommitResult = Applied | Committed | Moved | CellarError
 """Committed is of the first change alone: it had happened before, and nothing was written."""
 
 
+Done = Callable[[Sequence[int], Sequence[CommitResult]], None]
+"""Is told which commits of a tick have ended, by their numbers in it, and the result of each of them."""
+
+
 class SessionStore(Protocol):
     """Sessions and the commit that moves them."""
 
@@ -282,12 +286,14 @@ class SessionStore(Protocol):
         """
         ...
 
-    def post(self, commits: Sequence[Commit], done: Callable[[Sequence[CommitResult]], None]) -> None:
-        """Begin to apply a tick as `commit` does, and call `done` with its results, one for each commit, in order.
+    def post(self, commits: Sequence[Commit], done: Done) -> None:
+        """Begin to apply a tick as `commit` does, and call `done` with its results, a part at a time.
 
-        That happens exactly once and never from within `post`, however the tick ends. `done` should be quick, and may
-        post the next tick; what it raises is logged and goes no further. Ticks take effect in the order in which they
-        were posted, those of `commit` among them, as far as nothing has to be sent again.
+        The results of a part come as soon as they are there, whatever becomes of the others: a store of several
+        servers has a part for each that has some of the sessions, any other has one. Every commit is in one of them,
+        however the tick ends. `done` is never called from within `post`; it should be quick and may post the next
+        tick; what it raises is logged and goes no further. Ticks take effect in the order in which they were posted,
+        those of `commit` among them, as far as nothing has to be sent again.
         """
         ...
 

@@ -54,7 +54,7 @@ class Batcher:
             asyncio.get_running_loop().call_soon(self._tick)
 
     def _tick(self) -> None:
-        if self._flights.is_full():
+        if self._flights.full:
             return self._flights.when_room(self._tick)
         works = self._next()
         if self._is_prompt(works):

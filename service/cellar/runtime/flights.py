@@ -1,65 +1,71 @@
 """Commits on their way to the store: few at a time, so that a tick holds what came while they flew.
 
 A tick costs several times what one more session in it costs, here and in the store, which writes all that has come to
-its disk at once. With two on their way the store always has one to work at, and under load the next one grows.
-
-One that is long overdue is not waited for: its server may be gone, and sessions on other servers are to go on.
+its disk at once. With two on their way the store always has one to work at, and under load the next one grows. One
+that is late counts no more: of a store of several servers one may hang, and the others are not to wait for it.
 """
 
 import asyncio
 from collections.abc import Callable
-from itertools import count
 
 MOST = 2
 
-OVERDUE_S = 0.25
-"""A hundred times what a commit takes."""
+LATE_S = 0.25
+"""Much longer than a disk takes to write, much shorter than a client's patience."""
+
+
+class Flight:
+    """One commit that is on its way."""
+
+    __slots__ = ("began_s",)
+
+    def __init__(self, began_s: float) -> None:
+        self.began_s = began_s
 
 
 class Flights:
     """Counts the commits, and lets those wait who would begin another one."""
 
-    def __init__(self, most: int = MOST, overdue_s: float = OVERDUE_S) -> None:
+    def __init__(self, most: int = MOST) -> None:
         self._most = most
-        self._overdue_s = overdue_s
-        self._numbers = count()
-        self._begun: dict[int, float] = {}
-        """Those on their way, in the order in which they began, and when that was."""
+        self._flying: list[Flight] = []
         self._waiting: list[Callable[[], object]] = []
         self._timer: asyncio.TimerHandle | None = None
 
-    def is_full(self) -> bool:
-        """Return whether another commit has to wait."""
-        if len(self._begun) < self._most:
-            return False
-        overdue = asyncio.get_running_loop().time() - self._overdue_s
-        return [*self._begun.values()][-self._most] > overdue
+    @property
+    def full(self) -> bool:
+        """Whether another commit has to wait."""
+        return len(self._flying) >= self._most
 
-    def begin(self) -> int:
-        """Note a commit that is sent, and return its number."""
-        number = next(self._numbers)
-        self._begun[number] = asyncio.get_running_loop().time()
-        return number
+    def begin(self) -> Flight:
+        """Note a commit that is sent."""
+        flight = Flight(asyncio.get_running_loop().time())
+        self._flying.append(flight)
+        return flight
 
-    def end(self, number: int) -> None:
-        """Note that its results are there."""
-        del self._begun[number]
-        self._release()
+    def end(self, flight: Flight) -> None:
+        """Note that results of it are there; what has ended already does no harm."""
+        if flight in self._flying:
+            self._flying.remove(flight)
+            self._let_go()
 
     def when_room(self, call: Callable[[], object]) -> None:
         """Call once another commit may be sent."""
         self._waiting.append(call)
         if self._timer is None:
-            self._timer = asyncio.get_running_loop().call_later(self._overdue_s, self._look)
+            self._timer = asyncio.get_running_loop().call_later(LATE_S, self._look)
 
-    def _look(self) -> None:
-        self._timer = None
-        self._release()
-        if self._waiting:
-            self._timer = asyncio.get_running_loop().call_later(self._overdue_s, self._look)
-
-    def _release(self) -> None:
-        if self._waiting and not self.is_full():
+    def _let_go(self) -> None:
+        if not self.full:
             waiting, self._waiting = self._waiting, []
             for call in waiting:
                 call()
+
+    def _look(self) -> None:
+        """Give up those that are late, and look again as long as anybody waits."""
+        loop, self._timer = asyncio.get_running_loop(), None
+        late_s = loop.time() - LATE_S
+        self._flying = [flight for flight in self._flying if flight.began_s > late_s]
+        self._let_go()
+        if self._waiting and self._timer is None:
+            self._timer = loop.call_later(LATE_S, self._look)

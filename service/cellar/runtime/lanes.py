@@ -39,7 +39,7 @@ from cellar.runtime.changes import (
     edit_commit,
     steps_commit,
 )
-from cellar.runtime.flights import Flights
+from cellar.runtime.flights import Flight, Flights
 from cellar.runtime.lane import Lane, fits, join_waiting
 from cellar.runtime.models import LoadModel, Models, Served
 from cellar.runtime.network import Network, Sizes
@@ -285,23 +285,26 @@ class Lanes:
             return error
 
     def _commit(self, tick: Tick) -> None:
-        settle = partial(self._settle_all, self._flights.begin(), tick)
+        settle = partial(self._settle_some, tick, self._flights.begin())
         try:
             self._store.post([commit for _, commit in tick], settle)
         except Exception as error:  # a fault of our own: nothing was sent, and the lanes go on
-            asyncio.get_running_loop().call_soon(settle, [error] * len(tick))
+            asyncio.get_running_loop().call_soon(settle, range(len(tick)), [error] * len(tick))
 
-    def _settle_all(self, flight: int, tick: Tick, results: Sequence[CommitResult | Exception]) -> None:
-        self._flights.end(flight)
-        for (lane, commit), result in zip(tick, results, strict=True):
+    def _settle_some(
+        self, tick: Tick, flight: Flight, part: Sequence[int], results: Sequence[CommitResult | Exception]
+    ) -> None:
+        self._flights.end(flight)  # with the first part: what comes late is not to hold up the others
+        for index, result in zip(part, results, strict=True):
+            lane, commit = tick[index]
             try:
                 self._settle(lane, commit, result)
             except Exception as error:  # a fault of our own: the lane goes on, and so do all others of the tick
                 logger.exception("a commit of session %s was not settled", lane.key.session)
                 self._end(lane, [error] * len(lane.current))
         if self._ahead is not None and self._is_idle():
-            for lane, commit in tick:
-                self._look_ahead(self._ahead, lane, commit)
+            for index in part:
+                self._look_ahead(self._ahead, *tick[index])
 
     def _settle(self, lane: Lane, commit: Commit, result: CommitResult | Exception) -> None:
         if isinstance(result, Applied):

@@ -97,6 +97,15 @@ class Cluster:
             asyncio.get_running_loop().call_soon(told, nobodys, [call.replies[index] for index in nobodys])
         return None
 
+    def parts(self, count: int, key: Callable[[int], bytes]) -> Sequence[Sequence[int]]:
+        """Return which of so many commands go to the same primary; see `Route.parts`."""
+        if self._map is None:
+            return [range(count)]
+        owners: dict[Node | None, list[int]] = {}
+        for index in range(count):
+            owners.setdefault(self._map.owners[key_slot(key(index))], []).append(index)
+        return list(owners.values())
+
     def _part(
         self,
         call: "_Call",

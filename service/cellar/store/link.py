@@ -14,7 +14,7 @@ from cellar.store.address import Address
 from cellar.store.connect import CONNECT_TIMEOUT_S, REPLY_TIMEOUT_S, lost, refusal
 from cellar.store.resp import Command, Packed, Reply, ReplyError, pack
 from cellar.store.route import Replies, Route, Told, Wait
-from cellar.store.transaction import LEAST, ZERO, grouped, ungrouped, zeros
+from cellar.store.transaction import LEAST, ZERO, grouped, grouped_packed, ungrouped, zeros
 from cellar.store.wire import Call, Wire
 
 
@@ -89,12 +89,16 @@ class Link:
         """Send all commands in one write, `together` or each by itself; see `Route.post`."""
         count = len(commands)
         if together and count >= LEAST:
-            sent, expected = grouped(commands), zeros(count)
+            sent = grouped_packed(commands)
             then = partial(_tell, told, count, True)
-            self._begin(Call(pack(sent), len(sent), self._reply_timeout_s, then, expected))
+            self._begin(Call(b"".join(sent), len(sent), self._reply_timeout_s, then, zeros(count)))
         else:
             then = partial(_tell, told, count, False)
             self._begin(Call(b"".join(commands), count, self._reply_timeout_s, then, ZERO * count))
+
+    def parts(self, count: int, key: Callable[[int], bytes]) -> Sequence[Sequence[int]]:  # noqa: ARG002
+        """Return that all commands go there."""
+        return [range(count)]
 
     async def primaries(self, key: bytes) -> list[tuple[Route, bytes]]:
         """Return this link: all keys are there."""

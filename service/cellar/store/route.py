@@ -60,6 +60,9 @@ class Route(Protocol):
         connection has to be made first.
         """
 
+    def parts(self, count: int, key: Callable[[int], bytes]) -> Sequence[Sequence[int]]:
+        """Return which of so many commands go to the same server, as far as that is known; `key` is `post`'s."""
+
     async def primaries(self, key: bytes) -> "list[tuple[Route, bytes]]":
         """Return a route to each primary and a name that begins like `key` and lies there. Raise StoreUnavailable."""
 

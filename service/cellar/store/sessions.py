@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Sequence
-from functools import partial
 from typing import Any
 
 from cellar.errors import CellarError, StoreUnavailable
@@ -13,6 +12,7 @@ from cellar.ports import (
     Commit,
     CommitResult,
     Committed,
+    Done,
     Identity,
     Position,
     Retold,
@@ -43,7 +43,7 @@ from cellar.store.resp import Command, Reply
 from cellar.store.route import Route, Wait
 from cellar.store.scripts import Script
 from cellar.store.since import changes_since, retold
-from cellar.store.ticks import Done, Ticks, gone, raw_or_none
+from cellar.store.ticks import Ticks, gone, raw_or_none
 from cellar.store.verdict import judge
 
 COMMIT, CREATE, DELETE = Script.load("commit"), Script.load("create"), Script.load("delete")
@@ -159,12 +159,20 @@ class RedisSessions:
         its identity. Only if that stays unknown is the result StoreUnavailable with outcome `unknown`. Where replicas
         are waited for it is StoreUnavailable with outcome `applied_not_durable` if too few of them have the commit.
         """
-        future: asyncio.Future[Sequence[CommitResult]] = asyncio.get_running_loop().create_future()
-        self.post(commits, partial(_give, future))
-        return list(await future)
+        results: dict[int, CommitResult] = {}
+        ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+        def done(part: Sequence[int], found: Sequence[CommitResult]) -> None:
+            results.update(zip(part, found, strict=True))
+            if len(results) == len(commits) and not ended.done():
+                ended.set_result(None)
+
+        self.post(commits, done)
+        await ended
+        return [results[index] for index in range(len(commits))]
 
     def post(self, commits: Sequence[Commit], done: Done) -> None:
-        """Begin to apply a tick as `commit` does, and call `done` with the results, once and never from within."""
+        """Begin to apply a tick as `commit` does; see `SessionStore.post`."""
         self._ticks.post(commits, done)
 
     async def delete(self, key: SessionKey) -> None:
@@ -210,12 +218,6 @@ class RedisSessions:
         if head is None:
             raise gone(key, dead)
         return unpack_record(key, raw(head), raw(meta), raw(state), raw_or_none(writers))
-
-
-def _give(future: asyncio.Future[Sequence[CommitResult]], results: Sequence[CommitResult]) -> None:
-    """Give the results to who awaits them, unless he has gone away."""
-    if not future.done():
-        future.set_result(results)
 
 
 def _reply(answer: Answer) -> Reply:

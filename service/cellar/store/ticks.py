@@ -7,12 +7,12 @@ comes back goes on in a task, from what is known so far.
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Coroutine, Sequence
 from functools import partial
 from typing import Any
 
 from cellar.errors import CellarError, SessionExpired, SessionUnknown, StoreUnavailable
-from cellar.ports import Applied, Change, Commit, CommitResult, Committed, Moved, SessionKey
+from cellar.ports import Applied, Change, Commit, CommitResult, Committed, Done, Moved, SessionKey
 from cellar.store.commits import CommitCalls
 from cellar.store.connect import lost
 from cellar.store.exchange import Answer, Exchange
@@ -26,8 +26,6 @@ from cellar.store.route import Replies, Route
 from cellar.store.verdict import replay
 
 logger = logging.getLogger(__name__)
-
-Done = Callable[[Sequence[CommitResult]], None]
 
 APPLIED = Applied()
 """Of nearly all commits: nobody asks for the session."""
@@ -56,12 +54,14 @@ class Ticks:
     def post(self, commits: Sequence[Commit], done: Done) -> None:
         """Begin to apply the commits; see `SessionStore.post`."""
         tick = _Tick(commits, done)
+        key = partial(self._key, commits)
         if self._replicas is None:
             write, call = self._plain.write, self._calls.call
             packed = [write(commit) or pack([call(commit)]) for commit in commits]
-            self._route.post(packed, partial(self._key, commits), partial(self._told, tick))
-        else:
-            self._spawn(tick, range(len(commits)), self._durable(commits, self._replicas))
+            return self._route.post(packed, key, partial(self._told, tick))
+        for part in self._route.parts(len(commits), key):
+            self._spawn(tick, part, self._durable([commits[index] for index in part], self._replicas))
+        return None
 
     async def aclose(self) -> None:
         """End the commits under way, with an unknown outcome."""
@@ -111,29 +111,19 @@ class Ticks:
 
 
 class _Tick:
-    """Commits under way. `done` is called once, whatever happens."""
+    """Commits under way. Each is ended once, whatever happens."""
 
-    __slots__ = ("_left", "_results", "began_s", "commits", "done")
+    __slots__ = ("began_s", "commits", "done")
 
     def __init__(self, commits: Sequence[Commit], done: Done) -> None:
         self.commits = commits
         self.done = done
         self.began_s = asyncio.get_running_loop().time()
-        self._results: list[CommitResult] = []
-        self._left = len(commits)
 
     def end(self, part: Sequence[int], results: Sequence[CommitResult]) -> None:
-        """Note the results of a part, and tell who waits when all are there."""
-        if len(part) < len(self.commits):
-            self._results = self._results or [APPLIED] * len(self.commits)
-            for index, result in zip(part, results, strict=True):
-                self._results[index] = result
-            self._left -= len(part)
-            if self._left:
-                return
-            results = self._results
+        """Tell who waits of a part."""
         try:
-            self.done(results)
+            self.done(part, results)
         except Exception:  # no fault of the connection that has read this
             logger.exception("the results of a tick of %d commits were not taken", len(results))
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from typing import TypeVar
 
-from cellar.store.resp import Command, Packed, Reply, ReplyError
+from cellar.store.resp import Command, Packed, Reply, ReplyError, pack
 
 Item = TypeVar("Item")
 
@@ -21,6 +21,7 @@ MOST = 128
 
 MULTI: Command = (b"MULTI",)
 EXEC: Command = (b"EXEC",)
+_MULTI_PACKED, _EXEC_PACKED = pack([MULTI]), pack([EXEC])
 
 ZERO = b":0\r\n"
 """What nearly every commit is answered."""
@@ -28,9 +29,19 @@ ZERO = b":0\r\n"
 
 def grouped(commands: Sequence[Command | Packed]) -> list[Command | Packed]:
     """Return the commands in transactions; few of them as they are."""
-    found: list[Command | Packed] = []
+    found: list[Command | Packed] = _grouped(commands, MULTI, EXEC)
+    return found
+
+
+def grouped_packed(commands: Sequence[Packed]) -> list[Packed]:
+    """Return the same of commands that are packed."""
+    return _grouped(commands, _MULTI_PACKED, _EXEC_PACKED)
+
+
+def _grouped(commands: Sequence[Item], begin: Item, end: Item) -> list[Item]:
+    found: list[Item] = []
     for group in _groups(commands):
-        found += [MULTI, *group, EXEC] if len(group) >= LEAST else group
+        found += [begin, *group, end] if len(group) >= LEAST else group
     return found
 
 

@@ -16,7 +16,8 @@ from fastapi import FastAPI
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
-from cellar.main import create_app, make_server
+from cellar.main import create_app
+from cellar.server import make_server
 from cellar.settings import Settings
 from cellar.wire import frames
 from tests.api.conftest import with_own_keys

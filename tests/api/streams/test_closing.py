@@ -11,7 +11,7 @@ import pytest
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
-from cellar import errors, main
+from cellar import errors, server
 from cellar.api.streams.closing import code_of
 from cellar.settings import Settings
 from cellar.wire import frames
@@ -160,7 +160,7 @@ async def test_stopping_answers_what_is_in_flight_and_says_where_to_resume(
 
 
 async def test_a_client_that_has_vanished_is_given_up(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(main, "PING_S", 0.5)
+    monkeypatch.setattr(server, "PING_S", 0.5)
     async with serving(with_own_keys(settings)) as served:
         session = await served.begin()
         async with served.stream(session) as stream:

@@ -1,0 +1,192 @@
+"""The parts of the service, wired together from the settings. Nothing is connected, or decided, here."""
+
+import asyncio
+import threading
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import redis
+from fastapi import FastAPI
+
+from cellar.api.services import TENANT, Services
+from cellar.engine import KERNEL_REV, KernelCache, revision
+from cellar.errors import SettingsInvalid, StoreUnavailable
+from cellar.jobs.calls import Calls
+from cellar.jobs.submission import Jobs
+from cellar.jobs.sweeper import Sweeper
+from cellar.ports import BlobStore
+from cellar.registry import Registry
+from cellar.runtime.forks import Forks
+from cellar.runtime.links import LINKS
+from cellar.runtime.past import Pasts
+from cellar.runtime.replays import Replays
+from cellar.runtime.sessions import Sessions
+from cellar.runtime.shadows import Shadows
+from cellar.runtime.snapshots import Snapshots
+from cellar.runtime.watchers import Watchers
+from cellar.settings import Settings
+from cellar.store.blobs import RedisBlobs
+from cellar.store.clients import find_hints, open_route, sync_client
+from cellar.store.events import RedisEvents
+from cellar.store.files import FileBlobs
+from cellar.store.jobs import RedisJobs
+from cellar.store.models import RedisModels
+from cellar.store.past import RedisPast
+from cellar.store.route import Wait
+from cellar.store.sessions import RedisSessions
+from cellar.store.shadows import RedisShadows
+from cellar.store.snapshots import RedisSnapshots
+
+SETTLE_S = 2.0
+"""What a commit may take whose request was cut off at the end of the drain."""
+
+
+class SystemClock:
+    """The machine's clock."""
+
+    def now_s(self) -> float:
+        """Return seconds since the Unix epoch."""
+        return time.time()
+
+
+class Stores:
+    """The synchronous stores of every process of the service."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.url = _redis_url(settings)
+        client = sync_client(self.url)
+        self.blobs = _blobs(settings, client)
+        self.jobs = RedisJobs(client, settings.key_prefix)
+        self.models = RedisModels(client, settings.key_prefix)
+
+
+class Parts(Stores):
+    """What every process of the service is made of: the stores and what stands on them."""
+
+    def __init__(self, settings: Settings) -> None:
+        super().__init__(settings)
+        self.clock = SystemClock()
+        self.queue_url = settings.queue_url or self.url
+        self.queue_name = f"{settings.key_prefix}.jobs"
+        self.kernels = KernelCache(settings.cache_dir, beforehand=settings.warm_dir)
+        self.registry = Registry(self.models, self.blobs, self.kernels, self.clock)
+
+    def calls(self, queue: redis.Redis) -> Calls:
+        """Return the job queue on a client of the queue's Redis."""
+        return Calls(queue, self.queue_name)
+
+    def sweeper(self, calls: Calls) -> Sweeper:
+        """Return what queues jobs again that nobody holds."""
+        return Sweeper(self.jobs, self.blobs, calls)
+
+
+class Api(Parts):
+    """What the api is made of besides: sessions, and all that is done with them.
+
+    Raise StartupError for settings or a machine that cannot work; a Redis that is away is no such thing.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        super().__init__(settings)
+        revision.check(self.kernels)
+        LINKS.compile_with(lambda text: self.kernels.load([text])[0])
+        self._job_sweep_s = settings.job_sweep_s
+        route, self._aside = open_route(self.url), open_route(self.url)
+        self._events = RedisEvents(self._aside, find_hints(self.url), prefix=settings.key_prefix)
+        self._store = RedisSessions(
+            route,
+            prefix=settings.key_prefix,
+            window=settings.replay_window,
+            output_cap_bytes=settings.replay_output_bytes,
+            idempotency_ttl_s=settings.idempotency_ttl_s,
+            tombstone_ttl_s=settings.tombstone_ttl_s,
+            wait=_wait(settings),
+            expired=self._events.tell_expired,
+        )
+        self._sessions = self._make_sessions(settings)
+        self._calls = self.calls(sync_client(self.queue_url))
+        copies = RedisSnapshots(
+            route,
+            self._store,
+            prefix=settings.key_prefix,
+            most=settings.max_snapshots,
+            held_s=settings.idempotency_ttl_s,
+        )
+        past = RedisPast(self._aside, prefix=settings.key_prefix)
+        shadows = RedisShadows(self._aside, prefix=settings.key_prefix)
+        stored = self._sessions, self._store
+        self.services = Services(
+            sessions=self._sessions,
+            snapshots=Snapshots(*stored, copies, self.clock),
+            forks=Forks(*stored, copies, self.clock),
+            pasts=Pasts(*stored, past),
+            replays=Replays(*stored, past, self.clock, kernel_rev=KERNEL_REV),
+            shadows=Shadows(*stored, past, shadows, self.clock),
+            watchers=Watchers(self._store, self._events),
+            registry=self.registry,
+            jobs=Jobs(self.jobs, self.blobs, self.registry, self._calls, self.clock),
+            ready=self._store.ping,
+        )
+
+    def _make_sessions(self, settings: Settings) -> Sessions:
+        return Sessions(
+            self._store,
+            lambda tenant, ref: self.registry.load(self.registry.get(tenant, ref)),
+            self.clock,
+            kernel_rev=KERNEL_REV,
+            default_ttl_s=settings.default_ttl_s,
+            max_batch_size=settings.max_batch_size,
+            max_sequence_steps=settings.max_sequence_steps,
+            max_numbers=settings.max_numbers,
+            ahead=settings.ahead,
+            any_revision=settings.accept_revisions,
+            queue_limit=settings.queue_limit,
+            queue_wait_s=settings.queue_wait_s,
+            most_together=settings.replay_window,
+        )
+
+    @asynccontextmanager
+    async def lifespan(self, _app: FastAPI) -> AsyncIterator[None]:
+        """Do what is done in the background while the application runs, and close everything behind it."""
+        stop = threading.Event()
+        sweeper = self.sweeper(self._calls)
+        sweeping = threading.Thread(target=sweeper.run, args=(stop, self._job_sweep_s), name="sweeper")
+        sweeping.start()
+        background = (
+            asyncio.create_task(self._store.sweeper([TENANT]).run(), name="expiry"),
+            asyncio.create_task(self.services.shadows.run([TENANT]), name="shadows"),
+        )
+        try:
+            yield
+        finally:
+            stop.set()
+            for task in background:
+                task.cancel()
+            await asyncio.wait(background)
+            await self._sessions.aclose(SETTLE_S)
+            for part in (self._store, self.services.watchers, self._events, self._aside):
+                await part.aclose()
+            await asyncio.to_thread(sweeping.join)
+
+
+def _blobs(settings: Settings, client: redis.Redis) -> BlobStore:
+    if settings.blob_dir is None:
+        return RedisBlobs(client, settings.key_prefix)
+    try:
+        return FileBlobs(settings.blob_dir)
+    except StoreUnavailable as error:
+        raise SettingsInvalid(f"CELLAR_BLOB_DIR: {error.detail}") from error
+
+
+def _wait(settings: Settings) -> Wait | None:
+    """Return what each tick waits for, if durability is strict."""
+    if settings.durability != "strict":
+        return None
+    return Wait(settings.strict_replicas, int(settings.strict_wait_s * 1000))
+
+
+def _redis_url(settings: Settings) -> str:
+    if settings.redis_url is None:
+        raise SettingsInvalid("CELLAR_REDIS_URL names no Redis; only `cellar serve` brings one of its own")
+    return settings.redis_url
