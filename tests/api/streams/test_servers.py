@@ -13,7 +13,7 @@ import pytest
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.exceptions import ConnectionClosed
 
-from cellar import main
+from cellar import server
 from cellar.api.streams.connection import AsgiConnection
 from cellar.settings import Settings
 from cellar.wire import frames
@@ -30,7 +30,7 @@ pytestmark = pytest.mark.anyio
 async def plain(settings: Settings) -> AsyncIterator[Served]:
     """Yield a service under uvicorn's own protocol."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(main, "StreamProtocol", WebSocketsSansIOProtocol)
+        patch.setattr(server, "StreamProtocol", WebSocketsSansIOProtocol)
         async with serving(with_own_keys(settings)) as served:
             yield served
 
@@ -93,8 +93,8 @@ TALKS: list[list[str | bytes]] = [
 @pytest.mark.parametrize("said", TALKS, ids=["text", "frames", "conflict", "no frame", "empty", "too large"])
 async def test_both_ways_say_the_same(served: Served, plain: Served, said: list[str | bytes]) -> None:
     found = []
-    for server in (served, plain):
-        async with server.stream(await server.begin()) as stream:
+    for one in (served, plain):
+        async with one.stream(await one.begin()) as stream:
             found.append(await told(stream, said))
     np.testing.assert_equal(found[1], found[0])
 
@@ -110,7 +110,7 @@ async def test_it_is_the_other_way(plain: Served) -> None:
 async def test_a_service_that_stops_says_where_to_resume(
     settings: Settings, redis_process: RedisProcess, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(main, "StreamProtocol", WebSocketsSansIOProtocol)
+    monkeypatch.setattr(server, "StreamProtocol", WebSocketsSansIOProtocol)
     async with serving(with_own_keys(settings, redis_url=redis_process.url)) as served:
         session = await served.begin()
         async with served.stream(session) as stream:
