@@ -186,14 +186,14 @@ class Commit:
     def after(self) -> SessionRecord:
         """The session as the commit leaves it: one record, however often it is asked for."""
         if self._after is None:
-            before, writers = self.before, self.before.writers
-            for revision, change in enumerate(self.changes, before.revision):
-                identity = change.identity
-                if identity.writer is not None:
-                    writers = writers.after(identity.writer, identity.seq, revision)
-            revision, position = before.revision + len(self.changes), self.changes[-1].after
+            before, changes, revision = self.before, self.changes, self.before.revision
+            writers = before.writers
+            for change in changes:
+                if change.identity.writer is not None:
+                    writers = writers.after(change.identity.writer, change.identity.seq, revision)
+                revision += 1
             meta = self.meta or before.meta
-            self._after = SessionRecord(before.key, meta, position, revision, self.state, writers)
+            self._after = SessionRecord(before.key, meta, changes[-1].after, revision, self.state, writers)
         return self._after
 
 

@@ -8,6 +8,7 @@ come twice may be given to it.
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
+from time import monotonic
 
 from cellar.errors import CellarError, StoreCorrupt, StoreUnavailable
 from cellar.store.connect import PASSING, refusal, refusal_code
@@ -85,7 +86,7 @@ class Exchange:
 
         With `wait` each server waits, after its commands, until replicas have them, and `Answer.copies` says how
         many do. `in_order` and `together` are `Route.tell`'s. Where somebody else has sent the commands before, `told`
-        is what became of them then; the patience counts from `began_s`, by the loop's clock.
+        is what became of them then; the patience counts from `began_s`, by the monotonic clock.
         """
         answers: list[Answer | None] = [None] * len(commands)
         failures: dict[int, StoreUnavailable] = {}
@@ -157,15 +158,14 @@ class _Tries:
     """Pauses between tries, each twice the one before, until the patience ends."""
 
     def __init__(self, patience_s: float, began_s: float | None = None) -> None:
-        self._loop = asyncio.get_running_loop()
-        self._give_up = (self._loop.time() if began_s is None else began_s) + patience_s
+        self._give_up = (monotonic() if began_s is None else began_s) + patience_s
         self._pause_s = FIRST_PAUSE_S
         self.count = 0
 
     @property
     def over(self) -> bool:
         """Whether the patience has ended."""
-        return self._loop.time() > self._give_up
+        return monotonic() > self._give_up
 
     async def pause(self, *, now: bool = False) -> None:
         """Wait for the next try; not at all if it should come `now`."""

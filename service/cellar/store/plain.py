@@ -11,7 +11,7 @@ from functools import lru_cache, partial
 from cellar.ports import APPEND, Commit, SessionRecord
 from cellar.store.commits import Keep
 from cellar.store.keys import TOMBSTONE, SessionKeys
-from cellar.store.record import ENTRY, HEAD_BYTES, KEPT, MOVED_HEAD, ORDERED, head_ends, pack_head
+from cellar.store.record import ENTRY, ENTRY_BYTES, HEAD_BYTES, KEPT, MOVED_HEAD, ORDERED, head_ends, pack_head
 from cellar.store.resp import SIZES
 from cellar.store.scripts import Script
 
@@ -58,7 +58,7 @@ class PlainCommits:
             epoch, step, digest = change.before
             epoch_after, _, digest_after = change.after
             entry = ENTRY.pack(revision, flags, epoch, step, digest, epoch_after, change.steps, digest_after, mark)
-            parts += slots[revision % window], SIZES[ENTRY.size + len(output)], entry, output
+            parts += slots[revision % window], SIZES[ENTRY_BYTES + len(output)], entry, output
             revision += 1
         parts.append(b"\r\n")
         commit.after.packed = moved, fixed

@@ -50,7 +50,7 @@ ENTRY = Struct("<QB8sQ16s8sI16s16s")
 """revision, flags, then before: epoch, step, digest; after: epoch, steps, digest; mark. A writer's request goes on with
 16 bytes that tell it from the writer's others."""
 
-_WHO_BYTES = 16
+ENTRY_BYTES, _WHO_BYTES = ENTRY.size, 16
 
 _KEYED = Struct("<8s16s8sQ16sIB")
 """birth (scripts know that it comes first), fingerprint, then after: epoch, step, digest; steps, flags"""
@@ -221,13 +221,13 @@ def pack_entry(change: Change, revision: int, cap: int) -> bytes:
 
 def unpack_entry(data: bytes) -> Entry:
     """Return a ring entry. Raise StoreCorrupt."""
-    if len(data) < ENTRY.size:
+    if len(data) < ENTRY_BYTES:
         raise StoreCorrupt("a session record with a damaged replay entry")
     revision, flags, epoch, step, digest, epoch_after, steps, digest_after, mark = ENTRY.unpack_from(data)
     # a change that is not a step begins an epoch, or leaves the position as it is
     after = Position(epoch_after, step + steps if epoch_after == epoch else 0, digest_after)
-    end = ENTRY.size + _WHO_BYTES * bool(flags & _NUMBERED)
-    whose = data[ENTRY.size : end] or None
+    end = ENTRY_BYTES + _WHO_BYTES * bool(flags & _NUMBERED)
+    whose = data[ENTRY_BYTES:end] or None
     output = data[end:] if flags & KEPT else None
     before = Position(epoch, step, digest)
     return Entry(revision, bool(flags & ORDERED), before, after, steps, mark, whose, output)

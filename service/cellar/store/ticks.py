@@ -9,6 +9,7 @@ import asyncio
 import logging
 from collections.abc import Coroutine, Sequence
 from functools import partial
+from time import monotonic
 from typing import Any
 
 from cellar.errors import CellarError, SessionExpired, SessionUnknown, StoreUnavailable
@@ -53,15 +54,23 @@ class Ticks:
 
     def post(self, commits: Sequence[Commit], done: Done) -> None:
         """Begin to apply the commits; see `SessionStore.post`."""
-        tick = _Tick(commits, done)
-        key = partial(self._key, commits)
+        tick = _Tick(self, commits, done)
         if self._replicas is None:
             write, call = self._plain.write, self._calls.call
             packed = [write(commit) or pack([call(commit)]) for commit in commits]
-            return self._route.post(packed, key, partial(self._told, tick))
-        for part in self._route.parts(len(commits), key):
+            return self._route.post(packed, tick.key, tick.told)
+        for part in self._route.parts(len(commits), tick.key):
             self._spawn(tick, part, self._durable([commits[index] for index in part], self._replicas))
         return None
+
+    def key(self, commit: Commit) -> bytes:
+        """Return the key by which a commit finds its server."""
+        return self._keys.record(commit.before.key)
+
+    def go_on(self, tick: "_Tick", part: Sequence[int], told: Replies) -> None:
+        """Insist on a part of a tick, some of which has no answer yet."""
+        commits = [tick.commits[index] for index in part]
+        self._spawn(tick, part, self._insist(commits, told, tick.began_s))
 
     async def aclose(self) -> None:
         """End the commits under way, with an unknown outcome."""
@@ -69,18 +78,6 @@ class Ticks:
             task.cancel()
         if self._insisting:
             await asyncio.wait(self._insisting)
-
-    def _key(self, commits: Sequence[Commit], index: int) -> bytes:
-        return self._keys.record(commits[index].before.key)
-
-    def _told(self, tick: "_Tick", part: Sequence[int], replies: Sequence[Reply | StoreUnavailable] | None) -> None:
-        if replies is None:
-            return tick.end(part, [APPLIED] * len(part))
-        answers = [Answer(reply, resent=False) for reply in replies if not isinstance(reply, ReplyError | CellarError)]
-        commits = [tick.commits[index] for index in part]
-        if len(answers) == len(commits):
-            return tick.end(part, [result_of(*each) for each in zip(commits, answers, strict=True)])
-        return self._spawn(tick, part, self._insist(commits, Replies(list(replies)), tick.began_s))
 
     async def _insist(self, commits: Sequence[Commit], told: Replies, began_s: float) -> Sequence[CommitResult]:
         calls = [self._calls.call(commit) for commit in commits]
@@ -113,17 +110,32 @@ class Ticks:
 class _Tick:
     """Commits under way. Each is ended once, whatever happens."""
 
-    __slots__ = ("began_s", "commits", "done")
+    __slots__ = ("_done", "_ticks", "began_s", "commits")
 
-    def __init__(self, commits: Sequence[Commit], done: Done) -> None:
+    def __init__(self, ticks: Ticks, commits: Sequence[Commit], done: Done) -> None:
+        self._ticks = ticks
+        self._done = done
         self.commits = commits
-        self.done = done
-        self.began_s = asyncio.get_running_loop().time()
+        self.began_s = monotonic()
+
+    def key(self, index: int) -> bytes:
+        """Return the key by which a commit finds its server."""
+        return self._ticks.key(self.commits[index])
+
+    def told(self, part: Sequence[int], replies: Sequence[Reply | StoreUnavailable] | None) -> None:
+        """Take what a route tells of a part; see `Told`."""
+        if replies is None:
+            return self.end(part, [APPLIED] * len(part))
+        answers = [Answer(reply, resent=False) for reply in replies if not isinstance(reply, ReplyError | CellarError)]
+        if len(answers) < len(part):
+            return self._ticks.go_on(self, part, Replies(list(replies)))
+        found = zip(part, answers, strict=True)
+        return self.end(part, [result_of(self.commits[index], answer) for index, answer in found])
 
     def end(self, part: Sequence[int], results: Sequence[CommitResult]) -> None:
         """Tell who waits of a part."""
         try:
-            self.done(part, results)
+            self._done(part, results)
         except Exception:  # no fault of the connection that has read this
             logger.exception("the results of a tick of %d commits were not taken", len(results))
 
