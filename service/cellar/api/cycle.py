@@ -47,15 +47,18 @@ class StepCycle:
     """What a connection has instead of uvicorn's cycle of request and response."""
 
     __slots__ = (
-        *("_asked", "_connection", "_session", "_terms"),
+        *("_asked", "_connection", "_key", "_session", "_terms"),
         *("disconnected", "keep_alive", "pieces", "response_complete"),
     )
 
     message_event = _NoEvent()
 
-    def __init__(self, connection: "StepProtocol", session: str, terms: Terms, *, keep_alive: bool) -> None:
+    def __init__(
+        self, connection: "StepProtocol", session: str, key: str | None, terms: Terms, *, keep_alive: bool
+    ) -> None:
         self._connection = connection
         self._session = session
+        self._key = key
         self._terms = terms
         self._asked: Asked | None = None
         self.pieces: list[bytes] = []
@@ -68,7 +71,7 @@ class StepCycle:
         """Ask for the steps, now that the body is there."""
         terms = self._terms
         try:
-            self._asked = asked = terms.read(body)
+            self._asked = asked = terms.read(body, self._key)
             pending = self._connection.services.sessions.submit(
                 SessionKey(TENANT, self._session),
                 "sequence" if terms.sequence else "step",

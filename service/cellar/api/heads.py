@@ -1,13 +1,9 @@
-"""The heads of requests for steps, as the protocol takes them by itself: what they say, and those it has seen before.
-
-A client sends the same head over and over: the session may be another, and the length of the body. Such a head is
-compared as it lies, instead of being parsed and looked at once more.
-"""
+"""The heads of requests for steps, as the protocol takes them by itself."""
 
 import re
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import Literal, NamedTuple, Self
+from typing import Literal, NamedTuple
 
 from starlette.datastructures import Headers as MediaHeaders
 from starlette.requests import Request
@@ -42,10 +38,7 @@ PLAIN_HEADERS = frozenset(
 ALIVE = (b"keep-alive", b"close")
 """What a Connection header says that asks for no other protocol."""
 
-_NAME = rb"/v1/sessions/([A-Za-z0-9._-]{1,128})"
-URL = re.compile(_NAME + rb"/(step|sequence)(?:\?([^#]*))?")
-BEGIN = re.compile(rb"POST " + _NAME)
-LENGTH = re.compile(rb"\r\ncontent-length: *([0-9]{1,7})\r\n", re.IGNORECASE)
+URL = re.compile(rb"/v1/sessions/([A-Za-z0-9._-]{1,128})/(step|sequence)(?:\?([^#]*))?")
 KEY = re.compile(IDEMPOTENCY_KEY_PATTERN)
 
 
@@ -64,7 +57,6 @@ class Terms(NamedTuple):
     """The type of the answer."""
     query: StepQuery
     """What stands beside an npy body."""
-    key: str | None
     within_s: float | None
     """In how many seconds the request must begin to run."""
 
@@ -78,18 +70,29 @@ class Terms(NamedTuple):
         """How long a body may be that is read at once."""
         return PROMPT_BYTES if self.reads == JSON else PROMPT_NPY_BYTES
 
-    def read(self, body: bytes) -> Asked:
-        """Return what the body asks for. Raise MalformedJson, MalformedBody or InvalidInput."""
+    def read(self, body: bytes, key: str | None) -> Asked:
+        """Return what the body asks for; `key` is its Idempotency-Key.
+
+        Raise MalformedJson, MalformedBody or InvalidInput.
+        """
         if not self.sequence:
-            return read_step(body, self.key) if self.reads == JSON else step_of_npy(body, self.query, self.key)
+            return read_step(body, key) if self.reads == JSON else step_of_npy(body, self.query, key)
         if self.reads == JSON:
-            return sequence_of_json(validated(SequenceRequest, decode(body)), self.key)
+            return sequence_of_json(validated(SequenceRequest, decode(body)), key)
         assert isinstance(self.query, SequenceQuery)
-        return sequence_of_npy(body, self.query, self.key)
+        return sequence_of_npy(body, self.query, key)
 
 
-def read_head(url: bytes, headers: Headers, most_bytes: int) -> tuple[str, Terms] | None:
-    """Return whose steps a POST asks for, and on which terms; names of headers are in lower case.
+class Head(NamedTuple):
+    """Whose steps are asked for, and on which terms."""
+
+    session: str
+    key: str | None
+    terms: Terms
+
+
+def read_head(url: bytes, headers: Headers, most_bytes: int) -> Head | None:
+    """Return what the head of a POST asks for; names of headers are in lower case.
 
     None if it asks for anything else, is at fault, or has a body of over `most_bytes`.
     """
@@ -99,11 +102,14 @@ def read_head(url: bytes, headers: Headers, most_bytes: int) -> tuple[str, Terms
     types = _types(said.get(b"content-type", b""), said.get(b"accept", b""))
     if types is None or said.get(b"connection", b"keep-alive").lower() not in ALIVE:
         return None
+    key = said.get(KEY_HEADER)
+    if key is not None and not KEY.fullmatch(key.decode("latin-1")):
+        return None
     terms = _terms(path[2] == b"sequence", *types, path[3] or b"", said)
     length = said.get(b"content-length", b"")
     if terms is None or not length.isdigit() or int(length) > min(terms.most_bytes, most_bytes):
         return None
-    return path[1].decode(), terms
+    return Head(path[1].decode(), None if key is None else key.decode(), terms)
 
 
 @lru_cache(maxsize=256)
@@ -119,9 +125,6 @@ def _types(content_type: bytes, accept: bytes) -> tuple[str, str] | None:
 def _terms(sequence: bool, reads: str, wants: str, query: bytes, said: dict[bytes, bytes]) -> Terms | None:
     if sequence and wants == JSON:  # long ones may be encoded, and are written by a thread
         return None
-    key = said.get(KEY_HEADER)
-    if key is not None and not KEY.fullmatch(key.decode("latin-1")):
-        return None
     beside: StepQuery = NO_QUERY
     within_s = None
     if query or TIMEOUT_HEADER in said:
@@ -134,39 +137,4 @@ def _terms(sequence: bool, reads: str, wants: str, query: bytes, said: dict[byte
                 beside = read_query(SequenceQuery if sequence else StepQuery, request)
         except InvalidParameter:
             return None
-    return Terms(sequence, reads, wants, beside, None if key is None else key.decode(), within_s)
-
-
-class Seen:
-    """A head that was taken: the next one is like it, but for the session and the length of the body."""
-
-    __slots__ = ("_behind", "_between", "_most_bytes", "terms")
-
-    def __init__(self, between: bytes, behind: bytes, terms: Terms, most_bytes: int) -> None:
-        self._between = between
-        self._behind = behind
-        self._most_bytes = min(most_bytes, terms.most_bytes)
-        self.terms = terms
-
-    @classmethod
-    def in_data(cls, data: bytes, terms: Terms, most_bytes: int) -> Self | None:
-        """Return the head that data begin with, None if not all of it is there, or in another form than usual."""
-        begin, end = BEGIN.match(data), data.find(b"\r\n\r\n") + 4
-        length = LENGTH.search(data, 0, end)
-        if begin is None or length is None:
-            return None
-        return cls(data[begin.end() : length.start(1)], data[length.end(1) : end], terms, most_bytes)
-
-    def split(self, data: bytes) -> tuple[str, bytes] | None:
-        """Return the session and the body of a request that has this head, None unless data are just that."""
-        begin = BEGIN.match(data)
-        if begin is None or not data.startswith(self._between, begin.end()):
-            return None
-        at = begin.end() + len(self._between)
-        end = data.find(b"\r\n", at, at + 9)
-        size, body_at = data[at:end], end + len(self._behind)
-        if end < 0 or not size.isdigit() or not data.startswith(self._behind, end):
-            return None
-        if len(data) - body_at != int(size) or int(size) > self._most_bytes:
-            return None
-        return begin[1].decode(), data[body_at:]
+    return Terms(sequence, reads, wants, beside, within_s)

@@ -12,7 +12,8 @@ from typing import Any
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 from cellar.api.cycle import StepCycle
-from cellar.api.heads import Seen, read_head
+from cellar.api.forms import Form, form_of
+from cellar.api.heads import Head, read_head
 from cellar.api.patience import PatientProtocol
 from cellar.api.services import Services
 
@@ -24,7 +25,10 @@ class StepProtocol(PatientProtocol):
         super().__init__(config, *arguments, **more)
         self.services: Services = config.app.state.services
         self._most_bytes: int = config.app.state.max_body_bytes
-        self._seen: Seen | None = None
+        self._form: bytes | None = None
+        """Of the last head that the parser has read, if it was taken, and"""
+        self._known: Form | None = None
+        """what it says, if it came twice."""
         self._between = True
         """Whether the parser stands between two requests."""
         self._data = b""
@@ -35,12 +39,14 @@ class StepProtocol(PatientProtocol):
     def data_received(self, data: bytes) -> None:
         """Take a request whole if its head is the last one's, else let the parser take what has come."""
         if self._between:
-            found = None if self._seen is None or self._busy() else self._seen.split(data)
-            if found is not None and self._seen is not None:
+            known = self._known
+            found = None if known is None or self._busy() else known.split(data)
+            if known is not None and found is not None:
                 self._unset_keepalive_if_required()
-                cycle = StepCycle(self, found[0], self._seen.terms, keep_alive=True)
+                session, key, body = found
+                cycle = StepCycle(self, session, key, known.terms, keep_alive=True)
                 self.cycle = cycle  # type: ignore[assignment]
-                return cycle.run(found[1])
+                return cycle.run(body)
             self._data = data
         super().data_received(data)
         self._data = b""
@@ -60,7 +66,7 @@ class StepProtocol(PatientProtocol):
         if found is None:
             return super().on_headers_complete()
         keep_alive = self.parser.should_keep_alive()
-        self._seen = Seen.in_data(data, found[1], self._most_bytes) if keep_alive else None
+        self._remember(found, data if keep_alive else b"")
         self.cycle = StepCycle(self, *found, keep_alive=keep_alive)  # type: ignore[assignment]
         return None
 
@@ -90,10 +96,20 @@ class StepProtocol(PatientProtocol):
             self._defaults = self.server_state.default_headers
             self._default_lines = b"".join([b"%s: %s\r\n" % header for header in self._defaults])
         close = b"" if cycle.keep_alive else b"connection: close\r\n"
-        self.transport.write(b"".join((status, self._default_lines, close, head, b"\r\n", *content)))
+        start = status, self._default_lines, close, head, b"\r\n"
+        if len(content) == 1:
+            self.transport.write(b"".join((*start, *content)))
+        else:
+            self.transport.writelines((b"".join(start), *content))  # what is long is not copied
         if not cycle.keep_alive:
             self.transport.close()
         self.on_response_complete()
+
+    def _remember(self, head: Head, data: bytes) -> None:
+        """Know the form of the head next time, if this is the second time that it comes."""
+        form = form_of(data, keyed=head.key is not None)
+        self._known = Form(form, head.terms, self._most_bytes) if form is not None and form == self._form else None
+        self._form = form
 
     def _busy(self) -> bool:
         before: RequestResponseCycle | None = self.cycle

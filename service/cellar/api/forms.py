@@ -1,0 +1,66 @@
+"""Heads that are like the one before: read by one expression, without a parser and without being looked at again.
+
+A client sends the same head over and over. What changes is the session, the length of the body, and an
+Idempotency-Key. With these taken out a head is a form; whatever has the same form asks for steps on the same terms.
+"""
+
+import re
+from functools import lru_cache
+
+from cellar.api.heads import Terms
+from cellar.api.schemas.names import IDEMPOTENCY_KEY
+
+_NAME, _SIZE, _KEY = rb"[A-Za-z0-9._-]{1,128}", rb"[0-9]{1,7}", rb"[!-~](?:[ -~]{0,253}[!-~])?"
+"""A key without blanks around it, which a parser takes off."""
+
+_HOLES = {
+    b"session": re.compile(rb"\A(POST /v1/sessions/)" + _NAME),
+    b"length": re.compile(rb"(\r\ncontent-length: *)" + _SIZE + rb"(?=\r\n)", re.IGNORECASE),
+    b"key": re.compile(rb"(\r\n%s: *)" % IDEMPOTENCY_KEY.encode() + _KEY + rb"(?=\r\n)", re.IGNORECASE),
+}
+
+_MARKS = {name: b"\0%s\0" % name for name in _HOLES}
+"""What stands in a form where a head has a hole; no head that was taken has a NUL."""
+
+
+def form_of(data: bytes, *, keyed: bool) -> bytes | None:
+    """Return the form of the head that data begin with; `keyed` if it has an Idempotency-Key.
+
+    None if not all of the head is there, or if it is written in an unusual way.
+    """
+    form = data[: data.find(b"\r\n\r\n") + 4]
+    for name, hole in _HOLES.items():
+        form, found = hole.subn(rb"\1" + _MARKS[name], form)
+        if found != (keyed if name == b"key" else 1):
+            return None
+    return form
+
+
+class Form:
+    """The form of a head that was taken, with what it says."""
+
+    __slots__ = ("_keyed", "_most_bytes", "_pattern", "terms")
+
+    def __init__(self, form: bytes, terms: Terms, most_bytes: int) -> None:
+        self._pattern = _pattern(form)
+        self._keyed = _MARKS[b"key"] in form
+        self._most_bytes = min(most_bytes, terms.most_bytes)
+        self.terms = terms
+
+    def split(self, data: bytes) -> tuple[str, str | None, bytes] | None:
+        """Return session, key and body of a request whose head has this form, None unless data are just that."""
+        match = self._pattern.match(data)
+        if match is None:
+            return None
+        at, size = match.end(), int(match["length"])
+        if len(data) != at + size or size > self._most_bytes:
+            return None
+        return match["session"].decode(), match["key"].decode() if self._keyed else None, data[at:]
+
+
+@lru_cache(maxsize=256)
+def _pattern(form: bytes) -> re.Pattern[bytes]:
+    pattern = re.escape(form)
+    for name, part in ((b"session", _NAME), (b"length", _SIZE), (b"key", _KEY)):
+        pattern = pattern.replace(_MARKS[name], b"(?P<%s>%s)" % (name, part))
+    return re.compile(pattern)
