@@ -43,7 +43,8 @@ class Job:
     ports: tuple[int | str, ...]
     """Or unix sockets: clients are dealt out to them in turn, and stay where they are unless they `roam`."""
     clients: tuple[tuple[bytes, ...], ...]
-    """The requests of each; over WebSockets, frames."""
+    """The requests of each; over WebSockets, messages. Where those are frames, the first has one step, the next two,
+    up to the window: as a sensible client does, it sends as many in one message as it has room for."""
     seconds: float
     """How long is measured."""
     warm_s: float = 0.1
@@ -123,6 +124,15 @@ class _Client:
         line.send(self.requests[self.next])
         self.next = (self.next + 1) % len(self.requests)
 
+    def send_some(self, count: int, began_s: float, *, together: bool) -> None:
+        """Send so many steps, one by one or all of them in one message."""
+        if not together:
+            for _ in range(count):
+                self.send(began_s)
+        elif count:
+            self.begun.extend([began_s] * count)
+            self.lines[0].send(self.requests[count - 1])
+
 
 def run(job: Job) -> Found:
     """Do a job."""
@@ -164,10 +174,9 @@ def _answers(job: Job, index: int, sock: socket.socket) -> Answers:
 
 def _closed_loop(job: Job, clients: list[_Client], lines: dict[int, _Line], poll: select.epoll) -> Found:
     clock, latencies = time.perf_counter, array("d")
-    begin_s = clock()
+    together, begin_s = job.speech == "frames", clock()
     for client in clients:
-        for _ in range(job.window):
-            client.send(clock())
+        client.send_some(job.window, clock(), together=together)
     counted_s, end_s = begin_s + job.warm_s, begin_s + job.warm_s + job.seconds
     warm, spent_s = True, 0.0
     now_s = begin_s
@@ -178,7 +187,7 @@ def _closed_loop(job: Job, clients: list[_Client], lines: dict[int, _Line], poll
             now_s = clock()
             for _ in range(complete):
                 latencies.append(now_s - line.client.begun.popleft())
-                line.client.send(now_s)
+            line.client.send_some(complete, now_s, together=together)
         if warm and now_s >= counted_s:
             warm, counted_s, spent_s = False, now_s, time.process_time()
             latencies, end_s = array("d"), now_s + job.seconds

@@ -1,5 +1,7 @@
 """Steps over WebSockets: one after the other, and with many in flight."""
 
+from typing import TypeVar
+
 import numpy as np
 
 from benchmarks.serving import websocket
@@ -11,6 +13,8 @@ from benchmarks.serving.redis_server import Fsync
 from benchmarks.serving.rounds import Effort, Way, interleave
 from benchmarks.serving.stage import VARIANTS, Stage, draw, names
 from cellar.wire import frames
+
+Thing = TypeVar("Thing")
 
 CLIENTS = 16
 
@@ -56,11 +60,15 @@ def throughput(stage: Stage, effort: Effort) -> Outcome:
 
 
 def job(contestant: Contestant, speech: Speech, window: int, seconds: float) -> Job:
-    """Return the load of 16 clients, each with so many messages in flight."""
-    rows = draw(CLIENTS * VARIANTS)
-    messages = [_frame(row) if speech == "frames" else websocket.frame(contestant.body("", row)) for row in rows]
-    clients = tuple(tuple(messages[at : at + VARIANTS]) for at in range(0, len(messages), VARIANTS))
+    """Return the load of 16 clients, each with so many steps in flight."""
+    if speech == "frames":
+        sent = window
+        messages = [_frame(rows[:count]) for rows in _dealt(draw(CLIENTS * sent), sent) for count in range(1, sent + 1)]
+    else:
+        sent = VARIANTS
+        messages = [websocket.frame(contestant.body("", row)) for row in draw(CLIENTS * sent)]
     paths = tuple(f"/v1/sessions/{name}/stream" for name in names(CLIENTS))
+    clients = tuple(map(tuple, _dealt(messages, sent)))
     return Job((contestant.port,), clients, seconds, window=window, speech=speech, paths=paths)
 
 
@@ -75,7 +83,11 @@ def _way(stage: Stage, speech: Speech, window: int, fsync: Fsync, effort: Effort
     return contestant.process, measure
 
 
-def _frame(row: list[float]) -> bytes:
-    """Return a message with a frame of one step of the socket's session."""
-    inputs = np.array(row, np.float32)[None, None]
-    return websocket.frame(frames.pack_steps([frames.Step("", inputs)]), "binary")
+def _dealt(all_of_them: list[Thing], each: int) -> list[list[Thing]]:
+    return [all_of_them[at : at + each] for at in range(0, len(all_of_them), each)]
+
+
+def _frame(rows: list[list[float]]) -> bytes:
+    """Return a message with a frame of steps of the socket's session."""
+    steps = [frames.Step("", np.array(row, np.float32)[None, None]) for row in rows]
+    return websocket.frame(frames.pack_steps(steps), "binary")

@@ -7,10 +7,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 
+import numpy as np
 import pytest
+from websockets.exceptions import ConnectionClosed
+from websockets.sync.server import ServerConnection, serve
 
 from benchmarks.serving.http import Refused, request
 from benchmarks.serving.load import Job, once, run
+from benchmarks.serving.websocket import frame
+from cellar.wire import frames
 
 OK = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"
 
@@ -90,3 +95,30 @@ def test_clients_that_roam_use_all_addresses(server: Server) -> None:
         assert len(server.bodies) + len(other.bodies) == 40
         assert server.bodies
         assert other.bodies
+
+
+def answer_frames(line: ServerConnection, counts: list[int]) -> None:
+    """Greet, and answer frames of steps, each with an answer by itself and one of the others; keep their sizes."""
+    line.send("welcome")
+    one = frames.Answer(0, 200, outputs=np.ones((1, 1, 1), np.float32))
+    with suppress(ConnectionClosed):  # the job ends without a word
+        for message in line:
+            assert isinstance(message, bytes)
+            counts.append(len(frames.unpack_steps(message)))
+            line.send(frames.pack_answers([one]))
+            if counts[-1] > 1:
+                line.send(frames.pack_answers([one] * (counts[-1] - 1)))
+
+
+def test_frames_have_as_many_steps_as_there_is_room_for() -> None:
+    counts: list[int] = []
+    step = frames.Step("", np.ones((1, 1, 1), np.float32))
+    messages = tuple(frame(frames.pack_steps([step] * count), "binary") for count in range(1, 6))
+    with serve(lambda line: answer_frames(line, counts), "127.0.0.1", 0, compression=None) as server:
+        threading.Thread(target=server.serve_forever).start()
+        port = int(server.socket.getsockname()[1])
+        found = run(Job((port,), (messages,), 0.1, warm_s=0.0, window=5, speech="frames", paths=("/",)))
+        server.shutdown()
+    assert counts[0] == 5
+    assert set(counts) <= {1, 2, 3, 4, 5}
+    assert 5 < found.answered <= sum(counts)

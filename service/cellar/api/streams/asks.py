@@ -2,7 +2,7 @@
 
 from typing import Any, Literal, NamedTuple
 
-from cellar.api.asked import Asked, sequence_of_json, step_of_json
+from cellar.api.asked import Asked, one_step, sequence_of_json, step_of_json
 from cellar.api.body import validated
 from cellar.api.faults import shown
 from cellar.api.plain import NAME, plain_object, plain_step
@@ -11,13 +11,16 @@ from cellar.api.schemas.names import NAME_PATTERN
 from cellar.api.schemas.streams import ResumeMessage, SequenceMessage, StepMessage
 from cellar.api.streams.order import Place, place_of
 from cellar.errors import CellarError, IdUnknown, InvalidInput, MalformedJson, ShapeMismatch, WholeSequencesOnly
-from cellar.runtime.answers import StepAnswer
+from cellar.ports import APPEND, Committed, Identity
 from cellar.runtime.pending import Pending
-from cellar.wire import frames
+from cellar.wire import columns, frames
 from cellar.wire.document import decode
 
 ABOUT_INPUTS = (ShapeMismatch, IdUnknown, WholeSequencesOnly)
 """Errors that a step's inputs are to blame for, wherever they stood in a message."""
+
+NAMELESS = frozenset(("",))
+"""Sessions of records that leave it to the socket."""
 
 
 class Ask:
@@ -63,7 +66,7 @@ class Ask:
         self.nbytes = 0 if self.asked is None else self.asked.inputs.nbytes
         """Of its inputs."""
         self.pending: Pending | None = None
-        self.answer: StepAnswer | None = None
+        self.answer: Committed | None = None
 
     def settle(self) -> bool:
         """Take what came of it. Return whether that is known."""
@@ -73,7 +76,7 @@ class Ask:
         if not pending.done():
             return False
         try:
-            self.answer = pending.result()
+            self.answer = pending.committed()
         except CellarError as error:
             self.fail(error)
         return True
@@ -111,7 +114,7 @@ def _plain_step(document: dict[str, Any]) -> Ask | None:
     tag, session = document.get("id"), document.get("session")
     if not (tag is None or (type(tag) is int and 0 <= tag < 2**32)):
         return None
-    if not (session is None or (type(session) is str and NAME.fullmatch(session))):
+    if not (session is None or (type(session) is str and _is_name(session))):
         return None
     asked = plain_step(document, None, ("id" in document) + ("session" in document))
     return None if asked is None else Ask(session, tag, asked, place_of(asked.identity))
@@ -132,7 +135,32 @@ def _read_any(text: bytes) -> Ask | Resume:
 
 def read_frame(data: bytes) -> list[Ask]:
     """Return what the steps of a frame ask for. Raise MalformedBody."""
-    return [_read_record(step) for step in frames.unpack_steps(data)]
+    plain = columns.plain_steps(data)
+    if plain is None or not all(map(_is_name, set(plain.sessions) - NAMELESS)):
+        return [_read_record(step) for step in frames.unpack_steps(data)]
+    return _plain_records(plain)
+
+
+def _plain_records(plain: columns.PlainSteps) -> list[Ask]:
+    if plain.numbers is None:
+        return [
+            Ask(session or None, tag, Asked(inputs, APPEND, False, one_step, ""), None, framed=True)
+            for session, tag, inputs in zip(plain.sessions, plain.tags, plain.inputs, strict=True)
+        ]
+    return [
+        Ask(
+            session or None,
+            tag,
+            Asked(inputs, Identity(step=number), False, one_step, ""),
+            Place(None, number),
+            framed=True,
+        )
+        for session, tag, inputs, number in zip(plain.sessions, plain.tags, plain.inputs, plain.numbers, strict=True)
+    ]
+
+
+def _is_name(session: str) -> bool:
+    return NAME.fullmatch(session) is not None
 
 
 def _read_object(document: dict[str, Any]) -> Ask | Resume:
@@ -157,14 +185,14 @@ def _failed(document: Any, error: CellarError) -> Ask:
     named = isinstance(writer, str)
     number = members.get("seq" if named else "step")
     place = Place(writer if named else None, number) if isinstance(number, int) else None
-    known = isinstance(session, str) and NAME.fullmatch(session)
+    known = isinstance(session, str) and _is_name(session)
     return Ask(session if known else None, tag if isinstance(tag, int) else None, error, place)
 
 
 def _read_record(step: frames.Step) -> Ask:
     identity = identity_of(step)
     try:
-        if step.session and NAME.fullmatch(step.session) is None:
+        if step.session and not _is_name(step.session):
             raise InvalidInput("not the name of a session", expected=NAME_PATTERN, actual=shown(step.session))
         asked = asked_of(step, identity)
     except InvalidInput as error:

@@ -1,21 +1,23 @@
 """What a stream answers: a JSON object for a JSON object, and for frames a frame of all that is ready."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import groupby
 from typing import Any
 
 import numpy as np
 import orjson
 from numpy.typing import NDArray
 
+from cellar.api.asked import Asked, one_row
 from cellar.api.problems import document_of
 from cellar.api.streams.asks import Ask, Resume
 from cellar.api.streams.connection import BINARY, TEXT, Message
 from cellar.errors import CellarError, Overloaded, Unavailable
-from cellar.ports import Position
+from cellar.ports import Committed, Position
 from cellar.runtime.answers import Floats, Missed, SinceAnswer
-from cellar.wire import frames
+from cellar.wire import columns, frames
 
-DOUBLE = np.dtype(np.float64)
+SINGLE, DOUBLE = np.dtype("<f4"), np.dtype(np.float64)
 
 NAMES = {"step": "output", "sequence": "outputs"}
 
@@ -31,17 +33,17 @@ class Replies:
     def messages(self, asks: Iterable[Ask]) -> list[Message]:
         """Return the messages that answer these, in their order."""
         messages: list[Message] = []
-        records: list[frames.Answer] = []
+        records: list[Ask] = []
         for ask in asks:
             if ask.framed:
-                records.append(_record(ask))
+                records.append(ask)
                 continue
             if records:
-                messages.append((BINARY, frames.pack_answers(records)))
+                messages.append((BINARY, _frame(records)))
                 records = []
             messages.append(text(self._document(ask)))
         if records:
-            messages.append((BINARY, frames.pack_answers(records)))
+            messages.append((BINARY, _frame(records)))
         return messages
 
     def moved(self, position: Position, **members: Any) -> dict[str, Any]:
@@ -71,8 +73,7 @@ class Replies:
         if answer is None or ask.asked is None:
             document["problem"] = problem(ask.error)
             return document
-        outputs = answer.outputs
-        document[NAMES[ask.kind]] = None if outputs is None else _doubles(ask.asked.shaped(outputs))
+        document[NAMES[ask.kind]] = None if answer.output is None else _doubles(_outputs(ask.asked, answer))
         if answer.replayed:
             document["replayed"] = True
         document["step"] = answer.position.step
@@ -110,11 +111,48 @@ def _doubles(outputs: Floats) -> NDArray[np.float64]:
     return outputs.astype(DOUBLE)
 
 
+def _outputs(asked: Asked, done: Committed) -> Floats:
+    """Return the outputs with the axes that the inputs had."""
+    numbers: Floats = np.frombuffer(done.output or b"", SINGLE)
+    if asked.shaped is one_row:
+        return numbers
+    return asked.shaped(numbers.reshape(done.steps, asked.inputs.shape[1], -1))
+
+
+def _frame(asks: Sequence[Ask]) -> bytes:
+    """Return a frame of answers, those that went well column by column where they are enough for that."""
+    packed: list[frames.Packed] = []
+    for well, group in groupby(asks, _went_well):
+        run = [*group]
+        if well and len(run) >= columns.FEWEST:
+            packed.append(_columns(run))
+        else:
+            packed += [frames.pack_answer(_record(ask)) for ask in run]
+    return frames.join_answers(packed)
+
+
+def _went_well(ask: Ask) -> bool:
+    return ask.answer is not None and ask.answer.output is not None
+
+
+def _columns(asks: Sequence[Ask]) -> frames.Packed:
+    done = [ask.answer for ask in asks if ask.answer is not None]
+    return columns.pack_outputs(
+        [ask.tag or 0 for ask in asks],
+        [one.position for one in done],
+        [one.steps for one in done],
+        [ask.asked.inputs.shape[1] for ask in asks if ask.asked is not None],
+        [one.output for one in done if one.output is not None],
+        [one.replayed for one in done],
+    )
+
+
 def _record(ask: Ask) -> frames.Answer:
-    tag = ask.tag or 0
-    if ask.answer is None:
+    tag, done = ask.tag or 0, ask.answer
+    if done is None or ask.asked is None:
         document = problem(ask.error)
         return frames.Answer(tag, document["status"], problem=orjson.dumps(document))
-    where = ask.answer.position
-    place = frames.Place(where.epoch, where.step, where.digest)
-    return frames.Answer(tag, frames.OK, place, ask.answer.outputs, ask.answer.replayed)
+    outputs = None
+    if done.output is not None:
+        outputs = np.frombuffer(done.output, SINGLE).reshape(done.steps, ask.asked.inputs.shape[1], -1)
+    return frames.Answer(tag, frames.OK, frames.Place(*done.position), outputs, done.replayed)
