@@ -16,6 +16,8 @@ from cellar.errors import InvalidInput, MalformedBody, NotFinite, ShapeMismatch
 
 Floats = NDArray[np.float32]
 
+_FLOAT32 = np.dtype("<f4")
+
 MEDIA_TYPE = "application/x-npy"
 MAGIC = b"\x93NUMPY"
 ALIGNMENT = 64
@@ -128,9 +130,7 @@ def cast(array: NDArray[np.generic], pointer: str, first: int = 0) -> Floats:
 
     Raise NotFinite.
     """
-    with np.errstate(over="ignore"):
-        doubles = array.astype(np.float64) if array.dtype.kind != "f" and array.dtype.itemsize == 8 else array
-        numbers = np.require(doubles, "<f4", ["C", "A"])
+    numbers = _as_float32(array)
     finite = np.isfinite(numbers)
     if not finite.all():
         place = np.unravel_index(int(np.argmin(finite)), numbers.shape)
@@ -142,3 +142,12 @@ def cast(array: NDArray[np.generic], pointer: str, first: int = 0) -> Floats:
         )
     numbers.flags.writeable = False
     return numbers
+
+
+def _as_float32(array: NDArray[np.generic]) -> Floats:
+    flags = array.flags
+    if array.dtype == _FLOAT32 and flags.c_contiguous and flags.aligned:
+        return array.view(_FLOAT32)
+    with np.errstate(over="ignore"):
+        doubles = array.astype(np.float64) if array.dtype.kind != "f" and array.dtype.itemsize == 8 else array
+        return np.require(doubles, "<f4", ["C", "A"])
