@@ -6,7 +6,18 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cellar.ports import APPEND, Change, Commit, Identity, Position, SessionKey, SessionMeta, SessionRecord
+from cellar.ports import (
+    APPEND,
+    MAX_WRITERS,
+    NO_WRITERS,
+    Change,
+    Commit,
+    Identity,
+    Position,
+    SessionKey,
+    SessionMeta,
+    SessionRecord,
+)
 from cellar.store.commits import CommitCalls, Keep
 from cellar.store.keys import SessionKeys
 from cellar.store.plain import PlainCommits
@@ -22,7 +33,7 @@ POSITIONS = st.builds(Position, EPOCHS, st.integers(0, 2**53), MARKS)
 IDENTITIES = st.one_of(
     st.sampled_from([APPEND, Identity(), Identity(step=0), Identity(key="once"), Identity(step=3, key="once")]),
     POSITIONS.map(at),
-    st.integers(1, 9).map(lambda seq: Identity(writer="pump", seq=seq)),
+    st.builds(lambda number, seq: Identity(writer=f"w{number}", seq=seq), st.integers(0, 70), st.integers(1, 9)),
 )
 METAS = st.builds(
     SessionMeta,
@@ -44,7 +55,11 @@ METAS = st.builds(
 def commits(draw: st.DrawFn) -> list[Commit]:
     """Return some commits of a session, each of which goes on where the one before ends."""
     key = SessionKey("default", draw(st.text("ab.-_", min_size=1, max_size=30)))
-    record = SessionRecord(key, draw(METAS), draw(POSITIONS), draw(st.integers(0, 10**6)), draw(st.binary(max_size=40)))
+    writers = NO_WRITERS
+    for number in range(draw(st.sampled_from([0, 3, MAX_WRITERS - 1, MAX_WRITERS]))):
+        writers = writers.after(f"w{number}", 1, draw(st.integers(0, 9)))
+    revision, state = draw(st.integers(0, 10**6)), draw(st.binary(max_size=40))
+    record = SessionRecord(key, draw(METAS), draw(POSITIONS), revision, state, writers)
     found: list[Commit] = []
     for _ in range(draw(st.integers(1, 4))):
         changes: list[Change] = []
@@ -78,9 +93,18 @@ def test_a_plain_commit_is_written_as_any_other(chain: list[Commit]) -> None:
         assert written in (None, pack([GENERAL.call(commit)]))
 
 
-def test_steps_that_nobody_numbers_are_plain() -> None:
+@given(commits())
+def test_a_commit_leaves_the_writers_that_its_requests_leave_one_by_one(chain: list[Commit]) -> None:
+    for commit in chain:
+        writers = commit.before.writers
+        for revision, change in enumerate(commit.changes, commit.before.revision):
+            writers = writers.after(change.identity.writer, change.identity.seq, revision)
+        assert commit.after.writers == writers
+
+
+def test_steps_are_plain_however_they_are_recognised_but_by_a_key() -> None:
     record = a_record()
-    for identity in (APPEND, Identity(), Identity(step=0), at(record.position)):
+    for identity in (APPEND, Identity(), Identity(step=0), at(record.position), Identity(writer="pump", seq=1)):
         commit = a_commit(record, 1.0, 2.0, identity=identity)
         assert PLAIN.write(commit) == pack([GENERAL.call(commit)])
         again = a_commit(commit.after, 3.0)
@@ -107,7 +131,6 @@ def test_whatever_asks_for_more_is_not_plain() -> None:
     assert written(plain)
     assert not any(written(plain, **{name: 5}) for name in ("history", "log", "events"))
     assert not written(a_commit(record, 1.0, identity=Identity(key="once")))
-    assert not written(a_commit(record, 1.0, identity=Identity(writer="pump", seq=1)))
     assert not written(a_commit(record, 1.0, ask_s=0.05))
     assert not written(dataclasses.replace(plain, meta=record.meta))
     assert not written(dataclasses.replace(plain, state=b"\0" * 33))

@@ -188,9 +188,11 @@ class Commit:
         if self._after is None:
             before, changes, revision = self.before, self.changes, self.before.revision
             writers = before.writers
-            for change in changes:
-                if change.identity.writer is not None:
-                    writers = writers.after(change.identity.writer, change.identity.seq, revision)
+            for index, change in enumerate(changes, 1):
+                writer = change.identity.writer
+                # of several requests of a writer, one behind the other, the last is what remains
+                if writer is not None and (index == len(changes) or changes[index].identity.writer != writer):
+                    writers = writers.after(writer, change.identity.seq, revision)
                 revision += 1
             meta = self.meta or before.meta
             self._after = SessionRecord(before.key, meta, changes[-1].after, revision, self.state, writers)

@@ -1,6 +1,6 @@
 """Writers: those who share a session and number their own requests, so that each of them can be recognised."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from hashlib import blake2b
 
@@ -14,7 +14,7 @@ def writer_mark(name: str) -> bytes:
     return blake2b(name.encode(), digest_size=16).digest()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Writer:
     """The last request of a writer."""
 
@@ -29,18 +29,19 @@ class Writers:
     """The writers of a session, each in its place: where the store keeps the last request."""
 
     all: tuple[Writer, ...] = ()
+    _places: dict[bytes, int] | None = field(default=None, compare=False, repr=False)
+    """By mark; shared by those that follow each other, as long as nobody comes or leaves."""
 
     def last(self, name: str) -> int:
         """Return the number of the writer's last request, 0 if it is not known."""
-        mark = writer_mark(name)
-        return next((writer.seq for writer in self.all if writer.mark == mark), 0)
+        place = self._by_mark().get(writer_mark(name))
+        return 0 if place is None else self.all[place].seq
 
     def place(self, name: str) -> int:
         """Return the place of a writer, or the one that a new writer gets."""
-        mark = writer_mark(name)
-        for index, writer in enumerate(self.all):
-            if writer.mark == mark:
-                return index
+        place = self._by_mark().get(writer_mark(name))
+        if place is not None:
+            return place
         if len(self.all) < MAX_WRITERS:
             return len(self.all)
         return min(range(MAX_WRITERS), key=lambda index: self.all[index].revision)
@@ -49,8 +50,15 @@ class Writers:
         """Return the writers after a request at `revision`, the same where no writer sent it."""
         if name is None or seq is None:
             return self
-        place = self.place(name)
-        return Writers((*self.all[:place], Writer(writer_mark(name), seq, revision), *self.all[place + 1 :]))
+        mark, place = writer_mark(name), self.place(name)
+        places = self._places if mark in self._by_mark() else None
+        return Writers((*self.all[:place], Writer(mark, seq, revision), *self.all[place + 1 :]), places)
+
+    def _by_mark(self) -> dict[bytes, int]:
+        if self._places is None:
+            object.__setattr__(self, "_places", {writer.mark: place for place, writer in enumerate(self.all)})
+        assert self._places is not None
+        return self._places
 
 
 NO_WRITERS = Writers()

@@ -14,6 +14,7 @@ Fields of the hash:
 All integers are little endian. `schema` changes when an older version could not read the record.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import blake2b
@@ -64,7 +65,7 @@ _PAST = Struct("<Q8sQ16s")
 PAST_BYTES = _PAST.size
 """Of a past without its state."""
 
-ORDERED, KEPT, _NUMBERED = 1, 2, 4
+ORDERED, KEPT, NUMBERED = 1, 2, 4
 """Flags of an entry."""
 
 
@@ -130,7 +131,16 @@ def unpack_record(key: SessionKey, head: bytes, meta: bytes, state: bytes, write
 
 def pack_writers(writers: Writers) -> bytes:
     """Return the writers in their places."""
-    return b"".join(_WRITER.pack(writer.mark, writer.seq, writer.revision) for writer in writers.all)
+    return b"".join([_WRITER.pack(writer.mark, writer.seq, writer.revision) for writer in writers.all])
+
+
+def repack_writers(data: bytes, writers: Writers, places: Iterable[int]) -> bytes:
+    """Return the writers in their places, given what they were packed as when only these places were others."""
+    for place in places:
+        writer = writers.all[place]
+        packed = _WRITER.pack(writer.mark, writer.seq, writer.revision)
+        data = data[: place * _WRITER.size] + packed + data[(place + 1) * _WRITER.size :]
+    return data
 
 
 def unpack_writers(data: bytes) -> Writers:
@@ -204,7 +214,7 @@ def pack_entry(change: Change, revision: int, cap: int) -> bytes:
     kept = len(change.output) <= cap
     whose = who(change.identity)
     before, after = change.before, change.after
-    flags = ORDERED * change.identity.ordered | KEPT * kept | _NUMBERED * (whose is not None)
+    flags = ORDERED * change.identity.ordered | KEPT * kept | NUMBERED * (whose is not None)
     entry = ENTRY.pack(
         revision,
         flags,
@@ -226,7 +236,7 @@ def unpack_entry(data: bytes) -> Entry:
     revision, flags, epoch, step, digest, epoch_after, steps, digest_after, mark = ENTRY.unpack_from(data)
     # a change that is not a step begins an epoch, or leaves the position as it is
     after = Position(epoch_after, step + steps if epoch_after == epoch else 0, digest_after)
-    end = ENTRY_BYTES + _WHO_BYTES * bool(flags & _NUMBERED)
+    end = ENTRY_BYTES + _WHO_BYTES * bool(flags & NUMBERED)
     whose = data[ENTRY_BYTES:end] or None
     output = data[end:] if flags & KEPT else None
     before = Position(epoch, step, digest)
