@@ -17,14 +17,19 @@ SOCKET_WINDOW = 4096
 """Steps of all sessions in flight on one socket: as many as may wait in the service by default."""
 
 
+KEPT_QUEUES = 64
+"""Sessions without a step in flight that a socket of many keeps at hand: making a queue costs half a microsecond."""
+
+
 class _Queue:
-    """The steps of one session in flight, in their order."""
+    """The steps of one session in flight, in their order. `hear` is called when the first is answered."""
 
-    __slots__ = ("asks", "key")
+    __slots__ = ("asks", "hear", "key")
 
-    def __init__(self, session: str) -> None:
+    def __init__(self, session: str, hear: "Callable[[_Queue, Pending | None], None]") -> None:
         self.key = SessionKey(TENANT, session)
         self.asks: deque[Ask] = deque()
+        self.hear = partial(hear, self)
 
 
 class Flight:
@@ -43,24 +48,25 @@ class Flight:
         self._bytes = 0
         self._freed = asyncio.Event()
 
-    def is_full(self, session: str) -> bool:
-        """Return whether the session, or the socket, may have no more steps in flight."""
-        queue = self._queues.get(session)
-        full = self.count >= SOCKET_WINDOW or self._bytes >= self._max_bytes
-        return full or (queue is not None and len(queue.asks) >= self._window)
+    def begin(self, session: str, ask: Ask) -> bool:
+        """Submit a step; what is wrong with it is its answer.
 
-    def begin(self, session: str, ask: Ask) -> None:
-        """Submit a step. What is wrong with it is its answer."""
+        Return whether that was done: the session, or the socket, may have no more steps in flight than these.
+        """
         queue = self._queues.get(session)
         if queue is None:
-            queue = self._queues[session] = _Queue(session)
+            queue = self._queues[session] = _Queue(session, self._hear)
+        asks = queue.asks
+        if len(asks) >= self._window or self.count >= SOCKET_WINDOW or self._bytes >= self._max_bytes:
+            return False
         ask.session = session
         self._submit(queue.key, ask)
         self.count += 1
         self._bytes += ask.nbytes
-        queue.asks.append(ask)
-        if len(queue.asks) == 1:
+        asks.append(ask)
+        if len(asks) == 1:
             self._watch(queue)
+        return True
 
     def land(self) -> list[Ask]:
         """Return the steps that are answered now, those of a session in their order."""
@@ -76,7 +82,7 @@ class Flight:
                     self._order.end(queue.key.session, ask.place, ask.pending, failed=ask.error is not None)
             if asks:
                 self._watch(queue)
-            else:
+            elif len(self._queues) > KEPT_QUEUES:
                 del self._queues[queue.key.session]
         self.count -= len(landed)
         self._freed.set()
@@ -84,7 +90,7 @@ class Flight:
 
     async def idle(self, session: str) -> None:
         """Wait until no step of the session is in flight."""
-        while session in self._queues:
+        while (queue := self._queues.get(session)) is not None and queue.asks:
             await self.landed()
 
     async def landed(self) -> None:
@@ -125,11 +131,11 @@ class Flight:
         """Wait for the first of a queue: those behind it are answered no sooner, and mostly together with it."""
         pending = queue.asks[0].pending
         if pending is None:
-            self._hear(queue)
+            self._hear(queue, None)
         else:
-            pending.when_done(partial(self._hear, queue))
+            pending.when_done(queue.hear)
 
-    def _hear(self, queue: _Queue, _pending: Pending | None = None) -> None:
+    def _hear(self, queue: _Queue, _pending: Pending | None) -> None:
         self._answered.append(queue)
         if len(self._answered) == 1:
             self._wake()

@@ -108,7 +108,8 @@ class StreamProtocol(WebSocketsSansIOProtocol):
     def write(self, messages: Sequence[Message]) -> None:
         """Write messages, if anybody is there."""
         if not (self.close_sent or self.disconnected or self.transport.is_closing()):
-            self.transport.write(b"".join([framed(kind, payload) for kind, payload in messages]))
+            whole = [framed(kind, payload) for kind, payload in messages]
+            self.transport.write(whole[0] if len(whole) == 1 else b"".join(whole))
 
     async def close(self, closing: Closing) -> None:
         """Close once all is written. Raise OSError if nobody is there any more."""

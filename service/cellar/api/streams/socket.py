@@ -15,7 +15,7 @@ from cellar.api.body import PROMPT_BYTES, beside
 from cellar.api.services import TENANT, Services
 from cellar.api.streams.asks import Ask, Resume, read_frame, read_text
 from cellar.api.streams.closing import BROKEN, STOPPING, Closing, closing_of, ends
-from cellar.api.streams.connection import TEXT, Connection
+from cellar.api.streams.connection import BINARY, Connection
 from cellar.api.streams.flight import Flight
 from cellar.api.streams.replies import Replies, text
 from cellar.api.streams.turns import Turns
@@ -125,7 +125,7 @@ class Socket:
                 self._understand(payload, kind)
             except Exception as error:
                 self._fail(error)
-        self._stalled = self._way is not None or not self._has_room()
+        self._stalled = self._way is not None or bool(self._waiting) or self._connection.full or self._ended.done()
         return not self._stalled
 
     def eased(self) -> None:
@@ -137,9 +137,6 @@ class Socket:
         self._lost = True
         self.end(None)
         self._flight.wake()
-
-    def _has_room(self) -> bool:
-        return not (self._waiting or self._connection.full or self._ended.done())
 
     def _proceed(self) -> None:
         """Go on with what has waited for room, then with what comes."""
@@ -154,34 +151,29 @@ class Socket:
     def _understand(self, payload: bytes, kind: int) -> None:
         if len(payload) > PROMPT_BYTES:
             self._go(self._understand_long(payload, kind))
-        elif kind == TEXT:
-            self._follow(read_text(payload))
-        else:
+        elif kind == BINARY:
             self._begin(read_frame(payload))
+        else:
+            said = read_text(payload)
+            if isinstance(said, Resume):
+                self._go(self._resume(said))
+            elif not self._flight.begin(self._session_of(said), said):
+                self._waiting.append(said)
 
     async def _understand_long(self, payload: bytes, kind: int) -> None:
-        if kind == TEXT:
-            said = await beside(len(payload), read_text, payload)
-            await self._resume(said) if isinstance(said, Resume) else self._begin((said,))
-        else:
-            self._begin(await beside(len(payload), read_frame, payload))
-
-    def _follow(self, said: Ask | Resume) -> None:
-        if isinstance(said, Resume):
-            self._go(self._resume(said))
-        else:
-            self._begin((said,))
+        if kind == BINARY:
+            return self._begin(await beside(len(payload), read_frame, payload))
+        said = await beside(len(payload), read_text, payload)
+        return await self._resume(said) if isinstance(said, Resume) else self._begin((said,))
 
     def _begin(self, asks: Iterable[Ask]) -> None:
         """Begin steps as long as there is room, and keep the others."""
         coming = iter(asks)
         for ask in coming:
-            session = self._session_of(ask)
-            if self._flight.is_full(session):
+            if not self._flight.begin(self._session_of(ask), ask):
                 self._waiting.append(ask)
                 self._waiting.extend(coming)
                 return
-            self._flight.begin(session, ask)
 
     async def _greet(self) -> None:
         """Say where the session is, and what is promised. Raise what keeps it from being served."""
