@@ -84,6 +84,14 @@ def test_answers_that_come_all_at_once_are_counted_as_one_lot() -> None:
     full(admission, 1900, now_s)
 
 
+def test_a_burst_whose_first_answers_are_late_is_not_refused() -> None:
+    admission = Admission(10_000, 2.0)
+    full(admission, 512, 0.0)
+    for _ in range(16):  # one client after the other has its 32 answers, and sends again
+        admission.leave(32)
+        full(admission, 32, 0.2)
+
+
 def test_a_queue_that_nobody_works_off_takes_nobody() -> None:
     admission = Admission(10_000, 1.0)
     full(admission, FEW, 0.0)

@@ -14,6 +14,9 @@ FEW = 64
 SPAN_S = 0.1
 """How long answers are counted before their rate is believed."""
 
+A_SHARE = 4
+"""One in so many of those that wait must have been answered, or half of the time gone by in which all should be."""
+
 LONGEST_S = 30
 """Nobody is told to come again later than this."""
 
@@ -52,12 +55,14 @@ class Admission:
         """Learn the rate, if there were answers for a while.
 
         Not with each answer: those of one call come all at once, and after the first of them the rate would be wrong.
+        Nor soon with few of many: a burst whose first answers are late would look as if it took forever.
         """
         if self.waiting < FEW:  # one slow request in a quiet hour says nothing of how long many would wait
             self._rate, self._since_s, self._answered = None, now_s, 0
             return
         passed_s = now_s - self._since_s
-        if passed_s >= SPAN_S and self._answered:
+        enough = self._answered * A_SHARE >= self.waiting or (self._answered and passed_s >= self._wait_s / 2)
+        if passed_s >= SPAN_S and enough:
             rate = self._answered / passed_s
             self._rate = rate if self._rate is None else WEIGHT * rate + (1 - WEIGHT) * self._rate
             self._since_s, self._answered = now_s, 0
