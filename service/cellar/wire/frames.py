@@ -73,6 +73,9 @@ class Kind(IntEnum):
     """No record, and one problem document for a text: what ends a stream of answers before its time."""
 
 
+KINDS = frozenset(map(int, Kind))
+
+
 SEQUENCE, POSITION, NUMBER, SEQ, RESET = 1, 2, 4, 8, 16
 """Flags of a step: it is a sequence; its position, its step, its seq count; a reset stands behind its words."""
 
@@ -310,21 +313,26 @@ def _read_header(data: bytes | bytearray) -> tuple[int, int, int, int]:
         raise MalformedBody("not a frame: it does not begin with `Cell`", offset=0)
     if version != VERSION:
         raise MalformedBody(f"a frame of version {version}; this service reads {VERSION}", offset=4)
-    if zero or nothing or kind not in (*Kind,):
+    if zero or nothing or kind not in KINDS:
         raise MalformedBody("a frame of an unknown kind", offset=5)
     return kind, records, numbers, text
 
 
 def _size(data: bytes | bytearray) -> int:
-    _, records, numbers, text = _read_header(data)
+    return _whole(*_read_header(data)[1:])
+
+
+def _whole(records: int, numbers: int, text: int) -> int:
     return HEADER.size + STEP.size * records + 4 * numbers + text
 
 
 def blocks(frame: bytes, kind: Kind, record: Struct) -> tuple[memoryview, Floats, str]:
     """Return the bytes of the records, the numbers and the text of a whole frame. Raise MalformedBody."""
-    if len(frame) < HEADER.size or len(frame) != _size(frame):
+    if len(frame) < HEADER.size:
         raise MalformedBody("not a whole frame, or more than one")
-    found, count, numbers, _ = _read_header(frame)
+    found, count, numbers, words = _read_header(frame)
+    if len(frame) != _whole(count, numbers, words):
+        raise MalformedBody("not a whole frame, or more than one")
     if found != kind:
         raise MalformedBody(f"a frame of kind {found} where one of kind {kind:d} belongs", offset=5)
     at = HEADER.size + record.size * count
