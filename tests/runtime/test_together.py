@@ -71,6 +71,24 @@ async def test_steps_that_wait_run_in_one_call_and_are_answered_one_by_one(servi
     assert [answer.position.step for answer in answers if isinstance(answer, StepAnswer)] == list(range(2, 12))
 
 
+async def test_steps_that_come_together_wait_for_nothing(service: Service) -> None:
+    one, other = await begin(service), await begin(service)
+    with service.sessions.together():
+        waiting = [
+            service.sessions.submit(key, "step", a_sequence(value), APPEND)
+            for value in (1, 2, 3)
+            for key in (one, other)
+        ]
+        waiting[-1].cancel()
+        with service.sessions.together():  # whoever is inside another one ends with it
+            waiting.append(service.sessions.submit(one, "step", a_sequence(4), APPEND))
+        assert not service.models.network.calls
+    answers = await all_of(waiting)
+    assert values_of(answers[:-2]) == [history(values) for values in ([1], [1], [1, 2], [1, 2], [1, 2, 3])]
+    assert _output(answers[-1]) == history([1, 2, 3, 4])
+    assert service.models.network.calls == [(4, 1), (2, 1)]
+
+
 async def test_they_have_the_positions_that_they_would_have_had_alone(service: Service, shut: Shut) -> None:
     alone, together = await begin(service), await begin(service)
     for value in range(4):

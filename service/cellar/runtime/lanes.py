@@ -7,8 +7,9 @@ is the new belief and the request is dispatched again: a lost race is never an a
 
 import asyncio
 import logging
-from collections.abc import Coroutine, Sequence
+from collections.abc import Coroutine, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
@@ -90,6 +91,8 @@ class Lanes:
             Ahead(kernels, lambda: not (self._admission.waiting or self._stopping), self._keep_ahead) if ahead else None
         )
         self._cache = LaneCache(cache_bytes)
+        self._held: list[Lane] | None = None
+        """Sessions with requests that are yet to be taken up."""
         self._tasks: set[asyncio.Task[None]] = set()
         self._emptied = asyncio.Event()
         self._stopping = False
@@ -102,8 +105,28 @@ class Lanes:
         lane = self._cache.lane(request.key)
         lane.waiting.append(request)
         request.leave = self._leave_queue
-        if not lane.current:
+        if lane.current:
+            return
+        if self._held is None:
             self._begin(lane)
+        elif len(lane.waiting) == 1:
+            self._held.append(lane)
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """Take up what is submitted in here at its end: the first request of a session then waits for those behind."""
+        if self._held is not None:
+            yield
+            return
+        held: list[Lane] = []
+        self._held = held
+        try:
+            yield
+        finally:
+            self._held = None
+            for lane in held:
+                if lane.waiting and not lane.current:
+                    self._begin(lane)
 
     def _leave_queue(self, request: Request) -> None:
         lane = self._cache.known(request.key)

@@ -5,6 +5,7 @@ import os
 import secrets
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from functools import partial
 from typing import Literal
 
@@ -280,6 +281,10 @@ class Sessions:
             loop = asyncio.get_running_loop()
             request.deadline = loop.call_later(deadline_s, _give_up, request, deadline_s)
         return request
+
+    def together(self) -> AbstractContextManager[None]:
+        """Submit in here, at once, requests that came together: those of one session share a commit from the first."""
+        return self._lanes.together()
 
     async def look(self, key: SessionKey) -> tuple[SessionRecord, Sizes, int]:
         """Return the session, the sizes of its model, and how many steps a sequence of it may have at most."""

@@ -169,11 +169,12 @@ class Socket:
     def _begin(self, asks: Iterable[Ask]) -> None:
         """Begin steps as long as there is room, and keep the others."""
         coming = iter(asks)
-        for ask in coming:
-            if not self._flight.begin(self._session_of(ask), ask):
-                self._waiting.append(ask)
-                self._waiting.extend(coming)
-                return
+        with self._services.sessions.together():
+            for ask in coming:
+                if not self._flight.begin(self._session_of(ask), ask):
+                    self._waiting.append(ask)
+                    self._waiting.extend(coming)
+                    return
 
     async def _greet(self) -> None:
         """Say where the session is, and what is promised. Raise what keeps it from being served."""
