@@ -1,7 +1,7 @@
 """A cluster whose slots move and whose primaries die: every step that was acknowledged is there, once and in order."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import closing, suppress
 from itertools import count
 
@@ -9,7 +9,7 @@ import pytest
 import redis
 
 from cellar.errors import StoreUnavailable
-from cellar.ports import Applied, Commit, Identity, SessionKey, SessionRecord
+from cellar.ports import Applied, Commit, CommitResult, Identity, SessionKey, SessionRecord
 from cellar.store.clients import open_route, sync_client
 from cellar.store.cluster import Cluster
 from cellar.store.connect import redis_errors
@@ -189,6 +189,39 @@ async def test_a_slot_that_moves_under_load_loses_and_repeats_nothing(
     for record, done in zip(some, await asyncio.gather(*writers), strict=True):
         assert len(done) > 10
         assert await sessions.load(record.key) == after(done[-1])
+
+
+async def test_a_session_on_both_ends_of_a_migration_holds_up_no_other(
+    redis_cluster: RedisCluster, open_sessions: OpenSessions
+) -> None:
+    sessions = open_sessions(redis_cluster.url, patience_s=60)
+    slot = slot_of((b"GET", KEYS[0]))
+    owner = redis_cluster.owner(slot)
+    between = next(sessions_in(sessions, slot))
+    others = [next(sessions_in(sessions, slot + n)) for n in (1, 2, 3)]
+    assert redis_cluster.owner(slot + 3) is owner
+    for record in (between, *others):
+        await sessions.create(record)
+    owner("DEL", *owner("CLUSTER", "GETKEYSINSLOT", slot, 100))
+    await sessions.create(between)
+    migration = redis_cluster.migrate(slot, redis_cluster.primaries[1])
+    migration.move(1)  # of the record and its tombstone one
+    came: dict[int, CommitResult] = {}
+    some, all_ = asyncio.Event(), asyncio.Event()
+
+    def done(part: Sequence[int], results: Sequence[CommitResult]) -> None:
+        came.update(zip(part, results, strict=True))
+        some.set()
+        if len(came) == 4:
+            all_.set()
+
+    sessions.post([a_commit(record, 1.0) for record in (between, *others)], done)
+    await some.wait()
+    assert came == {1: Applied(), 2: Applied(), 3: Applied()}
+    await asyncio.to_thread(migration.end)
+    await all_.wait()
+    assert came[0] == Applied()
+    redis_cluster.migrate(slot, owner).end()
 
 
 def survives(client: redis.Redis, key: bytes) -> object:

@@ -6,6 +6,7 @@ whenever something did not go as it says; who has a command that must not fail m
 """
 
 import asyncio
+import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 
@@ -18,6 +19,8 @@ from cellar.store.link import Link
 from cellar.store.resp import Command, Packed, Reply, ReplyError
 from cellar.store.route import Replies, Route, Told, Wait
 from cellar.store.slots import Node, Redirect, SlotMap, slot_of
+
+logger = logging.getLogger(__name__)
 
 HOPS = 6
 """Redirections followed for one call: nodes that disagree are left alone until the next try."""
@@ -116,7 +119,7 @@ class Cluster:
         _: Sequence[int],
         replies: Sequence[Reply | StoreUnavailable] | None,
     ) -> None:
-        """Tell what a node has answered; but first follow where it points for some of the commands."""
+        """Tell what a node has answered, and follow where it points for some of the commands."""
         if replies is None:
             return told(indices, None)
         for index, reply in zip(indices, replies, strict=True):
@@ -127,16 +130,20 @@ class Cluster:
             return told(indices, replies)
         task = asyncio.create_task(self._follow(call, slots, left, asked))
         self._following.add(task)
-        task.add_done_callback(partial(self._followed, call, indices, left, told))
+        task.add_done_callback(partial(self._followed, call, left, told))
+        there = [index for index in indices if index not in left]
+        if there:
+            told(there, [call.replies[index] for index in there])
         return None
 
-    def _followed(
-        self, call: "_Call", indices: Sequence[int], left: Sequence[int], told: Told, task: asyncio.Task[None]
-    ) -> None:
+    def _followed(self, call: "_Call", left: Sequence[int], told: Told, task: asyncio.Task[None]) -> None:
         self._following.discard(task)
-        if task.cancelled() or task.exception() is not None:
+        error = None if task.cancelled() else task.exception()
+        if error is not None:  # a fault of our own: whoever waits is told at least that
+            logger.error("%d commands were not followed to where nodes point", len(left), exc_info=error)
+        if task.cancelled() or error is not None:
             call.fail(left, lost("unknown"))
-        told(indices, [call.replies[index] for index in indices])
+        told(left, [call.replies[index] for index in left])
 
     async def primaries(self, key: bytes) -> list[tuple[Route, bytes]]:
         """Return the link to each present primary and a key there. Raise StoreUnavailable if no node tells them."""

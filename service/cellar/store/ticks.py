@@ -126,11 +126,22 @@ class _Tick:
         """Take what a route tells of a part; see `Told`."""
         if replies is None:
             return self.end(part, [APPLIED] * len(part))
-        answers = [Answer(reply, resent=False) for reply in replies if not isinstance(reply, ReplyError | CellarError)]
-        if len(answers) < len(part):
-            return self._ticks.go_on(self, part, Replies(list(replies)))
-        found = zip(part, answers, strict=True)
-        return self.end(part, [result_of(self.commits[index], answer) for index, answer in found])
+        answered: list[int] = []
+        results: list[CommitResult] = []
+        failed: list[int] = []
+        failures: list[Reply | StoreUnavailable] = []
+        for index, reply in zip(part, replies, strict=True):
+            if isinstance(reply, ReplyError | CellarError):
+                failed.append(index)
+                failures.append(reply)
+            else:
+                answered.append(index)
+                results.append(result_of(self.commits[index], Answer(reply, resent=False)))
+        if failed:  # before anybody is told, who may post more
+            self._ticks.go_on(self, failed, Replies(failures))
+        if answered:
+            self.end(answered, results)
+        return None
 
     def end(self, part: Sequence[int], results: Sequence[CommitResult]) -> None:
         """Tell who waits of a part."""
