@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Coroutine, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -97,6 +98,10 @@ class Listener:
         """Keep a message."""
         self.said.append((kind, payload))
         return len(self.said) not in self.slow
+
+    def together(self) -> AbstractContextManager[None]:
+        """Do nothing."""
+        return nullcontext()
 
     def lost(self) -> None:
         """Note it."""

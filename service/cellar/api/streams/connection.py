@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Coroutine, Sequence
+from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
 from starlette.types import Receive, Send
@@ -23,6 +24,10 @@ class Listener(Protocol):
 
     def take(self, payload: bytes, kind: int) -> bool:
         """Take a message. Return whether another may come, else it may once `Connection.resume` is called."""
+
+    def together(self) -> AbstractContextManager[None]:
+        """Hear, in here, of messages that came at once."""
+        ...
 
     def lost(self) -> None:
         """Hear that nobody is there any more."""

@@ -153,8 +153,8 @@ class StreamProtocol(WebSocketsSansIOProtocol):
             self._taking = self._listener.take(message, TEXT if self.curr_msg_data_type == "text" else BINARY)
         return None
 
-    def _read(self, data: bytes) -> None:
-        """Hand on the frames that are whole, and hold the rest."""
+    def _read(self, data: bytes, *, together: bool = False) -> None:
+        """Hand on the frames that are whole, and hold the rest. Those of several messages are handed on together."""
         assert self._listener is not None
         at, end = 0, len(data)
         self._wanted = 0
@@ -170,6 +170,9 @@ class StreamProtocol(WebSocketsSansIOProtocol):
             if stop > end:
                 self._wanted = stop - at
                 break
+            if stop < end and not together:
+                with self._listener.together():
+                    return self._read(data[at:], together=True)
             if kind < CONTROL and not self._taking:
                 break
             if kind in WHOLE and self.conn.current_size is None:

@@ -8,7 +8,7 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Coroutine, Iterable
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from typing import Any
 
 from cellar.api.body import PROMPT_BYTES, beside
@@ -128,6 +128,10 @@ class Socket:
         self._stalled = self._way is not None or bool(self._waiting) or self._connection.full or self._ended.done()
         return not self._stalled
 
+    def together(self) -> AbstractContextManager[None]:
+        """Take, in here, messages that came at once: of their steps none goes before the others."""
+        return self._services.sessions.together()
+
     def eased(self) -> None:
         """Hear that answers are taken again."""
         self._proceed()
@@ -169,7 +173,7 @@ class Socket:
     def _begin(self, asks: Iterable[Ask]) -> None:
         """Begin steps as long as there is room, and keep the others."""
         coming = iter(asks)
-        with self._services.sessions.together():
+        with self.together():
             for ask in coming:
                 if not self._flight.begin(self._session_of(ask), ask):
                     self._waiting.append(ask)
