@@ -119,6 +119,53 @@ async def test_a_fault_of_the_service_is_1011(served: Served, monkeypatch: pytes
         assert await stream.end() == (1011, "internal_error: the fault is in the log of the service")
 
 
+@pytest.mark.parametrize("good", [0, 1, 33, 40])
+async def test_a_fault_of_a_step_is_1011_wherever_it_comes(
+    served: Served, monkeypatch: pytest.MonkeyPatch, good: int
+) -> None:
+    """33 steps more than fill the window: what comes behind waits for room."""
+    sessions, left = served.app.state.services.sessions, iter(range(good))
+    submit = sessions.submit
+
+    def fail_at_last(*arguments: Any, **more: Any) -> Any:
+        next(left)  # StopIteration is nobody's error
+        return submit(*arguments, **more)
+
+    session = await served.begin()
+    monkeypatch.setattr(sessions, "submit", fail_at_last)
+    async with served.stream(session) as stream:
+        await stream.hear()
+        await stream.say_frame(*[frames.Step("", np.ones((1, 1, 2), np.float32))] * (good + 1))
+        assert await stream.end() == (1011, "internal_error: the fault is in the log of the service")
+
+
+async def test_a_fault_that_comes_with_the_answer_is_1011(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    sessions, submit = served.app.state.services.sessions, served.app.state.services.sessions.submit
+
+    def submit_and_fail(*arguments: Any, **more: Any) -> Any:
+        pending = submit(*arguments, **more)
+        pending.settle(RuntimeError("a secret"))
+        return pending
+
+    session = await served.begin()
+    monkeypatch.setattr(sessions, "submit", submit_and_fail)
+    async with served.stream(session) as stream, served.stream() as other:
+        await stream.hear()
+        await other.hear()
+        await stream.say(input=[1, 2])
+        assert await stream.end() == (1011, "internal_error: the fault is in the log of the service")
+        monkeypatch.undo()
+        assert (await other.ask(session=session, input=[1, 2]))["step"] in (1, 2)
+
+
+async def test_text_that_is_no_utf8(served: Served) -> None:
+    async with served.stream(await served.begin()) as stream:
+        await stream.hear()
+        await stream.socket.send([b'{"input": [1, "', b'\xff"]}'], text=True)
+        code, reason = await stream.end()
+    assert (code, reason.partition(":")[0]) == (1007, "malformed_json")
+
+
 async def test_a_client_that_leaves_properly(served: Served) -> None:
     session = await served.begin()
     async with served.stream(session) as stream:

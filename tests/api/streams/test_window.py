@@ -11,7 +11,7 @@ from cellar.api.streams import flight
 from cellar.settings import Settings
 from cellar.wire import frames
 from tests.api.conftest import with_own_keys
-from tests.api.streams.conftest import Served, serving
+from tests.api.streams.conftest import Served, serving, until
 from tests.redis_process import RedisProcess
 
 pytestmark = pytest.mark.anyio
@@ -69,6 +69,24 @@ async def test_a_client_that_reads_no_answers_is_read_no_more(narrow: Served) ->
         stream.socket.transport.resume_reading()
         answers = await stream.hear_frames(sent)
         assert [answer.position[1] for answer in answers if answer.position] == [*range(1000, 1000 * sent + 1, 1000)]
+
+
+async def test_who_vanishes_is_let_go_at_once_and_his_steps_are_applied(
+    narrow: Served, redis_process: RedisProcess
+) -> None:
+    session = await narrow.begin()
+    async with narrow.stream(session) as stream:
+        await stream.hear()
+        await stream.ask(input=[0, 0])
+        redis_process.signal(signal.SIGSTOP)
+        await stream.say_frame(*[frames.Step("", np.ones((1, 1, 2), np.float32))] * WINDOW)
+        await narrow.in_flight(WINDOW)
+        stream.drop()
+        await until(lambda: not narrow.app.state.streams.sockets)
+        redis_process.signal(signal.SIGCONT)
+    async with narrow.stream(session) as stream:
+        await stream.hear()
+        assert (await stream.ask(input=[1, 2]))["step"] == WINDOW + 2
 
 
 async def test_many_sessions_in_one_frame(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:

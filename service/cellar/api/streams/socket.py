@@ -145,12 +145,16 @@ class Socket:
     def _proceed(self) -> None:
         """Go on with what has waited for room, then with what comes."""
         if not self._stalled or self._way is not None or self._connection.full or self._ended.done():
-            return
+            return None
         waiting, self._waiting = self._waiting, deque()
-        self._begin(waiting)
+        try:
+            self._begin(waiting)
+        except Exception as error:
+            return self._fail(error)
         if not self._waiting:
             self._stalled = False
             self._connection.resume()
+        return None
 
     def _understand(self, payload: bytes, kind: int) -> None:
         if len(payload) > PROMPT_BYTES:
