@@ -270,14 +270,18 @@ async def test_a_request_that_has_not_begun_in_time_is_not_applied(service: Serv
     assert output(await patient) == history([0, 2])
 
 
-async def test_what_has_begun_is_not_ended_by_its_deadline(service: Service, shut: Shut) -> None:
+@pytest.mark.parametrize("known", [False, True])
+async def test_what_has_begun_is_not_ended_by_its_deadline(service: Service, shut: Shut, known: bool) -> None:
     key = await begin(service)
+    before = [0] if known else []  # a session that is at hand is begun as it is submitted
+    for value in before:
+        await step(service, key, value)
     gate = shut()
     running = service.sessions.submit(key, "step", a_sequence(1), APPEND, deadline_s=0.02)
     await gate.reached()
     await asyncio.sleep(0.04)
     gate.open()
-    assert output(await running) == history([1])
+    assert output(await running) == history([*before, 1])
 
 
 async def test_what_is_refused_at_once_is_not_ended_by_its_deadline_as_well(

@@ -277,7 +277,7 @@ class Sessions:
         request = self._request(key, kind, identity, mark, inputs, anew)
         request.after = after
         self._lanes.submit(request)
-        if deadline_s is not None:
+        if deadline_s is not None and request.leave is not None:  # it waits: what has begun has no deadline any more
             loop = asyncio.get_running_loop()
             request.deadline = loop.call_later(deadline_s, _give_up, request, deadline_s)
         return request
