@@ -11,6 +11,7 @@ import orjson
 import pytest
 
 from cellar.api.protocol import StepProtocol
+from cellar.api.streams.connection import TEXT
 from cellar.errors import Overloaded
 from cellar.ports import Committed, Position
 from cellar.runtime.pending import Pending
@@ -206,6 +207,27 @@ async def test_a_body_that_has_no_length_goes_the_ordinary_way(served: Served) -
         client.writer.write(request(session, body, b"Expect: 100-continue"))
         assert await client.reader.readuntil(b"\r\n\r\n") == b"HTTP/1.1 100 Continue\r\n\r\n"
         assert (await client.answer()).body["step"] == 2
+
+
+@pytest.mark.parametrize("steps", [1, 3])
+async def test_a_connection_that_becomes_a_stream_repeats_no_step(served: Served, steps: int) -> None:
+    """The request for that has no cycle of its own, and the last one is that of a step, read in either way."""
+    session = await served.begin()
+    upgrade = (
+        b"GET /v1/sessions/%s/stream HTTP/1.1\r\nHost: test\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+        b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n" % session.encode()
+    )
+    async with connected(served) as client:
+        for _ in range(steps):
+            client.writer.write(request(session, step(1, 2)))
+            await client.answer()
+        client.writer.write(upgrade)
+        assert (await client.reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 101 ")
+        kind, size = await client.reader.readexactly(2)
+        assert (kind, size) == (TEXT, 126)
+        greeting = orjson.loads(await client.reader.readexactly(int.from_bytes(await client.reader.readexactly(2))))
+    assert greeting["step"] == steps
+    assert (await served.http.get(f"/v1/sessions/{session}")).json()["step"] == steps
 
 
 async def test_a_client_that_goes_away_harms_nobody(served: Served) -> None:

@@ -29,6 +29,8 @@ class StepProtocol(PatientProtocol):
         """Of the last head that the parser has read, if it was taken, and"""
         self._known: Form | None = None
         """what it says, if it came twice."""
+        self._step: StepCycle | None = None
+        """The request that the parser reads, if it was taken; an upgrade has no cycle, not even uvicorn's."""
         self._between = True
         """Whether the parser stands between two requests."""
         self._data = b""
@@ -55,6 +57,7 @@ class StepProtocol(PatientProtocol):
     def on_message_begin(self) -> None:
         """Note that a request has begun."""
         self._between = False
+        self._step = None
         super().on_message_begin()
 
     def on_headers_complete(self) -> None:
@@ -67,23 +70,23 @@ class StepProtocol(PatientProtocol):
             return super().on_headers_complete()
         keep_alive = self.parser.should_keep_alive()
         self._remember(found, data if keep_alive else b"")
-        self.cycle = StepCycle(self, *found, keep_alive=keep_alive)  # type: ignore[assignment]
+        self._step = step = StepCycle(self, *found, keep_alive=keep_alive)
+        self.cycle = step  # type: ignore[assignment]
         return None
 
     def on_body(self, body: bytes) -> None:
         """Take a piece of the body. What a plain request says of its length is held to by the parser."""
-        cycle: object = self.cycle
-        if type(cycle) is StepCycle:
-            cycle.pieces.append(body)
+        if self._step is not None:
+            self._step.pieces.append(body)
         else:
             super().on_body(body)
 
     def on_message_complete(self) -> None:
         """Run the steps, now that they are there."""
         self._between = True
-        cycle: object = self.cycle
-        if type(cycle) is StepCycle:
-            cycle.run(b"".join(cycle.pieces))
+        step, self._step = self._step, None
+        if step is not None:
+            step.run(b"".join(step.pieces))
         else:
             super().on_message_complete()
 
