@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cellar.api.forms import Form, form_of
+from cellar.api.forms import MOST_HEAD_BYTES, Form, form_of
 from cellar.api.heads import NO_QUERY, Terms
 
 MOST_BYTES = 1 << 20
@@ -91,6 +91,7 @@ def test_a_key_that_a_parser_would_change_or_refuse_is_for_the_parser(key: bytes
         (HEAD % (b"s", 2)).replace(b"\r\n", b"\n") + b"{}",
         b"\r\n" + HEAD % (b"s", 2) + b"{}",
         HEAD.replace(b"%d", b"%d ") % (b"s", 2) + b"{}",
+        HEAD.replace(b"Host", b"User-Agent: %s\r\nHost" % (b"a" * MOST_HEAD_BYTES)) % (b"s", 2) + b"{}",
         KEYED % (b"s", b"k", 2) + b"{}",
     ],
 )
