@@ -11,6 +11,7 @@ import numpy as np
 
 from cellar.wire.frames import (
     ANSWER,
+    HEADER,
     NUMBER,
     OK,
     REPLAYED,
@@ -31,8 +32,8 @@ _STEP = np.dtype([(name, _CODES[code]) for name, code in STEP_FIELDS])
 
 _AT = {name: int(place[1]) for name, place in (_STEP.fields or {}).items()}
 
-FLAGS, SESSION = _AT["flags"], _AT["session"]
-"""Where in a record these bytes stand."""
+FLAGS = _AT["flags"]
+"""Where in a record they stand."""
 
 COMMON = slice(_AT["writer"], _AT["epoch"])
 """Writer, key, shape and timeout: bytes that all records of a plain frame have in common."""
@@ -51,20 +52,22 @@ class PlainSteps(NamedTuple):
 
 def plain_steps(frame: bytes) -> PlainSteps | None:
     """Return the steps of a frame that has at least `FEWEST` and is plain, None of any other. Raise MalformedBody."""
+    if len(frame) < HEADER.size + FEWEST * STEP.size:
+        return None
     data, numbers, text = blocks(frame, Kind.STEPS, STEP)
     count = len(data) // STEP.size
     if count < FEWEST:
         return None
     _, flags, _, writer, key, steps, rows, features, timeout_ms, *_ = STEP.unpack_from(data)
-    table = np.frombuffer(data, np.uint8).reshape(count, STEP.size)
-    alike = (table[:, FLAGS] == flags).all() and (table[:, COMMON] == table[0, COMMON]).all()
-    if not alike or flags not in (0, NUMBER) or steps != 1 or writer or key or timeout_ms:
+    if flags not in (0, NUMBER) or steps != 1 or writer or key or timeout_ms:
         return None
-    ends = [0, *accumulate(table[:, SESSION].tolist())]
+    table, records = np.frombuffer(data, np.uint8).reshape(count, STEP.size), np.frombuffer(data, _STEP)
+    if not ((table[:, FLAGS] == flags).all() and (table[:, COMMON] == table[0, COMMON]).all()):
+        return None
+    ends = [0, *accumulate(records["session"].tolist())]
     whole = ends[-1] == len(text) and 0 < count * rows * features == len(numbers)
     if not whole or not np.isfinite(numbers).all():
         return None
-    records = np.frombuffer(data, _STEP)
     return PlainSteps(
         [text[start:end] for start, end in pairwise(ends)] if text else [""] * count,
         records["tag"].tolist(),

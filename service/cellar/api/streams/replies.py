@@ -120,14 +120,15 @@ def _outputs(asked: Asked, done: Committed) -> Floats:
 
 
 def _frame(asks: Sequence[Ask]) -> bytes:
-    """Return a frame of answers, those that went well column by column where they are enough for that."""
+    """Return a frame of answers, those that went well column by column."""
+    if all(map(_went_well, asks)):
+        return frames.join_answers([_columns(asks)])
     packed: list[frames.Packed] = []
     for well, group in groupby(asks, _went_well):
-        run = [*group]
-        if well and len(run) >= columns.FEWEST:
-            packed.append(_columns(run))
+        if well:
+            packed.append(_columns([*group]))
         else:
-            packed += [frames.pack_answer(_record(ask)) for ask in run]
+            packed += [frames.pack_answer(_record(ask)) for ask in group]
     return frames.join_answers(packed)
 
 
@@ -148,11 +149,9 @@ def _columns(asks: Sequence[Ask]) -> frames.Packed:
 
 
 def _record(ask: Ask) -> frames.Answer:
+    """Return a problem, or an answer whose output was not kept."""
     tag, done = ask.tag or 0, ask.answer
     if done is None or ask.asked is None:
         document = problem(ask.error)
         return frames.Answer(tag, document["status"], problem=orjson.dumps(document))
-    outputs = None
-    if done.output is not None:
-        outputs = np.frombuffer(done.output, SINGLE).reshape(done.steps, ask.asked.inputs.shape[1], -1)
-    return frames.Answer(tag, frames.OK, frames.Place(*done.position), outputs, done.replayed)
+    return frames.Answer(tag, frames.OK, frames.Place(*done.position), None, done.replayed)

@@ -6,8 +6,7 @@ What has to wait for something (the greeting, resuming, a long message) is a tas
 
 import asyncio
 import logging
-from collections import deque
-from collections.abc import Coroutine, Iterable
+from collections.abc import Coroutine, Sequence
 from contextlib import AbstractContextManager, suppress
 from typing import Any
 
@@ -46,7 +45,7 @@ class Socket:
         self._window = window
         self._flight = Flight(services.sessions, self._wake, window=window, max_bytes=max_bytes)
         self._replies = Replies(name_sessions=session is None)
-        self._waiting: deque[Ask] = deque()
+        self._waiting: list[Ask] = []
         """Read, and not begun: there is no room for them."""
         self._way: asyncio.Task[None] | None = None
         self._stalled = False
@@ -146,7 +145,7 @@ class Socket:
         """Go on with what has waited for room, then with what comes."""
         if not self._stalled or self._way is not None or self._connection.full or self._ended.done():
             return None
-        waiting, self._waiting = self._waiting, deque()
+        waiting, self._waiting = self._waiting, []
         try:
             self._begin(waiting)
         except Exception as error:
@@ -165,8 +164,8 @@ class Socket:
             said = read_text(payload)
             if isinstance(said, Resume):
                 self._go(self._resume(said))
-            elif not self._flight.begin(self._session_of(said), said):
-                self._waiting.append(said)
+            else:
+                self._begin_one(said)
 
     async def _understand_long(self, payload: bytes, kind: int) -> None:
         if kind == BINARY:
@@ -174,15 +173,18 @@ class Socket:
         said = await beside(len(payload), read_text, payload)
         return await self._resume(said) if isinstance(said, Resume) else self._begin((said,))
 
-    def _begin(self, asks: Iterable[Ask]) -> None:
+    def _begin(self, asks: Sequence[Ask]) -> None:
         """Begin steps as long as there is room, and keep the others."""
-        coming = iter(asks)
+        if len(asks) == 1:
+            return self._begin_one(asks[0])
         with self.together():
-            for ask in coming:
-                if not self._flight.begin(self._session_of(ask), ask):
-                    self._waiting.append(ask)
-                    self._waiting.extend(coming)
-                    return
+            for ask in asks:
+                self._begin_one(ask)
+        return None
+
+    def _begin_one(self, ask: Ask) -> None:
+        if self._waiting or not self._flight.begin(self._session_of(ask), ask):
+            self._waiting.append(ask)
 
     async def _greet(self) -> None:
         """Say where the session is, and what is promised. Raise what keeps it from being served."""
