@@ -44,26 +44,28 @@ class Ask:
         self,
         session: str | None,
         tag: int | None,
-        asked: Asked | CellarError,
+        asked: Asked | None,
         place: Place | None,
         kind: Literal["step", "sequence"] = "step",
         timeout_s: float | None = None,
         *,
         framed: bool = False,
+        error: CellarError | None = None,
     ) -> None:
         self.session = session
         """As the message names it; None where it names none."""
         self.tag = tag
         """Goes back with the answer."""
-        self.asked = None if isinstance(asked, CellarError) else asked
-        self.error = asked if isinstance(asked, CellarError) else None
+        self.asked = asked
+        """None if it is not run: `error` says why."""
+        self.error = error
         self.place = place
         """Its place among the steps that depend on each other; None if it depends on none."""
         self.kind = kind
         self.timeout_s = timeout_s
         self.framed = framed
         """Whether it came in a frame, and is answered in one."""
-        self.nbytes = 0 if self.asked is None else self.asked.inputs.nbytes
+        self.nbytes = 0 if asked is None else asked.inputs.nbytes
         """Of its inputs."""
         self.pending: Pending | None = None
         self.answer: Committed | None = None
@@ -186,7 +188,7 @@ def _failed(document: Any, error: CellarError) -> Ask:
     number = members.get("seq" if named else "step")
     place = Place(writer if named else None, number) if isinstance(number, int) else None
     known = isinstance(session, str) and _is_name(session)
-    return Ask(session if known else None, tag if isinstance(tag, int) else None, error, place)
+    return Ask(session if known else None, tag if isinstance(tag, int) else None, None, place, error=error)
 
 
 def _read_record(step: frames.Step) -> Ask:
@@ -196,7 +198,7 @@ def _read_record(step: frames.Step) -> Ask:
             raise InvalidInput("not the name of a session", expected=NAME_PATTERN, actual=shown(step.session))
         asked = asked_of(step, identity)
     except InvalidInput as error:
-        return Ask(None, step.tag, error, place_of(identity), framed=True)
+        return Ask(None, step.tag, None, place_of(identity), framed=True, error=error)
     kind: Literal["step", "sequence"] = "sequence" if step.sequence else "step"
     timeout_s = step.timeout_ms / 1000 or None
     return Ask(step.session or None, step.tag, asked, place_of(identity), kind, timeout_s, framed=True)
