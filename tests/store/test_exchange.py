@@ -326,3 +326,25 @@ async def test_a_commit_that_can_no_longer_be_found_is_never_run_again(
         proxy.after_cut = move_on
         assert refused(await commit_one(sessions, commit)).outcome == "unknown"
         assert await sessions.load(record.key) == moved_on[0]
+
+
+async def test_scripts_that_are_not_kept_are_given_again(
+    redis_process: RedisProcess, open_sessions: OpenSessions, record: SessionRecord
+) -> None:
+    """Somebody empties them between their coming and their use, or, as here, does not let them in."""
+    given = 0
+
+    def let_in_the_second(request: bytes) -> bool:
+        nonlocal given
+        given += b"SCRIPT" in request
+        if given == 2:
+            client.acl_setuser("default", enabled=True, commands=["+script"])
+        return False
+
+    with redis_process.client() as client:
+        async with LossyProxy(redis_process.url, let_in_the_second) as proxy:
+            client.script_flush()
+            client.acl_setuser("default", enabled=True, commands=["-script"])
+            result = await commit_one(open_sessions(proxy.url), a_commit(record, 1.0))
+    assert isinstance(result, Applied)
+    assert given == 2

@@ -118,7 +118,9 @@ class Exchange:
         return [answer or _given_up(failures[index], index in sent) for index, answer in enumerate(answers)]
 
     def _passes(self, reply: object) -> bool:
-        """Return whether what went wrong ends by itself, with a change of servers."""
+        """Return whether what went wrong ends by itself, with a change of servers, or with the next try."""
+        if _forgot(reply):  # again, right after it was given the scripts: somebody empties them
+            return True
         if not self._route.fails_over:
             return False
         return isinstance(reply, StoreUnavailable) or refusal_code(str(reply)) in PASSING
@@ -181,6 +183,8 @@ def _given_up(failure: StoreUnavailable, sent: bool) -> Answer:
 
 def _failure(reply: "Reply | StoreUnavailable") -> StoreUnavailable | None:
     """Return why a command has no answer: it was refused whole, or nothing came back."""
+    if _forgot(reply):
+        return StoreUnavailable("Redis does not keep its scripts", outcome="not_applied")
     if isinstance(reply, ReplyError):
         return refusal(str(reply))
     return reply if isinstance(reply, StoreUnavailable) else None
