@@ -89,6 +89,22 @@ async def test_a_password_that_is_missing_is_a_refusal(redis_process: RedisProce
     assert str(reply).startswith("NOAUTH")
 
 
+@pytest.mark.parametrize("password", [False, True])
+async def test_a_redis_that_has_no_connection_to_spare_has_got_nothing(
+    redis_process: RedisProcess, password: bool
+) -> None:
+    """It says so before it was asked anything, and closes: that is no reply to a command."""
+    link = Link(Address.parse(redis_process.url.replace("unix://", "unix://:secret@" if password else "unix://")))
+    with redis_process.client() as client:
+        client.config_set("maxclients", 1)
+        for _ in range(3):
+            with pytest.raises(StoreUnavailable) as caught:
+                await link.call([(b"PING",)])
+            assert caught.value.outcome == "not_applied"
+        client.config_set("maxclients", 100)
+    await link.aclose()
+
+
 async def test_nothing_is_sent_where_nobody_listens(tmp_path: Path) -> None:
     for url in (f"unix://{tmp_path}/nobody.sock", "redis://127.0.0.1:1"):
         with pytest.raises(StoreUnavailable) as caught:

@@ -15,6 +15,9 @@ CONNECT_TIMEOUT_S = 2.0
 REPLY_TIMEOUT_S = 4.0
 """Longer than a slow fsync, shorter than a client's patience."""
 
+FULL = "ERR max number of clients"
+"""Said to whoever connects, before the connection is closed."""
+
 REFUSALS = {
     "OOM": "Redis is at its memory limit",
     "READONLY": "Redis is a read-only replica",
@@ -28,7 +31,7 @@ REFUSALS = {
     "NOAUTH": "Redis asks for a password",
     "WRONGPASS": "Redis refuses the password",
     "NOPERM": "the Redis user may not run this command",
-    "ERR max number of clients": "Redis has no connection to spare",
+    FULL: "Redis has no connection to spare",
 }
 """Error codes by which Redis says that it has applied nothing. A script's error has the code inside its text."""
 

@@ -11,7 +11,7 @@ from functools import partial
 
 from cellar.errors import StoreUnavailable
 from cellar.store.address import Address
-from cellar.store.connect import CONNECT_TIMEOUT_S, REPLY_TIMEOUT_S, lost, refusal
+from cellar.store.connect import CONNECT_TIMEOUT_S, FULL, REPLY_TIMEOUT_S, lost, refusal, refusal_code
 from cellar.store.resp import Command, Packed, Reply, ReplyError, pack
 from cellar.store.route import Replies, Route, Told, Wait
 from cellar.store.transaction import LEAST, ZERO, grouped, grouped_packed, ungrouped, zeros
@@ -167,7 +167,7 @@ class Link:
                 else:
                     await loop.create_connection(lambda: wire, where.host, where.port, ssl=where.tls)
                 await self._introduce(wire, where)
-        except (OSError, TimeoutError) as error:
+        except (OSError, TimeoutError, StoreUnavailable) as error:  # whatever is lost here, no call was sent
             wire.abort()
             raise lost("not_applied") from error
         except BaseException:
@@ -187,10 +187,12 @@ class Link:
         future: asyncio.Future[list[Reply]] = asyncio.get_running_loop().create_future()
         commands.append((b"CLIENT", b"SETNAME", b"cellar"))
         wire.send(Call(pack(commands), len(commands), self._connect_timeout_s, partial(_end, future)))
-        *replies, _ = await future  # the last is that to the name, which is not worth a failure
+        *replies, named = await future
         for reply in replies:
             if isinstance(reply, ReplyError):
                 raise reply
+        if isinstance(named, ReplyError) and refusal_code(str(named)) == FULL:
+            raise named  # that is of the connection; the name itself is not worth a failure
         if self._find is not None and not (isinstance(replies[-1], list) and replies[-1][0] == b"master"):
             raise lost("not_applied")  # the sentinels are not yet of one mind, or it is not yet what they want it to be
 
