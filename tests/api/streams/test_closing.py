@@ -13,6 +13,7 @@ from websockets.exceptions import ConnectionClosed
 
 from cellar import errors, server
 from cellar.api.streams.closing import code_of
+from cellar.runtime.pending import Pending
 from cellar.settings import Settings
 from cellar.wire import frames
 from tests.api.conftest import MAX_BODY_BYTES, with_own_keys
@@ -156,6 +157,24 @@ async def test_a_fault_that_comes_with_the_answer_is_1011(served: Served, monkey
         assert await stream.end() == (1011, "internal_error: the fault is in the log of the service")
         monkeypatch.undo()
         assert (await other.ask(session=session, input=[1, 2]))["step"] in (1, 2)
+
+
+async def test_a_fault_behind_what_ends_the_stream_does_not_keep_it_open(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All that is in flight is waited for, but for what will never be answered."""
+    sessions, held = served.app.state.services.sessions, Pending(1)
+    submits = iter([sessions.submit, lambda *_, **__: held])
+    session = await served.begin()
+    monkeypatch.setattr(sessions, "submit", lambda *arguments, **more: next(submits)(*arguments, **more))
+    async with served.stream(session) as stream:
+        await stream.hear()
+        await stream.say(input=[1, 2], step=7)
+        await stream.say(input=[1, 2])
+        assert (await stream.hear())["problem"]["status"] == 409
+        held.settle(RuntimeError("a secret"))
+        async with asyncio.timeout(10):
+            assert (await stream.end())[0] == 4409
 
 
 async def test_text_that_is_no_utf8(served: Served) -> None:

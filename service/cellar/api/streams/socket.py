@@ -52,6 +52,8 @@ class Socket:
         """Whether the connection waits to be told that another message may come."""
         self._is_due = False
         self._lost = False
+        self._broken = False
+        """Whether not all that is in flight will be answered."""
         self._acknowledged: dict[str, Position] = {}
         self._ended: asyncio.Future[Closing | None] = asyncio.get_running_loop().create_future()
 
@@ -82,7 +84,7 @@ class Socket:
 
     async def _finish(self, closing: Closing) -> None:
         """Answer what is in flight, say where the sessions are if we are the ones who go, and close."""
-        while self._flight.count and not self._lost and closing is not BROKEN:
+        while self._flight.count and not (self._lost or self._broken):
             await self._flight.landed()
         if self._lost:
             return
@@ -111,7 +113,9 @@ class Socket:
             self.end(closing_of(error))
         else:
             logger.error("a stream has failed", exc_info=error)
+            self._broken = True
             self.end(BROKEN)
+            self._flight.wake()
 
     # --- in -----------------------------------------------------------------------------------------------------------
 
