@@ -164,9 +164,13 @@ async def test_a_fault_behind_what_ends_the_stream_does_not_keep_it_open(
 ) -> None:
     """All that is in flight is waited for, but for what will never be answered."""
     sessions, held = served.app.state.services.sessions, Pending(1)
-    submits = iter([sessions.submit, lambda *_, **__: held])
+    submit, asked = sessions.submit, iter([True, False])
+
+    def submit_and_hold(*arguments: Any, **more: Any) -> Any:
+        return submit(*arguments, **more) if next(asked) else held
+
     session = await served.begin()
-    monkeypatch.setattr(sessions, "submit", lambda *arguments, **more: next(submits)(*arguments, **more))
+    monkeypatch.setattr(sessions, "submit", submit_and_hold)
     async with served.stream(session) as stream:
         await stream.hear()
         await stream.say(input=[1, 2], step=7)
