@@ -43,9 +43,9 @@ class Workers:
         self._environment = environment
         self._stack = stack
 
-    def start(self) -> subprocess.Popen[bytes]:
+    def start(self, *, stderr: int | None = None) -> subprocess.Popen[bytes]:
         """Start a worker; it is killed at the end of the test."""
-        worker = subprocess.Popen([sys.executable, "-c", WORKER], env=self._environment)
+        worker = subprocess.Popen([sys.executable, "-c", WORKER], env=self._environment, stderr=stderr)
         self._stack.callback(worker.wait)
         self._stack.callback(worker.kill)
         return worker
@@ -244,5 +244,21 @@ def test_a_worker_whose_redis_is_away_stops_when_it_is_asked(
         with redis_process.client() as client:
             wait_until(lambda: client.scard("rq:workers"), 60, "the worker has shown itself")
         redis_process.kill()
+        worker.terminate()
+        assert worker.wait(10) == 0
+
+
+def test_a_worker_that_has_never_seen_a_redis_stops_when_it_is_asked(tmp_path: Path, kernel_directory: Path) -> None:
+    environment = {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join(sys.path),
+        "CELLAR_REDIS_URL": f"unix://{tmp_path}/redis.sock",
+        "CELLAR_CACHE_DIR": str(kernel_directory),
+    }
+    with ExitStack() as stack:
+        worker = Workers(environment, stack).start(stderr=subprocess.PIPE)
+        assert worker.stderr is not None
+        stack.callback(worker.stderr.close)
+        assert b"cannot be reached" in worker.stderr.readline()
         worker.terminate()
         assert worker.wait(10) == 0
