@@ -167,6 +167,21 @@ async def test_a_connection_is_for_any_session_and_any_request(served: Served) -
     assert found[9].body["pointer"] == "/input"
 
 
+async def test_a_new_connection_knows_the_head_that_others_send(served: Served) -> None:
+    session, found = await served.begin(), []
+    async with connected(served) as first:
+        for _ in range(2):
+            first.writer.write(request(session, step(1, 2)))
+            found.append(await first.answer())
+    async with connected(served) as second:
+        second.writer.write(request(session, step(1, 2)))
+        found.append(await second.answer())
+        assert of_the_service(served, second)._form is None, "the parser has read no head"
+        second.writer.write(request(session, step(1, 2), b"Idempotency-Key: one"))
+        found.append(await second.answer())
+    assert [(answer.status, answer.body["step"]) for answer in found] == [(200, 1), (200, 2), (200, 3), (200, 4)]
+
+
 async def test_arrays_are_answered_as_by_the_ordinary_way(served: Served) -> None:
     """The same head, asked of the protocol and, with an Origin besides, of the application."""
     array = npy.dump(np.arange(6, dtype=np.float32).reshape(3, 2))

@@ -10,6 +10,7 @@ from cellar import __version__
 from cellar.api import openapi, problems
 from cellar.api.body import BodyLimit, Paths
 from cellar.api.coding import GzipAnswers, GzipBodies
+from cellar.api.forms import Forms
 from cellar.api.hot import HotRoutes
 from cellar.api.long.exchange import Underway
 from cellar.api.routes import router
@@ -38,6 +39,7 @@ def create_app(
     app.state.streams = Streams(services, window=replay_window, max_bytes=max_body_bytes)
     app.state.underway = Underway()
     app.state.max_body_bytes = max_body_bytes
+    app.state.forms = Forms()
     app.include_router(router)
     app.mount("/docs", StaticFiles(directory=DOCS, html=True))
     app.openapi = openapi.document  # type: ignore[method-assign]  # FastAPI's documented way to give one's own

@@ -12,7 +12,7 @@ from typing import Any
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 from cellar.api.cycle import StepCycle
-from cellar.api.forms import Form, form_of
+from cellar.api.forms import Form, Forms, form_of
 from cellar.api.heads import Head, read_head
 from cellar.api.patience import PatientProtocol
 from cellar.api.services import Services
@@ -27,8 +27,9 @@ class StepProtocol(PatientProtocol):
         self._most_bytes: int = config.app.state.max_body_bytes
         self._form: bytes | None = None
         """Of the last head that the parser has read, if it was taken, and"""
-        self._known: Form | None = None
-        """what it says, if it came twice."""
+        self._forms: Forms = config.app.state.forms
+        self._known: Form | None = self._forms.latest
+        """what a head is compared with: that, if it came twice, or what another connection had last."""
         self._step: StepCycle | None = None
         """The request that the parser reads, if it was taken; an upgrade has no cycle, not even uvicorn's."""
         self._between = True
@@ -110,8 +111,12 @@ class StepProtocol(PatientProtocol):
 
     def _remember(self, head: Head, data: bytes) -> None:
         """Know the form of the head next time, if this is the second time that it comes."""
-        form = form_of(data, keyed=head.key is not None)
-        self._known = Form(form, head.terms, self._most_bytes) if form is not None and form == self._form else None
+        form, latest = form_of(data, keyed=head.key is not None), self._forms.latest
+        self._known = None
+        if form is not None and latest is not None and form == latest.form:
+            self._known = latest
+        elif form is not None and form == self._form:
+            self._known = self._forms.latest = Form(form, head.terms, self._most_bytes)
         self._form = form
 
     def _busy(self) -> bool:
