@@ -180,29 +180,30 @@ def run(
     `connect` makes the client for the queue of that name. Call it on the main thread of a process without others.
     """
     worker: TrainingWorker | None = None
-    with suppress(StopRequested):
-        while True:
-            _stop_when_asked()
-            try:
-                calls = Calls(connect(), queue)
-                worker = TrainingWorker(calls, jobs, sweeper(calls), sweep_s)
-                worker.work(logging_level=None)
-            except redis.RedisError as error:
-                logger.warning("the job queue cannot be reached: %s", error)
-            if worker is not None and worker.stop_requested:
-                return  # also if Redis was away when it wanted to say goodbye
-            _stop_when_asked()
-            time.sleep(TICK_S)
+    while True:
+        _end_when_asked()
+        try:
+            calls = Calls(connect(), queue)
+            worker = TrainingWorker(calls, jobs, sweeper(calls), sweep_s)
+            worker.work(logging_level=None)
+        except StopRequested:
+            return
+        except redis.RedisError as error:
+            logger.warning("the job queue cannot be reached: %s", error)
+        if worker is not None and worker.stop_requested:
+            return  # also if Redis was away when it wanted to say goodbye
+        _end_when_asked()
+        time.sleep(TICK_S)
 
 
-def _stop_when_asked() -> None:
-    """Let a signal raise StopRequested. rq has handlers of its own, but none before it has told Redis of the worker."""
+def _end_when_asked() -> None:
+    """Let a signal end the process in good order. rq has handlers of its own, but none before it is registered."""
 
-    def stop(_number: int, _frame: object) -> None:
-        raise StopRequested
+    def end(_number: int, _frame: object) -> None:
+        raise SystemExit(0)  # no Exception: whoever is at work, logging for one, would keep that to himself
 
-    signal.signal(signal.SIGTERM, stop)
-    signal.signal(signal.SIGINT, stop)
+    signal.signal(signal.SIGTERM, end)
+    signal.signal(signal.SIGINT, end)
 
 
 def is_alive(calls: Calls) -> bool:
