@@ -5,7 +5,7 @@ import asyncio
 import pytest
 from redis.crc import key_slot
 
-from cellar.runtime.flights import MOST, Flights
+from cellar.runtime.flights import FEW, MOST, Flights
 from tests.redis_cluster import RedisCluster
 from tests.runtime.conftest import StartService
 from tests.runtime.session_calls import begin, step
@@ -13,29 +13,100 @@ from tests.runtime.session_calls import begin, step
 pytestmark = pytest.mark.anyio
 
 
+class Queue:
+    """Works that wait for a tick, and the sizes of those that have gone."""
+
+    def __init__(self, flights: Flights) -> None:
+        self.flights = flights
+        self.waiting = 0
+        self.gone: list[int] = []
+        self.went = asyncio.Event()
+
+    def ask(self, works: int) -> None:
+        self.waiting = works
+        self.flights.ask(works, self.go)
+
+    def more(self, works: int) -> None:
+        for _ in range(works):
+            self.waiting += 1
+            self.flights.more()
+
+    def go(self) -> int:
+        works, self.waiting = self.waiting, 0
+        self.gone.append(works)
+        self.went.set()
+        return works
+
+
 async def test_who_waits_goes_on_when_a_flight_ends_once() -> None:
-    flights, gone = Flights(), list[str]()
+    flights = Flights()
+    first, second = Queue(flights), Queue(flights)
     flying = [flights.begin() for _ in range(MOST)]
-    assert flights.full
-    flights.when_room(lambda: gone.append("first"))
-    flights.when_room(lambda: gone.append("second"))
-    assert not gone
+    first.ask(1)
+    second.ask(2)
+    assert not first.gone
     flights.end(flying[0])
-    assert gone == ["first", "second"]
+    assert (first.gone, second.gone) == ([1], [2])
     flights.begin()
     flights.end(flying[0])
     assert flights.full, "it had ended before"
 
 
 async def test_flights_that_are_late_hold_up_nobody() -> None:
-    flights, gone = Flights(), asyncio.Event()
+    flights = Flights()
+    queue = Queue(flights)
     flying = [flights.begin() for _ in range(MOST)]
-    flights.when_room(gone.set)
-    await gone.wait()
+    queue.ask(1)
+    await queue.went.wait()
     assert not flights.full
     for flight in flying:
         flights.end(flight)
     assert not flights.full
+
+
+async def test_few_go_at_once_and_so_do_those_behind_them() -> None:
+    queue = Queue(Flights(spacing_s=3600))
+    for _ in range(3):
+        queue.ask(FEW - 1)
+        queue.ask(1)
+    assert queue.gone == 3 * [FEW - 1, 1]
+
+
+async def test_behind_many_fewer_wait_until_as_many_have_come() -> None:
+    queue = Queue(Flights(spacing_s=3600))
+    queue.ask(FEW)
+    queue.ask(1)
+    queue.more(FEW - 2)
+    await asyncio.sleep(0.01)
+    assert queue.gone == [FEW]
+    queue.more(1)
+    assert queue.gone == [FEW], "what else comes to this turn of the loop goes along"
+    queue.more(2)
+    await queue.went.wait()
+    await asyncio.sleep(0)
+    assert queue.gone == [FEW, FEW + 2]
+
+
+async def test_behind_many_fewer_wait_no_longer_than_the_spacing() -> None:
+    queue = Queue(Flights(spacing_s=0.02))
+    queue.ask(FEW)
+    queue.went.clear()
+    queue.ask(1)
+    assert queue.gone == [FEW]
+    await queue.went.wait()
+    assert queue.gone == [FEW, 1]
+
+
+async def test_those_who_wait_for_the_spacing_go_together() -> None:
+    flights = Flights(spacing_s=0.02)
+    first, second = Queue(flights), Queue(flights)
+    first.ask(2 * FEW)
+    first.went.clear()
+    first.ask(FEW)
+    second.ask(1)
+    assert (first.gone, second.gone) == ([2 * FEW], [])
+    await first.went.wait()
+    assert (first.gone, second.gone) == ([2 * FEW, FEW], [1])
 
 
 async def test_a_primary_that_hangs_holds_up_only_its_own_sessions(

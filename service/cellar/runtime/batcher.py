@@ -1,8 +1,8 @@
 """Micro-batching: rows of many sessions in one kernel call.
 
-A batcher is work-conserving and has no timer: when nothing runs, what has come in this turn of the event loop runs at
-its end; what comes meanwhile, or while enough commits are on their way, is the next batch. It has no task either: an
-idle model costs nothing, and a busy one no switch. Kernels run on their own threads and release the GIL, unless they
+A batcher has no timer: when nothing runs, what has come in this turn of the event loop runs at its end; what comes
+meanwhile, or before another commit may begin (`Flights`), is the next batch. It has no task either: an idle model costs
+nothing, and a busy one no switch. Kernels run on their own threads and release the GIL, unless they
 are done in less time than that takes.
 """
 
@@ -40,29 +40,38 @@ class Batcher:
         self._sequences: deque[Work] = deque()
         self._was_steps = False
         self._busy = False
-        """Whether a tick is under way, or will come."""
+        """Whether a tick is under way, or will come, and"""
+        self._asks = False
+        """whether it is yet to be allowed."""
 
     def add(self, work: Work) -> None:
         """Queue the work. `finish` is called once it has run, or could not; never from in here."""
         (self._steps if len(work.inputs) == 1 else self._sequences).append(work)
         if not self._busy:
             self._go_on()
+        elif self._asks:
+            self._flights.more()
 
     def _go_on(self) -> None:
         self._busy = bool(self._steps or self._sequences)
         if self._busy:  # what else has come to this turn of the loop, and comes before the next, goes along
-            asyncio.get_running_loop().call_soon(self._tick)
+            asyncio.get_running_loop().call_soon(self._ask)
 
-    def _tick(self) -> None:
-        if self._flights.full:
-            return self._flights.when_room(self._tick)
+    def _ask(self) -> None:
+        self._asks = True
+        self._flights.ask(len(self._steps) + len(self._sequences), self._tick)
+
+    def _tick(self) -> int:
+        self._asks = False
         works = self._next()
         if self._is_prompt(works):
-            return self._run(works)
-        running = asyncio.get_running_loop().run_in_executor(
-            self._executor, run_together, self._network, works, self._executor
-        )
-        return running.add_done_callback(lambda ran: self._end(works, ran))
+            self._run(works)
+        else:
+            running = asyncio.get_running_loop().run_in_executor(
+                self._executor, run_together, self._network, works, self._executor
+            )
+            running.add_done_callback(lambda ran: self._end(works, ran))
+        return len(works)
 
     def _run(self, works: Sequence[Work]) -> None:
         """Run works that are done before a thread would have been woken for them."""

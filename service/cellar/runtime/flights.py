@@ -1,17 +1,33 @@
-"""Commits on their way to the store: few at a time, so that a tick holds what came while they flew.
+"""Commits on their way to the store: few at a time, and not in small pieces, so that a tick holds what came meanwhile.
 
 A tick costs several times what one more session in it costs, here and in the store, which writes all that has come to
 its disk at once. With two on their way the store always has one to work at, and under load the next one grows. One
 that is late counts no more: of a store of several servers one may hang, and the others are not to wait for it.
+
+Under load ticks keep a distance as well. Requests that come one by one would fill a tick with two or three of them,
+and have the disk written two thousand times a second: then disks whose writes are counted, and hosts that count the
+time spent on them, let everybody wait. A database delays its group commits for the same reason. Who is alone waits
+for nobody, and neither do as many as went the last time: where all who wait for answers have come back there is
+nobody to wait for.
 """
 
 import asyncio
 from collections.abc import Callable
+from time import monotonic
 
 MOST = 2
 
+SPACING_S = 0.002
+"""Between the beginnings of ticks under load: five hundred writes to the disk a second."""
+
+FEW = 4
+"""Works in a tick from which on there is load: so many come every two milliseconds."""
+
 LATE_S = 0.25
 """Much longer than a disk takes to write, much shorter than a client's patience."""
+
+Go = Callable[[], int]
+"""Begins a tick, and returns how many works it has taken."""
 
 
 class Flight:
@@ -19,27 +35,48 @@ class Flight:
 
     __slots__ = ("began_s",)
 
-    def __init__(self, began_s: float) -> None:
-        self.began_s = began_s
+    def __init__(self) -> None:
+        self.began_s = monotonic()
 
 
 class Flights:
-    """Counts the commits, and lets those wait who would begin another one."""
+    """Counts the commits, and lets those wait who would begin another tick."""
 
-    def __init__(self, most: int = MOST) -> None:
+    def __init__(self, most: int = MOST, spacing_s: float = SPACING_S) -> None:
         self._most = most
+        self._spacing_s = spacing_s
         self._flying: list[Flight] = []
-        self._waiting: list[Callable[[], object]] = []
-        self._timer: asyncio.TimerHandle | None = None
+        self._asking: list[Go] = []
+        self._works = 0
+        """That wait for those who ask."""
+        self._last = 0
+        """Works that went last, and since when."""
+        self._last_s = 0.0
+        self._rechecks = False
+        self._late: asyncio.TimerHandle | None = None
+        self._spaced: asyncio.TimerHandle | None = None
 
     @property
     def full(self) -> bool:
-        """Whether another commit has to wait."""
+        """Whether another tick has to wait for a commit to end."""
         return len(self._flying) >= self._most
+
+    def ask(self, works: int, go: Go) -> None:
+        """Call `go` once a tick may begin, at once if it may now. So many works wait for that."""
+        self._asking.append(go)
+        self._works += works
+        self._let_go()
+
+    def more(self) -> None:
+        """Hear that another work waits for one who has asked."""
+        self._works += 1
+        if self._works == self._last and not self._rechecks:  # what else has come to this turn of the loop goes along
+            self._rechecks = True
+            asyncio.get_running_loop().call_soon(self._recheck)
 
     def begin(self) -> Flight:
         """Note a commit that is sent."""
-        flight = Flight(asyncio.get_running_loop().time())
+        flight = Flight()
         self._flying.append(flight)
         return flight
 
@@ -49,23 +86,39 @@ class Flights:
             self._flying.remove(flight)
             self._let_go()
 
-    def when_room(self, call: Callable[[], object]) -> None:
-        """Call once another commit may be sent."""
-        self._waiting.append(call)
-        if self._timer is None:
-            self._timer = asyncio.get_running_loop().call_later(LATE_S, self._look)
+    def _recheck(self) -> None:
+        self._rechecks = False
+        self._let_go()
 
     def _let_go(self) -> None:
-        if not self.full:
-            waiting, self._waiting = self._waiting, []
-            for call in waiting:
-                call()
+        """Let all go who ask, if they may; else see to it that they will."""
+        if not self._asking:
+            return
+        if self.full:
+            if self._late is None:
+                self._late = asyncio.get_running_loop().call_later(LATE_S, self._give_up_late)
+            return
+        now_s = monotonic()
+        if FEW <= self._last > self._works:
+            left_s = self._last_s + self._spacing_s - now_s
+            if left_s > 0:
+                if self._spaced is None:
+                    self._spaced = asyncio.get_running_loop().call_later(left_s, self._end_spacing)
+                return
+        if self._spaced is not None:
+            self._spaced.cancel()
+            self._spaced = None
+        asking, self._asking, self._works = self._asking, [], 0
+        self._last_s = now_s
+        self._last = sum([go() for go in asking])
 
-    def _look(self) -> None:
+    def _end_spacing(self) -> None:
+        self._spaced, self._last = None, 0  # timers are coarse, so this one's word counts and not the clock's
+        self._let_go()
+
+    def _give_up_late(self) -> None:
         """Give up those that are late, and look again as long as anybody waits."""
-        loop, self._timer = asyncio.get_running_loop(), None
-        late_s = loop.time() - LATE_S
+        self._late = None
+        late_s = monotonic() - LATE_S
         self._flying = [flight for flight in self._flying if flight.began_s > late_s]
         self._let_go()
-        if self._waiting and self._timer is None:
-            self._timer = loop.call_later(LATE_S, self._look)
