@@ -49,6 +49,8 @@ class Sample:
     load: float
     others: float
     """By programs that are no part of the benchmark, as a share of both cores."""
+    stolen: float
+    """By the host, which let the machine wait: a share of both cores as well."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,11 +101,13 @@ class Watch:
     def _samples(self, process: Process, measure: Callable[[], Found], tries: int) -> Iterator[Sample]:
         for _ in range(tries):
             ours = process, self.redis, self.generator
-            before, begun_s = [busy_s(self.cores), *(each.cpu_s() for each in ours)], time.perf_counter()
+            before, begun_s = [*busy_s(self.cores), *(each.cpu_s() for each in ours)], time.perf_counter()
             found = measure()
-            after, wall_s = [busy_s(self.cores), *(each.cpu_s() for each in ours)], time.perf_counter() - begun_s
-            busy, service, redis, load = ((late - early) / wall_s for early, late in zip(before, after, strict=True))
-            sample = Sample(found, service, redis, load, max(0.0, busy - service - redis - load) / 2)
+            after, wall_s = [*busy_s(self.cores), *(each.cpu_s() for each in ours)], time.perf_counter() - begun_s
+            busy, stolen, service, redis, load = (
+                (late - early) / wall_s for early, late in zip(before, after, strict=True)
+            )
+            sample = Sample(found, service, redis, load, max(0.0, busy - service - redis - load) / 2, stolen / 2)
             yield sample
             if sample.others <= DISTURBED:
                 return
@@ -134,11 +138,16 @@ def running(process: Process) -> Iterator[None]:
         process.freeze()
 
 
-def busy_s(cores: Cores) -> float:
-    """Return the seconds that both cores have worked, whoever for."""
+def busy_s(cores: Cores) -> tuple[float, float]:
+    """Return the seconds that both cores have worked, whoever for, and those that they would have if the host had let.
+
+    A virtual machine may have less time than its cores promise: where the host counts the work on its disk as well,
+    heavy writing leaves less for all else. Then it stands still for some milliseconds at a time.
+    """
     lines = dict(line.split(maxsplit=1) for line in Path("/proc/stat").read_text().splitlines())
-    found = 0
+    found = lost = 0
     for core in (cores.service, cores.outside):
         user, nice, system, _idle, _wait, irq, softirq, steal = map(int, lines[f"cpu{core}"].split()[:8])
-        found += user + nice + system + irq + softirq + steal
-    return found / _TICKS
+        found += user + nice + system + irq + softirq
+        lost += steal
+    return found / _TICKS, lost / _TICKS

@@ -13,14 +13,15 @@ from benchmarks.serving.rounds import Series
 LEGEND = """\
 rate/s   answers a second; p50, p99: milliseconds of an answer, in an open loop from when the request was due
 ratio    Cellar's rate over this one's, the median over the rounds, and the interval of a sign test at 95%
-service  how much of its core the contestant used; outside: how much of the other core load and Redis used"""
+service  how much of its core the contestant used; outside: how much of the other core load and Redis used
+stolen   how much of both cores the machine's host kept for others meanwhile"""
 
 _HEAD = f"{'case':<28}{'contestant':<18}{'rate/s':>9}{'p50 ms':>9}{'p99 ms':>9}  {'ratio [interval]':<22}{'service':>8}"
 
 
 def header() -> str:
     """Return the line above the table."""
-    return f"{_HEAD}{'outside':>9}"
+    return f"{_HEAD}{'outside':>9}{'stolen':>8}"
 
 
 def lines(series: Sequence[Series]) -> list[str]:
@@ -46,11 +47,12 @@ def _line(each: Series, first: Series) -> str:
         ratio = f"{found.median:8.2f} [{found.low:.2f} {found.high:.2f}]"
     service = median(sample.service for sample in each.samples)
     outside = median(sample.redis + sample.load for sample in each.samples)
+    stolen = median(sample.stolen for sample in each.samples)
     p50, p99 = (median(each.percentiles_s(percent)) * 1e3 for percent in (50, 99))
     return (
         f"{each.case:<28}{each.contestant:<18}{each.rate:>9.0f}{p50:>9.3f}{p99:>9.3f}  {ratio:<22}"
-        f"{service:>8.0%}{outside:>9.0%}"
-    ).rstrip()
+        f"{service:>8.0%}{outside:>9.0%}{stolen:>8.1%}"
+    )
 
 
 def _figures(each: Series) -> dict[str, Any]:
@@ -64,4 +66,5 @@ def _figures(each: Series) -> dict[str, Any]:
         "redis_cpu": [sample.redis for sample in each.samples],
         "load_cpu": [sample.load for sample in each.samples],
         "others_cpu": [sample.others for sample in each.samples],
+        "stolen_cpu": [sample.stolen for sample in each.samples],
     }

@@ -25,14 +25,27 @@ def series(name: str, rates: list[int]) -> Series:
     return Series(
         "a case",
         name,
-        tuple(Sample(Found(rate, 1.0, array("d", [0.001, 0.002]), 0.0), 0.5, 0.1, 0.2, 0.0) for rate in rates),
+        tuple(Sample(Found(rate, 1.0, array("d", [0.001, 0.002]), 0.0), 0.5, 0.1, 0.2, 0.0, 0.02) for rate in rates),
     )
 
 
 def test_the_table_compares_with_the_first_round_by_round() -> None:
     ours, other = table.lines([series("cellar", [200, 100, 400]), series("peer", [100, 50, 100])])
-    assert ours.split() == ["a", "case", "cellar", "200", "2.000", "2.000", "50%", "30%"]
-    assert other.split() == ["a", "case", "peer", "100", "2.000", "2.000", "2.00", "[2.00", "4.00]", "50%", "30%"]
+    assert ours.split() == ["a", "case", "cellar", "200", "2.000", "2.000", "50%", "30%", "2.0%"]
+    assert other.split() == [
+        "a",
+        "case",
+        "peer",
+        "100",
+        "2.000",
+        "2.000",
+        "2.00",
+        "[2.00",
+        "4.00]",
+        "50%",
+        "30%",
+        "2.0%",
+    ]
     columns = table.header()
     assert columns.index("rate/s") + len("rate/s") == other.index(" 100 ") + len(" 100")
     assert len(columns) == len(other)
