@@ -156,6 +156,7 @@ class Api(Parts):
         background = (
             asyncio.create_task(self._store.sweeper([TENANT]).run(), name="expiry"),
             asyncio.create_task(self.services.shadows.run([TENANT]), name="shadows"),
+            asyncio.create_task(self._store.agree(), name="agreement"),
         )
         try:
             yield

@@ -101,7 +101,11 @@ class Settings(BaseSettings):
         " Default: false, it is refused.",
     )
     replay_window: int = Field(
-        32, ge=1, le=1024, description="Requests of a session whose reply can be replayed, requests. Default: 32."
+        32,
+        ge=1,
+        le=1024,
+        description="Requests of a session whose reply can be replayed, requests; the same in all processes of one"
+        " Redis. Default: 32.",
     )
     replay_output_bytes: int = Field(4096, ge=0, description="Largest output kept for a replay, bytes. Default: 4096.")
     idempotency_ttl_s: int = Field(

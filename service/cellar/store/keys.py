@@ -17,6 +17,7 @@ All keys of one session share the hash tag `{tenant/session}`, so that one scrip
     cellar:default:shadows          set       the tenant's sessions that have a shadow
     cellar:shadow                   string    there while shadows have been followed just now
     cellar:probe                    string    written by those who ask whether writes are taken; gone in a second
+    cellar:window                   string    the replay window of the process that started last
 """
 
 from zlib import crc32
@@ -38,6 +39,9 @@ class SessionKeys:
         self._prefix = prefix
         self.probe = f"{prefix}:probe".encode()
         """Written by a look at whether the store takes writes."""
+
+        self.window = f"{prefix}:window".encode()
+        """Left by who starts, for whoever starts next."""
 
         self.sweep_turn = f"{prefix}:sweep".encode()
         """Taken by who looks for expired sessions next."""

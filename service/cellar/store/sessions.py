@@ -22,6 +22,7 @@ from cellar.ports import (
     SessionSummary,
 )
 from cellar.store import health
+from cellar.store.agreement import agree
 from cellar.store.commits import CommitCalls, Keep, birth_entries, leftovers
 from cellar.store.exchange import PATIENCE_S, Answer, Exchange
 from cellar.store.expiry import SWEEP_S, ExpirySweeper
@@ -203,6 +204,10 @@ class RedisSessions:
             detail = f"strict durability asks for {wanted} replicas of each primary, and one has {told['replicas']}"
             raise StoreUnavailable(detail, outcome="not_applied")
         return told
+
+    async def agree(self) -> None:
+        """Warn if another process keeps more of a session, or less, for replays (`agreement.py`)."""
+        await agree(self._exchange, self.keys.window, self._keep.window)
 
     async def aclose(self) -> None:
         """Close every connection. Commits under way end with an unknown outcome."""
