@@ -226,6 +226,19 @@ async def test_a_writers_request_is_recognised_by_another_service(redis_url: str
     assert await state(other, key) == history([1, 2, 3])
 
 
+async def test_a_writer_is_forgotten_when_64_others_have_written(service: Service) -> None:
+    key = await begin(service)
+    await step(service, key, 1, by("a", 1))
+    for number in range(63):
+        await step(service, key, 0, by(f"other-{number}", 1))
+    assert (await step(service, key, 1, by("a", 1))).replayed
+    await step(service, key, 0, by("last", 1))
+    with pytest.raises(WriterUnknown):
+        await step(service, key, 2, by("a", 2))
+    assert not (await step(service, key, 1, by("a", 1))).replayed
+    assert await state(service, key) == history([1, *[0] * 64, 1])
+
+
 async def test_a_writer_in_flight_may_send_a_request_twice(service: Service, shut: Shut) -> None:
     key = await begin(service)
     answers = await behind(

@@ -7,7 +7,7 @@ from pydantic import ConfigDict, Field, model_validator
 
 from cellar.api.schemas.names import IDEMPOTENCY_KEY_PATTERN, MOST_TIMEOUT_MS, Answer, ModelRef, Name, time_of
 from cellar.nn.spec import Frozen
-from cellar.ports import Identity
+from cellar.ports import MAX_WRITERS, Identity
 from cellar.runtime import answers
 from cellar.runtime.birth import MAX_EVENTS, MAX_HISTORY, MAX_LOG
 from cellar.runtime.positions import MAX_STEP, parse_position
@@ -17,8 +17,8 @@ MAX_TTL_S = 2**31 - 1
 
 LAYOUT = "Axis letters: T steps, B rows, F features, in any order. Default: `TF` or `TBF` by depth."
 POSITION = "Of the last answer, sent back unchanged. Orders, recognises a repetition and detects another history."
-
-
+WRITER = f"Who of several that write the session; goes with `seq`. The {MAX_WRITERS} that wrote last are known."
+SEQ = "The writer's number of this request: 1, 2, 3, ... Request 1 of one who is not known, or not any more, is new."
 HISTORY = "How many earlier states are kept to go back to, each before a change. Its requests then go one by one."
 LOG = "The most changes whose inputs are kept in a log; 0: none are."
 EVENTS = "The most events that are kept for watchers; 0: nobody can watch."
@@ -102,8 +102,8 @@ class Identified(Frozen):
 
     position: str | None = Field(None, description=POSITION)
     step: int | None = Field(None, ge=0, le=MAX_STEP, description="Steps so far: orders and recognises a repetition.")
-    writer: Name | None = Field(None, description="Who of several that write the session; goes with `seq`.")
-    seq: int | None = Field(None, ge=1, le=MAX_STEP, description="The writer's number of this request: 1, 2, 3, ...")
+    writer: Name | None = Field(None, description=WRITER)
+    seq: int | None = Field(None, ge=1, le=MAX_STEP, description=SEQ)
 
     def identity(self, key: str | None) -> Identity:
         """Return how the request is recognised; `key` is its Idempotency-Key. Raise InvalidInput."""
