@@ -25,6 +25,7 @@ from cellar.engine.arguments import (
 from cellar.engine.cache import KernelCache
 from cellar.engine.call import Ints, check_status
 from cellar.engine.frame import LARGE_BYTES, Frame, FramePlan, Node, Run, Signal
+from cellar.engine.framing import new_frame
 from cellar.engine.layout import COMPUTE_AHEAD
 from cellar.engine.packing import Floats
 from cellar.engine.words import Status, Word
@@ -48,7 +49,7 @@ class Program:
         self._plan = FramePlan(tuple(nodes), output, in_size, state_size)
         self.in_size, self.out_size, self.state_size = in_size, self._plan.out_size, state_size
         self._advance, self._step = cache.advance, cache.step
-        self._resident = self._plan.frame(RESIDENT_CAPACITY)
+        self._resident = new_frame(self._plan, RESIDENT_CAPACITY)
         """The frame of small calls; another one is found for those that come while it is in use."""
         self._words = self._resident.words
         self.flops = self._plan.flops
@@ -186,7 +187,7 @@ class Program:
         try:
             return steps, rows, pool, pool.pop()
         except IndexError:
-            frame = self._plan.frame(capacity)
+            frame = new_frame(self._plan, capacity)
             self._made[capacity] = self._made.get(capacity, 0) + frame.size
             # Too much, or too many at once: this one is for this call alone.
             return steps, rows, pool if self._made[capacity] <= LARGE_BYTES else [], frame
