@@ -8,8 +8,9 @@ position is a chain over all inputs, so a body that leads to the session's own p
 """
 
 import asyncio
+from abc import ABC, abstractmethod
 from hashlib import blake2b
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import numpy as np
 
@@ -25,7 +26,7 @@ from cellar.errors import (
 from cellar.ports import Committed, Identity, Position, SessionKey, SessionRecord
 from cellar.runtime.answers import Floats
 from cellar.runtime.changes import rows_to_reset
-from cellar.runtime.network import Network, Sizes
+from cellar.runtime.network import Network
 from cellar.runtime.positions import advance, fingerprint, parse_position
 from cellar.runtime.request import Edited
 from cellar.runtime.sessions import Reset, Sessions
@@ -54,27 +55,43 @@ class Ran(NamedTuple):
     replayed: bool = False
 
 
-class LongSequence(Protocol):
-    """A sequence on its way. Its errors are those of `Sessions.sequence`."""
+class _Asked(NamedTuple):
+    """What was asked for, and of whom."""
 
+    sessions: Sessions
+    key: SessionKey
+    identity: Identity
     size: tuple[int, int]
     """(rows, in_size)"""
     chunk: int
     """How many steps are run together."""
-    steps: int
-    """Steps of the body so far."""
-    position: Position
-    """Where the session is known to be."""
+    reset: Reset
+    """Before the first step."""
+
+
+class LongSequence(ABC):
+    """A sequence on its way. Its errors are those of `Sessions.sequence`."""
+
     replayed: bool
     """Whether nothing was applied that had not been before."""
 
+    def __init__(self, asked: _Asked, position: Position) -> None:
+        self.size, self.chunk = asked.size, asked.chunk
+        self.steps = 0
+        """Steps of the body so far."""
+        self.position = position
+        """Where the session is known to be."""
+        self._asked = asked
+        self._reset: Reset = asked.reset
+        """Before the next step."""
+
+    @abstractmethod
     async def run(self, inputs: Floats) -> list[Ran]:
         """Run the next steps (T, rows, in_size): `chunk` of them, or fewer if they are the last."""
-        ...
 
+    @abstractmethod
     async def end(self) -> list[Ran]:
         """Say that those were all."""
-        ...
 
 
 async def begin(
@@ -98,8 +115,9 @@ async def begin(
         )
     widest = record.meta.batch_size * max(sizes.in_size, sizes.out_size)
     steps = min(chunk, most, max(1, CHUNK_NUMBERS // widest))
+    asked = _Asked(sessions, key, identity, (record.meta.batch_size, sizes.in_size), steps, reset)
     if not whole:
-        return _ByChunk(sessions, record, sizes, identity, steps, reset)
+        return _ByChunk(asked, record.position)
     if record.meta.log:
         raise InvalidInput(
             "the session logs its inputs, and those of a sequence that is applied as a whole are not kept anywhere",
@@ -107,7 +125,7 @@ async def begin(
             expected="chunk",
             actual="all",
         )
-    return _Whole(sessions, await _start(sessions, key, identity), record, sizes, identity, steps, reset)
+    return _Whole(asked, record.position, await _start(sessions, key, identity))
 
 
 async def _start(sessions: Sessions, key: SessionKey, identity: Identity) -> SessionRecord | None:
@@ -119,28 +137,19 @@ async def _start(sessions: Sessions, key: SessionKey, identity: Identity) -> Ses
     return None if isinstance(found, Committed) else found
 
 
-class _ByChunk:
+class _ByChunk(LongSequence):
     """Each chunk is committed by itself."""
 
-    def __init__(
-        self, sessions: Sessions, record: SessionRecord, sizes: Sizes, asked: Identity, chunk: int, reset: Reset
-    ) -> None:
-        self.size = record.meta.batch_size, sizes.in_size
-        self.chunk = chunk
-        self.steps = 0
-        self.position = record.position
+    def __init__(self, asked: _Asked, position: Position) -> None:
+        super().__init__(asked, position)
         self.replayed = True
-        self._sessions = sessions
-        self._key = record.key
-        self._asked = asked
-        self._reset: Reset = reset
         self._chunks = 0
-        self._at = asked.position
+        self._at = asked.identity.position
         self._goal: Position | None = None
         """Where the session is, which must be reached before anything is run."""
         self._passed: list[tuple[Position, Floats, Reset]] = []
         """The last steps that were passed over, with where they began."""
-        self._note(record.position)
+        self._note(position)
 
     async def run(self, inputs: Floats) -> list[Ran]:
         """Commit the next steps."""
@@ -172,7 +181,7 @@ class _ByChunk:
     def _note(self, now: Position) -> bool:
         """Note where the session is. Return whether it may have the next steps behind it."""
         at = self._at
-        if self._asked.position is None or self._asked.key is not None or at is None:
+        if at is None or self._asked.identity.position is None or self._asked.identity.key is not None:
             return False
         if now.epoch != at.epoch or now.step <= at.step:
             return False
@@ -196,7 +205,8 @@ class _ByChunk:
         return count
 
     async def _commit(self, inputs: Floats) -> Ran:
-        answer = await self._sessions.submit(self._key, "sequence", inputs, self._identity(), reset=self._reset)
+        sessions, key = self._asked.sessions, self._asked.key
+        answer = await sessions.submit(key, "sequence", inputs, self._identity(), reset=self._reset)
         ran = Ran(self.steps, len(inputs), answer.outputs, answer.position, answer.replayed)
         self.steps += len(inputs)
         self.position = self._at = answer.position
@@ -207,37 +217,21 @@ class _ByChunk:
 
     def _identity(self) -> Identity:
         """Return how the next chunk is recognised. But for a writer's, nothing may come between two of them."""
-        asked = self._asked
+        asked = self._asked.identity
         if asked.writer is not None and asked.seq is not None:
             return Identity(writer=asked.writer, seq=asked.seq + self._chunks)
         key = None if asked.key is None else f"{blake2b(asked.key.encode(), digest_size=16).hexdigest()}.{self._chunks}"
         return asked._replace(key=key) if self._at is None else Identity(position=self._at, key=key)
 
 
-class _Whole:
+class _Whole(LongSequence):
     """All is committed at the end, if the session is then where it was at the beginning."""
 
-    def __init__(
-        self,
-        sessions: Sessions,
-        start: SessionRecord | None,
-        record: SessionRecord,
-        sizes: Sizes,
-        asked: Identity,
-        chunk: int,
-        reset: Reset,
-    ) -> None:
-        self.size = record.meta.batch_size, sizes.in_size
-        self.chunk = chunk
-        self.steps = 0
-        self.position = record.position
+    def __init__(self, asked: _Asked, position: Position, start: SessionRecord | None) -> None:
+        super().__init__(asked, position)
         self.replayed = False
-        self._sessions = sessions
-        self._key = record.key
-        self._asked = asked
-        self._reset: Reset = reset
         self._start = self._now = start
-        self._body = blake2b(f"{self.size} {reset}".encode())
+        self._body = blake2b(f"{asked.size} {asked.reset}".encode())
 
     async def run(self, inputs: Floats) -> list[Ran]:
         """Run the next steps, unless the request seems to have been applied before."""
@@ -245,7 +239,7 @@ class _Whole:
         first, self.steps = self.steps, self.steps + len(inputs)
         if self._now is None:
             return []
-        attempt = await self._sessions.attempt(self._now, inputs, reset=self._reset)
+        attempt = await self._asked.sessions.attempt(self._now, inputs, reset=self._reset)
         self._now, self._reset = attempt.after, False
         outputs = np.frombuffer(b"".join(attempt.outputs), "<f4").reshape(len(inputs), self.size[0], -1)
         return [Ran(first, len(inputs), outputs)]
@@ -254,7 +248,8 @@ class _Whole:
         """Commit."""
         _check_some(self.steps)
         mark = fingerprint("sequence", names=f"whole {self.steps} {self._body.hexdigest()}")
-        done = await self._sessions.change(self._key, "sequence", self._asked, mark, self._result)
+        asked = self._asked
+        done = await asked.sessions.change(asked.key, "sequence", asked.identity, mark, self._result)
         self.position, self.replayed = done.position, done.replayed
         return []
 
