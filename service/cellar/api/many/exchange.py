@@ -4,18 +4,14 @@ The reader is ahead by a bounded number of steps and bytes. Who does not read hi
 holds up nobody else; who goes away leaves what has not run undone.
 """
 
-import asyncio
-
 from anyio.to_thread import run_sync
-from starlette.requests import ClientDisconnect
-from starlette.responses import Response
-from starlette.types import Message, Receive, Scope, Send
+from starlette.types import Receive, Scope, Send
 
 from cellar.api.body import PROMPT_BYTES
+from cellar.api.duplex import Duplex, parts_of
 from cellar.api.many.answers import FrameAnswers, LineAnswers, Writer
 from cellar.api.many.asks import Ask, Reader, session_key
 from cellar.api.many.window import Group, Window
-from cellar.api.problems import problem_of
 from cellar.errors import CellarError, Overloaded
 from cellar.runtime.pending import Pending
 from cellar.runtime.sessions import Sessions
@@ -27,40 +23,29 @@ SEND_BYTES = 64 * 1024
 """Outputs sent at a time, if they need not be sent sooner."""
 
 
-class Exchange(Response):
+class Exchange(Duplex):
     """A response that runs the steps of its request."""
 
     def __init__(self, sessions: Sessions, reader: Reader, writer: Writer, media_type: str) -> None:
+        super().__init__(media_type)
         self._sessions = sessions
         self._reader = reader
         self._writer = writer
         self.window = Window()
-        self._begun = False
-        self.media_type = media_type
-        self.status_code = 200
-        self.background = None
-        self.init_headers({"content-type": media_type})
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Read and write at once until both are done, or one fails."""
-        reading = asyncio.create_task(self._read(receive), name="read steps")
         try:
-            await self._write(scope, receive, send)
+            await super().__call__(scope, receive, send)
         finally:
-            reading.cancel()
             self.window.abandon()
 
     # --- the reader -------------------------------------------------------------------------------------------------
 
     async def _read(self, receive: Receive) -> None:
         try:
-            more = True
-            while more:
-                message = await receive()
-                if message["type"] == "http.disconnect":
-                    raise ClientDisconnect
-                more = message.get("more_body", False)
-                async for part in self._reader.feed(message.get("body", b"")):
+            async for data, _ in parts_of(receive):
+                async for part in self._reader.feed(data):
                     await self._begin(part)
             if rest := await self._reader.end():
                 await self._begin(rest)
@@ -109,17 +94,13 @@ class Exchange(Response):
 
     # --- the writer -------------------------------------------------------------------------------------------------
 
-    async def _write(self, scope: Scope, receive: Receive, send: Send) -> None:
-        try:
-            while (group := await self.window.take()) is not None:
-                await self._answer(group, send)
-                self.window.release()
-        except CellarError as error:
-            if not self._begun:
-                return await problem_of(error)(scope, receive, send)
-            await self._send(send, self._writer.problem(error))
-        await self._send(send, b"", more=False)
-        return None
+    async def _write(self, send: Send) -> None:
+        while (group := await self.window.take()) is not None:
+            await self._answer(group, send)
+            self.window.release()
+
+    def _problem(self, error: CellarError) -> bytes:
+        return self._writer.problem(error)
 
     async def _answer(self, group: Group, send: Send) -> None:
         if isinstance(self._writer, FrameAnswers):
@@ -150,12 +131,3 @@ class Exchange(Response):
                 await run_sync(writer.add, ask, answer)
             else:
                 writer.add(ask, answer)
-
-    async def _send(self, send: Send, data: bytes, *, more: bool = True) -> None:
-        if not data and more:
-            return
-        if not self._begun:
-            self._begun = True
-            await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
-        message: Message = {"type": "http.response.body", "body": data, "more_body": more}
-        await send(message)
