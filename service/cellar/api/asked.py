@@ -20,7 +20,7 @@ from cellar.wire.layout import check_layout, from_tbf, to_tbf
 from cellar.wire.numbers import parse_array
 
 Floats = NDArray[np.float32]
-_FLOAT32 = np.dtype("<f4")
+_FLOAT32, _FLOAT64 = np.dtype("<f4"), np.dtype(np.float64)
 
 Name = Literal["input", "inputs", ""]
 
@@ -142,8 +142,9 @@ def as_json(name: str, asked: Asked, answer: StepAnswer) -> bytes:
 
 def row_as_json(position: Position, output: bytes) -> bytes:
     """Return what `as_json` writes of a step of one row, whose float32 bytes are `output`."""
-    numbers = orjson.dumps(np.frombuffer(output, _FLOAT32).astype(np.float64), option=orjson.OPT_SERIALIZE_NUMPY)
-    return b'{"output":%b,"step":%d,"position":"%b"}' % (numbers, position.step, str(position).encode())
+    numbers = np.frombuffer(output, _FLOAT32).astype(_FLOAT64)
+    document = {"output": numbers, "step": position.step, "position": str(position)}
+    return orjson.dumps(document, option=orjson.OPT_SERIALIZE_NUMPY)
 
 
 def document_of_answer(name: str, asked: Asked, answer: StepAnswer) -> dict[str, Any]:

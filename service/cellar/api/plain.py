@@ -18,7 +18,7 @@ from cellar.ports import APPEND, Identity
 from cellar.runtime.positions import MAX_STEP, parse_position
 from cellar.runtime.sessions import Reset
 from cellar.wire.document import decode
-from cellar.wire.numbers import plain_array
+from cellar.wire.numbers import plain_array, plain_row
 
 NAME = re.compile(NAME_PATTERN.removeprefix("^").removesuffix("$"))
 
@@ -26,6 +26,9 @@ BESIDES = frozenset(("position", "step", "writer", "seq", "reset"))
 """The members of a step beside its input."""
 
 BOOLS = frozenset((bool,))
+
+_make = tuple.__new__
+"""A third of what it takes to make a named tuple by its name."""
 
 
 def read_step(body: bytes, key: str | None) -> Asked:
@@ -52,19 +55,18 @@ def plain_step(document: dict[str, Any], key: str | None, others: int = 0) -> As
 
     `others` of its members are none of the step, and are looked at by the caller.
     """
-    value = document.get("input")
-    rows = type(value) is list and len(value) > 0 and type(value[0]) is list
-    inputs = plain_array(value, 2 if rows else 1)
-    if inputs is None:
+    values = document.get("input")
+    if type(values) is not list:
         return None
+    inputs, shaped = plain_row(values), one_row
+    if inputs is None:
+        rows, shaped = plain_array(values, 2), one_step
+        if rows is None:
+            return None
+        inputs = rows[None]
     alone = len(document) == 1 + others
     found = (APPEND if key is None else Identity(key=key), False) if alone else _besides(document, key, others)
-    if found is None:
-        return None
-    identity, reset = found
-    if rows:
-        return Asked(inputs[None], identity, reset, one_step, "input")
-    return Asked(inputs.reshape(1, 1, -1), identity, reset, one_row, "input")
+    return None if found is None else _make(Asked, (inputs, *found, shaped, "input", True))
 
 
 def _besides(document: dict[str, Any], key: str | None, others: int) -> tuple[Identity, Reset] | None:

@@ -6,6 +6,7 @@ tuple 0.35 and a frozen value 1. Made with names for its arguments it costs 0.05
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from itertools import zip_longest
 from typing import Any, Literal, NamedTuple, Protocol
 
 from cellar.errors import CellarError
@@ -25,7 +26,8 @@ class Position(NamedTuple):
     """16 of them."""
 
     def __str__(self) -> str:
-        return f"{self.epoch.hex()}.{self.step}.{self.digest.hex()}"
+        epoch, step, digest = self
+        return f"{epoch.hex()}.{step}.{digest.hex()}"
 
 
 class SessionKey(NamedTuple):
@@ -186,17 +188,21 @@ class Commit:
     def after(self) -> SessionRecord:
         """The session as the commit leaves it: one record, however often it is asked for."""
         if self._after is None:
-            before, changes, revision = self.before, self.changes, self.before.revision
-            writers = before.writers
-            for index, change in enumerate(changes, 1):
-                writer = change.identity.writer
-                # of several requests of a writer, one behind the other, the last is what remains
-                if writer is not None and (index == len(changes) or changes[index].identity.writer != writer):
-                    writers = writers.after(writer, change.identity.seq, revision)
-                revision += 1
-            meta = self.meta or before.meta
+            before, changes = self.before, self.changes
+            alone = len(changes) == 1 and changes[0].identity.writer is None
+            writers = before.writers if alone else self._writers()
+            meta, revision = self.meta or before.meta, before.revision + len(changes)
             self._after = SessionRecord(before.key, meta, changes[-1].after, revision, self.state, writers)
         return self._after
+
+    def _writers(self) -> Writers:
+        writers, changes = self.before.writers, self.changes
+        for revision, (change, after) in enumerate(zip_longest(changes, changes[1:]), self.before.revision):
+            writer = change.identity.writer
+            # of several requests of a writer, one behind the other, the last is what remains
+            if writer is not None and (after is None or after.identity.writer != writer):
+                writers = writers.after(writer, change.identity.seq, revision)
+        return writers
 
 
 @dataclass(slots=True)

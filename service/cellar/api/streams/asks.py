@@ -119,7 +119,10 @@ def _plain_step(document: dict[str, Any]) -> Ask | None:
     if not (session is None or (type(session) is str and _is_name(session))):
         return None
     asked = plain_step(document, None, ("id" in document) + ("session" in document))
-    return None if asked is None else Ask(session, tag, asked, place_of(asked.identity))
+    if asked is None:
+        return None
+    identity = asked.identity
+    return Ask(session, tag, asked, None if identity is APPEND else place_of(identity))
 
 
 def _read_any(text: bytes) -> Ask | Resume:

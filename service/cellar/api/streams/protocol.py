@@ -43,6 +43,8 @@ CONTROL = 0x88
 
 MASKED = 0x80
 MASK_BYTES = 4
+HEAD_BYTES = 2 + MASK_BYTES
+"""What stands before a short message."""
 
 SHORT, MIDDLE = 126, 65536
 """Sizes from which on the length of a frame takes two bytes more, and eight."""
@@ -107,9 +109,13 @@ class StreamProtocol(WebSocketsSansIOProtocol):
 
     def write(self, messages: Sequence[Message]) -> None:
         """Write messages, if anybody is there."""
-        if not (self.close_sent or self.disconnected or self.transport.is_closing()):
-            whole = [framed(kind, payload) for kind, payload in messages]
-            self.transport.write(whole[0] if len(whole) == 1 else b"".join(whole))
+        transport = self.transport
+        if self.close_sent or self.disconnected or transport.is_closing():
+            return
+        if len(messages) == 1:
+            transport.write(framed(*messages[0]))
+        else:
+            transport.write(b"".join([framed(kind, payload) for kind, payload in messages]))
 
     async def close(self, closing: Closing) -> None:
         """Close once all is written. Raise OSError if nobody is there any more."""
@@ -131,7 +137,8 @@ class StreamProtocol(WebSocketsSansIOProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Take bytes. The parser has all of them before the handshake is over, and after our own close frame."""
-        if self._listener is None:
+        listener, size = self._listener, len(data) - HEAD_BYTES
+        if listener is None:
             if self.handshake_initiated:  # too early: the parser may be inside a frame when somebody listens
                 self.scope["extensions"].pop(EXTENSION, None)
             super().data_received(data)
@@ -141,6 +148,8 @@ class StreamProtocol(WebSocketsSansIOProtocol):
             self._held += data
             if len(self._held) >= self._wanted:
                 self._read(self._release())
+        elif 0 <= size < SHORT and size == data[1] - MASKED and self._takes(data[0], size):  # nearly always
+            self._taking = listener.take(apply_mask(data[HEAD_BYTES:], data[2:HEAD_BYTES]), data[0])
         else:
             self._read(data)
 
@@ -187,6 +196,10 @@ class StreamProtocol(WebSocketsSansIOProtocol):
             if not self._taking:
                 self._pause()
         return None
+
+    def _takes(self, kind: int, size: int) -> bool:
+        """Return whether a frame is a whole message that may be taken now."""
+        return self._taking and kind in WHOLE and size <= self._most and self.conn.current_size is None
 
     def _release(self) -> bytes:
         held, self._held = bytes(self._held), bytearray()

@@ -73,11 +73,15 @@ class Replies:
         if answer is None or ask.asked is None:
             document["problem"] = problem(ask.error)
             return document
-        document[NAMES[ask.kind]] = None if answer.output is None else _doubles(_outputs(ask.asked, answer))
+        output, position = answer.output, answer.position
+        if output is not None and ask.asked.shaped is one_row:  # nearly always
+            document["output"] = np.frombuffer(output, SINGLE).astype(DOUBLE)
+        else:
+            document[NAMES[ask.kind]] = None if output is None else _doubles(_outputs(ask.asked, answer))
         if answer.replayed:
             document["replayed"] = True
-        document["step"] = answer.position.step
-        document["position"] = str(answer.position)
+        document["step"] = position.step
+        document["position"] = str(position)
         document["durability"] = self.durability
         return document
 
@@ -114,8 +118,6 @@ def _doubles(outputs: Floats) -> NDArray[np.float64]:
 def _outputs(asked: Asked, done: Committed) -> Floats:
     """Return the outputs with the axes that the inputs had."""
     numbers: Floats = np.frombuffer(done.output or b"", SINGLE)
-    if asked.shaped is one_row:
-        return numbers
     return asked.shaped(numbers.reshape(done.steps, asked.inputs.shape[1], -1))
 
 
