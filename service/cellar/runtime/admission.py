@@ -36,15 +36,15 @@ class Admission:
         self._since_s = 0.0
         self._answered = 0
 
-    def enter(self, now_s: float) -> None:
-        """Let a request wait. Raise Overloaded if there are too many, or it would take too long."""
+    def enter(self, now_s: float, requests: int = 1) -> None:
+        """Let requests wait. Raise Overloaded if there are too many, or it would take too long."""
         self._look(now_s)
         if self.waiting >= self._most:
             raise Overloaded("too many requests are waiting", retry_after_s=self._retry_after_s())
         if self.waiting >= FEW and self._is_slow(now_s):
             detail = f"the requests that wait would take longer than {self._wait_s:g} s"
             raise Overloaded(detail, retry_after_s=self._retry_after_s())
-        self.waiting += 1
+        self.waiting += requests
 
     def leave(self, requests: int = 1) -> None:
         """Note that requests that waited are answered."""

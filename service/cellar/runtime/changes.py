@@ -1,6 +1,6 @@
 """What a request would change: checked against its session and model, and made into a commit."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -16,8 +16,9 @@ from cellar.errors import (
     StoreCorrupt,
     WholeSequencesOnly,
 )
-from cellar.ports import Change, Commit, Position, SessionMeta, SessionRecord
+from cellar.ports import APPEND, Change, Commit, Identity, Position, SessionMeta, SessionRecord
 from cellar.runtime.answers import Floats, Mask
+from cellar.runtime.burst import Burst
 from cellar.runtime.layouts import layout_of
 from cellar.runtime.network import Network, Sizes
 from cellar.runtime.positions import Kind, new_epoch, start_of
@@ -126,21 +127,42 @@ def steps_commit(work: Work, kernel_rev: int) -> Commit | CellarError:
     record, requests = work.record, work.requests
     meta = pinned_anew(record.meta, kernel_rev)
     outputs = work.outputs[0] if len(work.outputs) == 1 else b"".join(work.outputs)
-    if len(requests) == 1:
+    if len(requests) == 1 and requests[0].count == 1:
         change = _step(requests[0], record, record.position, work.positions[0], outputs)
         return Commit(record, (change,), work.state, meta, requests[0].ask_s)
     size = len(outputs) // len(work.inputs)
-    before, changes, at = record.position, [], 0
-    for request, after in zip(requests, work.positions, strict=True):
-        end = at + size * (after.step - before.step)
-        changes.append(_step(request, record, before, after, outputs[at:end]))
-        before, at = after, end
+    before, changes, at = record.position, list[Change](), 0
+    for request in requests:
+        index = len(changes)
+        after = work.positions[index : index + request.count]
+        end = at + size * (after[-1].step - before.step)
+        if isinstance(request, Burst):
+            changes += _single_steps(request, record, before, after, outputs[at:end])
+        else:
+            changes.append(_step(request, record, before, after[0], outputs[at:end]))
+        before, at = after[-1], end
     return Commit(record, tuple(changes), work.state, meta, requests[0].ask_s)
 
 
 def _step(request: Request, record: SessionRecord, before: Position, after: Position, output: bytes) -> Change:
     logged = b"" if request.inputs is None or not record.meta.log else request.inputs.tobytes()
     return _change(request, before, after, after.step - before.step, output, logged, request.reset)
+
+
+def _single_steps(
+    burst: Burst, record: SessionRecord, before: Position, after: Sequence[Position], outputs: bytes
+) -> Iterator[Change]:
+    """Yield a change for each step of a burst: the one that the step would have been by itself."""
+    logged = burst.inputs.tobytes() if burst.inputs is not None and record.meta.log else b""
+    step, size, logged_size = burst.identity.step, len(outputs) // burst.count, len(logged) // burst.count
+    identity = APPEND
+    for index, (position, mark, nonce) in enumerate(zip(after, burst.marks, burst.nonces, strict=True)):
+        if step is not None:
+            identity = Identity(step=step + index)
+        output = outputs[index * size : (index + 1) * size]
+        inputs = logged[index * logged_size : (index + 1) * logged_size]
+        yield Change("step", before, position, 1, identity, mark, nonce, output, inputs)
+        before = position
 
 
 def edit_commit(record: SessionRecord, request: Request, network: Network, kernel_rev: int) -> Commit:

@@ -56,16 +56,16 @@ def fits(identity: Identity, record: SessionRecord) -> bool:
 
 
 def join_waiting(lane: Lane, record: SessionRecord, most: int, admits: Callable[[Request], bool]) -> None:
-    """Let steps that wait behind the first request of the lane go with it, up to `most` requests in all.
+    """Let steps that wait behind those on their way go with them, up to `most` requests in all.
 
     They are those that `admits` admits and that are known to fit where the ones before them end.
     """
     first = lane.current[0]
     if first.inputs is None or not _may_share(first, record):
         return
-    step, steps = record.position.step + len(first.inputs), len(first.inputs)
+    step, steps, count = record.position.step + len(first.inputs), len(first.inputs), first.count
     writers = record.writers.after(first.identity.writer, first.identity.seq, record.revision)
-    while lane.waiting and len(lane.current) < most:
+    while lane.waiting and count + lane.waiting[0].count <= most:
         request = lane.waiting[0]
         if request.is_over():  # it leaves when it would be taken up
             break
@@ -79,7 +79,8 @@ def join_waiting(lane: Lane, record: SessionRecord, most: int, admits: Callable[
         request.begin(first.tried_s)
         lane.current.append(lane.waiting.popleft())
         step, steps = step + len(inputs), steps + len(inputs)
-        writers = writers.after(request.identity.writer, request.identity.seq, record.revision + len(lane.current) - 1)
+        writers = writers.after(request.identity.writer, request.identity.seq, record.revision + count)
+        count += request.count
 
 
 def _may_share(request: Request, record: SessionRecord) -> bool:

@@ -101,7 +101,7 @@ class Lanes:
         """Queue a request. Raise Overloaded if too many wait, or if the service is stopping."""
         if self._stopping:
             raise Overloaded("the service is stopping")
-        self._admission.enter(request.began_s)
+        self._admission.enter(request.began_s, request.count)
         lane = self._cache.lane(request.key)
         lane.waiting.append(request)
         request.leave = self._leave_queue
@@ -132,7 +132,7 @@ class Lanes:
         lane = self._cache.known(request.key)
         if lane is not None and request in lane.waiting:
             lane.waiting.remove(request)
-            self._leave()
+            self._leave(request.count)
 
     async def attempt(self, record: SessionRecord, inputs: Floats, reset: Mask | None) -> Attempt:
         """Run a sequence on a session as it is given, among the steps of others, and commit nothing. Raise as steps do.
@@ -183,7 +183,7 @@ class Lanes:
             lane.current = [request]  # busy, so that who is told something now and submits the next one queues up
             if not request.is_over():
                 return self._dispatch(lane, request)
-            self._leave()
+            self._leave(request.count)
         lane.current = []
         return self._cache.evict()
 
@@ -193,6 +193,8 @@ class Lanes:
         request.begin(now_s)
         record = lane.record
         if record is None or not fits(request.identity, record):
+            if request.identity.ordered and self._take_apart(lane):
+                return self._dispatch(lane, lane.current[0])
             return self._start(lane, request, self._fetch(lane, request))
         served = lane.served
         if served is None or not served.is_fresh(now_s):
@@ -224,6 +226,8 @@ class Lanes:
             if not (request.any_revision or self._any_revision):
                 check_revision(record.meta, self._kernel_rev)
             if request.inputs is not None:
+                if not self._may_go_as_one(request, record) and self._take_apart(lane):
+                    request = lane.current[0]
                 self._check_steps(lane, request, record, network.network)
                 if lane.waiting:
                     self._join(lane, record, network)
@@ -243,13 +247,13 @@ class Lanes:
         """Raise what keeps these steps from being run on the record."""
         inputs = request.inputs
         assert inputs is not None
-        if inputs.shape == lane.familiar and request.reset is None and record is lane.record:
+        if request.shape == lane.familiar and request.reset is None and record is lane.record:
             return
         check_inputs(inputs, request.kind, record.meta, sizes, self._max_numbers)
         check_reset(request.reset, record.meta)
         check_state(record, sizes)
         if record is lane.record and not (sizes.takes_ids or sizes.whole_sequences):
-            lane.familiar = inputs.shape
+            lane.familiar = request.shape
 
     async def _prepare(self, lane: Lane, request: Request, record: SessionRecord, network: Network) -> None:
         assert request.prepare is not None
@@ -266,11 +270,12 @@ class Lanes:
         """Let the steps that wait behind the first go with it, where the network can be cut between them."""
 
         def admits(request: Request) -> bool:
-            assert request.inputs is not None
-            if request.inputs.shape == lane.familiar:
+            inputs = request.inputs
+            assert inputs is not None
+            if request.shape == lane.familiar:
                 return True
             try:
-                check_inputs(request.inputs, request.kind, record.meta, network.network, self._max_numbers)
+                check_inputs(inputs, request.kind, record.meta, network.network, self._max_numbers)
             except CellarError:
                 return False  # it is told so when its turn comes
             return True
@@ -295,7 +300,7 @@ class Lanes:
             if not isinstance(result, Commit):
                 self._refuse(lane, lane.current[0], result)
                 continue
-            self._put_back(lane, len(result.changes))
+            self._put_back(lane, len(work.requests))
             tick.append((lane, result))
         if tick:
             self._commit(tick)
@@ -333,16 +338,31 @@ class Lanes:
         if isinstance(result, Applied):
             self._cache.believe(lane, commit.after)
             answers = [Committed(each.after, each.steps, each.output, False) for each in commit.changes]
-            self._end(lane, answers, asked_s=result.asked_s)
+            self._answer(lane, answers, asked_s=result.asked_s)
         elif isinstance(result, Moved):
             self._cache.believe(lane, result.record)
+            self._take_apart(lane)
             self._put_back(lane, 1)
             self._lost_race(lane, lane.current[0], commit, result.record)
         else:
             self._cache.believe(lane, None)
             if isinstance(result, Committed):
+                self._take_apart(lane)
                 self._put_back(lane, 1)
             self._end(lane, [result] * len(lane.current))
+
+    def _may_go_as_one(self, request: Request, record: SessionRecord) -> bool:
+        """Return whether one commit may have all that the request stands for."""
+        return request.count == 1 or (request.count <= self._most_together and not record.meta.history)
+
+    def _take_apart(self, lane: Lane) -> bool:
+        """Let each step of what came as one go by itself: the first is on its way, the others wait again before all
+        that wait. Return whether there was any."""
+        if all([request.count == 1 for request in lane.current]):  # noqa: C419  # a generator costs twice as much
+            return False
+        lane.current = [single for request in lane.current for single in request.singles()]
+        self._put_back(lane, 1)
+        return True
 
     def _put_back(self, lane: Lane, kept: int) -> None:
         """Keep the first of the requests that are on their way; the others wait again, before all that wait."""
@@ -370,6 +390,8 @@ class Lanes:
 
         Those that were to go with it are no better off: they wait again.
         """
+        if not isinstance(error, StoreUnavailable) and self._take_apart(lane):
+            return self._dispatch(lane, lane.current[0])
         self._put_back(lane, 1)
         if request.identity.key is None or isinstance(error, StoreUnavailable):
             return self._end(lane, [error])
@@ -382,20 +404,28 @@ class Lanes:
             return self._end(lane, [other])
         return self._end(lane, [found if isinstance(found, Committed) else error])
 
-    def _end(self, lane: Lane, results: Sequence[Committed | Exception], asked_s: float = 0.0) -> None:
-        """Answer the requests that were on their way, each with its result, and take up the next one.
+    def _answer(self, lane: Lane, answers: Sequence[Committed], asked_s: float) -> None:
+        """Give the requests that were on their way what has come of each change, and take up the next one.
 
         That waits for the pause that another process may have asked for.
         """
-        for request, result in zip(lane.current, results, strict=True):
-            request.settle(result)
+        at = 0
+        for request in lane.current:
+            request.end(answers[at : at + request.count])
+            at += request.count
         if asked_s:
             asyncio.get_running_loop().call_later(min(asked_s, LONGEST_ASK_S), self._next, lane)
         else:
             self._next(lane)
 
+    def _end(self, lane: Lane, results: Sequence[Committed | Exception]) -> None:
+        """Answer the requests that were on their way, each with its result, and take up the next one."""
+        for request, result in zip(lane.current, results, strict=True):
+            request.settle(result)
+        self._next(lane)
+
     def _next(self, lane: Lane) -> None:
-        self._leave(len(lane.current))
+        self._leave(sum([request.count for request in lane.current]))
         self._begin(lane)
 
     def _leave(self, requests: int = 1) -> None:

@@ -73,6 +73,12 @@ class Pending:
         """Whether it has come, and is no answer."""
         return isinstance(self._outcome, BaseException)
 
+    @property
+    def outcome(self) -> Committed | BaseException:
+        """What was committed, as it came from the store, or what went wrong."""
+        assert self._outcome is not None, "it has not come yet"
+        return self._outcome
+
     def settle(self, outcome: Committed | BaseException) -> None:
         """Give the answer, or what went wrong, to those who wait. Only the first one counts."""
         if self._outcome is not None:
@@ -91,8 +97,7 @@ class Pending:
 
     def committed(self) -> Committed:
         """Return what was committed, as it came from the store, or raise what went wrong."""
-        outcome = self._outcome
+        outcome = self.outcome
         if isinstance(outcome, BaseException):
             raise outcome
-        assert outcome is not None, "it has not come yet"
         return outcome

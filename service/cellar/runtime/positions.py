@@ -69,6 +69,18 @@ def advance(position: Position, inputs: Floats, reset: Mask | None = None) -> Po
     return Position(epoch, step + steps, LINKS.after(digest, data, left) if left else digest)
 
 
+def each_after(position: Position, inputs: Floats) -> list[Position]:
+    """Return the position after each of the steps of `inputs` (T, B, F), float32 and C-contiguous."""
+    epoch, step, digest = position
+    data, found = inputs.tobytes(), []
+    size = len(data) // len(inputs)
+    for at in range(0, len(data), size):
+        digest = blake2b(digest + data[at : at + size], digest_size=DIGEST_BYTES).digest()
+        step += 1
+        found.append(Position(epoch, step, digest))
+    return found
+
+
 def fingerprint(kind: Kind, *bodies: Floats | Mask, names: str = "") -> bytes:
     """Return 16 bytes that tell this request's body from any other: its kind, and names, shapes and bytes of arrays.
 
@@ -79,6 +91,17 @@ def fingerprint(kind: Kind, *bodies: Floats | Mask, names: str = "") -> bytes:
     for body in bodies:
         digest.update(body.data)
     return digest.digest()
+
+
+def step_fingerprints(inputs: Floats) -> list[bytes]:
+    """Return the `fingerprint` of each step of `inputs` (T, B, F) as a request of its own."""
+    begun = blake2b(f"step{[(1, *inputs.shape[1:])]}".encode(), digest_size=DIGEST_BYTES)
+    found = []
+    for step in inputs:
+        digest = begun.copy()
+        digest.update(step.data)
+        found.append(digest.digest())
+    return found
 
 
 def new_epoch(birth: bytes, before: Position, mark: bytes) -> bytes:

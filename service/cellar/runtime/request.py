@@ -1,11 +1,11 @@
 """A request on its way: what somebody wants of a session, and waits for."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 from cellar.errors import NotReached
-from cellar.ports import Identity, Position, SessionKey, SessionMeta, SessionRecord
+from cellar.ports import Committed, Identity, Position, SessionKey, SessionMeta, SessionRecord
 from cellar.runtime.answers import Floats, Mask
 from cellar.runtime.network import Network
 from cellar.runtime.pending import Pending
@@ -49,6 +49,7 @@ class Request(Pending):
         "any_revision",
         "ask_s",
         "began_s",
+        "count",
         "deadline",
         "edit",
         "fingerprint",
@@ -61,6 +62,7 @@ class Request(Pending):
         "nonce",
         "prepare",
         "reset",
+        "shape",
         "taken_s",
         "tried_s",
     )
@@ -88,6 +90,10 @@ class Request(Pending):
         """(T, rows, in_size) of a step or a sequence."""
         self.reset = reset
         """(rows,) those that begin with the initial state instead; None for none."""
+        self.count = 1
+        """How many requests it stands for, and"""
+        self.shape = None if inputs is None else inputs.shape
+        """the shape of the inputs of each."""
         self.edit: Edit | None = None
         """What makes the new state, of a change that is not a step, and"""
         self.prepare: Prepare | None = None
@@ -106,6 +112,14 @@ class Request(Pending):
         """Races lost to other processes."""
         self.ask_s = 0.0
         """How long the other processes are asked to leave the session alone, should it lose again."""
+
+    def singles(self) -> "list[Request]":
+        """Return the requests that it stands for."""
+        return [self]
+
+    def end(self, outcomes: Sequence[Committed | BaseException]) -> None:
+        """Give each request that it stands for its answer, or what went wrong with it."""
+        self.settle(outcomes[0])
 
     def is_over(self) -> bool:
         """Return whether there is nothing left to do: nobody waits any more, or the request before it failed."""

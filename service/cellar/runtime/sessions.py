@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from functools import partial
+from itertools import islice
 from typing import Literal
 
 import numpy as np
@@ -43,6 +44,7 @@ from cellar.runtime.answers import (
 )
 from cellar.runtime.attempt import Attempt
 from cellar.runtime.birth import MAX_TTL_S, Wishes, check_name, check_range, is_as_asked
+from cellar.runtime.burst import Burst
 from cellar.runtime.changes import check_finite, rows_to_reset
 from cellar.runtime.identities import check_identity, nonces
 from cellar.runtime.lanes import Lanes
@@ -50,7 +52,7 @@ from cellar.runtime.layouts import layout_of
 from cellar.runtime.models import LoadModel, Models
 from cellar.runtime.network import Sizes
 from cellar.runtime.pending import Pending
-from cellar.runtime.positions import Kind, fingerprint, start_of
+from cellar.runtime.positions import Kind, fingerprint, start_of, step_fingerprints
 from cellar.runtime.request import Edit, Prepare, Request
 
 THREADS = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
@@ -281,6 +283,23 @@ class Sessions:
             loop = asyncio.get_running_loop()
             request.deadline = loop.call_later(deadline_s, _give_up, request, deadline_s)
         return request
+
+    def submit_steps(
+        self, key: SessionKey, inputs: Floats, first: int | None = None, *, after: Pending | None = None
+    ) -> Burst:
+        """Queue single steps (T, batch_size, in_size), T at least 1, which came together, and return what is to come.
+
+        They are numbered from `first`, or append; each is a request of its own, as if `submit` had been called for each
+        in turn, with `after` for the first and, if they are numbered, each for the one behind it. `inputs` is float32,
+        C-contiguous and finite.
+        """
+        count = len(inputs)
+        marks = count * [UNKNOWN] if first is None else step_fingerprints(inputs)
+        nonces = [*islice(self._nonces, count)]
+        burst = Burst(key, first, marks, nonces, asyncio.get_running_loop().time(), inputs)
+        burst.after = after
+        self._lanes.submit(burst)
+        return burst
 
     def together(self) -> AbstractContextManager[None]:
         """Submit in here, at once, requests that came together: those of one session share a commit from the first."""

@@ -8,7 +8,7 @@ import numpy as np
 from cellar.ports import Position, SessionRecord
 from cellar.runtime.answers import Floats, Mask
 from cellar.runtime.network import Network, Sizes
-from cellar.runtime.positions import advance
+from cellar.runtime.positions import advance, each_after
 from cellar.runtime.request import Request
 
 CHUNK_STEPS = 512
@@ -55,7 +55,7 @@ class Work:
         self.state = record.state
         self.ahead = ahead
         self.positions: list[Position] = []
-        """After each of the requests."""
+        """After each of the requests, and of those that go as one."""
         self.outputs: list[bytes] = []
         self.offset = 0
         self.bad_step = -1
@@ -82,14 +82,17 @@ class Work:
 
     def note_position(self, chunk: Floats) -> None:
         """Go on to the position after the chunk that was run; where requests end inside it, note each of them."""
-        if len(self.requests) == 1:
+        if len(self.requests) == 1 and self.requests[0].count == 1:
             before = self.positions[0] if self.offset else self.record.position
             self.positions = [advance(before, chunk, self.reset)]
         elif len(chunk) == self.left:  # those that go together go in one call
             position = self.record.position
             for request in self.requests:
-                position = advance(position, _inputs(request), request.reset)
-                self.positions.append(position)
+                if request.count == 1:
+                    self.positions.append(advance(position, _inputs(request), request.reset))
+                else:
+                    self.positions += each_after(position, _inputs(request))
+                position = self.positions[-1]
 
     def chunk(self, steps: int) -> Floats:
         """Return the inputs of the next call, (at most `steps`, rows, in_size)."""
@@ -144,8 +147,11 @@ def run_together(network: Network, works: Sequence[Work], executor: Executor | N
 def _keep_good(network: Network, work: Work, executor: Executor | None) -> None:
     """Keep, of requests that ran together, those before the one that made a number that is not finite.
 
-    They run again, for the state behind them. If there are none the first request is the bad one.
+    They run again, for the state behind them. If there are none the first request is the bad one. Those that go as one
+    are left alone: they will be taken apart.
     """
+    if any(request.count > 1 for request in work.requests):
+        return
     ends = np.cumsum([len(_inputs(request)) for request in work.requests])
     good = int(np.searchsorted(ends, work.bad_step, side="right"))
     if not good:

@@ -8,9 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cellar.api.asked import Asked, one_step
 from cellar.api.streams import asks
-from cellar.api.streams.asks import Ask, Resume, read_frame, read_text
+from cellar.api.streams.asks import Ask, Resume, Several, read_frame, read_text
+from cellar.api.streams.order import Place, place_of
 from cellar.errors import MalformedJson
+from cellar.ports import APPEND, Identity
 from cellar.wire import columns, frames
 
 MEMBERS: dict[str, st.SearchStrategy[Any]] = {
@@ -107,11 +110,47 @@ def steps(draw: st.DrawFn) -> list[frames.Step]:
 def test_frames_ask_for_what_the_records_say(given: list[frames.Step]) -> None:
     data = frames.pack_steps(given)
     expected = [told(asks._read_record(step)) for step in frames.unpack_steps(data)]
-    assert [told(ask) for ask in read_frame(data)] == expected
+    assert [told(ask) for found in read_frame(data) for ask in apart(found)] == expected
 
 
-def test_a_plain_frame_is_read_at_once() -> None:
-    given = [frames.Step("s", np.ones((1, 1, 2), np.float32), tag=at) for at in range(columns.FEWEST)]
-    (first, *_) = read_frame(frames.pack_steps(given))
-    assert first.asked is not None
-    assert first.asked.finite  # whose numbers were looked at together with all others
+def apart(found: Ask | Several) -> list[Ask]:
+    """Return each step of several as an ask of its own."""
+    if isinstance(found, Ask):
+        return [found]
+    first = found.place.number if found.place else None
+    assert found.nbytes == found.inputs.nbytes
+    alone: list[Ask] = []
+    for at, tag in enumerate(found.tags):
+        identity = APPEND if first is None else Identity(step=first + at)
+        asked = Asked(found.inputs[at : at + 1], identity, False, one_step, "")
+        alone.append(Ask(found.session, tag, asked, place_of(identity), framed=True))
+    return alone
+
+
+def plain_frame(sessions: str, numbers: list[int] | None = None) -> bytes:
+    """Return a frame with a step for each letter, which is its session."""
+    return frames.pack_steps(
+        [
+            frames.Step(session, np.full((1, 1, 2), at, np.float32), tag=at, step=numbers[at] if numbers else None)
+            for at, session in enumerate(sessions)
+        ]
+    )
+
+
+def test_steps_of_one_session_side_by_side_go_as_one() -> None:
+    (several,) = read_frame(plain_frame(columns.FEWEST * "s"))
+    assert isinstance(several, Several)
+    assert (several.session, several.place, several.count) == ("s", None, columns.FEWEST)
+    assert [found.count for found in read_frame(plain_frame("ssstsuu"))] == [3, 1, 1, 2]
+
+
+def test_steps_whose_numbers_follow_each_other_go_as_one() -> None:
+    found = read_frame(plain_frame("ssssss", [7, 8, 9, 10, 12, 13]))
+    assert [(one.place, one.count) for one in found] == [(Place(None, 7), 4), (Place(None, 12), 2)]
+
+
+def test_several_are_cut_where_there_is_no_more_room() -> None:
+    (several,) = read_frame(plain_frame("sssss", [7, 8, 9, 10, 11]))
+    assert isinstance(several, Several)
+    begin, rest = several.cut(2)
+    assert [told(ask) for part in (begin, rest) for ask in apart(part)] == [told(ask) for ask in apart(several)]

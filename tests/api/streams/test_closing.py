@@ -136,7 +136,8 @@ async def test_a_fault_of_a_step_is_1011_wherever_it_comes(
     monkeypatch.setattr(sessions, "submit", fail_at_last)
     async with served.stream(session) as stream:
         await stream.hear()
-        await stream.say_frame(*[frames.Step("", np.ones((1, 1, 2), np.float32))] * (good + 1))
+        step = frames.Step("", np.ones((1, 1, 2), np.float32), timeout_ms=60_000)  # so each is submitted by itself
+        await stream.say_frame(*[step] * (good + 1))
         assert await stream.end() == (1011, "internal_error: the fault is in the log of the service")
 
 
@@ -227,6 +228,23 @@ async def test_stopping_answers_what_is_in_flight_and_says_where_to_resume(
             assert await idle.end() == (1012, "stopping: connect again and resume")
     async with serving(own) as served, served.stream(session) as stream:
         assert (await stream.hear())["step"] == 5
+
+
+@pytest.mark.parametrize("good", [0, 1])
+async def test_a_fault_of_several_steps_is_1011(served: Served, monkeypatch: pytest.MonkeyPatch, good: int) -> None:
+    sessions, left = served.app.state.services.sessions, iter(range(good))
+    submit = sessions.submit_steps
+
+    def fail_at_last(*arguments: Any, **more: Any) -> Any:
+        next(left)
+        return submit(*arguments, **more)
+
+    session = await served.begin()
+    monkeypatch.setattr(sessions, "submit_steps", fail_at_last)
+    async with served.stream(session) as stream:
+        await stream.hear()
+        await stream.say_frame(*[frames.Step("", np.ones((1, 1, 2), np.float32))] * 40)
+        assert await stream.end() == (1011, "internal_error: the fault is in the log of the service")
 
 
 async def test_a_client_that_has_vanished_is_given_up(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:

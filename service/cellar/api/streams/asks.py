@@ -1,5 +1,6 @@
 """What the messages of a stream ask for: JSON objects, a step or a sequence each, and frames of many."""
 
+from collections.abc import Iterator, Sequence
 from typing import Any, Literal, NamedTuple
 
 from cellar.api.asked import Asked, one_step, sequence_of_json, step_of_json
@@ -9,9 +10,12 @@ from cellar.api.plain import NAME, plain_object, plain_step
 from cellar.api.records import asked_of, identity_of
 from cellar.api.schemas.names import NAME_PATTERN
 from cellar.api.schemas.streams import ResumeMessage, SequenceMessage, StepMessage
+from cellar.api.streams.closing import ends
 from cellar.api.streams.order import Place, place_of
 from cellar.errors import CellarError, IdUnknown, InvalidInput, MalformedJson, ShapeMismatch, WholeSequencesOnly
 from cellar.ports import APPEND, Committed, Identity
+from cellar.runtime.answers import Floats
+from cellar.runtime.burst import Burst
 from cellar.runtime.pending import Pending
 from cellar.wire import columns, frames
 from cellar.wire.document import decode
@@ -39,6 +43,9 @@ class Ask:
         "tag",
         "timeout_s",
     )
+
+    count = 1
+    """How many steps it is."""
 
     def __init__(
         self,
@@ -94,6 +101,79 @@ class Ask:
         self.error = error
 
 
+class Several:
+    """Single steps of one session that came in one frame and are as plain as can be: they go, and are answered, as one.
+
+    It is to a socket what an `Ask` is, but for what came of each step.
+    """
+
+    __slots__ = ("answer", "error", "inputs", "outcomes", "pending", "place", "session", "tags")
+
+    framed = True
+
+    def __init__(self, session: str | None, tags: Sequence[int], first: int | None, inputs: Floats) -> None:
+        self.session = session
+        self.tags = tags
+        self.inputs = inputs
+        """(T, rows, in_size), finite."""
+        self.place = None if first is None else Place(None, first)
+        """That of the first step; where any has failed, in the end, that of the one that failed first."""
+        self.pending: Burst | None = None
+        self.outcomes: Sequence[Committed | CellarError] = ()
+        """Of each step."""
+        self.answer: Committed | None = None
+        """The last of them, and"""
+        self.error: CellarError | None = None
+        """the one that ends a stream, if any does, else the first."""
+
+    @property
+    def count(self) -> int:
+        """How many steps they are."""
+        return len(self.tags)
+
+    @property
+    def nbytes(self) -> int:
+        """Of their inputs."""
+        return self.inputs.nbytes
+
+    def cut(self, at: int) -> "tuple[Several, Several]":
+        """Return the first `at` of them, and the others."""
+        first = None if self.place is None else self.place.number
+        return (
+            Several(self.session, self.tags[:at], first, self.inputs[:at]),
+            Several(self.session, self.tags[at:], None if first is None else first + at, self.inputs[at:]),
+        )
+
+    def settle(self) -> bool:
+        """Take what came of them. Return whether that is known."""
+        if self.pending is None:
+            return True
+        if not self.pending.done():
+            return False
+        self.outcomes = [_told(outcome) for outcome in self.pending.outcomes]
+        errors = [(at, outcome) for at, outcome in enumerate(self.outcomes) if isinstance(outcome, CellarError)]
+        if errors:
+            self.error = next((error for _, error in errors if ends(error)), errors[0][1])
+            if self.place is not None:
+                self.place = Place(None, self.place.number + errors[0][0])
+        self.answer = next((each for each in reversed(self.outcomes) if isinstance(each, Committed)), None)
+        return True
+
+    def refuse(self, error: CellarError) -> None:
+        """Let all of them be answered with an error, and none be run."""
+        self.error = self.error or error
+        self.outcomes = self.count * [self.error]
+
+    fail = refuse
+
+
+def _told(outcome: Committed | BaseException) -> Committed | CellarError:
+    """Return an outcome that a client can be told. Raise any other."""
+    if isinstance(outcome, Committed | CellarError):
+        return outcome
+    raise outcome
+
+
 class Resume(NamedTuple):
     """Somebody wants what was committed after a position."""
 
@@ -138,7 +218,7 @@ def _read_any(text: bytes) -> Ask | Resume:
         return _failed(document, error)
 
 
-def read_frame(data: bytes) -> list[Ask]:
+def read_frame(data: bytes) -> list[Ask | Several]:
     """Return what the steps of a frame ask for. Raise MalformedBody."""
     plain = columns.plain_steps(data)
     if plain is None or not all(map(_is_name, set(plain.sessions) - NAMELESS)):
@@ -146,22 +226,29 @@ def read_frame(data: bytes) -> list[Ask]:
     return _plain_records(plain)
 
 
-def _plain_records(plain: columns.PlainSteps) -> list[Ask]:
-    if plain.numbers is None:
-        return [
-            Ask(session or None, tag, Asked(inputs, APPEND, False, one_step, ""), None, framed=True)
-            for session, tag, inputs in zip(plain.sessions, plain.tags, plain.inputs, strict=True)
-        ]
-    return [
-        Ask(
-            session or None,
-            tag,
-            Asked(inputs, Identity(step=number), False, one_step, ""),
-            Place(None, number),
-            framed=True,
-        )
-        for session, tag, inputs, number in zip(plain.sessions, plain.tags, plain.inputs, plain.numbers, strict=True)
-    ]
+def _plain_records(plain: columns.PlainSteps) -> list[Ask | Several]:
+    """Return the steps of a plain frame: those of a session that stand side by side as one."""
+    sessions, tags, numbers, inputs = plain
+    found: list[Ask | Several] = []
+    for start, end in _runs(sessions, numbers):
+        session, first = sessions[start] or None, None if numbers is None else numbers[start]
+        if end - start > 1:
+            found.append(Several(session, tags[start:end], first, inputs[start:end, 0]))
+            continue
+        identity = APPEND if first is None else Identity(step=first)
+        asked = Asked(inputs[start], identity, False, one_step, "")
+        found.append(Ask(session, tags[start], asked, None if first is None else Place(None, first), framed=True))
+    return found
+
+
+def _runs(sessions: Sequence[str], numbers: Sequence[int] | None) -> Iterator[tuple[int, int]]:
+    """Yield from where to where records are of one session, and their numbers follow each other."""
+    start = 0
+    for at in range(1, len(sessions)):
+        if sessions[at] != sessions[start] or (numbers is not None and numbers[at] != numbers[at - 1] + 1):
+            yield start, at
+            start = at
+    yield start, len(sessions)
 
 
 def _is_name(session: str) -> bool:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from functools import partial
 
 from cellar.api.services import TENANT
-from cellar.api.streams.asks import Ask
+from cellar.api.streams.asks import Ask, Several
 from cellar.api.streams.order import Order
 from cellar.errors import CellarError
 from cellar.ports import SessionKey
@@ -24,11 +24,13 @@ KEPT_QUEUES = 64
 class _Queue:
     """The steps of one session in flight, in their order. `hear` is called when the first is answered."""
 
-    __slots__ = ("asks", "hear", "key")
+    __slots__ = ("asks", "count", "hear", "key")
 
     def __init__(self, session: str, hear: "Callable[[_Queue, Pending | None], None]") -> None:
         self.key = SessionKey(TENANT, session)
-        self.asks: deque[Ask] = deque()
+        self.asks: deque[Ask | Several] = deque()
+        self.count = 0
+        """Steps, of which an ask may be several."""
         self.hear = partial(hear, self)
 
 
@@ -48,35 +50,45 @@ class Flight:
         self._bytes = 0
         self._freed = asyncio.Event()
 
-    def begin(self, session: str, ask: Ask) -> bool:
-        """Submit a step; what is wrong with it is its answer.
+    def begin(self, session: str, ask: Ask | Several) -> Ask | Several | None:
+        """Submit a step, or several; what is wrong with them is their answer.
 
-        Return whether that was done: the session, or the socket, may have no more steps in flight than these.
+        Return what there is no room for, if there is any: the session, or the socket, may have no more in flight.
         """
         queue = self._queues.get(session)
         if queue is None:
             queue = self._queues[session] = _Queue(session, self._hear)
-        asks = queue.asks
-        if len(asks) >= self._window or self.count >= SOCKET_WINDOW or self._bytes >= self._max_bytes:
-            return False
-        ask.session = session
-        self._submit(queue.key, ask)
-        self.count += 1
+        room = min(self._window - queue.count, SOCKET_WINDOW - self.count)
+        if room <= 0 or self._bytes >= self._max_bytes:
+            return ask
+        left: Several | None = None
+        if isinstance(ask, Several):
+            if ask.count > room:
+                ask, left = ask.cut(room)
+            ask.session = session
+            self._submit_several(queue.key, ask)
+        else:
+            ask.session = session
+            self._submit(queue.key, ask)
+        self.count += ask.count
+        queue.count += ask.count
         self._bytes += ask.nbytes
-        asks.append(ask)
-        if len(asks) == 1:
+        queue.asks.append(ask)
+        if len(queue.asks) == 1:
             self._watch(queue)
-        return True
+        return left
 
-    def land(self) -> list[Ask]:
+    def land(self) -> list[Ask | Several]:
         """Return the steps that are answered now, those of a session in their order."""
         answered, self._answered = self._answered, []
-        landed: list[Ask] = []
+        landed: list[Ask | Several] = []
         for queue in answered:
             asks = queue.asks
             while asks and asks[0].settle():
                 ask = asks.popleft()
                 landed.append(ask)
+                self.count -= ask.count
+                queue.count -= ask.count
                 self._bytes -= ask.nbytes
                 if ask.place is not None and ask.pending is not None:
                     self._order.end(queue.key.session, ask.place, ask.pending, failed=ask.error is not None)
@@ -84,7 +96,6 @@ class Flight:
                 self._watch(queue)
             elif len(self._queues) > KEPT_QUEUES:
                 del self._queues[queue.key.session]
-        self.count -= len(landed)
         self._freed.set()
         return landed
 
@@ -126,6 +137,18 @@ class Flight:
             ask.fail(error)
         if place is not None:
             self._order.begin(key.session, place, ask.pending)
+
+    def _submit_several(self, key: SessionKey, several: Several) -> None:
+        place = several.place
+        try:
+            after = None if place is None else self._order.predecessor(key.session, place)
+            first = None if place is None else place.number
+            if several.error is None:
+                several.pending = self._sessions.submit_steps(key, several.inputs, first, after=after)
+        except CellarError as error:
+            several.fail(error)
+        if place is not None:
+            self._order.begin(key.session, place, several.pending)
 
     def _watch(self, queue: _Queue) -> None:
         """Wait for the first of a queue: those behind it are answered no sooner, and mostly together with it."""

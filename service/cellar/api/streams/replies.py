@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from cellar.api.asked import Asked, one_row
 from cellar.api.problems import document_of
-from cellar.api.streams.asks import Ask, Resume
+from cellar.api.streams.asks import Ask, Resume, Several
 from cellar.api.streams.connection import BINARY, TEXT, Message
 from cellar.errors import CellarError, Overloaded, Unavailable
 from cellar.ports import Committed, Position
@@ -30,12 +30,12 @@ class Replies:
         """What the store promises of a step that is answered, in the words of `/readyz`."""
         self._name_sessions = name_sessions
 
-    def messages(self, asks: Iterable[Ask]) -> list[Message]:
+    def messages(self, asks: Iterable[Ask | Several]) -> list[Message]:
         """Return the messages that answer these, in their order."""
         messages: list[Message] = []
-        records: list[Ask] = []
+        records: list[Ask | Several] = []
         for ask in asks:
-            if ask.framed:
+            if isinstance(ask, Several) or ask.framed:
                 records.append(ask)
                 continue
             if records:
@@ -121,39 +121,52 @@ def _outputs(asked: Asked, done: Committed) -> Floats:
     return asked.shaped(numbers.reshape(done.steps, asked.inputs.shape[1], -1))
 
 
-def _frame(asks: Sequence[Ask]) -> bytes:
+_Step = tuple[int, int, Committed | CellarError | None]
+"""Tag and rows of a step, and what came of it."""
+
+
+def _frame(asks: Sequence[Ask | Several]) -> bytes:
     """Return a frame of answers, those that went well column by column."""
-    if all(map(_went_well, asks)):
-        return frames.join_answers([_columns(asks)])
+    steps = [step for ask in asks for step in _steps(ask)]
+    if all(map(_went_well, steps)):
+        return frames.join_answers([_columns(steps)])
     packed: list[frames.Packed] = []
-    for well, group in groupby(asks, _went_well):
+    for well, group in groupby(steps, _went_well):
         if well:
             packed.append(_columns([*group]))
         else:
-            packed += [frames.pack_answer(_record(ask)) for ask in group]
+            packed += [frames.pack_answer(_record(*step)) for step in group]
     return frames.join_answers(packed)
 
 
-def _went_well(ask: Ask) -> bool:
-    return ask.answer is not None and ask.answer.output is not None
+def _steps(ask: Ask | Several) -> Iterable[_Step]:
+    if isinstance(ask, Several):
+        rows = ask.inputs.shape[1]
+        return [(tag, rows, outcome) for tag, outcome in zip(ask.tags, ask.outcomes, strict=True)]
+    rows = 0 if ask.asked is None else ask.asked.inputs.shape[1]
+    return ((ask.tag or 0, rows, ask.answer or ask.error),)
 
 
-def _columns(asks: Sequence[Ask]) -> frames.Packed:
-    done = [ask.answer for ask in asks if ask.answer is not None]
+def _went_well(step: _Step) -> bool:
+    outcome = step[2]
+    return isinstance(outcome, Committed) and outcome.output is not None
+
+
+def _columns(steps: Sequence[_Step]) -> frames.Packed:
+    done = [outcome for _, _, outcome in steps if isinstance(outcome, Committed)]
     return columns.pack_outputs(
-        [ask.tag or 0 for ask in asks],
+        [tag for tag, _, _ in steps],
         [one.position for one in done],
         [one.steps for one in done],
-        [ask.asked.inputs.shape[1] for ask in asks if ask.asked is not None],
+        [rows for _, rows, _ in steps],
         [one.output for one in done if one.output is not None],
         [one.replayed for one in done],
     )
 
 
-def _record(ask: Ask) -> frames.Answer:
+def _record(tag: int, _: int, outcome: Committed | CellarError | None) -> frames.Answer:
     """Return a problem, or an answer whose output was not kept."""
-    tag, done = ask.tag or 0, ask.answer
-    if done is None or ask.asked is None:
-        document = problem(ask.error)
-        return frames.Answer(tag, document["status"], problem=orjson.dumps(document))
-    return frames.Answer(tag, frames.OK, frames.Place(*done.position), None, done.replayed)
+    if isinstance(outcome, Committed):
+        return frames.Answer(tag, frames.OK, frames.Place(*outcome.position), None, outcome.replayed)
+    document = problem(outcome)
+    return frames.Answer(tag, document["status"], problem=orjson.dumps(document))

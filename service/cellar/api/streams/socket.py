@@ -12,7 +12,7 @@ from typing import Any
 
 from cellar.api.body import PROMPT_BYTES, beside
 from cellar.api.services import TENANT, Services
-from cellar.api.streams.asks import Ask, Resume, read_frame, read_text
+from cellar.api.streams.asks import Ask, Resume, Several, read_frame, read_text
 from cellar.api.streams.closing import BROKEN, STOPPING, Closing, closing_of, ends
 from cellar.api.streams.connection import BINARY, Connection
 from cellar.api.streams.flight import Flight
@@ -45,7 +45,7 @@ class Socket:
         self._window = window
         self._flight = Flight(services.sessions, self._wake, window=window, max_bytes=max_bytes)
         self._replies = Replies(name_sessions=session is None)
-        self._waiting: list[Ask] = []
+        self._waiting: list[Ask | Several] = []
         """Read, and not begun: there is no room for them."""
         self._way: asyncio.Task[None] | None = None
         self._stalled = False
@@ -177,7 +177,7 @@ class Socket:
         said = await beside(len(payload), read_text, payload)
         return await self._resume(said) if isinstance(said, Resume) else self._begin((said,))
 
-    def _begin(self, asks: Sequence[Ask]) -> None:
+    def _begin(self, asks: Sequence[Ask | Several]) -> None:
         """Begin steps as long as there is room, and keep the others."""
         if len(asks) == 1:
             return self._begin_one(asks[0])
@@ -186,9 +186,10 @@ class Socket:
                 self._begin_one(ask)
         return None
 
-    def _begin_one(self, ask: Ask) -> None:
-        if self._waiting or not self._flight.begin(self._session_of(ask), ask):
-            self._waiting.append(ask)
+    def _begin_one(self, ask: Ask | Several) -> None:
+        left = ask if self._waiting else self._flight.begin(self._session_of(ask), ask)
+        if left is not None:
+            self._waiting.append(left)
 
     async def _greet(self) -> None:
         """Say where the session is, and what is promised. Raise what keeps it from being served."""
@@ -202,7 +203,7 @@ class Socket:
             greeting = self._replies.moved(session.position, **about, **greeting)
         self._connection.write([text(greeting)])
 
-    def _session_of(self, said: Ask) -> str:
+    def _session_of(self, said: Ask | Several) -> str:
         """Return whose step it is, "" of nobody's. What is wrong with that is the step's own error."""
         if said.session is None and self._session is not None:
             return self._session
@@ -259,7 +260,7 @@ class Socket:
             for ask in asks:
                 if ask.answer is not None and ask.session is not None:
                     self._acknowledged[ask.session] = ask.answer.position
-                elif ask.error is not None and self._session is not None and ends(ask.error):
+                if ask.error is not None and self._session is not None and ends(ask.error):
                     self.end(closing_of(ask.error))
         except Exception as error:
             self._fail(error)
