@@ -17,10 +17,11 @@ from cellar.ports import (
     SessionKey,
     SessionMeta,
     SessionRecord,
+    StepChanges,
 )
 from cellar.store.commits import CommitCalls, Keep
 from cellar.store.keys import SessionKeys
-from cellar.store.plain import PlainCommits
+from cellar.store.plain import FEWEST, PlainCommits
 from cellar.store.resp import pack
 from cellar.store.sessions import COMMIT
 from tests.store.session_values import a_commit, a_record, at
@@ -52,6 +53,14 @@ METAS = st.builds(
 
 
 @st.composite
+def step_changes(draw: st.DrawFn, before: Position, steps: int) -> StepChanges:
+    """Return changes of so many single steps."""
+    each = st.lists(MARKS, min_size=steps, max_size=steps)
+    outputs = steps * draw(st.sampled_from([b"", b"four", b"a dozen byte", b"more than are ever kept."]))
+    return StepChanges(before, draw(each), draw(each), outputs, numbered=draw(st.booleans()))
+
+
+@st.composite
 def commits(draw: st.DrawFn) -> list[Commit]:
     """Return some commits of a session, each of which goes on where the one before ends."""
     key = SessionKey("default", draw(st.text("ab.-_", min_size=1, max_size=30)))
@@ -64,7 +73,8 @@ def commits(draw: st.DrawFn) -> list[Commit]:
     for _ in range(draw(st.integers(1, 4))):
         changes: list[Change] = []
         at_ = record.position
-        for _ in range(draw(st.integers(1, KEEP.window))):
+        steps = draw(st.just(0) | st.sampled_from([FEWEST - 1, FEWEST]))
+        for _ in range(0 if steps else draw(st.integers(1, KEEP.window))):
             after = draw(POSITIONS)
             changes.append(
                 Change(
@@ -81,7 +91,8 @@ def commits(draw: st.DrawFn) -> list[Commit]:
             at_ = after
         same = st.just(record.state) | st.binary(max_size=40)
         meta = draw(st.none() | st.just(dataclasses.replace(record.meta, ttl_s=7)))
-        found.append(Commit(record, tuple(changes), draw(same), meta, draw(st.sampled_from([0.0, 0.0, 0.05]))))
+        all_of_them = draw(step_changes(at_, steps)) if steps else tuple(changes)
+        found.append(Commit(record, all_of_them, draw(same), meta, draw(st.sampled_from([0.0, 0.0, 0.05]))))
         record = found[-1].after
     return found
 

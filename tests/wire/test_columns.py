@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from cellar.errors import MalformedBody
 from cellar.wire import frames
-from cellar.wire.columns import FEWEST, pack_outputs, plain_steps
+from cellar.wire.columns import FEWEST, pack_in_a_row, pack_outputs, plain_steps
 from cellar.wire.frames import Answer, Place, Step
 
 PLACE = Place(bytes(7) + b"\1", 7, bytes(range(15)) + b"\0")
@@ -108,3 +108,17 @@ def test_outputs_are_packed_as_answers_are(given: list[tuple[int, Place, tuple[i
     assert frames.join_answers([packed]) == frames.pack_answers(answers)
     failed = frames.pack_answer(Answer(9, 404, problem=b"{}"))
     assert frames.join_answers([packed, failed]) == frames.pack_answers([*answers, Answer(9, 404, problem=b"{}")])
+
+
+@given(st.lists(TAGS, min_size=1, max_size=9), PLACES, SHAPES)
+def test_steps_in_a_row_are_packed_as_answers_are(tags: list[int], place: Place, shape: tuple[int, int, int]) -> None:
+    place = place._replace(step=min(place.step, 2**53))
+    random = np.random.default_rng(0)
+    outputs = random.standard_normal((len(tags), 1, *shape[1:])).astype(np.float32)
+    digests = [random.bytes(16) for _ in tags]
+    answers = [
+        Answer(tag, 200, Place(place.epoch, place.step + at, digest), output)
+        for at, (tag, digest, output) in enumerate(zip(tags, digests, outputs, strict=True), 1)
+    ]
+    packed = pack_in_a_row(tags, place, digests, shape[1], outputs.tobytes())
+    assert frames.join_answers([packed]) == frames.pack_answers(answers)

@@ -6,24 +6,21 @@ Every implementation of a port passes the one test suite of that port (`tests/st
 """
 
 from cellar.ports.blobs import BlobStore
+from cellar.ports.changes import APPEND, UNMARKED, Change, Identity, Position, StepChanges, in_a_row
 from cellar.ports.clock import Clock
 from cellar.ports.events import Away, Event, EventStore, Look
 from cellar.ports.jobs import Job, JobState, JobStore, Lease
 from cellar.ports.models import ModelStore, ModelVersion
 from cellar.ports.past import Kept, Logged, Past, PastStore
 from cellar.ports.sessions import (
-    APPEND,
     EVERY_SESSION,
     Applied,
     Born,
-    Change,
     Commit,
     CommitResult,
     Committed,
     Done,
-    Identity,
     Moved,
-    Position,
     Retold,
     SessionFilter,
     SessionKey,
@@ -41,6 +38,7 @@ __all__ = [
     "EVERY_SESSION",
     "MAX_WRITERS",
     "NO_WRITERS",
+    "UNMARKED",
     "Applied",
     "Away",
     "BlobStore",
@@ -78,8 +76,10 @@ __all__ = [
     "ShadowStore",
     "Snapshot",
     "SnapshotStore",
+    "StepChanges",
     "Taken",
     "Writer",
     "Writers",
+    "in_a_row",
     "writer_mark",
 ]

@@ -4,7 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from cellar.ports.sessions import Position, SessionKey
+from cellar.ports.changes import Position
+from cellar.ports.sessions import SessionKey
 
 
 @dataclass(frozen=True, slots=True)

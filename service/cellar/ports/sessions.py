@@ -1,8 +1,4 @@
-"""Sessions: the record, how a request is recognised, and the commit that moves one.
-
-What a step makes is never changed once it is made, but not frozen: a value with slots costs 0.2 us to make, a named
-tuple 0.35 and a frozen value 1. Made with names for its arguments it costs 0.05 us more for each of them.
-"""
+"""Sessions: the record, and the commit that moves one."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -10,24 +6,11 @@ from itertools import zip_longest
 from typing import Any, Literal, NamedTuple, Protocol
 
 from cellar.errors import CellarError
+from cellar.ports.changes import Change, Identity, Position, StepChanges
 from cellar.ports.writers import NO_WRITERS, Writers
 
 Born = Literal["create", "fork", "replay"]
 """How a session came about: in the initial state, with that of another session, or by running the log of one."""
-
-
-class Position(NamedTuple):
-    """Where a session stands: `step` steps of epoch `epoch` behind it, with `digest` over all of them."""
-
-    epoch: bytes
-    """8 of them."""
-    step: int
-    digest: bytes
-    """16 of them."""
-
-    def __str__(self) -> str:
-        epoch, step, digest = self
-        return f"{epoch.hex()}.{step}.{digest.hex()}"
 
 
 class SessionKey(NamedTuple):
@@ -116,58 +99,6 @@ class SessionFilter:
 EVERY_SESSION = SessionFilter()
 
 
-class Identity(NamedTuple):
-    """How a change is recognised when it comes a second time (design, section 5). All None: append.
-
-    `writer` and `seq` come together, and with no other.
-    """
-
-    position: Position | None = None
-    step: int | None = None
-    key: str | None = None
-    writer: str | None = None
-    seq: int | None = None
-    """The writer's requests are 1, 2, 3, ..."""
-
-    @property
-    def ordered(self) -> bool:
-        """Whether the request names its place, in the session's history or among those of its writer."""
-        return self.position is not None or self.step is not None or self.writer is not None
-
-    @property
-    def by_step(self) -> bool:
-        """Whether a step alone names that place: it means the present epoch, whatever came before that step."""
-        return self.position is None and self.step is not None
-
-
-APPEND = Identity()
-"""Of requests that are not recognised."""
-
-
-@dataclass(slots=True)
-class Change:
-    """What one request does to a session.
-
-    `steps` is how many it takes; 0 marks a change that is not a step (reset, PUT state), and `kind` says what it is.
-    `fingerprint` (16 bytes) identifies the request's body, `nonce` (16 bytes) this one request; `output` is what a
-    replay answers. `inputs` are the float32 bytes that it steps with.
-    """
-
-    kind: str
-    before: Position
-    after: Position
-    steps: int
-    identity: Identity
-    fingerprint: bytes
-    nonce: bytes
-    output: bytes
-    inputs: bytes = b""
-    reset: bytes = b""
-    """A byte for each row, 1 where it begins anew; none if no row does."""
-    layout: str | None = None
-    """The places of the state that it gives, of a change whose state does not follow from its inputs."""
-
-
 @dataclass(slots=True, eq=False)
 class Commit:
     """One compare-and-set: if the session is still what `before` says, all changes happen, and `state` is its state.
@@ -189,7 +120,7 @@ class Commit:
         """The session as the commit leaves it: one record, however often it is asked for."""
         if self._after is None:
             before, changes = self.before, self.changes
-            alone = len(changes) == 1 and changes[0].identity.writer is None
+            alone = isinstance(changes, StepChanges) or (len(changes) == 1 and changes[0].identity.writer is None)
             writers = before.writers if alone else self._writers()
             meta, revision = self.meta or before.meta, before.revision + len(changes)
             self._after = SessionRecord(before.key, meta, changes[-1].after, revision, self.state, writers)

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from cellar.ports.sessions import Position, SessionKey, SessionMeta, SessionRecord
+from cellar.ports.changes import Position
+from cellar.ports.sessions import SessionKey, SessionMeta, SessionRecord
 
 
 @dataclass(frozen=True, slots=True)

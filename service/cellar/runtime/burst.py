@@ -7,7 +7,7 @@ finite, takes the burst apart: then each goes the way that it would have gone al
 
 from collections.abc import Sequence
 
-from cellar.ports import APPEND, Committed, Identity, SessionKey
+from cellar.ports import APPEND, UNMARKED, Change, Committed, Identity, SessionKey, StepChanges
 from cellar.runtime.answers import Floats
 from cellar.runtime.request import Request
 
@@ -15,44 +15,42 @@ Outcome = Committed | BaseException
 
 
 class Burst(Request):
-    """Single steps (T, rows, in_size) of one session, T at least 1. They are numbered from `first`, or append."""
+    """Single steps (T, rows, in_size) of one session, T at least 1. They are numbered from `first`, or append.
 
-    __slots__ = ("_left", "_singles", "marks", "nonces", "outcomes")
+    `marks` are their fingerprints if they are numbered, else their nonces.
+    """
+
+    __slots__ = ("_left", "_outcomes", "_singles", "landed", "marks")
 
     def __init__(
-        self,
-        key: SessionKey,
-        first: int | None,
-        marks: Sequence[bytes],
-        nonces: Sequence[bytes],
-        began_s: float,
-        inputs: Floats,
+        self, key: SessionKey, first: int | None, marks: Sequence[bytes], began_s: float, inputs: Floats
     ) -> None:
         identity = APPEND if first is None else Identity(step=first)
-        super().__init__(key, "step", identity, marks[0], nonces[0], began_s, inputs)
+        super().__init__(key, "step", identity, UNMARKED if first is None else marks[0], marks[0], began_s, inputs)
         self.count, self.shape = len(inputs), (1, *inputs.shape[1:])
         self.marks = marks
-        """A fingerprint for each."""
-        self.nonces = nonces
-        self.outcomes: Sequence[Outcome] = ()
-        """Of each, once it has come. To await a burst gives the last of them, or the first error."""
+        self.landed: StepChanges | None = None
+        """What has been committed, if all went well."""
+        self._outcomes: Sequence[Outcome] = ()
         self._singles: list[Request] = []
         self._left = 0
 
+    @property
+    def outcomes(self) -> Sequence[Outcome]:
+        """What came of each step, once it has come. To await a burst gives the last of them, or the first error."""
+        if self.landed is not None and not self._outcomes:
+            self._outcomes = [*map(_answer, self.landed)]
+        return self._outcomes
+
     def singles(self) -> list[Request]:
         """Take it apart: return its steps, which end it once all of them have ended."""
+        assert self.inputs is not None
         self._left = self.count
         before, first = self.after, self.identity.step
-        for index in range(self.count):
-            single = Request(
-                self.key,
-                "step",
-                APPEND if first is None else Identity(step=first + index),
-                self.marks[index],
-                self.nonces[index],
-                self.began_s,
-                self.inputs[index : index + 1] if self.inputs is not None else None,
-            )
+        for index, mark in enumerate(self.marks):
+            identity, fingerprint = (APPEND, UNMARKED) if first is None else (Identity(step=first + index), mark)
+            inputs = self.inputs[index : index + 1]
+            single = Request(self.key, "step", identity, fingerprint, mark, self.began_s, inputs)
             single.taken_s, single.tried_s = self.taken_s, self.tried_s
             single.after = before
             single.when_done(self._hear)
@@ -60,10 +58,16 @@ class Burst(Request):
             self._singles.append(single)
         return self._singles
 
+    def land(self, changes: StepChanges) -> None:
+        """Note that all of them are committed, as these changes."""
+        if not self.done():
+            self.landed = changes
+            super().settle(_answer(changes[-1]))
+
     def end(self, outcomes: Sequence[Outcome]) -> None:
         """Give each step its answer, or what went wrong with it."""
         if not self.done():
-            self.outcomes = outcomes
+            self._outcomes = outcomes
             failure = next((each for each in outcomes if isinstance(each, BaseException)), None)
             super().settle(failure or outcomes[-1])
 
@@ -81,3 +85,22 @@ class Burst(Request):
         self._left -= 1
         if not self._left:
             self.end([single.outcome for single in self._singles])
+
+
+def answer(requests: Sequence[Request], changes: Sequence[Change]) -> None:
+    """Tell requests that they are committed: these changes are theirs, in their order."""
+    answers = () if isinstance(changes, StepChanges) else [*map(_answer, changes)]
+    at = 0
+    for request in requests:
+        end = at + request.count
+        if not isinstance(request, Burst):
+            request.settle(answers[at])
+        elif isinstance(changes, StepChanges):
+            request.land(changes if request.count == len(changes) else changes[at:end])
+        else:
+            request.end(answers[at:end])
+        at = end
+
+
+def _answer(change: Change) -> Committed:
+    return Committed(change.after, change.steps, change.output, False)

@@ -1,6 +1,6 @@
 """What a request would change: checked against its session and model, and made into a commit."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -16,7 +16,7 @@ from cellar.errors import (
     StoreCorrupt,
     WholeSequencesOnly,
 )
-from cellar.ports import APPEND, Change, Commit, Identity, Position, SessionMeta, SessionRecord
+from cellar.ports import Change, Commit, Position, SessionMeta, SessionRecord, StepChanges, in_a_row
 from cellar.runtime.answers import Floats, Mask
 from cellar.runtime.burst import Burst
 from cellar.runtime.layouts import layout_of
@@ -131,38 +131,25 @@ def steps_commit(work: Work, kernel_rev: int) -> Commit | CellarError:
         change = _step(requests[0], record, record.position, work.positions[0], outputs)
         return Commit(record, (change,), work.state, meta, requests[0].ask_s)
     size = len(outputs) // len(work.inputs)
-    before, changes, at = record.position, list[Change](), 0
-    for request in requests:
-        index = len(changes)
-        after = work.positions[index : index + request.count]
-        end = at + size * (after[-1].step - before.step)
+    before, parts, at = record.position, list[Sequence[Change]](), 0
+    for request, after, digests in zip(requests, work.positions, work.digests, strict=True):
+        end = at + size * (after.step - before.step)
         if isinstance(request, Burst):
-            changes += _single_steps(request, record, before, after, outputs[at:end])
+            logged, numbered = _logged(request, record), request.identity.ordered
+            parts.append(StepChanges(before, digests, request.marks, outputs[at:end], logged, numbered=numbered))
         else:
-            changes.append(_step(request, record, before, after[0], outputs[at:end]))
-        before, at = after[-1], end
-    return Commit(record, tuple(changes), work.state, meta, requests[0].ask_s)
+            parts.append((_step(request, record, before, after, outputs[at:end]),))
+        before, at = after, end
+    return Commit(record, in_a_row(parts), work.state, meta, requests[0].ask_s)
 
 
 def _step(request: Request, record: SessionRecord, before: Position, after: Position, output: bytes) -> Change:
-    logged = b"" if request.inputs is None or not record.meta.log else request.inputs.tobytes()
-    return _change(request, before, after, after.step - before.step, output, logged, request.reset)
+    steps = after.step - before.step
+    return _change(request, before, after, steps, output, _logged(request, record), request.reset)
 
 
-def _single_steps(
-    burst: Burst, record: SessionRecord, before: Position, after: Sequence[Position], outputs: bytes
-) -> Iterator[Change]:
-    """Yield a change for each step of a burst: the one that the step would have been by itself."""
-    logged = burst.inputs.tobytes() if burst.inputs is not None and record.meta.log else b""
-    step, size, logged_size = burst.identity.step, len(outputs) // burst.count, len(logged) // burst.count
-    identity = APPEND
-    for index, (position, mark, nonce) in enumerate(zip(after, burst.marks, burst.nonces, strict=True)):
-        if step is not None:
-            identity = Identity(step=step + index)
-        output = outputs[index * size : (index + 1) * size]
-        inputs = logged[index * logged_size : (index + 1) * logged_size]
-        yield Change("step", before, position, 1, identity, mark, nonce, output, inputs)
-        before = position
+def _logged(request: Request, record: SessionRecord) -> bytes:
+    return b"" if request.inputs is None or not record.meta.log else request.inputs.tobytes()
 
 
 def edit_commit(record: SessionRecord, request: Request, network: Network, kernel_rev: int) -> Commit:

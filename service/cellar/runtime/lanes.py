@@ -16,6 +16,7 @@ from typing import Any
 from cellar.errors import CellarError, Overloaded, Regressed, StoreUnavailable
 from cellar.ports import (
     Applied,
+    Change,
     Commit,
     CommitResult,
     Committed,
@@ -29,6 +30,7 @@ from cellar.runtime.admission import Admission
 from cellar.runtime.ahead import Ahead
 from cellar.runtime.answers import Floats, Mask
 from cellar.runtime.attempt import Attempt
+from cellar.runtime.burst import answer
 from cellar.runtime.cache import LaneCache
 from cellar.runtime.changes import (
     bad_number,
@@ -337,8 +339,7 @@ class Lanes:
     def _settle(self, lane: Lane, commit: Commit, result: CommitResult | Exception) -> None:
         if isinstance(result, Applied):
             self._cache.believe(lane, commit.after)
-            answers = [Committed(each.after, each.steps, each.output, False) for each in commit.changes]
-            self._answer(lane, answers, asked_s=result.asked_s)
+            self._answer(lane, commit.changes, asked_s=result.asked_s)
         elif isinstance(result, Moved):
             self._cache.believe(lane, result.record)
             self._take_apart(lane)
@@ -404,15 +405,12 @@ class Lanes:
             return self._end(lane, [other])
         return self._end(lane, [found if isinstance(found, Committed) else error])
 
-    def _answer(self, lane: Lane, answers: Sequence[Committed], asked_s: float) -> None:
-        """Give the requests that were on their way what has come of each change, and take up the next one.
+    def _answer(self, lane: Lane, changes: Sequence[Change], asked_s: float) -> None:
+        """Answer the requests that were on their way with the changes that they have made, and take up the next one.
 
         That waits for the pause that another process may have asked for.
         """
-        at = 0
-        for request in lane.current:
-            request.end(answers[at : at + request.count])
-            at += request.count
+        answer(lane.current, changes)
         if asked_s:
             asyncio.get_running_loop().call_later(min(asked_s, LONGEST_ASK_S), self._next, lane)
         else:

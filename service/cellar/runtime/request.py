@@ -1,11 +1,11 @@
 """A request on its way: what somebody wants of a session, and waits for."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from cellar.errors import NotReached
-from cellar.ports import Committed, Identity, Position, SessionKey, SessionMeta, SessionRecord
+from cellar.ports import Identity, Position, SessionKey, SessionMeta, SessionRecord
 from cellar.runtime.answers import Floats, Mask
 from cellar.runtime.network import Network
 from cellar.runtime.pending import Pending
@@ -116,10 +116,6 @@ class Request(Pending):
     def singles(self) -> "list[Request]":
         """Return the requests that it stands for."""
         return [self]
-
-    def end(self, outcomes: Sequence[Committed | BaseException]) -> None:
-        """Give each request that it stands for its answer, or what went wrong with it."""
-        self.settle(outcomes[0])
 
     def is_over(self) -> bool:
         """Return whether there is nothing left to do: nobody waits any more, or the request before it failed."""

@@ -16,6 +16,7 @@ from cellar.errors import AlreadyExists, DeadlineExceeded, ShapeMismatch
 from cellar.ports import (
     APPEND,
     EVERY_SESSION,
+    UNMARKED,
     Born,
     Clock,
     Committed,
@@ -57,9 +58,6 @@ from cellar.runtime.request import Edit, Prepare, Request
 
 THREADS = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 """On which networks run: as many as there are cores for this process."""
-
-UNKNOWN = bytes(16)
-"""The fingerprint of a request that is not recognised when it comes again."""
 
 Reset = bool | Sequence[bool]
 """Which rows begin from the initial state: all, none, or each by itself."""
@@ -273,7 +271,7 @@ class Sessions:
         if not finite:
             check_finite(inputs)
         anew = None if reset is False else rows_to_reset(reset, inputs.shape[1])
-        mark = UNKNOWN
+        mark = UNMARKED
         if identity is not APPEND and (identity.ordered or identity.key is not None):
             mark = fingerprint(kind, *((inputs,) if anew is None else (inputs, anew)))
         request = self._request(key, kind, identity, mark, inputs, anew)
@@ -294,9 +292,8 @@ class Sessions:
         C-contiguous and finite.
         """
         count = len(inputs)
-        marks = count * [UNKNOWN] if first is None else step_fingerprints(inputs)
-        nonces = [*islice(self._nonces, count)]
-        burst = Burst(key, first, marks, nonces, asyncio.get_running_loop().time(), inputs)
+        marks = [*islice(self._nonces, count)] if first is None else step_fingerprints(inputs)
+        burst = Burst(key, first, marks, asyncio.get_running_loop().time(), inputs)
         burst.after = after
         self._lanes.submit(burst)
         return burst

@@ -8,7 +8,7 @@ import numpy as np
 from cellar.ports import Position, SessionRecord
 from cellar.runtime.answers import Floats, Mask
 from cellar.runtime.network import Network, Sizes
-from cellar.runtime.positions import advance, each_after
+from cellar.runtime.positions import advance, each_digest
 from cellar.runtime.request import Request
 
 CHUNK_STEPS = 512
@@ -31,6 +31,7 @@ class Work:
         "ahead",
         "bad_kind",
         "bad_step",
+        "digests",
         "inputs",
         "left",
         "offset",
@@ -55,7 +56,9 @@ class Work:
         self.state = record.state
         self.ahead = ahead
         self.positions: list[Position] = []
-        """After each of the requests, and of those that go as one."""
+        """After each of the requests."""
+        self.digests: list[Sequence[bytes]] = []
+        """After each step of those requests that are several; one of a single step, or of a sequence, has none."""
         self.outputs: list[bytes] = []
         self.offset = 0
         self.bad_step = -1
@@ -88,11 +91,14 @@ class Work:
         elif len(chunk) == self.left:  # those that go together go in one call
             position = self.record.position
             for request in self.requests:
+                digests: Sequence[bytes] = ()
                 if request.count == 1:
-                    self.positions.append(advance(position, _inputs(request), request.reset))
+                    position = advance(position, _inputs(request), request.reset)
                 else:
-                    self.positions += each_after(position, _inputs(request))
-                position = self.positions[-1]
+                    digests = each_digest(position, _inputs(request))
+                    position = Position(position.epoch, position.step + request.count, digests[-1])
+                self.positions.append(position)
+                self.digests.append(digests)
 
     def chunk(self, steps: int) -> Floats:
         """Return the inputs of the next call, (at most `steps`, rows, in_size)."""

@@ -10,7 +10,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
 
-from cellar.ports import APPEND, MAX_WRITERS, Commit, SessionRecord
+import numpy as np
+
+from cellar.ports import APPEND, MAX_WRITERS, Change, Commit, SessionRecord, StepChanges
 from cellar.store.commits import Keep
 from cellar.store.keys import TOMBSTONE, SessionKeys
 from cellar.store.record import (
@@ -29,6 +31,9 @@ from cellar.store.record import (
 )
 from cellar.store.resp import SIZES
 from cellar.store.scripts import Script
+
+FEWEST = 4
+"""Single steps that follow each other which are worth columns."""
 
 _Numbered = tuple[str, bytes, bytes, bytes]
 """A writer, and the entry of a request of his in three parts: the size of the other two, what it was, the output."""
@@ -50,7 +55,8 @@ class PlainCommits:
 
     def write(self, commit: Commit) -> bytes | None:
         """Return the call for a commit as it is sent, None if the commit is not plain."""
-        before, changes, state = commit.before, commit.changes, commit.state
+        before, state = commit.before, commit.state
+        changes: Sequence[Change] = commit.changes
         packed = before.packed
         if packed is None or packed[1].writer is not self:
             packed = self._know(before)
@@ -61,6 +67,9 @@ class PlainCommits:
         epoch, step, digest = changes[-1].after
         moved = MOVED_HEAD.pack(fixed.born, epoch, step, digest, revision + count, fixed.model)
         parts = [self._counts[count], fixed.keys, head, fixed.middles[count], moved, fixed.state, state]
+        if isinstance(changes, StepChanges) and count >= FEWEST:
+            self._add_steps(parts, changes, revision)
+            changes = ()
         window, slots, cap = self._window, self._slots, self._cap
         numbered: list[_Numbered] = []
         for change in changes:
@@ -94,6 +103,30 @@ class PlainCommits:
         parts.append(b"\r\n")
         commit.after.packed = moved, fixed, writers
         return b"".join(parts)
+
+    def _add_steps(self, parts: list[bytes], changes: StepChanges, revision: int) -> None:
+        """Add the entries of single steps to a call, column by column."""
+        count, window, slots = len(changes), self._window, self._slots
+        output = len(changes.outputs) // count
+        kept = output <= self._cap
+        entry = _entry(output if kept else 0)
+        table = np.empty(count, entry)
+        epoch, step, digest = changes.before
+        digests = b"".join([digest, *changes.digests])
+        table["revision"] = np.arange(revision, revision + count, dtype=np.uint64)
+        table["flags"] = ORDERED * changes.numbered | KEPT * kept
+        table["epoch"] = table["epoch_after"] = np.frombuffer(epoch, "V8")
+        table["step"] = np.arange(step, step + count, dtype=np.uint64)
+        table["digest"] = np.frombuffer(digests, "V16", count)
+        table["steps"] = 1
+        table["digest_after"] = np.frombuffer(digests, "V16", count, 16)
+        table["mark"] = np.frombuffer(b"".join(changes.marks), "V16")
+        if kept and output:
+            table["output"] = np.frombuffer(changes.outputs, entry["output"])
+        data, size = table.tobytes(), entry.itemsize
+        length = SIZES[size]
+        for index in range(count):
+            parts += slots[(revision + index) % window], length, data[size * index : size * (index + 1)]
 
     def _add_writers(self, parts: list[bytes], commit: Commit, data: bytes, numbered: Sequence[_Numbered]) -> bytes:
         """Add who has sent requests, and the last of each, to a call; return how the writers are packed now."""
@@ -139,6 +172,17 @@ class _Fixed:
     state_bytes: int
     state: bytes
     """What stands before the state."""
+
+
+@lru_cache(maxsize=64)
+def _entry(output: int) -> np.dtype[np.void]:
+    """Return ENTRY with so many bytes of output behind it, as NumPy knows it."""
+    fields = [*zip(_ENTRY_FIELDS, _ENTRY_TYPES, strict=True), *([("output", f"V{output}")] if output else [])]
+    return np.dtype(fields)
+
+
+_ENTRY_FIELDS = "revision", "flags", "epoch", "step", "digest", "epoch_after", "steps", "digest_after", "mark"
+_ENTRY_TYPES = "<u8", "u1", "V8", "<u8", "V16", "V8", "<u4", "V16", "V16"
 
 
 def _arguments(*arguments: bytes) -> bytes:

@@ -4,13 +4,14 @@ A record that is read or written by itself takes three microseconds; of a plain 
 """
 
 from collections.abc import Sequence
-from itertools import accumulate, pairwise
+from itertools import accumulate
 from typing import NamedTuple
 
 import numpy as np
 
 from cellar.wire.frames import (
     ANSWER,
+    ANSWER_FIELDS,
     HEADER,
     NUMBER,
     OK,
@@ -30,10 +31,15 @@ _CODES = {"B": "u1", "H": "<u2", "I": "<u4", "Q": "<u8", "8s": "V8", "16s": "V16
 
 _STEP = np.dtype([(name, _CODES[code]) for name, code in STEP_FIELDS])
 
+_ANSWER = np.dtype([(name, _CODES[code]) for name, code in ANSWER_FIELDS])
+
 _AT = {name: int(place[1]) for name, place in (_STEP.fields or {}).items()}
 
 FLAGS = _AT["flags"]
 """Where in a record they stand."""
+
+HEAD = slice(_AT["flags"], _AT["epoch"])
+"""All that records of one session have in common, the length of its name included."""
 
 COMMON = slice(_AT["writer"], _AT["epoch"])
 """Writer, key, shape and timeout: bytes that all records of a plain frame have in common."""
@@ -58,18 +64,19 @@ def plain_steps(frame: bytes) -> PlainSteps | None:
     count = len(data) // STEP.size
     if count < FEWEST:
         return None
-    _, flags, _, writer, key, steps, rows, features, timeout_ms, *_ = STEP.unpack_from(data)
+    _, flags, session, writer, key, steps, rows, features, timeout_ms, *_ = STEP.unpack_from(data)
     if flags not in (0, NUMBER) or steps != 1 or writer or key or timeout_ms:
         return None
     table, records = np.frombuffer(data, np.uint8).reshape(count, STEP.size), np.frombuffer(data, _STEP)
-    if not ((table[:, FLAGS] == flags).all() and (table[:, COMMON] == table[0, COMMON]).all()):
+    alike = bool((table[:, HEAD] == table[0, HEAD]).all())
+    if not alike and not ((table[:, FLAGS] == flags).all() and (table[:, COMMON] == table[0, COMMON]).all()):
         return None
-    ends = [0, *accumulate(records["session"].tolist())]
-    whole = ends[-1] == len(text) and 0 < count * rows * features == len(numbers)
+    names = count * [session] if alike else records["session"].tolist()
+    whole = sum(names) == len(text) and 0 < count * rows * features == len(numbers)
     if not whole or not np.isfinite(numbers).all():
         return None
     return PlainSteps(
-        [text[start:end] for start, end in pairwise(ends)] if text else [""] * count,
+        [text[end - name : end] for name, end in zip(names, accumulate(names), strict=True)] if text else count * [""],
         records["tag"].tolist(),
         records["step"].tolist() if flags else None,
         numbers.reshape(count, 1, rows, features),
@@ -96,3 +103,23 @@ def pack_outputs(
         )
     ]
     return Packed(len(tags), b"".join(records), b"".join(outputs), b"")
+
+
+def pack_in_a_row(
+    tags: Sequence[int], place: tuple[bytes, int, bytes], digests: Sequence[bytes], rows: int, outputs: bytes
+) -> Packed:
+    """Return the answers to single steps that follow each other from `place`, at least one, and went well.
+
+    `digests` are those behind each; `outputs` are the float32 bytes of (steps, rows, out_size).
+    """
+    count, (epoch, step, _) = len(tags), place
+    table = np.zeros(count, _ANSWER)
+    table["tag"] = tags
+    table["status"] = OK
+    table["steps"] = 1
+    table["rows"] = rows
+    table["features"] = len(outputs) // (4 * rows * count)
+    table["epoch"] = np.frombuffer(epoch, "V8")
+    table["step"] = np.arange(step + 1, step + 1 + count, dtype=np.uint64)
+    table["digest"] = np.frombuffer(b"".join(digests), "V16")
+    return Packed(count, table.tobytes(), outputs, b"")

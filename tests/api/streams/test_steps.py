@@ -180,3 +180,35 @@ async def test_a_bad_step_in_a_frame_is_its_own_error(served: Served, step: fram
         good, bad = await stream.hear_frames(2)
     assert (good.tag, good.status, bad.tag, bad.position) == (1, 200, 2, None)
     assert f"urn:cellar:problem:{name}".encode() in bad.problem
+
+
+async def test_several_steps_of_a_frame_are_answered_one_by_one(served: Served) -> None:
+    """Also where some were applied before, and those behind come at their heels."""
+    session = await served.begin()
+    async with served.stream(session) as stream:
+        await stream.hear()
+        await stream.say_frame(*[a_step(index, step=index) for index in range(6)])
+        first = await stream.hear_frames(6)
+    async with served.stream(session) as stream:
+        await stream.hear()
+        await stream.say_frame(*[a_step(index, step=index) for index in range(2, 6)])
+        again = await stream.hear_frames(4)
+    assert [(one.tag, one.position, one.replayed) for one in again] == [
+        (one.tag, one.position, True) for one in first[2:]
+    ]
+    for known, found in zip(first[2:], again, strict=True):
+        assert known.outputs is not None
+        assert found.outputs is not None
+        assert np.array_equal(known.outputs, found.outputs)
+
+
+async def test_behind_the_step_that_ends_a_stream_none_is_applied(served: Served) -> None:
+    session = await served.begin()
+    async with served.stream(session) as stream:
+        await stream.hear()
+        await stream.say_frame(*[a_step(index, step=index + 1) for index in range(5)])
+        answers = await stream.hear_frames(5)
+        for one, name in zip(answers, ["regressed", *4 * ["not_reached"]], strict=True):
+            assert f"urn:cellar:problem:{name}".encode() in one.problem
+        assert (await stream.end())[0] == 4409
+    assert (await served.http.get(f"/v1/sessions/{session}")).json()["step"] == 0

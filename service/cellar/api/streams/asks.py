@@ -13,7 +13,7 @@ from cellar.api.schemas.streams import ResumeMessage, SequenceMessage, StepMessa
 from cellar.api.streams.closing import ends
 from cellar.api.streams.order import Place, place_of
 from cellar.errors import CellarError, IdUnknown, InvalidInput, MalformedJson, ShapeMismatch, WholeSequencesOnly
-from cellar.ports import APPEND, Committed, Identity
+from cellar.ports import APPEND, Committed, Identity, StepChanges
 from cellar.runtime.answers import Floats
 from cellar.runtime.burst import Burst
 from cellar.runtime.pending import Pending
@@ -120,7 +120,7 @@ class Several:
         """That of the first step; where any has failed, in the end, that of the one that failed first."""
         self.pending: Burst | None = None
         self.outcomes: Sequence[Committed | CellarError] = ()
-        """Of each step."""
+        """Of each step, unless they have `landed`."""
         self.answer: Committed | None = None
         """The last of them, and"""
         self.error: CellarError | None = None
@@ -130,6 +130,16 @@ class Several:
     def count(self) -> int:
         """How many steps they are."""
         return len(self.tags)
+
+    @property
+    def rows(self) -> int:
+        """How many rows each of them has."""
+        return len(self.inputs[0])
+
+    @property
+    def landed(self) -> StepChanges | None:
+        """What has been committed, if all went well with all of them."""
+        return None if self.pending is None else self.pending.landed
 
     @property
     def nbytes(self) -> int:
@@ -150,6 +160,9 @@ class Several:
             return True
         if not self.pending.done():
             return False
+        if self.pending.landed is not None:
+            self.answer = self.pending.committed()
+            return True
         self.outcomes = [_told(outcome) for outcome in self.pending.outcomes]
         errors = [(at, outcome) for at, outcome in enumerate(self.outcomes) if isinstance(outcome, CellarError)]
         if errors:

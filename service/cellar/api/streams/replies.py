@@ -13,7 +13,7 @@ from cellar.api.problems import document_of
 from cellar.api.streams.asks import Ask, Resume, Several
 from cellar.api.streams.connection import BINARY, TEXT, Message
 from cellar.errors import CellarError, Overloaded, Unavailable
-from cellar.ports import Committed, Position
+from cellar.ports import Committed, Position, StepChanges
 from cellar.runtime.answers import Floats, Missed, SinceAnswer
 from cellar.wire import columns, frames
 
@@ -127,24 +127,30 @@ _Step = tuple[int, int, Committed | CellarError | None]
 
 def _frame(asks: Sequence[Ask | Several]) -> bytes:
     """Return a frame of answers, those that went well column by column."""
-    steps = [step for ask in asks for step in _steps(ask)]
-    if all(map(_went_well, steps)):
-        return frames.join_answers([_columns(steps)])
     packed: list[frames.Packed] = []
+    apart: list[_Step] = []
+    for ask in asks:
+        if isinstance(ask, Several) and ask.landed is not None:
+            packed += [*_packed(apart), _in_a_row(ask, ask.landed)]
+            apart = []
+        elif isinstance(ask, Several):
+            apart += [(tag, ask.rows, outcome) for tag, outcome in zip(ask.tags, ask.outcomes, strict=True)]
+        else:
+            rows = 0 if ask.asked is None else ask.asked.inputs.shape[1]
+            apart.append((ask.tag or 0, rows, ask.answer or ask.error))
+    return frames.join_answers([*packed, *_packed(apart)])
+
+
+def _packed(steps: Sequence[_Step]) -> Iterator[frames.Packed]:
     for well, group in groupby(steps, _went_well):
         if well:
-            packed.append(_columns([*group]))
+            yield _columns([*group])
         else:
-            packed += [frames.pack_answer(_record(*step)) for step in group]
-    return frames.join_answers(packed)
+            yield from [frames.pack_answer(_record(*step)) for step in group]
 
 
-def _steps(ask: Ask | Several) -> Iterable[_Step]:
-    if isinstance(ask, Several):
-        rows = ask.inputs.shape[1]
-        return [(tag, rows, outcome) for tag, outcome in zip(ask.tags, ask.outcomes, strict=True)]
-    rows = 0 if ask.asked is None else ask.asked.inputs.shape[1]
-    return ((ask.tag or 0, rows, ask.answer or ask.error),)
+def _in_a_row(several: Several, landed: StepChanges) -> frames.Packed:
+    return columns.pack_in_a_row(several.tags, landed.before, landed.digests, several.rows, landed.outputs)
 
 
 def _went_well(step: _Step) -> bool:
