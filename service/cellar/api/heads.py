@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal, NamedTuple
 
@@ -47,7 +48,8 @@ Headers = Sequence[tuple[bytes, bytes]]
 NO_QUERY = SequenceQuery()
 
 
-class Terms(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Terms:
     """What a head says beside whose steps these are."""
 
     sequence: bool

@@ -22,7 +22,8 @@ class PatientProtocol(HttpToolsProtocol):
         if self.pipeline or self.transport.is_closing():
             return super().on_response_complete()
         self.server_state.total_requests += 1
-        self.flow.resume_reading()
+        if self.flow.read_paused:
+            self.flow.resume_reading()
         self.idle_since_s = self.loop.time()
         if self.timeout_keep_alive_task is None:
             self._look_after(self.timeout_keep_alive)

@@ -45,7 +45,7 @@ class StepProtocol(PatientProtocol):
             known = self._known
             found = None if known is None or self._busy() else known.split(data)
             if known is not None and found is not None:
-                self._unset_keepalive_if_required()
+                self.idle_since_s = None
                 session, key, body = found
                 cycle = StepCycle(self, session, key, known.terms, keep_alive=True)
                 self.cycle = cycle  # type: ignore[assignment]
