@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from cellar.engine import KernelCache
 from cellar.errors import CompileFailed
-from cellar.runtime.links import DIGEST_BYTES, FEWEST, Call, Links, links_text
+from cellar.ports import DIGEST_BYTES
+from cellar.runtime.links import FEWEST, Call, Links, links_text
 
 DIGEST = bytes(range(DIGEST_BYTES))
 
@@ -48,6 +49,7 @@ def test_links_of_any_size_are_blake2b(kernel: Call, size: int, monkeypatch: pyt
     links = compiled(kernel)
     monkeypatch.setattr("cellar.runtime.links.blake2b", None)  # it is the kernel that answers
     assert links.after(DIGEST, data, FEWEST) == expected
+    assert links.each(DIGEST, data, FEWEST)[-DIGEST_BYTES:] == expected
 
 
 @settings(max_examples=30)
@@ -55,7 +57,10 @@ def test_links_of_any_size_are_blake2b(kernel: Call, size: int, monkeypatch: pyt
 def test_any_bytes_have_the_digest_of_blake2b(kernel: Call, digest: bytes, part: bytes, more: int) -> None:
     count = FEWEST + more
     data = bytes((byte + index) % 256 for index in range(count) for byte in part)
-    assert compiled(kernel).after(digest, data, count) == by_hashlib(digest, data, count)
+    links = compiled(kernel)
+    assert links.after(digest, data, count) == by_hashlib(digest, data, count)
+    each = [by_hashlib(digest, data[: len(part) * some], some) for some in range(1, count + 1)]
+    assert Links().each(digest, data, count) == links.each(digest, data, count) == b"".join(each)
 
 
 def test_a_kernel_that_cannot_be_compiled_is_done_without(caplog: pytest.LogCaptureFixture) -> None:

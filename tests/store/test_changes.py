@@ -8,7 +8,7 @@ MARKS = [bytes([number]) * 16 for number in (11, 12, 13)]
 
 
 def columns(before: Position = BEFORE, *, numbered: bool = False) -> StepChanges:
-    return StepChanges(before, DIGESTS, MARKS, b"onetwosix", b"123", numbered=numbered)
+    return StepChanges(before, b"".join(DIGESTS), b"".join(MARKS), b"onetwosix", b"123", numbered=numbered)
 
 
 def test_each_change_is_made_when_it_is_looked_at() -> None:

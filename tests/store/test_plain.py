@@ -55,7 +55,7 @@ METAS = st.builds(
 @st.composite
 def step_changes(draw: st.DrawFn, before: Position, steps: int) -> StepChanges:
     """Return changes of so many single steps."""
-    each = st.lists(MARKS, min_size=steps, max_size=steps)
+    each = st.binary(min_size=16 * steps, max_size=16 * steps)
     outputs = steps * draw(st.sampled_from([b"", b"four", b"a dozen byte", b"more than are ever kept."]))
     return StepChanges(before, draw(each), draw(each), outputs, numbered=draw(st.booleans()))
 

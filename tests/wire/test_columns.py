@@ -120,5 +120,5 @@ def test_steps_in_a_row_are_packed_as_answers_are(tags: list[int], place: Place,
         Answer(tag, 200, Place(place.epoch, place.step + at, digest), output)
         for at, (tag, digest, output) in enumerate(zip(tags, digests, outputs, strict=True), 1)
     ]
-    packed = pack_in_a_row(tags, place, digests, shape[1], outputs.tobytes())
+    packed = pack_in_a_row(tags, place, b"".join(digests), shape[1], outputs.tobytes())
     assert frames.join_answers([packed]) == frames.pack_answers(answers)

@@ -6,7 +6,17 @@ Every implementation of a port passes the one test suite of that port (`tests/st
 """
 
 from cellar.ports.blobs import BlobStore
-from cellar.ports.changes import APPEND, UNMARKED, Change, Identity, Position, StepChanges, in_a_row
+from cellar.ports.changes import (
+    APPEND,
+    DIGEST_BYTES,
+    MARK_BYTES,
+    UNMARKED,
+    Change,
+    Identity,
+    Position,
+    StepChanges,
+    in_a_row,
+)
 from cellar.ports.clock import Clock
 from cellar.ports.events import Away, Event, EventStore, Look
 from cellar.ports.jobs import Job, JobState, JobStore, Lease
@@ -35,7 +45,9 @@ from cellar.ports.writers import MAX_WRITERS, NO_WRITERS, Writer, Writers, write
 
 __all__ = [
     "APPEND",
+    "DIGEST_BYTES",
     "EVERY_SESSION",
+    "MARK_BYTES",
     "MAX_WRITERS",
     "NO_WRITERS",
     "UNMARKED",

@@ -8,6 +8,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, overload
 
+DIGEST_BYTES = 16
+
 
 class Position(NamedTuple):
     """Where a session stands: `step` steps of epoch `epoch` behind it, with `digest` over all of them."""
@@ -51,7 +53,10 @@ APPEND = Identity()
 """Of requests that are not recognised."""
 
 
-UNMARKED = bytes(16)
+MARK_BYTES = 16
+"""Of a fingerprint, and of a nonce."""
+
+UNMARKED = bytes(MARK_BYTES)
 """The fingerprint of a request that is not recognised when it comes again."""
 
 
@@ -90,8 +95,8 @@ class StepChanges(Sequence[Change]):
     def __init__(
         self,
         before: Position,
-        digests: Sequence[bytes],
-        marks: Sequence[bytes],
+        digests: bytes,
+        marks: bytes,
         outputs: bytes,
         inputs: bytes = b"",
         *,
@@ -100,9 +105,9 @@ class StepChanges(Sequence[Change]):
         self.before = before
         """Where the session stands before the first of them."""
         self.digests = digests
-        """Behind each of them."""
+        """Behind each of them, 16 bytes, side by side."""
         self.marks = marks
-        """The fingerprint of each if they are numbered, else its nonce."""
+        """The fingerprint of each if they are numbered, else its nonce, side by side."""
         self.outputs = outputs
         """Of all of them, side by side; each has as many bytes."""
         self.inputs = inputs
@@ -111,7 +116,7 @@ class StepChanges(Sequence[Change]):
 
     def __len__(self) -> int:
         """Return how many there are."""
-        return len(self.digests)
+        return len(self.marks) // MARK_BYTES
 
     @overload
     def __getitem__(self, index: int) -> Change: ...
@@ -125,8 +130,8 @@ class StepChanges(Sequence[Change]):
         output, given = len(self.outputs) // len(self), len(self.inputs) // len(self)
         return StepChanges(
             self._place(start),
-            self.digests[start:stop],
-            self.marks[start:stop],
+            self.digests[DIGEST_BYTES * start : DIGEST_BYTES * stop],
+            self.marks[MARK_BYTES * start : MARK_BYTES * stop],
             self.outputs[output * start : output * stop],
             self.inputs[given * start : given * stop],
             numbered=self.numbered,
@@ -143,10 +148,13 @@ class StepChanges(Sequence[Change]):
 
     def _place(self, index: int) -> Position:
         epoch, step, digest = self.before
-        return Position(epoch, step + index, self.digests[index - 1] if index else digest)
+        if index:
+            digest = self.digests[DIGEST_BYTES * (index - 1) : DIGEST_BYTES * index]
+        return Position(epoch, step + index, digest)
 
     def _change(self, index: int) -> Change:
-        mark, (output, given) = self.marks[index], (len(each) // len(self) for each in (self.outputs, self.inputs))
+        mark = self.marks[MARK_BYTES * index : MARK_BYTES * (index + 1)]
+        output, given = len(self.outputs) // len(self), len(self.inputs) // len(self)
         before = self._place(index)
         return Change(
             "step",
@@ -170,8 +178,8 @@ def in_a_row(parts: Sequence[Sequence[Change]]) -> Sequence[Change]:
         return [change for part in parts for change in part]
     return StepChanges(
         columns[0].before,
-        [digest for part in columns for digest in part.digests],
-        [mark for part in columns for mark in part.marks],
+        b"".join([part.digests for part in columns]),
+        b"".join([part.marks for part in columns]),
         b"".join([part.outputs for part in columns]),
         b"".join([part.inputs for part in columns]),
         numbered=columns[0].numbered,

@@ -7,7 +7,7 @@ finite, takes the burst apart: then each goes the way that it would have gone al
 
 from collections.abc import Sequence
 
-from cellar.ports import APPEND, UNMARKED, Change, Committed, Identity, SessionKey, StepChanges
+from cellar.ports import APPEND, MARK_BYTES, UNMARKED, Change, Committed, Identity, SessionKey, StepChanges
 from cellar.runtime.answers import Floats
 from cellar.runtime.request import Request
 
@@ -17,16 +17,15 @@ Outcome = Committed | BaseException
 class Burst(Request):
     """Single steps (T, rows, in_size) of one session, T at least 1. They are numbered from `first`, or append.
 
-    `marks` are their fingerprints if they are numbered, else their nonces.
+    `marks` are their fingerprints if they are numbered, else their nonces, side by side.
     """
 
     __slots__ = ("_left", "_outcomes", "_singles", "landed", "marks")
 
-    def __init__(
-        self, key: SessionKey, first: int | None, marks: Sequence[bytes], began_s: float, inputs: Floats
-    ) -> None:
+    def __init__(self, key: SessionKey, first: int | None, marks: bytes, began_s: float, inputs: Floats) -> None:
         identity = APPEND if first is None else Identity(step=first)
-        super().__init__(key, "step", identity, UNMARKED if first is None else marks[0], marks[0], began_s, inputs)
+        mark = marks[:MARK_BYTES]
+        super().__init__(key, "step", identity, UNMARKED if first is None else mark, mark, began_s, inputs)
         self.count, self.shape = len(inputs), (1, *inputs.shape[1:])
         self.marks = marks
         self.landed: StepChanges | None = None
@@ -47,7 +46,8 @@ class Burst(Request):
         assert self.inputs is not None
         self._left = self.count
         before, first = self.after, self.identity.step
-        for index, mark in enumerate(self.marks):
+        for index in range(self.count):
+            mark = self.marks[MARK_BYTES * index : MARK_BYTES * (index + 1)]
             identity, fingerprint = (APPEND, UNMARKED) if first is None else (Identity(step=first + index), mark)
             inputs = self.inputs[index : index + 1]
             single = Request(self.key, "step", identity, fingerprint, mark, self.began_s, inputs)

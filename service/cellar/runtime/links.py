@@ -11,14 +11,15 @@ import logging
 import threading
 from collections.abc import Callable
 from hashlib import blake2b
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from cellar.errors import CompileFailed
+from cellar.ports import DIGEST_BYTES
 
 logger = logging.getLogger(__name__)
-
-DIGEST_BYTES = 16
 
 FEWEST = 32
 """Links that are worth a call of the kernel, which takes as long as ten of them."""
@@ -102,6 +103,7 @@ def cellar_kernel(frame):
     data = read_int(frame + 8)
     size = read_int(frame + 24)
     order = read_int(frame + 32)
+    step = read_int(frame + 40)
     state = scratch(64)
     block = scratch(128)
     for _ in range(read_int(frame + 16)):
@@ -124,13 +126,18 @@ def cellar_kernel(frame):
             for at in range(0, 128, 8):
                 write_int(block + at, 0)
             filled = 0
+        digest += step
         copy_bytes(state, digest, {digest_bytes})
     return 0
 """
 
 
 def links_text() -> str:
-    """Return the text of `links(frame)`: address of the digest, of the data, links, bytes of each, and the order."""
+    """Return the text of `links(frame)`.
+
+    A frame has the address of the digest and that of the data, how many links there are and of how many bytes, the
+    address of the order, and how many bytes behind a digest the next one goes: with 0 only the last one remains.
+    """
     mix = [
         f"        v{a}, v{b}, v{c}, v{d} = mixed(v{a}, v{b}, v{c}, v{d}, {_taken(2 * index)}, {_taken(2 * index + 1)})"
         for index, (a, b, c, d) in enumerate((*_COLUMNS, *_DIAGONALS))
@@ -182,11 +189,26 @@ class Links:
             digest = blake2b(digest + data[start : start + size], digest_size=DIGEST_BYTES).digest()
         return digest
 
-    def _run(self, call: Call, digest: bytes, data: bytes, count: int) -> bytes:
-        place, source = np.frombuffer(bytearray(digest), np.uint8), np.frombuffer(data, np.uint8)
-        words = place.ctypes.data, source.ctypes.data, count, len(data) // count, self._order.ctypes.data
+    def each(self, digest: bytes, data: bytes, count: int) -> bytes:
+        """Return the digests behind each of so many links, side by side."""
+        if count >= FEWEST:
+            if self._call is not None:
+                return self._run(self._call, digest + bytes(DIGEST_BYTES * count), data, count, DIGEST_BYTES)[
+                    DIGEST_BYTES:
+                ]
+            self._begin_loading()
+        size, found = len(data) // count, []
+        for start in range(0, count * size, size):
+            digest = blake2b(digest + data[start : start + size], digest_size=DIGEST_BYTES).digest()
+            found.append(digest)
+        return b"".join(found)
+
+    def _run(self, call: Call, digests: bytes, data: bytes, count: int, step: int = 0) -> bytes:
+        """Return the digests, which begin with the one before the first link, as they are behind the last one."""
+        place, source = np.frombuffer(bytearray(digests), np.uint8), np.frombuffer(data, np.uint8)
+        words = _address(place), _address(source), count, len(data) // count, _address(self._order), step
         frame = np.array(words, np.int64)
-        call(frame.ctypes.data)
+        call(_address(frame))
         return place.tobytes()
 
     def _begin_loading(self) -> None:
@@ -200,6 +222,11 @@ class Links:
             self._call = load(links_text())
         except CompileFailed as error:
             logger.warning("digests of sequences are computed in Python: %s", error.detail)
+
+
+def _address(array: NDArray[Any]) -> int:
+    address: int = array.__array_interface__["data"][0]  # in half the time of `array.ctypes.data`
+    return address
 
 
 LINKS = Links()

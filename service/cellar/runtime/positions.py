@@ -13,9 +13,9 @@ from hashlib import blake2b
 from typing import Literal
 
 from cellar.errors import InvalidInput
-from cellar.ports import Position
+from cellar.ports import DIGEST_BYTES, Position
 from cellar.runtime.answers import Floats, Mask
-from cellar.runtime.links import DIGEST_BYTES, LINKS
+from cellar.runtime.links import LINKS
 
 Kind = Literal["step", "sequence", "reset", "write", "restore", "settings", "fork", "rewind", "migrate"]
 
@@ -69,14 +69,9 @@ def advance(position: Position, inputs: Floats, reset: Mask | None = None) -> Po
     return Position(epoch, step + steps, LINKS.after(digest, data, left) if left else digest)
 
 
-def each_digest(position: Position, inputs: Floats) -> list[bytes]:
-    """Return the digest after each of the steps of `inputs` (T, B, F), float32 and C-contiguous."""
-    digest, data, found = position.digest, inputs.tobytes(), []
-    size = len(data) // len(inputs)
-    for at in range(0, len(data), size):
-        digest = blake2b(digest + data[at : at + size], digest_size=DIGEST_BYTES).digest()
-        found.append(digest)
-    return found
+def each_digest(position: Position, inputs: Floats) -> bytes:
+    """Return the digests after each of the steps of `inputs` (T, B, F), float32 and C-contiguous, side by side."""
+    return LINKS.each(position.digest, inputs.tobytes(), len(inputs))
 
 
 def fingerprint(kind: Kind, *bodies: Floats | Mask, names: str = "") -> bytes:
@@ -91,15 +86,15 @@ def fingerprint(kind: Kind, *bodies: Floats | Mask, names: str = "") -> bytes:
     return digest.digest()
 
 
-def step_fingerprints(inputs: Floats) -> list[bytes]:
-    """Return the `fingerprint` of each step of `inputs` (T, B, F) as a request of its own."""
+def step_fingerprints(inputs: Floats) -> bytes:
+    """Return the `fingerprint` of each step of `inputs` (T, B, F) as a request of its own, side by side."""
     begun = blake2b(f"step{[(1, *inputs.shape[1:])]}".encode(), digest_size=DIGEST_BYTES)
     found = []
     for step in inputs:
         digest = begun.copy()
         digest.update(step.data)
         found.append(digest.digest())
-    return found
+    return b"".join(found)
 
 
 def new_epoch(birth: bytes, before: Position, mark: bytes) -> bytes:

@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from functools import partial
-from itertools import islice
 from typing import Literal
 
 import numpy as np
@@ -47,7 +46,7 @@ from cellar.runtime.attempt import Attempt
 from cellar.runtime.birth import MAX_TTL_S, Wishes, check_name, check_range, is_as_asked
 from cellar.runtime.burst import Burst
 from cellar.runtime.changes import check_finite, rows_to_reset
-from cellar.runtime.identities import check_identity, nonces
+from cellar.runtime.identities import NONCE_BYTES, check_identity, nonces
 from cellar.runtime.lanes import Lanes
 from cellar.runtime.layouts import layout_of
 from cellar.runtime.models import LoadModel, Models
@@ -291,8 +290,7 @@ class Sessions:
         in turn, with `after` for the first and, if they are numbered, each for the one behind it. `inputs` is float32,
         C-contiguous and finite.
         """
-        count = len(inputs)
-        marks = [*islice(self._nonces, count)] if first is None else step_fingerprints(inputs)
+        marks = os.urandom(NONCE_BYTES * len(inputs)) if first is None else step_fingerprints(inputs)
         burst = Burst(key, first, marks, asyncio.get_running_loop().time(), inputs)
         burst.after = after
         self._lanes.submit(burst)

@@ -5,7 +5,7 @@ from concurrent.futures import Executor
 
 import numpy as np
 
-from cellar.ports import Position, SessionRecord
+from cellar.ports import DIGEST_BYTES, Position, SessionRecord
 from cellar.runtime.answers import Floats, Mask
 from cellar.runtime.network import Network, Sizes
 from cellar.runtime.positions import advance, each_digest
@@ -57,8 +57,8 @@ class Work:
         self.ahead = ahead
         self.positions: list[Position] = []
         """After each of the requests."""
-        self.digests: list[Sequence[bytes]] = []
-        """After each step of those requests that are several; one of a single step, or of a sequence, has none."""
+        self.digests: list[bytes] = []
+        """After each step of the requests that are several, side by side; nothing for a step alone, or a sequence."""
         self.outputs: list[bytes] = []
         self.offset = 0
         self.bad_step = -1
@@ -91,12 +91,12 @@ class Work:
         elif len(chunk) == self.left:  # those that go together go in one call
             position = self.record.position
             for request in self.requests:
-                digests: Sequence[bytes] = ()
+                digests = b""
                 if request.count == 1:
                     position = advance(position, _inputs(request), request.reset)
                 else:
                     digests = each_digest(position, _inputs(request))
-                    position = Position(position.epoch, position.step + request.count, digests[-1])
+                    position = Position(position.epoch, position.step + request.count, digests[-DIGEST_BYTES:])
                 self.positions.append(position)
                 self.digests.append(digests)
 

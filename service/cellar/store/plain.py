@@ -112,7 +112,7 @@ class PlainCommits:
         entry = _entry(output if kept else 0)
         table = np.empty(count, entry)
         epoch, step, digest = changes.before
-        digests = b"".join([digest, *changes.digests])
+        digests = digest + changes.digests
         table["revision"] = np.arange(revision, revision + count, dtype=np.uint64)
         table["flags"] = ORDERED * changes.numbered | KEPT * kept
         table["epoch"] = table["epoch_after"] = np.frombuffer(epoch, "V8")
@@ -120,7 +120,7 @@ class PlainCommits:
         table["digest"] = np.frombuffer(digests, "V16", count)
         table["steps"] = 1
         table["digest_after"] = np.frombuffer(digests, "V16", count, 16)
-        table["mark"] = np.frombuffer(b"".join(changes.marks), "V16")
+        table["mark"] = np.frombuffer(changes.marks, "V16")
         if kept and output:
             table["output"] = np.frombuffer(changes.outputs, entry["output"])
         data, size = table.tobytes(), entry.itemsize

@@ -106,11 +106,11 @@ def pack_outputs(
 
 
 def pack_in_a_row(
-    tags: Sequence[int], place: tuple[bytes, int, bytes], digests: Sequence[bytes], rows: int, outputs: bytes
+    tags: Sequence[int], place: tuple[bytes, int, bytes], digests: bytes, rows: int, outputs: bytes
 ) -> Packed:
     """Return the answers to single steps that follow each other from `place`, at least one, and went well.
 
-    `digests` are those behind each; `outputs` are the float32 bytes of (steps, rows, out_size).
+    `digests` are those behind each, side by side; `outputs` are the float32 bytes of (steps, rows, out_size).
     """
     count, (epoch, step, _) = len(tags), place
     table = np.zeros(count, _ANSWER)
@@ -121,5 +121,5 @@ def pack_in_a_row(
     table["features"] = len(outputs) // (4 * rows * count)
     table["epoch"] = np.frombuffer(epoch, "V8")
     table["step"] = np.arange(step + 1, step + 1 + count, dtype=np.uint64)
-    table["digest"] = np.frombuffer(b"".join(digests), "V16")
+    table["digest"] = np.frombuffer(digests, "V16")
     return Packed(count, table.tobytes(), outputs, b"")
