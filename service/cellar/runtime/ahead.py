@@ -24,8 +24,8 @@ LEAST_FLOPS = 500_000
 MOST_OFFERED = 256
 """Sessions that may wait for a half-step; the one stepped longest ago gives way."""
 
-Keep = Callable[[Lane, SessionRecord, Floats], None]
-"""Takes what was found for a lane and a record."""
+Keep = Callable[[Lane, Floats], None]
+"""Takes what was found for the record that a lane has."""
 
 
 class Ahead:
@@ -33,7 +33,8 @@ class Ahead:
 
     def __init__(self, executor: Executor, idle: Callable[[], bool], keep: Keep) -> None:
         self._executor = executor
-        self._idle = idle
+        self.idle = idle
+        """Tells whether nobody waits for anything."""
         self._keep = keep
         self._offered: OrderedDict[SessionKey, tuple[Lane, SessionRecord, Network]] = OrderedDict()
         self._owner: asyncio.Task[None] | None = None
@@ -54,7 +55,7 @@ class Ahead:
         """Compute for those stepped last first; when somebody waits, let all of it be: the machine is busy."""
         try:
             await asyncio.sleep(0)  # whoever was answered may come again at once
-            while self._offered and self._idle():
+            while self._offered and self.idle():
                 _, (lane, record, network) = self._offered.popitem()
                 # of this very record: another may be of another model
                 if lane.record is record and not lane.busy and lane.ahead is None:
@@ -70,4 +71,5 @@ class Ahead:
         except Exception:  # whatever it is, nobody waits for this: the step itself will tell
             logger.warning("a half-step of session %s could not be computed ahead", lane.key.session, exc_info=True)
         else:
-            self._keep(lane, record, found)
+            if lane.record is record and not lane.busy:  # else the session has moved meanwhile, or is about to
+                self._keep(lane, found)

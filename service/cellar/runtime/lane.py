@@ -39,6 +39,23 @@ class Lane:
         """Whether nobody needs the lane."""
         return not self.current and not self.waiting
 
+    def put_back(self, kept: int) -> None:
+        """Keep the first of the requests that are on their way; the others wait again, before all that wait."""
+        if kept < len(self.current):
+            self.waiting.extendleft(reversed(self.current[kept:]))
+            del self.current[kept:]
+
+    def take_apart(self) -> bool:
+        """Let each step of what came as one go by itself. Return whether there was any.
+
+        The first of all is on its way then, and the others wait again.
+        """
+        if all([request.count == 1 for request in self.current]):  # noqa: C419  # a generator costs twice as much
+            return False
+        self.current = [single for request in self.current for single in request.singles()]
+        self.put_back(1)
+        return True
+
 
 MOST_STEPS = 512
 """Steps of requests that go together. One longer than this goes alone."""

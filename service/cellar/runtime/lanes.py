@@ -1,27 +1,20 @@
-"""The lanes of all sessions: who is next, what the session is believed to be, and what became of a commit.
+"""The lanes of all sessions: who is next, and on which way.
 
 A request of a lane is dispatched (is the record at hand, and the request's place in it?), run together with the steps
-that wait behind it, and committed in the tick of those it ran with. If the session has moved, the record that came back
-is the new belief and the request is dispatched again: a lost race is never an answer.
+that wait behind it, and committed in the tick of those it ran with; `settling.py` has what becomes of it then.
 """
 
 import asyncio
-import logging
 from collections.abc import Coroutine, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from functools import partial
 from typing import Any
 
-from cellar.errors import CellarError, Overloaded, Regressed, StoreUnavailable
+from cellar.errors import CellarError, Overloaded, StoreUnavailable
 from cellar.ports import (
-    Applied,
-    Change,
     Commit,
-    CommitResult,
     Committed,
     Identity,
-    Moved,
     SessionKey,
     SessionRecord,
     SessionStore,
@@ -30,7 +23,6 @@ from cellar.runtime.admission import Admission
 from cellar.runtime.ahead import Ahead
 from cellar.runtime.answers import Floats, Mask
 from cellar.runtime.attempt import Attempt
-from cellar.runtime.burst import answer
 from cellar.runtime.cache import LaneCache
 from cellar.runtime.changes import (
     bad_number,
@@ -42,25 +34,13 @@ from cellar.runtime.changes import (
     edit_commit,
     steps_commit,
 )
-from cellar.runtime.flights import Flight, Flights
+from cellar.runtime.flights import Flights
 from cellar.runtime.lane import Lane, fits, join_waiting
 from cellar.runtime.models import LoadModel, Models, Served
 from cellar.runtime.network import Network, Sizes
 from cellar.runtime.request import Request, Stale
+from cellar.runtime.settling import CONTENTION_S, Settling, Tick, contended
 from cellar.runtime.work import Work
-
-logger = logging.getLogger(__name__)
-
-PATIENT_LOSSES = 3
-"""Races that a request loses by chance before it asks the other processes to let it in."""
-
-LONGEST_ASK_S = 0.1
-"""A process asks for twice what its last try took, and for no more than this."""
-
-CONTENTION_S = 20.0
-"""How long a request may lose races before it is given up: many asks, so only a fault gets there."""
-
-Tick = list[tuple[Lane, Commit]]
 
 
 class Lanes:
@@ -82,17 +62,16 @@ class Lanes:
         ahead: bool = True,
     ) -> None:
         self._store = store
-        self._flights = Flights()
-        self.models = Models(load_model, kernels, self._ran, self._flights)
+        flights = Flights()
+        self.models = Models(load_model, kernels, self._ran, flights)
         self._kernel_rev = kernel_rev
         self._any_revision = any_revision
         self._admission = Admission(queue_limit, queue_wait_s)
         self._max_numbers = max_numbers
         self._most_together = most_together
-        self._ahead = (
-            Ahead(kernels, lambda: not (self._admission.waiting or self._stopping), self._keep_ahead) if ahead else None
-        )
         self._cache = LaneCache(cache_bytes)
+        half_steps = Ahead(kernels, self._is_idle, self._cache.keep_ahead) if ahead else None
+        self._settling = Settling(store, flights, self._cache, half_steps, self._dispatch, self._next)
         self._held: list[Lane] | None = None
         """Sessions with requests that are yet to be taken up."""
         self._tasks: set[asyncio.Task[None]] = set()
@@ -195,7 +174,7 @@ class Lanes:
         request.begin(now_s)
         record = lane.record
         if record is None or not fits(request.identity, record):
-            if request.identity.ordered and self._take_apart(lane):
+            if request.identity.ordered and lane.take_apart():
                 return self._dispatch(lane, lane.current[0])
             return self._start(lane, request, self._fetch(lane, request))
         served = lane.served
@@ -213,7 +192,7 @@ class Lanes:
         else:
             found = await self._store.load(lane.key)
         if isinstance(found, Committed):
-            return self._end(lane, [found])
+            return self._settling.end(lane, [found])
         self._cache.believe(lane, found)
         return self._dispatch(lane, request)
 
@@ -228,7 +207,7 @@ class Lanes:
             if not (request.any_revision or self._any_revision):
                 check_revision(record.meta, self._kernel_rev)
             if request.inputs is not None:
-                if not self._may_go_as_one(request, record) and self._take_apart(lane):
+                if not self._may_go_as_one(request, record) and lane.take_apart():
                     request = lane.current[0]
                 self._check_steps(lane, request, record, network.network)
                 if lane.waiting:
@@ -243,7 +222,7 @@ class Lanes:
             # later, not now: a lane full of refused requests would nest one in the other
             asyncio.get_running_loop().call_soon(self._refuse, lane, request, error)
             return None
-        return self._commit([(lane, commit)])
+        return self._settling.commit([(lane, commit)])
 
     def _check_steps(self, lane: Lane, request: Request, record: SessionRecord, sizes: Sizes) -> None:
         """Raise what keeps these steps from being run on the record."""
@@ -263,10 +242,10 @@ class Lanes:
             edited = await request.prepare(record, network)
         except Stale:
             if asyncio.get_running_loop().time() - request.taken_s > CONTENTION_S:
-                raise _contended() from None
+                raise contended() from None
             self._cache.believe(lane, None)
             return self._dispatch(lane, request)
-        return self._commit([(lane, change_commit(record, request, network, edited, self._kernel_rev))])
+        return self._settling.commit([(lane, change_commit(record, request, network, edited, self._kernel_rev))])
 
     def _join(self, lane: Lane, record: SessionRecord, network: Network) -> None:
         """Let the steps that wait behind the first go with it, where the network can be cut between them."""
@@ -295,17 +274,17 @@ class Lanes:
             lane = self._cache.known(work.record.key)
             assert lane is not None, "a lane that is busy stays"
             if not work.wanted:  # nothing is committed
-                self._put_back(lane, len(work.requests))
+                lane.put_back(len(work.requests))
                 self._next(lane)
                 continue
             result = failure or self._outcome(work)
             if not isinstance(result, Commit):
                 self._refuse(lane, lane.current[0], result)
                 continue
-            self._put_back(lane, len(work.requests))
+            lane.put_back(len(work.requests))
             tick.append((lane, result))
         if tick:
-            self._commit(tick)
+            self._settling.commit(tick)
 
     def _outcome(self, work: Work) -> Commit | Exception:
         """Return the commit of a work, or what went wrong: it belongs to those who wait for this work alone."""
@@ -314,75 +293,9 @@ class Lanes:
         except Exception as error:
             return error
 
-    def _commit(self, tick: Tick) -> None:
-        settle = partial(self._settle_some, tick, self._flights.begin())
-        try:
-            self._store.post([commit for _, commit in tick], settle)
-        except Exception as error:  # a fault of our own: nothing was sent, and the lanes go on
-            asyncio.get_running_loop().call_soon(settle, range(len(tick)), [error] * len(tick))
-
-    def _settle_some(
-        self, tick: Tick, flight: Flight, part: Sequence[int], results: Sequence[CommitResult | Exception]
-    ) -> None:
-        self._flights.end(flight)  # with the first part: what comes late is not to hold up the others
-        for index, result in zip(part, results, strict=True):
-            lane, commit = tick[index]
-            try:
-                self._settle(lane, commit, result)
-            except Exception as error:  # a fault of our own: the lane goes on, and so do all others of the tick
-                logger.exception("a commit of session %s was not settled", lane.key.session)
-                self._end(lane, [error] * len(lane.current))
-        if self._ahead is not None and self._is_idle():
-            for index in part:
-                self._look_ahead(self._ahead, *tick[index])
-
-    def _settle(self, lane: Lane, commit: Commit, result: CommitResult | Exception) -> None:
-        if isinstance(result, Applied):
-            self._cache.believe(lane, commit.after)
-            self._answer(lane, commit.changes, asked_s=result.asked_s)
-        elif isinstance(result, Moved):
-            self._cache.believe(lane, result.record)
-            self._take_apart(lane)
-            self._put_back(lane, 1)
-            self._lost_race(lane, lane.current[0], commit, result.record)
-        else:
-            self._cache.believe(lane, None)
-            if isinstance(result, Committed):
-                self._take_apart(lane)
-                self._put_back(lane, 1)
-            self._end(lane, [result] * len(lane.current))
-
     def _may_go_as_one(self, request: Request, record: SessionRecord) -> bool:
         """Return whether one commit may have all that the request stands for."""
         return request.count == 1 or (request.count <= self._most_together and not record.meta.history)
-
-    def _take_apart(self, lane: Lane) -> bool:
-        """Let each step of what came as one go by itself: the first is on its way, the others wait again before all
-        that wait. Return whether there was any."""
-        if all([request.count == 1 for request in lane.current]):  # noqa: C419  # a generator costs twice as much
-            return False
-        lane.current = [single for request in lane.current for single in request.singles()]
-        self._put_back(lane, 1)
-        return True
-
-    def _put_back(self, lane: Lane, kept: int) -> None:
-        """Keep the first of the requests that are on their way; the others wait again, before all that wait."""
-        if kept < len(lane.current):
-            lane.waiting.extendleft(reversed(lane.current[kept:]))
-            del lane.current[kept:]
-
-    def _lost_race(self, lane: Lane, request: Request, commit: Commit, now: SessionRecord) -> None:
-        before, time_s = commit.before, asyncio.get_running_loop().time()
-        request.lost += 1
-        if request.lost >= PATIENT_LOSSES:
-            request.ask_s = min(2 * (time_s - request.tried_s), LONGEST_ASK_S)
-        if now.meta.birth == before.meta.birth and now.revision <= before.revision:
-            detail = f"the store has lost changes: this service had seen revision {before.revision} of the session"
-            self._end(lane, [Regressed(detail, position=str(now.position))])
-        elif time_s - request.taken_s > CONTENTION_S:
-            self._end(lane, [_contended()])
-        else:
-            self._dispatch(lane, request)
 
     # --- endings ----------------------------------------------------------------------------------------------------
 
@@ -391,36 +304,19 @@ class Lanes:
 
         Those that were to go with it are no better off: they wait again.
         """
-        if not isinstance(error, StoreUnavailable) and self._take_apart(lane):
+        if not isinstance(error, StoreUnavailable) and lane.take_apart():
             return self._dispatch(lane, lane.current[0])
-        self._put_back(lane, 1)
+        lane.put_back(1)
         if request.identity.key is None or isinstance(error, StoreUnavailable):
-            return self._end(lane, [error])
+            return self._settling.end(lane, [error])
         return self._start(lane, request, self._find_or_refuse(lane, request, error))
 
     async def _find_or_refuse(self, lane: Lane, request: Request, error: Exception) -> None:
         try:
             found = await self._store.find(lane.key, Identity(key=request.identity.key), request.fingerprint)
         except CellarError as other:
-            return self._end(lane, [other])
-        return self._end(lane, [found if isinstance(found, Committed) else error])
-
-    def _answer(self, lane: Lane, changes: Sequence[Change], asked_s: float) -> None:
-        """Answer the requests that were on their way with the changes that they have made, and take up the next one.
-
-        That waits for the pause that another process may have asked for.
-        """
-        answer(lane.current, changes)
-        if asked_s:
-            asyncio.get_running_loop().call_later(min(asked_s, LONGEST_ASK_S), self._next, lane)
-        else:
-            self._next(lane)
-
-    def _end(self, lane: Lane, results: Sequence[Committed | Exception]) -> None:
-        """Answer the requests that were on their way, each with its result, and take up the next one."""
-        for request, result in zip(lane.current, results, strict=True):
-            request.settle(result)
-        self._next(lane)
+            return self._settling.end(lane, [other])
+        return self._settling.end(lane, [found if isinstance(found, Committed) else error])
 
     def _next(self, lane: Lane) -> None:
         self._leave(sum([request.count for request in lane.current]))
@@ -441,26 +337,10 @@ class Lanes:
         except CellarError as error:
             self._refuse(lane, request, error)
         except Exception as error:
-            self._end(lane, [error])
+            self._settling.end(lane, [error])
 
     def _spawn(self, way: Coroutine[Any, Any, None]) -> None:
         # tasks of our own: a caller that is cancelled cancels none of them
         task = asyncio.create_task(way)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-
-    # --- half-steps -------------------------------------------------------------------------------------------------
-
-    def _look_ahead(self, ahead: Ahead, lane: Lane, commit: Commit) -> None:
-        """Offer a session that was stepped, and may be again, to be computed ahead."""
-        if lane.record is commit.after and lane.served is not None and commit.changes[-1].steps == 1:
-            ahead.offer(lane, lane.served.model.network)
-
-    def _keep_ahead(self, lane: Lane, record: SessionRecord, found: Floats) -> None:
-        """Keep what was computed ahead, unless the session has moved meanwhile."""
-        if lane.record is record and not lane.busy:
-            self._cache.keep_ahead(lane, found)
-
-
-def _contended() -> Overloaded:
-    return Overloaded("other processes change this session without a pause")
