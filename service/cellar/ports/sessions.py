@@ -120,7 +120,7 @@ class Commit:
         """The session as the commit leaves it: one record, however often it is asked for."""
         if self._after is None:
             before, changes = self.before, self.changes
-            alone = isinstance(changes, StepChanges) or (len(changes) == 1 and changes[0].identity.writer is None)
+            alone = changes[0].identity.writer is None if len(changes) == 1 else isinstance(changes, StepChanges)
             writers = before.writers if alone else self._writers()
             meta, revision = self.meta or before.meta, before.revision + len(changes)
             self._after = SessionRecord(before.key, meta, changes[-1].after, revision, self.state, writers)
