@@ -10,19 +10,17 @@ BLAKE2b is RFC 7693, without a key and with digests of 16 bytes.
 import logging
 import threading
 from collections.abc import Callable
+from ctypes import addressof, c_char, c_int64
 from hashlib import blake2b
-from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
+from struct import pack
 
 from cellar.errors import CompileFailed
 from cellar.ports import DIGEST_BYTES
 
 logger = logging.getLogger(__name__)
 
-FEWEST = 32
-"""Links that are worth a call of the kernel, which takes as long as ten of them."""
+FEWEST = 12
+"""Links that are worth a call of the kernel, which takes as long as six of them."""
 
 Call = Callable[[int], int]
 """A kernel, called with the address of its frame."""
@@ -51,6 +49,8 @@ _ORDER = (
 """2.7: which words of the block each round takes."""
 
 _ROUNDS = 12
+
+_FRAME = 6 * c_int64
 
 _COLUMNS = ((0, 4, 8, 12), (1, 5, 9, 13), (2, 6, 10, 14), (3, 7, 11, 15))
 _DIAGONALS = ((0, 5, 10, 15), (1, 6, 11, 12), (2, 7, 8, 13), (3, 4, 9, 14))
@@ -172,7 +172,7 @@ class Links:
         self._lock = threading.Lock()
         self._load: Callable[[str], Call] | None = None
         self._call: Call | None = None
-        self._order = 8 * np.array(_ORDER, np.int64)
+        self._order = bytearray(pack(f"={len(_ORDER)}q", *[8 * word for word in _ORDER]))
 
     def compile_with(self, load: Callable[[str], Call]) -> None:
         """Let `load` make the kernel of a text, on a thread, when there first are links enough; it may take seconds."""
@@ -205,11 +205,11 @@ class Links:
 
     def _run(self, call: Call, digests: bytes, data: bytes, count: int, step: int = 0) -> bytes:
         """Return the digests, which begin with the one before the first link, as they are behind the last one."""
-        place, source = np.frombuffer(bytearray(digests), np.uint8), np.frombuffer(data, np.uint8)
+        place, source = bytearray(digests), bytearray(data)
         words = _address(place), _address(source), count, len(data) // count, _address(self._order), step
-        frame = np.array(words, np.int64)
-        call(_address(frame))
-        return place.tobytes()
+        frame = _FRAME(*words)
+        call(addressof(frame))
+        return bytes(place)
 
     def _begin_loading(self) -> None:
         with self._lock:
@@ -224,9 +224,8 @@ class Links:
             logger.warning("digests of sequences are computed in Python: %s", error.detail)
 
 
-def _address(array: NDArray[Any]) -> int:
-    address: int = array.__array_interface__["data"][0]  # in half the time of `array.ctypes.data`
-    return address
+def _address(data: bytearray) -> int:
+    return addressof(c_char.from_buffer(data))
 
 
 LINKS = Links()

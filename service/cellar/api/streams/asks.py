@@ -257,6 +257,9 @@ def _plain_records(plain: columns.PlainSteps) -> list[Ask | Several]:
 def _runs(sessions: Sequence[str], numbers: Sequence[int] | None) -> Iterator[tuple[int, int]]:
     """Yield from where to where records are of one session, and their numbers follow each other."""
     start = 0
+    if numbers is None and sessions.count(sessions[0]) == len(sessions):
+        yield start, len(sessions)
+        return
     for at in range(1, len(sessions)):
         if sessions[at] != sessions[start] or (numbers is not None and numbers[at] != numbers[at - 1] + 1):
             yield start, at
