@@ -5,7 +5,7 @@ import asyncio
 import pytest
 from redis.crc import key_slot
 
-from cellar.runtime.flights import FEW, MOST, Flights
+from cellar.runtime.flights import FEW, MOST, UNDIVIDED, Flights
 from tests.redis_cluster import RedisCluster
 from tests.runtime.conftest import StartService
 from tests.runtime.session_calls import begin, step
@@ -31,8 +31,9 @@ class Queue:
             self.waiting += 1
             self.flights.more()
 
-    def go(self) -> int:
-        works, self.waiting = self.waiting, 0
+    def go(self, most: int) -> int:
+        works = min(most, self.waiting)
+        self.waiting -= works
         self.gone.append(works)
         self.went.set()
         return works
@@ -41,13 +42,13 @@ class Queue:
 async def test_who_waits_goes_on_when_a_flight_ends_once() -> None:
     flights = Flights()
     first, second = Queue(flights), Queue(flights)
-    flying = [flights.begin() for _ in range(MOST)]
+    flying = [flights.begin(1) for _ in range(MOST)]
     first.ask(1)
     second.ask(2)
     assert not first.gone
     flights.end(flying[0])
     assert (first.gone, second.gone) == ([1], [2])
-    flights.begin()
+    flights.begin(1)
     flights.end(flying[0])
     assert flights.full, "it had ended before"
 
@@ -55,7 +56,7 @@ async def test_who_waits_goes_on_when_a_flight_ends_once() -> None:
 async def test_flights_that_are_late_hold_up_nobody() -> None:
     flights = Flights()
     queue = Queue(flights)
-    flying = [flights.begin() for _ in range(MOST)]
+    flying = [flights.begin(1) for _ in range(MOST)]
     queue.ask(1)
     await queue.went.wait()
     assert not flights.full
@@ -107,6 +108,24 @@ async def test_those_who_wait_for_the_spacing_go_together() -> None:
     assert (first.gone, second.gone) == ([2 * FEW], [])
     await first.went.wait()
     assert (first.gone, second.gone) == ([2 * FEW, FEW], [1])
+
+
+async def test_of_many_half_go_and_the_others_behind_them() -> None:
+    flights = Flights(spacing_s=3600)
+    queue = Queue(flights)
+    queue.ask(2 * UNDIVIDED + 1)
+    flights.begin(queue.gone[0])
+    queue.ask(queue.waiting)
+    assert queue.gone == [UNDIVIDED + 1, UNDIVIDED]
+
+
+async def test_half_is_that_of_those_who_fly_as_well() -> None:
+    flights = Flights(spacing_s=0)
+    queue = Queue(flights)
+    flights.begin(100)
+    queue.ask(60)
+    assert queue.gone == [60]
+    flights.end(flights.begin(1))
 
 
 async def test_a_primary_that_hangs_holds_up_only_its_own_sessions(

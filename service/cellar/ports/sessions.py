@@ -6,7 +6,7 @@ from itertools import zip_longest
 from typing import Any, Literal, NamedTuple, Protocol
 
 from cellar.errors import CellarError
-from cellar.ports.changes import Change, Identity, Position, StepChanges
+from cellar.ports.changes import Change, Changes, Identity, Position, StepChanges
 from cellar.ports.writers import NO_WRITERS, Writers
 
 Born = Literal["create", "fork", "replay"]
@@ -109,7 +109,7 @@ class Commit:
     """
 
     before: SessionRecord
-    changes: Sequence[Change]
+    changes: Changes
     state: bytes
     meta: SessionMeta | None = None
     ask_s: float = 0.0
@@ -120,14 +120,18 @@ class Commit:
         """The session as the commit leaves it: one record, however often it is asked for."""
         if self._after is None:
             before, changes = self.before, self.changes
-            alone = changes[0].identity.writer is None if len(changes) == 1 else isinstance(changes, StepChanges)
-            writers = before.writers if alone else self._writers()
+            if isinstance(changes, StepChanges):
+                position, writers = changes.after, before.writers
+            else:
+                position = changes[-1].after
+                alone = len(changes) == 1 and changes[0].identity.writer is None
+                writers = before.writers if alone else self._writers(changes)
             meta, revision = self.meta or before.meta, before.revision + len(changes)
-            self._after = SessionRecord(before.key, meta, changes[-1].after, revision, self.state, writers)
+            self._after = SessionRecord(before.key, meta, position, revision, self.state, writers)
         return self._after
 
-    def _writers(self) -> Writers:
-        writers, changes = self.before.writers, self.changes
+    def _writers(self, changes: Sequence[Change]) -> Writers:
+        writers = self.before.writers
         for revision, (change, after) in enumerate(zip_longest(changes, changes[1:]), self.before.revision):
             writer = change.identity.writer
             # of several requests of a writer, one behind the other, the last is what remains

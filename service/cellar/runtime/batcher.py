@@ -61,9 +61,9 @@ class Batcher:
         self._asks = True
         self._flights.ask(len(self._steps) + len(self._sequences), self._tick)
 
-    def _tick(self) -> int:
+    def _tick(self, most: int) -> int:
         self._asks = False
-        works = self._next()
+        works = self._next(most)
         if self._is_prompt(works):
             self._run(works)
         else:
@@ -98,13 +98,13 @@ class Batcher:
         finally:
             self._go_on()
 
-    def _next(self) -> list[Work]:
+    def _next(self, most: int) -> list[Work]:
         self._was_steps = bool(self._steps) and not (self._was_steps and self._sequences)
         queue = self._steps if self._was_steps else self._sequences
         sizes = self._network.network
         if sizes.whole_sequences:
-            return _take_whole(queue, most_row_steps(sizes))
-        return _take_steps(queue) if self._was_steps else _take(queue)
+            return _take_whole(queue, most, most_row_steps(sizes))
+        return _take_steps(queue, most) if self._was_steps else _take(queue, most)
 
     def _is_prompt(self, works: Sequence[Work]) -> bool:
         """Return whether the works are done sooner than a thread would be woken for them."""
@@ -115,26 +115,26 @@ class Batcher:
         return steps <= PROMPT_STEPS and rows * steps * self._network.flops <= PROMPT_FLOPS
 
 
-def _take_steps(queue: deque[Work]) -> list[Work]:
-    """Take single steps in their order, up to MAX_ROWS rows. The first in the queue is always taken."""
+def _take_steps(queue: deque[Work], most: int) -> list[Work]:
+    """Take `most` single steps in their order, up to MAX_ROWS rows. The first in the queue is always taken."""
     taken: list[Work] = []
     rows = 0
-    while queue and (not taken or rows + queue[0].rows <= MAX_ROWS):
+    while queue and len(taken) < most and (not taken or rows + queue[0].rows <= MAX_ROWS):
         work = queue.popleft()
         taken.append(work)
         rows += work.rows
     return taken
 
 
-def _take(queue: deque[Work]) -> list[Work]:
-    """Take works that may share a call: up to MAX_ROWS rows, and lengths within a factor of two.
+def _take(queue: deque[Work], most: int) -> list[Work]:
+    """Take `most` works that may share a call: up to MAX_ROWS rows, and lengths within a factor of two.
 
     Shorter rows are padded, so at most half of a call is waste. The first in the queue is always taken.
     """
     taken: list[Work] = []
     left: list[Work] = []
     rows = length = 0
-    while queue and rows < MAX_ROWS:
+    while queue and len(taken) < most and rows < MAX_ROWS:
         work = queue.popleft()
         if taken and (work.steps.bit_length() != length or rows + work.rows > MAX_ROWS):
             left.append(work)
@@ -146,19 +146,19 @@ def _take(queue: deque[Work]) -> list[Work]:
     return taken
 
 
-def _take_whole(queue: deque[Work], most: int) -> list[Work]:
-    """Take whole sequences that may share a call: lengths within a factor of two, at most `most` rows times steps.
+def _take_whole(queue: deque[Work], most: int, row_steps: int) -> list[Work]:
+    """Take `most` whole sequences that may share a call: lengths within a factor of two, and so many rows times steps.
 
     The first in the queue is always taken.
     """
     taken: list[Work] = []
     left: list[Work] = []
     rows = longest = 0
-    while queue:
+    while queue and len(taken) < most:
         work = queue.popleft()
         length = max(longest, work.left)
         alike = not taken or work.left.bit_length() == taken[0].left.bit_length()
-        if not alike or (taken and (rows + work.rows) * length > most):
+        if not alike or (taken and (rows + work.rows) * length > row_steps):
             left.append(work)
             continue
         longest = length

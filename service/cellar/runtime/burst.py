@@ -7,7 +7,7 @@ finite, takes the burst apart: then each goes the way that it would have gone al
 
 from collections.abc import Sequence
 
-from cellar.ports import APPEND, MARK_BYTES, UNMARKED, Change, Committed, Identity, SessionKey, StepChanges
+from cellar.ports import APPEND, MARK_BYTES, UNMARKED, Change, Changes, Committed, Identity, SessionKey, StepChanges
 from cellar.runtime.answers import Floats
 from cellar.runtime.request import Request
 
@@ -62,7 +62,8 @@ class Burst(Request):
         """Note that all of them are committed, as these changes."""
         if not self.done():
             self.landed = changes
-            super().settle(_answer(changes[-1]))
+            size = len(changes.outputs) // len(changes)
+            super().settle(Committed(changes.after, 1, changes.outputs[-size:], False))
 
     def end(self, outcomes: Sequence[Outcome]) -> None:
         """Give each step its answer, or what went wrong with it."""
@@ -87,7 +88,7 @@ class Burst(Request):
             self.end([single.outcome for single in self._singles])
 
 
-def answer(requests: Sequence[Request], changes: Sequence[Change]) -> None:
+def answer(requests: Sequence[Request], changes: Changes) -> None:
     """Tell requests that they are committed: these changes are theirs, in their order."""
     answers = () if isinstance(changes, StepChanges) else [*map(_answer, changes)]
     at = 0

@@ -16,7 +16,7 @@ from cellar.errors import (
     StoreCorrupt,
     WholeSequencesOnly,
 )
-from cellar.ports import Change, Commit, Position, SessionMeta, SessionRecord, StepChanges, in_a_row
+from cellar.ports import Change, Changes, Commit, Position, SessionMeta, SessionRecord, StepChanges, in_a_row
 from cellar.runtime.answers import Floats, Mask
 from cellar.runtime.burst import Burst
 from cellar.runtime.layouts import layout_of
@@ -131,7 +131,7 @@ def steps_commit(work: Work, kernel_rev: int) -> Commit | CellarError:
         change = _step(requests[0], record, record.position, work.positions[0], outputs)
         return Commit(record, (change,), work.state, meta, requests[0].ask_s)
     size = len(outputs) // len(work.inputs)
-    before, parts, at = record.position, list[Sequence[Change]](), 0
+    before, parts, at = record.position, list[Changes](), 0
     for request, after, digests in zip(requests, work.positions, work.digests, strict=True):
         end = at + size * (after.step - before.step)
         if isinstance(request, Burst):

@@ -8,7 +8,7 @@ Under load ticks keep a distance as well. Requests that come one by one would fi
 and have the disk written two thousand times a second: then disks whose writes are counted, and hosts that count the
 time spent on them, let everybody wait. A database delays its group commits for the same reason. Who is alone waits
 for nobody, and neither do as many as went the last time: where all who wait for answers have come back there is
-nobody to wait for.
+nobody to wait for. Of many that are all there half go: while the store has them, the others are computed.
 """
 
 import asyncio
@@ -26,17 +26,21 @@ FEW = 4
 LATE_S = 0.25
 """Much longer than a disk takes to write, much shorter than a client's patience."""
 
-Go = Callable[[], int]
-"""Begins a tick, and returns how many works it has taken."""
+UNDIVIDED = 8
+"""Works that may go in one tick even if they are all that there are."""
+
+Go = Callable[[int], int]
+"""Begins a tick of that many works at most, and returns how many it has taken."""
 
 
 class Flight:
     """One commit that is on its way."""
 
-    __slots__ = ("began_s",)
+    __slots__ = ("began_s", "works")
 
-    def __init__(self) -> None:
+    def __init__(self, works: int) -> None:
         self.began_s = monotonic()
+        self.works = works
 
 
 class Flights:
@@ -50,7 +54,7 @@ class Flights:
         self._works = 0
         """That wait for those who ask."""
         self._last = 0
-        """Works that went last, and since when."""
+        """Works that are enough for another tick, as many as went last, and since when."""
         self._last_s = 0.0
         self._rechecks = False
         self._late: asyncio.TimerHandle | None = None
@@ -74,9 +78,9 @@ class Flights:
             self._rechecks = True
             asyncio.get_running_loop().call_soon(self._recheck)
 
-    def begin(self) -> Flight:
+    def begin(self, works: int) -> Flight:
         """Note a commit that is sent."""
-        flight = Flight()
+        flight = Flight(works)
         self._flying.append(flight)
         return flight
 
@@ -108,9 +112,11 @@ class Flights:
         if self._spaced is not None:
             self._spaced.cancel()
             self._spaced = None
-        asking, self._asking, self._works = self._asking, [], 0
-        self._last_s = now_s
-        self._last = sum([go() for go in asking])
+        half = (self._works + sum([flight.works for flight in self._flying]) + 1) // 2
+        asking, works = self._asking, self._works
+        self._asking, self._works, self._last_s = [], 0, now_s
+        taken = sum([go(max(UNDIVIDED, half)) for go in asking])
+        self._last = min(taken, works - taken) or taken  # those left behind are enough to go next
 
     def _end_spacing(self) -> None:
         self._spaced, self._last = None, 0  # timers are coarse, so this one's word counts and not the clock's

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 
 from cellar.errors import Overloaded, Regressed
-from cellar.ports import Applied, Change, Commit, CommitResult, Committed, Moved, SessionRecord, SessionStore
+from cellar.ports import Applied, Changes, Commit, CommitResult, Committed, Moved, SessionRecord, SessionStore
 from cellar.runtime.ahead import Ahead
 from cellar.runtime.burst import answer
 from cellar.runtime.cache import LaneCache
@@ -53,7 +53,7 @@ class Settling:
 
     def commit(self, tick: Tick) -> None:
         """Begin to apply the commits of requests that are on their way."""
-        settle = partial(self._settle_some, tick, self._flights.begin())
+        settle = partial(self._settle_some, tick, self._flights.begin(len(tick)))
         try:
             self._store.post([commit for _, commit in tick], settle)
         except Exception as error:  # a fault of our own: nothing was sent, and the lanes go on
@@ -105,7 +105,7 @@ class Settling:
         else:
             self._again(lane, request)
 
-    def _answer(self, lane: Lane, changes: Sequence[Change], asked_s: float) -> None:
+    def _answer(self, lane: Lane, changes: Changes, asked_s: float) -> None:
         """Answer the requests that were on their way with the changes that they have made, and take up the next one.
 
         That waits for the pause that another process may have asked for.

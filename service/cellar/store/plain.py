@@ -12,7 +12,7 @@ from functools import lru_cache, partial
 
 import numpy as np
 
-from cellar.ports import APPEND, MAX_WRITERS, Change, Commit, SessionRecord, StepChanges
+from cellar.ports import APPEND, MAX_WRITERS, Commit, SessionRecord, StepChanges
 from cellar.store.commits import Keep
 from cellar.store.keys import TOMBSTONE, SessionKeys
 from cellar.store.record import (
@@ -55,8 +55,7 @@ class PlainCommits:
 
     def write(self, commit: Commit) -> bytes | None:
         """Return the call for a commit as it is sent, None if the commit is not plain."""
-        before, state = commit.before, commit.state
-        changes: Sequence[Change] = commit.changes
+        before, changes, state = commit.before, commit.changes, commit.state
         packed = before.packed
         if packed is None or packed[1].writer is not self:
             packed = self._know(before)
@@ -64,10 +63,10 @@ class PlainCommits:
         if not fixed.plain or commit.meta is not None or commit.ask_s or len(state) != fixed.state_bytes:
             return None
         count, revision = len(changes), before.revision
-        epoch, step, digest = changes[-1].after
+        epoch, step, digest = commit.after.position
         moved = MOVED_HEAD.pack(fixed.born, epoch, step, digest, revision + count, fixed.model)
         parts = [self._counts[count], fixed.keys, head, fixed.middles[count], moved, fixed.state, state]
-        if count >= FEWEST and isinstance(changes, StepChanges):  # in this order: what is none costs half a microsecond
+        if isinstance(changes, StepChanges) and count >= FEWEST:
             self._add_steps(parts, changes, revision)
             changes = ()
         window, slots, cap = self._window, self._slots, self._cap

@@ -107,7 +107,7 @@ class Several:
     It is to a socket what an `Ask` is, but for what came of each step.
     """
 
-    __slots__ = ("answer", "error", "inputs", "outcomes", "pending", "place", "session", "tags")
+    __slots__ = ("answer", "count", "error", "inputs", "nbytes", "outcomes", "pending", "place", "session", "tags")
 
     framed = True
 
@@ -116,6 +116,8 @@ class Several:
         self.tags = tags
         self.inputs = inputs
         """(T, rows, in_size), finite."""
+        self.count, self.nbytes = len(inputs), inputs.nbytes
+        """How many they are, and of how many bytes."""
         self.place = None if first is None else Place(None, first)
         """That of the first step; where any has failed, in the end, that of the one that failed first."""
         self.pending: Burst | None = None
@@ -127,11 +129,6 @@ class Several:
         """the one that ends a stream, if any does, else the first."""
 
     @property
-    def count(self) -> int:
-        """How many steps they are."""
-        return len(self.tags)
-
-    @property
     def rows(self) -> int:
         """How many rows each of them has."""
         return len(self.inputs[0])
@@ -140,11 +137,6 @@ class Several:
     def landed(self) -> StepChanges | None:
         """What has been committed, if all went well with all of them."""
         return None if self.pending is None else self.pending.landed
-
-    @property
-    def nbytes(self) -> int:
-        """Of their inputs."""
-        return self.inputs.nbytes
 
     def cut(self, at: int) -> "tuple[Several, Several]":
         """Return the first `at` of them, and the others."""
