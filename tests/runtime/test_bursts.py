@@ -11,6 +11,7 @@ from cellar.errors import CellarError, NotFound, NotReached, ShapeMismatch
 from cellar.ports import APPEND, Committed, Identity, SessionKey
 from cellar.runtime.burst import Burst
 from cellar.runtime.pending import Pending
+from cellar.runtime.positions import advance
 from tests.redis_process import RedisProcess
 from tests.runtime.conftest import Service, StartService
 from tests.runtime.exact import BAD_OUTPUT, BAD_STATE, history
@@ -138,6 +139,34 @@ async def test_bursts_and_steps_that_wait_go_together(service: Service, shut: Ca
     assert [told(outcome) for outcome in outcomes] == [(at, False, history(range(at))) for at in range(2, 41)]
     assert service.models.network.calls[:2] == [(1, 1), (6, 1)]
     assert await state(service, key) == history(range(40))
+
+
+@pytest.mark.parametrize("numbered", [False, True])
+@pytest.mark.parametrize("sizes", [(1, 2, 3), (4, 1), (1, 1, 1), (3, 1, 4)])
+async def test_a_burst_of_one_step_goes_with_others(
+    service: Service, shut: Callable[[], Gate], sizes: Sequence[int], numbered: bool
+) -> None:
+    """Where a frame is cut by the window, one step may be left of several."""
+    key, gate = await begin(service), shut()
+    first = asyncio.create_task(step(service, key, 0))
+    await gate.reached()
+    waiting: list[Burst] = []
+    for size in sizes:
+        number = 1 + sum(burst.count for burst in waiting)
+        values = range(number, number + size)
+        waiting.append(service.sessions.submit_steps(key, a_sequence(*values), number if numbered else None))
+    gate.open()
+    stands = (await first).position
+    for burst in waiting:
+        await ended(burst)
+        for value, outcome in zip(
+            a_sequence(*range(stands.step, stands.step + burst.count)), burst.outcomes, strict=True
+        ):
+            assert isinstance(outcome, Committed)
+            stands = advance(stands, value[None])
+            assert outcome.position == stands
+    assert await position(service, key) == stands
+    assert service.models.network.calls == [(1, 1), (sum(sizes), 1)]
 
 
 async def test_every_step_of_a_burst_is_remembered(redis_url: str, start_service: StartService) -> None:

@@ -58,7 +58,7 @@ class Work:
         self.positions: list[Position] = []
         """After each of the requests."""
         self.digests: list[bytes] = []
-        """After each step of the requests that are several, side by side; nothing for a step alone, or a sequence."""
+        """After each step of those requests that are several steps, side by side; of any other, after its last."""
         self.outputs: list[bytes] = []
         self.offset = 0
         self.bad_step = -1
@@ -91,9 +91,9 @@ class Work:
         elif len(chunk) == self.left:  # those that go together go in one call
             position = self.record.position
             for request in self.requests:
-                digests = b""
                 if request.count == 1:
                     position = advance(position, _inputs(request), request.reset)
+                    digests = position.digest  # a burst may be of one step, and has columns like any other
                 else:
                     digests = each_digest(position, _inputs(request))
                     position = Position(position.epoch, position.step + request.count, digests[-DIGEST_BYTES:])
