@@ -105,3 +105,14 @@ async def test_many_sessions_in_one_frame(served: Served, monkeypatch: pytest.Mo
         last = mine[-1].position
         assert last is not None
         assert there["position"] == str(last)
+
+
+async def test_steps_of_another_session_are_refused_however_many(narrow: Served) -> None:
+    mine, other = await narrow.begin(), await narrow.begin()
+    async with narrow.stream(mine) as stream:
+        await stream.hear()
+        await stream.say_frame(*[frames.Step(other, np.ones((1, 1, 2), np.float32))] * (2 * WINDOW + 1))
+        answers = await stream.hear_frames(2 * WINDOW + 1)
+    assert [answer.status for answer in answers] == [422] * (2 * WINDOW + 1)
+    for session in (mine, other):
+        assert (await narrow.http.get(f"/v1/sessions/{session}")).json()["step"] == 0

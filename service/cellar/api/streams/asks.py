@@ -141,10 +141,14 @@ class Several:
     def cut(self, at: int) -> "tuple[Several, Several]":
         """Return the first `at` of them, and the others."""
         first = None if self.place is None else self.place.number
-        return (
+        parts = (
             Several(self.session, self.tags[:at], first, self.inputs[:at]),
             Several(self.session, self.tags[at:], None if first is None else first + at, self.inputs[at:]),
         )
+        if self.error is not None:  # none of them is run
+            for part in parts:
+                part.refuse(self.error)
+        return parts
 
     def settle(self) -> bool:
         """Take what came of them. Return whether that is known."""
