@@ -32,7 +32,7 @@ def test_plain_steps_are_read_as_records_are(given: list[tuple[str, int, int]], 
     found, expected = plain_steps(frame), frames.unpack_steps(frame)
     assert found is not None
     assert found.sessions == [step.session for step in expected]
-    assert found.tags == [step.tag for step in expected]
+    assert found.tags.tolist() == [step.tag for step in expected]
     assert found.numbers == ([step.step for step in expected] if numbered else None)
     assert found.inputs.tobytes() == b"".join([step.inputs.tobytes() for step in expected])
     assert found.inputs.shape[1:] == expected[0].inputs.shape
@@ -120,5 +120,5 @@ def test_steps_in_a_row_are_packed_as_answers_are(tags: list[int], place: Place,
         Answer(tag, 200, Place(place.epoch, place.step + at, digest), output)
         for at, (tag, digest, output) in enumerate(zip(tags, digests, outputs, strict=True), 1)
     ]
-    packed = pack_in_a_row(tags, place, b"".join(digests), shape[1], outputs.tobytes())
+    packed = pack_in_a_row(np.array(tags, np.uint32), place, b"".join(digests), shape[1], outputs.tobytes())
     assert frames.join_answers([packed]) == frames.pack_answers(answers)

@@ -9,6 +9,7 @@ of one step, and 28 for one of the last of 64 writers: this takes 2, and 10.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
+from struct import Struct
 
 import numpy as np
 
@@ -49,6 +50,8 @@ class PlainCommits:
         self._cap = keep.output_cap_bytes
         self._name = _arguments(b"EVALSHA", script.sha, b"2")
         self._slots = [_arguments(b"r%d" % index) for index in range(keep.window)]
+        self._rounds = 2 * self._slots
+        """Of which any `window` in a row are the slots from one on."""
         self._places = [_arguments(b"v%d" % place) for place in range(MAX_WRITERS)]
         self._counts = [b"*%d" % (17 + 2 * changes) for changes in range(keep.window + 1)]
         self._middles = lru_cache(maxsize=256)(partial(_middles, keep))
@@ -105,27 +108,25 @@ class PlainCommits:
 
     def _add_steps(self, parts: list[bytes], changes: StepChanges, revision: int) -> None:
         """Add the entries of single steps to a call, column by column."""
-        count, window, slots = len(changes), self._window, self._slots
+        count = len(changes)
         output = len(changes.outputs) // count
         kept = output <= self._cap
-        entry = _entry(output if kept else 0)
-        table = np.empty(count, entry)
+        table = _entries(count, output if kept else 0, ORDERED * changes.numbered | KEPT * kept).copy()
         epoch, step, digest = changes.before
         digests = digest + changes.digests
         table["revision"] = np.arange(revision, revision + count, dtype=np.uint64)
-        table["flags"] = ORDERED * changes.numbered | KEPT * kept
-        table["epoch"] = table["epoch_after"] = np.frombuffer(epoch, "V8")
+        table["epoch"] = table["epoch_after"] = np.void(epoch)
         table["step"] = np.arange(step, step + count, dtype=np.uint64)
-        table["digest"] = np.frombuffer(digests, "V16", count)
-        table["steps"] = 1
-        table["digest_after"] = np.frombuffer(digests, "V16", count, 16)
-        table["mark"] = np.frombuffer(changes.marks, "V16")
+        table["digest"] = np.frombuffer(digests, _MARK, count)
+        table["digest_after"] = np.frombuffer(digests, _MARK, count, _MARK.itemsize)
+        table["mark"] = np.frombuffer(changes.marks, _MARK)
         if kept and output:
-            table["output"] = np.frombuffer(changes.outputs, entry["output"])
-        data, size = table.tobytes(), entry.itemsize
-        length = SIZES[size]
-        for index in range(count):
-            parts += slots[(revision + index) % window], length, data[size * index : size * (index + 1)]
+            table["output"] = np.frombuffer(changes.outputs, table.dtype["output"])
+        found = 2 * count * [b""]
+        first = revision % self._window
+        found[::2] = self._rounds[first : first + count]
+        found[1::2] = _cut(count, table.itemsize).unpack(table.tobytes())
+        parts += found
 
     def _add_writers(self, parts: list[bytes], commit: Commit, data: bytes, numbered: Sequence[_Numbered]) -> bytes:
         """Add who has sent requests, and the last of each, to a call; return how the writers are packed now."""
@@ -173,12 +174,23 @@ class _Fixed:
     """What stands before the state."""
 
 
-@lru_cache(maxsize=64)
-def _entry(output: int) -> np.dtype[np.void]:
-    """Return ENTRY with so many bytes of output behind it, as NumPy knows it."""
-    fields = [*zip(_ENTRY_FIELDS, _ENTRY_TYPES, strict=True), *([("output", f"V{output}")] if output else [])]
-    return np.dtype(fields)
+@lru_cache(maxsize=256)
+def _entries(count: int, output: int, flags: int) -> np.ndarray[tuple[int], np.dtype[np.void]]:
+    """Return entries of single steps, with so many bytes of output behind each, where nothing else is filled in yet."""
+    length = SIZES[ENTRY_BYTES + output]
+    fields = [("length", f"V{len(length)}"), *zip(_ENTRY_FIELDS, _ENTRY_TYPES, strict=True)]
+    table = np.zeros(count, [*fields, ("output", f"V{output}")] if output else fields)
+    table["length"], table["flags"], table["steps"] = np.void(length), flags, 1
+    return table
 
+
+@lru_cache(maxsize=1024)
+def _cut(count: int, size: int) -> Struct:
+    """Return what cuts bytes into so many pieces of a size."""
+    return Struct(count * f"{size}s")
+
+
+_MARK = np.dtype("V16")
 
 _ENTRY_FIELDS = "revision", "flags", "epoch", "step", "digest", "epoch_after", "steps", "digest_after", "mark"
 _ENTRY_TYPES = "<u8", "u1", "V8", "<u8", "V16", "V8", "<u4", "V16", "V16"

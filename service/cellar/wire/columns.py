@@ -4,10 +4,12 @@ A record that is read or written by itself takes three microseconds; of a plain 
 """
 
 from collections.abc import Sequence
+from functools import lru_cache
 from itertools import accumulate
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from cellar.wire.frames import (
     ANSWER,
@@ -31,6 +33,8 @@ _CODES = {"B": "u1", "H": "<u2", "I": "<u4", "Q": "<u8", "8s": "V8", "16s": "V16
 
 _STEP = np.dtype([(name, _CODES[code]) for name, code in STEP_FIELDS])
 
+_DIGEST = np.dtype("V16")
+
 _ANSWER = np.dtype([(name, _CODES[code]) for name, code in ANSWER_FIELDS])
 
 _AT = {name: int(place[1]) for name, place in (_STEP.fields or {}).items()}
@@ -49,7 +53,7 @@ class PlainSteps(NamedTuple):
     """The steps of a plain frame: each one step, of as many rows and features, and recognised by its number at most."""
 
     sessions: list[str]
-    tags: list[int]
+    tags: NDArray[np.uint32]
     numbers: list[int] | None
     """Which step each is, if they say so."""
     inputs: Floats
@@ -77,7 +81,7 @@ def plain_steps(frame: bytes) -> PlainSteps | None:
         return None
     return PlainSteps(
         [text[end - name : end] for name, end in zip(names, accumulate(names), strict=True)] if text else count * [""],
-        records["tag"].tolist(),
+        records["tag"],
         records["step"].tolist() if flags else None,
         numbers.reshape(count, 1, rows, features),
     )
@@ -106,20 +110,24 @@ def pack_outputs(
 
 
 def pack_in_a_row(
-    tags: Sequence[int], place: tuple[bytes, int, bytes], digests: bytes, rows: int, outputs: bytes
+    tags: NDArray[np.uint32], place: tuple[bytes, int, bytes], digests: bytes, rows: int, outputs: bytes
 ) -> Packed:
     """Return the answers to single steps that follow each other from `place`, at least one, and went well.
 
     `digests` are those behind each, side by side; `outputs` are the float32 bytes of (steps, rows, out_size).
     """
     count, (epoch, step, _) = len(tags), place
-    table = np.zeros(count, _ANSWER)
+    table = _answers(count, rows, len(outputs) // (4 * rows * count)).copy()
     table["tag"] = tags
-    table["status"] = OK
-    table["steps"] = 1
-    table["rows"] = rows
-    table["features"] = len(outputs) // (4 * rows * count)
-    table["epoch"] = np.frombuffer(epoch, "V8")
+    table["epoch"] = np.void(epoch)
     table["step"] = np.arange(step + 1, step + 1 + count, dtype=np.uint64)
-    table["digest"] = np.frombuffer(digests, "V16")
+    table["digest"] = np.frombuffer(digests, _DIGEST)
     return Packed(count, table.tobytes(), outputs, b"")
+
+
+@lru_cache(maxsize=256)
+def _answers(count: int, rows: int, features: int) -> np.ndarray[tuple[int], np.dtype[np.void]]:
+    """Return answers to single steps that went well, where nothing else is filled in yet."""
+    table = np.zeros(count, _ANSWER)
+    table["status"], table["steps"], table["rows"], table["features"] = OK, 1, rows, features
+    return table

@@ -120,7 +120,7 @@ def apart(found: Ask | Several) -> list[Ask]:
     first = found.place.number if found.place else None
     assert found.nbytes == found.inputs.nbytes
     alone: list[Ask] = []
-    for at, tag in enumerate(found.tags):
+    for at, tag in enumerate(found.tags.tolist()):
         identity = APPEND if first is None else Identity(step=first + at)
         asked = Asked(found.inputs[at : at + 1], identity, False, one_step, "")
         alone.append(Ask(found.session, tag, asked, place_of(identity), framed=True))

@@ -137,7 +137,9 @@ def _of_plain(steps: columns.PlainSteps) -> list[Ask]:
     identities = repeat(APPEND) if steps.numbers is None else [Identity(step=number) for number in steps.numbers]
     return [
         Ask(session, tag, Asked(inputs, identity, False, one_step, ""))
-        for session, tag, inputs, identity in zip(steps.sessions, steps.tags, steps.inputs, identities, strict=False)
+        for session, tag, inputs, identity in zip(
+            steps.sessions, steps.tags.tolist(), steps.inputs, identities, strict=False
+        )
     ]
 
 

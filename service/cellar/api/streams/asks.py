@@ -3,6 +3,9 @@
 from collections.abc import Iterator, Sequence
 from typing import Any, Literal, NamedTuple
 
+import numpy as np
+from numpy.typing import NDArray
+
 from cellar.api.asked import Asked, one_step, sequence_of_json, step_of_json
 from cellar.api.body import validated
 from cellar.api.faults import shown
@@ -111,7 +114,7 @@ class Several:
 
     framed = True
 
-    def __init__(self, session: str | None, tags: Sequence[int], first: int | None, inputs: Floats) -> None:
+    def __init__(self, session: str | None, tags: NDArray[np.uint32], first: int | None, inputs: Floats) -> None:
         self.session = session
         self.tags = tags
         self.inputs = inputs
@@ -246,7 +249,7 @@ def _plain_records(plain: columns.PlainSteps) -> list[Ask | Several]:
             continue
         identity = APPEND if first is None else Identity(step=first)
         asked = Asked(inputs[start], identity, False, one_step, "")
-        found.append(Ask(session, tags[start], asked, None if first is None else Place(None, first), framed=True))
+        found.append(Ask(session, int(tags[start]), asked, None if first is None else Place(None, first), framed=True))
     return found
 
 

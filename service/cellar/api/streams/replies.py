@@ -134,7 +134,7 @@ def _frame(asks: Sequence[Ask | Several]) -> bytes:
             packed += [*_packed(apart), _in_a_row(ask, ask.landed)]
             apart = []
         elif isinstance(ask, Several):
-            apart += [(tag, ask.rows, outcome) for tag, outcome in zip(ask.tags, ask.outcomes, strict=True)]
+            apart += [(tag, ask.rows, outcome) for tag, outcome in zip(ask.tags.tolist(), ask.outcomes, strict=True)]
         else:
             rows = 0 if ask.asked is None else ask.asked.inputs.shape[1]
             apart.append((ask.tag or 0, rows, ask.answer or ask.error))
