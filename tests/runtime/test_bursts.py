@@ -208,6 +208,23 @@ async def test_nobody_waits_for_a_burst_any_more(service: Service, shut: Callabl
     assert all(isinstance(outcome, asyncio.CancelledError) for outcome in given_up.outcomes)
 
 
+async def test_a_burst_that_is_taken_apart_when_nobody_waits_for_it_is_let_be(
+    service: Service, shut: Callable[[], Gate]
+) -> None:
+    key, gate = await begin(service), shut()
+    first = asyncio.create_task(step(service, key, 0))
+    await gate.reached()
+    given_up = service.sessions.submit_steps(key, a_sequence(1, BAD_STATE, 2), None)
+    behind = service.sessions.submit_steps(key, a_sequence(4, 5), None)
+    together = shut()
+    gate.open()
+    await together.reached()
+    given_up.cancel()
+    together.open()
+    await asyncio.gather(first, ended(behind))
+    assert await state(service, key) == history([0, 4, 5])
+
+
 async def test_behind_a_request_that_fails_no_numbered_step_is_reached(
     service: Service, shut: Callable[[], Gate]
 ) -> None:

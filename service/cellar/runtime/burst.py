@@ -42,7 +42,10 @@ class Burst(Request):
         return self._outcomes
 
     def singles(self) -> list[Request]:
-        """Take it apart: return its steps, which end it once all of them have ended."""
+        """Take it apart: return its steps, which end it once all of them have ended.
+
+        If it has ended by now nobody waits for them either.
+        """
         assert self.inputs is not None
         self._left = self.count
         before, first = self.after, self.identity.step
@@ -56,6 +59,8 @@ class Burst(Request):
             single.when_done(self._hear)
             before = None if first is None else single
             self._singles.append(single)
+            if self.done():
+                single.cancel()
         return self._singles
 
     def land(self, changes: StepChanges) -> None:
