@@ -5,6 +5,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from cellar.errors import Overloaded
+from cellar.runtime.admission import Admission
 from cellar.wire import frames
 from tests.api.streams.conftest import Served, Stream
 
@@ -200,6 +202,29 @@ async def test_several_steps_of_a_frame_are_answered_one_by_one(served: Served) 
         assert known.outputs is not None
         assert found.outputs is not None
         assert np.array_equal(known.outputs, found.outputs)
+
+
+@pytest.mark.parametrize("timeout_ms", [0, 60_000], ids=["as one", "each by itself"])
+async def test_steps_for_which_there_is_no_room(
+    served: Served, monkeypatch: pytest.MonkeyPatch, timeout_ms: int
+) -> None:
+    def refuse(*_: Any) -> None:
+        raise Overloaded("too many")
+
+    session = await served.begin()
+    async with served.stream(session) as stream:
+        await stream.hear()
+        with monkeypatch.context() as full:
+            full.setattr(Admission, "enter", refuse)
+            await stream.say_frame(*[a_step(index, step=index, timeout_ms=timeout_ms) for index in range(4)])
+            numbered = await stream.hear_frames(4)
+            await stream.say_frame(*[a_step(index, timeout_ms=timeout_ms) for index in range(4)])
+            appended = await stream.hear_frames(4)
+        await stream.say_frame(*[a_step(index, step=index, timeout_ms=timeout_ms) for index in range(4)])
+        assert [answer.status for answer in await stream.hear_frames(4)] == 4 * [200]
+    names = ["overloaded", *3 * ["not_reached"], *4 * ["overloaded"]]
+    for one, name in zip(numbered + appended, names, strict=True):
+        assert f"urn:cellar:problem:{name}".encode() in one.problem
 
 
 async def test_behind_the_step_that_ends_a_stream_none_is_applied(served: Served) -> None:

@@ -14,8 +14,16 @@ from cellar.api.records import asked_of, identity_of
 from cellar.api.schemas.names import NAME_PATTERN
 from cellar.api.schemas.streams import ResumeMessage, SequenceMessage, StepMessage
 from cellar.api.streams.closing import ends
-from cellar.api.streams.order import Place, place_of
-from cellar.errors import CellarError, IdUnknown, InvalidInput, MalformedJson, ShapeMismatch, WholeSequencesOnly
+from cellar.api.streams.order import Place, behind, place_of
+from cellar.errors import (
+    CellarError,
+    IdUnknown,
+    InvalidInput,
+    MalformedJson,
+    NotReached,
+    ShapeMismatch,
+    WholeSequencesOnly,
+)
 from cellar.ports import APPEND, Committed, Identity, StepChanges
 from cellar.runtime.answers import Floats
 from cellar.runtime.burst import Burst
@@ -176,7 +184,11 @@ class Several:
         self.error = self.error or error
         self.outcomes = self.count * [self.error]
 
-    fail = refuse
+    def fail(self, error: CellarError) -> None:
+        """Note that they were not taken: the first is answered with the error, and those that depend on it as such."""
+        self.refuse(error)
+        if self.place is not None and self.error is error and not isinstance(error, NotReached):
+            self.outcomes = [error, *(self.count - 1) * [behind(self.place)]]
 
 
 def _told(outcome: Committed | BaseException) -> Committed | CellarError:

@@ -34,6 +34,11 @@ def place_of(identity: Identity) -> Place | None:
     return None
 
 
+def behind(place: Place) -> NotReached:
+    """Return the error of steps behind this place, whose own step has failed."""
+    return NotReached(f"{'step' if place.writer is None else 'request'} {place.number}, before this one, has failed")
+
+
 class Order:
     """The steps in flight on one socket, each with the one that it depends on, and where those that failed were."""
 
@@ -51,7 +56,7 @@ class Order:
         if failed is None:
             return self._last.get(chain)
         if place.number > failed:
-            raise NotReached(f"{'step' if place.writer is None else 'request'} {failed}, before this one, has failed")
+            raise behind(Place(place.writer, failed))
         del self._failed[chain]
         return None
 
