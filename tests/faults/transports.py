@@ -72,6 +72,12 @@ async def streamed_in_frames(wires: Wires, place: str, asked: Sequence[Asked]) -
     return await _converse(wires, f"{place}/v1/stream", [_frame(wires, asked)], len(asked), _unframed)
 
 
+async def streamed_in_a_burst(wires: Wires, place: str, asked: Sequence[Asked]) -> Answers:
+    """Ask with one frame in which steps say as little as they may, so that they go as one."""
+    frame = frames.pack_steps([_step(wires, each, tag)._replace(timeout_ms=0) for tag, each in enumerate(asked)])
+    return await _converse(wires, f"{place}/v1/stream", [frame], len(asked), _unframed)
+
+
 async def _converse(
     wires: Wires,
     url: str,
@@ -100,6 +106,9 @@ ALL = (
     Transport(streamed, most=4),
     Transport(streamed_in_frames, most=4),
 )
+
+BURST = Transport(streamed_in_a_burst, most=8)
+"""Who is impatient on it does not say so, and leaves the service work: no way for many who write one session."""
 
 
 def _beside(wires: Wires, asked: Asked) -> dict[str, Any]:

@@ -92,9 +92,11 @@ class Client:
     rng: Random
     book: Book
 
+    ways: Sequence[transports.Transport] = transports.ALL
+
     async def try_once(self, asked: Sequence[Asked]) -> transports.Answers:
         """Ask anywhere, any way, for as many of these as go together, in order. Raise Lost."""
-        way, place = self.rng.choice(transports.ALL), self.rng.choice(self.places)
+        way, place = self.rng.choice(self.ways), self.rng.choice(self.places)
         self.book.counts[f"tries by {way.ask.__name__}"] += 1
         together = asked[: way.most]
         told = await way.ask(self.wires, place, together)
@@ -165,16 +167,16 @@ class Supply:
 
     left: int
 
-    def take(self, rng: Random) -> int:
+    def take(self, rng: Random, most: int = 4, single: float = 0.75) -> int:
         """Take a step, or a few for a sequence; 0 if there are none left."""
-        count = min(self.left, 1 if rng.random() < 0.75 else rng.randrange(2, 5))
+        count = min(self.left, 1 if rng.random() < single else rng.randrange(2, most + 1))
         self.left -= count
         return count
 
 
-def readings(client: Client, supply: Supply) -> Iterator[tuple[int, ...]]:
+def readings(client: Client, supply: Supply, most: int = 4, single: float = 0.75) -> Iterator[tuple[int, ...]]:
     """Yield the inputs of one request after the other: the stuck sensor's as often as any other."""
-    while count := supply.take(client.rng):
+    while count := supply.take(client.rng, most, single):
         yield tuple(STUCK if client.rng.random() < 0.5 else client.rng.randrange(OWN) for _ in range(count))
 
 
@@ -200,11 +202,16 @@ async def write_appending(client: Client, supply: Supply, own: int) -> None:
 
 
 async def write_alone(client: Client, supply: Supply) -> None:
-    """Write as the only one, by the position or by the step of the last answer."""
+    """Write as the only one, by the position or by the step of the last answer; several steps also one by one."""
     position = await client.position()
-    for values in readings(client, supply):
-        asked = Asked(values, len(values) > 1, position=position)
+    client.ways = (*transports.ALL, *3 * (transports.BURST,))
+    for values in readings(client, supply, transports.BURST.most, single=0.25):
+        step = int(position.split(".")[1])
         if client.rng.random() < 0.5:
-            asked = Asked(values, len(values) > 1, step=int(position.split(".")[1]))
-        await client.insist(asked)
+            asked = [Asked((value,), step=number) for number, value in enumerate(values, step)]
+        elif client.rng.random() < 0.5:
+            asked = [Asked(values, len(values) > 1, position=position)]
+        else:
+            asked = [Asked(values, len(values) > 1, step=step)]
+        await client.insist(*asked)
         position = client.book.told[-1][2].position
