@@ -111,7 +111,7 @@ class PlainCommits:
         count = len(changes)
         output = len(changes.outputs) // count
         kept = output <= self._cap
-        table = _entries(count, output if kept else 0, ORDERED * changes.numbered | KEPT * kept).copy()
+        table = _entry(output if kept else 0, ORDERED * changes.numbered | KEPT * kept).repeat(count)
         epoch, step, digest = changes.before
         digests = digest + changes.digests
         table["revision"] = np.arange(revision, revision + count, dtype=np.uint64)
@@ -175,11 +175,14 @@ class _Fixed:
 
 
 @lru_cache(maxsize=256)
-def _entries(count: int, output: int, flags: int) -> np.ndarray[tuple[int], np.dtype[np.void]]:
-    """Return entries of single steps, with so many bytes of output behind each, where nothing else is filled in yet."""
+def _entry(output: int, flags: int) -> np.ndarray[tuple[int], np.dtype[np.void]]:
+    """Return one entry of a single step, with so many bytes of output behind it, where nothing else is filled in yet.
+
+    One and not as many as a burst has: of large outputs those of every length of a burst would take a gigabyte.
+    """
     length = SIZES[ENTRY_BYTES + output]
     fields = [("length", f"V{len(length)}"), *zip(_ENTRY_FIELDS, _ENTRY_TYPES, strict=True)]
-    table = np.zeros(count, [*fields, ("output", f"V{output}")] if output else fields)
+    table = np.zeros(1, [*fields, ("output", f"V{output}")] if output else fields)
     table["length"], table["flags"], table["steps"] = np.void(length), flags, 1
     return table
 

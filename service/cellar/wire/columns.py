@@ -117,7 +117,7 @@ def pack_in_a_row(
     `digests` are those behind each, side by side; `outputs` are the float32 bytes of (steps, rows, out_size).
     """
     count, (epoch, step, _) = len(tags), place
-    table = _answers(count, rows, len(outputs) // (4 * rows * count)).copy()
+    table = _answer(rows, len(outputs) // (4 * rows * count)).repeat(count)
     table["tag"] = tags
     table["epoch"] = np.void(epoch)
     table["step"] = np.arange(step + 1, step + 1 + count, dtype=np.uint64)
@@ -126,8 +126,8 @@ def pack_in_a_row(
 
 
 @lru_cache(maxsize=256)
-def _answers(count: int, rows: int, features: int) -> np.ndarray[tuple[int], np.dtype[np.void]]:
-    """Return answers to single steps that went well, where nothing else is filled in yet."""
-    table = np.zeros(count, _ANSWER)
+def _answer(rows: int, features: int) -> np.ndarray[tuple[int], np.dtype[np.void]]:
+    """Return one answer to a single step that went well, where nothing else is filled in yet."""
+    table = np.zeros(1, _ANSWER)
     table["status"], table["steps"], table["rows"], table["features"] = OK, 1, rows, features
     return table
