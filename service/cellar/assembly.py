@@ -24,6 +24,7 @@ from cellar.runtime.replays import Replays
 from cellar.runtime.sessions import Sessions
 from cellar.runtime.shadows import Shadows
 from cellar.runtime.snapshots import Snapshots
+from cellar.runtime.states import States
 from cellar.runtime.watchers import Watchers
 from cellar.settings import Settings
 from cellar.store.blobs import RedisBlobs
@@ -118,6 +119,7 @@ class Api(Parts):
         stored = self._sessions, self._store
         self.services = Services(
             sessions=self._sessions,
+            states=States(*stored),
             snapshots=Snapshots(*stored, copies, self.clock),
             forks=Forks(*stored, copies, self.clock),
             pasts=Pasts(*stored, past),

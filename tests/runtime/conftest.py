@@ -10,6 +10,7 @@ import redis
 
 from cellar.runtime.past import Pasts
 from cellar.runtime.sessions import Sessions
+from cellar.runtime.states import States
 from cellar.store.clients import open_route
 from cellar.store.past import RedisPast
 from cellar.store.sessions import RedisSessions
@@ -36,6 +37,7 @@ class Service:
     """One process' worth of session service."""
 
     sessions: Sessions
+    states: States
     store: RedisSessions
     pasts: Pasts
     models: ExactModels
@@ -59,7 +61,7 @@ async def start_service() -> AsyncIterator[StartService]:
         options = {"kernel_rev": 1, "default_ttl_s": 3600, "most_together": for_store.get("window", 32), **options}
         sessions = Sessions(store, models.load, FakeClock(), **options)
         past = RedisPast(route, prefix=prefix, page_bytes=200)  # so that logs have many pages
-        started.append(Service(sessions, store, Pasts(sessions, store, past), models, prefix))
+        started.append(Service(sessions, States(sessions, store), store, Pasts(sessions, store, past), models, prefix))
         return started[-1]
 
     yield start

@@ -41,7 +41,7 @@ async def position(service: Service, key: SessionKey) -> Position:
 
 async def state(service: Service, key: SessionKey) -> list[float]:
     """Return the stored state of a session of one row, as `exact.history` does."""
-    parts = (await service.sessions.read_state(key)).parts
+    parts = (await service.states.read(key)).parts
     return [float(part.values[0, 0]) for part in parts]
 
 

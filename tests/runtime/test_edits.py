@@ -16,7 +16,7 @@ pytestmark = pytest.mark.anyio
 
 async def rows_of(service: Service, key: SessionKey) -> list[list[float]]:
     """Return the state, row by row."""
-    parts = (await service.sessions.read_state(key)).parts
+    parts = (await service.states.read(key)).parts
     return np.concatenate([part.values for part in parts], axis=1).tolist()  # type: ignore[no-any-return]
 
 
@@ -67,7 +67,7 @@ async def test_rows_that_are_none_are_refused(service: Service) -> None:
 async def test_states_that_are_not_named_stay_as_they_are(service: Service) -> None:
     key = await three_rows(service)
     values = np.array([[7], [8], [9]], dtype=np.float32)
-    answer = await service.sessions.write_state(key, {(1, "h"): values}, APPEND, whole=False)
+    answer = await service.states.write(key, {(1, "h"): values}, APPEND, whole=False)
     assert answer.position.step == 0
     expected = [history([row]) for row in (1, 2, 3)]
     assert await rows_of(service, key) == [
@@ -79,7 +79,7 @@ async def test_states_that_are_not_named_stay_as_they_are(service: Service) -> N
         ({(1, "h"): values * np.float32(np.inf)}, NotFinite),
     ):
         with pytest.raises(error):
-            await service.sessions.write_state(key, parts, APPEND, whole=False)
+            await service.states.write(key, parts, APPEND, whole=False)
 
 
 async def test_changes_of_parts_by_two_processes_at_once_all_happen(
@@ -93,7 +93,7 @@ async def test_changes_of_parts_by_two_processes_at_once_all_happen(
     await asyncio.gather(
         *(service.sessions.reset(key, APPEND, rows=[row]) for service, row in ((one, 0), (other, 1), (one, 2))),
         *(
-            service.sessions.write_state(key, {(1, "c"): np.full((3, 1), 5, dtype=np.float32)}, APPEND, whole=False)
+            service.states.write(key, {(1, "c"): np.full((3, 1), 5, dtype=np.float32)}, APPEND, whole=False)
             for service in (one, other)
         ),
     )

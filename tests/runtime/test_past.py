@@ -102,7 +102,7 @@ async def test_rows_that_began_anew_do_so_again(service: Service) -> None:
     )
     await service.sessions.step(key, a_step(7, 8), APPEND)
     await service.pasts.rewind(key, Back(step=2), APPEND)
-    parts = (await service.sessions.read_state(key)).parts
+    parts = (await service.states.read(key)).parts
     found = np.concatenate([part.values for part in parts], axis=1).tolist()
     assert found == [history([3]), history([2, 4])]
 
@@ -110,7 +110,7 @@ async def test_rows_that_began_anew_do_so_again(service: Service) -> None:
 async def test_states_that_were_written_are_a_beginning(service: Service) -> None:
     key, _ = await stepped(service, 1, 2, log=100)
     values = {place: np.full((1, 1), 5, np.float32) for place in ((0, "h"), (1, "h"), (1, "c"))}
-    await service.sessions.write_state(key, values, APPEND)
+    await service.states.write(key, values, APPEND)
     await step(service, key, 3)
     await service.pasts.rewind(key, Back(step=0), APPEND)
     assert await state(service, key) == [5, 5, 5]

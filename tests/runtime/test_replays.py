@@ -66,7 +66,7 @@ async def test_a_version_with_other_states_needs_the_log(versions: Service) -> N
     assert await model_of(versions, plain) == "exact@1"
     await replays.migrate(logged, "exact@3", "auto", APPEND)
     assert await model_of(versions, logged) == "exact@3"
-    [part] = (await versions.sessions.read_state(logged)).parts
+    [part] = (await versions.states.read(logged)).parts
     assert (part.name, part.values[0].tolist()) == ("other", history([1, 2]))
     with pytest.raises(ModelUnfit):
         await replays.migrate(logged, "exact@4", "auto", APPEND)
@@ -84,7 +84,7 @@ async def test_a_course_begins_with_the_last_state_that_was_given(versions: Serv
     assert await state(versions, key) == history([5])
     await step(versions, key, 6)
     await replays.migrate(key, "exact@3", "replay", APPEND)  # through the migration before: the whole course
-    [part] = (await versions.sessions.read_state(key)).parts
+    [part] = (await versions.states.read(key)).parts
     assert part.values[0].tolist() == history([5, 6])
 
 
@@ -95,14 +95,14 @@ async def test_rows_that_began_anew_do_so_on_another_version(versions: Service) 
     await versions.sessions.reset(key, APPEND, rows=[1])
     await versions.sessions.step(key, a_step(5, 6), APPEND)
     await replays_of(versions).migrate(key, "exact@3", "replay", APPEND)
-    [part] = (await versions.sessions.read_state(key)).parts
+    [part] = (await versions.states.read(key)).parts
     assert part.values.tolist() == [history([3, 5]), history([6])]
 
 
 async def test_a_state_that_was_given_fits_only_where_the_states_are_the_same(versions: Service) -> None:
     key = await stepped(versions, 1, log=100)
     values = {place: np.full((1, 1), 5, np.float32) for place in ((0, "h"), (1, "h"), (1, "c"))}
-    await versions.sessions.write_state(key, values, APPEND)
+    await versions.states.write(key, values, APPEND)
     replays = replays_of(versions)
     with pytest.raises(ModelUnfit):
         await replays.migrate(key, "exact@3", "auto", APPEND)
@@ -120,7 +120,7 @@ async def test_nothing_goes_back_beyond_another_model(versions: Service) -> None
     assert [kept.position.step for kept in (await versions.pasts.history(key)).states] == [0]
     await versions.pasts.rewind(key, Back(step=0), APPEND)
     await versions.pasts.rewind(key, Back(to=after.position), APPEND)
-    [part] = (await versions.sessions.read_state(key)).parts
+    [part] = (await versions.states.read(key)).parts
     assert part.values[0].tolist() == history([1, 2, 7])
 
 
@@ -155,7 +155,7 @@ async def test_steps_of_other_processes_meanwhile_are_part_of_it(redis_url: str,
     steps = [step(each, key, 1) for each in (one, other) for _ in range(20)]
     await asyncio.gather(*steps[:20], replays_of(one).migrate(key, "exact@3", "replay", APPEND), *steps[20:])
     assert await model_of(other, key) == "exact@3"
-    [part] = (await other.sessions.read_state(key)).parts
+    [part] = (await other.states.read(key)).parts
     assert part.values[0].tolist() == history([1] * 40)
 
 
@@ -181,7 +181,7 @@ async def test_a_log_becomes_another_session(versions: Service) -> None:
     assert (answer.model, answer.steps, answer.differences) == ("exact@3", 4, None)
     assert answer.ended == await position(versions, key)
     copy = SessionKey("default", "copy")
-    [part] = (await versions.sessions.read_state(copy)).parts
+    [part] = (await versions.states.read(copy)).parts
     assert part.values[0].tolist() == history([1, 2, 3, 4])
     assert await replays.replay(key, "exact@3", session="copy") == answer
     await step(versions, key, 5)

@@ -110,7 +110,7 @@ async def test_a_deleted_session_is_unknown_to_every_call(service: Service) -> N
         step(service, key, 1),
         service.sessions.get(key),
         service.sessions.reset(key, APPEND),
-        service.sessions.read_state(key),
+        service.states.read(key),
         service.sessions.delete(key),
         step(service, NOBODY, 1, Identity(key="k", step=0)),
     ):
@@ -474,7 +474,7 @@ async def test_a_reset_at_another_position_is_refused(service: Service) -> None:
 async def test_a_written_state_is_read_and_stepped_on(service: Service) -> None:
     key, other = await begin(service), await begin(service)
     where = (await step(service, key, 3)).position
-    read = await service.sessions.read_state(key)
+    read = await service.states.read(key)
     assert (read.position, read.model) == (where, "exact@1")
     assert [(part.layer, part.name, part.values.shape) for part in read.parts] == [
         (0, "h", (1, 1)),
@@ -482,7 +482,7 @@ async def test_a_written_state_is_read_and_stepped_on(service: Service) -> None:
         (1, "c", (1, 1)),
     ]
     parts = {(part.layer, part.name): part.values for part in read.parts}
-    written = await service.sessions.write_state(other, parts, APPEND)
+    written = await service.states.write(other, parts, APPEND)
     assert written.position.step == 0
     assert output(await step(service, other, 4)) == history([3, 4])
 
@@ -491,11 +491,11 @@ async def test_a_written_state_sent_again_is_replayed(service: Service) -> None:
     key = await begin(service)
     where = await position(service, key)
     parts = {(layer, name): a_step(2) for layer, name in [(0, "h"), (1, "h"), (1, "c")]}
-    first = await service.sessions.write_state(key, parts, at(where))
-    again = await service.sessions.write_state(key, dict(reversed(parts.items())), at(where))
+    first = await service.states.write(key, parts, at(where))
+    again = await service.states.write(key, dict(reversed(parts.items())), at(where))
     assert (again.replayed, again.position) == (True, first.position)
     with pytest.raises(EpochChanged):
-        await service.sessions.write_state(key, {**parts, (0, "h"): a_step(3)}, at(where))
+        await service.states.write(key, {**parts, (0, "h"): a_step(3)}, at(where))
 
 
 @pytest.mark.parametrize(
@@ -517,7 +517,7 @@ async def test_a_state_that_does_not_fit_is_refused(
     whole = {(0, "h"): a_step(1), (1, "h"): a_step(1), (1, "c"): a_step(1)}
     parts = {place: values for place, values in {**whole, **change}.items() if values is not None}
     with pytest.raises(error, match=words):
-        await service.sessions.write_state(key, parts, APPEND)
+        await service.states.write(key, parts, APPEND)
     assert await state(service, key) == history([])
 
 

@@ -110,7 +110,7 @@ async def test_one_that_cannot_follow_says_why_and_may_begin_again(versions: Ser
     key, shadows = await stepped(versions, 1), shadows_of(versions)
     await shadows.put(key, "exact@3")
     values = {place: np.full((1, 1), 5, np.float32) for place in ((0, "h"), (1, "h"), (1, "c"))}
-    await versions.sessions.write_state(key, values, APPEND)
+    await versions.states.write(key, values, APPEND)
     await step(versions, key, 2)
     found = await followed(shadows, key)
     assert (found.shadow.stopped or "").startswith("model_unfit: ")

@@ -15,6 +15,7 @@ from cellar.runtime.replays import Replays
 from cellar.runtime.sessions import Sessions
 from cellar.runtime.shadows import Shadows
 from cellar.runtime.snapshots import Snapshots
+from cellar.runtime.states import States
 from cellar.runtime.watchers import Watchers
 
 TENANT = "default"
@@ -26,6 +27,7 @@ class Services:
     """What the composition root hands to the api."""
 
     sessions: Sessions
+    states: States
     snapshots: Snapshots
     forks: Forks
     pasts: Pasts

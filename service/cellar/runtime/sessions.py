@@ -3,7 +3,7 @@
 import asyncio
 import os
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from functools import partial
@@ -38,8 +38,6 @@ from cellar.runtime.answers import (
     PageAnswer,
     SessionAnswer,
     SinceAnswer,
-    StateAnswer,
-    StatePart,
     StepAnswer,
 )
 from cellar.runtime.attempt import Attempt
@@ -335,43 +333,6 @@ class Sessions:
             return await self.change(key, "reset", identity, fingerprint("reset"), edits.reset_all)
         mark = fingerprint("reset", names=str(list(rows)))
         return await self.change(key, "reset", identity, mark, partial(edits.reset_rows, tuple(rows)))
-
-    async def read_state(self, key: SessionKey) -> StateAnswer:
-        """Return the state, layer by layer, as it is now."""
-        record = await self._store.load(key)
-        served = await self._lanes.models.fetch(key.tenant, record.meta)
-        sizes = served.model.network.network
-        state = edits.state_of(record, sizes)
-        parts = tuple(
-            StatePart(place.layer, place.name, state[:, place.offset : place.offset + place.size])
-            for place in sizes.states
-        )
-        return StateAnswer(record.meta.model, record.meta.batch_size, record.position, parts)
-
-    async def write_state(
-        self,
-        key: SessionKey,
-        states: Mapping[edits.Place, Floats] | Floats,
-        identity: Identity,
-        *,
-        whole: bool = True,
-        pointer: str = "/layers",
-    ) -> ChangeAnswer:
-        """Replace states, float32: (layer, name) -> (batch_size, size), or all side by side, (batch_size, state_size).
-
-        The session is then at step 0 of a new epoch. `whole` says that these must be all states; else those that are
-        not named stay as they are. Raise InvalidInput for a state that is missing or unknown, ShapeMismatch or
-        NotFinite, each with `pointer`.
-        """
-        if not isinstance(states, Mapping):
-            values = np.ascontiguousarray(states, dtype="<f4")
-            mark = fingerprint("write", values, names="side by side")
-            edit = partial(edits.write_columns, values, pointer=pointer)
-            return await self.change(key, "write", identity, mark, edit)
-        parts = {place: np.ascontiguousarray(states[place], dtype="<f4") for place in sorted(states)}
-        mark = fingerprint("write", *parts.values(), names=f"{list(parts)}{'' if whole else ' some'}")
-        edit = partial(edits.write_all if whole else edits.write_some, parts, pointer=pointer)
-        return await self.change(key, "write", identity, mark, edit)
 
     async def change(self, key: SessionKey, kind: Kind, identity: Identity, mark: bytes, edit: Edit) -> ChangeAnswer:
         """Make a change that is not a step: step 0 of a new epoch, unless it stays where it is.

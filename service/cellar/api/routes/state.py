@@ -89,7 +89,7 @@ async def read_state(
 ) -> Response:
     """Return every state of every layer, or those that are asked for, exactly: as JSON, safetensors or npy."""
     wanted = answer_type(request.headers, TYPES)
-    state = await services.sessions.read_state(SessionKey(TENANT, session))
+    state = await services.states.read(SessionKey(TENANT, session))
     parts = chosen(state, layer, name)
     size = sum(part.values.nbytes for part in parts)
     headers = {POSITION: str(state.position), STEP_NUMBER: str(state.position.step)}
@@ -124,7 +124,7 @@ async def _write(
     session: SessionKey, body: StateBody, services: Parts, response: Response, key: str | None, *, whole: bool
 ) -> ChangeAnswer:
     identity = body.placed.identity(key)
-    answer = await services.sessions.write_state(session, body.states, identity, whole=whole, pointer=body.pointer)
+    answer = await services.states.write(session, body.states, identity, whole=whole, pointer=body.pointer)
     return changed(answer, response)
 
 
