@@ -8,6 +8,7 @@ import asyncio
 from collections.abc import Coroutine, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from time import monotonic
 from typing import Any
 
 from cellar.errors import CellarError, Overloaded, StoreUnavailable
@@ -122,8 +123,7 @@ class Lanes:
         """
         if self._stopping:
             raise Overloaded("the service is stopping")
-        loop = asyncio.get_running_loop()
-        self._admission.enter(loop.time())
+        self._admission.enter(monotonic())
         try:
             served = await self.models.fetch(record.key.tenant, record.meta)
             sizes = served.model.network.network
@@ -132,7 +132,7 @@ class Lanes:
             check_inputs(inputs, "sequence", record.meta, sizes, self._max_numbers)
             check_reset(reset, record.meta)
             check_state(record, sizes)
-            attempt = Attempt(record, inputs, reset, loop.time())
+            attempt = Attempt(record, inputs, reset, monotonic())
             served.batcher.add(attempt)
             await attempt.request.come()
         finally:
@@ -170,7 +170,7 @@ class Lanes:
 
     def _dispatch(self, lane: Lane, request: Request) -> None:
         """Run the request on the record that is at hand, if its place is there; else ask the store."""
-        now_s = asyncio.get_running_loop().time()
+        now_s = monotonic()
         request.begin(now_s)
         record = lane.record
         if record is None or not fits(request.identity, record):
@@ -241,7 +241,7 @@ class Lanes:
         try:
             edited = await request.prepare(record, network)
         except Stale:
-            if asyncio.get_running_loop().time() - request.taken_s > CONTENTION_S:
+            if monotonic() - request.taken_s > CONTENTION_S:
                 raise contended() from None
             self._cache.believe(lane, None)
             return self._dispatch(lane, request)

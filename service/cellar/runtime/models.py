@@ -7,6 +7,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
+from time import monotonic
 
 from cellar.errors import CellarError, ModelUnknown
 from cellar.ports import SessionMeta
@@ -38,7 +39,7 @@ class Served:
     model: Model
     batcher: Batcher
     checked_s: float
-    """When the store was last asked for it, by the loop's clock; -inf once it is known to be gone."""
+    """When the store was last asked for it, by the monotonic clock; -inf once it is known to be gone."""
 
     def is_fresh(self, now_s: float) -> bool:
         """Return whether it was in the store not long ago."""
@@ -89,7 +90,7 @@ class Models:
         if served is None:
             return None
         self._served.move_to_end(key)
-        now_s = asyncio.get_running_loop().time()
+        now_s = monotonic()
         age_s = now_s - served.checked_s
         if age_s > 2 * RECHECK_S:
             return None
@@ -127,7 +128,7 @@ class Models:
             self._bytes -= served.model.size_bytes
 
     def _keep(self, key: tuple[str, str, str], model: Model) -> Served:
-        now_s = asyncio.get_running_loop().time()
+        now_s = monotonic()
         there = self._served.get(key)
         if there is not None:
             there.checked_s = now_s

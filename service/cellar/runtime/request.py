@@ -85,7 +85,7 @@ class Request(Pending):
         self.fingerprint = fingerprint
         self.nonce = nonce
         self.began_s = began_s
-        """When it came, by the loop's clock."""
+        """When it came, by the monotonic clock."""
         self.inputs = inputs
         """(T, rows, in_size) of a step or a sequence."""
         self.reset = reset
@@ -107,7 +107,7 @@ class Request(Pending):
         self.after: Pending | None = None
         """An earlier request of the lane, without which this one must not happen."""
         self.taken_s = self.tried_s = 0.0
-        """When it was first and when it was last taken up, by the loop's clock."""
+        """When it was first and when it was last taken up, by the monotonic clock."""
         self.lost = 0
         """Races lost to other processes."""
         self.ask_s = 0.0

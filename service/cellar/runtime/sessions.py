@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from functools import partial
+from time import monotonic
 from typing import Literal
 
 import numpy as np
@@ -264,7 +265,8 @@ class Sessions:
                 expected=f"(T, batch_size, in_size), T from 1 to {limit}",
                 actual=str(inputs.shape),
             )
-        inputs = np.ascontiguousarray(inputs, dtype="<f4")
+        if not (finite and inputs.flags.c_contiguous):
+            inputs = np.ascontiguousarray(inputs, dtype="<f4")
         if not finite:
             check_finite(inputs)
         anew = None if reset is False else rows_to_reset(reset, inputs.shape[1])
@@ -289,7 +291,7 @@ class Sessions:
         C-contiguous and finite.
         """
         marks = os.urandom(NONCE_BYTES * len(inputs)) if first is None else step_fingerprints(inputs)
-        burst = Burst(key, first, marks, asyncio.get_running_loop().time(), inputs)
+        burst = Burst(key, first, marks, monotonic(), inputs)
         burst.after = after
         self._lanes.submit(burst)
         return burst
@@ -396,8 +398,7 @@ class Sessions:
     ) -> Request:
         if identity is not APPEND:
             check_identity(identity)
-        now_s = asyncio.get_running_loop().time()
-        return Request(key, kind, identity, mark, next(self._nonces), now_s, inputs, reset)
+        return Request(key, kind, identity, mark, next(self._nonces), monotonic(), inputs, reset)
 
     def _describe(self, summary: SessionSummary) -> SessionAnswer:
         return SessionAnswer.of(summary, self._clock.now_s())

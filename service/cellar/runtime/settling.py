@@ -8,6 +8,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Sequence
 from functools import partial
+from time import monotonic
 
 from cellar.errors import Overloaded, Regressed
 from cellar.ports import Applied, Changes, Commit, CommitResult, Committed, Moved, SessionRecord, SessionStore
@@ -93,7 +94,7 @@ class Settling:
             self.end(lane, [result] * len(lane.current))
 
     def _lost_race(self, lane: Lane, request: Request, commit: Commit, now: SessionRecord) -> None:
-        before, time_s = commit.before, asyncio.get_running_loop().time()
+        before, time_s = commit.before, monotonic()
         request.lost += 1
         if request.lost >= PATIENT_LOSSES:
             request.ask_s = min(2 * (time_s - request.tried_s), LONGEST_ASK_S)
