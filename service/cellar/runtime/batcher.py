@@ -92,7 +92,7 @@ class Batcher:
         """Hand over what has ended. Whatever went wrong belongs to those who wait for it, and to no other tick."""
         ended: list[Work] = []
         for work in works:  # what nobody waits for any more goes no further
-            (self._sequences if failure is None and work.goes_on else ended).append(work)
+            (self._sequences if work.left and failure is None and work.goes_on else ended).append(work)
         try:
             self._finish(ended, failure)
         finally:
@@ -111,7 +111,7 @@ class Batcher:
         if self._network.network.whole_sequences:
             return False
         rows = sum([work.rows for work in works])
-        steps = max([work.steps for work in works])
+        steps = 1 if self._was_steps else max([work.steps for work in works])
         return steps <= PROMPT_STEPS and rows * steps * self._network.flops <= PROMPT_FLOPS
 
 

@@ -128,8 +128,13 @@ def steps_commit(work: Work, kernel_rev: int) -> Commit | CellarError:
     meta = pinned_anew(record.meta, kernel_rev)
     outputs = work.outputs[0] if len(work.outputs) == 1 else b"".join(work.outputs)
     if len(requests) == 1 and requests[0].count == 1:
-        change = _step(requests[0], record, record.position, work.positions[0], outputs)
-        return Commit(record, (change,), work.state, meta, requests[0].ask_s)
+        request, before, after = requests[0], record.position, work.positions[0]
+        if request.reset is None and not record.meta.log:  # nearly all
+            steps, identity, mark = after.step - before.step, request.identity, request.fingerprint
+            change = Change(request.kind, before, after, steps, identity, mark, request.nonce, outputs)
+        else:
+            change = _step(request, record, before, after, outputs)
+        return Commit(record, (change,), work.state, meta, request.ask_s)
     size = len(outputs) // len(work.inputs)
     before, parts, at = record.position, list[Changes](), 0
     for request, after, digests in zip(requests, work.positions, work.digests, strict=True):

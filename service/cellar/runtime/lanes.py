@@ -207,7 +207,7 @@ class Lanes:
             if not (request.any_revision or self._any_revision):
                 check_revision(record.meta, self._kernel_rev)
             if request.inputs is not None:
-                if not self._may_go_as_one(request, record) and lane.take_apart():
+                if request.count > 1 and not self._may_go_as_one(request, record) and lane.take_apart():
                     request = lane.current[0]
                 self._check_steps(lane, request, record, network.network)
                 if lane.waiting:
@@ -281,7 +281,8 @@ class Lanes:
             if not isinstance(result, Commit):
                 self._refuse(lane, lane.current[0], result)
                 continue
-            lane.put_back(len(work.requests))
+            if len(lane.current) > 1:
+                lane.put_back(len(work.requests))
             tick.append((lane, result))
         if tick:
             self._settling.commit(tick)
@@ -295,7 +296,7 @@ class Lanes:
 
     def _may_go_as_one(self, request: Request, record: SessionRecord) -> bool:
         """Return whether one commit may have all that the request stands for."""
-        return request.count == 1 or (request.count <= self._most_together and not record.meta.history)
+        return request.count <= self._most_together and not record.meta.history
 
     # --- endings ----------------------------------------------------------------------------------------------------
 
@@ -319,7 +320,8 @@ class Lanes:
         return self._settling.end(lane, [found if isinstance(found, Committed) else error])
 
     def _next(self, lane: Lane) -> None:
-        self._leave(sum([request.count for request in lane.current]))
+        current = lane.current
+        self._leave(current[0].count if len(current) == 1 else sum([request.count for request in current]))
         self._begin(lane)
 
     def _leave(self, requests: int = 1) -> None:
