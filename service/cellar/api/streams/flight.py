@@ -58,11 +58,11 @@ class Flight:
         queue = self._queues.get(session)
         if queue is None:
             queue = self._queues[session] = _Queue(session, self._hear)
-        room = min(self._window - queue.count, SOCKET_WINDOW - self.count)
-        if room <= 0 or self._bytes >= self._max_bytes:
+        if queue.count >= self._window or self.count >= SOCKET_WINDOW or self._bytes >= self._max_bytes:
             return ask
         left: Several | None = None
         if isinstance(ask, Several):
+            room = min(self._window - queue.count, SOCKET_WINDOW - self.count)
             if ask.count > room:
                 ask, left = ask.cut(room)
             ask.session = session

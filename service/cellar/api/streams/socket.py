@@ -187,7 +187,8 @@ class Socket:
         return None
 
     def _begin_one(self, ask: Ask | Several) -> None:
-        left = ask if self._waiting else self._flight.begin(self._session_of(ask), ask)
+        session = self._session if ask.session is None else None
+        left = ask if self._waiting else self._flight.begin(session or self._session_of(ask), ask)
         if left is not None:
             self._waiting.append(left)
 
@@ -249,7 +250,8 @@ class Socket:
     def _write(self) -> None:
         if self._is_due:
             self._land()
-        self._proceed()
+        if self._stalled:
+            self._proceed()
 
     def _land(self) -> None:
         """Answer the steps that are answered. A conflict ends the stream before another step is read."""
