@@ -85,6 +85,8 @@ class Lanes:
             raise Overloaded("the service is stopping")
         self._admission.enter(request.began_s, request.count)
         lane = self._cache.lane(request.key)
+        if self._held is None and self._run_at_once(lane, request):
+            return
         lane.waiting.append(request)
         request.leave = self._leave_queue
         if lane.current:
@@ -93,6 +95,23 @@ class Lanes:
             self._begin(lane)
         elif len(lane.waiting) == 1:
             self._held.append(lane)
+
+    def _run_at_once(self, lane: Lane, request: Request) -> bool:
+        """Run a step that has nothing to wait for, like others before it, on what is at hand. Return whether it was.
+
+        It is what `_begin` comes to for nearly all steps, in half of the time.
+        """
+        record, served = lane.record, lane.served
+        if record is None or served is None or lane.familiar is None or lane.current or lane.waiting:
+            return False
+        if request.shape != lane.familiar or request.count > 1 or request.reset is not None:
+            return False
+        if request.after is not None or not (served.is_fresh(request.began_s) and fits(request.identity, record)):
+            return False
+        request.begin(request.began_s)
+        lane.current = [request]
+        served.batcher.add(Work([request], record, lane.ahead))
+        return True
 
     @contextmanager
     def together(self) -> Iterator[None]:
