@@ -20,6 +20,8 @@ CALL_ROW_STEPS = 4096
 WHOLE_NUMBERS = 32 * 1024 * 1024
 """Numbers made in one call on whole sequences, which cannot be cut: 128 MiB of scratch memory."""
 
+_FLOAT32 = np.dtype("<f4")
+
 
 class Work:
     """Steps to run on one session's state: those of one request, or of several that follow each other.
@@ -190,9 +192,12 @@ def _stack(chunks: Sequence[Floats]) -> tuple[Floats, np.ndarray[tuple[int], np.
         return chunks[0], None
     sizes = [len(chunk) for chunk in chunks]
     longest = max(sizes)
+    rows = [chunk.shape[1] for chunk in chunks]
+    if longest == 1:  # nearly always; three times as fast as to concatenate arrays
+        data = b"".join(chunks)  # type: ignore[arg-type]  # arrays are buffers
+        return np.ndarray((1, sum(rows), chunks[0].shape[2]), _FLOAT32, data), None
     if longest == min(sizes):
         return np.concatenate(chunks, axis=1), None
-    rows = [chunk.shape[1] for chunk in chunks]
     inputs = np.zeros((longest, sum(rows), chunks[0].shape[2]), dtype=np.float32)
     row = 0
     for chunk in chunks:
