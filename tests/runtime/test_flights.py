@@ -1,14 +1,20 @@
 """Commits on their way: few at a time, and none that is late holds up the others."""
 
 import asyncio
+import signal
+from collections.abc import Sequence
+from functools import partial
 
 import pytest
 from redis.crc import key_slot
 
+from cellar.errors import StoreUnavailable
+from cellar.ports import APPEND, Commit, Done
 from cellar.runtime.flights import FEW, MOST, UNDIVIDED, Flights
 from tests.redis_cluster import RedisCluster
-from tests.runtime.conftest import StartService
-from tests.runtime.session_calls import begin, step
+from tests.redis_process import RedisProcess
+from tests.runtime.conftest import Service, StartService
+from tests.runtime.session_calls import a_sequence, begin, step, until
 
 pytestmark = pytest.mark.anyio
 
@@ -148,3 +154,41 @@ async def test_a_primary_that_hangs_holds_up_only_its_own_sessions(
             await asyncio.gather(*[step(service, key, 1) for key in others])
         assert not any(task.done() for task in waiting)
     await asyncio.gather(*waiting)
+
+
+class Counted:
+    """How many ticks a service has posted."""
+
+    def __init__(self, service: Service) -> None:
+        self.posted = 0
+        self._post = service.store.post
+        service.store.post = self.post  # type: ignore[method-assign]  # seen on its way to the real one
+
+    def post(self, commits: Sequence[Commit], done: Done) -> None:
+        self.posted += 1
+        self._post(commits, done)
+
+    def are(self, count: int) -> bool:
+        return self.posted == count
+
+
+async def test_a_tick_that_cannot_begin_takes_no_answer_from_those_before_it(
+    redis_process: RedisProcess, start_service: StartService
+) -> None:
+    """A service that is closed has no threads to run the next tick on."""
+    service = start_service(redis_process.url, patience_s=60)
+    keys = [await begin(service) for _ in range(MOST + 1)]
+    for key in keys:
+        await step(service, key, 1)
+    ticks = Counted(service)
+    redis_process.signal(signal.SIGSTOP)
+    waiting = []
+    for count, key in enumerate(keys, 1):
+        waiting.append(service.sessions.submit(key, "step", a_sequence(1), APPEND))
+        await until(partial(ticks.are, min(MOST, count)))
+    await service.sessions.aclose(0.01)
+    await service.store.aclose()
+    for pending in waiting[:MOST]:
+        with pytest.raises(StoreUnavailable):
+            await asyncio.wait_for(pending.come(), 10)
+    redis_process.signal(signal.SIGCONT)

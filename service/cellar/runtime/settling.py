@@ -63,7 +63,10 @@ class Settling:
     def _settle_some(
         self, tick: Tick, flight: Flight, part: Sequence[int], results: Sequence[CommitResult | Exception]
     ) -> None:
-        self._flights.end(flight)  # with the first part: what comes late is not to hold up the others
+        try:
+            self._flights.end(flight)  # with the first part: what comes late is not to hold up the others
+        except Exception:  # those who are answered here have no part in what goes next
+            logger.exception("the next tick was not begun")
         for index, result in zip(part, results, strict=True):
             lane, commit = tick[index]
             try:
