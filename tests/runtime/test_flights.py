@@ -28,14 +28,15 @@ class Queue:
         self.gone: list[int] = []
         self.went = asyncio.Event()
 
-    def ask(self, works: int) -> None:
+    def ask(self, works: int, again: int | None = None) -> None:
+        """Ask for these works, all of which have come again unless it is said how many."""
         self.waiting = works
-        self.flights.ask(works, self.go)
+        self.flights.ask(works, works if again is None else again, self.go)
 
-    def more(self, works: int) -> None:
+    def more(self, works: int, *, again: bool = True) -> None:
         for _ in range(works):
             self.waiting += 1
-            self.flights.more()
+            self.flights.more(again=again)
 
     def go(self, most: int) -> int:
         works = min(most, self.waiting)
@@ -92,6 +93,53 @@ async def test_behind_many_fewer_wait_until_as_many_have_come() -> None:
     await queue.went.wait()
     await asyncio.sleep(0)
     assert queue.gone == [FEW, FEW + 2]
+
+
+async def test_behind_many_others_wait_for_the_spacing_however_many_they_are() -> None:
+    queue = Queue(Flights(spacing_s=3600))
+    queue.ask(FEW)
+    queue.ask(2, again=0)
+    queue.more(3 * FEW, again=False)
+    await asyncio.sleep(0.01)
+    assert queue.gone == [FEW]
+
+
+async def test_where_nearly_all_have_come_again_nobody_waits_for_the_others() -> None:
+    queue = Queue(Flights(spacing_s=3600))
+    queue.ask(FEW)
+    queue.ask(1, again=0)
+    queue.more(FEW)
+    await queue.went.wait()
+    await asyncio.sleep(0)
+    assert queue.gone == [FEW, FEW + 1]
+
+
+async def test_the_last_ticks_are_known_by_their_numbers() -> None:
+    flights = Flights()
+    assert not flights.is_recent(-1)
+    queue = Queue(flights)
+    queue.ask(1)
+    number = flights.number
+    for _ in range(MOST - 1):
+        assert flights.is_recent(number)
+        queue.ask(1)
+    assert flights.is_recent(number)
+    queue.ask(1)
+    assert not flights.is_recent(number)
+
+
+async def test_a_tick_that_cannot_begin_holds_up_no_other() -> None:
+    flights = Flights()
+    second = Queue(flights)
+
+    def fail(_most: int) -> int:
+        raise RuntimeError("no threads any more")
+
+    flying = [flights.begin(1) for _ in range(MOST)]
+    flights.ask(1, 0, fail)
+    second.ask(2)
+    flights.end(flying[0])
+    assert second.gone == [2]
 
 
 async def test_behind_many_fewer_wait_no_longer_than_the_spacing() -> None:

@@ -43,14 +43,20 @@ class Batcher:
         """Whether a tick is under way, or will come, and"""
         self._asks = False
         """whether it is yet to be allowed."""
+        self._again = 0
+        """Works in the queues whose sessions went with one of the last ticks, as if those went first."""
 
-    def add(self, work: Work) -> None:
-        """Queue the work. `finish` is called once it has run, or could not; never from in here."""
+    def add(self, work: Work, *, again: bool = False) -> None:
+        """Queue the work. `finish` is called once it has run, or could not; never from in here.
+
+        `again` says that its session went with one of the last ticks.
+        """
+        self._again += again
         (self._steps if len(work.inputs) == 1 else self._sequences).append(work)
         if not self._busy:
             self._go_on()
         elif self._asks:
-            self._flights.more()
+            self._flights.more(again=again)
 
     def _go_on(self) -> None:
         self._busy = bool(self._steps or self._sequences)
@@ -59,11 +65,12 @@ class Batcher:
 
     def _ask(self) -> None:
         self._asks = True
-        self._flights.ask(len(self._steps) + len(self._sequences), self._tick)
+        self._flights.ask(len(self._steps) + len(self._sequences), self._again, self._tick)
 
     def _tick(self, most: int) -> int:
         self._asks = False
         works = self._next(most)
+        self._again = max(0, self._again - len(works))
         if self._is_prompt(works):
             self._run(works)
         else:

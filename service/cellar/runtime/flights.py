@@ -1,24 +1,28 @@
 """Commits on their way to the store: few at a time, and not in small pieces, so that a tick holds what came meanwhile.
 
 A tick costs several times what one more session in it costs, here and in the store, which writes all that has come to
-its disk at once. With two on their way the store always has one to work at, and under load the next one grows. One
-that is late counts no more: of a store of several servers one may hang, and the others are not to wait for it.
+its disk at once. With a few on their way the store always has one to work at, and when its disk is slow for once what
+has come meanwhile is written at once; under load the next one grows. One that is late counts no more: of a store of
+several servers one may hang, and the others are not to wait for it.
 
 Under load ticks keep a distance as well. Requests that come one by one would fill a tick with two or three of them,
 and have the disk written two thousand times a second: then disks whose writes are counted, and hosts that count the
 time spent on them, let everybody wait. A database delays its group commits for the same reason. Who is alone waits
-for nobody, and neither do as many as went the last time: where all who wait for answers have come back there is
-nobody to wait for. Of many that are all there half go: while the store has them, the others are computed.
+for nobody, and neither do those who come again as soon as they are answered: once as many of them are back as went the
+last time there is nobody to wait for. Of many of those half go: while the store has them, the others are computed.
 """
 
 import asyncio
+import logging
 from collections.abc import Callable
 from time import monotonic
 
-MOST = 2
+logger = logging.getLogger(__name__)
+
+MOST = 3
 
 SPACING_S = 0.002
-"""Between the beginnings of ticks under load: five hundred writes to the disk a second."""
+"""Between the beginnings of ticks under load, unless as many have come again as went last."""
 
 FEW = 4
 """Works in a tick from which on there is load: so many come every two milliseconds."""
@@ -28,6 +32,9 @@ LATE_S = 0.25
 
 UNDIVIDED = 8
 """Works that may go in one tick even if they are all that there are."""
+
+DIVISION_S = 0.05
+"""Between two divisions: clients who wait for answers stay divided, and of those who do not each costs a tick more."""
 
 Go = Callable[[int], int]
 """Begins a tick of that many works at most, and returns how many it has taken."""
@@ -52,10 +59,14 @@ class Flights:
         self._flying: list[Flight] = []
         self._asking: list[Go] = []
         self._works = 0
-        """That wait for those who ask."""
+        """That wait for those who ask, and"""
+        self._again = 0
+        """those among them whose sessions went with one of the last ticks."""
+        self.number = most
+        """Of the last tick, or of ticks that went together."""
         self._last = 0
         """Works that are enough for another tick, as many as went last, and since when."""
-        self._last_s = 0.0
+        self._last_s = self._divided_s = 0.0
         self._rechecks = False
         self._late: asyncio.TimerHandle | None = None
         self._spaced: asyncio.TimerHandle | None = None
@@ -65,16 +76,25 @@ class Flights:
         """Whether another tick has to wait for a commit to end."""
         return len(self._flying) >= self._most
 
-    def ask(self, works: int, go: Go) -> None:
-        """Call `go` once a tick may begin, at once if it may now. So many works wait for that."""
+    def is_recent(self, number: int) -> bool:
+        """Return whether that was the number of one of the last ticks."""
+        return number > self.number - self._most
+
+    def ask(self, works: int, again: int, go: Go) -> None:
+        """Call `go` once a tick may begin, at once if it may now.
+
+        So many works wait for that, the sessions of `again` of them went with one of the last ticks.
+        """
         self._asking.append(go)
         self._works += works
+        self._again += again
         self._let_go()
 
-    def more(self) -> None:
+    def more(self, *, again: bool) -> None:
         """Hear that another work waits for one who has asked."""
         self._works += 1
-        if self._works == self._last and not self._rechecks:  # what else has come to this turn of the loop goes along
+        self._again += again
+        if self._works >= self._last and not self._rechecks:  # what else has come to this turn of the loop goes along
             self._rechecks = True
             asyncio.get_running_loop().call_soon(self._recheck)
 
@@ -103,7 +123,7 @@ class Flights:
                 self._late = asyncio.get_running_loop().call_later(LATE_S, self._give_up_late)
             return
         now_s = monotonic()
-        if FEW <= self._last > self._works:
+        if self._last >= FEW and not self._are_back():
             left_s = self._last_s + self._spacing_s - now_s
             if left_s > 0:
                 if self._spaced is None:
@@ -112,11 +132,25 @@ class Flights:
         if self._spaced is not None:
             self._spaced.cancel()
             self._spaced = None
-        half = (self._works + sum([flight.works for flight in self._flying]) + 1) // 2
+        most = self._most_works(now_s)
         asking, works = self._asking, self._works
-        self._asking, self._works, self._last_s = [], 0, now_s
-        taken = sum([go(max(UNDIVIDED, half)) for go in asking])
-        self._last = min(taken, works - taken) or taken  # those left behind are enough to go next
+        self._asking, self._works, self._again, self._last_s = [], 0, 0, now_s
+        self.number += 1
+        taken = sum([_begun(go, most) for go in asking])
+        self._last = min(taken, max(0, works - taken)) or taken  # those left behind are enough to go next
+
+    def _are_back(self) -> bool:
+        """Return whether as many wait as went last, nearly all of whom have come again."""
+        return self._works >= self._last and 4 * self._again >= 3 * self._works
+
+    def _most_works(self, now_s: float) -> int:
+        """Return how many of those that wait may go: half of all who come again and again, now and then."""
+        works = self._works
+        half = max(UNDIVIDED, (works + sum([flight.works for flight in self._flying]) + 1) // 2)
+        if works <= half or now_s - self._divided_s < DIVISION_S or not self._are_back():
+            return works
+        self._divided_s = now_s
+        return half
 
     def _end_spacing(self) -> None:
         self._spaced, self._last = None, 0  # timers are coarse, so this one's word counts and not the clock's
@@ -128,3 +162,11 @@ class Flights:
         late_s = monotonic() - LATE_S
         self._flying = [flight for flight in self._flying if flight.began_s > late_s]
         self._let_go()
+
+
+def _begun(go: Go, most: int) -> int:
+    try:
+        return go(most)
+    except Exception:  # of one network; the others would wait for their turn for ever
+        logger.exception("a tick did not begin")
+        return 0

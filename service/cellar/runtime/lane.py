@@ -26,6 +26,8 @@ class Lane:
     """the shape of inputs that were found to fit record and model: of the same shape, no others need a look."""
     ahead: Floats | None = None
     """What the next step needs of the record's state alone, (rows, N), if somebody had the time; never stored."""
+    tick: int = -1
+    """Number of the tick that it went with last."""
     waiting: deque[Request] = field(default_factory=deque)
     current: list[Request] = field(default_factory=list)
 

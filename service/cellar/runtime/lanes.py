@@ -63,8 +63,8 @@ class Lanes:
         ahead: bool = True,
     ) -> None:
         self._store = store
-        flights = Flights()
-        self.models = Models(load_model, kernels, self._ran, flights)
+        self._flights = Flights()
+        self.models = Models(load_model, kernels, self._ran, self._flights)
         self._kernel_rev = kernel_rev
         self._any_revision = any_revision
         self._admission = Admission(queue_limit, queue_wait_s)
@@ -72,7 +72,7 @@ class Lanes:
         self._most_together = most_together
         self._cache = LaneCache(cache_bytes)
         half_steps = Ahead(kernels, self._is_idle, self._cache.keep_ahead) if ahead else None
-        self._settling = Settling(store, flights, self._cache, half_steps, self._dispatch, self._next)
+        self._settling = Settling(store, self._flights, self._cache, half_steps, self._dispatch, self._next)
         self._held: list[Lane] | None = None
         """Sessions with requests that are yet to be taken up."""
         self._tasks: set[asyncio.Task[None]] = set()
@@ -110,7 +110,7 @@ class Lanes:
             return False
         request.begin(request.began_s)
         lane.current = [request]
-        served.batcher.add(Work([request], record, lane.ahead))
+        served.batcher.add(Work([request], record, lane.ahead), again=self._flights.is_recent(lane.tick))
         return True
 
     @contextmanager
@@ -232,7 +232,8 @@ class Lanes:
                 if lane.waiting:
                     self._join(lane, record, network)
                 return served.batcher.add(
-                    Work(lane.current.copy(), record, lane.ahead if lane.record is record else None)
+                    Work(lane.current.copy(), record, lane.ahead if lane.record is record else None),
+                    again=self._flights.is_recent(lane.tick),
                 )
             if request.prepare is not None:
                 return self._start(lane, request, self._prepare(lane, request, record, network))

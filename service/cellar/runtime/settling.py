@@ -54,6 +54,9 @@ class Settling:
 
     def commit(self, tick: Tick) -> None:
         """Begin to apply the commits of requests that are on their way."""
+        number = self._flights.number
+        for lane, _ in tick:
+            lane.tick = number
         settle = partial(self._settle_some, tick, self._flights.begin(len(tick)))
         try:
             self._store.post([commit for _, commit in tick], settle)
