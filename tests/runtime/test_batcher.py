@@ -11,6 +11,7 @@ import pytest
 from cellar.errors import InvalidInput, Overloaded, ShapeMismatch, StateNotFinite, WholeSequencesOnly
 from cellar.ports import APPEND, Commit, CommitResult, Done, SessionKey
 from cellar.runtime import work
+from cellar.runtime.flights import FEW
 from tests.runtime.conftest import Service, StartService
 from tests.runtime.exact import BAD_STATE, Run, Sizes, history
 from tests.runtime.gate import Gate
@@ -193,6 +194,17 @@ async def test_many_rows_take_fewer_steps_at_a_time(service: Service) -> None:
     answer = await service.sessions.sequence(key, inputs, APPEND)
     assert output(answer) == history(range(10))
     assert service.models.network.calls == [(4, 1024), (4, 1024), (2, 1024)]
+
+
+async def test_sequences_that_go_on_keep_no_distance(service: Service) -> None:
+    """No tick gets any fuller by waiting for those who are in it."""
+    service.sessions._lanes._flights._spacing_s = 3600  # nothing else can tell that it was not waited for
+    keys = [await begin(service) for _ in range(2 * FEW)]
+    inputs = a_sequence(*[1.0] * (2 * work.CHUNK_STEPS + 1))
+    async with asyncio.timeout(20):
+        answers = await asyncio.gather(*[service.sessions.sequence(key, inputs, APPEND) for key in keys])
+    assert [output(answer) for answer in answers] == [history([1.0] * len(inputs))] * len(keys)
+    assert len(service.models.network.calls) == 3
 
 
 async def test_a_sequence_that_nobody_waits_for_goes_no_further(service: Service, shut: Callable[[], Gate]) -> None:

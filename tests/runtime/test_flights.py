@@ -187,7 +187,7 @@ async def test_a_primary_that_hangs_holds_up_only_its_own_sessions(
 ) -> None:
     service = start_service(redis_cluster.url, patience_s=60)
     service.models.network.flops = 1  # run in the loop: every tick is committed by itself
-    keys = [await begin(service) for _ in range(24)]
+    keys = [await begin(service) for _ in range(60)]  # so that each primary has more than may fly
     owners = [redis_cluster.owner(key_slot(service.store.keys.record(key))) for key in keys]
     hanging = redis_cluster.primaries[1]
     theirs = [key for key, owner in zip(keys, owners, strict=True) if owner is hanging]

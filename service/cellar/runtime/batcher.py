@@ -99,7 +99,11 @@ class Batcher:
         """Hand over what has ended. Whatever went wrong belongs to those who wait for it, and to no other tick."""
         ended: list[Work] = []
         for work in works:  # what nobody waits for any more goes no further
-            (self._sequences if work.left and failure is None and work.goes_on else ended).append(work)
+            if work.left and failure is None and work.goes_on:
+                self._sequences.append(work)
+                self._again += 1  # no tick gets any fuller by waiting for it
+            else:
+                ended.append(work)
         try:
             self._finish(ended, failure)
         finally:

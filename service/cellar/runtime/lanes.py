@@ -152,7 +152,7 @@ class Lanes:
             check_reset(reset, record.meta)
             check_state(record, sizes)
             attempt = Attempt(record, inputs, reset, monotonic())
-            served.batcher.add(attempt)
+            served.batcher.add(attempt, again=True)
             await attempt.request.come()
         finally:
             self._leave()
