@@ -19,8 +19,8 @@ from cellar.store.keys import BUCKETS
 
 MILLION = 1_000_000
 
-SCALE = 32
-"""The quick way: a thirty-second of a million, in a thirty-second of the listing's buckets. Buckets and Redis' own
+SCALE = 64
+"""The quick way: a sixty-fourth of a million, in a sixty-fourth of the listing's buckets. Buckets and Redis' own
 tables are then as full as with a million, and all lengths are the same."""
 
 STATE_BYTES = 4 * 2 * CASE.hidden

@@ -31,7 +31,7 @@ class Effort:
     """Whether peers and other ways are measured where no bar asks for them."""
 
 
-QUICK = Effort(rounds=3, sample_s=0.25, tries=1, all_ways=False)
+QUICK = Effort(rounds=3, sample_s=0.22, tries=1, all_ways=False)
 THOROUGH = Effort(rounds=9, sample_s=1.0, tries=4, all_ways=True)
 
 DISTURBED = 0.1
