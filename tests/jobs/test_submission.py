@@ -76,3 +76,14 @@ def test_unknown_jobs_are_unknown(workshop: Workshop) -> None:
     for ask in (workshop.jobs.get, workshop.jobs.history, workshop.jobs.cancel):
         with pytest.raises(JobUnknown):
             ask("default", "nothing")
+
+
+def test_the_unfinished_jobs_of_a_model_are_counted_and_cancelled(workshop: Workshop) -> None:
+    jobs = workshop.jobs
+    assert workshop.run(workshop.submit()).state == "succeeded"
+    queued = [workshop.submit() for _ in range(2)]  # these train walk@2
+    assert [jobs.unfinished("default", model) for model in ("walk", "walk@1", "walk@2", "wal")] == [2, 0, 2, 0]
+    assert jobs.cancel_unfinished("default", "walk@1") == 0
+    assert jobs.cancel_unfinished("default", "walk") == 2
+    assert [jobs.get("default", job.job).state for job in queued] == ["cancelled", "cancelled"]
+    assert jobs.unfinished("default", "walk") == 0

@@ -51,6 +51,21 @@ def test_the_newest_jobs_come_first(jobs: JobStore) -> None:
     assert [job.job for job in jobs.list("default", 3)] == ["j4", "j3", "j2"]
 
 
+def test_unfinished_jobs_are_found_by_their_model_or_its_version(jobs: JobStore) -> None:
+    others = [("default", "co2@2"), ("default", "co22@1"), ("other", "co2@1")]
+    for number, (tenant, model) in enumerate(others, start=2):
+        jobs.create(Job(tenant, f"j{number}", "queued", {"model": model}, JOB.created_s + number))
+
+    def found(model: str) -> list[str]:
+        return sorted(job.job for job in jobs.unfinished("default", model))
+
+    acquire(jobs)  # j1 runs
+    assert (found("co2"), found("co2@1"), found("co2@2")) == (["j1", "j2"], ["j1"], ["j2"])
+    assert found("co") == found("co2@3") == []
+    jobs.cancel("default", "j2")  # nobody holds it, so that it ends now
+    assert found("co2") == ["j1"]
+
+
 def test_a_new_job_makes_room_in_the_index_but_not_of_those_that_are_open(redis_url: str) -> None:
     client, prefix = sync_client(redis_url), f"test-{uuid.uuid4().hex}"
     store, index = RedisJobs(client, prefix), f"{prefix}:{{jobs}}:index:default"

@@ -4,6 +4,7 @@ import hashlib
 import json
 import logging
 import uuid
+from contextlib import suppress
 from typing import Any
 
 from cellar.errors import AlreadyExists, FingerprintMismatch, JobUnknown, StoreUnavailable
@@ -93,3 +94,18 @@ class Jobs:
     def cancel(self, tenant: str, job: str) -> Job:
         """Ask a job to end and return it as it is now: a running one ends a moment later. Raise JobUnknown."""
         return self._store.cancel(tenant, job)
+
+    def unfinished(self, tenant: str, model: str) -> int:
+        """Return how many queued and running jobs train a model ("name") or one version of it ("name@3")."""
+        return len(self._store.unfinished(tenant, model))
+
+    def cancel_unfinished(self, tenant: str, model: str) -> int:
+        """Ask all those jobs to end, as `cancel` does; return how many they were.
+
+        A job that has already fixed what it will publish is not cancelled: it fails if its model is gone by then.
+        """
+        jobs = self._store.unfinished(tenant, model)
+        for job in jobs:
+            with suppress(JobUnknown):  # it has expired meanwhile
+                self._store.cancel(tenant, job.job)
+        return len(jobs)

@@ -109,6 +109,10 @@ class JobStore(Protocol):
         """Ask for the job to end; one that nobody holds ends at once. Raise JobUnknown."""
         ...
 
+    def unfinished(self, tenant: str, model: str) -> list[Job]:
+        """Return the queued and running jobs that train a version of `model` ("name"), or that one ("name@3")."""
+        ...
+
     def orphans(self) -> Iterator[Job]:
         """Yield the queued or running jobs whose lease nobody holds; those that were asked to end do so here.
 

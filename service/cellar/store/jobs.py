@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from typing import Any, get_args
 
 import redis
@@ -67,6 +68,19 @@ class RedisJobs:
                 raise JobUnknown(f"no job {job!r}")
             epochs = self._client.hgetall(self._history(tenant, job))
         return [json.loads(epochs[number]) for number in sorted(epochs, key=int)]
+
+    def unfinished(self, tenant: str, model: str) -> list[Job]:
+        """Return the queued and running jobs that train a model or one version of it. Raise StoreUnavailable."""
+        with redis_errors():
+            members = [text(member) for member in self._client.zrange(self._active, 0, -1)]
+        found = []
+        for member in members:
+            owner, job = member.split("/", 1)
+            if owner != tenant:
+                continue
+            with suppress(JobUnknown):
+                found.append(self.get(tenant, job))
+        return [job for job in found if _trains(job, model) and job.state in ("queued", "running")]
 
     def list(self, tenant: str, limit: int) -> list[Job]:
         """Return the newest jobs first; names whose record has expired are forgotten. Raise StoreUnavailable."""
@@ -186,6 +200,12 @@ class RedisJobs:
     @property
     def _ended(self) -> str:
         return f"{self._tag}:ended"
+
+
+def _trains(job: Job, model: str) -> bool:
+    """Return whether a job trains a model ("name", any version of it) or a version ("name@3")."""
+    version = str(job.spec.get("model", ""))
+    return model in (version, version.partition("@")[0])
 
 
 def _member(tenant: str, job: str) -> str:
