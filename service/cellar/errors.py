@@ -281,7 +281,7 @@ class NotReached(Conflict, slug="not_reached", title="Not reached"):
 
 
 class KernelRevisionMismatch(Conflict, slug="kernel_revision_mismatch", title="Another kernel revision"):
-    """The session was stepped under another revision of the arithmetic."""
+    """A session, a snapshot or a checkpoint was computed under another revision of the arithmetic."""
 
 
 class SnapshotsFull(Conflict, slug="snapshots_full", title="Too many snapshots"):

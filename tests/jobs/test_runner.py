@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from cellar.engine import TRAINING_REV
 from cellar.errors import StartupError
 from cellar.jobs.runner import Fit
 from cellar.nn.compiled import CompiledNetwork
@@ -122,6 +123,23 @@ def test_a_killed_attempt_is_taken_up_to_the_same_bits(
     ended = workshop.run(job, interrupted(-1, kill, began))
     assert (ended.state, ended.attempt) == ("succeeded", 2)
     assert [checkpoint is not None for checkpoint in began] == [False, updates > 0]
+    assert [record["epoch"] for record in workshop.jobs.history("default", job.job)] == [1, 2, 3, 4, 5]
+    assert workshop.registry.get("default", str(ended.result)).digest == undisturbed(workshop).digest
+
+
+def test_an_attempt_begins_again_where_the_checkpoint_is_of_another_training_revision(
+    workshop: Workshop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cellar.jobs.checkpoint.CADENCE_S", 0)
+    monkeypatch.setattr("cellar.jobs.checkpoint.SHARE", 0)
+    job, began = workshop.submit(), list[bytes | None]()
+    with pytest.raises(KilledError):
+        workshop.run(job, interrupted(7, kill))
+    workshop.lapse(job)
+    monkeypatch.setattr("cellar.nn.checkpoint.TRAINING_REV", TRAINING_REV + 1)
+    ended = workshop.run(job, interrupted(-1, kill, began))
+    assert began == [None]
+    assert (ended.state, ended.error, ended.attempt) == ("succeeded", None, 2)
     assert [record["epoch"] for record in workshop.jobs.history("default", job.job)] == [1, 2, 3, 4, 5]
     assert workshop.registry.get("default", str(ended.result)).digest == undisturbed(workshop).digest
 

@@ -1,5 +1,6 @@
 """Training: determinism, checkpoints, validation, early stopping, and runs that cannot go on."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -7,6 +8,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from safetensors.numpy import load as load_tensors
+from safetensors.numpy import save as save_tensors
 
 from cellar.engine import KernelCache
 from cellar.errors import IdUnknown, InvalidInput, KernelRevisionMismatch, OutputNotFinite, StateNotFinite, StoreCorrupt
@@ -233,13 +236,29 @@ def test_damaged_checkpoints_are_corrupt(data: bytes, compiled: CompiledNetwork)
         run(compiled, spec(), data)
 
 
+@pytest.mark.parametrize("changed", ["KERNEL_REV", "TRAINING_REV"])
 def test_a_checkpoint_of_another_arithmetic_is_refused(
-    compiled: CompiledNetwork, monkeypatch: pytest.MonkeyPatch
+    compiled: CompiledNetwork, changed: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     checkpoint = run(compiled, spec())[0].checkpoint()
-    monkeypatch.setattr(checkpoints, "KERNEL_REV", -1)
-    with pytest.raises(KernelRevisionMismatch):
+    checkpoints.check_revision(checkpoint)
+    monkeypatch.setattr(checkpoints, changed, -1)
+    with pytest.raises(KernelRevisionMismatch, match=r"the checkpoint has kernel revision \d+ and training revision"):
         run(compiled, spec(), checkpoint)
+
+
+def test_a_checkpoint_that_names_no_training_revision_is_of_the_first(
+    compiled: CompiledNetwork, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tensors = load_tensors(run(compiled, spec())[0].checkpoint())
+    note = json.loads(tensors["note"].tobytes())
+    del note["training_rev"]
+    older = save_tensors(tensors | {"note": np.frombuffer(json.dumps(note).encode(), np.uint8)})
+    monkeypatch.setattr(checkpoints, "TRAINING_REV", 1)
+    checkpoints.check_revision(older)
+    monkeypatch.setattr(checkpoints, "TRAINING_REV", 2)
+    with pytest.raises(KernelRevisionMismatch, match="training revision 1"):
+        checkpoints.check_revision(older)
 
 
 def test_faults_are_found_before_the_first_update_and_without_compiling(compiled: CompiledNetwork) -> None:

@@ -10,12 +10,13 @@ from cellar.engine.packing import FLUSH_BELOW, Packed, flushed
 from cellar.engine.player import player_text
 from cellar.engine.program import Program
 from cellar.engine.recording import Recording
-from cellar.engine.revision import KERNEL_REV
+from cellar.engine.revision import KERNEL_REV, TRAINING_REV
 from cellar.engine.target import Target, host_target
 
 __all__ = [
     "FLUSH_BELOW",
     "KERNEL_REV",
+    "TRAINING_REV",
     "Backward",
     "Call",
     "Cell",

@@ -16,7 +16,11 @@ from cellar.engine.kernel import compile_cell
 from cellar.errors import StartupError
 
 KERNEL_REV = 1
-"""The revision of the arithmetic: any change that can change a bit of a result raises it."""
+"""The revision of the arithmetic of serving: any change that can change a bit of an output or a state raises it."""
+
+TRAINING_REV = 1
+"""The revision of training: any change of backward kernels, losses, optimisers, initialisers or batches that can change
+a bit of trained weights raises it. Sessions do not depend on it. Checkpoints do, and on KERNEL_REV too."""
 
 GOLDEN_FORWARD = "a0822a352f96206a11f64108a83e1f6ac1c2686d4771a3de71518c83cbed4c7f"
 GOLDEN_TRAINING = "d9189f6c7f7ca8d372a4def43492a52801a3215cfc746eb7de3da8c05729e8ae"

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from cellar.errors import BlobUnknown, StoreCorrupt
+from cellar.errors import BlobUnknown, KernelRevisionMismatch, StoreCorrupt
 from cellar.nn.training import EpochRecord, Progress
 from cellar.ports import BlobStore, Job, JobStore, Lease
 
@@ -50,17 +50,20 @@ class Recorder:
         self._told = 0
         """The newest epoch that the job's history has."""
 
-    def resume(self) -> bytes | None:
-        """Return the state to go on from; None to begin, which costs time and ends with the same weights.
+    def resume(self, check: Callable[[bytes], None] | None = None) -> bytes | None:
+        """Return the state to go on from; None to begin, which costs time: the result is that of one undisturbed run.
 
-        Raise StoreUnavailable.
+        `check` raises StoreCorrupt or KernelRevisionMismatch for a state that cannot be gone on from. Raise
+        StoreUnavailable.
         """
         if self._newest is None:
             return None
         try:
             state = unwrap_checkpoint(self._blobs.get(self._newest))
-        except (BlobUnknown, StoreCorrupt) as error:
-            logger.warning("job %s begins again: %s", self._lease.job, error)
+            if check is not None:
+                check(state)
+        except (BlobUnknown, KernelRevisionMismatch, StoreCorrupt) as error:
+            logger.warning("job %s begins again: %s", self._lease.job, error.detail)
             return None
         self._told = _epochs_done(self._reported)
         return state

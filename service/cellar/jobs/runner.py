@@ -14,6 +14,7 @@ from cellar.jobs.checkpoint import Recorder
 from cellar.jobs.dataset import unpack_dataset
 from cellar.jobs.lease import Keeper
 from cellar.jobs.submission import training_spec
+from cellar.nn.checkpoint import check_revision
 from cellar.nn.compiled import CompiledNetwork
 from cellar.nn.fit import fit
 from cellar.nn.training import Dataset, EpochRecord, Progress, TrainingSpec, Weights
@@ -146,7 +147,7 @@ class Attempt:
         version = self._insist(lambda: self._registry.get(job.tenant, job.spec["model"]))
         weights = self._insist(lambda: self._registry.weights(version))
         data = self._dataset(job)
-        checkpoint = self._insist(recorder.resume)
+        checkpoint = self._insist(lambda: recorder.resume(check_revision))
         network = self._registry.compile(self._registry.network(version))
         return self._fit(network, weights, data, training_spec(job), checkpoint=checkpoint)
 

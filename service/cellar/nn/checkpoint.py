@@ -11,7 +11,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load as load_tensors
 from safetensors.numpy import save as save_tensors
 
-from cellar.engine import KERNEL_REV
+from cellar.engine import KERNEL_REV, TRAINING_REV
 from cellar.errors import InvalidInput, KernelRevisionMismatch, StoreCorrupt
 from cellar.nn.optimisers import OptimiserState
 from cellar.nn.training import EpochRecord
@@ -71,20 +71,38 @@ def dump(state: RunState, run: str) -> bytes:
 def load(data: bytes, run: str) -> RunState:
     """Return the state that `dump` wrote.
 
-    Raise StoreCorrupt for bytes that are no checkpoint, InvalidInput for the checkpoint of another run, and
-    KernelRevisionMismatch for one under another arithmetic: going on from it would give bits of neither.
+    Raise InvalidInput for the checkpoint of another run, and what `check_revision` raises.
     """
+    tensors, note = _read(data)
+    if note["run"] != run:
+        raise InvalidInput("the checkpoint belongs to another run: network, data or settings differ")
+    return _state(tensors, note)
+
+
+def check_revision(data: bytes) -> None:
+    """Raise StoreCorrupt for bytes that are no checkpoint, and KernelRevisionMismatch for one of another revision.
+
+    To go on from a checkpoint of another revision would give weights that no revision gives.
+    """
+    _read(data)
+
+
+def _read(data: bytes) -> tuple[Mapping[str, Array], Mapping[str, Any]]:
+    """Return the arrays and the note of a checkpoint. Raise as `check_revision`."""
     try:
         tensors = load_tensors(data)
         note = json.loads(tensors[_NOTE].tobytes())
-        found_run, found_revision = note["run"], note["kernel_rev"]
-    except (SafetensorError, KeyError, ValueError, TypeError) as error:
+        # Checkpoints from before training had a revision of its own do not name it: they are of its first one.
+        found = note["kernel_rev"], note.get("training_rev", 1)
+        note["run"]
+    except (SafetensorError, AttributeError, KeyError, ValueError, TypeError) as error:
         raise StoreCorrupt(f"unreadable checkpoint: {error}") from error
-    if found_revision != KERNEL_REV:
-        raise KernelRevisionMismatch(f"the checkpoint has kernel revision {found_revision}, not {KERNEL_REV}")
-    if found_run != run:
-        raise InvalidInput("the checkpoint belongs to another run: network, data or settings differ")
-    return _state(tensors, note)
+    if found != (KERNEL_REV, TRAINING_REV):
+        raise KernelRevisionMismatch(
+            f"the checkpoint has kernel revision {found[0]} and training revision {found[1]};"
+            f" this service computes with {KERNEL_REV} and {TRAINING_REV}"
+        )
+    return tensors, note
 
 
 def _note(state: RunState, run: str) -> dict[str, Any]:
@@ -92,6 +110,7 @@ def _note(state: RunState, run: str) -> dict[str, Any]:
     return {
         "run": run,
         "kernel_rev": KERNEL_REV,
+        "training_rev": TRAINING_REV,
         "epoch": state.epoch,
         "update": state.update,
         "power1": state.optimiser.power1,
