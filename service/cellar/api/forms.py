@@ -5,7 +5,6 @@ Idempotency-Key. With these taken out a head is a form; whatever has the same fo
 """
 
 import re
-from functools import lru_cache
 
 from cellar.api.heads import Terms
 from cellar.api.schemas.names import IDEMPOTENCY_KEY
@@ -23,8 +22,13 @@ _MARKS = {name: b"\0%s\0" % name for name in _HOLES}
 """What stands in a form where a head has a hole; no head that was taken has a NUL."""
 
 
+_MARKED = re.compile(b"|".join(re.escape(mark) for mark in _MARKS.values()))
+
+_FILLED = {_MARKS[name]: re.compile(part) for name, part in ((b"session", _NAME), (b"length", _SIZE), (b"key", _KEY))}
+"""What a hole is filled with, by its mark. No expression is ever made of what a client has sent."""
+
 MOST_HEAD_BYTES = 1024
-"""Usual heads have 300. An expression is compiled in a microsecond a byte, and nobody else is served meanwhile."""
+"""Usual heads have 300. A form is kept as long as the connection."""
 
 
 def form_of(data: bytes, *, keyed: bool) -> bytes | None:
@@ -43,24 +47,36 @@ def form_of(data: bytes, *, keyed: bool) -> bytes | None:
 class Form:
     """The form of a head that was taken, with what it says."""
 
-    __slots__ = ("_keyed", "_most_bytes", "_pattern", "form", "terms")
+    __slots__ = ("_key", "_last", "_length", "_most_bytes", "_parts", "form", "terms")
 
     def __init__(self, form: bytes, terms: Terms, most_bytes: int) -> None:
         self.form = form
-        self._pattern = _pattern(form)
-        self._keyed = _MARKS[b"key"] in form
+        *texts, self._last = _MARKED.split(form)
+        marks = _MARKED.findall(form)
+        self._parts = [(text, len(text), _FILLED[mark].match) for text, mark in zip(texts, marks, strict=True)]
+        """What stands before each hole, with its length, and what reads the hole. The first one is the session's."""
+        self._length = marks.index(_MARKS[b"length"])
+        self._key = marks.index(_MARKS[b"key"]) if _MARKS[b"key"] in marks else None
         self._most_bytes = min(most_bytes, terms.most_bytes)
         self.terms = terms
 
     def split(self, data: bytes) -> tuple[str, str | None, bytes] | None:
         """Return session, key and body of a request whose head has this form, None unless data are just that."""
-        match = self._pattern.match(data)
-        if match is None:
+        at = 0
+        found = []
+        for text, length, read in self._parts:
+            match = read(data, at + length) if data.startswith(text, at) else None
+            if match is None:
+                return None
+            found.append(match[0])
+            at = match.end()
+        if not data.startswith(self._last, at):
             return None
-        at, size = match.end(), int(match["length"])
+        at += len(self._last)
+        size = int(found[self._length])
         if len(data) != at + size or size > self._most_bytes:
             return None
-        return match["session"].decode(), match["key"].decode() if self._keyed else None, data[at:]
+        return found[0].decode(), None if self._key is None else found[self._key].decode(), data[at:]
 
 
 class Forms:
@@ -72,11 +88,3 @@ class Forms:
 
     def __init__(self) -> None:
         self.latest: Form | None = None
-
-
-@lru_cache(maxsize=256)
-def _pattern(form: bytes) -> re.Pattern[bytes]:
-    pattern = re.escape(form)
-    for name, part in ((b"session", _NAME), (b"length", _SIZE), (b"key", _KEY)):
-        pattern = pattern.replace(_MARKS[name], b"(?P<%s>%s)" % (name, part))
-    return re.compile(pattern)

@@ -3,7 +3,6 @@
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Literal, NamedTuple
 
 from starlette.datastructures import Headers as MediaHeaders
@@ -14,6 +13,7 @@ from cellar.api.body import JSON, PROMPT_BYTES, body_type, validated
 from cellar.api.negotiation import answer_type
 from cellar.api.plain import read_step
 from cellar.api.query import TIMEOUT, deadline_s, read_query, refuse_query
+from cellar.api.remembered import remembered
 from cellar.api.schemas.names import IDEMPOTENCY_KEY, IDEMPOTENCY_KEY_PATTERN
 from cellar.api.schemas.sessions import SequenceQuery, SequenceRequest, StepQuery
 from cellar.errors import InvalidParameter, NotAcceptable, UnsupportedMediaType
@@ -114,7 +114,7 @@ def read_head(url: bytes, headers: Headers, most_bytes: int) -> Head | None:
     return Head(path[1].decode(), None if key is None else key.decode(), terms)
 
 
-@lru_cache(maxsize=256)
+@remembered
 def _types(content_type: bytes, accept: bytes) -> tuple[str, str] | None:
     """Return the types of the body and of the answer, None for one that is not had."""
     try:

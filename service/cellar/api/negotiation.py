@@ -2,10 +2,10 @@
 
 import re
 from collections.abc import Sequence
-from functools import lru_cache
 
 from starlette.datastructures import Headers
 
+from cellar.api.remembered import remembered
 from cellar.errors import NotAcceptable
 
 WEIGHT = re.compile(r"[qQ]\s*=\s*(0(\.\d{0,3})?|1(\.0{0,3})?)")
@@ -31,13 +31,13 @@ def accepts_gzip(headers: Headers) -> bool:
     return _wants_gzip(headers.get("accept-encoding", ""))
 
 
-@lru_cache(maxsize=256)
+@remembered
 def _wants_gzip(accept_encoding: str) -> bool:
     ranges = _ranges(accept_encoding)
     return ranges.get("gzip", ranges.get("x-gzip", ranges.get("*", 0.0))) > 0
 
 
-@lru_cache(maxsize=256)
+@remembered
 def _choose(accept: str, offered: Sequence[str]) -> str | None:
     ranges = _ranges(accept)
     wants = [_want(kind, ranges) for kind in offered]
