@@ -114,6 +114,25 @@ def test_the_last_steps_of_one_row_are_held_out_with_a_warm_up_before_them() -> 
     assert held_out.inputs[0, 0, 0] == 75
 
 
+@pytest.mark.parametrize("fields", [{"state": "carry", "window": 10}, {"state": "carry"}, {}, {"window": 100}])
+def test_held_out_steps_of_a_sequence_come_after_all_steps_before_them(fields: dict[str, Any]) -> None:
+    plan, held_out = plans(100, 1, warmup=5, skip=2, validation=0.2, **fields)
+    assert held_out is not None
+    assert plan.targets[:, 0, 0].tolist() == list(range(7, 82))
+    first = held_out.batch(held_out.order(None), 0)
+    assert first.warmup is not None
+    assert first.warmup[:, 0, 0].tolist() == list(range(82))
+    assert (first.skip, first.targets[0, 0, 0]) == (0, 82)
+
+
+@pytest.mark.parametrize(("rows", "fraction"), [(100, 0.29), (100, 0.57), (1000, 0.001), (10, 0.7), (3, 0.01)])
+def test_a_fraction_of_the_rows_is_meant_in_decimal(rows: int, fraction: float) -> None:
+    plan, held_out = plans(4, rows, validation=fraction)
+    assert held_out is not None
+    expected = max(1, round(rows * fraction))
+    assert (held_out.inputs.shape[1], plan.inputs.shape[1]) == (expected, rows - expected)
+
+
 def test_the_last_rows_are_held_out_if_there_are_several() -> None:
     plan, held_out = plans(6, 10, validation=0.25)
     assert held_out is not None

@@ -36,6 +36,10 @@ SHAPES_RECORDED = 6
 """Shapes of batches that are recorded, each with memory of its own: so many has a run that carries its state, of whole
 and of fewer rows the first window, those that follow, and the last one."""
 
+WARMUP_STEPS = 1024
+"""Steps of a warm-up that are run at once. All that comes before held-out steps may be one, and the outputs of all
+layers are in memory for as many steps as are run at once."""
+
 
 def fit(
     network: CompiledNetwork,
@@ -75,7 +79,7 @@ def _plans(network: Network, data: Dataset, spec: TrainingSpec) -> tuple[Plan, P
         raise InvalidInput("the network has no parameters to train", pointer="/model")
     if network.whole_sequences:
         _check_whole(spec)
-    plans = split(data, network.out_size, network.in_size, spec)
+    plans = split(data, network.out_size, network.in_size, spec, stateful=not network.whole_sequences)
     network.check_inputs(data.inputs, "/data/inputs")
     if data.validation is not None:
         network.check_inputs(data.validation[0], "/data/validation/inputs")
@@ -283,7 +287,9 @@ def _state_before(network: BoundNetwork, batch: Batch, carried: Array | None) ->
         assert carried is not None
         return carried
     state = network.initial_state(batch.inputs.shape[1])
-    return network.run(batch.warmup, state).state if batch.warmup.shape[0] else state
+    for begin in range(0, len(batch.warmup), WARMUP_STEPS):
+        state = network.run(batch.warmup[begin : begin + WARMUP_STEPS], state).state
+    return state
 
 
 def _led_by_zeros(array: Array, steps: int) -> Array:

@@ -211,7 +211,8 @@ class TrainingSpec(Frozen):
     validation: Annotated[float, Field(gt=0, lt=1)] | None = Field(
         None,
         description="Fraction of the data to hold out: the last rows, or the last steps if there is one row, a window"
-        " or a carried state. Separate validation data may be sent instead.",
+        " or a carried state. Held-out steps go on from the state that the steps before them lead to, unless they are"
+        " windows of their own (`reset` with a window). Separate validation data may be sent instead.",
     )
     early_stopping: EarlyStopping | None = None
 

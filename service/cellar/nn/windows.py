@@ -9,10 +9,18 @@
          ........ ........[ warmup | skip | scored ]
 
 Scored stretches follow each other without gap or overlap; the last one of a row may be shorter.
+
+Where a fraction of the steps is held out for validation, they are the last ones::
+
+    one sequence a row (carry, or no window)        independent windows (reset with a window)
+
+    row  [ trained          ][ held out ]           row  [ trained      ][ trained       ]
+         [ warms the state  ][ scored   ]                      [ warmup | skip | held out ]
 """
 
 import functools
 from dataclasses import dataclass, field
+from decimal import Decimal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -180,8 +188,13 @@ class Plan:
         )
 
 
-def split(data: Dataset, out_size: int, in_size: int, spec: TrainingSpec) -> tuple[Plan, Plan | None]:
+def split(
+    data: Dataset, out_size: int, in_size: int, spec: TrainingSpec, *, stateful: bool = True
+) -> tuple[Plan, Plan | None]:
     """Return the plans of training and of validation, aligned and checked.
+
+    `stateful`: the network has a state that goes on from one stretch of steps to the next. One that reads whole
+    sequences has none.
 
     Raise ShapeMismatch, InvalidInput or NotFinite with a pointer below /data, and InvalidInput for settings that do
     not fit the data.
@@ -193,15 +206,15 @@ def split(data: Dataset, out_size: int, in_size: int, spec: TrainingSpec) -> tup
         return training, _aligned(data.validation, in_size, out_size, spec, "/data/validation")
     if data.validation is not None:
         raise InvalidInput("validation is both a fraction and data of its own", pointer="/validation")
-    return _held_out(training, spec.validation)
+    return _held_out(training, spec.validation, stateful=stateful)
 
 
-def _held_out(plan: Plan, fraction: float) -> tuple[Plan, Plan]:
+def _held_out(plan: Plan, fraction: float, *, stateful: bool) -> tuple[Plan, Plan]:
     """Cut the last part off: rows if there are several independent ones, else scored steps."""
     spec, rows = plan.spec, plan.inputs.shape[1]
     by_rows = rows > 1 and spec.state == "reset" and spec.window is None
     whole = rows if by_rows else plan.targets.shape[0]
-    held = max(1, int(whole * fraction))
+    held = max(1, share_of(whole, fraction))
     kept = whole - held
     if kept < 1:
         raise InvalidInput("nothing would be left to train on", pointer="/validation", actual=f"{whole} to divide")
@@ -211,10 +224,22 @@ def _held_out(plan: Plan, fraction: float) -> tuple[Plan, Plan]:
             for cut in (slice(None, kept), slice(kept, None))
         )
         return kept_rows, held_rows
-    before = spec.warmup + spec.skip
-    return Plan(plan.inputs[: before + kept], plan.targets[:kept], spec), Plan(
-        plan.inputs[kept:], plan.targets[kept:], spec
-    )
+    before = spec.warmup + spec.skip + kept
+    training = Plan(plan.inputs[:before], plan.targets[:kept], spec)
+    if stateful and (spec.state == "carry" or plan.windows == 1):
+        # Trained and held-out steps are one sequence: all steps before the held-out ones warm the state for them.
+        goes_on = spec.model_copy(update={"warmup": before, "skip": 0})
+        return training, Plan(plan.inputs, plan.targets[kept:], goes_on)
+    return training, Plan(plan.inputs[kept:], plan.targets[kept:], spec)
+
+
+def share_of(count: int, fraction: float) -> int:
+    """Return the whole part of `fraction * count`, computed with the decimal digits that the fraction is written in.
+
+    >>> share_of(100, 0.29), int(100 * 0.29)
+    (29, 28)
+    """
+    return int(Decimal(repr(fraction)) * count)
 
 
 def _aligned(pair: Pair, in_size: int, out_size: int, spec: TrainingSpec, pointer: str) -> Plan:
