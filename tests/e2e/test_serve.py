@@ -1,6 +1,7 @@
 """`cellar serve` from its start to its end, also to an early one of any of its processes."""
 
 import os
+import resource
 import signal
 import socket
 import subprocess
@@ -97,6 +98,30 @@ def test_what_is_killed_starts_again_and_no_step_is_lost(private: dict[str, str]
         os.kill(killed, signal.SIGKILL)
         assert [count(service, step) for step in (1, 2)] == [2, 3]
         assert count(service, 2) == 3  # a replay
+
+
+def test_a_full_disk_ends_nothing_and_steps_go_on_once_there_is_room(private: dict[str, str]) -> None:
+    with serving(private) as service:
+        begin(service)
+        assert count(service, 0) == 1
+        parent, redis = service.process.pid, redis_of(service)
+        for process in (parent, redis):  # neither can write any more, as on a full disk
+            resource.prlimit(process, resource.RLIMIT_FSIZE, (1, resource.RLIM_INFINITY))
+        url, body = f"{service.url}/v1/sessions/s/step", {"input": [1], "step": 1}
+
+        def refused() -> bool:
+            answer = httpx.post(url, json=body, timeout=30)
+            assert answer.status_code == 503
+            assert int(answer.headers["Retry-After"]) >= 1
+            return bool(answer.json()["outcome"] == "not_applied")  # unknown, of a step that Redis died with
+
+        wait_until(refused, 30, "a step is refused, and not applied")
+        assert not alive(redis)
+        assert service.process.poll() is None
+        assert httpx.get(f"{service.url}/healthz").status_code == 200
+        assert httpx.get(f"{service.url}/readyz", timeout=30).status_code == 503
+        resource.prlimit(parent, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+        assert [count(service, step) for step in (1, 2)] == [2, 3]
 
 
 def test_a_killed_worker_is_replaced_and_its_job_goes_on(private: dict[str, str]) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from cellar.embedded.processes import GIVE_UP
+from cellar.embedded.processes import GIVE_UP, Child
 from tests.waiting import wait_until
 
 PARENT = """
@@ -129,3 +129,29 @@ def test_upkeep_goes_on_beside_the_children(start: Start, tmp_path: Path) -> Non
     wait_until((tmp_path / "upkeep").exists, 10, "upkeep was called")
     (tmp_path / "upkeep").unlink()
     wait_until((tmp_path / "upkeep").exists, 10, "upkeep was called again")
+
+
+def test_upkeep_that_raises_ends_nothing(start: Start, tmp_path: Path) -> None:
+    (tmp_path / "upkeep").symlink_to("upkeep")  # `touch` raises on a link to itself
+    parent = start(1, RUN)
+    wait_until(lambda: pids(tmp_path), 10, "the child runs")
+    (first,) = pids(tmp_path)
+    os.kill(first, signal.SIGKILL)
+    wait_until(lambda: len(pids(tmp_path)) == 2, 10, "the parent goes on and has started another child")
+    (tmp_path / "upkeep").unlink()
+    wait_until((tmp_path / "upkeep").exists, 10, "upkeep is tried again")
+    assert parent.poll() is None
+
+
+def test_a_child_that_cannot_be_started_is_tried_again(tmp_path: Path) -> None:
+    program = tmp_path / "program"
+    child = Child("child", [str(program), str(tmp_path)])
+    assert child.keep(0.0)
+    assert child.ended()
+    program.write_text(f"#!{sys.executable}\n{STARTED}")
+    program.chmod(0o700)
+    assert child.keep(0.01)
+    assert child.ended(), "not before its pause"
+    assert child.keep(0.2)
+    wait_until(lambda: pids(tmp_path), 10, "it has started")
+    wait_until(child.ended, 10, "and ended")

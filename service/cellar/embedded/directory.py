@@ -19,6 +19,7 @@ import fcntl
 import hashlib
 import os
 import stat
+import tempfile
 from contextlib import suppress
 from pathlib import Path
 
@@ -27,6 +28,12 @@ from cellar.errors import StartupError
 
 SOCKET_PATH_BYTES = 107
 """The longest path of a unix socket on Linux: sun_path holds 108 bytes with the zero."""
+
+ROOM_BYTES = 1024 * 1024
+"""What must be free for a server to start."""
+
+LOG_BYTES = 64 * 1024
+"""The most that is read of a server's log."""
 
 
 class Directory:
@@ -50,8 +57,31 @@ class Directory:
                 f"the socket path {path} is longer than {SOCKET_PATH_BYTES} bytes: set CELLAR_RUNTIME_DIR to shorten it"
             )
         _make_private(self._runtime)
-        self._write("socket", str(path))
+        if self._read("socket") != str(path):
+            self._write("socket", str(path))
         return path
+
+    def check_room(self) -> None:
+        """Raise StartupError unless ROOM_BYTES can be written: a server without room would end with its first write."""
+        try:
+            with tempfile.TemporaryFile(dir=self.data) as file:
+                os.posix_fallocate(file.fileno(), 0, ROOM_BYTES)
+        except OSError as error:
+            raise StartupError(
+                f"{ROOM_BYTES} bytes cannot be written in {self.data}: {error.strerror}; make room there"
+            ) from error
+
+    def log_size(self) -> int:
+        """Return the size of the server's log, bytes."""
+        return self.log.stat().st_size if self.log.exists() else 0
+
+    def read_log(self, start: int) -> str:
+        """Return the end of the server's log from byte `start` on, LOG_BYTES of it at most."""
+        if not self.log.exists():
+            return ""
+        with self.log.open("rb") as file:
+            file.seek(max(start, self.log_size() - LOG_BYTES))
+            return file.read().decode(errors="replace")
 
     def socket(self) -> Path | None:
         """Return the path of the newest server's socket, None if there never was one."""

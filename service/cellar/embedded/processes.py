@@ -11,6 +11,8 @@ from contextlib import ExitStack
 from types import FrameType, TracebackType
 from typing import Self
 
+from cellar.embedded.backoff import Backoff
+
 log = logging.getLogger(__name__)
 
 STOP = frozenset({signal.SIGINT, signal.SIGTERM, signal.SIGHUP})
@@ -65,9 +67,7 @@ class Child:
         self._command = command
         self._inherit = inherit
         self._process: subprocess.Popen[bytes] | None = None
-        self._started_s = 0.0
-        self._due_s = 0.0
-        self._backoff_s = BACKOFF_S[0]
+        self._backoff = Backoff(*BACKOFF_S, STEADY_S)
 
     def keep(self, now_s: float) -> bool:
         """Start it if it does not run and its wait is over; return False if it has given up."""
@@ -75,9 +75,9 @@ class Child:
             code, self._process = self._process.returncode, None
             if code == GIVE_UP:
                 return False
-            self._wait_before_next(now_s)
-            log.error("the %s process ended with %s; it starts again in %.1f s", self.name, code, self._due_s - now_s)
-        if self._process is None and now_s >= self._due_s:
+            pause_s = self._backoff.failed(now_s)
+            log.error("the %s process %s; it starts again in %.1f s", self.name, _ending(code), pause_s)
+        if self._process is None and self._backoff.is_due(now_s):
             self._start(now_s)
         return True
 
@@ -91,27 +91,43 @@ class Child:
         return self._process is None or self._process.poll() is not None
 
     def _start(self, now_s: float) -> None:
-        # A session of its own: Ctrl-C in the terminal is for the parent, which says in what order to stop.
-        self._process = subprocess.Popen(self._command, pass_fds=self._inherit, start_new_session=True)
-        self._started_s = now_s
-
-    def _wait_before_next(self, now_s: float) -> None:
-        if now_s - self._started_s > STEADY_S:
-            self._backoff_s = BACKOFF_S[0]
-        self._due_s = now_s + self._backoff_s
-        self._backoff_s = min(2 * self._backoff_s, BACKOFF_S[1])
+        self._backoff.started(now_s)
+        try:
+            # A session of its own: Ctrl-C in the terminal is for the parent, which says in what order to stop.
+            self._process = subprocess.Popen(self._command, pass_fds=self._inherit, start_new_session=True)
+        except OSError as error:  # no memory, process or file to spare now
+            pause_s = self._backoff.failed(now_s)
+            log.error("the %s process cannot be started: %s; the next try is in %.1f s", self.name, error, pause_s)
 
 
-def supervise(children: Sequence[Child], upkeep: Callable[[], object], drain_s: float) -> int:
+class Upkeep:
+    """An action that is repeated. One that raises ends nothing: it is logged, and tried again after a pause."""
+
+    def __init__(self, action: Callable[[], object]) -> None:
+        self._action = action
+        self._backoff = Backoff(*BACKOFF_S, STEADY_S)
+
+    def run(self, now_s: float) -> None:
+        """Run the action, unless it failed a moment ago."""
+        if not self._backoff.is_due(now_s):
+            return
+        try:
+            self._action()
+        except Exception:
+            log.exception("upkeep failed; the next try is in %.1f s", self._backoff.failed(now_s))
+
+
+def supervise(children: Sequence[Child], upkeep: Callable[[], object] | None, drain_s: float) -> int:
     """Run the children until a signal asks to stop, then let them drain; return the exit code.
 
     `upkeep` is called between looks at the children. A child that gives up ends the others, and the code is GIVE_UP.
     """
+    repeated = Upkeep(upkeep or (lambda: None))
     with Signals() as signals:
         stopping, given_up = False, False
         while not stopping and not given_up:
             given_up = not all(child.keep(time.monotonic()) for child in children)
-            upkeep()
+            repeated.run(time.monotonic())
             stopping = signals.wait(TICK_S)
         _drain(children, signals, drain_s + MARGIN_S)
     return GIVE_UP if given_up else 0
@@ -126,6 +142,11 @@ def _drain(children: Sequence[Child], signals: Signals, patience_s: float) -> No
         if asked_again or time.monotonic() > deadline_s:
             for child in children:
                 child.stop(signal.SIGKILL)
+
+
+def _ending(code: int) -> str:
+    """Return how a process ended, in words."""
+    return f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
 
 
 def _note(_number: int, _frame: FrameType | None) -> None:

@@ -4,20 +4,19 @@ The parent holds the listening socket, so that connections wait while a crashed 
 loads neither the engine nor the web framework.
 """
 
-import logging
 import os
 import socket
+import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from typing import Literal
 
 from cellar.embedded.directory import Directory
+from cellar.embedded.keeper import RedisKeeper
 from cellar.embedded.processes import Child, supervise
 from cellar.embedded.server import PrivateRedis
 from cellar.errors import StartupError
 from cellar.settings import Settings
-
-log = logging.getLogger(__name__)
 
 
 def serve(settings: Settings, program: Sequence[str], say: Callable[[str], None]) -> int:
@@ -28,18 +27,19 @@ def serve(settings: Settings, program: Sequence[str], say: Callable[[str], None]
     """
     with ExitStack() as stack:
         listener = stack.enter_context(listen(settings.host, settings.port))
-        redis = None
+        upkeep: Callable[[], None] | None = None
         if settings.embedded:
             say(f"Cellar keeps its data in a private Redis in {settings.data_dir}")
             directory = Directory(settings.data_dir, settings.runtime_dir)
             fsync: Literal["always", "everysec"] = "everysec" if settings.durability == "relaxed" else "always"
             redis = stack.enter_context(PrivateRedis(directory, fsync=fsync))
             os.environ["CELLAR_REDIS_URL"] = redis.url
+            upkeep = RedisKeeper(redis, time.monotonic).keep
         parent = str(os.getpid())
         children = [Child("api", [*program, "api", str(listener.fileno()), parent], inherit=[listener.fileno()])]
         if settings.local_worker:
             children.append(Child("worker", [*program, "worker", "--parent", parent]))
-        return supervise(children, lambda: _keep(redis), settings.drain_s)
+        return supervise(children, upkeep, settings.drain_s)
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -49,14 +49,3 @@ def listen(host: str, port: int) -> socket.socket:
         return socket.create_server(address[:2], family=family, backlog=2048)
     except OSError as error:
         raise StartupError(f"cannot listen on {host} port {port}: {error.strerror or error}") from error
-
-
-def _keep(redis: PrivateRedis | None) -> None:
-    """Start the private Redis again if it is gone; the children find it by themselves."""
-    if redis is None:
-        return
-    try:
-        if redis.ensure():
-            log.error("the private Redis was gone and has been started again")
-    except StartupError as error:
-        log.error("the private Redis is gone and cannot be started: %s", error.detail)

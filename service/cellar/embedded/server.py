@@ -2,6 +2,7 @@
 
 import logging
 import os
+import re
 import time
 from contextlib import suppress
 from types import TracebackType
@@ -54,6 +55,8 @@ class PrivateRedis:
         self._fsync = fsync
         self._user: int | None = None
         self._process: int | None = None
+        self._log_start = 0
+        """Size of the log when the last server was started from here, bytes."""
 
     def __enter__(self) -> Self:
         """Use the running server or start one, and wait until it answers. Raise StartupError or RedisMissing."""
@@ -76,8 +79,18 @@ class PrivateRedis:
         """Return the URL by which redis-py finds the server."""
         return f"unix://{quote(str(self._directory.socket()))}?db=0"
 
+    def is_running(self) -> bool:
+        """Return whether a server runs on the data, whoever started it."""
+        lock = self._directory.lock_server()
+        if lock is not None:
+            os.close(lock)
+        return lock is None
+
     def ensure(self) -> bool:
-        """Start a server if none runs; return True if one was started. Does not wait for it."""
+        """Start a server if none runs; return True if one was started. Does not wait for it.
+
+        Raise StartupError if it cannot be started now, also where the disk is full.
+        """
         lock = self._directory.lock_server()
         if lock is None:
             return False
@@ -87,13 +100,20 @@ class PrivateRedis:
             os.close(lock)  # The server holds it now, or nobody.
         return True
 
+    def last_words(self) -> str:
+        """Return how the server ended that was started last, and what it logged last."""
+        lines = _reasons(self._directory.read_log(self._log_start))
+        return "; ".join(lines) or f"it logged no reason in {self._directory.log}"
+
     def _start(self, lock: int) -> None:
+        self._directory.check_room()
         binary = choose_binary(self._directory.written_by())
         options = {"--unixsocket": str(self._directory.new_socket()), "--dir": str(self._directory.data), **OPTIONS}
         options |= {"--appendfsync": self._fsync, "--logfile": str(self._directory.log)}
         command = [str(binary.path), *(word for option in options.items() for word in option)]
         log.info("starting %s from %s", binary.release, binary.path)
         self._ended()  # Reaped, if there was one before.
+        self._log_start = self._directory.log_size()
         os.set_inheritable(lock, True)
         # Not subprocess.Popen: the server is meant to outlive this process. A session of its own: Ctrl-C in the
         # terminal is for the service, which still needs Redis to drain.
@@ -103,7 +123,7 @@ class PrivateRedis:
         deadline = time.monotonic() + ANSWER_S
         while not self._answers():
             if self._ended():
-                raise StartupError(f"Redis ended at once: {self._last_words()}")
+                raise StartupError(f"Redis ended at once: {self.last_words()}")
             if self.ensure():
                 deadline = time.monotonic() + ANSWER_S
             if time.monotonic() > deadline:
@@ -136,11 +156,6 @@ class PrivateRedis:
         self._process = None
         return True
 
-    def _last_words(self) -> str:
-        log_file = self._directory.log
-        lines = log_file.read_text(errors="replace").splitlines() if log_file.exists() else []
-        return "; ".join(lines[-3:]) or "it said nothing"
-
     def _leave(self) -> None:
         if self._user is None:
             return
@@ -162,6 +177,19 @@ class PrivateRedis:
         self._directory.remove_socket()
         os.close(lock)
         self._ended()
+
+
+def _reasons(log: str) -> list[str]:
+    """Return the last warnings of a server's log, without what every server says at its start."""
+    lines = [line.partition(" # ")[2].strip() for line in log.splitlines()]
+    return [line for line in lines if line and not _USUAL.search(line)][-3:]
+
+
+_USUAL = re.compile(
+    r"is starting|[Vv]ersion=|^Configuration loaded|^Server initialized|^WARNING|^User requested shutdown"
+    r"|bye bye|^Redis is now ready"
+)
+"""Warnings that are no reason for an end."""
 
 
 def _release(found: dict[str, Any]) -> Release:

@@ -1,0 +1,34 @@
+"""Growing pauses between the tries of something that keeps failing."""
+
+
+class Backoff:
+    """Says when the next try is due. Times are those of one monotonic clock, in seconds.
+
+    The first pause is `first_s`; each further one is twice as long, up to `longest_s`. What ran for `steady_s` after
+    its last start did not fail at start, so its next pause is the first again.
+    """
+
+    def __init__(self, first_s: float, longest_s: float, steady_s: float) -> None:
+        self._first_s = first_s
+        self._longest_s = longest_s
+        self._steady_s = steady_s
+        self._pause_s = first_s
+        self._started_s = float("-inf")
+        self._due_s = float("-inf")
+
+    def is_due(self, now_s: float) -> bool:
+        """Return whether the pause is over."""
+        return now_s >= self._due_s
+
+    def started(self, now_s: float) -> None:
+        """Note that a try begins."""
+        self._started_s = now_s
+
+    def failed(self, now_s: float) -> float:
+        """Note that the last try has failed or ended. Return the pause before the next one, in seconds."""
+        if now_s - self._started_s > self._steady_s:
+            self._pause_s = self._first_s
+        pause_s = self._pause_s
+        self._due_s = now_s + pause_s
+        self._pause_s = min(2 * pause_s, self._longest_s)
+        return pause_s
