@@ -7,7 +7,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from cellar.engine import Backward, CompiledCell, Forward
+from cellar.engine import Backward, Call, CompiledCell, Forward, Recording
+from cellar.engine.layout import AT, GRADIENT_SLOTS, SlotKind
 from cellar.errors import ShapeMismatch
 from tests.engine import oracle
 from tests.engine.conftest import TEXTS, Compiled
@@ -241,3 +242,62 @@ def test_arrays_of_another_shape(compiled: Compiled) -> None:
     for call in wrong:
         with pytest.raises(ShapeMismatch):
             call()
+
+
+@pytest.mark.parametrize("name", TEXTS)
+def test_gradients_that_nobody_wants_change_no_other(compiled: Compiled, name: str) -> None:
+    kernel = compiled(name, 21)
+    data = oracle.draw(kernel.cell, 5, 4, lengths=np.array([5, 0, 3, 4], np.int32))
+    packed = kernel.pack(data.weights)
+    tape = kernel.forward(packed, data.inputs, data.state, data.lengths, save=True).tape
+    assert tape is not None
+    whole = kernel.backward(packed, tape, data.d_outputs, data.d_state)
+    some = kernel.backward(packed, tape, data.d_outputs, data.d_state, want_params=False)
+    assert some.d_params == {}
+    assert set(whole.d_params) == {param.name for param in kernel.cell.params}
+    equal_bits(some.d_state, whole.d_state)
+    for ours, theirs in zip(some.d_inputs, whole.d_inputs, strict=True):
+        equal_bits(ours, theirs)
+
+
+def bound_pass(kernel: CompiledCell, data: Data, *, want_params: bool) -> tuple[Call, Call]:
+    """Return a forward pass and its adjoint, bound to arrays."""
+    steps, rows = data.inputs[0].shape[:2]
+    outputs, after = np.empty((steps, rows, kernel.cell.out_size), np.float32), np.empty_like(data.state)
+    packed = kernel.pack(data.weights)
+    forth = kernel.bound(packed, data.inputs, data.state, outputs, after, save=True)
+    d_inputs, d_before = [np.empty_like(x) for x in data.inputs], np.empty_like(data.state)
+    back = kernel.bound_adjoint(
+        packed, forth, data.d_outputs, data.d_state, d_inputs, d_before, want_params=want_params
+    )
+    return forth, back
+
+
+@pytest.mark.parametrize("slot", ["grad", "sums", "result", "staged", "carry_out", "tape", "buffer", "pairs"])
+def test_an_address_that_is_missing_is_refused_before_a_kernel_runs(compiled: Compiled, slot: SlotKind) -> None:
+    kernel = compiled("lstm", 21)
+    data = oracle.draw(kernel.cell, 3, 2)
+    for want_params in (True, False):
+        _, back = bound_pass(kernel, data, want_params=want_params)
+        name = next(index for kind, index in back.kernel.at if kind == slot)
+        back.point(slot, name, 0)
+        if want_params or slot not in GRADIENT_SLOTS:
+            with pytest.raises(ValueError, match=f"no address for: {slot} {name}"):
+                back.run()
+            with pytest.raises(ValueError, match="no address for"):
+                Recording(compiled.cache).call(back)
+        else:
+            back.run()
+
+
+def test_every_address_of_the_head_but_those_where_0_means_something(compiled: Compiled) -> None:
+    kernel = compiled("lstm", 21)
+    forth, _ = bound_pass(kernel, oracle.draw(kernel.cell, 3, 2), want_params=True)
+    for name in ("lengths", "sources", "initial"):
+        assert forth.descriptor[AT[name]] == 0
+    forth.run()
+    for name in ("bad_step", "bad_kind", "probe", "product", "plain"):
+        before, forth.descriptor[AT[name]] = int(forth.descriptor[AT[name]]), 0
+        with pytest.raises(ValueError, match=f"no address for: {name}$"):
+            forth.run()
+        forth.descriptor[AT[name]] = before

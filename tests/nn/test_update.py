@@ -27,6 +27,10 @@ REGIMES: dict[str, dict[str, Any]] = {
     "carried, warm": {"state": "carry", "window": 9, "warmup": 2},
     "clipped": {"optimiser": {"type": "adam", "clip_norm": 0.1, "clip_value": 0.05}, "reduce": "sum"},
     "validated": {"window": 11, "validation": 0.2, "early_stopping": {"patience": 1}},
+    "mae": {"loss": "mae", "window": 11, "skip": 2},
+    "huber": {"loss": {"type": "huber", "delta": 0.3}},
+    "huber, ragged": {"loss": "huber", "window": 11, "skip": 2},
+    "huber, carried": {"loss": "huber", "state": "carry", "window": 9, "skip": 3},
 }
 
 

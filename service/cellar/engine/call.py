@@ -2,7 +2,7 @@
 
 import functools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from itertools import accumulate, pairwise
 from typing import NamedTuple
 
@@ -14,7 +14,18 @@ from cellar.engine.cache import KernelCache
 from cellar.engine.cell import Cell, Param
 from cellar.engine.codegen import KernelText
 from cellar.engine.graph import Node
-from cellar.engine.layout import AT, HEAD, PAIRS, SlotKind, Span, row_bytes
+from cellar.engine.layout import (
+    AT,
+    GRADIENT_SLOTS,
+    HEAD,
+    HEAD_ADDRESSES,
+    PAIRS,
+    SLOT_ADDRESSES,
+    WANT_PARAMS,
+    SlotKind,
+    Span,
+    row_bytes,
+)
 from cellar.engine.packing import Floats, Packed, address, aligned, padded_shape
 from cellar.engine.schedule import tape as taped_nodes
 from cellar.errors import ShapeMismatch, StartupError
@@ -70,6 +81,28 @@ class Kernel:
         descriptor[AT["product"]] = (self.products.halves if packed.halves else self.products.plain).address
         descriptor[AT["plain"]] = self.products.plain.address
         return descriptor
+
+    def check_bound(self, descriptor: Words, later: Collection[int] = ()) -> None:
+        """Raise ValueError for an address that the kernel would use and that is 0: it would end the process.
+
+        Positions in `later` are filled in by whoever runs the kernel.
+        """
+        positions = self._addresses[bool(descriptor[AT["wants"]] & WANT_PARAMS)]
+        if descriptor[positions].all():
+            return
+        missing = sorted({position for position in positions.tolist() if not descriptor[position]} - {*later})
+        if missing:
+            names: dict[int, object] = {place: name for name, place in AT.items()}
+            names |= {place: " ".join(map(str, slot)) for slot, place in self.at.items()}
+            raise ValueError(f"a kernel has no address for: {', '.join(str(names[place]) for place in missing)}")
+
+    @functools.cached_property
+    def _addresses(self) -> tuple[Words, Words]:
+        """Return the positions of all addresses: without those of the gradients of parameters, and with them."""
+        head = [AT[name] for name in HEAD_ADDRESSES]
+        every = [(kind, place) for (kind, _), place in self.at.items() if kind in SLOT_ADDRESSES]
+        without = [place for kind, place in every if kind not in GRADIENT_SLOTS]
+        return np.array([*head, *without], np.int64), np.array([*head, *(place for _, place in every)], np.int64)
 
     def buffers(self, call: int, step: int, history: int) -> "Buffers":
         """Return where the scratch memory stands that has room for so many rows: of a call, of a step, of a history."""
@@ -128,12 +161,14 @@ class Call:
     @functools.cached_property
     def sums(self) -> "Sums":
         """Where a call of the adjoint adds up the gradients of parameters."""
-        sums = Sums(self.kernel.cell.params)
-        for name, array in sums.arrays.items():
+        return Sums(self.kernel.cell.params)
+
+    def bind_sums(self) -> None:
+        """Bind the slots of the gradients of parameters to `sums`."""
+        for name, array in self.sums.arrays.items():
             self.point("grad", name, address(array))
-        for name, lanes in sums.lanes.items():
+        for name, lanes in self.sums.lanes.items():
             self.point("sums", name, address(lanes))
-        return sums
 
     def read_tape(self, forward: "Call") -> None:
         """Make a call of the adjoint run on the values that a forward one leaves."""
@@ -178,8 +213,13 @@ class Call:
             self.descriptor[position] = number
         return position is not None
 
+    def check_bound(self) -> None:
+        """Raise ValueError if an array is missing that the kernel would read or write."""
+        self.kernel.check_bound(self.descriptor)
+
     def run(self) -> None:
         """Run the kernel. Raise StartupError in a thread that does not compute with subnormal numbers."""
+        self.check_bound()
         check_status(self.kernel.code(address(self.descriptor)))
         self._alive.clear()
 

@@ -13,7 +13,7 @@ from typing import Literal
 from cellar.engine.cell import Cell
 from cellar.engine.edges import OUTPUT_FAULT, STATE_FAULT, Edges
 from cellar.engine.graph import Node, Op, toposort
-from cellar.engine.layout import COMPUTE_AHEAD, HEAD, PAIRS, USE_AHEAD, Layout, Slot, ahead_stages, extent
+from cellar.engine.layout import COMPUTE_AHEAD, HEAD, PAIRS, USE_AHEAD, WANT_PARAMS, Layout, Slot, ahead_stages, extent
 from cellar.engine.ops import OPS
 from cellar.engine.schedule import Maps, Products, Region, Stage, backward_plan, forward_plan
 
@@ -78,21 +78,23 @@ class _Writer(Edges):
         self.compute_ahead()
         self.stage_inputs()
         self.region("before")
-        if self.plan.backward:
+        if self.plan.backward and self.factors():
             self.begin_gradients()
         if self.plan.carried:
             with self.block("for u in range(steps - 1, -1, -1):" if self.plan.backward else "for u in range(steps):"):
                 self.region("loop")
                 self.carry()
                 if self.gradients_in_loop():
-                    self.add_gradients("(steps - u) * rows", "u == 0")
+                    with self.params_wanted():
+                        self.add_gradients("(steps - u) * rows", "u == 0")
         self.region("after")
         self.copy_results()
         self.leave()
-        if self.plan.backward:
-            if self.factors() and not self.gradients_in_loop():
-                self.add_gradients("steps * rows", "True")
-            self.end_gradients()
+        if self.plan.backward and self.factors():
+            with self.params_wanted():
+                if not self.gradients_in_loop():
+                    self.add_gradients("steps * rows", "True")
+                self.end_gradients()
         self.put("return 2 if faults else 0")
         return KernelText("\n".join([IMPORTS, "", *self.head(), *self.lines, ""]), self.layout)
 
@@ -296,11 +298,19 @@ class _Writer(Edges):
         pairs = [node for pairs in adjoint.matrices.values() for pair in pairs for node in pair]
         return list(dict.fromkeys([*pairs, *adjoint.params.values()]))
 
+    @contextmanager
+    def params_wanted(self) -> Iterator[None]:
+        """Open the condition of what is done for the gradients of parameters alone."""
+        with self.block(f"if wants & {WANT_PARAMS} != 0:"):
+            yield
+
     def begin_gradients(self) -> None:
         """Write what comes before the first sum."""
         self.put("begin = 0")
-        for name, node in self.cell.adjoint.params.items():
-            self.put(f"clear({self.slot('sums', name)}, 16 * {self.width(extent(node))})")
+        if self.cell.adjoint.params:
+            with self.params_wanted():
+                for name, node in self.cell.adjoint.params.items():
+                    self.put(f"clear({self.slot('sums', name)}, 16 * {self.width(extent(node))})")
 
     def add_gradients(self, ready: str, last: str) -> None:
         """Write the sums over pairs of step and row, some packed at a time, of which so many are `ready`.

@@ -1,5 +1,6 @@
 """Framing: the words of a frame are laid out, its scratch memory is given away, and the addresses are written."""
 
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -12,6 +13,7 @@ from cellar.engine.layout import AT, SlotKind
 from cellar.engine.linking import numpy_functions, python_function
 from cellar.engine.packing import address, aligned
 from cellar.engine.words import Patch, Word
+from cellar.errors import StartupError
 
 
 def new_frame(plan: FramePlan, capacity: int) -> Frame:
@@ -133,12 +135,19 @@ class _Builder:
         for begin, descriptor in zip(begins, descriptors, strict=False):
             words[begin : begin + len(descriptor)] = descriptor
             words[begin + AT["bad_step"]], words[begin + AT["bad_kind"]] = bad_step, bad_kind
+        self._check_bound(words, begins)
         self._fill(words, tables, begins)
         head = self._sizes() | self._pointers(address(words), tables) | _surroundings()
         head |= {Word.LENGTH_TABLE: address(lengths), Word.BAD_STEP: bad_step, Word.BAD_KIND: bad_kind}
         words[list(head)] = list(head.values())
         size = words.nbytes + length + faults.nbytes + lengths.nbytes
         return Frame(words, arena, lengths, faults[0], faults[1], size)
+
+    def _check_bound(self, words: Words, begins: Words) -> None:
+        """Raise ValueError for an address in a descriptor that is 0, unless each call writes it."""
+        later = [at for at, _, _ in self.patches]
+        for node, (begin, end) in zip(self.plan.nodes, pairwise(begins.tolist()), strict=True):
+            node.kernel.kernel.check_bound(words[begin:end], [at - begin for at in later])
 
     def _tables(self, begin: int) -> _Tables:
         patches = begin + 2 * len(self.plan.nodes)
@@ -184,7 +193,7 @@ class _Builder:
 def _surroundings() -> dict[Word, int]:
     """Return what the native call needs of Python and NumPy: the addresses of objects, types and functions."""
     new_array, array_type = numpy_functions()
-    return {
+    found = {
         Word.NONE: id(None),
         Word.FLOAT32: id(FLOAT32),
         Word.INT32: id(INT32),
@@ -202,3 +211,7 @@ def _surroundings() -> dict[Word, int]:
         Word.RESTORE_THREAD: python_function("PyEval_RestoreThread"),
         Word.FROM_LONG: python_function("PyLong_FromLong"),
     }
+    missing = [word.name for word, place in found.items() if not place]
+    if missing:
+        raise StartupError(f"this Python or NumPy has no address for {', '.join(missing)}")
+    return found

@@ -15,7 +15,7 @@ from cellar.engine.cache import KernelCache
 from cellar.engine.call import Call, Ints, Kernel, Lease, lease
 from cellar.engine.cell import Cell
 from cellar.engine.codegen import KernelText, backward_text, forward_text
-from cellar.engine.layout import AT
+from cellar.engine.layout import AT, WANT_PARAMS
 from cellar.engine.packing import Floats, Packed, pack
 from cellar.errors import ShapeMismatch
 
@@ -117,11 +117,12 @@ class CompiledCell:
         *,
         into: Mapping[str, Floats] | None = None,
         want_inputs: bool = True,
+        want_params: bool = True,
     ) -> Backward:
         """Run the adjoint back over a forward pass: `d_outputs` (T, B, out), `d_state` (B, S) of the final state.
 
         Gradients of parameters are sums over all steps and rows; with `into` they go on from the sums given. Without
-        `want_inputs` those of the inputs are not computed, and `d_inputs` is empty.
+        `want_inputs` those of the inputs are not computed, and `d_inputs` is empty; `want_params` is alike.
         """
         cell = self.cell
         steps, rows = tape.steps, tape.rows
@@ -132,10 +133,13 @@ class CompiledCell:
         after = np.zeros((rows, cell.state_size), np.float32) if d_state is None else d_state
         d_inputs = [np.empty((steps, rows, size), np.float32) if want_inputs else None for size in cell.in_sizes]
         before = np.empty((rows, cell.state_size), np.float32)
-        _bind_backward(call, d_outputs, _checked(after, (rows, cell.state_size)), d_inputs, before)
-        call.sums.begin(into)
+        after = _checked(after, (rows, cell.state_size))
+        _bind_backward(call, d_outputs, after, d_inputs, before, want_params=want_params)
+        if want_params:
+            call.sums.begin(into)
         call.run()
-        return Backward(tuple(array for array in d_inputs if array is not None), before, call.sums.copied())
+        d_params = call.sums.copied() if want_params else {}
+        return Backward(tuple(array for array in d_inputs if array is not None), before, d_params)
 
     # --- calls on arrays that stay where they are, for recordings
 
@@ -170,17 +174,20 @@ class CompiledCell:
         d_state: Floats,
         d_inputs: Sequence[Floats | None],
         d_before: Floats,
+        *,
+        want_params: bool = True,
     ) -> Call:
         """Return a call that is `backward` over a bound one whenever it is run; None: nobody wants those of an input.
 
-        `Call.sums` go on from what stands there, which at first is anything.
+        `Call.sums` go on from what stands there, which at first is anything. Without `want_params` the gradients of
+        parameters are not computed, and nothing is written there.
         """
         ragged = forward.lengths is not None
         call = Call(self._training_kernels()[1], packed, forward.steps, forward.rows, ragged=ragged)
         if not ragged:
             call.begin(None)
         call.read_tape(forward)
-        _bind_backward(call, d_outputs, d_state, d_inputs, d_before)
+        _bind_backward(call, d_outputs, d_state, d_inputs, d_before, want_params=want_params)
         return call
 
 
@@ -216,12 +223,21 @@ def _bind_forward(call: Call, inputs: Sequence[Floats], state: Floats, outputs: 
 
 
 def _bind_backward(
-    call: Call, d_outputs: Floats, d_state: Floats, d_inputs: Sequence[Floats | None], d_before: Floats
+    call: Call,
+    d_outputs: Floats,
+    d_state: Floats,
+    d_inputs: Sequence[Floats | None],
+    d_before: Floats,
+    *,
+    want_params: bool,
 ) -> None:
     call.bind_dense("staged", "staged_row", "staged_time", 0, d_outputs)
     call.bind_state("carry_in", "carry_in_row", d_state)
     call.bind_state("carry_out", "carry_out_row", d_before)
-    call.descriptor[AT["wants"]] = sum(1 << index for index, array in enumerate(d_inputs) if array is not None)
+    wants = sum(1 << index for index, array in enumerate(d_inputs) if array is not None)
+    call.descriptor[AT["wants"]] = wants + (WANT_PARAMS if want_params else 0)
+    if want_params:
+        call.bind_sums()
     for index, (array, size) in enumerate(zip(d_inputs, call.kernel.cell.in_sizes, strict=True)):
         # What nobody wants is cleared all the same past a row's end: in one row that all share.
         unwanted = np.broadcast_to(np.empty(size, np.float32), (call.steps, call.rows, size))

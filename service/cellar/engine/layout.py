@@ -32,8 +32,8 @@ HEAD = (
     "offset",
 )
 """Steps of this call, rows, and the number of the first step in its sequence; lengths of the rows (0: all run to the
-end) and where faults go, 0 for nowhere; 1 to read dense arrays from each row's end; what of the state's products is
-ready (see `AHEAD`); which results are wanted, a bit each; the number of the
+end) and where faults go; 1 to read dense arrays from each row's end; what of the state's products is ready (see
+`AHEAD`); which results are wanted, a bit each, and whether those of parameters are (`WANT_PARAMS`); the number of the
 layer among those that note faults together; the probe for subnormals; the addresses of the product for
 the kernel's weights, and of that for float32; for each row the address of the network's state, where the kernel's own
 begins `offset` bytes further on, or 0 for a row that begins with `initial` (0 for all: the dense array says where)."""
@@ -45,6 +45,9 @@ PAIRS = 128
 
 COMPUTE_AHEAD, USE_AHEAD = 1, 2
 """Of `ahead`: compute nothing but the products of the state; find those of the first step ready. 0: neither."""
+
+WANT_PARAMS = 1 << 62
+"""Of `wants`, above the bits of the results: the gradients of parameters. Without it their slots are not read."""
 
 SlotKind = Literal[
     "size",
@@ -68,6 +71,17 @@ SlotKind = Literal[
     "sums",
 ]
 Span = Literal["call", "step", "history"]
+
+HEAD_ADDRESSES = ("bad_step", "bad_kind", "probe", "product", "plain")
+"""What in the head must be an address. `lengths`, `sources` and `initial` may be 0, which has a meaning."""
+
+SLOT_ADDRESSES: frozenset[SlotKind] = frozenset(
+    ("staged", "result", "carry_in", "carry_out", "group", "vector", "tape", "buffer", "pairs", "grad", "sums")
+)
+"""Slots that hold an address, which is never 0 where a kernel uses it."""
+
+GRADIENT_SLOTS: frozenset[SlotKind] = frozenset(("grad", "sums"))
+"""Slots that a kernel uses only where the gradients of parameters are wanted."""
 
 
 @dataclass(frozen=True, slots=True)

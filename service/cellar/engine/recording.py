@@ -22,7 +22,11 @@ class Recording:
         self._words: Words | None = None
 
     def call(self, call: Call) -> None:
-        """Run a call, bound to arrays that stay where they are; one that finds a fault ends the run."""
+        """Run a call, bound to arrays that stay where they are; one that finds a fault ends the run.
+
+        Raise ValueError if an array is missing that the kernel would read or write.
+        """
+        call.check_bound()
         self._append([Kind.CALL, call.kernel.code.address, address(call.descriptor)], call)
 
     def copy(self, source: Floats, target: Floats) -> None:

@@ -79,7 +79,9 @@ class Loss:
         losses, d_losses = (np.zeros((steps, rows, 1), np.float32) for _ in range(2))
         none = np.empty((rows, 0), np.float32)
         forward = self._kernel.bound(self._packed, [outputs, targets], none, losses, none, ragged=ragged, save=True)
-        back = self._kernel.bound_adjoint(self._packed, forward, d_losses, none, [d_outputs, None], none)
+        back = self._kernel.bound_adjoint(
+            self._packed, forward, d_losses, none, [d_outputs, None], none, want_params=False
+        )
         recording.call(forward)
         recording.call(back)
         return Bound(losses, d_losses, (forward, back))
@@ -88,7 +90,8 @@ class Loss:
         result = self._forward(outputs, targets, lengths, save=True)
         assert result.tape is not None
         d_losses = np.full(result.outputs.shape, scale, dtype=np.float32)
-        return Scored(result.outputs, self._kernel.backward(self._packed, result.tape, d_losses).d_inputs[0])
+        back = self._kernel.backward(self._packed, result.tape, d_losses, want_params=False)
+        return Scored(result.outputs, back.d_inputs[0])
 
     def _forward(self, outputs: Array, targets: Array, lengths: Lengths | None, *, save: bool) -> Forward:
         state = np.empty((outputs.shape[1], 0), dtype=np.float32)
