@@ -214,7 +214,14 @@ def test_a_job_that_does_not_listen_is_killed(workshop: Workshop, workers: Worke
     wait_until(lambda: child_of(worker) != child, 10, "the child is killed")
 
 
-def test_a_job_that_kills_its_process_again_and_again_fails(workshop: Workshop, workers: Workers) -> None:
+@pytest.mark.parametrize(
+    ("number", "words"),
+    [(signal.SIGKILL, "SIGKILL (the system kills"), (signal.SIGSEGV, "SIGSEGV (a fault of the service")],
+    ids=["killed", "crashed"],
+)
+def test_a_job_that_kills_its_process_again_and_again_fails_and_says_how(
+    workshop: Workshop, workers: Workers, number: int, words: str
+) -> None:
     worker = workers.start()
     job = workshop.submit(LONG)
 
@@ -222,12 +229,12 @@ def test_a_job_that_kills_its_process_again_and_again_fails(workshop: Workshop, 
         child = child_of(worker)
         if child and workshop.jobs.get("default", job.job).state == "running":
             with suppress(ProcessLookupError):  # the kill before has just been noticed
-                os.kill(child, signal.SIGKILL)
+                os.kill(child, number)
         return ended(workshop, job)()
 
     failed = wait_until(killed, 60, "the job has failed")
     assert failed.state == "failed"
-    assert "died 3 times in a row" in str(failed.error)
+    assert f"died 3 times in a row before it reached a new checkpoint, the last time of {words}" in str(failed.error)
 
 
 def test_a_worker_whose_redis_is_away_stops_when_it_is_asked(

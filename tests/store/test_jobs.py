@@ -229,6 +229,29 @@ def test_attempts_that_die_in_vain_end_the_job_with_a_reason(jobs: JobStore) -> 
     assert "died 3 times" in job.error
 
 
+def test_the_reason_names_what_the_last_attempt_died_of(jobs: JobStore) -> None:
+    for _ in range(MAX_BARREN_ATTEMPTS):
+        jobs.abandon(acquire(jobs), "SIGSEGV")
+    assert jobs.acquire("default", "j1", LONG_S) is None
+    assert str(get(jobs).error).endswith("a new checkpoint, the last time of SIGSEGV")
+
+
+def test_the_reason_does_not_name_what_an_attempt_before_died_of(jobs: JobStore) -> None:
+    jobs.abandon(acquire(jobs), "SIGSEGV")
+    for _ in range(MAX_BARREN_ATTEMPTS - 1):
+        jobs.renew(acquire(jobs), 0)  # its lease ran out: nobody saw its process die
+    assert jobs.acquire("default", "j1", LONG_S) is None
+    assert "SIGSEGV" not in str(get(jobs).error)
+
+
+def test_a_superseded_attempt_cannot_say_what_the_next_one_dies_of(jobs: JobStore) -> None:
+    first = acquire(jobs)
+    jobs.abandon(first, "SIGSEGV")
+    acquire(jobs)
+    with pytest.raises(Superseded):
+        jobs.abandon(first, "SIGKILL")
+
+
 def test_a_new_checkpoint_or_a_return_gives_new_attempts(jobs: JobStore) -> None:
     for attempt in range(1, 4 * MAX_BARREN_ATTEMPTS):
         lease = acquire(jobs)

@@ -26,6 +26,7 @@ from rq.serializers import JSONSerializer
 
 from cellar.errors import JobUnknown, StoreUnavailable, Superseded
 from cellar.jobs.calls import Calls
+from cellar.jobs.deaths import describe_death
 from cellar.jobs.parent import die_with_parent
 from cellar.jobs.sweeper import Sweeper
 from cellar.ports import Job, JobStore, Lease
@@ -122,12 +123,13 @@ class TrainingWorker(Worker):
 
     def handle_work_horse_killed(self, job: Call, retpid: int, ret_val: int, rusage: Any) -> None:  # noqa: ARG002  # rq's
         """Give up the lease of a child that died, so that its job is queued again now and not when it runs out."""
-        logger.warning("job %s: its process died (status %s)", _lease(job).job, ret_val)
+        death = describe_death(ret_val)
+        logger.warning("job %s: its process died of %s", _lease(job).job, death)
         try:
             if self.stop_requested:
                 self._jobs.release(_lease(job))
             else:
-                self._jobs.renew(_lease(job), 0)
+                self._jobs.abandon(_lease(job), death)
         except (Superseded, StoreUnavailable) as error:
             logger.info("job %s is left to the sweeper: %s", _lease(job).job, error)
         self._swept = -float("inf")

@@ -69,6 +69,13 @@ class JobStore(Protocol):
         """
         ...
 
+    def abandon(self, lease: Lease, death: str) -> None:
+        """End the lease of an attempt whose process died of `death`: the job's error names it if no other follows.
+
+        Raise Superseded.
+        """
+        ...
+
     def release(self, lease: Lease) -> None:
         """Give the job back unharmed: the next attempt may begin at once. Raise Superseded."""
         ...

@@ -92,16 +92,19 @@ class RedisJobs:
 
     def acquire(self, tenant: str, job: str, lease_s: float) -> Lease | None:
         """Begin the next attempt; None if the job is held, ended or cancelled. Raise StoreUnavailable."""
-        error = (
-            f"the worker died {MAX_BARREN_ATTEMPTS} times in a row before it reached a new checkpoint:"
-            " the job may need more memory than there is"
-        )
-        attempt = self._run("acquire", tenant, job, [_ms(lease_s), MAX_BARREN_ATTEMPTS, error])
+        error = f"the job's process died {MAX_BARREN_ATTEMPTS} times in a row before it reached a new checkpoint"
+        unknown = ": the job may need more memory than there is"
+        arguments: list[str | int] = [_ms(lease_s), MAX_BARREN_ATTEMPTS, error, ", the last time of ", unknown]
+        attempt = self._run("acquire", tenant, job, arguments)
         return Lease(tenant, job, int(attempt)) if attempt else None
 
     def renew(self, lease: Lease, lease_s: float) -> bool:
         """Keep the lease; return False if the job should stop. Raise Superseded or StoreUnavailable."""
         return bool(self._held("renew", lease, [_ms(lease_s)]))
+
+    def abandon(self, lease: Lease, death: str) -> None:
+        """End the lease of an attempt whose process died so. Raise Superseded or StoreUnavailable."""
+        self._held("renew", lease, [0, death])
 
     def release(self, lease: Lease) -> None:
         """Give the job back unharmed. Raise Superseded or StoreUnavailable."""

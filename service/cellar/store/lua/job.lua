@@ -2,7 +2,7 @@
 --
 -- KEYS[1] record    hash: state, attempt, spec, created_s, started_s, ended_s, progress, result, error, checkpoint,
 --                   spare, cancel_asked_s, outcome; lease_ms (when the lease ends), barren (attempts since the
---                   newest checkpoint)
+--                   newest checkpoint), death (what the process of the newest attempt died of, if that is known)
 -- KEYS[2] history   hash: epoch -> what is kept of it
 -- KEYS[3] active    sorted set: member of every job that is queued or running -> when to look at it next, ms
 -- KEYS[4] ended     set: members of ended jobs whose blobs are still there

@@ -1,7 +1,9 @@
 -- Begin the next attempt. Keys as in job.lua.
 -- ARGV[2] lease, ms
 -- ARGV[3] how many attempts in a row may die without a new checkpoint
--- ARGV[4] the error of a job that has had them
+-- ARGV[4] the error of a job that has had them, and how it goes on:
+-- ARGV[5] before what the last attempt died of
+-- ARGV[6] where nobody knows that
 --
 -- Returns the number of the attempt, or 0 if the job is held or has ended (perhaps just now).
 
@@ -14,12 +16,14 @@ if get('cancel_asked_s') and not get('outcome') then
   return 0
 end
 if redis.call('HINCRBY', KEYS[1], 'barren', 1) > tonumber(ARGV[3]) then
-  close(now, 'failed', 'error', ARGV[4])
+  local death = get('death')
+  close(now, 'failed', 'error', ARGV[4] .. (death and ARGV[5] .. death or ARGV[6]))
   return 0
 end
 local attempt = redis.call('HINCRBY', KEYS[1], 'attempt', 1)
 local until_ms = now + ARGV[2]
 redis.call('HSET', KEYS[1], 'state', 'running', 'lease_ms', milliseconds(until_ms))
 redis.call('HSETNX', KEYS[1], 'started_s', seconds(now))
+redis.call('HDEL', KEYS[1], 'death')
 look(until_ms)
 return attempt

@@ -1,6 +1,7 @@
 -- Keep the lease, or end it at once with a lease of 0. Keys as in job.lua.
 -- ARGV[2] attempt
 -- ARGV[3] lease, ms
+-- ARGV[4] what the attempt's process died of, where that is known; absent while it lives
 --
 -- Returns 1, 0 if the job was asked to end, -1 if the attempt is superseded.
 
@@ -10,4 +11,7 @@ end
 local until_ms = now_ms() + ARGV[3]
 redis.call('HSET', KEYS[1], 'state', 'running', 'lease_ms', milliseconds(until_ms))
 look(until_ms)
+if ARGV[4] then
+  redis.call('HSET', KEYS[1], 'death', ARGV[4])
+end
 return get('cancel_asked_s') and 0 or 1

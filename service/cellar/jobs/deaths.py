@@ -1,0 +1,29 @@
+"""What a wait status says about how a process ended, in words that help the owner of its job."""
+
+import os
+import signal
+
+_MEMORY = "the system kills a process so when it needs more memory than there is"
+_FAULT = "a fault of the service, not of the job: its maintainers need the job's request to find it"
+
+_MEANINGS = {
+    signal.SIGKILL: _MEMORY,
+    signal.SIGSEGV: _FAULT,
+    signal.SIGBUS: _FAULT,
+    signal.SIGILL: _FAULT,
+    signal.SIGFPE: _FAULT,
+    signal.SIGABRT: _FAULT,
+}
+
+
+def describe_death(status: int) -> str:
+    """Return the signal that a process died of, or its exit status, from what `os.waitpid` says."""
+    if not os.WIFSIGNALED(status):
+        return f"exit status {os.waitstatus_to_exitcode(status)}"
+    number = os.WTERMSIG(status)
+    try:
+        name = signal.Signals(number)
+    except ValueError:  # a real-time signal has no name
+        return f"signal {number}"
+    meaning = _MEANINGS.get(name)
+    return name.name if meaning is None else f"{name.name} ({meaning})"
