@@ -177,20 +177,46 @@ def test_a_run_remembers_its_newest_epochs_and_the_best_one(
     compiled: CompiledNetwork, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("cellar.nn.fit.HISTORY_EPOCHS", 2)
-    training = spec(epochs=50, early_stopping={"patience": 4, "min_delta": 10.0})
+    training = spec(epochs=60, optimiser={"type": "momentum", "learning_rate": 0.6}, early_stopping={"patience": 3})
     told = run(compiled, training)
-    assert [record.epoch for record in told[-1].history] == [4, 5]
+    ends = [progress for progress in told if progress.epoch_done]
+    assert [record.epoch for record in told[-1].history] == [len(ends) - 1, len(ends)]
     assert told[-1].kept is not None
-    assert told[-1].kept.epoch == 1
+    assert told[-1].kept.epoch == len(ends) - 3
     rest = run(compiled, training, told[-2].checkpoint())
     assert (rest[-1].history, rest[-1].kept) == (told[-1].history, told[-1].kept)
 
 
-def test_early_stopping_wants_a_real_improvement(compiled: CompiledNetwork) -> None:
-    stopping = {"patience": 2, "min_delta": 10.0}
+def test_patience_is_counted_with_min_delta_and_the_best_weights_are_not(compiled: CompiledNetwork) -> None:
+    """Every epoch is better than the one before, none by 10: it waits from the first one on and keeps the last one."""
+    stopping = {"patience": 3, "min_delta": 10.0}
     told = run(compiled, spec(epochs=50, early_stopping=stopping))
-    assert len(told[-1].history) == 3
-    assert result(told[-1]) == result(next(p for p in told if p.epoch_done))
+    losses = [record.loss for record in told[-1].history]
+    assert len(losses) == 1 + 3
+    assert losses == sorted(losses, reverse=True)
+    assert told[-1].kept == told[-1].history[-1]
+    assert result(told[-1]) == result(run(compiled, spec(epochs=4))[-1])
+    rest = run(compiled, spec(epochs=50, early_stopping=stopping), told[9].checkpoint())
+    assert (rest[-1].history, result(rest[-1])) == (told[-1].history, result(told[-1]))
+
+
+def test_a_checkpoint_from_before_patience_had_a_reference_is_gone_on_from(compiled: CompiledNetwork) -> None:
+    """Then the best epoch was the reference, as it still is without min_delta."""
+    training = spec(epochs=6, early_stopping={"patience": 3})
+    told = run(compiled, training)
+    tensors = load_tensors(told[9].checkpoint())
+    note = json.loads(tensors["note"].tobytes())
+    del note["best"]["reference"]
+    tensors["note"] = np.frombuffer(json.dumps(note).encode(), np.uint8)
+    rest = run(compiled, training, save_tensors(tensors))
+    assert (rest[-1].history, result(rest[-1])) == (told[-1].history, result(told[-1]))
+
+
+def test_an_improvement_by_min_delta_is_one_over_several_epochs(compiled: CompiledNetwork) -> None:
+    whole = run(compiled, spec(epochs=12))[-1].history
+    delta = whole[0].loss - whole[3].loss
+    told = run(compiled, spec(epochs=50, early_stopping={"patience": 4, "min_delta": delta * 0.99}))
+    assert len(told[-1].history) > 1 + 4
 
 
 def test_the_learning_rate_follows_its_schedule(compiled: CompiledNetwork) -> None:

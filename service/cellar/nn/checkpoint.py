@@ -26,11 +26,14 @@ HISTORY_EPOCHS = 1000
 
 @dataclass(frozen=True, slots=True)
 class Best:
-    """What early stopping keeps: the best weights, their epoch, and the epochs since."""
+    """What early stopping keeps: the weights of the lowest watched loss, their epoch, and how long it has waited."""
 
     weights: Array
     record: EpochRecord
     waited: int
+    """Epochs since the last one that improved by `min_delta`."""
+    reference: float
+    """The watched loss of that epoch, below which the next one must be by `min_delta`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +109,8 @@ def _read(data: bytes) -> tuple[Mapping[str, Array], Mapping[str, Any]]:
 
 
 def _note(state: RunState, run: str) -> dict[str, Any]:
-    best = None if state.best is None else {"record": asdict(state.best.record), "waited": state.best.waited}
+    best = state.best
+    kept = None if best is None else {"record": asdict(best.record), "waited": best.waited, "reference": best.reference}
     return {
         "run": run,
         "kernel_rev": KERNEL_REV,
@@ -118,13 +122,12 @@ def _note(state: RunState, run: str) -> dict[str, Any]:
         "loss_sum": state.loss_sum,
         "scored": state.scored,
         "history": [asdict(record) for record in state.history],
-        "best": best,
+        "best": kept,
         "finished": state.finished,
     }
 
 
 def _state(tensors: Mapping[str, Array], note: Mapping[str, Any]) -> RunState:
-    best = note["best"]
     return RunState(
         weights=tensors["weights"],
         optimiser=OptimiserState(tensors["slots"], note["power1"], note["power2"]),
@@ -134,6 +137,12 @@ def _state(tensors: Mapping[str, Array], note: Mapping[str, Any]) -> RunState:
         loss_sum=note["loss_sum"],
         scored=note["scored"],
         history=tuple(EpochRecord(**record) for record in note["history"]),
-        best=None if best is None else Best(tensors["best"], EpochRecord(**best["record"]), best["waited"]),
+        best=None if note["best"] is None else _best(tensors["best"], note["best"]),
         finished=note["finished"],
     )
+
+
+def _best(weights: Array, note: Mapping[str, Any]) -> Best:
+    record = EpochRecord(**note["record"])
+    # Checkpoints without a reference are of a time when the best epoch was the last one that improved by min_delta.
+    return Best(weights, record, note["waited"], note.get("reference", record.watched))

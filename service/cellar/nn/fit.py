@@ -225,11 +225,17 @@ class _Trainer:
         )
 
     def _best(self, state: RunState, record: EpochRecord) -> Best | None:
-        if self.spec.early_stopping is None:
+        """Return the best weights after an epoch, by plain comparison; patience is counted with `min_delta`."""
+        stopping, best, watched = self.spec.early_stopping, state.best, record.watched
+        if stopping is None:
             return None
-        if state.best is None or _watched(record) < _watched(state.best.record) - self.spec.early_stopping.min_delta:
-            return Best(state.weights, record, 0)
-        return replace(state.best, waited=state.best.waited + 1)
+        if best is None:
+            return Best(state.weights, record, 0, watched)
+        if watched < best.reference - stopping.min_delta:
+            best = replace(best, waited=0, reference=watched)
+        else:
+            best = replace(best, waited=best.waited + 1)
+        return replace(best, weights=state.weights, record=record) if watched < best.record.watched else best
 
     def _measure(self, plan: Plan, state: RunState) -> float:
         """Return the mean loss over all scored steps of a plan."""
@@ -274,11 +280,6 @@ def _kept(state: RunState) -> EpochRecord | None:
     if state.best is not None:
         return state.best.record
     return state.history[-1] if state.history else None
-
-
-def _watched(record: EpochRecord) -> float:
-    """Return the loss that early stopping watches."""
-    return record.loss if record.validation_loss is None else record.validation_loss
 
 
 def _state_before(network: BoundNetwork, batch: Batch, carried: Array | None) -> Array:

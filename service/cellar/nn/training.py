@@ -173,10 +173,17 @@ OptimiserSpec = Annotated[
 
 
 class EarlyStopping(Frozen):
-    """Stop when the watched loss (of validation if there is any) has not improved; the best weights are the result."""
+    """Stop when the watched loss (of validation if there is any) has not improved for a while.
+
+    The weights of the epoch with the lowest watched loss are the result, however small its lead is.
+    """
 
     patience: Positive = Field(description="Epochs without improvement that are waited for.")
-    min_delta: Annotated[float, Field(ge=0)] = Field(0.0, description="What counts as an improvement.")
+    min_delta: Annotated[float, Field(ge=0)] = Field(
+        0.0,
+        description="By how much the watched loss must fall below that of the last epoch that improved, to end the"
+        " waiting. It does not decide which weights are the best.",
+    )
 
 
 class TrainingSpec(Frozen):
@@ -246,6 +253,11 @@ class EpochRecord:
     loss: float
     validation_loss: float | None
     learning_rate: float
+
+    @property
+    def watched(self) -> float:
+        """Return the loss that early stopping watches: of validation if there is any."""
+        return self.loss if self.validation_loss is None else self.validation_loss
 
 
 @dataclass(frozen=True, slots=True)
