@@ -1,5 +1,6 @@
 """Attempts in this process with real training: to the end, interrupted anywhere, cancelled, failing."""
 
+import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -187,15 +188,51 @@ def test_a_cancelled_job_stops(workshop: Workshop) -> None:
     assert workshop.registry.get("default", "walk").ref == "walk@1"
 
 
-def test_a_training_that_diverges_says_so(workshop: Workshop) -> None:
-    training = TrainingSpec.model_validate(
-        {"epochs": 200, "optimiser": {"type": "sgd", "learning_rate": 1e6}, "reduce": "sum"}
-    )
-    ended = workshop.run(workshop.submit(training))
-    assert ended.state == "failed"
+def test_a_training_that_diverges_says_where_and_tells_of_every_epoch(workshop: Workshop) -> None:
+    training = TrainingSpec.model_validate({"epochs": 400, "optimiser": {"type": "sgd", "learning_rate": 2}})
+    job = workshop.submit(training)
+    ended = workshop.run(job)
+    assert (ended.state, ended.result) == ("failed", None)
     assert ended.error is not None
-    assert "epoch" in ended.error
-    assert "Traceback" not in ended.error
+    found = re.search(r"parameter \S+ .*in epoch (\d+), batch 1 of 1", ended.error)
+    assert found is not None, ended.error
+    finished = int(found[1]) - 1
+    assert finished > 1
+    history = workshop.jobs.history("default", job.job)
+    assert [record["epoch"] for record in history] == list(range(1, finished + 1))
+    assert ended.progress["epoch"] == finished
+
+
+@pytest.mark.parametrize("end", ["cancelled", "failed"])
+def test_a_job_that_ends_early_tells_of_every_epoch_that_it_finished(
+    workshop: Workshop, end: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cellar.jobs.checkpoint.CADENCE_S", 3600)  # only the first update is reported as it is made
+    job, seen = workshop.submit(TrainingSpec(epochs=1_000_000, batch_size=4)), list[Progress]()
+
+    def stop() -> None:
+        if end == "failed":
+            raise ZeroDivisionError
+        workshop.jobs.cancel("default", job.job)
+
+    def noted(
+        network: CompiledNetwork,
+        weights: Weights,
+        data: Dataset,
+        spec: TrainingSpec,
+        *,
+        checkpoint: bytes | None = None,
+    ) -> Iterator[Progress]:
+        for progress in interrupted(7, stop)(network, weights, data, spec, checkpoint=checkpoint):
+            seen.append(progress)
+            yield progress
+
+    ended = workshop.run(job, noted)
+    assert ended.state == end
+    assert (ended.progress["epoch"], ended.progress["update"]) == (seen[-1].epoch, seen[-1].update)
+    history = workshop.jobs.history("default", job.job)
+    assert len(history) >= 3
+    assert [record["epoch"] for record in history] == [record.epoch for record in seen[-1].history]
 
 
 @pytest.mark.parametrize(

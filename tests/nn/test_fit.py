@@ -238,13 +238,26 @@ def test_classes_are_learnt(cache: KernelCache) -> None:
     assert last.history[-1].loss < 0.05
 
 
-def test_a_run_that_diverges_says_so(cache: KernelCache) -> None:
+def test_a_run_that_diverges_says_where(cache: KernelCache) -> None:
     line = oracle.make_network(network(1, dense(1))).compile(cache)
-    with pytest.raises(OutputNotFinite, match="learning rate"):
-        run(line, spec(epochs=50, optimiser={"type": "sgd", "learning_rate": 1e6}))
+    steep = {"type": "sgd", "learning_rate": 1e6}
+    where = r"the loss became NaN or infinite in epoch \d, batch \d of 4 \(.* parameter 0\.W\): lower the learning rate"
+    with pytest.raises(OutputNotFinite, match=where):
+        run(line, spec(epochs=50, optimiser=steep))
+    flat, far = oracle.make_network(network(1, dense(1, init={"W": "zeros"}))).compile(cache), wave(2)
+    where = r"the parameter 0\.W became NaN or infinite in epoch 1, batch 1 of 1: lower the learning rate"
+    with pytest.raises(OutputNotFinite, match=where):
+        list(
+            fit(flat, flat.network.init(0), Dataset(1e35 * far.inputs, far.targets), spec(loss="mae", optimiser=steep))
+        )
     growing = oracle.make_network(network(1, recurrent({"equations": "h = 1e20 * h + b + x"}, 1))).compile(cache)
-    with pytest.raises(StateNotFinite, match="epoch 1"):
+    where = r"a state became .* in epoch 1, batch 1 of 4 \(the largest weight is .*, in parameter 0\.b\)"
+    with pytest.raises(StateNotFinite, match=where):
         list(fit(growing, growing.network.init(0), wave(), spec()))
+    data = wave()
+    distant = Dataset(data.inputs, data.targets, (data.inputs, 1e30 * data.targets))
+    with pytest.raises(OutputNotFinite, match=r"the validation loss became .* in epoch 1, at its end"):
+        list(fit(line, line.network.init(0), distant, spec()))
 
 
 def test_a_checkpoint_of_another_run_is_refused(compiled: CompiledNetwork) -> None:

@@ -107,6 +107,8 @@ class Attempt:
         self._fit = fit
         self._trained: str | None = None
         """Digest of the trained weights, as soon as they are stored."""
+        self._newest: tuple[Recorder, Progress] | None = None
+        """The newest update, and who reports it."""
 
     def run(self) -> None:
         """Train and publish, or only publish if an attempt before got that far."""
@@ -119,6 +121,7 @@ class Attempt:
     def fail(self, error: str, *, patience_s: float = PATIENCE_S) -> None:
         """End the job with an error that its owner can read, unless another attempt has it."""
         try:
+            self._report(patience_s)
             self._insist(lambda: self._jobs.finish(self._lease, "failed", error=error), patience_s)
             self._forget_trained()
         except Superseded as superseded:
@@ -128,13 +131,14 @@ class Attempt:
         """Train to the end and fix what will be published; None if the job was cancelled or given back."""
         recorder = Recorder(self._jobs, self._blobs, self._lease, job)
         for progress in self._updates(job, recorder):
+            self._newest = recorder, progress
             if self._keeper.superseded.is_set():
                 raise Superseded(f"attempt {self._lease.attempt} of job {self._lease.job} lost its lease")
             if self._keeper.cancelled.is_set():
                 self._cancel()
                 return None
             if progress.finished:
-                return self._seal(recorder, progress)
+                return self._seal(progress)
             if self._stop.is_set():
                 self._give_back(recorder, progress)
                 return None
@@ -157,8 +161,8 @@ class Attempt:
         except BlobUnknown as error:
             raise BlobUnknown("the dataset of the job is gone") from error
 
-    def _seal(self, recorder: Recorder, progress: Progress) -> dict[str, Any] | None:
-        self._insist(lambda: recorder.finish(progress))
+    def _seal(self, progress: Progress) -> dict[str, Any] | None:
+        self._report()
         weights = wire_weights.dump(progress.weights())
         self._trained = self._insist(lambda: self._blobs.put(weights))
         outcome = {"weights": self._trained, "metrics": _metrics(progress.kept)}
@@ -187,7 +191,14 @@ class Attempt:
         self._insist(lambda: self._jobs.finish(self._lease, "succeeded", result=version.ref))
         logger.info("job %s: published %s", job.job, version.ref)
 
+    def _report(self, patience_s: float = PATIENCE_S) -> None:
+        """Report all epochs up to the newest update, which no checkpoint may have told of yet."""
+        if self._newest is not None:
+            recorder, progress = self._newest
+            self._insist(lambda: recorder.finish(progress), patience_s)
+
     def _cancel(self) -> None:
+        self._report()
         self._insist(lambda: self._jobs.finish(self._lease, "cancelled"))
         self._forget_trained()
         logger.info("job %s: cancelled", self._lease.job)

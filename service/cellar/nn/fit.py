@@ -139,7 +139,8 @@ class _Trainer:
             learnt = self._learn(network, batch, before, state)
         update = self.optimiser.update(state.weights, learnt.gradient, state.optimiser, self._rate(state.epoch))
         if not update.finite or not math.isfinite(learnt.loss):
-            raise OutputNotFinite(_diverged("the loss or the weights", state))
+            what = self._not_finite(learnt.gradient, update.weights)
+            raise OutputNotFinite(self._diverged(f"the {what or 'loss'}", state, named_already=what is not None))
         state = replace(
             state,
             weights=update.weights,
@@ -169,7 +170,7 @@ class _Trainer:
         """Return what an update learns, kernel by kernel. Raise StateNotFinite or OutputNotFinite for a fault."""
         masks = functools.partial(self._masks, state, batch.inputs.shape[1])
         run = segments.run(network, batch.inputs, before, batch.lengths, masks, self.spec.recompute)
-        _check_finite(run, state)
+        self._check_finite(run, state)
         scored = self.loss.score(run.outputs[batch.skip :], batch.targets, batch.scored_lengths, self._scale(batch))
         gradient = self._gradient(network, run, _led_by_zeros(scored.d_outputs, batch.skip), batch)
         return Learnt(gradient, self.compiled.arithmetic.total(scored.losses), run.state)
@@ -245,14 +246,47 @@ class _Trainer:
         for index in range(plan.updates):
             batch = plan.batch(order, index)
             run = network.run(batch.inputs, _state_before(network, batch, carried), batch.lengths)
-            _check_finite(run, state)
+            self._check_finite(run, state)
             losses = self.loss.measure(run.outputs[batch.skip :], batch.targets, batch.scored_lengths)
             loss_sum += self.compiled.arithmetic.total(losses)
             scored += batch.scored
             carried = run.state
         if not math.isfinite(loss_sum):
-            raise OutputNotFinite(_diverged("the validation loss", state))
+            raise OutputNotFinite(self._diverged("the validation loss", state))
         return loss_sum / scored
+
+    # --- what went wrong
+
+    def _check_finite(self, run: Run, state: RunState) -> None:
+        """Raise StateNotFinite or OutputNotFinite for the first fault of a run."""
+        if run.bad_step is not None and run.bad_kind is not None:
+            kind = int(run.bad_kind[run.bad_step >= 0][0])
+            error = StateNotFinite if kind == 1 else OutputNotFinite
+            raise error(self._diverged("a state" if kind == 1 else "an output", state))
+
+    def _not_finite(self, gradient: Array, weights: Array) -> str | None:
+        """Return the first parameter whose gradient, or which itself, is not finite; None if all are."""
+        for what, vector in (("gradient of ", gradient), ("", weights)):
+            for name, array in named(self.compiled.network, vector).items():
+                if not np.isfinite(array).all():
+                    return f"{what}parameter {name}"
+        return None
+
+    def _diverged(self, what: str, state: RunState, *, named_already: bool = False) -> str:
+        """Return where a run was when `what` became NaN or infinite, and what helps."""
+        done = state.update == self.plan.updates
+        batch = "at its end" if done else f"batch {state.update + 1} of {self.plan.updates}"
+        largest = "" if named_already else f" ({self._largest(state.weights)})"
+        return (
+            f"{what} became NaN or infinite in epoch {state.epoch + 1}, {batch}{largest}: lower the learning rate, or"
+            " clip the gradient (optimiser.clip_norm)"
+        )
+
+    def _largest(self, weights: Array) -> str:
+        """Return which parameter has the weight of the largest size, and its size."""
+        peaks = {name: float(abs(array).max()) for name, array in named(self.compiled.network, weights).items()}
+        name = max(peaks, key=peaks.__getitem__)
+        return f"the largest weight is {peaks[name]:.2g}, in parameter {name}"
 
     # --- what the caller sees
 
@@ -298,20 +332,6 @@ def _led_by_zeros(array: Array, steps: int) -> Array:
     if steps == 0:
         return array
     return np.concatenate([np.zeros((steps, *array.shape[1:]), np.float32), array])
-
-
-def _check_finite(run: Run, state: RunState) -> None:
-    if run.bad_step is not None and run.bad_kind is not None:
-        kind = int(run.bad_kind[run.bad_step >= 0][0])
-        error = StateNotFinite if kind == 1 else OutputNotFinite
-        raise error(_diverged("a state" if kind == 1 else "an output", state))
-
-
-def _diverged(what: str, state: RunState) -> str:
-    return (
-        f"{what} became NaN or infinite in epoch {state.epoch + 1}: lower the learning rate, or clip the gradient"
-        " (optimiser.clip_norm)"
-    )
 
 
 def _identify(network: Network, data: Dataset, spec: TrainingSpec) -> str:
