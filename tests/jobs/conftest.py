@@ -95,7 +95,7 @@ class Workshop:
 
     def submit(self, training: TrainingSpec = TRAINING) -> Job:
         """Submit a training as the api does."""
-        return self.jobs.submit("default", "walk", walks(), training)
+        return self.jobs.submit("default", "walk", walks(), training).job
 
     def run(
         self,

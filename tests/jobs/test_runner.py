@@ -101,7 +101,7 @@ def test_trains_and_publishes_the_next_version(workshop: Workshop) -> None:
 
 def undisturbed(workshop: Workshop) -> ModelVersion:
     """Return what the training of walk@1 makes if nothing disturbs it."""
-    job = workshop.jobs.submit("default", "walk@1", walks(), TRAINING)
+    job = workshop.jobs.submit("default", "walk@1", walks(), TRAINING).job
     return workshop.registry.get("default", str(workshop.run(job).result))
 
 

@@ -56,10 +56,11 @@ def test_what_cannot_work_is_refused_before_anything_is_stored(workshop: Worksho
 
 
 def test_the_same_key_makes_one_job(workshop: Workshop) -> None:
-    job = workshop.jobs.submit("default", "walk", walks(), TRAINING, key="once")
-    assert workshop.run(job).result == "walk@2"
+    first = workshop.jobs.submit("default", "walk", walks(), TRAINING, key="once")
+    assert workshop.run(first.job).result == "walk@2"
     again = workshop.jobs.submit("default", "walk", walks(), TRAINING, key="once")
-    assert (again.job, again.state) == (job.job, "succeeded")
+    assert (again.job.job, again.job.state) == (first.job.job, "succeeded")
+    assert (first.replayed, again.replayed) == (False, True)
     assert len(workshop.jobs.list("default")) == 1
     with pytest.raises(FingerprintMismatch):
         workshop.jobs.submit("default", "walk", walks(), TrainingSpec(epochs=6), key="once")
@@ -69,7 +70,7 @@ def test_a_job_is_accepted_while_only_the_queue_is_away(workshop: Workshop) -> N
     room = workshop.room
     away = Calls(sync_client("unix:///nowhere.sock"), room.prefix)
     jobs = Jobs(room.store, room.blobs, workshop.registry, away, Clock())
-    assert jobs.get("default", jobs.submit("default", "walk", walks(), TRAINING).job).state == "queued"
+    assert jobs.get("default", jobs.submit("default", "walk", walks(), TRAINING).job.job).state == "queued"
 
 
 def test_unknown_jobs_are_unknown(workshop: Workshop) -> None:

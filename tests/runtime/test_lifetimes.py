@@ -25,7 +25,7 @@ def left_s(client: "redis.Redis", service: Service, key: SessionKey) -> float:
 async def test_a_lifetime_is_another_from_then_on(service: Service, redis_client: "redis.Redis") -> None:
     key = await begin(service)
     before = (await step(service, key, 1)).position
-    answer = await service.sessions.update(key, ttl_s=50)
+    answer = (await service.sessions.update(key, ttl_s=50)).session
     assert (answer.ttl_s, answer.pinned, answer.position) == (50, False, before)
     assert 49 < left_s(redis_client, service, key) <= 50
     await service.sessions.update(key, ttl_s=9000)
@@ -40,11 +40,11 @@ async def test_a_lifetime_is_another_from_then_on(service: Service, redis_client
 
 async def test_a_pinned_session_never_expires_until_it_is_let_go(service: Service, redis_client: "redis.Redis") -> None:
     key = await begin(service)
-    assert (await service.sessions.update(key, pinned=True)).pinned
+    assert (await service.sessions.update(key, pinned=True)).session.pinned
     await step(service, key, 1)
     assert left_s(redis_client, service, key) < 0
     redis_client.delete(service.store.keys.tombstone(key))  # as when it was pinned for longer than that lives
-    answer = await service.sessions.update(key, pinned=False)
+    answer = (await service.sessions.update(key, pinned=False)).session
     assert (answer.pinned, answer.ttl_s) == (False, 3600)
     assert 3599 < left_s(redis_client, service, key) <= 3600
     redis_client.pexpire(service.store.keys.record(key), 0)
@@ -101,7 +101,7 @@ async def test_a_change_with_a_key_happens_once(service: Service) -> None:
     await service.sessions.update(key, ttl_s=50, once="k")
     await service.sessions.update(key, ttl_s=60)
     late = await service.sessions.update(key, ttl_s=50, once="k")
-    assert late.ttl_s == 60
+    assert (late.session.ttl_s, late.replayed) == (60, True)
     with pytest.raises(FingerprintMismatch):
         await service.sessions.update(key, ttl_s=51, once="k")
     await service.sessions.reset(key, APPEND)

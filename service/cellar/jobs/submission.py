@@ -5,6 +5,7 @@ import json
 import logging
 import uuid
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any
 
 from cellar.errors import AlreadyExists, FingerprintMismatch, JobUnknown, StoreUnavailable
@@ -24,6 +25,14 @@ def training_spec(job: Job) -> TrainingSpec:
     return TrainingSpec.model_validate_json(json.dumps(fields))
 
 
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """A job, and whether the same request had made it before."""
+
+    job: Job
+    replayed: bool
+
+
 class Jobs:
     """Training jobs as the api sees them. Synchronous and safe to call from several threads."""
 
@@ -34,7 +43,9 @@ class Jobs:
         self._calls = calls
         self._clock = clock
 
-    def submit(self, tenant: str, model: str, data: Dataset, training: TrainingSpec, *, key: str | None = None) -> Job:
+    def submit(
+        self, tenant: str, model: str, data: Dataset, training: TrainingSpec, *, key: str | None = None
+    ) -> Submission:
         """Store a job that trains `model` ("name" or "name@3") on arrays in (T, B, F), and queue it.
 
         The model is pinned here: the job trains the version that is the newest now. The order is dataset, record,
@@ -51,19 +62,19 @@ class Jobs:
         spec = {"model": version.ref, "data": {"blob": blob}, **training.model_dump(mode="json")}
         job = Job(tenant=tenant, job=name, state="queued", spec=spec, created_s=self._clock.now_s())
         if key is not None and (found := self._made(job, model)) is not None:
-            return found
+            return Submission(found, replayed=True)
         self._blobs.put(dataset)
         try:
             self._store.create(job)
         except AlreadyExists:
             if (found := self._made(job, model)) is None:
                 raise
-            return found
+            return Submission(found, replayed=True)
         try:
             self._calls.push(job)
         except StoreUnavailable:
             logger.warning("job %s waits for the queue, which cannot be reached now", name)
-        return job
+        return Submission(job, replayed=False)
 
     def _made(self, job: Job, model: str) -> Job | None:
         """Return the job of that name, None if there is none. Raise FingerprintMismatch if it is not the same.

@@ -41,7 +41,7 @@ from cellar.ports.sessions import (
     SessionSummary,
 )
 from cellar.ports.shadows import Shadow, ShadowStore
-from cellar.ports.snapshots import Snapshot, SnapshotStore, Taken
+from cellar.ports.snapshots import Held, Snapshot, SnapshotStore, Taken
 from cellar.ports.writers import MAX_WRITERS, NO_WRITERS, Writer, Writers, writer_mark
 
 __all__ = [
@@ -65,6 +65,7 @@ __all__ = [
     "Done",
     "Event",
     "EventStore",
+    "Held",
     "Identity",
     "Job",
     "JobState",

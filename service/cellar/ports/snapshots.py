@@ -30,6 +30,17 @@ class Taken:
     now: Position
 
 
+@dataclass(frozen=True, slots=True)
+class Held:
+    """The session as it was when a request came first."""
+
+    session: SessionRecord
+    request: bytes
+    """What tells the request that it was copied for first."""
+    replayed: bool
+    """Whether that request had come before."""
+
+
 class SnapshotStore(Protocol):
     """Copies of sessions. They end with their session, and every method raises as `SessionStore.load`."""
 
@@ -44,11 +55,10 @@ class SnapshotStore(Protocol):
 
     async def hold(
         self, key: SessionKey, mark: bytes, position: Position | None, request: bytes, taken_s: float
-    ) -> tuple[SessionRecord, bytes]:
+    ) -> Held:
         """Copy the session as it is for as long as Idempotency-Keys are remembered, or find the copy with that mark.
 
-        Return the session as it was, and the `request` that it was copied for first. Raise the PositionConflict that
-        `position` deserves if the session is not there and was not copied before.
+        Raise the PositionConflict that `position` deserves if the session is not there and was not copied before.
         """
         ...
 

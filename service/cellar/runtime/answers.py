@@ -63,6 +63,14 @@ class CreateAnswer:
 
 
 @dataclass(frozen=True, slots=True)
+class UpdateAnswer:
+    """The session after a change of its settings, and whether the same request had come before."""
+
+    session: SessionAnswer
+    replayed: bool
+
+
+@dataclass(frozen=True, slots=True)
 class PageAnswer:
     """Some sessions, and the cursor that continues ("" at the end)."""
 

@@ -42,6 +42,8 @@ class ForkAnswer:
 
     position: Position
     children: tuple[Child, ...]
+    replayed: bool
+    """Whether the same request had come before."""
 
 
 class Forks:
@@ -62,7 +64,7 @@ class Forks:
         the PositionConflict that the identity deserves, or FingerprintMismatch.
         """
         body = fingerprint("fork", names=f"{children if isinstance(children, int) else list(children)} {ttl_s}")
-        parent, mark = await self._parent(key, identity, body)
+        parent, mark, replayed = await self._parent(key, identity, body)
         names = _names(mark, children) if isinstance(children, int) else children
         meta = replace(
             parent.meta, ttl_s=ttl_s or parent.meta.ttl_s, created_s=self._clock.now_s(), pinned=False, migrated=0
@@ -77,20 +79,21 @@ class Forks:
             async with room:
                 return await self._make(record)
 
-        return ForkAnswer(parent.position, tuple(await asyncio.gather(*(make(name) for name in names))))
+        return ForkAnswer(parent.position, tuple(await asyncio.gather(*(make(name) for name in names))), replayed)
 
-    async def _parent(self, key: SessionKey, identity: Identity, body: bytes) -> tuple[SessionRecord, bytes]:
-        """Return the session as it was when this request came first, and what tells the request from others."""
+    async def _parent(self, key: SessionKey, identity: Identity, body: bytes) -> tuple[SessionRecord, bytes, bool]:
+        """Return the session as it was when this request came first, what tells the request from others, and whether
+        it came before."""
         if identity.key is not None:
             mark = _digest(b"key " + identity.key.encode(), MARK_BYTES)
         elif identity.position is not None:
             mark = _digest(f"position {identity.position} ".encode() + body, MARK_BYTES)
         else:
-            return await self._store.load(key), os.urandom(MARK_BYTES)
-        parent, first = await self._snapshots.hold(key, mark, identity.position, body, self._clock.now_s())
-        if first != body:
+            return await self._store.load(key), os.urandom(MARK_BYTES), False
+        held = await self._snapshots.hold(key, mark, identity.position, body, self._clock.now_s())
+        if held.request != body:
             raise FingerprintMismatch("this Idempotency-Key was used to fork the session with another body")
-        return parent, mark
+        return held.session, mark, held.replayed
 
     async def _make(self, child: SessionRecord) -> Child:
         name = child.key.session

@@ -40,6 +40,7 @@ from cellar.runtime.answers import (
     SessionAnswer,
     SinceAnswer,
     StepAnswer,
+    UpdateAnswer,
 )
 from cellar.runtime.attempt import Attempt
 from cellar.runtime.birth import MAX_TTL_S, Wishes, check_name, check_range, is_as_asked
@@ -170,7 +171,7 @@ class Sessions:
 
     async def update(
         self, key: SessionKey, *, ttl_s: int | None = None, pinned: bool | None = None, once: str | None = None
-    ) -> SessionAnswer:
+    ) -> UpdateAnswer:
         """Change how long the session is kept, where that is given, and return the session; it stays where it is.
 
         `once` is the request's Idempotency-Key. Raise InvalidInput for a lifetime that is none.
@@ -178,8 +179,8 @@ class Sessions:
         if ttl_s is not None:
             check_range("ttl_s", ttl_s, MAX_TTL_S)
         mark = fingerprint("settings", names=f"{ttl_s} {pinned}")
-        await self.change(key, "settings", Identity(key=once), mark, partial(edits.keep, ttl_s, pinned))
-        return await self.get(key)
+        done = await self.change(key, "settings", Identity(key=once), mark, partial(edits.keep, ttl_s, pinned))
+        return UpdateAnswer(await self.get(key), done.replayed)
 
     async def since(self, key: SessionKey, position: Position, writer: str | None = None) -> SinceAnswer:
         """Return what has happened since `position`; requests of `writer` have their numbers.

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from cellar.errors import CellarError, SessionUnknown, SnapshotsFull, SnapshotUnknown
-from cellar.ports import Identity, Position, SessionKey, SessionRecord, SessionStore, Snapshot, Taken
+from cellar.ports import Held, Identity, Position, SessionKey, SessionRecord, SessionStore, Snapshot, Taken
 from cellar.store.copies import (
     FOUND,
     fields,
@@ -67,13 +67,15 @@ class RedisSnapshots:
 
     async def hold(
         self, key: SessionKey, mark: bytes, position: Position | None, request: bytes, taken_s: float
-    ) -> tuple[SessionRecord, bytes]:
+    ) -> Held:
         """Copy the session as it is for a while, or find the copy with that mark, and the request that it was for."""
         place = self._keys.held(key, mark)
         found = await self._copy(key, place, "", position, pack_about(taken_s, request), 1, self._held_ms)
         _, head, meta, told = found.fields
         (state,) = await self._exchange.read([(b"HGET", place, b"s:")])
-        return unpack_copy(key, head, meta, state), unpack_snapshot("", head, meta, told).request
+        # Sent twice by the connection, a copy that is there may be of the first sending.
+        replayed = not (found.copied or found.resent)
+        return Held(unpack_copy(key, head, meta, state), unpack_snapshot("", head, meta, told).request, replayed)
 
     async def _copy(
         self,

@@ -1,10 +1,10 @@
 """Fork a session."""
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Response
 
 from cellar.api.body import JsonRoute
 from cellar.api.problems import answers
-from cellar.api.routes.parameters import BODY, CONFLICT, SESSION, IdempotencyKey, SessionName
+from cellar.api.routes.parameters import BODY, CONFLICT, REPLAY, SESSION, IdempotencyKey, SessionName, tell_replay
 from cellar.api.schemas.forks import ChildAnswer, ForkAnswer, ForkRequest
 from cellar.api.services import TENANT, Parts
 from cellar.errors import FingerprintMismatch
@@ -13,9 +13,9 @@ from cellar.ports import SessionKey
 router = APIRouter(prefix="/v1/sessions/{session}", tags=["state"], route_class=JsonRoute)
 
 
-@router.post("/fork", responses=answers(*SESSION, *BODY, *CONFLICT, FingerprintMismatch))
+@router.post("/fork", responses={**answers(*SESSION, *BODY, *CONFLICT, FingerprintMismatch), **REPLAY})
 async def fork_session(
-    session: SessionName, body: ForkRequest, services: Parts, key: IdempotencyKey = None
+    session: SessionName, body: ForkRequest, services: Parts, response: Response, key: IdempotencyKey = None
 ) -> ForkAnswer:
     """Make sessions that begin with the state of this one: of its model, at step 0 of epochs of their own.
 
@@ -24,5 +24,6 @@ async def fork_session(
     first time, and answers the same.
     """
     answer = await services.forks.fork(SessionKey(TENANT, session), body.children, body.identity(key), ttl_s=body.ttl_s)
+    tell_replay(response, replayed=answer.replayed)
     children = [ChildAnswer.of(child) for child in answer.children]
     return ForkAnswer(position=str(answer.position), children=children)

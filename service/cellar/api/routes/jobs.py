@@ -5,7 +5,17 @@ from fastapi import APIRouter, Response
 
 from cellar.api.body import JsonRoute
 from cellar.api.problems import answers
-from cellar.api.routes.parameters import ARRAYS, BODY, PARAMETER, STORE, IdempotencyKey, JobName, Limit
+from cellar.api.routes.parameters import (
+    ARRAYS,
+    BODY,
+    PARAMETER,
+    REPLAY_HEADERS,
+    STORE,
+    IdempotencyKey,
+    JobName,
+    Limit,
+    tell_replay,
+)
 from cellar.api.schemas.jobs import JobAnswer, JobRequest, JobsAnswer
 from cellar.api.services import TENANT, Parts
 from cellar.errors import FingerprintMismatch, IdUnknown, JobUnknown, ModelUnknown
@@ -17,7 +27,10 @@ router = APIRouter(prefix="/v1/jobs", tags=["jobs"], route_class=JsonRoute)
     "",
     status_code=202,
     response_description="Queued",
-    responses=answers(*STORE, *PARAMETER, *BODY, *ARRAYS, IdUnknown, ModelUnknown, FingerprintMismatch),
+    responses={
+        **answers(*STORE, *PARAMETER, *BODY, *ARRAYS, IdUnknown, ModelUnknown, FingerprintMismatch),
+        202: {"headers": REPLAY_HEADERS},
+    },
 )
 async def submit_job(body: JobRequest, services: Parts, response: Response, key: IdempotencyKey = None) -> JobAnswer:
     """Train a model on data. The result is a new version of it.
@@ -25,11 +38,12 @@ async def submit_job(body: JobRequest, services: Parts, response: Response, key:
     The same Idempotency-Key again answers the job that it made.
     """
 
-    def submit() -> JobAnswer:
-        job = services.jobs.submit(TENANT, body.model, body.data.dataset(), body.training(), key=key)
-        return JobAnswer.of(job, services.jobs.history(TENANT, job.job))
+    def submit() -> tuple[JobAnswer, bool]:
+        made = services.jobs.submit(TENANT, body.model, body.data.dataset(), body.training(), key=key)
+        return JobAnswer.of(made.job, services.jobs.history(TENANT, made.job.job)), made.replayed
 
-    answer = await run_sync(submit)
+    answer, replayed = await run_sync(submit)
+    tell_replay(response, replayed=replayed)
     response.headers["Location"] = f"/v1/jobs/{answer.job}"
     return answer
 

@@ -5,7 +5,16 @@ from fastapi import APIRouter, Response
 
 from cellar.api.body import JsonRoute
 from cellar.api.problems import answers
-from cellar.api.routes.parameters import BODY, CELL, PARAMETER, STORE, ModelName, ModelRefPath
+from cellar.api.routes.parameters import (
+    BODY,
+    CELL,
+    PARAMETER,
+    REPLAY_HEADERS,
+    STORE,
+    ModelName,
+    ModelRefPath,
+    tell_replay,
+)
 from cellar.api.schemas.models import ModelAnswer, ModelLine, ModelRequest, ModelsAnswer
 from cellar.api.schemas.sessions import LayerAnswer
 from cellar.api.services import TENANT, Parts
@@ -20,7 +29,11 @@ router = APIRouter(prefix="/v1/models", tags=["models"], route_class=JsonRoute)
     status_code=201,
     response_description="Created",
     responses={
-        200: {"model": ModelAnswer, "description": "The same request came before: the version that it made."},
+        200: {
+            "model": ModelAnswer,
+            "description": "The same request came before: the version that it made.",
+            "headers": REPLAY_HEADERS,
+        },
         **answers(*STORE, *BODY, *CELL, AlreadyExists, CompileFailed),
     },
 )
@@ -37,6 +50,7 @@ async def create_model(body: ModelRequest, services: Parts, response: Response) 
 
     answer, created = await run_sync(create)
     response.status_code = 201 if created else 200
+    tell_replay(response, replayed=not created)
     response.headers["Location"] = f"/v1/models/{answer.model}"
     return answer
 

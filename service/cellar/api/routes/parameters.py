@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any
 
-from fastapi import Header, Path, Query
+from fastapi import Header, Path, Query, Response
 
 from cellar import errors
 from cellar.api.schemas.names import IDEMPOTENCY_KEY, IDEMPOTENCY_KEY_PATTERN, NAME_PATTERN, REF_PATTERN
@@ -54,11 +54,14 @@ STEP = (
 )
 
 REPLAYED = "Idempotent-Replayed"
-REPLAY: dict[int | str, dict[str, Any]] = {
-    200: {
-        "headers": {
-            REPLAYED: {"description": "`true` if this was applied before.", "schema": {"type": "string"}},
-        }
-    }
+REPLAY_HEADERS: dict[str, Any] = {
+    REPLAYED: {"description": "`true` if this was applied before.", "schema": {"type": "string"}}
 }
+REPLAY: dict[int | str, dict[str, Any]] = {200: {"headers": REPLAY_HEADERS}}
 """The OpenAPI response of a change that can be answered a second time."""
+
+
+def tell_replay(response: Response, *, replayed: bool) -> None:
+    """Say on a response whether the same request had been applied before."""
+    if replayed:
+        response.headers[REPLAYED] = "true"

@@ -10,12 +10,15 @@ from cellar.api.routes.parameters import (
     BODY,
     MODEL,
     PARAMETER,
+    REPLAY,
+    REPLAY_HEADERS,
     SESSION,
     STORE,
     Cursor,
     IdempotencyKey,
     Limit,
     SessionName,
+    tell_replay,
 )
 from cellar.api.schemas.names import PREFIX_PATTERN, REF_PATTERN
 from cellar.api.schemas.sessions import SessionAnswer, SessionRequest, SessionsAnswer, SessionUpdate
@@ -49,7 +52,11 @@ router = APIRouter(prefix="/v1/sessions", tags=["sessions"], route_class=JsonRou
     status_code=201,
     response_description="Created",
     responses={
-        200: {"model": SessionAnswer, "description": "The same request came before: its session."},
+        200: {
+            "model": SessionAnswer,
+            "description": "The same request came before: its session.",
+            "headers": REPLAY_HEADERS,
+        },
         **answers(*STORE, *BODY, *MODEL, AlreadyExists),
     },
 )
@@ -57,6 +64,7 @@ async def create_session(body: SessionRequest, services: Parts, response: Respon
     """Open a session of a model, in its initial state. A model's name alone is pinned to the newest version."""
     answer = await services.sessions.create(TENANT, **body.model_dump())
     response.status_code = 201 if answer.created else 200
+    tell_replay(response, replayed=not answer.created)
     response.headers["Location"] = f"/v1/sessions/{answer.session.session}"
     return SessionAnswer.of(answer.session)
 
@@ -89,16 +97,17 @@ async def read_session(session: SessionName, services: Parts) -> SessionAnswer:
     return SessionAnswer.of(await services.sessions.get(SessionKey(TENANT, session)))
 
 
-@router.patch("/{session}", responses=answers(*SESSION, *BODY, *MODEL, *UPDATE))
+@router.patch("/{session}", responses={**answers(*SESSION, *BODY, *MODEL, *UPDATE), **REPLAY})
 async def update_session(
-    session: SessionName, body: SessionUpdate, services: Parts, key: IdempotencyKey = None
+    session: SessionName, body: SessionUpdate, services: Parts, response: Response, key: IdempotencyKey = None
 ) -> SessionAnswer:
     """Change the lifetime of a session, or whether it expires at all. Steps go on from where it is.
 
     The lifetime begins anew.
     """
     answer = await services.sessions.update(SessionKey(TENANT, session), ttl_s=body.ttl_s, pinned=body.pinned, once=key)
-    return SessionAnswer.of(answer)
+    tell_replay(response, replayed=answer.replayed)
+    return SessionAnswer.of(answer.session)
 
 
 @router.delete("/{session}", status_code=204, response_description="Deleted", responses=answers(*SESSION))

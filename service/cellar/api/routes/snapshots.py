@@ -6,7 +6,17 @@ from fastapi import APIRouter, Path, Response
 
 from cellar.api.body import JsonRoute
 from cellar.api.problems import answers
-from cellar.api.routes.parameters import BODY, CHANGE, CONFLICT, REPLAY, SESSION, IdempotencyKey, SessionName
+from cellar.api.routes.parameters import (
+    BODY,
+    CHANGE,
+    CONFLICT,
+    REPLAY,
+    REPLAY_HEADERS,
+    SESSION,
+    IdempotencyKey,
+    SessionName,
+    tell_replay,
+)
 from cellar.api.routes.state import changed
 from cellar.api.schemas.names import NAME_PATTERN
 from cellar.api.schemas.sessions import ChangeAnswer
@@ -25,7 +35,11 @@ SnapshotName = Annotated[str, Path(pattern=NAME_PATTERN, description="The snapsh
     status_code=201,
     response_description="Taken",
     responses={
-        200: {"model": SnapshotAnswer, "description": "The same request came before: its snapshot."},
+        200: {
+            "model": SnapshotAnswer,
+            "description": "The same request came before: its snapshot.",
+            "headers": REPLAY_HEADERS,
+        },
         **answers(*SESSION, *BODY, *CONFLICT, AlreadyExists, SnapshotsFull),
     },
 )
@@ -39,6 +53,7 @@ async def take_snapshot(
     """
     answer = await services.snapshots.take(SessionKey(TENANT, session), body.snapshot, body.identity(key))
     response.status_code = 201 if answer.taken else 200
+    tell_replay(response, replayed=not answer.taken)
     response.headers["Location"] = f"/v1/sessions/{session}/snapshots/{body.snapshot}"
     return SnapshotAnswer.of(session, answer.snapshot)
 

@@ -15,10 +15,10 @@ from cellar.api.routes.parameters import (
     CHANGE,
     MODEL,
     REPLAY,
-    REPLAYED,
     SESSION,
     IdempotencyKey,
     SessionName,
+    tell_replay,
 )
 from cellar.api.schemas.sessions import (
     ChangeAnswer,
@@ -130,8 +130,7 @@ async def _write(
 
 def changed(answer: runtime.ChangeAnswer, response: Response) -> ChangeAnswer:
     """Return the answer of a change, and say on the response whether it had been made before."""
-    if answer.replayed:
-        response.headers[REPLAYED] = "true"
+    tell_replay(response, replayed=answer.replayed)
     return ChangeAnswer.of(answer)
 
 
