@@ -19,6 +19,7 @@
     │   └── OutputNotFinite          the step would have answered NaN or infinity
     ├── MalformedJson                bytes that are not JSON; carries line and column
     ├── MalformedBody                bytes that are not the npy, gzip or frames that they are said to be
+    ├── MalformedRequest             bytes that are not one HTTP request to every reader; the connection is closed
     ├── BodyTooLarge
     ├── OriginRefused                a browser's page of another site
     ├── UnsupportedMediaType
@@ -210,6 +211,10 @@ class MalformedBody(CellarError, slug="malformed_body", title="Malformed body"):
     def __init__(self, detail: str, *, offset: int | None = None) -> None:
         super().__init__(detail)
         self.offset = offset
+
+
+class MalformedRequest(CellarError, slug="malformed_request", title="Malformed request"):
+    """The bytes are not an HTTP request, or two readers may find two requests in them. The connection is closed."""
 
 
 class BodyTooLarge(CellarError, slug="body_too_large", title="Body too large"):

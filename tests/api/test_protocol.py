@@ -2,8 +2,6 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -18,6 +16,7 @@ from cellar.runtime.pending import Pending
 from cellar.settings import Settings
 from cellar.wire import npy
 from tests.api.conftest import with_own_keys
+from tests.api.connections import connected, of_the_service, request, step
 from tests.api.streams.conftest import Served, serving, until
 
 pytestmark = pytest.mark.anyio
@@ -30,82 +29,8 @@ async def served(settings: Settings) -> AsyncIterator[Served]:
         yield served
 
 
-def request(
-    session: str,
-    body: bytes,
-    *headers: bytes,
-    version: bytes = b"1.1",
-    kind: str = "application/json",
-    path: str = "step",
-) -> bytes:
-    """Return a plain step as bytes, with headers besides."""
-    lines = [
-        b"POST /v1/sessions/%s/%s HTTP/%s" % (session.encode(), path.encode(), version),
-        b"Host: test",
-        b"Content-Type: " + kind.encode(),
-        b"Content-Length: %d" % len(body),
-        *headers,
-    ]
-    return b"\r\n".join([*lines, b"", body])
-
-
-def step(*values: float) -> bytes:
-    return orjson.dumps({"input": values})
-
-
-@dataclass
-class Answer:
-    """What came back."""
-
-    status: int
-    headers: dict[str, str]
-    body: dict[str, object]
-
-
-class Connection:
-    """A connection of a client that says exactly what it is told."""
-
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.reader = reader
-        self.writer = writer
-
-    async def answer(self) -> Answer:
-        """Read one answer in JSON."""
-        headers, body = await self.raw()
-        return Answer(int(headers[""]), headers, orjson.loads(body))
-
-    async def raw(self) -> tuple[dict[str, str], bytes]:
-        """Read one answer: its headers, with the status as that of no name, and its body."""
-        head = (await self.reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
-        headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in head[1:-2])}
-        body = await self.reader.readexactly(int(headers["content-length"]))
-        return {**headers, "": head[0].split(" ")[1]}, body
-
-    async def ended(self) -> bool:
-        """Return whether the service has closed the connection; there is nothing more to read."""
-        return await self.reader.read(1) == b""
-
-
-def of_the_service(served: Served, client: Connection) -> StepProtocol:
-    """Return the service's end of a connection."""
-    own = client.writer.get_extra_info("sockname")
-    connections = [one for one in served.server.server_state.connections if isinstance(one, StepProtocol)]
-    (found,) = (one for one in connections if one.client == own)
-    return found
-
-
 def timer_of(connection: StepProtocol) -> asyncio.TimerHandle | None:
     return connection.timeout_keep_alive_task
-
-
-@asynccontextmanager
-async def connected(served: Served) -> AsyncIterator[Connection]:
-    host, port = served.address.split(":")
-    connection = Connection(*await asyncio.open_connection(host, int(port)))
-    try:
-        yield connection
-    finally:
-        connection.writer.close()
 
 
 async def test_a_step_that_comes_byte_by_byte(served: Served) -> None:

@@ -2,10 +2,10 @@
 
 from typing import Any
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from cellar.api.strict import StrictProtocol
 
 
-class PatientProtocol(HttpToolsProtocol):
+class PatientProtocol(StrictProtocol):
     """uvicorn's protocol, but for when a connection is closed that waits for its next request.
 
     uvicorn makes a timer after every answer and cancels it when the next byte comes: four microseconds a request. Here
@@ -19,7 +19,7 @@ class PatientProtocol(HttpToolsProtocol):
 
     def on_response_complete(self) -> None:
         """Go on with what was pipelined, or begin to be idle."""
-        if self.pipeline or self.transport.is_closing():
+        if self.pipeline or self.ends or self.transport.is_closing():
             return super().on_response_complete()
         self.server_state.total_requests += 1
         if self.flow.read_paused:

@@ -24,6 +24,7 @@ URN = "urn:cellar:problem:"
 STATUS: dict[type[errors.CellarError], int] = {
     errors.MalformedJson: 400,
     errors.MalformedBody: 400,
+    errors.MalformedRequest: 400,
     errors.OriginRefused: 403,
     errors.NotFound: 404,
     errors.NotAcceptable: 406,

@@ -32,8 +32,6 @@ class StepProtocol(PatientProtocol):
         """what a head is compared with: that, if it came twice, or what another connection had last."""
         self._step: StepCycle | None = None
         """The request that the parser reads, if it was taken; an upgrade has no cycle, not even uvicorn's."""
-        self._between = True
-        """Whether the parser stands between two requests."""
         self._data = b""
         """What has come, if it begins with a request of which nothing is read yet."""
         self._defaults: Iterable[tuple[bytes, bytes]] = ()
@@ -41,7 +39,7 @@ class StepProtocol(PatientProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Take a request whole if its head is the last one's, else let the parser take what has come."""
-        if self._between:
+        if not self.reading:
             known = self._known
             found = None if known is None or self._busy() else known.split(data)
             if known is not None and found is not None:
@@ -57,18 +55,17 @@ class StepProtocol(PatientProtocol):
 
     def on_message_begin(self) -> None:
         """Note that a request has begun."""
-        self._between = False
         self._step = None
         super().on_message_begin()
 
-    def on_headers_complete(self) -> None:
+    def on_request(self) -> None:
         """Take the request if it is for steps, and plain, and nothing else is under way; else leave it to uvicorn."""
         data, self._data = self._data, b""
         found = None
         if not self._busy() and self.parser.get_method() == b"POST" and self.parser.get_http_version() == "1.1":
             found = read_head(self.url, self.headers, self._most_bytes)
         if found is None:
-            return super().on_headers_complete()
+            return super().on_request()
         keep_alive = self.parser.should_keep_alive()
         self._remember(found, data if keep_alive else b"")
         self._step = step = StepCycle(self, *found, keep_alive=keep_alive)
@@ -84,12 +81,11 @@ class StepProtocol(PatientProtocol):
 
     def on_message_complete(self) -> None:
         """Run the steps, now that they are there."""
-        self._between = True
         step, self._step = self._step, None
-        if step is not None:
-            step.run(b"".join(step.pieces))
-        else:
-            super().on_message_complete()
+        if step is None:
+            return super().on_message_complete()
+        self.note_end()
+        return step.run(b"".join(step.pieces))
 
     def write(self, cycle: StepCycle, status: bytes, head: bytes, *content: bytes | memoryview) -> None:
         """Send an answer in one piece, and let the connection go on."""
