@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
-from cellar.engine import CompiledCell, Forward
+from cellar.engine import CompiledCell, Forward, build_cell, compile_cells
 from cellar.errors import StartupError
 from tests.engine.conftest import Compiled
 
@@ -119,3 +119,25 @@ def test_a_thread_that_flushes_subnormals_is_refused(leak: CompiledCell) -> None
     with ThreadPoolExecutor(1) as pool:  # a thread of its own: the setting ends with it
         pool.submit(attempt).result()
     assert faults(run(leak, {})) == {}
+
+
+@pytest.mark.parametrize("rows", [1, 3])
+def test_a_cell_that_does_not_flush_keeps_the_smallest_numbers(compiled: Compiled, rows: int) -> None:
+    """In inputs, parameters and states; written where they are computed, and by a copy after the loop."""
+    sizes = {"in": 21, "hidden": 21}
+    text = "state a: in\nstate b: in\noutput = s * a + x\na = b\nb = x\nparam s: scalar"
+    cells = [build_cell(text, sizes, flushes=flushes) for flushes in (True, False)]
+    flushing, keeping = compile_cells(cells, compiled.cache)
+    small = np.full((1, rows, 21), 3e-42, np.float32)
+    state = np.full((rows, 42), 5e-42, np.float32)
+    for cell in (flushing, keeping):
+        packed = cell.pack({"s": np.array(2.0**-70, np.float32)})
+        found = cell.forward(packed, [small], state)
+        expected = small[0] if cell is keeping else np.zeros_like(small[0])
+        np.testing.assert_array_equal(found.outputs[0], expected)
+        np.testing.assert_array_equal(
+            found.state, np.hstack([state[:, :21] if cell is keeping else expected, expected])
+        )
+    large = np.full((rows, 42), 2.0**10, np.float32)
+    scaled = keeping.forward(packed, [0 * small], large).outputs
+    np.testing.assert_array_equal(scaled, np.float32(2.0**-60))

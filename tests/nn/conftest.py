@@ -6,8 +6,8 @@ import pytest
 
 from cellar.engine import KernelCache
 
-collect_ignore = ["golden/make.py"]
-"""It needs PyTorch, which only the person who makes new golden files installs."""
+collect_ignore = ["golden/make.py", "golden/make_long_runs.py"]
+"""They need PyTorch, which only the person who makes new golden files installs."""
 
 
 @pytest.fixture(scope="session")

@@ -43,6 +43,8 @@ class Cell:
     sizes: Mapping[str, int]
     operations: int
     """Operators and calls in the text."""
+    flushes: bool = True
+    """Magnitudes below 2^-63 become +0 in inputs, weights and states. False keeps them: optimisers need them."""
 
     def _numbers(self, node: Node) -> tuple[int, ...]:
         return tuple(self.sizes[name] for name in node.shape)
@@ -105,7 +107,7 @@ class Cell:
         return (*self._numbers(node), 1)[0] if kind == "map" else 0
 
 
-def build_cell(text: str, sizes: Mapping[str, int], *, inputs: tuple[str, ...] = ("x",)) -> Cell:
+def build_cell(text: str, sizes: Mapping[str, int], *, inputs: tuple[str, ...] = ("x",), flushes: bool = True) -> Cell:
     """Return the cell that a text describes.
 
     `sizes` gives the number of each size name. The first input has size "in", any further one the size of its own
@@ -122,7 +124,7 @@ def build_cell(text: str, sizes: Mapping[str, int], *, inputs: tuple[str, ...] =
     inferred = infer(program, roles, source, sizes)
     step = inferred.step.mapped(simplify(inferred.step.roots))
     verify(step.roots)
-    return Cell(step, inferred.sizes, program.operations)
+    return Cell(step, inferred.sizes, program.operations, flushes)
 
 
 def _simplified_adjoint(step: Step) -> Adjoint:

@@ -259,7 +259,10 @@ class _Writer(Edges):
         if landing.kind == "buffer":
             self.put(f"store({target}, {value})")
             return
-        self.put(f"store({target}, flush({value}))" if landing.kind == "carried" else f"put({target}, {value}, {left})")
+        if landing.kind == "carried":
+            self.put(f"store({target}, {self.flushed(value)})")
+        else:
+            self.put(f"put({target}, {value}, {left})")
         if landing.fault:
             self.put(f"e{landing.fault} = doubt(e{landing.fault}, {value}, {left})")
 

@@ -13,6 +13,20 @@ STATE_FAULT, OUTPUT_FAULT = 1, 2
 class Edges(Script):
     """Writes what stands around the stages of a kernel."""
 
+    @property
+    def gather(self) -> str:
+        """The function that copies a row in."""
+        return "gather" if self.cell.flushes else "gather_all"
+
+    @property
+    def settle(self) -> str:
+        """The function that copies a row of a state to where the next step reads it."""
+        return "settle" if self.cell.flushes else "settle_all"
+
+    def flushed(self, value: str) -> str:
+        """Return a value of a state as it is written."""
+        return f"flush({value})" if self.cell.flushes else value
+
     @contextmanager
     def dense_rows(self) -> Iterator[None]:
         """Open the loops over all steps and rows of a dense array, `at` being the step's place in it."""
@@ -30,7 +44,7 @@ class Edges(Script):
                 with self.block(f"if {self.ended}:"):
                     self.put(f"clear({target}, {self.width(extent(node))})")
                     self.put("continue")
-                self.put(f"gather({self.dense_row('staged', index)}, {target}, {size})")
+                self.put(f"{self.gather}({self.dense_row('staged', index)}, {target}, {size})")
                 if not node.shape:
                     self.put(f"store({target}, load_one({target}))")
 
@@ -55,7 +69,7 @@ class Edges(Script):
                     self.put("origin = initial if origin == 0 else origin + offset")
             for index, carried in enumerate(self.plan.carried):
                 target, size = self.slot_row(carried.leaf, slot), self.size(carried.leaf.shape[0])
-                self.put(f"gather(origin + {self.before(index)}, {target}, {size})")
+                self.put(f"{self.gather}(origin + {self.before(index)}, {target}, {size})")
 
     def carry(self) -> None:
         """Hand the new values to the next step; a row past its length keeps what it has.
@@ -71,7 +85,7 @@ class Edges(Script):
             with self.block(f"if {self.ended}:"):
                 for carried in self.plan.carried if keeps else ():
                     old, new = self.slot_row(carried.leaf, f"({read})"), self.slot_row(carried.leaf, f"({write})")
-                    self.put(f"settle({old}, {new}, {self.size(carried.leaf.shape[0])})")
+                    self.put(f"{self.settle}({old}, {new}, {self.size(carried.leaf.shape[0])})")
                 self.put("continue")
             self.put("row = u * rows + b")
             self.put(f"at = {self.at}")
@@ -79,7 +93,7 @@ class Edges(Script):
             for carried in copied:
                 new = self.slot_row(carried.leaf, f"({write})")
                 size = self.size(carried.leaf.shape[0])
-                self.put(f"finite = settle({self.address(carried.following)}, {new}, {size}) and finite")
+                self.put(f"finite = {self.settle}({self.address(carried.following)}, {new}, {size}) and finite")
             if copied and not self.plan.backward:
                 self.note("not finite", STATE_FAULT)
 

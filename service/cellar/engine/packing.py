@@ -74,7 +74,7 @@ def flushed(array: Floats) -> Floats:
 
 
 def pack(cell: Cell, weights: Mapping[str, Floats], *, halves: bool = False) -> Packed:
-    """Return the weights packed, flushed below 2^-63; with `halves` the matrices rounded to bfloat16.
+    """Return the weights packed, flushed below 2^-63 if the cell does so; with `halves` matrices become bfloat16.
 
     Raise ShapeMismatch for a parameter that is missing or has another shape.
     """
@@ -85,7 +85,7 @@ def pack(cell: Cell, weights: Mapping[str, Floats], *, halves: bool = False) -> 
             actual = "nothing" if given is None else str(given.shape)
             raise ShapeMismatch(f"parameter {param.name}", expected=str(param.shape), actual=actual)
         array = np.asarray(given, np.float32)
-        array = flushed(array)
+        array = flushed(array) if cell.flushes else array
         clean[param.name] = rounded(array) if halves and array.ndim == 2 else array
     return Packed(clean, halves, {name: padded(value) for name, value in clean.items() if value.ndim < 2})
 

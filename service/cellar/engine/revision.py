@@ -18,7 +18,7 @@ from cellar.errors import StartupError
 KERNEL_REV = 1
 """The revision of the arithmetic of serving: any change that can change a bit of an output or a state raises it."""
 
-TRAINING_REV = 1
+TRAINING_REV = 2
 """The revision of training: any change of backward kernels, losses, optimisers, initialisers or batches that can change
 a bit of trained weights raises it. Sessions do not depend on it. Checkpoints do, and on KERNEL_REV too."""
 

@@ -9,6 +9,7 @@ __all__ = [
     "clear_dense",
     "doubt",
     "gather",
+    "gather_all",
     "is_finite",
     "keeps_subnormals",
     "note_bad",
@@ -16,6 +17,7 @@ __all__ = [
     "put",
     "scatter",
     "settle",
+    "settle_all",
     "spread",
 ]
 
@@ -49,6 +51,17 @@ def gather(source: int, target: int, count: int) -> None:
 
 
 @kernel
+def gather_all(source: int, target: int, count: int) -> None:
+    """Copy `count` dense floats to a padded row as they are, however small; the padding is zero."""
+    done = 0
+    while done + 16 <= count:
+        store(target + 4 * done, load(source + 4 * done))
+        done += 16
+    if done < count:
+        store(target + 4 * done, load_first(source + 4 * done, first(count - done)))
+
+
+@kernel
 def scatter(source: int, target: int, count: int) -> None:
     """Copy `count` floats of a padded row to a dense place."""
     done = 0
@@ -66,6 +79,19 @@ def settle(source: int, target: int, count: int) -> bool:
         value = load(source + 4 * done)
         finite = finite and all_finite(value, first(count - done))
         store(target + 4 * done, flush(value))
+        done += 16
+    return finite
+
+
+@kernel
+def settle_all(source: int, target: int, count: int) -> bool:
+    """Copy a padded row as it is, however small its numbers; return whether its `count` floats are finite."""
+    finite = True
+    done = 0
+    while done < count:
+        value = load(source + 4 * done)
+        finite = finite and all_finite(value, first(count - done))
+        store(target + 4 * done, value)
         done += 16
     return finite
 

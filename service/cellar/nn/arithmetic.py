@@ -1,5 +1,6 @@
 """The few sums that training needs outside of layers, as cells: they have the engine's one order of summation."""
 
+import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -18,9 +19,13 @@ output = max(min(x, limit), -limit)
 
 
 def cell(text: str, inputs: Mapping[str, int]) -> Cell:
-    """Return a cell whose inputs have these names and sizes, `x` the first."""
+    """Return a cell whose inputs have these names and sizes, `x` the first. Small numbers are not flushed."""
     sizes = {"in" if name == "x" else name: size for name, size in inputs.items()}
-    return build_cell(text, sizes, inputs=tuple(inputs))
+    return build_cell(text, sizes, inputs=tuple(inputs), flushes=False)
+
+
+_SQUARES_ARE_EXACT_FROM = 2.0**-40
+"""A norm from here on has lost nothing that it could show: elements whose squares are subnormal are below 2^-63."""
 
 
 class Arithmetic:
@@ -67,8 +72,19 @@ class Arithmetic:
         recording.call(kernel.bound(packed, [rows[None]], none, sums.reshape(1, -1, 1), none))
 
     def norm(self, vector: Array) -> float:
-        """Return the Euclidean norm; infinity where the squares overflow."""
-        return float(self.apply(NORM, {"x": vector}, {}).outputs[0, 0, 0])
+        """Return the Euclidean norm, which may be larger than any float32; infinity or NaN for a vector that has one.
+
+        Where squares overflow or lose their digits the vector is scaled by a power of two first.
+        """
+        norm = float(self.apply(NORM, {"x": vector}, {}).outputs[0, 0, 0])
+        if _SQUARES_ARE_EXACT_FROM <= norm < math.inf:
+            return norm
+        peak = float(np.abs(vector).max(initial=0))  # a maximum is the same in any order
+        if not 0 < peak < math.inf:
+            return peak
+        exponent = math.frexp(peak)[1]
+        scaled = self.apply(NORM, {"x": scaled_by_power(vector, -exponent)}, {})
+        return math.ldexp(float(scaled.outputs[0, 0, 0]), exponent)
 
     def clip(self, vector: Array, limit: float) -> Array:
         """Return the vector with every element limited to -limit ... limit; NaN stays NaN."""
@@ -79,6 +95,12 @@ class Arithmetic:
         kernel = self.kernel(SUM, {"x": array.shape[0]})
         columns = np.ascontiguousarray(array.T)[None]
         return kernel.forward(kernel.pack({}), [columns], _state(array.shape[1])).outputs.reshape(-1)
+
+
+def scaled_by_power(vector: Array, exponent: int) -> Array:
+    """Return a vector times 2^exponent."""
+    found: Array = np.ldexp(vector, exponent)
+    return found
 
 
 def scalars(params: Mapping[str, float]) -> dict[str, Array]:
