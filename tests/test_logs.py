@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from cellar.logs import JsonLines, TextLines, configure
+from cellar.logs import REPEAT_S, JsonLines, Repeats, TextLines, configure
 
 
 def make_record(message: str, *args: object, **extra: object) -> logging.LogRecord:
@@ -49,3 +49,18 @@ def test_the_level_is_respected_and_libraries_are_quieter(
     logging.getLogger("cellar.x").info("shown")
     lines = [json.loads(line)["message"] for line in capsys.readouterr().err.splitlines()]
     assert lines == ["shown"]
+
+
+def test_a_warning_is_not_repeated_until_another_one_or_much_later() -> None:
+    repeats = Repeats()
+    first, again, other, back = (make_record(text) for text in ("away", "away", "here", "away"))
+    late = make_record("away")
+    late.created = back.created + REPEAT_S
+    assert [repeats.filter(record) for record in (first, again, other, back, late)] == [True, False, True, True, True]
+
+
+def test_what_is_no_warning_is_always_logged() -> None:
+    repeats, record = Repeats(), make_record("job 7: started")
+    record.levelno = logging.INFO
+    assert repeats.filter(record)
+    assert repeats.filter(record)

@@ -31,6 +31,7 @@ from cellar.store.blobs import RedisBlobs
 from cellar.store.clients import find_hints, open_route, sync_client
 from cellar.store.events import RedisEvents
 from cellar.store.files import FileBlobs
+from cellar.store.health import keep_looking
 from cellar.store.jobs import RedisJobs
 from cellar.store.models import RedisModels
 from cellar.store.past import RedisPast
@@ -159,6 +160,7 @@ class Api(Parts):
             asyncio.create_task(self._store.sweeper([TENANT]).run(), name="expiry"),
             asyncio.create_task(self.services.shadows.run([TENANT]), name="shadows"),
             asyncio.create_task(self._store.agree(), name="agreement"),
+            asyncio.create_task(keep_looking(self._store.ping), name="health"),
         )
         try:
             yield

@@ -91,7 +91,15 @@ def openapi(_settings: Settings, options: argparse.Namespace) -> None:
     if options.file is None:
         print(text, end="")
     else:
-        options.file.write_text(text)
+        _write(options.file, text)
+
+
+def _write(file: Path, text: str) -> None:
+    """Write a file. Raise StartupError if it cannot be written."""
+    try:
+        file.write_text(text)
+    except OSError as error:
+        raise StartupError(f"cannot write {file}: {error.strerror}") from error
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -10,13 +10,15 @@ from fastapi import FastAPI
 
 from cellar.api.app import create_app as create_api
 from cellar.assembly import Api, Parts, Stores
-from cellar.engine import KernelCache, Target, host_target, revision
+from cellar.engine import KernelCache, Target, host_target, is_known, revision
+from cellar.errors import StartupError
 from cellar.jobs import runner, worker
 from cellar.nn.builtin import builtin_kernels
 from cellar.registry import Registry
 from cellar.runtime.links import links_text
 from cellar.server import announce, make_server
 from cellar.settings import Settings
+from cellar.store.address import parse
 from cellar.store.clients import sync_client
 
 
@@ -46,6 +48,7 @@ def work(settings: Settings) -> None:
     worker.run(
         lambda: sync_client(parts.queue_url),
         parts.queue_name,
+        where=str(parse(parts.queue_url)),
         jobs=parts.jobs,
         sweeper=parts.sweeper,
         sweep_s=settings.job_sweep_s,
@@ -53,7 +56,12 @@ def work(settings: Settings) -> None:
 
 
 def warm(settings: Settings, targets: Sequence[str], say: Callable[[str], None]) -> None:
-    """Compile the kernels of everything built in into the kernel cache, for other processors too."""
+    """Compile the kernels of everything built in into the kernel cache, for other processors too.
+
+    Raise StartupError for a processor that LLVM does not know.
+    """
+    if unknown := [name for name in targets if not is_known(name)]:
+        raise StartupError(f"--target {unknown[0]}: LLVM knows no such processor here; x86-64-v3 is one on x86-64")
     for target in [Target(name) for name in targets] or [host_target()]:
         cache = KernelCache(settings.cache_dir, target=target)
         texts = [*cache.library, links_text(), *builtin_kernels()]

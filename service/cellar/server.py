@@ -3,7 +3,8 @@
 import asyncio
 import gc
 import socket
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from typing import Any
 
 import uvicorn
@@ -24,6 +25,9 @@ KEEP_ALIVE_S = 75
 BACKLOG = 2048
 """Connections that may wait while the api starts again."""
 
+READY_S = 1.0
+"""How often a Redis that could not keep sessions at start is asked again."""
+
 GARBAGE = 10_000
 """New objects after which the youngest are looked through: those of a hundred steps. Python's 700 are those of ten."""
 
@@ -37,7 +41,7 @@ DURABILITY = {
 """What `durability` of the store means for people."""
 
 
-def make_server(app: FastAPI, settings: Settings, announce: Callable[[], Awaitable[None]]) -> uvicorn.Server:
+def make_server(app: FastAPI, settings: Settings, announce: Callable[[], Coroutine[Any, Any, None]]) -> uvicorn.Server:
     """Return the server of an application."""
     config = uvicorn.Config(
         app,
@@ -72,12 +76,13 @@ class _Server(uvicorn.Server):
     def __init__(
         self,
         config: uvicorn.Config,
-        announce: Callable[[], Awaitable[None]],
+        announce: Callable[[], Coroutine[Any, Any, None]],
         end_streams: Callable[[], Coroutine[Any, Any, None]],
         drain_s: float,
     ) -> None:
         super().__init__(config)
         self._announce = announce
+        self._announcing: asyncio.Task[None] | None = None
         self._end_streams = end_streams
         self._drain_s = drain_s
 
@@ -88,12 +93,14 @@ class _Server(uvicorn.Server):
         gc.collect()
         gc.freeze()
         gc.set_threshold(GARBAGE)
-        await self._announce()
+        self._announcing = asyncio.create_task(self._announce(), name="announce")
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Take no more connections, end the streams, then stop as uvicorn does, all within the time for draining."""
         for server in self.servers:
             server.close()
+        if self._announcing is not None:
+            self._announcing.cancel()
         loop = asyncio.get_running_loop()
         until_s = loop.time() + self._drain_s
         ending = asyncio.create_task(self._end_streams())
@@ -105,14 +112,22 @@ class _Server(uvicorn.Server):
 
 
 async def announce(listener: socket.socket, services: Services, say: Callable[[str], None]) -> None:
-    """Say where the service is, and how durable its Redis really is."""
+    """Say where the service is; that it is ready, and how durable its Redis is, as soon as that can keep sessions."""
     host, port = listener.getsockname()[:2]
-    say(f"Cellar {__version__} is ready at http://{f'[{host}]' if ':' in host else host}:{port} (API: /docs)")
+    url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
     try:
         store = await services.ready()
     except CellarError as error:
-        say(f"  but {error.detail}: it is not ready until that is mended")
-    else:
-        say(f"  Redis {store['redis_version']}: {DURABILITY[store['durability']]}")
-        if store["replicas"]:
-            say("  A replica that takes over may lack what was acknowledged last: Redis copies after it has answered")
+        say(f"Cellar {__version__} listens at {url} but is not ready: {error.detail}")
+        store = await _wait_until_ready(services)
+    say(f"Cellar {__version__} is ready at {url} (API: /docs)")
+    say(f"  Redis {store['redis_version']}: {DURABILITY[store['durability']]}")
+    if store["replicas"]:
+        say("  A replica that takes over may lack what was acknowledged last: Redis copies after it has answered")
+
+
+async def _wait_until_ready(services: Services) -> dict[str, Any]:
+    while True:
+        await asyncio.sleep(READY_S)
+        with suppress(CellarError):
+            return await services.ready()

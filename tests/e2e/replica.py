@@ -25,6 +25,8 @@ class Replica:
 
     process: "subprocess.Popen[str]"
     url: str
+    announced: str = ""
+    """The line in which it said where it is."""
 
     def kill(self) -> None:
         """End it and all its children with SIGKILL."""
@@ -48,8 +50,8 @@ def serving(settings: dict[str, str], command: Sequence[str] = SERVE) -> Iterato
     process = subprocess.Popen(command, env=settings, stdout=subprocess.PIPE, text=True, start_new_session=True)
     try:
         assert process.stdout
-        url = next(found[1] for line in process.stdout if (found := re.search(r"ready at (\S+)", line)))
-        yield Replica(process, url)
+        found = next(found for line in process.stdout if (found := re.search(r".*(?:ready|listens) at (\S+).*", line)))
+        yield Replica(process, found[1], found[0])
     finally:
         process.terminate()
         process.communicate(timeout=30)

@@ -170,13 +170,31 @@ def test_a_request_under_way_is_answered_before_the_end(private: dict[str, str],
 def test_a_redis_that_comes_later(shared: dict[str, str], redis_process: RedisProcess) -> None:
     redis_process.kill()
     with serving(shared | {"CELLAR_REDIS_URL": redis_process.url}) as service:
+        assert "but is not ready: Redis is not answering" in service.announced
         assert httpx.get(f"{service.url}/healthz").status_code == 200
         absent = httpx.get(f"{service.url}/readyz", timeout=30)
         assert absent.status_code == 503
         assert int(absent.headers["Retry-After"]) >= 1
         redis_process.start()
+        assert service.process.stdout
+        assert f"is ready at {service.url}" in service.process.stdout.readline()
         begin(service)
         assert count(service, 0) == 1
+
+
+def test_a_redis_that_evicts_takes_no_steps(shared: dict[str, str], redis_process: RedisProcess) -> None:
+    with serving(shared | {"CELLAR_REDIS_URL": redis_process.url}) as service, redis_process.client() as client:
+        begin(service)
+        assert count(service, 0) == 1
+        client.config_set("maxmemory", "1gb")
+        client.config_set("maxmemory-policy", "allkeys-lru")
+        assert httpx.get(f"{service.url}/readyz", timeout=30).status_code == 503
+        step = f"{service.url}/v1/sessions/s/step"
+        refused = httpx.post(step, json={"input": [1], "step": 1}, timeout=30)
+        assert (refused.status_code, refused.json()["outcome"]) == (503, "not_applied")
+        assert "maxmemory-policy allkeys-lru" in refused.json()["detail"]
+        client.config_set("maxmemory-policy", "noeviction")
+        assert count(service, 1) == 2
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """The private Redis with real servers: shared, adopted after a kill, started again, stopped by the last."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -118,3 +119,15 @@ def test_a_server_that_cannot_start_says_why(data: Path) -> None:
     with pytest.raises(StartupError, match="Bad file format"), PrivateRedis(Directory(data)):
         pass
     (data / "appendonly.aof").unlink()
+
+
+def test_a_copied_directory_has_a_server_of_its_own(data: Path, tmp_path: Path) -> None:
+    with PrivateRedis(Directory(data)) as first, client_of(first) as original:
+        original.set("at", "the copy")
+        shutil.copytree(data, tmp_path / "copy")
+        original.set("at", "the original")
+        with PrivateRedis(Directory(tmp_path / "copy")) as second, client_of(second) as copied:
+            assert second.url != first.url
+            assert copied.get("at") == "the copy"
+            copied.set("at", "the copy, later")
+        assert original.get("at") == "the original"

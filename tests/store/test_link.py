@@ -84,9 +84,9 @@ async def test_database_and_password_of_the_url(redis_process: RedisProcess) -> 
 async def test_a_password_that_is_missing_is_a_refusal(redis_process: RedisProcess, link: Link) -> None:
     with redis_process.client() as client:
         client.config_set("requirepass", "secret")
-    [reply] = await link.call([(b"GET", b"a")])
-    assert isinstance(reply, ReplyError)
-    assert str(reply).startswith("NOAUTH")
+    with pytest.raises(StoreUnavailable, match="asks for a password") as refused:
+        await link.call([(b"GET", b"a")])
+    assert refused.value.outcome == "not_applied"
 
 
 @pytest.mark.parametrize("password", [False, True])
@@ -169,3 +169,41 @@ async def test_what_was_not_answered_stands_in_its_place(redis_process: RedisPro
     assert [reply.outcome for reply in told if isinstance(reply, StoreUnavailable)] == ["unknown", "unknown"]
     assert copies == [0, 0]
     await link.aclose()
+
+
+async def test_what_cannot_be_used_is_named_once_with_its_reason(caplog: pytest.LogCaptureFixture) -> None:
+    async def refuse(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"<html>400 Bad Request</html>")
+        writer.close()
+
+    server = await asyncio.start_server(refuse, "127.0.0.1", 0)
+    at = Address.parse(f"redis://127.0.0.1:{server.sockets[0].getsockname()[1]}")
+    link = Link(at)
+    for _ in range(3):
+        with pytest.raises(StoreUnavailable, match="not answering"):
+            await link.call([(b"PING",)])
+    server.close()
+    await server.wait_closed()
+    other = Link(at)
+    with pytest.raises(StoreUnavailable, match="not answering"):
+        await other.call([(b"PING",)])
+    said = [record.getMessage() for record in caplog.records]
+    assert said == [
+        f"Redis at {at} cannot be used: it closes the connection, or does not speak the protocol of Redis",
+        f"Redis at {at} cannot be used: Connection refused",
+    ]
+
+
+async def test_a_password_that_is_wrong_is_named_with_the_address(
+    redis_process: RedisProcess, caplog: pytest.LogCaptureFixture
+) -> None:
+    with redis_process.client() as client:
+        client.config_set("requirepass", "secret")
+    for password in ("", "&password=wrong"):
+        link = Link(Address.parse(f"unix://{redis_process.socket}?db=0{password}"))
+        with pytest.raises(StoreUnavailable, match="password"):
+            await link.call([(b"PING",)])
+    said = [record.getMessage() for record in caplog.records]
+    assert [text.partition(": ")[0] for text in said] == [f"Redis at {redis_process.socket} cannot be used"] * 2
+    assert "NOAUTH" in said[0]
+    assert "WRONGPASS" in said[1]

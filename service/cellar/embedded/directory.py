@@ -183,5 +183,7 @@ def _make_private(path: Path) -> None:
         found = path.lstat()
     except OSError as error:
         raise StartupError(f"cannot use the directory {path}: {error.strerror}") from error
-    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid() or found.st_mode & 0o077:
-        raise StartupError(f"{path} must be a directory of this user that nobody else may enter: chmod 700 it")
+    if not stat.S_ISDIR(found.st_mode):
+        raise StartupError(f"{path} must be a directory, and is a file or a link: remove it, or set another one")
+    if found.st_uid != os.geteuid() or found.st_mode & 0o077:
+        raise StartupError(f"{path} must be a directory of this user that nobody else may enter: chmod 700 {path}")

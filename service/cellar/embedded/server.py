@@ -120,6 +120,8 @@ class PrivateRedis:
         self._process = os.posix_spawn(binary.path, command, os.environ, file_actions=SILENCE, setsid=True)
 
     def _wait_until_it_answers(self) -> None:
+        # The lock comes before the socket: a copied data directory names the socket of the server it was copied from.
+        self.ensure()
         deadline = time.monotonic() + ANSWER_S
         while not self._answers():
             if self._ended():

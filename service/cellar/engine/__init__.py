@@ -11,7 +11,7 @@ from cellar.engine.player import player_text
 from cellar.engine.program import Program
 from cellar.engine.recording import Recording
 from cellar.engine.revision import KERNEL_REV, TRAINING_REV
-from cellar.engine.target import Target, host_target
+from cellar.engine.target import Target, host_target, is_known
 
 __all__ = [
     "FLUSH_BELOW",
@@ -39,6 +39,7 @@ __all__ = [
     "compile_cells",
     "flushed",
     "host_target",
+    "is_known",
     "joined_state",
     "kernel_texts",
     "player_text",

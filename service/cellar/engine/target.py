@@ -6,6 +6,8 @@ another one, as they do for Numba itself.
 
 import os
 import platform
+import subprocess
+import sys
 from dataclasses import dataclass
 
 from llvmlite import binding as llvm
@@ -57,3 +59,22 @@ def host_target() -> Target:
     has = llvm.get_host_cpu_features()
     levels = (name for name, needed in _X86_LEVELS if all(has.get(feature) for feature in needed))
     return Target(next(levels, "x86-64"))
+
+
+def is_known(cpu: str) -> bool:
+    """Return whether LLVM knows a processor of this name for this machine's architecture.
+
+    It has no call that says so, but complains on standard error; a process of its own lets that be read.
+    """
+    command = [sys.executable, "-P", "-c", _MAKE_MACHINE, cpu]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    return done.returncode == 0 and "not a recognized processor" not in done.stderr
+
+
+_MAKE_MACHINE = """
+import sys
+from llvmlite import binding
+binding.initialize_native_target()
+binding.initialize_native_asmprinter()
+binding.Target.from_default_triple().create_target_machine(cpu=sys.argv[1])
+"""

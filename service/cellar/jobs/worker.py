@@ -173,13 +173,15 @@ def run(
     connect: Callable[[], redis.Redis],
     queue: str,
     *,
+    where: str,
     jobs: JobStore,
     sweeper: Callable[[Calls], Sweeper],
     sweep_s: float,
 ) -> None:
     """Work until SIGTERM or SIGINT. A Redis that is away is waited for.
 
-    `connect` makes the client for the queue of that name. Call it on the main thread of a process without others.
+    `connect` makes the client for the queue of that name; `where` is the address of its Redis, for messages. Call it on
+    the main thread of a process without others.
     """
     worker: TrainingWorker | None = None
     while True:
@@ -191,7 +193,7 @@ def run(
         except StopRequested:
             return
         except redis.RedisError as error:
-            logger.warning("the job queue cannot be reached: %s", error)
+            logger.warning("the job queue in Redis at %s cannot be reached: %s", where, error)
         if worker is not None and worker.stop_requested:
             return  # also if Redis was away when it wanted to say goodbye
         _end_when_asked()

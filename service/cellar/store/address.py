@@ -81,6 +81,10 @@ class ClusterAddress:
 
     seeds: tuple[Address, ...]
 
+    def __str__(self) -> str:
+        """Return the addresses without secrets, for messages."""
+        return ",".join(map(str, self.seeds))
+
 
 @dataclass(frozen=True, slots=True)
 class SentinelAddress:
@@ -89,6 +93,10 @@ class SentinelAddress:
     sentinels: tuple[Address, ...]
     service: str
     primary: Address
+
+    def __str__(self) -> str:
+        """Return the name of the service and its sentinels without secrets, for messages."""
+        return f"{self.service} by the sentinels {','.join(map(str, self.sentinels))}"
 
 
 def parse(url: str) -> Address | ClusterAddress | SentinelAddress:

@@ -1,8 +1,12 @@
 """What the connected Redis really gives: asked of every primary, since sessions may lie on any of them."""
 
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from cellar.errors import CellarError, StoreUnavailable
+from cellar.store import requirements
 from cellar.store.exchange import Answer, Exchange
 from cellar.store.replies import raw
 from cellar.store.resp import Reply
@@ -11,7 +15,25 @@ from cellar.store.route import Route
 PATIENCE_S = 1.0
 """Whoever looks looks again; one that waits for a failover says nothing meanwhile."""
 
+LOOK_S = 10.0
+"""How often a running service looks."""
+
 WORST_FIRST = ("none", "unknown", "no", "everysec", "always")
+
+
+logger = logging.getLogger(__name__)
+
+
+async def keep_looking(look: Callable[[], Awaitable[object]], every_s: float = LOOK_S) -> None:
+    """Look until cancelled, and log what is wrong: a Redis may be changed while the service runs."""
+    while True:
+        try:
+            await look()
+        except StoreUnavailable as error:
+            logger.warning("Redis cannot keep sessions now: %s", error.detail)
+        except Exception:
+            logger.exception("Redis cannot be looked at")
+        await asyncio.sleep(every_s)
 
 
 async def look(route: Route, probe: bytes) -> dict[str, Any]:
@@ -25,7 +47,7 @@ async def look(route: Route, probe: bytes) -> dict[str, Any]:
     if not told:
         raise StoreUnavailable("the Redis cluster has no primary with slots")
     return {
-        "redis_version": min((each["redis_version"] for each in told), key=_version),
+        "redis_version": min((each["redis_version"] for each in told), key=requirements.version),
         "durability": min((each["durability"] for each in told), key=WORST_FIRST.index),
         "maxmemory_policy": next(
             (each["maxmemory_policy"] for each in told if each["maxmemory_policy"] != "noeviction"), "noeviction"
@@ -41,13 +63,10 @@ async def _ask(primary: Route, probe: bytes) -> dict[str, Any]:
         [(b"INFO",), (b"CONFIG", b"GET", b"appendfsync"), (b"SET", probe, b"", b"PX", b"1000")]
     )
     _reply(wrote)
-    told = dict(line.split(":", 1) for line in raw(_reply(info)).decode().splitlines() if ":" in line)
-    eviction = told.get("maxmemory_policy", "noeviction")
-    if eviction != "noeviction" and told.get("maxmemory", "0") != "0":
-        raise StoreUnavailable(
-            f"Redis evicts keys when its memory is full (maxmemory-policy {eviction}), sessions among them",
-            outcome="not_applied",
-        )
+    told = requirements.facts(_reply(info))
+    if (reason := requirements.unmet(told)) is not None:
+        primary.drop()  # a new connection is asked first, so steps are refused as well
+        raise StoreUnavailable(reason, outcome="not_applied")
     policy = config.reply if isinstance(config.reply, list) else []  # some servers keep it to themselves
     durability = raw(policy[1]).decode() if len(policy) > 1 else "unknown"
     return {
@@ -62,7 +81,3 @@ def _reply(answer: Answer) -> Reply:
     if isinstance(answer.reply, CellarError):
         raise answer.reply
     return answer.reply
-
-
-def _version(text: str) -> tuple[int, ...]:
-    return tuple(int(part) for part in text.split(".") if part.isdecimal())

@@ -6,16 +6,20 @@ a caller that knows how to recognise its own command sends it again.
 """
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 
 from cellar.errors import StoreUnavailable
+from cellar.store import requirements
 from cellar.store.address import Address
 from cellar.store.connect import CONNECT_TIMEOUT_S, FULL, REPLY_TIMEOUT_S, lost, refusal, refusal_code
 from cellar.store.resp import Command, Packed, Reply, ReplyError, pack
 from cellar.store.route import Replies, Route, Told, Wait
 from cellar.store.transaction import LEAST, ZERO, grouped, grouped_packed, ungrouped, zeros
 from cellar.store.wire import Call, Wire
+
+logger = logging.getLogger(__name__)
 
 
 class Link:
@@ -41,6 +45,8 @@ class Link:
         self._wire: Wire | None = None
         self._connecting: asyncio.Task[Wire] | None = None
         self._waiting: list[Call] = []
+        self._is_down = False
+        """Whether the last try to connect has failed."""
 
     async def call(self, commands: Sequence[Command]) -> list[Reply]:
         """Send all commands in one write and return their replies, a ReplyError where Redis refused one.
@@ -167,13 +173,32 @@ class Link:
                 else:
                     await loop.create_connection(lambda: wire, where.host, where.port, ssl=where.tls)
                 await self._introduce(wire, where)
-        except (OSError, TimeoutError, StoreUnavailable) as error:  # whatever is lost here, no call was sent
+        except (OSError, TimeoutError) as error:
             wire.abort()
+            self._log_failure(where, _reason(error, self._connect_timeout_s))
             raise lost("not_applied") from error
+        except StoreUnavailable as error:  # whatever is lost here, no call was sent
+            closed = "it closes the connection, or does not speak the protocol of Redis"
+            self._log_failure(where, closed if wire.closed else error.detail)
+            wire.abort()
+            raise StoreUnavailable(error.detail, outcome="not_applied") from error
+        except ReplyError as error:
+            wire.abort()
+            self._log_failure(where, str(error))
+            raise
         except BaseException:
             wire.abort()
             raise
+        if self._is_down:
+            self._is_down = False
+            logger.info("Redis at %s answers again", where)
         return wire
+
+    def _log_failure(self, where: Address, reason: str) -> None:
+        """Log once, until there is a connection again, which Redis cannot be used and why."""
+        if not self._is_down:
+            logger.warning("Redis at %s cannot be used: %s", where, reason)
+        self._is_down = True
 
     async def _introduce(self, wire: Wire, where: Address) -> None:
         commands: list[Command] = []
@@ -185,16 +210,27 @@ class Link:
         if self._find is not None:
             commands.append((b"ROLE",))
         future: asyncio.Future[list[Reply]] = asyncio.get_running_loop().create_future()
-        commands.append((b"CLIENT", b"SETNAME", b"cellar"))
+        commands.extend((*requirements.ASK, (b"CLIENT", b"SETNAME", b"cellar")))
         wire.send(Call(pack(commands), len(commands), self._connect_timeout_s, partial(_end, future)))
-        *replies, named = await future
+        *replies, server, memory, named = await future
         for reply in replies:
             if isinstance(reply, ReplyError):
                 raise reply
+        if isinstance(server, ReplyError) and refusal_code(str(server)) == "NOAUTH":
+            raise server
         if isinstance(named, ReplyError) and refusal_code(str(named)) == FULL:
             raise named  # that is of the connection; the name itself is not worth a failure
         if self._find is not None and not (isinstance(replies[-1], list) and replies[-1][0] == b"master"):
             raise lost("not_applied")  # the sentinels are not yet of one mind, or it is not yet what they want it to be
+        if (reason := requirements.unmet(requirements.facts(server, memory))) is not None:
+            raise StoreUnavailable(reason, outcome="not_applied")
+
+
+def _reason(error: OSError | TimeoutError, timeout_s: float) -> str:
+    """Return in words why a connection could not be made."""
+    if isinstance(error, TimeoutError):
+        return f"it does not answer within {timeout_s:g} s"
+    return error.strerror or str(error)
 
 
 def _apart(told: Replies, count: int) -> Replies:
