@@ -29,6 +29,14 @@ def test_a_given_redis_brings_no_worker_unless_asked(monkeypatch: pytest.MonkeyP
     assert Settings.load().local_worker
 
 
+def test_lists_have_commas(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CELLAR_ALLOWED_HOSTS", "cellar.example, fd00::1,")
+    monkeypatch.setenv("CELLAR_ALLOWED_ORIGINS", "*")
+    settings = Settings.load()
+    assert settings.allowed_hosts == ("cellar.example", "fd00::1")
+    assert settings.allowed_origins == ("*",)
+
+
 def test_an_empty_variable_is_an_unset_one(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CELLAR_REDIS_URL", "")
     assert Settings.load().embedded
@@ -42,6 +50,9 @@ def test_an_empty_variable_is_an_unset_one(monkeypatch: pytest.MonkeyPatch) -> N
         ("CELLAR_LOG_LEVEL", "loud"),
         ("CELLAR_KEY_PREFIX", "{x}"),
         ("CELLAR_DATA_DIR", "relative"),
+        ("CELLAR_ALLOWED_HOSTS", "cellar.example:80"),
+        ("CELLAR_ALLOWED_ORIGINS", "app.example.com"),
+        ("CELLAR_ALLOWED_ORIGINS", "https://app.example.com/page"),
     ],
 )
 def test_a_wrong_value_is_named(monkeypatch: pytest.MonkeyPatch, variable: str, value: str) -> None:

@@ -21,6 +21,7 @@
     ├── MalformedBody                bytes that are not the npy, gzip or frames that they are said to be
     ├── MalformedRequest             bytes that are not one HTTP request to every reader; the connection is closed
     ├── BodyTooLarge
+    ├── HostRefused                  the service was called by a name that is not its own
     ├── OriginRefused                a browser's page of another site
     ├── UnsupportedMediaType
     ├── NotAcceptable
@@ -221,8 +222,12 @@ class BodyTooLarge(CellarError, slug="body_too_large", title="Body too large"):
     """The request body is over the limit."""
 
 
+class HostRefused(CellarError, slug="host_refused", title="Host refused"):
+    """The `Host` is none of the service's names: a web page may have made its own name lead here."""
+
+
 class OriginRefused(CellarError, slug="origin_refused", title="Origin refused"):
-    """A page of another site, whose browser asks nobody before it opens a WebSocket."""
+    """A page of another site, whose browser asks nobody before it sends a change or opens a WebSocket."""
 
 
 class UnsupportedMediaType(CellarError, slug="unsupported_media_type", title="Unsupported media type"):

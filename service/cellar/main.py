@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 
 from fastapi import FastAPI
 
+from cellar.api.access import Access
 from cellar.api.app import create_app as create_api
 from cellar.assembly import Api, Parts, Stores
 from cellar.engine import KernelCache, Target, host_target, is_known, revision
@@ -27,6 +28,7 @@ def create_app(settings: Settings) -> FastAPI:
     api = Api(settings)
     return create_api(
         api.services,
+        Access.of(settings.host, settings.allowed_hosts, settings.allowed_origins),
         max_body_bytes=settings.max_body_bytes,
         replay_window=settings.replay_window,
         lifespan=api.lifespan,

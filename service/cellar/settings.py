@@ -3,16 +3,18 @@
 import os
 import re
 from pathlib import Path
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, ValidationError, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import BeforeValidator, Field, ValidationError, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from cellar.errors import SettingsInvalid
 
 MEBIBYTE = 1024 * 1024
 DAY_S = 24 * 60 * 60
 REDIS_URL = r"^(rediss?(\+(cluster|sentinel))?|unix)://"
+HOST = re.compile(r"[A-Za-z0-9._-]+|[0-9A-Fa-f:]+")
+ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[^/?#@\s]+")
 CLUSTER_URL = re.compile(r"rediss?\+cluster://")
 
 
@@ -28,6 +30,13 @@ def _data_dir() -> Path:
 
 def _cache_dir() -> Path:
     return _xdg("XDG_CACHE_HOME", ".cache") / "cellar" / "kernels"
+
+
+def _listed(value: object) -> object:
+    """Return what stands between the commas of a variable."""
+    if not isinstance(value, str):
+        return value
+    return tuple(part for part in (part.strip() for part in value.split(",")) if part)
 
 
 class Settings(BaseSettings):
@@ -62,6 +71,18 @@ class Settings(BaseSettings):
 
     host: str = Field("127.0.0.1", description="Address to listen on. Default: 127.0.0.1, this machine only.")
     port: int = Field(8080, ge=0, le=65535, description="TCP port to listen on; 0 takes a free one. Default: 8080.")
+
+    allowed_hosts: Annotated[tuple[str, ...] | None, NoDecode, BeforeValidator(_listed)] = Field(
+        None,
+        description="Names by which the service may be called (the Host of a request, without the port), with commas"
+        " between them, beside those of the machine itself; * are all. Default: none where it listens on this machine"
+        " only, elsewhere all.",
+    )
+    allowed_origins: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_listed)] = Field(
+        (),
+        description="Web pages of other sites that may use the service, as browsers say it in Origin"
+        " (https://app.example.com), with commas between them; * are all. Default: none.",
+    )
 
     data_dir: Path = Field(
         default_factory=_data_dir, description="Data of the private Redis. Default: $XDG_DATA_HOME/cellar."
@@ -148,6 +169,21 @@ class Settings(BaseSettings):
             path: Path | None = getattr(self, name)
             if path is not None and not path.is_absolute():
                 raise ValueError(f"CELLAR_{name.upper()} must be an absolute path, not {str(path)!r}")
+        return self
+
+    @model_validator(mode="after")
+    def _names_have_their_form(self) -> Self:
+        for host in self.allowed_hosts or ():
+            if host != "*" and not HOST.fullmatch(host):
+                raise ValueError(
+                    f"CELLAR_ALLOWED_HOSTS must hold names without ports (cellar.example.com), not {host!r}"
+                )
+        for origin in self.allowed_origins:
+            if origin != "*" and not ORIGIN.fullmatch(origin):
+                raise ValueError(
+                    "CELLAR_ALLOWED_ORIGINS must hold origins as browsers say them (https://app.example.com), without"
+                    f" a path, not {origin!r}"
+                )
         return self
 
     @model_validator(mode="after")

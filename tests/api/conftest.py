@@ -46,6 +46,7 @@ def settings(redis_url: str, kernel_directory: Path) -> Settings:
     """Return settings with limits that tests can reach."""
     return Settings(
         redis_url=redis_url,
+        allowed_hosts=("test",),
         cache_dir=kernel_directory,
         max_body_bytes=MAX_BODY_BYTES,
         max_sequence_steps=1000,

@@ -8,7 +8,7 @@ from typing import Any, get_args
 import pytest
 from pydantic import BaseModel
 
-from cellar.api.problems import status_of
+from cellar.api.problems import EVERYWHERE, status_of
 from cellar.api.routes.parameters import STEP
 from cellar.api.streams.document import close_codes
 from cellar.cells import BUILT_IN
@@ -60,6 +60,11 @@ def test_every_command(capsys: pytest.CaptureFixture[str]) -> None:
 def test_every_answer_of_a_step_with_its_status() -> None:
     table = {named(kind)[0]: int(status) for status, kind, _ in rows("sessions.md", "status") if kind}
     assert table == {error.slug: status_of(error) for error in STEP}
+
+
+def test_what_every_route_may_answer() -> None:
+    table = {named(kind)[0]: int(status) for status, kind, _ in rows("http.md", "status")}
+    assert table == {error.slug: status_of(error) for error in EVERYWHERE}
 
 
 def test_every_field_of_a_training_job_with_its_default() -> None:

@@ -3,21 +3,31 @@
 from pathlib import Path
 
 from fastapi import FastAPI
+from starlette.middleware.cors import CORSMiddleware
 from starlette.staticfiles import StaticFiles
 from starlette.types import Lifespan
 
 from cellar import __version__
 from cellar.api import openapi, problems
+from cellar.api.access import Access, AccessControl
 from cellar.api.body import BodyLimit, Paths
 from cellar.api.coding import GzipAnswers, GzipBodies
 from cellar.api.forms import Forms
 from cellar.api.hot import HotRoutes
 from cellar.api.long.exchange import Underway
 from cellar.api.routes import router
+from cellar.api.routes.arrays import POSITION, STEP_NUMBER
+from cellar.api.routes.parameters import REPLAYED
 from cellar.api.services import Services
 from cellar.api.streams.app import StreamRoutes, Streams
 
 DOCS = Path(__file__).parent / "swagger"
+
+METHODS = ("DELETE", "GET", "HEAD", "PATCH", "POST", "PUT")
+"""What a page of an allowed origin may do."""
+
+TOLD = ("Location", "Retry-After", REPLAYED, POSITION, STEP_NUMBER)
+"""Headers of answers that such a page may read, beside those that any may."""
 
 STREAMS = Paths(r"/v1/steps", r"/v1/sessions/[^/]+/sequence/stream")
 """Paths whose bodies may be of any length, because they are read part by part."""
@@ -25,21 +35,25 @@ STREAMS = Paths(r"/v1/steps", r"/v1/sessions/[^/]+/sequence/stream")
 
 def create_app(
     services: Services,
+    access: Access,
     *,
     max_body_bytes: int,
     replay_window: int,
     lifespan: Lifespan[FastAPI] | None = None,
 ) -> FastAPI:
-    """Return the application. `lifespan` starts and stops the parts; bodies over `max_body_bytes` are refused.
+    """Return the application, open to those whom `access` lets in. `lifespan` starts and stops the parts.
+
+    Bodies over `max_body_bytes` are refused.
 
     Streams have at most `replay_window` steps of a session in flight.
     """
     app = FastAPI(title="Cellar", version=__version__, docs_url=None, redoc_url=None, lifespan=lifespan)
     app.state.services = services
-    app.state.streams = Streams(services, window=replay_window, max_bytes=max_body_bytes)
+    app.state.streams = Streams(services, access, window=replay_window, max_bytes=max_body_bytes)
     app.state.underway = Underway()
     app.state.max_body_bytes = max_body_bytes
     app.state.forms = Forms()
+    app.state.access = access
     app.include_router(router)
     app.mount("/docs", StaticFiles(directory=DOCS, html=True))
     app.openapi = openapi.document  # type: ignore[method-assign]  # FastAPI's documented way to give one's own
@@ -49,4 +63,13 @@ def create_app(
     app.add_middleware(GzipBodies, max_body_bytes=max_body_bytes, streams=STREAMS)
     app.add_middleware(BodyLimit, max_body_bytes=max_body_bytes, streams=STREAMS)
     app.add_middleware(StreamRoutes, streams=app.state.streams)
+    if access.origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=access.origins,
+            allow_methods=METHODS,
+            allow_headers=["*"],
+            expose_headers=TOLD,
+        )
+    app.add_middleware(AccessControl, access=access)
     return app

@@ -11,6 +11,7 @@ from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
+from cellar.api.access import Access
 from cellar.api.cycle import StepCycle
 from cellar.api.forms import Form, Forms, form_of
 from cellar.api.heads import Head, read_head
@@ -25,6 +26,7 @@ class StepProtocol(PatientProtocol):
         super().__init__(config, *arguments, **more)
         self.services: Services = config.app.state.services
         self._most_bytes: int = config.app.state.max_body_bytes
+        self._access: Access = config.app.state.access
         self._form: bytes | None = None
         """Of the last head that the parser has read, if it was taken, and"""
         self._forms: Forms = config.app.state.forms
@@ -64,6 +66,8 @@ class StepProtocol(PatientProtocol):
         found = None
         if not self._busy() and self.parser.get_method() == b"POST" and self.parser.get_http_version() == "1.1":
             found = read_head(self.url, self.headers, self._most_bytes)
+            if found is not None and not self._access.admits_host(self._host()):
+                found = None
         if found is None:
             return super().on_request()
         keep_alive = self.parser.should_keep_alive()
@@ -114,6 +118,9 @@ class StepProtocol(PatientProtocol):
         elif form is not None and form == self._form:
             self._known = self._forms.latest = Form(form, head.terms, self._most_bytes)
         self._form = form
+
+    def _host(self) -> str:
+        return next(value for name, value in self.headers if name == b"host").decode("latin-1")
 
     def _busy(self) -> bool:
         before: RequestResponseCycle | None = self.cycle

@@ -11,6 +11,7 @@ from starlette.types import Receive, Scope, Send
 from uvicorn.server import ServerState
 
 from cellar.api import protocol
+from cellar.api.access import Access
 from cellar.api.cycle import OK
 from cellar.api.forms import Forms
 from cellar.api.heads import Head, Terms
@@ -85,7 +86,9 @@ class App:
     """Notes the requests that come whole."""
 
     def __init__(self) -> None:
-        self.state = SimpleNamespace(services=None, max_body_bytes=MOST_BODY_BYTES, forms=Forms())
+        self.state = SimpleNamespace(
+            services=None, max_body_bytes=MOST_BODY_BYTES, forms=Forms(), access=Access(["*"], [])
+        )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Note a request and answer nothing, or go away if its client did."""

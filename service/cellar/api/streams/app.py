@@ -2,18 +2,18 @@
 
 import asyncio
 import re
-from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from cellar.api.access import Access
 from cellar.api.services import Services
 from cellar.api.streams.closing import STOPPING, Closing, closing_of
 from cellar.api.streams.connection import AsgiConnection, Connection
 from cellar.api.streams.protocol import EXTENSION
 from cellar.api.streams.socket import Socket
 from cellar.api.streams.turns import Turns
-from cellar.errors import OriginRefused
+from cellar.errors import CellarError
 
 PATH = re.compile(r"/v1/(?:sessions/([A-Za-z0-9._-]{1,128})/)?stream")
 
@@ -25,8 +25,9 @@ class Streams:
     whose connection drops can be told what became of each. Messages have at most `max_bytes`, as bodies do.
     """
 
-    def __init__(self, services: Services, *, window: int, max_bytes: int) -> None:
+    def __init__(self, services: Services, access: Access, *, window: int, max_bytes: int) -> None:
         self._services = services
+        self._access = access
         self._window = window
         self._max_bytes = max_bytes
         self._turns = Turns()
@@ -65,10 +66,10 @@ class Streams:
     def _refusal(self, headers: Headers) -> Closing | None:
         if self._stopping:
             return STOPPING
-        # A browser lets every page open a WebSocket to any address, and says only which page it was.
-        origin = headers.get("origin")
-        if origin is not None and urlsplit(origin).netloc != headers.get("host"):
-            return closing_of(OriginRefused(f"a page of {origin}"))
+        try:
+            self._access.check(headers, safe=False)
+        except CellarError as error:
+            return closing_of(error)
         return None
 
 

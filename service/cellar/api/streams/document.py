@@ -48,6 +48,7 @@ FRAMES = {
 CLOSINGS: tuple[type[errors.CellarError], ...] = (
     errors.MalformedJson,
     errors.MalformedBody,
+    errors.HostRefused,
     errors.OriginRefused,
     errors.SessionUnknown,
     errors.ModelUnknown,
