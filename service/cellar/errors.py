@@ -57,6 +57,7 @@
     │   ├── StoreUnavailable
     │   ├── Overloaded
     │   └── DeadlineExceeded         the request had not begun when its time was over
+    ├── InternalError                a fault of the service itself, told where only errors of this tree can be
     ├── StoreCorrupt                 a stored record that this version cannot read
     └── StartupError                 configuration or environment: the process cannot start
         ├── SettingsInvalid
@@ -403,6 +404,13 @@ class DeadlineExceeded(Unavailable, slug="deadline_exceeded", title="Deadline ex
 
 class StoreCorrupt(CellarError, slug="store_corrupt", title="Unreadable record"):
     """A stored record that cannot be read: damaged, or written by a newer version."""
+
+
+class InternalError(CellarError, slug="internal_error", title="Internal error"):
+    """A fault of the service itself. Its log says more."""
+
+    def __init__(self) -> None:
+        super().__init__("The service failed; the fault is in its log.")
 
 
 class StartupError(CellarError, slug="startup_error", title="Cannot start"):

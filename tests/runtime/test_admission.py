@@ -111,3 +111,17 @@ def test_it_recovers_when_answers_come_faster_again() -> None:
     for _ in range(200):
         admission.leave()
     full(admission, 200, 2.2)
+
+
+def test_a_burst_is_counted_before_it_is_let_in() -> None:
+    admission = Admission(100, 1.0)
+    admission.enter(0.0, 60)
+    with pytest.raises(Overloaded):
+        admission.enter(0.0, 41)
+    assert admission.waiting == 60
+    admission.enter(0.0, 40)
+    with pytest.raises(Overloaded):
+        admission.enter(0.0)
+    admission.leave(60)
+    admission.enter(0.01, 60)
+    assert admission.waiting == 100

@@ -1,6 +1,7 @@
 """Exactly once: many writers, two services, lost replies, a killed Redis; and the proof of the check."""
 
 import asyncio
+import dataclasses
 import itertools
 import random
 import signal
@@ -21,7 +22,8 @@ from cellar.store.sessions import COMMIT
 from tests.proxy import LossyProxy
 from tests.redis_process import RedisProcess
 from tests.runtime.conftest import Service, StartService
-from tests.runtime.exact import after, history
+from tests.runtime.exact import ExactModel, ExactModels, ExactNetwork, after, history
+from tests.runtime.gate import Gate
 from tests.runtime.session_calls import a_sequence, at, begin, output, position, state, step, until_longer
 
 pytestmark = pytest.mark.anyio
@@ -245,3 +247,32 @@ async def test_a_lane_full_of_wrong_requests_is_emptied(service: Service) -> Non
     results = await asyncio.gather(*wrong, return_exceptions=True)
     assert {type(result).__name__ for result in results} == {"ShapeMismatch"}
     assert output(await step(service, key, 1)) == history([1])
+
+
+@pytest.mark.parametrize("busy", [1, 70])
+async def test_sessions_in_use_keep_no_unused_ones_in_memory(
+    redis_url: str, start_service: StartService, busy: int
+) -> None:
+    """They are the ones used longest ago, and their model does not answer."""
+    slow = ExactNetwork()
+
+    class Models(ExactModels):
+        def load(self, tenant: str, ref: str) -> ExactModel:
+            model = super().load(tenant, ref)
+            return dataclasses.replace(model, network=slow) if ref == "exact@2" else model
+
+    service = start_service(redis_url, cache_bytes=1000, models=Models(newest=2))
+    held = [await begin(service, model="exact@2") for _ in range(busy)]
+    keys = [await begin(service, model="exact@1") for _ in range(20)]
+    gate = Gate(slow)
+    with service.sessions.together():
+        waiting = [service.sessions.submit(key, "step", a_sequence(1), APPEND) for key in held]
+    await gate.reached()
+    for _ in range(3):
+        for key in keys:
+            await step(service, key, 1)
+    assert len(service.sessions._lanes._cache._lanes) <= busy + 1
+    gate.open()
+    for each in waiting:
+        await each
+    assert len(service.sessions._lanes._cache._lanes) <= 2

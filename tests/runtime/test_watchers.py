@@ -267,3 +267,39 @@ async def test_a_commit_needs_no_right_to_give_hints(
     watcher = await watchers.watch(key)
     await step(service, key, 1)
     assert revisions(await told(watchers, watcher, 1)) == [1]
+
+
+async def test_a_fault_at_one_session_hides_no_other(
+    service: Service, redis_url: str, start_watchers: StartWatchers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nor does any other fault of the one task that looks for all."""
+    watchers = start_watchers(service, redis_url, look_s=0.05)
+    keys = [await begin(service, events=100) for _ in range(3)]
+    bad, *good = [await watchers.watch(key) for key in keys]
+    events, faults = watchers._events, 0
+    real_look, real_changed = events.look, events.changed
+
+    async def look(after: Any) -> Any:
+        nonlocal faults
+        if keys[0] in after:
+            faults += 1
+            raise RuntimeError("cannot be read")
+        return await real_look(after)
+
+    async def changed() -> set[SessionKey]:
+        nonlocal faults
+        if faults < 2:
+            faults += 1
+            raise ValueError("not understood")
+        return await real_changed()
+
+    monkeypatch.setattr(events, "look", look)
+    monkeypatch.setattr(events, "changed", changed)
+    for key in keys:
+        await step(service, key, 1)
+    for watcher in good:
+        (notice,) = await told(watchers, watcher, 1)
+        assert isinstance(notice, Happened)
+    assert faults
+    with pytest.raises(RuntimeError, match="cannot be read"):
+        await told(watchers, bad, 1)

@@ -3,12 +3,14 @@
 import asyncio
 import signal
 from collections.abc import Awaitable, Sequence
+from typing import Any
 
 import pytest
 from redis.crc import key_slot
 
-from cellar.errors import SessionUnknown, StoreUnavailable
+from cellar.errors import SessionUnknown, StoreCorrupt, StoreUnavailable
 from cellar.ports import Applied, Commit, CommitResult, Moved, SessionRecord
+from cellar.store import link, ticks
 from cellar.store.route import Wait
 from cellar.store.sessions import RedisSessions
 from cellar.store.transaction import LEAST
@@ -207,6 +209,53 @@ async def test_results_that_nobody_takes_harm_no_other_tick(
     sessions.post(commits[:1], refuse)
     assert await Posted(sessions, commits[1]).results() == [Applied()]
     assert "1 results too many" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("owner", "name"), [(link, "ungrouped"), (ticks, "items"), (ticks, "unpack_record"), (ticks, "Answer")]
+)
+async def test_replies_that_are_not_understood_are_told_to_all_and_the_next_tick_goes_on(
+    sessions: RedisSessions, monkeypatch: pytest.MonkeyPatch, owner: Any, name: str
+) -> None:
+    records = [a_record() for _ in range(LEAST)]
+    for record in records:
+        await sessions.create(record)
+    elsewhere = a_commit(records[0], 9.0)
+    await sessions.commit([elsewhere])
+    real, calls = getattr(owner, name), 0
+
+    def broken(*arguments: Any, **others: Any) -> Any:
+        nonlocal calls
+        calls += 1
+        if calls == 1:
+            raise RuntimeError("not understood")
+        return real(*arguments, **others)
+
+    monkeypatch.setattr(owner, name, broken)
+    commits = [a_commit(each, 1.0) for each in records]
+    results = await Posted(sessions, *commits).results()
+    assert calls or name == "ungrouped", "a cluster has no transactions"
+    assert len(results) == LEAST
+    goes_on = [a_commit(after(commit), 2.0) for commit in commits[1:]]
+    assert await Posted(sessions, *goes_on).results() == [Applied()] * len(goes_on)
+
+
+async def test_a_commit_that_cannot_be_written_keeps_no_other_from_being_sent(
+    sessions: RedisSessions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    records = [a_record() for _ in range(4)]
+    for record in records:
+        await sessions.create(record)
+    real = sessions.plain.write
+
+    def broken(commit: Commit) -> bytes | None:
+        if commit.before.key == records[2].key:
+            raise RuntimeError("not to be written")
+        return real(commit)
+
+    monkeypatch.setattr(sessions.plain, "write", broken)
+    results = await Posted(sessions, *[a_commit(each, 1.0) for each in records]).results()
+    assert [type(each) for each in results] == [Applied, Applied, StoreCorrupt, Applied]
 
 
 async def test_strict_ticks_are_posted_as_well(redis_process: RedisProcess, open_sessions: OpenSessions) -> None:

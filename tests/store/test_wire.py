@@ -116,3 +116,26 @@ async def test_the_call_that_is_first_in_line_has_its_time_and_no_more() -> None
     assert before == [None, None]
     assert isinstance(late, StoreUnavailable)
     assert late.outcome == "unknown"
+
+
+@pytest.mark.anyio
+async def test_who_raises_at_a_reply_keeps_none_from_those_behind() -> None:
+    """Neither does it while the connection ends."""
+    wire, got = Wire(asyncio.get_running_loop()), list[object]()
+
+    def raising(replies: object) -> None:
+        got.append(replies)
+        raise RuntimeError("not taken")
+
+    wire.connection_made(Sink())
+    for _ in range(2):
+        for then in (raising, got.append):
+            wire.send(Call(b"", 1, 10.0, then))
+    wire.data_received(b":1\r\n:2\r\n")
+    assert got == [[1], [2]]
+    wire.connection_lost(None)
+    assert [type(each) for each in got[2:]] == [StoreUnavailable] * 2
+    assert wire.gone.done()
+    closed = Call(b"", 1, 10.0, raising)
+    wire.send(closed)
+    assert len(got) == 5

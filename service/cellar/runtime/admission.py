@@ -28,7 +28,8 @@ class Admission:
     """Counts the requests that wait, and how fast they are answered. Times are those of one clock, in seconds."""
 
     def __init__(self, most: int, wait_s: float) -> None:
-        self._most = most
+        self.most = most
+        """Requests that may wait; no burst may have more."""
         self._wait_s = wait_s
         self.waiting = 0
         self._rate: float | None = None
@@ -39,7 +40,7 @@ class Admission:
     def enter(self, now_s: float, requests: int = 1) -> None:
         """Let requests wait. Raise Overloaded if there are too many, or it would take too long."""
         self._look(now_s)
-        if self.waiting >= self._most:
+        if self.waiting + requests > self.most:
             raise Overloaded("too many requests are waiting", retry_after_s=self._retry_after_s())
         if self.waiting >= FEW and self._is_slow(now_s):
             detail = f"the requests that wait would take longer than {self._wait_s:g} s"

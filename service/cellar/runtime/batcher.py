@@ -7,13 +7,17 @@ are done in less time than that takes.
 """
 
 import asyncio
+import logging
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 
+from cellar.errors import Overloaded
 from cellar.runtime.flights import Flights
 from cellar.runtime.network import Network
-from cellar.runtime.work import Work, most_row_steps, run_together
+from cellar.runtime.work import Work, most_row_steps, run_wanted
+
+logger = logging.getLogger(__name__)
 
 MAX_ROWS = 1024
 """Rows of one call: enough to fill every register tile, few enough for a call of milliseconds."""
@@ -25,7 +29,7 @@ PROMPT_STEPS = 64
 """Of a work in such a call: each has a link of the digest's chain as well."""
 
 Finish = Callable[[Sequence[Work], Exception | None], None]
-"""Called with works that have run together, or with what the kernel raised."""
+"""Called with works that have run together, or did not begin, or with what the kernel raised."""
 
 
 class Batcher:
@@ -69,21 +73,32 @@ class Batcher:
 
     def _tick(self, most: int) -> int:
         self._asks = False
-        works = self._next(most)
-        self._again = max(0, self._again - len(works))
-        if self._is_prompt(works):
-            self._run(works)
-        else:
-            running = asyncio.get_running_loop().run_in_executor(
-                self._executor, run_together, self._network, works, self._executor
-            )
-            running.add_done_callback(lambda ran: self._end(works, ran))
+        works: list[Work] = []
+        try:
+            works = self._next(most)
+            self._again = max(0, self._again - len(works))
+            if not self._is_prompt(works):
+                running = asyncio.get_running_loop().run_in_executor(
+                    self._executor, run_wanted, self._network, works, self._executor
+                )
+                running.add_done_callback(lambda ran: self._end(works, ran))
+                return len(works)
+        except Exception as error:  # nothing has begun: whoever waits is told, and what comes next is tried again
+            self._tell(works or self._take_all(), error)
+            return 0
+        self._run(works)
         return len(works)
+
+    def _take_all(self) -> list[Work]:
+        works = [*self._steps, *self._sequences]
+        self._steps.clear()
+        self._sequences.clear()
+        return works
 
     def _run(self, works: Sequence[Work]) -> None:
         """Run works that are done before a thread would have been woken for them."""
         try:
-            run_together(self._network, works, self._executor)
+            run_wanted(self._network, works, self._executor)
         except Exception as error:
             self._tell(works, error)
         else:
@@ -91,21 +106,25 @@ class Batcher:
 
     def _end(self, works: Sequence[Work], ran: asyncio.Future[None]) -> None:
         if ran.cancelled():  # the service has ended, and the threads with it
-            return
+            return self._tell(works, Overloaded("the service is stopping"))
         error = ran.exception()
-        self._tell(works, error if isinstance(error, Exception) else None)
+        if error is not None and not isinstance(error, Exception):
+            error = RuntimeError(f"the kernel raised {error!r}")
+        return self._tell(works, error)
 
     def _tell(self, works: Sequence[Work], failure: Exception | None) -> None:
         """Hand over what has ended. Whatever went wrong belongs to those who wait for it, and to no other tick."""
         ended: list[Work] = []
         for work in works:  # what nobody waits for any more goes no further
-            if work.left and failure is None and work.goes_on:
+            if work.began and work.left and failure is None and work.goes_on:
                 self._sequences.append(work)
                 self._again += 1  # no tick gets any fuller by waiting for it
             else:
                 ended.append(work)
         try:
             self._finish(ended, failure)
+        except Exception:
+            logger.exception("%d works that had run were not taken", len(ended))
         finally:
             self._go_on()
 

@@ -79,7 +79,11 @@ class Forks:
             async with room:
                 return await self._make(record)
 
-        return ForkAnswer(parent.position, tuple(await asyncio.gather(*(make(name) for name in names))), replayed)
+        made = await asyncio.gather(*(make(name) for name in names), return_exceptions=True)
+        for child in made:
+            if isinstance(child, BaseException):  # a fault of our own: the others are made by now
+                raise child
+        return ForkAnswer(parent.position, tuple(child for child in made if isinstance(child, Child)), replayed)
 
     async def _parent(self, key: SessionKey, identity: Identity, body: bytes) -> tuple[SessionRecord, bytes, bool]:
         """Return the session as it was when this request came first, what tells the request from others, and whether

@@ -5,6 +5,7 @@ that wait behind it, and committed in the tick of those it ran with; `settling.p
 """
 
 import asyncio
+import logging
 from collections.abc import Coroutine, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -42,6 +43,8 @@ from cellar.runtime.network import Network, Sizes
 from cellar.runtime.request import Request, Stale
 from cellar.runtime.settling import CONTENTION_S, Settling, Tick, contended
 from cellar.runtime.work import Work
+
+logger = logging.getLogger(__name__)
 
 
 class Lanes:
@@ -109,8 +112,9 @@ class Lanes:
         if request.after is not None or not (served.is_fresh(request.began_s) and fits(request.identity, record)):
             return False
         request.begin(request.began_s)
+        work = Work([request], record, lane.ahead)
         lane.current = [request]
-        served.batcher.add(Work([request], record, lane.ahead), again=self._flights.is_recent(lane.tick))
+        served.batcher.add(work, again=self._flights.is_recent(lane.tick))
         return True
 
     @contextmanager
@@ -128,6 +132,11 @@ class Lanes:
             for lane in held:
                 if lane.waiting and not lane.current:
                     self._begin(lane)
+
+    @property
+    def queue_limit(self) -> int:
+        """How many requests may wait."""
+        return self._admission.most
 
     def _leave_queue(self, request: Request) -> None:
         lane = self._cache.known(request.key)
@@ -188,6 +197,15 @@ class Lanes:
         return self._cache.evict()
 
     def _dispatch(self, lane: Lane, request: Request) -> None:
+        """Go on with the request, unless it has ended meanwhile. Whatever goes wrong here is its answer."""
+        if request.done():
+            return self._next(lane)
+        try:
+            self._run_or_fetch(lane, request)
+        except Exception as error:
+            asyncio.get_running_loop().call_soon(self._refuse, lane, request, error)
+
+    def _run_or_fetch(self, lane: Lane, request: Request) -> None:
         """Run the request on the record that is at hand, if its place is there; else ask the store."""
         now_s = monotonic()
         request.begin(now_s)
@@ -216,7 +234,10 @@ class Lanes:
         return self._dispatch(lane, request)
 
     async def _fetch_model(self, lane: Lane, request: Request, record: SessionRecord) -> None:
-        self._run(lane, request, record, await self.models.fetch(lane.key.tenant, record.meta))
+        served = await self.models.fetch(lane.key.tenant, record.meta)
+        if request.done():
+            return self._next(lane)
+        return self._run(lane, request, record, served)
 
     def _run(self, lane: Lane, request: Request, record: SessionRecord, served: Served) -> None:
         network = served.model.network
@@ -265,6 +286,8 @@ class Lanes:
                 raise contended() from None
             self._cache.believe(lane, None)
             return self._dispatch(lane, request)
+        if request.done():
+            return self._next(lane)
         return self._settling.commit([(lane, change_commit(record, request, network, edited, self._kernel_rev))])
 
     def _join(self, lane: Lane, record: SessionRecord, network: Network) -> None:
@@ -288,24 +311,31 @@ class Lanes:
         """Commit what ran together. Called by the batchers."""
         tick: Tick = []
         for work in works:
-            if isinstance(work, Attempt):
-                work.end(failure or bad_number(work))
-                continue
-            lane = self._cache.known(work.record.key)
-            assert lane is not None, "a lane that is busy stays"
-            if not work.wanted:  # nothing is committed
-                lane.put_back(len(work.requests))
-                self._next(lane)
-                continue
-            result = failure or self._outcome(work)
-            if not isinstance(result, Commit):
-                self._refuse(lane, lane.current[0], result)
-                continue
-            if len(lane.current) > 1:
-                lane.put_back(len(work.requests))
-            tick.append((lane, result))
+            try:
+                if isinstance(work, Attempt):
+                    work.end(failure or work.failure or bad_number(work))
+                elif not work.began and failure is None:
+                    self._drop_ended(work)
+                else:
+                    self._add_commit(tick, work, failure)
+            except Exception as error:  # a fault of our own is the answer to this work alone
+                logger.exception("steps of session %s had run and were not committed", work.record.key.session)
+                self._fail(work, error)
         if tick:
             self._settling.commit(tick)
+
+    def _add_commit(self, tick: Tick, work: Work, failure: Exception | None) -> None:
+        """Add the commit of a work that has run to the tick, or refuse its requests."""
+        lane = self._lane_of(work)
+        if not work.wanted:  # nothing is committed
+            lane.put_back(len(work.requests))
+            return self._next(lane)
+        result = failure or work.failure or self._outcome(work)
+        if not isinstance(result, Commit):
+            return self._refuse(lane, lane.current[0], result)
+        if len(lane.current) > 1:
+            lane.put_back(len(work.requests))
+        return tick.append((lane, result))
 
     def _outcome(self, work: Work) -> Commit | Exception:
         """Return the commit of a work, or what went wrong: it belongs to those who wait for this work alone."""
@@ -313,6 +343,23 @@ class Lanes:
             return steps_commit(work, self._kernel_rev)
         except Exception as error:
             return error
+
+    def _drop_ended(self, work: Work) -> None:
+        """Let the other requests of a work go on, of which some had ended before its turn came."""
+        lane = self._lane_of(work)
+        lane.put_back(0)
+        self._begin(lane)
+
+    def _fail(self, work: Work, error: Exception) -> None:
+        if isinstance(work, Attempt):
+            return work.request.settle(error)
+        lane = self._lane_of(work)
+        return self._settling.end(lane, [error] * len(lane.current))
+
+    def _lane_of(self, work: Work) -> Lane:
+        lane = self._cache.known(work.record.key)
+        assert lane is not None, "a lane that is busy stays"
+        return lane
 
     def _may_go_as_one(self, request: Request, record: SessionRecord) -> bool:
         """Return whether one commit may have all that the request stands for."""

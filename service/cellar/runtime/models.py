@@ -1,6 +1,7 @@
 """The models that sessions run on: loaded on a thread, kept while they are used, each with its micro-batcher."""
 
 import asyncio
+import logging
 import math
 from collections import OrderedDict
 from collections.abc import Callable
@@ -14,6 +15,8 @@ from cellar.ports import SessionMeta
 from cellar.runtime.batcher import Batcher, Finish
 from cellar.runtime.flights import Flights
 from cellar.runtime.network import Model
+
+logger = logging.getLogger(__name__)
 
 MAX_BYTES = 256 * 1024 * 1024
 """Weights kept at hand."""
@@ -118,8 +121,11 @@ class Models:
 
     async def _recheck(self, key: tuple[str, str, str], meta: SessionMeta) -> None:
         """Drop a model that was deleted, also by another process. A store that is away is no reason."""
-        with suppress(CellarError):
-            await self._fetch(key, meta)
+        try:
+            with suppress(CellarError):
+                await self._fetch(key, meta)
+        except Exception:  # nobody waits for this, and whoever needs the model next is told
+            logger.exception("it was not found out whether the model %s is still there", meta.model)
 
     def _drop(self, key: tuple[str, str, str]) -> None:
         served = self._served.pop(key, None)

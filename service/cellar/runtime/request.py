@@ -4,8 +4,8 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from cellar.errors import NotReached
-from cellar.ports import Identity, Position, SessionKey, SessionMeta, SessionRecord
+from cellar.errors import DeadlineExceeded, NotReached
+from cellar.ports import Committed, Identity, Position, SessionKey, SessionMeta, SessionRecord
 from cellar.runtime.answers import Floats, Mask
 from cellar.runtime.network import Network
 from cellar.runtime.pending import Pending
@@ -65,6 +65,7 @@ class Request(Pending):
         "shape",
         "taken_s",
         "tried_s",
+        "turn",
     )
 
     def __init__(
@@ -101,7 +102,9 @@ class Request(Pending):
         self.any_revision = False
         """Whether it may run on a session that is pinned to another kernel revision."""
         self.deadline: asyncio.TimerHandle | None = None
-        """Ends the request if it still waits then."""
+        """Ends the request if its kernel has not begun by then."""
+        self.turn: list[None] | None = None
+        """Holds one item, which the deadline and the kernel's thread both try to take. None: it has no deadline now."""
         self.leave: Callable[[Request], None] | None = None
         """Takes it out of the queue that it waits in; None once it has begun."""
         self.after: Pending | None = None
@@ -127,12 +130,47 @@ class Request(Pending):
         return self.done()
 
     def begin(self, time_s: float) -> None:
-        """Note that the request is taken up: what has begun is no longer ended by its deadline."""
+        """Note that the request is taken up: it waits in no queue of its session any more."""
         self.tried_s = time_s
         self.taken_s = self.taken_s or time_s
         self.leave = None
+
+    def end_after(self, left_s: float, deadline_s: float) -> None:
+        """End the request with DeadlineExceeded if its kernel has not begun after `left_s`, the rest of its time."""
+        self.turn = [None]
+        self.deadline = asyncio.get_running_loop().call_later(left_s, self._is_late, deadline_s)
+
+    def starts(self) -> bool:
+        """Return whether the kernel may run it: somebody waits, and its time is not over. It never is from then on.
+
+        Called on the thread of the kernel.
+        """
+        if self.done():
+            return False
+        turn = self.turn
+        if turn is not None:
+            try:
+                turn.pop()
+            except IndexError:  # the deadline has it
+                return False
+            self.turn = None
+        return True
+
+    def settle(self, outcome: Committed | BaseException) -> None:
+        """Give the answer, or what went wrong, to those who wait. Only the first one counts."""
         if self.deadline is not None:
             self.deadline.cancel()
+            self.deadline = None
+        super().settle(outcome)
+
+    def _is_late(self, deadline_s: float) -> None:
+        turn = self.turn
+        if turn:
+            try:
+                turn.pop()
+            except IndexError:  # the kernel has begun just now
+                return
+            self.give_up(too_late(deadline_s))
 
     def give_up(self, error: BaseException) -> None:
         """End it like this, unless it has ended. If it waits for its turn, its place is free for others at once."""
@@ -145,3 +183,8 @@ class Request(Pending):
         """Let it be known that nobody waits any more."""
         if not self.done():
             self.give_up(asyncio.CancelledError())
+
+
+def too_late(deadline_s: float) -> DeadlineExceeded:
+    """Return the error of a request whose time was over before its kernel began."""
+    return DeadlineExceeded(f"the request had not begun after {deadline_s * 1000:.6g} ms")

@@ -12,7 +12,7 @@ from typing import Literal
 
 import numpy as np
 
-from cellar.errors import AlreadyExists, DeadlineExceeded, ShapeMismatch
+from cellar.errors import AlreadyExists, ShapeMismatch
 from cellar.ports import (
     APPEND,
     EVERY_SESSION,
@@ -53,7 +53,7 @@ from cellar.runtime.models import LoadModel, Models
 from cellar.runtime.network import Sizes
 from cellar.runtime.pending import Pending
 from cellar.runtime.positions import Kind, fingerprint, start_of, step_fingerprints
-from cellar.runtime.request import Edit, Prepare, Request
+from cellar.runtime.request import Edit, Prepare, Request, too_late
 
 THREADS = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 """On which networks run: as many as there are cores for this process."""
@@ -250,6 +250,7 @@ class Sessions:
         *,
         reset: Reset = False,
         deadline_s: float | None = None,
+        came_s: float | None = None,
         after: Pending | None = None,
         finite: bool = False,
     ) -> Pending:
@@ -257,8 +258,10 @@ class Sessions:
 
         Requests of a session go in the order of the calls, and steps that wait for each other go together. Raise as
         `step`, at once or from what is to come. If `after`, an earlier request of the session, fails, this one raises
-        NotReached. `finite` says that the caller knows the inputs to be so.
+        NotReached. `finite` says that the caller knows the inputs to be so. The deadline counts from `came_s`, by the
+        monotonic clock, or from now.
         """
+        left_s = None if deadline_s is None else _left_s(deadline_s, came_s)
         limit = self._max_sequence_steps
         if inputs.ndim != 3 or not 1 <= inputs.shape[0] <= limit:
             raise ShapeMismatch(
@@ -277,9 +280,8 @@ class Sessions:
         request = self._request(key, kind, identity, mark, inputs, anew)
         request.after = after
         self._lanes.submit(request)
-        if deadline_s is not None and request.leave is not None:  # it waits: what has begun has no deadline any more
-            loop = asyncio.get_running_loop()
-            request.deadline = loop.call_later(deadline_s, _give_up, request, deadline_s)
+        if deadline_s is not None and left_s is not None:
+            request.end_after(left_s, deadline_s)
         return request
 
     def submit_steps(
@@ -374,6 +376,11 @@ class Sessions:
         return self._lanes.models
 
     @property
+    def queue_limit(self) -> int:
+        """How many requests may wait, and how many steps may be submitted as one."""
+        return self._lanes.queue_limit
+
+    @property
     def kernels(self) -> ThreadPoolExecutor:
         """The threads on which networks run."""
         return self._kernels
@@ -411,5 +418,9 @@ def _outputs(change: Retold, rows: int) -> Floats | None:
     return np.frombuffer(change.output, dtype="<f4").reshape(change.steps, rows, -1)
 
 
-def _give_up(request: Request, deadline_s: float) -> None:
-    request.give_up(DeadlineExceeded(f"the request had not begun after {deadline_s * 1000:g} ms"))
+def _left_s(deadline_s: float, came_s: float | None) -> float:
+    """Return how much of its time a request has left that came then. Raise DeadlineExceeded if it has none."""
+    left_s = deadline_s if came_s is None else came_s + deadline_s - monotonic()
+    if left_s <= 0:
+        raise too_late(deadline_s)
+    return left_s

@@ -71,17 +71,21 @@ class Settling:
         except Exception:  # those who are answered here have no part in what goes next
             logger.exception("the next tick was not begun")
         for index, result in zip(part, results, strict=True):
-            lane, commit = tick[index]
-            try:
-                self._settle(lane, commit, result)
-            except Exception as error:  # a fault of our own: the lane goes on, and so do all others of the tick
-                logger.exception("a commit of session %s was not settled", lane.key.session)
-                self.end(lane, [error] * len(lane.current))
+            self._settle_one(*tick[index], result)
         if self._ahead is not None and self._ahead.idle():
             for index in part:
                 lane, commit = tick[index]
                 if lane.record is commit.after and lane.served is not None and commit.changes[-1].steps == 1:
                     self._ahead.offer(lane, lane.served.model.network)  # it was stepped, and may be again
+
+    def _settle_one(self, lane: Lane, commit: Commit, result: CommitResult | Exception) -> None:
+        """Settle a commit. A fault of our own is the answer to its requests; the others of the tick go on."""
+        try:
+            self._settle(lane, commit, result)
+        except Exception as error:
+            logger.exception("a commit of session %s was not settled", lane.key.session)
+            self._cache.believe(lane, None)
+            self.end(lane, [error] * len(lane.current))
 
     def _settle(self, lane: Lane, commit: Commit, result: CommitResult | Exception) -> None:
         if isinstance(result, Applied):

@@ -117,8 +117,8 @@ class Shadows:
                 await self.follow(key)
             except StoreUnavailable:
                 raise
-            except CellarError:
-                logger.exception("the shadow of a session cannot follow it")
+            except Exception:  # of one session; the shadows of the others go on
+                logger.exception("the shadow of session %s cannot follow it", key.session)
 
     async def follow(self, key: SessionKey) -> None:
         """Let the shadow of a session catch up with what the session is by now."""

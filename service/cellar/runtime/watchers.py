@@ -7,14 +7,17 @@ it has missed.
 """
 
 import asyncio
+import logging
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Literal
 
-from cellar.errors import CellarError, NotKept, Overloaded, SessionExpired, SessionUnknown
+from cellar.errors import CellarError, NotKept, Overloaded, SessionExpired, SessionUnknown, StoreUnavailable
 from cellar.ports import Away, Event, EventStore, Look, SessionKey, SessionStore
+
+logger = logging.getLogger(__name__)
 
 LOOK_S = 5.0
 """How often all watched sessions are looked at without a hint: some are lost, and what expires gives none."""
@@ -275,14 +278,17 @@ class Watchers:
         while True:
             keys: set[SessionKey] = set()
             try:
-                async with asyncio.timeout_at(due):
-                    keys = await self._events.changed()
-            except TimeoutError:
-                due = loop.time() + self._look_s
-                keys = set(self._topics)
-            try:
+                try:
+                    async with asyncio.timeout_at(due):
+                        keys = await self._events.changed()
+                except TimeoutError:
+                    due = loop.time() + self._look_s
+                    keys = set(self._topics)
                 await self._look(keys)
             except CellarError:  # the store is away; what has come is found by the next look
+                await asyncio.sleep(min(1.0, self._look_s))
+            except Exception:  # a fault of our own: all watchers of the process depend on this task
+                logger.exception("watched sessions were not looked at")
                 await asyncio.sleep(min(1.0, self._look_s))
 
     async def _look(self, keys: set[SessionKey]) -> None:
@@ -293,9 +299,29 @@ class Watchers:
             while some := list(islice(waiting, AT_ONCE)):
                 topics = [self._topics[key] for key in some if key in self._topics]
                 asked = {topic.key: topic.after for topic in topics if topic.birth is not None}
-                looks = await self._events.look(asked)
+                looks = await self._look_at(asked)
                 more |= {each.key for each in topics if each.key in looks and self._hand_on(each, looks[each.key])}
             keys = more
+
+    async def _look_at(self, asked: Mapping[SessionKey, int]) -> Mapping[SessionKey, Look | Away]:
+        """Return what there is of these sessions, without those that cannot be read: their watchers look themselves."""
+        try:
+            return await self._events.look(asked)
+        except StoreUnavailable:
+            raise
+        except Exception:
+            logger.exception("%d watched sessions could not be looked at together", len(asked))
+        looks: dict[SessionKey, Look | Away] = {}
+        for key, after in asked.items():
+            try:
+                looks |= await self._events.look({key: after})
+            except StoreUnavailable:
+                raise
+            except Exception:
+                topic = self._topics.get(key)
+                for watcher in () if topic is None else topic.watchers:
+                    watcher.look_again()
+        return looks
 
     def _hand_on(self, topic: Topic, look: Look | Away) -> bool:
         """Give the watchers of a session what has happened, and return whether there is more in the store."""

@@ -33,7 +33,9 @@ class Work:
         "ahead",
         "bad_kind",
         "bad_step",
+        "began",
         "digests",
+        "failure",
         "inputs",
         "left",
         "offset",
@@ -57,6 +59,10 @@ class Work:
         """The rows that begin anew in the next call. Only the first request may ask for it."""
         self.state = record.state
         self.ahead = ahead
+        self.began = False
+        """Whether a kernel was called for it. If not, one of its requests had ended before, and none of it has run."""
+        self.failure: Exception | None = None
+        """What went wrong with what the kernel made of this work; the others of its call are not concerned."""
         self.positions: list[Position] = []
         """After each of the requests."""
         self.digests: list[bytes] = []
@@ -70,7 +76,7 @@ class Work:
     @property
     def goes_on(self) -> bool:
         """Whether there are steps left to run, and somebody to run them for."""
-        return self.left > 0 and self.bad_step < 0 and self.wanted
+        return self.left > 0 and self.bad_step < 0 and self.failure is None and self.wanted
 
     @property
     def steps(self) -> int:
@@ -84,6 +90,18 @@ class Work:
             if not request.done():
                 return True
         return False
+
+    def begins(self) -> bool:
+        """Return whether it may run, which it has begun to do then: each of its requests still waits, in its time.
+
+        Called on the thread of the kernel.
+        """
+        if not self.began:
+            for request in self.requests:
+                if not request.starts():
+                    return False
+            self.began = True
+        return True
 
     def note_position(self, chunk: Floats) -> None:
         """Go on to the position after the chunk that was run; where requests end inside it, note each of them."""
@@ -119,6 +137,13 @@ def most_row_steps(sizes: Sizes) -> int:
     return max(1, WHOLE_NUMBERS // sizes.row_numbers)
 
 
+def run_wanted(network: Network, works: Sequence[Work], executor: Executor | None = None) -> None:
+    """Run the next chunk of every work that may run now; the others are left as they are, and have not begun."""
+    some = [work for work in works if work.begins()]
+    if some:
+        run_together(network, some, executor)
+
+
 def run_together(network: Network, works: Sequence[Work], executor: Executor | None = None) -> None:
     """Run the next chunk of every work in one call, and write what came of it into the works.
 
@@ -137,15 +162,18 @@ def run_together(network: Network, works: Sequence[Work], executor: Executor | N
     row = 0
     for work, chunk in zip(works, chunks, strict=True):
         end, steps = row + work.rows, len(chunk)
-        work.note_position(chunk)
-        work.state, work.ahead, work.reset = states[state_bytes * row : state_bytes * end], None, None
-        work.outputs.append(
-            outputs[output_bytes * row : output_bytes * end] if outputs else run.outputs[:steps, row:end].tobytes()
-        )
-        if run.bad_step is not None and run.bad_kind is not None:
-            _note_bad(work, run.bad_step[row:end], run.bad_kind[row:end])
-        work.offset += steps
-        work.left -= steps
+        try:
+            work.note_position(chunk)
+            work.state, work.ahead, work.reset = states[state_bytes * row : state_bytes * end], None, None
+            work.outputs.append(
+                outputs[output_bytes * row : output_bytes * end] if outputs else run.outputs[:steps, row:end].tobytes()
+            )
+            if run.bad_step is not None and run.bad_kind is not None:
+                _note_bad(work, run.bad_step[row:end], run.bad_kind[row:end])
+            work.offset += steps
+            work.left -= steps
+        except Exception as error:
+            work.failure = error
         row = end
     for work in works:
         if work.bad_step >= 0:
@@ -165,6 +193,7 @@ def _keep_good(network: Network, work: Work, executor: Executor | None) -> None:
     if not good:
         return
     again = Work(work.requests[:good], work.record)
+    again.began = True
     while again.left:
         run_together(network, [again], executor)
     for name in Work.__slots__:

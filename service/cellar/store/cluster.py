@@ -125,9 +125,13 @@ class Cluster:
         for index, reply in zip(indices, replies, strict=True):
             call.replies[index] = reply
         asked: dict[int, Node] = {}
-        left = self._redirected(call, slots, {node: indices}, asked)
+        try:
+            left = self._redirected(call, slots, {node: indices}, asked)
+        except Exception:  # a node that points nowhere: what it has said stands as it is
+            logger.exception("what a node of the Redis cluster said of %d commands was not understood", len(indices))
+            left = []
         if not left:
-            return told(indices, replies)
+            return told(indices, [call.replies[index] for index in indices])
         task = asyncio.create_task(self._follow(call, slots, left, asked))
         self._following.add(task)
         task.add_done_callback(partial(self._followed, call, left, told))
@@ -143,7 +147,7 @@ class Cluster:
             logger.error("%d commands were not followed to where nodes point", len(left), exc_info=error)
         if task.cancelled() or error is not None:
             call.fail(left, lost("unknown"))
-        told(left, [call.replies[index] for index in left])
+        _tell(told, left, [call.replies[index] for index in left])
 
     async def primaries(self, key: bytes) -> list[tuple[Route, bytes]]:
         """Return the link to each present primary and a key there. Raise StoreUnavailable if no node tells them."""
@@ -257,11 +261,15 @@ class Cluster:
         if failure is not None:
             why = failure if isinstance(failure, StoreUnavailable) else lost("not_applied")
             for commands, _, told in posts:
-                told(range(len(commands)), [why] * len(commands))
+                _tell(told, range(len(commands)), [why] * len(commands))
             return
         self._map = task.result()
-        for post in posts:
-            self.post(*post)
+        for commands, key, told in posts:
+            try:
+                self.post(commands, key, told)
+            except Exception:  # a fault of our own: whoever waits is told at least that
+                logger.exception("%d commands were not sent", len(commands))
+                _tell(told, range(len(commands)), [lost("unknown")] * len(commands))
         self._silent.clear()
         for node, link in list(self._links.items()):
             if node not in self._map.nodes and link.closed:
@@ -289,6 +297,14 @@ class Cluster:
         if isinstance(reply, ReplyError):
             raise StoreUnavailable(f"{node[0]}:{node[1]} tells nothing of a Redis cluster: {reply}")
         return SlotMap.parse(reply, node)
+
+
+def _tell(told: Told, part: Sequence[int], replies: "Sequence[Reply | StoreUnavailable]") -> None:
+    """Say what became of some commands. What is raised is logged: others wait to be told as well."""
+    try:
+        told(part, replies)
+    except Exception:
+        logger.exception("the replies to %d commands were not taken", len(part))
 
 
 class _Call:

@@ -160,7 +160,7 @@ class Link:
         else:
             why = failure if isinstance(failure, StoreUnavailable | ReplyError) else lost("not_applied")
             for call in calls:
-                call.then(why)
+                call.end(why)
 
     async def _connect(self) -> Wire:
         loop = asyncio.get_running_loop()
@@ -246,11 +246,20 @@ def _apart(told: Replies, count: int) -> Replies:
 def _tell(told: Told, count: int, together: bool, replies: list[Reply] | StoreUnavailable | ReplyError | None) -> None:
     """Say what became of so many commands that were posted."""
     if replies is None:
-        told(range(count), None)
-    elif isinstance(replies, list):
-        told(range(count), ungrouped(replies, count) if together else replies)
-    else:
-        told(range(count), [replies] * count)
+        return told(range(count), None)
+    if not isinstance(replies, list):
+        return told(range(count), [replies] * count)
+    return told(range(count), _each(replies, count, together=together))
+
+
+def _each(replies: list[Reply], count: int, *, together: bool) -> Sequence[Reply | StoreUnavailable]:
+    """Return the reply to each of so many commands; an unknown outcome for all if the replies make no sense."""
+    try:
+        found = ungrouped(replies, count) if together else replies
+    except Exception:
+        logger.exception("the replies to %d commands were not understood", count)
+        found = []
+    return found if len(found) == count else [lost("unknown")] * count
 
 
 def _end(future: asyncio.Future[list[Reply]], replies: list[Reply] | StoreUnavailable | ReplyError | None) -> None:

@@ -108,11 +108,12 @@ def unpack_head(head: bytes, meta: bytes) -> tuple[SessionMeta, Position, int]:
     _, birth, epoch, step, digest, revision, kernel_rev, mark = _HEAD.unpack(head)
     try:
         model, model_digest, batch_size, ttl_s, created_s, *options = orjson.loads(meta)
-    except ValueError as error:
+        found = SessionMeta(model, model_digest, batch_size, kernel_rev, ttl_s, created_s, birth, *options)
+        is_of_model = mark == _model_mark(model_digest)
+    except (ValueError, TypeError) as error:  # no JSON, no list, or more or fewer members than this version knows
         raise StoreCorrupt("a session record with damaged metadata") from error
-    if mark != _model_mark(model_digest):
+    if not is_of_model:
         raise StoreCorrupt("a session record whose head and metadata name different models")
-    found = SessionMeta(model, model_digest, batch_size, kernel_rev, ttl_s, created_s, birth, *options)
     return found, Position(epoch, step, digest), revision
 
 

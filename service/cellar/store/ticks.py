@@ -12,7 +12,7 @@ from functools import partial
 from time import monotonic
 from typing import Any
 
-from cellar.errors import CellarError, SessionExpired, SessionUnknown, StoreUnavailable
+from cellar.errors import CellarError, SessionExpired, SessionUnknown, StoreCorrupt, StoreUnavailable
 from cellar.ports import Applied, Change, Commit, CommitResult, Committed, Done, Moved, SessionKey
 from cellar.store.commits import CommitCalls
 from cellar.store.connect import lost
@@ -56,12 +56,31 @@ class Ticks:
         """Begin to apply the commits; see `SessionStore.post`."""
         tick = _Tick(self, commits, done)
         if self._replicas is None:
-            write, call = self._plain.write, self._calls.call
-            packed = [write(commit) or pack([call(commit)]) for commit in commits]
-            return self._route.post(packed, tick.key, tick.told)
+            return self._post_packed(tick)
         for part in self._route.parts(len(commits), tick.key):
             self._spawn(tick, part, self._durable([commits[index] for index in part], self._replicas))
         return None
+
+    def _post_packed(self, tick: "_Tick") -> None:
+        write, call = self._plain.write, self._calls.call
+        try:
+            packed = [write(commit) or pack([call(commit)]) for commit in tick.commits]
+        except Exception:
+            return self._post_some(tick)
+        return self._route.post(packed, tick.key, tick.told)
+
+    def _post_some(self, tick: "_Tick") -> None:
+        """Send the commits that can be packed, each by itself, and end the others."""
+        for index, commit in enumerate(tick.commits):
+            try:
+                packed = self._plain.write(commit) or pack([self._calls.call(commit)])
+            except Exception:
+                logger.exception("a commit of session %s could not be written", commit.before.key.session)
+                error = StoreCorrupt("the commit could not be written: the fault is in the log of the service")
+                asyncio.get_running_loop().call_soon(tick.end, [index], [error])
+                continue
+            one = _Tick(self, [commit], partial(_as_number, tick, index))
+            self._route.post([packed], one.key, one.told)
 
     def key(self, commit: Commit) -> bytes:
         """Return the key by which a commit finds its server."""
@@ -126,6 +145,14 @@ class _Tick:
         """Take what a route tells of a part; see `Told`."""
         if replies is None:
             return self.end(part, [APPLIED] * len(part))
+        try:
+            return self._sort(part, replies)
+        except Exception:  # a fault of our own: whoever waits is told at least that
+            logger.exception("the replies to %d commits were not understood", len(part))
+            return self.end(part, [lost("unknown")] * len(part))
+
+    def _sort(self, part: Sequence[int], replies: Sequence[Reply | StoreUnavailable]) -> None:
+        """End the commits that have an answer, and go on with those that have none."""
         answered: list[int] = []
         results: list[CommitResult] = []
         failed: list[int] = []
@@ -141,7 +168,7 @@ class _Tick:
             self._ticks.go_on(self, failed, Replies(failures))
         if answered:
             self.end(answered, results)
-        return None
+        return
 
     def end(self, part: Sequence[int], results: Sequence[CommitResult]) -> None:
         """Tell who waits of a part."""
@@ -167,6 +194,14 @@ def result_of(commit: Commit, answer: Answer) -> CommitResult:
         return _moved(commit, rest, answer)
     except CellarError as error:
         return error
+    except Exception:  # of a record that another version has written, or that is damaged
+        logger.exception("the answer to a commit of session %s was not understood", commit.before.key.session)
+        return StoreCorrupt("the store holds a session record that this version of Cellar cannot read")
+
+
+def _as_number(tick: _Tick, index: int, _part: Sequence[int], results: Sequence[CommitResult]) -> None:
+    """Tell of a commit that was sent by itself which one of its tick it is."""
+    tick.end([index], results)
 
 
 def gone(key: SessionKey, tombstone: Reply) -> CellarError:

@@ -5,6 +5,7 @@ as those come they are compared, a run at a time, and not read one by one.
 """
 
 import asyncio
+import logging
 from collections import deque
 from collections.abc import Callable
 from typing import cast
@@ -12,6 +13,8 @@ from typing import cast
 from cellar.errors import StoreUnavailable
 from cellar.store.connect import lost
 from cellar.store.resp import Reply, ReplyError, ReplyParser
+
+logger = logging.getLogger(__name__)
 
 Then = Callable[[list[Reply] | StoreUnavailable | ReplyError | None], None]
 """Is given the replies of a call, None for those that were expected, or why there are none."""
@@ -35,6 +38,13 @@ class Call:
         self.at = 0
         self.replies: list[Reply] = []
 
+    def end(self, outcome: list[Reply] | StoreUnavailable | ReplyError | None) -> None:
+        """Call `then`. What it raises is logged: the other calls of the connection must still get their replies."""
+        try:
+            self.then(outcome)
+        except Exception:
+            logger.exception("the replies to %d commands were not taken", self.count)
+
 
 class Wire(asyncio.Protocol):
     """The connection. It ends when a reply is late: the order of those after it would be lost with it."""
@@ -55,7 +65,7 @@ class Wire(asyncio.Protocol):
         Its timeout counts from when the calls before have their replies: they may be waiting for replicas.
         """
         if self._transport is None or self.closed:
-            return call.then(lost("not_applied"))
+            return call.end(lost("not_applied"))
         self._calls.append(call)
         if len(self._calls) == 1:
             self._watch(call)
@@ -105,7 +115,7 @@ class Wire(asyncio.Protocol):
     def _read(self, data: bytes) -> None:
         try:
             replies = self._parser.feed(data)
-        except ValueError:
+        except Exception:  # bytes that are no replies: where the next one begins is not known any more
             return self.abort()
         for reply in replies:
             if not self._calls:
@@ -122,7 +132,7 @@ class Wire(asyncio.Protocol):
         call = self._calls.popleft()
         if self._calls:
             self._watch(self._calls[0])
-        call.then(replies)
+        call.end(replies)
 
     def _end(self) -> None:
         self.closed = True
@@ -130,7 +140,7 @@ class Wire(asyncio.Protocol):
             self._timer.cancel()
         calls, self._calls = self._calls, deque()
         for call in calls:
-            call.then(lost("unknown"))
+            call.end(lost("unknown"))
 
     # --- time: a timer for each call would cost more than its bytes, so there is one, which looks when it rings ---
 

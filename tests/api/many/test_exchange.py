@@ -14,16 +14,15 @@ from fastapi import FastAPI
 from starlette.requests import ClientDisconnect
 from starlette.types import Message
 
-from cellar.api.many import exchange, window
-from cellar.api.many.answers import LineAnswers
-from cellar.api.many.asks import Lines
+from cellar.api.many import answers, exchange, window
 from cellar.api.many.exchange import Exchange
 from cellar.api.many.window import Window
+from cellar.api.routes.many import READERS, WRITERS
 from cellar.main import create_app
 from cellar.ports import Identity, SessionKey
 from cellar.runtime.sessions import Sessions
 from cellar.settings import Settings
-from cellar.wire import lines
+from cellar.wire import frames, lines
 from tests.api.conftest import running, with_own_keys
 
 pytestmark = pytest.mark.anyio
@@ -90,8 +89,8 @@ async def test_a_line_is_answered_before_the_next_is_sent(app: FastAPI) -> None:
 class Talk:
     """A request in the process: as many lines as are read, and answers that are taken only when they may be."""
 
-    def __init__(self, app: FastAPI, body: Callable[[], Message]) -> None:
-        self.exchange = Exchange(sessions_of(app), Lines(1000), LineAnswers(), lines.MEDIA_TYPE)
+    def __init__(self, app: FastAPI, body: Callable[[], Message], media_type: str = lines.MEDIA_TYPE) -> None:
+        self.exchange = Exchange(sessions_of(app), READERS[media_type](1000), WRITERS[media_type](), media_type)
         self.read = 0
         self.sent: list[Message] = []
         self.taking = asyncio.Event()
@@ -169,16 +168,38 @@ async def test_who_goes_away_leaves_the_sessions_in_order(app: FastAPI) -> None:
     assert (await sessions_of(app).step(KEY, INPUT, Identity())).position.step == before + 1
 
 
-async def test_a_fault_of_the_service_is_not_told(app: FastAPI, monkeypatch: pytest.MonkeyPatch) -> None:
-    def broken(*_: Any, **__: Any) -> None:
-        raise RuntimeError("a secret")
+@pytest.mark.parametrize("media_type", [lines.MEDIA_TYPE, frames.MEDIA_TYPE])
+@pytest.mark.parametrize(("owner", "name"), [(Sessions, "submit"), (exchange, "session_key"), (answers, "ANSWER")])
+async def test_a_fault_of_the_service_is_the_answer_of_one_step_and_tells_nothing(
+    app: FastAPI, monkeypatch: pytest.MonkeyPatch, media_type: str, owner: Any, name: str
+) -> None:
+    if name == "ANSWER":
+        name = "document_of_answer" if media_type == lines.MEDIA_TYPE else "_pack_outputs"
+    real, calls = getattr(owner, name), 0
 
-    monkeypatch.setattr(exchange, "session_key", broken)
-    bodies: deque[Message] = deque([{"type": "http.request", "body": LINE, "more_body": False}])
-    talk = Talk(app, bodies.popleft)
-    with pytest.raises(RuntimeError, match="a secret"):
-        await talk.run()
-    assert talk.sent == []
+    def broken(*arguments: Any, **others: Any) -> Any:
+        nonlocal calls
+        calls += 1
+        if calls in ((1, 2) if name == "_pack_outputs" else (2,)):  # of all together, then of the first by itself
+            raise RuntimeError("a secret")
+        return real(*arguments, **others)
+
+    body = LINE * 4
+    if media_type == frames.MEDIA_TYPE:
+        body = frames.pack_steps([frames.Step(KEY.session, INPUT[None], tag=tag) for tag in range(4)])
+    monkeypatch.setattr(owner, name, broken)
+    bodies: deque[Message] = deque([{"type": "http.request", "body": body, "more_body": False}])
+    talk = Talk(app, bodies.popleft, media_type)
+    talk.taking.set()
+    await talk.run()
+    said = b"".join(message.get("body", b"") for message in talk.sent)
+    assert b"a secret" not in said
+    assert said.count(b"urn:cellar:problem:internal_error") == 1
+    if media_type == lines.MEDIA_TYPE:
+        assert sum("output" in json.loads(line) for line in said.splitlines()) == 3
+    else:
+        assert [answer.status == frames.OK for answer in frames.unpack_answers(said)].count(True) == 3
+    assert sessions_of(app)._lanes._admission.waiting == 0
 
 
 async def test_a_full_service_is_waited_for(settings: Settings) -> None:

@@ -13,6 +13,7 @@ from websockets.exceptions import ConnectionClosed
 
 from cellar import errors, server
 from cellar.api.streams.closing import code_of
+from cellar.ports import SessionKey
 from cellar.runtime.pending import Pending
 from cellar.settings import Settings
 from cellar.wire import frames
@@ -159,6 +160,29 @@ async def test_a_fault_that_comes_with_the_answer_is_1011(served: Served, monkey
         assert await stream.end() == (1011, "internal_error: the fault is in the log of the service")
         monkeypatch.undo()
         assert (await other.ask(session=session, input=[1, 2]))["step"] in (1, 2)
+
+
+async def test_on_a_socket_of_many_a_fault_is_the_answer_of_one_step(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sessions, submit = served.app.state.services.sessions, served.app.state.services.sessions.submit
+    bad, good = await served.begin(), await served.begin()
+
+    def submit_and_fail(key: SessionKey, *arguments: Any, **more: Any) -> Any:
+        pending = submit(key, *arguments, **more)
+        if key.session == bad:
+            pending.settle(RuntimeError("a secret"))
+        return pending
+
+    monkeypatch.setattr(sessions, "submit", submit_and_fail)
+    async with served.stream() as stream:
+        await stream.hear()
+        for number, session in enumerate((good, bad, good, bad)):
+            await stream.say(session=session, id=number, input=[1, 2])
+        told = {answer["id"]: answer for answer in [await stream.hear() for _ in range(4)]}
+    assert [told[number].get("step") for number in range(4)] == [1, None, 2, None]
+    assert {told[number]["problem"]["type"] for number in (1, 3)} == {"urn:cellar:problem:internal_error"}
+    assert "secret" not in str(told)
 
 
 async def test_a_fault_behind_what_ends_the_stream_does_not_keep_it_open(

@@ -116,3 +116,14 @@ async def test_steps_of_another_session_are_refused_however_many(narrow: Served)
     assert [answer.status for answer in answers] == [422] * (2 * WINDOW + 1)
     for session in (mine, other):
         assert (await narrow.http.get(f"/v1/sessions/{session}")).json()["step"] == 0
+
+
+async def test_a_burst_larger_than_the_queue_of_the_service_comes_in_parts(settings: Settings) -> None:
+    async with serving(with_own_keys(settings).model_copy(update={"queue_limit": 5})) as served:
+        session = await served.begin()
+        async with served.stream(session) as stream:
+            await stream.hear()
+            await stream.say_frame(*[frames.Step("", np.ones((1, 1, 2), np.float32), step=step) for step in range(23)])
+            answers = await stream.hear_frames(23)
+        assert [answer.position[1] for answer in answers if answer.position] == [*range(1, 24)]
+        assert served.app.state.services.sessions._lanes._admission.waiting == 0

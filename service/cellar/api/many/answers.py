@@ -57,10 +57,8 @@ class FrameAnswers:
     def add_group(self, asks: Sequence[Ask], coming: Sequence[Pending | Exception]) -> None:
         """Take the next answers, which have all come: runs of those that went well column by column."""
         for well, run in groupby(zip(asks, coming, strict=True), _went_well):
-            if well:
-                self._packed.append(_pack_outputs(*zip(*run, strict=True)))
-            else:
-                self._packed += [frames.pack_answer(_answer(*one)) for one in run]
+            some = [*run]
+            self._packed += _pack_well(some) if well else [frames.pack_answer(_answer(*one)) for one in some]
 
     def ready(self) -> bytes:
         """Return nothing: a frame is sent whole."""
@@ -84,6 +82,16 @@ Writer = LineAnswers | FrameAnswers
 def _went_well(one: tuple[Ask, Pending | Exception]) -> bool:
     coming = one[1]
     return isinstance(coming, Pending) and not coming.failed and coming.committed().output is not None
+
+
+def _pack_well(run: Sequence[tuple[Ask, Pending | Exception]]) -> list[frames.Packed]:
+    """Return answers that went well; one that cannot be packed is a problem, and the others are packed without it."""
+    try:
+        return [_pack_outputs(*zip(*run, strict=True))]
+    except Exception as error:
+        if len(run) == 1:
+            return [frames.pack_answer(_answer(run[0][0], error))]
+        return [packed for one in run for packed in _pack_well([one])]
 
 
 def _pack_outputs(asks: Sequence[Ask], coming: Sequence[Pending]) -> frames.Packed:

@@ -4,6 +4,8 @@ The reader is ahead by a bounded number of steps and bytes. Who does not read hi
 holds up nobody else; who goes away leaves what has not run undone.
 """
 
+from time import monotonic
+
 from anyio.to_thread import run_sync
 from starlette.types import Receive, Scope, Send
 
@@ -60,22 +62,23 @@ class Exchange(Duplex):
             await self._begin_group(asks, last=start + GROUP >= len(part))
 
     async def _begin_group(self, asks: list[Ask], *, last: bool) -> None:
+        came_s = monotonic()
         size = sum([ask.asked.inputs.nbytes for ask in asks if ask.asked is not None])
         await self.window.room(len(asks), size)
         coming: list[Pending | Exception] = []
         for ask in asks:
-            begun = self._submit(ask)
+            begun = self._submit(ask, came_s)
             if isinstance(begun, Overloaded):  # it may be full of this very request: then there is room soon
                 done = len(coming)
                 self.window.put(Group(asks[:done], coming, 0, last=False))
                 asks, coming = asks[done:], []
                 await self.window.settled()
-                begun = self._submit(ask)
+                begun = self._submit(ask, came_s)
             coming.append(begun)
         self.window.put(Group(asks, coming, size, last))
 
-    def _submit(self, ask: Ask) -> Pending | Exception:
-        """Begin a step, or return why it cannot be begun."""
+    def _submit(self, ask: Ask, came_s: float) -> Pending | Exception:
+        """Begin a step, or return why it cannot be begun: that is its answer, and no other step's."""
         if ask.fault is not None or ask.asked is None or ask.session is None:
             return ask.fault or AssertionError("a step without a fault has a session")
         asked = ask.asked
@@ -87,9 +90,10 @@ class Exchange(Duplex):
                 asked.identity,
                 reset=asked.reset,
                 deadline_s=ask.within_s,
+                came_s=came_s,
                 finite=asked.finite,
             )
-        except CellarError as error:
+        except Exception as error:
             return error
 
     # --- the writer -------------------------------------------------------------------------------------------------
@@ -127,7 +131,10 @@ class Exchange(Duplex):
                 continue
             size = 0 if answer.outputs is None else answer.outputs.nbytes
             written += size
-            if size > PROMPT_BYTES:
-                await run_sync(writer.add, ask, answer)
-            else:
-                writer.add(ask, answer)
+            try:
+                if size > PROMPT_BYTES:
+                    await run_sync(writer.add, ask, answer)
+                else:
+                    writer.add(ask, answer)
+            except Exception as error:  # of this answer; those behind it are written
+                writer.add(ask, error)

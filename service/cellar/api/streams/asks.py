@@ -1,6 +1,8 @@
 """What the messages of a stream ask for: JSON objects, a step or a sequence each, and frames of many."""
 
+import logging
 from collections.abc import Iterator, Sequence
+from time import monotonic
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -18,6 +20,7 @@ from cellar.api.streams.order import Place, behind, place_of
 from cellar.errors import (
     CellarError,
     IdUnknown,
+    InternalError,
     InvalidInput,
     MalformedJson,
     NotReached,
@@ -30,6 +33,8 @@ from cellar.runtime.burst import Burst
 from cellar.runtime.pending import Pending
 from cellar.wire import columns, frames
 from cellar.wire.document import decode
+
+logger = logging.getLogger(__name__)
 
 ABOUT_INPUTS = (ShapeMismatch, IdUnknown, WholeSequencesOnly)
 """Errors that a step's inputs are to blame for, wherever they stood in a message."""
@@ -44,6 +49,7 @@ class Ask:
     __slots__ = (
         "answer",
         "asked",
+        "came_s",
         "error",
         "framed",
         "kind",
@@ -81,6 +87,8 @@ class Ask:
         """Its place among the steps that depend on each other; None if it depends on none."""
         self.kind = kind
         self.timeout_s = timeout_s
+        self.came_s = None if timeout_s is None else monotonic()
+        """When its time began, by the monotonic clock."""
         self.framed = framed
         """Whether it came in a frame, and is answered in one."""
         self.nbytes = 0 if asked is None else asked.inputs.nbytes
@@ -95,10 +103,11 @@ class Ask:
             return True
         if not pending.done():
             return False
-        try:
-            self.answer = pending.committed()
-        except CellarError as error:
-            self.fail(error)
+        outcome = _told(pending.outcome)
+        if isinstance(outcome, CellarError):
+            self.fail(outcome)
+        else:
+            self.answer = outcome
         return True
 
     def refuse(self, error: CellarError) -> None:
@@ -192,10 +201,20 @@ class Several:
 
 
 def _told(outcome: Committed | BaseException) -> Committed | CellarError:
-    """Return an outcome that a client can be told. Raise any other."""
+    """Return an outcome that a client can be told. Raise CancelledError: nobody waits for that one."""
     if isinstance(outcome, Committed | CellarError):
         return outcome
+    if isinstance(outcome, Exception):
+        return fault_of(outcome)
     raise outcome
+
+
+def fault_of(error: Exception) -> CellarError:
+    """Return what a client is told of what went wrong with a step: of a fault of ours no more than that, and log it."""
+    if isinstance(error, CellarError):
+        return error
+    logger.error("%s in a step of a stream", type(error).__name__, exc_info=error)
+    return InternalError()
 
 
 class Resume(NamedTuple):

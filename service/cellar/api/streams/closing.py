@@ -46,6 +46,8 @@ def code_of(kind: type[errors.CellarError]) -> int:
 
 def closing_of(error: errors.CellarError) -> Closing:
     """Return how a stream ends that ends with this error: the reason begins with the name of the problem."""
+    if isinstance(error, errors.InternalError):
+        return BROKEN
     reason = f"{error.slug}: {error.detail}".encode()[:REASON_BYTES]
     return Closing(code_of(type(error)), reason.decode(errors="ignore"))
 

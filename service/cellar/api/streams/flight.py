@@ -6,9 +6,8 @@ from collections.abc import Callable
 from functools import partial
 
 from cellar.api.services import TENANT
-from cellar.api.streams.asks import Ask, Several
+from cellar.api.streams.asks import Ask, Several, fault_of
 from cellar.api.streams.order import Order
-from cellar.errors import CellarError
 from cellar.ports import SessionKey
 from cellar.runtime.pending import Pending
 from cellar.runtime.sessions import Sessions
@@ -62,7 +61,7 @@ class Flight:
             return ask
         left: Several | None = None
         if isinstance(ask, Several):
-            room = min(self._window - queue.count, SOCKET_WINDOW - self.count)
+            room = min(self._window - queue.count, SOCKET_WINDOW - self.count, self._sessions.queue_limit)
             if ask.count > room:
                 ask, left = ask.cut(room)
             ask.session = session
@@ -130,11 +129,12 @@ class Flight:
                     asked.identity,
                     reset=asked.reset,
                     deadline_s=ask.timeout_s,
+                    came_s=ask.came_s,
                     after=None if place is None else self._order.predecessor(key.session, place),
                     finite=asked.finite,
                 )
-        except CellarError as error:
-            ask.fail(error)
+        except Exception as error:
+            ask.fail(fault_of(error))
         if place is not None:
             self._order.begin(key.session, place, ask.pending)
 
@@ -145,8 +145,8 @@ class Flight:
             first = None if place is None else place.number
             if several.error is None:
                 several.pending = self._sessions.submit_steps(key, several.inputs, first, after=after)
-        except CellarError as error:
-            several.fail(error)
+        except Exception as error:
+            several.fail(fault_of(error))
         if place is not None:
             self._order.begin(key.session, place, several.pending)
 

@@ -1,0 +1,173 @@
+"""A deadline bounds every wait before the kernel begins, and what it ends is never applied."""
+
+import asyncio
+import gc
+import signal
+import threading
+from collections.abc import Callable
+from time import monotonic
+
+import pytest
+
+from cellar.errors import DeadlineExceeded
+from cellar.ports import APPEND, Identity, SessionKey
+from cellar.runtime.pending import Pending
+from cellar.runtime.request import Request
+from cellar.runtime.sessions import THREADS
+from tests.redis_process import RedisProcess
+from tests.runtime.conftest import Service, StartService
+from tests.runtime.exact import ExactModel, ExactModels, history
+from tests.runtime.gate import Gate
+from tests.runtime.session_calls import a_sequence, begin, output, state, step, until
+
+pytestmark = pytest.mark.anyio
+
+Shut = Callable[[], Gate]
+
+SOON_S = 0.05
+
+
+def late(service: Service, key: SessionKey, value: float, **options: object) -> Pending:
+    """Submit a step that will not begin in its time."""
+    return service.sessions.submit(key, "step", a_sequence(value), APPEND, deadline_s=SOON_S, **options)  # type: ignore[arg-type]
+
+
+async def is_late(pending: Pending) -> None:
+    """Fail unless its time is over, long before whatever it waits for is."""
+    with pytest.raises(DeadlineExceeded) as caught:
+        async with asyncio.timeout(2):
+            await pending
+    assert caught.value.outcome == "not_applied"
+    assert caught.value.detail == "the request had not begun after 50 ms"
+
+
+def nobody_waits(service: Service) -> bool:
+    return not service.sessions._lanes._admission.waiting
+
+
+async def test_it_bounds_the_wait_for_the_batch_before(service: Service, shut: Shut) -> None:
+    key, other = await begin(service), await begin(service)
+    await step(service, key, 0)
+    gate = shut()
+    running = service.sessions.submit(other, "step", a_sequence(1), APPEND)
+    await gate.reached()
+    await is_late(late(service, key, 1))
+    gate.open()
+    await running
+    await until(lambda: nobody_waits(service))
+    assert await state(service, key) == history([0])
+    assert output(await step(service, key, 2)) == history([0, 2])
+
+
+@pytest.mark.parametrize("at", [0, 1, 2])
+async def test_who_was_to_go_with_it_goes_without_it(service: Service, shut: Shut, at: int) -> None:
+    key, other = await begin(service), await begin(service)
+    await step(service, key, 0)
+    gate = shut()
+    running = service.sessions.submit(other, "step", a_sequence(1), APPEND)
+    await gate.reached()
+    with service.sessions.together():
+        waiting = [
+            late(service, key, value)
+            if value == at
+            else service.sessions.submit(key, "step", a_sequence(value), APPEND)
+            for value in range(3)
+        ]
+    await is_late(waiting[at])
+    gate.open()
+    await running
+    there = [0.0]
+    for value in range(3):
+        if value != at:
+            there.append(value)
+            assert output(await waiting[value]) == history(there)
+    assert await state(service, key) == history(there)
+    assert nobody_waits(service)
+
+
+async def test_it_bounds_the_wait_for_a_thread(service: Service) -> None:
+    key = await begin(service)
+    await step(service, key, 0)
+    free = threading.Event()
+    try:
+        taken = [service.sessions.kernels.submit(free.wait, 20) for _ in range(THREADS)]
+        await is_late(late(service, key, 1))
+    finally:
+        free.set()
+    await asyncio.gather(*map(asyncio.wrap_future, taken))
+    await until(lambda: nobody_waits(service))
+    assert output(await step(service, key, 2)) == history([0, 2])
+
+
+async def test_it_bounds_the_wait_for_a_record(redis_process: RedisProcess, start_service: StartService) -> None:
+    """The Redis hangs: whoever waits behind is told in time as well."""
+    key = await begin(start_service(redis_process.url))
+    service = start_service(redis_process.url)
+    await service.sessions.get(key)
+    redis_process.signal(signal.SIGSTOP)
+    try:
+        waiting = [late(service, key, value) for value in (1, 2)]
+        for each in waiting:
+            await is_late(each)
+    finally:
+        redis_process.signal(signal.SIGCONT)
+    await until(lambda: nobody_waits(service))
+    assert output(await step(service, key, 3)) == history([3])
+
+
+async def test_it_bounds_the_wait_for_a_model(redis_url: str, start_service: StartService) -> None:
+    class Slow(ExactModels):
+        free = threading.Event()
+
+        def load(self, tenant: str, ref: str) -> ExactModel:
+            assert self.free.wait(20)
+            return super().load(tenant, ref)
+
+    key = await begin(start_service(redis_url))
+    models = Slow()
+    service = start_service(redis_url, models=models)
+    try:
+        await is_late(late(service, key, 1))
+        patient = service.sessions.submit(key, "step", a_sequence(2), APPEND)
+    finally:
+        models.free.set()
+    assert output(await patient) == history([2])
+    assert nobody_waits(service)
+
+
+async def test_it_counts_from_when_the_request_came(service: Service) -> None:
+    key = await begin(service)
+    with pytest.raises(DeadlineExceeded):
+        late(service, key, 1, came_s=monotonic() - 1)
+    assert nobody_waits(service)
+    assert output(await step(service, key, 2)) == history([2])
+
+
+async def test_a_step_behind_one_that_was_late_is_not_reached(service: Service, shut: Shut) -> None:
+    key = await begin(service)
+    gate = shut()
+    running = service.sessions.submit(key, "step", a_sequence(0), Identity(step=0))
+    await gate.reached()
+    first = service.sessions.submit(key, "step", a_sequence(1), Identity(step=1), deadline_s=SOON_S, after=running)
+    second = service.sessions.submit(key, "step", a_sequence(2), Identity(step=2), after=first)
+    await is_late(first)
+    gate.open()
+    await running
+    with pytest.raises(Exception, match="the request before this one has failed"):
+        await second
+    assert await state(service, key) == history([0])
+
+
+async def test_requests_that_have_ended_leave_no_timer(service: Service) -> None:
+    service.models.network.flops = 1
+    keys = [await begin(service) for _ in range(50)]
+    for _ in range(200):
+        with service.sessions.together():
+            waiting = [service.sessions.submit(key, "step", a_sequence(1), APPEND, deadline_s=60.0) for key in keys]
+        for each in waiting:
+            await each
+    waiting.clear()
+    del each
+    gc.collect()
+    # a timer that is left would keep its request, whatever the loop is
+    assert not [left for left in gc.get_objects() if isinstance(left, Request)]
