@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cellar.errors import InvalidInput, MalformedJson, NotFinite
-from cellar.wire.document import decode
+from cellar.wire.document import MOST_MEMBERS, decode
 
 MALFORMED = [b"", b"{", b"[1,]", b"{'a': 1}", b"\xff", b"\xef\xbb\xbf{}", b'"\\ud800"', b"[" * 100_000, b"nan", b"01"]
 
@@ -98,3 +98,15 @@ def test_the_pointer_leads_to_the_foreign_number(value: Any, number: str) -> Non
 def test_any_bytes_are_read_or_refused(text: bytes) -> None:
     with suppress(MalformedJson, InvalidInput):
         decode(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "pointer"),
+    [('{"a": [{}, {"b/": {%s}}]}', "/a/1/b~1"), ("{%s}", ""), ('{"a": [[{"c": 1}, {%s}]]}', "/a/0/1")],
+)
+def test_an_object_has_a_bounded_number_of_members(text: str, pointer: str) -> None:
+    members = [f'"m{number}": {number}' for number in range(MOST_MEMBERS + 1)]
+    decode((text % ", ".join(members[:-1])).encode())
+    with pytest.raises(InvalidInput) as caught:
+        decode((text % ", ".join(members)).encode())
+    assert (caught.value.pointer, caught.value.actual) == (pointer, f"one of {MOST_MEMBERS + 1}")

@@ -17,7 +17,7 @@ from cellar.runtime.answers import StepAnswer
 from cellar.runtime.sessions import Reset
 from cellar.wire import npy
 from cellar.wire.layout import check_layout, from_tbf, to_tbf
-from cellar.wire.numbers import parse_array
+from cellar.wire.numbers import depth_of, parse_array
 
 Floats = NDArray[np.float32]
 _FLOAT32, _FLOAT64 = np.dtype("<f4"), np.dtype(np.float64)
@@ -48,8 +48,7 @@ class Asked(NamedTuple):
 
 def step_of_json(body: StepRequest, key: str | None) -> Asked:
     """Return the step of a JSON body. Raise InvalidInput."""
-    rows = isinstance(body.input[0], list) if body.input else False
-    inputs = parse_array(body.input, pointer="/input", ndim=2 if rows else 1)
+    inputs = parse_array(body.input, pointer="/input", ndim=2 if depth_of(body.input) > 1 else 1)
     return _step(inputs, body.identity(key), body.reset, "input")
 
 
@@ -61,9 +60,7 @@ def step_of_npy(data: bytes, query: StepQuery, key: str | None) -> Asked:
 
 def sequence_of_json(body: SequenceRequest, key: str | None) -> Asked:
     """Return the sequence of a JSON body. Raise InvalidInput."""
-    first = body.inputs[0] if body.inputs else None
-    depth = 3 if isinstance(first, list) and first and isinstance(first[0], list) else 2
-    layout = _checked(body.layout) or _by_depth(depth)
+    layout = _checked(body.layout) or _by_depth(3 if depth_of(body.inputs) > 2 else 2)
     identity = body.identity(key)
     inputs = to_tbf(parse_array(body.inputs, pointer="/inputs", ndim=len(layout)), layout)
     return Asked(inputs, identity, body.reset, lambda outputs: from_tbf(outputs, layout), "inputs")

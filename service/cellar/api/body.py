@@ -5,9 +5,11 @@ from collections.abc import Callable, Container, Coroutine
 from contextlib import suppress
 from typing import Any, TypeVar
 
+from anyio import CapacityLimiter
+from anyio.lowlevel import RunVar
 from anyio.to_thread import run_sync
 from fastapi.routing import APIRoute
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, TypeAdapter, ValidationError
 from starlette.datastructures import Headers
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
@@ -16,7 +18,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from cellar.api.faults import invalid_body
 from cellar.api.problems import problem_of
 from cellar.errors import BodyTooLarge, UnsupportedMediaType
-from cellar.wire.document import decode
+from cellar.wire.document import SHORT_BYTES, decode
 
 Model = TypeVar("Model", bound=BaseModel)
 Result = TypeVar("Result")
@@ -26,9 +28,15 @@ JSON = "application/json"
 BYTES = {"schema": {"type": "string", "format": "binary"}}
 """The OpenAPI schema of what is no JSON."""
 
-PROMPT_BYTES = 64 * 1024
+PROMPT_BYTES = SHORT_BYTES
 """Bodies up to here are read at once, in under a millisecond, and answers written. Larger ones are left to a thread:
 one of many megabytes would hold up all other requests, for seconds if the place of a fault is looked for."""
+
+
+READERS = 2
+"""Bodies that threads read at a time. Each takes memory, and each keeps the event loop waiting for its turn."""
+
+_readers: RunVar[CapacityLimiter] = RunVar("readers")
 
 
 class Paths(Container[str]):
@@ -88,7 +96,27 @@ async def read_json(request: Request) -> Any:
     """Return the decoded body. Raise BodyTooLarge, UnsupportedMediaType, or as `cellar.wire.document.decode`."""
     body = await request.body()
     require_json(request.headers.get("content-type", ""))
-    return await beside(len(body), decode, body)
+    return await read_beside(len(body), decode, body)
+
+
+async def read_model(kind: type[Model], body: bytes) -> Model:
+    """Return a JSON body as a model. Raise as `cellar.wire.document.decode`, or InvalidInput."""
+    return await read_beside(len(body), lambda: validated(kind, decode(body)))
+
+
+async def read_beside(size: int, work: Callable[..., Result], *arguments: Any) -> Result:
+    """Return what `work` makes of a body of `size` bytes: a long one is read by one of `READERS` threads."""
+    return work(*arguments) if size <= PROMPT_BYTES else await by_reader(work, *arguments)
+
+
+async def by_reader(work: Callable[..., Result], *arguments: Any) -> Result:
+    """Return what `work` returns, which one of `READERS` threads does."""
+    try:
+        readers = _readers.get()
+    except LookupError:
+        readers = CapacityLimiter(READERS)
+        _readers.set(readers)
+    return await run_sync(work, *arguments, limiter=readers)
 
 
 async def beside(size: int, work: Callable[..., Result], *arguments: Any) -> Result:
@@ -100,6 +128,14 @@ def validated(kind: type[Model], document: Any) -> Model:
     """Return decoded JSON as a model. Raise InvalidInput with a pointer to what does not fit."""
     try:
         return kind.model_validate(document)
+    except ValidationError as error:
+        raise invalid_body(error.errors(include_url=False), document) from None
+
+
+def validated_as(kind: TypeAdapter[Result], document: Any) -> Result:
+    """Return decoded JSON as what a route takes. Raise InvalidInput with a pointer to what does not fit."""
+    try:
+        return kind.validate_python(document)
     except ValidationError as error:
         raise invalid_body(error.errors(include_url=False), document) from None
 
@@ -137,11 +173,15 @@ class JsonRoute(APIRoute):
         if self.body_field is None:
             return handle
         required = self.body_field.field_info.is_required()
+        kind: TypeAdapter[Any] = TypeAdapter(self.body_field.field_info.annotation)
 
         async def read_and_handle(request: Request) -> Response:
             decoded = _DecodedRequest(request.scope, request.receive)
             if required or await decoded.body():
                 decoded.document = await read_json(decoded)
+                size = len(await decoded.body())
+                if size > PROMPT_BYTES:  # the framework would do it on the event loop; what is validated passes there
+                    decoded.document = await read_beside(size, validated_as, kind, decoded.document)
             return await handle(decoded)
 
         return read_and_handle

@@ -6,6 +6,7 @@ from typing import Any
 
 from cellar.errors import InvalidInput, InvalidParameter
 from cellar.wire.document import pointer_of
+from cellar.wire.number_text import NumberText
 
 SHOWN = 60
 """How much of a wrong value an answer repeats, characters."""
@@ -28,7 +29,14 @@ EXPECTED = {
 }
 """pydantic's words for a fault, in the words of JSON."""
 
-JSON_TYPES: dict[type, str] = {dict: "an object", list: "an array", type(None): "null"}
+ARRAYS = ("list_type", "tuple_type")
+
+JSON_TYPES: dict[type, str] = {
+    dict: "an object",
+    list: "an array",
+    NumberText: "a long array of numbers",
+    type(None): "null",
+}
 
 
 def shown(value: Any) -> str:
@@ -101,6 +109,8 @@ def _real_path(loc: Sequence[str | int], document: Any, kind: str) -> list[str |
 def _message(fault: Mapping[str, Any]) -> str:
     if fault["type"] == "union_tag_invalid":
         return f"expected one of {fault['ctx']['expected_tags']}"
+    if fault["type"] in ARRAYS and isinstance(fault.get("input"), NumberText):
+        return "expected a shorter array"
     if (expected := EXPECTED.get(fault["type"])) is not None:
         return f"expected {expected}"
     message = str(fault["msg"]).removeprefix("Value error, ")

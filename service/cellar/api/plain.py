@@ -17,7 +17,7 @@ from cellar.errors import InvalidInput
 from cellar.ports import APPEND, Identity
 from cellar.runtime.positions import MAX_STEP, parse_position
 from cellar.runtime.sessions import Reset
-from cellar.wire.document import decode
+from cellar.wire.document import SHORT_BYTES, decode
 from cellar.wire.numbers import plain_array, plain_row
 
 NAME = re.compile(NAME_PATTERN.removeprefix("^").removesuffix("$"))
@@ -39,10 +39,12 @@ def read_step(body: bytes, key: str | None) -> Asked:
 
 
 def plain_object(body: bytes) -> dict[str, Any] | None:
-    """Return a JSON object that has no other in it and no member twice, None if that is not plain to see.
+    """Return a JSON object that has no other in it and no member twice, None if that is not plain to see, or long.
 
     As many colons as members: each member has one, and no object within has any.
     """
+    if len(body) > SHORT_BYTES:
+        return None
     try:
         document = orjson.loads(body)
     except orjson.JSONDecodeError:

@@ -19,6 +19,9 @@ from cellar.api.faults import invalid_request
 logger = logging.getLogger(__name__)
 
 MEDIA_TYPE = "application/problem+json"
+MOST_CHARACTERS = 10_000
+"""Of a text in a problem document. A line of a cell with the caret below it may have 8,193."""
+
 URN = "urn:cellar:problem:"
 
 STATUS: dict[type[errors.CellarError], int] = {
@@ -59,7 +62,14 @@ def problem(
 
 
 def _document(status: int, slug: str, title: str, detail: str, fields: Mapping[str, Any]) -> dict[str, Any]:
-    return {"type": URN + slug, "title": title, "status": status, "detail": detail, **fields}
+    told = {"detail": detail, **fields}
+    cut = {name: _cut(value) if isinstance(value, str) else value for name, value in told.items()}
+    return {"type": URN + slug, "title": title, "status": status, **cut}
+
+
+def _cut(text: str) -> str:
+    """Return a text that is no longer than anybody reads; it may have been taken from a request of megabytes."""
+    return text if len(text) <= MOST_CHARACTERS else text[: MOST_CHARACTERS - 1] + "…"
 
 
 def problem_of(error: errors.CellarError, headers: Mapping[str, str] | None = None) -> Response:

@@ -204,7 +204,7 @@ LayerSpec = Annotated[
 ]
 Layers = Annotated[
     tuple[LayerSpec, ...],
-    Field(strict=False, max_length=MAX_LAYERS, json_schema_extra={"minItems": 1}),
+    Field(strict=False, max_length=MAX_LAYERS, fail_fast=True, json_schema_extra={"minItems": 1}),
     AfterValidator(_not_empty),
 ]
 

@@ -7,6 +7,7 @@ be asked for the place.
 
 import json
 import math
+import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
@@ -17,6 +18,13 @@ from typing import Any
 import orjson
 
 from cellar.errors import InvalidInput, MalformedJson, NotFinite
+from cellar.wire.long_document import decode_long
+
+SHORT_BYTES = 64 * 1024
+"""Documents up to here are decoded as a whole, in under a millisecond."""
+
+MOST_MEMBERS = 512
+"""Of an object. No request has more, and each that is unknown would be a fault of its own to the models."""
 
 _LEAVES = frozenset((str, int, float, bool, type(None)))
 
@@ -24,15 +32,22 @@ _LEAVES = frozenset((str, int, float, bool, type(None)))
 def decode(body: bytes) -> Any:
     """Return decoded JSON: UTF-8, finite doubles only, each member of an object once, at most 1024 levels deep.
 
+    In documents of more than `SHORT_BYTES` long arrays of numbers are `NumberText`, which `parse_array` reads.
     Raise NotFinite where NaN, Infinity or a number beyond float64 stands, InvalidInput where a member stands twice
-    (both with a pointer), MalformedJson for all else.
+    (both with a pointer), MalformedJson for all else, and BodyTooLarge for a long document that is more than numbers.
 
     >>> decode(b'{"input": [1, 2.5]}')
     {'input': [1, 2.5]}
     """
+    return _decode(body) if len(body) <= SHORT_BYTES else decode_long(body, _decode)
+
+
+def _decode(body: bytes) -> Any:
     try:
         document = orjson.loads(body)
     except orjson.JSONDecodeError as error:
+        if "allocate" in error.msg and (indented := _INDENTED.match(body)) is not None:
+            return _decode(indented[2] + indented[1] + body[indented.end() :])
         if b"NaN" in body or b"Infinity" in body or "infinity" in error.msg:
             _refuse(body, parse_constant=_number, parse_float=_number, parse_int=_number)
         raise MalformedJson(
@@ -41,9 +56,18 @@ def decode(body: bytes) -> Any:
             column=error.colno,
             offset=error.pos,
         ) from None
-    if body.count(b":") != _count_members(document):
+    count, widest = _count_members(document)
+    if body.count(b":") != count:
         _refuse(body, object_pairs_hook=_object)
+        _refuse_wide(document)
+    elif widest > MOST_MEMBERS:
+        _refuse_wide(document)
     return document
+
+
+_INDENTED = re.compile(rb"[ \t\r\n]*+([\[{])([ \t\r\n]{2,}+)")
+"""orjson takes such a document for one with white space everywhere, sets aside too little memory for what is none, and
+says so. With the white space before the bracket it is the same document."""
 
 
 def pointer_of(path: Sequence[str | int]) -> str:
@@ -55,20 +79,34 @@ def pointer_of(path: Sequence[str | int]) -> str:
     return "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in path)
 
 
-def _count_members(document: Any) -> int:
-    """Return how many members are found without looking into long arrays.
+def _count_members(document: Any) -> tuple[int, int]:
+    """Return how many members are found without looking into long arrays, and how many the largest object has.
 
     Each has a colon in the text. As many colons as members: none stands twice, and none has escaped the count.
     """
-    count, values = 0, [document]
+    count, widest, values = 0, 0, [document]
     while values:
         value = values.pop()
         if type(value) is dict:
             count += len(value)
+            widest = max(widest, len(value))
             values.extend(value.values())
         elif type(value) is list and value and type(value[0]) is dict:
             values.extend(value)
-    return count
+    return count, widest
+
+
+def _refuse_wide(document: Any) -> None:
+    """Raise InvalidInput for the first object that has too many members."""
+    values: list[tuple[list[str | int], Any]] = [([], document)]
+    for path, value in values:
+        if isinstance(value, dict) and len(value) > MOST_MEMBERS:
+            pointer, expected = pointer_of(path), f"an object of at most {MOST_MEMBERS} members"
+            actual = f"one of {len(value)}"
+            detail = f"{pointer or 'body'}: expected {expected}, found {actual}"
+            raise InvalidInput(detail, pointer=pointer, expected=expected, actual=actual)
+        if isinstance(value, dict | list):
+            values += [([*path, part], each) for part, each in _members(value) if isinstance(each, dict | list)]
 
 
 @dataclass(frozen=True, slots=True)

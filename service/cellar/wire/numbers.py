@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cellar.errors import InvalidInput, NotFinite, ShapeMismatch
+from cellar.wire.number_text import NumberText, elements
 
 _NUMBERS = frozenset((float, int))
 _LISTS = frozenset((list,))
@@ -38,7 +39,7 @@ _PACKERS = _Packers((count, struct.Struct(f"<{count}f").pack) for count in range
 def parse_array(
     value: Any, *, pointer: str = "", shape: Sequence[Size] | None = None, ndim: int | None = None
 ) -> NDArray[np.float32]:
-    """Return nested lists of numbers as a read-only float32 array, C-contiguous.
+    """Return nested lists of numbers, or the text of them, as a read-only float32 array, C-contiguous.
 
     `shape` gives the size of each axis, None where any size of at least 1 will do; `ndim` alone leaves all axes open.
     `pointer` is the JSON pointer of `value` in the request. Raise InvalidInput for an element that is no number,
@@ -46,10 +47,22 @@ def parse_array(
     for numbers that are not finite after rounding to float32; each points at the first faulty element.
     """
     wanted = tuple(shape) if shape is not None else (None,) * (ndim or 0)
+    if isinstance(value, NumberText):
+        return value.parse(wanted, pointer)
     found = plain_array(value, len(wanted))
     if found is not None and all(want in (None, size) for want, size in zip(wanted, found.shape, strict=True)):
         return found
     raise _fault(value, wanted, pointer)
+
+
+def depth_of(value: Any) -> int:
+    """Return how many arrays the first number is nested in: 0 of what is no array."""
+    if isinstance(value, NumberText):
+        return value.depth()
+    depth = 0
+    while isinstance(value, list):
+        value, depth = (value[0] if value else None), depth + 1
+    return depth
 
 
 def plain_array(value: Any, ndim: int) -> NDArray[np.float32] | None:
@@ -124,12 +137,12 @@ def _search(value: Any, wanted: list[Size], axis: int, pointer: str) -> InvalidI
         wanted[axis] = len(value)
     want = wanted[axis]
     if len(value) != want:
-        expected = "at least 1 element" if want is None else _elements(want)
+        expected = "at least 1 element" if want is None else elements(want)
         return ShapeMismatch(
             f"expected {expected}, found {len(value)}",
             pointer=pointer,
             expected=expected,
-            actual=_elements(len(value)),
+            actual=elements(len(value)),
         )
     if axis == len(wanted) - 1 and _pack(value) is not None:
         return None
@@ -164,7 +177,3 @@ def _describe(value: Any) -> str:
         return f"an integer of {bits} bits" if bits >= _FLOAT32_BITS else "an integer"
     names: dict[type, str] = {str: "a string", list: "an array", dict: "an object"}
     return names.get(type(value), type(value).__name__)
-
-
-def _elements(count: int) -> str:
-    return f"{count} element" if count == 1 else f"{count} elements"

@@ -9,7 +9,7 @@ from itertools import chain
 
 from starlette.types import Receive, Scope, Send
 
-from cellar.api.body import beside
+from cellar.api.body import beside, read_beside
 from cellar.api.duplex import Duplex, parts_of
 from cellar.api.long.answers import Outputs, last_line, line_of, problem_line
 from cellar.api.long.steps import Chunks, Reader
@@ -68,7 +68,7 @@ class Exchange(Duplex):
     async def _read(self, receive: Receive) -> None:
         try:
             async for data, last in parts_of(receive):
-                chunks, fault = await beside(len(data), self._chunks_of, data, last)
+                chunks, fault = await read_beside(len(data), self._chunks_of, data, last)
                 for chunk in chunks:
                     await self._ready.put(chunk)
                 if fault is not None:

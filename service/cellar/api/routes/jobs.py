@@ -3,7 +3,7 @@
 from anyio.to_thread import run_sync
 from fastapi import APIRouter, Response
 
-from cellar.api.body import JsonRoute
+from cellar.api.body import JsonRoute, by_reader
 from cellar.api.problems import answers
 from cellar.api.routes.parameters import (
     ARRAYS,
@@ -37,9 +37,10 @@ async def submit_job(body: JobRequest, services: Parts, response: Response, key:
 
     The same Idempotency-Key again answers the job that it made.
     """
+    data = await by_reader(body.data.dataset)
 
     def submit() -> tuple[JobAnswer, bool]:
-        made = services.jobs.submit(TENANT, body.model, body.data.dataset(), body.training(), key=key)
+        made = services.jobs.submit(TENANT, body.model, data, body.training(), key=key)
         return JobAnswer.of(made.job, services.jobs.history(TENANT, made.job.job)), made.replayed
 
     answer, replayed = await run_sync(submit)

@@ -5,7 +5,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from cellar.api.asked import Asked, as_json, pointing, sequence_of_json, sequence_of_npy, step_of_npy
-from cellar.api.body import JSON, beside, body_type, validated
+from cellar.api.body import JSON, beside, body_type, read_beside, validated
 from cellar.api.negotiation import answer_type
 from cellar.api.plain import read_step
 from cellar.api.problems import answers
@@ -46,10 +46,10 @@ async def step(session: SessionName, request: Request, services: Parts, key: Ide
     """
     wanted, within_s, body = answer_type(request.headers, TYPES), deadline_s(request), await request.body()
     if _is_npy(request):
-        asked = await beside(len(body), step_of_npy, body, read_query(StepQuery, request), key)
+        asked = await read_beside(len(body), step_of_npy, body, read_query(StepQuery, request), key)
     else:
         refuse_query(request)
-        asked = await beside(len(body), read_step, body, key)
+        asked = await read_beside(len(body), read_step, body, key)
     with pointing(asked):
         answer = await services.sessions.step(
             SessionKey(TENANT, session), asked.inputs[0], asked.identity, reset=asked.reset, deadline_s=within_s
@@ -70,16 +70,19 @@ async def sequence(session: SessionName, request: Request, services: Parts, key:
     """
     wanted, within_s, body = answer_type(request.headers, TYPES), deadline_s(request), await request.body()
     if _is_npy(request):
-        asked = await beside(len(body), sequence_of_npy, body, read_query(SequenceQuery, request), key)
+        asked = await read_beside(len(body), sequence_of_npy, body, read_query(SequenceQuery, request), key)
     else:
         refuse_query(request)
-        document = validated(SequenceRequest, await beside(len(body), decode, body))
-        asked = await beside(len(body), sequence_of_json, document, key)
+        asked = await read_beside(len(body), _read_sequence, body, key)
     with pointing(asked):
         answer = await services.sessions.sequence(
             SessionKey(TENANT, session), asked.inputs, asked.identity, reset=asked.reset, deadline_s=within_s
         )
     return await _answer("outputs", wanted, asked, answer)
+
+
+def _read_sequence(body: bytes, key: str | None) -> Asked:
+    return sequence_of_json(validated(SequenceRequest, decode(body)), key)
 
 
 def _is_npy(request: Request) -> bool:

@@ -11,12 +11,14 @@ from cellar.runtime import forks
 
 Number = Annotated[int, Field(ge=1, le=forks.MAX_CHILDREN)]
 
+Names = Annotated[list[Name], Field(min_length=1, max_length=forks.MAX_CHILDREN, fail_fast=True)]
+
 
 class ForkRequest(Placed):
     """Children to make: so many, or those of these names."""
 
     count: Number | None = Field(None, description="How many; names are made up.")
-    names: list[Name] | None = Field(None, min_length=1, max_length=forks.MAX_CHILDREN, description="Their names.")
+    names: Names | None = Field(None, description="Their names.")
     ttl_s: int | None = Field(
         None, ge=1, le=MAX_TTL_S, description="Their lifetime after the last change, seconds. Default: the parent's."
     )

@@ -14,7 +14,7 @@ from cellar.nn.spec import Frozen
 from cellar.nn.training import Dataset, TrainingSpec
 from cellar.ports import Job, JobState
 from cellar.wire.layout import check_layout, to_tbf
-from cellar.wire.numbers import parse_array
+from cellar.wire.numbers import depth_of, parse_array
 
 Numbers = Any
 """Nested arrays of numbers: read by `cellar.wire.numbers`, which is stricter than pydantic and says where."""
@@ -40,7 +40,7 @@ def _read(value: Numbers, layout: str, pointer: str) -> NDArray[np.float32]:
     try:
         return to_tbf(parse_array(value, pointer=pointer, ndim=len(layout)), layout)
     except ShapeMismatch as error:
-        if _depth(value) == len(layout):
+        if depth_of(value) == len(layout):
             raise
         features = ", and an axis F holds a single feature or a class index as [2], not as 2" if "F" in layout else ""
         raise ShapeMismatch(
@@ -49,14 +49,6 @@ def _read(value: Numbers, layout: str, pointer: str) -> NDArray[np.float32]:
             expected=error.expected,
             actual=error.actual,
         ) from error
-
-
-def _depth(value: Numbers) -> int:
-    """Return how many arrays the first number is nested in."""
-    depth = 0
-    while isinstance(value, list):
-        value, depth = (value[0] if value else None), depth + 1
-    return depth
 
 
 class DataRequest(PairRequest):

@@ -6,7 +6,8 @@ from typing import Any, Self
 from pydantic import ConfigDict, Field, model_validator
 
 from cellar.api.schemas.names import IDEMPOTENCY_KEY_PATTERN, MOST_TIMEOUT_MS, Answer, ModelRef, Name, time_of
-from cellar.nn.spec import Frozen
+from cellar.api.schemas.numbers import Flags, Indices, Numbers
+from cellar.nn.spec import MAX_LAYERS, Frozen
 from cellar.ports import MAX_WRITERS, Identity
 from cellar.runtime import answers
 from cellar.runtime.birth import MAX_EVENTS, MAX_HISTORY, MAX_LOG
@@ -114,7 +115,7 @@ class Identified(Frozen):
 class Advance(Identified):
     """Steps, before which rows may be reset."""
 
-    reset: bool | list[bool] = Field(
+    reset: bool | Flags = Field(
         False,
         description="Begin from the initial state, before the first step and with it or not at all: `true` for all"
         " rows, or a boolean for each. The session's steps are counted on.",
@@ -124,7 +125,7 @@ class Advance(Identified):
 class StepRequest(Advance):
     """One time step."""
 
-    input: list[Any] = Field(
+    input: Numbers = Field(
         description="Numbers, one for each feature; for a session of several rows an array of such arrays.",
         examples=[[0.1, 0.2, 0.3]],
         json_schema_extra={"items": {"anyOf": [{"type": "number"}, {"type": "array", "items": {"type": "number"}}]}},
@@ -134,7 +135,7 @@ class StepRequest(Advance):
 class SequenceRequest(Advance):
     """Several time steps, applied all or not at all."""
 
-    inputs: list[Any] = Field(description="Nested arrays of numbers, an axis for each letter of the layout.")
+    inputs: Numbers = Field(description="Nested arrays of numbers, an axis for each letter of the layout.")
     layout: str | None = Field(None, description=LAYOUT)
 
 
@@ -198,7 +199,7 @@ class Placed(Frozen):
 class ResetRequest(Placed):
     """A reset of the whole session, or of the rows that are named."""
 
-    rows: list[int] | list[bool] | None = Field(
+    rows: Indices | Flags | None = Field(
         None, min_length=1, description="The rows to reset, by their numbers from 0, or a boolean for each row."
     )
 
@@ -208,13 +209,13 @@ class LayerRequest(Frozen):
 
     model_config = ConfigDict(extra="allow")
 
-    __pydantic_extra__: dict[str, list[Any]]
+    __pydantic_extra__: dict[str, Numbers]
 
     layer: int = Field(ge=0, description="Which layer of the network, by its number.")
     cell: str | None = Field(None, description="As read; not looked at.")
 
     @property
-    def states(self) -> dict[str, list[Any]]:
+    def states(self) -> dict[str, Numbers]:
         """Return the arrays by the name of their state."""
         return self.__pydantic_extra__
 
@@ -222,7 +223,7 @@ class LayerRequest(Frozen):
 class StateRequest(Placed):
     """States by layer and name."""
 
-    layers: list[LayerRequest]
+    layers: list[LayerRequest] = Field(max_length=MAX_LAYERS, fail_fast=True)
 
 
 class StateQuery(Placed):

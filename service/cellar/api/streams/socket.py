@@ -10,7 +10,7 @@ from collections.abc import Coroutine, Sequence
 from contextlib import AbstractContextManager, suppress
 from typing import Any
 
-from cellar.api.body import PROMPT_BYTES, beside
+from cellar.api.body import PROMPT_BYTES, read_beside
 from cellar.api.services import TENANT, Services
 from cellar.api.streams.asks import Ask, Resume, Several, read_frame, read_text
 from cellar.api.streams.closing import BROKEN, STOPPING, Closing, closing_of, ends
@@ -173,8 +173,8 @@ class Socket:
 
     async def _understand_long(self, payload: bytes, kind: int) -> None:
         if kind == BINARY:
-            return self._begin(await beside(len(payload), read_frame, payload))
-        said = await beside(len(payload), read_text, payload)
+            return self._begin(await read_beside(len(payload), read_frame, payload))
+        said = await read_beside(len(payload), read_text, payload)
         return await self._resume(said) if isinstance(said, Resume) else self._begin((said,))
 
     def _begin(self, asks: Sequence[Ask | Several]) -> None:
