@@ -173,7 +173,8 @@ class JsonRoute(APIRoute):
         if self.body_field is None:
             return handle
         required = self.body_field.field_info.is_required()
-        kind: TypeAdapter[Any] = TypeAdapter(self.body_field.field_info.annotation)
+        annotation: Any = self.body_field.field_info.annotation
+        kind: TypeAdapter[Any] = TypeAdapter(annotation)
 
         async def read_and_handle(request: Request) -> Response:
             decoded = _DecodedRequest(request.scope, request.receive)

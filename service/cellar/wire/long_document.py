@@ -121,9 +121,10 @@ def _end_of_string(body: bytes, at: int) -> int:
 def _put_back(document: Any, mark: str, found: list[NumberText]) -> tuple[Any, int]:
     """Return the document with the texts where their marks are, and how many were found."""
     root = [document]
-    count, holders = 0, [root]
+    count = 0
+    holders: list[Any] = [root]
     while holders:
-        holder: Any = holders.pop()
+        holder = holders.pop()
         for part, value in [*(holder.items() if isinstance(holder, dict) else enumerate(holder))]:
             if isinstance(value, str):
                 if value.startswith(mark):
