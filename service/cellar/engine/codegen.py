@@ -90,7 +90,8 @@ class _Writer(Edges):
         self.region("after")
         self.copy_results()
         self.leave()
-        if self.plan.backward and self.factors():
+        # Sums that were made in the loop leave matrices nothing to end with.
+        if self.plan.backward and self.factors() and (self.cell.adjoint.params or not self.gradients_in_loop()):
             with self.params_wanted():
                 if not self.gradients_in_loop():
                     self.add_gradients("steps * rows", "True")
