@@ -105,7 +105,7 @@ async def test_what_the_framework_refuses(client: httpx.AsyncClient) -> None:
     assert (missing.status_code, missing.json()["type"]) == (404, "urn:cellar:problem:not_found")
     method = await client.post("/bug")
     assert (method.status_code, method.json()["type"]) == (405, "urn:cellar:problem:method_not_allowed")
-    assert method.headers["allow"] == "GET"
+    assert method.headers["allow"] == "GET, HEAD"
     parameter = await client.get("/number/x")
     assert (parameter.status_code, parameter.json()["type"]) == (422, "urn:cellar:problem:invalid_parameter")
     assert (parameter.json()["location"], parameter.json()["parameter"]) == ("path", "number")

@@ -8,10 +8,11 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import Lifespan
 
 from cellar import __version__
-from cellar.api import openapi, problems
+from cellar.api import conventions, openapi, problems
 from cellar.api.access import Access, AccessControl
 from cellar.api.body import BodyLimit, Paths
 from cellar.api.coding import GzipAnswers, GzipBodies
+from cellar.api.conventions import EndingNewlines, EndingSlashes, HeadRequests
 from cellar.api.forms import Forms
 from cellar.api.hot import HotRoutes
 from cellar.api.long.exchange import Underway
@@ -47,7 +48,9 @@ def create_app(
 
     Streams have at most `replay_window` steps of a session in flight.
     """
-    app = FastAPI(title="Cellar", version=__version__, docs_url=None, redoc_url=None, lifespan=lifespan)
+    app = FastAPI(
+        title="Cellar", version=__version__, docs_url=None, redoc_url=None, redirect_slashes=False, lifespan=lifespan
+    )
     app.state.services = services
     app.state.streams = Streams(services, access, window=replay_window, max_bytes=max_body_bytes)
     app.state.underway = Underway()
@@ -55,14 +58,18 @@ def create_app(
     app.state.forms = Forms()
     app.state.access = access
     app.include_router(router)
-    app.mount("/docs", StaticFiles(directory=DOCS, html=True))
+    app.add_route(conventions.DOCS, conventions.to_docs)
+    app.mount(conventions.DOCS, StaticFiles(directory=DOCS, html=True))
     app.openapi = openapi.document  # type: ignore[method-assign]  # FastAPI's documented way to give one's own
     problems.install(app)
     app.add_middleware(HotRoutes)
+    app.add_middleware(EndingNewlines)
     app.add_middleware(GzipAnswers)
     app.add_middleware(GzipBodies, max_body_bytes=max_body_bytes, streams=STREAMS)
     app.add_middleware(BodyLimit, max_body_bytes=max_body_bytes, streams=STREAMS)
     app.add_middleware(StreamRoutes, streams=app.state.streams)
+    app.add_middleware(HeadRequests)
+    app.add_middleware(EndingSlashes)
     if access.origins:
         app.add_middleware(
             CORSMiddleware,

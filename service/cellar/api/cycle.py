@@ -126,6 +126,7 @@ class StepCycle:
 
     def _write_json(self, content: bytes, *, replayed: bool) -> None:
         line = REPLAYED_LINE if replayed else b""
+        content += b"\n"
         self._connection.write(self, OK, JSON_HEAD % len(content) + line, content)
 
     def _write_npy(self, asked: Asked, answer: StepAnswer) -> None:

@@ -58,7 +58,12 @@ def problem(
     headers: Mapping[str, str] | None = None,
 ) -> Response:
     """Return a problem document as a response. `fields` are the members beside the standard ones."""
-    return Response(orjson.dumps(_document(status, slug, title, detail, fields or {})), status, headers, MEDIA_TYPE)
+    return Response(as_text(_document(status, slug, title, detail, fields or {})), status, headers, MEDIA_TYPE)
+
+
+def as_text(document: dict[str, Any]) -> bytes:
+    """Return a problem document as JSON that ends with a newline, as every JSON answer does."""
+    return orjson.dumps(document, option=orjson.OPT_APPEND_NEWLINE)
 
 
 def _document(status: int, slug: str, title: str, detail: str, fields: Mapping[str, Any]) -> dict[str, Any]:
@@ -77,7 +82,7 @@ def problem_of(error: errors.CellarError, headers: Mapping[str, str] | None = No
     document = document_of(error)
     if isinstance(error, errors.Unavailable):
         headers = {"Retry-After": str(error.retry_after_s), **(headers or {})}
-    return Response(orjson.dumps(document), document["status"], headers, MEDIA_TYPE)
+    return Response(as_text(document), document["status"], headers, MEDIA_TYPE)
 
 
 def document_of(error: errors.CellarError) -> dict[str, Any]:
@@ -137,10 +142,11 @@ async def _http_exception(request: Request, error: Exception) -> Response:
 
 
 def _methods(request: Request) -> list[str]:
-    """Return the methods of all routes that have the request's path."""
+    """Return the methods of all routes that have the request's path; where GET is, HEAD is too."""
     routes = [route for route in iter_route_contexts(request.app.routes) if isinstance(route.original_route, APIRoute)]
     there = [route for route in routes if route.path_regex.match(request.scope["path"])]
-    return sorted({method for route in there for method in route.methods or ()})
+    methods = {method for route in there for method in route.methods or ()} or {"GET"}  # the pages have no methods
+    return sorted(methods | ({"HEAD"} if "GET" in methods else set()))
 
 
 INTERNAL = _document(500, "internal_error", "Internal error", "The service failed; the fault is in its log.", {})
@@ -149,7 +155,7 @@ INTERNAL = _document(500, "internal_error", "Internal error", "The service faile
 
 def internal_error() -> Response:
     """Return the problem document of a fault of the service, which is in its log."""
-    return Response(orjson.dumps(INTERNAL), INTERNAL["status"], media_type=MEDIA_TYPE)
+    return Response(as_text(INTERNAL), INTERNAL["status"], media_type=MEDIA_TYPE)
 
 
 async def _unexpected(request: Request, error: Exception) -> Response:

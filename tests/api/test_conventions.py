@@ -1,0 +1,104 @@
+"""Slashes, HEAD, addresses and newlines, on a real socket, for routes of every kind."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from cellar.settings import Settings
+from tests.api.conftest import with_own_keys
+from tests.api.connections import connected, request, step
+from tests.api.streams.conftest import Served, serving
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture(scope="module")
+async def served(settings: Settings) -> AsyncIterator[Served]:
+    """Yield a server that the tests of this file share."""
+    async with serving(with_own_keys(settings)) as served:
+        yield served
+
+
+@pytest.mark.parametrize("path", ["/healthz", "/readyz", "/v1/models", "/v1/models/gru", "/openapi.json", "/docs/"])
+async def test_head_is_get_without_the_body(served: Served, path: str) -> None:
+    """The connection goes on behind it."""
+    got = await served.http.get(path, headers={"accept-encoding": "identity"})
+    async with connected(served) as client:
+        for _ in range(2):
+            client.writer.write(b"HEAD %s HTTP/1.1\r\nHost: test\r\n\r\n" % path.encode())
+            head = await client.head()
+            assert (head[""], head["content-type"]) == ("200", got.headers["content-type"])
+            assert head["content-length"] == got.headers["content-length"]
+        client.writer.write(b"GET /healthz HTTP/1.1\r\nHost: test\r\n\r\n")
+        assert (await client.answer()).body["status"] == "alive"
+
+
+async def test_head_of_what_has_no_end_ends(served: Served) -> None:
+    session = await served.begin(events=10)
+    async with connected(served) as client:
+        client.writer.write(b"HEAD /v1/sessions/%s/events HTTP/1.0\r\n\r\n" % session.encode())
+        assert (await client.head())["content-type"].startswith("text/event-stream")
+        assert await client.ended()
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "allowed"),
+    [
+        ("HEAD", "/v1/steps", "POST"),
+        ("OPTIONS", "/v1/sessions/s/step", "POST"),
+        ("DELETE", "/healthz", "GET, HEAD"),
+        ("PATCH", "/v1/models", "GET, HEAD, POST"),
+        ("POST", "/docs/", "GET, HEAD"),
+        ("POST", "/openapi.json", "GET, HEAD"),
+    ],
+)
+async def test_another_method_is_told_which_there_are(served: Served, method: str, path: str, allowed: str) -> None:
+    answer = await served.http.request(method, path)
+    assert (answer.status_code, answer.headers["allow"]) == (405, allowed)
+    if method != "HEAD":
+        assert answer.json()["type"] == "urn:cellar:problem:method_not_allowed"
+
+
+async def test_a_slash_at_the_end_says_nothing(served: Served) -> None:
+    """Not for any method, and not on the protocol's own way."""
+    session = await served.begin()
+    assert (await served.http.get("/v1/models/")).json() == (await served.http.get("/v1/models")).json()
+    assert (await served.http.post("/v1/models/", json={})).status_code == 422
+    assert (await served.http.post(f"/v1/sessions/{session}/reset/")).status_code == 200
+    assert (
+        await served.http.post("/v1/steps/", content=b"", headers={"content-type": "text/plain"})
+    ).status_code == 415
+    async with connected(served) as client:
+        client.writer.write(request(session, step(1, 2), path="step/"))
+        assert (await client.answer()).body["step"] == 1
+    assert (await served.http.get("/v1/models//")).status_code == 404
+
+
+async def test_addresses_name_no_scheme_and_no_host(served: Served) -> None:
+    """A proxy before the service knows them, and the service does not."""
+    proxied = {"X-Forwarded-Proto": "https"}
+    pages = await served.http.get("/docs", headers=proxied)
+    assert (pages.status_code, pages.headers["location"]) == (307, "docs/")
+    assert (await served.http.get("/docs", follow_redirects=True)).headers["content-type"].startswith("text/html")
+    made = await served.http.post("/v1/sessions/", json={"model": "gru"}, headers=proxied)
+    assert made.headers["location"].startswith("/v1/sessions/")
+
+
+async def test_json_ends_with_a_newline(served: Served) -> None:
+    """Answers and problems, of the protocol itself, before FastAPI, by it, and encoded as gzip."""
+    session = await served.begin()
+    path = f"/v1/sessions/{session}"
+    for answer in (
+        await served.http.get("/healthz"),
+        await served.http.get("/openapi.json"),
+        await served.http.get(f"{path}/state"),
+        await served.http.get("/v1/sessions/nobody"),
+        await served.http.get("/nothing"),
+        await served.http.post(f"{path}/step", json={"input": [1, 2]}),
+        await served.http.post(f"{path}/step", json={"input": [1, 2], "stepp": 1}),
+        await served.http.post(f"{path}/step", json={"input": [1, 2]}, headers={"cellar-timeout-ms": "x"}),
+        await served.http.post(f"{path}/sequence", json={"inputs": [[1, 2]] * 1000}),
+    ):
+        assert answer.content.endswith(b"}\n")
+        assert not answer.content.endswith(b"\n\n")
+    assert answer.headers["content-encoding"] == "gzip"
