@@ -21,6 +21,8 @@
     ├── MalformedBody                bytes that are not the npy, gzip or frames that they are said to be
     ├── MalformedRequest             bytes that are not one HTTP request to every reader; the connection is closed
     ├── BodyTooLarge
+    ├── HeadTooLarge
+    ├── RequestTimeout               a request that did not come whole in the time that it had
     ├── HostRefused                  the service was called by a name that is not its own
     ├── OriginRefused                a browser's page of another site
     ├── UnsupportedMediaType
@@ -225,6 +227,14 @@ class BodyTooLarge(CellarError, slug="body_too_large", title="Body too large"):
 
 class HostRefused(CellarError, slug="host_refused", title="Host refused"):
     """The `Host` is none of the service's names: a web page may have made its own name lead here."""
+
+
+class HeadTooLarge(CellarError, slug="head_too_large", title="Request head too large"):
+    """The head of the request, or its trailers, are over the limit."""
+
+
+class RequestTimeout(CellarError, slug="request_timeout", title="Request timeout"):
+    """The request did not come in the time that it had; nothing was applied."""
 
 
 class OriginRefused(CellarError, slug="origin_refused", title="Origin refused"):

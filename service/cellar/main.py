@@ -5,11 +5,13 @@ With `cellar.assembly`, which wires the parts together, this is the composition 
 
 import socket
 from collections.abc import Callable, Sequence
+from dataclasses import fields
 
 from fastapi import FastAPI
 
 from cellar.api.access import Access
 from cellar.api.app import create_app as create_api
+from cellar.api.limits import Limits
 from cellar.assembly import Api, Parts, Stores
 from cellar.engine import KernelCache, Target, host_target, is_known, revision
 from cellar.errors import StartupError
@@ -31,6 +33,7 @@ def create_app(settings: Settings) -> FastAPI:
         Access.of(settings.host, settings.allowed_hosts, settings.allowed_origins),
         max_body_bytes=settings.max_body_bytes,
         replay_window=settings.replay_window,
+        limits=Limits(**{field.name: getattr(settings, field.name) for field in fields(Limits)}),
         lifespan=api.lifespan,
     )
 

@@ -145,6 +145,27 @@ class Settings(BaseSettings):
         description="How long the requests that wait may take to be answered before more get 503, seconds. Default: 2.",
     )
 
+    max_connections: int = Field(
+        16384,
+        ge=1,
+        description="Most connections at a time; the open files of the process bound them too. Default: 16384.",
+    )
+    max_streams: int = Field(8192, ge=0, description="Most WebSockets at a time. Default: 8192.")
+    max_head_bytes: int = Field(
+        64 * 1024, ge=1024, description="Largest head of a request, with its URL, bytes. Default: 64 KiB."
+    )
+    head_timeout_s: float = Field(
+        10, gt=0, description="How long the head of a request may take to come, seconds. Default: 10."
+    )
+    body_timeout_s: float = Field(
+        20, gt=0, description="Over this time a body must come at 1 KiB a second at least, seconds. Default: 20."
+    )
+    stream_idle_s: float = Field(
+        300,
+        gt=0,
+        description="How long nothing may come of a body that is read part by part, seconds. Default: 300.",
+    )
+
     worker: bool | None = Field(
         None, description="Start a training worker beside the service. Default: only with the private Redis."
     )

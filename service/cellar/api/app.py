@@ -10,11 +10,12 @@ from starlette.types import Lifespan
 from cellar import __version__
 from cellar.api import conventions, openapi, problems
 from cellar.api.access import Access, AccessControl
-from cellar.api.body import BodyLimit, Paths
+from cellar.api.body import STREAMS, BodyLimit
 from cellar.api.coding import GzipAnswers, GzipBodies
 from cellar.api.conventions import EndingNewlines, EndingSlashes, HeadRequests
 from cellar.api.forms import Forms
 from cellar.api.hot import HotRoutes
+from cellar.api.limits import Limits, Load
 from cellar.api.long.exchange import Underway
 from cellar.api.routes import router
 from cellar.api.routes.arrays import POSITION, STEP_NUMBER
@@ -30,9 +31,6 @@ METHODS = ("DELETE", "GET", "HEAD", "PATCH", "POST", "PUT")
 TOLD = ("Location", "Retry-After", REPLAYED, POSITION, STEP_NUMBER)
 """Headers of answers that such a page may read, beside those that any may."""
 
-STREAMS = Paths(r"/v1/steps", r"/v1/sessions/[^/]+/sequence/stream")
-"""Paths whose bodies may be of any length, because they are read part by part."""
-
 
 def create_app(
     services: Services,
@@ -40,6 +38,7 @@ def create_app(
     *,
     max_body_bytes: int,
     replay_window: int,
+    limits: Limits | None = None,
     lifespan: Lifespan[FastAPI] | None = None,
 ) -> FastAPI:
     """Return the application, open to those whom `access` lets in. `lifespan` starts and stops the parts.
@@ -57,6 +56,7 @@ def create_app(
     app.state.max_body_bytes = max_body_bytes
     app.state.forms = Forms()
     app.state.access = access
+    app.state.load = Load(limits or Limits())
     app.include_router(router)
     app.add_route(conventions.DOCS, conventions.to_docs)
     app.mount(conventions.DOCS, StaticFiles(directory=DOCS, html=True))

@@ -50,6 +50,10 @@ class Paths(Container[str]):
         return isinstance(path, str) and self._pattern.fullmatch(path) is not None
 
 
+STREAMS = Paths(r"/v1/steps", r"/v1/sessions/[^/]+/sequence/stream")
+"""Paths whose bodies may be of any length, because they are read part by part."""
+
+
 class BodyLimit:
     """Refuse bodies over the limit: by their announced length, else as soon as the stream passes it.
 

@@ -12,14 +12,14 @@ from typing import Any
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 from cellar.api.access import Access
+from cellar.api.bounded import BoundedProtocol
 from cellar.api.cycle import StepCycle
 from cellar.api.forms import Form, Forms, form_of
 from cellar.api.heads import Head, read_head
-from cellar.api.patience import PatientProtocol
 from cellar.api.services import Services
 
 
-class StepProtocol(PatientProtocol):
+class StepProtocol(BoundedProtocol):
     """One connection."""
 
     def __init__(self, config: Any, *arguments: Any, **more: Any) -> None:
@@ -79,6 +79,7 @@ class StepProtocol(PatientProtocol):
     def on_body(self, body: bytes) -> None:
         """Take a piece of the body. What a plain request says of its length is held to by the parser."""
         if self._step is not None:
+            self.body_bytes += len(body)
             self._step.pieces.append(body)
         else:
             super().on_body(body)
@@ -124,4 +125,4 @@ class StepProtocol(PatientProtocol):
 
     def _busy(self) -> bool:
         before: RequestResponseCycle | None = self.cycle
-        return (before is not None and not before.response_complete) or self.flow.write_paused
+        return (before is not None and not before.response_complete) or self.flow.write_paused or self.ends

@@ -45,9 +45,10 @@ class StrictProtocol(HttpToolsProtocol):
         super().__init__(*arguments, **more)
         self.reading = False
         """Whether the parser is inside a request."""
-        self._head_read = False
+        self.head_read = False
+        """Whether it is past the head of the request, and"""
         self.begun = False
-        """Whether the request being read has a cycle; one that asks for another protocol has none."""
+        """whether that has a cycle; one that asks for another protocol has none."""
         self._last_act: Callable[[], None] | None = None
         """What is done once all requests are answered; nothing more is read meanwhile."""
         self._early = False
@@ -68,6 +69,10 @@ class StrictProtocol(HttpToolsProtocol):
         else:
             self._early = True
 
+    def holds_more(self) -> bool:
+        """Return whether more has come than was parsed yet."""
+        return False
+
     def eof_received(self) -> bool:  # type: ignore[override]  # uvicorn returns nothing: that closes the transport
         """Answer what was asked for, then close. What is not all there is not run."""
         before = self._drop_unread()
@@ -81,17 +86,17 @@ class StrictProtocol(HttpToolsProtocol):
         """Note that a request has begun."""
         if self._last_act is not None:
             raise _Over
-        self.reading, self._head_read, self.begun = True, False, False
+        self.reading, self.head_read, self.begun = True, False, False
         super().on_message_begin()
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Take a header; the parser tells of trailers in the same way, and leaves blanks behind a value."""
-        if not self._head_read:
+        if not self.head_read:
             super().on_header(name, value.rstrip(b" \t"))
 
     def on_headers_complete(self) -> None:
         """Look at the head as a whole, and begin the request."""
-        self._head_read = True
+        self.head_read = True
         method = self.parser.get_method()
         check_head(method, self.parser.get_http_version(), self.url, self.headers)
         authority, self.url = split_target(self.url)
@@ -232,7 +237,7 @@ class StrictProtocol(HttpToolsProtocol):
         return b"".join((start, *lines, b"\r\n"))
 
     def _open_websocket(self) -> None:
-        if self._early:
+        if self._early or self.holds_more():
             return self.refuse(MalformedRequest("a WebSocket's handshake must be answered before anything follows it"))
         self._unset_keepalive_if_required()
         self.handle_websocket_upgrade()

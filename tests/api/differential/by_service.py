@@ -15,6 +15,7 @@ from cellar.api.access import Access
 from cellar.api.cycle import OK
 from cellar.api.forms import Forms
 from cellar.api.heads import Head, Terms
+from cellar.api.limits import Limits, Load
 from tests.api.differential.readings import MOST_BODY_BYTES, End, Reading, Request
 
 MOST_TURNS = 1000
@@ -87,7 +88,11 @@ class App:
 
     def __init__(self) -> None:
         self.state = SimpleNamespace(
-            services=None, max_body_bytes=MOST_BODY_BYTES, forms=Forms(), access=Access(["*"], [])
+            services=None,
+            max_body_bytes=MOST_BODY_BYTES,
+            forms=Forms(),
+            access=Access(["*"], []),
+            load=Load(Limits()),
         )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

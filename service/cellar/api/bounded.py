@@ -1,0 +1,271 @@
+"""One HTTP connection takes no more than its share: of the loop, of memory, and of time.
+
+What has come is parsed in small pieces, and no further than there is something to do: not while a request waits for
+the one before it, and only for a short time in one turn of the event loop. Heads are bounded in bytes, and heads and
+bodies must keep coming.
+"""
+
+from asyncio import TimerHandle, Transport
+from collections.abc import Callable
+from time import monotonic
+from typing import Any
+
+from uvicorn.protocols.http.flow_control import FlowControl
+
+from cellar.api.body import STREAMS
+from cellar.api.limits import BODY_BYTES_A_S, MOST_HEADERS, MOST_TRAILER_BYTES, Load
+from cellar.api.patience import PatientProtocol
+from cellar.errors import HeadTooLarge, Overloaded, RequestTimeout
+
+PIECE_BYTES = 1024
+"""What is parsed at a time outside of bodies: three usual heads, or forty of the shortest."""
+
+CHUNKED_PIECE_BYTES, BODY_PIECE_BYTES = 4 * 1024, 64 * 1024
+"""What is parsed at a time of a body, if it does not say where it ends and if it does."""
+
+MOST_LINGERING = 256
+"""Connections over the limit that are told so; any more are cut off."""
+
+
+class _Flow(FlowControl):
+    """uvicorn's flow control. While bytes are held, the socket is not read, and to resume means to go on with those."""
+
+    def __init__(self, transport: Transport, go_on: Callable[[], None]) -> None:
+        super().__init__(transport)
+        self.holding = False
+        self._go_on = go_on
+
+    def pause_reading(self) -> None:
+        """Take no more for now."""
+        if not self.holding:
+            return super().pause_reading()
+        self.read_paused = True
+        return None
+
+    def resume_reading(self) -> None:
+        """Go on with what is held, else with what comes."""
+        if not self.holding:
+            return super().resume_reading()
+        if self.read_paused:
+            self.read_paused = False
+            self._go_on()
+        return None
+
+    def hold(self) -> None:
+        """Do not read the socket."""
+        if not self.holding:
+            if not self.read_paused:
+                self._transport.pause_reading()
+            self.holding = True
+
+    def let_go(self) -> None:
+        """Read the socket again unless the application has enough."""
+        if self.holding:
+            self.holding = False
+            if not self.read_paused:
+                self._transport.resume_reading()
+
+
+class BoundedProtocol(PatientProtocol):
+    """One connection."""
+
+    flow: _Flow
+
+    def __init__(self, config: Any, *arguments: Any, **more: Any) -> None:
+        super().__init__(config, *arguments, **more)
+        self._load: Load = config.app.state.load
+        self._limits = self._load.limits
+        self._head_bytes = self._trailer_bytes = 0
+        """Of the request that the parser reads, and"""
+        self.body_bytes = 0
+        """how much of its body has come."""
+        self._held = b""
+        """What has come and is not parsed yet, from"""
+        self._at = 0
+        self._queued = False
+        """Whether this connection's turn will come round."""
+        self._progress_timer: TimerHandle | None = None
+        self._since_s = 0.0
+        """When the head began to come, or the window in which a part of the body must come, and"""
+        self._window_bytes = 0
+        """how much of the body there was then."""
+
+    # --- the connection -----------------------------------------------------------------------------------------------
+
+    def connection_made(self, transport: Transport) -> None:  # type: ignore[override]
+        """Take the connection, or turn it away if there are too many."""
+        super().connection_made(transport)
+        self.flow = _Flow(transport, self._queue)
+        most = self._limits.max_connections
+        over = len(self.connections) - most
+        if over > MOST_LINGERING:
+            transport.abort()
+        elif over > 0:
+            self.refuse(Overloaded(f"the service has {most} connections, which is its limit"))
+        else:
+            self.idle_since_s = self.loop.time()
+            self._look_after(self.timeout_keep_alive)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Let go of what is held, and of the timer."""
+        self._drop()
+        if self._progress_timer is not None:
+            self._progress_timer.cancel()
+            self._progress_timer = None
+        super().connection_lost(exc)
+
+    def handle_websocket_upgrade(self) -> None:
+        """Hand the connection on, unless there are too many streams."""
+        most = self._limits.max_streams
+        if self._load.streams >= most:
+            return self.refuse(Overloaded(f"the service has {most} WebSockets open, which is its limit"))
+        return super().handle_websocket_upgrade()
+
+    # --- what comes ---------------------------------------------------------------------------------------------------
+
+    def data_received(self, data: bytes) -> None:
+        """Parse what has come, now or when it is this connection's turn."""
+        if self.holds_more():
+            self._held, self._at = self._held[self._at :] + data, 0
+        elif len(data) <= PIECE_BYTES:
+            self._feed(data)
+            self._watch_progress()
+        else:
+            self._held, self._at = data, 0
+            self._take(self._load.round_robin.until_s())
+
+    def holds_more(self) -> bool:
+        """Return whether more has come than was parsed yet."""
+        return self._at < len(self._held)
+
+    def _take(self, until_s: float) -> None:
+        """Parse what is held for so long, and as long as nothing waits to be answered or to be read."""
+        self._queued = False
+        while self.holds_more():
+            if self.transport.is_closing():
+                return self._drop()
+            if self.ends:  # what follows is only noticed
+                self._feed(self._held[self._at :])
+                self._drop()
+                break
+            if self.flow.read_paused:  # whoever has paused it resumes it
+                return self.flow.hold()
+            if monotonic() >= until_s:
+                self.flow.hold()
+                return self._queue()
+            start, self._at = self._at, self._at + self._piece_bytes()
+            self._feed(self._held[start : self._at])
+        self._drop()
+        self._watch_progress()
+        return self.flow.let_go()
+
+    def _piece_bytes(self) -> int:
+        """Return how much may be parsed at a time: many requests may stand behind the end of a body."""
+        if not (self.reading and self.head_read):
+            return PIECE_BYTES
+        length = next((value for name, value in self.headers if name == b"content-length"), None)
+        if length is None:
+            return CHUNKED_PIECE_BYTES
+        return max(PIECE_BYTES, min(BODY_PIECE_BYTES, int(length) - self.body_bytes))
+
+    def _queue(self) -> None:
+        if not self._queued:
+            self._queued = True
+            self._load.round_robin.add(self._take)
+
+    def _drop(self) -> None:
+        self._held, self._at = b"", 0
+
+    def _feed(self, data: bytes) -> None:
+        super().data_received(data)
+        if self.reading and not self.head_read:
+            self._head_bytes += len(data)
+            if self._head_bytes > self._limits.max_head_bytes:
+                self.refuse(self._too_large(f"more than {self._limits.max_head_bytes} bytes"))
+
+    # --- the parser's callbacks ---------------------------------------------------------------------------------------
+
+    def on_message_begin(self) -> None:
+        """Begin to count."""
+        super().on_message_begin()
+        self._head_bytes = self._trailer_bytes = self.body_bytes = 0
+        self._since_s = self.loop.time()
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Take a header. Raise HeadTooLarge at too many trailers: they are dropped, and cost time all the same."""
+        if self.head_read:
+            self._trailer_bytes += len(name) + len(value)
+            if self._trailer_bytes > MOST_TRAILER_BYTES:
+                raise HeadTooLarge(f"trailers may have {MOST_TRAILER_BYTES} bytes, these have more")
+        super().on_header(name, value)
+
+    def on_headers_complete(self) -> None:
+        """Begin the request, and to count its body. Raise HeadTooLarge."""
+        if len(self.headers) > MOST_HEADERS:
+            raise self._too_large(f"{len(self.headers)} headers")
+        self._since_s, self._window_bytes = self.loop.time(), 0
+        super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        """Take a piece of the body."""
+        self.body_bytes += len(body)
+        super().on_body(body)
+
+    def _too_large(self, actual: str) -> HeadTooLarge:
+        most = self._limits.max_head_bytes
+        return HeadTooLarge(f"a request's head may have {most} bytes and {MOST_HEADERS} headers, this has {actual}")
+
+    # --- answers ------------------------------------------------------------------------------------------------------
+
+    def on_response_complete(self) -> None:
+        """Go on with what was pipelined when it is this connection's turn."""
+        if self.pipeline and not self.transport.is_closing():
+            self.server_state.total_requests += 1
+            self._load.round_robin.add(self._start_next)
+        else:
+            super().on_response_complete()
+
+    def _start_next(self, _until_s: float) -> None:
+        if self.pipeline and not self.transport.is_closing():
+            cycle, app = self.pipeline.pop()
+            self._start_asgi_task(cycle, app)
+            if not self.pipeline:
+                self.flow.resume_reading()
+
+    # --- time ---------------------------------------------------------------------------------------------------------
+
+    def _watch_progress(self) -> None:
+        """Have it looked at later whether the rest of the request has come."""
+        if self.reading and self._progress_timer is None:
+            self._progress_timer = self.loop.call_later(self._patience()[0], self._look_at_progress)
+
+    def _look_at_progress(self) -> None:
+        """Refuse a request that does not come, else look again later. Time in which nothing was read does not count."""
+        self._progress_timer = None
+        if not self.reading or self.transport.is_closing():
+            return None
+        now_s = self.loop.time()
+        if self.flow.read_paused or self.flow.holding:
+            self._since_s, self._window_bytes = now_s, self.body_bytes
+        patience_s, least_bytes = self._patience()
+        if now_s - self._since_s >= patience_s:
+            if self.body_bytes - self._window_bytes < least_bytes:
+                return self._give_up(patience_s)
+            self._since_s, self._window_bytes = now_s, self.body_bytes
+        left_s = max(0.001, self._since_s + patience_s - now_s)
+        self._progress_timer = self.loop.call_later(left_s, self._look_at_progress)
+        return None
+
+    def _give_up(self, patience_s: float) -> None:
+        if self.head_read and self.begun and self.cycle.response_complete:
+            return self.transport.close()
+        what = "next part of the body" if self.head_read else "head"
+        return self.refuse(RequestTimeout(f"the {what} of the request did not come within {patience_s:g} s"))
+
+    def _patience(self) -> tuple[float, float]:
+        """Return for how long what is read is waited for, and how many bytes of it must come meanwhile."""
+        if not self.head_read:
+            return self._limits.head_timeout_s, 1
+        if self.scope.get("path") in STREAMS:
+            return self._limits.stream_idle_s, 1
+        return self._limits.body_timeout_s, self._limits.body_timeout_s * BODY_BYTES_A_S

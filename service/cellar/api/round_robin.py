@@ -1,0 +1,71 @@
+"""What connections have left to do, dealt out fairly over turns of the event loop.
+
+A client may send thousands of messages at once. Handled in one go they would hold up everybody else for as long as
+they take. So a connection handles what it can in a short time, and puts what is left here; its turn comes round again
+after those of the others.
+"""
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Callable
+from time import monotonic
+
+logger = logging.getLogger(__name__)
+
+AT_ONCE_S = 0.001
+"""What all connections together may do at once in a turn of the loop, while nobody has anything left: a burst of a
+hundred steps."""
+
+TURN_S = 0.0005
+"""What is done in a turn of the loop of what was left, and"""
+SHARE_S = 0.00025
+"""what one connection may do of that."""
+
+MOST_A_TURN = 4
+"""Connections that get their share in a turn: some only start a task, whose work is done later."""
+
+Work = Callable[[float], None]
+"""Does some work, until about that time of the monotonic clock, and adds what is left again."""
+
+
+class RoundRobin:
+    """The connections of a process that have something left to do."""
+
+    def __init__(self) -> None:
+        self._waiting: deque[Work] = deque()
+        self._scheduled = False
+        self._turn = -1.0
+        self._until_s = 0.0
+
+    def until_s(self) -> float:
+        """Return until when a connection may work at once, by the monotonic clock: 0.0 if others wait already."""
+        if self._waiting:
+            return 0.0
+        turn = asyncio.get_running_loop().time()  # uvloop's stands still within a turn
+        if turn != self._turn:
+            self._turn, self._until_s = turn, monotonic() + AT_ONCE_S
+        return self._until_s
+
+    def add(self, work: Work) -> None:
+        """Have it done after what others have added."""
+        self._waiting.append(work)
+        if not self._scheduled:
+            self._scheduled = True
+            asyncio.get_running_loop().call_soon(self._run)
+
+    def _run(self) -> None:
+        now_s = monotonic()
+        end_s = now_s + TURN_S
+        for _ in range(min(MOST_A_TURN, len(self._waiting))):
+            work = self._waiting.popleft()
+            try:
+                work(min(end_s, now_s + SHARE_S))
+            except Exception:  # of one connection; the others would wait for ever
+                logger.exception("a connection has failed")
+            now_s = monotonic()
+            if now_s >= end_s:
+                break
+        self._scheduled = bool(self._waiting)
+        if self._scheduled:
+            asyncio.get_running_loop().call_soon(self._run)
