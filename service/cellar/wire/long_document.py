@@ -14,6 +14,7 @@ import numpy as np
 
 from cellar.errors import BodyTooLarge, MalformedJson
 from cellar.wire.number_text import NumberText, malformed
+from cellar.wire.strings import end_of_string
 
 MOST_OTHER_BYTES = 1024 * 1024
 """What a document may have besides its long arrays of numbers. A network of 64 layers with the longest cells has a
@@ -98,24 +99,12 @@ def _end_of_array(body: bytes, at: int, depth: int) -> int:
     while (token := _QUOTE_OR_BRACKET.search(body, at)) is not None:
         at = token.end()
         if token[0] == b'"':
-            at = _end_of_string(body, at)
+            at = end_of_string(body, at)
             continue
         depth += 1 if token[0] == b"[" else -1
         if depth == 0:
             return at
     raise malformed(body, len(body), "an array without an end")
-
-
-def _end_of_string(body: bytes, at: int) -> int:
-    """Return the place behind the quote that ends a string: one with an even number of backslashes before it."""
-    while (quote := body.find(b'"', at)) >= 0:
-        before = quote
-        while before > at and body[before - 1] == ord("\\"):
-            before -= 1
-        if (quote - before) % 2 == 0:
-            return quote + 1
-        at = quote + 1
-    return len(body)
 
 
 def _put_back(document: Any, mark: str, found: list[NumberText]) -> tuple[Any, int]:

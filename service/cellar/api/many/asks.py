@@ -20,6 +20,7 @@ from cellar.wire import columns, frames
 from cellar.wire.document import decode
 from cellar.wire.frames import FrameSplitter
 from cellar.wire.lines import LineSplitter
+from cellar.wire.outline import outline
 
 _NAME = re.compile(NAME_PATTERN.removeprefix("^").removesuffix("$"))
 _TAGS = 2**32
@@ -125,19 +126,18 @@ def session_key(name: str) -> SessionKey:
 
 
 def _of_line(line: bytes, tag: int) -> Ask:
-    session = None
     try:
         document: Any = decode(line)
-        if isinstance(document, dict):
-            named = document.get("session")
-            session = named if isinstance(named, str) else None
         if isinstance(document, dict) and "inputs" in document:
             sequence = validated(SequenceLine, document)
-            return Ask(session, tag, sequence_of_json(sequence, sequence.key), sequence.within_s, is_sequence=True)
+            return Ask(
+                sequence.session, tag, sequence_of_json(sequence, sequence.key), sequence.within_s, is_sequence=True
+            )
         step = validated(StepLine, document)
-        return Ask(session, tag, step_of_json(step, step.key), step.within_s)
+        return Ask(step.session, tag, step_of_json(step, step.key), step.within_s)
     except CellarError as fault:
-        return Ask(session, tag, fault=fault)
+        session = outline(line).members.get("session")
+        return Ask(session if isinstance(session, str) else None, tag, fault=fault)
 
 
 def _of_frame(frame: bytes) -> list[Ask]:

@@ -33,6 +33,7 @@ from cellar.runtime.burst import Burst
 from cellar.runtime.pending import Pending
 from cellar.wire import columns, frames
 from cellar.wire.document import decode
+from cellar.wire.outline import outline
 
 logger = logging.getLogger(__name__)
 
@@ -228,7 +229,7 @@ class Resume(NamedTuple):
 def read_text(text: bytes) -> Ask | Resume:
     """Return what a text message asks for; what is wrong with a step is the error of that step.
 
-    Raise MalformedJson.
+    Raise MalformedJson for what is no JSON object to its end, or no UTF-8.
     """
     plain = plain_object(text)
     return (None if plain is None else _plain_step(plain)) or _read_any(text)
@@ -249,16 +250,24 @@ def _plain_step(document: dict[str, Any]) -> Ask | None:
 
 
 def _read_any(text: bytes) -> Ask | Resume:
-    document: Any = None
     try:
-        document = decode(text)
+        document: Any = decode(text)
         if not isinstance(document, dict):
             raise InvalidInput("a message is an object", expected="an object", actual=shown(document))
         return _read_object(document)
-    except MalformedJson:
-        raise
     except CellarError as error:
-        return _failed(document, error)
+        found = outline(text)
+        if isinstance(error, MalformedJson) and not (found.readable and _is_utf8(text)):
+            raise
+        return _failed(found.members, error)
+
+
+def _is_utf8(text: bytes) -> bool:
+    try:
+        text.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def read_frame(data: bytes) -> list[Ask | Several]:
@@ -316,25 +325,27 @@ def _read_object(document: dict[str, Any]) -> Ask | Resume:
     raise InvalidInput("a message has one of these", expected="input, inputs or resume", actual="none of them")
 
 
-def _failed(document: Any, error: CellarError) -> Ask:
+def _failed(members: dict[str, Any], error: CellarError) -> Ask:
     """Return the step of a message that is none, as far as it can be told: the steps behind it may depend on it."""
-    members = document if isinstance(document, dict) else {}
     session, writer, tag = members.get("session"), members.get("writer"), members.get("id")
     named = isinstance(writer, str)
     number = members.get("seq" if named else "step")
     place = Place(writer if named else None, number) if isinstance(number, int) else None
     known = isinstance(session, str) and _is_name(session)
-    return Ask(session if known else None, tag if isinstance(tag, int) else None, None, place, error=error)
+    tagged = isinstance(tag, int) and 0 <= tag < 2**32
+    return Ask(session if known else None, tag if tagged else None, None, place, error=error)
 
 
 def _read_record(step: frames.Step) -> Ask:
     identity = identity_of(step)
+    session = step.session or None
     try:
-        if step.session and not _is_name(step.session):
+        if session is not None and not _is_name(session):
+            session = None
             raise InvalidInput("not the name of a session", expected=NAME_PATTERN, actual=shown(step.session))
         asked = asked_of(step, identity)
     except InvalidInput as error:
-        return Ask(None, step.tag, None, place_of(identity), framed=True, error=error)
+        return Ask(session, step.tag, None, place_of(identity), framed=True, error=error)
     kind: Literal["step", "sequence"] = "sequence" if step.sequence else "step"
     timeout_s = step.timeout_ms / 1000 or None
-    return Ask(step.session or None, step.tag, asked, place_of(identity), kind, timeout_s, framed=True)
+    return Ask(session, step.tag, asked, place_of(identity), kind, timeout_s, framed=True)
