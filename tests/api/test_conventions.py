@@ -74,6 +74,34 @@ async def test_a_slash_at_the_end_says_nothing(served: Served) -> None:
     assert (await served.http.get("/v1/models//")).status_code == 404
 
 
+@pytest.mark.parametrize(
+    ("method", "path", "said"),
+    [
+        ("GET", "/healthz?x=1", "no query"),
+        ("GET", "/readyz?x", "no query"),
+        ("GET", "/v1/jobs?stat=failed", "did you mean state?"),
+        ("GET", "/v1/jobs?state=broken", "'queued', 'running'"),
+        ("GET", "/v1/jobs?limit=1&limit=2", "it stands 2 times"),
+        ("GET", "/v1/models?limit=1", "no query"),
+        ("GET", "/v1/sessions?modell=gru", "did you mean model?"),
+        ("GET", "/v1/sessions/s/state?nome=h", "did you mean name?"),
+        ("DELETE", "/v1/sessions/s?force=true", "no query"),
+        ("POST", "/v1/sessions?x=1", "no query"),
+        ("POST", "/v1/steps?reset=true", "no query"),
+        ("POST", "/v1/sessions/s/step?seq=1", "no query"),
+        ("POST", "/v1/sessions/s/sequence/stream?chunks=1", "did you mean chunk?"),
+    ],
+)
+async def test_a_parameter_that_a_route_does_not_have_is_refused(
+    served: Served, method: str, path: str, said: str
+) -> None:
+    kind = "application/x-ndjson" if "steps" in path or "stream" in path else "application/json"
+    answer = await served.http.request(method, path, content=b"{}", headers={"content-type": kind})
+    assert (answer.status_code, answer.json()["type"]) == (422, "urn:cellar:problem:invalid_parameter")
+    assert answer.json()["location"] == "query"
+    assert said in answer.text
+
+
 async def test_addresses_name_no_scheme_and_no_host(served: Served) -> None:
     """A proxy before the service knows them, and the service does not."""
     proxied = {"X-Forwarded-Proto": "https"}

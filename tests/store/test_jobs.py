@@ -51,6 +51,17 @@ def test_the_newest_jobs_come_first(jobs: JobStore) -> None:
     assert [job.job for job in jobs.list("default", 3)] == ["j4", "j3", "j2"]
 
 
+def test_the_newest_of_one_state_are_found_behind_others(jobs: JobStore) -> None:
+    for index in range(2, 6):
+        jobs.create(Job("default", f"j{index}", "queued", {}, JOB.created_s + index))
+        if index < 4:
+            jobs.cancel("default", f"j{index}")
+    assert [job.job for job in jobs.list("default", 1, "cancelled")] == ["j3"]
+    assert [job.job for job in jobs.list("default", 9, "cancelled")] == ["j3", "j2"]
+    assert [job.job for job in jobs.list("default", 1, "queued")] == ["j5"]
+    assert jobs.list("default", 9, "failed") == []
+
+
 def test_unfinished_jobs_are_found_by_their_model_or_its_version(jobs: JobStore) -> None:
     others = [("default", "co2@2"), ("default", "co22@1"), ("other", "co2@1")]
     for number, (tenant, model) in enumerate(others, start=2):

@@ -16,6 +16,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from cellar.api.faults import invalid_body
+from cellar.api.known_query import check_query
 from cellar.api.problems import problem_of
 from cellar.errors import BodyTooLarge, UnsupportedMediaType
 from cellar.wire.document import SHORT_BYTES, decode
@@ -169,10 +170,26 @@ def body_type(content_type: str, *known: str) -> str:
 
 
 class JsonRoute(APIRoute):
-    """An ordinary FastAPI route whose body is read by `read_json`."""
+    """An ordinary FastAPI route whose body is read by `read_json`, and that takes no query parameter but its own."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """Return the framework's handler behind our reader, so that our errors pass as they are."""
+        handle, known = self._body_handler(), self._known_parameters()
+
+        async def check_and_handle(request: Request) -> Response:
+            if request.scope["query_string"]:
+                check_query(request.query_params, known)
+            return await handle(request)
+
+        return check_and_handle
+
+    def _known_parameters(self) -> frozenset[str]:
+        """Return the names of the query parameters that the route declares."""
+        declared = [field.alias for field in self.dependant.query_params]
+        besides = [one["name"] for one in (self.openapi_extra or {}).get("parameters", ()) if one["in"] == "query"]
+        return frozenset((*declared, *besides))
+
+    def _body_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         handle = super().get_route_handler()
         if self.body_field is None:
             return handle

@@ -95,7 +95,12 @@ def document_of(error: errors.CellarError) -> dict[str, Any]:
     return _document(status, error.slug, error.title, error.detail, error.fields())
 
 
-EVERYWHERE: tuple[type[errors.CellarError], ...] = (errors.MalformedRequest, errors.HostRefused, errors.OriginRefused)
+EVERYWHERE: tuple[type[errors.CellarError], ...] = (
+    errors.MalformedRequest,
+    errors.HostRefused,
+    errors.OriginRefused,
+    errors.InvalidParameter,
+)
 """What every route may answer."""
 
 
@@ -103,7 +108,7 @@ def answers(*kinds: type[errors.CellarError]) -> dict[int | str, dict[str, Any]]
     """Return the OpenAPI responses of a route that may answer with these errors, each described as in the tree."""
     content = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
     lines = {500: ["- `internal_error`: A fault of the service."]}
-    for kind in (*EVERYWHERE, *kinds):
+    for kind in dict.fromkeys((*EVERYWHERE, *kinds)):
         lines.setdefault(status_of(kind), []).append(f"- `{kind.slug}`: {(kind.__doc__ or '').splitlines()[0]}")
     responses: dict[int | str, dict[str, Any]] = {
         status: {"description": "\n".join(lines[status]), "content": content} for status in sorted(lines)

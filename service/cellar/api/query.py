@@ -9,6 +9,7 @@ from starlette.requests import Request
 
 from cellar.api.body import Model
 from cellar.api.faults import invalid_request
+from cellar.api.known_query import check_query
 from cellar.api.schemas.names import MOST_TIMEOUT_MS
 from cellar.errors import InvalidInput, InvalidParameter
 
@@ -19,9 +20,7 @@ _TIMEOUT = re.compile(r"[0-9]{1,6}")
 def read_query(kind: type[Model], request: Request) -> Model:
     """Return the query as a model. Raise InvalidParameter for what does not fit, is unknown, or stands twice."""
     found = request.query_params
-    for name in found:
-        if len(found.getlist(name)) > 1:
-            raise InvalidParameter(f"query parameter {name} twice", location="query", parameter=name, expected="one")
+    check_query(found, kind.model_fields)
     try:
         return kind.model_validate_strings(dict(found))
     except ValidationError as error:

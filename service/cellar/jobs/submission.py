@@ -13,7 +13,7 @@ from cellar.jobs.calls import Calls
 from cellar.jobs.dataset import pack_dataset
 from cellar.nn.fit import check
 from cellar.nn.training import Dataset, TrainingSpec
-from cellar.ports import BlobStore, Clock, Job, JobStore
+from cellar.ports import BlobStore, Clock, Job, JobState, JobStore
 from cellar.registry import Registry
 
 logger = logging.getLogger(__name__)
@@ -98,9 +98,9 @@ class Jobs:
         """Return the finished epochs of a job, oldest first. Raise JobUnknown."""
         return self._store.history(tenant, job)
 
-    def list(self, tenant: str, limit: int = 100) -> list[Job]:
-        """Return the newest jobs first."""
-        return self._store.list(tenant, limit)
+    def list(self, tenant: str, limit: int = 100, state: JobState | None = None) -> list[Job]:
+        """Return the newest jobs first, or the newest of those in one state."""
+        return self._store.list(tenant, limit, state)
 
     def cancel(self, tenant: str, job: str) -> Job:
         """Ask a job to end and return it as it is now: a running one ends a moment later. Raise JobUnknown."""

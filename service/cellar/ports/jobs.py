@@ -139,6 +139,6 @@ class JobStore(Protocol):
         """Return the newest finished epochs (at least 1,000 are kept), oldest first. Raise JobUnknown."""
         ...
 
-    def list(self, tenant: str, limit: int) -> list[Job]:
-        """Return the newest jobs first."""
+    def list(self, tenant: str, limit: int, state: JobState | None = None) -> list[Job]:
+        """Return the newest jobs first, or the newest of those in one state."""
         ...

@@ -82,13 +82,25 @@ class RedisJobs:
                 found.append(self.get(tenant, job))
         return [job for job in found if _trains(job, model) and job.state in ("queued", "running")]
 
-    def list(self, tenant: str, limit: int) -> list[Job]:
-        """Return the newest jobs first; names whose record has expired are forgotten. Raise StoreUnavailable."""
+    def list(self, tenant: str, limit: int, state: JobState | None = None) -> list[Job]:
+        """Return the newest jobs, or those in one state; names whose record has expired are forgotten.
+
+        Raise StoreUnavailable.
+        """
+        found: list[Job] = []
+        gone: list[str] = []
         with redis_errors():
-            names = [text(name) for name in self._client.zrevrange(self._index(tenant), 0, limit - 1)]
-            records = {name: self._client.hgetall(self._record(tenant, name)) for name in names}
-            self._forget(tenant, [name for name, record in records.items() if not record])
-        return [_load(tenant, name, record) for name, record in records.items() if record]
+            last = limit - 1 if state is None else -1
+            for name in map(text, self._client.zrevrange(self._index(tenant), 0, last)):
+                record = self._client.hgetall(self._record(tenant, name))
+                if not record:
+                    gone.append(name)
+                elif state in (None, (job := _load(tenant, name, record)).state):
+                    found.append(job)
+                    if len(found) == limit:
+                        break
+            self._forget(tenant, gone)
+        return found
 
     def acquire(self, tenant: str, job: str, lease_s: float) -> Lease | None:
         """Begin the next attempt; None if the job is held, ended or cancelled. Raise StoreUnavailable."""

@@ -1,7 +1,9 @@
 """Submit, read, list and cancel training jobs."""
 
+from typing import Annotated
+
 from anyio.to_thread import run_sync
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Query, Response
 
 from cellar.api.body import JsonRoute, by_reader
 from cellar.api.problems import answers
@@ -19,6 +21,9 @@ from cellar.api.routes.parameters import (
 from cellar.api.schemas.jobs import JobAnswer, JobRequest, JobsAnswer
 from cellar.api.services import TENANT, Parts
 from cellar.errors import FingerprintMismatch, IdUnknown, JobUnknown, ModelUnknown
+from cellar.ports import JobState
+
+State = Annotated[JobState | None, Query(description="Only jobs in this state.")]
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"], route_class=JsonRoute)
 
@@ -50,9 +55,9 @@ async def submit_job(body: JobRequest, services: Parts, response: Response, key:
 
 
 @router.get("", responses=answers(*STORE, *PARAMETER))
-async def list_jobs(services: Parts, limit: Limit = 100) -> JobsAnswer:
-    """List jobs, the newest first, without their histories."""
-    jobs = await run_sync(services.jobs.list, TENANT, limit)
+async def list_jobs(services: Parts, limit: Limit = 100, state: State = None) -> JobsAnswer:
+    """List jobs, or those in one state, the newest first, without their histories."""
+    jobs = await run_sync(services.jobs.list, TENANT, limit, state)
     return JobsAnswer(jobs=[JobAnswer.of(job, []) for job in jobs])
 
 

@@ -7,7 +7,7 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
-from cellar.api.body import body_type
+from cellar.api.body import JsonRoute, body_type
 from cellar.api.many.answers import FrameAnswers, LineAnswers, Writer
 from cellar.api.many.asks import Frames, Lines, Reader
 from cellar.api.many.exchange import Exchange
@@ -17,7 +17,7 @@ from cellar.api.services import Parts
 from cellar.errors import BodyTooLarge, MalformedBody, NotAcceptable, UnsupportedMediaType
 from cellar.wire import frames, lines
 
-router = APIRouter(tags=["steps"])
+router = APIRouter(tags=["steps"], route_class=JsonRoute)
 
 READERS: dict[str, Callable[[int], Reader]] = {lines.MEDIA_TYPE: Lines, frames.MEDIA_TYPE: Frames}
 WRITERS: dict[str, Callable[[], Writer]] = {lines.MEDIA_TYPE: LineAnswers, frames.MEDIA_TYPE: FrameAnswers}

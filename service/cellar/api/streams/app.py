@@ -3,10 +3,11 @@
 import asyncio
 import re
 
-from starlette.datastructures import Headers
+from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from cellar.api.access import Access
+from cellar.api.known_query import check_query
 from cellar.api.services import Services
 from cellar.api.streams.closing import STOPPING, Closing, closing_of
 from cellar.api.streams.connection import AsgiConnection, Connection
@@ -40,7 +41,7 @@ class Streams:
         """Serve one socket until it is closed."""
         await receive()  # websocket.connect
         await send({"type": "websocket.accept"})
-        closing = self._refusal(Headers(scope=scope))
+        closing = self._refusal(HTTPConnection(scope))
         if closing is not None:
             return await send({"type": "websocket.close", "code": closing.code, "reason": closing.reason})
         direct = scope.get("extensions", {}).get(EXTENSION)
@@ -63,11 +64,12 @@ class Streams:
             self._closed.clear()
             await self._closed.wait()
 
-    def _refusal(self, headers: Headers) -> Closing | None:
+    def _refusal(self, asked: HTTPConnection) -> Closing | None:
         if self._stopping:
             return STOPPING
         try:
-            self._access.check(headers, safe=False)
+            self._access.check(asked.headers, safe=False)
+            check_query(asked.query_params, ())
         except CellarError as error:
             return closing_of(error)
         return None

@@ -50,6 +50,7 @@ CLOSINGS: tuple[type[errors.CellarError], ...] = (
     errors.MalformedBody,
     errors.HostRefused,
     errors.OriginRefused,
+    errors.InvalidParameter,
     errors.SessionUnknown,
     errors.ModelUnknown,
     errors.Regressed,
