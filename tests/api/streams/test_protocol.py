@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from types import SimpleNamespace
 from typing import Any
 
 import uvicorn
@@ -14,6 +15,7 @@ from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIO
 from uvicorn.server import ServerState
 from websockets.utils import apply_mask
 
+from cellar.api.limits import Limits, Load
 from cellar.api.streams.connection import BINARY, TEXT
 from cellar.api.streams.protocol import EXTENSION, StreamProtocol, framed
 
@@ -113,6 +115,7 @@ class Listener:
 
 def configured(app: App) -> uvicorn.Config:
     """Return the settings of a server."""
+    app.state = SimpleNamespace(load=Load(Limits()))  # type: ignore[attr-defined]
     config = uvicorn.Config(app, ws_max_size=MOST, ws_per_message_deflate=False, ws_ping_interval=None, log_config=None)
     config.load()
     return config

@@ -7,15 +7,19 @@ frame at a time, so that it always stands between two of them.
 """
 
 import asyncio
+from asyncio import BaseTransport
 from collections.abc import Sequence
 from http import HTTPStatus
 from struct import Struct
+from time import monotonic
 from typing import Any
 
 from uvicorn._types import ASGIReceiveEvent
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from websockets.frames import Frame
 from websockets.http11 import Request
 
+from cellar.api.limits import Load
 from cellar.api.streams.closing import Closing
 from cellar.api.streams.connection import BINARY, TEXT, Listener, Message
 
@@ -40,6 +44,9 @@ KNOWN = frozenset((0x00, 0x01, 0x02, 0x80, TEXT, BINARY, 0x88, 0x89, 0x8A))
 
 CONTROL = 0x88
 """From here on they are control frames."""
+
+PING, PONG = 0x89, 0x8A
+MOST_CONTROL_BYTES = 125
 
 MASKED = 0x80
 MASK_BYTES = 4
@@ -90,6 +97,12 @@ class StreamProtocol(WebSocketsSansIOProtocol):
         self._held = bytearray()
         self._wanted = 0
         """Bytes that must be held before there is something to hand on."""
+        app: Any = self.config.app
+        self._load: Load = app.state.load
+        self._queued = False
+        """Whether what is held is handed on when this connection's turn comes round."""
+        self._owed: bytes | None = None
+        """What the last ping said that is not answered, because the client takes nothing."""
         self._most: int = self.config.ws_max_size
 
     # --- the connection as a socket knows it --------------------------------------------------------------------------
@@ -101,11 +114,8 @@ class StreamProtocol(WebSocketsSansIOProtocol):
     def resume(self) -> None:
         """Let messages come, first those that are held."""
         self._taking = True
-        if self._held:
-            self._read(self._release())
-        if self._taking and self.read_paused:
-            self.read_paused = False
-            self.transport.resume_reading()
+        if not self._queued:
+            self._take_held(self._load.round_robin.until_s())
 
     def write(self, messages: Sequence[Message]) -> None:
         """Write messages, if anybody is there."""
@@ -120,14 +130,25 @@ class StreamProtocol(WebSocketsSansIOProtocol):
     async def close(self, closing: Closing) -> None:
         """Close once all is written. Raise OSError if nobody is there any more."""
         await self.send({"type": "websocket.close", "code": closing.code, "reason": closing.reason})
-        if self._held:  # the client's own close frame may be among it
-            super().data_received(self._release())
+        if not self._queued:  # the client's own close frame may be among what is held
+            self._take_held(self._load.round_robin.until_s())
 
     def end(self) -> None:
         """Hand on nothing any more."""
         self._events.listener = None
 
     # --- what comes ---------------------------------------------------------------------------------------------------
+
+    def connection_made(self, transport: BaseTransport) -> None:
+        """Count the connection."""
+        self._load.streams += 1
+        super().connection_made(transport)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Let go of what is held."""
+        self._load.streams -= 1
+        self._held.clear()
+        super().connection_lost(exc)
 
     def handle_connect(self, event: Request) -> None:
         """Offer the connection to the application."""
@@ -142,16 +163,26 @@ class StreamProtocol(WebSocketsSansIOProtocol):
             if self.handshake_initiated:  # too early: the parser may be inside a frame when somebody listens
                 self.scope["extensions"].pop(EXTENSION, None)
             super().data_received(data)
-        elif self.close_sent or not self._whole:
+        elif not self._whole:
             super().data_received(data)
         elif self._held:
             self._held += data
-            if len(self._held) >= self._wanted:
-                self._read(self._release())
+            if not self._queued and len(self._held) >= self._wanted:
+                self._take_held(self._load.round_robin.until_s())
         elif 0 <= size < SHORT and size == data[1] - MASKED and self._takes(data[0], size):  # nearly always
             self._taking = listener.take(apply_mask(data[HEAD_BYTES:], data[2:HEAD_BYTES]), data[0])
         else:
-            self._read(data)
+            self._read(data, self._load.round_robin.until_s())
+
+    def handle_cont(self, event: Frame) -> None:
+        """Add a fragment to its message, in one piece: there may be as many as there are bytes, and empty ones too."""
+        pieces: list[Any] = self.frames
+        if not isinstance(pieces[0], bytearray):
+            pieces[0] = bytearray(pieces[0])
+        pieces[0] += event.data
+        if event.fin:
+            pieces[0] = bytes(pieces[0])
+            self.send_receive_event_to_app()
 
     def send_receive_event_to_app(self) -> None:
         """Hand on a message that came in fragments."""
@@ -162,8 +193,31 @@ class StreamProtocol(WebSocketsSansIOProtocol):
             self._taking = self._listener.take(message, TEXT if self.curr_msg_data_type == "text" else BINARY)
         return None
 
-    def _read(self, data: bytes, *, together: bool = False) -> None:
-        """Hand on the frames that are whole, and hold the rest. Those of several messages are handed on together."""
+    def _take_held(self, until_s: float) -> None:
+        """Hand on what is held, and go on reading if another message may come."""
+        self._queued = False
+        if self.disconnected:
+            return
+        if self._held:
+            self._read(self._held, until_s)
+        if (self._taking or self.close_sent) and not self._queued and self.read_paused:
+            self.read_paused = False
+            self.transport.resume_reading()
+
+    def _read(self, data: bytes | bytearray, until_s: float) -> None:
+        """Hand on the frames that are whole until then, those of several messages together, and hold the rest."""
+        assert self._listener is not None
+        with self._listener.together():
+            at = self._read_frames(data, until_s)
+        if data is self._held:
+            del self._held[:at]
+        elif at < len(data):
+            self._held += memoryview(data)[at:]
+        if self._queued or (self._held and not self._taking and not self.close_sent):
+            self._pause()
+
+    def _read_frames(self, data: bytes | bytearray, until_s: float) -> int:
+        """Hand on the frames that are whole, and return where the rest begins. When the time is over, ask for more."""
         assert self._listener is not None
         at, end = 0, len(data)
         self._wanted = 0
@@ -174,36 +228,47 @@ class StreamProtocol(WebSocketsSansIOProtocol):
                 size, start = int.from_bytes(data[at + 2 : at + 2 + wide], "big"), start + wide
             if size < 0 or size > self._most or kind not in KNOWN:
                 self._whole = False  # the parser says what is wrong, and is never whole again
-                return super().data_received(data[at:])
+                super().data_received(bytes(data[at:]))
+                return end
             stop = start + size
             if stop > end:
                 self._wanted = stop - at
                 break
-            if stop < end and not together:
-                with self._listener.together():
-                    return self._read(data[at:], together=True)
-            if kind < CONTROL and not self._taking:
+            if kind < CONTROL and not (self._taking or self.close_sent):
                 break
-            if kind in WHOLE and self.conn.current_size is None:
-                self._taking = self._listener.take(apply_mask(data[start:stop], data[start - MASK_BYTES : start]), kind)
-            else:
-                super().data_received(data[at:stop])
-                if self.close_sent or self.transport.is_closing():
-                    return None
+            if monotonic() >= until_s:
+                self._queued = True
+                self._load.round_robin.add(self._take_held)
+                break
+            self._take_frame(kind, data, at, start, stop)
+            if self.transport.is_closing():
+                return end
             at = stop
-        if at < end:
-            self._held += data[at:]
-            if not self._taking:
-                self._pause()
-        return None
+        return at
+
+    def _take_frame(self, kind: int, data: bytes | bytearray, at: int, start: int, stop: int) -> None:
+        """Hand on a frame. Behind our own close frame only the client's means anything."""
+        assert self._listener is not None
+        if kind == PING and stop - start <= MOST_CONTROL_BYTES:
+            self._answer_ping(apply_mask(data[start:stop], data[start - MASK_BYTES : start]))
+        elif kind < CONTROL and self.close_sent:
+            return
+        elif kind in WHOLE and self.conn.current_size is None:
+            self._taking = self._listener.take(apply_mask(data[start:stop], data[start - MASK_BYTES : start]), kind)
+        else:
+            super().data_received(bytes(data[at:stop]))
+
+    def _answer_ping(self, said: bytes) -> None:
+        """Answer a ping. A client that takes nothing is owed the answer to its last one (RFC 6455, 5.5.3)."""
+        if self.full:
+            self._owed = said
+        elif not self.close_sent and not self.transport.is_closing():
+            self.transport.write(framed(PONG, said))
 
     def _takes(self, kind: int, size: int) -> bool:
         """Return whether a frame is a whole message that may be taken now."""
-        return self._taking and kind in WHOLE and size <= self._most and self.conn.current_size is None
-
-    def _release(self) -> bytes:
-        held, self._held = bytes(self._held), bytearray()
-        return held
+        fits = kind in WHOLE and size <= self._most
+        return self._taking and fits and not self.close_sent and self.conn.current_size is None
 
     def _pause(self) -> None:
         if not self.read_paused:
@@ -221,6 +286,9 @@ class StreamProtocol(WebSocketsSansIOProtocol):
         """Hear that it has taken some."""
         super().resume_writing()
         self.full = False
+        if self._owed is not None:
+            owed, self._owed = self._owed, None
+            self._answer_ping(owed)
         if self._listener is not None:
             self._listener.eased()
 
