@@ -14,6 +14,7 @@
     │   ├── IdUnknown                a number that an embedding has no row for
     │   ├── WholeSequencesOnly       a single step of a network that reads sequences from both ends
     │   ├── InvalidParameter         a path, query or header value, which no JSON pointer can name
+    │   ├── TooManyFaults            one line after the other of a body cannot be read
     │   ├── FingerprintMismatch      the same key or sequence number with another body
     │   ├── StateNotFinite           the step would have made a state NaN or infinite
     │   └── OutputNotFinite          the step would have answered NaN or infinity
@@ -178,6 +179,10 @@ class InvalidParameter(InvalidInput, slug="invalid_parameter", title="Invalid pa
         super().__init__(detail, expected=expected, actual=actual)
         self.location = location
         self.parameter = parameter
+
+
+class TooManyFaults(InvalidInput, slug="too_many_faults", title="Too many faults"):
+    """So many lines in a row could not be read that the rest of the body was not read at all."""
 
 
 class FingerprintMismatch(InvalidInput, slug="fingerprint_mismatch", title="Key used with another body"):

@@ -1,5 +1,6 @@
 """Plain lines and plain frames ask for what the models and the records say."""
 
+import asyncio
 import json
 from collections.abc import Iterable
 from typing import Any
@@ -10,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cellar.api.many import asks
-from cellar.api.many.asks import Ask, Frames, Lines
+from cellar.api.many.asks import MOST_FAULTS, Ask, Frames, Lines
+from cellar.errors import TooManyFaults
 from cellar.wire import columns, frames
 
 pytestmark = pytest.mark.anyio
@@ -77,3 +79,36 @@ async def test_a_plain_frame_asks_for_what_its_records_say(step: int | None, mon
     assert [*map(told, plain)] == [*map(told, records)]
     assert [ask.asked.finite for ask in plain if ask.asked] == [True] * 9
     assert [ask.asked.finite for ask in records if ask.asked] == [False] * 9
+
+
+async def test_blank_lines_cost_nothing_and_others_have_their_turn_between_them() -> None:
+    turns, reading = 0, True
+
+    async def count() -> None:
+        nonlocal turns
+        while reading:
+            turns += 1
+            await asyncio.sleep(0)
+
+    counting = asyncio.create_task(count())
+    found = await read(Lines(MOST_BYTES), b"\n \r\n" * 300_000 + b'{"session":"s","input":[1]}\n')
+    reading = False
+    await counting
+    assert [ask.session for ask in found] == ["s"]
+    assert turns > 5
+
+
+async def test_a_body_whose_lines_cannot_be_read_ends() -> None:
+    """However long it is; one that can be read now and then does not."""
+    good = b'{"session":"s","input":[1]}\n'
+    now_and_then = (b"{}\n" * (MOST_FAULTS - 1) + good) * 3
+    assert len(await read(Lines(MOST_BYTES), now_and_then)) == 3 * MOST_FAULTS
+    found: list[Ask] = []
+
+    async def read_all() -> None:
+        async for part in Lines(MOST_BYTES).feed(good + b"{}\n" * 100_000):
+            found.extend(part)
+
+    with pytest.raises(TooManyFaults):
+        await read_all()
+    assert len(found) == MOST_FAULTS + 1

@@ -10,6 +10,7 @@ import httpx
 import numpy as np
 import pytest
 
+from cellar.api.many.asks import MOST_FAULTS
 from cellar.wire import frames, lines
 from cellar.wire.frames import Step
 from tests.api.conftest import MAX_BODY_BYTES
@@ -186,7 +187,6 @@ async def test_lines_fail_one_by_one(client: httpx.AsyncClient, expected: list[l
     good = {"session": name, "input": INPUTS[0].tolist()}
     bad: list[tuple[dict[str, Any] | bytes, str, str | None]] = [
         (b"{", "malformed_json", None),
-        (b"", "malformed_json", None),
         (b"\xff", "malformed_json", None),
         (b"[]", "invalid_input", ""),
         (b'{"session": "a", "session": "b", "input": [1, 2]}', "invalid_input", "/session"),
@@ -310,3 +310,15 @@ async def test_more_steps_than_may_wait_are_answered_all(client: httpx.AsyncClie
     assert [json.loads(line)["step"] for line in answer.content.splitlines()] == [*range(1, count + 1)]
     found = await send_frames(client, *[[Step(name, INPUTS[:1, None])] * 2000] * 2)
     assert [answer.position and answer.position[1] for answer in found] == [*range(count + 1, count + 4001)]
+
+
+async def test_a_megabyte_of_faults_is_answered_with_a_bounded_number_of_lines(client: httpx.AsyncClient) -> None:
+    answer = await client.post("/v1/steps", content=b"{}\n" * 300_000, headers={"Content-Type": lines.MEDIA_TYPE})
+    *faults, last = [json.loads(line) for line in answer.text.splitlines()]
+    assert len(faults) == MOST_FAULTS
+    assert last["type"] == "urn:cellar:problem:too_many_faults"
+
+
+async def test_a_megabyte_of_blank_lines_is_answered_with_nothing(client: httpx.AsyncClient) -> None:
+    answer = await client.post("/v1/steps", content=b"\n" * 1_000_000, headers={"Content-Type": lines.MEDIA_TYPE})
+    assert (answer.status_code, answer.content) == (200, b"")

@@ -137,6 +137,7 @@ async def spoken(kind: type[WebSocketsSansIOProtocol], app: App, pieces: Sequenc
         await asyncio.sleep(0)
         while transport.paused and isinstance(protocol, StreamProtocol):
             protocol.resume()
+            await asyncio.sleep(0)  # what is left is handed on in turns
         await asyncio.sleep(0)
     written, closed = transport.written[handshake:], transport.closed
     if not closed:

@@ -5,6 +5,7 @@ import re
 from collections.abc import AsyncIterator
 from functools import lru_cache
 from itertools import repeat
+from time import monotonic
 from typing import Any, NamedTuple, Protocol
 
 from cellar.api.asked import Asked, one_step, sequence_of_json, step_of_json
@@ -14,7 +15,7 @@ from cellar.api.records import asked_of, identity_of
 from cellar.api.schemas.names import NAME_PATTERN
 from cellar.api.schemas.sessions import SequenceLine, StepLine
 from cellar.api.services import TENANT
-from cellar.errors import BodyTooLarge, CellarError, InvalidInput
+from cellar.errors import BodyTooLarge, CellarError, InvalidInput, TooManyFaults
 from cellar.ports import APPEND, Identity, SessionKey
 from cellar.wire import columns, frames
 from cellar.wire.document import decode
@@ -27,6 +28,12 @@ _TAGS = 2**32
 
 MOST_LINES = 256
 """Of a part. Lines with a fault take 50 microseconds each, and a piece of a body may have a hundred thousand."""
+
+PART_S = 0.002
+"""How long lines are read before others have their turn: those that are blank or at fault wait for nothing."""
+
+MOST_FAULTS = 256
+"""Lines in a row that cannot be read, behind which the request ends: each is answered with many times its length."""
 
 
 class Ask(NamedTuple):
@@ -61,17 +68,27 @@ class Lines:
     def __init__(self, max_bytes: int) -> None:
         self._splitter = LineSplitter(max_bytes)
         self._count = 0
+        self._faults = 0
+        """Lines in a row that could not be read."""
 
     async def feed(self, data: bytes) -> AsyncIterator[list[Ask]]:
         """Yield the lines that are whole now, so many at a time."""
         part: list[Ask] = []
+        until_s = monotonic() + PART_S
         try:
             for line in self._splitter.feed(data):
-                part.append(self._plain(line) or await self._read(line))
-                if len(part) == MOST_LINES:
-                    yield part
-                    part = []
+                if line and not line.isspace():
+                    part.append(self._plain(line) or await self._read(line))
+                if len(part) == MOST_LINES or monotonic() >= until_s or self._faults >= MOST_FAULTS:
+                    if part:
+                        yield part
+                        part = []
+                    if self._faults >= MOST_FAULTS:
+                        raise TooManyFaults(
+                            f"{MOST_FAULTS} lines in a row could not be read; those behind them are not"
+                        )
                     await asyncio.sleep(0)
+                    until_s = monotonic() + PART_S
         except BodyTooLarge:
             if part:
                 yield part
@@ -90,10 +107,15 @@ class Lines:
         if document is None or type(session) is not str or not _NAME.fullmatch(session):
             return None
         asked = plain_step(document, None, others=1)
-        return None if asked is None else Ask(session, self._next_tag(), asked)
+        if asked is None:
+            return None
+        self._faults = 0
+        return Ask(session, self._next_tag(), asked)
 
     async def _read(self, line: bytes) -> Ask:
-        return await read_beside(len(line), _of_line, line, self._next_tag())
+        ask = await read_beside(len(line), _of_line, line, self._next_tag())
+        self._faults = 0 if ask.fault is None else self._faults + 1
+        return ask
 
     def _next_tag(self) -> int:
         tag, self._count = self._count % _TAGS, self._count + 1
