@@ -122,7 +122,7 @@ class Api(Parts):
             sessions=self._sessions,
             states=States(*stored),
             snapshots=Snapshots(*stored, copies, self.clock),
-            forks=Forks(*stored, copies, self.clock),
+            forks=Forks(*stored, copies, self.clock, most_bytes=settings.max_fork_bytes),
             pasts=Pasts(*stored, past),
             replays=Replays(*stored, past, self.clock, kernel_rev=KERNEL_REV),
             shadows=Shadows(*stored, past, shadows, self.clock),

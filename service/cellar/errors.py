@@ -15,6 +15,7 @@
     │   ├── WholeSequencesOnly       a single step of a network that reads sequences from both ends
     │   ├── InvalidParameter         a path, query or header value, which no JSON pointer can name
     │   ├── TooManyFaults            one line after the other of a body cannot be read
+    │   ├── ForkTooLarge             more children of a large state than one request may make
     │   ├── FingerprintMismatch      the same key or sequence number with another body
     │   ├── StateNotFinite           the step would have made a state NaN or infinite
     │   └── OutputNotFinite          the step would have answered NaN or infinity
@@ -183,6 +184,10 @@ class InvalidParameter(InvalidInput, slug="invalid_parameter", title="Invalid pa
 
 class TooManyFaults(InvalidInput, slug="too_many_faults", title="Too many faults"):
     """So many lines in a row could not be read that the rest of the body was not read at all."""
+
+
+class ForkTooLarge(InvalidInput, slug="fork_too_large", title="Fork too large"):
+    """The children would have more state together than one request may write; none was made."""
 
 
 class FingerprintMismatch(InvalidInput, slug="fingerprint_mismatch", title="Key used with another body"):

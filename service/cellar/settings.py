@@ -90,6 +90,12 @@ class Settings(BaseSettings):
     runtime_dir: Path | None = Field(
         None, description="Directory for the private Redis' socket. Default: a short one for the data directory."
     )
+    redis_max_memory_bytes: int | None = Field(
+        None,
+        ge=0,
+        description="Memory of the private Redis, beyond which writes are answered 503, bytes; 0: as much as there is."
+        " Default: half of what the machine, or its control group, has.",
+    )
     cache_dir: Path = Field(
         default_factory=_cache_dir, description="Compiled kernels. Default: $XDG_CACHE_HOME/cellar/kernels."
     )
@@ -136,6 +142,9 @@ class Settings(BaseSettings):
         DAY_S, ge=1, description="How long an expired session answers 410 and not 404, seconds. Default: 1 day."
     )
     max_snapshots: int = Field(16, ge=1, le=1024, description="Most snapshots of a session. Default: 16.")
+    max_fork_bytes: int = Field(
+        256 * MEBIBYTE, ge=1, description="Most state that the children of one fork may have, bytes. Default: 256 MiB."
+    )
     queue_limit: int = Field(
         4096, ge=1, description="Requests that may wait for the engine before 503, requests. Default: 4096."
     )

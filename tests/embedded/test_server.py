@@ -12,6 +12,7 @@ import pytest
 import redis
 
 from cellar.embedded.directory import Directory
+from cellar.embedded.memory import memory_bytes
 from cellar.embedded.server import PrivateRedis
 from cellar.errors import StartupError
 from tests.waiting import wait_until
@@ -131,3 +132,18 @@ def test_a_copied_directory_has_a_server_of_its_own(data: Path, tmp_path: Path) 
             assert copied.get("at") == "the copy"
             copied.set("at", "the copy, later")
         assert original.get("at") == "the original"
+
+
+def fill(client: "redis.Redis") -> None:
+    for number in range(100):
+        client.set(f"filling {number}", "x" * (1 << 20))
+
+
+def test_its_memory_is_bounded_and_nothing_is_evicted(data: Path) -> None:
+    with PrivateRedis(Directory(data)) as server, client_of(server) as client:
+        assert client.config_get("maxmemory")["maxmemory"] == str(memory_bytes() // 2)
+    with PrivateRedis(Directory(data), max_memory_bytes=4 << 20) as server, client_of(server) as client:
+        client.set("first", "kept")
+        with pytest.raises(redis.OutOfMemoryError):
+            fill(client)
+        assert client.get("first") == "kept"

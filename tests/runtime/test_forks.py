@@ -10,6 +10,7 @@ import redis
 from cellar.errors import (
     AlreadyExists,
     FingerprintMismatch,
+    ForkTooLarge,
     Regressed,
     SessionUnknown,
     StepTaken,
@@ -28,11 +29,11 @@ from tests.runtime.session_calls import at, begin, output, position, state, step
 pytestmark = pytest.mark.anyio
 
 
-def forks_of(service: Service) -> Forks:
+def forks_of(service: Service, most_bytes: int = 1 << 20) -> Forks:
     """Return the forks of a service."""
     prefix = service.store.keys.probe.decode().removesuffix(":probe")
     copies = RedisSnapshots(service.store._route, service.store, prefix=prefix)
-    return Forks(service.sessions, service.store, copies, FakeClock())
+    return Forks(service.sessions, service.store, copies, FakeClock(), most_bytes=most_bytes)
 
 
 async def a_parent(service: Service) -> SessionKey:
@@ -194,3 +195,24 @@ async def test_what_a_request_leaves_behind_has_an_end(service: Service, redis_c
     await forks_of(service).fork(key, 1, Identity(key="k"))
     [held] = redis_client.scan_iter(pattern)
     assert 86_000_000 < redis_client.pttl(held) <= 86_400_000
+
+
+@pytest.mark.parametrize("identity", [APPEND, Identity(key="once")])
+async def test_a_fork_that_would_write_too_much_writes_nothing(
+    service: Service, identity: Identity, redis_url: str
+) -> None:
+    key = await a_parent(service)
+    size = len((await service.store.load(key)).state)
+    forks, before = forks_of(service, most_bytes=3 * size), keys_of_prefix(service, redis_url)
+    for children, pointer in ((4, "/count"), (["a", "b", "c", "d"], "/names")):
+        with pytest.raises(ForkTooLarge) as raised:
+            await forks.fork(key, children, identity)
+        assert (raised.value.pointer, raised.value.expected, raised.value.actual) == (pointer, "at most 3", "4")
+    assert keys_of_prefix(service, redis_url) == before
+    assert len(keys_of(await forks.fork(key, 3, identity))) == 3
+
+
+def keys_of_prefix(service: Service, redis_url: str) -> set[bytes]:
+    """Return all Redis keys of a service."""
+    with redis.Redis.from_url(redis_url) as client:
+        return set(client.scan_iter(f"{service.prefix}:*"))

@@ -32,7 +32,9 @@ def serve(settings: Settings, program: Sequence[str], say: Callable[[str], None]
             say(f"Cellar keeps its data in a private Redis in {settings.data_dir}")
             directory = Directory(settings.data_dir, settings.runtime_dir)
             fsync: Literal["always", "everysec"] = "everysec" if settings.durability == "relaxed" else "always"
-            redis = stack.enter_context(PrivateRedis(directory, fsync=fsync))
+            redis = stack.enter_context(
+                PrivateRedis(directory, fsync=fsync, max_memory_bytes=settings.redis_max_memory_bytes)
+            )
             os.environ["CELLAR_REDIS_URL"] = redis.url
             upkeep = RedisKeeper(redis, time.monotonic).keep
         parent = str(os.getpid())

@@ -15,6 +15,7 @@ from redis.retry import Retry
 
 from cellar.embedded.binary import Release, choose_binary
 from cellar.embedded.directory import Directory
+from cellar.embedded.memory import memory_bytes
 from cellar.errors import StartupError
 
 log = logging.getLogger(__name__)
@@ -50,8 +51,16 @@ class PrivateRedis:
     server that runs already stays as it is.
     """
 
-    def __init__(self, directory: Directory, *, fsync: Literal["always", "everysec"] = "always") -> None:
+    def __init__(
+        self,
+        directory: Directory,
+        *,
+        fsync: Literal["always", "everysec"] = "always",
+        max_memory_bytes: int | None = None,
+    ) -> None:
+        """Let it take half of the memory that there is unless `max_memory_bytes` says how much, 0 for all of it."""
         self._directory = directory
+        self._max_memory_bytes = memory_bytes() // 2 if max_memory_bytes is None else max_memory_bytes
         self._fsync = fsync
         self._user: int | None = None
         self._process: int | None = None
@@ -109,6 +118,7 @@ class PrivateRedis:
         self._directory.check_room()
         binary = choose_binary(self._directory.written_by())
         options = {"--unixsocket": str(self._directory.new_socket()), "--dir": str(self._directory.data), **OPTIONS}
+        options |= {"--maxmemory": str(self._max_memory_bytes)}
         options |= {"--appendfsync": self._fsync, "--logfile": str(self._directory.log)}
         command = [str(binary.path), *(word for option in options.items() for word in option)]
         log.info("starting %s from %s", binary.release, binary.path)

@@ -10,10 +10,11 @@ makes those that are missing.
 import asyncio
 import os
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from hashlib import blake2b
 
-from cellar.errors import AlreadyExists, CellarError, FingerprintMismatch
+from cellar.errors import AlreadyExists, CellarError, FingerprintMismatch, ForkTooLarge, Gone, NotFound
 from cellar.ports import Clock, Identity, Position, SessionKey, SessionRecord, SessionStore, SnapshotStore
 from cellar.runtime.positions import EPOCH_BYTES, fingerprint, start_of
 from cellar.runtime.sessions import Sessions
@@ -49,11 +50,15 @@ class ForkAnswer:
 class Forks:
     """Makes children of sessions. Raises as `Sessions`."""
 
-    def __init__(self, sessions: Sessions, store: SessionStore, snapshots: SnapshotStore, clock: Clock) -> None:
+    def __init__(
+        self, sessions: Sessions, store: SessionStore, snapshots: SnapshotStore, clock: Clock, *, most_bytes: int
+    ) -> None:
+        """Make children whose states have at most `most_bytes` together, by one request."""
         self._sessions = sessions
         self._store = store
         self._snapshots = snapshots
         self._clock = clock
+        self._most_bytes = most_bytes
 
     async def fork(
         self, key: SessionKey, children: int | Sequence[str], identity: Identity, *, ttl_s: int | None = None
@@ -61,8 +66,9 @@ class Forks:
         """Make so many children, or those of these names, of the session as it is, or as it is at `position`.
 
         A child has its parent's model, state and options, and may expire; `ttl_s` is its parent's unless given. Raise
-        the PositionConflict that the identity deserves, or FingerprintMismatch.
+        the PositionConflict that the identity deserves, FingerprintMismatch, or ForkTooLarge.
         """
+        await self._check_size(key, children)
         body = fingerprint("fork", names=f"{children if isinstance(children, int) else list(children)} {ttl_s}")
         parent, mark, replayed = await self._parent(key, identity, body)
         names = _names(mark, children) if isinstance(children, int) else children
@@ -84,6 +90,19 @@ class Forks:
             if isinstance(child, BaseException):  # a fault of our own: the others are made by now
                 raise child
         return ForkAnswer(parent.position, tuple(child for child in made if isinstance(child, Child)), replayed)
+
+    async def _check_size(self, key: SessionKey, children: int | Sequence[str]) -> None:
+        """Raise ForkTooLarge before anything is written: a request of some bytes may ask for gigabytes."""
+        with suppress(NotFound, Gone):  # what the request came for before may still be held
+            size = len((await self._store.load(key)).state)
+            count, name = (children, "count") if isinstance(children, int) else (len(children), "names")
+            if count * size > self._most_bytes:
+                raise ForkTooLarge(
+                    f"a fork may write {self._most_bytes} bytes (CELLAR_MAX_FORK_BYTES), and each child has {size}",
+                    pointer=f"/{name}",
+                    expected=f"at most {self._most_bytes // size}",
+                    actual=str(count),
+                )
 
     async def _parent(self, key: SessionKey, identity: Identity, body: bytes) -> tuple[SessionRecord, bytes, bool]:
         """Return the session as it was when this request came first, what tells the request from others, and whether

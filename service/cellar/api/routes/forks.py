@@ -7,13 +7,13 @@ from cellar.api.problems import answers
 from cellar.api.routes.parameters import BODY, CONFLICT, REPLAY, SESSION, IdempotencyKey, SessionName, tell_replay
 from cellar.api.schemas.forks import ChildAnswer, ForkAnswer, ForkRequest
 from cellar.api.services import TENANT, Parts
-from cellar.errors import FingerprintMismatch
+from cellar.errors import FingerprintMismatch, ForkTooLarge
 from cellar.ports import SessionKey
 
 router = APIRouter(prefix="/v1/sessions/{session}", tags=["state"], route_class=JsonRoute)
 
 
-@router.post("/fork", responses={**answers(*SESSION, *BODY, *CONFLICT, FingerprintMismatch), **REPLAY})
+@router.post("/fork", responses={**answers(*SESSION, *BODY, *CONFLICT, FingerprintMismatch, ForkTooLarge), **REPLAY})
 async def fork_session(
     session: SessionName, body: ForkRequest, services: Parts, response: Response, key: IdempotencyKey = None
 ) -> ForkAnswer:

@@ -1,0 +1,18 @@
+"""How much memory there is for this process and its children."""
+
+import os
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+
+LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
+"""Where the kernel says what the control group may take, by its second version and by its first."""
+
+
+def memory_bytes(limits: Sequence[Path] = LIMITS) -> int:
+    """Return the memory of the machine, or of the control group if that has less."""
+    found = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    for path in limits:
+        with suppress(OSError, ValueError):  # not there, or "max"
+            found = min(found, int(path.read_text()))
+    return found
