@@ -102,6 +102,60 @@ async def test_a_parameter_that_a_route_does_not_have_is_refused(
     assert said in answer.text
 
 
+async def test_a_whole_number_may_be_written_with_a_fraction(served: Served) -> None:
+    """7.0 is an integer (JSON Schema), wherever one stands; 7.5 is none, and neither is "7" or true."""
+    made = await served.http.post("/v1/sessions", json={"model": "gru", "batch_size": 2.0, "ttl_s": 6e1, "log": 4.0})
+    assert (made.status_code, made.json()["batch_size"], made.json()["ttl_s"]) == (201, 2, 60)
+    path = f"/v1/sessions/{made.json()['session']}"
+    numbered = {"input": [[1, 2], [3, 4]], "writer": "w", "seq": 1.0}
+    first = await served.http.post(f"{path}/step", json=numbered)
+    assert first.status_code == 200
+    again = await served.http.post(f"{path}/step", json=numbered | {"seq": 1})
+    assert (again.json(), again.headers["idempotent-replayed"]) == (first.json(), "true")
+    assert (await served.http.post(f"{path}/reset", json={"rows": [1.0]})).status_code == 200
+    for wrong in (0.5, "0", True, 1e300):
+        answer = await served.http.post(f"{path}/step", json={"input": [[1, 2], [3, 4]], "step": wrong})
+        assert (answer.status_code, answer.json()["pointer"]) == (422, "/step")
+        assert answer.json()["expected"] == "an integer"
+    async with served.stream(made.json()["session"]) as stream:
+        await stream.hear()
+        taken = await stream.ask(id=3.0, input=[[1, 2], [3, 4]], step=0.0)
+        assert (taken["id"], taken["step"]) == (3, 1)
+        refused = await stream.ask(id=4.0, input="nothing", step=1.0)
+        assert (refused["id"], refused["problem"]["status"]) == (4, 422)
+
+
+async def test_a_byte_order_mark_is_passed_over(served: Served) -> None:
+    """In bodies, in lines and in messages."""
+    session = await served.begin()
+    for path, kind, body in (
+        (f"/v1/sessions/{session}/reset", "application/json", b"{}"),
+        (f"/v1/sessions/{session}/step", "application/json", step(1, 2)),
+        ("/v1/steps", "application/x-ndjson", b'{"session": "%s", "input": [1, 2]}\n' % session.encode()),
+        (f"/v1/sessions/{session}/sequence/stream", "application/x-ndjson", step(1, 2)),
+    ):
+        answer = await served.http.post(path, content=b"\xef\xbb\xbf" + body, headers={"content-type": kind})
+        assert answer.status_code == 200
+        assert "problem" not in answer.text
+    async with served.stream(session) as stream:
+        await stream.hear()
+        await stream.socket.send("\ufeff" + step(1, 2).decode())
+        assert (await stream.hear())["step"] == 4
+
+
+async def test_blank_lines_are_passed_over(served: Served) -> None:
+    """By both readers of lines alike."""
+    session = await served.begin()
+    kind = {"content-type": "application/x-ndjson"}
+    lines = (b'{"session": "%s", "input": [1, 2]}' % session.encode(), b'{"input": [1, 2]}')
+    for path, line in zip(("/v1/steps", f"/v1/sessions/{session}/sequence/stream"), lines, strict=True):
+        answer = await served.http.post(path, content=b"\n \r\n" + line + b"\n\n\t\n" + line + b"\n\n", headers=kind)
+        assert answer.status_code == 200
+        assert "problem" not in answer.text
+    assert (await served.http.get(f"/v1/sessions/{session}")).json()["step"] == 4
+    assert (await served.http.post("/v1/steps", content=b"\n" * 100_000, headers=kind)).content == b""
+
+
 async def test_addresses_name_no_scheme_and_no_host(served: Served) -> None:
     """A proxy before the service knows them, and the service does not."""
     proxied = {"X-Forwarded-Proto": "https"}

@@ -12,13 +12,30 @@ from hypothesis import strategies as st
 from cellar.errors import InvalidInput, MalformedJson, NotFinite
 from cellar.wire.document import MOST_MEMBERS, decode
 
-MALFORMED = [b"", b"{", b"[1,]", b"{'a': 1}", b"\xff", b"\xef\xbb\xbf{}", b'"\\ud800"', b"[" * 100_000, b"nan", b"01"]
+MALFORMED = [
+    b"",
+    b"{",
+    b"[1,]",
+    b"{'a': 1}",
+    b"\xff",
+    b"\xef\xbb\xbf\xef\xbb\xbf{}",
+    b"\xef\xbb{}",
+    b'"\\ud800"',
+    b"[" * 100_000,
+    b"nan",
+    b"01",
+]
 
 
 @pytest.mark.parametrize("text", MALFORMED, ids=lambda text: repr(text[:10]))
 def test_what_is_not_json(text: bytes) -> None:
     with pytest.raises(MalformedJson):
         decode(text)
+
+
+@pytest.mark.parametrize("text", [b'{"a": 1}', b'{"a": ' + b" " * 100_000 + b"1}"], ids=["short", "long"])
+def test_a_byte_order_mark_is_passed_over(text: bytes) -> None:
+    assert decode(b"\xef\xbb\xbf" + text) == {"a": 1}
 
 
 NOT_FINITE = [

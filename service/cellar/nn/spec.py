@@ -1,8 +1,18 @@
 """The JSON of a network: a chain of layers, some of which hold others. Frozen values without behaviour."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, cast
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    GetCoreSchemaHandler,
+    Tag,
+)
+from pydantic_core import core_schema
 
 from cellar.cells import BUILT_IN
 
@@ -26,10 +36,44 @@ Angle = Annotated[float, Field(ge=1e-6, le=3.14159)]
 ParameterName = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]{0,63}$")]
 
 
+MOST_EXACT = 2**53
+"""Beyond it a float64 is not one whole number alone."""
+
+
+def whole(value: Any) -> Any:
+    """Return a number without a fraction as an integer: in JSON 7.0 is one, and some languages write no other.
+
+    >>> whole(7.0), whole(7.5), whole("7")
+    (7, 7.5, '7')
+    """
+    return int(value) if type(value) is float and value.is_integer() and abs(value) <= MOST_EXACT else value
+
+
+def _taking_whole_numbers(schema: Any) -> Any:
+    """Return a schema of pydantic whose integers, wherever they stand in it, may be written with a fraction of 0."""
+    if isinstance(schema, list):
+        return [_taking_whole_numbers(part) for part in schema]
+    if not isinstance(schema, dict) or _takes_whole_numbers(schema):
+        return schema
+    if schema.get("type") == "int":
+        return core_schema.no_info_before_validator_function(whole, cast(core_schema.IntSchema, schema))
+    return {name: _taking_whole_numbers(part) for name, part in schema.items()}
+
+
+def _takes_whole_numbers(schema: dict[str, Any]) -> bool:
+    """Return whether this is an integer of a model within, which is done already."""
+    return schema.get("type") == "function-before" and schema["function"].get("function") is whole
+
+
 class Frozen(BaseModel):
     """A value of a request: unknown fields, strings for numbers, booleans for numbers and NaN are refused."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> core_schema.CoreSchema:
+        """Return the schema of the fields, in which 7.0 is an integer."""
+        return cast(core_schema.CoreSchema, _taking_whole_numbers(handler(source)))
 
 
 class Constant(Frozen):

@@ -8,6 +8,7 @@ be asked for the place.
 import json
 import math
 import re
+from codecs import BOM_UTF8
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
@@ -32,6 +33,8 @@ _LEAVES = frozenset((str, int, float, bool, type(None)))
 def decode(body: bytes) -> Any:
     """Return decoded JSON: UTF-8, finite doubles only, each member of an object once, at most 1024 levels deep.
 
+    A byte order mark before it is passed over (RFC 8259, 8.1).
+
     In documents of more than `SHORT_BYTES` long arrays of numbers are `NumberText`, which `parse_array` reads.
     Raise NotFinite where NaN, Infinity or a number beyond float64 stands, InvalidInput where a member stands twice
     (both with a pointer), MalformedJson for all else, and BodyTooLarge for a long document that is more than numbers.
@@ -39,6 +42,7 @@ def decode(body: bytes) -> Any:
     >>> decode(b'{"input": [1, 2.5]}')
     {'input': [1, 2.5]}
     """
+    body = body.removeprefix(BOM_UTF8)
     return _decode(body) if len(body) <= SHORT_BYTES else decode_long(body, _decode)
 
 

@@ -10,6 +10,8 @@ MEDIA_TYPE = "application/x-ndjson"
 class LineSplitter:
     r"""Cuts a stream of bytes, in pieces of any size, into lines of at most `max_bytes`; the last needs no newline.
 
+    Lines with nothing but blanks are passed over.
+
     >>> splitter = LineSplitter(100)
     >>> [*splitter.feed(b'{"a": 1}\n{"a"')], [*splitter.feed(b': 2}\r\n3')], splitter.end()
     ([b'{"a": 1}'], [b'{"a": 2}\r'], [b'3'])
@@ -24,7 +26,9 @@ class LineSplitter:
         """Take bytes and yield the lines that are whole now; at one that is too long, raise BodyTooLarge."""
         *lines, rest = data.split(b"\n")
         for line in lines:
-            yield self._whole(line)
+            whole = self._whole(line)
+            if whole and not whole.isspace():
+                yield whole
         self._size += len(rest)
         if rest:
             self._held.append(rest)

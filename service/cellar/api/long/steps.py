@@ -39,8 +39,7 @@ class Lines:
     def feed(self, data: bytes) -> Iterator[Floats]:
         """Yield the lines that are whole now."""
         for line in self._splitter.feed(data):
-            if line.strip():
-                yield _of_line(line, self._size)
+            yield _of_line(line, self._size)
 
     def end(self) -> Iterator[Floats]:
         """Yield the last line, if it has no newline."""

@@ -27,6 +27,7 @@ from cellar.errors import (
     ShapeMismatch,
     WholeSequencesOnly,
 )
+from cellar.nn.spec import whole
 from cellar.ports import APPEND, Committed, Identity, StepChanges
 from cellar.runtime.answers import Floats
 from cellar.runtime.burst import Burst
@@ -327,9 +328,9 @@ def _read_object(document: dict[str, Any]) -> Ask | Resume:
 
 def _failed(members: dict[str, Any], error: CellarError) -> Ask:
     """Return the step of a message that is none, as far as it can be told: the steps behind it may depend on it."""
-    session, writer, tag = members.get("session"), members.get("writer"), members.get("id")
+    session, writer, tag = members.get("session"), members.get("writer"), whole(members.get("id"))
     named = isinstance(writer, str)
-    number = members.get("seq" if named else "step")
+    number = whole(members.get("seq" if named else "step"))
     place = Place(writer if named else None, number) if isinstance(number, int) else None
     known = isinstance(session, str) and _is_name(session)
     tagged = isinstance(tag, int) and 0 <= tag < 2**32
