@@ -10,6 +10,7 @@ from pydantic import BaseModel
 
 from cellar.api.problems import EVERYWHERE, status_of
 from cellar.api.routes.parameters import STEP
+from cellar.api.schemas.jobs import JobRequest
 from cellar.api.streams.document import close_codes
 from cellar.cells import BUILT_IN
 from cellar.cli import main
@@ -68,7 +69,13 @@ def test_what_every_route_may_answer() -> None:
 
 
 def test_every_field_of_a_training_job_with_its_default() -> None:
-    defaults = json.loads(training.TrainingSpec().model_dump_json())
+    fields = JobRequest.model_fields.items()
+    own = {
+        name: field.default
+        for name, field in fields
+        if name not in {"model", "data", *training.TrainingSpec.model_fields}
+    }
+    defaults = own | json.loads(training.TrainingSpec().model_dump_json())
     bare = {name: value["type"] if isinstance(value, dict) else value for name, value in defaults.items()}
     table = {named(name)[0]: json.loads(named(default)[0]) for name, default, _ in rows("training.md", "field")}
     assert table == bare

@@ -13,7 +13,7 @@ from cellar.engine import KernelCache
 from cellar.jobs import runner
 from cellar.jobs.calls import Calls
 from cellar.jobs.runner import Fit
-from cellar.jobs.submission import Jobs
+from cellar.jobs.submission import Jobs, Publish
 from cellar.jobs.sweeper import Sweeper
 from cellar.nn.fit import fit
 from cellar.nn.spec import NetworkSpec
@@ -93,9 +93,9 @@ class Workshop:
     kernels: KernelCache
     jobs: Jobs
 
-    def submit(self, training: TrainingSpec = TRAINING) -> Job:
+    def submit(self, training: TrainingSpec = TRAINING, publish: Publish = "if_better") -> Job:
         """Submit a training as the api does."""
-        return self.jobs.submit("default", "walk", walks(), training).job
+        return self.jobs.submit("default", "walk", walks(), training, publish=publish).job
 
     def run(
         self,

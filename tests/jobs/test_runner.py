@@ -2,12 +2,14 @@
 
 import re
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from cellar.engine import TRAINING_REV
 from cellar.errors import StartupError
+from cellar.jobs.advice import evaluation_of, warnings_of
 from cellar.jobs.runner import Fit
 from cellar.nn.compiled import CompiledNetwork
 from cellar.nn.fit import fit
@@ -201,6 +203,48 @@ def test_a_training_that_diverges_says_where_and_tells_of_every_epoch(workshop: 
     history = workshop.jobs.history("default", job.job)
     assert [record["epoch"] for record in history] == list(range(1, finished + 1))
     assert ended.progress["epoch"] == finished
+
+
+CLIMBING = TrainingSpec.model_validate({"epochs": 3, "optimiser": {"type": "sgd", "learning_rate": 2}})
+"""Training that ends with a loss of many times what it began with, and finite."""
+
+
+def test_a_result_that_is_worse_than_its_beginning_is_not_published(workshop: Workshop) -> None:
+    job = workshop.submit(CLIMBING)
+    ended = workshop.run(job)
+    assert (ended.state, ended.result) == ("failed", None)
+    assert ended.error is not None
+    assert "that of walk@1 is" in ended.error
+    assert '"publish": "always"' in ended.error
+    assert workshop.registry.get("default", "walk").ref == "walk@1"
+    assert len(workshop.jobs.history("default", job.job)) == 3
+    evaluation = evaluation_of(ended)
+    assert evaluation is not None
+    assert evaluation.worse
+    workshop.room.sweeper.sweep()
+    assert "{blob/" in "".join(workshop.room.keys())  # the weights of walk@1
+    assert not workshop.room.client.smembers(f"{workshop.room.prefix}:{{jobs}}:ended")
+
+
+def test_a_result_that_is_worse_is_published_where_that_was_asked_for(workshop: Workshop) -> None:
+    ended = workshop.run(workshop.submit(CLIMBING, "always"))
+    assert (ended.state, ended.result) == ("succeeded", "walk@2")
+    assert any("higher than that of the version" in warning for warning in warnings_of(ended))
+
+
+@pytest.mark.parametrize("fields", [{"epochs": 1}, {"epochs": 3, "validation": 0.25}, {"state": "carry", "window": 5}])
+def test_a_training_that_changes_next_to_nothing_is_published(workshop: Workshop, fields: dict[str, Any]) -> None:
+    still = TrainingSpec.model_validate({"optimiser": {"type": "sgd", "learning_rate": 1e-30}, **fields})
+    assert workshop.run(workshop.submit(still)).result == "walk@2"
+
+
+def test_a_job_from_before_one_could_ask_is_published_always(workshop: Workshop) -> None:
+    job = workshop.submit(CLIMBING)
+    spec = {name: value for name, value in job.spec.items() if name not in ("publish", "updates_total")}
+    old = replace(job, job="old", spec=spec)
+    workshop.room.store.create(old)
+    ended = workshop.run(old)
+    assert (ended.state, ended.result) == ("succeeded", "walk@2")
 
 
 @pytest.mark.parametrize("end", ["cancelled", "failed"])

@@ -15,8 +15,8 @@ from cellar.engine import KernelCache
 from cellar.errors import IdUnknown, InvalidInput, KernelRevisionMismatch, OutputNotFinite, StateNotFinite, StoreCorrupt
 from cellar.nn import checkpoint as checkpoints
 from cellar.nn.compiled import CompiledNetwork
-from cellar.nn.fit import check, fit
-from cellar.nn.training import Dataset, Progress, TrainingSpec
+from cellar.nn.fit import check, evaluate, fit
+from cellar.nn.training import Dataset, Evaluation, Progress, TrainingSpec
 from cellar.wire.weights import dump
 from tests.nn import oracle
 from tests.nn.golden.cases import bidirectional, dense, dropout, embedding, network, recurrent, residual
@@ -345,6 +345,48 @@ def test_a_run_that_recomputes_learns_the_same(state: str, cache: KernelCache) -
     assert result(rest[-1]) == result(cut[-1])
     with pytest.raises(InvalidInput, match="another run"):
         run(compiled, training(5), cut[2].checkpoint())
+
+
+@pytest.mark.parametrize("fields", [{}, {"validation": 0.25}, {"state": "carry", "validation": 0.25, "window": 7}])
+def test_an_evaluation_compares_beginning_end_and_last_value(compiled: CompiledNetwork, fields: dict[str, Any]) -> None:
+    training = spec(epochs=40, **fields)
+    *_, last = fit(compiled, compiled.network.init(0), wave(), training)
+    found = evaluate(compiled, compiled.network.init(0), last.weights(), wave(), training)
+    assert found.data == ("validation" if fields else "training")
+    assert found.loss is not None
+    assert found.before is not None
+    assert found.loss < found.before
+    assert not found.worse
+    if fields:
+        assert found.loss == last.history[-1].validation_loss
+    first = 60 - 15 if fields else 0
+    naive = ((wave().inputs[first:] - wave().targets[first:]) ** 2).mean()
+    assert found.last_value == pytest.approx(naive, rel=1e-5)
+
+
+def test_an_evaluation_of_what_is_not_finite_or_no_forecast(cache: KernelCache) -> None:
+    line = oracle.make_network(network(1, dense(1))).compile(cache)
+    sound, broken = line.network.init(0), {"0.W": np.full((1, 1), 3e38, np.float32), "0.b": np.ones(1, np.float32)}
+    data = Dataset(2 * wave().inputs, wave().targets)
+    ended = evaluate(line, sound, broken, data, spec())
+    assert (ended.loss, ended.worse, ended.last_value, ended.beaten) == (None, True, None, False)
+    began = evaluate(line, broken, sound, data, spec())
+    assert (began.before, began.worse) == (None, False)
+
+
+@pytest.mark.parametrize(
+    ("loss", "before", "worse"),
+    [
+        (1.0, 1.0, False),
+        (1.009, 1.0, False),
+        (1.02, 1.0, True),
+        (0.0, 0.0, False),
+        (None, None, True),
+        (9.0, None, False),
+    ],
+)
+def test_worse_is_more_than_a_hundredth(loss: float | None, before: float | None, worse: bool) -> None:
+    assert Evaluation("training", loss, before, None).worse is worse
 
 
 def test_dropout_is_at_work_in_training_and_not_in_validation(cache: KernelCache) -> None:

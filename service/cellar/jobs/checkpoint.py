@@ -4,10 +4,11 @@ import hashlib
 import logging
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from typing import Any
 
 from cellar.errors import BlobUnknown, KernelRevisionMismatch, StoreCorrupt
-from cellar.nn.training import EpochRecord, Progress
+from cellar.nn.training import EpochRecord, Evaluation, Progress
 from cellar.ports import BlobStore, Job, JobStore, Lease
 
 logger = logging.getLogger(__name__)
@@ -17,6 +18,9 @@ CADENCE_S = 1.0
 
 SHARE = 10
 """A checkpoint that takes long is made so rarely that training keeps nine tenths of the time."""
+
+EVALUATION = "evaluation"
+"""The member of a job's progress that holds what the run has achieved, once it has ended."""
 
 _MAGIC = b"cellar checkpoint "
 
@@ -88,14 +92,15 @@ class Recorder:
         self._forget(before if before != digest else None)
         self._due = self._clock() + max(CADENCE_S, SHARE * (self._clock() - begun))
 
-    def finish(self, progress: Progress) -> None:
-        """Report the end of the run. Raise Superseded or StoreUnavailable."""
-        self._tell(progress, None)
+    def finish(self, progress: Progress, evaluation: Evaluation | None = None) -> None:
+        """Report the end of the run, and what it has achieved. Raise Superseded or StoreUnavailable."""
+        self._tell(progress, None, evaluation)
 
-    def _tell(self, progress: Progress, checkpoint: str | None) -> None:
+    def _tell(self, progress: Progress, checkpoint: str | None, evaluation: Evaluation | None = None) -> None:
         new = [_epoch(record) for record in progress.history if record.epoch > self._told]
         self._reported = _progress(progress)
-        self._jobs.report(self._lease, self._reported, checkpoint, history=new)
+        told = self._reported if evaluation is None else self._reported | {EVALUATION: asdict(evaluation)}
+        self._jobs.report(self._lease, told, checkpoint, history=new)
         self._told = _epochs_done(self._reported)
 
     def _forget(self, digest: str | None) -> None:

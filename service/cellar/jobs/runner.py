@@ -13,11 +13,11 @@ from cellar.errors import BlobUnknown, CellarError, StoreUnavailable, Superseded
 from cellar.jobs.checkpoint import Recorder
 from cellar.jobs.dataset import unpack_dataset
 from cellar.jobs.lease import Keeper
-from cellar.jobs.submission import training_spec
+from cellar.jobs.submission import publish_of, training_spec
 from cellar.nn.checkpoint import check_revision
 from cellar.nn.compiled import CompiledNetwork
-from cellar.nn.fit import fit
-from cellar.nn.training import Dataset, EpochRecord, Progress, TrainingSpec, Weights
+from cellar.nn.fit import evaluate, fit
+from cellar.nn.training import Dataset, EpochRecord, Evaluation, Progress, TrainingSpec, Weights
 from cellar.ports import BlobStore, Job, JobStore
 from cellar.registry import Registry
 from cellar.wire import weights as wire_weights
@@ -109,6 +109,7 @@ class Attempt:
         """Digest of the trained weights, as soon as they are stored."""
         self._newest: tuple[Recorder, Progress] | None = None
         """The newest update, and who reports it."""
+        self._evaluate: Callable[[Weights], Evaluation]  # from the first update on
 
     def run(self) -> None:
         """Train and publish, or only publish if an attempt before got that far."""
@@ -138,7 +139,7 @@ class Attempt:
                 self._cancel()
                 return None
             if progress.finished:
-                return self._seal(progress)
+                return self._seal(job, recorder, progress)
             if self._stop.is_set():
                 self._give_back(recorder, progress)
                 return None
@@ -152,8 +153,9 @@ class Attempt:
         weights = self._insist(lambda: self._registry.weights(version))
         data = self._dataset(job)
         checkpoint = self._insist(lambda: recorder.resume(check_revision))
-        network = self._registry.compile(self._registry.network(version))
-        return self._fit(network, weights, data, training_spec(job), checkpoint=checkpoint)
+        network, spec = self._registry.compile(self._registry.network(version)), training_spec(job)
+        self._evaluate = lambda result: evaluate(network, weights, result, data, spec)
+        return self._fit(network, weights, data, spec, checkpoint=checkpoint)
 
     def _dataset(self, job: Job) -> Dataset:
         try:
@@ -161,9 +163,17 @@ class Attempt:
         except BlobUnknown as error:
             raise BlobUnknown("the dataset of the job is gone") from error
 
-    def _seal(self, progress: Progress) -> dict[str, Any] | None:
+    def _seal(self, job: Job, recorder: Recorder, progress: Progress) -> dict[str, Any] | None:
+        """Fix what will be published; None if the job was cancelled, or has made the model worse."""
         self._report()
-        weights = wire_weights.dump(progress.weights())
+        result = progress.weights()
+        evaluation = self._evaluate(result)
+        self._insist(lambda: recorder.finish(progress, evaluation))
+        self._newest = None  # what was reported last stays
+        if evaluation.worse and publish_of(job) == "if_better":
+            self.fail(_refusal(job, evaluation))
+            return None
+        weights = wire_weights.dump(result)
         self._trained = self._insist(lambda: self._blobs.put(weights))
         outcome = {"weights": self._trained, "metrics": _metrics(progress.kept)}
         if self._insist(lambda: self._jobs.seal(self._lease, outcome)):
@@ -243,6 +253,16 @@ def _metrics(kept: EpochRecord | None) -> dict[str, float]:
     assert kept is not None
     found = {"epoch": kept.epoch, "loss": kept.loss, "validation_loss": kept.validation_loss}
     return {name: value for name, value in found.items() if value is not None}
+
+
+def _refusal(job: Job, evaluation: Evaluation) -> str:
+    """Return why the result of a job is not published, and what its owner can do."""
+    loss, before = ("not finite" if loss is None else f"{loss:.3g}" for loss in (evaluation.loss, evaluation.before))
+    return (
+        f"not published, because the training has made the model worse: its {evaluation.data} loss is {loss}, that of"
+        f' {job.spec["model"]} is {before}. Lower the learning rate, or send "publish": "always" to publish the'
+        " result all the same"
+    )
 
 
 def _explain(error: Exception) -> str:

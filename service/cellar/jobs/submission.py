@@ -6,11 +6,12 @@ import logging
 import uuid
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from cellar.errors import AlreadyExists, FingerprintMismatch, JobUnknown, StoreUnavailable
 from cellar.jobs.calls import Calls
 from cellar.jobs.dataset import pack_dataset
+from cellar.nn.defaults import resolve
 from cellar.nn.fit import check
 from cellar.nn.training import Dataset, TrainingSpec
 from cellar.ports import BlobStore, Clock, Job, JobState, JobStore
@@ -18,10 +19,13 @@ from cellar.registry import Registry
 
 logger = logging.getLogger(__name__)
 
+Publish = Literal["if_better", "always"]
+"""Whether a result that is worse than what the training began with becomes a version, too."""
+
 
 def training_spec(job: Job) -> TrainingSpec:
     """Return how the job trains: its request without model and data."""
-    fields = {name: value for name, value in job.spec.items() if name not in ("model", "data")}
+    fields = {name: value for name, value in job.spec.items() if name in TrainingSpec.model_fields}
     return TrainingSpec.model_validate_json(json.dumps(fields))
 
 
@@ -31,6 +35,12 @@ class Submission:
 
     job: Job
     replayed: bool
+
+
+def publish_of(job: Job) -> Publish:
+    """Return when the result of a job is published. Jobs from before one could ask publish always."""
+    found: Publish = job.spec.get("publish", "always")
+    return found
 
 
 class Jobs:
@@ -44,22 +54,33 @@ class Jobs:
         self._clock = clock
 
     def submit(
-        self, tenant: str, model: str, data: Dataset, training: TrainingSpec, *, key: str | None = None
+        self,
+        tenant: str,
+        model: str,
+        data: Dataset,
+        training: TrainingSpec,
+        *,
+        publish: Publish = "if_better",
+        key: str | None = None,
     ) -> Submission:
         """Store a job that trains `model` ("name" or "name@3") on arrays in (T, B, F), and queue it.
 
-        The model is pinned here: the job trains the version that is the newest now. The order is dataset, record,
+        The model is pinned here: the job trains the version that is the newest now. Settings that were not sent are
+        chosen by the data (`cellar.nn.defaults`). The order is dataset, record,
         call: a crash in between leaves at most bytes that nothing refers to, or a record that the sweeper queues.
         The same `key` again returns the job that it made, as long as the job is known. Raise FingerprintMismatch if
         that was another one, ModelUnknown, InvalidInput where data and settings do not fit the model, or
         StoreUnavailable; then nothing is submitted.
         """
         version = self._registry.get(tenant, model)
-        check(self._registry.network(version), data, training)
+        network = self._registry.network(version)
+        training = resolve(network, data, training)
+        updates = check(network, data, training)
         name = uuid.uuid4().hex if key is None else hashlib.sha256(f"{tenant}\n{key}".encode()).hexdigest()[:32]
         dataset = pack_dataset(name, data)
         blob = hashlib.sha256(dataset).hexdigest()
-        spec = {"model": version.ref, "data": {"blob": blob}, **training.model_dump(mode="json")}
+        asked = {"model": version.ref, "data": {"blob": blob}, "publish": publish, "updates_total": updates}
+        spec = asked | training.model_dump(mode="json")
         job = Job(tenant=tenant, job=name, state="queued", spec=spec, created_s=self._clock.now_s())
         if key is not None and (found := self._made(job, model)) is not None:
             return Submission(found, replayed=True)
@@ -86,7 +107,9 @@ class Jobs:
         except JobUnknown:
             return None
         pinned = str(found.spec["model"])
-        if model not in (pinned, pinned.partition("@")[0]) or found.spec != {**job.spec, "model": pinned}:
+        # A job of a release before this one does not name all that one names now.
+        asked = {name: value for name, value in job.spec.items() if name in found.spec} | {"model": pinned}
+        if model not in (pinned, pinned.partition("@")[0]) or found.spec != asked:
             raise FingerprintMismatch("this Idempotency-Key was used for another job")
         return found
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from cellar.engine import Run
 from cellar.errors import InvalidInput, OutputNotFinite, StateNotFinite
 from cellar.nn import checkpoint as checkpoints
-from cellar.nn import segments
+from cellar.nn import last_value, segments
 from cellar.nn.arithmetic import SUM, cell, concatenated
 from cellar.nn.chain import Network
 from cellar.nn.checkpoint import HISTORY_EPOCHS, Best, RunState
@@ -25,7 +25,7 @@ from cellar.nn.dropout import Masks, draw_masks
 from cellar.nn.losses import LOSSES, Loss
 from cellar.nn.optimisers import UPDATES, Optimiser
 from cellar.nn.schedules import learning_rate
-from cellar.nn.training import Dataset, EpochRecord, Progress, TrainingSpec
+from cellar.nn.training import Dataset, EpochRecord, Evaluation, Progress, TrainingSpec
 from cellar.nn.update import Learnt, Update, can_record
 from cellar.nn.vector import Trainee, joined, named
 from cellar.nn.windows import Batch, Plan, split
@@ -35,6 +35,9 @@ Array = NDArray[np.float32]
 SHAPES_RECORDED = 6
 """Shapes of batches that are recorded, each with memory of its own: so many has a run that carries its state, of whole
 and of fewer rows the first window, those that follow, and the last one."""
+
+FORECASTING = ("mse", "mae", "huber")
+"""Losses of outputs that may be numbers to come; the others read logits."""
 
 WARMUP_STEPS = 1024
 """Steps of a warm-up that are run at once. All that comes before held-out steps may be one, and the outputs of all
@@ -68,9 +71,32 @@ def fit(
         yield trainer.progress(state)
 
 
-def check(network: Network, data: Dataset, spec: TrainingSpec) -> None:
-    """Raise what `fit` would raise before its first update, without compiling anything."""
-    _plans(network, data, spec)
+def check(network: Network, data: Dataset, spec: TrainingSpec) -> int:
+    """Return how many updates `fit` makes, at most if it may stop early, without compiling anything.
+
+    Raise what `fit` would raise before its first update.
+    """
+    plan, _ = _plans(network, data, spec)
+    return plan.updates * spec.epochs
+
+
+def evaluate(
+    compiled: CompiledNetwork,
+    before: Mapping[str, Array],
+    after: Mapping[str, Array],
+    data: Dataset,
+    spec: TrainingSpec,
+) -> Evaluation:
+    """Return how the weights that a run began with and those that it ended with do on the same steps."""
+    trainer = _Trainer(compiled, data, spec)
+    plan = trainer.plan if trainer.validation is None else trainer.validation
+    began, ended = (trainer.measure(plan, joined(compiled.network, weights)) for weights in (before, after))
+    return Evaluation(
+        data="training" if trainer.validation is None else "validation",
+        loss=ended if math.isfinite(ended) else None,
+        before=began if math.isfinite(began) else None,
+        last_value=trainer.measure_last_value(plan),
+    )
 
 
 def _plans(network: Network, data: Dataset, spec: TrainingSpec) -> tuple[Plan, Plan | None]:
@@ -208,7 +234,9 @@ class _Trainer:
     # --- the end of an epoch
 
     def _end_epoch(self, state: RunState) -> RunState:
-        validation_loss = None if self.validation is None else self._measure(self.validation, state)
+        validation_loss = None if self.validation is None else self.measure(self.validation, state.weights)
+        if validation_loss is not None and not math.isfinite(validation_loss):
+            raise OutputNotFinite(self._diverged("the validation loss", state))
         record = EpochRecord(state.epoch + 1, state.loss_sum / state.scored, validation_loss, self._rate(state.epoch))
         best = self._best(state, record)
         stopping = self.spec.early_stopping
@@ -238,22 +266,35 @@ class _Trainer:
             best = replace(best, waited=best.waited + 1)
         return replace(best, weights=state.weights, record=record) if watched < best.record.watched else best
 
-    def _measure(self, plan: Plan, state: RunState) -> float:
-        """Return the mean loss over all scored steps of a plan."""
-        network = self.trainee.load(state.weights)
+    def measure(self, plan: Plan, weights: Array) -> float:
+        """Return the mean loss over all scored steps of a plan; infinity if anything on the way is not finite."""
+        network = self.trainee.load(weights)
         order = plan.order(None)
         loss_sum, scored, carried = 0.0, 0, None
         for index in range(plan.updates):
             batch = plan.batch(order, index)
             run = network.run(batch.inputs, _state_before(network, batch, carried), batch.lengths)
-            self._check_finite(run, state)
+            if run.bad_step is not None:
+                return math.inf
             losses = self.loss.measure(run.outputs[batch.skip :], batch.targets, batch.scored_lengths)
             loss_sum += self.compiled.arithmetic.total(losses)
             scored += batch.scored
             carried = run.state
-        if not math.isfinite(loss_sum):
-            raise OutputNotFinite(self._diverged("the validation loss", state))
-        return loss_sum / scored
+        return loss_sum / scored if math.isfinite(loss_sum) else math.inf
+
+    def measure_last_value(self, plan: Plan) -> float | None:
+        """Return the loss of the forecast that repeats what was seen last; None where it does not apply."""
+        if self.spec.loss.type not in FORECASTING:
+            return None
+        features = last_value.carried_features(self.plan)
+        if features is None:
+            return None
+        loss_sum, outputs = 0.0, last_value.forecast(plan, features)
+        for begin in range(0, len(outputs), WARMUP_STEPS):
+            part = slice(begin, begin + WARMUP_STEPS)
+            loss_sum += self.compiled.arithmetic.total(self.loss.measure(outputs[part], plan.targets[part], None))
+        mean = loss_sum / (outputs.shape[0] * outputs.shape[1])
+        return mean if math.isfinite(mean) else None
 
     # --- what went wrong
 

@@ -260,6 +260,37 @@ class EpochRecord:
         return self.loss if self.validation_loss is None else self.validation_loss
 
 
+WORSE = 0.01
+"""By which part of the loss at the beginning the one at the end must be higher to be worse: rounding, and the noise of
+a run that has changed next to nothing, stay far below."""
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """Mean losses over the same scored steps, without dropout: what a run has achieved. None: not finite."""
+
+    data: Literal["training", "validation"]
+    """Which steps: those of validation if there are any."""
+    loss: float | None
+    """With the weights that are the result."""
+    before: float | None
+    """With the weights that the run began with."""
+    last_value: float | None
+    """Of the forecast that repeats what was seen last; None where the targets are not inputs of later steps."""
+
+    @property
+    def worse(self) -> bool:
+        """Whether the run has ended worse than it began."""
+        if self.loss is None:
+            return True
+        return self.before is not None and self.loss > self.before * (1 + WORSE)
+
+    @property
+    def beaten(self) -> bool:
+        """Whether repeating the last value is as good a forecast."""
+        return self.last_value is not None and (self.loss is None or self.loss >= self.last_value)
+
+
 @dataclass(frozen=True, slots=True)
 class Progress:
     """Where a run stands after an update. The two methods are valid until the run is asked to go on."""

@@ -45,7 +45,7 @@ async def submit_job(body: JobRequest, services: Parts, response: Response, key:
     data = await by_reader(body.data.dataset)
 
     def submit() -> tuple[JobAnswer, bool]:
-        made = services.jobs.submit(TENANT, body.model, data, body.training(), key=key)
+        made = services.jobs.submit(TENANT, body.model, data, body.training(), publish=body.publish, key=key)
         return JobAnswer.of(made.job, services.jobs.history(TENANT, made.job.job)), made.replayed
 
     answer, replayed = await run_sync(submit)

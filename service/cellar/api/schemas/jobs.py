@@ -1,7 +1,8 @@
 """Training jobs: what is trained on what, and how far it is."""
 
+from dataclasses import asdict
 from datetime import datetime
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,7 +10,9 @@ from pydantic import Field
 
 from cellar.api.schemas.names import Answer, ModelRef, time_of
 from cellar.errors import ShapeMismatch
-from cellar.jobs.submission import training_spec
+from cellar.jobs.advice import evaluation_of, warnings_of
+from cellar.jobs.checkpoint import EVALUATION
+from cellar.jobs.submission import Publish, publish_of, training_spec
 from cellar.nn.spec import Frozen
 from cellar.nn.training import Dataset, TrainingSpec
 from cellar.ports import Job, JobState
@@ -70,10 +73,27 @@ class JobRequest(TrainingSpec):
 
     model: ModelRef
     data: DataRequest
+    publish: Publish = Field(
+        "if_better",
+        description="if_better: a result whose loss is more than 1% above that of the version that is trained is not"
+        " published, and the job fails; the loss of validation if there is any, else of training. always: it is.",
+    )
 
     def training(self) -> TrainingSpec:
-        """Return the settings of the run alone."""
-        return TrainingSpec.model_construct(**{name: getattr(self, name) for name in TrainingSpec.model_fields})
+        """Return the settings of the run alone. It knows which of them were sent."""
+        sent = self.model_fields_set & TrainingSpec.model_fields.keys()
+        return TrainingSpec.model_construct(**{name: getattr(self, name) for name in sent})
+
+
+class EvaluationAnswer(Answer):
+    """Mean losses over the same steps, without dropout. null: not finite, or not to be had."""
+
+    data: Literal["training", "validation"] = Field(description="Which steps: of validation if there are any.")
+    loss: float | None = Field(description="With the weights that are the result.")
+    before: float | None = Field(description="With the weights of the version that was trained.")
+    last_value: float | None = Field(
+        description="Of the forecast that repeats the last value. null where the targets are not inputs of later steps."
+    )
 
 
 class JobAnswer(Answer):
@@ -82,10 +102,16 @@ class JobAnswer(Answer):
     job: str
     state: JobState
     model: str = Field(description="The version that is trained, `co2@3`.")
-    training: TrainingSpec = Field(description="The settings of the run, defaults filled in.")
+    training: TrainingSpec = Field(description="The settings of the run, as sent or chosen.")
+    publish: Publish = Field(description="Whether a result that is worse than its beginning is published.")
+    updates_total: int | None = Field(
+        description="Updates of the weights in the whole run, at most if it may stop early. null: an old job."
+    )
+    warnings: list[str] = Field(description="What is likely not as it was meant: few updates, a result of no use.")
     attempt: int = Field(description="How many workers have begun it: 2 after one was killed.")
     progress: dict[str, Any] = Field(description="epoch, epochs, loss and more, as of the last report.")
     history: list[dict[str, Any]] = Field(description="A line for each finished epoch, of the newest 1,000.")
+    evaluation: EvaluationAnswer | None = Field(description="What it has achieved, once the training has ended.")
     result: str | None = Field(description="The new version, once the job has succeeded.")
     error: str | None = Field(description="Why the job has failed.")
     created: datetime
@@ -95,14 +121,19 @@ class JobAnswer(Answer):
     @classmethod
     def of(cls, job: Job, history: list[dict[str, Any]]) -> Self:
         """Return the answer for a stored job and its finished epochs."""
+        evaluation = evaluation_of(job)
         return cls(
             job=job.job,
             state=job.state,
             model=job.spec["model"],
             training=training_spec(job),
+            publish=publish_of(job),
+            updates_total=job.spec.get("updates_total"),
+            warnings=warnings_of(job),
             attempt=job.attempt,
-            progress=job.progress,
+            progress={name: value for name, value in job.progress.items() if name != EVALUATION},
             history=history,
+            evaluation=None if evaluation is None else EvaluationAnswer(**asdict(evaluation)),
             result=job.result,
             error=job.error,
             created=time_of(job.created_s),

@@ -1,0 +1,39 @@
+"""What the owner of a job should know before the result is used."""
+
+from cellar.jobs.checkpoint import EVALUATION
+from cellar.nn.training import Evaluation
+from cellar.ports import Job
+
+FEW_UPDATES = 100
+"""Fewer change weights by little, whatever the optimiser."""
+
+
+def evaluation_of(job: Job) -> Evaluation | None:
+    """Return what a job has achieved, None before its training has ended."""
+    found = job.progress.get(EVALUATION)
+    return None if found is None else Evaluation(**found)
+
+
+def warnings_of(job: Job) -> list[str]:
+    """Return sentences about what is likely not as it was meant."""
+    updates, evaluation = job.spec.get("updates_total"), evaluation_of(job)
+    return [
+        *([_few(updates)] if updates is not None and updates < FEW_UPDATES else []),
+        *([] if evaluation is None else _judge(evaluation)),
+    ]
+
+
+def _few(updates: int) -> str:
+    return (
+        f"the whole run has {updates} updates of the weights, and fewer than {FEW_UPDATES} seldom train a model: send"
+        " more epochs, a smaller batch_size or a shorter window"
+    )
+
+
+def _judge(evaluation: Evaluation) -> list[str]:
+    found = []
+    if evaluation.worse:
+        found.append(f"the {evaluation.data} loss is higher than that of the version that the job began with")
+    if evaluation.beaten:
+        found.append(f"repeating the last value is as good a forecast: its {evaluation.data} loss is no higher")
+    return found
