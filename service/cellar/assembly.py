@@ -94,7 +94,7 @@ class Api(Parts):
         revision.check(self.kernels)
         LINKS.compile_with(lambda text: self.kernels.load([text])[0])
         self._job_sweep_s = settings.job_sweep_s
-        route, self._aside = open_route(self.url), open_route(self.url)
+        route, self._aside = (open_route(self.url, prefix=settings.key_prefix) for _ in range(2))
         self._events = RedisEvents(self._aside, find_hints(self.url), prefix=settings.key_prefix)
         self._store = RedisSessions(
             route,

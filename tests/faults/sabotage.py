@@ -12,7 +12,7 @@ from cellar.embedded.serve import serve
 from cellar.ports import Change
 from cellar.settings import Settings
 from cellar.store.record import Entry
-from cellar.store.scripts import Script
+from cellar.store.script import Script
 from cellar.store.sessions import COMMIT, RedisSessions
 
 

@@ -17,7 +17,7 @@ import redis
 from cellar.errors import Regressed, StoreUnavailable
 from cellar.ports import APPEND, Identity, SessionKey
 from cellar.runtime.answers import StepAnswer
-from cellar.store.scripts import Script
+from cellar.store.script import Script
 from cellar.store.sessions import COMMIT
 from tests.proxy import LossyProxy
 from tests.redis_process import RedisProcess

@@ -43,9 +43,11 @@ class Cluster:
         self,
         address: ClusterAddress,
         *,
+        probe: bytes | None = None,
         connect_timeout_s: float = CONNECT_TIMEOUT_S,
         reply_timeout_s: float = REPLY_TIMEOUT_S,
     ) -> None:
+        self._probe = probe
         self._seeds = [(seed.host, seed.port) for seed in address.seeds]
         self._like = address.seeds[0]
         self._connect_timeout_s = connect_timeout_s
@@ -232,8 +234,12 @@ class Cluster:
     def _link(self, node: Node) -> Link:
         link = self._links.get(node)
         if link is None:
+            slots, probe = self._map, None
+            if self._probe is not None and slots is not None and node in slots.nodes:
+                probe = slots.key_at(node, self._probe)
             link = self._links[node] = Link(
                 self._like.at(*node),
+                probe=probe,
                 connect_timeout_s=self._connect_timeout_s,
                 reply_timeout_s=self._reply_timeout_s,
             )

@@ -8,7 +8,7 @@ from cellar.ports import Born, Change, Commit, SessionKey, SessionMeta, SessionR
 from cellar.store.keys import TOMBSTONE, SessionKeys
 from cellar.store.record import pack_entry, pack_head, pack_keyed, pack_meta, pack_past, pack_writers
 from cellar.store.resp import Command
-from cellar.store.scripts import Script
+from cellar.store.script import Script
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,6 +31,9 @@ REFUSALS = {
     "NOAUTH": "Redis asks for a password",
     "WRONGPASS": "Redis refuses the password",
     "NOPERM": "the Redis user may not run this command",
+    "ACL failure": "the Redis user may not run a command of this script",
+    "can't run this command": "the Redis user may not run a command of this script",
+    "can't access at least one of the keys": "the Redis user may not touch a key of this script",
     FULL: "Redis has no connection to spare",
 }
 """Error codes by which Redis says that it has applied nothing. A script's error has the code inside its text."""

@@ -14,7 +14,7 @@ from cellar.errors import CellarError, StoreCorrupt, StoreUnavailable
 from cellar.store.connect import PASSING, refusal, refusal_code
 from cellar.store.resp import Command, Reply, ReplyError
 from cellar.store.route import Replies, Route, Wait
-from cellar.store.scripts import Script
+from cellar.store.script import Script
 
 PATIENCE_S = 8.0
 """Two times the reply timeout: a Redis that hung once is asked once more."""

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from cellar.errors import CellarError, StoreUnavailable
-from cellar.store import requirements
+from cellar.store import requirements, rights
 from cellar.store.exchange import Answer, Exchange
 from cellar.store.replies import raw
 from cellar.store.resp import Reply
@@ -59,9 +59,12 @@ async def look(route: Route, probe: bytes) -> dict[str, Any]:
 
 async def _ask(primary: Route, probe: bytes) -> dict[str, Any]:
     """Return what one server says. What refuses a write says why."""
-    info, config, wrote = await Exchange(primary, (), patience_s=PATIENCE_S).insist(
-        [(b"INFO",), (b"CONFIG", b"GET", b"appendfsync"), (b"SET", probe, b"", b"PX", b"1000")]
+    info, config, may, wrote = await Exchange(primary, (rights.RIGHTS,), patience_s=PATIENCE_S).insist(
+        [(b"INFO",), (b"CONFIG", b"GET", b"appendfsync"), rights.ask(probe), (b"SET", probe, b"", b"PX", b"1000")]
     )
+    if (reason := rights.missing(_reply(may))) is not None:
+        primary.drop()  # a new connection is asked first, so steps are refused as well
+        raise StoreUnavailable(reason, outcome="not_applied")
     _reply(wrote)
     told = requirements.facts(_reply(info))
     if (reason := requirements.unmet(told)) is not None:

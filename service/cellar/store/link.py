@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 
 from cellar.errors import StoreUnavailable
-from cellar.store import requirements
+from cellar.store import requirements, rights
 from cellar.store.address import Address
 from cellar.store.connect import CONNECT_TIMEOUT_S, FULL, REPLY_TIMEOUT_S, lost, refusal, refusal_code
 from cellar.store.resp import Command, Packed, Reply, ReplyError, pack
@@ -26,7 +26,8 @@ class Link:
     """A connection that is made when it is needed and made again when it was lost. Implements `Route`.
 
     `find` says where the primary is each time that a connection is made, and the server found must say so itself;
-    without it the address is taken as it is.
+    without it the address is taken as it is. On `probe`, a key of the service, the rights of the user are tried each
+    time as well (`rights.py`).
     """
 
     def __init__(
@@ -34,12 +35,14 @@ class Link:
         address: Address,
         *,
         find: Callable[[], Awaitable[Address]] | None = None,
+        probe: bytes | None = None,
         connect_timeout_s: float = CONNECT_TIMEOUT_S,
         reply_timeout_s: float = REPLY_TIMEOUT_S,
     ) -> None:
         self.fails_over = find is not None
         self._address = address
         self._find = find
+        self._probe = probe
         self._connect_timeout_s = connect_timeout_s
         self._reply_timeout_s = reply_timeout_s
         self._wire: Wire | None = None
@@ -210,9 +213,14 @@ class Link:
         if self._find is not None:
             commands.append((b"ROLE",))
         future: asyncio.Future[list[Reply]] = asyncio.get_running_loop().create_future()
-        commands.extend((*requirements.ASK, (b"CLIENT", b"SETNAME", b"cellar")))
+        asks: list[Command] = []
+        if self._probe is not None:
+            asks = [(b"SCRIPT", b"LOAD", rights.RIGHTS.text), rights.ask(self._probe)]
+        commands.extend((*requirements.ASK, (b"CLIENT", b"SETNAME", b"cellar"), *asks))
         wire.send(Call(pack(commands), len(commands), self._connect_timeout_s, partial(_end, future)))
-        *replies, server, memory, named = await future
+        told = await future
+        may = told[-1] if asks else []
+        *replies, server, memory, named = told[: len(told) - len(asks)]
         for reply in replies:
             if isinstance(reply, ReplyError):
                 raise reply
@@ -223,6 +231,8 @@ class Link:
         if self._find is not None and not (isinstance(replies[-1], list) and replies[-1][0] == b"master"):
             raise lost("not_applied")  # the sentinels are not yet of one mind, or it is not yet what they want it to be
         if (reason := requirements.unmet(requirements.facts(server, memory))) is not None:
+            raise StoreUnavailable(reason, outcome="not_applied")
+        if (reason := rights.missing(may)) is not None:
             raise StoreUnavailable(reason, outcome="not_applied")
 
 

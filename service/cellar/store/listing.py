@@ -20,7 +20,7 @@ from cellar.store.keys import BUCKETS, SessionKeys
 from cellar.store.record import unpack_head
 from cellar.store.replies import items, number, raw, text
 from cellar.store.resp import Command, Reply
-from cellar.store.scripts import Script
+from cellar.store.script import Script
 
 REAP = Script.load("reap")
 

@@ -10,7 +10,7 @@ from cellar.store.keys import SessionKeys
 from cellar.store.record import PAST_BYTES, unpack_head, unpack_past, unpack_past_place
 from cellar.store.replies import items, raw, text
 from cellar.store.route import Route
-from cellar.store.scripts import Script
+from cellar.store.script import Script
 
 PAST, LOG = Script.load("past"), Script.load("log")
 

@@ -31,7 +31,7 @@ from cellar.store.record import (
     who,
 )
 from cellar.store.resp import SIZES
-from cellar.store.scripts import Script
+from cellar.store.script import Script
 
 FEWEST = 4
 """Single steps that follow each other which are worth columns."""

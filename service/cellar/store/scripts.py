@@ -1,31 +1,18 @@
 """Scripts: small Lua files, run by their hash on the link (`exchange.py`) and through redis-py (`Scripts`)."""
 
+import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from hashlib import sha1
-from importlib.resources import files
+from time import monotonic
 from typing import Any
 
 import redis
 
+from cellar.errors import StoreUnavailable
+from cellar.store.rights import ARGUMENTS, RIGHTS, missing
+from cellar.store.script import Script
 
-@dataclass(frozen=True, slots=True)
-class Script:
-    """A script's text, and the hash by which a Redis that has seen it knows it."""
-
-    text: bytes
-    sha: bytes
-
-    @classmethod
-    def of(cls, text: bytes) -> "Script":
-        """Return the script of a text."""
-        return cls(text, sha1(text, usedforsecurity=False).hexdigest().encode())
-
-    @classmethod
-    def load(cls, *names: str) -> "Script":
-        """Return the script in `lua/<name>.lua`; of several files, one behind the other."""
-        folder = files("cellar.store") / "lua"
-        return cls.of(b"\n".join((folder / f"{name}.lua").read_bytes() for name in names))
+ASK_AGAIN_S = 10.0
+"""How often the rights of the user are asked for: somebody may take one away."""
 
 
 class Scripts:
@@ -34,6 +21,7 @@ class Scripts:
     def __init__(self, client: redis.Redis, prelude: str, names: Iterable[str]) -> None:
         before = (prelude,) if prelude else ()
         self._client = client
+        self._asked_s = -math.inf
         self._scripts = {name: Script.load(*before, name) for name in names}
 
     def run(self, name: str, keys: Sequence[str], args: Sequence[str | int | float | bytes]) -> Any:
@@ -41,8 +29,18 @@ class Scripts:
 
         The text goes where the keys lie: of a cluster, to the primary that has to run it and to no other.
         """
-        script = self._scripts[name]
+        if monotonic() - self._asked_s > ASK_AGAIN_S:
+            self._check_rights(f"{keys[0]}:probe")
+        return self._run(self._scripts[name], keys, args)
+
+    def _run(self, script: Script, keys: Sequence[str], args: Sequence[str | int | float | bytes]) -> Any:
         try:
             return self._client.evalsha(script.sha.decode(), len(keys), *keys, *args)
         except redis.exceptions.NoScriptError:
             return self._client.eval(script.text.decode(), len(keys), *keys, *args)
+
+    def _check_rights(self, probe: str) -> None:
+        """Raise StoreUnavailable if the user may not run all commands: none of them has been run then."""
+        if (reason := missing(self._run(RIGHTS, [probe], ARGUMENTS))) is not None:
+            raise StoreUnavailable(reason, outcome="not_applied")
+        self._asked_s = monotonic()

@@ -42,7 +42,7 @@ from cellar.store.replicas import Replicas
 from cellar.store.replies import items, raw
 from cellar.store.resp import Command, Reply
 from cellar.store.route import Route, Wait
-from cellar.store.scripts import Script
+from cellar.store.script import Script
 from cellar.store.since import changes_since, retold
 from cellar.store.ticks import Ticks, gone, raw_or_none
 from cellar.store.verdict import judge

@@ -18,7 +18,7 @@ from cellar.store.record import unpack_revision
 from cellar.store.replies import items, raw, text
 from cellar.store.resp import Command, Reply
 from cellar.store.route import Route
-from cellar.store.scripts import Script
+from cellar.store.script import Script
 
 SHADOW = Script.load("shadow")
 

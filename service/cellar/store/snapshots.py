@@ -26,7 +26,7 @@ from cellar.store.keys import SessionKeys
 from cellar.store.replies import items
 from cellar.store.resp import Command, Reply
 from cellar.store.route import Route
-from cellar.store.scripts import Script
+from cellar.store.script import Script
 
 COPY = Script.load("copy")
 

@@ -20,7 +20,9 @@
 --   {'keyed', what the Idempotency-Key was answered}
 --   {'moved', head, meta, state, writers or nil, for each change what stands in its r<i> or nil}
 --
--- The first write is the HSET: a Redis that is full or read-only refuses it, and with it everything.
+-- All or nothing: the first write is the HSET, which a Redis that is full or read-only refuses, and with it everything.
+-- What may be refused behind it for want of a right, or because a stream is further than the record, is found out
+-- before, in ways that change nothing. Lifetimes and hints are worth no error: the commit stands without them.
 
 local record = KEYS[1]
 local found = redis.call('HMGET', record, 'h', 'w')
@@ -46,25 +48,46 @@ if head ~= ARGV[1] then
   return {'moved', head, unpack(redis.call('HMGET', record, unpack(names)))}
 end
 local last = 8 + ARGV[8]
-redis.call('HSET', record, unpack(ARGV, 9, last))
-if ARGV[2] == '0' then
-  redis.call('PERSIST', record)
-else
-  redis.call('PEXPIRE', record, ARGV[2])
-  if redis.call('PTTL', KEYS[2]) < tonumber(ARGV[3]) then
-    redis.call('SET', KEYS[2], '', 'PX', ARGV[4])
-  end
-end
 local at = last + 1
 while ARGV[at] do
+  local name, key = ARGV[at + 1], KEYS[tonumber(ARGV[at + 2])]
+  local reply
+  if name == 'XADD' then
+    if redis.call('XRANGE', key, ARGV[at + 6], '+', 'COUNT', 1)[1] then
+      return redis.error_reply('ERR a stream of the session is further than its record')
+    end
+    reply = redis.pcall('XADD', record, '*', '', '') -- a hash: Redis looks for the right, and then at the type
+    if reply.err and string.find(reply.err, 'WRONGTYPE', 1, true) then
+      reply = nil
+    end
+  elseif name == 'SET' then
+    reply = redis.pcall('SET', record, '', 'NX') -- it is there, so nothing is set
+  end
+  if type(reply) == 'table' and reply.err then
+    return reply
+  end
+  at = at + 3 + ARGV[at]
+end
+redis.call('HSET', record, unpack(ARGV, 9, last))
+if ARGV[2] == '0' then
+  redis.pcall('PERSIST', record)
+else
+  redis.pcall('PEXPIRE', record, ARGV[2])
+  local left = redis.pcall('PTTL', KEYS[2])
+  if type(left) ~= 'number' or left < tonumber(ARGV[3]) then
+    redis.pcall('SET', KEYS[2], '', 'PX', ARGV[4])
+  end
+end
+at = last + 1
+while ARGV[at] do
   local count = tonumber(ARGV[at])
-  -- of a hint to watchers nothing depends, not even whether this user may give it
-  local call = ARGV[at + 1] == 'PUBLISH' and redis.pcall or redis.call
-  call(ARGV[at + 1], KEYS[tonumber(ARGV[at + 2])], unpack(ARGV, at + 3, at + 2 + count))
+  local name = ARGV[at + 1]
+  local call = (name == 'XADD' or name == 'SET') and redis.call or redis.pcall
+  call(name, KEYS[tonumber(ARGV[at + 2])], unpack(ARGV, at + 3, at + 2 + count))
   at = at + 3 + count
 end
 if asked then
-  redis.call('HDEL', record, 'w')
+  redis.pcall('HDEL', record, 'w')
   return tonumber(asked)
 end
 return 0

@@ -17,7 +17,8 @@
 --   {'full'}
 --   {'copied', present head, head, meta, about}
 --
--- The first write is the HSET: a Redis that is full or read-only refuses it, and with it everything.
+-- All or nothing: the first write is the HSET, which a Redis that is full or read-only refuses, and with it everything.
+-- If the lifetime is refused, the copy is taken back.
 
 local name = ARGV[1]
 local record = redis.call('HMGET', KEYS[1], 'h', 'm', 's')
@@ -38,6 +39,10 @@ if redis.call('HLEN', KEYS[3]) >= 4 * tonumber(ARGV[4]) then
 end
 redis.call('HSET', KEYS[3], 'h:' .. name, head, 'm:' .. name, record[2], 's:' .. name, record[3], 'a:' .. name, ARGV[3])
 if ARGV[5] ~= '0' then
-  redis.call('PEXPIRE', KEYS[3], ARGV[5])
+  local reply = redis.pcall('PEXPIRE', KEYS[3], ARGV[5])
+  if type(reply) == 'table' and reply.err then
+    redis.pcall('HDEL', KEYS[3], 'h:' .. name, 'm:' .. name, 's:' .. name, 'a:' .. name)
+    return reply
+  end
 end
 return {'copied', head, head, record[2], ARGV[3]}

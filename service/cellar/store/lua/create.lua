@@ -13,27 +13,40 @@
 -- then these, and how many are those of the first entry of KEYS[4], and those
 --
 -- Returns 0 if the session is created, else {head, meta, milliseconds left} of the session that has the name.
--- The first write is the HSET: a Redis that is full or read-only refuses it, and with it everything.
+-- All or nothing: the first write is the HSET, which a Redis that is full or read-only refuses, and with it everything.
+-- If one behind it is refused, the record is taken back.
 
 local found = redis.call('HMGET', KEYS[1], 'h', 'm')
 if found[1] then
   return {found[1], found[2], redis.call('PTTL', KEYS[1])}
 end
 redis.call('HSET', KEYS[1], 'h', ARGV[1], 'm', ARGV[2], 's', ARGV[3])
-if ARGV[4] ~= '0' then
-  redis.call('PEXPIRE', KEYS[1], ARGV[4])
+local refused
+local function try(...)
+  local reply = not refused and redis.pcall(...)
+  if type(reply) == 'table' and reply.err then
+    refused = reply
+  end
 end
-redis.call('SET', KEYS[2], '', 'PX', ARGV[5])
-redis.call('UNLINK', unpack(KEYS, 3))
+if ARGV[4] ~= '0' then
+  try('PEXPIRE', KEYS[1], ARGV[4])
+end
+try('UNLINK', unpack(KEYS, 3))
 local at = 6
 for stream = 3, 4 do
   local count = tonumber(ARGV[at])
   if count > 0 then
-    redis.call('XADD', KEYS[stream], '0-1', unpack(ARGV, at + 1, at + count))
+    try('XADD', KEYS[stream], '0-1', unpack(ARGV, at + 1, at + count))
     if ARGV[4] ~= '0' then
-      redis.call('PEXPIRE', KEYS[stream], ARGV[5])
+      try('PEXPIRE', KEYS[stream], ARGV[5])
     end
   end
   at = at + 1 + count
+end
+try('SET', KEYS[2], '', 'PX', ARGV[5])
+if refused then
+  redis.pcall('UNLINK', unpack(KEYS, 3))
+  redis.pcall('HDEL', KEYS[1], 'h', 'm', 's')
+  return refused
 end
 return 0
