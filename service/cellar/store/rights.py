@@ -54,8 +54,9 @@ def ask(probe: bytes) -> Command:
 def missing(reply: Reply) -> str | None:
     """Return what the user lacks, in words, given the reply to `ask`; None if nothing, or if that is not known."""
     if isinstance(reply, ReplyError):
-        said = "the Redis user may not run scripts on the keys of the service: allow EVALSHA, SCRIPT LOAD and all keys of its prefix"
-        return said if "NOPERM" in str(reply) else None
+        allow = "allow EVALSHA, SCRIPT LOAD and all keys of its prefix"
+        denied = f"the Redis user may not run scripts on the keys of the service: {allow}"
+        return denied if "NOPERM" in str(reply) else None
     names = [raw(name).decode() for name in items(reply)]
     if not names:
         return None
