@@ -49,7 +49,7 @@
     │   ├── OutOfReach               what it keeps of its past does not reach so far; carries the steps that it reaches
     │   ├── ModelUnfit               a version that the session cannot go on with; carries what it should have
     │   └── PositionConflict         carries the session's present position
-    │       ├── Regressed            the client is ahead: the server lost steps
+    │       ├── Regressed            ahead of the session: one before it has not come, or was lost
     │       ├── StepTaken            same step, other body
     │       ├── EpochChanged         reset or rewritten since
     │       ├── Diverged             same step, other history
@@ -361,8 +361,8 @@ class PositionConflict(Conflict, slug="position_conflict", title="Position confl
         self.position = position
 
 
-class Regressed(PositionConflict, slug="regressed", title="Session regressed"):
-    """The client is ahead of the server, which has lost steps."""
+class Regressed(PositionConflict, slug="regressed", title="Ahead of the session"):
+    """The request is ahead of the session: one before it has not come yet, or the store has lost it."""
 
 
 class StepTaken(PositionConflict, slug="step_taken", title="Step taken"):

@@ -205,3 +205,28 @@ def test_a_writers_request_that_nobody_keeps_cannot_be_replayed(begin: SessionRe
     second = a_commit(after(first), 1.0, identity=by("pump", 2))
     with pytest.raises(ReplayExpired):
         judge(after(second), [entry(second)], None, by("pump", 1), only(first).fingerprint)
+
+
+@pytest.mark.parametrize(
+    ("identity", "said"),
+    [
+        (Identity(step=3), "step 3 came before step 1: the session is at step 1. Send step 1 first, or wait for its"),
+        (by("pump", 3), "request 3 of the writer came before request 2: its last is 1. Send request 2 first, or wait"),
+        (by("valve", 2), "its next request is 1 and not 2. Send request 1 first, or wait for its answer"),
+    ],
+)
+def test_a_number_that_came_too_early_is_told_what_may_have_happened(
+    begin: SessionRecord, identity: Identity, said: str
+) -> None:
+    done = a_commit(begin, 1.0, identity=by("pump", 1))
+    with pytest.raises(PositionConflict) as caught:
+        judge(after(done), [entry(done)], None, identity, BODY)
+    assert said in caught.value.detail
+    assert caught.value.detail.endswith("if it was answered before, the store has lost it")
+
+
+def test_a_position_that_is_ahead_is_from_an_answer_and_says_that_steps_were_lost(begin: SessionRecord) -> None:
+    done = a_commit(begin, 1.0)
+    with pytest.raises(Regressed) as caught:
+        judge(begin, [], None, at(only(done).after), BODY)
+    assert "the store has lost the steps from 0 on" in caught.value.detail

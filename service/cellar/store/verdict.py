@@ -61,10 +61,17 @@ def _judge_writer(
     if identity.seq == last + 1:
         return None
     if not last:
-        detail = f"the session does not know the writer, so its next request is 1 and not {identity.seq}"
+        detail = (
+            f"the session does not know the writer, so its next request is 1 and not {identity.seq}."
+            f" {_early('request', 1)}"
+        )
         raise WriterUnknown(detail, position=position)
     if identity.seq > last:
-        raise Regressed(f"request {identity.seq} does not follow the writer's last, which is {last}", position=position)
+        detail = (
+            f"request {identity.seq} of the writer came before request {last + 1}: its last is {last}."
+            f" {_early('request', last + 1)}"
+        )
+        raise Regressed(detail, position=position)
     whose = who(identity)
     same = next((entry for entry in entries if entry.who == whose), None)
     if same is None:
@@ -95,7 +102,7 @@ def conflict(now: Position, claimed: Position, same: Entry | None, entries: Sequ
     if same is not None:
         return StepTaken(f"step {claimed.step} was committed by another request", position=position)
     if claimed.step > now.step:
-        return Regressed(f"step {claimed.step} is ahead of the session, which is at {now.step}", position=position)
+        return Regressed(_ahead(now, claimed), position=position)
     there = [entry for entry in entries if entry.before.epoch == now.epoch]
     if claimed.step == now.step or any(entry.before.step == claimed.step for entry in there):
         return Diverged(f"step {claimed.step} has another history here", position=position)
@@ -105,3 +112,28 @@ def conflict(now: Position, claimed: Position, same: Entry | None, entries: Sequ
             detail = f"step {claimed.step} is inside the committed sequence of steps {entry.before.step} to {end - 1}"
             return Overlap(detail, position=position, boundaries=(entry.before.step, end))
     return ReplayExpired(f"step {claimed.step} is older than what can be replayed", position=position)
+
+
+def _ahead(now: Position, claimed: Position) -> str:
+    """Return in words why a request is ahead of the session.
+
+    A number alone may have been counted by a client whose earlier step is still on its way. A position has a digest,
+    which clients know from an answer: that step was applied, unless the client has made the position up.
+    """
+    if claimed.digest:
+        return (
+            f"the session is at step {now.step} and not at {claimed.step}: if that position is from an answer, the"
+            f" store has lost the steps from {now.step} on, and the session goes on from there"
+        )
+    return (
+        f"step {claimed.step} came before step {now.step}: the session is at step {now.step}."
+        f" {_early('step', now.step)}"
+    )
+
+
+def _early(what: str, number: int) -> str:
+    """Return what to do about a request before which that number has to come."""
+    return (
+        f"Send {what} {number} first, or wait for its answer if it is on its way; if it was answered before, the store"
+        " has lost it"
+    )

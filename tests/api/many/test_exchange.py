@@ -18,6 +18,7 @@ from cellar.api.many import answers, exchange, window
 from cellar.api.many.exchange import Exchange
 from cellar.api.many.window import Window
 from cellar.api.routes.many import READERS, WRITERS
+from cellar.errors import Overloaded
 from cellar.main import create_app
 from cellar.ports import Identity, SessionKey
 from cellar.runtime.sessions import Sessions
@@ -211,3 +212,47 @@ async def test_a_full_service_is_waited_for(settings: Settings) -> None:
         await sessions_of(app).create(KEY.tenant, model="gru", session=KEY.session)
         answer = await client.post("/v1/steps", content=LINE * 23, headers={"content-type": lines.MEDIA_TYPE})
         assert [json.loads(line).get("step") for line in answer.content.splitlines()] == [*range(1, 24)]
+
+
+NUMBERED = {
+    "step": lambda number: {"step": number},
+    "seq": lambda number: {"writer": "gauge", "seq": number + 1},
+}
+
+
+@pytest.mark.parametrize("by", ["step", "seq"])
+@pytest.mark.parametrize("media_type", [lines.MEDIA_TYPE, frames.MEDIA_TYPE])
+@pytest.mark.parametrize("refused", [0, 2])
+async def test_steps_behind_one_that_found_the_service_full_are_not_reached(
+    app: FastAPI, monkeypatch: pytest.MonkeyPatch, media_type: str, by: str, refused: int
+) -> None:
+    """Those of another session have nothing to do with it."""
+    real = Sessions.submit
+
+    def full(self: Sessions, key: SessionKey, kind: Any, inputs: Any, identity: Identity, **others: Any) -> Any:
+        if key == KEY and refused in (identity.step, (identity.seq or 0) - 1):
+            raise Overloaded("too many requests are waiting")
+        return real(self, key, kind, inputs, identity, **others)
+
+    monkeypatch.setattr(Sessions, "submit", full)
+    steps = [(KEY, number) for number in range(5)] + [(OTHER, 3)] + [(OTHER, number) for number in range(2)]
+    about = [{"session": key.session, **NUMBERED[by](number)} for key, number in steps]
+    if media_type == frames.MEDIA_TYPE:
+        body = frames.pack_steps([frames.Step(inputs=INPUT[None], tag=tag, **each) for tag, each in enumerate(about)])
+    else:
+        body = b"".join(json.dumps({"input": [0.5, 0.25], **each}).encode() + b"\n" for each in about)
+    bodies: deque[Message] = deque([{"type": "http.request", "body": body, "more_body": False}])
+    talk = Talk(app, bodies.popleft, media_type)
+    talk.taking.set()
+    await talk.run()
+    said = b"".join(message.get("body", b"") for message in talk.sent)
+    if media_type == frames.MEDIA_TYPE:
+        problems = [json.loads(each.problem) if each.problem else {} for each in frames.unpack_answers(said)]
+    else:
+        problems = [json.loads(line) for line in said.splitlines()]
+    told = [each.get("type", "urn:cellar:problem:").removeprefix("urn:cellar:problem:") for each in problems]
+    early = "regressed" if by == "step" else "writer_unknown"
+    assert told == ["", "", "", "", ""][:refused] + ["overloaded"] + ["not_reached"] * (4 - refused) + [early, "", ""]
+    assert (
+        f"{'step' if by == 'step' else 'request'} {refused + (by == 'seq')}, before this one" in problems[4]["detail"]
+    )

@@ -13,6 +13,7 @@ from cellar.api.body import PROMPT_BYTES
 from cellar.api.duplex import Duplex, parts_of
 from cellar.api.many.answers import FrameAnswers, LineAnswers, Writer
 from cellar.api.many.asks import Ask, Reader, session_key
+from cellar.api.many.chains import Chains
 from cellar.api.many.window import Group, Window
 from cellar.errors import CellarError, Overloaded
 from cellar.runtime.pending import Pending
@@ -33,6 +34,7 @@ class Exchange(Duplex):
         self._sessions = sessions
         self._reader = reader
         self._writer = writer
+        self._chains = Chains()
         self.window = Window()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -109,17 +111,22 @@ class Exchange(Duplex):
     async def _answer(self, group: Group, send: Send) -> None:
         if isinstance(self._writer, FrameAnswers):
             await group.settled()
-            self._writer.add_group(group.asks, group.coming)
+            self._writer.add_group(group.asks, [*map(self._told, group.asks, group.coming)])
         else:
             await self._answer_lines(self._writer, group, send)
         await self._send(send, self._writer.whole() if group.last else self._writer.ready())
+
+    def _told(self, ask: Ask, coming: Pending | Exception) -> Pending | Exception:
+        """Return what a step came to, or what it is to be told in its place."""
+        error = coming if isinstance(coming, Exception) else coming.outcome if coming.failed else None
+        return self._chains.told(ask, error) if isinstance(error, Exception) else coming
 
     async def _answer_lines(self, writer: LineAnswers, group: Group, send: Send) -> None:
         """Send what is ready before one that is waited for; a thread writes long ones."""
         written = 0
         for ask, coming in zip(group.asks, group.coming, strict=True):
             if isinstance(coming, Exception):
-                writer.add(ask, coming)
+                writer.add(ask, self._chains.told(ask, coming))
                 continue
             if written >= SEND_BYTES or not coming.done():
                 written = 0
@@ -127,7 +134,7 @@ class Exchange(Duplex):
             try:
                 answer = coming.result() if coming.done() else await coming
             except Exception as error:
-                writer.add(ask, error)
+                writer.add(ask, self._chains.told(ask, error))
                 continue
             size = 0 if answer.outputs is None else answer.outputs.nbytes
             written += size
