@@ -3,6 +3,7 @@
 import fcntl
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -12,8 +13,10 @@ from typing import Literal
 
 import pytest
 
+import cellar.engine
 from cellar.engine import KernelCache
-from cellar.engine.target import Target
+from cellar.engine.cache import engine_digest
+from cellar.engine.target import Target, host_target
 from cellar.errors import CompileFailed
 
 TEXT = """
@@ -71,6 +74,11 @@ def child(directory: Path, how: How, texts: list[str]) -> subprocess.CompletedPr
     )
 
 
+def another_cpu() -> str:
+    """Return a processor that is not the one for which kernels are compiled here."""
+    return next(name for name in ("x86-64-v4", "x86-64-v3") if name != host_target().cpu)
+
+
 def forbid_compiling(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let every compiler process fail from here on."""
     monkeypatch.setattr(sys, "executable", "/bin/false")
@@ -85,8 +93,50 @@ def fill(directory: Path, code: dict[str, bytes]) -> None:
 def test_files_are_named_by_all_they_depend_on(code: dict[str, bytes]) -> None:
     cache = KernelCache(None)
     assert code.keys() == {f"{cache.key(ADD_ONE)}.o", f"{cache.key(ADD_TWO)}.o"}
-    others = [KernelCache(None, target=Target("x86-64-v2")), KernelCache(None, target=Target("x86-64-v2", "+avx2"))]
+    cpu = another_cpu()
+    others = [KernelCache(None, target=Target(cpu)), KernelCache(None, target=Target(cpu, "+avx2"))]
     assert len({c.key(ADD_ONE) for c in (cache, *others)}) == 3
+
+
+@pytest.mark.parametrize(
+    ("place", "value"),
+    [
+        ("platform.machine", lambda: "riscv64"),
+        ("sys.platform", "plan9"),
+        ("sys.byteorder", "middle"),
+    ],
+)
+def test_no_machine_takes_the_files_of_another_kind_of_machine(
+    directory: Path, code: dict[str, bytes], place: str, value: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(directory, code)
+    target = host_target()
+    cache = KernelCache(directory, target=target)
+    key = cache.key(ADD_ONE)
+    with monkeypatch.context() as elsewhere:
+        elsewhere.setattr(f"cellar.engine.cache.{place}", value)
+        assert cache.key(ADD_ONE) != key
+        forbid_compiling(elsewhere)
+        with pytest.raises(CompileFailed):
+            KernelCache(directory, target=target).load([ADD_ONE])
+    assert cache.key(ADD_ONE) == key
+
+
+def test_the_digest_of_the_engine_covers_its_packages(tmp_path: Path) -> None:
+    engine = Path(cellar.engine.__file__).parent
+    folder = tmp_path / "engine"
+    shutil.copytree(engine, folder, ignore=shutil.ignore_patterns("__pycache__"))
+    found = [engine_digest(engine), engine_digest(folder)]
+    assert found[0] == found[1]
+    (folder / "passes").mkdir()
+    for text in ("", "x = 1", "x = 2"):
+        (folder / "passes" / "__init__.py").write_text(text)
+        found.append(engine_digest(folder))
+    (folder / "passes").rename(folder / "steps")
+    found.append(engine_digest(folder))
+    (folder / "steps" / "notes.txt").write_text("no code")
+    assert engine_digest(folder) == found[-1]
+    assert len(set(found)) == 5
 
 
 def test_a_second_cache_compiles_nothing(
@@ -221,7 +271,7 @@ def test_warming_compiles_what_is_missing_for_any_processor(directory: Path, cod
     fill(directory, dict(list(code.items())[:1]))
     assert cache.warm([ADD_ONE, ADD_TWO]) == 1
     assert cache.warm([ADD_ONE, ADD_TWO]) == 0
-    other = KernelCache(directory, target=Target("x86-64-v4"))
+    other = KernelCache(directory, target=Target(another_cpu()))
     assert other.warm([ADD_ONE]) == 1
     assert len(list(directory.iterdir())) == 3
 

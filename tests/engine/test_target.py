@@ -5,15 +5,16 @@ import platform
 import pytest
 from llvmlite import binding as llvm
 
-from cellar.engine.target import Target, host_target
+from cellar.engine.target import Target, host_levels, host_target
 
 V3 = dict.fromkeys(["sse4.2", "popcnt", "avx2", "bmi", "bmi2", "f16c", "fma", "lzcnt", "movbe"], True)
 V4 = V3 | dict.fromkeys(["avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl"], True)
 
 
 def host(monkeypatch: pytest.MonkeyPatch, machine: str, features: dict[str, bool]) -> Target:
-    """Return the target of a machine with these features."""
+    """Return the target of a machine with these features, whatever the suite is run for."""
     monkeypatch.delenv("NUMBA_CPU_NAME", raising=False)
+    monkeypatch.delenv("NUMBA_CPU_FEATURES", raising=False)
     monkeypatch.setattr(platform, "machine", lambda: machine)
     monkeypatch.setattr(llvm, "get_host_cpu_features", lambda: features)
     return host_target()
@@ -32,16 +33,22 @@ def test_the_highest_level_that_a_machine_has_whole(
     monkeypatch: pytest.MonkeyPatch, features: dict[str, bool], name: str
 ) -> None:
     assert host(monkeypatch, "x86_64", features) == Target(name)
+    assert host_levels() == ["x86-64-v4", "x86-64-v3", "x86-64-v2", "x86-64"][-len(host_levels()) :]
+    assert host_levels()[0] == name
 
 
 def test_other_machines(monkeypatch: pytest.MonkeyPatch) -> None:
     assert host(monkeypatch, "aarch64", {"neon": True}) == Target("generic")
+    assert host_levels() == ["generic"]
 
 
 def test_the_environment_chooses(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NUMBA_CPU_NAME", "x86-64-v2")
     monkeypatch.setenv("NUMBA_CPU_FEATURES", "+avx")
+    levels = host_levels()
     assert host_target() == Target("x86-64-v2", "+avx")
+    monkeypatch.delenv("NUMBA_CPU_NAME")
+    assert host_levels() == levels
 
 
 def test_llvm_knows_every_feature_by_the_name_used(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,9 +1,10 @@
 """Compiled kernels, in memory and on disk.
 
 A kernel is an object file under a name that covers everything it depends on: its text, every file of the engine, the
-versions of Numba and llvmlite, and the target. A file is written whole and renamed into place, so several processes
-share a directory; it carries its own digest, so a damaged one is compiled again. A directory that cannot be written
-serves what it has. Of what was loaded, `LoadedKernels` keeps as much as there is room for.
+versions of Numba and llvmlite, the machine's architecture and operating system, and the target. A file is written whole
+and renamed into place, so several processes and machines share a directory; it carries its own digest, so a damaged one
+is compiled again. A directory that cannot be written serves what it has. Of what was loaded, `LoadedKernels` keeps as
+much as there is room for.
 
 The files are code: the directory is created with mode 700, and one that others may write to is refused.
 """
@@ -12,7 +13,9 @@ import fcntl
 import functools
 import hashlib
 import os
+import platform
 import stat
+import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -115,7 +118,7 @@ class KernelCache:
 
     def key(self, text: str) -> str:
         """Return the name of a kernel: sha256 over all that its machine code depends on."""
-        parts = (text, *_made_of(), self.target.cpu, self.target.features)
+        parts = (text, *_made_of(), *_machine(), self.target.cpu, self.target.features)
         return hashlib.sha256("\0".join(parts).encode()).hexdigest()
 
     def _make(self, texts: Mapping[str, str]) -> None:
@@ -195,11 +198,18 @@ def _sweep(directory: Path) -> None:
 @functools.cache
 def _made_of() -> tuple[str, str, str]:
     """Return what the machine code of any text depends on: every file of the engine, and the compilers' versions."""
-    return _engine_digest(), version("numba"), version("llvmlite")
+    return engine_digest(Path(__file__).parent), version("numba"), version("llvmlite")
 
 
-def _engine_digest() -> str:
+def _machine() -> tuple[str, str, str]:
+    """Return what the compiler takes from the machine whatever the target is: architecture, system and byte order."""
+    return platform.machine(), sys.platform, sys.byteorder
+
+
+def engine_digest(directory: Path) -> str:
+    """Return the sha256 over all modules in a directory and the packages in it, and their places."""
     digest = hashlib.sha256()
-    for path in sorted(Path(__file__).parent.glob("*.py")):
-        digest.update(path.read_bytes())
+    for path in sorted(directory.rglob("*.py")):
+        for part in (str(path.relative_to(directory)).encode(), path.read_bytes()):
+            digest.update(hashlib.sha256(part).digest())
     return digest.hexdigest()

@@ -54,11 +54,20 @@ def host_target() -> Target:
     """Return the highest level that this machine has, or what the environment asks for."""
     if name := os.environ.get("NUMBA_CPU_NAME"):
         return Target(name, os.environ.get("NUMBA_CPU_FEATURES", ""))
+    return Target(host_levels()[0])
+
+
+def host_levels() -> list[str]:
+    """Return the levels that this machine has, the highest first, whatever the environment asks for."""
     if platform.machine() not in ("x86_64", "AMD64"):
-        return Target("generic")
+        return ["generic"]
     has = llvm.get_host_cpu_features()
-    levels = (name for name, needed in _X86_LEVELS if all(has.get(feature) for feature in needed))
-    return Target(next(levels, "x86-64"))
+    own = len(_X86_LEVELS)
+    for place, (_, needed) in enumerate(_X86_LEVELS):
+        if all(has.get(feature) for feature in needed):
+            own = place
+            break
+    return [*(name for name, _ in _X86_LEVELS[own:]), "x86-64"]
 
 
 def is_known(cpu: str) -> bool:
