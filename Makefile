@@ -2,12 +2,15 @@
 
 PYTHON ?= $(firstword $(foreach p,python3.11 python3.12 python3.13 python3.14 python3,$(shell command -v $(p))))
 JOBS ?= 2
+PROCESSOR = $(if $(LEVEL),NUMBA_CPU_NAME=$(LEVEL))
+MACHINE_CODE := tests/engine tests/nn tests/cells tests/stored tests/runtime/test_bits.py tests/runtime/test_links.py \
+	tests/e2e/test_bits.py
 BIN := .venv/bin
 COMPILE := CUSTOM_COMPILE_COMMAND="make requirements" $(BIN)/pip-compile --quiet --no-config --upgrade --generate-hashes \
 	--allow-unsafe --strip-extras --annotation-style=line \
 	--no-emit-index-url --no-emit-find-links --no-emit-trusted-host --no-emit-options --extra build
 
-.PHONY: help install lint test check faults demo bench-engine bench-training bench-service openapi requirements clean
+.PHONY: help install lint test test-below check faults golden demo bench-engine bench-training bench-service openapi requirements clean
 .DELETE_ON_ERROR:
 
 help: ## list the commands
@@ -21,10 +24,16 @@ lint: .venv/installed-dev ## ruff, mypy strict and the import contracts
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-test: .venv/installed-dev ## the whole suite, against a real Redis
-	$(BIN)/pytest -n $(JOBS) $(ARGS)
+test: .venv/installed-dev ## the whole suite, against a real Redis (ARGS=; LEVEL=x86-64-v3: as that processor)
+	$(PROCESSOR) $(BIN)/pytest -n $(JOBS) $(ARGS)
+
+test-below: .venv/installed-dev ## the tests of machine code as AVX2, on a processor with AVX-512
+	$(BIN)/python -m tests.level below | xargs -r -I{} $(MAKE) test LEVEL={} ARGS="$(MACHINE_CODE)"
 
 check: lint test ## what CI runs
+
+golden: .venv/installed-dev ## print the golden hashes of the arithmetic, on every level that the machine has
+	$(BIN)/python -m tests.engine.golden
 
 faults: .venv/installed-dev ## 10,000 steps through lost, torn and doubled messages and kills (ARGS="--seed 7 --runs 3")
 	$(BIN)/python -m tests.faults.run $(ARGS)

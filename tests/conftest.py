@@ -12,6 +12,7 @@ import pytest
 import redis
 
 from cellar.embedded.binary import find_binaries
+from tests import level
 from tests.redis_cluster import RedisCluster
 from tests.redis_process import RedisProcess
 from tests.redis_sentinel import RedisSentinel
@@ -21,6 +22,19 @@ GIVEN_REDIS_URL = os.environ.get("CELLAR_REDIS_URL")
 
 for name in [name for name in os.environ if name.startswith("CELLAR_")]:
     del os.environ[name]
+
+
+def pytest_configure() -> None:
+    """Refuse to run for a processor that this machine is not."""
+    try:
+        level.check()
+    except ValueError as error:
+        raise pytest.UsageError(str(error)) from error
+
+
+def pytest_report_header() -> str:
+    """Say which processor the kernels are compiled for."""
+    return level.describe()
 
 
 @pytest.fixture(scope="session")
