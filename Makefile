@@ -30,7 +30,7 @@ test: .venv/installed-dev ## the whole suite, against a real Redis (ARGS=; LEVEL
 test-below: .venv/installed-dev ## the tests of machine code as AVX2, on a processor with AVX-512
 	$(BIN)/python -m tests.level below | xargs -r -I{} $(MAKE) test LEVEL={} ARGS="$(MACHINE_CODE)"
 
-check: lint test ## what CI runs
+check: lint test test-below ## what CI runs
 
 golden: .venv/installed-dev ## print the golden hashes of the arithmetic, on every level that the machine has
 	$(BIN)/python -m tests.engine.golden

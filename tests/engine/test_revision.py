@@ -1,12 +1,20 @@
 """The arithmetic has a name, and a machine that computes other bits is found out."""
 
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
 import pytest
 
-from cellar.engine import KernelCache, revision
+from cellar.engine import KernelCache, Run, products, revision
 from cellar.engine.graph import Op, toposort
+from cellar.engine.linking import Code
 from cellar.engine.ops import OPS
-from cellar.engine.target import Target, host_target
+from cellar.engine.target import Target, host_levels
 from cellar.errors import StartupError
+from cellar.nn.builtin import builtin_kernels
+
+LEVELS = host_levels()
 
 
 def test_this_machine_computes_the_bits_of_the_revision(cache: KernelCache) -> None:
@@ -15,19 +23,85 @@ def test_this_machine_computes_the_bits_of_the_revision(cache: KernelCache) -> N
 
 
 def test_another_target_computes_the_same_bits(cache: KernelCache) -> None:
-    """The level below this machine's has half the lanes in a register, or calls a function for every fused term."""
-    below = {"x86-64-v4": "x86-64-v3", "x86-64-v3": "x86-64-v2", "x86-64-v2": "x86-64"}
-    host = host_target()
-    other = KernelCache(cache.directory, target=Target(below.get(host.cpu, host.cpu)))
-    revision.check(other)
+    """A level below has half the lanes in a register, or calls a function for every fused term."""
+    other = LEVELS[1] if cache.target.cpu == LEVELS[0] and len(LEVELS) > 1 else LEVELS[0]
+    revision.check(KernelCache(cache.directory, target=Target(other)))
 
 
-def test_other_bits_are_refused(cache: KernelCache, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(revision, "GOLDEN_FORWARD", "0" * 64)
-    with pytest.raises(StartupError, match="computes other bits than kernel revision 1"):
-        revision.check(cache)
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("float32", "other bits than those of kernel revision 2, float32 weights"),
+        ("bfloat16", "other bits than those of kernel revision 2, bfloat16 weights"),
+        ("training", r"other bits than those of training revision \d+"),
+    ],
+)
+def test_other_bits_are_refused(cache: KernelCache, name: str, said: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(revision.GOLDEN, name, "0" * 64)
+    with pytest.raises(StartupError, match=said):
+        revision.check(cache, training=name == "training")
 
 
-def test_the_golden_cell_has_every_operation() -> None:
-    used = {node.op for node in toposort(revision.golden_cell().adjoint.roots)}
-    assert {op for op, rule in OPS.items() if rule.kind != "leaf"} <= used | {Op.SPREAD}
+def altered(call: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a native call of small networks whose last output is the next number."""
+
+    def altered_call(*arguments: Any) -> Run | None:
+        run: Run | None = call(*arguments)
+        if run is not None:
+            run.outputs[-1, -1, -1] = np.nextafter(run.outputs[-1, -1, -1], np.float32(np.inf))
+        return run
+
+    return altered_call
+
+
+def test_one_bit_of_a_step_is_found(cache: KernelCache) -> None:
+    own = KernelCache(cache.directory)
+    revision.check(own)
+    own.step = altered(own.step)
+    with pytest.raises(StartupError, match="float32 weights"):
+        revision.check(own)
+
+
+def test_one_bit_of_a_sequence_is_found(cache: KernelCache) -> None:
+    own = KernelCache(cache.directory)
+    call = own.advance
+
+    def advance(words: Any, inputs: Any, *others: Any) -> int:
+        status: int = call(words, inputs, *others)
+        outputs = others[-2]
+        outputs[-1, -1, -1] = np.nextafter(outputs[-1, -1, -1], np.float32(np.inf))
+        return status
+
+    own.advance = advance
+    with pytest.raises(StartupError, match="float32 weights"):
+        revision.check(own)
+
+
+def test_a_wrong_product_of_bfloat16_weights_is_found(cache: KernelCache, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It begins anew where a part of the terms ends; only long products have parts."""
+    wrong = products._HALVES.replace("goes_on = 1 if k > 0 else more", "goes_on = more")
+    assert wrong != products._HALVES
+    monkeypatch.setattr(products, "_HALVES", wrong)
+    with pytest.raises(StartupError, match="bfloat16 weights"):
+        revision.check(KernelCache(cache.directory))
+
+
+def test_the_golden_cells_have_every_operation() -> None:
+    for cell in revision.golden_cells():
+        used = {node.op for node in toposort(cell.adjoint.roots)}
+        assert {op for op, rule in OPS.items() if rule.kind != "leaf"} <= used | {Op.SPREAD}
+
+
+def test_warming_brings_all_that_the_check_needs(cache: KernelCache, monkeypatch: pytest.MonkeyPatch) -> None:
+    own, asked = KernelCache(cache.directory), set[str]()
+    load = own.load
+
+    def note(texts: Sequence[str]) -> list[Code]:
+        asked.update(texts)
+        return load(texts)
+
+    monkeypatch.setattr(own, "load", note)
+    revision.check(own)
+    revision.check(own, training=True)
+    assert asked
+    assert asked <= {*own.library, *builtin_kernels()}

@@ -260,6 +260,17 @@ def test_a_run_that_diverges_says_where(cache: KernelCache) -> None:
         list(fit(line, line.network.init(0), distant, spec()))
 
 
+def test_a_saturated_unit_does_not_learn(cache: KernelCache) -> None:
+    spec_ = network(1, dense(1, activation="tanh", bias=False))
+    compiled = oracle.make_network(spec_).compile(cache)
+    data = Dataset(np.full((1, 1, 1), 1e4, np.float32), np.full((1, 1, 1), 0.5, np.float32))
+    (name,) = [name for name, _ in compiled.network.parameters]
+    weights = {name: np.ones((1, 1), np.float32)}
+    training = TrainingSpec.model_validate({"epochs": 3, "optimiser": {"type": "sgd", "learning_rate": 1e6}})
+    *_, last = fit(compiled, weights, data, training)
+    assert last.weights()[name].tolist() == [[1.0]]
+
+
 def test_a_checkpoint_of_another_run_is_refused(compiled: CompiledNetwork) -> None:
     checkpoint = run(compiled, spec())[2].checkpoint()
     with pytest.raises(InvalidInput, match="another run"):

@@ -27,12 +27,14 @@ from cellar.engine.vector import (
     mantissa,
     mul,
     neg,
+    power_of_two,
     rotate,
     scale,
     splat,
     sqrt,
     sub,
     where,
+    with_sign,
     zero,
 )
 
@@ -71,9 +73,14 @@ def kernel(function: Callable[..., Any]) -> Any:
 
 
 _ROUND = float32(12582912.0)  # 1.5 * 2^23: adding it rounds to an integer, which then stands in the low bits
+_ROUND_126 = float32(12582912.0 + 126.0)  # then `power_of_two` gives 2^(n - 1)
+_ROUND_191 = float32(12582912.0 + 191.0)  # and 2^(n + 64)
+_LOWER = float32(2.0**-64)
+_EXP_LEAST = float32(-104.0)
 _LOG2_E = float32(1.44269504088896341)
 _LN2_HIGH = float32(0.693359375)  # few enough bits that a product with an exponent is exact
 _LN2_LOW = float32(-2.12194440e-4)
+_HALF = float32(0.5)
 _ONE = float32(1.0)
 _INFINITY = float32(inf)
 _FLUSH = float32(FLUSH_BELOW)
@@ -113,11 +120,29 @@ def flush(a: Any) -> Any:
 
 @kernel
 def exp(a: Any) -> Any:
-    """Return e^a: a = n ln 2 + r, a polynomial of degree 7 in r (Cephes expf), and the power of two by its bits."""
+    """Return e^a = e^r 2^n: 0 where float32 rounds it to zero, infinity where it exceeds the largest number."""
     x = pick(a, splat(float32(89.0)), splat(float32(89.0)), a)
-    x = pick(splat(float32(-104.0)), x, splat(float32(-104.0)), x)
+    x = pick(splat(_EXP_LEAST), x, splat(_EXP_LEAST), x)
     shifted = fma(x, splat(_LOG2_E), splat(_ROUND))
-    n = sub(shifted, splat(_ROUND))
+    return scale(exp_rest(x, sub(shifted, splat(_ROUND))), shifted)
+
+
+@kernel
+def decay(a: Any) -> Any:
+    """Return e^-|a|, the bits of exp.
+
+    With no power above 1, e^r 2^(n + 64) is a normal number, and times 2^-64 it is rounded once.
+    """
+    x = neg(absolute(a))
+    x = pick(splat(_EXP_LEAST), x, splat(_EXP_LEAST), x)
+    shifted = fma(x, splat(_LOG2_E), splat(_ROUND_191))
+    lifted = mul(exp_rest(x, sub(shifted, splat(_ROUND_191))), power_of_two(shifted))
+    return mul(lifted, splat(_LOWER))
+
+
+@kernel
+def exp_rest(x: Any, n: Any) -> Any:
+    """Return e^r, r = x - n ln 2, by a polynomial of degree 7 (Cephes expf)."""
     r = fma(n, splat(-_LN2_HIGH), x)
     r = fma(n, splat(-_LN2_LOW), r)
     p = splat(float32(1.9875691500e-4))
@@ -127,7 +152,7 @@ def exp(a: Any) -> Any:
     p = fma(p, r, splat(float32(1.6666665459e-1)))
     p = fma(p, r, splat(float32(5.0000001201e-1)))
     p = fma(mul(r, r), p, r)
-    return scale(add(p, splat(_ONE)), shifted)
+    return add(p, splat(_ONE))
 
 
 @kernel
@@ -172,36 +197,43 @@ def log1p_unit(a: Any) -> Any:
 @kernel
 def softplus(a: Any) -> Any:
     """Return log(1 + e^a) as max(a, 0) + log(1 + e^-|a|)."""
-    return add(maximum(a, zero()), log1p_unit(exp(neg(absolute(a)))))
+    return add(maximum(a, zero()), log1p_unit(decay(a)))
 
 
 @kernel
 def sigmoid(a: Any) -> Any:
-    """Return 1 / (1 + e^-a). Through tanh its tail would be wrong and not monotone."""
-    return div(splat(_ONE), add(splat(_ONE), exp(neg(a))))
+    """Return 1 / (1 + e^-|a|) for a > 0 and e^-|a| / (1 + e^-|a|) elsewhere, which keeps the tail down to 2^-149."""
+    w = decay(a)
+    return div(pick(a, zero(), splat(_ONE), w), add(splat(_ONE), w))
 
 
 @kernel
 def tanh(a: Any) -> Any:
-    """Return tanh as a ratio of polynomials of degrees 13 and 6 (Eigen's ptanh), clamped where it reaches 1."""
-    limit = splat(float32(7.90531110763549805))
-    x = pick(a, limit, limit, a)
-    x = pick(neg(limit), x, neg(limit), x)
-    s = mul(x, x)
-    p = splat(float32(-2.76076847742355e-16))
-    p = fma(p, s, splat(float32(2.00018790482477e-13)))
-    p = fma(p, s, splat(float32(-8.60467152213735e-11)))
-    p = fma(p, s, splat(float32(5.12229709037114e-08)))
-    p = fma(p, s, splat(float32(1.48572235717979e-05)))
-    p = fma(p, s, splat(float32(6.37261928875436e-04)))
-    p = fma(p, s, splat(float32(4.89352455891786e-03)))
-    q = splat(float32(1.19825839466702e-06))
-    q = fma(q, s, splat(float32(1.18534705686654e-04)))
-    q = fma(q, s, splat(float32(2.26843463243900e-03)))
-    q = fma(q, s, splat(float32(4.89352518554385e-03)))
-    result = div(mul(x, p), q)
-    # Near zero tanh is its argument, to the last bit and for every subnormal.
-    return where(above(splat(float32(4e-4)), absolute(a)), a, result)
+    """Return tanh, exactly 1 or -1 where float32 rounds it to that: |a| >= 13 ln 2.
+
+    |a| = n h + r with h = ln(2) / 2 and t = 2^n = e^(2 n h). With u = tanh(r), an odd polynomial of degree 7,
+
+        tanh |a| = ((t - 1) + (t + 1) u) / ((t + 1) + (t - 1) u)
+
+    by the addition theorem. Both are halved, and the denominator is the numerator plus 1 - u, so that an error of
+    the numerator cancels where the result is near 1. At |a| = 13 ln 2 the numerator reaches 2^25, where numbers lie 4
+    apart, and 1 - u is lost beside it: the quotient is exactly 1. For n = 0 the denominator is exactly 1 and the result
+    is u, which is `a` itself near zero, down to every subnormal and -0. The offset before rounding to n puts r between
+    -0.048 and 0.298: n = 0 reaches so far that n = 1, where nothing cancels yet, errs by less than 1.8 units.
+    """
+    limit = splat(float32(10.0))
+    y = absolute(a)
+    y = pick(y, limit, limit, y)
+    shifted = fma(sub(y, splat(float32(0.125))), splat(float32(2.885390081777926815)), splat(_ROUND_126))
+    r = fma(sub(shifted, splat(_ROUND_126)), splat(float32(-0.3465735902799726547)), y)
+    s = mul(r, r)
+    p = splat(float32(-5.040159448981285e-2))
+    p = fma(p, s, splat(float32(1.3315199315547943e-1)))
+    p = fma(p, s, splat(float32(-3.333306908607483e-1)))
+    u = fma(mul(r, s), p, r)
+    half = power_of_two(shifted)
+    numerator = fma(add(half, splat(_HALF)), u, sub(half, splat(_HALF)))
+    return with_sign(div(numerator, add(numerator, sub(splat(_ONE), u))), a)
 
 
 @kernel

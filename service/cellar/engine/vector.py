@@ -166,6 +166,17 @@ def absolute(_: Any, a: Any) -> Typed:
     return typed(V, [V], lambda b, v: emit_call(b, "llvm.fabs.v16f32", v))
 
 
+@instruction
+def with_sign(_: Any, a: Any, b: Any) -> Typed:
+    """Return a, which must not be negative, with the sign of b."""
+
+    def build(b: ir.IRBuilder, v: Sequence[ir.Value]) -> ir.Value:
+        sign = b.and_(b.bitcast(v[1], INTS), ints(-(1 << 31)))
+        return b.bitcast(b.or_(b.bitcast(v[0], INTS), sign), VECTOR)
+
+    return typed(V, [V, V], build)
+
+
 # --- masks
 
 
@@ -245,6 +256,15 @@ def scale(_: Any, a: Any, shifted: Any) -> Typed:
         return b.fmul(b.fmul(v[0], power(half)), power(b.sub(n, half)))
 
     return typed(V, [V, V], build)
+
+
+@instruction
+def power_of_two(_: Any, shifted: Any) -> Typed:
+    """Return 2^n for `shifted` = n + 127 + 1.5 * 2^23, -127 < n < 128.
+
+    The low nine bits of `shifted` are then sign and exponent of the power, and the shift leaves nothing of the others.
+    """
+    return typed(V, [V], lambda b, v: b.bitcast(b.shl(b.bitcast(v[0], INTS), ints(23)), VECTOR))
 
 
 def _exponent_bits(b: ir.IRBuilder, bits: ir.Value) -> ir.Value:

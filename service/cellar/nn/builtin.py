@@ -5,7 +5,7 @@ from typing import get_args
 
 from cellar.cells import BUILT_IN
 from cellar.engine import Cell, kernel_texts
-from cellar.engine.revision import golden_cell
+from cellar.engine.revision import golden_cells
 from cellar.nn.arithmetic import CLIP, NORM, SUM, cell
 from cellar.nn.layers import build_layer, build_sum
 from cellar.nn.losses import LOSSES
@@ -18,7 +18,7 @@ _SIZE = 16
 
 def builtin_kernels() -> list[str]:
     """Return the texts of the kernels of all built-in cells, layers, losses and optimisers, each once."""
-    texts = kernel_texts([*_layers(), *_losses(), golden_cell()], training=True)
+    texts = kernel_texts([*_layers(), *_losses(), *golden_cells()], training=True)
     return list(dict.fromkeys([*texts, *kernel_texts([*_updates(), *_sums()])]))
 
 
