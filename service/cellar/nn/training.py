@@ -7,7 +7,7 @@ Every regime of the Flux page on recurrence is a field here. A *sequence* is wha
     skip steps       outputs left out of the loss; the gradient flows through them
     the rest         scored against the targets
 
-and the targets are aligned with the end of the inputs: they hold the scored steps, with or without those before.
+and the targets are aligned with the end of the inputs: they hold the scored steps, all steps after the warm-up, or all.
 """
 
 from collections.abc import Callable, Mapping

@@ -259,7 +259,10 @@ def _aligned(pair: Pair, in_size: int, out_size: int, spec: TrainingSpec, pointe
             expected=f"more than {spec.warmup + spec.skip} steps",
             actual=f"{steps} steps",
         )
-    _check_size(targets.shape[0], {scored, steps - spec.skip, steps}, f"{pointer}/targets", "steps")
+    # All are aligned with the end. Other lengths may be shifted by mistake, T - skip after a warm-up for one.
+    lengths = {scored, steps - spec.warmup, steps}
+    hint = ": those that are scored, those after the warm-up, or all" if len(lengths) > 1 else ""
+    _check_size(targets.shape[0], lengths, f"{pointer}/targets", "steps", hint)
     for name, array in (("inputs", inputs), ("targets", targets)):
         if not np.isfinite(array).all():
             raise NotFinite(f"{name} hold a number that is not finite", pointer=f"{pointer}/{name}")
@@ -275,11 +278,11 @@ def _sizes(array: Array) -> tuple[int, int, int]:
     return steps, rows, features
 
 
-def _check_size(actual: int, expected: set[int], pointer: str, what: str) -> None:
+def _check_size(actual: int, expected: set[int], pointer: str, what: str, hint: str = "") -> None:
     if actual not in expected:
         sizes = " or ".join(str(size) for size in sorted(expected))
         raise ShapeMismatch(
-            f"expected {sizes} {what}, found {actual}",
+            f"expected {sizes} {what}{hint}; found {actual}",
             pointer=pointer,
             expected=f"{sizes} {what}",
             actual=f"{actual} {what}",
