@@ -10,7 +10,7 @@ COMPILE := CUSTOM_COMPILE_COMMAND="make requirements" $(BIN)/pip-compile --quiet
 	--allow-unsafe --strip-extras --annotation-style=line \
 	--no-emit-index-url --no-emit-find-links --no-emit-trusted-host --no-emit-options --extra build
 
-.PHONY: help install lint test test-below check faults golden demo bench-engine bench-training bench-service openapi requirements clean
+.PHONY: help install lint test test-below check faults golden matrix demo bench-engine bench-training bench-service openapi requirements clean
 .DELETE_ON_ERROR:
 
 help: ## list the commands
@@ -37,6 +37,9 @@ golden: .venv/installed-dev ## print the golden hashes of the arithmetic, on eve
 
 faults: .venv/installed-dev ## 10,000 steps through lost, torn and doubled messages and kills (ARGS="--seed 7 --runs 3")
 	$(BIN)/python -m tests.faults.run $(ARGS)
+
+matrix: .venv-bench/installed-bench-service ## training jobs of 900 combinations against PyTorch (ARGS="--only huber")
+	.venv-bench/bin/python -m tests.matrix.run $(ARGS)
 
 demo: .venv/installed-embedded ## train, serve, kill and go on, on real measurements (ONCE=1: then exit)
 	$(BIN)/cellar demo $(if $(ONCE),--once)

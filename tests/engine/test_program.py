@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from cellar.engine import Node, Packed, Program, Run
 from cellar.engine.arena import ARENAS
 from cellar.engine.frame import INPUT, LARGE_BYTES, MOST_CAPACITY
+from cellar.engine.framing import new_frame
 from cellar.errors import ShapeMismatch
 from tests.engine import oracle
 from tests.engine.conftest import Compiled
@@ -264,3 +265,16 @@ def test_large_memory_is_no_program_s_own(compiled: Compiled) -> None:
     same(program.run(inputs, state), first)
     assert ARENAS.idle_bytes == idle
     assert program.scratch_bytes == 0
+
+
+def test_a_frame_without_an_address_that_its_kernels_use_is_refused(stack: Stack) -> None:
+    plan = stack.program._plan
+    for part in plan.nodes:
+        kernel = part.kernel.kernel
+        slot = next(place for (kind, _), place in kernel.at.items() if kind in ("group", "vector"))
+        descriptor = part.packed.descriptors[kernel]
+        before, descriptor[slot] = int(descriptor[slot]), 0
+        with pytest.raises(ValueError, match=r"no address for: (group|vector) "):
+            new_frame(plan, 4)
+        descriptor[slot] = before
+    new_frame(plan, 4)

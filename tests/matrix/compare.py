@@ -1,0 +1,64 @@
+"""How far a job is from PyTorch's training, and what counts as agreement."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tests.matrix.cases import Case
+
+Array = NDArray[Any]
+
+TOLERANCE = 1e-5
+"""Of each epoch's loss, and of the largest weight of each array."""
+
+MARGIN = 8
+"""Where rounding alone leads PyTorch's float32 further away from float64 than that, ours may err so many times as much:
+it sums in another order and has activations of its own."""
+
+DIVERGED = "became NaN or infinite"
+WORSE = "has made the model worse"
+DOCUMENTED = (DIVERGED, WORSE)
+"""Parts of the errors that docs/training.md explains."""
+
+
+def saturates(case: Case) -> bool:
+    """Return whether units of a combination are driven to their limits, where no weight is compared.
+
+    A tanh that never reaches 1 lets saturated units learn, and leads elsewhere than PyTorch's.
+    """
+    unbounded = case.loss == "mse" and case.optimiser in ("sgd", "momentum", "nesterov")
+    return case.scale == "large_inputs" or (case.scale == "large_targets" and unbounded)
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """The loss of each epoch, and the weights by name."""
+
+    losses: Array
+    weights: Mapping[str, Array]
+
+
+def deviation(found: Result, truth: Result) -> float:
+    """Return the largest part by which a result is away: of a loss, or of the largest weight of an array."""
+    parts = [*zip(found.losses, truth.losses, strict=True)]
+    parts += [(found.weights[name], truth.weights[name]) for name in found.weights]
+    return max(_relative(np.asarray(ours, np.float64), np.asarray(theirs, np.float64)) for ours, theirs in parts)
+
+
+def agrees(found: Result, exact: Result, peer: Result) -> tuple[bool, float]:
+    """Return whether a result is PyTorch's, and how far it is from the nearer of float64 (exact) and float32 (peer).
+
+    What underflows in float32, as the gradient of a saturated unit, differs between those two.
+    """
+    of_exact = deviation(found, exact)
+    nearer = min(of_exact, deviation(found, peer))
+    return nearer <= TOLERANCE or of_exact <= MARGIN * deviation(peer, exact), nearer
+
+
+def _relative(ours: Array, theirs: Array) -> float:
+    largest = float(np.abs(theirs).max())
+    away = float(np.abs(ours - theirs).max())
+    return away / largest if largest else float(away > 0)
