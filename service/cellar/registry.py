@@ -26,14 +26,14 @@ from cellar.nn.chain import Network
 from cellar.nn.compiled import BoundNetwork, CompiledNetwork
 from cellar.nn.rounding import rounding_error
 from cellar.nn.spec import NetworkSpec
-from cellar.ports import BlobStore, Clock, ModelStore, ModelVersion
+from cellar.ports import MODEL_NAME, MODEL_NAME_IN_WORDS, BlobStore, Clock, ModelStore, ModelVersion
 from cellar.wire import weights as wire_weights
 
 logger = logging.getLogger(__name__)
 Answer = TypeVar("Answer")
 
-NAME = re.compile("[A-Za-z0-9._-]{1,128}")
-REFERENCE = re.compile("([A-Za-z0-9._-]{1,128})(?:@([1-9][0-9]{0,8}))?")
+_NAME = re.compile(MODEL_NAME)
+REFERENCE = re.compile(f"({MODEL_NAME})(?:@([1-9][0-9]{{0,8}}))?")
 
 MAX_LOADED = 64
 """Models kept ready at a time, and"""
@@ -103,9 +103,12 @@ class Registry:
 
     def _version(self, tenant: str, name: str, network: Network, weights: bytes) -> ModelVersion:
         """Return a version as it would be, but for its number."""
-        if not NAME.fullmatch(name):
+        if not _NAME.fullmatch(name):
             raise InvalidInput(
-                f"not a name for a model: {name[:128]!r}", pointer="/name", expected=NAME.pattern, actual=name[:128]
+                f"not a name for a model: {name[:128]!r}",
+                pointer="/name",
+                expected=MODEL_NAME_IN_WORDS,
+                actual=name[:128],
             )
         blob = hashlib.sha256(weights).hexdigest()
         return ModelVersion(

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from cellar.api.forms import MOST_HEAD_BYTES, Form, form_of
 from cellar.api.heads import NO_QUERY, Terms
+from cellar.ports import NAME
 
 MOST_BYTES = 1 << 20
 
@@ -17,7 +18,7 @@ HEAD = (
 
 KEYED = HEAD.replace(b"Host", b"idempotency-Key: %s\r\nHost")
 
-NAMES = st.from_regex(r"[A-Za-z0-9._-]{1,128}", fullmatch=True)
+NAMES = st.from_regex(NAME, fullmatch=True)
 KEYS = st.from_regex(r"[!-~]([ -~]{0,253}[!-~])?", fullmatch=True)
 
 

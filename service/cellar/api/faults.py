@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+from cellar.api.schemas.names import IN_WORDS
 from cellar.errors import InvalidInput, InvalidParameter
 from cellar.wire.document import pointer_of
 from cellar.wire.number_text import NumberText
@@ -111,6 +112,8 @@ def _message(fault: Mapping[str, Any]) -> str:
         return f"expected one of {fault['ctx']['expected_tags']}"
     if fault["type"] in ARRAYS and isinstance(fault.get("input"), NumberText):
         return "expected a shorter array"
+    if fault["type"] == "string_pattern_mismatch" and fault["ctx"]["pattern"] in IN_WORDS:
+        return f"expected {IN_WORDS[fault['ctx']['pattern']]}"
     if (expected := EXPECTED.get(fault["type"])) is not None:
         return f"expected {expected}"
     message = str(fault["msg"]).removeprefix("Value error, ")

@@ -8,8 +8,9 @@ import re
 
 from cellar.api.heads import Terms
 from cellar.api.schemas.names import IDEMPOTENCY_KEY
+from cellar.ports import NAME
 
-_NAME, _SIZE, _KEY = rb"[A-Za-z0-9._-]{1,128}", rb"[0-9]{1,7}", rb"[!-~](?:[ -~]{0,253}[!-~])?"
+_NAME, _SIZE, _KEY = NAME.encode(), rb"[0-9]{1,7}", rb"[!-~](?:[ -~]{0,253}[!-~])?"
 """A key without blanks around it, which a parser takes off."""
 
 _HOLES = {

@@ -17,6 +17,7 @@ from cellar.api.remembered import remembered
 from cellar.api.schemas.names import IDEMPOTENCY_KEY, IDEMPOTENCY_KEY_PATTERN
 from cellar.api.schemas.sessions import SequenceQuery, SequenceRequest, StepQuery
 from cellar.errors import InvalidParameter, NotAcceptable, UnsupportedMediaType
+from cellar.ports import NAME
 from cellar.wire import npy
 from cellar.wire.document import decode
 
@@ -39,7 +40,7 @@ PLAIN_HEADERS = frozenset(
 ALIVE = (b"keep-alive", b"close")
 """What a Connection header says that asks for no other protocol."""
 
-URL = re.compile(rb"/v1/sessions/([A-Za-z0-9._-]{1,128})/(step|sequence)(?:\?([^#]*))?")
+URL = re.compile(rb"/v1/sessions/(%s)/(step|sequence)(?:\?([^#]*))?" % NAME.encode())
 KEY = re.compile(IDEMPOTENCY_KEY_PATTERN)
 
 

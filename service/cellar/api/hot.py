@@ -15,8 +15,9 @@ from cellar.api.routes import steps
 from cellar.api.schemas.names import IDEMPOTENCY_KEY, IDEMPOTENCY_KEY_PATTERN
 from cellar.api.services import services_of
 from cellar.errors import CellarError
+from cellar.ports import NAME
 
-PATH = re.compile(r"/v1/sessions/([A-Za-z0-9._-]{1,128})/(step|sequence)")
+PATH = re.compile(rf"/v1/sessions/({NAME})/(step|sequence)")
 KEY = re.compile(IDEMPOTENCY_KEY_PATTERN)
 ENDPOINTS = {"step": steps.step, "sequence": steps.sequence}
 

@@ -11,16 +11,15 @@ import orjson
 
 from cellar.api.asked import Asked, one_row, one_step, step_of_json
 from cellar.api.body import validated
-from cellar.api.schemas.names import NAME_PATTERN
 from cellar.api.schemas.sessions import StepRequest
 from cellar.errors import InvalidInput
-from cellar.ports import APPEND, Identity
+from cellar.ports import APPEND, NAME, Identity
 from cellar.runtime.positions import MAX_STEP, parse_position
 from cellar.runtime.sessions import Reset
 from cellar.wire.document import SHORT_BYTES, decode
 from cellar.wire.numbers import plain_array, plain_row
 
-NAME = re.compile(NAME_PATTERN.removeprefix("^").removesuffix("$"))
+_NAME = re.compile(NAME)
 
 BESIDES = frozenset(("position", "step", "writer", "seq", "reset"))
 """The members of a step beside its input."""
@@ -77,7 +76,7 @@ def _besides(document: dict[str, Any], key: str | None, others: int) -> tuple[Id
     step, writer, seq = document.get("step"), document.get("writer"), document.get("seq")
     reset = document.get("reset", False)
     counts = _is_count(step, 0) and _is_count(seq, 1)
-    named = writer is None or (type(writer) is str and NAME.fullmatch(writer) is not None)
+    named = writer is None or (type(writer) is str and _NAME.fullmatch(writer) is not None)
     masked = type(reset) is bool or (type(reset) is list and BOOLS.issuperset(map(type, reset)))
     if not (counts and named and masked):
         return None

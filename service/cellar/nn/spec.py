@@ -1,5 +1,6 @@
 """The JSON of a network: a chain of layers, some of which hold others. Frozen values without behaviour."""
 
+import re
 from typing import Annotated, Any, Literal, cast
 
 from pydantic import (
@@ -11,6 +12,7 @@ from pydantic import (
     Field,
     GetCoreSchemaHandler,
     Tag,
+    ValidationInfo,
 )
 from pydantic_core import core_schema
 
@@ -36,6 +38,9 @@ Angle = Annotated[float, Field(ge=1e-6, le=3.14159)]
 ParameterName = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]{0,63}$")]
 
 
+_DIGITS = re.compile(r"[+-]?[0-9]{1,18}")
+"""An integer in a query."""
+
 MOST_EXACT = 2**53
 """Beyond it a float64 is not one whole number alone."""
 
@@ -49,6 +54,13 @@ def whole(value: Any) -> Any:
     return int(value) if type(value) is float and value.is_integer() and abs(value) <= MOST_EXACT else value
 
 
+def _read_whole(value: Any, info: ValidationInfo) -> Any:
+    """Return what an integer is in a document or in a query; pydantic takes it for one of a document from here on."""
+    if str(info.mode) == "string" and isinstance(value, str):
+        return int(value) if _DIGITS.fullmatch(value) else value
+    return whole(value)
+
+
 def _taking_whole_numbers(schema: Any) -> Any:
     """Return a schema of pydantic whose integers, wherever they stand in it, may be written with a fraction of 0."""
     if isinstance(schema, list):
@@ -56,13 +68,13 @@ def _taking_whole_numbers(schema: Any) -> Any:
     if not isinstance(schema, dict) or _takes_whole_numbers(schema):
         return schema
     if schema.get("type") == "int":
-        return core_schema.no_info_before_validator_function(whole, cast(core_schema.IntSchema, schema))
+        return core_schema.with_info_before_validator_function(_read_whole, cast(core_schema.IntSchema, schema))
     return {name: _taking_whole_numbers(part) for name, part in schema.items()}
 
 
 def _takes_whole_numbers(schema: dict[str, Any]) -> bool:
     """Return whether this is an integer of a model within, which is done already."""
-    return schema.get("type") == "function-before" and schema["function"].get("function") is whole
+    return schema.get("type") == "function-before" and schema["function"].get("function") is _read_whole
 
 
 class Frozen(BaseModel):

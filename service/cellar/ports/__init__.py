@@ -22,6 +22,7 @@ from cellar.ports.clock import Clock
 from cellar.ports.events import Away, Event, EventStore, Look
 from cellar.ports.jobs import Job, JobState, JobStore, Lease
 from cellar.ports.models import ModelStore, ModelVersion
+from cellar.ports.names import MODEL_NAME, MODEL_NAME_IN_WORDS, NAME, NAME_IN_WORDS
 from cellar.ports.past import Kept, Logged, Past, PastStore
 from cellar.ports.sessions import (
     EVERY_SESSION,
@@ -50,6 +51,10 @@ __all__ = [
     "EVERY_SESSION",
     "MARK_BYTES",
     "MAX_WRITERS",
+    "MODEL_NAME",
+    "MODEL_NAME_IN_WORDS",
+    "NAME",
+    "NAME_IN_WORDS",
     "NO_WRITERS",
     "UNMARKED",
     "Applied",

@@ -14,7 +14,7 @@ Born = Literal["create", "fork", "replay"]
 
 
 class SessionKey(NamedTuple):
-    """A session's name: tenant and id, both matching `[A-Za-z0-9._-]{1,128}`."""
+    """A session's name: tenant and id, which both have the form of `NAME`."""
 
     tenant: str
     session: str

@@ -1,12 +1,12 @@
 """What a new session is to be: checked, and made into its metadata."""
 
+import re
 import secrets
 from dataclasses import replace
 from typing import NamedTuple
 
 from cellar.errors import InvalidInput
-from cellar.ports import ModelVersion, SessionMeta
-from cellar.runtime.identities import NAME
+from cellar.ports import NAME, NAME_IN_WORDS, ModelVersion, SessionMeta
 from cellar.runtime.network import Sizes
 from cellar.runtime.positions import EPOCH_BYTES
 
@@ -14,6 +14,8 @@ MAX_HISTORY, MAX_LOG, MAX_EVENTS = 256, 1_000_000, 100_000
 """Of a session: states before its last changes, logged changes, events kept for watchers."""
 
 MAX_TTL_S = 2**31
+
+_NAME = re.compile(NAME)
 
 
 class Wishes(NamedTuple):
@@ -59,8 +61,8 @@ def is_as_asked(there: SessionMeta, asked: SessionMeta, model: str) -> bool:
 
 def check_name(name: str) -> None:
     """Raise InvalidInput for what is no name."""
-    if NAME.fullmatch(name) is None:
-        raise InvalidInput("not a name for a session", pointer="/session", expected=NAME.pattern, actual=name[:127])
+    if not _NAME.fullmatch(name):
+        raise InvalidInput("not a name for a session", pointer="/session", expected=NAME_IN_WORDS, actual=name[:127])
 
 
 def check_range(name: str, value: int, most: int, *, least: int = 1) -> None:

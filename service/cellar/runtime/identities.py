@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from itertools import count
 
 from cellar.errors import InvalidInput
-from cellar.ports import Identity
+from cellar.ports import NAME, NAME_IN_WORDS, Identity
 from cellar.runtime.positions import MAX_STEP
 
-NAME = re.compile(r"[A-Za-z0-9._-]{1,128}")
+_NAME = re.compile(NAME)
 
 MAX_KEY = 255
 """Characters of an Idempotency-Key: four UUIDs and a half, twice what is usual."""
@@ -32,8 +32,8 @@ def check_identity(identity: Identity) -> None:
 def _check_writer(identity: Identity, writer: str) -> None:
     if identity.position is not None or identity.step is not None or identity.key is not None:
         raise InvalidInput("a writer's request is recognised by its number, and by nothing besides", pointer="/writer")
-    if NAME.fullmatch(writer) is None:
-        raise InvalidInput("not a name for a writer", pointer="/writer", expected=NAME.pattern, actual=writer[:128])
+    if _NAME.fullmatch(writer) is None:
+        raise InvalidInput("not a name for a writer", pointer="/writer", expected=NAME_IN_WORDS, actual=writer[:128])
     if not 1 <= (identity.seq or 0) <= MAX_STEP:
         raise InvalidInput("out of range", pointer="/seq", expected=f"1 to {MAX_STEP}", actual=str(identity.seq))
 

@@ -39,7 +39,7 @@ MANY, FEW = 256, 8
 Expired = Callable[[Sequence[SessionKey]], Awaitable[None]]
 """Told of sessions that have expired, perhaps twice of one. If it raises a CellarError it is told again later."""
 
-_CURSOR = re.compile(r"([0-9a-f]{2})([A-Za-z0-9._-]{0,128})")
+_CURSOR = re.compile(r"([0-9a-f]{2})([A-Za-z0-9._:-]{0,128})")
 
 
 async def nobody(_: Sequence[SessionKey]) -> None:

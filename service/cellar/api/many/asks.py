@@ -12,18 +12,17 @@ from cellar.api.asked import Asked, one_step, sequence_of_json, step_of_json
 from cellar.api.body import PROMPT_BYTES, read_beside, validated
 from cellar.api.plain import plain_object, plain_step
 from cellar.api.records import asked_of, identity_of
-from cellar.api.schemas.names import NAME_PATTERN
 from cellar.api.schemas.sessions import SequenceLine, StepLine
 from cellar.api.services import TENANT
 from cellar.errors import BodyTooLarge, CellarError, InvalidInput, TooManyFaults
-from cellar.ports import APPEND, Identity, SessionKey
+from cellar.ports import APPEND, NAME, NAME_IN_WORDS, Identity, SessionKey
 from cellar.wire import columns, frames
 from cellar.wire.document import decode
 from cellar.wire.frames import FrameSplitter
 from cellar.wire.lines import LineSplitter
 from cellar.wire.outline import outline
 
-_NAME = re.compile(NAME_PATTERN.removeprefix("^").removesuffix("$"))
+_NAME = re.compile(NAME)
 _TAGS = 2**32
 
 MOST_LINES = 256
@@ -143,7 +142,7 @@ class Frames:
 def session_key(name: str) -> SessionKey:
     """Return the key of a session, looked at once for many steps. Raise InvalidInput for what is no name."""
     if not _NAME.fullmatch(name):
-        raise InvalidInput("not a name for a session", pointer="/session", expected=NAME_PATTERN, actual=name[:64])
+        raise InvalidInput("not a name for a session", pointer="/session", expected=NAME_IN_WORDS, actual=name[:64])
     return SessionKey(TENANT, name)
 
 

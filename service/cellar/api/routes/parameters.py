@@ -5,12 +5,12 @@ from typing import Annotated, Any
 from fastapi import Header, Path, Query, Response
 
 from cellar import errors
-from cellar.api.schemas.names import IDEMPOTENCY_KEY, IDEMPOTENCY_KEY_PATTERN, NAME_PATTERN, REF_PATTERN
+from cellar.api.schemas.names import IDEMPOTENCY_KEY, IDEMPOTENCY_KEY_PATTERN, MODEL_PATTERN, NAME_PATTERN, REF_PATTERN
 
 SessionName = Annotated[str, Path(pattern=NAME_PATTERN, description="The session.")]
-ModelName = Annotated[str, Path(pattern=NAME_PATTERN, description="A model, with all its versions.")]
+ModelName = Annotated[str, Path(pattern=MODEL_PATTERN, description="A model, with all its versions.")]
 ModelRefPath = Annotated[str, Path(pattern=REF_PATTERN, description="A model's newest version, or one: `co2@3`.")]
-JobName = Annotated[str, Path(pattern=NAME_PATTERN, description="The job.")]
+JobName = Annotated[str, Path(pattern=MODEL_PATTERN, description="The job.")]
 IdempotencyKey = Annotated[
     str | None,
     Header(

@@ -5,7 +5,7 @@ from typing import Annotated, Self
 
 from pydantic import Field
 
-from cellar.api.schemas.names import Answer, Name, time_of
+from cellar.api.schemas.names import Answer, ModelName, time_of
 from cellar.nn.chain import Network
 from cellar.nn.spec import Frozen, NetworkSpec
 from cellar.ports import ModelVersion
@@ -14,7 +14,7 @@ from cellar.ports import ModelVersion
 class ModelRequest(Frozen):
     """A model to create: a network with weights drawn from a seed."""
 
-    name: Name
+    name: ModelName
     network: NetworkSpec
     seed: Annotated[int, Field(ge=0, lt=2**63)] = Field(0, description="Of the first weights.")
 

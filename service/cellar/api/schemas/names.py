@@ -5,14 +5,26 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
-NAME_PATTERN = r"^[A-Za-z0-9._-]{1,128}$"
-PREFIX_PATTERN = r"^[A-Za-z0-9._-]{0,128}$"
-REF_PATTERN = r"^[A-Za-z0-9._-]{1,128}(@[1-9][0-9]{0,8})?$"
+from cellar.ports import MODEL_NAME, MODEL_NAME_IN_WORDS, NAME, NAME_IN_WORDS
+
+NAME_PATTERN = f"^{NAME}$"
+MODEL_PATTERN = f"^{MODEL_NAME}$"
+PREFIX_PATTERN = r"^[A-Za-z0-9._:-]{0,128}$"
+REF_PATTERN = rf"^{MODEL_NAME}(@[1-9][0-9]{{0,8}})?$"
 
 Name = Annotated[str, Field(pattern=NAME_PATTERN)]
+ModelName = Annotated[str, Field(pattern=MODEL_PATTERN)]
 ModelRef = Annotated[
     str, Field(pattern=REF_PATTERN, description="A model by name, or one version of it: `co2`, `co2@3`.")
 ]
+
+IN_WORDS = {
+    NAME_PATTERN: NAME_IN_WORDS,
+    MODEL_PATTERN: MODEL_NAME_IN_WORDS,
+    PREFIX_PATTERN: "up to 128 letters, digits, dots, hyphens, underscores or colons",
+    REF_PATTERN: f"a model's name ({MODEL_NAME_IN_WORDS}), with or without a version: co2, co2@3",
+}
+"""What the patterns of names ask for, for people."""
 
 IDEMPOTENCY_KEY = "Idempotency-Key"
 IDEMPOTENCY_KEY_PATTERN = r"^[ -~]{1,255}$"

@@ -15,8 +15,9 @@ from cellar.api.streams.protocol import EXTENSION
 from cellar.api.streams.socket import Socket
 from cellar.api.streams.turns import Turns
 from cellar.errors import CellarError
+from cellar.ports import NAME
 
-PATH = re.compile(r"/v1/(?:sessions/([A-Za-z0-9._-]{1,128})/)?stream")
+PATH = re.compile(rf"/v1/(?:sessions/({NAME})/)?stream")
 
 
 class Streams:

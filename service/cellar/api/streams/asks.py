@@ -1,6 +1,7 @@
 """What the messages of a stream ask for: JSON objects, a step or a sequence each, and frames of many."""
 
 import logging
+import re
 from collections.abc import Iterator, Sequence
 from time import monotonic
 from typing import Any, Literal, NamedTuple
@@ -11,9 +12,8 @@ from numpy.typing import NDArray
 from cellar.api.asked import Asked, one_step, sequence_of_json, step_of_json
 from cellar.api.body import validated
 from cellar.api.faults import shown
-from cellar.api.plain import NAME, plain_object, plain_step
+from cellar.api.plain import plain_object, plain_step
 from cellar.api.records import asked_of, identity_of
-from cellar.api.schemas.names import NAME_PATTERN
 from cellar.api.schemas.streams import ResumeMessage, SequenceMessage, StepMessage
 from cellar.api.streams.closing import ends
 from cellar.api.streams.order import Place, behind, place_of
@@ -28,7 +28,7 @@ from cellar.errors import (
     WholeSequencesOnly,
 )
 from cellar.nn.spec import whole
-from cellar.ports import APPEND, Committed, Identity, StepChanges
+from cellar.ports import APPEND, NAME, NAME_IN_WORDS, Committed, Identity, StepChanges
 from cellar.runtime.answers import Floats
 from cellar.runtime.burst import Burst
 from cellar.runtime.pending import Pending
@@ -40,6 +40,8 @@ logger = logging.getLogger(__name__)
 
 ABOUT_INPUTS = (ShapeMismatch, IdUnknown, WholeSequencesOnly)
 """Errors that a step's inputs are to blame for, wherever they stood in a message."""
+
+_NAME = re.compile(NAME)
 
 NAMELESS = frozenset(("",))
 """Sessions of records that leave it to the socket."""
@@ -308,7 +310,7 @@ def _runs(sessions: Sequence[str], numbers: Sequence[int] | None) -> Iterator[tu
 
 
 def _is_name(session: str) -> bool:
-    return NAME.fullmatch(session) is not None
+    return _NAME.fullmatch(session) is not None
 
 
 def _read_object(document: dict[str, Any]) -> Ask | Resume:
@@ -343,7 +345,7 @@ def _read_record(step: frames.Step) -> Ask:
     try:
         if session is not None and not _is_name(session):
             session = None
-            raise InvalidInput("not the name of a session", expected=NAME_PATTERN, actual=shown(step.session))
+            raise InvalidInput("not the name of a session", expected=NAME_IN_WORDS, actual=shown(step.session))
         asked = asked_of(step, identity)
     except InvalidInput as error:
         return Ask(session, step.tag, None, place_of(identity), framed=True, error=error)

@@ -9,9 +9,9 @@ from pydantic import BaseModel
 
 from cellar import __version__, errors
 from cellar.api.schemas import streams as schemas
-from cellar.api.schemas.names import NAME_PATTERN
 from cellar.api.streams.closing import code_of
 from cellar.api.streams.conversation import CONVERSATION
+from cellar.ports import NAME_IN_WORDS
 from cellar.wire import frames
 
 DESCRIPTION = """Steps of sessions over WebSockets: many in flight, applied and answered in the order of their session.
@@ -84,7 +84,7 @@ def document() -> dict[str, Any]:
             "session": _channel(
                 "/v1/sessions/{session}/stream",
                 "The steps of one session.",
-                {"session": {"description": f"Its name, {NAME_PATTERN}"}},
+                {"session": {"description": f"Its name, {NAME_IN_WORDS}"}},
             ),
             "sessions": _channel("/v1/stream", "The steps of any number of sessions, named by each message.", {}),
         },
