@@ -20,6 +20,7 @@ from cellar.registry import Registry
 from cellar.runtime.forks import Forks
 from cellar.runtime.links import LINKS
 from cellar.runtime.past import Pasts
+from cellar.runtime.places import Places
 from cellar.runtime.replays import Replays
 from cellar.runtime.sessions import Sessions
 from cellar.runtime.shadows import Shadows
@@ -117,14 +118,14 @@ class Api(Parts):
         )
         past = RedisPast(self._aside, prefix=settings.key_prefix)
         shadows = RedisShadows(self._aside, prefix=settings.key_prefix)
-        stored = self._sessions, self._store
+        stored, places = (self._sessions, self._store), Places()
         self.services = Services(
             sessions=self._sessions,
             states=States(*stored),
             snapshots=Snapshots(*stored, copies, self.clock),
             forks=Forks(*stored, copies, self.clock, most_bytes=settings.max_fork_bytes),
-            pasts=Pasts(*stored, past),
-            replays=Replays(*stored, past, self.clock, kernel_rev=KERNEL_REV),
+            pasts=Pasts(*stored, past, places=places),
+            replays=Replays(*stored, past, self.clock, kernel_rev=KERNEL_REV, places=places),
             shadows=Shadows(*stored, past, shadows, self.clock),
             watchers=Watchers(self._store, self._events),
             registry=self.registry,

@@ -1,12 +1,14 @@
 """A session's past: what is kept of it, its log, and the way back to an earlier state."""
 
 from collections.abc import AsyncIterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 import numpy as np
 
-from cellar.errors import InvalidInput, NotKept, OutOfReach
+from cellar.errors import CellarError, InvalidInput, NotKept, OutOfReach
 from cellar.ports import (
+    Committed,
     Identity,
     Kept,
     Logged,
@@ -20,6 +22,7 @@ from cellar.ports import (
 )
 from cellar.runtime.answers import ChangeAnswer, Floats, Mask
 from cellar.runtime.network import Network
+from cellar.runtime.places import Places
 from cellar.runtime.positions import fingerprint
 from cellar.runtime.reach import has_beginning, is_followed, reachable, usable
 from cellar.runtime.request import Edited, Stale
@@ -70,10 +73,13 @@ class LogAnswer:
 class Pasts:
     """Goes back in time. Every method raises as those of `Sessions`."""
 
-    def __init__(self, sessions: Sessions, store: SessionStore, past: PastStore) -> None:
+    def __init__(
+        self, sessions: Sessions, store: SessionStore, past: PastStore, *, places: Places | None = None
+    ) -> None:
         self._sessions = sessions
         self._store = store
         self._past = past
+        self._places = places or Places()
 
     async def history(self, key: SessionKey) -> HistoryAnswer:
         """Return what the session can go back to."""
@@ -95,18 +101,45 @@ class Pasts:
     async def rewind(self, key: SessionKey, back: Back, identity: Identity) -> ChangeAnswer:
         """Go back to an earlier state: step 0 of a new epoch.
 
-        Raise InvalidInput, NotKept if the session keeps nothing of its past, OutOfReach if that does not reach so far.
+        Raise InvalidInput, NotKept if the session keeps nothing of its past, OutOfReach if that does not reach so far,
+        Overloaded if logged steps must be run again and other requests leave no place for that.
         """
         back.check()
         mark = fingerprint("rewind", names=f"{back.step} {back.steps} {back.to}")
+        made: dict[tuple[bytes, str, Position], bytes] = {}
 
         async def prepare(record: SessionRecord, network: Network) -> Edited:
             past = await self._past.past(key, record.meta.history)
             if (past.meta.birth, past.revision) != (record.meta.birth, record.revision):
                 raise Stale
-            return Edited(await self._state(record, past, _place(back, past), network))
+            place = _place(back, past)
+            where = record.meta.birth, record.meta.model_digest, place
+            if where not in made:
+                made[where] = await self._state(record, past, place, network)
+            return Edited(made[where])
 
-        return await self._sessions.change_after(key, "rewind", identity, mark, prepare)
+        record = await self._to_run(key, back, identity, mark)
+        if record is None:
+            return await self._sessions.change_after(key, "rewind", identity, mark, prepare)
+        # logged steps are run before the session has to wait for the result: its own steps go on meanwhile
+        async with self._places.take():
+            with suppress(CellarError, Stale):  # whether that still holds is seen when its turn comes
+                served = await self._sessions.models.fetch(key.tenant, record.meta)
+                await prepare(record, served.model.network)
+            return await self._sessions.change_after(key, "rewind", identity, mark, prepare)
+
+    async def _to_run(self, key: SessionKey, back: Back, identity: Identity, mark: bytes) -> SessionRecord | None:
+        """Return the session if logged steps have to be run again to go back there, as far as can be told now."""
+        try:
+            record = await self._store.find(key, identity, mark)
+            if isinstance(record, Committed):
+                return None
+            past = await self._past.past(key, record.meta.history)
+            place = _place(back, past)
+        except CellarError:
+            return None
+        kept = any(_is_at(each.position, place) for each in usable(past))
+        return None if kept or _is_at(record.position, place) else record
 
     async def _read(self, key: SessionKey) -> Past:
         while True:

@@ -1,6 +1,6 @@
 """Other versions for a session: its logged inputs run on one of them, and the session itself moved to it."""
 
-import asyncio
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from hashlib import blake2b
 from typing import Literal
@@ -24,14 +24,12 @@ from cellar.runtime.fitting import carries, check_outputs, fitting, unfit
 from cellar.runtime.layouts import layout_of
 from cellar.runtime.network import Model, Network
 from cellar.runtime.past import entries
+from cellar.runtime.places import Places
 from cellar.runtime.positions import EPOCH_BYTES, fingerprint, start_of
 from cellar.runtime.request import Edited, Stale
 from cellar.runtime.sessions import Sessions
 
 How = Literal["carry", "replay", "auto"]
-
-AT_ONCE = 2
-"""Replays of a process that run at a time: they use the threads that answer steps."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,14 +52,21 @@ class Replays:
     """Runs logs on other versions. Raises as `Sessions`, NotKept, OutOfReach, ModelUnfit and what steps raise."""
 
     def __init__(
-        self, sessions: Sessions, store: SessionStore, past: PastStore, clock: Clock, *, kernel_rev: int
+        self,
+        sessions: Sessions,
+        store: SessionStore,
+        past: PastStore,
+        clock: Clock,
+        *,
+        kernel_rev: int,
+        places: Places | None = None,
     ) -> None:
         self._sessions = sessions
         self._store = store
         self._past = past
         self._clock = clock
         self._kernel_rev = kernel_rev
-        self._room = asyncio.Semaphore(AT_ONCE)
+        self._places = places or Places()
 
     async def replay(
         self, key: SessionKey, ref: str, *, since: Position | None = None, session: str | None = None
@@ -73,7 +78,7 @@ class Replays:
         """
         record = await self._store.load(key)
         own, model = await fitting(self._sessions, record, ref)
-        async with self._room:
+        async with self._places.take():
             first = await beginning(self._past, record, since)
             course = course_from(first, record, model, self._sessions.kernels)
             differences = None
@@ -126,23 +131,27 @@ class Replays:
                 raise
             return self._edited(record, model, course.rerun.state)
 
-        # what a log has to tell by now is run before the session has to wait for it
         served = await self._sessions.models.fetch(key.tenant, found.meta)
-        try:
-            await prepare(found, served.model.network)
-        except Stale:
-            course = None
-        return await self._sessions.change_after(key, "migrate", identity, mark, prepare, any_revision=True)
+        network = served.model.network
+        _, target = await fitting(self._sessions, found, ref)
+        runs = how == "replay" or (how == "auto" and not carries(network, target))
+        # The place is taken before the session has to wait: its steps go on meanwhile. What the log has to tell by then
+        # is run before as well, so that the session only waits for the rest.
+        async with self._places.take() if runs else nullcontext():
+            try:
+                await prepare(found, network)
+            except Stale:
+                course = None
+            return await self._sessions.change_after(key, "migrate", identity, mark, prepare, any_revision=True)
 
     async def _catch_up(self, record: SessionRecord, model: Model, course: Course | None) -> Course:
         """Return the course of a version up to where the session stands."""
-        async with self._room:
-            if course is None or course.birth != record.meta.birth or course.model.version != model.version:
-                first = await beginning(self._past, record)
-                course = course_from(first, record, model, self._sessions.kernels)
-            if course.revision > record.revision:
-                raise Stale
-            await self._run(record, course)
+        if course is None or course.birth != record.meta.birth or course.model.version != model.version:
+            first = await beginning(self._past, record)
+            course = course_from(first, record, model, self._sessions.kernels)
+        if course.revision > record.revision:
+            raise Stale
+        await self._run(record, course)
         return course
 
     def _edited(self, record: SessionRecord, model: Model, state: bytes) -> Edited:

@@ -40,7 +40,7 @@ def test_every_error_has_a_code(kind: type[errors.CellarError]) -> None:
         (b"Cell", 1007, "malformed_body: "),
         (frames.pack_answers([]), 1007, "malformed_body: "),
         (b"C" * (MAX_BODY_BYTES + 1), 1009, "frame"),
-        ('{"input": [1, 2], "step": 9}', 4409, "regressed: step 9 came before step 0: the session is at step 0"),
+        ('{"input": [1, 2], "step": 9}', 4409, "regressed: step 9 came before step 1: the session is at step 1"),
     ],
     ids=["not JSON", "cut off", "empty", "a head", "answers", "too large", "a conflict"],
 )
