@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 import redis
 from fastapi import FastAPI
 
+from cellar.api.compiles import Compiles
 from cellar.api.services import TENANT, Services
 from cellar.engine import KERNEL_REV, KernelCache, revision
 from cellar.errors import SettingsInvalid, StoreUnavailable
@@ -129,6 +130,7 @@ class Api(Parts):
             shadows=Shadows(*stored, past, shadows, self.clock),
             watchers=Watchers(self._store, self._events),
             registry=self.registry,
+            compiles=Compiles(settings.compile_queue),
             jobs=Jobs(self.jobs, self.blobs, self.registry, self._calls, self.clock),
             ready=self._store.ping,
         )
@@ -170,6 +172,7 @@ class Api(Parts):
             for task in background:
                 task.cancel()
             await asyncio.wait(background)
+            self.services.compiles.close()
             await self._sessions.aclose(SETTLE_S)
             for part in (self._store, self.services.watchers, self._events, self._aside):
                 await part.aclose()

@@ -38,7 +38,7 @@ def serve(settings: Settings, _options: argparse.Namespace) -> int:
 
 def api(settings: Settings, options: argparse.Namespace) -> None:
     """Answer requests, as a child of `serve`."""
-    from cellar.jobs.parent import die_with_parent
+    from cellar.parent import die_with_parent
 
     die_with_parent(options.parent)
     from cellar import main
@@ -49,7 +49,7 @@ def api(settings: Settings, options: argparse.Namespace) -> None:
 def worker(settings: Settings, options: argparse.Namespace) -> None:
     """Carry out training jobs."""
     if options.parent is not None:
-        from cellar.jobs.parent import die_with_parent
+        from cellar.parent import die_with_parent
 
         die_with_parent(options.parent)
     from cellar import main

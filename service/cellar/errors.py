@@ -62,6 +62,7 @@
     │   ├── Overloaded
     │   └── DeadlineExceeded         the request had not begun when its time was over
     ├── InternalError                a fault of the service itself, told where only errors of this tree can be
+    ├── CompileAbandoned             nobody waits for what was being compiled
     ├── StoreCorrupt                 a stored record that this version cannot read
     └── StartupError                 configuration or environment: the process cannot start
         ├── SettingsInvalid
@@ -420,6 +421,10 @@ class Overloaded(Unavailable, slug="overloaded", title="Overloaded"):
 
 class DeadlineExceeded(Unavailable, slug="deadline_exceeded", title="Deadline exceeded"):
     """The request had not begun when its time was over; nothing was applied."""
+
+
+class CompileAbandoned(CellarError, slug="compile_abandoned", title="Compilation abandoned"):
+    """A compilation was ended because nobody waited for it any more."""
 
 
 class StoreCorrupt(CellarError, slug="store_corrupt", title="Unreadable record"):

@@ -175,6 +175,10 @@ class Settings(BaseSettings):
         description="How long nothing may come of a body that is read part by part, seconds. Default: 300.",
     )
 
+    compile_queue: int = Field(
+        32, ge=1, description="Requests that may compile or wait for it before 503, requests. Default: 32."
+    )
+
     worker: bool | None = Field(
         None, description="Start a training worker beside the service. Default: only with the private Redis."
     )

@@ -23,6 +23,9 @@ PIECE_BYTES = 1024
 CHUNKED_PIECE_BYTES, BODY_PIECE_BYTES = 4 * 1024, 64 * 1024
 """What is parsed at a time of a body, if it does not say where it ends and if it does."""
 
+PROBE_S = 1.0
+"""How often it is looked at whether a client is still there that sends nothing more."""
+
 MOST_LINGERING = 256
 """Connections over the limit that are told so; any more are cut off."""
 
@@ -120,6 +123,26 @@ class BoundedProtocol(PatientProtocol):
         if self._load.streams >= most:
             return self.refuse(Overloaded(f"the service has {most} WebSockets open, which is its limit"))
         return super().handle_websocket_upgrade()
+
+    def eof_received(self) -> bool:  # type: ignore[override]  # as StrictProtocol's
+        """Answer what was asked for, and find out meanwhile whether the client is still there."""
+        goes_on = super().eof_received()
+        if goes_on:
+            self.loop.call_later(PROBE_S, self._probe)
+        return goes_on
+
+    def _probe(self) -> None:
+        """Write what means nothing to a client that waits for an answer, and ends a connection whose client has gone.
+
+        A client that has closed its connection looks like one that has sent all it has to send, until it is written to
+        twice: its system answers the first time, and the second time that is noticed.
+        """
+        cycle: Any = self.cycle
+        begun = cycle.response_complete or getattr(cycle, "response_started", False) or cycle.disconnected
+        if self.transport.is_closing() or begun or self.pipeline or self.scope["http_version"] == "1.0":
+            return
+        self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        self.loop.call_later(PROBE_S, self._probe)
 
     # --- what comes ---------------------------------------------------------------------------------------------------
 

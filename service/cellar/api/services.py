@@ -7,6 +7,7 @@ from typing import Annotated, Any
 from fastapi import Depends
 from starlette.requests import Request
 
+from cellar.api.compiles import Compiles
 from cellar.jobs.submission import Jobs
 from cellar.registry import Registry
 from cellar.runtime.forks import Forks
@@ -35,6 +36,7 @@ class Services:
     shadows: Shadows
     watchers: Watchers
     registry: Registry
+    compiles: Compiles
     jobs: Jobs
     ready: Callable[[], Awaitable[dict[str, Any]]]
     """Return what the connected store really gives, or raise Unavailable."""

@@ -4,6 +4,7 @@ from cellar.engine.arguments import Mask, States, joined_state
 from cellar.engine.cache import KernelCache
 from cellar.engine.call import Call
 from cellar.engine.cell import Cell, Param, State, build_cell
+from cellar.engine.compile import while_wanted
 from cellar.engine.frame import Node, Run
 from cellar.engine.kernel import Backward, CompiledCell, Forward, Tape, compile_cell, compile_cells, kernel_texts
 from cellar.engine.packing import FLUSH_BELOW, Packed, flushed
@@ -43,4 +44,5 @@ __all__ = [
     "joined_state",
     "kernel_texts",
     "player_text",
+    "while_wanted",
 ]

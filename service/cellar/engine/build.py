@@ -14,6 +14,8 @@ import resource
 import sys
 from typing import Any
 
+from cellar.parent import die_with_parent
+
 LIBRARY = ("fmaf", "memcpy", "memmove", "memset")
 """What LLVM may call for an instruction that the target lacks, or in place of a loop."""
 
@@ -85,6 +87,8 @@ def main() -> None:
     from cellar.engine.pipeline import shorten
 
     request = json.load(sys.stdin)
+    if "parent" in request:
+        die_with_parent(request["parent"])
     seconds = CPU_LIMIT_S * len(request["kernels"])
     resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds + 1))  # SIGXCPU, which says why
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY_LIMIT_BYTES, MEMORY_LIMIT_BYTES))

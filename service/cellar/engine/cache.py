@@ -23,14 +23,14 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import NamedTuple
 
-from cellar.engine.compile import Compiled, compile_kernels
+from cellar.engine.compile import Compiled, compile_kernels, is_wanted
 from cellar.engine.driver import advance_text, step_text
 from cellar.engine.linking import Builtin, Code, builtin, link
 from cellar.engine.loaded import Footprint, LoadedKernels
 from cellar.engine.player import player_text
 from cellar.engine.products import product_texts
 from cellar.engine.target import Target, host_target
-from cellar.errors import CompileFailed
+from cellar.errors import CompileAbandoned, CompileFailed
 
 _DIGEST_BYTES = 32
 
@@ -68,13 +68,19 @@ class KernelCache:
     def load(self, texts: Sequence[str]) -> list[Code]:
         """Return the functions of kernel texts; those that nobody has compiled are compiled together.
 
-        Whoever asks for a kernel first makes it; others wait for that kernel alone. Raise CompileFailed.
+        Whoever asks for a kernel first makes it; others wait for that kernel alone. Raise CompileFailed, or as
+        `compile_kernels`.
         """
         text_of = {self.key(text): text for text in texts}
-        futures, claimed = self._loaded.claim(text_of)
-        if claimed:
-            self._make({key: text_of[key] for key in claimed})
-        return [futures[self.key(text)].result() for text in texts]
+        while True:
+            futures, claimed = self._loaded.claim(text_of)
+            if claimed:
+                self._make({key: text_of[key] for key in claimed})
+            try:
+                return [futures[self.key(text)].result() for text in texts]
+            except CompileAbandoned:  # by whoever asked first; then it is this caller's to make
+                if not is_wanted():
+                    raise
 
     @property
     def footprint(self) -> Footprint:

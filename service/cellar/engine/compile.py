@@ -5,18 +5,22 @@ children share a long list, a processor each.
 """
 
 import base64
+import errno
 import json
 import os
 import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from contextvars import ContextVar
 
 from cellar.engine.build import CPU_LIMIT_S
 from cellar.engine.target import Target
-from cellar.errors import CompileFailed
+from cellar.errors import CompileAbandoned, CompileFailed, Overloaded
 
 TIMEOUT_S = 180
 """What a child may take for one kernel on a busy machine; seconds are usual."""
@@ -28,15 +32,44 @@ _children = threading.BoundedSemaphore(_PROCESSORS)
 """However many models arrive at once, no more children run than there are processors."""
 
 
+LOOK_S = 0.1
+"""How often it is looked at whether anybody still wants what is compiled."""
+
+NOTHING_LEFT = (errno.EMFILE, errno.ENFILE, errno.EAGAIN, errno.ENOMEM)
+"""Why no process can be started now: files, processes or memory are used up."""
+
+Wanted = Callable[[], bool]
+
+_wanted: ContextVar[Wanted] = ContextVar("wanted", default=lambda: True)
+
+
+@contextmanager
+def while_wanted(wanted: Wanted) -> Iterator[None]:
+    """Let what this thread compiles in here be given up, by CompileAbandoned, once nobody wants it any more."""
+    token = _wanted.set(wanted)
+    try:
+        yield
+    finally:
+        _wanted.reset(token)
+
+
+def is_wanted() -> bool:
+    """Return whether what this thread compiles is still wanted."""
+    return _wanted.get()()
+
+
 Compiled = dict[str, bytes | CompileFailed]
 """An object file for each key, or why there is none."""
 
 
 def compile_kernels(texts: Mapping[str, str], target: Target) -> Compiled:
-    """Return the object files of kernel texts, by the keys of the texts; one that fails harms no other."""
-    shares = _shares(texts)
+    """Return the object files of kernel texts, by the keys of the texts; one that fails harms no other.
+
+    Raise CompileAbandoned, or Overloaded if no compiler can be started now.
+    """
+    shares, wanted = _shares(texts), _wanted.get()
     with ThreadPoolExecutor(len(shares) or 1) as threads:
-        done = threads.map(lambda share: _compiled(share, target), shares)
+        done = threads.map(lambda share: _compiled(share, target, wanted), shares)
         return {key: code for objects in done for key, code in objects.items()}
 
 
@@ -49,33 +82,69 @@ def _shares(texts: Mapping[str, str]) -> list[dict[str, str]]:
     return shares
 
 
-def _compiled(texts: Mapping[str, str], target: Target) -> Compiled:
+def _compiled(texts: Mapping[str, str], target: Target, wanted: Wanted) -> Compiled:
     try:
-        return {**_run_child(texts, target)}
+        return {**_run_child(texts, target, wanted)}
     except CompileFailed as error:
         if len(texts) == 1:
             return dict.fromkeys(texts, error)
-        return {key: code for one in texts.items() for key, code in _compiled(dict([one]), target).items()}
+        return {key: code for one in texts.items() for key, code in _compiled(dict([one]), target, wanted).items()}
 
 
-def _run_child(texts: Mapping[str, str], target: Target) -> dict[str, bytes]:
-    request = {"kernels": texts, "cpu": target.cpu, "features": target.features}
-    with _children:
-        try:
-            done = subprocess.run(
-                [sys.executable, "-P", "-m", "cellar.engine.build"],
-                input=json.dumps(request),
-                capture_output=True,
-                text=True,
-                env=_environment(target),
-                timeout=TIMEOUT_S * len(texts),
-                check=False,
-            )
-        except subprocess.TimeoutExpired as error:
-            raise CompileFailed(f"compiling took longer than {error.timeout:.0f} s") from error
-    if done.returncode != 0:
-        raise CompileFailed(f"a kernel could not be compiled: {_reason(done.returncode, done.stderr)}")
-    return {key: base64.b64decode(code) for key, code in json.loads(done.stdout).items()}
+def _run_child(texts: Mapping[str, str], target: Target, wanted: Wanted) -> dict[str, bytes]:
+    request = {"kernels": texts, "cpu": target.cpu, "features": target.features, "parent": os.getpid()}
+    while not _children.acquire(timeout=LOOK_S):
+        _check(wanted)
+    try:
+        status, output, complaints = _spoken(json.dumps(request), target, wanted, TIMEOUT_S * len(texts))
+    finally:
+        _children.release()
+    if status != 0:
+        raise CompileFailed(f"a kernel could not be compiled: {_reason(status, complaints)}")
+    return {key: base64.b64decode(code) for key, code in json.loads(output).items()}
+
+
+def _spoken(request: str, target: Target, wanted: Wanted, timeout_s: float) -> tuple[int, str, str]:
+    """Run a child; return its exit status and what it wrote. It is killed when its time is over or nobody waits."""
+    _check(wanted)
+    with _start(target) as child:
+        deadline_s = time.monotonic() + timeout_s
+        said: str | None = request
+        while True:
+            try:
+                output, complaints = child.communicate(said, timeout=LOOK_S)
+            except subprocess.TimeoutExpired:
+                said = None  # it has got it
+            else:
+                return child.returncode, output, complaints
+            try:
+                _check(wanted)
+                if time.monotonic() > deadline_s:
+                    raise CompileFailed(f"compiling took longer than {timeout_s:.0f} s")
+            except (CompileAbandoned, CompileFailed):
+                child.kill()
+                raise
+
+
+def _start(target: Target) -> subprocess.Popen[str]:
+    try:
+        return subprocess.Popen(
+            [sys.executable, "-P", "-m", "cellar.engine.build"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=_environment(target),
+        )
+    except OSError as error:
+        if error.errno not in NOTHING_LEFT:
+            raise
+        raise Overloaded(f"the compiler cannot be started now: {os.strerror(error.errno).lower()}") from error
+
+
+def _check(wanted: Wanted) -> None:
+    if not wanted():
+        raise CompileAbandoned("nobody waits for it any more")
 
 
 def _reason(status: int, stderr: str) -> str:

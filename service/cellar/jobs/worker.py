@@ -27,8 +27,8 @@ from rq.serializers import JSONSerializer
 from cellar.errors import JobUnknown, StoreUnavailable, Superseded
 from cellar.jobs.calls import Calls
 from cellar.jobs.deaths import describe_death
-from cellar.jobs.parent import die_with_parent
 from cellar.jobs.sweeper import Sweeper
+from cellar.parent import die_with_parent
 from cellar.ports import Job, JobStore, Lease
 
 logger = logging.getLogger(__name__)

@@ -1,7 +1,7 @@
 """Create, read, list and delete models."""
 
 from anyio.to_thread import run_sync
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Request, Response
 
 from cellar.api.body import JsonRoute
 from cellar.api.problems import answers
@@ -18,7 +18,7 @@ from cellar.api.routes.parameters import (
 from cellar.api.schemas.models import ModelAnswer, ModelLine, ModelRequest, ModelsAnswer
 from cellar.api.schemas.sessions import LayerAnswer
 from cellar.api.services import TENANT, Parts
-from cellar.errors import AlreadyExists, CompileFailed, InvalidInput, ModelUnknown
+from cellar.errors import AlreadyExists, CompileFailed, InvalidInput, ModelUnknown, Overloaded
 from cellar.nn.chain import Network
 
 router = APIRouter(prefix="/v1/models", tags=["models"], route_class=JsonRoute)
@@ -34,13 +34,14 @@ router = APIRouter(prefix="/v1/models", tags=["models"], route_class=JsonRoute)
             "description": "The same request came before: the version that it made.",
             "headers": REPLAY_HEADERS,
         },
-        **answers(*STORE, *BODY, *CELL, AlreadyExists, CompileFailed),
+        **answers(*STORE, *BODY, *CELL, AlreadyExists, CompileFailed, Overloaded),
     },
 )
-async def create_model(body: ModelRequest, services: Parts, response: Response) -> ModelAnswer:
+async def create_model(body: ModelRequest, request: Request, services: Parts, response: Response) -> ModelAnswer:
     """Create a model: compile its network and draw its first weights. Cells are built in, or equations.
 
-    A name that is taken is 409, unless by the same network with the same seed.
+    A name that is taken is 409, unless by the same network with the same seed. A client that goes away before the
+    answer ends the compilation.
     """
 
     def create() -> tuple[ModelAnswer, bool]:
@@ -48,7 +49,7 @@ async def create_model(body: ModelRequest, services: Parts, response: Response) 
         version, is_new = services.registry.create(TENANT, body.name, body.network, body.seed)
         return ModelAnswer.of(version, services.registry.network(version)), is_new
 
-    answer, created = await run_sync(create)
+    answer, created = await services.compiles.run(request, create)
     response.status_code = 201 if created else 200
     tell_replay(response, replayed=not created)
     response.headers["Location"] = f"/v1/models/{answer.model}"
