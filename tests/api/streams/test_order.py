@@ -1,14 +1,17 @@
 """No step is applied behind one that failed and on which it depends; steps that depend on nothing go on."""
 
+import json
 from typing import Any
 
+import numpy as np
 import pytest
 
 from cellar.api.streams.order import MOST_FAILURES, Order, Place, place_of
-from cellar.errors import NotReached
-from cellar.ports import Identity, Position
+from cellar.errors import NotReached, Overloaded
+from cellar.ports import Identity, Position, SessionKey
 from cellar.runtime.pending import Pending
-from tests.api.streams.conftest import Served
+from cellar.wire import frames
+from tests.api.streams.conftest import Served, Stream
 
 pytestmark = pytest.mark.anyio
 
@@ -156,3 +159,35 @@ async def test_a_conflict_of_one_of_many_sessions_is_nobody_elses(served: Served
         ],
     )
     assert sorted(found) == ["1", "invalid_input", "regressed", "session_unknown"]
+
+
+@pytest.mark.parametrize("frame", [False, True])
+async def test_steps_behind_one_that_found_the_service_full_are_not_reached(
+    served: Served, monkeypatch: pytest.MonkeyPatch, frame: bool
+) -> None:
+    """The session is where it was, and nothing is lost: sent again, all of them are applied."""
+    sessions, submit = served.app.state.services.sessions, served.app.state.services.sessions.submit
+    session = await served.begin()
+
+    def full(key: SessionKey, kind: Any, inputs: Any, identity: Identity, **more: Any) -> Any:
+        if identity.step == 1:
+            raise Overloaded("too many requests are waiting")
+        return submit(key, kind, inputs, identity, **more)
+
+    async def told(stream: Stream) -> list[str]:
+        if frame:
+            step = frames.Step(session, np.ones((1, 1, 2), np.float32), timeout_ms=60_000)  # each goes by itself
+            await stream.say_frame(*[step._replace(step=number) for number in range(4)])
+            answers = await stream.hear_frames(4)
+            return [json.loads(each.problem)["type"] if each.problem else "" for each in answers]
+        for number in range(4):
+            await stream.say(session=session, input=[1, 1], step=number)
+        return [(await stream.hear()).get("problem", {}).get("type", "") for _ in range(4)]
+
+    async with served.stream() as stream:
+        await stream.hear()
+        monkeypatch.setattr(sessions, "submit", full)
+        problem = "urn:cellar:problem:"
+        assert await told(stream) == ["", f"{problem}overloaded", f"{problem}not_reached", f"{problem}not_reached"]
+        monkeypatch.undo()
+        assert await told(stream) == [""] * 4
