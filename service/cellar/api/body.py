@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable, Container, Coroutine
 from contextlib import suppress
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from anyio import CapacityLimiter
 from anyio.lowlevel import RunVar
@@ -18,7 +18,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from cellar.api.faults import invalid_body
 from cellar.api.known_query import check_query
 from cellar.api.problems import problem_of
-from cellar.errors import BodyTooLarge, UnsupportedMediaType
+from cellar.errors import BodyTooLarge, CellarError, UnsupportedMediaType
 from cellar.wire.document import SHORT_BYTES, decode
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -115,13 +115,32 @@ async def read_beside(size: int, work: Callable[..., Result], *arguments: Any) -
 
 
 async def by_reader(work: Callable[..., Result], *arguments: Any) -> Result:
-    """Return what `work` returns, which one of `READERS` threads does."""
+    """Return what `work` returns, or raise the error of the tree that it raises: one of `READERS` threads does it."""
     try:
         readers = _readers.get()
     except LookupError:
         readers = CapacityLimiter(READERS)
         _readers.set(readers)
-    return await run_sync(work, *arguments, limiter=readers)
+    result, error = await run_sync(_attempt, work, *arguments, limiter=readers)
+    if error is None:
+        return cast(Result, result)
+    try:
+        raise error
+    finally:
+        del arguments, error, work
+
+
+def _attempt(work: Callable[..., Result], *arguments: Any) -> tuple[Result | None, CellarError | None]:
+    """Return what `work` returns or the error that it raises, without the frames that lead to it.
+
+    They hold the body, and a future that ends with an exception is in a circle with its frames: the body would stay
+    in memory until the garbage collector comes.
+    """
+    try:
+        return work(*arguments), None
+    except CellarError as error:
+        error.__context__ = error.__cause__ = None
+        return None, error.with_traceback(None)
 
 
 async def beside(size: int, work: Callable[..., Result], *arguments: Any) -> Result:

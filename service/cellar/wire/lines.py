@@ -22,6 +22,11 @@ class LineSplitter:
         self._held: list[bytes] = []
         self._size = 0
 
+    @property
+    def held(self) -> int:
+        """How many bytes of an unfinished line there are."""
+        return self._size
+
     def feed(self, data: bytes) -> Iterator[bytes]:
         """Take bytes and yield the lines that are whole now; at one that is too long, raise BodyTooLarge."""
         *lines, rest = data.split(b"\n")

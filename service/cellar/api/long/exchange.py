@@ -68,7 +68,8 @@ class Exchange(Duplex):
     async def _read(self, receive: Receive) -> None:
         try:
             async for data, last in parts_of(receive):
-                chunks, fault = await read_beside(len(data), self._chunks_of, data, last)
+                size = len(data) + self._reader.held
+                chunks, fault = await read_beside(size, self._chunks_of, data, last)
                 for chunk in chunks:
                     await self._ready.put(chunk)
                 if fault is not None:

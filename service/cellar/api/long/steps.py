@@ -20,6 +20,11 @@ Size = tuple[int, int]
 class Reader(Protocol):
     """Turns a body, in pieces of any size, into steps (T, rows, in_size)."""
 
+    @property
+    def held(self) -> int:
+        """How many bytes are to be read together with those that come next."""
+        ...
+
     def feed(self, data: bytes) -> Iterator[Floats]:
         """Yield the steps that are whole now; behind them, raise what is wrong with the next."""
         ...
@@ -35,6 +40,11 @@ class Lines:
     def __init__(self, size: Size, max_bytes: int) -> None:
         self._size = size
         self._splitter = LineSplitter(max_bytes)
+
+    @property
+    def held(self) -> int:
+        """How many bytes of an unfinished line there are."""
+        return self._splitter.held
 
     def feed(self, data: bytes) -> Iterator[Floats]:
         """Yield the lines that are whole now."""
@@ -53,6 +63,11 @@ class Npy:
     def __init__(self, size: Size, max_bytes: int) -> None:  # noqa: ARG002  # the session says how large a step is
         shapes = [(size[1],), size] if size[0] == 1 else [size]
         self._rows = NpyRows(*shapes)
+
+    @property
+    def held(self) -> int:
+        """None: rows are cast as they come."""
+        return 0
 
     def feed(self, data: bytes) -> Iterator[Floats]:
         """Yield the steps that are whole now."""
