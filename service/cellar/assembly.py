@@ -138,13 +138,14 @@ class Api(Parts):
     def _make_sessions(self, settings: Settings) -> Sessions:
         return Sessions(
             self._store,
-            lambda tenant, ref: self.registry.load(self.registry.get(tenant, ref)),
+            self.registry,
             self.clock,
             kernel_rev=KERNEL_REV,
             default_ttl_s=settings.default_ttl_s,
             max_batch_size=settings.max_batch_size,
             max_sequence_steps=settings.max_sequence_steps,
             max_numbers=settings.max_numbers,
+            model_cache_bytes=settings.model_cache_bytes,
             ahead=settings.ahead,
             any_revision=settings.accept_revisions,
             queue_limit=settings.queue_limit,

@@ -9,13 +9,11 @@ import hashlib
 import json
 import logging
 import re
-import threading
-from collections import OrderedDict
 from collections.abc import Callable, Mapping
-from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TypeVar
+from weakref import WeakValueDictionary
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,10 +33,11 @@ Answer = TypeVar("Answer")
 _NAME = re.compile(MODEL_NAME)
 REFERENCE = re.compile(f"({MODEL_NAME})(?:@([1-9][0-9]{{0,8}}))?")
 
-MAX_LOADED = 64
-"""Models kept ready at a time, and"""
-MAX_LOADED_BYTES = 512 * 1024 * 1024
-"""the sum of their weights: what a service on a small machine can spare."""
+MODEL_BYTES = 96 * 1024
+"""What a loaded model costs besides its weights: measured at 65 to 100 KB of a small one."""
+
+PACKED = 1.5
+"""What a byte of its weights file costs: matrices are kept as they are and packed for the kernels, 1.4 measured."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +47,7 @@ class LoadedModel:
     version: ModelVersion
     network: BoundNetwork
     size_bytes: int
+    """About how much memory it takes."""
 
 
 class Registry:
@@ -58,7 +58,8 @@ class Registry:
         self._blobs = blobs
         self._cache = cache
         self._clock = clock
-        self._loaded = _LoadedModels(MAX_LOADED, MAX_LOADED_BYTES)
+        self._compiled: WeakValueDictionary[str, CompiledNetwork] = WeakValueDictionary()
+        """By the network as JSON, as long as a model of it is loaded: models of one network share it."""
 
     def create(self, tenant: str, name: str, spec: NetworkSpec, seed: int) -> tuple[ModelVersion, bool]:
         """Make a model of a network with the weights of the seed; return its version and whether it is new.
@@ -152,7 +153,6 @@ class Registry:
 
         Sessions keep their state, and answer ModelUnknown when their model has to be loaded again.
         """
-        self._loaded.drop(tenant, name)
         for digest in self._models.delete(tenant, name):
             self.forget_weights(digest)
 
@@ -169,16 +169,21 @@ class Registry:
         return wire_weights.load(self._weights_file(version))
 
     def load(self, version: ModelVersion) -> LoadedModel:
-        """Return a version ready to run, from the cache if it can be; others who ask meanwhile wait for it.
+        """Return a version ready to run. Whoever wants it again keeps it: nothing is kept here but compiled networks.
 
         Raise ModelUnknown if its weights are gone, CompileFailed, or StoreUnavailable.
         """
-        return self._loaded.get(version, self._load)
-
-    def _load(self, version: ModelVersion) -> LoadedModel:
         data = self._weights_file(version)
-        compiled = self.compile(self.network(version))
-        return LoadedModel(version, compiled.bind(wire_weights.load(data)), len(data))
+        bound = self._compile_once(version).bind(wire_weights.load(data))
+        return LoadedModel(version, bound, MODEL_BYTES + int(PACKED * len(data)))
+
+    def _compile_once(self, version: ModelVersion) -> CompiledNetwork:
+        """Return the network of a version with its kernels, the same object for all loaded models of that network."""
+        text = json.dumps(version.network, sort_keys=True)
+        compiled = self._compiled.get(text)
+        if compiled is None:  # two threads may both compile it: the kernels are the same, and one of the two stays
+            compiled = self._compiled[text] = self.compile(self.network(version))
+        return compiled
 
     def _weights_file(self, version: ModelVersion) -> bytes:
         try:
@@ -202,54 +207,3 @@ class Registry:
                     self._blobs.put(data)
         except CellarError as error:
             logger.warning("weights %s that nothing refers to could not be deleted: %s", digest, error)
-
-
-_Key = tuple[str, str, int, str]
-_Load = Callable[[ModelVersion], LoadedModel]
-
-
-class _LoadedModels:
-    """The models used last. One thread loads a model, the others that want it wait for its result."""
-
-    def __init__(self, max_count: int, max_bytes: int) -> None:
-        self._max_count = max_count
-        self._max_bytes = max_bytes
-        self._lock = threading.Lock()
-        self._entries: OrderedDict[_Key, Future[LoadedModel]] = OrderedDict()
-
-    def get(self, version: ModelVersion, load: _Load) -> LoadedModel:
-        """Return the model, loading it on this thread if nobody has."""
-        key = (version.tenant, version.name, version.version, version.digest)
-        with self._lock:
-            entry = self._entries.get(key)
-            if entry is not None:
-                self._entries.move_to_end(key)
-            else:
-                mine = self._entries[key] = Future()
-        if entry is not None:
-            return entry.result()
-        try:
-            mine.set_result(load(version))
-        except BaseException as error:
-            with self._lock:
-                self._entries.pop(key, None)
-            mine.set_exception(error)
-        self._evict()
-        return mine.result()
-
-    def drop(self, tenant: str, name: str) -> None:
-        """Forget all versions of a model."""
-        with self._lock:
-            for key in [key for key in self._entries if key[:2] == (tenant, name)]:
-                del self._entries[key]
-
-    def _evict(self) -> None:
-        """Drop what was used longest ago while there is too much, but never the newest or what is being loaded."""
-        with self._lock:
-            sizes = {key: entry.result().size_bytes for key, entry in self._entries.items() if entry.done()}
-            total = sum(sizes.values())
-            for key in list(sizes)[:-1]:
-                if len(sizes) <= self._max_count and total <= self._max_bytes:
-                    return
-                del self._entries[key]
-                total -= sizes.pop(key)

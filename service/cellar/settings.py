@@ -114,6 +114,12 @@ class Settings(BaseSettings):
         ge=1,
         description="Most numbers in a session's state, and in an answer (steps x rows x outputs). Default: 4194304.",
     )
+    model_cache_bytes: int = Field(
+        512 * MEBIBYTE,
+        ge=MEBIBYTE,
+        description="Most memory for loaded models, those used last, in each process; one that is loaded again costs"
+        " milliseconds, bytes. Default: 512 MiB.",
+    )
     ahead: bool = Field(
         True,
         description="Whether an idle service computes what the next step of large models needs of the state alone."

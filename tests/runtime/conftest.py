@@ -59,7 +59,7 @@ async def start_service() -> AsyncIterator[StartService]:
         store = RedisSessions(route, prefix=prefix, **for_store)
         models = options.pop("models", None) or ExactModels()
         options = {"kernel_rev": 1, "default_ttl_s": 3600, "most_together": for_store.get("window", 32), **options}
-        sessions = Sessions(store, models.load, FakeClock(), **options)
+        sessions = Sessions(store, models, FakeClock(), **options)
         past = RedisPast(route, prefix=prefix, page_bytes=200)  # so that logs have many pages
         started.append(Service(sessions, States(sessions, store), store, Pasts(sessions, store, past), models, prefix))
         return started[-1]

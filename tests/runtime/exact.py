@@ -147,19 +147,22 @@ class ExactModel:
 
 
 class ExactModels:
-    """The loader: knows `exact` with its versions, the newest being what `exact` alone means."""
+    """A source: knows `exact` with its versions, the newest being what `exact` alone means."""
 
     def __init__(self, newest: int = 1) -> None:
         self.newest = newest
         self.network = ExactNetwork()
         self.loads = 0
 
-    def load(self, tenant: str, ref: str) -> ExactModel:
-        """Load a version. Raise ModelUnknown."""
-        self.loads += 1
+    def get(self, tenant: str, ref: str) -> ModelVersion:
+        """Return a version. Raise ModelUnknown."""
         name, _, number = ref.partition("@")
         if name != "exact" or int(number or 1) > self.newest:
             raise ModelUnknown(f"no model {ref}")
         digest = f"{int(number or self.newest):064x}"
-        version = ModelVersion(tenant, name, int(number or self.newest), digest, {}, "0" * 64, 0.0)
+        return ModelVersion(tenant, name, int(number or self.newest), digest, {}, "0" * 64, 0.0)
+
+    def load(self, version: ModelVersion) -> ExactModel:
+        """Load a version."""
+        self.loads += 1
         return ExactModel(version, self.network)

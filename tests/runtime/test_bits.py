@@ -78,14 +78,17 @@ class WatchedModel:
 
 
 class WatchedModels:
-    """The loader: has the network under every name."""
+    """A source: has the network under every name."""
 
     def __init__(self, bound: BoundNetwork) -> None:
         self.network = Watched(bound)
 
-    def load(self, tenant: str, ref: str) -> WatchedModel:
+    def get(self, tenant: str, ref: str) -> ModelVersion:
+        """Return the version."""
+        return ModelVersion(tenant, ref.partition("@")[0], 1, "d" * 64, {}, "0" * 64, 0.0)
+
+    def load(self, version: ModelVersion) -> WatchedModel:
         """Load a model."""
-        version = ModelVersion(tenant, ref.partition("@")[0], 1, "d" * 64, {}, "0" * 64, 0.0)
         return WatchedModel(version, self.network)
 
 

@@ -1,81 +1,121 @@
-"""Models at hand are looked for again: one that was deleted is gone for the sessions of every process."""
+"""Loaded models: one cache, bounded by bytes, which neither busy models nor those used last have to leave."""
 
 import asyncio
+import gc
 import threading
+import weakref
 
 import pytest
 
 from cellar.errors import ModelUnknown
-from cellar.ports import SessionKey
+from cellar.ports import ModelVersion, SessionKey
 from cellar.runtime import models
-from tests.runtime.conftest import Service
-from tests.runtime.exact import ExactModel, history
-from tests.runtime.session_calls import begin, output, state, step
+from cellar.runtime.models import ModelKey
+from tests.runtime.conftest import Service, StartService
+from tests.runtime.exact import ExactModel, ExactModels, history
+from tests.runtime.gate import Gate
+from tests.runtime.session_calls import begin, output, step, until
 
 pytestmark = pytest.mark.anyio
 
-
-@pytest.fixture(autouse=True)
-def often(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Look often."""
-    monkeypatch.setattr(models, "RECHECK_S", 0.05)
+ROOM_FOR_TWO = 2500
+"""Models of the exact network have 1,000 bytes."""
 
 
-async def until_refused(service: Service, key: SessionKey) -> None:
-    """Step without a pause, for ten seconds at most."""
-    async with asyncio.timeout(10):
-        while True:
-            await step(service, key, 1)
+@pytest.fixture
+def small(redis_url: str, start_service: StartService) -> Service:
+    """Return a service that has four versions of the model and room for two."""
+    return start_service(redis_url, models=ExactModels(newest=4), model_cache_bytes=ROOM_FOR_TWO)
 
 
-async def test_a_deleted_model_is_gone_while_it_is_in_use(service: Service) -> None:
-    key = await begin(service)
-    assert output(await step(service, key, 1)) == history([1])
-    service.models.newest = 0
-    with pytest.raises(ModelUnknown):
-        await until_refused(service, key)
-    with pytest.raises(ModelUnknown):
-        await state(service, key)
+async def sessions_of(service: Service, *numbers: int) -> dict[int, SessionKey]:
+    """Create a session of each of these versions."""
+    return {number: await begin(service, model=f"exact@{number}") for number in numbers}
 
 
-async def test_a_deleted_model_is_gone_after_a_pause(service: Service) -> None:
-    key = await begin(service)
-    await step(service, key, 1)
-    service.models.newest = 0
-    await asyncio.sleep(3 * models.RECHECK_S)
-    with pytest.raises(ModelUnknown):
-        await step(service, key, 1)
+def loaded(service: Service) -> set[str]:
+    """Return the versions that are loaded."""
+    return {key.ref for key in service.sessions.models._served}
 
 
-async def test_a_model_in_use_is_asked_for_now_and_then(service: Service) -> None:
-    key = await begin(service)
-    await step(service, key, 1)
-    before, steps = service.models.loads, 0
-    async with asyncio.timeout(10):
-        while service.models.loads < before + 3:
-            await step(service, key, 1)
-            steps += 1
-    assert steps > 3
+async def test_what_was_used_longest_ago_leaves_when_bytes_are_short(small: Service) -> None:
+    keys = await sessions_of(small, 1, 2)
+    await step(small, keys[2], 1)
+    await step(small, keys[1], 1)
+    keys |= await sessions_of(small, 3)
+    assert loaded(small) == {"exact@1", "exact@3"}
+    assert output(await step(small, keys[2], 2)) == history([1, 2]), "it is loaded again"
+    assert loaded(small) == {"exact@2", "exact@3"}
 
 
-async def test_slow_loads_do_not_hold_up_the_look_at_a_model_in_use(
-    service: Service, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    key, opened, load = await begin(service), threading.Event(), service.models.load
+async def test_steps_that_begin_at_once_keep_their_model(small: Service) -> None:
+    """They find the model with their session, and do not ask the cache for it."""
+    keys = await sessions_of(small, 1, 2)
+    for number in (1, 2, 1, 1):
+        await step(small, keys[number], 1)
+    loads = small.models.loads
+    await sessions_of(small, 3)
+    await step(small, keys[1], 1)
+    assert small.models.loads == loads + 1
 
-    def load_slowly(tenant: str, ref: str) -> ExactModel:
-        if ref.startswith("slow"):
-            assert opened.wait(30)
-        return load(tenant, ref)
 
-    await step(service, key, 1)
-    monkeypatch.setattr(service.sessions.models, "_load", load_slowly)
-    slow = [asyncio.create_task(service.sessions.models.resolve("default", f"slow{n}")) for n in range(models.LOADERS)]
+async def test_a_model_with_work_on_its_way_stays(small: Service) -> None:
+    keys = await sessions_of(small, 1)
+    gate = Gate(small.models.network)
+    running = asyncio.create_task(step(small, keys[1], 1))
     try:
-        before = service.models.loads
-        async with asyncio.timeout(10):
-            while service.models.loads < before + 3:
-                await step(service, key, 1)
+        await gate.reached()
+        await sessions_of(small, 2, 3)
+        assert loaded(small) == {"exact@1", "exact@3"}
+    finally:
+        gate.open()
+    assert output(await running) == history([1])
+
+
+async def test_a_session_that_is_known_does_not_keep_its_model_loaded(small: Service) -> None:
+    keys = await sessions_of(small, 1)
+    await step(small, keys[1], 1)
+    model = weakref.ref(small.sessions.models._served[ModelKey("default", "exact@1", f"{1:064x}")])
+    await sessions_of(small, 2, 3)
+    gc.collect()
+    assert model() is None
+    assert output(await step(small, keys[1], 2)) == history([1, 2])
+
+
+async def test_a_model_larger_than_all_of_the_room_is_served(redis_url: str, start_service: StartService) -> None:
+    service = start_service(redis_url, models=ExactModels(newest=2), model_cache_bytes=10)
+    for key in (await sessions_of(service, 1, 2)).values():
+        assert output(await step(service, key, 1)) == history([1])
+    assert loaded(service) == {"exact@2"}
+
+
+async def test_many_who_want_a_model_load_it_once(small: Service) -> None:
+    await asyncio.gather(*[begin(small, model="exact@2") for _ in range(20)])
+    assert small.models.loads == 1
+
+
+async def test_a_model_is_loaded_once_however_long_it_is_in_use(service: Service) -> None:
+    key = await begin(service)
+    for _ in range(50):
+        await step(service, key, 1)
+    assert service.models.loads == 1
+
+
+async def test_slow_loads_do_not_hold_up_a_look_at_another_model(service: Service) -> None:
+    opened = threading.Event()
+    service.models.newest = 1 + models.LOADERS
+    load = service.models.load
+
+    def load_slowly(version: ModelVersion) -> ExactModel:
+        assert version.version == 1 or opened.wait(30)
+        return load(version)
+
+    service.models.load = load_slowly  # type: ignore[method-assign]  # the double's
+    slow = [asyncio.create_task(begin(service, model=f"exact@{n}")) for n in range(2, 2 + models.LOADERS)]
+    try:
+        await until(lambda: len(service.sessions.models._loading) == models.LOADERS)
+        with pytest.raises(ModelUnknown):
+            await asyncio.wait_for(service.sessions.models.find("default", "nothing"), 10)
     finally:
         opened.set()
-    assert {type(each) for each in await asyncio.gather(*slow, return_exceptions=True)} == {ModelUnknown}
+    await asyncio.gather(*slow)

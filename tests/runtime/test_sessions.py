@@ -310,13 +310,9 @@ async def test_a_session_of_another_arithmetic_takes_the_new_one_where_that_is_a
 
 async def test_a_session_whose_model_was_replaced_is_refused(redis_url: str, start_service: StartService) -> None:
     key = await begin(start_service(redis_url))
-    other = start_service(redis_url)
-    good = other.models.load
-
     other_models = ExactModels()
-    model = good("default", "exact@1")
-    replaced = dataclasses.replace(model, version=dataclasses.replace(model.version, digest="e" * 64))
-    other_models.load = lambda tenant, ref: replaced  # type: ignore[method-assign]  # noqa: ARG005  # a model made anew
+    replaced = dataclasses.replace(other_models.get("default", "exact@1"), digest="e" * 64)
+    other_models.get = lambda tenant, ref: replaced  # type: ignore[method-assign]  # noqa: ARG005  # a model made anew
     with pytest.raises(ModelUnknown):
         await step(start_service(redis_url, models=other_models), key, 1)
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 
+from cellar.ports import ModelVersion
 from tests.runtime.exact import ExactModel, ExactModels, ExactNetwork, Place, Sizes
 
 OTHER = Sizes(states=(Place(0, "other", 3, 0),))
@@ -14,8 +15,8 @@ class Versions(ExactModels):
     def __init__(self) -> None:
         super().__init__(newest=4)
 
-    def load(self, tenant: str, ref: str) -> ExactModel:
-        """Load a version. Raise ModelUnknown."""
-        model = super().load(tenant, ref)
+    def load(self, version: ModelVersion) -> ExactModel:
+        """Load a version."""
+        model = super().load(version)
         sizes = {3: OTHER, 4: Sizes(in_size=2)}.get(model.version.version)
         return model if sizes is None else dataclasses.replace(model, network=ExactNetwork(network=sizes))

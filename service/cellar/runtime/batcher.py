@@ -50,6 +50,11 @@ class Batcher:
         self._again = 0
         """Works in the queues whose sessions went with one of the last ticks, as if those went first."""
 
+    @property
+    def busy(self) -> bool:
+        """Whether anything runs or waits here."""
+        return self._busy or bool(self._steps or self._sequences)
+
     def add(self, work: Work, *, again: bool = False) -> None:
         """Queue the work. `finish` is called once it has run, or could not; never from in here.
 

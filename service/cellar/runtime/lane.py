@@ -3,6 +3,7 @@
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from weakref import ref
 
 from cellar.ports import APPEND, Identity, SessionKey, SessionRecord, Writers
 from cellar.runtime.answers import Floats
@@ -20,8 +21,8 @@ class Lane:
 
     key: SessionKey
     record: SessionRecord | None = None
-    served: Served | None = None
-    """The model of that record, as it was found last, and"""
+    served: "ref[Served] | None" = None
+    """The model of that record, as long as it is loaded, and"""
     familiar: tuple[int, ...] | None = None
     """the shape of inputs that were found to fit record and model: of the same shape, no others need a look."""
     ahead: Floats | None = None

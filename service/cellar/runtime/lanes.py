@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from time import monotonic
 from typing import Any
+from weakref import ref
 
 from cellar.errors import CellarError, Overloaded, StoreUnavailable
 from cellar.ports import (
@@ -38,7 +39,7 @@ from cellar.runtime.changes import (
 )
 from cellar.runtime.flights import Flights
 from cellar.runtime.lane import Lane, fits, join_waiting
-from cellar.runtime.models import LoadModel, Models, Served
+from cellar.runtime.models import Models, ModelSource, Served
 from cellar.runtime.network import Network, Sizes
 from cellar.runtime.request import Request, Stale
 from cellar.runtime.settling import CONTENTION_S, Settling, Tick, contended
@@ -53,7 +54,7 @@ class Lanes:
     def __init__(
         self,
         store: SessionStore,
-        load_model: LoadModel,
+        source: ModelSource,
         kernels: ThreadPoolExecutor,
         *,
         kernel_rev: int,
@@ -61,13 +62,14 @@ class Lanes:
         queue_limit: int,
         queue_wait_s: float,
         cache_bytes: int,
+        model_cache_bytes: int,
         max_numbers: int,
         most_together: int,
         ahead: bool = True,
     ) -> None:
         self._store = store
         self._flights = Flights()
-        self.models = Models(load_model, kernels, self._ran, self._flights)
+        self.models = Models(source, kernels, self._ran, self._flights, max_bytes=model_cache_bytes)
         self._kernel_rev = kernel_rev
         self._any_revision = any_revision
         self._admission = Admission(queue_limit, queue_wait_s)
@@ -104,13 +106,15 @@ class Lanes:
 
         It is what `_begin` comes to for nearly all steps, in half of the time.
         """
-        record, served = lane.record, lane.served
-        if record is None or served is None or lane.familiar is None or lane.current or lane.waiting:
+        record, known = lane.record, lane.served
+        if record is None or known is None or lane.familiar is None or lane.current or lane.waiting:
             return False
         if request.shape != lane.familiar or request.count > 1 or request.reset is not None:
             return False
-        if request.after is not None or not (served.is_fresh(request.began_s) and fits(request.identity, record)):
+        served = known()
+        if request.after is not None or served is None or not fits(request.identity, record):
             return False
+        served.used_s = request.began_s
         request.begin(request.began_s)
         work = Work([request], record, lane.ahead)
         lane.current = [request]
@@ -207,18 +211,15 @@ class Lanes:
 
     def _run_or_fetch(self, lane: Lane, request: Request) -> None:
         """Run the request on the record that is at hand, if its place is there; else ask the store."""
-        now_s = monotonic()
-        request.begin(now_s)
+        request.begin(monotonic())
         record = lane.record
         if record is None or not fits(request.identity, record):
             if request.identity.ordered and lane.take_apart():
                 return self._dispatch(lane, lane.current[0])
             return self._start(lane, request, self._fetch(lane, request))
-        served = lane.served
-        if served is None or not served.is_fresh(now_s):
-            served = self.models.cached(lane.key.tenant, record.meta)
-            if served is None:
-                return self._start(lane, request, self._fetch_model(lane, request, record))
+        served = (lane.served and lane.served()) or self.models.cached(lane.key.tenant, record.meta)
+        if served is None:
+            return self._start(lane, request, self._fetch_model(lane, request, record))
         return self._run(lane, request, record, served)
 
     async def _fetch(self, lane: Lane, request: Request) -> None:
@@ -241,8 +242,9 @@ class Lanes:
 
     def _run(self, lane: Lane, request: Request, record: SessionRecord, served: Served) -> None:
         network = served.model.network
+        served.used_s = request.tried_s
         if record is lane.record:
-            lane.served = served
+            lane.served = ref(served)
         try:
             if not (request.any_revision or self._any_revision):
                 check_revision(record.meta, self._kernel_rev)

@@ -49,7 +49,7 @@ from cellar.runtime.changes import check_finite, rows_to_reset
 from cellar.runtime.identities import NONCE_BYTES, check_identity, nonces
 from cellar.runtime.lanes import Lanes
 from cellar.runtime.layouts import layout_of
-from cellar.runtime.models import LoadModel, Models
+from cellar.runtime.models import MAX_BYTES, Models, ModelSource
 from cellar.runtime.network import Sizes
 from cellar.runtime.pending import Pending
 from cellar.runtime.positions import Kind, fingerprint, start_of, step_fingerprints
@@ -74,7 +74,7 @@ class Sessions:
     def __init__(
         self,
         store: SessionStore,
-        load_model: LoadModel,
+        source: ModelSource,
         clock: Clock,
         *,
         kernel_rev: int,
@@ -86,6 +86,7 @@ class Sessions:
         queue_wait_s: float = 2.0,
         most_together: int = 32,
         cache_bytes: int = 64 * 1024 * 1024,
+        model_cache_bytes: int = MAX_BYTES,
         ahead: bool = True,
         any_revision: bool = False,
     ) -> None:
@@ -100,13 +101,14 @@ class Sessions:
         self._kernels = ThreadPoolExecutor(THREADS, thread_name_prefix="cellar-kernel")
         self._lanes = Lanes(
             store,
-            load_model,
+            source,
             self._kernels,
             kernel_rev=kernel_rev,
             any_revision=any_revision,
             queue_limit=queue_limit,
             queue_wait_s=queue_wait_s,
             cache_bytes=cache_bytes,
+            model_cache_bytes=model_cache_bytes,
             max_numbers=max_numbers,
             most_together=most_together,
             ahead=ahead,

@@ -75,8 +75,9 @@ class Settling:
         if self._ahead is not None and self._ahead.idle():
             for index in part:
                 lane, commit = tick[index]
-                if lane.record is commit.after and lane.served is not None and commit.changes[-1].steps == 1:
-                    self._ahead.offer(lane, lane.served.model.network)  # it was stepped, and may be again
+                served = None if lane.served is None else lane.served()
+                if lane.record is commit.after and served is not None and commit.changes[-1].steps == 1:
+                    self._ahead.offer(lane, served.model.network)  # it was stepped, and may be again
 
     def _settle_one(self, lane: Lane, commit: Commit, result: CommitResult | Exception) -> None:
         """Settle a commit. A fault of our own is the answer to its requests; the others of the tick go on."""
