@@ -18,6 +18,7 @@ from cellar.jobs.submission import Jobs
 from cellar.jobs.sweeper import Sweeper
 from cellar.ports import BlobStore
 from cellar.registry import Registry
+from cellar.runtime.deletions import Deletions
 from cellar.runtime.forks import Forks
 from cellar.runtime.links import LINKS
 from cellar.runtime.past import Pasts
@@ -119,19 +120,21 @@ class Api(Parts):
         )
         past = RedisPast(self._aside, prefix=settings.key_prefix)
         shadows = RedisShadows(self._aside, prefix=settings.key_prefix)
-        stored, places = (self._sessions, self._store), Places()
+        stored, uses, places = (self._sessions, self._store), self._store.uses, Places()
+        jobs = Jobs(self.jobs, self.blobs, self.registry, self._calls, self.clock)
         self.services = Services(
             sessions=self._sessions,
             states=States(*stored),
             snapshots=Snapshots(*stored, copies, self.clock),
             forks=Forks(*stored, copies, self.clock, most_bytes=settings.max_fork_bytes),
             pasts=Pasts(*stored, past, places=places),
-            replays=Replays(*stored, past, self.clock, kernel_rev=KERNEL_REV, places=places),
-            shadows=Shadows(*stored, past, shadows, self.clock),
+            replays=Replays(*stored, past, uses, self.clock, kernel_rev=KERNEL_REV, places=places),
+            shadows=Shadows(*stored, past, shadows, uses, self.clock),
             watchers=Watchers(self._store, self._events),
             registry=self.registry,
             compiles=Compiles(settings.compile_queue),
-            jobs=Jobs(self.jobs, self.blobs, self.registry, self._calls, self.clock),
+            deletions=Deletions(self.registry, uses, shadows, jobs, self._sessions.models),
+            jobs=jobs,
             ready=self._store.ping,
         )
 
@@ -163,6 +166,7 @@ class Api(Parts):
         background = (
             asyncio.create_task(self._store.sweeper([TENANT]).run(), name="expiry"),
             asyncio.create_task(self.services.shadows.run([TENANT]), name="shadows"),
+            asyncio.create_task(self.services.deletions.run([TENANT]), name="deletions"),
             asyncio.create_task(self._store.agree(), name="agreement"),
             asyncio.create_task(keep_looking(self._store.ping), name="health"),
         )

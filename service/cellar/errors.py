@@ -37,9 +37,11 @@
     │   ├── JobUnknown
     │   └── BlobUnknown
     ├── Gone
-    │   └── SessionExpired
+    │   ├── SessionExpired
+    │   └── ModelDeleted             the session is there, and its model was deleted by force
     ├── Conflict                     the resource is not where the caller believes it is
     │   ├── AlreadyExists
+    │   ├── ModelInUse               something depends on a model that is to be deleted; carries what, and how many
     │   ├── Superseded               a newer attempt of the same job holds the lease
     │   ├── NotReached               a step that was to go before this one failed
     │   ├── KernelRevisionMismatch   the session is pinned to another arithmetic
@@ -296,12 +298,32 @@ class SessionExpired(Gone, slug="session_expired", title="Session expired"):
     """The session outlived its lifetime."""
 
 
+class ModelDeleted(Gone, slug="model_deleted", title="Model deleted"):
+    """The session's model was deleted. Its state can be read, and it can migrate to another model."""
+
+
 class Conflict(CellarError, slug="conflict", title="Conflict"):
     """The resource is not in the state that the request assumes."""
 
 
 class AlreadyExists(Conflict, slug="already_exists", title="Already exists"):
     """The name is taken by something else."""
+
+
+class ModelInUse(Conflict, slug="model_in_use", title="Model in use"):
+    """Something depends on the model; `?force=true` deletes it all the same.
+
+    `sessions`, `jobs` (queued or running), `shadows` and `snapshots` count what depends on it.
+    """
+
+    members: ClassVar[tuple[str, ...]] = ("sessions", "jobs", "shadows", "snapshots")
+
+    def __init__(self, detail: str, *, sessions: int = 0, jobs: int = 0, shadows: int = 0, snapshots: int = 0) -> None:
+        super().__init__(detail)
+        self.sessions = sessions
+        self.jobs = jobs
+        self.shadows = shadows
+        self.snapshots = snapshots
 
 
 class Superseded(Conflict, slug="superseded", title="Superseded by a newer attempt"):

@@ -9,7 +9,7 @@ import hashlib
 import json
 import logging
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TypeVar
@@ -148,13 +148,28 @@ class Registry:
                 found.append(self._models.versions(tenant, name))
         return tuple(found)
 
-    def delete(self, tenant: str, name: str) -> None:
+    def uses(self, tenant: str, name: str) -> int:
+        """Return how often something has begun to depend on a model."""
+        return self._models.uses(tenant, name)
+
+    def delete(self, tenant: str, name: str, uses: int | None = None) -> bool:
         """Delete a model with all its versions and the weights that only they had. Raise ModelUnknown.
 
-        Sessions keep their state, and answer ModelUnknown when their model has to be loaded again.
+        With `uses` it is deleted only if nothing has begun to depend on it since it had so many; return whether it is.
+        Those who depend on it are told by whoever calls this, until it calls `forget`.
         """
-        for digest in self._models.delete(tenant, name):
+        unused = self._models.delete(tenant, name, uses)
+        for digest in unused or ():
             self.forget_weights(digest)
+        return unused is not None
+
+    def deleted(self, tenant: str) -> Sequence[ModelVersion]:
+        """Return the deleted versions whose dependents are perhaps not told yet."""
+        return self._models.deleted(tenant)
+
+    def forget(self, version: ModelVersion) -> None:
+        """Note that all who depend on a deleted version are told."""
+        self._models.forget(version)
 
     def network(self, version: ModelVersion) -> Network:
         """Return the network of a version, without weights."""

@@ -33,6 +33,7 @@ class Place:
     name: str
     size: int
     offset: int
+    cell: str = "exact"
 
 
 @dataclass(frozen=True)

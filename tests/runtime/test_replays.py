@@ -29,7 +29,9 @@ pytestmark = pytest.mark.anyio
 
 def replays_of(service: Service, *, kernel_rev: int = 1) -> Replays:
     """Return the replays of a service."""
-    return Replays(service.sessions, service.store, service.pasts._past, FakeClock(), kernel_rev=kernel_rev)
+    return Replays(
+        service.sessions, service.store, service.pasts._past, service.store.uses, FakeClock(), kernel_rev=kernel_rev
+    )
 
 
 async def stepped(service: Service, *values: float, **options: int) -> SessionKey:

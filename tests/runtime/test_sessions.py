@@ -15,6 +15,7 @@ from cellar.errors import (
     FingerprintMismatch,
     InvalidInput,
     KernelRevisionMismatch,
+    ModelDeleted,
     ModelUnknown,
     NotFinite,
     OutputNotFinite,
@@ -313,7 +314,7 @@ async def test_a_session_whose_model_was_replaced_is_refused(redis_url: str, sta
     other_models = ExactModels()
     replaced = dataclasses.replace(other_models.get("default", "exact@1"), digest="e" * 64)
     other_models.get = lambda tenant, ref: replaced  # type: ignore[method-assign]  # noqa: ARG005  # a model made anew
-    with pytest.raises(ModelUnknown):
+    with pytest.raises(ModelDeleted):
         await step(start_service(redis_url, models=other_models), key, 1)
 
 

@@ -10,6 +10,7 @@ from starlette.requests import Request
 from cellar.api.compiles import Compiles
 from cellar.jobs.submission import Jobs
 from cellar.registry import Registry
+from cellar.runtime.deletions import Deletions
 from cellar.runtime.forks import Forks
 from cellar.runtime.past import Pasts
 from cellar.runtime.replays import Replays
@@ -37,6 +38,7 @@ class Services:
     watchers: Watchers
     registry: Registry
     compiles: Compiles
+    deletions: Deletions
     jobs: Jobs
     ready: Callable[[], Awaitable[dict[str, Any]]]
     """Return what the connected store really gives, or raise Unavailable."""

@@ -21,7 +21,7 @@ from cellar.ports.changes import (
 from cellar.ports.clock import Clock
 from cellar.ports.events import Away, Event, EventStore, Look
 from cellar.ports.jobs import Job, JobState, JobStore, Lease
-from cellar.ports.models import ModelStore, ModelVersion
+from cellar.ports.models import Dependents, ModelStore, ModelUses, ModelVersion
 from cellar.ports.names import MODEL_NAME, MODEL_NAME_IN_WORDS, NAME, NAME_IN_WORDS
 from cellar.ports.past import Kept, Logged, Past, PastStore
 from cellar.ports.sessions import (
@@ -31,6 +31,7 @@ from cellar.ports.sessions import (
     Commit,
     CommitResult,
     Committed,
+    DeletedModel,
     Done,
     Moved,
     Retold,
@@ -67,6 +68,8 @@ __all__ = [
     "Commit",
     "CommitResult",
     "Committed",
+    "DeletedModel",
+    "Dependents",
     "Done",
     "Event",
     "EventStore",
@@ -80,6 +83,7 @@ __all__ = [
     "Logged",
     "Look",
     "ModelStore",
+    "ModelUses",
     "ModelVersion",
     "Moved",
     "Past",

@@ -20,6 +20,16 @@ class SessionKey(NamedTuple):
     session: str
 
 
+class DeletedModel(NamedTuple):
+    """What a session still knows of its model, which was deleted: enough to read its state and to leave the model."""
+
+    in_size: int
+    out_size: int
+    whole_sequences: bool
+    states: Sequence[tuple[int, str, int, str]]
+    """Layer, name, size and the name of the cell, of each state in order."""
+
+
 @dataclass(frozen=True, slots=True)
 class SessionMeta:
     """What steps leave as it is."""
@@ -44,6 +54,8 @@ class SessionMeta:
     """Whether it never expires, whatever `ttl_s` says."""
     migrated: int = 0
     """Its revision when it last came to another model: states of an earlier one are that model's. 0: it never did."""
+    deleted: DeletedModel | None = None
+    """Set when its model was deleted by force: nothing but a migration changes its state from then on."""
 
 
 @dataclass(slots=True)

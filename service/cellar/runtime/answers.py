@@ -103,6 +103,8 @@ class StatePart:
 
     layer: int
     name: str
+    cell: str
+    """What the cell of the layer is called."""
     values: Floats
 
 

@@ -10,9 +10,11 @@ from cellar.runtime.sessions import Sessions
 async def fitting(sessions: Sessions, record: SessionRecord, ref: str) -> tuple[Model, Model]:
     """Return the session's own version and the one that is asked for, which must be able to take its inputs.
 
+    The session's own may be one that was deleted, of which only the sizes are known.
+
     Raise ModelUnfit, ModelUnknown, or InvalidInput where the session has more rows than it may have.
     """
-    own = (await sessions.models.fetch(record.key.tenant, record.meta)).model
+    own = await sessions.models.known(record.key.tenant, record.meta)
     model = await sessions.models.resolve(record.key.tenant, ref)
     mine, its = own.network.network, model.network.network
     if mine.in_size != its.in_size:

@@ -16,6 +16,7 @@ from hashlib import blake2b
 
 from cellar.errors import AlreadyExists, CellarError, FingerprintMismatch, ForkTooLarge, Gone, NotFound
 from cellar.ports import Clock, Identity, Position, SessionKey, SessionRecord, SessionStore, SnapshotStore
+from cellar.runtime.deleted import model_deleted
 from cellar.runtime.positions import EPOCH_BYTES, fingerprint, start_of
 from cellar.runtime.sessions import Sessions
 
@@ -71,6 +72,8 @@ class Forks:
         await self._check_size(key, children)
         body = fingerprint("fork", names=f"{children if isinstance(children, int) else list(children)} {ttl_s}")
         parent, mark, replayed = await self._parent(key, identity, body)
+        if parent.meta.deleted is not None:
+            raise model_deleted(parent.meta.model)
         names = _names(mark, children) if isinstance(children, int) else children
         meta = replace(
             parent.meta, ttl_s=ttl_s or parent.meta.ttl_s, created_s=self._clock.now_s(), pinned=False, migrated=0

@@ -13,7 +13,7 @@ from time import monotonic
 from typing import Any
 from weakref import ref
 
-from cellar.errors import CellarError, Overloaded, StoreUnavailable
+from cellar.errors import CellarError, ModelDeleted, Overloaded, StoreUnavailable
 from cellar.ports import (
     Commit,
     Committed,
@@ -37,6 +37,7 @@ from cellar.runtime.changes import (
     edit_commit,
     steps_commit,
 )
+from cellar.runtime.deleted import DeletedNetwork, model_deleted
 from cellar.runtime.flights import Flights
 from cellar.runtime.lane import Lane, fits, join_waiting
 from cellar.runtime.models import Models, ModelSource, Served
@@ -217,6 +218,8 @@ class Lanes:
             if request.identity.ordered and lane.take_apart():
                 return self._dispatch(lane, lane.current[0])
             return self._start(lane, request, self._fetch(lane, request))
+        if record.meta.deleted is not None:
+            return self._change_without_model(lane, request, record)
         served = (lane.served and lane.served()) or self.models.cached(lane.key.tenant, record.meta)
         if served is None:
             return self._start(lane, request, self._fetch_model(lane, request, record))
@@ -235,7 +238,14 @@ class Lanes:
         return self._dispatch(lane, request)
 
     async def _fetch_model(self, lane: Lane, request: Request, record: SessionRecord) -> None:
-        served = await self.models.fetch(lane.key.tenant, record.meta)
+        try:
+            served = await self.models.fetch(lane.key.tenant, record.meta)
+        except ModelDeleted:
+            now = await self._store.load(lane.key)  # the session may have left the model, or says that it is deleted
+            if now.meta == record.meta:
+                raise
+            self._cache.believe(lane, now)
+            return self._dispatch(lane, request)
         if request.done():
             return self._next(lane)
         return self._run(lane, request, record, served)
@@ -258,14 +268,30 @@ class Lanes:
                     Work(lane.current.copy(), record, lane.ahead if lane.record is record else None),
                     again=self._flights.is_recent(lane.tick),
                 )
-            if request.prepare is not None:
-                return self._start(lane, request, self._prepare(lane, request, record, network))
-            commit = edit_commit(record, request, network, self._kernel_rev)
+            commit = self._edit(lane, request, record, network)
         except Exception as error:  # whatever it is, the lane goes on
             # later, not now: a lane full of refused requests would nest one in the other
             asyncio.get_running_loop().call_soon(self._refuse, lane, request, error)
             return None
-        return self._settling.commit([(lane, commit)])
+        return None if commit is None else self._settling.commit([(lane, commit)])
+
+    def _change_without_model(self, lane: Lane, request: Request, record: SessionRecord) -> None:
+        """Do to a session whose model was deleted what needs no model, and refuse all else."""
+        try:
+            if not request.any_model:
+                raise model_deleted(record.meta.model)
+            commit = self._edit(lane, request, record, DeletedNetwork(record.meta))
+        except Exception as error:
+            asyncio.get_running_loop().call_soon(self._refuse, lane, request, error)
+            return None
+        return None if commit is None else self._settling.commit([(lane, commit)])
+
+    def _edit(self, lane: Lane, request: Request, record: SessionRecord, network: Network) -> Commit | None:
+        """Return the commit of a change that is not a step, None if it has to ask the store first and will follow."""
+        if request.prepare is None:
+            return edit_commit(record, request, network, self._kernel_rev)
+        self._start(lane, request, self._prepare(lane, request, record, network))
+        return None
 
     def _check_steps(self, lane: Lane, request: Request, record: SessionRecord, sizes: Sizes) -> None:
         """Raise what keeps these steps from being run on the record."""

@@ -14,6 +14,7 @@ from typing import NamedTuple, Protocol, TypeVar
 from cellar.errors import ModelUnknown
 from cellar.ports import ModelVersion, SessionMeta
 from cellar.runtime.batcher import Batcher, Finish
+from cellar.runtime.deleted import GoneModel, model_deleted
 from cellar.runtime.flights import Flights
 from cellar.runtime.network import Model
 
@@ -23,7 +24,7 @@ MAX_BYTES = 512 * 1024 * 1024
 """Bytes of loaded models that are kept, unless a setting says otherwise."""
 
 LOADERS = 4
-"""Models that are loaded at a time. Versions are looked up on as many threads of their own: a look waits for no load."""
+"""Models that are loaded at a time. Versions are looked up on threads of their own: no look waits for a load."""
 
 
 class ModelSource(Protocol):
@@ -94,13 +95,19 @@ class Models:
         return (self._at_hand(key) or await self._load(key, version)).model
 
     def cached(self, tenant: str, meta: SessionMeta) -> Served | None:
-        """Return the session's model if it is loaded."""
-        return self._at_hand(ModelKey(tenant, meta.model, meta.model_digest))
+        """Return the session's model if it is loaded, and was not deleted."""
+        return None if meta.deleted is not None else self._at_hand(ModelKey(tenant, meta.model, meta.model_digest))
 
     async def fetch(self, tenant: str, meta: SessionMeta) -> Served:
-        """Return the session's model. Raise ModelUnknown if it is gone, or is another model of the same name now."""
+        """Return the session's model, ready to run. Raise ModelDeleted if it was deleted, whoever has its name now."""
+        if meta.deleted is not None:
+            raise model_deleted(meta.model)
         key = ModelKey(tenant, meta.model, meta.model_digest)
         return self._at_hand(key) or await self._load(key)
+
+    async def known(self, tenant: str, meta: SessionMeta) -> Model:
+        """Return the session's model, of which only the sizes may be known: one that was deleted runs nothing."""
+        return GoneModel.of(tenant, meta) if meta.deleted is not None else (await self.fetch(tenant, meta)).model
 
     def drop(self, tenant: str, name: str) -> None:
         """Forget all versions of a model. What they have begun to run ends as usual."""
@@ -127,10 +134,18 @@ class Models:
         return self._at_hand(key) or self._keep(key, model)
 
     async def _load_on_a_thread(self, key: ModelKey, version: ModelVersion | None) -> Model:
-        found = version or await self.find(key.tenant, key.ref)
-        if found.digest != key.digest:
-            raise ModelUnknown(f"the model {key.ref} that the session was created with was deleted")
+        found = version or await self._find_pinned(key)
         return await _on(self._loaders, lambda: self._source.load(found))
+
+    async def _find_pinned(self, key: ModelKey) -> ModelVersion:
+        """Return a version that a session has: it was there once, so it was deleted if it is not."""
+        try:
+            found = await self.find(key.tenant, key.ref)
+        except ModelUnknown as error:
+            raise model_deleted(key.ref) from error
+        if found.digest != key.digest:
+            raise model_deleted(key.ref)
+        return found
 
     def _keep(self, key: ModelKey, model: Model) -> Served:
         batcher = Batcher(model.network, self._kernels, self._finish, self._flights)

@@ -26,6 +26,10 @@ class StatePlace(Protocol):
     def size(self) -> int: ...
     @property
     def offset(self) -> int: ...
+    @property
+    def cell(self) -> str:
+        """What the cell of the layer is called."""
+        ...
 
 
 class Sizes(Protocol):

@@ -11,6 +11,7 @@ from cellar.ports import (
     Committed,
     Identity,
     Logged,
+    ModelUses,
     PastStore,
     Position,
     SessionKey,
@@ -19,6 +20,7 @@ from cellar.ports import (
 )
 from cellar.runtime.answers import ChangeAnswer
 from cellar.runtime.course import Course, beginning, course_from
+from cellar.runtime.deleted import known_of, model_deleted
 from cellar.runtime.differences import Differences, compare
 from cellar.runtime.fitting import carries, check_outputs, fitting, unfit
 from cellar.runtime.layouts import layout_of
@@ -56,6 +58,7 @@ class Replays:
         sessions: Sessions,
         store: SessionStore,
         past: PastStore,
+        uses: ModelUses,
         clock: Clock,
         *,
         kernel_rev: int,
@@ -64,6 +67,7 @@ class Replays:
         self._sessions = sessions
         self._store = store
         self._past = past
+        self._uses = uses
         self._clock = clock
         self._kernel_rev = kernel_rev
         self._places = places or Places()
@@ -113,10 +117,12 @@ class Replays:
         if isinstance(found, Committed):
             return ChangeAnswer(found.position, replayed=True)
         course: Course | None = None
+        model: Model | None = None
 
         async def prepare(record: SessionRecord, network: Network) -> Edited:
-            nonlocal course
+            nonlocal course, model
             _, model = await fitting(self._sessions, record, ref)
+            await self._uses.enlist(key, model.version.ref)
             if carries(network, model) and how != "replay":
                 return self._edited(record, model, record.state)
             if how == "carry":
@@ -131,18 +137,24 @@ class Replays:
                 raise
             return self._edited(record, model, course.rerun.state)
 
-        served = await self._sessions.models.fetch(key.tenant, found.meta)
-        network = served.model.network
+        own = await self._sessions.models.known(key.tenant, found.meta)
         _, target = await fitting(self._sessions, found, ref)
-        runs = how == "replay" or (how == "auto" and not carries(network, target))
+        runs = how == "replay" or (how == "auto" and not carries(own.network, target))
         # The place is taken before the session has to wait: its steps go on meanwhile. What the log has to tell by then
         # is run before as well, so that the session only waits for the rest.
         async with self._places.take() if runs else nullcontext():
             try:
-                await prepare(found, network)
+                await prepare(found, own.network)
             except Stale:
                 course = None
-            return await self._sessions.change_after(key, "migrate", identity, mark, prepare, any_revision=True)
+            done = await self._sessions.change_after(
+                key, "migrate", identity, mark, prepare, any_revision=True, any_model=True
+            )
+        assert model is not None
+        if not (done.replayed or await self._uses.confirm(key, model.version.ref)):
+            await self._uses.fence_one(key, model.version.ref, known_of(model.network.network))
+            raise model_deleted(model.version.ref)
+        return done
 
     async def _catch_up(self, record: SessionRecord, model: Model, course: Course | None) -> Course:
         """Return the course of a version up to where the session stands."""
@@ -162,6 +174,7 @@ class Replays:
             model_digest=version.digest,
             kernel_rev=self._kernel_rev,
             migrated=record.revision + 1,
+            deleted=None,
         )
         return Edited(state, meta, layout=layout_of(model.network.network))
 
@@ -179,6 +192,7 @@ class Replays:
             birth=birth,
             pinned=False,
             migrated=0,
+            deleted=None,
         )
         key = SessionKey(record.key.tenant, name)
         made = SessionRecord(key, meta, start_of(birth), 0, course.rerun.state)

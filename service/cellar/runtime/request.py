@@ -46,6 +46,7 @@ class Request(Pending):
 
     __slots__ = (
         "after",
+        "any_model",
         "any_revision",
         "ask_s",
         "began_s",
@@ -101,6 +102,8 @@ class Request(Pending):
         """the same if it takes its time. Requests of the session that come later wait meanwhile."""
         self.any_revision = False
         """Whether it may run on a session that is pinned to another kernel revision."""
+        self.any_model = False
+        """Whether it may run on a session whose model was deleted, of which only the sizes are known then."""
         self.deadline: asyncio.TimerHandle | None = None
         """Ends the request if its kernel has not begun by then."""
         self.turn: list[None] | None = None

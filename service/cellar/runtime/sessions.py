@@ -181,7 +181,8 @@ class Sessions:
         if ttl_s is not None:
             check_range("ttl_s", ttl_s, MAX_TTL_S)
         mark = fingerprint("settings", names=f"{ttl_s} {pinned}")
-        done = await self.change(key, "settings", Identity(key=once), mark, partial(edits.keep, ttl_s, pinned))
+        edit = partial(edits.keep, ttl_s, pinned)
+        done = await self.change(key, "settings", Identity(key=once), mark, edit, any_model=True)
         return UpdateAnswer(await self.get(key), done.replayed)
 
     async def since(self, key: SessionKey, position: Position, writer: str | None = None) -> SinceAnswer:
@@ -341,13 +342,23 @@ class Sessions:
         mark = fingerprint("reset", names=str(list(rows)))
         return await self.change(key, "reset", identity, mark, partial(edits.reset_rows, tuple(rows)))
 
-    async def change(self, key: SessionKey, kind: Kind, identity: Identity, mark: bytes, edit: Edit) -> ChangeAnswer:
+    async def change(
+        self,
+        key: SessionKey,
+        kind: Kind,
+        identity: Identity,
+        mark: bytes,
+        edit: Edit,
+        *,
+        any_model: bool = False,
+    ) -> ChangeAnswer:
         """Make a change that is not a step: step 0 of a new epoch, unless it stays where it is.
 
-        `mark` is the fingerprint of the request's body. Raise what `edit` raises.
+        `mark` is the fingerprint of the request's body. `any_model` lets it be made in a session whose model was
+        deleted. Raise what `edit` raises.
         """
         request = self._request(key, kind, identity, mark)
-        request.edit = edit
+        request.edit, request.any_model = edit, any_model
         self._lanes.submit(request)
         done = await request.come()
         return ChangeAnswer(done.position, done.replayed)
@@ -361,13 +372,15 @@ class Sessions:
         prepare: Prepare,
         *,
         any_revision: bool = False,
+        any_model: bool = False,
     ) -> ChangeAnswer:
         """Make a change that has to ask the store first, else as `change`. Requests that come later wait for it.
 
-        `any_revision` lets it be made in a session that is pinned to another kernel revision.
+        `any_revision` lets it be made in a session that is pinned to another kernel revision, `any_model` in one whose
+        model was deleted.
         """
         request = self._request(key, kind, identity, mark)
-        request.prepare, request.any_revision = prepare, any_revision
+        request.prepare, request.any_revision, request.any_model = prepare, any_revision, any_model
         self._lanes.submit(request)
         done = await request.come()
         return ChangeAnswer(done.position, done.replayed)

@@ -13,9 +13,29 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from cellar.errors import CellarError, Gone, ModelUnknown, NotFound, NotKept, ShadowUnknown, StoreUnavailable
-from cellar.ports import Clock, Logged, PastStore, SessionKey, SessionRecord, SessionStore, Shadow, ShadowStore
+from cellar.errors import (
+    CellarError,
+    Gone,
+    ModelDeleted,
+    ModelUnknown,
+    NotFound,
+    NotKept,
+    ShadowUnknown,
+    StoreUnavailable,
+)
+from cellar.ports import (
+    Clock,
+    Logged,
+    ModelUses,
+    PastStore,
+    SessionKey,
+    SessionRecord,
+    SessionStore,
+    Shadow,
+    ShadowStore,
+)
 from cellar.runtime.course import Course
+from cellar.runtime.deleted import model_deleted
 from cellar.runtime.differences import LAST, Difference, Differences, compare
 from cellar.runtime.fitting import carries, check_outputs, fitting
 from cellar.runtime.network import Model
@@ -44,12 +64,19 @@ class Shadows:
     """Begins, follows, tells and ends. Every method raises as those of `Sessions`."""
 
     def __init__(
-        self, sessions: Sessions, store: SessionStore, past: PastStore, shadows: ShadowStore, clock: Clock
+        self,
+        sessions: Sessions,
+        store: SessionStore,
+        past: PastStore,
+        shadows: ShadowStore,
+        uses: ModelUses,
+        clock: Clock,
     ) -> None:
         self._sessions = sessions
         self._store = store
         self._past = past
         self._shadows = shadows
+        self._uses = uses
         self._clock = clock
 
     async def put(self, key: SessionKey, ref: str) -> ShadowAnswer:
@@ -59,6 +86,8 @@ class Shadows:
         session has no log, or ModelUnfit.
         """
         record = await self._store.load(key)
+        if record.meta.deleted is not None:
+            raise model_deleted(record.meta.model)
         if not record.meta.log:
             raise NotKept("the session has no log, which a shadow follows: create it with `log`")
         own, model = await fitting(self._sessions, record, ref)
@@ -80,7 +109,11 @@ class Shadows:
             state=record.state if carries(own.network, model) else initial,
             own_state=record.state,
         )
+        await self._uses.enlist(key, shadow.model)
         await self._shadows.put(key, shadow)
+        if not await self._uses.confirm(key, shadow.model):
+            await self._shadows.delete(key)
+            raise ModelUnknown(f"the model {shadow.model} was deleted while the shadow was made")
         return ShadowAnswer(shadow, 0)
 
     async def get(self, key: SessionKey) -> ShadowAnswer:
@@ -184,9 +217,12 @@ class Shadows:
         )
 
     async def _model(self, record: SessionRecord, ref: str, digest: str | None = None) -> Model:
-        model = await self._sessions.models.resolve(record.key.tenant, ref)
+        try:
+            model = await self._sessions.models.resolve(record.key.tenant, ref)
+        except ModelUnknown as error:
+            raise ModelDeleted(f"the model {ref} was deleted") from error
         if digest not in (None, model.version.digest):
-            raise ModelUnknown(f"the model {ref} was deleted")
+            raise ModelDeleted(f"the model {ref} was deleted")
         return model
 
     def _course(self, record: SessionRecord, shadow: Shadow, model: Model, state: bytes) -> Course:

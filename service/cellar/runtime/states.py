@@ -22,11 +22,10 @@ class States:
     async def read(self, key: SessionKey) -> StateAnswer:
         """Return the state, layer by layer, as it is now."""
         record = await self._store.load(key)
-        served = await self._sessions.models.fetch(key.tenant, record.meta)
-        sizes = served.model.network.network
+        sizes = (await self._sessions.models.known(key.tenant, record.meta)).network.network
         state = edits.state_of(record, sizes)
         parts = tuple(
-            StatePart(place.layer, place.name, state[:, place.offset : place.offset + place.size])
+            StatePart(place.layer, place.name, place.cell, state[:, place.offset : place.offset + place.size])
             for place in sizes.states
         )
         return StateAnswer(record.meta.model, record.meta.batch_size, record.position, parts)

@@ -12,6 +12,8 @@ All keys of one session share the hash tag `{tenant/session}`, so that one scrip
     cellar:{default/abc}:x          hash      its shadow (see `shadows.py`); has no lifetime, and goes with the record
     cellar:{default/abc}:f:<mark>   hash      what it was when a request forked it, as long as that may come again
     cellar:default:sessions:<00-ff> zset      the tenant's sessions whose names hash to this bucket, by name
+    cellar:default:of:<name@3>      set       the tenant's sessions that depend on this version (see `model_uses.py`)
+    cellar:default:enlisted         string    there when all sessions of the tenant are in those sets
     cellar:default:sweep            string    how far the tenant's sessions were looked at for those that have expired
     cellar:sweep                    string    there while the next look at them is not due yet
     cellar:default:shadows          set       the tenant's sessions that have a shadow
@@ -88,6 +90,19 @@ class SessionKeys:
     def held(self, key: SessionKey, mark: bytes) -> bytes:
         """Return the key of a copy that is held for a request."""
         return self.record(key) + b":f:" + mark.hex().encode()
+
+    def dependents(self, tenant: str, ref: str) -> bytes:
+        """Return the key of the names of the tenant's sessions that depend on a version."""
+        return f"{self._prefix}:{tenant}:of:{ref}".encode()
+
+    def enlisted(self, tenant: str) -> bytes:
+        """Return the key that is there when all of the tenant's sessions are in those sets."""
+        return f"{self._prefix}:{tenant}:enlisted".encode()
+
+    def model(self, tenant: str, name: str) -> tuple[bytes, bytes, bytes]:
+        """Return the keys by which a version is found to be there or deleted (`lua/model_use.lua`)."""
+        tag = f"{self._prefix}:{{models}}:{tenant}"
+        return f"{tag}:highest".encode(), f"{tag}:model:{name}".encode(), f"{tag}:uses".encode()
 
     def bucket(self, tenant: str, bucket: int) -> bytes:
         """Return the key of a bucket of the tenant's listing."""

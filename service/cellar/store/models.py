@@ -74,16 +74,33 @@ class RedisModels:
         with redis_errors():
             return sorted(text(name) for name in self._client.hkeys(self._newest(tenant)))
 
-    def delete(self, tenant: str, name: str) -> list[str]:
+    def uses(self, tenant: str, name: str) -> int:
+        """Return how often something has begun to depend on the model. Raise StoreUnavailable."""
+        with redis_errors():
+            return int(self._client.hget(self._uses(tenant), name) or 0)
+
+    def delete(self, tenant: str, name: str, uses: int | None = None) -> list[str] | None:
         """Delete a model and return the digests of weights that nothing refers to any more.
 
-        Raise ModelUnknown or StoreUnavailable.
+        Return None if something has begun to depend on it since it had `uses`. Raise ModelUnknown or StoreUnavailable.
         """
+        keys = [*self._keys(tenant, name), self._uses(tenant), self._deleted(tenant)]
         with redis_errors(outcome="unknown"):
-            unused = self._scripts.run("model_delete", self._keys(tenant, name), [name])
+            unused = self._scripts.run("model_delete", keys, [name, "" if uses is None else uses])
         if unused is None:
             raise ModelUnknown(f"no model {name!r}")
-        return [text(digest) for digest in unused]
+        return None if unused == 0 else [text(digest) for digest in unused]
+
+    def deleted(self, tenant: str) -> list[ModelVersion]:
+        """Return the deleted versions whose sessions are perhaps not told yet. Raise StoreUnavailable."""
+        with redis_errors():
+            found = self._client.hgetall(self._deleted(tenant))
+        return [_load(tenant, int(text(ref).rpartition("@")[2]), record) for ref, record in found.items()]
+
+    def forget(self, version: ModelVersion) -> None:
+        """Note that all sessions of a deleted version are told. Raise StoreUnavailable."""
+        with redis_errors():
+            self._client.hdel(self._deleted(version.tenant), version.ref)
 
     def refers(self, weights: str) -> bool:
         """Return whether any version of any tenant refers to these weights. Raise StoreUnavailable."""
@@ -93,6 +110,12 @@ class RedisModels:
     def _keys(self, tenant: str, name: str) -> list[str]:
         """Return the keys of every script (`lua/model.lua`)."""
         return [self._newest(tenant), f"{self._tag}:{tenant}:highest", self._versions(tenant, name), self._weights]
+
+    def _uses(self, tenant: str) -> str:
+        return f"{self._tag}:{tenant}:uses"
+
+    def _deleted(self, tenant: str) -> str:
+        return f"{self._tag}:{tenant}:deleted"
 
     @property
     def _weights(self) -> str:

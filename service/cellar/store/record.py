@@ -27,6 +27,7 @@ from cellar.ports import (
     NO_WRITERS,
     Change,
     Committed,
+    DeletedModel,
     Identity,
     Position,
     SessionKey,
@@ -65,13 +66,17 @@ _PAST = Struct("<Q8sQ16s")
 PAST_BYTES = _PAST.size
 """Of a past without its state."""
 
+OPTIONS = 5
+"""In the metadata of a session that has any; a sixth is there if its model was deleted."""
+
 ORDERED, KEPT, NUMBERED = 1, 2, 4
 """Flags of an entry."""
 
 
 @lru_cache(maxsize=1024)
-def _model_mark(digest: str) -> bytes:
-    return blake2b(digest.encode(), digest_size=16).digest()
+def model_mark(digest: str, *, deleted: bool = False) -> bytes:
+    """Return how a head ends: with another mark once the model was deleted, so that no commit meets its head again."""
+    return blake2b(digest.encode(), digest_size=16, person=b"deleted" if deleted else b"").digest()
 
 
 def pack_head(meta: SessionMeta, position: Position, revision: int) -> bytes:
@@ -84,7 +89,7 @@ def pack_head(meta: SessionMeta, position: Position, revision: int) -> bytes:
         position.digest,
         revision,
         meta.kernel_rev,
-        _model_mark(meta.model_digest),
+        model_mark(meta.model_digest, deleted=meta.deleted is not None),
     )
 
 
@@ -97,7 +102,9 @@ def head_ends(head: bytes) -> tuple[bytes, bytes]:
 def pack_meta(meta: SessionMeta) -> bytes:
     """Return the part of meta that the head does not hold."""
     found: list[object] = [meta.model, meta.model_digest, meta.batch_size, meta.ttl_s, meta.created_s]
-    options = [meta.history, meta.log, meta.events, meta.pinned, meta.migrated]
+    options: list[object] = [meta.history, meta.log, meta.events, meta.pinned, meta.migrated]
+    if meta.deleted is not None:
+        options.append(list(meta.deleted))
     return orjson.dumps(found + options if any(options) else found)  # most have none, and a million have a million
 
 
@@ -108,8 +115,11 @@ def unpack_head(head: bytes, meta: bytes) -> tuple[SessionMeta, Position, int]:
     _, birth, epoch, step, digest, revision, kernel_rev, mark = _HEAD.unpack(head)
     try:
         model, model_digest, batch_size, ttl_s, created_s, *options = orjson.loads(meta)
+        if len(options) > OPTIONS:
+            *sizes, states = options[OPTIONS]
+            options[OPTIONS] = DeletedModel(*sizes, tuple(tuple(state) for state in states))
         found = SessionMeta(model, model_digest, batch_size, kernel_rev, ttl_s, created_s, birth, *options)
-        is_of_model = mark == _model_mark(model_digest)
+        is_of_model = mark == model_mark(model_digest, deleted=found.deleted is not None)
     except (ValueError, TypeError) as error:  # no JSON, no list, or more or fewer members than this version knows
         raise StoreCorrupt("a session record with damaged metadata") from error
     if not is_of_model:

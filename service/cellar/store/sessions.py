@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Sequence
 from typing import Any
 
-from cellar.errors import CellarError, StoreUnavailable
+from cellar.errors import CellarError, ModelDeleted, StoreUnavailable
 from cellar.ports import (
     EVERY_SESSION,
     MAX_WRITERS,
@@ -28,6 +28,7 @@ from cellar.store.exchange import PATIENCE_S, Answer, Exchange
 from cellar.store.expiry import SWEEP_S, ExpirySweeper
 from cellar.store.keys import SessionKeys
 from cellar.store.listing import REAP, Expired, Listing, nobody, read_summary, summary_commands
+from cellar.store.model_uses import USE, RedisModelUses, enlist, use
 from cellar.store.plain import PlainCommits
 from cellar.store.record import (
     Entry,
@@ -74,8 +75,9 @@ class RedisSessions:
         self.keys = SessionKeys(prefix)
         self._keep = Keep(window, output_cap_bytes, int(idempotency_ttl_s * 1000), int(tombstone_ttl_s * 1000))
         self.calls = CommitCalls(commit_script, self.keys, self._keep)
-        self._exchange = Exchange(route, (commit_script, CREATE, DELETE, REAP), patience_s=patience_s)
+        self._exchange = Exchange(route, (commit_script, CREATE, DELETE, REAP, USE), patience_s=patience_s)
         self._listing = Listing(self._exchange, self.keys, expired)
+        self.uses = RedisModelUses(route, prefix=prefix)
         self._replicas = None if wait is None else Replicas(wait, self._exchange, self.keys)
         self.plain = PlainCommits(commit_script, self.keys, self._keep)
         self._ticks = Ticks(route, self._exchange, self.keys, self.calls, self.plain, self._replicas)
@@ -84,20 +86,27 @@ class RedisSessions:
     async def create(
         self, record: SessionRecord, layout: str | None = None, born: Born = "create"
     ) -> SessionSummary | None:
-        """Create the session if its name is free and return None; else return the session that has the name."""
+        """Create the session if its name is free and return None; else return the session that has the name.
+
+        Raise ModelDeleted if its model was deleted meanwhile: then there is no such session, or nobody can step it.
+        """
         key, meta = record.key, record.meta
-        enlist = self._listing.add(key)
+        named = [self._listing.add(key), enlist(self.keys, key, meta.model)]
         ttl_ms, _, life_ms = self._keep.lifetimes(meta.ttl_s, meta.pinned)
         keys = [self.keys.record(key), self.keys.tombstone(key), *leftovers(self.keys, key)]
         script = (b"EVALSHA", CREATE.sha, b"%d" % len(keys), *keys)
         fields = (pack_head(meta, record.position, record.revision), pack_meta(meta), record.state)
         streams = [part for entry in birth_entries(record, layout, born) for part in (b"%d" % len(entry), *entry)]
         create = (*script, *fields, ttl_ms, life_ms, *streams)
-        answers = await self._exchange.insist([enlist, create, enlist], in_order=True)
-        reply = _reply(answers[1])
+        commands = [*named, create, *named, use(self.keys, key.tenant, meta.model)]
+        answers = await self._exchange.insist(commands, in_order=True)
+        reply = _reply(answers[len(named)])
         for answer in answers:
             _reply(answer)
-        await self._listing.tidy(key)
+        await asyncio.gather(self._listing.tidy(key), self.uses.tidy(key.tenant, meta.model))
+        if reply == 0 and _reply(answers[-1]) == 0:
+            await self._delete(key, meta.birth)
+            raise ModelDeleted(f"the model {meta.model} was deleted while the session was created")
         if reply == 0:
             return None
         head, found, left_ms = items(reply)
@@ -178,13 +187,18 @@ class RedisSessions:
 
     async def delete(self, key: SessionKey) -> None:
         """Delete the session, and no other that may get its name meanwhile. Raise as `load`."""
-        deleted = False
-        while not deleted:  # again if another session has taken the name between the two calls
-            birth = (await self.summary(key)).meta.birth
-            keys = [self.keys.record(key), self.keys.tombstone(key), *leftovers(self.keys, key)]
-            (answer,) = await self._exchange.insist([(b"EVALSHA", DELETE.sha, b"%d" % len(keys), *keys, birth)])
-            deleted = _reply(answer) == 1 or answer.resent
+        while True:  # again if another session has taken the name between the two calls
+            meta = (await self.summary(key)).meta
+            if await self._delete(key, meta.birth):
+                break
+        await self.uses.take_off([key], meta.model)
         await self._listing.remove([key])
+
+    async def _delete(self, key: SessionKey, birth: bytes) -> bool:
+        """Delete a session, and return whether it was there."""
+        keys = [self.keys.record(key), self.keys.tombstone(key), *leftovers(self.keys, key)]
+        (answer,) = await self._exchange.insist([(b"EVALSHA", DELETE.sha, b"%d" % len(keys), *keys, birth)])
+        return _reply(answer) == 1 or answer.resent
 
     async def list(
         self, tenant: str, cursor: str, limit: int, wanted: SessionFilter = EVERY_SESSION

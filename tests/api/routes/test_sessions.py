@@ -38,7 +38,7 @@ async def test_every_session_is_on_one_page(settings: Settings) -> None:
 async def test_sessions_are_found_by_model_and_by_the_beginning_of_their_name(settings: Settings) -> None:
     async with running(create_app(with_own_keys(settings))) as client:
         for session, model in (("a.1", "model"), ("a.2", "model"), ("b.1", "other")):
-            await client.delete(f"/v1/models/{model}")  # made again, it is its second version
+            await client.delete(f"/v1/models/{model}?force=true")  # made again, it is its second version
             assert (await client.post("/v1/models", json={"name": model, "network": NETWORK})).status_code == 201
             body = {"session": session, "model": model, "pinned": session == "a.2"}
             assert (await client.post("/v1/sessions", json=body)).status_code == 201
@@ -75,12 +75,12 @@ async def test_the_model_of_a_session_may_go(settings: Settings) -> None:
         first = await make_model(client)
         await client.post("/v1/sessions", json={"model": "model", "session": "s"})
         await client.post("/v1/sessions/s/step", json={"input": [1]})
-        assert (await client.delete("/v1/models/model")).status_code == 204
+        assert (await client.delete("/v1/models/model?force=true")).status_code == 204
         assert (await client.get("/v1/sessions/s")).json()["model"] == first
         second = await make_model(client)
         assert (first, second) == ("model@1", "model@2")
         late = await other.post("/v1/sessions/s/step", json={"input": [1]})
-        assert (late.status_code, late.json()["type"]) == (404, "urn:cellar:problem:model_unknown")
+        assert (late.status_code, late.json()["type"]) == (410, "urn:cellar:problem:model_deleted")
         assert (await client.get("/v1/models/model@1")).status_code == 404
         assert (await client.delete("/v1/sessions/s")).status_code == 204
         for _ in range(2):

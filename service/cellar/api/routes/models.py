@@ -11,6 +11,7 @@ from cellar.api.routes.parameters import (
     PARAMETER,
     REPLAY_HEADERS,
     STORE,
+    Force,
     ModelName,
     ModelRefPath,
     tell_replay,
@@ -18,7 +19,7 @@ from cellar.api.routes.parameters import (
 from cellar.api.schemas.models import ModelAnswer, ModelLine, ModelRequest, ModelsAnswer
 from cellar.api.schemas.sessions import LayerAnswer
 from cellar.api.services import TENANT, Parts
-from cellar.errors import AlreadyExists, CompileFailed, InvalidInput, ModelUnknown, Overloaded
+from cellar.errors import AlreadyExists, CompileFailed, InvalidInput, ModelInUse, ModelUnknown, Overloaded
 from cellar.nn.chain import Network
 
 router = APIRouter(prefix="/v1/models", tags=["models"], route_class=JsonRoute)
@@ -81,14 +82,15 @@ async def read_model(model: ModelRefPath, services: Parts) -> ModelAnswer:
     "/{model}",
     status_code=204,
     response_description="Deleted",
-    responses=answers(*STORE, *PARAMETER, ModelUnknown),
+    responses=answers(*STORE, *PARAMETER, ModelUnknown, ModelInUse),
 )
-async def delete_model(model: ModelName, services: Parts) -> None:
-    """Delete a model with all its versions.
+async def delete_model(model: ModelName, services: Parts, force: Force = False) -> None:
+    """Delete a model with all its versions, unless sessions, jobs, shadows or snapshots depend on it.
 
-    Its sessions stay until they expire or are deleted, but are answered `model_unknown` from a moment later on.
+    With `force` it is deleted all the same: its sessions are answered `model_deleted` from then on, can be read and can
+    migrate; its jobs are cancelled, its shadows stop.
     """
-    await run_sync(services.registry.delete, TENANT, model)
+    await services.deletions.delete(TENANT, model, force=force)
 
 
 def _check_state_names(network: Network) -> None:

@@ -19,6 +19,7 @@ IdempotencyKey = Annotated[
         description="Any text of one's own, the same when the request is sent again: it then happens once.",
     ),
 ]
+Force = Annotated[bool, Query(description="Delete it though something depends on it.")]
 Limit = Annotated[int, Query(ge=1, le=1000, description="Most entries in the answer.")]
 Cursor = Annotated[str, Query(max_length=256, description="Of the last answer; empty to begin.")]
 
@@ -35,7 +36,7 @@ BODY = (
 ARRAYS = (errors.ShapeMismatch,)
 CELL = (errors.CellSyntaxError, errors.CellNameError, errors.CellShapeError, errors.CellLimitError)
 SESSION = (*STORE, *PARAMETER, errors.SessionUnknown, errors.SessionExpired)
-MODEL = (errors.ModelUnknown, errors.CompileFailed)
+MODEL = (errors.ModelUnknown, errors.ModelDeleted, errors.CompileFailed)
 CONFLICT = (errors.EpochChanged, errors.Diverged, errors.Regressed, errors.StepTaken, errors.ReplayExpired)
 CHANGE = (*MODEL, errors.Overloaded, errors.FingerprintMismatch, errors.KernelRevisionMismatch, *CONFLICT)
 STEP = (

@@ -2,7 +2,6 @@
 
 from typing import Annotated, Any
 
-from anyio.to_thread import run_sync
 from fastapi import APIRouter, Query, Request, Response
 
 from cellar.api.body import BYTES, JSON, JsonRoute, beside, body_of
@@ -33,7 +32,6 @@ from cellar.api.services import TENANT, Parts
 from cellar.api.states import TYPES, StateBody, chosen, columns_of, layers_of, read_some, read_whole, tensors_of
 from cellar.errors import NotAcceptable
 from cellar.ports import SessionKey
-from cellar.registry import Registry
 from cellar.runtime import answers as runtime
 from cellar.wire import npy, tensors
 
@@ -97,8 +95,7 @@ async def read_state(
         return Response(await beside(size, tensors_of, session, state, parts), 200, headers, wanted)
     if wanted == npy.MEDIA_TYPE:
         return Response(await beside(size, columns_of, state, parts), 200, headers, wanted)
-    cells = await run_sync(_cells, services.registry, state.model)
-    return Response(await beside(size, _as_json, session, state, parts, cells), 200, headers, JSON)
+    return Response(await beside(size, _as_json, session, state, parts), 200, headers, JSON)
 
 
 @router.put("/state", responses={**answers(*WRITE), **REPLAY}, openapi_extra=_body(StateQuery, COLUMNS))
@@ -134,13 +131,9 @@ def changed(answer: runtime.ChangeAnswer, response: Response) -> ChangeAnswer:
     return ChangeAnswer.of(answer)
 
 
-def _as_json(session: str, state: runtime.StateAnswer, parts: list[runtime.StatePart], cells: dict[int, str]) -> bytes:
+def _as_json(session: str, state: runtime.StateAnswer, parts: list[runtime.StatePart]) -> bytes:
+    cells = {part.layer: part.cell for part in parts}
     layers = [LayerAnswer(layer=layer, cell=cells[layer], **states) for layer, states in layers_of(parts).items()]
     position = state.position
     answer = StateAnswer(session=session, position=str(position), step=position.step, layers=layers)
     return answer.model_dump_json().encode()
-
-
-def _cells(registry: Registry, model: str) -> dict[int, str]:
-    """Return what the cell of each layer with a state is called."""
-    return {state.layer: state.cell for state in registry.network(registry.get(TENANT, model)).states}

@@ -23,6 +23,10 @@ class Problem(BaseModel):
     excerpt: str | None = Field(None, description="The line of cell text with a caret below the fault.")
     position: str | None = Field(None, description="Where the session is.")
     boundaries: list[int] | None = Field(None, description="First and next step of the sequence that is overlapped.")
+    sessions: int | None = Field(None, description="How many sessions depend on what was to be deleted.")
+    jobs: int | None = Field(None, description="How many queued or running jobs do.")
+    shadows: int | None = Field(None, description="How many shadows do.")
+    snapshots: int | None = Field(None, description="How many snapshots do.")
     outcome: str | None = Field(
         None, description="What is known of the request's effect: not_applied, unknown or applied_not_durable."
     )

@@ -53,6 +53,7 @@ CLOSINGS: tuple[type[errors.CellarError], ...] = (
     errors.InvalidParameter,
     errors.SessionUnknown,
     errors.ModelUnknown,
+    errors.ModelDeleted,
     errors.Regressed,
     errors.StepTaken,
     errors.EpochChanged,
