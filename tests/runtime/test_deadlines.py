@@ -10,7 +10,7 @@ from time import monotonic
 import pytest
 
 from cellar.errors import DeadlineExceeded
-from cellar.ports import APPEND, Identity, SessionKey
+from cellar.ports import APPEND, Identity, ModelVersion, SessionKey
 from cellar.runtime.pending import Pending
 from cellar.runtime.request import Request
 from cellar.runtime.sessions import THREADS
@@ -119,9 +119,9 @@ async def test_it_bounds_the_wait_for_a_model(redis_url: str, start_service: Sta
     class Slow(ExactModels):
         free = threading.Event()
 
-        def load(self, tenant: str, ref: str) -> ExactModel:
+        def load(self, version: ModelVersion) -> ExactModel:
             assert self.free.wait(20)
-            return super().load(tenant, ref)
+            return super().load(version)
 
     key = await begin(start_service(redis_url))
     models = Slow()

@@ -15,7 +15,7 @@ import pytest
 import redis
 
 from cellar.errors import Regressed, StoreUnavailable
-from cellar.ports import APPEND, Identity, SessionKey
+from cellar.ports import APPEND, Identity, ModelVersion, SessionKey
 from cellar.runtime.answers import StepAnswer
 from cellar.store.script import Script
 from cellar.store.sessions import COMMIT
@@ -257,9 +257,9 @@ async def test_sessions_in_use_keep_no_unused_ones_in_memory(
     slow = ExactNetwork()
 
     class Models(ExactModels):
-        def load(self, tenant: str, ref: str) -> ExactModel:
-            model = super().load(tenant, ref)
-            return dataclasses.replace(model, network=slow) if ref == "exact@2" else model
+        def load(self, version: ModelVersion) -> ExactModel:
+            model = super().load(version)
+            return dataclasses.replace(model, network=slow) if version.ref == "exact@2" else model
 
     service = start_service(redis_url, cache_bytes=1000, models=Models(newest=2))
     held = [await begin(service, model="exact@2") for _ in range(busy)]

@@ -9,7 +9,7 @@ import pytest
 import redis
 
 from cellar.errors import StoreCorrupt
-from cellar.ports import APPEND, Identity, SessionKey
+from cellar.ports import APPEND, Identity, ModelVersion, SessionKey
 from cellar.runtime import lane, lanes, settling, work
 from cellar.runtime.batcher import Batcher
 from cellar.runtime.cache import LaneCache
@@ -182,10 +182,10 @@ async def test_a_load_that_fails_is_told_to_all_who_wait_for_it(redis_url: str, 
     class Failing(ExactModels):
         fails = False
 
-        def load(self, tenant: str, ref: str) -> ExactModel:
+        def load(self, version: ModelVersion) -> ExactModel:
             if self.fails:
                 raise RuntimeError(FAULT)
-            return super().load(tenant, ref)
+            return super().load(version)
 
     models = Failing()
     first, second = start_service(redis_url), start_service(redis_url, models=models)

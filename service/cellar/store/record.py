@@ -116,8 +116,8 @@ def unpack_head(head: bytes, meta: bytes) -> tuple[SessionMeta, Position, int]:
     try:
         model, model_digest, batch_size, ttl_s, created_s, *options = orjson.loads(meta)
         if len(options) > OPTIONS:
-            *sizes, states = options[OPTIONS]
-            options[OPTIONS] = DeletedModel(*sizes, tuple(tuple(state) for state in states))
+            in_size, out_size, whole_sequences, states = options[OPTIONS]
+            options[OPTIONS] = DeletedModel(in_size, out_size, whole_sequences, tuple(tuple(each) for each in states))
         found = SessionMeta(model, model_digest, batch_size, kernel_rev, ttl_s, created_s, birth, *options)
         is_of_model = mark == model_mark(model_digest, deleted=found.deleted is not None)
     except (ValueError, TypeError) as error:  # no JSON, no list, or more or fewer members than this version knows
