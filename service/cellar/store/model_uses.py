@@ -22,7 +22,7 @@ from cellar.store.record import model_mark, pack_meta, unpack_head
 from cellar.store.replies import items, number, raw, text
 from cellar.store.resp import Command, Reply
 from cellar.store.route import Route
-from cellar.store.scripts import Script
+from cellar.store.script import Script
 
 USE, FENCE, DEPENDS = Script.load("model_use"), Script.load("fence"), Script.load("depends")
 
