@@ -25,7 +25,8 @@ Change = Callable[[Service, Places, SessionKey], Awaitable[ChangeAnswer]]
 
 
 def migrate(service: Service, places: Places, key: SessionKey) -> Awaitable[ChangeAnswer]:
-    replays = Replays(service.sessions, service.store, service.pasts._past, FakeClock(), kernel_rev=1, places=places)
+    stored = service.store, service.pasts._past, service.store.uses
+    replays = Replays(service.sessions, *stored, FakeClock(), kernel_rev=1, places=places)
     return replays.migrate(key, "exact@3", "replay", APPEND)
 
 
