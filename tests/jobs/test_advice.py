@@ -24,7 +24,8 @@ def test_what_is_well_is_not_warned_of(silent: Job) -> None:
 
 def test_each_warning_has_its_reason() -> None:
     (few,) = warnings_of(job(99))
-    assert "99 updates" in few
+    assert "99 updates of" in few
+    assert "one update of" in warnings_of(job(1))[0]
     (worse,) = warnings_of(job(100, SOUND | {"loss": 1.1, "last_value": None}))
     assert "higher than that of the version" in worse
     (beaten,) = warnings_of(job(100, SOUND | {"last_value": 0.5}))

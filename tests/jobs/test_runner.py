@@ -196,7 +196,8 @@ def test_a_training_that_diverges_says_where_and_tells_of_every_epoch(workshop: 
     ended = workshop.run(job)
     assert (ended.state, ended.result) == ("failed", None)
     assert ended.error is not None
-    found = re.search(r"parameter \S+ .*in epoch (\d+), batch 1 of 1", ended.error)
+    assert re.search(r"parameter [01]\.\w+", ended.error)
+    found = re.search(r"in epoch (\d+), batch 1 of 1", ended.error)
     assert found is not None, ended.error
     finished = int(found[1]) - 1
     assert finished > 1

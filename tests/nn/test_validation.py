@@ -111,6 +111,14 @@ def test_a_long_way_to_the_held_out_steps_is_run_in_pieces(
     assert only_epoch(compiled, data, **fields) == whole
 
 
+@pytest.mark.parametrize("fields", [{"window": 9}, {"window": 9, "state": "carry"}, {"warmup": 2, "skip": 5}, {}])
+def test_windows_are_measured_in_segments_to_the_same_bits(compiled: CompiledNetwork, fields: dict[str, Any]) -> None:
+    values = np.random.default_rng(3).normal(size=(50, 2, 1)).astype(np.float32)
+    data = Dataset(values[:-1], values[1:], (values[5:-1], values[6:]))
+    whole, cut = (only_epoch(compiled, data, **fields, recompute=steps) for steps in (None, 4))
+    assert cut.validation_loss == whole.validation_loss
+
+
 def test_a_network_that_reads_whole_sequences_reads_the_held_out_steps_as_one(cache: KernelCache) -> None:
     compiled = oracle.make_network(network(1, bidirectional("rnn", 4), dense(1))).compile(cache)
     values = np.sin(np.arange(41) * 0.4).astype(np.float32).reshape(41, 1, 1)

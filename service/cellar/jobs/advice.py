@@ -24,8 +24,9 @@ def warnings_of(job: Job) -> list[str]:
 
 
 def _few(updates: int) -> str:
+    count = "one update" if updates == 1 else f"{updates} updates"
     return (
-        f"the whole run has {updates} updates of the weights, and fewer than {FEW_UPDATES} seldom train a model: send"
+        f"the whole run has {count} of the weights, and fewer than {FEW_UPDATES} seldom train a model: send"
         " more epochs, a smaller batch_size or a shorter window"
     )
 

@@ -267,19 +267,27 @@ class _Trainer:
         return replace(best, weights=state.weights, record=record) if watched < best.record.watched else best
 
     def measure(self, plan: Plan, weights: Array) -> float:
-        """Return the mean loss over all scored steps of a plan; infinity if anything on the way is not finite."""
+        """Return the mean loss over all scored steps of a plan; infinity if anything on the way is not finite.
+
+        With `recompute` windows are run in segments, so that this takes no more memory than training does.
+        """
         network = self.trainee.load(weights)
         order = plan.order(None)
         loss_sum, scored, carried = 0.0, 0, None
         for index in range(plan.updates):
             batch = plan.batch(order, index)
-            run = network.run(batch.inputs, _state_before(network, batch, carried), batch.lengths)
-            if run.bad_step is not None:
-                return math.inf
-            losses = self.loss.measure(run.outputs[batch.skip :], batch.targets, batch.scored_lengths)
+            outputs = []
+            carried = _state_before(network, batch, carried)
+            for segment in segments.cut(len(batch.inputs), self.spec.recompute):
+                run = network.run(batch.inputs[segment], carried, segments.lengths_in(segment, batch.lengths))
+                if run.bad_step is not None:
+                    return math.inf
+                outputs.append(run.outputs)
+                carried = run.state
+            answered = outputs[0] if len(outputs) == 1 else np.concatenate(outputs)
+            losses = self.loss.measure(answered[batch.skip :], batch.targets, batch.scored_lengths)
             loss_sum += self.compiled.arithmetic.total(losses)
             scored += batch.scored
-            carried = run.state
         return loss_sum / scored if math.isfinite(loss_sum) else math.inf
 
     def measure_last_value(self, plan: Plan) -> float | None:
