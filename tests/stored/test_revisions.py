@@ -39,7 +39,7 @@ async def serve(redis_url: str, kernel_directory: Path) -> AsyncIterator[Serve]:
             await stack.enter_async_context(app.router.lifespan_context(app))
             transport = httpx.ASGITransport(app)
             return await stack.enter_async_context(
-                httpx.AsyncClient(transport=transport, base_url="http://test/v1/sessions", timeout=60)
+                httpx.AsyncClient(transport=transport, base_url="http://localhost/v1/sessions", timeout=60)
             )
 
         yield start
