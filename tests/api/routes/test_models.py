@@ -248,3 +248,39 @@ async def test_of_a_deletion_and_a_creation_one_wins(served: Served) -> None:
         assert [(await step(served, name)).status_code for name in created] == [200] * len(created)
         assert (await delete(served, "race", force=True)).status_code == 204
         assert {slug(await step(served, name)) for name in created} == {DELETED}
+
+
+async def test_a_deletion_whose_process_died_is_finished(served: Served) -> None:
+    """By the same request again, or by any process that looks."""
+    services = served.app.state.services
+    for finish in ("the request", "another process"):
+        if finish == "another process":
+            await make(served, "gru")
+        session = await served.begin()
+        assert (await step(served, session)).status_code == 200
+        was = (await served.http.get(f"/v1/sessions/{session}/state")).json()
+        services.registry.delete("default", "gru")  # and the process dies
+        if finish == "the request":
+            assert (await delete(served, force=True)).status_code == 204
+        else:
+            assert await services.deletions.finish("default")
+        assert not await services.deletions.finish("default"), "nothing is left to do"
+        assert slug(await step(served, session)) == DELETED
+        assert (await served.http.get(f"/v1/sessions/{session}/state")).json() == was
+
+
+async def test_a_session_keeps_nothing_that_others_depend_on(served: Served) -> None:
+    """What is a part of it goes with it, and sessions that were made of it go on."""
+    session = await served.begin(log=10)
+    path = f"/v1/sessions/{session}"
+    await take_snapshot(served, session)
+    assert (await served.http.put(f"{path}/shadow", json={"model": "other"})).is_success
+    forked = await served.http.post(f"{path}/fork", json={"names": ["child"]})
+    assert forked.is_success, forked.text
+    assert (await served.http.delete(path)).status_code == 204
+    assert (await step(served, "child")).status_code == 200
+    assert (await delete(served, "other")).status_code == 204, "its shadow has gone with it"
+    assert (await delete(served)).json()["sessions"] == 1
+    again = await served.http.post("/v1/sessions", json={"session": session, "model": "gru"})
+    assert again.status_code == 201
+    assert (await served.http.get(f"{path}/snapshots")).json()["snapshots"] == []
