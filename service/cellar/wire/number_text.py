@@ -8,6 +8,7 @@ go into the array, and of the whole only the brackets and commas are kept, to be
 import re
 import struct
 from collections.abc import Iterator, Sequence
+from time import sleep
 
 import numpy as np
 import orjson
@@ -101,6 +102,7 @@ class _Reading:
                 break
             parts.append(piece.translate(None, _ALL_BUT_STRUCTURE))
             size += len(parts[-1]) + 1
+            sleep(0)  # lets another thread have the interpreter at once, and not after its switch interval of 5 ms
         self.structure = b",".join(parts)
         """Only brackets and commas."""
 
