@@ -7,8 +7,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tests.matrix.cases import Case
-
 Array = NDArray[Any]
 
 TOLERANCE = 1e-5
@@ -22,15 +20,6 @@ DIVERGED = "became NaN or infinite"
 WORSE = "has made the model worse"
 DOCUMENTED = (DIVERGED, WORSE)
 """Parts of the errors that docs/training.md explains."""
-
-
-def saturates(case: Case) -> bool:
-    """Return whether units of a combination are driven to their limits, where no weight is compared.
-
-    A tanh that never reaches 1 lets saturated units learn, and leads elsewhere than PyTorch's.
-    """
-    unbounded = case.loss == "mse" and case.optimiser in ("sgd", "momentum", "nesterov")
-    return case.scale == "large_inputs" or (case.scale == "large_targets" and unbounded)
 
 
 @dataclass(frozen=True, slots=True)

@@ -62,7 +62,7 @@ class Rig:
         jobs = Jobs(self._jobs, self._blobs, self._registry, self._calls, Clock())
         try:
             asked = JobRequest.model_validate(self._request(case))
-            job = jobs.submit(TENANT, asked.model, asked.data.dataset(), asked.training()).job
+            job = jobs.submit(TENANT, asked.model, asked.data.dataset(), asked.training(), publish=asked.publish).job
         except CellarError as error:
             return Outcome(np.zeros(0), {}, f"{getattr(error, 'pointer', None)}: {error.detail}", refused=True)
         runner.run(TENANT, job.job, jobs=self._jobs, blobs=self._blobs, prepare=lambda: self._registry, lease_s=60.0)
@@ -75,7 +75,7 @@ class Rig:
     def _request(self, case: Case) -> dict[str, Any]:
         inputs, targets = (laid_out(array, case.layout) for array in case.data())
         data = {"layout": case.layout, "inputs": inputs.tolist(), "targets": targets.tolist()}
-        return {"model": f"{self._model(case)}@1", "data": data, **case.training()}
+        return {"model": f"{self._model(case)}@1", "data": data, "publish": "always", **case.training()}
 
     def _model(self, case: Case) -> str:
         """Return the name of a combination's model, made on first use."""

@@ -59,8 +59,8 @@ def _mingru(w: Tensors, x: torch.Tensor, s: Tensors) -> tuple[torch.Tensor, Tens
 
 
 def _minlstm(w: Tensors, x: torch.Tensor, s: Tensors) -> tuple[torch.Tensor, Tensors]:
-    f, i = (torch.sigmoid(F.linear(x, w[f"Wi_{gate}"], w[f"b_{gate}"])) for gate in "fi")
-    h = f / (f + i) * s["h"] + i / (f + i) * F.linear(x, w["Wi_n"], w["b_n"])
+    f, i = (F.logsigmoid(F.linear(x, w[f"Wi_{gate}"], w[f"b_{gate}"])) for gate in "fi")
+    h = torch.sigmoid(f - i) * s["h"] + torch.sigmoid(i - f) * F.linear(x, w["Wi_n"], w["b_n"])
     return h, {"h": h}
 
 

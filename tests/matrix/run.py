@@ -16,7 +16,7 @@ import torch
 from cellar.embedded.binary import find_binaries
 from tests.matrix import peer
 from tests.matrix.cases import NOT_IN_PYTORCH, Case, full, quick
-from tests.matrix.compare import DIVERGED, WORSE, Result, agrees, saturates
+from tests.matrix.compare import DIVERGED, WORSE, Result, agrees
 from tests.matrix.job import Outcome, Rig
 from tests.redis_process import RedisProcess
 
@@ -91,8 +91,6 @@ def against_pytorch(case: Case, rig: Rig, outcome: Outcome) -> tuple[str, float 
     found = Result(outcome.losses, outcome.weights)
     right, far = agrees(found, Result(exact.losses, exact.weights), Result(rounded.losses, rounded.weights))
     ended = "refused as worse" if WORSE in error else "ended"
-    if saturates(case):
-        return f"{ended}; {'as PyTorch' if right else 'away from PyTorch'} (saturated, not judged)", None
     return (f"{ended} as PyTorch" if right else "WRONG: away from PyTorch"), far
 
 
