@@ -22,6 +22,9 @@ logger = logging.getLogger(__name__)
 LINGER_S = 1.0
 """How long a refused client may go on sending what nobody reads: it would not see why if it were closed at once."""
 
+ENDLESS = "endless"
+"""In the state of a request: its answer goes on until the client leaves, so that one who half-closes has left."""
+
 BAD_TARGET = (UnicodeDecodeError, httptools.HttpParserInvalidURLError)
 """What uvicorn raises about the target of a request."""
 
@@ -75,7 +78,7 @@ class StrictProtocol(HttpToolsProtocol):
 
     def eof_received(self) -> bool:  # type: ignore[override]  # uvicorn returns nothing: that closes the transport
         """Answer what was asked for, then close. What is not all there is not run."""
-        before = self._drop_unread()
+        before = self._drop_unread() and not self._is_endless()
         if self._last_act is None or self._last_act == self._open_websocket:
             self._last_act = self.transport.close
         if before:
@@ -175,6 +178,10 @@ class StrictProtocol(HttpToolsProtocol):
         self._last_act = act
         if not wait:
             act()
+
+    def _is_endless(self) -> bool:
+        cycle: Any = self.cycle
+        return isinstance(cycle, RequestResponseCycle) and bool(cycle.scope["state"].get(ENDLESS))
 
     def _under_way(self) -> bool:
         cycle: RequestResponseCycle | None = self.cycle

@@ -12,6 +12,7 @@ from cellar.api.problems import answers
 from cellar.api.routes.parameters import SESSION, SessionName
 from cellar.api.schemas.events import ITEM, LAST_EVENT_ID_PATTERN, MEDIA_TYPE, seen_of, text_of
 from cellar.api.services import TENANT, Parts
+from cellar.api.strict import ENDLESS
 from cellar.errors import CellarError, NotKept, Overloaded
 from cellar.ports import SessionKey
 from cellar.runtime.watchers import Watcher, Watchers
@@ -63,6 +64,7 @@ class EventStream(StreamingResponse):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send until there is no more, or nobody to send to."""
+        scope.setdefault("state", {})[ENDLESS] = True
         try:
             await super().__call__(scope, receive, send)
         finally:
