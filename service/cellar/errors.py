@@ -473,4 +473,12 @@ class RedisMissing(StartupError, slug="redis_missing", title="No Redis"):
 
 
 class CompileFailed(StartupError, slug="compile_failed", title="Compilation failed"):
-    """A kernel could not be compiled or loaded."""
+    """A kernel could not be compiled or loaded.
+
+    `exceeded`: it took more time or memory than a kernel may take. `text` is the kernel's, where that is known.
+    """
+
+    def __init__(self, detail: str, *, exceeded: bool = False, text: str = "") -> None:
+        super().__init__(detail)
+        self.exceeded = exceeded
+        self.text = text

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from cellar.engine import KernelCache
-from cellar.engine.build import MEMORY_LIMIT_BYTES
+from cellar.engine.compile import MEMORY_LIMIT_BYTES
 from cellar.errors import CompileFailed
 
 
@@ -29,13 +29,14 @@ def test_a_failure_is_reported(text: str, detail: str, tmp_path: Path) -> None:
     with pytest.raises(CompileFailed, match=detail) as caught:
         cache.load([text])
     assert "\n" not in caught.value.detail
+    assert caught.value.exceeded == (detail == "MemoryError")
     assert list((tmp_path / "kernels").iterdir()) == []
 
 
 def test_processor_time_is_limited() -> None:
-    """With the limit of one second in place of minutes: two kernels have two."""
-    program = "from cellar.engine import build; build.CPU_LIMIT_S = 1; build.main()"
-    request = {"kernels": {"a": "while True: pass", "b": ""}, "cpu": "", "features": ""}
+    program = "from cellar.engine import build; build.main()"
+    request = {"kernels": {"a": "while True: pass"}, "cpu": "", "features": ""}
+    request |= {"cpu_limit_s": 2, "memory_limit_bytes": MEMORY_LIMIT_BYTES}
     before = resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime
     done = subprocess.run(
         [sys.executable, "-c", program],

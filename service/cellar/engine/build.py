@@ -19,11 +19,8 @@ from cellar.parent import die_with_parent
 LIBRARY = ("fmaf", "memcpy", "memmove", "memset")
 """What LLVM may call for an instruction that the target lacks, or in place of a loop."""
 
-CPU_LIMIT_S = 120
-"""Processor time for each kernel of the request."""
-
-MEMORY_LIMIT_BYTES = 6 << 30
-"""Address space, of which LLVM and Numba reserve far more than they touch."""
+APART = ("part_", "pack_pairs", "lane_sums", "lane_total")
+"""Functions that stay functions, by words in their names: kernels have many calls of them, and seldom run them."""
 
 NICENESS = 5
 """A new model waits for its kernels; the streams of the others go before."""
@@ -64,7 +61,8 @@ def _close(module: Any, machine: Any) -> None:
     for function in module.functions:
         if not function.is_declaration and function.name != ENTRY:
             function.linkage = "internal"
-            function.add_function_attribute("alwaysinline")
+            apart = any(name in function.name for name in APART)
+            function.add_function_attribute("noinline" if apart else "alwaysinline")
     options = llvm.create_pipeline_tuning_options(speed_level=3)
     llvm.create_pass_builder(machine, options).getModulePassManager().run(
         module, llvm.create_pass_builder(machine, options)
@@ -89,9 +87,9 @@ def main() -> None:
     request = json.load(sys.stdin)
     if "parent" in request:
         die_with_parent(request["parent"])
-    seconds = CPU_LIMIT_S * len(request["kernels"])
+    seconds, memory_bytes = request["cpu_limit_s"], request["memory_limit_bytes"]
     resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds + 1))  # SIGXCPU, which says why
-    resource.setrlimit(resource.RLIMIT_AS, (MEMORY_LIMIT_BYTES, MEMORY_LIMIT_BYTES))
+    resource.setrlimit(resource.RLIMIT_DATA, (memory_bytes, memory_bytes))
     os.nice(NICENESS)
     gc.disable()  # what Numba makes lives until the end, and to look it through costs a tenth of the time
     shorten()

@@ -34,6 +34,9 @@ from cellar.errors import CompileAbandoned, CompileFailed
 
 _DIGEST_BYTES = 32
 
+KEPT_BYTES = 512 * 1024 * 1024
+"""Files in a directory of kernels, all together. A cell of an LSTM's size has 60 KB."""
+
 
 class Products(NamedTuple):
     """The products with float32 and with bfloat16 weights."""
@@ -143,16 +146,21 @@ class KernelCache:
     def _compile(self, texts: Mapping[str, str]) -> Compiled:
         objects = compile_kernels(texts, self.target)
         for key, code in objects.items():
-            if not isinstance(code, CompileFailed):
+            if isinstance(code, CompileFailed):
+                code.text = texts[key]
+            else:
                 self._write(key, code)
         return objects
 
     def _read(self, key: str) -> bytes | None:
         for directory in self._directories:
             with suppress(OSError):
-                data = (directory / f"{key}.o").read_bytes()
+                path = directory / f"{key}.o"
+                data = path.read_bytes()
                 digest, code = data[:_DIGEST_BYTES], data[_DIGEST_BYTES:]
                 if hashlib.sha256(code).digest() == digest:
+                    with suppress(OSError):  # a directory that is read only
+                        os.utime(path)
                     return code
         return None
 
@@ -170,6 +178,8 @@ class KernelCache:
                     Path(name).rename(self.directory / f"{key}.o")
             except OSError:
                 Path(name).unlink()
+                raise
+            _shrink(self.directory)
 
 
 def _create(directory: Path) -> None:
@@ -199,6 +209,20 @@ def _sweep(directory: Path) -> None:
         with suppress(OSError), path.open("rb") as file:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             path.unlink()
+
+
+def _shrink(directory: Path) -> None:
+    """Remove the files that were used longest ago, if all together are larger than KEPT_BYTES.
+
+    A kernel that is in use is in memory; one whose file is gone is compiled again when a process asks for it.
+    """
+    files = [(found.stat().st_mtime_ns, found.stat().st_size, found.path) for found in os.scandir(directory)]
+    left = sum(size for _, size, _ in files) - KEPT_BYTES
+    for _, size, path in sorted(files) if left > 0 else ():
+        if left <= 0:
+            break
+        Path(path).unlink(missing_ok=True)
+        left -= size
 
 
 @functools.cache

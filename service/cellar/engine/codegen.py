@@ -6,8 +6,10 @@ structure of a cell alone, so cells that differ in names or sizes share a kernel
 
 import math
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
+from functools import cached_property
+from itertools import groupby
 from typing import Literal
 
 from cellar.engine.cell import Cell
@@ -15,10 +17,11 @@ from cellar.engine.edges import OUTPUT_FAULT, STATE_FAULT, Edges
 from cellar.engine.graph import Node, Op, toposort
 from cellar.engine.layout import COMPUTE_AHEAD, HEAD, PAIRS, USE_AHEAD, WANT_PARAMS, Layout, Slot, ahead_stages, extent
 from cellar.engine.ops import OPS
-from cellar.engine.schedule import Maps, Products, Region, Stage, backward_plan, forward_plan
+from cellar.engine.outline import Outline
+from cellar.engine.schedule import Maps, Plan, Products, Region, Stage, backward_plan, forward_plan
 
 IMPORTS = """\
-from numba import cfunc, types
+from numba import cfunc, njit, types
 from numpy import float32, inf, nan
 
 from cellar.engine.activations import *
@@ -29,6 +32,9 @@ from cellar.engine.vector import *
 """
 
 ENTRY = "cellar_kernel"
+
+MOST_LOOPS = 6
+"""Loops of fused stages that a kernel has in one function. An LSTM has two, its adjoint four."""
 
 SPREAD_ROWS = 64
 """Rows of a product whose results are moved apart at a time: they are still in the second-level cache."""
@@ -67,6 +73,10 @@ def backward_text(cell: Cell) -> KernelText:
 class _Writer(Edges):
     """Writes the kernel of a plan, part by part."""
 
+    def __init__(self, cell: Cell, plan: Plan) -> None:
+        super().__init__(cell, plan)
+        self.outline = Outline()
+
     # --- the kernel
 
     def kernel(self) -> KernelText:
@@ -97,7 +107,7 @@ class _Writer(Edges):
                     self.add_gradients("steps * rows", "True")
                 self.end_gradients()
         self.put("return 2 if faults else 0")
-        return KernelText("\n".join([IMPORTS, "", *self.head(), *self.lines, ""]), self.layout)
+        return KernelText("\n".join([IMPORTS, "", *self.outline.lines, *self.head(), *self.lines, ""]), self.layout)
 
     def head(self) -> list[str]:
         """Return the lines that read the descriptor."""
@@ -128,24 +138,49 @@ class _Writer(Edges):
                 self.put("return 0")
 
     def region(self, region: Region) -> None:
-        """Write the stages of a region in order."""
-        for stage in self.plan.regions[region]:
-            with self.wanted(stage):
-                if isinstance(stage, Products):
-                    self.products(stage, loop=region == "loop")
-                else:
-                    self.maps(stage, loop=region == "loop")
+        """Write the stages of a region in order; neighbours that the same results need share a condition."""
+        for condition, stages in groupby(self.plan.regions[region], self.condition):
+            with self.block(f"if {condition}:") if condition else nullcontext():
+                for stage in stages:
+                    self.stage(stage, loop=region == "loop")
 
-    @contextmanager
-    def wanted(self, stage: Stage) -> Iterator[None]:
-        """Open the condition of a stage of the adjoint that only some of the results need."""
-        needed = set(toposort([*(c.following for c in self.plan.carried), *self.plan.kept]))
-        if not self.plan.backward or needed & set(stage.nodes):
-            yield
-            return
-        users = [i for i, node in enumerate(self.plan.results) if set(toposort([node])) & set(stage.nodes)]
-        with self.block(f"if wants & {sum(1 << i for i in users)} != 0:"):
-            yield
+    def stage(self, stage: Stage, *, loop: bool) -> None:
+        """Write a stage."""
+        if isinstance(stage, Products):
+            self.products(stage, loop=loop)
+        elif self.is_large:
+            self.outlined(stage, loop=loop)
+        else:
+            self.maps(stage, loop=loop)
+
+    @cached_property
+    def is_large(self) -> bool:
+        """Whether the kernel has so many loops that each becomes a function."""
+        return sum(isinstance(stage, Maps) for _, stage in self.plan.stages) > MOST_LOOPS
+
+    def outlined(self, stage: Maps, *, loop: bool) -> None:
+        """Write the call of a function that does what `maps` writes."""
+        (lines, self.lines), (depth, self.depth) = (self.lines, []), (self.depth, 1)
+        self.maps(stage, loop=loop)
+        (lines, self.lines), self.depth = (self.lines, lines), depth
+        self.put(self.outline.call(lines))
+
+    def condition(self, stage: Stage) -> str:
+        """Return the condition of a stage of the adjoint that only some of the results need, "" of any other."""
+        if not self.plan.backward or not self.needed.isdisjoint(stage.nodes):
+            return ""
+        users = [index for index, below in enumerate(self.below_results) if not below.isdisjoint(stage.nodes)]
+        return f"wants & {sum(1 << index for index in users)} != 0"
+
+    @cached_property
+    def needed(self) -> set[Node]:
+        """What the carried values and the kept ones are computed from."""
+        return set(toposort([*(c.following for c in self.plan.carried), *self.plan.kept]))
+
+    @cached_property
+    def below_results(self) -> list[set[Node]]:
+        """What each result is computed from."""
+        return [set(toposort([node])) for node in self.plan.results]
 
     def products(self, stage: Products, *, loop: bool) -> None:
         """Write a product; one of the state may be ready for the first step."""

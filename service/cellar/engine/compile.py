@@ -18,9 +18,14 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from contextvars import ContextVar
 
-from cellar.engine.build import CPU_LIMIT_S
 from cellar.engine.target import Target
 from cellar.errors import CompileAbandoned, CompileFailed, Overloaded
+
+CPU_LIMIT_S = 20
+"""Processor time for a kernel. The largest cell that the language allows takes two or three seconds."""
+
+MEMORY_LIMIT_BYTES = 512 << 20
+"""Memory that a child may write to. The largest cell takes about 220 MiB, of which 150 are the compiler's own."""
 
 TIMEOUT_S = 180
 """What a child may take for one kernel on a busy machine; seconds are usual."""
@@ -92,7 +97,8 @@ def _compiled(texts: Mapping[str, str], target: Target, wanted: Wanted) -> Compi
 
 
 def _run_child(texts: Mapping[str, str], target: Target, wanted: Wanted) -> dict[str, bytes]:
-    request = {"kernels": texts, "cpu": target.cpu, "features": target.features, "parent": os.getpid()}
+    limits = {"cpu_limit_s": CPU_LIMIT_S * len(texts), "memory_limit_bytes": MEMORY_LIMIT_BYTES}
+    request = {"kernels": texts, "cpu": target.cpu, "features": target.features, "parent": os.getpid(), **limits}
     while not _children.acquire(timeout=LOOK_S):
         _check(wanted)
     try:
@@ -100,7 +106,7 @@ def _run_child(texts: Mapping[str, str], target: Target, wanted: Wanted) -> dict
     finally:
         _children.release()
     if status != 0:
-        raise CompileFailed(f"a kernel could not be compiled: {_reason(status, complaints)}")
+        raise _failure(status, complaints)
     return {key: base64.b64decode(code) for key, code in json.loads(output).items()}
 
 
@@ -147,12 +153,18 @@ def _check(wanted: Wanted) -> None:
         raise CompileAbandoned("nobody waits for it any more")
 
 
-def _reason(status: int, stderr: str) -> str:
+def _failure(status: int, stderr: str) -> CompileFailed:
+    """Return why a child has failed; a limit that was passed is the fault of the kernel's cell."""
+    what = "a kernel could not be compiled"
     if status == -signal.SIGXCPU:
-        return f"it took more than {CPU_LIMIT_S} s of processor time"
+        return CompileFailed(f"{what}: it took more than {CPU_LIMIT_S} s of processor time", exceeded=True)
     if status < 0:
-        return f"the compiler was ended by {signal.Signals(-status).name}"
-    return (stderr.strip() or f"exit status {status}").splitlines()[-1]
+        return CompileFailed(f"{what}: the compiler was ended by {signal.Signals(-status).name}")
+    last = (stderr.strip() or f"exit status {status}").splitlines()[-1]
+    if last.startswith(("MemoryError", "RecursionError", "LLVM ERROR: out of memory")):
+        limit = f"it took more than {MEMORY_LIMIT_BYTES >> 20} MiB of memory, or is nested too deeply"
+        return CompileFailed(f"{what}: {limit} ({last})", exceeded=True)
+    return CompileFailed(f"{what}: {last}")
 
 
 def _environment(target: Target) -> dict[str, str]:

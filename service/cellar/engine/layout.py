@@ -114,7 +114,8 @@ class Layout:
     """The slots and buffers of a kernel, in order."""
 
     plan: Plan
-    slots: list[Slot] = field(default_factory=list)
+    numbers: dict[Slot, int] = field(default_factory=dict)
+    """The slots in the order of their making, each with its position in the descriptor."""
     buffers: list[Buffer] = field(default_factory=list)
     places: dict[Node, Place] = field(default_factory=dict)
     groups: list[Products] = field(default_factory=list)
@@ -128,9 +129,12 @@ class Layout:
 
     def number(self, slot: Slot) -> int:
         """Return the position of a slot in the descriptor, making it on first use."""
-        if slot not in self.slots:
-            self.slots.append(slot)
-        return len(HEAD) + self.slots.index(slot)
+        return self.numbers.setdefault(slot, len(HEAD) + len(self.numbers))
+
+    @property
+    def slots(self) -> list[Slot]:
+        """Return the slots in order."""
+        return list(self.numbers)
 
 
 def ahead_stages(plan: Plan) -> list[Products]:

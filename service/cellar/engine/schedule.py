@@ -244,11 +244,13 @@ def _extent(node: Node) -> str:
 
 def _fusable(pending: list[Node], extent: str, done: set[Node]) -> list[Node]:
     """Return, in order, what one loop over the extent can compute: a fold's result is complete only after it."""
-    inside: set[Node] = set()
+    inside: list[Node] = []
+    available: set[Node] = set()
     for node in pending:
         if OPS[node.op].kind == "product" or _extent(node) != extent:
             continue
-        available = done | {member for member in inside if OPS[member.op].kind != "fold"}
-        if _ready(node, available):
-            inside.add(node)
-    return [node for node in pending if node in inside]
+        if all(source in done or source in available or source.op in CONSTANTS for source in node.sources):
+            inside.append(node)
+            if OPS[node.op].kind != "fold":
+                available.add(node)
+    return inside

@@ -3,6 +3,7 @@
 import functools
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Executor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -25,7 +26,7 @@ from cellar.engine import (
     kernel_texts,
     player_text,
 )
-from cellar.errors import ShapeMismatch
+from cellar.errors import CellLimitError, CompileFailed, ShapeMismatch
 from cellar.nn.arithmetic import Arithmetic
 from cellar.nn.dropout import Masks
 from cellar.nn.embedding import look_up, table_gradient
@@ -60,14 +61,32 @@ class Gradients:
     knows whether the run began with them: see `initial_gradients`. Layers that carry no state always do."""
 
 
+@contextmanager
+def _pointing_to_cells(layers: Sequence[Layer]) -> Iterator[None]:
+    """Turn the failure of a kernel that takes too much into a CellLimitError of the layer whose cell it is."""
+    try:
+        yield
+    except CompileFailed as error:
+        for layer in layers if error.exceeded else ():
+            if error.text in kernel_texts([layer.cell], training=True):
+                pointer = f"{layer.pointer}/cell/equations" if layer.label == "custom" else layer.pointer
+                raise CellLimitError(error.detail, pointer=pointer, expected="a smaller cell") from error
+        raise
+
+
 class CompiledNetwork:
-    """A network with a kernel for every layer. Holds no weights; layers of equal structure share a kernel."""
+    """A network with a kernel for every layer. Holds no weights; layers of equal structure share a kernel.
+
+    Raise CompileFailed, or CellLimitError for a cell that takes more time or memory to compile than it may.
+    """
 
     def __init__(self, network: "Network", cache: KernelCache) -> None:
         self.network = network
         self._cache = cache
         self.arithmetic = Arithmetic(cache)
-        self.kernels: tuple[CompiledCell, ...] = tuple(compile_cells([layer.cell for layer in network.layers], cache))
+        with _pointing_to_cells(network.layers):
+            compiled = compile_cells([layer.cell for layer in network.layers], cache)
+        self.kernels: tuple[CompiledCell, ...] = tuple(compiled)
 
     def prepare_training(self, differentiated: Sequence[Cell], plain: Sequence[Cell]) -> None:
         """Compile what training needs, the layers' kernels and those of other cells, all at once. Raise CompileFailed.
@@ -76,7 +95,8 @@ class CompiledNetwork:
         """
         layers = [layer.cell for layer in self.network.layers]
         texts = [*kernel_texts([*layers, *differentiated], training=True), *kernel_texts(plain), player_text()]
-        self._cache.load(texts)
+        with _pointing_to_cells(self.network.layers):
+            self._cache.load(texts)
 
     def recording(self) -> Recording:
         """Return an empty recording of kernels and copies."""
