@@ -14,6 +14,7 @@ from statistics import median
 
 from cellar.cells import BUILT_IN
 from cellar.engine import Cell, KernelCache, build_cell, compile_cells
+from cellar.engine.codegen import backward_text, forward_text
 
 REPEATS = 5
 
@@ -25,6 +26,15 @@ from pathlib import Path
 begin = time.perf_counter()
 from benchmarks.compile import load_s
 print(time.perf_counter() - begin, load_s(Path(sys.argv[1]), training=sys.argv[2] == "True"))
+"""
+
+_CHILD = """
+import resource, sys
+from pathlib import Path
+from cellar.engine import KernelCache
+KernelCache(Path(sys.argv[1]) / "kernels").warm([sys.stdin.read()])
+used = resource.getrusage(resource.RUSAGE_CHILDREN)
+print(used.ru_utime + used.ru_stime, used.ru_maxrss // 1024)
 """
 
 
@@ -65,6 +75,37 @@ def machine_code_bytes(directory: Path) -> tuple[int, int]:
     return cache.footprint.size_bytes - shared, shared
 
 
+def chain(name: str, count: int) -> Cell:
+    """Return a cell of so many calls of one function, each of the one before, or of as many matrices and biases."""
+    names = [f"a{number}" for number in range(count)]
+    pairs = list(zip(["x", *names], names, strict=False))
+    if name == "matrix":
+        lines = [f"param W{n}: hidden x hidden\nparam b{n}: hidden" for n in range(count)]
+        lines += [f"{after} = tanh(W{n} @ {before} + b{n})" for n, (before, after) in enumerate(pairs)]
+    else:
+        lines = [f"{after} = {name}({before})" for before, after in pairs]
+    return build_cell("\n".join([*lines, f"h = 0.5 * h + {names[-1]}"]), {"in": 16, "hidden": 16})
+
+
+def costs(text: str) -> tuple[float, int]:
+    """Return the processor seconds and the MiB that the compiler takes for the text of a kernel."""
+    with tempfile.TemporaryDirectory() as directory:
+        command = [sys.executable, "-c", _CHILD, directory]
+        done = subprocess.run(command, input=text, env=os.environ, capture_output=True, text=True, check=True)
+    seconds, mebibytes = done.stdout.split()
+    return float(seconds), int(mebibytes)
+
+
+def print_largest() -> None:
+    """Print what the largest cells that the language allows cost, beside an LSTM."""
+    cells = {"an LSTM": lstm(), "57 layer norms": chain("layernorm", 57), "57 times softmax": chain("softmax", 57)}
+    cells |= {"60 times softplus": chain("softplus", 60), "20 matrices and biases": chain("matrix", 20)}
+    for name, cell in cells.items():
+        for kind, text in (("forward", forward_text(cell, save=False).text), ("backward", backward_text(cell).text)):
+            seconds, mebibytes = costs(text)
+            print(f"{name}, {kind}: {seconds:.1f} s of processor time and {mebibytes} MiB")
+
+
 def main() -> None:
     """Print the figures."""
     for training, name in ((False, "the inference kernel"), (True, "all three kernels")):
@@ -78,6 +119,7 @@ def main() -> None:
             importing, loading = (median(times) for times in zip(*pairs, strict=True))
             print(f"disk cache, fresh process, {name}: {loading:.3f} s, after {importing:.3f} s of imports")
         own, shared = machine_code_bytes(directory)
+    print_largest()
     print(f"machine code in memory: {own} bytes of the cell's three kernels, {shared} bytes that all cells share")
 
 

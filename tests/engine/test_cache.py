@@ -297,3 +297,18 @@ def test_no_module_of_the_working_directory_is_run(tmp_path: Path) -> None:
     subprocess.run(
         [sys.executable, "-P", "-c", program], input=ADD_ONE, text=True, cwd=tmp_path, env=environment, check=True
     )
+
+
+def test_a_directory_keeps_what_was_used_last(
+    directory: Path, code: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(directory, code)
+    kept_key, old_key = KernelCache(directory).key(ADD_ONE), KernelCache(directory).key(ADD_TWO)
+    for key in (kept_key, old_key):
+        os.utime(directory / f"{key}.o", (1, 1))
+    KernelCache(directory).load([ADD_ONE])  # used now
+    size = (directory / f"{kept_key}.o").stat().st_size
+    monkeypatch.setattr("cellar.engine.cache.KEPT_BYTES", 2 * size + size // 2)
+    KernelCache(directory).load([ADD_ONE.replace("+ 1", "+ 3")])
+    assert (directory / f"{kept_key}.o").exists()
+    assert not (directory / f"{old_key}.o").exists()

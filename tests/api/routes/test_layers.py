@@ -154,3 +154,28 @@ async def test_faults_inside_of_layers_are_located(
 async def test_faults_are_found_however_deep(layer: dict[str, Any], pointer: str, client: httpx.AsyncClient) -> None:
     answer = await client.post("/v1/models", json={"name": "deep", "network": network(2, layer)})
     assert (answer.status_code, answer.json()["pointer"]) == (422, pointer), answer.text
+
+
+async def test_a_cell_that_takes_too_much_to_compile_is_refused_at_its_layer(
+    client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cellar.engine.compile.MEMORY_LIMIT_BYTES", 64 << 20)  # too little for any
+    cell = {"equations": "h = 0.37 * h + 0.62 * x - 0.21 * h * x"}
+    layers = [{"type": "dense", "out_size": 2}, {"type": "recurrent", "cell": cell, "hidden_size": 2}]
+    answer = await client.post("/v1/models", json={"name": "heavy", "network": {"in_size": 2, "layers": layers}})
+    assert answer.status_code == 422, answer.text
+    told = answer.json()
+    assert told["type"].endswith(":cell_limit")
+    assert told["pointer"] == "/network/layers/1/cell/equations"
+    assert "64 MiB" in told["detail"]
+    assert (await client.get("/v1/models/heavy")).status_code == 404
+
+
+async def test_the_largest_cell_is_a_model(client: httpx.AsyncClient) -> None:
+    lines = ["a0 = layernorm(x)", *(f"a{i} = layernorm(a{i - 1})" for i in range(1, 57)), "h = 0.5 * h + a56"]
+    layers = [{"type": "recurrent", "cell": {"equations": "\n".join(lines)}, "hidden_size": 4}]
+    answer = await client.post("/v1/models", json={"name": "norms", "network": {"in_size": 4, "layers": layers}})
+    assert answer.status_code == 201, answer.text
+    session = await begin(client, "norms")
+    step = (await client.post(f"{session}/step", json={"input": [1, -1, 0.5, 0]})).json()
+    assert np.isfinite(step["output"]).all()
