@@ -35,8 +35,8 @@ def test_a_failure_is_reported(text: str, detail: str, tmp_path: Path) -> None:
 
 def test_processor_time_is_limited() -> None:
     program = "from cellar.engine import build; build.main()"
-    request = {"kernels": {"a": "while True: pass"}, "cpu": "", "features": ""}
-    request |= {"cpu_limit_s": 2, "memory_limit_bytes": MEMORY_LIMIT_BYTES}
+    limits = {"cpu_limit_s": 2, "memory_limit_bytes": MEMORY_LIMIT_BYTES}
+    request = {"kernels": {"a": "while True: pass"}, "cpu": "", "features": "", **limits}
     before = resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime
     done = subprocess.run(
         [sys.executable, "-c", program],
