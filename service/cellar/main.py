@@ -3,9 +3,10 @@
 With `cellar.assembly`, which wires the parts together, this is the composition root.
 """
 
+import resource
 import socket
 from collections.abc import Callable, Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 
 from fastapi import FastAPI
 
@@ -17,6 +18,7 @@ from cellar.engine import KernelCache, Target, host_target, is_known, revision
 from cellar.errors import StartupError
 from cellar.jobs import runner, worker
 from cellar.nn.builtin import builtin_kernels
+from cellar.open_files import allow_all, connections_within
 from cellar.registry import Registry
 from cellar.runtime.links import links_text
 from cellar.server import announce, make_server
@@ -33,9 +35,16 @@ def create_app(settings: Settings) -> FastAPI:
         Access.of(settings.host, settings.allowed_hosts, settings.allowed_origins),
         max_body_bytes=settings.max_body_bytes,
         replay_window=settings.replay_window,
-        limits=Limits(**{field.name: getattr(settings, field.name) for field in fields(Limits)}),
+        limits=_limits(settings),
         lifespan=api.lifespan,
     )
+
+
+def _limits(settings: Settings) -> Limits:
+    """Return the limits that the settings say; connections must fit into the files that may be open."""
+    limits = Limits(**{field.name: getattr(settings, field.name) for field in fields(Limits)})
+    most = connections_within(settings.max_connections, resource.getrlimit(resource.RLIMIT_NOFILE)[0])
+    return replace(limits, max_connections=most)
 
 
 def serve(settings: Settings, listener: socket.socket, say: Callable[[str], None]) -> None:
@@ -43,12 +52,14 @@ def serve(settings: Settings, listener: socket.socket, say: Callable[[str], None
 
     `say` is told where the service is, and how durable its Redis really is, as soon as it can be reached.
     """
+    allow_all()
     app = create_app(settings)
     make_server(app, settings, lambda: announce(listener, app.state.services, say)).run([listener])
 
 
 def work(settings: Settings) -> None:
     """Carry out training jobs until SIGTERM."""
+    allow_all()
     parts = Parts(settings)
     worker.run(
         lambda: sync_client(parts.queue_url),

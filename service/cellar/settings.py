@@ -181,6 +181,12 @@ class Settings(BaseSettings):
         description="How long nothing may come of a body that is read part by part, seconds. Default: 300.",
     )
 
+    max_unfinished_bytes: int = Field(
+        256 * MEBIBYTE,
+        ge=1024,
+        description="Most that all bodies and messages may hold that are not all there, bytes; more get 503."
+        " Default: 256 MiB.",
+    )
     compile_queue: int = Field(
         32, ge=1, description="Requests that may compile or wait for it before 503, requests. Default: 32."
     )

@@ -10,6 +10,7 @@ from starlette.types import Message
 
 from cellar.api import problems
 from cellar.api.body import BodyLimit, JsonRoute, read_json
+from cellar.api.body_memory import BodyMemory
 from cellar.nn.spec import Frozen
 
 pytestmark = pytest.mark.anyio
@@ -42,7 +43,7 @@ def make_app() -> FastAPI:
 
     app.include_router(router)
     problems.install(app)
-    app.add_middleware(BodyLimit, max_body_bytes=LIMIT)
+    app.add_middleware(BodyLimit, max_body_bytes=LIMIT, memory=BodyMemory(1 << 30))
     return app
 
 

@@ -11,6 +11,7 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 
 from cellar.api import problems
 from cellar.api.body import BodyLimit
+from cellar.api.body_memory import BodyMemory
 from cellar.api.coding import LEAST_BYTES, GzipAnswers, GzipBodies
 
 pytestmark = pytest.mark.anyio
@@ -45,8 +46,8 @@ def make_app() -> FastAPI:
 
     problems.install(app)
     app.add_middleware(GzipAnswers)
-    app.add_middleware(GzipBodies, max_body_bytes=LIMIT, streams={"/stream"})
-    app.add_middleware(BodyLimit, max_body_bytes=LIMIT, streams={"/stream"})
+    app.add_middleware(GzipBodies, max_body_bytes=LIMIT, memory=BodyMemory(1 << 30), streams={"/stream"})
+    app.add_middleware(BodyLimit, max_body_bytes=LIMIT, memory=BodyMemory(1 << 30), streams={"/stream"})
     return app
 
 

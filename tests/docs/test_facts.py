@@ -3,11 +3,13 @@
 import json
 import re
 import struct
+from dataclasses import fields
 from typing import Any, get_args
 
 import pytest
 from pydantic import BaseModel
 
+from cellar.api.limits import Limits
 from cellar.api.problems import EVERYWHERE, status_of
 from cellar.api.routes.parameters import STEP
 from cellar.api.schemas.jobs import JobRequest
@@ -142,3 +144,20 @@ def test_every_field_of_a_frame(heading: str, fields: frames.Fields) -> None:
 def test_every_close_code_of_a_stream() -> None:
     names = {code: {word for word in words if " " not in word} for code, words in close_codes().items()}
     assert {code: set(named(text)) for code, text in rows("streams.md", "code")} == names
+
+
+def test_every_limit_with_its_setting_and_a_test_that_is_there() -> None:
+    table = rows("operations.md", "resource")
+    settings = {name for row in table for name in named(row[2])}
+    assert settings <= {f"CELLAR_{name.upper()}" for name in Settings.model_fields}
+    assert {f"CELLAR_{field.name.upper()}" for field in fields(Limits)} <= settings
+    for resource, *_, proof in table:
+        for test in named(proof):
+            path, _, function = test.partition("::")
+            text = (ROOT / path).read_text()
+            assert not function or re.search(rf"def {function}\(", text), (resource, test)
+
+
+def test_the_limits_are_those_of_the_settings() -> None:
+    defaults = {field.name: Settings.model_fields[field.name].default for field in fields(Limits)}
+    assert defaults == {field.name: field.default for field in fields(Limits)}

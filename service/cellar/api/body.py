@@ -15,6 +15,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from cellar.api.body_memory import BodyMemory
 from cellar.api.faults import invalid_body
 from cellar.api.known_query import check_query
 from cellar.api.problems import problem_of
@@ -61,9 +62,10 @@ class BodyLimit:
     Bodies of the paths `streams` may be of any length: their routes read them part by part, and limit each part.
     """
 
-    def __init__(self, app: ASGIApp, max_body_bytes: int, streams: Container[str] = ()) -> None:
+    def __init__(self, app: ASGIApp, max_body_bytes: int, memory: BodyMemory, streams: Container[str] = ()) -> None:
         self._app = app
         self._limit = max_body_bytes
+        self._memory = memory
         self._streams = streams
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -77,7 +79,7 @@ class BodyLimit:
         announced = Headers(scope=scope).get("content-length", "")
         if announced.isdecimal() and int(announced) > self._limit:
             return await problem_of(too_large(self._limit, f"{announced} bytes"))(scope, receive, send)
-        received = 0
+        received, share = 0, self._memory.share()
 
         async def counting() -> Message:
             nonlocal received
@@ -85,10 +87,14 @@ class BodyLimit:
             received += len(message.get("body", b""))
             if received > self._limit:
                 raise too_large(self._limit, "more")
+            share.resize(received)
             return message
 
-        with suppress(ClientDisconnect):  # in the middle of a body: nobody is left to answer
-            await self._app(scope, counting, send)
+        try:
+            with suppress(ClientDisconnect):  # in the middle of a body: nobody is left to answer
+                await self._app(scope, counting, send)
+        finally:
+            share.release()
         return None
 
 

@@ -82,6 +82,8 @@ class BoundedProtocol(PatientProtocol):
         """Of the request that the parser reads, and"""
         self.body_bytes = 0
         """how much of its body has come."""
+        self.share = self._load.bodies.share()
+        """Of the memory for bodies, for one that no application reads."""
         self._held = b""
         """What has come and is not parsed yet, from"""
         self._at = 0
@@ -112,6 +114,7 @@ class BoundedProtocol(PatientProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Let go of what is held, and of the timer."""
         self._drop()
+        self.share.release()
         if self._progress_timer is not None:
             self._progress_timer.cancel()
             self._progress_timer = None

@@ -8,6 +8,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from cellar.api.body import too_large
+from cellar.api.body_memory import BodyMemory, Share
 from cellar.api.negotiation import accepts_gzip
 from cellar.api.problems import problem_of
 from cellar.errors import UnsupportedMediaType
@@ -29,9 +30,10 @@ class GzipBodies:
     limited by their routes.
     """
 
-    def __init__(self, app: ASGIApp, max_body_bytes: int, streams: Container[str] = ()) -> None:
+    def __init__(self, app: ASGIApp, max_body_bytes: int, memory: BodyMemory, streams: Container[str] = ()) -> None:
         self._app = app
         self._limit = max_body_bytes
+        self._memory = memory
         self._streams = streams
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -44,7 +46,11 @@ class GzipBodies:
             return await problem_of(error, {"Accept-Encoding": "gzip"})(scope, receive, send)
         headers = [pair for pair in scope["headers"] if pair[0] not in (b"content-encoding", b"content-length")]
         limit = None if scope["path"] in self._streams else self._limit
-        return await self._app({**scope, "headers": headers}, _Decoded(receive, limit), send)
+        share = self._memory.share()
+        try:
+            return await self._app({**scope, "headers": headers}, _Decoded(receive, limit, share), send)
+        finally:
+            share.release()
 
 
 def _coding(scope: Scope) -> str:
@@ -57,9 +63,10 @@ def _coding(scope: Scope) -> str:
 class _Decoded:
     """A `receive` that decodes, and goes on with the next piece only when it is asked for it."""
 
-    def __init__(self, receive: Receive, limit: int | None) -> None:
+    def __init__(self, receive: Receive, limit: int | None, share: Share) -> None:
         self._receive = receive
         self._limit = limit
+        self._share = share
         self._gunzip = Gunzip()
         self._pieces: Iterator[bytes] = iter(())
         self._count = 0
@@ -72,6 +79,8 @@ class _Decoded:
                 self._count += len(piece)
                 if self._limit is not None and self._count > self._limit:
                     raise too_large(self._limit, "more when decoded")
+                if self._limit is not None:
+                    self._share.resize(self._count)
                 await asyncio.sleep(0)  # a long body is decoded piece by piece, and others get their turn
                 return {"type": "http.request", "body": piece, "more_body": True}
             if self._last:

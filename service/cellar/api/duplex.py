@@ -8,6 +8,7 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
 
+from cellar.api.body_memory import Share
 from cellar.api.problems import problem_of
 from cellar.errors import CellarError
 
@@ -21,6 +22,8 @@ class Duplex(Response, ABC):
 
     def __init__(self, media_type: str) -> None:
         self._begun = False
+        self.share: Share
+        """Of the memory for what has come of a line or a frame that is not all there."""
         self.media_type = media_type
         self.status_code = 200
         self.background = None
@@ -28,6 +31,7 @@ class Duplex(Response, ABC):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Read and write at once until both are done, or one fails."""
+        self.share = scope["app"].state.load.bodies.share()
         self._reading = asyncio.create_task(self._read(receive), name="read steps")
         try:
             await self._write(send)
@@ -37,6 +41,7 @@ class Duplex(Response, ABC):
             await self._send(send, self._problem(error))
         finally:
             self._reading.cancel()
+            self.share.release()
         await self._send(send, b"", more=False)
         return None
 

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 
+from cellar.api.body_memory import BodyMemory
 from cellar.api.round_robin import RoundRobin
 
 MOST_HEADERS = 128
@@ -24,6 +25,7 @@ class Limits:
     head_timeout_s: float = 10
     body_timeout_s: float = 20
     stream_idle_s: float = 300
+    max_unfinished_bytes: int = 256 * 1024 * 1024
 
 
 @dataclass(slots=True)
@@ -34,3 +36,8 @@ class Load:
     round_robin: RoundRobin = field(default_factory=RoundRobin)
     streams: int = 0
     """WebSockets that are open."""
+    bodies: BodyMemory = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Let bodies take what the limits say."""
+        self.bodies = BodyMemory(self.limits.max_unfinished_bytes)

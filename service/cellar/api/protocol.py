@@ -80,6 +80,8 @@ class StepProtocol(BoundedProtocol):
         """Take a piece of the body. What a plain request says of its length is held to by the parser."""
         if self._step is not None:
             self.body_bytes += len(body)
+            if self._step.pieces:
+                self.share.resize(self.body_bytes)
             self._step.pieces.append(body)
         else:
             super().on_body(body)
@@ -89,6 +91,7 @@ class StepProtocol(BoundedProtocol):
         step, self._step = self._step, None
         if step is None:
             return super().on_message_complete()
+        self.share.release()
         self.note_end()
         return step.run(b"".join(step.pieces))
 

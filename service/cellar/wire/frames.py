@@ -276,6 +276,11 @@ class FrameSplitter:
         self._max = max_bytes
         self._held = bytearray()
 
+    @property
+    def held_bytes(self) -> int:
+        """Return how much has come of what is not all there."""
+        return len(self._held)
+
     def feed(self, data: bytes) -> Iterator[bytes]:
         """Take bytes and yield the frames that are whole now; behind them, raise MalformedBody or BodyTooLarge.
 

@@ -23,6 +23,11 @@ class NpyRows:
         self._kind: np.dtype[np.generic] | None = None
         self._count = self._read = 0
 
+    @property
+    def held_bytes(self) -> int:
+        """Return how much has come of what is not all there."""
+        return len(self._held)
+
     def feed(self, data: bytes) -> list[Floats]:
         """Take bytes and return the entries that are whole now, if any, as one array.
 

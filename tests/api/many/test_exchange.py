@@ -91,6 +91,7 @@ class Talk:
     """A request in the process: as many lines as are read, and answers that are taken only when they may be."""
 
     def __init__(self, app: FastAPI, body: Callable[[], Message], media_type: str = lines.MEDIA_TYPE) -> None:
+        self.app = app
         self.exchange = Exchange(sessions_of(app), READERS[media_type](1000), WRITERS[media_type](), media_type)
         self.read = 0
         self.sent: list[Message] = []
@@ -110,7 +111,7 @@ class Talk:
 
     async def run(self) -> None:
         """Answer the request."""
-        await self.exchange(SCOPE, self.receive, self.send)
+        await self.exchange({**SCOPE, "app": self.app}, self.receive, self.send)
 
 
 @pytest.fixture

@@ -74,6 +74,7 @@ class Exchange(Duplex):
                     await self._ready.put(chunk)
                 if fault is not None:
                     raise fault
+                self.share.resize(self._reader.held_bytes)
         except Exception as error:  # whatever it is, it is told behind the chunks before it
             await self._ready.put(error)
         else:

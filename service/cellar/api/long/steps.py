@@ -25,6 +25,11 @@ class Reader(Protocol):
         """How many bytes are to be read together with those that come next."""
         ...
 
+    @property
+    def held_bytes(self) -> int:
+        """Return how much has come of what is not all there."""
+        ...
+
     def feed(self, data: bytes) -> Iterator[Floats]:
         """Yield the steps that are whole now; behind them, raise what is wrong with the next."""
         ...
@@ -44,6 +49,11 @@ class Lines:
     @property
     def held(self) -> int:
         """How many bytes of an unfinished line there are."""
+        return self._splitter.held
+
+    @property
+    def held_bytes(self) -> int:
+        """Return how much has come of what is not all there."""
         return self._splitter.held
 
     def feed(self, data: bytes) -> Iterator[Floats]:
@@ -68,6 +78,11 @@ class Npy:
     def held(self) -> int:
         """None: rows are cast as they come."""
         return 0
+
+    @property
+    def held_bytes(self) -> int:
+        """Return how much has come of what is not all there."""
+        return self._rows.held_bytes
 
     def feed(self, data: bytes) -> Iterator[Floats]:
         """Yield the steps that are whole now."""

@@ -2,7 +2,7 @@
 
 import asyncio
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from functools import lru_cache
 from itertools import repeat
 from time import monotonic
@@ -31,6 +31,9 @@ MOST_LINES = 256
 PART_S = 0.002
 """How long lines are read before others have their turn: those that are blank or at fault wait for nothing."""
 
+PIECE_BYTES = 16 * 1024
+"""Of a body, behind which it is looked at how long lines have been read."""
+
 MOST_FAULTS = 256
 """Lines in a row that cannot be read, behind which the request ends: each is answered with many times its length."""
 
@@ -52,6 +55,11 @@ class Ask(NamedTuple):
 class Reader(Protocol):
     """Turns a body, in pieces of any size, into parts: steps that came together."""
 
+    @property
+    def held_bytes(self) -> int:
+        """Return how much has come of what is not all there."""
+        ...
+
     def feed(self, data: bytes) -> AsyncIterator[list[Ask]]:
         """Yield the parts that are whole now; behind them, raise MalformedBody or BodyTooLarge."""
         ...
@@ -70,13 +78,18 @@ class Lines:
         self._faults = 0
         """Lines in a row that could not be read."""
 
+    @property
+    def held_bytes(self) -> int:
+        """Return how much has come of what is not all there."""
+        return self._splitter.held
+
     async def feed(self, data: bytes) -> AsyncIterator[list[Ask]]:
         """Yield the lines that are whole now, so many at a time."""
         part: list[Ask] = []
         until_s = monotonic() + PART_S
         try:
-            for line in self._splitter.feed(data):
-                if line and not line.isspace():
+            for line in self._lines_of(data):
+                if line is not None:
                     part.append(self._plain(line) or await self._read(line))
                 if len(part) == MOST_LINES or monotonic() >= until_s or self._faults >= MOST_FAULTS:
                     if part:
@@ -98,6 +111,12 @@ class Lines:
     async def end(self) -> list[Ask]:
         """Return the last line, if it has no newline."""
         return [self._plain(line) or await self._read(line) for line in self._splitter.end()]
+
+    def _lines_of(self, data: bytes) -> Iterator[bytes | None]:
+        """Yield the lines that are whole now, and None now and then: blank lines are passed over without a word."""
+        for start in range(0, len(data), PIECE_BYTES):
+            yield from self._splitter.feed(data[start : start + PIECE_BYTES])
+            yield None
 
     def _plain(self, line: bytes) -> Ask | None:
         """Return the step of a line that is read at once, None of any other."""
@@ -126,6 +145,11 @@ class Frames:
 
     def __init__(self, max_bytes: int) -> None:
         self._splitter = FrameSplitter(max_bytes)
+
+    @property
+    def held_bytes(self) -> int:
+        """Return how much has come of what is not all there."""
+        return self._splitter.held_bytes
 
     async def feed(self, data: bytes) -> AsyncIterator[list[Ask]]:
         """Yield the frames that are whole now."""

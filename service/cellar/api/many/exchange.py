@@ -51,6 +51,7 @@ class Exchange(Duplex):
             async for data, _ in parts_of(receive):
                 async for part in self._reader.feed(data):
                     await self._begin(part)
+                self.share.resize(self._reader.held_bytes)
             if rest := await self._reader.end():
                 await self._begin(rest)
         except Exception as error:  # whatever it is, the writer deals with it behind the last answer

@@ -20,8 +20,9 @@ from websockets.frames import Frame
 from websockets.http11 import Request
 
 from cellar.api.limits import Load
-from cellar.api.streams.closing import Closing
+from cellar.api.streams.closing import REASON_BYTES, Closing
 from cellar.api.streams.connection import BINARY, TEXT, Listener, Message
+from cellar.errors import Overloaded
 
 try:  # as websockets does itself: where there is no compiler it has an unmasking in Python
     from websockets.speedups import apply_mask
@@ -44,6 +45,9 @@ KNOWN = frozenset((0x00, 0x01, 0x02, 0x80, TEXT, BINARY, 0x88, 0x89, 0x8A))
 
 CONTROL = 0x88
 """From here on they are control frames."""
+
+TRY_AGAIN_LATER = 1013
+"""Close code of a service that has no room."""
 
 PING, PONG = 0x89, 0x8A
 MOST_CONTROL_BYTES = 125
@@ -99,6 +103,8 @@ class StreamProtocol(WebSocketsSansIOProtocol):
         """Bytes that must be held before there is something to hand on."""
         app: Any = self.config.app
         self._load: Load = app.state.load
+        self._share = self._load.bodies.share()
+        """Of the memory for messages that are not all there."""
         self._queued = False
         """Whether what is held is handed on when this connection's turn comes round."""
         self._owed: bytes | None = None
@@ -148,6 +154,7 @@ class StreamProtocol(WebSocketsSansIOProtocol):
         """Let go of what is held."""
         self._load.streams -= 1
         self._held.clear()
+        self._share.release()
         super().connection_lost(exc)
 
     def handle_connect(self, event: Request) -> None:
@@ -167,6 +174,7 @@ class StreamProtocol(WebSocketsSansIOProtocol):
             super().data_received(data)
         elif self._held:
             self._held += data
+            self._account()
             if not self._queued and len(self._held) >= self._wanted:
                 self._take_held(self._load.round_robin.until_s())
         elif 0 <= size < SHORT and size == data[1] - MASKED and self._takes(data[0], size):  # nearly always
@@ -213,6 +221,7 @@ class StreamProtocol(WebSocketsSansIOProtocol):
             del self._held[:at]
         elif at < len(data):
             self._held += memoryview(data)[at:]
+        self._account()
         if self._queued or (self._held and not self._taking and not self.close_sent):
             self._pause()
 
@@ -245,6 +254,17 @@ class StreamProtocol(WebSocketsSansIOProtocol):
                 return end
             at = stop
         return at
+
+    def _account(self) -> None:
+        """Say what is held. Where all of them hold too much, this connection ends: RFC 6455 has a code for that."""
+        try:
+            self._share.resize(len(self._held) + sum(map(len, self.frames)))
+        except Overloaded as error:
+            self._whole, self._taking = False, False
+            self._held.clear()
+            self.frames.clear()
+            self.conn.fail(TRY_AGAIN_LATER, f"{error.slug}: {error.detail}"[:REASON_BYTES])
+            self.handle_parser_exception()
 
     def _take_frame(self, kind: int, data: bytes | bytearray, at: int, start: int, stop: int) -> None:
         """Hand on a frame. Behind our own close frame only the client's means anything."""
