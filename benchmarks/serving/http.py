@@ -17,7 +17,7 @@ class Refused(RuntimeError):
 def request(path: str, body: bytes, content_type: str = "application/json", accept: str = "*/*") -> bytes:
     """Return a POST request."""
     head = (
-        f"POST {path} HTTP/1.1\r\nHost: benchmark\r\nContent-Type: {content_type}\r\nAccept: {accept}\r\n"
+        f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: {content_type}\r\nAccept: {accept}\r\n"
         f"Content-Length: {len(body)}\r\n\r\n"
     )
     return head.encode() + body

@@ -34,7 +34,7 @@ def connect(sock: socket.socket, path: str, count: Count, *, greeted: bool) -> "
     """Shake hands on a blocking socket, and take the greeting if the server begins with one. Raise Refused."""
     key = base64.b64encode(os.urandom(16)).decode()
     sock.sendall(
-        f"GET {path} HTTP/1.1\r\nHost: benchmark\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+        f"GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
         f"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {key}\r\n\r\n".encode()
     )
     head = b""

@@ -10,7 +10,7 @@ MEDIA_TYPE = "application/x-ndjson"
 class LineSplitter:
     r"""Cuts a stream of bytes, in pieces of any size, into lines of at most `max_bytes`; the last needs no newline.
 
-    Lines with nothing but blanks are passed over.
+    Lines with nothing but blanks are for the reader to pass over, who may pause between them.
 
     >>> splitter = LineSplitter(100)
     >>> [*splitter.feed(b'{"a": 1}\n{"a"')], [*splitter.feed(b': 2}\r\n3')], splitter.end()
@@ -31,9 +31,7 @@ class LineSplitter:
         """Take bytes and yield the lines that are whole now; at one that is too long, raise BodyTooLarge."""
         *lines, rest = data.split(b"\n")
         for line in lines:
-            whole = self._whole(line)
-            if whole and not whole.isspace():
-                yield whole
+            yield self._whole(line)
         self._size += len(rest)
         if rest:
             self._held.append(rest)

@@ -59,7 +59,8 @@ class Lines:
     def feed(self, data: bytes) -> Iterator[Floats]:
         """Yield the lines that are whole now."""
         for line in self._splitter.feed(data):
-            yield _of_line(line, self._size)
+            if line and not line.isspace():
+                yield _of_line(line, self._size)
 
     def end(self) -> Iterator[Floats]:
         """Yield the last line, if it has no newline."""
