@@ -1,9 +1,9 @@
-"""The functions of the language, and hints for misspelt names."""
+"""The functions of the language."""
 
 import pytest
 
 from cellar.engine import build_cell
-from cellar.engine.functions import FUNCTIONS, suggestion
+from cellar.engine.functions import ELSEWHERE, FUNCTIONS
 from cellar.errors import CellNameError
 
 
@@ -27,6 +27,6 @@ def test_no_function_can_be_assigned_or_declared(name: str) -> None:
             build_cell(text, {"in": 2, "hidden": 2})
 
 
-def test_hints() -> None:
-    assert suggestion("hiden", ["hidden", "in"]) == "; did you mean 'hidden'?"
-    assert suggestion("quagga", ["hidden", "in"]) == ""
+def test_what_other_languages_have_is_no_function_here() -> None:
+    assert not ELSEWHERE.keys() & FUNCTIONS.keys()
+    assert all(name == name.lower() for name in ELSEWHERE)

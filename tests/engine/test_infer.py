@@ -74,6 +74,34 @@ def test_shape_faults(text: str, expected: str | None, actual: str | None, mark:
     points_at(error, text, mark)
 
 
+@pytest.mark.parametrize(
+    ("text", "detail"),
+    [
+        (
+            "h = tanh(W * x + U @ h)",
+            "the new value of the state 'h' has another shape; a matrix times a vector is written 'W @ x'",
+        ),
+        (
+            "h = tanh(h * U + x * W)",
+            "the operands of '+' have different sizes; a matrix times a vector is written 'U @ h'",
+        ),
+        (
+            "h = h * 0\nh2 = c * b_c\nc = W * x",
+            "the new value of the state 'c' has another shape; a matrix times a vector is written 'W @ x'",
+        ),
+        (
+            "param W: hidden x in\nh = W * x + h",
+            "the matrix 'W' can only stand left of '@'; a matrix times a vector is written 'W @ x'",
+        ),
+        ("h = tanh(W @ x + h @ U)", "left of '@' stands the name of a matrix parameter; write 'U @ h'"),
+        ("h = h + W @ U @ h", "left of '@' stands the name of a matrix parameter; put brackets around the right side"),
+        ("h = h + x * c_\nc_ = x * h", "the operands of '*' have different sizes"),
+    ],
+)
+def test_a_product_of_a_matrix_says_how_it_is_written(text: str, detail: str) -> None:
+    assert refused(text, CellShapeError).detail == detail
+
+
 def test_sizes_that_nobody_gave() -> None:
     text = "param P: prj x hidden\nh = h + W @ (P @ h)"
     error = refused(text, CellNameError, {**SIZES, "proj": 2})

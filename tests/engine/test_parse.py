@@ -84,6 +84,10 @@ def test_syntax_faults(text: str, expected: str, actual: str, mark: str) -> None
         ("expp(x)", "; did you mean 'exp'?"),
         ("exec(x)", ""),
         ("x(h)", ""),
+        ("h(x)", ": it is a value, before its line that of the step before; a product is written with '*'"),
+        ("ln(x)", "; did you mean 'log'?"),
+        ("MatMul(W, x)", "; a matrix times a vector is written 'W @ x'"),
+        ("concat(x, h)", "; there is no concatenation: give each part a matrix of its own, as in 'W @ x + U @ h'"),
     ],
 )
 def test_unknown_functions(call: str, hint: str) -> None:

@@ -6,6 +6,8 @@ from cellar.engine import build_cell
 from cellar.errors import CellNameError
 from tests.engine.faults import SIZES, points_at, refused
 
+PARAMETERS = "a parameter begins with a capital or 'b_', or is declared, as in"
+
 
 def test_a_name_read_before_its_assignment_is_state() -> None:
     cell = build_cell("a = tanh(Wa @ x + Ua @ late)\nlate = a * h\nh = late + b", SIZES)
@@ -54,7 +56,39 @@ def test_words_of_python_are_names_like_any_other(name: str) -> None:
             "'rest' is never assigned; did you mean 'reset'?",
             "h = rest * h\n    ^",
         ),
-        ("h = h + __import__", "'__import__' is never assigned", "h = h + __import__\n        ^"),
+        (
+            "h = h + __import__",
+            f"'__import__' is never assigned; {PARAMETERS} 'param __import__: hidden x in'",
+            "h = h + __import__\n        ^",
+        ),
+        *(
+            (
+                f"h = tanh(W @ x + U @ {name})",
+                f"'{name}' is never assigned: write 'h', which before its own line is the old state",
+                f"h = tanh(W @ x + U @ {name})\n                     ^",
+            )
+            for name in ("h_prev", "h_t", "h_tm1", "htm1", "prev_h", "h_old", "h_t_1", "hprev")
+        ),
+        (
+            "h_t = tanh(W @ x + U @ h_prev)",
+            "'h_prev' is never assigned: write 'h_t', which before its own line is the old state",
+            "h_t = tanh(W @ x + U @ h_prev)\n                       ^",
+        ),
+        (
+            "c = sigmoid(F @ x) * c_prev\nh = tanh(c) * h",
+            "'c_prev' is never assigned: write 'c', which before its own line is the old state",
+            "c = sigmoid(F @ x) * c_prev\n                     ^",
+        ),
+        (
+            "h = tanh(W @ x_t + U @ h)",
+            "'x_t' is never assigned: write 'x', the input of this step",
+            "h = tanh(W @ x_t + U @ h)\n             ^",
+        ),
+        (
+            "h = tanh(W @ input + U @ h)",
+            "'input' is never assigned: the input is called 'x'",
+            "h = tanh(W @ input + U @ h)\n             ^",
+        ),
         ("h = h + x_\n", "'x_' is never assigned; did you mean 'x'?", "h = h + x_\n        ^"),
         ("x = h", "'x' is the input and cannot be assigned", "x = h\n^"),
         ("tanh = x", "'tanh' is a function and cannot be assigned", "tanh = x\n^"),

@@ -6,6 +6,11 @@ from cellar.engine.tokens import MAX_TEXT_BYTES, Source, tokenize
 from cellar.errors import CellLimitError, CellSyntaxError
 from tests.engine.faults import points_at, refused
 
+NO_PARTS = "a name has no parts and no transpose; declare a matrix as it is used: 'param W: hidden x in'"
+NO_INDICES = (
+    "there are no indices and no concatenation: 'h' before its line is the old state, 'W @ x + U @ h' adds two parts"
+)
+
 
 def test_tokens_know_their_place() -> None:
     found = [(t.kind, t.text, t.line, t.column) for t in tokenize(Source("# memory\nh = 1.5e-3*Wh @ h\r\n\tb_"))]
@@ -29,10 +34,16 @@ def test_tokens_know_their_place() -> None:
     [
         ("h = x\nh2 = h ** 2", "there is no power operator; write the product out", "h2 = h ** 2\n       ^"),
         ("h = h ^ x", "there is no power operator; write the product out", "h = h ^ x\n      ^"),
-        ("h = x.__class__", "'.' has no meaning in a cell", "h = x.__class__\n     ^"),
-        ("h = x[0]", "'[' has no meaning in a cell", "h = x[0]\n     ^"),
+        ("h = x.__class__", f"'.' has no meaning in a cell: {NO_PARTS}", "h = x.__class__\n     ^"),
+        ("h = x[0]", f"'[' has no meaning in a cell: {NO_INDICES}", "h = x[0]\n     ^"),
         ("h = 'x'", '"\'" has no meaning in a cell', "h = 'x'\n    ^"),
-        ("h = x; y = h", "';' has no meaning in a cell", "h = x; y = h\n     ^"),
+        ("h = x; y = h", "';' has no meaning in a cell: write one equation a line", "h = x; y = h\n     ^"),
+        (
+            "h = W · x",
+            "'·' has no meaning in a cell: write '@' for a matrix times a vector, '*' for a product element by element",
+            "h = W · x\n      ^",
+        ),
+        ("h = σ(x)", "'σ' has no meaning in a cell: write 'sigmoid'", "h = σ(x)\n    ^"),
         ("h = é", "'é' has no meaning in a cell", "h = é\n    ^"),
         ("h = \x00", "'\\x00' has no meaning in a cell", "h = \x00\n    ^"),
         ("h = 12abc", "this is not a number", "h = 12abc\n    ^"),

@@ -1,8 +1,7 @@
 """The functions that cell text may call, and how each becomes nodes of the graph."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
-from difflib import get_close_matches
 from typing import Literal
 
 from cellar.engine.graph import Node, Op
@@ -71,7 +70,29 @@ FUNCTIONS: dict[str, Function] = {
 }
 
 
-def suggestion(name: str, known: Iterable[str]) -> str:
-    """Return "; did you mean 'x'?" for the closest known name, or nothing."""
-    close = get_close_matches(name, list(known), n=1)
-    return f"; did you mean {close[0]!r}?" if close else ""
+ELSEWHERE: dict[str, str] = {
+    "amax": "'max' takes two arguments; there is no function for the largest number of a vector",
+    "cat": "there is no concatenation: give each part a matrix of its own, as in 'W @ x + U @ h'",
+    "clamp": "write 'max(low, min(high, v))'",
+    "clip": "write 'max(low, min(high, v))'",
+    "concat": "there is no concatenation: give each part a matrix of its own, as in 'W @ x + U @ h'",
+    "concatenate": "there is no concatenation: give each part a matrix of its own, as in 'W @ x + U @ h'",
+    "dot": "a matrix times a vector is written 'W @ x'; the sum over two vectors 'sum(a * b)'",
+    "elu": "write it out of 'max', 'min' and 'exp'",
+    "hadamard": "element by element, write 'a * b'",
+    "hcat": "there is no concatenation: give each part a matrix of its own, as in 'W @ x + U @ h'",
+    "linear": "write 'W @ x + b'",
+    "ln": "did you mean 'log'?",
+    "logistic": "did you mean 'sigmoid'?",
+    "matmul": "a matrix times a vector is written 'W @ x'",
+    "maximum": "did you mean 'max'?",
+    "minimum": "did you mean 'min'?",
+    "mul": "write 'a * b'",
+    "multiply": "write 'a * b'",
+    "pow": "there is no power; write the product out",
+    "silu": "write 'v * sigmoid(v)'",
+    "square": "write 'v * v'",
+    "swish": "write 'v * sigmoid(v)'",
+    "vcat": "there is no concatenation: give each part a matrix of its own, as in 'W @ x + U @ h'",
+}
+"""What other languages have as a function, and how it is said here."""

@@ -8,13 +8,14 @@ made equal where their numbers are: `h + x` is legal in a cell whose in and hidd
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from cellar.engine.functions import FUNCTIONS, suggestion
+from cellar.engine.functions import FUNCTIONS
 from cellar.engine.graph import Node, Op, Shape, StateSlot, Step
 from cellar.engine.ops import apply, const, product
 from cellar.engine.resolve import Roles
 from cellar.engine.tokens import Source, Token
-from cellar.engine.tree import Binary, Call, Expr, Name, Number, Program, Unary
+from cellar.engine.tree import Binary, Call, Expr, Name, Number, Program, Unary, children
 from cellar.errors import CellNameError, CellShapeError
+from cellar.suggestions import suggestion
 
 _OPERATORS = {"+": Op.ADD, "-": Op.SUB, "*": Op.MUL, "/": Op.DIV}
 
@@ -78,11 +79,14 @@ class _Inference:
         self.named: dict[str, Dim] = {}
         self.dims: dict[str, Dims] = {}
         """Shape of every name: of a state both its previous and its new value."""
+        self.equation: Expr | None = None
+        """The right side of the equation that is looked at."""
 
     def run(self) -> Inferred:
         """Return the graph and the sizes."""
         self.declare_names()
         for assignment in self.program.assignments:
+            self.equation = assignment.value
             self.assign(assignment.target, self.shape_of(assignment.value))
         self.settle()
         step = _Builder(self.program, self.roles, {name: self.final(dims) for name, dims in self.dims.items()}).step()
@@ -149,7 +153,8 @@ class _Inference:
             return
         expected = self.dims[target.text]
         if len(dims) != len(expected) or not expected[0].unify(dims[0]):
-            raise self.error(f"the new value of the state {target.text!r} has another shape", target, expected, dims)
+            detail = f"the new value of the state {target.text!r} has another shape{self.product_hint()}"
+            raise self.error(detail, target, expected, dims)
 
     def settle(self) -> None:
         """Give every size that the equations left open its default, or refuse the cell."""
@@ -204,25 +209,48 @@ class _Inference:
             case Call(token=token, arguments=arguments):
                 return self.shape_of_call(token, arguments)
 
+    def product_hint(self) -> str:
+        """Return how a matrix times a vector is written, if the equation may mean one by `W * x`; else nothing."""
+        stack = [self.equation] if self.equation is not None else []
+        while stack:
+            expr = stack.pop()
+            match expr:
+                case Binary(token=Token(text="*"), left=left, right=right):
+                    for matrix, vector in ((left, right), (right, left)):
+                        if self.may_be_matrix(matrix) and isinstance(vector, Name):
+                            return f"; a matrix times a vector is written '{matrix.token.text} @ {vector.text}'"
+            stack.extend(reversed(children(expr)))
+        return ""
+
+    def may_be_matrix(self, expr: Expr) -> bool:
+        """Return whether an expression is a parameter whose name begins as those of matrices do."""
+        return isinstance(expr, Name) and expr.text in self.roles.params and expr.text[0].isupper()
+
     def shape_of_name(self, token: Token) -> Dims:
         """Return the shape of a name; a matrix is no value by itself."""
         dims = self.dims[token.text]
         if len(dims) == 2:
-            raise self.error(f"the matrix {token.text!r} can only stand left of '@'", token, None, dims)
+            detail = f"the matrix {token.text!r} can only stand left of '@'{self.product_hint()}"
+            raise self.error(detail, token, None, dims)
         return dims
 
     def shape_of_product(self, token: Token, left: Expr, right: Expr) -> Dims:
         """Return the rows of a matrix whose columns are the size of the vector."""
-        vector = self.shape_of(right)
         if not isinstance(left, Name) or left.text not in self.roles.params:
+            if isinstance(left, Name) and self.may_be_matrix(right):
+                hint = f"write '{right.token.text} @ {left.text}'"
+            else:
+                hint = "put brackets around the right side"
+                self.shape_of(right)
             raise CellShapeError(
-                "left of '@' stands the name of a matrix parameter; put brackets around the right side",
+                f"left of '@' stands the name of a matrix parameter; {hint}",
                 line=token.line,
                 column=token.column,
                 excerpt=self.source.excerpt(token.line, token.column),
                 expected="a parameter",
                 actual="a vector or a scalar" if not isinstance(left, Name) else left.text,
             )
+        vector = self.shape_of(right)
         matrix = self.dims[left.text]
         if len(matrix) != 2:
             raise self.error(f"{left.text!r} is not a matrix", left.token, None, matrix)
@@ -239,7 +267,8 @@ class _Inference:
         vectors = [dims for dims in shapes if dims]
         for dims in vectors[1:]:
             if not vectors[0][0].unify(dims[0]):
-                raise self.error(f"the operands of {token.text!r} have different sizes", token, vectors[0], dims)
+                detail = f"the operands of {token.text!r} have different sizes{self.product_hint()}"
+                raise self.error(detail, token, vectors[0], dims)
         return vectors[0] if vectors else ()
 
     def shape_of_call(self, token: Token, arguments: tuple[Expr, ...]) -> Dims:

@@ -15,13 +15,15 @@ Operators of one level associate to the left, as in Python. Inside parentheses a
 
 import math
 from decimal import Decimal
+from itertools import pairwise
 
 import numpy as np
 
-from cellar.engine.functions import FUNCTIONS, suggestion
+from cellar.engine.functions import ELSEWHERE, FUNCTIONS
 from cellar.engine.tokens import Source, Token, tokenize
 from cellar.engine.tree import Assignment, Binary, Call, Declaration, Expr, Name, Number, Program, Unary
 from cellar.errors import CellLimitError, CellNameError, CellSyntaxError
+from cellar.suggestions import suggestion
 
 MAX_OPERATIONS = 64
 MAX_DEPTH = 16
@@ -246,7 +248,12 @@ class _Parser:
 
     def unknown_function(self, token: Token) -> CellNameError:
         """Return the error for a function that does not exist, with the nearest that does."""
-        hint = suggestion(token.text, FUNCTIONS)
+        if self.is_value(token.text):
+            hint = ": it is a value, before its line that of the step before; a product is written with '*'"
+        elif (said := ELSEWHERE.get(token.text.lower())) is not None:
+            hint = f"; {said}"
+        else:
+            hint = suggestion(token.text, FUNCTIONS)
         return CellNameError(
             f"there is no function {token.text!r}{hint}",
             line=token.line,
@@ -255,6 +262,10 @@ class _Parser:
             expected=", ".join(sorted(FUNCTIONS)),
             actual=token.text,
         )
+
+    def is_value(self, name: str) -> bool:
+        """Return whether a line of the text assigns the name."""
+        return any(token.text == name and after.text == "=" for token, after in pairwise(self.tokens))
 
     def arity_error(self, token: Token, arity: int, given: int) -> CellSyntaxError:
         expected = f"{arity} argument{'s' if arity > 1 else ''}"

@@ -4,15 +4,24 @@ A name that is read before it is assigned, and assigned later, is state. A name 
 if it begins with a capital or `b_`, is `b`, or is declared; any other is an error, so a typo never becomes a weight.
 """
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from cellar.engine.functions import FUNCTIONS, suggestion
+from cellar.engine.functions import FUNCTIONS
 from cellar.engine.tokens import Source, Token
 from cellar.engine.tree import Assignment, Declaration, Name, Program, names
 from cellar.errors import CellNameError
+from cellar.suggestions import suggestion
 
 OUTPUT = "output"
+_OF_ANOTHER_STEP = re.compile(
+    r"(?:prev|previous|old|last)_(?P<before>[A-Za-z]\w*)"
+    r"|(?P<after>[A-Za-z]\w*?)_?(?:prev|previous|old|last|tm1|t_1|t1|_t)",
+    re.ASCII,
+)
+"""Names in which papers and other frameworks say the step: h_prev, h_tm1, h_t, prev_h."""
+_INPUT_NAMES = frozenset({"in", "inp", "input", "inputs", "xt", "x_t"})
 RESERVED = frozenset({"param", "state", "scalar", OUTPUT})
 
 
@@ -121,22 +130,35 @@ class _Resolver:
             if name.text in assigned or name.text in self.inputs:
                 continue
             if not (_is(declared.get(name.text), "param") or _looks_like_param(name.text)):
-                raise self.unknown(name, assigned | set(self.inputs) | set(found) | set(declared))
+                raise self.unknown(name, assigned, assigned | set(self.inputs) | set(found) | set(declared))
             found.setdefault(name.text, name.token)
         for text, declaration in declared.items():
             if declaration.keyword.text == "param" and text not in found:
                 raise self.error(f"the parameter {text!r} is never used", declaration.target)
         return found
 
-    def unknown(self, name: Name, known: set[str]) -> CellNameError:
-        """Return the error for a name that is nothing, with the nearest known one."""
-        hint = suggestion(name.text, known)
+    def unknown(self, name: Name, assigned: set[str], known: set[str]) -> CellNameError:
+        """Return the error for a name that is nothing, with what was meant, as far as that can be told."""
         return self.error(
-            f"{name.text!r} is never assigned{hint}",
+            f"{name.text!r} is never assigned{self.meant(name.text, assigned, known)}",
             name.token,
             "a state, the input, an assigned name, or a parameter: one that begins with a capital or 'b_', "
             "is 'b', or is declared with 'param'",
         )
+
+    def meant(self, name: str, assigned: set[str], known: set[str]) -> str:
+        """Return what to write instead of an unknown name."""
+        if (step := _OF_ANOTHER_STEP.fullmatch(name)) is not None:
+            base = step["before"] or step["after"]
+            for state in (base, f"{base}_t", f"{base}_new", f"new_{base}"):
+                if state in assigned:
+                    return f": write {state!r}, which before its own line is the old state"
+            if base in self.inputs:
+                return f": write {base!r}, the input of this step"
+        if name in _INPUT_NAMES and len(self.inputs) == 1:
+            return f": the input is called {self.inputs[0]!r}"
+        hint = suggestion(name, known)
+        return hint or f"; a parameter begins with a capital or 'b_', or is declared, as in 'param {name}: hidden x in'"
 
     def output(self, assigned: dict[str, Assignment], states: tuple[str, ...]) -> str:
         """Return the name of the output. Raise if the cell has none."""

@@ -72,6 +72,26 @@ def _check_size(text: str) -> None:
         )
 
 
+_INDEX = (
+    "there are no indices and no concatenation: 'h' before its line is the old state, 'W @ x + U @ h' adds two parts"
+)
+_PRODUCT = "write '@' for a matrix times a vector, '*' for a product element by element"
+
+_HINTS = {
+    "[": _INDEX,
+    "]": _INDEX,
+    ".": "a name has no parts and no transpose; declare a matrix as it is used: 'param W: hidden x in'",
+    ";": "write one equation a line",
+    "\u2218": _PRODUCT,
+    "\u2299": _PRODUCT,
+    "\u00b7": _PRODUCT,
+    "\u00d7": _PRODUCT,
+    "\u2212": "write the minus sign '-'",
+    "\u03c3": "write 'sigmoid'",
+}
+"""What to write instead of characters that other notations have."""
+
+
 def _unreadable(source: Source, at: int, line: int, column: int) -> CellSyntaxError:
     found = source.text[at]
     if found.isdigit() or (found == "." and source.text[at + 1 : at + 2].isdigit()):
@@ -79,5 +99,6 @@ def _unreadable(source: Source, at: int, line: int, column: int) -> CellSyntaxEr
     elif found == "^" or source.text[at : at + 2] == "**":
         detail = "there is no power operator; write the product out"
     else:
-        detail = f"{found!r} has no meaning in a cell"
+        hint = _HINTS.get(found)
+        detail = f"{found!r} has no meaning in a cell" + ("" if hint is None else f": {hint}")
     return CellSyntaxError(detail, line=line, column=column, excerpt=source.excerpt(line, column), actual=repr(found))
