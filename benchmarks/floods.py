@@ -1,0 +1,199 @@
+"""What floods of each kind do to others: `python -m benchmarks.floods`.
+
+A service is started on a private Redis. A well-behaved client sends steps one by one; meanwhile another process floods
+the service. Printed are the slowest hundredth of the steps' times without and with each flood, as a ratio, how many
+steps there were, and the memory of the service.
+"""
+
+import argparse
+import asyncio
+import json
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from pathlib import Path
+
+import httpx
+
+HANDSHAKE = (
+    b"GET /v1/stream HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+    b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
+)
+HEALTH = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"
+MASK = bytes(4)
+PING, EMPTY, BEGUN, GOES_ON = (
+    b"\x89\x80" + MASK,
+    b"\x81\x82" + MASK + b"{}",
+    b"\x01\x81" + MASK + b"{",
+    b"\x00\x80" + MASK,
+)
+POST = b"POST %s HTTP/1.1\r\nHost: localhost\r\nContent-Type: %s\r\nContent-Length: %d\r\n\r\n"
+LINES = POST % (b"/v1/steps", b"application/x-ndjson", 10**9)
+BODY = POST % (b"/v1/models", b"application/json", 10**6)
+
+Flood = Callable[[int], Awaitable[None]]
+
+
+async def _pour(port: int, begin: bytes, more: bytes, *, reads: bool = True) -> None:
+    """Send without end, and read what comes, if anything is to be read."""
+    while True:
+        with suppress(OSError):
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.write(begin)
+            reading = asyncio.create_task(_read(reader)) if reads else None
+            try:
+                while not writer.is_closing():
+                    writer.write(more)
+                    await writer.drain()
+                    await asyncio.sleep(0)
+            finally:
+                if reading is not None:
+                    reading.cancel()
+                writer.transport.abort()
+
+
+async def _read(reader: asyncio.StreamReader) -> None:
+    while await reader.read(1 << 16):
+        pass
+
+
+async def _hold(port: int, count: int, begin: bytes, drip: bytes) -> None:
+    """Open so many connections, and send a little on each once in a while. Say on standard output when all are open."""
+    opened: set[int] = set()
+
+    async def one(number: int) -> None:
+        while True:
+            with suppress(OSError):
+                reader, writer = await asyncio.open_connection("127.0.0.1", port)
+                writer.write(begin)
+                if begin.startswith(b"GET"):
+                    await reader.readuntil(b"\r\n\r\n")
+                reading = asyncio.create_task(_read(reader))
+                opened.add(number)
+                if len(opened) == count:
+                    print("open", flush=True)
+                while not writer.is_closing() and not reading.done():
+                    await asyncio.sleep(1)
+                    writer.write(drip)
+                writer.close()
+
+    async with asyncio.TaskGroup() as group:
+        for number in range(count):
+            group.create_task(one(number))
+            if number % 50 == 0:
+                await asyncio.sleep(0.1)
+
+
+FLOODS: dict[str, Flood] = {
+    "pipelined requests": lambda port: _pour(port, b"", HEALTH * 1000),
+    "pipelined, nothing read": lambda port: _pour(port, b"", HEALTH * 1000, reads=False),
+    "empty messages": lambda port: _pour(port, HANDSHAKE, EMPTY * 5000),
+    "pings": lambda port: _pour(port, HANDSHAKE, PING * 5000),
+    "empty fragments": lambda port: _pour(port, HANDSHAKE + BEGUN, GOES_ON * 5000),
+    "blank lines": lambda port: _pour(port, LINES, b"\n" * 100_000),
+    "faulty lines": lambda port: _pour(port, LINES, b"{}\n" * 30_000),
+    "endless head": lambda port: _pour(port, HEALTH[:-2], b"A: b\r\n" * 1000),
+    "idle sockets": lambda port: _hold(port, 5000, HANDSHAKE, b""),
+    "slow bodies": lambda port: _hold(port, 1000, BODY, b" "),
+}
+
+
+async def _steps(port: int, session: str, seconds: float) -> list[float]:
+    """Return how long steps took that were sent one by one, seconds."""
+    body = json.dumps({"input": [0.5, 0.25]}).encode()
+    data = POST % (b"/v1/sessions/%s/step" % session.encode(), b"application/json", len(body)) + body
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    found, end_s = [], time.monotonic() + seconds
+    while time.monotonic() < end_s:
+        began_s = time.perf_counter()
+        writer.write(data)
+        head = await reader.readuntil(b"\r\n\r\n")
+        length = re.search(rb"content-length: (\d+)", head)
+        assert head.startswith(b"HTTP/1.1 200"), head
+        assert length is not None
+        await reader.readexactly(int(length[1]))
+        found.append(time.perf_counter() - began_s)
+    writer.close()
+    return found
+
+
+def p99_ms(times_s: list[float]) -> float:
+    """Return the time within which 99 of 100 steps are answered, milliseconds."""
+    return sorted(times_s)[int(len(times_s) * 0.99)] * 1000
+
+
+def rss_mib(process: int) -> int:
+    """Return the memory of the largest process below one, MiB."""
+    children = [
+        int(child) for task in Path(f"/proc/{process}/task").glob("*/children") for child in task.read_text().split()
+    ]
+    sizes = [int(Path(f"/proc/{child}/statm").read_text().split()[1]) for child in children]
+    return max(sizes, default=0) * os.sysconf("SC_PAGE_SIZE") >> 20
+
+
+def measure(port: int, service: int, session: str, names: list[str], seconds: float) -> None:
+    """Print a line for each flood."""
+    print(f"{'flood':26} {'p99 before':>11} {'p99 during':>11} {'ratio':>6} {'steps':>6} {'RSS MiB':>8}")
+    for name in names:
+        before = asyncio.run(_steps(port, session, seconds))
+        command = [sys.executable, "-m", "benchmarks.floods", "--flood", name, "--port", str(port)]
+        flooder = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        assert flooder.stdout is not None
+        flooder.stdout.readline()  # it is there
+        time.sleep(1)
+        during = asyncio.run(_steps(port, session, seconds))
+        size = rss_mib(service)
+        flooder.kill()
+        flooder.communicate()
+        times = p99_ms(before), p99_ms(during)
+        print(
+            f"{name:26} {times[0]:8.2f} ms {times[1]:8.2f} ms {times[1] / times[0]:6.2f} {len(during):6} {size:8}",
+            flush=True,
+        )
+
+
+async def _flood(name: str, port: int) -> None:
+    if "sockets" not in name and "bodies" not in name:
+        print("begun", flush=True)
+    await FLOODS[name](port)
+
+
+def main() -> None:
+    """Start a service, and flood it."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seconds", type=float, default=5, help="how long steps are measured")
+    parser.add_argument("--only", choices=FLOODS, action="append", help="these floods alone")
+    parser.add_argument("--flood", choices=FLOODS, help=argparse.SUPPRESS)
+    parser.add_argument("--port", type=int, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.flood:
+        asyncio.run(_flood(options.flood, options.port))
+        return
+    with tempfile.TemporaryDirectory(prefix="cellar-floods-") as data:
+        environment = {**os.environ, "CELLAR_DATA_DIR": data, "CELLAR_PORT": "0", "CELLAR_WORKER": "false"}
+        environment["CELLAR_LOG_LEVEL"] = "error"
+        command = [sys.executable, "-P", "-m", "cellar.cli", "serve"]
+        with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as service:
+            try:
+                assert service.stdout is not None
+                ready = next(line for line in service.stdout if "ready at" in line)
+                found = re.search(r"ready at http://[^:]*:(\d+)", ready)
+                assert found is not None
+                port = int(found[1])
+                with httpx.Client(base_url=f"http://localhost:{port}", timeout=120) as client:
+                    layers = [{"type": "recurrent", "cell": "gru", "hidden_size": 16}]
+                    made = {"name": "gru", "network": {"in_size": 2, "layers": layers}}
+                    client.post("/v1/models", json=made).raise_for_status()
+                    session = client.post("/v1/sessions", json={"model": "gru"}).raise_for_status().json()["session"]
+                measure(port, service.pid, session, options.only or [*FLOODS], options.seconds)
+            finally:
+                service.terminate()
+
+
+if __name__ == "__main__":
+    main()
