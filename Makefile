@@ -54,6 +54,7 @@ bench-service: .venv-bench/installed-bench-service ## sessions against FastAPI, 
 	.venv-bench/bin/python -m benchmarks.service $(if $(QUICK),--quick) $(ARGS)
 
 openapi: .venv/installed-dev ## write openapi/openapi.json and openapi/streams.yaml
+	$(BIN)/python -m tests.api.request_examples
 	$(BIN)/cellar openapi openapi/openapi.json
 	$(BIN)/cellar openapi --streams openapi/streams.yaml
 

@@ -1,19 +1,27 @@
 """The OpenAPI document: valid, the same as the one in the repository, and complete about errors."""
 
 import json
+import math
 import re
 from pathlib import Path
 from typing import Any
 
 import httpx
+import jsonschema
 import pytest
 from openapi_spec_validator import validate
 
 from cellar.api import app, openapi
 from cellar.api.body import JSON
 from cellar.api.schemas import events
+from cellar.api.schemas.numbers import LARGEST, nested
+from cellar.errors import CellarError
+from cellar.main import create_app
+from cellar.settings import Settings
 from cellar.wire import frames, lines, npy, tensors
-from tests.api.conftest import DOCUMENT
+from cellar.wire.numbers import parse_array
+from tests.api import request_examples
+from tests.api.conftest import DOCUMENT, running, with_own_keys
 
 pytestmark = pytest.mark.anyio
 
@@ -91,3 +99,94 @@ def test_the_vendored_files_name_no_download() -> None:
     for path in app.DOCS.iterdir():
         if path.suffix in {".js", ".css", ".html"}:
             assert not re.search(r"https?://\S+\.(whl|tgz|tar\.gz)\b", path.read_text()), path
+
+
+def test_every_array_says_what_is_in_it() -> None:
+    def look(value: Any) -> None:
+        if isinstance(value, list):
+            for item in value:
+                look(item)
+        elif isinstance(value, dict):
+            assert "prefixItems" not in value
+            assert value.get("type") != "array" or value["items"], value
+            for member in value.values():
+                look(member)
+
+    look({name: part for name, part in DOCUMENT.items() if name != "paths"})
+
+
+def test_every_body_has_a_type() -> None:
+    for path, method in OPERATIONS:
+        operation = DOCUMENT["paths"][path][method]
+        for part in (operation.get("requestBody", {}), *operation["responses"].values()):
+            for content in part.get("content", {}).values():
+                assert {"type", "$ref", "anyOf"} & content["schema"].keys(), (method, path, content)
+
+
+ARRAYS: list[tuple[Any, bool]] = [
+    ([0.5, 1], True),
+    ([LARGEST, -LARGEST], True),
+    ([math.nextafter(LARGEST, math.inf)], False),
+    ([-math.nextafter(LARGEST, math.inf)], False),
+    ([], False),
+    ([True], False),
+    (["1"], False),
+    ([None], False),
+    ([[1]], False),
+    (1, False),
+    ({}, False),
+]
+
+
+@pytest.mark.parametrize(("value", "good"), ARRAYS)
+def test_the_schema_of_numbers_says_what_is_read(value: Any, good: bool) -> None:
+    for depth, sent in ((1, value), (2, [value]), (3, [[value]])):
+        assert jsonschema.Draft202012Validator(nested(depth)).is_valid(sent) == good
+        try:
+            parse_array(sent, ndim=depth)
+        except CellarError:
+            assert not good
+        else:
+            assert good
+
+
+def test_parameters_are_never_null() -> None:
+    for path, method in OPERATIONS:
+        for parameter in DOCUMENT["paths"][path][method].get("parameters", ()):
+            assert "null" not in json.dumps(parameter["schema"])
+
+
+def test_the_request_examples_are_those_that_tests_replay() -> None:
+    assert request_examples.SHOWN.read_text() == request_examples.text(), "write them again: make openapi"
+
+
+def test_every_example_is_valid() -> None:
+    for path, method in OPERATIONS:
+        for media_type, content in DOCUMENT["paths"][path][method].get("requestBody", {}).get("content", {}).items():
+            assert media_type not in (JSON, lines.MEDIA_TYPE) or content["examples"], f"{method} {path}"
+            for example in content.get("examples", {}).values():
+                schema = {**content["schema"], "components": DOCUMENT["components"]}
+                jsonschema.Draft202012Validator(schema).validate(example["value"])
+
+
+async def test_the_first_examples_are_accepted_one_after_the_other(settings: Settings) -> None:
+    """As who clicks through the page of the API from above does it."""
+    async with running(create_app(with_own_keys(settings))) as client:
+        for path, method in OPERATIONS:
+            operation = DOCUMENT["paths"][path][method]
+            for media_type in (JSON, lines.MEDIA_TYPE):
+                content = operation.get("requestBody", {}).get("content", {}).get(media_type)
+                if content is None:
+                    continue
+                value = next(iter(content["examples"].values()))["value"]
+                examples = {
+                    one["name"]: one["example"] for one in operation.get("parameters", ()) if one["in"] == "path"
+                }
+                answer = await client.request(
+                    method,
+                    path.format(**examples),
+                    content=value if isinstance(value, str) else json.dumps(value),
+                    headers={"Content-Type": media_type},
+                )
+                assert answer.is_success, f"{method} {path}: {answer.text}"
+                assert "urn:cellar:problem" not in answer.text

@@ -30,6 +30,12 @@ JSON = "application/json"
 BYTES = {"schema": {"type": "string", "format": "binary"}}
 """The OpenAPI schema of what is no JSON."""
 
+
+def bytes_of(description: str) -> dict[str, Any]:
+    """Return the same of bytes that need a description."""
+    return {"schema": {**BYTES["schema"], "description": description}}
+
+
 PROMPT_BYTES = SHORT_BYTES
 """Bodies up to here are read at once, in under a millisecond, and answers written. Larger ones are left to a thread:
 one of many megabytes would hold up all other requests, for seconds if the place of a fault is looked for."""

@@ -28,6 +28,11 @@ def _expand(value: Any) -> Any:
     return {"type": value} if isinstance(value, str) else value
 
 
+def _or_bare(names: Any, objects: Any) -> BeforeValidator:
+    """Return what takes one of the names for an object, and says in the JSON schema that it does."""
+    return BeforeValidator(_expand, json_schema_input_type=names | objects)
+
+
 Rate = Annotated[float, Field(gt=0, le=1e6)]
 Decay = Annotated[float, Field(ge=0, lt=1)]
 Epsilon = Annotated[float, Field(ge=1e-12, le=1)]
@@ -51,7 +56,9 @@ class HuberLoss(Frozen):
     delta: Rate = 1.0
 
 
-LossSpec = Annotated[PlainLoss | HuberLoss, Field(discriminator="type"), BeforeValidator(_expand)]
+LossName = Literal["mse", "mae", "binary_cross_entropy", "cross_entropy", "huber"]
+LossObject = Annotated[PlainLoss | HuberLoss, Field(discriminator="type")]
+LossSpec = Annotated[LossObject, _or_bare(LossName, LossObject)]
 
 
 # --- schedules ------------------------------------------------------------------------------------------------------
@@ -85,11 +92,12 @@ class CosineSchedule(Frozen):
     minimum: Annotated[float, Field(ge=0, le=1e6)] = 0.0
 
 
-ScheduleSpec = Annotated[
-    ConstantSchedule | StepSchedule | ExponentialSchedule | CosineSchedule,
-    Field(discriminator="type"),
-    BeforeValidator(_expand),
+ScheduleName = Literal["constant", "cosine"]
+"""Of those that need nothing besides."""
+ScheduleObject = Annotated[
+    ConstantSchedule | StepSchedule | ExponentialSchedule | CosineSchedule, Field(discriminator="type")
 ]
+ScheduleSpec = Annotated[ScheduleObject, _or_bare(ScheduleName, ScheduleObject)]
 
 
 # --- optimisers -----------------------------------------------------------------------------------------------------
@@ -164,9 +172,9 @@ class Lion(OptimiserBase):
     beta2: Decay = 0.99
 
 
-OptimiserSpec = Annotated[
-    Sgd | Momentum | Adam | RmsProp | AdaGrad | AdaDelta | Lion, Field(discriminator="type"), BeforeValidator(_expand)
-]
+OptimiserName = Literal["sgd", "momentum", "nesterov", "adam", "adamw", "rmsprop", "adagrad", "adadelta", "lion"]
+OptimiserObject = Annotated[Sgd | Momentum | Adam | RmsProp | AdaGrad | AdaDelta | Lion, Field(discriminator="type")]
+OptimiserSpec = Annotated[OptimiserObject, _or_bare(OptimiserName, OptimiserObject)]
 
 
 # --- the run --------------------------------------------------------------------------------------------------------

@@ -4,7 +4,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from cellar.api.body import body_of
+from cellar.api.body import body_of, bytes_of
 from cellar.api.query import TIMEOUT
 from cellar.api.routes.parameters import REPLAY
 from cellar.api.schemas.names import MOST_TIMEOUT_MS
@@ -25,7 +25,7 @@ TIMEOUT_PARAMETER = {
 def array_body(json: type[BaseModel], query: type[BaseModel], shape: str) -> dict[str, Any]:
     """Return what OpenAPI says of a body: a JSON document, or an npy file of that shape with the rest in the query."""
     body = body_of(json, npy.MEDIA_TYPE)
-    body["content"][npy.MEDIA_TYPE] = {"schema": {"description": f"An npy file of real numbers, {shape}."}}
+    body["content"][npy.MEDIA_TYPE] = bytes_of(f"An npy file of real numbers, {shape}.")
     return {"requestBody": body, "parameters": [*parameters_of(query, "an npy body"), TIMEOUT_PARAMETER]}
 
 
@@ -42,7 +42,7 @@ def array_answer(shape: str) -> dict[int | str, dict[str, Any]]:
         POSITION: {"description": "With an npy file: the position.", "schema": {"type": "string"}},
         STEP_NUMBER: {"description": "With an npy file: the step.", "schema": {"type": "integer"}},
     }
-    return {200: {"content": {npy.MEDIA_TYPE: {"schema": {"description": about}}}, "headers": headers}}
+    return {200: {"content": {npy.MEDIA_TYPE: bytes_of(about)}, "headers": headers}}
 
 
 def _parameter(name: str, schema: dict[str, Any], body: str) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from cellar import errors
-from cellar.api.body import body_type
+from cellar.api.body import body_type, bytes_of
 from cellar.api.long.exchange import Exchange
 from cellar.api.long.steps import Lines, Npy, Reader, Size
 from cellar.api.negotiation import answer_type
@@ -35,9 +35,7 @@ def _of_lines(*kinds: str) -> dict[str, Any]:
 
 BODY = {
     **_of_lines("LongStep", "LongSteps"),
-    npy.MEDIA_TYPE: {
-        "schema": {"description": "An npy file in C order, (T, batch_size, in_size), or (T, in_size) of one row."}
-    },
+    npy.MEDIA_TYPE: bytes_of("An npy file in C order, (T, batch_size, in_size), or (T, in_size) of one row."),
 }
 
 

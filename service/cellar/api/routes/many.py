@@ -7,7 +7,7 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
-from cellar.api.body import JsonRoute, body_type
+from cellar.api.body import JsonRoute, body_type, bytes_of
 from cellar.api.many.answers import FrameAnswers, LineAnswers, Writer
 from cellar.api.many.asks import Frames, Lines, Reader
 from cellar.api.many.exchange import Exchange
@@ -30,7 +30,7 @@ def _content(line: list[dict[str, str]], frame: str) -> dict[str, Any]:
     # x-itemSchema: OpenAPI 3.1 has no word for the documents of a stream
     return {
         lines.MEDIA_TYPE: {"schema": {"type": "string"}, "x-itemSchema": {"anyOf": line}},
-        frames.MEDIA_TYPE: {"schema": {"description": f"Frames of {frame}: see docs/frames.md."}},
+        frames.MEDIA_TYPE: bytes_of(f"Frames of {frame}: see docs/frames.md."),
     }
 
 

@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
 
-from cellar.api.body import BYTES, JSON, JsonRoute, beside, body_of
+from cellar.api.body import BYTES, JSON, JsonRoute, beside, body_of, bytes_of
 from cellar.api.negotiation import answer_type
 from cellar.api.problems import answers
 from cellar.api.routes.arrays import POSITION, STEP_NUMBER, parameters_of
@@ -46,13 +46,13 @@ ONE = "(batch_size, size): the state that `layer` and `name` say."
 def _body(query: type[StateQuery], shape: str) -> dict[str, Any]:
     """Return what OpenAPI says of a body with states."""
     body = body_of(StateRequest, tensors.MEDIA_TYPE, npy.MEDIA_TYPE)
-    body["content"][npy.MEDIA_TYPE] = {"schema": {"description": f"{NPY}, {shape}"}}
+    body["content"][npy.MEDIA_TYPE] = bytes_of(f"{NPY}, {shape}")
     return {"requestBody": body, "parameters": parameters_of(query, "a body that is no JSON")}
 
 
 STATES: dict[int | str, dict[str, Any]] = {
     200: {
-        "content": {tensors.MEDIA_TYPE: BYTES, npy.MEDIA_TYPE: {"schema": {"description": f"{NPY}, {COLUMNS}"}}},
+        "content": {tensors.MEDIA_TYPE: BYTES, npy.MEDIA_TYPE: bytes_of(f"{NPY}, {COLUMNS}")},
         "headers": {
             POSITION: {"description": "The position.", "schema": {"type": "string"}},
             STEP_NUMBER: {"description": "The step.", "schema": {"type": "integer"}},

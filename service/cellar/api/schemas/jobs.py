@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from cellar.api.schemas.names import Answer, ModelRef, time_of
+from cellar.api.schemas.names import Answer, Layout, ModelRef, time_of
+from cellar.api.schemas.numbers import Data
 from cellar.errors import ShapeMismatch
 from cellar.jobs.advice import evaluation_of, warnings_of
 from cellar.jobs.checkpoint import EVALUATION
@@ -19,15 +20,12 @@ from cellar.ports import Job, JobState
 from cellar.wire.layout import check_layout, to_tbf
 from cellar.wire.numbers import depth_of, parse_array
 
-Numbers = Any
-"""Nested arrays of numbers: read by `cellar.wire.numbers`, which is stricter than pydantic and says where."""
-
 
 class PairRequest(Frozen):
     """Inputs and what should come out, as nested arrays in the layout of the data."""
 
-    inputs: Numbers = Field(description="Nested arrays of numbers, an axis for each letter of the layout.")
-    targets: Numbers = Field(description="The same for the outputs, aligned with the end of the inputs.")
+    inputs: Data = Field(description="Nested arrays of numbers, an axis for each letter of the layout.")
+    targets: Data = Field(description="The same for the outputs, aligned with the end of the inputs.")
 
     def arrays(self, layout: str, pointer: str) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Return inputs and targets as (T, B, F). Raise InvalidInput with a pointer that begins with `pointer`."""
@@ -38,7 +36,7 @@ class PairRequest(Frozen):
         return inputs, targets
 
 
-def _read(value: Numbers, layout: str, pointer: str) -> NDArray[np.float32]:
+def _read(value: Any, layout: str, pointer: str) -> NDArray[np.float32]:
     """Return nested arrays as (T, B, F). Where their depth is not that of the layout, the error says what it asks."""
     try:
         return to_tbf(parse_array(value, pointer=pointer, ndim=len(layout)), layout)
@@ -57,7 +55,7 @@ def _read(value: Numbers, layout: str, pointer: str) -> NDArray[np.float32]:
 class DataRequest(PairRequest):
     """A dataset."""
 
-    layout: str = Field("TBF", description="Axis letters: T steps, B rows, F features, in any order; `TF`, `T`, ...")
+    layout: Layout = Field("TBF", description="Axis letters: T steps, B rows, F features, in any order; `TF`, `T`, ...")
     validation: PairRequest | None = Field(None, description="Data to measure on that is not trained on.")
 
     def dataset(self) -> Dataset:

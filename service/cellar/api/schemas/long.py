@@ -1,10 +1,11 @@
 """Sequences of any length."""
 
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import Field
 
 from cellar.api.schemas.names import Answer
+from cellar.api.schemas.numbers import LineInputs, RowsOfSteps, StepInput
 from cellar.api.schemas.sessions import StepQuery
 from cellar.nn.spec import Frozen
 from cellar.runtime.long import CHUNK_STEPS
@@ -34,13 +35,13 @@ class LongQuery(StepQuery):
 class LongStep(Frozen):
     """A line with one step."""
 
-    input: list[Any] = Field(description="As in a single step.", examples=[[0.1, 0.2, 0.3]])
+    input: StepInput = Field(description="As in a single step.", examples=[[0.1, 0.2, 0.3]])
 
 
 class LongSteps(Frozen):
     """A line with several steps."""
 
-    inputs: list[Any] = Field(description="(T, batch_size, in_size), or (T, in_size) of a session of one row.")
+    inputs: LineInputs = Field(description="(T, batch_size, in_size), or (T, in_size) of a session of one row.")
 
 
 class LongAnswer(Answer):
@@ -52,7 +53,7 @@ class LongAnswer(Answer):
     step: int | None = Field(None, description="Where the session stands after them, if they are committed.")
     position: str | None = Field(None, description="The same.")
     replayed: bool = Field(False, description="Whether they had been applied before.")
-    outputs: list[Any] | None = Field(
+    outputs: RowsOfSteps | None = Field(
         None, description="(steps, batch_size, out_size). null of steps applied before, whose outputs are not kept."
     )
 

@@ -1,9 +1,10 @@
 """Names as they stand in paths and bodies, and what every answer is."""
 
 from datetime import UTC, datetime
+from itertools import permutations
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
 
 from cellar.ports import MODEL_NAME, MODEL_NAME_IN_WORDS, NAME, NAME_IN_WORDS
 
@@ -17,6 +18,15 @@ ModelName = Annotated[str, Field(pattern=MODEL_PATTERN)]
 ModelRef = Annotated[
     str, Field(pattern=REF_PATTERN, description="A model by name, or one version of it: `co2`, `co2@3`.")
 ]
+
+POSITION_PATTERN = r"^[0-9a-f]{16}\.(0|[1-9][0-9]{0,15})\.[0-9a-f]{32}$"
+LAYOUTS = ["".join(letters) for count in (3, 2, 1) for letters in permutations("TBF", count)]
+
+PositionText = Annotated[str, WithJsonSchema({"type": "string", "pattern": POSITION_PATTERN})]
+"""Where a session stands, as text. What is none is refused by `parse_position`, which says what to send."""
+
+Layout = Annotated[str, WithJsonSchema({"type": "string", "enum": LAYOUTS})]
+"""Axis letters. What is no layout is refused by `check_layout`, which says where it stands."""
 
 IN_WORDS = {
     NAME_PATTERN: NAME_IN_WORDS,

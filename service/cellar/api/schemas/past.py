@@ -1,11 +1,12 @@
 """What a session keeps of its past, and the way back."""
 
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 from pydantic import Field
 
-from cellar.api.schemas.names import Answer
+from cellar.api.schemas.names import Answer, PositionText
+from cellar.api.schemas.numbers import RowsOfSteps
 from cellar.api.schemas.sessions import Placed
 from cellar.ports import Logged, SessionMeta
 from cellar.runtime import past
@@ -49,7 +50,7 @@ class RewindRequest(Placed):
 
     step: int | None = Field(None, ge=0, le=MAX_STEP, description="A step of the present epoch.")
     steps: int | None = Field(None, ge=1, le=MAX_STEP, description="How many steps back.")
-    to: str | None = Field(None, description="An earlier position, of any epoch.")
+    to: PositionText | None = Field(None, description="An earlier position, of any epoch.")
 
     def back(self) -> Back:
         """Return where to go back to. Raise InvalidInput."""
@@ -65,7 +66,7 @@ class LogEntryAnswer(Answer):
     steps: int
     step: int = Field(description="Steps of the epoch after it.")
     position: str = Field(description="After it.")
-    inputs: list[Any] | None = Field(None, description="Of steps: an array for each, of an array for each row.")
+    inputs: RowsOfSteps | None = Field(None, description="Of steps: an array for each, of an array for each row.")
     reset: list[bool] | None = Field(None, description="Rows that began anew before its steps, or by it.")
     model: str | None = Field(None, description="The version that the session had from then on, where that changed.")
 

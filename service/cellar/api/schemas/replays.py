@@ -4,7 +4,7 @@ from typing import Literal, Self
 
 from pydantic import Field
 
-from cellar.api.schemas.names import Answer, ModelRef, Name
+from cellar.api.schemas.names import Answer, ModelRef, Name, PositionText
 from cellar.api.schemas.sessions import Placed
 from cellar.nn.spec import Frozen
 from cellar.ports import Position
@@ -19,7 +19,7 @@ class ReplayRequest(Frozen):
     session: Name | None = Field(
         None, description="A new session to make of it. Absent: the outputs are only compared with those of its own."
     )
-    since: str | None = Field(
+    since: PositionText | None = Field(
         None,
         description="The position that a creation, a reset, or a state that was given led to, and from which the log is"
         " run. Default: the last one.",

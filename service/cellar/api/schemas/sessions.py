@@ -1,12 +1,30 @@
 """Sessions, steps and states."""
 
 from datetime import datetime
-from typing import Any, Self
+from typing import Self
 
 from pydantic import ConfigDict, Field, model_validator
 
-from cellar.api.schemas.names import IDEMPOTENCY_KEY_PATTERN, MOST_TIMEOUT_MS, Answer, ModelRef, Name, time_of
-from cellar.api.schemas.numbers import Flags, Indices, Numbers
+from cellar.api.schemas.names import (
+    IDEMPOTENCY_KEY_PATTERN,
+    MOST_TIMEOUT_MS,
+    Answer,
+    Layout,
+    ModelRef,
+    Name,
+    PositionText,
+    time_of,
+)
+from cellar.api.schemas.numbers import (
+    Flags,
+    Indices,
+    Numbers,
+    SequenceInputs,
+    SequenceOutputs,
+    StateInput,
+    StepInput,
+    StepOutput,
+)
 from cellar.nn.spec import MAX_LAYERS, Frozen
 from cellar.ports import MAX_WRITERS, Identity
 from cellar.runtime import answers
@@ -101,7 +119,7 @@ class SessionsAnswer(Answer):
 class Identified(Frozen):
     """A change that may say where in the session's history it belongs."""
 
-    position: str | None = Field(None, description=POSITION)
+    position: PositionText | None = Field(None, description=POSITION)
     step: int | None = Field(None, ge=0, le=MAX_STEP, description="Steps so far: orders and recognises a repetition.")
     writer: Name | None = Field(None, description=WRITER)
     seq: int | None = Field(None, ge=1, le=MAX_STEP, description=SEQ)
@@ -125,18 +143,17 @@ class Advance(Identified):
 class StepRequest(Advance):
     """One time step."""
 
-    input: Numbers = Field(
+    input: StepInput = Field(
         description="Numbers, one for each feature; for a session of several rows an array of such arrays.",
         examples=[[0.1, 0.2, 0.3]],
-        json_schema_extra={"items": {"anyOf": [{"type": "number"}, {"type": "array", "items": {"type": "number"}}]}},
     )
 
 
 class SequenceRequest(Advance):
     """Several time steps, applied all or not at all."""
 
-    inputs: Numbers = Field(description="Nested arrays of numbers, an axis for each letter of the layout.")
-    layout: str | None = Field(None, description=LAYOUT)
+    inputs: SequenceInputs = Field(description="Nested arrays of numbers, an axis for each letter of the layout.")
+    layout: Layout | None = Field(None, description=LAYOUT)
 
 
 class Line(Frozen):
@@ -183,13 +200,13 @@ class StepQuery(Identified):
 class SequenceQuery(StepQuery):
     """What stands beside a sequence that is an npy file."""
 
-    layout: str | None = Field(None, description=LAYOUT)
+    layout: Layout | None = Field(None, description=LAYOUT)
 
 
 class Placed(Frozen):
     """A change that happens only if the session is at `position`, where it is given."""
 
-    position: str | None = Field(None, description=POSITION)
+    position: PositionText | None = Field(None, description=POSITION)
 
     def identity(self, key: str | None) -> Identity:
         """Return how the request is recognised; `key` is its Idempotency-Key. Raise InvalidInput."""
@@ -209,7 +226,7 @@ class LayerRequest(Frozen):
 
     model_config = ConfigDict(extra="allow")
 
-    __pydantic_extra__: dict[str, Numbers]
+    __pydantic_extra__: dict[str, StateInput]
 
     layer: int = Field(ge=0, description="Which layer of the network, by its number.")
     cell: str | None = Field(None, description="As read; not looked at.")
@@ -240,7 +257,7 @@ class StatesQuery(StateQuery):
 class StepAnswer(Answer):
     """The output of one step and where the session stands after it."""
 
-    output: list[Any] | None = Field(
+    output: StepOutput | None = Field(
         description="Numbers, nested as the input was. null in a replay whose output was too large to be kept."
     )
     step: int
@@ -250,7 +267,7 @@ class StepAnswer(Answer):
 class SequenceAnswer(Answer):
     """The outputs of all steps and where the session stands after them."""
 
-    outputs: list[Any] | None = Field(
+    outputs: SequenceOutputs | None = Field(
         description="Numbers in the layout of the request. null in a replay whose output was too large to be kept."
     )
     step: int

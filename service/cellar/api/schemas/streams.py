@@ -1,10 +1,11 @@
 """Messages of a stream: what a client sends as JSON, and what it is told."""
 
-from typing import Annotated, Any
+from typing import Annotated
 
 from pydantic import Field
 
-from cellar.api.schemas.names import IDEMPOTENCY_KEY_PATTERN, MOST_TIMEOUT_MS, Answer, Name
+from cellar.api.schemas.names import IDEMPOTENCY_KEY_PATTERN, MOST_TIMEOUT_MS, Answer, Name, PositionText
+from cellar.api.schemas.numbers import SequenceOutputs, StepOutput
 from cellar.api.schemas.problems import Problem
 from cellar.api.schemas.sessions import POSITION, SequenceRequest, StepRequest
 from cellar.nn.spec import Frozen
@@ -41,7 +42,7 @@ class SequenceMessage(SequenceRequest, Message):
 class ResumeMessage(Frozen):
     """Ask for what was committed after a position: answers that a lost connection swallowed."""
 
-    resume: str = Field(description=POSITION)
+    resume: PositionText = Field(description=POSITION)
     session: Name | None = Field(None, description=SESSION)
     writer: Name | None = Field(None, description="Whose requests shall be told with their `seq`.")
 
@@ -75,7 +76,7 @@ class StepReply(Located):
     """The output of a step and where the session stands after it."""
 
     id: Tag | None = Field(None, description="Of the step.")
-    output: list[Any] | None = Field(description="Nested as the input. null if it was too large to be kept.")
+    output: StepOutput | None = Field(description="Nested as the input. null if it was too large to be kept.")
     replayed: bool | None = Field(None, description="Whether it was applied before.")
 
 
@@ -83,7 +84,7 @@ class SequenceReply(Located):
     """The outputs of a sequence and where the session stands after it."""
 
     id: Tag | None = Field(None, description="Of the sequence.")
-    outputs: list[Any] | None = Field(description="In the layout of the inputs. null if too large to be kept.")
+    outputs: SequenceOutputs | None = Field(description="In the layout of the inputs. null if too large to be kept.")
     replayed: bool | None = Field(None, description="Whether it was applied before.")
 
 
@@ -101,8 +102,8 @@ class MissedReply(Located):
     replayed: bool
     writer: str | None = Field(None, description="Of its request, if that is the one who asks.")
     seq: int | None = Field(None, description="Of its request.")
-    output: list[Any] | None = Field(None, description="Of one step.")
-    outputs: list[Any] | None = Field(None, description="Of several steps.")
+    output: StepOutput | None = Field(None, description="Of one step.")
+    outputs: SequenceOutputs | None = Field(None, description="Of several steps.")
     changed: bool | None = Field(None, description="true where it was no step.")
 
 
