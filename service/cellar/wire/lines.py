@@ -7,10 +7,15 @@ from cellar.errors import BodyTooLarge
 MEDIA_TYPE = "application/x-ndjson"
 
 
+def is_blank(line: bytes) -> bool:
+    """Return whether a line has nothing but white space. Readers pass over such lines."""
+    return not line or line.isspace()
+
+
 class LineSplitter:
     r"""Cuts a stream of bytes, in pieces of any size, into lines of at most `max_bytes`; the last needs no newline.
 
-    Lines with nothing but blanks are for the reader to pass over, who may pause between them.
+    Blank lines are yielded too: there may be a million of them, and the reader may let others have a turn in between.
 
     >>> splitter = LineSplitter(100)
     >>> [*splitter.feed(b'{"a": 1}\n{"a"')], [*splitter.feed(b': 2}\r\n3')], splitter.end()
@@ -41,7 +46,7 @@ class LineSplitter:
     def end(self) -> list[bytes]:
         """Say that no more bytes come, and return the last line if it has no newline."""
         rest, self._held = b"".join(self._held), []
-        return [rest] if rest.strip() else []
+        return [] if is_blank(rest) else [rest]
 
     def _whole(self, line: bytes) -> bytes:
         if self._held:

@@ -8,7 +8,7 @@ import numpy as np
 from cellar.errors import InvalidInput
 from cellar.runtime.answers import Floats
 from cellar.wire.document import decode
-from cellar.wire.lines import LineSplitter
+from cellar.wire.lines import LineSplitter, is_blank
 from cellar.wire.npy_rows import NpyRows
 from cellar.wire.numbers import parse_array
 
@@ -59,7 +59,7 @@ class Lines:
     def feed(self, data: bytes) -> Iterator[Floats]:
         """Yield the lines that are whole now."""
         for line in self._splitter.feed(data):
-            if line and not line.isspace():
+            if not is_blank(line):
                 yield _of_line(line, self._size)
 
     def end(self) -> Iterator[Floats]:

@@ -19,7 +19,7 @@ from cellar.ports import APPEND, NAME, NAME_IN_WORDS, Identity, SessionKey
 from cellar.wire import columns, frames
 from cellar.wire.document import decode
 from cellar.wire.frames import FrameSplitter
-from cellar.wire.lines import LineSplitter
+from cellar.wire.lines import LineSplitter, is_blank
 from cellar.wire.outline import outline
 
 _NAME = re.compile(NAME)
@@ -89,7 +89,7 @@ class Lines:
         until_s = monotonic() + PART_S
         try:
             for line in self._lines_of(data):
-                if line is not None:
+                if line is not None and not is_blank(line):
                     part.append(self._plain(line) or await self._read(line))
                 if len(part) == MOST_LINES or monotonic() >= until_s or self._faults >= MOST_FAULTS:
                     if part:
@@ -113,7 +113,7 @@ class Lines:
         return [self._plain(line) or await self._read(line) for line in self._splitter.end()]
 
     def _lines_of(self, data: bytes) -> Iterator[bytes | None]:
-        """Yield the lines that are whole now, and None now and then: blank lines are passed over without a word."""
+        """Yield the lines that are whole now, and None behind each piece of the body: a piece may end no line."""
         for start in range(0, len(data), PIECE_BYTES):
             yield from self._splitter.feed(data[start : start + PIECE_BYTES])
             yield None
