@@ -8,7 +8,7 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import Lifespan
 
 from cellar import __version__
-from cellar.api import conventions, openapi, problems
+from cellar.api import conventions, openapi_route, problems
 from cellar.api.access import Access, AccessControl
 from cellar.api.body import STREAMS, BodyLimit
 from cellar.api.coding import GzipAnswers, GzipBodies
@@ -47,9 +47,7 @@ def create_app(
 
     Streams have at most `replay_window` steps of a session in flight.
     """
-    app = FastAPI(
-        title="Cellar", version=__version__, docs_url=None, redoc_url=None, redirect_slashes=False, lifespan=lifespan
-    )
+    app = FastAPI(title="Cellar", version=__version__, openapi_url=None, redirect_slashes=False, lifespan=lifespan)
     app.state.services = services
     app.state.streams = Streams(services, access, window=replay_window, max_bytes=max_body_bytes)
     app.state.underway = Underway()
@@ -60,7 +58,7 @@ def create_app(
     app.include_router(router)
     app.add_route(conventions.DOCS, conventions.to_docs)
     app.mount(conventions.DOCS, StaticFiles(directory=DOCS, html=True))
-    app.openapi = openapi.document  # type: ignore[method-assign]  # FastAPI's documented way to give one's own
+    app.add_route(openapi_route.PATH, openapi_route.OpenApiDocument().answer)
     problems.install(app)
     app.add_middleware(HotRoutes)
     app.add_middleware(EndingNewlines)
