@@ -82,7 +82,7 @@ class Process:
 
     def cpu_s(self) -> float:
         """Return the seconds of CPU that it has used so far, children included."""
-        return sum(_cpu_s(pid) for pid in self.family())
+        return sum(cpu_s_of(pid) for pid in self.family())
 
 
 def _children(pid: int) -> list[int]:
@@ -95,7 +95,7 @@ def _tasks(pid: int) -> list[Path]:
     return list(Path(f"/proc/{pid}/task").iterdir())
 
 
-def _cpu_s(pid: int) -> float:
+def cpu_s_of(pid: int) -> float:
     """Return the time of a process on the CPU, all its threads', in seconds; 0 if it has ended."""
     with suppress(OSError):  # to the nanosecond, where `stat` counts ticks
         return sum(int((task / "schedstat").read_text().split()[0]) for task in _tasks(pid)) / 1e9

@@ -155,9 +155,10 @@ class Settings(BaseSettings):
         4096, ge=1, description="Requests that may wait for the engine before 503, requests. Default: 4096."
     )
     queue_wait_s: float = Field(
-        2,
+        0.5,
         gt=0,
-        description="How long the requests that wait may take to be answered before more get 503, seconds. Default: 2.",
+        description="How long the requests that wait may take to be answered before more get 503, seconds. "
+        "Default: 0.5.",
     )
 
     max_connections: int = Field(

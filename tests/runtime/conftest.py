@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import redis
 
+from cellar.runtime import costs
 from cellar.runtime.past import Pasts
 from cellar.runtime.sessions import Sessions
 from cellar.runtime.states import States
@@ -17,6 +18,13 @@ from cellar.store.sessions import RedisSessions
 from tests.runtime.exact import ExactModels
 from tests.runtime.gate import Gate
 from tests.runtime.versions import Versions
+
+
+@pytest.fixture(autouse=True)
+def calls_of_any_length(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let no call be cut because the one before took its time: gates hold calls up, and machines are slow."""
+    monkeypatch.setattr(costs, "CALL_S", 3600.0)
+
 
 STORE_OPTIONS = {"window", "output_cap_bytes", "idempotency_ttl_s", "patience_s", "commit_script"}
 

@@ -69,7 +69,7 @@ class ExactNetwork:
     network: Sizes = field(default_factory=Sizes)
     calls: list[tuple[int, int]] = field(default_factory=list)
     ahead_flops: int = 0
-    flops: int = 10**9
+    flops: int = 10**7
     """Enough for a thread, so that calls can be held up."""
     aheads: int = 0
     """How often it was asked to compute ahead."""

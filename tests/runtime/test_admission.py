@@ -3,7 +3,8 @@
 import pytest
 
 from cellar.errors import Overloaded
-from cellar.runtime.admission import FEW, Admission
+from cellar.runtime.admission import FEW, FEW_OF_A_MODEL, Admission, ModelQueue
+from cellar.runtime.costs import CallCost
 
 
 def full(admission: Admission, count: int, now_s: float) -> None:
@@ -125,3 +126,140 @@ def test_a_burst_is_counted_before_it_is_let_in() -> None:
     admission.leave(60)
     admission.enter(0.01, 60)
     assert admission.waiting == 100
+
+
+STEP = (1, 1)
+
+
+def a_model(admission: Admission, step_s: float, row_s: float = 0.0) -> ModelQueue:
+    """Return the queue of a model whose calls took so long: `step_s`, and `row_s` for each row but the first."""
+    cost = CallCost(10**7)
+    for rows in (1, 30, 1, 60, 20, 1, 50):
+        cost.learn(rows, 1, step_s + row_s * (rows - 1))
+    return admission.model_queue(cost)
+
+
+def let_in(admission: Admission, model: ModelQueue, left_s: float | None, now_s: float = 0.0) -> int:
+    """Return how many steps of a model may wait."""
+    for count in range(10_000):
+        try:
+            admission.enter(now_s, 1, model, STEP, left_s)
+        except Overloaded:
+            return count
+    return 10_000
+
+
+def test_a_slow_model_takes_no_more_than_it_can_answer_in_time() -> None:
+    """The first of them are refused before any answer has shown how slow it is."""
+    admission = Admission(10_000, 2.0)
+    slow = a_model(admission, 0.010, 0.002)
+    count = let_in(admission, slow, 1.0)
+    assert 0.4 < slow.calls_s() <= 0.55
+    assert 100 < count < 260
+    with pytest.raises(Overloaded) as caught:
+        admission.enter(0.0, 1, slow, STEP, 1.0)
+    assert caught.value.detail == "the requests that wait for this model would take longer than 0.5 s"
+    for _ in range(10):
+        admission.leave(1, slow, STEP)
+    admission.enter(0.0, 1, slow, STEP, 1.0)
+
+
+def test_whoever_has_more_time_may_wait_longer_but_no_longer_than_the_setting() -> None:
+    admission = Admission(10_000, 2.0)
+    slow = a_model(admission, 0.010, 0.002)
+    let_in(admission, slow, 1.0)
+    few = let_in(admission, slow, 2.0)
+    assert few > 50
+    let_in(admission, slow, None)
+    assert 1.9 < slow.calls_s() <= 2.1
+    assert let_in(admission, slow, 3600.0) == 0
+
+
+def test_a_step_that_nothing_stands_before_is_let_in_whatever_its_time() -> None:
+    """Else one wrong estimate would keep all away, and never be found out."""
+    admission = Admission(10_000, 2.0)
+    slow = a_model(admission, 5.0)
+    assert admission.enter(0.0, 1, slow, STEP, 0.001) is slow
+    assert let_in(admission, slow, 0.001) == 0
+
+
+def test_some_may_wait_for_the_slowest_model_if_they_have_no_deadline() -> None:
+    admission = Admission(10_000, 2.0)
+    assert let_in(admission, a_model(admission, 60.0), None) == FEW_OF_A_MODEL
+
+
+def test_a_slow_model_keeps_no_light_one_out() -> None:
+    admission = Admission(10_000, 2.0, threads=2)
+    slow, light = a_model(admission, 0.010, 0.002), a_model(admission, 0.0005, 0.0002)
+    let_in(admission, slow, 1.0)
+    assert let_in(admission, light, 1.0) > 500
+    admission.enter(0.0, 500)  # and what takes no time of the threads is not held up by either
+    admission.enter(0.0, 1, None, STEP, 0.1)
+
+
+def test_models_share_the_threads() -> None:
+    alone = Admission(10_000, 2.0)
+    count = let_in(alone, a_model(alone, 0.010, 0.002), 1.0)
+    shared = Admission(10_000, 2.0)
+    models = [a_model(shared, 0.010, 0.002) for _ in range(4)]
+    for _ in range(count // 4):
+        for model in models:
+            shared.enter(0.0, 1, model, STEP, 4.0)
+    refused = [let_in(shared, model, 1.0) for model in models]
+    assert sum(refused) <= 4 * 5  # all together have as much as one alone may have
+    for model in models:
+        while model.waiting:
+            shared.leave(1, model, STEP)
+    assert shared.waiting == 0
+    assert shared._calls_s == pytest.approx(0.0)
+    assert shared._busy == 0
+    assert let_in(shared, models[0], 1.0) == count
+
+
+def test_a_slow_models_own_rate_counts_as_well() -> None:
+    """Each step takes a commit of its own, say: the calls are quick, the answers are not."""
+    admission = Admission(10_000, 2.0)
+    model = a_model(admission, 0.001, 0.0002)
+    now_s = 0.0
+    for _ in range(FEW + 1):
+        admission.enter(now_s, 1, model, STEP, 10.0)
+    for _ in range(40):  # a hundred a second
+        now_s += 0.01
+        admission.leave(1, model, STEP)
+        admission.enter(now_s, 1, model, STEP, 10.0)
+    assert let_in(admission, model, 1.0, now_s) == 0
+    admission.enter(now_s, 1, model, STEP, 10.0)
+
+
+def test_light_steps_hold_their_own_deadline() -> None:
+    admission = Admission(10_000, 2.0)
+    full(admission, FEW + 1, 0.0)
+    now_s = answer_slowly(admission, 40, 0.01, 0.0)  # a hundred a second
+    with pytest.raises(Overloaded):
+        admission.enter(now_s, 1, None, STEP, 1.0)
+    admission.enter(now_s, 1, None, STEP, 2.0)
+
+
+def test_the_model_of_a_request_may_be_found_later() -> None:
+    admission = Admission(10_000, 2.0)
+    slow, quick = a_model(admission, 0.010, 0.002), a_model(admission, 0.00001)
+    for _ in range(3):
+        assert admission.enter(0.0, 1, None, STEP, 1.0) is None
+    assert admission.move(0.0, 1, slow, STEP, 1.0) is slow
+    assert admission.move(0.0, 1, quick, STEP, 1.0) is None
+    let_in(admission, slow, 1.0)
+    waiting = admission.waiting
+    with pytest.raises(Overloaded):
+        admission.move(0.0, 1, slow, STEP, 1.0)
+    assert admission.waiting == waiting  # it waits on, until it is told
+
+
+def test_long_sequences_count_with_their_steps() -> None:
+    admission = Admission(10_000, 2.0)
+    model = a_model(admission, 0.010, 0.002)
+    admission.enter(0.0, 1, model, (1, 200), 10.0)
+    assert model.calls_s() > 1.0
+    with pytest.raises(Overloaded):
+        admission.enter(0.0, 1, model, STEP, 1.0)
+    admission.leave(1, model, (1, 200))
+    assert model.calls_s() == 0.0

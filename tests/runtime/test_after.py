@@ -63,7 +63,7 @@ async def test_giving_up_counts_as_failure(service: Service, shut: Shut) -> None
     gate = shut()
     first = asyncio.create_task(step(service, key, 0))
     await gate.reached()
-    late = service.sessions.submit(key, "step", a_sequence(1), APPEND, deadline_s=0.001)
+    late = service.sessions.submit(key, "step", a_sequence(1), APPEND, deadline_s=0.05)
     behind_late = service.sessions.submit(key, "step", a_sequence(2), APPEND, after=late)
     given_up = service.sessions.submit(key, "step", a_sequence(3), APPEND)
     behind_given_up = service.sessions.submit(key, "step", a_sequence(4), APPEND, after=given_up)

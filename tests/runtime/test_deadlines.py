@@ -9,8 +9,9 @@ from time import monotonic
 
 import pytest
 
-from cellar.errors import DeadlineExceeded
+from cellar.errors import DeadlineExceeded, Overloaded
 from cellar.ports import APPEND, Identity, ModelVersion, SessionKey
+from cellar.runtime.costs import CallCost
 from cellar.runtime.pending import Pending
 from cellar.runtime.request import Request
 from cellar.runtime.sessions import THREADS
@@ -156,6 +157,86 @@ async def test_a_step_behind_one_that_was_late_is_not_reached(service: Service, 
     with pytest.raises(Exception, match="the request before this one has failed"):
         await second
     assert await state(service, key) == history([0])
+
+
+def cost_of(service: Service, key: SessionKey) -> CallCost:
+    """Return what the calls of the session's model are believed to take."""
+    lane = service.sessions._lanes._cache.known(key)
+    assert lane is not None
+    assert lane.served is not None
+    served = lane.served()
+    assert served is not None
+    return served.batcher.cost
+
+
+def believe(cost: CallCost, time_s: float) -> None:
+    """Have calls of one row believed to take so long."""
+    for _ in range(100):
+        cost.learn(1, 1, time_s)
+
+
+async def test_what_would_be_answered_too_late_does_not_run(service: Service, shut: Shut) -> None:
+    """It waits behind a call; when that ends its time is not over yet, and would be before its own ends."""
+    keys, other = [await begin(service) for _ in range(2)], await begin(service)
+    for key in (*keys, other):
+        await step(service, key, 0)
+    cost = cost_of(service, other)
+    believe(cost, 1e-6)
+    gate = shut()
+    running = service.sessions.submit(other, "step", a_sequence(1), APPEND)
+    await gate.reached()
+    too_late = service.sessions.submit(keys[0], "step", a_sequence(1), APPEND, deadline_s=60.0)
+    patient = service.sessions.submit(keys[1], "step", a_sequence(1), APPEND)
+    believe(cost, 600.0)
+    gate.open()
+    with pytest.raises(DeadlineExceeded, match="would have been answered after its time") as caught:
+        async with asyncio.timeout(20):
+            await too_late
+    assert caught.value.outcome == "not_applied"
+    await running
+    await patient
+    assert [await state(service, key) for key in keys] == [history([0]), history([0, 1])]
+    believe(cost, 1e-6)
+    assert output(await step(service, keys[0], 2)) == history([0, 2])
+    assert nobody_waits(service)
+
+
+async def test_what_cannot_be_in_time_is_refused_at_once(service: Service, shut: Shut) -> None:
+    key, other, third = [await begin(service) for _ in range(3)]
+    for each in (key, other, third):
+        await step(service, each, 0)
+    cost = cost_of(service, other)
+    believe(cost, 600.0)
+    gate = shut()
+    running = service.sessions.submit(other, "step", a_sequence(1), APPEND, deadline_s=60.0)  # nothing stands before it
+    await gate.reached()
+    with pytest.raises(Overloaded, match="for this model") as caught:
+        service.sessions.submit(key, "step", a_sequence(1), APPEND, deadline_s=60.0)
+    assert (caught.value.outcome, caught.value.retry_after_s) == ("not_applied", 30)
+    assert service.sessions.is_refusing
+    with pytest.raises(Overloaded):
+        service.sessions.check_room(key, 60.0)
+    patient = service.sessions.submit(third, "step", a_sequence(1), APPEND)
+    gate.open()
+    await running
+    await patient
+    assert [await state(service, each) for each in (key, other, third)] == [history([0]), *[history([0, 1])] * 2]
+    assert nobody_waits(service)
+
+
+async def test_a_session_that_is_read_first_counts_with_its_model_then(service: Service, shut: Shut) -> None:
+    key, other = [await begin(service) for _ in range(2)]
+    await step(service, other, 0)
+    believe(cost_of(service, other), 600.0)
+    gate = shut()
+    running = service.sessions.submit(other, "step", a_sequence(1), APPEND)
+    await gate.reached()
+    with pytest.raises(Overloaded, match="for this model"):  # its record is not at hand
+        await service.sessions.submit(key, "step", a_sequence(1), APPEND, deadline_s=60.0)
+    gate.open()
+    await running
+    assert await state(service, key) == history([])
+    assert nobody_waits(service)
 
 
 async def test_requests_that_have_ended_leave_no_timer(service: Service) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,7 +16,7 @@ from cellar.api.problems import internal_error, problem_of
 from cellar.api.routes.arrays import POSITION, STEP_NUMBER
 from cellar.api.routes.parameters import REPLAYED
 from cellar.api.services import TENANT
-from cellar.errors import CellarError
+from cellar.errors import CellarError, Overloaded
 from cellar.ports import SessionKey
 from cellar.runtime.answers import StepAnswer
 from cellar.runtime.pending import Pending
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-OK = STATUS_LINE[200]
+OK, UNAVAILABLE = STATUS_LINE[200], STATUS_LINE[503]
 
 REPLAYED_LINE = b"%s: true\r\n" % REPLAYED.lower().encode()
 JSON_HEAD = b"content-length: %%d\r\ncontent-type: %s\r\n" % JSON.encode()
@@ -34,6 +35,16 @@ NPY_HEAD = b"%s: %%s\r\n%s: %%d\r\ncontent-length: %%d\r\ncontent-type: %s\r\n" 
     *(POSITION.lower().encode(), STEP_NUMBER.lower().encode()),
     npy.MEDIA_TYPE.encode(),
 )
+
+
+@lru_cache(64)
+def _overloaded(detail: str, retry_after_s: int) -> tuple[bytes, bytes]:
+    """Return the head and the body of a refusal: under overload nearly all are alike, and must be cheap."""
+    return _parts_of(problem_of(Overloaded(detail, retry_after_s=retry_after_s)))
+
+
+def _parts_of(response: Response) -> tuple[bytes, bytes]:
+    return b"".join([b"%s: %s\r\n" % header for header in response.raw_headers]), bytes(response.body)
 
 
 _make = tuple.__new__
@@ -73,11 +84,14 @@ class StepCycle:
 
     def run(self, body: bytes) -> None:
         """Ask for the steps, now that the body is there."""
-        terms = self._terms
+        terms, sessions = self._terms, self._connection.services.sessions
+        key = _make(SessionKey, (TENANT, self._session))
         try:
+            if sessions.is_refusing and not terms.sequence:  # then most are refused: before their body is read
+                sessions.check_room(key, terms.within_s)
             self._asked = asked = terms.read(body, self._key)
-            pending = self._connection.services.sessions.submit(
-                _make(SessionKey, (TENANT, self._session)),
+            pending = sessions.submit(
+                key,
                 "sequence" if terms.sequence else "step",
                 asked.inputs,
                 asked.identity,
@@ -138,9 +152,10 @@ class StepCycle:
         self._connection.write(self, OK, head + (REPLAYED_LINE if answer.replayed else b""), header, numbers.data)
 
     def _refuse(self, error: Exception) -> None:
+        if type(error) is Overloaded:
+            return self._connection.write(self, UNAVAILABLE, *_overloaded(error.detail, error.retry_after_s))
         response = self._response_of(error)
-        head = b"".join([b"%s: %s\r\n" % header for header in response.raw_headers])
-        self._connection.write(self, STATUS_LINE[response.status_code], head, bytes(response.body))
+        return self._connection.write(self, STATUS_LINE[response.status_code], *_parts_of(response))
 
     def _response_of(self, error: Exception) -> Response:
         """Return the problem document of an error, which points into the body."""

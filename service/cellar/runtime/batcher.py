@@ -10,23 +10,27 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Callable, Sequence
-from concurrent.futures import Executor
+from functools import partial
+from time import monotonic
 
 from cellar.errors import Overloaded
+from cellar.runtime.costs import MAX_ROWS, CallCost
 from cellar.runtime.flights import Flights
 from cellar.runtime.network import Network
-from cellar.runtime.work import Work, most_row_steps, run_wanted
+from cellar.runtime.turns import Account, Turns
+from cellar.runtime.work import CHUNK_STEPS, Work, most_row_steps, run_wanted
 
 logger = logging.getLogger(__name__)
-
-MAX_ROWS = 1024
-"""Rows of one call: enough to fill every register tile, few enough for a call of milliseconds."""
 
 PROMPT_FLOPS = 4_000_000
 """A tenth of a millisecond: less than it takes to hand the works to a thread, and the results back, on a busy core."""
 
 PROMPT_STEPS = 64
 """Of a work in such a call: each has a link of the digest's chain as well."""
+
+MEASURED_ROWS = 8
+"""Rows of a prompt call from which on it is measured. Of the smaller ones only the first is: a step alone is not to pay
+for it."""
 
 Finish = Callable[[Sequence[Work], Exception | None], None]
 """Called with works that have run together, or did not begin, or with what the kernel raised."""
@@ -35,9 +39,11 @@ Finish = Callable[[Sequence[Work], Exception | None], None]
 class Batcher:
     """The queues of one network: single steps, and sequences, which take turns."""
 
-    def __init__(self, network: Network, executor: Executor, finish: Finish, flights: Flights) -> None:
+    def __init__(self, network: Network, turns: Turns, finish: Finish, flights: Flights) -> None:
+        self.cost = CallCost(network.flops)
         self._network = network
-        self._executor = executor
+        self._turns = turns
+        self._account = Account()
         self._finish = finish
         self._flights = flights
         self._steps: deque[Work] = deque()
@@ -83,10 +89,8 @@ class Batcher:
             works = self._next(most)
             self._again = max(0, self._again - len(works))
             if not self._is_prompt(works):
-                running = asyncio.get_running_loop().run_in_executor(
-                    self._executor, run_wanted, self._network, works, self._executor
-                )
-                running.add_done_callback(lambda ran: self._end(works, ran))
+                self._give_up_late(works)
+                self._turns.run(self._account, partial(self._call, works), partial(self._end, works))
                 return len(works)
         except Exception as error:  # nothing has begun: whoever waits is told, and what comes next is tried again
             self._tell(works or self._take_all(), error)
@@ -103,13 +107,44 @@ class Batcher:
     def _run(self, works: Sequence[Work]) -> None:
         """Run works that are done before a thread would have been woken for them."""
         try:
-            run_wanted(self._network, works, self._executor)
+            if self.cost.is_measured and len(works) < MEASURED_ROWS:
+                run_wanted(self._network, works, self._turns.executor)
+            else:
+                self._call(works)
         except Exception as error:
             self._tell(works, error)
         else:
             self._tell(works, None)
 
-    def _end(self, works: Sequence[Work], ran: asyncio.Future[None]) -> None:
+    def _call(self, works: Sequence[Work]) -> float:
+        """Run works, learn what it costs, and return how long it took."""
+        began_s = monotonic()
+        rows, steps = run_wanted(self._network, works, self._turns.executor, self._most_steps(works))
+        took_s = monotonic() - began_s
+        if steps:
+            self.cost.learn(rows, steps, took_s)
+        return took_s
+
+    def _most_steps(self, works: Sequence[Work]) -> int:
+        if self._was_steps:
+            return CHUNK_STEPS
+        return min(CHUNK_STEPS, self.cost.steps_a_call(sum([work.rows for work in works])))
+
+    def _give_up_late(self, works: Sequence[Work]) -> None:
+        """Give up the requests of a call that would be answered too late, unless nobody else waited with them.
+
+        One that is alone was not held up by others: that its kernel begins in its time is enough.
+        """
+        if len(works) == 1 and not (self._steps or self._sequences):
+            return
+        steps = 1 if self._was_steps else max([work.steps for work in works])
+        end_s = monotonic() + steps * self.cost.step_s(sum([work.rows for work in works]))
+        for work in works:
+            if not work.began:
+                for request in work.requests:
+                    request.end_if_late(end_s)
+
+    def _end(self, works: Sequence[Work], ran: asyncio.Future[float]) -> None:
         if ran.cancelled():  # the service has ended, and the threads with it
             return self._tell(works, Overloaded("the service is stopping"))
         error = ran.exception()
@@ -139,7 +174,9 @@ class Batcher:
         sizes = self._network.network
         if sizes.whole_sequences:
             return _take_whole(queue, most, most_row_steps(sizes))
-        return _take_steps(queue, most) if self._was_steps else _take(queue, most)
+        if self._was_steps:
+            return _take_steps(queue, most, self.cost.rows_a_call(MAX_ROWS))
+        return _take(queue, most)
 
     def _is_prompt(self, works: Sequence[Work]) -> bool:
         """Return whether the works are done sooner than a thread would be woken for them."""
@@ -150,11 +187,11 @@ class Batcher:
         return steps <= PROMPT_STEPS and rows * steps * self._network.flops <= PROMPT_FLOPS
 
 
-def _take_steps(queue: deque[Work], most: int) -> list[Work]:
-    """Take `most` single steps in their order, up to MAX_ROWS rows. The first in the queue is always taken."""
+def _take_steps(queue: deque[Work], most: int, most_rows: int) -> list[Work]:
+    """Take `most` single steps in their order, up to so many rows. The first in the queue is always taken."""
     taken: list[Work] = []
     rows = 0
-    while queue and len(taken) < most and (not taken or rows + queue[0].rows <= MAX_ROWS):
+    while queue and len(taken) < most and (not taken or rows + queue[0].rows <= most_rows):
         work = queue.popleft()
         taken.append(work)
         rows += work.rows

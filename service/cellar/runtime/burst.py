@@ -55,7 +55,7 @@ class Burst(Request):
             inputs = self.inputs[index : index + 1]
             single = Request(self.key, "step", identity, fingerprint, mark, self.began_s, inputs)
             single.taken_s, single.tried_s = self.taken_s, self.tried_s
-            single.after = before
+            single.after, single.until_s, single.model = before, self.until_s, self.model
             single.when_done(self._hear)
             before = None if first is None else single
             self._singles.append(single)

@@ -22,7 +22,7 @@ from cellar.ports import (
     SessionRecord,
     SessionStore,
 )
-from cellar.runtime.admission import Admission
+from cellar.runtime.admission import Admission, ModelQueue
 from cellar.runtime.ahead import Ahead
 from cellar.runtime.answers import Floats, Mask
 from cellar.runtime.attempt import Attempt
@@ -44,6 +44,7 @@ from cellar.runtime.models import Models, ModelSource, Served
 from cellar.runtime.network import Network, Sizes
 from cellar.runtime.request import Request, Stale
 from cellar.runtime.settling import CONTENTION_S, Settling, Tick, contended
+from cellar.runtime.turns import Turns
 from cellar.runtime.work import Work
 
 logger = logging.getLogger(__name__)
@@ -57,6 +58,7 @@ class Lanes:
         store: SessionStore,
         source: ModelSource,
         kernels: ThreadPoolExecutor,
+        threads: int,
         *,
         kernel_rev: int,
         any_revision: bool,
@@ -70,10 +72,17 @@ class Lanes:
     ) -> None:
         self._store = store
         self._flights = Flights()
-        self.models = Models(source, kernels, self._ran, self._flights, max_bytes=model_cache_bytes)
+        self._admission = Admission(queue_limit, queue_wait_s, threads)
+        self.models = Models(
+            source,
+            Turns(kernels, threads),
+            self._ran,
+            self._flights,
+            self._admission,
+            max_bytes=model_cache_bytes,
+        )
         self._kernel_rev = kernel_rev
         self._any_revision = any_revision
-        self._admission = Admission(queue_limit, queue_wait_s)
         self._max_numbers = max_numbers
         self._most_together = most_together
         self._cache = LaneCache(cache_bytes)
@@ -89,7 +98,7 @@ class Lanes:
         """Queue a request. Raise Overloaded if too many wait, or if the service is stopping."""
         if self._stopping:
             raise Overloaded("the service is stopping")
-        self._admission.enter(request.began_s, request.count)
+        self._enter(request, self._cache.known(request.key))
         lane = self._cache.lane(request.key)
         if self._held is None and self._run_at_once(lane, request):
             return
@@ -143,11 +152,24 @@ class Lanes:
         """How many requests may wait."""
         return self._admission.most
 
+    @property
+    def is_refusing(self) -> bool:
+        """Whether requests were refused just now because too many wait."""
+        return self._admission.is_refusing
+
+    def check_room(self, key: SessionKey, left_s: float | None) -> None:
+        """Raise Overloaded if a step of the session that has so much time left would be refused now."""
+        lane = self._cache.known(key)
+        served = lane.served() if lane is not None and lane.served is not None else None
+        if lane is not None and served is not None and lane.familiar is not None:
+            steps, rows, _ = lane.familiar
+            self._admission.check(monotonic(), 1, served.queue, (rows, steps), left_s)
+
     def _leave_queue(self, request: Request) -> None:
         lane = self._cache.known(request.key)
         if lane is not None and request in lane.waiting:
             lane.waiting.remove(request)
-            self._leave(request.count)
+            self._leave(request)
 
     async def attempt(self, record: SessionRecord, inputs: Floats, reset: Mask | None) -> Attempt:
         """Run a sequence on a session as it is given, among the steps of others, and commit nothing. Raise as steps do.
@@ -169,7 +191,8 @@ class Lanes:
             served.batcher.add(attempt, again=True)
             await attempt.request.come()
         finally:
-            self._leave()
+            self._admission.leave()
+            self._note_empty()
         return attempt
 
     def _is_idle(self) -> bool:
@@ -197,7 +220,7 @@ class Lanes:
             lane.current = [request]  # busy, so that who is told something now and submits the next one queues up
             if not request.is_over():
                 return self._dispatch(lane, request)
-            self._leave(request.count)
+            self._leave(request)
         lane.current = []
         return self._cache.evict()
 
@@ -262,8 +285,9 @@ class Lanes:
                 if request.count > 1 and not self._may_go_as_one(request, record) and lane.take_apart():
                     request = lane.current[0]
                 self._check_steps(lane, request, record, network.network)
+                self._enter_model(request, served.queue)
                 if lane.waiting:
-                    self._join(lane, record, network)
+                    self._join(lane, record, served)
                 return served.batcher.add(
                     Work(lane.current.copy(), record, lane.ahead if lane.record is record else None),
                     again=self._flights.is_recent(lane.tick),
@@ -318,8 +342,13 @@ class Lanes:
             return self._next(lane)
         return self._settling.commit([(lane, change_commit(record, request, network, edited, self._kernel_rev))])
 
-    def _join(self, lane: Lane, record: SessionRecord, network: Network) -> None:
-        """Let the steps that wait behind the first go with it, where the network can be cut between them."""
+    def _join(self, lane: Lane, record: SessionRecord, served: Served) -> None:
+        """Let the steps that wait behind the first go with it, where the network can be cut between them.
+
+        All of them are answered at the end of the last, so they are no more than take the time of a call.
+        """
+        network, cost = served.model.network, served.batcher.cost
+        most = min(self._most_together, cost.steps_a_call(record.meta.batch_size))
 
         def admits(request: Request) -> bool:
             inputs = request.inputs
@@ -333,7 +362,7 @@ class Lanes:
             return True
 
         if not network.network.whole_sequences:
-            join_waiting(lane, record, self._most_together, admits)
+            join_waiting(lane, record, most, admits)
 
     def _ran(self, works: Sequence[Work], failure: Exception | None) -> None:
         """Commit what ran together. Called by the batchers."""
@@ -415,12 +444,29 @@ class Lanes:
         return self._settling.end(lane, [found if isinstance(found, Committed) else error])
 
     def _next(self, lane: Lane) -> None:
-        current = lane.current
-        self._leave(current[0].count if len(current) == 1 else sum([request.count for request in current]))
+        for request in lane.current:
+            self._leave(request)
         self._begin(lane)
 
-    def _leave(self, requests: int = 1) -> None:
-        self._admission.leave(requests)
+    def _enter(self, request: Request, lane: Lane | None) -> None:
+        """Let the request wait. Raise Overloaded if it would take too long, as far as the session's model is known."""
+        served = lane.served() if lane is not None and lane.served is not None else None
+        queue = None if served is None or request.inputs is None else served.queue
+        request.model = self._admission.enter(
+            request.began_s, request.count, queue, request.size, request.left_s(request.began_s)
+        )
+
+    def _enter_model(self, request: Request, queue: ModelQueue) -> None:
+        """Count the request with its model, which was not known when it came. Raise Overloaded."""
+        if request.model is None and request.inputs is not None:
+            left_s = request.left_s(request.tried_s)
+            request.model = self._admission.move(request.tried_s, request.count, queue, request.size, left_s)
+
+    def _leave(self, request: Request) -> None:
+        self._admission.leave(request.count, request.model, request.size)
+        self._note_empty()
+
+    def _note_empty(self) -> None:
         if self._stopping and not self._admission.waiting:
             self._emptied.set()
 

@@ -13,10 +13,12 @@ from typing import NamedTuple, Protocol, TypeVar
 
 from cellar.errors import ModelUnknown
 from cellar.ports import ModelVersion, SessionMeta
+from cellar.runtime.admission import Admission, ModelQueue
 from cellar.runtime.batcher import Batcher, Finish
 from cellar.runtime.deleted import GoneModel, model_deleted
 from cellar.runtime.flights import Flights
 from cellar.runtime.network import Model
+from cellar.runtime.turns import Turns
 
 Answer = TypeVar("Answer")
 
@@ -53,6 +55,8 @@ class Served:
 
     model: Model
     batcher: Batcher
+    queue: ModelQueue
+    """The requests that wait for it."""
     used_s: float
     """When it was used last, by the monotonic clock."""
 
@@ -66,16 +70,18 @@ class Models:
     def __init__(
         self,
         source: ModelSource,
-        kernels: ThreadPoolExecutor,
+        turns: Turns,
         finish: Finish,
         flights: Flights,
+        admission: Admission,
         *,
         max_bytes: int = MAX_BYTES,
     ) -> None:
         self._source = source
-        self._kernels = kernels
+        self._turns = turns
         self._finish = finish
         self._flights = flights
+        self._admission = admission
         self._max_bytes = max_bytes
         # not the loop's own threads: a load may compile for seconds, and others wait for those for a millisecond
         self._loaders = ThreadPoolExecutor(LOADERS, thread_name_prefix="cellar-load")
@@ -148,8 +154,9 @@ class Models:
         return found
 
     def _keep(self, key: ModelKey, model: Model) -> Served:
-        batcher = Batcher(model.network, self._kernels, self._finish, self._flights)
-        served = self._served[key] = Served(model, batcher, monotonic())
+        batcher = Batcher(model.network, self._turns, self._finish, self._flights)
+        served = Served(model, batcher, self._admission.model_queue(batcher.cost), monotonic())
+        self._served[key] = served
         self._bytes += model.size_bytes
         while self._bytes > self._max_bytes:
             idle = [each for each, other in self._served.items() if other is not served and not other.batcher.busy]

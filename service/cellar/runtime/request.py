@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from cellar.errors import DeadlineExceeded, NotReached
 from cellar.ports import Committed, Identity, Position, SessionKey, SessionMeta, SessionRecord
+from cellar.runtime.admission import NO_SIZE, ModelQueue, Size
 from cellar.runtime.answers import Floats, Mask
 from cellar.runtime.network import Network
 from cellar.runtime.pending import Pending
@@ -60,6 +61,7 @@ class Request(Pending):
         "kind",
         "leave",
         "lost",
+        "model",
         "nonce",
         "prepare",
         "reset",
@@ -67,6 +69,7 @@ class Request(Pending):
         "taken_s",
         "tried_s",
         "turn",
+        "until_s",
     )
 
     def __init__(
@@ -104,6 +107,10 @@ class Request(Pending):
         """Whether it may run on a session that is pinned to another kernel revision."""
         self.any_model = False
         """Whether it may run on a session whose model was deleted, of which only the sizes are known then."""
+        self.until_s: float | None = None
+        """When its time is over, by the monotonic clock; None: it has as much as it takes."""
+        self.model: ModelQueue | None = None
+        """The queue in which it counts, if its kernel call takes its time."""
         self.deadline: asyncio.TimerHandle | None = None
         """Ends the request if its kernel has not begun by then."""
         self.turn: list[None] | None = None
@@ -138,10 +145,25 @@ class Request(Pending):
         self.taken_s = self.taken_s or time_s
         self.leave = None
 
+    @property
+    def size(self) -> Size:
+        """The rows and steps of each request that it stands for."""
+        shape = self.shape
+        return NO_SIZE if shape is None else (shape[1], shape[0])
+
+    def left_s(self, now_s: float) -> float | None:
+        """Return how much of its time is left, None if it has as much as it takes."""
+        return None if self.until_s is None else self.until_s - now_s
+
     def end_after(self, left_s: float, deadline_s: float) -> None:
         """End the request with DeadlineExceeded if its kernel has not begun after `left_s`, the rest of its time."""
         self.turn = [None]
         self.deadline = asyncio.get_running_loop().call_later(left_s, self._is_late, deadline_s)
+
+    def end_if_late(self, end_s: float) -> None:
+        """End the request if its time is over before then, which is when its call would end."""
+        if self.until_s is not None and self.until_s < end_s and not self.done():
+            self.give_up(DeadlineExceeded("the request would have been answered after its time"))
 
     def starts(self) -> bool:
         """Return whether the kernel may run it: somebody waits, and its time is not over. It never is from then on.

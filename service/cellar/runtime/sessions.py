@@ -103,6 +103,7 @@ class Sessions:
             store,
             source,
             self._kernels,
+            THREADS,
             kernel_rev=kernel_rev,
             any_revision=any_revision,
             queue_limit=queue_limit,
@@ -282,6 +283,7 @@ class Sessions:
             mark = fingerprint(kind, *((inputs,) if anew is None else (inputs, anew)))
         request = self._request(key, kind, identity, mark, inputs, anew)
         request.after = after
+        request.until_s = None if left_s is None else request.began_s + left_s
         self._lanes.submit(request)
         if deadline_s is not None and left_s is not None:
             request.end_after(left_s, deadline_s)
@@ -389,6 +391,15 @@ class Sessions:
     def models(self) -> Models:
         """The models that sessions run on."""
         return self._lanes.models
+
+    @property
+    def is_refusing(self) -> bool:
+        """Whether requests were refused just now because too many wait."""
+        return self._lanes.is_refusing
+
+    def check_room(self, key: SessionKey, deadline_s: float | None) -> None:
+        """Raise Overloaded if a step of the session would be refused for those that wait, as far as that is known."""
+        self._lanes.check_room(key, deadline_s)
 
     @property
     def queue_limit(self) -> int:

@@ -137,21 +137,28 @@ def most_row_steps(sizes: Sizes) -> int:
     return max(1, WHOLE_NUMBERS // sizes.row_numbers)
 
 
-def run_wanted(network: Network, works: Sequence[Work], executor: Executor | None = None) -> None:
-    """Run the next chunk of every work that may run now; the others are left as they are, and have not begun."""
+def run_wanted(
+    network: Network, works: Sequence[Work], executor: Executor | None = None, most_steps: int = CHUNK_STEPS
+) -> tuple[int, int]:
+    """Run the next chunk of every work that may run now; the others are left as they are, and have not begun.
+
+    Return how many rows and how many steps the call had, (0, 0) if there was none.
+    """
     some = [work for work in works if work.begins()]
-    if some:
-        run_together(network, some, executor)
+    return run_together(network, some, executor, most_steps) if some else (0, 0)
 
 
-def run_together(network: Network, works: Sequence[Work], executor: Executor | None = None) -> None:
-    """Run the next chunk of every work in one call, and write what came of it into the works.
+def run_together(
+    network: Network, works: Sequence[Work], executor: Executor | None = None, most_steps: int = CHUNK_STEPS
+) -> tuple[int, int]:
+    """Run the next chunk of every work in one call, `most_steps` at most, and write what came of it into the works.
 
-    All have the same network; their rows are independent, so each gets the bits that it would get alone.
+    All have the same network; their rows are independent, so each gets the bits that it would get alone. Whole
+    sequences are never cut. Return the rows and steps of the call.
     """
     rows = sum([work.rows for work in works])
     whole = network.network.whole_sequences
-    most = max([work.left for work in works]) if whole else min(CHUNK_STEPS, max(1, CALL_ROW_STEPS // rows))
+    most = max([work.left for work in works]) if whole else min(most_steps, max(1, CALL_ROW_STEPS // rows))
     chunks = [work.chunk(most) for work in works]
     inputs, lengths = _stack(chunks)
     before = tuple([work.state for work in works])
@@ -178,6 +185,7 @@ def run_together(network: Network, works: Sequence[Work], executor: Executor | N
     for work in works:
         if work.bad_step >= 0:
             _keep_good(network, work, executor)
+    return inputs.shape[1], inputs.shape[0]
 
 
 def _keep_good(network: Network, work: Work, executor: Executor | None) -> None:

@@ -1,0 +1,164 @@
+"""What is left of the service under several times the load that it can carry: `python -m benchmarks.overload`.
+
+A model whose step takes about 20 us and one whose step takes about 10 ms, both chosen by measuring here, are served by
+a real `cellar serve` with a real Redis. First their capacity: clients that send a step when the one before is
+answered. Then three and ten times as many requests a second as that, come what may, from clients that give up after a
+second and say so in `Cellar-Timeout-Ms`. Goodput is the steps answered in that second. The service has one core; the
+load and Redis have the other, so that the load takes no time from the service. On a machine that others use as well,
+what counts is the second ratio: good answers for each second that the service was let work. `sent` says how much of
+the load was really sent: where all connections wait for an answer, or its core is full, a request is not sent.
+"""
+
+import argparse
+import json
+import time
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+
+import numpy as np
+
+from benchmarks.cases import Case
+from benchmarks.ours import kernel_cache, network_spec
+from benchmarks.serving import contestants
+from benchmarks.serving.contestants import Contestant
+from benchmarks.serving.cores import Cores, choose
+from benchmarks.serving.redis_server import RedisServer
+from benchmarks.serving.rounds import busy_s
+from benchmarks.serving.surge import Outcome, Surge, run_all
+from cellar.nn.chain import Network
+
+IN_SIZE = 8
+LIGHT_S, HEAVY_S = 20e-6, 10e-3
+LIGHT_SIZES, HEAVY_SIZES = (192, 256, 320, 384, 448, 512), (1024, 1280, 1536, 1792, 2032)
+CLIENTS, CONNECTIONS = 256, 2048
+"""Of a closed loop, and of an open one."""
+DEADLINE_S, WARM_S = 1.0, 2.0
+TIMES = (3, 10)
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """A model under load."""
+
+    name: str
+    hidden: int
+    step_s: float
+
+
+def step_s(hidden: int) -> float:
+    """Return what the kernel of a step of one row takes."""
+    network = Network(network_spec(_case(hidden)))
+    bound = network.compile(kernel_cache()).bind(network.init(0))
+    inputs, state = np.ones((1, 1, IN_SIZE), np.float32), bound.initial_state(1)
+    times: list[float] = []
+    until_s = time.perf_counter() + 0.2
+    while len(times) < 10 or time.perf_counter() < until_s:
+        began_s = time.perf_counter()
+        bound.run(inputs, state)
+        times.append(time.perf_counter() - began_s)
+    return float(np.median(times))
+
+
+def calibrated(name: str, sizes: Sequence[int], wanted_s: float) -> Model:
+    """Return the model whose step comes nearest to that time."""
+    found = [Model(name, hidden, step_s(hidden)) for hidden in sizes]
+    return min(found, key=lambda model: abs(np.log(model.step_s / wanted_s)))
+
+
+def _case(hidden: int) -> Case:
+    return Case("lstm", IN_SIZE, hidden, 1, 1, head=True)
+
+
+def requests(cellar: Contestant, model: Model, count: int) -> tuple[bytes, ...]:
+    """Return a request for each client, which has a session of its own."""
+    body = json.dumps({"input": [0.1] * IN_SIZE}).encode()
+    timeout = f"Cellar-Timeout-Ms: {DEADLINE_S * 1000:.0f}\r\n"
+    rest = f"Content-Type: application/json\r\n{timeout}Content-Length: {len(body)}\r\n\r\n".encode() + body
+    paths = [cellar.path(f"{model.name}-{number}") for number in range(count)]
+    return tuple(f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1:{cellar.port}\r\n".encode() + rest for path in paths)
+
+
+class Bench:
+    """The service under load, and who is busy meanwhile."""
+
+    def __init__(self, cellar: Contestant, cores: Cores, seconds: float) -> None:
+        self._cellar = cellar
+        self._cores = cores
+        self._seconds = seconds
+
+    def capacity(self, models: Sequence[Model]) -> list[Outcome]:
+        """Return what is answered of each model while many clients want it, all models at once, and print it."""
+        found = self._run(models, [0.0] * len(models))
+        for model, outcome in zip(models, found, strict=True):
+            print(f"{_names(models):12} {model.name:6} capacity {outcome.goodput:.0f}/s", flush=True)
+        return found
+
+    def overload(self, models: Sequence[Model], capacity: Sequence[Outcome], times: int) -> None:
+        """Print what is left of the capacity."""
+        found = self._run(models, [times * each.goodput for each in capacity])
+        for model, outcome, most in zip(models, found, capacity, strict=True):
+            due = outcome.due / outcome.seconds
+            sent = 1 - outcome.answers["unsent"] / max(1, outcome.due)
+            print(
+                f"{_names(models):12} {model.name:6} {times:2}x goodput/capacity {outcome.goodput / most.goodput:5.2f},"
+                f" by the service's time {outcome.of_a_core / most.of_a_core:5.2f};"
+                f" sent {sent:4.0%} of {due:.0f}/s, {dict(outcome.answers)}",
+                flush=True,
+            )
+
+    def _run(self, models: Sequence[Model], rates: Sequence[float]) -> list[Outcome]:
+        before, began_s = busy_s(self._cores), time.perf_counter()
+        pids = tuple(self._cellar.process.family())
+        surges = [
+            Surge(
+                self._cellar.port,
+                requests(self._cellar, model, CONNECTIONS if rate else CLIENTS),
+                self._seconds,
+                WARM_S,
+                rate,
+                DEADLINE_S,
+                pids,
+            )
+            for model, rate in zip(models, rates, strict=True)
+        ]
+        found = run_all(surges, self._cores.outside)
+        wall_s = 2 * (time.perf_counter() - began_s)
+        busy, stolen = (late - early for early, late in zip(before, busy_s(self._cores), strict=True))
+        used = found[0].service_s / self._seconds
+        print(f"  service {used:.0%} of its core; both cores {busy / wall_s:.0%} busy, {stolen / wall_s:.0%} stolen")
+        return found
+
+
+def _names(models: Sequence[Model]) -> str:
+    return "+".join(model.name for model in models)
+
+
+def main() -> None:
+    """Print the figures."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="shorter samples")
+    parser.add_argument("--only", choices=("light", "heavy", "mixture"), help="one of the three cases")
+    options = parser.parse_args()
+    cores = choose()
+    light, heavy = calibrated("light", LIGHT_SIZES, LIGHT_S), calibrated("heavy", HEAVY_SIZES, HEAVY_S)
+    for model in (light, heavy):
+        print(f"{model.name}: LSTM with {model.hidden} hidden units, {model.step_s * 1e6:.0f} us a step alone")
+    cases = {"light": [light], "heavy": [heavy], "mixture": [light, heavy]}
+    with ExitStack() as stack:
+        redis = stack.enter_context(RedisServer(cores.outside, None))
+        (cellar,) = contestants.start_cellars(stack, (cores.service,), redis, 1)
+        for model in (light, heavy):
+            contestants.create_model(cellar, model.name, _case(model.hidden))
+            names = [f"{model.name}-{number}" for number in range(CONNECTIONS)]
+            contestants.create_sessions(cellar, names, model.name)
+        bench = Bench(cellar, cores, 4.0 if options.quick else 12.0)
+        for name, models in cases.items():
+            if options.only in (None, name):
+                capacity = bench.capacity(models)
+                for times in TIMES:
+                    bench.overload(models, capacity, times)
+
+
+if __name__ == "__main__":
+    main()

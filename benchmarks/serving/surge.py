@@ -1,0 +1,158 @@
+"""Load that does not wait for answers: requests are due at a constant rate, whatever becomes of those before.
+
+Each load runs in a process of its own. A request that is due goes out on a connection that has none under way; if all
+are taken it is never sent, and counts as one that was not answered. Times are taken from when a request was due.
+"""
+
+import multiprocessing
+import os
+import select
+import socket
+import time
+from collections import Counter, deque
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+
+from benchmarks.serving.processes import cpu_s_of
+
+LEAST_WAIT_S = 0.0005
+
+
+@dataclass(frozen=True, slots=True)
+class Surge:
+    """A load: each client has a connection and sends its request over and over."""
+
+    port: int
+    requests: tuple[bytes, ...]
+    """One of each client."""
+    seconds: float
+    warm_s: float
+    """What comes before, and is not counted."""
+    rate: float = 0.0
+    """Requests a second; 0 for a closed loop, where each client sends the next one when it is answered."""
+    deadline_s: float = 1.0
+    """What is answered later is no good."""
+    service: tuple[int, ...] = ()
+    """The processes of the service."""
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What became of the requests that were due in the time that is counted."""
+
+    seconds: float
+    due: int = 0
+    good: int = 0
+    """Answered with 200 in time."""
+    answers: Counter[str] = field(default_factory=Counter)
+    """How often each status was answered; `unsent` where no connection was free, `late` for 200 after the deadline."""
+    service_s: float = 0.0
+    """Of a core, that the service used."""
+
+    @property
+    def goodput(self) -> float:
+        """Good answers a second."""
+        return self.good / self.seconds
+
+    @property
+    def of_a_core(self) -> float:
+        """Good answers for each second that the service worked."""
+        return self.good / max(1e-9, self.service_s)
+
+
+class _Client:
+    __slots__ = ("buffer", "due_s", "request", "sock")
+
+    def __init__(self, port: int, request: bytes) -> None:
+        self.sock = socket.create_connection(("127.0.0.1", port), 30)
+        self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.request = request
+        self.buffer = b""
+        self.due_s = 0.0
+
+    def send(self, due_s: float) -> None:
+        """Send the request; it is short, so it goes out whole."""
+        self.due_s = due_s
+        self.sock.send(self.request)
+
+    def receive(self) -> bytes | None:
+        """Return the status once an answer is whole: its body is one line of JSON."""
+        data = self.sock.recv(65536)
+        if not data:
+            raise ConnectionError("the service closed the connection")
+        self.buffer += data
+        end = self.buffer.find(b"\r\n\r\n")
+        if end < 0 or len(self.buffer) == end + 4 or not self.buffer.endswith(b"\n"):
+            return None
+        status, self.buffer = self.buffer[9:12], b""
+        return status
+
+
+def run(surge: Surge) -> Outcome:
+    """Make the load and return what became of it."""
+    with ExitStack() as stack:
+        clients = [_Client(surge.port, request) for request in surge.requests]
+        poll = stack.enter_context(select.epoll())
+        for client in clients:
+            stack.enter_context(client.sock)
+            poll.register(client.sock, select.EPOLLIN)
+        return _drive(surge, clients, {client.sock.fileno(): client for client in clients}, poll)
+
+
+def _drive(surge: Surge, clients: list[_Client], by_fd: dict[int, _Client], poll: select.epoll) -> Outcome:
+    found, clock = Outcome(surge.seconds), time.perf_counter
+    begin_s = clock()
+    counted_s = begin_s + surge.warm_s
+    end_s = counted_s + surge.seconds
+    period_s = 1 / surge.rate if surge.rate else 0.0
+    free, due_s = deque(clients), begin_s
+    if not surge.rate:
+        for client in clients:
+            client.send(begin_s)
+    looks = deque([counted_s, end_s])
+    used: list[float] = []
+    while (now_s := clock()) < end_s + surge.deadline_s:
+        if looks and now_s >= looks[0]:
+            looks.popleft()
+            used.append(sum(cpu_s_of(pid) for pid in surge.service))
+        while period_s and due_s <= min(now_s, end_s):
+            found.due += due_s >= counted_s
+            if free:
+                free.popleft().send(due_s)
+            elif due_s >= counted_s:
+                found.answers["unsent"] += 1
+            due_s += period_s
+        wait_s = max(LEAST_WAIT_S, due_s - clock()) if period_s else 0.1
+        for fd, _ in poll.poll(wait_s):
+            client = by_fd[fd]
+            status = client.receive()
+            if status is None:
+                continue
+            now_s = clock()
+            _count(found, surge, status, client.due_s, now_s, counted_s, end_s)
+            if surge.rate:
+                free.append(client)
+            elif now_s < end_s:
+                client.send(now_s)
+    found.service_s = used[-1] - used[0]
+    return found
+
+
+def _count(
+    found: Outcome, surge: Surge, status: bytes, due_s: float, now_s: float, counted_s: float, end_s: float
+) -> None:
+    """Count an answer: of an open loop if its request was due in the time, of a closed one if it came then."""
+    when_s = due_s if surge.rate else now_s
+    if not counted_s <= when_s <= end_s:
+        return
+    in_time = now_s - due_s <= surge.deadline_s or not surge.rate
+    found.good += status == b"200" and in_time
+    found.answers["late" if status == b"200" and not in_time else status.decode()] += 1
+
+
+def run_all(surges: Sequence[Surge], core: int) -> list[Outcome]:
+    """Make several loads at once, each in a process of its own, all on one core."""
+    context = multiprocessing.get_context("spawn")
+    with context.Pool(len(surges), os.sched_setaffinity, (0, {core})) as pool:
+        return pool.map(run, surges, chunksize=1)
