@@ -1,11 +1,13 @@
 """Requests that two readers may read in two ways, answers that must keep their order, and how connections end."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
 import orjson
 import pytest
 
+from cellar.api import bounded
 from cellar.api.streams.connection import TEXT
 from cellar.ports import Committed, Position
 from cellar.runtime.pending import Pending
@@ -101,6 +103,26 @@ async def test_a_client_that_has_said_everything_gets_its_answers(
         if more == HEALTH:
             assert (await client.answer()).body["status"] == "alive"
         assert await client.ended()
+
+
+async def test_a_client_that_has_said_everything_is_looked_for(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a connection whose first request has the head that others have sent, too."""
+    monkeypatch.setattr(bounded, "PROBE_S", 0.01)
+    session, pending = await served.begin(), Pending(1)
+    async with connected(served) as client:
+        for _ in range(3):
+            client.writer.write(request(session, step(1, 2)))
+            assert (await client.answer()).status == 200
+    monkeypatch.setattr(served.app.state.services.sessions, "submit", lambda *_, **__: pending)
+    async with connected(served) as client:
+        client.writer.write(request(session, step(1, 2)))
+        client.writer.write_eof()
+        async with asyncio.timeout(10):
+            assert [(await client.head())[""] for _ in range(2)] == ["100", "100"]
+        settle(pending)
+        while (status := (await client.head())[""]) == "100":
+            pass
+        assert status == "200"
 
 
 async def test_a_client_that_leaves_in_its_request_gets_nothing(served: Served) -> None:

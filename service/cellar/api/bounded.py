@@ -142,7 +142,7 @@ class BoundedProtocol(PatientProtocol):
         """
         cycle: Any = self.cycle
         begun = cycle.response_complete or getattr(cycle, "response_started", False) or cycle.disconnected
-        if self.transport.is_closing() or begun or self.pipeline or self.scope["http_version"] == "1.0":
+        if self.transport.is_closing() or begun or self.pipeline or self.parser.get_http_version() == "1.0":
             return
         self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         self.loop.call_later(PROBE_S, self._probe)
