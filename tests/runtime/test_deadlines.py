@@ -15,6 +15,7 @@ from cellar.runtime.costs import CallCost
 from cellar.runtime.pending import Pending
 from cellar.runtime.request import Request
 from cellar.runtime.sessions import THREADS
+from cellar.runtime.work import Work
 from tests.redis_process import RedisProcess
 from tests.runtime.conftest import Service, StartService
 from tests.runtime.exact import ExactModel, ExactModels, history
@@ -134,6 +135,16 @@ async def test_it_bounds_the_wait_for_a_model(redis_url: str, start_service: Sta
         models.free.set()
     assert output(await patient) == history([2])
     assert nobody_waits(service)
+
+
+async def test_who_does_not_run_because_another_has_ended_keeps_its_deadline(service: Service) -> None:
+    key = await begin(service)
+    record, *_ = await service.sessions.look(key)
+    first, second = (Request(key, "step", APPEND, b"", b"", 0.0, a_sequence(1)) for _ in range(2))
+    first.end_after(SOON_S, SOON_S)
+    second.cancel()
+    assert not Work([first, second], record).begins()
+    await is_late(first)
 
 
 async def test_it_counts_from_when_the_request_came(service: Service) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import count
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ import redis
 from cellar.errors import StoreCorrupt
 from cellar.ports import APPEND, Identity, ModelVersion, SessionKey
 from cellar.runtime import lane, lanes, settling, work
+from cellar.runtime.answers import Floats
 from cellar.runtime.batcher import Batcher
 from cellar.runtime.cache import LaneCache
 from cellar.runtime.lanes import Lanes
@@ -18,7 +20,7 @@ from cellar.runtime.pending import Pending
 from cellar.runtime.settling import Settling
 from cellar.store.plain import PlainCommits
 from tests.runtime.conftest import Service, StartService
-from tests.runtime.exact import ExactModel, ExactModels, history
+from tests.runtime.exact import BAD_STATE, ExactModel, ExactModels, history
 from tests.runtime.session_calls import a_sequence, begin, output, step
 
 pytestmark = pytest.mark.anyio
@@ -207,6 +209,24 @@ async def test_a_fault_in_a_step_that_others_wait_behind(service: Service, monke
     assert told[0] == "RuntimeError"
     assert waiting(service) == 0
     assert output(await step(service, key, 7))
+
+
+async def test_steps_that_run_again_because_one_was_bad_are_told_of_a_fault(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key = await begin(service)
+    real, calls = work.Work.note_position, count()
+
+    def raising(ran: work.Work, chunk: Floats) -> None:
+        if ran.inputs.flat[0] == 1 and next(calls):  # first all of them run, and then those before the bad one
+            raise RuntimeError(FAULT)
+        real(ran, chunk)
+
+    monkeypatch.setattr(work.Work, "note_position", raising)
+    with service.sessions.together():
+        coming = [service.sessions.submit(key, "step", a_sequence(value), APPEND) for value in (1, BAD_STATE, 3)]
+    assert await outcomes(coming) == ["RuntimeError", "StateNotFinite", history([3])]
+    assert waiting(service) == 0
 
 
 async def test_what_runs_and_is_not_committed_is_told_of_its_fault(

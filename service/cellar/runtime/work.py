@@ -94,9 +94,11 @@ class Work:
     def begins(self) -> bool:
         """Return whether it may run, which it has begun to do then: each of its requests still waits, in its time.
 
-        Called on the thread of the kernel.
+        Called on the thread of the kernel. Where one request has ended, the others keep their deadlines.
         """
         if not self.began:
+            if len(self.requests) > 1 and any(request.done() for request in self.requests):
+                return False
             for request in self.requests:
                 if not request.starts():
                     return False
@@ -202,7 +204,7 @@ def _keep_good(network: Network, work: Work, executor: Executor | None) -> None:
         return
     again = Work(work.requests[:good], work.record)
     again.began = True
-    while again.left:
+    while again.left and again.failure is None:
         run_together(network, [again], executor)
     for name in Work.__slots__:
         setattr(work, name, getattr(again, name))
