@@ -7,7 +7,7 @@ import weakref
 
 import pytest
 
-from cellar.errors import ModelUnknown
+from cellar.errors import ModelDeleted, ModelUnknown
 from cellar.ports import ModelVersion, SessionKey
 from cellar.runtime import models
 from cellar.runtime.models import ModelKey
@@ -99,6 +99,24 @@ async def test_a_model_is_loaded_once_however_long_it_is_in_use(service: Service
     for _ in range(50):
         await step(service, key, 1)
     assert service.models.loads == 1
+
+
+@pytest.mark.parametrize("deleted", [True, False])
+async def test_weights_that_went_with_their_version_were_deleted(
+    redis_url: str, start_service: StartService, deleted: bool
+) -> None:
+    """The version was found a moment before it was deleted. Weights that are lost are another fault."""
+
+    class Going(ExactModels):
+        def load(self, version: ModelVersion) -> ExactModel:
+            self.newest = 0 if deleted else 1
+            raise ModelUnknown(f"the weights of {version.ref} are gone")
+
+    key = await begin(start_service(redis_url))
+    service = start_service(redis_url, models=Going())
+    with pytest.raises(ModelDeleted if deleted else ModelUnknown) as caught:
+        await step(service, key, 1)
+    assert isinstance(caught.value, ModelDeleted) is deleted
 
 
 async def test_slow_loads_do_not_hold_up_a_look_at_another_model(service: Service) -> None:

@@ -136,7 +136,12 @@ class Models:
         if task is None:
             task = self._loading[key] = asyncio.create_task(self._load_on_a_thread(key, version))
             task.add_done_callback(lambda _: self._loading.pop(key))
-        model = await asyncio.shield(task)  # others wait for the same load
+        try:
+            model = await asyncio.shield(task)  # others wait for the same load
+        except ModelUnknown:
+            if version is None:  # its weights are gone; if they went with the version, that is what to say
+                await self._find_pinned(key)
+            raise
         return self._at_hand(key) or self._keep(key, model)
 
     async def _load_on_a_thread(self, key: ModelKey, version: ModelVersion | None) -> Model:
