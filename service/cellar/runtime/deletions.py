@@ -88,27 +88,42 @@ class Deletions:
         await self.finish(tenant, name)
 
     async def finish(self, tenant: str, name: str | None = None) -> bool:
-        """Tell the sessions of deleted models, or of this one, what has become of it; return whether there were any."""
+        """Tell the sessions of deleted models, or of this one, what has become of it; return whether there were any.
+
+        A version whose sessions cannot be told holds up no other: what it raised is raised at the end.
+        """
         found = await asyncio.to_thread(self._catalogue.deleted, tenant)
         versions = [version for version in found if name in (None, version.name)]
+        failures: list[Exception] = []
         for version in versions:
-            known = known_of(await asyncio.to_thread(self._catalogue.network, version))
-            for key in await self._uses.fence(tenant, version.ref, known):
-                await self._stop_shadow(key, version)
-            await asyncio.to_thread(self._catalogue.forget, version)
+            try:
+                await self._finish(version)
+            except StoreUnavailable:
+                raise
+            except Exception as error:
+                logger.error("the deletion of %s cannot be finished", version.ref)
+                failures.append(error)
+        if failures:
+            raise failures[0]
         return bool(versions)
+
+    async def _finish(self, version: ModelVersion) -> None:
+        known = known_of(await asyncio.to_thread(self._catalogue.network, version))
+        for key in await self._uses.fence(version.tenant, version.ref, known):
+            await self._stop_shadow(key, version)
+        await asyncio.to_thread(self._catalogue.forget, version)
 
     async def run(self, tenants: Sequence[str], *, every_s: float = EVERY_S) -> None:
         """Finish what other processes have left undone, until cancelled."""
         while True:
             await asyncio.sleep(every_s)
-            try:
-                for tenant in tenants:
+            for tenant in tenants:
+                try:
                     await self.finish(tenant)
-            except StoreUnavailable as error:
-                logger.warning("deleted models cannot be looked for now: %s", error)
-            except Exception:
-                logger.exception("the deletion of a model cannot be finished")
+                except StoreUnavailable as error:
+                    logger.warning("deleted models cannot be looked for now: %s", error)
+                except Exception:
+                    logger.exception("the deletion of a model cannot be finished")
 
     async def _delete_by_force(self, tenant: str, name: str) -> None:
         try:

@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator
+from contextlib import closing
 from typing import Any
 
 import httpx
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 
 from cellar.settings import Settings
+from cellar.store.clients import sync_client
 from cellar.wire import npy
 from tests.api.conftest import with_own_keys
 from tests.api.streams.conftest import NETWORK, Served, serving
@@ -66,6 +68,7 @@ def slug(answer: httpx.Response) -> tuple[int, str]:
 
 
 DELETED = (410, "model_deleted")
+FOREIGN = {"digest": "d" * 64, "weights": "a" * 64, "created_s": 1.5, "parent": None, "metrics": {}}
 
 
 async def all_ways(served: Served, session: str) -> dict[str, tuple[int, str]]:
@@ -248,6 +251,21 @@ async def test_of_a_deletion_and_a_creation_one_wins(served: Served) -> None:
         assert [(await step(served, name)).status_code for name in created] == [200] * len(created)
         assert (await delete(served, "race", force=True)).status_code == 204
         assert {slug(await step(served, name)) for name in created} == {DELETED}
+
+
+async def test_a_deletion_that_cannot_be_finished_holds_up_no_other(served: Served, own: Settings) -> None:
+    """Of a version whose network this release does not know, say."""
+    registry, session = served.app.state.services.registry, await served.begin()
+    unknown = {**FOREIGN, "network": {"of": "another release"}}
+    with closing(sync_client(str(own.redis_url))) as client:
+        place = f"{own.key_prefix}:{{models}}:default:deleted"
+        client.hset(place, "aaa@1", json.dumps({**unknown, "name": "aaa"}))
+        registry.delete("default", "gru")  # and the process dies
+        client.hset(place, "zzz@1", json.dumps({**unknown, "name": "zzz"}))
+    with pytest.raises(ValueError, match="NetworkSpec"):
+        await served.app.state.services.deletions.finish("default")
+    assert slug(await step(served, session)) == DELETED
+    assert {each.ref for each in registry.deleted("default")} == {"aaa@1", "zzz@1"}
 
 
 async def test_a_deletion_whose_process_died_is_finished(served: Served) -> None:
