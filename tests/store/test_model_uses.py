@@ -173,6 +173,17 @@ async def test_sessions_of_before_there_were_sets_are_found(
     assert {(await sessions.load(each.key)).meta.deleted for each in made} == {GONE}
 
 
+async def test_they_are_found_again_in_an_older_copy_of_the_store(sessions: RedisSessions, redis_url: str) -> None:
+    """From before there were sets, put in place while the service runs that has made them."""
+    record = await create(sessions)
+    assert await count(sessions) == Dependents(1, 0, 0)
+    with closing(sync_client(redis_url)) as client:
+        client.delete(sessions.keys.dependents("default", REF), sessions.keys.enlisted("default"))
+    assert await count(sessions) == Dependents(1, 0, 0)
+    await sessions.uses.fence("default", REF, GONE)
+    assert (await sessions.load(record.key)).meta.deleted == GONE
+
+
 async def test_a_record_that_cannot_be_read_keeps_no_model_and_is_left_alone(
     sessions: RedisSessions, redis_url: str
 ) -> None:

@@ -60,8 +60,6 @@ class RedisModelUses:
         self._keys = SessionKeys(prefix)
         self._listing = Listing(self._exchange, self._keys)
         self._counted = counted
-        self._complete: set[str] = set()
-        """Tenants whose sets are known to have all sessions."""
 
     async def enlist(self, key: SessionKey, ref: str) -> None:
         """Note that the session is about to depend on a version. Raise StoreUnavailable."""
@@ -163,9 +161,10 @@ class RedisModelUses:
             await self._look([SessionKey(tenant, text(name)) for name in names], ref)
 
     async def _complete_sets(self, tenant: str) -> None:
-        """Enlist the sessions of services that did not do so yet: once for all, when somebody first wants to know."""
-        if tenant in self._complete:
-            return
+        """Enlist the sessions of services that did not do so yet: once for all, when somebody first wants to know.
+
+        Whether that was done is asked of the store each time, which may be an older copy of itself.
+        """
         (done,) = await self._exchange.read([(b"EXISTS", self._keys.enlisted(tenant))])
         cursor = ""
         while not done:
@@ -180,7 +179,6 @@ class RedisModelUses:
             if not cursor:
                 await self._exchange.insist([(b"SET", self._keys.enlisted(tenant), b"")])
                 break
-        self._complete.add(tenant)
 
     def _depends(self, key: SessionKey) -> Command:
         keys = (self._keys.record(key), self._keys.snapshots(key), self._keys.shadow(key))
