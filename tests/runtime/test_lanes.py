@@ -14,9 +14,10 @@ import numpy as np
 import pytest
 import redis
 
-from cellar.errors import Regressed, StoreUnavailable
+from cellar.errors import ModelDeleted, Regressed, StoreUnavailable
 from cellar.ports import APPEND, Identity, ModelVersion, SessionKey
 from cellar.runtime.answers import StepAnswer
+from cellar.runtime.deleted import known_of
 from cellar.store.script import Script
 from cellar.store.sessions import COMMIT
 from tests.proxy import LossyProxy
@@ -230,6 +231,24 @@ async def test_a_store_that_lost_steps_is_not_continued_in_silence(
         await step(service, key, 3)
     assert caught.value.position == str(await position(service, key))
     assert output(await step(service, key, 3)) == history([1, 3])
+
+
+async def test_steps_that_were_lost_before_the_model_was_deleted_are_told_first(
+    redis_url: str, start_service: StartService, redis_client: "redis.Redis"
+) -> None:
+    service = start_service(redis_url)
+    key = await begin(service)
+    name = service.store.keys.record(key)
+    older = redis_client.dump(name)
+    assert older is not None
+    await step(service, key, 1)
+    redis_client.restore(name, 0, older, replace=True)
+    sizes = service.models.network.network
+    assert await service.store.uses.fence_one(key, "exact@1", known_of(sizes))
+    with pytest.raises(Regressed):
+        await step(service, key, 2)
+    with pytest.raises(ModelDeleted):
+        await step(service, key, 2)
 
 
 async def test_what_is_known_of_sessions_is_bounded(redis_url: str, start_service: StartService) -> None:

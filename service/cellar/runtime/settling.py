@@ -110,7 +110,8 @@ class Settling:
         if request.lost >= PATIENT_LOSSES:
             request.ask_s = min(2 * (time_s - request.tried_s), LONGEST_ASK_S)
         is_marked = now.meta.deleted is not None and before.meta.deleted is None  # which changes no revision
-        if now.meta.birth == before.meta.birth and now.revision <= before.revision and not is_marked:
+        least = before.revision if is_marked else before.revision + 1
+        if now.meta.birth == before.meta.birth and now.revision < least:
             detail = f"the store has lost changes: this service had seen revision {before.revision} of the session"
             self.end(lane, [Regressed(detail, position=str(now.position))])
         elif time_s - request.taken_s > CONTENTION_S:
