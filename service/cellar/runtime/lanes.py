@@ -300,14 +300,10 @@ class Lanes:
         return None if commit is None else self._settling.commit([(lane, commit)])
 
     def _change_without_model(self, lane: Lane, request: Request, record: SessionRecord) -> None:
-        """Do to a session whose model was deleted what needs no model, and refuse all else."""
-        try:
-            if not request.any_model:
-                raise model_deleted(record.meta.model)
-            commit = self._edit(lane, request, record, DeletedNetwork(record.meta))
-        except Exception as error:
-            asyncio.get_running_loop().call_soon(self._refuse, lane, request, error)
-            return None
+        """Do to a session whose model was deleted what needs no model. Raise ModelDeleted for all else."""
+        if not request.any_model:
+            raise model_deleted(record.meta.model)
+        commit = self._edit(lane, request, record, DeletedNetwork(record.meta))
         return None if commit is None else self._settling.commit([(lane, commit)])
 
     def _edit(self, lane: Lane, request: Request, record: SessionRecord, network: Network) -> Commit | None:

@@ -137,8 +137,7 @@ class Replays:
                 raise
             return self._edited(record, model, course.rerun.state)
 
-        own = await self._sessions.models.known(key.tenant, found.meta)
-        _, target = await fitting(self._sessions, found, ref)
+        own, target = await fitting(self._sessions, found, ref)
         runs = how == "replay" or (how == "auto" and not carries(own.network, target))
         # The place is taken before the session has to wait: its steps go on meanwhile. What the log has to tell by then
         # is run before as well, so that the session only waits for the rest.
