@@ -1,9 +1,11 @@
 """How long a new cell of an LSTM's size takes until it can run, and what its machine code weighs.
 
 `python -m benchmarks.compile` prints medians; run it on a machine that does nothing else. What all cells share is
-compiled before: a service has it since its first start.
+compiled before: a service has it since its first start. With `--many 300` it compiles so many different cells in a row
+and prints what stays behind of them: memory, processes and files.
 """
 
+import argparse
 import os
 import subprocess
 import sys
@@ -17,6 +19,8 @@ from cellar.engine import Cell, KernelCache, build_cell, compile_cells
 from cellar.engine.codegen import backward_text, forward_text
 
 REPEATS = 5
+
+MEBIBYTE = 1024 * 1024
 
 SIZES = {"in": 128, "hidden": 128}
 
@@ -106,8 +110,45 @@ def print_largest() -> None:
             print(f"{name}, {kind}: {seconds:.1f} s of processor time and {mebibytes} MiB")
 
 
+def print_many(count: int) -> None:
+    """Compile different cells in a row, each forgotten before the next, and print what stays behind."""
+    with tempfile.TemporaryDirectory() as directory:
+        cache = KernelCache(Path(directory) / "kernels")
+        cache.warm(cache.library)
+        for number in range(count + 1):
+            if number in (0, 1, count // 3, 2 * count // 3, count):
+                files = list((Path(directory) / "kernels").iterdir())
+                footprint, disk_bytes = cache.footprint, sum(file.stat().st_size for file in files)
+                print(
+                    f"after {number} cells: {resident_bytes() / MEBIBYTE:.0f} MiB of memory,"
+                    f" {footprint.kernels} kernels of {footprint.size_bytes / MEBIBYTE:.1f} MiB loaded, {children()} compilers, {len(files)} files of"
+                    f" {disk_bytes / MEBIBYTE:.1f} MiB"
+                )
+            # the place of each bit of the number in the order of the operations makes another structure
+            terms = "".join(
+                f" + tanh(h * {n + 2})" if number >> n & 1 else f" - sigmoid(h * {n + 2})" for n in range(10)
+            )
+            compile_cells([build_cell(f"h = 0.5 * h + x{terms}", {"in": 4, "hidden": 4})], cache)
+
+
+def resident_bytes() -> int:
+    """Return the memory of this process."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+def children() -> int:
+    """Return how many child processes there are."""
+    return len(Path(f"/proc/self/task/{os.getpid()}/children").read_text().split())
+
+
 def main() -> None:
     """Print the figures."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--many", type=int, metavar="CELLS", help="compile so many different cells in a row instead")
+    many: int | None = parser.parse_args().many
+    if many is not None:
+        print_many(many)
+        return
     for training, name in ((False, "the inference kernel"), (True, "all three kernels")):
         times = [cold_s(training=training) for _ in range(REPEATS)]
         print(f"cold, {name}: {median(times):.2f} s ({min(times):.2f} to {max(times):.2f})")
