@@ -121,8 +121,8 @@ def print_many(count: int) -> None:
                 footprint, disk_bytes = cache.footprint, sum(file.stat().st_size for file in files)
                 print(
                     f"after {number} cells: {resident_bytes() / MEBIBYTE:.0f} MiB of memory,"
-                    f" {footprint.kernels} kernels of {footprint.size_bytes / MEBIBYTE:.1f} MiB loaded, {children()} compilers, {len(files)} files of"
-                    f" {disk_bytes / MEBIBYTE:.1f} MiB"
+                    f" {footprint.kernels} kernels of {footprint.size_bytes / MEBIBYTE:.1f} MiB loaded,"
+                    f" {children()} compilers, {len(files)} files of {disk_bytes / MEBIBYTE:.1f} MiB"
                 )
             # the place of each bit of the number in the order of the operations makes another structure
             terms = "".join(
