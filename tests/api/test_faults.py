@@ -7,8 +7,10 @@ from pydantic import Field
 
 from cellar.api.body import validated
 from cellar.api.faults import below, invalid_body
+from cellar.api.schemas.names import IN_WORDS
 from cellar.errors import InvalidInput, ShapeMismatch
 from cellar.nn.spec import Frozen
+from tests.api.conftest import DOCUMENT
 
 
 class Own(Frozen):
@@ -46,8 +48,10 @@ BAD: list[tuple[object, str, str | None, str]] = [
     (None, "", "an object", "null"),
     ({}, "/name", "a value", "nothing"),
     ({"name": 1}, "/name", "a string", "1"),
-    ({"name": "x", "nmae": 1}, "/nmae", "no such member", "1"),
-    ({"name": "x", "a/b~c": 1}, "/a~1b~0c", "no such member", "1"),
+    ({"name": "x", "nmae": 1}, "/nmae", "one of name, layers, flag, rate", '"nmae"'),
+    ({"nmae": 1}, "/name", "a value", "nothing"),
+    ({"quagga": 1}, "/name", "a value", "nothing"),
+    ({"name": "x", "a/b~c": 1}, "/a~1b~0c", "one of name, layers, flag, rate", '"a/b~c"'),
     ({"name": "x", "flag": 1}, "/flag", "true or false", "1"),
     ({"name": "x", "rate": "1.5"}, "/rate", "a number", '"1.5"'),
     ({"name": "x", "rate": True}, "/rate", "a number", "true"),
@@ -61,7 +65,28 @@ BAD: list[tuple[object, str, str | None, str]] = [
         "a value",
         "nothing",
     ),
-    ({"name": "x", "layers": [{"type": "right", "width": 1}, {}]}, "/layers/1", None, "an object"),
+    (
+        {"name": "x", "layers": [{"type": "right", "width": 1}, {}]},
+        "/layers/1",
+        "a member `type`: one of left, right",
+        "an object",
+    ),
+    ({"name": "x", "layers": [{"type": "RIGHT"}]}, "/layers/0/type", "one of left, right", '"RIGHT"'),
+    ({"name": "x", "layers": [{"type": 3}]}, "/layers/0/type", "one of left, right", "3"),
+    ({"name": "x", "layers": [{"type": ["right"]}]}, "/layers/0/type", "one of left, right", "an array"),
+    ({"name": "x", "layers": ["right"]}, "/layers/0", "an object", '"right"'),
+    (
+        {"name": "x", "layers": [{"type": "right", "width": 1, "wdth": 1}]},
+        "/layers/0/wdth",
+        "one of type, width",
+        '"wdth"',
+    ),
+    (
+        {"name": "x", "layers": [{"type": "left", "cell": {"equations": "", "formula": 2}}]},
+        "/layers/0/cell/formula",
+        "one of equations, size",
+        '"formula"',
+    ),
 ]
 
 
@@ -72,6 +97,36 @@ def test_faults_have_their_place(document: object, pointer: str, expected: str |
     assert caught.value.pointer == pointer
     assert expected is None or caught.value.expected == expected
     assert caught.value.actual == actual
+
+
+HINTS: list[tuple[object, str]] = [
+    ({"nmae": 1}, "expected a value; there is no member `nmae`; did you mean `name`?"),
+    ({"quagga": 1}, "expected a value"),
+    ({"name": "x", "nmae": 1}, "there is no such member; did you mean `name`?"),
+    ({"name": "x", "width": 1}, "there is no such member; did you mean `layers[].width`?"),
+    ({"name": "x", "quagga": 1}, "there is no such member"),
+    (
+        {"name": "x", "layers": [{"type": "right", "width": 1, "flag": 1}]},
+        "there is no such member; `flag` stands further out",
+    ),
+    ({"name": "x", "layers": [{"type": "rigth"}]}, 'expected one of left, right, found "rigth"; did you mean "right"?'),
+    ({"name": "x", "rate": "1.5"}, "expected a number: 1.5 without quotes"),
+    ({"name": "x", "rate": "fast"}, "expected a number"),
+    ({"name": "x", "flag": "true"}, "expected true or false: true without quotes"),
+]
+
+
+@pytest.mark.parametrize(("document", "detail"), HINTS)
+def test_faults_say_what_was_meant(document: object, detail: str) -> None:
+    with pytest.raises(InvalidInput) as caught:
+        validated(Document, document)
+    assert caught.value.detail == f"{caught.value.pointer}: {detail}"
+
+
+def test_an_integer_of_any_length_is_shown() -> None:
+    with pytest.raises(InvalidInput) as caught:
+        validated(Document, {"name": 2**70})
+    assert caught.value.actual == str(2**70)
 
 
 def test_a_long_value_is_cut() -> None:
@@ -94,3 +149,19 @@ def test_faults_in_layers_within_each_other_are_found_in_no_time() -> None:
         document = {"layers": [document]}
     fault = {"loc": (*("layers", 0, "left") * 60, "width"), "type": "x", "msg": "Wrong", "input": 0}
     assert invalid_body([fault], document).pointer == "/layers/0" * 60 + "/width"
+
+
+def patterns(part: Any) -> set[str]:
+    """Return the regular expressions in a part of the OpenAPI document."""
+    if isinstance(part, list):
+        return {each for inner in part for each in patterns(inner)}
+    if not isinstance(part, dict):
+        return set()
+    own = {part["pattern"]} if isinstance(part.get("pattern"), str) else set()
+    return own | {each for inner in part.values() for each in patterns(inner)}
+
+
+def test_every_pattern_of_a_request_is_said_in_words() -> None:
+    found = patterns(DOCUMENT)
+    assert len(found) > 3
+    assert found <= IN_WORDS.keys()

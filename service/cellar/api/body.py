@@ -8,6 +8,7 @@ from typing import Any, TypeVar, cast
 from anyio import CapacityLimiter
 from anyio.lowlevel import RunVar
 from anyio.to_thread import run_sync
+from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 from pydantic import BaseModel, TypeAdapter, ValidationError
 from starlette.datastructures import Headers
@@ -16,7 +17,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from cellar.api.body_memory import BodyMemory
-from cellar.api.faults import invalid_body
+from cellar.api.faults import invalid_body, invalid_request
 from cellar.api.known_query import check_query
 from cellar.api.problems import problem_of
 from cellar.errors import BodyTooLarge, CellarError, UnsupportedMediaType
@@ -165,15 +166,18 @@ def validated(kind: type[Model], document: Any) -> Model:
     try:
         return kind.model_validate(document)
     except ValidationError as error:
-        raise invalid_body(error.errors(include_url=False), document) from None
+        raise invalid_body(error.errors(include_url=False), document, kind) from None
 
 
-def validated_as(kind: TypeAdapter[Result], document: Any) -> Result:
-    """Return decoded JSON as what a route takes. Raise InvalidInput with a pointer to what does not fit."""
+def validated_as(kind: Any, adapter: TypeAdapter[Result], document: Any) -> Result:
+    """Return decoded JSON as what a route takes, by the adapter of that type.
+
+    Raise InvalidInput with a pointer to what does not fit.
+    """
     try:
-        return kind.validate_python(document)
+        return adapter.validate_python(document)
     except ValidationError as error:
-        raise invalid_body(error.errors(include_url=False), document) from None
+        raise invalid_body(error.errors(include_url=False), document, kind) from None
 
 
 def body_of(kind: type[BaseModel], *others: str) -> dict[str, Any]:
@@ -226,7 +230,7 @@ class JsonRoute(APIRoute):
             return handle
         required = self.body_field.field_info.is_required()
         annotation: Any = self.body_field.field_info.annotation
-        kind: TypeAdapter[Any] = TypeAdapter(annotation)
+        adapter: TypeAdapter[Any] = TypeAdapter(annotation)
 
         async def read_and_handle(request: Request) -> Response:
             decoded = _DecodedRequest(request.scope, request.receive)
@@ -234,8 +238,11 @@ class JsonRoute(APIRoute):
                 decoded.document = await read_json(decoded)
                 size = len(await decoded.body())
                 if size > PROMPT_BYTES:  # the framework would do it on the event loop; what is validated passes there
-                    decoded.document = await read_beside(size, validated_as, kind, decoded.document)
-            return await handle(decoded)
+                    decoded.document = await read_beside(size, validated_as, annotation, adapter, decoded.document)
+            try:
+                return await handle(decoded)
+            except RequestValidationError as error:
+                raise invalid_request(error.errors(), error.body, annotation) from None
 
         return read_and_handle
 

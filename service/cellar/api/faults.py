@@ -1,30 +1,41 @@
-"""What pydantic found wrong, as errors of the tree: a JSON pointer, what was expected and what was there."""
+"""What pydantic found wrong, as errors of the tree: where, what was expected, what was sent, and what was meant."""
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
+import orjson
+
+from cellar.api.members import members_at, models_at, places_below, words_at
 from cellar.api.schemas.names import IN_WORDS
+from cellar.api.synonyms import INSTEAD, layer_hint, meant_value, synonym
 from cellar.errors import InvalidInput, InvalidParameter
+from cellar.suggestions import closest, plain_name
 from cellar.wire.document import pointer_of
 from cellar.wire.number_text import NumberText
 
 SHOWN = 60
 """How much of a wrong value an answer repeats, characters."""
 
+NUMBER = re.compile(r"[+-]?[0-9]{1,20}(\.[0-9]{0,20})?([eE][+-]?[0-9]{1,3})?")
+
 LOCATIONS = ("path", "query", "header")
 
 EXPECTED = {
     "missing": "a value",
-    "extra_forbidden": "no such member",
     "string_type": "a string",
     "int_type": "an integer",
+    "int_from_float": "an integer",
     "float_type": "a number",
+    "int_parsing": "an integer",
+    "float_parsing": "a number",
     "bool_type": "true or false",
+    "bool_parsing": "true or false",
     "list_type": "an array",
     "tuple_type": "an array",
     "dict_type": "an object",
-    "union_tag_not_found": "a member `type`",
     "model_type": "an object",
     "model_attributes_type": "an object",
 }
@@ -41,37 +52,147 @@ JSON_TYPES: dict[type, str] = {
 
 
 def shown(value: Any) -> str:
-    """Return a short JSON-like picture of a value; containers by type alone.
+    """Return a value as JSON, cut where it is long; containers by type alone.
 
     >>> shown([1, 2]), shown("x"), shown(True)
     ('an array', '"x"', 'true')
     """
     if (name := JSON_TYPES.get(type(value))) is not None:
         return name
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    text = f'"{value}"' if isinstance(value, str) else str(value)
+    if isinstance(value, str):
+        value = value[:SHOWN]
+    try:
+        text = orjson.dumps(value).decode()
+    except orjson.JSONEncodeError:  # an integer of more than 64 bits
+        text = str(value)
     return text if len(text) <= SHOWN else text[: SHOWN - 1] + "…"
 
 
-def invalid_body(found: Sequence[Mapping[str, Any]], document: Any) -> InvalidInput:
-    """Return the deepest of pydantic's errors about `document`: of a union's branches, the one that fitted longest."""
-    paths = [_real_path(fault["loc"], document, fault["type"]) for fault in found]
-    path, fault = max(zip(paths, found, strict=True), key=lambda pair: len(pair[0]))
+@dataclass(frozen=True, slots=True)
+class _Fault:
+    """One of pydantic's findings, and where in the document it is."""
+
+    found: Mapping[str, Any]
+    path: list[str | int]
+    kind: Any
+    """What the document was read as; None if that is not known."""
+
+    @property
+    def type(self) -> str:
+        """Return pydantic's name for it."""
+        return str(self.found["type"])
+
+    def members(self) -> list[str]:
+        """Return which members the object has whose member this is."""
+        return [] if self.kind is None else members_at(self.kind, self.found["loc"][:-1])
+
+
+def invalid_body(found: Sequence[Mapping[str, Any]], document: Any, kind: Any = None) -> InvalidInput:
+    """Return the deepest of pydantic's errors about `document`: of a union's branches, the one that fitted longest.
+
+    `kind` is the type that it was to be.
+    """
+    faults = [_Fault(each, _real_path(each["loc"], document, each["type"]), kind) for each in found]
+    fault = max(faults, key=lambda each: len(each.path))
+    if fault.type == "missing":
+        return _error(fault.path, f"expected a value{_misnamed(faults, fault)}", "a value", "nothing")
+    if fault.type == "extra_forbidden":
+        return _unknown_member(fault)
+    if fault.type in ("union_tag_invalid", "union_tag_not_found"):
+        return _unknown_type(fault, document)
+    return _error(fault.path, _message(fault.found), _expected(fault.found), _actual(fault, document))
+
+
+def _error(path: list[str | int], detail: str, expected: str, actual: str) -> InvalidInput:
     pointer = pointer_of(path)
-    return InvalidInput(
-        f"{pointer or 'body'}: {_message(fault)}",
-        pointer=pointer,
-        expected=_expected(fault),
-        actual="nothing" if fault["type"] == "missing" else shown(fault.get("input")),
-    )
+    return InvalidInput(f"{pointer or 'body'}: {detail}", pointer=pointer, expected=expected, actual=actual)
 
 
-def invalid_request(found: Sequence[Mapping[str, Any]], document: Any) -> InvalidInput:
-    """Return one of FastAPI's validation errors, whose locations begin with body, path, query or header."""
+def _actual(fault: _Fault, document: Any) -> str:
+    """Return what was sent: pydantic may have been given what was made of it."""
+    if fault.found["loc"][-1:] == ("[key]",):
+        return shown(fault.found.get("input"))
+    value = document
+    for part in fault.path:
+        value = value[part]
+    return shown(value)
+
+
+def _misnamed(faults: Sequence[_Fault], missing: _Fault) -> str:
+    """Return which unknown member beside a missing one may stand for it, and what it means, or nothing."""
+    for extra in faults:
+        if extra.type == "extra_forbidden" and extra.path[:-1] == missing.path[:-1]:
+            name = str(extra.path[-1])
+            if hint := _member_hint(name, extra.members(), extra):
+                return f"; there is no member `{name}`{hint}"
+    return ""
+
+
+def _unknown_member(fault: _Fault) -> InvalidInput:
+    name, known = str(fault.path[-1]), fault.members()
+    expected = f"one of {', '.join(known)}" if known else "no such member"
+    detail = f"there is no such member{_member_hint(name, known, fault)}"
+    return _error(fault.path, detail, expected, shown(name))
+
+
+def _member_hint(name: str, known: list[str], fault: _Fault) -> str:
+    """Return what a member that there is not may have meant, or nothing."""
+    if (same := synonym(name, known)) is not None:
+        return f"; did you mean `{same}`?"
+    if (said := INSTEAD.get(plain_name(name))) is not None:
+        return f"; {said}"
+    if (near := closest(name, known)) is not None:
+        return f"; did you mean `{near}`?"
+    if fault.kind is None:
+        return ""
+    loc = fault.found["loc"][:-1]
+    below = places_below(fault.kind, loc)
+    if (found := synonym(name, list(below))) is not None:
+        return f"; did you mean `{below[found]}`?"
+    above = (members_at(fault.kind, loc[:end]) for end in reversed(range(len(loc))))
+    return f"; `{name}` stands further out" if any(name in members for members in above) else ""
+
+
+def _unknown_type(fault: _Fault, document: Any) -> InvalidInput:
+    """Return the error of an object without a type or of none that there is, or of a word that stands for such one."""
+    value = document
+    for part in fault.path:
+        value = value[part]
+    known = [] if fault.kind is None else words_at(fault.kind, fault.found["loc"], "type")
+    words = f"one of {', '.join(known)}" if known else "a type that there is"
+    if isinstance(value, dict) and "type" not in value:
+        expected = f"a member `type`: {words}"
+        return _error(fault.path, f"expected {expected}{_type_hint(value, fault)}", expected, shown(value))
+    if not isinstance(value, dict | str):
+        return _error(fault.path, "expected an object", "an object", shown(value))
+    path = [*fault.path, "type"] if isinstance(value, dict) else fault.path
+    sent = value["type"] if isinstance(value, dict) else value
+    return _error(path, f"expected {words}, found {shown(sent)}{_value_hint(sent, known)}", words, shown(sent))
+
+
+def _type_hint(value: dict[str, Any], fault: _Fault) -> str:
+    """Return which type an object without one is of by its members, or nothing."""
+    models = [] if fault.kind is None else models_at(fault.kind, fault.found["loc"])
+    fits = [model for model in models if value and value.keys() <= model.model_fields.keys()]
+    return f'; by its members it may be "{fits[0].model_fields["type"].default}"' if len(fits) == 1 else ""
+
+
+def _value_hint(sent: Any, known: list[str]) -> str:
+    """Return which of some words is meant, or what to write instead, or nothing."""
+    if not isinstance(sent, str):
+        return ""
+    near = meant_value(sent, known)
+    return layer_hint(sent, known) or ("" if near is None else f'; did you mean "{near}"?')
+
+
+def invalid_request(found: Sequence[Mapping[str, Any]], document: Any, kind: Any = None) -> InvalidInput:
+    """Return one of FastAPI's validation errors, whose locations begin with body, path, query or header.
+
+    `kind` is the type that the body was to be.
+    """
     outside = [fault for fault in found if fault["loc"][0] in LOCATIONS]
     if not outside:
-        return invalid_body([{**fault, "loc": fault["loc"][1:]} for fault in found], document)
+        return invalid_body([{**fault, "loc": fault["loc"][1:]} for fault in found], document, kind)
     location, parameter = (str(part) for part in outside[0]["loc"][:2])
     return InvalidParameter(
         f"{location} parameter {parameter}: {_message(outside[0])}",
@@ -108,19 +229,36 @@ def _real_path(loc: Sequence[str | int], document: Any, kind: str) -> list[str |
 
 
 def _message(fault: Mapping[str, Any]) -> str:
-    if fault["type"] == "union_tag_invalid":
-        return f"expected one of {fault['ctx']['expected_tags']}"
     if fault["type"] in ARRAYS and isinstance(fault.get("input"), NumberText):
         return "expected a shorter array"
     if fault["type"] == "string_pattern_mismatch" and fault["ctx"]["pattern"] in IN_WORDS:
         return f"expected {IN_WORDS[fault['ctx']['pattern']]}"
+    if fault["type"] in ("literal_error", "enum"):
+        return f"expected {fault['ctx']['expected']}{_word_hint(fault)}"
     if (expected := EXPECTED.get(fault["type"])) is not None:
-        return f"expected {expected}"
+        return f"expected {expected}{_quotes_hint(fault)}"
     message = str(fault["msg"]).removeprefix("Value error, ")
     return message[:1].lower() + message[1:]
 
 
+def _word_hint(fault: Mapping[str, Any]) -> str:
+    """Return which of the words that a value may be is meant, or nothing."""
+    return _value_hint(fault.get("input"), str(fault["ctx"]["expected"]).split("'")[1::2])
+
+
+def _quotes_hint(fault: Mapping[str, Any]) -> str:
+    """Return that a value which is right but for its quotes has none, or nothing."""
+    sent, kind = fault.get("input"), fault["type"]
+    number = kind in ("int_type", "float_type") and isinstance(sent, str) and NUMBER.fullmatch(sent)
+    flag = kind == "bool_type" and sent in ("true", "false")
+    return f": {sent} without quotes" if number or flag else ""
+
+
 def _expected(fault: Mapping[str, Any]) -> str:
+    if fault["type"] in ("literal_error", "enum"):
+        return str(fault["ctx"]["expected"])
+    if (expected := EXPECTED.get(fault["type"])) is not None:
+        return expected
     return _message(fault).removeprefix("input should be ").removeprefix("expected ")
 
 

@@ -35,7 +35,8 @@ RecurrentActivation = Literal["tanh", "relu", "sigmoid", "softplus", "identity"]
 Number = Annotated[float, Field(ge=-1e30, le=1e30)]
 Modulus = Annotated[float, Field(ge=1e-6, le=0.999999)]
 Angle = Annotated[float, Field(ge=1e-6, le=3.14159)]
-ParameterName = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]{0,63}$")]
+PARAMETER_PATTERN = r"^[A-Za-z][A-Za-z0-9_]{0,63}$"
+ParameterName = Annotated[str, Field(pattern=PARAMETER_PATTERN)]
 
 
 _DIGITS = re.compile(r"[+-]?[0-9]{1,18}")

@@ -126,7 +126,7 @@ async def test_jobs_that_do_not_fit_are_refused(
 @pytest.mark.parametrize(
     ("layer", "pointer"),
     [
-        ({"type": "conv"}, "/network/layers/0/layers/0"),
+        ({"type": "conv"}, "/network/layers/0/layers/0/type"),
         ({"type": "dropout", "rate": 1}, "/network/layers/0/layers/0/rate"),
         ({"type": "bidirectional", "layer": dense(2)}, "/network/layers/0/layers/0/layer/type"),
         (bidirectional("lstm", 0), "/network/layers/0/layers/0/layer/hidden_size"),

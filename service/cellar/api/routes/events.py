@@ -10,7 +10,8 @@ from starlette.types import Receive, Scope, Send
 from cellar.api.body import JsonRoute
 from cellar.api.problems import answers
 from cellar.api.routes.parameters import SESSION, SessionName
-from cellar.api.schemas.events import ITEM, LAST_EVENT_ID_PATTERN, MEDIA_TYPE, seen_of, text_of
+from cellar.api.schemas.events import ITEM, MEDIA_TYPE, seen_of, text_of
+from cellar.api.schemas.names import LAST_EVENT_ID_PATTERN
 from cellar.api.services import TENANT, Parts
 from cellar.api.strict import ENDLESS
 from cellar.errors import CellarError, NotKept, Overloaded

@@ -10,8 +10,6 @@ from cellar.runtime.watchers import Ended, Happened, Missed, Notice, Seen
 
 MEDIA_TYPE = "text/event-stream"
 
-LAST_EVENT_ID_PATTERN = r"^[0-9a-f]{16}-(0|[1-9][0-9]{0,15})$"
-
 _LAST = re.compile(r"([0-9a-f]{16})-([0-9]+)")
 
 ITEM: dict[str, Any] = {

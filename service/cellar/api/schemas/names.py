@@ -6,6 +6,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
 
+from cellar.nn.spec import PARAMETER_PATTERN
 from cellar.ports import MODEL_NAME, MODEL_NAME_IN_WORDS, NAME, NAME_IN_WORDS
 
 NAME_PATTERN = f"^{NAME}$"
@@ -18,6 +19,11 @@ ModelName = Annotated[str, Field(pattern=MODEL_PATTERN)]
 ModelRef = Annotated[
     str, Field(pattern=REF_PATTERN, description="A model by name, or one version of it: `co2`, `co2@3`.")
 ]
+
+IDEMPOTENCY_KEY = "Idempotency-Key"
+IDEMPOTENCY_KEY_PATTERN = r"^[ -~]{1,255}$"
+LAST_EVENT_ID_PATTERN = r"^[0-9a-f]{16}-(0|[1-9][0-9]{0,15})$"
+RESET_PATTERN = r"^(true|false|[01]+)$"
 
 POSITION_PATTERN = r"^[0-9a-f]{16}\.(0|[1-9][0-9]{0,15})\.[0-9a-f]{32}$"
 LAYOUTS = ["".join(letters) for count in (3, 2, 1) for letters in permutations("TBF", count)]
@@ -32,12 +38,14 @@ IN_WORDS = {
     NAME_PATTERN: NAME_IN_WORDS,
     MODEL_PATTERN: MODEL_NAME_IN_WORDS,
     PREFIX_PATTERN: "up to 128 letters, digits, dots, hyphens, underscores or colons",
+    PARAMETER_PATTERN: "a letter and up to 63 more letters, digits or underscores",
+    POSITION_PATTERN: "the `position` of an answer, unchanged",
+    RESET_PATTERN: "true, false, or a digit 0 or 1 for each row",
+    LAST_EVENT_ID_PATTERN: "the id of an event, unchanged",
+    IDEMPOTENCY_KEY_PATTERN: "1 to 255 printable ASCII characters",
     REF_PATTERN: f"a model's name ({MODEL_NAME_IN_WORDS}), with or without a version: co2, co2@3",
 }
-"""What the patterns of names ask for, for people."""
-
-IDEMPOTENCY_KEY = "Idempotency-Key"
-IDEMPOTENCY_KEY_PATTERN = r"^[ -~]{1,255}$"
+"""What patterns ask for, for people."""
 
 MOST_TIMEOUT_MS = 600_000
 """Ten minutes: longer than anybody holds a connection open for an answer."""

@@ -8,6 +8,7 @@ from pydantic import ConfigDict, Field, model_validator
 from cellar.api.schemas.names import (
     IDEMPOTENCY_KEY_PATTERN,
     MOST_TIMEOUT_MS,
+    RESET_PATTERN,
     Answer,
     Layout,
     ModelRef,
@@ -186,7 +187,7 @@ class StepQuery(Identified):
 
     reset: str = Field(
         "false",
-        pattern=r"^(true|false|[01]+)$",
+        pattern=RESET_PATTERN,
         max_length=2**16,
         description="Rows that begin from the initial state: `true` for all, or a digit for each, `01` for the second.",
     )

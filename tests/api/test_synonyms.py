@@ -1,0 +1,167 @@
+"""What other frameworks call the members of requests, in requests of theirs."""
+
+from typing import Any
+
+import pytest
+from pydantic import BaseModel
+
+from cellar.api.body import validated
+from cellar.api.members import members_at
+from cellar.api.schemas.cells import CellRequest
+from cellar.api.schemas.jobs import JobRequest
+from cellar.api.schemas.models import ModelRequest
+from cellar.api.schemas.sessions import SequenceRequest, SessionRequest, StepRequest
+from cellar.api.synonyms import INSTEAD, MEMBERS, VALUES
+from cellar.cells import BUILT_IN
+from cellar.errors import InvalidInput
+from cellar.nn.spec import DenseSpec, DropoutSpec, EmbeddingSpec, RecurrentSpec
+from cellar.nn.training import Adam, OptimiserBase, RmsProp
+from cellar.suggestions import plain_name
+
+DATA = {"layout": "TF", "inputs": [[1]], "targets": [[1]]}
+LSTM = {"type": "recurrent", "cell": "lstm", "hidden_size": 2}
+
+
+def network(layer: dict[str, Any]) -> dict[str, Any]:
+    """Return a request for a model of one layer."""
+    return {"name": "m", "network": {"in_size": 1, "layers": [layer]}}
+
+
+def job(**fields: Any) -> dict[str, Any]:
+    """Return a request for a training job."""
+    return {"model": "m", "data": DATA, **fields}
+
+
+CASES: list[tuple[type[BaseModel], dict[str, Any], str, str]] = [
+    (JobRequest, job(optimizer="adam"), "/optimizer", "did you mean `optimiser`?"),
+    (JobRequest, job(lr=0.1), "/lr", "did you mean `optimiser.learning_rate`?"),
+    (JobRequest, job(optimiser={"type": "adam", "lr": 0.1}), "/optimiser/lr", "did you mean `learning_rate`?"),
+    (JobRequest, job(optimiser={"type": "adam", "learningRate": 0.1}), "/optimiser/learningRate", "`learning_rate`?"),
+    (JobRequest, job(optimiser="Adam"), "/optimiser", 'found "Adam"; did you mean "adam"?'),
+    (JobRequest, job(optimiser={"type": "RMSProp"}), "/optimiser/type", 'found "RMSProp"; did you mean "rmsprop"?'),
+    (JobRequest, job(loss="MSELoss"), "/loss", 'found "MSELoss"; did you mean "mse"?'),
+    (JobRequest, job(loss="BCEWithLogitsLoss"), "/loss", 'did you mean "binary_cross_entropy"?'),
+    (JobRequest, job(validation_split=0.2), "/validation_split", "did you mean `validation`?"),
+    (JobRequest, job(batch=8), "/batch", "did you mean `batch_size`?"),
+    (JobRequest, job(batchSize=8), "/batchSize", "did you mean `batch_size`?"),
+    (JobRequest, job(patience=8), "/patience", "did you mean `early_stopping.patience`?"),
+    (JobRequest, job(inputs=[[1]]), "/inputs", "did you mean `data.inputs`?"),
+    (JobRequest, job(stateful=True), "/stateful", "`state` carry lets it flow from window to window"),
+    (
+        JobRequest,
+        {"model": "m", "x": [[1]], "y": [[1]]},
+        "/data",
+        "there is no member `x`; did you mean `data.inputs`?",
+    ),
+    (
+        JobRequest,
+        {"model": "m", "data": {"x": [[1]], "y": [[1]]}},
+        "/data/inputs",
+        "there is no member `x`; did you mean `inputs`?",
+    ),
+    (JobRequest, job(epochs="3"), "/epochs", "expected an integer: 3 without quotes"),
+    (
+        ModelRequest,
+        network({**LSTM, "type": "LSTM"}),
+        "/network/layers/0/type",
+        'write "type": "recurrent" with "cell": "lstm"',
+    ),
+    (
+        ModelRequest,
+        network({"type": "GRUCell"}),
+        "/network/layers/0/type",
+        'write "type": "recurrent" with "cell": "gru"',
+    ),
+    (
+        ModelRequest,
+        network({"type": "SimpleRNN"}),
+        "/network/layers/0/type",
+        'write "type": "recurrent" with "cell": "rnn"',
+    ),
+    (ModelRequest, network({"type": "Linear"}), "/network/layers/0/type", 'did you mean "dense"?'),
+    (
+        ModelRequest,
+        network({"type": "relu"}),
+        "/network/layers/0/type",
+        "an activation is a member of the layer before",
+    ),
+    (ModelRequest, network({"cell": "lstm"}), "/network/layers/0", 'by its members it may be "recurrent"'),
+    (
+        ModelRequest,
+        network({"type": "recurrent", "cell": "lstm", "units": 2}),
+        "/network/layers/0/hidden_size",
+        "`hidden_size`?",
+    ),
+    (ModelRequest, network({"type": "dense", "units": 2}), "/network/layers/0/out_size", "did you mean `out_size`?"),
+    (
+        ModelRequest,
+        network({"type": "recurrent", "cell": "lstm", "hidden": 2}),
+        "/network/layers/0/hidden_size",
+        "`hidden_size`?",
+    ),
+    (ModelRequest, network({"type": "dense", "out_features": 2}), "/network/layers/0/out_size", "`out_size`?"),
+    (ModelRequest, network({**LSTM, "input_size": 1}), "/network/layers/0/input_size", "`in_size` of the network"),
+    (ModelRequest, network({**LSTM, "num_layers": 2}), "/network/layers/0/num_layers", "several entries in `layers`"),
+    (ModelRequest, network({**LSTM, "return_sequences": True}), "/network/layers/0/return_sequences", "every step"),
+    (ModelRequest, network({**LSTM, "stateful": True}), "/network/layers/0/stateful", "every session keeps its state"),
+    (
+        ModelRequest,
+        network({"type": "dense", "out_size": 1, "activation_function": "relu"}),
+        "/network/layers/0/activation_function",
+        "did you mean `activation`?",
+    ),
+    (
+        ModelRequest,
+        network({"type": "dense", "out_size": 1, "activation": "linear"}),
+        "/network/layers/0/activation",
+        'did you mean "identity"?',
+    ),
+    (
+        ModelRequest,
+        {"name": "m", "layers": [LSTM]},
+        "/network",
+        "there is no member `layers`; did you mean `network.layers`?",
+    ),
+    (ModelRequest, {"name": "m", "network": {"input_size": 1, "layers": [LSTM]}}, "/network/in_size", "`in_size`?"),
+    (SessionRequest, {"name": "s", "model": "m"}, "/name", "there is no such member; did you mean `session`?"),
+    (SessionRequest, {"session": "s", "model": "m", "batch": 2}, "/batch", "did you mean `batch_size`?"),
+    (StepRequest, {"inputs": [1]}, "/input", "did you mean `input`?"),
+    (StepRequest, {"x": [1]}, "/input", "did you mean `input`?"),
+    (SequenceRequest, {"input": [[1]]}, "/inputs", "did you mean `inputs`?"),
+    (
+        CellRequest,
+        {"formula": "h = x", "sizes": {}},
+        "/equations",
+        "there is no member `formula`; did you mean `equations`?",
+    ),
+]
+
+
+@pytest.mark.parametrize(("kind", "document", "pointer", "said"), CASES)
+def test_the_words_of_other_frameworks_lead_to_those_of_here(
+    kind: type[BaseModel], document: dict[str, Any], pointer: str, said: str
+) -> None:
+    with pytest.raises(InvalidInput) as caught:
+        validated(kind, document)
+    assert caught.value.pointer == pointer
+    assert said in caught.value.detail
+
+
+def test_every_word_leads_to_something_that_there_is() -> None:
+    requests = (JobRequest, ModelRequest, SessionRequest, StepRequest, SequenceRequest, CellRequest)
+    others = (RecurrentSpec, DenseSpec, DropoutSpec, EmbeddingSpec, OptimiserBase, Adam, RmsProp)
+    known = {name for model in (*requests, *others) for name in members_at(model, [])}
+    known |= {
+        name for kind, part in ((JobRequest, "data"), (ModelRequest, "network")) for name in members_at(kind, [part])
+    }
+    known |= set(members_at(ModelRequest, ["network", "layers", 0, "bidirectional"]))
+    known |= set(members_at(ModelRequest, ["network", "layers", 0, "recurrent", "cell", "equations"]))
+    assert {name for names in MEMBERS.values() for name in names} <= known
+    assert all(plain_name(word) == word for word in (*MEMBERS, *INSTEAD, *VALUES))
+
+
+@pytest.mark.parametrize("cell", BUILT_IN)
+def test_every_cell_is_found_where_a_layer_is_called_like_it(cell: str) -> None:
+    with pytest.raises(InvalidInput) as caught:
+        validated(ModelRequest, network({"type": cell.upper()}))
+    assert f'with "cell": "{cell}"' in caught.value.detail
