@@ -9,10 +9,10 @@ from dataclasses import replace
 
 import numpy as np
 
-from cellar.errors import InvalidInput, ShapeMismatch, SnapshotUnfit
+from cellar.errors import InvalidInput, KernelRevisionMismatch, ShapeMismatch, SnapshotUnfit
 from cellar.ports import SessionRecord
 from cellar.runtime.answers import Floats, Mask
-from cellar.runtime.changes import check_finite, check_revision, check_state
+from cellar.runtime.changes import check_finite, check_state
 from cellar.runtime.network import Network, Sizes
 from cellar.runtime.request import Edited
 from cellar.wire import state as state_bytes
@@ -126,7 +126,11 @@ def restore(copy: SessionRecord, record: SessionRecord, network: Network) -> Edi
             f"the snapshot is of the model {was.model}, and the session has {now.model} now; "
             "restore it where that model is, or write its state"
         )
-    check_revision(was, now.kernel_rev)
+    if was.kernel_rev != now.kernel_rev:
+        raise KernelRevisionMismatch(
+            f"the snapshot is of kernel revision {was.kernel_rev}, and the session has {now.kernel_rev} now; "
+            "restore it where that revision is, or write its state"
+        )
     check_state(copy, network.network)
     return Edited(copy.state)
 
