@@ -42,6 +42,21 @@ async def stepped(service: Service, *values: float, **options: int) -> SessionKe
     return key
 
 
+async def test_a_session_that_another_process_has_migrated_goes_on(redis_url: str, start_service: StartService) -> None:
+    """In a process that was asked for it before, and could not step it."""
+    old = start_service(redis_url)
+    one, other = (start_service(redis_url, kernel_rev=2) for _ in range(2))
+    key = await begin(old)
+    await step(old, key, 1)
+    with pytest.raises(KernelRevisionMismatch):
+        await step(one, key, 2)
+    with pytest.raises(ModelUnknown):
+        await replays_of(one, kernel_rev=2).migrate(key, "nothing", "carry", APPEND)
+    await replays_of(other, kernel_rev=2).migrate(key, "exact", "carry", APPEND)
+    await step(one, key, 2)
+    assert await state(one, key) == history([1, 2])
+
+
 async def model_of(service: Service, key: SessionKey) -> str:
     """Return the version that a session has."""
     return (await service.sessions.get(key)).model

@@ -19,6 +19,7 @@ from cellar.ports import (
     Committed,
     Identity,
     SessionKey,
+    SessionMeta,
     SessionRecord,
     SessionStore,
 )
@@ -214,7 +215,13 @@ class Lanes:
     # --- the way of a request ---------------------------------------------------------------------------------------
 
     def _begin(self, lane: Lane) -> None:
-        """Take up the next request that somebody still waits for."""
+        """Take up the next request that somebody still waits for.
+
+        A session that cannot be stepped here gets out of that by a migration, which another process may have made: it
+        is read again.
+        """
+        if lane.record is not None and not self._can_step(lane.record.meta):
+            self._cache.believe(lane, None)
         while lane.waiting:
             request = lane.waiting.popleft()
             lane.current = [request]  # busy, so that who is told something now and submits the next one queues up
@@ -223,6 +230,9 @@ class Lanes:
             self._leave(request)
         lane.current = []
         return self._cache.evict()
+
+    def _can_step(self, meta: SessionMeta) -> bool:
+        return meta.deleted is None and (self._any_revision or meta.kernel_rev == self._kernel_rev)
 
     def _dispatch(self, lane: Lane, request: Request) -> None:
         """Go on with the request, unless it has ended meanwhile. Whatever goes wrong here is its answer."""
@@ -263,15 +273,19 @@ class Lanes:
     async def _fetch_model(self, lane: Lane, request: Request, record: SessionRecord) -> None:
         try:
             served = await self.models.fetch(lane.key.tenant, record.meta)
-        except ModelDeleted:
-            now = await self._store.load(lane.key)  # the session may have left the model, or says that it is deleted
-            if now.meta == record.meta:
-                raise
-            self._cache.believe(lane, now)
-            return self._dispatch(lane, request)
+        except ModelDeleted as error:
+            return await self._look_again(lane, request, record, error)
         if request.done():
             return self._next(lane)
         return self._run(lane, request, record, served)
+
+    async def _look_again(self, lane: Lane, request: Request, record: SessionRecord, error: ModelDeleted) -> None:
+        """Go on if the session has left the model that is gone, or is marked by now. Else raise that it is gone."""
+        now = await self._store.load(lane.key)
+        if now.meta == record.meta:
+            raise error
+        self._cache.believe(lane, now)
+        return self._dispatch(lane, request)
 
     def _run(self, lane: Lane, request: Request, record: SessionRecord, served: Served) -> None:
         network = served.model.network
@@ -334,6 +348,8 @@ class Lanes:
                 raise contended() from None
             self._cache.believe(lane, None)
             return self._dispatch(lane, request)
+        except ModelDeleted as error:
+            return await self._look_again(lane, request, record, error)
         if request.done():
             return self._next(lane)
         return self._settling.commit([(lane, change_commit(record, request, network, edited, self._kernel_rev))])

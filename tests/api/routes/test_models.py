@@ -207,6 +207,28 @@ async def test_a_session_goes_on_with_another_model(served: Served) -> None:
     assert (await delete(served, "other")).json()["sessions"] == 2, "it depends on that one now"
 
 
+async def test_a_session_goes_on_in_every_process(own: Settings) -> None:
+    """Whoever has migrated it, and whatever they knew of it."""
+    async with serving(own) as served, serving(own) as other:
+        await make(served, "other", seed=1)
+        both = served, other
+        path = f"/v1/sessions/{await served.begin()}"
+        session = path.rpartition("/")[2]
+        assert [(await step(each, session)).status_code for each in both] == [200, 200]
+        loaded = [[*each.app.state.services.sessions.models._served.values()] for each in both]  # as if still in use
+        assert (await delete(served, force=True)).status_code == 204
+        moved = await served.http.post(f"{path}/migrate", json={"model": "other"})
+        assert moved.status_code == 200, moved.text
+        assert [(await step(each, session)).status_code for each in both] == [200, 200]
+        await make(served, "gru", seed=2)
+        assert (await delete(served, "other", force=True)).status_code == 204
+        assert [slug(await step(each, session)) for each in both] == [DELETED, DELETED]
+        assert (await other.http.patch(path, json={"ttl_s": 1234})).status_code == 200
+        assert (await served.http.post(f"{path}/migrate", json={"model": "gru"})).status_code == 200
+        assert [(await step(each, session)).status_code for each in reversed(both)] == [200, 200]
+        assert all(loaded)
+
+
 async def test_a_log_is_run_on_another_model_when_its_own_is_deleted(served: Served) -> None:
     path = f"/v1/sessions/{await served.begin(log=10)}"
     await served.http.post(f"{path}/sequence", json={"inputs": [INPUT] * 3})
