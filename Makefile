@@ -7,9 +7,9 @@ MACHINE_CODE := tests/engine tests/nn tests/runtime/test_bits.py tests/runtime/t
 BIN := .venv/bin
 COMPILE := CUSTOM_COMPILE_COMMAND="make requirements" $(BIN)/pip-compile --quiet --no-config --upgrade --generate-hashes \
 	--allow-unsafe --strip-extras --annotation-style=line \
-	--no-emit-index-url --no-emit-find-links --no-emit-trusted-host --no-emit-options --extra build
+	--no-emit-index-url --no-emit-find-links --no-emit-trusted-host --no-emit-options
 
-.PHONY: help install lint test test-below check faults golden matrix demo bench-engine bench-training bench-service openapi requirements clean
+.PHONY: help install lint test test-below check faults golden matrix contract demo bench-engine bench-training bench-service openapi requirements clean
 .DELETE_ON_ERROR:
 
 help: ## list the commands
@@ -41,6 +41,9 @@ faults: .venv/installed-dev ## 10,000 steps through lost, torn and doubled messa
 matrix: .venv-bench/installed-bench-service ## training jobs of 900 combinations against PyTorch (ARGS="--only huber")
 	.venv-bench/bin/python -m tests.matrix.run $(ARGS)
 
+contract: .venv/installed-dev .venv-contract/installed-contract tests/contract/node_modules/.package-lock.json ## the API document against linters, clients and generated requests (ARGS="--seconds 600 --seed 7")
+	$(BIN)/python -m tests.contract.run $(ARGS)
+
 demo: .venv/installed-embedded ## train, serve, kill and go on, on real measurements (ONCE=1: then exit)
 	$(BIN)/cellar demo $(if $(ONCE),--once)
 
@@ -59,17 +62,18 @@ openapi: .venv/installed-dev ## write openapi/openapi.json and openapi/streams.y
 	$(BIN)/cellar openapi --streams openapi/streams.yaml
 
 requirements: .venv/installed-dev ## pin all dependencies anew, with hashes
-	$(COMPILE) -o requirements/service.txt pyproject.toml
-	$(COMPILE) -o requirements/embedded.txt --extra embedded pyproject.toml
-	$(COMPILE) -o requirements/dev.txt --extra embedded --extra dev pyproject.toml
-	$(COMPILE) -o requirements/bench.txt --extra bench --constraint requirements/service.txt pyproject.toml
-	$(COMPILE) -o requirements/bench-service.txt --extra embedded --extra bench-service \
+	$(COMPILE) --extra build -o requirements/service.txt pyproject.toml
+	$(COMPILE) --extra build -o requirements/embedded.txt --extra embedded pyproject.toml
+	$(COMPILE) --extra build -o requirements/dev.txt --extra embedded --extra dev pyproject.toml
+	$(COMPILE) --extra build -o requirements/bench.txt --extra bench --constraint requirements/service.txt pyproject.toml
+	$(COMPILE) --extra build -o requirements/bench-service.txt --extra embedded --extra bench-service \
 		--constraint requirements/service.txt --constraint requirements/bench.txt pyproject.toml
+	$(COMPILE) -o requirements/contract.txt requirements/contract.in
 
 clean: ## remove .venv and what the tools cached
-	rm -rf .venv .venv-bench benchmarks/results .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis build service/*.egg-info
+	rm -rf .venv .venv-bench .venv-contract tests/contract/node_modules tests/contract/generated benchmarks/results .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis build service/*.egg-info
 
-.venv/bin/python .venv-bench/bin/python:
+.venv/bin/python .venv-bench/bin/python .venv-contract/bin/python:
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed; none is on PATH."; exit 1; }
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "$(PYTHON) is older than 3.11."; exit 1; }
 	$(PYTHON) -m venv $(@:/bin/python=) || { rm -rf $(@:/bin/python=); echo "On Debian: apt install python3-venv"; exit 1; }
@@ -86,3 +90,12 @@ endef
 
 .venv-bench/installed-%: requirements/%.txt pyproject.toml | .venv-bench/bin/python
 	$(INSTALL)
+
+.venv-contract/installed-contract: requirements/contract.txt | .venv-contract/bin/python
+	$(@D)/bin/python -m pip install --disable-pip-version-check --no-input --require-hashes -r $<
+	@touch $@
+
+# npm is that of the pinned node in .venv-contract. The lock file has the hashes, and no addresses.
+tests/contract/node_modules/.package-lock.json: tests/contract/package-lock.json .venv-contract/installed-contract
+	PATH="$(CURDIR)/.venv-contract/bin:$$PATH" npm ci --prefix tests/contract --ignore-scripts --no-audit --no-fund
+	@touch $@

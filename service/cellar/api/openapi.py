@@ -8,6 +8,7 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from cellar import __version__
+from cellar.api.client_schemas import for_clients
 from cellar.api.request_examples import add_request_examples
 from cellar.api.routes import router
 from cellar.api.schemas.long import LongAnswer, LongEnd, LongStep, LongSteps
@@ -62,29 +63,7 @@ def document() -> dict[str, Any]:
     )
     found["components"]["schemas"] |= schemas["$defs"]
     add_request_examples(found)
-    return cast(dict[str, Any], _for_generators(found))
-
-
-def _for_generators(value: Any) -> Any:
-    """Return a part of the document without what linters and generators of clients do not know or misread."""
-    if isinstance(value, list):
-        return [_for_generators(item) for item in value]
-    if not isinstance(value, dict):
-        return value
-    found = {name: _for_generators(member) for name, member in value.items()}
-    if "in" in found and "schema" in found:
-        found["schema"] = _without_null(found["schema"])
-    first, *others = found.get("prefixItems", [None])
-    if first is not None and all(other == first for other in others):
-        del found["prefixItems"]
-        found["items"] = first
-    return found
-
-
-def _without_null(schema: dict[str, Any]) -> dict[str, Any]:
-    """Return the schema of a parameter, which may be absent but never null."""
-    choices = [choice for choice in schema.get("anyOf", ()) if choice != {"type": "null"}]
-    return {**{name: member for name, member in schema.items() if name != "anyOf"}, **choices[0]} if choices else schema
+    return cast(dict[str, Any], for_clients(found))
 
 
 def text() -> str:

@@ -21,7 +21,17 @@ IdempotencyKey = Annotated[
 ]
 Force = Annotated[bool, Query(description="Delete it though something depends on it.")]
 Limit = Annotated[int, Query(ge=1, le=1000, description="Most entries in the answer.")]
-Cursor = Annotated[str, Query(max_length=256, description="Of the last answer; empty to begin.")]
+CURSOR_PATTERN = r"^([0-9a-f]{2}[A-Za-z0-9._:-]{0,128})?$"
+"""What is no cursor is refused by the store, which says what to send back."""
+
+Cursor = Annotated[
+    str,
+    Query(
+        max_length=256,
+        description="Of the last answer; empty to begin.",
+        json_schema_extra={"pattern": CURSOR_PATTERN},
+    ),
+]
 
 STORE = (errors.StoreUnavailable, errors.StoreCorrupt)
 PARAMETER = (errors.InvalidParameter,)

@@ -1,0 +1,3 @@
+"""What is imported in `.venv-contract` only is no test."""
+
+collect_ignore = ["hooks.py", "python_client.py"]
