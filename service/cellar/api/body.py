@@ -17,7 +17,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from cellar.api.body_memory import BodyMemory
-from cellar.api.faults import invalid_body, invalid_request
+from cellar.api.faults import SHOWN, invalid_body, invalid_request
 from cellar.api.known_query import check_query
 from cellar.api.problems import problem_of
 from cellar.errors import BodyTooLarge, CellarError, UnsupportedMediaType
@@ -107,7 +107,7 @@ class BodyLimit:
 
 def too_large(limit: int, actual: str) -> BodyTooLarge:
     """Return the error of a body that has more bytes than it may have."""
-    return BodyTooLarge(f"the body may have {limit} bytes, this one has {actual}")
+    return BodyTooLarge(f"the body may have {limit} bytes (CELLAR_MAX_BODY_BYTES), this one has {actual}")
 
 
 async def read_json(request: Request) -> Any:
@@ -201,7 +201,8 @@ def body_type(content_type: str, *known: str) -> str:
         return kind
     if JSON in known and kind.startswith("application/") and kind.endswith("+json"):
         return JSON
-    raise UnsupportedMediaType(f"expected Content-Type: {' or '.join(known)}, got {kind or 'none'}")
+    hint = f"; send the header, as curl does with -H 'Content-Type: {known[0]}'"
+    raise UnsupportedMediaType(f"expected Content-Type: {' or '.join(known)}, got {kind[:SHOWN] or 'none'}{hint}")
 
 
 class JsonRoute(APIRoute):

@@ -23,6 +23,7 @@ class BodyMemory:
         if more_bytes > 0 and self.held_bytes + more_bytes > most_bytes:
             raise Overloaded(
                 f"bodies that are not all there hold {self.held_bytes} bytes, which is the service's limit"
+                " (CELLAR_MAX_UNFINISHED_BYTES)"
             )
         self.held_bytes += more_bytes
 

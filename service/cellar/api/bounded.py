@@ -106,7 +106,7 @@ class BoundedProtocol(PatientProtocol):
         if over > MOST_LINGERING:
             transport.abort()
         elif over > 0:
-            self.refuse(Overloaded(f"the service has {most} connections, which is its limit"))
+            self.refuse(Overloaded(f"the service has {most} connections, which is its limit (CELLAR_MAX_CONNECTIONS)"))
         else:
             self.idle_since_s = self.loop.time()
             self._look_after(self.timeout_keep_alive)
@@ -124,7 +124,9 @@ class BoundedProtocol(PatientProtocol):
         """Hand the connection on, unless there are too many streams."""
         most = self._limits.max_streams
         if self._load.streams >= most:
-            return self.refuse(Overloaded(f"the service has {most} WebSockets open, which is its limit"))
+            return self.refuse(
+                Overloaded(f"the service has {most} WebSockets open, which is its limit (CELLAR_MAX_STREAMS)")
+            )
         return super().handle_websocket_upgrade()
 
     def eof_received(self) -> bool:  # type: ignore[override]  # as StrictProtocol's
@@ -239,7 +241,10 @@ class BoundedProtocol(PatientProtocol):
 
     def _too_large(self, actual: str) -> HeadTooLarge:
         most = self._limits.max_head_bytes
-        return HeadTooLarge(f"a request's head may have {most} bytes and {MOST_HEADERS} headers, this has {actual}")
+        return HeadTooLarge(
+            f"a request's head may have {most} bytes (CELLAR_MAX_HEAD_BYTES) and {MOST_HEADERS} headers,"
+            f" this has {actual}"
+        )
 
     # --- answers ------------------------------------------------------------------------------------------------------
 
@@ -285,8 +290,12 @@ class BoundedProtocol(PatientProtocol):
     def _give_up(self, patience_s: float) -> None:
         if self.head_read and self.begun and self.cycle.response_complete:
             return self.transport.close()
-        what = "next part of the body" if self.head_read else "head"
-        return self.refuse(RequestTimeout(f"the {what} of the request did not come within {patience_s:g} s"))
+        what, setting = "head", "CELLAR_HEAD_TIMEOUT_S"
+        if self.head_read:
+            streamed = self.scope.get("path") in STREAMS
+            what, setting = "next part of the body", f"CELLAR_{'STREAM_IDLE' if streamed else 'BODY_TIMEOUT'}_S"
+        detail = f"the {what} of the request did not come within {patience_s:g} s ({setting})"
+        return self.refuse(RequestTimeout(detail))
 
     def _patience(self) -> tuple[float, float]:
         """Return for how long what is read is waited for, and how many bytes of it must come meanwhile."""

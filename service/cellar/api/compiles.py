@@ -35,7 +35,10 @@ class Compiles:
         Raise Overloaded if too many wait already, or ClientDisconnect once nobody waits for the answer.
         """
         if self.count >= self._most:
-            raise Overloaded(f"{self._most} requests wait for the compiler, which is its limit", retry_after_s=5)
+            raise Overloaded(
+                f"{self._most} requests wait for the compiler, which is its limit (CELLAR_COMPILE_QUEUE)",
+                retry_after_s=5,
+            )
         gone = threading.Event()
 
         def guarded() -> Result:

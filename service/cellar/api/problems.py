@@ -15,12 +15,23 @@ from starlette.responses import Response
 
 from cellar import errors
 from cellar.api.faults import invalid_request
+from cellar.api.paths import nearest_path
 
 logger = logging.getLogger(__name__)
 
 MEDIA_TYPE = "application/problem+json"
 MOST_CHARACTERS = 10_000
 """Of a text in a problem document. A line of a cell with the caret below it may have 8,193."""
+
+MENDS: dict[type[errors.CellarError], str] = {
+    errors.JobUnknown: "GET /v1/jobs lists those that there are",
+    errors.KernelRevisionMismatch: "migrate it, or set CELLAR_ACCEPT_REVISIONS",
+    errors.ModelUnknown: "GET /v1/models lists those that there are",
+    errors.ReplayExpired: "CELLAR_REPLAY_WINDOW says how many can be",
+    errors.SessionUnknown: "POST /v1/sessions creates one",
+    errors.SnapshotsFull: "delete one, or raise CELLAR_MAX_SNAPSHOTS",
+}
+"""What to do about errors of the rooms below, which know neither paths nor settings."""
 
 URN = "urn:cellar:problem:"
 
@@ -92,7 +103,9 @@ def document_of(error: errors.CellarError) -> dict[str, Any]:
     status = status_of(type(error))
     if status == HTTPStatus.INTERNAL_SERVER_ERROR:
         logger.error("%s: %s", error.slug, error.detail, exc_info=error)
-    return _document(status, error.slug, error.title, error.detail, error.fields())
+    mend = MENDS.get(type(error))
+    detail = error.detail if mend is None else f"{error.detail}; {mend}"
+    return _document(status, error.slug, error.title, detail, error.fields())
 
 
 EVERYWHERE: tuple[type[errors.CellarError], ...] = (
@@ -143,9 +156,21 @@ async def _http_exception(request: Request, error: Exception) -> Response:
     title = HTTPStatus(error.status_code).phrase
     detail = f"{request.method} {request.url.path}: {title.lower()}"
     headers = error.headers
+    if error.status_code == HTTPStatus.NOT_FOUND:
+        detail += _path_hint(request)
     if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
-        headers = {"Allow": ", ".join(_methods(request))}  # the framework names those of one route only
+        allowed = ", ".join(_methods(request))  # the framework names those of one route only
+        headers = {"Allow": allowed}
+        detail += f"; this path takes {allowed}"
     return problem(error.status_code, title.lower().replace(" ", "_"), title, detail, headers=headers)
+
+
+def _path_hint(request: Request) -> str:
+    """Return which path was meant, or where all are listed."""
+    routes = iter_route_contexts(request.app.routes)
+    templates = {route.path for route in routes if isinstance(route.original_route, APIRoute) and route.path}
+    near = nearest_path(request.url.path, sorted(templates))
+    return "; all paths are in /openapi.json" if near is None else f"; did you mean {near}?"
 
 
 def _methods(request: Request) -> list[str]:

@@ -28,7 +28,7 @@ from cellar.nn.schedules import learning_rate
 from cellar.nn.training import Dataset, EpochRecord, Evaluation, Progress, TrainingSpec
 from cellar.nn.update import Learnt, Update, can_record
 from cellar.nn.vector import Trainee, joined, named
-from cellar.nn.windows import Batch, Plan, split
+from cellar.nn.windows import Batch, Plan, check_window, split
 
 Array = NDArray[np.float32]
 
@@ -74,9 +74,10 @@ def fit(
 def check(network: Network, data: Dataset, spec: TrainingSpec) -> int:
     """Return how many updates `fit` makes, at most if it may stop early, without compiling anything.
 
-    Raise what `fit` would raise before its first update.
+    Raise what `fit` would raise before its first update, and InvalidInput for a window longer than the data.
     """
     plan, _ = _plans(network, data, spec)
+    check_window(plan)
     return plan.updates * spec.epochs
 
 

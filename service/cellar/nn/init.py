@@ -10,6 +10,7 @@ from cellar.errors import InvalidInput
 from cellar.nn.draws import uniforms
 from cellar.nn.logarithms import log, log_tan
 from cellar.nn.spec import Constant, FanIn, Initialiser, Phase, Ring, Uniform
+from cellar.suggestions import suggestion
 
 Shape = tuple[int, ...]
 Fan = tuple[int, int]
@@ -73,7 +74,7 @@ def check_overrides(init: Mapping[str, Initialiser], shapes: Mapping[str, Shape]
     for name, how in init.items():
         if name not in shapes:
             raise InvalidInput(
-                f"no parameter is named {name!r}",
+                f"no parameter is named {name!r}{suggestion(name, shapes)}",
                 pointer=f"{pointer}/{name}",
                 expected=f"one of {', '.join(shapes)}",
                 actual=name,

@@ -19,6 +19,7 @@ from cellar.nn.spec import (
     LayerNormSpec,
     RecurrentSpec,
 )
+from cellar.suggestions import plain_name, suggestion
 
 _INITIALISERS: TypeAdapter[Initialisers] = TypeAdapter(Initialisers)
 
@@ -100,7 +101,7 @@ def _built_in(spec: RecurrentSpec, name: str, in_size: int, pointer: str) -> Lay
     built_in = BUILT_IN.get(name)
     if built_in is None:
         raise InvalidInput(
-            f"no built-in cell is named {name[:64]!r}",
+            f"no built-in cell is named {name[:64]!r}{_cell_hint(name)}",
             pointer=f"{pointer}/cell",
             expected=f"one of {', '.join(BUILT_IN)}, or an object with equations",
             actual=name[:64],
@@ -115,6 +116,15 @@ def _built_in(spec: RecurrentSpec, name: str, in_size: int, pointer: str) -> Lay
     cell = build_cell(built_in.text(spec.activation), {"in": in_size, "hidden": spec.hidden_size})
     named = _INITIALISERS.validate_python(built_in.init)
     return _layer(cell, name, spec.trainable_state, named, built_in.stacked, spec.init, pointer)
+
+
+_CELL_NAMES = {"elman": "rnn", "jordan": "rnn", "simplernn": "rnn", "vanilla": "rnn", "vanillarnn": "rnn"}
+
+
+def _cell_hint(name: str) -> str:
+    """Return which built-in cell may be meant by another name, or nothing."""
+    plain = plain_name(name).removesuffix("cell")
+    return suggestion(_CELL_NAMES.get(plain, plain), BUILT_IN)
 
 
 def _custom(spec: RecurrentSpec, cell_spec: EquationsSpec, in_size: int, pointer: str) -> Layer:

@@ -92,8 +92,12 @@ class Plan:
     @functools.cached_property
     def window(self) -> int:
         """Return the steps of a window: `skip` and what is scored."""
-        longest = _sizes(self.inputs)[0] - self.spec.warmup
-        return min(self.spec.window or longest, longest)
+        return min(self.spec.window or self.longest, self.longest)
+
+    @property
+    def longest(self) -> int:
+        """Return how many steps a window can have."""
+        return _sizes(self.inputs)[0] - self.spec.warmup
 
     @functools.cached_property
     def windows(self) -> int:
@@ -209,6 +213,22 @@ def split(
     return _held_out(training, spec.validation, stateful=stateful)
 
 
+def check_window(plan: Plan) -> None:
+    """Raise InvalidInput for a window that is longer than what there is to train on.
+
+    A run that has begun cuts it to that length, as earlier versions did.
+    """
+    asked, longest = plan.spec.window, plan.longest
+    if asked is not None and asked > longest:
+        besides = " besides those that warm up or are held out" if plan.spec.warmup or plan.spec.validation else ""
+        raise InvalidInput(
+            f"a window of {asked} steps, and there are {longest} to train on{besides}",
+            pointer="/window",
+            expected=f"at most {longest}",
+            actual=str(asked),
+        )
+
+
 def _held_out(plan: Plan, fraction: float, *, stateful: bool) -> tuple[Plan, Plan]:
     """Cut the last part off: rows if there are several independent ones, else scored steps."""
     spec, rows = plan.spec, plan.inputs.shape[1]
@@ -242,14 +262,17 @@ def share_of(count: int, fraction: float) -> int:
     return int(Decimal(repr(fraction)) * count)
 
 
+_AXES = "; `layout` says which axis they are"
+
+
 def _aligned(pair: Pair, in_size: int, out_size: int, spec: TrainingSpec, pointer: str) -> Plan:
     inputs, targets = pair
-    _check_size(inputs.shape[2], {in_size}, f"{pointer}/inputs", "features")
+    _check_size(inputs.shape[2], {in_size}, f"{pointer}/inputs", "features", _AXES)
     classes = spec.loss.type == "cross_entropy"
     if classes and out_size == 1:
         raise InvalidInput("cross_entropy compares at least two outputs", pointer="/loss", actual="one output")
-    _check_size(targets.shape[2], {out_size, 1} if classes else {out_size}, f"{pointer}/targets", "features")
-    _check_size(targets.shape[1], {inputs.shape[1]}, f"{pointer}/targets", "rows")
+    _check_size(targets.shape[2], {out_size, 1} if classes else {out_size}, f"{pointer}/targets", "features", _AXES)
+    _check_size(targets.shape[1], {inputs.shape[1]}, f"{pointer}/targets", "rows", ", as many as the inputs")
     steps = inputs.shape[0]
     scored = steps - spec.warmup - spec.skip
     if scored < 1:
@@ -261,7 +284,7 @@ def _aligned(pair: Pair, in_size: int, out_size: int, spec: TrainingSpec, pointe
         )
     # All are aligned with the end. Other lengths may be shifted by mistake, T - skip after a warm-up for one.
     lengths = {scored, steps - spec.warmup, steps}
-    hint = ": those that are scored, those after the warm-up, or all" if len(lengths) > 1 else ""
+    hint = ": those that are scored, those after the warm-up, or all" if len(lengths) > 1 else ", as many as the inputs"
     _check_size(targets.shape[0], lengths, f"{pointer}/targets", "steps", hint)
     for name, array in (("inputs", inputs), ("targets", targets)):
         if not np.isfinite(array).all():
@@ -282,7 +305,7 @@ def _check_size(actual: int, expected: set[int], pointer: str, what: str, hint: 
     if actual not in expected:
         sizes = " or ".join(str(size) for size in sorted(expected))
         raise ShapeMismatch(
-            f"expected {sizes} {what}{hint}; found {actual}",
+            f"expected {sizes} {what}, found {actual}{hint}",
             pointer=pointer,
             expected=f"{sizes} {what}",
             actual=f"{actual} {what}",

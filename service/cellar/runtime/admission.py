@@ -172,13 +172,13 @@ class Admission:
     ) -> ModelQueue | None:
         """Return and raise as `enter`, and count nothing."""
         if self.waiting + requests > self.most:
-            raise self._refusal("too many requests are waiting", self._light.wait_s(now_s))
+            raise self._refusal("too many requests are waiting (CELLAR_QUEUE_LIMIT)", self._light.wait_s(now_s))
         if model is not None and model.cost.request_s(*size) >= HEAVY_S:
             self._check_model(now_s, model, left_s)
             return model
         wait_s, bound_s = self._light.wait_s(now_s), self._bound_s(left_s)
         if wait_s > bound_s:
-            raise self._refusal(f"the requests that wait would take longer than {bound_s:.3g} s", wait_s)
+            raise self._refusal(f"the requests that wait would take longer than {self._said(bound_s)}", wait_s)
         return None
 
     def move(
@@ -198,7 +198,8 @@ class Admission:
     def _check_model(self, now_s: float, model: ModelQueue, left_s: float | None) -> None:
         wait_s, bound_s = self._model_wait_s(now_s, model), self._bound_s(left_s)
         if wait_s > bound_s and model.waiting >= (FEW_OF_A_MODEL if left_s is None else 1):
-            raise self._refusal(f"the requests that wait for this model would take longer than {bound_s:.3g} s", wait_s)
+            detail = f"the requests that wait for this model would take longer than {self._said(bound_s)}"
+            raise self._refusal(detail, wait_s)
 
     def _add(self, model: ModelQueue, requests: int, size: Size) -> None:
         model.enter(requests, size)
@@ -223,6 +224,10 @@ class Admission:
         own_s = model.calls_s()
         others_s = min(max(0.0, self._calls_s - model.counted_s), self._busy * own_s)
         return max(own_s, (own_s + others_s) / self._threads, model.wait_s(now_s))
+
+    def _said(self, bound_s: float) -> str:
+        """Return a bound in words, and the setting behind it where it is no request's deadline."""
+        return f"{bound_s:.3g} s" + (" (CELLAR_QUEUE_WAIT_S)" if bound_s == self._wait_s else "")
 
     def _refusal(self, detail: str, wait_s: float) -> Overloaded:
         self.is_refusing = True

@@ -30,12 +30,14 @@ class Wishes(NamedTuple):
 
     def check(self, most_rows: int) -> None:
         """Raise InvalidInput for what no session may have, whatever its model is."""
-        check_range("batch_size", self.batch_size, most_rows)
+        check_range("batch_size", self.batch_size, most_rows, setting="CELLAR_MAX_BATCH_SIZE")
         check_range("ttl_s", self.ttl_s, MAX_TTL_S)
 
     def check_with(self, sizes: Sizes, most_numbers: int) -> None:
         """Raise InvalidInput for what no session of such a network may have: so many numbers in states or answers."""
-        check_range("batch_size", self.batch_size, most_numbers // max(sizes.out_size, sizes.state_size))
+        check_range(
+            "batch_size", self.batch_size, most_numbers // max(sizes.out_size, sizes.state_size), setting=NUMBERS
+        )
         kept = most_numbers // max(1, self.batch_size * sizes.state_size)
         for option, value, most in (
             ("history", self.history, min(MAX_HISTORY, kept)),
@@ -65,8 +67,11 @@ def check_name(name: str) -> None:
         raise InvalidInput("not a name for a session", pointer="/session", expected=NAME_IN_WORDS, actual=name[:127])
 
 
-def check_range(name: str, value: int, most: int, *, least: int = 1) -> None:
-    """Raise InvalidInput unless the value is within `least` and `most`."""
+NUMBERS = "CELLAR_MAX_NUMBERS"
+
+
+def check_range(name: str, value: int, most: int, *, least: int = 1, setting: str = "") -> None:
+    """Raise InvalidInput unless the value is within `least` and `most`, which `setting` decides if it is named."""
     if not least <= value <= most:  # of a model that is too large for any session, `most` is 0
-        expected = f"{least} to {most}"
-        raise InvalidInput(f"{name} is out of range", pointer=f"/{name}", expected=expected, actual=str(value))
+        expected, told = f"{least} to {most}", f" ({setting})" if setting else ""
+        raise InvalidInput(f"{name} is out of range{told}", pointer=f"/{name}", expected=expected, actual=str(value))

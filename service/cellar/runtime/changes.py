@@ -44,14 +44,14 @@ def check_inputs(inputs: Floats, kind: Kind, meta: SessionMeta, sizes: Sizes, ma
     expected = (meta.batch_size, sizes.in_size)
     if inputs.shape[1:] != expected:
         raise ShapeMismatch(
-            "the inputs of a step do not fit the session",
+            f"a step of this session is {_rows(*expected)}, not {_rows(*inputs.shape[1:])}",
             expected=f"{expected} (batch_size, in_size)",
             actual=str(inputs.shape[1:]),
         )
     steps, rows = inputs.shape[:2]
     if steps * rows * sizes.out_size > max_numbers:
         raise ShapeMismatch(
-            "the answer would be too large",
+            "the answer would be too large (CELLAR_MAX_NUMBERS)",
             expected=f"at most {max_numbers} numbers: steps x batch_size x out_size",
             actual=f"{steps} x {rows} x {sizes.out_size}",
         )
@@ -62,6 +62,11 @@ def check_inputs(inputs: Floats, kind: Kind, meta: SessionMeta, sizes: Sizes, ma
             actual=f"{steps} x {rows}",
         )
     sizes.check_inputs(inputs)
+
+
+def _rows(rows: int, numbers: int) -> str:
+    """Return a shape in words."""
+    return f"{numbers} number{'s' * (numbers != 1)}" if rows == 1 else f"{rows} rows of {numbers}"
 
 
 def rows_to_reset(asked: bool | Sequence[bool], rows: int) -> Mask | None:

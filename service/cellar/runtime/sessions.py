@@ -43,7 +43,7 @@ from cellar.runtime.answers import (
     UpdateAnswer,
 )
 from cellar.runtime.attempt import Attempt
-from cellar.runtime.birth import MAX_TTL_S, Wishes, check_name, check_range, is_as_asked
+from cellar.runtime.birth import MAX_TTL_S, NUMBERS, Wishes, check_name, check_range, is_as_asked
 from cellar.runtime.burst import Burst
 from cellar.runtime.changes import check_finite, rows_to_reset
 from cellar.runtime.identities import NONCE_BYTES, check_identity, nonces
@@ -166,7 +166,7 @@ class Sessions:
 
     def check_rows(self, rows: int, sizes: Sizes) -> None:
         """Raise InvalidInput for more rows than a session of such a network may have."""
-        check_range("batch_size", rows, self._max_numbers // max(sizes.out_size, sizes.state_size))
+        check_range("batch_size", rows, self._max_numbers // max(sizes.out_size, sizes.state_size), setting=NUMBERS)
 
     async def get(self, key: SessionKey) -> SessionAnswer:
         """Return the session without its state."""
@@ -269,7 +269,7 @@ class Sessions:
         limit = self._max_sequence_steps
         if inputs.ndim != 3 or not 1 <= inputs.shape[0] <= limit:
             raise ShapeMismatch(
-                "a sequence is steps of rows of inputs",
+                "a sequence is steps of rows of inputs, so many steps at most (CELLAR_MAX_SEQUENCE_STEPS)",
                 expected=f"(T, batch_size, in_size), T from 1 to {limit}",
                 actual=str(inputs.shape),
             )

@@ -10,9 +10,13 @@ from cellar.ports import ModelVersion
 from cellar.store.connect import redis_errors
 from cellar.store.replies import text
 from cellar.store.scripts import Scripts
+from cellar.suggestions import suggestion
 
 TOKEN_TTL_S = 30 * 24 * 3600
 """How long a publication is recognised when it comes again: longer than a job may lie about without a worker."""
+
+MOST_COMPARED = 1000
+"""Models among which one is looked for that was perhaps meant."""
 
 
 class RedisModels:
@@ -58,15 +62,24 @@ class RedisModels:
             number = self._client.hget(self._newest(tenant), name) if version is None else version
             record = None if number is None else self._client.hget(self._versions(tenant, name), str(int(number)))
         if record is None or number is None:
-            raise ModelUnknown(f"no model {name!r}" if version is None else f"no model {name!r} in version {version}")
+            asked = f"no model {name!r}" if version is None else f"no model {name!r} in version {version}"
+            raise ModelUnknown(asked + self._hint(tenant, name))
         return _load(tenant, int(number), record)
+
+    def _hint(self, tenant: str, name: str) -> str:
+        """Return which model may be meant by one that there is not, or nothing. Raise StoreUnavailable."""
+        with redis_errors():
+            newest = self._client.hget(self._newest(tenant), name)
+            few = int(self._client.hlen(self._newest(tenant))) <= MOST_COMPARED
+            names = [text(each) for each in self._client.hkeys(self._newest(tenant))] if few and newest is None else []
+        return suggestion(name, names) if newest is None else f"; the newest is {name}@{int(newest)}"
 
     def versions(self, tenant: str, name: str) -> list[ModelVersion]:
         """Return all versions, oldest first. Raise ModelUnknown or StoreUnavailable."""
         with redis_errors():
             records = self._client.hgetall(self._versions(tenant, name))
         if not records:
-            raise ModelUnknown(f"no model {name!r}")
+            raise ModelUnknown(f"no model {name!r}{self._hint(tenant, name)}")
         return sorted((_load(tenant, int(number), record) for number, record in records.items()), key=_number)
 
     def names(self, tenant: str) -> list[str]:
@@ -88,7 +101,7 @@ class RedisModels:
         with redis_errors(outcome="unknown"):
             unused = self._scripts.run("model_delete", keys, [name, "" if uses is None else uses])
         if unused is None:
-            raise ModelUnknown(f"no model {name!r}")
+            raise ModelUnknown(f"no model {name!r}{self._hint(tenant, name)}")
         return None if unused == 0 else [text(digest) for digest in unused]
 
     def deleted(self, tenant: str) -> list[ModelVersion]:

@@ -55,7 +55,7 @@ def _decode(body: bytes) -> Any:
         if b"NaN" in body or b"Infinity" in body or "infinity" in error.msg:
             _refuse(body, parse_constant=_number, parse_float=_number, parse_int=_number)
         raise MalformedJson(
-            f"line {error.lineno} column {error.colno}: {error.msg}",
+            f"line {error.lineno} column {error.colno}: {error.msg}{_hint(body, error.pos)}",
             line=error.lineno,
             column=error.colno,
             offset=error.pos,
@@ -68,6 +68,21 @@ def _decode(body: bytes) -> Any:
         _refuse_wide(document)
     return document
 
+
+def _hint(body: bytes, at: int) -> str:
+    """Return what JSON has instead of what stands at a character, or nothing."""
+    rest = body.decode(errors="replace")[at : at + 8]
+    if not body.strip():
+        return "; send a JSON document"
+    if rest[:1] == "'":
+        return "; strings and names stand in double quotes"
+    if _PYTHON.match(rest):
+        return "; JSON writes true, false and null"
+    return "; names stand in double quotes" if _BARE_NAME.match(rest) and at else ""
+
+
+_PYTHON = re.compile(r"(True|False|None)\b")
+_BARE_NAME = re.compile(r"[A-Za-z_]\w*\s*(:|\w$)")
 
 _INDENTED = re.compile(rb"[ \t\r\n]*+([\[{])([ \t\r\n]{2,}+)")
 """orjson takes such a document for one with white space everywhere, sets aside too little memory for what is none, and

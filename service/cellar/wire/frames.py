@@ -293,7 +293,7 @@ class FrameSplitter:
             if records > MAX_RECORDS:
                 raise BodyTooLarge(f"a frame may have {MAX_RECORDS} records, this one has {records}")
             if size > self._max:
-                raise BodyTooLarge(f"a frame may have {self._max} bytes, this one has {size}")
+                raise BodyTooLarge(f"a frame may have {self._max} bytes (CELLAR_MAX_BODY_BYTES), this one has {size}")
             if len(self._held) < size:
                 break
             frame = bytes(self._held[:size])

@@ -57,4 +57,4 @@ class LineSplitter:
         return line
 
     def _too_long(self) -> BodyTooLarge:
-        return BodyTooLarge(f"a line may have {self._max} bytes, this one has more")
+        return BodyTooLarge(f"a line may have {self._max} bytes (CELLAR_MAX_BODY_BYTES), this one has more")

@@ -40,10 +40,11 @@ def load(data: bytes, *, axes: tuple[int, ...], pointer: str = "") -> Floats:
     descr, fortran, shape, at = read_header(data)
     check_type(descr, pointer)
     if len(shape) not in axes or 0 in shape:
+        wanted = f"{' or '.join(map(str, axes))} axes of at least 1"
         raise ShapeMismatch(
-            "an npy file of another shape",
+            f"an npy file of another shape, {str(shape)[:80]}: expected {wanted}",
             pointer=pointer,
-            expected=f"{' or '.join(map(str, axes))} axes of at least 1",
+            expected=wanted,
             actual=str(shape)[:80],
         )
     kind = np.dtype(descr)
@@ -56,7 +57,8 @@ def load(data: bytes, *, axes: tuple[int, ...], pointer: str = "") -> Floats:
 def check_type(descr: str, pointer: str = "") -> None:
     """Raise InvalidInput unless that is a type of real numbers."""
     if not TYPES.fullmatch(descr):
-        raise InvalidInput("an npy file of another type", pointer=pointer, expected="real numbers", actual=descr[:40])
+        detail = f"an npy file of another type, {descr[:40]}: cast it, as with array.astype('float32')"
+        raise InvalidInput(detail, pointer=pointer, expected="real numbers", actual=descr[:40])
 
 
 def dump(array: Floats) -> bytes:

@@ -256,7 +256,8 @@ class _Walk:
             return self._too_flat(actual)
         kind = NotFinite if actual.endswith(("NaN", "Infinity")) else InvalidInput
         expected = "a finite number" if kind is NotFinite else "a number"
-        return kind(f"expected {expected}, found {actual}", pointer=self._path(), expected=expected, actual=actual)
+        detail = f"expected {expected}, found {actual}" + (NO_QUOTES if actual == "a string" else "")
+        return kind(detail, pointer=self._path(), expected=expected, actual=actual)
 
     def malformed(self, at: int, reason: str = "not an array of numbers") -> MalformedJson:
         """Return the error of text that is no JSON."""
@@ -325,6 +326,10 @@ class _Walk:
 
     def _path(self) -> str:
         return self._pointer + "".join(f"/{count}" for count in self._counts)
+
+
+NO_QUOTES = ", and a number has no quotes"
+"""Said of strings where numbers should stand."""
 
 
 def elements(count: int) -> str:

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cellar.errors import InvalidInput, NotFinite, ShapeMismatch
-from cellar.wire.number_text import NumberText, elements
+from cellar.wire.number_text import NO_QUOTES, NumberText, elements
 
 _NUMBERS = frozenset((float, int))
 _LISTS = frozenset((list,))
@@ -157,7 +157,8 @@ def _check_number(value: Any, pointer: str) -> InvalidInput | None:
         )
     if type(value) not in _NUMBERS:
         actual = _describe(value)
-        return InvalidInput(f"expected a number, found {actual}", pointer=pointer, expected="a number", actual=actual)
+        detail = f"expected a number, found {actual}" + (NO_QUOTES if type(value) is str else "")
+        return InvalidInput(detail, pointer=pointer, expected="a number", actual=actual)
     if _pack([value]) is None:
         expected = "a finite number within the range of float32"
         return NotFinite(f"expected {expected}", pointer=pointer, expected=expected, actual=_describe(value))

@@ -41,7 +41,7 @@ CONVERSATION: tuple[tuple[str, str, dict[str, Any]], ...] = (
                 "type": "urn:cellar:problem:shape_mismatch",
                 "title": "Wrong shape",
                 "status": 422,
-                "detail": "the inputs of a step do not fit the session",
+                "detail": "a step of this session is 1 number, not 2 numbers",
                 "pointer": "/input",
                 "expected": "(1, 1) (batch_size, in_size)",
                 "actual": "(1, 2)",

@@ -1,0 +1,56 @@
+"""Which path was meant by one that there is not."""
+
+from collections.abc import Iterable
+
+from cellar.suggestions import closest
+
+LONGEST = 256
+"""Characters of a path that is compared with others."""
+
+SYNONYMS: dict[str, str] = {
+    "api": "v1",
+    "fit": "jobs",
+    "forward": "step",
+    "health": "healthz",
+    "healthcheck": "healthz",
+    "infer": "step",
+    "networks": "models",
+    "ping": "healthz",
+    "predict": "step",
+    "ready": "readyz",
+    "run": "step",
+    "train": "jobs",
+    "training": "jobs",
+    "v2": "v1",
+}
+"""What parts of paths are called elsewhere."""
+
+
+def nearest_path(path: str, templates: Iterable[str]) -> str | None:
+    """Return a path of one of the templates that is likely meant by `path`, None if none is near.
+
+    >>> nearest_path("/v1/session/a/steps", ["/v1/sessions/{session}/step"])
+    '/v1/sessions/a/step'
+    """
+    if len(path) > LONGEST:
+        return None
+    sent = [part for part in path.split("/") if part]
+    found: list[tuple[int, str]] = []
+    for template in templates:
+        parts = template.strip("/").split("/")
+        ways = [(0, sent), *([(1, ["v1", *sent])] if parts[0] == "v1" else [])]
+        for cost, way in ways:
+            more = _distance(way, parts)
+            if more is not None:
+                names = [given if part.startswith("{") else part for part, given in zip(parts, way, strict=True)]
+                found.append((cost + more, "/" + "/".join(names)))
+    return min(found)[1] if found else None
+
+
+def _distance(sent: list[str], parts: list[str]) -> int | None:
+    """Return how many parts of a template are written otherwise, None if what was sent is something else."""
+    if len(sent) != len(parts):
+        return None
+    others = [(given, part) for given, part in zip(sent, parts, strict=True) if not part.startswith("{")]
+    near = all(part in (given, SYNONYMS.get(given.lower())) or closest(given, [part]) for given, part in others)
+    return sum(given != part for given, part in others) if near else None
