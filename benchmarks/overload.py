@@ -99,7 +99,7 @@ class Bench:
         found = self._run(models, [times * each.goodput for each in capacity])
         for model, outcome, most in zip(models, found, capacity, strict=True):
             due = outcome.due / outcome.seconds
-            sent = 1 - outcome.answers["unsent"] / max(1, outcome.due)
+            sent = 1 - (outcome.answers["unsent"] + outcome.answers["delayed"]) / max(1, outcome.due)
             print(
                 f"{_names(models):12} {model.name:6} {times:2}x goodput/capacity {outcome.goodput / most.goodput:5.2f},"
                 f" by the service's time {outcome.of_a_core / most.of_a_core:5.2f};"

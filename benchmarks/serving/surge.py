@@ -18,6 +18,9 @@ from benchmarks.serving.processes import cpu_s_of
 
 LEAST_WAIT_S = 0.0005
 
+MOST_DELAY_S = 0.05
+"""A request that was due so long ago is not sent: the load's own core was taken by others."""
+
 
 @dataclass(frozen=True, slots=True)
 class Surge:
@@ -46,7 +49,8 @@ class Outcome:
     good: int = 0
     """Answered with 200 in time."""
     answers: Counter[str] = field(default_factory=Counter)
-    """How often each status was answered; `unsent` where no connection was free, `late` for 200 after the deadline."""
+    """How often each status was answered; `late` for 200 after the deadline, `unsent` where no connection was free,
+    `delayed` where the load itself was held up."""
     service_s: float = 0.0
     """Of a core, that the service used."""
 
@@ -105,26 +109,18 @@ def _drive(surge: Surge, clients: list[_Client], by_fd: dict[int, _Client], poll
     begin_s = clock()
     counted_s = begin_s + surge.warm_s
     end_s = counted_s + surge.seconds
-    period_s = 1 / surge.rate if surge.rate else 0.0
-    free, due_s = deque(clients), begin_s
+    load = _OpenLoop(surge.rate, clients, begin_s, counted_s, end_s)
+    looks = deque([counted_s, end_s])
+    used: list[float] = []
     if not surge.rate:
         for client in clients:
             client.send(begin_s)
-    looks = deque([counted_s, end_s])
-    used: list[float] = []
     while (now_s := clock()) < end_s + surge.deadline_s:
         if looks and now_s >= looks[0]:
             looks.popleft()
             used.append(sum(cpu_s_of(pid) for pid in surge.service))
-        while period_s and due_s <= min(now_s, end_s):
-            found.due += due_s >= counted_s
-            if free:
-                free.popleft().send(due_s)
-            elif due_s >= counted_s:
-                found.answers["unsent"] += 1
-            due_s += period_s
-        wait_s = max(LEAST_WAIT_S, due_s - clock()) if period_s else 0.1
-        for fd, _ in poll.poll(wait_s):
+        load.send_due(now_s, found)
+        for fd, _ in poll.poll(max(LEAST_WAIT_S, load.due_s - clock()) if surge.rate else 0.1):
             client = by_fd[fd]
             status = client.receive()
             if status is None:
@@ -132,11 +128,35 @@ def _drive(surge: Surge, clients: list[_Client], by_fd: dict[int, _Client], poll
             now_s = clock()
             _count(found, surge, status, client.due_s, now_s, counted_s, end_s)
             if surge.rate:
-                free.append(client)
+                load.free.append(client)
             elif now_s < end_s:
                 client.send(now_s)
     found.service_s = used[-1] - used[0]
     return found
+
+
+class _OpenLoop:
+    """Sends what is due; nothing is if there is no rate."""
+
+    def __init__(self, rate: float, clients: list[_Client], begin_s: float, counted_s: float, end_s: float) -> None:
+        self.due_s = begin_s
+        self.free = deque(clients)
+        self._period_s = 1 / rate if rate else 0.0
+        self._counted_s = counted_s
+        self._end_s = end_s
+
+    def send_due(self, now_s: float, found: Outcome) -> None:
+        """Send what is due by now, and note what cannot be sent."""
+        while self._period_s and self.due_s <= min(now_s, self._end_s):
+            counts = self.due_s >= self._counted_s
+            found.due += counts
+            if now_s - self.due_s > MOST_DELAY_S:
+                found.answers["delayed"] += counts
+            elif self.free:
+                self.free.popleft().send(self.due_s)
+            else:
+                found.answers["unsent"] += counts
+            self.due_s += self._period_s
 
 
 def _count(

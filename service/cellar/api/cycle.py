@@ -16,7 +16,7 @@ from cellar.api.problems import internal_error, problem_of
 from cellar.api.routes.arrays import POSITION, STEP_NUMBER
 from cellar.api.routes.parameters import REPLAYED
 from cellar.api.services import TENANT
-from cellar.errors import CellarError, Overloaded
+from cellar.errors import CellarError, DeadlineExceeded, Overloaded
 from cellar.ports import SessionKey
 from cellar.runtime.answers import StepAnswer
 from cellar.runtime.pending import Pending
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-OK, UNAVAILABLE = STATUS_LINE[200], STATUS_LINE[503]
+OK, UNAVAILABLE, LATE = STATUS_LINE[200], STATUS_LINE[503], STATUS_LINE[504]
 
 REPLAYED_LINE = b"%s: true\r\n" % REPLAYED.lower().encode()
 JSON_HEAD = b"content-length: %%d\r\ncontent-type: %s\r\n" % JSON.encode()
@@ -41,6 +41,12 @@ NPY_HEAD = b"%s: %%s\r\n%s: %%d\r\ncontent-length: %%d\r\ncontent-type: %s\r\n" 
 def _overloaded(detail: str, retry_after_s: int) -> tuple[bytes, bytes]:
     """Return the head and the body of a refusal: under overload nearly all are alike, and must be cheap."""
     return _parts_of(problem_of(Overloaded(detail, retry_after_s=retry_after_s)))
+
+
+@lru_cache(64)
+def _late(detail: str) -> tuple[bytes, bytes]:
+    """Return the same of what comes too late."""
+    return _parts_of(problem_of(DeadlineExceeded(detail)))
 
 
 def _parts_of(response: Response) -> tuple[bytes, bytes]:
@@ -63,7 +69,7 @@ class StepCycle:
 
     __slots__ = (
         *("_asked", "_connection", "_key", "_session", "_terms"),
-        *("disconnected", "keep_alive", "pieces", "response_complete"),
+        *("came_s", "disconnected", "keep_alive", "pieces", "response_complete"),
     )
 
     message_event = _NoEvent()
@@ -76,6 +82,8 @@ class StepCycle:
         self._key = key
         self._terms = terms
         self._asked: Asked | None = None
+        self.came_s: float | None = None
+        """When the request came, by the monotonic clock, if it was not just now."""
         self.pieces: list[bytes] = []
         """Of the body, as they come."""
         self.keep_alive = keep_alive
@@ -88,7 +96,7 @@ class StepCycle:
         key = _make(SessionKey, (TENANT, self._session))
         try:
             if sessions.is_refusing and not terms.sequence:  # then most are refused: before their body is read
-                sessions.check_room(key, terms.within_s)
+                sessions.check_room(key, terms.within_s, self.came_s)
             self._asked = asked = terms.read(body, self._key)
             pending = sessions.submit(
                 key,
@@ -97,6 +105,7 @@ class StepCycle:
                 asked.identity,
                 reset=asked.reset,
                 deadline_s=terms.within_s,
+                came_s=self.came_s,
                 finite=asked.finite,
             )
         except Exception as error:
@@ -141,6 +150,7 @@ class StepCycle:
     def _write_json(self, content: bytes, *, replayed: bool) -> None:
         line = REPLAYED_LINE if replayed else b""
         content += b"\n"
+        self._connection.note_answer()
         self._connection.write(self, OK, JSON_HEAD % len(content) + line, content)
 
     def _write_npy(self, asked: Asked, answer: StepAnswer) -> None:
@@ -148,12 +158,17 @@ class StepCycle:
         numbers = np.ascontiguousarray(asked.shaped(answer.outputs), "<f4")
         header, position = npy.header(numbers.shape), answer.position
         size = len(header) + numbers.nbytes
+        self._connection.note_answer()
         head = NPY_HEAD % (str(position).encode(), position.step, size)
         self._connection.write(self, OK, head + (REPLAYED_LINE if answer.replayed else b""), header, numbers.data)
 
     def _refuse(self, error: Exception) -> None:
         if type(error) is Overloaded:
-            return self._connection.write(self, UNAVAILABLE, *_overloaded(error.detail, error.retry_after_s))
+            self._connection.write(self, UNAVAILABLE, *_overloaded(error.detail, error.retry_after_s))
+            return self._connection.back_off()
+        if type(error) is DeadlineExceeded:
+            self._connection.write(self, LATE, *_late(error.detail))
+            return self._connection.back_off()
         response = self._response_of(error)
         return self._connection.write(self, STATUS_LINE[response.status_code], *_parts_of(response))
 

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 
+from cellar.api.backoff import Backoff
 from cellar.api.body_memory import BodyMemory
 from cellar.api.round_robin import RoundRobin
 
@@ -34,6 +35,7 @@ class Load:
 
     limits: Limits
     round_robin: RoundRobin = field(default_factory=RoundRobin)
+    backoff: Backoff = field(default_factory=Backoff)
     streams: int = 0
     """WebSockets that are open."""
     bodies: BodyMemory = field(init=False)

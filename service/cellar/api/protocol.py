@@ -7,16 +7,21 @@ of this form goes uvicorn's way, to the same answer.
 """
 
 from collections.abc import Iterable
+from time import monotonic
 from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 from cellar.api.access import Access
+from cellar.api.backoff import SHARE
 from cellar.api.bounded import BoundedProtocol
 from cellar.api.cycle import StepCycle
 from cellar.api.forms import Form, Forms, form_of
 from cellar.api.heads import Head, read_head
 from cellar.api.services import Services
+
+SOON_S = 0.05
+"""What comes so soon after a connection is read again may have lain in its socket as long as it was not."""
 
 
 class StepProtocol(BoundedProtocol):
@@ -36,6 +41,9 @@ class StepProtocol(BoundedProtocol):
         """The request that the parser reads, if it was taken; an upgrade has no cycle, not even uvicorn's."""
         self._data = b""
         """What has come, if it begins with a request of which nothing is read yet."""
+        self._backoff = self._load.backoff
+        self._held_s: tuple[float, float] | None = None
+        """Since when the connection was not read because of a refusal, and until when; None once it is past."""
         self._defaults: Iterable[tuple[bytes, bytes]] = ()
         self._default_lines = b""
 
@@ -49,6 +57,8 @@ class StepProtocol(BoundedProtocol):
                 session, key, body = found
                 cycle = StepCycle(self, session, key, known.terms, keep_alive=True)
                 self.cycle = cycle  # type: ignore[assignment]
+                if self._held_s is not None:
+                    cycle.came_s = self._came_s()
                 return cycle.run(body)
             self._data = data
         super().data_received(data)
@@ -112,6 +122,31 @@ class StepProtocol(BoundedProtocol):
         if not cycle.keep_alive:
             self.transport.close()
         self.on_response_complete()
+
+    def note_answer(self) -> None:
+        """Note that a step is answered: some refusals are free for it."""
+        self._backoff.free += SHARE
+
+    def back_off(self) -> None:
+        """Read no more until it is this connection's turn, if many are refused."""
+        if self.flow.holding or self.flow.read_paused or self.transport.is_closing():
+            return
+        if self._backoff.must_wait():
+            self.flow.hold()
+            self._backoff.add(self)
+
+    def go_on(self, since_s: float) -> None:
+        """Read what has come since the connection was held."""
+        if not self.transport.is_closing():
+            self._held_s = since_s, monotonic()
+            self.flow.let_go()
+
+    def _came_s(self) -> float | None:
+        """Return when a request came that may have lain in the socket; None if it did not."""
+        held_s, self._held_s = self._held_s, None
+        assert held_s is not None
+        since_s, until_s = held_s
+        return since_s if monotonic() - until_s < SOON_S else None
 
     def _remember(self, head: Head, data: bytes) -> None:
         """Know the form of the head next time, if this is the second time that it comes."""

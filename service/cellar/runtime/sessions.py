@@ -397,9 +397,12 @@ class Sessions:
         """Whether requests were refused just now because too many wait."""
         return self._lanes.is_refusing
 
-    def check_room(self, key: SessionKey, deadline_s: float | None) -> None:
-        """Raise Overloaded if a step of the session would be refused for those that wait, as far as that is known."""
-        self._lanes.check_room(key, deadline_s)
+    def check_room(self, key: SessionKey, deadline_s: float | None, came_s: float | None = None) -> None:
+        """Raise Overloaded if a step of the session would be refused for those that wait, as far as that is known.
+
+        The deadline counts from `came_s` or from now. Raise DeadlineExceeded if it is past.
+        """
+        self._lanes.check_room(key, None if deadline_s is None else _left_s(deadline_s, came_s))
 
     @property
     def queue_limit(self) -> int:
