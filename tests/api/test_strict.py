@@ -125,6 +125,18 @@ async def test_a_client_that_has_said_everything_is_looked_for(served: Served, m
         assert status == "200"
 
 
+async def test_a_client_that_leaves_between_two_answers_is_let_go(served: Served, pending: Pending) -> None:
+    """Its first request is answered, and the second one, which is not all there, would have been begun next."""
+    async with connected(served) as client:
+        client.writer.write(request("s", step(1, 2)) + b"POST / HTTP/1.1\r\nHost: test\r\nContent-Length: 9\r\n\r\nabc")
+        connection = of_the_service(served, client)
+        await until(lambda: bool(connection.pipeline))
+        settle(pending)
+        assert connection.eof_received()
+        assert (await client.answer()).status == 200
+        assert await client.ended()
+
+
 async def test_a_client_that_leaves_in_its_request_gets_nothing(served: Served) -> None:
     async with connected(served) as client:
         client.writer.write(request("s", step(1, 2))[:-1])

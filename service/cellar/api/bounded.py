@@ -13,6 +13,7 @@ from typing import Any
 from uvicorn.protocols.http.flow_control import FlowControl
 
 from cellar.api.body import STREAMS
+from cellar.api.conventions import without_ending_slash
 from cellar.api.limits import BODY_BYTES_A_S, MOST_HEADERS, MOST_TRAILER_BYTES, Load
 from cellar.api.patience import PatientProtocol
 from cellar.errors import HeadTooLarge, Overloaded, RequestTimeout
@@ -257,11 +258,15 @@ class BoundedProtocol(PatientProtocol):
             super().on_response_complete()
 
     def _start_next(self, _until_s: float) -> None:
-        if self.pipeline and not self.transport.is_closing():
+        if self.transport.is_closing():
+            return
+        if self.pipeline:
             cycle, app = self.pipeline.pop()
             self._start_asgi_task(cycle, app)
             if not self.pipeline:
                 self.flow.resume_reading()
+        elif self._last_act is not None:  # its request was refused, or its client left, before its turn came
+            self._last_act()
 
     # --- time ---------------------------------------------------------------------------------------------------------
 
@@ -301,6 +306,6 @@ class BoundedProtocol(PatientProtocol):
         """Return for how long what is read is waited for, and how many bytes of it must come meanwhile."""
         if not self.head_read:
             return self._limits.head_timeout_s, 1
-        if self.scope.get("path") in STREAMS:
+        if without_ending_slash(self.scope.get("path", "")) in STREAMS:
             return self._limits.stream_idle_s, 1
         return self._limits.body_timeout_s, self._limits.body_timeout_s * BODY_BYTES_A_S

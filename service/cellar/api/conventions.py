@@ -16,6 +16,16 @@ def to_docs(_: Request) -> Response:
     return Response(status_code=307, headers={"Location": DOCS.removeprefix("/") + "/"})
 
 
+def without_ending_slash(path: str) -> str:
+    """Return the path that routes have. Pages have names that end in a slash.
+
+    >>> without_ending_slash("/v1/models/"), without_ending_slash("/"), without_ending_slash("/docs/")
+    ('/v1/models', '/', '/docs/')
+    """
+    ends = len(path) > 1 and path.endswith("/") and not path.startswith(DOCS + "/")
+    return path[:-1] if ends else path
+
+
 class EndingSlashes:
     """Take `/v1/models/` for `/v1/models`, without sending the client there and back."""
 
@@ -25,10 +35,10 @@ class EndingSlashes:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on with the path that routes have."""
         if scope["type"] in ("http", "websocket"):
-            path: str = scope["path"]
-            if len(path) > 1 and path.endswith("/") and not path.startswith(DOCS + "/"):
-                raw: bytes = scope.get("raw_path") or path.encode()
-                scope = {**scope, "path": path[:-1], "raw_path": raw.removesuffix(b"/")}
+            path = without_ending_slash(scope["path"])
+            if path != scope["path"]:
+                raw: bytes = scope.get("raw_path") or scope["path"].encode()
+                scope = {**scope, "path": path, "raw_path": raw.removesuffix(b"/")}
         await self._app(scope, receive, send)
 
 
