@@ -15,6 +15,7 @@ OWN_CODES = 4000
 CODES: dict[type[errors.CellarError], int] = {
     errors.MalformedJson: 1007,
     errors.MalformedBody: 1007,
+    errors.Overloaded: 1013,
 }
 """What the WebSocket protocol has a code for. All else is 4000 and its status, a fault of the service 1011."""
 

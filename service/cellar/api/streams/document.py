@@ -63,6 +63,7 @@ CLOSINGS: tuple[type[errors.CellarError], ...] = (
     errors.WriterUnknown,
     errors.KernelRevisionMismatch,
     errors.SessionExpired,
+    errors.Overloaded,
     errors.StoreUnavailable,
     errors.StoreCorrupt,
     errors.CompileFailed,

@@ -20,7 +20,7 @@ from websockets.frames import Frame
 from websockets.http11 import Request
 
 from cellar.api.limits import Load
-from cellar.api.streams.closing import REASON_BYTES, Closing
+from cellar.api.streams.closing import Closing, closing_of
 from cellar.api.streams.connection import BINARY, TEXT, Listener, Message
 from cellar.errors import Overloaded
 
@@ -45,9 +45,6 @@ KNOWN = frozenset((0x00, 0x01, 0x02, 0x80, TEXT, BINARY, 0x88, 0x89, 0x8A))
 
 CONTROL = 0x88
 """From here on they are control frames."""
-
-TRY_AGAIN_LATER = 1013
-"""Close code of a service that has no room."""
 
 PING, PONG = 0x89, 0x8A
 MOST_CONTROL_BYTES = 125
@@ -256,14 +253,14 @@ class StreamProtocol(WebSocketsSansIOProtocol):
         return at
 
     def _account(self) -> None:
-        """Say what is held. Where all of them hold too much, this connection ends: RFC 6455 has a code for that."""
+        """Say what is held. Where all connections together hold too much, this one ends."""
         try:
             self._share.resize(len(self._held) + sum(map(len, self.frames)))
         except Overloaded as error:
             self._whole, self._taking = False, False
             self._held.clear()
             self.frames.clear()
-            self.conn.fail(TRY_AGAIN_LATER, f"{error.slug}: {error.detail}"[:REASON_BYTES])
+            self.conn.fail(*closing_of(error))
             self.handle_parser_exception()
 
     def _take_frame(self, kind: int, data: bytes | bytearray, at: int, start: int, stop: int) -> None:
