@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from cellar.embedded.processes import GIVE_UP, Child
+from cellar.embedded.processes import GIVE_UP, Child, Upkeep
 from tests.waiting import wait_until
 
 PARENT = """
@@ -141,6 +141,31 @@ def test_upkeep_that_raises_ends_nothing(start: Start, tmp_path: Path) -> None:
     (tmp_path / "upkeep").unlink()
     wait_until((tmp_path / "upkeep").exists, 10, "upkeep is tried again")
     assert parent.poll() is None
+
+
+def test_upkeep_that_fails_again_and_again_is_tried_after_growing_pauses() -> None:
+    tried: list[float] = []
+    now_s, fails = 100.0, True
+
+    def action() -> None:
+        tried.append(now_s)
+        if fails:
+            raise OSError("no room")
+
+    upkeep = Upkeep(action)
+    for tick in range(200):
+        now_s = 100 + tick / 10
+        upkeep.run(now_s)
+    pauses = [round(later - earlier, 3) for earlier, later in pairwise(tried)]
+    assert pauses[:6] == [0.1, 0.2, 0.4, 0.8, 1.6, 3.2]
+    assert max(pauses) == 5.0
+    fails, now_s = False, now_s + 5
+    upkeep.run(now_s)
+    fails, now_s = True, now_s + 60
+    upkeep.run(now_s)
+    assert len(tried) == 11
+    upkeep.run(now_s + 0.11)
+    assert len(tried) == 12, "after a long time without a fault the pause is short again"
 
 
 def test_a_child_that_cannot_be_started_is_tried_again(tmp_path: Path) -> None:

@@ -101,19 +101,25 @@ class Child:
 
 
 class Upkeep:
-    """An action that is repeated. One that raises ends nothing: it is logged, and tried again after a pause."""
+    """An action that is repeated. One that raises ends nothing: it is logged, and tried again after growing pauses."""
 
     def __init__(self, action: Callable[[], object]) -> None:
         self._action = action
         self._backoff = Backoff(*BACKOFF_S, STEADY_S)
+        self._failed = True
+        """Whether the next run is a first one, or the first after a failure."""
 
     def run(self, now_s: float) -> None:
         """Run the action, unless it failed a moment ago."""
         if not self._backoff.is_due(now_s):
             return
+        if self._failed:
+            self._backoff.started(now_s)
         try:
             self._action()
+            self._failed = False
         except Exception:
+            self._failed = True
             log.exception("upkeep failed; the next try is in %.1f s", self._backoff.failed(now_s))
 
 
