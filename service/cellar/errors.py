@@ -438,7 +438,7 @@ class StoreUnavailable(Unavailable, slug="store_unavailable", title="Store unava
 
 
 class Overloaded(Unavailable, slug="overloaded", title="Overloaded"):
-    """The queue is full; nothing was applied."""
+    """Too much waits, or too many are connected; nothing was applied."""
 
 
 class DeadlineExceeded(Unavailable, slug="deadline_exceeded", title="Deadline exceeded"):

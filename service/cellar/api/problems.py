@@ -112,7 +112,10 @@ EVERYWHERE: tuple[type[errors.CellarError], ...] = (
     errors.MalformedRequest,
     errors.HostRefused,
     errors.OriginRefused,
+    errors.RequestTimeout,
     errors.InvalidParameter,
+    errors.HeadTooLarge,
+    errors.Overloaded,
 )
 """What every route may answer."""
 

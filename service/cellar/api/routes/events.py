@@ -27,6 +27,7 @@ LastEventId = Annotated[
         alias="Last-Event-ID",
         pattern=LAST_EVENT_ID_PATTERN,
         description="The last id that was received: resumes after it. Browsers send it by themselves.",
+        examples=["0123456789abcdef-7"],
     ),
 ]
 Kept = Annotated[bool, Query(description="Begin with the events that are kept, and not with what comes next.")]
