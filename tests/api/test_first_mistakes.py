@@ -84,9 +84,16 @@ MISTAKES: list[tuple[str, str, Parts, int, str | None, str]] = [
         job(data={**DATA, "targets": [[1, 2, 3]] * 3}),
         422,
         "/data/targets",
-        "expected 4 steps, found 3",
+        "4 steps, as many as the inputs; found 3",
     ),
-    ("POST", "/v1/jobs", job(data={**DATA, "inputs": [[1]] * 4}), 422, "/data/inputs", "expected 2 features, found 1"),
+    (
+        "POST",
+        "/v1/jobs",
+        job(data={**DATA, "inputs": [[1]] * 4}),
+        422,
+        "/data/inputs",
+        "expected 2 features along the axis F of `layout`; found 1",
+    ),
     ("POST", "/v1/jobs", job(data={**DATA, "layout": "BTF"}), 422, "/data/inputs/0/0", "an array for each letter"),
     # steps
     ("POST", STEP, {"json": {"inputs": [1, 2]}}, 422, "/input", "did you mean `input`?"),

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_args
 
 import orjson
 
@@ -100,7 +100,15 @@ def invalid_body(found: Sequence[Mapping[str, Any]], document: Any, kind: Any = 
         return _unknown_member(fault)
     if fault.type in ("union_tag_invalid", "union_tag_not_found"):
         return _unknown_type(fault, document)
-    return _error(fault.path, _message(fault.found), _expected(fault.found), _actual(fault, document))
+    return _error(fault.path, _message(fault.found) + _parts(fault), _expected(fault.found), _actual(fault, document))
+
+
+def _parts(fault: _Fault) -> str:
+    """Return which members an object has where something else stands, or nothing."""
+    if fault.type not in ("model_type", "model_attributes_type") or fault.kind is None:
+        return ""
+    members = members_at(fault.kind, fault.found["loc"])
+    return f" with the members {', '.join(members)}" if members else ""
 
 
 def _error(path: list[str | int], detail: str, expected: str, actual: str) -> InvalidInput:
@@ -149,8 +157,24 @@ def _member_hint(name: str, known: list[str], fault: _Fault) -> str:
     below = places_below(fault.kind, loc)
     if (found := synonym(name, list(below))) is not None:
         return f"; did you mean `{below[found]}`?"
-    above = (members_at(fault.kind, loc[:end]) for end in reversed(range(len(loc))))
-    return f"; `{name}` stands further out" if any(name in members for members in above) else ""
+    return _elsewhere_hint(name, fault.kind, loc)
+
+
+def _elsewhere_hint(name: str, kind: Any, loc: Sequence[str | int]) -> str:
+    """Return which other types have a member, or that an object further out has it, or nothing."""
+    for end in reversed(range(len(loc))):
+        models = models_at(kind, loc[:end])
+        having = [model for model in models if name in model.model_fields]
+        if len(models) == 1 and having:
+            return f"; `{name}` stands further out"
+        if end == len(loc) - 1 and having:
+            types = _types(having)
+            return f'; what has it is of the type "{types[0]}"' if len(types) == 1 else f"; {_listed(types)} have it"
+    return ""
+
+
+def _listed(words: list[str]) -> str:
+    return f"{', '.join(words[:-1])} and {words[-1]}"
 
 
 def _unknown_type(fault: _Fault, document: Any) -> InvalidInput:
@@ -171,10 +195,21 @@ def _unknown_type(fault: _Fault, document: Any) -> InvalidInput:
 
 
 def _type_hint(value: dict[str, Any], fault: _Fault) -> str:
-    """Return which type an object without one is of by its members, or nothing."""
+    """Return which type an object without one is of by its members, or by what stands in another, or nothing."""
     models = [] if fault.kind is None else models_at(fault.kind, fault.found["loc"])
     fits = [model for model in models if value and value.keys() <= model.model_fields.keys()]
-    return f'; by its members it may be "{fits[0].model_fields["type"].default}"' if len(fits) == 1 else ""
+    if len(fits) == 1:
+        return f'; by its members it may be "{_types([fits[0]])[0]}"'
+    members = {name for model in models for name in model.model_fields}
+    for name in value.keys() - members:
+        if hint := _value_hint(value[name], _types(models)):
+            return f"; `{shown(name)[1:-1]}` is called `type` here{hint}"
+    return ""
+
+
+def _types(models: Sequence[Any]) -> list[str]:
+    """Return what `type` may be in models of a union."""
+    return [word for model in models for word in get_args(model.model_fields["type"].annotation)]
 
 
 def _value_hint(sent: Any, known: list[str]) -> str:

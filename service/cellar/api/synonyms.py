@@ -98,6 +98,7 @@ MEMBERS: dict[str, tuple[str, ...]] = {
 READS = "a layer reads what the one before it answers; the size of the first one's input is `in_size` of the network"
 
 INSTEAD: dict[str, str] = {
+    "betas": "`beta1` and `beta2` are members of their own",
     "bidirectional": 'put the layer into another: {"type": "bidirectional", "layer": {...}}',
     "depth": "a deeper network has several entries in `layers`",
     "device": "the service chooses itself where it computes",

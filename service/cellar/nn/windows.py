@@ -262,7 +262,7 @@ def share_of(count: int, fraction: float) -> int:
     return int(Decimal(repr(fraction)) * count)
 
 
-_AXES = "; `layout` says which axis they are"
+_AXES = " along the axis F of `layout`"
 
 
 def _aligned(pair: Pair, in_size: int, out_size: int, spec: TrainingSpec, pointer: str) -> Plan:
@@ -305,7 +305,7 @@ def _check_size(actual: int, expected: set[int], pointer: str, what: str, hint: 
     if actual not in expected:
         sizes = " or ".join(str(size) for size in sorted(expected))
         raise ShapeMismatch(
-            f"expected {sizes} {what}, found {actual}{hint}",
+            f"expected {sizes} {what}{hint}; found {actual}",
             pointer=pointer,
             expected=f"{sizes} {what}",
             actual=f"{actual} {what}",
