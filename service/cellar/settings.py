@@ -174,19 +174,23 @@ class Settings(BaseSettings):
         10, gt=0, description="How long the head of a request may take to come, seconds. Default: 10."
     )
     body_timeout_s: float = Field(
-        20, gt=0, description="Over this time a body must come at 1 KiB a second at least, seconds. Default: 20."
+        20,
+        gt=0,
+        description="Over this time a body must come, and an answer be taken, at 1 KiB a second at least, seconds."
+        " Default: 20.",
     )
     stream_idle_s: float = Field(
         300,
         gt=0,
-        description="How long nothing may come of a body that is read part by part, seconds. Default: 300.",
+        description="How long nothing may come of a body that is read part by part, or be taken of its answer or of"
+        " events, seconds. Default: 300.",
     )
 
     max_unfinished_bytes: int = Field(
         256 * MEBIBYTE,
         ge=1024,
-        description="Most that all bodies and messages may hold that are not all there, bytes; more get 503."
-        " Default: 256 MiB.",
+        description="Most that all bodies and messages that are not all there, and answers that are not taken, may"
+        " hold, bytes; more get 503. Default: 256 MiB.",
     )
     compile_queue: int = Field(
         32, ge=1, description="Requests that may compile or wait for it before 503, requests. Default: 32."

@@ -11,11 +11,13 @@ from time import monotonic
 from typing import Any
 
 from uvicorn.protocols.http.flow_control import FlowControl
+from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 from cellar.api.body import STREAMS
 from cellar.api.conventions import without_ending_slash
 from cellar.api.limits import BODY_BYTES_A_S, MOST_HEADERS, MOST_TRAILER_BYTES, Load
 from cellar.api.patience import PatientProtocol
+from cellar.api.untaken import UntakenAnswers
 from cellar.errors import HeadTooLarge, Overloaded, RequestTimeout
 
 PIECE_BYTES = 1024
@@ -102,6 +104,7 @@ class BoundedProtocol(PatientProtocol):
         """Take the connection, or turn it away if there are too many."""
         super().connection_made(transport)
         self.flow = _Flow(transport, self._queue)
+        self._untaken = UntakenAnswers(self.loop, transport, self._load.bodies)
         most = self._limits.max_connections
         over = len(self.connections) - most
         if over > MOST_LINGERING:
@@ -116,6 +119,7 @@ class BoundedProtocol(PatientProtocol):
         """Let go of what is held, and of the timer."""
         self._drop()
         self.share.release()
+        self._untaken.end()
         if self._progress_timer is not None:
             self._progress_timer.cancel()
             self._progress_timer = None
@@ -249,6 +253,18 @@ class BoundedProtocol(PatientProtocol):
 
     # --- answers ------------------------------------------------------------------------------------------------------
 
+    def pause_writing(self) -> None:
+        """Write no more for now, and watch whether the client takes what there is."""
+        super().pause_writing()
+        cycle: Any = self.cycle
+        in_parts = isinstance(cycle, RequestResponseCycle) and _is_read_in_parts(cycle.scope)
+        self._untaken.begin(*self._pace(in_parts=in_parts or self._is_endless()))
+
+    def resume_writing(self) -> None:
+        """Write again."""
+        self._untaken.end()
+        super().resume_writing()
+
     def on_response_complete(self) -> None:
         """Go on with what was pipelined when it is this connection's turn."""
         if self.pipeline and not self.transport.is_closing():
@@ -306,6 +322,15 @@ class BoundedProtocol(PatientProtocol):
         """Return for how long what is read is waited for, and how many bytes of it must come meanwhile."""
         if not self.head_read:
             return self._limits.head_timeout_s, 1
-        if without_ending_slash(self.scope.get("path", "")) in STREAMS:
+        return self._pace(in_parts=_is_read_in_parts(self.scope))
+
+    def _pace(self, *, in_parts: bool) -> tuple[float, float]:
+        """Return within how many seconds how many bytes of a body must come, or of an answer be taken."""
+        if in_parts:
             return self._limits.stream_idle_s, 1
         return self._limits.body_timeout_s, self._limits.body_timeout_s * BODY_BYTES_A_S
+
+
+def _is_read_in_parts(scope: Any) -> bool:
+    """Return whether the route of a request reads its body, and answers, part by part."""
+    return without_ending_slash(scope.get("path", "")) in STREAMS

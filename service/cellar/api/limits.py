@@ -13,7 +13,7 @@ MOST_TRAILER_BYTES = 8 * 1024
 """Trailers mean nothing here."""
 
 BODY_BYTES_A_S = 1024
-"""A body that comes slower than this, over each `body_timeout_s`, is given up."""
+"""A body that comes slower than this over each `body_timeout_s`, or an answer that is taken so, is given up."""
 
 
 @dataclass(frozen=True, slots=True)
