@@ -84,8 +84,8 @@ class Deletions:
             await self._delete_by_force(tenant, name)
         else:
             await self._delete_unused(tenant, name)
-        self._models.drop(tenant, name)
         await self.finish(tenant, name)
+        self._models.drop(tenant, name)  # only now: until they are marked, its sessions may still migrate
 
     async def finish(self, tenant: str, name: str | None = None) -> bool:
         """Tell the sessions of deleted models, or of this one, what has become of it; return whether there were any.
