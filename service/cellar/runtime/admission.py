@@ -176,8 +176,8 @@ class Admission:
         if model is not None and model.cost.request_s(*size) >= HEAVY_S:
             self._check_model(now_s, model, left_s)
             return model
-        wait_s, bound_s = self._light.wait_s(now_s), self._bound_s(left_s)
-        if wait_s > bound_s:
+        wait_s = self._light.wait_s(now_s)
+        if wait_s > 0 and wait_s > (bound_s := self._bound_s(left_s)):
             raise self._refusal(f"the requests that wait would take longer than {self._said(bound_s)}", wait_s)
         return None
 

@@ -220,9 +220,9 @@ class Lanes:
         A session that cannot be stepped here gets out of that by a migration, which another process may have made: it
         is read again.
         """
-        if lane.record is not None and not self._can_step(lane.record.meta):
-            self._cache.believe(lane, None)
         while lane.waiting:
+            if lane.record is not None and not self._can_step(lane.record.meta):
+                self._cache.believe(lane, None)
             request = lane.waiting.popleft()
             lane.current = [request]  # busy, so that who is told something now and submits the next one queues up
             if not request.is_over():
@@ -399,19 +399,18 @@ class Lanes:
         if not work.wanted:  # nothing is committed
             lane.put_back(len(work.requests))
             return self._next(lane)
-        result = failure or work.failure or self._outcome(work)
-        if not isinstance(result, Commit):
-            return self._refuse(lane, lane.current[0], result)
+        failure = failure or work.failure
+        if failure is not None:
+            return self._refuse(lane, lane.current[0], failure)
+        try:
+            commit = steps_commit(work, self._kernel_rev)
+        except Exception as error:  # it belongs to those who wait for this work alone
+            return self._refuse(lane, lane.current[0], error)
+        if not isinstance(commit, Commit):
+            return self._refuse(lane, lane.current[0], commit)
         if len(lane.current) > 1:
             lane.put_back(len(work.requests))
-        return tick.append((lane, result))
-
-    def _outcome(self, work: Work) -> Commit | Exception:
-        """Return the commit of a work, or what went wrong: it belongs to those who wait for this work alone."""
-        try:
-            return steps_commit(work, self._kernel_rev)
-        except Exception as error:
-            return error
+        return tick.append((lane, commit))
 
     def _drop_ended(self, work: Work) -> None:
         """Let the other requests of a work go on, of which some had ended before its turn came."""
@@ -462,11 +461,12 @@ class Lanes:
 
     def _enter(self, request: Request, lane: Lane | None) -> None:
         """Let the request wait. Raise Overloaded if it would take too long, as far as the session's model is known."""
-        served = lane.served() if lane is not None and lane.served is not None else None
-        queue = None if served is None or request.inputs is None else served.queue
-        request.model = self._admission.enter(
-            request.began_s, request.count, queue, request.size, request.left_s(request.began_s)
-        )
+        now_s, served = request.began_s, lane.served() if lane is not None and lane.served is not None else None
+        if served is None or request.inputs is None:
+            request.model = self._admission.enter(now_s, request.count, left_s=request.left_s(now_s))
+        else:
+            left_s = request.left_s(now_s)
+            request.model = self._admission.enter(now_s, request.count, served.queue, request.size, left_s)
 
     def _enter_model(self, request: Request, queue: ModelQueue) -> None:
         """Count the request with its model, which was not known when it came. Raise Overloaded."""
@@ -475,11 +475,15 @@ class Lanes:
             request.model = self._admission.move(request.tried_s, request.count, queue, request.size, left_s)
 
     def _leave(self, request: Request) -> None:
-        self._admission.leave(request.count, request.model, request.size)
-        self._note_empty()
+        if request.model is None:  # nearly always
+            self._admission.leave(request.count)
+        else:
+            self._admission.leave(request.count, request.model, request.size)
+        if self._stopping:
+            self._note_empty()
 
     def _note_empty(self) -> None:
-        if self._stopping and not self._admission.waiting:
+        if not self._admission.waiting:
             self._emptied.set()
 
     def _start(self, lane: Lane, request: Request, way: Coroutine[Any, Any, None]) -> None:

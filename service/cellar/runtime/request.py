@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from cellar.errors import DeadlineExceeded, NotReached
-from cellar.ports import Committed, Identity, Position, SessionKey, SessionMeta, SessionRecord
+from cellar.ports import Identity, Position, SessionKey, SessionMeta, SessionRecord
 from cellar.runtime.admission import NO_SIZE, ModelQueue, Size
 from cellar.runtime.answers import Floats, Mask
 from cellar.runtime.network import Network
@@ -52,7 +52,6 @@ class Request(Pending):
         "ask_s",
         "began_s",
         "count",
-        "deadline",
         "edit",
         "fingerprint",
         "identity",
@@ -111,10 +110,9 @@ class Request(Pending):
         """When its time is over, by the monotonic clock; None: it has as much as it takes."""
         self.model: ModelQueue | None = None
         """The queue in which it counts, if its kernel call takes its time."""
-        self.deadline: asyncio.TimerHandle | None = None
-        """Ends the request if its kernel has not begun by then."""
         self.turn: list[None] | None = None
-        """Holds one item, which the deadline and the kernel's thread both try to take. None: it has no deadline now."""
+        """Holds one item, which the deadline and the kernel's thread both try to take: whoever has it ends or begins
+        the request. None: it has no deadline, or has begun."""
         self.leave: Callable[[Request], None] | None = None
         """Takes it out of the queue that it waits in; None once it has begun."""
         self.after: Pending | None = None
@@ -158,7 +156,8 @@ class Request(Pending):
     def end_after(self, left_s: float, deadline_s: float) -> None:
         """End the request with DeadlineExceeded if its kernel has not begun after `left_s`, the rest of its time."""
         self.turn = [None]
-        self.deadline = asyncio.get_running_loop().call_later(left_s, self._is_late, deadline_s)
+        deadline = asyncio.get_running_loop().call_later(left_s, self._is_late, deadline_s)
+        self.when_done(lambda _: deadline.cancel())
 
     def end_if_late(self, end_s: float) -> None:
         """End the request if its time is over before then, which is when its call would end."""
@@ -170,7 +169,7 @@ class Request(Pending):
 
         Called on the thread of the kernel.
         """
-        if self.done():
+        if self._outcome is not None:
             return False
         turn = self.turn
         if turn is not None:
@@ -180,13 +179,6 @@ class Request(Pending):
                 return False
             self.turn = None
         return True
-
-    def settle(self, outcome: Committed | BaseException) -> None:
-        """Give the answer, or what went wrong, to those who wait. Only the first one counts."""
-        if self.deadline is not None:
-            self.deadline.cancel()
-            self.deadline = None
-        super().settle(outcome)
 
     def _is_late(self, deadline_s: float) -> None:
         turn = self.turn

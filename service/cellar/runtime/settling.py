@@ -71,7 +71,11 @@ class Settling:
         except Exception:  # those who are answered here have no part in what goes next
             logger.exception("the next tick was not begun")
         for index, result in zip(part, results, strict=True):
-            self._settle_one(*tick[index], result)
+            lane, commit = tick[index]
+            try:
+                self._settle(lane, commit, result)
+            except Exception as error:  # the others of the tick go on
+                self._fail(lane, error)
         if self._ahead is not None and self._ahead.idle():
             for index in part:
                 lane, commit = tick[index]
@@ -79,14 +83,11 @@ class Settling:
                 if lane.record is commit.after and served is not None and commit.changes[-1].steps == 1:
                     self._ahead.offer(lane, served.model.network)  # it was stepped, and may be again
 
-    def _settle_one(self, lane: Lane, commit: Commit, result: CommitResult | Exception) -> None:
-        """Settle a commit. A fault of our own is the answer to its requests; the others of the tick go on."""
-        try:
-            self._settle(lane, commit, result)
-        except Exception as error:
-            logger.exception("a commit of session %s was not settled", lane.key.session)
-            self._cache.believe(lane, None)
-            self.end(lane, [error] * len(lane.current))
+    def _fail(self, lane: Lane, error: Exception) -> None:
+        """Answer the requests of a commit that could not be settled: a fault of our own."""
+        logger.error("a commit of session %s was not settled", lane.key.session, exc_info=error)
+        self._cache.believe(lane, None)
+        self.end(lane, [error] * len(lane.current))
 
     def _settle(self, lane: Lane, commit: Commit, result: CommitResult | Exception) -> None:
         if isinstance(result, Applied):
