@@ -152,6 +152,20 @@ def test_faults_in_layers_within_each_other_are_found_in_no_time() -> None:
     assert invalid_body([fault], document).pointer == "/layers/0" * 60 + "/width"
 
 
+def test_of_many_unknown_members_few_are_compared(monkeypatch: pytest.MonkeyPatch) -> None:
+    compared = 0
+
+    def closest(name: str, known: list[str]) -> None:
+        nonlocal compared
+        compared += 1
+
+    monkeypatch.setattr("cellar.api.faults.closest", closest)
+    with pytest.raises(InvalidInput) as caught:
+        validated(Document, {f"quagga{number}": 1 for number in range(500)})
+    assert caught.value.detail == "/name: expected a value"
+    assert 0 < compared <= 10
+
+
 def patterns(part: Any) -> set[str]:
     """Return the regular expressions in a part of the OpenAPI document."""
     if isinstance(part, list):

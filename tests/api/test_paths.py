@@ -4,7 +4,15 @@ import pytest
 
 from cellar.api.paths import LONGEST, nearest_path
 
-TEMPLATES = ["/v1/models", "/v1/sessions", "/v1/sessions/{session}/step", "/v1/steps", "/v1/jobs/{job}", "/healthz"]
+TEMPLATES = [
+    "/v1/models",
+    "/v1/sessions",
+    "/v1/sessions/{session}/state",
+    "/v1/sessions/{session}/step",
+    "/v1/steps",
+    "/v1/jobs/{job}",
+    "/healthz",
+]
 
 
 @pytest.mark.parametrize(
@@ -14,6 +22,7 @@ TEMPLATES = ["/v1/models", "/v1/sessions", "/v1/sessions/{session}/step", "/v1/s
         ("/v1/model/", "/v1/models"),
         ("/v2/models", "/v1/models"),
         ("/session", "/v1/sessions"),
+        ("/v1/session/a/stepp", "/v1/sessions/a/step"),
         ("/v1/sessions/a/steps", "/v1/sessions/a/step"),
         ("/sessions/a/forward", "/v1/sessions/a/step"),
         ("/v1/job/7", "/v1/jobs/7"),

@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, get_args
 
 import orjson
@@ -18,6 +19,9 @@ from cellar.wire.number_text import NumberText
 
 SHOWN = 60
 """How much of a wrong value an answer repeats, characters."""
+
+MOST_COMPARED = 4
+"""Unknown members that are compared with others where one is missing, a millisecond each: there may be hundreds."""
 
 NUMBER = re.compile(r"[+-]?[0-9]{1,20}(\.[0-9]{0,20})?([eE][+-]?[0-9]{1,3})?")
 
@@ -128,11 +132,11 @@ def _actual(fault: _Fault, document: Any) -> str:
 
 def _misnamed(faults: Sequence[_Fault], missing: _Fault) -> str:
     """Return which unknown member beside a missing one may stand for it, and what it means, or nothing."""
-    for extra in faults:
-        if extra.type == "extra_forbidden" and extra.path[:-1] == missing.path[:-1]:
-            name = str(extra.path[-1])
-            if hint := _member_hint(name, extra.members(), extra):
-                return f"; there is no member `{name}`{hint}"
+    beside = (each for each in faults if each.type == "extra_forbidden" and each.path[:-1] == missing.path[:-1])
+    for extra in islice(beside, MOST_COMPARED):
+        name = str(extra.path[-1])
+        if hint := _member_hint(name, extra.members(), extra):
+            return f"; there is no member `{name}`{hint}"
     return ""
 
 

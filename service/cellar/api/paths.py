@@ -1,6 +1,7 @@
 """Which path was meant by one that there is not."""
 
 from collections.abc import Iterable
+from difflib import SequenceMatcher
 
 from cellar.suggestions import closest
 
@@ -35,7 +36,7 @@ def nearest_path(path: str, templates: Iterable[str]) -> str | None:
     if len(path) > LONGEST:
         return None
     sent = [part for part in path.split("/") if part]
-    found: list[tuple[int, str]] = []
+    found: list[tuple[float, str]] = []
     for template in templates:
         parts = template.strip("/").split("/")
         ways = [(0, sent), *([(1, ["v1", *sent])] if parts[0] == "v1" else [])]
@@ -47,10 +48,10 @@ def nearest_path(path: str, templates: Iterable[str]) -> str | None:
     return min(found)[1] if found else None
 
 
-def _distance(sent: list[str], parts: list[str]) -> int | None:
-    """Return how many parts of a template are written otherwise, None if what was sent is something else."""
+def _distance(sent: list[str], parts: list[str]) -> float | None:
+    """Return how far what was sent is from a template: 1 for a part that is quite another; None if it is too far."""
     if len(sent) != len(parts):
         return None
     others = [(given, part) for given, part in zip(sent, parts, strict=True) if not part.startswith("{")]
     near = all(part in (given, SYNONYMS.get(given.lower())) or closest(given, [part]) for given, part in others)
-    return sum(given != part for given, part in others) if near else None
+    return sum(1 - SequenceMatcher(None, given, part).ratio() for given, part in others) if near else None

@@ -15,7 +15,7 @@ from cellar.suggestions import suggestion
 TOKEN_TTL_S = 30 * 24 * 3600
 """How long a publication is recognised when it comes again: longer than a job may lie about without a worker."""
 
-MOST_COMPARED = 1000
+MOST_COMPARED = 200
 """Models among which one is looked for that was perhaps meant."""
 
 
