@@ -25,7 +25,6 @@ MOST_CHARACTERS = 10_000
 
 MENDS: dict[type[errors.CellarError], str] = {
     errors.JobUnknown: "GET /v1/jobs lists those that there are",
-    errors.KernelRevisionMismatch: "migrate it, or set CELLAR_ACCEPT_REVISIONS",
     errors.ModelUnknown: "GET /v1/models lists those that there are",
     errors.ReplayExpired: "CELLAR_REPLAY_WINDOW says how many can be",
     errors.SessionUnknown: "POST /v1/sessions creates one",

@@ -108,7 +108,8 @@ def check_revision(meta: SessionMeta, kernel_rev: int) -> None:
     """Raise KernelRevisionMismatch if the session is pinned to another arithmetic than this service has."""
     if meta.kernel_rev != kernel_rev:
         raise KernelRevisionMismatch(
-            f"the session is pinned to kernel revision {meta.kernel_rev}; this service computes with {kernel_rev}"
+            f"the session is pinned to kernel revision {meta.kernel_rev}; this service computes with {kernel_rev}:"
+            " migrate it, or set CELLAR_ACCEPT_REVISIONS"
         )
 
 
