@@ -167,6 +167,10 @@ class Registry:
         """Return the deleted versions whose dependents are perhaps not told yet."""
         return self._models.deleted(tenant)
 
+    def deleted_network(self, tenant: str, ref: str) -> Network | None:
+        """Return the network of a deleted version whose dependents are perhaps not told yet, else None."""
+        return next((self.network(version) for version in self.deleted(tenant) if version.ref == ref), None)
+
     def forget(self, version: ModelVersion) -> None:
         """Note that all who depend on a deleted version are told."""
         self._models.forget(version)

@@ -163,6 +163,9 @@ class ExactModels:
         digest = f"{int(number or self.newest):064x}"
         return ModelVersion(tenant, name, int(number or self.newest), digest, {}, "0" * 64, 0.0)
 
+    def deleted_network(self, tenant: str, ref: str) -> None:
+        """Return nothing."""
+
     def load(self, version: ModelVersion) -> ExactModel:
         """Load a version."""
         self.loads += 1

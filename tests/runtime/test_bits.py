@@ -87,6 +87,9 @@ class WatchedModels:
         """Return the version."""
         return ModelVersion(tenant, ref.partition("@")[0], 1, "d" * 64, {}, "0" * 64, 0.0)
 
+    def deleted_network(self, tenant: str, ref: str) -> None:
+        """Return nothing."""
+
     def load(self, version: ModelVersion) -> WatchedModel:
         """Load a model."""
         return WatchedModel(version, self.network)

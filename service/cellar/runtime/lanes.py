@@ -280,10 +280,17 @@ class Lanes:
         return self._run(lane, request, record, served)
 
     async def _look_again(self, lane: Lane, request: Request, record: SessionRecord, error: ModelDeleted) -> None:
-        """Go on if the session has left the model that is gone, or is marked by now. Else raise that it is gone."""
+        """Go on if the session has left the model that is gone, or is marked by now, or if the request needs no model.
+
+        Else raise that it is gone.
+        """
         now = await self._store.load(lane.key)
         if now.meta == record.meta:
-            raise error
+            if not request.any_model:
+                raise error
+            known = await self.models.known(lane.key.tenant, now.meta)
+            commit = self._edit(lane, request, now, known.network)
+            return None if commit is None else self._settling.commit([(lane, commit)])
         self._cache.believe(lane, now)
         return self._dispatch(lane, request)
 

@@ -7,17 +7,17 @@ what is loaded is never looked at again: the store fences the sessions of a mode
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from time import monotonic
 from typing import NamedTuple, Protocol, TypeVar
 
-from cellar.errors import ModelUnknown
+from cellar.errors import ModelDeleted, ModelUnknown
 from cellar.ports import ModelVersion, SessionMeta
 from cellar.runtime.admission import Admission, ModelQueue
 from cellar.runtime.batcher import Batcher, Finish
-from cellar.runtime.deleted import GoneModel, model_deleted
+from cellar.runtime.deleted import GoneModel, known_of, model_deleted
 from cellar.runtime.flights import Flights
-from cellar.runtime.network import Model
+from cellar.runtime.network import Model, Sizes
 from cellar.runtime.turns import Turns
 
 Answer = TypeVar("Answer")
@@ -38,6 +38,10 @@ class ModelSource(Protocol):
 
     def load(self, version: ModelVersion) -> Model:
         """Return a version ready to run. Raise ModelUnknown if its weights are gone."""
+        ...
+
+    def deleted_network(self, tenant: str, ref: str) -> Sizes | None:
+        """Return the network of a version that was deleted and whose sessions are not all marked yet, else None."""
         ...
 
 
@@ -112,8 +116,19 @@ class Models:
         return self._at_hand(key) or await self._load(key)
 
     async def known(self, tenant: str, meta: SessionMeta) -> Model:
-        """Return the session's model, of which only the sizes may be known: one that was deleted runs nothing."""
-        return GoneModel.of(tenant, meta) if meta.deleted is not None else (await self.fetch(tenant, meta)).model
+        """Return the session's model, of which only the sizes may be known: one that was deleted runs nothing.
+
+        Raise ModelDeleted if not even those are known.
+        """
+        if meta.deleted is None:
+            try:
+                return (await self.fetch(tenant, meta)).model
+            except ModelDeleted:  # the session is not marked yet, as its process died: its sizes are known elsewhere
+                sizes = await _on(self._lookers, lambda: self._source.deleted_network(tenant, meta.model))
+                if sizes is None:
+                    raise
+                meta = replace(meta, deleted=known_of(sizes))
+        return GoneModel.of(tenant, meta)
 
     def drop(self, tenant: str, name: str) -> None:
         """Forget all versions of a model. What they have begun to run ends as usual."""

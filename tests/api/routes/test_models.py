@@ -290,6 +290,23 @@ async def test_a_deletion_that_cannot_be_finished_holds_up_no_other(served: Serv
     assert {each.ref for each in registry.deleted("default")} == {"aaa@1", "zzz@1"}
 
 
+async def test_before_a_deletion_is_finished_sessions_can_leave_the_model(own: Settings) -> None:
+    """In a process that has not loaded it, after the one that has deleted it has died."""
+    async with serving(own) as served:
+        await make(served, "other", seed=1)
+        session = await served.begin()
+        assert (await step(served, session)).status_code == 200
+        was = (await served.http.get(f"/v1/sessions/{session}/state")).json()
+        served.app.state.services.registry.delete("default", "gru")  # and the process dies
+    async with serving(own) as later:
+        path = f"/v1/sessions/{session}"
+        assert slug(await step(later, session)) == DELETED
+        assert (await later.http.get(f"{path}/state")).json() == was
+        assert (await later.http.patch(path, json={"ttl_s": 1234})).json()["ttl_s"] == 1234
+        assert (await later.http.post(f"{path}/migrate", json={"model": "other"})).status_code == 200
+        assert (await step(later, session)).status_code == 200
+
+
 async def test_a_deletion_whose_process_died_is_finished(served: Served) -> None:
     """By the same request again, or by any process that looks."""
     services = served.app.state.services
