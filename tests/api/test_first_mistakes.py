@@ -14,7 +14,7 @@ JSON = {"content-type": "application/json"}
 NPY = {"content-type": "application/x-npy"}
 GRU = {"type": "recurrent", "cell": "gru", "hidden_size": 3}
 DATA = {"layout": "TF", "inputs": [[1, 2]] * 4, "targets": [[1, 2, 3]] * 4}
-STEP, SEQUENCE = "/v1/sessions/{name}/step", "/v1/sessions/{name}/sequence"
+STEP, SEQUENCE, STATE = (f"/v1/sessions/{{name}}/{part}" for part in ("step", "sequence", "state"))
 
 Parts = dict[str, Any]
 
@@ -103,6 +103,15 @@ MISTAKES: list[tuple[str, str, Parts, int, str | None, str]] = [
     ("POST", STEP, {"json": {"input": ["1", "2"]}}, 422, "/input/0", "a number has no quotes"),
     ("POST", SEQUENCE, {"json": {"input": [[1, 2]]}}, 422, "/inputs", "did you mean `inputs`?"),
     ("POST", SEQUENCE, {"json": {"inputs": [["1", 2]]}}, 422, "/inputs/0/0", "a number has no quotes"),
+    ("POST", SEQUENCE, {"json": {"inputs": [1, 2]}}, 422, "/inputs/0", "layout 'TF' nests an array for each letter"),
+    (
+        "PUT",
+        STATE,
+        {"json": {"layers": [{"layer": 0, "hidden": [[0, 0, 0]]}]}},
+        422,
+        "/layers",
+        "'hidden' of layer 0 is none",
+    ),
     ("POST", STEP, text("{'input': [1, 2]}"), 400, None, "strings and names stand in double quotes"),
     ("POST", STEP, text("{input: [1, 2]}"), 400, None, "names stand in double quotes"),
     ("POST", STEP, text('{"input": [1, 2], "reset": True}'), 400, None, "JSON writes true, false and null"),

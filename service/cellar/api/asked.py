@@ -16,7 +16,7 @@ from cellar.ports import Identity, Position
 from cellar.runtime.answers import StepAnswer
 from cellar.runtime.sessions import Reset
 from cellar.wire import npy
-from cellar.wire.layout import check_layout, from_tbf, to_tbf
+from cellar.wire.layout import check_layout, from_tbf, parse_layout, to_tbf
 from cellar.wire.numbers import depth_of, parse_array
 
 Floats = NDArray[np.float32]
@@ -62,7 +62,7 @@ def sequence_of_json(body: SequenceRequest, key: str | None) -> Asked:
     """Return the sequence of a JSON body. Raise InvalidInput."""
     layout = _checked(body.layout) or _by_depth(3 if depth_of(body.inputs) > 2 else 2)
     identity = body.identity(key)
-    inputs = to_tbf(parse_array(body.inputs, pointer="/inputs", ndim=len(layout)), layout)
+    inputs = parse_layout(body.inputs, layout, "/inputs")
     return Asked(inputs, identity, body.reset, lambda outputs: from_tbf(outputs, layout), "inputs")
 
 

@@ -70,10 +70,12 @@ def write_all(
     parts: Mapping[Place, Floats], record: SessionRecord, network: Network, *, pointer: str = "/layers"
 ) -> Edited:
     """Let the state consist of these parts. Raise InvalidInput if one is missing, else as `write_some`."""
-    missing = {(place.layer, place.name) for place in network.network.states} - parts.keys()
-    if missing:
+    states = {(place.layer, place.name) for place in network.network.states}
+    if missing := states - parts.keys():
         layer, name = min(missing)
-        raise InvalidInput(f"the state {name!r} of layer {layer} is missing", pointer=pointer)
+        unknown = sorted(parts.keys() - states)
+        instead = f", and {unknown[0][1]!r} of layer {unknown[0][0]} is none" if unknown else ""
+        raise InvalidInput(f"the state {name!r} of layer {layer} is missing{instead}", pointer=pointer)
     return write_some(parts, record, network, pointer=pointer)
 
 

@@ -1,9 +1,12 @@
 """Axis letters: T steps, B rows of a batch, F features. Inside, every array is (T, B, F)."""
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
 from cellar.errors import InvalidInput, ShapeMismatch
+from cellar.wire.numbers import depth_of, parse_array
 
 _AXES = "TBF"
 
@@ -18,6 +21,25 @@ def check_layout(layout: str, *, pointer: str = "/layout") -> str:
         expected='each of the letters T, B and F at most once, as in "TBF", "FTB" or "TF"',
         actual=layout[:16],
     )
+
+
+def parse_layout(value: Any, layout: str, pointer: str) -> NDArray[np.float32]:
+    """Return nested arrays of a layout as (T, B, F). Raise as `parse_array`.
+
+    Where their depth is not that of the layout, the error says what the layout asks.
+    """
+    try:
+        return to_tbf(parse_array(value, pointer=pointer, ndim=len(layout)), layout)
+    except ShapeMismatch as error:
+        if depth_of(value) == len(layout):
+            raise
+        features = ", and an axis F holds a single number or a class index as [2], not as 2" if "F" in layout else ""
+        raise ShapeMismatch(
+            f"{error.detail}; layout {layout!r} nests an array for each letter{features}",
+            pointer=error.pointer,
+            expected=error.expected,
+            actual=error.actual,
+        ) from error
 
 
 def to_tbf(array: NDArray[np.float32], layout: str, *, pointer: str = "") -> NDArray[np.float32]:

@@ -10,15 +10,13 @@ from pydantic import Field
 
 from cellar.api.schemas.names import Answer, Layout, ModelRef, time_of
 from cellar.api.schemas.numbers import Data
-from cellar.errors import ShapeMismatch
 from cellar.jobs.advice import evaluation_of, warnings_of
 from cellar.jobs.checkpoint import EVALUATION
 from cellar.jobs.submission import Publish, publish_of, training_spec
 from cellar.nn.spec import Frozen
 from cellar.nn.training import Dataset, TrainingSpec
 from cellar.ports import Job, JobState
-from cellar.wire.layout import check_layout, to_tbf
-from cellar.wire.numbers import depth_of, parse_array
+from cellar.wire.layout import check_layout, parse_layout
 
 
 class PairRequest(Frozen):
@@ -30,26 +28,10 @@ class PairRequest(Frozen):
     def arrays(self, layout: str, pointer: str) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Return inputs and targets as (T, B, F). Raise InvalidInput with a pointer that begins with `pointer`."""
         inputs, targets = (
-            _read(value, layout, f"{pointer}/{name}")
+            parse_layout(value, layout, f"{pointer}/{name}")
             for name, value in (("inputs", self.inputs), ("targets", self.targets))
         )
         return inputs, targets
-
-
-def _read(value: Any, layout: str, pointer: str) -> NDArray[np.float32]:
-    """Return nested arrays as (T, B, F). Where their depth is not that of the layout, the error says what it asks."""
-    try:
-        return to_tbf(parse_array(value, pointer=pointer, ndim=len(layout)), layout)
-    except ShapeMismatch as error:
-        if depth_of(value) == len(layout):
-            raise
-        features = ", and an axis F holds a single feature or a class index as [2], not as 2" if "F" in layout else ""
-        raise ShapeMismatch(
-            f"{error.detail}; layout {layout!r} nests an array for each letter{features}",
-            pointer=error.pointer,
-            expected=error.expected,
-            actual=error.actual,
-        ) from error
 
 
 class DataRequest(PairRequest):

@@ -17,6 +17,7 @@ from cellar.api.records import asked_of, identity_of
 from cellar.api.schemas.streams import ResumeMessage, SequenceMessage, StepMessage
 from cellar.api.streams.closing import ends
 from cellar.api.streams.order import Place, behind, place_of
+from cellar.api.synonyms import synonym
 from cellar.errors import (
     CellarError,
     IdUnknown,
@@ -325,7 +326,9 @@ def _read_object(document: dict[str, Any]) -> Ask | Resume:
     if "resume" in document:
         resume = validated(ResumeMessage, document)
         return Resume(resume.session, resume.resume, resume.writer)
-    raise InvalidInput("a message has one of these", expected="input, inputs or resume", actual="none of them")
+    known = ["input", "inputs", "resume"]
+    meant = next((f"; did you mean `{found}`?" for name in document if (found := synonym(name, known))), "")
+    raise InvalidInput(f"a message has one of these{meant}", expected="input, inputs or resume", actual="none of them")
 
 
 def _failed(members: dict[str, Any], error: CellarError) -> Ask:
