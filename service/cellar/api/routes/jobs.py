@@ -10,6 +10,7 @@ from cellar.api.problems import answers
 from cellar.api.routes.parameters import (
     ARRAYS,
     BODY,
+    LOCATION_HEADERS,
     PARAMETER,
     REPLAY_HEADERS,
     STORE,
@@ -34,7 +35,7 @@ router = APIRouter(prefix="/v1/jobs", tags=["jobs"], route_class=JsonRoute)
     response_description="Queued",
     responses={
         **answers(*STORE, *PARAMETER, *BODY, *ARRAYS, IdUnknown, ModelUnknown, FingerprintMismatch),
-        202: {"headers": REPLAY_HEADERS},
+        202: {"headers": REPLAY_HEADERS | LOCATION_HEADERS},
     },
 )
 async def submit_job(body: JobRequest, services: Parts, response: Response, key: IdempotencyKey = None) -> JobAnswer:

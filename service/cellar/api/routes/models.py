@@ -8,6 +8,8 @@ from cellar.api.problems import answers
 from cellar.api.routes.parameters import (
     BODY,
     CELL,
+    CREATED,
+    LOCATION_HEADERS,
     PARAMETER,
     REPLAY_HEADERS,
     STORE,
@@ -33,8 +35,9 @@ router = APIRouter(prefix="/v1/models", tags=["models"], route_class=JsonRoute)
         200: {
             "model": ModelAnswer,
             "description": "The same request came before: the version that it made.",
-            "headers": REPLAY_HEADERS,
+            "headers": REPLAY_HEADERS | LOCATION_HEADERS,
         },
+        **CREATED,
         **answers(*STORE, *BODY, *CELL, AlreadyExists, CompileFailed, Overloaded),
     },
 )

@@ -68,6 +68,11 @@ REPLAYED = "Idempotent-Replayed"
 REPLAY_HEADERS: dict[str, Any] = {
     REPLAYED: {"description": "`true` if this was applied before.", "schema": {"type": "string"}}
 }
+LOCATION_HEADERS: dict[str, Any] = {
+    "Location": {"description": "The path of what was made.", "schema": {"type": "string"}}
+}
+CREATED: dict[int | str, dict[str, Any]] = {201: {"headers": LOCATION_HEADERS}}
+"""The OpenAPI response of a request that has made something."""
 REPLAY: dict[int | str, dict[str, Any]] = {200: {"headers": REPLAY_HEADERS}}
 """The OpenAPI response of a change that can be answered a second time."""
 

@@ -4,7 +4,16 @@ from fastapi import APIRouter, Response
 
 from cellar.api.body import JsonRoute
 from cellar.api.problems import answers
-from cellar.api.routes.parameters import BODY, CHANGE, MODEL, REPLAY, SESSION, IdempotencyKey, SessionName
+from cellar.api.routes.parameters import (
+    BODY,
+    CHANGE,
+    LOCATION_HEADERS,
+    MODEL,
+    REPLAY,
+    SESSION,
+    IdempotencyKey,
+    SessionName,
+)
 from cellar.api.routes.state import changed
 from cellar.api.schemas.replays import MigrateRequest, ReplayAnswer, ReplayRequest
 from cellar.api.schemas.sessions import ChangeAnswer
@@ -29,7 +38,7 @@ router = APIRouter(prefix="/v1/sessions/{session}", tags=["past"], route_class=J
 @router.post(
     "/replay",
     responses={
-        201: {"model": ReplayAnswer, "description": "A session was made of it."},
+        201: {"model": ReplayAnswer, "description": "A session was made of it.", "headers": LOCATION_HEADERS},
         **answers(*SESSION, *BODY, *MODEL, *RUNS, AlreadyExists),
     },
 )

@@ -8,6 +8,8 @@ from cellar.api.body import JsonRoute
 from cellar.api.problems import answers
 from cellar.api.routes.parameters import (
     BODY,
+    CREATED,
+    LOCATION_HEADERS,
     MODEL,
     PARAMETER,
     REPLAY,
@@ -55,8 +57,9 @@ router = APIRouter(prefix="/v1/sessions", tags=["sessions"], route_class=JsonRou
         200: {
             "model": SessionAnswer,
             "description": "The same request came before: its session.",
-            "headers": REPLAY_HEADERS,
+            "headers": REPLAY_HEADERS | LOCATION_HEADERS,
         },
+        **CREATED,
         **answers(*STORE, *BODY, *MODEL, AlreadyExists),
     },
 )

@@ -10,6 +10,8 @@ from cellar.api.routes.parameters import (
     BODY,
     CHANGE,
     CONFLICT,
+    CREATED,
+    LOCATION_HEADERS,
     REPLAY,
     REPLAY_HEADERS,
     SESSION,
@@ -38,8 +40,9 @@ SnapshotName = Annotated[str, Path(pattern=NAME_PATTERN, description="The snapsh
         200: {
             "model": SnapshotAnswer,
             "description": "The same request came before: its snapshot.",
-            "headers": REPLAY_HEADERS,
+            "headers": REPLAY_HEADERS | LOCATION_HEADERS,
         },
+        **CREATED,
         **answers(*SESSION, *BODY, *CONFLICT, AlreadyExists, SnapshotsFull),
     },
 )

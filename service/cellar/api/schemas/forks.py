@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Self
 
-from pydantic import Field, model_validator
+from pydantic import ConfigDict, Field, model_validator
 
 from cellar.api.problems import document_of
 from cellar.api.schemas.names import Answer, Name
@@ -16,6 +16,8 @@ Names = Annotated[list[Name], Field(min_length=1, max_length=forks.MAX_CHILDREN,
 
 class ForkRequest(Placed):
     """Children to make: so many, or those of these names."""
+
+    model_config = ConfigDict(json_schema_extra={"minProperties": 1})
 
     count: Number | None = Field(None, description="How many; names are made up.")
     names: Names | None = Field(None, description="Their names.")

@@ -3,7 +3,7 @@
 from typing import Self
 
 import numpy as np
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from cellar.api.schemas.names import Answer, PositionText
 from cellar.api.schemas.numbers import RowsOfSteps
@@ -47,6 +47,8 @@ class HistoryAnswer(Answer):
 
 class RewindRequest(Placed):
     """Where to go back to: one of `step`, `steps` and `to`. `position` is where the session must be now."""
+
+    model_config = ConfigDict(json_schema_extra={"minProperties": 1})
 
     step: int | None = Field(None, ge=0, le=MAX_STEP, description="A step of the present epoch.")
     steps: int | None = Field(None, ge=1, le=MAX_STEP, description="How many steps back.")

@@ -61,6 +61,8 @@ class SessionRequest(Frozen):
 class SessionUpdate(Frozen):
     """How long a session is to be kept; what is absent stays as it is."""
 
+    model_config = ConfigDict(json_schema_extra={"minProperties": 1})
+
     ttl_s: int | None = Field(None, ge=1, le=MAX_TTL_S, description="Lifetime after the last change, seconds.")
     pinned: bool | None = Field(None, description=PINNED)
 
