@@ -35,7 +35,7 @@ Kept = Annotated[bool, Query(description="Begin with the events that are kept, a
 EVENTS: dict[int | str, dict[str, Any]] = {
     200: {
         "description": "The events, as they come. The stream goes on until the session ends.",
-        "content": {MEDIA_TYPE: {"schema": {"type": "string"}, "x-itemSchema": ITEM}},
+        "content": {MEDIA_TYPE: {"schema": ITEM}},
     }
 }
 

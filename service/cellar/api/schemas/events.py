@@ -14,6 +14,7 @@ _LAST = re.compile(r"([0-9a-f]{16})-([0-9]+)")
 
 ITEM: dict[str, Any] = {
     "type": "object",
+    "description": "Each event of the stream.",
     "properties": {
         "event": {
             "type": "string",
@@ -47,7 +48,7 @@ ITEM: dict[str, Any] = {
     },
     "required": ["data"],
 }
-"""What comes, again and again, in the stream."""
+"""What comes, again and again, in the stream. In OpenAPI 3.1 the schema of such a stream is that of each event."""
 
 
 def seen_of(last_event_id: str) -> Seen:
