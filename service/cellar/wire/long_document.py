@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 
 from cellar.errors import BodyTooLarge, MalformedJson
-from cellar.wire.number_text import NumberText, malformed
+from cellar.wire.number_faults import malformed
+from cellar.wire.number_text import NumberText
 from cellar.wire.strings import end_of_string
 
 MOST_OTHER_BYTES = 1024 * 1024

@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cellar.errors import InvalidInput, NotFinite, ShapeMismatch
-from cellar.wire.number_text import NO_QUOTES, NumberText, elements
+from cellar.wire.number_faults import NO_QUOTES, Size, elements
+from cellar.wire.number_text import NumberText
 
 _NUMBERS = frozenset((float, int))
 _LISTS = frozenset((list,))
@@ -22,8 +23,6 @@ _FLOAT32_BITS = 128
 """Every integer of fewer bits is within the range of float32: its size is no fault."""
 
 _FLOAT32 = np.dtype("<f4")
-
-Size = int | None
 
 
 class _Packers(dict[int, Callable[..., bytes]]):
