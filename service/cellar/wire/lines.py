@@ -28,8 +28,8 @@ class LineSplitter:
         self._size = 0
 
     @property
-    def held(self) -> int:
-        """How many bytes of an unfinished line there are."""
+    def held_bytes(self) -> int:
+        """Return how much has come of a line that is not all there."""
         return self._size
 
     def feed(self, data: bytes) -> Iterator[bytes]:

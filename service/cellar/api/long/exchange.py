@@ -68,7 +68,7 @@ class Exchange(Duplex):
     async def _read(self, receive: Receive) -> None:
         try:
             async for data, last in parts_of(receive):
-                size = len(data) + self._reader.held
+                size = len(data) + self._reader.held_bytes
                 chunks, fault = await read_beside(size, self._chunks_of, data, last)
                 for chunk in chunks:
                     await self._ready.put(chunk)

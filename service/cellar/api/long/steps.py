@@ -21,11 +21,6 @@ class Reader(Protocol):
     """Turns a body, in pieces of any size, into steps (T, rows, in_size)."""
 
     @property
-    def held(self) -> int:
-        """How many bytes are to be read together with those that come next."""
-        ...
-
-    @property
     def held_bytes(self) -> int:
         """Return how much has come of what is not all there."""
         ...
@@ -47,14 +42,9 @@ class Lines:
         self._splitter = LineSplitter(max_bytes)
 
     @property
-    def held(self) -> int:
-        """How many bytes of an unfinished line there are."""
-        return self._splitter.held
-
-    @property
     def held_bytes(self) -> int:
         """Return how much has come of what is not all there."""
-        return self._splitter.held
+        return self._splitter.held_bytes
 
     def feed(self, data: bytes) -> Iterator[Floats]:
         """Yield the lines that are whole now."""
@@ -74,11 +64,6 @@ class Npy:
     def __init__(self, size: Size, max_bytes: int) -> None:  # noqa: ARG002  # the session says how large a step is
         shapes = [(size[1],), size] if size[0] == 1 else [size]
         self._rows = NpyRows(*shapes)
-
-    @property
-    def held(self) -> int:
-        """None: rows are cast as they come."""
-        return 0
 
     @property
     def held_bytes(self) -> int:

@@ -81,7 +81,7 @@ class Lines:
     @property
     def held_bytes(self) -> int:
         """Return how much has come of what is not all there."""
-        return self._splitter.held
+        return self._splitter.held_bytes
 
     async def feed(self, data: bytes) -> AsyncIterator[list[Ask]]:
         """Yield the lines that are whole now, so many at a time."""
