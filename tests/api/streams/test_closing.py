@@ -9,16 +9,18 @@ from typing import Any
 import numpy as np
 import pytest
 from websockets.asyncio.client import connect
-from websockets.exceptions import ConnectionClosed
+from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from cellar import errors, server
 from cellar.api.streams.closing import code_of
+from cellar.api.streams.document import close_codes
 from cellar.ports import SessionKey
 from cellar.runtime.pending import Pending
 from cellar.settings import Settings
 from cellar.wire import frames
 from tests.api.conftest import MAX_BODY_BYTES, with_own_keys
 from tests.api.streams.conftest import Served, Stream, serving, until
+from tests.api.streams.test_floods import raw_stream
 from tests.redis_process import RedisProcess
 
 pytestmark = pytest.mark.anyio
@@ -65,6 +67,23 @@ async def test_what_is_in_flight_before_a_conflict_is_answered(served: Served) -
         assert [answer.get("step") for answer in said] == [1, 2, None]
         assert said[2]["problem"]["type"] == "urn:cellar:problem:step_taken"
         assert (await stream.end())[0] == 4409
+
+
+async def test_a_path_at_which_there_is_no_stream_is_answered_with_a_problem(served: Served) -> None:
+    with pytest.raises(InvalidStatus) as refused:
+        async with connect(f"ws://{served.address}/v1/streams"):
+            pass
+    answer = refused.value.response
+    assert (answer.status_code, answer.headers["content-type"]) == (404, "application/problem+json")
+    assert b"/v1/sessions/{session}/stream" in (answer.body or b"")
+
+
+async def test_a_frame_that_breaks_the_protocol(served: Served) -> None:
+    async with raw_stream(served) as (client, _):
+        client.writer.write(b"\x83\x80\0\0\0\0")  # of a kind that there is not
+        kind, _, *code = await client.reader.readexactly(4)
+        assert kind == 0x88
+        assert str(int.from_bytes(code)) in close_codes()
 
 
 async def test_an_unknown_session(served: Served) -> None:

@@ -4,10 +4,12 @@ import asyncio
 import re
 
 from starlette.requests import HTTPConnection
+from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from cellar.api.access import Access
 from cellar.api.known_query import check_query
+from cellar.api.problems import problem
 from cellar.api.services import Services
 from cellar.api.streams.closing import STOPPING, Closing, closing_of
 from cellar.api.streams.connection import AsgiConnection, Connection
@@ -76,6 +78,12 @@ class Streams:
         return None
 
 
+def _no_stream(path: str) -> Response:
+    """Return the answer to a handshake for a path at which there is no stream."""
+    detail = f"there is no stream at {path}: they are /v1/stream and /v1/sessions/{{session}}/stream"
+    return problem(404, "not_found", "Not Found", detail)
+
+
 class StreamRoutes:
     """Send `/v1/sessions/{session}/stream` and `/v1/stream` to the streams, everything else on."""
 
@@ -85,7 +93,10 @@ class StreamRoutes:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve the socket if it is one of ours."""
-        path = PATH.fullmatch(scope["path"]) if scope["type"] == "websocket" else None
-        if path is None:
+        if scope["type"] != "websocket":
             return await self._app(scope, receive, send)
+        path = PATH.fullmatch(scope["path"])
+        if path is None:
+            await receive()  # websocket.connect
+            return await _no_stream(scope["path"])(scope, receive, send)
         return await self._streams.serve(path[1], scope, receive, send)

@@ -103,6 +103,7 @@ def close_codes() -> dict[str, list[str]]:
     """Return what ends a stream with which code: names of problems, or plain words where there is none."""
     codes: dict[int, list[str]] = {
         1000: ["closed by the client"],
+        1002: ["a frame that breaks the protocol"],
         1009: ["a message that is too large"],
         1011: ["internal_error", "no answer to a ping"],
         1012: ["the service is stopping"],
