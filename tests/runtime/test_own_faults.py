@@ -18,6 +18,7 @@ from cellar.runtime.cache import LaneCache
 from cellar.runtime.lanes import Lanes
 from cellar.runtime.pending import Pending
 from cellar.runtime.settling import Settling
+from cellar.runtime.step_rules import StepRules
 from cellar.store.plain import PlainCommits
 from tests.runtime.conftest import Service, StartService
 from tests.runtime.exact import BAD_STATE, ExactModel, ExactModels, history
@@ -61,8 +62,8 @@ OF_ONE = [
     Place(Lanes, "_add_commit", lambda _, __, ran, ___: ran.record.key),
     Place(Lanes, "_run_or_fetch", lambda _, one, __: one.key),
     Place(Lanes, "_run", lambda _, one, *__: one.key),
-    Place(Lanes, "_check_steps", lambda _, one, *__: one.key),
-    Place(Lanes, "_join", lambda _, one, *__: one.key),
+    Place(StepRules, "check_steps", lambda _, one, *__: one.key),
+    Place(StepRules, "join", lambda _, one, *__: one.key),
     Place(Settling, "_settle", lambda _, one, *__: one.key),
     Place(settling, "answer", lambda requests, _: requests[0].key),
     Place(LaneCache, "believe", lambda _, one, __: one.key),

@@ -19,7 +19,6 @@ from cellar.ports import (
     Committed,
     Identity,
     SessionKey,
-    SessionMeta,
     SessionRecord,
     SessionStore,
 )
@@ -31,20 +30,17 @@ from cellar.runtime.cache import LaneCache
 from cellar.runtime.changes import (
     bad_number,
     change_commit,
-    check_inputs,
-    check_reset,
-    check_revision,
-    check_state,
     edit_commit,
     steps_commit,
 )
 from cellar.runtime.deleted import DeletedNetwork, model_deleted
 from cellar.runtime.flights import Flights
-from cellar.runtime.lane import Lane, fits, join_waiting
+from cellar.runtime.lane import Lane, fits
 from cellar.runtime.models import Models, ModelSource, Served
-from cellar.runtime.network import Network, Sizes
+from cellar.runtime.network import Network
 from cellar.runtime.request import Request, Stale
 from cellar.runtime.settling import CONTENTION_S, Settling, Tick, contended
+from cellar.runtime.step_rules import StepRules
 from cellar.runtime.turns import Turns
 from cellar.runtime.work import Work
 
@@ -83,9 +79,9 @@ class Lanes:
             max_bytes=model_cache_bytes,
         )
         self._kernel_rev = kernel_rev
-        self._any_revision = any_revision
-        self._max_numbers = max_numbers
-        self._most_together = most_together
+        self._rules = StepRules(
+            kernel_rev=kernel_rev, any_revision=any_revision, max_numbers=max_numbers, most_together=most_together
+        )
         self._cache = LaneCache(cache_bytes)
         half_steps = Ahead(kernels, self._is_idle, self._cache.keep_ahead) if ahead else None
         self._settling = Settling(store, self._flights, self._cache, half_steps, self._dispatch, self._next)
@@ -182,12 +178,7 @@ class Lanes:
         self._admission.enter(monotonic())
         try:
             served = await self.models.fetch(record.key.tenant, record.meta)
-            sizes = served.model.network.network
-            if not self._any_revision:
-                check_revision(record.meta, self._kernel_rev)
-            check_inputs(inputs, "sequence", record.meta, sizes, self._max_numbers)
-            check_reset(reset, record.meta)
-            check_state(record, sizes)
+            self._rules.check_sequence(record, inputs, reset, served.model.network.network)
             attempt = Attempt(record, inputs, reset, monotonic())
             served.batcher.add(attempt, again=True)
             await attempt.request.come()
@@ -221,7 +212,7 @@ class Lanes:
         is read again.
         """
         while lane.waiting:
-            if lane.record is not None and not self._can_step(lane.record.meta):
+            if lane.record is not None and not self._rules.can_step(lane.record.meta):
                 self._cache.believe(lane, None)
             request = lane.waiting.popleft()
             lane.current = [request]  # busy, so that who is told something now and submits the next one queues up
@@ -230,9 +221,6 @@ class Lanes:
             self._leave(request)
         lane.current = []
         return self._cache.evict()
-
-    def _can_step(self, meta: SessionMeta) -> bool:
-        return meta.deleted is None and (self._any_revision or meta.kernel_rev == self._kernel_rev)
 
     def _dispatch(self, lane: Lane, request: Request) -> None:
         """Go on with the request, unless it has ended meanwhile. Whatever goes wrong here is its answer."""
@@ -300,15 +288,15 @@ class Lanes:
         if record is lane.record:
             lane.served = ref(served)
         try:
-            if not (request.any_revision or self._any_revision):
-                check_revision(record.meta, self._kernel_rev)
+            if not request.any_revision:
+                self._rules.check_revision(record.meta)
             if request.inputs is not None:
-                if request.count > 1 and not self._may_go_as_one(request, record) and lane.take_apart():
+                if request.count > 1 and not self._rules.may_go_as_one(request, record) and lane.take_apart():
                     request = lane.current[0]
-                self._check_steps(lane, request, record, network.network)
+                self._rules.check_steps(lane, request, record, network.network)
                 self._enter_model(request, served.queue)
                 if lane.waiting:
-                    self._join(lane, record, served)
+                    self._rules.join(lane, record, served)
                 return served.batcher.add(
                     Work(lane.current.copy(), record, lane.ahead if lane.record is record else None),
                     again=self._flights.is_recent(lane.tick),
@@ -334,18 +322,6 @@ class Lanes:
         self._start(lane, request, self._prepare(lane, request, record, network))
         return None
 
-    def _check_steps(self, lane: Lane, request: Request, record: SessionRecord, sizes: Sizes) -> None:
-        """Raise what keeps these steps from being run on the record."""
-        inputs = request.inputs
-        assert inputs is not None
-        if request.shape == lane.familiar and request.reset is None and record is lane.record:
-            return
-        check_inputs(inputs, request.kind, record.meta, sizes, self._max_numbers)
-        check_reset(request.reset, record.meta)
-        check_state(record, sizes)
-        if record is lane.record and not (sizes.takes_ids or sizes.whole_sequences):
-            lane.familiar = request.shape
-
     async def _prepare(self, lane: Lane, request: Request, record: SessionRecord, network: Network) -> None:
         assert request.prepare is not None
         try:
@@ -360,28 +336,6 @@ class Lanes:
         if request.done():
             return self._next(lane)
         return self._settling.commit([(lane, change_commit(record, request, network, edited, self._kernel_rev))])
-
-    def _join(self, lane: Lane, record: SessionRecord, served: Served) -> None:
-        """Let the steps that wait behind the first go with it, where the network can be cut between them.
-
-        All of them are answered at the end of the last, so they are no more than take the time of a call.
-        """
-        network, cost = served.model.network, served.batcher.cost
-        most = min(self._most_together, cost.steps_a_call(record.meta.batch_size))
-
-        def admits(request: Request) -> bool:
-            inputs = request.inputs
-            assert inputs is not None
-            if request.shape == lane.familiar:
-                return True
-            try:
-                check_inputs(inputs, request.kind, record.meta, network.network, self._max_numbers)
-            except CellarError:
-                return False  # it is told so when its turn comes
-            return True
-
-        if not network.network.whole_sequences:
-            join_waiting(lane, record, most, admits)
 
     def _ran(self, works: Sequence[Work], failure: Exception | None) -> None:
         """Commit what ran together. Called by the batchers."""
@@ -435,10 +389,6 @@ class Lanes:
         lane = self._cache.known(work.record.key)
         assert lane is not None, "a lane that is busy stays"
         return lane
-
-    def _may_go_as_one(self, request: Request, record: SessionRecord) -> bool:
-        """Return whether one commit may have all that the request stands for."""
-        return request.count <= self._most_together and not record.meta.history
 
     # --- endings ----------------------------------------------------------------------------------------------------
 
