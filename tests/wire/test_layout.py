@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from cellar.errors import InvalidInput, ShapeMismatch
-from cellar.wire.layout import from_tbf, to_tbf
+from cellar.wire.layout import from_tbf, parse_layout, to_tbf
 
 SIZES = {"T": 4, "B": 3, "F": 2}
 LAYOUTS = ["".join(letters) for count in (1, 2, 3) for letters in permutations("TBF", count)]
@@ -48,3 +48,12 @@ def test_the_number_of_axes_must_fit() -> None:
 def test_an_axis_cannot_be_dropped_unless_it_is_single() -> None:
     with pytest.raises(ShapeMismatch):
         from_tbf(np.zeros((4, 3, 2), dtype=np.float32), "TF")
+
+
+def test_arrays_of_another_depth_are_told_what_the_layout_asks() -> None:
+    assert parse_layout([[1, 2], [3, 4]], "TF", "/inputs").shape == (2, 1, 2)
+    with pytest.raises(ShapeMismatch, match="layout 'TF' nests an array for each letter") as caught:
+        parse_layout([1, 2], "TF", "/inputs")
+    assert caught.value.pointer == "/inputs/0"
+    with pytest.raises(ShapeMismatch, match="expected 2 elements, found 1$"):
+        parse_layout([[1, 2], [3]], "TF", "/inputs")

@@ -19,7 +19,7 @@ FULL = "ERR max number of clients"
 """Said to whoever connects, before the connection is closed."""
 
 REFUSALS = {
-    "OOM": "Redis is at its memory limit",
+    "OOM": "Redis is at its memory limit (maxmemory; of the private one CELLAR_REDIS_MAX_MEMORY_BYTES)",
     "READONLY": "Redis is a read-only replica",
     "MISCONF": "Redis cannot persist its data and refuses writes",
     "NOREPLICAS": "Redis has too few replicas and refuses writes",

@@ -154,3 +154,18 @@ def test_several_are_cut_where_there_is_no_more_room() -> None:
     assert isinstance(several, Several)
     begin, rest = several.cut(2)
     assert [told(ask) for part in (begin, rest) for ask in apart(part)] == [told(ask) for ask in apart(several)]
+
+
+@pytest.mark.parametrize(
+    ("message", "detail"),
+    [
+        ({"x": [1]}, "a message has one of these; did you mean `input`?"),
+        ({"id": 3, "sequence": [[1]]}, "a message has one of these; did you mean `inputs`?"),
+        ({"quagga": 1}, "a message has one of these"),
+    ],
+)
+def test_a_message_without_an_input_is_told_what_was_meant(message: dict[str, Any], detail: str) -> None:
+    asked = read_text(json.dumps(message).encode())
+    assert isinstance(asked, Ask)
+    assert asked.error is not None
+    assert asked.error.detail == detail
