@@ -1,8 +1,12 @@
 """What other frameworks call the members of requests, in requests of theirs."""
 
+import json
+from contextlib import suppress
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from pydantic import BaseModel
 
 from cellar.api.body import validated
@@ -147,6 +151,46 @@ def test_the_words_of_other_frameworks_lead_to_those_of_here(
         validated(kind, document)
     assert caught.value.pointer == pointer
     assert said in caught.value.detail
+
+
+def test_forms_of_an_initialiser_are_told_apart_without_a_type() -> None:
+    layer = {"type": "dense", "out_size": 1, "init": {"W": {"uniform": [0, 1], "fan_in": 2}}}
+    with pytest.raises(InvalidInput) as caught:
+        validated(ModelRequest, network(layer))
+    assert (caught.value.pointer, caught.value.expected) == ("/network/layers/0/init/W/fan_in", "one of uniform")
+
+
+VALUE = st.sampled_from(
+    [None, True, 3, -1, 0.5, "lstm", "LSTM", "adam", "x", [], [[1]], {}, {"type": "dense"}, {"lr": 1}]
+)
+WORDS = sorted({*MEMBERS, *INSTEAD, *JobRequest.model_fields, *ModelRequest.model_fields, "type", "cell", "init", "W"})
+
+
+@given(
+    document=st.sampled_from(
+        [job(optimiser={"type": "adam"}, loss="huber"), network(LSTM), network({"type": "dense"})]
+    ),
+    changes=st.lists(
+        st.tuples(st.lists(st.integers(0, 9), max_size=5), st.sampled_from(WORDS), VALUE), min_size=1, max_size=4
+    ),
+)
+@settings(max_examples=500, deadline=None)
+def test_whatever_stands_where_is_told_and_no_fault_of_ours(document: Any, changes: Any) -> None:
+    document = json.loads(json.dumps(document))
+    for path, name, value in changes:
+        at = document
+        for step in path:
+            inner = list(at.values()) if isinstance(at, dict) else at
+            if not inner or not isinstance(inner[step % len(inner)], dict | list):
+                break
+            at = inner[step % len(inner)]
+        if isinstance(at, dict):
+            at[name] = value
+        else:
+            at.append(value)
+    for kind in (JobRequest, ModelRequest):
+        with suppress(InvalidInput):
+            validated(kind, document)
 
 
 def test_every_word_leads_to_something_that_there_is() -> None:

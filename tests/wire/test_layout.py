@@ -55,5 +55,5 @@ def test_arrays_of_another_depth_are_told_what_the_layout_asks() -> None:
     with pytest.raises(ShapeMismatch, match="layout 'TF' nests an array for each letter") as caught:
         parse_layout([1, 2], "TF", "/inputs")
     assert caught.value.pointer == "/inputs/0"
-    with pytest.raises(ShapeMismatch, match="expected 2 elements, found 1$"):
+    with pytest.raises(ShapeMismatch, match=r"expected 2 elements, found 1$"):
         parse_layout([[1, 2], [3]], "TF", "/inputs")

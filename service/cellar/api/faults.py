@@ -171,8 +171,7 @@ def _elsewhere_hint(name: str, kind: Any, loc: Sequence[str | int]) -> str:
         having = [model for model in models if name in model.model_fields]
         if len(models) == 1 and having:
             return f"; `{name}` stands further out"
-        if end == len(loc) - 1 and having:
-            types = _types(having)
+        if end == len(loc) - 1 and (types := _types(having)):
             return f'; what has it is of the type "{types[0]}"' if len(types) == 1 else f"; {_listed(types)} have it"
     return ""
 
@@ -205,15 +204,16 @@ def _type_hint(value: dict[str, Any], fault: _Fault) -> str:
     if len(fits) == 1:
         return f'; by its members it may be "{_types([fits[0]])[0]}"'
     members = {name for model in models for name in model.model_fields}
-    for name in value.keys() - members:
+    for name in islice((name for name in value if name not in members), MOST_COMPARED):
         if hint := _value_hint(value[name], _types(models)):
             return f"; `{shown(name)[1:-1]}` is called `type` here{hint}"
     return ""
 
 
 def _types(models: Sequence[Any]) -> list[str]:
-    """Return what `type` may be in models of a union."""
-    return [word for model in models for word in get_args(model.model_fields["type"].annotation)]
+    """Return what `type` may be in models of a union, nothing where they are told apart otherwise."""
+    fields = [model.model_fields["type"] for model in models if "type" in model.model_fields]
+    return [word for field in fields for word in get_args(field.annotation)]
 
 
 def _value_hint(sent: Any, known: list[str]) -> str:
@@ -245,10 +245,15 @@ def invalid_request(found: Sequence[Mapping[str, Any]], document: Any, kind: Any
 def _real_path(loc: Sequence[str | int], document: Any, kind: str) -> list[str | int]:
     """Return the parts of pydantic's location that are in the document: it mixes in the tags of unions.
 
-    A tag may be the name of a member too, so the reading that leads deepest is the right one. Each part is read once
-    for each place that it may stand in: layers within layers would else have two readings for every level.
+    A tag may be the name of a member too, so the reading that leads deepest is the right one; one that leads to an
+    unknown member ends there. Each part is read once for each place that it may stand in: layers within layers would
+    else have two readings for every level.
     """
     known: dict[tuple[int, int], list[str | int]] = {}
+
+    def fit(path: list[str | int]) -> tuple[bool, int]:
+        ends = kind == "extra_forbidden" and path[-1:] == list(loc[-1:])
+        return ends, len(path)
 
     def read(at: int, value: Any) -> list[str | int]:
         if at == len(loc):
@@ -258,7 +263,7 @@ def _real_path(loc: Sequence[str | int], document: Any, kind: str) -> list[str |
             in_object = isinstance(value, dict) and part in value
             in_array = isinstance(value, list) and isinstance(part, int) and part < len(value)
             if in_object or in_array:
-                found = max([part, *read(at + 1, value[part])], without, key=len)
+                found = max([part, *read(at + 1, value[part])], without, key=fit)
             else:
                 found = [part] if kind == "missing" and at + 1 == len(loc) else without
             known[at, id(value)] = found
