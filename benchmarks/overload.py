@@ -15,6 +15,7 @@ import time
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from statistics import mean
 
 import numpy as np
 
@@ -94,16 +95,32 @@ class Bench:
             print(f"{_names(models):12} {model.name:6} capacity {outcome.goodput:.0f}/s", flush=True)
         return found
 
-    def overload(self, models: Sequence[Model], capacity: Sequence[Outcome], times: int) -> None:
-        """Print what is left of the capacity."""
+    def overload(self, models: Sequence[Model], capacity: Sequence[Outcome], times: int) -> list[Outcome]:
+        """Return what becomes of so many times the capacity, and print it."""
         found = self._run(models, [times * each.goodput for each in capacity])
-        for model, outcome, most in zip(models, found, capacity, strict=True):
-            due = outcome.due / outcome.seconds
+        for model, outcome in zip(models, found, strict=True):
             sent = 1 - (outcome.answers["unsent"] + outcome.answers["delayed"]) / max(1, outcome.due)
+            due = f"sent {sent:4.0%} of {outcome.due / outcome.seconds:.0f}/s"
+            print(f"{_names(models):12} {model.name:6} {times:2}x {due}, {dict(outcome.answers)}", flush=True)
+        return found
+
+    def report(
+        self,
+        models: Sequence[Model],
+        overloads: Sequence[Sequence[Outcome]],
+        before: Sequence[Outcome],
+        after: Sequence[Outcome],
+    ) -> None:
+        """Print the ratios to the capacity, which is the mean of that before and that after."""
+        for times, found in zip(TIMES, overloads, strict=True):
+            walls, works = [], []
+            for outcome, *most in zip(found, before, after, strict=True):
+                walls.append(outcome.goodput / mean(each.goodput for each in most))
+                works.append(outcome.of_a_core / mean(each.of_a_core for each in most))
+            of_each = ", ".join(f"{model.name} {wall:.2f}" for model, wall in zip(models, walls, strict=True))
             print(
-                f"{_names(models):12} {model.name:6} {times:2}x goodput/capacity {outcome.goodput / most.goodput:5.2f},"
-                f" by the service's time {outcome.of_a_core / most.of_a_core:5.2f};"
-                f" sent {sent:4.0%} of {due:.0f}/s, {dict(outcome.answers)}",
+                f"=> {_names(models):12} {times:2}x goodput/capacity {mean(walls):.2f} ({of_each}),"
+                f" by the service's time {mean(works):.2f}",
                 flush=True,
             )
 
@@ -155,9 +172,9 @@ def main() -> None:
         bench = Bench(cellar, cores, 4.0 if options.quick else 12.0)
         for name, models in cases.items():
             if options.only in (None, name):
-                capacity = bench.capacity(models)
-                for times in TIMES:
-                    bench.overload(models, capacity, times)
+                before = bench.capacity(models)
+                found = [bench.overload(models, before, times) for times in TIMES]
+                bench.report(models, found, before, bench.capacity(models))
 
 
 if __name__ == "__main__":

@@ -19,6 +19,9 @@ A_SECOND = 100
 MOST_FREE = 50
 """Refusals that may be saved up."""
 
+ROOM_SHARE = 16
+"""One in so many of those that wait is read again when nothing was refused since the last look."""
+
 LONGEST_S = 2.0
 """No connection is left alone for longer."""
 
@@ -42,11 +45,14 @@ class Backoff:
         self.free = 0.0
         """Refusals that are free by now. Each answer to a step adds SHARE of one."""
         self._looked_s = 0.0
+        self._refuses = False
+        """Whether any was refused since it was looked whose turn it is."""
         self._timer: asyncio.TimerHandle | None = None
 
     def must_wait(self) -> bool:
         """Return whether a connection that was refused just now is left alone; few refusals a second are free."""
         self._earn()
+        self._refuses = True
         if self._held or self.free < 1:
             return True
         self.free -= 1
@@ -70,6 +76,9 @@ class Backoff:
     def _look(self) -> None:
         self._timer = None
         late_s = self._earn() - LONGEST_S
+        if not self._refuses:  # there is room
+            self.free = max(self.free, len(self._held) / ROOM_SHARE, 1)
+        self._refuses = False
         while self._held and (self.free >= 1 or self._held[0][1] <= late_s):
             self.free = max(0.0, self.free - 1)
             connection, since_s = self._held.popleft()

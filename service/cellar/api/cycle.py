@@ -167,8 +167,8 @@ class StepCycle:
             self._connection.write(self, UNAVAILABLE, *_overloaded(error.detail, error.retry_after_s))
             return self._connection.back_off()
         if type(error) is DeadlineExceeded:
-            self._connection.write(self, LATE, *_late(error.detail))
-            return self._connection.back_off()
+            # whoever was late because the connection was not read gets another chance, with what comes next
+            return self._connection.write(self, LATE, *_late(error.detail))
         response = self._response_of(error)
         return self._connection.write(self, STATUS_LINE[response.status_code], *_parts_of(response))
 
