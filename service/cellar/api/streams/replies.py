@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 
 from cellar.api.asked import Asked, one_row
 from cellar.api.problems import document_of
-from cellar.api.streams.asks import Ask, Resume, Several
+from cellar.api.streams.asks import Ask, Several
 from cellar.api.streams.connection import BINARY, TEXT, Message
+from cellar.api.streams.messages import Resume
 from cellar.errors import CellarError, Overloaded, Unavailable
 from cellar.ports import Committed, Position, StepChanges
 from cellar.runtime.answers import Floats, Missed, SinceAnswer

@@ -12,10 +12,11 @@ from typing import Any
 
 from cellar.api.body import PROMPT_BYTES, read_beside
 from cellar.api.services import TENANT, Services
-from cellar.api.streams.asks import Ask, Resume, Several, read_frame, read_text
+from cellar.api.streams.asks import Ask, Several
 from cellar.api.streams.closing import BROKEN, STOPPING, Closing, closing_of, ends
 from cellar.api.streams.connection import BINARY, Connection
 from cellar.api.streams.flight import Flight
+from cellar.api.streams.messages import Resume, read_frame, read_text
 from cellar.api.streams.replies import Replies, text
 from cellar.api.streams.turns import Turns
 from cellar.errors import CellarError, InvalidInput

@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cellar.api.asked import Asked, one_step
-from cellar.api.streams import asks
-from cellar.api.streams.asks import Ask, Resume, Several, read_frame, read_text
+from cellar.api.streams import messages
+from cellar.api.streams.asks import Ask, Several
+from cellar.api.streams.messages import Resume, read_frame, read_text
 from cellar.api.streams.order import Place, place_of
 from cellar.errors import MalformedJson
 from cellar.ports import APPEND, Identity
@@ -55,7 +56,7 @@ def told(ask: Ask | Resume) -> Any:
 @given(documents)
 def test_messages_ask_for_what_the_models_say(document: dict[str, Any]) -> None:
     text = json.dumps(document).encode()
-    assert told(read_text(text)) == told(asks._read_any(text))
+    assert told(read_text(text)) == told(messages._read_any(text))
 
 
 @given(st.sampled_from(["id", "session"]), st.data())
@@ -66,15 +67,15 @@ def test_what_is_plainly_right_needs_no_model(name: str, data: st.DataObject) ->
         "input": [0.5, 2],
         **data.draw(st.sampled_from([{}, {"step": 3}, {"writer": "w", "seq": 1}])),
     }
-    ask = asks._plain_step(document)
+    ask = messages._plain_step(document)
     assert ask is not None
-    assert told(ask) == told(asks._read_any(json.dumps(document).encode()))
+    assert told(ask) == told(messages._read_any(json.dumps(document).encode()))
 
 
 @pytest.mark.parametrize("text", [b"", b"{", b"[]", b"null", b'{"input":[1],"input":[1]}', b'{"input":["\xff"]}'])
 def test_what_is_no_message_is_read_as_before(text: bytes) -> None:
     try:
-        expected = told(asks._read_any(text))
+        expected = told(messages._read_any(text))
     except MalformedJson as error:
         with pytest.raises(MalformedJson, match=error.detail[:10]):
             read_text(text)
@@ -109,7 +110,7 @@ def steps(draw: st.DrawFn) -> list[frames.Step]:
 @given(steps())
 def test_frames_ask_for_what_the_records_say(given: list[frames.Step]) -> None:
     data = frames.pack_steps(given)
-    expected = [told(asks._read_record(step)) for step in frames.unpack_steps(data)]
+    expected = [told(messages._read_record(step)) for step in frames.unpack_steps(data)]
     assert [told(ask) for found in read_frame(data) for ask in apart(found)] == expected
 
 
