@@ -89,5 +89,12 @@ expect("a problem", refused.error?.type === "urn:cellar:problem:shape_mismatch" 
 const wrong: Schemas["StepRequest"] = { input: ["1"] };
 expect("a body", wrong.input.length === 1);
 
+// A client that is not told which media types it reads must tell objects from the bytes of npy files.
+const plain = createClient<paths>({ baseUrl: url });
+const answer = await plain.POST("/v1/sessions/{session}/step", { params, body: { input: [0.5, -1], reset: true } });
+if (answer.error) throw new Error(answer.error.detail);
+const first: number | number[] | undefined = typeof answer.data === "string" ? undefined : answer.data.output?.[0];
+expect("a number", typeof first === "number");
+
 await client.DELETE("/v1/sessions/{session}", { params });
 console.log("the client in TypeScript works");
