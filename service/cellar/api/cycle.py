@@ -16,7 +16,7 @@ from cellar.api.problems import internal_error, problem_of
 from cellar.api.routes.arrays import POSITION, STEP_NUMBER
 from cellar.api.routes.parameters import REPLAYED
 from cellar.api.services import TENANT
-from cellar.errors import CellarError, DeadlineExceeded, Overloaded
+from cellar.errors import CellarError, DeadlineExceeded, Outcome, Overloaded
 from cellar.ports import SessionKey
 from cellar.runtime.answers import StepAnswer
 from cellar.runtime.pending import Pending
@@ -38,9 +38,9 @@ NPY_HEAD = b"%s: %%s\r\n%s: %%d\r\ncontent-length: %%d\r\ncontent-type: %s\r\n" 
 
 
 @lru_cache(64)
-def _overloaded(detail: str, retry_after_s: int) -> tuple[bytes, bytes]:
+def _overloaded(detail: str, outcome: Outcome, retry_after_s: int) -> tuple[bytes, bytes]:
     """Return the head and the body of a refusal: under overload nearly all are alike, and must be cheap."""
-    return _parts_of(problem_of(Overloaded(detail, retry_after_s=retry_after_s)))
+    return _parts_of(problem_of(Overloaded(detail, outcome=outcome, retry_after_s=retry_after_s)))
 
 
 @lru_cache(64)
@@ -164,7 +164,7 @@ class StepCycle:
 
     def _refuse(self, error: Exception) -> None:
         if type(error) is Overloaded:
-            self._connection.write(self, UNAVAILABLE, *_overloaded(error.detail, error.retry_after_s))
+            self._connection.write(self, UNAVAILABLE, *_overloaded(error.detail, error.outcome, error.retry_after_s))
             return self._connection.back_off()
         if type(error) is DeadlineExceeded:
             # whoever was late because the connection was not read gets another chance, with what comes next
