@@ -13,8 +13,9 @@ from typing import Protocol
 SHARE = 0.2
 """Of the answers to steps, so many refusals are free: they take about a tenth of the time of what is answered."""
 
-A_SECOND = 100
-"""Refusals a second that are free besides."""
+A_SECOND = 500
+"""Refusals a second that are free besides, for a fortieth of the time: a connection may be shared with patient clients,
+so it is left alone only where it has to be."""
 
 MOST_FREE = 50
 """Refusals that may be saved up."""
