@@ -84,7 +84,7 @@ def test_cells_hold_what_they_use(cache: KernelCache) -> None:
     revision.check(forgetful)
     revision.check(forgetful, training=True)
     gc.collect()
-    assert forgetful.footprint.kernels == 0
+    assert forgetful.footprint.kernels == 2  # the calls that all networks share, which the cache holds
 
 
 @pytest.mark.parametrize("halves", [False, True])

@@ -208,7 +208,7 @@ async def test_several_steps_of_a_frame_are_answered_one_by_one(served: Served) 
 async def test_steps_for_which_there_is_no_room(
     served: Served, monkeypatch: pytest.MonkeyPatch, timeout_ms: int
 ) -> None:
-    def refuse(*_: Any) -> None:
+    def refuse(*_: Any, **__: Any) -> None:
         raise Overloaded("too many")
 
     session = await served.begin()
