@@ -2,11 +2,17 @@
 
 import ctypes
 import gc
+import hashlib
 import weakref
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
+from cellar.engine import KernelCache
+from cellar.engine.codegen import ENTRY
 from cellar.engine.linking import Code, builtin, link
+from cellar.errors import CompileFailed
 
 Prototype = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_int64)
 
@@ -77,3 +83,25 @@ def test_loading_and_unloading_leaves_nothing(object_file: bytes) -> None:
     for _ in range(200):
         link(object_file)
     assert mappings() < before + 20  # three each if they stayed
+
+
+def without_entry(object_file: bytes) -> bytes:
+    """Return an object file whose function has another name of the same length."""
+    renamed = object_file.replace(ENTRY.encode(), b"x" * len(ENTRY))
+    assert renamed != object_file
+    return renamed
+
+
+def test_an_object_file_without_the_entry_point_is_not_linked(object_file: bytes) -> None:
+    with pytest.raises(CompileFailed, match=f"the object file of a kernel has no function {ENTRY}"):
+        link(without_entry(object_file))
+    assert called_by(link(object_file), lambda number: number) == 42
+
+
+def test_a_kernel_without_the_entry_point_is_an_error_for_whoever_loads_it(object_file: bytes, tmp_path: Path) -> None:
+    cache, text = KernelCache(tmp_path), "# never compiled: its file is there\n"
+    code = without_entry(object_file)
+    (tmp_path / f"{cache.key(text)}.o").write_bytes(hashlib.sha256(code).digest() + code)
+    for _ in range(2):
+        with pytest.raises(CompileFailed, match="has no function"):
+            cache.load([text])

@@ -10,6 +10,7 @@ from llvmlite import binding as llvm
 
 from cellar.engine.build import LIBRARY
 from cellar.engine.codegen import ENTRY
+from cellar.errors import CompileFailed
 
 Builtin = Callable[..., Any]
 
@@ -26,7 +27,8 @@ class Code:
     def __init__(self, engine: llvm.ExecutionEngine, size_bytes: int) -> None:
         self._engine = engine
         """Owns the memory, and gives it back when it goes. LLVM's loader has one lock, which its wrapper takes."""
-        self.address: int = engine.get_function_address(ENTRY)
+        missing = f"the object file of a kernel has no function {ENTRY}"
+        self.address = _present(engine.get_function_address(ENTRY), missing)
         self.size_bytes = size_bytes
         """Of its object file, which is what the loader copies into memory."""
         self._function: Callable[[int], int] = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_int64)(self.address)
@@ -40,7 +42,7 @@ _lock = threading.Lock()
 
 
 def link(code: bytes) -> Code:
-    """Return the function in an object file."""
+    """Return the function in an object file. Raise CompileFailed where the file has none."""
     with _lock:
         _initialise()
         machine = llvm.Target.from_default_triple().create_target_machine(opt=3, jit=True)
@@ -48,6 +50,13 @@ def link(code: bytes) -> Code:
         engine.add_object_file(llvm.ObjectFileRef.from_data(code))
         engine.finalize_object()
         return Code(engine, len(code))
+
+
+def _present(address: int | None, missing: str) -> int:
+    """Return an address. The loader says 0 of what it does not find, and a call of that ends the process."""
+    if not address:
+        raise CompileFailed(missing)
+    return address
 
 
 @functools.cache
@@ -87,7 +96,8 @@ def builtin(code: Code, name: str) -> Builtin:
 
 def python_function(name: str) -> int:
     """Return the address of a function of CPython's."""
-    return ctypes.cast(getattr(ctypes.pythonapi, name), ctypes.c_void_p).value or 0
+    function = ctypes.cast(getattr(ctypes.pythonapi, name), ctypes.c_void_p).value
+    return _present(function, f"this Python has no function {name}")
 
 
 _NEW_ARRAY, _ARRAY_TYPE = 93, 2
@@ -103,4 +113,5 @@ def numpy_functions() -> tuple[int, int]:
     kind = ctypes.PYFUNCTYPE(ctypes.c_void_p, ctypes.py_object, ctypes.c_char_p)
     pointer = kind(("PyCapsule_GetPointer", ctypes.pythonapi))
     table = ctypes.cast(pointer(_multiarray_umath._ARRAY_API, None), ctypes.POINTER(ctypes.c_void_p))
-    return table[_NEW_ARRAY] or 0, table[_ARRAY_TYPE] or 0
+    new_array, array_type = table[_NEW_ARRAY], table[_ARRAY_TYPE]
+    return _present(new_array, "this NumPy has no PyArray_New"), _present(array_type, "this NumPy has no PyArray_Type")
