@@ -1,6 +1,6 @@
 """How far a job is from PyTorch's training, and what counts as agreement."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,8 +13,12 @@ TOLERANCE = 1e-5
 """Of each epoch's loss, and of the largest weight of each array."""
 
 MARGIN = 8
-"""Where rounding alone leads PyTorch's float32 further away from float64 than that, ours may err so many times as much:
-it sums in another order and has activations of its own."""
+"""How many times as far as PyTorch's float32 a result may be, where rounding alone leads that further than TOLERANCE:
+Cellar sums in another order and has activations of its own."""
+
+COARSE_MARGIN = 2
+"""The same where PyTorch's float32 and float64 share no digit, as when a sum of signs is 0 but for rounding and its
+optimiser follows the sign of what is left, as Lion does, or scales it up, as Adagrad does."""
 
 DIVERGED = "became NaN or infinite"
 WORSE = "has made the model worse"
@@ -42,9 +46,13 @@ def agrees(found: Result, exact: Result, peer: Result) -> tuple[bool, float]:
 
     What underflows in float32, as the gradient of a saturated unit, differs between those two.
     """
-    of_exact = deviation(found, exact)
-    nearer = min(of_exact, deviation(found, peer))
-    return nearer <= TOLERANCE or of_exact <= MARGIN * deviation(peer, exact), nearer
+    nearer = min(deviation(found, exact), deviation(found, peer))
+    return nearer <= TOLERANCE or as_exact(found, exact, [peer], MARGIN), nearer
+
+
+def as_exact(found: Result, exact: Result, peers: Sequence[Result], margin: float) -> bool:
+    """Return whether a result is at most so many times as far from float64 as PyTorch's in float32."""
+    return deviation(found, exact) <= margin * max(deviation(peer, exact) for peer in peers)
 
 
 def _relative(ours: Array, theirs: Array) -> float:

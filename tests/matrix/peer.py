@@ -4,7 +4,7 @@ Of Cellar it has the weights to begin with and the order of the batches, which f
 """
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,21 +34,22 @@ class Trained:
 # --- layers -----------------------------------------------------------------------------------------------------------
 
 
-def _gate(w: Tensors, x: torch.Tensor, h: torch.Tensor, gate: str) -> torch.Tensor:
-    return F.linear(x, w[f"Wi_{gate}"]) + F.linear(h, w[f"Wh_{gate}"]) + w[f"b_{gate}"]
+def gate(w: Tensors, x: torch.Tensor, h: torch.Tensor, name: str) -> torch.Tensor:
+    """Return what a gate is the activation of."""
+    return F.linear(x, w[f"Wi_{name}"]) + F.linear(h, w[f"Wh_{name}"]) + w[f"b_{name}"]
 
 
 def _lstm_peephole(w: Tensors, x: torch.Tensor, s: Tensors) -> tuple[torch.Tensor, Tensors]:
     h, c = s["h"], s["c"]
-    keep = torch.sigmoid(_gate(w, x, h, "f") + w["P_f"] * c)
-    c = keep * c + torch.sigmoid(_gate(w, x, h, "i") + w["P_i"] * c) * torch.tanh(_gate(w, x, h, "g"))
-    h = torch.sigmoid(_gate(w, x, h, "o") + w["P_o"] * c) * torch.tanh(c)
+    keep = torch.sigmoid(gate(w, x, h, "f") + w["P_f"] * c)
+    c = keep * c + torch.sigmoid(gate(w, x, h, "i") + w["P_i"] * c) * torch.tanh(gate(w, x, h, "g"))
+    h = torch.sigmoid(gate(w, x, h, "o") + w["P_o"] * c) * torch.tanh(c)
     return h, {"c": c, "h": h}
 
 
 def _mgu(w: Tensors, x: torch.Tensor, s: Tensors) -> tuple[torch.Tensor, Tensors]:
-    f = torch.sigmoid(_gate(w, x, s["h"], "f"))
-    h = (1 - f) * s["h"] + f * torch.tanh(_gate(w, x, f * s["h"], "n"))
+    f = torch.sigmoid(gate(w, x, s["h"], "f"))
+    h = (1 - f) * s["h"] + f * torch.tanh(gate(w, x, f * s["h"], "n"))
     return h, {"h": h}
 
 
@@ -85,7 +86,9 @@ def _equations(w: Tensors, x: torch.Tensor, s: Tensors) -> tuple[torch.Tensor, T
     return h, {"h": h}
 
 
-CELLS = {
+Cells = Mapping[str, tuple[Callable[[Tensors, torch.Tensor, Tensors], tuple[torch.Tensor, Tensors]], tuple[str, ...]]]
+
+CELLS: Cells = {
     "lstm_peephole": (_lstm_peephole, ("c", "h")),
     "mgu": (_mgu, ("h",)),
     "mingru": (_mingru, ("h",)),
@@ -103,9 +106,10 @@ State = dict[str, torch.Tensor]
 class Net:
     """A network of a specification, with the weights of Cellar's names."""
 
-    def __init__(self, spec: Spec, weights: Tensors) -> None:
+    def __init__(self, spec: Spec, weights: Tensors, cells: Cells) -> None:
         self.spec = spec
         self.weights = weights
+        self.cells = cells
 
     def run(self, x: torch.Tensor, state: State | None) -> tuple[torch.Tensor, State]:
         """Return outputs (T, B, O) and the state after inputs (T, B, F); None begins with the initial state."""
@@ -142,16 +146,17 @@ class Net:
     def _recurrent(self, layer: Spec, name: str, x: torch.Tensor, *, keep: bool) -> torch.Tensor:
         own = self._own(name)
         cell = layer["cell"] if isinstance(layer["cell"], str) else "equations"
-        names = CELLS[cell][1] if cell in CELLS else make.STATES[cell]
+        by_step = cell in self.cells and layer.get("activation", "tanh") == "tanh"
+        names = self.cells[cell][1] if by_step else make.STATES[cell]
         if keep and self._before is not None:
             states = {key: self._before[f"{name}.{key}"] for key in names}
         else:
             zero = x.new_zeros(layer["hidden_size"])
             states = {key: own.get(f"{key}0", zero).expand(x.shape[1], -1) for key in names}
-        if cell in CELLS:
+        if by_step:
             outputs = []
             for at in x:
-                output, states = CELLS[cell][0](own, at, states)
+                output, states = self.cells[cell][0](own, at, states)
                 outputs.append(output)
             y = torch.stack(outputs)
         else:
@@ -216,11 +221,12 @@ def _cut(data: torch.Tensor, part: Part, first: int, steps: int) -> torch.Tensor
     return torch.stack(cuts, dim=1)
 
 
-def train(case: Case, initial: Mapping[str, NDArray[np.float32]], dtype: torch.dtype) -> Trained:
+def train(case: Case, initial: Mapping[str, NDArray[np.float32]], dtype: torch.dtype, cells: Cells = CELLS) -> Trained:
     """Train as the settings of a combination say."""
     inputs, targets = (torch.tensor(array, dtype=dtype) for array in case.data())
     weights = {name: torch.tensor(value, dtype=dtype, requires_grad=True) for name, value in initial.items()}
-    net, optimiser = Net(case.network(), weights), optimiser_of(case.training()["optimiser"], list(weights.values()))
+    net = Net(case.network(), weights, cells)
+    optimiser = optimiser_of(case.training()["optimiser"], list(weights.values()))
     losses: list[float] = []
     for epoch in range(case.epochs):
         total, scored, carried = 0.0, 0, None
