@@ -68,7 +68,7 @@ _NAMES: dict[Callable[..., Any], str] = {
 }
 
 
-class _Instead(TorchFunctionMode):
+class _Instead(TorchFunctionMode):  # type: ignore[misc]  # torch is not installed where types are checked
     """Computes tanh and sigmoid otherwise."""
 
     def __init__(self, activations: Activations) -> None:
@@ -82,7 +82,7 @@ class _Instead(TorchFunctionMode):
         return func(*args, **(kwargs or {}))
 
 
-class _Activation(torch.autograd.Function):
+class _Activation(torch.autograd.Function):  # type: ignore[misc]  # as above
     """A function of Cellar's with the gradient that PyTorch gives it: from its result."""
 
     @staticmethod
@@ -94,7 +94,7 @@ class _Activation(torch.autograd.Function):
         return y
 
     @staticmethod
-    def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor, None, None]:  # type: ignore[override]
+    def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor, None, None]:
         """Return the gradient with regard to x."""
         (y,) = ctx.saved_tensors
         return gradient * ((1 - y * y) if ctx.name == "tanh" else (1 - y) * y), None, None
