@@ -33,7 +33,7 @@ IN_SIZE = 8
 LIGHT_S, HEAVY_S = 20e-6, 10e-3
 LIGHT_SIZES, HEAVY_SIZES = (192, 256, 320, 384, 448, 512), (1024, 1280, 1536, 1792, 2032)
 CLIENTS, CONNECTIONS = 256, 2048
-"""Of a closed loop, and of an open one."""
+"""Of a closed loop, and of an open one. Both step as many sessions as there are connections in an open one."""
 DEADLINE_S, WARM_S = 1.0, 2.0
 TIMES = (3, 10)
 
@@ -72,7 +72,7 @@ def _case(hidden: int) -> Case:
 
 
 def requests(cellar: Contestant, model: Model, count: int) -> tuple[bytes, ...]:
-    """Return a request for each client, which has a session of its own."""
+    """Return a request for each session."""
     body = json.dumps({"input": [0.1] * IN_SIZE}).encode()
     timeout = f"Cellar-Timeout-Ms: {DEADLINE_S * 1000:.0f}\r\n"
     rest = f"Content-Type: application/json\r\n{timeout}Content-Length: {len(body)}\r\n\r\n".encode() + body
@@ -130,7 +130,8 @@ class Bench:
         surges = [
             Surge(
                 self._cellar.port,
-                requests(self._cellar, model, CONNECTIONS if rate else CLIENTS),
+                requests(self._cellar, model, CONNECTIONS),
+                CONNECTIONS if rate else CLIENTS,
                 self._seconds,
                 WARM_S,
                 rate,

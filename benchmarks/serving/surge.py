@@ -13,6 +13,7 @@ from collections import Counter, deque
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from itertools import cycle
 
 from benchmarks.serving.processes import cpu_s_of
 
@@ -24,11 +25,12 @@ MOST_DELAY_S = 0.05
 
 @dataclass(frozen=True, slots=True)
 class Surge:
-    """A load: each client has a connection and sends its request over and over."""
+    """A load: each client has a connection and sends its requests in turn, over and over."""
 
     port: int
     requests: tuple[bytes, ...]
-    """One of each client."""
+    """Dealt out to the clients."""
+    clients: int
     seconds: float
     warm_s: float
     """What comes before, and is not counted."""
@@ -66,19 +68,19 @@ class Outcome:
 
 
 class _Client:
-    __slots__ = ("buffer", "due_s", "request", "sock")
+    __slots__ = ("buffer", "due_s", "requests", "sock")
 
-    def __init__(self, port: int, request: bytes) -> None:
+    def __init__(self, port: int, requests: Sequence[bytes]) -> None:
         self.sock = socket.create_connection(("127.0.0.1", port), 30)
         self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self.request = request
+        self.requests = cycle(requests)
         self.buffer = b""
         self.due_s = 0.0
 
     def send(self, due_s: float) -> None:
         """Send the request; it is short, so it goes out whole."""
         self.due_s = due_s
-        self.sock.send(self.request)
+        self.sock.send(next(self.requests))
 
     def receive(self) -> bytes | None:
         """Return the status once an answer is whole: its body is one line of JSON."""
@@ -96,7 +98,7 @@ class _Client:
 def run(surge: Surge) -> Outcome:
     """Make the load and return what became of it."""
     with ExitStack() as stack:
-        clients = [_Client(surge.port, request) for request in surge.requests]
+        clients = [_Client(surge.port, surge.requests[index :: surge.clients]) for index in range(surge.clients)]
         poll = stack.enter_context(select.epoll())
         for client in clients:
             stack.enter_context(client.sock)
