@@ -142,7 +142,8 @@ def measure(port: int, service: int, session: str, names: list[str], seconds: fl
     for name in names:
         before = asyncio.run(_steps(port, session, seconds))
         command = [sys.executable, "-m", "benchmarks.floods", "--flood", name, "--port", str(port)]
-        flooder = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        # The flood would come from another machine: here it takes what the service, Redis and the other client leave.
+        flooder = subprocess.Popen(["nice", "-n", "19", *command], stdout=subprocess.PIPE, text=True)
         assert flooder.stdout is not None
         flooder.stdout.readline()  # it is there
         time.sleep(1)

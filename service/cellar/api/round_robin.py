@@ -13,9 +13,11 @@ from time import monotonic
 
 logger = logging.getLogger(__name__)
 
-AT_ONCE_S = 0.001
-"""What all connections together may do at once in a turn of the loop, while nobody has anything left: a burst of a
-hundred steps."""
+AT_ONCE_S = 0.006
+"""What all connections together may do at once in a turn of the loop, while nobody has anything left, and"""
+ONE_AT_ONCE_S = 0.001
+"""what one of them may do of that: a burst of fifty steps. Bursts of many clients are read in one turn, since their
+steps then share a commit; one client that floods gets no further than this."""
 
 TURN_S = 0.0005
 """What is done in a turn of the loop of what was left, and"""
@@ -42,10 +44,10 @@ class RoundRobin:
         """Return until when a connection may work at once, by the monotonic clock: 0.0 if others wait already."""
         if self._waiting:
             return 0.0
-        turn = asyncio.get_running_loop().time()  # uvloop's stands still within a turn
+        turn, now_s = asyncio.get_running_loop().time(), monotonic()  # uvloop's time stands still within a turn
         if turn != self._turn:
-            self._turn, self._until_s = turn, monotonic() + AT_ONCE_S
-        return self._until_s
+            self._turn, self._until_s = turn, now_s + AT_ONCE_S
+        return min(self._until_s, now_s + ONE_AT_ONCE_S)
 
     def add(self, work: Work) -> None:
         """Have it done after what others have added."""
