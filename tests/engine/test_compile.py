@@ -12,8 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from cellar.engine import KernelCache, while_wanted
+from cellar.engine import KernelCache, host_target, while_wanted
+from cellar.engine.compile import compile_kernels
 from cellar.errors import CompileAbandoned, CompileFailed, Overloaded
+from tests.engine.conftest import CALLS_BACK
 from tests.waiting import wait_until
 
 ENDLESS = "while True: pass"
@@ -102,3 +104,10 @@ def commands(process: int) -> bytes:
         return Path(f"/proc/{process}/cmdline").read_bytes()
     except FileNotFoundError:
         return b""
+
+
+def test_a_long_request_reaches_a_compiler_that_starts_slowly(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The request is longer than a pipe holds, and a look at the child comes before it reads."""
+    monkeypatch.setattr("cellar.engine.compile.LOOK_S", 0.001)
+    text = f"{CALLS_BACK}# {'long ' * 100_000}"
+    assert isinstance(compile_kernels({"long": text}, host_target())["long"], bytes)

@@ -11,12 +11,14 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
+from typing import IO
 
 from cellar.engine.target import Target
 from cellar.errors import CompileAbandoned, CompileFailed, Overloaded
@@ -113,15 +115,11 @@ def _run_child(texts: Mapping[str, str], target: Target, wanted: Wanted) -> dict
 def _spoken(request: str, target: Target, wanted: Wanted, timeout_s: float) -> tuple[int, str, str]:
     """Run a child; return its exit status and what it wrote. It is killed when its time is over or nobody waits."""
     _check(wanted)
-    with _start(target) as child:
+    with _start(request, target) as child:
         deadline_s = time.monotonic() + timeout_s
-        said: str | None = request
         while True:
-            try:
-                output, complaints = child.communicate(said, timeout=LOOK_S)
-            except subprocess.TimeoutExpired:
-                said = None  # it has got it
-            else:
+            with suppress(subprocess.TimeoutExpired):
+                output, complaints = child.communicate(timeout=LOOK_S)
                 return child.returncode, output, complaints
             try:
                 _check(wanted)
@@ -132,20 +130,31 @@ def _spoken(request: str, target: Target, wanted: Wanted, timeout_s: float) -> t
                 raise
 
 
-def _start(target: Target) -> subprocess.Popen[str]:
+def _start(request: str, target: Target) -> subprocess.Popen[str]:
+    """Start a child that reads the request from a file: what a pipe does not hold would be lost with a time-out."""
     try:
-        return subprocess.Popen(
-            [sys.executable, "-P", "-m", "cellar.engine.build"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            env=_environment(target),
-        )
+        with _open_file() as file:
+            file.write(request)
+            file.seek(0)
+            return subprocess.Popen(
+                [sys.executable, "-P", "-m", "cellar.engine.build"],
+                stdin=file,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+                env=_environment(target),
+            )
     except OSError as error:
         if error.errno not in NOTHING_LEFT:
             raise
         raise Overloaded(f"the compiler cannot be started now: {os.strerror(error.errno).lower()}") from error
+
+
+def _open_file() -> IO[str]:
+    """Return a new file without a name, in memory where the system can."""
+    if hasattr(os, "memfd_create"):
+        return os.fdopen(os.memfd_create("cellar-kernels"), "w+")
+    return tempfile.TemporaryFile("w+")
 
 
 def _check(wanted: Wanted) -> None:
