@@ -27,7 +27,10 @@ CPU_LIMIT_S = 20
 """Processor time for a kernel. The largest cell that the language allows takes two or three seconds."""
 
 MEMORY_LIMIT_BYTES = 512 << 20
-"""Memory that a child may write to. The largest cell takes about 220 MiB, of which 150 are the compiler's own."""
+"""Memory that a child may write to for one kernel. The largest cell takes about 220 MiB, of which 150 are the
+compiler's own. What Numba makes stays until the child ends, so each further kernel may add"""
+FURTHER_BYTES = 32 << 20
+"""this much; ten MiB are usual."""
 
 TIMEOUT_S = 180
 """What a child may take for one kernel on a busy machine; seconds are usual."""
@@ -99,7 +102,8 @@ def _compiled(texts: Mapping[str, str], target: Target, wanted: Wanted) -> Compi
 
 
 def _run_child(texts: Mapping[str, str], target: Target, wanted: Wanted) -> dict[str, bytes]:
-    limits = {"cpu_limit_s": CPU_LIMIT_S * len(texts), "memory_limit_bytes": MEMORY_LIMIT_BYTES}
+    memory_bytes = MEMORY_LIMIT_BYTES + FURTHER_BYTES * (len(texts) - 1)
+    limits = {"cpu_limit_s": CPU_LIMIT_S * len(texts), "memory_limit_bytes": memory_bytes}
     request = {"kernels": texts, "cpu": target.cpu, "features": target.features, "parent": os.getpid(), **limits}
     while not _children.acquire(timeout=LOOK_S):
         _check(wanted)
