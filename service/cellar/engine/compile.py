@@ -11,7 +11,6 @@ import os
 import signal
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -135,30 +134,30 @@ def _spoken(request: str, target: Target, wanted: Wanted, timeout_s: float) -> t
 
 
 def _start(request: str, target: Target) -> subprocess.Popen[str]:
-    """Start a child that reads the request from a file: what a pipe does not hold would be lost with a time-out."""
+    """Start a child, and send it the request on a thread: `communicate` forgets what is left of it with a time-out."""
     try:
-        with _open_file() as file:
-            file.write(request)
-            file.seek(0)
-            return subprocess.Popen(
-                [sys.executable, "-P", "-m", "cellar.engine.build"],
-                stdin=file,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                text=True,
-                env=_environment(target),
-            )
+        child = subprocess.Popen(
+            [sys.executable, "-P", "-m", "cellar.engine.build"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=_environment(target),
+        )
     except OSError as error:
         if error.errno not in NOTHING_LEFT:
             raise
         raise Overloaded(f"the compiler cannot be started now: {os.strerror(error.errno).lower()}") from error
+    assert child.stdin is not None
+    pipe, child.stdin = child.stdin, None
+    threading.Thread(target=_send, args=(pipe, request), name="request of a compiler", daemon=True).start()
+    return child
 
 
-def _open_file() -> IO[str]:
-    """Return a new file without a name, in memory where the system can."""
-    if hasattr(os, "memfd_create"):
-        return os.fdopen(os.memfd_create("cellar-kernels"), "w+")
-    return tempfile.TemporaryFile("w+")
+def _send(pipe: IO[str], request: str) -> None:
+    """Write a request to a child, which may end before it has read all of it."""
+    with suppress(OSError), pipe:
+        pipe.write(request)
 
 
 def _check(wanted: Wanted) -> None:
