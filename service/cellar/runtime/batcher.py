@@ -32,6 +32,10 @@ MEASURED_ROWS = 8
 """Rows of a prompt call from which on it is measured. Of the smaller ones only the first is: a step alone is not to pay
 for it."""
 
+MOST_STEPS = 256
+"""Single steps of one tick: the states and commits of a thousand do not fit into the processor's caches, and each step
+takes half as long again."""
+
 Finish = Callable[[Sequence[Work], Exception | None], None]
 """Called with works that have run together, or did not begin, or with what the kernel raised."""
 
@@ -175,7 +179,7 @@ class Batcher:
         if sizes.whole_sequences:
             return _take_whole(queue, most, most_row_steps(sizes))
         if self._was_steps:
-            return _take_steps(queue, most, self.cost.rows_a_call(MAX_ROWS))
+            return _take_steps(queue, min(most, MOST_STEPS), self.cost.rows_a_call(MAX_ROWS))
         return _take(queue, most)
 
     def _is_prompt(self, works: Sequence[Work]) -> bool:
