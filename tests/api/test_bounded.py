@@ -139,6 +139,24 @@ async def test_a_head_over_the_limit_is_refused(served: Served, head: bytes) -> 
         assert await client.ended()
 
 
+async def test_headers_are_counted_as_they_come(served: Served) -> None:
+    """Not when the head is whole: the list of thousands would be made first."""
+    async with connected(served) as client:
+        client.writer.write(HEALTH[:-2] + b"A: b\r\n" * (MOST_HEADERS + 1))
+        assert await slug(client) == (431, "head_too_large")
+
+
+async def test_what_comes_behind_a_refusal_is_read_slowly(served: Served) -> None:
+    """It would be megabytes in a turn of the loop, and nobody wants them."""
+    async with connected(served) as client:
+        client.writer.write(b"no request\r\n\r\n")
+        assert (await client.answer()).status == 400
+        service = of_the_service(served, client)
+        client.writer.write(b"x" * (1 << 22))
+        await until(lambda: service.flow.holding)
+        client.writer.transport.abort()
+
+
 async def test_a_head_within_the_limit_is_read(served: Served) -> None:
     async with connected(served) as client:
         client.writer.write(HEALTH[:-2] + b"A: " + b"b" * (HEAD_BYTES - PIECE_BYTES - len(HEALTH)) + b"\r\n\r\n")

@@ -29,6 +29,9 @@ CHUNKED_PIECE_BYTES, BODY_PIECE_BYTES = 4 * 1024, 64 * 1024
 PROBE_S = 1.0
 """How often it is looked at whether a client is still there that sends nothing more."""
 
+LINGER_PAUSE_S = 0.01
+"""Between two reads of what a client goes on sending that was refused: nobody wants it."""
+
 MOST_LINGERING = 256
 """Connections over the limit that are told so; any more are cut off."""
 
@@ -120,10 +123,14 @@ class BoundedProtocol(PatientProtocol):
         self._drop()
         self.share.release()
         self._untaken.end()
-        if self._progress_timer is not None:
-            self._progress_timer.cancel()
-            self._progress_timer = None
         super().connection_lost(exc)
+        self._end_timers()
+
+    def _end_timers(self) -> None:
+        for timer in (self._progress_timer, self.timeout_keep_alive_task):
+            if timer is not None:
+                timer.cancel()
+        self._progress_timer = self.timeout_keep_alive_task = None
 
     def handle_websocket_upgrade(self) -> None:
         """Hand the connection on, unless there are too many streams."""
@@ -132,6 +139,7 @@ class BoundedProtocol(PatientProtocol):
             return self.refuse(
                 Overloaded(f"the service has {most} WebSockets open, which is its limit (CELLAR_MAX_STREAMS)")
             )
+        self._end_timers()  # they would keep all this alive beside what reads the connection from here on
         return super().handle_websocket_upgrade()
 
     def eof_received(self) -> bool:  # type: ignore[override]  # as StrictProtocol's
@@ -158,7 +166,11 @@ class BoundedProtocol(PatientProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Parse what has come, now or when it is this connection's turn."""
-        if self.holds_more():
+        if self.ends:
+            super().data_received(data)
+            self.flow.hold()
+            self.loop.call_later(LINGER_PAUSE_S, self._read_on)
+        elif self.holds_more():
             self._held, self._at = self._held[self._at :] + data, 0
         elif len(data) <= PIECE_BYTES:
             self._feed(data)
@@ -166,6 +178,10 @@ class BoundedProtocol(PatientProtocol):
         else:
             self._held, self._at = data, 0
             self._take(self._load.round_robin.until_s())
+
+    def _read_on(self) -> None:
+        if not self.transport.is_closing():
+            self.flow.let_go()
 
     def holds_more(self) -> bool:
         """Return whether more has come than was parsed yet."""
@@ -225,7 +241,10 @@ class BoundedProtocol(PatientProtocol):
         self._since_s = self.loop.time()
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Take a header. Raise HeadTooLarge at too many trailers: they are dropped, and cost time all the same."""
+        """Take a header. Raise HeadTooLarge at one too many, and at too many trailers: those are dropped, and cost time
+        all the same."""
+        if len(self.headers) >= MOST_HEADERS and not self.head_read:
+            raise self._too_large(f"more than {MOST_HEADERS} headers")
         if self.head_read:
             self._trailer_bytes += len(name) + len(value)
             if self._trailer_bytes > MOST_TRAILER_BYTES:
@@ -233,9 +252,7 @@ class BoundedProtocol(PatientProtocol):
         super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
-        """Begin the request, and to count its body. Raise HeadTooLarge."""
-        if len(self.headers) > MOST_HEADERS:
-            raise self._too_large(f"{len(self.headers)} headers")
+        """Begin the request, and to count its body."""
         self._since_s, self._window_bytes = self.loop.time(), 0
         super().on_headers_complete()
 

@@ -40,13 +40,6 @@ class PatientProtocol(StrictProtocol):
         else:
             super().timeout_keep_alive_handler()
 
-    def connection_lost(self, exc: Exception | None) -> None:
-        """Let go of the timer."""
-        super().connection_lost(exc)
-        if self.timeout_keep_alive_task is not None:
-            self.timeout_keep_alive_task.cancel()
-            self.timeout_keep_alive_task = None
-
     def _unset_keepalive_if_required(self) -> None:
         """Note that something has come: uvicorn's name for it."""
         self.idle_since_s = None

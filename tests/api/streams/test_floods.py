@@ -1,6 +1,7 @@
 """What one WebSocket sends without end holds up nobody else, and is kept nowhere."""
 
 import asyncio
+import gc
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -9,6 +10,7 @@ from starlette.types import Receive, Scope, Send
 from uvicorn.server import ServerState
 from websockets.exceptions import InvalidStatus
 
+from cellar.api.protocol import StepProtocol
 from cellar.api.streams.connection import TEXT
 from cellar.api.streams.protocol import EXTENSION, PONG, StreamProtocol, framed
 from cellar.settings import Settings
@@ -34,6 +36,14 @@ async def raw_stream(served: Served) -> AsyncIterator[tuple[Connection, StreamPr
         (service,) = (one for one in set(served.server.server_state.connections) - there)
         assert isinstance(service, StreamProtocol)
         yield client, service
+
+
+async def test_an_upgraded_connection_leaves_nothing_of_http(served: Served) -> None:
+    """What read the handshake had timers, which kept it alive beside what reads the messages."""
+    async with raw_stream(served) as (_, service):
+        gc.collect()
+        left = [one for one in gc.get_objects() if type(one) is StepProtocol and one.transport is service.transport]
+    assert left == []
 
 
 @pytest.mark.parametrize(
