@@ -9,7 +9,9 @@ from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
 
 from cellar.api.body_memory import Share
+from cellar.api.limits import Load
 from cellar.api.problems import problem_of
+from cellar.api.round_robin import RoundRobin
 from cellar.errors import CellarError
 
 
@@ -24,6 +26,8 @@ class Duplex(Response, ABC):
         self._begun = False
         self.share: Share
         """Of the memory for what has come of a line or a frame that is not all there."""
+        self.turns: RoundRobin
+        """Deals out the time in which requests are read."""
         self.media_type = media_type
         self.status_code = 200
         self.background = None
@@ -31,7 +35,9 @@ class Duplex(Response, ABC):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Read and write at once until both are done, or one fails."""
-        self.share = scope["app"].state.load.bodies.share()
+        load: Load = scope["app"].state.load
+        self.share = load.bodies.share()
+        self.turns = load.round_robin
         self._reading = asyncio.create_task(self._read(receive), name="read steps")
         try:
             await self._write(send)

@@ -54,6 +54,7 @@ class StepProtocol(BoundedProtocol):
             found = None if known is None or self._busy() else known.split(data)
             if known is not None and found is not None:
                 self.idle_since_s = None
+                self._load.round_robin.single += 1
                 session, key, body = found
                 cycle = StepCycle(self, session, key, known.terms, keep_alive=True)
                 self.cycle = cycle  # type: ignore[assignment]

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from cellar.api.many import asks
 from cellar.api.many.asks import MOST_FAULTS, Ask, Frames, Lines
+from cellar.api.round_robin import RoundRobin
 from cellar.errors import TooManyFaults
 from cellar.wire import columns, frames
 
@@ -49,7 +50,7 @@ def told(ask: Ask) -> Any:
 
 
 async def read(reader: Lines | Frames, data: bytes) -> list[Ask]:
-    return [ask async for part in reader.feed(data) for ask in part]
+    return [ask async for part in reader.feed(data, RoundRobin()) for ask in part]
 
 
 def by_models(lines: Iterable[bytes]) -> list[Any]:
@@ -106,7 +107,7 @@ async def test_a_body_whose_lines_cannot_be_read_ends() -> None:
     found: list[Ask] = []
 
     async def read_all() -> None:
-        async for part in Lines(MOST_BYTES).feed(good + b"{}\n" * 100_000):
+        async for part in Lines(MOST_BYTES).feed(good + b"{}\n" * 100_000, RoundRobin()):
             found.extend(part)
 
     with pytest.raises(TooManyFaults):

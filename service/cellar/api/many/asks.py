@@ -1,6 +1,5 @@
 """The steps of a request as they are read, from lines or from frames."""
 
-import asyncio
 import re
 from collections.abc import AsyncIterator, Iterator
 from functools import lru_cache
@@ -12,6 +11,7 @@ from cellar.api.asked import Asked, one_step, sequence_of_json, step_of_json
 from cellar.api.body import PROMPT_BYTES, read_beside, validated
 from cellar.api.plain import plain_object, plain_step
 from cellar.api.records import asked_of, identity_of
+from cellar.api.round_robin import RoundRobin
 from cellar.api.schemas.sessions import SequenceLine, StepLine
 from cellar.api.services import TENANT
 from cellar.errors import BodyTooLarge, CellarError, InvalidInput, TooManyFaults
@@ -28,11 +28,8 @@ _TAGS = 2**32
 MOST_LINES = 256
 """Of a part. Lines with a fault take 50 microseconds each, and a piece of a body may have a hundred thousand."""
 
-PART_S = 0.002
-"""How long lines are read before others have their turn: those that are blank or at fault wait for nothing."""
-
-PIECE_BYTES = 16 * 1024
-"""Of a body, behind which it is looked at how long lines have been read."""
+PIECE_BYTES = 4 * 1024
+"""Of a body, which is cut into lines at a time."""
 
 MOST_FAULTS = 256
 """Lines in a row that cannot be read, behind which the request ends: each is answered with many times its length."""
@@ -60,8 +57,11 @@ class Reader(Protocol):
         """Return how much has come of what is not all there."""
         ...
 
-    def feed(self, data: bytes) -> AsyncIterator[list[Ask]]:
-        """Yield the parts that are whole now; behind them, raise MalformedBody or BodyTooLarge."""
+    def feed(self, data: bytes, turns: RoundRobin) -> AsyncIterator[list[Ask]]:
+        """Yield the parts that are whole now; behind them, raise MalformedBody or BodyTooLarge.
+
+        Others have their turn in between.
+        """
         ...
 
     async def end(self) -> list[Ask]:
@@ -83,10 +83,10 @@ class Lines:
         """Return how much has come of what is not all there."""
         return self._splitter.held_bytes
 
-    async def feed(self, data: bytes) -> AsyncIterator[list[Ask]]:
-        """Yield the lines that are whole now, so many at a time."""
+    async def feed(self, data: bytes, turns: RoundRobin) -> AsyncIterator[list[Ask]]:
+        """Yield the lines that are whole now, so many at a time, or as many as are read in a turn."""
         part: list[Ask] = []
-        until_s = monotonic() + PART_S
+        until_s = turns.until_s()
         try:
             for line in self._lines_of(data):
                 if line is not None and not is_blank(line):
@@ -99,8 +99,7 @@ class Lines:
                         raise TooManyFaults(
                             f"{MOST_FAULTS} lines in a row could not be read; those behind them are not"
                         )
-                    await asyncio.sleep(0)
-                    until_s = monotonic() + PART_S
+                    until_s = await turns.turn()
         except BodyTooLarge:
             if part:
                 yield part
@@ -151,10 +150,13 @@ class Frames:
         """Return how much has come of what is not all there."""
         return self._splitter.held_bytes
 
-    async def feed(self, data: bytes) -> AsyncIterator[list[Ask]]:
+    async def feed(self, data: bytes, turns: RoundRobin) -> AsyncIterator[list[Ask]]:
         """Yield the frames that are whole now."""
+        until_s = turns.until_s()
         for frame in self._splitter.feed(data):
             yield await read_beside(len(frame), _of_frame, frame)
+            if monotonic() >= until_s:
+                until_s = await turns.turn()
 
     async def end(self) -> list[Ask]:
         """Return nothing: a frame that is not whole is none."""

@@ -49,7 +49,7 @@ class Exchange(Duplex):
     async def _read(self, receive: Receive) -> None:
         try:
             async for data, _ in parts_of(receive):
-                async for part in self._reader.feed(data):
+                async for part in self._reader.feed(data, self.turns):
                     await self._begin(part)
                 self.share.resize(self._reader.held_bytes)
             if rest := await self._reader.end():

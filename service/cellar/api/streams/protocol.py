@@ -175,6 +175,7 @@ class StreamProtocol(WebSocketsSansIOProtocol):
             if not self._queued and len(self._held) >= self._wanted:
                 self._take_held(self._load.round_robin.until_s())
         elif 0 <= size < SHORT and size == data[1] - MASKED and self._takes(data[0], size):  # nearly always
+            self._load.round_robin.single += 1
             self._taking = listener.take(apply_mask(data[HEAD_BYTES:], data[2:HEAD_BYTES]), data[0])
         else:
             self._read(data, self._load.round_robin.until_s())
