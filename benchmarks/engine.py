@@ -63,14 +63,11 @@ def _measure_cases(cache: KernelCache, given: Options) -> list[Result]:
         others = peers(case, weights, given.threads)
         if not results:
             print(report.header([peer.name for peer in others]))
-        mine = [ours.cellar(case, weights, cache, given.threads)]
+        mine = ours.cellar(case, weights, cache, given.threads)
         parts = {}
         if case.single_step:
-            halves = ours.cellar_halves(case, weights, cache)
-            mine.append(halves)
-            parts["2nd half"] = halves.second(*data)
             parts["bf16"] = carried(ours.cellar_bfloat16(case, weights, cache), *data)
-        for result in race(case, mine, others, data, given.effort, parts):
+        for result in race(case, [mine], others, data, given.effort, parts):
             results.append(_with_reads(result, cache.target))
             print(report.line(results[-1]), flush=True)
     return results

@@ -6,7 +6,6 @@ from typing import Any
 import numpy as np
 
 from benchmarks.cases import CELLS, Case
-from benchmarks.timing import Repeat
 from benchmarks.weights import SUFFIXES, Array, Weights
 from cellar.engine import KernelCache
 from cellar.nn.chain import Network
@@ -103,27 +102,6 @@ class InParts(Ours):
         return result.outputs, result.state
 
 
-class Halves(Ours):
-    """The products of the state first, and then the rest: what is computed ahead while nobody waits, and the step."""
-
-    def step(self, inputs: Array, state: Array) -> tuple[Array, Array]:
-        """Run both halves."""
-        program = self._bound.program
-        result = program.run(inputs, state, None, program.ahead(state))
-        return result.outputs, result.state
-
-    def second(self, inputs: Array, states: Array) -> Repeat:
-        """Return what runs the second half over and over, from one state that was computed ahead."""
-        program, state = self._bound.program, self.begin(states)
-        ahead = program.ahead(state)
-
-        def repeat(loops: int) -> None:
-            for _ in range(loops):
-                program.run(inputs, state, None, ahead)
-
-        return repeat
-
-
 SPLIT_FLOPS = 50_000_000
 """Work from which on rows are dealt out to threads: half a millisecond, since handing it over takes up to a tenth."""
 
@@ -137,11 +115,6 @@ def cellar(case: Case, weights: Weights, cache: KernelCache, threads: int = 1) -
     """Return the case as it is: on one thread, or on several if there is work for them."""
     kind = InParts if min(threads, case.rows) > 1 and case.flops >= SPLIT_FLOPS else Ours
     return kind("cellar", bind(case, weights, cache), threads)
-
-
-def cellar_halves(case: Case, weights: Weights, cache: KernelCache) -> Halves:
-    """Return the case in two halves."""
-    return Halves("halves", bind(case, weights, cache))
 
 
 def cellar_bfloat16(case: Case, weights: Weights, cache: KernelCache) -> Ours:

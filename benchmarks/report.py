@@ -67,7 +67,7 @@ def line(result: Result) -> str:
     ratio = f"{result.ratio.median:8.2f} [{result.ratio.low:.2f} {result.ratio.high:.2f}]"
     reads = "" if result.of_reads is None else f"{result.of_reads:.0%}"
     p99 = "" if result.p99_s is None else f"{_us(result.p99_s[0])} ({_us(result.p99_s[1])})"
-    # What a variant does differs from what the case counts: half of the products, or weights of half the bytes.
+    # What a variant does differs from what the case counts: its weights have half of the bytes.
     work = f"{result.gflops:>10.1f}{result.weight_gb:>7.1f}" if not result.variant else " " * 17
     rates = f"{work}{reads:>10}   {p99}"
     return f"{result.name:<{_CASE_WIDTH}}{times}{ratio:<22}{rates}".rstrip()

@@ -37,6 +37,11 @@ def test_lists_have_commas(monkeypatch: pytest.MonkeyPatch) -> None:
     assert settings.allowed_origins == ("*",)
 
 
+def test_a_variable_of_an_older_version_is_ignored(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CELLAR_AHEAD", "neither true nor false")
+    assert not hasattr(Settings.load(), "ahead")
+
+
 def test_an_empty_variable_is_an_unset_one(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CELLAR_REDIS_URL", "")
     assert Settings.load().embedded

@@ -14,7 +14,7 @@ SESSIONS = 10_000
 CLIENTS = 64
 
 SETTLE_S = 0.5
-"""After the last step: what is computed ahead for the next is no idling yet."""
+"""After the last step: connections that are closed are no idling yet."""
 
 BAR = 0.01
 """Of a core: looking around, as the web server and the sweepers do every so often, takes about half of that."""

@@ -149,7 +149,6 @@ class Api(Parts):
             max_sequence_steps=settings.max_sequence_steps,
             max_numbers=settings.max_numbers,
             model_cache_bytes=settings.model_cache_bytes,
-            ahead=settings.ahead,
             any_revision=settings.accept_revisions,
             queue_limit=settings.queue_limit,
             queue_wait_s=settings.queue_wait_s,

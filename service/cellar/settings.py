@@ -120,11 +120,6 @@ class Settings(BaseSettings):
         description="Most memory for loaded models, those used last, in each process; one that is loaded again costs"
         " milliseconds, bytes. Default: 512 MiB.",
     )
-    ahead: bool = Field(
-        True,
-        description="Whether an idle service computes what the next step of large models needs of the state alone."
-        " Changes no bit of an answer. Default: true.",
-    )
     default_ttl_s: int = Field(
         30 * DAY_S, ge=1, description="Lifetime of an idle session that asks for none, seconds. Default: 30 days."
     )

@@ -25,7 +25,7 @@ SHAPES = [(1, 1), (1, 9), (7, 3), (300, 7)]
 def native(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> Callable[..., object]:
     """Return the call for small shapes, which answers None where it leaves a call to the other."""
     program = stack.program
-    return lambda *arguments: program._step(program._words, *(*arguments, None, None, None)[:5])
+    return lambda *arguments: program._step(program._words, *(*arguments, None, None)[:4])
 
 
 def records(state: Floats) -> tuple[bytes, ...]:
@@ -50,6 +50,9 @@ def test_records_are_the_rows_that_they_hold(stack: Stack, steps: int, rows: int
     wanted = stack.program.run(inputs, state)
     same(stack.program.run(inputs, records(state)), wanted)
     same(stack.program.run(inputs, list(records(state))), wanted)
+    nobody = np.zeros(rows, np.bool_)
+    for given in (state, records(state)):
+        same(stack.program.run(inputs, given, None, nobody), wanted)
 
 
 @pytest.mark.parametrize(("steps", "rows"), SHAPES)
@@ -63,41 +66,25 @@ def test_rows_that_are_reset_begin_with_the_initial_state(
     wanted = stack.plain(inputs, np.where(reset[:, None], stack.initial, state), cut)
     state[reset] = np.nan  # nobody looks there
     for given in (state, records(state)):
-        same(stack.program.run(inputs, given, cut, None, reset), wanted)
-        same(stack.program.run(inputs, given, cut, None, reset.astype(np.int8)), wanted)
-
-
-@pytest.mark.parametrize(("steps", "rows"), SHAPES)
-def test_products_computed_ahead_with_every_form(stack: Stack, steps: int, rows: int) -> None:
-    """They are used unless a row begins anew: other products would show."""
-    inputs, state = stack.draw(steps, rows)
-    cut = ragged(steps, rows)
-    ahead, none = stack.program.ahead(state), np.zeros(rows, np.bool_)
-    for lengths in (None, cut):
-        wanted = stack.plain(inputs, state, lengths)
-        for given in (state, records(state)):
-            same(stack.program.run(inputs, given, lengths, ahead), wanted)
-            same(stack.program.run(inputs, given, lengths, ahead, none), wanted)
-            assert (stack.program.run(inputs, given, lengths, ahead + 1, none).outputs != wanted.outputs).any()
-            reset = stack.program.run(inputs, given, lengths, ahead + 1, mask(rows))
-            same(reset, stack.program.run(inputs, given, lengths, None, mask(rows)))
+        same(stack.program.run(inputs, given, cut, reset), wanted)
+        same(stack.program.run(inputs, given, cut, reset.astype(np.int8)), wanted)
 
 
 def test_a_row_of_no_steps_may_be_reset(stack: Stack) -> None:
     inputs, state = stack.draw(2, 3)
     lengths, reset = np.array([2, 0, 0], np.int32), np.array([False, True, False])
-    found = stack.program.run(inputs, state, lengths, None, reset).state
+    found = stack.program.run(inputs, state, lengths, reset).state
     np.testing.assert_array_equal(found[1], stack.initial)
     np.testing.assert_array_equal(found[2], state[2])
-    found = stack.program.run(inputs[:0], records(state), None, None, reset).state
+    found = stack.program.run(inputs[:0], records(state), None, reset).state
     np.testing.assert_array_equal(found, np.where(reset[:, None], stack.initial, state))
 
 
 def test_small_calls_of_every_form_are_native(stack: Stack, native: Callable[..., object]) -> None:
     inputs, state = stack.draw(2, 3)
-    cut, reset, ahead = ragged(2, 3), mask(3), stack.program.ahead(state)
+    cut, reset = ragged(2, 3), mask(3)
     for given in (state, records(state)):
-        for arguments in ((), (cut,), (None, ahead), (None, None, reset), (cut, ahead, reset)):
+        for arguments in ((), (cut,), (None, reset), (cut, reset)):
             assert native(inputs, given, *arguments) is not None
     wide = np.zeros((RESIDENT_CAPACITY + 1, 3), np.float32)
     assert native(wide[None], np.zeros((len(wide), state.shape[1]), np.float32)) is None
@@ -110,7 +97,7 @@ def test_another_initial_state_may_be_written(stack: Stack) -> None:
     try:
         for place in stack.nodes:
             place.initial[:] *= 0.5
-        found = stack.program.run(inputs, state, None, None, np.ones(1, np.bool_))
+        found = stack.program.run(inputs, state, None, np.ones(1, np.bool_))
         same(found, stack.plain(inputs, stack.initial[None] * np.float32(0.5)))
     finally:
         for place, initial in zip(stack.nodes, before, strict=True):
@@ -150,16 +137,16 @@ def test_what_is_no_state_is_refused(stack: Stack, native: Callable[..., object]
     assert stack.program.scratch_bytes - before < 1024 * 1024
 
 
-@pytest.mark.parametrize("place", [2, 3, 4])
+@pytest.mark.parametrize("place", [2, 3])
 def test_objects_that_are_no_arrays_are_never_read_as_such(
     stack: Stack, native: Callable[..., object], place: int
 ) -> None:
-    """In the place of lengths, of products computed ahead and of a mask."""
+    """In the place of lengths and of a mask."""
     inputs, state = stack.draw(2, 3)
     objects: list[Any] = [0, 1.5, "abc", b"abc", (), (1, 2, 3), [1, 2, 3], object(), sys, np.int32(2), np.bool_(1)]
     objects += [np.zeros(2, np.int32), np.zeros(4, np.bool_), np.zeros((3, 1), np.int32), np.zeros(3, "S8")]
     for given in objects:
-        arguments: list[Any] = [inputs, state, None, None, None]
+        arguments: list[Any] = [inputs, state, None, None]
         arguments[place] = given
         assert native(*arguments) is None
 
@@ -170,7 +157,7 @@ def test_a_network_without_state_has_empty_records(compiled: Compiled) -> None:
     wanted = program.run(inputs, np.empty((4, 0), np.float32))
     for given in ((b"",) * 4, (b"", b""), ()):
         same(program.run(inputs, given), wanted)
-        same(program.run(inputs, given, None, None, np.array([True, False, True, True])), wanted)
+        same(program.run(inputs, given, None, np.array([True, False, True, True])), wanted)
     with pytest.raises(ShapeMismatch):
         program.run(inputs, (b"", b"1234"))
 
@@ -207,13 +194,13 @@ def test_threads_share_a_program_with_every_form(stack: Stack) -> None:
     """Some find the frame of small calls taken, and take another."""
     inputs, state = stack.draw(4, 16)
     cut, reset = ragged(4, 16), mask(16)
-    wanted = stack.program.run(inputs, state, cut, None, reset), stack.program.run(inputs, state)
+    wanted = stack.program.run(inputs, state, cut, reset), stack.program.run(inputs, state)
     wrongs: list[int] = []
 
     def work(number: int) -> None:
         given = records(state) if number % 2 else state
         for _ in range(50):
-            found = stack.program.run(inputs, given, cut, None, reset), stack.program.run(inputs, given)
+            found = stack.program.run(inputs, given, cut, reset), stack.program.run(inputs, given)
             for run, want in zip(found, wanted, strict=True):
                 if run.outputs.tobytes() != want.outputs.tobytes() or run.state.tobytes() != want.state.tobytes():
                     wrongs.append(number)
@@ -228,13 +215,13 @@ def test_threads_share_a_program_with_every_form(stack: Stack) -> None:
 
 def test_no_reference_is_lost_or_kept(stack: Stack) -> None:
     inputs, state = stack.draw(1, 3)
-    given, cut, reset, ahead = records(state), ragged(1, 3), mask(3), stack.program.ahead(state)
-    counted: list[object] = [inputs, state, given, *given, cut, reset, ahead]
+    given, cut, reset = records(state), ragged(1, 3), mask(3)
+    counted: list[object] = [inputs, state, given, *given, cut, reset]
 
     def run() -> list[int]:
         for _ in range(10):
-            stack.program.run(inputs, state, cut, ahead, reset)
-            stack.program.run(inputs, given, cut, ahead, reset)
+            stack.program.run(inputs, state, cut, reset)
+            stack.program.run(inputs, given, cut, reset)
         return [sys.getrefcount(each) for each in counted]
 
     assert run() == run()

@@ -41,15 +41,15 @@ def test_records_of_other_types_are_read_too(stack: Stack, rows: int) -> None:
 def test_lengths_and_masks_of_other_types_are_read_too(stack: Stack) -> None:
     inputs, state = stack.draw(4, 3)
     lengths, reset = np.array([4, 1, 0], np.int32), np.array([True, False, True])
-    wanted = stack.program.run(inputs, state, lengths, None, reset)
+    wanted = stack.program.run(inputs, state, lengths, reset)
     others: list[Any] = [lengths.astype(np.int64), lengths.astype(">i4"), np.repeat(lengths, 2)[::2]]
     for other in others:
-        same(stack.program.run(inputs, state, other, None, reset), wanted)
+        same(stack.program.run(inputs, state, other, reset), wanted)
     masks: list[Any] = [reset.astype(np.uint8), np.repeat(reset, 3)[::3], reset.view(np.recarray)]
     for flags in masks:
-        same(stack.program.run(inputs, state, lengths, None, flags), wanted)
+        same(stack.program.run(inputs, state, lengths, flags), wanted)
     with pytest.raises(ShapeMismatch, match="reset"):
-        stack.program.run(inputs, state, None, None, reset[:2])
+        stack.program.run(inputs, state, None, reset[:2])
     with pytest.raises(ShapeMismatch, match="lengths"):
         stack.program.run(inputs, state, lengths[:2])
 

@@ -42,23 +42,6 @@ def test_one_step_after_the_other(stack: Stack) -> None:
     np.testing.assert_array_equal(state, whole.state)
 
 
-def test_products_of_the_state_computed_ahead(stack: Stack) -> None:
-    for steps, rows in ((1, 1), (3, 5)):
-        inputs, state = stack.draw(steps, rows)
-        ahead = stack.program.ahead(state)
-        wanted = stack.program.run(inputs, state)
-        same(stack.program.run(inputs, state, None, ahead), wanted)
-        same(stack.program.run(inputs, state), wanted)
-
-
-def test_products_of_the_state_are_read_and_not_computed_again(stack: Stack) -> None:
-    inputs, state = stack.draw(1, 1)
-    ahead = stack.program.ahead(state)
-    assert ahead.any()
-    other = stack.program.run(inputs, state, None, np.zeros_like(ahead))
-    assert (other.outputs != stack.program.run(inputs, state).outputs).any()
-
-
 @pytest.mark.parametrize("parts", [1, 2, 3, 4])
 def test_rows_dealt_out_to_threads(stack: Stack, parts: int) -> None:
     inputs, state = stack.draw(20, 37)
@@ -73,17 +56,15 @@ def test_rows_dealt_out_to_threads(stack: Stack, parts: int) -> None:
 
 def test_rows_dealt_out_to_threads_with_all_that_a_call_takes(stack: Stack) -> None:
     inputs, state = stack.draw(5, 37)
-    lengths, ahead = np.arange(37, dtype=np.int32) % 6, stack.program.ahead(state)
+    lengths = np.arange(37, dtype=np.int32) % 6
     reset = np.arange(37) % 3 == 0
     records = (state[:20].tobytes(), state[20:].tobytes())
     with ThreadPoolExecutor(2) as executor:
         for given in (state, records):
-            found = stack.program.run_parts(inputs, given, executor, 3, lengths=lengths, ahead=ahead)
+            found = stack.program.run_parts(inputs, given, executor, 3, lengths=lengths)
             same(found, stack.plain(inputs, state, lengths))
-            found = stack.program.run_parts(inputs, given, executor, 3, ahead=ahead + 1, reset=reset)
+            found = stack.program.run_parts(inputs, given, executor, 3, reset=reset)
             same(found, stack.plain(inputs, np.where(reset[:, None], stack.initial, state)))
-            found = stack.program.run_parts(inputs, given, executor, 3, ahead=ahead + 1)
-            assert (found.outputs != stack.plain(inputs, state).outputs).any()
 
 
 def test_threads_share_a_program(stack: Stack) -> None:
@@ -144,23 +125,12 @@ def test_parts_of_arguments_of_another_shape(stack: Stack) -> None:
                 stack.program.run_parts(given, state, executor, 2, lengths=lengths)
 
 
-def test_products_computed_ahead_of_another_shape_or_layout(stack: Stack) -> None:
-    inputs, state = stack.draw(1, 4)
-    ahead = stack.program.ahead(state)
-    same(stack.program.run(inputs, state, None, np.asfortranarray(ahead)), stack.plain(inputs, state))
-    same(stack.program.run(inputs, state, None, ahead.astype(np.float64)), stack.plain(inputs, state))
-    with pytest.raises(ShapeMismatch, match="ahead"):
-        stack.program.run(inputs, state, None, ahead[:3])
-    same(stack.program.run(inputs, -state), stack.plain(inputs, -state))
-
-
 def test_no_memory_is_lost_to_calls_out_of_the_ordinary(stack: Stack) -> None:
     """Faults, copies of arguments, errors: the frame of a call goes back to where it came from."""
     inputs, state = stack.draw(2, 80)
     bad = inputs.copy()
     bad[1, 2] = np.nan
     stack.program.run(inputs, state)
-    ahead = stack.program.ahead(state)
     before = stack.program.scratch_bytes
     for _ in range(3):
         assert stack.program.run(bad, state).bad_step is not None
@@ -168,7 +138,7 @@ def test_no_memory_is_lost_to_calls_out_of_the_ordinary(stack: Stack) -> None:
         with pytest.raises(ShapeMismatch):
             stack.program.run(inputs, state, np.ones(3, np.int32))
         with pytest.raises(ShapeMismatch):
-            stack.program.run(inputs, state, None, ahead[:3])
+            stack.program.run(inputs, state, None, np.ones(3, np.bool_))
         with pytest.raises(ShapeMismatch):
             stack.program.run(inputs, state[:, 1:])
     assert stack.program.scratch_bytes == before

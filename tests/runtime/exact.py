@@ -8,7 +8,6 @@ only test double of the suite, and of the network alone: store, runtime and proc
 P is prime and A, B are units, so each input maps states one to one; all products stay below 2^24, exact in float32.
 """
 
-import threading
 from collections.abc import Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
@@ -64,25 +63,12 @@ class Run:
 
 @dataclass
 class ExactNetwork:
-    """The network. `calls` notes the (T, rows) of every call; `before` runs ahead of each, on the kernel thread."""
+    """The network. `calls` notes the (T, rows) of every call; `before` runs before each, on the kernel thread."""
 
     network: Sizes = field(default_factory=Sizes)
     calls: list[tuple[int, int]] = field(default_factory=list)
-    ahead_flops: int = 0
     flops: int = 10**7
     """Enough for a thread, so that calls can be held up."""
-    aheads: int = 0
-    """How often it was asked to compute ahead."""
-    computed: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(0))
-    """Released each time."""
-    used: int = 0
-    """In how many calls that was used."""
-
-    def ahead(self, state: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return the state, so that `run` can tell whether it is of the right one."""
-        self.aheads += 1
-        self.computed.release()
-        return state.copy()
 
     def before(self) -> None:
         """Do nothing; tests replace it."""
@@ -97,16 +83,12 @@ class ExactNetwork:
         state: tuple[bytes, ...],
         lengths: NDArray[np.int32] | None = None,
         *,
-        ahead: NDArray[np.float32] | None = None,
         reset: NDArray[np.bool_] | None = None,
         executor: Executor | None = None,
     ) -> Run:
         """Step T times; a row stops at its length or at its first bad step."""
         self.calls.append((inputs.shape[0], inputs.shape[1]))
         assert executor is not None
-        if ahead is not None:
-            assert ahead.tobytes() == b"".join(state)
-            self.used += 1
         self.before()
         steps, rows, _ = inputs.shape
         outputs = np.zeros((steps, rows, 3), dtype=np.float32)

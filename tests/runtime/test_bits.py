@@ -34,10 +34,7 @@ class Watched:
 
     bound: BoundNetwork
     rows: list[int] = field(default_factory=list)
-    ahead_flops: int = 0
     flops: int = 10**9
-    used: int = 0
-    """Calls that began with what was computed ahead."""
 
     @property
     def network(self) -> Network:
@@ -54,18 +51,12 @@ class Watched:
         state: tuple[bytes, ...],
         lengths: NDArray[np.int32] | None = None,
         *,
-        ahead: Floats | None = None,
         reset: NDArray[np.bool_] | None = None,
         executor: Executor | None = None,
     ) -> Run:
         """Step T times."""
         self.rows.append(inputs.shape[1])
-        self.used += ahead is not None
-        return self.bound.run(inputs, state, lengths, ahead=ahead, reset=reset, executor=executor)
-
-    def ahead(self, state: Floats) -> Floats:
-        """Return what the next step needs of the state."""
-        return self.bound.ahead(state)
+        return self.bound.run(inputs, state, lengths, reset=reset, executor=executor)
 
 
 @dataclass(frozen=True)
@@ -144,24 +135,3 @@ async def test_sessions_in_one_call_have_the_bits_that_each_has_alone(
 
     await asyncio.gather(*[session(1 + number % 3) for number in range(24)])
     assert all(max(each.network.rows) >= 8 for each in models), "calls were shared"
-
-
-async def test_half_steps_computed_ahead_change_no_bit(
-    redis_url: str, start_service: StartService, bound: BoundNetwork
-) -> None:
-    models = WatchedModels(bound)
-    models.network.ahead_flops = 10**9
-    service = start_service(redis_url, models=models)
-    created = await service.sessions.create("default", model="real", batch_size=2)
-    key = SessionKey("default", created.session.session)
-    inputs = np.random.default_rng(4).normal(size=(STEPS, 2, 3)).astype(np.float32)
-    outputs = b""
-    resets: Resets = {5: [True, False], 9: [True, True], 10: [False, True]}
-    for number, step in enumerate(inputs):
-        answer = await service.sessions.step(key, step, APPEND, reset=resets.get(number, False))
-        assert answer.outputs is not None
-        outputs += answer.outputs.tobytes()
-        await asyncio.sleep(0.01)  # a client that comes back after a while
-    record = await service.store.load(key)
-    assert (outputs, record.state) == alone(bound, inputs, resets)
-    assert models.network.used >= STEPS // 2

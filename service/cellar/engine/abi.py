@@ -5,7 +5,6 @@ and only of objects whose type is the very one they know: of another object no m
 on may leave its memory. All of it happens while the GIL is held.
 """
 
-from cellar.engine.layout import COMPUTE_AHEAD, USE_AHEAD
 from cellar.engine.words import Word
 
 _HEAD = object.__basicsize__
@@ -114,7 +113,7 @@ def find_records(frame, records, rows):
 
 
 @kernel
-def fits(frame, inputs, state, lengths, ahead, reset):
+def fits(frame, inputs, state, lengths, reset):
     # Whether the arguments are what kernels can read; that of records stands in the table of rows then.
     none = word(frame, {w.NONE})
     if not is_steps(frame, inputs, word(frame, {w.IN_SIZE})):
@@ -123,8 +122,6 @@ def fits(frame, inputs, state, lengths, ahead, reset):
     if rows > word(frame, {w.CAPACITY}):
         return False
     if lengths != none and not is_column(frame, lengths, {w.INT32}, 4, rows):
-        return False
-    if ahead != none and not is_table(frame, ahead, rows, word(frame, {w.STASH_SIZE})):
         return False
     if reset != none and not is_column(frame, reset, {w.BOOL}, 1, rows):
         return False
@@ -147,36 +144,24 @@ def bind_lengths(frame, lengths, steps, rows):
 
 @kernel
 def bind_state(frame, state, reset, rows):
-    # Return whether some row begins anew. Arrays that begin as they are need no table.
+    # An array of which no row begins anew needs no table.
     anew = reset != word(frame, {w.NONE})
     table = word(frame, {w.ROW_TABLE})
     dense = not is_exactly(frame, state, {w.TUPLE})
     write_int(frame + 8 * {w.STATE}, data(state) if dense else 0)
     write_int(frame + 8 * {w.SOURCES}, 0 if dense and not anew else table)
     if not anew:
-        return False
+        return
     if dense:
         for row in range(rows):
             write_int(table + 8 * row, data(state) + 4 * word(frame, {w.STATE_SIZE}) * row)
-    anew = False
     for row in range(rows):
         if read_byte(data(reset) + row) != 0:
             write_int(table + 8 * row, 0)
-            anew = True
-    return anew
 
 
 @kernel
-def bind_ahead(frame, ahead, anew):
-    # What was computed ahead is of the state that there was, and of all rows or none.
-    none = word(frame, {w.NONE})
-    write_int(frame + 8 * {w.STASH}, 0 if ahead == none else data(ahead))
-    if word(frame, {w.AHEAD}) != {compute_ahead}:
-        write_int(frame + 8 * {w.AHEAD}, 0 if ahead == none or anew else {use_ahead})
-
-
-@kernel
-def bind(frame, inputs, state, lengths, ahead, reset, outputs, after):
+def bind(frame, inputs, state, lengths, reset, outputs, after):
     steps = extent(inputs, 0)
     rows = extent(inputs, 1)
     write_int(frame + 8 * {w.STEPS}, steps)
@@ -187,10 +172,10 @@ def bind(frame, inputs, state, lengths, ahead, reset, outputs, after):
     write_int(frame + 8 * {w.OUTPUTS_TIME}, stride(outputs, 0))
     write_int(frame + 8 * {w.AFTER}, data(after))
     bind_lengths(frame, lengths, steps, rows)
-    bind_ahead(frame, ahead, bind_state(frame, state, reset, rows))
+    bind_state(frame, state, reset, rows)
 """
 
 
 def abi_text() -> str:
     """Return the text of `fits` and `bind`, and of what they are made of."""
-    return _TEXT.format(w=Word, compute_ahead=COMPUTE_AHEAD, use_ahead=USE_AHEAD, **_OFFSETS)
+    return _TEXT.format(w=Word, **_OFFSETS)

@@ -15,7 +15,7 @@ from typing import Literal
 from cellar.engine.cell import Cell
 from cellar.engine.edges import OUTPUT_FAULT, STATE_FAULT, Edges
 from cellar.engine.graph import Node, Op, toposort
-from cellar.engine.layout import COMPUTE_AHEAD, HEAD, PAIRS, USE_AHEAD, WANT_PARAMS, Layout, Slot, ahead_stages, extent
+from cellar.engine.layout import HEAD, PAIRS, WANT_PARAMS, Layout, Slot, extent
 from cellar.engine.ops import OPS
 from cellar.engine.outline import Outline
 from cellar.engine.schedule import Maps, Plan, Products, Region, Stage, backward_plan, forward_plan
@@ -85,7 +85,6 @@ class _Writer(Edges):
             self.put("return 1")
         self.put("faults = False")
         self.enter()
-        self.compute_ahead()
         self.stage_inputs()
         self.region("before")
         if self.plan.backward and self.factors():
@@ -126,16 +125,6 @@ class _Writer(Edges):
         return lines
 
     # --- stages
-
-    def compute_ahead(self) -> None:
-        """Write the call that computes the products of the state, which need no input, and nothing else."""
-        stages = ahead_stages(self.plan)
-        if stages:
-            with self.block(f"if ahead == {COMPUTE_AHEAD}:"):
-                self.put("u = 0")
-                for stage in stages:
-                    self.product(stage, loop=True)
-                self.put("return 0")
 
     def region(self, region: Region) -> None:
         """Write the stages of a region in order; neighbours that the same results need share a condition."""
@@ -183,14 +172,6 @@ class _Writer(Edges):
         return [set(toposort([node])) for node in self.plan.results]
 
     def products(self, stage: Products, *, loop: bool) -> None:
-        """Write a product; one of the state may be ready for the first step."""
-        if stage in ahead_stages(self.plan):
-            with self.block(f"if ahead != {USE_AHEAD} or start + u > 0:"):
-                self.product(stage, loop=loop)
-        else:
-            self.product(stage, loop=loop)
-
-    def product(self, stage: Products, *, loop: bool) -> None:
         """Write the call of `product` for a group of matrices.
 
         Their panels are dense, and so are the results: where sizes are no multiples of sixteen these are moved apart.

@@ -5,7 +5,7 @@ runs the kernels of all layers, a chunk of steps at a time, and allocates nothin
 """
 
 from cellar.engine.abi import abi_text
-from cellar.engine.layout import AT, COMPUTE_AHEAD, USE_AHEAD
+from cellar.engine.layout import AT
 from cellar.engine.words import Patch, Status, Word
 
 RELEASE_FLOPS = 1_000_000
@@ -18,7 +18,7 @@ _TEXT = """\
 from numba import cfunc, types
 
 from cellar.engine.activations import kernel
-from cellar.engine.memory import call_1, call_2, call_3, call_9, copy_bytes
+from cellar.engine.memory import call_1, call_2, call_3, call_9
 from cellar.engine.memory import read_byte, read_int, read_int32, write_int, write_int32
 
 
@@ -52,22 +52,6 @@ def patch(frame, start):
 
 
 @kernel
-def stash(frame, back):
-    place = word(frame, {w.STASH})
-    for row in range(word(frame, {w.ROWS})):
-        at = word(frame, {w.STASHED})
-        for _ in range(word(frame, {w.STASHED_COUNT})):
-            size = read_int(at + 8)
-            buffer = read_int(at) + row * size
-            if back:
-                copy_bytes(place, buffer, size)
-            else:
-                copy_bytes(buffer, place, size)
-            place += size
-            at += 16
-
-
-@kernel
 def chunk(frame, start, count):
     # Return 1 if the thread flushes subnormals, 2 if there was a fault, else 0.
     status = 0
@@ -78,7 +62,6 @@ def chunk(frame, start, count):
         write_int(descriptor + 8 * {at[rows]}, word(frame, {w.ROWS}))
         write_int(descriptor + 8 * {at[start]}, start)
         write_int(descriptor + 8 * {at[lengths]}, word(frame, {w.LENGTHS}))
-        write_int(descriptor + 8 * {at[ahead]}, word(frame, {w.AHEAD}))
         found = call_1(read_int(at), descriptor)
         if found == 1:
             return 1
@@ -95,8 +78,6 @@ def run(frame):
     for row in range(rows):
         write_int32(word(frame, {w.BAD_STEP}) + 4 * row, -1)
         write_int32(word(frame, {w.BAD_KIND}) + 4 * row, 0)
-    if word(frame, {w.AHEAD}) == {use_ahead}:
-        stash(frame, True)
     status = 0
     start = 0
     while True:
@@ -109,8 +90,6 @@ def run(frame):
         start += count
         if start >= steps:
             break
-    if word(frame, {w.AHEAD}) == {compute_ahead}:
-        stash(frame, False)
     return status
 
 
@@ -142,13 +121,12 @@ def cellar_kernel(_, arguments, count):
     inputs = read_int(arguments + 8)
     state = read_int(arguments + 16)
     lengths = read_int(arguments + 24)
-    ahead = read_int(arguments + 32)
-    reset = read_int(arguments + 40)
-    outputs = read_int(arguments + 48)
-    after = read_int(arguments + 56)
+    reset = read_int(arguments + 32)
+    outputs = read_int(arguments + 40)
+    after = read_int(arguments + 48)
     status = {status.UNFIT}
-    if fits(frame, inputs, state, lengths, ahead, reset) and answers(frame, inputs, outputs, after):
-        bind(frame, inputs, state, lengths, ahead, reset, outputs, after)
+    if fits(frame, inputs, state, lengths, reset) and answers(frame, inputs, outputs, after):
+        bind(frame, inputs, state, lengths, reset, outputs, after)
         status = run_bound(frame)
     return call_1(word(frame, {w.FROM_LONG}), status)
 """
@@ -191,8 +169,8 @@ def small(frame, inputs):
 
 
 @kernel
-def stepped(frame, inputs, state, lengths, ahead, reset):
-    if not (small(frame, inputs) and fits(frame, inputs, state, lengths, ahead, reset)):
+def stepped(frame, inputs, state, lengths, reset):
+    if not (small(frame, inputs) and fits(frame, inputs, state, lengths, reset)):
         return none_again(frame)
     write_int(frame + 8 * {w.EXTENTS}, extent(inputs, 0))
     write_int(frame + 8 * {w.EXTENTS_1}, extent(inputs, 1))
@@ -206,7 +184,7 @@ def stepped(frame, inputs, state, lengths, ahead, reset):
     if after == 0:
         call_1(word(frame, {w.DECREF}), outputs)
         return 0
-    bind(frame, inputs, state, lengths, ahead, reset, outputs, after)
+    bind(frame, inputs, state, lengths, reset, outputs, after)
     if run_bound(frame) == {status.FINE}:
         return new_run(frame, outputs, after)
     call_1(word(frame, {w.DECREF}), outputs)
@@ -220,29 +198,28 @@ def cellar_kernel(_, arguments, count):
     inputs = read_int(arguments + 8)
     state = read_int(arguments + 16)
     lengths = read_int(arguments + 24)
-    ahead = read_int(arguments + 32)
-    reset = read_int(arguments + 40)
+    reset = read_int(arguments + 32)
     if word(frame, {w.BUSY}) != 0:
         return none_again(frame)
     write_int(frame + 8 * {w.BUSY}, 1)
-    answer = stepped(frame, inputs, state, lengths, ahead, reset)
+    answer = stepped(frame, inputs, state, lengths, reset)
     write_int(frame + 8 * {w.BUSY}, 0)
     return answer
 """
 
 
 def advance_text() -> str:
-    """Return the text of `advance(frame, inputs, state, lengths, ahead, reset, outputs, after)`.
+    """Return the text of `advance(frame, inputs, state, lengths, reset, outputs, after)`.
 
     The frame is an array of 64-bit words; the others are float32 (T, B, in), rows side by side; float32 (B, S), or a
-    tuple of records; int32 (B,), float32 (B, N) and bool (B,), each or None; float32 (T, B, out) and (B, S). It returns
+    tuple of records; int32 (B,) and bool (B,), each or None; float32 (T, B, out) and (B, S). It returns
     a `Status`.
     """
     return _filled(_TEXT + _ADVANCE)
 
 
 def step_text() -> str:
-    """Return the text of `step(frame, inputs, state, lengths, ahead, reset)`, for calls that fit into a frame at hand.
+    """Return the text of `step(frame, inputs, state, lengths, reset)`, for calls that fit into a frame at hand.
 
     It makes the arrays of the answer itself and returns the result, or None for anything out of the ordinary: the frame
     is in use, the arrays are not laid out as kernels read them, a number is not finite. Nothing has happened then.
@@ -258,8 +235,6 @@ def _filled(text: str) -> str:
         p=Patch,
         status=Status,
         at=AT,
-        compute_ahead=COMPUTE_AHEAD,
-        use_ahead=USE_AHEAD,
         release_flops=RELEASE_FLOPS,
         float32=FLOAT32_NUMBER,
     )

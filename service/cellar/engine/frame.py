@@ -3,7 +3,6 @@
 A *signal* is a tuple of node numbers whose outputs stand side by side in memory; (-1,) is the network's input.
 """
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -14,7 +13,7 @@ from numpy.typing import NDArray
 from cellar.engine.arena import Arena
 from cellar.engine.call import Ints, Words
 from cellar.engine.kernel import CompiledCell
-from cellar.engine.layout import ahead_stages, row_bytes
+from cellar.engine.layout import row_bytes
 from cellar.engine.packing import Floats, Packed
 
 Signal = tuple[int, ...]
@@ -103,10 +102,6 @@ class FramePlan:
         self._usual = self._usual_capacity()
         self.flops = sum(node.kernel.cell.flops for node in nodes)
         """Of one row and step."""
-        self.ahead_flops = 0 if self.whole else sum(_ahead_flops(node) for node in nodes)
-        """Of the products that need nothing but the state."""
-        self.stash_bytes = sum(size for node in nodes for _, size in stashed(node))
-        """Bytes for one row of the products that need nothing but the state."""
 
     def capacity(self, steps: int, rows: int) -> int:
         """Return the capacity of a frame for a call: a power of two of steps times rows."""
@@ -156,19 +151,6 @@ class FramePlan:
 
 
 def _chunk_bytes(node: Node) -> int:
-    """Return the bytes that a kernel computes ahead of its time loop for a row and step."""
+    """Return the bytes that a kernel computes before its time loop for a row and step."""
     layout, sizes = node.kernel.kernel.layout, node.kernel.cell.sizes
     return max(64, sum(row_bytes(b.widths, sizes) for b in layout.buffers if b.span == "call"))
-
-
-def stashed(node: Node) -> list[tuple[int, int]]:
-    """Return buffer number and bytes of a row of each product that needs nothing but the state."""
-    layout, sizes = node.kernel.kernel.layout, node.kernel.cell.sizes
-    buffers = [layout.places[stage.nodes[0]].buffer for stage in ahead_stages(layout.plan)]
-    return [(number, row_bytes(layout.buffers[number].widths, sizes)) for number in buffers]
-
-
-def _ahead_flops(node: Node) -> int:
-    layout, cell = node.kernel.kernel.layout, node.kernel.cell
-    products = [product for stage in ahead_stages(layout.plan) for product in stage.nodes]
-    return sum(2 * math.prod(cell.sizes[name] for name in product.sources[0].shape) for product in products)

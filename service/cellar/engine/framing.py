@@ -8,7 +8,7 @@ import numpy as np
 from cellar.engine.arena import ARENAS, Arena
 from cellar.engine.arguments import BOOL, FLOAT32, INT32
 from cellar.engine.call import Words
-from cellar.engine.frame import INPUT, LARGE_BYTES, Bytes, Frame, FramePlan, Home, Node, Run, stashed
+from cellar.engine.frame import INPUT, LARGE_BYTES, Bytes, Frame, FramePlan, Home, Node, Run
 from cellar.engine.layout import AT, SlotKind
 from cellar.engine.linking import numpy_functions, python_function
 from cellar.engine.packing import address, aligned
@@ -26,7 +26,6 @@ class _Tables(NamedTuple):
 
     layers: int
     patches: int
-    stashed: int
     rows: int
 
 
@@ -38,7 +37,6 @@ class _Builder:
         self.capacity = capacity
         self.patches: list[tuple[int, Patch, int]] = []
         """Position of a word, what it becomes, and a number."""
-        self.stashed: list[tuple[int, int]] = []
         self.end = 0
         """Bytes of scratch memory that are given away."""
 
@@ -48,19 +46,15 @@ class _Builder:
         descriptors = [node.kernel.kernel.descriptor(node.packed) for node in plan.nodes]
         begins = np.cumsum([int(Word.COUNT), *(len(d) for d in descriptors)])
         arrays = [self._take(self.capacity * width) for width in plan.widths]
-        kept = [self._place_kept(node) for node in plan.nodes]
         shared = self.end
         lengths = [self._place_shared(node, d, shared) for node, d in zip(plan.nodes, descriptors, strict=True)]
         length = max([shared, *lengths])
         # What earlier calls have left there is harmless, as in a frame that is used again.
         arena = aligned(length, clear=True) if length <= LARGE_BYTES else ARENAS.take(length, clear=False)
         base = arena.address if isinstance(arena, Arena) else address(arena)
-        for node, descriptor, buffers, begin in zip(plan.nodes, descriptors, kept, begins, strict=False):
+        for node, descriptor, begin in zip(plan.nodes, descriptors, begins, strict=False):
             at = node.kernel.kernel.at
             descriptor[[at["buffer", i] for i in range(len(node.kernel.kernel.layout.buffers))]] += base
-            for number, place in buffers.items():
-                descriptor[at["buffer", number]] = base + place
-            self.stashed += [(base + buffers[number], size) for number, size in stashed(node)]
             self._bind(node, descriptor, int(begin), [base + place for place in arrays])
         return self._assembled(descriptors, begins, arena, length)
 
@@ -68,10 +62,6 @@ class _Builder:
         begin = self.end
         self.end += (size + 63) // 64 * 64 + 192
         return begin
-
-    def _place_kept(self, node: Node) -> dict[int, int]:
-        """Give the products that may be computed ahead memory of their own: it outlives the other layers' runs."""
-        return {number: self._take(self.capacity * size) for number, size in stashed(node)}
 
     def _place_shared(self, node: Node, descriptor: Words, begin: int) -> int:
         """Place the scratch memory of a kernel where that of all others is too; return where it ends."""
@@ -151,8 +141,7 @@ class _Builder:
 
     def _tables(self, begin: int) -> _Tables:
         patches = begin + 2 * len(self.plan.nodes)
-        stashed = patches + 3 * len(self.patches)
-        return _Tables(begin, patches, stashed, stashed + 2 * len(self.stashed))
+        return _Tables(begin, patches, patches + 3 * len(self.patches))
 
     def _fill(self, words: Words, tables: _Tables, begins: Words) -> None:
         """Write the tables, but for that of rows, which each call writes."""
@@ -161,10 +150,8 @@ class _Builder:
         layers = words[tables.layers : tables.patches].reshape(-1, 2)
         layers[:] = [*zip(kernels, base + 8 * begins[:-1], strict=True)]
         if self.patches:
-            patches = words[tables.patches : tables.stashed].reshape(-1, 3)
+            patches = words[tables.patches : tables.rows].reshape(-1, 3)
             patches[:] = [(base + 8 * at, what, number) for at, what, number in self.patches]
-        if self.stashed:
-            words[tables.stashed : tables.rows].reshape(-1, 2)[:] = self.stashed
 
     def _sizes(self) -> dict[Word, int]:
         plan = self.plan
@@ -173,7 +160,6 @@ class _Builder:
             Word.IN_SIZE: plan.in_size,
             Word.OUT_SIZE: plan.out_size,
             Word.STATE_SIZE: plan.state_size,
-            Word.STASH_SIZE: plan.stash_bytes // 4,
             Word.FLOPS: plan.flops,
         }
 
@@ -184,8 +170,6 @@ class _Builder:
             Word.LAYER_COUNT: len(self.plan.nodes),
             Word.PATCHES: base + 8 * tables.patches,
             Word.PATCH_COUNT: len(self.patches),
-            Word.STASHED: base + 8 * tables.stashed,
-            Word.STASHED_COUNT: len(self.stashed),
             Word.ROW_TABLE: base + 8 * tables.rows,
         }
 

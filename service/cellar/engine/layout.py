@@ -21,7 +21,6 @@ HEAD = (
     "bad_step",
     "bad_kind",
     "reverse",
-    "ahead",
     "wants",
     "layer",
     "probe",
@@ -32,19 +31,16 @@ HEAD = (
     "offset",
 )
 """Steps of this call, rows, and the number of the first step in its sequence; lengths of the rows (0: all run to the
-end) and where faults go; 1 to read dense arrays from each row's end; what of the state's products is ready (see
-`AHEAD`); which results are wanted, a bit each, and whether those of parameters are (`WANT_PARAMS`); the number of the
-layer among those that note faults together; the probe for subnormals; the addresses of the product for
-the kernel's weights, and of that for float32; for each row the address of the network's state, where the kernel's own
-begins `offset` bytes further on, or 0 for a row that begins with `initial` (0 for all: the dense array says where)."""
+end) and where faults go; 1 to read dense arrays from each row's end; which results are wanted, a bit each, and whether
+those of parameters are (`WANT_PARAMS`); the number of the layer among those that note faults together; the probe for
+subnormals; the addresses of the product for the kernel's weights, and of that for float32; for each row the address of
+the network's state, where the kernel's own begins `offset` bytes further on, or 0 for a row that begins with `initial`
+(0 for all: the dense array says where)."""
 
 AT = {name: index for index, name in enumerate(HEAD)}
 
 PAIRS = 128
 """Pairs of step and row of which the factors of weight gradients are packed at a time: a second-level cache full."""
-
-COMPUTE_AHEAD, USE_AHEAD = 1, 2
-"""Of `ahead`: compute nothing but the products of the state; find those of the first step ready. 0: neither."""
 
 WANT_PARAMS = 1 << 62
 """Of `wants`, above the bits of the results: the gradients of parameters. Without it their slots are not read."""
@@ -135,13 +131,6 @@ class Layout:
     def slots(self) -> list[Slot]:
         """Return the slots in order."""
         return list(self.numbers)
-
-
-def ahead_stages(plan: Plan) -> list[Products]:
-    """Return the products in the loop that need nothing but the state as the step before left it."""
-    leaves = {c.leaf for c in plan.carried}
-    products = [stage for stage in plan.regions["loop"] if isinstance(stage, Products)]
-    return [] if plan.backward else [stage for stage in products if stage.operand in leaves]
 
 
 def width_bytes(size: int) -> int:

@@ -26,9 +26,8 @@ from cellar.engine.cache import KernelCache
 from cellar.engine.call import Ints, check_status
 from cellar.engine.frame import LARGE_BYTES, Frame, FramePlan, Node, Run, Signal
 from cellar.engine.framing import new_frame
-from cellar.engine.layout import COMPUTE_AHEAD
 from cellar.engine.packing import Floats
-from cellar.engine.words import Status, Word
+from cellar.engine.words import Status
 
 PART_FLOPS = 20_000_000
 """Work of a thread that is worth waking it for: some hundred microseconds."""
@@ -54,8 +53,6 @@ class Program:
         self._words = self._resident.words
         self.flops = self._plan.flops
         """Of one row and step."""
-        self.ahead_flops = self._plan.ahead_flops
-        """How many of them `ahead` can take before the input is there; 0 for whole sequences."""
         self._pools: dict[int, list[Frame]] = {}
         self._pool_of: dict[tuple[int, int], list[Frame]] = {}
         self._made: dict[int, int] = {}
@@ -66,22 +63,18 @@ class Program:
         inputs: Floats,
         state: States,
         lengths: Ints | None = None,
-        ahead: Floats | None = None,
         reset: Mask | None = None,
     ) -> Run:
         """Step T times: `inputs` (T, B, in), `state` (B, S) or its records, `lengths` (B,) or None for T each.
 
         A row stops at its length, with its state kept and its outputs zero. Rows under the mask `reset` (B,) begin with
-        the network's initial state, whatever `state` says. `ahead` is what `ahead` returned for this very state; it is
-        not used when a row is reset. Records are read where they are if they come as a tuple of bytes. Arguments are
-        never changed. Raise ShapeMismatch.
+        the network's initial state, whatever `state` says. Records are read where they are if they come as a tuple of
+        bytes. Arguments are never changed. Raise ShapeMismatch.
         """
-        run: Run | None = self._step(self._words, inputs, state, lengths, ahead, reset)
-        return self._run(inputs, state, lengths, ahead, reset) if run is None else run
+        run: Run | None = self._step(self._words, inputs, state, lengths, reset)
+        return self._run(inputs, state, lengths, reset) if run is None else run
 
-    def _run(
-        self, inputs: Floats, state: States, lengths: Ints | None, ahead: Floats | None, reset: Mask | None
-    ) -> Run:
+    def _run(self, inputs: Floats, state: States, lengths: Ints | None, reset: Mask | None) -> Run:
         """Do as `run`, whatever the arguments are."""
         try:
             steps, rows, _ = inputs.shape
@@ -92,7 +85,7 @@ class Program:
         try:
             outputs = _empty((steps, rows, self.out_size), FLOAT32)
             after = _empty((rows, self.state_size), FLOAT32)
-            status = self._advance(frame.words, inputs, state, lengths, ahead, reset, outputs, after)
+            status = self._advance(frame.words, inputs, state, lengths, reset, outputs, after)
             if not status:
                 return _make(Run, (outputs, after, None, None, None))
             if status != Status.UNFIT:
@@ -105,7 +98,6 @@ class Program:
             fitted("inputs", inputs, (steps, rows, self.in_size)),
             fitted_state(state, rows, self.state_size),
             None if lengths is None else fitted_lengths(lengths, steps, rows),
-            None if ahead is None else fitted("products computed ahead", ahead, (rows, self._plan.stash_bytes // 4)),
             None if reset is None else fitted_reset(reset, rows),
         )
 
@@ -117,7 +109,6 @@ class Program:
         parts: int,
         *,
         lengths: Ints | None = None,
-        ahead: Floats | None = None,
         reset: Mask | None = None,
     ) -> Run:
         """Do as `run`, the rows dealt out to this thread and others of the executor: the same bits, sooner.
@@ -132,14 +123,14 @@ class Program:
         rows = state.shape[0]
         if inputs.shape[1] != rows:  # a part would not see that rows are left over
             raise mismatch("inputs", inputs, f"(T, {rows}, in)")
-        for name, array in (("lengths", lengths), ("products computed ahead", ahead), ("rows to reset", reset)):
+        for name, array in (("lengths", lengths), ("rows to reset", reset)):
             if array is not None and array.shape[:1] != (rows,):
                 raise mismatch(name, array, f"{rows} rows")
         edges = [rows * part // parts for part in range(parts + 1)]
         cuts = [slice(*pair) for pair in pairwise(edges) if pair[0] < pair[1]] or [slice(0, 0)]
 
         def part(cut: slice) -> Run:
-            mine = (None if array is None else array[cut] for array in (lengths, ahead, reset))
+            mine = (None if array is None else array[cut] for array in (lengths, reset))
             return self.run(inputs[:, cut], state[cut], *mine)  # type: ignore[arg-type]  # each is of its own type
 
         futures = {executor.submit(part, cut): cut for cut in cuts[1:]}
@@ -150,25 +141,6 @@ class Program:
     def parts(self, steps: int, rows: int) -> int:
         """Return how many threads are worth their while for so many steps of so many rows."""
         return max(1, min(THREADS, rows, steps * rows * self.flops // PART_FLOPS))
-
-    def ahead(self, state: Floats) -> Floats:
-        """Return the products that need nothing but the state (B, S), a row (B, N) for each, for `run` to begin with.
-
-        Raise ShapeMismatch.
-        """
-        rows = state.shape[0]
-        state = fitted("state", state, (rows, self.state_size))
-        found: Floats = _empty((rows, self._plan.stash_bytes // 4), FLOAT32)
-        inputs, outputs = _empty((1, rows, self.in_size), FLOAT32), _empty((1, rows, self.out_size), FLOAT32)
-        after = _empty(state.shape, FLOAT32)
-        _, _, pool, frame = self._find_frame(inputs)
-        try:
-            frame.words[Word.AHEAD] = COMPUTE_AHEAD
-            check_status(self._advance(frame.words, inputs, state, None, found, None, outputs, after))
-        finally:
-            frame.words[Word.AHEAD] = 0
-            pool.append(frame)
-        return found
 
     @property
     def scratch_bytes(self) -> int:

@@ -95,7 +95,7 @@ def _served(kernels: list[CompiledCell], cache: KernelCache, *, halves: bool) ->
         before = state[rows]
         for step in range(_STEPS):
             records = tuple(row.tobytes() for row in before)
-            run = program.run(inputs[step : step + 1, rows], records, None, program.ahead(before) if step % 2 else None)
+            run = program.run(inputs[step : step + 1, rows], records)
             yield from _results(run)
             before = run.state
 

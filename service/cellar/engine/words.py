@@ -24,10 +24,6 @@ class Word(IntEnum):
     """Address of the address of each row's state, 0 for a row that begins anew; 0 if `STATE` says it all. And room."""
     ROW_TABLE = auto()
     AFTER = auto()
-    AHEAD = auto()
-    STASH = auto()
-    STASH_SIZE = auto()
-    """Floats of a row of what is computed ahead."""
     IN_SIZE = auto()
     OUT_SIZE = auto()
     STATE_SIZE = auto()
@@ -39,9 +35,6 @@ class Word(IntEnum):
     PATCHES = auto()
     """Address of (address of a word, what to write there, a number) for what changes with a call."""
     PATCH_COUNT = auto()
-    STASHED = auto()
-    """Address of (buffer, bytes of a row) for each product of a state."""
-    STASHED_COUNT = auto()
     NONE = auto()
     FLOAT32 = auto()
     INT32 = auto()

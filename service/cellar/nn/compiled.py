@@ -195,7 +195,6 @@ class BoundNetwork:
         *,
         save: bool = False,
         masks: Masks | None = None,
-        ahead: Array | None = None,
         reset: Mask | None = None,
         executor: Executor | None = None,
     ) -> Run:
@@ -204,12 +203,12 @@ class BoundNetwork:
         `inputs` (T, B, in_size), `state` (B, state_size) or a tuple of its records, `lengths` (B,) or None for T each:
         a row stops at its length, with its state kept and its outputs zero. Inputs of an embedding are known to be ids
         (`Network.check_inputs`). With `save` the run is one for `backward`. With masks dropout is at work; else it
-        does nothing. `ahead` is what `ahead` returned for this very state. Rows under the mask `reset` (B,) begin with
-        the initial state instead, and `ahead` is not used. With an executor wide batches are dealt out to its threads.
+        does nothing. Rows under the mask `reset` (B,) begin with the initial state instead. With an executor wide
+        batches are dealt out to its threads.
         Raise ShapeMismatch, and ValueError for gradients of weights that were rounded.
         """
         if executor is None and not save and masks is None and self._table is None:
-            return self.program.run(inputs, state, lengths, ahead, reset)
+            return self.program.run(inputs, state, lengths, reset)
         if save and self._halves:
             raise ValueError("a network whose matrices are kept as bfloat16 has no gradients")
         if self._table is not None:
@@ -217,8 +216,8 @@ class BoundNetwork:
         found = inputs if self._table is None else look_up(self._table, inputs)
         if not save and not masks:
             if executor is not None and (parts := self.program.parts(*inputs.shape[:2])) > 1:
-                return self.program.run_parts(found, state, executor, parts, lengths=lengths, ahead=ahead, reset=reset)
-            return self.program.run(found, state, lengths, ahead, reset)
+                return self.program.run_parts(found, state, executor, parts, lengths=lengths, reset=reset)
+            return self.program.run(found, state, lengths, reset)
         state = self._begun(state, reset, inputs.shape[1])
         self._check(inputs, state, lengths)
         found = np.ascontiguousarray(found, dtype=np.float32)
@@ -227,19 +226,10 @@ class BoundNetwork:
         saved = Saved(inputs, passed.trace) if save else None
         return Run(outputs, passed.state, *_first_bad(passed.faults), saved)
 
-    def ahead(self, state: Array) -> Array:
-        """Return what the next step needs of the state (B, state_size) alone, (B, N). Raise ShapeMismatch."""
-        return self.program.ahead(state)
-
     @property
     def flops(self) -> int:
         """Return how many floating-point operations a step of a row takes."""
         return self.program.flops
-
-    @property
-    def ahead_flops(self) -> int:
-        """Return how many floating-point operations a step saves for each row if `ahead` was called before it."""
-        return self.program.ahead_flops
 
     def backward(
         self,

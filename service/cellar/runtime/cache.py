@@ -3,7 +3,6 @@
 from collections import OrderedDict
 
 from cellar.ports import SessionKey, SessionRecord
-from cellar.runtime.answers import Floats
 from cellar.runtime.lane import Lane
 
 LANE_BYTES = 2560
@@ -44,20 +43,11 @@ class LaneCache:
         What was found out about the session stays if steps alone have led there.
         """
         before, lane.record = lane.record, record
-        if lane.ahead is not None:
-            self._bytes -= lane.ahead.nbytes
-            lane.ahead = None
         if record is None or before is None or record.meta is not before.meta:
             lane.served = lane.familiar = None
         elif record.writers is before.writers:  # a step, as most: it holds what it held
             return
         self._bytes += _bytes_of(record) - _bytes_of(before)
-
-    def keep_ahead(self, lane: Lane, found: Floats) -> None:
-        """Keep with a lane what was computed ahead for its record."""
-        lane.ahead = found
-        self._bytes += found.nbytes
-        self.evict()
 
     def evict(self) -> None:
         """Forget the sessions used longest ago, while what is known takes too much memory.

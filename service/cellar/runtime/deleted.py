@@ -47,7 +47,7 @@ class DeletedSizes:
 class DeletedNetwork:
     """A network that is gone, as `network.Network` says. Whatever would run raises ModelDeleted."""
 
-    flops = ahead_flops = 0
+    flops = 0
 
     def __init__(self, meta: SessionMeta) -> None:
         assert meta.deleted is not None
@@ -65,14 +65,9 @@ class DeletedNetwork:
         state: tuple[bytes, ...],  # noqa: ARG002
         lengths: NDArray[int32] | None = None,  # noqa: ARG002
         *,
-        ahead: Floats | None = None,  # noqa: ARG002
         reset: Mask | None = None,  # noqa: ARG002
         executor: Executor | None = None,  # noqa: ARG002
     ) -> Run:
-        """Raise ModelDeleted."""
-        raise model_deleted(self._ref)
-
-    def ahead(self, state: Floats) -> Floats:  # noqa: ARG002
         """Raise ModelDeleted."""
         raise model_deleted(self._ref)
 

@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 from weakref import ref
 
 from cellar.ports import APPEND, Identity, SessionKey, SessionRecord, Writers
-from cellar.runtime.answers import Floats
 from cellar.runtime.models import Served
 from cellar.runtime.request import Request
 
@@ -25,8 +24,6 @@ class Lane:
     """The model of that record, as long as it is loaded, and"""
     familiar: tuple[int, ...] | None = None
     """the shape of inputs that were found to fit record and model: of the same shape, no others need a look."""
-    ahead: Floats | None = None
-    """What the next step needs of the record's state alone, (rows, N), if somebody had the time; never stored."""
     tick: int = -1
     """Number of the tick that it went with last."""
     waiting: deque[Request] = field(default_factory=deque)

@@ -23,7 +23,6 @@ from cellar.ports import (
     SessionStore,
 )
 from cellar.runtime.admission import Admission, ModelQueue
-from cellar.runtime.ahead import Ahead
 from cellar.runtime.answers import Floats, Mask
 from cellar.runtime.attempt import Attempt
 from cellar.runtime.cache import LaneCache
@@ -65,7 +64,6 @@ class Lanes:
         model_cache_bytes: int,
         max_numbers: int,
         most_together: int,
-        ahead: bool = True,
     ) -> None:
         self._store = store
         self._flights = Flights()
@@ -83,8 +81,7 @@ class Lanes:
             kernel_rev=kernel_rev, any_revision=any_revision, max_numbers=max_numbers, most_together=most_together
         )
         self._cache = LaneCache(cache_bytes)
-        half_steps = Ahead(kernels, self._is_idle, self._cache.keep_ahead) if ahead else None
-        self._settling = Settling(store, self._flights, self._cache, half_steps, self._dispatch, self._next)
+        self._settling = Settling(store, self._flights, self._cache, self._dispatch, self._next)
         self._held: list[Lane] | None = None
         """Sessions with requests that are yet to be taken up."""
         self._tasks: set[asyncio.Task[None]] = set()
@@ -123,7 +120,7 @@ class Lanes:
             return False
         served.used_s = request.began_s
         request.begin(request.began_s)
-        work = Work([request], record, lane.ahead)
+        work = Work([request], record)
         lane.current = [request]
         served.batcher.add(work, again=self._flights.is_recent(lane.tick))
         return True
@@ -186,9 +183,6 @@ class Lanes:
             self._admission.leave()
             self._note_empty()
         return attempt
-
-    def _is_idle(self) -> bool:
-        return not (self._admission.waiting or self._stopping)
 
     def forget(self, key: SessionKey) -> None:
         """Drop what is believed of a session."""
@@ -297,10 +291,8 @@ class Lanes:
                 self._enter_model(request, served.queue)
                 if lane.waiting:
                     self._rules.join(lane, record, served)
-                return served.batcher.add(
-                    Work(lane.current.copy(), record, lane.ahead if lane.record is record else None),
-                    again=self._flights.is_recent(lane.tick),
-                )
+                work = Work(lane.current.copy(), record)
+                return served.batcher.add(work, again=self._flights.is_recent(lane.tick))
             commit = self._edit(lane, request, record, network)
         except Exception as error:  # whatever it is, the lane goes on
             # later, not now: a lane full of refused requests would nest one in the other

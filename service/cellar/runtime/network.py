@@ -95,30 +95,19 @@ class Network(Protocol):
         state: tuple[bytes, ...],
         lengths: NDArray[int32] | None = None,
         *,
-        ahead: Floats | None = None,
         reset: Mask | None = None,
         executor: Executor | None = None,
     ) -> Run:
         """Step T times: inputs (T, B, in_size), state as the records of sessions, lengths (B,). Changes no argument.
 
-        Records are float32, little endian, (rows, state_size) each, B rows in all. `ahead` is what `ahead` returned for
-        this state. Rows under the mask `reset` (B,) begin with the initial state instead. Wide batches may use threads
-        of the executor.
+        Records are float32, little endian, (rows, state_size) each, B rows in all. Rows under the mask `reset` (B,)
+        begin with the initial state instead. Wide batches may use threads of the executor.
         """
-        ...
-
-    def ahead(self, state: Floats) -> Floats:
-        """Return what the next step needs of the state alone, a row (B, N) for each."""
         ...
 
     @property
     def flops(self) -> int:
         """How many operations a step of a row takes."""
-        ...
-
-    @property
-    def ahead_flops(self) -> int:
-        """How many operations of a row that saves the next step."""
         ...
 
 

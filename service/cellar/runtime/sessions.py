@@ -87,7 +87,6 @@ class Sessions:
         most_together: int = 32,
         cache_bytes: int = 64 * 1024 * 1024,
         model_cache_bytes: int = MAX_BYTES,
-        ahead: bool = True,
         any_revision: bool = False,
     ) -> None:
         self._store = store
@@ -112,7 +111,6 @@ class Sessions:
             model_cache_bytes=model_cache_bytes,
             max_numbers=max_numbers,
             most_together=most_together,
-            ahead=ahead,
         )
 
     async def create(

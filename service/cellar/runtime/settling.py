@@ -12,7 +12,6 @@ from time import monotonic
 
 from cellar.errors import Overloaded, Regressed
 from cellar.ports import Applied, Changes, Commit, CommitResult, Committed, Moved, SessionRecord, SessionStore
-from cellar.runtime.ahead import Ahead
 from cellar.runtime.burst import answer
 from cellar.runtime.cache import LaneCache
 from cellar.runtime.flights import Flight, Flights
@@ -41,14 +40,12 @@ class Settling:
         store: SessionStore,
         flights: Flights,
         cache: LaneCache,
-        ahead: Ahead | None,
         again: Callable[[Lane, Request], None],
         go_on: Callable[[Lane], None],
     ) -> None:
         self._store = store
         self._flights = flights
         self._cache = cache
-        self._ahead = ahead
         self._again = again
         self._go_on = go_on
 
@@ -76,12 +73,6 @@ class Settling:
                 self._settle(lane, commit, result)
             except Exception as error:  # the others of the tick go on
                 self._fail(lane, error)
-        if self._ahead is not None and self._ahead.idle():
-            for index in part:
-                lane, commit = tick[index]
-                served = None if lane.served is None else lane.served()
-                if lane.record is commit.after and served is not None and commit.changes[-1].steps == 1:
-                    self._ahead.offer(lane, served.model.network)  # it was stepped, and may be again
 
     def _fail(self, lane: Lane, error: Exception) -> None:
         """Answer the requests of a commit that could not be settled: a fault of our own."""

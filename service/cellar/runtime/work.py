@@ -30,7 +30,6 @@ class Work:
     """
 
     __slots__ = (
-        "ahead",
         "bad_kind",
         "bad_step",
         "began",
@@ -48,7 +47,7 @@ class Work:
         "state",
     )
 
-    def __init__(self, requests: list[Request], record: SessionRecord, ahead: Floats | None = None) -> None:
+    def __init__(self, requests: list[Request], record: SessionRecord) -> None:
         self.requests = requests
         self.record = record
         self.inputs = _inputs(requests[0]) if len(requests) == 1 else np.concatenate([*map(_inputs, requests)])
@@ -58,7 +57,6 @@ class Work:
         self.reset = requests[0].reset
         """The rows that begin anew in the next call. Only the first request may ask for it."""
         self.state = record.state
-        self.ahead = ahead
         self.began = False
         """Whether a kernel was called for it. If not, one of its requests had ended before, and none of it has run."""
         self.failure: Exception | None = None
@@ -164,7 +162,7 @@ def run_together(
     chunks = [work.chunk(most) for work in works]
     inputs, lengths = _stack(chunks)
     before = tuple([work.state for work in works])
-    run = network.run(inputs, before, lengths, ahead=_ahead(works), reset=_reset(works), executor=executor)
+    run = network.run(inputs, before, lengths, reset=_reset(works), executor=executor)
     # cut from the bytes of all rows, which is faster than from many views
     states, state_bytes = run.state.tobytes(), run.state.itemsize * run.state.shape[1]
     outputs, output_bytes = (run.outputs.tobytes(), 4 * run.outputs.shape[2]) if len(inputs) == 1 else (b"", 0)
@@ -173,7 +171,7 @@ def run_together(
         end, steps = row + work.rows, len(chunk)
         try:
             work.note_position(chunk)
-            work.state, work.ahead, work.reset = states[state_bytes * row : state_bytes * end], None, None
+            work.state, work.reset = states[state_bytes * row : state_bytes * end], None
             work.outputs.append(
                 outputs[output_bytes * row : output_bytes * end] if outputs else run.outputs[:steps, row:end].tobytes()
             )
@@ -208,14 +206,6 @@ def _keep_good(network: Network, work: Work, executor: Executor | None) -> None:
         run_together(network, [again], executor)
     for name in Work.__slots__:
         setattr(work, name, getattr(again, name))
-
-
-def _ahead(works: Sequence[Work]) -> Floats | None:
-    """Return what was computed ahead for all rows, if it was for every work."""
-    found = [work.ahead for work in works if work.ahead is not None]
-    if len(found) < len(works):
-        return None
-    return found[0] if len(found) == 1 else np.concatenate(found)
 
 
 def _reset(works: Sequence[Work]) -> Mask | None:

@@ -93,12 +93,11 @@ async def states(client: httpx.AsyncClient, path: str) -> Any:
     return (await client.get(f"{path}/state")).json()["layers"]
 
 
-@pytest.mark.parametrize("half_steps", [True, False])
-async def test_rows_begin_anew_each_by_itself_and_once(settings: Settings, half_steps: bool) -> None:
+async def test_rows_begin_anew_each_by_itself_and_once(settings: Settings) -> None:
     """A row that is reset goes on as a session of its own would, and the same request again changes nothing."""
     network = {"in_size": FEATURES, "layers": [{"type": "recurrent", "cell": "gru", "hidden_size": 300}]}
     resets = [[False] * 3, [True, False, False], [False, False, True], [False, True, True]]
-    async with running(create_app(with_own_keys(settings, ahead=half_steps))) as client:
+    async with running(create_app(with_own_keys(settings))) as client:
         await post_model(client, network)
         path = await begin(client, "large", rows=ROWS)
         own: dict[int, str] = {}
@@ -118,7 +117,7 @@ async def test_rows_begin_anew_each_by_itself_and_once(settings: Settings, half_
 
 
 async def post_model(client: httpx.AsyncClient, network: dict[str, Any]) -> None:
-    """Create a model that is large enough for half-steps."""
+    """Create a model `large` of this network."""
     assert (await client.post("/v1/models", json={"name": "large", "network": network})).status_code == 201
 
 
