@@ -20,7 +20,7 @@ from cellar.ports import BlobStore
 from cellar.registry import Registry
 from cellar.runtime.deletions import Deletions
 from cellar.runtime.forks import Forks
-from cellar.runtime.links import LINKS
+from cellar.runtime.links import DIGEST_CHAIN
 from cellar.runtime.past import Pasts
 from cellar.runtime.places import Places
 from cellar.runtime.replays import Replays
@@ -95,7 +95,7 @@ class Api(Parts):
     def __init__(self, settings: Settings) -> None:
         super().__init__(settings)
         revision.check(self.kernels)
-        LINKS.compile_with(lambda text: self.kernels.load([text])[0])
+        DIGEST_CHAIN.load_with(lambda: self.kernels.digest_chain)
         self._job_sweep_s = settings.job_sweep_s
         route, self._aside = (open_route(self.url, prefix=settings.key_prefix) for _ in range(2))
         self._events = RedisEvents(self._aside, find_hints(self.url), prefix=settings.key_prefix)

@@ -20,7 +20,6 @@ from cellar.jobs import runner, worker
 from cellar.nn.builtin import builtin_kernels
 from cellar.open_files import allow_all, connections_within
 from cellar.registry import Registry
-from cellar.runtime.links import links_text
 from cellar.server import announce, make_server
 from cellar.settings import Settings
 from cellar.store.address import parse
@@ -80,7 +79,7 @@ def warm(settings: Settings, targets: Sequence[str], say: Callable[[str], None])
         raise StartupError(f"--target {unknown[0]}: LLVM knows no such processor here; x86-64-v3 is one on x86-64")
     for target in [Target(name) for name in targets] or [host_target()]:
         cache = KernelCache(settings.cache_dir, target=target)
-        texts = [*cache.library, links_text(), *builtin_kernels()]
+        texts = [*cache.library, *builtin_kernels()]
         compiled = cache.warm(texts)
         say(f"{compiled} of {len(texts)} kernels compiled for {target.cpu} into {settings.cache_dir}")
 

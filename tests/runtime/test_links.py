@@ -1,4 +1,4 @@
-"""Digests of long sequences are the same in machine code and in Python, and fit what hashlib says."""
+"""The kernel for chains of digests computes the bytes that hashlib does."""
 
 import threading
 from hashlib import blake2b
@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from cellar.engine import KernelCache
 from cellar.errors import CompileFailed
 from cellar.ports import DIGEST_BYTES
-from cellar.runtime.links import FEWEST, Call, Links, links_text
+from cellar.runtime.links import KERNEL_FROM, DigestChain, Kernel
 
 DIGEST = bytes(range(DIGEST_BYTES))
 
@@ -24,67 +24,67 @@ def by_hashlib(digest: bytes, data: bytes, count: int) -> bytes:
 
 
 @pytest.fixture(scope="module")
-def kernel(kernel_directory: Path) -> Call:
-    """Return the compiled links."""
-    return KernelCache(kernel_directory).load([links_text()])[0]
+def kernel(kernel_directory: Path) -> Kernel:
+    """Return the compiled kernel."""
+    return KernelCache(kernel_directory).digest_chain
 
 
-def compiled(kernel: Call) -> Links:
-    """Return links that have their kernel."""
-    links = Links()
-    links.compile_with(lambda _: kernel)
-    links.after(DIGEST, bytes(4 * FEWEST), FEWEST)
+def loaded(kernel: Kernel) -> DigestChain:
+    """Return a chain whose kernel is loaded."""
+    chain = DigestChain()
+    chain.load_with(lambda: kernel)
+    chain.last(DIGEST, bytes(4 * KERNEL_FROM), KERNEL_FROM)
     for thread in threading.enumerate():
-        if thread.name == "load the links":
+        if thread.name == "load the digest chain":
             thread.join()
-    return links
+    return chain
 
 
 @pytest.mark.parametrize("size", [4, 108, 112, 116, 124, 128, 236, 240, 244, 368, 1024])
-def test_links_of_any_size_are_blake2b(kernel: Call, size: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_parts_of_any_size(kernel: Kernel, size: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """A block has 128 bytes, 16 of them for the digest: sizes around one, two and three blocks, and many."""
-    data = bytes(index * index % 251 for index in range(size * FEWEST))
-    expected = by_hashlib(DIGEST, data, FEWEST)
-    assert Links().after(DIGEST, data, FEWEST) == expected
-    links = compiled(kernel)
+    data = bytes(index * index % 251 for index in range(size * KERNEL_FROM))
+    expected = by_hashlib(DIGEST, data, KERNEL_FROM)
+    assert DigestChain().last(DIGEST, data, KERNEL_FROM) == expected
+    chain = loaded(kernel)
     monkeypatch.setattr("cellar.runtime.links.blake2b", None)  # it is the kernel that answers
-    assert links.after(DIGEST, data, FEWEST) == expected
-    assert links.each(DIGEST, data, FEWEST)[-DIGEST_BYTES:] == expected
+    assert chain.last(DIGEST, data, KERNEL_FROM) == expected
+    assert chain.each(DIGEST, data, KERNEL_FROM)[-DIGEST_BYTES:] == expected
 
 
 @settings(max_examples=30)
 @given(digest=st.binary(min_size=16, max_size=16), part=st.binary(min_size=1, max_size=300), more=st.integers(0, 40))
-def test_any_bytes_have_the_digest_of_blake2b(kernel: Call, digest: bytes, part: bytes, more: int) -> None:
-    count = FEWEST + more
+def test_any_bytes_have_the_digest_of_blake2b(kernel: Kernel, digest: bytes, part: bytes, more: int) -> None:
+    count = KERNEL_FROM + more
     data = bytes((byte + index) % 256 for index in range(count) for byte in part)
-    links = compiled(kernel)
-    assert links.after(digest, data, count) == by_hashlib(digest, data, count)
+    chain = loaded(kernel)
+    assert chain.last(digest, data, count) == by_hashlib(digest, data, count)
     each = [by_hashlib(digest, data[: len(part) * some], some) for some in range(1, count + 1)]
-    assert Links().each(digest, data, count) == links.each(digest, data, count) == b"".join(each)
+    assert DigestChain().each(digest, data, count) == chain.each(digest, data, count) == b"".join(each)
 
 
 def test_a_kernel_that_cannot_be_compiled_is_done_without(caplog: pytest.LogCaptureFixture) -> None:
     tried = threading.Event()
 
-    def fail(_: str) -> Call:
+    def fail() -> Kernel:
         tried.set()
         raise CompileFailed("no compiler")
 
-    links = Links()
-    links.compile_with(fail)
-    data = bytes(8 * FEWEST)
+    chain = DigestChain()
+    chain.load_with(fail)
+    data = bytes(8 * KERNEL_FROM)
     for _ in range(2):
-        assert links.after(DIGEST, data, FEWEST) == by_hashlib(DIGEST, data, FEWEST)
+        assert chain.last(DIGEST, data, KERNEL_FROM) == by_hashlib(DIGEST, data, KERNEL_FROM)
     for thread in threading.enumerate():
-        if thread.name == "load the links":
+        if thread.name == "load the digest chain":
             thread.join()
     assert tried.is_set()
     assert "no compiler" in caplog.text
 
 
-def test_few_links_ask_for_no_kernel() -> None:
-    links = Links()
-    links.compile_with(lambda _: pytest.fail("not for so few"))
-    data = bytes(4 * (FEWEST - 1))
-    assert links.after(DIGEST, data, FEWEST - 1) == by_hashlib(DIGEST, data, FEWEST - 1)
-    assert "load the links" not in [thread.name for thread in threading.enumerate()]
+def test_a_short_chain_loads_no_kernel() -> None:
+    chain = DigestChain()
+    chain.load_with(lambda: pytest.fail("not for so short a chain"))
+    data = bytes(4 * (KERNEL_FROM - 1))
+    assert chain.last(DIGEST, data, KERNEL_FROM - 1) == by_hashlib(DIGEST, data, KERNEL_FROM - 1)
+    assert "load the digest chain" not in [thread.name for thread in threading.enumerate()]

@@ -23,6 +23,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import NamedTuple
 
+from cellar.engine.codegen import ENTRY
 from cellar.engine.compile import Compiled, compile_kernels, is_wanted
 from cellar.engine.driver import advance_text, step_text
 from cellar.engine.linking import Builtin, Code, builtin, link
@@ -33,6 +34,17 @@ from cellar.engine.target import Target, host_target
 from cellar.errors import CompileAbandoned, CompileFailed
 
 _DIGEST_BYTES = 32
+
+_DIGEST_CHAIN = f"""\
+from numba import cfunc, types
+
+from cellar.engine.blake2b import digest_chain
+
+
+@cfunc(types.int64(types.int64), nopython=True, error_model='numpy')
+def {ENTRY}(call):
+    return digest_chain(call)
+"""
 
 KEPT_BYTES = 512 * 1024 * 1024
 """Files in a directory of kernels, all together. A cell of an LSTM's size has 60 KB."""
@@ -92,8 +104,8 @@ class KernelCache:
 
     @property
     def library(self) -> list[str]:
-        """Return the texts that every network needs besides its kernels."""
-        return [*product_texts(self.target.registers), advance_text(), step_text(), player_text()]
+        """Return the texts that the service needs besides those of cells."""
+        return [*product_texts(self.target.registers), advance_text(), step_text(), player_text(), _DIGEST_CHAIN]
 
     @functools.cached_property
     def advance(self) -> Builtin:
@@ -109,6 +121,11 @@ class KernelCache:
     def player(self) -> Code:
         """The one call of a recording, as `player_text` describes it. Raise CompileFailed."""
         return self.load([player_text()])[0]
+
+    @functools.cached_property
+    def digest_chain(self) -> Code:
+        """A chain of digests in one call, as `blake2b.digest_chain` describes it. Raise CompileFailed."""
+        return self.load([_DIGEST_CHAIN])[0]
 
     def products(self) -> Products:
         """Return the products for this target. Raise CompileFailed."""

@@ -32,6 +32,7 @@ from cellar.engine.vector import *
 """
 
 ENTRY = "cellar_kernel"
+"""The name of the function that a kernel text defines."""
 
 MOST_LOOPS = 6
 """Loops of fused stages that a kernel has in one function. An LSTM has two, its adjoint four."""

@@ -6,7 +6,6 @@ from typing import Any
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
-from numba.extending import intrinsic
 
 from cellar.engine.vector import (
     BITS,
@@ -22,6 +21,7 @@ from cellar.engine.vector import (
     emit_splat,
     floats,
     instruction,
+    literal_instruction,
     pointer,
     typed,
 )
@@ -128,7 +128,7 @@ def expand(_: Any, source: Any, target: Any, pairs: Any) -> Typed:
     return typed(types.void, [I, I, I], build)
 
 
-@intrinsic(prefer_literal=True)
+@literal_instruction
 def scratch(_: Any, size: Any) -> Typed:
     """Return the address of `size` bytes, a literal, on the stack of the function that asks."""
 

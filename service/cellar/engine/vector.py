@@ -79,6 +79,11 @@ def instruction(function: Callable[..., Typed]) -> Any:
     return intrinsic(function)
 
 
+def literal_instruction(function: Callable[..., Typed]) -> Any:
+    """Make an instruction whose integer arguments are literals wherever the caller's text has literals."""
+    return intrinsic(prefer_literal=True)(function)
+
+
 def emit_call(builder: ir.IRBuilder, name: str, values: Sequence[ir.Value]) -> ir.Value:
     """Emit a call of an LLVM intrinsic on vectors: the first argument's type is the result's."""
     kind = ir.FunctionType(values[0].type, [value.type for value in values])
@@ -302,4 +307,4 @@ def _rotate(_: Any, a: Any, distance: Any) -> Typed:
     return typed(V, [V, distance], build)
 
 
-rotate: Any = intrinsic(prefer_literal=True)(_rotate)
+rotate: Any = literal_instruction(_rotate)

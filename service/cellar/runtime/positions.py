@@ -15,7 +15,7 @@ from typing import Literal
 from cellar.errors import InvalidInput
 from cellar.ports import DIGEST_BYTES, Position
 from cellar.runtime.answers import Floats, Mask
-from cellar.runtime.links import LINKS
+from cellar.runtime.links import DIGEST_CHAIN
 
 Kind = Literal["step", "sequence", "reset", "write", "restore", "settings", "fork", "rewind", "migrate"]
 
@@ -66,12 +66,12 @@ def advance(position: Position, inputs: Floats, reset: Mask | None = None) -> Po
         size = len(data) // steps
         digest = blake2b(digest + data[:size] + reset.tobytes(), digest_size=DIGEST_BYTES).digest()
         data, left = data[size:], steps - 1
-    return Position(epoch, step + steps, LINKS.after(digest, data, left) if left else digest)
+    return Position(epoch, step + steps, DIGEST_CHAIN.last(digest, data, left) if left else digest)
 
 
 def each_digest(position: Position, inputs: Floats) -> bytes:
     """Return the digests after each of the steps of `inputs` (T, B, F), float32 and C-contiguous, side by side."""
-    return LINKS.each(position.digest, inputs.tobytes(), len(inputs))
+    return DIGEST_CHAIN.each(position.digest, inputs.tobytes(), len(inputs))
 
 
 def fingerprint(kind: Kind, *bodies: Floats | Mask, names: str = "") -> bytes:
