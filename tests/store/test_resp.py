@@ -50,8 +50,25 @@ def test_an_error_inside_an_array_is_an_item() -> None:
 
 
 def test_what_is_no_reply_is_refused() -> None:
-    with pytest.raises(ValueError, match="not a Redis reply"):
+    with pytest.raises(ValueError, match="Protocol error"):
         ReplyParser().feed(b"HTTP/1.1 400 Bad Request\r\n")
+
+
+@pytest.mark.parametrize(
+    ("data", "busy"),
+    [
+        (b"", False),
+        (b":1\r\n", False),
+        (b":1\r", True),
+        (b"$3\r\nab", True),
+        (b"*2\r\n:1\r\n", True),
+        (b"*0\r\n", False),
+    ],
+)
+def test_a_parser_knows_whether_a_part_of_a_reply_has_come(data: bytes, busy: bool) -> None:
+    parser = ReplyParser()
+    parser.feed(b"+OK\r\n" + data)
+    assert parser.busy is busy
 
 
 def test_a_long_reply_is_scanned_once_it_is_whole() -> None:

@@ -14,7 +14,7 @@ from cellar.store.resp import Reply, ReplyParser
 from cellar.store.transaction import LEAST, MOST, ZERO, zeros
 from cellar.store.wire import Call, Wire
 
-SOMETHING_ELSE = [b":7\r\n", b"$3\r\na\r\n\r\n", b"*2\r\n$4\r\ngone\r\n:0\r\n", b"-OOM no\r\n", b":00\r\n", b":0\r\n"]
+SOMETHING_ELSE = [b":7\r\n", b"$3\r\na\r\n\r\n", b"*2\r\n$4\r\ngone\r\n:0\r\n", b"-OOM no\r\n", b"+0\r\n", b":0\r\n"]
 
 
 class Sink(asyncio.Transport):

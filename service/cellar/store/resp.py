@@ -2,6 +2,8 @@
 
 from collections.abc import Iterable, Sequence
 
+from hiredis import Reader
+
 Command = Sequence[bytes]
 """A command's name and its arguments."""
 
@@ -14,6 +16,9 @@ class ReplyError(Exception):
 
 
 Reply = bytes | int | None | list["Reply"] | ReplyError
+
+_INCOMPLETE = object()
+"""What the reader returns for a reply that is not whole."""
 
 
 class _Sizes(dict[int, bytes]):
@@ -52,75 +57,18 @@ class ReplyParser:
     """
 
     def __init__(self) -> None:
-        self._pieces: list[bytes] = []
-        self._length = 0
-        self._need = 0
-        self._open: list[
-            tuple[list[Reply], int]
-        ] = []  # arrays that lack items, each inside the one before; their sizes
-
-    @property
-    def busy(self) -> bool:
+        self._reader = Reader(protocolError=ValueError, replyError=ReplyError, notEnoughData=_INCOMPLETE)
+        self.busy = False
         """Whether a part of a reply has come that is not whole."""
-        return self._length > 0 or bool(self._open)
 
     def feed(self, data: bytes) -> list[Reply]:
-        """Take bytes and return the replies that are complete now. Raise ValueError for what is not RESP2."""
-        self._pieces.append(data)
-        self._length += len(data)
+        """Take bytes and return the replies that are complete now. Raise ValueError for what is no reply."""
+        self._reader.feed(data)
         replies: list[Reply] = []
-        if self._length < self._need:  # a long item is put together and scanned once, not with each piece
-            return replies
-        data, at, self._need = b"".join(self._pieces), 0, 0
-        while at < len(data):
-            found = _scan(data, at)
-            if isinstance(found, int):
-                self._need = found - at
+        while self._reader.has_data():
+            reply = self._reader.gets()
+            self.busy = reply is _INCOMPLETE
+            if self.busy:
                 break
-            item, at, count = found
-            if count:
-                self._open.append(([], count))
-            else:
-                self._put(item, replies)
-        self._pieces, self._length = [data[at:]], len(data) - at
+            replies.append(reply)
         return replies
-
-    def _put(self, item: Reply, replies: list[Reply]) -> None:
-        """Add a whole item to the innermost array, the array to the one around it if that makes it whole, and so on."""
-        while self._open:
-            items, count = self._open[-1]
-            items.append(item)
-            if len(items) < count:
-                return
-            item, _ = self._open.pop()
-        replies.append(item)
-
-
-def _scan(data: bytes, at: int) -> tuple[Reply, int, int] | int:
-    """Return the item that begins at `at`, where it ends, and how many items follow that belong to it.
-
-    If it is not whole, return how long the data must be at least to hold it.
-    """
-    end = data.find(b"\r\n", at)
-    if end < 0:
-        return len(data) + 1
-    kind, line, after = data[at : at + 1], data[at + 1 : end], end + 2
-    if kind == b":":
-        return int(line), after, 0
-    if kind == b"+":
-        return line, after, 0
-    if kind == b"-":
-        return ReplyError(line.decode(errors="replace")), after, 0
-    if kind == b"$":
-        return _scan_bulk(data, after, int(line))
-    if kind == b"*":
-        count = int(line)
-        return (None, after, 0) if count < 0 else ([], after, count)
-    raise ValueError(f"not a Redis reply: {data[at : at + 40]!r}")
-
-
-def _scan_bulk(data: bytes, after: int, size: int) -> tuple[Reply, int, int] | int:
-    if size < 0:
-        return None, after, 0
-    end = after + size
-    return (data[after:end], end + 2, 0) if len(data) >= end + 2 else end + 2
