@@ -35,10 +35,10 @@ def service_url(redis_url: str, kernel_directory: Path) -> Iterator[str]:
 
 @pytest.fixture
 def run_shell(service_url: str, tmp_path: Path) -> Callable[[list[Example]], list[str]]:
-    """Return what runs shell blocks one after the other in one shell, and returns what each has printed.
+    """Return what runs blocks one after the other in one shell, and returns what each has printed.
 
-    `make` only says what it would do: the demo and the suite are run elsewhere. Streams are opened at the service under
-    test; `curl` finds it by itself.
+    `make` only says what it would do: the demo and the suite are run elsewhere. URLs of the service lead to the one
+    under test; `curl`, whose URLs have no scheme, finds it by itself.
     """
     stand_in = tmp_path / "curl"
     stand_in.write_text(f'#!/bin/sh\nexec "{sys.executable}" -I "{curl.__file__}" "$@"\n')
@@ -49,6 +49,7 @@ def run_shell(service_url: str, tmp_path: Path) -> Callable[[list[Example]], lis
     def run(examples: list[Example]) -> list[str]:
         script = "".join(f"{example.shell}\nprintf '\\001'\n" for example in examples)
         script = script.replace("ws://localhost:8080", service_url.replace("http", "ws", 1))
+        script = script.replace("http://localhost:8080", service_url)
         done = subprocess.run(
             ["sh", "-eu"],
             input=script,

@@ -1,7 +1,8 @@
-"""The pages for people, as things to execute: shell blocks, and what the page says that they print.
+"""The pages for people, as things to execute: shell and Python blocks, and what the page says that they print.
 
-A `sh` block is run. A `json` block right after it shows its output: `...` stands for members or items left out, and
-what the service makes up (positions, times) may differ. A `text` block right after it shows its output as it is.
+`sh` and `python` blocks are run. A `json` block right after one shows its output: `...` stands for members or items
+left out, and what the service makes up (positions, times) may differ. A `text` block right after one shows its output
+as it is.
 """
 
 import json
@@ -14,16 +15,20 @@ from tests.api.examples import MADE_UP
 
 ROOT = Path(__file__).parents[2]
 
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+DOCS = ROOT / "docs"
+
+PAGES = [ROOT / "README.md", *sorted(DOCS.rglob("*.md"))]
 
 _BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$\n?(\s*)", re.MULTILINE | re.DOTALL)
+
+_PYTHON = "python - <<'END_OF_PYTHON'\n{}END_OF_PYTHON\n"
 
 REST = "..."
 
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """A shell block, and the kind and text of the block that shows its output, if there is one."""
+    """An executed block as shell text, and the kind and text of the block that shows its output, if there is one."""
 
     line: int
     shell: str
@@ -31,8 +36,30 @@ class Example:
     shown: str = ""
 
 
+def page_id(page: Path) -> str:
+    """Return how a page is called in the names of tests."""
+    return str(page.relative_to(ROOT))
+
+
+def prose(page: Path) -> str:
+    """Return the text of a page without its blocks."""
+    return re.sub(r"^ *```.*?^ *```$", "", page.read_text(), flags=re.MULTILINE | re.DOTALL)
+
+
+def anchors(page: Path) -> set[str]:
+    """Return the anchors that GitHub gives the headings of a page."""
+    headings = re.findall(r"^#+ (.*)$", prose(page), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def links(page: Path) -> list[tuple[str, str]]:
+    """Return the relative links of a page, each as path and anchor; one of both may be empty."""
+    found = re.findall(r"\]\(([^)#\s]*)(?:#([^)\s]*))?\)", prose(page))
+    return [(path, anchor) for path, anchor in found if ":" not in path]
+
+
 def examples(page: Path) -> list[Example]:
-    """Return the shell blocks of a page in order."""
+    """Return the executed blocks of a page in order."""
     text = page.read_text()
     found: list[Example] = []
     end = 0
@@ -41,9 +68,10 @@ def examples(page: Path) -> list[Example]:
         follows = bool(found) and block.start() == end
         if kind in ("json", "text") and follows and not found[-1].kind:
             found[-1] = Example(found[-1].line, found[-1].shell, kind, content)
-        elif kind == "sh":
-            found.append(Example(text.count("\n", 0, block.start()) + 2, content))
-        end = block.end() if kind == "sh" else 0
+        elif kind in ("sh", "python"):
+            shell = content if kind == "sh" else _PYTHON.format(content)
+            found.append(Example(text.count("\n", 0, block.start()) + 2, shell))
+        end = block.end() if kind in ("sh", "python") else 0
     return found
 
 

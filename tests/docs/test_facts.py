@@ -3,6 +3,7 @@
 import json
 import re
 import struct
+from collections.abc import Iterable
 from dataclasses import fields
 from typing import Any, get_args
 
@@ -19,6 +20,7 @@ from cellar.cli import main
 from cellar.engine.functions import FUNCTIONS
 from cellar.engine.parse import MAX_DEPTH, MAX_OPERATIONS
 from cellar.engine.tokens import MAX_TEXT_BYTES
+from cellar.errors import CellarError, NotReached, TooManyFaults
 from cellar.nn import training
 from cellar.nn.spec import FORMS, MAX_LAYERS, MAX_NESTING, MAX_SIZE, LayerSpec, NamedInitialiser
 from cellar.settings import Settings
@@ -50,24 +52,64 @@ def named(text: str) -> list[str]:
 
 def test_every_setting_as_the_code_describes_it() -> None:
     described = [[f"`CELLAR_{name.upper()}`", field.description] for name, field in Settings.model_fields.items()]
-    assert rows("operations.md", "variable") == described
+    assert rows("reference/settings.md", "variable") == described
 
 
 def test_every_command(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         main(["--help"])
     listed = re.findall(r"^    (\w+) ", capsys.readouterr().out, re.MULTILINE)
-    assert [[f"cellar {command}"] for command in listed] == [named(row[0]) for row in rows("operations.md", "command")]
+    table = [named(row[0]) for row in rows("reference/settings.md", "command")]
+    assert [[f"cellar {command}"] for command in listed] == table
+
+
+def operations() -> list[tuple[str, str, dict[str, Any]]]:
+    """Return method, path and description of every operation of the API document."""
+    document = json.loads((ROOT / "openapi" / "openapi.json").read_text())
+    return [
+        (method, path, operation)
+        for path, item in document["paths"].items()
+        for method, operation in item.items()
+        if "responses" in operation
+    ]
+
+
+def slugs(heading: str) -> dict[str, int]:
+    """Return the status of each problem type in a table of the page of errors."""
+    return {named(kind)[0]: int(status) for status, kind, _ in rows("reference/errors.md", heading)}
+
+
+def statuses(kinds: Iterable[type[CellarError]]) -> dict[str, int]:
+    return {kind.slug: status_of(kind) for kind in kinds}
+
+
+def test_every_answer_of_any_request_with_its_status() -> None:
+    framework = {"not_found": 404, "method_not_allowed": 405, "internal_error": 500}
+    assert slugs("any") == statuses(EVERYWHERE) | framework
 
 
 def test_every_answer_of_a_step_with_its_status() -> None:
-    table = {named(kind)[0]: int(status) for status, kind, _ in rows("sessions.md", "status") if kind}
-    assert table == {error.slug: status_of(error) for error in STEP}
+    assert slugs("step") == statuses(set(STEP) - set(EVERYWHERE))
 
 
-def test_what_every_route_may_answer() -> None:
-    table = {named(kind)[0]: int(status) for status, kind, _ in rows("http.md", "status")}
-    assert table == {error.slug: status_of(error) for error in EVERYWHERE}
+def test_every_other_answer_that_a_route_declares() -> None:
+    declared = {
+        slug: int(status)
+        for _, _, operation in operations()
+        for status, response in operation["responses"].items()
+        for slug in re.findall(r"^- `(\w+)`:", response["description"], re.MULTILINE)
+    }
+    in_lines = statuses((NotReached, TooManyFaults))
+    elsewhere = slugs("any") | slugs("step")
+    assert slugs("other") == {slug: status for slug, status in (declared | in_lines).items() if slug not in elsewhere}
+
+
+def test_every_route() -> None:
+    shown = re.findall(r"^\| `([A-Z]+) ([^`]+)`", read("reference/api.md"), re.MULTILINE)
+    assert sorted(shown) == sorted((method.upper(), path) for method, path, _ in operations())
+    streams = (ROOT / "openapi" / "streams.yaml").read_text()
+    addresses = re.findall(r'^    address: "(\S+)"$', streams, re.MULTILINE)
+    assert re.findall(r"`(/v1/[^`]*stream)`", read("reference/api.md")) == addresses
 
 
 def test_every_field_of_a_training_job_with_its_default() -> None:
@@ -79,8 +121,8 @@ def test_every_field_of_a_training_job_with_its_default() -> None:
     }
     defaults = own | json.loads(training.TrainingSpec().model_dump_json())
     bare = {name: value["type"] if isinstance(value, dict) else value for name, value in defaults.items()}
-    table = {named(name)[0]: json.loads(named(default)[0]) for name, default, _ in rows("training.md", "field")}
-    assert table == bare
+    shown = {named(name)[0]: named(default)[0] for name, default, _ in rows("reference/training.md", "field")}
+    assert {name: json.loads(default) for name, default in shown.items()} == bare
 
 
 @pytest.mark.parametrize("kind", TYPES)
@@ -92,40 +134,42 @@ def test_every_loss_optimiser_and_schedule_with_its_settings(kind: str) -> None:
         for spec in classes
         for name in get_args(spec.model_fields["type"].annotation)
     }
-    table = {named(name)[0]: set(named(text)) for name, text in rows("training.md", kind)}
+    table = {named(name)[0]: set(named(text)) for name, text in rows("reference/training.md", kind)}
     assert table == own
-    assert set(named(read("training.md").split("All of them have", 1)[1].split("(added", 1)[0])) == shared - {"type"}
+    sentence = read("reference/training.md").split("All of them have", 1)[1].split("(added", 1)[0]
+    assert set(named(sentence)) == shared - {"type"}
 
 
 def test_every_layer_with_its_fields() -> None:
     specs: tuple[type[BaseModel], ...] = get_args(get_args(LayerSpec)[0])
-    table = {named(name)[0]: set(named(fields)) for name, fields, _ in rows("layers.md", "layer")}
+    table = {named(name)[0]: set(named(fields)) for name, fields, _ in rows("reference/layers.md", "layer")}
     assert table == {spec.model_fields["type"].default: {*spec.model_fields} - {"type"} for spec in specs}
 
 
 def test_the_limits_of_networks() -> None:
-    assert f"at most {MAX_LAYERS} layers and {MAX_NESTING} residual ones within each other" in read("layers.md")
+    limits = f"at most {MAX_LAYERS} layers, and at most {MAX_NESTING} residual layers inside one another"
+    assert limits in read("reference/layers.md")
 
 
 def test_every_initialiser() -> None:
-    shown = re.findall(r'"(\w+)"', "".join(row[0] for row in rows("cells.md", "initialiser")))
+    shown = re.findall(r'"(\w+)"', "".join(row[0] for row in rows("reference/cell-language.md", "initialiser")))
     assert {*shown} == {*get_args(NamedInitialiser), *FORMS}
 
 
 def test_every_function_of_the_language() -> None:
-    shown = re.findall(r"`(\w+)\(", "".join(row[0] for row in rows("cells.md", "function")))
+    shown = re.findall(r"`(\w+)\(", "".join(row[0] for row in rows("reference/cell-language.md", "function")))
     assert sorted(shown) == sorted(FUNCTIONS)
 
 
 @pytest.mark.parametrize("name", BUILT_IN)
 def test_the_equations_of_every_built_in_cell(name: str) -> None:
-    page = read("cells.md")
+    page = read("reference/cell-language.md")
     assert f"```\n{BUILT_IN[name].equations}```" in page.split(f"\n`{name}` (")[1]
 
 
 def test_the_limits_of_cells() -> None:
     limits = f"{MAX_OPERATIONS} operations, {MAX_DEPTH} levels of brackets, {MAX_TEXT_BYTES} bytes of text"
-    assert f"{limits}; sizes up to {MAX_SIZE:,}." in read("cells.md")
+    assert f"{limits}; sizes up to {MAX_SIZE:,}." in read("reference/cell-language.md")
 
 
 @pytest.mark.parametrize(
@@ -138,16 +182,16 @@ def test_every_field_of_a_frame(heading: str, fields: frames.Fields) -> None:
         size = struct.calcsize("<" + code)
         layout.append([f"`{name}`", str(offset), str(size)])
         offset += size
-    assert [row[:3] for row in rows("frames.md", heading)] == layout
+    assert [row[:3] for row in rows("reference/frames.md", heading)] == layout
 
 
 def test_every_close_code_of_a_stream() -> None:
     names = {code: {word for word in words if " " not in word} for code, words in close_codes().items()}
-    assert {code: set(named(text)) for code, text in rows("streams.md", "code")} == names
+    assert {code: set(named(text)) for code, text in rows("reference/websocket.md", "code")} == names
 
 
 def test_every_limit_with_its_setting_and_a_test_that_is_there() -> None:
-    table = rows("operations.md", "resource")
+    table = rows("reference/limits.md", "resource")
     settings = {name for row in table for name in named(row[2])}
     assert settings <= {f"CELLAR_{name.upper()}" for name in Settings.model_fields}
     assert {f"CELLAR_{field.name.upper()}" for field in fields(Limits)} <= settings

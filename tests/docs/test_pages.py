@@ -1,4 +1,4 @@
-"""Every shell block of the README and of docs/ does what the page says."""
+"""Every executed block of the README and of docs/ does what the page says, and every link leads somewhere."""
 
 import re
 from collections.abc import Callable
@@ -6,17 +6,22 @@ from pathlib import Path
 
 import pytest
 
-from tests.docs.pages import PAGES, ROOT, Example, as_shown, documents, examples
+from cellar.settings import Settings
+from tests.docs.pages import PAGES, ROOT, Example, anchors, as_shown, documents, examples, links, page_id
 
 SHELL = {"sh", "bash", "shell", "console", "zsh"}
 
+PYTHON = {"python", "py", "python3", "pycon"}
+
+LINKING = [*PAGES, ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md"]
+
 
 @pytest.mark.timeout(300)  # with no kernel compiled yet, beside other tests
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", PAGES, ids=page_id)
 def test_the_blocks_print_what_the_page_shows(page: Path, run_shell: Callable[[list[Example]], list[str]]) -> None:
     blocks = examples(page)
     for block, printed in zip(blocks, run_shell(blocks), strict=True):
-        where = f"{page.name}, line {block.line}"
+        where = f"{page_id(page)}, line {block.line}"
         if block.kind == "text":
             assert printed == block.shown, where
         elif block.kind == "json":
@@ -24,23 +29,37 @@ def test_the_blocks_print_what_the_page_shows(page: Path, run_shell: Callable[[l
             assert as_shown(shown, real) == shown, where
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", PAGES, ids=page_id)
 def test_no_block_escapes(page: Path) -> None:
     kinds = re.findall(r"^\s*```(\w*)$", page.read_text(), re.MULTILINE)[::2]
-    assert kinds.count("sh") == len(examples(page))
+    assert kinds.count("sh") + kinds.count("python") == len(examples(page))
     assert kinds.count("json") == sum(block.kind == "json" for block in examples(page)), "json without a command"
-    assert not (SHELL - {"sh"}) & set(kinds), "call it sh, so that it is executed"
+    assert not (SHELL - {"sh"} | PYTHON - {"python"}) & set(kinds), "call it sh or python, so that it is executed"
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_links_lead_somewhere(page: Path) -> None:
-    for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text()):
-        assert (page.parent / target).exists(), target
+@pytest.mark.parametrize("page", LINKING, ids=page_id)
+def test_links_lead_to_a_file_and_a_heading_of_it(page: Path) -> None:
+    for path, anchor in links(page):
+        target = page.parent / path if path else page
+        assert target.exists(), path
+        assert not anchor or anchor in anchors(target), f"{path}#{anchor}"
+
+
+@pytest.mark.parametrize("page", LINKING[:-1], ids=page_id)  # the changelog names what there was
+def test_what_a_page_names_exists(page: Path) -> None:
+    text = page.read_text()
+    settings = {f"CELLAR_{name.upper()}" for name in Settings.model_fields} | {"CELLAR_URL"}
+    assert set(re.findall(r"\bCELLAR_[A-Z_]*[A-Z]", text)) <= settings
+    for module in re.findall(r"python -m (?!pip)((?:benchmarks|tests|cellar)[\w.]*\w)", text):
+        path = ROOT / ("service" if module.startswith("cellar") else "") / module.replace(".", "/")
+        assert path.with_suffix(".py").exists() or path.is_dir(), module
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    assert set(re.findall(r"`make ([a-z-]+)", text)) <= targets
 
 
 def test_every_page_is_linked_from_the_readme() -> None:
-    readme = (ROOT / "README.md").read_text()
-    assert all(f"(docs/{page.name})" in readme for page in PAGES[1:])
+    linked = {(ROOT / path).resolve() for path, _ in links(ROOT / "README.md") if path}
+    assert set(PAGES[1:]) <= linked
 
 
 def test_comparison_sees_differences() -> None:
@@ -58,3 +77,12 @@ def test_comparison_sees_differences() -> None:
     assert as_shown(exact, {"a": [1], "b": 2}) != exact
     assert as_shown(exact, {"a": [1, 2]}) != exact
     assert as_shown([exact], [exact, exact]) != [exact]
+
+
+def test_links_and_anchors_are_found(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text(
+        "# A page\n## `x` and y: z\n```sh\n# no heading [a](b.md)\n```\n[one](#x-and-y-z) [two](c.md#d) [w](http://e)"
+    )
+    assert anchors(page) == {"a-page", "x-and-y-z"}
+    assert links(page) == [("", "x-and-y-z"), ("c.md", "d")]

@@ -1,4 +1,4 @@
-"""How much one client, or all of them together, may take of the service. docs/operations.md has the table."""
+"""How much one client, or all of them together, may take of the service. docs/reference/limits.md has the table."""
 
 from dataclasses import dataclass, field
 

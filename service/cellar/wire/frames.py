@@ -1,8 +1,8 @@
 """Frames: many steps, or their answers, in one run of bytes that NumPy reads where it lies.
 
 A frame is a header, then records of one size, then all numbers in one block, then all text. Everything is little
-endian and nothing is padded: records and numbers stand at multiples of eight and four bytes. `docs/frames.md` gives
-the layout to those who write another client.
+endian and nothing is padded: records and numbers stand at multiples of eight and four bytes. `docs/reference/frames.md`
+gives the layout to those who write another client.
 """
 
 from collections.abc import Iterable, Iterator, Sequence

@@ -30,7 +30,7 @@ def _content(line: list[dict[str, str]], frame: str) -> dict[str, Any]:
     # x-itemSchema: OpenAPI 3.1 has no word for the documents of a stream
     return {
         lines.MEDIA_TYPE: {"schema": {"type": "string"}, "x-itemSchema": {"anyOf": line}},
-        frames.MEDIA_TYPE: bytes_of(f"Frames of {frame}: see docs/frames.md."),
+        frames.MEDIA_TYPE: bytes_of(f"Frames of {frame}: see docs/reference/frames.md."),
     }
 
 

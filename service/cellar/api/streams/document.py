@@ -16,8 +16,8 @@ from cellar.wire import frames
 
 DESCRIPTION = """Steps of sessions over WebSockets: many in flight, applied and answered in the order of their session.
 
-Text messages are JSON objects, binary messages are frames (docs/frames.md). docs/streams.md says what happens when a
-step fails, when a connection drops and when the service stops."""
+Text messages are JSON objects, binary messages are frames (docs/reference/frames.md). docs/reference/websocket.md says
+what happens when a step fails, when a connection drops and when the service stops."""
 
 BARE = re.compile(r"(?!(?:y|n|yes|no|on|off|true|false|null)$)[A-Za-z][A-Za-z_-]*", re.IGNORECASE)
 """Names that need no quotes in any version of YAML."""
@@ -154,7 +154,7 @@ def _message(name: str, kind: type[BaseModel]) -> dict[str, Any]:
 
 
 def _frame_messages() -> dict[str, Any]:
-    payload = {"type": "string", "format": "binary", "description": "docs/frames.md has the layout."}
+    payload = {"type": "string", "format": "binary", "description": "docs/reference/frames.md has the layout."}
     return {
         name: {"summary": summary, "contentType": frames.MEDIA_TYPE, "payload": payload}
         for name, summary in FRAMES.items()
