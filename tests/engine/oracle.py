@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from cellar.engine import Cell
-from cellar.engine.interpret import Interpreted, InterpretedGradient, interpret_backward, interpret_forward
+from tests.engine.interpreter import Interpreted, InterpretedGradient, interpret_backward, interpret_forward
 
 Array = NDArray[Any]
 

@@ -64,3 +64,8 @@ def same(found: Run, wanted: Run) -> None:
     """Assert that two runs have the same bits."""
     np.testing.assert_array_equal(found.outputs, wanted.outputs)
     np.testing.assert_array_equal(found.state, wanted.state)
+
+
+def kept_bytes(program: Program) -> int:
+    """Return the bytes of the frames that a program keeps for later calls, but for the one of small calls."""
+    return sum(frame.size for pool in program._pools.values() for frame in pool)

@@ -15,7 +15,7 @@ from cellar.engine.frame import INPUT
 from cellar.engine.program import RESIDENT_CAPACITY
 from cellar.errors import ShapeMismatch
 from tests.engine.conftest import Compiled
-from tests.engine.stack import Floats, Stack, node, same
+from tests.engine.stack import Floats, Stack, kept_bytes, node, same
 
 SHAPES = [(1, 1), (1, 9), (7, 3), (300, 7)]
 """One step; small calls; many chunks."""
@@ -128,13 +128,13 @@ def wrong(data: list[bytes]) -> list[tuple[type[Exception], Any]]:
 
 def test_what_is_no_state_is_refused(stack: Stack, native: Callable[..., object]) -> None:
     inputs, state = stack.draw(1, 3)
-    before = stack.program.scratch_bytes
+    before = kept_bytes(stack.program)
     for kind, given in wrong([row.tobytes() for row in state]):
         assert native(inputs, given) is None
         with pytest.raises(kind):
             stack.program.run(inputs, given)
     same(stack.program.run(inputs, state), stack.plain(inputs, state))
-    assert stack.program.scratch_bytes - before < 1024 * 1024
+    assert kept_bytes(stack.program) - before < 1024 * 1024
 
 
 @pytest.mark.parametrize("place", [2, 3])

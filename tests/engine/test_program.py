@@ -14,7 +14,7 @@ from cellar.engine.framing import new_frame
 from cellar.errors import ShapeMismatch
 from tests.engine import oracle
 from tests.engine.conftest import Compiled
-from tests.engine.stack import SIZE, Floats, Stack, node, same
+from tests.engine.stack import SIZE, Floats, Stack, kept_bytes, node, same
 
 
 @pytest.mark.parametrize(("steps", "rows"), [(1, 1), (1, 64), (7, 3), (200, 9), (1, MOST_CAPACITY + 1), (0, 2), (2, 0)])
@@ -131,7 +131,7 @@ def test_no_memory_is_lost_to_calls_out_of_the_ordinary(stack: Stack) -> None:
     bad = inputs.copy()
     bad[1, 2] = np.nan
     stack.program.run(inputs, state)
-    before = stack.program.scratch_bytes
+    before = kept_bytes(stack.program)
     for _ in range(3):
         assert stack.program.run(bad, state).bad_step is not None
         same(stack.program.run(inputs.astype(np.float64), state), stack.plain(inputs, state))
@@ -141,7 +141,7 @@ def test_no_memory_is_lost_to_calls_out_of_the_ordinary(stack: Stack) -> None:
             stack.program.run(inputs, state, None, np.ones(3, np.bool_))
         with pytest.raises(ShapeMismatch):
             stack.program.run(inputs, state[:, 1:])
-    assert stack.program.scratch_bytes == before
+    assert kept_bytes(stack.program) == before
 
 
 def test_lengths_of_another_shape(stack: Stack) -> None:
@@ -217,11 +217,11 @@ def test_bfloat16_weights_are_the_rounded_ones_bit_for_bit(compiled: Compiled) -
 
 
 def test_memory_is_bounded(stack: Stack) -> None:
-    before = stack.program.scratch_bytes
+    before = kept_bytes(stack.program)
     for rows in range(1, 200):
         stack.program.run(*stack.draw(2, rows))
     frames = 10  # a capacity for each power of two
-    assert stack.program.scratch_bytes - before < frames * 1024 * 1024
+    assert kept_bytes(stack.program) - before < frames * 1024 * 1024
 
 
 def test_large_memory_is_no_program_s_own(compiled: Compiled) -> None:
@@ -234,7 +234,7 @@ def test_large_memory_is_no_program_s_own(compiled: Compiled) -> None:
     assert idle > LARGE_BYTES
     same(program.run(inputs, state), first)
     assert ARENAS.idle_bytes == idle
-    assert program.scratch_bytes == 0
+    assert kept_bytes(program) == 0
 
 
 def test_a_frame_without_an_address_that_its_kernels_use_is_refused(stack: Stack) -> None:

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cellar.engine.interpret import Interpreted, interpret_backward, interpret_forward
 from cellar.nn.chain import Network
 from cellar.nn.spec import NetworkSpec
+from tests.engine.interpreter import Interpreted, interpret_backward, interpret_forward
 
 Array = NDArray[Any]
 

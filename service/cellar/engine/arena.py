@@ -33,7 +33,8 @@ class ArenaPool:
     def __init__(self, kept_bytes: int) -> None:
         self._kept_bytes = kept_bytes
         self._idle: dict[int, list[Bytes]] = {}
-        self._idle_bytes = 0
+        self.idle_bytes = 0
+        """Bytes that wait for later calls."""
         self._lock = threading.RLock()
         """A thread may come in again: a collection of garbage that begins under the lock may end arenas."""
 
@@ -44,24 +45,19 @@ class ArenaPool:
             idle = self._idle.get(size)
             memory = idle.pop() if idle else None
             if memory is not None:
-                self._idle_bytes -= size
+                self.idle_bytes -= size
         if memory is None:
             memory = aligned(size, clear=clear)
         elif clear:
             memory[:length] = 0
         return Arena(self, memory)
 
-    @property
-    def idle_bytes(self) -> int:
-        """Return the bytes that wait."""
-        return self._idle_bytes
-
     def give_back(self, memory: Bytes) -> None:
         """Keep memory for later, unless there is enough of it."""
         with self._lock:
-            if self._idle_bytes + memory.nbytes <= self._kept_bytes:
+            if self.idle_bytes + memory.nbytes <= self._kept_bytes:
                 self._idle.setdefault(memory.nbytes, []).append(memory)
-                self._idle_bytes += memory.nbytes
+                self.idle_bytes += memory.nbytes
 
 
 ARENAS = ArenaPool(KEPT_BYTES)

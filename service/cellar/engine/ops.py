@@ -3,8 +3,9 @@
 Signed zeros and NaN are fixed here. `relu(-0) = -0`; of two equal operands `max` and `min` give the second; every
 operation hands NaN on. `select(a, b, p, q)` is `p if a > b else q`.
 
-The NumPy column is the meaning of an operation for the interpreter, on arrays of shape (B, n) and (B, 1). The kernel
-column names functions of `cellar.engine.vector` and `cellar.engine.activations`.
+The NumPy column is the meaning of an operation, on arrays of shape (B, n) and (B, 1): `simplify` folds constants with
+it, and the tests' interpreter evaluates cells with it. The kernel column names functions of `cellar.engine.vector` and
+`cellar.engine.activations`.
 """
 
 from collections.abc import Callable

@@ -142,11 +142,6 @@ class Program:
         """Return how many threads are worth their while for so many steps of so many rows."""
         return max(1, min(THREADS, rows, steps * rows * self.flops // PART_FLOPS))
 
-    @property
-    def scratch_bytes(self) -> int:
-        """Return the bytes of the frames that are kept for later calls, but for the one of small calls."""
-        return sum(frame.size for pool in list(self._pools.values()) for frame in list(pool))
-
     def _find_frame(self, inputs: Floats) -> tuple[int, int, list[Frame], Frame]:
         """Return steps, rows, where their frames wait, and a frame for them. Raise ShapeMismatch."""
         if inputs.ndim != 3:

@@ -1,6 +1,7 @@
-"""The slow oracle: the graph of a cell evaluated with NumPy, in float64 or float32.
+"""An interpreter of cells, the oracle for compiled ones: it evaluates a graph with NumPy, in float64 or float32.
 
-It shares the graph and the gradient with the kernels and nothing else: no schedule, no packing, no own activations.
+It shares the graph, the table of operations and the gradient with the kernels, and nothing else: no schedule, no
+packing, no functions of the kernel library.
 """
 
 from collections.abc import Mapping, Sequence

@@ -1,9 +1,9 @@
-"""The oracle itself, on a cell that can be worked out by hand."""
+"""The interpreter, on a cell that can be worked out by hand."""
 
 import numpy as np
 
 from cellar.engine import build_cell
-from cellar.engine.interpret import interpret_backward, interpret_forward
+from tests.engine.interpreter import interpret_backward, interpret_forward
 
 CELL = build_cell("param a: scalar\nh = a * h + W @ x\noutput = h * h", {"in": 2, "hidden": 1})
 WEIGHTS = {"a": np.array(0.5), "W": np.array([[2.0, -1.0]])}
