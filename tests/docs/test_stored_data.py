@@ -10,7 +10,7 @@ import redis
 
 from tests.docs.pages import DOCS
 
-PREFIX = re.compile(r"^test-[0-9a-f]{32}:")
+PREFIX = re.compile(r"^test-[0-9a-f]{32}-demo:")
 
 LAYER = {"type": "recurrent", "cell": {"equations": "h = sigmoid(b_k) * h + x"}, "hidden_size": 1}
 
