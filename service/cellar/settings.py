@@ -47,24 +47,25 @@ class Settings(BaseSettings):
     redis_url: str | None = Field(
         None,
         pattern=REDIS_URL,
-        description="Redis that keeps everything: redis://, rediss:// or unix://, or redis+cluster:// or redis+sentinel://."
-        " Unset: a private server is started.",
+        description="URL of the Redis that stores everything: redis://, rediss://, unix://, redis+cluster://"
+        " or redis+sentinel://. Unset: a private Redis is started.",
     )
     queue_url: str | None = Field(
         None,
         pattern=REDIS_URL,
-        description="Redis that carries the job queue: any but a cluster. Default: the same as the store.",
+        description="URL of the Redis for the job queue: any form except a cluster. Default: CELLAR_REDIS_URL.",
     )
     durability: Literal["standard", "relaxed", "strict"] = Field(
         "standard",
-        description="What an answered step survives. standard: what the Redis gives, a crash of the machine with the"
-        " private one; relaxed: that writes to its disk once a second; strict: replicas have it too, else the answer is"
-        " 503 `applied_not_durable`. Default: standard.",
+        description="What an answered step survives. standard: what the Redis is configured for; with the"
+        " private one a crash of the machine. relaxed: the private Redis writes to its disk once"
+        " a second. strict: replicas have the step too, otherwise the answer is 503"
+        " `applied_not_durable`. Default: standard.",
     )
     strict_replicas: int = Field(
-        1, ge=1, le=16, description="Replicas that must have a step where durability is strict. Default: 1."
+        1, ge=1, le=16, description="Number of replicas that must have a step when durability is strict. Default: 1."
     )
-    strict_wait_s: float = Field(1, gt=0, le=3, description="How long they are waited for, seconds. Default: 1.")
+    strict_wait_s: float = Field(1, gt=0, le=3, description="How long to wait for these replicas, seconds. Default: 1.")
     key_prefix: str = Field(
         "cellar", pattern=r"^[A-Za-z0-9._:-]{1,64}$", description="First part of every Redis key. Default: cellar."
     )
@@ -74,140 +75,161 @@ class Settings(BaseSettings):
 
     allowed_hosts: Annotated[tuple[str, ...] | None, NoDecode, BeforeValidator(_listed)] = Field(
         None,
-        description="Names by which the service may be called (the Host of a request, without the port), with commas"
-        " between them, beside those of the machine itself; * are all. Default: none where it listens on this machine"
-        " only, elsewhere all.",
+        description="Names that clients may use for the service (the Host header without the port), separated"
+        " by commas; * allows all. localhost and loopback addresses are always allowed. Default:"
+        " no others if it listens on this machine only, else all.",
     )
     allowed_origins: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_listed)] = Field(
         (),
-        description="Web pages of other sites that may use the service, as browsers say it in Origin"
-        " (https://app.example.com), with commas between them; * are all. Default: none.",
+        description="Origins of other web pages that may use the service (https://app.example.com), separated"
+        " by commas; * allows all. Default: none.",
     )
 
     data_dir: Path = Field(
-        default_factory=_data_dir, description="Data of the private Redis. Default: $XDG_DATA_HOME/cellar."
+        default_factory=_data_dir,
+        description="Directory for the data of the private Redis. Default: $XDG_DATA_HOME/cellar.",
     )
     runtime_dir: Path | None = Field(
-        None, description="Directory for the private Redis' socket. Default: a short one for the data directory."
+        None,
+        description="Directory for the socket of the private Redis. Default: a short path that belongs to the"
+        " data directory.",
     )
     redis_max_memory_bytes: int | None = Field(
         None,
         ge=0,
-        description="Memory of the private Redis, beyond which writes are answered 503, bytes; 0: as much as there is."
-        " Default: half of what the machine, or its control group, has.",
+        description="Memory limit of the private Redis, bytes; above it writes are answered 503. 0: no limit."
+        " Default: half the memory of the machine or of its control group.",
     )
     cache_dir: Path = Field(
-        default_factory=_cache_dir, description="Compiled kernels. Default: $XDG_CACHE_HOME/cellar/kernels."
+        default_factory=_cache_dir,
+        description="Directory for compiled kernels. Default: $XDG_CACHE_HOME/cellar/kernels.",
     )
     warm_dir: Path | None = Field(
-        None, description="Kernels that `cellar warm` compiled beforehand, read only. Unset: there are none."
+        None, description="Directory of kernels that `cellar warm` has compiled, read only. Default: none."
     )
     blob_dir: Path | None = Field(
-        None, description="Directory for blobs that every api and worker mounts. Unset: blobs are kept in Redis."
+        None,
+        description="Directory for weights, datasets and checkpoints; every api and worker must mount it."
+        " Unset: they are stored in Redis.",
     )
 
     max_body_bytes: int = Field(16 * MEBIBYTE, ge=1024, description="Largest request body, bytes. Default: 16 MiB.")
-    max_sequence_steps: int = Field(65536, ge=1, description="Most steps in one sequence, steps. Default: 65536.")
-    max_batch_size: int = Field(4096, ge=1, description="Most rows in one session, rows. Default: 4096.")
+    max_sequence_steps: int = Field(65536, ge=1, description="Most steps in one sequence. Default: 65536.")
+    max_batch_size: int = Field(4096, ge=1, description="Most rows of a session. Default: 4096.")
     max_numbers: int = Field(
         4 * MEBIBYTE,
         ge=1,
-        description="Most numbers in a session's state, and in an answer (steps x rows x outputs). Default: 4194304.",
+        description="Most numbers in the state of a session, and in an answer (steps x rows x outputs)."
+        " Default: 4194304.",
     )
     model_cache_bytes: int = Field(
         512 * MEBIBYTE,
         ge=MEBIBYTE,
-        description="Most memory for loaded models, those used last, in each process; one that is loaded again costs"
-        " milliseconds, bytes. Default: 512 MiB.",
+        description="Memory for loaded models in each process, bytes. The models used longest ago are dropped"
+        " and loaded again when needed, in milliseconds. Default: 512 MiB.",
     )
     default_ttl_s: int = Field(
-        30 * DAY_S, ge=1, description="Lifetime of an idle session that asks for none, seconds. Default: 30 days."
+        30 * DAY_S,
+        ge=1,
+        description="Lifetime of a session without changes, if its creation gives none, seconds. Default: 30 days.",
     )
     accept_revisions: bool = Field(
         False,
-        description="Whether a session of another revision of the arithmetic takes this service's at its next step."
-        " Default: false, it is refused.",
+        description="Whether a session with another revision of the arithmetic changes to this service's"
+        " revision at its next step. Default: false, the step is refused.",
     )
     replay_window: int = Field(
         32,
         ge=1,
         le=1024,
-        description="Requests of a session whose reply can be replayed, requests; the same in all processes of one"
-        " Redis. Default: 32.",
+        description="Number of requests of a session whose answers can be repeated. Must be the same in all"
+        " processes that share a Redis. Default: 32.",
     )
-    replay_output_bytes: int = Field(4096, ge=0, description="Largest output kept for a replay, bytes. Default: 4096.")
+    replay_output_bytes: int = Field(
+        4096, ge=0, description="Largest output that is kept to be repeated, bytes. Default: 4096."
+    )
     idempotency_ttl_s: int = Field(
         DAY_S, ge=1, description="How long an Idempotency-Key is remembered, seconds. Default: 1 day."
     )
     tombstone_ttl_s: int = Field(
-        DAY_S, ge=1, description="How long an expired session answers 410 and not 404, seconds. Default: 1 day."
+        DAY_S, ge=1, description="How long an expired session is answered 410 instead of 404, seconds. Default: 1 day."
     )
     max_snapshots: int = Field(16, ge=1, le=1024, description="Most snapshots of a session. Default: 16.")
     max_fork_bytes: int = Field(
-        256 * MEBIBYTE, ge=1, description="Most state that the children of one fork may have, bytes. Default: 256 MiB."
+        256 * MEBIBYTE,
+        ge=1,
+        description="Most bytes that the states of all children of one fork may have. Default: 256 MiB.",
     )
     queue_limit: int = Field(
-        4096, ge=1, description="Requests that may wait for the engine before 503, requests. Default: 4096."
+        4096,
+        ge=1,
+        description="Most requests that may wait for the engine; further ones are answered 503. Default: 4096.",
     )
     queue_wait_s: float = Field(
         0.5,
         gt=0,
-        description="How long the requests that wait may take to be answered before more get 503, seconds. "
-        "Default: 0.5.",
+        description="Longest time that the waiting requests may take, seconds; further ones are answered 503."
+        " Default: 0.5.",
     )
 
     max_connections: int = Field(
         16384,
         ge=1,
-        description="Most connections at a time; the open files of the process bound them too. Default: 16384.",
+        description="Most connections at a time. The limit of open files of the process applies too. Default: 16384.",
     )
     max_streams: int = Field(8192, ge=0, description="Most WebSockets at a time. Default: 8192.")
     max_head_bytes: int = Field(
-        64 * 1024, ge=1024, description="Largest head of a request, with its URL, bytes. Default: 64 KiB."
+        64 * 1024, ge=1024, description="Largest head of a request, including its URL, bytes. Default: 64 KiB."
     )
     head_timeout_s: float = Field(
-        10, gt=0, description="How long the head of a request may take to come, seconds. Default: 10."
+        10, gt=0, description="Time within which the head of a request must arrive, seconds. Default: 10."
     )
     body_timeout_s: float = Field(
         20,
         gt=0,
-        description="Over this time a body must come, and an answer be taken, at 1 KiB a second at least, seconds."
-        " Default: 20.",
+        description="Interval over which a body must arrive, and an answer be taken, at 1 KiB a second or"
+        " more, seconds. Default: 20.",
     )
     stream_idle_s: float = Field(
         300,
         gt=0,
-        description="How long nothing may come of a body that is read part by part, or be taken of its answer or of"
+        description="Longest pause in a body that is read in parts, in taking its answer, or in taking"
         " events, seconds. Default: 300.",
     )
 
     max_unfinished_bytes: int = Field(
         256 * MEBIBYTE,
         ge=1024,
-        description="Most that all bodies and messages that are not all there, and answers that are not taken, may"
-        " hold, bytes; more get 503. Default: 256 MiB.",
+        description="Most memory for all unfinished bodies and messages and all answers that are not taken,"
+        " bytes; further ones are answered 503. Default: 256 MiB.",
     )
     compile_queue: int = Field(
-        32, ge=1, description="Requests that may compile or wait for it before 503, requests. Default: 32."
+        32,
+        ge=1,
+        description="Most requests that may compile or wait for a compilation; further ones are answered 503."
+        " Default: 32.",
     )
 
     worker: bool | None = Field(
-        None, description="Start a training worker beside the service. Default: only with the private Redis."
+        None, description="Whether to start a training worker with the service. Default: only with the private Redis."
     )
     job_lease_s: float = Field(
         5, gt=0, le=60, description="Silence after which a training attempt counts as dead, seconds. Default: 5."
     )
     job_sweep_s: float = Field(
-        1, gt=0, le=60, description="How often jobs that nobody holds are looked for, seconds. Default: 1."
+        1,
+        gt=0,
+        le=60,
+        description="Interval at which the service looks for jobs without a worker, seconds. Default: 1.",
     )
     drain_s: float = Field(
         20, ge=0, description="How long a stopping service waits for running requests, seconds. Default: 20."
     )
 
     log_level: Literal["debug", "info", "warning", "error"] = Field(
-        "info", description="Least level logged. Default: info."
+        "info", description="Lowest level that is logged: debug, info, warning or error. Default: info."
     )
-    log_json: bool = Field(False, description="Log JSON lines and not text. Default: false.")
+    log_json: bool = Field(False, description="Whether to log JSON lines instead of text. Default: false.")
 
     @model_validator(mode="after")
     def _paths_are_absolute(self) -> Self:
