@@ -62,6 +62,13 @@ def test_every_page_is_linked_from_the_readme() -> None:
     assert set(PAGES[1:]) <= linked
 
 
+def test_pages_that_the_code_names_exist() -> None:
+    files = [*(ROOT / "service").rglob("*.py"), *(ROOT / "tests").rglob("*.py"), *(ROOT / "openapi").glob("*.*")]
+    for file in files:
+        for path in re.findall(r"\bdocs/[\w/-]+\.md\b", file.read_text()):
+            assert (ROOT / path).exists(), f"{page_id(file)} names {path}"
+
+
 def test_comparison_sees_differences() -> None:
     (shown,) = documents('{"a": 1, "b": [1, 2, ...], "position": "x", ...}')
     for real, same in (

@@ -1,4 +1,4 @@
-"""Clients that write one session at once, and send again what was not answered, as `docs/sessions.md` tells them to."""
+"""Clients that write one session at once, and repeat what was not answered (docs/sessions-and-retries.md)."""
 
 import asyncio
 import itertools

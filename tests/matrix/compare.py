@@ -23,7 +23,7 @@ optimiser follows the sign of what is left, as Lion does, or scales it up, as Ad
 DIVERGED = "became NaN or infinite"
 WORSE = "has made the model worse"
 DOCUMENTED = (DIVERGED, WORSE)
-"""Parts of the errors that docs/training.md explains."""
+"""Parts of the errors that docs/reference/training.md explains."""
 
 
 @dataclass(frozen=True, slots=True)
