@@ -67,5 +67,5 @@ def same(found: Run, wanted: Run) -> None:
 
 
 def kept_bytes(program: Program) -> int:
-    """Return the bytes of the frames that a program keeps for later calls, but for the one of small calls."""
+    """Return the bytes of the frames that a program keeps for later calls."""
     return sum(frame.size for pool in program._pools.values() for frame in pool)

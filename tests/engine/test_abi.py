@@ -11,8 +11,9 @@ import pytest
 from numpy.typing import NDArray
 
 from cellar.engine import Program
-from cellar.engine.frame import INPUT
-from cellar.engine.program import RESIDENT_CAPACITY
+from cellar.engine.frame import INPUT, LEAST_CAPACITY
+from cellar.engine.framing import new_frame
+from cellar.engine.words import Status
 from cellar.errors import ShapeMismatch
 from tests.engine.conftest import Compiled
 from tests.engine.stack import Floats, Stack, kept_bytes, node, same
@@ -21,11 +22,21 @@ SHAPES = [(1, 1), (1, 9), (7, 3), (300, 7)]
 """One step; small calls; many chunks."""
 
 
+Native = Callable[..., int]
+
+
 @pytest.fixture
-def native(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> Callable[..., object]:
-    """Return the call for small shapes, which answers None where it leaves a call to the other."""
-    program = stack.program
-    return lambda *arguments: program._step(program._words, *(*arguments, None, None)[:4])
+def native(stack: Stack) -> Native:
+    """Return the native call on a frame of small calls: it returns the status, and copies no argument."""
+    program, frame = stack.program, new_frame(stack.program._plan, LEAST_CAPACITY)
+
+    def call(inputs: Floats, state: object, lengths: object = None, reset: object = None) -> int:
+        steps, rows, _ = inputs.shape
+        outputs = np.empty((steps, rows, program.out_size), np.float32)
+        after = np.empty((rows, program.state_size), np.float32)
+        return int(program._advance(frame.words, inputs, state, lengths, reset, outputs, after))
+
+    return call
 
 
 def records(state: Floats) -> tuple[bytes, ...]:
@@ -80,14 +91,19 @@ def test_a_row_of_no_steps_may_be_reset(stack: Stack) -> None:
     np.testing.assert_array_equal(found, np.where(reset[:, None], stack.initial, state))
 
 
-def test_small_calls_of_every_form_are_native(stack: Stack, native: Callable[..., object]) -> None:
+def test_arguments_of_every_form_are_read_where_they_are(stack: Stack, native: Native) -> None:
     inputs, state = stack.draw(2, 3)
     cut, reset = ragged(2, 3), mask(3)
     for given in (state, records(state)):
         for arguments in ((), (cut,), (None, reset), (cut, reset)):
-            assert native(inputs, given, *arguments) is not None
-    wide = np.zeros((RESIDENT_CAPACITY + 1, 3), np.float32)
-    assert native(wide[None], np.zeros((len(wide), state.shape[1]), np.float32)) is None
+            assert native(inputs, given, *arguments) == Status.FINE
+
+
+def test_more_rows_than_a_frame_has_room_for_are_refused(stack: Stack, native: Native) -> None:
+    inputs, state = stack.draw(1, LEAST_CAPACITY + 1)
+    assert native(inputs[:, 1:], state[1:]) == Status.FINE
+    assert native(inputs, state) == Status.UNFIT
+    assert native(inputs, records(state)) == Status.UNFIT
 
 
 def test_another_initial_state_may_be_written(stack: Stack) -> None:
@@ -126,11 +142,11 @@ def wrong(data: list[bytes]) -> list[tuple[type[Exception], Any]]:
     ]
 
 
-def test_what_is_no_state_is_refused(stack: Stack, native: Callable[..., object]) -> None:
+def test_what_is_no_state_is_refused(stack: Stack, native: Native) -> None:
     inputs, state = stack.draw(1, 3)
     before = kept_bytes(stack.program)
     for kind, given in wrong([row.tobytes() for row in state]):
-        assert native(inputs, given) is None
+        assert native(inputs, given) == Status.UNFIT
         with pytest.raises(kind):
             stack.program.run(inputs, given)
     same(stack.program.run(inputs, state), stack.plain(inputs, state))
@@ -138,9 +154,7 @@ def test_what_is_no_state_is_refused(stack: Stack, native: Callable[..., object]
 
 
 @pytest.mark.parametrize("place", [2, 3])
-def test_objects_that_are_no_arrays_are_never_read_as_such(
-    stack: Stack, native: Callable[..., object], place: int
-) -> None:
+def test_objects_that_are_no_arrays_are_never_read_as_such(stack: Stack, native: Native, place: int) -> None:
     """In the place of lengths and of a mask."""
     inputs, state = stack.draw(2, 3)
     objects: list[Any] = [0, 1.5, "abc", b"abc", (), (1, 2, 3), [1, 2, 3], object(), sys, np.int32(2), np.bool_(1)]
@@ -148,7 +162,7 @@ def test_objects_that_are_no_arrays_are_never_read_as_such(
     for given in objects:
         arguments: list[Any] = [inputs, state, None, None]
         arguments[place] = given
-        assert native(*arguments) is None
+        assert native(*arguments) == Status.UNFIT
 
 
 def test_a_network_without_state_has_empty_records(compiled: Compiled) -> None:

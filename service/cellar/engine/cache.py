@@ -25,7 +25,7 @@ from typing import NamedTuple
 
 from cellar.engine.codegen import ENTRY
 from cellar.engine.compile import Compiled, compile_kernels, is_wanted
-from cellar.engine.driver import advance_text, step_text
+from cellar.engine.driver import advance_text
 from cellar.engine.linking import Builtin, Code, builtin, link
 from cellar.engine.loaded import Footprint, LoadedKernels
 from cellar.engine.player import player_text
@@ -105,17 +105,12 @@ class KernelCache:
     @property
     def library(self) -> list[str]:
         """Return the texts that the service needs besides those of cells."""
-        return [*product_texts(self.target.registers), advance_text(), step_text(), player_text(), _DIGEST_CHAIN]
+        return [*product_texts(self.target.registers), advance_text(), player_text(), _DIGEST_CHAIN]
 
     @functools.cached_property
     def advance(self) -> Builtin:
         """The one call of a network, as `advance_text` describes it. Raise CompileFailed."""
         return builtin(self.load([advance_text()])[0], "advance")
-
-    @functools.cached_property
-    def step(self) -> Builtin:
-        """The same for small calls, as `step_text` describes it. Raise CompileFailed."""
-        return builtin(self.load([step_text()])[0], "step")
 
     @functools.cached_property
     def player(self) -> Code:

@@ -11,15 +11,11 @@ from cellar.engine.words import Patch, Status, Word
 RELEASE_FLOPS = 1_000_000
 """Work from which on the GIL is released: some ten microseconds, since taking it back may cost as much."""
 
-FLOAT32_NUMBER = 11
-"""NumPy's NPY_FLOAT."""
-
 _TEXT = """\
 from numba import cfunc, types
 
 from cellar.engine.activations import kernel
-from cellar.engine.memory import call_1, call_2, call_3, call_9
-from cellar.engine.memory import read_byte, read_int, read_int32, write_int, write_int32
+from cellar.engine.memory import call_1, read_byte, read_int, read_int32, write_int, write_int32
 
 
 {abi}
@@ -102,9 +98,6 @@ def run_bound(frame):
     status = run(frame)
     call_1(word(frame, {w.RESTORE_THREAD}), thread)
     return status
-"""
-
-_ADVANCE = """
 
 @kernel
 def answers(frame, inputs, outputs, after):
@@ -131,110 +124,11 @@ def cellar_kernel(_, arguments, count):
     return call_1(word(frame, {w.FROM_LONG}), status)
 """
 
-_STEP = """
-
-@kernel
-def new_array(frame, count):
-    extents = frame + 8 * {w.EXTENTS}
-    return call_9(word(frame, {w.NEW_ARRAY}), word(frame, {w.NDARRAY}), count, extents, {float32}, 0, 0, 0, 0, 0)
-
-
-@kernel
-def none_again(frame):
-    call_1(word(frame, {w.INCREF}), word(frame, {w.NONE}))
-    return word(frame, {w.NONE})
-
-
-@kernel
-def new_run(frame, outputs, after):
-    run = call_2(word(frame, {w.NEW_OBJECT}), word(frame, {w.RUN_TYPE}), 5)
-    if run == 0:
-        call_1(word(frame, {w.DECREF}), outputs)
-        call_1(word(frame, {w.DECREF}), after)
-        return 0
-    call_3(word(frame, {w.SET_ITEM}), run, 0, outputs)
-    call_3(word(frame, {w.SET_ITEM}), run, 1, after)
-    for item in range(2, 5):
-        call_3(word(frame, {w.SET_ITEM}), run, item, none_again(frame))
-    return run
-
-
-@kernel
-def small(frame, inputs):
-    # Whether this frame is large enough for the call, and there is something to do.
-    if not is_array(frame, inputs, {w.FLOAT32}, 3):
-        return False
-    work = extent(inputs, 0) * extent(inputs, 1)
-    return work > 0 and work <= word(frame, {w.CAPACITY})
-
-
-@kernel
-def stepped(frame, inputs, state, lengths, reset):
-    if not (small(frame, inputs) and fits(frame, inputs, state, lengths, reset)):
-        return none_again(frame)
-    write_int(frame + 8 * {w.EXTENTS}, extent(inputs, 0))
-    write_int(frame + 8 * {w.EXTENTS_1}, extent(inputs, 1))
-    write_int(frame + 8 * {w.EXTENTS_2}, word(frame, {w.OUT_SIZE}))
-    outputs = new_array(frame, 3)
-    if outputs == 0:
-        return 0
-    write_int(frame + 8 * {w.EXTENTS}, extent(inputs, 1))
-    write_int(frame + 8 * {w.EXTENTS_1}, word(frame, {w.STATE_SIZE}))
-    after = new_array(frame, 2)
-    if after == 0:
-        call_1(word(frame, {w.DECREF}), outputs)
-        return 0
-    bind(frame, inputs, state, lengths, reset, outputs, after)
-    if run_bound(frame) == {status.FINE}:
-        return new_run(frame, outputs, after)
-    call_1(word(frame, {w.DECREF}), outputs)
-    call_1(word(frame, {w.DECREF}), after)
-    return none_again(frame)
-
-
-@cfunc(types.int64(types.int64, types.int64, types.int64), nopython=True, error_model='numpy')
-def cellar_kernel(_, arguments, count):
-    frame = data(read_int(arguments))
-    inputs = read_int(arguments + 8)
-    state = read_int(arguments + 16)
-    lengths = read_int(arguments + 24)
-    reset = read_int(arguments + 32)
-    if word(frame, {w.BUSY}) != 0:
-        return none_again(frame)
-    write_int(frame + 8 * {w.BUSY}, 1)
-    answer = stepped(frame, inputs, state, lengths, reset)
-    write_int(frame + 8 * {w.BUSY}, 0)
-    return answer
-"""
-
 
 def advance_text() -> str:
     """Return the text of `advance(frame, inputs, state, lengths, reset, outputs, after)`.
 
     The frame is an array of 64-bit words; the others are float32 (T, B, in), rows side by side; float32 (B, S), or a
-    tuple of records; int32 (B,) and bool (B,), each or None; float32 (T, B, out) and (B, S). It returns
-    a `Status`.
+    tuple of records; int32 (B,) and bool (B,), each or None; float32 (T, B, out) and (B, S). It returns a `Status`.
     """
-    return _filled(_TEXT + _ADVANCE)
-
-
-def step_text() -> str:
-    """Return the text of `step(frame, inputs, state, lengths, reset)`, for calls that fit into a frame at hand.
-
-    It makes the arrays of the answer itself and returns the result, or None for anything out of the ordinary: the frame
-    is in use, the arrays are not laid out as kernels read them, a number is not finite. Nothing has happened then.
-    """
-    return _filled(_TEXT + _STEP)
-
-
-def _filled(text: str) -> str:
-    """Return a text with its numbers."""
-    return text.format(
-        abi=abi_text(),
-        w=Word,
-        p=Patch,
-        status=Status,
-        at=AT,
-        release_flops=RELEASE_FLOPS,
-        float32=FLOAT32_NUMBER,
-    )
+    return _TEXT.format(abi=abi_text(), w=Word, p=Patch, status=Status, at=AT, release_flops=RELEASE_FLOPS)

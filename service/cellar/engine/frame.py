@@ -104,9 +104,9 @@ class FramePlan:
         """Of one row and step."""
 
     def capacity(self, steps: int, rows: int) -> int:
-        """Return the capacity of a frame for a call: a power of two of steps times rows."""
+        """Return the capacity of a frame for a call: a power of two of steps times rows, one for all small calls."""
         wanted = steps * rows if self.whole else max(rows, min(self._usual, steps * rows))
-        return 1 << max(0, wanted - 1).bit_length()
+        return max(LEAST_CAPACITY, 1 << max(0, wanted - 1).bit_length())
 
     # --- arrays between layers
 

@@ -8,12 +8,11 @@ import numpy as np
 from cellar.engine.arena import ARENAS, Arena
 from cellar.engine.arguments import BOOL, FLOAT32, INT32
 from cellar.engine.call import Words
-from cellar.engine.frame import INPUT, LARGE_BYTES, Bytes, Frame, FramePlan, Home, Node, Run
+from cellar.engine.frame import INPUT, LARGE_BYTES, Bytes, Frame, FramePlan, Home, Node
 from cellar.engine.layout import AT, SlotKind
-from cellar.engine.linking import numpy_functions, python_function
+from cellar.engine.linking import python_function
 from cellar.engine.packing import address, aligned
 from cellar.engine.words import Patch, Word
-from cellar.errors import StartupError
 
 
 def new_frame(plan: FramePlan, capacity: int) -> Frame:
@@ -176,26 +175,15 @@ class _Builder:
 
 def _surroundings() -> dict[Word, int]:
     """Return what the native call needs of Python and NumPy: the addresses of objects, types and functions."""
-    new_array, array_type = numpy_functions()
-    found = {
+    return {
         Word.NONE: id(None),
         Word.FLOAT32: id(FLOAT32),
         Word.INT32: id(INT32),
         Word.BOOL: id(BOOL),
-        Word.NEW_ARRAY: new_array,
-        Word.NDARRAY: array_type,
+        Word.NDARRAY: id(np.ndarray),
         Word.TUPLE: id(tuple),
         Word.BYTES: id(bytes),
-        Word.RUN_TYPE: id(Run),
-        Word.NEW_OBJECT: python_function("PyType_GenericAlloc"),
-        Word.SET_ITEM: python_function("PyTuple_SetItem"),
-        Word.INCREF: python_function("Py_IncRef"),
-        Word.DECREF: python_function("Py_DecRef"),
         Word.SAVE_THREAD: python_function("PyEval_SaveThread"),
         Word.RESTORE_THREAD: python_function("PyEval_RestoreThread"),
         Word.FROM_LONG: python_function("PyLong_FromLong"),
     }
-    missing = [word.name for word, place in found.items() if not place]
-    if missing:
-        raise StartupError(f"this Python or NumPy has no address for {', '.join(missing)}")
-    return found

@@ -98,20 +98,3 @@ def python_function(name: str) -> int:
     """Return the address of a function of CPython's."""
     function = ctypes.cast(getattr(ctypes.pythonapi, name), ctypes.c_void_p).value
     return _present(function, f"this Python has no function {name}")
-
-
-_NEW_ARRAY, _ARRAY_TYPE = 93, 2
-"""Where in NumPy's table of functions PyArray_New and the type of arrays stand; its ABI fixes it."""
-
-
-def numpy_functions() -> tuple[int, int]:
-    """Return the addresses of NumPy's PyArray_New and of the type of arrays."""
-    # Its C API has no other name in Python, and this one no types.
-    from numpy._core import _multiarray_umath  # type: ignore[attr-defined]
-
-    # A function object of our own: the one that hangs on pythonapi is everybody's, and so would be its types.
-    kind = ctypes.PYFUNCTYPE(ctypes.c_void_p, ctypes.py_object, ctypes.c_char_p)
-    pointer = kind(("PyCapsule_GetPointer", ctypes.pythonapi))
-    table = ctypes.cast(pointer(_multiarray_umath._ARRAY_API, None), ctypes.POINTER(ctypes.c_void_p))
-    new_array, array_type = table[_NEW_ARRAY], table[_ARRAY_TYPE]
-    return _present(new_array, "this NumPy has no PyArray_New"), _present(array_type, "this NumPy has no PyArray_Type")

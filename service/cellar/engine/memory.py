@@ -158,24 +158,6 @@ def call_1(_: Any, function: Any, a: Any) -> Typed:
 
 
 @instruction
-def call_2(_: Any, function: Any, a: Any, b: Any) -> Typed:
-    """Call with two integers."""
-    return typed(I, [I] * 3, _calling)
-
-
-@instruction
-def call_3(_: Any, function: Any, a: Any, b: Any, c: Any) -> Typed:
-    """Call with three integers."""
-    return typed(I, [I] * 4, _calling)
-
-
-@instruction
-def call_9(_: Any, function: Any, a: Any, b: Any, c: Any, d: Any, e: Any, f: Any, g: Any, h: Any, i: Any) -> Typed:
-    """Call with nine integers."""
-    return typed(I, [I] * 10, _calling)
-
-
-@instruction
 def call_product(
     _: Any, function: Any, a: Any, a_row: Any, a_k: Any, w: Any, out: Any, out_row: Any, length: Any, panels: Any,
     rows: Any, more: Any, plain: Any,

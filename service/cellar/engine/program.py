@@ -8,6 +8,7 @@ import os
 from collections.abc import Sequence
 from concurrent.futures import Executor
 from itertools import pairwise
+from typing import NamedTuple
 
 import numpy as np
 
@@ -28,6 +29,7 @@ from cellar.engine.frame import LARGE_BYTES, Frame, FramePlan, Node, Run, Signal
 from cellar.engine.framing import new_frame
 from cellar.engine.packing import Floats
 from cellar.engine.words import Status
+from cellar.errors import ShapeMismatch
 
 PART_FLOPS = 20_000_000
 """Work of a thread that is worth waking it for: some hundred microseconds."""
@@ -35,8 +37,13 @@ PART_FLOPS = 20_000_000
 THREADS = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 """Processors that this process may use. Asked once: the answer takes longer than a step."""
 
-RESIDENT_CAPACITY = 64
-"""Rows times steps of a call that is small."""
+
+class _Shape(NamedTuple):
+    """What calls with inputs of one shape need: where their frames wait, and the shapes of what they answer."""
+
+    pool: list[Frame]
+    outputs: tuple[int, int, int]
+    state: tuple[int, int]
 
 
 class Program:
@@ -47,16 +54,17 @@ class Program:
     ) -> None:
         self._plan = FramePlan(tuple(nodes), output, in_size, state_size)
         self.in_size, self.out_size, self.state_size = in_size, self._plan.out_size, state_size
-        self._advance, self._step = cache.advance, cache.step
-        self._resident = new_frame(self._plan, RESIDENT_CAPACITY)
-        """The frame of small calls; another one is found for those that come while it is in use."""
-        self._words = self._resident.words
+        self._advance = cache.advance
         self.flops = self._plan.flops
         """Of one row and step."""
         self._pools: dict[int, list[Frame]] = {}
-        self._pool_of: dict[tuple[int, int], list[Frame]] = {}
+        """By capacity. The frame of small calls is made with the program, so that no step waits for it."""
+        self._shapes: dict[tuple[int, ...], _Shape] = {}
+        """By the shape of the inputs."""
         self._made: dict[int, int] = {}
         """Bytes of all frames that were made for a capacity."""
+        shape, frame = self._find_frame((1, 1, in_size))
+        shape.pool.append(frame)
 
     def run(
         self,
@@ -71,30 +79,25 @@ class Program:
         the network's initial state, whatever `state` says. Records are read where they are if they come as a tuple of
         bytes. Arguments are never changed. Raise ShapeMismatch.
         """
-        run: Run | None = self._step(self._words, inputs, state, lengths, reset)
-        return self._run(inputs, state, lengths, reset) if run is None else run
-
-    def _run(self, inputs: Floats, state: States, lengths: Ints | None, reset: Mask | None) -> Run:
-        """Do as `run`, whatever the arguments are."""
         try:
-            steps, rows, _ = inputs.shape
-            pool = self._pool_of[steps, rows]
-            frame = pool.pop()
-        except (ValueError, KeyError, IndexError):
-            steps, rows, pool, frame = self._find_frame(inputs)
+            shape = self._shapes[inputs.shape]
+            frame = shape.pool.pop()
+        except (KeyError, IndexError):
+            shape, frame = self._find_frame(inputs.shape)
+        pool, outputs_shape, state_shape = shape
         try:
-            outputs = _empty((steps, rows, self.out_size), FLOAT32)
-            after = _empty((rows, self.state_size), FLOAT32)
+            outputs, after = _empty(outputs_shape, FLOAT32), _empty(state_shape, FLOAT32)
             status = self._advance(frame.words, inputs, state, lengths, reset, outputs, after)
             if not status:
                 return _make(Run, (outputs, after, None, None, None))
+            steps, rows, _ = inputs.shape
             if status != Status.UNFIT:
                 check_status(status)
                 return Run(outputs, after, frame.bad_step[:rows].copy(), frame.bad_kind[:rows] & _KIND)
         finally:
             pool.append(frame)
         # Kernels cannot read these arguments as they are laid out; they can read copies.
-        return self._run(
+        return self.run(
             fitted("inputs", inputs, (steps, rows, self.in_size)),
             fitted_state(state, rows, self.state_size),
             None if lengths is None else fitted_lengths(lengths, steps, rows),
@@ -142,22 +145,24 @@ class Program:
         """Return how many threads are worth their while for so many steps of so many rows."""
         return max(1, min(THREADS, rows, steps * rows * self.flops // PART_FLOPS))
 
-    def _find_frame(self, inputs: Floats) -> tuple[int, int, list[Frame], Frame]:
-        """Return steps, rows, where their frames wait, and a frame for them. Raise ShapeMismatch."""
-        if inputs.ndim != 3:
-            raise mismatch("inputs", inputs, "(T, B, in)")
-        steps, rows, _ = inputs.shape
+    def _find_frame(self, shape: tuple[int, ...]) -> tuple[_Shape, Frame]:
+        """Return what calls with inputs (T, B, in) of this shape need, and a frame. Raise ShapeMismatch."""
+        if len(shape) != 3 or shape[2] != self.in_size:
+            expected = f"(T, B, {self.in_size})"
+            raise ShapeMismatch("the inputs have another shape", expected=expected, actual=str(shape))
+        steps, rows, _ = shape
         capacity = self._plan.capacity(steps, rows)
         pool = self._pools.setdefault(capacity, [])
-        if len(self._pool_of) < _SHAPES_KEPT:
-            self._pool_of[steps, rows] = pool
+        found = _Shape(pool, (steps, rows, self.out_size), (rows, self.state_size))
+        if len(self._shapes) < _SHAPES_KEPT:
+            self._shapes[shape] = found
         try:
-            return steps, rows, pool, pool.pop()
+            return found, pool.pop()
         except IndexError:
             frame = new_frame(self._plan, capacity)
             self._made[capacity] = self._made.get(capacity, 0) + frame.size
             # Too much, or too many at once: this one is for this call alone.
-            return steps, rows, pool if self._made[capacity] <= LARGE_BYTES else [], frame
+            return found if self._made[capacity] <= LARGE_BYTES else found._replace(pool=[]), frame
 
 
 _SHAPES_KEPT = 4096

@@ -40,24 +40,10 @@ class Word(IntEnum):
     INT32 = auto()
     BOOL = auto()
     """Addresses of the object None and of NumPy's for these types of numbers."""
-    BUSY = auto()
-    """1 while a call of `step` has the frame."""
-    EXTENTS = auto()
-    """Room for the extents of a new array."""
-    EXTENTS_1 = auto()
-    EXTENTS_2 = auto()
     NDARRAY = auto()
     TUPLE = auto()
     BYTES = auto()
-    NEW_ARRAY = auto()
-    """Addresses of the types numpy.ndarray, tuple and bytes, and of NumPy's PyArray_New."""
-    RUN_TYPE = auto()
-    """Address of the type of results, a tuple of five."""
-    NEW_OBJECT = auto()
-    SET_ITEM = auto()
-    INCREF = auto()
-    DECREF = auto()
-    """Addresses of CPython's PyType_GenericAlloc, PyTuple_SetItem, Py_IncRef and Py_DecRef."""
+    """Addresses of the types numpy.ndarray, tuple and bytes."""
     SAVE_THREAD = auto()
     RESTORE_THREAD = auto()
     FROM_LONG = auto()
