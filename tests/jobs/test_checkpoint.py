@@ -33,7 +33,6 @@ def progress(state: bytes, epochs_done: int = 0) -> Progress:
         update=1,
         updates=4,
         loss=0.5,
-        epoch_done=False,
         finished=False,
         history=history,
         kept=history[-1] if history else None,

@@ -104,8 +104,8 @@ def test_another_process_goes_on_to_the_same_bits(compiled: CompiledNetwork, ker
 
 def test_progress_counts_updates_and_epochs(compiled: CompiledNetwork) -> None:
     told = run(compiled, spec(epochs=2))
-    assert [(p.epoch, p.update, p.updates, p.epoch_done, p.finished) for p in told] == [
-        (epoch, update, 4, update == 4, (epoch, update) == (2, 4)) for epoch in (1, 2) for update in (1, 2, 3, 4)
+    assert [(p.epoch, p.update, p.updates, p.finished) for p in told] == [
+        (epoch, update, 4, (epoch, update) == (2, 4)) for epoch in (1, 2) for update in (1, 2, 3, 4)
     ]
     assert [len(p.history) for p in told] == [0, 0, 0, 1, 1, 1, 1, 2]
     assert told[-1].loss == told[-1].history[-1].loss
@@ -162,7 +162,7 @@ def test_early_stopping_gives_the_best_weights_back(compiled: CompiledNetwork) -
     stopping = {"patience": 3}
     training = spec(epochs=60, optimiser={"type": "momentum", "learning_rate": 0.6}, early_stopping=stopping)
     told = run(compiled, training)
-    last, ends = told[-1], [progress for progress in told if progress.epoch_done]
+    last, ends = told[-1], [progress for progress in told if progress.update == progress.updates]
     losses = [record.loss for record in last.history]
     best = losses.index(min(losses))
     assert len(losses) < 60
@@ -179,7 +179,7 @@ def test_a_run_remembers_its_newest_epochs_and_the_best_one(
     monkeypatch.setattr("cellar.nn.fit.HISTORY_EPOCHS", 2)
     training = spec(epochs=60, optimiser={"type": "momentum", "learning_rate": 0.6}, early_stopping={"patience": 3})
     told = run(compiled, training)
-    ends = [progress for progress in told if progress.epoch_done]
+    ends = [progress for progress in told if progress.update == progress.updates]
     assert [record.epoch for record in told[-1].history] == [len(ends) - 1, len(ends)]
     assert told[-1].kept is not None
     assert told[-1].kept.epoch == len(ends) - 3

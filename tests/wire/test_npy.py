@@ -60,8 +60,8 @@ def test_what_no_float32_holds_is_refused_with_its_indices(value: float) -> None
     array[1, 2] = value
     for order in ("C", "F"):
         with pytest.raises(NotFinite) as caught:
-            npy.load(file_of(np.asarray(array, order=order)), axes=(2,), pointer="/x")
-        assert caught.value.pointer == "/x/1/2"
+            npy.load(file_of(np.asarray(array, order=order)), axes=(2,))
+        assert caught.value.pointer == "/1/2"
 
 
 @pytest.mark.parametrize("kind", ["O", "c8", "?", "S4", "U4", "V8", "M8[s]", [("a", "<f4"), ("b", "<f4")]])

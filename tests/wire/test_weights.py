@@ -38,7 +38,7 @@ def test_a_view_is_written_as_what_it_shows() -> None:
 )
 def test_damaged_bytes_are_an_invalid_input(data: bytes) -> None:
     with pytest.raises(InvalidInput):
-        load(data, pointer="/weights")
+        load(data)
 
 
 @pytest.mark.parametrize("dtype", [np.float64, np.float16, np.int32])

@@ -66,11 +66,10 @@ def problem(
     slug: str,
     title: str,
     detail: str,
-    fields: Mapping[str, Any] | None = None,
     headers: Mapping[str, str] | None = None,
 ) -> Response:
-    """Return a problem document as a response. `fields` are the members beside the standard ones."""
-    return Response(as_text(_document(status, slug, title, detail, fields or {})), status, headers, MEDIA_TYPE)
+    """Return a problem document as a response, with the standard members alone."""
+    return Response(as_text(_document(status, slug, title, detail, {})), status, headers, MEDIA_TYPE)
 
 
 def as_text(document: dict[str, Any]) -> bytes:

@@ -48,13 +48,11 @@ class Arithmetic:
             self._kernels[key] = compile_cell(cell(text, inputs), self._cache)
         return self._kernels[key]
 
-    def apply(
-        self, text: str, arrays: Mapping[str, Array], params: Mapping[str, float], state: Array | None = None
-    ) -> Forward:
-        """Run a cell on vectors (n,), one for each input, with scalar parameters and a state (1, S), none if None."""
+    def apply(self, text: str, arrays: Mapping[str, Array], params: Mapping[str, float]) -> Forward:
+        """Run a cell without a state on vectors (n,), one for each input, with scalar parameters."""
         kernel = self.kernel(text, {name: array.size for name, array in arrays.items()})
         packed = kernel.pack(scalars(params)) if params else self._without_params(kernel)
-        return kernel.forward(packed, [array.reshape(1, 1, -1) for array in arrays.values()], _state(1, state))
+        return kernel.forward(packed, [array.reshape(1, 1, -1) for array in arrays.values()], _no_state(1))
 
     def _without_params(self, kernel: CompiledCell) -> Packed:
         found = self._plain.get(kernel)
@@ -67,7 +65,7 @@ class Arithmetic:
     def record_sums(self, recording: Recording, rows: Array, sums: Array) -> None:
         """Record the sums of rows: those of (n, k) are written to (n,), both dense."""
         kernel = self.kernel(SUM, {"x": rows.shape[1]})
-        none = _state(len(rows))
+        none = _no_state(len(rows))
         packed = self._without_params(kernel)
         recording.call(kernel.bound(packed, [rows[None]], none, sums.reshape(1, -1, 1), none))
 
@@ -94,7 +92,7 @@ class Arithmetic:
         """Return the sum over rows: (B, S) to (S,)."""
         kernel = self.kernel(SUM, {"x": array.shape[0]})
         columns = np.ascontiguousarray(array.T)[None]
-        return kernel.forward(kernel.pack({}), [columns], _state(array.shape[1])).outputs.reshape(-1)
+        return kernel.forward(kernel.pack({}), [columns], _no_state(array.shape[1])).outputs.reshape(-1)
 
 
 def scaled_by_power(vector: Array, exponent: int) -> Array:
@@ -108,8 +106,8 @@ def scalars(params: Mapping[str, float]) -> dict[str, Array]:
     return {name: np.array(value, dtype=np.float32) for name, value in params.items()}
 
 
-def _state(rows: int, state: Array | None = None) -> Array:
-    return np.empty((rows, 0), dtype=np.float32) if state is None else state
+def _no_state(rows: int) -> Array:
+    return np.empty((rows, 0), dtype=np.float32)
 
 
 def concatenated(arrays: Sequence[Array]) -> Array:

@@ -91,22 +91,21 @@ class Network:
         """Return new weights. The same seed gives the same bits on every machine."""
         return {begin.name: draw(begin.init, begin.shape, begin.fan, seed, begin.name) for begin in self._begins}
 
-    def check_weights(self, weights: Mapping[str, NDArray[np.float32]], *, pointer: str = "") -> None:
+    def check_weights(self, weights: Mapping[str, NDArray[np.float32]]) -> None:
         """Raise InvalidInput, ShapeMismatch or NotFinite unless these are weights of this network."""
         expected = dict(self.parameters)
         for name in sorted(expected.keys() ^ weights.keys()):
             fault = "is missing" if name in expected else "is no parameter of this network"
-            raise InvalidInput(f"the weight {name[:64]!r} {fault}", pointer=pointer, expected=", ".join(expected))
+            raise InvalidInput(f"the weight {name[:64]!r} {fault}", expected=", ".join(expected))
         for name, shape in expected.items():
             if weights[name].shape != shape:
                 raise ShapeMismatch(
                     f"the weight {name!r} has another shape",
-                    pointer=pointer,
                     expected=str(shape),
                     actual=str(weights[name].shape),
                 )
             if not np.isfinite(weights[name]).all():
-                raise NotFinite(f"the weight {name!r} holds a number that is not finite", pointer=pointer)
+                raise NotFinite(f"the weight {name!r} holds a number that is not finite")
 
     def compile(self, cache: KernelCache) -> CompiledNetwork:
         """Return the network with a kernel for every layer. Raise CompileFailed."""

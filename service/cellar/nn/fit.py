@@ -350,7 +350,6 @@ class _Trainer:
             update=self.plan.updates if epoch_done else state.update,
             updates=self.plan.updates,
             loss=state.loss_sum / state.scored if last is None else last.loss,
-            epoch_done=epoch_done,
             finished=state.finished,
             history=state.history,
             kept=_kept(state),

@@ -311,7 +311,6 @@ class Progress:
     updates: int
     loss: float
     """Mean over the scored steps of this epoch so far."""
-    epoch_done: bool
     finished: bool
     """The run is over: `weights` is the result."""
     history: tuple[EpochRecord, ...]

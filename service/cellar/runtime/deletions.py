@@ -113,10 +113,10 @@ class Deletions:
             await self._stop_shadow(key, version)
         await asyncio.to_thread(self._catalogue.forget, version)
 
-    async def run(self, tenants: Sequence[str], *, every_s: float = EVERY_S) -> None:
+    async def run(self, tenants: Sequence[str]) -> None:
         """Finish what other processes have left undone, until cancelled."""
         while True:
-            await asyncio.sleep(every_s)
+            await asyncio.sleep(EVERY_S)
             for tenant in tenants:
                 try:
                     await self.finish(tenant)

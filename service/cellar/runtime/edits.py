@@ -39,7 +39,7 @@ def reset_rows(rows: Sequence[int] | Sequence[bool], record: SessionRecord, netw
     return Edited(state_bytes.dump(state), reset=mask)
 
 
-def mask_of(rows: Sequence[int] | Sequence[bool], batch_size: int, *, pointer: str = "/rows") -> Mask:
+def mask_of(rows: Sequence[int] | Sequence[bool], batch_size: int) -> Mask:
     """Return (batch_size,) bools, true for the rows that are named: by their numbers, or by a bool for each.
 
     Raise InvalidInput for a row that is none, or another number of bools than rows.
@@ -48,7 +48,7 @@ def mask_of(rows: Sequence[int] | Sequence[bool], batch_size: int, *, pointer: s
         if len(rows) != batch_size:
             raise InvalidInput(
                 "a mask has a place for each row of the session",
-                pointer=pointer,
+                pointer="/rows",
                 expected=f"as many of true and false as the session has rows: {batch_size}",
                 actual=str(len(rows)),
             )
@@ -58,7 +58,7 @@ def mask_of(rows: Sequence[int] | Sequence[bool], batch_size: int, *, pointer: s
         if not 0 <= row < batch_size:
             raise InvalidInput(
                 "the session has no such row",
-                pointer=f"{pointer}/{index}",
+                pointer=f"/rows/{index}",
                 expected=f"0 to {batch_size - 1}",
                 actual=str(row),
             )

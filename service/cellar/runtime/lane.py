@@ -30,11 +30,6 @@ class Lane:
     current: list[Request] = field(default_factory=list)
 
     @property
-    def busy(self) -> bool:
-        """Whether a request of the lane is on its way."""
-        return bool(self.current)
-
-    @property
     def idle(self) -> bool:
         """Whether nobody needs the lane."""
         return not self.current and not self.waiting

@@ -207,16 +207,13 @@ def inputs_of(entry: Logged, rows: int) -> tuple[Floats, Mask | None]:
     return inputs, np.frombuffer(entry.reset, np.bool_) if entry.reset else None
 
 
-async def entries(
-    store: PastStore, record: SessionRecord, after: int, until: int | None = None
-) -> AsyncIterator[Logged]:
-    """Yield the entries of the log after revision `after` up to the record's, or `until`. -1: from its first entry.
+async def entries(store: PastStore, record: SessionRecord, after: int) -> AsyncIterator[Logged]:
+    """Yield the entries of the log after revision `after` up to the record's. -1: from its first entry.
 
     Raise OutOfReach if the log does not have them all, which may also happen in the middle: it is trimmed meanwhile.
     """
-    end = record.revision if until is None else until
-    while after < end:
-        page = await store.log(record.key, record.meta.birth, after, most=PAGE, until=end)
+    while after < record.revision:
+        page = await store.log(record.key, record.meta.birth, after, most=PAGE, until=record.revision)
         if not page or after not in (-1, page[0].revision - 1):
             raise OutOfReach(f"the log has lost what came after change {max(after, 0)} of the session")
         for entry in page:

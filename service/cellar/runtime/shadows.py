@@ -130,12 +130,12 @@ class Shadows:
         if not await self._shadows.delete(key):
             raise ShadowUnknown("the session has no shadow")
 
-    async def run(self, tenants: Sequence[str], *, every_s: float = EVERY_S) -> None:
+    async def run(self, tenants: Sequence[str]) -> None:
         """Let shadows follow until cancelled; a store that is away is waited for."""
         while True:
-            await asyncio.sleep(every_s)
+            await asyncio.sleep(EVERY_S)
             try:
-                if await self._shadows.take_turn(every_s):
+                if await self._shadows.take_turn(EVERY_S):
                     for tenant in tenants:
                         await self.follow_all(tenant)
             except StoreUnavailable as error:

@@ -25,26 +25,19 @@ from cellar.store.route import Route
 from cellar.store.sentinel import SENTINEL_TIMEOUT_S, Sentinels
 
 
-def open_route(
-    url: str,
-    *,
-    prefix: str | None = None,
-    connect_timeout_s: float = CONNECT_TIMEOUT_S,
-    reply_timeout_s: float = REPLY_TIMEOUT_S,
-) -> Route:
+def open_route(url: str, *, prefix: str | None = None, reply_timeout_s: float = REPLY_TIMEOUT_S) -> Route:
     """Return the route to the Redis of a URL (`address.py`); nothing is connected yet. Raise SettingsInvalid.
 
     With the `prefix` of all keys each connection is asked first for the rights of its user (`rights.py`).
     """
     address, probe = parse(url), None if prefix is None else SessionKeys(prefix).probe
     if isinstance(address, ClusterAddress):
-        return Cluster(address, probe=probe, connect_timeout_s=connect_timeout_s, reply_timeout_s=reply_timeout_s)
+        return Cluster(address, probe=probe, reply_timeout_s=reply_timeout_s)
     sentinels = Sentinels(address) if isinstance(address, SentinelAddress) else None
     return Link(
         address.primary if isinstance(address, SentinelAddress) else address,
         find=None if sentinels is None else sentinels.primary,
         probe=probe,
-        connect_timeout_s=connect_timeout_s,
         reply_timeout_s=reply_timeout_s,
     )
 

@@ -14,7 +14,7 @@ from redis.crc import key_slot
 
 from cellar.errors import CellarError, StoreUnavailable
 from cellar.store.address import ClusterAddress
-from cellar.store.connect import CONNECT_TIMEOUT_S, REPLY_TIMEOUT_S, lost, refusal_code
+from cellar.store.connect import REPLY_TIMEOUT_S, lost, refusal_code
 from cellar.store.link import Link
 from cellar.store.resp import Command, Packed, Reply, ReplyError
 from cellar.store.route import Replies, Route, Told, Wait
@@ -44,13 +44,11 @@ class Cluster:
         address: ClusterAddress,
         *,
         probe: bytes | None = None,
-        connect_timeout_s: float = CONNECT_TIMEOUT_S,
         reply_timeout_s: float = REPLY_TIMEOUT_S,
     ) -> None:
         self._probe = probe
         self._seeds = [(seed.host, seed.port) for seed in address.seeds]
         self._like = address.seeds[0]
-        self._connect_timeout_s = connect_timeout_s
         self._reply_timeout_s = reply_timeout_s
         self._links: dict[Node, Link] = {}
         self._map: SlotMap | None = None
@@ -240,7 +238,6 @@ class Cluster:
             link = self._links[node] = Link(
                 self._like.at(*node),
                 probe=probe,
-                connect_timeout_s=self._connect_timeout_s,
                 reply_timeout_s=self._reply_timeout_s,
             )
         return link

@@ -24,7 +24,7 @@ WORST_FIRST = ("none", "unknown", "no", "everysec", "always")
 logger = logging.getLogger(__name__)
 
 
-async def keep_looking(look: Callable[[], Awaitable[object]], every_s: float = LOOK_S) -> None:
+async def keep_looking(look: Callable[[], Awaitable[object]]) -> None:
     """Look until cancelled, and log what is wrong: a Redis may be changed while the service runs."""
     while True:
         try:
@@ -33,7 +33,7 @@ async def keep_looking(look: Callable[[], Awaitable[object]], every_s: float = L
             logger.warning("Redis cannot keep sessions now: %s", error.detail)
         except Exception:
             logger.exception("Redis cannot be looked at")
-        await asyncio.sleep(every_s)
+        await asyncio.sleep(LOOK_S)
 
 
 async def look(route: Route, probe: bytes) -> dict[str, Any]:

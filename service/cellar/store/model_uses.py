@@ -55,11 +55,10 @@ class _Depends:
 class RedisModelUses:
     """Implements `cellar.ports.ModelUses`."""
 
-    def __init__(self, route: Route, *, prefix: str, counted: int = COUNTED) -> None:
+    def __init__(self, route: Route, *, prefix: str) -> None:
         self._exchange = Exchange(route, (USE, FENCE, DEPENDS))
         self._keys = SessionKeys(prefix)
         self._listing = Listing(self._exchange, self._keys)
-        self._counted = counted
 
     async def enlist(self, key: SessionKey, ref: str) -> None:
         """Note that the session is about to depend on a version. Raise StoreUnavailable."""
@@ -80,7 +79,7 @@ class RedisModelUses:
             shadows += sum(each.shadow == ref for each in some)
             snapshots += sum(list(each.snapshots).count(ref) for each in some)
             looked_at += len(some)
-            if looked_at >= self._counted:
+            if looked_at >= COUNTED:
                 (size,) = await self._exchange.read([(b"SCARD", self._keys.dependents(tenant, ref))])
                 return Dependents(sessions + max(0, number(size) - looked_at), shadows, snapshots)
         return Dependents(sessions, shadows, snapshots)

@@ -42,7 +42,7 @@ def parse_layout(value: Any, layout: str, pointer: str) -> NDArray[np.float32]:
         ) from error
 
 
-def to_tbf(array: NDArray[np.float32], layout: str, *, pointer: str = "") -> NDArray[np.float32]:
+def to_tbf(array: NDArray[np.float32], layout: str) -> NDArray[np.float32]:
     """Return an array of that layout as (T, B, F), C-contiguous; an axis that has no letter becomes size 1.
 
     Raise InvalidInput if the layout is none, ShapeMismatch if the array has another number of axes than letters.
@@ -51,7 +51,6 @@ def to_tbf(array: NDArray[np.float32], layout: str, *, pointer: str = "") -> NDA
     if array.ndim != len(layout):
         raise ShapeMismatch(
             f"layout {layout!r} needs {len(layout)} nested arrays, found {array.ndim}",
-            pointer=pointer,
             expected=f"{len(layout)} nested arrays",
             actual=f"{array.ndim} nested arrays",
         )

@@ -30,7 +30,7 @@ _LENGTHS = {1: struct.Struct("<H"), 2: struct.Struct("<I"), 3: struct.Struct("<I
 _INTEGER = re.compile(r"[0-9]+")
 
 
-def load(data: bytes, *, axes: tuple[int, ...], pointer: str = "") -> Floats:
+def load(data: bytes, *, axes: tuple[int, ...]) -> Floats:
     """Return an array as float32, C-contiguous and read-only. It must have one of `axes` axes, and no axis of 0.
 
     Floats of 16 and 64 bits and integers are cast, those of 64 bits as JSON numbers are: over float64. Raise
@@ -38,12 +38,11 @@ def load(data: bytes, *, axes: tuple[int, ...], pointer: str = "") -> Floats:
     number of axes, and NotFinite with the indices of the first number that no float32 holds.
     """
     descr, fortran, shape, at = read_header(data)
-    check_type(descr, pointer)
+    check_type(descr)
     if len(shape) not in axes or 0 in shape:
         wanted = f"{' or '.join(map(str, axes))} axes of at least 1"
         raise ShapeMismatch(
             f"an npy file of another shape, {str(shape)[:80]}: expected {wanted}",
-            pointer=pointer,
             expected=wanted,
             actual=str(shape)[:80],
         )
@@ -51,14 +50,14 @@ def load(data: bytes, *, axes: tuple[int, ...], pointer: str = "") -> Floats:
     expected, found = math.prod(shape) * kind.itemsize, len(data) - at
     if expected != found:
         raise MalformedBody(f"an npy file of {found} bytes of data; its header says {expected}", offset=at)
-    return cast(np.frombuffer(data, kind, offset=at).reshape(shape, order="F" if fortran else "C"), pointer)
+    return cast(np.frombuffer(data, kind, offset=at).reshape(shape, order="F" if fortran else "C"))
 
 
-def check_type(descr: str, pointer: str = "") -> None:
+def check_type(descr: str) -> None:
     """Raise InvalidInput unless that is a type of real numbers."""
     if not TYPES.fullmatch(descr):
         detail = f"an npy file of another type, {descr[:40]}: cast it, as with array.astype('float32')"
-        raise InvalidInput(detail, pointer=pointer, expected="real numbers", actual=descr[:40])
+        raise InvalidInput(detail, expected="real numbers", actual=descr[:40])
 
 
 def dump(array: Floats) -> bytes:
@@ -127,7 +126,7 @@ def _shape(value: str) -> tuple[int, ...]:
     return tuple(int(size[:20]) for size in _INTEGER.findall(value))
 
 
-def cast(array: NDArray[np.generic], pointer: str, first: int = 0) -> Floats:
+def cast(array: NDArray[np.generic], first: int = 0) -> Floats:
     """Return numbers as float32, C-contiguous and read-only; `first` is the index of the first along their first axis.
 
     Raise NotFinite.
@@ -139,7 +138,7 @@ def cast(array: NDArray[np.generic], pointer: str, first: int = 0) -> Floats:
         place = (first + place[0], *place[1:])
         raise NotFinite(
             "a number is not finite as float32",
-            pointer=pointer + "".join(f"/{index}" for index in place),
+            pointer="".join(f"/{index}" for index in place),
             expected="a finite number within the range of float32",
         )
     numbers.flags.writeable = False

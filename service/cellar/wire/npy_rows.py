@@ -48,7 +48,7 @@ class NpyRows:
         found = np.frombuffer(bytes(self._held[: whole * size]), self._kind).reshape(whole, *shape)
         del self._held[: whole * size]
         first, self._read = self._read, self._read + whole
-        return [cast(found, "", first)]
+        return [cast(found, first)]
 
     def end(self) -> list[Floats]:
         """Say that no more bytes come. Raise MalformedBody if there must be more."""

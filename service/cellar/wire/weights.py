@@ -16,7 +16,7 @@ def dump(weights: Mapping[str, NDArray[np.float32]]) -> bytes:
     return bytes(_save({name: np.asarray(weights[name], dtype=np.float32, order="C") for name in sorted(weights)}))
 
 
-def load(data: bytes, *, pointer: str = "") -> dict[str, NDArray[np.float32]]:
+def load(data: bytes) -> dict[str, NDArray[np.float32]]:
     """Return the arrays of a safetensors file, which need not be one that `dump` wrote.
 
     Raise InvalidInput if it is damaged or holds another type than float32, NotFinite if a number is not finite.
@@ -24,12 +24,10 @@ def load(data: bytes, *, pointer: str = "") -> dict[str, NDArray[np.float32]]:
     try:
         weights = _load(data)
     except (SafetensorError, KeyError, ValueError, TypeError, AttributeError) as error:
-        raise InvalidInput(f"not a safetensors file: {error}", pointer=pointer) from error
+        raise InvalidInput(f"not a safetensors file: {error}") from error
     for name, array in weights.items():
         if array.dtype != np.float32:
-            raise InvalidInput(
-                f"weight {name!r} is {array.dtype}", pointer=pointer, expected="float32", actual=str(array.dtype)
-            )
+            raise InvalidInput(f"weight {name!r} is {array.dtype}", expected="float32", actual=str(array.dtype))
         if not np.isfinite(array).all():
-            raise NotFinite(f"weight {name!r} holds a number that is not finite", pointer=pointer)
+            raise NotFinite(f"weight {name!r} holds a number that is not finite")
     return weights
