@@ -1,4 +1,4 @@
-"""One URL, two clients: the link and redis-py take the same servers for the right one."""
+"""One URL, three clients: the link and both of redis-py take the same servers for the right one."""
 
 import asyncio
 import ssl
@@ -13,6 +13,7 @@ import redis
 from cellar.errors import StoreUnavailable
 from cellar.store.address import Address
 from cellar.store.clients import sync_client
+from cellar.store.hints import listening_client
 from cellar.store.link import Link
 from tests.redis_process import RedisProcess
 
@@ -64,7 +65,15 @@ def client_accepts(url: str) -> bool:
             return False
 
 
-async def test_the_options_of_a_url_mean_the_same_to_both(redis_process: RedisProcess) -> None:
+async def listener_accepts(url: str) -> bool:
+    async with listening_client(Address.parse(url)) as client:
+        try:
+            return bool(await client.ping())
+        except redis.ConnectionError:
+            return False
+
+
+async def test_the_options_of_a_url_mean_the_same_to_all(redis_process: RedisProcess) -> None:
     async with behind_tls(redis_process.socket) as port:
         for host, options, right in (
             ("localhost", "", False),
@@ -76,4 +85,5 @@ async def test_the_options_of_a_url_mean_the_same_to_both(redis_process: RedisPr
         ):
             url = f"rediss://{host}:{port}/0{options}"
             assert await link_accepts(url) == right, url
+            assert await listener_accepts(url) == right, url
             assert await anyio.to_thread.run_sync(client_accepts, url) == right, url
