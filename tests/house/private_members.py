@@ -35,6 +35,8 @@ MODULES = [
     "numba.extending",
     "redis",
     "redis.asyncio",
+    "redis.asyncio.client",
+    "redis.asyncio.retry",
     "redis.backoff",
     "redis.exceptions",
     "redis.retry",
