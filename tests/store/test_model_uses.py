@@ -7,6 +7,7 @@ import pytest
 
 from cellar.errors import ModelDeleted, SessionUnknown
 from cellar.ports import Applied, DeletedModel, Dependents, ModelVersion, Moved, SessionKey, SessionRecord, Shadow
+from cellar.store import model_uses
 from cellar.store.clients import open_route, sync_client
 from cellar.store.models import RedisModels
 from cellar.store.sessions import RedisSessions
@@ -95,7 +96,7 @@ async def test_of_very_many_sessions_the_number_is_an_estimate(
 ) -> None:
     for number in range(40):
         await create(sessions, f"s{number}")
-    monkeypatch.setattr(sessions.uses, "_counted", 10)
+    monkeypatch.setattr(model_uses, "COUNTED", 10)
     assert (await count(sessions)).sessions == 40
 
 
