@@ -21,7 +21,7 @@ from benchmarks.serving.profile import LOADS, profile
 from benchmarks.serving.rounds import QUICK, THOROUGH, Effort, Series
 from benchmarks.serving.stage import Stage, set_up
 
-PACKAGES = ("fastapi", "uvicorn", "uvloop", "httptools", "redis", "torch", "litserve")
+PACKAGES = ("fastapi", "uvicorn", "uvloop", "httptools", "redis", "hiredis", "torch", "litserve")
 
 
 @dataclass(slots=True)
