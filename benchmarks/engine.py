@@ -17,7 +17,7 @@ from benchmarks.report import Result
 from benchmarks.tile import ROWS, tile_flops
 from benchmarks.timing import interleave, pace, paired_ratio
 from benchmarks.weights import draw_inputs, draw_states, draw_weights
-from cellar.engine import KernelCache, Target
+from cellar.engine import KernelCache, Target, target_here
 
 SEED = 3
 
@@ -42,7 +42,7 @@ def _measure_machine(cache: KernelCache) -> dict[str, Any]:
     for size in (l2, machine.MEMORY_BYTES):
         found[f"read_{size // 1024}_kib"] = rate = machine.read_rate(target, size)
         print(f"one core reads {rate / 1e9:.1f} GB/s from {size / 1024:.0f} KiB")
-    targets = {target.cpu: target, "x86-64-v3": Target("x86-64-v3")} if target.cpu == "x86-64-v4" else {"": target}
+    targets = {target.cpu: target, "x86-64-v3": target_here("x86-64-v3")} if target.cpu == "x86-64-v4" else {"": target}
     for each in targets.values():
         found[f"peak_{each.cpu}"] = peak = machine.peak_flops(each)
         print(f"{each.cpu}: multiply-adds in registers {peak / 1e9:.1f} GFLOP/s")

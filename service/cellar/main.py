@@ -14,7 +14,7 @@ from cellar.api.access import Access
 from cellar.api.app import create_app as create_api
 from cellar.api.limits import Limits
 from cellar.assembly import Api, Parts, Stores
-from cellar.engine import KernelCache, Target, host_target, is_known, revision
+from cellar.engine import KernelCache, host_target, is_known, revision, target_here
 from cellar.errors import StartupError
 from cellar.jobs import runner, worker
 from cellar.nn.builtin import builtin_kernels
@@ -77,7 +77,7 @@ def warm(settings: Settings, targets: Sequence[str], say: Callable[[str], None])
     """
     if unknown := [name for name in targets if not is_known(name)]:
         raise StartupError(f"--target {unknown[0]}: LLVM knows no such processor here; x86-64-v3 is one on x86-64")
-    for target in [Target(name) for name in targets] or [host_target()]:
+    for target in [target_here(name) for name in targets] or [host_target()]:
         cache = KernelCache(settings.cache_dir, target=target)
         texts = [*cache.library, *builtin_kernels()]
         compiled = cache.warm(texts)

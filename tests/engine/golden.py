@@ -4,14 +4,14 @@ import sys
 
 from cellar.engine import KernelCache
 from cellar.engine.revision import GOLDEN, KERNEL_REV, TRAINING_REV, digest
-from cellar.engine.target import Target, host_levels
+from cellar.engine.target import host_levels, target_here
 
 
 def main() -> int:
     """Print what `cellar.engine.revision.GOLDEN` should be; return 1 if two levels differ."""
     found = {}
     for level in host_levels():
-        cache = KernelCache(None, target=Target(level))
+        cache = KernelCache(None, target=target_here(level))
         found[level] = {name: digest(cache, name) for name in GOLDEN}
         print(f"{level}: {'as' if found[level] == GOLDEN else 'others than'} in the source")
     wanted = next(iter(found.values()))

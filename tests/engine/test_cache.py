@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -16,7 +17,7 @@ import pytest
 import cellar.engine
 from cellar.engine import KernelCache
 from cellar.engine.cache import engine_digest
-from cellar.engine.target import Target, host_target
+from cellar.engine.target import host_target, target_here
 from cellar.errors import CompileFailed
 
 TEXT = """
@@ -31,6 +32,7 @@ ADD_ONE, ADD_TWO = TEXT.format(number=1), TEXT.format(number=2)
 
 CHILD = """
 import json, os, resource, sys
+from dataclasses import replace
 from pathlib import Path
 from cellar.engine import KernelCache
 if sys.argv[2] == "forbid compiling":
@@ -94,20 +96,24 @@ def test_files_are_named_by_all_they_depend_on(code: dict[str, bytes]) -> None:
     cache = KernelCache(None)
     assert code.keys() == {f"{cache.key(ADD_ONE)}.o", f"{cache.key(ADD_TWO)}.o"}
     cpu = another_cpu()
-    others = [KernelCache(None, target=Target(cpu)), KernelCache(None, target=Target(cpu, "+avx2"))]
+    others = [KernelCache(None, target=target_here(cpu)), KernelCache(None, target=target_here(cpu, "+avx2"))]
     assert len({c.key(ADD_ONE) for c in (cache, *others)}) == 3
 
 
-@pytest.mark.parametrize(
-    ("place", "value"),
-    [
-        ("platform.machine", lambda: "riscv64"),
-        ("sys.platform", "plan9"),
-        ("sys.byteorder", "middle"),
-    ],
-)
+def test_no_target_takes_the_files_of_another_architecture(directory: Path, code: dict[str, bytes]) -> None:
+    fill(directory, code)
+    here = KernelCache(directory)
+    other = KernelCache(directory, target=replace(here.target, architecture="riscv64"))
+    assert other.key(ADD_ONE) != here.key(ADD_ONE)
+    with pytest.raises(CompileFailed, match="for riscv64 cannot be compiled on"):
+        other.load([ADD_ONE])
+    with pytest.raises(CompileFailed, match="for riscv64 cannot be compiled on"):
+        other.warm([ADD_ONE])
+
+
+@pytest.mark.parametrize(("place", "value"), [("sys.platform", "plan9"), ("sys.byteorder", "middle")])
 def test_no_machine_takes_the_files_of_another_kind_of_machine(
-    directory: Path, code: dict[str, bytes], place: str, value: object, monkeypatch: pytest.MonkeyPatch
+    directory: Path, code: dict[str, bytes], place: str, value: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fill(directory, code)
     target = host_target()
@@ -271,7 +277,7 @@ def test_warming_compiles_what_is_missing_for_any_processor(directory: Path, cod
     fill(directory, dict(list(code.items())[:1]))
     assert cache.warm([ADD_ONE, ADD_TWO]) == 1
     assert cache.warm([ADD_ONE, ADD_TWO]) == 0
-    other = KernelCache(directory, target=Target(another_cpu()))
+    other = KernelCache(directory, target=target_here(another_cpu()))
     assert other.warm([ADD_ONE]) == 1
     assert len(list(directory.iterdir())) == 3
 

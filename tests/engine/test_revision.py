@@ -10,7 +10,7 @@ from cellar.engine import KernelCache, products, revision
 from cellar.engine.graph import Op, toposort
 from cellar.engine.linking import Code
 from cellar.engine.ops import OPS
-from cellar.engine.target import Target, host_levels
+from cellar.engine.target import host_levels, target_here
 from cellar.errors import StartupError
 from cellar.nn.builtin import builtin_kernels
 
@@ -25,7 +25,7 @@ def test_this_machine_computes_the_bits_of_the_revision(cache: KernelCache) -> N
 def test_another_target_computes_the_same_bits(cache: KernelCache) -> None:
     """A level below has half the lanes in a register, or calls a function for every fused term."""
     other = LEVELS[1] if cache.target.cpu == LEVELS[0] and len(LEVELS) > 1 else LEVELS[0]
-    revision.check(KernelCache(cache.directory, target=Target(other)))
+    revision.check(KernelCache(cache.directory, target=target_here(other)))
 
 
 @pytest.mark.parametrize(

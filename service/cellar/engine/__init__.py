@@ -12,7 +12,7 @@ from cellar.engine.player import player_text
 from cellar.engine.program import Program
 from cellar.engine.recording import Recording
 from cellar.engine.revision import KERNEL_REV, TRAINING_REV
-from cellar.engine.target import Target, host_target, is_known
+from cellar.engine.target import Target, host_target, is_known, target_here
 
 __all__ = [
     "FLUSH_BELOW",
@@ -44,5 +44,6 @@ __all__ = [
     "joined_state",
     "kernel_texts",
     "player_text",
+    "target_here",
     "while_wanted",
 ]

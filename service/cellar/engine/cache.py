@@ -13,7 +13,6 @@ import fcntl
 import functools
 import hashlib
 import os
-import platform
 import stat
 import sys
 import tempfile
@@ -139,7 +138,8 @@ class KernelCache:
 
     def key(self, text: str) -> str:
         """Return the name of a kernel: sha256 over all that its machine code depends on."""
-        parts = (text, *_made_of(), *_machine(), self.target.cpu, self.target.features)
+        target = self.target.architecture, self.target.cpu, self.target.features
+        parts = (text, *_made_of(), sys.platform, sys.byteorder, *target)
         return hashlib.sha256("\0".join(parts).encode()).hexdigest()
 
     def _make(self, texts: Mapping[str, str]) -> None:
@@ -241,11 +241,6 @@ def _shrink(directory: Path) -> None:
 def _made_of() -> tuple[str, str, str]:
     """Return what the machine code of any text depends on: every file of the engine, and the compilers' versions."""
     return engine_digest(Path(__file__).parent), version("numba"), version("llvmlite")
-
-
-def _machine() -> tuple[str, str, str]:
-    """Return what the compiler takes from the machine whatever the target is: architecture, system and byte order."""
-    return platform.machine(), sys.platform, sys.byteorder
 
 
 def engine_digest(directory: Path) -> str:

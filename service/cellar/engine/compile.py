@@ -8,6 +8,7 @@ import base64
 import errno
 import json
 import os
+import platform
 import signal
 import subprocess
 import sys
@@ -74,8 +75,11 @@ Compiled = dict[str, bytes | CompileFailed]
 def compile_kernels(texts: Mapping[str, str], target: Target) -> Compiled:
     """Return the object files of kernel texts, by the keys of the texts; one that fails harms no other.
 
-    Raise CompileAbandoned, or Overloaded if no compiler can be started now.
+    Raise CompileAbandoned, CompileFailed for a target of another architecture than this machine's, or Overloaded if
+    no compiler can be started now.
     """
+    if texts and target.architecture != platform.machine():
+        raise CompileFailed(f"kernels for {target.architecture} cannot be compiled on {platform.machine()}")
     shares, wanted = _shares(texts), _wanted.get()
     with ThreadPoolExecutor(len(shares) or 1) as threads:
         done = threads.map(lambda share: _compiled(share, target, wanted), shares)

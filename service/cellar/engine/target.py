@@ -18,6 +18,8 @@ _X86_LEVELS = (
     ("x86-64-v2", ("sse4.2", "popcnt")),
 )
 
+_X86 = ("x86_64", "AMD64")
+"""What Linux and Windows call it."""
 
 _WIDE = ("x86-64-v4", "avx512", "cascadelake", "cooperlake", "icelake", "rapids", "tigerlake", "znver4", "znver5")
 """What the names of processors with AVX-512 hold."""
@@ -33,15 +35,20 @@ class Registers:
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A processor by LLVM's name, and features to switch on or off beyond it ("+avx2,-fma")."""
+    """A processor: its architecture, LLVM's name for it, and features to switch on or off beyond it ("+avx2,-fma").
 
+    Everything follows from these three, whatever machine asks. The architecture is what `platform.machine()` returns
+    on such a machine.
+    """
+
+    architecture: str
     cpu: str
     features: str = ""
 
     @property
     def registers(self) -> Registers:
         """Return the registers that kernels may count on. A wrong guess costs speed and no bit."""
-        if platform.machine() not in ("x86_64", "AMD64"):
+        if self.architecture not in _X86:
             return Registers(32, 4)
         if "+avx512f" in self.features or (any(w in self.cpu for w in _WIDE) and "-avx512f" not in self.features):
             return Registers(32, 16)
@@ -50,16 +57,21 @@ class Target:
         return Registers(16, 8)
 
 
+def target_here(cpu: str, features: str = "") -> Target:
+    """Return a processor of this machine's architecture."""
+    return Target(platform.machine(), cpu, features)
+
+
 def host_target() -> Target:
     """Return the highest level that this machine has, or what the environment asks for."""
     if name := os.environ.get("NUMBA_CPU_NAME"):
-        return Target(name, os.environ.get("NUMBA_CPU_FEATURES", ""))
-    return Target(host_levels()[0])
+        return target_here(name, os.environ.get("NUMBA_CPU_FEATURES", ""))
+    return target_here(host_levels()[0])
 
 
 def host_levels() -> list[str]:
     """Return the levels that this machine has, the highest first, whatever the environment asks for."""
-    if platform.machine() not in ("x86_64", "AMD64"):
+    if platform.machine() not in _X86:
         return ["generic"]
     has = llvm.get_host_cpu_features()
     own = len(_X86_LEVELS)
