@@ -20,6 +20,7 @@ from cellar.store.sessions import COMMIT, RedisSessions
 from cellar.store.slots import slot_of
 from tests.redis_cluster import RedisCluster
 from tests.redis_node import RedisNode
+from tests.store.committing import commit_all
 from tests.store.conftest import OpenSessions
 from tests.store.history import History
 from tests.store.session_values import a_commit, a_record, after
@@ -165,7 +166,7 @@ async def write(sessions: RedisSessions, record: SessionRecord, ends: asyncio.Ev
         before = after(done[-1]) if done else record
         identity = Identity(key=f"k{number}" if number % 16 == 7 else None)
         commit = a_commit(before, number, identity=identity)
-        (result,) = await sessions.commit([commit])
+        (result,) = await commit_all(sessions, [commit])
         assert result == Applied()
         done.append(commit)
     return done

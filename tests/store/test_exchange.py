@@ -13,6 +13,7 @@ from cellar.store.record import pack_head
 from cellar.store.sessions import DELETE, RedisSessions
 from tests.proxy import LossyProxy, first
 from tests.redis_process import RedisProcess
+from tests.store.committing import commit_all
 from tests.store.conftest import OpenSessions
 from tests.store.session_values import a_change, a_commit, a_record, after, answered, commit_of
 from tests.waiting import wait_until
@@ -29,7 +30,7 @@ async def record(redis_process: RedisProcess, open_sessions: OpenSessions) -> Se
 
 
 async def commit_one(sessions: RedisSessions, commit: Commit) -> CommitResult:
-    [result] = await sessions.commit([commit])
+    [result] = await commit_all(sessions, [commit])
     return result
 
 
@@ -47,7 +48,7 @@ async def test_a_full_redis_refuses_the_whole_commit_and_still_replays(
 ) -> None:
     sessions = open_sessions(redis_process.url)
     done = a_commit(record, 1.0, identity=Identity(step=0))
-    await sessions.commit([done])
+    await commit_all(sessions, [done])
     with redis_process.client() as client:
         stored = client.hgetall(sessions.keys.record(record.key))
         client.config_set("maxmemory", 1)
@@ -298,7 +299,7 @@ async def test_a_commit_that_lost_its_reply_and_the_race_says_so(
     direct = open_sessions(redis_process.url)
     async with LossyProxy(redis_process.url, not_even_sent) as proxy:
         sessions = open_sessions(proxy.url)
-        await direct.commit([other])
+        await commit_all(direct, [other])
         proxy.after_cut = lambda: stolen.set_result(None)
         result = await commit_one(sessions, a_commit(record, 1.0))
     assert not isinstance(result, Applied | Committed | StoreUnavailable)

@@ -13,6 +13,7 @@ from cellar.store.models import RedisModels
 from cellar.store.sessions import RedisSessions
 from cellar.store.shadows import RedisShadows
 from cellar.store.snapshots import RedisSnapshots
+from tests.store.committing import commit_all
 from tests.store.conftest import OpenSessions
 from tests.store.session_values import a_commit, a_record
 
@@ -79,7 +80,7 @@ async def test_shadows_and_snapshots_are_counted(sessions: RedisSessions, redis_
     commit = a_commit(record, 1.0)
     commit.meta = replace(record.meta, model="co2@2")
     await sessions.uses.enlist(record.key, "co2@2")
-    assert await sessions.commit([commit]) == [Applied()]
+    assert await commit_all(sessions, [commit]) == [Applied()]
     assert await count(sessions) == Dependents(0, 1, 1)
     assert await count(sessions, "co2@2") == Dependents(2, 0, 0)
     assert await sessions.uses.fence("default", REF, GONE) == [other.key]
@@ -103,14 +104,14 @@ async def test_of_very_many_sessions_the_number_is_an_estimate(
 async def test_a_marked_session_takes_no_commit(sessions: RedisSessions) -> None:
     record, other = await create(sessions), await create(sessions, model="co2@2")
     assert await sessions.uses.fence("default", REF, GONE) == []
-    (moved,) = await sessions.commit([a_commit(record, 1.0)])
+    (moved,) = await commit_all(sessions, [a_commit(record, 1.0)])
     assert isinstance(moved, Moved)
     assert moved.record.meta == replace(record.meta, deleted=GONE)
     assert (moved.record.position, moved.record.state) == (record.position, record.state)
-    assert await sessions.commit([a_commit(other, 1.0)]) == [Applied()]
+    assert await commit_all(sessions, [a_commit(other, 1.0)]) == [Applied()]
     commit = a_commit(moved.record, 1.0)  # a migration
     commit.meta = replace(record.meta, model="co2@2", migrated=1)
-    assert await sessions.commit([commit]) == [Applied()]
+    assert await commit_all(sessions, [commit]) == [Applied()]
     assert (await sessions.load(record.key)).meta == commit.meta
 
 
@@ -119,7 +120,7 @@ async def test_a_session_whose_metadata_change_meanwhile_is_marked_all_the_same(
     (seen,) = await sessions.uses._look([record.key])
     commit = a_commit(record, 1.0)
     commit.meta = replace(record.meta, ttl_s=77)
-    assert await sessions.commit([commit]) == [Applied()]
+    assert await commit_all(sessions, [commit]) == [Applied()]
     (again,) = await sessions.uses._fence([seen], REF, GONE)
     assert await sessions.uses._fence([again], REF, GONE) == []
     assert (await sessions.load(record.key)).meta == replace(commit.meta, deleted=GONE)

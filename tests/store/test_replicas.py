@@ -12,6 +12,7 @@ from cellar.ports import Applied, CommitResult, Identity
 from cellar.store.route import Wait
 from cellar.store.sessions import RedisSessions
 from tests.redis_node import RedisNode
+from tests.store.committing import commit_all
 from tests.store.conftest import OpenSessions
 from tests.store.session_values import a_commit, a_record, after, answered, at, only
 from tests.waiting import wait_until
@@ -67,7 +68,7 @@ async def test_a_step_that_the_replica_has_is_acknowledged(strict: RedisSessions
     records = [a_record() for _ in range(3)]
     for record in records:
         await strict.create(record)
-    assert await strict.commit([a_commit(record, 1.0) for record in records]) == [Applied()] * 3
+    assert await commit_all(strict, [a_commit(record, 1.0) for record in records]) == [Applied()] * 3
 
 
 async def test_a_step_that_it_lacks_is_applied_and_not_acknowledged(strict: RedisSessions, pair: Pair) -> None:
@@ -75,16 +76,16 @@ async def test_a_step_that_it_lacks_is_applied_and_not_acknowledged(strict: Redi
     await strict.create(record)
     commit = a_commit(record, 1.0, identity=at(record.position))
     with pair.replica.hangs():
-        [result] = await strict.commit([commit])
+        [result] = await commit_all(strict, [commit])
         assert not_durable(result)
         assert await strict.load(record.key) == after(commit)
-        [result] = await strict.commit([commit])
+        [result] = await commit_all(strict, [commit])
         assert not_durable(result), "a repetition waits as well"
         with pytest.raises(StoreUnavailable) as caught:
             await strict.find(record.key, only(commit).identity, only(commit).fingerprint)
         assert caught.value.outcome == "applied_not_durable"
     assert await strict.find(record.key, only(commit).identity, only(commit).fingerprint) == answered(commit)
-    assert await strict.commit([commit]) == [answered(commit)]
+    assert await commit_all(strict, [commit]) == [answered(commit)]
 
 
 async def test_what_another_process_wrote_is_confirmed_too(
@@ -96,7 +97,7 @@ async def test_what_another_process_wrote_is_confirmed_too(
     await other.create(record)
     commit = a_commit(record, 1.0, identity=Identity(writer="pump", seq=1))
     with pair.replica.hangs():
-        assert await other.commit([commit]) == [Applied()]
+        assert await commit_all(other, [commit]) == [Applied()]
         with pytest.raises(StoreUnavailable):
             await strict.find(record.key, only(commit).identity, only(commit).fingerprint)
     assert await strict.find(record.key, only(commit).identity, only(commit).fingerprint) == answered(commit)

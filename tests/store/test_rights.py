@@ -20,6 +20,7 @@ from cellar.store.rights import COMMANDS
 from cellar.store.sessions import RedisSessions
 from cellar.store.snapshots import RedisSnapshots
 from tests.redis_process import RedisProcess
+from tests.store.committing import commit_all
 from tests.store.session_values import a_commit, a_record
 
 pytestmark = pytest.mark.anyio
@@ -122,7 +123,7 @@ async def test_a_right_that_is_taken_away_leaves_no_half_of_a_commit(
         await narrow.summary(record.key)
         before = everything(redis_process)
         limited(redis_process, name)
-        (result,) = await narrow.commit([commit])
+        (result,) = await commit_all(narrow, [commit])
         moved = (await open_all.load(record.key)).position == commit.after.position
         if isinstance(result, CellarError):
             assert not moved, name
@@ -191,7 +192,7 @@ async def test_a_stream_that_is_further_than_its_record_keeps_the_commit_from_be
     with redis_process.client() as client:
         client.xadd(sessions.keys.log(record.key), {"k": "step"}, id="9-0")
     before = everything(redis_process)
-    (result,) = await sessions.commit([a_commit(record, 1.0)])
+    (result,) = await commit_all(sessions, [a_commit(record, 1.0)])
     assert isinstance(result, CellarError)
     assert "further than its record" in result.detail
     assert everything(redis_process) == before

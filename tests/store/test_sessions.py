@@ -24,6 +24,7 @@ from cellar.store.keys import SessionKeys
 from cellar.store.record import unpack_past
 from cellar.store.sessions import RedisSessions
 from tests.redis_process import RedisProcess
+from tests.store.committing import commit_all
 from tests.store.conftest import OpenSessions
 from tests.store.session_values import (
     a_change,
@@ -53,7 +54,7 @@ async def applied(sessions: RedisSessions, record: SessionRecord, *values: float
     """Append a step for each value."""
     for value in values:
         commit = a_commit(record, value)
-        [result] = await sessions.commit([commit])
+        [result] = await commit_all(sessions, [commit])
         assert result == Applied()
         record = after(commit)
     return record
@@ -101,7 +102,7 @@ async def test_a_deleted_session_is_unknown(sessions: RedisSessions) -> None:
         await sessions.delete(record.key)
     with pytest.raises(SessionUnknown):
         await sessions.load(record.key)
-    [result] = await sessions.commit([a_commit(record, 1.0)])
+    [result] = await commit_all(sessions, [a_commit(record, 1.0)])
     assert isinstance(result, SessionUnknown)
 
 
@@ -111,7 +112,7 @@ async def test_an_expired_session_is_gone_and_later_unknown(sessions: RedisSessi
     for call in (sessions.load(record.key), sessions.summary(record.key), sessions.find(record.key, APPEND, b"")):
         with pytest.raises(SessionExpired):
             await call
-    [result] = await sessions.commit([a_commit(record, 1.0)])
+    [result] = await commit_all(sessions, [a_commit(record, 1.0)])
     assert isinstance(result, SessionExpired)
     raw.expire_tombstone(record.key)
     with pytest.raises(SessionUnknown):
@@ -158,7 +159,7 @@ async def test_a_record_of_a_newer_version_is_refused(sessions: RedisSessions, r
 async def test_a_commit_moves_the_session(sessions: RedisSessions) -> None:
     record = await begin(sessions)
     commit = a_commit(record, 7.0)
-    [result] = await sessions.commit([commit])
+    [result] = await commit_all(sessions, [commit])
     assert result == Applied()
     assert await sessions.load(record.key) == after(commit)
 
@@ -166,8 +167,8 @@ async def test_a_commit_moves_the_session(sessions: RedisSessions) -> None:
 async def test_a_commit_that_comes_twice_is_applied_once(sessions: RedisSessions) -> None:
     record = await begin(sessions)
     commit = a_commit(record, 7.0, identity=Identity(step=0))
-    await sessions.commit([commit])
-    [result] = await sessions.commit([commit])
+    await commit_all(sessions, [commit])
+    [result] = await commit_all(sessions, [commit])
     assert result == answered(commit)
     assert await sessions.load(record.key) == after(commit)
 
@@ -180,16 +181,16 @@ async def test_a_group_that_is_doubled_on_its_way_is_applied_once_and_whole(
     record = await begin(sessions)
     numbered = a_change(record.position, 1.0, identity=Identity(writer="pump", seq=1))
     group = commit_of(record, numbered, a_change(numbered.after, 2.0))
-    await sessions.commit([group])
+    await commit_all(sessions, [group])
     there = await applied(sessions, after(group), *range(others))  # the first entry may be gone by then
-    assert await sessions.commit([group]) == [Applied()]
+    assert await commit_all(sessions, [group]) == [Applied()]
     assert await sessions.load(record.key) == there
 
 
 async def test_two_appends_of_the_same_value_are_two_steps(sessions: RedisSessions) -> None:
     record = await begin(sessions)
-    await sessions.commit([a_commit(record, 7.0)])
-    [result] = await sessions.commit([a_commit(record, 7.0)])
+    await commit_all(sessions, [a_commit(record, 7.0)])
+    [result] = await commit_all(sessions, [a_commit(record, 7.0)])
     assert isinstance(result, Moved)
     assert result.record == await sessions.load(record.key)
     assert result.record.revision == 1
@@ -198,8 +199,8 @@ async def test_two_appends_of_the_same_value_are_two_steps(sessions: RedisSessio
 async def test_two_requests_for_one_position_with_one_body_are_one_step(sessions: RedisSessions) -> None:
     record = await begin(sessions)
     first = a_commit(record, 7.0, identity=at(record.position))
-    await sessions.commit([first])
-    [result] = await sessions.commit([a_commit(record, 7.0, identity=at(record.position))])
+    await commit_all(sessions, [first])
+    [result] = await commit_all(sessions, [a_commit(record, 7.0, identity=at(record.position))])
     assert replayed(result) == answered(first)
 
 
@@ -208,18 +209,18 @@ async def test_a_step_alone_means_the_present_epoch_also_to_a_process_that_misse
 ) -> None:
     record = await begin(sessions)
     first = a_commit(record, 7.0, identity=Identity(step=0))
-    await sessions.commit([first])
-    await sessions.commit([a_reset(after(first))])
-    [result] = await sessions.commit([a_commit(record, 7.0, identity=Identity(step=0))])
+    await commit_all(sessions, [first])
+    await commit_all(sessions, [a_reset(after(first))])
+    [result] = await commit_all(sessions, [a_commit(record, 7.0, identity=Identity(step=0))])
     assert isinstance(result, Moved)
-    [result] = await sessions.commit([a_commit(record, 7.0, identity=at(record.position))])
+    [result] = await commit_all(sessions, [a_commit(record, 7.0, identity=at(record.position))])
     assert replayed(result).position == only(first).after
 
 
 async def test_a_tick_commits_what_it_can(sessions: RedisSessions) -> None:
     records = [await begin(sessions) for _ in range(3)]
-    await sessions.commit([a_commit(records[1], 1.0)])
-    results = await sessions.commit([a_commit(record, 5.0) for record in records])
+    await commit_all(sessions, [a_commit(records[1], 1.0)])
+    results = await commit_all(sessions, [a_commit(record, 5.0) for record in records])
     assert [type(result) for result in results] == [Applied, Moved, Applied]
 
 
@@ -232,13 +233,13 @@ async def test_a_redis_that_forgot_the_script_is_given_it_again(sessions: RedisS
 async def test_a_loser_that_asks_is_heard_by_the_next_winner(sessions: RedisSessions) -> None:
     record = await begin(sessions)
     winner = a_commit(record, 1.0)
-    await sessions.commit([winner])
-    [lost] = await sessions.commit([a_commit(record, 2.0, ask_s=0.05)])
+    await commit_all(sessions, [winner])
+    [lost] = await commit_all(sessions, [a_commit(record, 2.0, ask_s=0.05)])
     assert isinstance(lost, Moved)
     second = a_commit(after(winner), 3.0)
-    [result] = await sessions.commit([second])
+    [result] = await commit_all(sessions, [second])
     assert result == Applied(asked_s=0.05)
-    [result] = await sessions.commit([a_commit(after(second), 4.0)])
+    [result] = await commit_all(sessions, [a_commit(after(second), 4.0)])
     assert result == Applied()
 
 
@@ -248,7 +249,7 @@ async def test_a_loser_that_asks_is_heard_by_the_next_winner(sessions: RedisSess
 async def test_a_group_moves_the_session_by_all_its_changes(sessions: RedisSessions) -> None:
     record = await begin(sessions)
     group = a_group(record, [1.0], [2.0, 3.0], [4.0])
-    assert await sessions.commit([group]) == [Applied()]
+    assert await commit_all(sessions, [group]) == [Applied()]
     there = await sessions.load(record.key)
     assert there == after(group)
     assert (there.revision, there.position.step) == (3, 4)
@@ -261,7 +262,7 @@ async def test_each_request_of_a_group_is_replayed_by_itself(sessions: RedisSess
     for value, identity in enumerate(identities):
         changes.append(a_change(before, value, identity=identity))
         before = changes[-1].after
-    await sessions.commit([commit_of(record, *changes)])
+    await commit_all(sessions, [commit_of(record, *changes)])
     for change in changes:
         found = await sessions.find(record.key, change.identity, change.fingerprint)
         assert replayed(found) == Committed(change.after, 1, change.output, replayed=True)
@@ -270,8 +271,8 @@ async def test_each_request_of_a_group_is_replayed_by_itself(sessions: RedisSess
 async def test_a_group_that_lost_the_race_changes_nothing(sessions: RedisSessions) -> None:
     record = await begin(sessions)
     winner = a_commit(record, 9.0)
-    await sessions.commit([winner])
-    [result] = await sessions.commit([a_group(record, [1.0], [2.0])])
+    await commit_all(sessions, [winner])
+    [result] = await commit_all(sessions, [a_group(record, [1.0], [2.0])])
     assert result == Moved(after(winner))
     assert await sessions.load(record.key) == after(winner)
 
@@ -279,9 +280,9 @@ async def test_a_group_that_lost_the_race_changes_nothing(sessions: RedisSession
 async def test_a_group_whose_first_request_came_before_is_a_replay_of_that_alone(sessions: RedisSessions) -> None:
     record = await begin(sessions)
     first = a_commit(record, 1.0, identity=Identity(step=0))
-    await sessions.commit([first])
+    await commit_all(sessions, [first])
     again = a_change(record.position, 1.0, identity=Identity(step=0))
-    [result] = await sessions.commit([commit_of(record, again, a_change(again.after, 2.0))])
+    [result] = await commit_all(sessions, [commit_of(record, again, a_change(again.after, 2.0))])
     assert result == answered(first)
     assert await sessions.load(record.key) == after(first)
 
@@ -289,7 +290,7 @@ async def test_a_group_whose_first_request_came_before_is_a_replay_of_that_alone
 async def test_a_writer_is_answered_when_the_ring_has_forgotten_its_request(sessions: RedisSessions) -> None:
     record = await begin(sessions)
     mine = a_commit(record, 1.0, identity=Identity(writer="pump", seq=1))
-    await sessions.commit([mine])
+    await commit_all(sessions, [mine])
     record = await applied(sessions, after(mine), *range(WINDOW + 1))
     assert replayed(await sessions.find(record.key, only(mine).identity, only(mine).fingerprint)) == answered(mine)
     assert (await sessions.load(record.key)).writers.last("pump") == 1
@@ -305,7 +306,7 @@ async def test_a_session_keeps_states_inputs_and_events_if_asked(sessions: Redis
     states = [record.state]
     for value in (1.0, 2.0, 3.0):
         commit = a_commit(record, value)
-        assert await sessions.commit([commit]) == [Applied()]
+        assert await commit_all(sessions, [commit]) == [Applied()]
         record = after(commit)
         states.append(record.state)
     fields: Any = raw.client.hgetall(raw.keys.record(record.key))
@@ -326,11 +327,11 @@ async def test_a_session_keeps_states_inputs_and_events_if_asked(sessions: Redis
 async def test_a_commit_may_change_what_is_known_of_the_session(sessions: RedisSessions, raw: "Raw") -> None:
     record = await begin(sessions)
     pinned = dataclasses.replace(a_commit(record, 1.0), meta=dataclasses.replace(record.meta, pinned=True, ttl_s=5))
-    assert await sessions.commit([pinned]) == [Applied()]
+    assert await commit_all(sessions, [pinned]) == [Applied()]
     assert await sessions.load(record.key) == after(pinned)
     assert raw.client.pttl(raw.keys.record(record.key)) == -1
     again = dataclasses.replace(a_commit(after(pinned), 1.0), meta=dataclasses.replace(record.meta, ttl_s=5))
-    assert await sessions.commit([again]) == [Applied()]
+    assert await commit_all(sessions, [again]) == [Applied()]
     assert 0 < raw.client.pttl(raw.keys.record(record.key)) <= 5000
 
 
@@ -346,7 +347,7 @@ async def test_a_new_request_is_given_the_record_to_run_on(sessions: RedisSessio
 async def test_a_request_in_the_window_is_replayed_and_later_no_more(sessions: RedisSessions) -> None:
     record = await begin(sessions)
     first = a_commit(record, 1.0, identity=at(record.position))
-    await sessions.commit([first])
+    await commit_all(sessions, [first])
     record = await applied(sessions, after(first), *range(WINDOW - 1))
     found = await sessions.find(record.key, only(first).identity, only(first).fingerprint)
     assert replayed(found).output == only(first).output
@@ -359,9 +360,9 @@ async def test_a_request_in_the_window_is_replayed_and_later_no_more(sessions: R
 async def test_a_change_of_another_epoch_is_replayed_too(sessions: RedisSessions) -> None:
     record = await begin(sessions)
     step = a_commit(record, 1.0, identity=at(record.position))
-    await sessions.commit([step])
+    await commit_all(sessions, [step])
     reset = a_reset(after(step), identity=at(only(step).after))
-    await sessions.commit([reset])
+    await commit_all(sessions, [reset])
     found = await sessions.find(record.key, only(step).identity, only(step).fingerprint)
     assert replayed(found).position == only(step).after
     found = await sessions.find(record.key, only(reset).identity, only(reset).fingerprint)
@@ -371,7 +372,7 @@ async def test_a_change_of_another_epoch_is_replayed_too(sessions: RedisSessions
 async def test_another_body_at_a_committed_step_is_refused_with_the_position(sessions: RedisSessions) -> None:
     record = await begin(sessions)
     first = a_commit(record, 1.0, identity=Identity(step=0))
-    await sessions.commit([first])
+    await commit_all(sessions, [first])
     with pytest.raises(StepTaken) as caught:
         await sessions.find(record.key, Identity(step=0), b"other body 16 by")
     assert caught.value.position == str(only(first).after)
@@ -382,8 +383,8 @@ async def test_an_output_over_the_cap_is_not_kept(redis_url: str, open_sessions:
     record = await begin(sessions)
     first = a_commit(record, 1.0, identity=Identity(step=0, key="k"), output=b"12345678")
     second = a_commit(after(first), 1.0, identity=Identity(step=1, key="l"), output=b"123456789")
-    await sessions.commit([first])
-    assert await sessions.commit([second]) == [Applied()]
+    await commit_all(sessions, [first])
+    assert await commit_all(sessions, [second]) == [Applied()]
     for key in (None, "k"):
         found = await sessions.find(record.key, Identity(step=0, key=key), only(first).fingerprint)
         assert replayed(found).output == only(first).output
@@ -395,9 +396,9 @@ async def test_an_output_over_the_cap_is_not_kept(redis_url: str, open_sessions:
 async def test_a_key_is_answered_wherever_the_session_stands(sessions: RedisSessions) -> None:
     record = await begin(sessions)
     first = a_commit(record, 1.0, identity=Identity(key="k"))
-    await sessions.commit([first])
+    await commit_all(sessions, [first])
     record = await applied(sessions, after(first), *range(WINDOW + 4))
-    [result] = await sessions.commit([a_commit(record, 1.0, identity=Identity(key="k"))])
+    [result] = await commit_all(sessions, [a_commit(record, 1.0, identity=Identity(key="k"))])
     assert replayed(result) == answered(first)
     assert replayed(await sessions.find(record.key, Identity(key="k"), only(first).fingerprint)) == result
     assert await sessions.load(record.key) == record
@@ -406,8 +407,8 @@ async def test_a_key_is_answered_wherever_the_session_stands(sessions: RedisSess
 async def test_a_key_with_another_body_is_refused(sessions: RedisSessions) -> None:
     record = await begin(sessions)
     first = a_commit(record, 1.0, identity=Identity(key="k"))
-    await sessions.commit([first])
-    [result] = await sessions.commit([a_commit(after(first), 2.0, identity=Identity(key="k"))])
+    await commit_all(sessions, [first])
+    [result] = await commit_all(sessions, [a_commit(after(first), 2.0, identity=Identity(key="k"))])
     assert isinstance(result, FingerprintMismatch)
     with pytest.raises(FingerprintMismatch):
         await sessions.find(record.key, Identity(key="k"), b"other body 16 by")
@@ -415,18 +416,18 @@ async def test_a_key_with_another_body_is_refused(sessions: RedisSessions) -> No
 
 async def test_a_key_of_an_earlier_session_of_that_name_does_not_count(sessions: RedisSessions) -> None:
     record = await begin(sessions, "phoenix")
-    await sessions.commit([a_commit(record, 1.0, identity=Identity(key="k"))])
+    await commit_all(sessions, [a_commit(record, 1.0, identity=Identity(key="k"))])
     await sessions.delete(record.key)
     again = await begin(sessions, "phoenix")
     assert await sessions.find(again.key, Identity(key="k"), b"f" * 16) == again
-    [result] = await sessions.commit([a_commit(again, 2.0, identity=Identity(key="k"))])
+    [result] = await commit_all(sessions, [a_commit(again, 2.0, identity=Identity(key="k"))])
     assert result == Applied()
 
 
 async def test_a_key_is_remembered_for_its_time(redis_url: str, open_sessions: OpenSessions, raw: "Raw") -> None:
     sessions = open_sessions(redis_url, idempotency_ttl_s=60)
     record = await begin(sessions)
-    await sessions.commit([a_commit(record, 1.0, identity=Identity(key="k"))])
+    await commit_all(sessions, [a_commit(record, 1.0, identity=Identity(key="k"))])
     assert 55_000 < raw.left_ms(raw.keys.idempotency(record.key, "k")) <= 60_000
 
 

@@ -23,6 +23,7 @@ from cellar.store.sessions import RedisSessions
 from cellar.store.snapshots import RedisSnapshots
 from tests.proxy import LossyProxy
 from tests.redis_process import RedisProcess
+from tests.store.committing import commit_all
 from tests.store.conftest import OpenSessions
 from tests.store.session_values import a_commit, a_record
 
@@ -61,7 +62,7 @@ async def begin(sessions: RedisSessions, name: str | None = None) -> SessionReco
 async def step(sessions: RedisSessions, before: SessionRecord) -> SessionRecord:
     """Make a step."""
     commit = a_commit(before, 1.0)
-    await sessions.commit([commit])
+    await commit_all(sessions, [commit])
     return commit.after
 
 

@@ -17,6 +17,7 @@ from cellar.store.transaction import LEAST
 from tests.proxy import LossyProxy, first
 from tests.redis_cluster import RedisCluster
 from tests.redis_process import RedisProcess
+from tests.store.committing import commit_all
 from tests.store.conftest import OpenSessions
 from tests.store.session_values import a_commit, a_record, after, answered, at
 
@@ -79,7 +80,7 @@ async def test_the_order_holds_while_there_is_no_connection_and_between_both_way
         if number % 3:
             waiting.append(Posted(other, commit).results())
         else:
-            waiting.append(asyncio.create_task(other.commit([commit])))
+            waiting.append(asyncio.create_task(commit_all(other, [commit])))
         await asyncio.sleep(0)  # ticks come while the connection is made as well
     assert [await each for each in waiting] == [[Applied()]] * len(commits)
     assert await sessions.load(record.key) == after(commits[-1])
@@ -110,7 +111,7 @@ async def test_every_commit_has_its_own_result(sessions: RedisSessions, others: 
     for record in records:
         await sessions.create(record)
     elsewhere, again = a_commit(records[0], 9.0), a_commit(records[2], 1.0, identity=at(records[2].position))
-    await sessions.commit([elsewhere, again])
+    await commit_all(sessions, [elsewhere, again])
     await sessions.delete(records[1].key)
     results = await Posted(sessions, *[a_commit(each, 1.0) for each in records[:2]], again).results()
     assert results[0] == Moved(after(elsewhere))
@@ -221,7 +222,7 @@ async def test_replies_that_are_not_understood_are_told_to_all_and_the_next_tick
     for record in records:
         await sessions.create(record)
     elsewhere = a_commit(records[0], 9.0)
-    await sessions.commit([elsewhere])
+    await commit_all(sessions, [elsewhere])
     real, calls = getattr(owner, name), 0
 
     def broken(*arguments: Any, **others: Any) -> Any:

@@ -12,6 +12,7 @@ from cellar.store.route import Wait
 from cellar.store.transaction import EXEC, LEAST, MOST, MULTI, grouped, grouped_packed, ungrouped
 from tests.proxy import LossyProxy, first
 from tests.redis_process import RedisProcess
+from tests.store.committing import commit_all
 from tests.store.conftest import OpenSessions
 from tests.store.session_values import a_commit, a_record, after
 
@@ -66,11 +67,11 @@ async def test_a_large_tick_commits_what_it_can(redis_process: RedisProcess, ope
     for record in records:
         await sessions.create(record)
     elsewhere = a_commit(records[5], 9.0)
-    await sessions.commit([elsewhere])
+    await commit_all(sessions, [elsewhere])
     await sessions.delete(records[MOST + 3].key)
     with redis_process.client() as client:
         client.script_flush()
-    results = await sessions.commit([a_commit(record, 1.0) for record in records])
+    results = await commit_all(sessions, [a_commit(record, 1.0) for record in records])
     assert results[5] == Moved(after(elsewhere))
     assert isinstance(results[MOST + 3], SessionUnknown)
     others = [result for index, result in enumerate(results) if index not in (5, MOST + 3)]
@@ -88,10 +89,10 @@ async def test_a_full_redis_refuses_all_of_a_large_tick(
         await sessions.create(record)
     with redis_process.client() as client:
         client.config_set("maxmemory", 1)
-        refused = await sessions.commit([a_commit(record, 1.0) for record in records])
+        refused = await commit_all(sessions, [a_commit(record, 1.0) for record in records])
         client.config_set("maxmemory", 0)
     assert all(isinstance(result, StoreUnavailable) and result.outcome == "not_applied" for result in refused)
-    assert await sessions.commit([a_commit(record, 1.0) for record in records]) == [Applied()] * len(records)
+    assert await commit_all(sessions, [a_commit(record, 1.0) for record in records]) == [Applied()] * len(records)
 
 
 async def test_a_large_tick_waits_for_its_replicas_once(
@@ -101,7 +102,7 @@ async def test_a_large_tick_waits_for_its_replicas_once(
     records = [a_record() for _ in range(LEAST)]
     for record in records:
         await sessions.create(record)
-    results = await sessions.commit([a_commit(record, 1.0) for record in records])
+    results = await commit_all(sessions, [a_commit(record, 1.0) for record in records])
     assert {getattr(result, "outcome", None) for result in results} == {"applied_not_durable"}
 
 
@@ -114,7 +115,7 @@ async def test_a_large_tick_whose_reply_is_lost_is_applied_once(
         await there.create(record)
     commits = [a_commit(record, 1.0) for record in records]
     async with LossyProxy(redis_process.url, first(1)) as proxy:
-        assert await open_sessions(proxy.url).commit(commits) == [Applied()] * LEAST
+        assert await commit_all(open_sessions(proxy.url), commits) == [Applied()] * LEAST
         assert proxy.cuts == 1
     assert [await there.load(record.key) for record in records] == [after(commit) for commit in commits]
     with redis_process.client() as client:
@@ -126,7 +127,7 @@ async def test_a_small_tick_comes_as_it_is(redis_process: RedisProcess, open_ses
     sessions = open_sessions(redis_process.url)
     record = a_record()
     await sessions.create(record)
-    assert await sessions.commit([a_commit(record, 1.0)]) == [Applied()]
+    assert await commit_all(sessions, [a_commit(record, 1.0)]) == [Applied()]
     with redis_process.client() as client:
         counts: Any = client.info("commandstats")
     assert "cmdstat_exec" not in counts

@@ -3,11 +3,11 @@
 from cellar.engine.arguments import Mask, States, joined_state
 from cellar.engine.cache import KernelCache
 from cellar.engine.call import Call
-from cellar.engine.cell import Cell, Param, State, build_cell
+from cellar.engine.cell import Cell, State, build_cell
 from cellar.engine.compile import while_wanted
 from cellar.engine.frame import Node, Run
 from cellar.engine.kernel import Backward, CompiledCell, Forward, Tape, compile_cell, compile_cells, kernel_texts
-from cellar.engine.packing import FLUSH_BELOW, Packed, flushed
+from cellar.engine.packing import Packed
 from cellar.engine.player import player_text
 from cellar.engine.program import Program
 from cellar.engine.recording import Recording
@@ -15,7 +15,6 @@ from cellar.engine.revision import KERNEL_REV, TRAINING_REV
 from cellar.engine.target import Target, host_target, is_known, target_here
 
 __all__ = [
-    "FLUSH_BELOW",
     "KERNEL_REV",
     "TRAINING_REV",
     "Backward",
@@ -27,7 +26,6 @@ __all__ = [
     "Mask",
     "Node",
     "Packed",
-    "Param",
     "Program",
     "Recording",
     "Run",
@@ -38,7 +36,6 @@ __all__ = [
     "build_cell",
     "compile_cell",
     "compile_cells",
-    "flushed",
     "host_target",
     "is_known",
     "joined_state",

@@ -233,22 +233,17 @@ class SessionStore(Protocol):
         """Return the session without its state. Raise as `load`."""
         ...
 
-    async def commit(self, commits: Sequence[Commit]) -> list[CommitResult]:
-        """Apply a tick: one result for each commit, in order. A session occurs at most once in a tick.
-
-        A result that is an error (SessionUnknown, SessionExpired, FingerprintMismatch, StoreUnavailable) concerns its
-        own commit only. The caller must not be cancelled before it has the answer.
-        """
-        ...
-
     def post(self, commits: Sequence[Commit], done: Done) -> None:
-        """Begin to apply a tick as `commit` does, and call `done` with its results, a part at a time.
+        """Begin to apply a tick, and call `done` with the results of its commits, a part at a time.
+
+        A session occurs at most once in a tick. A result that is an error (SessionUnknown, SessionExpired,
+        FingerprintMismatch, StoreUnavailable) concerns its own commit only.
 
         The results of a part come as soon as they are there, whatever becomes of the others: a store of several
         servers has a part for each that has some of the sessions, any other has one. Every commit is in one of them,
         however the tick ends. `done` is never called from within `post`; it should be quick and may post the next
         tick; what it raises is logged and goes no further. Ticks take effect in the order in which they were posted,
-        those of `commit` among them, as far as nothing has to be sent again.
+        as far as nothing has to be sent again.
         """
         ...
 
@@ -263,8 +258,4 @@ class SessionStore(Protocol):
 
         How many sessions are looked at is bounded, so there may be fewer than `limit`, and none, before the end.
         """
-        ...
-
-    async def ping(self) -> dict[str, Any]:
-        """Return what the connected server really gives (durability, policy, version); raise StoreUnavailable."""
         ...

@@ -10,7 +10,6 @@ from cellar.ports import (
     MAX_WRITERS,
     Born,
     Commit,
-    CommitResult,
     Committed,
     Done,
     Identity,
@@ -162,27 +161,13 @@ class RedisSessions:
             raise gone(key, replies[2])
         return found
 
-    async def commit(self, commits: Sequence[Commit]) -> list[CommitResult]:
-        """Apply a tick: one result for each commit, in order. A session occurs at most once in a tick.
+    def post(self, commits: Sequence[Commit], done: Done) -> None:
+        """Begin to apply a tick; see `SessionStore.post`.
 
         A commit whose reply is lost is sent again, byte for byte: if the first one was applied it is recognised by
         its identity. Only if that stays unknown is the result StoreUnavailable with outcome `unknown`. Where replicas
         are waited for it is StoreUnavailable with outcome `applied_not_durable` if too few of them have the commit.
         """
-        results: dict[int, CommitResult] = {}
-        ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-
-        def done(part: Sequence[int], found: Sequence[CommitResult]) -> None:
-            results.update(zip(part, found, strict=True))
-            if len(results) == len(commits) and not ended.done():
-                ended.set_result(None)
-
-        self.post(commits, done)
-        await ended
-        return [results[index] for index in range(len(commits))]
-
-    def post(self, commits: Sequence[Commit], done: Done) -> None:
-        """Begin to apply a tick as `commit` does; see `SessionStore.post`."""
         self._ticks.post(commits, done)
 
     async def delete(self, key: SessionKey) -> None:

@@ -9,13 +9,19 @@ import yaml
 from jsonschema import Draft202012Validator
 
 from cellar.api.streams import document
-from cellar.api.streams.conversation import CONVERSATION, NETWORK
+from cellar.api.streams.conversation import CONVERSATION
 from cellar.settings import Settings
 from tests.api import examples
 from tests.api.conftest import with_own_keys
 from tests.api.streams.conftest import serving
 
 pytestmark = pytest.mark.anyio
+
+NETWORK = {
+    "in_size": 1,
+    "layers": [{"type": "recurrent", "cell": {"equations": "h = 0.5 * h + x"}, "hidden_size": 1}],
+}
+"""The network of the examples' session."""
 
 COMMITTED = Path(__file__).parents[3] / "openapi" / "streams.yaml"
 DOCUMENT = document.document()
