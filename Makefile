@@ -3,7 +3,7 @@
 PYTHON ?= $(firstword $(foreach p,python3.11 python3.12 python3.13 python3.14 python3,$(shell command -v $(p))))
 JOBS ?= 2
 PROCESSOR = $(if $(LEVEL),NUMBA_CPU_NAME=$(LEVEL))
-MACHINE_CODE := tests/engine tests/nn tests/runtime/test_bits.py tests/runtime/test_links.py tests/e2e/test_bits.py
+MACHINE_CODE := tests/engine tests/nn tests/sessions/test_bits.py tests/sessions/values/test_digest_chain.py tests/e2e/test_bits.py
 BIN := .venv/bin
 COMPILE := CUSTOM_COMPILE_COMMAND="make requirements" $(BIN)/pip-compile --quiet --no-config --upgrade --generate-hashes \
 	--allow-unsafe --strip-extras --annotation-style=line \

@@ -11,7 +11,7 @@ from time import perf_counter
 import numpy as np
 
 from cellar.engine import KernelCache, host_target
-from cellar.engine.codegen import ENTRY, IMPORTS
+from cellar.engine.codegen.kernel_source import ENTRY, IMPORTS
 
 VECTORS = 64
 """Vectors of sixteen, read and written in the first-level cache."""
@@ -31,8 +31,8 @@ FUNCTIONS = {
 _TEXT = """
 from numpy import float32
 
-from cellar.engine.activations import kernel
-from cellar.engine.vector import above, fma, splat, where
+from cellar.engine.kernel_library.elementary_functions import kernel
+from cellar.engine.kernel_library.simd import above, fma, splat, where
 
 @kernel
 def ratio(a):

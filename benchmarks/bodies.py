@@ -6,7 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cellar.wire import frames, lines, npy, tensors
+from cellar.wire.arrays import npy, tensors
+from cellar.wire.frames import frames
+from cellar.wire.json import lines
 
 JSON = "application/json"
 

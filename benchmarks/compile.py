@@ -16,7 +16,7 @@ from statistics import median
 
 from cellar.cells import BUILT_IN
 from cellar.engine import Cell, KernelCache, build_cell, compile_cells
-from cellar.engine.codegen import backward_text, forward_text
+from cellar.engine.codegen.kernel_source import backward_text, forward_text
 
 REPEATS = 5
 

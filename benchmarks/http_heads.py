@@ -29,9 +29,9 @@ from benchmarks.serving.http import request
 from benchmarks.serving.model import CASE, SEED
 from benchmarks.serving.redis_server import RedisServer
 from benchmarks.timing import paired_ratio
-from cellar.api.heads import Head
-from cellar.api.protocol import StepProtocol
-from cellar.api.strict import StrictProtocol
+from cellar.api.fast_http.protocol import StepProtocol
+from cellar.api.fast_http.request_head import Head
+from cellar.api.fast_http.strict import StrictProtocol
 from cellar.main import create_app
 from cellar.server import GARBAGE, KEEP_ALIVE_S
 from cellar.settings import Settings

@@ -8,9 +8,9 @@ import numpy as np
 from benchmarks.cases import CELLS, Case
 from benchmarks.weights import SUFFIXES, Array, Weights
 from cellar.engine import KernelCache
-from cellar.nn.chain import Network
-from cellar.nn.compiled import BoundNetwork
-from cellar.nn.spec import NetworkSpec
+from cellar.nn.execution.executable import BoundNetwork, CompiledNetwork
+from cellar.nn.model.network import Network
+from cellar.nn.spec.network import NetworkSpec
 from cellar.settings import Settings
 
 CUSTOM_LSTM = """
@@ -108,7 +108,7 @@ SPLIT_FLOPS = 50_000_000
 
 def bind(case: Case, weights: Weights, cache: KernelCache) -> BoundNetwork:
     """Return the network of a case with the built-in cell."""
-    return Network(network_spec(case)).compile(cache).bind(named(case, weights))
+    return CompiledNetwork(Network(network_spec(case)), cache).bind(named(case, weights))
 
 
 def cellar(case: Case, weights: Weights, cache: KernelCache, threads: int = 1) -> Ours:
@@ -120,7 +120,7 @@ def cellar(case: Case, weights: Weights, cache: KernelCache, threads: int = 1) -
 def cellar_bfloat16(case: Case, weights: Weights, cache: KernelCache) -> Ours:
     """Return the case with its matrices kept as bfloat16: other weights, so that nobody agrees with it in full."""
     spec = network_spec(case).model_copy(update={"weight_storage": "bfloat16"})
-    return Ours("bf16", Network(spec).compile(cache).bind(named(case, weights)))
+    return Ours("bf16", CompiledNetwork(Network(spec), cache).bind(named(case, weights)))
 
 
 def cellar_custom(case: Case, weights: Weights, cache: KernelCache) -> Ours:
@@ -129,7 +129,7 @@ def cellar_custom(case: Case, weights: Weights, cache: KernelCache) -> Ours:
         f"{layer}.{_CUSTOM_NAMES.get(name, name)}": array
         for (layer, name), array in ((key.split(".", 1), array) for key, array in named(case, weights).items())
     }
-    return Ours("custom", Network(network_spec(case, custom=True)).compile(cache).bind(renamed))
+    return Ours("custom", CompiledNetwork(Network(network_spec(case, custom=True)), cache).bind(renamed))
 
 
 def warm(cache: KernelCache) -> None:
@@ -139,5 +139,5 @@ def warm(cache: KernelCache) -> None:
     network = Network(NetworkSpec.model_validate({"in_size": 8, "layers": layers}))
     with ThreadPoolExecutor(1) as beside:
         beside.submit(cache.products)
-        bound = network.compile(cache).bind(network.init(0))
+        bound = CompiledNetwork(network, cache).bind(network.init(0))
     bound.run(np.zeros((1, 1, 8), np.float32), bound.initial_state(1))

@@ -27,7 +27,8 @@ from benchmarks.serving.cores import Cores, choose
 from benchmarks.serving.redis_server import RedisServer
 from benchmarks.serving.rounds import busy_s
 from benchmarks.serving.surge import Outcome, Surge, run_all
-from cellar.nn.chain import Network
+from cellar.nn.execution.executable import CompiledNetwork
+from cellar.nn.model.network import Network
 
 IN_SIZE = 8
 LIGHT_S, HEAVY_S = 20e-6, 10e-3
@@ -50,7 +51,7 @@ class Model:
 def step_s(hidden: int) -> float:
     """Return what the kernel of a step of one row takes."""
     network = Network(network_spec(_case(hidden)))
-    bound = network.compile(kernel_cache()).bind(network.init(0))
+    bound = CompiledNetwork(network, kernel_cache()).bind(network.init(0))
     inputs, state = np.ones((1, 1, IN_SIZE), np.float32), bound.initial_state(1)
     times: list[float] = []
     until_s = time.perf_counter() + 0.2

@@ -17,9 +17,10 @@ from benchmarks.report import Result
 from benchmarks.timing import Repeat
 from benchmarks.weights import Array, Weights, draw_inputs, draw_weights
 from cellar.engine import KernelCache
-from cellar.nn.chain import Network
-from cellar.nn.fit import fit
-from cellar.nn.training import Adam, Dataset, TrainingSpec
+from cellar.nn.execution.executable import CompiledNetwork
+from cellar.nn.model.network import Network
+from cellar.nn.spec.training import Adam, Dataset, TrainingSpec
+from cellar.nn.training.trainer import fit
 
 BATCHES = 4
 """In the data that are timed: a batch is gathered from all of them."""
@@ -67,7 +68,7 @@ def _measure_case(cache: KernelCache, case: Case, given: Options) -> Result:
 
 def trainer(cache: KernelCache, case: Case, weights: Weights, data: tuple[Array, Array]) -> Iterator[float]:
     """Yield the loss of the epoch so far after every update, from the generator that a training job runs."""
-    network = Network(ours.network_spec(case)).compile(cache)
+    network = CompiledNetwork(Network(ours.network_spec(case)), cache)
     spec = TrainingSpec(
         batch_size=case.rows, epochs=1_000_000, optimiser=Adam(type="adam", learning_rate=LEARNING_RATE)
     )

@@ -17,14 +17,14 @@ import redis
 
 from cellar.engine import KernelCache
 from cellar.errors import AlreadyExists, BlobUnknown, CellError, InvalidInput, ModelUnknown, StoreCorrupt
-from cellar.nn.chain import Network
-from cellar.nn.spec import NetworkSpec
+from cellar.nn.model.network import Network
+from cellar.nn.spec.network import NetworkSpec
 from cellar.ports import ModelVersion
 from cellar.registry import MODEL_BYTES, Registry
-from cellar.store.blobs import RedisBlobs
-from cellar.store.clients import sync_client
-from cellar.store.models import RedisModels
-from cellar.wire import weights as wire_weights
+from cellar.store.catalogue.blobs_redis import RedisBlobs
+from cellar.store.catalogue.models import RedisModels
+from cellar.store.topology.factory import sync_client
+from cellar.wire.arrays import weights as wire_weights
 from tests.waiting import wait_until
 
 SPEC = NetworkSpec.model_validate(

@@ -19,7 +19,7 @@ from benchmarks.serving.redis_server import RedisServer
 from benchmarks.serving.stage import ORIGINAL
 from cellar.ports import SessionKey
 from cellar.store.keys import SessionKeys
-from cellar.store.resp import pack
+from cellar.store.protocol.resp import pack
 
 PREFIX = "flood-floods"
 """Sessions are called this and twelve digits, as redis-benchmark makes them up: 24 characters, as the service does."""

@@ -14,7 +14,7 @@ from benchmarks.serving.outcome import Outcome
 from benchmarks.serving.redis_server import Fsync
 from benchmarks.serving.rounds import Effort, Series, Way, interleave, running
 from benchmarks.serving.stage import ORIGINAL, Stage, draw
-from cellar.wire import frames
+from cellar.wire.frames import frames
 
 SESSIONS = 1024
 

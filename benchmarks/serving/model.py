@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from benchmarks.cases import Case
 from benchmarks.ours import network_spec
 from benchmarks.weights import SUFFIXES
-from cellar.nn.chain import Network
+from cellar.nn.model.network import Network
 
 CASE = Case("lstm", 8, 64, 1, 1)
 

@@ -12,7 +12,7 @@ from benchmarks.serving.outcome import Outcome
 from benchmarks.serving.redis_server import Fsync
 from benchmarks.serving.rounds import Effort, Way, interleave
 from benchmarks.serving.stage import VARIANTS, Stage, draw, names
-from cellar.wire import frames
+from cellar.wire.frames import frames
 
 Thing = TypeVar("Thing")
 

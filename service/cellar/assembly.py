@@ -9,39 +9,39 @@ from contextlib import asynccontextmanager
 import redis
 from fastapi import FastAPI
 
-from cellar.api.compiles import Compiles
-from cellar.api.services import TENANT, Services
-from cellar.engine import KERNEL_REV, KernelCache, revision
+from cellar.api.dependencies import TENANT, Services
+from cellar.api.limits.compile_limit import Compiles
+from cellar.engine import KERNEL_REV, KernelCache, self_test
 from cellar.errors import SettingsInvalid, StoreUnavailable
 from cellar.jobs.calls import Calls
 from cellar.jobs.submission import Jobs
 from cellar.jobs.sweeper import Sweeper
 from cellar.ports import BlobStore
 from cellar.registry import Registry
-from cellar.runtime.deletions import Deletions
-from cellar.runtime.forks import Forks
-from cellar.runtime.links import DIGEST_CHAIN
-from cellar.runtime.past import Pasts
-from cellar.runtime.places import Places
-from cellar.runtime.replays import Replays
-from cellar.runtime.sessions import Sessions
-from cellar.runtime.shadows import Shadows
-from cellar.runtime.snapshots import Snapshots
-from cellar.runtime.states import States
-from cellar.runtime.watchers import Watchers
+from cellar.sessions.events.hub import Watchers
+from cellar.sessions.history.history import Pasts
+from cellar.sessions.history.replay_migrate import Replays
+from cellar.sessions.history.shadows import Shadows
+from cellar.sessions.operations.concurrency_limit import Places
+from cellar.sessions.operations.forks import Forks
+from cellar.sessions.operations.model_deletion import Deletions
+from cellar.sessions.operations.snapshots import Snapshots
+from cellar.sessions.service.sessions import Sessions
+from cellar.sessions.service.states import States
+from cellar.sessions.values.digest_chain import DIGEST_CHAIN
 from cellar.settings import Settings
-from cellar.store.blobs import RedisBlobs
-from cellar.store.clients import find_hints, open_route, sync_client
-from cellar.store.events import RedisEvents
-from cellar.store.files import FileBlobs
-from cellar.store.health import keep_looking
-from cellar.store.jobs import RedisJobs
-from cellar.store.models import RedisModels
-from cellar.store.past import RedisPast
-from cellar.store.route import Wait
-from cellar.store.sessions import RedisSessions
-from cellar.store.shadows import RedisShadows
-from cellar.store.snapshots import RedisSnapshots
+from cellar.store.catalogue.blobs_directory import FileBlobs
+from cellar.store.catalogue.blobs_redis import RedisBlobs
+from cellar.store.catalogue.jobs import RedisJobs
+from cellar.store.catalogue.models import RedisModels
+from cellar.store.companions.events import RedisEvents
+from cellar.store.companions.history import RedisPast
+from cellar.store.companions.shadows import RedisShadows
+from cellar.store.companions.snapshots import RedisSnapshots
+from cellar.store.connection.router import Wait
+from cellar.store.sessions.store import RedisSessions
+from cellar.store.topology.factory import find_hints, open_route, sync_client
+from cellar.store.topology.health import keep_looking
 
 SETTLE_S = 2.0
 """What a commit may take whose request was cut off at the end of the drain."""
@@ -94,7 +94,7 @@ class Api(Parts):
 
     def __init__(self, settings: Settings) -> None:
         super().__init__(settings)
-        revision.check(self.kernels)
+        self_test.check(self.kernels)
         DIGEST_CHAIN.load_with(lambda: self.kernels.digest_chain)
         self._job_sweep_s = settings.job_sweep_s
         route, self._aside = (open_route(self.url, prefix=settings.key_prefix) for _ in range(2))

@@ -84,8 +84,8 @@ def demo(settings: Settings, options: argparse.Namespace) -> int:
 
 def openapi(_settings: Settings, options: argparse.Namespace) -> None:
     """Write the OpenAPI document, or what AsyncAPI says of streams."""
-    from cellar.api import openapi as http
-    from cellar.api.streams import document as streams
+    from cellar.api.specs import asyncapi as streams
+    from cellar.api.specs import openapi as http
 
     text = streams.text() if options.streams else http.text()
     if options.file is None:

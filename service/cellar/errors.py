@@ -71,7 +71,7 @@
         ├── RedisMissing
         └── CompileFailed
 
-The tree knows no transport. `cellar.api.problems` gives each class its HTTP status in one table.
+The tree knows no transport. `cellar.api.errors.problems` gives each class its HTTP status in one table.
 """
 
 from collections.abc import Sequence

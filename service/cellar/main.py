@@ -10,20 +10,20 @@ from dataclasses import fields, replace
 
 from fastapi import FastAPI
 
-from cellar.api.access import Access
 from cellar.api.app import create_app as create_api
-from cellar.api.limits import Limits
+from cellar.api.http.access import Access
+from cellar.api.limits.limits import Limits
 from cellar.assembly import Api, Parts, Stores
-from cellar.engine import KernelCache, host_target, is_known, revision, target_here
+from cellar.engine import KernelCache, host_target, is_known, self_test, target_here
 from cellar.errors import StartupError
 from cellar.jobs import runner, worker
-from cellar.nn.builtin import builtin_kernels
+from cellar.nn.training.builtin_kernels import builtin_kernels
 from cellar.open_files import allow_all, connections_within
 from cellar.registry import Registry
 from cellar.server import announce, make_server
 from cellar.settings import Settings
-from cellar.store.address import parse
-from cellar.store.clients import sync_client
+from cellar.store.protocol.url import parse
+from cellar.store.topology.factory import sync_client
 
 
 def create_app(settings: Settings) -> FastAPI:
@@ -97,7 +97,7 @@ def run_job(tenant: str, job: str) -> None:
 
     def prepare() -> Registry:
         parts = Parts(settings)
-        revision.check(parts.kernels, training=True)
+        self_test.check(parts.kernels, training=True)
         return parts.registry
 
     runner.run(tenant, job, jobs=stores.jobs, blobs=stores.blobs, prepare=prepare, lease_s=settings.job_lease_s)

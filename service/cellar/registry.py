@@ -20,12 +20,12 @@ from numpy.typing import NDArray
 
 from cellar.engine import KernelCache
 from cellar.errors import AlreadyExists, BlobUnknown, CellarError, InvalidInput, ModelUnknown
-from cellar.nn.chain import Network
-from cellar.nn.compiled import BoundNetwork, CompiledNetwork
-from cellar.nn.rounding import rounding_error
-from cellar.nn.spec import NetworkSpec
+from cellar.nn.execution.bf16_error import rounding_error
+from cellar.nn.execution.executable import BoundNetwork, CompiledNetwork
+from cellar.nn.model.network import Network
+from cellar.nn.spec.network import NetworkSpec
 from cellar.ports import MODEL_NAME, MODEL_NAME_IN_WORDS, BlobStore, Clock, ModelStore, ModelVersion
-from cellar.wire import weights as wire_weights
+from cellar.wire.arrays import weights as wire_weights
 
 logger = logging.getLogger(__name__)
 Answer = TypeVar("Answer")
@@ -181,7 +181,7 @@ class Registry:
 
     def compile(self, network: Network) -> CompiledNetwork:
         """Return the network with its kernels. Raise CompileFailed."""
-        return network.compile(self._cache)
+        return CompiledNetwork(network, self._cache)
 
     def weights(self, version: ModelVersion) -> dict[str, NDArray[np.float32]]:
         """Return the weights of a version. Raise ModelUnknown if they are gone, StoreCorrupt or StoreUnavailable."""

@@ -11,11 +11,11 @@ import uvicorn
 from fastapi import FastAPI
 
 from cellar import __version__
-from cellar.api.long.exchange import Underway
-from cellar.api.protocol import StepProtocol
-from cellar.api.services import Services
-from cellar.api.streams.app import Streams
-from cellar.api.streams.protocol import PING_S, StreamProtocol
+from cellar.api.dependencies import Services
+from cellar.api.fast_http.protocol import StepProtocol
+from cellar.api.sequence_stream.response import Underway
+from cellar.api.websocket.app import Streams
+from cellar.api.websocket.protocol import PING_S, StreamProtocol
 from cellar.errors import CellarError
 from cellar.settings import Settings
 

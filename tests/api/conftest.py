@@ -10,7 +10,7 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
-from cellar.api import openapi
+from cellar.api.specs import openapi
 from cellar.main import create_app
 from cellar.settings import Settings
 

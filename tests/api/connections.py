@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import orjson
 
-from cellar.api.protocol import StepProtocol
-from tests.api.streams.conftest import Served
+from cellar.api.fast_http.protocol import StepProtocol
+from tests.api.websocket.conftest import Served
 
 
 def request(

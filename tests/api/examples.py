@@ -14,7 +14,7 @@ from typing import Any
 
 import httpx
 
-from cellar.wire import lines
+from cellar.wire.json import lines
 
 FOLDER = Path(__file__).parents[2] / "openapi" / "examples"
 

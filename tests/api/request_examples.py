@@ -10,9 +10,9 @@ import re
 from pathlib import Path
 from typing import Any
 
-from cellar.api import openapi
-from cellar.api.body import JSON
-from cellar.wire import lines
+from cellar.api.http.body import JSON
+from cellar.api.specs import openapi
+from cellar.wire.json import lines
 from tests.api import examples
 
 SHOWN = Path(openapi.__file__).with_name("request_examples.json")

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from tests.api.bad_past import PAST
 from tests.api.bad_requests import ALL, NETWORK, PLACELESS, RESET, SEQUENCE, STEP, Bad
 from tests.api.conftest import DOCUMENT, MAX_BODY_BYTES
-from tests.api.test_openapi import OPERATIONS
+from tests.api.specs.test_openapi import OPERATIONS
 
 pytestmark = pytest.mark.anyio
 

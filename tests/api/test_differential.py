@@ -18,7 +18,7 @@ async def test_the_same_requests_are_found(monkeypatch: pytest.MonkeyPatch) -> N
 
 async def test_a_reader_that_runs_what_is_hidden_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     """The comparison itself: a service that took bodies for requests would not pass."""
-    monkeypatch.setattr("cellar.api.strict.StrictProtocol._head_without_upgrade", lambda _: b"")
+    monkeypatch.setattr("cellar.api.fast_http.strict.StrictProtocol._head_without_upgrade", lambda _: b"")
     assert len(list(await differences(range(200), 0, monkeypatch))) > 5
 
 

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from cellar.api.openapi import document
+from cellar.api.specs.openapi import document
 from cellar.main import create_app
 from cellar.settings import Settings
 from tests.api import examples

@@ -8,9 +8,9 @@ import pytest
 
 from cellar.main import create_app
 from cellar.settings import Settings
-from cellar.wire import lines
+from cellar.wire.json import lines
 from tests.api.conftest import running, with_own_keys
-from tests.api.test_openapi import OPERATIONS
+from tests.api.specs.test_openapi import OPERATIONS
 from tests.redis_process import RedisProcess
 
 pytestmark = pytest.mark.anyio

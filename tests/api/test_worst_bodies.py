@@ -10,9 +10,9 @@ import httpx
 import pytest
 
 from benchmarks.bodies import Body, json_bodies, other_bodies
-from cellar.api.faults import invalid_body
-from cellar.wire.document import MOST_MEMBERS
-from cellar.wire.long_document import decode_long
+from cellar.api.errors.validation_errors import invalid_body
+from cellar.wire.json.document import MOST_MEMBERS
+from cellar.wire.json.long_document import decode_long
 from tests.api.conftest import MAX_BODY_BYTES
 
 pytestmark = pytest.mark.anyio
@@ -63,8 +63,8 @@ def readers(monkeypatch: pytest.MonkeyPatch) -> Iterator[set[int]]:
         assert len(found) <= MOST_FAULTS
         return invalid_body(found, *others)
 
-    monkeypatch.setattr("cellar.wire.document.decode_long", decode)
-    monkeypatch.setattr("cellar.api.body.invalid_body", invalid)
+    monkeypatch.setattr("cellar.wire.json.document.decode_long", decode)
+    monkeypatch.setattr("cellar.api.http.body.invalid_body", invalid)
     yield threads
     assert threading.get_ident() not in threads, "the event loop's thread reads no long body"
 

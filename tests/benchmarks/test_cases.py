@@ -5,7 +5,7 @@ import numpy as np
 from benchmarks.cases import STACK_A, STACK_B, Case, inference, training
 from benchmarks.ours import named, network_spec
 from benchmarks.weights import draw_weights
-from cellar.nn.chain import Network
+from cellar.nn.model.network import Network
 
 
 def test_inference_has_every_shape_once() -> None:

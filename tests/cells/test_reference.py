@@ -1,5 +1,5 @@
 """Cells of the literature against the equations of their papers, in float64, and their kernels. Gradients of all
-built-in cells are held against numerical derivatives in tests/engine/test_gradient.py."""
+built-in cells are held against numerical derivatives in tests/engine/ir/test_autodiff.py."""
 
 from pathlib import Path
 

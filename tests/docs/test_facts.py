@@ -10,21 +10,21 @@ from typing import Any, get_args
 import pytest
 from pydantic import BaseModel
 
-from cellar.api.limits import Limits
-from cellar.api.problems import EVERYWHERE, status_of
-from cellar.api.routes.parameters import STEP
+from cellar.api.errors.problems import EVERYWHERE, status_of
+from cellar.api.http.parameters import STEP
+from cellar.api.limits.limits import Limits
 from cellar.api.schemas.jobs import JobRequest
-from cellar.api.streams.document import close_codes
+from cellar.api.specs.asyncapi import close_codes
 from cellar.cells import BUILT_IN
 from cellar.cli import main
-from cellar.engine.functions import FUNCTIONS
-from cellar.engine.parse import MAX_DEPTH, MAX_OPERATIONS
-from cellar.engine.tokens import MAX_TEXT_BYTES
+from cellar.engine.frontend.functions import FUNCTIONS
+from cellar.engine.frontend.lexer import MAX_TEXT_BYTES
+from cellar.engine.frontend.parser import MAX_DEPTH, MAX_OPERATIONS
 from cellar.errors import CellarError, NotReached, TooManyFaults
-from cellar.nn import training
-from cellar.nn.spec import FORMS, MAX_LAYERS, MAX_NESTING, MAX_SIZE, LayerSpec, NamedInitialiser
+from cellar.nn.spec import training
+from cellar.nn.spec.network import FORMS, MAX_LAYERS, MAX_NESTING, MAX_SIZE, LayerSpec, NamedInitialiser
 from cellar.settings import Settings
-from cellar.wire import frames
+from cellar.wire.frames import frames
 from tests.docs.pages import ROOT
 
 TYPES: dict[str, Any] = {

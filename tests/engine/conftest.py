@@ -13,7 +13,7 @@ from tests.engine.texts import FUNCTIONS, LEAK
 CALLS_BACK = """
 from numba import cfunc, types
 
-from cellar.engine.memory import call_1
+from cellar.engine.kernel_library.memory_intrinsics import call_1
 
 
 @cfunc(types.int64(types.int64), nopython=True, error_model='numpy')

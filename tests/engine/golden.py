@@ -3,12 +3,12 @@
 import sys
 
 from cellar.engine import KernelCache
-from cellar.engine.revision import GOLDEN, KERNEL_REV, TRAINING_REV, digest
+from cellar.engine.self_test import GOLDEN, KERNEL_REV, TRAINING_REV, digest
 from cellar.engine.target import host_levels, target_here
 
 
 def main() -> int:
-    """Print what `cellar.engine.revision.GOLDEN` should be; return 1 if two levels differ."""
+    """Print what `cellar.engine.self_test.GOLDEN` should be; return 1 if two levels differ."""
     found = {}
     for level in host_levels():
         cache = KernelCache(None, target=target_here(level))

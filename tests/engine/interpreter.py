@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from cellar.engine.cell import Cell, State
-from cellar.engine.gradient import OUTPUT_COTANGENT
-from cellar.engine.graph import Node, Op, StateSlot, toposort
-from cellar.engine.ops import OPS, Array
+from cellar.engine.ir.autodiff import OUTPUT_COTANGENT
+from cellar.engine.ir.graph import Node, Op, StateSlot, toposort
+from cellar.engine.ir.ops import OPS, Array
 
 Values = dict[Node, Array]
 

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cellar.engine import KernelCache
-from cellar.engine.codegen import ENTRY, IMPORTS
+from cellar.engine.codegen.kernel_source import ENTRY, IMPORTS
 
 Floats = NDArray[np.float32]
 

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cellar.engine import CompiledCell, Node, Program, Run
-from cellar.engine.frame import INPUT, Signal
+from cellar.engine.execution.network_plan import INPUT, Signal
 from tests.engine import oracle
 
 if TYPE_CHECKING:

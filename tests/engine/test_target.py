@@ -5,8 +5,8 @@ import platform
 import pytest
 from llvmlite import binding as llvm
 
-from cellar.engine.cache import KernelCache
-from cellar.engine.compile import compile_kernels
+from cellar.engine.backend.compile_pool import compile_kernels
+from cellar.engine.backend.kernel_cache import KernelCache
 from cellar.engine.target import Registers, Target, host_levels, host_target
 from cellar.errors import CompileFailed
 

@@ -11,9 +11,9 @@ from cellar import assembly, cli
 from cellar.embedded.serve import serve
 from cellar.ports import Change
 from cellar.settings import Settings
-from cellar.store.record import Entry
-from cellar.store.script import Script
-from cellar.store.sessions import COMMIT, RedisSessions
+from cellar.store.protocol.script import Script
+from cellar.store.sessions.record_codec import Entry
+from cellar.store.sessions.store import COMMIT, RedisSessions
 
 
 def be_blind() -> None:

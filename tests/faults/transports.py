@@ -10,7 +10,7 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from cellar.wire import frames
+from cellar.wire.frames import frames
 from tests.faults.asked import Asked, Refused, Told
 from tests.faults.wires import Wires
 

@@ -15,15 +15,15 @@ from cellar.jobs.calls import Calls
 from cellar.jobs.runner import Fit
 from cellar.jobs.submission import Jobs, Publish
 from cellar.jobs.sweeper import Sweeper
-from cellar.nn.fit import fit
-from cellar.nn.spec import NetworkSpec
-from cellar.nn.training import Dataset, TrainingSpec
+from cellar.nn.spec.network import NetworkSpec
+from cellar.nn.spec.training import Dataset, TrainingSpec
+from cellar.nn.training.trainer import fit
 from cellar.ports import Job, JobStore, Lease
 from cellar.registry import Registry
-from cellar.store.blobs import RedisBlobs
-from cellar.store.clients import sync_client
-from cellar.store.jobs import RedisJobs
-from cellar.store.models import RedisModels
+from cellar.store.catalogue.blobs_redis import RedisBlobs
+from cellar.store.catalogue.jobs import RedisJobs
+from cellar.store.catalogue.models import RedisModels
+from cellar.store.topology.factory import sync_client
 
 LEASE_S = 0.5
 

@@ -7,7 +7,7 @@ import pytest
 
 from cellar.errors import StoreUnavailable
 from cellar.jobs.calls import RUN_JOB, Calls
-from cellar.store.clients import sync_client
+from cellar.store.topology.factory import sync_client
 from tests.jobs.conftest import Room
 
 

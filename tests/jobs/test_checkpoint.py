@@ -8,9 +8,9 @@ import pytest
 
 from cellar.errors import StoreCorrupt, Superseded
 from cellar.jobs.checkpoint import Recorder, unwrap_checkpoint, wrap_checkpoint
-from cellar.nn.training import EpochRecord, Progress
+from cellar.nn.spec.training import EpochRecord, Progress
 from cellar.ports import Lease
-from cellar.store.jobs import RedisJobs
+from cellar.store.catalogue.jobs import RedisJobs
 from tests.jobs.conftest import Room
 
 

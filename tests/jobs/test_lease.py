@@ -7,8 +7,8 @@ import pytest
 
 from cellar.jobs.lease import Keeper
 from cellar.ports import Lease
-from cellar.store.clients import sync_client
-from cellar.store.jobs import RedisJobs
+from cellar.store.catalogue.jobs import RedisJobs
+from cellar.store.topology.factory import sync_client
 from tests.jobs.conftest import Room
 from tests.waiting import wait_until
 

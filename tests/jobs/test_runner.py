@@ -11,13 +11,13 @@ from cellar.engine import TRAINING_REV
 from cellar.errors import StartupError
 from cellar.jobs.advice import evaluation_of, warnings_of
 from cellar.jobs.runner import Fit
-from cellar.nn.compiled import CompiledNetwork
-from cellar.nn.fit import fit
-from cellar.nn.training import Dataset, Progress, TrainingSpec, Weights
+from cellar.nn.execution.executable import CompiledNetwork
+from cellar.nn.spec.training import Dataset, Progress, TrainingSpec, Weights
+from cellar.nn.training.trainer import fit
 from cellar.ports import Lease, ModelVersion
 from cellar.registry import Registry
-from cellar.store.jobs import RedisJobs
-from cellar.store.models import RedisModels
+from cellar.store.catalogue.jobs import RedisJobs
+from cellar.store.catalogue.models import RedisModels
 from tests.jobs.conftest import TRAINING, Clock, Workshop, walks
 
 
@@ -139,7 +139,7 @@ def test_an_attempt_begins_again_where_the_checkpoint_is_of_another_training_rev
     with pytest.raises(KilledError):
         workshop.run(job, interrupted(7, kill))
     workshop.lapse(job)
-    monkeypatch.setattr("cellar.nn.checkpoint.TRAINING_REV", TRAINING_REV + 1)
+    monkeypatch.setattr("cellar.nn.training.checkpoint.TRAINING_REV", TRAINING_REV + 1)
     ended = workshop.run(job, interrupted(-1, kill, began))
     assert began == [None]
     assert (ended.state, ended.error, ended.attempt) == ("succeeded", None, 2)

@@ -6,8 +6,8 @@ import pytest
 from cellar.errors import FingerprintMismatch, InvalidInput, JobUnknown, ModelUnknown
 from cellar.jobs.calls import Calls
 from cellar.jobs.submission import Jobs, training_spec
-from cellar.nn.training import Dataset, TrainingSpec
-from cellar.store.clients import sync_client
+from cellar.nn.spec.training import Dataset, TrainingSpec
+from cellar.store.topology.factory import sync_client
 from tests.jobs.conftest import TRAINING, Clock, Workshop, walks
 
 

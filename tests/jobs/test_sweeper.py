@@ -2,8 +2,8 @@
 
 import threading
 
-from cellar.store.clients import sync_client
-from cellar.store.jobs import RedisJobs
+from cellar.store.catalogue.jobs import RedisJobs
+from cellar.store.topology.factory import sync_client
 from tests.jobs.conftest import Room
 from tests.waiting import wait_until
 

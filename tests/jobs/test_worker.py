@@ -14,11 +14,12 @@ from pathlib import Path
 import pytest
 
 from cellar.engine import KernelCache
-from cellar.nn.chain import Network
-from cellar.nn.fit import fit
-from cellar.nn.training import TrainingSpec
+from cellar.nn.execution.executable import CompiledNetwork
+from cellar.nn.model.network import Network
+from cellar.nn.spec.training import TrainingSpec
+from cellar.nn.training.trainer import fit
 from cellar.ports import Job
-from cellar.wire.weights import dump
+from cellar.wire.arrays.weights import dump
 from tests.jobs.conftest import NETWORK, SEED, Workshop, walks
 from tests.redis_process import RedisProcess
 from tests.waiting import wait_until
@@ -116,7 +117,7 @@ def undisturbed(kernel_directory: Path) -> Undisturbed:
     """Return a training that takes this machine three seconds of work: as many epochs as it does in that time."""
     network = Network(NETWORK)
     until = time.process_time() + 3
-    for progress in fit(network.compile(KernelCache(kernel_directory)), network.init(SEED), walks(), LONG):
+    for progress in fit(CompiledNetwork(network, KernelCache(kernel_directory)), network.init(SEED), walks(), LONG):
         if progress.update == progress.updates and time.process_time() > until:
             weights = hashlib.sha256(dump(progress.weights())).hexdigest()
             return Undisturbed(LONG.model_copy(update={"epochs": progress.epoch}), weights)

@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import load
 
-from cellar.nn.chain import Network
-from cellar.nn.spec import NetworkSpec
+from cellar.nn.model.network import Network
+from cellar.nn.spec.network import NetworkSpec
 from tests.matrix.cases import Array, Case
 from tests.matrix.compare import Result
 

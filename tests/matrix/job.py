@@ -14,11 +14,11 @@ from cellar.errors import CellarError
 from cellar.jobs import runner
 from cellar.jobs.calls import Calls
 from cellar.jobs.submission import Jobs
-from cellar.nn.spec import NetworkSpec
+from cellar.nn.spec.network import NetworkSpec
 from cellar.registry import Registry
-from cellar.store.blobs import RedisBlobs
-from cellar.store.jobs import RedisJobs
-from cellar.store.models import RedisModels
+from cellar.store.catalogue.blobs_redis import RedisBlobs
+from cellar.store.catalogue.jobs import RedisJobs
+from cellar.store.catalogue.models import RedisModels
 from tests.matrix.cases import SEED, Array, Case
 
 TENANT, MODEL = "default", "m"

@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from safetensors.numpy import save
 
-from cellar.nn.chain import Network
-from cellar.nn.spec import NetworkSpec
+from cellar.nn.model.network import Network
+from cellar.nn.spec.network import NetworkSpec
 from tests.matrix import peer
 from tests.matrix.cases import NOT_IN_PYTORCH, SEED, Case, quick
 from tests.matrix.golden import FILE

@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812 - the name that PyTorch's documentation gives it
 from numpy.typing import NDArray
 
-from cellar.nn.draws import permutation
+from cellar.nn.numerics.random_streams import permutation
 from tests.matrix.cases import SEED, Case
 from tests.nn.golden import make
 from tests.nn.golden.make import Tensors

@@ -5,7 +5,8 @@ its gradient: just below y = 1 the factor 1 - y * y is a small multiple of 1.2e-
 halves or doubles it. An input of 1000 carries the difference into the weights, and the next update multiplies it again.
 With PyTorch's own tanh one place higher or lower, at random, its trainings end up to twice the size of a weight apart.
 
-Cellar's functions are held against exact ones in tests/engine/test_activations.py (2 places at most for tanh). With
+Cellar's functions are held against exact ones in tests/engine/kernel_library/test_elementary_functions.py (2 places at
+most for tanh). With
 them in PyTorch's training, in forward and backward, the rest of the training can be compared there, too: the layers,
 the losses, the regimes and the optimisers remain PyTorch's own.
 """

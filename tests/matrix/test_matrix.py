@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from cellar.store.clients import sync_client
+from cellar.store.topology.factory import sync_client
 from tests.matrix import cases, golden
 from tests.matrix.cases import AXES, QUICK_KINDS, Case, full, quick
 from tests.matrix.compare import DOCUMENTED, Result, agrees

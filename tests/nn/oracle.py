@@ -1,4 +1,4 @@
-"""A network through the interpreter, layer by layer: slow, in float64, and without any code of `cellar.nn.compiled`."""
+"""A network through the interpreter, layer by layer, in float64, without code of `cellar.nn.execution.executable`."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cellar.nn.chain import Network
-from cellar.nn.spec import NetworkSpec
+from cellar.nn.model.network import Network
+from cellar.nn.spec.network import NetworkSpec
 from tests.engine.interpreter import Interpreted, interpret_backward, interpret_forward
 
 Array = NDArray[Any]

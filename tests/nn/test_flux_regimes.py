@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 
 from cellar.engine import KernelCache
-from cellar.nn.chain import Network
-from cellar.nn.compiled import BoundNetwork, CompiledNetwork
-from cellar.nn.fit import fit
-from cellar.nn.training import Dataset, TrainingSpec
-from cellar.wire.layout import to_tbf
+from cellar.nn.execution.executable import BoundNetwork, CompiledNetwork
+from cellar.nn.model.network import Network
+from cellar.nn.spec.training import Dataset, TrainingSpec
+from cellar.nn.training.trainer import fit
+from cellar.wire.arrays.layout import to_tbf
 from tests.nn import oracle
 from tests.nn.golden.cases import dense, network, recurrent
 
@@ -28,7 +28,7 @@ TOLERANCE = 2e-6
 @pytest.fixture(scope="module")
 def compiled(cache: KernelCache) -> CompiledNetwork:
     """Return the page's model."""
-    return oracle.make_network(network(2, recurrent("rnn", 5), dense(1))).compile(cache)
+    return CompiledNetwork(oracle.make_network(network(2, recurrent("rnn", 5), dense(1))), cache)
 
 
 @pytest.fixture
@@ -187,7 +187,9 @@ def test_data_as_features_by_steps_by_samples(compiled: CompiledNetwork) -> None
 
 def test_a_trained_initial_state(cache: KernelCache) -> None:
     """As the page's StackedRNN: the gradient of h0 is the sum over rows; warm-up cuts it off."""
-    compiled = oracle.make_network(network(2, recurrent("rnn", 5, trainable_state=True), dense(1))).compile(cache)
+    compiled = CompiledNetwork(
+        oracle.make_network(network(2, recurrent("rnn", 5, trainable_state=True), dense(1))), cache
+    )
     x, y = draw(4, 3, 2), draw(4, 3, 1, seed=1)
     weights = start(compiled.network)
     run = oracle.forward(compiled.network, weights, x, np.zeros((3, 5)))

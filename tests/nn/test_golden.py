@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from cellar.engine import KernelCache
+from cellar.nn.execution.executable import CompiledNetwork
 from tests.nn import oracle
 from tests.nn.golden.cases import NETWORKS, ROWS
 from tests.nn.golden.read import Array, assert_float32, assert_float64, part, read
@@ -33,7 +34,7 @@ def test_interpreter_in_float64(name: str) -> None:
 
 def test_kernels_in_float32(name: str, cache: KernelCache) -> None:
     network, golden = oracle.make_network(NETWORKS[name]), read(f"network_{name}")
-    bound = network.compile(cache).bind(part(golden, "weight."))
+    bound = CompiledNetwork(network, cache).bind(part(golden, "weight."))
     run = bound.run(golden["inputs"], initial(golden), save=True)
     assert_float32(run.outputs, golden, "outputs")
     assert run.bad_step is None

@@ -7,13 +7,14 @@ import pytest
 from numpy.typing import NDArray
 
 from cellar.engine import KernelCache
-from cellar.nn.fit import fit
-from cellar.nn.training import Dataset, TrainingSpec
+from cellar.nn.execution.executable import CompiledNetwork
+from cellar.nn.spec.training import Dataset, TrainingSpec
+from cellar.nn.training.trainer import fit
 from tests.nn import oracle
 from tests.nn.golden.cases import dense, network
 from tests.nn.golden.long_runs import KEPT, LONG_RUNS, WEIGHTS, gradients
 from tests.nn.golden.read import read
-from tests.nn.test_optimisers import make_optimiser
+from tests.nn.training.test_optimisers import make_optimiser
 
 Array = NDArray[Any]
 
@@ -65,7 +66,7 @@ def test_lion_follows_the_sign_of_the_smallest_momentum(cache: KernelCache) -> N
 @pytest.mark.parametrize(("epsilon", "weight"), [(1e-8, 0.00299), (1e-10, 0.0133), (1e-12, 0.0138)])
 @pytest.mark.parametrize("kind", ["adam", "adamw"])
 def test_one_tiny_gradient_in_ten_updates(kind: str, epsilon: float, weight: float, cache: KernelCache) -> None:
-    compiled = oracle.make_network(network(1, dense(1, bias=False))).compile(cache)
+    compiled = CompiledNetwork(oracle.make_network(network(1, dense(1, bias=False))), cache)
     inputs, targets = np.zeros((1, 10, 1), np.float32), np.ones((1, 10, 1), np.float32)
     inputs[0, 0] = 4e-9
     spec = TrainingSpec.model_validate(
@@ -107,7 +108,7 @@ def test_clipping_hides_no_number_that_is_not_finite(size: float, cache: KernelC
 
 
 def test_a_loss_of_small_errors_is_told(cache: KernelCache) -> None:
-    compiled = oracle.make_network(network(1, dense(1, bias=False))).compile(cache)
+    compiled = CompiledNetwork(oracle.make_network(network(1, dense(1, bias=False))), cache)
     data = Dataset(np.ones((1, 20, 1), np.float32), np.full((1, 20, 1), 1 + 3e-7, np.float32))
     spec = TrainingSpec.model_validate({"epochs": 1, "batch_size": 20, "optimiser": "sgd", "validation": 0.5})
     weights = {"0.W": np.ones((1, 1), np.float32)}

@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cellar.engine import KernelCache
-from cellar.nn.compiled import BoundNetwork, CompiledNetwork
-from cellar.nn.fit import fit
-from cellar.nn.training import Dataset, EpochRecord, TrainingSpec
+from cellar.nn.execution.executable import BoundNetwork, CompiledNetwork
+from cellar.nn.spec.training import Dataset, EpochRecord, TrainingSpec
+from cellar.nn.training.trainer import fit
 from tests.nn import oracle
 from tests.nn.golden.cases import bidirectional, dense, network, recurrent
 
@@ -24,7 +24,7 @@ STAND_STILL = {"type": "sgd", "learning_rate": 1e-30}
 @pytest.fixture(scope="module")
 def compiled(cache: KernelCache) -> CompiledNetwork:
     """Return a network whose state says how much it has seen."""
-    return oracle.make_network(network(1, recurrent("gru", 4, trainable_state=True), dense(1))).compile(cache)
+    return CompiledNetwork(oracle.make_network(network(1, recurrent("gru", 4, trainable_state=True), dense(1))), cache)
 
 
 def only_epoch(compiled: CompiledNetwork, data: Dataset, **fields: Any) -> EpochRecord:
@@ -96,7 +96,7 @@ def test_the_loss_is_that_of_sessions_that_are_fed_the_same(compiled: CompiledNe
 @pytest.mark.parametrize("fields", [{"state": "carry", "window": 5}, {"state": "carry", "warmup": 3}, {}])
 def test_a_sum_goes_on_from_the_trained_steps(cache: KernelCache, fields: dict[str, Any]) -> None:
     adding = recurrent({"equations": "h = h + W @ x", "init": {"W": {"constant": 1}}}, 1)
-    compiled = oracle.make_network(network(1, adding)).compile(cache)
+    compiled = CompiledNetwork(oracle.make_network(network(1, adding)), cache)
     inputs, targets = np.ones((20, 1, 1), np.float32), np.arange(1, 21, dtype=np.float32).reshape(20, 1, 1)
     assert only_epoch(compiled, Dataset(inputs, targets), validation=0.25, **fields).validation_loss == 0
 
@@ -107,7 +107,7 @@ def test_a_long_way_to_the_held_out_steps_is_run_in_pieces(
     values = np.sin(np.arange(50) * 0.4).astype(np.float32).reshape(50, 1, 1)
     data, fields = Dataset(values[:-1], values[1:]), {"state": "carry", "window": 8, "validation": 0.2}
     whole = only_epoch(compiled, data, **fields)
-    monkeypatch.setattr("cellar.nn.fit.WARMUP_STEPS", 7)
+    monkeypatch.setattr("cellar.nn.training.trainer.WARMUP_STEPS", 7)
     assert only_epoch(compiled, data, **fields) == whole
 
 
@@ -120,7 +120,7 @@ def test_windows_are_measured_in_segments_to_the_same_bits(compiled: CompiledNet
 
 
 def test_a_network_that_reads_whole_sequences_reads_the_held_out_steps_as_one(cache: KernelCache) -> None:
-    compiled = oracle.make_network(network(1, bidirectional("rnn", 4), dense(1))).compile(cache)
+    compiled = CompiledNetwork(oracle.make_network(network(1, bidirectional("rnn", 4), dense(1))), cache)
     values = np.sin(np.arange(41) * 0.4).astype(np.float32).reshape(41, 1, 1)
     record = only_epoch(compiled, Dataset(values[:-1], values[1:]), validation=0.25)
     session = compiled.bind(compiled.network.init(0))

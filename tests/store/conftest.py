@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from cellar.store.clients import open_route
-from cellar.store.sessions import RedisSessions
+from cellar.store.sessions.store import RedisSessions
+from cellar.store.topology.factory import open_route
 from tests.redis_cluster import RedisCluster
 
 OpenSessions = Callable[..., RedisSessions]

@@ -4,9 +4,9 @@ import asyncio
 from itertools import count
 
 from cellar.ports import Commit, SessionRecord
-from cellar.store.exchange import Exchange
-from cellar.store.route import Wait
-from cellar.store.sessions import RedisSessions
+from cellar.store.connection.retry import Exchange
+from cellar.store.connection.router import Wait
+from cellar.store.sessions.store import RedisSessions
 from tests.store.session_values import a_commit, after
 
 

@@ -9,7 +9,7 @@ from typing import Any, Literal
 import numpy as np
 
 from cellar.ports import APPEND, Change, Commit, Committed, Identity, Position, SessionKey, SessionMeta, SessionRecord
-from cellar.runtime.positions import advance, fingerprint, start_of
+from cellar.sessions.values.position import advance, fingerprint, start_of
 
 
 def a_record(

@@ -11,10 +11,10 @@ import pytest
 import redis
 
 from cellar.errors import StoreUnavailable
-from cellar.store.address import Address
-from cellar.store.clients import sync_client
-from cellar.store.hints import listening_client
-from cellar.store.link import Link
+from cellar.store.connection.connection import Link
+from cellar.store.connection.notifications import listening_client
+from cellar.store.protocol.url import Address
+from cellar.store.topology.factory import sync_client
 from tests.redis_process import RedisProcess
 
 pytestmark = pytest.mark.anyio

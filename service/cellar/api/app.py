@@ -8,20 +8,22 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import Lifespan
 
 from cellar import __version__
-from cellar.api import conventions, openapi_route, problems
-from cellar.api.access import Access, AccessControl
-from cellar.api.body import STREAMS, BodyLimit
-from cellar.api.coding import GzipAnswers, GzipBodies
-from cellar.api.conventions import EndingNewlines, EndingSlashes, HeadRequests
-from cellar.api.forms import Forms
-from cellar.api.hot import HotRoutes
-from cellar.api.limits import Limits, Load
-from cellar.api.long.exchange import Underway
+from cellar.api.dependencies import Services
+from cellar.api.errors import problems
+from cellar.api.fast_http.head_template import Forms
+from cellar.api.http import conventions
+from cellar.api.http.access import Access, AccessControl
+from cellar.api.http.array_answers import POSITION, STEP_NUMBER
+from cellar.api.http.body import STREAMS, BodyLimit
+from cellar.api.http.content_encoding import GzipAnswers, GzipBodies
+from cellar.api.http.conventions import EndingNewlines, EndingSlashes, HeadRequests
+from cellar.api.http.parameters import REPLAYED
+from cellar.api.limits.limits import Limits, Load
 from cellar.api.routes import router
-from cellar.api.routes.arrays import POSITION, STEP_NUMBER
-from cellar.api.routes.parameters import REPLAYED
-from cellar.api.services import Services
-from cellar.api.streams.app import StreamRoutes, Streams
+from cellar.api.routes.step_dispatch import HotRoutes
+from cellar.api.sequence_stream.response import Underway
+from cellar.api.specs import openapi_route
+from cellar.api.websocket.app import StreamRoutes, Streams
 
 DOCS = Path(__file__).parent / "swagger"
 

@@ -1,17 +1,25 @@
 """Equations to graph, to gradient, to schedule, to machine code."""
 
-from cellar.engine.arguments import Mask, States, joined_state
-from cellar.engine.cache import KernelCache
-from cellar.engine.call import Call
+from cellar.engine.backend.compile_pool import while_wanted
+from cellar.engine.backend.kernel_cache import KernelCache
 from cellar.engine.cell import Cell, State, build_cell
-from cellar.engine.compile import while_wanted
-from cellar.engine.frame import Node, Run
-from cellar.engine.kernel import Backward, CompiledCell, Forward, Tape, compile_cell, compile_cells, kernel_texts
-from cellar.engine.packing import Packed
-from cellar.engine.player import player_text
-from cellar.engine.program import Program
-from cellar.engine.recording import Recording
-from cellar.engine.revision import KERNEL_REV, TRAINING_REV
+from cellar.engine.execution.arguments import Mask, States, joined_state
+from cellar.engine.execution.command_list import Recording
+from cellar.engine.execution.compiled_cell import (
+    Backward,
+    CompiledCell,
+    Forward,
+    Tape,
+    compile_cell,
+    compile_cells,
+    kernel_texts,
+)
+from cellar.engine.execution.invocation import Call
+from cellar.engine.execution.network_plan import Node, Run
+from cellar.engine.execution.network_program import Program
+from cellar.engine.execution.packed_weights import Packed
+from cellar.engine.native_calls.command_list_call import player_text
+from cellar.engine.self_test import KERNEL_REV, TRAINING_REV
 from cellar.engine.target import Target, host_target, is_known, target_here
 
 __all__ = [

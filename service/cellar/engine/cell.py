@@ -7,15 +7,15 @@ from functools import cached_property
 
 import numpy as np
 
-from cellar.engine.gradient import Adjoint, gradient
-from cellar.engine.graph import Node, Op, Step, toposort
-from cellar.engine.infer import infer
-from cellar.engine.ops import OPS
-from cellar.engine.parse import parse
-from cellar.engine.resolve import resolve
-from cellar.engine.simplify import simplify
-from cellar.engine.tokens import Source
-from cellar.engine.verify import verify
+from cellar.engine.frontend.lexer import Source
+from cellar.engine.frontend.name_resolution import resolve
+from cellar.engine.frontend.parser import parse
+from cellar.engine.frontend.shape_inference import infer
+from cellar.engine.ir.autodiff import Adjoint, gradient
+from cellar.engine.ir.graph import Node, Op, Step, toposort
+from cellar.engine.ir.ops import OPS
+from cellar.engine.ir.simplify import simplify
+from cellar.engine.ir.verify import verify
 from cellar.errors import CellNameError
 
 

@@ -14,13 +14,13 @@ from cellar.jobs.checkpoint import Recorder
 from cellar.jobs.dataset import unpack_dataset
 from cellar.jobs.lease import Keeper
 from cellar.jobs.submission import publish_of, training_spec
-from cellar.nn.checkpoint import check_revision
-from cellar.nn.compiled import CompiledNetwork
-from cellar.nn.fit import evaluate, fit
-from cellar.nn.training import Dataset, EpochRecord, Evaluation, Progress, TrainingSpec, Weights
+from cellar.nn.execution.executable import CompiledNetwork
+from cellar.nn.spec.training import Dataset, EpochRecord, Evaluation, Progress, TrainingSpec, Weights
+from cellar.nn.training.checkpoint import check_revision
+from cellar.nn.training.trainer import evaluate, fit
 from cellar.ports import BlobStore, Job, JobStore
 from cellar.registry import Registry
-from cellar.wire import weights as wire_weights
+from cellar.wire.arrays import weights as wire_weights
 
 logger = logging.getLogger(__name__)
 Answer = TypeVar("Answer")
@@ -30,7 +30,7 @@ PATIENCE_S = 60.0
 
 
 class Fit(Protocol):
-    """How `cellar.nn.fit.fit` is called."""
+    """How `cellar.nn.training.trainer.fit` is called."""
 
     def __call__(
         self,

@@ -11,9 +11,9 @@ from typing import Any, Literal
 from cellar.errors import AlreadyExists, FingerprintMismatch, JobUnknown, StoreUnavailable
 from cellar.jobs.calls import Calls
 from cellar.jobs.dataset import pack_dataset
-from cellar.nn.defaults import resolve
-from cellar.nn.fit import check
-from cellar.nn.training import Dataset, TrainingSpec
+from cellar.nn.spec.training import Dataset, TrainingSpec
+from cellar.nn.training.defaults import resolve
+from cellar.nn.training.trainer import check
 from cellar.ports import BlobStore, Clock, Job, JobState, JobStore
 from cellar.registry import Registry
 
@@ -66,7 +66,7 @@ class Jobs:
         """Store a job that trains `model` ("name" or "name@3") on arrays in (T, B, F), and queue it.
 
         The model is pinned here: the job trains the version that is the newest now. Settings that were not sent are
-        chosen by the data (`cellar.nn.defaults`). The order is dataset, record,
+        chosen by the data (`cellar.nn.training.defaults`). The order is dataset, record,
         call: a crash in between leaves at most bytes that nothing refers to, or a record that the sweeper queues.
         The same `key` again returns the job that it made, as long as the job is known. Raise FingerprintMismatch if
         that was another one, ModelUnknown, InvalidInput where data and settings do not fit the model, or

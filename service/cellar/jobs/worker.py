@@ -1,7 +1,8 @@
 """The training worker: rq's worker, with our own idea of who holds a job and of when it is lost.
 
 Left alone, rq takes a minute or more to notice a dead worker, and marks the job of a killed child as failed. Here rq
-only carries calls; jobs are held by leases (`cellar.store.jobs`). The parent process stays small: it waits for calls,
+only carries calls; jobs are held by leases (`cellar.store.catalogue.jobs`). The parent process stays small: it waits
+for calls,
 forks a child for each, sweeps, and kills a child that does not stop when it should. It has no threads, so that the
 fork is safe.
 """

@@ -16,7 +16,7 @@ class ModelVersion:
     digest: str
     """sha256 over the canonical network and the weights' digest."""
     network: dict[str, Any]
-    """The network as JSON: `cellar.nn.spec.NetworkSpec`."""
+    """The network as JSON: `cellar.nn.spec.network.NetworkSpec`."""
     weights: str
     """Digest of the safetensors blob."""
     created_s: float

@@ -46,7 +46,7 @@ class Logged:
     state: bytes | None = None
     """What it made of the state, where that does not follow from the inputs."""
     layout: str | None = None
-    """The places of that state: `cellar.runtime.layouts`."""
+    """The places of that state: `cellar.sessions.values.state_layout`."""
     model: str | None = None
     """The version that the session had from then on, where that changed."""
 

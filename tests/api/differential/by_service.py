@@ -10,12 +10,12 @@ import uvicorn
 from starlette.types import Receive, Scope, Send
 from uvicorn.server import ServerState
 
-from cellar.api import protocol
-from cellar.api.access import Access
-from cellar.api.cycle import OK
-from cellar.api.forms import Forms
-from cellar.api.heads import Head, Terms
-from cellar.api.limits import Limits, Load
+from cellar.api.fast_http import protocol
+from cellar.api.fast_http.head_template import Forms
+from cellar.api.fast_http.request_cycle import OK
+from cellar.api.fast_http.request_head import Head, Terms
+from cellar.api.http.access import Access
+from cellar.api.limits.limits import Limits, Load
 from tests.api.differential.readings import MOST_BODY_BYTES, End, Reading, Request
 
 MOST_TURNS = 1000

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from enum import Enum
 
-from cellar.api.heads import Head, read_head
+from cellar.api.fast_http.request_head import Head, read_head
 
 Headers = list[tuple[bytes, bytes]]
 

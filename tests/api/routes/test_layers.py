@@ -6,7 +6,7 @@ import httpx
 import numpy as np
 import pytest
 
-from cellar.nn.spec import MAX_NESTING
+from cellar.nn.spec.network import MAX_NESTING
 from tests.nn.golden.cases import (
     LAYER_NORM,
     bidirectional,
@@ -159,7 +159,7 @@ async def test_faults_are_found_however_deep(layer: dict[str, Any], pointer: str
 async def test_a_cell_that_takes_too_much_to_compile_is_refused_at_its_layer(
     client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("cellar.engine.compile.MEMORY_LIMIT_BYTES", 64 << 20)  # too little for any
+    monkeypatch.setattr("cellar.engine.backend.compile_pool.MEMORY_LIMIT_BYTES", 64 << 20)  # too little for any
     cell = {"equations": "h = 0.37 * h + 0.62 * x - 0.21 * h * x"}
     layers = [{"type": "dense", "out_size": 2}, {"type": "recurrent", "cell": cell, "hidden_size": 2}]
     answer = await client.post("/v1/models", json={"name": "heavy", "network": {"in_size": 2, "layers": layers}})

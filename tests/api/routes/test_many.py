@@ -10,9 +10,10 @@ import httpx
 import numpy as np
 import pytest
 
-from cellar.api.many.asks import MOST_FAULTS
-from cellar.wire import frames, lines
-from cellar.wire.frames import Step
+from cellar.api.bulk.requests import MOST_FAULTS
+from cellar.wire.frames import frames
+from cellar.wire.frames.frames import Step
+from cellar.wire.json import lines
 from tests.api.conftest import MAX_BODY_BYTES
 
 pytestmark = pytest.mark.anyio

@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 
 from cellar.settings import Settings
-from cellar.store.clients import sync_client
-from cellar.wire import npy
+from cellar.store.topology.factory import sync_client
+from cellar.wire.arrays import npy
 from tests.api.conftest import with_own_keys
-from tests.api.streams.conftest import NETWORK, Served, serving
+from tests.api.websocket.conftest import NETWORK, Served, serving
 
 pytestmark = pytest.mark.anyio
 

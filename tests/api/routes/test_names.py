@@ -9,7 +9,7 @@ from cellar.ports import MODEL_NAME, NAME
 from cellar.settings import Settings
 from tests.api.conftest import with_own_keys
 from tests.api.connections import connected, request, step
-from tests.api.streams.conftest import Served, serving
+from tests.api.websocket.conftest import Served, serving
 
 pytestmark = pytest.mark.anyio
 

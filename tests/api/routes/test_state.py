@@ -6,7 +6,7 @@ import httpx
 import numpy as np
 import pytest
 
-from cellar.wire import npy, tensors
+from cellar.wire.arrays import npy, tensors
 
 pytestmark = pytest.mark.anyio
 

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from cellar.main import create_app
-from cellar.runtime.pending import Pending
-from cellar.runtime.sessions import Sessions
+from cellar.sessions.requests.pending_result import Pending
+from cellar.sessions.service.sessions import Sessions
 from cellar.settings import Settings
-from cellar.wire.layout import from_tbf
+from cellar.wire.arrays.layout import from_tbf
 from tests.api.conftest import running, with_own_keys
 
 pytestmark = pytest.mark.anyio

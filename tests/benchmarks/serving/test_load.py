@@ -15,7 +15,7 @@ from websockets.sync.server import ServerConnection, serve
 from benchmarks.serving.http import Refused, request
 from benchmarks.serving.load import Job, once, run
 from benchmarks.serving.websocket import frame
-from cellar.wire import frames
+from cellar.wire.frames import frames
 
 OK = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"
 

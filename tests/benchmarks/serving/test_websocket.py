@@ -5,7 +5,7 @@ import pytest
 
 from benchmarks.serving.http import Refused
 from benchmarks.serving.websocket import Answers, frame, one, step_frame, step_text
-from cellar.wire import frames
+from cellar.wire.frames import frames
 
 
 def from_server(payload: bytes, opcode: int = 2) -> bytes:

@@ -3,10 +3,10 @@
 from anyio.to_thread import run_sync
 from fastapi import APIRouter
 
-from cellar.api.body import JsonRoute
-from cellar.api.faults import below
-from cellar.api.problems import answers
-from cellar.api.routes.parameters import BODY, CELL
+from cellar.api.errors.problems import answers
+from cellar.api.errors.validation_errors import below
+from cellar.api.http.body import JsonRoute
+from cellar.api.http.parameters import BODY, CELL
 from cellar.api.schemas.cells import CellAnswer, CellRequest
 from cellar.engine import build_cell
 

@@ -7,16 +7,16 @@ from fastapi import APIRouter, Header, Query
 from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
-from cellar.api.body import JsonRoute
-from cellar.api.problems import answers
-from cellar.api.routes.parameters import SESSION, SessionName
+from cellar.api.dependencies import TENANT, Parts
+from cellar.api.errors.problems import answers
+from cellar.api.fast_http.strict import ENDLESS
+from cellar.api.http.body import JsonRoute
+from cellar.api.http.parameters import SESSION, SessionName
 from cellar.api.schemas.events import ITEM, MEDIA_TYPE, seen_of, text_of
 from cellar.api.schemas.names import LAST_EVENT_ID_PATTERN
-from cellar.api.services import TENANT, Parts
-from cellar.api.strict import ENDLESS
 from cellar.errors import CellarError, NotKept, Overloaded
 from cellar.ports import SessionKey
-from cellar.runtime.watchers import Watcher, Watchers
+from cellar.sessions.events.hub import Watcher, Watchers
 
 RETRY_MS = 1000
 """After which a browser comes again when the stream has ended."""

@@ -2,11 +2,11 @@
 
 from fastapi import APIRouter, Response
 
-from cellar.api.body import JsonRoute
-from cellar.api.problems import answers
-from cellar.api.routes.parameters import BODY, CONFLICT, REPLAY, SESSION, IdempotencyKey, SessionName, tell_replay
+from cellar.api.dependencies import TENANT, Parts
+from cellar.api.errors.problems import answers, document_of
+from cellar.api.http.body import JsonRoute
+from cellar.api.http.parameters import BODY, CONFLICT, REPLAY, SESSION, IdempotencyKey, SessionName, tell_replay
 from cellar.api.schemas.forks import ChildAnswer, ForkAnswer, ForkRequest
-from cellar.api.services import TENANT, Parts
 from cellar.errors import FingerprintMismatch, ForkTooLarge
 from cellar.ports import SessionKey
 
@@ -25,5 +25,6 @@ async def fork_session(
     """
     answer = await services.forks.fork(SessionKey(TENANT, session), body.children, body.identity(key), ttl_s=body.ttl_s)
     tell_replay(response, replayed=answer.replayed)
-    children = [ChildAnswer.of(child) for child in answer.children]
+    problems = [None if child.problem is None else document_of(child.problem) for child in answer.children]
+    children = [*map(ChildAnswer.of, answer.children, problems)]
     return ForkAnswer(position=str(answer.position), children=children)

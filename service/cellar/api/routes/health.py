@@ -3,10 +3,10 @@
 from fastapi import APIRouter
 
 from cellar import __version__
-from cellar.api.body import JsonRoute
-from cellar.api.problems import answers
+from cellar.api.dependencies import Parts
+from cellar.api.errors.problems import answers
+from cellar.api.http.body import JsonRoute
 from cellar.api.schemas.health import HealthAnswer, ReadyAnswer
-from cellar.api.services import Parts
 from cellar.errors import StoreUnavailable
 
 router = APIRouter(tags=["health"], route_class=JsonRoute)

@@ -5,9 +5,10 @@ from typing import Annotated
 from anyio.to_thread import run_sync
 from fastapi import APIRouter, Query, Response
 
-from cellar.api.body import JsonRoute, by_reader
-from cellar.api.problems import answers
-from cellar.api.routes.parameters import (
+from cellar.api.dependencies import TENANT, Parts
+from cellar.api.errors.problems import answers
+from cellar.api.http.body import JsonRoute, by_reader
+from cellar.api.http.parameters import (
     ARRAYS,
     BODY,
     LOCATION_HEADERS,
@@ -20,7 +21,6 @@ from cellar.api.routes.parameters import (
     tell_replay,
 )
 from cellar.api.schemas.jobs import JobAnswer, JobRequest, JobsAnswer
-from cellar.api.services import TENANT, Parts
 from cellar.errors import FingerprintMismatch, IdUnknown, JobUnknown, ModelUnknown
 from cellar.ports import JobState
 

@@ -8,19 +8,20 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from cellar import errors
-from cellar.api.body import body_type, bytes_of
-from cellar.api.long.exchange import Exchange
-from cellar.api.long.steps import Lines, Npy, Reader, Size
-from cellar.api.negotiation import answer_type
-from cellar.api.problems import answers
-from cellar.api.query import of_query, read_query
-from cellar.api.routes.arrays import parameters_of
-from cellar.api.routes.parameters import STEP, IdempotencyKey, SessionName
+from cellar.api.dependencies import TENANT, Parts
+from cellar.api.errors.problems import answers
+from cellar.api.http.array_answers import parameters_of
+from cellar.api.http.body import body_type, bytes_of
+from cellar.api.http.negotiation import answer_type
+from cellar.api.http.parameters import STEP, IdempotencyKey, SessionName
+from cellar.api.http.query_and_headers import of_query, read_query
 from cellar.api.schemas.long import LongQuery
-from cellar.api.services import TENANT, Parts
+from cellar.api.sequence_stream.requests import Lines, Npy, Reader, Size
+from cellar.api.sequence_stream.response import Exchange
 from cellar.ports import SessionKey
-from cellar.runtime import long
-from cellar.wire import lines, npy
+from cellar.sessions.operations import long_sequence
+from cellar.wire.arrays import npy
+from cellar.wire.json import lines
 
 router = APIRouter(prefix="/v1/sessions/{session}", tags=["steps"])
 
@@ -67,7 +68,7 @@ async def stream_sequence(
     wanted = answer_type(request.headers, (lines.MEDIA_TYPE,))
     query = read_query(LongQuery, request)
     with of_query(LongQuery):
-        sequence = await long.begin(
+        sequence = await long_sequence.begin(
             services.sessions,
             SessionKey(TENANT, session),
             query.identity(key),

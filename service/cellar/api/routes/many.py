@@ -7,15 +7,16 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
-from cellar.api.body import JsonRoute, body_type, bytes_of
-from cellar.api.many.answers import FrameAnswers, LineAnswers, Writer
-from cellar.api.many.asks import Frames, Lines, Reader
-from cellar.api.many.exchange import Exchange
-from cellar.api.negotiation import answer_type
-from cellar.api.problems import answers
-from cellar.api.services import Parts
+from cellar.api.bulk.replies import FrameAnswers, LineAnswers, Writer
+from cellar.api.bulk.requests import Frames, Lines, Reader
+from cellar.api.bulk.response import Exchange
+from cellar.api.dependencies import Parts
+from cellar.api.errors.problems import answers
+from cellar.api.http.body import JsonRoute, body_type, bytes_of
+from cellar.api.http.negotiation import answer_type
 from cellar.errors import BodyTooLarge, MalformedBody, NotAcceptable, UnsupportedMediaType
-from cellar.wire import frames, lines
+from cellar.wire.frames import frames
+from cellar.wire.json import lines
 
 router = APIRouter(tags=["steps"], route_class=JsonRoute)
 

@@ -3,9 +3,10 @@
 from anyio.to_thread import run_sync
 from fastapi import APIRouter, Request, Response
 
-from cellar.api.body import JsonRoute
-from cellar.api.problems import answers
-from cellar.api.routes.parameters import (
+from cellar.api.dependencies import TENANT, Parts
+from cellar.api.errors.problems import answers
+from cellar.api.http.body import JsonRoute
+from cellar.api.http.parameters import (
     BODY,
     CELL,
     CREATED,
@@ -20,9 +21,8 @@ from cellar.api.routes.parameters import (
 )
 from cellar.api.schemas.models import ModelAnswer, ModelLine, ModelRequest, ModelsAnswer
 from cellar.api.schemas.sessions import LayerAnswer
-from cellar.api.services import TENANT, Parts
 from cellar.errors import AlreadyExists, CompileFailed, InvalidInput, ModelInUse, ModelUnknown, Overloaded
-from cellar.nn.chain import Network
+from cellar.nn.model.network import Network
 
 router = APIRouter(prefix="/v1/models", tags=["models"], route_class=JsonRoute)
 

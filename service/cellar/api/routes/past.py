@@ -5,13 +5,13 @@ from typing import Annotated
 from anyio.to_thread import run_sync
 from fastapi import APIRouter, Query, Response
 
-from cellar.api.body import JsonRoute
-from cellar.api.problems import answers
-from cellar.api.routes.parameters import BODY, CHANGE, REPLAY, SESSION, IdempotencyKey, Limit, SessionName
+from cellar.api.dependencies import TENANT, Parts
+from cellar.api.errors.problems import answers
+from cellar.api.http.body import JsonRoute
+from cellar.api.http.parameters import BODY, CHANGE, REPLAY, SESSION, IdempotencyKey, Limit, SessionName
 from cellar.api.routes.state import changed
 from cellar.api.schemas.past import HistoryAnswer, LogAnswer, RewindRequest
 from cellar.api.schemas.sessions import ChangeAnswer
-from cellar.api.services import TENANT, Parts
 from cellar.errors import NotKept, OutOfReach, OutputNotFinite, StateNotFinite
 from cellar.ports import SessionKey
 

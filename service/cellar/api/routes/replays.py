@@ -2,9 +2,10 @@
 
 from fastapi import APIRouter, Response
 
-from cellar.api.body import JsonRoute
-from cellar.api.problems import answers
-from cellar.api.routes.parameters import (
+from cellar.api.dependencies import TENANT, Parts
+from cellar.api.errors.problems import answers
+from cellar.api.http.body import JsonRoute
+from cellar.api.http.parameters import (
     BODY,
     CHANGE,
     LOCATION_HEADERS,
@@ -17,7 +18,6 @@ from cellar.api.routes.parameters import (
 from cellar.api.routes.state import changed
 from cellar.api.schemas.replays import MigrateRequest, ReplayAnswer, ReplayRequest
 from cellar.api.schemas.sessions import ChangeAnswer
-from cellar.api.services import TENANT, Parts
 from cellar.errors import (
     AlreadyExists,
     IdUnknown,

@@ -4,9 +4,10 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Response
 
-from cellar.api.body import JsonRoute
-from cellar.api.problems import answers
-from cellar.api.routes.parameters import (
+from cellar.api.dependencies import TENANT, Parts
+from cellar.api.errors.problems import answers
+from cellar.api.http.body import JsonRoute
+from cellar.api.http.parameters import (
     BODY,
     CREATED,
     LOCATION_HEADERS,
@@ -24,7 +25,6 @@ from cellar.api.routes.parameters import (
 )
 from cellar.api.schemas.names import PREFIX_PATTERN, REF_PATTERN
 from cellar.api.schemas.sessions import SessionAnswer, SessionRequest, SessionsAnswer, SessionUpdate
-from cellar.api.services import TENANT, Parts
 from cellar.errors import (
     AlreadyExists,
     FingerprintMismatch,

@@ -2,11 +2,11 @@
 
 from fastapi import APIRouter
 
-from cellar.api.body import JsonRoute
-from cellar.api.problems import answers
-from cellar.api.routes.parameters import BODY, MODEL, SESSION, SessionName
+from cellar.api.dependencies import TENANT, Parts
+from cellar.api.errors.problems import answers
+from cellar.api.http.body import JsonRoute
+from cellar.api.http.parameters import BODY, MODEL, SESSION, SessionName
 from cellar.api.schemas.shadows import ShadowAnswer, ShadowRequest
-from cellar.api.services import TENANT, Parts
 from cellar.errors import ModelUnfit, NotKept, ShadowUnknown
 from cellar.ports import SessionKey
 

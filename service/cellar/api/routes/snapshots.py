@@ -4,9 +4,10 @@ from typing import Annotated
 
 from fastapi import APIRouter, Path, Response
 
-from cellar.api.body import JsonRoute
-from cellar.api.problems import answers
-from cellar.api.routes.parameters import (
+from cellar.api.dependencies import TENANT, Parts
+from cellar.api.errors.problems import answers
+from cellar.api.http.body import JsonRoute
+from cellar.api.http.parameters import (
     BODY,
     CHANGE,
     CONFLICT,
@@ -23,7 +24,6 @@ from cellar.api.routes.state import changed
 from cellar.api.schemas.names import NAME_PATTERN
 from cellar.api.schemas.sessions import ChangeAnswer
 from cellar.api.schemas.snapshots import RestoreRequest, SnapshotAnswer, SnapshotRequest, SnapshotsAnswer
-from cellar.api.services import TENANT, Parts
 from cellar.errors import AlreadyExists, SnapshotsFull, SnapshotUnfit, SnapshotUnknown
 from cellar.ports import SessionKey
 

@@ -4,11 +4,22 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
 
-from cellar.api.body import BYTES, JSON, JsonRoute, beside, body_of, bytes_of
-from cellar.api.negotiation import answer_type
-from cellar.api.problems import answers
-from cellar.api.routes.arrays import POSITION, STEP_NUMBER, parameters_of
-from cellar.api.routes.parameters import (
+from cellar.api.decoding.state_body import (
+    TYPES,
+    StateBody,
+    chosen,
+    columns_of,
+    layers_of,
+    read_some,
+    read_whole,
+    tensors_of,
+)
+from cellar.api.dependencies import TENANT, Parts
+from cellar.api.errors.problems import answers
+from cellar.api.http.array_answers import POSITION, STEP_NUMBER, parameters_of
+from cellar.api.http.body import BYTES, JSON, JsonRoute, beside, body_of, bytes_of
+from cellar.api.http.negotiation import answer_type
+from cellar.api.http.parameters import (
     ARRAYS,
     BODY,
     CHANGE,
@@ -28,12 +39,10 @@ from cellar.api.schemas.sessions import (
     StateRequest,
     StatesQuery,
 )
-from cellar.api.services import TENANT, Parts
-from cellar.api.states import TYPES, StateBody, chosen, columns_of, layers_of, read_some, read_whole, tensors_of
 from cellar.errors import NotAcceptable
 from cellar.ports import SessionKey
-from cellar.runtime import answers as runtime
-from cellar.wire import npy, tensors
+from cellar.sessions.values import results as runtime
+from cellar.wire.arrays import npy, tensors
 
 router = APIRouter(prefix="/v1/sessions/{session}", tags=["state"], route_class=JsonRoute)
 

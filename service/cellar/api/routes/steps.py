@@ -1,17 +1,18 @@
-"""One step, and a sequence of steps: the hot routes, which `cellar.api.hot` calls without FastAPI's stack."""
+"""One step, and a sequence of steps. `cellar.api.routes.step_dispatch` calls these routes without FastAPI's stack."""
 
 from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
-from cellar.api.asked import Asked, as_json, pointing, sequence_of_json, sequence_of_npy, step_of_npy
-from cellar.api.body import JSON, beside, body_type, read_beside, validated
-from cellar.api.negotiation import answer_type
-from cellar.api.plain import read_step
-from cellar.api.problems import answers
-from cellar.api.query import deadline_s, read_query, refuse_query
-from cellar.api.routes.arrays import POSITION, STEP_NUMBER, array_answer, array_body
-from cellar.api.routes.parameters import REPLAYED, STEP, IdempotencyKey, SessionName
+from cellar.api.decoding.step_fast_json import read_step
+from cellar.api.decoding.step_input import Asked, as_json, pointing, sequence_of_json, sequence_of_npy, step_of_npy
+from cellar.api.dependencies import TENANT, Parts
+from cellar.api.errors.problems import answers
+from cellar.api.http.array_answers import POSITION, STEP_NUMBER, array_answer, array_body
+from cellar.api.http.body import JSON, beside, body_type, read_beside, validated
+from cellar.api.http.negotiation import answer_type
+from cellar.api.http.parameters import REPLAYED, STEP, IdempotencyKey, SessionName
+from cellar.api.http.query_and_headers import deadline_s, read_query, refuse_query
 from cellar.api.schemas.sessions import (
     SequenceAnswer,
     SequenceQuery,
@@ -20,11 +21,10 @@ from cellar.api.schemas.sessions import (
     StepQuery,
     StepRequest,
 )
-from cellar.api.services import TENANT, Parts
 from cellar.ports import SessionKey
-from cellar.runtime import answers as runtime
-from cellar.wire import npy
-from cellar.wire.document import decode
+from cellar.sessions.values import results as runtime
+from cellar.wire.arrays import npy
+from cellar.wire.json.document import decode
 
 router = APIRouter(prefix="/v1/sessions/{session}", tags=["steps"])
 

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import orjson
 
-from cellar.runtime.watchers import Ended, Happened, Missed, Notice, Seen
+from cellar.sessions.events.hub import Ended, Happened, Missed, Notice, Seen
 
 MEDIA_TYPE = "text/event-stream"
 

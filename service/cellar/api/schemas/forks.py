@@ -4,10 +4,9 @@ from typing import Annotated, Any, Self
 
 from pydantic import ConfigDict, Field, model_validator
 
-from cellar.api.problems import document_of
 from cellar.api.schemas.names import Answer, Name
 from cellar.api.schemas.sessions import MAX_TTL_S, Placed
-from cellar.runtime import forks
+from cellar.sessions.operations import forks
 
 Number = Annotated[int, Field(ge=1, le=forks.MAX_CHILDREN)]
 
@@ -51,11 +50,10 @@ class ChildAnswer(Answer):
     problem: dict[str, Any] | None = Field(description="As every problem; null where there is none.")
 
     @classmethod
-    def of(cls, child: forks.Child) -> Self:
-        """Return the answer for a child."""
+    def of(cls, child: forks.Child, problem: dict[str, Any] | None) -> Self:
+        """Return the answer for a child, with the document of its problem if it has one."""
         if child.position is None:
-            assert child.problem is not None
-            return cls(session=child.session, step=None, position=None, problem=document_of(child.problem))
+            return cls(session=child.session, step=None, position=None, problem=problem)
         step = child.position.step
         return cls(session=child.session, step=step, position=str(child.position), problem=None)
 

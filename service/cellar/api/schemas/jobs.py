@@ -13,10 +13,10 @@ from cellar.api.schemas.numbers import Data
 from cellar.jobs.advice import evaluation_of, warnings_of
 from cellar.jobs.checkpoint import EVALUATION
 from cellar.jobs.submission import Publish, publish_of, training_spec
-from cellar.nn.spec import Frozen
-from cellar.nn.training import Dataset, TrainingSpec
+from cellar.nn.spec.network import Frozen
+from cellar.nn.spec.training import Dataset, TrainingSpec
 from cellar.ports import Job, JobState
-from cellar.wire.layout import check_layout, parse_layout
+from cellar.wire.arrays.layout import check_layout, parse_layout
 
 
 class PairRequest(Frozen):

@@ -7,8 +7,8 @@ from pydantic import Field
 from cellar.api.schemas.names import Answer
 from cellar.api.schemas.numbers import LineInputs, RowsOfSteps, StepInput
 from cellar.api.schemas.sessions import StepQuery
-from cellar.nn.spec import Frozen
-from cellar.runtime.long import CHUNK_STEPS
+from cellar.nn.spec.network import Frozen
+from cellar.sessions.operations.long_sequence import CHUNK_STEPS
 
 COMMITTED = "Whether they are part of the session: in a sequence that is applied as a whole, none are before its end."
 

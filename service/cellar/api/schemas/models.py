@@ -6,8 +6,8 @@ from typing import Annotated, Self
 from pydantic import Field
 
 from cellar.api.schemas.names import Answer, ModelName, time_of
-from cellar.nn.chain import Network
-from cellar.nn.spec import Frozen, NetworkSpec
+from cellar.nn.model.network import Network
+from cellar.nn.spec.network import Frozen, NetworkSpec
 from cellar.ports import ModelVersion
 
 

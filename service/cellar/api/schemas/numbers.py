@@ -1,14 +1,14 @@
-"""Arrays in bodies: numbers, which `cellar.wire.numbers` reads, and rows, of which there may be so many.
+"""Arrays in bodies: numbers, which `cellar.wire.numbers.numbers` reads, and rows, of which there may be so many.
 
 The schemas of arrays here are for the document of the API alone. Who sends another array is refused by
-`cellar.wire.numbers`, which also knows the sizes that the model needs, and says where the fault is.
+`cellar.wire.numbers.numbers`, which also knows the sizes that the model needs, and says where the fault is.
 """
 
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field, ValidatorFunctionWrapHandler, WithJsonSchema, WrapValidator
 
-from cellar.wire.number_text import NumberText
+from cellar.wire.numbers.text import NumberText
 
 MAX_ROWS = 2**16
 """Most rows that a request names."""

@@ -9,9 +9,9 @@ from cellar.api.schemas.names import Answer, PositionText
 from cellar.api.schemas.numbers import RowsOfSteps
 from cellar.api.schemas.sessions import Placed
 from cellar.ports import Logged, SessionMeta
-from cellar.runtime import past
-from cellar.runtime.past import Back, inputs_of
-from cellar.runtime.positions import MAX_STEP, parse_position
+from cellar.sessions.history import history as past
+from cellar.sessions.history.history import Back, inputs_of
+from cellar.sessions.values.position import MAX_STEP, parse_position
 
 
 class KeptAnswer(Answer):

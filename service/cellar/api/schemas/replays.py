@@ -6,10 +6,11 @@ from pydantic import Field
 
 from cellar.api.schemas.names import Answer, ModelRef, Name, PositionText
 from cellar.api.schemas.sessions import Placed
-from cellar.nn.spec import Frozen
+from cellar.nn.spec.network import Frozen
 from cellar.ports import Position
-from cellar.runtime import differences, replays
-from cellar.runtime.positions import parse_position
+from cellar.sessions.history import output_diff as differences
+from cellar.sessions.history import replay_migrate
+from cellar.sessions.values.position import parse_position
 
 
 class ReplayRequest(Frozen):
@@ -63,7 +64,7 @@ class ReplayAnswer(Answer):
     differences: DifferencesAnswer | None
 
     @classmethod
-    def of(cls, found: replays.ReplayAnswer) -> Self:
+    def of(cls, found: replay_migrate.ReplayAnswer) -> Self:
         """Return the answer for a replay of the runtime."""
         return cls(
             model=found.model,

@@ -26,11 +26,11 @@ from cellar.api.schemas.numbers import (
     StepInput,
     StepOutput,
 )
-from cellar.nn.spec import MAX_LAYERS, Frozen
+from cellar.nn.spec.network import MAX_LAYERS, Frozen
 from cellar.ports import MAX_WRITERS, Identity
-from cellar.runtime import answers
-from cellar.runtime.birth import MAX_EVENTS, MAX_HISTORY, MAX_LOG
-from cellar.runtime.positions import MAX_STEP, parse_position
+from cellar.sessions.service.options import MAX_EVENTS, MAX_HISTORY, MAX_LOG
+from cellar.sessions.values import results
+from cellar.sessions.values.position import MAX_STEP, parse_position
 
 MAX_TTL_S = 2**31 - 1
 """68 years: what fits every counter on the way to Redis."""
@@ -92,7 +92,7 @@ class SessionAnswer(Answer):
     expires: datetime | None = Field(description="When it ends if nothing happens to it; null if it is pinned.")
 
     @classmethod
-    def of(cls, session: answers.SessionAnswer) -> Self:
+    def of(cls, session: results.SessionAnswer) -> Self:
         """Return the answer for a session of the runtime."""
         return cls(
             session=session.session,
@@ -284,7 +284,7 @@ class ChangeAnswer(Answer):
     position: str
 
     @classmethod
-    def of(cls, change: answers.ChangeAnswer) -> Self:
+    def of(cls, change: results.ChangeAnswer) -> Self:
         """Return the answer for a change of the runtime."""
         return cls(step=change.position.step, position=str(change.position))
 

@@ -6,8 +6,8 @@ from pydantic import Field
 
 from cellar.api.schemas.names import Answer, ModelRef
 from cellar.api.schemas.replays import DifferenceAnswer
-from cellar.nn.spec import Frozen
-from cellar.runtime import shadows
+from cellar.nn.spec.network import Frozen
+from cellar.sessions.history import shadows
 
 
 class ShadowRequest(Frozen):

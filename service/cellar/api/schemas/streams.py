@@ -8,7 +8,7 @@ from cellar.api.schemas.names import IDEMPOTENCY_KEY_PATTERN, MOST_TIMEOUT_MS, A
 from cellar.api.schemas.numbers import SequenceOutputs, StepOutput
 from cellar.api.schemas.problems import Problem
 from cellar.api.schemas.sessions import POSITION, SequenceRequest, StepRequest
-from cellar.nn.spec import Frozen
+from cellar.nn.spec.network import Frozen
 
 SESSION = "Which session, on a socket that carries many; on the socket of one session it may be left out."
 

@@ -1,0 +1,140 @@
+"""The answers to many steps as they are written, as lines or as frames."""
+
+import logging
+from collections.abc import Sequence
+from itertools import groupby
+from typing import Any
+
+import orjson
+
+from cellar.api.bulk.requests import Ask
+from cellar.api.decoding.step_input import document_of_answer, pointing
+from cellar.api.errors.problems import INTERNAL, document_of
+from cellar.errors import CellarError, Unavailable
+from cellar.sessions.requests.pending_result import Pending
+from cellar.sessions.values.results import StepAnswer
+from cellar.wire.frames import columns, frames
+
+logger = logging.getLogger(__name__)
+
+Result = StepAnswer | Exception
+
+
+class LineAnswers:
+    """Writes newline-delimited JSON, in which every line may be sent at once."""
+
+    def __init__(self) -> None:
+        self._lines: list[bytes] = []
+
+    def add(self, ask: Ask, result: Result) -> None:
+        """Take the next answer."""
+        named = {} if ask.session is None else {"session": ask.session}
+        if isinstance(result, Exception):
+            self._lines.append(_line({**named, **problem_document(ask, result)}))
+        elif ask.asked is not None:
+            name = "outputs" if ask.is_sequence else "output"
+            replayed = {"replayed": True} if result.replayed else {}
+            self._lines.append(_line({**named, **document_of_answer(name, ask.asked, result), **replayed}))
+
+    def ready(self) -> bytes:
+        """Return the lines so far."""
+        lines, self._lines = self._lines, []
+        return b"".join(lines)
+
+    whole = ready
+
+    def problem(self, error: CellarError) -> bytes:
+        """Return a line that belongs to no step."""
+        return _line(_with_pause(document_of(error), error))
+
+
+class FrameAnswers:
+    """Writes frames: one for each part."""
+
+    def __init__(self) -> None:
+        self._packed: list[frames.Packed] = []
+
+    def add_group(self, asks: Sequence[Ask], coming: Sequence[Pending | Exception]) -> None:
+        """Take the next answers, which have all come: runs of those that went well column by column."""
+        for well, run in groupby(zip(asks, coming, strict=True), _went_well):
+            some = [*run]
+            self._packed += _pack_well(some) if well else [frames.pack_answer(_answer(*one)) for one in some]
+
+    def ready(self) -> bytes:
+        """Return nothing: a frame is sent whole."""
+        return b""
+
+    def whole(self) -> bytes:
+        """Return the frame of the part."""
+        packed, self._packed = self._packed, []
+        return frames.join_answers(packed)
+
+    def problem(self, error: CellarError) -> bytes:
+        """Return the frame of answers that were ready, and the one that ends the body."""
+        rest = self.whole() if self._packed else b""
+        return rest + frames.pack_problem(orjson.dumps(_with_pause(document_of(error), error)))
+
+
+Writer = LineAnswers | FrameAnswers
+"""Turns answers into a body, part by part."""
+
+
+def _went_well(one: tuple[Ask, Pending | Exception]) -> bool:
+    coming = one[1]
+    return isinstance(coming, Pending) and not coming.failed and coming.committed().output is not None
+
+
+def _pack_well(run: Sequence[tuple[Ask, Pending | Exception]]) -> list[frames.Packed]:
+    """Return answers that went well; one that cannot be packed is a problem, and the others are packed without it."""
+    try:
+        return [_pack_outputs(*zip(*run, strict=True))]
+    except Exception as error:
+        if len(run) == 1:
+            return [frames.pack_answer(_answer(run[0][0], error))]
+        return [packed for one in run for packed in _pack_well([one])]
+
+
+def _pack_outputs(asks: Sequence[Ask], coming: Sequence[Pending]) -> frames.Packed:
+    done = [one.committed() for one in coming]
+    return columns.pack_outputs(
+        [ask.tag for ask in asks],
+        [one.position for one in done],
+        [one.steps for one in done],
+        [0 if ask.asked is None else ask.asked.inputs.shape[1] for ask in asks],
+        [one.output or b"" for one in done],
+        [one.replayed for one in done],
+    )
+
+
+def _answer(ask: Ask, coming: Pending | Exception) -> frames.Answer:
+    """Return a problem, or an answer whose output was not kept."""
+    if isinstance(coming, Pending):
+        try:
+            done = coming.committed()
+            return frames.Answer(ask.tag, frames.OK, frames.Place(*done.position), None, done.replayed)
+        except Exception as error:
+            coming = error
+    document = problem_document(ask, coming)
+    return frames.Answer(ask.tag, document["status"], problem=orjson.dumps(document))
+
+
+def problem_document(ask: Ask, error: Exception) -> dict[str, Any]:
+    """Return the problem document of one step, with the pause that a header says elsewhere."""
+    try:
+        if ask.asked is None:
+            raise error
+        with pointing(ask.asked):
+            raise error
+    except CellarError as found:
+        return _with_pause(document_of(found), found)
+    except Exception as found:
+        logger.error("%s in a step", type(found).__name__, exc_info=found)
+        return INTERNAL
+
+
+def _with_pause(document: dict[str, Any], error: CellarError) -> dict[str, Any]:
+    return {**document, "retry_after_s": error.retry_after_s} if isinstance(error, Unavailable) else document
+
+
+def _line(document: dict[str, Any]) -> bytes:
+    return orjson.dumps(document, option=orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_APPEND_NEWLINE)

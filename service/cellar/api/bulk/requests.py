@@ -1,0 +1,210 @@
+"""The steps of a request as they are read, from lines or from frames."""
+
+import re
+from collections.abc import AsyncIterator, Iterator
+from functools import lru_cache
+from itertools import repeat
+from time import monotonic
+from typing import Any, NamedTuple, Protocol
+
+from cellar.api.decoding.frame_record import asked_of, identity_of
+from cellar.api.decoding.step_fast_json import plain_object, plain_step
+from cellar.api.decoding.step_input import Asked, one_step, sequence_of_json, step_of_json
+from cellar.api.dependencies import TENANT
+from cellar.api.http.body import PROMPT_BYTES, read_beside, validated
+from cellar.api.limits.round_robin import RoundRobin
+from cellar.api.schemas.sessions import SequenceLine, StepLine
+from cellar.errors import BodyTooLarge, CellarError, InvalidInput, TooManyFaults
+from cellar.ports import APPEND, NAME, NAME_IN_WORDS, Identity, SessionKey
+from cellar.wire.frames import columns, frames
+from cellar.wire.frames.frames import FrameSplitter
+from cellar.wire.json.document import decode
+from cellar.wire.json.lines import LineSplitter, is_blank
+from cellar.wire.json.outline import outline
+
+_NAME = re.compile(NAME)
+_TAGS = 2**32
+
+MOST_LINES = 256
+"""Of a part. Lines with a fault take 50 microseconds each, and a piece of a body may have a hundred thousand."""
+
+PIECE_BYTES = 4 * 1024
+"""Of a body, which is cut into lines at a time."""
+
+MOST_FAULTS = 256
+"""Lines in a row that cannot be read, behind which the request ends: each is answered with many times its length."""
+
+
+class Ask(NamedTuple):
+    """A step or a sequence of one session, or what keeps it from being run.
+
+    `session` is what the problem document of a fault names, None where it could not be read.
+    """
+
+    session: str | None
+    tag: int
+    asked: Asked | None = None
+    within_s: float | None = None
+    fault: CellarError | None = None
+    is_sequence: bool = False
+
+
+class Reader(Protocol):
+    """Turns a body, in pieces of any size, into parts: steps that came together."""
+
+    @property
+    def held_bytes(self) -> int:
+        """Return how much has come of what is not all there."""
+        ...
+
+    def feed(self, data: bytes, turns: RoundRobin) -> AsyncIterator[list[Ask]]:
+        """Yield the parts that are whole now; behind them, raise MalformedBody or BodyTooLarge.
+
+        Others have their turn in between.
+        """
+        ...
+
+    async def end(self) -> list[Ask]:
+        """Return what is left when no more bytes come. Raise MalformedBody."""
+        ...
+
+
+class Lines:
+    """Reads newline-delimited JSON. A line that cannot be read is a fault of its own."""
+
+    def __init__(self, max_bytes: int) -> None:
+        self._splitter = LineSplitter(max_bytes)
+        self._count = 0
+        self._faults = 0
+        """Lines in a row that could not be read."""
+
+    @property
+    def held_bytes(self) -> int:
+        """Return how much has come of what is not all there."""
+        return self._splitter.held_bytes
+
+    async def feed(self, data: bytes, turns: RoundRobin) -> AsyncIterator[list[Ask]]:
+        """Yield the lines that are whole now, so many at a time, or as many as are read in a turn."""
+        part: list[Ask] = []
+        until_s = turns.until_s()
+        try:
+            for line in self._lines_of(data):
+                if line is not None and not is_blank(line):
+                    part.append(self._plain(line) or await self._read(line))
+                if len(part) == MOST_LINES or monotonic() >= until_s or self._faults >= MOST_FAULTS:
+                    if part:
+                        yield part
+                        part = []
+                    if self._faults >= MOST_FAULTS:
+                        raise TooManyFaults(
+                            f"{MOST_FAULTS} lines in a row could not be read; those behind them are not"
+                        )
+                    until_s = await turns.turn()
+        except BodyTooLarge:
+            if part:
+                yield part
+            raise
+        if part:
+            yield part
+
+    async def end(self) -> list[Ask]:
+        """Return the last line, if it has no newline."""
+        return [self._plain(line) or await self._read(line) for line in self._splitter.end()]
+
+    def _lines_of(self, data: bytes) -> Iterator[bytes | None]:
+        """Yield the lines that are whole now, and None behind each piece of the body: a piece may end no line."""
+        for start in range(0, len(data), PIECE_BYTES):
+            yield from self._splitter.feed(data[start : start + PIECE_BYTES])
+            yield None
+
+    def _plain(self, line: bytes) -> Ask | None:
+        """Return the step of a line that is read at once, None of any other."""
+        document = plain_object(line) if len(line) <= PROMPT_BYTES else None
+        session = None if document is None else document.get("session")
+        if document is None or type(session) is not str or not _NAME.fullmatch(session):
+            return None
+        asked = plain_step(document, None, others=1)
+        if asked is None:
+            return None
+        self._faults = 0
+        return Ask(session, self._next_tag(), asked)
+
+    async def _read(self, line: bytes) -> Ask:
+        ask = await read_beside(len(line), _of_line, line, self._next_tag())
+        self._faults = 0 if ask.fault is None else self._faults + 1
+        return ask
+
+    def _next_tag(self) -> int:
+        tag, self._count = self._count % _TAGS, self._count + 1
+        return tag
+
+
+class Frames:
+    """Reads frames, each a part."""
+
+    def __init__(self, max_bytes: int) -> None:
+        self._splitter = FrameSplitter(max_bytes)
+
+    @property
+    def held_bytes(self) -> int:
+        """Return how much has come of what is not all there."""
+        return self._splitter.held_bytes
+
+    async def feed(self, data: bytes, turns: RoundRobin) -> AsyncIterator[list[Ask]]:
+        """Yield the frames that are whole now."""
+        until_s = turns.until_s()
+        for frame in self._splitter.feed(data):
+            yield await read_beside(len(frame), _of_frame, frame)
+            if monotonic() >= until_s:
+                until_s = await turns.turn()
+
+    async def end(self) -> list[Ask]:
+        """Return nothing: a frame that is not whole is none."""
+        self._splitter.end()
+        return []
+
+
+@lru_cache(maxsize=16384)
+def session_key(name: str) -> SessionKey:
+    """Return the key of a session, looked at once for many steps. Raise InvalidInput for what is no name."""
+    if not _NAME.fullmatch(name):
+        raise InvalidInput("not a name for a session", pointer="/session", expected=NAME_IN_WORDS, actual=name[:64])
+    return SessionKey(TENANT, name)
+
+
+def _of_line(line: bytes, tag: int) -> Ask:
+    try:
+        document: Any = decode(line)
+        if isinstance(document, dict) and "inputs" in document:
+            sequence = validated(SequenceLine, document)
+            return Ask(
+                sequence.session, tag, sequence_of_json(sequence, sequence.key), sequence.within_s, is_sequence=True
+            )
+        step = validated(StepLine, document)
+        return Ask(step.session, tag, step_of_json(step, step.key), step.within_s)
+    except CellarError as fault:
+        session = outline(line).members.get("session")
+        return Ask(session if isinstance(session, str) else None, tag, fault=fault)
+
+
+def _of_frame(frame: bytes) -> list[Ask]:
+    plain = columns.plain_steps(frame)
+    return [*map(_of_step, frames.unpack_steps(frame))] if plain is None else _of_plain(plain)
+
+
+def _of_plain(steps: columns.PlainSteps) -> list[Ask]:
+    identities = repeat(APPEND) if steps.numbers is None else [Identity(step=number) for number in steps.numbers]
+    return [
+        Ask(session, tag, Asked(inputs, identity, False, one_step, ""))
+        for session, tag, inputs, identity in zip(
+            steps.sessions, steps.tags.tolist(), steps.inputs, identities, strict=False
+        )
+    ]
+
+
+def _of_step(step: frames.Step) -> Ask:
+    try:
+        asked = asked_of(step, identity_of(step))
+        return Ask(step.session, step.tag, asked, step.timeout_ms / 1000 or None, None, step.sequence)
+    except CellarError as fault:
+        return Ask(step.session, step.tag, fault=fault)

@@ -1,0 +1,148 @@
+"""The answer to many steps: while it is written, the rest of the request is read.
+
+The reader is ahead by a bounded number of steps and bytes. Who does not read his answers is not read any further, and
+holds up nobody else; who goes away leaves what has not run undone.
+"""
+
+from time import monotonic
+
+from anyio.to_thread import run_sync
+from starlette.types import Receive, Scope, Send
+
+from cellar.api.bulk.failed_chains import Chains
+from cellar.api.bulk.replies import FrameAnswers, LineAnswers, Writer
+from cellar.api.bulk.requests import Ask, Reader, session_key
+from cellar.api.bulk.window import Group, Window
+from cellar.api.http.body import PROMPT_BYTES
+from cellar.api.http.full_duplex import Duplex, parts_of
+from cellar.errors import CellarError, Overloaded
+from cellar.sessions.requests.pending_result import Pending
+from cellar.sessions.service.sessions import Sessions
+
+GROUP = 256
+"""Steps begun without letting anybody else run: some milliseconds. The store works on one while the next is begun."""
+
+SEND_BYTES = 64 * 1024
+"""Outputs sent at a time, if they need not be sent sooner."""
+
+
+class Exchange(Duplex):
+    """A response that runs the steps of its request."""
+
+    def __init__(self, sessions: Sessions, reader: Reader, writer: Writer, media_type: str) -> None:
+        super().__init__(media_type)
+        self._sessions = sessions
+        self._reader = reader
+        self._writer = writer
+        self._chains = Chains()
+        self.window = Window()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Read and write at once until both are done, or one fails."""
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            self.window.abandon()
+
+    # --- the reader -------------------------------------------------------------------------------------------------
+
+    async def _read(self, receive: Receive) -> None:
+        try:
+            async for data, _ in parts_of(receive):
+                async for part in self._reader.feed(data, self.turns):
+                    await self._begin(part)
+                self.share.resize(self._reader.held_bytes)
+            if rest := await self._reader.end():
+                await self._begin(rest)
+        except Exception as error:  # whatever it is, the writer deals with it behind the last answer
+            self.window.end(error)
+        else:
+            self.window.end()
+
+    async def _begin(self, part: list[Ask]) -> None:
+        for start in range(0, max(1, len(part)), GROUP):
+            asks = part[start : start + GROUP]
+            await self._begin_group(asks, last=start + GROUP >= len(part))
+
+    async def _begin_group(self, asks: list[Ask], *, last: bool) -> None:
+        came_s = monotonic()
+        size = sum([ask.asked.inputs.nbytes for ask in asks if ask.asked is not None])
+        await self.window.room(len(asks), size)
+        coming: list[Pending | Exception] = []
+        for ask in asks:
+            begun = self._submit(ask, came_s)
+            if isinstance(begun, Overloaded):  # it may be full of this very request: then there is room soon
+                done = len(coming)
+                self.window.put(Group(asks[:done], coming, 0, last=False))
+                asks, coming = asks[done:], []
+                await self.window.settled()
+                begun = self._submit(ask, came_s)
+            coming.append(begun)
+        self.window.put(Group(asks, coming, size, last))
+
+    def _submit(self, ask: Ask, came_s: float) -> Pending | Exception:
+        """Begin a step, or return why it cannot be begun: that is its answer, and no other step's."""
+        if ask.fault is not None or ask.asked is None or ask.session is None:
+            return ask.fault or AssertionError("a step without a fault has a session")
+        asked = ask.asked
+        try:
+            return self._sessions.submit(
+                session_key(ask.session),
+                "sequence" if ask.is_sequence else "step",
+                asked.inputs,
+                asked.identity,
+                reset=asked.reset,
+                deadline_s=ask.within_s,
+                came_s=came_s,
+                finite=asked.finite,
+            )
+        except Exception as error:
+            return error
+
+    # --- the writer -------------------------------------------------------------------------------------------------
+
+    async def _write(self, send: Send) -> None:
+        while (group := await self.window.take()) is not None:
+            await self._answer(group, send)
+            self.window.release()
+
+    def _problem(self, error: CellarError) -> bytes:
+        return self._writer.problem(error)
+
+    async def _answer(self, group: Group, send: Send) -> None:
+        if isinstance(self._writer, FrameAnswers):
+            await group.settled()
+            self._writer.add_group(group.asks, [*map(self._told, group.asks, group.coming)])
+        else:
+            await self._answer_lines(self._writer, group, send)
+        await self._send(send, self._writer.whole() if group.last else self._writer.ready())
+
+    def _told(self, ask: Ask, coming: Pending | Exception) -> Pending | Exception:
+        """Return what a step came to, or what it is to be told in its place."""
+        error = coming if isinstance(coming, Exception) else coming.outcome if coming.failed else None
+        return self._chains.told(ask, error) if isinstance(error, Exception) else coming
+
+    async def _answer_lines(self, writer: LineAnswers, group: Group, send: Send) -> None:
+        """Send what is ready before one that is waited for; a thread writes long ones."""
+        written = 0
+        for ask, coming in zip(group.asks, group.coming, strict=True):
+            if isinstance(coming, Exception):
+                writer.add(ask, self._chains.told(ask, coming))
+                continue
+            if written >= SEND_BYTES or not coming.done():
+                written = 0
+                await self._send(send, writer.ready())
+            try:
+                answer = coming.result() if coming.done() else await coming
+            except Exception as error:
+                writer.add(ask, self._chains.told(ask, error))
+                continue
+            size = 0 if answer.outputs is None else answer.outputs.nbytes
+            written += size
+            try:
+                if size > PROMPT_BYTES:
+                    await run_sync(writer.add, ask, answer)
+                else:
+                    writer.add(ask, answer)
+            except Exception as error:  # of this answer; those behind it are written
+                writer.add(ask, error)

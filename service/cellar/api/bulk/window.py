@@ -1,0 +1,96 @@
+"""What the reader of a request has begun and its writer has not written: bounded, and in order."""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from contextlib import suppress
+from typing import NamedTuple
+
+from cellar.api.bulk.requests import Ask
+from cellar.sessions.requests.pending_result import Pending
+
+MOST_STEPS = 2048
+"""Half of what may wait in the service by default: one request never takes all of it."""
+
+MOST_BYTES = 4 * 1024 * 1024
+
+
+class Group(NamedTuple):
+    """Steps that were begun together. `last`: the part that they came in ends with them."""
+
+    asks: list[Ask]
+    coming: list[Pending | Exception]
+    size_bytes: int
+    last: bool
+
+    async def settled(self) -> None:
+        """Wait until every step has its answer, or has failed."""
+        for coming in self.coming:
+            if isinstance(coming, Pending) and not coming.done():
+                with suppress(Exception):  # the writer will see to it
+                    await coming
+
+
+class Window:
+    """One reader puts groups, one writer takes them and says when they are written."""
+
+    def __init__(self) -> None:
+        self._groups: deque[Group] = deque()
+        self._taken = 0
+        self._steps = self._bytes = 0
+        self._ended = False
+        self._failure: Exception | None = None
+        self._changed = asyncio.Event()
+
+    async def room(self, steps: int, size_bytes: int) -> None:
+        """Wait until so much fits; something larger than all of the window fits when it is empty."""
+        await self._until(
+            lambda: not self._groups or (self._steps + steps <= MOST_STEPS and self._bytes + size_bytes <= MOST_BYTES)
+        )
+
+    async def settled(self) -> None:
+        """Wait until everything that was put has its answer, whether or not that is written."""
+        for group in [*self._groups]:
+            await group.settled()
+
+    def put(self, group: Group) -> None:
+        """Add a group."""
+        self._groups.append(group)
+        self._count(group, 1)
+
+    def end(self, failure: Exception | None = None) -> None:
+        """Say that no more groups come, and what the writer is to raise behind the last one."""
+        self._ended, self._failure = True, failure
+        self._changed.set()
+
+    async def take(self) -> Group | None:
+        """Return the next group, None behind the last. Raise what the reader has failed with."""
+        await self._until(lambda: self._ended or self._taken < len(self._groups))
+        if self._taken < len(self._groups):
+            self._taken += 1
+            return self._groups[self._taken - 1]
+        if self._failure is not None:
+            raise self._failure
+        return None
+
+    def release(self) -> None:
+        """Say that the first group is written."""
+        self._taken -= 1
+        self._count(self._groups.popleft(), -1)
+
+    def abandon(self) -> None:
+        """Let it be known that nobody waits for what is left."""
+        for group in self._groups:
+            for coming in group.coming:
+                if isinstance(coming, Pending):
+                    coming.cancel()
+
+    def _count(self, group: Group, sign: int) -> None:
+        self._steps += sign * len(group.asks)
+        self._bytes += sign * group.size_bytes
+        self._changed.set()
+
+    async def _until(self, met: Callable[[], bool]) -> None:
+        while not met():
+            self._changed.clear()
+            await self._changed.wait()

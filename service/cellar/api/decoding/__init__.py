@@ -1,0 +1,1 @@
+"""Requests for steps and states, decoded."""

@@ -1,0 +1,44 @@
+"""What the record of a frame asks for, whatever the frame came by."""
+
+import re
+
+from cellar.api.decoding.step_input import Asked, Floats, one_step
+from cellar.api.schemas.names import IDEMPOTENCY_KEY_PATTERN, MOST_TIMEOUT_MS
+from cellar.errors import InvalidInput, ShapeMismatch
+from cellar.ports import APPEND, Identity, Position
+from cellar.wire.frames.frames import Step
+
+KEY = re.compile(IDEMPOTENCY_KEY_PATTERN)
+
+
+def identity_of(step: Step) -> Identity:
+    """Return how the step is recognised."""
+    _, _, _, _, position, number, writer, seq, key, _, _ = step
+    if position is None and number is None and writer is None and seq is None and key is None:
+        return APPEND
+    return Identity(None if position is None else Position(*position), number, key, writer, seq)
+
+
+def asked_of(step: Step, identity: Identity) -> Asked:
+    """Return what the step asks for. Raise InvalidInput, whose pointer names a field of the record."""
+    if not step.sequence and len(step.inputs) != 1:
+        raise ShapeMismatch("a step is one, or it is a sequence", expected="1 step", actual=f"{len(step.inputs)} steps")
+    if step.key is not None and not KEY.fullmatch(step.key):
+        raise InvalidInput("not an Idempotency-Key", pointer="/key", expected="printable ASCII")
+    if step.timeout_ms > MOST_TIMEOUT_MS:
+        expected = f"at most {MOST_TIMEOUT_MS} ms"
+        raise InvalidInput("too long a timeout", pointer="/timeout_ms", expected=expected, actual=str(step.timeout_ms))
+    reset = False if step.reset is None else _rows(step.reset)
+    return Asked(step.inputs, identity, reset, _whole if step.sequence else one_step, "", finite=False)
+
+
+def _rows(reset: bytes) -> list[bool]:
+    if reset.translate(None, b"\0\1"):
+        raise InvalidInput(
+            "not a reset", pointer="/reset", expected="a byte for each row, 0 or 1", actual="another byte"
+        )
+    return [byte == 1 for byte in reset]
+
+
+def _whole(outputs: Floats) -> Floats:
+    return outputs

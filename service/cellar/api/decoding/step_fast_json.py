@@ -1,0 +1,93 @@
+"""The plain step in JSON, read by hand: an object with an input, and perhaps what identifies the request.
+
+Nearly every step is one. The models that say what is wrong with a request take six microseconds to find nothing;
+what is plainly right is seen in two. Whatever is not plainly right is left to the models.
+"""
+
+import re
+from typing import Any
+
+import orjson
+
+from cellar.api.decoding.step_input import Asked, one_row, one_step, step_of_json
+from cellar.api.http.body import validated
+from cellar.api.schemas.sessions import StepRequest
+from cellar.errors import InvalidInput
+from cellar.ports import APPEND, NAME, Identity
+from cellar.sessions.service.sessions import Reset
+from cellar.sessions.values.position import MAX_STEP, parse_position
+from cellar.wire.json.document import SHORT_BYTES, decode
+from cellar.wire.numbers.numbers import plain_array, plain_row
+
+_NAME = re.compile(NAME)
+
+BESIDES = frozenset(("position", "step", "writer", "seq", "reset"))
+"""The members of a step beside its input."""
+
+BOOLS = frozenset((bool,))
+
+_make = tuple.__new__
+"""A third of what it takes to make a named tuple by its name."""
+
+
+def read_step(body: bytes, key: str | None) -> Asked:
+    """Return the step of a JSON body; `key` is its Idempotency-Key. Raise MalformedJson or InvalidInput."""
+    document = plain_object(body)
+    asked = None if document is None else plain_step(document, key)
+    return step_of_json(validated(StepRequest, decode(body)), key) if asked is None else asked
+
+
+def plain_object(body: bytes) -> dict[str, Any] | None:
+    """Return a JSON object that has no other in it and no member twice, None if that is not plain to see, or long.
+
+    As many colons as members: each member has one, and no object within has any.
+    """
+    if len(body) > SHORT_BYTES:
+        return None
+    try:
+        document = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return None
+    return document if type(document) is dict and body.count(b":") == len(document) else None
+
+
+def plain_step(document: dict[str, Any], key: str | None, others: int = 0) -> Asked | None:
+    """Return the step of a plain object, None if it is for the models to say what it is.
+
+    `others` of its members are none of the step, and are looked at by the caller.
+    """
+    values = document.get("input")
+    if type(values) is not list:
+        return None
+    inputs, shaped = plain_row(values), one_row
+    if inputs is None:
+        rows, shaped = plain_array(values, 2), one_step
+        if rows is None:
+            return None
+        inputs = rows[None]
+    alone = len(document) == 1 + others
+    found = (APPEND if key is None else Identity(key=key), False) if alone else _besides(document, key, others)
+    return None if found is None else _make(Asked, (inputs, *found, shaped, "input", True))
+
+
+def _besides(document: dict[str, Any], key: str | None, others: int) -> tuple[Identity, Reset] | None:
+    if len(BESIDES & document.keys()) + 1 + others != len(document):
+        return None
+    step, writer, seq = document.get("step"), document.get("writer"), document.get("seq")
+    reset = document.get("reset", False)
+    counts = _is_count(step, 0) and _is_count(seq, 1)
+    named = writer is None or (type(writer) is str and _NAME.fullmatch(writer) is not None)
+    masked = type(reset) is bool or (type(reset) is list and BOOLS.issuperset(map(type, reset)))
+    if not (counts and named and masked):
+        return None
+    text = document.get("position")
+    if text is None:
+        return Identity(None, step, key, writer, seq), reset
+    try:
+        return Identity(parse_position(text), step, key, writer, seq), reset
+    except (InvalidInput, TypeError):
+        return None
+
+
+def _is_count(value: Any, least: int) -> bool:
+    return value is None or (type(value) is int and least <= value <= MAX_STEP)

@@ -1,0 +1,53 @@
+"""The ready-made parts that the routes call."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+from fastapi import Depends
+from starlette.requests import Request
+
+from cellar.api.limits.compile_limit import Compiles
+from cellar.jobs.submission import Jobs
+from cellar.registry import Registry
+from cellar.sessions.events.hub import Watchers
+from cellar.sessions.history.history import Pasts
+from cellar.sessions.history.replay_migrate import Replays
+from cellar.sessions.history.shadows import Shadows
+from cellar.sessions.operations.forks import Forks
+from cellar.sessions.operations.model_deletion import Deletions
+from cellar.sessions.operations.snapshots import Snapshots
+from cellar.sessions.service.sessions import Sessions
+from cellar.sessions.service.states import States
+
+TENANT = "default"
+"""Whose everything is, as long as there are no keys."""
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """What the composition root hands to the api."""
+
+    sessions: Sessions
+    states: States
+    snapshots: Snapshots
+    forks: Forks
+    pasts: Pasts
+    replays: Replays
+    shadows: Shadows
+    watchers: Watchers
+    registry: Registry
+    compiles: Compiles
+    deletions: Deletions
+    jobs: Jobs
+    ready: Callable[[], Awaitable[dict[str, Any]]]
+    """Return what the connected store really gives, or raise Unavailable."""
+
+
+def services_of(request: Request) -> Services:
+    """Return the parts of the application that serves this request."""
+    services: Services = request.app.state.services
+    return services
+
+
+Parts = Annotated[Services, Depends(services_of)]

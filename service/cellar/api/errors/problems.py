@@ -1,0 +1,197 @@
+"""Errors as RFC 9457 problem documents: one table from error class to status, one shape on the wire."""
+
+import logging
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any
+
+import orjson
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from fastapi.routing import APIRoute, iter_route_contexts
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+
+from cellar import errors
+from cellar.api.errors.paths import nearest_path
+from cellar.api.errors.validation_errors import invalid_request
+
+logger = logging.getLogger(__name__)
+
+MEDIA_TYPE = "application/problem+json"
+MOST_CHARACTERS = 10_000
+"""Of a text in a problem document. A line of a cell with the caret below it may have 8,193."""
+
+MENDS: dict[type[errors.CellarError], str] = {
+    errors.JobUnknown: "GET /v1/jobs lists those that there are",
+    errors.ModelUnknown: "GET /v1/models lists those that there are",
+    errors.ReplayExpired: "CELLAR_REPLAY_WINDOW says how many can be",
+    errors.SessionUnknown: "POST /v1/sessions creates one",
+    errors.SnapshotsFull: "delete one, or raise CELLAR_MAX_SNAPSHOTS",
+}
+"""What to do about errors of the rooms below, which know neither paths nor settings."""
+
+URN = "urn:cellar:problem:"
+
+STATUS: dict[type[errors.CellarError], int] = {
+    errors.MalformedJson: 400,
+    errors.MalformedBody: 400,
+    errors.MalformedRequest: 400,
+    errors.HostRefused: 403,
+    errors.OriginRefused: 403,
+    errors.NotFound: 404,
+    errors.NotAcceptable: 406,
+    errors.RequestTimeout: 408,
+    errors.Conflict: 409,
+    errors.Gone: 410,
+    errors.BodyTooLarge: 413,
+    errors.UnsupportedMediaType: 415,
+    errors.InvalidInput: 422,
+    errors.HeadTooLarge: 431,
+    errors.CellarError: 500,
+    errors.Unavailable: 503,
+    errors.DeadlineExceeded: 504,
+}
+"""The nearest class among an error's ancestors decides; what no line names is the service's own fault."""
+
+
+def status_of(kind: type[errors.CellarError]) -> int:
+    """Return the HTTP status of an error class."""
+    return next(STATUS[ancestor] for ancestor in kind.__mro__ if ancestor in STATUS)
+
+
+def problem(
+    status: int,
+    slug: str,
+    title: str,
+    detail: str,
+    headers: Mapping[str, str] | None = None,
+) -> Response:
+    """Return a problem document as a response, with the standard members alone."""
+    return Response(as_text(_document(status, slug, title, detail, {})), status, headers, MEDIA_TYPE)
+
+
+def as_text(document: dict[str, Any]) -> bytes:
+    """Return a problem document as JSON that ends with a newline, as every JSON answer does."""
+    return orjson.dumps(document, option=orjson.OPT_APPEND_NEWLINE)
+
+
+def _document(status: int, slug: str, title: str, detail: str, fields: Mapping[str, Any]) -> dict[str, Any]:
+    told = {"detail": detail, **fields}
+    cut = {name: _cut(value) if isinstance(value, str) else value for name, value in told.items()}
+    return {"type": URN + slug, "title": title, "status": status, **cut}
+
+
+def _cut(text: str) -> str:
+    """Return a text that is no longer than anybody reads; it may have been taken from a request of megabytes."""
+    return text if len(text) <= MOST_CHARACTERS else text[: MOST_CHARACTERS - 1] + "…"
+
+
+def problem_of(error: errors.CellarError, headers: Mapping[str, str] | None = None) -> Response:
+    """Return the problem document of an error of the tree."""
+    document = document_of(error)
+    if isinstance(error, errors.Unavailable):
+        headers = {"Retry-After": str(error.retry_after_s), **(headers or {})}
+    return Response(as_text(document), document["status"], headers, MEDIA_TYPE)
+
+
+def document_of(error: errors.CellarError) -> dict[str, Any]:
+    """Return the problem document of an error, as it also stands where one body has many answers."""
+    status = status_of(type(error))
+    if status == HTTPStatus.INTERNAL_SERVER_ERROR:
+        logger.error("%s: %s", error.slug, error.detail, exc_info=error)
+    mend = MENDS.get(type(error))
+    detail = error.detail if mend is None else f"{error.detail}; {mend}"
+    return _document(status, error.slug, error.title, detail, error.fields())
+
+
+EVERYWHERE: tuple[type[errors.CellarError], ...] = (
+    errors.MalformedRequest,
+    errors.HostRefused,
+    errors.OriginRefused,
+    errors.RequestTimeout,
+    errors.InvalidParameter,
+    errors.HeadTooLarge,
+    errors.Overloaded,
+)
+"""What every route may answer."""
+
+
+def answers(*kinds: type[errors.CellarError]) -> dict[int | str, dict[str, Any]]:
+    """Return the OpenAPI responses of a route that may answer with these errors, each described as in the tree."""
+    content = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
+    lines = {500: ["- `internal_error`: A fault of the service."]}
+    for kind in dict.fromkeys((*EVERYWHERE, *kinds)):
+        lines.setdefault(status_of(kind), []).append(f"- `{kind.slug}`: {(kind.__doc__ or '').splitlines()[0]}")
+    responses: dict[int | str, dict[str, Any]] = {
+        status: {"description": "\n".join(lines[status]), "content": content} for status in sorted(lines)
+    }
+    if HTTPStatus.SERVICE_UNAVAILABLE in responses:
+        retry_after = {"description": "Seconds to wait.", "schema": {"type": "integer"}}
+        responses[HTTPStatus.SERVICE_UNAVAILABLE]["headers"] = {"Retry-After": retry_after}
+    return responses
+
+
+def install(app: FastAPI) -> None:
+    """Make every error of the application, its framework's included, answer with a problem document."""
+    app.add_exception_handler(errors.CellarError, _cellar_error)
+    app.add_exception_handler(RequestValidationError, _validation_error)
+    app.add_exception_handler(HTTPException, _http_exception)
+    app.add_exception_handler(Exception, _unexpected)
+
+
+async def _cellar_error(_: Request, error: Exception) -> Response:
+    assert isinstance(error, errors.CellarError)
+    return problem_of(error)
+
+
+async def _validation_error(_: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)
+    return problem_of(invalid_request(error.errors(), error.body))
+
+
+async def _http_exception(request: Request, error: Exception) -> Response:
+    """Answer for the framework: no such route, or not with this method."""
+    assert isinstance(error, HTTPException)
+    title = HTTPStatus(error.status_code).phrase
+    detail = f"{request.method} {request.url.path}: {title.lower()}"
+    headers = error.headers
+    if error.status_code == HTTPStatus.NOT_FOUND:
+        detail += _path_hint(request)
+    if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+        allowed = ", ".join(_methods(request))  # the framework names those of one route only
+        headers = {"Allow": allowed}
+        detail += f"; this path takes {allowed}"
+    return problem(error.status_code, title.lower().replace(" ", "_"), title, detail, headers=headers)
+
+
+def _path_hint(request: Request) -> str:
+    """Return which path was meant, or where all are listed."""
+    routes = iter_route_contexts(request.app.routes)
+    templates = {route.path for route in routes if isinstance(route.original_route, APIRoute) and route.path}
+    near = nearest_path(request.url.path, sorted(templates))
+    return "; all paths are in /openapi.json" if near is None else f"; did you mean {near}?"
+
+
+def _methods(request: Request) -> list[str]:
+    """Return the methods of all routes that have the request's path; where GET is, HEAD is too."""
+    routes = [route for route in iter_route_contexts(request.app.routes) if isinstance(route.original_route, APIRoute)]
+    there = [route for route in routes if route.path_regex.match(request.scope["path"])]
+    methods = {method for route in there for method in route.methods or ()} or {"GET"}  # the pages have no methods
+    return sorted(methods | ({"HEAD"} if "GET" in methods else set()))
+
+
+INTERNAL = _document(500, "internal_error", "Internal error", "The service failed; the fault is in its log.", {})
+"""What is said of a fault of the service itself."""
+
+
+def internal_error() -> Response:
+    """Return the problem document of a fault of the service, which is in its log."""
+    return Response(as_text(INTERNAL), INTERNAL["status"], media_type=MEDIA_TYPE)
+
+
+async def _unexpected(request: Request, error: Exception) -> Response:
+    """Answer without internals. The server logs the traceback, because the framework raises the error again."""
+    logger.error("%s in %s %s", type(error).__name__, request.method, request.url.path)
+    return internal_error()

@@ -1,0 +1,353 @@
+"""One HTTP connection takes no more than its share: of the loop, of memory, and of time.
+
+What has come is parsed in small pieces, and no further than there is something to do: not while a request waits for
+the one before it, and only for a short time in one turn of the event loop. Heads are bounded in bytes, and heads and
+bodies must keep coming.
+"""
+
+from asyncio import TimerHandle, Transport
+from collections.abc import Callable
+from time import monotonic
+from typing import Any
+
+from uvicorn.protocols.http.flow_control import FlowControl
+from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
+
+from cellar.api.fast_http.keep_alive import PatientProtocol
+from cellar.api.fast_http.unread_answers import UntakenAnswers
+from cellar.api.http.body import STREAMS
+from cellar.api.http.conventions import without_ending_slash
+from cellar.api.limits.limits import BODY_BYTES_A_S, MOST_HEADERS, MOST_TRAILER_BYTES, Load
+from cellar.errors import HeadTooLarge, Overloaded, RequestTimeout
+
+PIECE_BYTES = 1024
+"""What is parsed at a time outside of bodies: three usual heads, or forty of the shortest."""
+
+CHUNKED_PIECE_BYTES, BODY_PIECE_BYTES = 4 * 1024, 64 * 1024
+"""What is parsed at a time of a body, if it does not say where it ends and if it does."""
+
+PROBE_S = 1.0
+"""How often it is looked at whether a client is still there that sends nothing more."""
+
+LINGER_PAUSE_S = 0.01
+"""Between two reads of what a client goes on sending that was refused: nobody wants it."""
+
+MOST_LINGERING = 256
+"""Connections over the limit that are told so; any more are cut off."""
+
+
+class _Flow(FlowControl):
+    """uvicorn's flow control. While bytes are held, the socket is not read, and to resume means to go on with those."""
+
+    def __init__(self, transport: Transport, go_on: Callable[[], None]) -> None:
+        super().__init__(transport)
+        self.holding = False
+        self._go_on = go_on
+
+    def pause_reading(self) -> None:
+        """Take no more for now."""
+        if not self.holding:
+            return super().pause_reading()
+        self.read_paused = True
+        return None
+
+    def resume_reading(self) -> None:
+        """Go on with what is held, else with what comes."""
+        if not self.holding:
+            return super().resume_reading()
+        if self.read_paused:
+            self.read_paused = False
+            self._go_on()
+        return None
+
+    def hold(self) -> None:
+        """Do not read the socket."""
+        if not self.holding:
+            if not self.read_paused:
+                self._transport.pause_reading()
+            self.holding = True
+
+    def let_go(self) -> None:
+        """Read the socket again unless the application has enough."""
+        if self.holding:
+            self.holding = False
+            if not self.read_paused:
+                self._transport.resume_reading()
+
+
+class BoundedProtocol(PatientProtocol):
+    """One connection."""
+
+    flow: _Flow
+
+    def __init__(self, config: Any, *arguments: Any, **more: Any) -> None:
+        super().__init__(config, *arguments, **more)
+        self._load: Load = config.app.state.load
+        self._limits = self._load.limits
+        self._head_bytes = self._trailer_bytes = 0
+        """Of the request that the parser reads, and"""
+        self.body_bytes = 0
+        """how much of its body has come."""
+        self.share = self._load.bodies.share()
+        """Of the memory for bodies, for one that no application reads."""
+        self._held = b""
+        """What has come and is not parsed yet, from"""
+        self._at = 0
+        self._queued = False
+        """Whether this connection's turn will come round."""
+        self._progress_timer: TimerHandle | None = None
+        self._since_s = 0.0
+        """When the head began to come, or the window in which a part of the body must come, and"""
+        self._window_bytes = 0
+        """how much of the body there was then."""
+
+    # --- the connection -----------------------------------------------------------------------------------------------
+
+    def connection_made(self, transport: Transport) -> None:  # type: ignore[override]
+        """Take the connection, or turn it away if there are too many."""
+        super().connection_made(transport)
+        self.flow = _Flow(transport, self._queue)
+        self._untaken = UntakenAnswers(self.loop, transport, self._load.bodies)
+        most = self._limits.max_connections
+        over = len(self.connections) - most
+        if over > MOST_LINGERING:
+            transport.abort()
+        elif over > 0:
+            self.refuse(Overloaded(f"the service has {most} connections, which is its limit (CELLAR_MAX_CONNECTIONS)"))
+        else:
+            self.idle_since_s = self.loop.time()
+            self._look_after(self.timeout_keep_alive)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Let go of what is held, and of the timer."""
+        self._drop()
+        self.share.release()
+        self._untaken.end()
+        super().connection_lost(exc)
+        self._end_timers()
+
+    def _end_timers(self) -> None:
+        for timer in (self._progress_timer, self.timeout_keep_alive_task):
+            if timer is not None:
+                timer.cancel()
+        self._progress_timer = self.timeout_keep_alive_task = None
+
+    def handle_websocket_upgrade(self) -> None:
+        """Hand the connection on, unless there are too many streams."""
+        most = self._limits.max_streams
+        if self._load.streams >= most:
+            return self.refuse(
+                Overloaded(f"the service has {most} WebSockets open, which is its limit (CELLAR_MAX_STREAMS)")
+            )
+        self._end_timers()  # they would keep all this alive beside what reads the connection from here on
+        return super().handle_websocket_upgrade()
+
+    def eof_received(self) -> bool:  # type: ignore[override]  # as StrictProtocol's
+        """Answer what was asked for, and find out meanwhile whether the client is still there."""
+        goes_on = super().eof_received()
+        if goes_on:
+            self.loop.call_later(PROBE_S, self._probe)
+        return goes_on
+
+    def _probe(self) -> None:
+        """Write what means nothing to a client that waits for an answer, and ends a connection whose client has gone.
+
+        A client that has closed its connection looks like one that has sent all it has to send, until it is written to
+        twice: its system answers the first time, and the second time that is noticed.
+        """
+        cycle: Any = self.cycle
+        begun = cycle.response_complete or getattr(cycle, "response_started", False) or cycle.disconnected
+        if self.transport.is_closing() or begun or self.pipeline or self.parser.get_http_version() == "1.0":
+            return
+        self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        self.loop.call_later(PROBE_S, self._probe)
+
+    # --- what comes ---------------------------------------------------------------------------------------------------
+
+    def data_received(self, data: bytes) -> None:
+        """Parse what has come, now or when it is this connection's turn."""
+        if self.ends:
+            super().data_received(data)
+            self.flow.hold()
+            self.loop.call_later(LINGER_PAUSE_S, self._read_on)
+        elif self.holds_more():
+            self._held, self._at = self._held[self._at :] + data, 0
+        elif len(data) <= PIECE_BYTES:
+            self._feed(data)
+            self._watch_progress()
+        else:
+            self._held, self._at = data, 0
+            self._take(self._load.round_robin.until_s())
+
+    def _read_on(self) -> None:
+        if not self.transport.is_closing():
+            self.flow.let_go()
+
+    def holds_more(self) -> bool:
+        """Return whether more has come than was parsed yet."""
+        return self._at < len(self._held)
+
+    def _take(self, until_s: float) -> None:
+        """Parse what is held for so long, and as long as nothing waits to be answered or to be read."""
+        self._queued = False
+        while self.holds_more():
+            if self.transport.is_closing():
+                return self._drop()
+            if self.ends:  # what follows is only noticed
+                self._feed(self._held[self._at :])
+                self._drop()
+                break
+            if self.flow.read_paused:  # whoever has paused it resumes it
+                return self.flow.hold()
+            if monotonic() >= until_s:
+                self.flow.hold()
+                return self._queue()
+            start, self._at = self._at, self._at + self._piece_bytes()
+            self._feed(self._held[start : self._at])
+        self._drop()
+        self._watch_progress()
+        return self.flow.let_go()
+
+    def _piece_bytes(self) -> int:
+        """Return how much may be parsed at a time: many requests may stand behind the end of a body."""
+        if not (self.reading and self.head_read):
+            return PIECE_BYTES
+        length = next((value for name, value in self.headers if name == b"content-length"), None)
+        if length is None:
+            return CHUNKED_PIECE_BYTES
+        return max(PIECE_BYTES, min(BODY_PIECE_BYTES, int(length) - self.body_bytes))
+
+    def _queue(self) -> None:
+        if not self._queued:
+            self._queued = True
+            self._load.round_robin.add(self._take)
+
+    def _drop(self) -> None:
+        self._held, self._at = b"", 0
+
+    def _feed(self, data: bytes) -> None:
+        super().data_received(data)
+        if self.reading and not self.head_read:
+            self._head_bytes += len(data)
+            if self._head_bytes > self._limits.max_head_bytes:
+                self.refuse(self._too_large(f"more than {self._limits.max_head_bytes} bytes"))
+
+    # --- the parser's callbacks ---------------------------------------------------------------------------------------
+
+    def on_message_begin(self) -> None:
+        """Begin to count."""
+        super().on_message_begin()
+        self._head_bytes = self._trailer_bytes = self.body_bytes = 0
+        self._since_s = self.loop.time()
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Take a header. Raise HeadTooLarge at one too many, and at too many trailers: those are dropped, and cost time
+        all the same."""
+        if len(self.headers) >= MOST_HEADERS and not self.head_read:
+            raise self._too_large(f"more than {MOST_HEADERS} headers")
+        if self.head_read:
+            self._trailer_bytes += len(name) + len(value)
+            if self._trailer_bytes > MOST_TRAILER_BYTES:
+                raise HeadTooLarge(f"trailers may have {MOST_TRAILER_BYTES} bytes, these have more")
+        super().on_header(name, value)
+
+    def on_headers_complete(self) -> None:
+        """Begin the request, and to count its body."""
+        self._since_s, self._window_bytes = self.loop.time(), 0
+        super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        """Take a piece of the body."""
+        self.body_bytes += len(body)
+        super().on_body(body)
+
+    def _too_large(self, actual: str) -> HeadTooLarge:
+        most = self._limits.max_head_bytes
+        return HeadTooLarge(
+            f"a request's head may have {most} bytes (CELLAR_MAX_HEAD_BYTES) and {MOST_HEADERS} headers,"
+            f" this has {actual}"
+        )
+
+    # --- answers ------------------------------------------------------------------------------------------------------
+
+    def pause_writing(self) -> None:
+        """Write no more for now, and watch whether the client takes what there is."""
+        super().pause_writing()
+        cycle: Any = self.cycle
+        in_parts = isinstance(cycle, RequestResponseCycle) and _is_read_in_parts(cycle.scope)
+        self._untaken.begin(*self._pace(in_parts=in_parts or self._is_endless()))
+
+    def resume_writing(self) -> None:
+        """Write again."""
+        self._untaken.end()
+        super().resume_writing()
+
+    def on_response_complete(self) -> None:
+        """Go on with what was pipelined when it is this connection's turn."""
+        if self.pipeline and not self.transport.is_closing():
+            self.server_state.total_requests += 1
+            self._load.round_robin.add(self._start_next)
+        else:
+            super().on_response_complete()
+
+    def _start_next(self, _until_s: float) -> None:
+        if self.transport.is_closing():
+            return
+        if self.pipeline:
+            cycle, app = self.pipeline.pop()
+            self._start_asgi_task(cycle, app)
+            if not self.pipeline:
+                self.flow.resume_reading()
+        elif self._last_act is not None:  # its request was refused, or its client left, before its turn came
+            self._last_act()
+
+    # --- time ---------------------------------------------------------------------------------------------------------
+
+    def _watch_progress(self) -> None:
+        """Have it looked at later whether the rest of the request has come."""
+        if self.reading and self._progress_timer is None:
+            self._progress_timer = self.loop.call_later(self._patience()[0], self._look_at_progress)
+
+    def _look_at_progress(self) -> None:
+        """Refuse a request that does not come, else look again later. Time in which nothing was read does not count."""
+        self._progress_timer = None
+        if not self.reading or self.transport.is_closing():
+            return None
+        now_s = self.loop.time()
+        if self.flow.read_paused or self.flow.holding:
+            self._since_s, self._window_bytes = now_s, self.body_bytes
+        patience_s, least_bytes = self._patience()
+        if now_s - self._since_s >= patience_s:
+            if self.body_bytes - self._window_bytes < least_bytes:
+                return self._give_up(patience_s)
+            self._since_s, self._window_bytes = now_s, self.body_bytes
+        left_s = max(0.001, self._since_s + patience_s - now_s)
+        self._progress_timer = self.loop.call_later(left_s, self._look_at_progress)
+        return None
+
+    def _give_up(self, patience_s: float) -> None:
+        if self.head_read and self.begun and self.cycle.response_complete:
+            return self.transport.close()
+        what, setting = "head", "CELLAR_HEAD_TIMEOUT_S"
+        if self.head_read:
+            streamed = self.scope.get("path") in STREAMS
+            what, setting = "next part of the body", f"CELLAR_{'STREAM_IDLE' if streamed else 'BODY_TIMEOUT'}_S"
+        detail = f"the {what} of the request did not come within {patience_s:g} s ({setting})"
+        return self.refuse(RequestTimeout(detail))
+
+    def _patience(self) -> tuple[float, float]:
+        """Return for how long what is read is waited for, and how many bytes of it must come meanwhile."""
+        if not self.head_read:
+            return self._limits.head_timeout_s, 1
+        return self._pace(in_parts=_is_read_in_parts(self.scope))
+
+    def _pace(self, *, in_parts: bool) -> tuple[float, float]:
+        """Return within how many seconds how many bytes of a body must come, or of an answer be taken."""
+        if in_parts:
+            return self._limits.stream_idle_s, 1
+        return self._limits.body_timeout_s, self._limits.body_timeout_s * BODY_BYTES_A_S
+
+
+def _is_read_in_parts(scope: Any) -> bool:
+    """Return whether the route of a request reads its body, and answers, part by part."""
+    return without_ending_slash(scope.get("path", "")) in STREAMS

@@ -1,0 +1,94 @@
+"""Heads that are like the one before: read by one expression, without a parser and without being looked at again.
+
+A client sends the same head over and over. What changes is the session, the length of the body, and an
+Idempotency-Key. With these taken out a head is a form; whatever has the same form asks for steps on the same terms.
+
+`python -m benchmarks.http_heads` measures what this saves: with a parser for each head, a plain step takes 1.8 times
+the CPU time where 32 clients send steps, and 1.4 times where one does.
+"""
+
+import re
+
+from cellar.api.fast_http.request_head import Terms
+from cellar.api.schemas.names import IDEMPOTENCY_KEY
+from cellar.ports import NAME
+
+_NAME, _SIZE, _KEY = NAME.encode(), rb"[0-9]{1,7}", rb"[!-~](?:[ -~]{0,253}[!-~])?"
+"""A key without blanks around it, which a parser takes off."""
+
+_HOLES = {
+    b"session": re.compile(rb"\A(POST /v1/sessions/)" + _NAME),
+    b"length": re.compile(rb"(\r\ncontent-length: *)" + _SIZE + rb"(?=\r\n)", re.IGNORECASE),
+    b"key": re.compile(rb"(\r\n%s: *)" % IDEMPOTENCY_KEY.encode() + _KEY + rb"(?=\r\n)", re.IGNORECASE),
+}
+
+_MARKS = {name: b"\0%s\0" % name for name in _HOLES}
+"""What stands in a form where a head has a hole; no head that was taken has a NUL."""
+
+
+_MARKED = re.compile(b"|".join(re.escape(mark) for mark in _MARKS.values()))
+
+_FILLED = {_MARKS[name]: re.compile(part) for name, part in ((b"session", _NAME), (b"length", _SIZE), (b"key", _KEY))}
+"""What a hole is filled with, by its mark. No expression is ever made of what a client has sent."""
+
+MOST_HEAD_BYTES = 1024
+"""Usual heads have 300. A form is kept as long as the connection."""
+
+
+def form_of(data: bytes, *, keyed: bool) -> bytes | None:
+    """Return the form of the head that data begin with; `keyed` if it has an Idempotency-Key.
+
+    None if not all of the head is there, if it is long, or if it is written in an unusual way.
+    """
+    form = data[: data.find(b"\r\n\r\n", 0, MOST_HEAD_BYTES) + 4]
+    for name, hole in _HOLES.items():
+        form, found = hole.subn(rb"\1" + _MARKS[name], form)
+        if found != (keyed if name == b"key" else 1):
+            return None
+    return form
+
+
+class Form:
+    """The form of a head that was taken, with what it says."""
+
+    __slots__ = ("_key", "_last", "_length", "_most_bytes", "_parts", "form", "terms")
+
+    def __init__(self, form: bytes, terms: Terms, most_bytes: int) -> None:
+        self.form = form
+        *texts, self._last = _MARKED.split(form)
+        marks = _MARKED.findall(form)
+        self._parts = [(text, len(text), _FILLED[mark].match) for text, mark in zip(texts, marks, strict=True)]
+        """What stands before each hole, with its length, and what reads the hole. The first one is the session's."""
+        self._length = marks.index(_MARKS[b"length"])
+        self._key = marks.index(_MARKS[b"key"]) if _MARKS[b"key"] in marks else None
+        self._most_bytes = min(most_bytes, terms.most_bytes)
+        self.terms = terms
+
+    def split(self, data: bytes) -> tuple[str, str | None, bytes] | None:
+        """Return session, key and body of a request whose head has this form, None unless data are just that."""
+        at = 0
+        found = []
+        for text, length, read in self._parts:
+            match = read(data, at + length) if data.startswith(text, at) else None
+            if match is None:
+                return None
+            found.append(match[0])
+            at = match.end()
+        if not data.startswith(self._last, at):
+            return None
+        at += len(self._last)
+        size = int(found[self._length])
+        if len(data) != at + size or size > self._most_bytes:
+            return None
+        return found[0].decode(), None if self._key is None else found[self._key].decode(), data[at:]
+
+
+class Forms:
+    """What the connections of a process tell each other: a form says the same on all of them.
+
+    Clients come in kinds, so a new connection begins with the form that was made last. To read its first two heads took
+    half as long again as all else of those steps, and a fleet that connects anew comes all at once.
+    """
+
+    def __init__(self) -> None:
+        self.latest: Form | None = None

@@ -1,0 +1,52 @@
+"""Connections on which nothing happens are closed, by one timer for many requests.
+
+`python -m benchmarks.http_heads` measures what this saves: with a timer for each answer, a plain step takes 1.07 times
+the CPU time where 32 clients send steps, and 1.05 times where one does.
+"""
+
+from typing import Any
+
+from cellar.api.fast_http.strict import StrictProtocol
+
+
+class PatientProtocol(StrictProtocol):
+    """uvicorn's protocol, but for when a connection is closed that waits for its next request.
+
+    uvicorn makes a timer after every answer and cancels it when the next byte comes: four microseconds a request. Here
+    the moment is noted, and the one timer there is looks at it when it goes off.
+    """
+
+    def __init__(self, *arguments: Any, **more: Any) -> None:
+        super().__init__(*arguments, **more)
+        self.idle_since_s: float | None = None
+        """When the last answer was complete, by the loop's clock; None if something has come since."""
+
+    def on_response_complete(self) -> None:
+        """Go on with what was pipelined, or begin to be idle."""
+        if self.pipeline or self.ends or self.transport.is_closing():
+            return super().on_response_complete()
+        self.server_state.total_requests += 1
+        if self.flow.read_paused:
+            self.flow.resume_reading()
+        self.idle_since_s = self.loop.time()
+        if self.timeout_keep_alive_task is None:
+            self._look_after(self.timeout_keep_alive)
+        return None
+
+    def timeout_keep_alive_handler(self) -> None:
+        """Close the connection if it was idle all the time, else look again when it will have been."""
+        self.timeout_keep_alive_task = None
+        if self.idle_since_s is None:  # the next answer makes another timer
+            return
+        left_s = self.idle_since_s + self.timeout_keep_alive - self.loop.time()
+        if left_s > 0:
+            self._look_after(left_s)
+        else:
+            super().timeout_keep_alive_handler()
+
+    def _unset_keepalive_if_required(self) -> None:
+        """Note that something has come: uvicorn's name for it."""
+        self.idle_since_s = None
+
+    def _look_after(self, seconds: float) -> None:
+        self.timeout_keep_alive_task = self.loop.call_later(seconds, self.timeout_keep_alive_handler)

@@ -1,0 +1,202 @@
+"""One request for steps, from its body to its answer, without a task."""
+
+import asyncio
+import logging
+from functools import lru_cache
+from typing import Protocol
+
+import numpy as np
+from starlette.responses import Response
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE
+
+from cellar.api.decoding.step_input import Asked, as_json, one_row, pointing, row_as_json
+from cellar.api.dependencies import TENANT, Services
+from cellar.api.errors.problems import internal_error, problem_of
+from cellar.api.fast_http.request_head import Terms
+from cellar.api.http.array_answers import POSITION, STEP_NUMBER
+from cellar.api.http.body import JSON, PROMPT_BYTES
+from cellar.api.http.parameters import REPLAYED
+from cellar.errors import CellarError, DeadlineExceeded, Outcome, Overloaded
+from cellar.ports import SessionKey
+from cellar.sessions.requests.pending_result import Pending
+from cellar.sessions.values.results import StepAnswer
+from cellar.wire.arrays import npy
+
+logger = logging.getLogger(__name__)
+
+OK, UNAVAILABLE, LATE = STATUS_LINE[200], STATUS_LINE[503], STATUS_LINE[504]
+
+REPLAYED_LINE = b"%s: true\r\n" % REPLAYED.lower().encode()
+JSON_HEAD = b"content-length: %%d\r\ncontent-type: %s\r\n" % JSON.encode()
+NPY_HEAD = b"%s: %%s\r\n%s: %%d\r\ncontent-length: %%d\r\ncontent-type: %s\r\n" % (
+    *(POSITION.lower().encode(), STEP_NUMBER.lower().encode()),
+    npy.MEDIA_TYPE.encode(),
+)
+
+
+@lru_cache(64)
+def _overloaded(detail: str, outcome: Outcome, retry_after_s: int) -> tuple[bytes, bytes]:
+    """Return the head and the body of a refusal: under overload nearly all are alike, and must be cheap."""
+    return _parts_of(problem_of(Overloaded(detail, outcome=outcome, retry_after_s=retry_after_s)))
+
+
+@lru_cache(64)
+def _late(detail: str) -> tuple[bytes, bytes]:
+    """Return the same of what comes too late."""
+    return _parts_of(problem_of(DeadlineExceeded(detail)))
+
+
+def _parts_of(response: Response) -> tuple[bytes, bytes]:
+    return b"".join([b"%s: %s\r\n" % header for header in response.raw_headers]), bytes(response.body)
+
+
+_make = tuple.__new__
+"""A third of what it takes to make a named tuple by its name."""
+
+
+class _NoEvent:
+    """What uvicorn sets to wake the task of a request; there is none."""
+
+    def set(self) -> None:
+        """Do nothing."""
+
+
+class Connection(Protocol):
+    """What a cycle needs of its connection."""
+
+    loop: asyncio.AbstractEventLoop
+    services: Services
+
+    def write(self, cycle: "StepCycle", status: bytes, head: bytes, *content: bytes | memoryview) -> None:
+        """Send an answer in one piece, and let the connection go on."""
+        ...
+
+    def note_answer(self) -> None:
+        """Note that a step is answered."""
+        ...
+
+    def back_off(self) -> None:
+        """Read no more for a while if many are refused."""
+        ...
+
+
+class StepCycle:
+    """What a connection has instead of uvicorn's cycle of request and response."""
+
+    __slots__ = (
+        *("_asked", "_connection", "_key", "_session", "_terms"),
+        *("came_s", "disconnected", "keep_alive", "pieces", "response_complete"),
+    )
+
+    message_event = _NoEvent()
+
+    def __init__(
+        self, connection: Connection, session: str, key: str | None, terms: Terms, *, keep_alive: bool
+    ) -> None:
+        self._connection = connection
+        self._session = session
+        self._key = key
+        self._terms = terms
+        self._asked: Asked | None = None
+        self.came_s: float | None = None
+        """When the request came, by the monotonic clock, if it was not just now."""
+        self.pieces: list[bytes] = []
+        """Of the body, as they come."""
+        self.keep_alive = keep_alive
+        self.disconnected = False
+        self.response_complete = False
+
+    def run(self, body: bytes) -> None:
+        """Ask for the steps, now that the body is there."""
+        terms, sessions = self._terms, self._connection.services.sessions
+        key = _make(SessionKey, (TENANT, self._session))
+        try:
+            if sessions.is_refusing and not terms.sequence:  # then most are refused: before their body is read
+                sessions.check_room(key, terms.within_s, self.came_s)
+            self._asked = asked = terms.read(body, self._key)
+            pending = sessions.submit(
+                key,
+                "sequence" if terms.sequence else "step",
+                asked.inputs,
+                asked.identity,
+                reset=asked.reset,
+                deadline_s=terms.within_s,
+                came_s=self.came_s,
+                finite=asked.finite,
+            )
+        except Exception as error:
+            # not now: with an answer uvicorn begins to time how long nothing happens, and more may have come with this
+            self._connection.loop.call_soon(self._refuse, error)
+        else:
+            pending.when_done(self._answer)
+
+    def _answer(self, pending: Pending) -> None:
+        """Answer, or refuse, from within the settling of the steps: this raises nothing."""
+        asked = self._asked
+        try:
+            assert asked is not None
+            done = pending.committed()
+            output = done.output
+            long = output is not None and len(output) > PROMPT_BYTES
+            if output is not None and self._terms.wants == npy.MEDIA_TYPE:
+                self._write_npy(asked, pending.result())
+            elif output is not None and asked.shaped is one_row and not long:
+                self._write_json(row_as_json(done.position, output), replayed=done.replayed)
+            elif long:
+                self._answer_beside(asked, pending.result())
+            else:
+                answer = pending.result()
+                self._write_json(as_json(self._terms.output, asked, answer), replayed=answer.replayed)
+        except Exception as error:
+            self._refuse(error)
+
+    def _answer_beside(self, asked: Asked, answer: StepAnswer) -> None:
+        """Write a long answer on a thread: others would wait for it."""
+
+        def written(content: asyncio.Future[bytes]) -> None:
+            error = content.exception()
+            if isinstance(error, Exception):
+                self._refuse(error)
+            else:
+                self._write_json(content.result(), replayed=answer.replayed)
+
+        loop, name = self._connection.loop, self._terms.output
+        loop.run_in_executor(None, as_json, name, asked, answer).add_done_callback(written)
+
+    def _write_json(self, content: bytes, *, replayed: bool) -> None:
+        line = REPLAYED_LINE if replayed else b""
+        content += b"\n"
+        self._connection.note_answer()
+        self._connection.write(self, OK, JSON_HEAD % len(content) + line, content)
+
+    def _write_npy(self, asked: Asked, answer: StepAnswer) -> None:
+        assert answer.outputs is not None
+        numbers = np.ascontiguousarray(asked.shaped(answer.outputs), "<f4")
+        header, position = npy.header(numbers.shape), answer.position
+        size = len(header) + numbers.nbytes
+        self._connection.note_answer()
+        head = NPY_HEAD % (str(position).encode(), position.step, size)
+        self._connection.write(self, OK, head + (REPLAYED_LINE if answer.replayed else b""), header, numbers.data)
+
+    def _refuse(self, error: Exception) -> None:
+        if type(error) is Overloaded:
+            self._connection.write(self, UNAVAILABLE, *_overloaded(error.detail, error.outcome, error.retry_after_s))
+            return self._connection.back_off()
+        if type(error) is DeadlineExceeded:
+            # whoever was late because the connection was not read gets another chance, with what comes next
+            return self._connection.write(self, LATE, *_late(error.detail))
+        response = self._response_of(error)
+        return self._connection.write(self, STATUS_LINE[response.status_code], *_parts_of(response))
+
+    def _response_of(self, error: Exception) -> Response:
+        """Return the problem document of an error, which points into the body."""
+        if not isinstance(error, CellarError):
+            logger.error("in a step of session %s", self._session, exc_info=error)
+            return internal_error()
+        if self._asked is None:
+            return problem_of(error)
+        try:
+            with pointing(self._asked):
+                raise error
+        except CellarError as pointed:
+            return problem_of(pointed)

@@ -1,0 +1,255 @@
+"""Request bodies: how large, of which type, and read by one strict JSON reader."""
+
+import re
+from collections.abc import Callable, Container, Coroutine
+from contextlib import suppress
+from typing import Any, TypeVar, cast
+
+from anyio import CapacityLimiter
+from anyio.lowlevel import RunVar
+from anyio.to_thread import run_sync
+from fastapi.exceptions import RequestValidationError
+from fastapi.routing import APIRoute
+from pydantic import BaseModel, TypeAdapter, ValidationError
+from starlette.datastructures import Headers
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from cellar.api.errors.problems import problem_of
+from cellar.api.errors.validation_errors import SHOWN, invalid_body, invalid_request
+from cellar.api.http.known_query import check_query
+from cellar.api.limits.body_memory import BodyMemory
+from cellar.errors import BodyTooLarge, CellarError, UnsupportedMediaType
+from cellar.wire.json.document import SHORT_BYTES, decode
+
+Model = TypeVar("Model", bound=BaseModel)
+Result = TypeVar("Result")
+
+JSON = "application/json"
+
+BYTES = {"schema": {"type": "string", "format": "binary"}}
+"""The OpenAPI schema of what is no JSON."""
+
+
+def bytes_of(description: str) -> dict[str, Any]:
+    """Return the same of bytes that need a description."""
+    return {"schema": {**BYTES["schema"], "description": description}}
+
+
+PROMPT_BYTES = SHORT_BYTES
+"""Bodies up to here are read at once, in under a millisecond, and answers written. Larger ones are left to a thread:
+one of many megabytes would hold up all other requests, for seconds if the place of a fault is looked for."""
+
+
+READERS = 2
+"""Bodies that threads read at a time. Each takes memory, and each keeps the event loop waiting for its turn."""
+
+_readers: RunVar[CapacityLimiter] = RunVar("readers")
+
+
+class Paths(Container[str]):
+    """The paths that fit one of some patterns."""
+
+    def __init__(self, *patterns: str) -> None:
+        self._pattern = re.compile("|".join(patterns))
+
+    def __contains__(self, path: object) -> bool:
+        """Return whether it is one of them."""
+        return isinstance(path, str) and self._pattern.fullmatch(path) is not None
+
+
+STREAMS = Paths(r"/v1/steps", r"/v1/sessions/[^/]+/sequence/stream")
+"""Paths whose bodies may be of any length, because they are read part by part."""
+
+
+class BodyLimit:
+    """Refuse bodies over the limit: by their announced length, else as soon as the stream passes it.
+
+    Bodies of the paths `streams` may be of any length: their routes read them part by part, and limit each part.
+    """
+
+    def __init__(self, app: ASGIApp, max_body_bytes: int, memory: BodyMemory, streams: Container[str] = ()) -> None:
+        self._app = app
+        self._limit = max_body_bytes
+        self._memory = memory
+        self._streams = streams
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on with a counting `receive`."""
+        if scope["type"] != "http":
+            return await self._app(scope, receive, send)
+        if scope["path"] in self._streams:
+            with suppress(ClientDisconnect):
+                await self._app(scope, receive, send)
+            return None
+        announced = Headers(scope=scope).get("content-length", "")
+        if announced.isdecimal() and int(announced) > self._limit:
+            return await problem_of(too_large(self._limit, f"{announced} bytes"))(scope, receive, send)
+        received, share = 0, self._memory.share()
+
+        async def counting() -> Message:
+            nonlocal received
+            message = await receive()
+            received += len(message.get("body", b""))
+            if received > self._limit:
+                raise too_large(self._limit, "more")
+            share.resize(received)
+            return message
+
+        try:
+            with suppress(ClientDisconnect):  # in the middle of a body: nobody is left to answer
+                await self._app(scope, counting, send)
+        finally:
+            share.release()
+        return None
+
+
+def too_large(limit: int, actual: str) -> BodyTooLarge:
+    """Return the error of a body that has more bytes than it may have."""
+    return BodyTooLarge(f"the body may have {limit} bytes (CELLAR_MAX_BODY_BYTES), this one has {actual}")
+
+
+async def read_json(request: Request) -> Any:
+    """Return the decoded body. Raise BodyTooLarge, UnsupportedMediaType, or as `cellar.wire.json.document.decode`."""
+    body = await request.body()
+    require_json(request.headers.get("content-type", ""))
+    return await read_beside(len(body), decode, body)
+
+
+async def read_model(kind: type[Model], body: bytes) -> Model:
+    """Return a JSON body as a model. Raise as `cellar.wire.json.document.decode`, or InvalidInput."""
+    return await read_beside(len(body), lambda: validated(kind, decode(body)))
+
+
+async def read_beside(size: int, work: Callable[..., Result], *arguments: Any) -> Result:
+    """Return what `work` makes of a body of `size` bytes: a long one is read by one of `READERS` threads."""
+    return work(*arguments) if size <= PROMPT_BYTES else await by_reader(work, *arguments)
+
+
+async def by_reader(work: Callable[..., Result], *arguments: Any) -> Result:
+    """Return what `work` returns, or raise the error of the tree that it raises: one of `READERS` threads does it."""
+    try:
+        readers = _readers.get()
+    except LookupError:
+        readers = CapacityLimiter(READERS)
+        _readers.set(readers)
+    result, error = await run_sync(_attempt, work, *arguments, limiter=readers)
+    if error is None:
+        return cast(Result, result)
+    try:
+        raise error
+    finally:
+        del arguments, error, work
+
+
+def _attempt(work: Callable[..., Result], *arguments: Any) -> tuple[Result | None, CellarError | None]:
+    """Return what `work` returns or the error that it raises, without the frames that lead to it.
+
+    They hold the body, and a future that ends with an exception is in a circle with its frames: the body would stay
+    in memory until the garbage collector comes.
+    """
+    try:
+        return work(*arguments), None
+    except CellarError as error:
+        error.__context__ = error.__cause__ = None
+        return None, error.with_traceback(None)
+
+
+async def beside(size: int, work: Callable[..., Result], *arguments: Any) -> Result:
+    """Return what `work` returns, which takes long if it has `size` bytes to do: then a thread does it."""
+    return work(*arguments) if size <= PROMPT_BYTES else await run_sync(work, *arguments)
+
+
+def validated(kind: type[Model], document: Any) -> Model:
+    """Return decoded JSON as a model. Raise InvalidInput with a pointer to what does not fit."""
+    try:
+        return kind.model_validate(document)
+    except ValidationError as error:
+        raise invalid_body(error.errors(include_url=False), document, kind) from None
+
+
+def validated_as(kind: Any, adapter: TypeAdapter[Result], document: Any) -> Result:
+    """Return decoded JSON as what a route takes, by the adapter of that type.
+
+    Raise InvalidInput with a pointer to what does not fit.
+    """
+    try:
+        return adapter.validate_python(document)
+    except ValidationError as error:
+        raise invalid_body(error.errors(include_url=False), document, kind) from None
+
+
+def body_of(kind: type[BaseModel], *others: str) -> dict[str, Any]:
+    """Return the OpenAPI request body of a route that reads it itself: JSON of that model, or other types of bytes."""
+    content: dict[str, Any] = {"application/json": {"schema": {"$ref": f"#/components/schemas/{kind.__name__}"}}}
+    return {"required": True, "content": content | dict.fromkeys(others, BYTES)}
+
+
+def require_json(content_type: str) -> None:
+    """Raise UnsupportedMediaType unless the type is JSON."""
+    body_type(content_type, JSON)
+
+
+def body_type(content_type: str, *known: str) -> str:
+    """Return which of the known types a Content-Type names. Raise UnsupportedMediaType if it is none of them.
+
+    A missing type is refused too: a browser sends such requests to any address without asking (no preflight).
+    """
+    kind = content_type.partition(";")[0].strip().lower()
+    if kind in known:
+        return kind
+    if JSON in known and kind.startswith("application/") and kind.endswith("+json"):
+        return JSON
+    hint = f"; send the header, as curl does with -H 'Content-Type: {known[0]}'"
+    raise UnsupportedMediaType(f"expected Content-Type: {' or '.join(known)}, got {kind[:SHOWN] or 'none'}{hint}")
+
+
+class JsonRoute(APIRoute):
+    """An ordinary FastAPI route whose body is read by `read_json`, and that takes no query parameter but its own."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """Return the framework's handler behind our reader, so that our errors pass as they are."""
+        handle, known = self._body_handler(), self._known_parameters()
+
+        async def check_and_handle(request: Request) -> Response:
+            if request.scope["query_string"]:
+                check_query(request.query_params, known)
+            return await handle(request)
+
+        return check_and_handle
+
+    def _known_parameters(self) -> frozenset[str]:
+        """Return the names of the query parameters that the route declares."""
+        declared = [field.alias for field in self.dependant.query_params]
+        besides = [one["name"] for one in (self.openapi_extra or {}).get("parameters", ()) if one["in"] == "query"]
+        return frozenset((*declared, *besides))
+
+    def _body_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        handle = super().get_route_handler()
+        if self.body_field is None:
+            return handle
+        required = self.body_field.field_info.is_required()
+        annotation: Any = self.body_field.field_info.annotation
+        adapter: TypeAdapter[Any] = TypeAdapter(annotation)
+
+        async def read_and_handle(request: Request) -> Response:
+            decoded = _DecodedRequest(request.scope, request.receive)
+            if required or await decoded.body():
+                decoded.document = await read_json(decoded)
+                size = len(await decoded.body())
+                if size > PROMPT_BYTES:  # the framework would do it on the event loop; what is validated passes there
+                    decoded.document = await read_beside(size, validated_as, annotation, adapter, decoded.document)
+            try:
+                return await handle(decoded)
+            except RequestValidationError as error:
+                raise invalid_request(error.errors(), error.body, annotation) from None
+
+        return read_and_handle
+
+
+class _DecodedRequest(Request):
+    document: Any = None
+
+    async def json(self) -> Any:
+        return self.document

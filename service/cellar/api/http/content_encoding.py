@@ -1,0 +1,136 @@
+"""Content codings: bodies that come as gzip, and long JSON answers that go as gzip where that is accepted."""
+
+import asyncio
+from collections.abc import Container, Iterator
+
+from anyio.to_thread import run_sync
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from cellar.api.errors.problems import problem_of
+from cellar.api.http.body import too_large
+from cellar.api.http.negotiation import accepts_gzip
+from cellar.api.limits.body_memory import BodyMemory, Share
+from cellar.errors import UnsupportedMediaType
+from cellar.wire.gzipped import Gunzip, compress
+
+GZIP = ("gzip", "x-gzip")
+
+LEAST_BYTES = 32 * 1024
+"""Shorter answers cost less to send than to compress."""
+
+LOADED = ("application/json", "application/problem+json")
+"""What is worth it: float32 numbers in npy and frames come to 92% of their size."""
+
+
+class GzipBodies:
+    """Decode bodies with `Content-Encoding: gzip`; refuse every other coding.
+
+    The limit holds for the decoded bytes too, and is looked at while decoding. Bodies of the paths `streams` are
+    limited by their routes.
+    """
+
+    def __init__(self, app: ASGIApp, max_body_bytes: int, memory: BodyMemory, streams: Container[str] = ()) -> None:
+        self._app = app
+        self._limit = max_body_bytes
+        self._memory = memory
+        self._streams = streams
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on as if it had not been encoded."""
+        coding = _coding(scope) if scope["type"] == "http" else ""
+        if not coding:
+            return await self._app(scope, receive, send)
+        if coding not in GZIP:
+            error = UnsupportedMediaType(f"expected Content-Encoding: gzip or none, got {coding[:40]}")
+            return await problem_of(error, {"Accept-Encoding": "gzip"})(scope, receive, send)
+        headers = [pair for pair in scope["headers"] if pair[0] not in (b"content-encoding", b"content-length")]
+        limit = None if scope["path"] in self._streams else self._limit
+        share = self._memory.share()
+        try:
+            return await self._app({**scope, "headers": headers}, _Decoded(receive, limit, share), send)
+        finally:
+            share.release()
+
+
+def _coding(scope: Scope) -> str:
+    """Return the coding of the body in lower case, "" without one."""
+    found = ",".join(value.decode("latin-1") for name, value in scope["headers"] if name == b"content-encoding")
+    coding = found.strip().lower()
+    return "" if coding == "identity" else coding
+
+
+class _Decoded:
+    """A `receive` that decodes, and goes on with the next piece only when it is asked for it."""
+
+    def __init__(self, receive: Receive, limit: int | None, share: Share) -> None:
+        self._receive = receive
+        self._limit = limit
+        self._share = share
+        self._gunzip = Gunzip()
+        self._pieces: Iterator[bytes] = iter(())
+        self._count = 0
+        self._last = self._over = False
+
+    async def __call__(self) -> Message:
+        while not self._over:
+            piece = next(self._pieces, None)
+            if piece is not None:
+                self._count += len(piece)
+                if self._limit is not None and self._count > self._limit:
+                    raise too_large(self._limit, "more when decoded")
+                if self._limit is not None:
+                    self._share.resize(self._count)
+                await asyncio.sleep(0)  # a long body is decoded piece by piece, and others get their turn
+                return {"type": "http.request", "body": piece, "more_body": True}
+            if self._last:
+                self._gunzip.end()
+                self._over = True
+                return {"type": "http.request", "body": b"", "more_body": False}
+            message = await self._receive()
+            if message["type"] != "http.request":
+                return message
+            self._pieces = self._gunzip.feed(message.get("body", b""))
+            self._last = not message.get("more_body", False)
+        return await self._receive()
+
+
+class GzipAnswers:
+    """Encode long JSON answers as gzip for those who accept it. Answers in parts go as they are."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on with a `send` that holds the head of the answer until its body is there."""
+        if scope["type"] != "http" or not accepts_gzip(Headers(scope=scope)):
+            return await self._app(scope, receive, send)
+        start: Message | None = None
+
+        async def encoding(message: Message) -> None:
+            nonlocal start
+            if message["type"] == "http.response.start":
+                start = message
+                return
+            if start is not None:
+                head, start = start, None
+                if message["type"] == "http.response.body" and not message.get("more_body", False):
+                    message = await _encoded(head, message)
+                await send(head)
+            await send(message)
+
+        return await self._app(scope, receive, encoding)
+
+
+async def _encoded(start: Message, message: Message) -> Message:
+    """Return the body encoded, and say so in the head, if that is worth it."""
+    headers, body = MutableHeaders(raw=start["headers"]), message.get("body", b"")
+    kind = headers.get("content-type", "").partition(";")[0]
+    if len(body) < LEAST_BYTES or kind not in LOADED or "content-encoding" in headers:
+        return message
+    encoded = await run_sync(compress, body)
+    headers["Content-Encoding"] = "gzip"
+    headers["Content-Length"] = str(len(encoded))
+    headers.add_vary_header("Accept-Encoding")
+    start["headers"] = headers.raw
+    return {**message, "body": encoded}

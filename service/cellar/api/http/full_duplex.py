@@ -1,0 +1,84 @@
+"""Answers that are written while the rest of their request is still being read."""
+
+import asyncio
+from abc import ABC, abstractmethod
+from collections.abc import AsyncIterator
+
+from starlette.requests import ClientDisconnect
+from starlette.responses import Response
+from starlette.types import Message, Receive, Scope, Send
+
+from cellar.api.errors.problems import problem_of
+from cellar.api.limits.body_memory import Share
+from cellar.api.limits.limits import Load
+from cellar.api.limits.round_robin import RoundRobin
+from cellar.errors import CellarError
+
+
+class Duplex(Response, ABC):
+    """A response that has a task to read its request, and answers meanwhile.
+
+    It begins with the first thing that is sent. An error before that is a problem document like any other; a later one
+    is told behind what has been sent.
+    """
+
+    def __init__(self, media_type: str) -> None:
+        self._begun = False
+        self.share: Share
+        """Of the memory for what has come of a line or a frame that is not all there."""
+        self.turns: RoundRobin
+        """Deals out the time in which requests are read."""
+        self.media_type = media_type
+        self.status_code = 200
+        self.background = None
+        self.init_headers({"content-type": media_type})
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Read and write at once until both are done, or one fails."""
+        load: Load = scope["app"].state.load
+        self.share = load.bodies.share()
+        self.turns = load.round_robin
+        self._reading = asyncio.create_task(self._read(receive), name="read steps")
+        try:
+            await self._write(send)
+        except CellarError as error:
+            if not self._begun:
+                return await problem_of(error)(scope, receive, send)
+            await self._send(send, self._problem(error))
+        finally:
+            self._reading.cancel()
+            self.share.release()
+        await self._send(send, b"", more=False)
+        return None
+
+    @abstractmethod
+    async def _read(self, receive: Receive) -> None:
+        """Read the body. What is wrong with it is left to `_write`, which deals with it behind what came before."""
+
+    @abstractmethod
+    async def _write(self, send: Send) -> None:
+        """Send the answer."""
+
+    @abstractmethod
+    def _problem(self, error: CellarError) -> bytes:
+        """Return what tells of an error behind what has been sent."""
+
+    async def _send(self, send: Send, data: bytes, *, more: bool = True) -> None:
+        if not data and more:
+            return
+        if not self._begun:
+            self._begun = True
+            await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+        message: Message = {"type": "http.response.body", "body": data, "more_body": more}
+        await send(message)
+
+
+async def parts_of(receive: Receive) -> AsyncIterator[tuple[bytes, bool]]:
+    """Yield the parts of a body as they come, each with whether it is the last. Raise ClientDisconnect."""
+    more = True
+    while more:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ClientDisconnect
+        more = message.get("more_body", False)
+        yield message.get("body", b""), not more

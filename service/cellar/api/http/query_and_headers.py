@@ -1,0 +1,69 @@
+"""What stands beside the body of a step: in the query, where the body has no place for it, and in headers."""
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from pydantic import ValidationError
+from starlette.requests import Request
+
+from cellar.api.errors.validation_errors import invalid_request
+from cellar.api.http.body import Model
+from cellar.api.http.known_query import check_query
+from cellar.api.schemas.names import MOST_TIMEOUT_MS
+from cellar.errors import InvalidInput, InvalidParameter
+
+TIMEOUT = "Cellar-Timeout-Ms"
+_TIMEOUT = re.compile(r"[0-9]{1,6}")
+
+
+def read_query(kind: type[Model], request: Request) -> Model:
+    """Return the query as a model. Raise InvalidParameter for what does not fit, is unknown, or stands twice."""
+    found = request.query_params
+    check_query(found, kind.model_fields)
+    try:
+        return kind.model_validate_strings(dict(found))
+    except ValidationError as error:
+        faults = [{**fault, "loc": ("query", *fault["loc"])} for fault in error.errors(include_url=False)]
+        raise invalid_request(faults, None) from None
+
+
+def refuse_query(request: Request) -> None:
+    """Raise InvalidParameter if there is a query: whoever sends one means something by it, and it is in the body."""
+    for name in request.query_params:
+        raise InvalidParameter(
+            f"query parameter {name}: with a JSON body it stands in the body",
+            location="query",
+            parameter=name,
+            expected="no query",
+        )
+
+
+def deadline_s(request: Request) -> float | None:
+    """Return in how many seconds the request must begin to run, None if it may wait. Raise InvalidParameter."""
+    text = request.headers.get(TIMEOUT)
+    if text is None:
+        return None
+    if not (_TIMEOUT.fullmatch(text) and 1 <= int(text) <= MOST_TIMEOUT_MS):
+        raise InvalidParameter(
+            f"header {TIMEOUT}: expected milliseconds",
+            location="header",
+            parameter=TIMEOUT,
+            expected=f"1 to {MOST_TIMEOUT_MS}",
+            actual=text[:40],
+        )
+    return int(text) / 1000
+
+
+@contextmanager
+def of_query(kind: type[Model]) -> Iterator[None]:
+    """Make errors that point at a member of `kind` say that it is a parameter."""
+    try:
+        yield
+    except InvalidInput as error:
+        name = error.pointer.removeprefix("/")
+        if name not in kind.model_fields:
+            raise
+        raise InvalidParameter(
+            error.detail, location="query", parameter=name, expected=error.expected, actual=error.actual
+        ) from None

@@ -1,0 +1,1 @@
+"""Limits of what one client, or all of them, may take."""

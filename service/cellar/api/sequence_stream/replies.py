@@ -1,0 +1,51 @@
+"""The lines that answer a long sequence."""
+
+from typing import Any, Literal
+
+import numpy as np
+import orjson
+
+from cellar.api.errors.problems import document_of
+from cellar.errors import CellarError, Unavailable
+from cellar.sessions.operations.long_sequence import LongSequence, Ran
+
+Outputs = Literal["all", "last", "none"]
+
+
+def line_of(ran: Ran, outputs: Outputs) -> bytes:
+    """Return the line of steps that have run. Numbers are float64, as in all answers."""
+    document: dict[str, Any] = {"first": ran.first, "steps": ran.steps, "committed": ran.position is not None}
+    if ran.position is not None:
+        document |= {"step": ran.position.step, "position": str(ran.position)}
+    if ran.replayed:
+        document["replayed"] = True
+    if outputs != "none":
+        shown = ran.outputs if outputs == "all" or ran.outputs is None else ran.outputs[-1:]
+        document["outputs"] = None if shown is None else shown.astype(np.float64)
+    return _line(document)
+
+
+def last_line(sequence: LongSequence) -> bytes:
+    """Return the line behind all others: where the session stands."""
+    replayed = {"replayed": True} if sequence.replayed else {}
+    return _line({"done": True, "steps": sequence.steps, "committed": True, **place_of(sequence), **replayed})
+
+
+def problem_line(error: CellarError, sequence: LongSequence) -> bytes:
+    """Return the line that ends an answer before its time: what is wrong with the steps from `first` on.
+
+    `position` is where the session is, and what a request may go on from.
+    """
+    document = {**place_of(sequence), "first": sequence.steps, **document_of(error)}
+    if isinstance(error, Unavailable):
+        document["retry_after_s"] = error.retry_after_s
+    return _line(document)
+
+
+def place_of(sequence: LongSequence) -> dict[str, Any]:
+    """Return where the session is known to be."""
+    return {"step": sequence.position.step, "position": str(sequence.position)}
+
+
+def _line(document: dict[str, Any]) -> bytes:
+    return orjson.dumps(document, option=orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_APPEND_NEWLINE)

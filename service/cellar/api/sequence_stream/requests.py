@@ -1,0 +1,119 @@
+"""The steps of a long sequence as they are read, from lines or from an npy file, and cut into chunks."""
+
+from collections.abc import Iterator
+from typing import Any, Protocol
+
+import numpy as np
+
+from cellar.errors import InvalidInput
+from cellar.sessions.values.results import Floats
+from cellar.wire.arrays.npy_rows import NpyRows
+from cellar.wire.json.document import decode
+from cellar.wire.json.lines import LineSplitter, is_blank
+from cellar.wire.numbers.numbers import parse_array
+
+EXPECTED = '{"input": ...}, a step, or {"inputs": ...}, several'
+
+Size = tuple[int, int]
+
+
+class Reader(Protocol):
+    """Turns a body, in pieces of any size, into steps (T, rows, in_size)."""
+
+    @property
+    def held_bytes(self) -> int:
+        """Return how much has come of what is not all there."""
+        ...
+
+    def feed(self, data: bytes) -> Iterator[Floats]:
+        """Yield the steps that are whole now; behind them, raise what is wrong with the next."""
+        ...
+
+    def end(self) -> Iterator[Floats]:
+        """Yield what is left when no more bytes come. Raise MalformedBody."""
+        ...
+
+
+class Lines:
+    """Reads newline-delimited JSON: a step a line, or several."""
+
+    def __init__(self, size: Size, max_bytes: int) -> None:
+        self._size = size
+        self._splitter = LineSplitter(max_bytes)
+
+    @property
+    def held_bytes(self) -> int:
+        """Return how much has come of what is not all there."""
+        return self._splitter.held_bytes
+
+    def feed(self, data: bytes) -> Iterator[Floats]:
+        """Yield the lines that are whole now."""
+        for line in self._splitter.feed(data):
+            if not is_blank(line):
+                yield _of_line(line, self._size)
+
+    def end(self) -> Iterator[Floats]:
+        """Yield the last line, if it has no newline."""
+        for line in self._splitter.end():
+            yield _of_line(line, self._size)
+
+
+class Npy:
+    """Reads an npy file: (T, rows, in_size), or (T, in_size) of a session of one row."""
+
+    def __init__(self, size: Size, max_bytes: int) -> None:  # noqa: ARG002  # the session says how large a step is
+        shapes = [(size[1],), size] if size[0] == 1 else [size]
+        self._rows = NpyRows(*shapes)
+
+    @property
+    def held_bytes(self) -> int:
+        """Return how much has come of what is not all there."""
+        return self._rows.held_bytes
+
+    def feed(self, data: bytes) -> Iterator[Floats]:
+        """Yield the steps that are whole now."""
+        yield from self._rows.feed(data)
+
+    def end(self) -> Iterator[Floats]:
+        """Yield nothing: a file that is not whole is none."""
+        yield from self._rows.end()
+
+
+class Chunks:
+    """Puts steps together to chunks of `steps`; the last may have fewer."""
+
+    def __init__(self, steps: int, size: Size) -> None:
+        self._shape = steps, *size
+        self._chunk = np.empty(self._shape, np.float32)
+        self._filled = 0
+
+    def add(self, steps: Floats) -> Iterator[Floats]:
+        """Take steps and yield the chunks that are whole now."""
+        while len(steps):
+            count = min(len(steps), len(self._chunk) - self._filled)
+            self._chunk[self._filled : self._filled + count] = steps[:count]
+            self._filled += count
+            steps = steps[count:]
+            if self._filled == len(self._chunk):
+                yield self._chunk
+                self._chunk, self._filled = np.empty(self._shape, np.float32), 0
+
+    def rest(self) -> Floats:
+        """Return the steps that fill no chunk."""
+        return self._chunk[: self._filled]
+
+
+def _of_line(line: bytes, size: Size) -> Floats:
+    document: Any = decode(line)
+    if not isinstance(document, dict) or len(document) != 1 or not document.keys() <= {"input", "inputs"}:
+        raise InvalidInput("not a line of steps", expected=EXPECTED, actual=_shown(document))
+    ((name, value),) = document.items()
+    steps: tuple[int | None, ...] = (None,) if name == "inputs" else ()
+    inner = value[0] if name == "inputs" and isinstance(value, list) and value else value
+    flat = size[0] == 1 and isinstance(inner, list) and not (inner and isinstance(inner[0], list))
+    shape = (*steps, size[1]) if flat else (*steps, *size)
+    return parse_array(value, pointer=f"/{name}", shape=shape).reshape(-1, *size)
+
+
+def _shown(document: Any) -> str:
+    return f"the members {', '.join(sorted(document))}"[:80] if isinstance(document, dict) else "no object"

@@ -1,0 +1,118 @@
+"""The answer to a long sequence: while a chunk runs, the next one is read.
+
+No more than three chunks are held, one that runs, one that waits and one that comes. Who sends slowly, or does not read
+the answer, holds up nobody else.
+"""
+
+import asyncio
+from itertools import chain
+
+from starlette.types import Receive, Scope, Send
+
+from cellar.api.http.body import beside, read_beside
+from cellar.api.http.full_duplex import Duplex, parts_of
+from cellar.api.sequence_stream.replies import Outputs, last_line, line_of, problem_line
+from cellar.api.sequence_stream.requests import Chunks, Reader
+from cellar.errors import CellarError, Overloaded
+from cellar.sessions.operations.long_sequence import LongSequence, Ran
+from cellar.sessions.values.results import Floats
+
+Read = Floats | Exception | None
+"""A chunk, what is wrong behind the last one, or the end."""
+
+
+class Underway:
+    """The long sequences that are being answered."""
+
+    def __init__(self) -> None:
+        self.exchanges: set[Exchange] = set()
+        self.stopping = False
+
+    def stop(self) -> None:
+        """Let each of them end with the chunks that it has, and tell its client where to go on."""
+        self.stopping = True
+        for exchange in self.exchanges:
+            exchange.stop()
+
+
+class Exchange(Duplex):
+    """A response that runs the steps of its request."""
+
+    def __init__(
+        self, sequence: LongSequence, reader: Reader, outputs: Outputs, media_type: str, underway: Underway
+    ) -> None:
+        super().__init__(media_type)
+        self._underway = underway
+        self._stopping = False
+        self._sequence = sequence
+        self._reader = reader
+        self._outputs: Outputs = outputs
+        self._chunks = Chunks(sequence.chunk, sequence.size)
+        self._ready: asyncio.Queue[Read] = asyncio.Queue(1)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Read and run at once until all is done, something fails, or the service stops."""
+        self._underway.exchanges.add(self)
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            self._underway.exchanges.discard(self)
+
+    def stop(self) -> None:
+        """Read no more; end behind the chunk that is running and the one that waits."""
+        self._stopping = True
+        self._reading.cancel()
+        if self._ready.empty():
+            self._ready.put_nowait(_stopped())
+
+    async def _read(self, receive: Receive) -> None:
+        try:
+            async for data, last in parts_of(receive):
+                size = len(data) + self._reader.held_bytes
+                chunks, fault = await read_beside(size, self._chunks_of, data, last)
+                for chunk in chunks:
+                    await self._ready.put(chunk)
+                if fault is not None:
+                    raise fault
+                self.share.resize(self._reader.held_bytes)
+        except Exception as error:  # whatever it is, it is told behind the chunks before it
+            await self._ready.put(error)
+        else:
+            await self._ready.put(None)
+
+    def _chunks_of(self, data: bytes, last: bool) -> tuple[list[Floats], CellarError | None]:
+        """Return the chunks that are whole now, and what is wrong behind them."""
+        found: list[Floats] = []
+        try:
+            for steps in chain(self._reader.feed(data), self._reader.end() if last else ()):
+                found.extend(self._chunks.add(steps))
+        except CellarError as fault:
+            return found, fault
+        rest = self._chunks.rest()
+        return [*found, rest] if last and len(rest) else found, None
+
+    async def _write(self, send: Send) -> None:
+        if self._underway.stopping:
+            self.stop()
+        while (read := await self._next()) is not None:
+            if isinstance(read, Exception):
+                raise read
+            for ran in await self._sequence.run(read):
+                await self._answer(send, ran)
+        for ran in await self._sequence.end():
+            await self._answer(send, ran)
+        await self._send(send, last_line(self._sequence))
+
+    async def _next(self) -> Read:
+        return _stopped() if self._stopping and self._ready.empty() else await self._ready.get()
+
+    async def _answer(self, send: Send, ran: Ran) -> None:
+        size = 0 if ran.outputs is None or self._outputs != "all" else ran.outputs.nbytes
+        await self._send(send, await beside(size, line_of, ran, self._outputs))
+
+    def _problem(self, error: CellarError) -> bytes:
+        return problem_line(error, self._sequence)
+
+
+def _stopped() -> Overloaded:
+    return Overloaded("the service is stopping: go on from here, or send the same again")

@@ -1,0 +1,71 @@
+"""The OpenAPI document of the service, made from the routes alone."""
+
+import json
+from typing import Any, cast
+
+from fastapi.openapi.utils import get_openapi
+from pydantic import BaseModel
+from pydantic.json_schema import models_json_schema
+
+from cellar import __version__
+from cellar.api.routes import router
+from cellar.api.schemas.long import LongAnswer, LongEnd, LongStep, LongSteps
+from cellar.api.schemas.problems import Problem
+from cellar.api.schemas.sessions import SequenceLine, SequenceRequest, StateRequest, StepLine, StepRequest
+from cellar.api.specs.client_schemas import for_clients
+from cellar.api.specs.request_examples import add_request_examples
+
+DESCRIPTION = """Recurrent networks whose hidden state outlives the request: create a model, open a session, post steps.
+
+Every error is an `application/problem+json` document (RFC 9457) whose `type` is `urn:cellar:problem:` and the name
+that stands first in the descriptions below."""
+
+UNDECLARED: tuple[type[BaseModel], ...] = (
+    LongAnswer,
+    LongEnd,
+    LongStep,
+    LongSteps,
+    Problem,
+    SequenceLine,
+    SequenceRequest,
+    StateRequest,
+    StepLine,
+    StepRequest,
+)
+"""What stands in answers and bodies that FastAPI knows nothing of."""
+
+TAGS = {
+    "models": "Networks with weights, in versions that never change.",
+    "cells": "Cells as equations.",
+    "sessions": "A model's state, kept between requests.",
+    "steps": "Time, one step or many.",
+    "state": "The state itself.",
+    "events": "What happens, told to those who watch.",
+    "past": "What came before: the way back, and the log.",
+    "jobs": "Training.",
+    "health": "For whoever runs the service.",
+}
+
+
+def document() -> dict[str, Any]:
+    """Return the OpenAPI 3.1 document."""
+    found = get_openapi(
+        title="Cellar",
+        version=__version__,
+        description=DESCRIPTION,
+        license_info={"name": "Apache-2.0", "identifier": "Apache-2.0"},
+        tags=[{"name": name, "description": description} for name, description in TAGS.items()],
+        routes=router.routes,
+        separate_input_output_schemas=False,
+    )
+    _, schemas = models_json_schema(
+        [(kind, "validation") for kind in UNDECLARED], ref_template="#/components/schemas/{model}"
+    )
+    found["components"]["schemas"] |= schemas["$defs"]
+    add_request_examples(found)
+    return cast(dict[str, Any], for_clients(found))
+
+
+def text() -> str:
+    """Return the document as it stands in `openapi/openapi.json`."""
+    return json.dumps(document(), indent=2, ensure_ascii=False) + "\n"

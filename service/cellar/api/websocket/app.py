@@ -1,0 +1,102 @@
+"""WebSockets, dispatched before FastAPI: one session's stream, and one socket for many sessions."""
+
+import asyncio
+import re
+
+from starlette.requests import HTTPConnection
+from starlette.responses import Response
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from cellar.api.dependencies import Services
+from cellar.api.errors.problems import problem
+from cellar.api.http.access import Access
+from cellar.api.http.known_query import check_query
+from cellar.api.websocket.close_codes import STOPPING, Closing, closing_of
+from cellar.api.websocket.connection import AsgiConnection, Connection
+from cellar.api.websocket.deferred_writes import Turns
+from cellar.api.websocket.protocol import EXTENSION
+from cellar.api.websocket.socket import Socket
+from cellar.errors import CellarError
+from cellar.ports import NAME
+
+PATH = re.compile(rf"/v1/(?:sessions/({NAME})/)?stream")
+
+
+class Streams:
+    """The streams of a process, and their end.
+
+    `window` is how many steps of a session may be in flight on a socket: as many as can be replayed, so that a client
+    whose connection drops can be told what became of each. Messages have at most `max_bytes`, as bodies do.
+    """
+
+    def __init__(self, services: Services, access: Access, *, window: int, max_bytes: int) -> None:
+        self._services = services
+        self._access = access
+        self._window = window
+        self._max_bytes = max_bytes
+        self._turns = Turns()
+        self.sockets: set[Socket] = set()
+        """Those that are open."""
+        self._closed = asyncio.Event()
+        self._stopping = False
+
+    async def serve(self, session: str | None, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one socket until it is closed."""
+        await receive()  # websocket.connect
+        await send({"type": "websocket.accept"})
+        closing = self._refusal(HTTPConnection(scope))
+        if closing is not None:
+            return await send({"type": "websocket.close", "code": closing.code, "reason": closing.reason})
+        direct = scope.get("extensions", {}).get(EXTENSION)
+        connection: Connection = AsgiConnection(receive, send) if direct is None else direct["connection"]
+        limits = {"window": self._window, "max_bytes": self._max_bytes}
+        socket = Socket(self._services, session, connection, self._turns, **limits)
+        self.sockets.add(socket)
+        try:
+            return await socket.run()
+        finally:
+            self.sockets.discard(socket)
+            self._closed.set()
+
+    async def stop(self) -> None:
+        """Read no more steps, answer those in flight, tell each client where to resume, and close."""
+        self._stopping = True
+        for socket in self.sockets:
+            socket.end(STOPPING)
+        while self.sockets:
+            self._closed.clear()
+            await self._closed.wait()
+
+    def _refusal(self, asked: HTTPConnection) -> Closing | None:
+        if self._stopping:
+            return STOPPING
+        try:
+            self._access.check(asked.headers, safe=False)
+            check_query(asked.query_params, ())
+        except CellarError as error:
+            return closing_of(error)
+        return None
+
+
+def _no_stream(path: str) -> Response:
+    """Return the answer to a handshake for a path at which there is no stream."""
+    detail = f"there is no stream at {path}: they are /v1/stream and /v1/sessions/{{session}}/stream"
+    return problem(404, "not_found", "Not Found", detail)
+
+
+class StreamRoutes:
+    """Send `/v1/sessions/{session}/stream` and `/v1/stream` to the streams, everything else on."""
+
+    def __init__(self, app: ASGIApp, streams: Streams) -> None:
+        self._app = app
+        self._streams = streams
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve the socket if it is one of ours."""
+        if scope["type"] != "websocket":
+            return await self._app(scope, receive, send)
+        path = PATH.fullmatch(scope["path"])
+        if path is None:
+            await receive()  # websocket.connect
+            return await _no_stream(scope["path"])(scope, receive, send)
+        return await self._streams.serve(path[1], scope, receive, send)

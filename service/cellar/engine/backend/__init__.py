@@ -1,0 +1,1 @@
+"""From source text to loaded machine code: compiler processes, object files, the kernel cache."""

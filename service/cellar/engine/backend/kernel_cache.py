@@ -1,0 +1,252 @@
+"""Compiled kernels, in memory and on disk.
+
+A kernel is an object file under a name that covers everything it depends on: its text, every file of the engine, the
+versions of Numba and llvmlite, the machine's architecture and operating system, and the target. A file is written whole
+and renamed into place, so several processes and machines share a directory; it carries its own digest, so a damaged one
+is compiled again. A directory that cannot be written serves what it has. Of what was loaded, `LoadedKernels` keeps as
+much as there is room for.
+
+The files are code: the directory is created with mode 700, and one that others may write to is refused.
+"""
+
+import fcntl
+import functools
+import hashlib
+import os
+import stat
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from importlib.metadata import version
+from pathlib import Path
+from typing import NamedTuple
+
+from cellar.engine.backend.compile_pool import Compiled, compile_kernels, is_wanted
+from cellar.engine.backend.loaded_code import Footprint, LoadedKernels
+from cellar.engine.backend.loader import Builtin, Code, builtin, link
+from cellar.engine.codegen.kernel_source import ENTRY
+from cellar.engine.kernel_library.matmul import product_texts
+from cellar.engine.native_calls.command_list_call import player_text
+from cellar.engine.native_calls.network_call import advance_text
+from cellar.engine.target import Target, host_target
+from cellar.errors import CompileAbandoned, CompileFailed
+
+_DIGEST_BYTES = 32
+
+_DIGEST_CHAIN = f"""\
+from numba import cfunc, types
+
+from cellar.engine.kernel_library.blake2b import digest_chain
+
+
+@cfunc(types.int64(types.int64), nopython=True, error_model='numpy')
+def {ENTRY}(call):
+    return digest_chain(call)
+"""
+
+KEPT_BYTES = 512 * 1024 * 1024
+"""Files in a directory of kernels, all together. A cell of an LSTM's size has 60 KB."""
+
+
+class Products(NamedTuple):
+    """The products with float32 and with bfloat16 weights."""
+
+    plain: Code
+    halves: Code
+
+
+class KernelCache:
+    """Loads kernels by their text, from memory, from a directory, or by compiling them. Safe to share by threads."""
+
+    def __init__(
+        self,
+        directory: Path | None,
+        *,
+        beforehand: Path | None = None,
+        target: Target | None = None,
+        loaded: LoadedKernels | None = None,
+    ) -> None:
+        """Keep kernels in `directory`; `beforehand` holds others that were compiled with the installation."""
+        self.directory = directory
+        self.target = target or host_target()
+        self._directories = [path for path in (directory, beforehand) if path is not None]
+        self._loaded = loaded or LoadedKernels()
+        if directory is not None:
+            _create(directory)
+        for path in self._directories:
+            _check(path)
+        if directory is not None:
+            _sweep(directory)
+
+    def load(self, texts: Sequence[str]) -> list[Code]:
+        """Return the functions of kernel texts; those that nobody has compiled are compiled together.
+
+        Whoever asks for a kernel first makes it; others wait for that kernel alone. Raise CompileFailed, or as
+        `compile_kernels`.
+        """
+        text_of = {self.key(text): text for text in texts}
+        while True:
+            futures, claimed = self._loaded.claim(text_of)
+            if claimed:
+                self._make({key: text_of[key] for key in claimed})
+            try:
+                return [futures[self.key(text)].result() for text in texts]
+            except CompileAbandoned:  # by whoever asked first; then it is this caller's to make
+                if not is_wanted():
+                    raise
+
+    @property
+    def footprint(self) -> Footprint:
+        """Return how many kernels are in memory, and how large they are."""
+        return self._loaded.footprint
+
+    @property
+    def library(self) -> list[str]:
+        """Return the texts that the service needs besides those of cells."""
+        return [*product_texts(self.target.registers), advance_text(), player_text(), _DIGEST_CHAIN]
+
+    @functools.cached_property
+    def advance(self) -> Builtin:
+        """The one call of a network, as `advance_text` describes it. Raise CompileFailed."""
+        return builtin(self.load([advance_text()])[0], "advance")
+
+    @functools.cached_property
+    def player(self) -> Code:
+        """The one call of a recording, as `player_text` describes it. Raise CompileFailed."""
+        return self.load([player_text()])[0]
+
+    @functools.cached_property
+    def digest_chain(self) -> Code:
+        """A chain of digests in one call, as `blake2b.digest_chain` describes it. Raise CompileFailed."""
+        return self.load([_DIGEST_CHAIN])[0]
+
+    def products(self) -> Products:
+        """Return the products for this target. Raise CompileFailed."""
+        return Products(*self.load(product_texts(self.target.registers)))
+
+    def warm(self, texts: Sequence[str]) -> int:
+        """Compile what the directory lacks, load nothing; return how many kernels that were. Raise CompileFailed.
+
+        The target may be one that this machine could not run.
+        """
+        missing = {key: text for text in texts if self._read(key := self.key(text)) is None}
+        for code in self._compile(missing).values():
+            if isinstance(code, CompileFailed):
+                raise code
+        return len(missing)
+
+    def key(self, text: str) -> str:
+        """Return the name of a kernel: sha256 over all that its machine code depends on."""
+        target = self.target.architecture, self.target.cpu, self.target.features
+        parts = (text, *_made_of(), sys.platform, sys.byteorder, *target)
+        return hashlib.sha256("\0".join(parts).encode()).hexdigest()
+
+    def _make(self, texts: Mapping[str, str]) -> None:
+        """Read or compile these kernels and load them; those that fail, fail for everybody who waits for them."""
+        try:
+            objects: Compiled = {key: found for key in texts if (found := self._read(key)) is not None}
+            objects |= self._compile({key: text for key, text in texts.items() if key not in objects})
+            for key, code in objects.items():
+                if isinstance(code, CompileFailed):
+                    self._loaded.fail([key], code)
+                else:
+                    self._loaded.settle({key: link(code)})
+        except BaseException as error:
+            self._loaded.fail(texts, error)
+
+    def _compile(self, texts: Mapping[str, str]) -> Compiled:
+        objects = compile_kernels(texts, self.target)
+        for key, code in objects.items():
+            if isinstance(code, CompileFailed):
+                code.text = texts[key]
+            else:
+                self._write(key, code)
+        return objects
+
+    def _read(self, key: str) -> bytes | None:
+        for directory in self._directories:
+            with suppress(OSError):
+                path = directory / f"{key}.o"
+                data = path.read_bytes()
+                digest, code = data[:_DIGEST_BYTES], data[_DIGEST_BYTES:]
+                if hashlib.sha256(code).digest() == digest:
+                    with suppress(OSError):  # a directory that is read only
+                        os.utime(path)
+                    return code
+        return None
+
+    def _write(self, key: str, code: bytes) -> None:
+        if self.directory is None or not os.access(self.directory, os.W_OK):
+            return
+        # A full disk, or one that cannot be written after all, costs the next process its own compilation.
+        with suppress(OSError):
+            handle, name = tempfile.mkstemp(dir=self.directory, suffix=".part")
+            try:
+                with os.fdopen(handle, "wb") as file:
+                    fcntl.flock(file, fcntl.LOCK_EX)
+                    file.write(hashlib.sha256(code).digest() + code)
+                    file.flush()
+                    Path(name).rename(self.directory / f"{key}.o")
+            except OSError:
+                Path(name).unlink()
+                raise
+            _shrink(self.directory)
+
+
+def _create(directory: Path) -> None:
+    try:
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise CompileFailed(f"the kernel cache {directory} cannot be made: {error.strerror}") from error
+
+
+def _check(directory: Path) -> None:
+    try:
+        found = directory.stat()
+    except OSError as error:
+        raise CompileFailed(f"the kernel cache {directory} cannot be read: {error.strerror}") from error
+    if found.st_uid not in (os.getuid(), 0):
+        raise CompileFailed(f"the kernel cache {directory} belongs to another user, and its files are code")
+    if found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        raise CompileFailed(f"the kernel cache {directory} may be written by others, and its files are code: chmod 700")
+
+
+def _sweep(directory: Path) -> None:
+    """Remove what writers that were killed have left; who still writes holds a lock on the file.
+
+    One that has just made its file and not locked it yet loses it, which costs the next process a compilation.
+    """
+    for path in directory.glob("*.part"):
+        with suppress(OSError), path.open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            path.unlink()
+
+
+def _shrink(directory: Path) -> None:
+    """Remove the files that were used longest ago, if all together are larger than KEPT_BYTES.
+
+    A kernel that is in use is in memory; one whose file is gone is compiled again when a process asks for it.
+    """
+    files = [(found.stat().st_mtime_ns, found.stat().st_size, found.path) for found in os.scandir(directory)]
+    left = sum(size for _, size, _ in files) - KEPT_BYTES
+    for _, size, path in sorted(files) if left > 0 else ():
+        if left <= 0:
+            break
+        Path(path).unlink(missing_ok=True)
+        left -= size
+
+
+@functools.cache
+def _made_of() -> tuple[str, str, str]:
+    """Return what the machine code of any text depends on: every file of the engine, and the compilers' versions."""
+    return engine_digest(Path(__file__).parents[1]), version("numba"), version("llvmlite")
+
+
+def engine_digest(directory: Path) -> str:
+    """Return the sha256 over all modules in a directory and the packages in it, and their places."""
+    digest = hashlib.sha256()
+    for path in sorted(directory.rglob("*.py")):
+        for part in (str(path.relative_to(directory)).encode(), path.read_bytes()):
+            digest.update(hashlib.sha256(part).digest())
+    return digest.hexdigest()

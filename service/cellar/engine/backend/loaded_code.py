@@ -1,0 +1,95 @@
+"""Machine code in memory: what was used last stays, what somebody holds is found again, the rest goes.
+
+Equations come from users, and there is no end to them: a process that kept every kernel would grow without bound, and
+each takes three of the 65,530 mappings that Linux allows.
+"""
+
+import threading
+from collections import OrderedDict
+from collections.abc import Collection, Iterable, Mapping
+from concurrent.futures import Future
+from typing import NamedTuple
+from weakref import WeakValueDictionary
+
+from cellar.engine.backend.loader import Code
+
+KEPT_KERNELS = 256
+"""Kernels that stay though nobody holds them, and"""
+KEPT_BYTES = 16 * 1024 * 1024
+"""the sum of their sizes. The kernels of a large cell are some 50 KB, and take a millisecond to load again."""
+
+
+class Footprint(NamedTuple):
+    """Kernels in memory, and the bytes of their machine code."""
+
+    kernels: int
+    size_bytes: int
+
+
+class LoadedKernels:
+    """Kernels by key. Safe to share by threads: whoever asks for one first makes it, others wait for that one."""
+
+    def __init__(self, kept_kernels: int = KEPT_KERNELS, kept_bytes: int = KEPT_BYTES) -> None:
+        self._kept_kernels = kept_kernels
+        self._kept_bytes = kept_bytes
+        self._lock = threading.Lock()
+        self._alive: WeakValueDictionary[str, Code] = WeakValueDictionary()
+        """Every kernel that is in memory, whoever holds it."""
+        self._kept: OrderedDict[str, Code] = OrderedDict()
+        """Those that this object holds, the one used last at the end."""
+        self._made: dict[str, Future[Code]] = {}
+        """Those that somebody is making."""
+
+    def claim(self, keys: Collection[str]) -> tuple[dict[str, Future[Code]], list[str]]:
+        """Return a future for each key, and the keys that the caller must now make, to `settle` or to `fail`."""
+        with self._lock:
+            found = {key: code for key in keys if (code := self._alive.get(key)) is not None}
+            missing = dict.fromkeys(key for key in keys if key not in found)
+            claimed = [key for key in missing if key not in self._made]
+            self._made |= {key: Future() for key in claimed}
+            futures = {key: self._made[key] for key in missing}
+            dropped = self._keep(found)
+        del dropped  # not under the lock: to unload takes a while
+        return futures | {key: _done(code) for key, code in found.items()}, claimed
+
+    def settle(self, found: Mapping[str, Code]) -> None:
+        """Hand out kernels that the caller has claimed and made."""
+        with self._lock:
+            self._alive.update(found)
+            futures = {key: self._made.pop(key) for key in found}
+            dropped = self._keep(found)
+        del dropped
+        for key, future in futures.items():
+            future.set_result(found[key])
+
+    def fail(self, keys: Iterable[str], error: BaseException) -> None:
+        """Tell whoever waits for those of the keys that are not made; they may be claimed again."""
+        with self._lock:
+            futures = [self._made.pop(key) for key in keys if key in self._made]
+        for future in futures:
+            future.set_exception(error)
+
+    @property
+    def footprint(self) -> Footprint:
+        """Return what is in memory, kept or held by somebody else."""
+        alive = list(self._alive.values())
+        return Footprint(len(alive), sum(code.size_bytes for code in alive))
+
+    def _keep(self, used: Mapping[str, Code]) -> list[Code]:
+        """Hold what was just used, and return what was used longest ago and is too much."""
+        for key, code in used.items():
+            self._kept[key] = code
+            self._kept.move_to_end(key)
+        size_bytes = sum(code.size_bytes for code in self._kept.values())
+        dropped = []
+        while len(self._kept) > self._kept_kernels or size_bytes > self._kept_bytes:
+            _, code = self._kept.popitem(last=False)
+            size_bytes -= code.size_bytes
+            dropped.append(code)
+        return dropped
+
+
+def _done(code: Code) -> Future[Code]:
+    future: Future[Code] = Future()
+    future.set_result(code)
+    return future

@@ -1,0 +1,1 @@
+"""From a graph to the source text of a kernel: schedule, memory plan, source."""

@@ -1,0 +1,211 @@
+"""Where a kernel finds things: the slots of its descriptor, and the padded buffers of its scratch memory.
+
+A kernel takes one address, of an array of 64-bit integers. The first are fixed (`HEAD`); the rest are slots in the
+order of the layout: sizes, dense arrays with their strides, addresses of weights, and buffers. A padded row of n floats
+has ceil(n / 16) blocks of 64 bytes; a scalar is a block with the same value in every lane.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from cellar.engine.codegen.schedule import CONSTANTS, Carried, Maps, Plan, Products
+from cellar.engine.ir.graph import Node
+from cellar.engine.ir.ops import OPS
+
+HEAD = (
+    "steps",
+    "rows",
+    "start",
+    "lengths",
+    "bad_step",
+    "bad_kind",
+    "reverse",
+    "wants",
+    "layer",
+    "probe",
+    "product",
+    "plain",
+    "sources",
+    "initial",
+    "offset",
+)
+"""Steps of this call, rows, and the number of the first step in its sequence; lengths of the rows (0: all run to the
+end) and where faults go; 1 to read dense arrays from each row's end; which results are wanted, a bit each, and whether
+those of parameters are (`WANT_PARAMS`); the number of the layer among those that note faults together; the probe for
+subnormals; the addresses of the product for the kernel's weights, and of that for float32; for each row the address of
+the network's state, where the kernel's own begins `offset` bytes further on, or 0 for a row that begins with `initial`
+(0 for all: the dense array says where)."""
+
+AT = {name: index for index, name in enumerate(HEAD)}
+
+PAIRS = 128
+"""Pairs of step and row of which the factors of weight gradients are packed at a time: a second-level cache full."""
+
+WANT_PARAMS = 1 << 62
+"""Of `wants`, above the bits of the results: the gradients of parameters. Without it their slots are not read."""
+
+SlotKind = Literal[
+    "size",
+    "staged",
+    "staged_row",
+    "staged_time",
+    "result",
+    "result_row",
+    "result_time",
+    "carry_in",
+    "carry_in_row",
+    "carry_out",
+    "carry_out_row",
+    "group",
+    "vector",
+    "tape",
+    "tape_row",
+    "buffer",
+    "pairs",
+    "grad",
+    "sums",
+]
+Span = Literal["call", "step", "history"]
+
+HEAD_ADDRESSES = ("bad_step", "bad_kind", "probe", "product", "plain")
+"""What in the head must be an address. `lengths`, `sources` and `initial` may be 0, which has a meaning."""
+
+SLOT_ADDRESSES: frozenset[SlotKind] = frozenset(
+    ("staged", "result", "carry_in", "carry_out", "group", "vector", "tape", "buffer", "pairs", "grad", "sums")
+)
+"""Slots that hold an address, which is never 0 where a kernel uses it."""
+
+GRADIENT_SLOTS: frozenset[SlotKind] = frozenset(("grad", "sums"))
+"""Slots that a kernel uses only where the gradients of parameters are wanted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """One number of the descriptor: its kind, and which of that kind."""
+
+    kind: SlotKind
+    index: int | str
+
+
+@dataclass(frozen=True, slots=True)
+class Buffer:
+    """Scratch memory of a kernel: rows of the widths' sum, for each step of a call, for one step, or one more."""
+
+    widths: tuple[str, ...]
+    """Size names, "" for a scalar."""
+    span: Span
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a node's value stands: a buffer, and the sizes that come before it in a row."""
+
+    buffer: int
+    before: tuple[str, ...] = ()
+
+
+@dataclass
+class Layout:
+    """The slots and buffers of a kernel, in order."""
+
+    plan: Plan
+    numbers: dict[Slot, int] = field(default_factory=dict)
+    """The slots in the order of their making, each with its position in the descriptor."""
+    buffers: list[Buffer] = field(default_factory=list)
+    places: dict[Node, Place] = field(default_factory=dict)
+    groups: list[Products] = field(default_factory=list)
+    vectors: list[Node] = field(default_factory=list)
+    pairs: list[str] = field(default_factory=list)
+    """The size names of the factors that a backward kernel packs."""
+    settled: tuple[Carried, ...] = ()
+    """Carried values that the loop which computes them writes to where the next step reads them."""
+    direct: tuple[int, ...] = ()
+    """Results, by number, that the loop which computes them writes to the caller's array."""
+
+    def number(self, slot: Slot) -> int:
+        """Return the position of a slot in the descriptor, making it on first use."""
+        return self.numbers.setdefault(slot, len(HEAD) + len(self.numbers))
+
+    @property
+    def slots(self) -> list[Slot]:
+        """Return the slots in order."""
+        return list(self.numbers)
+
+
+def width_bytes(size: int) -> int:
+    """Return the bytes of a padded row of `size` floats."""
+    return (size + 15) // 16 * 64
+
+
+def row_bytes(widths: tuple[str, ...], sizes: Mapping[str, int]) -> int:
+    """Return the bytes of a row of a buffer."""
+    return sum(width_bytes(sizes[name]) if name else 64 for name in widths)
+
+
+def arrange(plan: Plan) -> Layout:
+    """Return the layout of a plan: a place for every value that outlives the loop that computes it."""
+    computed = {node for _, stage in plan.stages if isinstance(stage, Maps) for node in stage.nodes}
+    folds = {node for node in computed if OPS[node.op].kind == "fold"}
+    settled = tuple(c for c in plan.carried if c.following in computed - folds and _may_settle(plan, c))
+    direct = tuple(index for index, node in enumerate(plan.results) if node in computed - folds)
+    layout = Layout(plan, settled=settled, direct=direct)
+    for node in plan.staged:
+        _place(layout, (node,), "call")
+    for carried in plan.carried:
+        _place(layout, (carried.leaf,), "history" if plan.history else "step")
+    stored = _stored(layout)
+    for region, stage in plan.stages:
+        if isinstance(stage, Products):
+            layout.groups.append(stage)
+            _place(layout, stage.nodes, _span(plan, region, stage.nodes))
+        else:
+            for node in stage.nodes:
+                if node in stored:
+                    _place(layout, (node,), _span(plan, region, (node,)))
+    return layout
+
+
+def _may_settle(plan: Plan, carried: Carried) -> bool:
+    """Return whether a new value may be written while its step runs: nothing later may read the old one in its place.
+
+    A loop reads a block of every operand before it writes one.
+    """
+    if plan.history:
+        return True
+    stages = [stage for _, stage in plan.stages]
+    writing = next(index for index, stage in enumerate(stages) if carried.following in stage.nodes)
+    return not any(carried.leaf in stage.reads for stage in stages[writing + 1 :])
+
+
+def _place(layout: Layout, nodes: tuple[Node, ...], span: Span) -> None:
+    widths = tuple(extent(node) for node in nodes)
+    for index, node in enumerate(nodes):
+        layout.places[node] = Place(len(layout.buffers), widths[:index])
+    layout.buffers.append(Buffer(widths, span))
+
+
+def extent(node: Node) -> str:
+    """Return the size name of a vector, "" of a scalar."""
+    return node.shape[0] if node.shape else ""
+
+
+def _stored(layout: Layout) -> set[Node]:
+    """Return the nodes that something outside their own loop reads."""
+    plan = layout.plan
+    stored = {c.following for c in plan.carried if c not in layout.settled} | set(plan.kept)
+    stored |= {node for index, node in enumerate(plan.results) if index not in layout.direct}
+    for _, stage in plan.stages:
+        stored |= {*stage.reads, *(node for node in stage.nodes if OPS[node.op].kind == "fold")}
+    return {node for node in stored if node.op not in CONSTANTS}
+
+
+def _span(plan: Plan, region: str, nodes: tuple[Node, ...]) -> Span:
+    """Return how long a value must live: a step, unless something outside the loop wants it."""
+    if region != "loop":
+        return "call"
+    lasting = {*plan.results, *plan.kept}
+    for other, stage in plan.stages:
+        if other == "after":
+            lasting.update(stage.reads)
+    return "call" if any(node in lasting for node in nodes) else "step"

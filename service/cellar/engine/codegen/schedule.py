@@ -1,0 +1,256 @@
+"""From a graph to the order in which a kernel computes it.
+
+A kernel has three regions. `before` holds what does not depend on carried values (the state): it is computed for all
+time steps of a call at once. `loop` runs step by step. `after` holds products that no carried value needs, again
+for all steps at once. No region changes a bit: every element is computed by the same operations in the same order.
+
+Within a region, stages alternate: products that share an operand become one product with packed weights, and
+elementwise work is fused into one loop over each extent, with the folds that end it.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+from cellar.engine.cell import Cell
+from cellar.engine.ir.autodiff import OUTPUT_COTANGENT
+from cellar.engine.ir.graph import Node, Op, toposort
+from cellar.engine.ir.ops import OPS, spread
+
+Region = Literal["before", "loop", "after"]
+REGIONS: tuple[Region, ...] = ("before", "loop", "after")
+
+CONSTANTS = (Op.PARAM, Op.CONST, Op.LENGTH)
+
+
+@dataclass(frozen=True, slots=True)
+class Products:
+    """Matrices times one vector: their panels lie one after the other, and so do their results."""
+
+    operand: Node
+    nodes: tuple[Node, ...]
+
+    @property
+    def transposed(self) -> bool:
+        """Return whether the matrices are read transposed."""
+        return self.nodes[0].op is Op.PRODUCT_T
+
+    @property
+    def reads(self) -> tuple[Node, ...]:
+        """Return what it reads from memory besides the matrices."""
+        return (self.operand,)
+
+
+@dataclass(frozen=True, slots=True)
+class Maps:
+    """One loop over the blocks of an extent (a size, or "" for scalars): elementwise nodes and folds, in order."""
+
+    extent: str
+    nodes: tuple[Node, ...]
+
+    @property
+    def reads(self) -> tuple[Node, ...]:
+        """Return what it reads from outside: of its own nodes only a fold is complete no sooner than the loop."""
+        inside = {node for node in self.nodes if OPS[node.op].kind != "fold"}
+        return tuple(dict.fromkeys(s for node in self.nodes for s in node.sources if s not in inside))
+
+
+Stage = Products | Maps
+
+
+@dataclass(frozen=True, slots=True)
+class Carried:
+    """A value that each step hands to the next: the leaf that reads it, and the node that is its new value."""
+
+    leaf: Node
+    following: Node
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a kernel computes, and in which order."""
+
+    staged: tuple[Node, ...]
+    """Leaves that are copied in from dense arrays, (T, B, size) each."""
+    carried: tuple[Carried, ...]
+    taped: tuple[Node, ...]
+    """Values of every step that another kernel left behind."""
+    results: tuple[Node, ...]
+    """Nodes that are copied out to dense arrays, (T, B, size) each."""
+    kept: tuple[Node, ...]
+    """Nodes of which the value of every step is needed after the loop."""
+    backward: bool
+    """Time descends, and nothing is checked for being finite."""
+    history: bool
+    """Keep every carried value of a call and not only the newest."""
+    regions: dict[Region, tuple[Stage, ...]] = field(default_factory=dict)
+    at: dict[Node, Region] = field(default_factory=dict)
+
+    @property
+    def stages(self) -> list[tuple[Region, Stage]]:
+        """Return all stages in order, each with its region."""
+        return [(region, stage) for region in REGIONS for stage in self.regions[region]]
+
+
+def forward_plan(cell: Cell, *, save: bool) -> Plan:
+    """Return the plan of a step; with `save`, every value that the adjoint reads is kept."""
+    step = cell.step
+    carried = tuple(Carried(s.previous, _computed(s.following)) for s in step.states)
+    kept = _read_by_adjoint(cell) if save else ()
+    return _arranged(step.inputs, carried, (), (_computed(step.output),), kept, backward=False, history=save)
+
+
+def backward_plan(cell: Cell) -> Plan:
+    """Return the plan of the adjoint of a step."""
+    adjoint = cell.adjoint
+    leaves = [adjoint.cotangents[s.name] for s in cell.step.states]
+    carried = tuple(Carried(leaf, _computed(node)) for leaf, node in zip(leaves, adjoint.states, strict=True))
+    factors = [node for pairs in adjoint.matrices.values() for pair in pairs for node in pair]
+    kept = [node for node in (*adjoint.params.values(), *factors) if node.op not in CONSTANTS]
+    return _arranged(
+        (adjoint.cotangents[OUTPUT_COTANGENT],),
+        carried,
+        tape(cell),
+        tuple(_computed(node) for node in adjoint.inputs),
+        tuple(dict.fromkeys(kept)),
+        backward=True,
+        history=False,
+    )
+
+
+def tape(cell: Cell) -> tuple[Node, ...]:
+    """Return what the forward pass leaves for the adjoint: inputs, previous states, the computed values it reads."""
+    return (*cell.step.inputs, *(s.previous for s in cell.step.states), *_read_by_adjoint(cell))
+
+
+def _read_by_adjoint(cell: Cell) -> tuple[Node, ...]:
+    """Return the computed values of a step that its adjoint reads, in the step's order."""
+    own = [node for node in toposort(cell.step.roots) if node.sources]
+    known = set(own)
+    read: set[Node] = set()
+    stack = list(cell.adjoint.roots)
+    seen: set[Node] = set()
+    while stack:
+        node = stack.pop()
+        if node in seen:
+            continue
+        seen.add(node)
+        if node in known:
+            read.add(node)
+        else:
+            stack.extend(node.sources)
+    return tuple(node for node in own if node in read)
+
+
+def _computed(node: Node) -> Node:
+    """Return a node that a stage computes: a bare leaf is copied by one."""
+    return node if node.sources else spread(node, node.shape)
+
+
+def _arranged(
+    staged: Sequence[Node],
+    carried: tuple[Carried, ...],
+    taped: tuple[Node, ...],
+    results: tuple[Node, ...],
+    kept: tuple[Node, ...],
+    *,
+    backward: bool,
+    history: bool,
+) -> Plan:
+    roots = [*(c.following for c in carried), *results, *kept]
+    ready = {*staged, *taped, *(c.leaf for c in carried)}
+    nodes = [node for node in _below(roots, ready) if node not in ready and node.op not in CONSTANTS]
+    at = _regions(nodes, carried, {*results, *kept})
+    regions: dict[Region, tuple[Stage, ...]] = {}
+    done = set(ready)
+    for region in REGIONS:
+        regions[region] = tuple(_stages([node for node in nodes if at[node] == region], done))
+    leaves = {c.leaf for c in carried}
+    late = any(leaves & set(stage.reads) for stage in regions["after"])
+    history = history or late or bool(leaves & set(kept))
+    return Plan(tuple(staged), carried, taped, results, kept, backward, history, regions, at)
+
+
+def _below(roots: Iterable[Node], ready: set[Node]) -> list[Node]:
+    """Return what must be computed for the roots, in order, given that `ready` already is."""
+    reached: set[Node] = set()
+    stack = list(roots)
+    while stack:
+        node = stack.pop()
+        if node not in reached and node not in ready:
+            reached.add(node)
+            stack.extend(node.sources)
+    return [node for node in toposort(roots) if node in reached]
+
+
+def _regions(nodes: list[Node], carried: tuple[Carried, ...], wanted: set[Node]) -> dict[Node, Region]:
+    """Assign regions. Elementwise work moves out of the loop only where a product or a result there needs it."""
+    dependent = {c.leaf for c in carried}
+    for node in nodes:
+        if any(source in dependent for source in node.sources):
+            dependent.add(node)
+    needed = _ancestors([c.following for c in carried])
+    at: dict[Node, Region] = {}
+    for node in nodes:
+        late = any(at.get(source) == "after" for source in node.sources)
+        if node in dependent and node not in needed and (late or OPS[node.op].kind == "product"):
+            at[node] = "after"
+        else:
+            at[node] = "loop"
+    anchors = [n for n in nodes if n not in dependent and (OPS[n.op].kind == "product" or n in wanted)]
+    for node in _ancestors(anchors):
+        if node in at:
+            at[node] = "before"
+    return at
+
+
+def _ancestors(roots: Iterable[Node]) -> set[Node]:
+    return set(toposort(roots))
+
+
+def _stages(nodes: list[Node], done: set[Node]) -> Iterable[Stage]:
+    """Yield the stages of one region; `done` grows with what they compute."""
+    pending = list(nodes)
+    while pending:
+        products = [node for node in pending if OPS[node.op].kind == "product" and _ready(node, done)]
+        yield from _grouped(products)
+        done.update(products)
+        pending = [node for node in pending if node not in done]
+        for extent in dict.fromkeys(_extent(node) for node in pending):
+            fused = _fusable(pending, extent, done)
+            if fused:
+                yield Maps(extent, tuple(fused))
+                done.update(fused)
+        pending = [node for node in pending if node not in done]
+
+
+def _ready(node: Node, done: set[Node]) -> bool:
+    return all(source in done or source.op in CONSTANTS for source in node.sources)
+
+
+def _grouped(products: list[Node]) -> Iterable[Products]:
+    groups: dict[tuple[Node, Op], list[Node]] = {}
+    for node in products:
+        groups.setdefault((node.sources[1], node.op), []).append(node)
+    for (operand, _), members in groups.items():
+        yield Products(operand, tuple(members))
+
+
+def _extent(node: Node) -> str:
+    """Return the size that a node's loop runs over; a fold runs over its operand's."""
+    shape = node.sources[0].shape if OPS[node.op].kind == "fold" else node.shape
+    return shape[0] if shape else ""
+
+
+def _fusable(pending: list[Node], extent: str, done: set[Node]) -> list[Node]:
+    """Return, in order, what one loop over the extent can compute: a fold's result is complete only after it."""
+    inside: list[Node] = []
+    available: set[Node] = set()
+    for node in pending:
+        if OPS[node.op].kind == "product" or _extent(node) != extent:
+            continue
+        if all(source in done or source in available or source.op in CONSTANTS for source in node.sources):
+            inside.append(node)
+            if OPS[node.op].kind != "fold":
+                available.add(node)
+    return inside

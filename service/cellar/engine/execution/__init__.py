@@ -1,0 +1,1 @@
+"""Running compiled cells and networks on arrays."""

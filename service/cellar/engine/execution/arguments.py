@@ -1,0 +1,71 @@
+"""Arguments of a network's call as the native code reads them, where it cannot read those that it was given."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cellar.engine.execution.invocation import Ints, clipped
+from cellar.engine.execution.packed_weights import Floats
+from cellar.errors import ShapeMismatch
+
+Mask = NDArray[np.bool_]
+
+States = Floats | Sequence[bytes]
+"""States of B rows: an array (B, S), or records of float32, little endian, of one row or more each, B rows in all.
+Where S is 0 records are empty, however many there are."""
+
+FLOAT32, INT32, BOOL = np.dtype(np.float32), np.dtype(np.int32), np.dtype(np.bool_)
+"""NumPy's one object for each, which the native code knows them by."""
+
+
+def fitted(name: str, array: Floats, shape: tuple[int, ...]) -> Floats:
+    """Return a copy of an array, rows side by side. Raise ShapeMismatch."""
+    if array.shape != shape:
+        raise mismatch(name, array, str(shape))
+    found: Floats = np.empty(shape, FLOAT32)
+    found[...] = array
+    return found
+
+
+def fitted_state(state: States, rows: int, size: int) -> Floats | tuple[bytes, ...]:
+    """Return a copy of a state, or a tuple of its records. Raise ShapeMismatch."""
+    if isinstance(state, np.ndarray):
+        return fitted("state", state, (rows, size))
+    records = tuple(state)  # nobody may take a record away while it is read
+    dense = joined_state(records, rows, size)
+    return records if all(type(record) is bytes for record in records) else dense
+
+
+def joined_state(records: Sequence[bytes], rows: int, size: int) -> Floats:
+    """Return records as an array (B, S). Raise ShapeMismatch."""
+    sizes = [memoryview(record).nbytes for record in records]
+    if sum(sizes) != 4 * size * rows or any(nbytes % (4 * size) for nbytes in sizes if size):
+        raise ShapeMismatch(
+            "records of states",
+            expected=f"{rows} rows of {4 * size} bytes",
+            actual=f"{sum(sizes)} bytes in {len(sizes)}",
+        )
+    return fitted("state", np.frombuffer(b"".join(records), "<f4").reshape(rows, size), (rows, size))
+
+
+def fitted_lengths(lengths: Ints, steps: int, rows: int) -> Ints:
+    """Return a copy of lengths, within the steps. Raise ShapeMismatch."""
+    found: Ints = np.empty(rows, INT32)
+    found[:] = clipped(lengths, steps, rows)
+    return found
+
+
+def fitted_reset(reset: Mask, rows: int) -> Mask:
+    """Return a copy of a mask of rows. Raise ShapeMismatch."""
+    found: Mask = np.empty(rows, BOOL)
+    if np.shape(reset) != found.shape:
+        raise ShapeMismatch("rows to reset", expected=f"({rows},)", actual=str(np.shape(reset)))
+    found[:] = reset
+    return found
+
+
+def mismatch(name: str, array: NDArray[Any], expected: str) -> ShapeMismatch:
+    """Return the error for an array of another shape."""
+    return ShapeMismatch(f"the {name} have another shape", expected=expected, actual=str(array.shape))

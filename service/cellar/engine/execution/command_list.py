@@ -1,0 +1,76 @@
+"""Kernels and copies between fixed places, recorded once and run in order by one native call.
+
+What stands at those places may change between runs; where they are may not.
+"""
+
+import numpy as np
+
+from cellar.engine.backend.kernel_cache import KernelCache
+from cellar.engine.execution.invocation import Call, Words, check_status
+from cellar.engine.execution.packed_weights import Floats, address
+from cellar.engine.native_calls.command_list_call import Field, Kind
+
+
+class Recording:
+    """Steps in order. One thread at a time may run it."""
+
+    def __init__(self, cache: KernelCache) -> None:
+        self._play = cache.player
+        self._steps: list[list[int]] = []
+        self._alive: list[object] = []
+        """Whatever the steps point to."""
+        self._words: Words | None = None
+
+    def call(self, call: Call) -> None:
+        """Run a call, bound to arrays that stay where they are; one that finds a fault ends the run.
+
+        Raise ValueError if an array is missing that the kernel would read or write.
+        """
+        call.check_bound()
+        self._append([Kind.CALL, call.kernel.code.address, address(call.descriptor)], call)
+
+    def copy(self, source: Floats, target: Floats) -> None:
+        """Copy floats to an array of the same shape of at most three axes, or of one that they are spread over."""
+        self._move(Kind.COPY, source, target)
+
+    def flush(self, array: Floats) -> None:
+        """Replace magnitudes below 2^-63 by +0. The last axis is dense."""
+        self._move(Kind.FLUSH, array, array)
+
+    def add(self, source: Floats, target: Floats) -> None:
+        """Add to an array another one of its shape. The last axis is dense in both."""
+        self._move(Kind.ADD, source, target)
+
+    def run(self) -> bool:
+        """Run all steps; return False if a kernel found a fault, after which none was run.
+
+        Raise StartupError in a thread that does not compute with subnormal numbers.
+        """
+        if self._words is None:
+            self._words = np.array([len(self._steps), *(word for step in self._steps for word in step)], np.int64)
+        status = self._play(address(self._words))
+        check_status(status)
+        return status == 0
+
+    def _move(self, kind: Kind, source: Floats, target: Floats) -> None:
+        if target.size == 0:
+            return
+        alive = (source, target)
+        source = np.broadcast_to(source, target.shape)
+        if source.flags.c_contiguous and target.flags.c_contiguous:
+            source, target = source.reshape(-1), target.reshape(-1)
+        before = 3 - target.ndim
+        if before < 0:
+            raise ValueError(f"a copy of {target.ndim} axes")
+        if kind is not Kind.COPY and (source.strides[-1], target.strides[-1]) != (4, 4):
+            raise ValueError("only a copy may have strides along its last axis")
+        sizes = [
+            [fill] * before + list(numbers)
+            for fill, numbers in ((1, target.shape), (0, source.strides), (0, target.strides))
+        ]
+        self._append([kind, address(source), address(target), *sizes[0], *sizes[1], *sizes[2]], alive)
+
+    def _append(self, step: list[int], alive: object) -> None:
+        self._steps.append(step + [0] * (Field.COUNT - len(step)))
+        self._alive.append(alive)
+        self._words = None

@@ -1,0 +1,250 @@
+"""A compiled cell: the calls that run its kernels.
+
+A call is leased with its descriptor and its scratch memory, is bound to arrays, and runs the kernel once; then it waits
+for the next run of its shape. Kernels hold no state, so several threads may run one cell. Nothing is written to the
+arrays of the caller.
+"""
+
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from cellar.engine.backend.kernel_cache import KernelCache
+from cellar.engine.cell import Cell
+from cellar.engine.codegen.kernel_source import KernelText, backward_text, forward_text
+from cellar.engine.codegen.memory_plan import AT, WANT_PARAMS
+from cellar.engine.execution.invocation import Call, Ints, Kernel, Lease, lease
+from cellar.engine.execution.packed_weights import Floats, Packed, pack
+from cellar.errors import ShapeMismatch
+
+
+@dataclass(frozen=True, slots=True)
+class Tape:
+    """What a forward pass left behind."""
+
+    steps: int
+    rows: int
+    lengths: Ints | None
+    lease: Lease
+    """Of the call whose scratch memory holds the taped values."""
+
+
+@dataclass(frozen=True, slots=True)
+class Forward:
+    """`outputs` (T, B, out), the new `state` (B, S), and for each row its first bad step (-1: none) and its kind.
+
+    Kind 1: a state would not be finite; kind 2: an output. `tape` is what `backward` needs, if it was asked for.
+    """
+
+    outputs: Floats
+    state: Floats
+    bad_step: Ints
+    bad_kind: Ints
+    tape: Tape | None
+
+
+@dataclass(frozen=True, slots=True)
+class Backward:
+    """Gradients: `d_inputs` (T, B, size) each, `d_state` (B, S) of the initial state, `d_params` by name."""
+
+    d_inputs: tuple[Floats, ...]
+    d_state: Floats
+    d_params: dict[str, Floats]
+
+
+class CompiledCell:
+    """A cell and its kernels. The kernels for training are compiled when they are first used."""
+
+    def __init__(self, cell: Cell, cache: KernelCache) -> None:
+        self.cell = cell
+        self._cache = cache
+        self.kernel = Kernel(cell, cache, forward_text(cell, save=False))
+        self._training: tuple[Kernel, Kernel] | None = None
+        self._lock = threading.Lock()
+
+    def _training_kernels(self) -> tuple[Kernel, Kernel]:
+        with self._lock:
+            if self._training is None:
+                texts = _training_texts(self.cell)
+                self._cache.load([text.text for text in texts])
+                forward, backward = (Kernel(self.cell, self._cache, text) for text in texts)
+                self._training = (forward, backward)
+            return self._training
+
+    def pack(self, weights: Mapping[str, Floats], *, halves: bool = False) -> Packed:
+        """Return the weights packed, matrices with `halves` as bfloat16, which serves inference only.
+
+        Raise ShapeMismatch for a parameter that is missing or has another shape.
+        """
+        return pack(self.cell, weights, halves=halves)
+
+    def forward(
+        self,
+        packed: Packed,
+        inputs: Sequence[Floats],
+        state: Floats,
+        lengths: Ints | None = None,
+        *,
+        save: bool = False,
+    ) -> Forward:
+        """Run T steps of B rows.
+
+        `inputs` are (T, B, size) each and `state` is (B, S), float32. A row whose length is at most t is frozen at
+        step t: its state stays, its output is 0. With `save` the result carries the tape for `backward`.
+        """
+        cell = self.cell
+        steps, rows = inputs[0].shape[:2]
+        kernel = self._training_kernels()[0] if save else self.kernel
+        leased = lease(kernel, packed, steps, rows, lengths)
+        call = leased.call
+        arrays = [_checked(a, (steps, rows, size)) for a, size in zip(inputs, cell.in_sizes, strict=True)]
+        outputs = np.empty((steps, rows, cell.out_size), np.float32)
+        following = np.empty((rows, cell.state_size), np.float32)
+        _bind_forward(call, arrays, _checked(state, (rows, cell.state_size)), outputs, following)
+        call.run()
+        bad_step, bad_kind = call.faults.copy()
+        tape = Tape(steps, rows, call.lengths, leased) if save else None
+        return Forward(outputs, following, bad_step, bad_kind, tape)
+
+    def backward(
+        self,
+        packed: Packed,
+        tape: Tape,
+        d_outputs: Floats,
+        d_state: Floats | None = None,
+        *,
+        into: Mapping[str, Floats] | None = None,
+        want_inputs: bool = True,
+        want_params: bool = True,
+    ) -> Backward:
+        """Run the adjoint back over a forward pass: `d_outputs` (T, B, out), `d_state` (B, S) of the final state.
+
+        Gradients of parameters are sums over all steps and rows; with `into` they go on from the sums given. Without
+        `want_inputs` those of the inputs are not computed, and `d_inputs` is empty; `want_params` is alike.
+        """
+        cell = self.cell
+        steps, rows = tape.steps, tape.rows
+        leased = lease(self._training_kernels()[1], packed, steps, rows, tape.lengths)
+        call = leased.call
+        call.read_tape(tape.lease.call)
+        d_outputs = _checked(d_outputs, (steps, rows, cell.out_size))
+        after = np.zeros((rows, cell.state_size), np.float32) if d_state is None else d_state
+        d_inputs = [np.empty((steps, rows, size), np.float32) if want_inputs else None for size in cell.in_sizes]
+        before = np.empty((rows, cell.state_size), np.float32)
+        after = _checked(after, (rows, cell.state_size))
+        _bind_backward(call, d_outputs, after, d_inputs, before, want_params=want_params)
+        if want_params:
+            call.sums.begin(into)
+        call.run()
+        d_params = call.sums.copied() if want_params else {}
+        return Backward(tuple(array for array in d_inputs if array is not None), before, d_params)
+
+    # --- calls on arrays that stay where they are, for recordings
+
+    def bound(
+        self,
+        packed: Packed,
+        inputs: Sequence[Floats],
+        state: Floats,
+        outputs: Floats,
+        after: Floats,
+        *,
+        ragged: bool = False,
+        save: bool = False,
+    ) -> Call:
+        """Return a call that is `forward` from these arrays to those whenever it is run, with what stands there then.
+
+        `outputs` are (T, B, out) and `after` is (B, S); rows of all arrays are dense and may lie anywhere. If it is
+        `ragged`, lengths are given by `Call.begin` before each run.
+        """
+        steps, rows = inputs[0].shape[:2]
+        call = Call(self._training_kernels()[0] if save else self.kernel, packed, steps, rows, ragged=ragged)
+        if not ragged:
+            call.begin(None)
+        _bind_forward(call, inputs, state, outputs, after)
+        return call
+
+    def bound_adjoint(
+        self,
+        packed: Packed,
+        forward: Call,
+        d_outputs: Floats,
+        d_state: Floats,
+        d_inputs: Sequence[Floats | None],
+        d_before: Floats,
+        *,
+        want_params: bool = True,
+    ) -> Call:
+        """Return a call that is `backward` over a bound one whenever it is run; None: nobody wants those of an input.
+
+        `Call.sums` go on from what stands there, which at first is anything. Without `want_params` the gradients of
+        parameters are not computed, and nothing is written there.
+        """
+        ragged = forward.lengths is not None
+        call = Call(self._training_kernels()[1], packed, forward.steps, forward.rows, ragged=ragged)
+        if not ragged:
+            call.begin(None)
+        call.read_tape(forward)
+        _bind_backward(call, d_outputs, d_state, d_inputs, d_before, want_params=want_params)
+        return call
+
+
+def compile_cell(cell: Cell, cache: KernelCache) -> CompiledCell:
+    """Return the cell with its kernel loaded, compiling it if nobody has yet. Raise CompileFailed."""
+    return CompiledCell(cell, cache)
+
+
+def compile_cells(cells: Sequence[Cell], cache: KernelCache, *, training: bool = False) -> list[CompiledCell]:
+    """Return several cells compiled at once, which is faster than one after the other. Raise CompileFailed."""
+    cache.load(kernel_texts(cells, training=training))
+    return [CompiledCell(cell, cache) for cell in cells]
+
+
+def kernel_texts(cells: Sequence[Cell], *, training: bool = False) -> list[str]:
+    """Return the texts of all kernels of these cells; with `training`, of those that training needs besides."""
+    texts = [forward_text(cell, save=False).text for cell in cells]
+    if training:
+        texts += [text.text for cell in cells for text in _training_texts(cell)]
+    return list(dict.fromkeys(texts))
+
+
+def _training_texts(cell: Cell) -> tuple[KernelText, KernelText]:
+    return forward_text(cell, save=True), backward_text(cell)
+
+
+def _bind_forward(call: Call, inputs: Sequence[Floats], state: Floats, outputs: Floats, after: Floats) -> None:
+    for index, array in enumerate(inputs):
+        call.bind_dense("staged", "staged_row", "staged_time", index, array)
+    call.bind_state("carry_in", "carry_in_row", state)
+    call.bind_dense("result", "result_row", "result_time", 0, outputs)
+    call.bind_state("carry_out", "carry_out_row", after)
+
+
+def _bind_backward(
+    call: Call,
+    d_outputs: Floats,
+    d_state: Floats,
+    d_inputs: Sequence[Floats | None],
+    d_before: Floats,
+    *,
+    want_params: bool,
+) -> None:
+    call.bind_dense("staged", "staged_row", "staged_time", 0, d_outputs)
+    call.bind_state("carry_in", "carry_in_row", d_state)
+    call.bind_state("carry_out", "carry_out_row", d_before)
+    wants = sum(1 << index for index, array in enumerate(d_inputs) if array is not None)
+    call.descriptor[AT["wants"]] = wants + (WANT_PARAMS if want_params else 0)
+    if want_params:
+        call.bind_sums()
+    for index, (array, size) in enumerate(zip(d_inputs, call.kernel.cell.in_sizes, strict=True)):
+        # What nobody wants is cleared all the same past a row's end: in one row that all share.
+        unwanted = np.broadcast_to(np.empty(size, np.float32), (call.steps, call.rows, size))
+        call.bind_dense("result", "result_row", "result_time", index, unwanted if array is None else array)
+
+
+def _checked(array: Floats, shape: tuple[int, ...]) -> Floats:
+    if array.shape != shape:
+        raise ShapeMismatch("array", expected=str(shape), actual=str(array.shape))
+    return np.ascontiguousarray(array, np.float32)

@@ -1,0 +1,327 @@
+"""One run of one kernel: a copy of its descriptor, filled in, and the arrays that must live meanwhile."""
+
+import functools
+import math
+from collections.abc import Collection, Mapping, Sequence
+from itertools import accumulate, pairwise
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cellar.engine.backend.kernel_cache import KernelCache
+from cellar.engine.cell import Cell, Param
+from cellar.engine.codegen.kernel_source import KernelText
+from cellar.engine.codegen.memory_plan import (
+    AT,
+    GRADIENT_SLOTS,
+    HEAD,
+    HEAD_ADDRESSES,
+    PAIRS,
+    SLOT_ADDRESSES,
+    WANT_PARAMS,
+    SlotKind,
+    Span,
+    row_bytes,
+)
+from cellar.engine.codegen.schedule import tape as taped_nodes
+from cellar.engine.execution.packed_weights import Floats, Packed, address, aligned, padded_shape
+from cellar.engine.execution.scratch_pool import ARENAS
+from cellar.engine.ir.graph import Node
+from cellar.errors import ShapeMismatch, StartupError
+
+Ints = NDArray[np.int32]
+Words = NDArray[np.int64]
+
+_PROBE = np.array([2.0**-149, 2.0**-100, 2.0**-30], np.float32)
+
+FLUSHES = 1
+"""What a kernel returns in a thread that flushes subnormal numbers."""
+
+
+class Kernel:
+    """A loaded kernel, its layout, and where in its descriptor each slot stands.
+
+    It holds the machine code whose addresses stand in descriptors and frames, and everything that has one of those
+    holds the kernel.
+    """
+
+    def __init__(self, cell: Cell, cache: KernelCache, text: KernelText) -> None:
+        self.cell = cell
+        self.layout = text.layout
+        self.code = cache.load([text.text])[0]
+        self.products = cache.products()
+        self.at: dict[tuple[SlotKind, int | str], int] = {
+            (slot.kind, slot.index): len(HEAD) + number for number, slot in enumerate(self.layout.slots)
+        }
+        self._buffers: dict[tuple[int, int, int], Buffers] = {}
+
+    @functools.cached_property
+    def taped(self) -> tuple[Node, ...]:
+        """What a forward pass leaves for the adjoint, in order."""
+        return taped_nodes(self.cell)
+
+    def descriptor(self, packed: Packed) -> Words:
+        """Return a new descriptor with the sizes and the weights filled in."""
+        found = packed.descriptors.get(self)
+        if found is None:
+            found = packed.descriptors.setdefault(self, self._filled(packed))
+        return found.copy()
+
+    def _filled(self, packed: Packed) -> Words:
+        descriptor = np.zeros(len(HEAD) + len(self.layout.slots), np.int64)
+        for (kind, index), position in self.at.items():
+            if kind == "size":
+                descriptor[position] = self.cell.sizes[str(index)]
+            elif kind == "vector":
+                descriptor[position] = address(packed.vectors[str(index)])
+            elif kind == "group":
+                descriptor[position] = address(packed.group(self.layout.groups[int(index)]))
+        descriptor[AT["probe"]] = address(_PROBE)
+        descriptor[AT["product"]] = (self.products.halves if packed.halves else self.products.plain).address
+        descriptor[AT["plain"]] = self.products.plain.address
+        return descriptor
+
+    def check_bound(self, descriptor: Words, later: Collection[int] = ()) -> None:
+        """Raise ValueError for an address that the kernel would use and that is 0: it would end the process.
+
+        Positions in `later` are filled in by whoever runs the kernel.
+        """
+        positions = self._addresses[bool(descriptor[AT["wants"]] & WANT_PARAMS)]
+        if descriptor[positions].all():
+            return
+        missing = sorted({position for position in positions.tolist() if not descriptor[position]} - {*later})
+        if missing:
+            names: dict[int, object] = {place: name for name, place in AT.items()}
+            names |= {place: " ".join(map(str, slot)) for slot, place in self.at.items()}
+            raise ValueError(f"a kernel has no address for: {', '.join(str(names[place]) for place in missing)}")
+
+    @functools.cached_property
+    def _addresses(self) -> tuple[Words, Words]:
+        """Return the positions of all addresses: without those of the gradients of parameters, and with them."""
+        head = [AT[name] for name in HEAD_ADDRESSES]
+        every = [(kind, place) for (kind, _), place in self.at.items() if kind in SLOT_ADDRESSES]
+        without = [place for kind, place in every if kind not in GRADIENT_SLOTS]
+        return np.array([*head, *without], np.int64), np.array([*head, *(place for _, place in every)], np.int64)
+
+    def buffers(self, call: int, step: int, history: int) -> "Buffers":
+        """Return where the scratch memory stands that has room for so many rows: of a call, of a step, of a history."""
+        found = self._buffers.get((call, step, history))
+        if found is None:
+            found = self._arranged({"call": call, "step": step, "history": history})
+            if len(self._buffers) < _BUFFERS_KEPT:
+                self._buffers[call, step, history] = found
+        return found
+
+    def _arranged(self, spans: Mapping[Span, int]) -> "Buffers":
+        sizes, layout = self.cell.sizes, self.layout
+        lengths = [spans[buffer.span] * row_bytes(buffer.widths, sizes) for buffer in layout.buffers]
+        lengths += [PAIRS * row_bytes((name,), sizes) for name in layout.pairs]
+        slots: list[tuple[SlotKind, int]] = [("buffer", index) for index in range(len(layout.buffers))]
+        slots += [("pairs", index) for index in range(len(layout.pairs))]
+        edges = np.cumsum([0, *(length + _SKEW for length in lengths)]).astype(np.int64)
+        return Buffers(np.array([self.at[slot] for slot in slots], np.int64), edges[:-1], int(edges[-1]))
+
+
+class Buffers(NamedTuple):
+    """Positions in a descriptor, what stands there less the address of the scratch memory, and the bytes of that."""
+
+    positions: Words
+    offsets: Words
+    length: int
+
+
+_BUFFERS_KEPT = 256
+_SKEW = 192
+"""Bytes between buffers, so that the rows of several do not fall on the same lines of the first-level cache."""
+
+
+class Call:
+    """One run at a time of a kernel over `steps` steps of `rows` rows: its descriptor and its scratch memory."""
+
+    def __init__(self, kernel: Kernel, packed: Packed, steps: int, rows: int, *, ragged: bool) -> None:
+        self.kernel = kernel
+        self.steps, self.rows = steps, rows
+        self.lengths: Ints | None = np.zeros(rows, np.int32) if ragged else None
+        self.faults: Ints = np.zeros((2, rows), np.int32)
+        self.descriptor = kernel.descriptor(packed)
+        buffers = kernel.buffers(steps * rows, rows, (steps + 1) * rows)
+        # Rows past their length are never written, and products read them: zeros keep them harmless.
+        self.arena = ARENAS.take(buffers.length, clear=ragged)
+        self.descriptor[buffers.positions] = buffers.offsets + self.arena.address
+        self.descriptor[[AT["steps"], AT["rows"]]] = steps, rows
+        self.descriptor[[AT["bad_step"], AT["bad_kind"]]] = address(self.faults[0]), address(self.faults[1])
+        if self.lengths is not None:
+            self.descriptor[AT["lengths"]] = address(self.lengths)
+        self.tape_of: Call | None = None
+        """The forward call on whose values this one of the adjoint runs."""
+        self._alive: list[Floats] = []
+        self._ready = not ragged
+
+    @functools.cached_property
+    def sums(self) -> "Sums":
+        """Where a call of the adjoint adds up the gradients of parameters."""
+        return Sums(self.kernel.cell.params)
+
+    def bind_sums(self) -> None:
+        """Bind the slots of the gradients of parameters to `sums`."""
+        for name, array in self.sums.arrays.items():
+            self.point("grad", name, address(array))
+        for name, lanes in self.sums.lanes.items():
+            self.point("sums", name, address(lanes))
+
+    def read_tape(self, forward: "Call") -> None:
+        """Make a call of the adjoint run on the values that a forward one leaves."""
+        if self.tape_of is forward:
+            return
+        for index, (place, stride) in enumerate(forward.places):
+            self.point("tape", index, place)
+            self.point("tape_row", index, stride)
+        self.tape_of = forward
+
+    def begin(self, lengths: Ints | None) -> None:
+        """Make the call ready for another run."""
+        self.faults[0], self.faults[1] = -1, 0
+        if self.lengths is not None:
+            assert lengths is not None
+            self.lengths[:] = lengths
+            if self._ready:
+                self.arena.memory[:] = 0
+            self._ready = True
+
+    def bind(self, kind: SlotKind, index: int | str, array: Floats) -> Floats:
+        """Bind a slot to an array, which is returned; a slot that the kernel does not have is no error."""
+        if self.point(kind, index, address(array)):
+            self._alive.append(array)
+        return array
+
+    def bind_dense(self, kind: SlotKind, row: SlotKind, time: SlotKind, index: int, array: Floats) -> Floats:
+        """Bind a slot to a dense array (T, B, size), which is returned."""
+        self.point(row, index, array.strides[1])
+        self.point(time, index, array.strides[0])
+        return self.bind(kind, index, array)
+
+    def bind_state(self, kind: SlotKind, row: SlotKind, array: Floats) -> Floats:
+        """Bind a slot to a dense array (B, S), which is returned."""
+        self.point(row, 0, array.strides[0])
+        return self.bind(kind, 0, array)
+
+    def point(self, kind: SlotKind, index: int | str, number: int) -> bool:
+        """Fill a slot with a number; return whether the kernel has it."""
+        position = self.kernel.at.get((kind, index))
+        if position is not None:
+            self.descriptor[position] = number
+        return position is not None
+
+    def check_bound(self) -> None:
+        """Raise ValueError if an array is missing that the kernel would read or write."""
+        self.kernel.check_bound(self.descriptor)
+
+    def run(self) -> None:
+        """Run the kernel. Raise StartupError in a thread that does not compute with subnormal numbers."""
+        self.check_bound()
+        check_status(self.kernel.code(address(self.descriptor)))
+        self._alive.clear()
+
+    @functools.cached_property
+    def places(self) -> Words:
+        """Address and row stride of every value that a forward pass leaves for the adjoint, (n, 2)."""
+        return np.array([self._place(node) for node in self.kernel.taped], np.int64).reshape(-1, 2)
+
+    def _place(self, node: Node) -> tuple[int, int]:
+        sizes, layout = self.kernel.cell.sizes, self.kernel.layout
+        place = layout.places[node]
+        base = int(self.descriptor[self.kernel.at["buffer", place.buffer]])
+        return base + row_bytes(place.before, sizes), row_bytes(layout.buffers[place.buffer].widths, sizes)
+
+
+class Sums:
+    """Gradients of parameters side by side, padded as kernels write them."""
+
+    def __init__(self, params: Sequence[Param]) -> None:
+        self._params = params
+        self._shapes = [padded_shape(param.shape) for param in params]
+        self._edges = [0, *accumulate(math.prod(shape) for shape in self._shapes)]
+        self._memory = aligned(4 * self._edges[-1]).view(np.float32)
+        self.arrays = self._views(self._memory)
+        self.lanes = {
+            param.name: aligned(16 * 4 * math.prod(padded_shape(param.shape)))
+            for param in params
+            if len(param.shape) < 2
+        }
+        """Of each vector and scalar sixteen sums, which a kernel adds up in the end."""
+
+    def begin(self, into: Mapping[str, Floats] | None) -> None:
+        """Begin with zeros, or with the sums given."""
+        self._memory[:] = 0
+        for name, array in (into or {}).items():
+            self.arrays[name][..., : array.shape[-1] if array.ndim else None] = array
+
+    def copied(self) -> dict[str, Floats]:
+        """Return copies in the parameters' own shapes."""
+        return self._trimmed(self._memory.copy())
+
+    @property
+    def memory(self) -> Floats:
+        """Return all of it, a multiple of sixteen floats."""
+        return self._memory
+
+    @property
+    def trimmed(self) -> dict[str, Floats]:
+        """Return views in the parameters' own shapes."""
+        return self._trimmed(self._memory)
+
+    def _trimmed(self, memory: Floats) -> dict[str, Floats]:
+        views = self._views(memory)
+        return {p.name: views[p.name][..., : p.shape[-1] if p.shape else 1].reshape(p.shape) for p in self._params}
+
+    def _views(self, memory: Floats) -> dict[str, Floats]:
+        return {
+            param.name: memory[begin:end].reshape(shape)
+            for param, shape, (begin, end) in zip(self._params, self._shapes, pairwise(self._edges), strict=True)
+        }
+
+
+class Lease:
+    """A call that is in use; when nobody holds the lease any more, the call waits for the next run of its shape."""
+
+    __slots__ = ("_pool", "call")
+
+    def __init__(self, call: Call, pool: list[Call]) -> None:
+        self.call = call
+        self._pool = pool
+
+    def __del__(self) -> None:
+        if len(self._pool) < _CALLS_KEPT:
+            self._pool.append(self.call)
+
+
+_CALLS_KEPT, _SHAPES_KEPT = 2, 8
+
+
+def lease(kernel: Kernel, packed: Packed, steps: int, rows: int, lengths: Ints | None) -> Lease:
+    """Return a call for that shape, ready to be bound to arrays. Raise ShapeMismatch for the lengths."""
+    key = (kernel, steps, rows, lengths is not None)
+    pool: list[Call] = packed.calls.get(key, [])
+    if not pool and len(packed.calls) < _SHAPES_KEPT:
+        pool = packed.calls.setdefault(key, pool)
+    try:
+        call = pool.pop()
+    except IndexError:
+        call = Call(kernel, packed, steps, rows, ragged=lengths is not None)
+    call.begin(None if lengths is None else clipped(lengths, steps, rows))
+    return Lease(call, pool)
+
+
+def check_status(status: int) -> None:
+    """Raise StartupError if a kernel found that its thread flushes subnormal numbers."""
+    if status == FLUSHES:
+        raise StartupError("this thread flushes subnormal numbers (FTZ or DAZ), which changes results")
+
+
+def clipped(lengths: Ints, steps: int, rows: int) -> Ints:
+    """Return lengths within the steps: kernels index their memory by them, unchecked."""
+    clipped: Ints = np.ascontiguousarray(np.clip(lengths, 0, steps), np.int32)
+    if clipped.shape != (rows,):
+        raise ShapeMismatch("lengths", expected=f"({rows},)", actual=str(clipped.shape))
+    return clipped

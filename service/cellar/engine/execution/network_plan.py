@@ -1,0 +1,156 @@
+"""Frames: the descriptors of all kernels of a network in one block of words, and the scratch memory that they share.
+
+A *signal* is a tuple of node numbers whose outputs stand side by side in memory; (-1,) is the network's input.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cellar.engine.codegen.memory_plan import row_bytes
+from cellar.engine.execution.compiled_cell import CompiledCell
+from cellar.engine.execution.invocation import Ints, Words
+from cellar.engine.execution.packed_weights import Floats, Packed
+from cellar.engine.execution.scratch_pool import Arena
+
+Signal = tuple[int, ...]
+Bytes = NDArray[np.uint8]
+
+INPUT: Signal = (-1,)
+
+CHUNK_BYTES = 256 * 1024
+"""What a kernel computes for all steps of a chunk at once: the time loop shall find it in the second-level cache."""
+
+LEAST_CAPACITY, MOST_CAPACITY = 64, 1024
+"""Rows times steps of a chunk: enough to fill every tile, few enough for the caches. More only where rows are more."""
+
+
+LARGE_BYTES = 16 * 1024 * 1024
+"""Scratch memory that is no program's own from here on: the process has one store of it, for calls of all programs."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Node:
+    """A kernel with its weights, and where its inputs and its state stand."""
+
+    kernel: CompiledCell
+    packed: Packed
+    reads: tuple[Signal, ...]
+    """A signal for each input of the cell."""
+    offset: int | None
+    """Where its state begins in a row of the network's; None: at every call it begins with `initial`."""
+    initial: Floats
+    """(S,)"""
+    discarded: Floats
+    """(S,), where a state goes that nobody reads."""
+    reverse: bool = False
+    """Each row is read from its end to its start."""
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """Memory of one call at a time."""
+
+    words: Words
+    """The head (`Word`), the tables that it points to, and the descriptors."""
+    arena: Bytes | Arena
+    lengths: Ints
+    bad_step: Ints
+    bad_kind: Ints
+    size: int
+    """Bytes of all of it."""
+
+
+class Run(NamedTuple):
+    """What a network answers to T steps of B rows."""
+
+    outputs: Floats
+    """(T, B, out); zeros at and past a row's length."""
+    state: Floats
+    """(B, S) after the last step of each row."""
+    bad_step: Ints | None = None
+    """(B,) the first step that made a state or an output NaN or infinite, -1 if none did; None if no row has one."""
+    bad_kind: Ints | None = None
+    """(B,) 1 a state, 2 an output."""
+    saved: object = None
+    """What whoever wants gradients of the run keeps with it."""
+
+
+class Home(NamedTuple):
+    """Where a node's output stands: an array between layers (-1: the network's output), and its column, in bytes."""
+
+    array: int
+    column: int
+
+
+class FramePlan:
+    """What all frames of a network have in common."""
+
+    def __init__(self, nodes: tuple[Node, ...], output: Signal, in_size: int, state_size: int) -> None:
+        self.nodes = nodes
+        self.in_size, self.state_size = in_size, state_size
+        self.out_size = self._width(output)
+        self.whole = any(node.reverse for node in nodes)
+        """Whether a call must be one chunk: what is read from its end must be there to the end."""
+        self._widths: list[int] = []
+        """Bytes of a row of each array between layers."""
+        self._homes: dict[int, Home] = {}
+        self._find_homes(output)
+        self._usual = self._usual_capacity()
+        self.flops = sum(node.kernel.cell.flops for node in nodes)
+        """Of one row and step."""
+
+    def capacity(self, steps: int, rows: int) -> int:
+        """Return the capacity of a frame for a call: a power of two of steps times rows, one for all small calls."""
+        wanted = steps * rows if self.whole else max(rows, min(self._usual, steps * rows))
+        return max(LEAST_CAPACITY, 1 << max(0, wanted - 1).bit_length())
+
+    # --- arrays between layers
+
+    def home(self, signal: Signal) -> Home:
+        """Return where a signal of nodes begins."""
+        return self._homes[signal[0]]
+
+    @property
+    def widths(self) -> Sequence[int]:
+        """Return the bytes of a row of each array between layers."""
+        return self._widths
+
+    def _width(self, signal: Signal) -> int:
+        return sum(self.in_size if number < 0 else self.nodes[number].kernel.cell.out_size for number in signal)
+
+    def _find_homes(self, output: Signal) -> None:
+        """Give every node's output a place, so that the members of each signal stand side by side."""
+        read = {signal for node in self.nodes for signal in node.reads if signal != INPUT}
+        self._settle(output, -1)
+        alone = [(number,) for number in range(len(self.nodes))]
+        for signal in [*sorted(read, key=lambda signal: (-len(signal), signal)), *alone]:
+            if not all(number in self._homes for number in signal):
+                self._settle(signal, len(self._widths))
+                self._widths.append(4 * self._width(signal))
+        for signal in (output, *read):
+            column = self._homes[signal[0]].column
+            for number in signal:
+                if self._homes[number] != Home(self._homes[signal[0]].array, column):
+                    raise ValueError(f"the outputs of nodes {signal} cannot stand side by side")
+                column += 4 * self._width((number,))
+
+    def _settle(self, signal: Signal, array: int) -> None:
+        column = 0
+        for number in signal:
+            self._homes[number] = Home(array, column)
+            column += 4 * self._width((number,))
+
+    def _usual_capacity(self) -> int:
+        widest = max(_chunk_bytes(node) for node in self.nodes)
+        fitting = CHUNK_BYTES // widest
+        return max(LEAST_CAPACITY, min(MOST_CAPACITY, 1 << max(0, fitting).bit_length() - 1 if fitting else 0))
+
+
+def _chunk_bytes(node: Node) -> int:
+    """Return the bytes that a kernel computes before its time loop for a row and step."""
+    layout, sizes = node.kernel.kernel.layout, node.kernel.cell.sizes
+    return max(64, sum(row_bytes(b.widths, sizes) for b in layout.buffers if b.span == "call"))

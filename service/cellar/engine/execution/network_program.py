@@ -1,0 +1,189 @@
+"""A network as the engine sees it: kernels in order, what each reads, and one native call that runs them all.
+
+A call takes a frame from a pool: the descriptors of all kernels, filled in but for what a call changes, and their
+scratch memory. Frames are made for a power of two of rows times steps, so a handful serve every shape.
+"""
+
+import os
+from collections.abc import Sequence
+from concurrent.futures import Executor
+from itertools import pairwise
+from typing import NamedTuple
+
+import numpy as np
+
+from cellar.engine.backend.kernel_cache import KernelCache
+from cellar.engine.execution.arguments import (
+    FLOAT32,
+    Mask,
+    States,
+    fitted,
+    fitted_lengths,
+    fitted_reset,
+    fitted_state,
+    joined_state,
+    mismatch,
+)
+from cellar.engine.execution.invocation import Ints, check_status
+from cellar.engine.execution.network_frame import new_frame
+from cellar.engine.execution.network_plan import LARGE_BYTES, Frame, FramePlan, Node, Run, Signal
+from cellar.engine.execution.packed_weights import Floats
+from cellar.engine.native_calls.call_header import Status
+from cellar.errors import ShapeMismatch
+
+PART_FLOPS = 20_000_000
+"""Work of a thread that is worth waking it for: some hundred microseconds."""
+
+THREADS = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+"""Processors that this process may use. Asked once: the answer takes longer than a step."""
+
+
+class _Shape(NamedTuple):
+    """What calls with inputs of one shape need: where their frames wait, and the shapes of what they answer."""
+
+    pool: list[Frame]
+    outputs: tuple[int, int, int]
+    state: tuple[int, int]
+
+
+class Program:
+    """Kernels that run as one. Threads may share it: every call has a frame of its own."""
+
+    def __init__(
+        self, nodes: Sequence[Node], output: Signal, in_size: int, state_size: int, cache: KernelCache
+    ) -> None:
+        self._plan = FramePlan(tuple(nodes), output, in_size, state_size)
+        self.in_size, self.out_size, self.state_size = in_size, self._plan.out_size, state_size
+        self._advance = cache.advance
+        self.flops = self._plan.flops
+        """Of one row and step."""
+        self._pools: dict[int, list[Frame]] = {}
+        """By capacity. The frame of small calls is made with the program, so that no step waits for it."""
+        self._shapes: dict[tuple[int, ...], _Shape] = {}
+        """By the shape of the inputs."""
+        self._made: dict[int, int] = {}
+        """Bytes of all frames that were made for a capacity."""
+        shape, frame = self._find_frame((1, 1, in_size))
+        shape.pool.append(frame)
+
+    def run(
+        self,
+        inputs: Floats,
+        state: States,
+        lengths: Ints | None = None,
+        reset: Mask | None = None,
+    ) -> Run:
+        """Step T times: `inputs` (T, B, in), `state` (B, S) or its records, `lengths` (B,) or None for T each.
+
+        A row stops at its length, with its state kept and its outputs zero. Rows under the mask `reset` (B,) begin with
+        the network's initial state, whatever `state` says. Records are read where they are if they come as a tuple of
+        bytes. Arguments are never changed. Raise ShapeMismatch.
+        """
+        try:
+            shape = self._shapes[inputs.shape]
+            frame = shape.pool.pop()
+        except (KeyError, IndexError):
+            shape, frame = self._find_frame(inputs.shape)
+        pool, outputs_shape, state_shape = shape
+        try:
+            outputs, after = _empty(outputs_shape, FLOAT32), _empty(state_shape, FLOAT32)
+            status = self._advance(frame.words, inputs, state, lengths, reset, outputs, after)
+            if not status:
+                return _make(Run, (outputs, after, None, None, None))
+            steps, rows, _ = inputs.shape
+            if status != Status.UNFIT:
+                check_status(status)
+                return Run(outputs, after, frame.bad_step[:rows].copy(), frame.bad_kind[:rows] & _KIND)
+        finally:
+            pool.append(frame)
+        # Kernels cannot read these arguments as they are laid out; they can read copies.
+        return self.run(
+            fitted("inputs", inputs, (steps, rows, self.in_size)),
+            fitted_state(state, rows, self.state_size),
+            None if lengths is None else fitted_lengths(lengths, steps, rows),
+            None if reset is None else fitted_reset(reset, rows),
+        )
+
+    def run_parts(
+        self,
+        inputs: Floats,
+        state: States,
+        executor: Executor,
+        parts: int,
+        *,
+        lengths: Ints | None = None,
+        reset: Mask | None = None,
+    ) -> Run:
+        """Do as `run`, the rows dealt out to this thread and others of the executor: the same bits, sooner.
+
+        What no thread of the executor has begun when this one is done with its own part, this one does too; so the
+        executor may be the one that this call runs on. Raise ShapeMismatch.
+        """
+        if inputs.ndim != 3:
+            raise mismatch("inputs", inputs, "(T, B, in)")
+        if not isinstance(state, np.ndarray):  # a part may end within a record
+            state = joined_state(tuple(state), inputs.shape[1], self.state_size)
+        rows = state.shape[0]
+        if inputs.shape[1] != rows:  # a part would not see that rows are left over
+            raise mismatch("inputs", inputs, f"(T, {rows}, in)")
+        for name, array in (("lengths", lengths), ("rows to reset", reset)):
+            if array is not None and array.shape[:1] != (rows,):
+                raise mismatch(name, array, f"{rows} rows")
+        edges = [rows * part // parts for part in range(parts + 1)]
+        cuts = [slice(*pair) for pair in pairwise(edges) if pair[0] < pair[1]] or [slice(0, 0)]
+
+        def part(cut: slice) -> Run:
+            mine = (None if array is None else array[cut] for array in (lengths, reset))
+            return self.run(inputs[:, cut], state[cut], *mine)  # type: ignore[arg-type]  # each is of its own type
+
+        futures = {executor.submit(part, cut): cut for cut in cuts[1:]}
+        runs = [part(cuts[0])]
+        runs += [part(cut) if future.cancel() else future.result() for future, cut in futures.items()]
+        return joined(runs)
+
+    def parts(self, steps: int, rows: int) -> int:
+        """Return how many threads are worth their while for so many steps of so many rows."""
+        return max(1, min(THREADS, rows, steps * rows * self.flops // PART_FLOPS))
+
+    def _find_frame(self, shape: tuple[int, ...]) -> tuple[_Shape, Frame]:
+        """Return what calls with inputs (T, B, in) of this shape need, and a frame. Raise ShapeMismatch."""
+        if len(shape) != 3 or shape[2] != self.in_size:
+            expected = f"(T, B, {self.in_size})"
+            raise ShapeMismatch("the inputs have another shape", expected=expected, actual=str(shape))
+        steps, rows, _ = shape
+        capacity = self._plan.capacity(steps, rows)
+        pool = self._pools.setdefault(capacity, [])
+        found = _Shape(pool, (steps, rows, self.out_size), (rows, self.state_size))
+        if len(self._shapes) < _SHAPES_KEPT:
+            self._shapes[shape] = found
+        try:
+            return found, pool.pop()
+        except IndexError:
+            frame = new_frame(self._plan, capacity)
+            self._made[capacity] = self._made.get(capacity, 0) + frame.size
+            # Too much, or too many at once: this one is for this call alone.
+            return found if self._made[capacity] <= LARGE_BYTES else found._replace(pool=[]), frame
+
+
+_SHAPES_KEPT = 4096
+
+_KIND = np.int32(3)
+"""What is a fault's kind in its note; the rest is its layer, so that of one step the first layer's stands."""
+
+_empty = np.empty
+_make = tuple.__new__
+
+
+def joined(results: Sequence[Run]) -> Run:
+    """Return the results of parts of the rows as one."""
+    if all(result.bad_step is None for result in results):
+        steps = kinds = None
+    else:
+        steps = np.concatenate([_or(result.bad_step, result, -1) for result in results])
+        kinds = np.concatenate([_or(result.bad_kind, result, 0) for result in results])
+    outputs = np.concatenate([result.outputs for result in results], axis=1)
+    return Run(outputs, np.concatenate([result.state for result in results]), steps, kinds)
+
+
+def _or(array: Ints | None, result: Run, value: int) -> Ints:
+    return np.full(len(result.state), value, np.int32) if array is None else array

@@ -1,0 +1,64 @@
+"""Scratch memory that is used again: fresh memory costs a page fault for every 4 KiB, more than small kernels take."""
+
+import threading
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cellar.engine.execution.packed_weights import address, aligned
+
+KEPT_BYTES = 512 * 1024 * 1024
+"""Idle memory that the process keeps for later calls."""
+
+Bytes = NDArray[np.uint8]
+
+
+class Arena:
+    """Bytes that begin at a multiple of 64. When nobody holds it any more its memory waits for the next one."""
+
+    __slots__ = ("_pool", "address", "memory")
+
+    def __init__(self, pool: "ArenaPool", memory: Bytes) -> None:
+        self._pool = pool
+        self.memory = memory
+        self.address = address(memory)
+
+    def __del__(self) -> None:
+        self._pool.give_back(self.memory)
+
+
+class ArenaPool:
+    """Idle memory by size, in powers of two. Safe to share by threads."""
+
+    def __init__(self, kept_bytes: int) -> None:
+        self._kept_bytes = kept_bytes
+        self._idle: dict[int, list[Bytes]] = {}
+        self.idle_bytes = 0
+        """Bytes that wait for later calls."""
+        self._lock = threading.RLock()
+        """A thread may come in again: a collection of garbage that begins under the lock may end arenas."""
+
+    def take(self, length: int, *, clear: bool) -> Arena:
+        """Return an arena of `length` bytes at least; with `clear` those are zeros."""
+        size = 1 << max(12, (length - 1).bit_length())
+        with self._lock:
+            idle = self._idle.get(size)
+            memory = idle.pop() if idle else None
+            if memory is not None:
+                self.idle_bytes -= size
+        if memory is None:
+            memory = aligned(size, clear=clear)
+        elif clear:
+            memory[:length] = 0
+        return Arena(self, memory)
+
+    def give_back(self, memory: Bytes) -> None:
+        """Keep memory for later, unless there is enough of it."""
+        with self._lock:
+            if self.idle_bytes + memory.nbytes <= self._kept_bytes:
+                self._idle.setdefault(memory.nbytes, []).append(memory)
+                self.idle_bytes += memory.nbytes
+
+
+ARENAS = ArenaPool(KEPT_BYTES)
+"""The process's own."""

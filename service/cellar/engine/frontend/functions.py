@@ -1,0 +1,98 @@
+"""The functions that cell text may call, and how each becomes nodes of the graph."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+from cellar.engine.ir.graph import Node, Op
+from cellar.engine.ir.ops import apply, const, total
+
+LAYERNORM_EPSILON = 1e-5
+"""Added to the variance, as PyTorch and Flux do by default."""
+
+Result = Literal["same", "scalar"]
+
+
+@dataclass(frozen=True, slots=True)
+class Function:
+    """A function of the language. `takes_vector`: the argument must be a vector, and all of it is read."""
+
+    arity: int
+    build: Callable[..., Node]
+    takes_vector: bool = False
+    result: Result = "same"
+
+
+def _map(op: Op) -> Callable[..., Node]:
+    return lambda *sources: apply(op, *sources)
+
+
+def mean(v: Node) -> Node:
+    """Return sum(v) / n."""
+    return apply(Op.DIV, total(v), Node(Op.LENGTH, (), name=v.shape[0]))
+
+
+def softmax(v: Node) -> Node:
+    """Return exp(v - max v) / sum(exp(v - max v))."""
+    grown = apply(Op.EXP, apply(Op.SUB, v, Node(Op.PEAK, (), (v,))))
+    return apply(Op.DIV, grown, total(grown))
+
+
+def logsumexp(v: Node) -> Node:
+    """Return max v + log(sum(exp(v - max v)))."""
+    peak = Node(Op.PEAK, (), (v,))
+    return apply(Op.ADD, peak, apply(Op.LOG, total(apply(Op.EXP, apply(Op.SUB, v, peak)))))
+
+
+def layernorm(v: Node) -> Node:
+    """Return (v - mean v) / sqrt(var v + 1e-5) with the population variance (arXiv:1607.06450)."""
+    centred = apply(Op.SUB, v, mean(v))
+    variance = mean(apply(Op.MUL, centred, centred))
+    return apply(Op.DIV, centred, apply(Op.SQRT, apply(Op.ADD, variance, const(LAYERNORM_EPSILON))))
+
+
+FUNCTIONS: dict[str, Function] = {
+    "abs": Function(1, _map(Op.ABS)),
+    "exp": Function(1, _map(Op.EXP)),
+    "layernorm": Function(1, layernorm, takes_vector=True),
+    "log": Function(1, _map(Op.LOG)),
+    "logsumexp": Function(1, logsumexp, takes_vector=True, result="scalar"),
+    "max": Function(2, _map(Op.MAX)),
+    "mean": Function(1, mean, takes_vector=True, result="scalar"),
+    "min": Function(2, _map(Op.MIN)),
+    "relu": Function(1, _map(Op.RELU)),
+    "sigmoid": Function(1, _map(Op.SIGMOID)),
+    "softmax": Function(1, softmax, takes_vector=True),
+    "softplus": Function(1, _map(Op.SOFTPLUS)),
+    "sqrt": Function(1, _map(Op.SQRT)),
+    "sum": Function(1, total, takes_vector=True, result="scalar"),
+    "tanh": Function(1, _map(Op.TANH)),
+}
+
+
+ELSEWHERE: dict[str, str] = {
+    "amax": "'max' takes two arguments; there is no function for the largest number of a vector",
+    "cat": "there is no concatenation: give each part a matrix of its own, as in 'W @ x + U @ h'",
+    "clamp": "write 'max(low, min(high, v))'",
+    "clip": "write 'max(low, min(high, v))'",
+    "concat": "there is no concatenation: give each part a matrix of its own, as in 'W @ x + U @ h'",
+    "concatenate": "there is no concatenation: give each part a matrix of its own, as in 'W @ x + U @ h'",
+    "dot": "a matrix times a vector is written 'W @ x'; the sum over two vectors 'sum(a * b)'",
+    "elu": "write it out of 'max', 'min' and 'exp'",
+    "hadamard": "element by element, write 'a * b'",
+    "hcat": "there is no concatenation: give each part a matrix of its own, as in 'W @ x + U @ h'",
+    "linear": "write 'W @ x + b'",
+    "ln": "did you mean 'log'?",
+    "logistic": "did you mean 'sigmoid'?",
+    "matmul": "a matrix times a vector is written 'W @ x'",
+    "maximum": "did you mean 'max'?",
+    "minimum": "did you mean 'min'?",
+    "mul": "write 'a * b'",
+    "multiply": "write 'a * b'",
+    "pow": "there is no power; write the product out",
+    "silu": "write 'v * sigmoid(v)'",
+    "square": "write 'v * v'",
+    "swish": "write 'v * sigmoid(v)'",
+    "vcat": "there is no concatenation: give each part a matrix of its own, as in 'W @ x + U @ h'",
+}
+"""What other languages have as a function, and how it is said here."""

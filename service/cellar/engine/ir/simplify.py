@@ -1,0 +1,45 @@
+"""Share equal nodes and fold constants in float32. Nothing else: every other rewrite could change a bit."""
+
+from collections.abc import Iterable
+
+import numpy as np
+
+from cellar.engine.ir.graph import Node, Op, toposort
+from cellar.engine.ir.ops import OPS, const
+
+Key = tuple[object, ...]
+
+_EXACT = {Op.ADD, Op.SUB, Op.MUL, Op.DIV, Op.NEG, Op.ABS, Op.SQRT, Op.MIN, Op.MAX, Op.RELU, Op.SELECT}
+"""Operations that IEEE 754 defines to the last bit, so that NumPy's float32 is the kernel's."""
+
+
+def simplify(roots: Iterable[Node]) -> dict[Node, Node]:
+    """Return a map from every node below the roots to the node that stands for it."""
+    roots = list(roots)
+    made: dict[Node, Node] = {}
+    canonical: dict[Key, Node] = {}
+    for node in toposort(roots):
+        sources = tuple(made[source] for source in node.sources)
+        new = _folded(node, sources) or _with_sources(node, sources)
+        made[node] = canonical.setdefault(_key(new), new)
+    return made
+
+
+def _with_sources(node: Node, sources: tuple[Node, ...]) -> Node:
+    if all(new is old for new, old in zip(sources, node.sources, strict=True)):
+        return node
+    return Node(node.op, node.shape, sources, node.name, node.value)
+
+
+def _folded(node: Node, sources: tuple[Node, ...]) -> Node | None:
+    if node.op not in _EXACT or not all(source.op is Op.CONST for source in sources):
+        return None
+    with np.errstate(all="ignore"):
+        value = OPS[node.op].numpy(*(np.float32(source.value) for source in sources))
+    return const(float(value))
+
+
+def _key(node: Node) -> Key:
+    # The sign of zero counts, and NaN equals nothing: bits tell constants apart.
+    bits = np.float32(node.value).tobytes()
+    return (node.op, node.shape, node.name, bits, *(id(source) for source in node.sources))

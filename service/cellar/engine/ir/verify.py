@@ -1,0 +1,51 @@
+"""What a legal graph is. Runs on every cell that a user sends, and between passes in the tests."""
+
+from collections.abc import Iterable
+
+from cellar.engine.ir.graph import Node, Op, toposort
+from cellar.engine.ir.ops import OPS
+
+
+class GraphError(AssertionError):
+    """A pass made a graph that no later pass may see: a defect of the compiler, never of the user's text."""
+
+
+def verify(roots: Iterable[Node]) -> None:
+    """Raise GraphError unless every node below the roots obeys the table of operations."""
+    for node in toposort(roots):
+        rule = OPS[node.op]
+        if len(node.sources) != rule.arity:
+            raise GraphError(f"{node.op} has {len(node.sources)} sources, its arity is {rule.arity}")
+        _CHECKS[rule.kind](node)
+
+
+def _check_leaf(node: Node) -> None:
+    named = node.op is not Op.CONST
+    if named != bool(node.name):
+        raise GraphError(f"{node.op} leaf with name {node.name!r}")
+    if len(node.shape) > (2 if node.op is Op.PARAM else 1):
+        raise GraphError(f"{node.op} leaf of shape {node.shape}")
+
+
+def _check_map(node: Node) -> None:
+    shapes = {source.shape for source in node.sources} - {()}
+    expected = next(iter(shapes), node.shape if node.op is Op.SPREAD else ())
+    if len(shapes) > 1 or node.shape != expected or len(expected) > 1:
+        raise GraphError(f"{node.op} of {[source.shape for source in node.sources]} gives {node.shape}")
+
+
+def _check_fold(node: Node) -> None:
+    if node.shape != () or len(node.sources[0].shape) != 1:
+        raise GraphError(f"{node.op} folds {node.sources[0].shape} to {node.shape}")
+
+
+def _check_product(node: Node) -> None:
+    matrix, vector = node.sources
+    if matrix.op is not Op.PARAM or len(matrix.shape) != 2:
+        raise GraphError(f"{node.op} of a {matrix.op} of shape {matrix.shape}")
+    rows, columns = matrix.shape if node.op is Op.PRODUCT else reversed(matrix.shape)
+    if node.shape != (rows,) or vector.shape != (columns,):
+        raise GraphError(f"{node.op} of {matrix.shape} and {vector.shape} gives {node.shape}")
+
+
+_CHECKS = {"leaf": _check_leaf, "map": _check_map, "fold": _check_fold, "product": _check_product}

@@ -1,0 +1,262 @@
+"""The register tile: the hand-tuned leaf under every product.
+
+A tile is r rows by p panels of sums that stay in registers while k ascends, one fused multiply-add a term, from zero.
+Which tile covers an element changes no bit of it: the sum over k is one chain, whoever computes its neighbours.
+
+Weights are packed once: m rows, of one matrix (m, n) or of several that share an operand, become ceil(m / 16) panels,
+each k-major, n x 16 floats. Of bfloat16 a panel is ceil(n / 2) x 16 words, each of two terms of a column: the even k in
+its lower half, the odd one in its upper, so that a shift or a mask makes a float and no lane moves. A tile is
+in the target's own vectors (16 lanes of AVX-512, 8 of AVX2, 4 of NEON) and takes as many sums as its registers hold;
+with wider vectors than the target has, LLVM splits them late and spills.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import chain
+from typing import Any, ClassVar
+
+from llvmlite import ir
+from numba import types
+
+from cellar.engine.kernel_library.simd import BYTES, LANES, instruction
+
+_INT = ir.IntType(64)
+_WORD = ir.IntType(32)
+_FLOAT = ir.FloatType()
+
+FETCHED_ROWS, FETCHED_BYTES = 4, 2048
+"""Tiles of so many rows ask for weights so far ahead of the ones they use. What the processor fetches by itself ends
+with a page of memory, sixty turns on: with 4 MB of weights beyond the second-level cache, products of 4 to 16 rows took
+a quarter longer. Lower tiles do little else than read, and only lose by asking."""
+
+Grid = list[list[ir.Value]]
+
+
+@dataclass(frozen=True, slots=True)
+class _Operands:
+    """What a tile is told: addresses and strides in bytes, `length` terms, `more` to go on from what `out` holds."""
+
+    a: ir.Value
+    a_row: ir.Value
+    a_k: ir.Value
+    w: ir.Value
+    out: ir.Value
+    out_row: ir.Value
+    panel: ir.Value
+    length: ir.Value
+    more: ir.Value
+
+
+def make_tiles(lanes: int, panels: Sequence[int], *, halves: bool) -> Any:
+    """Return the instruction `tile(rows, panels, a, a_row, a_k, w, out, out_row, panel, length, more)`.
+
+    For row i, panel p and lane j, out[i][p][j] becomes the sum over k < length of a[i * a_row + k * a_k] *
+    w[p * panel + k][j], from zero or, with `more`, from what out holds. `panels` says how many panels a tile of one
+    row, of two rows, ... has at most. With `halves` the weights are bfloat16, and only tiles of one row exist.
+    """
+    tiles = [(r + 1, p) for r, most in enumerate(panels) for p in range(1, most + 1)]
+    kind = _PairTile if halves else _Tile
+
+    @instruction
+    def tile(
+        _: Any, rows: Any, width: Any, a: Any, a_row: Any, a_k: Any, w: Any, out: Any, out_row: Any, panel: Any,
+        length: Any, more: Any,
+    ) -> Any:  # fmt: skip
+        def generate(context: Any, builder: ir.IRBuilder, _: Any, values: Any) -> ir.Value:
+            rows, width, *rest = values
+            operands = _Operands(*rest)
+            number = builder.add(builder.mul(rows, _number(256)), width)
+            done = builder.append_basic_block("done")
+            never = builder.append_basic_block("never")
+            switch = builder.switch(number, never)
+            for r, p in tiles:
+                block = builder.append_basic_block(f"tile{r}x{p}")
+                switch.add_case(_number(256 * r + p), block)
+                builder.position_at_end(block)
+                kind(builder, lanes, r, p).emit(operands)
+                builder.branch(done)
+            builder.position_at_end(never)
+            builder.unreachable()
+            builder.position_at_end(done)
+            return context.get_dummy_value()
+
+        return types.void(*[types.int64] * 11), generate
+
+    return tile
+
+
+class _Tile:
+    """Emits one tile: r rows by p panels, in vectors of `lanes`."""
+
+    terms: ClassVar[int] = 1
+    """Terms of a sum that a turn of the loop adds, and that 64 bytes of a panel hold."""
+
+    def __init__(self, builder: ir.IRBuilder, lanes: int, rows: int, panels: int) -> None:
+        self.b = builder
+        self.rows = rows
+        self.each = LANES // lanes
+        self.columns = panels * self.each
+        self.lanes = lanes
+        self.vector = ir.VectorType(_FLOAT, lanes)
+
+    def emit(self, at: _Operands) -> None:
+        """Emit the tile at the builder's place, and leave the builder behind it."""
+        b = self.b
+        places = [
+            [b.add(self._row(at.out, at.out_row, i), _number(4 * self.lanes * j)) for j in range(self.columns)]
+            for i in range(self.rows)
+        ]
+        sums = self._sum(self._start(places, at.more), at)
+        for row, values in zip(places, sums, strict=True):
+            for place, value in zip(row, values, strict=True):
+                b.store(value, self._pointer(place, self.vector), align=4)
+
+    def _start(self, places: Grid, more: ir.Value) -> Grid:
+        """Emit the sums to begin with: zeros, or what stands in memory."""
+        b = self.b
+        zero = ir.Constant(self.vector, [0.0] * self.lanes)
+        return self._if(
+            b.icmp_signed("!=", more, _number(0)),
+            lambda: [[b.load(self._pointer(place, self.vector), align=4) for place in row] for row in places],
+            [[zero for _ in row] for row in places],
+        )
+
+    def _sum(self, sums: Grid, at: _Operands) -> Grid:
+        """Emit all terms; return the sums."""
+        return self._loop(sums, at, at.length)
+
+    def _loop(self, sums: Grid, at: _Operands, turns: ir.Value) -> Grid:
+        """Emit the loop over k, which turns at least once; return the sums after it."""
+        b, before = self.b, self.b.block
+        body, after = b.append_basic_block("k"), b.append_basic_block("after")
+        b.branch(body)
+        b.position_at_end(body)
+        left, a, w = (self._phi((value, before)) for value in (turns, at.a, at.w))
+        inside = [[self._phi((value, before)) for value in row] for row in sums]
+        now = self._turn(inside, at, a, w)
+        fewer = b.sub(left, _number(1))
+        following = [fewer, self._row(a, at.a_k, self.terms), b.add(w, _number(BYTES)), *chain(*now)]
+        for phi, value in zip([left, a, w, *chain(*inside)], following, strict=True):
+            phi.add_incoming(value, body)
+        b.cbranch(b.icmp_signed(">", fewer, _number(0)), body, after)
+        b.position_at_end(after)
+        return now
+
+    def _turn(self, sums: Grid, at: _Operands, a: ir.Value, w: ir.Value) -> Grid:
+        """Emit one term of every sum. What there are fewer of, rows or columns, is loaded first and kept."""
+        if self.rows >= FETCHED_ROWS:
+            self._fetch(at, w)
+        sums = [list(row) for row in sums]
+        rows, columns = range(self.rows), range(self.columns)
+        if self.rows <= self.columns:
+            factors = [self._factor(at, a, i) for i in rows]
+            for j in columns:
+                column = self._column(at, w, j, self.vector)
+                for i in rows:
+                    sums[i][j] = self._fma(factors[i], column, sums[i][j])
+        else:
+            loaded = [self._column(at, w, j, self.vector) for j in columns]
+            for i in rows:
+                factor = self._factor(at, a, i)
+                for j in columns:
+                    sums[i][j] = self._fma(factor, loaded[j], sums[i][j])
+        return sums
+
+    def _factor(self, at: _Operands, a: ir.Value, row: int) -> ir.Value:
+        """Emit a's float of a row in every lane."""
+        b = self.b
+        value = b.load(self._pointer(self._row(a, at.a_row, row), _FLOAT), align=4)
+        one = b.insert_element(ir.Constant(self.vector, ir.Undefined), value, ir.Constant(ir.IntType(32), 0))
+        return b.shuffle_vector(one, one, ir.Constant(ir.VectorType(ir.IntType(32), self.lanes), [0] * self.lanes))
+
+    def _column(self, at: _Operands, w: ir.Value, column: int, kind: ir.VectorType) -> ir.Value:
+        """Emit a vector of weights."""
+        place = self._row(w, at.panel, column // self.each)
+        offset = 4 * self.lanes * (column % self.each)
+        return self.b.load(self._pointer(self.b.add(place, _number(offset)), kind), align=4)
+
+    def _fetch(self, at: _Operands, w: ir.Value) -> None:
+        """Emit the wish for weights that are used soon; one beyond their end is no fault."""
+        byte, word = ir.IntType(8).as_pointer(), ir.IntType(32)
+        prefetch = self._intrinsic("llvm.prefetch.p0", ir.FunctionType(ir.VoidType(), [byte, word, word, word]))
+        read, into_first_level, data = word(0), word(3), word(1)
+        for panel in range(self.columns // self.each):
+            place = self.b.add(self._row(w, at.panel, panel), _number(FETCHED_BYTES))
+            self.b.call(prefetch, [self.b.inttoptr(place, byte), read, into_first_level, data])
+
+    def _if(self, condition: ir.Value, emit: Callable[[], Grid], otherwise: Grid) -> Grid:
+        """Emit values behind a branch; return them where the condition holds, and the others where it does not."""
+        b, entry = self.b, self.b.block
+        then, joined = b.append_basic_block("then"), b.append_basic_block("joined")
+        b.cbranch(condition, then, joined)
+        b.position_at_end(then)
+        found, end = emit(), b.block
+        b.branch(joined)
+        b.position_at_end(joined)
+        return [
+            [self._phi((other, entry), (value, end)) for other, value in zip(*rows, strict=True)]
+            for rows in zip(otherwise, found, strict=True)
+        ]
+
+    def _fma(self, *values: ir.Value) -> ir.Value:
+        kind = ir.FunctionType(self.vector, [self.vector] * 3)
+        return self.b.call(self._intrinsic(f"llvm.fma.v{self.lanes}f32", kind), values)
+
+    def _intrinsic(self, name: str, kind: ir.FunctionType) -> ir.Function:
+        """Return an intrinsic function of LLVM's, declared once."""
+        found = self.b.module.globals.get(name)
+        return ir.Function(self.b.module, kind, name) if found is None else found
+
+    def _row(self, base: ir.Value, stride: ir.Value, count: int) -> ir.Value:
+        return self.b.add(base, self.b.mul(stride, _number(count)))
+
+    def _pointer(self, address: ir.Value, kind: ir.Type) -> ir.Value:
+        return self.b.inttoptr(address, kind.as_pointer())
+
+    def _phi(self, *incoming: tuple[ir.Value, ir.Block]) -> ir.Value:
+        phi = self.b.phi(incoming[0][0].type)
+        for value, block in incoming:
+            phi.add_incoming(value, block)
+        return phi
+
+
+class _PairTile(_Tile):
+    """Emits a tile of one row by p panels of bfloat16, a word of which holds two terms."""
+
+    terms = 2
+
+    def _sum(self, sums: Grid, at: _Operands) -> Grid:
+        """Emit the pairs of terms, and the term that is left of an odd number."""
+        b = self.b
+        pairs = b.lshr(at.length, _number(1))
+        sums = self._if(b.icmp_signed(">", pairs, _number(0)), lambda: self._loop(sums, at, pairs), sums)
+        a, w = b.add(at.a, b.mul(pairs, b.mul(at.a_k, _number(2)))), b.add(at.w, b.mul(pairs, _number(BYTES)))
+        odd = b.trunc(at.length, ir.IntType(1))
+        return self._if(odd, lambda: self._last(sums, at, a, w), sums)
+
+    def _turn(self, sums: Grid, at: _Operands, a: ir.Value, w: ir.Value) -> Grid:
+        """Emit two terms of every sum."""
+        even, odd = self._factor(at, a, 0), self._factor(at, self.b.add(a, at.a_k), 0)
+        row = []
+        for j, value in enumerate(sums[0]):
+            words = self._words(at, w, j)
+            row.append(self._fma(odd, self._upper(words), self._fma(even, self._lower(words), value)))
+        return [row]
+
+    def _last(self, sums: Grid, at: _Operands, a: ir.Value, w: ir.Value) -> Grid:
+        """Emit the even term of every sum."""
+        even = self._factor(at, a, 0)
+        return [[self._fma(even, self._lower(self._words(at, w, j)), value) for j, value in enumerate(sums[0])]]
+
+    def _words(self, at: _Operands, w: ir.Value, column: int) -> ir.Value:
+        return self._column(at, w, column, ir.VectorType(_WORD, self.lanes))
+
+    def _lower(self, words: ir.Value) -> ir.Value:
+        return self.b.bitcast(self.b.shl(words, ir.Constant(words.type, [16] * self.lanes)), self.vector)
+
+    def _upper(self, words: ir.Value) -> ir.Value:
+        return self.b.bitcast(self.b.and_(words, ir.Constant(words.type, [0xFFFF0000] * self.lanes)), self.vector)
+
+
+def _number(value: int) -> ir.Constant:
+    return ir.Constant(_INT, value)

@@ -1,0 +1,1 @@
+"""The native functions that run a whole network in one call from Python."""

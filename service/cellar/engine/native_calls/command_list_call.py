@@ -1,0 +1,107 @@
+"""The one native call of a recording: the text of the function that runs its steps, kernels and copies, in order."""
+
+from enum import IntEnum, auto
+
+
+class Field(IntEnum):
+    """Words of 64 bits that make up a step."""
+
+    KIND = 0
+    SOURCE = 1
+    """Where a copy begins to read; of a call, the address of its kernel."""
+    TARGET = 2
+    """Where it begins to write; of a call, the address of its descriptor."""
+    EXTENTS = 3
+    """Of three axes."""
+    SOURCE_STRIDES = 6
+    """In bytes, for each axis."""
+    TARGET_STRIDES = 9
+    COUNT = 12
+
+
+class Kind(IntEnum):
+    """What a step does."""
+
+    CALL = 0
+    COPY = auto()
+    """Floats to another place, each axis in strides of its own."""
+    FLUSH = auto()
+    """The same, where the last axis is dense: magnitudes below 2^-63 become +0."""
+    ADD = auto()
+    """The same, added to what stands there."""
+
+
+_TEXT = """\
+from numba import cfunc, types
+
+from cellar.engine.kernel_library.elementary_functions import flush, kernel
+from cellar.engine.kernel_library.memory_intrinsics import (
+    call_1, load, load_first, read_int, read_int32, store, write_int32,
+)
+from cellar.engine.kernel_library.row_copy import put
+from cellar.engine.kernel_library.simd import add, first
+
+
+@kernel
+def read(place, left):
+    if left >= 16:
+        return load(place)
+    return load_first(place, first(left))
+
+
+@kernel
+def copy_dense(kind, source, target, count):
+    done = 0
+    while done < count:
+        left = count - done
+        value = read(source + 4 * done, left)
+        if kind == {k.FLUSH}:
+            value = flush(value)
+        elif kind == {k.ADD}:
+            value = add(read(target + 4 * done, left), value)
+        put(target + 4 * done, value, left)
+        done += 16
+
+
+@kernel
+def copy(step, kind):
+    source_row = read_int(step + 8 * {f.SOURCE_STRIDES} + 8)
+    target_row = read_int(step + 8 * {f.TARGET_STRIDES} + 8)
+    source_each = read_int(step + 8 * {f.SOURCE_STRIDES} + 16)
+    target_each = read_int(step + 8 * {f.TARGET_STRIDES} + 16)
+    count = read_int(step + 8 * {f.EXTENTS} + 16)
+    for i in range(read_int(step + 8 * {f.EXTENTS})):
+        source = read_int(step + 8 * {f.SOURCE}) + i * read_int(step + 8 * {f.SOURCE_STRIDES})
+        target = read_int(step + 8 * {f.TARGET}) + i * read_int(step + 8 * {f.TARGET_STRIDES})
+        for _ in range(read_int(step + 8 * {f.EXTENTS} + 8)):
+            if source_each == 4 and target_each == 4:
+                copy_dense(kind, source, target, count)
+            else:
+                for k in range(count):
+                    write_int32(target + k * target_each, read_int32(source + k * source_each))
+            source += source_row
+            target += target_row
+
+
+@cfunc(types.int64(types.int64), nopython=True, error_model='numpy')
+def cellar_kernel(recording):
+    step = recording + 8
+    for index in range(read_int(recording)):
+        kind = read_int(step)
+        if kind == {k.CALL}:
+            status = call_1(read_int(step + 8 * {f.SOURCE}), read_int(step + 8 * {f.TARGET}))
+            if status != 0:
+                return status
+        else:
+            copy(step, kind)
+        step += 8 * {f.COUNT}
+    return 0
+"""
+
+
+def player_text() -> str:
+    """Return the text of `play(recording)`: the number of steps, and the steps (`Field`).
+
+    It returns 0, or at once what a kernel returned that is not 0.
+    """
+    return _TEXT.format(f=Field, k=Kind)

@@ -1,0 +1,1 @@
+"""Running and differentiating a compiled network."""

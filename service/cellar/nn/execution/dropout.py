@@ -1,0 +1,30 @@
+"""The masks of dropout: drawn anew for every update, the same whenever and wherever that update is computed."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cellar.nn.model.layers import Layer
+from cellar.nn.numerics.random_streams import uniforms
+
+Masks = dict[int, NDArray[np.float32]]
+"""For each dropout layer, by its place in the network's layers, what its input is multiplied by: (T, B, size)."""
+
+
+def draw_masks(
+    layers: Sequence[Layer], seed: int, epoch: int, update: int, steps: int, rows: int, first: int = 0
+) -> Masks:
+    """Return the masks of an update: 0 with the layer's rate as probability, else 1 / (1 - rate).
+
+    `steps` of them from the step `first` on, which are the same whether or not those before are drawn.
+    """
+    found: Masks = {}
+    for index, layer in enumerate(layers):
+        if layer.dropout is not None:
+            shape = (steps, rows, layer.cell.out_size)
+            stream = f"dropout {epoch} {update} {layer.number}"
+            numbers = rows * layer.cell.out_size
+            u = uniforms(seed, stream, steps * numbers, first * numbers).reshape(shape)
+            found[index] = np.where(u < layer.dropout, np.float32(0), np.float32(1 / (1 - layer.dropout)))
+    return found

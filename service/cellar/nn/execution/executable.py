@@ -1,0 +1,321 @@
+"""A network with kernels, and with weights: forward over whole sequences, and back."""
+
+import functools
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Executor
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cellar.engine import (
+    Cell,
+    CompiledCell,
+    Forward,
+    KernelCache,
+    Mask,
+    Node,
+    Program,
+    Recording,
+    Run,
+    States,
+    compile_cells,
+    joined_state,
+    kernel_texts,
+    player_text,
+)
+from cellar.errors import CellLimitError, CompileFailed, ShapeMismatch
+from cellar.nn.execution.array_functions import Arithmetic
+from cellar.nn.execution.backprop import Part, Trace, backward, forward, side_by_side
+from cellar.nn.execution.dropout import Masks
+from cellar.nn.model.embedding import look_up, table_gradient
+from cellar.nn.model.layers import Layer, Signal
+from cellar.nn.model.lowering import served
+from cellar.nn.model.network import Network
+
+Array = NDArray[np.float32]
+Lengths = NDArray[np.int32]
+
+
+@dataclass(frozen=True, slots=True)
+class Saved:
+    """What `backward` needs of a run."""
+
+    inputs: Array
+    trace: Trace
+
+
+@dataclass(frozen=True, slots=True)
+class Gradients:
+    """Gradients of the weights by name, of the inputs (T, B, in_size), and of the state (B, state_size)."""
+
+    weights: dict[str, Array]
+    inputs: Array
+    """Zeros of ids."""
+    state: Array
+    """Of the state that the run began with. Initial states are weights too where they are trained, but only the caller
+    knows whether the run began with them: see `initial_gradients`. Layers that carry no state always do."""
+
+
+@contextmanager
+def _pointing_to_cells(layers: Sequence[Layer]) -> Iterator[None]:
+    """Turn the failure of a kernel that takes too much into a CellLimitError of the layer whose cell it is."""
+    try:
+        yield
+    except CompileFailed as error:
+        for layer in layers if error.exceeded else ():
+            if error.text in kernel_texts([layer.cell], training=True):
+                pointer = f"{layer.pointer}/cell/equations" if layer.label == "custom" else layer.pointer
+                raise CellLimitError(error.detail, pointer=pointer, expected="a smaller cell") from error
+        raise
+
+
+class CompiledNetwork:
+    """A network with a kernel for every layer. Holds no weights; layers of equal structure share a kernel.
+
+    Raise CompileFailed, or CellLimitError for a cell that takes more time or memory to compile than it may.
+    """
+
+    def __init__(self, network: Network, cache: KernelCache) -> None:
+        self.network = network
+        self._cache = cache
+        self.arithmetic = Arithmetic(cache)
+        with _pointing_to_cells(network.layers):
+            compiled = compile_cells([layer.cell for layer in network.layers], cache)
+        self.kernels: tuple[CompiledCell, ...] = tuple(compiled)
+
+    def prepare_training(self, differentiated: Sequence[Cell], plain: Sequence[Cell]) -> None:
+        """Compile what training needs, the layers' kernels and those of other cells, all at once. Raise CompileFailed.
+
+        A compiler takes longer to start than to compile one small kernel.
+        """
+        layers = [layer.cell for layer in self.network.layers]
+        texts = [*kernel_texts([*layers, *differentiated], training=True), *kernel_texts(plain), player_text()]
+        with _pointing_to_cells(self.network.layers):
+            self._cache.load(texts)
+
+    def recording(self) -> Recording:
+        """Return an empty recording of kernels and copies."""
+        return Recording(self._cache)
+
+    def program(self, parts: Sequence[Part]) -> Program:
+        """Return the one call that runs these layers; dropout has no part in it."""
+        layers = self.network.layers
+        kept = [index for index, layer in enumerate(layers) if layer.dropout is None]
+        node_of = {-1: -1} | {index: number for number, index in enumerate(kept)}
+
+        def read(signal: Signal) -> Signal:
+            return tuple(node_of[number] for number in served(layers, signal))
+
+        nodes = [
+            Node(
+                part.kernel,
+                part.packed,
+                tuple(read(signal) for signal in part.layer.reads),
+                None if part.columns is None else part.columns.start,
+                part.initial[0],
+                np.empty_like(part.initial[0]),
+                part.layer.reverse,
+            )
+            for part in (parts[index] for index in kept)
+        ]
+        network = self.network
+        in_size = network.in_size if network.embedding is None else network.embedding.out_size
+        return Program(nodes, read(network.output), in_size, network.state_size, self._cache)
+
+    def bind(self, weights: Mapping[str, Array]) -> "BoundNetwork":
+        """Return the network with these weights, packed for its kernels as the network says.
+
+        Raise InvalidInput if they do not fit.
+        """
+        self.network.check_weights(weights)
+        return BoundNetwork(self, weights, halves=self.network.spec.weight_storage == "bfloat16")
+
+
+class BoundNetwork:
+    """A network ready to run. Immutable, so that threads may share it; kernels release the GIL.
+
+    With `halves` matrices are kept as bfloat16, which is for inference only.
+    """
+
+    def __init__(self, compiled: CompiledNetwork, weights: Mapping[str, Array], *, halves: bool = False) -> None:
+        self.network = compiled.network
+        self._compiled = compiled
+        self._halves = halves
+        self.parts = _parts(compiled, weights, halves=halves)
+        self._table = None if self.network.embedding is None else weights[self.network.embedding.name]
+        carried = [part.initial for part in self.parts if part.columns is not None]
+        self.initial = np.concatenate([np.zeros((1, 0), np.float32), *carried], axis=1)
+        """(1, state_size) what a sequence begins with."""
+
+    def adopt(self, weights: Mapping[str, Array]) -> None:
+        """Read the weights from these arrays from now on: flushed, and the same numbers as until now."""
+        for part in self.parts:
+            part.packed.adopt(
+                {param.name: weights[f"{part.layer.name}.{param.name}"] for param in part.layer.cell.params}
+            )
+        if self.network.embedding is not None:
+            self._table = weights[self.network.embedding.name]
+
+    def placed(self, weights: Mapping[str, Array]) -> Iterator[tuple[Array, Array]]:
+        """Yield of the weights that were adopted each with a place that kernels read it from.
+
+        More kernels may have more places: ask again when `places` has changed.
+        """
+        for part in self.parts:
+            yield from part.packed.placed()
+            for name, columns in part.layer.starts:
+                yield weights[name], part.initial[0, columns]
+                if part.columns is not None:
+                    yield weights[name], self.initial[0, part.columns][columns]
+
+    @property
+    def places(self) -> int:
+        """Return how many arrangements of matrices there are, which grow with the kernels that were run."""
+        return sum(len(part.packed.panels) for part in self.parts)
+
+    @functools.cached_property
+    def program(self) -> Program:
+        """The one call that runs all layers; made when it is first needed, which in training it may not be."""
+        return self._compiled.program(self.parts)
+
+    def initial_state(self, rows: int) -> Array:
+        """Return the state (rows, state_size) that a sequence begins with: zeros, or what was trained."""
+        return np.repeat(self.initial, rows, axis=0)
+
+    def run(
+        self,
+        inputs: Array,
+        state: States,
+        lengths: Lengths | None = None,
+        *,
+        save: bool = False,
+        masks: Masks | None = None,
+        reset: Mask | None = None,
+        executor: Executor | None = None,
+    ) -> Run:
+        """Step T times. Arguments are never changed.
+
+        `inputs` (T, B, in_size), `state` (B, state_size) or a tuple of its records, `lengths` (B,) or None for T each:
+        a row stops at its length, with its state kept and its outputs zero. Inputs of an embedding are known to be ids
+        (`Network.check_inputs`). With `save` the run is one for `backward`. With masks dropout is at work; else it
+        does nothing. Rows under the mask `reset` (B,) begin with the initial state instead. With an executor wide
+        batches are dealt out to its threads.
+        Raise ShapeMismatch, and ValueError for gradients of weights that were rounded.
+        """
+        if executor is None and not save and masks is None and self._table is None:
+            return self.program.run(inputs, state, lengths, reset)
+        if save and self._halves:
+            raise ValueError("a network whose matrices are kept as bfloat16 has no gradients")
+        if self._table is not None:
+            _check_shape("inputs", inputs.shape[2:], (self.network.in_size,))
+        found = inputs if self._table is None else look_up(self._table, inputs)
+        if not save and not masks:
+            if executor is not None and (parts := self.program.parts(*inputs.shape[:2])) > 1:
+                return self.program.run_parts(found, state, executor, parts, lengths=lengths, reset=reset)
+            return self.program.run(found, state, lengths, reset)
+        state = self._begun(state, reset, inputs.shape[1])
+        self._check(inputs, state, lengths)
+        found = np.ascontiguousarray(found, dtype=np.float32)
+        passed = forward(self.parts, found, state, lengths, masks or {}, save=save)
+        outputs = side_by_side(self.network.output, found, passed.outputs)
+        saved = Saved(inputs, passed.trace) if save else None
+        return Run(outputs, passed.state, *_first_bad(passed.faults), saved)
+
+    @property
+    def flops(self) -> int:
+        """Return how many floating-point operations a step of a row takes."""
+        return self.program.flops
+
+    def backward(
+        self,
+        run: Run,
+        d_outputs: Array,
+        d_state: Array | None = None,
+        *,
+        want_inputs: bool = True,
+        into: Mapping[str, Array] | None = None,
+    ) -> Gradients:
+        """Return the gradients of a run that was saved; those of the inputs are zeros without `want_inputs`.
+
+        `d_outputs` (T, B, out_size) and `d_state` (B, state_size), zeros if None, are those of what the run answered.
+        With `into`, the gradients of the weights in a run that went on from this one, their sums go on from there;
+        not those of initial states, with which only a run that went on from no other begins.
+        """
+        assert isinstance(run.saved, Saved)
+        inputs, trace = run.saved.inputs, run.saved.trace
+        wanted = want_inputs or self.network.embedding is not None
+        found = backward(self.parts, trace, self.network.output, d_outputs, d_state, want_inputs=wanted, into=into)
+        weights = found.weights | self._summed(found.initial)
+        embedding = self.network.embedding
+        if embedding is None:
+            return Gradients(weights, found.inputs if wanted else np.zeros_like(inputs), found.state)
+        earlier = None if into is None else into[embedding.name]
+        weights[embedding.name] = table_gradient(embedding.shape, inputs, found.inputs, trace.lengths, earlier)
+        return Gradients(weights, np.zeros_like(inputs), found.state)
+
+    def initial_gradients(self, d_state: Array) -> dict[str, Array]:
+        """Return the gradients of the trained initial states, if a run began with them: sums over rows of its own."""
+        carried = {part.layer.name: d_state[:, part.columns] for part in self.parts if part.columns is not None}
+        return self._summed(carried)
+
+    def _summed(self, d_states: Mapping[str, Array]) -> dict[str, Array]:
+        """Return the gradients of trained initial states by name, from those of each row by layer."""
+        return {
+            name: self._compiled.arithmetic.column_sums(d_states[part.layer.name][:, columns])
+            for part in self.parts
+            if part.layer.name in d_states
+            for name, columns in part.layer.starts
+        }
+
+    def _begun(self, state: States, reset: Mask | None, rows: int) -> Array:
+        """Return the state (B, state_size) that a run begins with as an array. Raise ShapeMismatch."""
+        found = state if isinstance(state, np.ndarray) else joined_state(state, rows, self.network.state_size)
+        if reset is None:
+            return found
+        _check_shape("rows to reset", reset.shape, (len(found),))
+        return np.where(reset[:, None], self.initial, found)
+
+    def _check(self, inputs: Array, state: Array, lengths: Lengths | None) -> None:
+        rows = state.shape[0]
+        _check_shape("inputs", inputs.shape, (inputs.shape[0], rows, self.network.in_size))
+        _check_shape("state", state.shape, (rows, self.network.state_size))
+        if lengths is not None:
+            _check_shape("lengths", lengths.shape, (rows,))
+
+
+def _parts(compiled: CompiledNetwork, weights: Mapping[str, Array], *, halves: bool) -> tuple[Part, ...]:
+    """Return the layers with their weights. The states of those that carry one follow each other in a row."""
+    found: list[Part] = []
+    offset = 0
+    for kernel, layer in zip(compiled.kernels, compiled.network.layers, strict=True):
+        own = {param.name: weights[f"{layer.name}.{param.name}"] for param in layer.cell.params}
+        packed = kernel.pack(own, halves=halves)
+        columns = None if compiled.network.whole_sequences else slice(offset, offset + layer.cell.state_size)
+        found.append(Part(layer, kernel, packed, columns, _initial(layer, weights)[None]))
+        offset += layer.cell.state_size
+    return tuple(found)
+
+
+def _initial(layer: Layer, weights: Mapping[str, Array]) -> Array:
+    """Return the state (S,) that a layer begins with."""
+    starts = [weights.get(f"{layer.name}.{s.name}0", np.zeros(s.size, np.float32)) for s in layer.cell.states]
+    return np.concatenate([np.zeros(0, np.float32), *starts])
+
+
+def _first_bad(results: Sequence[Forward]) -> tuple[Lengths | None, Lengths | None]:
+    """Return step and kind of the first fault of each row over all layers; of one step, in its first layer."""
+    if all((result.bad_step < 0).all() for result in results):
+        return None, None
+    step, kind = results[0].bad_step, results[0].bad_kind
+    for result in results[1:]:
+        if (result.bad_step >= 0).any():
+            earlier = (result.bad_step >= 0) & ((step < 0) | (result.bad_step < step))
+            step, kind = np.where(earlier, result.bad_step, step), np.where(earlier, result.bad_kind, kind)
+    return step, kind
+
+
+def _check_shape(name: str, actual: tuple[int, ...], expected: tuple[int, ...]) -> None:
+    if actual != expected:
+        raise ShapeMismatch(f"{name} have another shape", expected=str(expected), actual=str(actual))

@@ -1,0 +1,1 @@
+"""Networks of layers: parameters, lowering to cells, initial values."""

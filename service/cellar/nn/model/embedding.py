@@ -1,0 +1,80 @@
+"""An embedding: a table of rows of numbers, looked up by id in front of all layers. No arithmetic but its gradient."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cellar.errors import IdUnknown
+from cellar.nn.model.initialisers import Fan, Shape, check_overrides, fans
+from cellar.nn.spec.network import EmbeddingSpec, Initialiser, Uniform
+
+Array = NDArray[np.float32]
+Lengths = NDArray[np.int32]
+
+UNIT_VARIANCE = Uniform(uniform=(-1.7320508, 1.7320508))
+"""The variance that PyTorch and Flux begin with, by a uniform draw: the square of a third root of three is one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Embedding:
+    """The table of a network: its shape, and how it begins. Holds no weights."""
+
+    shape: Shape
+    """(ids, numbers for each)"""
+    init: Initialiser
+    fan: Fan
+    name: str = "0.W"
+
+    @property
+    def count(self) -> int:
+        """Return how many ids there are."""
+        return self.shape[0]
+
+    @property
+    def out_size(self) -> int:
+        """Return how many numbers an id becomes."""
+        return self.shape[1]
+
+    def check(self, inputs: Array, pointer: str) -> None:
+        """Raise IdUnknown unless all inputs (T, B, 1) are ids."""
+        ids = inputs[:, :, 0]
+        unknown = ~((ids >= 0) & (ids < self.count) & (ids == np.floor(ids)))
+        if unknown.any():
+            step, row = np.argwhere(unknown)[0].tolist()
+            raise IdUnknown(
+                f"no id of the embedding: step {step}, row {row}, from 0",
+                pointer=pointer,
+                expected=f"a whole number from 0 to {self.count - 1}",
+                actual=f"{ids[step, row]:.9g}",
+            )
+
+
+def build_embedding(spec: EmbeddingSpec, pointer: str) -> Embedding:
+    """Return the embedding of a specification. Raise InvalidInput with a pointer below `pointer`."""
+    shapes: dict[str, Shape] = {"W": (spec.count, spec.out_size)}
+    check_overrides(spec.init, shapes, f"{pointer}/init")
+    return Embedding(shapes["W"], spec.init.get("W", UNIT_VARIANCE), fans(shapes)["W"])
+
+
+def look_up(table: Array, inputs: Array) -> Array:
+    """Return the rows (T, B, out_size) of ids (T, B, 1) that were checked."""
+    found: Array = table[inputs[:, :, 0].astype(np.intp)]
+    return found
+
+
+def table_gradient(
+    shape: Shape, inputs: Array, d_found: Array, lengths: Lengths | None, into: Array | None = None
+) -> Array:
+    """Return the gradient of the table: of each id the sum over its places, t descending and b ascending.
+
+    `inputs` (T, B, 1), `d_found` (T, B, out_size); steps at and past a row's length are left out. With `into` the sums
+    go on from those given.
+    """
+    ids = inputs[::-1, :, 0].astype(np.intp)
+    alive = np.ones(ids.shape, np.bool_)
+    if lengths is not None:
+        alive = np.arange(len(ids))[::-1, None] < lengths[None, :]
+    gradient = np.zeros(shape, np.float32) if into is None else into.copy()
+    np.add.at(gradient, ids[alive], d_found[::-1][alive])
+    return gradient

@@ -1,0 +1,1 @@
+"""Random numbers and logarithms with the same bits on every machine."""

@@ -1,0 +1,1 @@
+"""The JSON of networks and of training runs, as frozen values."""

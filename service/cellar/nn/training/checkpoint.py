@@ -1,0 +1,148 @@
+"""Where a run stands, as bytes: safetensors with one JSON note among the arrays. The same state is the same bytes."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+from safetensors.numpy import load as load_tensors
+from safetensors.numpy import save as save_tensors
+
+from cellar.engine import KERNEL_REV, TRAINING_REV
+from cellar.errors import InvalidInput, KernelRevisionMismatch, StoreCorrupt
+from cellar.nn.spec.training import EpochRecord
+from cellar.nn.training.optimisers import OptimiserState
+
+Array = NDArray[np.float32]
+
+_NOTE = "note"
+
+HISTORY_EPOCHS = 1000
+"""Finished epochs that a run remembers: as many as a job shows. About 100 bytes each in a checkpoint."""
+
+
+@dataclass(frozen=True, slots=True)
+class Best:
+    """What early stopping keeps: the weights of the lowest watched loss, their epoch, and how long it has waited."""
+
+    weights: Array
+    record: EpochRecord
+    waited: int
+    """Epochs since the last one that improved by `min_delta`."""
+    reference: float
+    """The watched loss of that epoch, below which the next one must be by `min_delta`."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunState:
+    """Everything that decides how a run goes on. Between updates it is a value; the order of batches follows from
+    the seed and the epoch, so that it needs no place here."""
+
+    weights: Array
+    """(n,) all parameters in the network's order."""
+    optimiser: OptimiserState
+    epoch: int = 0
+    """Epochs that are done."""
+    update: int = 0
+    """Updates of the present epoch that are done."""
+    carried: Array | None = None
+    """(B, state_size) of the rows in progress, where the state is carried between windows."""
+    loss_sum: float = 0.0
+    """Of the present epoch, over scored steps."""
+    scored: int = 0
+    history: tuple[EpochRecord, ...] = field(default=())
+    """The newest HISTORY_EPOCHS of the epochs that are done."""
+    best: Best | None = None
+    finished: bool = False
+
+
+def dump(state: RunState, run: str) -> bytes:
+    """Return the bytes of a state. `run` identifies what it belongs to: network, data and settings."""
+    arrays = {"weights": state.weights, "slots": state.optimiser.slots}
+    if state.carried is not None:
+        arrays["carried"] = state.carried
+    if state.best is not None:
+        arrays["best"] = state.best.weights
+    note = json.dumps(_note(state, run), allow_nan=False).encode()
+    tensors: dict[str, NDArray[Any]] = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
+    return bytes(save_tensors(tensors | {_NOTE: np.frombuffer(note, dtype=np.uint8)}))
+
+
+def load(data: bytes, run: str) -> RunState:
+    """Return the state that `dump` wrote.
+
+    Raise InvalidInput for the checkpoint of another run, and what `check_revision` raises.
+    """
+    tensors, note = _read(data)
+    if note["run"] != run:
+        raise InvalidInput("the checkpoint belongs to another run: network, data or settings differ")
+    return _state(tensors, note)
+
+
+def check_revision(data: bytes) -> None:
+    """Raise StoreCorrupt for bytes that are no checkpoint, and KernelRevisionMismatch for one of another revision.
+
+    To go on from a checkpoint of another revision would give weights that no revision gives.
+    """
+    _read(data)
+
+
+def _read(data: bytes) -> tuple[Mapping[str, Array], Mapping[str, Any]]:
+    """Return the arrays and the note of a checkpoint. Raise as `check_revision`."""
+    try:
+        tensors = load_tensors(data)
+        note = json.loads(tensors[_NOTE].tobytes())
+        # Checkpoints from before training had a revision of its own do not name it: they are of its first one.
+        found = note["kernel_rev"], note.get("training_rev", 1)
+        note["run"]
+    except (SafetensorError, AttributeError, KeyError, ValueError, TypeError) as error:
+        raise StoreCorrupt(f"unreadable checkpoint: {error}") from error
+    if found != (KERNEL_REV, TRAINING_REV):
+        raise KernelRevisionMismatch(
+            f"the checkpoint has kernel revision {found[0]} and training revision {found[1]};"
+            f" this service computes with {KERNEL_REV} and {TRAINING_REV}"
+        )
+    return tensors, note
+
+
+def _note(state: RunState, run: str) -> dict[str, Any]:
+    best = state.best
+    kept = None if best is None else {"record": asdict(best.record), "waited": best.waited, "reference": best.reference}
+    return {
+        "run": run,
+        "kernel_rev": KERNEL_REV,
+        "training_rev": TRAINING_REV,
+        "epoch": state.epoch,
+        "update": state.update,
+        "power1": state.optimiser.power1,
+        "power2": state.optimiser.power2,
+        "loss_sum": state.loss_sum,
+        "scored": state.scored,
+        "history": [asdict(record) for record in state.history],
+        "best": kept,
+        "finished": state.finished,
+    }
+
+
+def _state(tensors: Mapping[str, Array], note: Mapping[str, Any]) -> RunState:
+    return RunState(
+        weights=tensors["weights"],
+        optimiser=OptimiserState(tensors["slots"], note["power1"], note["power2"]),
+        epoch=note["epoch"],
+        update=note["update"],
+        carried=tensors.get("carried"),
+        loss_sum=note["loss_sum"],
+        scored=note["scored"],
+        history=tuple(EpochRecord(**record) for record in note["history"]),
+        best=None if note["best"] is None else _best(tensors["best"], note["best"]),
+        finished=note["finished"],
+    )
+
+
+def _best(weights: Array, note: Mapping[str, Any]) -> Best:
+    record = EpochRecord(**note["record"])
+    # Checkpoints without a reference are of a time when the best epoch was the last one that improved by min_delta.
+    return Best(weights, record, note["waited"], note.get("reference", record.watched))

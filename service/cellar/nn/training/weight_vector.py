@@ -1,0 +1,55 @@
+"""All weights of a network as one vector, which is how optimisers see them."""
+
+import math
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cellar.engine import Recording
+from cellar.nn.execution.array_functions import concatenated
+from cellar.nn.execution.executable import BoundNetwork, CompiledNetwork
+from cellar.nn.model.network import Network
+
+Array = NDArray[np.float32]
+
+
+def joined(network: Network, weights: Mapping[str, Array]) -> Array:
+    """Return weights as a vector, in the order of the network's parameters."""
+    return concatenated([weights[name] for name, _ in network.parameters])
+
+
+def named(network: Network, vector: Array) -> dict[str, Array]:
+    """Return views of a vector of all weights."""
+    found, at = {}, 0
+    for name, shape in network.parameters:
+        size = math.prod(shape)
+        found[name] = vector[at : at + size].reshape(shape)
+        at += size
+    return found
+
+
+class Trainee:
+    """A network whose weights change: they stand in one vector, from which they are packed for kernels anew."""
+
+    def __init__(self, compiled: CompiledNetwork) -> None:
+        self._compiled = compiled
+        self._vector: Array = np.zeros(compiled.network.parameter_count, np.float32)
+        self._weights = named(compiled.network, self._vector)
+        self.network = BoundNetwork(compiled, self._weights)
+        """The network, with the weights that were loaded last. Nobody may run it while others are loaded."""
+        self.network.adopt(self._weights)
+        self._packing: Recording | None = None
+        self._places = 0
+
+    def load(self, vector: Array) -> BoundNetwork:
+        """Return the network with these weights, which are known to fit and to be finite, until the next call."""
+        np.copyto(self._vector, vector)
+        if self._packing is None or self._places != self.network.places:
+            self._packing = self._compiled.recording()
+            self._places = self.network.places
+            self._packing.flush(self._vector)
+            for source, target in self.network.placed(self._weights):
+                self._packing.copy(source, target)
+        self._packing.run()
+        return self.network

@@ -1,0 +1,1 @@
+"""Events of sessions, sent to those who subscribe."""

@@ -1,0 +1,244 @@
+"""Steps to run, and running those of many sessions in one kernel call."""
+
+from collections.abc import Sequence
+from concurrent.futures import Executor
+
+import numpy as np
+
+from cellar.ports import DIGEST_BYTES, Position, SessionRecord
+from cellar.sessions.requests.request import Request
+from cellar.sessions.values.model_protocol import Network, Sizes
+from cellar.sessions.values.position import advance, each_digest
+from cellar.sessions.values.results import Floats, Mask
+
+CHUNK_STEPS = 512
+"""Steps of a sequence in one call at most: steps of other sessions wait for a chunk, not for a sequence."""
+
+CALL_ROW_STEPS = 4096
+"""Steps times rows of one call at most: with many rows a chunk has fewer steps."""
+
+WHOLE_NUMBERS = 32 * 1024 * 1024
+"""Numbers made in one call on whole sequences, which cannot be cut: 128 MiB of scratch memory."""
+
+_FLOAT32 = np.dtype("<f4")
+
+
+class Work:
+    """Steps to run on one session's state: those of one request, or of several that follow each other.
+
+    What the kernel makes of them stays here until it is committed.
+    """
+
+    __slots__ = (
+        "bad_kind",
+        "bad_step",
+        "began",
+        "digests",
+        "failure",
+        "inputs",
+        "left",
+        "offset",
+        "outputs",
+        "positions",
+        "record",
+        "requests",
+        "reset",
+        "rows",
+        "state",
+    )
+
+    def __init__(self, requests: list[Request], record: SessionRecord) -> None:
+        self.requests = requests
+        self.record = record
+        self.inputs = _inputs(requests[0]) if len(requests) == 1 else np.concatenate([*map(_inputs, requests)])
+        self.left: int = self.inputs.shape[0]
+        """How many steps are left to run, of the session's"""
+        self.rows: int = self.inputs.shape[1]
+        self.reset = requests[0].reset
+        """The rows that begin anew in the next call. Only the first request may ask for it."""
+        self.state = record.state
+        self.began = False
+        """Whether a kernel was called for it. If not, one of its requests had ended before, and none of it has run."""
+        self.failure: Exception | None = None
+        """What went wrong with what the kernel made of this work; the others of its call are not concerned."""
+        self.positions: list[Position] = []
+        """After each of the requests."""
+        self.digests: list[bytes] = []
+        """After each step of those requests that are several steps, side by side; of any other, after its last."""
+        self.outputs: list[bytes] = []
+        self.offset = 0
+        self.bad_step = -1
+        """The first step that was not finite in a row, with `bad_kind` as the kernels say it (1 state, 2 output)."""
+        self.bad_kind = 0
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether there are steps left to run, and somebody to run them for."""
+        return self.left > 0 and self.bad_step < 0 and self.failure is None and self.wanted
+
+    @property
+    def steps(self) -> int:
+        """How many steps the next call takes, if its rows allow it and sequences may be cut."""
+        return min(self.left, CHUNK_STEPS)
+
+    @property
+    def wanted(self) -> bool:
+        """Whether somebody waits for it."""
+        for request in self.requests:  # noqa: SIM110  # a generator costs more than all else here
+            if not request.done():
+                return True
+        return False
+
+    def begins(self) -> bool:
+        """Return whether it may run, which it has begun to do then: each of its requests still waits, in its time.
+
+        Called on the thread of the kernel. Where one request has ended, the others keep their deadlines.
+        """
+        if not self.began:
+            if len(self.requests) > 1 and any(request.done() for request in self.requests):
+                return False
+            for request in self.requests:
+                if not request.starts():
+                    return False
+            self.began = True
+        return True
+
+    def note_position(self, chunk: Floats) -> None:
+        """Go on to the position after the chunk that was run; where requests end inside it, note each of them."""
+        if len(self.requests) == 1 and self.requests[0].count == 1:
+            before = self.positions[0] if self.offset else self.record.position
+            self.positions = [advance(before, chunk, self.reset)]
+        elif len(chunk) == self.left:  # those that go together go in one call
+            position = self.record.position
+            for request in self.requests:
+                if request.count == 1:
+                    position = advance(position, _inputs(request), request.reset)
+                    digests = position.digest  # a burst may be of one step, and has columns like any other
+                else:
+                    digests = each_digest(position, _inputs(request))
+                    position = Position(position.epoch, position.step + request.count, digests[-DIGEST_BYTES:])
+                self.positions.append(position)
+                self.digests.append(digests)
+
+    def chunk(self, steps: int) -> Floats:
+        """Return the inputs of the next call, (at most `steps`, rows, in_size)."""
+        if not self.offset and self.left <= steps:
+            return self.inputs
+        return self.inputs[self.offset : self.offset + steps]
+
+
+def _inputs(request: Request) -> Floats:
+    assert request.inputs is not None, "only steps are work"
+    return request.inputs
+
+
+def most_row_steps(sizes: Sizes) -> int:
+    """Return how many rows times steps of whole sequences one call may have."""
+    return max(1, WHOLE_NUMBERS // sizes.row_numbers)
+
+
+def run_wanted(
+    network: Network, works: Sequence[Work], executor: Executor | None = None, most_steps: int = CHUNK_STEPS
+) -> tuple[int, int]:
+    """Run the next chunk of every work that may run now; the others are left as they are, and have not begun.
+
+    Return how many rows and how many steps the call had, (0, 0) if there was none.
+    """
+    some = [work for work in works if work.begins()]
+    return run_together(network, some, executor, most_steps) if some else (0, 0)
+
+
+def run_together(
+    network: Network, works: Sequence[Work], executor: Executor | None = None, most_steps: int = CHUNK_STEPS
+) -> tuple[int, int]:
+    """Run the next chunk of every work in one call, `most_steps` at most, and write what came of it into the works.
+
+    All have the same network; their rows are independent, so each gets the bits that it would get alone. Whole
+    sequences are never cut. Return the rows and steps of the call.
+    """
+    rows = sum([work.rows for work in works])
+    whole = network.network.whole_sequences
+    most = max([work.left for work in works]) if whole else min(most_steps, max(1, CALL_ROW_STEPS // rows))
+    chunks = [work.chunk(most) for work in works]
+    inputs, lengths = _stack(chunks)
+    before = tuple([work.state for work in works])
+    run = network.run(inputs, before, lengths, reset=_reset(works), executor=executor)
+    # cut from the bytes of all rows, which is faster than from many views
+    states, state_bytes = run.state.tobytes(), run.state.itemsize * run.state.shape[1]
+    outputs, output_bytes = (run.outputs.tobytes(), 4 * run.outputs.shape[2]) if len(inputs) == 1 else (b"", 0)
+    row = 0
+    for work, chunk in zip(works, chunks, strict=True):
+        end, steps = row + work.rows, len(chunk)
+        try:
+            work.note_position(chunk)
+            work.state, work.reset = states[state_bytes * row : state_bytes * end], None
+            work.outputs.append(
+                outputs[output_bytes * row : output_bytes * end] if outputs else run.outputs[:steps, row:end].tobytes()
+            )
+            if run.bad_step is not None and run.bad_kind is not None:
+                _note_bad(work, run.bad_step[row:end], run.bad_kind[row:end])
+            work.offset += steps
+            work.left -= steps
+        except Exception as error:
+            work.failure = error
+        row = end
+    for work in works:
+        if work.bad_step >= 0:
+            _keep_good(network, work, executor)
+    return inputs.shape[1], inputs.shape[0]
+
+
+def _keep_good(network: Network, work: Work, executor: Executor | None) -> None:
+    """Keep, of requests that ran together, those before the one that made a number that is not finite.
+
+    They run again, for the state behind them. If there are none the first request is the bad one. Those that go as one
+    are left alone: they will be taken apart.
+    """
+    if any(request.count > 1 for request in work.requests):
+        return
+    ends = np.cumsum([len(_inputs(request)) for request in work.requests])
+    good = int(np.searchsorted(ends, work.bad_step, side="right"))
+    if not good:
+        return
+    again = Work(work.requests[:good], work.record)
+    again.began = True
+    while again.left and again.failure is None:
+        run_together(network, [again], executor)
+    for name in Work.__slots__:
+        setattr(work, name, getattr(again, name))
+
+
+def _reset(works: Sequence[Work]) -> Mask | None:
+    """Return which rows of all begin anew, None if none does."""
+    if all([work.reset is None for work in works]):  # noqa: C419  # a generator costs twice as much
+        return None
+    return np.concatenate([np.zeros(work.rows, np.bool_) if work.reset is None else work.reset for work in works])
+
+
+def _stack(chunks: Sequence[Floats]) -> tuple[Floats, np.ndarray[tuple[int], np.dtype[np.int32]] | None]:
+    """Return the chunks side by side, (T, rows of all, in_size), and the length of each row; None if all are equal."""
+    if len(chunks) == 1:
+        return chunks[0], None
+    sizes = [len(chunk) for chunk in chunks]
+    longest = max(sizes)
+    rows = [chunk.shape[1] for chunk in chunks]
+    if longest == 1:  # nearly always; three times as fast as to concatenate arrays
+        data = b"".join(chunks)  # type: ignore[arg-type]  # arrays are buffers
+        return np.ndarray((1, sum(rows), chunks[0].shape[2]), _FLOAT32, data), None
+    if longest == min(sizes):
+        return np.concatenate(chunks, axis=1), None
+    inputs = np.zeros((longest, sum(rows), chunks[0].shape[2]), dtype=np.float32)
+    row = 0
+    for chunk in chunks:
+        inputs[: len(chunk), row : row + chunk.shape[1]] = chunk
+        row += chunk.shape[1]
+    return inputs, np.repeat(np.array(sizes, dtype=np.int32), rows)
+
+
+def _note_bad(
+    work: Work, steps: np.ndarray[tuple[int], np.dtype[np.int32]], kinds: np.ndarray[tuple[int], np.dtype[np.int32]]
+) -> None:
+    bad = [(int(step), int(kind)) for step, kind in zip(steps, kinds, strict=True) if step >= 0]
+    if bad:
+        step, work.bad_kind = min(bad)
+        work.bad_step = work.offset + step

@@ -1,0 +1,1 @@
+"""The past of a session: rewind, replay, comparison and shadow runs."""

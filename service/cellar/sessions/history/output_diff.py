@@ -1,0 +1,56 @@
+"""How the outputs of two versions differ that are given the same inputs."""
+
+from collections import deque
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from cellar.ports import Logged
+from cellar.sessions.history.log_replay import Course
+
+LAST = 16
+"""Changes whose differences are kept one by one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """The largest difference in the outputs of one change."""
+
+    after: str
+    largest: float
+
+
+@dataclass(slots=True)
+class Differences:
+    """Absolute differences, number by number, over all steps that were compared."""
+
+    steps: int = 0
+    numbers: int = 0
+    largest: float = 0.0
+    total: float = 0.0
+    last: deque[Difference] = field(default_factory=lambda: deque(maxlen=LAST))
+    """Of the last changes, oldest first."""
+
+    @property
+    def mean(self) -> float:
+        """The mean over all numbers, 0 if there are none."""
+        return self.total / self.numbers if self.numbers else 0.0
+
+
+async def compare(entry: Logged, own: Course, other: Course, differences: Differences) -> None:
+    """Let both go through the next change, a part at a time, and add how their outputs differ. Raise as `Course.take`.
+
+    Both are of the same rows and have outputs of the same size.
+    """
+    largest, its = 0.0, other.take(entry)
+    async for mine in own.take(entry):
+        apart = np.abs(mine.astype(np.float64) - await anext(its))
+        largest = max(largest, float(apart.max()))
+        differences.total += float(apart.sum())
+        differences.numbers += apart.size
+    async for _ in its:  # to its end, where it notes how far it has come
+        raise AssertionError("more outputs than the other version has")
+    if entry.steps:
+        differences.steps += entry.steps
+        differences.largest = max(differences.largest, largest)
+        differences.last.append(Difference(str(entry.after), largest))

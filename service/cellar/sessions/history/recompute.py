@@ -1,0 +1,73 @@
+"""Steps that were made before, made again: a network and a state, off the event loop and away from the batches."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from concurrent.futures import Executor
+
+from cellar.errors import ShapeMismatch, StoreCorrupt
+from cellar.sessions.execution.kernel_batch import CALL_ROW_STEPS, CHUNK_STEPS, most_row_steps
+from cellar.sessions.scheduling.commit_builder import BAD
+from cellar.sessions.values.model_protocol import Network
+from cellar.sessions.values.results import Floats, Mask
+from cellar.wire.arrays import state as state_bytes
+
+
+class Rerun:
+    """Steps a network from a state, a chunk at a time, so that those who wait for an answer find a thread free."""
+
+    def __init__(self, network: Network, state: bytes, rows: int, kernels: Executor) -> None:
+        expected = 4 * rows * network.network.state_size
+        if len(state) != expected:
+            raise StoreCorrupt(f"a state that was kept has {len(state)} bytes, and should have {expected}")
+        self._network = network
+        self._rows = rows
+        self._kernels = kernels
+        self.state = state
+        """Float32, (rows, state_size)."""
+
+    def begin_anew(self, rows: Mask | None = None) -> None:
+        """Put all rows, or those under the mask, into the initial state."""
+        initial = self._network.initial_state(self._rows)
+        if rows is not None:
+            state = state_bytes.load(self.state, self._rows, self._network.network.state_size).copy()
+            state[rows] = initial[rows]
+            initial = state
+        self.state = state_bytes.dump(initial)
+
+    async def run(self, inputs: Floats, reset: Mask | None = None) -> None:
+        """Step over `inputs` and drop the outputs. Raise as `outputs`."""
+        async for _ in self.outputs(inputs, reset):
+            pass
+
+    async def outputs(self, inputs: Floats, reset: Mask | None = None) -> AsyncIterator[Floats]:
+        """Step over `inputs` (T, rows, in_size) and yield the outputs, (T, rows, out_size) in parts of T.
+
+        Rows under `reset` begin anew before. Raise ShapeMismatch, or StateNotFinite or OutputNotFinite.
+        """
+        sizes = self._network.network
+        if inputs.shape[2] != sizes.in_size:
+            raise ShapeMismatch(
+                "the inputs that were logged do not fit the model",
+                expected=f"{sizes.in_size} (in_size)",
+                actual=str(inputs.shape[2]),
+            )
+        sizes.check_inputs(inputs)
+        if sizes.whole_sequences:
+            most = len(inputs)
+            if most * self._rows > most_row_steps(sizes):
+                raise ShapeMismatch("a sequence that was logged is too long for the model")
+        else:
+            most = min(CHUNK_STEPS, max(1, CALL_ROW_STEPS // self._rows))
+        loop = asyncio.get_running_loop()
+        for start in range(0, len(inputs), most):
+            chunk = inputs[start : start + most]
+            yield await loop.run_in_executor(self._kernels, self._run, chunk, None if start else reset)
+
+    def _run(self, chunk: Floats, reset: Mask | None) -> Floats:
+        run = self._network.run(chunk, (self.state,), reset=reset, executor=self._kernels)
+        if run.bad_step is not None and run.bad_kind is not None and (run.bad_step >= 0).any():
+            kind = int(run.bad_kind[run.bad_step >= 0][0])
+            what, error = BAD[kind]
+            raise error(f"a step that was logged makes {what} infinite or NaN")
+        self.state = run.state.tobytes()
+        return run.outputs

@@ -1,0 +1,250 @@
+"""Shadows: a second version that is stepped on a session's inputs, to see how its outputs would differ.
+
+It follows the session's log, some time behind: no step waits for it, no answer depends on it, and whichever process has
+the turn lets it go on. How far it has come is stored with what it has found, in one write that happens only if nobody
+else was faster, so each change counts once. What the log has lost before it was followed is counted as missed.
+
+The outputs of the session itself are not stored. They are made again, which gives the same bits.
+"""
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from cellar.errors import (
+    CellarError,
+    Gone,
+    ModelDeleted,
+    ModelUnknown,
+    NotFound,
+    NotKept,
+    ShadowUnknown,
+    StoreUnavailable,
+)
+from cellar.ports import (
+    Clock,
+    Logged,
+    ModelUses,
+    PastStore,
+    SessionKey,
+    SessionRecord,
+    SessionStore,
+    Shadow,
+    ShadowStore,
+)
+from cellar.sessions.history.log_replay import Course
+from cellar.sessions.history.model_compatibility import carries, check_outputs, fitting
+from cellar.sessions.history.output_diff import LAST, Difference, Differences, compare
+from cellar.sessions.history.recompute import Rerun
+from cellar.sessions.service.sessions import Sessions
+from cellar.sessions.values.deleted_model import model_deleted
+from cellar.sessions.values.model_protocol import Model
+from cellar.wire.arrays import state as state_bytes
+
+logger = logging.getLogger(__name__)
+
+EVERY_S = 1.0
+"""How often a process takes a turn."""
+
+PAGE = 256
+"""Changes between two writes of how far a shadow has come."""
+
+
+@dataclass(frozen=True, slots=True)
+class ShadowAnswer:
+    """A shadow, and how many changes of the session it has still to follow."""
+
+    shadow: Shadow
+    behind: int
+
+
+class Shadows:
+    """Begins, follows, tells and ends. Every method raises as those of `Sessions`."""
+
+    def __init__(
+        self,
+        sessions: Sessions,
+        store: SessionStore,
+        past: PastStore,
+        shadows: ShadowStore,
+        uses: ModelUses,
+        clock: Clock,
+    ) -> None:
+        self._sessions = sessions
+        self._store = store
+        self._past = past
+        self._shadows = shadows
+        self._uses = uses
+        self._clock = clock
+
+    async def put(self, key: SessionKey, ref: str) -> ShadowAnswer:
+        """Let a version follow the session from now on; one that does so already goes on.
+
+        It begins with the session's state if it has the same states, else with its initial one. Raise NotKept if the
+        session has no log, or ModelUnfit.
+        """
+        record = await self._store.load(key)
+        if record.meta.deleted is not None:
+            raise model_deleted(record.meta.model)
+        if not record.meta.log:
+            raise NotKept("the session has no log, which a shadow follows: create it with `log`")
+        own, model = await fitting(self._sessions, record, ref)
+        check_outputs(own, model)
+        there = await self._shadows.load(key)
+        if there is not None and _goes_on(there, record, model):
+            return ShadowAnswer(there, record.revision - there.revision)
+        initial = state_bytes.dump(model.network.initial_state(record.meta.batch_size))
+        shadow = Shadow(
+            birth=record.meta.birth,
+            model=model.version.ref,
+            model_digest=model.version.digest,
+            own_model=own.version.ref,
+            own_digest=own.version.digest,
+            began=str(record.position),
+            began_s=self._clock.now_s(),
+            revision=record.revision,
+            position=str(record.position),
+            state=record.state if carries(own.network, model) else initial,
+            own_state=record.state,
+        )
+        await self._uses.enlist(key, shadow.model)
+        await self._shadows.put(key, shadow)
+        if not await self._uses.confirm(key, shadow.model):
+            await self._shadows.delete(key)
+            raise ModelUnknown(f"the model {shadow.model} was deleted while the shadow was made")
+        return ShadowAnswer(shadow, 0)
+
+    async def get(self, key: SessionKey) -> ShadowAnswer:
+        """Return the shadow of a session. Raise ShadowUnknown."""
+        record = await self._store.load(key)
+        shadow = await self._shadows.load(key)
+        if shadow is None or shadow.birth != record.meta.birth:
+            raise ShadowUnknown("the session has no shadow")
+        return ShadowAnswer(shadow, max(0, record.revision - shadow.revision))
+
+    async def delete(self, key: SessionKey) -> None:
+        """End the shadow of a session. Raise ShadowUnknown."""
+        await self._store.summary(key)
+        if not await self._shadows.delete(key):
+            raise ShadowUnknown("the session has no shadow")
+
+    async def run(self, tenants: Sequence[str]) -> None:
+        """Let shadows follow until cancelled; a store that is away is waited for."""
+        while True:
+            await asyncio.sleep(EVERY_S)
+            try:
+                if await self._shadows.take_turn(EVERY_S):
+                    for tenant in tenants:
+                        await self.follow_all(tenant)
+            except StoreUnavailable as error:
+                logger.warning("shadows cannot follow their sessions now: %s", error)
+            except Exception:
+                logger.exception("shadows cannot follow their sessions")
+
+    async def follow_all(self, tenant: str) -> None:
+        """Let all shadows of a tenant catch up. Raise StoreUnavailable."""
+        for key in await self._shadows.behind(tenant):
+            try:
+                await self.follow(key)
+            except StoreUnavailable:
+                raise
+            except Exception:  # of one session; the shadows of the others go on
+                logger.exception("the shadow of session %s cannot follow it", key.session)
+
+    async def follow(self, key: SessionKey) -> None:
+        """Let the shadow of a session catch up with what the session is by now."""
+        shadow = await self._shadows.load(key)
+        try:
+            record = await self._store.load(key)
+        except (NotFound, Gone):
+            return
+        if shadow is None:
+            return
+        if shadow.birth != record.meta.birth:
+            await self._shadows.delete(key)
+            return
+        while shadow.stopped is None and shadow.revision < record.revision:
+            after = await self._follow(record, shadow)
+            if not await self._shadows.save(key, shadow, after):
+                return  # somebody else was faster, or it was ended
+            again = await self._shadows.load(key)
+            if again is None:
+                return
+            shadow = again
+
+    async def _follow(self, record: SessionRecord, shadow: Shadow) -> Shadow:
+        """Return the shadow after the next page of the log."""
+        page = await self._past.log(record.key, shadow.birth, shadow.revision, most=PAGE, until=record.revision)
+        if not page or page[0].revision != shadow.revision + 1:
+            return _skip(record, shadow)
+        try:
+            return await self._go_through(record, shadow, page)
+        except StoreUnavailable:
+            raise
+        except CellarError as error:
+            return replace(shadow, stopped=f"{error.slug}: {error.detail}")
+
+    async def _go_through(self, record: SessionRecord, shadow: Shadow, page: Sequence[Logged]) -> Shadow:
+        own_model = await self._model(record, shadow.own_model, shadow.own_digest)
+        own = self._course(record, shadow, own_model, shadow.own_state)
+        model = await self._model(record, shadow.model, shadow.model_digest)
+        other = self._course(record, shadow, model, shadow.state)
+        last = deque((Difference(position, largest) for position, largest in shadow.last), maxlen=LAST)
+        found = Differences(shadow.steps, shadow.numbers, shadow.largest, shadow.total, last)
+        for entry in page:
+            if entry.kind == "migrate" and entry.state is not None:
+                model = own.model if entry.model is None else await self._model(record, entry.model)
+                check_outputs(model, other.model)
+                own = self._course(record, shadow, model, entry.state)
+                await other.go_through(entry)
+            else:
+                await compare(entry, own, other, found)
+        return replace(
+            shadow,
+            own_model=own.model.version.ref,
+            own_digest=own.model.version.digest,
+            revision=page[-1].revision,
+            position=str(page[-1].after),
+            state=other.rerun.state,
+            own_state=own.rerun.state,
+            steps=found.steps,
+            numbers=found.numbers,
+            largest=found.largest,
+            total=found.total,
+            last=tuple((each.after, each.largest) for each in found.last),
+        )
+
+    async def _model(self, record: SessionRecord, ref: str, digest: str | None = None) -> Model:
+        try:
+            model = await self._sessions.models.resolve(record.key.tenant, ref)
+        except ModelUnknown as error:
+            raise ModelDeleted(f"the model {ref} was deleted") from error
+        if digest not in (None, model.version.digest):
+            raise ModelDeleted(f"the model {ref} was deleted")
+        return model
+
+    def _course(self, record: SessionRecord, shadow: Shadow, model: Model, state: bytes) -> Course:
+        rows = record.meta.batch_size
+        rerun = Rerun(model.network, state, rows, self._sessions.kernels)
+        return Course(model, rerun, rows, shadow.birth, shadow.revision, record.position, record.position)
+
+
+def _goes_on(shadow: Shadow, record: SessionRecord, model: Model) -> bool:
+    """Return whether it is a shadow of this session and version, and follows."""
+    same = (shadow.birth, shadow.model_digest) == (record.meta.birth, model.version.digest)
+    return same and shadow.stopped is None
+
+
+def _skip(record: SessionRecord, shadow: Shadow) -> Shadow:
+    """Return the shadow at the present of the session, where the log has lost what was in between."""
+    return replace(
+        shadow,
+        own_model=record.meta.model,
+        own_digest=record.meta.model_digest,
+        revision=record.revision,
+        position=str(record.position),
+        own_state=record.state,
+        missed=shadow.missed + record.revision - shadow.revision,
+    )

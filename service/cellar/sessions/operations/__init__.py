@@ -1,0 +1,1 @@
+"""Longer operations on sessions: snapshots, forks, long sequences, deletions of models."""

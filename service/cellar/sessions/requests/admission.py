@@ -1,0 +1,239 @@
+"""How many requests may wait: no more than a number, and no more than are answered in time.
+
+A queue that grows faster than it is worked off makes everybody wait longer and longer, until all give up after the
+work was done. Refused at once, a client comes again when there is room.
+
+How long requests wait is estimated in two ways, and the longer time counts. One is Little's law: the number of those
+that wait, by the rate at which they were answered of late. The other is the time that the kernel calls of those that
+wait will take (`costs.py`). Requests whose kernel calls take next to no time share one queue: they are held up by what
+the service does for each of them. All others are counted with their model, so that a slow model keeps nobody else out.
+"""
+
+import math
+
+from cellar.errors import Overloaded
+from cellar.sessions.requests.call_cost import CallCost
+
+FEW = 64
+"""So many may wait in any case: how fast they are answered says little."""
+
+FEW_OF_A_MODEL = 16
+"""So many of a model may wait if they have no deadline, however slow it is."""
+
+SPAN_S = 0.1
+"""How long answers are counted before their rate is believed."""
+
+A_SHARE = 4
+"""One in so many of those that wait must have been answered, or half of the time gone by in which all should be."""
+
+LONGEST_S = 30
+"""Nobody is told to come again later than this."""
+
+WEIGHT = 0.5
+"""Of the newest span in the rate: it follows a change within half a second."""
+
+CAUTION = 0.5
+"""A request is let in if this share of its time is enough for those before it. A queue of half the length keeps the
+service as busy, and estimates may be wrong by a factor of two."""
+
+HEAVY_S = 0.0001
+"""Kernel time of a request from which on it is counted with its model: as long as all else that is done for one."""
+
+Size = tuple[int, int]
+"""Rows and steps of a request."""
+
+NO_SIZE: Size = (0, 1)
+"""Of a request that needs no kernel call."""
+
+
+class Queue:
+    """Requests that wait for one thing, and how fast they are answered."""
+
+    def __init__(self, wait_s: float) -> None:
+        self._wait_s = wait_s
+        self.waiting = 0
+        self.rate: float | None = None
+        """Answers a second while anybody waits; None if that is not known."""
+        self._since_s = 0.0
+        self._answered = 0
+
+    def leave(self, requests: int) -> None:
+        """Note that requests that waited are answered."""
+        self.waiting -= requests
+        self._answered += requests
+
+    def wait_s(self, now_s: float) -> float:
+        """Return how long those that wait will take, by the rate of answers: 0.0 if that is not known."""
+        self._look(now_s)
+        if self.waiting < FEW:
+            return 0.0
+        unanswered_s = 0.0 if self._answered else now_s - self._since_s
+        return max(unanswered_s, self.waiting / self.rate if self.rate else 0.0)
+
+    def _look(self, now_s: float) -> None:
+        """Learn the rate, if there were answers for a while.
+
+        Not with each answer: those of one call come all at once, and after the first of them the rate would be wrong.
+        Nor soon with few of many: a burst whose first answers are late would look as if it took forever.
+        """
+        if self.waiting < FEW:  # one slow request in a quiet hour says nothing of how long many would wait
+            self.rate, self._since_s, self._answered = None, now_s, 0
+            return
+        passed_s = now_s - self._since_s
+        enough = self._answered * A_SHARE >= self.waiting or (self._answered and passed_s >= self._wait_s / 2)
+        if passed_s >= SPAN_S and enough:
+            rate = self._answered / passed_s
+            self.rate = rate if self.rate is None else WEIGHT * rate + (1 - WEIGHT) * self.rate
+            self._since_s, self._answered = now_s, 0
+
+
+class ModelQueue(Queue):
+    """Requests that wait for the kernel calls of one model."""
+
+    def __init__(self, cost: CallCost, wait_s: float) -> None:
+        super().__init__(wait_s)
+        self.cost = cost
+        self._rows = self._row_steps = 0
+        """Of single steps, and rows times steps of all others."""
+        self.counted_s = 0.0
+        """How long the calls take, as counted in the sum over all models."""
+
+    def enter(self, requests: int, size: Size) -> None:
+        """Count requests that wait."""
+        self.waiting += requests
+        self._add(requests, *size)
+
+    def end(self, requests: int, size: Size) -> None:
+        """Note that they are answered."""
+        self.leave(requests)
+        self._add(-requests, *size)
+
+    def _add(self, requests: int, rows: int, steps: int) -> None:
+        if steps == 1:
+            self._rows += rows * requests
+        else:
+            self._row_steps += rows * steps * requests
+
+    def calls_s(self) -> float:
+        """Return how long the calls of those that wait will take."""
+        cost, time_s = self.cost, 0.0
+        if self._rows > 0:
+            calls = math.ceil(self._rows / cost.rows_a_call(self._rows))
+            time_s = calls * cost.fixed_s + self._rows * cost.row_s
+        return time_s + self._row_steps * cost.sequence_row_s
+
+
+class Admission:
+    """Counts the requests that wait, and lets no more in than can be answered in time. Times are those of one clock, in
+    seconds."""
+
+    def __init__(self, most: int, wait_s: float, threads: int = 1) -> None:
+        self.most = most
+        """Requests that may wait; no burst may have more."""
+        self.waiting = 0
+        self.is_refusing = False
+        """Whether the last request was refused."""
+        self._wait_s = wait_s
+        self._threads = threads
+        self._light = Queue(wait_s)
+        self._calls_s = 0.0
+        """How long the calls of all models will take together, and"""
+        self._busy = 0
+        """of how many models there are any."""
+
+    def model_queue(self, cost: CallCost) -> ModelQueue:
+        """Return a queue for the requests of another model."""
+        return ModelQueue(cost, self._wait_s)
+
+    def enter(
+        self,
+        now_s: float,
+        requests: int = 1,
+        model: ModelQueue | None = None,
+        size: Size = NO_SIZE,
+        left_s: float | None = None,
+    ) -> ModelQueue | None:
+        """Let requests wait, each of this size, and return the queue of their model if they are heavy.
+
+        `model` is None if it is not known, `left_s` the time in which they must be answered, None for any. Raise
+        Overloaded if there are too many, or it would take too long.
+        """
+        model = self.check(now_s, requests, model, size, left_s)
+        if model is None:
+            self._light.waiting += requests
+        else:
+            self._add(model, requests, size)
+        self.waiting += requests
+        self.is_refusing = False
+        return model
+
+    def check(
+        self, now_s: float, requests: int, model: ModelQueue | None, size: Size, left_s: float | None
+    ) -> ModelQueue | None:
+        """Return and raise as `enter`, and count nothing."""
+        if self.waiting + requests > self.most:
+            raise self._refusal("too many requests are waiting (CELLAR_QUEUE_LIMIT)", self._light.wait_s(now_s))
+        if model is not None and model.cost.request_s(*size) >= HEAVY_S:
+            self._check_model(now_s, model, left_s)
+            return model
+        wait_s = self._light.wait_s(now_s)
+        if wait_s > 0 and wait_s > (bound_s := self._bound_s(left_s)):
+            raise self._refusal(f"the requests that wait would take longer than {self._said(bound_s)}", wait_s)
+        return None
+
+    def move(
+        self, now_s: float, requests: int, model: ModelQueue, size: Size, left_s: float | None
+    ) -> ModelQueue | None:
+        """Count requests that wait with their model, which was not known before, if they are heavy.
+
+        Return that model's queue, or raise, as `enter`.
+        """
+        if model.cost.request_s(*size) < HEAVY_S:
+            return None
+        self._check_model(now_s, model, left_s)
+        self._light.waiting -= requests
+        self._add(model, requests, size)
+        return model
+
+    def _check_model(self, now_s: float, model: ModelQueue, left_s: float | None) -> None:
+        wait_s, bound_s = self._model_wait_s(now_s, model), self._bound_s(left_s)
+        if wait_s > bound_s and model.waiting >= (FEW_OF_A_MODEL if left_s is None else 1):
+            detail = f"the requests that wait for this model would take longer than {self._said(bound_s)}"
+            raise self._refusal(detail, wait_s)
+
+    def _add(self, model: ModelQueue, requests: int, size: Size) -> None:
+        model.enter(requests, size)
+        self._count(model)
+
+    def _bound_s(self, left_s: float | None) -> float:
+        return self._wait_s if left_s is None else min(self._wait_s, CAUTION * left_s)
+
+    def leave(self, requests: int = 1, model: ModelQueue | None = None, size: Size = NO_SIZE) -> None:
+        """Note that requests that waited are answered; `model` is what `enter` returned."""
+        self.waiting -= requests
+        if model is None:
+            return self._light.leave(requests)
+        model.end(requests, size)
+        return self._count(model)
+
+    def _model_wait_s(self, now_s: float, model: ModelQueue) -> float:
+        """Return how long those that wait for the model will take.
+
+        Models share the threads, each turn and turn about, so none waits for more of another than it has itself.
+        """
+        own_s = model.calls_s()
+        others_s = min(max(0.0, self._calls_s - model.counted_s), self._busy * own_s)
+        return max(own_s, (own_s + others_s) / self._threads, model.wait_s(now_s))
+
+    def _said(self, bound_s: float) -> str:
+        """Return a bound in words, and the setting behind it where it is no request's deadline."""
+        return f"{bound_s:.3g} s" + (" (CELLAR_QUEUE_WAIT_S)" if bound_s == self._wait_s else "")
+
+    def _refusal(self, detail: str, wait_s: float) -> Overloaded:
+        self.is_refusing = True
+        return Overloaded(detail, retry_after_s=min(LONGEST_S, max(1, math.ceil(wait_s))))
+
+    def _count(self, model: ModelQueue) -> None:
+        before_s, model.counted_s = model.counted_s, model.calls_s() if model.waiting else 0.0
+        self._calls_s += model.counted_s - before_s
+        self._busy += (model.counted_s > 0) - (before_s > 0)

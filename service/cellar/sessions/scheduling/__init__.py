@@ -1,0 +1,1 @@
+"""From a request to its commit: a queue per session, dispatch, and commits."""

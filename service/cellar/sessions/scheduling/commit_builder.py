@@ -1,0 +1,201 @@
+"""What a request would change: checked against its session and model, and made into a commit."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from cellar.errors import (
+    CellarError,
+    InvalidInput,
+    KernelRevisionMismatch,
+    NotFinite,
+    OutputNotFinite,
+    ShapeMismatch,
+    StateNotFinite,
+    StoreCorrupt,
+    WholeSequencesOnly,
+)
+from cellar.ports import Change, Changes, Commit, Position, SessionMeta, SessionRecord, StepChanges, in_a_row
+from cellar.sessions.execution.kernel_batch import Work, most_row_steps
+from cellar.sessions.requests.request import Edited, Request
+from cellar.sessions.requests.step_batch import Burst
+from cellar.sessions.values.model_protocol import Network, Sizes
+from cellar.sessions.values.position import Kind, new_epoch, start_of
+from cellar.sessions.values.results import Floats, Mask
+from cellar.sessions.values.state_layout import layout_of
+
+BAD: dict[int, tuple[str, type[CellarError]]] = {1: ("a state", StateNotFinite), 2: ("an output", OutputNotFinite)}
+"""What the kernels' `bad_kind` means."""
+
+
+def check_inputs(inputs: Floats, kind: Kind, meta: SessionMeta, sizes: Sizes, max_numbers: int) -> None:
+    """Raise ShapeMismatch, WholeSequencesOnly or IdUnknown unless `inputs` (T, rows, in_size) fits the session.
+
+    Pointers begin at the inputs. `max_numbers` is how many numbers an answer may have: a short request may ask for a
+    long one.
+    """
+    if sizes.whole_sequences and kind == "step":
+        raise WholeSequencesOnly(
+            "the model reads each sequence from both ends, so it cannot take a step alone: send all steps to /sequence",
+            expected="a whole sequence",
+            actual="one step",
+        )
+    expected = (meta.batch_size, sizes.in_size)
+    if inputs.shape[1:] != expected:
+        raise ShapeMismatch(
+            f"a step of this session is {_rows(*expected)}, not {_rows(*inputs.shape[1:])}",
+            expected=f"{expected} (batch_size, in_size)",
+            actual=str(inputs.shape[1:]),
+        )
+    steps, rows = inputs.shape[:2]
+    if steps * rows * sizes.out_size > max_numbers:
+        raise ShapeMismatch(
+            "the answer would be too large (CELLAR_MAX_NUMBERS)",
+            expected=f"at most {max_numbers} numbers: steps x batch_size x out_size",
+            actual=f"{steps} x {rows} x {sizes.out_size}",
+        )
+    if sizes.whole_sequences and steps * rows > most_row_steps(sizes):
+        raise ShapeMismatch(
+            "the sequence is too long for a model that must see all of it at once",
+            expected=f"at most {most_row_steps(sizes)} steps x batch_size",
+            actual=f"{steps} x {rows}",
+        )
+    sizes.check_inputs(inputs)
+
+
+def _rows(rows: int, numbers: int) -> str:
+    """Return a shape in words."""
+    return f"{numbers} number{'s' * (numbers != 1)}" if rows == 1 else f"{rows} rows of {numbers}"
+
+
+def rows_to_reset(asked: bool | Sequence[bool], rows: int) -> Mask | None:
+    """Return the mask that a request for steps of so many rows asks for, None if no row is to be reset.
+
+    True and False stand for all rows. A mask of another length is returned as it is, for `check_reset`.
+    """
+    if asked is False:
+        return None
+    mask: Mask = np.full(rows, asked) if isinstance(asked, bool) else np.array(asked, np.bool_)
+    return mask if mask.any() or len(mask) != rows else None
+
+
+def check_reset(reset: Mask | None, meta: SessionMeta) -> None:
+    """Raise InvalidInput unless the mask, if there is one, has a place for each row of the session."""
+    if reset is not None and len(reset) != meta.batch_size:
+        raise InvalidInput(
+            "the rows to reset do not fit the session",
+            pointer="/reset",
+            expected=f"true, false, or as many of them as the session has rows: {meta.batch_size}",
+            actual=str(len(reset)),
+        )
+
+
+def check_state(record: SessionRecord, sizes: Sizes) -> None:
+    """Raise StoreCorrupt for a state of another size: it would be the fault of all who share its call."""
+    expected = 4 * record.meta.batch_size * sizes.state_size
+    if len(record.state) != expected:
+        raise StoreCorrupt(f"the state of the session has {len(record.state)} bytes, and should have {expected}")
+
+
+def check_finite(values: Floats, pointer: str = "") -> None:
+    """Raise NotFinite for a NaN or an infinity."""
+    if not np.isfinite(values).all():
+        raise NotFinite("a number is not finite as float32", pointer=pointer, expected="a finite number")
+
+
+def check_revision(meta: SessionMeta, kernel_rev: int) -> None:
+    """Raise KernelRevisionMismatch if the session is pinned to another arithmetic than this service has."""
+    if meta.kernel_rev != kernel_rev:
+        raise KernelRevisionMismatch(
+            f"the session is pinned to kernel revision {meta.kernel_rev}; this service computes with {kernel_rev}:"
+            " migrate it, or set CELLAR_ACCEPT_REVISIONS"
+        )
+
+
+def pinned_anew(meta: SessionMeta, kernel_rev: int) -> SessionMeta | None:
+    """Return what the metadata become when steps are taken with this revision, None if they stay."""
+    return None if meta.kernel_rev == kernel_rev else replace(meta, kernel_rev=kernel_rev)
+
+
+def bad_number(work: Work) -> CellarError | None:
+    """Return the error of steps that have run if one made a number that is not finite, else None."""
+    if work.bad_step < 0:
+        return None
+    what, error = BAD[work.bad_kind]
+    return error(f"step {work.record.position.step + work.bad_step} would make {what} infinite or NaN")
+
+
+def steps_commit(work: Work, kernel_rev: int) -> Commit | CellarError:
+    """Return the commit of steps that have run, or the error if one made a number that is not finite."""
+    if (bad := bad_number(work)) is not None:
+        return bad
+    record, requests = work.record, work.requests
+    meta = pinned_anew(record.meta, kernel_rev)
+    outputs = work.outputs[0] if len(work.outputs) == 1 else b"".join(work.outputs)
+    if len(requests) == 1 and requests[0].count == 1:
+        request, before, after = requests[0], record.position, work.positions[0]
+        if request.reset is None and not record.meta.log:  # nearly all
+            steps, identity, mark = after.step - before.step, request.identity, request.fingerprint
+            change = Change(request.kind, before, after, steps, identity, mark, request.nonce, outputs)
+        else:
+            change = _step(request, record, before, after, outputs)
+        return Commit(record, (change,), work.state, meta, request.ask_s)
+    size = len(outputs) // len(work.inputs)
+    before, parts, at = record.position, list[Changes](), 0
+    for request, after, digests in zip(requests, work.positions, work.digests, strict=True):
+        end = at + size * (after.step - before.step)
+        if isinstance(request, Burst):
+            logged, numbered = _logged(request, record), request.identity.ordered
+            parts.append(StepChanges(before, digests, request.marks, outputs[at:end], logged, numbered=numbered))
+        else:
+            parts.append((_step(request, record, before, after, outputs[at:end]),))
+        before, at = after, end
+    return Commit(record, in_a_row(parts), work.state, meta, requests[0].ask_s)
+
+
+def _step(request: Request, record: SessionRecord, before: Position, after: Position, output: bytes) -> Change:
+    steps = after.step - before.step
+    return _change(request, before, after, steps, output, _logged(request, record), request.reset)
+
+
+def _logged(request: Request, record: SessionRecord) -> bytes:
+    return b"" if request.inputs is None or not record.meta.log else request.inputs.tobytes()
+
+
+def edit_commit(record: SessionRecord, request: Request, network: Network, kernel_rev: int) -> Commit:
+    """Return the commit of the request's edit. Raise what that raises."""
+    assert request.edit is not None
+    return change_commit(record, request, network, request.edit(record, network), kernel_rev)
+
+
+def change_commit(record: SessionRecord, request: Request, network: Network, edited: Edited, kernel_rev: int) -> Commit:
+    """Return the commit of what an edit made: step 0 of an epoch that the request and its place decide, mostly."""
+    after = edited.after
+    if after is None:
+        after = record.position if edited.stays else start_of(epoch_after(record, request))
+    change = _change(request, record.position, after, edited.steps, b"", b"", edited.reset)
+    if record.meta.log and not edited.stays:
+        layout = layout_of(network.network) if edited.layout is None else edited.layout
+        change = replace(change, layout=layout)
+    meta = edited.meta
+    if meta is None and edited.steps:
+        meta = pinned_anew(record.meta, kernel_rev)
+    return Commit(record, (change,), edited.state, meta, request.ask_s)
+
+
+def epoch_after(record: SessionRecord, request: Request) -> bytes:
+    """Return the epoch that a change begins: the same whoever runs the request there, and no other's ever."""
+    if request.identity.key is not None:
+        mark = request.identity.key.encode()
+    else:
+        mark = request.fingerprint if request.identity.ordered else request.nonce
+    return new_epoch(record.meta.birth, record.position, mark)
+
+
+def _change(
+    request: Request, before: Position, after: Position, steps: int, output: bytes, inputs: bytes, reset: Mask | None
+) -> Change:
+    anew = b"" if reset is None else reset.tobytes()
+    identity, mark, nonce = request.identity, request.fingerprint, request.nonce
+    return Change(request.kind, before, after, steps, identity, mark, nonce, output, inputs, anew)

@@ -1,0 +1,449 @@
+"""The lanes of all sessions: who is next, and on which way.
+
+A request of a lane is dispatched (is the record at hand, and the request's place in it?), run together with the steps
+that wait behind it, and committed in the tick of those it ran with; `settling.py` has what becomes of it then.
+"""
+
+import asyncio
+import logging
+from collections.abc import Coroutine, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from time import monotonic
+from typing import Any
+from weakref import ref
+
+from cellar.errors import CellarError, ModelDeleted, Overloaded, StoreUnavailable
+from cellar.ports import (
+    Commit,
+    Committed,
+    Identity,
+    SessionKey,
+    SessionRecord,
+    SessionStore,
+)
+from cellar.sessions.execution.dry_run import Attempt
+from cellar.sessions.execution.kernel_batch import Work
+from cellar.sessions.execution.model_cache import Models, ModelSource, Served
+from cellar.sessions.execution.thread_shares import Turns
+from cellar.sessions.requests.admission import Admission, ModelQueue
+from cellar.sessions.requests.group_commit import Flights
+from cellar.sessions.requests.request import Request, Stale
+from cellar.sessions.scheduling.commit_builder import bad_number, change_commit, edit_commit, steps_commit
+from cellar.sessions.scheduling.committer import CONTENTION_S, Settling, Tick, contended
+from cellar.sessions.scheduling.session_cache import LaneCache
+from cellar.sessions.scheduling.session_queue import Lane, fits
+from cellar.sessions.scheduling.step_rules import StepRules
+from cellar.sessions.values.deleted_model import DeletedNetwork, model_deleted
+from cellar.sessions.values.model_protocol import Network
+from cellar.sessions.values.results import Floats, Mask
+
+logger = logging.getLogger(__name__)
+
+
+class Lanes:
+    """Takes requests, and gives each an answer or an error. Everything here runs on the event loop."""
+
+    def __init__(
+        self,
+        store: SessionStore,
+        source: ModelSource,
+        kernels: ThreadPoolExecutor,
+        threads: int,
+        *,
+        kernel_rev: int,
+        any_revision: bool,
+        queue_limit: int,
+        queue_wait_s: float,
+        cache_bytes: int,
+        model_cache_bytes: int,
+        max_numbers: int,
+        most_together: int,
+    ) -> None:
+        self._store = store
+        self._flights = Flights()
+        self._admission = Admission(queue_limit, queue_wait_s, threads)
+        self.models = Models(
+            source,
+            Turns(kernels, threads),
+            self._ran,
+            self._flights,
+            self._admission,
+            max_bytes=model_cache_bytes,
+        )
+        self._kernel_rev = kernel_rev
+        self._rules = StepRules(
+            kernel_rev=kernel_rev, any_revision=any_revision, max_numbers=max_numbers, most_together=most_together
+        )
+        self._cache = LaneCache(cache_bytes)
+        self._settling = Settling(store, self._flights, self._cache, self._dispatch, self._next)
+        self._held: list[Lane] | None = None
+        """Sessions with requests that are yet to be taken up."""
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._emptied = asyncio.Event()
+        self._stopping = False
+
+    def submit(self, request: Request) -> None:
+        """Queue a request. Raise Overloaded if too many wait, or if the service is stopping."""
+        if self._stopping:
+            raise Overloaded("the service is stopping")
+        self._enter(request, self._cache.known(request.key))
+        lane = self._cache.lane(request.key)
+        if self._held is None and self._run_at_once(lane, request):
+            return
+        lane.waiting.append(request)
+        request.leave = self._leave_queue
+        if lane.current:
+            return
+        if self._held is None:
+            self._begin(lane)
+        elif len(lane.waiting) == 1:
+            self._held.append(lane)
+
+    def _run_at_once(self, lane: Lane, request: Request) -> bool:
+        """Run a step that has nothing to wait for, like others before it, on what is at hand. Return whether it was.
+
+        It is what `_begin` comes to for nearly all steps, in half of the time.
+        """
+        record, known = lane.record, lane.served
+        if record is None or known is None or lane.familiar is None or lane.current or lane.waiting:
+            return False
+        if request.shape != lane.familiar or request.count > 1 or request.reset is not None:
+            return False
+        served = known()
+        if request.after is not None or served is None or not fits(request.identity, record):
+            return False
+        served.used_s = request.began_s
+        request.begin(request.began_s)
+        work = Work([request], record)
+        lane.current = [request]
+        served.batcher.add(work, again=self._flights.is_recent(lane.tick))
+        return True
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """Take up what is submitted in here at its end: the first request of a session then waits for those behind."""
+        if self._held is not None:
+            yield
+            return
+        held: list[Lane] = []
+        self._held = held
+        try:
+            yield
+        finally:
+            self._held = None
+            for lane in held:
+                if lane.waiting and not lane.current:
+                    self._begin(lane)
+
+    @property
+    def queue_limit(self) -> int:
+        """How many requests may wait."""
+        return self._admission.most
+
+    @property
+    def is_refusing(self) -> bool:
+        """Whether requests were refused just now because too many wait."""
+        return self._admission.is_refusing
+
+    def check_room(self, key: SessionKey, left_s: float | None) -> None:
+        """Raise Overloaded if a step of the session that has so much time left would be refused now."""
+        lane = self._cache.known(key)
+        served = lane.served() if lane is not None and lane.served is not None else None
+        if lane is not None and served is not None and lane.familiar is not None:
+            steps, rows, _ = lane.familiar
+            self._admission.check(monotonic(), 1, served.queue, (rows, steps), left_s)
+
+    def _leave_queue(self, request: Request) -> None:
+        lane = self._cache.known(request.key)
+        if lane is not None and request in lane.waiting:
+            lane.waiting.remove(request)
+            self._leave(request)
+
+    async def attempt(self, record: SessionRecord, inputs: Floats, reset: Mask | None) -> Attempt:
+        """Run a sequence on a session as it is given, among the steps of others, and commit nothing. Raise as steps do.
+
+        Who is cancelled here leaves nothing.
+        """
+        if self._stopping:
+            raise Overloaded("the service is stopping")
+        self._admission.enter(monotonic())
+        try:
+            served = await self.models.fetch(record.key.tenant, record.meta)
+            self._rules.check_sequence(record, inputs, reset, served.model.network.network)
+            attempt = Attempt(record, inputs, reset, monotonic())
+            served.batcher.add(attempt, again=True)
+            await attempt.request.come()
+        finally:
+            self._admission.leave()
+            self._note_empty()
+        return attempt
+
+    def forget(self, key: SessionKey) -> None:
+        """Drop what is believed of a session."""
+        lane = self._cache.known(key)
+        if lane is not None:
+            self._cache.believe(lane, None)
+
+    async def drain(self) -> None:
+        """Take no more requests and wait until those that wait are answered."""
+        self._stopping = True
+        while self._admission.waiting:
+            self._emptied.clear()
+            await self._emptied.wait()
+
+    # --- the way of a request ---------------------------------------------------------------------------------------
+
+    def _begin(self, lane: Lane) -> None:
+        """Take up the next request that somebody still waits for.
+
+        A session that cannot be stepped here gets out of that by a migration, which another process may have made: it
+        is read again.
+        """
+        while lane.waiting:
+            if lane.record is not None and not self._rules.can_step(lane.record.meta):
+                self._cache.believe(lane, None)
+            request = lane.waiting.popleft()
+            lane.current = [request]  # busy, so that who is told something now and submits the next one queues up
+            if not request.is_over():
+                return self._dispatch(lane, request)
+            self._leave(request)
+        lane.current = []
+        return self._cache.evict()
+
+    def _dispatch(self, lane: Lane, request: Request) -> None:
+        """Go on with the request, unless it has ended meanwhile. Whatever goes wrong here is its answer."""
+        if request.done():
+            return self._next(lane)
+        try:
+            self._run_or_fetch(lane, request)
+        except Exception as error:
+            asyncio.get_running_loop().call_soon(self._refuse, lane, request, error)
+
+    def _run_or_fetch(self, lane: Lane, request: Request) -> None:
+        """Run the request on the record that is at hand, if its place is there; else ask the store."""
+        request.begin(monotonic())
+        record = lane.record
+        if record is None or not fits(request.identity, record):
+            if request.identity.ordered and lane.take_apart():
+                return self._dispatch(lane, lane.current[0])
+            return self._start(lane, request, self._fetch(lane, request))
+        if record.meta.deleted is not None:
+            return self._change_without_model(lane, request, record)
+        served = (lane.served and lane.served()) or self.models.cached(lane.key.tenant, record.meta)
+        if served is None:
+            return self._start(lane, request, self._fetch_model(lane, request, record))
+        return self._run(lane, request, record, served)
+
+    async def _fetch(self, lane: Lane, request: Request) -> None:
+        identity = request.identity
+        found: Committed | SessionRecord
+        if identity.ordered:
+            found = await self._store.find(lane.key, identity, request.fingerprint)
+        else:
+            found = await self._store.load(lane.key)
+        if isinstance(found, Committed):
+            return self._settling.end(lane, [found])
+        self._cache.believe(lane, found)
+        return self._dispatch(lane, request)
+
+    async def _fetch_model(self, lane: Lane, request: Request, record: SessionRecord) -> None:
+        try:
+            served = await self.models.fetch(lane.key.tenant, record.meta)
+        except ModelDeleted as error:
+            return await self._look_again(lane, request, record, error)
+        if request.done():
+            return self._next(lane)
+        return self._run(lane, request, record, served)
+
+    async def _look_again(self, lane: Lane, request: Request, record: SessionRecord, error: ModelDeleted) -> None:
+        """Go on if the session has left the model that is gone, or is marked by now, or if the request needs no model.
+
+        Else raise that it is gone.
+        """
+        now = await self._store.load(lane.key)
+        if now.meta == record.meta:
+            if not request.any_model:
+                raise error
+            known = await self.models.known(lane.key.tenant, now.meta)
+            commit = self._edit(lane, request, now, known.network)
+            return None if commit is None else self._settling.commit([(lane, commit)])
+        self._cache.believe(lane, now)
+        return self._dispatch(lane, request)
+
+    def _run(self, lane: Lane, request: Request, record: SessionRecord, served: Served) -> None:
+        network = served.model.network
+        served.used_s = request.tried_s
+        if record is lane.record:
+            lane.served = ref(served)
+        try:
+            if not request.any_revision:
+                self._rules.check_revision(record.meta)
+            if request.inputs is not None:
+                if request.count > 1 and not self._rules.may_go_as_one(request, record) and lane.take_apart():
+                    request = lane.current[0]
+                self._rules.check_steps(lane, request, record, network.network)
+                self._enter_model(request, served.queue)
+                if lane.waiting:
+                    self._rules.join(lane, record, served)
+                work = Work(lane.current.copy(), record)
+                return served.batcher.add(work, again=self._flights.is_recent(lane.tick))
+            commit = self._edit(lane, request, record, network)
+        except Exception as error:  # whatever it is, the lane goes on
+            # later, not now: a lane full of refused requests would nest one in the other
+            asyncio.get_running_loop().call_soon(self._refuse, lane, request, error)
+            return None
+        return None if commit is None else self._settling.commit([(lane, commit)])
+
+    def _change_without_model(self, lane: Lane, request: Request, record: SessionRecord) -> None:
+        """Do to a session whose model was deleted what needs no model. Raise ModelDeleted for all else."""
+        if not request.any_model:
+            raise model_deleted(record.meta.model)
+        commit = self._edit(lane, request, record, DeletedNetwork(record.meta))
+        return None if commit is None else self._settling.commit([(lane, commit)])
+
+    def _edit(self, lane: Lane, request: Request, record: SessionRecord, network: Network) -> Commit | None:
+        """Return the commit of a change that is not a step, None if it has to ask the store first and will follow."""
+        if request.prepare is None:
+            return edit_commit(record, request, network, self._kernel_rev)
+        self._start(lane, request, self._prepare(lane, request, record, network))
+        return None
+
+    async def _prepare(self, lane: Lane, request: Request, record: SessionRecord, network: Network) -> None:
+        assert request.prepare is not None
+        try:
+            edited = await request.prepare(record, network)
+        except Stale:
+            if monotonic() - request.taken_s > CONTENTION_S:
+                raise contended() from None
+            self._cache.believe(lane, None)
+            return self._dispatch(lane, request)
+        except ModelDeleted as error:
+            return await self._look_again(lane, request, record, error)
+        if request.done():
+            return self._next(lane)
+        return self._settling.commit([(lane, change_commit(record, request, network, edited, self._kernel_rev))])
+
+    def _ran(self, works: Sequence[Work], failure: Exception | None) -> None:
+        """Commit what ran together. Called by the batchers."""
+        tick: Tick = []
+        for work in works:
+            try:
+                if isinstance(work, Attempt):
+                    work.end(failure or work.failure or bad_number(work))
+                elif not work.began and failure is None:
+                    self._drop_ended(work)
+                else:
+                    self._add_commit(tick, work, failure)
+            except Exception as error:  # a fault of our own is the answer to this work alone
+                logger.exception("steps of session %s had run and were not committed", work.record.key.session)
+                self._fail(work, error)
+        if tick:
+            self._settling.commit(tick)
+
+    def _add_commit(self, tick: Tick, work: Work, failure: Exception | None) -> None:
+        """Add the commit of a work that has run to the tick, or refuse its requests."""
+        lane = self._lane_of(work)
+        if not work.wanted:  # nothing is committed
+            lane.put_back(len(work.requests))
+            return self._next(lane)
+        failure = failure or work.failure
+        if failure is not None:
+            return self._refuse(lane, lane.current[0], failure)
+        try:
+            commit = steps_commit(work, self._kernel_rev)
+        except Exception as error:  # it belongs to those who wait for this work alone
+            return self._refuse(lane, lane.current[0], error)
+        if not isinstance(commit, Commit):
+            return self._refuse(lane, lane.current[0], commit)
+        if len(lane.current) > 1:
+            lane.put_back(len(work.requests))
+        return tick.append((lane, commit))
+
+    def _drop_ended(self, work: Work) -> None:
+        """Let the other requests of a work go on, of which some had ended before its turn came."""
+        lane = self._lane_of(work)
+        lane.put_back(0)
+        self._begin(lane)
+
+    def _fail(self, work: Work, error: Exception) -> None:
+        if isinstance(work, Attempt):
+            return work.request.settle(error)
+        lane = self._lane_of(work)
+        return self._settling.end(lane, [error] * len(lane.current))
+
+    def _lane_of(self, work: Work) -> Lane:
+        lane = self._cache.known(work.record.key)
+        assert lane is not None, "a lane that is busy stays"
+        return lane
+
+    # --- endings ----------------------------------------------------------------------------------------------------
+
+    def _refuse(self, lane: Lane, request: Request, error: Exception) -> None:
+        """End the request with the error, unless its Idempotency-Key has an answer: that stands whatever is now.
+
+        Those that were to go with it are no better off: they wait again.
+        """
+        if not isinstance(error, StoreUnavailable) and lane.take_apart():
+            return self._dispatch(lane, lane.current[0])
+        lane.put_back(1)
+        if request.identity.key is None or isinstance(error, StoreUnavailable):
+            return self._settling.end(lane, [error])
+        return self._start(lane, request, self._find_or_refuse(lane, request, error))
+
+    async def _find_or_refuse(self, lane: Lane, request: Request, error: Exception) -> None:
+        try:
+            found = await self._store.find(lane.key, Identity(key=request.identity.key), request.fingerprint)
+        except CellarError as other:
+            return self._settling.end(lane, [other])
+        return self._settling.end(lane, [found if isinstance(found, Committed) else error])
+
+    def _next(self, lane: Lane) -> None:
+        for request in lane.current:
+            self._leave(request)
+        self._begin(lane)
+
+    def _enter(self, request: Request, lane: Lane | None) -> None:
+        """Let the request wait. Raise Overloaded if it would take too long, as far as the session's model is known."""
+        now_s, served = request.began_s, lane.served() if lane is not None and lane.served is not None else None
+        if served is None or request.inputs is None:
+            request.model = self._admission.enter(now_s, request.count, left_s=request.left_s(now_s))
+        else:
+            left_s = request.left_s(now_s)
+            request.model = self._admission.enter(now_s, request.count, served.queue, request.size, left_s)
+
+    def _enter_model(self, request: Request, queue: ModelQueue) -> None:
+        """Count the request with its model, which was not known when it came. Raise Overloaded."""
+        if request.model is None and request.inputs is not None:
+            left_s = request.left_s(request.tried_s)
+            request.model = self._admission.move(request.tried_s, request.count, queue, request.size, left_s)
+
+    def _leave(self, request: Request) -> None:
+        if request.model is None:  # nearly always
+            self._admission.leave(request.count)
+        else:
+            self._admission.leave(request.count, request.model, request.size)
+        if self._stopping:
+            self._note_empty()
+
+    def _note_empty(self) -> None:
+        if not self._admission.waiting:
+            self._emptied.set()
+
+    def _start(self, lane: Lane, request: Request, way: Coroutine[Any, Any, None]) -> None:
+        """Go a part of the request's way that has to wait, and end the request if it fails there."""
+        self._spawn(self._guard(lane, request, way))
+
+    async def _guard(self, lane: Lane, request: Request, way: Coroutine[Any, Any, None]) -> None:
+        try:
+            await way
+        except CellarError as error:
+            self._refuse(lane, request, error)
+        except Exception as error:
+            self._settling.end(lane, [error])
+
+    def _spawn(self, way: Coroutine[Any, Any, None]) -> None:
+        # tasks of our own: a caller that is cancelled cancels none of them
+        task = asyncio.create_task(way)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)

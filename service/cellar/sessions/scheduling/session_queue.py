@@ -1,0 +1,115 @@
+"""The lane of one session, in which requests go in the order in which they came."""
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from weakref import ref
+
+from cellar.ports import APPEND, Identity, SessionKey, SessionRecord, Writers
+from cellar.sessions.execution.model_cache import Served
+from cellar.sessions.requests.request import Request
+
+
+@dataclass(slots=True, eq=False)
+class Lane:
+    """What this process knows of a session, and who waits for it.
+
+    `record` is speculation: another process may have moved the session on, and the commit script will tell.
+    `current` is on its way, and becomes one commit: a session is in one uncommitted tick at most.
+    """
+
+    key: SessionKey
+    record: SessionRecord | None = None
+    served: "ref[Served] | None" = None
+    """The model of that record, as long as it is loaded, and"""
+    familiar: tuple[int, ...] | None = None
+    """the shape of inputs that were found to fit record and model: of the same shape, no others need a look."""
+    tick: int = -1
+    """Number of the tick that it went with last."""
+    waiting: deque[Request] = field(default_factory=deque)
+    current: list[Request] = field(default_factory=list)
+
+    @property
+    def idle(self) -> bool:
+        """Whether nobody needs the lane."""
+        return not self.current and not self.waiting
+
+    def put_back(self, kept: int) -> None:
+        """Keep the first of the requests that are on their way; the others wait again, before all that wait."""
+        if kept < len(self.current):
+            self.waiting.extendleft(reversed(self.current[kept:]))
+            del self.current[kept:]
+
+    def take_apart(self) -> bool:
+        """Let each step of what came as one go by itself. Return whether there was any.
+
+        The first of all is on its way then, and the others wait again.
+        """
+        if all([request.count == 1 for request in self.current]):  # noqa: C419  # a generator costs twice as much
+            return False
+        self.current = [single for request in self.current for single in request.singles()]
+        self.put_back(1)
+        return True
+
+
+MOST_STEPS = 512
+"""Steps of requests that go together. One longer than this goes alone."""
+
+
+def fits(identity: Identity, record: SessionRecord) -> bool:
+    """Return whether a request may run on the record, as far as the record can tell."""
+    if identity is APPEND:
+        return True
+    if identity.position is not None:
+        return identity.position == record.position
+    if identity.writer is not None:
+        return identity.seq == record.writers.last(identity.writer) + 1
+    return identity.step is None or identity.step == record.position.step
+
+
+def join_waiting(lane: Lane, record: SessionRecord, most: int, admits: Callable[[Request], bool]) -> None:
+    """Let steps that wait behind those on their way go with them, up to `most` requests in all.
+
+    They are those that `admits` admits and that are known to fit where the ones before them end.
+    """
+    first = lane.current[0]
+    if first.inputs is None or not _may_share(first, record):
+        return
+    step, steps, count = record.position.step + len(first.inputs), len(first.inputs), first.count
+    writers = record.writers.after(first.identity.writer, first.identity.seq, record.revision)
+    while lane.waiting and count + lane.waiting[0].count <= most:
+        request = lane.waiting[0]
+        if request.is_over():  # it leaves when it would be taken up
+            break
+        inputs = request.inputs
+        if inputs is None or inputs.shape[1:] != first.inputs.shape[1:] or steps + len(inputs) > MOST_STEPS:
+            break
+        if request.reset is not None or not _may_share(request, record):
+            break
+        if not (_follows(request.identity, step, writers) and admits(request)):
+            break
+        request.begin(first.tried_s)
+        lane.current.append(lane.waiting.popleft())
+        step, steps = step + len(inputs), steps + len(inputs)
+        writers = writers.after(request.identity.writer, request.identity.seq, record.revision + count)
+        count += request.count
+
+
+def _may_share(request: Request, record: SessionRecord) -> bool:
+    """Return whether it may share a commit.
+
+    One with an Idempotency-Key may not, whose answer is kept for itself; and states that a session keeps are those
+    before a commit.
+    """
+    return request.identity.key is None and not record.meta.history
+
+
+def _follows(identity: Identity, step: int, writers: Writers) -> bool:
+    """Return whether a request runs at `step`. What digest is there is known only when those before it have run."""
+    if identity is APPEND:
+        return True
+    if identity.position is not None:
+        return False
+    if identity.writer is not None:
+        return identity.seq == writers.last(identity.writer) + 1
+    return identity.step is None or identity.step == step

@@ -1,0 +1,77 @@
+"""What steps must be to run on a session, and which of those that wait may go together."""
+
+from cellar.errors import CellarError
+from cellar.ports import SessionMeta, SessionRecord
+from cellar.sessions.execution.model_cache import Served
+from cellar.sessions.requests.request import Request
+from cellar.sessions.scheduling.commit_builder import check_inputs, check_reset, check_revision, check_state
+from cellar.sessions.scheduling.session_queue import Lane, join_waiting
+from cellar.sessions.values.model_protocol import Sizes
+from cellar.sessions.values.results import Floats, Mask
+
+
+class StepRules:
+    """The rules of a service. What a rule forbids raises a CellarError."""
+
+    def __init__(self, *, kernel_rev: int, any_revision: bool, max_numbers: int, most_together: int) -> None:
+        self._kernel_rev = kernel_rev
+        self._any_revision = any_revision
+        self._max_numbers = max_numbers
+        self._most_together = most_together
+
+    def can_step(self, meta: SessionMeta) -> bool:
+        """Return whether a session can be stepped here: its model is there, and it has our revision or takes it."""
+        return meta.deleted is None and (self._any_revision or meta.kernel_rev == self._kernel_rev)
+
+    def check_revision(self, meta: SessionMeta) -> None:
+        """Raise KernelRevisionMismatch for a session that is pinned to another revision and may not take ours."""
+        if not self._any_revision:
+            check_revision(meta, self._kernel_rev)
+
+    def check_sequence(self, record: SessionRecord, inputs: Floats, reset: Mask | None, sizes: Sizes) -> None:
+        """Raise what keeps a sequence from being run on a session."""
+        self.check_revision(record.meta)
+        check_inputs(inputs, "sequence", record.meta, sizes, self._max_numbers)
+        check_reset(reset, record.meta)
+        check_state(record, sizes)
+
+    def check_steps(self, lane: Lane, request: Request, record: SessionRecord, sizes: Sizes) -> None:
+        """Raise what keeps the steps of a request from being run on the record.
+
+        Where nothing does, steps of the same shape are not looked at again as long as the session has this model.
+        """
+        inputs = request.inputs
+        assert inputs is not None
+        if request.shape == lane.familiar and request.reset is None and record is lane.record:
+            return
+        check_inputs(inputs, request.kind, record.meta, sizes, self._max_numbers)
+        check_reset(request.reset, record.meta)
+        check_state(record, sizes)
+        if record is lane.record and not (sizes.takes_ids or sizes.whole_sequences):
+            lane.familiar = request.shape
+
+    def may_go_as_one(self, request: Request, record: SessionRecord) -> bool:
+        """Return whether one commit may have all that the request stands for."""
+        return request.count <= self._most_together and not record.meta.history
+
+    def join(self, lane: Lane, record: SessionRecord, served: Served) -> None:
+        """Let the steps that wait behind the first go with it, where the network can be cut between them.
+
+        All of them are answered at the end of the last, so they are no more than take the time of a call.
+        """
+        network, cost = served.model.network.network, served.batcher.cost
+        most = min(self._most_together, cost.steps_a_call(record.meta.batch_size))
+
+        def admits(request: Request) -> bool:
+            inputs = request.inputs
+            assert inputs is not None
+            if request.shape == lane.familiar:
+                return True
+            try:
+                check_inputs(inputs, request.kind, record.meta, network, self._max_numbers)
+            except CellarError:
+                return False  # it is told so when its turn comes
+            return True
+
+        if not network.whole_sequences:
+            join_waiting(lane, record, most, admits)

@@ -1,0 +1,1 @@
+"""The entry points of sessions: create, step, edit, read, delete."""

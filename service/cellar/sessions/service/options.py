@@ -1,0 +1,77 @@
+"""What a new session is to be: checked, and made into its metadata."""
+
+import re
+import secrets
+from dataclasses import replace
+from typing import NamedTuple
+
+from cellar.errors import InvalidInput
+from cellar.ports import NAME, NAME_IN_WORDS, ModelVersion, SessionMeta
+from cellar.sessions.values.model_protocol import Sizes
+from cellar.sessions.values.position import EPOCH_BYTES
+
+MAX_HISTORY, MAX_LOG, MAX_EVENTS = 256, 1_000_000, 100_000
+"""Of a session: states before its last changes, logged changes, events kept for watchers."""
+
+MAX_TTL_S = 2**31
+
+_NAME = re.compile(NAME)
+
+
+class Wishes(NamedTuple):
+    """What may be chosen of a new session; `SessionMeta` says what each is."""
+
+    batch_size: int
+    ttl_s: int
+    history: int = 0
+    log: int = 0
+    events: int = 0
+    pinned: bool = False
+
+    def check(self, most_rows: int) -> None:
+        """Raise InvalidInput for what no session may have, whatever its model is."""
+        check_range("batch_size", self.batch_size, most_rows, setting="CELLAR_MAX_BATCH_SIZE")
+        check_range("ttl_s", self.ttl_s, MAX_TTL_S)
+
+    def check_with(self, sizes: Sizes, most_numbers: int) -> None:
+        """Raise InvalidInput for what no session of such a network may have: so many numbers in states or answers."""
+        check_range(
+            "batch_size", self.batch_size, most_numbers // max(sizes.out_size, sizes.state_size), setting=NUMBERS
+        )
+        kept = most_numbers // max(1, self.batch_size * sizes.state_size)
+        for option, value, most in (
+            ("history", self.history, min(MAX_HISTORY, kept)),
+            ("log", self.log, MAX_LOG),
+            ("events", self.events, MAX_EVENTS),
+        ):
+            check_range(option, value, most, least=0)
+
+    def meta(self, version: ModelVersion, kernel_rev: int, now_s: float) -> SessionMeta:
+        """Return the metadata of a session that is born now, and is no other that ever was."""
+        birth = secrets.token_bytes(EPOCH_BYTES)
+        options = self.history, self.log, self.events, self.pinned
+        return SessionMeta(version.ref, version.digest, self.batch_size, kernel_rev, self.ttl_s, now_s, birth, *options)
+
+
+def is_as_asked(there: SessionMeta, asked: SessionMeta, model: str) -> bool:
+    """Return whether a request for this would have made that session; a name means any of its versions."""
+    if model != (there.model if "@" in model else there.model.partition("@")[0]):
+        return False
+    made = replace(asked, model=there.model, model_digest=there.model_digest, kernel_rev=there.kernel_rev)
+    return replace(made, created_s=there.created_s, birth=there.birth, migrated=there.migrated) == there
+
+
+def check_name(name: str) -> None:
+    """Raise InvalidInput for what is no name."""
+    if not _NAME.fullmatch(name):
+        raise InvalidInput("not a name for a session", pointer="/session", expected=NAME_IN_WORDS, actual=name[:127])
+
+
+NUMBERS = "CELLAR_MAX_NUMBERS"
+
+
+def check_range(name: str, value: int, most: int, *, least: int = 1, setting: str = "") -> None:
+    """Raise InvalidInput unless the value is within `least` and `most`, which `setting` decides if it is named."""
+    if not least <= value <= most:  # of a model that is too large for any session, `most` is 0
+        expected, told = f"{least} to {most}", f" ({setting})" if setting else ""
+        raise InvalidInput(f"{name} is out of range{told}", pointer=f"/{name}", expected=expected, actual=str(value))

@@ -1,0 +1,1 @@
+"""Values of sessions: results, positions, identities, digests, and what is known of their model."""

@@ -1,0 +1,108 @@
+"""What stands in for a model that was deleted: its sizes are known from the session, and it runs nothing."""
+
+from collections.abc import Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass
+
+from numpy import int32
+from numpy.typing import NDArray
+
+from cellar.errors import ModelDeleted
+from cellar.ports import DeletedModel, ModelVersion, SessionMeta
+from cellar.sessions.values.model_protocol import Run, Sizes
+from cellar.sessions.values.results import Floats, Mask
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """One named state of one layer, as `network.StatePlace` says."""
+
+    layer: int
+    name: str
+    size: int
+    offset: int
+    cell: str
+
+
+@dataclass(frozen=True, slots=True)
+class DeletedSizes:
+    """The sizes of a network that is gone, as `network.Sizes` says."""
+
+    in_size: int
+    out_size: int
+    whole_sequences: bool
+    states: Sequence[Place]
+    row_numbers: int = 1
+    takes_ids: bool = False
+
+    @property
+    def state_size(self) -> int:
+        """Return how many floats a row of the state has."""
+        return sum(place.size for place in self.states)
+
+    def check_inputs(self, inputs: Floats) -> None:
+        """Accept everything: nothing is run."""
+
+
+class DeletedNetwork:
+    """A network that is gone, as `network.Network` says. Whatever would run raises ModelDeleted."""
+
+    flops = 0
+
+    def __init__(self, meta: SessionMeta) -> None:
+        assert meta.deleted is not None
+        self._ref = meta.model
+        deleted = meta.deleted
+        self.network: Sizes = DeletedSizes(deleted.in_size, deleted.out_size, deleted.whole_sequences, _places(deleted))
+
+    def initial_state(self, rows: int) -> Floats:  # noqa: ARG002
+        """Raise ModelDeleted."""
+        raise model_deleted(self._ref)
+
+    def run(
+        self,
+        inputs: Floats,  # noqa: ARG002
+        state: tuple[bytes, ...],  # noqa: ARG002
+        lengths: NDArray[int32] | None = None,  # noqa: ARG002
+        *,
+        reset: Mask | None = None,  # noqa: ARG002
+        executor: Executor | None = None,  # noqa: ARG002
+    ) -> Run:
+        """Raise ModelDeleted."""
+        raise model_deleted(self._ref)
+
+
+@dataclass(frozen=True, slots=True)
+class GoneModel:
+    """A version that is gone, as `network.Model` says."""
+
+    version: ModelVersion
+    network: DeletedNetwork
+    size_bytes: int = 0
+
+    @classmethod
+    def of(cls, tenant: str, meta: SessionMeta) -> "GoneModel":
+        """Return the deleted model of a session."""
+        name, _, number = meta.model.partition("@")
+        version = ModelVersion(tenant, name, int(number), meta.model_digest, {}, "", 0.0)
+        return cls(version, DeletedNetwork(meta))
+
+
+def known_of(sizes: Sizes) -> DeletedModel:
+    """Return what the sessions of a network have to keep of it when it is deleted."""
+    states = tuple((place.layer, place.name, place.size, place.cell) for place in sizes.states)
+    return DeletedModel(sizes.in_size, sizes.out_size, sizes.whole_sequences, states)
+
+
+def model_deleted(ref: str) -> ModelDeleted:
+    """Return the error for a session whose model was deleted."""
+    return ModelDeleted(f"the model {ref} of the session was deleted: read the state, or migrate it to another model")
+
+
+def _places(deleted: DeletedModel) -> tuple[Place, ...]:
+    places: list[Place] = []
+    offset = 0
+    for layer, name, size, cell in deleted.states:
+        places.append(Place(layer, name, size, offset, cell))
+        offset += size
+    return tuple(places)

@@ -1,0 +1,45 @@
+"""Identities of requests, looked at before anything is done with them, and what tells one request from all others."""
+
+import os
+import re
+from collections.abc import Iterator
+from itertools import count
+
+from cellar.errors import InvalidInput
+from cellar.ports import NAME, NAME_IN_WORDS, Identity
+from cellar.sessions.values.position import MAX_STEP
+
+_NAME = re.compile(NAME)
+
+MAX_KEY = 255
+"""Characters of an Idempotency-Key: four UUIDs and a half, twice what is usual."""
+
+NONCE_BYTES = 16
+
+
+def check_identity(identity: Identity) -> None:
+    """Raise InvalidInput for what names no request."""
+    if identity.position is not None and identity.step not in (None, identity.position.step):
+        raise InvalidInput("position and step name different steps", pointer="/step")
+    if (identity.writer is None) != (identity.seq is None):
+        raise InvalidInput("writer and seq come together", pointer="/seq" if identity.seq is None else "/writer")
+    if identity.writer is not None:
+        _check_writer(identity, identity.writer)
+    if identity.key is not None and not 1 <= len(identity.key) <= MAX_KEY:
+        raise InvalidInput(f"an Idempotency-Key has 1 to {MAX_KEY} characters")
+
+
+def _check_writer(identity: Identity, writer: str) -> None:
+    if identity.position is not None or identity.step is not None or identity.key is not None:
+        raise InvalidInput("a writer's request is recognised by its number, and by nothing besides", pointer="/writer")
+    if _NAME.fullmatch(writer) is None:
+        raise InvalidInput("not a name for a writer", pointer="/writer", expected=NAME_IN_WORDS, actual=writer[:128])
+    if not 1 <= (identity.seq or 0) <= MAX_STEP:
+        raise InvalidInput("out of range", pointer="/seq", expected=f"1 to {MAX_STEP}", actual=str(identity.seq))
+
+
+def nonces() -> Iterator[bytes]:
+    """Yield what tells the requests of this process from each other and from all of other processes."""
+    process = os.urandom(NONCE_BYTES - 6)
+    for number in count():
+        yield process + number.to_bytes(6, "little")

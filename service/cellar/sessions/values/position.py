@@ -1,0 +1,105 @@
+"""Positions, digests and fingerprints: how a session's history is named.
+
+A position is `epoch.step.digest`. The digest is a chain over the inputs of the epoch, one link a step, so it is the
+same whether n steps came one by one or as one sequence, and two processes compute the same chain from the same inputs:
+
+    d(0)   = blake2b(epoch)                 d(t+1) = blake2b(d(t) || float32 bytes of the inputs of step t)
+
+Where rows are reset before a step, a byte for each row follows its inputs: 1 for a row that is, 0 for one that is not.
+"""
+
+import re
+from hashlib import blake2b
+from typing import Literal
+
+from cellar.errors import InvalidInput
+from cellar.ports import DIGEST_BYTES, Position
+from cellar.sessions.values.digest_chain import DIGEST_CHAIN
+from cellar.sessions.values.results import Floats, Mask
+
+Kind = Literal["step", "sequence", "reset", "write", "restore", "settings", "fork", "rewind", "migrate"]
+
+EPOCH_BYTES = 8
+MAX_STEP = 2**53
+"""The last step that every client can count to: JavaScript's numbers end here."""
+
+_make = tuple.__new__
+"""A third of what it takes to make a named tuple by its name."""
+
+_POSITION = re.compile(r"([0-9a-f]{16})\.(0|[1-9][0-9]{0,15})\.([0-9a-f]{32})")
+
+
+def parse_position(text: str, *, pointer: str = "/position") -> Position:
+    """Read what a client sends back. Raise InvalidInput.
+
+    >>> parse_position("0123456789abcdef.7.000102030405060708090a0b0c0d0e0f").step
+    7
+    """
+    match = _POSITION.fullmatch(text)
+    if match is None or int(match[2]) > MAX_STEP:
+        raise InvalidInput(
+            "not a position: send back, unchanged, the one that an answer carried",
+            pointer=pointer,
+            expected="epoch.step.digest",
+            actual=text[:80],
+        )
+    return Position(bytes.fromhex(match[1]), int(match[2]), bytes.fromhex(match[3]))
+
+
+def start_of(epoch: bytes) -> Position:
+    """Return the position before the first step of an epoch."""
+    return Position(epoch, 0, blake2b(epoch, digest_size=DIGEST_BYTES).digest())
+
+
+def advance(position: Position, inputs: Floats, reset: Mask | None = None) -> Position:
+    """Return the position after the steps of `inputs` (T, B, F), float32 and C-contiguous.
+
+    Rows under the mask (B,) were reset before the first of them.
+    """
+    epoch, step, digest = position
+    steps = len(inputs)
+    data = inputs.tobytes()
+    if steps == 1 and reset is None:
+        return _make(Position, (epoch, step + 1, blake2b(digest + data, digest_size=DIGEST_BYTES).digest()))
+    left = steps
+    if reset is not None:
+        size = len(data) // steps
+        digest = blake2b(digest + data[:size] + reset.tobytes(), digest_size=DIGEST_BYTES).digest()
+        data, left = data[size:], steps - 1
+    return Position(epoch, step + steps, DIGEST_CHAIN.last(digest, data, left) if left else digest)
+
+
+def each_digest(position: Position, inputs: Floats) -> bytes:
+    """Return the digests after each of the steps of `inputs` (T, B, F), float32 and C-contiguous, side by side."""
+    return DIGEST_CHAIN.each(position.digest, inputs.tobytes(), len(inputs))
+
+
+def fingerprint(kind: Kind, *bodies: Floats | Mask, names: str = "") -> bytes:
+    """Return 16 bytes that tell this request's body from any other: its kind, and names, shapes and bytes of arrays.
+
+    The arrays are C-contiguous.
+    """
+    shapes = [body.shape for body in bodies]
+    digest = blake2b(f"{kind}{names}{shapes}".encode(), digest_size=DIGEST_BYTES)
+    for body in bodies:
+        digest.update(body.data)
+    return digest.digest()
+
+
+def step_fingerprints(inputs: Floats) -> bytes:
+    """Return the `fingerprint` of each step of `inputs` (T, B, F) as a request of its own, side by side."""
+    begun = blake2b(f"step{[(1, *inputs.shape[1:])]}".encode(), digest_size=DIGEST_BYTES)
+    found = []
+    for step in inputs:
+        digest = begun.copy()
+        digest.update(step.data)
+        found.append(digest.digest())
+    return b"".join(found)
+
+
+def new_epoch(birth: bytes, before: Position, mark: bytes) -> bytes:
+    """Return the epoch that a change begins at `before` in the session born as `birth`; `mark` tells the request.
+
+    A session is at a position only once, so no epoch comes twice.
+    """
+    return blake2b(f"{birth.hex()} {before} ".encode() + mark, digest_size=EPOCH_BYTES).digest()

@@ -1,0 +1,111 @@
+"""Blobs as files in a directory that every api and worker mounts (CELLAR_BLOB_DIR)."""
+
+import hashlib
+import os
+import re
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from cellar.errors import BlobUnknown, StoreUnavailable
+from cellar.store.catalogue.blobs_redis import checked
+
+ABANDONED_S = 24 * 3600.0
+"""A temporary file this old belongs to nobody: no write of a blob takes a day."""
+
+_DIGEST = re.compile("[0-9a-f]{64}")
+
+
+class FileBlobs:
+    """BlobStore in a directory: `ab/ab12...`, mode 600 in directories of mode 700.
+
+    A blob is written beside its place, forced to the disk and renamed: readers see all of it or nothing, and
+    writers of the same bytes cannot harm each other.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        with _file_errors():
+            directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._sweep()
+
+    def put(self, data: bytes) -> str:
+        """Store the bytes and return their digest. Raise StoreUnavailable."""
+        digest = hashlib.sha256(data).hexdigest()
+        path = self._path(digest)
+        with _file_errors():
+            if not _holds(path, len(data)):
+                path.parent.mkdir(mode=0o700, exist_ok=True)
+                self._write(path, data)
+        return digest
+
+    def get(self, digest: str) -> bytes:
+        """Return the bytes, checked against the digest. Raise BlobUnknown, StoreCorrupt or StoreUnavailable."""
+        with _file_errors():
+            try:
+                data = self._path(digest).read_bytes()
+            except FileNotFoundError:
+                raise BlobUnknown(f"no blob {digest}") from None
+        return checked(data, digest)
+
+    def delete(self, digest: str) -> None:
+        """Forget a blob. Raise StoreUnavailable."""
+        with _file_errors():
+            self._path(digest).unlink(missing_ok=True)
+
+    def _path(self, digest: str) -> Path:
+        if not _DIGEST.fullmatch(digest):
+            raise BlobUnknown(f"not a digest: {digest!r}")
+        return self._directory / digest[:2] / digest
+
+    def _write(self, path: Path, data: bytes) -> None:
+        # mkstemp makes the file with mode 600
+        descriptor, name = tempfile.mkstemp(prefix=".blob-", dir=self._directory)
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            Path(name).replace(path)
+        except BaseException:
+            Path(name).unlink(missing_ok=True)
+            raise
+        _sync_directory(path.parent)
+        _sync_directory(self._directory)
+
+    def _sweep(self) -> None:
+        """Remove what writers that were killed have left."""
+        for path in self._directory.glob(".blob-*"):
+            try:
+                if time.time() - path.stat().st_mtime > ABANDONED_S:
+                    path.unlink()
+            except FileNotFoundError:
+                continue  # another process sweeps too
+
+
+def _holds(path: Path, size: int) -> bool:
+    """Return whether the file is there and as long as it should be; one that is not is written again."""
+    try:
+        return path.stat().st_size == size
+    except FileNotFoundError:
+        return False
+
+
+def _sync_directory(directory: Path) -> None:
+    """Force the names in a directory to the disk: a rename survives a power cut only then."""
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def _file_errors() -> Iterator[None]:
+    """Turn what the file system refuses (no space, no permission, gone) into StoreUnavailable."""
+    try:
+        yield
+    except OSError as error:
+        raise StoreUnavailable(f"the blob directory refuses: {error.strerror}") from error

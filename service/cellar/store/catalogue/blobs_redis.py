@@ -1,0 +1,95 @@
+"""Blobs in Redis: chunks under the digest, and a head that is written last."""
+
+import hashlib
+from contextlib import suppress
+
+import redis
+
+from cellar.errors import BlobUnknown, BodyTooLarge, StoreCorrupt, StoreUnavailable
+from cellar.store.connection.scripts import Scripts
+from cellar.store.protocol.errors import redis_errors
+
+CHUNK_BYTES = 4 * 1024 * 1024
+"""Redis and everybody else who waits stand still for a few milliseconds while it copies this much."""
+
+UNFINISHED_S = 3600
+"""What was stored of a blob whose writer died half way is gone after this."""
+
+TRIES = 5
+"""Somebody may delete the same blob between the chunks and the head."""
+
+MAX_BLOB_BYTES = 64 * 1024 * 1024
+"""A Redis that keeps sessions in memory is no place for more; a directory (CELLAR_BLOB_DIR) is."""
+
+
+class RedisBlobs:
+    """BlobStore in Redis. Keys: `{blob/<digest>}` holds the number of bytes, `{blob/<digest>}:<i>` the chunks."""
+
+    def __init__(self, client: redis.Redis, prefix: str) -> None:
+        self._client = client
+        self._prefix = prefix
+        self._scripts = Scripts(client, "", ["blob_complete", "blob_abandon"])
+
+    def put(self, data: bytes) -> str:
+        """Store the bytes and return their digest. The head comes last: what has a head is whole.
+
+        Raise BodyTooLarge or StoreUnavailable.
+        """
+        if len(data) > MAX_BLOB_BYTES:
+            limit = MAX_BLOB_BYTES // 1024**2
+            raise BodyTooLarge(
+                f"a blob of {len(data) / 1024**2:.0f} MiB, and Redis keeps up to {limit} MiB: set CELLAR_BLOB_DIR"
+            )
+        digest = hashlib.sha256(data).hexdigest()
+        keys = [self._head(digest), *self._chunks(digest, len(data))]
+        with redis_errors():
+            if self._client.exists(*keys) == len(keys) or self._store(data, keys):
+                return digest
+        raise StoreUnavailable("the blob is being deleted again and again", outcome="not_applied")
+
+    def _store(self, data: bytes, keys: list[str]) -> bool:
+        """Write the chunks, then the head; return False if somebody deletes them each time in between."""
+        try:
+            for _ in range(TRIES):
+                for index, key in enumerate(keys[1:]):
+                    part = memoryview(data)[index * CHUNK_BYTES : (index + 1) * CHUNK_BYTES]
+                    # a chunk that is there is the same, and perhaps part of a whole blob, which must not expire
+                    self._client.set(key, part, ex=UNFINISHED_S, nx=True)
+                if self._scripts.run("blob_complete", keys, [len(data)]):
+                    return True
+        except redis.ResponseError:  # a Redis that is full should not stay so for an hour
+            with suppress(redis.RedisError):
+                self._scripts.run("blob_abandon", keys, [])
+            raise
+        return False
+
+    def get(self, digest: str) -> bytes:
+        """Return the bytes, checked against the digest. Raise BlobUnknown, StoreCorrupt or StoreUnavailable."""
+        with redis_errors():
+            head = self._client.get(self._head(digest))
+            if head is None:
+                raise BlobUnknown(f"no blob {digest}")
+            parts = [self._client.get(key) for key in self._chunks(digest, int(head))]
+        data = b"".join(part for part in parts if isinstance(part, bytes))
+        if len(data) != int(head):
+            raise BlobUnknown(f"a part of blob {digest} is missing")
+        return checked(data, digest)
+
+    def delete(self, digest: str) -> None:
+        """Forget a blob, all at once: no head is ever without its chunks. Raise StoreUnavailable."""
+        with redis_errors():
+            self._client.unlink(self._head(digest), *self._chunks(digest, MAX_BLOB_BYTES))
+
+    def _head(self, digest: str) -> str:
+        return f"{self._prefix}:{{blob/{digest}}}"
+
+    def _chunks(self, digest: str, size: int) -> list[str]:
+        count = max(1, -(-size // CHUNK_BYTES))
+        return [f"{self._head(digest)}:{index}" for index in range(count)]
+
+
+def checked(data: bytes, digest: str) -> bytes:
+    """Return the bytes if they are what the digest says. Raise StoreCorrupt."""
+    if hashlib.sha256(data).hexdigest() != digest:
+        raise StoreCorrupt(f"blob {digest} is damaged")
+    return data

@@ -1,0 +1,260 @@
+"""Jobs in Redis. All keys share the hash tag `{jobs}`; every change is one Lua script (`lua/job*.lua`)."""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from typing import Any, get_args
+
+import redis
+
+from cellar.errors import AlreadyExists, JobUnknown, StoreCorrupt, Superseded
+from cellar.ports import Job, JobState, Lease
+from cellar.store.connection.scripts import Scripts
+from cellar.store.protocol.errors import redis_errors
+from cellar.store.protocol.replies import text
+
+MAX_BARREN_ATTEMPTS = 3
+"""Attempts in a row that may die without a new checkpoint: once is a crash of the host, three times is the job."""
+
+HISTORY_EPOCHS = 1000
+"""Epochs kept for reading, newest last: about 100 bytes each."""
+
+RESEND_MS = 2000
+"""How long whoever queues a call has before another one looks: a worker begins a waiting call within a second."""
+
+LOOKED_AT = 8
+"""Names of a tenant looked at with each new job: as the index grows, one in eight or fewer is of an expired job."""
+
+DUE_AT_ONCE = 100
+"""Jobs looked at in one sweep; the others follow in the next."""
+
+STATES: dict[str, JobState] = {state: state for state in get_args(JobState)}
+TIMES = ("started_s", "ended_s", "cancel_asked_s")
+SCRIPTS = ("create", "acquire", "renew", "release", "claim", "report", "seal", "finish", "cancel", "orphan")
+
+
+class RedisJobs:
+    """JobStore in Redis. Leases run by the server's clock."""
+
+    def __init__(self, client: redis.Redis, prefix: str) -> None:
+        self._client = client
+        self._tag = f"{prefix}:{{jobs}}"
+        self._scripts = Scripts(client, "job", [f"job_{name}" for name in SCRIPTS])
+        self._others = Scripts(client, "", ["job_due", "job_forget"])
+
+    def create(self, job: Job) -> None:
+        """Store a queued job. Raise AlreadyExists or StoreUnavailable."""
+        keys = (*self._keys(job.tenant, job.job), self._index(job.tenant))
+        args = (_member(job.tenant, job.job), job.job, repr(job.created_s), _dump(job.spec), RESEND_MS)
+        with redis_errors():
+            some = self._client.zrandmember(self._index(job.tenant), LOOKED_AT)
+            self._forget(job.tenant, [text(name) for name in some or ()])
+        with redis_errors(outcome="unknown"):
+            if not self._scripts.run("job_create", keys, args):
+                raise AlreadyExists(f"there is a job {job.job!r}")
+
+    def get(self, tenant: str, job: str) -> Job:
+        """Return a job. Raise JobUnknown or StoreUnavailable."""
+        with redis_errors():
+            record = self._client.hgetall(self._record(tenant, job))
+        if not record:
+            raise JobUnknown(f"no job {job!r}")
+        return _load(tenant, job, record)
+
+    def history(self, tenant: str, job: str) -> list[dict[str, Any]]:
+        """Return the newest finished epochs, oldest first. Raise JobUnknown or StoreUnavailable."""
+        with redis_errors():
+            if not self._client.exists(self._record(tenant, job)):
+                raise JobUnknown(f"no job {job!r}")
+            epochs = self._client.hgetall(self._history(tenant, job))
+        return [json.loads(epochs[number]) for number in sorted(epochs, key=int)]
+
+    def unfinished(self, tenant: str, model: str) -> list[Job]:
+        """Return the queued and running jobs that train a model or one version of it. Raise StoreUnavailable."""
+        with redis_errors():
+            members = [text(member) for member in self._client.zrange(self._active, 0, -1)]
+        found = []
+        for member in members:
+            owner, job = member.split("/", 1)
+            if owner != tenant:
+                continue
+            with suppress(JobUnknown):
+                found.append(self.get(tenant, job))
+        return [job for job in found if _trains(job, model) and job.state in ("queued", "running")]
+
+    def list(self, tenant: str, limit: int, state: JobState | None = None) -> list[Job]:
+        """Return the newest jobs, or those in one state; names whose record has expired are forgotten.
+
+        Raise StoreUnavailable.
+        """
+        found: list[Job] = []
+        gone: list[str] = []
+        with redis_errors():
+            last = limit - 1 if state is None else -1
+            for name in map(text, self._client.zrevrange(self._index(tenant), 0, last)):
+                record = self._client.hgetall(self._record(tenant, name))
+                if not record:
+                    gone.append(name)
+                elif state in (None, (job := _load(tenant, name, record)).state):
+                    found.append(job)
+                    if len(found) == limit:
+                        break
+            self._forget(tenant, gone)
+        return found
+
+    def acquire(self, tenant: str, job: str, lease_s: float) -> Lease | None:
+        """Begin the next attempt; None if the job is held, ended or cancelled. Raise StoreUnavailable."""
+        error = f"the job's process died {MAX_BARREN_ATTEMPTS} times in a row before it reached a new checkpoint"
+        unknown = ": the job may need more memory than there is"
+        arguments: list[str | int] = [_ms(lease_s), MAX_BARREN_ATTEMPTS, error, ", the last time of ", unknown]
+        attempt = self._run("acquire", tenant, job, arguments)
+        return Lease(tenant, job, int(attempt)) if attempt else None
+
+    def renew(self, lease: Lease, lease_s: float) -> bool:
+        """Keep the lease; return False if the job should stop. Raise Superseded or StoreUnavailable."""
+        return bool(self._held("renew", lease, [_ms(lease_s)]))
+
+    def abandon(self, lease: Lease, death: str) -> None:
+        """End the lease of an attempt whose process died so. Raise Superseded or StoreUnavailable."""
+        self._held("renew", lease, [0, death])
+
+    def release(self, lease: Lease) -> None:
+        """Give the job back unharmed. Raise Superseded or StoreUnavailable."""
+        self._held("release", lease, [])
+
+    def claim(self, lease: Lease, blob: str) -> str | None:
+        """Note a checkpoint before it is written; return one to delete. Raise Superseded or StoreUnavailable."""
+        spare: bytes = self._held("claim", lease, [blob])
+        return spare.decode() or None
+
+    def report(
+        self,
+        lease: Lease,
+        progress: dict[str, Any],
+        checkpoint: str | None = None,
+        *,
+        history: Sequence[dict[str, Any]] = (),
+    ) -> None:
+        """Record progress, finished epochs and the newest checkpoint. Raise Superseded or StoreUnavailable."""
+        epochs = [part for epoch in history for part in (int(epoch["epoch"]), _dump(epoch))]
+        self._held("report", lease, [_dump(progress), checkpoint or "", HISTORY_EPOCHS, *epochs])
+
+    def seal(self, lease: Lease, outcome: dict[str, Any]) -> bool:
+        """Fix what the job will publish; False if it should stop. Raise Superseded or StoreUnavailable."""
+        return bool(self._held("seal", lease, [_dump(outcome)]))
+
+    def finish(self, lease: Lease, state: JobState, *, result: str | None = None, error: str | None = None) -> None:
+        """End the job; to say the same again is no error. Raise Superseded or StoreUnavailable."""
+        field, value = ("error", error) if error is not None else ("result", result)
+        self._held("finish", lease, [state, field, value or ""])
+
+    def cancel(self, tenant: str, job: str) -> Job:
+        """Ask for the job to end and return it as it is then. Raise JobUnknown or StoreUnavailable."""
+        if not self._run("cancel", tenant, job, []):
+            raise JobUnknown(f"no job {job!r}")
+        return self.get(tenant, job)
+
+    def orphans(self) -> Iterator[Job]:
+        """Yield the jobs that nobody holds, each to one caller in two seconds. Raise StoreUnavailable."""
+        with redis_errors():
+            due = self._others.run("job_due", [self._active], [DUE_AT_ONCE])
+        for member in due:
+            tenant, job = text(member).split("/", 1)
+            if self._run("orphan", tenant, job, [RESEND_MS]):
+                yield self.get(tenant, job)
+
+    def ended(self) -> Iterator[Job]:
+        """Yield the ended jobs whose blobs are still there. Raise StoreUnavailable."""
+        with redis_errors():
+            members = self._client.srandmember(self._ended, DUE_AT_ONCE)
+        for member in members if isinstance(members, list) else ():
+            tenant, job = text(member).split("/", 1)
+            try:
+                yield self.get(tenant, job)
+            except JobUnknown:
+                self.cleared(tenant, job)
+
+    def cleared(self, tenant: str, job: str) -> None:
+        """Note that nothing but the record is left of an ended job. Raise StoreUnavailable."""
+        with redis_errors():
+            self._client.srem(self._ended, _member(tenant, job))
+
+    def _forget(self, tenant: str, jobs: Sequence[str]) -> None:
+        """Take those off the tenant's index whose record is gone."""
+        if jobs:
+            keys = [self._index(tenant), *(self._record(tenant, job) for job in jobs)]
+            self._others.run("job_forget", keys, jobs)
+
+    def _held(self, script: str, lease: Lease, args: Sequence[str | int]) -> Any:
+        """Run a script that only the newest attempt may run."""
+        answer = self._run(script, lease.tenant, lease.job, [lease.attempt, *args])
+        if answer == -1:
+            raise Superseded(f"attempt {lease.attempt} of job {lease.job} is no longer the newest")
+        return answer
+
+    def _run(self, script: str, tenant: str, job: str, args: Sequence[str | int]) -> Any:
+        with redis_errors(outcome="unknown"):
+            return self._scripts.run(f"job_{script}", self._keys(tenant, job), [_member(tenant, job), *args])
+
+    def _keys(self, tenant: str, job: str) -> tuple[str, str, str, str]:
+        return self._record(tenant, job), self._history(tenant, job), self._active, self._ended
+
+    def _record(self, tenant: str, job: str) -> str:
+        return f"{self._tag}:{_member(tenant, job)}"
+
+    def _history(self, tenant: str, job: str) -> str:
+        return f"{self._record(tenant, job)}:history"
+
+    def _index(self, tenant: str) -> str:
+        return f"{self._tag}:index:{tenant}"
+
+    @property
+    def _active(self) -> str:
+        return f"{self._tag}:active"
+
+    @property
+    def _ended(self) -> str:
+        return f"{self._tag}:ended"
+
+
+def _trains(job: Job, model: str) -> bool:
+    """Return whether a job trains a model ("name", any version of it) or a version ("name@3")."""
+    version = str(job.spec.get("model", ""))
+    return model in (version, version.partition("@")[0])
+
+
+def _member(tenant: str, job: str) -> str:
+    return f"{tenant}/{job}"
+
+
+def _ms(seconds: float) -> int:
+    return round(seconds * 1000)
+
+
+def _dump(value: dict[str, Any]) -> str:
+    return json.dumps(value, separators=(",", ":"), allow_nan=False)
+
+
+def _load(tenant: str, job: str, record: Mapping[Any, Any]) -> Job:
+    fields = {text(name): text(value) for name, value in record.items()}
+    times = {name: float(fields[name]) for name in TIMES if name in fields}
+    try:
+        return Job(
+            tenant=tenant,
+            job=job,
+            state=STATES[fields["state"]],
+            spec=json.loads(fields["spec"]),
+            created_s=float(fields["created_s"]),
+            attempt=int(fields["attempt"]),
+            started_s=times.get("started_s"),
+            ended_s=times.get("ended_s"),
+            progress=json.loads(fields.get("progress", "{}")),
+            result=fields.get("result"),
+            error=fields.get("error"),
+            checkpoint=fields.get("checkpoint"),
+            spare=fields.get("spare"),
+            cancel_asked_s=times.get("cancel_asked_s"),
+            outcome=json.loads(fields.get("outcome", "null")),
+        )
+    except (KeyError, ValueError) as error:
+        raise StoreCorrupt(f"unreadable job {job}: {error!r}") from error

@@ -1,0 +1,1 @@
+"""What belongs to a session beside its record: events, history, snapshots, shadows."""

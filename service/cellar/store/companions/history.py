@@ -1,0 +1,107 @@
+"""The port of a session's past on Redis: what the commit script leaves in the record and in the log, read."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from cellar.errors import SessionExpired, SessionUnknown, StoreCorrupt
+from cellar.ports import Kept, Logged, Past, Position, SessionKey
+from cellar.store.connection.retry import Exchange
+from cellar.store.connection.router import Route
+from cellar.store.keys import SessionKeys
+from cellar.store.protocol.replies import items, raw, text
+from cellar.store.protocol.script import Script
+from cellar.store.sessions.record_codec import PAST_BYTES, unpack_head, unpack_past, unpack_past_place
+
+PAST, LOG = Script.load("past"), Script.load("log")
+
+PAGE_BYTES = 1024 * 1024
+"""Of the log in one reply: a millisecond of the Redis that everybody shares."""
+
+
+class RedisPast:
+    """Implements `cellar.ports.PastStore`. Its route should be its own: no commit then waits behind a page of a log."""
+
+    def __init__(self, route: Route, *, prefix: str, page_bytes: int = PAGE_BYTES) -> None:
+        self._exchange = Exchange(route, (PAST, LOG))
+        self._keys = SessionKeys(prefix)
+        self._page_bytes = page_bytes
+
+    async def past(self, key: SessionKey, history: int) -> Past:
+        """Return what the session keeps. `history` is how many states that may be, from its metadata."""
+        head, meta, first, *places = await self._run(PAST, key, b"%d" % history, b"%d" % PAST_BYTES)
+        found, position, revision = unpack_head(raw(head), raw(meta))
+        kept = sorted((unpack_past_place(raw(place)) for place in places if place), key=lambda each: each[0])
+        return Past(
+            meta=found,
+            position=position,
+            revision=revision,
+            states=tuple(Kept(*each) for each in kept),
+            first=_logged(*items(first)) if first else None,
+        )
+
+    async def state(self, key: SessionKey, birth: bytes, kept: Kept, history: int) -> bytes | None:
+        """Return a state that is kept by the session born as `birth`, None if it is kept no more."""
+        field = b"p%d" % (kept.revision % history)
+        (reply,) = await self._exchange.read([(b"HMGET", self._keys.record(key), b"h", field)])
+        head, past = items(reply)
+        if head is None or past is None or raw(head)[1:9] != birth:
+            return None
+        revision, position, state = unpack_past(raw(past))
+        return state if (revision, position) == (kept.revision, kept.position) else None
+
+    async def log(
+        self, key: SessionKey, birth: bytes, after: int, *, most: int, until: int | None = None
+    ) -> Sequence[Logged]:
+        """Return entries of the log after revision `after` (-1: from the first) and up to revision `until`."""
+        begin = b"%d-0" % (after + 1)
+        end = b"+" if until is None else b"%d-1" % until
+        arguments = (begin, end, b"%d" % most, b"%d" % self._page_bytes)
+        head, entries = await self._run(LOG, key, *arguments)
+        if raw(head)[1:9] != birth:
+            return []
+        return [_logged(*items(entry)) for entry in items(entries)]
+
+    async def _run(self, script: Script, key: SessionKey, *arguments: bytes) -> list[Any]:
+        keys = (self._keys.record(key), self._keys.tombstone(key), self._keys.log(key))
+        (reply,) = await self._exchange.read([(b"EVALSHA", script.sha, b"3", *keys, *arguments)])
+        what, *rest = items(reply)
+        if what == b"gone":
+            if rest[0]:
+                raise SessionExpired(f"session {key.session} has expired")
+            raise SessionUnknown(f"there is no session {key.session}")
+        return rest
+
+
+def read_revision(entry: object) -> int:
+    """Return the revision of the session after the entry with this id: `5-0` after its fifth change, `0-1` at birth."""
+    return int(text(entry).partition("-")[0])
+
+
+def _logged(entry: object, fields: object) -> Logged:
+    found = read_fields(fields)
+    try:
+        return Logged(
+            revision=read_revision(entry),
+            kind=found[b"k"].decode(),
+            after=read_position(found[b"p"]),
+            steps=int(found[b"n"]),
+            inputs=found.get(b"i", b""),
+            reset=found.get(b"r", b""),
+            state=found.get(b"s"),
+            layout=found[b"l"].decode() if b"l" in found else None,
+            model=found[b"m"].decode() if b"m" in found else None,
+        )
+    except (KeyError, ValueError) as error:
+        raise StoreCorrupt("a damaged entry in the log of a session") from error
+
+
+def read_fields(fields: object) -> Mapping[bytes, bytes]:
+    """Return the fields of an entry of a stream. Raise StoreCorrupt."""
+    parts = items(fields)
+    return dict(zip(parts[::2], parts[1::2], strict=True))
+
+
+def read_position(data: bytes) -> Position:
+    """Return the position in an entry of a stream. Raise ValueError."""
+    epoch, step, digest = data.decode().split(".")
+    return Position(bytes.fromhex(epoch), int(step), bytes.fromhex(digest))

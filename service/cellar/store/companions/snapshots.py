@@ -1,0 +1,162 @@
+"""The port of snapshots on Redis.
+
+All snapshots of a session are one hash beside its record. It has no lifetime of its own, so that no commit has to renew
+it: it goes with the record, by the hand of whoever deletes the session, finds that it has expired (`listing.py`), or
+creates another one of its name. Nothing of it is told once the record is gone.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from cellar.errors import CellarError, SessionUnknown, SnapshotsFull, SnapshotUnknown
+from cellar.ports import Held, Identity, Position, SessionKey, SessionRecord, SessionStore, Snapshot, Taken
+from cellar.store.companions.snapshot_codec import (
+    FOUND,
+    fields,
+    is_of,
+    names,
+    pack_about,
+    pack_position,
+    position_of,
+    unpack_copy,
+    unpack_snapshot,
+)
+from cellar.store.connection.retry import Answer, Exchange
+from cellar.store.connection.router import Route
+from cellar.store.keys import SessionKeys
+from cellar.store.protocol.replies import items
+from cellar.store.protocol.resp import Command, Reply
+from cellar.store.protocol.script import Script
+
+COPY = Script.load("copy")
+
+_STATE = (b"h:", b"m:", b"s:")
+
+
+@dataclass(frozen=True, slots=True)
+class _Copied:
+    """What the script says: whether it has copied now, and present head, then head, meta and about of the copy."""
+
+    copied: bool
+    resent: bool
+    fields: Sequence[Reply]
+
+
+class RedisSnapshots:
+    """Implements `cellar.ports.SnapshotStore` beside the sessions, on the same route."""
+
+    def __init__(
+        self, route: Route, sessions: SessionStore, *, prefix: str, most: int = 16, held_s: float = 86400
+    ) -> None:
+        self._exchange = Exchange(route, (COPY,))
+        self._sessions = sessions
+        self._keys = SessionKeys(prefix)
+        self._most = most
+        self._held_ms = int(held_s * 1000)
+
+    async def take(
+        self, key: SessionKey, name: str, position: Position | None, request: bytes, taken_s: float
+    ) -> Taken:
+        """Copy the session as it is under that name, unless there is one: then that is returned."""
+        copies = self._keys.snapshots(key)
+        found = await self._copy(key, copies, name, position, pack_about(taken_s, request), self._most)
+        now, head, meta, told = found.fields
+        snapshot = unpack_snapshot(name, head, meta, told)
+        mine = found.resent and snapshot.request == request  # the reply to an earlier sending was lost
+        return Taken(snapshot, found.copied or mine, position_of(now))
+
+    async def hold(
+        self, key: SessionKey, mark: bytes, position: Position | None, request: bytes, taken_s: float
+    ) -> Held:
+        """Copy the session as it is for a while, or find the copy with that mark, and the request that it was for."""
+        place = self._keys.held(key, mark)
+        found = await self._copy(key, place, "", position, pack_about(taken_s, request), 1, self._held_ms)
+        _, head, meta, told = found.fields
+        (state,) = await self._exchange.read([(b"HGET", place, b"s:")])
+        # Sent twice by the connection, a copy that is there may be of the first sending.
+        replayed = not (found.copied or found.resent)
+        return Held(unpack_copy(key, head, meta, state), unpack_snapshot("", head, meta, told).request, replayed)
+
+    async def _copy(
+        self,
+        key: SessionKey,
+        copies: bytes,
+        name: str,
+        position: Position | None,
+        about: bytes,
+        most: int,
+        life_ms: int = 0,
+    ) -> "_Copied":
+        keys = (self._keys.record(key), self._keys.tombstone(key), copies)
+        arguments = (name.encode(), pack_position(position), about, b"%d" % most, b"%d" % life_ms)
+        # listed, so that what has no lifetime is found when the session has expired
+        enlist = (b"ZADD", self._keys.bucket_of(key), b"0", key.session.encode())
+        _, answer = await self._exchange.insist(
+            [enlist, (b"EVALSHA", COPY.sha, b"3", *keys, *arguments)], in_order=True
+        )
+        what, *fields = items(_reply(answer))
+        if what == b"gone":
+            raise await self._gone(key)
+        if what == b"full":
+            raise SnapshotsFull(f"the session has {most} snapshots, and may not have more")
+        if what == b"moved":
+            await self._sessions.find(key, Identity(position=position), b"")  # says why, unless it has come back there
+            return await self._copy(key, copies, name, position, about, most, life_ms)
+        return _Copied(what == b"copied", answer.resent, fields)
+
+    async def list(self, key: SessionKey) -> Sequence[Snapshot]:
+        """Return all snapshots of the session, by name."""
+        record, copies = self._keys.record(key), self._keys.snapshots(key)
+        head, found = await self._exchange.read([(b"HGET", record, b"h"), (b"HKEYS", copies)])
+        if head is None:
+            raise await self._gone(key)
+        there = names(items(found))
+        if not there:
+            return []
+        commands: list[Command] = [(b"HMGET", copies, *fields(FOUND, name)) for name in there]
+        replies = [items(reply) for reply in await self._exchange.read(commands)]
+        pairs = zip(there, replies, strict=True)
+        return [unpack_snapshot(name, *reply) for name, reply in pairs if is_of(reply[0], head)]
+
+    async def find(self, key: SessionKey, name: str) -> Snapshot:
+        """Return a snapshot. Raise SnapshotUnknown."""
+        return unpack_snapshot(name, *await self._read(key, name, FOUND))
+
+    async def read(self, key: SessionKey, name: str) -> SessionRecord:
+        """Return the session as it was, with its state. Raise SnapshotUnknown."""
+        return unpack_copy(key, *await self._read(key, name, _STATE))
+
+    async def delete(self, key: SessionKey, name: str) -> None:
+        """Delete a snapshot. Raise SnapshotUnknown."""
+        await self._read(key, name, FOUND)
+        command = (b"HDEL", self._keys.snapshots(key), *fields((*FOUND, b"s:"), name))
+        (answer,) = await self._exchange.insist([command])
+        if _reply(answer) == 0 and not answer.resent:
+            raise _unknown(name)
+
+    async def _read(self, key: SessionKey, name: str, kinds: Sequence[bytes]) -> Sequence[Reply]:
+        record, copies = self._keys.record(key), self._keys.snapshots(key)
+        head, found = await self._exchange.read([(b"HGET", record, b"h"), (b"HMGET", copies, *fields(kinds, name))])
+        if head is None:
+            raise await self._gone(key)
+        if not is_of(items(found)[0], head):
+            raise _unknown(name)
+        return items(found)
+
+    async def _gone(self, key: SessionKey) -> CellarError:
+        """Return why there is no session."""
+        try:
+            await self._sessions.summary(key)
+        except CellarError as error:
+            return error
+        return SessionUnknown(f"there was no session {key.session} a moment ago")
+
+
+def _unknown(name: str) -> SnapshotUnknown:
+    return SnapshotUnknown(f"the session has no snapshot {name}")
+
+
+def _reply(answer: Answer) -> Reply:
+    if isinstance(answer.reply, CellarError):
+        raise answer.reply
+    return answer.reply

@@ -1,0 +1,282 @@
+"""One FIFO connection to a Redis.
+
+Commands of a call are packed into one write and the replies come back in order, so that two calls never overtake each
+other: over a pool they would, and the later of two commits would be compared first. Nothing is ever sent twice here;
+a caller that knows how to recognise its own command sends it again.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
+
+from cellar.errors import StoreUnavailable
+from cellar.store.connection import requirements, rights
+from cellar.store.connection.router import Replies, Route, Told, Wait
+from cellar.store.connection.transaction import LEAST, ZERO, grouped, grouped_packed, ungrouped, zeros
+from cellar.store.protocol.errors import CONNECT_TIMEOUT_S, FULL, REPLY_TIMEOUT_S, lost, refusal, refusal_code
+from cellar.store.protocol.framing import Call, Wire
+from cellar.store.protocol.resp import Command, Packed, Reply, ReplyError, pack
+from cellar.store.protocol.url import Address
+
+logger = logging.getLogger(__name__)
+
+
+class Link:
+    """A connection that is made when it is needed and made again when it was lost. Implements `Route`.
+
+    `find` says where the primary is each time that a connection is made, and the server found must say so itself;
+    without it the address is taken as it is. On `probe`, a key of the service, the rights of the user are tried each
+    time as well (`rights.py`).
+    """
+
+    def __init__(
+        self,
+        address: Address,
+        *,
+        find: Callable[[], Awaitable[Address]] | None = None,
+        probe: bytes | None = None,
+        connect_timeout_s: float = CONNECT_TIMEOUT_S,
+        reply_timeout_s: float = REPLY_TIMEOUT_S,
+    ) -> None:
+        self.fails_over = find is not None
+        self._address = address
+        self._find = find
+        self._probe = probe
+        self._connect_timeout_s = connect_timeout_s
+        self._reply_timeout_s = reply_timeout_s
+        self._wire: Wire | None = None
+        self._connecting: asyncio.Task[Wire] | None = None
+        self._waiting: list[Call] = []
+        self._is_down = False
+        """Whether the last try to connect has failed."""
+
+    async def call(self, commands: Sequence[Command]) -> list[Reply]:
+        """Send all commands in one write and return their replies, a ReplyError where Redis refused one.
+
+        Raise StoreUnavailable: outcome `not_applied` if nothing was sent, `unknown` if the connection was lost, or
+        was given up, before all replies had come.
+        """
+        try:
+            return await self._send(commands, 0)
+        except ReplyError as error:
+            raise refusal(str(error)) or lost("not_applied") from error
+
+    async def tell(
+        self,
+        commands: Sequence[Command | Packed],
+        *,
+        before: Sequence[Command] = (),
+        wait: Wait | None = None,
+        in_order: bool = False,  # noqa: ARG002  # one connection keeps the order
+        together: bool = False,
+    ) -> Replies:
+        """Send all commands in one write; see `Route.tell`."""
+        if together and len(commands) >= LEAST:
+            told = await self.tell(grouped(commands), before=before, wait=wait)
+            return _apart(told, len(commands))
+        count, first = len(commands), len(before)
+        try:
+            if wait is None:
+                replies = await self._send([*before, *commands] if before else commands, 0)
+                return Replies(list(replies[first:]))
+            waiting: Command = (b"WAIT", b"%d" % wait.replicas, b"%d" % wait.timeout_ms)
+            replies = await self._send([*before, *commands, waiting], wait.timeout_ms / 1000)
+        except (StoreUnavailable, ReplyError) as error:  # whoever may not come in is refused every command
+            return Replies([error] * count, [0] * count if wait else ())
+        copies = replies[-1] if isinstance(replies[-1], int) else 0
+        return Replies(list(replies[first:-1]), [copies] * count)
+
+    def post(
+        self,
+        commands: Sequence[Packed],
+        key: Callable[[int], bytes],  # noqa: ARG002  # all keys are there
+        told: Told,
+        *,
+        together: bool = True,
+    ) -> None:
+        """Send all commands in one write, `together` or each by itself; see `Route.post`."""
+        count = len(commands)
+        if together and count >= LEAST:
+            sent = grouped_packed(commands)
+            then = partial(_tell, told, count, True)
+            self._begin(Call(b"".join(sent), len(sent), self._reply_timeout_s, then, zeros(count)))
+        else:
+            then = partial(_tell, told, count, False)
+            self._begin(Call(b"".join(commands), count, self._reply_timeout_s, then, ZERO * count))
+
+    def parts(self, count: int, key: Callable[[int], bytes]) -> Sequence[Sequence[int]]:  # noqa: ARG002
+        """Return that all commands go there."""
+        return [range(count)]
+
+    async def primaries(self, key: bytes) -> list[tuple[Route, bytes]]:
+        """Return this link: all keys are there."""
+        return [(self, key)]
+
+    @property
+    def closed(self) -> bool:
+        """Whether there is no connection, nor one in the making."""
+        return self._connecting is None and (self._wire is None or self._wire.closed)
+
+    def drop(self) -> None:
+        """Give the connection up; the next call makes a fresh one."""
+        if self._wire is not None:
+            self._wire.abort()
+            self._wire = None
+
+    async def aclose(self) -> None:
+        """Close the connection. Calls under way end with an unknown outcome."""
+        if self._connecting is not None:
+            self._connecting.cancel()
+            await asyncio.wait([self._connecting])
+        wire, self._wire = self._wire, None
+        if wire is not None:
+            wire.abort()
+            await wire.gone
+
+    async def _send(self, commands: Sequence[Command | Packed], extra_s: float) -> list[Reply]:
+        """Return the replies. Raise StoreUnavailable, or the ReplyError by which the server refuses the connection."""
+        future: asyncio.Future[list[Reply]] = asyncio.get_running_loop().create_future()
+        call = Call(pack(commands), len(commands), self._reply_timeout_s + extra_s, partial(_end, future))
+        self._begin(call)
+        return await future
+
+    def _begin(self, call: Call) -> None:
+        """Send a call, as soon as there is a connection: in the order in which they came, whatever comes between."""
+        wire = self._wire
+        if wire is not None and not wire.closed:
+            return wire.send(call)
+        self._waiting.append(call)
+        if self._connecting is None:
+            self._connecting = asyncio.create_task(self._connect(), name=f"connect {self._address}")
+            self._connecting.add_done_callback(self._connect_done)
+        return None
+
+    def _connect_done(self, task: asyncio.Task[Wire]) -> None:
+        self._connecting = None
+        calls, self._waiting = self._waiting, []
+        failure: BaseException | None = lost("not_applied") if task.cancelled() else task.exception()
+        if failure is None:
+            self._wire = wire = task.result()
+            for call in calls:
+                wire.send(call)
+        else:
+            why = failure if isinstance(failure, StoreUnavailable | ReplyError) else lost("not_applied")
+            for call in calls:
+                call.end(why)
+
+    async def _connect(self) -> Wire:
+        loop = asyncio.get_running_loop()
+        where = self._address if self._find is None else await self._find()
+        wire = Wire(loop)
+        try:
+            async with asyncio.timeout(self._connect_timeout_s):
+                if where.path is not None:
+                    await loop.create_unix_connection(lambda: wire, where.path)
+                else:
+                    await loop.create_connection(lambda: wire, where.host, where.port, ssl=where.tls)
+                await self._introduce(wire, where)
+        except (OSError, TimeoutError) as error:
+            wire.abort()
+            self._log_failure(where, _reason(error, self._connect_timeout_s))
+            raise lost("not_applied") from error
+        except StoreUnavailable as error:  # whatever is lost here, no call was sent
+            closed = "it closes the connection, or does not speak the protocol of Redis"
+            self._log_failure(where, closed if wire.closed else error.detail)
+            wire.abort()
+            raise StoreUnavailable(error.detail, outcome="not_applied") from error
+        except ReplyError as error:
+            wire.abort()
+            self._log_failure(where, str(error))
+            raise
+        except BaseException:
+            wire.abort()
+            raise
+        if self._is_down:
+            self._is_down = False
+            logger.info("Redis at %s answers again", where)
+        return wire
+
+    def _log_failure(self, where: Address, reason: str) -> None:
+        """Log once, until there is a connection again, which Redis cannot be used and why."""
+        if not self._is_down:
+            logger.warning("Redis at %s cannot be used: %s", where, reason)
+        self._is_down = True
+
+    async def _introduce(self, wire: Wire, where: Address) -> None:
+        commands: list[Command] = []
+        if where.password is not None:
+            user = [] if where.username is None else [where.username.encode()]
+            commands.append([b"AUTH", *user, where.password.encode()])
+        if where.db:
+            commands.append((b"SELECT", b"%d" % where.db))
+        if self._find is not None:
+            commands.append((b"ROLE",))
+        future: asyncio.Future[list[Reply]] = asyncio.get_running_loop().create_future()
+        asks: list[Command] = []
+        if self._probe is not None:
+            asks = [(b"SCRIPT", b"LOAD", rights.RIGHTS.text), rights.ask(self._probe)]
+        commands.extend((*requirements.ASK, (b"CLIENT", b"SETNAME", b"cellar"), *asks))
+        wire.send(Call(pack(commands), len(commands), self._connect_timeout_s, partial(_end, future)))
+        told = await future
+        may = told[-1] if asks else []
+        *replies, server, memory, named = told[: len(told) - len(asks)]
+        for reply in replies:
+            if isinstance(reply, ReplyError):
+                raise reply
+        if isinstance(server, ReplyError) and refusal_code(str(server)) == "NOAUTH":
+            raise server
+        if isinstance(named, ReplyError) and refusal_code(str(named)) == FULL:
+            raise named  # that is of the connection; the name itself is not worth a failure
+        if self._find is not None and not (isinstance(replies[-1], list) and replies[-1][0] == b"master"):
+            raise lost("not_applied")  # the sentinels are not yet of one mind, or it is not yet what they want it to be
+        if (reason := requirements.unmet(requirements.facts(server, memory))) is not None:
+            raise StoreUnavailable(reason, outcome="not_applied")
+        if (reason := rights.missing(may)) is not None:
+            raise StoreUnavailable(reason, outcome="not_applied")
+
+
+def _reason(error: OSError | TimeoutError, timeout_s: float) -> str:
+    """Return in words why a connection could not be made."""
+    if isinstance(error, TimeoutError):
+        return f"it does not answer within {timeout_s:g} s"
+    return error.strerror or str(error)
+
+
+def _apart(told: Replies, count: int) -> Replies:
+    """Return what became of so many commands that were told in transactions."""
+    copies = [min(told.copies)] * count if told.copies else ()
+    failure = next((reply for reply in told.replies if isinstance(reply, StoreUnavailable)), None)
+    if failure is not None:  # of the connection, so it is that of all
+        return Replies([failure] * count, copies)
+    replies = [reply for reply in told.replies if not isinstance(reply, StoreUnavailable)]
+    return Replies(list(ungrouped(replies, count)), copies)
+
+
+def _tell(told: Told, count: int, together: bool, replies: list[Reply] | StoreUnavailable | ReplyError | None) -> None:
+    """Say what became of so many commands that were posted."""
+    if replies is None:
+        return told(range(count), None)
+    if not isinstance(replies, list):
+        return told(range(count), [replies] * count)
+    return told(range(count), _each(replies, count, together=together))
+
+
+def _each(replies: list[Reply], count: int, *, together: bool) -> Sequence[Reply | StoreUnavailable]:
+    """Return the reply to each of so many commands; an unknown outcome for all if the replies make no sense."""
+    try:
+        found = ungrouped(replies, count) if together else replies
+    except Exception:
+        logger.exception("the replies to %d commands were not understood", count)
+        found = []
+    return found if len(found) == count else [lost("unknown")] * count
+
+
+def _end(future: asyncio.Future[list[Reply]], replies: list[Reply] | StoreUnavailable | ReplyError | None) -> None:
+    """Give replies to who awaits them, unless he has gone away."""
+    if future.done():
+        return
+    if isinstance(replies, list):
+        future.set_result(replies)
+    elif replies is not None:
+        future.set_exception(replies)

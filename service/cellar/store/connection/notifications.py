@@ -1,0 +1,151 @@
+"""Hints: one subscription by which Redis tells which sessions have changed.
+
+A commit of a session that may be watched publishes to a channel of its own (`commits.py`), and so does its end. Redis
+delivers such a message to those who are subscribed at that moment, and to nobody later: it is a reason to look, and
+nothing depends on it. Every node of a cluster delivers what was published on any of them, so one connection is enough.
+
+redis-py's PubSub is used by one task alone: it is not made for commands of one task while another one reads.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from typing import Any
+
+from redis.asyncio import Redis
+from redis.asyncio.client import PubSub
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import RedisError
+
+from cellar.errors import CellarError
+from cellar.store.protocol.errors import CONNECT_TIMEOUT_S, lost
+from cellar.store.protocol.url import Address
+
+Find = Callable[[], Awaitable[Address]]
+"""Return where to listen. Raise StoreUnavailable."""
+
+QUIET_S = 10.0
+"""A connection that was silent for so long is asked whether it lives, and given up when it is silent once more."""
+
+PAUSE_S = 0.5
+"""Before a connection that was lost is made again."""
+
+
+class Hints:
+    """Subscribes to channels. There is a connection as soon as there is a channel."""
+
+    def __init__(self, find: Find, *, quiet_s: float = QUIET_S) -> None:
+        self._find = find
+        self._quiet_s = quiet_s
+        self._channels: set[bytes] = set()
+        self._changed: set[bytes] = set()
+        """Channels of which Redis must still be told that they were added or removed."""
+        self._heard: set[bytes] = set()
+        self._news = asyncio.Event()
+        self._reading: asyncio.Timeout | None = None
+        """Until when the last read waits."""
+        self._task: asyncio.Task[None] | None = None
+
+    def follow(self, channel: bytes) -> None:
+        """Subscribe to a channel. Once Redis confirms that, the channel counts as heard, for earlier messages."""
+        self._channels.add(channel)
+        if self._task is None:
+            self._task = asyncio.create_task(self._run(), name="hints")
+        self._change(channel)
+
+    def unfollow(self, channel: bytes) -> None:
+        """End the subscription to a channel."""
+        self._channels.discard(channel)
+        self._heard.discard(channel)
+        self._change(channel)
+
+    async def heard(self) -> set[bytes]:
+        """Wait until there is a message, and return the channels that had one."""
+        await self._news.wait()
+        self._news.clear()
+        heard, self._heard = self._heard, set()
+        return heard
+
+    async def aclose(self) -> None:
+        """Close the connection."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait([self._task])
+
+    def _change(self, channel: bytes) -> None:
+        """Have Redis told of a channel that was added or removed: the read is interrupted for that."""
+        self._changed.add(channel)
+        if self._reading is not None:
+            with suppress(RuntimeError):  # it has ended already
+                self._reading.reschedule(0)
+
+    async def _run(self) -> None:
+        while True:
+            try:
+                await self._listen()
+            except (OSError, RedisError, CellarError):  # the sessions are looked at meanwhile, now and then
+                await asyncio.sleep(PAUSE_S)
+
+    async def _listen(self) -> None:
+        """Subscribe and read until the connection is lost. Raise OSError, RedisError or StoreUnavailable."""
+        where = await self._find()
+        async with listening_client(where) as client, client.pubsub() as subscription:
+            async with asyncio.timeout(CONNECT_TIMEOUT_S):
+                await subscription.connect()
+            self._changed = set(self._channels)
+            await self._read(subscription)
+
+    async def _read(self, subscription: PubSub) -> None:
+        loop, asked = asyncio.get_running_loop(), False
+        until_s = loop.time() + self._quiet_s
+        while True:
+            await self._subscribe(subscription)
+            try:
+                async with asyncio.timeout_at(until_s) as self._reading:
+                    message = await subscription.get_message(timeout=None)
+            except TimeoutError:
+                if loop.time() < until_s:  # a channel was added or removed
+                    continue
+                if asked:
+                    raise lost("not_applied") from None
+                asked = True
+                await subscription.ping()
+            else:
+                asked = False
+                self._take(message)
+            until_s = loop.time() + self._quiet_s
+
+    async def _subscribe(self, subscription: PubSub) -> None:
+        """Tell Redis which channels were added and removed."""
+        changed, self._changed = self._changed, set()
+        if added := changed & self._channels:
+            await subscription.subscribe(*added)
+        if removed := changed - self._channels:
+            await subscription.unsubscribe(*removed)
+
+    def _take(self, message: dict[str, Any] | None) -> None:
+        if message is None:  # what redis-py makes of a read that the system has timed out
+            raise lost("not_applied")
+        if message["type"] in ("message", "subscribe") and message["channel"] in self._channels:
+            self._heard.add(message["channel"])
+            self._news.set()
+
+
+def listening_client(where: Address) -> Redis:
+    """Return redis-py's client of an address, which tries nothing twice."""
+    tls = {name: value for name, value in where.options.items() if name.startswith("ssl_")}
+    return Redis(
+        host=where.host,
+        port=where.port,
+        unix_socket_path=where.path,
+        ssl=where.tls is not None,
+        username=where.username,
+        password=where.password,
+        client_name="cellar-hints",
+        protocol=2,
+        socket_timeout=None,  # with one, redis-py writes within wait_for, which loses cancellations before Python 3.12
+        socket_connect_timeout=CONNECT_TIMEOUT_S,
+        retry=Retry(NoBackoff(), 0, supported_errors=()),
+        **tls,
+    )

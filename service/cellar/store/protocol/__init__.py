@@ -1,0 +1,1 @@
+"""The Redis protocol: URLs, requests, replies, scripts, errors."""

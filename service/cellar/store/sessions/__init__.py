@@ -1,0 +1,1 @@
+"""Sessions in Redis: records, commits, deduplication, listing, expiry."""

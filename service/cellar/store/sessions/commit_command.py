@@ -1,0 +1,167 @@
+"""A commit as the call of its script: the same bytes whenever it is sent."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache, partial
+
+from cellar.ports import Born, Change, Commit, SessionKey, SessionMeta, SessionRecord
+from cellar.store.keys import TOMBSTONE, SessionKeys
+from cellar.store.protocol.resp import Command
+from cellar.store.protocol.script import Script
+from cellar.store.sessions.record_codec import pack_entry, pack_head, pack_keyed, pack_meta, pack_past, pack_writers
+
+
+@dataclass(frozen=True, slots=True)
+class Keep:
+    """How much is kept, and for how long."""
+
+    window: int
+    """Ring entries of a session."""
+    output_cap_bytes: int
+    """The largest output that is kept with an entry or an event."""
+    idempotency_ms: int
+    tombstone_ms: int
+
+    def lifetimes(self, ttl_s: int, pinned: bool) -> tuple[bytes, bytes, bytes]:
+        """Return the lifetime of the record (0: it has no end), and when and for how long its tombstone is renewed, ms.
+
+        Renewing it only when a quarter of the lifetime has passed spares most commits a write; it still outlives the
+        record by the whole of its own time.
+        """
+        ttl_ms = ttl_s * 1000
+        least = ttl_ms + self.tombstone_ms
+        return b"%d" % (0 if pinned else ttl_ms), b"%d" % least, b"%d" % (least + ttl_ms // 4)
+
+
+_NUMBERS = tuple(b"%d" % number for number in range(4096))
+"""More than a commit has of anything: 1,024 changes at most, a name and a value for each."""
+
+
+class CommitCalls:
+    """Makes calls of the commit script (`lua/commit.lua` says what its arguments are)."""
+
+    def __init__(self, script: Script, keys: SessionKeys, keep: Keep) -> None:
+        self._script = script
+        self._keys = keys
+        self._keep = keep
+        self._lifetimes = lru_cache(maxsize=1024)(keep.lifetimes)
+        self._slots = tuple(b"r%d" % index for index in range(keep.window))
+
+    def call(self, commit: Commit) -> Command:
+        """Return the call of the script for a commit of at most as many changes as the window has entries."""
+        before, meta = commit.before, commit.meta or commit.before.meta
+        record = self._keys.record(before.key)
+        keys = [record, record + TOMBSTONE]
+        further: list[bytes] = []
+        keyed = self._add_keyed(commit, keys, further)
+        if meta.log or meta.events:
+            self._add_streams(commit, meta, keys, further)
+        fields = self._fields(commit, meta)
+        return [
+            b"EVALSHA",
+            self._script.sha,
+            _NUMBERS[len(keys)],
+            *keys,
+            pack_head(before.meta, before.position, before.revision),
+            *self._lifetimes(meta.ttl_s, meta.pinned),
+            b"%d" % (commit.ask_s * 1000) if commit.ask_s else b"0",
+            b"1" if keyed else b"0",
+            _NUMBERS[len(commit.changes)],
+            _NUMBERS[len(fields)],
+            *fields,
+            *further,
+        ]
+
+    def _fields(self, commit: Commit, meta: SessionMeta) -> list[bytes]:
+        """Return names and values of the record's new fields, in the order in which the script wants the first."""
+        before, after = commit.before, commit.after
+        fields = [b"h", pack_head(meta, after.position, after.revision), b"s", commit.state]
+        places: dict[int, bytes] = {}
+        for revision, change in enumerate(commit.changes, before.revision):
+            entry = pack_entry(change, revision, self._keep.output_cap_bytes)
+            fields += self._slots[revision % self._keep.window], entry
+            if change.identity.writer is not None:
+                places[after.writers.place(change.identity.writer)] = entry
+        if places:
+            fields += b"v", pack_writers(after.writers)
+            for place, entry in places.items():
+                fields += b"v%d" % place, entry
+        if commit.meta is not None:
+            fields += b"m", pack_meta(meta)
+        if meta.history:
+            fields += b"p%d" % (before.revision % meta.history), pack_past(before)
+        return fields
+
+    def _add_keyed(self, commit: Commit, keys: list[bytes], further: list[bytes]) -> bool:
+        """Add what the Idempotency-Key is answered from now on; return whether there is one."""
+        change = commit.changes[0]
+        if change.identity.key is None:
+            return False
+        keys.append(self._keys.idempotency(commit.before.key, change.identity.key))
+        answer = pack_keyed(change, commit.before.meta.birth, self._keep.output_cap_bytes)
+        further += _further(b"SET", len(keys), answer, b"PX", b"%d" % self._keep.idempotency_ms)
+        return True
+
+    def _add_streams(self, commit: Commit, meta: SessionMeta, keys: list[bytes], further: list[bytes]) -> None:
+        """Add an entry for each change to the log of inputs and to the events, where the session has them."""
+        key = commit.before.key
+        for most, stream, entry in (
+            (meta.log, self._keys.log(key), partial(_log_entry, commit)),
+            (meta.events, self._keys.events(key), self._event),
+        ):
+            if not most:
+                continue
+            keys.append(stream)
+            for revision, change in enumerate(commit.changes, commit.before.revision):
+                # the number is the change's own, so that a stream tells what it lacks
+                limit = (b"MAXLEN", b"~", b"%d" % most, stream_id(revision))
+                further += _further(b"XADD", len(keys), *limit, *entry(change))
+            life = (b"PERSIST",) if meta.pinned else (b"PEXPIRE", self._lifetimes(meta.ttl_s, meta.pinned)[2])
+            further += _further(life[0], len(keys), *life[1:])
+        if meta.events:
+            further += _further(b"PUBLISH", len(keys), b"")
+
+    def _event(self, change: Change) -> Sequence[bytes]:
+        fields = [b"t", change.kind.encode(), b"p", str(change.after).encode(), b"n", b"%d" % change.steps]
+        if change.output and len(change.output) <= self._keep.output_cap_bytes:
+            fields += b"o", change.output
+        return fields
+
+
+def stream_id(revision: int) -> bytes:
+    """Return the id of the entry for the change with that revision in a session's streams."""
+    return b"%d-0" % (revision + 1)
+
+
+def leftovers(keys: SessionKeys, key: SessionKey) -> list[bytes]:
+    """Return the keys of what else there may be of a session, besides its record and its tombstone."""
+    return [keys.log(key), keys.events(key), keys.snapshots(key), keys.shadow(key)]
+
+
+def birth_entries(record: SessionRecord, layout: str | None, born: Born) -> Sequence[Sequence[bytes]]:
+    """Return what a new session's log and its events begin with, nothing for one that it does not have.
+
+    The log holds what the state was, so that all that follows can be done again.
+    """
+    said = [b"p", str(record.position).encode(), b"n", b"0"]
+    where = [] if layout is None else [b"l", layout.encode()]
+    log = [b"k", born.encode(), *said, b"s", record.state, *where] if record.meta.log else []
+    return log, [b"t", born.encode(), *said] if record.meta.events else []
+
+
+def _log_entry(commit: Commit, change: Change) -> Sequence[bytes]:
+    fields = [b"k", change.kind.encode(), b"p", str(change.after).encode(), b"n", b"%d" % change.steps]
+    if change.inputs:
+        fields += b"i", change.inputs
+    if change.reset:
+        fields += b"r", change.reset
+    if change.layout is not None:
+        fields += b"s", commit.state, b"l", change.layout.encode()
+    if commit.meta is not None and commit.meta.model_digest != commit.before.meta.model_digest:
+        fields += b"m", commit.meta.model.encode()
+    return fields
+
+
+def _further(name: bytes, key: int, *arguments: bytes) -> list[bytes]:
+    """Return a command as the script reads it: the number of its arguments, its name, that of its key, the rest."""
+    return [b"%d" % len(arguments), name, b"%d" % key, *arguments]

@@ -1,0 +1,192 @@
+"""The listing of a tenant's sessions: 256 sorted sets, read in the order of (bucket, name).
+
+A name is added before the record and once more after it, so that every session that is created is listed. Names whose
+record has expired go when somebody comes upon them: `page` upon all that it passes, `tidy` upon a few of one bucket,
+and the sweeper (`expiry.py`) upon all in turn.
+
+Names and records lie in different slots of a cluster, so no script can remove a name only if there is no record.
+Instead a name is removed after a second look at the record, and added again if a third one finds that the record has
+come in between. One gap is left: a session created between the second look and the third is not listed if the process
+that looks dies before it adds the name again, until a creation of the same name is tried.
+"""
+
+import re
+from collections.abc import Awaitable, Callable, Sequence
+
+from cellar.errors import CellarError, InvalidInput
+from cellar.ports import EVERY_SESSION, SessionFilter, SessionKey, SessionSummary
+from cellar.store.connection.retry import Exchange
+from cellar.store.keys import BUCKETS, SessionKeys
+from cellar.store.protocol.replies import items, number, raw, text
+from cellar.store.protocol.resp import Command, Reply
+from cellar.store.protocol.script import Script
+from cellar.store.sessions.record_codec import unpack_head
+
+REAP = Script.load("reap")
+
+SPAN = 32
+"""Buckets asked for in one round trip: a tenant with few sessions is listed in eight."""
+
+LOOKED_AT = 4
+"""Names that `tidy` looks at: once for each creation, and those without a record stay below a quarter of a bucket."""
+
+LOOKED_AT_AT_ONCE, MOST_LOOKED_AT = 256, 1024
+"""Sessions that a page with a filter looks at in a round trip, and any page in all, however few it finds."""
+
+MANY, FEW = 256, 8
+"""Names that `next_names` reads of the first bucket, and of each that follows."""
+
+Expired = Callable[[Sequence[SessionKey]], Awaitable[None]]
+"""Told of sessions that have expired, perhaps twice of one. If it raises a CellarError it is told again later."""
+
+_CURSOR = re.compile(r"([0-9a-f]{2})([A-Za-z0-9._:-]{0,128})")
+
+
+async def nobody(_: Sequence[SessionKey]) -> None:
+    """Hear of sessions that have expired, and do nothing."""
+
+
+class Listing:
+    """Adds, removes and pages through names. `expired` hears of those whose session has expired."""
+
+    def __init__(self, exchange: Exchange, keys: SessionKeys, expired: Expired = nobody) -> None:
+        self._exchange = exchange
+        self._keys = keys
+        self._expired = expired
+
+    def add(self, key: SessionKey) -> Command:
+        """Return the command that lists a session."""
+        return (b"ZADD", self._keys.bucket_of(key), b"0", key.session.encode())
+
+    async def remove(self, dead: Sequence[SessionKey]) -> None:
+        """Take names off the list whose record is gone, except where it comes back meanwhile.
+
+        Names that Redis keeps, because it refuses or goes away, are for the next one who comes upon them; so are all
+        if those who want to know of expired sessions cannot be told.
+        """
+        looks = await self._exchange.insist([self._reap(key) for key in dead])
+        gone = [key for key, look in zip(dead, looks, strict=True) if look.reply in (1, 2)]
+        expired = [key for key, look in zip(dead, looks, strict=True) if look.reply == 2]
+        try:
+            if expired:
+                await self._expired(expired)
+        except CellarError:
+            return
+        if not gone:
+            return
+        await self._exchange.insist([(b"ZREM", self._keys.bucket_of(key), key.session.encode()) for key in gone])
+        looks = await self._exchange.insist([(b"EXISTS", self._keys.record(key)) for key in gone])
+        back = [key for key, look in zip(gone, looks, strict=True) if look.reply == 1]
+        if back:
+            await self._exchange.insist([self.add(key) for key in back])
+
+    def _reap(self, key: SessionKey) -> Command:
+        keys = (self._keys.record(key), self._keys.tombstone(key), self._keys.snapshots(key), self._keys.shadow(key))
+        return (b"EVALSHA", REAP.sha, b"%d" % len(keys), *keys)
+
+    async def tidy(self, key: SessionKey) -> None:
+        """Look at a few names in the bucket of this session and remove those whose record is gone."""
+        command = (b"ZRANDMEMBER", self._keys.bucket_of(key), b"%d" % LOOKED_AT)
+        (some,) = await self._exchange.insist([command])
+        if isinstance(some.reply, list) and some.reply:
+            await self.remove([SessionKey(key.tenant, text(name)) for name in some.reply])
+
+    async def page(
+        self, tenant: str, cursor: str, limit: int, wanted: SessionFilter = EVERY_SESSION
+    ) -> tuple[list[SessionSummary], str]:
+        """Return up to `limit` sessions after `cursor`, and the cursor that continues. Raise InvalidInput.
+
+        There may be fewer, and none, before the end: not many more than MOST_LOOKED_AT are looked at.
+        """
+        bucket, last = _parse(cursor)
+        found: list[SessionSummary] = []
+        looked_at = 0
+        while bucket < BUCKETS and len(found) < limit and looked_at < MOST_LOOKED_AT:
+            wish = limit - len(found)
+            at_once = wish if wanted.by_name else LOOKED_AT_AT_ONCE
+            names = await self._names(tenant, bucket, last, at_once, wanted.prefix)
+            some = names[:at_once]
+            summaries = await self._summaries([SessionKey(tenant, name) for _, name in some])
+            fitting = [summary for summary in summaries if wanted.fits(summary)]
+            if len(fitting) > wish:  # the others are for the next page
+                fitting = fitting[:wish]
+                some = some[: 1 + [name for _, name in some].index(fitting[-1].key.session)]
+            found += fitting
+            looked_at += len(some)
+            bucket, last = some[-1] if len(some) < len(names) else (bucket + SPAN, "")
+        return found, f"{bucket:02x}{last}" if bucket < BUCKETS else ""
+
+    async def next_names(self, tenant: str, cursor: str) -> tuple[list[SessionKey], str]:
+        """Return a few hundred names at most after `cursor`, and the cursor that continues ("" at the end).
+
+        All of a bucket that has few, and a part of one that has many: it is one round trip, whoever asks.
+        """
+        bucket, last = _parse(cursor)
+        found: list[SessionKey] = []
+        for each, names in await self._span(tenant, bucket, last, lambda each: MANY if each == bucket else FEW):
+            found += [SessionKey(tenant, name) for name in names]
+            if len(names) == (MANY if each == bucket else FEW):
+                return found, f"{each:02x}{names[-1]}"
+        after = bucket + SPAN
+        return found, f"{after:02x}" if after < BUCKETS else ""
+
+    async def without_record(self, keys: Sequence[SessionKey]) -> list[SessionKey]:
+        """Return those of the sessions that have no record."""
+        looks = await self._exchange.read([(b"EXISTS", self._keys.record(key)) for key in keys])
+        return [key for key, look in zip(keys, looks, strict=True) if look == 0]
+
+    async def _names(self, tenant: str, bucket: int, last: str, limit: int, prefix: str) -> list[tuple[int, str]]:
+        """Return the names in a span of buckets, at least `limit` if there are so many, each with its bucket."""
+        span = await self._span(tenant, bucket, last, lambda _: limit + 1, prefix)
+        return [(each, name) for each, names in span for name in names]
+
+    async def _span(
+        self, tenant: str, bucket: int, last: str, most: Callable[[int], int], prefix: str = ""
+    ) -> list[tuple[int, list[str]]]:
+        """Return the names after `last` in the buckets from `bucket` on, `most(b)` at most in bucket b."""
+        begin, end = (b"[" + prefix.encode(), b"[" + prefix.encode() + b"\xff") if prefix else (b"-", b"+")
+        after = b"(" + last.encode() if last > prefix else begin
+        span = range(bucket, min(bucket + SPAN, BUCKETS))
+        commands: list[Command] = []
+        for each in span:
+            limits = (after if each == bucket else begin, end, b"LIMIT", b"0", b"%d" % most(each))
+            commands.append((b"ZRANGEBYLEX", self._keys.bucket(tenant, each), *limits))
+        replies = await self._exchange.read(commands)
+        return [(each, [text(name) for name in items(reply)]) for each, reply in zip(span, replies, strict=True)]
+
+    async def _summaries(self, keys: Sequence[SessionKey]) -> list[SessionSummary]:
+        if not keys:
+            return []
+        replies = await self._exchange.read([command for key in keys for command in summary_commands(self._keys, key)])
+        found, dead = [], []
+        for index, key in enumerate(keys):
+            summary = read_summary(key, replies[2 * index : 2 * index + 2])
+            if summary is None:
+                dead.append(key)
+            else:
+                found.append(summary)
+        if dead:
+            await self.remove(dead)
+        return found
+
+
+def summary_commands(keys: SessionKeys, key: SessionKey) -> list[Command]:
+    """Return the two commands whose replies `read_summary` reads."""
+    record = keys.record(key)
+    return [(b"HMGET", record, b"h", b"m"), (b"PTTL", record)]
+
+
+def read_summary(key: SessionKey, replies: Sequence[Reply]) -> SessionSummary | None:
+    """Return the session, None if there is none. Raise StoreCorrupt."""
+    head, meta = items(replies[0])
+    if head is None:
+        return None
+    found, position, _ = unpack_head(raw(head), raw(meta))
+    return SessionSummary(key, found, position, max(number(replies[1]), 0) / 1000)
+
+
+def _parse(cursor: str) -> tuple[int, str]:
+    match = _CURSOR.fullmatch(cursor or "00")
+    if match is None:
+        raise InvalidInput("not a cursor: send back the one that the page before carried", pointer="/cursor")
+    return int(match[1], 16), match[2]

@@ -1,0 +1,232 @@
+"""Which sessions depend on a version, in Redis: a set of names for each version, beside the sessions themselves.
+
+A name is in the set before the session depends on the version, and `confirm` says afterwards that the version was there
+then. So whoever deletes the version, and looks at the set after that, comes upon every session that was ever told of
+success. A name may also stay when the session has left the version or expired: each look at a session tells what it
+depends on by then, and those that come upon a name of nothing take it off.
+
+Versions have no number twice, so a set is of one version for ever, and goes with it.
+"""
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, replace
+
+import orjson
+
+from cellar.errors import CellarError, StoreCorrupt
+from cellar.ports import DeletedModel, Dependents, SessionKey
+from cellar.store.connection.retry import Answer, Exchange
+from cellar.store.connection.router import Route
+from cellar.store.keys import SessionKeys
+from cellar.store.protocol.replies import items, number, raw, text
+from cellar.store.protocol.resp import Command, Reply
+from cellar.store.protocol.script import Script
+from cellar.store.sessions.index import Listing
+from cellar.store.sessions.record_codec import model_mark, pack_meta, unpack_head
+
+USE, FENCE, DEPENDS = Script.load("model_use"), Script.load("fence"), Script.load("depends")
+
+AT_ONCE = 256
+"""Sessions that are looked at in one call."""
+
+COUNTED = 10_000
+"""Sessions of a version that are looked at to count them. Of the others it is only known that they were of it once."""
+
+TIDIED = 4
+"""Names that are looked at with each session that begins to depend on a version."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Depends:
+    """What a session depends on: its versions, by reference. `model` is "" if there is no session."""
+
+    key: SessionKey
+    head: bytes
+    meta: bytes
+    model: str
+    shadow: str
+    snapshots: Sequence[str]
+
+    def on(self, ref: str) -> bool:
+        """Return whether that is one of them."""
+        return ref in (self.model, self.shadow) or ref in self.snapshots
+
+
+class RedisModelUses:
+    """Implements `cellar.ports.ModelUses`."""
+
+    def __init__(self, route: Route, *, prefix: str) -> None:
+        self._exchange = Exchange(route, (USE, FENCE, DEPENDS))
+        self._keys = SessionKeys(prefix)
+        self._listing = Listing(self._exchange, self._keys)
+
+    async def enlist(self, key: SessionKey, ref: str) -> None:
+        """Note that the session is about to depend on a version. Raise StoreUnavailable."""
+        _reply((await self._exchange.insist([enlist(self._keys, key, ref)]))[0])
+
+    async def confirm(self, key: SessionKey, ref: str) -> bool:
+        """Return whether the version is there, and note that something depends on it. Raise StoreUnavailable."""
+        again, used = await self._exchange.insist([enlist(self._keys, key, ref), use(self._keys, key.tenant, ref)])
+        _reply(again)
+        await self.tidy(key.tenant, ref)
+        return _reply(used) == 1
+
+    async def count(self, tenant: str, ref: str) -> Dependents:
+        """Count what depends on a version. Raise StoreUnavailable or StoreCorrupt."""
+        sessions = shadows = snapshots = looked_at = 0
+        async for some in self._looks(tenant, ref):
+            sessions += sum(each.model == ref for each in some)
+            shadows += sum(each.shadow == ref for each in some)
+            snapshots += sum(list(each.snapshots).count(ref) for each in some)
+            looked_at += len(some)
+            if looked_at >= COUNTED:
+                (size,) = await self._exchange.read([(b"SCARD", self._keys.dependents(tenant, ref))])
+                return Dependents(sessions + max(0, number(size) - looked_at), shadows, snapshots)
+        return Dependents(sessions, shadows, snapshots)
+
+    async def fence(self, tenant: str, ref: str, deleted: DeletedModel) -> list[SessionKey]:
+        """Mark all sessions of a version, and return those that have a shadow of it. Raise as `count`."""
+        shadowed: list[SessionKey] = []
+        async for some in self._looks(tenant, ref):
+            waiting = [each for each in some if each.model == ref]
+            while waiting := await self._fence(waiting, ref, deleted):
+                pass
+            shadowed += [each.key for each in some if each.shadow == ref]
+        _reply((await self._exchange.insist([(b"UNLINK", self._keys.dependents(tenant, ref))]))[0])
+        return shadowed
+
+    async def fence_one(self, key: SessionKey, ref: str, deleted: DeletedModel) -> bool:
+        """Mark one session, if it is of that version; return whether it is. Raise as `count`."""
+        waiting = [each for each in await self._look([key]) if each.model == ref]
+        there = bool(waiting)
+        while waiting := await self._fence(waiting, ref, deleted):
+            pass
+        return there
+
+    async def _fence(self, sessions: Sequence[_Depends], ref: str, deleted: DeletedModel) -> list[_Depends]:
+        """Mark sessions, and return those that have other metadata by now and are still of the version."""
+        commands: list[Command] = []
+        for each in sessions:
+            meta, _, _ = unpack_head(each.head, each.meta)
+            marked = pack_meta(replace(meta, deleted=deleted))
+            mark = model_mark(meta.model_digest, deleted=True)
+            commands.append((b"EVALSHA", FENCE.sha, b"1", self._keys.record(each.key), each.meta, marked, mark))
+        answers = [_reply(answer) for answer in await self._exchange.insist(commands)] if commands else []
+        moved = [each.key for each, answer in zip(sessions, answers, strict=True) if isinstance(answer, bytes)]
+        looks = await self._look(moved) if moved else []
+        return [each for each in looks if each.model == ref and unpack_head(each.head, each.meta)[0].deleted is None]
+
+    async def _looks(self, tenant: str, ref: str) -> AsyncIterator[list[_Depends]]:
+        """Yield what sessions depend on that were enlisted for the version, some at a time, each once at least."""
+        await self._complete_sets(tenant)
+        cursor, seen = b"0", set[bytes]()
+        while True:
+            scan = (b"SSCAN", self._keys.dependents(tenant, ref), cursor, b"COUNT", b"%d" % AT_ONCE)
+            cursor, names = items((await self._exchange.read([scan]))[0])
+            new = [name for name in dict.fromkeys(items(names)) if name not in seen]
+            seen |= set(new)
+            for start in range(0, len(new), AT_ONCE):
+                keys = [SessionKey(tenant, text(name)) for name in new[start : start + AT_ONCE]]
+                yield await self._look(keys, ref)
+            if raw(cursor) == b"0":
+                return
+
+    async def _look(self, keys: Sequence[SessionKey], ref: str | None = None) -> list[_Depends]:
+        """Return what sessions depend on; take those off the set of `ref` that do not depend on it.
+
+        Records that cannot be read are left out, and left alone: they are no reason to keep a model, and run on none.
+        """
+        answers = await self._exchange.insist([self._depends(key) for key in keys])
+        found = [each for each in map(_read, keys, answers) if each is not None]
+        if ref is not None:
+            await self.take_off([each.key for each in found if not each.on(ref)], ref)
+        return found
+
+    async def take_off(self, keys: Sequence[SessionKey], ref: str) -> None:
+        """Take names off a set, and put those back whose session has come to depend on the version meanwhile."""
+        if not keys:
+            return
+        names = [key.session.encode() for key in keys]
+        await self._exchange.insist([(b"SREM", self._keys.dependents(keys[0].tenant, ref), *names)])
+        back = [each.key for each in await self._look(keys) if each.on(ref)]
+        if back:
+            await self._exchange.insist([enlist(self._keys, key, ref) for key in back])
+
+    async def tidy(self, tenant: str, ref: str) -> None:
+        """Look at a few names of a set."""
+        command = (b"SRANDMEMBER", self._keys.dependents(tenant, ref), b"%d" % TIDIED)
+        names = items((await self._exchange.read([command]))[0])
+        if names:
+            await self._look([SessionKey(tenant, text(name)) for name in names], ref)
+
+    async def _complete_sets(self, tenant: str) -> None:
+        """Enlist the sessions of services that did not do so yet: once for all, when somebody first wants to know.
+
+        Whether that was done is asked of the store each time, which may be an older copy of itself.
+        """
+        (done,) = await self._exchange.read([(b"EXISTS", self._keys.enlisted(tenant))])
+        cursor = ""
+        while not done:
+            keys, cursor = await self._listing.next_names(tenant, cursor)
+            commands = [
+                enlist(self._keys, each.key, ref)
+                for each in (await self._look(keys) if keys else [])
+                for ref in {each.model, each.shadow, *each.snapshots} - {""}
+            ]
+            if commands:
+                await self._exchange.insist(commands)
+            if not cursor:
+                await self._exchange.insist([(b"SET", self._keys.enlisted(tenant), b"")])
+                break
+
+    def _depends(self, key: SessionKey) -> Command:
+        keys = (self._keys.record(key), self._keys.snapshots(key), self._keys.shadow(key))
+        return (b"EVALSHA", DEPENDS.sha, b"3", *keys)
+
+
+def enlist(keys: SessionKeys, key: SessionKey, ref: str) -> Command:
+    """Return the command that notes that a session depends on a version."""
+    return (b"SADD", keys.dependents(key.tenant, ref), key.session.encode())
+
+
+def use(keys: SessionKeys, tenant: str, ref: str) -> Command:
+    """Return the call that notes that something depends on a version; its reply is 0 if the version was deleted."""
+    name, _, version = ref.partition("@")
+    return (b"EVALSHA", USE.sha, b"3", *keys.model(tenant, name), name.encode(), version.encode())
+
+
+def _read(key: SessionKey, answer: Answer) -> _Depends | None:
+    """Return what a session depends on, None if its record cannot be read. Raise StoreUnavailable."""
+    try:
+        reply = _reply(answer)
+        if reply is None:
+            return _Depends(key, b"", b"", "", "", ())
+        head, meta, shadow, *copies = [raw(part) for part in items(reply)]
+        unpack_head(head, meta)
+        return _Depends(key, head, meta, _model(meta), _shadowing(shadow), [_model(copy) for copy in copies])
+    except StoreCorrupt:
+        return None
+
+
+def _model(meta: bytes) -> str:
+    try:
+        return str(orjson.loads(meta)[0])
+    except (ValueError, TypeError, LookupError) as error:
+        raise StoreCorrupt("a session record with damaged metadata") from error
+
+
+def _shadowing(told: bytes) -> str:
+    """Return the version of a shadow that follows its session."""
+    if not told:
+        return ""
+    try:
+        found = orjson.loads(told)
+        return "" if found["stopped"] is not None else str(found["model"])
+    except (ValueError, TypeError, LookupError) as error:
+        raise StoreCorrupt("a damaged shadow of a session") from error
+
+
+def _reply(answer: Answer) -> Reply:
+    if isinstance(answer.reply, CellarError):
+        raise answer.reply
+    return answer.reply

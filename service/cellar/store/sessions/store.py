@@ -1,0 +1,230 @@
+"""The session port on Redis."""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+
+from cellar.errors import CellarError, ModelDeleted, StoreUnavailable
+from cellar.ports import (
+    EVERY_SESSION,
+    MAX_WRITERS,
+    Born,
+    Commit,
+    Committed,
+    Done,
+    Identity,
+    Position,
+    Retold,
+    SessionFilter,
+    SessionKey,
+    SessionRecord,
+    SessionSummary,
+)
+from cellar.store.connection.retry import PATIENCE_S, Answer, Exchange
+from cellar.store.connection.router import Route, Wait
+from cellar.store.keys import SessionKeys
+from cellar.store.protocol.replies import items, raw
+from cellar.store.protocol.resp import Command, Reply
+from cellar.store.protocol.script import Script
+from cellar.store.sessions.changes_since import changes_since, retold
+from cellar.store.sessions.commit_command import CommitCalls, Keep, birth_entries, leftovers
+from cellar.store.sessions.commit_fast_path import PlainCommits
+from cellar.store.sessions.commit_pipeline import Ticks, gone, raw_or_none
+from cellar.store.sessions.deduplication import judge
+from cellar.store.sessions.expiry import SWEEP_S, ExpirySweeper
+from cellar.store.sessions.index import REAP, Expired, Listing, nobody, read_summary, summary_commands
+from cellar.store.sessions.model_uses import USE, RedisModelUses, enlist, use
+from cellar.store.sessions.record_codec import (
+    Entry,
+    pack_head,
+    pack_meta,
+    unpack_entry,
+    unpack_head,
+    unpack_keyed,
+    unpack_record,
+)
+from cellar.store.topology import health
+from cellar.store.topology.config_check import agree
+from cellar.store.topology.replication import Replicas
+
+COMMIT, CREATE, DELETE = Script.load("commit"), Script.load("create"), Script.load("delete")
+
+_FIELDS = (b"h", b"m", b"s", b"v")
+_PLACES = tuple(b"v%d" % place for place in range(MAX_WRITERS))
+
+
+class RedisSessions:
+    """Implements `cellar.ports.SessionStore`. One route carries everything, in order."""
+
+    def __init__(
+        self,
+        route: Route,
+        *,
+        prefix: str,
+        window: int = 32,
+        output_cap_bytes: int = 4096,
+        idempotency_ttl_s: float = 86400,
+        tombstone_ttl_s: float = 86400,
+        patience_s: float = PATIENCE_S,
+        commit_script: Script = COMMIT,
+        expired: Expired = nobody,
+        wait: Wait | None = None,
+    ) -> None:
+        self._route = route
+        self.keys = SessionKeys(prefix)
+        self._keep = Keep(window, output_cap_bytes, int(idempotency_ttl_s * 1000), int(tombstone_ttl_s * 1000))
+        self.calls = CommitCalls(commit_script, self.keys, self._keep)
+        self._exchange = Exchange(route, (commit_script, CREATE, DELETE, REAP, USE), patience_s=patience_s)
+        self._listing = Listing(self._exchange, self.keys, expired)
+        self.uses = RedisModelUses(route, prefix=prefix)
+        self._replicas = None if wait is None else Replicas(wait, self._exchange, self.keys)
+        self.plain = PlainCommits(commit_script, self.keys, self._keep)
+        self._ticks = Ticks(route, self._exchange, self.keys, self.calls, self.plain, self._replicas)
+        self._slots = tuple(b"r%d" % index for index in range(window))
+
+    async def create(
+        self, record: SessionRecord, layout: str | None = None, born: Born = "create"
+    ) -> SessionSummary | None:
+        """Create the session if its name is free and return None; else return the session that has the name.
+
+        Raise ModelDeleted if its model was deleted meanwhile: then there is no such session, or nobody can step it.
+        """
+        key, meta = record.key, record.meta
+        named = [self._listing.add(key), enlist(self.keys, key, meta.model)]
+        ttl_ms, _, life_ms = self._keep.lifetimes(meta.ttl_s, meta.pinned)
+        keys = [self.keys.record(key), self.keys.tombstone(key), *leftovers(self.keys, key)]
+        script = (b"EVALSHA", CREATE.sha, b"%d" % len(keys), *keys)
+        fields = (pack_head(meta, record.position, record.revision), pack_meta(meta), record.state)
+        streams = [part for entry in birth_entries(record, layout, born) for part in (b"%d" % len(entry), *entry)]
+        create = (*script, *fields, ttl_ms, life_ms, *streams)
+        commands = [*named, create, *named, use(self.keys, key.tenant, meta.model)]
+        answers = await self._exchange.insist(commands, in_order=True)
+        reply = _reply(answers[len(named)])
+        for answer in answers:
+            _reply(answer)
+        await asyncio.gather(self._listing.tidy(key), self.uses.tidy(key.tenant, meta.model))
+        if reply == 0 and _reply(answers[-1]) == 0:
+            await self._delete(key, meta.birth)
+            raise ModelDeleted(f"the model {meta.model} was deleted while the session was created")
+        if reply == 0:
+            return None
+        head, found, left_ms = items(reply)
+        assert isinstance(left_ms, int)
+        there, position, _ = unpack_head(raw(head), raw(found))
+        mine = there.birth == meta.birth  # made by a sending of this very request whose reply was lost
+        return None if mine else SessionSummary(key, there, position, left_ms / 1000)
+
+    async def load(self, key: SessionKey) -> SessionRecord:
+        """Return the session. Raise SessionUnknown, SessionExpired or StoreUnavailable."""
+        record, tombstone = self.keys.record(key), self.keys.tombstone(key)
+        fields, dead = await self._exchange.read([(b"HMGET", record, *_FIELDS), (b"EXISTS", tombstone)])
+        return self._record(key, items(fields), dead)
+
+    async def find(self, key: SessionKey, identity: Identity, fingerprint: bytes) -> Committed | SessionRecord:
+        """Return the committed answer to a request seen before, or the session if the request may run on it.
+
+        Raise the PositionConflict or FingerprintMismatch that the request deserves, or what `load` raises.
+        """
+        entries = self._slots if identity.writer is None else (*self._slots, *_PLACES)
+        commands: list[Command] = [
+            (b"HMGET", self.keys.record(key), *_FIELDS, *entries),
+            (b"EXISTS", self.keys.tombstone(key)),
+        ]
+        if identity.key is not None:
+            commands.append((b"GET", self.keys.idempotency(key, identity.key)))
+        fields, dead, *keyed = await self._exchange.read(commands)
+        record, seen = self._seen(key, items(fields), dead)
+        answered = unpack_keyed(raw(keyed[0])) if keyed and keyed[0] is not None else None
+        found = judge(record, seen, answered, identity, fingerprint)
+        if found is not None and self._replicas is not None:
+            await self._replicas.confirm(key)
+        return found or record
+
+    async def since(
+        self, key: SessionKey, position: Position, writer: str | None
+    ) -> tuple[SessionRecord, list[Retold]]:
+        """Return the session, and its changes after `position` in order, those of `writer` with their numbers.
+
+        Raise a PositionConflict if they are not known any more or were never there, or what `load` raises.
+        """
+        ring: Command = (b"HMGET", self.keys.record(key), *_FIELDS, *self._slots)
+        fields, dead = await self._exchange.read([ring, (b"EXISTS", self.keys.tombstone(key))])
+        record, seen = self._seen(key, items(fields), dead)
+        return record, retold(changes_since(record, seen, position), record, writer)
+
+    async def summary(self, key: SessionKey) -> SessionSummary:
+        """Return the session without its state. Raise as `load`."""
+        commands = [*summary_commands(self.keys, key), (b"EXISTS", self.keys.tombstone(key))]
+        replies = await self._exchange.read(commands)
+        found = read_summary(key, replies)
+        if found is None:
+            raise gone(key, replies[2])
+        return found
+
+    def post(self, commits: Sequence[Commit], done: Done) -> None:
+        """Begin to apply a tick; see `SessionStore.post`.
+
+        A commit whose reply is lost is sent again, byte for byte: if the first one was applied it is recognised by
+        its identity. Only if that stays unknown is the result StoreUnavailable with outcome `unknown`. Where replicas
+        are waited for it is StoreUnavailable with outcome `applied_not_durable` if too few of them have the commit.
+        """
+        self._ticks.post(commits, done)
+
+    async def delete(self, key: SessionKey) -> None:
+        """Delete the session, and no other that may get its name meanwhile. Raise as `load`."""
+        while True:  # again if another session has taken the name between the two calls
+            meta = (await self.summary(key)).meta
+            if await self._delete(key, meta.birth):
+                break
+        await self.uses.take_off([key], meta.model)
+        await self._listing.remove([key])
+
+    async def _delete(self, key: SessionKey, birth: bytes) -> bool:
+        """Delete a session, and return whether it was there."""
+        keys = [self.keys.record(key), self.keys.tombstone(key), *leftovers(self.keys, key)]
+        (answer,) = await self._exchange.insist([(b"EVALSHA", DELETE.sha, b"%d" % len(keys), *keys, birth)])
+        return _reply(answer) == 1 or answer.resent
+
+    async def list(
+        self, tenant: str, cursor: str, limit: int, wanted: SessionFilter = EVERY_SESSION
+    ) -> tuple[list[SessionSummary], str]:
+        """Return up to `limit` sessions after `cursor` ("" to begin), and the next cursor, "" at the end."""
+        return await self._listing.page(tenant, cursor, limit, wanted)
+
+    def sweeper(self, tenants: Sequence[str], *, every_s: float = SWEEP_S) -> ExpirySweeper:
+        """Return what finds the sessions of these tenants that have expired, a bite every `every_s`."""
+        return ExpirySweeper(self._exchange, self.keys, self._listing, tenants, every_s=every_s)
+
+    async def ping(self) -> dict[str, Any]:
+        """Return what Redis really gives (`health.look`); raise StoreUnavailable if it could not keep sessions now."""
+        told = await health.look(self._route, self.keys.probe)
+        if self._replicas is not None and told["replicas"] < self._replicas.wait.replicas:
+            wanted = self._replicas.wait.replicas
+            detail = f"strict durability asks for {wanted} replicas of each primary, and one has {told['replicas']}"
+            raise StoreUnavailable(detail, outcome="not_applied")
+        return told
+
+    async def agree(self) -> None:
+        """Warn if another process keeps more of a session, or less, for replays (`agreement.py`)."""
+        await agree(self._exchange, self.keys.window, self._keep.window)
+
+    async def aclose(self) -> None:
+        """Close every connection. Commits under way end with an unknown outcome."""
+        await self._route.aclose()
+        await self._ticks.aclose()
+
+    def _seen(self, key: SessionKey, fields: Sequence[Reply], dead: Reply) -> tuple[SessionRecord, Sequence[Entry]]:
+        record = self._record(key, fields[: len(_FIELDS)], dead)
+        return record, [unpack_entry(entry) for entry in fields[len(_FIELDS) :] if isinstance(entry, bytes)]
+
+    def _record(self, key: SessionKey, fields: Sequence[Reply], dead: Reply) -> SessionRecord:
+        head, meta, state, writers = fields
+        if head is None:
+            raise gone(key, dead)
+        return unpack_record(key, raw(head), raw(meta), raw(state), raw_or_none(writers))
+
+
+def _reply(answer: Answer) -> Reply:
+    if isinstance(answer.reply, CellarError):
+        raise answer.reply
+    return answer.reply

@@ -1,0 +1,1 @@
+"""Which Redis servers there are: one, a cluster, sentinels, replicas."""

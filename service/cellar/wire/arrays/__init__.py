@@ -1,0 +1,1 @@
+"""Arrays as npy files, safetensors and state blobs."""

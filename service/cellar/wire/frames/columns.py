@@ -1,0 +1,133 @@
+"""Frames of many records, column by column: what all records have in common is looked at once, by NumPy.
+
+A record that is read or written by itself takes three microseconds; of a plain frame one takes a fifth of that.
+"""
+
+from collections.abc import Sequence
+from functools import lru_cache
+from itertools import accumulate
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cellar.wire.frames.frames import (
+    ANSWER,
+    ANSWER_FIELDS,
+    HEADER,
+    NUMBER,
+    OK,
+    REPLAYED,
+    STEP,
+    STEP_FIELDS,
+    Floats,
+    Kind,
+    Packed,
+    blocks,
+)
+
+FEWEST = 4
+"""Records that are worth it: of fewer the columns cost more than the records."""
+
+_CODES = {"B": "u1", "H": "<u2", "I": "<u4", "Q": "<u8", "8s": "V8", "16s": "V16"}
+
+_STEP = np.dtype([(name, _CODES[code]) for name, code in STEP_FIELDS])
+
+_DIGEST = np.dtype("V16")
+
+_ANSWER = np.dtype([(name, _CODES[code]) for name, code in ANSWER_FIELDS])
+
+_AT = {name: int(place[1]) for name, place in (_STEP.fields or {}).items()}
+
+FLAGS = _AT["flags"]
+"""Where in a record they stand."""
+
+HEAD = slice(_AT["flags"], _AT["epoch"])
+"""All that records of one session have in common, the length of its name included."""
+
+COMMON = slice(_AT["writer"], _AT["epoch"])
+"""Writer, key, shape and timeout: bytes that all records of a plain frame have in common."""
+
+
+class PlainSteps(NamedTuple):
+    """The steps of a plain frame: each one step, of as many rows and features, and recognised by its number at most."""
+
+    sessions: list[str]
+    tags: NDArray[np.uint32]
+    numbers: list[int] | None
+    """Which step each is, if they say so."""
+    inputs: Floats
+    """(records, 1, rows, in_size), finite, read-only."""
+
+
+def plain_steps(frame: bytes) -> PlainSteps | None:
+    """Return the steps of a frame that has at least `FEWEST` and is plain, None of any other. Raise MalformedBody."""
+    if len(frame) < HEADER.size + FEWEST * STEP.size:
+        return None
+    data, numbers, text = blocks(frame, Kind.STEPS, STEP)
+    count = len(data) // STEP.size
+    if count < FEWEST:
+        return None
+    _, flags, session, writer, key, steps, rows, features, timeout_ms, *_ = STEP.unpack_from(data)
+    if flags not in (0, NUMBER) or steps != 1 or writer or key or timeout_ms:
+        return None
+    table, records = np.frombuffer(data, np.uint8).reshape(count, STEP.size), np.frombuffer(data, _STEP)
+    alike = table[:, HEAD].tobytes() == count * bytes(data[HEAD])  # in half the time of a comparison by NumPy
+    if not alike and not ((table[:, FLAGS] == flags).all() and (table[:, COMMON] == table[0, COMMON]).all()):
+        return None
+    names = count * [session] if alike else records["session"].tolist()
+    whole = sum(names) == len(text) and 0 < count * rows * features == len(numbers)
+    if not whole or not np.isfinite(numbers).all():
+        return None
+    return PlainSteps(
+        [text[end - name : end] for name, end in zip(names, accumulate(names), strict=True)] if text else count * [""],
+        records["tag"],
+        records["step"].tolist() if flags else None,
+        numbers.reshape(count, 1, rows, features),
+    )
+
+
+def pack_outputs(
+    tags: Sequence[int],
+    places: Sequence[tuple[bytes, int, bytes]],
+    steps: Sequence[int],
+    rows: Sequence[int],
+    outputs: Sequence[bytes],
+    replayed: Sequence[bool],
+) -> Packed:
+    """Return the answers to steps that went well as they stand in a frame, at least one.
+
+    `outputs` are the float32 bytes of (steps, rows, out_size).
+    """
+    pack = ANSWER.pack  # up to 1,024 of them no slower than NumPy
+    records = [
+        pack(tag, OK, REPLAYED * again, length, row, len(output) // (4 * length * row), 0, epoch, at, digest, 0)
+        for tag, (epoch, at, digest), length, row, output, again in zip(
+            tags, places, steps, rows, outputs, replayed, strict=True
+        )
+    ]
+    return Packed(len(tags), b"".join(records), b"".join(outputs), b"")
+
+
+def pack_in_a_row(
+    tags: NDArray[np.uint32], place: tuple[bytes, int, bytes], digests: bytes, rows: int, outputs: bytes
+) -> Packed:
+    """Return the answers to single steps that follow each other from `place`, at least one, and went well.
+
+    `digests` are those behind each, side by side; `outputs` are the float32 bytes of (steps, rows, out_size).
+    """
+    count, (epoch, step, _) = len(tags), place
+    table = _answer(rows, len(outputs) // (4 * rows * count)).repeat(count)
+    table["tag"] = tags
+    table["epoch"] = np.void(epoch)
+    table["step"] = np.arange(step + 1, step + 1 + count, dtype=np.uint64)
+    table["digest"] = np.frombuffer(digests, _DIGEST)
+    return Packed(count, table.tobytes(), outputs, b"")
+
+
+@lru_cache(maxsize=256)
+def _answer(rows: int, features: int) -> np.ndarray[tuple[int], np.dtype[np.void]]:
+    """Return one answer to a single step that went well, where nothing else is filled in yet."""
+    table = np.zeros(1, _ANSWER)
+    table["status"], table["steps"], table["rows"], table["features"] = OK, 1, rows, features
+    return table

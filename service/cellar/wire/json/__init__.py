@@ -1,0 +1,1 @@
+"""JSON text: strict documents, lines, long documents."""

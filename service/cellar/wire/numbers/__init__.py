@@ -1,0 +1,1 @@
+"""Numbers in JSON as float32 arrays."""

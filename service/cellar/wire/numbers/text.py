@@ -1,0 +1,197 @@
+"""Long arrays of numbers that are still text: they become float32 piece by piece, never millions of Python objects.
+
+A document of 16 MiB can hold eight million numbers or five million arrays, which as Python objects take half a gigabyte
+and are made and freed in calls that let no other thread run. Here a piece of 64 KiB is decoded at a time, its numbers
+go into the array, and of the whole only the brackets and commas are kept, to be compared with those of a regular array.
+"""
+
+import re
+import struct
+from collections.abc import Iterator, Sequence
+from time import sleep
+
+import numpy as np
+import orjson
+from numpy.typing import NDArray
+
+from cellar.errors import CellarError, InvalidInput
+from cellar.wire.numbers.faults import FaultSearch, Size
+
+PIECE_BYTES = 64 * 1024
+
+MOST_GAP_BYTES = 64 * 1024
+"""Between two commas: longer numbers and longer white space are refused, as one call would have to read them."""
+
+Floats = NDArray[np.float32]
+
+_FLOAT32 = np.dtype("<f4")
+_BRACKETS_TO_SPACES = bytes(32 if byte in b"[]" else byte for byte in range(256))
+_ALL_BUT_STRUCTURE = b"0123456789+-.eE \t\r\n"
+_MISPLACED = re.compile(rb"[0-9][ \t\r\n]*+\[|\][ \t\r\n]*+[-0-9\[]|\[[ \t\r\n]*+\]")
+"""What orjson does not see once brackets are spaces: values that no comma parts, and empty arrays."""
+
+
+class NumberText:
+    """The text of an array of numbers within a body, from `start` to before `stop`.
+
+    `fault` is where something stands in it that is no part of a number, None if nothing does.
+    """
+
+    __slots__ = ("body", "fault", "start", "stop")
+
+    def __init__(self, body: bytes, start: int, stop: int, fault: int | None = None) -> None:
+        self.body = body
+        self.start = start
+        self.stop = stop
+        self.fault = fault
+
+    def depth(self) -> int:
+        """Return how many arrays the first number is nested in."""
+        head = re.compile(rb"[\[ \t\r\n]*+").match(self.body, self.start, min(self.stop, self.start + PIECE_BYTES))
+        return 0 if head is None else head[0].count(b"[")
+
+    def as_list(self) -> list[object]:
+        """Return it as decoded JSON; for texts of a bounded length. Raise InvalidInput if it is not JSON."""
+        try:
+            found = orjson.loads(self.body[self.start : self.stop])
+        except orjson.JSONDecodeError as error:
+            raise InvalidInput(f"not an array of numbers: {error.msg}") from None
+        assert isinstance(found, list)
+        return found
+
+    def parse(self, wanted: Sequence[Size], pointer: str) -> Floats:
+        """Return the numbers as an array with these sizes, None where any size will do. Raise as `parse_array`."""
+        reading = _Reading(self, len(wanted))
+        shape = reading.shape()
+        if shape is not None and all(want in (None, size) for want, size in zip(wanted, shape, strict=True)):
+            reading.numbers.flags.writeable = False
+            return reading.numbers.reshape(shape)
+        raise reading.find_fault(list(wanted), pointer)
+
+
+class _Reading:
+    """One reading of a text: its numbers, and its brackets and commas, up to the first piece with a fault."""
+
+    def __init__(self, text: NumberText, ndim: int) -> None:
+        self._text = text
+        self._ndim = ndim
+        self._end = text.stop if text.fault is None else text.fault
+        self.numbers = np.empty(text.body.count(b",", text.start, self._end) + 1, _FLOAT32)
+        self._count = 0
+        self._places: list[tuple[int, int]] = []
+        """Of each piece: where it begins in the body, and in the structure."""
+        parts: list[bytes] = []
+        size = 0
+        for start, end in self._pieces(text.start):
+            self._places.append((start, size))
+            piece = text.body[start:end]
+            if self._is_cut(end) or not self._take(piece):
+                break
+            parts.append(piece.translate(None, _ALL_BUT_STRUCTURE))
+            size += len(parts[-1]) + 1
+            sleep(0)  # lets another thread have the interpreter at once, and not after its switch interval of 5 ms
+        self.structure = b",".join(parts)
+        """Only brackets and commas."""
+
+    def _pieces(self, start: int) -> Iterator[tuple[int, int]]:
+        """Yield from where to where pieces are, which commas part; the last ends inside a value that is too long."""
+        body, end = self._text.body, self._end
+        while start <= end:
+            latest = start + PIECE_BYTES + MOST_GAP_BYTES
+            comma = body.find(b",", start + PIECE_BYTES, min(latest, end))
+            yield start, min(latest, end) if comma < 0 else comma
+            if comma < 0:
+                return
+            start = comma + 1
+
+    def _is_cut(self, end: int) -> bool:
+        """Return whether a piece that ends there ends inside a value."""
+        return end < self._end and self._text.body[end] != ord(",")
+
+    def _take(self, piece: bytes) -> bool:
+        """Take the numbers of a piece. Return whether they are numbers that float32 has."""
+        if _MISPLACED.search(piece):
+            return False
+        try:
+            # a digit before all white space: see `document._INDENTED`
+            values = orjson.loads(b"[0,%b]" % piece.translate(_BRACKETS_TO_SPACES))
+            packed = np.frombuffer(struct.pack(f"<{len(values)}f", *values), _FLOAT32)[1:]
+        except (orjson.JSONDecodeError, OverflowError, struct.error):
+            return False
+        self.numbers[self._count : self._count + len(packed)] = packed
+        self._count += len(packed)
+        return True
+
+    def shape(self) -> tuple[int, ...] | None:
+        """Return the shape, None if the text is no regular array of that many axes."""
+        if self._count != len(self.numbers) or self._text.fault is not None:
+            return None
+        unit = self._unit()
+        if unit is None:
+            return None
+        inner = self._inner_shape(unit)
+        cycle = unit + b","
+        outer, left = divmod(len(self.structure) - 1, len(cycle))
+        if inner is None or left or self.structure[1:-1] + b"," != cycle * outer or self.structure[-1:] != b"]":
+            return None
+        return (outer, *inner)
+
+    def _unit(self) -> bytes | None:
+        """Return the structure of the first element of the first axis, None if there is none."""
+        if self.structure[: self._ndim] != b"[" * self._ndim or self.structure[self._ndim : self._ndim + 1] == b"[":
+            return None
+        if self._ndim == 1:
+            return b""
+        end = self.structure.find(b"]" * (self._ndim - 1))
+        return None if end < 0 else self.structure[1 : end + self._ndim - 1]
+
+    def _inner_shape(self, unit: bytes) -> tuple[int, ...] | None:
+        """Return the sizes of all axes but the first, None if the first element is not regular."""
+        if self._ndim == 1:
+            return ()
+        if self._ndim > 3:  # no layout has more axes
+            return None
+        row = unit[self._ndim - 2 : unit.index(b"]") + 1]
+        if row != b"[%b]" % (b"," * (len(row) - 2)):
+            return None
+        if self._ndim == 2:
+            return (len(row) - 1,)
+        rows, left = divmod(len(unit) - 1, len(row) + 1)
+        regular = not left and unit[1:-1] + b"," == (row + b",") * rows
+        return (rows, len(row) - 1) if regular else None
+
+    def find_fault(self, wanted: list[Size], pointer: str) -> CellarError:
+        """Return the error of the first fault; the regular pieces before it are passed over."""
+        search, start = FaultSearch(self._text.body, wanted, pointer), self._text.start
+        unit = self._unit()
+        inner = None if unit is None else self._inner_shape(unit)
+        if (
+            unit is not None
+            and inner is not None
+            and all(want in (None, size) for want, size in zip(wanted[1:], inner, strict=True))
+        ):
+            start = self._pass_over(search, unit, inner)
+        for begin, end in self._pieces(start):
+            fault = search.look(begin, end)
+            if fault is None and self._is_cut(end):
+                fault = search.malformed(end, f"more than {MOST_GAP_BYTES} bytes of numbers without a comma")
+            elif fault is None and end < self._end:
+                fault = search.comma(end)
+            if fault is not None:
+                return fault
+        return search.other(self._end) if self._text.fault is not None else search.malformed(self._end)
+
+    def _pass_over(self, search: FaultSearch, unit: bytes, inner: tuple[int, ...]) -> int:
+        """Put the search before the first piece that may have the fault, and return where that begins."""
+        cycle = unit + b","
+        found = np.frombuffer(self.structure, np.uint8)[1:]
+        regular = np.frombuffer(cycle * (len(found) // len(cycle) + 1), np.uint8)[: len(found)]
+        differs = found != regular
+        start, at = self._places[-1]
+        if differs.any():
+            first = 1 + int(np.argmax(differs))
+            start, at = next(place for place in reversed(self._places) if place[1] <= first)
+        if at:
+            done, rest = divmod(at - 1, len(cycle))
+            search.begin(inner, done, cycle[:rest])
+        return start

@@ -1,0 +1,90 @@
+"""Plain steps are read by hand to what the models make of them, and everything else is left to the models."""
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cellar.api.decoding.step_fast_json import plain_object, plain_step, read_step
+from cellar.api.decoding.step_input import Asked, step_of_json
+from cellar.api.http.body import validated
+from cellar.api.schemas.sessions import StepRequest
+from cellar.errors import CellarError
+from cellar.sessions.values.position import MAX_STEP
+from cellar.wire.json.document import decode
+
+POSITION = "0123456789abcdef.7.000102030405060708090a0b0c0d0e0f"
+
+numbers = st.one_of(st.floats(-3e38, 3e38), st.integers(-(2**70), 2**70), st.just(-0.0))
+rows = st.integers(1, 3).flatmap(lambda size: st.lists(st.lists(numbers, min_size=size, max_size=size), min_size=1))
+strange: st.SearchStrategy[Any] = st.sampled_from(
+    [None, True, 0, -1, 1.0, 1e39, 2**53 + 1, 2**64, "", "a", "a:b", "é", POSITION, [], [None], [[]], [True, 1], {}]
+)
+
+MEMBERS: dict[str, st.SearchStrategy[Any]] = {
+    "input": st.lists(numbers, min_size=1, max_size=4) | rows,
+    "position": st.just(POSITION),
+    "step": st.integers(0, MAX_STEP),
+    "writer": st.from_regex(r"[A-Za-z0-9._-]{1,8}", fullmatch=True),
+    "seq": st.integers(1, MAX_STEP),
+    "reset": st.booleans() | st.lists(st.booleans(), max_size=3),
+}
+
+right = st.fixed_dictionaries({"input": MEMBERS["input"]}, optional={k: v for k, v in MEMBERS.items() if k != "input"})
+wrong = st.dictionaries(st.sampled_from([*MEMBERS, "other"]), strange, max_size=3)
+keys = st.none() | st.just("key")
+
+
+def by_the_models(body: bytes, key: str | None) -> Asked:
+    return step_of_json(validated(StepRequest, decode(body)), key)
+
+
+def outcome(read: Any, body: bytes, key: str | None) -> Any:
+    """Return all that is known of what was read, or of the error."""
+    try:
+        asked = read(body, key)
+    except CellarError as error:
+        return type(error), error.detail, error.fields()
+    return asked.inputs.shape, asked.inputs.tobytes(), *asked[1:]
+
+
+@given(right, keys)
+def test_what_is_plainly_right_needs_no_model(document: dict[str, Any], key: str | None) -> None:
+    body = json.dumps(document).encode()
+    found = plain_object(body)
+    assert found is not None
+    assert plain_step(found, key) is not None
+    assert outcome(read_step, body, key) == outcome(by_the_models, body, key)
+
+
+@given(right, wrong, keys)
+def test_anything_else_is_read_as_the_models_say(
+    document: dict[str, Any], other: dict[str, Any], key: str | None
+) -> None:
+    body = json.dumps({**document, **other}).encode()
+    assert outcome(read_step, body, key) == outcome(by_the_models, body, key)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        *(b"", b"{", b"[]", b"null", b'"input"', b'{"input":[1e39]}', b'{"input":[NaN]}', b'{"input":[1e999]}'),
+        *(b'{"input":[1],"input":[1]}', b'{"input":[1],"step":1,"step":1}', b'{"input":[1],"writer":"a:b"}'),
+        *(b'{"input":[{"a":1}]}', b'{"input":[{}]}', b'{"input":[1],"a:":1}', b'\xef\xbb\xbf{"input":[1]}'),
+        *(b'{"input":[1],"position":7}', b'{"input":[1],"position":"x"}', b'{"input":[],"position":"x"}'),
+        *(b'{"input":[1],"seq":0}', b'{"input":[1],"writer":"a\\n"}', b'{"input":[1],"step":true}'),
+        *(b'{"input":[1],"step":null}', b'{"input":[[1],[2,3]]}', b'{"input":[[[1]]]}', b'{"input":[1,[2]]}'),
+    ],
+)
+def test_faults_are_told_as_the_models_tell_them(body: bytes) -> None:
+    assert outcome(read_step, body, None) == outcome(by_the_models, body, None)
+
+
+def test_members_that_somebody_else_reads_are_left_alone() -> None:
+    document = {"session": "s", "input": [1], "step": 7}
+    assert plain_step(document, None) is None
+    asked = plain_step(document, None, others=1)
+    assert asked is not None
+    assert asked.identity.step == 7

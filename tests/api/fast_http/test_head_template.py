@@ -1,0 +1,106 @@
+"""A head that has the form of one that was taken is read to what a parser makes of it."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cellar.api.fast_http.head_template import MOST_HEAD_BYTES, Form, form_of
+from cellar.api.fast_http.request_head import NO_QUERY, Terms
+from cellar.ports import NAME
+
+MOST_BYTES = 1 << 20
+
+TERMS = Terms(False, "application/json", "application/json", NO_QUERY, None)
+
+HEAD = (
+    b"POST /v1/sessions/%s/step HTTP/1.1\r\nHost: x.y+\r\nContent-Length: %d\r\nContent-Type: application/json\r\n\r\n"
+)
+
+KEYED = HEAD.replace(b"Host", b"idempotency-Key: %s\r\nHost")
+
+NAMES = st.from_regex(NAME, fullmatch=True)
+KEYS = st.from_regex(r"[!-~]([ -~]{0,253}[!-~])?", fullmatch=True)
+
+
+def form(data: bytes = HEAD % (b"s", 15) + b"{", *, keyed: bool = False) -> Form:
+    """Return the form of a head."""
+    found = form_of(data, keyed=keyed)
+    assert found is not None
+    return Form(found, TERMS, MOST_BYTES)
+
+
+@given(NAMES, st.binary(max_size=300))
+def test_session_and_body_are_found(session: str, body: bytes) -> None:
+    assert form().split(HEAD % (session.encode(), len(body)) + body) == (session, None, body)
+
+
+@given(NAMES, KEYS, st.binary(max_size=300))
+def test_session_key_and_body_are_found(session: str, key: str, body: bytes) -> None:
+    one = form(KEYED % (b"s", b"k", 15), keyed=True)
+    assert one.split(KEYED % (session.encode(), key.encode(), len(body)) + body) == (session, key, body)
+
+
+@given(NAMES, KEYS, st.integers(0, 9_999_999))
+def test_all_heads_of_a_form_have_it(session: str, key: str, size: int) -> None:
+    """What a client puts into the holes never becomes part of the form."""
+    assert form_of(HEAD % (session.encode(), size), keyed=False) == form_of(HEAD % (b"s", 15), keyed=False)
+    keyed = KEYED % (session.encode(), key.encode(), size)
+    assert form_of(keyed, keyed=True) == form_of(KEYED % (b"s", b"k", 1), keyed=True)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        HEAD % (b"s", 2),
+        HEAD % (b"s", 2) + b"{",
+        HEAD % (b"s", 2) + b"{} ",
+        (HEAD % (b"s", 2) + b"{}") * 2,
+        HEAD % (b"s", -2) + b"{}",
+        HEAD % (b"s", 65537) + b" " * 65537,
+        HEAD.replace(b"%d", b"%08d") % (b"s", 2) + b"{}",
+        HEAD % (b"s/x", 2) + b"{}",
+        HEAD % (b"%73", 2) + b"{}",
+        HEAD % (b"s" * 129, 2) + b"{}",
+        b" " + HEAD % (b"s", 2) + b"{}",
+        HEAD.replace(b"POST", b"PUT") % (b"s", 2) + b"{}",
+        HEAD.replace(b"1.1", b"1.0") % (b"s", 2) + b"{}",
+        HEAD.replace(b"x.y+", b"x.yy") % (b"s", 2) + b"{}",
+        HEAD.replace(b"x.y+", b"x!y+") % (b"s", 2) + b"{}",
+        HEAD.replace(b"Host", b"host") % (b"s", 2) + b"{}",
+        HEAD.replace(b"Host", b"Expect: 100-continue\r\nHost") % (b"s", 2) + b"{}",
+        HEAD.replace(b"\r\n\r\n", b"\r\nContent-Encoding: gzip\r\n\r\n") % (b"s", 2) + b"{}",
+        KEYED % (b"s", b"k", 2) + b"{}",
+    ],
+)
+def test_anything_else_is_for_the_parser(data: bytes) -> None:
+    assert form().split(data) is None
+
+
+@pytest.mark.parametrize("key", [b"", b" k", b"k ", b"k\t", b"\xe9", b"k" * 256, b"k\r\nHost: other"])
+def test_a_key_that_a_parser_would_change_or_refuse_is_for_the_parser(key: bytes) -> None:
+    one = form(KEYED % (b"s", b"k", 2), keyed=True)
+    assert one.split(KEYED % (b"s", b"k", 2) + b"{}") is not None
+    assert one.split(KEYED % (b"s", key, 2) + b"{}") is None
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        (HEAD % (b"s", 2))[:-2],
+        (HEAD % (b"s", 2)).replace(b"\r\n", b"\n") + b"{}",
+        b"\r\n" + HEAD % (b"s", 2) + b"{}",
+        HEAD.replace(b"%d", b"%d ") % (b"s", 2) + b"{}",
+        HEAD.replace(b"Host", b"User-Agent: %s\r\nHost" % (b"a" * MOST_HEAD_BYTES)) % (b"s", 2) + b"{}",
+        KEYED % (b"s", b"k", 2) + b"{}",
+    ],
+)
+def test_a_head_that_is_written_in_another_way_has_no_form(data: bytes) -> None:
+    assert form_of(data, keyed=False) is None
+
+
+def test_a_key_that_is_written_in_another_way_is_no_part_of_the_form() -> None:
+    """It would be taken for that of the next request."""
+    assert form_of(KEYED % (b"s", b"k ", 2) + b"{}", keyed=True) is None
+    assert form_of(HEAD % (b"s", 2) + b"{}", keyed=True) is None

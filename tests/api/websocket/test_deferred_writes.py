@@ -1,0 +1,24 @@
+"""One callback of the loop writes for all sockets, and each of them for itself."""
+
+import asyncio
+
+import pytest
+
+from cellar.api.websocket.deferred_writes import Turns
+
+pytestmark = pytest.mark.anyio
+
+
+async def test_who_fails_keeps_nobody_from_his_turn() -> None:
+    turns, heard = Turns(), asyncio.Event()
+
+    def fail() -> None:
+        raise RuntimeError("a fault of our own")
+
+    turns.ask(fail)
+    turns.ask(heard.set)
+    async with asyncio.timeout(5):
+        await heard.wait()
+        heard.clear()
+        turns.ask(heard.set)
+        await heard.wait()

@@ -1,0 +1,251 @@
+"""One call of a network: the bits of its kernels one after the other, for every shape, chunking and thread count."""
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from cellar.engine import Node, Packed, Program, Run
+from cellar.engine.execution.network_frame import new_frame
+from cellar.engine.execution.network_plan import INPUT, LARGE_BYTES, MOST_CAPACITY
+from cellar.engine.execution.scratch_pool import ARENAS
+from cellar.errors import ShapeMismatch
+from tests.engine import oracle
+from tests.engine.conftest import Compiled
+from tests.engine.stack import SIZE, Floats, Stack, kept_bytes, node, same
+
+
+@pytest.mark.parametrize(("steps", "rows"), [(1, 1), (1, 64), (7, 3), (200, 9), (1, MOST_CAPACITY + 1), (0, 2), (2, 0)])
+def test_the_kernels_one_after_the_other(stack: Stack, steps: int, rows: int) -> None:
+    inputs, state = stack.draw(steps, rows)
+    if steps * rows:
+        same(stack.program.run(inputs, state), stack.plain(inputs, state))
+    else:
+        same(stack.program.run(inputs, state), Run(np.zeros((steps, rows, SIZE), np.float32), state))
+
+
+def test_ragged_rows(stack: Stack) -> None:
+    inputs, state = stack.draw(150, 9)
+    lengths = np.array([150, 0, 3, 1, 149, 150, 2, 75, 64], np.int32)
+    same(stack.program.run(inputs, state, lengths), stack.plain(inputs, state, lengths))
+
+
+def test_one_step_after_the_other(stack: Stack) -> None:
+    inputs, state = stack.draw(5, 4)
+    whole = stack.program.run(inputs, state)
+    for step in range(5):
+        found = stack.program.run(inputs[step : step + 1], state)
+        np.testing.assert_array_equal(found.outputs[0], whole.outputs[step])
+        state = found.state
+    np.testing.assert_array_equal(state, whole.state)
+
+
+@pytest.mark.parametrize("parts", [1, 2, 3, 4])
+def test_rows_dealt_out_to_threads(stack: Stack, parts: int) -> None:
+    inputs, state = stack.draw(20, 37)
+    lengths = np.arange(37, dtype=np.int32) % 21
+    with ThreadPoolExecutor(parts) as executor:
+        same(
+            stack.program.run_parts(inputs, state, executor, parts, lengths=lengths),
+            stack.plain(inputs, state, lengths),
+        )
+        same(stack.program.run_parts(inputs, state, executor, parts), stack.plain(inputs, state))
+
+
+def test_rows_dealt_out_to_threads_with_all_that_a_call_takes(stack: Stack) -> None:
+    inputs, state = stack.draw(5, 37)
+    lengths = np.arange(37, dtype=np.int32) % 6
+    reset = np.arange(37) % 3 == 0
+    records = (state[:20].tobytes(), state[20:].tobytes())
+    with ThreadPoolExecutor(2) as executor:
+        for given in (state, records):
+            found = stack.program.run_parts(inputs, given, executor, 3, lengths=lengths)
+            same(found, stack.plain(inputs, state, lengths))
+            found = stack.program.run_parts(inputs, given, executor, 3, reset=reset)
+            same(found, stack.plain(inputs, np.where(reset[:, None], stack.initial, state)))
+
+
+def test_threads_share_a_program(stack: Stack) -> None:
+    inputs, state = stack.draw(40, 33)
+    wanted = stack.plain(inputs, state)
+    found: list[Run] = []
+
+    def work() -> None:
+        found.extend(stack.program.run(inputs, state) for _ in range(20))
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(found) == 80
+    for run in found:
+        same(run, wanted)
+
+
+def test_arguments_need_no_special_layout_and_are_left_alone(stack: Stack) -> None:
+    inputs, state = stack.draw(4, 6)
+    wanted = stack.plain(inputs, state)
+    wide = np.repeat(inputs, 2, axis=2)
+    before = wide.copy()
+    same(stack.program.run(wide[:, :, ::2], np.asfortranarray(state)), wanted)
+    same(stack.program.run(inputs.astype(np.float64), state.astype(">f4")), wanted)
+    np.testing.assert_array_equal(wide, before)
+    same(stack.program.run(inputs.view(np.recarray), np.ma.asarray(state)), wanted)
+    rows = stack.program.run(np.repeat(inputs, 2, axis=1)[:, 3:9], np.repeat(state, 2, axis=0)[3:9])
+    same(rows, stack.plain(inputs[:, [1, 2, 2, 3, 3, 4]], state[[1, 2, 2, 3, 3, 4]]))
+
+
+@pytest.mark.parametrize(
+    ("inputs", "state", "named"),
+    [
+        ((4, 3), (4, 84), "inputs"),
+        ((2, 4, 5), (4, 84), "inputs"),
+        ((2, 4, 3), (4, 83), "state"),
+        ((2, 4, 3), (5, 84), "state"),
+    ],
+)
+def test_arguments_of_another_shape(stack: Stack, inputs: tuple[int, ...], state: tuple[int, ...], named: str) -> None:
+    with pytest.raises(ShapeMismatch, match=named):
+        stack.program.run(np.zeros(inputs, np.float32), np.zeros(state, np.float32))
+
+
+def test_parts_of_arguments_of_another_shape(stack: Stack) -> None:
+    inputs, state = stack.draw(2, 4)
+    with ThreadPoolExecutor(2) as executor:
+        for given, lengths, named in (
+            (np.repeat(inputs, 2, axis=1), None, "inputs"),
+            (inputs[:, :3], None, "inputs"),
+            (inputs, np.ones(5, np.int32), "lengths"),
+            (inputs[0], None, "inputs"),
+        ):
+            with pytest.raises(ShapeMismatch, match=named):
+                stack.program.run_parts(given, state, executor, 2, lengths=lengths)
+
+
+def test_no_memory_is_lost_to_calls_out_of_the_ordinary(stack: Stack) -> None:
+    """Faults, copies of arguments, errors: the frame of a call goes back to where it came from."""
+    inputs, state = stack.draw(2, 80)
+    bad = inputs.copy()
+    bad[1, 2] = np.nan
+    stack.program.run(inputs, state)
+    before = kept_bytes(stack.program)
+    for _ in range(3):
+        assert stack.program.run(bad, state).bad_step is not None
+        same(stack.program.run(inputs.astype(np.float64), state), stack.plain(inputs, state))
+        with pytest.raises(ShapeMismatch):
+            stack.program.run(inputs, state, np.ones(3, np.int32))
+        with pytest.raises(ShapeMismatch):
+            stack.program.run(inputs, state, None, np.ones(3, np.bool_))
+        with pytest.raises(ShapeMismatch):
+            stack.program.run(inputs, state[:, 1:])
+    assert kept_bytes(stack.program) == before
+
+
+def test_lengths_of_another_shape(stack: Stack) -> None:
+    inputs, state = stack.draw(2, 4)
+    with pytest.raises(ShapeMismatch, match="lengths"):
+        stack.program.run(inputs, state, np.ones(3, np.int32))
+
+
+def test_the_first_fault_of_each_row(stack: Stack) -> None:
+    inputs, state = stack.draw(3, 4)
+    assert stack.program.run(inputs, state).bad_step is None
+    inputs[1, 2], inputs[0, 0] = np.nan, np.inf
+    state[0, -1] = np.inf
+    found = stack.program.run(inputs, state)
+    assert found.bad_step is not None
+    assert found.bad_kind is not None
+    assert found.bad_step[1:].tolist() == [-1, 1, -1]
+    assert found.bad_kind[[0, 2]].tolist() == [1, 1]
+    assert stack.program.run(*stack.draw(3, 4)).bad_step is None
+
+
+def test_both_directions_side_by_side(compiled: Compiled) -> None:
+    """Two nodes without a place in the state, one of them from each row's end, and a third on both."""
+    kernel, upper = compiled("lstm", SIZE), compiled("lstm", SIZE, inputs=2 * SIZE)
+    nodes = [
+        node(kernel, 1, (INPUT,), None),
+        node(kernel, 2, (INPUT,), None, reverse=True),
+        node(upper, 3, ((0, 1),), 0),
+    ]
+    program = Program(nodes, (2,), 3, 2 * SIZE, compiled.cache)
+    rng = np.random.default_rng(5)
+    inputs = rng.normal(size=(9, 4, 3)).astype(np.float32)
+    lengths = np.array([9, 4, 0, 1], np.int32)
+    ones = np.ones((4, 2 * SIZE), np.float32)
+    forward = kernel.forward(nodes[0].packed, (inputs,), ones, lengths).outputs
+    turned = reversed_rows(inputs, lengths)
+    back = reversed_rows(kernel.forward(nodes[1].packed, (turned,), ones, lengths).outputs, lengths)
+    signal = np.concatenate([forward, back], axis=2)
+    state = rng.normal(size=(4, 2 * SIZE)).astype(np.float32)
+    wanted = upper.forward(nodes[2].packed, (signal,), state, lengths)
+    same(program.run(inputs, state, lengths), Run(wanted.outputs, wanted.state))
+    # What a network answers may be the two outputs themselves, at a length that all rows have.
+    both = Program(nodes[:2], (0, 1), 3, 0, compiled.cache)
+    whole = kernel.forward(nodes[1].packed, (inputs[::-1].copy(),), ones).outputs[::-1]
+    found = both.run(inputs, np.empty((4, 0), np.float32)).outputs
+    np.testing.assert_array_equal(found[:, :, SIZE:], whole)
+
+
+def reversed_rows(array: Floats, lengths: NDArray[np.int32]) -> Floats:
+    """Return (T, B, F) with the first steps of each row, as many as its length, in the other order."""
+    turned = np.zeros_like(array)
+    for row, length in enumerate(lengths):
+        turned[:length, row] = array[:length, row][::-1]
+    return turned
+
+
+def test_bfloat16_weights_are_the_rounded_ones_bit_for_bit(compiled: Compiled) -> None:
+    kernel = compiled("lstm", SIZE)
+    weights = oracle.draw(kernel.cell, 1, 1, seed=4).weights
+    halves = kernel.pack(weights, halves=True)
+    whole = kernel.pack(halves.weights)
+    assert any((halves.weights[name] != weights[name]).any() for name in weights)
+    zeros = np.zeros(2 * SIZE, np.float32)
+
+    def program(packed: Packed) -> Program:
+        return Program([Node(kernel, packed, (INPUT,), 0, zeros, zeros.copy())], (0,), 3, 2 * SIZE, compiled.cache)
+
+    rng = np.random.default_rng(6)
+    for rows in (1, 2, 7, 64):
+        inputs = rng.normal(size=(3, rows, 3)).astype(np.float32)
+        state = rng.normal(size=(rows, 2 * SIZE)).astype(np.float32)
+        same(program(halves).run(inputs, state), program(whole).run(inputs, state))
+
+
+def test_memory_is_bounded(stack: Stack) -> None:
+    before = kept_bytes(stack.program)
+    for rows in range(1, 200):
+        stack.program.run(*stack.draw(2, rows))
+    frames = 10  # a capacity for each power of two
+    assert kept_bytes(stack.program) - before < frames * 1024 * 1024
+
+
+def test_large_memory_is_no_program_s_own(compiled: Compiled) -> None:
+    """A long sequence that must be read in one piece: the next one, of whichever program, finds its memory."""
+    kernel = compiled("lstm", SIZE)
+    program = Program([node(kernel, 1, (INPUT,), None, reverse=True)], (0,), 3, 0, compiled.cache)
+    inputs, state = np.ones((20_000, 1, 3), np.float32), np.empty((1, 0), np.float32)
+    before = kept_bytes(program)
+    first = program.run(inputs, state)
+    idle = ARENAS.idle_bytes
+    assert idle > LARGE_BYTES
+    same(program.run(inputs, state), first)
+    assert ARENAS.idle_bytes == idle
+    assert kept_bytes(program) == before
+
+
+def test_a_frame_without_an_address_that_its_kernels_use_is_refused(stack: Stack) -> None:
+    plan = stack.program._plan
+    for part in plan.nodes:
+        kernel = part.kernel.kernel
+        slot = next(place for (kind, _), place in kernel.at.items() if kind in ("group", "vector"))
+        descriptor = part.packed.descriptors[kernel]
+        before, descriptor[slot] = int(descriptor[slot]), 0
+        with pytest.raises(ValueError, match=r"no address for: (group|vector) "):
+            new_frame(plan, 4)
+        descriptor[slot] = before
+    new_frame(plan, 4)

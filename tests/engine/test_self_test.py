@@ -1,0 +1,92 @@
+"""The arithmetic has a name, and a machine that computes other bits is found out."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+
+from cellar.engine import KernelCache, self_test
+from cellar.engine.backend.loader import Code
+from cellar.engine.ir.graph import Op, toposort
+from cellar.engine.ir.ops import OPS
+from cellar.engine.kernel_library import matmul
+from cellar.engine.target import host_levels, target_here
+from cellar.errors import StartupError
+from cellar.nn.training.builtin_kernels import builtin_kernels
+
+LEVELS = host_levels()
+
+
+def test_this_machine_computes_the_bits_of_the_revision(cache: KernelCache) -> None:
+    self_test.check(cache)
+    self_test.check(cache, training=True)
+
+
+def test_another_target_computes_the_same_bits(cache: KernelCache) -> None:
+    """A level below has half the lanes in a register, or calls a function for every fused term."""
+    other = LEVELS[1] if cache.target.cpu == LEVELS[0] and len(LEVELS) > 1 else LEVELS[0]
+    self_test.check(KernelCache(cache.directory, target=target_here(other)))
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("float32", "other bits than those of kernel revision 2, float32 weights"),
+        ("bfloat16", "other bits than those of kernel revision 2, bfloat16 weights"),
+        ("training", r"other bits than those of training revision \d+"),
+    ],
+)
+def test_other_bits_are_refused(cache: KernelCache, name: str, said: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(self_test.GOLDEN, name, "0" * 64)
+    with pytest.raises(StartupError, match=said):
+        self_test.check(cache, training=name == "training")
+
+
+@pytest.mark.parametrize("single", [True, False])
+def test_one_bit_of_a_step_or_of_a_sequence_is_found(cache: KernelCache, single: bool) -> None:
+    """The last output of the calls of one step alone, or of all others, is the next number."""
+    own = KernelCache(cache.directory)
+    call = own.advance
+    self_test.check(own)
+
+    def advance(words: Any, inputs: Any, *others: Any) -> int:
+        status: int = call(words, inputs, *others)
+        outputs = others[-2]
+        if (len(inputs) == 1) == single:
+            outputs[-1, -1, -1] = np.nextafter(outputs[-1, -1, -1], np.float32(np.inf))
+        return status
+
+    own.advance = advance
+    with pytest.raises(StartupError, match="float32 weights"):
+        self_test.check(own)
+
+
+def test_a_wrong_product_of_bfloat16_weights_is_found(cache: KernelCache, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It begins anew where a part of the terms ends; only long products have parts."""
+    wrong = matmul._HALVES.replace("goes_on = 1 if k > 0 else more", "goes_on = more")
+    assert wrong != matmul._HALVES
+    monkeypatch.setattr(matmul, "_HALVES", wrong)
+    with pytest.raises(StartupError, match="bfloat16 weights"):
+        self_test.check(KernelCache(cache.directory))
+
+
+def test_the_golden_cells_have_every_operation() -> None:
+    for cell in self_test.golden_cells():
+        used = {node.op for node in toposort(cell.adjoint.roots)}
+        assert {op for op, rule in OPS.items() if rule.kind != "leaf"} <= used | {Op.SPREAD}
+
+
+def test_warming_brings_all_that_the_check_needs(cache: KernelCache, monkeypatch: pytest.MonkeyPatch) -> None:
+    own, asked = KernelCache(cache.directory), set[str]()
+    load = own.load
+
+    def note(texts: Sequence[str]) -> list[Code]:
+        asked.update(texts)
+        return load(texts)
+
+    monkeypatch.setattr(own, "load", note)
+    self_test.check(own)
+    self_test.check(own, training=True)
+    assert asked
+    assert asked <= {*own.library, *builtin_kernels()}

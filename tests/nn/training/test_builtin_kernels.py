@@ -1,0 +1,34 @@
+"""What an image warms is what a service then needs."""
+
+import pytest
+
+from cellar.engine import kernel_texts
+from cellar.nn.model.network import Network
+from cellar.nn.spec.network import NetworkSpec
+from cellar.nn.training.builtin_kernels import builtin_kernels
+
+TEXTS = set(builtin_kernels())
+
+
+@pytest.mark.parametrize(
+    "recurrent", [{"cell": "rnn", "activation": "relu"}, {"cell": "lstm"}, {"cell": "gru"}, {"cell": "gru_v3"}]
+)
+@pytest.mark.parametrize("activation", ["identity", "softmax"])
+def test_networks_of_built_in_layers_need_no_other_kernel(recurrent: dict[str, str], activation: str) -> None:
+    layers = [
+        {"type": "embedding", "count": 9, "out_size": 7},
+        {"type": "residual", "layers": [{"type": "layer_norm"}, {"type": "dropout", "rate": 0.1}]},
+        {"type": "bidirectional", "layer": {"hidden_size": 33, "trainable_state": True, **recurrent}},
+        {"type": "dense", "out_size": 5, "activation": activation},
+    ]
+    network = Network(NetworkSpec.model_validate({"in_size": 1, "layers": layers}))
+    assert set(kernel_texts([layer.cell for layer in network.layers], training=True)) <= TEXTS
+
+
+def test_no_kernel_is_compiled_twice() -> None:
+    assert len(TEXTS) == len(builtin_kernels())
+
+
+def test_every_text_is_a_program() -> None:
+    for text in TEXTS:
+        compile(text, "kernel", "exec")

@@ -1,0 +1,65 @@
+"""Optimisers: whole training runs against PyTorch, and lion, which PyTorch has not, against its paper."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+from pydantic import TypeAdapter
+
+from cellar.engine import KernelCache
+from cellar.nn.execution.array_functions import Arithmetic
+from cellar.nn.execution.executable import CompiledNetwork
+from cellar.nn.spec.training import Dataset, OptimiserSpec, TrainingSpec
+from cellar.nn.training.optimisers import Optimiser
+from cellar.nn.training.trainer import fit
+from tests.nn import oracle
+from tests.nn.golden.cases import RUNS, TRAINED, UPDATES
+from tests.nn.golden.read import assert_float32, part, read
+
+
+def make_optimiser(spec: Any, size: int, cache: KernelCache) -> Optimiser:
+    """Return the optimiser of a JSON specification."""
+    return Optimiser(TypeAdapter[OptimiserSpec](OptimiserSpec).validate_python(spec), size, Arithmetic(cache))
+
+
+@pytest.mark.parametrize("name", RUNS)
+def test_a_run_follows_pytorch(name: str, cache: KernelCache) -> None:
+    golden = read("training")
+    network = CompiledNetwork(oracle.make_network(TRAINED), cache)
+    spec = TrainingSpec.model_validate({"optimiser": RUNS[name], "epochs": UPDATES})
+    data = Dataset(golden["inputs"], golden["targets"])
+    *_, last = fit(network, part(golden, "weight."), data, spec)
+    assert last.finished
+    assert_float32(np.array([record.loss for record in last.history]), golden, f"{name}.losses")
+    for key, weight in last.weights().items():
+        assert_float32(weight, golden, f"{name}.weight.{key}")
+
+
+def test_lion_steps_by_the_sign(cache: KernelCache) -> None:
+    rng = np.random.default_rng(0)
+    optimiser = make_optimiser({"type": "lion", "learning_rate": 0.01, "weight_decay": 0.1}, 50, cache)
+    weights = rng.standard_normal(50).astype(np.float32)
+    expected, momentum, state = weights.astype(np.float64), np.zeros(50), optimiser.start()
+    for _ in range(5):
+        gradient = rng.standard_normal(50).astype(np.float32)
+        gradient[:2] = 0
+        update = optimiser.update(weights, gradient, state, 0.01)
+        weights, state = update.weights, update.state
+        expected -= 0.01 * (np.sign(0.9 * momentum + 0.1 * gradient) + 0.1 * expected)
+        momentum = 0.99 * momentum + 0.01 * gradient
+        np.testing.assert_allclose(weights, expected, atol=1e-6)
+
+
+def test_an_infinite_gradient_is_noticed(cache: KernelCache) -> None:
+    for kind in ("sgd", "momentum", "nesterov", "adam", "adamw", "rmsprop", "adagrad", "adadelta", "lion"):
+        optimiser = make_optimiser(kind, 3, cache)
+        gradient = np.array([1, np.inf, 1], np.float32)
+        assert not optimiser.update(np.ones(3, np.float32), gradient, optimiser.start(), 0.1).finite, kind
+
+
+def test_clipping_leaves_a_small_gradient_alone(cache: KernelCache) -> None:
+    weights, gradient = np.ones(4, np.float32), np.array([0.1, -0.2, 0.3, 0], np.float32)
+    plain = make_optimiser("sgd", 4, cache)
+    clipped = make_optimiser({"type": "sgd", "clip_norm": 10.0, "clip_value": 1.0}, 4, cache)
+    results = [o.update(weights, gradient, o.start(), 0.1).weights.tobytes() for o in (plain, clipped)]
+    assert results[0] == results[1]

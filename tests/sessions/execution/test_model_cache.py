@@ -1,0 +1,139 @@
+"""Loaded models: one cache, bounded by bytes, which neither busy models nor those used last have to leave."""
+
+import asyncio
+import gc
+import threading
+import weakref
+
+import pytest
+
+from cellar.errors import ModelDeleted, ModelUnknown
+from cellar.ports import ModelVersion, SessionKey
+from cellar.sessions.execution import model_cache
+from cellar.sessions.execution.model_cache import ModelKey
+from tests.sessions.conftest import Service, StartService
+from tests.sessions.exact import ExactModel, ExactModels, history
+from tests.sessions.gate import Gate
+from tests.sessions.session_calls import begin, output, step, until
+
+pytestmark = pytest.mark.anyio
+
+ROOM_FOR_TWO = 2500
+"""Models of the exact network have 1,000 bytes."""
+
+
+@pytest.fixture
+def small(redis_url: str, start_service: StartService) -> Service:
+    """Return a service that has four versions of the model and room for two."""
+    return start_service(redis_url, models=ExactModels(newest=4), model_cache_bytes=ROOM_FOR_TWO)
+
+
+async def sessions_of(service: Service, *numbers: int) -> dict[int, SessionKey]:
+    """Create a session of each of these versions."""
+    return {number: await begin(service, model=f"exact@{number}") for number in numbers}
+
+
+def loaded(service: Service) -> set[str]:
+    """Return the versions that are loaded."""
+    return {key.ref for key in service.sessions.models._served}
+
+
+async def test_what_was_used_longest_ago_leaves_when_bytes_are_short(small: Service) -> None:
+    keys = await sessions_of(small, 1, 2)
+    await step(small, keys[2], 1)
+    await step(small, keys[1], 1)
+    keys |= await sessions_of(small, 3)
+    assert loaded(small) == {"exact@1", "exact@3"}
+    assert output(await step(small, keys[2], 2)) == history([1, 2]), "it is loaded again"
+    assert loaded(small) == {"exact@2", "exact@3"}
+
+
+async def test_steps_that_begin_at_once_keep_their_model(small: Service) -> None:
+    """They find the model with their session, and do not ask the cache for it."""
+    keys = await sessions_of(small, 1, 2)
+    for number in (1, 2, 1, 1):
+        await step(small, keys[number], 1)
+    loads = small.models.loads
+    await sessions_of(small, 3)
+    await step(small, keys[1], 1)
+    assert small.models.loads == loads + 1
+
+
+async def test_a_model_with_work_on_its_way_stays(small: Service) -> None:
+    keys = await sessions_of(small, 1)
+    gate = Gate(small.models.network)
+    running = asyncio.create_task(step(small, keys[1], 1))
+    try:
+        await gate.reached()
+        await sessions_of(small, 2, 3)
+        assert loaded(small) == {"exact@1", "exact@3"}
+    finally:
+        gate.open()
+    assert output(await running) == history([1])
+
+
+async def test_a_session_that_is_known_does_not_keep_its_model_loaded(small: Service) -> None:
+    keys = await sessions_of(small, 1)
+    await step(small, keys[1], 1)
+    model = weakref.ref(small.sessions.models._served[ModelKey("default", "exact@1", f"{1:064x}")])
+    await sessions_of(small, 2, 3)
+    gc.collect()
+    assert model() is None
+    assert output(await step(small, keys[1], 2)) == history([1, 2])
+
+
+async def test_a_model_larger_than_all_of_the_room_is_served(redis_url: str, start_service: StartService) -> None:
+    service = start_service(redis_url, models=ExactModels(newest=2), model_cache_bytes=10)
+    for key in (await sessions_of(service, 1, 2)).values():
+        assert output(await step(service, key, 1)) == history([1])
+    assert loaded(service) == {"exact@2"}
+
+
+async def test_many_who_want_a_model_load_it_once(small: Service) -> None:
+    await asyncio.gather(*[begin(small, model="exact@2") for _ in range(20)])
+    assert small.models.loads == 1
+
+
+async def test_a_model_is_loaded_once_however_long_it_is_in_use(service: Service) -> None:
+    key = await begin(service)
+    for _ in range(50):
+        await step(service, key, 1)
+    assert service.models.loads == 1
+
+
+@pytest.mark.parametrize("deleted", [True, False])
+async def test_weights_that_went_with_their_version_were_deleted(
+    redis_url: str, start_service: StartService, deleted: bool
+) -> None:
+    """The version was found a moment before it was deleted. Weights that are lost are another fault."""
+
+    class Going(ExactModels):
+        def load(self, version: ModelVersion) -> ExactModel:
+            self.newest = 0 if deleted else 1
+            raise ModelUnknown(f"the weights of {version.ref} are gone")
+
+    key = await begin(start_service(redis_url))
+    service = start_service(redis_url, models=Going())
+    with pytest.raises(ModelDeleted if deleted else ModelUnknown) as caught:
+        await step(service, key, 1)
+    assert isinstance(caught.value, ModelDeleted) is deleted
+
+
+async def test_slow_loads_do_not_hold_up_a_look_at_another_model(service: Service) -> None:
+    opened = threading.Event()
+    service.models.newest = 1 + model_cache.LOADERS
+    load = service.models.load
+
+    def load_slowly(version: ModelVersion) -> ExactModel:
+        assert version.version == 1 or opened.wait(30)
+        return load(version)
+
+    service.models.load = load_slowly  # type: ignore[method-assign]  # the double's
+    slow = [asyncio.create_task(begin(service, model=f"exact@{n}")) for n in range(2, 2 + model_cache.LOADERS)]
+    try:
+        await until(lambda: len(service.sessions.models._loading) == model_cache.LOADERS)
+        with pytest.raises(ModelUnknown):
+            await asyncio.wait_for(service.sessions.models.find("default", "nothing"), 10)
+    finally:
+        opened.set()
+    await asyncio.gather(*slow)

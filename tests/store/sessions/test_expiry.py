@@ -1,0 +1,181 @@
+"""Sessions that expire while nobody looks: found by the sweep, told of once, and gone from the listing."""
+
+import asyncio
+import itertools
+from collections.abc import Sequence
+from contextlib import closing
+
+import pytest
+
+from cellar.errors import StoreUnavailable
+from cellar.ports import SessionKey
+from cellar.store.keys import BUCKETS, SessionKeys
+from cellar.store.sessions.expiry import ExpirySweeper
+from cellar.store.sessions.index import FEW, MANY, SPAN
+from cellar.store.sessions.store import RedisSessions
+from cellar.store.topology.factory import sync_client
+from tests.redis_process import RedisProcess
+from tests.store.conftest import OpenSessions
+from tests.store.session_values import a_record
+from tests.store.sessions.test_index import neighbours
+
+pytestmark = pytest.mark.anyio
+
+
+class Ear:
+    """Hears of expired sessions, once it is willing."""
+
+    def __init__(self) -> None:
+        self.heard: list[SessionKey] = []
+        self.deaf = False
+
+    async def __call__(self, keys: Sequence[SessionKey]) -> None:
+        """Note the sessions. Raise StoreUnavailable if deaf."""
+        if self.deaf:
+            raise StoreUnavailable("deaf")
+        self.heard += keys
+
+
+@pytest.fixture
+def ear() -> Ear:
+    """Return what hears of expired sessions."""
+    return Ear()
+
+
+@pytest.fixture
+def store(redis_process: RedisProcess, open_sessions: OpenSessions, ear: Ear) -> RedisSessions:
+    """Return a store on an empty Redis."""
+    return open_sessions(redis_process.url, expired=ear)
+
+
+async def create(store: RedisSessions, *names: str) -> list[SessionKey]:
+    """Create sessions."""
+    records = [a_record(name) for name in names]
+    for record in records:
+        await store.create(record)
+    return [record.key for record in records]
+
+
+def expire(redis_process: RedisProcess, keys: SessionKeys, *gone: SessionKey) -> None:
+    """Let sessions expire at once."""
+    with redis_process.client() as client:
+        for key in gone:
+            assert client.pexpire(keys.record(key), 0)
+
+
+def listed(redis_process: RedisProcess, keys: SessionKeys) -> set[str]:
+    """Return the names in all buckets."""
+    with redis_process.client() as client:
+        buckets = [client.zrange(keys.bucket("default", bucket), 0, -1) for bucket in range(BUCKETS)]
+    return {name.decode() for names in buckets for name in names}
+
+
+async def tour(sweeper: ExpirySweeper) -> None:
+    """Look at all names of a small listing."""
+    for _ in range(BUCKETS // SPAN):
+        await sweeper.sweep()
+
+
+async def test_expired_sessions_are_told_of_and_leave_the_listing(
+    store: RedisSessions, redis_process: RedisProcess, ear: Ear
+) -> None:
+    alive, expired, deleted = await create(store, "alive", "expired", "deleted")
+    expire(redis_process, store.keys, expired)
+    await store.delete(deleted)
+    with redis_process.client() as client:  # as a creation that died in the middle leaves it
+        client.zadd(store.keys.bucket_of(SessionKey("default", "unborn")), {"unborn": 0})
+    await tour(store.sweeper(["other", "default"]))
+    assert ear.heard == [expired]
+    assert listed(redis_process, store.keys) == {"alive"}
+    await tour(store.sweeper(["default"]))
+    assert ear.heard == [expired]
+    assert (await store.summary(alive)).key == alive
+
+
+async def test_whoever_comes_upon_an_expired_session_tells_of_it(
+    store: RedisSessions, redis_process: RedisProcess, ear: Ear
+) -> None:
+    (key,) = await create(store, "a")
+    expire(redis_process, store.keys, key)
+    assert await store.list("default", "", 10) == ([], "")
+    assert ear.heard == [key]
+
+
+async def test_what_cannot_be_told_is_told_later(store: RedisSessions, redis_process: RedisProcess, ear: Ear) -> None:
+    (key,) = await create(store, "a")
+    expire(redis_process, store.keys, key)
+    ear.deaf = True
+    await tour(store.sweeper(["default"]))
+    assert listed(redis_process, store.keys) == {"a"}
+    ear.deaf = False
+    await tour(store.sweeper(["default"]))
+    assert (ear.heard, listed(redis_process, store.keys)) == ([key], set())
+
+
+async def test_a_bite_is_small_and_the_next_one_goes_on(store: RedisSessions, redis_process: RedisProcess) -> None:
+    """Also in the hands of another process, and in a bucket of very many."""
+    crowd = neighbours(MANY + 2 * FEW)
+    names = {key.session.encode(): 0 for key in crowd}
+    with redis_process.client() as client:
+        client.zadd(store.keys.bucket_of(crowd[0]), names)
+    left = [len(names)]
+    for _ in range(3 * BUCKETS // SPAN):
+        await store.sweeper(["default"]).sweep()
+        left.append(len(listed(redis_process, store.keys)))
+    assert left[-1] == 0
+    assert max(before - after for before, after in itertools.pairwise(left)) == MANY
+
+
+async def test_a_cursor_that_no_sweeper_wrote_is_begun_anew(
+    store: RedisSessions, redis_process: RedisProcess, ear: Ear
+) -> None:
+    (key,) = await create(store, "a")
+    expire(redis_process, store.keys, key)
+    with redis_process.client() as client:
+        client.set(store.keys.sweep_cursor("default"), "nonsense")
+    await tour(store.sweeper(["default"]))
+    assert ear.heard == [key]
+
+
+async def test_a_cluster_is_swept_too(redis_url: str, open_sessions: OpenSessions, ear: Ear) -> None:
+    store = open_sessions(redis_url, expired=ear)
+    keys = await create(store, "a", "b", "c", "d")
+    with closing(sync_client(redis_url)) as client:
+        for key in keys[:3]:
+            assert client.pexpire(store.keys.record(key), 0)
+    await tour(store.sweeper(["default"]))
+    assert sorted(ear.heard) == keys[:3]
+    left, _ = await store.list("default", "", 10)
+    assert [summary.key for summary in left] == keys[3:]
+    assert await store.sweeper(["default"]).take_turn()
+
+
+async def test_processes_take_turns(store: RedisSessions, redis_process: RedisProcess) -> None:
+    one, other = store.sweeper(["default"]), store.sweeper(["default"])
+    assert [await one.take_turn(), await other.take_turn(), await one.take_turn()] == [True, False, False]
+    with redis_process.client() as client:
+        assert 0 < client.pttl(store.keys.sweep_turn) <= 1000
+        client.delete(store.keys.sweep_turn)
+    assert await other.take_turn()
+
+
+async def test_it_goes_on_by_itself_through_an_outage(
+    store: RedisSessions, redis_process: RedisProcess, ear: Ear
+) -> None:
+    key, other = await create(store, "a", "b")
+    running = asyncio.create_task(store.sweeper(["default"], every_s=0.01).run())
+    expire(redis_process, store.keys, key)
+    await _until_heard(ear, key)
+    redis_process.kill()
+    redis_process.start()
+    expire(redis_process, store.keys, other)
+    await _until_heard(ear, other)
+    running.cancel()
+    await asyncio.wait([running])
+    assert running.cancelled()
+
+
+async def _until_heard(ear: Ear, key: SessionKey) -> None:
+    async with asyncio.timeout(20):
+        while key not in ear.heard:  # noqa: ASYNC110  # the sweep sets no event
+            await asyncio.sleep(0.005)

@@ -1,0 +1,189 @@
+"""The listing under those who die or race in the middle."""
+
+import itertools
+from collections.abc import AsyncIterator, Callable
+from contextlib import closing
+
+import pytest
+
+from cellar.errors import StoreCorrupt
+from cellar.ports import EVERY_SESSION, SessionFilter, SessionKey, SessionSummary
+from cellar.store.connection.connection import Link
+from cellar.store.connection.retry import Exchange
+from cellar.store.keys import BUCKETS, SessionKeys
+from cellar.store.protocol.url import Address
+from cellar.store.sessions.index import LOOKED_AT, LOOKED_AT_AT_ONCE, MOST_LOOKED_AT, REAP, Listing, read_summary
+from cellar.store.sessions.store import RedisSessions
+from cellar.store.topology.factory import sync_client
+from tests.proxy import LossyProxy
+from tests.redis_process import RedisProcess
+from tests.store.session_values import a_record
+
+pytestmark = pytest.mark.anyio
+
+KEYS = SessionKeys("test")
+
+
+@pytest.fixture
+async def exchange(redis_process: RedisProcess) -> AsyncIterator[Exchange]:
+    """Yield the way to an empty Redis."""
+    link = Link(Address.parse(redis_process.url))
+    yield Exchange(link, (REAP,))
+    await link.aclose()
+
+
+def neighbours(count: int) -> list[SessionKey]:
+    """Return sessions of one bucket."""
+    bucket, found = KEYS.bucket_of(SessionKey("default", "0")), list[SessionKey]()
+    number = 0
+    while len(found) < count:
+        key = SessionKey("default", str(number))
+        found += [key] * (KEYS.bucket_of(key) == bucket)
+        number += 1
+    return found
+
+
+async def enlist(exchange: Exchange, *keys: SessionKey) -> None:
+    """List names without a record."""
+    await exchange.insist([Listing(exchange, KEYS).add(key) for key in keys])
+
+
+async def begin(exchange: Exchange, key: SessionKey) -> None:
+    """Store something as the record."""
+    await exchange.insist([(b"HSET", KEYS.record(key), b"h", b"x")])
+
+
+async def listed(exchange: Exchange, *keys: SessionKey) -> list[SessionKey]:
+    """Return those of the sessions that are listed."""
+    replies = await exchange.read([(b"ZSCORE", KEYS.bucket_of(key), key.session.encode()) for key in keys])
+    return [key for key, score in zip(keys, replies, strict=True) if score is not None]
+
+
+async def remove_through(redis_process: RedisProcess, dead: list[SessionKey], passes: Callable[[bytes], None]) -> None:
+    """Remove names, with an eye on every piece of the requests before it reaches Redis."""
+
+    def loses(request: bytes) -> bool:
+        passes(request)
+        return False
+
+    async with LossyProxy(redis_process.url, loses) as proxy:
+        link = Link(Address.parse(proxy.url))
+        await Listing(Exchange(link, (REAP,)), KEYS).remove(dead)
+        await link.aclose()
+
+
+async def test_a_name_whose_record_has_come_back_is_not_touched(
+    redis_process: RedisProcess, exchange: Exchange
+) -> None:
+    """The one who looks may die at any time: it has removed nothing."""
+    there, gone = SessionKey("default", "there"), SessionKey("default", "gone")
+    await enlist(exchange, there, gone)
+    await begin(exchange, there)
+    requests: list[bytes] = []
+    await remove_through(redis_process, [there, gone], requests.append)
+    [removal] = [request for request in requests if b"ZREM" in request]
+    assert b"there" not in removal
+    assert await listed(exchange, there, gone) == [there]
+
+
+async def test_a_name_whose_record_comes_with_the_removal_is_listed_again(
+    redis_process: RedisProcess, exchange: Exchange
+) -> None:
+    key, other = SessionKey("default", "a"), SessionKey("default", "b")
+    await enlist(exchange, key, other)
+
+    def comes(request: bytes) -> None:
+        if b"ZREM" in request:
+            with redis_process.client() as client:
+                client.hset(KEYS.record(key).decode(), "h", "x")
+
+    await remove_through(redis_process, [key, other], comes)
+    assert await listed(exchange, key, other) == [key]
+
+
+async def test_a_few_names_of_a_bucket_are_looked_at(exchange: Exchange) -> None:
+    live, *dead = neighbours(2 + LOOKED_AT)
+    await enlist(exchange, live, *dead)
+    await begin(exchange, live)
+    await Listing(exchange, KEYS).tidy(live)
+    assert len(await listed(exchange, *dead)) in (1, 2), "all that were looked at, but for the one that lives"
+    await Listing(exchange, KEYS).tidy(live)
+    assert await listed(exchange, live, *dead) == [live]
+    await Listing(exchange, KEYS).tidy(SessionKey("other", "in an empty bucket"))
+
+
+async def test_a_redis_that_removes_nothing_is_listed_all_the_same(
+    redis_process: RedisProcess, exchange: Exchange
+) -> None:
+    key = SessionKey("default", "a")
+    await enlist(exchange, key)
+    with redis_process.client() as client:
+        client.execute_command("ACL", "SETUSER", "default", "-zrem")
+    assert await Listing(exchange, KEYS).page("default", "", 10) == ([], "")
+    assert await listed(exchange, key) == [key]
+
+
+async def test_a_page_tells_of_what_is_wanted(sessions: RedisSessions) -> None:
+    """However it is cut into pages, which may be short, or empty, before the end."""
+    models = [f"{name}@{version}" for name in ("co2", "wind") for version in (1, 2)] * 3
+    made = [a_record(f"{'ab'[index % 2]}.{index}", model=model) for index, model in enumerate(models)]
+    for record in made:
+        await sessions.create(record)
+    for wanted in (
+        EVERY_SESSION,
+        SessionFilter(prefix="a."),
+        SessionFilter(prefix="a.1"),
+        SessionFilter(prefix="c"),
+        SessionFilter(model="co2"),
+        SessionFilter(model="co2@2"),
+        SessionFilter(model="co"),
+        SessionFilter(model="wind", prefix="b"),
+    ):
+        expected = {
+            record.key.session
+            for record in made
+            if record.key.session.startswith(wanted.prefix)
+            and wanted.model in (None, record.meta.model, record.meta.model.split("@")[0])
+        }
+        for limit in (1, 2, 100):
+            found, cursor, pages = list[str](), "", 0
+            while pages == 0 or cursor:
+                page, cursor = await sessions.list("default", cursor, limit, wanted)
+                assert len(page) <= limit
+                found += [summary.key.session for summary in page]
+                pages += 1
+            assert (sorted(found), len(found)) == (sorted(expected), len(expected)), wanted
+
+
+async def test_a_page_does_not_look_at_everything(sessions: RedisSessions, redis_url: str) -> None:
+    """Names without a record go as they are looked at, so those that have gone were."""
+    for wanted, limit in ((SessionFilter(model="nobody"), 1), (EVERY_SESSION, 1000)):
+        for record in [a_record() for _ in range(3)]:
+            await sessions.create(record)
+        crowd = [SessionKey("default", str(number)) for number in range(2 * MOST_LOOKED_AT)]
+        with closing(sync_client(redis_url)) as client:
+            pipeline = client.pipeline()
+            for key in crowd:
+                pipeline.zadd(sessions.keys.bucket_of(key), {key.session: 0})
+            pipeline.execute()
+            found, cursor, left = list[SessionSummary](), "", [len(crowd) + 3]
+            while len(left) == 1 or cursor:
+                page, cursor = await sessions.list("default", cursor, limit, wanted)
+                found += page
+                for bucket in range(BUCKETS):
+                    pipeline.zcard(sessions.keys.bucket("default", bucket))
+                left.append(sum(pipeline.execute()))
+        most = max(before - after for before, after in itertools.pairwise(left))
+        assert LOOKED_AT_AT_ONCE < most <= MOST_LOOKED_AT + max(limit, LOOKED_AT_AT_ONCE)
+        assert len(found) == (0 if wanted.model else 6)
+        assert left[-1] == (3 if wanted.model else 6)
+
+
+async def test_a_record_that_is_damaged_is_said_to_be() -> None:
+    with pytest.raises(StoreCorrupt):
+        read_summary(SessionKey("default", "a"), [[b"head", None], 1000])
+
+
+def test_sessions_spread_over_the_buckets() -> None:
+    buckets = {KEYS.bucket_of(a_record().key) for _ in range(1000)}
+    assert len(buckets) > 200
