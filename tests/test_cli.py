@@ -2,11 +2,12 @@
 
 import subprocess
 import sys
+import sysconfig
 from pathlib import Path
 
 import pytest
 
-from cellar.cli import CANNOT_START
+from cellar.cli import CANNOT_START, main
 
 
 def run(*arguments: str) -> "subprocess.CompletedProcess[str]":
@@ -43,3 +44,15 @@ def test_a_file_as_the_data_directory(tmp_path: Path, monkeypatch: pytest.Monkey
     monkeypatch.setenv("CELLAR_DATA_DIR", str(tmp_path / "file"))
     monkeypatch.setenv("CELLAR_PORT", "0")
     assert one_line(run("serve")).startswith(f"cellar: {tmp_path}/file must be a directory, and is a file or a link")
+
+
+@pytest.mark.parametrize("command", [["serve"], ["api", "0", "1"], ["worker"], ["warm"], ["openapi"]])
+def test_a_free_threaded_python(
+    command: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sysconfig, "get_config_var", {"Py_GIL_DISABLED": 1}.get)
+    assert main(command) == CANNOT_START
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith("cellar: this Python is a free-threaded build")
+    assert err.count("\n") == 1

@@ -3,6 +3,7 @@
 import argparse
 import socket
 import sys
+import sysconfig
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -21,12 +22,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command and return its exit code."""
     options = _parser().parse_args(arguments)
     try:
+        _refuse_free_threading()
         settings = Settings.load()
         logs.configure(settings.log_level, as_json=settings.log_json)
         return int(options.run(settings, options) or 0)
     except StartupError as error:
         print(f"cellar: {error.detail}", file=sys.stderr)
         return CANNOT_START
+
+
+def _refuse_free_threading() -> None:
+    """Raise StartupError on a Python that is built without the global interpreter lock.
+
+    Counters, caches and the loader of kernels are shared by threads and count on the lock.
+    """
+    if sysconfig.get_config_var("Py_GIL_DISABLED"):
+        raise StartupError(
+            "this Python is a free-threaded build (3.13t, 3.14t), which Cellar does not run on: use another"
+        )
 
 
 def serve(settings: Settings, _options: argparse.Namespace) -> int:
