@@ -16,10 +16,10 @@ IdempotencyKey = Annotated[
     Header(
         alias=IDEMPOTENCY_KEY,
         pattern=IDEMPOTENCY_KEY_PATTERN,
-        description="Any text of one's own, the same when the request is sent again: it then happens once.",
+        description="Any text that identifies the request. The same text again is applied once.",
     ),
 ]
-Force = Annotated[bool, Query(description="Delete it though something depends on it.")]
+Force = Annotated[bool, Query(description="Delete the model although something depends on it.")]
 Limit = Annotated[int, Query(ge=1, le=1000, description="Most entries in the answer.")]
 CURSOR_PATTERN = r"^([0-9a-f]{2}[A-Za-z0-9._:-]{0,128})?$"
 """What is no cursor is refused by the store, which says what to send back."""
@@ -28,7 +28,7 @@ Cursor = Annotated[
     str,
     Query(
         max_length=256,
-        description="Of the last answer; empty to begin.",
+        description="The cursor of the last answer; empty for the first page.",
         json_schema_extra={"pattern": CURSOR_PATTERN},
     ),
 ]

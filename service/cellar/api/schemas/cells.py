@@ -12,9 +12,10 @@ from cellar.nn.spec.network import Frozen, ParameterName, Size
 class CellRequest(Frozen):
     """A cell to explain."""
 
-    equations: str = Field(description="Equations, one a line; `x` is the input.")
+    equations: str = Field(description="Equations, one on each line; `x` is the input.")
     sizes: dict[ParameterName, Size] = Field(
-        description="Sizes by name: `in` of the input, `hidden` of the states, and what the text declares.",
+        description="Sizes by name: `in` of the input, `hidden` of the states, and the sizes that the equations"
+        " declare.",
         examples=[{"in": 3, "hidden": 5}],
     )
 
@@ -45,10 +46,10 @@ class CellAnswer(Answer):
     parameters: list[CellParameter]
     states: list[CellState]
     output: CellOutput
-    operations: int = Field(description="Operations of one step, out of at most 64.")
+    operations: int = Field(description="Number of operations of one step; at most 64 are allowed.")
     flops: int = Field(description="Floating-point operations of one step of one row.")
-    digest: str = Field(description="Of the cell's structure and names; sizes are not part of it.")
-    canonical: str = Field(description="What the service has read: an operation a line, each of the lines before it.")
+    digest: str = Field(description="Digest of the structure and the names of the cell. Sizes are not part of it.")
+    canonical: str = Field(description="The cell as the service understands it, with one operation on each line.")
 
     @classmethod
     def of(cls, cell: Cell) -> Self:

@@ -18,10 +18,13 @@ class ForkRequest(Placed):
 
     model_config = ConfigDict(json_schema_extra={"minProperties": 1})
 
-    count: Number | None = Field(None, description="How many; names are made up.")
-    names: Names | None = Field(None, description="Their names.")
+    count: Number | None = Field(None, description="Number of children with generated names.")
+    names: Names | None = Field(None, description="Names of the children.")
     ttl_s: int | None = Field(
-        None, ge=1, le=MAX_TTL_S, description="Their lifetime after the last change, seconds. Default: the parent's."
+        None,
+        ge=1,
+        le=MAX_TTL_S,
+        description="Lifetime of the children after the last change, seconds. Default: the parent's.",
     )
 
     @model_validator(mode="after")
@@ -45,9 +48,9 @@ class ChildAnswer(Answer):
     """A child and where it began, or the problem that kept it from beginning."""
 
     session: str
-    step: int | None = Field(description="0; null where there is a problem.")
-    position: str | None = Field(description="null where there is a problem.")
-    problem: dict[str, Any] | None = Field(description="As every problem; null where there is none.")
+    step: int | None = Field(description="0, or null if there is a problem.")
+    position: str | None = Field(description="Position of the child, or null if there is a problem.")
+    problem: dict[str, Any] | None = Field(description="A problem document, or null if the child was created.")
 
     @classmethod
     def of(cls, child: forks.Child, problem: dict[str, Any] | None) -> Self:
@@ -61,5 +64,5 @@ class ChildAnswer(Answer):
 class ForkAnswer(Answer):
     """What has become of every child, in the order of the request."""
 
-    position: str = Field(description="Where the parent was.")
+    position: str = Field(description="Position of the parent at the fork.")
     children: list[ChildAnswer]

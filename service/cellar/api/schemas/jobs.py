@@ -22,8 +22,10 @@ from cellar.wire.arrays.layout import check_layout, parse_layout
 class PairRequest(Frozen):
     """Inputs and what should come out, as nested arrays in the layout of the data."""
 
-    inputs: Data = Field(description="Nested arrays of numbers, an axis for each letter of the layout.")
-    targets: Data = Field(description="The same for the outputs, aligned with the end of the inputs.")
+    inputs: Data = Field(description="Nested arrays of numbers, with an axis for each letter of the layout.")
+    targets: Data = Field(
+        description="Nested arrays of numbers, with the same axes, aligned with the end of the inputs."
+    )
 
     def arrays(self, layout: str, pointer: str) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Return inputs and targets as (T, B, F). Raise InvalidInput with a pointer that begins with `pointer`."""
@@ -38,7 +40,7 @@ class DataRequest(PairRequest):
     """A dataset."""
 
     layout: Layout = Field("TBF", description="Axis letters: T steps, B rows, F features, in any order; `TF`, `T`, ...")
-    validation: PairRequest | None = Field(None, description="Data to measure on that is not trained on.")
+    validation: PairRequest | None = Field(None, description="Data that are measured and not trained on.")
 
     def dataset(self) -> Dataset:
         """Return the arrays. Raise InvalidInput, ShapeMismatch or NotFinite with a pointer."""
@@ -55,8 +57,9 @@ class JobRequest(TrainingSpec):
     data: DataRequest
     publish: Publish = Field(
         "if_better",
-        description="if_better: a result whose loss is more than 1% above that of the version that is trained is not"
-        " published, and the job fails; the loss of validation if there is any, else of training. always: it is.",
+        description="if_better: a result whose loss is more than 1% above that of the trained version is not"
+        " published, and the job fails. The loss of the validation data counts, or that of the"
+        " training data if there are none. always: the result is published in any case.",
     )
 
     def training(self) -> TrainingSpec:
@@ -68,11 +71,14 @@ class JobRequest(TrainingSpec):
 class EvaluationAnswer(Answer):
     """Mean losses over the same steps, without dropout. null: not finite, or not to be had."""
 
-    data: Literal["training", "validation"] = Field(description="Which steps: of validation if there are any.")
-    loss: float | None = Field(description="With the weights that are the result.")
-    before: float | None = Field(description="With the weights of the version that was trained.")
+    data: Literal["training", "validation"] = Field(
+        description="The steps that were measured: of the validation data if there are any."
+    )
+    loss: float | None = Field(description="Loss with the resulting weights.")
+    before: float | None = Field(description="Loss with the weights of the trained version.")
     last_value: float | None = Field(
-        description="Of the forecast that repeats the last value. null where the targets are not inputs of later steps."
+        description="Loss of the forecast that repeats the last value. null if the targets are not inputs of"
+        " later steps."
     )
 
 
@@ -83,15 +89,18 @@ class JobAnswer(Answer):
     state: JobState
     model: str = Field(description="The version that is trained, `co2@3`.")
     training: TrainingSpec = Field(description="The settings of the run, as sent or chosen.")
-    publish: Publish = Field(description="Whether a result that is worse than its beginning is published.")
+    publish: Publish = Field(description="Whether a result is published that is worse than the trained version.")
     updates_total: int | None = Field(
-        description="Updates of the weights in the whole run, at most if it may stop early. null: an old job."
+        description="Number of weight updates of the whole run; an upper limit if it may stop early. null for an"
+        " old job."
     )
-    warnings: list[str] = Field(description="What is likely not as it was meant: few updates, a result of no use.")
-    attempt: int = Field(description="How many workers have begun it: 2 after one was killed.")
-    progress: dict[str, Any] = Field(description="epoch, epochs, loss and more, as of the last report.")
-    history: list[dict[str, Any]] = Field(description="A line for each finished epoch, of the newest 1,000.")
-    evaluation: EvaluationAnswer | None = Field(description="What it has achieved, once the training has ended.")
+    warnings: list[str] = Field(
+        description="What is probably not intended: few updates, or a result that is no better."
+    )
+    attempt: int = Field(description="Number of workers that have started the job: 2 after one was killed.")
+    progress: dict[str, Any] = Field(description="The last report: epoch, epochs, loss and more.")
+    history: list[dict[str, Any]] = Field(description="An entry for each finished epoch, for the newest 1,000.")
+    evaluation: EvaluationAnswer | None = Field(description="Losses of the result, once the training has ended.")
     result: str | None = Field(description="The new version, once the job has succeeded.")
     error: str | None = Field(description="Why the job has failed.")
     created: datetime

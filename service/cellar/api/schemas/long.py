@@ -10,32 +10,34 @@ from cellar.api.schemas.sessions import StepQuery
 from cellar.nn.spec.network import Frozen
 from cellar.sessions.operations.long_sequence import CHUNK_STEPS
 
-COMMITTED = "Whether they are part of the session: in a sequence that is applied as a whole, none are before its end."
+COMMITTED = "Whether the steps are part of the session. With `commit=all` none are before the end."
 
 
 class LongQuery(StepQuery):
     """What stands beside a long sequence."""
 
     commit: Literal["chunk", "all"] = Field(
-        "chunk", description="What is applied all or not at all: each chunk, one after the other, or the whole."
+        "chunk",
+        description="chunk: each chunk is applied by itself. all: the whole sequence is applied at its end, or"
+        " nothing is.",
     )
     outputs: Literal["all", "last", "none"] = Field(
         "last",
-        description="Which outputs a line has: of all its steps, of the last one, or none. Who asks for all must read"
-        " the answer while the body is sent.",
+        description="The outputs in each line: of all its steps, of the last step, or none. With all, the client"
+        " must read the answer while it sends the body.",
     )
     chunk: int = Field(
         CHUNK_STEPS,
         ge=1,
         le=2**16,
-        description="Steps that are run together and answered with a line; wide ones fewer.",
+        description="Number of steps that run together and are answered with one line; fewer if steps are wide.",
     )
 
 
 class LongStep(Frozen):
     """A line with one step."""
 
-    input: StepInput = Field(description="As in a single step.", examples=[[0.1, 0.2, 0.3]])
+    input: StepInput = Field(description="The input of one step.", examples=[[0.1, 0.2, 0.3]])
 
 
 class LongSteps(Frozen):
@@ -47,14 +49,16 @@ class LongSteps(Frozen):
 class LongAnswer(Answer):
     """A line about steps that have run."""
 
-    first: int = Field(description="Steps of the body before them.")
+    first: int = Field(description="Steps of the body before this chunk.")
     steps: int
     committed: bool = Field(description=COMMITTED)
-    step: int | None = Field(None, description="Where the session stands after them, if they are committed.")
-    position: str | None = Field(None, description="The same.")
-    replayed: bool = Field(False, description="Whether they had been applied before.")
+    step: int | None = Field(None, description="Steps of the epoch after this chunk, if it is committed.")
+    position: str | None = Field(None, description="Position after this chunk, if it is committed.")
+    replayed: bool = Field(False, description="Whether this chunk had been applied before.")
     outputs: RowsOfSteps | None = Field(
-        None, description="(steps, batch_size, out_size). null of steps applied before, whose outputs are not kept."
+        None,
+        description="(steps, batch_size, out_size). null if the steps were applied before and their outputs are"
+        " not kept.",
     )
 
 
@@ -62,8 +66,8 @@ class LongEnd(Answer):
     """The last line."""
 
     done: Literal[True]
-    steps: int = Field(description="Steps of the body.")
+    steps: int = Field(description="Steps of the whole body.")
     committed: Literal[True]
     step: int
     position: str
-    replayed: bool = Field(False, description="Whether all had been applied before.")
+    replayed: bool = Field(False, description="Whether the whole body had been applied before.")

@@ -16,20 +16,22 @@ class ModelRequest(Frozen):
 
     name: ModelName
     network: NetworkSpec
-    seed: Annotated[int, Field(ge=0, lt=2**63)] = Field(0, description="Of the first weights.")
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = Field(0, description="Seed of the initial weights.")
 
 
 class ParameterLine(Answer):
     """One array of weights."""
 
-    name: str = Field(description="Layer and name, as in `0.Wi_r`.")
+    name: str = Field(description="Layer and name of the parameter, as in `0.Wi_r`.")
     shape: list[int]
 
 
 class StateLine(Answer):
     """One state of one layer."""
 
-    layer: int = Field(description="Its number in the network, depth first: layers that only hold others do not count.")
+    layer: int = Field(
+        description="Number of the layer, counted depth first; layers that only contain others are not counted."
+    )
     name: str
     size: int = Field(description="Numbers in each row.")
 
@@ -47,12 +49,13 @@ class ModelAnswer(Answer):
     state: list[StateLine]
     in_size: int
     out_size: int
-    whole_sequences: bool = Field(description="Whether it takes whole sequences only, and no steps one by one.")
+    whole_sequences: bool = Field(description="Whether the model takes whole sequences only, and no single steps.")
     created: datetime
     parent: str | None = Field(description="The version that this one was trained from.")
     metrics: dict[str, float] = Field(
-        description="What its training measured; and of matrices kept as bfloat16, how far outputs of drawn inputs are"
-        " from those of float32 (`bfloat16_max_error`; `bfloat16_rms_error` as a share of the outputs)."
+        description="Losses measured in training. With bfloat16 weights also how far outputs of random inputs are"
+        " from those of float32 weights (`bfloat16_max_error`; `bfloat16_rms_error` relative to the"
+        " outputs)."
     )
 
     @classmethod

@@ -29,8 +29,8 @@ class HistoryAnswer(Answer):
     position: str
     states: list[KeptAnswer] = Field(description="Earlier states that are kept, oldest first, also of earlier epochs.")
     reachable: list[tuple[int, int]] = Field(
-        description="Steps of the present epoch that can be gone back to, as [first, last]: their state is kept, or"
-        " follows from one that is and from logged inputs."
+        description="Steps of the present epoch that a rewind can reach, as [first, last]: their state is kept,"
+        " or follows from a kept state and logged inputs."
     )
 
     @classmethod
@@ -51,7 +51,7 @@ class RewindRequest(Placed):
     model_config = ConfigDict(json_schema_extra={"minProperties": 1})
 
     step: int | None = Field(None, ge=0, le=MAX_STEP, description="A step of the present epoch.")
-    steps: int | None = Field(None, ge=1, le=MAX_STEP, description="How many steps back.")
+    steps: int | None = Field(None, ge=1, le=MAX_STEP, description="How many steps to go back.")
     to: PositionText | None = Field(None, description="An earlier position, of any epoch.")
 
     def back(self) -> Back:
@@ -63,14 +63,18 @@ class RewindRequest(Placed):
 class LogEntryAnswer(Answer):
     """One change of a session, as it is logged."""
 
-    change: int = Field(description="Its number: 1 is the session's first change, 0 its creation.")
-    kind: str = Field(description="`step`, `sequence`, or what else changed the session.")
+    change: int = Field(description="Number of the change: 0 is the creation of the session.")
+    kind: str = Field(description="`step`, `sequence`, or another kind of change.")
     steps: int
-    step: int = Field(description="Steps of the epoch after it.")
-    position: str = Field(description="After it.")
-    inputs: RowsOfSteps | None = Field(None, description="Of steps: an array for each, of an array for each row.")
-    reset: list[bool] | None = Field(None, description="Rows that began anew before its steps, or by it.")
-    model: str | None = Field(None, description="The version that the session had from then on, where that changed.")
+    step: int = Field(description="Steps of the epoch after the change.")
+    position: str = Field(description="Position after the change.")
+    inputs: RowsOfSteps | None = Field(
+        None, description="Inputs of a step or sequence: for each step an array with an array for each row."
+    )
+    reset: list[bool] | None = Field(None, description="Rows that were reset by the change, or before its first step.")
+    model: str | None = Field(
+        None, description="The model version of the session from this change on, if the change set it."
+    )
 
     @classmethod
     def of(cls, entry: Logged, meta: SessionMeta) -> Self:
@@ -92,7 +96,7 @@ class LogAnswer(Answer):
     """A part of a session's log, oldest first."""
 
     entries: list[LogEntryAnswer]
-    after: int | None = Field(description="Continues the log; null at the end.")
+    after: int | None = Field(description="Send it to read the next page; null at the end.")
 
     @classmethod
     def of(cls, log: past.LogAnswer) -> Self:

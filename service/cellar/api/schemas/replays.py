@@ -18,12 +18,13 @@ class ReplayRequest(Frozen):
 
     model: ModelRef
     session: Name | None = Field(
-        None, description="A new session to make of it. Absent: the outputs are only compared with those of its own."
+        None,
+        description="Name of a session to create in the resulting state. Absent: the outputs are only compared"
+        " with those of the session's own version.",
     )
     since: PositionText | None = Field(
         None,
-        description="The position that a creation, a reset, or a state that was given led to, and from which the log is"
-        " run. Default: the last one.",
+        description="Position of the creation, reset or given state from which the log is run. Default: the last one.",
     )
 
     def begin(self) -> Position | None:
@@ -34,17 +35,17 @@ class ReplayRequest(Frozen):
 class DifferenceAnswer(Answer):
     """The largest absolute difference between the outputs of one change."""
 
-    position: str = Field(description="After the change.")
+    position: str = Field(description="Position after the change.")
     largest: float
 
 
 class DifferencesAnswer(Answer):
     """Absolute differences between the outputs of two versions."""
 
-    steps: int = Field(description="That were compared.")
+    steps: int = Field(description="Number of steps that were compared.")
     largest: float
     mean: float
-    last: list[DifferenceAnswer] = Field(description="Of the last changes, oldest first.")
+    last: list[DifferenceAnswer] = Field(description="Differences of the last changes, oldest first.")
 
     @classmethod
     def of(cls, found: differences.Differences) -> Self:
@@ -57,9 +58,9 @@ class ReplayAnswer(Answer):
     """What has come of a log on another version."""
 
     model: str
-    session: str | None = Field(description="The new session, in the state to which the log has led.")
+    session: str | None = Field(description="The new session, in the state to which the log leads.")
     began: str = Field(description="Position from which the log was run.")
-    ended: str = Field(description="Position up to which it was.")
+    ended: str = Field(description="Position up to which the log was run.")
     steps: int
     differences: DifferencesAnswer | None
 
@@ -82,6 +83,6 @@ class MigrateRequest(Placed):
     model: ModelRef
     how: Literal["carry", "replay", "auto"] = Field(
         "auto",
-        description="`carry` the state as it is, which needs the same layers, states and sizes; `replay` the log; or"
-        " `auto`: the first if it can be, else the second.",
+        description="carry: keep the state, which needs the same layers, states and sizes. replay: run the log."
+        " auto: carry if possible, else replay.",
     )

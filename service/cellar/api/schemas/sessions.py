@@ -35,20 +35,24 @@ from cellar.sessions.values.position import MAX_STEP, parse_position
 MAX_TTL_S = 2**31 - 1
 """68 years: what fits every counter on the way to Redis."""
 
-LAYOUT = "Axis letters: T steps, B rows, F features, in any order. Default: `TF` or `TBF` by depth."
-POSITION = "Of the last answer, sent back unchanged. Orders, recognises a repetition and detects another history."
-WRITER = f"Who of several that write the session; goes with `seq`. The {MAX_WRITERS} that wrote last are known."
-SEQ = "The writer's number of this request: 1, 2, 3, ... Request 1 of one who is not known, or not any more, is new."
-HISTORY = "How many earlier states are kept to go back to, each before a change. Its requests then go one by one."
-LOG = "The most changes whose inputs are kept in a log; 0: none are."
-EVENTS = "The most events that are kept for watchers; 0: nobody can watch."
+LAYOUT = "Axis letters in any order: T steps, B rows, F features. Default: `TF` or `TBF`, by the depth."
+POSITION = "The position of the last answer, unchanged. Orders requests, and detects repetitions and another history."
+WRITER = (
+    f"Name of one of several clients that step the session; requires `seq`. The last {MAX_WRITERS} writers are known."
+)
+SEQ = "The writer's number of this request: 1, 2, 3, ... Request 1 of an unknown or forgotten writer counts as new."
+HISTORY = (
+    "Number of earlier states to keep, each before a change. Requests of the session are then committed one by one."
+)
+LOG = "Number of changes whose inputs are kept in a log."
+EVENTS = "Number of events that are kept for watchers; with 0 the session cannot be watched."
 PINNED = "Whether the session never expires."
 
 
 class SessionRequest(Frozen):
     """A session to create."""
 
-    session: Name | None = Field(None, description="Its name; one is made up if absent.")
+    session: Name | None = Field(None, description="Name of the session; one is generated if absent.")
     model: ModelRef
     batch_size: int = Field(1, ge=1, description="Rows: independent sequences that step together.")
     ttl_s: int | None = Field(None, ge=1, le=MAX_TTL_S, description="Lifetime after the last change, seconds.")
@@ -77,11 +81,11 @@ class SessionAnswer(Answer):
     """A session without its state."""
 
     session: str
-    model: str = Field(description="The version that it is pinned to, `co2@3`.")
+    model: str = Field(description="The version to which the session is pinned, `co2@3`.")
     model_digest: str
-    kernel_rev: int = Field(description="Revision of the arithmetic that it is pinned to.")
+    kernel_rev: int = Field(description="Revision of the arithmetic to which the session is pinned.")
     batch_size: int
-    step: int = Field(description="Steps since the session began, or since the last reset or written state.")
+    step: int = Field(description="Steps of the present epoch: since the session was created, reset or written.")
     position: str
     ttl_s: int
     history: int = Field(description=HISTORY)
@@ -89,7 +93,7 @@ class SessionAnswer(Answer):
     events: int = Field(description=EVENTS)
     pinned: bool = Field(description=PINNED)
     created: datetime
-    expires: datetime | None = Field(description="When it ends if nothing happens to it; null if it is pinned.")
+    expires: datetime | None = Field(description="When the session expires if it is not changed; null if it is pinned.")
 
     @classmethod
     def of(cls, session: results.SessionAnswer) -> Self:
@@ -116,14 +120,19 @@ class SessionsAnswer(Answer):
     """A page of sessions."""
 
     sessions: list[SessionAnswer]
-    cursor: str = Field(description='Continues the list; "" at the end.')
+    cursor: str = Field(description='Send it to read the next page; "" at the end.')
 
 
 class Identified(Frozen):
     """A change that may say where in the session's history it belongs."""
 
     position: PositionText | None = Field(None, description=POSITION)
-    step: int | None = Field(None, ge=0, le=MAX_STEP, description="Steps so far: orders and recognises a repetition.")
+    step: int | None = Field(
+        None,
+        ge=0,
+        le=MAX_STEP,
+        description="Number of steps of the epoch before this request. Orders requests and detects repetitions.",
+    )
     writer: Name | None = Field(None, description=WRITER)
     seq: int | None = Field(None, ge=1, le=MAX_STEP, description=SEQ)
 
@@ -138,8 +147,8 @@ class Advance(Identified):
 
     reset: bool | Flags = Field(
         False,
-        description="Begin from the initial state, before the first step and with it or not at all: `true` for all"
-        " rows, or a boolean for each. The session's steps are counted on.",
+        description="Put rows into the initial state before the first step, as a part of the step: `true` for all"
+        " rows, or a boolean for each. The count of steps goes on.",
     )
 
 
@@ -147,7 +156,7 @@ class StepRequest(Advance):
     """One time step."""
 
     input: StepInput = Field(
-        description="Numbers, one for each feature; for a session of several rows an array of such arrays.",
+        description="Numbers, one for each feature; if the session has several rows, an array of such arrays.",
         examples=[[0.1, 0.2, 0.3]],
     )
 
@@ -155,7 +164,7 @@ class StepRequest(Advance):
 class SequenceRequest(Advance):
     """Several time steps, applied all or not at all."""
 
-    inputs: SequenceInputs = Field(description="Nested arrays of numbers, an axis for each letter of the layout.")
+    inputs: SequenceInputs = Field(description="Nested arrays of numbers, with an axis for each letter of the layout.")
     layout: Layout | None = Field(None, description=LAYOUT)
 
 
@@ -164,10 +173,10 @@ class Line(Frozen):
 
     session: Name
     key: str | None = Field(
-        None, pattern=IDEMPOTENCY_KEY_PATTERN, description="As the header Idempotency-Key of a single step."
+        None, pattern=IDEMPOTENCY_KEY_PATTERN, description="What the header Idempotency-Key is for a single step."
     )
     timeout_ms: int | None = Field(
-        None, ge=1, le=MOST_TIMEOUT_MS, description="As the header Cellar-Timeout-Ms of a single step."
+        None, ge=1, le=MOST_TIMEOUT_MS, description="What the header Cellar-Timeout-Ms is for a single step."
     )
 
     @property
@@ -191,7 +200,8 @@ class StepQuery(Identified):
         "false",
         pattern=RESET_PATTERN,
         max_length=2**16,
-        description="Rows that begin from the initial state: `true` for all, or a digit for each, `01` for the second.",
+        description="Rows to put into the initial state: `true` for all, or a digit for each row (`01` for the"
+        " second).",
     )
 
     @property
@@ -231,8 +241,8 @@ class LayerRequest(Frozen):
 
     __pydantic_extra__: dict[str, StateInput]
 
-    layer: int = Field(ge=0, description="Which layer of the network, by its number.")
-    cell: str | None = Field(None, description="As read; not looked at.")
+    layer: int = Field(ge=0, description="Number of the layer in the network.")
+    cell: str | None = Field(None, description="Name of the cell as it was read; ignored.")
 
     @property
     def states(self) -> dict[str, Numbers]:
@@ -253,15 +263,16 @@ class StateQuery(Placed):
 class StatesQuery(StateQuery):
     """The same for some states."""
 
-    layer: int | None = Field(None, ge=0, description="In which layer the state of an npy file is.")
-    name: str | None = Field(None, max_length=128, description="Which of the layer's states an npy file is.")
+    layer: int | None = Field(None, ge=0, description="Number of the layer whose state the npy file holds.")
+    name: str | None = Field(None, max_length=128, description="Name of the state that the npy file holds.")
 
 
 class StepAnswer(Answer):
     """The output of one step and where the session stands after it."""
 
     output: StepOutput | None = Field(
-        description="Numbers, nested as the input was. null in a replay whose output was too large to be kept."
+        description="Numbers, nested as the input. null if the request is repeated and its output was too large"
+        " to keep."
     )
     step: int
     position: str
@@ -271,7 +282,8 @@ class SequenceAnswer(Answer):
     """The outputs of all steps and where the session stands after them."""
 
     outputs: SequenceOutputs | None = Field(
-        description="Numbers in the layout of the request. null in a replay whose output was too large to be kept."
+        description="Numbers in the layout of the request. null if the request is repeated and its outputs were"
+        " too large to keep."
     )
     step: int
     position: str

@@ -21,15 +21,15 @@ class ShadowAnswer(Answer):
 
     session: str
     model: str
-    began: str = Field(description="Position of the session when it began.")
+    began: str = Field(description="Position of the session when the shadow began.")
     position: str = Field(description="Position up to which the session has been followed.")
-    behind: int = Field(description="Changes of the session that it has still to follow.")
-    missed: int = Field(description="Changes that the log had lost before they could be followed.")
-    steps: int = Field(description="That were compared.")
+    behind: int = Field(description="Number of changes that the shadow has still to follow.")
+    missed: int = Field(description="Number of changes that the log had lost before they were followed.")
+    steps: int = Field(description="Number of steps that were compared.")
     largest: float
     mean: float
-    last: list[DifferenceAnswer] = Field(description="Of the last changes, oldest first.")
-    stopped: str | None = Field(description="Why it follows no more.")
+    last: list[DifferenceAnswer] = Field(description="Differences of the last changes, oldest first.")
+    stopped: str | None = Field(description="Why the shadow cannot follow any further; null while it follows.")
 
     @classmethod
     def of(cls, session: str, found: shadows.ShadowAnswer) -> Self:

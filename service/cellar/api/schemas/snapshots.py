@@ -13,7 +13,7 @@ from cellar.ports import Snapshot
 class SnapshotRequest(Placed):
     """A snapshot to take."""
 
-    snapshot: Name = Field(description="Its name.")
+    snapshot: Name = Field(description="Name of the snapshot.")
 
 
 class RestoreRequest(Placed):
@@ -27,9 +27,9 @@ class SnapshotAnswer(Answer):
 
     snapshot: str
     session: str
-    model: str = Field(description="The version that the session had, `co2@3`.")
+    model: str = Field(description="The model version of the session at the snapshot, `co2@3`.")
     model_digest: str
-    kernel_rev: int = Field(description="Revision of the arithmetic that the session had.")
+    kernel_rev: int = Field(description="Revision of the arithmetic of the session at the snapshot.")
     batch_size: int
     step: int
     position: str

@@ -10,7 +10,7 @@ from cellar.api.schemas.problems import Problem
 from cellar.api.schemas.sessions import POSITION, SequenceRequest, StepRequest
 from cellar.nn.spec.network import Frozen
 
-SESSION = "Which session, on a socket that carries many; on the socket of one session it may be left out."
+SESSION = "The session. Required on a socket for many sessions, optional on that of one session."
 
 Tag = Annotated[int, Field(ge=0, lt=2**32)]
 
@@ -18,11 +18,13 @@ Tag = Annotated[int, Field(ge=0, lt=2**32)]
 class Message(Frozen):
     """What a step on a stream may say besides."""
 
-    id: Tag | None = Field(None, description="Any number; the answer has it too.")
+    id: Tag | None = Field(None, description="Any number; the answer repeats it.")
     session: Name | None = Field(None, description=SESSION)
-    key: str | None = Field(None, pattern=IDEMPOTENCY_KEY_PATTERN, description="As the header Idempotency-Key.")
+    key: str | None = Field(
+        None, pattern=IDEMPOTENCY_KEY_PATTERN, description="What the header Idempotency-Key is over HTTP."
+    )
     timeout_ms: int | None = Field(
-        None, ge=1, le=MOST_TIMEOUT_MS, description="Milliseconds in which the step must begin to run."
+        None, ge=1, le=MOST_TIMEOUT_MS, description="Milliseconds within which the step must begin to run."
     )
 
     @property
@@ -44,7 +46,7 @@ class ResumeMessage(Frozen):
 
     resume: PositionText = Field(description=POSITION)
     session: Name | None = Field(None, description=SESSION)
-    writer: Name | None = Field(None, description="Whose requests shall be told with their `seq`.")
+    writer: Name | None = Field(None, description="Name of the writer whose requests are sent with their `seq`.")
 
 
 class Told(Answer):
@@ -57,15 +59,15 @@ class Located(Told):
     """Where the session stands."""
 
     step: int
-    position: str = Field(description="To be sent back, as over HTTP.")
-    durability: str = Field(description="What the store promises of it, in the words of `/readyz`.")
+    position: str = Field(description="The position to send with the next step.")
+    durability: str = Field(description="What the store guarantees for it, in the words of `/readyz`.")
 
 
 class GreetingAnswer(Told):
     """The first message. On a socket of many sessions it has no more than window and durability."""
 
-    window: int = Field(description="Steps of a session that may be in flight.")
-    durability: str = Field(description="What the store promises of an answered step, in the words of `/readyz`.")
+    window: int = Field(description="Number of steps of a session that may be in flight.")
+    durability: str = Field(description="What the store guarantees for an answered step, in the words of `/readyz`.")
     model: str | None = Field(None, description="The pinned version, `name@3`.")
     batch_size: int | None = None
     step: int | None = None
@@ -75,23 +77,27 @@ class GreetingAnswer(Told):
 class StepReply(Located):
     """The output of a step and where the session stands after it."""
 
-    id: Tag | None = Field(None, description="Of the step.")
-    output: StepOutput | None = Field(description="Nested as the input. null if it was too large to be kept.")
-    replayed: bool | None = Field(None, description="Whether it was applied before.")
+    id: Tag | None = Field(None, description="The `id` of the step.")
+    output: StepOutput | None = Field(
+        description="Numbers, nested as the input. null if the output was too large to keep."
+    )
+    replayed: bool | None = Field(None, description="Whether the step was applied before.")
 
 
 class SequenceReply(Located):
     """The outputs of a sequence and where the session stands after it."""
 
-    id: Tag | None = Field(None, description="Of the sequence.")
-    outputs: SequenceOutputs | None = Field(description="In the layout of the inputs. null if too large to be kept.")
-    replayed: bool | None = Field(None, description="Whether it was applied before.")
+    id: Tag | None = Field(None, description="The `id` of the sequence.")
+    outputs: SequenceOutputs | None = Field(
+        description="Numbers in the layout of the inputs. null if the outputs were too large to keep."
+    )
+    replayed: bool | None = Field(None, description="Whether the sequence was applied before.")
 
 
 class ProblemReply(Told):
     """A step that failed, or a resume that cannot be."""
 
-    id: Tag | None = Field(None, description="Of the step.")
+    id: Tag | None = Field(None, description="The `id` of the request.")
     resume: str | None = Field(None, description="The position that was asked for.")
     problem: Problem
 
@@ -100,11 +106,11 @@ class MissedReply(Located):
     """A change since the position that was asked for."""
 
     replayed: bool
-    writer: str | None = Field(None, description="Of its request, if that is the one who asks.")
-    seq: int | None = Field(None, description="Of its request.")
-    output: StepOutput | None = Field(None, description="Of one step.")
-    outputs: SequenceOutputs | None = Field(None, description="Of several steps.")
-    changed: bool | None = Field(None, description="true where it was no step.")
+    writer: str | None = Field(None, description="The writer of the request, if it is the one that resumes.")
+    seq: int | None = Field(None, description="The number of the request of that writer.")
+    output: StepOutput | None = Field(None, description="The output of a single step.")
+    outputs: SequenceOutputs | None = Field(None, description="The outputs of a sequence.")
+    changed: bool | None = Field(None, description="true if the change was not a step.")
 
 
 class ResumedReply(Located):
@@ -116,4 +122,4 @@ class ResumedReply(Located):
 class StoppingReply(Answer):
     """The service is stopping. It closes the socket now."""
 
-    stopping: dict[str, str] = Field(description="The last position that was answered of each session.")
+    stopping: dict[str, str] = Field(description="The last answered position of each session.")

@@ -169,9 +169,11 @@ Initialisers = dict[ParameterName, Initialiser]
 class EquationsSpec(Frozen):
     """A cell of one's own, in the cell language."""
 
-    equations: str = Field(max_length=4096, description="Equations, one a line: `h = tanh(Wxh @ x + Whh @ h + b)`.")
+    equations: str = Field(
+        max_length=4096, description="Equations, one on each line: `h = tanh(Wxh @ x + Whh @ h + b)`."
+    )
     sizes: dict[ParameterName, Size] = Field(
-        default_factory=dict, description="Sizes that the text declares besides `in` and `hidden`, by name."
+        default_factory=dict, description="Sizes by name that the equations declare besides `in` and `hidden`."
     )
     init: Initialisers = Field(
         default_factory=dict,
@@ -188,9 +190,9 @@ class RecurrentSpec(Frozen):
     ] = Field(description=f"A built-in cell by name ({', '.join(BUILT_IN)}), or equations.")
     hidden_size: Size
     activation: RecurrentActivation | None = Field(None, description="Of the cell rnn only. Default: tanh.")
-    trainable_state: bool = Field(False, description="Whether the initial state is trained too; else it is zero.")
+    trainable_state: bool = Field(False, description="Whether the initial state is trained; otherwise it is zero.")
     init: Initialisers = Field(
-        default_factory=dict, description="How parameters begin, by name, instead of as the cell says."
+        default_factory=dict, description="How parameters begin, by name, instead of the default of the cell."
     )
 
 
@@ -237,7 +239,7 @@ class EmbeddingSpec(Frozen):
     count: Size = Field(description="Ids: whole numbers from 0 to count - 1.")
     out_size: Size
     init: Initialisers = Field(
-        default_factory=dict, description="How `W` begins. Default: evenly around 0 with the variance 1."
+        default_factory=dict, description="How `W` begins. Default: uniform around 0 with variance 1."
     )
 
 
@@ -252,7 +254,9 @@ class ResidualSpec(Frozen):
     """x + layers(x)."""
 
     type: Literal["residual"] = "residual"
-    layers: "Layers" = Field(description="First to last. The last one answers as many numbers as the first one reads.")
+    layers: "Layers" = Field(
+        description="The layers, from first to last. The last has as many outputs as the first has inputs."
+    )
 
 
 LayerSpec = Annotated[
@@ -281,11 +285,11 @@ class NetworkSpec(Frozen):
     """A chain: each layer reads what the one before it answers."""
 
     in_size: Size
-    layers: Annotated[Layers, BeforeValidator(_not_too_deep)] = Field(description="First to last.")
+    layers: Annotated[Layers, BeforeValidator(_not_too_deep)] = Field(description="The layers, from first to last.")
     weight_storage: Literal["float32", "bfloat16"] = Field(
         "float32",
-        description="How matrices are kept for serving. bfloat16 rounds them to eight bits and halves the memory that a"
-        " step reads; sums stay float32, and training works on float32.",
+        description="How matrices are stored for serving. bfloat16 rounds them to eight bits and halves the"
+        " memory that a step reads. Sums and training stay float32.",
     )
 
 

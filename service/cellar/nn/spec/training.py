@@ -186,11 +186,11 @@ class EarlyStopping(Frozen):
     The weights of the epoch with the lowest watched loss are the result, however small its lead is.
     """
 
-    patience: Positive = Field(description="Epochs without improvement that are waited for.")
+    patience: Positive = Field(description="Number of epochs without improvement after which the job ends.")
     min_delta: Annotated[float, Field(ge=0)] = Field(
         0.0,
-        description="By how much the watched loss must fall below that of the last epoch that improved, to end the"
-        " waiting. It does not decide which weights are the best.",
+        description="By how much the watched loss must fall below that of the last improvement to count as one."
+        " It does not decide which weights are the best.",
     )
 
 
@@ -199,35 +199,41 @@ class TrainingSpec(Frozen):
 
     state: Literal["reset", "carry"] = Field(
         "reset",
-        description="reset: windows are independent sequences, shuffled and batched. carry: the windows of a row follow"
-        " each other and the state flows on without gradient (truncated backpropagation); reset at every epoch.",
+        description="reset: windows are independent sequences, shuffled and batched. carry: the windows of a row"
+        " follow one another and the state is carried without gradient (truncated backpropagation);"
+        " it is reset at every epoch.",
     )
     window: Positive | None = Field(
-        None, description="Steps that are backpropagated through at once, `skip` included. Default: all of a sequence."
+        None,
+        description="Steps that are backpropagated through at once, including `skip`. Default: the whole sequence.",
     )
     recompute: Positive | None = Field(
         None,
-        description="Steps of a window whose values are kept at once for backpropagation, which computes the forward"
-        " pass of the window again in segments of so many steps: memory for one segment instead of the window, for"
-        " about a third more time. Default: all values are kept.",
+        description="Steps of a window whose values are kept at once. The forward pass of the window is computed"
+        " again in segments of this length, which needs memory for one segment and about a third more"
+        " time. Default: all values are kept.",
     )
-    warmup: Count = Field(0, description="First steps of a sequence: fed without gradient and without loss.")
+    warmup: Count = Field(
+        0, description="First steps of a sequence that only prepare the state, without gradient and loss."
+    )
     skip: Count = Field(0, description="Outputs after the warm-up that are left out of the loss.")
     loss: LossSpec = Field(default_factory=lambda: PlainLoss(type="mse"))
     reduce: Literal["mean", "sum"] = Field(
-        "mean", description="Over the scored steps of a window: their mean, or their sum as Flux. Over rows: the mean."
+        "mean",
+        description="Over the scored steps of a window: their mean, or their sum as in Flux. Over rows: the mean.",
     )
     optimiser: OptimiserSpec = Field(default_factory=lambda: Adam(type="adam"))
     epochs: Annotated[int, Field(ge=1, le=1_000_000)] = 10
     batch_size: Annotated[int, Field(ge=1, le=65_536)] = Field(32, description="Sequences in one update.")
     seed: Annotated[int, Field(ge=0, lt=2**63)] = Field(
-        0, description="Of the order of the batches, and of the masks of dropout."
+        0, description="Seed of the order of the batches and of the masks of dropout."
     )
     validation: Annotated[float, Field(gt=0, lt=1)] | None = Field(
         None,
-        description="Fraction of the data to hold out: the last rows, or the last steps if there is one row, a window"
-        " or a carried state. Held-out steps go on from the state that the steps before them lead to, unless they are"
-        " windows of their own (`reset` with a window). Separate validation data may be sent instead.",
+        description="Fraction of the data to hold out: the last rows, or the last steps if there is one row, a"
+        " window or a carried state. Held-out steps go on from the state after the steps before them,"
+        " unless they are windows of their own (`reset` with a window). Separate validation data may"
+        " be sent instead.",
     )
     early_stopping: EarlyStopping | None = None
 
