@@ -98,8 +98,8 @@ def backward(
     d_outputs: Array,
     d_state: Array | None,
     *,
-    want_inputs: bool = True,
-    into: Mapping[str, Array] | None = None,
+    want_inputs: bool,
+    into: Mapping[str, Array] | None,
 ) -> Returned:
     """Return the gradients of a traced pass, given those of the signal `output` and of the state after it.
 

@@ -301,7 +301,7 @@ def _sizes(array: Array) -> tuple[int, int, int]:
     return steps, rows, features
 
 
-def _check_size(actual: int, expected: set[int], pointer: str, what: str, hint: str = "") -> None:
+def _check_size(actual: int, expected: set[int], pointer: str, what: str, hint: str) -> None:
     if actual not in expected:
         sizes = " or ".join(str(size) for size in sorted(expected))
         raise ShapeMismatch(

@@ -138,7 +138,7 @@ def most_row_steps(sizes: Sizes) -> int:
 
 
 def run_wanted(
-    network: Network, works: Sequence[Work], executor: Executor | None = None, most_steps: int = CHUNK_STEPS
+    network: Network, works: Sequence[Work], executor: Executor | None, most_steps: int = CHUNK_STEPS
 ) -> tuple[int, int]:
     """Run the next chunk of every work that may run now; the others are left as they are, and have not begun.
 
@@ -149,7 +149,7 @@ def run_wanted(
 
 
 def run_together(
-    network: Network, works: Sequence[Work], executor: Executor | None = None, most_steps: int = CHUNK_STEPS
+    network: Network, works: Sequence[Work], executor: Executor | None, most_steps: int = CHUNK_STEPS
 ) -> tuple[int, int]:
     """Run the next chunk of every work in one call, `most_steps` at most, and write what came of it into the works.
 

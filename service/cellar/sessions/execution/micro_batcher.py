@@ -65,7 +65,7 @@ class Batcher:
         """Whether anything runs or waits here."""
         return self._busy or bool(self._steps or self._sequences)
 
-    def add(self, work: Work, *, again: bool = False) -> None:
+    def add(self, work: Work, *, again: bool) -> None:
         """Queue the work. `finish` is called once it has run, or could not; never from in here.
 
         `again` says that its session went with one of the last ticks.

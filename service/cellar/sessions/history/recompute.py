@@ -25,7 +25,7 @@ class Rerun:
         self.state = state
         """Float32, (rows, state_size)."""
 
-    def begin_anew(self, rows: Mask | None = None) -> None:
+    def begin_anew(self, rows: Mask | None) -> None:
         """Put all rows, or those under the mask, into the initial state."""
         initial = self._network.initial_state(self._rows)
         if rows is not None:
@@ -34,12 +34,12 @@ class Rerun:
             initial = state
         self.state = state_bytes.dump(initial)
 
-    async def run(self, inputs: Floats, reset: Mask | None = None) -> None:
+    async def run(self, inputs: Floats, reset: Mask | None) -> None:
         """Step over `inputs` and drop the outputs. Raise as `outputs`."""
         async for _ in self.outputs(inputs, reset):
             pass
 
-    async def outputs(self, inputs: Floats, reset: Mask | None = None) -> AsyncIterator[Floats]:
+    async def outputs(self, inputs: Floats, reset: Mask | None) -> AsyncIterator[Floats]:
         """Step over `inputs` (T, rows, in_size) and yield the outputs, (T, rows, out_size) in parts of T.
 
         Rows under `reset` begin anew before. Raise ShapeMismatch, or StateNotFinite or OutputNotFinite.

@@ -75,7 +75,7 @@ class Deletions:
         self._jobs = jobs
         self._models = models
 
-    async def delete(self, tenant: str, name: str, *, force: bool = False) -> None:
+    async def delete(self, tenant: str, name: str, *, force: bool) -> None:
         """Delete a model with all its versions. Raise ModelUnknown, or ModelInUse unless the deletion is forced.
 
         When this returns, no process commits a step of a session of the model any more.

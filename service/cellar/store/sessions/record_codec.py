@@ -74,7 +74,7 @@ ORDERED, KEPT, NUMBERED = 1, 2, 4
 
 
 @lru_cache(maxsize=1024)
-def model_mark(digest: str, *, deleted: bool = False) -> bytes:
+def model_mark(digest: str, *, deleted: bool) -> bytes:
     """Return how a head ends: with another mark once the model was deleted, so that no commit meets its head again."""
     return blake2b(digest.encode(), digest_size=16, person=b"deleted" if deleted else b"").digest()
 
