@@ -1,6 +1,5 @@
 """The private parts of libraries that the package uses are known, and are what they were when they were read."""
 
-import ast
 import inspect
 from importlib.metadata import version
 from typing import Any
@@ -31,9 +30,8 @@ def test_every_use_of_a_private_member_stands_in_the_list() -> None:
 
 
 def test_what_the_scan_cannot_see_is_used() -> None:
-    trees = [ast.parse(inspect.getsource(module)) for module in modules()]
-    names = {node.attr for tree in trees for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
-    assert {place.rpartition(".")[2] for place in UNSEEN} <= names
+    text = "".join(map(inspect.getsource, modules()))
+    assert [place for place in UNSEEN if f".{place.rpartition('.')[2]}" not in text] == []
 
 
 @pytest.mark.parametrize(
