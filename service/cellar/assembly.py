@@ -10,7 +10,7 @@ import redis
 from fastapi import FastAPI
 
 from cellar.api.dependencies import TENANT, Services
-from cellar.api.limits.compile_limit import Compiles
+from cellar.api.limits.compile_limit import CompileLimit
 from cellar.engine import KERNEL_REV, KernelCache, self_test
 from cellar.errors import SettingsInvalid, StoreUnavailable
 from cellar.jobs.calls import Calls
@@ -18,11 +18,11 @@ from cellar.jobs.submission import Jobs
 from cellar.jobs.sweeper import Sweeper
 from cellar.ports import BlobStore
 from cellar.registry import Registry
-from cellar.sessions.events.hub import Watchers
-from cellar.sessions.history.history import Pasts
+from cellar.sessions.events.hub import EventHub
+from cellar.sessions.history.history import SessionHistory
 from cellar.sessions.history.replay_migrate import Replays
 from cellar.sessions.history.shadows import Shadows
-from cellar.sessions.operations.concurrency_limit import Places
+from cellar.sessions.operations.concurrency_limit import ConcurrencyLimit
 from cellar.sessions.operations.forks import Forks
 from cellar.sessions.operations.model_deletion import Deletions
 from cellar.sessions.operations.snapshots import Snapshots
@@ -35,7 +35,7 @@ from cellar.store.catalogue.blobs_redis import RedisBlobs
 from cellar.store.catalogue.jobs import RedisJobs
 from cellar.store.catalogue.models import RedisModels
 from cellar.store.companions.events import RedisEvents
-from cellar.store.companions.history import RedisPast
+from cellar.store.companions.history import RedisHistory
 from cellar.store.companions.shadows import RedisShadows
 from cellar.store.companions.snapshots import RedisSnapshots
 from cellar.store.connection.router import Wait
@@ -118,21 +118,21 @@ class Api(Parts):
             most=settings.max_snapshots,
             held_s=settings.idempotency_ttl_s,
         )
-        past = RedisPast(self._aside, prefix=settings.key_prefix)
+        past = RedisHistory(self._aside, prefix=settings.key_prefix)
         shadows = RedisShadows(self._aside, prefix=settings.key_prefix)
-        stored, uses, places = (self._sessions, self._store), self._store.uses, Places()
+        stored, uses, places = (self._sessions, self._store), self._store.uses, ConcurrencyLimit()
         jobs = Jobs(self.jobs, self.blobs, self.registry, self._calls, self.clock)
         self.services = Services(
             sessions=self._sessions,
             states=States(*stored),
             snapshots=Snapshots(*stored, copies, self.clock),
             forks=Forks(*stored, copies, self.clock, most_bytes=settings.max_fork_bytes),
-            pasts=Pasts(*stored, past, places=places),
+            pasts=SessionHistory(*stored, past, places=places),
             replays=Replays(*stored, past, uses, self.clock, kernel_rev=KERNEL_REV, places=places),
             shadows=Shadows(*stored, past, shadows, uses, self.clock),
-            watchers=Watchers(self._store, self._events),
+            watchers=EventHub(self._store, self._events),
             registry=self.registry,
-            compiles=Compiles(settings.compile_queue),
+            compiles=CompileLimit(settings.compile_queue),
             deletions=Deletions(self.registry, uses, shadows, jobs, self._sessions.models),
             jobs=jobs,
             ready=self._store.ping,

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from cellar.engine import CompiledCell, Node, Program, Run
+from cellar.engine import CompiledCell, NetworkProgram, PlanNode, Run
 from cellar.engine.execution.network_plan import INPUT, Signal
 from tests.engine import oracle
 
@@ -20,11 +20,11 @@ SIZE = 21
 
 def node(
     kernel: CompiledCell, seed: int, reads: tuple[Signal, ...], offset: int | None, *, reverse: bool = False
-) -> Node:
+) -> PlanNode:
     """Return a node with drawn weights; one without a place in the state begins with ones."""
     weights = oracle.draw(kernel.cell, 1, 1, seed=seed).weights
     size = kernel.cell.state_size
-    return Node(
+    return PlanNode(
         kernel, kernel.pack(weights), reads, offset, np.ones(size, np.float32), np.empty(size, np.float32), reverse
     )
 
@@ -39,7 +39,7 @@ class Stack:
         for place in self.nodes:
             place.initial[:] = oracle.draw(place.kernel.cell, 1, 1, seed=3).state[0]
         self.initial = np.concatenate([place.initial for place in self.nodes])
-        self.program = Program(self.nodes, (1,), 3, 2 * self.width, compiled.cache)
+        self.program = NetworkProgram(self.nodes, (1,), 3, 2 * self.width, compiled.cache)
 
     def plain(self, inputs: Floats, state: Floats, lengths: NDArray[np.int32] | None = None) -> Run:
         """Run the kernels one after the other."""
@@ -66,6 +66,6 @@ def same(found: Run, wanted: Run) -> None:
     np.testing.assert_array_equal(found.state, wanted.state)
 
 
-def kept_bytes(program: Program) -> int:
+def kept_bytes(program: NetworkProgram) -> int:
     """Return the bytes of the frames that a program keeps for later calls."""
     return sum(frame.size for pool in program._pools.values() for frame in pool)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from cellar.jobs.lease import Keeper
+from cellar.jobs.lease import LeaseKeeper
 from cellar.ports import Lease
 from cellar.store.catalogue.jobs import RedisJobs
 from cellar.store.topology.factory import sync_client
@@ -25,14 +25,14 @@ def lease(room: Room) -> Lease:
 
 
 def test_a_kept_lease_never_runs_out(room: Room, lease: Lease) -> None:
-    with Keeper(room.store, lease, LEASE_S) as keeper:
+    with LeaseKeeper(room.store, lease, LEASE_S) as keeper:
         assert not keeper.superseded.wait(4 * LEASE_S)
         assert room.store.acquire("default", "j1", LEASE_S) is None
     wait_until(lambda: room.store.acquire("default", "j1", LEASE_S), 5, "the lease runs out when it is left")
 
 
 def test_hears_that_the_job_should_end(room: Room, lease: Lease) -> None:
-    with Keeper(room.store, lease, LEASE_S) as keeper:
+    with LeaseKeeper(room.store, lease, LEASE_S) as keeper:
         room.store.cancel("default", "j1")
         assert keeper.cancelled.wait(5)
         assert not keeper.superseded.is_set()
@@ -41,12 +41,12 @@ def test_hears_that_the_job_should_end(room: Room, lease: Lease) -> None:
 def test_hears_that_another_attempt_has_the_job(room: Room, lease: Lease) -> None:
     room.store.renew(lease, 0)
     room.store.acquire("default", "j1", 60)
-    with Keeper(room.store, lease, LEASE_S) as keeper:
+    with LeaseKeeper(room.store, lease, LEASE_S) as keeper:
         assert keeper.superseded.wait(5)
 
 
 def test_a_store_that_is_away_is_not_the_end(tmp_path: Path) -> None:
     store = RedisJobs(sync_client(f"unix://{tmp_path}/gone.sock"), uuid.uuid4().hex)
-    with Keeper(store, Lease("default", "j1", 1), LEASE_S) as keeper:
+    with LeaseKeeper(store, Lease("default", "j1", 1), LEASE_S) as keeper:
         assert not keeper.superseded.wait(2 * LEASE_S)
         assert not keeper.cancelled.is_set()

@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 import redis
 
-from cellar.sessions.history.history import Pasts
+from cellar.sessions.history.history import SessionHistory
 from cellar.sessions.requests import call_cost
 from cellar.sessions.service.sessions import Sessions
 from cellar.sessions.service.states import States
-from cellar.store.companions.history import RedisPast
+from cellar.store.companions.history import RedisHistory
 from cellar.store.sessions.store import RedisSessions
 from cellar.store.topology.factory import open_route
 from tests.sessions.exact import ExactModels
@@ -47,7 +47,7 @@ class Service:
     sessions: Sessions
     states: States
     store: RedisSessions
-    pasts: Pasts
+    pasts: SessionHistory
     models: ExactModels
     prefix: str
 
@@ -68,8 +68,10 @@ async def start_service() -> AsyncIterator[StartService]:
         models = options.pop("models", None) or ExactModels()
         options = {"kernel_rev": 1, "default_ttl_s": 3600, "most_together": for_store.get("window", 32), **options}
         sessions = Sessions(store, models, FakeClock(), **options)
-        past = RedisPast(route, prefix=prefix, page_bytes=200)  # so that logs have many pages
-        started.append(Service(sessions, States(sessions, store), store, Pasts(sessions, store, past), models, prefix))
+        past = RedisHistory(route, prefix=prefix, page_bytes=200)  # so that logs have many pages
+        started.append(
+            Service(sessions, States(sessions, store), store, SessionHistory(sessions, store, past), models, prefix)
+        )
         return started[-1]
 
     yield start

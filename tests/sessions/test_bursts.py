@@ -9,8 +9,8 @@ import pytest
 
 from cellar.errors import CellarError, NotFound, NotReached, ShapeMismatch
 from cellar.ports import APPEND, Committed, Identity, SessionKey
-from cellar.sessions.requests.pending_result import Pending
-from cellar.sessions.requests.step_batch import Burst
+from cellar.sessions.requests.pending_result import PendingResult
+from cellar.sessions.requests.step_batch import StepBatch
 from cellar.sessions.values.position import advance
 from tests.redis_process import RedisProcess
 from tests.sessions.conftest import Service, StartService
@@ -36,7 +36,7 @@ def told(outcome: Committed | BaseException) -> Told:
     return outcome.position.step, outcome.replayed, numbers
 
 
-async def ended(pending: Pending) -> None:
+async def ended(pending: PendingResult) -> None:
     """Wait for the end of a request, whatever it is."""
     await asyncio.gather(pending.come(), return_exceptions=True)
 
@@ -48,7 +48,7 @@ async def as_one(service: Service, key: SessionKey, values: Sequence[float], fir
 
 
 async def one_by_one(service: Service, key: SessionKey, values: Sequence[float], first: int | None) -> list[Told]:
-    sent: list[Pending] = []
+    sent: list[PendingResult] = []
     with service.sessions.together():
         for index, value in enumerate(values):
             identity = APPEND if first is None else Identity(step=first + index)
@@ -125,7 +125,7 @@ async def test_bursts_and_steps_that_wait_go_together(service: Service, shut: Ca
     key, gate = await begin(service), shut()
     first = asyncio.create_task(step(service, key, 0))
     await gate.reached()
-    waiting: list[Pending] = [
+    waiting: list[PendingResult] = [
         service.sessions.submit_steps(key, a_sequence(1, 2, 3), 1),
         service.sessions.submit_steps(key, a_sequence(4, 5), None),
         service.sessions.submit(key, "step", a_sequence(6), Identity(step=6)),
@@ -135,7 +135,7 @@ async def test_bursts_and_steps_that_wait_go_together(service: Service, shut: Ca
     await first
     for pending in waiting:
         await ended(pending)
-    outcomes = [each for one in waiting for each in (one.outcomes if isinstance(one, Burst) else [one.outcome])]
+    outcomes = [each for one in waiting for each in (one.outcomes if isinstance(one, StepBatch) else [one.outcome])]
     assert [told(outcome) for outcome in outcomes] == [(at, False, history(range(at))) for at in range(2, 41)]
     assert service.models.network.calls[:2] == [(1, 1), (6, 1)]
     assert await state(service, key) == history(range(40))
@@ -150,7 +150,7 @@ async def test_a_burst_of_one_step_goes_with_others(
     key, gate = await begin(service), shut()
     first = asyncio.create_task(step(service, key, 0))
     await gate.reached()
-    waiting: list[Burst] = []
+    waiting: list[StepBatch] = []
     for size in sizes:
         number = 1 + sum(burst.count for burst in waiting)
         values = range(number, number + size)

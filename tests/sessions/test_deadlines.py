@@ -11,9 +11,9 @@ import pytest
 
 from cellar.errors import DeadlineExceeded, Overloaded
 from cellar.ports import APPEND, Identity, ModelVersion, SessionKey
-from cellar.sessions.execution.kernel_batch import Work
+from cellar.sessions.execution.kernel_batch import BatchItem
 from cellar.sessions.requests.call_cost import CallCost
-from cellar.sessions.requests.pending_result import Pending
+from cellar.sessions.requests.pending_result import PendingResult
 from cellar.sessions.requests.request import Request
 from cellar.sessions.service.sessions import THREADS
 from tests.redis_process import RedisProcess
@@ -29,12 +29,12 @@ Shut = Callable[[], Gate]
 SOON_S = 0.05
 
 
-def late(service: Service, key: SessionKey, value: float, **options: object) -> Pending:
+def late(service: Service, key: SessionKey, value: float, **options: object) -> PendingResult:
     """Submit a step that will not begin in its time."""
     return service.sessions.submit(key, "step", a_sequence(value), APPEND, deadline_s=SOON_S, **options)  # type: ignore[arg-type]
 
 
-async def is_late(pending: Pending) -> None:
+async def is_late(pending: PendingResult) -> None:
     """Fail unless its time is over, long before whatever it waits for is."""
     with pytest.raises(DeadlineExceeded) as caught:
         async with asyncio.timeout(2):
@@ -143,7 +143,7 @@ async def test_who_does_not_run_because_another_has_ended_keeps_its_deadline(ser
     first, second = (Request(key, "step", APPEND, b"", b"", 0.0, a_sequence(1)) for _ in range(2))
     first.end_after(SOON_S, SOON_S)
     second.cancel()
-    assert not Work([first, second], record).begins()
+    assert not BatchItem([first, second], record).begins()
     await is_late(first)
 
 

@@ -12,15 +12,15 @@ import redis
 from cellar.errors import StoreCorrupt
 from cellar.ports import APPEND, Identity, ModelVersion, SessionKey
 from cellar.sessions.execution import kernel_batch
-from cellar.sessions.execution.micro_batcher import Batcher
-from cellar.sessions.requests.pending_result import Pending
+from cellar.sessions.execution.micro_batcher import MicroBatcher
+from cellar.sessions.requests.pending_result import PendingResult
 from cellar.sessions.scheduling import committer, scheduler, session_queue
-from cellar.sessions.scheduling.committer import Settling
-from cellar.sessions.scheduling.scheduler import Lanes
-from cellar.sessions.scheduling.session_cache import LaneCache
+from cellar.sessions.scheduling.committer import Committer
+from cellar.sessions.scheduling.scheduler import Scheduler
+from cellar.sessions.scheduling.session_cache import SessionCache
 from cellar.sessions.scheduling.step_rules import StepRules
 from cellar.sessions.values.results import Floats
-from cellar.store.sessions.commit_fast_path import PlainCommits
+from cellar.store.sessions.commit_fast_path import FastCommits
 from tests.sessions.conftest import Service, StartService
 from tests.sessions.exact import BAD_STATE, ExactModel, ExactModels, history
 from tests.sessions.session_calls import a_sequence, begin, output, step
@@ -60,28 +60,28 @@ def anybody(*_: object) -> SessionKey:
 
 OF_ONE = [
     Place(scheduler, "steps_commit", lambda ran, *_: ran.record.key),
-    Place(Lanes, "_add_commit", lambda _, __, ran, ___: ran.record.key),
-    Place(Lanes, "_run_or_fetch", lambda _, one, __: one.key),
-    Place(Lanes, "_run", lambda _, one, *__: one.key),
+    Place(Scheduler, "_add_commit", lambda _, __, ran, ___: ran.record.key),
+    Place(Scheduler, "_run_or_fetch", lambda _, one, __: one.key),
+    Place(Scheduler, "_run", lambda _, one, *__: one.key),
     Place(StepRules, "check_steps", lambda _, one, *__: one.key),
     Place(StepRules, "join", lambda _, one, *__: one.key),
-    Place(Settling, "_settle", lambda _, one, *__: one.key),
+    Place(Committer, "_settle", lambda _, one, *__: one.key),
     Place(committer, "answer", lambda requests, _: requests[0].key),
-    Place(LaneCache, "believe", lambda _, one, __: one.key),
-    Place(PlainCommits, "write", lambda _, commit: commit.before.key, times=2),
-    Place(kernel_batch.Work, "note_position", lambda ran, _: ran.record.key),
+    Place(SessionCache, "believe", lambda _, one, __: one.key),
+    Place(FastCommits, "write", lambda _, commit: commit.before.key, times=2),
+    Place(kernel_batch.BatchItem, "note_position", lambda ran, _: ran.record.key),
 ]
 """Where it concerns one session."""
 
 OF_ALL = [
-    Place(Batcher, "_next", anybody),
-    Place(Batcher, "_is_prompt", anybody),
+    Place(MicroBatcher, "_next", anybody),
+    Place(MicroBatcher, "_is_prompt", anybody),
     Place(kernel_batch, "run_together", anybody),
 ]
 """Where it concerns whoever goes together."""
 
 
-async def outcomes(waiting: Sequence[Pending]) -> list[list[float] | str]:
+async def outcomes(waiting: Sequence[PendingResult]) -> list[list[float] | str]:
     """Return the answers, errors as their names, once all have come."""
     found: list[list[float] | str] = []
     async with asyncio.timeout(20):
@@ -93,7 +93,7 @@ async def outcomes(waiting: Sequence[Pending]) -> list[list[float] | str]:
     return found
 
 
-def step_all(service: Service, keys: Sequence[SessionKey], value: float) -> list[Pending]:
+def step_all(service: Service, keys: Sequence[SessionKey], value: float) -> list[PendingResult]:
     """Submit two steps for each session, all at once."""
     with service.sessions.together():
         return [service.sessions.submit(key, "step", a_sequence(value), APPEND) for key in (*keys, *keys)]
@@ -172,7 +172,7 @@ async def test_a_record_that_cannot_be_read_is_its_own_sessions_error(
 async def test_whoever_waits_and_raises_keeps_no_answer_from_others(service: Service) -> None:
     keys = await begun(service)
 
-    def raising(_: Pending) -> None:
+    def raising(_: PendingResult) -> None:
         raise RuntimeError(FAULT)
 
     coming = step_all(service, keys, 1)
@@ -217,14 +217,14 @@ async def test_steps_that_run_again_because_one_was_bad_are_told_of_a_fault(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     key = await begin(service)
-    real, calls = kernel_batch.Work.note_position, count()
+    real, calls = kernel_batch.BatchItem.note_position, count()
 
-    def raising(ran: kernel_batch.Work, chunk: Floats) -> None:
+    def raising(ran: kernel_batch.BatchItem, chunk: Floats) -> None:
         if ran.inputs.flat[0] == 1 and next(calls):  # first all of them run, and then those before the bad one
             raise RuntimeError(FAULT)
         real(ran, chunk)
 
-    monkeypatch.setattr(kernel_batch.Work, "note_position", raising)
+    monkeypatch.setattr(kernel_batch.BatchItem, "note_position", raising)
     with service.sessions.together():
         coming = [service.sessions.submit(key, "step", a_sequence(value), APPEND) for value in (1, BAD_STATE, 3)]
     assert await outcomes(coming) == ["RuntimeError", "StateNotFinite", history([3])]
@@ -236,7 +236,7 @@ async def test_what_runs_and_is_not_committed_is_told_of_its_fault(
 ) -> None:
     key = await begin(service)
     record, *_ = await service.sessions.look(key)
-    Place(kernel_batch.Work, "note_position", lambda ran, _: ran.record.key).put(monkeypatch, key)
+    Place(kernel_batch.BatchItem, "note_position", lambda ran, _: ran.record.key).put(monkeypatch, key)
     with pytest.raises(RuntimeError, match=FAULT):
         await service.sessions.attempt(record, a_sequence(1, 2))
     assert waiting(service) == 0

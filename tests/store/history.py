@@ -4,7 +4,7 @@ import asyncio
 from itertools import count
 
 from cellar.ports import Commit, SessionRecord
-from cellar.store.connection.retry import Exchange
+from cellar.store.connection.retry import RetryingClient
 from cellar.store.connection.router import Wait
 from cellar.store.sessions.store import RedisSessions
 from tests.store.session_values import a_commit, after
@@ -24,7 +24,7 @@ class History:
         """The session as it should be."""
         return after(self.commits[-1]) if self.commits else self.record
 
-    async def write(self, sessions: RedisSessions, exchange: Exchange, ends: asyncio.Event) -> None:
+    async def write(self, sessions: RedisSessions, exchange: RetryingClient, ends: asyncio.Event) -> None:
         """Commit step after step; one counts as acknowledged when a replica has it."""
         for number in count():
             if ends.is_set():

@@ -11,7 +11,7 @@ import pytest
 import redis
 
 from cellar.errors import StoreUnavailable
-from cellar.store.connection.connection import Link
+from cellar.store.connection.connection import RedisConnection
 from cellar.store.connection.notifications import listening_client
 from cellar.store.protocol.url import Address
 from cellar.store.topology.factory import sync_client
@@ -48,7 +48,7 @@ async def behind_tls(upstream: Path) -> AsyncIterator[int]:
 
 
 async def link_accepts(url: str) -> bool:
-    link = Link(Address.parse(url))
+    link = RedisConnection(Address.parse(url))
     try:
         return await link.call([(b"PING",)]) == [b"PONG"]
     except StoreUnavailable:

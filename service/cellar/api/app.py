@@ -10,7 +10,7 @@ from starlette.types import Lifespan
 from cellar import __version__
 from cellar.api.dependencies import Services
 from cellar.api.errors import problems
-from cellar.api.fast_http.head_template import Forms
+from cellar.api.fast_http.head_template import HeadTemplates
 from cellar.api.http import conventions
 from cellar.api.http.access import Access, AccessControl
 from cellar.api.http.array_answers import POSITION, STEP_NUMBER
@@ -54,7 +54,7 @@ def create_app(
     app.state.streams = Streams(services, access, window=replay_window, max_bytes=max_body_bytes)
     app.state.underway = Underway()
     app.state.max_body_bytes = max_body_bytes
-    app.state.forms = Forms()
+    app.state.forms = HeadTemplates()
     app.state.access = access
     app.state.load = Load(limits or Limits())
     app.include_router(router)

@@ -7,11 +7,11 @@ from typing import Annotated, Any
 from fastapi import Depends
 from starlette.requests import Request
 
-from cellar.api.limits.compile_limit import Compiles
+from cellar.api.limits.compile_limit import CompileLimit
 from cellar.jobs.submission import Jobs
 from cellar.registry import Registry
-from cellar.sessions.events.hub import Watchers
-from cellar.sessions.history.history import Pasts
+from cellar.sessions.events.hub import EventHub
+from cellar.sessions.history.history import SessionHistory
 from cellar.sessions.history.replay_migrate import Replays
 from cellar.sessions.history.shadows import Shadows
 from cellar.sessions.operations.forks import Forks
@@ -32,12 +32,12 @@ class Services:
     states: States
     snapshots: Snapshots
     forks: Forks
-    pasts: Pasts
+    pasts: SessionHistory
     replays: Replays
     shadows: Shadows
-    watchers: Watchers
+    watchers: EventHub
     registry: Registry
-    compiles: Compiles
+    compiles: CompileLimit
     deletions: Deletions
     jobs: Jobs
     ready: Callable[[], Awaitable[dict[str, Any]]]

@@ -1,7 +1,7 @@
 """Growing pauses between the tries of something that keeps failing."""
 
 
-class Backoff:
+class RestartBackoff:
     """Says when the next try is due. Times are those of one monotonic clock, in seconds.
 
     The first pause is `first_s`; each further one is twice as long, up to `longest_s`. What ran for `steady_s` after

@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Callable
 
-from cellar.embedded.backoff import Backoff
+from cellar.embedded.backoff import RestartBackoff
 from cellar.embedded.server import PrivateRedis
 from cellar.errors import StartupError
 
@@ -25,7 +25,7 @@ class RedisKeeper:
     def __init__(self, server: PrivateRedis, now_s: Callable[[], float]) -> None:
         self._server = server
         self._now_s = now_s
-        self._backoff = Backoff(*BACKOFF_S, STEADY_S)
+        self._backoff = RestartBackoff(*BACKOFF_S, STEADY_S)
         self._backoff.started(now_s())
         self._is_down = False
         self._logged: tuple[str, float] = ("", float("-inf"))

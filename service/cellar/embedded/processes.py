@@ -11,7 +11,7 @@ from contextlib import ExitStack
 from types import FrameType, TracebackType
 from typing import Self
 
-from cellar.embedded.backoff import Backoff
+from cellar.embedded.backoff import RestartBackoff
 
 log = logging.getLogger(__name__)
 
@@ -67,7 +67,7 @@ class Child:
         self._command = command
         self._inherit = inherit
         self._process: subprocess.Popen[bytes] | None = None
-        self._backoff = Backoff(*BACKOFF_S, STEADY_S)
+        self._backoff = RestartBackoff(*BACKOFF_S, STEADY_S)
 
     def keep(self, now_s: float) -> bool:
         """Start it if it does not run and its wait is over; return False if it has given up."""
@@ -105,7 +105,7 @@ class Upkeep:
 
     def __init__(self, action: Callable[[], object]) -> None:
         self._action = action
-        self._backoff = Backoff(*BACKOFF_S, STEADY_S)
+        self._backoff = RestartBackoff(*BACKOFF_S, STEADY_S)
         self._failed = True
         """Whether the next run is a first one, or the first after a failure."""
 

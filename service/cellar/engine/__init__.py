@@ -4,7 +4,7 @@ from cellar.engine.backend.compile_pool import while_wanted
 from cellar.engine.backend.kernel_cache import KernelCache
 from cellar.engine.cell import Cell, State, build_cell
 from cellar.engine.execution.arguments import Mask, States, joined_state
-from cellar.engine.execution.command_list import Recording
+from cellar.engine.execution.command_list import CommandList
 from cellar.engine.execution.compiled_cell import (
     Backward,
     CompiledCell,
@@ -14,10 +14,10 @@ from cellar.engine.execution.compiled_cell import (
     compile_cells,
     kernel_texts,
 )
-from cellar.engine.execution.invocation import Call
-from cellar.engine.execution.network_plan import Node, Run
-from cellar.engine.execution.network_program import Program
-from cellar.engine.execution.packed_weights import Packed
+from cellar.engine.execution.invocation import Invocation
+from cellar.engine.execution.network_plan import PlanNode, Run
+from cellar.engine.execution.network_program import NetworkProgram
+from cellar.engine.execution.packed_weights import PackedWeights
 from cellar.engine.native_calls.command_list_call import player_text
 from cellar.engine.self_test import KERNEL_REV, TRAINING_REV
 from cellar.engine.target import Target, host_target, is_known, target_here
@@ -26,16 +26,16 @@ __all__ = [
     "KERNEL_REV",
     "TRAINING_REV",
     "Backward",
-    "Call",
     "Cell",
+    "CommandList",
     "CompiledCell",
     "Forward",
+    "Invocation",
     "KernelCache",
     "Mask",
-    "Node",
-    "Packed",
-    "Program",
-    "Recording",
+    "NetworkProgram",
+    "PackedWeights",
+    "PlanNode",
     "Run",
     "State",
     "States",

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from cellar.engine.backend.kernel_cache import KernelCache
 from cellar.engine.cell import Cell, build_cell
 from cellar.engine.execution.compiled_cell import CompiledCell, compile_cells
-from cellar.engine.execution.network_plan import INPUT, Node, Run
-from cellar.engine.execution.network_program import Program
+from cellar.engine.execution.network_plan import INPUT, PlanNode, Run
+from cellar.engine.execution.network_program import NetworkProgram
 from cellar.errors import StartupError
 
 KERNEL_REV = 2
@@ -105,17 +105,17 @@ def _results(run: Run) -> Iterator[NDArray[np.float32]]:
     yield run.state
 
 
-def _program(kernels: list[CompiledCell], cache: KernelCache, *, halves: bool) -> Program:
+def _program(kernels: list[CompiledCell], cache: KernelCache, *, halves: bool) -> NetworkProgram:
     """Return the network: one cell on the other, each with a state that is not zero at first."""
-    nodes, offset = list[Node](), 0
+    nodes, offset = list[PlanNode](), 0
     for number, kernel in enumerate(kernels):
         cell = kernel.cell
         weights = {param.name: _values(param.shape, 10 * number + seed) for seed, param in enumerate(cell.params)}
         initial, nobody = _values((cell.state_size,), 200 + number), np.empty(cell.state_size, np.float32)
         reads = INPUT if number == 0 else (number - 1,)
-        nodes.append(Node(kernel, kernel.pack(weights, halves=halves), (reads,), offset, initial, nobody))
+        nodes.append(PlanNode(kernel, kernel.pack(weights, halves=halves), (reads,), offset, initial, nobody))
         offset += cell.state_size
-    return Program(nodes, (len(nodes) - 1,), _IN, offset, cache)
+    return NetworkProgram(nodes, (len(nodes) - 1,), _IN, offset, cache)
 
 
 def _gradients(kernel: CompiledCell) -> Iterator[NDArray[np.float32]]:

@@ -14,7 +14,7 @@ RENEWALS = 5
 """Renewals in the time of a lease: it survives four that are lost or late."""
 
 
-class Keeper:
+class LeaseKeeper:
     """Renews a lease until it is left. Kernels release the GIL, so that training does not hold the thread up."""
 
     def __init__(self, store: JobStore, lease: Lease, lease_s: float) -> None:

@@ -12,7 +12,7 @@ from typing import Any, Protocol, TypeVar
 from cellar.errors import BlobUnknown, CellarError, StoreUnavailable, Superseded
 from cellar.jobs.checkpoint import Recorder
 from cellar.jobs.dataset import unpack_dataset
-from cellar.jobs.lease import Keeper
+from cellar.jobs.lease import LeaseKeeper
 from cellar.jobs.submission import publish_of, training_spec
 from cellar.nn.execution.executable import CompiledNetwork
 from cellar.nn.spec.training import Dataset, EpochRecord, Evaluation, Progress, TrainingSpec, Weights
@@ -68,8 +68,8 @@ def run(
         logger.info("job %s is held or has ended", job)
         return
     logger.info("job %s: attempt %d begins", job, lease.attempt)
-    with _stop_asked() as stop, Keeper(jobs, lease, lease_s) as keeper:
-        attempt = Attempt(keeper, stop, jobs=jobs, blobs=blobs, prepare=prepare, fit=fit)
+    with _stop_asked() as stop, LeaseKeeper(jobs, lease, lease_s) as keeper:
+        attempt = JobAttempt(keeper, stop, jobs=jobs, blobs=blobs, prepare=prepare, fit=fit)
         try:
             attempt.run()
         except Superseded as error:
@@ -84,12 +84,12 @@ def run(
             attempt.fail(_explain(error))
 
 
-class Attempt:
+class JobAttempt:
     """The steps of an attempt. Each can be done again by the next attempt, with the same result."""
 
     def __init__(
         self,
-        keeper: Keeper,
+        keeper: LeaseKeeper,
         stop: threading.Event,
         *,
         jobs: JobStore,

@@ -15,7 +15,7 @@ from starlette.requests import ClientDisconnect
 from starlette.types import Message
 
 from cellar.api.bulk import replies, response, window
-from cellar.api.bulk.response import Exchange
+from cellar.api.bulk.response import BulkResponse
 from cellar.api.bulk.window import Window
 from cellar.api.routes.many import READERS, WRITERS
 from cellar.errors import Overloaded
@@ -93,7 +93,7 @@ class Talk:
 
     def __init__(self, app: FastAPI, body: Callable[[], Message], media_type: str = lines.MEDIA_TYPE) -> None:
         self.app = app
-        self.exchange = Exchange(sessions_of(app), READERS[media_type](1000), WRITERS[media_type](), media_type)
+        self.exchange = BulkResponse(sessions_of(app), READERS[media_type](1000), WRITERS[media_type](), media_type)
         self.read = 0
         self.sent: list[Message] = []
         self.taking = asyncio.Event()

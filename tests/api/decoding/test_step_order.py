@@ -9,7 +9,7 @@ import pytest
 from cellar.api.decoding.step_order import MOST_FAILURES, Order, Place, place_of
 from cellar.errors import NotReached, Overloaded
 from cellar.ports import Identity, Position, SessionKey
-from cellar.sessions.requests.pending_result import Pending
+from cellar.sessions.requests.pending_result import PendingResult
 from cellar.wire.frames import frames
 from tests.api.websocket.conftest import Served, Stream
 
@@ -19,9 +19,9 @@ HERE = Position(bytes(8), 3, bytes(16))
 GOOD, BAD = [1, 2], [1, "2"]
 
 
-def pending() -> Pending:
+def pending() -> PendingResult:
     """Return a step in flight."""
-    return Pending(1)
+    return PendingResult(1)
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from starlette.types import Receive, Scope, Send
 from uvicorn.server import ServerState
 
 from cellar.api.fast_http import protocol
-from cellar.api.fast_http.head_template import Forms
+from cellar.api.fast_http.head_template import HeadTemplates
 from cellar.api.fast_http.request_cycle import OK
 from cellar.api.fast_http.request_head import Head, Terms
 from cellar.api.http.access import Access
@@ -90,7 +90,7 @@ class App:
         self.state = SimpleNamespace(
             services=None,
             max_body_bytes=MOST_BODY_BYTES,
-            forms=Forms(),
+            forms=HeadTemplates(),
             access=Access(["*"], []),
             load=Load(Limits()),
         )

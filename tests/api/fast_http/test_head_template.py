@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cellar.api.fast_http.head_template import MOST_HEAD_BYTES, Form, form_of
+from cellar.api.fast_http.head_template import MOST_HEAD_BYTES, HeadTemplate, form_of
 from cellar.api.fast_http.request_head import NO_QUERY, Terms
 from cellar.ports import NAME
 
@@ -22,11 +22,11 @@ NAMES = st.from_regex(NAME, fullmatch=True)
 KEYS = st.from_regex(r"[!-~]([ -~]{0,253}[!-~])?", fullmatch=True)
 
 
-def form(data: bytes = HEAD % (b"s", 15) + b"{", *, keyed: bool = False) -> Form:
+def form(data: bytes = HEAD % (b"s", 15) + b"{", *, keyed: bool = False) -> HeadTemplate:
     """Return the form of a head."""
     found = form_of(data, keyed=keyed)
     assert found is not None
-    return Form(found, TERMS, MOST_BYTES)
+    return HeadTemplate(found, TERMS, MOST_BYTES)
 
 
 @given(NAMES, st.binary(max_size=300))

@@ -12,7 +12,7 @@ from cellar.api.fast_http.protocol import StepProtocol
 from cellar.api.websocket.connection import TEXT
 from cellar.errors import Overloaded
 from cellar.ports import Committed, Position
-from cellar.sessions.requests.pending_result import Pending
+from cellar.sessions.requests.pending_result import PendingResult
 from cellar.settings import Settings
 from cellar.wire.arrays import npy
 from tests.api.conftest import with_own_keys
@@ -234,7 +234,7 @@ async def test_only_a_connection_that_is_idle_all_the_time_is_closed(
 ) -> None:
     """However often its timer goes off."""
     session = await served.begin()
-    pending = Pending(1)
+    pending = PendingResult(1)
     async with connected(served) as client:
         client.writer.write(request(session, step(1, 2)))
         await client.answer()

@@ -10,7 +10,7 @@ import pytest
 from cellar.api.fast_http import bounded
 from cellar.api.websocket.connection import TEXT
 from cellar.ports import Committed, Position
-from cellar.sessions.requests.pending_result import Pending
+from cellar.sessions.requests.pending_result import PendingResult
 from cellar.settings import Settings
 from tests.api.conftest import with_own_keys
 from tests.api.connections import connected, of_the_service, request, step
@@ -31,14 +31,14 @@ async def served(settings: Settings) -> AsyncIterator[Served]:
 
 
 @pytest.fixture
-def pending(served: Served, monkeypatch: pytest.MonkeyPatch) -> Pending:
+def pending(served: Served, monkeypatch: pytest.MonkeyPatch) -> PendingResult:
     """Make steps wait until the test settles what it gets."""
-    waiting = Pending(1)
+    waiting = PendingResult(1)
     monkeypatch.setattr(served.app.state.services.sessions, "submit", lambda *_, **__: waiting)
     return waiting
 
 
-def settle(pending: Pending) -> None:
+def settle(pending: PendingResult) -> None:
     """Answer the step that waits."""
     pending.settle(Committed(Position(bytes(8), 1, bytes(16)), 1, bytes(12), replayed=False))
 
@@ -90,7 +90,7 @@ async def test_trailers_are_no_headers(served: Served, pieces: int) -> None:
     "more", [b"", HEALTH, HEALTH[:20], b"POST / HTTP/1.1\r\nHost: test\r\nContent-Length: 9\r\n\r\nabc"]
 )
 async def test_a_client_that_has_said_everything_gets_its_answers(
-    served: Served, pending: Pending, more: bytes
+    served: Served, pending: PendingResult, more: bytes
 ) -> None:
     """What it has said in part is not run."""
     async with connected(served) as client:
@@ -108,7 +108,7 @@ async def test_a_client_that_has_said_everything_gets_its_answers(
 async def test_a_client_that_has_said_everything_is_looked_for(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
     """On a connection whose first request has the head that others have sent, too."""
     monkeypatch.setattr(bounded, "PROBE_S", 0.01)
-    session, pending = await served.begin(), Pending(1)
+    session, pending = await served.begin(), PendingResult(1)
     async with connected(served) as client:
         for _ in range(3):
             client.writer.write(request(session, step(1, 2)))
@@ -125,7 +125,7 @@ async def test_a_client_that_has_said_everything_is_looked_for(served: Served, m
         assert status == "200"
 
 
-async def test_a_client_that_leaves_between_two_answers_is_let_go(served: Served, pending: Pending) -> None:
+async def test_a_client_that_leaves_between_two_answers_is_let_go(served: Served, pending: PendingResult) -> None:
     """Its first request is answered, and the second one, which is not all there, would have been begun next."""
     async with connected(served) as client:
         client.writer.write(request("s", step(1, 2)) + b"POST / HTTP/1.1\r\nHost: test\r\nContent-Length: 9\r\n\r\nabc")
@@ -145,7 +145,7 @@ async def test_a_client_that_leaves_in_its_request_gets_nothing(served: Served) 
 
 
 async def test_a_stream_begins_behind_the_answers_before_it(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
-    session, pending = await served.begin(), Pending(1)
+    session, pending = await served.begin(), PendingResult(1)
     async with connected(served) as client:
         with monkeypatch.context() as patch:
             patch.setattr(served.app.state.services.sessions, "submit", lambda *_, **__: pending)
@@ -218,7 +218,7 @@ async def test_what_may_be_read_in_two_ways_is_refused(served: Served, head: byt
         assert await client.ended()
 
 
-async def test_a_refusal_waits_for_the_answers_before_it(served: Served, pending: Pending) -> None:
+async def test_a_refusal_waits_for_the_answers_before_it(served: Served, pending: PendingResult) -> None:
     async with connected(served) as client:
         client.writer.write(request("s", step(1, 2)) + HEALTH + b"nonsense\r\n\r\n")
         connection = of_the_service(served, client)

@@ -5,7 +5,7 @@ from typing import Any, cast
 
 import pytest
 
-from cellar.api.fast_http.unread_answers import LOOK_S, UntakenAnswers
+from cellar.api.fast_http.unread_answers import LOOK_S, UnreadAnswers
 from cellar.api.limits.body_memory import BodyMemory
 from cellar.settings import Settings
 from tests.api.conftest import with_own_keys
@@ -26,7 +26,7 @@ class Client:
         self.left_bytes = left_bytes
         self.is_cut_off = False
         self._due: tuple[Callable[[], object], ...] = ()
-        self.answers = UntakenAnswers(cast(Any, self), cast(Any, self), memory)
+        self.answers = UnreadAnswers(cast(Any, self), cast(Any, self), memory)
         self.answers.begin(PATIENCE_S, LEAST_BYTES)
 
     def time(self) -> float:

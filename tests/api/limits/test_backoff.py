@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from cellar.api.limits import backoff
-from cellar.api.limits.backoff import A_SECOND, LONGEST_S, MOST_FREE, SHARE, Backoff
+from cellar.api.limits.backoff import A_SECOND, LONGEST_S, MOST_FREE, SHARE, ReadBackoff
 from cellar.errors import Overloaded
 from cellar.sessions.requests.admission import Admission
 from cellar.settings import Settings
@@ -48,7 +48,7 @@ class Connection:
 
 
 async def test_few_refusals_are_free(clock: Clock) -> None:
-    turns = Backoff()
+    turns = ReadBackoff()
     for _ in range(1000):
         clock.now_s += 2 / A_SECOND
         assert not turns.must_wait()
@@ -58,7 +58,7 @@ async def test_few_refusals_are_free(clock: Clock) -> None:
 
 
 async def test_of_many_that_are_refused_so_many_a_second_are_read_again_in_their_order(clock: Clock) -> None:
-    turns = Backoff()
+    turns = ReadBackoff()
     assert sum(not turns.must_wait() for _ in range(100)) == MOST_FREE
     released: list[tuple[int, float]] = []
     for name in range(50):
@@ -77,7 +77,7 @@ async def test_of_many_that_are_refused_so_many_a_second_are_read_again_in_their
 
 async def test_nobody_waits_for_longer_than_a_second(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(backoff, "A_SECOND", 0)
-    turns, released = Backoff(), list[tuple[int, float]]()
+    turns, released = ReadBackoff(), list[tuple[int, float]]()
     while not turns.must_wait():
         pass
     for name in range(100):
@@ -89,7 +89,7 @@ async def test_nobody_waits_for_longer_than_a_second(clock: Clock, monkeypatch: 
 
 async def test_when_there_is_room_those_that_wait_are_read_soon(clock: Clock) -> None:
     """The clock stands still: nothing but the room lets them go."""
-    turns, released = Backoff(), list[tuple[int, float]]()
+    turns, released = ReadBackoff(), list[tuple[int, float]]()
     while not turns.must_wait():
         pass
     for name in range(200):

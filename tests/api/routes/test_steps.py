@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from cellar.main import create_app
-from cellar.sessions.requests.pending_result import Pending
+from cellar.sessions.requests.pending_result import PendingResult
 from cellar.sessions.service.sessions import Sessions
 from cellar.settings import Settings
 from cellar.wire.arrays.layout import from_tbf
@@ -200,7 +200,7 @@ async def test_a_timeout_reaches_the_service(
 ) -> None:
     path, real, found = await begin(client), Sessions.submit, []
 
-    def noting(*arguments: Any, deadline_s: float | None, **others: Any) -> Pending:
+    def noting(*arguments: Any, deadline_s: float | None, **others: Any) -> PendingResult:
         found.append(deadline_s)
         return real(*arguments, deadline_s=deadline_s, **others)
 

@@ -15,7 +15,7 @@ from cellar import errors, server
 from cellar.api.specs.asyncapi import close_codes
 from cellar.api.websocket.close_codes import code_of
 from cellar.ports import SessionKey
-from cellar.sessions.requests.pending_result import Pending
+from cellar.sessions.requests.pending_result import PendingResult
 from cellar.settings import Settings
 from cellar.wire.frames import frames
 from tests.api.conftest import MAX_BODY_BYTES, with_own_keys
@@ -208,7 +208,7 @@ async def test_a_fault_behind_what_ends_the_stream_does_not_keep_it_open(
     served: Served, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """All that is in flight is waited for, but for what will never be answered."""
-    sessions, held = served.app.state.services.sessions, Pending(1)
+    sessions, held = served.app.state.services.sessions, PendingResult(1)
     submit, asked = sessions.submit, iter([True, False])
 
     def submit_and_hold(*arguments: Any, **more: Any) -> Any:

@@ -4,13 +4,13 @@ import asyncio
 
 import pytest
 
-from cellar.api.websocket.deferred_writes import Turns
+from cellar.api.websocket.deferred_writes import DeferredWrites
 
 pytestmark = pytest.mark.anyio
 
 
 async def test_who_fails_keeps_nobody_from_his_turn() -> None:
-    turns, heard = Turns(), asyncio.Event()
+    turns, heard = DeferredWrites(), asyncio.Event()
 
     def fail() -> None:
         raise RuntimeError("a fault of our own")

@@ -12,7 +12,7 @@ from cellar.api.decoding.step_input import Asked, one_step
 from cellar.api.decoding.step_order import Place, place_of
 from cellar.api.websocket import requests
 from cellar.api.websocket.requests import Resume, read_frame, read_text
-from cellar.api.websocket.submissions import Ask, Several
+from cellar.api.websocket.submissions import Several, Submission
 from cellar.errors import MalformedJson
 from cellar.ports import APPEND, Identity
 from cellar.wire.frames import columns, frames
@@ -41,7 +41,7 @@ names = st.sampled_from(["", "", "s", "t", "a/b", "é"])
 numbers = st.none() | st.none() | st.integers(0, 2**64 - 1)
 
 
-def told(ask: Ask | Resume) -> Any:
+def told(ask: Submission | Resume) -> Any:
     """Return all that is known of an ask, so that two can be compared."""
     if isinstance(ask, Resume):
         return ask
@@ -114,17 +114,17 @@ def test_frames_ask_for_what_the_records_say(given: list[frames.Step]) -> None:
     assert [told(ask) for found in read_frame(data) for ask in apart(found)] == expected
 
 
-def apart(found: Ask | Several) -> list[Ask]:
+def apart(found: Submission | Several) -> list[Submission]:
     """Return each step of several as an ask of its own."""
-    if isinstance(found, Ask):
+    if isinstance(found, Submission):
         return [found]
     first = found.place.number if found.place else None
     assert found.nbytes == found.inputs.nbytes
-    alone: list[Ask] = []
+    alone: list[Submission] = []
     for at, tag in enumerate(found.tags.tolist()):
         identity = APPEND if first is None else Identity(step=first + at)
         asked = Asked(found.inputs[at : at + 1], identity, False, one_step, "")
-        alone.append(Ask(found.session, tag, asked, place_of(identity), framed=True))
+        alone.append(Submission(found.session, tag, asked, place_of(identity), framed=True))
     return alone
 
 
@@ -167,6 +167,6 @@ def test_several_are_cut_where_there_is_no_more_room() -> None:
 )
 def test_a_message_without_an_input_is_told_what_was_meant(message: dict[str, Any], detail: str) -> None:
     asked = read_text(json.dumps(message).encode())
-    assert isinstance(asked, Ask)
+    assert isinstance(asked, Submission)
     assert asked.error is not None
     assert asked.error.detail == detail

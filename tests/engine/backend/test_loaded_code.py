@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cellar.engine import KernelCache, Node, Program, self_test
+from cellar.engine import KernelCache, NetworkProgram, PlanNode, self_test
 from cellar.engine.backend.loaded_code import Footprint, LoadedKernels
 from cellar.engine.backend.loader import Code, link
 from cellar.engine.execution.network_plan import INPUT
@@ -91,12 +91,12 @@ def test_cells_hold_what_they_use(cache: KernelCache) -> None:
 def test_a_program_holds_what_it_uses(cache: KernelCache, halves: bool) -> None:
     forgetful = KernelCache(cache.directory, loaded=LoadedKernels(kept_kernels=0))
 
-    def program(kernels: KernelCache) -> Program:
+    def program(kernels: KernelCache) -> NetworkProgram:
         cell = Compiled(kernels)("lstm", 21)
         weights = {param.name: np.full(param.shape, 0.1, np.float32) for param in cell.cell.params}
         state = np.zeros(42, np.float32)
-        node = Node(cell, cell.pack(weights, halves=halves), (INPUT,), 0, state, state.copy())
-        return Program([node], (0,), 3, 42, kernels)
+        node = PlanNode(cell, cell.pack(weights, halves=halves), (INPUT,), 0, state, state.copy())
+        return NetworkProgram([node], (0,), 3, 42, kernels)
 
     made, wanted = program(forgetful), program(cache)
     gc.collect()

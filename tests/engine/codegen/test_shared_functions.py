@@ -6,7 +6,7 @@ import pytest
 from cellar.engine import Cell, KernelCache, build_cell, compile_cell
 from cellar.engine.codegen import kernel_source
 from cellar.engine.codegen.kernel_source import backward_text, forward_text
-from cellar.engine.codegen.shared_functions import Outline
+from cellar.engine.codegen.shared_functions import SharedFunctions
 from tests.engine.texts import FUNCTIONS
 
 SIZES = {"in": 18, "hidden": 5, "proj": 2, "low": 2}
@@ -20,7 +20,7 @@ def norms(count: int) -> str:
 
 
 def test_parts_that_differ_in_places_share_a_function() -> None:
-    outline = Outline()
+    outline = SharedFunctions()
     assert outline.call(["    store(d7 + u * w0, load(d9))"]) == "part_0(d7, u, w0, d9)"
     assert outline.call(["    store(d9 + u * w1, load(d7))"]) == "part_0(d9, u, w1, d7)"
     assert outline.call(["    store(d9 + u * w1, load(d9))"]) == "part_1(d9, u, w1)"
@@ -28,12 +28,12 @@ def test_parts_that_differ_in_places_share_a_function() -> None:
 
 
 def test_a_step_that_a_part_counts_itself_is_no_place() -> None:
-    call = Outline().call(["    for u in range(steps):", "        clear(d3 + u * w0, w0)"])
+    call = SharedFunctions().call(["    for u in range(steps):", "        clear(d3 + u * w0, w0)"])
     assert call == "part_0(steps, d3, w0)"
 
 
 def test_faults_of_a_part_are_faults_of_the_kernel() -> None:
-    outline = Outline()
+    outline = SharedFunctions()
     call = outline.call(["    if bad(d3):", "        faults = True"])
     assert call == "faults = part_0(d3) or faults"
     assert outline.lines[2] == "    faults = False"

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from cellar.engine import KernelCache, Recording
+from cellar.engine import CommandList, KernelCache
 from cellar.engine.execution.packed_weights import Floats
 
 
@@ -15,9 +15,9 @@ def numbers(*shape: int) -> Floats:
 
 
 @pytest.fixture
-def recording(cache: KernelCache) -> Recording:
+def recording(cache: KernelCache) -> CommandList:
     """Return an empty recording."""
-    return Recording(cache)
+    return CommandList(cache)
 
 
 @pytest.mark.parametrize(
@@ -33,7 +33,7 @@ def recording(cache: KernelCache) -> Recording:
     ],
     ids=["whole", "rows", "columns", "turned", "backwards", "one", "none"],
 )
-def test_copies_follow_strides(view: Callable[[Floats], Floats], recording: Recording) -> None:
+def test_copies_follow_strides(view: Callable[[Floats], Floats], recording: CommandList) -> None:
     source, target = numbers(3, 7, 35), np.zeros((3, 7, 35), np.float32)
     expected = target.copy()
     view(expected)[...] = view(source)
@@ -42,7 +42,7 @@ def test_copies_follow_strides(view: Callable[[Floats], Floats], recording: Reco
     np.testing.assert_array_equal(target, expected)
 
 
-def test_a_row_or_a_number_is_spread(recording: Recording) -> None:
+def test_a_row_or_a_number_is_spread(recording: CommandList) -> None:
     row, number = numbers(19), numbers(1).reshape(())
     rows, block = np.zeros((4, 19), np.float32), np.zeros(16, np.float32)
     recording.copy(row, rows)
@@ -52,7 +52,7 @@ def test_a_row_or_a_number_is_spread(recording: Recording) -> None:
     np.testing.assert_array_equal(block, 1)
 
 
-def test_steps_run_in_order_on_what_stands_there_now(recording: Recording) -> None:
+def test_steps_run_in_order_on_what_stands_there_now(recording: CommandList) -> None:
     source, wide = numbers(2, 20), np.zeros((2, 23), np.float32)
     recording.copy(source, wide[:, 3:])
     recording.add(source, wide[:, 3:])
@@ -63,7 +63,7 @@ def test_steps_run_in_order_on_what_stands_there_now(recording: Recording) -> No
     assert not wide[:, :3].any()
 
 
-def test_small_numbers_become_zero(recording: Recording) -> None:
+def test_small_numbers_become_zero(recording: CommandList) -> None:
     below = np.nextafter(np.float32(2.0**-63), np.float32(0))
     array = np.array([below, -below, -0.0, 2.0**-63, 1e-45, np.inf, np.nan] * 3, np.float32)
     recording.flush(array)
@@ -72,7 +72,7 @@ def test_small_numbers_become_zero(recording: Recording) -> None:
     assert array.tobytes() == expected.tobytes()
 
 
-def test_what_has_no_meaning_is_refused(recording: Recording) -> None:
+def test_what_has_no_meaning_is_refused(recording: CommandList) -> None:
     with pytest.raises(ValueError, match="4 axes"):
         recording.copy(numbers(2, 2), np.zeros((2, 2, 2, 4), np.float32)[..., ::2])
     with pytest.raises(ValueError, match="last axis"):

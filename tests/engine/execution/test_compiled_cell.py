@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from cellar.engine import Backward, Call, CompiledCell, Forward, Recording
+from cellar.engine import Backward, CommandList, CompiledCell, Forward, Invocation
 from cellar.engine.codegen.memory_plan import AT, GRADIENT_SLOTS, SlotKind
 from cellar.errors import ShapeMismatch
 from tests.engine import oracle
@@ -260,7 +260,7 @@ def test_gradients_that_nobody_wants_change_no_other(compiled: Compiled, name: s
         equal_bits(ours, theirs)
 
 
-def bound_pass(kernel: CompiledCell, data: Data, *, want_params: bool) -> tuple[Call, Call]:
+def bound_pass(kernel: CompiledCell, data: Data, *, want_params: bool) -> tuple[Invocation, Invocation]:
     """Return a forward pass and its adjoint, bound to arrays."""
     steps, rows = data.inputs[0].shape[:2]
     outputs, after = np.empty((steps, rows, kernel.cell.out_size), np.float32), np.empty_like(data.state)
@@ -285,7 +285,7 @@ def test_an_address_that_is_missing_is_refused_before_a_kernel_runs(compiled: Co
             with pytest.raises(ValueError, match=f"no address for: {slot} {name}"):
                 back.run()
             with pytest.raises(ValueError, match="no address for"):
-                Recording(compiled.cache).call(back)
+                CommandList(compiled.cache).call(back)
         else:
             back.run()
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from cellar.engine import Node, Packed, Program, Run
+from cellar.engine import NetworkProgram, PackedWeights, PlanNode, Run
 from cellar.engine.execution.network_frame import new_frame
 from cellar.engine.execution.network_plan import INPUT, LARGE_BYTES, MOST_CAPACITY
 from cellar.engine.execution.scratch_pool import ARENAS
@@ -171,7 +171,7 @@ def test_both_directions_side_by_side(compiled: Compiled) -> None:
         node(kernel, 2, (INPUT,), None, reverse=True),
         node(upper, 3, ((0, 1),), 0),
     ]
-    program = Program(nodes, (2,), 3, 2 * SIZE, compiled.cache)
+    program = NetworkProgram(nodes, (2,), 3, 2 * SIZE, compiled.cache)
     rng = np.random.default_rng(5)
     inputs = rng.normal(size=(9, 4, 3)).astype(np.float32)
     lengths = np.array([9, 4, 0, 1], np.int32)
@@ -184,7 +184,7 @@ def test_both_directions_side_by_side(compiled: Compiled) -> None:
     wanted = upper.forward(nodes[2].packed, (signal,), state, lengths)
     same(program.run(inputs, state, lengths), Run(wanted.outputs, wanted.state))
     # What a network answers may be the two outputs themselves, at a length that all rows have.
-    both = Program(nodes[:2], (0, 1), 3, 0, compiled.cache)
+    both = NetworkProgram(nodes[:2], (0, 1), 3, 0, compiled.cache)
     whole = kernel.forward(nodes[1].packed, (inputs[::-1].copy(),), ones).outputs[::-1]
     found = both.run(inputs, np.empty((4, 0), np.float32)).outputs
     np.testing.assert_array_equal(found[:, :, SIZE:], whole)
@@ -206,8 +206,10 @@ def test_bfloat16_weights_are_the_rounded_ones_bit_for_bit(compiled: Compiled) -
     assert any((halves.weights[name] != weights[name]).any() for name in weights)
     zeros = np.zeros(2 * SIZE, np.float32)
 
-    def program(packed: Packed) -> Program:
-        return Program([Node(kernel, packed, (INPUT,), 0, zeros, zeros.copy())], (0,), 3, 2 * SIZE, compiled.cache)
+    def program(packed: PackedWeights) -> NetworkProgram:
+        return NetworkProgram(
+            [PlanNode(kernel, packed, (INPUT,), 0, zeros, zeros.copy())], (0,), 3, 2 * SIZE, compiled.cache
+        )
 
     rng = np.random.default_rng(6)
     for rows in (1, 2, 7, 64):
@@ -227,7 +229,7 @@ def test_memory_is_bounded(stack: Stack) -> None:
 def test_large_memory_is_no_program_s_own(compiled: Compiled) -> None:
     """A long sequence that must be read in one piece: the next one, of whichever program, finds its memory."""
     kernel = compiled("lstm", SIZE)
-    program = Program([node(kernel, 1, (INPUT,), None, reverse=True)], (0,), 3, 0, compiled.cache)
+    program = NetworkProgram([node(kernel, 1, (INPUT,), None, reverse=True)], (0,), 3, 0, compiled.cache)
     inputs, state = np.ones((20_000, 1, 3), np.float32), np.empty((1, 0), np.float32)
     before = kept_bytes(program)
     first = program.run(inputs, state)

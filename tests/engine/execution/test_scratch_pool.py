@@ -5,11 +5,11 @@ import threading
 
 import numpy as np
 
-from cellar.engine.execution.scratch_pool import ArenaPool
+from cellar.engine.execution.scratch_pool import ScratchPool
 
 
 def test_memory_is_used_again() -> None:
-    pool = ArenaPool(1 << 20)
+    pool = ScratchPool(1 << 20)
     first = pool.take(5000, clear=False)
     place = first.address
     first.memory[:] = 7
@@ -24,7 +24,7 @@ def test_memory_is_used_again() -> None:
 
 
 def test_no_more_is_kept_than_allowed() -> None:
-    pool = ArenaPool(10_000)
+    pool = ScratchPool(10_000)
     arenas = [pool.take(4096, clear=False) for _ in range(5)]
     places = {arena.address for arena in arenas}
     arenas.clear()
@@ -37,7 +37,7 @@ def test_no_more_is_kept_than_allowed() -> None:
 
 def test_an_arena_may_end_while_its_thread_is_inside_the_pool() -> None:
     """Garbage is collected wherever something is allocated, also under the pool's lock."""
-    pool = ArenaPool(1 << 20)
+    pool = ScratchPool(1 << 20)
 
     def end() -> None:
         with pool._lock:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from cellar.engine import Program
+from cellar.engine import NetworkProgram
 from cellar.engine.execution.network_frame import new_frame
 from cellar.engine.execution.network_plan import INPUT, LEAST_CAPACITY
 from cellar.engine.native_calls.call_header import Status
@@ -166,7 +166,7 @@ def test_objects_that_are_no_arrays_are_never_read_as_such(stack: Stack, native:
 
 
 def test_a_network_without_state_has_empty_records(compiled: Compiled) -> None:
-    program = Program([node(compiled("lstm", 5), 1, (INPUT,), None)], (0,), 3, 0, compiled.cache)
+    program = NetworkProgram([node(compiled("lstm", 5), 1, (INPUT,), None)], (0,), 3, 0, compiled.cache)
     inputs = np.ones((2, 4, 3), np.float32)
     wanted = program.run(inputs, np.empty((4, 0), np.float32))
     for given in ((b"",) * 4, (b"", b""), ()):

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from cellar.engine import KernelCache
-from cellar.engine.execution.scratch_pool import Arena, ArenaPool
+from cellar.engine.execution.scratch_pool import Scratch, ScratchPool
 from cellar.nn.execution import segmented_backprop
 from cellar.nn.execution.dropout import Masks, draw_masks
 from cellar.nn.execution.executable import BoundNetwork, CompiledNetwork, Gradients
@@ -106,14 +106,14 @@ def test_the_first_bad_step_is_counted_from_the_start_of_the_window(cache: Kerne
     assert whole.bad_kind[:2].tolist() == cut.bad_kind[:2].tolist() == [1, 1]
 
 
-class Counted(ArenaPool):
+class Counted(ScratchPool):
     """Scratch memory that keeps nothing, and knows how much of it was out at once."""
 
     def __init__(self) -> None:
         super().__init__(0)
         self.out = self.peak = 0
 
-    def take(self, length: int, *, clear: bool) -> Arena:
+    def take(self, length: int, *, clear: bool) -> Scratch:
         """Return an arena and count its bytes."""
         arena = super().take(length, clear=clear)
         self.out += arena.memory.nbytes

@@ -11,9 +11,9 @@ import redis
 from cellar.errors import NotKept, Overloaded, SessionExpired, SessionUnknown
 from cellar.ports import APPEND, SessionKey
 from cellar.sessions.events import hub as module
-from cellar.sessions.events.hub import Ended, Happened, Missed, Notice, Quiet, Seen, Watcher, Watchers
+from cellar.sessions.events.hub import Ended, EventHub, Happened, Missed, Notice, Quiet, Seen, Subscription
 from cellar.store.companions.events import RedisEvents
-from cellar.store.connection.connection import Link
+from cellar.store.connection.connection import RedisConnection
 from cellar.store.protocol.url import Address
 from tests.redis_process import RedisProcess
 from tests.sessions.conftest import Service, StartService
@@ -21,22 +21,22 @@ from tests.sessions.session_calls import begin, step
 
 pytestmark = pytest.mark.anyio
 
-StartWatchers = Callable[..., Watchers]
+StartWatchers = Callable[..., EventHub]
 
 
 @pytest.fixture
 async def start_watchers() -> AsyncIterator[StartWatchers]:
     """Yield a maker of watchers of what a service stores: `start_watchers(service, url)`."""
-    started: list[tuple[Watchers, RedisEvents, Link]] = []
+    started: list[tuple[EventHub, RedisEvents, RedisConnection]] = []
 
-    def start(service: Service, url: str, *, page: int = 256, **options: Any) -> Watchers:
+    def start(service: Service, url: str, *, page: int = 256, **options: Any) -> EventHub:
         async def find() -> Address:
             return Address.parse(url)
 
-        link = Link(Address.parse(url))
+        link = RedisConnection(Address.parse(url))
         events = RedisEvents(link, find, prefix=service.prefix, page=page)
         # sessions are not looked at without a hint, unless a test asks for it
-        watchers = Watchers(service.store, events, **{"look_s": 1000.0, "heartbeat_s": 1000.0, **options})
+        watchers = EventHub(service.store, events, **{"look_s": 1000.0, "heartbeat_s": 1000.0, **options})
         started.append((watchers, events, link))
         return watchers
 
@@ -47,7 +47,7 @@ async def start_watchers() -> AsyncIterator[StartWatchers]:
         await link.aclose()
 
 
-async def told(watchers: Watchers, watcher: Watcher, count: int) -> list[Notice]:
+async def told(watchers: EventHub, watcher: Subscription, count: int) -> list[Notice]:
     """Return the next notices."""
     found: list[Notice] = []
     async with asyncio.timeout(20), aclosing(watchers.notices(watcher)) as notices:  # type: ignore[type-var]

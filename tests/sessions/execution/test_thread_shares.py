@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from cellar.sessions.execution.thread_shares import Account, Turns
+from cellar.sessions.execution.thread_shares import ThreadShare, ThreadShares
 
 pytestmark = pytest.mark.anyio
 
@@ -14,11 +14,11 @@ pytestmark = pytest.mark.anyio
 class Network:
     """Has a number of calls of the same length to make, and asks for the next one when one has ended."""
 
-    def __init__(self, name: str, turns: Turns, call_s: float, calls: int, order: list[str]) -> None:
+    def __init__(self, name: str, turns: ThreadShares, call_s: float, calls: int, order: list[str]) -> None:
         self.name = name
         self.left = calls
         self.ended = asyncio.Event()
-        self._turns, self._call_s, self._order, self._account = turns, call_s, order, Account()
+        self._turns, self._call_s, self._order, self._account = turns, call_s, order, ThreadShare()
 
     def ask(self) -> None:
         self._turns.run(self._account, self._call, self._done)
@@ -39,7 +39,7 @@ class Network:
 async def test_a_slow_network_gets_no_more_time_than_a_light_one() -> None:
     order: list[str] = []
     with ThreadPoolExecutor(1) as executor:
-        turns = Turns(executor, 1)
+        turns = ThreadShares(executor, 1)
         slow, light = Network("slow", turns, 0.1, 20, order), Network("light", turns, 0.001, 300, order)
         slow.ask()
         light.ask()
@@ -51,7 +51,7 @@ async def test_a_slow_network_gets_no_more_time_than_a_light_one() -> None:
 async def test_who_comes_later_has_saved_nothing_up() -> None:
     order: list[str] = []
     with ThreadPoolExecutor(1) as executor:
-        turns = Turns(executor, 1)
+        turns = ThreadShares(executor, 1)
         first, other = Network("first", turns, 1.0, 1000, order), Network("other", turns, 1.0, 10, order)
         late = Network("late", turns, 1.0, 10, order)
         first.ask()
@@ -79,9 +79,9 @@ async def test_no_more_run_at_a_time_than_there_are_threads() -> None:
         return 0.0
 
     with ThreadPoolExecutor(8) as executor:
-        turns = Turns(executor, 2)
+        turns = ThreadShares(executor, 2)
         for _ in range(50):
-            turns.run(Account(), call, lambda _: ended.release())
+            turns.run(ThreadShare(), call, lambda _: ended.release())
         for _ in range(50):
             await ended.acquire()
     assert most <= 2
@@ -90,7 +90,7 @@ async def test_no_more_run_at_a_time_than_there_are_threads() -> None:
 async def test_a_call_that_fails_or_cannot_begin_is_told_and_the_others_go_on() -> None:
     told: list[BaseException | None] = []
     executor = ThreadPoolExecutor(1)
-    turns = Turns(executor, 1)
+    turns = ThreadShares(executor, 1)
     ended = asyncio.Semaphore(0)
 
     def done(ran: asyncio.Future[float]) -> None:
@@ -103,11 +103,11 @@ async def test_a_call_that_fails_or_cannot_begin_is_told_and_the_others_go_on() 
         raise RuntimeError("the kernel broke")
 
     asyncio.get_running_loop().set_exception_handler(lambda *_: None)
-    turns.run(Account(), fail, done)
-    turns.run(Account(), lambda: 0.0, done)
+    turns.run(ThreadShare(), fail, done)
+    turns.run(ThreadShare(), lambda: 0.0, done)
     for _ in range(2):
         await ended.acquire()
     executor.shutdown()
-    turns.run(Account(), lambda: 0.0, done)
+    turns.run(ThreadShare(), lambda: 0.0, done)
     await ended.acquire()
     assert [type(each) for each in told] == [RuntimeError, type(None), RuntimeError]

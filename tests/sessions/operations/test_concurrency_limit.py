@@ -9,9 +9,9 @@ import pytest
 
 from cellar.errors import Overloaded
 from cellar.ports import APPEND, SessionKey
-from cellar.sessions.history.history import Back, Pasts
+from cellar.sessions.history.history import Back, SessionHistory
 from cellar.sessions.history.replay_migrate import Replays
-from cellar.sessions.operations.concurrency_limit import Places
+from cellar.sessions.operations.concurrency_limit import ConcurrencyLimit
 from cellar.sessions.values.results import ChangeAnswer
 from tests.sessions.conftest import FakeClock, Service, StartService
 from tests.sessions.exact import history
@@ -21,17 +21,19 @@ from tests.sessions.versions import Versions
 
 pytestmark = pytest.mark.anyio
 
-Change = Callable[[Service, Places, SessionKey], Awaitable[ChangeAnswer]]
+Change = Callable[[Service, ConcurrencyLimit, SessionKey], Awaitable[ChangeAnswer]]
 
 
-def migrate(service: Service, places: Places, key: SessionKey) -> Awaitable[ChangeAnswer]:
+def migrate(service: Service, places: ConcurrencyLimit, key: SessionKey) -> Awaitable[ChangeAnswer]:
     stored = service.store, service.pasts._past, service.store.uses
     replays = Replays(service.sessions, *stored, FakeClock(), kernel_rev=1, places=places)
     return replays.migrate(key, "exact@3", "replay", APPEND)
 
 
-def rewind(service: Service, places: Places, key: SessionKey) -> Awaitable[ChangeAnswer]:
-    return Pasts(service.sessions, service.store, service.pasts._past, places=places).rewind(key, Back(step=1), APPEND)
+def rewind(service: Service, places: ConcurrencyLimit, key: SessionKey) -> Awaitable[ChangeAnswer]:
+    return SessionHistory(service.sessions, service.store, service.pasts._past, places=places).rewind(
+        key, Back(step=1), APPEND
+    )
 
 
 @pytest.fixture(params=[migrate, rewind])
@@ -50,7 +52,7 @@ async def logged(service: Service, *values: float) -> SessionKey:
 
 async def test_one_that_waits_for_a_place_keeps_no_step_waiting(versions: Service, change: Change) -> None:
     key, other = await logged(versions, 1, 2), await logged(versions)
-    places = Places()
+    places = ConcurrencyLimit()
     async with AsyncExitStack() as taken:
         for _ in range(2):
             await taken.enter_async_context(places.take())
@@ -73,7 +75,7 @@ async def test_steps_go_on_while_a_log_is_run_for_a_rewind(versions: Service) ->
     """Those that were run before the gate was reached are its own; the step waits for the kernel alone."""
     key = await logged(versions, 1, 2)
     gate = Gate(versions.models.network)
-    running = asyncio.ensure_future(rewind(versions, Places(), key))
+    running = asyncio.ensure_future(rewind(versions, ConcurrencyLimit(), key))
     await gate.reached()
     following = versions.sessions.submit(key, "step", a_sequence(3), APPEND)
     assert following.leave is None, "it is on its way, behind nobody of its session"  # type: ignore[attr-defined]
@@ -85,7 +87,7 @@ async def test_steps_go_on_while_a_log_is_run_for_a_rewind(versions: Service) ->
 
 async def test_few_wait_and_not_for_long(versions: Service, change: Change) -> None:
     key = await logged(versions, 1, 2)
-    places = Places(1, most_waiting=1, wait_s=0.05)
+    places = ConcurrencyLimit(1, most_waiting=1, wait_s=0.05)
     async with places.take():
         waiting = [asyncio.ensure_future(change(versions, places, key)) for _ in range(3)]
         told = await asyncio.gather(*waiting, return_exceptions=True)
@@ -101,7 +103,7 @@ async def test_few_wait_and_not_for_long(versions: Service, change: Change) -> N
 
 
 async def test_one_that_goes_away_gives_its_place_back(redis_url: str, start_service: StartService) -> None:
-    service, places = start_service(redis_url, models=Versions()), Places(1, most_waiting=1)
+    service, places = start_service(redis_url, models=Versions()), ConcurrencyLimit(1, most_waiting=1)
     key = await logged(service, 1, 2)
     async with places.take():
         gone = asyncio.ensure_future(migrate(service, places, key))

@@ -10,7 +10,7 @@ from redis.crc import key_slot
 
 from cellar.errors import StoreUnavailable
 from cellar.ports import APPEND, Commit, Done
-from cellar.sessions.requests.group_commit import FEW, MOST, UNDIVIDED, Flights
+from cellar.sessions.requests.group_commit import FEW, MOST, UNDIVIDED, GroupCommit
 from tests.redis_cluster import RedisCluster
 from tests.redis_process import RedisProcess
 from tests.sessions.conftest import Service, StartService
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.anyio
 class Queue:
     """Works that wait for a tick, and the sizes of those that have gone."""
 
-    def __init__(self, flights: Flights) -> None:
+    def __init__(self, flights: GroupCommit) -> None:
         self.flights = flights
         self.waiting = 0
         self.gone: list[int] = []
@@ -47,7 +47,7 @@ class Queue:
 
 
 async def test_who_waits_goes_on_when_a_flight_ends_once() -> None:
-    flights = Flights()
+    flights = GroupCommit()
     first, second = Queue(flights), Queue(flights)
     flying = [flights.begin(1) for _ in range(MOST)]
     first.ask(1)
@@ -61,7 +61,7 @@ async def test_who_waits_goes_on_when_a_flight_ends_once() -> None:
 
 
 async def test_flights_that_are_late_hold_up_nobody() -> None:
-    flights = Flights()
+    flights = GroupCommit()
     queue = Queue(flights)
     flying = [flights.begin(1) for _ in range(MOST)]
     queue.ask(1)
@@ -73,7 +73,7 @@ async def test_flights_that_are_late_hold_up_nobody() -> None:
 
 
 async def test_few_go_at_once_and_so_do_those_behind_them() -> None:
-    queue = Queue(Flights(spacing_s=3600))
+    queue = Queue(GroupCommit(spacing_s=3600))
     for _ in range(3):
         queue.ask(FEW - 1)
         queue.ask(1)
@@ -81,7 +81,7 @@ async def test_few_go_at_once_and_so_do_those_behind_them() -> None:
 
 
 async def test_behind_many_fewer_wait_until_as_many_have_come() -> None:
-    queue = Queue(Flights(spacing_s=3600))
+    queue = Queue(GroupCommit(spacing_s=3600))
     queue.ask(FEW)
     queue.ask(1)
     queue.more(FEW - 2)
@@ -96,7 +96,7 @@ async def test_behind_many_fewer_wait_until_as_many_have_come() -> None:
 
 
 async def test_behind_many_others_wait_for_the_spacing_however_many_they_are() -> None:
-    queue = Queue(Flights(spacing_s=3600))
+    queue = Queue(GroupCommit(spacing_s=3600))
     queue.ask(FEW)
     queue.ask(2, again=0)
     queue.more(3 * FEW, again=False)
@@ -105,7 +105,7 @@ async def test_behind_many_others_wait_for_the_spacing_however_many_they_are() -
 
 
 async def test_where_nearly_all_have_come_again_nobody_waits_for_the_others() -> None:
-    queue = Queue(Flights(spacing_s=3600))
+    queue = Queue(GroupCommit(spacing_s=3600))
     queue.ask(FEW)
     queue.ask(1, again=0)
     queue.more(FEW)
@@ -115,7 +115,7 @@ async def test_where_nearly_all_have_come_again_nobody_waits_for_the_others() ->
 
 
 async def test_the_last_ticks_are_known_by_their_numbers() -> None:
-    flights = Flights()
+    flights = GroupCommit()
     assert not flights.is_recent(-1)
     queue = Queue(flights)
     queue.ask(1)
@@ -129,7 +129,7 @@ async def test_the_last_ticks_are_known_by_their_numbers() -> None:
 
 
 async def test_a_tick_that_cannot_begin_holds_up_no_other() -> None:
-    flights = Flights()
+    flights = GroupCommit()
     second = Queue(flights)
 
     def fail(_most: int) -> int:
@@ -143,7 +143,7 @@ async def test_a_tick_that_cannot_begin_holds_up_no_other() -> None:
 
 
 async def test_behind_many_fewer_wait_no_longer_than_the_spacing() -> None:
-    queue = Queue(Flights(spacing_s=0.02))
+    queue = Queue(GroupCommit(spacing_s=0.02))
     queue.ask(FEW)
     queue.went.clear()
     queue.ask(1)
@@ -153,7 +153,7 @@ async def test_behind_many_fewer_wait_no_longer_than_the_spacing() -> None:
 
 
 async def test_those_who_wait_for_the_spacing_go_together() -> None:
-    flights = Flights(spacing_s=0.02)
+    flights = GroupCommit(spacing_s=0.02)
     first, second = Queue(flights), Queue(flights)
     first.ask(2 * FEW)
     first.went.clear()
@@ -165,7 +165,7 @@ async def test_those_who_wait_for_the_spacing_go_together() -> None:
 
 
 async def test_of_many_half_go_and_the_others_behind_them() -> None:
-    flights = Flights(spacing_s=3600)
+    flights = GroupCommit(spacing_s=3600)
     queue = Queue(flights)
     queue.ask(2 * UNDIVIDED + 1)
     flights.begin(queue.gone[0])
@@ -174,7 +174,7 @@ async def test_of_many_half_go_and_the_others_behind_them() -> None:
 
 
 async def test_half_is_that_of_those_who_fly_as_well() -> None:
-    flights = Flights(spacing_s=0)
+    flights = GroupCommit(spacing_s=0)
     queue = Queue(flights)
     flights.begin(100)
     queue.ask(60)

@@ -18,7 +18,7 @@ from cellar.errors import (
 )
 from cellar.ports import Position, SessionRecord
 from cellar.store.companions.snapshots import RedisSnapshots
-from cellar.store.connection.router import Route
+from cellar.store.connection.router import Router
 from cellar.store.sessions.store import RedisSessions
 from cellar.store.topology.factory import open_route, sync_client
 from tests.proxy import LossyProxy
@@ -46,7 +46,7 @@ def raw(redis_url: str) -> Iterator["redis.Redis"]:
     client.close()
 
 
-def beside(sessions: RedisSessions, route: Route | None = None) -> RedisSnapshots:
+def beside(sessions: RedisSessions, route: Router | None = None) -> RedisSnapshots:
     """Return the snapshots that belong to a store of sessions."""
     prefix = sessions.keys.probe.decode().removesuffix(":probe")
     return RedisSnapshots(route or sessions._route, sessions, prefix=prefix, most=3)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from cellar.errors import StoreUnavailable
-from cellar.store.connection.connection import Link
+from cellar.store.connection.connection import RedisConnection
 from cellar.store.connection.router import Replies, Wait
 from cellar.store.protocol.resp import ReplyError
 from cellar.store.protocol.url import Address
@@ -19,34 +19,34 @@ pytestmark = pytest.mark.anyio
 
 
 @pytest.fixture
-async def link(redis_process: RedisProcess) -> AsyncIterator[Link]:
+async def link(redis_process: RedisProcess) -> AsyncIterator[RedisConnection]:
     """Yield a link to the Redis of the test's own."""
-    link = Link(Address.parse(redis_process.url), reply_timeout_s=2)
+    link = RedisConnection(Address.parse(redis_process.url), reply_timeout_s=2)
     yield link
     await link.aclose()
 
 
-async def test_replies_come_in_the_order_of_the_commands(link: Link) -> None:
+async def test_replies_come_in_the_order_of_the_commands(link: RedisConnection) -> None:
     answers = await asyncio.gather(
         *[link.call([(b"ECHO", b"%d" % call), (b"ECHO", b"%d again" % call)]) for call in range(50)]
     )
     assert answers == [[b"%d" % call, b"%d again" % call] for call in range(50)]
 
 
-async def test_all_callers_share_one_connection(link: Link, redis_process: RedisProcess) -> None:
+async def test_all_callers_share_one_connection(link: RedisConnection, redis_process: RedisProcess) -> None:
     await asyncio.gather(*[link.call([(b"PING",)]) for _ in range(20)])
     with redis_process.client() as client:
         names = [str(each["name"]) for each in client.client_list()]
     assert names.count("cellar") == 1
 
 
-async def test_an_error_is_one_reply_among_others(link: Link) -> None:
+async def test_an_error_is_one_reply_among_others(link: RedisConnection) -> None:
     before, error, after = await link.call([(b"ECHO", b"a"), (b"NONSENSE",), (b"ECHO", b"b")])
     assert (before, after) == (b"a", b"b")
     assert isinstance(error, ReplyError)
 
 
-async def test_a_caller_that_goes_away_takes_nobodys_reply(link: Link) -> None:
+async def test_a_caller_that_goes_away_takes_nobodys_reply(link: RedisConnection) -> None:
     await link.call([(b"PING",)])
     callers = [asyncio.create_task(link.call([(b"ECHO", b"%d" % number)])) for number in range(3)]
     await asyncio.sleep(0)
@@ -55,7 +55,7 @@ async def test_a_caller_that_goes_away_takes_nobodys_reply(link: Link) -> None:
     assert await callers[2] == [b"2"]
 
 
-async def test_a_caller_that_goes_away_while_connecting_stops_nobody(link: Link) -> None:
+async def test_a_caller_that_goes_away_while_connecting_stops_nobody(link: RedisConnection) -> None:
     callers = [asyncio.create_task(link.call([(b"ECHO", b"%d" % number)])) for number in range(3)]
     await asyncio.sleep(0)
     callers[0].cancel()
@@ -63,7 +63,7 @@ async def test_a_caller_that_goes_away_while_connecting_stops_nobody(link: Link)
     assert await callers[2] == [b"2"]
 
 
-async def test_a_reply_of_many_megabytes(link: Link) -> None:
+async def test_a_reply_of_many_megabytes(link: RedisConnection) -> None:
     value = bytes(range(256)) * 20_000
     assert await link.call([(b"SET", b"big", value), (b"GET", b"big")]) == [b"OK", value]
 
@@ -71,17 +71,17 @@ async def test_a_reply_of_many_megabytes(link: Link) -> None:
 async def test_database_and_password_of_the_url(redis_process: RedisProcess) -> None:
     with redis_process.client() as client:
         client.config_set("requirepass", "s e/cret")
-    link = Link(Address.parse(f"unix://user-is-default@{redis_process.socket}?db=3&password=s%20e%2Fcret"))
+    link = RedisConnection(Address.parse(f"unix://user-is-default@{redis_process.socket}?db=3&password=s%20e%2Fcret"))
     with pytest.raises(StoreUnavailable, match="password"):
         await link.call([(b"PING",)])
-    link = Link(Address.parse(f"unix://{redis_process.socket}?db=3&password=s%20e%2Fcret"))
+    link = RedisConnection(Address.parse(f"unix://{redis_process.socket}?db=3&password=s%20e%2Fcret"))
     [info] = await link.call([(b"CLIENT", b"LIST")])
     assert isinstance(info, bytes)
     assert b" db=3 " in info
     await link.aclose()
 
 
-async def test_a_password_that_is_missing_is_a_refusal(redis_process: RedisProcess, link: Link) -> None:
+async def test_a_password_that_is_missing_is_a_refusal(redis_process: RedisProcess, link: RedisConnection) -> None:
     with redis_process.client() as client:
         client.config_set("requirepass", "secret")
     with pytest.raises(StoreUnavailable, match="asks for a password") as refused:
@@ -94,7 +94,9 @@ async def test_a_redis_that_has_no_connection_to_spare_has_got_nothing(
     redis_process: RedisProcess, password: bool
 ) -> None:
     """It says so before it was asked anything, and closes: that is no reply to a command."""
-    link = Link(Address.parse(redis_process.url.replace("unix://", "unix://:secret@" if password else "unix://")))
+    link = RedisConnection(
+        Address.parse(redis_process.url.replace("unix://", "unix://:secret@" if password else "unix://"))
+    )
     with redis_process.client() as client:
         client.config_set("maxclients", 1)
         for _ in range(3):
@@ -108,7 +110,7 @@ async def test_a_redis_that_has_no_connection_to_spare_has_got_nothing(
 async def test_nothing_is_sent_where_nobody_listens(tmp_path: Path) -> None:
     for url in (f"unix://{tmp_path}/nobody.sock", "redis://127.0.0.1:1"):
         with pytest.raises(StoreUnavailable) as caught:
-            await Link(Address.parse(url)).call([(b"PING",)])
+            await RedisConnection(Address.parse(url)).call([(b"PING",)])
         assert caught.value.outcome == "not_applied"
 
 
@@ -120,10 +122,10 @@ async def test_what_does_not_speak_redis_is_given_up(tmp_path: Path) -> None:
 
     async with await asyncio.start_unix_server(greet, tmp_path / "http.sock"):
         with pytest.raises(StoreUnavailable):
-            await Link(Address.parse(f"unix://{tmp_path}/http.sock")).call([(b"PING",)])
+            await RedisConnection(Address.parse(f"unix://{tmp_path}/http.sock")).call([(b"PING",)])
 
 
-async def test_a_connection_that_was_lost_is_made_again(link: Link, redis_process: RedisProcess) -> None:
+async def test_a_connection_that_was_lost_is_made_again(link: RedisConnection, redis_process: RedisProcess) -> None:
     await link.call([(b"SET", b"a", b"1")])
     redis_process.kill()
     redis_process.start()
@@ -131,7 +133,7 @@ async def test_a_connection_that_was_lost_is_made_again(link: Link, redis_proces
     assert await link.call([(b"GET", b"a")]) == [b"1"]
 
 
-async def test_closing_ends_the_calls_under_way(link: Link) -> None:
+async def test_closing_ends_the_calls_under_way(link: RedisConnection) -> None:
     await link.call([(b"PING",)])
     waiting = asyncio.create_task(link.call([(b"BLPOP", b"nothing", b"5")]))
     await asyncio.sleep(0.05)
@@ -142,7 +144,7 @@ async def test_closing_ends_the_calls_under_way(link: Link) -> None:
 
 
 async def test_a_wait_ends_the_write_and_counts_replicas(redis_sentinel: RedisSentinel) -> None:
-    link = Link(Address.parse(f"redis://127.0.0.1:{redis_sentinel.primary.port}"))
+    link = RedisConnection(Address.parse(f"redis://127.0.0.1:{redis_sentinel.primary.port}"))
     told, copies = await link.tell([(b"SET", b"a", b"1"), (b"GET", b"a")], wait=Wait(1, 5000))
     assert (told, copies) == ([b"OK", b"1"], [1, 1])
     told, copies = await link.tell([(b"GET", b"a")], before=[(b"PING",)], wait=Wait(5, 1))
@@ -151,7 +153,7 @@ async def test_a_wait_ends_the_write_and_counts_replicas(redis_sentinel: RedisSe
 
 
 async def test_calls_behind_one_that_waits_have_their_time_when_it_is_over(redis_process: RedisProcess) -> None:
-    link = Link(Address.parse(redis_process.url), reply_timeout_s=0.3)
+    link = RedisConnection(Address.parse(redis_process.url), reply_timeout_s=0.3)
     await link.call([(b"PING",)])
     first, second = await asyncio.gather(
         link.tell([(b"SET", b"a", b"1")], wait=Wait(1, 400)), link.tell([(b"GET", b"a")], wait=Wait(1, 400))
@@ -161,7 +163,7 @@ async def test_calls_behind_one_that_waits_have_their_time_when_it_is_over(redis
 
 
 async def test_what_was_not_answered_stands_in_its_place(redis_process: RedisProcess) -> None:
-    link = Link(Address.parse(redis_process.url), reply_timeout_s=0.2)
+    link = RedisConnection(Address.parse(redis_process.url), reply_timeout_s=0.2)
     await link.call([(b"PING",)])
     redis_process.signal(signal.SIGSTOP)
     told, copies = await link.tell([(b"GET", b"a"), (b"GET", b"b")], wait=Wait(1, 1))
@@ -178,13 +180,13 @@ async def test_what_cannot_be_used_is_named_once_with_its_reason(caplog: pytest.
 
     server = await asyncio.start_server(refuse, "127.0.0.1", 0)
     at = Address.parse(f"redis://127.0.0.1:{server.sockets[0].getsockname()[1]}")
-    link = Link(at)
+    link = RedisConnection(at)
     for _ in range(3):
         with pytest.raises(StoreUnavailable, match="not answering"):
             await link.call([(b"PING",)])
     server.close()
     await server.wait_closed()
-    other = Link(at)
+    other = RedisConnection(at)
     with pytest.raises(StoreUnavailable, match="not answering"):
         await other.call([(b"PING",)])
     said = [record.getMessage() for record in caplog.records]
@@ -200,7 +202,7 @@ async def test_a_password_that_is_wrong_is_named_with_the_address(
     with redis_process.client() as client:
         client.config_set("requirepass", "secret")
     for password in ("", "&password=wrong"):
-        link = Link(Address.parse(f"unix://{redis_process.socket}?db=0{password}"))
+        link = RedisConnection(Address.parse(f"unix://{redis_process.socket}?db=0{password}"))
         with pytest.raises(StoreUnavailable, match="password"):
             await link.call([(b"PING",)])
     said = [record.getMessage() for record in caplog.records]

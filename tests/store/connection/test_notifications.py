@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Callable
 
 import pytest
 
-from cellar.store.connection.notifications import Hints
+from cellar.store.connection.notifications import NotificationListener
 from cellar.store.topology.factory import find_hints
 from tests.redis_cluster import RedisCluster
 from tests.redis_process import RedisProcess
@@ -14,16 +14,16 @@ from tests.redis_sentinel import RedisSentinel
 
 pytestmark = pytest.mark.anyio
 
-StartHints = Callable[..., Hints]
+StartHints = Callable[..., NotificationListener]
 
 
 @pytest.fixture
 async def start_hints() -> AsyncIterator[StartHints]:
     """Yield a maker of hints: `start_hints(url)`."""
-    started: list[Hints] = []
+    started: list[NotificationListener] = []
 
-    def start(url: str, **options: float) -> Hints:
-        hints = Hints(find_hints(url), **options)
+    def start(url: str, **options: float) -> NotificationListener:
+        hints = NotificationListener(find_hints(url), **options)
         started.append(hints)
         return hints
 
@@ -32,7 +32,7 @@ async def start_hints() -> AsyncIterator[StartHints]:
         await hints.aclose()
 
 
-async def heard(hints: Hints, *channels: bytes) -> set[bytes]:
+async def heard(hints: NotificationListener, *channels: bytes) -> set[bytes]:
     """Return what is heard until all of these channels are."""
     found: set[bytes] = set()
     async with asyncio.timeout(20):
@@ -94,7 +94,7 @@ async def test_a_redis_that_says_nothing_any_more_is_given_up(
 async def test_hints_end_whenever_they_are_closed(redis_url: str) -> None:
     """While connecting, while subscribing and while reading."""
     for turns in range(40):
-        hints = Hints(find_hints(redis_url))
+        hints = NotificationListener(find_hints(redis_url))
         hints.follow(b"hints-closed")
         for _ in range(turns):
             await asyncio.sleep(0)

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from cellar.errors import StoreUnavailable
-from cellar.store.connection.connection import Link
+from cellar.store.connection.connection import RedisConnection
 from cellar.store.connection.requirements import facts, unmet
 from cellar.store.protocol.url import Address
 from tests.redis_process import RedisProcess
@@ -47,7 +47,7 @@ def test_one_that_tells_nothing_is_taken_at_its_word() -> None:
 
 
 async def test_a_connection_to_an_old_one_is_not_used(old_redis: Address, caplog: pytest.LogCaptureFixture) -> None:
-    link = Link(old_redis)
+    link = RedisConnection(old_redis)
     for _ in range(3):
         with pytest.raises(StoreUnavailable, match=r"6\.0\.16 is too old") as refused:
             await link.call([(b"PING",)])
@@ -58,7 +58,7 @@ async def test_a_connection_to_an_old_one_is_not_used(old_redis: Address, caplog
 
 
 async def test_a_connection_to_one_that_evicts_is_not_used(redis_process: RedisProcess) -> None:
-    link = Link(Address.parse(redis_process.url))
+    link = RedisConnection(Address.parse(redis_process.url))
     assert await link.call([(b"PING",)]) == [b"PONG"]
     with redis_process.client() as client:
         client.config_set("maxmemory", "100mb")

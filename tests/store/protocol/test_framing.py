@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from cellar.errors import StoreUnavailable
 from cellar.store.connection.transaction import LEAST, MOST, ZERO, zeros
-from cellar.store.protocol.framing import Call, Wire
+from cellar.store.protocol.framing import PendingReply, RedisProtocol
 from cellar.store.protocol.resp import Reply, ReplyParser
 
 SOMETHING_ELSE = [b":7\r\n", b"$3\r\na\r\n\r\n", b"*2\r\n$4\r\ngone\r\n:0\r\n", b"-OOM no\r\n", b"+0\r\n", b":0\r\n"]
@@ -33,10 +33,10 @@ class Sink(asyncio.Transport):
 
 
 @contextmanager
-def wired() -> Iterator[Wire]:
+def wired() -> Iterator[RedisProtocol]:
     """Yield a connection on a loop that does not run: nothing here waits."""
     with closing(asyncio.new_event_loop()) as loop:
-        wire = Wire(loop)
+        wire = RedisProtocol(loop)
         wire.connection_made(Sink())
         yield wire
         wire.abort()
@@ -68,7 +68,7 @@ def test_every_call_has_its_own_replies_wherever_they_are_cut(
     cuts = sorted({0, len(sent), *data.draw(st.lists(st.integers(0, len(sent)), max_size=8))})
     with wired() as wire:
         for expected, got in expected_and_got:
-            wire.send(Call(b"", len(read(got)), 4.0, told.append, expected))
+            wire.send(PendingReply(b"", len(read(got)), 4.0, told.append, expected))
         for begin, end in pairwise(cuts):
             wire.data_received(sent[begin:end])
         assert not wire.closed
@@ -82,7 +82,7 @@ def test_ticks_that_nobody_disputes_are_recognised_whole(count: int) -> None:
     expected = zeros(count)
     with wired() as wire:
         for _ in range(2):
-            wire.send(Call(b"", len(read(expected)), 4.0, told.append, expected))
+            wire.send(PendingReply(b"", len(read(expected)), 4.0, told.append, expected))
         for at in range(0, 2 * len(expected), 1000):
             wire.data_received((expected * 2)[at : at + 1000])
     assert told == [None, None]
@@ -91,7 +91,7 @@ def test_ticks_that_nobody_disputes_are_recognised_whole(count: int) -> None:
 def test_a_reply_that_nobody_waits_for_ends_the_connection() -> None:
     told: list[object] = []
     with wired() as wire:
-        wire.send(Call(b"", 1, 4.0, told.append, ZERO))
+        wire.send(PendingReply(b"", 1, 4.0, told.append, ZERO))
         wire.data_received(ZERO + ZERO)
         assert told == [None]
         assert wire.closed
@@ -100,17 +100,17 @@ def test_a_reply_that_nobody_waits_for_ends_the_connection() -> None:
 @pytest.mark.anyio
 async def test_the_call_that_is_first_in_line_has_its_time_and_no_more() -> None:
     """The one timer was set for another call: it looks again, or is set anew, when this one's time ends sooner."""
-    wire, told, ended = Wire(asyncio.get_running_loop()), list[object](), asyncio.Event()
+    wire, told, ended = RedisProtocol(asyncio.get_running_loop()), list[object](), asyncio.Event()
     wire.connection_made(Sink())
-    wire.send(Call(b"", 1, 0.05, told.append, ZERO))
+    wire.send(PendingReply(b"", 1, 0.05, told.append, ZERO))
     await asyncio.sleep(0.03)
     wire.data_received(ZERO)
-    wire.send(Call(b"", 1, 60, told.append, ZERO))
+    wire.send(PendingReply(b"", 1, 60, told.append, ZERO))
     await asyncio.sleep(0.1)
     assert not wire.closed, "the timer of the first call is not the second one's"
     wire.data_received(ZERO)
-    wire.send(Call(b"", 1, 0.05, told.append, ZERO))
-    wire.send(Call(b"", 1, 60, lambda _: ended.set(), ZERO))
+    wire.send(PendingReply(b"", 1, 0.05, told.append, ZERO))
+    wire.send(PendingReply(b"", 1, 60, lambda _: ended.set(), ZERO))
     await ended.wait()
     *before, late = told
     assert before == [None, None]
@@ -121,7 +121,7 @@ async def test_the_call_that_is_first_in_line_has_its_time_and_no_more() -> None
 @pytest.mark.anyio
 async def test_who_raises_at_a_reply_keeps_none_from_those_behind() -> None:
     """Neither does it while the connection ends."""
-    wire, got = Wire(asyncio.get_running_loop()), list[object]()
+    wire, got = RedisProtocol(asyncio.get_running_loop()), list[object]()
 
     def raising(replies: object) -> None:
         got.append(replies)
@@ -130,12 +130,12 @@ async def test_who_raises_at_a_reply_keeps_none_from_those_behind() -> None:
     wire.connection_made(Sink())
     for _ in range(2):
         for then in (raising, got.append):
-            wire.send(Call(b"", 1, 10.0, then))
+            wire.send(PendingReply(b"", 1, 10.0, then))
     wire.data_received(b":1\r\n:2\r\n")
     assert got == [[1], [2]]
     wire.connection_lost(None)
     assert [type(each) for each in got[2:]] == [StoreUnavailable] * 2
     assert wire.gone.done()
-    closed = Call(b"", 1, 10.0, raising)
+    closed = PendingReply(b"", 1, 10.0, raising)
     wire.send(closed)
     assert len(got) == 5

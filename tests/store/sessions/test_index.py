@@ -8,11 +8,11 @@ import pytest
 
 from cellar.errors import StoreCorrupt
 from cellar.ports import EVERY_SESSION, SessionFilter, SessionKey, SessionSummary
-from cellar.store.connection.connection import Link
-from cellar.store.connection.retry import Exchange
+from cellar.store.connection.connection import RedisConnection
+from cellar.store.connection.retry import RetryingClient
 from cellar.store.keys import BUCKETS, SessionKeys
 from cellar.store.protocol.url import Address
-from cellar.store.sessions.index import LOOKED_AT, LOOKED_AT_AT_ONCE, MOST_LOOKED_AT, REAP, Listing, read_summary
+from cellar.store.sessions.index import LOOKED_AT, LOOKED_AT_AT_ONCE, MOST_LOOKED_AT, REAP, SessionIndex, read_summary
 from cellar.store.sessions.store import RedisSessions
 from cellar.store.topology.factory import sync_client
 from tests.proxy import LossyProxy
@@ -25,10 +25,10 @@ KEYS = SessionKeys("test")
 
 
 @pytest.fixture
-async def exchange(redis_process: RedisProcess) -> AsyncIterator[Exchange]:
+async def exchange(redis_process: RedisProcess) -> AsyncIterator[RetryingClient]:
     """Yield the way to an empty Redis."""
-    link = Link(Address.parse(redis_process.url))
-    yield Exchange(link, (REAP,))
+    link = RedisConnection(Address.parse(redis_process.url))
+    yield RetryingClient(link, (REAP,))
     await link.aclose()
 
 
@@ -43,17 +43,17 @@ def neighbours(count: int) -> list[SessionKey]:
     return found
 
 
-async def enlist(exchange: Exchange, *keys: SessionKey) -> None:
+async def enlist(exchange: RetryingClient, *keys: SessionKey) -> None:
     """List names without a record."""
-    await exchange.insist([Listing(exchange, KEYS).add(key) for key in keys])
+    await exchange.insist([SessionIndex(exchange, KEYS).add(key) for key in keys])
 
 
-async def begin(exchange: Exchange, key: SessionKey) -> None:
+async def begin(exchange: RetryingClient, key: SessionKey) -> None:
     """Store something as the record."""
     await exchange.insist([(b"HSET", KEYS.record(key), b"h", b"x")])
 
 
-async def listed(exchange: Exchange, *keys: SessionKey) -> list[SessionKey]:
+async def listed(exchange: RetryingClient, *keys: SessionKey) -> list[SessionKey]:
     """Return those of the sessions that are listed."""
     replies = await exchange.read([(b"ZSCORE", KEYS.bucket_of(key), key.session.encode()) for key in keys])
     return [key for key, score in zip(keys, replies, strict=True) if score is not None]
@@ -67,13 +67,13 @@ async def remove_through(redis_process: RedisProcess, dead: list[SessionKey], pa
         return False
 
     async with LossyProxy(redis_process.url, loses) as proxy:
-        link = Link(Address.parse(proxy.url))
-        await Listing(Exchange(link, (REAP,)), KEYS).remove(dead)
+        link = RedisConnection(Address.parse(proxy.url))
+        await SessionIndex(RetryingClient(link, (REAP,)), KEYS).remove(dead)
         await link.aclose()
 
 
 async def test_a_name_whose_record_has_come_back_is_not_touched(
-    redis_process: RedisProcess, exchange: Exchange
+    redis_process: RedisProcess, exchange: RetryingClient
 ) -> None:
     """The one who looks may die at any time: it has removed nothing."""
     there, gone = SessionKey("default", "there"), SessionKey("default", "gone")
@@ -87,7 +87,7 @@ async def test_a_name_whose_record_has_come_back_is_not_touched(
 
 
 async def test_a_name_whose_record_comes_with_the_removal_is_listed_again(
-    redis_process: RedisProcess, exchange: Exchange
+    redis_process: RedisProcess, exchange: RetryingClient
 ) -> None:
     key, other = SessionKey("default", "a"), SessionKey("default", "b")
     await enlist(exchange, key, other)
@@ -101,25 +101,25 @@ async def test_a_name_whose_record_comes_with_the_removal_is_listed_again(
     assert await listed(exchange, key, other) == [key]
 
 
-async def test_a_few_names_of_a_bucket_are_looked_at(exchange: Exchange) -> None:
+async def test_a_few_names_of_a_bucket_are_looked_at(exchange: RetryingClient) -> None:
     live, *dead = neighbours(2 + LOOKED_AT)
     await enlist(exchange, live, *dead)
     await begin(exchange, live)
-    await Listing(exchange, KEYS).tidy(live)
+    await SessionIndex(exchange, KEYS).tidy(live)
     assert len(await listed(exchange, *dead)) in (1, 2), "all that were looked at, but for the one that lives"
-    await Listing(exchange, KEYS).tidy(live)
+    await SessionIndex(exchange, KEYS).tidy(live)
     assert await listed(exchange, live, *dead) == [live]
-    await Listing(exchange, KEYS).tidy(SessionKey("other", "in an empty bucket"))
+    await SessionIndex(exchange, KEYS).tidy(SessionKey("other", "in an empty bucket"))
 
 
 async def test_a_redis_that_removes_nothing_is_listed_all_the_same(
-    redis_process: RedisProcess, exchange: Exchange
+    redis_process: RedisProcess, exchange: RetryingClient
 ) -> None:
     key = SessionKey("default", "a")
     await enlist(exchange, key)
     with redis_process.client() as client:
         client.execute_command("ACL", "SETUSER", "default", "-zrem")
-    assert await Listing(exchange, KEYS).page("default", "", 10) == ([], "")
+    assert await SessionIndex(exchange, KEYS).page("default", "", 10) == ([], "")
     assert await listed(exchange, key) == [key]
 
 

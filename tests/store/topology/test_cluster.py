@@ -10,7 +10,7 @@ import redis
 
 from cellar.errors import StoreUnavailable
 from cellar.ports import Applied, Commit, CommitResult, Identity, SessionKey, SessionRecord
-from cellar.store.connection.retry import Exchange
+from cellar.store.connection.retry import RetryingClient
 from cellar.store.connection.router import Wait
 from cellar.store.protocol.errors import redis_errors
 from cellar.store.protocol.resp import Command, ReplyError
@@ -140,7 +140,7 @@ async def test_the_first_slot_of_a_new_node(route: Cluster, redis_cluster: Redis
 
 async def test_keys_on_both_ends_of_a_migration_are_found(route: Cluster, redis_cluster: RedisCluster) -> None:
     keys = [b"{%s}%d" % (KEYS[0], number) for number in range(10)]
-    exchange = Exchange(route, ())
+    exchange = RetryingClient(route, ())
     await exchange.read([(b"SET", key, key) for key in keys])
     slot = slot_of((b"GET", keys[0]))
     owner = redis_cluster.owner(slot)
@@ -246,7 +246,7 @@ async def test_a_replica_takes_over_under_load(redis_cluster: RedisCluster, open
     for history in histories:
         await sessions.create(history.record)
     route, ends = open_route(redis_cluster.url), asyncio.Event()
-    exchange = Exchange(route, (COMMIT,), patience_s=60)
+    exchange = RetryingClient(route, (COMMIT,), patience_s=60)
     writers = [asyncio.create_task(history.write(sessions, exchange, ends)) for history in histories]
     with closing(sync_client(redis_cluster.url)) as client:
         client.set(b"{%s}other" % KEYS[0], "kept")

@@ -11,9 +11,9 @@ from redis.sentinel import SentinelConnectionPool
 
 from cellar.errors import StoreUnavailable
 from cellar.store.catalogue.models import RedisModels
-from cellar.store.connection.connection import Link
-from cellar.store.connection.retry import Exchange
-from cellar.store.connection.router import Route
+from cellar.store.connection.connection import RedisConnection
+from cellar.store.connection.retry import RetryingClient
+from cellar.store.connection.router import Router
 from cellar.store.protocol.url import Address, SentinelAddress, parse
 from cellar.store.sessions.store import COMMIT
 from cellar.store.topology.factory import open_route, sync_client
@@ -26,14 +26,14 @@ pytestmark = pytest.mark.anyio
 
 
 @pytest.fixture
-async def route(redis_sentinel: RedisSentinel) -> AsyncIterator[Route]:
+async def route(redis_sentinel: RedisSentinel) -> AsyncIterator[Router]:
     """Yield a route to the primary."""
     route = open_route(redis_sentinel.url)
     yield route
     await route.aclose()
 
 
-async def test_the_primary_is_found(route: Route, redis_sentinel: RedisSentinel) -> None:
+async def test_the_primary_is_found(route: Router, redis_sentinel: RedisSentinel) -> None:
     (reply,) = (await route.tell([(b"INFO", b"server")])).replies
     assert isinstance(reply, bytes)
     assert b"tcp_port:%d\r" % redis_sentinel.primary.port in reply
@@ -60,7 +60,7 @@ async def test_who_is_no_primary_gets_no_commands(redis_sentinel: RedisSentinel)
     async def find() -> Address:
         return address.primary.at("127.0.0.1", redis_sentinel.replica.port)
 
-    (reply,) = (await Link(address.primary, find=find).tell([(b"PING",)])).replies
+    (reply,) = (await RedisConnection(address.primary, find=find).tell([(b"PING",)])).replies
     assert isinstance(reply, StoreUnavailable)
     assert reply.outcome == "not_applied"
 
@@ -108,7 +108,7 @@ async def test_a_replica_takes_over_under_load(redis_sentinel: RedisSentinel, op
     for history in histories:
         await sessions.create(history.record)
     route, ends = open_route(redis_sentinel.url), asyncio.Event()
-    exchange = Exchange(route, (COMMIT,), patience_s=60)
+    exchange = RetryingClient(route, (COMMIT,), patience_s=60)
     writers = [asyncio.create_task(history.write(sessions, exchange, ends)) for history in histories]
     with closing(sync_client(redis_sentinel.url)) as client:
         models = RedisModels(client, "test")

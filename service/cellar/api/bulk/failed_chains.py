@@ -4,18 +4,18 @@ A step that was refused because the service was full leaves its session where it
 is then ahead of the session, and would be told that steps are missing that nobody has lost.
 """
 
-from cellar.api.bulk.requests import Ask
+from cellar.api.bulk.requests import BulkStep
 from cellar.api.decoding.step_order import MOST_FAILURES, Chain, Place, behind, place_of
 from cellar.errors import PositionConflict, Regressed, WriterUnknown
 
 
-class Chains:
+class FailedChains:
     """The first failure of each session, and of each writer of one. Errors are shown to it in the steps' order."""
 
     def __init__(self) -> None:
         self._failed: dict[Chain, int] = {}
 
-    def told(self, ask: Ask, error: Exception) -> Exception:
+    def told(self, ask: BulkStep, error: Exception) -> Exception:
         """Return what a step is to be told, given what went wrong with it: NotReached behind one that has failed."""
         place = None if ask.asked is None else place_of(ask.asked.identity)
         if place is None or ask.session is None:

@@ -7,11 +7,11 @@ from typing import Any
 
 import orjson
 
-from cellar.api.bulk.requests import Ask
+from cellar.api.bulk.requests import BulkStep
 from cellar.api.decoding.step_input import document_of_answer, pointing
 from cellar.api.errors.problems import INTERNAL, document_of
 from cellar.errors import CellarError, Unavailable
-from cellar.sessions.requests.pending_result import Pending
+from cellar.sessions.requests.pending_result import PendingResult
 from cellar.sessions.values.results import StepAnswer
 from cellar.wire.frames import columns, frames
 
@@ -26,7 +26,7 @@ class LineAnswers:
     def __init__(self) -> None:
         self._lines: list[bytes] = []
 
-    def add(self, ask: Ask, result: Result) -> None:
+    def add(self, ask: BulkStep, result: Result) -> None:
         """Take the next answer."""
         named = {} if ask.session is None else {"session": ask.session}
         if isinstance(result, Exception):
@@ -54,7 +54,7 @@ class FrameAnswers:
     def __init__(self) -> None:
         self._packed: list[frames.Packed] = []
 
-    def add_group(self, asks: Sequence[Ask], coming: Sequence[Pending | Exception]) -> None:
+    def add_group(self, asks: Sequence[BulkStep], coming: Sequence[PendingResult | Exception]) -> None:
         """Take the next answers, which have all come: runs of those that went well column by column."""
         for well, run in groupby(zip(asks, coming, strict=True), _went_well):
             some = [*run]
@@ -79,12 +79,12 @@ Writer = LineAnswers | FrameAnswers
 """Turns answers into a body, part by part."""
 
 
-def _went_well(one: tuple[Ask, Pending | Exception]) -> bool:
+def _went_well(one: tuple[BulkStep, PendingResult | Exception]) -> bool:
     coming = one[1]
-    return isinstance(coming, Pending) and not coming.failed and coming.committed().output is not None
+    return isinstance(coming, PendingResult) and not coming.failed and coming.committed().output is not None
 
 
-def _pack_well(run: Sequence[tuple[Ask, Pending | Exception]]) -> list[frames.Packed]:
+def _pack_well(run: Sequence[tuple[BulkStep, PendingResult | Exception]]) -> list[frames.Packed]:
     """Return answers that went well; one that cannot be packed is a problem, and the others are packed without it."""
     try:
         return [_pack_outputs(*zip(*run, strict=True))]
@@ -94,7 +94,7 @@ def _pack_well(run: Sequence[tuple[Ask, Pending | Exception]]) -> list[frames.Pa
         return [packed for one in run for packed in _pack_well([one])]
 
 
-def _pack_outputs(asks: Sequence[Ask], coming: Sequence[Pending]) -> frames.Packed:
+def _pack_outputs(asks: Sequence[BulkStep], coming: Sequence[PendingResult]) -> frames.Packed:
     done = [one.committed() for one in coming]
     return columns.pack_outputs(
         [ask.tag for ask in asks],
@@ -106,9 +106,9 @@ def _pack_outputs(asks: Sequence[Ask], coming: Sequence[Pending]) -> frames.Pack
     )
 
 
-def _answer(ask: Ask, coming: Pending | Exception) -> frames.Answer:
+def _answer(ask: BulkStep, coming: PendingResult | Exception) -> frames.Answer:
     """Return a problem, or an answer whose output was not kept."""
-    if isinstance(coming, Pending):
+    if isinstance(coming, PendingResult):
         try:
             done = coming.committed()
             return frames.Answer(ask.tag, frames.OK, frames.Place(*done.position), None, done.replayed)
@@ -118,7 +118,7 @@ def _answer(ask: Ask, coming: Pending | Exception) -> frames.Answer:
     return frames.Answer(ask.tag, document["status"], problem=orjson.dumps(document))
 
 
-def problem_document(ask: Ask, error: Exception) -> dict[str, Any]:
+def problem_document(ask: BulkStep, error: Exception) -> dict[str, Any]:
     """Return the problem document of one step, with the pause that a header says elsewhere."""
     try:
         if ask.asked is None:

@@ -35,7 +35,7 @@ MOST_FAULTS = 256
 """Lines in a row that cannot be read, behind which the request ends: each is answered with many times its length."""
 
 
-class Ask(NamedTuple):
+class BulkStep(NamedTuple):
     """A step or a sequence of one session, or what keeps it from being run.
 
     `session` is what the problem document of a fault names, None where it could not be read.
@@ -57,19 +57,19 @@ class Reader(Protocol):
         """Return how much has come of what is not all there."""
         ...
 
-    def feed(self, data: bytes, turns: RoundRobin) -> AsyncIterator[list[Ask]]:
+    def feed(self, data: bytes, turns: RoundRobin) -> AsyncIterator[list[BulkStep]]:
         """Yield the parts that are whole now; behind them, raise MalformedBody or BodyTooLarge.
 
         Others have their turn in between.
         """
         ...
 
-    async def end(self) -> list[Ask]:
+    async def end(self) -> list[BulkStep]:
         """Return what is left when no more bytes come. Raise MalformedBody."""
         ...
 
 
-class Lines:
+class LineReader:
     """Reads newline-delimited JSON. A line that cannot be read is a fault of its own."""
 
     def __init__(self, max_bytes: int) -> None:
@@ -83,9 +83,9 @@ class Lines:
         """Return how much has come of what is not all there."""
         return self._splitter.held_bytes
 
-    async def feed(self, data: bytes, turns: RoundRobin) -> AsyncIterator[list[Ask]]:
+    async def feed(self, data: bytes, turns: RoundRobin) -> AsyncIterator[list[BulkStep]]:
         """Yield the lines that are whole now, so many at a time, or as many as are read in a turn."""
-        part: list[Ask] = []
+        part: list[BulkStep] = []
         until_s = turns.until_s()
         try:
             for line in self._lines_of(data):
@@ -107,7 +107,7 @@ class Lines:
         if part:
             yield part
 
-    async def end(self) -> list[Ask]:
+    async def end(self) -> list[BulkStep]:
         """Return the last line, if it has no newline."""
         return [self._plain(line) or await self._read(line) for line in self._splitter.end()]
 
@@ -117,7 +117,7 @@ class Lines:
             yield from self._splitter.feed(data[start : start + PIECE_BYTES])
             yield None
 
-    def _plain(self, line: bytes) -> Ask | None:
+    def _plain(self, line: bytes) -> BulkStep | None:
         """Return the step of a line that is read at once, None of any other."""
         document = plain_object(line) if len(line) <= PROMPT_BYTES else None
         session = None if document is None else document.get("session")
@@ -127,9 +127,9 @@ class Lines:
         if asked is None:
             return None
         self._faults = 0
-        return Ask(session, self._next_tag(), asked)
+        return BulkStep(session, self._next_tag(), asked)
 
-    async def _read(self, line: bytes) -> Ask:
+    async def _read(self, line: bytes) -> BulkStep:
         ask = await read_beside(len(line), _of_line, line, self._next_tag())
         self._faults = 0 if ask.fault is None else self._faults + 1
         return ask
@@ -139,7 +139,7 @@ class Lines:
         return tag
 
 
-class Frames:
+class FrameReader:
     """Reads frames, each a part."""
 
     def __init__(self, max_bytes: int) -> None:
@@ -150,7 +150,7 @@ class Frames:
         """Return how much has come of what is not all there."""
         return self._splitter.held_bytes
 
-    async def feed(self, data: bytes, turns: RoundRobin) -> AsyncIterator[list[Ask]]:
+    async def feed(self, data: bytes, turns: RoundRobin) -> AsyncIterator[list[BulkStep]]:
         """Yield the frames that are whole now."""
         until_s = turns.until_s()
         for frame in self._splitter.feed(data):
@@ -158,7 +158,7 @@ class Frames:
             if monotonic() >= until_s:
                 until_s = await turns.turn()
 
-    async def end(self) -> list[Ask]:
+    async def end(self) -> list[BulkStep]:
         """Return nothing: a frame that is not whole is none."""
         self._splitter.end()
         return []
@@ -172,39 +172,39 @@ def session_key(name: str) -> SessionKey:
     return SessionKey(TENANT, name)
 
 
-def _of_line(line: bytes, tag: int) -> Ask:
+def _of_line(line: bytes, tag: int) -> BulkStep:
     try:
         document: Any = decode(line)
         if isinstance(document, dict) and "inputs" in document:
             sequence = validated(SequenceLine, document)
-            return Ask(
+            return BulkStep(
                 sequence.session, tag, sequence_of_json(sequence, sequence.key), sequence.within_s, is_sequence=True
             )
         step = validated(StepLine, document)
-        return Ask(step.session, tag, step_of_json(step, step.key), step.within_s)
+        return BulkStep(step.session, tag, step_of_json(step, step.key), step.within_s)
     except CellarError as fault:
         session = outline(line).members.get("session")
-        return Ask(session if isinstance(session, str) else None, tag, fault=fault)
+        return BulkStep(session if isinstance(session, str) else None, tag, fault=fault)
 
 
-def _of_frame(frame: bytes) -> list[Ask]:
+def _of_frame(frame: bytes) -> list[BulkStep]:
     plain = columns.plain_steps(frame)
     return [*map(_of_step, frames.unpack_steps(frame))] if plain is None else _of_plain(plain)
 
 
-def _of_plain(steps: columns.PlainSteps) -> list[Ask]:
+def _of_plain(steps: columns.PlainSteps) -> list[BulkStep]:
     identities = repeat(APPEND) if steps.numbers is None else [Identity(step=number) for number in steps.numbers]
     return [
-        Ask(session, tag, Asked(inputs, identity, False, one_step, ""))
+        BulkStep(session, tag, Asked(inputs, identity, False, one_step, ""))
         for session, tag, inputs, identity in zip(
             steps.sessions, steps.tags.tolist(), steps.inputs, identities, strict=False
         )
     ]
 
 
-def _of_step(step: frames.Step) -> Ask:
+def _of_step(step: frames.Step) -> BulkStep:
     try:
         asked = asked_of(step, identity_of(step))
-        return Ask(step.session, step.tag, asked, step.timeout_ms / 1000 or None, None, step.sequence)
+        return BulkStep(step.session, step.tag, asked, step.timeout_ms / 1000 or None, None, step.sequence)
     except CellarError as fault:
-        return Ask(step.session, step.tag, fault=fault)
+        return BulkStep(step.session, step.tag, fault=fault)

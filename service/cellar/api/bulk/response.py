@@ -9,14 +9,14 @@ from time import monotonic
 from anyio.to_thread import run_sync
 from starlette.types import Receive, Scope, Send
 
-from cellar.api.bulk.failed_chains import Chains
+from cellar.api.bulk.failed_chains import FailedChains
 from cellar.api.bulk.replies import FrameAnswers, LineAnswers, Writer
-from cellar.api.bulk.requests import Ask, Reader, session_key
+from cellar.api.bulk.requests import BulkStep, Reader, session_key
 from cellar.api.bulk.window import Group, Window
 from cellar.api.http.body import PROMPT_BYTES
 from cellar.api.http.full_duplex import Duplex, parts_of
 from cellar.errors import CellarError, Overloaded
-from cellar.sessions.requests.pending_result import Pending
+from cellar.sessions.requests.pending_result import PendingResult
 from cellar.sessions.service.sessions import Sessions
 
 GROUP = 256
@@ -26,7 +26,7 @@ SEND_BYTES = 64 * 1024
 """Outputs sent at a time, if they need not be sent sooner."""
 
 
-class Exchange(Duplex):
+class BulkResponse(Duplex):
     """A response that runs the steps of its request."""
 
     def __init__(self, sessions: Sessions, reader: Reader, writer: Writer, media_type: str) -> None:
@@ -34,7 +34,7 @@ class Exchange(Duplex):
         self._sessions = sessions
         self._reader = reader
         self._writer = writer
-        self._chains = Chains()
+        self._chains = FailedChains()
         self.window = Window()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -59,16 +59,16 @@ class Exchange(Duplex):
         else:
             self.window.end()
 
-    async def _begin(self, part: list[Ask]) -> None:
+    async def _begin(self, part: list[BulkStep]) -> None:
         for start in range(0, max(1, len(part)), GROUP):
             asks = part[start : start + GROUP]
             await self._begin_group(asks, last=start + GROUP >= len(part))
 
-    async def _begin_group(self, asks: list[Ask], *, last: bool) -> None:
+    async def _begin_group(self, asks: list[BulkStep], *, last: bool) -> None:
         came_s = monotonic()
         size = sum([ask.asked.inputs.nbytes for ask in asks if ask.asked is not None])
         await self.window.room(len(asks), size)
-        coming: list[Pending | Exception] = []
+        coming: list[PendingResult | Exception] = []
         for ask in asks:
             begun = self._submit(ask, came_s)
             if isinstance(begun, Overloaded):  # it may be full of this very request: then there is room soon
@@ -80,7 +80,7 @@ class Exchange(Duplex):
             coming.append(begun)
         self.window.put(Group(asks, coming, size, last))
 
-    def _submit(self, ask: Ask, came_s: float) -> Pending | Exception:
+    def _submit(self, ask: BulkStep, came_s: float) -> PendingResult | Exception:
         """Begin a step, or return why it cannot be begun: that is its answer, and no other step's."""
         if ask.fault is not None or ask.asked is None or ask.session is None:
             return ask.fault or AssertionError("a step without a fault has a session")
@@ -117,7 +117,7 @@ class Exchange(Duplex):
             await self._answer_lines(self._writer, group, send)
         await self._send(send, self._writer.whole() if group.last else self._writer.ready())
 
-    def _told(self, ask: Ask, coming: Pending | Exception) -> Pending | Exception:
+    def _told(self, ask: BulkStep, coming: PendingResult | Exception) -> PendingResult | Exception:
         """Return what a step came to, or what it is to be told in its place."""
         error = coming if isinstance(coming, Exception) else coming.outcome if coming.failed else None
         return self._chains.told(ask, error) if isinstance(error, Exception) else coming

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import NamedTuple
 
-from cellar.api.bulk.requests import Ask
-from cellar.sessions.requests.pending_result import Pending
+from cellar.api.bulk.requests import BulkStep
+from cellar.sessions.requests.pending_result import PendingResult
 
 MOST_STEPS = 2048
 """Half of what may wait in the service by default: one request never takes all of it."""
@@ -18,15 +18,15 @@ MOST_BYTES = 4 * 1024 * 1024
 class Group(NamedTuple):
     """Steps that were begun together. `last`: the part that they came in ends with them."""
 
-    asks: list[Ask]
-    coming: list[Pending | Exception]
+    asks: list[BulkStep]
+    coming: list[PendingResult | Exception]
     size_bytes: int
     last: bool
 
     async def settled(self) -> None:
         """Wait until every step has its answer, or has failed."""
         for coming in self.coming:
-            if isinstance(coming, Pending) and not coming.done():
+            if isinstance(coming, PendingResult) and not coming.done():
                 with suppress(Exception):  # the writer will see to it
                     await coming
 
@@ -82,7 +82,7 @@ class Window:
         """Let it be known that nobody waits for what is left."""
         for group in self._groups:
             for coming in group.coming:
-                if isinstance(coming, Pending):
+                if isinstance(coming, PendingResult):
                     coming.cancel()
 
     def _count(self, group: Group, sign: int) -> None:

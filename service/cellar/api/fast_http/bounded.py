@@ -13,8 +13,8 @@ from typing import Any
 from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
-from cellar.api.fast_http.keep_alive import PatientProtocol
-from cellar.api.fast_http.unread_answers import UntakenAnswers
+from cellar.api.fast_http.keep_alive import KeepAliveProtocol
+from cellar.api.fast_http.unread_answers import UnreadAnswers
 from cellar.api.http.body import STREAMS
 from cellar.api.http.conventions import without_ending_slash
 from cellar.api.limits.limits import BODY_BYTES_A_S, MOST_HEADERS, MOST_TRAILER_BYTES, Load
@@ -75,7 +75,7 @@ class _Flow(FlowControl):
                 self._transport.resume_reading()
 
 
-class BoundedProtocol(PatientProtocol):
+class BoundedProtocol(KeepAliveProtocol):
     """One connection."""
 
     flow: _Flow
@@ -107,7 +107,7 @@ class BoundedProtocol(PatientProtocol):
         """Take the connection, or turn it away if there are too many."""
         super().connection_made(transport)
         self.flow = _Flow(transport, self._queue)
-        self._untaken = UntakenAnswers(self.loop, transport, self._load.bodies)
+        self._untaken = UnreadAnswers(self.loop, transport, self._load.bodies)
         most = self._limits.max_connections
         over = len(self.connections) - most
         if over > MOST_LINGERING:

@@ -48,7 +48,7 @@ def form_of(data: bytes, *, keyed: bool) -> bytes | None:
     return form
 
 
-class Form:
+class HeadTemplate:
     """The form of a head that was taken, with what it says."""
 
     __slots__ = ("_key", "_last", "_length", "_most_bytes", "_parts", "form", "terms")
@@ -83,7 +83,7 @@ class Form:
         return found[0].decode(), None if self._key is None else found[self._key].decode(), data[at:]
 
 
-class Forms:
+class HeadTemplates:
     """What the connections of a process tell each other: a form says the same on all of them.
 
     Clients come in kinds, so a new connection begins with the form that was made last. To read its first two heads took
@@ -91,4 +91,4 @@ class Forms:
     """
 
     def __init__(self) -> None:
-        self.latest: Form | None = None
+        self.latest: HeadTemplate | None = None

@@ -9,7 +9,7 @@ from typing import Any
 from cellar.api.fast_http.strict import StrictProtocol
 
 
-class PatientProtocol(StrictProtocol):
+class KeepAliveProtocol(StrictProtocol):
     """uvicorn's protocol, but for when a connection is closed that waits for its next request.
 
     uvicorn makes a timer after every answer and cancels it when the next byte comes: four microseconds a request. Here

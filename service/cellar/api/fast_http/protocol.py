@@ -14,7 +14,7 @@ from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 from cellar.api.dependencies import Services
 from cellar.api.fast_http.bounded import BoundedProtocol
-from cellar.api.fast_http.head_template import Form, Forms, form_of
+from cellar.api.fast_http.head_template import HeadTemplate, HeadTemplates, form_of
 from cellar.api.fast_http.request_cycle import StepCycle
 from cellar.api.fast_http.request_head import Head, read_head
 from cellar.api.http.access import Access
@@ -34,8 +34,8 @@ class StepProtocol(BoundedProtocol):
         self._access: Access = config.app.state.access
         self._form: bytes | None = None
         """Of the last head that the parser has read, if it was taken, and"""
-        self._forms: Forms = config.app.state.forms
-        self._known: Form | None = self._forms.latest
+        self._forms: HeadTemplates = config.app.state.forms
+        self._known: HeadTemplate | None = self._forms.latest
         """what a head is compared with: that, if it came twice, or what another connection had last."""
         self._step: StepCycle | None = None
         """The request that the parser reads, if it was taken; an upgrade has no cycle, not even uvicorn's."""
@@ -156,7 +156,7 @@ class StepProtocol(BoundedProtocol):
         if form is not None and latest is not None and form == latest.form:
             self._known = latest
         elif form is not None and form == self._form:
-            self._known = self._forms.latest = Form(form, head.terms, self._most_bytes)
+            self._known = self._forms.latest = HeadTemplate(form, head.terms, self._most_bytes)
         self._form = form
 
     def _host(self) -> str:

@@ -18,7 +18,7 @@ from cellar.api.http.body import JSON, PROMPT_BYTES
 from cellar.api.http.parameters import REPLAYED
 from cellar.errors import CellarError, DeadlineExceeded, Outcome, Overloaded
 from cellar.ports import SessionKey
-from cellar.sessions.requests.pending_result import Pending
+from cellar.sessions.requests.pending_result import PendingResult
 from cellar.sessions.values.results import StepAnswer
 from cellar.wire.arrays import npy
 
@@ -130,7 +130,7 @@ class StepCycle:
         else:
             pending.when_done(self._answer)
 
-    def _answer(self, pending: Pending) -> None:
+    def _answer(self, pending: PendingResult) -> None:
         """Answer, or refuse, from within the settling of the steps: this raises nothing."""
         asked = self._asked
         try:

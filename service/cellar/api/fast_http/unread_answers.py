@@ -9,7 +9,7 @@ LOOK_S = 1.0
 """Between two looks at what is left of an answer, seconds. One that is taken within this time is never looked at."""
 
 
-class UntakenAnswers:
+class UnreadAnswers:
     """What a client has not taken yet of the answers on its connection.
 
     The transport tells when there is much of it (`begin`) and when there is little again (`end`). In between, at least

@@ -38,7 +38,7 @@ class Held(Protocol):
         ...
 
 
-class Backoff:
+class ReadBackoff:
     """The connections of a process that wait for their turn. The one that was refused first is read first."""
 
     def __init__(self) -> None:

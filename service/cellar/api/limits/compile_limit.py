@@ -16,7 +16,7 @@ from cellar.errors import CompileAbandoned, Overloaded
 Result = TypeVar("Result")
 
 
-class Compiles:
+class CompileLimit:
     """The requests of a process that wait for the compiler.
 
     The threads that all other requests share would be held for as long as it takes: whatever needs one of them for a

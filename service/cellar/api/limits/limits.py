@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from cellar.api.limits.backoff import Backoff
+from cellar.api.limits.backoff import ReadBackoff
 from cellar.api.limits.body_memory import BodyMemory
 from cellar.api.limits.round_robin import RoundRobin
 
@@ -35,7 +35,7 @@ class Load:
 
     limits: Limits
     round_robin: RoundRobin = field(default_factory=RoundRobin)
-    backoff: Backoff = field(default_factory=Backoff)
+    backoff: ReadBackoff = field(default_factory=ReadBackoff)
     streams: int = 0
     """WebSockets that are open."""
     bodies: BodyMemory = field(init=False)

@@ -16,7 +16,7 @@ from cellar.api.schemas.events import ITEM, MEDIA_TYPE, seen_of, text_of
 from cellar.api.schemas.names import LAST_EVENT_ID_PATTERN
 from cellar.errors import CellarError, NotKept, Overloaded
 from cellar.ports import SessionKey
-from cellar.sessions.events.hub import Watcher, Watchers
+from cellar.sessions.events.hub import EventHub, Subscription
 
 RETRY_MS = 1000
 """After which a browser comes again when the stream has ended."""
@@ -58,7 +58,7 @@ async def watch_session(
 class EventStream(StreamingResponse):
     """The events of one watcher, who leaves when the client does."""
 
-    def __init__(self, watchers: Watchers, watcher: Watcher) -> None:
+    def __init__(self, watchers: EventHub, watcher: Subscription) -> None:
         headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
         super().__init__(_texts(watchers, watcher), headers=headers, media_type=MEDIA_TYPE)
         self._watchers = watchers
@@ -73,7 +73,7 @@ class EventStream(StreamingResponse):
             self._watchers.leave(self._watcher)
 
 
-async def _texts(watchers: Watchers, watcher: Watcher) -> AsyncIterator[bytes]:
+async def _texts(watchers: EventHub, watcher: Subscription) -> AsyncIterator[bytes]:
     yield b"retry: %d\n\n" % RETRY_MS
     try:
         async for notice in watchers.notices(watcher):

@@ -17,7 +17,7 @@ from cellar.api.http.parameters import STEP, IdempotencyKey, SessionName
 from cellar.api.http.query_and_headers import of_query, read_query
 from cellar.api.schemas.long import LongQuery
 from cellar.api.sequence_stream.requests import Lines, Npy, Reader, Size
-from cellar.api.sequence_stream.response import Exchange
+from cellar.api.sequence_stream.response import SequenceResponse
 from cellar.ports import SessionKey
 from cellar.sessions.operations import long_sequence
 from cellar.wire.arrays import npy
@@ -77,4 +77,4 @@ async def stream_sequence(
             reset=query.rows_to_reset,
         )
     reader = READERS[kind](sequence.size, request.app.state.max_body_bytes)
-    return Exchange(sequence, reader, query.outputs, wanted, request.app.state.underway)
+    return SequenceResponse(sequence, reader, query.outputs, wanted, request.app.state.underway)

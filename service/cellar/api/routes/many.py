@@ -8,8 +8,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from cellar.api.bulk.replies import FrameAnswers, LineAnswers, Writer
-from cellar.api.bulk.requests import Frames, Lines, Reader
-from cellar.api.bulk.response import Exchange
+from cellar.api.bulk.requests import FrameReader, LineReader, Reader
+from cellar.api.bulk.response import BulkResponse
 from cellar.api.dependencies import Parts
 from cellar.api.errors.problems import answers
 from cellar.api.http.body import JsonRoute, body_type, bytes_of
@@ -20,7 +20,7 @@ from cellar.wire.json import lines
 
 router = APIRouter(tags=["steps"], route_class=JsonRoute)
 
-READERS: dict[str, Callable[[int], Reader]] = {lines.MEDIA_TYPE: Lines, frames.MEDIA_TYPE: Frames}
+READERS: dict[str, Callable[[int], Reader]] = {lines.MEDIA_TYPE: LineReader, frames.MEDIA_TYPE: FrameReader}
 WRITERS: dict[str, Callable[[], Writer]] = {lines.MEDIA_TYPE: LineAnswers, frames.MEDIA_TYPE: FrameAnswers}
 
 LINE = [{"$ref": f"#/components/schemas/{name}"} for name in ("StepLine", "SequenceLine")]
@@ -55,4 +55,4 @@ async def step_many(request: Request, services: Parts) -> Response:
     kind = body_type(request.headers.get("content-type", ""), *kinds)
     wanted = answer_type(request.headers, (kind, *(other for other in kinds if other != kind)))
     reader = READERS[kind](request.app.state.max_body_bytes)
-    return Exchange(services.sessions, reader, WRITERS[wanted](), wanted)
+    return BulkResponse(services.sessions, reader, WRITERS[wanted](), wanted)

@@ -25,7 +25,7 @@ class Underway:
     """The long sequences that are being answered."""
 
     def __init__(self) -> None:
-        self.exchanges: set[Exchange] = set()
+        self.exchanges: set[SequenceResponse] = set()
         self.stopping = False
 
     def stop(self) -> None:
@@ -35,7 +35,7 @@ class Underway:
             exchange.stop()
 
 
-class Exchange(Duplex):
+class SequenceResponse(Duplex):
     """A response that runs the steps of its request."""
 
     def __init__(

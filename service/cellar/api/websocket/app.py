@@ -13,7 +13,7 @@ from cellar.api.http.access import Access
 from cellar.api.http.known_query import check_query
 from cellar.api.websocket.close_codes import STOPPING, Closing, closing_of
 from cellar.api.websocket.connection import AsgiConnection, Connection
-from cellar.api.websocket.deferred_writes import Turns
+from cellar.api.websocket.deferred_writes import DeferredWrites
 from cellar.api.websocket.protocol import EXTENSION
 from cellar.api.websocket.socket import Socket
 from cellar.errors import CellarError
@@ -34,7 +34,7 @@ class Streams:
         self._access = access
         self._window = window
         self._max_bytes = max_bytes
-        self._turns = Turns()
+        self._turns = DeferredWrites()
         self.sockets: set[Socket] = set()
         """Those that are open."""
         self._closed = asyncio.Event()

@@ -7,7 +7,7 @@ from collections.abc import Callable
 logger = logging.getLogger(__name__)
 
 
-class Turns:
+class DeferredWrites:
     """Calls whoever asks for it when all that happens now has happened: one callback of the loop for all of them."""
 
     def __init__(self) -> None:

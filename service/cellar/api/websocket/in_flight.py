@@ -7,9 +7,9 @@ from functools import partial
 
 from cellar.api.decoding.step_order import Order
 from cellar.api.dependencies import TENANT
-from cellar.api.websocket.submissions import Ask, Several, fault_of
+from cellar.api.websocket.submissions import Several, Submission, fault_of
 from cellar.ports import SessionKey
-from cellar.sessions.requests.pending_result import Pending
+from cellar.sessions.requests.pending_result import PendingResult
 from cellar.sessions.service.sessions import Sessions
 
 SOCKET_WINDOW = 4096
@@ -25,15 +25,15 @@ class _Queue:
 
     __slots__ = ("asks", "count", "hear", "key")
 
-    def __init__(self, session: str, hear: "Callable[[_Queue, Pending | None], None]") -> None:
+    def __init__(self, session: str, hear: "Callable[[_Queue, PendingResult | None], None]") -> None:
         self.key = SessionKey(TENANT, session)
-        self.asks: deque[Ask | Several] = deque()
+        self.asks: deque[Submission | Several] = deque()
         self.count = 0
         """Steps, of which an ask may be several."""
         self.hear = partial(hear, self)
 
 
-class Flight:
+class StepsInFlight:
     """Takes steps; calls `wake` once some are answered, and hands them out then."""
 
     def __init__(self, sessions: Sessions, wake: Callable[[], None], *, window: int, max_bytes: int) -> None:
@@ -49,7 +49,7 @@ class Flight:
         self._bytes = 0
         self._freed = asyncio.Event()
 
-    def begin(self, session: str, ask: Ask | Several) -> Ask | Several | None:
+    def begin(self, session: str, ask: Submission | Several) -> Submission | Several | None:
         """Submit a step, or several; what is wrong with them is their answer.
 
         Return what there is no room for, if there is any: the session, or the socket, may have no more in flight.
@@ -77,10 +77,10 @@ class Flight:
             self._watch(queue)
         return left
 
-    def land(self) -> list[Ask | Several]:
+    def land(self) -> list[Submission | Several]:
         """Return the steps that are answered now, those of a session in their order."""
         answered, self._answered = self._answered, []
-        landed: list[Ask | Several] = []
+        landed: list[Submission | Several] = []
         for queue in answered:
             asks = queue.asks
             while asks and asks[0].settle():
@@ -116,7 +116,7 @@ class Flight:
         """Let the session's steps go on behind one that failed: the client knows where it is."""
         self._order.forgive(session)
 
-    def _submit(self, key: SessionKey, ask: Ask) -> None:
+    def _submit(self, key: SessionKey, ask: Submission) -> None:
         place, asked = ask.place, ask.asked
         try:
             if asked is not None:
@@ -158,7 +158,7 @@ class Flight:
         else:
             pending.when_done(queue.hear)
 
-    def _hear(self, queue: _Queue, _pending: Pending | None) -> None:
+    def _hear(self, queue: _Queue, _pending: PendingResult | None) -> None:
         self._answered.append(queue)
         if len(self._answered) == 1:
             self._wake()

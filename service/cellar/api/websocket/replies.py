@@ -12,7 +12,7 @@ from cellar.api.decoding.step_input import Asked, one_row
 from cellar.api.errors.problems import document_of
 from cellar.api.websocket.connection import BINARY, TEXT, Message
 from cellar.api.websocket.requests import Resume
-from cellar.api.websocket.submissions import Ask, Several
+from cellar.api.websocket.submissions import Several, Submission
 from cellar.errors import CellarError, Overloaded, Unavailable
 from cellar.ports import Committed, Position, StepChanges
 from cellar.sessions.values.results import Floats, Missed, SinceAnswer
@@ -31,10 +31,10 @@ class Replies:
         """What the store promises of a step that is answered, in the words of `/readyz`."""
         self._name_sessions = name_sessions
 
-    def messages(self, asks: Iterable[Ask | Several]) -> list[Message]:
+    def messages(self, asks: Iterable[Submission | Several]) -> list[Message]:
         """Return the messages that answer these, in their order."""
         messages: list[Message] = []
-        records: list[Ask | Several] = []
+        records: list[Submission | Several] = []
         for ask in asks:
             if isinstance(ask, Several) or ask.framed:
                 records.append(ask)
@@ -66,7 +66,7 @@ class Replies:
     def _named(self, session: str | None) -> dict[str, Any]:
         return {"session": session} if self._name_sessions else {}
 
-    def _document(self, ask: Ask) -> dict[str, Any]:
+    def _document(self, ask: Submission) -> dict[str, Any]:
         document: dict[str, Any] = {"session": ask.session} if self._name_sessions else {}
         if ask.tag is not None:
             document["id"] = ask.tag
@@ -126,7 +126,7 @@ _Step = tuple[int, int, Committed | CellarError | None]
 """Tag and rows of a step, and what came of it."""
 
 
-def _frame(asks: Sequence[Ask | Several]) -> bytes:
+def _frame(asks: Sequence[Submission | Several]) -> bytes:
     """Return a frame of answers, those that went well column by column."""
     packed: list[frames.Packed] = []
     apart: list[_Step] = []

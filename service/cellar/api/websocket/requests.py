@@ -12,7 +12,7 @@ from cellar.api.errors.synonyms import synonym
 from cellar.api.errors.validation_errors import shown
 from cellar.api.http.body import validated
 from cellar.api.schemas.streams import ResumeMessage, SequenceMessage, StepMessage
-from cellar.api.websocket.submissions import Ask, Several
+from cellar.api.websocket.submissions import Several, Submission
 from cellar.errors import CellarError, InvalidInput, MalformedJson
 from cellar.nn.spec.network import whole
 from cellar.ports import APPEND, NAME, NAME_IN_WORDS, Identity
@@ -34,7 +34,7 @@ class Resume(NamedTuple):
     writer: str | None
 
 
-def read_text(text: bytes) -> Ask | Resume:
+def read_text(text: bytes) -> Submission | Resume:
     """Return what a text message asks for; what is wrong with a step is the error of that step.
 
     Raise MalformedJson for what is no JSON object to its end, or no UTF-8.
@@ -43,7 +43,7 @@ def read_text(text: bytes) -> Ask | Resume:
     return (None if plain is None else _plain_step(plain)) or _read_any(text)
 
 
-def _plain_step(document: dict[str, Any]) -> Ask | None:
+def _plain_step(document: dict[str, Any]) -> Submission | None:
     """Return the step of a message in which nothing is to be explained, None of any other: the models do that."""
     tag, session = document.get("id"), document.get("session")
     if not (tag is None or (type(tag) is int and 0 <= tag < 2**32)):
@@ -54,10 +54,10 @@ def _plain_step(document: dict[str, Any]) -> Ask | None:
     if asked is None:
         return None
     identity = asked.identity
-    return Ask(session, tag, asked, None if identity is APPEND else place_of(identity))
+    return Submission(session, tag, asked, None if identity is APPEND else place_of(identity))
 
 
-def _read_any(text: bytes) -> Ask | Resume:
+def _read_any(text: bytes) -> Submission | Resume:
     try:
         document: Any = decode(text)
         if not isinstance(document, dict):
@@ -78,7 +78,7 @@ def _is_utf8(text: bytes) -> bool:
     return True
 
 
-def read_frame(data: bytes) -> list[Ask | Several]:
+def read_frame(data: bytes) -> list[Submission | Several]:
     """Return what the steps of a frame ask for. Raise MalformedBody."""
     plain = columns.plain_steps(data)
     if plain is None or not all(map(_is_name, set(plain.sessions) - NAMELESS)):
@@ -86,10 +86,10 @@ def read_frame(data: bytes) -> list[Ask | Several]:
     return _plain_records(plain)
 
 
-def _plain_records(plain: columns.PlainSteps) -> list[Ask | Several]:
+def _plain_records(plain: columns.PlainSteps) -> list[Submission | Several]:
     """Return the steps of a plain frame: those of a session that stand side by side as one."""
     sessions, tags, numbers, inputs = plain
-    found: list[Ask | Several] = []
+    found: list[Submission | Several] = []
     for start, end in _runs(sessions, numbers):
         session, first = sessions[start] or None, None if numbers is None else numbers[start]
         if end - start > 1:
@@ -97,7 +97,9 @@ def _plain_records(plain: columns.PlainSteps) -> list[Ask | Several]:
             continue
         identity = APPEND if first is None else Identity(step=first)
         asked = Asked(inputs[start], identity, False, one_step, "")
-        found.append(Ask(session, int(tags[start]), asked, None if first is None else Place(None, first), framed=True))
+        found.append(
+            Submission(session, int(tags[start]), asked, None if first is None else Place(None, first), framed=True)
+        )
     return found
 
 
@@ -118,15 +120,17 @@ def _is_name(session: str) -> bool:
     return _NAME.fullmatch(session) is not None
 
 
-def _read_object(document: dict[str, Any]) -> Ask | Resume:
+def _read_object(document: dict[str, Any]) -> Submission | Resume:
     if "input" in document:
         step = validated(StepMessage, document)
         asked = step_of_json(step, step.key)
-        return Ask(step.session, step.id, asked, place_of(asked.identity), "step", step.timeout_s)
+        return Submission(step.session, step.id, asked, place_of(asked.identity), "step", step.timeout_s)
     if "inputs" in document:
         sequence = validated(SequenceMessage, document)
         asked = sequence_of_json(sequence, sequence.key)
-        return Ask(sequence.session, sequence.id, asked, place_of(asked.identity), "sequence", sequence.timeout_s)
+        return Submission(
+            sequence.session, sequence.id, asked, place_of(asked.identity), "sequence", sequence.timeout_s
+        )
     if "resume" in document:
         resume = validated(ResumeMessage, document)
         return Resume(resume.session, resume.resume, resume.writer)
@@ -135,7 +139,7 @@ def _read_object(document: dict[str, Any]) -> Ask | Resume:
     raise InvalidInput(f"a message has one of these{meant}", expected="input, inputs or resume", actual="none of them")
 
 
-def _failed(members: dict[str, Any], error: CellarError) -> Ask:
+def _failed(members: dict[str, Any], error: CellarError) -> Submission:
     """Return the step of a message that is none, as far as it can be told: the steps behind it may depend on it."""
     session, writer, tag = members.get("session"), members.get("writer"), whole(members.get("id"))
     named = isinstance(writer, str)
@@ -143,10 +147,10 @@ def _failed(members: dict[str, Any], error: CellarError) -> Ask:
     place = Place(writer if named else None, number) if isinstance(number, int) else None
     known = isinstance(session, str) and _is_name(session)
     tagged = isinstance(tag, int) and 0 <= tag < 2**32
-    return Ask(session if known else None, tag if tagged else None, None, place, error=error)
+    return Submission(session if known else None, tag if tagged else None, None, place, error=error)
 
 
-def _read_record(step: frames.Step) -> Ask:
+def _read_record(step: frames.Step) -> Submission:
     identity = identity_of(step)
     session = step.session or None
     try:
@@ -155,7 +159,7 @@ def _read_record(step: frames.Step) -> Ask:
             raise InvalidInput("not the name of a session", expected=NAME_IN_WORDS, actual=shown(step.session))
         asked = asked_of(step, identity)
     except InvalidInput as error:
-        return Ask(session, step.tag, None, place_of(identity), framed=True, error=error)
+        return Submission(session, step.tag, None, place_of(identity), framed=True, error=error)
     kind: Literal["step", "sequence"] = "sequence" if step.sequence else "step"
     timeout_s = step.timeout_ms / 1000 or None
-    return Ask(session, step.tag, asked, place_of(identity), kind, timeout_s, framed=True)
+    return Submission(session, step.tag, asked, place_of(identity), kind, timeout_s, framed=True)

@@ -14,11 +14,11 @@ from cellar.api.dependencies import TENANT, Services
 from cellar.api.http.body import PROMPT_BYTES, read_beside
 from cellar.api.websocket.close_codes import BROKEN, STOPPING, Closing, closing_of, ends
 from cellar.api.websocket.connection import BINARY, Connection
-from cellar.api.websocket.deferred_writes import Turns
-from cellar.api.websocket.in_flight import Flight
+from cellar.api.websocket.deferred_writes import DeferredWrites
+from cellar.api.websocket.in_flight import StepsInFlight
 from cellar.api.websocket.replies import Replies, text
 from cellar.api.websocket.requests import Resume, read_frame, read_text
-from cellar.api.websocket.submissions import Ask, Several
+from cellar.api.websocket.submissions import Several, Submission
 from cellar.errors import CellarError, InvalidInput
 from cellar.ports import Position, SessionKey
 from cellar.sessions.values.position import parse_position
@@ -34,7 +34,7 @@ class Socket:
         services: Services,
         session: str | None,
         connection: Connection,
-        turns: Turns,
+        turns: DeferredWrites,
         *,
         window: int,
         max_bytes: int,
@@ -44,9 +44,9 @@ class Socket:
         self._connection = connection
         self._turns = turns
         self._window = window
-        self._flight = Flight(services.sessions, self._wake, window=window, max_bytes=max_bytes)
+        self._flight = StepsInFlight(services.sessions, self._wake, window=window, max_bytes=max_bytes)
         self._replies = Replies(name_sessions=session is None)
-        self._waiting: list[Ask | Several] = []
+        self._waiting: list[Submission | Several] = []
         """Read, and not begun: there is no room for them."""
         self._way: asyncio.Task[None] | None = None
         self._stalled = False
@@ -178,7 +178,7 @@ class Socket:
         said = await read_beside(len(payload), read_text, payload)
         return await self._resume(said) if isinstance(said, Resume) else self._begin((said,))
 
-    def _begin(self, asks: Sequence[Ask | Several]) -> None:
+    def _begin(self, asks: Sequence[Submission | Several]) -> None:
         """Begin steps as long as there is room, and keep the others."""
         if len(asks) == 1:
             return self._begin_one(asks[0])
@@ -187,7 +187,7 @@ class Socket:
                 self._begin_one(ask)
         return None
 
-    def _begin_one(self, ask: Ask | Several) -> None:
+    def _begin_one(self, ask: Submission | Several) -> None:
         session = self._session if ask.session is None else None
         left = ask if self._waiting else self._flight.begin(session or self._session_of(ask), ask)
         if left is not None:
@@ -205,7 +205,7 @@ class Socket:
             greeting = self._replies.moved(session.position, **about, **greeting)
         self._connection.write([text(greeting)])
 
-    def _session_of(self, said: Ask | Several) -> str:
+    def _session_of(self, said: Submission | Several) -> str:
         """Return whose step it is, "" of nobody's. What is wrong with that is the step's own error."""
         if said.session is None and self._session is not None:
             return self._session

@@ -20,8 +20,8 @@ from cellar.errors import (
     WholeSequencesOnly,
 )
 from cellar.ports import Committed, StepChanges
-from cellar.sessions.requests.pending_result import Pending
-from cellar.sessions.requests.step_batch import Burst
+from cellar.sessions.requests.pending_result import PendingResult
+from cellar.sessions.requests.step_batch import StepBatch
 from cellar.sessions.values.results import Floats
 
 logger = logging.getLogger(__name__)
@@ -30,7 +30,7 @@ ABOUT_INPUTS = (ShapeMismatch, IdUnknown, WholeSequencesOnly)
 """Errors that a step's inputs are to blame for, wherever they stood in a message."""
 
 
-class Ask:
+class Submission:
     """A step or a sequence that a client asks for, and what comes of it: an answer or an error."""
 
     __slots__ = (
@@ -80,7 +80,7 @@ class Ask:
         """Whether it came in a frame, and is answered in one."""
         self.nbytes = 0 if asked is None else asked.inputs.nbytes
         """Of its inputs."""
-        self.pending: Pending | None = None
+        self.pending: PendingResult | None = None
         self.answer: Committed | None = None
 
     def settle(self) -> bool:
@@ -111,7 +111,7 @@ class Ask:
 class Several:
     """Single steps of one session that came in one frame and are as plain as can be: they go, and are answered, as one.
 
-    It is to a socket what an `Ask` is, but for what came of each step.
+    It is to a socket what an `Submission` is, but for what came of each step.
     """
 
     __slots__ = ("answer", "count", "error", "inputs", "nbytes", "outcomes", "pending", "place", "session", "tags")
@@ -127,7 +127,7 @@ class Several:
         """How many they are, and of how many bytes."""
         self.place = None if first is None else Place(None, first)
         """That of the first step; where any has failed, in the end, that of the one that failed first."""
-        self.pending: Burst | None = None
+        self.pending: StepBatch | None = None
         self.outcomes: Sequence[Committed | CellarError] = ()
         """Of each step, unless they have `landed`."""
         self.answer: Committed | None = None

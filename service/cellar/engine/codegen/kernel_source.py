@@ -16,7 +16,7 @@ from cellar.engine.cell import Cell
 from cellar.engine.codegen.memory_plan import HEAD, PAIRS, WANT_PARAMS, Layout, Slot, extent
 from cellar.engine.codegen.prologue_epilogue import OUTPUT_FAULT, STATE_FAULT, Edges
 from cellar.engine.codegen.schedule import Maps, Plan, Products, Region, Stage, backward_plan, forward_plan
-from cellar.engine.codegen.shared_functions import Outline
+from cellar.engine.codegen.shared_functions import SharedFunctions
 from cellar.engine.ir.graph import Node, Op, toposort
 from cellar.engine.ir.ops import OPS
 
@@ -76,7 +76,7 @@ class _Writer(Edges):
 
     def __init__(self, cell: Cell, plan: Plan) -> None:
         super().__init__(cell, plan)
-        self.outline = Outline()
+        self.outline = SharedFunctions()
 
     # --- the kernel
 

@@ -4,13 +4,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from cellar.engine.codegen.memory_plan import extent
-from cellar.engine.codegen.source_writer import Script
+from cellar.engine.codegen.source_writer import SourceWriter
 
 STATE_FAULT, OUTPUT_FAULT = 1, 2
 """Kinds of fault: a state, or an output, is not finite."""
 
 
-class Edges(Script):
+class Edges(SourceWriter):
     """Writes what stands around the stages of a kernel."""
 
     @property

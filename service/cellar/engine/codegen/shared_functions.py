@@ -18,7 +18,7 @@ _PLACE = re.compile(rf"\b(?:[dgsw]\d+|u|{'|'.join(HEAD)})\b")
 _FAULTS = "faults"
 
 
-class Outline:
+class SharedFunctions:
     """The functions of one kernel."""
 
     def __init__(self) -> None:

@@ -10,7 +10,7 @@ from cellar.engine.codegen.schedule import Plan
 from cellar.engine.ir.graph import Node, Op
 
 
-class Script:
+class SourceWriter:
     """Lines of a kernel for a cell and a plan.
 
     In the text, `s2` is a size and `w2` its width in bytes, `d9` a slot of the descriptor, `g1` the bytes of a row of a

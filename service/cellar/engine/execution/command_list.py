@@ -6,12 +6,12 @@ What stands at those places may change between runs; where they are may not.
 import numpy as np
 
 from cellar.engine.backend.kernel_cache import KernelCache
-from cellar.engine.execution.invocation import Call, Words, check_status
+from cellar.engine.execution.invocation import Invocation, Words, check_status
 from cellar.engine.execution.packed_weights import Floats, address
 from cellar.engine.native_calls.command_list_call import Field, Kind
 
 
-class Recording:
+class CommandList:
     """Steps in order. One thread at a time may run it."""
 
     def __init__(self, cache: KernelCache) -> None:
@@ -21,7 +21,7 @@ class Recording:
         """Whatever the steps point to."""
         self._words: Words | None = None
 
-    def call(self, call: Call) -> None:
+    def call(self, call: Invocation) -> None:
         """Run a call, bound to arrays that stay where they are; one that finds a fault ends the run.
 
         Raise ValueError if an array is missing that the kernel would read or write.

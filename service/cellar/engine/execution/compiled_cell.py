@@ -15,8 +15,8 @@ from cellar.engine.backend.kernel_cache import KernelCache
 from cellar.engine.cell import Cell
 from cellar.engine.codegen.kernel_source import KernelText, backward_text, forward_text
 from cellar.engine.codegen.memory_plan import AT, WANT_PARAMS
-from cellar.engine.execution.invocation import Call, Ints, Kernel, Lease, lease
-from cellar.engine.execution.packed_weights import Floats, Packed, pack
+from cellar.engine.execution.invocation import Ints, Invocation, Kernel, Lease, lease
+from cellar.engine.execution.packed_weights import Floats, PackedWeights, pack
 from cellar.errors import ShapeMismatch
 
 
@@ -73,7 +73,7 @@ class CompiledCell:
                 self._training = (forward, backward)
             return self._training
 
-    def pack(self, weights: Mapping[str, Floats], *, halves: bool = False) -> Packed:
+    def pack(self, weights: Mapping[str, Floats], *, halves: bool = False) -> PackedWeights:
         """Return the weights packed, matrices with `halves` as bfloat16, which serves inference only.
 
         Raise ShapeMismatch for a parameter that is missing or has another shape.
@@ -82,7 +82,7 @@ class CompiledCell:
 
     def forward(
         self,
-        packed: Packed,
+        packed: PackedWeights,
         inputs: Sequence[Floats],
         state: Floats,
         lengths: Ints | None = None,
@@ -110,7 +110,7 @@ class CompiledCell:
 
     def backward(
         self,
-        packed: Packed,
+        packed: PackedWeights,
         tape: Tape,
         d_outputs: Floats,
         d_state: Floats | None = None,
@@ -145,7 +145,7 @@ class CompiledCell:
 
     def bound(
         self,
-        packed: Packed,
+        packed: PackedWeights,
         inputs: Sequence[Floats],
         state: Floats,
         outputs: Floats,
@@ -153,14 +153,14 @@ class CompiledCell:
         *,
         ragged: bool = False,
         save: bool = False,
-    ) -> Call:
+    ) -> Invocation:
         """Return a call that is `forward` from these arrays to those whenever it is run, with what stands there then.
 
         `outputs` are (T, B, out) and `after` is (B, S); rows of all arrays are dense and may lie anywhere. If it is
-        `ragged`, lengths are given by `Call.begin` before each run.
+        `ragged`, lengths are given by `Invocation.begin` before each run.
         """
         steps, rows = inputs[0].shape[:2]
-        call = Call(self._training_kernels()[0] if save else self.kernel, packed, steps, rows, ragged=ragged)
+        call = Invocation(self._training_kernels()[0] if save else self.kernel, packed, steps, rows, ragged=ragged)
         if not ragged:
             call.begin(None)
         _bind_forward(call, inputs, state, outputs, after)
@@ -168,22 +168,22 @@ class CompiledCell:
 
     def bound_adjoint(
         self,
-        packed: Packed,
-        forward: Call,
+        packed: PackedWeights,
+        forward: Invocation,
         d_outputs: Floats,
         d_state: Floats,
         d_inputs: Sequence[Floats | None],
         d_before: Floats,
         *,
         want_params: bool = True,
-    ) -> Call:
+    ) -> Invocation:
         """Return a call that is `backward` over a bound one whenever it is run; None: nobody wants those of an input.
 
-        `Call.sums` go on from what stands there, which at first is anything. Without `want_params` the gradients of
-        parameters are not computed, and nothing is written there.
+        `Invocation.sums` go on from what stands there, which at first is anything. Without `want_params` the gradients
+        of parameters are not computed, and nothing is written there.
         """
         ragged = forward.lengths is not None
-        call = Call(self._training_kernels()[1], packed, forward.steps, forward.rows, ragged=ragged)
+        call = Invocation(self._training_kernels()[1], packed, forward.steps, forward.rows, ragged=ragged)
         if not ragged:
             call.begin(None)
         call.read_tape(forward)
@@ -214,7 +214,7 @@ def _training_texts(cell: Cell) -> tuple[KernelText, KernelText]:
     return forward_text(cell, save=True), backward_text(cell)
 
 
-def _bind_forward(call: Call, inputs: Sequence[Floats], state: Floats, outputs: Floats, after: Floats) -> None:
+def _bind_forward(call: Invocation, inputs: Sequence[Floats], state: Floats, outputs: Floats, after: Floats) -> None:
     for index, array in enumerate(inputs):
         call.bind_dense("staged", "staged_row", "staged_time", index, array)
     call.bind_state("carry_in", "carry_in_row", state)
@@ -223,7 +223,7 @@ def _bind_forward(call: Call, inputs: Sequence[Floats], state: Floats, outputs: 
 
 
 def _bind_backward(
-    call: Call,
+    call: Invocation,
     d_outputs: Floats,
     d_state: Floats,
     d_inputs: Sequence[Floats | None],

@@ -25,7 +25,7 @@ from cellar.engine.codegen.memory_plan import (
     row_bytes,
 )
 from cellar.engine.codegen.schedule import tape as taped_nodes
-from cellar.engine.execution.packed_weights import Floats, Packed, address, aligned, padded_shape
+from cellar.engine.execution.packed_weights import Floats, PackedWeights, address, aligned, padded_shape
 from cellar.engine.execution.scratch_pool import ARENAS
 from cellar.engine.ir.graph import Node
 from cellar.errors import ShapeMismatch, StartupError
@@ -61,14 +61,14 @@ class Kernel:
         """What a forward pass leaves for the adjoint, in order."""
         return taped_nodes(self.cell)
 
-    def descriptor(self, packed: Packed) -> Words:
+    def descriptor(self, packed: PackedWeights) -> Words:
         """Return a new descriptor with the sizes and the weights filled in."""
         found = packed.descriptors.get(self)
         if found is None:
             found = packed.descriptors.setdefault(self, self._filled(packed))
         return found.copy()
 
-    def _filled(self, packed: Packed) -> Words:
+    def _filled(self, packed: PackedWeights) -> Words:
         descriptor = np.zeros(len(HEAD) + len(self.layout.slots), np.int64)
         for (kind, index), position in self.at.items():
             if kind == "size":
@@ -136,10 +136,10 @@ _SKEW = 192
 """Bytes between buffers, so that the rows of several do not fall on the same lines of the first-level cache."""
 
 
-class Call:
+class Invocation:
     """One run at a time of a kernel over `steps` steps of `rows` rows: its descriptor and its scratch memory."""
 
-    def __init__(self, kernel: Kernel, packed: Packed, steps: int, rows: int, *, ragged: bool) -> None:
+    def __init__(self, kernel: Kernel, packed: PackedWeights, steps: int, rows: int, *, ragged: bool) -> None:
         self.kernel = kernel
         self.steps, self.rows = steps, rows
         self.lengths: Ints | None = np.zeros(rows, np.int32) if ragged else None
@@ -153,7 +153,7 @@ class Call:
         self.descriptor[[AT["bad_step"], AT["bad_kind"]]] = address(self.faults[0]), address(self.faults[1])
         if self.lengths is not None:
             self.descriptor[AT["lengths"]] = address(self.lengths)
-        self.tape_of: Call | None = None
+        self.tape_of: Invocation | None = None
         """The forward call on whose values this one of the adjoint runs."""
         self._alive: list[Floats] = []
         self._ready = not ragged
@@ -170,7 +170,7 @@ class Call:
         for name, lanes in self.sums.lanes.items():
             self.point("sums", name, address(lanes))
 
-    def read_tape(self, forward: "Call") -> None:
+    def read_tape(self, forward: "Invocation") -> None:
         """Make a call of the adjoint run on the values that a forward one leaves."""
         if self.tape_of is forward:
             return
@@ -287,7 +287,7 @@ class Lease:
 
     __slots__ = ("_pool", "call")
 
-    def __init__(self, call: Call, pool: list[Call]) -> None:
+    def __init__(self, call: Invocation, pool: list[Invocation]) -> None:
         self.call = call
         self._pool = pool
 
@@ -299,16 +299,16 @@ class Lease:
 _CALLS_KEPT, _SHAPES_KEPT = 2, 8
 
 
-def lease(kernel: Kernel, packed: Packed, steps: int, rows: int, lengths: Ints | None) -> Lease:
+def lease(kernel: Kernel, packed: PackedWeights, steps: int, rows: int, lengths: Ints | None) -> Lease:
     """Return a call for that shape, ready to be bound to arrays. Raise ShapeMismatch for the lengths."""
     key = (kernel, steps, rows, lengths is not None)
-    pool: list[Call] = packed.calls.get(key, [])
+    pool: list[Invocation] = packed.calls.get(key, [])
     if not pool and len(packed.calls) < _SHAPES_KEPT:
         pool = packed.calls.setdefault(key, pool)
     try:
         call = pool.pop()
     except IndexError:
-        call = Call(kernel, packed, steps, rows, ragged=lengths is not None)
+        call = Invocation(kernel, packed, steps, rows, ragged=lengths is not None)
     call.begin(None if lengths is None else clipped(lengths, steps, rows))
     return Lease(call, pool)
 

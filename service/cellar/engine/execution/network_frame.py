@@ -9,13 +9,21 @@ from cellar.engine.backend.loader import python_function
 from cellar.engine.codegen.memory_plan import AT, SlotKind
 from cellar.engine.execution.arguments import BOOL, FLOAT32, INT32
 from cellar.engine.execution.invocation import Words
-from cellar.engine.execution.network_plan import INPUT, LARGE_BYTES, Bytes, Frame, FramePlan, Home, Node
+from cellar.engine.execution.network_plan import (
+    INPUT,
+    LARGE_BYTES,
+    Bytes,
+    NetworkFrame,
+    NetworkPlan,
+    OutputPlacement,
+    PlanNode,
+)
 from cellar.engine.execution.packed_weights import address, aligned
-from cellar.engine.execution.scratch_pool import ARENAS, Arena
-from cellar.engine.native_calls.call_header import Patch, Word
+from cellar.engine.execution.scratch_pool import ARENAS, Scratch
+from cellar.engine.native_calls.call_header import HeaderField, Patch
 
 
-def new_frame(plan: FramePlan, capacity: int) -> Frame:
+def new_frame(plan: NetworkPlan, capacity: int) -> NetworkFrame:
     """Return a new frame for chunks of `capacity` rows times steps."""
     return _Builder(plan, capacity).frame()
 
@@ -31,7 +39,7 @@ class _Tables(NamedTuple):
 class _Builder:
     """Builds one frame: lays out its words and its scratch memory, and writes the addresses."""
 
-    def __init__(self, plan: FramePlan, capacity: int) -> None:
+    def __init__(self, plan: NetworkPlan, capacity: int) -> None:
         self.plan = plan
         self.capacity = capacity
         self.patches: list[tuple[int, Patch, int]] = []
@@ -39,18 +47,18 @@ class _Builder:
         self.end = 0
         """Bytes of scratch memory that are given away."""
 
-    def frame(self) -> Frame:
+    def frame(self) -> NetworkFrame:
         """Return the frame."""
         plan = self.plan
         descriptors = [node.kernel.kernel.descriptor(node.packed) for node in plan.nodes]
-        begins = np.cumsum([int(Word.COUNT), *(len(d) for d in descriptors)])
+        begins = np.cumsum([int(HeaderField.COUNT), *(len(d) for d in descriptors)])
         arrays = [self._take(self.capacity * width) for width in plan.widths]
         shared = self.end
         lengths = [self._place_shared(node, d, shared) for node, d in zip(plan.nodes, descriptors, strict=True)]
         length = max([shared, *lengths])
         # What earlier calls have left there is harmless, as in a frame that is used again.
         arena = aligned(length, clear=True) if length <= LARGE_BYTES else ARENAS.take(length, clear=False)
-        base = arena.address if isinstance(arena, Arena) else address(arena)
+        base = arena.address if isinstance(arena, Scratch) else address(arena)
         for node, descriptor, begin in zip(plan.nodes, descriptors, begins, strict=False):
             at = node.kernel.kernel.at
             descriptor[[at["buffer", i] for i in range(len(node.kernel.kernel.layout.buffers))]] += base
@@ -62,13 +70,13 @@ class _Builder:
         self.end += (size + 63) // 64 * 64 + 192
         return begin
 
-    def _place_shared(self, node: Node, descriptor: Words, begin: int) -> int:
+    def _place_shared(self, node: PlanNode, descriptor: Words, begin: int) -> int:
         """Place the scratch memory of a kernel where that of all others is too; return where it ends."""
         buffers = node.kernel.kernel.buffers(self.capacity, self.capacity, 2 * self.capacity)
         descriptor[buffers.positions] = buffers.offsets + begin
         return begin + buffers.length
 
-    def _bind(self, node: Node, descriptor: Words, begin: int, arrays: list[int]) -> None:
+    def _bind(self, node: PlanNode, descriptor: Words, begin: int, arrays: list[int]) -> None:
         """Write the addresses of a kernel's arrays, and note those that each call changes."""
         at = node.kernel.kernel.at
         number = self.plan.nodes.index(node)
@@ -84,7 +92,7 @@ class _Builder:
             if patch is not None:
                 self.patches.append((begin + position, patch, argument))
 
-        def dense(kind: SlotKind, row: SlotKind, time: SlotKind, index: int, home: Home) -> None:
+        def dense(kind: SlotKind, row: SlotKind, time: SlotKind, index: int, home: OutputPlacement) -> None:
             if home.array < 0:
                 word(kind, index, 0, Patch.OUTPUTS, home.column)
                 word(row, index, 4 * self.plan.out_size)
@@ -115,7 +123,7 @@ class _Builder:
             word("carry_in_row", 0, 4 * self.plan.state_size)
             word("carry_out_row", 0, 4 * self.plan.state_size)
 
-    def _assembled(self, descriptors: list[Words], begins: Words, arena: Bytes | Arena, length: int) -> Frame:
+    def _assembled(self, descriptors: list[Words], begins: Words, arena: Bytes | Scratch, length: int) -> NetworkFrame:
         """Return the frame: the head, the descriptors, and the tables that the head points to."""
         tables = self._tables(int(begins[-1]))
         words: Words = np.zeros(tables.rows + self.capacity, np.int64)
@@ -127,10 +135,14 @@ class _Builder:
         self._check_bound(words, begins)
         self._fill(words, tables, begins)
         head = self._sizes() | self._pointers(address(words), tables) | _surroundings()
-        head |= {Word.LENGTH_TABLE: address(lengths), Word.BAD_STEP: bad_step, Word.BAD_KIND: bad_kind}
+        head |= {
+            HeaderField.LENGTH_TABLE: address(lengths),
+            HeaderField.BAD_STEP: bad_step,
+            HeaderField.BAD_KIND: bad_kind,
+        }
         words[list(head)] = list(head.values())
         size = words.nbytes + length + faults.nbytes + lengths.nbytes
-        return Frame(words, arena, lengths, faults[0], faults[1], size)
+        return NetworkFrame(words, arena, lengths, faults[0], faults[1], size)
 
     def _check_bound(self, words: Words, begins: Words) -> None:
         """Raise ValueError for an address in a descriptor that is 0, unless each call writes it."""
@@ -152,38 +164,38 @@ class _Builder:
             patches = words[tables.patches : tables.rows].reshape(-1, 3)
             patches[:] = [(base + 8 * at, what, number) for at, what, number in self.patches]
 
-    def _sizes(self) -> dict[Word, int]:
+    def _sizes(self) -> dict[HeaderField, int]:
         plan = self.plan
         return {
-            Word.CAPACITY: self.capacity,
-            Word.IN_SIZE: plan.in_size,
-            Word.OUT_SIZE: plan.out_size,
-            Word.STATE_SIZE: plan.state_size,
-            Word.FLOPS: plan.flops,
+            HeaderField.CAPACITY: self.capacity,
+            HeaderField.IN_SIZE: plan.in_size,
+            HeaderField.OUT_SIZE: plan.out_size,
+            HeaderField.STATE_SIZE: plan.state_size,
+            HeaderField.FLOPS: plan.flops,
         }
 
-    def _pointers(self, base: int, tables: _Tables) -> dict[Word, int]:
+    def _pointers(self, base: int, tables: _Tables) -> dict[HeaderField, int]:
         """Return where the tables are, and how much is in them."""
         return {
-            Word.LAYERS: base + 8 * tables.layers,
-            Word.LAYER_COUNT: len(self.plan.nodes),
-            Word.PATCHES: base + 8 * tables.patches,
-            Word.PATCH_COUNT: len(self.patches),
-            Word.ROW_TABLE: base + 8 * tables.rows,
+            HeaderField.LAYERS: base + 8 * tables.layers,
+            HeaderField.LAYER_COUNT: len(self.plan.nodes),
+            HeaderField.PATCHES: base + 8 * tables.patches,
+            HeaderField.PATCH_COUNT: len(self.patches),
+            HeaderField.ROW_TABLE: base + 8 * tables.rows,
         }
 
 
-def _surroundings() -> dict[Word, int]:
+def _surroundings() -> dict[HeaderField, int]:
     """Return what the native call needs of Python and NumPy: the addresses of objects, types and functions."""
     return {
-        Word.NONE: id(None),
-        Word.FLOAT32: id(FLOAT32),
-        Word.INT32: id(INT32),
-        Word.BOOL: id(BOOL),
-        Word.NDARRAY: id(np.ndarray),
-        Word.TUPLE: id(tuple),
-        Word.BYTES: id(bytes),
-        Word.SAVE_THREAD: python_function("PyEval_SaveThread"),
-        Word.RESTORE_THREAD: python_function("PyEval_RestoreThread"),
-        Word.FROM_LONG: python_function("PyLong_FromLong"),
+        HeaderField.NONE: id(None),
+        HeaderField.FLOAT32: id(FLOAT32),
+        HeaderField.INT32: id(INT32),
+        HeaderField.BOOL: id(BOOL),
+        HeaderField.NDARRAY: id(np.ndarray),
+        HeaderField.TUPLE: id(tuple),
+        HeaderField.BYTES: id(bytes),
+        HeaderField.SAVE_THREAD: python_function("PyEval_SaveThread"),
+        HeaderField.RESTORE_THREAD: python_function("PyEval_RestoreThread"),
+        HeaderField.FROM_LONG: python_function("PyLong_FromLong"),
     }

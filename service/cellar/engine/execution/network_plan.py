@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from cellar.engine.codegen.memory_plan import row_bytes
 from cellar.engine.execution.compiled_cell import CompiledCell
 from cellar.engine.execution.invocation import Ints, Words
-from cellar.engine.execution.packed_weights import Floats, Packed
-from cellar.engine.execution.scratch_pool import Arena
+from cellar.engine.execution.packed_weights import Floats, PackedWeights
+from cellar.engine.execution.scratch_pool import Scratch
 
 Signal = tuple[int, ...]
 Bytes = NDArray[np.uint8]
@@ -33,11 +33,11 @@ LARGE_BYTES = 16 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Node:
+class PlanNode:
     """A kernel with its weights, and where its inputs and its state stand."""
 
     kernel: CompiledCell
-    packed: Packed
+    packed: PackedWeights
     reads: tuple[Signal, ...]
     """A signal for each input of the cell."""
     offset: int | None
@@ -51,12 +51,12 @@ class Node:
 
 
 @dataclass(frozen=True, slots=True)
-class Frame:
+class NetworkFrame:
     """Memory of one call at a time."""
 
     words: Words
     """The head (`Word`), the tables that it points to, and the descriptors."""
-    arena: Bytes | Arena
+    arena: Bytes | Scratch
     lengths: Ints
     bad_step: Ints
     bad_kind: Ints
@@ -79,17 +79,17 @@ class Run(NamedTuple):
     """What whoever wants gradients of the run keeps with it."""
 
 
-class Home(NamedTuple):
+class OutputPlacement(NamedTuple):
     """Where a node's output stands: an array between layers (-1: the network's output), and its column, in bytes."""
 
     array: int
     column: int
 
 
-class FramePlan:
+class NetworkPlan:
     """What all frames of a network have in common."""
 
-    def __init__(self, nodes: tuple[Node, ...], output: Signal, in_size: int, state_size: int) -> None:
+    def __init__(self, nodes: tuple[PlanNode, ...], output: Signal, in_size: int, state_size: int) -> None:
         self.nodes = nodes
         self.in_size, self.state_size = in_size, state_size
         self.out_size = self._width(output)
@@ -97,7 +97,7 @@ class FramePlan:
         """Whether a call must be one chunk: what is read from its end must be there to the end."""
         self._widths: list[int] = []
         """Bytes of a row of each array between layers."""
-        self._homes: dict[int, Home] = {}
+        self._homes: dict[int, OutputPlacement] = {}
         self._find_homes(output)
         self._usual = self._usual_capacity()
         self.flops = sum(node.kernel.cell.flops for node in nodes)
@@ -110,7 +110,7 @@ class FramePlan:
 
     # --- arrays between layers
 
-    def home(self, signal: Signal) -> Home:
+    def home(self, signal: Signal) -> OutputPlacement:
         """Return where a signal of nodes begins."""
         return self._homes[signal[0]]
 
@@ -134,14 +134,14 @@ class FramePlan:
         for signal in (output, *read):
             column = self._homes[signal[0]].column
             for number in signal:
-                if self._homes[number] != Home(self._homes[signal[0]].array, column):
+                if self._homes[number] != OutputPlacement(self._homes[signal[0]].array, column):
                     raise ValueError(f"the outputs of nodes {signal} cannot stand side by side")
                 column += 4 * self._width((number,))
 
     def _settle(self, signal: Signal, array: int) -> None:
         column = 0
         for number in signal:
-            self._homes[number] = Home(array, column)
+            self._homes[number] = OutputPlacement(array, column)
             column += 4 * self._width((number,))
 
     def _usual_capacity(self) -> int:
@@ -150,7 +150,7 @@ class FramePlan:
         return max(LEAST_CAPACITY, min(MOST_CAPACITY, 1 << max(0, fitting).bit_length() - 1 if fitting else 0))
 
 
-def _chunk_bytes(node: Node) -> int:
+def _chunk_bytes(node: PlanNode) -> int:
     """Return the bytes that a kernel computes before its time loop for a row and step."""
     layout, sizes = node.kernel.kernel.layout, node.kernel.cell.sizes
     return max(64, sum(row_bytes(b.widths, sizes) for b in layout.buffers if b.span == "call"))

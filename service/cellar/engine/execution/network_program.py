@@ -26,7 +26,7 @@ from cellar.engine.execution.arguments import (
 )
 from cellar.engine.execution.invocation import Ints, check_status
 from cellar.engine.execution.network_frame import new_frame
-from cellar.engine.execution.network_plan import LARGE_BYTES, Frame, FramePlan, Node, Run, Signal
+from cellar.engine.execution.network_plan import LARGE_BYTES, NetworkFrame, NetworkPlan, PlanNode, Run, Signal
 from cellar.engine.execution.packed_weights import Floats
 from cellar.engine.native_calls.call_header import Status
 from cellar.errors import ShapeMismatch
@@ -41,23 +41,23 @@ THREADS = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 
 class _Shape(NamedTuple):
     """What calls with inputs of one shape need: where their frames wait, and the shapes of what they answer."""
 
-    pool: list[Frame]
+    pool: list[NetworkFrame]
     outputs: tuple[int, int, int]
     state: tuple[int, int]
 
 
-class Program:
+class NetworkProgram:
     """Kernels that run as one. Threads may share it: every call has a frame of its own."""
 
     def __init__(
-        self, nodes: Sequence[Node], output: Signal, in_size: int, state_size: int, cache: KernelCache
+        self, nodes: Sequence[PlanNode], output: Signal, in_size: int, state_size: int, cache: KernelCache
     ) -> None:
-        self._plan = FramePlan(tuple(nodes), output, in_size, state_size)
+        self._plan = NetworkPlan(tuple(nodes), output, in_size, state_size)
         self.in_size, self.out_size, self.state_size = in_size, self._plan.out_size, state_size
         self._advance = cache.advance
         self.flops = self._plan.flops
         """Of one row and step."""
-        self._pools: dict[int, list[Frame]] = {}
+        self._pools: dict[int, list[NetworkFrame]] = {}
         """By capacity. The frame of small calls is made with the program, so that no step waits for it."""
         self._shapes: dict[tuple[int, ...], _Shape] = {}
         """By the shape of the inputs."""
@@ -145,7 +145,7 @@ class Program:
         """Return how many threads are worth their while for so many steps of so many rows."""
         return max(1, min(THREADS, rows, steps * rows * self.flops // PART_FLOPS))
 
-    def _find_frame(self, shape: tuple[int, ...]) -> tuple[_Shape, Frame]:
+    def _find_frame(self, shape: tuple[int, ...]) -> tuple[_Shape, NetworkFrame]:
         """Return what calls with inputs (T, B, in) of this shape need, and a frame. Raise ShapeMismatch."""
         if len(shape) != 3 or shape[2] != self.in_size:
             expected = f"(T, B, {self.in_size})"

@@ -23,7 +23,7 @@ _FLUSH_BELOW = np.float32(FLUSH_BELOW)
 
 
 @dataclass(frozen=True)
-class Packed:
+class PackedWeights:
     """The weights of one cell. Immutable for those who share it, but for what is made on first use."""
 
     weights: dict[str, Floats]
@@ -73,7 +73,7 @@ def flushed(array: Floats) -> Floats:
     return np.where(np.abs(array) < _FLUSH_BELOW, np.float32(0), array)
 
 
-def pack(cell: Cell, weights: Mapping[str, Floats], *, halves: bool = False) -> Packed:
+def pack(cell: Cell, weights: Mapping[str, Floats], *, halves: bool = False) -> PackedWeights:
     """Return the weights packed, flushed below 2^-63 if the cell does so; with `halves` matrices become bfloat16.
 
     Raise ShapeMismatch for a parameter that is missing or has another shape.
@@ -87,7 +87,7 @@ def pack(cell: Cell, weights: Mapping[str, Floats], *, halves: bool = False) -> 
         array = np.asarray(given, np.float32)
         array = flushed(array) if cell.flushes else array
         clean[param.name] = rounded(array) if halves and array.ndim == 2 else array
-    return Packed(clean, halves, {name: padded(value) for name, value in clean.items() if value.ndim < 2})
+    return PackedWeights(clean, halves, {name: padded(value) for name, value in clean.items() if value.ndim < 2})
 
 
 def aligned(length: int, *, clear: bool = False) -> NDArray[np.uint8]:

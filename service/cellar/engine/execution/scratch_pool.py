@@ -13,12 +13,12 @@ KEPT_BYTES = 512 * 1024 * 1024
 Bytes = NDArray[np.uint8]
 
 
-class Arena:
+class Scratch:
     """Bytes that begin at a multiple of 64. When nobody holds it any more its memory waits for the next one."""
 
     __slots__ = ("_pool", "address", "memory")
 
-    def __init__(self, pool: "ArenaPool", memory: Bytes) -> None:
+    def __init__(self, pool: "ScratchPool", memory: Bytes) -> None:
         self._pool = pool
         self.memory = memory
         self.address = address(memory)
@@ -27,7 +27,7 @@ class Arena:
         self._pool.give_back(self.memory)
 
 
-class ArenaPool:
+class ScratchPool:
     """Idle memory by size, in powers of two. Safe to share by threads."""
 
     def __init__(self, kept_bytes: int) -> None:
@@ -38,7 +38,7 @@ class ArenaPool:
         self._lock = threading.RLock()
         """A thread may come in again: a collection of garbage that begins under the lock may end arenas."""
 
-    def take(self, length: int, *, clear: bool) -> Arena:
+    def take(self, length: int, *, clear: bool) -> Scratch:
         """Return an arena of `length` bytes at least; with `clear` those are zeros."""
         size = 1 << max(12, (length - 1).bit_length())
         with self._lock:
@@ -50,7 +50,7 @@ class ArenaPool:
             memory = aligned(size, clear=clear)
         elif clear:
             memory[:length] = 0
-        return Arena(self, memory)
+        return Scratch(self, memory)
 
     def give_back(self, memory: Bytes) -> None:
         """Keep memory for later, unless there is enough of it."""
@@ -60,5 +60,5 @@ class ArenaPool:
                 self.idle_bytes += memory.nbytes
 
 
-ARENAS = ArenaPool(KEPT_BYTES)
+ARENAS = ScratchPool(KEPT_BYTES)
 """The process's own."""

@@ -3,7 +3,7 @@
 from enum import IntEnum, auto
 
 
-class Word(IntEnum):
+class HeaderField(IntEnum):
     """Words of 64 bits at the head of a frame."""
 
     STEPS = 0

@@ -5,7 +5,7 @@ runs the kernels of all layers, a chunk of steps at a time, and allocates nothin
 """
 
 from cellar.engine.codegen.memory_plan import AT
-from cellar.engine.native_calls.call_header import Patch, Status, Word
+from cellar.engine.native_calls.call_header import HeaderField, Patch, Status
 from cellar.engine.native_calls.python_objects import abi_text
 
 RELEASE_FLOPS = 1_000_000
@@ -133,4 +133,4 @@ def advance_text() -> str:
     The frame is an array of 64-bit words; the others are float32 (T, B, in), rows side by side; float32 (B, S), or a
     tuple of records; int32 (B,) and bool (B,), each or None; float32 (T, B, out) and (B, S). It returns a `Status`.
     """
-    return _TEXT.format(abi=abi_text(), w=Word, p=Patch, status=Status, at=AT, release_flops=RELEASE_FLOPS)
+    return _TEXT.format(abi=abi_text(), w=HeaderField, p=Patch, status=Status, at=AT, release_flops=RELEASE_FLOPS)

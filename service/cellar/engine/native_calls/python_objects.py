@@ -5,7 +5,7 @@ and only of objects whose type is the very one they know: of another object no m
 on may leave its memory. All of it happens while the GIL is held.
 """
 
-from cellar.engine.native_calls.call_header import Word
+from cellar.engine.native_calls.call_header import HeaderField
 
 _HEAD = object.__basicsize__
 """Bytes of the head of every object, of which the last word is its type."""
@@ -178,4 +178,4 @@ def bind(frame, inputs, state, lengths, reset, outputs, after):
 
 def abi_text() -> str:
     """Return the text of `fits` and `bind`, and of what they are made of."""
-    return _TEXT.format(w=Word, **_OFFSETS)
+    return _TEXT.format(w=HeaderField, **_OFFSETS)

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from cellar.engine import Cell, CompiledCell, Forward, KernelCache, Packed, Recording, build_cell, compile_cell
+from cellar.engine import Cell, CommandList, CompiledCell, Forward, KernelCache, PackedWeights, build_cell, compile_cell
 
 Array = NDArray[np.float32]
 
@@ -34,12 +34,12 @@ class Arithmetic:
     def __init__(self, cache: KernelCache) -> None:
         self._cache = cache
         self._kernels: dict[tuple[str, tuple[int, ...]], CompiledCell] = {}
-        self._plain: dict[CompiledCell, Packed] = {}
+        self._plain: dict[CompiledCell, PackedWeights] = {}
         """Of kernels without parameters what stands for their weights, with the memory of earlier calls."""
 
-    def recording(self) -> Recording:
+    def recording(self) -> CommandList:
         """Return an empty recording of kernels and copies."""
-        return Recording(self._cache)
+        return CommandList(self._cache)
 
     def kernel(self, text: str, inputs: Mapping[str, int]) -> CompiledCell:
         """Return the kernel of a cell whose inputs have these names and sizes, `x` the first."""
@@ -54,7 +54,7 @@ class Arithmetic:
         packed = kernel.pack(scalars(params)) if params else self._without_params(kernel)
         return kernel.forward(packed, [array.reshape(1, 1, -1) for array in arrays.values()], _no_state(1))
 
-    def _without_params(self, kernel: CompiledCell) -> Packed:
+    def _without_params(self, kernel: CompiledCell) -> PackedWeights:
         found = self._plain.get(kernel)
         return self._plain.setdefault(kernel, kernel.pack({})) if found is None else found
 
@@ -62,7 +62,7 @@ class Arithmetic:
         """Return the sum of all elements."""
         return float(self.apply(SUM, {"x": array}, {}).outputs[0, 0, 0])
 
-    def record_sums(self, recording: Recording, rows: Array, sums: Array) -> None:
+    def record_sums(self, recording: CommandList, rows: Array, sums: Array) -> None:
         """Record the sums of rows: those of (n, k) are written to (n,), both dense."""
         kernel = self.kernel(SUM, {"x": rows.shape[1]})
         none = _no_state(len(rows))

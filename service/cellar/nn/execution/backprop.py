@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from cellar.engine import CompiledCell, Forward, Packed, Tape
+from cellar.engine import CompiledCell, Forward, PackedWeights, Tape
 from cellar.nn.execution.dropout import Masks
 from cellar.nn.model.layers import INPUT, Layer, Signal
 
@@ -24,7 +24,7 @@ class Part:
 
     layer: Layer
     kernel: CompiledCell
-    packed: Packed
+    packed: PackedWeights
     columns: slice | None
     """None: the layer begins every call with `initial`."""
     initial: Array

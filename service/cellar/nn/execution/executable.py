@@ -11,13 +11,13 @@ from numpy.typing import NDArray
 
 from cellar.engine import (
     Cell,
+    CommandList,
     CompiledCell,
     Forward,
     KernelCache,
     Mask,
-    Node,
-    Program,
-    Recording,
+    NetworkProgram,
+    PlanNode,
     Run,
     States,
     compile_cells,
@@ -95,11 +95,11 @@ class CompiledNetwork:
         with _pointing_to_cells(self.network.layers):
             self._cache.load(texts)
 
-    def recording(self) -> Recording:
+    def recording(self) -> CommandList:
         """Return an empty recording of kernels and copies."""
-        return Recording(self._cache)
+        return CommandList(self._cache)
 
-    def program(self, parts: Sequence[Part]) -> Program:
+    def program(self, parts: Sequence[Part]) -> NetworkProgram:
         """Return the one call that runs these layers; dropout has no part in it."""
         layers = self.network.layers
         kept = [index for index, layer in enumerate(layers) if layer.dropout is None]
@@ -109,7 +109,7 @@ class CompiledNetwork:
             return tuple(node_of[number] for number in served(layers, signal))
 
         nodes = [
-            Node(
+            PlanNode(
                 part.kernel,
                 part.packed,
                 tuple(read(signal) for signal in part.layer.reads),
@@ -122,7 +122,7 @@ class CompiledNetwork:
         ]
         network = self.network
         in_size = network.in_size if network.embedding is None else network.embedding.out_size
-        return Program(nodes, read(network.output), in_size, network.state_size, self._cache)
+        return NetworkProgram(nodes, read(network.output), in_size, network.state_size, self._cache)
 
     def bind(self, weights: Mapping[str, Array]) -> "BoundNetwork":
         """Return the network with these weights, packed for its kernels as the network says.
@@ -176,7 +176,7 @@ class BoundNetwork:
         return sum(len(part.packed.panels) for part in self.parts)
 
     @functools.cached_property
-    def program(self) -> Program:
+    def program(self) -> NetworkProgram:
         """The one call that runs all layers; made when it is first needed, which in training it may not be."""
         return self._compiled.program(self.parts)
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from cellar.engine import Call, Forward, Recording
+from cellar.engine import CommandList, Forward, Invocation
 from cellar.nn.execution.array_functions import Arithmetic, scalars
 from cellar.nn.execution.segmented_backprop import cut, lengths_in
 from cellar.nn.spec.training import HuberLoss, LossSpec
@@ -45,7 +45,7 @@ class Bound:
 
     losses: Array
     d_losses: Array
-    calls: tuple[Call, ...]
+    calls: tuple[Invocation, ...]
 
 
 class Loss:
@@ -72,7 +72,7 @@ class Loss:
         return Scored(_joined([part.losses for part in parts]), _joined([part.d_outputs for part in parts]))
 
     def record(
-        self, recording: Recording, outputs: Array, targets: Array, d_outputs: Array, *, ragged: bool
+        self, recording: CommandList, outputs: Array, targets: Array, d_outputs: Array, *, ragged: bool
     ) -> "Bound":
         """Record `score`, the gradient written to `d_outputs`, between arrays that stay where they are."""
         steps, rows = targets.shape[:2]

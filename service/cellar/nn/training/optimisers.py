@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from cellar.engine import Recording
+from cellar.engine import CommandList
 from cellar.nn.execution.array_functions import Arithmetic, scaled_by_power
 from cellar.nn.spec.training import AdaDelta, AdaGrad, Adam, Lion, Momentum, OptimiserSpec, RmsProp, Sgd
 
@@ -156,7 +156,7 @@ class Optimiser:
         finite = self._recording.run()
         return Update(self._after[0, 0].copy(), replace(state, slots=self._slots_after.copy()), finite)
 
-    def _record(self) -> Recording:
+    def _record(self) -> CommandList:
         """Return the one native call of an update: scalars to where kernels read them, and the kernel."""
         recording = self._arithmetic.recording()
         for source, target in self._packed.placed():

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from cellar.engine import Call
+from cellar.engine import Invocation
 from cellar.nn.execution.executable import CompiledNetwork
 from cellar.nn.model.layers import INPUT, Signal
 from cellar.nn.model.network import Network
@@ -37,7 +37,7 @@ def can_record(network: Network) -> bool:
     return network.embedding is None and not any(layer.reverse or layer.dropout is not None for layer in network.layers)
 
 
-class Update:
+class RecordedUpdate:
     """A recording for batches of the shape of one of them. Only the newest result is kept."""
 
     def __init__(self, compiled: CompiledNetwork, trainee: Trainee, loss: Loss, batch: Batch, *, begins: bool) -> None:
@@ -56,7 +56,7 @@ class Update:
         self._gradient: Array = np.zeros(network.parameter_count, np.float32)
         self._gradients = named(network, self._gradient)
         self._loss_sum: Array = np.empty(1, np.float32)
-        self._calls: list[Call] = []
+        self._calls: list[Invocation] = []
         """Of the layers, forward and back."""
         outputs = self._record_forward()
         d_outputs = np.zeros((steps, rows, network.out_size), np.float32)
@@ -119,7 +119,7 @@ class Update:
                 if d_input is not None:
                     sums[number] = d_input
 
-    def _record_adjoint(self, layer: str, call: Call) -> None:
+    def _record_adjoint(self, layer: str, call: Invocation) -> None:
         """Record an adjoint that sums gradients from zero, and where in the vector they go."""
         self._calls.append(call)
         self._recording.copy(np.zeros(16, np.float32), call.sums.memory.reshape(-1, 16))

@@ -27,7 +27,7 @@ from cellar.nn.training.batches import Batch, Plan, check_window, split
 from cellar.nn.training.checkpoint import HISTORY_EPOCHS, Best, RunState
 from cellar.nn.training.losses import LOSSES, Loss
 from cellar.nn.training.optimisers import UPDATES, Optimiser
-from cellar.nn.training.recorded_update import Learnt, Update, can_record
+from cellar.nn.training.recorded_update import Learnt, RecordedUpdate, can_record
 from cellar.nn.training.schedules import learning_rate
 from cellar.nn.training.weight_vector import Trainee, joined, named
 
@@ -148,7 +148,7 @@ class _Trainer:
         self.run = _identify(network, data, spec)
         self._order = (-1, self.plan.order(None))
         self.trainee = Trainee(compiled)
-        self._updates: dict[tuple[object, ...], Update] = {}
+        self._updates: dict[tuple[object, ...], RecordedUpdate] = {}
 
     def begin(self, weights: Mapping[str, Array]) -> RunState:
         """Return the state before the first update."""
@@ -180,14 +180,14 @@ class _Trainer:
         )
         return self._end_epoch(state) if state.update == self.plan.updates else state
 
-    def _recorded(self, batch: Batch) -> Update | None:
+    def _recorded(self, batch: Batch) -> RecordedUpdate | None:
         """Return the recording for batches of this shape, None where there is none."""
         if self.spec.recompute is not None or not can_record(self.compiled.network):
             return None
         begins = self._begins(batch)
         shape = (batch.inputs.shape, batch.skip, batch.lengths is None, begins)
         if shape not in self._updates and len(self._updates) < SHAPES_RECORDED:
-            self._updates[shape] = Update(self.compiled, self.trainee, self.loss, batch, begins=begins)
+            self._updates[shape] = RecordedUpdate(self.compiled, self.trainee, self.loss, batch, begins=begins)
         return self._updates.get(shape)
 
     def _begins(self, batch: Batch) -> bool:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from cellar.engine import Recording
+from cellar.engine import CommandList
 from cellar.nn.execution.array_functions import concatenated
 from cellar.nn.execution.executable import BoundNetwork, CompiledNetwork
 from cellar.nn.model.network import Network
@@ -39,7 +39,7 @@ class Trainee:
         self.network = BoundNetwork(compiled, self._weights)
         """The network, with the weights that were loaded last. Nobody may run it while others are loaded."""
         self.network.adopt(self._weights)
-        self._packing: Recording | None = None
+        self._packing: CommandList | None = None
         self._places = 0
 
     def load(self, vector: Array) -> BoundNetwork:

@@ -85,11 +85,11 @@ class Topic:
     birth: bytes | None = None
     after: int = -1
     """The revision up to which its watchers have been told."""
-    watchers: "set[Watcher]" = field(default_factory=set)
+    watchers: "set[Subscription]" = field(default_factory=set)
 
 
 @dataclass(slots=True, eq=False)
-class Watcher:
+class Subscription:
     """One who watches. `after` is the revision of the last event that it was given."""
 
     topic: Topic
@@ -122,7 +122,7 @@ class Watcher:
         self.news.set()
 
 
-class Watchers:
+class EventHub:
     """Everything that is watched in this process. Runs on the event loop."""
 
     def __init__(
@@ -144,7 +144,7 @@ class Watchers:
         self._task: asyncio.Task[None] | None = None
         self._stopping = False
 
-    async def watch(self, key: SessionKey, seen: Seen | None = None, *, kept: bool = False) -> Watcher:
+    async def watch(self, key: SessionKey, seen: Seen | None = None, *, kept: bool = False) -> Subscription:
         """Begin to watch a session: what came after `seen`, all events that are `kept`, or what comes from now on.
 
         End it with `leave`.
@@ -156,7 +156,7 @@ class Watchers:
         meta = (await self._store.summary(key)).meta
         if not meta.events:
             raise NotKept("the session has no events: create it with `events`")
-        watcher = Watcher(self._join(key), meta.batch_size)
+        watcher = Subscription(self._join(key), meta.batch_size)
         watcher.topic.watchers.add(watcher)
         self._count += 1
         try:
@@ -166,7 +166,7 @@ class Watchers:
             raise
         return watcher
 
-    def leave(self, watcher: Watcher) -> None:
+    def leave(self, watcher: Subscription) -> None:
         """Watch no more. Does nothing for one that has left."""
         topic = watcher.topic
         if watcher not in topic.watchers:
@@ -177,7 +177,7 @@ class Watchers:
             del self._topics[topic.key]
             self._events.unfollow(topic.key)
 
-    async def notices(self, watcher: Watcher) -> AsyncIterator[Notice]:
+    async def notices(self, watcher: Subscription) -> AsyncIterator[Notice]:
         """Yield what the watcher is to be told, until the session ends or the service stops."""
         while True:
             if watcher.missed:
@@ -220,7 +220,7 @@ class Watchers:
             self._task = asyncio.create_task(self._run(), name="watchers")
         return topic
 
-    async def _begin(self, watcher: Watcher, seen: Seen | None, kept: bool) -> None:
+    async def _begin(self, watcher: Subscription, seen: Seen | None, kept: bool) -> None:
         """Place the watcher in the session's history."""
         topic = watcher.topic
         look = (await self._events.look({topic.key: NOTHING}))[topic.key]
@@ -238,7 +238,7 @@ class Watchers:
         elif not kept:
             watcher.after = look.revision
 
-    async def _catch_up(self, watcher: Watcher) -> None:
+    async def _catch_up(self, watcher: Subscription) -> None:
         """Fill the buffer from the store with what comes after the last event that the watcher was given."""
         topic = watcher.topic
         watcher.behind = False
@@ -256,7 +256,7 @@ class Watchers:
         last = look.events[-1].revision if look.events else look.revision
         watcher.behind = last < max(look.revision, topic.after)
 
-    async def _news(self, watcher: Watcher) -> bool:
+    async def _news(self, watcher: Subscription) -> bool:
         """Wait for news; return whether there are some."""
         try:
             async with asyncio.timeout(self._heartbeat_s):
@@ -266,7 +266,7 @@ class Watchers:
         watcher.news.clear()
         return True
 
-    def _happened(self, watcher: Watcher, event: Event) -> Happened:
+    def _happened(self, watcher: Subscription, event: Event) -> Happened:
         assert watcher.topic.birth is not None
         return Happened(Seen(watcher.topic.birth, event.revision), event)
 

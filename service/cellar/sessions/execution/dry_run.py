@@ -3,12 +3,12 @@
 from dataclasses import replace
 
 from cellar.ports import APPEND, Committed, SessionRecord
-from cellar.sessions.execution.kernel_batch import Work
+from cellar.sessions.execution.kernel_batch import BatchItem
 from cellar.sessions.requests.request import Request
 from cellar.sessions.values.results import Floats, Mask
 
 
-class Attempt(Work):
+class DryRun(BatchItem):
     """A sequence on a session as it is given, which may be behind or ahead of what is stored.
 
     Once it has run, `after` is the session as it would be.

@@ -23,7 +23,7 @@ WHOLE_NUMBERS = 32 * 1024 * 1024
 _FLOAT32 = np.dtype("<f4")
 
 
-class Work:
+class BatchItem:
     """Steps to run on one session's state: those of one request, or of several that follow each other.
 
     What the kernel makes of them stays here until it is committed.
@@ -138,7 +138,7 @@ def most_row_steps(sizes: Sizes) -> int:
 
 
 def run_wanted(
-    network: Network, works: Sequence[Work], executor: Executor | None, most_steps: int = CHUNK_STEPS
+    network: Network, works: Sequence[BatchItem], executor: Executor | None, most_steps: int = CHUNK_STEPS
 ) -> tuple[int, int]:
     """Run the next chunk of every work that may run now; the others are left as they are, and have not begun.
 
@@ -149,7 +149,7 @@ def run_wanted(
 
 
 def run_together(
-    network: Network, works: Sequence[Work], executor: Executor | None, most_steps: int = CHUNK_STEPS
+    network: Network, works: Sequence[BatchItem], executor: Executor | None, most_steps: int = CHUNK_STEPS
 ) -> tuple[int, int]:
     """Run the next chunk of every work in one call, `most_steps` at most, and write what came of it into the works.
 
@@ -188,7 +188,7 @@ def run_together(
     return inputs.shape[1], inputs.shape[0]
 
 
-def _keep_good(network: Network, work: Work, executor: Executor | None) -> None:
+def _keep_good(network: Network, work: BatchItem, executor: Executor | None) -> None:
     """Keep, of requests that ran together, those before the one that made a number that is not finite.
 
     They run again, for the state behind them. If there are none the first request is the bad one. Those that go as one
@@ -200,15 +200,15 @@ def _keep_good(network: Network, work: Work, executor: Executor | None) -> None:
     good = int(np.searchsorted(ends, work.bad_step, side="right"))
     if not good:
         return
-    again = Work(work.requests[:good], work.record)
+    again = BatchItem(work.requests[:good], work.record)
     again.began = True
     while again.left and again.failure is None:
         run_together(network, [again], executor)
-    for name in Work.__slots__:
+    for name in BatchItem.__slots__:
         setattr(work, name, getattr(again, name))
 
 
-def _reset(works: Sequence[Work]) -> Mask | None:
+def _reset(works: Sequence[BatchItem]) -> Mask | None:
     """Return which rows of all begin anew, None if none does."""
     if all([work.reset is None for work in works]):  # noqa: C419  # a generator costs twice as much
         return None
@@ -236,7 +236,9 @@ def _stack(chunks: Sequence[Floats]) -> tuple[Floats, np.ndarray[tuple[int], np.
 
 
 def _note_bad(
-    work: Work, steps: np.ndarray[tuple[int], np.dtype[np.int32]], kinds: np.ndarray[tuple[int], np.dtype[np.int32]]
+    work: BatchItem,
+    steps: np.ndarray[tuple[int], np.dtype[np.int32]],
+    kinds: np.ndarray[tuple[int], np.dtype[np.int32]],
 ) -> None:
     bad = [(int(step), int(kind)) for step, kind in zip(steps, kinds, strict=True) if step >= 0]
     if bad:

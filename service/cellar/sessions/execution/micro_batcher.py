@@ -1,9 +1,9 @@
 """Micro-batching: rows of many sessions in one kernel call.
 
-A batcher has no timer: when nothing runs, what has come in this turn of the event loop runs at its end; what comes
-meanwhile, or before another commit may begin (`Flights`), is the next batch. It has no task either: an idle model costs
-nothing, and a busy one no switch. Kernels run on their own threads and release the GIL, unless they
-are done in less time than that takes.
+A batcher has no timer. When no kernel call runs, the steps that have come in this turn of the event loop run at its
+end. Steps that come during a call, or before another commit may begin (`GroupCommit`), are the next batch. A batcher
+has no task either, so an idle model costs nothing. Kernels run on threads of their own and release the GIL, unless a
+call is shorter than the switch to a thread.
 """
 
 import asyncio
@@ -14,10 +14,10 @@ from functools import partial
 from time import monotonic
 
 from cellar.errors import Overloaded
-from cellar.sessions.execution.kernel_batch import CHUNK_STEPS, Work, most_row_steps, run_wanted
-from cellar.sessions.execution.thread_shares import Account, Turns
+from cellar.sessions.execution.kernel_batch import CHUNK_STEPS, BatchItem, most_row_steps, run_wanted
+from cellar.sessions.execution.thread_shares import ThreadShare, ThreadShares
 from cellar.sessions.requests.call_cost import MAX_ROWS, CallCost
-from cellar.sessions.requests.group_commit import Flights
+from cellar.sessions.requests.group_commit import GroupCommit
 from cellar.sessions.values.model_protocol import Network
 
 logger = logging.getLogger(__name__)
@@ -36,22 +36,22 @@ MOST_STEPS = 256
 """Single steps of one tick: the states and commits of a thousand do not fit into the processor's caches, and each step
 takes half as long again."""
 
-Finish = Callable[[Sequence[Work], Exception | None], None]
+Finish = Callable[[Sequence[BatchItem], Exception | None], None]
 """Called with works that have run together, or did not begin, or with what the kernel raised."""
 
 
-class Batcher:
+class MicroBatcher:
     """The queues of one network: single steps, and sequences, which take turns."""
 
-    def __init__(self, network: Network, turns: Turns, finish: Finish, flights: Flights) -> None:
+    def __init__(self, network: Network, turns: ThreadShares, finish: Finish, flights: GroupCommit) -> None:
         self.cost = CallCost(network.flops)
         self._network = network
         self._turns = turns
-        self._account = Account()
+        self._account = ThreadShare()
         self._finish = finish
         self._flights = flights
-        self._steps: deque[Work] = deque()
-        self._sequences: deque[Work] = deque()
+        self._steps: deque[BatchItem] = deque()
+        self._sequences: deque[BatchItem] = deque()
         self._was_steps = False
         self._busy = False
         """Whether a tick is under way, or will come, and"""
@@ -65,7 +65,7 @@ class Batcher:
         """Whether anything runs or waits here."""
         return self._busy or bool(self._steps or self._sequences)
 
-    def add(self, work: Work, *, again: bool) -> None:
+    def add(self, work: BatchItem, *, again: bool) -> None:
         """Queue the work. `finish` is called once it has run, or could not; never from in here.
 
         `again` says that its session went with one of the last ticks.
@@ -88,7 +88,7 @@ class Batcher:
 
     def _tick(self, most: int) -> int:
         self._asks = False
-        works: list[Work] = []
+        works: list[BatchItem] = []
         try:
             works = self._next(most)
             self._again = max(0, self._again - len(works))
@@ -102,13 +102,13 @@ class Batcher:
         self._run(works)
         return len(works)
 
-    def _take_all(self) -> list[Work]:
+    def _take_all(self) -> list[BatchItem]:
         works = [*self._steps, *self._sequences]
         self._steps.clear()
         self._sequences.clear()
         return works
 
-    def _run(self, works: Sequence[Work]) -> None:
+    def _run(self, works: Sequence[BatchItem]) -> None:
         """Run works that are done before a thread would have been woken for them."""
         try:
             if self.cost.is_measured and len(works) < MEASURED_ROWS:
@@ -120,7 +120,7 @@ class Batcher:
         else:
             self._tell(works, None)
 
-    def _call(self, works: Sequence[Work]) -> float:
+    def _call(self, works: Sequence[BatchItem]) -> float:
         """Run works, learn what it costs, and return how long it took."""
         began_s = monotonic()
         rows, steps = run_wanted(self._network, works, self._turns.executor, self._most_steps(works))
@@ -129,12 +129,12 @@ class Batcher:
             self.cost.learn(rows, steps, took_s)
         return took_s
 
-    def _most_steps(self, works: Sequence[Work]) -> int:
+    def _most_steps(self, works: Sequence[BatchItem]) -> int:
         if self._was_steps:
             return CHUNK_STEPS
         return min(CHUNK_STEPS, self.cost.steps_a_call(sum([work.rows for work in works])))
 
-    def _give_up_late(self, works: Sequence[Work]) -> None:
+    def _give_up_late(self, works: Sequence[BatchItem]) -> None:
         """Give up the requests of a call that would be answered too late, unless nobody else waited with them.
 
         One that is alone was not held up by others: that its kernel begins in its time is enough.
@@ -148,7 +148,7 @@ class Batcher:
                 for request in work.requests:
                     request.end_if_late(end_s)
 
-    def _end(self, works: Sequence[Work], ran: asyncio.Future[float]) -> None:
+    def _end(self, works: Sequence[BatchItem], ran: asyncio.Future[float]) -> None:
         if ran.cancelled():  # the service has ended, and the threads with it
             return self._tell(works, Overloaded("the service is stopping"))
         error = ran.exception()
@@ -156,9 +156,9 @@ class Batcher:
             error = RuntimeError(f"the kernel raised {error!r}")
         return self._tell(works, error)
 
-    def _tell(self, works: Sequence[Work], failure: Exception | None) -> None:
+    def _tell(self, works: Sequence[BatchItem], failure: Exception | None) -> None:
         """Hand over what has ended. Whatever went wrong belongs to those who wait for it, and to no other tick."""
-        ended: list[Work] = []
+        ended: list[BatchItem] = []
         for work in works:  # what nobody waits for any more goes no further
             if work.began and work.left and failure is None and work.goes_on:
                 self._sequences.append(work)
@@ -172,7 +172,7 @@ class Batcher:
         finally:
             self._go_on()
 
-    def _next(self, most: int) -> list[Work]:
+    def _next(self, most: int) -> list[BatchItem]:
         self._was_steps = bool(self._steps) and not (self._was_steps and self._sequences)
         queue = self._steps if self._was_steps else self._sequences
         sizes = self._network.network
@@ -182,7 +182,7 @@ class Batcher:
             return _take_steps(queue, min(most, MOST_STEPS), self.cost.rows_a_call(MAX_ROWS))
         return _take(queue, most)
 
-    def _is_prompt(self, works: Sequence[Work]) -> bool:
+    def _is_prompt(self, works: Sequence[BatchItem]) -> bool:
         """Return whether the works are done sooner than a thread would be woken for them."""
         if self._network.network.whole_sequences:
             return False
@@ -191,9 +191,9 @@ class Batcher:
         return steps <= PROMPT_STEPS and rows * steps * self._network.flops <= PROMPT_FLOPS
 
 
-def _take_steps(queue: deque[Work], most: int, most_rows: int) -> list[Work]:
+def _take_steps(queue: deque[BatchItem], most: int, most_rows: int) -> list[BatchItem]:
     """Take `most` single steps in their order, up to so many rows. The first in the queue is always taken."""
-    taken: list[Work] = []
+    taken: list[BatchItem] = []
     rows = 0
     while queue and len(taken) < most and (not taken or rows + queue[0].rows <= most_rows):
         work = queue.popleft()
@@ -202,13 +202,13 @@ def _take_steps(queue: deque[Work], most: int, most_rows: int) -> list[Work]:
     return taken
 
 
-def _take(queue: deque[Work], most: int) -> list[Work]:
+def _take(queue: deque[BatchItem], most: int) -> list[BatchItem]:
     """Take `most` works that may share a call: up to MAX_ROWS rows, and lengths within a factor of two.
 
     Shorter rows are padded, so at most half of a call is waste. The first in the queue is always taken.
     """
-    taken: list[Work] = []
-    left: list[Work] = []
+    taken: list[BatchItem] = []
+    left: list[BatchItem] = []
     rows = length = 0
     while queue and len(taken) < most and rows < MAX_ROWS:
         work = queue.popleft()
@@ -222,13 +222,13 @@ def _take(queue: deque[Work], most: int) -> list[Work]:
     return taken
 
 
-def _take_whole(queue: deque[Work], most: int, row_steps: int) -> list[Work]:
+def _take_whole(queue: deque[BatchItem], most: int, row_steps: int) -> list[BatchItem]:
     """Take `most` whole sequences that may share a call: lengths within a factor of two, and so many rows times steps.
 
     The first in the queue is always taken.
     """
-    taken: list[Work] = []
-    left: list[Work] = []
+    taken: list[BatchItem] = []
+    left: list[BatchItem] = []
     rows = longest = 0
     while queue and len(taken) < most:
         work = queue.popleft()

@@ -13,10 +13,10 @@ from typing import NamedTuple, Protocol, TypeVar
 
 from cellar.errors import ModelDeleted, ModelUnknown
 from cellar.ports import ModelVersion, SessionMeta
-from cellar.sessions.execution.micro_batcher import Batcher, Finish
-from cellar.sessions.execution.thread_shares import Turns
+from cellar.sessions.execution.micro_batcher import Finish, MicroBatcher
+from cellar.sessions.execution.thread_shares import ThreadShares
 from cellar.sessions.requests.admission import Admission, ModelQueue
-from cellar.sessions.requests.group_commit import Flights
+from cellar.sessions.requests.group_commit import GroupCommit
 from cellar.sessions.values.deleted_model import GoneModel, known_of, model_deleted
 from cellar.sessions.values.model_protocol import Model, Sizes
 
@@ -54,18 +54,18 @@ class ModelKey(NamedTuple):
 
 
 @dataclass(slots=True, eq=False, weakref_slot=True)
-class Served:
+class LoadedModel:
     """A loaded model and the queue of its kernel calls. Only the cache keeps it: others hold a weak reference."""
 
     model: Model
-    batcher: Batcher
+    batcher: MicroBatcher
     queue: ModelQueue
     """The requests that wait for it."""
     used_s: float
     """When it was used last, by the monotonic clock."""
 
 
-class Models:
+class ModelCache:
     """Loads models, each once at a time, and keeps those used last, up to `max_bytes` of them.
 
     The bound is exceeded by models whose queues are not empty, and by one model that is larger than all of it.
@@ -74,9 +74,9 @@ class Models:
     def __init__(
         self,
         source: ModelSource,
-        turns: Turns,
+        turns: ThreadShares,
         finish: Finish,
-        flights: Flights,
+        flights: GroupCommit,
         admission: Admission,
         *,
         max_bytes: int = MAX_BYTES,
@@ -90,7 +90,7 @@ class Models:
         # not the loop's own threads: a load may compile for seconds, and others wait for those for a millisecond
         self._loaders = ThreadPoolExecutor(LOADERS, thread_name_prefix="cellar-load")
         self._lookers = ThreadPoolExecutor(LOADERS, thread_name_prefix="cellar-look")
-        self._served: dict[ModelKey, Served] = {}
+        self._served: dict[ModelKey, LoadedModel] = {}
         self._loading: dict[ModelKey, asyncio.Task[Model]] = {}
         self._bytes = 0
 
@@ -104,11 +104,11 @@ class Models:
         key = ModelKey(tenant, version.ref, version.digest)
         return (self._at_hand(key) or await self._load(key, version)).model
 
-    def cached(self, tenant: str, meta: SessionMeta) -> Served | None:
+    def cached(self, tenant: str, meta: SessionMeta) -> LoadedModel | None:
         """Return the session's model if it is loaded, and was not deleted."""
         return None if meta.deleted is not None else self._at_hand(ModelKey(tenant, meta.model, meta.model_digest))
 
-    async def fetch(self, tenant: str, meta: SessionMeta) -> Served:
+    async def fetch(self, tenant: str, meta: SessionMeta) -> LoadedModel:
         """Return the session's model, ready to run. Raise ModelDeleted if it was deleted, whoever has its name now."""
         if meta.deleted is not None:
             raise model_deleted(meta.model)
@@ -140,13 +140,13 @@ class Models:
         self._loaders.shutdown(wait=False, cancel_futures=True)
         self._lookers.shutdown(wait=False, cancel_futures=True)
 
-    def _at_hand(self, key: ModelKey) -> Served | None:
+    def _at_hand(self, key: ModelKey) -> LoadedModel | None:
         served = self._served.get(key)
         if served is not None:
             served.used_s = monotonic()
         return served
 
-    async def _load(self, key: ModelKey, version: ModelVersion | None = None) -> Served:
+    async def _load(self, key: ModelKey, version: ModelVersion | None = None) -> LoadedModel:
         task = self._loading.get(key)
         if task is None:
             task = self._loading[key] = asyncio.create_task(self._load_on_a_thread(key, version))
@@ -173,9 +173,9 @@ class Models:
             raise model_deleted(key.ref)
         return found
 
-    def _keep(self, key: ModelKey, model: Model) -> Served:
-        batcher = Batcher(model.network, self._turns, self._finish, self._flights)
-        served = Served(model, batcher, self._admission.model_queue(batcher.cost), monotonic())
+    def _keep(self, key: ModelKey, model: Model) -> LoadedModel:
+        batcher = MicroBatcher(model.network, self._turns, self._finish, self._flights)
+        served = LoadedModel(model, batcher, self._admission.model_queue(batcher.cost), monotonic())
         self._served[key] = served
         self._bytes += model.size_bytes
         while self._bytes > self._max_bytes:

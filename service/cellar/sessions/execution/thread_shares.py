@@ -13,7 +13,7 @@ from functools import partial
 Done = Callable[[asyncio.Future[float]], object]
 
 
-class Account:
+class ThreadShare:
     """How much time of the threads a network has used, since times are compared."""
 
     __slots__ = ("used_s",)
@@ -22,18 +22,18 @@ class Account:
         self.used_s = 0.0
 
 
-class Turns:
+class ThreadShares:
     """Starts calls on the threads, no more at a time than there are."""
 
     def __init__(self, executor: Executor, threads: int) -> None:
         self.executor = executor
         self.threads = threads
         self._running = 0
-        self._waiting: list[tuple[Account, Callable[[], float], Done]] = []
+        self._waiting: list[tuple[ThreadShare, Callable[[], float], Done]] = []
         self._now_s = 0.0
         """What the network whose call began last had used then."""
 
-    def run(self, account: Account, call: Callable[[], float], done: Done) -> None:
+    def run(self, account: ThreadShare, call: Callable[[], float], done: Done) -> None:
         """Run the call, which returns how many seconds it took, on a thread when it is its turn, and then call `done`.
 
         A network has one call here at a time.
@@ -62,7 +62,7 @@ class Turns:
             failed.set_exception(error)
             return failed
 
-    def _end(self, account: Account, done: Done, ran: asyncio.Future[float]) -> None:
+    def _end(self, account: ThreadShare, done: Done, ran: asyncio.Future[float]) -> None:
         self._running -= 1
         if not ran.cancelled() and ran.exception() is None:
             account.used_s += ran.result()

@@ -21,8 +21,8 @@ from cellar.ports import (
     SessionStore,
 )
 from cellar.sessions.history.reachability import has_beginning, is_followed, reachable, usable
-from cellar.sessions.history.recompute import Rerun
-from cellar.sessions.operations.concurrency_limit import Places
+from cellar.sessions.history.recompute import Recompute
+from cellar.sessions.operations.concurrency_limit import ConcurrencyLimit
 from cellar.sessions.requests.request import Edited, Stale
 from cellar.sessions.service.sessions import Sessions
 from cellar.sessions.values.model_protocol import Network
@@ -70,16 +70,16 @@ class LogAnswer:
     after: int | None
 
 
-class Pasts:
+class SessionHistory:
     """Goes back in time. Every method raises as those of `Sessions`."""
 
     def __init__(
-        self, sessions: Sessions, store: SessionStore, past: PastStore, *, places: Places | None = None
+        self, sessions: Sessions, store: SessionStore, past: PastStore, *, places: ConcurrencyLimit | None = None
     ) -> None:
         self._sessions = sessions
         self._store = store
         self._past = past
-        self._places = places or Places()
+        self._places = places or ConcurrencyLimit()
 
     async def history(self, key: SessionKey) -> HistoryAnswer:
         """Return what the session can go back to."""
@@ -181,10 +181,12 @@ class Pasts:
                 return await self._go_on(rerun, record, past, entry.revision, place)
         raise _out_of_reach(past, place)
 
-    def _rerun(self, network: Network, state: bytes, record: SessionRecord) -> Rerun:
-        return Rerun(network, state, record.meta.batch_size, self._sessions.kernels)
+    def _rerun(self, network: Network, state: bytes, record: SessionRecord) -> Recompute:
+        return Recompute(network, state, record.meta.batch_size, self._sessions.kernels)
 
-    async def _go_on(self, rerun: Rerun, record: SessionRecord, past: Past, revision: int, place: Position) -> bytes:
+    async def _go_on(
+        self, rerun: Recompute, record: SessionRecord, past: Past, revision: int, place: Position
+    ) -> bytes:
         """Make the logged steps after `revision` again until the place, which may be inside a sequence."""
         async for entry in entries(self._past, record, revision):
             if entry.after.epoch != place.epoch:

@@ -15,7 +15,7 @@ from cellar.errors import ModelUnfit, NotKept, OutOfReach
 from cellar.ports import Logged, PastStore, Position, SessionRecord
 from cellar.sessions.history.history import entries, inputs_of
 from cellar.sessions.history.reachability import GIVES_NO_STATE
-from cellar.sessions.history.recompute import Rerun
+from cellar.sessions.history.recompute import Recompute
 from cellar.sessions.values.model_protocol import Model
 from cellar.sessions.values.results import Floats
 from cellar.sessions.values.state_layout import layout_of
@@ -29,11 +29,11 @@ GOES_ON = frozenset({GIVES_NO_STATE, "migrate"})
 
 
 @dataclass(slots=True)
-class Course:
+class LogReplay:
     """A version on its way through a log: `rerun` is in the state after `revision` changes of the session."""
 
     model: Model
-    rerun: Rerun
+    rerun: Recompute
     rows: int
     birth: bytes
     revision: int
@@ -89,13 +89,13 @@ async def beginning(store: PastStore, record: SessionRecord, since: Position | N
     raise OutOfReach("the log no longer has the change that gave the session its last state")
 
 
-def course_from(entry: Logged, record: SessionRecord, model: Model, kernels: Executor) -> Course:
+def course_from(entry: Logged, record: SessionRecord, model: Model, kernels: Executor) -> LogReplay:
     """Return the course of a version that begins with a change. Raise ModelUnfit."""
     rows = record.meta.batch_size
     anew = entry.kind in BEGINS_ANEW
     state = state_bytes.dump(model.network.initial_state(rows)) if anew else _given(entry, model)
-    rerun = Rerun(model.network, state, rows, kernels)
-    return Course(model, rerun, rows, record.meta.birth, entry.revision, entry.after, entry.after)
+    rerun = Recompute(model.network, state, rows, kernels)
+    return LogReplay(model, rerun, rows, record.meta.birth, entry.revision, entry.after, entry.after)
 
 
 def _given(entry: Logged, model: Model) -> bytes:

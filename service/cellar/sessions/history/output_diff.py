@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from cellar.ports import Logged
-from cellar.sessions.history.log_replay import Course
+from cellar.sessions.history.log_replay import LogReplay
 
 LAST = 16
 """Changes whose differences are kept one by one."""
@@ -37,8 +37,10 @@ class Differences:
         return self.total / self.numbers if self.numbers else 0.0
 
 
-async def compare(entry: Logged, own: Course, other: Course, differences: Differences) -> None:
-    """Let both go through the next change, a part at a time, and add how their outputs differ. Raise as `Course.take`.
+async def compare(entry: Logged, own: LogReplay, other: LogReplay, differences: Differences) -> None:
+    """Run the next change in both, a part at a time, and add the difference of their outputs.
+
+    Raise as `LogReplay.take`.
 
     Both are of the same rows and have outputs of the same size.
     """

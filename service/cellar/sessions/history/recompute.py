@@ -12,7 +12,7 @@ from cellar.sessions.values.results import Floats, Mask
 from cellar.wire.arrays import state as state_bytes
 
 
-class Rerun:
+class Recompute:
     """Steps a network from a state, a chunk at a time, so that those who wait for an answer find a thread free."""
 
     def __init__(self, network: Network, state: bytes, rows: int, kernels: Executor) -> None:

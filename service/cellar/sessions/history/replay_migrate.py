@@ -19,10 +19,10 @@ from cellar.ports import (
     SessionStore,
 )
 from cellar.sessions.history.history import entries
-from cellar.sessions.history.log_replay import Course, beginning, course_from
+from cellar.sessions.history.log_replay import LogReplay, beginning, course_from
 from cellar.sessions.history.model_compatibility import carries, check_outputs, fitting, unfit
 from cellar.sessions.history.output_diff import Differences, compare
-from cellar.sessions.operations.concurrency_limit import Places
+from cellar.sessions.operations.concurrency_limit import ConcurrencyLimit
 from cellar.sessions.requests.request import Edited, Stale
 from cellar.sessions.service.sessions import Sessions
 from cellar.sessions.values.deleted_model import known_of, model_deleted
@@ -62,7 +62,7 @@ class Replays:
         clock: Clock,
         *,
         kernel_rev: int,
-        places: Places | None = None,
+        places: ConcurrencyLimit | None = None,
     ) -> None:
         self._sessions = sessions
         self._store = store
@@ -70,7 +70,7 @@ class Replays:
         self._uses = uses
         self._clock = clock
         self._kernel_rev = kernel_rev
-        self._places = places or Places()
+        self._places = places or ConcurrencyLimit()
 
     async def replay(
         self, key: SessionKey, ref: str, *, since: Position | None = None, session: str | None = None
@@ -94,14 +94,14 @@ class Replays:
         made = None if session is None else await self._make(record, course, session)
         return ReplayAnswer(model.version.ref, course.began, course.place, course.steps, made, differences)
 
-    async def _compare(self, record: SessionRecord, first: Logged, own: Model, course: Course) -> Differences:
+    async def _compare(self, record: SessionRecord, first: Logged, own: Model, course: LogReplay) -> Differences:
         """Run the log on the session's own version too, and return how the outputs differ."""
         other, differences = course_from(first, record, own, self._sessions.kernels), Differences()
         async for entry in entries(self._past, record, course.revision):
             await compare(entry, other, course, differences)
         return differences
 
-    async def _run(self, record: SessionRecord, course: Course) -> None:
+    async def _run(self, record: SessionRecord, course: LogReplay) -> None:
         """Run the rest of the log up to where the session stands."""
         async for entry in entries(self._past, record, course.revision):
             await course.go_through(entry)
@@ -116,7 +116,7 @@ class Replays:
         found = await self._store.find(key, identity, mark)
         if isinstance(found, Committed):
             return ChangeAnswer(found.position, replayed=True)
-        course: Course | None = None
+        course: LogReplay | None = None
         model: Model | None = None
 
         async def prepare(record: SessionRecord, network: Network) -> Edited:
@@ -155,7 +155,7 @@ class Replays:
             raise model_deleted(model.version.ref)
         return done
 
-    async def _catch_up(self, record: SessionRecord, model: Model, course: Course | None) -> Course:
+    async def _catch_up(self, record: SessionRecord, model: Model, course: LogReplay | None) -> LogReplay:
         """Return the course of a version up to where the session stands."""
         if course is None or course.birth != record.meta.birth or course.model.version != model.version:
             first = await beginning(self._past, record)
@@ -177,7 +177,7 @@ class Replays:
         )
         return Edited(state, meta, layout=layout_of(model.network.network))
 
-    async def _make(self, record: SessionRecord, course: Course, name: str) -> SessionKey:
+    async def _make(self, record: SessionRecord, course: LogReplay, name: str) -> SessionKey:
         """Create the session that a course has come to, if its name is free or it was made before."""
         version = course.model.version
         said = f"{version.digest} {course.began} {course.place} {name}".encode()

@@ -34,10 +34,10 @@ from cellar.ports import (
     Shadow,
     ShadowStore,
 )
-from cellar.sessions.history.log_replay import Course
+from cellar.sessions.history.log_replay import LogReplay
 from cellar.sessions.history.model_compatibility import carries, check_outputs, fitting
 from cellar.sessions.history.output_diff import LAST, Difference, Differences, compare
-from cellar.sessions.history.recompute import Rerun
+from cellar.sessions.history.recompute import Recompute
 from cellar.sessions.service.sessions import Sessions
 from cellar.sessions.values.deleted_model import model_deleted
 from cellar.sessions.values.model_protocol import Model
@@ -225,10 +225,10 @@ class Shadows:
             raise ModelDeleted(f"the model {ref} was deleted")
         return model
 
-    def _course(self, record: SessionRecord, shadow: Shadow, model: Model, state: bytes) -> Course:
+    def _course(self, record: SessionRecord, shadow: Shadow, model: Model, state: bytes) -> LogReplay:
         rows = record.meta.batch_size
-        rerun = Rerun(model.network, state, rows, self._sessions.kernels)
-        return Course(model, rerun, rows, shadow.birth, shadow.revision, record.position, record.position)
+        rerun = Recompute(model.network, state, rows, self._sessions.kernels)
+        return LogReplay(model, rerun, rows, shadow.birth, shadow.revision, record.position, record.position)
 
 
 def _goes_on(shadow: Shadow, record: SessionRecord, model: Model) -> bool:

@@ -19,7 +19,7 @@ RETRY_S = 5
 """When one that found no place may come again."""
 
 
-class Places:
+class ConcurrencyLimit:
     """Hands out places on the event loop, in the order in which they were asked for."""
 
     def __init__(self, most: int = AT_ONCE, *, most_waiting: int = MOST_WAITING, wait_s: float = WAIT_S) -> None:

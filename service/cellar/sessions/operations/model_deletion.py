@@ -13,7 +13,7 @@ from typing import Protocol
 
 from cellar.errors import ModelInUse, ModelUnknown, StoreUnavailable
 from cellar.ports import Dependents, ModelUses, ModelVersion, SessionKey, ShadowStore
-from cellar.sessions.execution.model_cache import Models
+from cellar.sessions.execution.model_cache import ModelCache
 from cellar.sessions.values.deleted_model import known_of
 from cellar.sessions.values.model_protocol import Sizes
 
@@ -67,7 +67,7 @@ class Deletions:
     """Deletes models. Every method may raise StoreUnavailable."""
 
     def __init__(
-        self, catalogue: Catalogue, uses: ModelUses, shadows: ShadowStore, jobs: ModelJobs, models: Models
+        self, catalogue: Catalogue, uses: ModelUses, shadows: ShadowStore, jobs: ModelJobs, models: ModelCache
     ) -> None:
         self._catalogue = catalogue
         self._uses = uses

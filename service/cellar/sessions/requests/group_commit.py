@@ -40,7 +40,7 @@ Go = Callable[[int], int]
 """Begins a tick of that many works at most, and returns how many it has taken."""
 
 
-class Flight:
+class CommitInFlight:
     """One commit that is on its way."""
 
     __slots__ = ("began_s", "works")
@@ -50,13 +50,13 @@ class Flight:
         self.works = works
 
 
-class Flights:
+class GroupCommit:
     """Counts the commits, and lets those wait who would begin another tick."""
 
     def __init__(self, most: int = MOST, spacing_s: float = SPACING_S) -> None:
         self._most = most
         self._spacing_s = spacing_s
-        self._flying: list[Flight] = []
+        self._flying: list[CommitInFlight] = []
         self._asking: list[Go] = []
         self._works = 0
         """That wait for those who ask, and"""
@@ -98,13 +98,13 @@ class Flights:
             self._rechecks = True
             asyncio.get_running_loop().call_soon(self._recheck)
 
-    def begin(self, works: int) -> Flight:
+    def begin(self, works: int) -> CommitInFlight:
         """Note a commit that is sent."""
-        flight = Flight(works)
+        flight = CommitInFlight(works)
         self._flying.append(flight)
         return flight
 
-    def end(self, flight: Flight) -> None:
+    def end(self, flight: CommitInFlight) -> None:
         """Note that results of it are there; what has ended already does no harm."""
         if flight in self._flying:
             self._flying.remove(flight)

@@ -13,7 +13,7 @@ from cellar.sessions.values.results import StepAnswer
 logger = logging.getLogger(__name__)
 
 
-class Pending:
+class PendingResult:
     """What is to come of a request: awaited it is the answer, or raises what went wrong.
 
     One that transports wait for by a callback costs no future, no task and no turn of the event loop: they are called

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from cellar.errors import DeadlineExceeded, NotReached
 from cellar.ports import Identity, Position, SessionKey, SessionMeta, SessionRecord
 from cellar.sessions.requests.admission import NO_SIZE, ModelQueue, Size
-from cellar.sessions.requests.pending_result import Pending
+from cellar.sessions.requests.pending_result import PendingResult
 from cellar.sessions.values.model_protocol import Network
 from cellar.sessions.values.position import Kind
 from cellar.sessions.values.results import Floats, Mask
@@ -42,7 +42,7 @@ class Stale(Exception):
     """The session has moved on, or is another one, since the record was read."""
 
 
-class Request(Pending):
+class Request(PendingResult):
     """A change that somebody waits for. Cancelled, it harms nobody else."""
 
     __slots__ = (
@@ -115,7 +115,7 @@ class Request(Pending):
         the request. None: it has no deadline, or has begun."""
         self.leave: Callable[[Request], None] | None = None
         """Takes it out of the queue that it waits in; None once it has begun."""
-        self.after: Pending | None = None
+        self.after: PendingResult | None = None
         """An earlier request of the lane, without which this one must not happen."""
         self.taken_s = self.tried_s = 0.0
         """When it was first and when it was last taken up, by the monotonic clock."""

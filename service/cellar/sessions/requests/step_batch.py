@@ -14,7 +14,7 @@ from cellar.sessions.values.results import Floats
 Outcome = Committed | BaseException
 
 
-class Burst(Request):
+class StepBatch(Request):
     """Single steps (T, rows, in_size) of one session, T at least 1. They are numbered from `first`, or append.
 
     `marks` are their fingerprints if they are numbered, else their nonces, side by side.
@@ -101,7 +101,7 @@ def answer(requests: Sequence[Request], changes: Changes) -> None:
     at = 0
     for request in requests:
         end = at + request.count
-        if not isinstance(request, Burst):
+        if not isinstance(request, StepBatch):
             request.settle(answers[at])
         elif isinstance(changes, StepChanges):
             request.land(changes if request.count == len(changes) else changes[at:end])

@@ -17,9 +17,9 @@ from cellar.errors import (
     WholeSequencesOnly,
 )
 from cellar.ports import Change, Changes, Commit, Position, SessionMeta, SessionRecord, StepChanges, in_a_row
-from cellar.sessions.execution.kernel_batch import Work, most_row_steps
+from cellar.sessions.execution.kernel_batch import BatchItem, most_row_steps
 from cellar.sessions.requests.request import Edited, Request
-from cellar.sessions.requests.step_batch import Burst
+from cellar.sessions.requests.step_batch import StepBatch
 from cellar.sessions.values.model_protocol import Network, Sizes
 from cellar.sessions.values.position import Kind, new_epoch, start_of
 from cellar.sessions.values.results import Floats, Mask
@@ -118,7 +118,7 @@ def pinned_anew(meta: SessionMeta, kernel_rev: int) -> SessionMeta | None:
     return None if meta.kernel_rev == kernel_rev else replace(meta, kernel_rev=kernel_rev)
 
 
-def bad_number(work: Work) -> CellarError | None:
+def bad_number(work: BatchItem) -> CellarError | None:
     """Return the error of steps that have run if one made a number that is not finite, else None."""
     if work.bad_step < 0:
         return None
@@ -126,7 +126,7 @@ def bad_number(work: Work) -> CellarError | None:
     return error(f"step {work.record.position.step + work.bad_step} would make {what} infinite or NaN")
 
 
-def steps_commit(work: Work, kernel_rev: int) -> Commit | CellarError:
+def steps_commit(work: BatchItem, kernel_rev: int) -> Commit | CellarError:
     """Return the commit of steps that have run, or the error if one made a number that is not finite."""
     if (bad := bad_number(work)) is not None:
         return bad
@@ -145,7 +145,7 @@ def steps_commit(work: Work, kernel_rev: int) -> Commit | CellarError:
     before, parts, at = record.position, list[Changes](), 0
     for request, after, digests in zip(requests, work.positions, work.digests, strict=True):
         end = at + size * (after.step - before.step)
-        if isinstance(request, Burst):
+        if isinstance(request, StepBatch):
             logged, numbered = _logged(request, record), request.identity.ordered
             parts.append(StepChanges(before, digests, request.marks, outputs[at:end], logged, numbered=numbered))
         else:

@@ -12,11 +12,11 @@ from time import monotonic
 
 from cellar.errors import Overloaded, Regressed
 from cellar.ports import Applied, Changes, Commit, CommitResult, Committed, Moved, SessionRecord, SessionStore
-from cellar.sessions.requests.group_commit import Flight, Flights
+from cellar.sessions.requests.group_commit import CommitInFlight, GroupCommit
 from cellar.sessions.requests.request import Request
 from cellar.sessions.requests.step_batch import answer
-from cellar.sessions.scheduling.session_cache import LaneCache
-from cellar.sessions.scheduling.session_queue import Lane
+from cellar.sessions.scheduling.session_cache import SessionCache
+from cellar.sessions.scheduling.session_queue import SessionQueue
 
 logger = logging.getLogger(__name__)
 
@@ -29,19 +29,19 @@ LONGEST_ASK_S = 0.1
 CONTENTION_S = 20.0
 """How long a request may lose races before it is given up: many asks, so only a fault gets there."""
 
-Tick = list[tuple[Lane, Commit]]
+CommitGroup = list[tuple[SessionQueue, Commit]]
 
 
-class Settling:
+class Committer:
     """Sends ticks. `again` dispatches a request that has lost a race; `go_on` takes up the next one of a lane."""
 
     def __init__(
         self,
         store: SessionStore,
-        flights: Flights,
-        cache: LaneCache,
-        again: Callable[[Lane, Request], None],
-        go_on: Callable[[Lane], None],
+        flights: GroupCommit,
+        cache: SessionCache,
+        again: Callable[[SessionQueue, Request], None],
+        go_on: Callable[[SessionQueue], None],
     ) -> None:
         self._store = store
         self._flights = flights
@@ -49,7 +49,7 @@ class Settling:
         self._again = again
         self._go_on = go_on
 
-    def commit(self, tick: Tick) -> None:
+    def commit(self, tick: CommitGroup) -> None:
         """Begin to apply the commits of requests that are on their way."""
         number = self._flights.number
         for lane, _ in tick:
@@ -61,7 +61,11 @@ class Settling:
             asyncio.get_running_loop().call_soon(settle, range(len(tick)), [error] * len(tick))
 
     def _settle_some(
-        self, tick: Tick, flight: Flight, part: Sequence[int], results: Sequence[CommitResult | Exception]
+        self,
+        tick: CommitGroup,
+        flight: CommitInFlight,
+        part: Sequence[int],
+        results: Sequence[CommitResult | Exception],
     ) -> None:
         try:
             self._flights.end(flight)  # with the first part: what comes late is not to hold up the others
@@ -74,13 +78,13 @@ class Settling:
             except Exception as error:  # the others of the tick go on
                 self._fail(lane, error)
 
-    def _fail(self, lane: Lane, error: Exception) -> None:
+    def _fail(self, lane: SessionQueue, error: Exception) -> None:
         """Answer the requests of a commit that could not be settled: a fault of our own."""
         logger.error("a commit of session %s was not settled", lane.key.session, exc_info=error)
         self._cache.believe(lane, None)
         self.end(lane, [error] * len(lane.current))
 
-    def _settle(self, lane: Lane, commit: Commit, result: CommitResult | Exception) -> None:
+    def _settle(self, lane: SessionQueue, commit: Commit, result: CommitResult | Exception) -> None:
         if isinstance(result, Applied):
             self._cache.believe(lane, commit.after)
             self._answer(lane, commit.changes, asked_s=result.asked_s)
@@ -96,7 +100,7 @@ class Settling:
                 lane.put_back(1)
             self.end(lane, [result] * len(lane.current))
 
-    def _lost_race(self, lane: Lane, request: Request, commit: Commit, now: SessionRecord) -> None:
+    def _lost_race(self, lane: SessionQueue, request: Request, commit: Commit, now: SessionRecord) -> None:
         before, time_s = commit.before, monotonic()
         request.lost += 1
         if request.lost >= PATIENT_LOSSES:
@@ -111,7 +115,7 @@ class Settling:
         else:
             self._again(lane, request)
 
-    def _answer(self, lane: Lane, changes: Changes, asked_s: float) -> None:
+    def _answer(self, lane: SessionQueue, changes: Changes, asked_s: float) -> None:
         """Answer the requests that were on their way with the changes that they have made, and take up the next one.
 
         That waits for the pause that another process may have asked for.
@@ -122,7 +126,7 @@ class Settling:
         else:
             self._go_on(lane)
 
-    def end(self, lane: Lane, results: Sequence[Committed | Exception]) -> None:
+    def end(self, lane: SessionQueue, results: Sequence[Committed | Exception]) -> None:
         """Answer the requests that were on their way, each with its result, and take up the next one."""
         for request, result in zip(lane.current, results, strict=True):
             request.settle(result)

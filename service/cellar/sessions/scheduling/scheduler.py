@@ -22,17 +22,17 @@ from cellar.ports import (
     SessionRecord,
     SessionStore,
 )
-from cellar.sessions.execution.dry_run import Attempt
-from cellar.sessions.execution.kernel_batch import Work
-from cellar.sessions.execution.model_cache import Models, ModelSource, Served
-from cellar.sessions.execution.thread_shares import Turns
+from cellar.sessions.execution.dry_run import DryRun
+from cellar.sessions.execution.kernel_batch import BatchItem
+from cellar.sessions.execution.model_cache import LoadedModel, ModelCache, ModelSource
+from cellar.sessions.execution.thread_shares import ThreadShares
 from cellar.sessions.requests.admission import Admission, ModelQueue
-from cellar.sessions.requests.group_commit import Flights
+from cellar.sessions.requests.group_commit import GroupCommit
 from cellar.sessions.requests.request import Request, Stale
 from cellar.sessions.scheduling.commit_builder import bad_number, change_commit, edit_commit, steps_commit
-from cellar.sessions.scheduling.committer import CONTENTION_S, Settling, Tick, contended
-from cellar.sessions.scheduling.session_cache import LaneCache
-from cellar.sessions.scheduling.session_queue import Lane, fits
+from cellar.sessions.scheduling.committer import CONTENTION_S, CommitGroup, Committer, contended
+from cellar.sessions.scheduling.session_cache import SessionCache
+from cellar.sessions.scheduling.session_queue import SessionQueue, fits
 from cellar.sessions.scheduling.step_rules import StepRules
 from cellar.sessions.values.deleted_model import DeletedNetwork, model_deleted
 from cellar.sessions.values.model_protocol import Network
@@ -41,7 +41,7 @@ from cellar.sessions.values.results import Floats, Mask
 logger = logging.getLogger(__name__)
 
 
-class Lanes:
+class Scheduler:
     """Takes requests, and gives each an answer or an error. Everything here runs on the event loop."""
 
     def __init__(
@@ -61,11 +61,11 @@ class Lanes:
         most_together: int,
     ) -> None:
         self._store = store
-        self._flights = Flights()
+        self._flights = GroupCommit()
         self._admission = Admission(queue_limit, queue_wait_s, threads)
-        self.models = Models(
+        self.models = ModelCache(
             source,
-            Turns(kernels, threads),
+            ThreadShares(kernels, threads),
             self._ran,
             self._flights,
             self._admission,
@@ -75,9 +75,9 @@ class Lanes:
         self._rules = StepRules(
             kernel_rev=kernel_rev, any_revision=any_revision, max_numbers=max_numbers, most_together=most_together
         )
-        self._cache = LaneCache(cache_bytes)
-        self._settling = Settling(store, self._flights, self._cache, self._dispatch, self._next)
-        self._held: list[Lane] | None = None
+        self._cache = SessionCache(cache_bytes)
+        self._settling = Committer(store, self._flights, self._cache, self._dispatch, self._next)
+        self._held: list[SessionQueue] | None = None
         """Sessions with requests that are yet to be taken up."""
         self._tasks: set[asyncio.Task[None]] = set()
         self._emptied = asyncio.Event()
@@ -100,7 +100,7 @@ class Lanes:
         elif len(lane.waiting) == 1:
             self._held.append(lane)
 
-    def _run_at_once(self, lane: Lane, request: Request) -> bool:
+    def _run_at_once(self, lane: SessionQueue, request: Request) -> bool:
         """Run a step that has nothing to wait for, like others before it, on what is at hand. Return whether it was.
 
         It is what `_begin` comes to for nearly all steps, in half of the time.
@@ -115,7 +115,7 @@ class Lanes:
             return False
         served.used_s = request.began_s
         request.begin(request.began_s)
-        work = Work([request], record)
+        work = BatchItem([request], record)
         lane.current = [request]
         served.batcher.add(work, again=self._flights.is_recent(lane.tick))
         return True
@@ -126,7 +126,7 @@ class Lanes:
         if self._held is not None:
             yield
             return
-        held: list[Lane] = []
+        held: list[SessionQueue] = []
         self._held = held
         try:
             yield
@@ -160,7 +160,7 @@ class Lanes:
             lane.waiting.remove(request)
             self._leave(request)
 
-    async def attempt(self, record: SessionRecord, inputs: Floats, reset: Mask | None) -> Attempt:
+    async def attempt(self, record: SessionRecord, inputs: Floats, reset: Mask | None) -> DryRun:
         """Run a sequence on a session as it is given, among the steps of others, and commit nothing. Raise as steps do.
 
         Who is cancelled here leaves nothing.
@@ -171,7 +171,7 @@ class Lanes:
         try:
             served = await self.models.fetch(record.key.tenant, record.meta)
             self._rules.check_sequence(record, inputs, reset, served.model.network.network)
-            attempt = Attempt(record, inputs, reset, monotonic())
+            attempt = DryRun(record, inputs, reset, monotonic())
             served.batcher.add(attempt, again=True)
             await attempt.request.come()
         finally:
@@ -194,7 +194,7 @@ class Lanes:
 
     # --- the way of a request ---------------------------------------------------------------------------------------
 
-    def _begin(self, lane: Lane) -> None:
+    def _begin(self, lane: SessionQueue) -> None:
         """Take up the next request that somebody still waits for.
 
         A session that cannot be stepped here gets out of that by a migration, which another process may have made: it
@@ -211,7 +211,7 @@ class Lanes:
         lane.current = []
         return self._cache.evict()
 
-    def _dispatch(self, lane: Lane, request: Request) -> None:
+    def _dispatch(self, lane: SessionQueue, request: Request) -> None:
         """Go on with the request, unless it has ended meanwhile. Whatever goes wrong here is its answer."""
         if request.done():
             return self._next(lane)
@@ -220,7 +220,7 @@ class Lanes:
         except Exception as error:
             asyncio.get_running_loop().call_soon(self._refuse, lane, request, error)
 
-    def _run_or_fetch(self, lane: Lane, request: Request) -> None:
+    def _run_or_fetch(self, lane: SessionQueue, request: Request) -> None:
         """Run the request on the record that is at hand, if its place is there; else ask the store."""
         request.begin(monotonic())
         record = lane.record
@@ -235,7 +235,7 @@ class Lanes:
             return self._start(lane, request, self._fetch_model(lane, request, record))
         return self._run(lane, request, record, served)
 
-    async def _fetch(self, lane: Lane, request: Request) -> None:
+    async def _fetch(self, lane: SessionQueue, request: Request) -> None:
         identity = request.identity
         found: Committed | SessionRecord
         if identity.ordered:
@@ -247,7 +247,7 @@ class Lanes:
         self._cache.believe(lane, found)
         return self._dispatch(lane, request)
 
-    async def _fetch_model(self, lane: Lane, request: Request, record: SessionRecord) -> None:
+    async def _fetch_model(self, lane: SessionQueue, request: Request, record: SessionRecord) -> None:
         try:
             served = await self.models.fetch(lane.key.tenant, record.meta)
         except ModelDeleted as error:
@@ -256,7 +256,9 @@ class Lanes:
             return self._next(lane)
         return self._run(lane, request, record, served)
 
-    async def _look_again(self, lane: Lane, request: Request, record: SessionRecord, error: ModelDeleted) -> None:
+    async def _look_again(
+        self, lane: SessionQueue, request: Request, record: SessionRecord, error: ModelDeleted
+    ) -> None:
         """Go on if the session has left the model that is gone, or is marked by now, or if the request needs no model.
 
         Else raise that it is gone.
@@ -271,7 +273,7 @@ class Lanes:
         self._cache.believe(lane, now)
         return self._dispatch(lane, request)
 
-    def _run(self, lane: Lane, request: Request, record: SessionRecord, served: Served) -> None:
+    def _run(self, lane: SessionQueue, request: Request, record: SessionRecord, served: LoadedModel) -> None:
         network = served.model.network
         served.used_s = request.tried_s
         if record is lane.record:
@@ -286,7 +288,7 @@ class Lanes:
                 self._enter_model(request, served.queue)
                 if lane.waiting:
                     self._rules.join(lane, record, served)
-                work = Work(lane.current.copy(), record)
+                work = BatchItem(lane.current.copy(), record)
                 return served.batcher.add(work, again=self._flights.is_recent(lane.tick))
             commit = self._edit(lane, request, record, network)
         except Exception as error:  # whatever it is, the lane goes on
@@ -295,21 +297,21 @@ class Lanes:
             return None
         return None if commit is None else self._settling.commit([(lane, commit)])
 
-    def _change_without_model(self, lane: Lane, request: Request, record: SessionRecord) -> None:
+    def _change_without_model(self, lane: SessionQueue, request: Request, record: SessionRecord) -> None:
         """Do to a session whose model was deleted what needs no model. Raise ModelDeleted for all else."""
         if not request.any_model:
             raise model_deleted(record.meta.model)
         commit = self._edit(lane, request, record, DeletedNetwork(record.meta))
         return None if commit is None else self._settling.commit([(lane, commit)])
 
-    def _edit(self, lane: Lane, request: Request, record: SessionRecord, network: Network) -> Commit | None:
+    def _edit(self, lane: SessionQueue, request: Request, record: SessionRecord, network: Network) -> Commit | None:
         """Return the commit of a change that is not a step, None if it has to ask the store first and will follow."""
         if request.prepare is None:
             return edit_commit(record, request, network, self._kernel_rev)
         self._start(lane, request, self._prepare(lane, request, record, network))
         return None
 
-    async def _prepare(self, lane: Lane, request: Request, record: SessionRecord, network: Network) -> None:
+    async def _prepare(self, lane: SessionQueue, request: Request, record: SessionRecord, network: Network) -> None:
         assert request.prepare is not None
         try:
             edited = await request.prepare(record, network)
@@ -324,12 +326,12 @@ class Lanes:
             return self._next(lane)
         return self._settling.commit([(lane, change_commit(record, request, network, edited, self._kernel_rev))])
 
-    def _ran(self, works: Sequence[Work], failure: Exception | None) -> None:
+    def _ran(self, works: Sequence[BatchItem], failure: Exception | None) -> None:
         """Commit what ran together. Called by the batchers."""
-        tick: Tick = []
+        tick: CommitGroup = []
         for work in works:
             try:
-                if isinstance(work, Attempt):
+                if isinstance(work, DryRun):
                     work.end(failure or work.failure or bad_number(work))
                 elif not work.began and failure is None:
                     self._drop_ended(work)
@@ -341,7 +343,7 @@ class Lanes:
         if tick:
             self._settling.commit(tick)
 
-    def _add_commit(self, tick: Tick, work: Work, failure: Exception | None) -> None:
+    def _add_commit(self, tick: CommitGroup, work: BatchItem, failure: Exception | None) -> None:
         """Add the commit of a work that has run to the tick, or refuse its requests."""
         lane = self._lane_of(work)
         if not work.wanted:  # nothing is committed
@@ -360,26 +362,26 @@ class Lanes:
             lane.put_back(len(work.requests))
         return tick.append((lane, commit))
 
-    def _drop_ended(self, work: Work) -> None:
+    def _drop_ended(self, work: BatchItem) -> None:
         """Let the other requests of a work go on, of which some had ended before its turn came."""
         lane = self._lane_of(work)
         lane.put_back(0)
         self._begin(lane)
 
-    def _fail(self, work: Work, error: Exception) -> None:
-        if isinstance(work, Attempt):
+    def _fail(self, work: BatchItem, error: Exception) -> None:
+        if isinstance(work, DryRun):
             return work.request.settle(error)
         lane = self._lane_of(work)
         return self._settling.end(lane, [error] * len(lane.current))
 
-    def _lane_of(self, work: Work) -> Lane:
+    def _lane_of(self, work: BatchItem) -> SessionQueue:
         lane = self._cache.known(work.record.key)
         assert lane is not None, "a lane that is busy stays"
         return lane
 
     # --- endings ----------------------------------------------------------------------------------------------------
 
-    def _refuse(self, lane: Lane, request: Request, error: Exception) -> None:
+    def _refuse(self, lane: SessionQueue, request: Request, error: Exception) -> None:
         """End the request with the error, unless its Idempotency-Key has an answer: that stands whatever is now.
 
         Those that were to go with it are no better off: they wait again.
@@ -391,19 +393,19 @@ class Lanes:
             return self._settling.end(lane, [error])
         return self._start(lane, request, self._find_or_refuse(lane, request, error))
 
-    async def _find_or_refuse(self, lane: Lane, request: Request, error: Exception) -> None:
+    async def _find_or_refuse(self, lane: SessionQueue, request: Request, error: Exception) -> None:
         try:
             found = await self._store.find(lane.key, Identity(key=request.identity.key), request.fingerprint)
         except CellarError as other:
             return self._settling.end(lane, [other])
         return self._settling.end(lane, [found if isinstance(found, Committed) else error])
 
-    def _next(self, lane: Lane) -> None:
+    def _next(self, lane: SessionQueue) -> None:
         for request in lane.current:
             self._leave(request)
         self._begin(lane)
 
-    def _enter(self, request: Request, lane: Lane | None) -> None:
+    def _enter(self, request: Request, lane: SessionQueue | None) -> None:
         """Let the request wait. Raise Overloaded if it would take too long, as far as the session's model is known."""
         now_s, served = request.began_s, lane.served() if lane is not None and lane.served is not None else None
         if served is None or request.inputs is None:
@@ -430,11 +432,11 @@ class Lanes:
         if not self._admission.waiting:
             self._emptied.set()
 
-    def _start(self, lane: Lane, request: Request, way: Coroutine[Any, Any, None]) -> None:
+    def _start(self, lane: SessionQueue, request: Request, way: Coroutine[Any, Any, None]) -> None:
         """Go a part of the request's way that has to wait, and end the request if it fails there."""
         self._spawn(self._guard(lane, request, way))
 
-    async def _guard(self, lane: Lane, request: Request, way: Coroutine[Any, Any, None]) -> None:
+    async def _guard(self, lane: SessionQueue, request: Request, way: Coroutine[Any, Any, None]) -> None:
         try:
             await way
         except CellarError as error:

@@ -3,7 +3,7 @@
 from collections import OrderedDict
 
 from cellar.ports import SessionKey, SessionRecord
-from cellar.sessions.scheduling.session_queue import Lane
+from cellar.sessions.scheduling.session_queue import SessionQueue
 
 LANE_BYTES = 2560
 """What a lane costs besides its state, with what the store packs of it: measured at 2.4 KB."""
@@ -15,29 +15,29 @@ WRITER_BYTES = 160
 """What a writer's mark costs."""
 
 
-class LaneCache:
+class SessionCache:
     """The lanes of a process, up to `max_bytes` of them and of what they hold."""
 
     def __init__(self, max_bytes: int) -> None:
         self._max_bytes = max_bytes
-        self._lanes: OrderedDict[SessionKey, Lane] = OrderedDict()
+        self._lanes: OrderedDict[SessionKey, SessionQueue] = OrderedDict()
         self._bytes = 0
 
-    def lane(self, key: SessionKey) -> Lane:
+    def lane(self, key: SessionKey) -> SessionQueue:
         """Return the lane of a session, which is a new one if nothing is known of it."""
         lane = self._lanes.get(key)
         if lane is None:
-            lane = self._lanes[key] = Lane(key)
+            lane = self._lanes[key] = SessionQueue(key)
             self._bytes += LANE_BYTES
         else:
             self._lanes.move_to_end(key)
         return lane
 
-    def known(self, key: SessionKey) -> Lane | None:
+    def known(self, key: SessionKey) -> SessionQueue | None:
         """Return the lane of a session if there is one."""
         return self._lanes.get(key)
 
-    def believe(self, lane: Lane, record: SessionRecord | None) -> None:
+    def believe(self, lane: SessionQueue, record: SessionRecord | None) -> None:
         """Take the session for this, None for unknown.
 
         What was found out about the session stays if steps alone have led there.

@@ -6,12 +6,12 @@ from dataclasses import dataclass, field
 from weakref import ref
 
 from cellar.ports import APPEND, Identity, SessionKey, SessionRecord, Writers
-from cellar.sessions.execution.model_cache import Served
+from cellar.sessions.execution.model_cache import LoadedModel
 from cellar.sessions.requests.request import Request
 
 
 @dataclass(slots=True, eq=False)
-class Lane:
+class SessionQueue:
     """What this process knows of a session, and who waits for it.
 
     `record` is speculation: another process may have moved the session on, and the commit script will tell.
@@ -20,7 +20,7 @@ class Lane:
 
     key: SessionKey
     record: SessionRecord | None = None
-    served: "ref[Served] | None" = None
+    served: "ref[LoadedModel] | None" = None
     """The model of that record, as long as it is loaded, and"""
     familiar: tuple[int, ...] | None = None
     """the shape of inputs that were found to fit record and model: of the same shape, no others need a look."""
@@ -67,7 +67,7 @@ def fits(identity: Identity, record: SessionRecord) -> bool:
     return identity.step is None or identity.step == record.position.step
 
 
-def join_waiting(lane: Lane, record: SessionRecord, most: int, admits: Callable[[Request], bool]) -> None:
+def join_waiting(lane: SessionQueue, record: SessionRecord, most: int, admits: Callable[[Request], bool]) -> None:
     """Let steps that wait behind those on their way go with them, up to `most` requests in all.
 
     They are those that `admits` admits and that are known to fit where the ones before them end.

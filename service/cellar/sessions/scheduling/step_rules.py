@@ -2,10 +2,10 @@
 
 from cellar.errors import CellarError
 from cellar.ports import SessionMeta, SessionRecord
-from cellar.sessions.execution.model_cache import Served
+from cellar.sessions.execution.model_cache import LoadedModel
 from cellar.sessions.requests.request import Request
 from cellar.sessions.scheduling.commit_builder import check_inputs, check_reset, check_revision, check_state
-from cellar.sessions.scheduling.session_queue import Lane, join_waiting
+from cellar.sessions.scheduling.session_queue import SessionQueue, join_waiting
 from cellar.sessions.values.model_protocol import Sizes
 from cellar.sessions.values.results import Floats, Mask
 
@@ -35,7 +35,7 @@ class StepRules:
         check_reset(reset, record.meta)
         check_state(record, sizes)
 
-    def check_steps(self, lane: Lane, request: Request, record: SessionRecord, sizes: Sizes) -> None:
+    def check_steps(self, lane: SessionQueue, request: Request, record: SessionRecord, sizes: Sizes) -> None:
         """Raise what keeps the steps of a request from being run on the record.
 
         Where nothing does, steps of the same shape are not looked at again as long as the session has this model.
@@ -54,7 +54,7 @@ class StepRules:
         """Return whether one commit may have all that the request stands for."""
         return request.count <= self._most_together and not record.meta.history
 
-    def join(self, lane: Lane, record: SessionRecord, served: Served) -> None:
+    def join(self, lane: SessionQueue, record: SessionRecord, served: LoadedModel) -> None:
         """Let the steps that wait behind the first go with it, where the network can be cut between them.
 
         All of them are answered at the end of the last, so they are no more than take the time of a call.

@@ -18,7 +18,7 @@ MAX_TTL_S = 2**31
 _NAME = re.compile(NAME)
 
 
-class Wishes(NamedTuple):
+class SessionOptions(NamedTuple):
     """What may be chosen of a new session; `SessionMeta` says what each is."""
 
     batch_size: int

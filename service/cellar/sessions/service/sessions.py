@@ -29,15 +29,15 @@ from cellar.ports import (
     SessionStore,
     SessionSummary,
 )
-from cellar.sessions.execution.dry_run import Attempt
-from cellar.sessions.execution.model_cache import MAX_BYTES, Models, ModelSource
-from cellar.sessions.requests.pending_result import Pending
+from cellar.sessions.execution.dry_run import DryRun
+from cellar.sessions.execution.model_cache import MAX_BYTES, ModelCache, ModelSource
+from cellar.sessions.requests.pending_result import PendingResult
 from cellar.sessions.requests.request import Edit, Prepare, Request, too_late
-from cellar.sessions.requests.step_batch import Burst
+from cellar.sessions.requests.step_batch import StepBatch
 from cellar.sessions.scheduling.commit_builder import check_finite, rows_to_reset
-from cellar.sessions.scheduling.scheduler import Lanes
+from cellar.sessions.scheduling.scheduler import Scheduler
 from cellar.sessions.service import state_edits
-from cellar.sessions.service.options import MAX_TTL_S, NUMBERS, Wishes, check_name, check_range, is_as_asked
+from cellar.sessions.service.options import MAX_TTL_S, NUMBERS, SessionOptions, check_name, check_range, is_as_asked
 from cellar.sessions.values.identity import NONCE_BYTES, check_identity, nonces
 from cellar.sessions.values.model_protocol import Sizes
 from cellar.sessions.values.position import Kind, fingerprint, start_of, step_fingerprints
@@ -98,7 +98,7 @@ class Sessions:
         self._max_numbers = max_numbers
         self._nonces = nonces()
         self._kernels = ThreadPoolExecutor(THREADS, thread_name_prefix="cellar-kernel")
-        self._lanes = Lanes(
+        self._lanes = Scheduler(
             store,
             source,
             self._kernels,
@@ -133,7 +133,7 @@ class Sessions:
         """
         name = secrets.token_hex(12) if session is None else session
         ttl_s = self._default_ttl_s if ttl_s is None else ttl_s
-        wishes = Wishes(batch_size, ttl_s, history, log, events, pinned)
+        wishes = SessionOptions(batch_size, ttl_s, history, log, events, pinned)
         check_name(name)
         wishes.check(self._max_batch_size)
         loaded = await self._lanes.models.resolve(tenant, model)
@@ -253,9 +253,9 @@ class Sessions:
         reset: Reset = False,
         deadline_s: float | None = None,
         came_s: float | None = None,
-        after: Pending | None = None,
+        after: PendingResult | None = None,
         finite: bool = False,
-    ) -> Pending:
+    ) -> PendingResult:
         """Queue a step, (1, batch_size, in_size), or a sequence, (T, batch_size, in_size), and return what is to come.
 
         Requests of a session go in the order of the calls, and steps that wait for each other go together. Raise as
@@ -288,8 +288,8 @@ class Sessions:
         return request
 
     def submit_steps(
-        self, key: SessionKey, inputs: Floats, first: int | None = None, *, after: Pending | None = None
-    ) -> Burst:
+        self, key: SessionKey, inputs: Floats, first: int | None = None, *, after: PendingResult | None = None
+    ) -> StepBatch:
         """Queue single steps (T, batch_size, in_size), T at least 1, which came together, and return what is to come.
 
         They are numbered from `first`, or append; each is a request of its own, as if `submit` had been called for each
@@ -297,7 +297,7 @@ class Sessions:
         C-contiguous and finite.
         """
         marks = os.urandom(NONCE_BYTES * len(inputs)) if first is None else step_fingerprints(inputs)
-        burst = Burst(key, first, marks, monotonic(), inputs)
+        burst = StepBatch(key, first, marks, monotonic(), inputs)
         burst.after = after
         self._lanes.submit(burst)
         return burst
@@ -322,7 +322,7 @@ class Sessions:
             check_identity(identity)
         return await self._store.find(key, identity, mark)
 
-    async def attempt(self, record: SessionRecord, inputs: Floats, *, reset: Reset = False) -> Attempt:
+    async def attempt(self, record: SessionRecord, inputs: Floats, *, reset: Reset = False) -> DryRun:
         """Run a sequence (T, batch_size, in_size) on the session as `record` has it, and commit nothing.
 
         Raise as `sequence`, but for conflicts.
@@ -386,7 +386,7 @@ class Sessions:
         return ChangeAnswer(done.position, done.replayed)
 
     @property
-    def models(self) -> Models:
+    def models(self) -> ModelCache:
         """The models that sessions run on."""
         return self._lanes.models
 

@@ -6,9 +6,9 @@ from typing import Any
 from cellar.errors import StoreCorrupt, StoreUnavailable
 from cellar.ports import Away, Event, Look, SessionKey
 from cellar.store.companions.history import LOG, PAGE_BYTES, read_fields, read_position, read_revision
-from cellar.store.connection.notifications import Find, Hints
-from cellar.store.connection.retry import Exchange
-from cellar.store.connection.router import Route
+from cellar.store.connection.notifications import Find, NotificationListener
+from cellar.store.connection.retry import RetryingClient
+from cellar.store.connection.router import Router
 from cellar.store.keys import SessionKeys
 from cellar.store.protocol.replies import items, raw
 from cellar.store.protocol.resp import Command
@@ -21,9 +21,9 @@ PAGE = 256
 class RedisEvents:
     """Implements `cellar.ports.EventStore`. `find` says where hints are to be had."""
 
-    def __init__(self, route: Route, find: Find, *, prefix: str, page: int = PAGE) -> None:
-        self._exchange = Exchange(route, (LOG,))
-        self._hints = Hints(find)
+    def __init__(self, route: Router, find: Find, *, prefix: str, page: int = PAGE) -> None:
+        self._exchange = RetryingClient(route, (LOG,))
+        self._hints = NotificationListener(find)
         self._keys = SessionKeys(prefix)
         self._page = page
         self._followed: dict[bytes, SessionKey] = {}

@@ -5,8 +5,8 @@ from typing import Any
 
 from cellar.errors import SessionExpired, SessionUnknown, StoreCorrupt
 from cellar.ports import Kept, Logged, Past, Position, SessionKey
-from cellar.store.connection.retry import Exchange
-from cellar.store.connection.router import Route
+from cellar.store.connection.retry import RetryingClient
+from cellar.store.connection.router import Router
 from cellar.store.keys import SessionKeys
 from cellar.store.protocol.replies import items, raw, text
 from cellar.store.protocol.script import Script
@@ -18,11 +18,11 @@ PAGE_BYTES = 1024 * 1024
 """Of the log in one reply: a millisecond of the Redis that everybody shares."""
 
 
-class RedisPast:
+class RedisHistory:
     """Implements `cellar.ports.PastStore`. Its route should be its own: no commit then waits behind a page of a log."""
 
-    def __init__(self, route: Route, *, prefix: str, page_bytes: int = PAGE_BYTES) -> None:
-        self._exchange = Exchange(route, (PAST, LOG))
+    def __init__(self, route: Router, *, prefix: str, page_bytes: int = PAGE_BYTES) -> None:
+        self._exchange = RetryingClient(route, (PAST, LOG))
         self._keys = SessionKeys(prefix)
         self._page_bytes = page_bytes
 

@@ -12,8 +12,8 @@ import orjson
 
 from cellar.errors import CellarError, SessionUnknown, StoreCorrupt
 from cellar.ports import SessionKey, Shadow
-from cellar.store.connection.retry import Answer, Exchange
-from cellar.store.connection.router import Route
+from cellar.store.connection.retry import Answer, RetryingClient
+from cellar.store.connection.router import Router
 from cellar.store.keys import SessionKeys
 from cellar.store.protocol.replies import items, raw, text
 from cellar.store.protocol.resp import Command, Reply
@@ -32,8 +32,8 @@ AT_ONCE = 256
 class RedisShadows:
     """Implements `cellar.ports.ShadowStore`."""
 
-    def __init__(self, route: Route, *, prefix: str) -> None:
-        self._exchange = Exchange(route, (SHADOW,))
+    def __init__(self, route: Router, *, prefix: str) -> None:
+        self._exchange = RetryingClient(route, (SHADOW,))
         self._keys = SessionKeys(prefix)
 
     async def put(self, key: SessionKey, shadow: Shadow) -> None:

@@ -21,8 +21,8 @@ from cellar.store.companions.snapshot_codec import (
     unpack_copy,
     unpack_snapshot,
 )
-from cellar.store.connection.retry import Answer, Exchange
-from cellar.store.connection.router import Route
+from cellar.store.connection.retry import Answer, RetryingClient
+from cellar.store.connection.router import Router
 from cellar.store.keys import SessionKeys
 from cellar.store.protocol.replies import items
 from cellar.store.protocol.resp import Command, Reply
@@ -46,9 +46,9 @@ class RedisSnapshots:
     """Implements `cellar.ports.SnapshotStore` beside the sessions, on the same route."""
 
     def __init__(
-        self, route: Route, sessions: SessionStore, *, prefix: str, most: int = 16, held_s: float = 86400
+        self, route: Router, sessions: SessionStore, *, prefix: str, most: int = 16, held_s: float = 86400
     ) -> None:
-        self._exchange = Exchange(route, (COPY,))
+        self._exchange = RetryingClient(route, (COPY,))
         self._sessions = sessions
         self._keys = SessionKeys(prefix)
         self._most = most

@@ -12,18 +12,18 @@ from functools import partial
 
 from cellar.errors import StoreUnavailable
 from cellar.store.connection import requirements, rights
-from cellar.store.connection.router import Replies, Route, Told, Wait
+from cellar.store.connection.router import Replies, Router, Told, Wait
 from cellar.store.connection.transaction import LEAST, ZERO, grouped, grouped_packed, ungrouped, zeros
 from cellar.store.protocol.errors import CONNECT_TIMEOUT_S, FULL, REPLY_TIMEOUT_S, lost, refusal, refusal_code
-from cellar.store.protocol.framing import Call, Wire
+from cellar.store.protocol.framing import PendingReply, RedisProtocol
 from cellar.store.protocol.resp import Command, Packed, Reply, ReplyError, pack
 from cellar.store.protocol.url import Address
 
 logger = logging.getLogger(__name__)
 
 
-class Link:
-    """A connection that is made when it is needed and made again when it was lost. Implements `Route`.
+class RedisConnection:
+    """A connection that is made when it is needed and made again when it was lost. Implements `Router`.
 
     `find` says where the primary is each time that a connection is made, and the server found must say so itself;
     without it the address is taken as it is. On `probe`, a key of the service, the rights of the user are tried each
@@ -45,9 +45,9 @@ class Link:
         self._probe = probe
         self._connect_timeout_s = connect_timeout_s
         self._reply_timeout_s = reply_timeout_s
-        self._wire: Wire | None = None
-        self._connecting: asyncio.Task[Wire] | None = None
-        self._waiting: list[Call] = []
+        self._wire: RedisProtocol | None = None
+        self._connecting: asyncio.Task[RedisProtocol] | None = None
+        self._waiting: list[PendingReply] = []
         self._is_down = False
         """Whether the last try to connect has failed."""
 
@@ -71,7 +71,7 @@ class Link:
         in_order: bool = False,  # noqa: ARG002  # one connection keeps the order
         together: bool = False,
     ) -> Replies:
-        """Send all commands in one write; see `Route.tell`."""
+        """Send all commands in one write; see `Router.tell`."""
         if together and len(commands) >= LEAST:
             told = await self.tell(grouped(commands), before=before, wait=wait)
             return _apart(told, len(commands))
@@ -95,21 +95,21 @@ class Link:
         *,
         together: bool = True,
     ) -> None:
-        """Send all commands in one write, `together` or each by itself; see `Route.post`."""
+        """Send all commands in one write, `together` or each by itself; see `Router.post`."""
         count = len(commands)
         if together and count >= LEAST:
             sent = grouped_packed(commands)
             then = partial(_tell, told, count, True)
-            self._begin(Call(b"".join(sent), len(sent), self._reply_timeout_s, then, zeros(count)))
+            self._begin(PendingReply(b"".join(sent), len(sent), self._reply_timeout_s, then, zeros(count)))
         else:
             then = partial(_tell, told, count, False)
-            self._begin(Call(b"".join(commands), count, self._reply_timeout_s, then, ZERO * count))
+            self._begin(PendingReply(b"".join(commands), count, self._reply_timeout_s, then, ZERO * count))
 
     def parts(self, count: int, key: Callable[[int], bytes]) -> Sequence[Sequence[int]]:  # noqa: ARG002
         """Return that all commands go there."""
         return [range(count)]
 
-    async def primaries(self, key: bytes) -> list[tuple[Route, bytes]]:
+    async def primaries(self, key: bytes) -> list[tuple[Router, bytes]]:
         """Return this link: all keys are there."""
         return [(self, key)]
 
@@ -137,11 +137,11 @@ class Link:
     async def _send(self, commands: Sequence[Command | Packed], extra_s: float) -> list[Reply]:
         """Return the replies. Raise StoreUnavailable, or the ReplyError by which the server refuses the connection."""
         future: asyncio.Future[list[Reply]] = asyncio.get_running_loop().create_future()
-        call = Call(pack(commands), len(commands), self._reply_timeout_s + extra_s, partial(_end, future))
+        call = PendingReply(pack(commands), len(commands), self._reply_timeout_s + extra_s, partial(_end, future))
         self._begin(call)
         return await future
 
-    def _begin(self, call: Call) -> None:
+    def _begin(self, call: PendingReply) -> None:
         """Send a call, as soon as there is a connection: in the order in which they came, whatever comes between."""
         wire = self._wire
         if wire is not None and not wire.closed:
@@ -152,7 +152,7 @@ class Link:
             self._connecting.add_done_callback(self._connect_done)
         return None
 
-    def _connect_done(self, task: asyncio.Task[Wire]) -> None:
+    def _connect_done(self, task: asyncio.Task[RedisProtocol]) -> None:
         self._connecting = None
         calls, self._waiting = self._waiting, []
         failure: BaseException | None = lost("not_applied") if task.cancelled() else task.exception()
@@ -165,10 +165,10 @@ class Link:
             for call in calls:
                 call.end(why)
 
-    async def _connect(self) -> Wire:
+    async def _connect(self) -> RedisProtocol:
         loop = asyncio.get_running_loop()
         where = self._address if self._find is None else await self._find()
-        wire = Wire(loop)
+        wire = RedisProtocol(loop)
         try:
             async with asyncio.timeout(self._connect_timeout_s):
                 if where.path is not None:
@@ -203,7 +203,7 @@ class Link:
             logger.warning("Redis at %s cannot be used: %s", where, reason)
         self._is_down = True
 
-    async def _introduce(self, wire: Wire, where: Address) -> None:
+    async def _introduce(self, wire: RedisProtocol, where: Address) -> None:
         commands: list[Command] = []
         if where.password is not None:
             user = [] if where.username is None else [where.username.encode()]
@@ -217,7 +217,7 @@ class Link:
         if self._probe is not None:
             asks = [(b"SCRIPT", b"LOAD", rights.RIGHTS.text), rights.ask(self._probe)]
         commands.extend((*requirements.ASK, (b"CLIENT", b"SETNAME", b"cellar"), *asks))
-        wire.send(Call(pack(commands), len(commands), self._connect_timeout_s, partial(_end, future)))
+        wire.send(PendingReply(pack(commands), len(commands), self._connect_timeout_s, partial(_end, future)))
         told = await future
         may = told[-1] if asks else []
         *replies, server, memory, named = told[: len(told) - len(asks)]

@@ -32,7 +32,7 @@ PAUSE_S = 0.5
 """Before a connection that was lost is made again."""
 
 
-class Hints:
+class NotificationListener:
     """Subscribes to channels. There is a connection as soon as there is a channel."""
 
     def __init__(self, find: Find, *, quiet_s: float = QUIET_S) -> None:

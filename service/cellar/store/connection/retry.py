@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from time import monotonic
 
 from cellar.errors import CellarError, StoreCorrupt, StoreUnavailable
-from cellar.store.connection.router import Replies, Route, Wait
+from cellar.store.connection.router import Replies, Router, Wait
 from cellar.store.protocol.errors import PASSING, refusal, refusal_code
 from cellar.store.protocol.resp import Command, Reply, ReplyError
 from cellar.store.protocol.script import Script
@@ -33,13 +33,13 @@ class Answer:
     """How many replicas have it, if that was waited for."""
 
 
-class Exchange:
+class RetryingClient:
     """Asks Redis by a route, and knows the scripts to give to a server that has forgotten them.
 
     Where another server takes over from one that is lost, all that such a change refuses is tried again as well.
     """
 
-    def __init__(self, route: Route, scripts: Sequence[Script], *, patience_s: float = PATIENCE_S) -> None:
+    def __init__(self, route: Router, scripts: Sequence[Script], *, patience_s: float = PATIENCE_S) -> None:
         self._route = route
         self._scripts = scripts
         self._patience_s = patience_s
@@ -85,7 +85,7 @@ class Exchange:
         """Return what became of each command; see the module's first lines for what they must be able to bear.
 
         With `wait` each server waits, after its commands, until replicas have them, and `Answer.copies` says how
-        many do. `in_order` and `together` are `Route.tell`'s. Where somebody else has sent the commands before, `told`
+        many do. `in_order` and `together` are `Router.tell`'s. Where somebody else has sent the commands before, `told`
         is what became of them then; the patience counts from `began_s`, by the monotonic clock.
         """
         answers: list[Answer | None] = [None] * len(commands)

@@ -29,7 +29,7 @@ class Replies(NamedTuple):
     """For each command how many replicas had it when its WAIT ended, 0 if none was answered; empty without a Wait."""
 
 
-class Route(Protocol):
+class Router(Protocol):
     """Sends each command to the Redis that keeps its key. Nothing is ever sent again that may have been applied."""
 
     fails_over: bool
@@ -63,7 +63,7 @@ class Route(Protocol):
     def parts(self, count: int, key: Callable[[int], bytes]) -> Sequence[Sequence[int]]:
         """Return which of so many commands go to the same server, as far as that is known; `key` is `post`'s."""
 
-    async def primaries(self, key: bytes) -> "list[tuple[Route, bytes]]":
+    async def primaries(self, key: bytes) -> "list[tuple[Router, bytes]]":
         """Return a route to each primary and a name that begins like `key` and lies there. Raise StoreUnavailable."""
 
     def drop(self) -> None:

@@ -20,7 +20,7 @@ Then = Callable[[list[Reply] | StoreUnavailable | ReplyError | None], None]
 """Is given the replies of a call, None for those that were expected, or why there are none."""
 
 
-class Call:
+class PendingReply:
     """Commands that are sent in one write, and what has come of their replies.
 
     `then` is called once: with the replies, `count` of them; with None if they are `expected`, byte for byte; or with
@@ -46,20 +46,20 @@ class Call:
             logger.exception("the replies to %d commands were not taken", self.count)
 
 
-class Wire(asyncio.Protocol):
+class RedisProtocol(asyncio.Protocol):
     """The connection. It ends when a reply is late: the order of those after it would be lost with it."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
         self._transport: asyncio.Transport | None = None
         self._parser = ReplyParser()
-        self._calls: deque[Call] = deque()
+        self._calls: deque[PendingReply] = deque()
         self._timer: asyncio.TimerHandle | None = None
         self._rings_s = self._late_s = 0.0
         self.closed = False
         self.gone: asyncio.Future[None] = loop.create_future()
 
-    def send(self, call: Call) -> None:
+    def send(self, call: PendingReply) -> None:
         """Write the commands of a call.
 
         Its timeout counts from when the calls before have their replies: they may be waiting for replicas.
@@ -144,7 +144,7 @@ class Wire(asyncio.Protocol):
 
     # --- time: a timer for each call would cost more than its bytes, so there is one, which looks when it rings ---
 
-    def _watch(self, call: Call) -> None:
+    def _watch(self, call: PendingReply) -> None:
         """Give the call that is first in line its time."""
         self._late_s = self._loop.time() + call.timeout_s
         if self._timer is None or self._late_s < self._rings_s:

@@ -40,7 +40,7 @@ _Numbered = tuple[str, bytes, bytes, bytes]
 """A writer, and the entry of a request of his in three parts: the size of the other two, what it was, the output."""
 
 
-class PlainCommits:
+class FastCommits:
     """Writes calls of the commit script (`lua/commit.lua` says what its arguments are)."""
 
     def __init__(self, script: Script, keys: SessionKeys, keep: Keep) -> None:
@@ -158,7 +158,7 @@ class PlainCommits:
 class _Fixed:
     """What stays as it is from one commit of a session to the next."""
 
-    writer: PlainCommits
+    writer: FastCommits
     plain: bool
     """Whether its commits are."""
     born: bytes

@@ -14,14 +14,14 @@ from typing import Any
 
 from cellar.errors import CellarError, SessionExpired, SessionUnknown, StoreCorrupt, StoreUnavailable
 from cellar.ports import Applied, Change, Commit, CommitResult, Committed, Done, Moved, SessionKey
-from cellar.store.connection.retry import Answer, Exchange
-from cellar.store.connection.router import Replies, Route
+from cellar.store.connection.retry import Answer, RetryingClient
+from cellar.store.connection.router import Replies, Router
 from cellar.store.keys import SessionKeys
 from cellar.store.protocol.errors import lost
 from cellar.store.protocol.replies import items, raw
 from cellar.store.protocol.resp import Reply, ReplyError, pack
 from cellar.store.sessions.commit_command import CommitCalls
-from cellar.store.sessions.commit_fast_path import PlainCommits
+from cellar.store.sessions.commit_fast_path import FastCommits
 from cellar.store.sessions.deduplication import replay
 from cellar.store.sessions.record_codec import Entry, unpack_entry, unpack_keyed, unpack_record
 from cellar.store.topology.replication import Replicas
@@ -32,16 +32,16 @@ APPLIED = Applied()
 """Of nearly all commits: nobody asks for the session."""
 
 
-class Ticks:
+class CommitPipeline:
     """Sends ticks by a route, in the order in which they come, and tells what became of them."""
 
     def __init__(
         self,
-        route: Route,
-        exchange: Exchange,
+        route: Router,
+        exchange: RetryingClient,
         keys: SessionKeys,
         calls: CommitCalls,
-        plain: PlainCommits,
+        plain: FastCommits,
         replicas: Replicas | None,
     ) -> None:
         self._route = route
@@ -54,14 +54,14 @@ class Ticks:
 
     def post(self, commits: Sequence[Commit], done: Done) -> None:
         """Begin to apply the commits; see `SessionStore.post`."""
-        tick = _Tick(self, commits, done)
+        tick = _CommitGroup(self, commits, done)
         if self._replicas is None:
             return self._post_packed(tick)
         for part in self._route.parts(len(commits), tick.key):
             self._spawn(tick, part, self._durable([commits[index] for index in part], self._replicas))
         return None
 
-    def _post_packed(self, tick: "_Tick") -> None:
+    def _post_packed(self, tick: "_CommitGroup") -> None:
         write, call = self._plain.write, self._calls.call
         try:
             packed = [write(commit) or pack([call(commit)]) for commit in tick.commits]
@@ -69,7 +69,7 @@ class Ticks:
             return self._post_some(tick)
         return self._route.post(packed, tick.key, tick.told)
 
-    def _post_some(self, tick: "_Tick") -> None:
+    def _post_some(self, tick: "_CommitGroup") -> None:
         """Send the commits that can be packed, each by itself, and end the others."""
         for index, commit in enumerate(tick.commits):
             try:
@@ -79,14 +79,14 @@ class Ticks:
                 error = StoreCorrupt("the commit could not be written: the fault is in the log of the service")
                 asyncio.get_running_loop().call_soon(tick.end, [index], [error])
                 continue
-            one = _Tick(self, [commit], partial(_as_number, tick, index))
+            one = _CommitGroup(self, [commit], partial(_as_number, tick, index))
             self._route.post([packed], one.key, one.told)
 
     def key(self, commit: Commit) -> bytes:
         """Return the key by which a commit finds its server."""
         return self._keys.record(commit.before.key)
 
-    def go_on(self, tick: "_Tick", part: Sequence[int], told: Replies) -> None:
+    def go_on(self, tick: "_CommitGroup", part: Sequence[int], told: Replies) -> None:
         """Insist on a part of a tick, some of which has no answer yet."""
         commits = [tick.commits[index] for index in part]
         self._spawn(tick, part, self._insist(commits, told, tick.began_s))
@@ -112,12 +112,14 @@ class Ticks:
         copies = [answer.copies if isinstance(answer.reply, int) else None for answer in answers]
         return await replicas.confirmed(keys, results, copies)
 
-    def _spawn(self, tick: "_Tick", part: Sequence[int], way: Coroutine[Any, Any, Sequence[CommitResult]]) -> None:
+    def _spawn(
+        self, tick: "_CommitGroup", part: Sequence[int], way: Coroutine[Any, Any, Sequence[CommitResult]]
+    ) -> None:
         task = asyncio.create_task(way)
         self._insisting.add(task)
         task.add_done_callback(partial(self._ended, tick, part))
 
-    def _ended(self, tick: "_Tick", part: Sequence[int], task: asyncio.Task[Sequence[CommitResult]]) -> None:
+    def _ended(self, tick: "_CommitGroup", part: Sequence[int], task: asyncio.Task[Sequence[CommitResult]]) -> None:
         self._insisting.discard(task)
         if not task.cancelled() and task.exception() is None:
             return tick.end(part, task.result())
@@ -126,12 +128,12 @@ class Ticks:
         return tick.end(part, [lost("unknown")] * len(part))
 
 
-class _Tick:
+class _CommitGroup:
     """Commits under way. Each is ended once, whatever happens."""
 
     __slots__ = ("_done", "_ticks", "began_s", "commits")
 
-    def __init__(self, ticks: Ticks, commits: Sequence[Commit], done: Done) -> None:
+    def __init__(self, ticks: CommitPipeline, commits: Sequence[Commit], done: Done) -> None:
         self._ticks = ticks
         self._done = done
         self.commits = commits
@@ -199,7 +201,7 @@ def result_of(commit: Commit, answer: Answer) -> CommitResult:
         return StoreCorrupt("the store holds a session record that this version of Cellar cannot read")
 
 
-def _as_number(tick: _Tick, index: int, _part: Sequence[int], results: Sequence[CommitResult]) -> None:
+def _as_number(tick: _CommitGroup, index: int, _part: Sequence[int], results: Sequence[CommitResult]) -> None:
     """Tell of a commit that was sent by itself which one of its tick it is."""
     tick.end([index], results)
 

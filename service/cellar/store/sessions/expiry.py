@@ -11,10 +11,10 @@ import logging
 from collections.abc import Sequence
 
 from cellar.errors import CellarError, InvalidInput, StoreUnavailable
-from cellar.store.connection.retry import Exchange
+from cellar.store.connection.retry import RetryingClient
 from cellar.store.keys import SessionKeys
 from cellar.store.protocol.replies import text
-from cellar.store.sessions.index import Listing
+from cellar.store.sessions.index import SessionIndex
 
 logger = logging.getLogger(__name__)
 
@@ -27,9 +27,9 @@ class ExpirySweeper:
 
     def __init__(
         self,
-        exchange: Exchange,
+        exchange: RetryingClient,
         keys: SessionKeys,
-        listing: Listing,
+        listing: SessionIndex,
         tenants: Sequence[str],
         *,
         every_s: float,

@@ -15,7 +15,7 @@ from collections.abc import Awaitable, Callable, Sequence
 
 from cellar.errors import CellarError, InvalidInput
 from cellar.ports import EVERY_SESSION, SessionFilter, SessionKey, SessionSummary
-from cellar.store.connection.retry import Exchange
+from cellar.store.connection.retry import RetryingClient
 from cellar.store.keys import BUCKETS, SessionKeys
 from cellar.store.protocol.replies import items, number, raw, text
 from cellar.store.protocol.resp import Command, Reply
@@ -46,10 +46,10 @@ async def nobody(_: Sequence[SessionKey]) -> None:
     """Hear of sessions that have expired, and do nothing."""
 
 
-class Listing:
+class SessionIndex:
     """Adds, removes and pages through names. `expired` hears of those whose session has expired."""
 
-    def __init__(self, exchange: Exchange, keys: SessionKeys, expired: Expired = nobody) -> None:
+    def __init__(self, exchange: RetryingClient, keys: SessionKeys, expired: Expired = nobody) -> None:
         self._exchange = exchange
         self._keys = keys
         self._expired = expired

@@ -15,13 +15,13 @@ import orjson
 
 from cellar.errors import CellarError, StoreCorrupt
 from cellar.ports import DeletedModel, Dependents, SessionKey
-from cellar.store.connection.retry import Answer, Exchange
-from cellar.store.connection.router import Route
+from cellar.store.connection.retry import Answer, RetryingClient
+from cellar.store.connection.router import Router
 from cellar.store.keys import SessionKeys
 from cellar.store.protocol.replies import items, number, raw, text
 from cellar.store.protocol.resp import Command, Reply
 from cellar.store.protocol.script import Script
-from cellar.store.sessions.index import Listing
+from cellar.store.sessions.index import SessionIndex
 from cellar.store.sessions.record_codec import model_mark, pack_meta, unpack_head
 
 USE, FENCE, DEPENDS = Script.load("model_use"), Script.load("fence"), Script.load("depends")
@@ -55,10 +55,10 @@ class _Depends:
 class RedisModelUses:
     """Implements `cellar.ports.ModelUses`."""
 
-    def __init__(self, route: Route, *, prefix: str) -> None:
-        self._exchange = Exchange(route, (USE, FENCE, DEPENDS))
+    def __init__(self, route: Router, *, prefix: str) -> None:
+        self._exchange = RetryingClient(route, (USE, FENCE, DEPENDS))
         self._keys = SessionKeys(prefix)
-        self._listing = Listing(self._exchange, self._keys)
+        self._listing = SessionIndex(self._exchange, self._keys)
 
     async def enlist(self, key: SessionKey, ref: str) -> None:
         """Note that the session is about to depend on a version. Raise StoreUnavailable."""

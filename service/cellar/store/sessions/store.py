@@ -20,19 +20,19 @@ from cellar.ports import (
     SessionRecord,
     SessionSummary,
 )
-from cellar.store.connection.retry import PATIENCE_S, Answer, Exchange
-from cellar.store.connection.router import Route, Wait
+from cellar.store.connection.retry import PATIENCE_S, Answer, RetryingClient
+from cellar.store.connection.router import Router, Wait
 from cellar.store.keys import SessionKeys
 from cellar.store.protocol.replies import items, raw
 from cellar.store.protocol.resp import Command, Reply
 from cellar.store.protocol.script import Script
 from cellar.store.sessions.changes_since import changes_since, retold
 from cellar.store.sessions.commit_command import CommitCalls, Keep, birth_entries, leftovers
-from cellar.store.sessions.commit_fast_path import PlainCommits
-from cellar.store.sessions.commit_pipeline import Ticks, gone, raw_or_none
+from cellar.store.sessions.commit_fast_path import FastCommits
+from cellar.store.sessions.commit_pipeline import CommitPipeline, gone, raw_or_none
 from cellar.store.sessions.deduplication import judge
 from cellar.store.sessions.expiry import SWEEP_S, ExpirySweeper
-from cellar.store.sessions.index import REAP, Expired, Listing, nobody, read_summary, summary_commands
+from cellar.store.sessions.index import REAP, Expired, SessionIndex, nobody, read_summary, summary_commands
 from cellar.store.sessions.model_uses import USE, RedisModelUses, enlist, use
 from cellar.store.sessions.record_codec import (
     Entry,
@@ -58,7 +58,7 @@ class RedisSessions:
 
     def __init__(
         self,
-        route: Route,
+        route: Router,
         *,
         prefix: str,
         window: int = 32,
@@ -74,12 +74,12 @@ class RedisSessions:
         self.keys = SessionKeys(prefix)
         self._keep = Keep(window, output_cap_bytes, int(idempotency_ttl_s * 1000), int(tombstone_ttl_s * 1000))
         self.calls = CommitCalls(commit_script, self.keys, self._keep)
-        self._exchange = Exchange(route, (commit_script, CREATE, DELETE, REAP, USE), patience_s=patience_s)
-        self._listing = Listing(self._exchange, self.keys, expired)
+        self._exchange = RetryingClient(route, (commit_script, CREATE, DELETE, REAP, USE), patience_s=patience_s)
+        self._listing = SessionIndex(self._exchange, self.keys, expired)
         self.uses = RedisModelUses(route, prefix=prefix)
         self._replicas = None if wait is None else Replicas(wait, self._exchange, self.keys)
-        self.plain = PlainCommits(commit_script, self.keys, self._keep)
-        self._ticks = Ticks(route, self._exchange, self.keys, self.calls, self.plain, self._replicas)
+        self.plain = FastCommits(commit_script, self.keys, self._keep)
+        self._ticks = CommitPipeline(route, self._exchange, self.keys, self.calls, self.plain, self._replicas)
         self._slots = tuple(b"r%d" % index for index in range(window))
 
     async def create(

@@ -13,8 +13,8 @@ from functools import partial
 from redis.crc import key_slot
 
 from cellar.errors import CellarError, StoreUnavailable
-from cellar.store.connection.connection import Link
-from cellar.store.connection.router import Replies, Route, Told, Wait
+from cellar.store.connection.connection import RedisConnection
+from cellar.store.connection.router import Replies, Router, Told, Wait
 from cellar.store.protocol.errors import REPLY_TIMEOUT_S, lost, refusal_code
 from cellar.store.protocol.resp import Command, Packed, Reply, ReplyError
 from cellar.store.protocol.url import ClusterAddress
@@ -35,7 +35,7 @@ ASKING: Command = (b"ASKING",)
 
 
 class Cluster:
-    """Implements `Route` for a cluster."""
+    """Implements `Router` for a cluster."""
 
     fails_over = True
 
@@ -50,7 +50,7 @@ class Cluster:
         self._seeds = [(seed.host, seed.port) for seed in address.seeds]
         self._like = address.seeds[0]
         self._reply_timeout_s = reply_timeout_s
-        self._links: dict[Node, Link] = {}
+        self._links: dict[Node, RedisConnection] = {}
         self._map: SlotMap | None = None
         self._looking: asyncio.Task[SlotMap] | None = None
         self._looked_s = float("-inf")
@@ -67,7 +67,7 @@ class Cluster:
         in_order: bool = False,
         together: bool = False,  # noqa: ARG002  # a transaction may not have keys of several slots
     ) -> Replies:
-        """Send each command to the primary that owns its key; see `Route.tell`."""
+        """Send each command to the primary that owns its key; see `Router.tell`."""
         call = _Call(commands, [slot_of(command) for command in commands], before, wait)
         try:
             slots = self._map or await self._look()
@@ -85,7 +85,7 @@ class Cluster:
         return call.told()
 
     def post(self, commands: Sequence[Packed], key: Callable[[int], bytes], told: Told) -> None:
-        """Send each command to the primary that owns its key; see `Route.post`."""
+        """Send each command to the primary that owns its key; see `Router.post`."""
         if self._map is None:
             self._unmapped.append((commands, key, told))
             return self._look_soon()
@@ -101,7 +101,7 @@ class Cluster:
         return None
 
     def parts(self, count: int, key: Callable[[int], bytes]) -> Sequence[Sequence[int]]:
-        """Return which of so many commands go to the same primary; see `Route.parts`."""
+        """Return which of so many commands go to the same primary; see `Router.parts`."""
         if self._map is None:
             return [range(count)]
         owners: dict[Node | None, list[int]] = {}
@@ -149,7 +149,7 @@ class Cluster:
             call.fail(left, lost("unknown"))
         _tell(told, left, [call.replies[index] for index in left])
 
-    async def primaries(self, key: bytes) -> list[tuple[Route, bytes]]:
+    async def primaries(self, key: bytes) -> list[tuple[Router, bytes]]:
         """Return the link to each present primary and a key there. Raise StoreUnavailable if no node tells them."""
         slots = await self._look()
         return [(self._link(node), slots.key_at(node, key)) for node in slots.primaries()]
@@ -229,13 +229,13 @@ class Cluster:
                         self._look_soon()
         return left
 
-    def _link(self, node: Node) -> Link:
+    def _link(self, node: Node) -> RedisConnection:
         link = self._links.get(node)
         if link is None:
             slots, probe = self._map, None
             if self._probe is not None and slots is not None and node in slots.nodes:
                 probe = slots.key_at(node, self._probe)
-            link = self._links[node] = Link(
+            link = self._links[node] = RedisConnection(
                 self._like.at(*node),
                 probe=probe,
                 reply_timeout_s=self._reply_timeout_s,
@@ -292,7 +292,7 @@ class Cluster:
         raise StoreUnavailable(failure.detail)
 
     async def _ask_map(self, node: Node) -> SlotMap:
-        link = Link(self._like.at(*node), connect_timeout_s=MAP_TIMEOUT_S, reply_timeout_s=MAP_TIMEOUT_S)
+        link = RedisConnection(self._like.at(*node), connect_timeout_s=MAP_TIMEOUT_S, reply_timeout_s=MAP_TIMEOUT_S)
         try:
             [reply] = await link.call([(b"CLUSTER", b"SLOTS")])
         finally:
@@ -332,7 +332,7 @@ class _Call:
         for index in indices:
             self.replies[index] = error
 
-    async def send(self, link: Link, indices: Sequence[int], asked: dict[int, Node]) -> None:
+    async def send(self, link: RedisConnection, indices: Sequence[int], asked: dict[int, Node]) -> None:
         """Send one node some of the commands in one write, and note what it says."""
         sent: list[Command | Packed] = []
         for index in indices:

@@ -8,13 +8,13 @@ twice by that, but what was answered is found no more.
 import logging
 
 from cellar.errors import CellarError
-from cellar.store.connection.retry import Exchange
+from cellar.store.connection.retry import RetryingClient
 from cellar.store.protocol.replies import raw
 
 logger = logging.getLogger(__name__)
 
 
-async def agree(exchange: Exchange, key: bytes, window: int) -> None:
+async def agree(exchange: RetryingClient, key: bytes, window: int) -> None:
     """Leave word under `key` of the window here, and warn if the last process that did so had another.
 
     A warning and no refusal: a window that is changed is another one for as long as processes are exchanged one by one.

@@ -16,8 +16,8 @@ from redis.connection import SSLConnection
 from redis.retry import Retry
 from redis.sentinel import Sentinel, SentinelManagedConnection
 
-from cellar.store.connection.connection import Link
-from cellar.store.connection.router import Route
+from cellar.store.connection.connection import RedisConnection
+from cellar.store.connection.router import Router
 from cellar.store.keys import SessionKeys
 from cellar.store.protocol.errors import CONNECT_TIMEOUT_S, REPLY_TIMEOUT_S
 from cellar.store.protocol.url import Address, ClusterAddress, SentinelAddress, parse
@@ -25,7 +25,7 @@ from cellar.store.topology.cluster import Cluster
 from cellar.store.topology.sentinel import SENTINEL_TIMEOUT_S, Sentinels
 
 
-def open_route(url: str, *, prefix: str | None = None, reply_timeout_s: float = REPLY_TIMEOUT_S) -> Route:
+def open_route(url: str, *, prefix: str | None = None, reply_timeout_s: float = REPLY_TIMEOUT_S) -> Router:
     """Return the route to the Redis of a URL (`address.py`); nothing is connected yet. Raise SettingsInvalid.
 
     With the `prefix` of all keys each connection is asked first for the rights of its user (`rights.py`).
@@ -34,7 +34,7 @@ def open_route(url: str, *, prefix: str | None = None, reply_timeout_s: float = 
     if isinstance(address, ClusterAddress):
         return Cluster(address, probe=probe, reply_timeout_s=reply_timeout_s)
     sentinels = Sentinels(address) if isinstance(address, SentinelAddress) else None
-    return Link(
+    return RedisConnection(
         address.primary if isinstance(address, SentinelAddress) else address,
         find=None if sentinels is None else sentinels.primary,
         probe=probe,

@@ -7,8 +7,8 @@ from typing import Any
 
 from cellar.errors import CellarError, StoreUnavailable
 from cellar.store.connection import requirements, rights
-from cellar.store.connection.retry import Answer, Exchange
-from cellar.store.connection.router import Route
+from cellar.store.connection.retry import Answer, RetryingClient
+from cellar.store.connection.router import Router
 from cellar.store.protocol.replies import raw
 from cellar.store.protocol.resp import Reply
 
@@ -36,7 +36,7 @@ async def keep_looking(look: Callable[[], Awaitable[object]]) -> None:
         await asyncio.sleep(LOOK_S)
 
 
-async def look(route: Route, probe: bytes) -> dict[str, Any]:
+async def look(route: Router, probe: bytes) -> dict[str, Any]:
     """Return what the servers give; raise StoreUnavailable if one of them could not keep sessions now.
 
     `probe` is a key that may be written. `durability` is `always`, `everysec` or `no` (the fsync policy of the
@@ -57,9 +57,9 @@ async def look(route: Route, probe: bytes) -> dict[str, Any]:
     }
 
 
-async def _ask(primary: Route, probe: bytes) -> dict[str, Any]:
+async def _ask(primary: Router, probe: bytes) -> dict[str, Any]:
     """Return what one server says. What refuses a write says why."""
-    info, config, may, wrote = await Exchange(primary, (rights.RIGHTS,), patience_s=PATIENCE_S).insist(
+    info, config, may, wrote = await RetryingClient(primary, (rights.RIGHTS,), patience_s=PATIENCE_S).insist(
         [(b"INFO",), (b"CONFIG", b"GET", b"appendfsync"), rights.ask(probe), (b"SET", probe, b"", b"PX", b"1000")]
     )
     if (reason := rights.missing(_reply(may))) is not None:

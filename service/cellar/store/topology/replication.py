@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from cellar.errors import StoreUnavailable
 from cellar.ports import Applied, CommitResult, Committed, SessionKey
-from cellar.store.connection.retry import Exchange
+from cellar.store.connection.retry import RetryingClient
 from cellar.store.connection.router import Wait
 from cellar.store.keys import SessionKeys
 
@@ -20,7 +20,7 @@ SHORT_MS = b"1000"
 class Replicas:
     """Says of results whether replicas have them."""
 
-    def __init__(self, wait: Wait, exchange: Exchange, keys: SessionKeys) -> None:
+    def __init__(self, wait: Wait, exchange: RetryingClient, keys: SessionKeys) -> None:
         self.wait = wait
         self._exchange = exchange
         self._keys = keys

@@ -1,7 +1,7 @@
 """Redis Sentinel: where the primary of a service is now."""
 
 from cellar.errors import CellarError, StoreUnavailable
-from cellar.store.connection.connection import Link
+from cellar.store.connection.connection import RedisConnection
 from cellar.store.protocol.resp import ReplyError
 from cellar.store.protocol.url import Address, SentinelAddress
 
@@ -35,7 +35,7 @@ class Sentinels:
         raise StoreUnavailable(f"no sentinel tells where the Redis {self._address.service!r} is: {failure.detail}")
 
     async def _ask(self, sentinel: Address) -> tuple[str, int]:
-        link = Link(sentinel, connect_timeout_s=SENTINEL_TIMEOUT_S, reply_timeout_s=SENTINEL_TIMEOUT_S)
+        link = RedisConnection(sentinel, connect_timeout_s=SENTINEL_TIMEOUT_S, reply_timeout_s=SENTINEL_TIMEOUT_S)
         try:
             [reply] = await link.call([(b"SENTINEL", b"GET-MASTER-ADDR-BY-NAME", self._address.service.encode())])
         finally:
