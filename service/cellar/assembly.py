@@ -127,7 +127,7 @@ class Api(Parts):
             states=States(*stored),
             snapshots=Snapshots(*stored, copies, self.clock),
             forks=Forks(*stored, copies, self.clock, most_bytes=settings.max_fork_bytes),
-            pasts=SessionHistory(*stored, past, places=places),
+            histories=SessionHistory(*stored, past, places=places),
             replays=Replays(*stored, past, uses, self.clock, kernel_rev=KERNEL_REV, places=places),
             shadows=Shadows(*stored, past, shadows, uses, self.clock),
             watchers=EventHub(self._store, self._events),

@@ -47,7 +47,7 @@ class Service:
     sessions: Sessions
     states: States
     store: RedisSessions
-    pasts: SessionHistory
+    histories: SessionHistory
     models: ExactModels
     prefix: str
 

@@ -73,5 +73,5 @@ async def until_longer(growing: Sequence[object], by: int) -> None:
 async def until_queued(service: Service, count: int) -> None:
     """Wait until so many requests wait for the kernel, behind a call that does not end."""
     # nothing of the service itself needs to know this, so it is not told to the public
-    served = service.sessions._lanes.models._served.values()
+    served = service.sessions._scheduler.models._served.values()
     await until(lambda: sum(len(each.batcher._steps) + len(each.batcher._sequences) for each in served) == count)

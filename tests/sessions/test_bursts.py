@@ -42,9 +42,9 @@ async def ended(pending: PendingResult) -> None:
 
 
 async def as_one(service: Service, key: SessionKey, values: Sequence[float], first: int | None) -> list[Told]:
-    burst = service.sessions.submit_steps(key, a_sequence(*values), first)
-    await ended(burst)
-    return [told(outcome) for outcome in burst.outcomes]
+    batch = service.sessions.submit_steps(key, a_sequence(*values), first)
+    await ended(batch)
+    return [told(outcome) for outcome in batch.outcomes]
 
 
 async def one_by_one(service: Service, key: SessionKey, values: Sequence[float], first: int | None) -> list[Told]:
@@ -152,15 +152,15 @@ async def test_a_burst_of_one_step_goes_with_others(
     await gate.reached()
     waiting: list[StepBatch] = []
     for size in sizes:
-        number = 1 + sum(burst.count for burst in waiting)
+        number = 1 + sum(batch.count for batch in waiting)
         values = range(number, number + size)
         waiting.append(service.sessions.submit_steps(key, a_sequence(*values), number if numbered else None))
     gate.open()
     stands = (await first).position
-    for burst in waiting:
-        await ended(burst)
+    for batch in waiting:
+        await ended(batch)
         for value, outcome in zip(
-            a_sequence(*range(stands.step, stands.step + burst.count)), burst.outcomes, strict=True
+            a_sequence(*range(stands.step, stands.step + batch.count)), batch.outcomes, strict=True
         ):
             assert isinstance(outcome, Committed)
             stands = advance(stands, value[None])
@@ -240,9 +240,9 @@ async def test_behind_a_request_that_fails_no_numbered_step_is_reached(
 
 async def test_what_is_wrong_with_all_is_told_to_each(service: Service) -> None:
     two_rows = await begin(service, 2)
-    burst = service.sessions.submit_steps(two_rows, a_sequence(1, 2), None)
-    await ended(burst)
-    assert [type(outcome) for outcome in burst.outcomes] == [ShapeMismatch] * 2
+    batch = service.sessions.submit_steps(two_rows, a_sequence(1, 2), None)
+    await ended(batch)
+    assert [type(outcome) for outcome in batch.outcomes] == [ShapeMismatch] * 2
     nobody = service.sessions.submit_steps(SessionKey("default", "nobody"), a_sequence(1, 2), None)
     await ended(nobody)
     assert all(isinstance(outcome, NotFound) for outcome in nobody.outcomes)

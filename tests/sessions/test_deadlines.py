@@ -44,7 +44,7 @@ async def is_late(pending: PendingResult) -> None:
 
 
 def nobody_waits(service: Service) -> bool:
-    return not service.sessions._lanes._admission.waiting
+    return not service.sessions._scheduler._admission.waiting
 
 
 async def test_it_bounds_the_wait_for_the_batch_before(service: Service, shut: Shut) -> None:
@@ -172,10 +172,10 @@ async def test_a_step_behind_one_that_was_late_is_not_reached(service: Service, 
 
 def cost_of(service: Service, key: SessionKey) -> CallCost:
     """Return what the calls of the session's model are believed to take."""
-    lane = service.sessions._lanes._cache.known(key)
-    assert lane is not None
-    assert lane.served is not None
-    served = lane.served()
+    queue = service.sessions._scheduler._cache.known(key)
+    assert queue is not None
+    assert queue.served is not None
+    served = queue.served()
     assert served is not None
     return served.batcher.cost
 

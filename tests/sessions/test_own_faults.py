@@ -101,7 +101,7 @@ def step_all(service: Service, keys: Sequence[SessionKey], value: float) -> list
 
 def waiting(service: Service) -> int:
     """Return how many requests the service believes to wait."""
-    return service.sessions._lanes._admission.waiting
+    return service.sessions._scheduler._admission.waiting
 
 
 async def begun(service: Service) -> list[SessionKey]:

@@ -32,7 +32,7 @@ class Services:
     states: States
     snapshots: Snapshots
     forks: Forks
-    pasts: SessionHistory
+    histories: SessionHistory
     replays: Replays
     shadows: Shadows
     watchers: EventHub

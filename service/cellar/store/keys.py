@@ -2,7 +2,7 @@
 
 All keys of one session share the hash tag `{tenant/session}`, so that one script may touch them all in a cluster:
 
-    cellar:{default/abc}            hash      the record (see `record.py` for its fields)
+    cellar:{default/abc}            hash      the record (see `record_codec.py` for its fields)
     cellar:{default/abc}:t          string    tombstone: outlives the record, so that 410 can be told from 404
     cellar:{default/abc}:k:<key>    string    what a request with this Idempotency-Key was answered
     cellar:{default/abc}:l          stream    the inputs of its last changes, if it logs them

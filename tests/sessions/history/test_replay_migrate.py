@@ -30,7 +30,7 @@ pytestmark = pytest.mark.anyio
 def replays_of(service: Service, *, kernel_rev: int = 1) -> Replays:
     """Return the replays of a service."""
     return Replays(
-        service.sessions, service.store, service.pasts._past, service.store.uses, FakeClock(), kernel_rev=kernel_rev
+        service.sessions, service.store, service.histories._past, service.store.uses, FakeClock(), kernel_rev=kernel_rev
     )
 
 
@@ -132,11 +132,11 @@ async def test_nothing_goes_back_beyond_another_model(versions: Service) -> None
     before = await position(versions, key)
     await replays_of(versions).migrate(key, "exact@3", "replay", APPEND)
     with pytest.raises(OutOfReach):
-        await versions.pasts.rewind(key, Back(to=before), APPEND)
+        await versions.histories.rewind(key, Back(to=before), APPEND)
     after = await step(versions, key, 7)
-    assert [kept.position.step for kept in (await versions.pasts.history(key)).states] == [0]
-    await versions.pasts.rewind(key, Back(step=0), APPEND)
-    await versions.pasts.rewind(key, Back(to=after.position), APPEND)
+    assert [kept.position.step for kept in (await versions.histories.history(key)).states] == [0]
+    await versions.histories.rewind(key, Back(step=0), APPEND)
+    await versions.histories.rewind(key, Back(to=after.position), APPEND)
     [part] = (await versions.states.read(key)).parts
     assert part.values[0].tolist() == history([1, 2, 7])
 
@@ -208,7 +208,7 @@ async def test_a_log_becomes_another_session(versions: Service) -> None:
 
 async def test_a_log_is_run_from_where_it_is_asked_to(versions: Service) -> None:
     key = await stepped(versions, 1, 2, log=100)
-    born = (await versions.pasts.log(key, -1, 1)).entries[0].after
+    born = (await versions.histories.log(key, -1, 1)).entries[0].after
     await versions.sessions.reset(key, APPEND)
     await step(versions, key, 3)
     replays = replays_of(versions)

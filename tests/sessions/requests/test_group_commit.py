@@ -22,8 +22,8 @@ pytestmark = pytest.mark.anyio
 class Queue:
     """Works that wait for a tick, and the sizes of those that have gone."""
 
-    def __init__(self, flights: GroupCommit) -> None:
-        self.flights = flights
+    def __init__(self, group_commit: GroupCommit) -> None:
+        self.group_commit = group_commit
         self.waiting = 0
         self.gone: list[int] = []
         self.went = asyncio.Event()
@@ -31,12 +31,12 @@ class Queue:
     def ask(self, works: int, again: int | None = None) -> None:
         """Ask for these works, all of which have come again unless it is said how many."""
         self.waiting = works
-        self.flights.ask(works, works if again is None else again, self.go)
+        self.group_commit.ask(works, works if again is None else again, self.go)
 
     def more(self, works: int, *, again: bool = True) -> None:
         for _ in range(works):
             self.waiting += 1
-            self.flights.more(again=again)
+            self.group_commit.more(again=again)
 
     def go(self, most: int) -> int:
         works = min(most, self.waiting)
@@ -47,29 +47,29 @@ class Queue:
 
 
 async def test_who_waits_goes_on_when_a_flight_ends_once() -> None:
-    flights = GroupCommit()
-    first, second = Queue(flights), Queue(flights)
-    flying = [flights.begin(1) for _ in range(MOST)]
+    group_commit = GroupCommit()
+    first, second = Queue(group_commit), Queue(group_commit)
+    flying = [group_commit.begin(1) for _ in range(MOST)]
     first.ask(1)
     second.ask(2)
     assert not first.gone
-    flights.end(flying[0])
+    group_commit.end(flying[0])
     assert (first.gone, second.gone) == ([1], [2])
-    flights.begin(1)
-    flights.end(flying[0])
-    assert flights.full, "it had ended before"
+    group_commit.begin(1)
+    group_commit.end(flying[0])
+    assert group_commit.full, "it had ended before"
 
 
 async def test_flights_that_are_late_hold_up_nobody() -> None:
-    flights = GroupCommit()
-    queue = Queue(flights)
-    flying = [flights.begin(1) for _ in range(MOST)]
+    group_commit = GroupCommit()
+    queue = Queue(group_commit)
+    flying = [group_commit.begin(1) for _ in range(MOST)]
     queue.ask(1)
     await queue.went.wait()
-    assert not flights.full
-    for flight in flying:
-        flights.end(flight)
-    assert not flights.full
+    assert not group_commit.full
+    for sent_commit in flying:
+        group_commit.end(sent_commit)
+    assert not group_commit.full
 
 
 async def test_few_go_at_once_and_so_do_those_behind_them() -> None:
@@ -115,30 +115,30 @@ async def test_where_nearly_all_have_come_again_nobody_waits_for_the_others() ->
 
 
 async def test_the_last_ticks_are_known_by_their_numbers() -> None:
-    flights = GroupCommit()
-    assert not flights.is_recent(-1)
-    queue = Queue(flights)
+    group_commit = GroupCommit()
+    assert not group_commit.is_recent(-1)
+    queue = Queue(group_commit)
     queue.ask(1)
-    number = flights.number
+    number = group_commit.number
     for _ in range(MOST - 1):
-        assert flights.is_recent(number)
+        assert group_commit.is_recent(number)
         queue.ask(1)
-    assert flights.is_recent(number)
+    assert group_commit.is_recent(number)
     queue.ask(1)
-    assert not flights.is_recent(number)
+    assert not group_commit.is_recent(number)
 
 
 async def test_a_tick_that_cannot_begin_holds_up_no_other() -> None:
-    flights = GroupCommit()
-    second = Queue(flights)
+    group_commit = GroupCommit()
+    second = Queue(group_commit)
 
     def fail(_most: int) -> int:
         raise RuntimeError("no threads any more")
 
-    flying = [flights.begin(1) for _ in range(MOST)]
-    flights.ask(1, 0, fail)
+    flying = [group_commit.begin(1) for _ in range(MOST)]
+    group_commit.ask(1, 0, fail)
     second.ask(2)
-    flights.end(flying[0])
+    group_commit.end(flying[0])
     assert second.gone == [2]
 
 
@@ -153,8 +153,8 @@ async def test_behind_many_fewer_wait_no_longer_than_the_spacing() -> None:
 
 
 async def test_those_who_wait_for_the_spacing_go_together() -> None:
-    flights = GroupCommit(spacing_s=0.02)
-    first, second = Queue(flights), Queue(flights)
+    group_commit = GroupCommit(spacing_s=0.02)
+    first, second = Queue(group_commit), Queue(group_commit)
     first.ask(2 * FEW)
     first.went.clear()
     first.ask(FEW)
@@ -165,21 +165,21 @@ async def test_those_who_wait_for_the_spacing_go_together() -> None:
 
 
 async def test_of_many_half_go_and_the_others_behind_them() -> None:
-    flights = GroupCommit(spacing_s=3600)
-    queue = Queue(flights)
+    group_commit = GroupCommit(spacing_s=3600)
+    queue = Queue(group_commit)
     queue.ask(2 * UNDIVIDED + 1)
-    flights.begin(queue.gone[0])
+    group_commit.begin(queue.gone[0])
     queue.ask(queue.waiting)
     assert queue.gone == [UNDIVIDED + 1, UNDIVIDED]
 
 
 async def test_half_is_that_of_those_who_fly_as_well() -> None:
-    flights = GroupCommit(spacing_s=0)
-    queue = Queue(flights)
-    flights.begin(100)
+    group_commit = GroupCommit(spacing_s=0)
+    queue = Queue(group_commit)
+    group_commit.begin(100)
     queue.ask(60)
     assert queue.gone == [60]
-    flights.end(flights.begin(1))
+    group_commit.end(group_commit.begin(1))
 
 
 async def test_a_primary_that_hangs_holds_up_only_its_own_sessions(

@@ -27,7 +27,7 @@ router = APIRouter(prefix="/v1/sessions/{session}", tags=["past"], route_class=J
 @router.get("/history", responses=answers(*SESSION))
 async def read_history(session: SessionName, services: Parts) -> HistoryAnswer:
     """Return what the session can go back to: states that it keeps, and steps that its log leads to."""
-    return HistoryAnswer.of(session, await services.pasts.history(SessionKey(TENANT, session)))
+    return HistoryAnswer.of(session, await services.histories.history(SessionKey(TENANT, session)))
 
 
 @router.post(
@@ -41,12 +41,12 @@ async def rewind_session(
     session: SessionName, body: RewindRequest, services: Parts, response: Response, key: IdempotencyKey = None
 ) -> ChangeAnswer:
     """Put a session back into an earlier state, exactly. It is then at step 0 of a new epoch."""
-    answer = await services.pasts.rewind(SessionKey(TENANT, session), body.back(), body.identity(key))
+    answer = await services.histories.rewind(SessionKey(TENANT, session), body.back(), body.identity(key))
     return changed(answer, response)
 
 
 @router.get("/log", responses=answers(*SESSION, NotKept))
 async def read_log(session: SessionName, services: Parts, after: After = -1, limit: Limit = 100) -> LogAnswer:
     """Return logged changes, oldest first. A page is short where its inputs are large."""
-    log = await services.pasts.log(SessionKey(TENANT, session), after, limit)
+    log = await services.histories.log(SessionKey(TENANT, session), after, limit)
     return await run_sync(LogAnswer.of, log)

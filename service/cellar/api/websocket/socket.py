@@ -44,7 +44,7 @@ class Socket:
         self._connection = connection
         self._turns = turns
         self._window = window
-        self._flight = StepsInFlight(services.sessions, self._wake, window=window, max_bytes=max_bytes)
+        self._steps_in_flight = StepsInFlight(services.sessions, self._wake, window=window, max_bytes=max_bytes)
         self._replies = Replies(name_sessions=session is None)
         self._waiting: list[Submission | Several] = []
         """Read, and not begun: there is no room for them."""
@@ -61,7 +61,7 @@ class Socket:
     @property
     def in_flight(self) -> int:
         """How many steps are not answered yet."""
-        return self._flight.count
+        return self._steps_in_flight.count
 
     def end(self, closing: Closing | None) -> None:
         """Read no more; close like this once what is in flight is answered. None: nobody is there any more."""
@@ -85,8 +85,8 @@ class Socket:
 
     async def _finish(self, closing: Closing) -> None:
         """Answer what is in flight, say where the sessions are if we are the ones who go, and close."""
-        while self._flight.count and not (self._lost or self._broken):
-            await self._flight.landed()
+        while self._steps_in_flight.count and not (self._lost or self._broken):
+            await self._steps_in_flight.landed()
         if self._lost:
             return
         if closing is STOPPING:
@@ -116,7 +116,7 @@ class Socket:
             logger.error("a stream has failed", exc_info=error)
             self._broken = True
             self.end(BROKEN)
-            self._flight.wake()
+            self._steps_in_flight.wake()
 
     # --- in -----------------------------------------------------------------------------------------------------------
 
@@ -144,7 +144,7 @@ class Socket:
         """Hear that nobody is there any more."""
         self._lost = True
         self.end(None)
-        self._flight.wake()
+        self._steps_in_flight.wake()
 
     def _proceed(self) -> None:
         """Go on with what has waited for room, then with what comes."""
@@ -189,7 +189,7 @@ class Socket:
 
     def _begin_one(self, ask: Submission | Several) -> None:
         session = self._session if ask.session is None else None
-        left = ask if self._waiting else self._flight.begin(session or self._session_of(ask), ask)
+        left = ask if self._waiting else self._steps_in_flight.begin(session or self._session_of(ask), ask)
         if left is not None:
             self._waiting.append(left)
 
@@ -228,7 +228,7 @@ class Socket:
         """Tell what was committed after a position, once all steps that came before are answered."""
         try:
             session = self._named(asked.session)
-            await self._flight.idle(session)
+            await self._steps_in_flight.idle(session)
             position = parse_position(asked.position, pointer="/resume")
             since = await self._services.sessions.since(SessionKey(TENANT, session), position, asked.writer)
         except CellarError as error:
@@ -236,7 +236,7 @@ class Socket:
             if self._session is not None and ends(error):
                 self.end(closing_of(error))
             return
-        self._flight.forgive(session)
+        self._steps_in_flight.forgive(session)
         self._acknowledged[session] = since.position
         self._connection.write([text(document) for document in self._replies.resumed(session, asked, since)])
 
@@ -258,7 +258,7 @@ class Socket:
         """Answer the steps that are answered. A conflict ends the stream before another step is read."""
         self._is_due = False
         try:
-            asks = self._flight.land()
+            asks = self._steps_in_flight.land()
             self._connection.write(self._replies.messages(asks))
             for ask in asks:
                 if ask.answer is not None and ask.session is not None:

@@ -83,7 +83,7 @@ def _check_closed(module: Any) -> None:
 
 def main() -> None:
     """Compile every kernel of the request on standard input."""
-    from cellar.engine.backend.numba_patches import shorten
+    from cellar.engine.backend.numba_patches import install_numba_patches
 
     request = json.load(sys.stdin)
     if "parent" in request:
@@ -93,7 +93,7 @@ def main() -> None:
     resource.setrlimit(resource.RLIMIT_DATA, (memory_bytes, memory_bytes))
     os.nice(NICENESS)
     gc.disable()  # what Numba makes lives until the end, and to look it through costs a tenth of the time
-    shorten()
+    install_numba_patches()
     objects = {key: compile_text(text, request["cpu"], request["features"]) for key, text in request["kernels"].items()}
     json.dump({key: base64.b64encode(code).decode() for key, code in objects.items()}, sys.stdout)
 

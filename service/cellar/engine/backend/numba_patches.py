@@ -24,7 +24,7 @@ _PASSES = (
 )
 
 
-def shorten() -> None:
+def install_numba_patches() -> None:
     """Leave out of all that Numba compiles in this process what kernels have no use for."""
     Compiler.define_pipelines = _pipelines  # type: ignore[method-assign]
     # The entry of a kernel is called from outside; its compiler has a method of its own.

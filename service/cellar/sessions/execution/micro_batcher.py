@@ -43,13 +43,13 @@ Finish = Callable[[Sequence[BatchItem], Exception | None], None]
 class MicroBatcher:
     """The queues of one network: single steps, and sequences, which take turns."""
 
-    def __init__(self, network: Network, turns: ThreadShares, finish: Finish, flights: GroupCommit) -> None:
+    def __init__(self, network: Network, turns: ThreadShares, finish: Finish, group_commit: GroupCommit) -> None:
         self.cost = CallCost(network.flops)
         self._network = network
         self._turns = turns
         self._account = ThreadShare()
         self._finish = finish
-        self._flights = flights
+        self._group_commit = group_commit
         self._steps: deque[BatchItem] = deque()
         self._sequences: deque[BatchItem] = deque()
         self._was_steps = False
@@ -75,7 +75,7 @@ class MicroBatcher:
         if not self._busy:
             self._go_on()
         elif self._asks:
-            self._flights.more(again=again)
+            self._group_commit.more(again=again)
 
     def _go_on(self) -> None:
         self._busy = bool(self._steps or self._sequences)
@@ -84,7 +84,7 @@ class MicroBatcher:
 
     def _ask(self) -> None:
         self._asks = True
-        self._flights.ask(len(self._steps) + len(self._sequences), self._again, self._tick)
+        self._group_commit.ask(len(self._steps) + len(self._sequences), self._again, self._tick)
 
     def _tick(self, most: int) -> int:
         self._asks = False

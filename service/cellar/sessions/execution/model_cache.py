@@ -1,7 +1,7 @@
 """The models that sessions run on: loaded on a thread, kept while their bytes fit, each with its micro-batcher.
 
 This is the only cache of loaded models. A version never changes, and a session names the version and its digest, so
-what is loaded is never looked at again: the store fences the sessions of a model that is deleted (`deletions.py`).
+what is loaded is never looked at again: the store fences the sessions of a model that is deleted (`model_deletion.py`).
 """
 
 import asyncio
@@ -76,7 +76,7 @@ class ModelCache:
         source: ModelSource,
         turns: ThreadShares,
         finish: Finish,
-        flights: GroupCommit,
+        group_commit: GroupCommit,
         admission: Admission,
         *,
         max_bytes: int = MAX_BYTES,
@@ -84,7 +84,7 @@ class ModelCache:
         self._source = source
         self._turns = turns
         self._finish = finish
-        self._flights = flights
+        self._group_commit = group_commit
         self._admission = admission
         self._max_bytes = max_bytes
         # not the loop's own threads: a load may compile for seconds, and others wait for those for a millisecond
@@ -174,7 +174,7 @@ class ModelCache:
         return found
 
     def _keep(self, key: ModelKey, model: Model) -> LoadedModel:
-        batcher = MicroBatcher(model.network, self._turns, self._finish, self._flights)
+        batcher = MicroBatcher(model.network, self._turns, self._finish, self._group_commit)
         served = LoadedModel(model, batcher, self._admission.model_queue(batcher.cost), monotonic())
         self._served[key] = served
         self._bytes += model.size_bytes

@@ -3,10 +3,10 @@
 A queue that grows faster than it is worked off makes everybody wait longer and longer, until all give up after the
 work was done. Refused at once, a client comes again when there is room.
 
-How long requests wait is estimated in two ways, and the longer time counts. One is Little's law: the number of those
-that wait, by the rate at which they were answered of late. The other is the time that the kernel calls of those that
-wait will take (`costs.py`). Requests whose kernel calls take next to no time share one queue: they are held up by what
-the service does for each of them. All others are counted with their model, so that a slow model keeps nobody else out.
+The waiting time is estimated in two ways, and the longer estimate counts. One is Little's law: the number of waiting
+requests divided by the rate of answers. The other is the time of the kernel calls that the waiting requests need
+(`call_cost.py`). Requests with short kernel calls share one queue, because the work outside the kernel limits them. All
+other requests are counted with their model, so that a slow model does not refuse requests of other models.
 """
 
 import math

@@ -100,14 +100,14 @@ class GroupCommit:
 
     def begin(self, works: int) -> CommitInFlight:
         """Note a commit that is sent."""
-        flight = CommitInFlight(works)
-        self._flying.append(flight)
-        return flight
+        sent_commit = CommitInFlight(works)
+        self._flying.append(sent_commit)
+        return sent_commit
 
-    def end(self, flight: CommitInFlight) -> None:
+    def end(self, sent_commit: CommitInFlight) -> None:
         """Note that results of it are there; what has ended already does no harm."""
-        if flight in self._flying:
-            self._flying.remove(flight)
+        if sent_commit in self._flying:
+            self._flying.remove(sent_commit)
             self._let_go()
 
     def _recheck(self) -> None:
@@ -146,7 +146,7 @@ class GroupCommit:
     def _most_works(self, now_s: float) -> int:
         """Return how many of those that wait may go: half of all who come again and again, now and then."""
         works = self._works
-        half = max(UNDIVIDED, (works + sum([flight.works for flight in self._flying]) + 1) // 2)
+        half = max(UNDIVIDED, (works + sum([sent_commit.works for sent_commit in self._flying]) + 1) // 2)
         if works <= half or now_s - self._divided_s < DIVISION_S or not self._are_back():
             return works
         self._divided_s = now_s
@@ -160,7 +160,7 @@ class GroupCommit:
         """Give up those that are late, and look again as long as anybody waits."""
         self._late = None
         late_s = monotonic() - LATE_S
-        self._flying = [flight for flight in self._flying if flight.began_s > late_s]
+        self._flying = [sent_commit for sent_commit in self._flying if sent_commit.began_s > late_s]
         self._let_go()
 
 

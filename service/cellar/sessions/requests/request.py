@@ -116,7 +116,7 @@ class Request(PendingResult):
         self.leave: Callable[[Request], None] | None = None
         """Takes it out of the queue that it waits in; None once it has begun."""
         self.after: PendingResult | None = None
-        """An earlier request of the lane, without which this one must not happen."""
+        """An earlier request of the queue, without which this one must not happen."""
         self.taken_s = self.tried_s = 0.0
         """When it was first and when it was last taken up, by the monotonic clock."""
         self.lost = 0

@@ -33,74 +33,74 @@ CommitGroup = list[tuple[SessionQueue, Commit]]
 
 
 class Committer:
-    """Sends ticks. `again` dispatches a request that has lost a race; `go_on` takes up the next one of a lane."""
+    """Sends ticks. `again` dispatches a request that has lost a race; `go_on` takes up the next one of a queue."""
 
     def __init__(
         self,
         store: SessionStore,
-        flights: GroupCommit,
+        group_commit: GroupCommit,
         cache: SessionCache,
         again: Callable[[SessionQueue, Request], None],
         go_on: Callable[[SessionQueue], None],
     ) -> None:
         self._store = store
-        self._flights = flights
+        self._group_commit = group_commit
         self._cache = cache
         self._again = again
         self._go_on = go_on
 
     def commit(self, tick: CommitGroup) -> None:
         """Begin to apply the commits of requests that are on their way."""
-        number = self._flights.number
-        for lane, _ in tick:
-            lane.tick = number
-        settle = partial(self._settle_some, tick, self._flights.begin(len(tick)))
+        number = self._group_commit.number
+        for queue, _ in tick:
+            queue.tick = number
+        settle = partial(self._settle_some, tick, self._group_commit.begin(len(tick)))
         try:
             self._store.post([commit for _, commit in tick], settle)
-        except Exception as error:  # a fault of our own: nothing was sent, and the lanes go on
+        except Exception as error:  # a fault of our own: nothing was sent, and the queues go on
             asyncio.get_running_loop().call_soon(settle, range(len(tick)), [error] * len(tick))
 
     def _settle_some(
         self,
         tick: CommitGroup,
-        flight: CommitInFlight,
+        sent_commit: CommitInFlight,
         part: Sequence[int],
         results: Sequence[CommitResult | Exception],
     ) -> None:
         try:
-            self._flights.end(flight)  # with the first part: what comes late is not to hold up the others
+            self._group_commit.end(sent_commit)  # with the first part: what comes late is not to hold up the others
         except Exception:  # those who are answered here have no part in what goes next
             logger.exception("the next tick was not begun")
         for index, result in zip(part, results, strict=True):
-            lane, commit = tick[index]
+            queue, commit = tick[index]
             try:
-                self._settle(lane, commit, result)
+                self._settle(queue, commit, result)
             except Exception as error:  # the others of the tick go on
-                self._fail(lane, error)
+                self._fail(queue, error)
 
-    def _fail(self, lane: SessionQueue, error: Exception) -> None:
+    def _fail(self, queue: SessionQueue, error: Exception) -> None:
         """Answer the requests of a commit that could not be settled: a fault of our own."""
-        logger.error("a commit of session %s was not settled", lane.key.session, exc_info=error)
-        self._cache.believe(lane, None)
-        self.end(lane, [error] * len(lane.current))
+        logger.error("a commit of session %s was not settled", queue.key.session, exc_info=error)
+        self._cache.believe(queue, None)
+        self.end(queue, [error] * len(queue.current))
 
-    def _settle(self, lane: SessionQueue, commit: Commit, result: CommitResult | Exception) -> None:
+    def _settle(self, queue: SessionQueue, commit: Commit, result: CommitResult | Exception) -> None:
         if isinstance(result, Applied):
-            self._cache.believe(lane, commit.after)
-            self._answer(lane, commit.changes, asked_s=result.asked_s)
+            self._cache.believe(queue, commit.after)
+            self._answer(queue, commit.changes, asked_s=result.asked_s)
         elif isinstance(result, Moved):
-            self._cache.believe(lane, result.record)
-            lane.take_apart()
-            lane.put_back(1)
-            self._lost_race(lane, lane.current[0], commit, result.record)
+            self._cache.believe(queue, result.record)
+            queue.take_apart()
+            queue.put_back(1)
+            self._lost_race(queue, queue.current[0], commit, result.record)
         else:
-            self._cache.believe(lane, None)
+            self._cache.believe(queue, None)
             if isinstance(result, Committed):
-                lane.take_apart()
-                lane.put_back(1)
-            self.end(lane, [result] * len(lane.current))
+                queue.take_apart()
+                queue.put_back(1)
+            self.end(queue, [result] * len(queue.current))
 
-    def _lost_race(self, lane: SessionQueue, request: Request, commit: Commit, now: SessionRecord) -> None:
+    def _lost_race(self, queue: SessionQueue, request: Request, commit: Commit, now: SessionRecord) -> None:
         before, time_s = commit.before, monotonic()
         request.lost += 1
         if request.lost >= PATIENT_LOSSES:
@@ -109,28 +109,28 @@ class Committer:
         least = before.revision if is_marked else before.revision + 1
         if now.meta.birth == before.meta.birth and now.revision < least:
             detail = f"the store has lost changes: this service had seen revision {before.revision} of the session"
-            self.end(lane, [Regressed(detail, position=str(now.position))])
+            self.end(queue, [Regressed(detail, position=str(now.position))])
         elif time_s - request.taken_s > CONTENTION_S:
-            self.end(lane, [contended()])
+            self.end(queue, [contended()])
         else:
-            self._again(lane, request)
+            self._again(queue, request)
 
-    def _answer(self, lane: SessionQueue, changes: Changes, asked_s: float) -> None:
+    def _answer(self, queue: SessionQueue, changes: Changes, asked_s: float) -> None:
         """Answer the requests that were on their way with the changes that they have made, and take up the next one.
 
         That waits for the pause that another process may have asked for.
         """
-        answer(lane.current, changes)
+        answer(queue.current, changes)
         if asked_s:
-            asyncio.get_running_loop().call_later(min(asked_s, LONGEST_ASK_S), self._go_on, lane)
+            asyncio.get_running_loop().call_later(min(asked_s, LONGEST_ASK_S), self._go_on, queue)
         else:
-            self._go_on(lane)
+            self._go_on(queue)
 
-    def end(self, lane: SessionQueue, results: Sequence[Committed | Exception]) -> None:
+    def end(self, queue: SessionQueue, results: Sequence[Committed | Exception]) -> None:
         """Answer the requests that were on their way, each with its result, and take up the next one."""
-        for request, result in zip(lane.current, results, strict=True):
+        for request, result in zip(queue.current, results, strict=True):
             request.settle(result)
-        self._go_on(lane)
+        self._go_on(queue)
 
 
 def contended() -> Overloaded:

@@ -1,7 +1,8 @@
-"""The lanes of all sessions: who is next, and on which way.
+"""The scheduler of sessions: a queue of requests for each session, from a request to the commit of its steps.
 
-A request of a lane is dispatched (is the record at hand, and the request's place in it?), run together with the steps
-that wait behind it, and committed in the tick of those it ran with; `settling.py` has what becomes of it then.
+A request is dispatched once the session's record is there and the request's identity is found to be new. It runs
+together with the steps that wait behind it, and is committed in one group with the requests of its kernel call.
+`committer.py` has the rest: what becomes of the commit.
 """
 
 import asyncio
@@ -61,13 +62,13 @@ class Scheduler:
         most_together: int,
     ) -> None:
         self._store = store
-        self._flights = GroupCommit()
+        self._group_commit = GroupCommit()
         self._admission = Admission(queue_limit, queue_wait_s, threads)
         self.models = ModelCache(
             source,
             ThreadShares(kernels, threads),
             self._ran,
-            self._flights,
+            self._group_commit,
             self._admission,
             max_bytes=model_cache_bytes,
         )
@@ -76,7 +77,7 @@ class Scheduler:
             kernel_rev=kernel_rev, any_revision=any_revision, max_numbers=max_numbers, most_together=most_together
         )
         self._cache = SessionCache(cache_bytes)
-        self._settling = Committer(store, self._flights, self._cache, self._dispatch, self._next)
+        self._committer = Committer(store, self._group_commit, self._cache, self._dispatch, self._next)
         self._held: list[SessionQueue] | None = None
         """Sessions with requests that are yet to be taken up."""
         self._tasks: set[asyncio.Task[None]] = set()
@@ -88,27 +89,27 @@ class Scheduler:
         if self._stopping:
             raise Overloaded("the service is stopping")
         self._enter(request, self._cache.known(request.key))
-        lane = self._cache.lane(request.key)
-        if self._held is None and self._run_at_once(lane, request):
+        queue = self._cache.queue(request.key)
+        if self._held is None and self._run_at_once(queue, request):
             return
-        lane.waiting.append(request)
+        queue.waiting.append(request)
         request.leave = self._leave_queue
-        if lane.current:
+        if queue.current:
             return
         if self._held is None:
-            self._begin(lane)
-        elif len(lane.waiting) == 1:
-            self._held.append(lane)
+            self._begin(queue)
+        elif len(queue.waiting) == 1:
+            self._held.append(queue)
 
-    def _run_at_once(self, lane: SessionQueue, request: Request) -> bool:
+    def _run_at_once(self, queue: SessionQueue, request: Request) -> bool:
         """Run a step that has nothing to wait for, like others before it, on what is at hand. Return whether it was.
 
         It is what `_begin` comes to for nearly all steps, in half of the time.
         """
-        record, known = lane.record, lane.served
-        if record is None or known is None or lane.familiar is None or lane.current or lane.waiting:
+        record, known = queue.record, queue.served
+        if record is None or known is None or queue.familiar is None or queue.current or queue.waiting:
             return False
-        if request.shape != lane.familiar or request.count > 1 or request.reset is not None:
+        if request.shape != queue.familiar or request.count > 1 or request.reset is not None:
             return False
         served = known()
         if request.after is not None or served is None or not fits(request.identity, record):
@@ -116,8 +117,8 @@ class Scheduler:
         served.used_s = request.began_s
         request.begin(request.began_s)
         work = BatchItem([request], record)
-        lane.current = [request]
-        served.batcher.add(work, again=self._flights.is_recent(lane.tick))
+        queue.current = [request]
+        served.batcher.add(work, again=self._group_commit.is_recent(queue.tick))
         return True
 
     @contextmanager
@@ -132,9 +133,9 @@ class Scheduler:
             yield
         finally:
             self._held = None
-            for lane in held:
-                if lane.waiting and not lane.current:
-                    self._begin(lane)
+            for queue in held:
+                if queue.waiting and not queue.current:
+                    self._begin(queue)
 
     @property
     def queue_limit(self) -> int:
@@ -148,16 +149,16 @@ class Scheduler:
 
     def check_room(self, key: SessionKey, left_s: float | None) -> None:
         """Raise Overloaded if a step of the session that has so much time left would be refused now."""
-        lane = self._cache.known(key)
-        served = lane.served() if lane is not None and lane.served is not None else None
-        if lane is not None and served is not None and lane.familiar is not None:
-            steps, rows, _ = lane.familiar
+        queue = self._cache.known(key)
+        served = queue.served() if queue is not None and queue.served is not None else None
+        if queue is not None and served is not None and queue.familiar is not None:
+            steps, rows, _ = queue.familiar
             self._admission.check(monotonic(), 1, served.queue, (rows, steps), left_s)
 
     def _leave_queue(self, request: Request) -> None:
-        lane = self._cache.known(request.key)
-        if lane is not None and request in lane.waiting:
-            lane.waiting.remove(request)
+        queue = self._cache.known(request.key)
+        if queue is not None and request in queue.waiting:
+            queue.waiting.remove(request)
             self._leave(request)
 
     async def attempt(self, record: SessionRecord, inputs: Floats, reset: Mask | None) -> DryRun:
@@ -181,9 +182,9 @@ class Scheduler:
 
     def forget(self, key: SessionKey) -> None:
         """Drop what is believed of a session."""
-        lane = self._cache.known(key)
-        if lane is not None:
-            self._cache.believe(lane, None)
+        queue = self._cache.known(key)
+        if queue is not None:
+            self._cache.believe(queue, None)
 
     async def drain(self) -> None:
         """Take no more requests and wait until those that wait are answered."""
@@ -194,137 +195,137 @@ class Scheduler:
 
     # --- the way of a request ---------------------------------------------------------------------------------------
 
-    def _begin(self, lane: SessionQueue) -> None:
+    def _begin(self, queue: SessionQueue) -> None:
         """Take up the next request that somebody still waits for.
 
         A session that cannot be stepped here gets out of that by a migration, which another process may have made: it
         is read again.
         """
-        while lane.waiting:
-            if lane.record is not None and not self._rules.can_step(lane.record.meta):
-                self._cache.believe(lane, None)
-            request = lane.waiting.popleft()
-            lane.current = [request]  # busy, so that who is told something now and submits the next one queues up
+        while queue.waiting:
+            if queue.record is not None and not self._rules.can_step(queue.record.meta):
+                self._cache.believe(queue, None)
+            request = queue.waiting.popleft()
+            queue.current = [request]  # busy, so that who is told something now and submits the next one queues up
             if not request.is_over():
-                return self._dispatch(lane, request)
+                return self._dispatch(queue, request)
             self._leave(request)
-        lane.current = []
+        queue.current = []
         return self._cache.evict()
 
-    def _dispatch(self, lane: SessionQueue, request: Request) -> None:
+    def _dispatch(self, queue: SessionQueue, request: Request) -> None:
         """Go on with the request, unless it has ended meanwhile. Whatever goes wrong here is its answer."""
         if request.done():
-            return self._next(lane)
+            return self._next(queue)
         try:
-            self._run_or_fetch(lane, request)
+            self._run_or_fetch(queue, request)
         except Exception as error:
-            asyncio.get_running_loop().call_soon(self._refuse, lane, request, error)
+            asyncio.get_running_loop().call_soon(self._refuse, queue, request, error)
 
-    def _run_or_fetch(self, lane: SessionQueue, request: Request) -> None:
+    def _run_or_fetch(self, queue: SessionQueue, request: Request) -> None:
         """Run the request on the record that is at hand, if its place is there; else ask the store."""
         request.begin(monotonic())
-        record = lane.record
+        record = queue.record
         if record is None or not fits(request.identity, record):
-            if request.identity.ordered and lane.take_apart():
-                return self._dispatch(lane, lane.current[0])
-            return self._start(lane, request, self._fetch(lane, request))
+            if request.identity.ordered and queue.take_apart():
+                return self._dispatch(queue, queue.current[0])
+            return self._start(queue, request, self._fetch(queue, request))
         if record.meta.deleted is not None:
-            return self._change_without_model(lane, request, record)
-        served = (lane.served and lane.served()) or self.models.cached(lane.key.tenant, record.meta)
+            return self._change_without_model(queue, request, record)
+        served = (queue.served and queue.served()) or self.models.cached(queue.key.tenant, record.meta)
         if served is None:
-            return self._start(lane, request, self._fetch_model(lane, request, record))
-        return self._run(lane, request, record, served)
+            return self._start(queue, request, self._fetch_model(queue, request, record))
+        return self._run(queue, request, record, served)
 
-    async def _fetch(self, lane: SessionQueue, request: Request) -> None:
+    async def _fetch(self, queue: SessionQueue, request: Request) -> None:
         identity = request.identity
         found: Committed | SessionRecord
         if identity.ordered:
-            found = await self._store.find(lane.key, identity, request.fingerprint)
+            found = await self._store.find(queue.key, identity, request.fingerprint)
         else:
-            found = await self._store.load(lane.key)
+            found = await self._store.load(queue.key)
         if isinstance(found, Committed):
-            return self._settling.end(lane, [found])
-        self._cache.believe(lane, found)
-        return self._dispatch(lane, request)
+            return self._committer.end(queue, [found])
+        self._cache.believe(queue, found)
+        return self._dispatch(queue, request)
 
-    async def _fetch_model(self, lane: SessionQueue, request: Request, record: SessionRecord) -> None:
+    async def _fetch_model(self, queue: SessionQueue, request: Request, record: SessionRecord) -> None:
         try:
-            served = await self.models.fetch(lane.key.tenant, record.meta)
+            served = await self.models.fetch(queue.key.tenant, record.meta)
         except ModelDeleted as error:
-            return await self._look_again(lane, request, record, error)
+            return await self._look_again(queue, request, record, error)
         if request.done():
-            return self._next(lane)
-        return self._run(lane, request, record, served)
+            return self._next(queue)
+        return self._run(queue, request, record, served)
 
     async def _look_again(
-        self, lane: SessionQueue, request: Request, record: SessionRecord, error: ModelDeleted
+        self, queue: SessionQueue, request: Request, record: SessionRecord, error: ModelDeleted
     ) -> None:
         """Go on if the session has left the model that is gone, or is marked by now, or if the request needs no model.
 
         Else raise that it is gone.
         """
-        now = await self._store.load(lane.key)
+        now = await self._store.load(queue.key)
         if now.meta == record.meta:
             if not request.any_model:
                 raise error
-            known = await self.models.known(lane.key.tenant, now.meta)
-            commit = self._edit(lane, request, now, known.network)
-            return None if commit is None else self._settling.commit([(lane, commit)])
-        self._cache.believe(lane, now)
-        return self._dispatch(lane, request)
+            known = await self.models.known(queue.key.tenant, now.meta)
+            commit = self._edit(queue, request, now, known.network)
+            return None if commit is None else self._committer.commit([(queue, commit)])
+        self._cache.believe(queue, now)
+        return self._dispatch(queue, request)
 
-    def _run(self, lane: SessionQueue, request: Request, record: SessionRecord, served: LoadedModel) -> None:
+    def _run(self, queue: SessionQueue, request: Request, record: SessionRecord, served: LoadedModel) -> None:
         network = served.model.network
         served.used_s = request.tried_s
-        if record is lane.record:
-            lane.served = ref(served)
+        if record is queue.record:
+            queue.served = ref(served)
         try:
             if not request.any_revision:
                 self._rules.check_revision(record.meta)
             if request.inputs is not None:
-                if request.count > 1 and not self._rules.may_go_as_one(request, record) and lane.take_apart():
-                    request = lane.current[0]
-                self._rules.check_steps(lane, request, record, network.network)
+                if request.count > 1 and not self._rules.may_go_as_one(request, record) and queue.take_apart():
+                    request = queue.current[0]
+                self._rules.check_steps(queue, request, record, network.network)
                 self._enter_model(request, served.queue)
-                if lane.waiting:
-                    self._rules.join(lane, record, served)
-                work = BatchItem(lane.current.copy(), record)
-                return served.batcher.add(work, again=self._flights.is_recent(lane.tick))
-            commit = self._edit(lane, request, record, network)
-        except Exception as error:  # whatever it is, the lane goes on
-            # later, not now: a lane full of refused requests would nest one in the other
-            asyncio.get_running_loop().call_soon(self._refuse, lane, request, error)
+                if queue.waiting:
+                    self._rules.join(queue, record, served)
+                work = BatchItem(queue.current.copy(), record)
+                return served.batcher.add(work, again=self._group_commit.is_recent(queue.tick))
+            commit = self._edit(queue, request, record, network)
+        except Exception as error:  # whatever it is, the queue goes on
+            # later, not now: a queue full of refused requests would nest one in the other
+            asyncio.get_running_loop().call_soon(self._refuse, queue, request, error)
             return None
-        return None if commit is None else self._settling.commit([(lane, commit)])
+        return None if commit is None else self._committer.commit([(queue, commit)])
 
-    def _change_without_model(self, lane: SessionQueue, request: Request, record: SessionRecord) -> None:
+    def _change_without_model(self, queue: SessionQueue, request: Request, record: SessionRecord) -> None:
         """Do to a session whose model was deleted what needs no model. Raise ModelDeleted for all else."""
         if not request.any_model:
             raise model_deleted(record.meta.model)
-        commit = self._edit(lane, request, record, DeletedNetwork(record.meta))
-        return None if commit is None else self._settling.commit([(lane, commit)])
+        commit = self._edit(queue, request, record, DeletedNetwork(record.meta))
+        return None if commit is None else self._committer.commit([(queue, commit)])
 
-    def _edit(self, lane: SessionQueue, request: Request, record: SessionRecord, network: Network) -> Commit | None:
+    def _edit(self, queue: SessionQueue, request: Request, record: SessionRecord, network: Network) -> Commit | None:
         """Return the commit of a change that is not a step, None if it has to ask the store first and will follow."""
         if request.prepare is None:
             return edit_commit(record, request, network, self._kernel_rev)
-        self._start(lane, request, self._prepare(lane, request, record, network))
+        self._start(queue, request, self._prepare(queue, request, record, network))
         return None
 
-    async def _prepare(self, lane: SessionQueue, request: Request, record: SessionRecord, network: Network) -> None:
+    async def _prepare(self, queue: SessionQueue, request: Request, record: SessionRecord, network: Network) -> None:
         assert request.prepare is not None
         try:
             edited = await request.prepare(record, network)
         except Stale:
             if monotonic() - request.taken_s > CONTENTION_S:
                 raise contended() from None
-            self._cache.believe(lane, None)
-            return self._dispatch(lane, request)
+            self._cache.believe(queue, None)
+            return self._dispatch(queue, request)
         except ModelDeleted as error:
-            return await self._look_again(lane, request, record, error)
+            return await self._look_again(queue, request, record, error)
         if request.done():
-            return self._next(lane)
-        return self._settling.commit([(lane, change_commit(record, request, network, edited, self._kernel_rev))])
+            return self._next(queue)
+        return self._committer.commit([(queue, change_commit(record, request, network, edited, self._kernel_rev))])
 
     def _ran(self, works: Sequence[BatchItem], failure: Exception | None) -> None:
         """Commit what ran together. Called by the batchers."""
@@ -341,73 +342,73 @@ class Scheduler:
                 logger.exception("steps of session %s had run and were not committed", work.record.key.session)
                 self._fail(work, error)
         if tick:
-            self._settling.commit(tick)
+            self._committer.commit(tick)
 
     def _add_commit(self, tick: CommitGroup, work: BatchItem, failure: Exception | None) -> None:
         """Add the commit of a work that has run to the tick, or refuse its requests."""
-        lane = self._lane_of(work)
+        queue = self._queue_of(work)
         if not work.wanted:  # nothing is committed
-            lane.put_back(len(work.requests))
-            return self._next(lane)
+            queue.put_back(len(work.requests))
+            return self._next(queue)
         failure = failure or work.failure
         if failure is not None:
-            return self._refuse(lane, lane.current[0], failure)
+            return self._refuse(queue, queue.current[0], failure)
         try:
             commit = steps_commit(work, self._kernel_rev)
         except Exception as error:  # it belongs to those who wait for this work alone
-            return self._refuse(lane, lane.current[0], error)
+            return self._refuse(queue, queue.current[0], error)
         if not isinstance(commit, Commit):
-            return self._refuse(lane, lane.current[0], commit)
-        if len(lane.current) > 1:
-            lane.put_back(len(work.requests))
-        return tick.append((lane, commit))
+            return self._refuse(queue, queue.current[0], commit)
+        if len(queue.current) > 1:
+            queue.put_back(len(work.requests))
+        return tick.append((queue, commit))
 
     def _drop_ended(self, work: BatchItem) -> None:
         """Let the other requests of a work go on, of which some had ended before its turn came."""
-        lane = self._lane_of(work)
-        lane.put_back(0)
-        self._begin(lane)
+        queue = self._queue_of(work)
+        queue.put_back(0)
+        self._begin(queue)
 
     def _fail(self, work: BatchItem, error: Exception) -> None:
         if isinstance(work, DryRun):
             return work.request.settle(error)
-        lane = self._lane_of(work)
-        return self._settling.end(lane, [error] * len(lane.current))
+        queue = self._queue_of(work)
+        return self._committer.end(queue, [error] * len(queue.current))
 
-    def _lane_of(self, work: BatchItem) -> SessionQueue:
-        lane = self._cache.known(work.record.key)
-        assert lane is not None, "a lane that is busy stays"
-        return lane
+    def _queue_of(self, work: BatchItem) -> SessionQueue:
+        queue = self._cache.known(work.record.key)
+        assert queue is not None, "a queue that is busy stays"
+        return queue
 
     # --- endings ----------------------------------------------------------------------------------------------------
 
-    def _refuse(self, lane: SessionQueue, request: Request, error: Exception) -> None:
+    def _refuse(self, queue: SessionQueue, request: Request, error: Exception) -> None:
         """End the request with the error, unless its Idempotency-Key has an answer: that stands whatever is now.
 
         Those that were to go with it are no better off: they wait again.
         """
-        if not isinstance(error, StoreUnavailable) and lane.take_apart():
-            return self._dispatch(lane, lane.current[0])
-        lane.put_back(1)
+        if not isinstance(error, StoreUnavailable) and queue.take_apart():
+            return self._dispatch(queue, queue.current[0])
+        queue.put_back(1)
         if request.identity.key is None or isinstance(error, StoreUnavailable):
-            return self._settling.end(lane, [error])
-        return self._start(lane, request, self._find_or_refuse(lane, request, error))
+            return self._committer.end(queue, [error])
+        return self._start(queue, request, self._find_or_refuse(queue, request, error))
 
-    async def _find_or_refuse(self, lane: SessionQueue, request: Request, error: Exception) -> None:
+    async def _find_or_refuse(self, queue: SessionQueue, request: Request, error: Exception) -> None:
         try:
-            found = await self._store.find(lane.key, Identity(key=request.identity.key), request.fingerprint)
+            found = await self._store.find(queue.key, Identity(key=request.identity.key), request.fingerprint)
         except CellarError as other:
-            return self._settling.end(lane, [other])
-        return self._settling.end(lane, [found if isinstance(found, Committed) else error])
+            return self._committer.end(queue, [other])
+        return self._committer.end(queue, [found if isinstance(found, Committed) else error])
 
-    def _next(self, lane: SessionQueue) -> None:
-        for request in lane.current:
+    def _next(self, queue: SessionQueue) -> None:
+        for request in queue.current:
             self._leave(request)
-        self._begin(lane)
+        self._begin(queue)
 
-    def _enter(self, request: Request, lane: SessionQueue | None) -> None:
+    def _enter(self, request: Request, queue: SessionQueue | None) -> None:
         """Let the request wait. Raise Overloaded if it would take too long, as far as the session's model is known."""
-        now_s, served = request.began_s, lane.served() if lane is not None and lane.served is not None else None
+        now_s, served = request.began_s, queue.served() if queue is not None and queue.served is not None else None
         if served is None or request.inputs is None:
             request.model = self._admission.enter(now_s, request.count, left_s=request.left_s(now_s))
         else:
@@ -432,17 +433,17 @@ class Scheduler:
         if not self._admission.waiting:
             self._emptied.set()
 
-    def _start(self, lane: SessionQueue, request: Request, way: Coroutine[Any, Any, None]) -> None:
+    def _start(self, queue: SessionQueue, request: Request, way: Coroutine[Any, Any, None]) -> None:
         """Go a part of the request's way that has to wait, and end the request if it fails there."""
-        self._spawn(self._guard(lane, request, way))
+        self._spawn(self._guard(queue, request, way))
 
-    async def _guard(self, lane: SessionQueue, request: Request, way: Coroutine[Any, Any, None]) -> None:
+    async def _guard(self, queue: SessionQueue, request: Request, way: Coroutine[Any, Any, None]) -> None:
         try:
             await way
         except CellarError as error:
-            self._refuse(lane, request, error)
+            self._refuse(queue, request, error)
         except Exception as error:
-            self._settling.end(lane, [error])
+            self._committer.end(queue, [error])
 
     def _spawn(self, way: Coroutine[Any, Any, None]) -> None:
         # tasks of our own: a caller that is cancelled cancels none of them

@@ -1,4 +1,4 @@
-"""What this process knows of sessions, in a bounded memory: their lanes, those used longest ago being forgotten."""
+"""What this process knows of sessions, in a bounded memory: their queues, those used longest ago being forgotten."""
 
 from collections import OrderedDict
 
@@ -6,7 +6,7 @@ from cellar.ports import SessionKey, SessionRecord
 from cellar.sessions.scheduling.session_queue import SessionQueue
 
 LANE_BYTES = 2560
-"""What a lane costs besides its state, with what the store packs of it: measured at 2.4 KB."""
+"""What a queue costs besides its state, with what the store packs of it: measured at 2.4 KB."""
 
 MOST_BUSY = 64
 """Sessions in use that one eviction passes over: the next one goes on where it ended."""
@@ -16,35 +16,35 @@ WRITER_BYTES = 160
 
 
 class SessionCache:
-    """The lanes of a process, up to `max_bytes` of them and of what they hold."""
+    """The queues of a process, up to `max_bytes` of them and of what they hold."""
 
     def __init__(self, max_bytes: int) -> None:
         self._max_bytes = max_bytes
-        self._lanes: OrderedDict[SessionKey, SessionQueue] = OrderedDict()
+        self._scheduler: OrderedDict[SessionKey, SessionQueue] = OrderedDict()
         self._bytes = 0
 
-    def lane(self, key: SessionKey) -> SessionQueue:
-        """Return the lane of a session, which is a new one if nothing is known of it."""
-        lane = self._lanes.get(key)
-        if lane is None:
-            lane = self._lanes[key] = SessionQueue(key)
+    def queue(self, key: SessionKey) -> SessionQueue:
+        """Return the queue of a session, which is a new one if nothing is known of it."""
+        queue = self._scheduler.get(key)
+        if queue is None:
+            queue = self._scheduler[key] = SessionQueue(key)
             self._bytes += LANE_BYTES
         else:
-            self._lanes.move_to_end(key)
-        return lane
+            self._scheduler.move_to_end(key)
+        return queue
 
     def known(self, key: SessionKey) -> SessionQueue | None:
-        """Return the lane of a session if there is one."""
-        return self._lanes.get(key)
+        """Return the queue of a session if there is one."""
+        return self._scheduler.get(key)
 
-    def believe(self, lane: SessionQueue, record: SessionRecord | None) -> None:
+    def believe(self, queue: SessionQueue, record: SessionRecord | None) -> None:
         """Take the session for this, None for unknown.
 
         What was found out about the session stays if steps alone have led there.
         """
-        before, lane.record = lane.record, record
+        before, queue.record = queue.record, record
         if record is None or before is None or record.meta is not before.meta:
-            lane.served = lane.familiar = None
+            queue.served = queue.familiar = None
         elif record.writers is before.writers:  # a step, as most: it holds what it held
             return
         self._bytes += _bytes_of(record) - _bytes_of(before)
@@ -56,13 +56,13 @@ class SessionCache:
         """
         looks = MOST_BUSY
         while self._bytes > self._max_bytes and looks:
-            lane = next(iter(self._lanes.values()))
-            if lane.idle:
-                self.believe(lane, None)
-                del self._lanes[lane.key]
+            queue = next(iter(self._scheduler.values()))
+            if queue.idle:
+                self.believe(queue, None)
+                del self._scheduler[queue.key]
                 self._bytes -= LANE_BYTES
             else:
-                self._lanes.move_to_end(lane.key)
+                self._scheduler.move_to_end(queue.key)
                 looks -= 1
 
 

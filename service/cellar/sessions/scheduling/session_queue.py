@@ -1,4 +1,4 @@
-"""The lane of one session, in which requests go in the order in which they came."""
+"""The queue of one session, in which requests go in the order in which they came."""
 
 from collections import deque
 from collections.abc import Callable
@@ -31,7 +31,7 @@ class SessionQueue:
 
     @property
     def idle(self) -> bool:
-        """Whether nobody needs the lane."""
+        """Whether nobody needs the queue."""
         return not self.current and not self.waiting
 
     def put_back(self, kept: int) -> None:
@@ -67,18 +67,18 @@ def fits(identity: Identity, record: SessionRecord) -> bool:
     return identity.step is None or identity.step == record.position.step
 
 
-def join_waiting(lane: SessionQueue, record: SessionRecord, most: int, admits: Callable[[Request], bool]) -> None:
+def join_waiting(queue: SessionQueue, record: SessionRecord, most: int, admits: Callable[[Request], bool]) -> None:
     """Let steps that wait behind those on their way go with them, up to `most` requests in all.
 
     They are those that `admits` admits and that are known to fit where the ones before them end.
     """
-    first = lane.current[0]
+    first = queue.current[0]
     if first.inputs is None or not _may_share(first, record):
         return
     step, steps, count = record.position.step + len(first.inputs), len(first.inputs), first.count
     writers = record.writers.after(first.identity.writer, first.identity.seq, record.revision)
-    while lane.waiting and count + lane.waiting[0].count <= most:
-        request = lane.waiting[0]
+    while queue.waiting and count + queue.waiting[0].count <= most:
+        request = queue.waiting[0]
         if request.is_over():  # it leaves when it would be taken up
             break
         inputs = request.inputs
@@ -89,7 +89,7 @@ def join_waiting(lane: SessionQueue, record: SessionRecord, most: int, admits: C
         if not (_follows(request.identity, step, writers) and admits(request)):
             break
         request.begin(first.tried_s)
-        lane.current.append(lane.waiting.popleft())
+        queue.current.append(queue.waiting.popleft())
         step, steps = step + len(inputs), steps + len(inputs)
         writers = writers.after(request.identity.writer, request.identity.seq, record.revision + count)
         count += request.count

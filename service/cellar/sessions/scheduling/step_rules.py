@@ -35,26 +35,26 @@ class StepRules:
         check_reset(reset, record.meta)
         check_state(record, sizes)
 
-    def check_steps(self, lane: SessionQueue, request: Request, record: SessionRecord, sizes: Sizes) -> None:
+    def check_steps(self, queue: SessionQueue, request: Request, record: SessionRecord, sizes: Sizes) -> None:
         """Raise what keeps the steps of a request from being run on the record.
 
         Where nothing does, steps of the same shape are not looked at again as long as the session has this model.
         """
         inputs = request.inputs
         assert inputs is not None
-        if request.shape == lane.familiar and request.reset is None and record is lane.record:
+        if request.shape == queue.familiar and request.reset is None and record is queue.record:
             return
         check_inputs(inputs, request.kind, record.meta, sizes, self._max_numbers)
         check_reset(request.reset, record.meta)
         check_state(record, sizes)
-        if record is lane.record and not (sizes.takes_ids or sizes.whole_sequences):
-            lane.familiar = request.shape
+        if record is queue.record and not (sizes.takes_ids or sizes.whole_sequences):
+            queue.familiar = request.shape
 
     def may_go_as_one(self, request: Request, record: SessionRecord) -> bool:
         """Return whether one commit may have all that the request stands for."""
         return request.count <= self._most_together and not record.meta.history
 
-    def join(self, lane: SessionQueue, record: SessionRecord, served: LoadedModel) -> None:
+    def join(self, queue: SessionQueue, record: SessionRecord, served: LoadedModel) -> None:
         """Let the steps that wait behind the first go with it, where the network can be cut between them.
 
         All of them are answered at the end of the last, so they are no more than take the time of a call.
@@ -65,7 +65,7 @@ class StepRules:
         def admits(request: Request) -> bool:
             inputs = request.inputs
             assert inputs is not None
-            if request.shape == lane.familiar:
+            if request.shape == queue.familiar:
                 return True
             try:
                 check_inputs(inputs, request.kind, record.meta, network, self._max_numbers)
@@ -74,4 +74,4 @@ class StepRules:
             return True
 
         if not network.whole_sequences:
-            join_waiting(lane, record, most, admits)
+            join_waiting(queue, record, most, admits)

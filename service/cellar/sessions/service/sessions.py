@@ -98,7 +98,7 @@ class Sessions:
         self._max_numbers = max_numbers
         self._nonces = nonces()
         self._kernels = ThreadPoolExecutor(THREADS, thread_name_prefix="cellar-kernel")
-        self._lanes = Scheduler(
+        self._scheduler = Scheduler(
             store,
             source,
             self._kernels,
@@ -133,12 +133,12 @@ class Sessions:
         """
         name = secrets.token_hex(12) if session is None else session
         ttl_s = self._default_ttl_s if ttl_s is None else ttl_s
-        wishes = SessionOptions(batch_size, ttl_s, history, log, events, pinned)
+        options = SessionOptions(batch_size, ttl_s, history, log, events, pinned)
         check_name(name)
-        wishes.check(self._max_batch_size)
-        loaded = await self._lanes.models.resolve(tenant, model)
-        wishes.check_with(loaded.network.network, self._max_numbers)
-        meta = wishes.meta(loaded.version, self._kernel_rev, self._clock.now_s())
+        options.check(self._max_batch_size)
+        loaded = await self._scheduler.models.resolve(tenant, model)
+        options.check_with(loaded.network.network, self._max_numbers)
+        meta = options.meta(loaded.version, self._kernel_rev, self._clock.now_s())
         state = loaded.network.initial_state(batch_size).astype("<f4").tobytes()
         record = SessionRecord(SessionKey(tenant, name), meta, start_of(meta.birth), 0, state)
         there = await self.admit(record)
@@ -159,7 +159,7 @@ class Sessions:
             layout = layout_of(served.model.network.network)
         there = await self._store.create(record, layout, born)
         if there is None:
-            self._lanes.forget(record.key)
+            self._scheduler.forget(record.key)
         return there
 
     def check_rows(self, rows: int, sizes: Sizes) -> None:
@@ -206,7 +206,7 @@ class Sessions:
 
     async def delete(self, key: SessionKey) -> None:
         """Delete the session."""
-        self._lanes.forget(key)
+        self._scheduler.forget(key)
         await self._store.delete(key)
 
     async def step(
@@ -282,7 +282,7 @@ class Sessions:
         request = self._request(key, kind, identity, mark, inputs, anew)
         request.after = after
         request.until_s = None if left_s is None else request.began_s + left_s
-        self._lanes.submit(request)
+        self._scheduler.submit(request)
         if deadline_s is not None and left_s is not None:
             request.end_after(left_s, deadline_s)
         return request
@@ -297,19 +297,19 @@ class Sessions:
         C-contiguous and finite.
         """
         marks = os.urandom(NONCE_BYTES * len(inputs)) if first is None else step_fingerprints(inputs)
-        burst = StepBatch(key, first, marks, monotonic(), inputs)
-        burst.after = after
-        self._lanes.submit(burst)
-        return burst
+        batch = StepBatch(key, first, marks, monotonic(), inputs)
+        batch.after = after
+        self._scheduler.submit(batch)
+        return batch
 
     def together(self) -> AbstractContextManager[None]:
         """Submit in here, at once, requests that came together: those of one session share a commit from the first."""
-        return self._lanes.together()
+        return self._scheduler.together()
 
     async def look(self, key: SessionKey) -> tuple[SessionRecord, Sizes, int]:
         """Return the session, the sizes of its model, and how many steps a sequence of it may have at most."""
         record = await self._store.load(key)
-        sizes = (await self._lanes.models.fetch(key.tenant, record.meta)).model.network.network
+        sizes = (await self._scheduler.models.fetch(key.tenant, record.meta)).model.network.network
         outputs = self._max_numbers // (record.meta.batch_size * sizes.out_size)
         return record, sizes, max(1, min(self._max_sequence_steps, outputs))
 
@@ -328,7 +328,7 @@ class Sessions:
         Raise as `sequence`, but for conflicts.
         """
         check_finite(inputs)
-        return await self._lanes.attempt(record, inputs, rows_to_reset(reset, inputs.shape[1]))
+        return await self._scheduler.attempt(record, inputs, rows_to_reset(reset, inputs.shape[1]))
 
     async def reset(
         self, key: SessionKey, identity: Identity, *, rows: Sequence[int] | Sequence[bool] | None = None
@@ -359,7 +359,7 @@ class Sessions:
         """
         request = self._request(key, kind, identity, mark)
         request.edit, request.any_model = edit, any_model
-        self._lanes.submit(request)
+        self._scheduler.submit(request)
         done = await request.come()
         return ChangeAnswer(done.position, done.replayed)
 
@@ -381,31 +381,31 @@ class Sessions:
         """
         request = self._request(key, kind, identity, mark)
         request.prepare, request.any_revision, request.any_model = prepare, any_revision, any_model
-        self._lanes.submit(request)
+        self._scheduler.submit(request)
         done = await request.come()
         return ChangeAnswer(done.position, done.replayed)
 
     @property
     def models(self) -> ModelCache:
         """The models that sessions run on."""
-        return self._lanes.models
+        return self._scheduler.models
 
     @property
     def is_refusing(self) -> bool:
         """Whether requests were refused just now because too many wait."""
-        return self._lanes.is_refusing
+        return self._scheduler.is_refusing
 
     def check_room(self, key: SessionKey, deadline_s: float | None, came_s: float | None = None) -> None:
         """Raise Overloaded if a step of the session would be refused for those that wait, as far as that is known.
 
         The deadline counts from `came_s` or from now. Raise DeadlineExceeded if it is past.
         """
-        self._lanes.check_room(key, None if deadline_s is None else _left_s(deadline_s, came_s))
+        self._scheduler.check_room(key, None if deadline_s is None else _left_s(deadline_s, came_s))
 
     @property
     def queue_limit(self) -> int:
         """How many requests may wait, and how many steps may be submitted as one."""
-        return self._lanes.queue_limit
+        return self._scheduler.queue_limit
 
     @property
     def kernels(self) -> ThreadPoolExecutor:
@@ -416,10 +416,10 @@ class Sessions:
         """Take no more requests, wait up to `grace_s` for those under way, and end the threads."""
         try:
             async with asyncio.timeout(grace_s):
-                await self._lanes.drain()
+                await self._scheduler.drain()
         except TimeoutError:
             pass
-        self._lanes.models.close()
+        self._scheduler.models.close()
         self._kernels.shutdown(wait=False, cancel_futures=True)
 
     def _request(

@@ -1,7 +1,7 @@
 """The port of snapshots on Redis.
 
 All snapshots of a session are one hash beside its record. It has no lifetime of its own, so that no commit has to renew
-it: it goes with the record, by the hand of whoever deletes the session, finds that it has expired (`listing.py`), or
+it: it goes with the record, by the hand of whoever deletes the session, finds that it has expired (`index.py`), or
 creates another one of its name. Nothing of it is told once the record is gone.
 """
 

@@ -1,4 +1,4 @@
-"""Scripts: small Lua files, run by their hash on the link (`exchange.py`) and through redis-py (`Scripts`)."""
+"""Scripts: small Lua files, run by their hash on the link (`retry.py`) and through redis-py (`Scripts`)."""
 
 import math
 from collections.abc import Iterable, Sequence

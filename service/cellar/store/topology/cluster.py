@@ -2,7 +2,7 @@
 
 Commands of a call are parted by the primary that owns their key and sent in one write to each. A node that answers
 MOVED or ASK has not applied the command: it is asked where the node says. The map is read anew, beside the traffic,
-whenever something did not go as it says; who has a command that must not fail meanwhile tries again (`exchange.py`).
+whenever something did not go as it says; who has a command that must not fail meanwhile tries again (`retry.py`).
 """
 
 import asyncio

@@ -26,7 +26,7 @@ from cellar.store.topology.sentinel import SENTINEL_TIMEOUT_S, Sentinels
 
 
 def open_route(url: str, *, prefix: str | None = None, reply_timeout_s: float = REPLY_TIMEOUT_S) -> Router:
-    """Return the route to the Redis of a URL (`address.py`); nothing is connected yet. Raise SettingsInvalid.
+    """Return the route to the Redis of a URL (`url.py`); nothing is connected yet. Raise SettingsInvalid.
 
     With the `prefix` of all keys each connection is asked first for the rights of its user (`rights.py`).
     """
@@ -43,7 +43,7 @@ def open_route(url: str, *, prefix: str | None = None, reply_timeout_s: float = 
 
 
 def find_hints(url: str) -> Callable[[], Awaitable[Address]]:
-    """Return what tells where hints are to be had (`hints.py`): the one server, the primary, or a node of the cluster.
+    """Return a function that finds a server to subscribe at (`notifications.py`): the primary, or a node of a cluster.
 
     Each call may tell another node, so that one that is down is passed over the next time. Raise SettingsInvalid.
     """
