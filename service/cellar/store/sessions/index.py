@@ -102,14 +102,14 @@ class SessionIndex:
         found: list[SessionSummary] = []
         looked_at = 0
         while bucket < BUCKETS and len(found) < limit and looked_at < MOST_LOOKED_AT:
-            criterion = limit - len(found)
-            at_once = criterion if wanted.by_name else LOOKED_AT_AT_ONCE
+            remaining = limit - len(found)
+            at_once = remaining if wanted.by_name else LOOKED_AT_AT_ONCE
             names = await self._names(tenant, bucket, last, at_once, wanted.prefix)
             some = names[:at_once]
             summaries = await self._summaries([SessionKey(tenant, name) for _, name in some])
             fitting = [summary for summary in summaries if wanted.fits(summary)]
-            if len(fitting) > criterion:  # the others are for the next page
-                fitting = fitting[:criterion]
+            if len(fitting) > remaining:  # the others are for the next page
+                fitting = fitting[:remaining]
                 some = some[: 1 + [name for _, name in some].index(fitting[-1].key.session)]
             found += fitting
             looked_at += len(some)
