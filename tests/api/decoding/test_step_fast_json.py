@@ -27,7 +27,7 @@ MEMBERS: dict[str, st.SearchStrategy[Any]] = {
     "input": st.lists(numbers, min_size=1, max_size=4) | rows,
     "position": st.just(POSITION),
     "step": st.integers(0, MAX_STEP),
-    "writer": st.from_regex(r"[A-Za-z0-9._-]{1,8}", fullmatch=True),
+    "writer": st.from_regex(r"[A-Za-z0-9._-]{1,8}", fullmatch=True).filter(lambda name: name not in (".", "..")),
     "seq": st.integers(1, MAX_STEP),
     "reset": st.booleans() | st.lists(st.booleans(), max_size=3),
 }
