@@ -66,7 +66,8 @@ async def start_service() -> AsyncIterator[StartService]:
         route = open_route(url)
         store = RedisSessions(route, prefix=prefix, **for_store)
         models = options.pop("models", None) or ExactModels()
-        options = {"kernel_rev": 1, "default_ttl_s": 3600, "most_together": for_store.get("window", 32), **options}
+        default = {"kernel_rev": 1, "default_ttl_s": 3600, "most_together": for_store.get("window", 32)}
+        options = {**default, "queue_wait_s": 60.0, **options}  # a slow machine is no overload
         sessions = Sessions(store, models, FakeClock(), **options)
         past = RedisHistory(route, prefix=prefix, page_bytes=200)  # so that logs have many pages
         started.append(
