@@ -13,7 +13,7 @@ from pydantic import BaseModel
 from cellar.api.errors.problems import EVERYWHERE, status_of
 from cellar.api.http.parameters import STEP
 from cellar.api.limits.limits import Limits
-from cellar.api.schemas.jobs import JobRequest
+from cellar.api.schemas.catalogue.jobs import JobRequest
 from cellar.api.specs.asyncapi import close_codes
 from cellar.cells import BUILT_IN
 from cellar.cli import main

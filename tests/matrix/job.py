@@ -8,7 +8,7 @@ import numpy as np
 import redis
 from numpy.typing import NDArray
 
-from cellar.api.schemas.jobs import JobRequest
+from cellar.api.schemas.catalogue.jobs import JobRequest
 from cellar.engine import KernelCache
 from cellar.errors import CellarError
 from cellar.jobs import runner

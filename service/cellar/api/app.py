@@ -20,7 +20,7 @@ from cellar.api.http.conventions import EndingNewlines, EndingSlashes, HeadReque
 from cellar.api.http.parameters import REPLAYED
 from cellar.api.limits.limits import Limits, Load
 from cellar.api.routes import router
-from cellar.api.routes.step_dispatch import HotRoutes
+from cellar.api.routes.session.step_dispatch import HotRoutes
 from cellar.api.sequence_stream.response import Underway
 from cellar.api.specs import openapi_route
 from cellar.api.websocket.app import StreamRoutes, Streams

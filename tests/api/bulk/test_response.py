@@ -17,7 +17,7 @@ from starlette.types import Message
 from cellar.api.bulk import replies, response, window
 from cellar.api.bulk.response import BulkResponse
 from cellar.api.bulk.window import Window
-from cellar.api.routes.many import READERS, WRITERS
+from cellar.api.routes.session.bulk import READERS, WRITERS
 from cellar.errors import Overloaded
 from cellar.main import create_app
 from cellar.ports import Identity, SessionKey

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from cellar.api.decoding.step_fast_json import plain_object, plain_step, read_step
 from cellar.api.decoding.step_input import Asked, step_of_json
 from cellar.api.http.body import validated
-from cellar.api.schemas.sessions import StepRequest
+from cellar.api.schemas.session.sessions import StepRequest
 from cellar.errors import CellarError
 from cellar.sessions.values.position import MAX_STEP
 from cellar.wire.json.document import decode

@@ -1,8 +1,8 @@
 """Members of the objects of requests, by pydantic's locations."""
 
 from cellar.api.errors.members import members_at, places_below, words_at
-from cellar.api.schemas.jobs import JobRequest
-from cellar.api.schemas.models import ModelRequest
+from cellar.api.schemas.catalogue.jobs import JobRequest
+from cellar.api.schemas.catalogue.models import ModelRequest
 from cellar.nn.spec.network import DenseSpec
 
 DENSE = list(DenseSpec.model_fields)

@@ -12,10 +12,10 @@ from pydantic import BaseModel
 from cellar.api.errors.members import members_at
 from cellar.api.errors.synonyms import INSTEAD, MEMBERS, VALUES
 from cellar.api.http.body import validated
-from cellar.api.schemas.cells import CellRequest
-from cellar.api.schemas.jobs import JobRequest
-from cellar.api.schemas.models import ModelRequest
-from cellar.api.schemas.sessions import SequenceRequest, SessionRequest, StepRequest
+from cellar.api.schemas.catalogue.cells import CellRequest
+from cellar.api.schemas.catalogue.jobs import JobRequest
+from cellar.api.schemas.catalogue.models import ModelRequest
+from cellar.api.schemas.session.sessions import SequenceRequest, SessionRequest, StepRequest
 from cellar.cells import BUILT_IN
 from cellar.errors import InvalidInput
 from cellar.nn.spec.network import DenseSpec, DropoutSpec, EmbeddingSpec, RecurrentSpec

@@ -13,8 +13,8 @@ from openapi_spec_validator import validate
 
 from cellar.api import app
 from cellar.api.http.body import JSON
-from cellar.api.schemas import events
 from cellar.api.schemas.numbers import LARGEST, nested
+from cellar.api.schemas.session import events
 from cellar.api.specs import openapi
 from cellar.errors import CellarError
 from cellar.main import create_app

@@ -13,7 +13,7 @@ from cellar.api.decoding.step_input import Asked, one_step, sequence_of_json, st
 from cellar.api.dependencies import TENANT
 from cellar.api.http.body import PROMPT_BYTES, read_beside, validated
 from cellar.api.limits.round_robin import RoundRobin
-from cellar.api.schemas.sessions import SequenceLine, StepLine
+from cellar.api.schemas.session.sessions import SequenceLine, StepLine
 from cellar.errors import BodyTooLarge, CellarError, InvalidInput, TooManyFaults
 from cellar.ports import APPEND, NAME, NAME_IN_WORDS, Identity, SessionKey
 from cellar.wire.frames import columns, frames

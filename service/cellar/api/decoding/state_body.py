@@ -10,7 +10,7 @@ from starlette.requests import Request
 
 from cellar.api.http.body import JSON, body_type, read_beside, read_model
 from cellar.api.http.query_and_headers import read_query, refuse_query
-from cellar.api.schemas.sessions import LayerRequest, Placed, StateQuery, StateRequest, StatesQuery
+from cellar.api.schemas.session.sessions import LayerRequest, Placed, StateQuery, StateRequest, StatesQuery
 from cellar.errors import InvalidInput, InvalidParameter
 from cellar.sessions.values.results import StateAnswer, StatePart
 from cellar.wire.arrays import npy, tensors

@@ -11,7 +11,7 @@ import orjson
 
 from cellar.api.decoding.step_input import Asked, one_row, one_step, step_of_json
 from cellar.api.http.body import validated
-from cellar.api.schemas.sessions import StepRequest
+from cellar.api.schemas.session.sessions import StepRequest
 from cellar.errors import InvalidInput
 from cellar.ports import APPEND, NAME, Identity
 from cellar.sessions.service.sessions import Reset

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from cellar.api.errors.validation_errors import below
 from cellar.api.http.query_and_headers import of_query
-from cellar.api.schemas.sessions import SequenceQuery, SequenceRequest, StepQuery, StepRequest
+from cellar.api.schemas.session.sessions import SequenceQuery, SequenceRequest, StepQuery, StepRequest
 from cellar.errors import IdUnknown, InvalidInput, ShapeMismatch, WholeSequencesOnly
 from cellar.ports import Identity, Position
 from cellar.sessions.service.sessions import Reset

@@ -15,7 +15,7 @@ from cellar.api.http.negotiation import answer_type
 from cellar.api.http.query_and_headers import TIMEOUT, deadline_s, read_query, refuse_query
 from cellar.api.limits.memoize import remembered
 from cellar.api.schemas.names import IDEMPOTENCY_KEY, IDEMPOTENCY_KEY_PATTERN
-from cellar.api.schemas.sessions import SequenceQuery, SequenceRequest, StepQuery
+from cellar.api.schemas.session.sessions import SequenceQuery, SequenceRequest, StepQuery
 from cellar.errors import InvalidParameter, NotAcceptable, UnsupportedMediaType
 from cellar.ports import NAME
 from cellar.wire.arrays import npy

@@ -3,23 +3,9 @@
 from fastapi import APIRouter
 from fastapi.routing import APIRoute
 
-from cellar.api.routes import (
-    cells,
-    events,
-    forks,
-    health,
-    jobs,
-    long,
-    many,
-    models,
-    past,
-    replays,
-    sessions,
-    shadows,
-    snapshots,
-    state,
-    steps,
-)
+from cellar.api.routes.catalogue import cells, health, jobs, models
+from cellar.api.routes.history import forks, history, replays, shadows, snapshots
+from cellar.api.routes.session import bulk, events, sequence_stream, sessions, state, steps
 
 
 def _operation_id(route: APIRoute) -> str:
@@ -28,6 +14,21 @@ def _operation_id(route: APIRoute) -> str:
 
 
 router = APIRouter(generate_unique_id_function=_operation_id)
-PARTS = (models, cells, sessions, steps, many, long, state, snapshots, forks, past, replays, shadows, events, jobs)
+PARTS = (
+    models,
+    cells,
+    sessions,
+    steps,
+    bulk,
+    sequence_stream,
+    state,
+    snapshots,
+    forks,
+    history,
+    replays,
+    shadows,
+    events,
+    jobs,
+)
 for part in (*PARTS, health):
     router.include_router(part.router)

@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from cellar import __version__, errors
-from cellar.api.schemas import streams as schemas
+from cellar.api.schemas.session import websocket as schemas
 from cellar.api.specs.asyncapi_examples import CONVERSATION
 from cellar.api.websocket.close_codes import code_of
 from cellar.ports import NAME_IN_WORDS

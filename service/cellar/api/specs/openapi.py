@@ -9,9 +9,9 @@ from pydantic.json_schema import models_json_schema
 
 from cellar import __version__
 from cellar.api.routes import router
-from cellar.api.schemas.long import LongAnswer, LongEnd, LongStep, LongSteps
 from cellar.api.schemas.problems import Problem
-from cellar.api.schemas.sessions import SequenceLine, SequenceRequest, StateRequest, StepLine, StepRequest
+from cellar.api.schemas.session.sequence_stream import LongAnswer, LongEnd, LongStep, LongSteps
+from cellar.api.schemas.session.sessions import SequenceLine, SequenceRequest, StateRequest, StepLine, StepRequest
 from cellar.api.specs.client_schemas import for_clients
 from cellar.api.specs.request_examples import add_request_examples
 

@@ -11,7 +11,7 @@ from cellar.api.decoding.step_order import Place, place_of
 from cellar.api.errors.synonyms import synonym
 from cellar.api.errors.validation_errors import shown
 from cellar.api.http.body import validated
-from cellar.api.schemas.streams import ResumeMessage, SequenceMessage, StepMessage
+from cellar.api.schemas.session.websocket import ResumeMessage, SequenceMessage, StepMessage
 from cellar.api.websocket.submissions import Several, Submission
 from cellar.errors import CellarError, InvalidInput, MalformedJson
 from cellar.nn.spec.network import whole

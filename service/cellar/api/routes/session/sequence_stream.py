@@ -15,7 +15,7 @@ from cellar.api.http.body import body_type, bytes_of
 from cellar.api.http.negotiation import answer_type
 from cellar.api.http.parameters import STEP, IdempotencyKey, SessionName
 from cellar.api.http.query_and_headers import of_query, read_query
-from cellar.api.schemas.long import LongQuery
+from cellar.api.schemas.session.sequence_stream import LongQuery
 from cellar.api.sequence_stream.requests import Lines, Npy, Reader, Size
 from cellar.api.sequence_stream.response import SequenceResponse
 from cellar.ports import SessionKey

@@ -20,7 +20,7 @@ from cellar.api.http.parameters import (
     Limit,
     tell_replay,
 )
-from cellar.api.schemas.jobs import JobAnswer, JobRequest, JobsAnswer
+from cellar.api.schemas.catalogue.jobs import JobAnswer, JobRequest, JobsAnswer
 from cellar.errors import FingerprintMismatch, IdUnknown, JobUnknown, ModelUnknown
 from cellar.ports import JobState
 

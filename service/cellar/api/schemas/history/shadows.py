@@ -4,8 +4,8 @@ from typing import Self
 
 from pydantic import Field
 
+from cellar.api.schemas.history.replays import DifferenceAnswer
 from cellar.api.schemas.names import Answer, ModelRef
-from cellar.api.schemas.replays import DifferenceAnswer
 from cellar.nn.spec.network import Frozen
 from cellar.sessions.history import shadows
 

@@ -30,7 +30,7 @@ from cellar.api.http.parameters import (
     SessionName,
     tell_replay,
 )
-from cellar.api.schemas.sessions import (
+from cellar.api.schemas.session.sessions import (
     ChangeAnswer,
     LayerAnswer,
     ResetRequest,

@@ -5,7 +5,7 @@ from typing import Literal, Self
 from pydantic import Field
 
 from cellar.api.schemas.names import Answer, ModelRef, Name, PositionText
-from cellar.api.schemas.sessions import Placed
+from cellar.api.schemas.session.sessions import Placed
 from cellar.nn.spec.network import Frozen
 from cellar.ports import Position
 from cellar.sessions.history import output_diff as differences

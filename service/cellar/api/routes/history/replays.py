@@ -15,9 +15,9 @@ from cellar.api.http.parameters import (
     IdempotencyKey,
     SessionName,
 )
-from cellar.api.routes.state import changed
-from cellar.api.schemas.replays import MigrateRequest, ReplayAnswer, ReplayRequest
-from cellar.api.schemas.sessions import ChangeAnswer
+from cellar.api.routes.session.state import changed
+from cellar.api.schemas.history.replays import MigrateRequest, ReplayAnswer, ReplayRequest
+from cellar.api.schemas.session.sessions import ChangeAnswer
 from cellar.errors import (
     AlreadyExists,
     IdUnknown,

@@ -12,8 +12,8 @@ from cellar.api.errors.problems import answers
 from cellar.api.fast_http.strict import ENDLESS
 from cellar.api.http.body import JsonRoute
 from cellar.api.http.parameters import SESSION, SessionName
-from cellar.api.schemas.events import ITEM, MEDIA_TYPE, seen_of, text_of
 from cellar.api.schemas.names import LAST_EVENT_ID_PATTERN
+from cellar.api.schemas.session.events import ITEM, MEDIA_TYPE, seen_of, text_of
 from cellar.errors import CellarError, NotKept, Overloaded
 from cellar.ports import SessionKey
 from cellar.sessions.events.hub import EventHub, Subscription

@@ -7,7 +7,7 @@ from cellar.api.errors.problems import answers
 from cellar.api.errors.validation_errors import below
 from cellar.api.http.body import JsonRoute
 from cellar.api.http.parameters import BODY, CELL
-from cellar.api.schemas.cells import CellAnswer, CellRequest
+from cellar.api.schemas.catalogue.cells import CellAnswer, CellRequest
 from cellar.engine import build_cell
 
 router = APIRouter(prefix="/v1/cells", tags=["cells"], route_class=JsonRoute)

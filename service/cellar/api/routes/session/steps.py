@@ -1,4 +1,4 @@
-"""One step, and a sequence of steps. `cellar.api.routes.step_dispatch` calls these routes without FastAPI's stack."""
+"""One step, and a sequence of steps. `step_dispatch.py` calls these routes without FastAPI's stack."""
 
 from fastapi import APIRouter
 from starlette.requests import Request
@@ -13,7 +13,7 @@ from cellar.api.http.body import JSON, beside, body_type, read_beside, validated
 from cellar.api.http.negotiation import answer_type
 from cellar.api.http.parameters import REPLAYED, STEP, IdempotencyKey, SessionName
 from cellar.api.http.query_and_headers import deadline_s, read_query, refuse_query
-from cellar.api.schemas.sessions import (
+from cellar.api.schemas.session.sessions import (
     SequenceAnswer,
     SequenceQuery,
     SequenceRequest,

@@ -6,7 +6,7 @@ from cellar.api.dependencies import TENANT, Parts
 from cellar.api.errors.problems import answers, document_of
 from cellar.api.http.body import JsonRoute
 from cellar.api.http.parameters import BODY, CONFLICT, REPLAY, SESSION, IdempotencyKey, SessionName, tell_replay
-from cellar.api.schemas.forks import ChildAnswer, ForkAnswer, ForkRequest
+from cellar.api.schemas.history.forks import ChildAnswer, ForkAnswer, ForkRequest
 from cellar.errors import FingerprintMismatch, ForkTooLarge
 from cellar.ports import SessionKey
 

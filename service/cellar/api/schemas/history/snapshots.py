@@ -6,7 +6,7 @@ from typing import Self
 from pydantic import Field
 
 from cellar.api.schemas.names import Answer, Name, time_of
-from cellar.api.schemas.sessions import Placed
+from cellar.api.schemas.session.sessions import Placed
 from cellar.ports import Snapshot
 
 

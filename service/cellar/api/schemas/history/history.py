@@ -7,7 +7,7 @@ from pydantic import ConfigDict, Field
 
 from cellar.api.schemas.names import Answer, PositionText
 from cellar.api.schemas.numbers import RowsOfSteps
-from cellar.api.schemas.sessions import Placed
+from cellar.api.schemas.session.sessions import Placed
 from cellar.ports import Logged, SessionMeta
 from cellar.sessions.history import history as past
 from cellar.sessions.history.history import Back, inputs_of

@@ -6,7 +6,7 @@ from cellar import __version__
 from cellar.api.dependencies import Parts
 from cellar.api.errors.problems import answers
 from cellar.api.http.body import JsonRoute
-from cellar.api.schemas.health import HealthAnswer, ReadyAnswer
+from cellar.api.schemas.catalogue.health import HealthAnswer, ReadyAnswer
 from cellar.errors import StoreUnavailable
 
 router = APIRouter(tags=["health"], route_class=JsonRoute)

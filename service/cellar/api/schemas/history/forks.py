@@ -5,7 +5,7 @@ from typing import Annotated, Any, Self
 from pydantic import ConfigDict, Field, model_validator
 
 from cellar.api.schemas.names import Answer, Name
-from cellar.api.schemas.sessions import MAX_TTL_S, Placed
+from cellar.api.schemas.session.sessions import MAX_TTL_S, Placed
 from cellar.sessions.operations import forks
 
 Number = Annotated[int, Field(ge=1, le=forks.MAX_CHILDREN)]

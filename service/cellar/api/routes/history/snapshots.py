@@ -20,10 +20,10 @@ from cellar.api.http.parameters import (
     SessionName,
     tell_replay,
 )
-from cellar.api.routes.state import changed
+from cellar.api.routes.session.state import changed
+from cellar.api.schemas.history.snapshots import RestoreRequest, SnapshotAnswer, SnapshotRequest, SnapshotsAnswer
 from cellar.api.schemas.names import NAME_PATTERN
-from cellar.api.schemas.sessions import ChangeAnswer
-from cellar.api.schemas.snapshots import RestoreRequest, SnapshotAnswer, SnapshotRequest, SnapshotsAnswer
+from cellar.api.schemas.session.sessions import ChangeAnswer
 from cellar.errors import AlreadyExists, SnapshotsFull, SnapshotUnfit, SnapshotUnknown
 from cellar.ports import SessionKey
 

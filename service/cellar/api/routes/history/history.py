@@ -9,9 +9,9 @@ from cellar.api.dependencies import TENANT, Parts
 from cellar.api.errors.problems import answers
 from cellar.api.http.body import JsonRoute
 from cellar.api.http.parameters import BODY, CHANGE, REPLAY, SESSION, IdempotencyKey, Limit, SessionName
-from cellar.api.routes.state import changed
-from cellar.api.schemas.past import HistoryAnswer, LogAnswer, RewindRequest
-from cellar.api.schemas.sessions import ChangeAnswer
+from cellar.api.routes.session.state import changed
+from cellar.api.schemas.history.history import HistoryAnswer, LogAnswer, RewindRequest
+from cellar.api.schemas.session.sessions import ChangeAnswer
 from cellar.errors import NotKept, OutOfReach, OutputNotFinite, StateNotFinite
 from cellar.ports import SessionKey
 

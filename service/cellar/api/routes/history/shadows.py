@@ -6,7 +6,7 @@ from cellar.api.dependencies import TENANT, Parts
 from cellar.api.errors.problems import answers
 from cellar.api.http.body import JsonRoute
 from cellar.api.http.parameters import BODY, MODEL, SESSION, SessionName
-from cellar.api.schemas.shadows import ShadowAnswer, ShadowRequest
+from cellar.api.schemas.history.shadows import ShadowAnswer, ShadowRequest
 from cellar.errors import ModelUnfit, NotKept, ShadowUnknown
 from cellar.ports import SessionKey
 

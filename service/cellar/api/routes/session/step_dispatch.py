@@ -1,8 +1,9 @@
 """Steps, dispatched before FastAPI.
 
 Of the time that a step spends in the process, FastAPI's stack takes far more than reading, checking and answering:
-it looks for the route and solves dependencies that a step does not have. The endpoints called here are the very
-functions of `cellar.api.routes.steps`; a request that is not plainly theirs goes the ordinary way, to the same answer.
+it looks for the route and solves dependencies that a step does not have. The endpoints called here are the
+functions of `cellar.api.routes.session.steps`. Any request that these cannot take goes through FastAPI, to the same
+answer.
 """
 
 import re
@@ -12,7 +13,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from cellar.api.dependencies import services_of
 from cellar.api.errors.problems import problem_of
-from cellar.api.routes import steps
+from cellar.api.routes.session import steps
 from cellar.api.schemas.names import IDEMPOTENCY_KEY, IDEMPOTENCY_KEY_PATTERN
 from cellar.errors import CellarError
 from cellar.ports import NAME

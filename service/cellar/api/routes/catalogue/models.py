@@ -19,8 +19,8 @@ from cellar.api.http.parameters import (
     ModelRefPath,
     tell_replay,
 )
-from cellar.api.schemas.models import ModelAnswer, ModelLine, ModelRequest, ModelsAnswer
-from cellar.api.schemas.sessions import LayerAnswer
+from cellar.api.schemas.catalogue.models import ModelAnswer, ModelLine, ModelRequest, ModelsAnswer
+from cellar.api.schemas.session.sessions import LayerAnswer
 from cellar.errors import AlreadyExists, CompileFailed, InvalidInput, ModelInUse, ModelUnknown, Overloaded
 from cellar.nn.model.network import Network
 

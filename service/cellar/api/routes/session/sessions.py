@@ -24,7 +24,7 @@ from cellar.api.http.parameters import (
     tell_replay,
 )
 from cellar.api.schemas.names import PREFIX_PATTERN, REF_PATTERN
-from cellar.api.schemas.sessions import SessionAnswer, SessionRequest, SessionsAnswer, SessionUpdate
+from cellar.api.schemas.session.sessions import SessionAnswer, SessionRequest, SessionsAnswer, SessionUpdate
 from cellar.errors import (
     AlreadyExists,
     FingerprintMismatch,

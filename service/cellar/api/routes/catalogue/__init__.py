@@ -1,0 +1,1 @@
+"""Routes of models, cells and jobs, and of the service's health."""

@@ -1,0 +1,1 @@
+"""Routes of the past of sessions: rewind, replay, snapshots, forks, shadows."""

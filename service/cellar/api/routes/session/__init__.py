@@ -1,0 +1,1 @@
+"""Routes of sessions and their steps."""

@@ -1,0 +1,1 @@
+"""Bodies and answers about the past of sessions."""

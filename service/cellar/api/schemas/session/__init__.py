@@ -1,0 +1,1 @@
+"""Bodies and answers of sessions, steps, events and streams."""
