@@ -1,0 +1,109 @@
+"""Input that can never work, cells among it."""
+
+from typing import ClassVar
+
+from cellar.errors.base import CellarError
+
+
+class InvalidInput(CellarError, slug="invalid_input", title="Invalid input"):
+    """Something in the request can never work.
+
+    `pointer` is an RFC 6901 JSON pointer to the fault, "" for the whole document.
+    """
+
+    members: ClassVar[tuple[str, ...]] = ("pointer", "expected", "actual")
+
+    def __init__(
+        self, detail: str, *, pointer: str = "", expected: str | None = None, actual: str | None = None
+    ) -> None:
+        super().__init__(detail)
+        self.pointer = pointer
+        self.expected = expected
+        self.actual = actual
+
+
+class CellError(InvalidInput, slug="cell_invalid", title="Invalid cell"):
+    """A fault in cell text. `line` and `column` count from 1; `excerpt` is the line with a caret below."""
+
+    members = (*InvalidInput.members, "line", "column", "excerpt")
+
+    def __init__(
+        self,
+        detail: str,
+        *,
+        line: int = 1,
+        column: int = 1,
+        excerpt: str = "",
+        pointer: str = "",
+        expected: str | None = None,
+        actual: str | None = None,
+    ) -> None:
+        super().__init__(detail, pointer=pointer, expected=expected, actual=actual)
+        self.line = line
+        self.column = column
+        self.excerpt = excerpt
+
+
+class CellSyntaxError(CellError, slug="cell_syntax", title="Cell syntax error"):
+    """The text is not in the cell language."""
+
+
+class CellNameError(CellError, slug="cell_name", title="Cell name error"):
+    """A name that is unknown, reserved, assigned twice or misspelt."""
+
+
+class CellShapeError(CellError, slug="cell_shape", title="Cell shape error"):
+    """Shapes that do not fit, or a size that cannot be inferred."""
+
+
+class CellLimitError(CellError, slug="cell_limit", title="Cell too large"):
+    """More operations, depth or text than a cell may have."""
+
+
+class ShapeMismatch(InvalidInput, slug="shape_mismatch", title="Wrong shape"):
+    """An array whose shape is not the expected one."""
+
+
+class NotFinite(InvalidInput, slug="not_finite", title="Number not finite"):
+    """A number that is not finite after the cast to float32."""
+
+
+class IdUnknown(InvalidInput, slug="id_unknown", title="Unknown id"):
+    """An input of an embedding that is none of its ids."""
+
+
+class WholeSequencesOnly(InvalidInput, slug="whole_sequences_only", title="Whole sequences only"):
+    """A single step of a model that reads each sequence from both ends."""
+
+
+class InvalidParameter(InvalidInput, slug="invalid_parameter", title="Invalid parameter"):
+    """A value outside the body: `location` is path, query or header, `parameter` its name there."""
+
+    members = ("location", "parameter", "expected", "actual")
+
+    def __init__(
+        self, detail: str, *, location: str, parameter: str, expected: str | None = None, actual: str | None = None
+    ) -> None:
+        super().__init__(detail, expected=expected, actual=actual)
+        self.location = location
+        self.parameter = parameter
+
+
+class TooManyFaults(InvalidInput, slug="too_many_faults", title="Too many faults"):
+    """So many lines in a row could not be read that the rest of the body was not read at all."""
+
+
+class ForkTooLarge(InvalidInput, slug="fork_too_large", title="Fork too large"):
+    """The children would have more state together than one request may write; none was made."""
+
+
+class FingerprintMismatch(InvalidInput, slug="fingerprint_mismatch", title="Key used with another body"):
+    """An idempotency key that was used before with another body."""
+
+
+class StateNotFinite(InvalidInput, slug="state_not_finite", title="State not finite"):
+    """The step would leave a state NaN or infinite; nothing was committed."""
+
+
+class OutputNotFinite(InvalidInput, slug="output_not_finite", title="Output not finite"):
+    """The step would answer NaN or infinity; nothing was committed."""

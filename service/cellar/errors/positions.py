@@ -1,0 +1,53 @@
+"""Requests whose place in a session is taken, passed or not reached."""
+
+from typing import ClassVar
+
+from cellar.errors.resources import Conflict
+
+
+class PositionConflict(Conflict, slug="position_conflict", title="Position conflict"):
+    """The session is not at the position that the request names."""
+
+    members: ClassVar[tuple[str, ...]] = ("position",)
+
+    def __init__(self, detail: str, *, position: str) -> None:
+        super().__init__(detail)
+        self.position = position
+
+
+class Regressed(PositionConflict, slug="regressed", title="Ahead of the session"):
+    """The request is ahead of the session: one before it has not come yet, or the store has lost it."""
+
+
+class StepTaken(PositionConflict, slug="step_taken", title="Step taken"):
+    """The step was committed with another body."""
+
+
+class EpochChanged(PositionConflict, slug="epoch_changed", title="Epoch changed"):
+    """The session was reset or rewritten since that position."""
+
+
+class Diverged(PositionConflict, slug="diverged", title="History diverged"):
+    """The step is right and the history behind it is another one."""
+
+
+class ReplayExpired(PositionConflict, slug="replay_expired", title="Replay expired"):
+    """The step is older than the replay window."""
+
+
+class WriterUnknown(PositionConflict, slug="writer_unknown", title="Unknown writer"):
+    """A writer that the session does not know, or no longer, whose request is not its first."""
+
+
+class SessionMoved(PositionConflict, slug="session_moved", title="Session moved meanwhile"):
+    """The session was changed while a long sequence ran that was to be applied as a whole; send all of it again."""
+
+
+class Overlap(PositionConflict, slug="overlap", title="Overlaps a committed sequence"):
+    """The request overlaps a committed sequence; `boundaries` are its first and next step."""
+
+    members = (*PositionConflict.members, "boundaries")
+
+    def __init__(self, detail: str, *, position: str, boundaries: tuple[int, int]) -> None:
+        super().__init__(detail, position=position)
+        self.boundaries = boundaries

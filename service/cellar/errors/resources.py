@@ -1,0 +1,118 @@
+"""Resources that are unknown, gone, or in another state than the request needs."""
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+from cellar.errors.base import CellarError
+
+
+class NotFound(CellarError, slug="not_found", title="Not found"):
+    """Nothing has that name."""
+
+
+class ModelUnknown(NotFound, slug="model_unknown", title="Unknown model"):
+    """No model, or no version of it, has that name."""
+
+
+class SessionUnknown(NotFound, slug="session_unknown", title="Unknown session"):
+    """No session has that name; a step never makes one."""
+
+
+class SnapshotUnknown(NotFound, slug="snapshot_unknown", title="Unknown snapshot"):
+    """The session has no snapshot of that name."""
+
+
+class ShadowUnknown(NotFound, slug="shadow_unknown", title="Unknown shadow"):
+    """The session has no shadow."""
+
+
+class JobUnknown(NotFound, slug="job_unknown", title="Unknown job"):
+    """No job has that name."""
+
+
+class BlobUnknown(NotFound, slug="blob_unknown", title="Unknown blob"):
+    """No blob has that digest, or a part of it is missing."""
+
+
+class Gone(CellarError, slug="gone", title="Gone"):
+    """It was there and is no more."""
+
+
+class SessionExpired(Gone, slug="session_expired", title="Session expired"):
+    """The session outlived its lifetime."""
+
+
+class ModelDeleted(Gone, slug="model_deleted", title="Model deleted"):
+    """The session's model was deleted. Its state can be read, and it can migrate to another model."""
+
+
+class Conflict(CellarError, slug="conflict", title="Conflict"):
+    """The resource is not in the state that the request assumes."""
+
+
+class AlreadyExists(Conflict, slug="already_exists", title="Already exists"):
+    """The name is taken by something else."""
+
+
+class ModelInUse(Conflict, slug="model_in_use", title="Model in use"):
+    """Something depends on the model; `?force=true` deletes it all the same.
+
+    `sessions`, `jobs` (queued or running), `shadows` and `snapshots` count what depends on it.
+    """
+
+    members: ClassVar[tuple[str, ...]] = ("sessions", "jobs", "shadows", "snapshots")
+
+    def __init__(self, detail: str, *, sessions: int = 0, jobs: int = 0, shadows: int = 0, snapshots: int = 0) -> None:
+        super().__init__(detail)
+        self.sessions = sessions
+        self.jobs = jobs
+        self.shadows = shadows
+        self.snapshots = snapshots
+
+
+class Superseded(Conflict, slug="superseded", title="Superseded by a newer attempt"):
+    """Another attempt of the same job holds the lease now."""
+
+
+class NotReached(Conflict, slug="not_reached", title="Not reached"):
+    """A step that was to go before this one on the same stream failed; this one was not applied."""
+
+
+class KernelRevisionMismatch(Conflict, slug="kernel_revision_mismatch", title="Another kernel revision"):
+    """A session, a snapshot or a checkpoint was computed under another revision of the arithmetic."""
+
+
+class SnapshotsFull(Conflict, slug="snapshots_full", title="Too many snapshots"):
+    """The session has as many snapshots as it may have."""
+
+
+class SnapshotUnfit(Conflict, slug="snapshot_unfit", title="Snapshot of another model"):
+    """The snapshot was taken of another model than the session has now."""
+
+
+class NotKept(Conflict, slug="not_kept", title="Not kept"):
+    """The session keeps no history, no log or no events, and the request needs them."""
+
+
+class OutOfReach(Conflict, slug="out_of_reach", title="Out of reach"):
+    """What the session keeps of its past does not reach so far.
+
+    `reachable` are the steps of the present epoch that it reaches, as [first, last].
+    """
+
+    members: ClassVar[tuple[str, ...]] = ("reachable",)
+
+    def __init__(self, detail: str, *, reachable: Sequence[tuple[int, int]] | None = None) -> None:
+        super().__init__(detail)
+        self.reachable = reachable
+
+
+class ModelUnfit(Conflict, slug="model_unfit", title="Model does not fit"):
+    """The version cannot take the session on: its inputs, states or outputs are others, and the log is of no help."""
+
+    members: ClassVar[tuple[str, ...]] = ("expected", "actual")
+
+    def __init__(self, detail: str, *, expected: str | None = None, actual: str | None = None) -> None:
+        super().__init__(detail)
+        self.expected = expected
+        self.actual = actual
