@@ -34,7 +34,7 @@ def test_a_failure_is_reported(text: str, detail: str, tmp_path: Path) -> None:
 
 
 def test_processor_time_is_limited() -> None:
-    program = "from cellar.engine import build; build.main()"
+    program = "from cellar.engine.backend import compile_worker; compile_worker.main()"
     limits = {"cpu_limit_s": 2, "memory_limit_bytes": MEMORY_LIMIT_BYTES}
     request = {"kernels": {"a": "while True: pass"}, "cpu": "", "features": "", **limits}
     before = resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime

@@ -81,10 +81,12 @@ GO_ON = """
 import sys
 from pathlib import Path
 from cellar.engine import KernelCache
-from tests.nn import oracle, test_fit
-compiled = oracle.make_network(test_fit.NETWORK).compile(KernelCache(Path(sys.argv[1])))
-rest = test_fit.run(compiled, test_fit.spec(state="carry"), sys.stdin.buffer.read())
-sys.stdout.buffer.write(test_fit.result(rest[-1]))
+from cellar.nn.execution.executable import CompiledNetwork
+from tests.nn import oracle
+from tests.nn.training import test_trainer
+compiled = CompiledNetwork(oracle.make_network(test_trainer.NETWORK), KernelCache(Path(sys.argv[1])))
+rest = test_trainer.run(compiled, test_trainer.spec(state="carry"), sys.stdin.buffer.read())
+sys.stdout.buffer.write(test_trainer.result(rest[-1]))
 """
 
 
