@@ -84,7 +84,7 @@ class LineReader:
         return self._splitter.held_bytes
 
     async def feed(self, data: bytes, turns: RoundRobin) -> AsyncIterator[list[BulkStep]]:
-        """Yield the lines that are whole now, so many at a time, or as many as are read in a turn."""
+        """Yield complete lines in parts: at most MOST_LINES, and at most those that are read in one turn."""
         part: list[BulkStep] = []
         until_s = turns.until_s()
         try:

@@ -30,7 +30,7 @@ PROBE_S = 1.0
 """How often it is looked at whether a client is still there that sends nothing more."""
 
 LINGER_PAUSE_S = 0.01
-"""Between two reads of what a client goes on sending that was refused: nobody wants it."""
+"""Pause between two reads of a connection whose request was refused. The bytes are dropped."""
 
 MOST_LINGERING = 256
 """Connections over the limit that are told so; any more are cut off."""

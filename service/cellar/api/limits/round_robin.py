@@ -1,8 +1,8 @@
-"""What connections have left to do, dealt out fairly over turns of the event loop.
+"""Round-robin scheduling of connections that have received more than they may handle in one turn of the event loop.
 
-A client may send thousands of messages at once. Handled in one go they would hold up everybody else for as long as
-they take. So a connection handles what it can in a short time, and puts what is left here; its turn comes round again
-after those of the others.
+A client may send thousands of messages at once. If one callback handled all of them, the requests of all other clients
+would wait. A connection therefore handles messages for a short time and adds the rest of its work to a queue. While
+other clients send single requests, the queue also pauses between its turns.
 """
 
 import asyncio
@@ -14,28 +14,29 @@ from time import monotonic
 logger = logging.getLogger(__name__)
 
 AT_ONCE_S = 0.006
-"""What all connections together may do at once in a turn of the loop, while nobody has anything left, and"""
+"""Time that all connections together may take in one turn of the loop while the queue is empty."""
 ONE_AT_ONCE_S = 0.001
-"""what one of them may do of that: a burst of fifty steps. Bursts of many clients are read in one turn, since their
-steps then share a commit; one client that floods gets no further than this."""
+"""Time that one connection may take of it: enough for about fifty steps. Messages of many clients are read in one turn,
+so that their steps share a commit."""
 
 TURN_S = 0.0005
-"""What is done in a turn of the loop of what was left, and"""
+"""Time for queued work in one turn of the loop."""
 SHARE_S = 0.00025
-"""what one connection may do of that."""
+"""Time that one connection may take of it."""
 
 MOST_A_TURN = 4
-"""Connections that get their share in a turn: some only start a task, whose work is done later."""
+"""Connections that are served in one turn. The number is limited because some works only start a task, which takes its
+time later."""
 
 PAUSE_S = 0.002
-"""Between two turns while others send requests one by one: a step waits for few turns then, and not for one at each
-stage of its way."""
+"""Pause between two turns while other clients send single requests. A step passes several turns of the loop, and
+without pauses it would wait for queued work in each of them."""
 
 SHARE_AMONG_OTHERS_S, MOST_AMONG_OTHERS = 0.0002, 2
-"""The share of a connection, and how many get theirs, in a turn behind which there is a pause."""
+"""Time of one connection, and number of connections, in a turn that a pause follows."""
 
 CALM_S = 0.02
-"""How long after the last such request there are no more pauses."""
+"""The pauses end this long after the last single request."""
 
 Work = Callable[[float], None]
 """Does some work, until about that time of the monotonic clock, and adds what is left again."""
@@ -50,12 +51,12 @@ class RoundRobin:
         self._turn = -1.0
         self._until_s = 0.0
         self.single = 0
-        """Requests that came one by one, of connections that had nothing left to do."""
+        """Number of requests that came alone, on connections that are not in the queue."""
         self._single_before = 0
         self._calm_s = 0.0
-        """When pauses end, and"""
+        """Time at which the pauses end."""
         self._idle_s = 0.0
-        """when it is forgotten that a connection had something left to do."""
+        """Time until which a connection gets only SHARE_S at once, because the queue was in use."""
 
     def until_s(self) -> float:
         """Return until when a connection may work at once, by the monotonic clock: 0.0 if others wait already."""
