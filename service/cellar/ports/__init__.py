@@ -1,12 +1,20 @@
-"""What the inner rooms need from the outside world, as Protocols and the plain values that cross them.
+"""Protocols of stores, and the values that packages pass to each other.
 
-Session traffic is asynchronous, because it is the hot path of an asyncio server. Models, blobs and jobs are
-synchronous, because a training worker is an ordinary process; the api calls them on a thread.
-Every implementation of a port passes the one test suite of that port (`tests/store`).
+The methods for sessions are asynchronous, because an asyncio server calls them for each step. Those for models, blobs
+and jobs are synchronous, because a training worker is an ordinary process; the API calls them on a thread.
+Every implementation of a protocol passes the same tests (`tests/store`).
 """
 
-from cellar.ports.blobs import BlobStore
-from cellar.ports.changes import (
+from cellar.ports.catalogue.blobs import BlobStore
+from cellar.ports.catalogue.jobs import Job, JobState, JobStore, Lease
+from cellar.ports.catalogue.models import Dependents, ModelStore, ModelUses, ModelVersion
+from cellar.ports.clock import Clock
+from cellar.ports.companions.events import Away, Event, EventStore, Look
+from cellar.ports.companions.history import Kept, Logged, Past, PastStore
+from cellar.ports.companions.shadows import Shadow, ShadowStore
+from cellar.ports.companions.snapshots import Held, Snapshot, SnapshotStore, Taken
+from cellar.ports.names import MODEL_NAME, MODEL_NAME_IN_WORDS, NAME, NAME_IN_WORDS
+from cellar.ports.sessions.changes import (
     APPEND,
     DIGEST_BYTES,
     MARK_BYTES,
@@ -18,33 +26,19 @@ from cellar.ports.changes import (
     StepChanges,
     in_a_row,
 )
-from cellar.ports.clock import Clock
-from cellar.ports.events import Away, Event, EventStore, Look
-from cellar.ports.jobs import Job, JobState, JobStore, Lease
-from cellar.ports.models import Dependents, ModelStore, ModelUses, ModelVersion
-from cellar.ports.names import MODEL_NAME, MODEL_NAME_IN_WORDS, NAME, NAME_IN_WORDS
-from cellar.ports.past import Kept, Logged, Past, PastStore
-from cellar.ports.sessions import (
+from cellar.ports.sessions.commit import Applied, Commit, CommitResult, Committed, Done, Moved, Retold
+from cellar.ports.sessions.record import (
     EVERY_SESSION,
-    Applied,
     Born,
-    Commit,
-    CommitResult,
-    Committed,
     DeletedModel,
-    Done,
-    Moved,
-    Retold,
     SessionFilter,
     SessionKey,
     SessionMeta,
     SessionRecord,
-    SessionStore,
     SessionSummary,
 )
-from cellar.ports.shadows import Shadow, ShadowStore
-from cellar.ports.snapshots import Held, Snapshot, SnapshotStore, Taken
-from cellar.ports.writers import MAX_WRITERS, NO_WRITERS, Writer, Writers, writer_mark
+from cellar.ports.sessions.store import SessionStore
+from cellar.ports.sessions.writers import MAX_WRITERS, NO_WRITERS, Writer, Writers, writer_mark
 
 __all__ = [
     "APPEND",

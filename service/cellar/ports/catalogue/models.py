@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
-from cellar.ports.sessions import DeletedModel, SessionKey
+from cellar.ports.sessions.record import DeletedModel, SessionKey
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from cellar.ports.sessions import SessionKey
+from cellar.ports.sessions.record import SessionKey
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from cellar.ports.changes import Position
-from cellar.ports.sessions import SessionKey
+from cellar.ports.sessions.changes import Position
+from cellar.ports.sessions.record import SessionKey
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,1 @@
+"""What stands beside a session and ends with it: its events, history, snapshots and shadow."""
