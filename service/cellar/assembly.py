@@ -130,7 +130,7 @@ class Api(Parts):
             histories=SessionHistory(*stored, past, places=places),
             replays=Replays(*stored, past, uses, self.clock, kernel_rev=KERNEL_REV, places=places),
             shadows=Shadows(*stored, past, shadows, uses, self.clock),
-            watchers=EventHub(self._store, self._events),
+            event_hub=EventHub(self._store, self._events),
             registry=self.registry,
             compiles=CompileLimit(settings.compile_queue),
             deletions=Deletions(self.registry, uses, shadows, jobs, self._sessions.models),
@@ -178,7 +178,7 @@ class Api(Parts):
             await asyncio.wait(background)
             self.services.compiles.close()
             await self._sessions.aclose(SETTLE_S)
-            for part in (self._store, self.services.watchers, self._events, self._aside):
+            for part in (self._store, self.services.event_hub, self._events, self._aside):
                 await part.aclose()
             await asyncio.to_thread(sweeping.join)
 

@@ -64,7 +64,7 @@ def make_server(app: FastAPI, settings: Settings, announce: Callable[[], Corouti
 
     async def end_streams() -> None:
         underway.stop()
-        await services.watchers.aclose()
+        await services.event_hub.aclose()
         await streams.stop()
 
     return _Server(config, announce, end_streams, settings.drain_s)

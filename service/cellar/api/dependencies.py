@@ -35,7 +35,7 @@ class Services:
     histories: SessionHistory
     replays: Replays
     shadows: Shadows
-    watchers: EventHub
+    event_hub: EventHub
     registry: Registry
     compiles: CompileLimit
     deletions: Deletions

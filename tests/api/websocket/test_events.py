@@ -96,7 +96,7 @@ async def test_a_browser_that_comes_again_goes_on(served: Served) -> None:
 
 async def test_a_client_that_vanishes_leaves(served: Served) -> None:
     session = await served.begin(events=100)
-    watchers = served.app.state.services.watchers
+    watchers = served.app.state.services.event_hub
     async with watching(served, session):
         assert len(watchers._topics) == 1
     await until(lambda: not watchers._topics)

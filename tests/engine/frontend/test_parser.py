@@ -153,7 +153,8 @@ def test_any_text_is_a_cell_or_an_error_with_a_place(pieces: list[str]) -> None:
     text = "".join(pieces)
     error = fault(text)
     if error is not None:
-        assert 1 <= error.column <= len(text.split("\n")[error.line - 1]) + 1
+        assert error.column >= 1
+        assert error.column <= len(text.split("\n")[error.line - 1]) + 1
 
 
 def test_a_size_is_limited() -> None:

@@ -1,4 +1,4 @@
-"""Watchers: everything is told once and in order, gaps and ends too, and nobody holds up anybody."""
+"""The event hub: every event is sent once and in order, gaps and ends too, and no subscriber delays another."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -10,8 +10,9 @@ import redis
 
 from cellar.errors import NotKept, Overloaded, SessionExpired, SessionUnknown
 from cellar.ports import APPEND, SessionKey
-from cellar.sessions.events import hub as module
-from cellar.sessions.events.hub import Ended, EventHub, Happened, Missed, Notice, Quiet, Seen, Subscription
+from cellar.sessions.events.hub import EventHub
+from cellar.sessions.events.notices import End, EventId, Gap, Heartbeat, NewEvent, Notice
+from cellar.sessions.events.subscription import BUFFER, Subscription
 from cellar.store.companions.events import RedisEvents
 from cellar.store.connection.connection import RedisConnection
 from cellar.store.protocol.url import Address
@@ -36,7 +37,7 @@ async def start_watchers() -> AsyncIterator[StartWatchers]:
         link = RedisConnection(Address.parse(url))
         events = RedisEvents(link, find, prefix=service.prefix, page=page)
         # sessions are not looked at without a hint, unless a test asks for it
-        watchers = EventHub(service.store, events, **{"look_s": 1000.0, "heartbeat_s": 1000.0, **options})
+        watchers = EventHub(service.store, events, **{"poll_s": 1000.0, "heartbeat_s": 1000.0, **options})
         started.append((watchers, events, link))
         return watchers
 
@@ -60,8 +61,8 @@ async def told(watchers: EventHub, watcher: Subscription, count: int) -> list[No
 
 def revisions(notices: list[Notice]) -> list[int]:
     """Return which changes were told."""
-    assert all(isinstance(notice, Happened) for notice in notices), notices
-    return [notice.seen.revision for notice in notices if isinstance(notice, Happened)]
+    assert all(isinstance(notice, NewEvent) for notice in notices), notices
+    return [notice.id.revision for notice in notices if isinstance(notice, NewEvent)]
 
 
 async def test_all_who_watch_are_told_everything_once_and_in_order(
@@ -69,7 +70,7 @@ async def test_all_who_watch_are_told_everything_once_and_in_order(
 ) -> None:
     watchers = start_watchers(service, redis_url)
     keys = [await begin(service, events=1000) for _ in range(3)]
-    watching = [(key, await watchers.watch(key)) for key in keys for _ in range(4)]
+    watching = [(key, await watchers.subscribe(key)) for key in keys for _ in range(4)]
     reading = [asyncio.create_task(told(watchers, watcher, 21)) for _, watcher in watching]
     for value in range(20):
         await asyncio.gather(*(step(service, key, value) for key in keys))
@@ -77,14 +78,14 @@ async def test_all_who_watch_are_told_everything_once_and_in_order(
     for (key, _), read in zip(watching, reading, strict=True):
         notices = await read
         assert revisions(notices) == list(range(1, 22))
-        kinds = [notice.event.kind for notice in notices if isinstance(notice, Happened)]
+        kinds = [notice.event.kind for notice in notices if isinstance(notice, NewEvent)]
         assert kinds == ["step"] * 20 + ["reset"]
         last = notices[-1]
-        assert isinstance(last, Happened)
+        assert isinstance(last, NewEvent)
         assert last.event.after == (await service.sessions.get(key)).position
-    assert sum(len(service_topic.watchers) for service_topic in watchers._topics.values()) == 12
+    assert sum(len(service_topic.subscribers) for service_topic in watchers._topics.values()) == 12
     for _, watcher in watching:
-        watchers.leave(watcher)
+        watchers.unsubscribe(watcher)
     assert not watchers._topics
 
 
@@ -94,7 +95,7 @@ async def test_changes_of_another_process_are_told(
     one, other = start_service(redis_url), start_service(redis_url)
     watchers = start_watchers(one, redis_url)
     key = await begin(one, events=10)
-    watcher = await watchers.watch(key)
+    watcher = await watchers.subscribe(key)
     reading = asyncio.create_task(told(watchers, watcher, 2))
     await step(other, key, 1)
     await step(one, key, 2)
@@ -106,14 +107,14 @@ async def test_one_who_resumes_is_told_what_came_meanwhile(
 ) -> None:
     watchers = start_watchers(service, redis_url, page=3)
     key = await begin(service, events=1000)
-    watcher = await watchers.watch(key)
+    watcher = await watchers.subscribe(key)
     await step(service, key, 0)
     [first] = await told(watchers, watcher, 1)
-    assert isinstance(first, Happened)
-    watchers.leave(watcher)
+    assert isinstance(first, NewEvent)
+    watchers.unsubscribe(watcher)
     for value in range(10):
         await step(service, key, value)
-    again = await watchers.watch(key, first.seen)
+    again = await watchers.subscribe(key, first.id)
     assert revisions(await told(watchers, again, 10)) == list(range(2, 12))
     await step(service, key, 5)
     assert revisions(await told(watchers, again, 1)) == [12]
@@ -125,10 +126,10 @@ async def test_kept_events_are_told_from_the_birth_on(
     watchers = start_watchers(service, redis_url)
     key = await begin(service, events=1000)
     await step(service, key, 1)
-    [birth, stepped] = await told(watchers, await watchers.watch(key, kept=True), 2)
-    assert isinstance(birth, Happened)
-    assert isinstance(stepped, Happened)
-    assert (birth.event.kind, birth.seen.revision, stepped.event.steps) == ("create", 0, 1)
+    [birth, stepped] = await told(watchers, await watchers.subscribe(key, kept=True), 2)
+    assert isinstance(birth, NewEvent)
+    assert isinstance(stepped, NewEvent)
+    assert (birth.event.kind, birth.id.revision, stepped.event.steps) == ("create", 0, 1)
 
 
 async def test_a_trimmed_gap_is_told(
@@ -140,11 +141,11 @@ async def test_a_trimmed_gap_is_told(
     for value in range(9):
         await step(service, key, value)
     redis_client.xtrim(service.store.keys.events(key), maxlen=3, approximate=False)
-    notices = await told(watchers, await watchers.watch(key, Seen(birth, 2)), 4)
-    assert notices[0] == Missed(4)
+    notices = await told(watchers, await watchers.subscribe(key, EventId(birth, 2)), 4)
+    assert notices[0] == Gap(4)
     assert revisions(notices[1:]) == [7, 8, 9]
     redis_client.delete(service.store.keys.events(key))
-    assert await told(watchers, await watchers.watch(key, Seen(birth, 2)), 1) == [Missed(7)]
+    assert await told(watchers, await watchers.subscribe(key, EventId(birth, 2)), 1) == [Gap(7)]
 
 
 async def test_another_session_of_the_name_is_told_apart(
@@ -154,19 +155,19 @@ async def test_another_session_of_the_name_is_told_apart(
     key = SessionKey("default", "phoenix")
     await begin(service, session="phoenix", events=10)
     await step(service, key, 1)
-    first = await watchers.watch(key, kept=True)
+    first = await watchers.subscribe(key, kept=True)
     notices = await told(watchers, first, 2)
     await service.sessions.delete(key)
-    assert await told(watchers, first, 1) == [Ended("deleted")]
+    assert await told(watchers, first, 1) == [End("deleted")]
     with pytest.raises(SessionUnknown):
-        await watchers.watch(key)
+        await watchers.subscribe(key)
     await begin(service, session="phoenix", events=10)
     last = notices[-1]
-    assert isinstance(last, Happened)
-    missed, birth = await told(watchers, await watchers.watch(key, last.seen), 2)
-    assert missed == Missed(-1)
-    assert isinstance(birth, Happened)
-    assert (birth.seen.revision, birth.seen.birth == last.seen.birth) == (0, False)
+    assert isinstance(last, NewEvent)
+    missed, birth = await told(watchers, await watchers.subscribe(key, last.id), 2)
+    assert missed == Gap(-1)
+    assert isinstance(birth, NewEvent)
+    assert (birth.id.revision, birth.id.birth == last.id.birth) == (0, False)
 
 
 async def test_a_session_that_expires_ends_its_watchers(
@@ -174,23 +175,23 @@ async def test_a_session_that_expires_ends_its_watchers(
 ) -> None:
     watchers = start_watchers(service, redis_url)
     key = await begin(service, events=10)
-    watcher = await watchers.watch(key)
+    watcher = await watchers.subscribe(key)
     redis_client.delete(service.store.keys.record(key))  # which is what Redis does, without a word
     reading = asyncio.create_task(told(watchers, watcher, 1))
     await watchers._events.tell_expired([key])  # type: ignore[attr-defined]  # the port's implementation
-    assert await reading == [Ended("expired")]
+    assert await reading == [End("expired")]
     with pytest.raises(SessionExpired):
-        await watchers.watch(key)
+        await watchers.subscribe(key)
 
 
 async def test_what_gives_no_hint_is_found_by_looking(
     service: Service, redis_url: str, start_watchers: StartWatchers, redis_client: Any
 ) -> None:
-    watchers = start_watchers(service, redis_url, look_s=0.05)
+    watchers = start_watchers(service, redis_url, poll_s=0.05)
     key = await begin(service, events=10)
-    watcher = await watchers.watch(key)
+    watcher = await watchers.subscribe(key)
     redis_client.delete(service.store.keys.record(key))
-    assert await told(watchers, watcher, 1) == [Ended("expired")]
+    assert await told(watchers, watcher, 1) == [End("expired")]
 
 
 async def test_a_slow_watcher_holds_up_nobody_and_misses_nothing(
@@ -198,53 +199,55 @@ async def test_a_slow_watcher_holds_up_nobody_and_misses_nothing(
 ) -> None:
     watchers = start_watchers(service, redis_url, page=20)
     key = await begin(service, events=1000)
-    slow, quick = await watchers.watch(key), await watchers.watch(key)
-    count = 2 * module.BUFFER
+    slow, quick = await watchers.subscribe(key), await watchers.subscribe(key)
+    count = 2 * BUFFER
     reading = asyncio.create_task(told(watchers, quick, count))
     for value in range(count):
         await step(service, key, value)
     assert revisions(await reading) == list(range(1, count + 1))
-    assert len(slow.buffer) <= module.BUFFER
+    assert len(slow.buffer) <= BUFFER
     assert revisions(await told(watchers, slow, count)) == list(range(1, count + 1))
 
 
-async def test_who_hears_nothing_is_told_so(service: Service, redis_url: str, start_watchers: StartWatchers) -> None:
+async def test_heartbeats_are_sent_when_there_are_no_events(
+    service: Service, redis_url: str, start_watchers: StartWatchers
+) -> None:
     watchers = start_watchers(service, redis_url, heartbeat_s=0.01)
-    watcher = await watchers.watch(await begin(service, events=10))
-    assert await told(watchers, watcher, 2) == [Quiet(), Quiet()]
+    watcher = await watchers.subscribe(await begin(service, events=10))
+    assert await told(watchers, watcher, 2) == [Heartbeat(), Heartbeat()]
 
 
 async def test_a_service_that_stops_says_so(service: Service, redis_url: str, start_watchers: StartWatchers) -> None:
     watchers = start_watchers(service, redis_url)
     key = await begin(service, events=10)
-    watcher = await watchers.watch(key)
+    watcher = await watchers.subscribe(key)
     reading = asyncio.create_task(told(watchers, watcher, 1))
     await watchers.aclose()
-    assert await reading == [Ended("stopping")]
+    assert await reading == [End("stopping")]
     with pytest.raises(Overloaded):
-        await watchers.watch(key)
+        await watchers.subscribe(key)
 
 
 async def test_too_many_are_refused(service: Service, redis_url: str, start_watchers: StartWatchers) -> None:
     watchers = start_watchers(service, redis_url, most=1)
     key = await begin(service, events=10)
-    watcher = await watchers.watch(key)
+    watcher = await watchers.subscribe(key)
     with pytest.raises(Overloaded):
-        await watchers.watch(key)
-    watchers.leave(watcher)
-    watchers.leave(watcher)
-    watchers.leave(await watchers.watch(key))
+        await watchers.subscribe(key)
+    watchers.unsubscribe(watcher)
+    watchers.unsubscribe(watcher)
+    watchers.unsubscribe(await watchers.subscribe(key))
     with pytest.raises(NotKept):
-        await watchers.watch(await begin(service))
+        await watchers.subscribe(await begin(service))
 
 
-async def test_a_redis_that_comes_back_is_heard_again(
+async def test_events_are_told_after_a_restart_of_redis(
     redis_process: RedisProcess, start_service: StartService, start_watchers: StartWatchers
 ) -> None:
     service = start_service(redis_process.url)
     watchers = start_watchers(service, redis_process.url)
     key = await begin(service, events=10)
-    watcher = await watchers.watch(key)
+    watcher = await watchers.subscribe(key)
     await step(service, key, 1)
     assert revisions(await told(watchers, watcher, 1)) == [1]
     redis_process.kill()
@@ -262,9 +265,9 @@ async def test_a_commit_needs_no_right_to_give_hints(
         rules = ("SETUSER", "quiet", "on", ">secret", "~*", "+@all", "resetchannels")
         client.execute_command("ACL", *rules)
     service = start_service(redis_process.url.replace("unix://", "unix://quiet:secret@"))
-    watchers = start_watchers(service, redis_process.url, look_s=0.05)
+    watchers = start_watchers(service, redis_process.url, poll_s=0.05)
     key = await begin(service, events=10)
-    watcher = await watchers.watch(key)
+    watcher = await watchers.subscribe(key)
     await step(service, key, 1)
     assert revisions(await told(watchers, watcher, 1)) == [1]
 
@@ -273,9 +276,9 @@ async def test_a_fault_at_one_session_hides_no_other(
     service: Service, redis_url: str, start_watchers: StartWatchers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Nor does any other fault of the one task that looks for all."""
-    watchers = start_watchers(service, redis_url, look_s=0.05)
+    watchers = start_watchers(service, redis_url, poll_s=0.05)
     keys = [await begin(service, events=100) for _ in range(3)]
-    bad, *good = [await watchers.watch(key) for key in keys]
+    bad, *good = [await watchers.subscribe(key) for key in keys]
     events, faults = watchers._events, 0
     real_look, real_changed = events.look, events.changed
 
@@ -299,7 +302,7 @@ async def test_a_fault_at_one_session_hides_no_other(
         await step(service, key, 1)
     for watcher in good:
         (notice,) = await told(watchers, watcher, 1)
-        assert isinstance(notice, Happened)
+        assert isinstance(notice, NewEvent)
     assert faults
     with pytest.raises(RuntimeError, match="cannot be read"):
         await told(watchers, bad, 1)

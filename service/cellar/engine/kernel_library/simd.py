@@ -97,14 +97,17 @@ def emit_splat(builder: ir.IRBuilder, value: ir.Value) -> ir.Value:
 
 
 def pointer(builder: ir.IRBuilder, address: ir.Value, kind: ir.Type) -> ir.Value:
+    """Emit the conversion of an integer address to a pointer to `kind`."""
     return builder.inttoptr(address, kind.as_pointer())
 
 
 def floats(value: float) -> ir.Constant:
+    """Return a constant vector with `value` in every lane."""
     return ir.Constant(VECTOR, [value] * LANES)
 
 
 def ints(value: int) -> ir.Constant:
+    """Return a constant vector of 32-bit integers with `value` in every lane."""
     return ir.Constant(INTS, [value] * LANES)
 
 

@@ -1,142 +1,52 @@
-"""Watchers: many who want to know what happens to sessions, served by one task.
+"""The events of all watched sessions of this process, read from the store by one task and pushed to the subscribers.
 
-What a session's changes leave behind is read once for all who watch it, and handed to each in a small buffer. Who is
-behind, because it resumes or is slow, reads from the store at its own pace until it has caught up: its buffer is then
-empty, and no watcher ever holds up another or the service. Revisions are given out one by one, so a watcher knows what
-it has missed.
+The store announces which sessions may have changed. New events of a session are read once, however many subscribers it
+has. Announcements can be lost, so all watched sessions are also read every few seconds.
 """
 
 import asyncio
 import logging
-from collections import deque
 from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass, field
 from itertools import islice
-from typing import Literal
 
 from cellar.errors import CellarError, NotKept, Overloaded, SessionExpired, SessionUnknown, StoreUnavailable
-from cellar.ports import Away, Event, EventStore, Look, SessionKey, SessionStore
+from cellar.ports import Away, EventStore, Look, SessionKey, SessionStore
+from cellar.sessions.events.notices import End, EventId, Heartbeat, Notice
+from cellar.sessions.events.subscription import Subscription, Topic
 
 logger = logging.getLogger(__name__)
 
-LOOK_S = 5.0
-"""How often all watched sessions are looked at without a hint: some are lost, and what expires gives none."""
+POLL_S = 5.0
+"""Seconds between two reads of all watched sessions: an announcement can be lost, and expiry is not announced."""
 
 HEARTBEAT_S = 15.0
-"""After so long without an event a watcher is told that it is still served: proxies end what is silent for longer."""
+"""Seconds without an event after which a heartbeat is sent: proxies close connections that are silent for longer."""
 
-AT_ONCE = 256
-"""Sessions that are looked at in one call."""
+READ_AT_ONCE = 256
+"""Sessions in one read of the store."""
 
-NOTHING = 2**62
-"""No session has so many changes, so a look after this revision brings no events."""
+NO_EVENTS_AFTER = 2**62
+"""A revision that no session reaches: a read after it returns where a session stands, without events."""
 
-BUFFER = 64
-"""Events that wait for a watcher. One that has more to come reads them from the store."""
-
-MAX_WATCHERS = 10_000
-"""Of a process; each costs some kilobytes and a connection."""
-
-
-@dataclass(frozen=True, slots=True)
-class Seen:
-    """The last event that a watcher has seen, and of which session of that name."""
-
-    birth: bytes
-    revision: int
-
-
-@dataclass(frozen=True, slots=True)
-class Happened:
-    """An event."""
-
-    seen: Seen
-    event: Event
-
-
-@dataclass(frozen=True, slots=True)
-class Missed:
-    """Changes that are no longer kept, or another session than the one that was watched."""
-
-    changes: int
-    """How many; -1 if nobody knows: they were of another session of that name, or the store has lost them."""
-
-
-@dataclass(frozen=True, slots=True)
-class Ended:
-    """The session is no more, or (`stopping`) this service is going to be: then another one goes on."""
-
-    reason: Literal["expired", "deleted", "stopping"]
-
-
-@dataclass(frozen=True, slots=True)
-class Quiet:
-    """Nothing has happened for a while."""
-
-
-Notice = Happened | Missed | Ended | Quiet
-
-
-@dataclass(slots=True, eq=False)
-class Topic:
-    """A session that is watched."""
-
-    key: SessionKey
-    birth: bytes | None = None
-    after: int = -1
-    """The revision up to which its watchers have been told."""
-    watchers: "set[Subscription]" = field(default_factory=set)
-
-
-@dataclass(slots=True, eq=False)
-class Subscription:
-    """One who watches. `after` is the revision of the last event that it was given."""
-
-    topic: Topic
-    rows: int
-    after: int = -1
-    missed: int = 0
-    """What it has to be told next: changes that it has missed, as `Missed` says."""
-    behind: bool = True
-    """Whether there is more in the store than in the buffer."""
-    buffer: deque[Event] = field(default_factory=deque)
-    end: Ended | None = None
-    news: asyncio.Event = field(default_factory=asyncio.Event)
-
-    def tell(self, event: Event) -> None:
-        """Give it an event, or if it has too many, leave it to look for itself."""
-        if len(self.buffer) < BUFFER:
-            self.buffer.append(event)
-        else:
-            self.behind = True
-        self.news.set()
-
-    def look_again(self) -> None:
-        """Make it look for itself."""
-        self.behind = True
-        self.news.set()
-
-    def finish(self, end: Ended) -> None:
-        """Tell it that there will be no more."""
-        self.end = end
-        self.news.set()
+MAX_SUBSCRIBERS = 10_000
+"""The default limit of a process. Each subscriber costs some kilobytes and a connection."""
 
 
 class EventHub:
-    """Everything that is watched in this process. Runs on the event loop."""
+    """All subscriptions of this process. Runs on the event loop."""
 
     def __init__(
         self,
         store: SessionStore,
         events: EventStore,
         *,
-        look_s: float = LOOK_S,
+        poll_s: float = POLL_S,
         heartbeat_s: float = HEARTBEAT_S,
-        most: int = MAX_WATCHERS,
+        most: int = MAX_SUBSCRIBERS,
     ) -> None:
         self._store = store
         self._events = events
-        self._look_s = look_s
+        self._poll_s = poll_s
         self._heartbeat_s = heartbeat_s
         self._most = most
         self._count = 0
@@ -144,137 +54,105 @@ class EventHub:
         self._task: asyncio.Task[None] | None = None
         self._stopping = False
 
-    async def watch(self, key: SessionKey, seen: Seen | None = None, *, kept: bool = False) -> Subscription:
-        """Begin to watch a session: what came after `seen`, all events that are `kept`, or what comes from now on.
+    async def subscribe(self, key: SessionKey, last: EventId | None = None, *, kept: bool = False) -> Subscription:
+        """Subscribe to a session: to the events after `last`, to all that are `kept`, or to those from now on.
 
-        End it with `leave`.
+        The caller must end the subscription with `unsubscribe`.
 
         Raise NotKept if the session has no events, Overloaded, SessionUnknown, SessionExpired, or StoreUnavailable.
         """
         if self._stopping or self._count >= self._most:
-            raise Overloaded("the service is stopping" if self._stopping else "too many are watching already")
+            raise Overloaded("the service is stopping" if self._stopping else "the service has too many subscribers")
         meta = (await self._store.summary(key)).meta
         if not meta.events:
             raise NotKept("the session has no events: create it with `events`")
-        watcher = Subscription(self._join(key), meta.batch_size)
-        watcher.topic.watchers.add(watcher)
+        subscription = Subscription(self._topic(key), meta.batch_size)
+        subscription.topic.subscribers.add(subscription)
         self._count += 1
         try:
-            await self._begin(watcher, seen, kept)
+            await self._begin(subscription, last, kept)
         except BaseException:
-            self.leave(watcher)
+            self.unsubscribe(subscription)
             raise
-        return watcher
+        return subscription
 
-    def leave(self, watcher: Subscription) -> None:
-        """Watch no more. Does nothing for one that has left."""
-        topic = watcher.topic
-        if watcher not in topic.watchers:
+    def unsubscribe(self, subscription: Subscription) -> None:
+        """End a subscription. A second call does nothing."""
+        topic = subscription.topic
+        if subscription not in topic.subscribers:
             return
-        topic.watchers.discard(watcher)
+        topic.subscribers.discard(subscription)
         self._count -= 1
-        if not topic.watchers and self._topics.get(topic.key) is topic:
+        if not topic.subscribers and self._topics.get(topic.key) is topic:
             del self._topics[topic.key]
             self._events.unfollow(topic.key)
 
-    async def notices(self, watcher: Subscription) -> AsyncIterator[Notice]:
-        """Yield what the watcher is to be told, until the session ends or the service stops."""
+    async def notices(self, subscription: Subscription) -> AsyncIterator[Notice]:
+        """Yield the notices of a subscription until the session ends or the service stops.
+
+        Raise StoreUnavailable or StoreCorrupt.
+        """
         while True:
-            if watcher.missed:
-                missed, watcher.missed = watcher.missed, 0
-                yield Missed(missed)
-            elif watcher.buffer:
-                event = watcher.buffer.popleft()
-                if event.revision > watcher.after + 1:
-                    yield Missed(event.revision - watcher.after - 1)
-                if event.revision > watcher.after:
-                    watcher.after = event.revision
-                    yield self._happened(watcher, event)
-            elif watcher.behind:
-                await self._catch_up(watcher)
-            elif watcher.end is not None:
-                yield watcher.end
+            if subscription.missed or subscription.buffer:
+                for notice in subscription.next_notices():
+                    yield notice
+            elif subscription.behind:
+                await self._catch_up(subscription)
+            elif subscription.end is not None:
+                yield subscription.end
                 return
-            elif not await self._news(watcher):
-                yield Quiet()
+            elif not await subscription.woken(self._heartbeat_s):
+                yield Heartbeat()
 
     async def aclose(self) -> None:
-        """Tell all watchers that the service stops."""
+        """End all subscriptions with the notice that the service stops."""
         self._stopping = True
         for topic in list(self._topics.values()):
-            for watcher in topic.watchers:
-                watcher.behind = False
-                watcher.finish(Ended("stopping"))
+            for subscription in topic.subscribers:
+                subscription.finish(End("stopping"))
         if self._task is not None:
             self._task.cancel()
             await asyncio.wait([self._task])
 
-    # --- one watcher ------------------------------------------------------------------------------------------------
+    # --- one subscriber ---------------------------------------------------------------------------------------------
 
-    def _join(self, key: SessionKey) -> Topic:
+    def _topic(self, key: SessionKey) -> Topic:
         topic = self._topics.get(key)
         if topic is None:
             topic = self._topics[key] = Topic(key)
             self._events.follow(key)
         if self._task is None:
-            self._task = asyncio.create_task(self._run(), name="watchers")
+            self._task = asyncio.create_task(self._run(), name="events")
         return topic
 
-    async def _begin(self, watcher: Subscription, seen: Seen | None, kept: bool) -> None:
-        """Place the watcher in the session's history."""
-        topic = watcher.topic
-        look = (await self._events.look({topic.key: NOTHING}))[topic.key]
+    async def _begin(self, subscription: Subscription, last: EventId | None, kept: bool) -> None:
+        """Read where the session stands, and set where the subscription begins."""
+        topic = subscription.topic
+        look = (await self._events.look({topic.key: NO_EVENTS_AFTER}))[topic.key]
         if isinstance(look, Away):
             raise _gone(topic.key, look)
         if topic.birth is None:
             topic.birth, topic.after = look.birth, look.revision
         elif topic.birth != look.birth:
-            self._end(topic, Ended("deleted"))
+            self._end(topic, End("deleted"))
             raise Overloaded("another session has just taken the name")
-        if seen is not None and seen.birth == look.birth:
-            watcher.after = seen.revision
-        elif seen is not None:
-            watcher.missed = -1
-        elif not kept:
-            watcher.after = look.revision
+        subscription.place(look, last, kept)
 
-    async def _catch_up(self, watcher: Subscription) -> None:
-        """Fill the buffer from the store with what comes after the last event that the watcher was given."""
-        topic = watcher.topic
-        watcher.behind = False
-        look = (await self._events.look({topic.key: watcher.after}))[topic.key]
+    async def _catch_up(self, subscription: Subscription) -> None:
+        """Fill the buffer from the store with the events after the last one that the subscriber was given."""
+        topic = subscription.topic
+        subscription.behind = False
+        look = (await self._events.look({topic.key: subscription.after}))[topic.key]
         if isinstance(look, Away) or look.birth != topic.birth:
             self._end(topic, _end_of(look))
-            return
-        if look.revision < watcher.after:  # the store has lost what the watcher has seen
-            watcher.after, watcher.missed = look.revision, -1
-            topic.after = min(topic.after, look.revision)
-        if not look.events and look.revision > watcher.after:
-            watcher.after, watcher.missed = look.revision, look.revision - watcher.after
-        # what was told meanwhile is in there, or comes again
-        watcher.buffer = deque(look.events)
-        last = look.events[-1].revision if look.events else look.revision
-        watcher.behind = last < max(look.revision, topic.after)
-
-    async def _news(self, watcher: Subscription) -> bool:
-        """Wait for news; return whether there are some."""
-        try:
-            async with asyncio.timeout(self._heartbeat_s):
-                await watcher.news.wait()
-        except TimeoutError:
-            return False
-        watcher.news.clear()
-        return True
-
-    def _happened(self, watcher: Subscription, event: Event) -> Happened:
-        assert watcher.topic.birth is not None
-        return Happened(Seen(watcher.topic.birth, event.revision), event)
+        else:
+            subscription.refill(look)
 
     # --- all of them ------------------------------------------------------------------------------------------------
 
     async def _run(self) -> None:
         loop = asyncio.get_running_loop()
-        due = loop.time() + self._look_s
+        due = loop.time() + self._poll_s
         while True:
             keys: set[SessionKey] = set()
             try:
@@ -282,75 +160,76 @@ class EventHub:
                     async with asyncio.timeout_at(due):
                         keys = await self._events.changed()
                 except TimeoutError:
-                    due = loop.time() + self._look_s
+                    due = loop.time() + self._poll_s
                     keys = set(self._topics)
-                await self._look(keys)
-            except CellarError:  # the store is away; what has come is found by the next look
-                await asyncio.sleep(min(1.0, self._look_s))
-            except Exception:  # a fault of our own: all watchers of the process depend on this task
-                logger.exception("watched sessions were not looked at")
-                await asyncio.sleep(min(1.0, self._look_s))
+                await self._distribute(keys)
+            except CellarError:  # the store is unavailable; the next poll finds the events
+                await asyncio.sleep(min(1.0, self._poll_s))
+            except Exception:  # every subscriber of the process depends on this task, so it survives faults
+                logger.exception("the events of watched sessions could not be read")
+                await asyncio.sleep(min(1.0, self._poll_s))
 
-    async def _look(self, keys: set[SessionKey]) -> None:
-        """Hand on what has happened to these sessions."""
+    async def _distribute(self, keys: set[SessionKey]) -> None:
+        """Read the new events of these sessions and push them to the subscribers, until there are none."""
         while keys:
-            more: set[SessionKey] = set()
+            unfinished: set[SessionKey] = set()
             waiting = iter(keys)
-            while some := list(islice(waiting, AT_ONCE)):
+            while some := list(islice(waiting, READ_AT_ONCE)):
                 topics = [self._topics[key] for key in some if key in self._topics]
-                asked = {topic.key: topic.after for topic in topics if topic.birth is not None}
-                looks = await self._look_at(asked)
-                more |= {each.key for each in topics if each.key in looks and self._hand_on(each, looks[each.key])}
-            keys = more
+                looks = await self._read({topic.key: topic.after for topic in topics if topic.birth is not None})
+                unfinished |= {each.key for each in topics if each.key in looks and self._push(each, looks[each.key])}
+            keys = unfinished
 
-    async def _look_at(self, asked: Mapping[SessionKey, int]) -> Mapping[SessionKey, Look | Away]:
-        """Return what there is of these sessions, without those that cannot be read: their watchers look themselves."""
+    async def _read(self, after: Mapping[SessionKey, int]) -> Mapping[SessionKey, Look | Away]:
+        """Return what the store has of these sessions after these revisions.
+
+        A session that cannot be read is left out, and its subscribers read it themselves: so they get the error.
+        """
         try:
-            return await self._events.look(asked)
+            return await self._events.look(after)
         except StoreUnavailable:
             raise
         except Exception:
-            logger.exception("%d watched sessions could not be looked at together", len(asked))
+            logger.exception("the events of %d watched sessions could not be read together", len(after))
         looks: dict[SessionKey, Look | Away] = {}
-        for key, after in asked.items():
+        for key, revision in after.items():
             try:
-                looks |= await self._events.look({key: after})
+                looks |= await self._events.look({key: revision})
             except StoreUnavailable:
                 raise
             except Exception:
                 topic = self._topics.get(key)
-                for watcher in () if topic is None else topic.watchers:
-                    watcher.look_again()
+                for subscription in () if topic is None else topic.subscribers:
+                    subscription.read_store()
         return looks
 
-    def _hand_on(self, topic: Topic, look: Look | Away) -> bool:
-        """Give the watchers of a session what has happened, and return whether there is more in the store."""
+    def _push(self, topic: Topic, look: Look | Away) -> bool:
+        """Push the new events of a session to its subscribers, and return whether the store has more."""
         if isinstance(look, Away) or look.birth != topic.birth:
             self._end(topic, _end_of(look))
             return False
-        if look.revision < topic.after:  # the store has lost what was told: each watcher finds out what that means
+        if look.revision < topic.after:  # the store has lost events that were pushed: each subscriber finds its gap
             topic.after = look.revision
-            for watcher in topic.watchers:
-                watcher.look_again()
+            for subscription in topic.subscribers:
+                subscription.read_store()
         for event in look.events:
             if event.revision > topic.after:
                 topic.after = event.revision
-                for watcher in topic.watchers:
-                    watcher.tell(event)
+                for subscription in topic.subscribers:
+                    subscription.push(event)
         return bool(look.events) and topic.after < look.revision
 
-    def _end(self, topic: Topic, end: Ended) -> None:
-        """Tell the watchers of a session that it is no more."""
+    def _end(self, topic: Topic, end: End) -> None:
+        """End all subscriptions of a session."""
         if self._topics.get(topic.key) is topic:
             del self._topics[topic.key]
             self._events.unfollow(topic.key)
-        for watcher in topic.watchers:
-            watcher.behind = False
-            watcher.finish(end)
+        for subscription in topic.subscribers:
+            subscription.finish(end)
 
 
-def _end_of(look: Look | Away) -> Ended:
-    return Ended("expired" if isinstance(look, Away) and look.expired else "deleted")
+def _end_of(look: Look | Away) -> End:
+    return End("expired" if isinstance(look, Away) and look.expired else "deleted")
 
 
 def _gone(key: SessionKey, away: Away) -> CellarError:

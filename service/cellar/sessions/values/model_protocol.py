@@ -19,16 +19,28 @@ class StatePlace(Protocol):
     """One named state of one layer: `size` floats at `offset` in a row of the network's state."""
 
     @property
-    def layer(self) -> int: ...
+    def layer(self) -> int:
+        """The index of the layer in the network."""
+        ...
+
     @property
-    def name(self) -> str: ...
+    def name(self) -> str:
+        """The name of the state in the equations of the cell."""
+        ...
+
     @property
-    def size(self) -> int: ...
+    def size(self) -> int:
+        """The number of floats."""
+        ...
+
     @property
-    def offset(self) -> int: ...
+    def offset(self) -> int:
+        """The index of its first float in a row of the network's state."""
+        ...
+
     @property
     def cell(self) -> str:
-        """What the cell of the layer is called."""
+        """The name of the cell of the layer."""
         ...
 
 
@@ -36,45 +48,67 @@ class Sizes(Protocol):
     """The sizes of a network, in floats a row, and its states in order."""
 
     @property
-    def in_size(self) -> int: ...
+    def in_size(self) -> int:
+        """Floats of the input of a row."""
+        ...
+
     @property
-    def out_size(self) -> int: ...
+    def out_size(self) -> int:
+        """Floats of the output of a row."""
+        ...
+
     @property
-    def state_size(self) -> int: ...
+    def state_size(self) -> int:
+        """Floats of the state of a row."""
+        ...
+
     @property
-    def states(self) -> Sequence[StatePlace]: ...
+    def states(self) -> Sequence[StatePlace]:
+        """The named states, in the order in which a row stores them."""
+        ...
+
     @property
     def whole_sequences(self) -> bool:
-        """Whether every call is a sequence from its beginning to its end, which is not to be cut."""
+        """Whether every call must hold a sequence from its first step to its last; such a network cannot be stepped."""
         ...
 
     @property
     def row_numbers(self) -> int:
-        """About how many numbers a step of one row makes on its way."""
+        """Estimate of how many intermediate values a step of one row computes."""
         ...
 
     @property
     def takes_ids(self) -> bool:
-        """Whether inputs are ids, which have to be known; else they are any numbers."""
+        """Whether inputs are ids, of which only known ones are accepted; otherwise they are arbitrary numbers."""
         ...
 
     def check_inputs(self, inputs: Floats) -> None:
-        """Raise IdUnknown for inputs (T, rows, in_size) that the network has nothing for."""
+        """Raise IdUnknown if inputs (T, rows, in_size) hold an id that the network does not know."""
         ...
 
 
 class Run(Protocol):
-    """What T steps of B rows came to: outputs (T, B, out_size), state (B, state_size), bad_step and bad_kind (B,),
-    or None where no row has a fault."""
+    """The result of T steps of B rows."""
 
     @property
-    def outputs(self) -> Floats: ...
+    def outputs(self) -> Floats:
+        """The outputs (T, B, out_size)."""
+        ...
+
     @property
-    def state(self) -> Floats: ...
+    def state(self) -> Floats:
+        """The state (B, state_size) after the last step of each row."""
+        ...
+
     @property
-    def bad_step(self) -> NDArray[int32] | None: ...
+    def bad_step(self) -> NDArray[int32] | None:
+        """The first step (B,) with a value that is not finite, -1 in rows without one; None if no row has one."""
+        ...
+
     @property
-    def bad_kind(self) -> NDArray[int32] | None: ...
+    def bad_kind(self) -> NDArray[int32] | None:
+        """What was not finite in the bad step of each row (B,); None if no row has a bad step."""
+        ...
 
 
 class Network(Protocol):
@@ -82,7 +116,7 @@ class Network(Protocol):
 
     @property
     def network(self) -> Sizes:
-        """What it is, its weights apart."""
+        """The sizes of the network."""
         ...
 
     def initial_state(self, rows: int) -> Floats:
@@ -107,7 +141,7 @@ class Network(Protocol):
 
     @property
     def flops(self) -> int:
-        """How many operations a step of a row takes."""
+        """Floating-point operations in one step of one row."""
         ...
 
 
@@ -115,8 +149,16 @@ class Model(Protocol):
     """A version that is ready to run."""
 
     @property
-    def version(self) -> ModelVersion: ...
+    def version(self) -> ModelVersion:
+        """The name and number of the version, and what is stored about it."""
+        ...
+
     @property
-    def network(self) -> Network: ...
+    def network(self) -> Network:
+        """The network with the weights of the version."""
+        ...
+
     @property
-    def size_bytes(self) -> int: ...
+    def size_bytes(self) -> int:
+        """Memory that the loaded version takes, in bytes."""
+        ...

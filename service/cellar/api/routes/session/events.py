@@ -13,13 +13,14 @@ from cellar.api.fast_http.strict import ENDLESS
 from cellar.api.http.body import JsonRoute
 from cellar.api.http.parameters import SESSION, SessionName
 from cellar.api.schemas.names import LAST_EVENT_ID_PATTERN
-from cellar.api.schemas.session.events import ITEM, MEDIA_TYPE, seen_of, text_of
+from cellar.api.schemas.session.events import ITEM, MEDIA_TYPE, event_id, text_of
 from cellar.errors import CellarError, NotKept, Overloaded
 from cellar.ports import SessionKey
-from cellar.sessions.events.hub import EventHub, Subscription
+from cellar.sessions.events.hub import EventHub
+from cellar.sessions.events.subscription import Subscription
 
 RETRY_MS = 1000
-"""After which a browser comes again when the stream has ended."""
+"""Milliseconds after which a browser connects again when the stream has ended."""
 
 LastEventId = Annotated[
     str | None,
@@ -51,32 +52,33 @@ async def watch_session(
     Whoever comes again with `Last-Event-ID` misses nothing that is still kept, and is told of a `gap` where there is
     one. Lines that begin with a colon say that nothing has happened for a while.
     """
-    seen = None if last_event_id is None else seen_of(last_event_id)
-    return EventStream(services.watchers, await services.watchers.watch(SessionKey(TENANT, session), seen, kept=kept))
+    last = None if last_event_id is None else event_id(last_event_id)
+    hub = services.event_hub
+    return EventStream(hub, await hub.subscribe(SessionKey(TENANT, session), last, kept=kept))
 
 
 class EventStream(StreamingResponse):
-    """The events of one watcher, who leaves when the client does."""
+    """The response with the events of one subscription, which ends with the response."""
 
-    def __init__(self, watchers: EventHub, watcher: Subscription) -> None:
+    def __init__(self, hub: EventHub, subscription: Subscription) -> None:
         headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-        super().__init__(_texts(watchers, watcher), headers=headers, media_type=MEDIA_TYPE)
-        self._watchers = watchers
-        self._watcher = watcher
+        super().__init__(_texts(hub, subscription), headers=headers, media_type=MEDIA_TYPE)
+        self._hub = hub
+        self._subscription = subscription
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Send until there is no more, or nobody to send to."""
+        """Send events until the session ends or the client disconnects."""
         scope.setdefault("state", {})[ENDLESS] = True
         try:
             await super().__call__(scope, receive, send)
         finally:
-            self._watchers.leave(self._watcher)
+            self._hub.unsubscribe(self._subscription)
 
 
-async def _texts(watchers: EventHub, watcher: Subscription) -> AsyncIterator[bytes]:
+async def _texts(hub: EventHub, subscription: Subscription) -> AsyncIterator[bytes]:
     yield b"retry: %d\n\n" % RETRY_MS
     try:
-        async for notice in watchers.notices(watcher):
-            yield text_of(notice, watcher.rows)
-    except CellarError:  # the store is away: the client comes again, and is told so if it still is
+        async for notice in hub.notices(subscription):
+            yield text_of(notice, subscription.rows)
+    except CellarError:  # the store is unavailable: the client connects again and gets the error of that request
         yield b": the events cannot be read now\n\n"

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import orjson
 
-from cellar.sessions.events.hub import Ended, Happened, Missed, Notice, Seen
+from cellar.sessions.events.notices import End, EventId, Gap, NewEvent, Notice
 
 MEDIA_TYPE = "text/event-stream"
 
@@ -51,25 +51,25 @@ ITEM: dict[str, Any] = {
 """What comes, again and again, in the stream. In OpenAPI 3.1 the schema of such a stream is that of each event."""
 
 
-def seen_of(last_event_id: str) -> Seen:
-    """Return what a Last-Event-ID, checked by its pattern, says that its sender has seen."""
+def event_id(last_event_id: str) -> EventId:
+    """Return the event that a Last-Event-ID names. The text must match the pattern."""
     found = _LAST.fullmatch(last_event_id)
     assert found is not None
-    return Seen(bytes.fromhex(found[1]), int(found[2]))
+    return EventId(bytes.fromhex(found[1]), int(found[2]))
 
 
 def text_of(notice: Notice, rows: int) -> bytes:
-    """Return a notice as it is sent; a comment if nothing has happened."""
-    if isinstance(notice, Happened):
-        return _happened(notice, rows)
-    if isinstance(notice, Missed):
+    """Return a notice as the text of a server-sent event; a heartbeat is a comment."""
+    if isinstance(notice, NewEvent):
+        return _new_event(notice, rows)
+    if isinstance(notice, Gap):
         return _text("gap", {"missed": notice.changes if notice.changes >= 0 else None})
-    if isinstance(notice, Ended):
+    if isinstance(notice, End):
         return _text(notice.reason, {})
     return b": nothing has happened\n\n"
 
 
-def _happened(notice: Happened, rows: int) -> bytes:
+def _new_event(notice: NewEvent, rows: int) -> bytes:
     event = notice.event
     data: dict[str, Any] = {
         "step": event.after.step,
@@ -79,7 +79,7 @@ def _happened(notice: Happened, rows: int) -> bytes:
     }
     if event.output is not None and event.steps:
         data["outputs"] = np.frombuffer(event.output, "<f4").reshape(event.steps, rows, -1).astype(np.float64)
-    return _text(event.kind, data, f"{notice.seen.birth.hex()}-{notice.seen.revision}")
+    return _text(event.kind, data, f"{notice.id.birth.hex()}-{notice.id.revision}")
 
 
 def _text(event: str, data: dict[str, Any], number: str | None = None) -> bytes:

@@ -1,0 +1,110 @@
+"""One subscriber of a session's events: a bounded buffer, and the position up to which it was given events.
+
+The hub pushes events into the buffer. If the buffer is full, later events are dropped from it and `behind` is set: the
+subscriber then reads them from the store at its own speed. So a slow subscriber delays no other. Revisions are
+consecutive, so the number of missed events is known.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from cellar.ports import Event, Look, SessionKey
+from cellar.sessions.events.notices import End, EventId, Gap, NewEvent, Notice
+
+BUFFER = 64
+"""Events in the buffer of a subscriber. Later ones are read from the store."""
+
+
+@dataclass(slots=True, eq=False)
+class Topic:
+    """A session with subscribers in this process."""
+
+    key: SessionKey
+    birth: bytes | None = None
+    """The incarnation of the session; None until it has been read."""
+    after: int = -1
+    """The revision of the last event that was pushed to the subscribers."""
+    subscribers: "set[Subscription]" = field(default_factory=set)
+
+
+@dataclass(slots=True, eq=False)
+class Subscription:
+    """One subscriber of a session."""
+
+    topic: Topic
+    rows: int
+    after: int = -1
+    """The revision of the last event that it was given."""
+    missed: int = 0
+    """The `changes` of a gap that is its next notice; 0 if there is no gap."""
+    behind: bool = True
+    """Whether the store may hold events that are neither given nor in the buffer."""
+    buffer: deque[Event] = field(default_factory=deque)
+    end: End | None = None
+    wake: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def push(self, event: Event) -> None:
+        """Append an event to the buffer; if it is full, have the event read from the store later."""
+        if len(self.buffer) < BUFFER:
+            self.buffer.append(event)
+        else:
+            self.behind = True
+        self.wake.set()
+
+    def read_store(self) -> None:
+        """Have the subscriber read its next events from the store."""
+        self.behind = True
+        self.wake.set()
+
+    def finish(self, end: End) -> None:
+        """Give it what is in the buffer, and then `end` as the last notice."""
+        self.behind = False
+        self.end = end
+        self.wake.set()
+
+    def place(self, look: Look, last: EventId | None, kept: bool) -> None:
+        """Set where it begins: after `last`, with the first event that is kept, or with the next event."""
+        if last is not None and last.birth == look.birth:
+            self.after = last.revision
+        elif last is not None:
+            self.missed = -1
+        elif not kept:
+            self.after = look.revision
+
+    def refill(self, look: Look) -> None:
+        """Replace the buffer by events that were read from the store after the revision `self.after`."""
+        if look.revision < self.after:  # the store has lost events that were given
+            self.after, self.missed = look.revision, -1
+            self.topic.after = min(self.topic.after, look.revision)
+        if not look.events and look.revision > self.after:
+            self.after, self.missed = look.revision, look.revision - self.after
+        # events that were pushed during the read are among these, or `behind` has them read again
+        self.buffer = deque(look.events)
+        last = look.events[-1].revision if look.events else look.revision
+        self.behind = last < max(look.revision, self.topic.after)
+
+    def next_notices(self) -> Iterator[Notice]:
+        """Take the next notices out of the buffer: none, one, or a gap and the event after it."""
+        if self.missed:
+            missed, self.missed = self.missed, 0
+            yield Gap(missed)
+        elif self.buffer:
+            event = self.buffer.popleft()
+            if event.revision > self.after + 1:
+                yield Gap(event.revision - self.after - 1)
+            if event.revision > self.after:
+                self.after = event.revision
+                assert self.topic.birth is not None
+                yield NewEvent(EventId(self.topic.birth, event.revision), event)
+
+    async def woken(self, timeout_s: float) -> bool:
+        """Wait until there is something to do for this subscriber; return False after `timeout_s` without it."""
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self.wake.wait()
+        except TimeoutError:
+            return False
+        self.wake.clear()
+        return True
