@@ -9,14 +9,14 @@ from contextlib import asynccontextmanager
 import redis
 from fastapi import FastAPI
 
-from cellar.api.dependencies import TENANT, Services
+from cellar.api.dependencies import Services
 from cellar.api.limits.compile_limit import CompileLimit
 from cellar.engine import KERNEL_REV, KernelCache, self_test
 from cellar.errors import SettingsInvalid, StoreUnavailable
 from cellar.jobs.calls import Calls
 from cellar.jobs.submission import Jobs
 from cellar.jobs.sweeper import Sweeper
-from cellar.ports import BlobStore
+from cellar.ports import TENANTS, BlobStore
 from cellar.registry import Registry
 from cellar.sessions.events.hub import EventHub
 from cellar.sessions.history.history import SessionHistory
@@ -163,9 +163,9 @@ class Api(Parts):
         sweeping = threading.Thread(target=sweeper.run, args=(stop, self._job_sweep_s), name="sweeper")
         sweeping.start()
         background = (
-            asyncio.create_task(self._store.sweeper([TENANT]).run(), name="expiry"),
-            asyncio.create_task(self.services.shadows.run([TENANT]), name="shadows"),
-            asyncio.create_task(self.services.deletions.run([TENANT]), name="deletions"),
+            asyncio.create_task(self._store.sweeper(TENANTS).run(), name="expiry"),
+            asyncio.create_task(self.services.shadows.run(TENANTS), name="shadows"),
+            asyncio.create_task(self.services.deletions.run(TENANTS), name="deletions"),
             asyncio.create_task(self._store.agree(), name="agreement"),
             asyncio.create_task(keep_looking(self._store.ping), name="health"),
         )

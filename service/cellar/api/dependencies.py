@@ -9,6 +9,7 @@ from starlette.requests import Request
 
 from cellar.api.limits.compile_limit import CompileLimit
 from cellar.jobs.submission import Jobs
+from cellar.ports import Caller
 from cellar.registry import Registry
 from cellar.sessions.events.hub import EventHub
 from cellar.sessions.history.history import SessionHistory
@@ -20,8 +21,8 @@ from cellar.sessions.operations.snapshots import Snapshots
 from cellar.sessions.service.sessions import Sessions
 from cellar.sessions.service.states import States
 
-TENANT = "default"
-"""Whose everything is, as long as there are no keys."""
+CALLER = "cellar.caller"
+"""In the scope of a request: its caller, whom `AccessControl` puts there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,3 +52,16 @@ def services_of(request: Request) -> Services:
 
 
 Parts = Annotated[Services, Depends(services_of)]
+
+
+def caller_of(request: Request) -> Caller:
+    """Return who sent this request."""
+    caller: Caller = request.scope[CALLER]
+    return caller
+
+
+async def _caller(request: Request) -> Caller:  # FastAPI would call a plain function on a thread
+    return caller_of(request)
+
+
+CallerOf = Annotated[Caller, Depends(_caller)]

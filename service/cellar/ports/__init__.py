@@ -5,6 +5,7 @@ and jobs are synchronous, because a training worker is an ordinary process; the 
 Every implementation of a protocol passes the same tests (`tests/store`).
 """
 
+from cellar.ports.caller import ANYBODY, TENANTS, Caller
 from cellar.ports.catalogue.blobs import BlobStore
 from cellar.ports.catalogue.jobs import Job, JobState, JobStore, Lease
 from cellar.ports.catalogue.models import Dependents, ModelStore, ModelUses, ModelVersion
@@ -41,6 +42,7 @@ from cellar.ports.sessions.store import SessionStore
 from cellar.ports.sessions.writers import MAX_WRITERS, NO_WRITERS, Writer, Writers, writer_mark
 
 __all__ = [
+    "ANYBODY",
     "APPEND",
     "DIGEST_BYTES",
     "EVERY_SESSION",
@@ -51,11 +53,13 @@ __all__ = [
     "NAME",
     "NAME_IN_WORDS",
     "NO_WRITERS",
+    "TENANTS",
     "UNMARKED",
     "Applied",
     "Away",
     "BlobStore",
     "Born",
+    "Caller",
     "Change",
     "Changes",
     "Clock",

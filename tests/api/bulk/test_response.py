@@ -20,7 +20,7 @@ from cellar.api.bulk.window import Window
 from cellar.api.routes.session.bulk import READERS, WRITERS
 from cellar.errors import Overloaded
 from cellar.main import create_app
-from cellar.ports import Identity, SessionKey
+from cellar.ports import ANYBODY, Identity, SessionKey
 from cellar.sessions.service.sessions import Sessions
 from cellar.settings import Settings
 from cellar.wire.frames import frames
@@ -93,7 +93,9 @@ class Talk:
 
     def __init__(self, app: FastAPI, body: Callable[[], Message], media_type: str = lines.MEDIA_TYPE) -> None:
         self.app = app
-        self.exchange = BulkResponse(sessions_of(app), READERS[media_type](1000), WRITERS[media_type](), media_type)
+        self.exchange = BulkResponse(
+            sessions_of(app), ANYBODY, READERS[media_type](1000), WRITERS[media_type](), media_type
+        )
         self.read = 0
         self.sent: list[Message] = []
         self.taking = asyncio.Event()

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 from cellar.api.fast_http.request_head import Head, read_head
+from cellar.ports import ANYBODY
 
 Headers = list[tuple[bytes, bytes]]
 
@@ -35,7 +36,7 @@ class Request:
         if self.method != other.method or self.body != other.body:
             return False
         if self.head is not None:
-            return self.head == read_head(other.target, other.headers, MOST_BODY_BYTES)
+            return self.head == read_head(other.target, other.headers, MOST_BODY_BYTES, ANYBODY)
         return self.target == other.target and _plain(self.headers) == _plain(other.headers)
 
 

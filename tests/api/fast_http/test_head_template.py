@@ -6,11 +6,11 @@ from hypothesis import strategies as st
 
 from cellar.api.fast_http.head_template import MOST_HEAD_BYTES, HeadTemplate, form_of
 from cellar.api.fast_http.request_head import NO_QUERY, Terms
-from cellar.ports import NAME
+from cellar.ports import ANYBODY, NAME
 
 MOST_BYTES = 1 << 20
 
-TERMS = Terms(False, "application/json", "application/json", NO_QUERY, None)
+TERMS = Terms(False, "application/json", "application/json", NO_QUERY, None, ANYBODY)
 
 HEAD = (
     b"POST /v1/sessions/%s/step HTTP/1.1\r\nHost: x.y+\r\nContent-Length: %d\r\nContent-Type: application/json\r\n\r\n"

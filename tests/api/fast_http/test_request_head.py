@@ -3,6 +3,7 @@
 import pytest
 
 from cellar.api.fast_http.request_head import read_head
+from cellar.ports import ANYBODY
 from cellar.wire.arrays import npy
 
 MOST_BYTES = 1 << 20
@@ -25,7 +26,7 @@ NPY = (b"content-type", npy.MEDIA_TYPE.encode())
     ],
 )
 def test_plain_heads_are_taken(more: list[tuple[bytes, bytes]]) -> None:
-    taken = read_head(URL, [JSON, LENGTH, *more], MOST_BYTES)
+    taken = read_head(URL, [JSON, LENGTH, *more], MOST_BYTES, ANYBODY)
     assert taken is not None
     session, key, terms = taken
     said = dict(more)
@@ -51,7 +52,7 @@ def test_plain_heads_are_taken(more: list[tuple[bytes, bytes]]) -> None:
     ],
 )
 def test_heads_that_ask_for_more_are_left(more: list[tuple[bytes, bytes]]) -> None:
-    assert read_head(URL, [JSON, LENGTH, *more], MOST_BYTES) is None
+    assert read_head(URL, [JSON, LENGTH, *more], MOST_BYTES, ANYBODY) is None
 
 
 @pytest.mark.parametrize(
@@ -74,11 +75,13 @@ def test_heads_that_ask_for_more_are_left(more: list[tuple[bytes, bytes]]) -> No
     ],
 )
 def test_requests_that_are_not_plain_are_left(url: bytes, headers: list[tuple[bytes, bytes]]) -> None:
-    assert read_head(url, headers, 1 << 30) is None
+    assert read_head(url, headers, 1 << 30, ANYBODY) is None
 
 
 def test_the_query_of_an_npy_file_is_read() -> None:
-    taken = read_head(b"/v1/sessions/a/sequence?step=7&layout=BTF", [NPY, LENGTH, (b"accept", NPY[1])], MOST_BYTES)
+    taken = read_head(
+        b"/v1/sessions/a/sequence?step=7&layout=BTF", [NPY, LENGTH, (b"accept", NPY[1])], MOST_BYTES, ANYBODY
+    )
     assert taken is not None
     session, _, terms = taken
     assert (session, terms.sequence, terms.reads, terms.wants) == ("a", True, *[npy.MEDIA_TYPE] * 2)

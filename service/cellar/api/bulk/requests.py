@@ -10,7 +10,6 @@ from typing import Any, NamedTuple, Protocol
 from cellar.api.decoding.frame_record import asked_of, identity_of
 from cellar.api.decoding.step_fast_json import plain_object, plain_step
 from cellar.api.decoding.step_input import Asked, one_step, sequence_of_json, step_of_json
-from cellar.api.dependencies import TENANT
 from cellar.api.http.body import PROMPT_BYTES, read_beside, validated
 from cellar.api.limits.round_robin import RoundRobin
 from cellar.api.schemas.session.sessions import SequenceLine, StepLine
@@ -165,11 +164,11 @@ class FrameReader:
 
 
 @lru_cache(maxsize=16384)
-def session_key(name: str) -> SessionKey:
+def session_key(tenant: str, name: str) -> SessionKey:
     """Return the key of a session, looked at once for many steps. Raise InvalidInput for what is no name."""
     if not _NAME.fullmatch(name):
         raise InvalidInput("not a name for a session", pointer="/session", expected=NAME_IN_WORDS, actual=name[:64])
-    return SessionKey(TENANT, name)
+    return SessionKey(tenant, name)
 
 
 def _of_line(line: bytes, tag: int) -> BulkStep:

@@ -16,6 +16,7 @@ from cellar.api.bulk.window import Group, Window
 from cellar.api.http.body import PROMPT_BYTES
 from cellar.api.http.full_duplex import Duplex, parts_of
 from cellar.errors import CellarError, Overloaded
+from cellar.ports import Caller
 from cellar.sessions.requests.pending_result import PendingResult
 from cellar.sessions.service.sessions import Sessions
 
@@ -29,9 +30,10 @@ SEND_BYTES = 64 * 1024
 class BulkResponse(Duplex):
     """A response that runs the steps of its request."""
 
-    def __init__(self, sessions: Sessions, reader: Reader, writer: Writer, media_type: str) -> None:
+    def __init__(self, sessions: Sessions, caller: Caller, reader: Reader, writer: Writer, media_type: str) -> None:
         super().__init__(media_type)
         self._sessions = sessions
+        self._caller = caller
         self._reader = reader
         self._writer = writer
         self._chains = FailedChains()
@@ -87,7 +89,7 @@ class BulkResponse(Duplex):
         asked = ask.asked
         try:
             return self._sessions.submit(
-                session_key(ask.session),
+                session_key(self._caller.tenant, ask.session),
                 "sequence" if ask.is_sequence else "step",
                 asked.inputs,
                 asked.identity,

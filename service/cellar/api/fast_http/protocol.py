@@ -76,7 +76,7 @@ class StepProtocol(BoundedProtocol):
         data, self._data = self._data, b""
         found = None
         if not self._busy() and self.parser.get_method() == b"POST" and self.parser.get_http_version() == "1.1":
-            found = read_head(self.url, self.headers, self._most_bytes)
+            found = read_head(self.url, self.headers, self._most_bytes, self._access.caller(self.headers))
             if found is not None and not self._access.admits_host(self._host()):
                 found = None
         if found is None:

@@ -10,7 +10,7 @@ from starlette.responses import Response
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
 from cellar.api.decoding.step_input import Asked, as_json, one_row, pointing, row_as_json
-from cellar.api.dependencies import TENANT, Services
+from cellar.api.dependencies import Services
 from cellar.api.errors.problems import internal_error, problem_of
 from cellar.api.fast_http.request_head import Terms
 from cellar.api.http.array_answers import POSITION, STEP_NUMBER
@@ -109,7 +109,7 @@ class StepCycle:
     def run(self, body: bytes) -> None:
         """Ask for the steps, now that the body is there."""
         terms, sessions = self._terms, self._connection.services.sessions
-        key = _make(SessionKey, (TENANT, self._session))
+        key = _make(SessionKey, (terms.caller.tenant, self._session))
         try:
             if sessions.is_refusing and not terms.sequence:  # then most are refused: before their body is read
                 sessions.check_room(key, terms.within_s, self.came_s)

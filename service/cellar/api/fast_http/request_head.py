@@ -17,7 +17,7 @@ from cellar.api.limits.memoize import remembered
 from cellar.api.schemas.names import IDEMPOTENCY_KEY, IDEMPOTENCY_KEY_PATTERN
 from cellar.api.schemas.session.sessions import SequenceQuery, SequenceRequest, StepQuery
 from cellar.errors import InvalidParameter, NotAcceptable, UnsupportedMediaType
-from cellar.ports import NAME
+from cellar.ports import NAME, Caller
 from cellar.wire.arrays import npy
 from cellar.wire.json.document import decode
 
@@ -62,6 +62,8 @@ class Terms:
     """What stands beside an npy body."""
     within_s: float | None
     """In how many seconds the request must begin to run."""
+    caller: Caller
+    """Who asks."""
 
     @property
     def output(self) -> Literal["output", "outputs"]:
@@ -94,8 +96,8 @@ class Head(NamedTuple):
     terms: Terms
 
 
-def read_head(url: bytes, headers: Headers, most_bytes: int) -> Head | None:
-    """Return what the head of a POST asks for; names of headers are in lower case.
+def read_head(url: bytes, headers: Headers, most_bytes: int, caller: Caller) -> Head | None:
+    """Return what the head of a POST of this caller asks for; names of headers are in lower case.
 
     None if it asks for anything else, is at fault, or has a body of over `most_bytes`.
     """
@@ -108,7 +110,7 @@ def read_head(url: bytes, headers: Headers, most_bytes: int) -> Head | None:
     key = said.get(KEY_HEADER)
     if key is not None and not KEY.fullmatch(key.decode("latin-1")):
         return None
-    terms = _terms(path[2] == b"sequence", *types, path[3] or b"", said)
+    terms = _terms(path[2] == b"sequence", *types, path[3] or b"", said, caller)
     length = said.get(b"content-length", b"")
     if terms is None or not length.isdigit() or int(length) > min(terms.most_bytes, most_bytes):
         return None
@@ -125,7 +127,9 @@ def _types(content_type: bytes, accept: bytes) -> tuple[str, str] | None:
         return None
 
 
-def _terms(sequence: bool, reads: str, wants: str, query: bytes, said: dict[bytes, bytes]) -> Terms | None:
+def _terms(
+    sequence: bool, reads: str, wants: str, query: bytes, said: dict[bytes, bytes], caller: Caller
+) -> Terms | None:
     if sequence and wants == JSON:  # long ones may be encoded, and are written by a thread
         return None
     beside: StepQuery = NO_QUERY
@@ -140,4 +144,4 @@ def _terms(sequence: bool, reads: str, wants: str, query: bytes, said: dict[byte
                 beside = read_query(SequenceQuery if sequence else StepQuery, request)
         except InvalidParameter:
             return None
-    return Terms(sequence, reads, wants, beside, within_s)
+    return Terms(sequence, reads, wants, beside, within_s, caller)

@@ -5,14 +5,16 @@ which page asks (Origin), and by which name the page calls the service (Host). A
 service's address (DNS rebinding) has an Origin that fits, so both are looked at.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from ipaddress import ip_address
 
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from cellar.api.dependencies import CALLER
 from cellar.api.errors.problems import problem_of
 from cellar.errors import CellarError, HostRefused, OriginRefused
+from cellar.ports import ANYBODY, Caller
 
 ANY = "*"
 
@@ -70,6 +72,10 @@ class Access:
         name = _name_of(host)
         return name in self._hosts or is_loopback(name)
 
+    def caller(self, headers: Iterable[tuple[bytes, bytes]]) -> Caller:  # noqa: ARG002  # no header says it yet
+        """Return who sends a request with these headers, whose names are in lower case."""
+        return ANYBODY
+
     def check(self, headers: Headers, *, safe: bool) -> None:
         """Raise HostRefused or OriginRefused. `safe` is whether the request changes nothing."""
         host, origin = headers.get("host"), headers.get("origin")
@@ -99,7 +105,10 @@ def _name_of(host: str) -> str:
 
 
 class AccessControl:
-    """Refuse HTTP requests that may not come. WebSockets are refused by the streams, which can say why."""
+    """Note in the scope of an HTTP request who sends it, or refuse it.
+
+    WebSockets are refused by the streams, which can say why.
+    """
 
     def __init__(self, app: ASGIApp, access: Access) -> None:
         self._app = app
@@ -110,6 +119,7 @@ class AccessControl:
         if scope["type"] == "http":
             try:
                 self._access.check(Headers(scope=scope), safe=scope["method"] in SAFE)
+                scope[CALLER] = self._access.caller(scope["headers"])
             except CellarError as error:
                 return await problem_of(error)(scope, receive, send)
         return await self._app(scope, receive, send)

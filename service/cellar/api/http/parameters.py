@@ -2,12 +2,23 @@
 
 from typing import Annotated, Any
 
-from fastapi import Header, Path, Query, Response
+from fastapi import Depends, Header, Path, Query, Response
 
 from cellar import errors
+from cellar.api.dependencies import CallerOf
 from cellar.api.schemas.names import IDEMPOTENCY_KEY, IDEMPOTENCY_KEY_PATTERN, MODEL_PATTERN, NAME_PATTERN, REF_PATTERN
+from cellar.ports import SessionKey
 
-SessionName = Annotated[str, Path(pattern=NAME_PATTERN, description="The session.")]
+
+async def _session_of(
+    session: Annotated[str, Path(pattern=NAME_PATTERN, description="The session.")], caller: CallerOf
+) -> SessionKey:
+    return SessionKey(caller.tenant, session)
+
+
+SessionPath = Annotated[SessionKey, Depends(_session_of)]
+"""The session that the path names, among those of the caller's tenant."""
+
 ModelName = Annotated[str, Path(pattern=MODEL_PATTERN, description="A model, with all its versions.")]
 ModelRefPath = Annotated[str, Path(pattern=REF_PATTERN, description="A model's newest version, or one: `co2@3`.")]
 JobName = Annotated[str, Path(pattern=MODEL_PATTERN, description="The job.")]

@@ -50,7 +50,8 @@ class Streams:
         direct = scope.get("extensions", {}).get(EXTENSION)
         connection: Connection = AsgiConnection(receive, send) if direct is None else direct["connection"]
         limits = {"window": self._window, "max_bytes": self._max_bytes}
-        socket = Socket(self._services, session, connection, self._turns, **limits)
+        caller = self._access.caller(scope["headers"])
+        socket = Socket(self._services, caller, session, connection, self._turns, **limits)
         self.sockets.add(socket)
         try:
             return await socket.run()

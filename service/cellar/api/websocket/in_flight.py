@@ -6,7 +6,6 @@ from collections.abc import Callable
 from functools import partial
 
 from cellar.api.decoding.step_order import Order
-from cellar.api.dependencies import TENANT
 from cellar.api.websocket.submissions import Several, Submission, fault_of
 from cellar.ports import SessionKey
 from cellar.sessions.requests.pending_result import PendingResult
@@ -25,8 +24,8 @@ class _Queue:
 
     __slots__ = ("asks", "count", "hear", "key")
 
-    def __init__(self, session: str, hear: "Callable[[_Queue, PendingResult | None], None]") -> None:
-        self.key = SessionKey(TENANT, session)
+    def __init__(self, key: SessionKey, hear: "Callable[[_Queue, PendingResult | None], None]") -> None:
+        self.key = key
         self.asks: deque[Submission | Several] = deque()
         self.count = 0
         """Steps, of which an ask may be several."""
@@ -36,8 +35,11 @@ class _Queue:
 class StepsInFlight:
     """Takes steps; calls `wake` once some are answered, and hands them out then."""
 
-    def __init__(self, sessions: Sessions, wake: Callable[[], None], *, window: int, max_bytes: int) -> None:
+    def __init__(
+        self, sessions: Sessions, tenant: str, wake: Callable[[], None], *, window: int, max_bytes: int
+    ) -> None:
         self._sessions = sessions
+        self._tenant = tenant
         self._wake = wake
         self._window = window
         self._max_bytes = max_bytes
@@ -56,7 +58,7 @@ class StepsInFlight:
         """
         queue = self._queues.get(session)
         if queue is None:
-            queue = self._queues[session] = _Queue(session, self._hear)
+            queue = self._queues[session] = _Queue(SessionKey(self._tenant, session), self._hear)
         if queue.count >= self._window or self.count >= SOCKET_WINDOW or self._bytes >= self._max_bytes:
             return ask
         left: Several | None = None

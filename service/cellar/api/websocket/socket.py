@@ -10,7 +10,7 @@ from collections.abc import Coroutine, Sequence
 from contextlib import AbstractContextManager, suppress
 from typing import Any
 
-from cellar.api.dependencies import TENANT, Services
+from cellar.api.dependencies import Services
 from cellar.api.http.body import PROMPT_BYTES, read_beside
 from cellar.api.websocket.close_codes import BROKEN, STOPPING, Closing, closing_of, ends
 from cellar.api.websocket.connection import BINARY, Connection
@@ -20,7 +20,7 @@ from cellar.api.websocket.replies import Replies, text
 from cellar.api.websocket.requests import Resume, read_frame, read_text
 from cellar.api.websocket.submissions import Several, Submission
 from cellar.errors import CellarError, InvalidInput
-from cellar.ports import Position, SessionKey
+from cellar.ports import Caller, Position, SessionKey
 from cellar.sessions.values.position import parse_position
 
 logger = logging.getLogger(__name__)
@@ -32,6 +32,7 @@ class Socket:
     def __init__(
         self,
         services: Services,
+        caller: Caller,
         session: str | None,
         connection: Connection,
         turns: DeferredWrites,
@@ -40,11 +41,14 @@ class Socket:
         max_bytes: int,
     ) -> None:
         self._services = services
+        self._tenant = caller.tenant
         self._session = session
         self._connection = connection
         self._turns = turns
         self._window = window
-        self._steps_in_flight = StepsInFlight(services.sessions, self._wake, window=window, max_bytes=max_bytes)
+        self._steps_in_flight = StepsInFlight(
+            services.sessions, caller.tenant, self._wake, window=window, max_bytes=max_bytes
+        )
         self._replies = Replies(name_sessions=session is None)
         self._waiting: list[Submission | Several] = []
         """Read, and not begun: there is no room for them."""
@@ -199,7 +203,7 @@ class Socket:
         self._replies.durability = store["durability"]
         greeting: dict[str, Any] = {"window": self._window, "durability": store["durability"]}
         if self._session is not None:
-            session = await self._services.sessions.get(SessionKey(TENANT, self._session))
+            session = await self._services.sessions.get(SessionKey(self._tenant, self._session))
             self._acknowledged[self._session] = session.position
             about = {"session": session.session, "model": session.model, "batch_size": session.batch_size}
             greeting = self._replies.moved(session.position, **about, **greeting)
@@ -230,7 +234,7 @@ class Socket:
             session = self._named(asked.session)
             await self._steps_in_flight.idle(session)
             position = parse_position(asked.position, pointer="/resume")
-            since = await self._services.sessions.since(SessionKey(TENANT, session), position, asked.writer)
+            since = await self._services.sessions.since(SessionKey(self._tenant, session), position, asked.writer)
         except CellarError as error:
             self._connection.write([text(self._replies.refused(asked, error))])
             if self._session is not None and ends(error):

@@ -5,7 +5,7 @@ from typing import Annotated
 from anyio.to_thread import run_sync
 from fastapi import APIRouter, Query, Response
 
-from cellar.api.dependencies import TENANT, Parts
+from cellar.api.dependencies import CallerOf, Parts
 from cellar.api.errors.problems import answers
 from cellar.api.http.body import JsonRoute, by_reader
 from cellar.api.http.parameters import (
@@ -38,7 +38,9 @@ router = APIRouter(prefix="/v1/jobs", tags=["jobs"], route_class=JsonRoute)
         202: {"headers": REPLAY_HEADERS | LOCATION_HEADERS},
     },
 )
-async def submit_job(body: JobRequest, services: Parts, response: Response, key: IdempotencyKey = None) -> JobAnswer:
+async def submit_job(
+    body: JobRequest, caller: CallerOf, services: Parts, response: Response, key: IdempotencyKey = None
+) -> JobAnswer:
     """Train a model on data. The result is a new version of it.
 
     The same Idempotency-Key again answers the job that it made.
@@ -46,8 +48,8 @@ async def submit_job(body: JobRequest, services: Parts, response: Response, key:
     data = await by_reader(body.data.dataset)
 
     def submit() -> tuple[JobAnswer, bool]:
-        made = services.jobs.submit(TENANT, body.model, data, body.training(), publish=body.publish, key=key)
-        return JobAnswer.of(made.job, services.jobs.history(TENANT, made.job.job)), made.replayed
+        made = services.jobs.submit(caller.tenant, body.model, data, body.training(), publish=body.publish, key=key)
+        return JobAnswer.of(made.job, services.jobs.history(caller.tenant, made.job.job)), made.replayed
 
     answer, replayed = await run_sync(submit)
     tell_replay(response, replayed=replayed)
@@ -56,27 +58,27 @@ async def submit_job(body: JobRequest, services: Parts, response: Response, key:
 
 
 @router.get("", responses=answers(*STORE, *PARAMETER))
-async def list_jobs(services: Parts, limit: Limit = 100, state: State = None) -> JobsAnswer:
+async def list_jobs(caller: CallerOf, services: Parts, limit: Limit = 100, state: State = None) -> JobsAnswer:
     """List jobs, or those in one state, the newest first, without their histories."""
-    jobs = await run_sync(services.jobs.list, TENANT, limit, state)
+    jobs = await run_sync(services.jobs.list, caller.tenant, limit, state)
     return JobsAnswer(jobs=[JobAnswer.of(job, []) for job in jobs])
 
 
 @router.get("/{job}", responses=answers(*STORE, *PARAMETER, JobUnknown))
-async def read_job(job: JobName, services: Parts) -> JobAnswer:
+async def read_job(job: JobName, caller: CallerOf, services: Parts) -> JobAnswer:
     """Return a job with its progress and the line of every finished epoch."""
 
     def read() -> JobAnswer:
-        return JobAnswer.of(services.jobs.get(TENANT, job), services.jobs.history(TENANT, job))
+        return JobAnswer.of(services.jobs.get(caller.tenant, job), services.jobs.history(caller.tenant, job))
 
     return await run_sync(read)
 
 
 @router.post("/{job}/cancel", responses=answers(*STORE, *PARAMETER, JobUnknown))
-async def cancel_job(job: JobName, services: Parts) -> JobAnswer:
+async def cancel_job(job: JobName, caller: CallerOf, services: Parts) -> JobAnswer:
     """Ask a job to end: a queued one ends at once, a running one a moment later, an ended one stays as it is."""
 
     def cancel() -> JobAnswer:
-        return JobAnswer.of(services.jobs.cancel(TENANT, job), services.jobs.history(TENANT, job))
+        return JobAnswer.of(services.jobs.cancel(caller.tenant, job), services.jobs.history(caller.tenant, job))
 
     return await run_sync(cancel)

@@ -3,7 +3,7 @@
 from anyio.to_thread import run_sync
 from fastapi import APIRouter, Request, Response
 
-from cellar.api.dependencies import TENANT, Parts
+from cellar.api.dependencies import CallerOf, Parts
 from cellar.api.errors.problems import answers
 from cellar.api.http.body import JsonRoute
 from cellar.api.http.parameters import (
@@ -41,7 +41,9 @@ router = APIRouter(prefix="/v1/models", tags=["models"], route_class=JsonRoute)
         **answers(*STORE, *BODY, *CELL, AlreadyExists, CompileFailed, Overloaded),
     },
 )
-async def create_model(body: ModelRequest, request: Request, services: Parts, response: Response) -> ModelAnswer:
+async def create_model(
+    body: ModelRequest, request: Request, caller: CallerOf, services: Parts, response: Response
+) -> ModelAnswer:
     """Create a model: compile its network and draw its first weights. Cells are built in, or equations.
 
     A name that is taken is 409, unless by the same network with the same seed. A client that goes away before the
@@ -50,7 +52,7 @@ async def create_model(body: ModelRequest, request: Request, services: Parts, re
 
     def create() -> tuple[ModelAnswer, bool]:
         _check_state_names(Network(body.network, pointer="/network"))
-        version, is_new = services.registry.create(TENANT, body.name, body.network, body.seed)
+        version, is_new = services.registry.create(caller.tenant, body.name, body.network, body.seed)
         return ModelAnswer.of(version, services.registry.network(version)), is_new
 
     answer, created = await services.compiles.run(request, create)
@@ -61,21 +63,21 @@ async def create_model(body: ModelRequest, request: Request, services: Parts, re
 
 
 @router.get("", responses=answers(*STORE))
-async def list_models(services: Parts) -> ModelsAnswer:
+async def list_models(caller: CallerOf, services: Parts) -> ModelsAnswer:
     """List all models by name, each with its versions."""
 
     def read() -> ModelsAnswer:
-        return ModelsAnswer(models=[ModelLine.of(versions) for versions in services.registry.list(TENANT)])
+        return ModelsAnswer(models=[ModelLine.of(versions) for versions in services.registry.list(caller.tenant)])
 
     return await run_sync(read)
 
 
 @router.get("/{model}", responses=answers(*STORE, *PARAMETER, ModelUnknown))
-async def read_model(model: ModelRefPath, services: Parts) -> ModelAnswer:
+async def read_model(model: ModelRefPath, caller: CallerOf, services: Parts) -> ModelAnswer:
     """Return the newest version of a model, or the one that is named."""
 
     def read() -> ModelAnswer:
-        version = services.registry.get(TENANT, model)
+        version = services.registry.get(caller.tenant, model)
         return ModelAnswer.of(version, services.registry.network(version))
 
     return await run_sync(read)
@@ -87,13 +89,13 @@ async def read_model(model: ModelRefPath, services: Parts) -> ModelAnswer:
     response_description="Deleted",
     responses=answers(*STORE, *PARAMETER, ModelUnknown, ModelInUse),
 )
-async def delete_model(model: ModelName, services: Parts, force: Force = False) -> None:
+async def delete_model(model: ModelName, caller: CallerOf, services: Parts, force: Force = False) -> None:
     """Delete a model with all its versions, unless sessions, jobs, shadows or snapshots depend on it.
 
     With `force` it is deleted all the same: its sessions are answered `model_deleted` from then on, can be read and can
     migrate; its jobs are cancelled, its shadows stop.
     """
-    await services.deletions.delete(TENANT, model, force=force)
+    await services.deletions.delete(caller.tenant, model, force=force)
 
 
 def _check_state_names(network: Network) -> None:

@@ -2,20 +2,19 @@
 
 from fastapi import APIRouter, Response
 
-from cellar.api.dependencies import TENANT, Parts
+from cellar.api.dependencies import Parts
 from cellar.api.errors.problems import answers, document_of
 from cellar.api.http.body import JsonRoute
-from cellar.api.http.parameters import BODY, CONFLICT, REPLAY, SESSION, IdempotencyKey, SessionName, tell_replay
+from cellar.api.http.parameters import BODY, CONFLICT, REPLAY, SESSION, IdempotencyKey, SessionPath, tell_replay
 from cellar.api.schemas.history.forks import ChildAnswer, ForkAnswer, ForkRequest
 from cellar.errors import FingerprintMismatch, ForkTooLarge
-from cellar.ports import SessionKey
 
 router = APIRouter(prefix="/v1/sessions/{session}", tags=["state"], route_class=JsonRoute)
 
 
 @router.post("/fork", responses={**answers(*SESSION, *BODY, *CONFLICT, FingerprintMismatch, ForkTooLarge), **REPLAY})
 async def fork_session(
-    session: SessionName, body: ForkRequest, services: Parts, response: Response, key: IdempotencyKey = None
+    session: SessionPath, body: ForkRequest, services: Parts, response: Response, key: IdempotencyKey = None
 ) -> ForkAnswer:
     """Make sessions that begin with the state of this one: of its model, at step 0 of epochs of their own.
 
@@ -23,7 +22,7 @@ async def fork_session(
     an Idempotency-Key may come again, for a day: it makes those that are missing, of the state that the parent had the
     first time, and answers the same.
     """
-    answer = await services.forks.fork(SessionKey(TENANT, session), body.children, body.identity(key), ttl_s=body.ttl_s)
+    answer = await services.forks.fork(session, body.children, body.identity(key), ttl_s=body.ttl_s)
     tell_replay(response, replayed=answer.replayed)
     problems = [None if child.problem is None else document_of(child.problem) for child in answer.children]
     children = [*map(ChildAnswer.of, answer.children, problems)]

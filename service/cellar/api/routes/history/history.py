@@ -5,15 +5,14 @@ from typing import Annotated
 from anyio.to_thread import run_sync
 from fastapi import APIRouter, Query, Response
 
-from cellar.api.dependencies import TENANT, Parts
+from cellar.api.dependencies import Parts
 from cellar.api.errors.problems import answers
 from cellar.api.http.body import JsonRoute
-from cellar.api.http.parameters import BODY, CHANGE, REPLAY, SESSION, IdempotencyKey, Limit, SessionName
+from cellar.api.http.parameters import BODY, CHANGE, REPLAY, SESSION, IdempotencyKey, Limit, SessionPath
 from cellar.api.routes.session.state import changed
 from cellar.api.schemas.history.history import HistoryAnswer, LogAnswer, RewindRequest
 from cellar.api.schemas.session.sessions import ChangeAnswer
 from cellar.errors import NotKept, OutOfReach, OutputNotFinite, StateNotFinite
-from cellar.ports import SessionKey
 
 MAX_CHANGE = 2**53
 
@@ -25,9 +24,9 @@ router = APIRouter(prefix="/v1/sessions/{session}", tags=["past"], route_class=J
 
 
 @router.get("/history", responses=answers(*SESSION))
-async def read_history(session: SessionName, services: Parts) -> HistoryAnswer:
+async def read_history(session: SessionPath, services: Parts) -> HistoryAnswer:
     """Return what the session can go back to: states that it keeps, and steps that its log leads to."""
-    return HistoryAnswer.of(session, await services.histories.history(SessionKey(TENANT, session)))
+    return HistoryAnswer.of(session.session, await services.histories.history(session))
 
 
 @router.post(
@@ -38,15 +37,15 @@ async def read_history(session: SessionName, services: Parts) -> HistoryAnswer:
     },
 )
 async def rewind_session(
-    session: SessionName, body: RewindRequest, services: Parts, response: Response, key: IdempotencyKey = None
+    session: SessionPath, body: RewindRequest, services: Parts, response: Response, key: IdempotencyKey = None
 ) -> ChangeAnswer:
     """Put a session back into an earlier state, exactly. It is then at step 0 of a new epoch."""
-    answer = await services.histories.rewind(SessionKey(TENANT, session), body.back(), body.identity(key))
+    answer = await services.histories.rewind(session, body.back(), body.identity(key))
     return changed(answer, response)
 
 
 @router.get("/log", responses=answers(*SESSION, NotKept))
-async def read_log(session: SessionName, services: Parts, after: After = -1, limit: Limit = 100) -> LogAnswer:
+async def read_log(session: SessionPath, services: Parts, after: After = -1, limit: Limit = 100) -> LogAnswer:
     """Return logged changes, oldest first. A page is short where its inputs are large."""
-    log = await services.histories.log(SessionKey(TENANT, session), after, limit)
+    log = await services.histories.log(session, after, limit)
     return await run_sync(LogAnswer.of, log)

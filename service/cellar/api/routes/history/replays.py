@@ -2,7 +2,7 @@
 
 from fastapi import APIRouter, Response
 
-from cellar.api.dependencies import TENANT, Parts
+from cellar.api.dependencies import Parts
 from cellar.api.errors.problems import answers
 from cellar.api.http.body import JsonRoute
 from cellar.api.http.parameters import (
@@ -13,7 +13,7 @@ from cellar.api.http.parameters import (
     REPLAY,
     SESSION,
     IdempotencyKey,
-    SessionName,
+    SessionPath,
 )
 from cellar.api.routes.session.state import changed
 from cellar.api.schemas.history.replays import MigrateRequest, ReplayAnswer, ReplayRequest
@@ -28,7 +28,6 @@ from cellar.errors import (
     ShapeMismatch,
     StateNotFinite,
 )
-from cellar.ports import SessionKey
 
 RUNS = (ModelUnfit, NotKept, OutOfReach, ShapeMismatch, IdUnknown, StateNotFinite, OutputNotFinite)
 
@@ -43,11 +42,10 @@ router = APIRouter(prefix="/v1/sessions/{session}", tags=["past"], route_class=J
     },
 )
 async def replay_session(
-    session: SessionName, body: ReplayRequest, services: Parts, response: Response
+    session: SessionPath, body: ReplayRequest, services: Parts, response: Response
 ) -> ReplayAnswer:
     """Run a session's log on a version: into a new session, or to see how its outputs differ. The session stays."""
-    key = SessionKey(TENANT, session)
-    found = await services.replays.replay(key, body.model, since=body.begin(), session=body.session)
+    found = await services.replays.replay(session, body.model, since=body.begin(), session=body.session)
     if found.session is not None:
         response.status_code = 201
         response.headers["Location"] = f"/v1/sessions/{found.session.session}"
@@ -56,11 +54,11 @@ async def replay_session(
 
 @router.post("/migrate", responses={**answers(*SESSION, *BODY, *CHANGE, *RUNS), **REPLAY})
 async def migrate_session(
-    session: SessionName, body: MigrateRequest, services: Parts, response: Response, key: IdempotencyKey = None
+    session: SessionPath, body: MigrateRequest, services: Parts, response: Response, key: IdempotencyKey = None
 ) -> ChangeAnswer:
     """Let a session go on with another version, or with the service's revision of the arithmetic.
 
     It is then at step 0 of a new epoch.
     """
-    answer = await services.replays.migrate(SessionKey(TENANT, session), body.model, body.how, body.identity(key))
+    answer = await services.replays.migrate(session, body.model, body.how, body.identity(key))
     return changed(answer, response)

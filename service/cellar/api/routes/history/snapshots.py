@@ -2,9 +2,9 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Path, Response
+from fastapi import APIRouter, Depends, Path, Response
 
-from cellar.api.dependencies import TENANT, Parts
+from cellar.api.dependencies import Parts
 from cellar.api.errors.problems import answers
 from cellar.api.http.body import JsonRoute
 from cellar.api.http.parameters import (
@@ -17,7 +17,7 @@ from cellar.api.http.parameters import (
     REPLAY_HEADERS,
     SESSION,
     IdempotencyKey,
-    SessionName,
+    SessionPath,
     tell_replay,
 )
 from cellar.api.routes.session.state import changed
@@ -25,11 +25,16 @@ from cellar.api.schemas.history.snapshots import RestoreRequest, SnapshotAnswer,
 from cellar.api.schemas.names import NAME_PATTERN
 from cellar.api.schemas.session.sessions import ChangeAnswer
 from cellar.errors import AlreadyExists, SnapshotsFull, SnapshotUnfit, SnapshotUnknown
-from cellar.ports import SessionKey
 
 router = APIRouter(prefix="/v1/sessions/{session}", tags=["state"], route_class=JsonRoute)
 
-SnapshotName = Annotated[str, Path(pattern=NAME_PATTERN, description="The snapshot.")]
+
+async def _snapshot_of(snapshot: Annotated[str, Path(pattern=NAME_PATTERN, description="The snapshot.")]) -> str:
+    return snapshot
+
+
+SnapshotName = Annotated[str, Depends(_snapshot_of)]
+"""A dependency as the session is, because the document names path parameters of dependencies last."""
 
 
 @router.post(
@@ -47,31 +52,31 @@ SnapshotName = Annotated[str, Path(pattern=NAME_PATTERN, description="The snapsh
     },
 )
 async def take_snapshot(
-    session: SessionName, body: SnapshotRequest, services: Parts, response: Response, key: IdempotencyKey = None
+    session: SessionPath, body: SnapshotRequest, services: Parts, response: Response, key: IdempotencyKey = None
 ) -> SnapshotAnswer:
     """Keep a session as it is, at one position, under a name; it lives as long as the session.
 
     The same request again answers the same snapshot: one with the same Idempotency-Key, or with the position of the
     snapshot, or one with neither while the session has not moved.
     """
-    answer = await services.snapshots.take(SessionKey(TENANT, session), body.snapshot, body.identity(key))
+    answer = await services.snapshots.take(session, body.snapshot, body.identity(key))
     response.status_code = 201 if answer.taken else 200
     tell_replay(response, replayed=not answer.taken)
-    response.headers["Location"] = f"/v1/sessions/{session}/snapshots/{body.snapshot}"
-    return SnapshotAnswer.of(session, answer.snapshot)
+    response.headers["Location"] = f"/v1/sessions/{session.session}/snapshots/{body.snapshot}"
+    return SnapshotAnswer.of(session.session, answer.snapshot)
 
 
 @router.get("/snapshots", responses=answers(*SESSION))
-async def list_snapshots(session: SessionName, services: Parts) -> SnapshotsAnswer:
+async def list_snapshots(session: SessionPath, services: Parts) -> SnapshotsAnswer:
     """List all snapshots of a session by name."""
-    found = await services.snapshots.list(SessionKey(TENANT, session))
-    return SnapshotsAnswer(snapshots=[SnapshotAnswer.of(session, snapshot) for snapshot in found])
+    found = await services.snapshots.list(session)
+    return SnapshotsAnswer(snapshots=[SnapshotAnswer.of(session.session, snapshot) for snapshot in found])
 
 
 @router.get("/snapshots/{snapshot}", responses=answers(*SESSION, SnapshotUnknown))
-async def read_snapshot(session: SessionName, snapshot: SnapshotName, services: Parts) -> SnapshotAnswer:
+async def read_snapshot(session: SessionPath, snapshot: SnapshotName, services: Parts) -> SnapshotAnswer:
     """Return where the session was, and of which model, when the snapshot was taken."""
-    return SnapshotAnswer.of(session, await services.snapshots.get(SessionKey(TENANT, session), snapshot))
+    return SnapshotAnswer.of(session.session, await services.snapshots.get(session, snapshot))
 
 
 @router.delete(
@@ -80,18 +85,18 @@ async def read_snapshot(session: SessionName, snapshot: SnapshotName, services: 
     response_description="Deleted",
     responses=answers(*SESSION, SnapshotUnknown),
 )
-async def delete_snapshot(session: SessionName, snapshot: SnapshotName, services: Parts) -> None:
+async def delete_snapshot(session: SessionPath, snapshot: SnapshotName, services: Parts) -> None:
     """Forget a snapshot."""
-    await services.snapshots.delete(SessionKey(TENANT, session), snapshot)
+    await services.snapshots.delete(session, snapshot)
 
 
 @router.post("/restore", responses={**answers(*SESSION, *BODY, *CHANGE, SnapshotUnknown, SnapshotUnfit), **REPLAY})
 async def restore_session(
-    session: SessionName, body: RestoreRequest, services: Parts, response: Response, key: IdempotencyKey = None
+    session: SessionPath, body: RestoreRequest, services: Parts, response: Response, key: IdempotencyKey = None
 ) -> ChangeAnswer:
     """Put a session back into the state of a snapshot: step 0 of a new epoch.
 
     A snapshot of another model than the session has now is refused.
     """
-    answer = await services.snapshots.restore(SessionKey(TENANT, session), body.snapshot, body.identity(key))
+    answer = await services.snapshots.restore(session, body.snapshot, body.identity(key))
     return changed(answer, response)

@@ -10,7 +10,7 @@ from starlette.responses import Response
 from cellar.api.bulk.replies import FrameAnswers, LineAnswers, Writer
 from cellar.api.bulk.requests import FrameReader, LineReader, Reader
 from cellar.api.bulk.response import BulkResponse
-from cellar.api.dependencies import Parts
+from cellar.api.dependencies import CallerOf, Parts
 from cellar.api.errors.problems import answers
 from cellar.api.http.body import JsonRoute, body_type, bytes_of
 from cellar.api.http.negotiation import answer_type
@@ -44,7 +44,7 @@ def _content(line: list[dict[str, str]], frame: str) -> dict[str, Any]:
     },
     openapi_extra={"requestBody": {"required": True, "content": _content(LINE, "steps")}},
 )
-async def step_many(request: Request, services: Parts) -> Response:
+async def step_many(request: Request, caller: CallerOf, services: Parts) -> Response:
     """Advance many sessions, each by a step or a sequence that succeeds or fails by itself.
 
     A line, or a record of a frame, is answered by a line or a record: the outputs, or a problem document. Answers come
@@ -55,4 +55,4 @@ async def step_many(request: Request, services: Parts) -> Response:
     kind = body_type(request.headers.get("content-type", ""), *kinds)
     wanted = answer_type(request.headers, (kind, *(other for other in kinds if other != kind)))
     reader = READERS[kind](request.app.state.max_body_bytes)
-    return BulkResponse(services.sessions, reader, WRITERS[wanted](), wanted)
+    return BulkResponse(services.sessions, caller, reader, WRITERS[wanted](), wanted)

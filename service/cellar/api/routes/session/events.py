@@ -7,15 +7,14 @@ from fastapi import APIRouter, Header, Query
 from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
-from cellar.api.dependencies import TENANT, Parts
+from cellar.api.dependencies import Parts
 from cellar.api.errors.problems import answers
 from cellar.api.fast_http.strict import ENDLESS
 from cellar.api.http.body import JsonRoute
-from cellar.api.http.parameters import SESSION, SessionName
+from cellar.api.http.parameters import SESSION, SessionPath
 from cellar.api.schemas.names import LAST_EVENT_ID_PATTERN
 from cellar.api.schemas.session.events import ITEM, MEDIA_TYPE, event_id, text_of
 from cellar.errors import CellarError, NotKept, Overloaded
-from cellar.ports import SessionKey
 from cellar.sessions.events.hub import EventHub
 from cellar.sessions.events.subscription import Subscription
 
@@ -45,7 +44,7 @@ router = APIRouter(prefix="/v1/sessions/{session}", tags=["events"], route_class
 
 @router.get("/events", response_class=Response, responses={**answers(*SESSION, NotKept, Overloaded), **EVENTS})
 async def watch_session(
-    session: SessionName, services: Parts, last_event_id: LastEventId = None, kept: Kept = False
+    session: SessionPath, services: Parts, last_event_id: LastEventId = None, kept: Kept = False
 ) -> Response:
     """Watch a session that was created with `events`: its outputs, every other change, and its end.
 
@@ -54,7 +53,7 @@ async def watch_session(
     """
     last = None if last_event_id is None else event_id(last_event_id)
     hub = services.event_hub
-    return EventStream(hub, await hub.subscribe(SessionKey(TENANT, session), last, kept=kept))
+    return EventStream(hub, await hub.subscribe(session, last, kept=kept))
 
 
 class EventStream(StreamingResponse):

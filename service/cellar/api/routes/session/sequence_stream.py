@@ -8,17 +8,16 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from cellar import errors
-from cellar.api.dependencies import TENANT, Parts
+from cellar.api.dependencies import Parts
 from cellar.api.errors.problems import answers
 from cellar.api.http.array_answers import parameters_of
 from cellar.api.http.body import body_type, bytes_of
 from cellar.api.http.negotiation import answer_type
-from cellar.api.http.parameters import STEP, IdempotencyKey, SessionName
+from cellar.api.http.parameters import STEP, IdempotencyKey, SessionPath
 from cellar.api.http.query_and_headers import of_query, read_query
 from cellar.api.schemas.session.sequence_stream import LongQuery
 from cellar.api.sequence_stream.requests import Lines, Npy, Reader, Size
 from cellar.api.sequence_stream.response import SequenceResponse
-from cellar.ports import SessionKey
 from cellar.sessions.operations import long_sequence
 from cellar.wire.arrays import npy
 from cellar.wire.json import lines
@@ -56,7 +55,7 @@ BODY = {
     },
 )
 async def stream_sequence(
-    session: SessionName, request: Request, services: Parts, key: IdempotencyKey = None
+    session: SessionPath, request: Request, services: Parts, key: IdempotencyKey = None
 ) -> Response:
     """Advance a session by steps without a limit to their number, which are run chunk by chunk while they come.
 
@@ -70,7 +69,7 @@ async def stream_sequence(
     with of_query(LongQuery):
         sequence = await long_sequence.begin(
             services.sessions,
-            SessionKey(TENANT, session),
+            session,
             query.identity(key),
             whole=query.commit == "all",
             chunk=query.chunk,

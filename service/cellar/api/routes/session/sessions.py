@@ -4,7 +4,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Response
 
-from cellar.api.dependencies import TENANT, Parts
+from cellar.api.dependencies import CallerOf, Parts
 from cellar.api.errors.problems import answers
 from cellar.api.http.body import JsonRoute
 from cellar.api.http.parameters import (
@@ -20,7 +20,7 @@ from cellar.api.http.parameters import (
     Cursor,
     IdempotencyKey,
     Limit,
-    SessionName,
+    SessionPath,
     tell_replay,
 )
 from cellar.api.schemas.names import PREFIX_PATTERN, REF_PATTERN
@@ -33,7 +33,7 @@ from cellar.errors import (
     KernelRevisionMismatch,
     Overloaded,
 )
-from cellar.ports import SessionFilter, SessionKey
+from cellar.ports import SessionFilter
 
 OfModel = Annotated[
     str | None, Query(pattern=REF_PATTERN, description="Only those of a model, `co2`, or of one version, `co2@3`.")
@@ -63,9 +63,9 @@ router = APIRouter(prefix="/v1/sessions", tags=["sessions"], route_class=JsonRou
         **answers(*STORE, *BODY, *MODEL, AlreadyExists),
     },
 )
-async def create_session(body: SessionRequest, services: Parts, response: Response) -> SessionAnswer:
+async def create_session(body: SessionRequest, caller: CallerOf, services: Parts, response: Response) -> SessionAnswer:
     """Open a session of a model, in its initial state. A model's name alone is pinned to the newest version."""
-    answer = await services.sessions.create(TENANT, **body.model_dump())
+    answer = await services.sessions.create(caller.tenant, **body.model_dump())
     response.status_code = 201 if answer.created else 200
     tell_replay(response, replayed=not answer.created)
     response.headers["Location"] = f"/v1/sessions/{answer.session.session}"
@@ -74,6 +74,7 @@ async def create_session(body: SessionRequest, services: Parts, response: Respon
 
 @router.get("", responses=answers(*STORE, *PARAMETER))
 async def list_sessions(
+    caller: CallerOf,
     services: Parts,
     cursor: Cursor = "",
     limit: Limit = 100,
@@ -88,32 +89,32 @@ async def list_sessions(
     """
     wanted = SessionFilter(model, prefix, pinned)
     try:
-        page = await services.sessions.list(TENANT, cursor=cursor, limit=limit, wanted=wanted)
+        page = await services.sessions.list(caller.tenant, cursor=cursor, limit=limit, wanted=wanted)
     except InvalidInput as error:
         raise InvalidParameter(error.detail, location="query", parameter="cursor", actual=cursor) from error
     return SessionsAnswer(sessions=[SessionAnswer.of(session) for session in page.sessions], cursor=page.cursor)
 
 
 @router.get("/{session}", responses=answers(*SESSION))
-async def read_session(session: SessionName, services: Parts) -> SessionAnswer:
+async def read_session(session: SessionPath, services: Parts) -> SessionAnswer:
     """Return where a session stands, without its state."""
-    return SessionAnswer.of(await services.sessions.get(SessionKey(TENANT, session)))
+    return SessionAnswer.of(await services.sessions.get(session))
 
 
 @router.patch("/{session}", responses={**answers(*SESSION, *BODY, *MODEL, *UPDATE), **REPLAY})
 async def update_session(
-    session: SessionName, body: SessionUpdate, services: Parts, response: Response, key: IdempotencyKey = None
+    session: SessionPath, body: SessionUpdate, services: Parts, response: Response, key: IdempotencyKey = None
 ) -> SessionAnswer:
     """Change the lifetime of a session, or whether it expires at all. Steps go on from where it is.
 
     The lifetime begins anew.
     """
-    answer = await services.sessions.update(SessionKey(TENANT, session), ttl_s=body.ttl_s, pinned=body.pinned, once=key)
+    answer = await services.sessions.update(session, ttl_s=body.ttl_s, pinned=body.pinned, once=key)
     tell_replay(response, replayed=answer.replayed)
     return SessionAnswer.of(answer.session)
 
 
 @router.delete("/{session}", status_code=204, response_description="Deleted", responses=answers(*SESSION))
-async def delete_session(session: SessionName, services: Parts) -> None:
+async def delete_session(session: SessionPath, services: Parts) -> None:
     """End a session and forget its state."""
-    await services.sessions.delete(SessionKey(TENANT, session))
+    await services.sessions.delete(session)

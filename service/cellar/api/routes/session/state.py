@@ -14,7 +14,7 @@ from cellar.api.decoding.state_body import (
     read_whole,
     tensors_of,
 )
-from cellar.api.dependencies import TENANT, Parts
+from cellar.api.dependencies import Parts
 from cellar.api.errors.problems import answers
 from cellar.api.http.array_answers import POSITION, STEP_NUMBER, parameters_of
 from cellar.api.http.body import BYTES, JSON, JsonRoute, beside, body_of, bytes_of
@@ -27,7 +27,7 @@ from cellar.api.http.parameters import (
     REPLAY,
     SESSION,
     IdempotencyKey,
-    SessionName,
+    SessionPath,
     tell_replay,
 )
 from cellar.api.schemas.session.sessions import (
@@ -74,7 +74,7 @@ StateName = Annotated[str | None, Query(max_length=128, description="Only the st
 
 @router.post("/reset", responses={**answers(*SESSION, *BODY, *CHANGE), **REPLAY})
 async def reset_session(
-    session: SessionName,
+    session: SessionPath,
     services: Parts,
     response: Response,
     body: ResetRequest | None = None,
@@ -82,7 +82,7 @@ async def reset_session(
 ) -> ChangeAnswer:
     """Put a session, or some of its rows, back into the initial state: step 0 of a new epoch."""
     asked = body or ResetRequest()
-    answer = await services.sessions.reset(SessionKey(TENANT, session), asked.identity(key), rows=asked.rows)
+    answer = await services.sessions.reset(session, asked.identity(key), rows=asked.rows)
     return changed(answer, response)
 
 
@@ -92,38 +92,38 @@ async def reset_session(
     responses={**answers(*SESSION, *MODEL, NotAcceptable), **STATES},
 )
 async def read_state(
-    session: SessionName, request: Request, services: Parts, layer: Layer = None, name: StateName = None
+    session: SessionPath, request: Request, services: Parts, layer: Layer = None, name: StateName = None
 ) -> Response:
     """Return every state of every layer, or those that are asked for, exactly: as JSON, safetensors or npy."""
     wanted = answer_type(request.headers, TYPES)
-    state = await services.states.read(SessionKey(TENANT, session))
+    state = await services.states.read(session)
     parts = chosen(state, layer, name)
     size = sum(part.values.nbytes for part in parts)
     headers = {POSITION: str(state.position), STEP_NUMBER: str(state.position.step)}
     if wanted == tensors.MEDIA_TYPE:
-        return Response(await beside(size, tensors_of, session, state, parts), 200, headers, wanted)
+        return Response(await beside(size, tensors_of, session.session, state, parts), 200, headers, wanted)
     if wanted == npy.MEDIA_TYPE:
         return Response(await beside(size, columns_of, state, parts), 200, headers, wanted)
-    return Response(await beside(size, _as_json, session, state, parts), 200, headers, JSON)
+    return Response(await beside(size, _as_json, session.session, state, parts), 200, headers, JSON)
 
 
 @router.put("/state", responses={**answers(*WRITE), **REPLAY}, openapi_extra=_body(StateQuery, COLUMNS))
 async def write_state(
-    session: SessionName, request: Request, services: Parts, response: Response, key: IdempotencyKey = None
+    session: SessionPath, request: Request, services: Parts, response: Response, key: IdempotencyKey = None
 ) -> ChangeAnswer:
     """Replace the whole state, as read: every name of every layer. The session is then at step 0 of a new epoch."""
-    return await _write(SessionKey(TENANT, session), await read_whole(request), services, response, key, whole=True)
+    return await _write(session, await read_whole(request), services, response, key, whole=True)
 
 
 @router.patch("/state", responses={**answers(*WRITE), **REPLAY}, openapi_extra=_body(StatesQuery, ONE))
 async def write_states(
-    session: SessionName, request: Request, services: Parts, response: Response, key: IdempotencyKey = None
+    session: SessionPath, request: Request, services: Parts, response: Response, key: IdempotencyKey = None
 ) -> ChangeAnswer:
     """Replace the states that are named and leave the others as they are. The session is then at step 0 of a new epoch.
 
     Without `position` the others are those of the moment at which it happens.
     """
-    return await _write(SessionKey(TENANT, session), await read_some(request), services, response, key, whole=False)
+    return await _write(session, await read_some(request), services, response, key, whole=False)
 
 
 async def _write(

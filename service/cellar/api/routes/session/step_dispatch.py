@@ -11,12 +11,12 @@ import re
 from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from cellar.api.dependencies import services_of
+from cellar.api.dependencies import caller_of, services_of
 from cellar.api.errors.problems import problem_of
 from cellar.api.routes.session import steps
 from cellar.api.schemas.names import IDEMPOTENCY_KEY, IDEMPOTENCY_KEY_PATTERN
 from cellar.errors import CellarError
-from cellar.ports import NAME
+from cellar.ports import NAME, SessionKey
 
 PATH = re.compile(rf"/v1/sessions/({NAME})/(step|sequence)")
 KEY = re.compile(IDEMPOTENCY_KEY_PATTERN)
@@ -38,8 +38,9 @@ class HotRoutes:
         key = request.headers.get(IDEMPOTENCY_KEY)
         if key is not None and not KEY.fullmatch(key):
             return await self._app(scope, receive, send)
+        session = SessionKey(caller_of(request).tenant, path[1])
         try:
-            response = await ENDPOINTS[path[2]](path[1], request, services_of(request), key)
+            response = await ENDPOINTS[path[2]](session, request, services_of(request), key)
         except CellarError as error:
             response = problem_of(error)
         return await response(scope, receive, send)

@@ -6,12 +6,12 @@ from starlette.responses import Response
 
 from cellar.api.decoding.step_fast_json import read_step
 from cellar.api.decoding.step_input import Asked, as_json, pointing, sequence_of_json, sequence_of_npy, step_of_npy
-from cellar.api.dependencies import TENANT, Parts
+from cellar.api.dependencies import Parts
 from cellar.api.errors.problems import answers
 from cellar.api.http.array_answers import POSITION, STEP_NUMBER, array_answer, array_body
 from cellar.api.http.body import JSON, beside, body_type, read_beside, validated
 from cellar.api.http.negotiation import answer_type
-from cellar.api.http.parameters import REPLAYED, STEP, IdempotencyKey, SessionName
+from cellar.api.http.parameters import REPLAYED, STEP, IdempotencyKey, SessionPath
 from cellar.api.http.query_and_headers import deadline_s, read_query, refuse_query
 from cellar.api.schemas.session.sessions import (
     SequenceAnswer,
@@ -21,7 +21,6 @@ from cellar.api.schemas.session.sessions import (
     StepQuery,
     StepRequest,
 )
-from cellar.ports import SessionKey
 from cellar.sessions.values import results as runtime
 from cellar.wire.arrays import npy
 from cellar.wire.json.document import decode
@@ -38,7 +37,7 @@ TYPES = (JSON, npy.MEDIA_TYPE)
     responses={**answers(*STEP), **array_answer("(batch_size, out_size), or (out_size,)")},
     openapi_extra=array_body(StepRequest, StepQuery, "(batch_size, in_size), or (in_size,) where there is one row"),
 )
-async def step(session: SessionName, request: Request, services: Parts, key: IdempotencyKey = None) -> Response:
+async def step(session: SessionPath, request: Request, services: Parts, key: IdempotencyKey = None) -> Response:
     """Advance a session by one time step and return its output. Models that read from both ends have none.
 
     Without `position`, `step`, `writer` with `seq`, or Idempotency-Key it is appended, and a retry of a lost reply
@@ -52,7 +51,7 @@ async def step(session: SessionName, request: Request, services: Parts, key: Ide
         asked = await read_beside(len(body), read_step, body, key)
     with pointing(asked):
         answer = await services.sessions.step(
-            SessionKey(TENANT, session), asked.inputs[0], asked.identity, reset=asked.reset, deadline_s=within_s
+            session, asked.inputs[0], asked.identity, reset=asked.reset, deadline_s=within_s
         )
     return await _answer("output", wanted, asked, answer)
 
@@ -63,7 +62,7 @@ async def step(session: SessionName, request: Request, services: Parts, key: Ide
     responses={**answers(*STEP), **array_answer("as the layout says, with out_size features")},
     openapi_extra=array_body(SequenceRequest, SequenceQuery, "(T, batch_size, in_size), or (T, in_size) of one row"),
 )
-async def sequence(session: SessionName, request: Request, services: Parts, key: IdempotencyKey = None) -> Response:
+async def sequence(session: SessionPath, request: Request, services: Parts, key: IdempotencyKey = None) -> Response:
     """Advance a session by several time steps, all or none, and return their outputs.
 
     The state after it is the same, bit for bit, as after the steps one by one.
@@ -76,7 +75,7 @@ async def sequence(session: SessionName, request: Request, services: Parts, key:
         asked = await read_beside(len(body), _read_sequence, body, key)
     with pointing(asked):
         answer = await services.sessions.sequence(
-            SessionKey(TENANT, session), asked.inputs, asked.identity, reset=asked.reset, deadline_s=within_s
+            session, asked.inputs, asked.identity, reset=asked.reset, deadline_s=within_s
         )
     return await _answer("outputs", wanted, asked, answer)
 
