@@ -93,6 +93,24 @@ class Ours:
         return run.outputs, run.state
 
 
+class OneStep(Ours):
+    """A single step as the service takes it: states are the bytes of a record for each session, before and after."""
+
+    def begin(self, states: Array) -> Any:
+        """Return a record for each row."""
+        return tuple(row.tobytes() for row in super().begin(states))
+
+    def states(self, state: Any) -> Array:
+        """Return the states by layer and name."""
+        return super().states(np.frombuffer(b"".join(state), np.float32).reshape(len(state), -1))
+
+    def step(self, inputs: Array, state: Any) -> tuple[Array, Any]:
+        """Run once, and cut the records out of the bytes of all rows, as the micro-batcher does."""
+        run = self._bound.run(inputs, state, None, reset=None, executor=None)
+        data, size = run.state.tobytes(), 4 * run.state.shape[1]
+        return run.outputs, tuple([data[at : at + size] for at in range(0, len(data), size)])
+
+
 class InParts(Ours):
     """The rows dealt out to threads."""
 
@@ -113,6 +131,8 @@ def bind(case: Case, weights: Weights, cache: KernelCache) -> BoundNetwork:
 
 def cellar(case: Case, weights: Weights, cache: KernelCache, threads: int = 1) -> Ours:
     """Return the case as it is: on one thread, or on several if there is work for them."""
+    if case.single_step:
+        return OneStep("cellar", bind(case, weights, cache))
     kind = InParts if min(threads, case.rows) > 1 and case.flops >= SPLIT_FLOPS else Ours
     return kind("cellar", bind(case, weights, cache), threads)
 
@@ -120,7 +140,8 @@ def cellar(case: Case, weights: Weights, cache: KernelCache, threads: int = 1) -
 def cellar_bfloat16(case: Case, weights: Weights, cache: KernelCache) -> Ours:
     """Return the case with its matrices kept as bfloat16: other weights, so that nobody agrees with it in full."""
     spec = network_spec(case).model_copy(update={"weight_storage": "bfloat16"})
-    return Ours("bf16", CompiledNetwork(Network(spec), cache).bind(named(case, weights)))
+    kind = OneStep if case.single_step else Ours
+    return kind("bf16", CompiledNetwork(Network(spec), cache).bind(named(case, weights)))
 
 
 def cellar_custom(case: Case, weights: Weights, cache: KernelCache) -> Ours:
@@ -129,7 +150,8 @@ def cellar_custom(case: Case, weights: Weights, cache: KernelCache) -> Ours:
         f"{layer}.{_CUSTOM_NAMES.get(name, name)}": array
         for (layer, name), array in ((key.split(".", 1), array) for key, array in named(case, weights).items())
     }
-    return Ours("custom", CompiledNetwork(Network(network_spec(case, custom=True)), cache).bind(renamed))
+    kind = OneStep if case.single_step else Ours
+    return kind("custom", CompiledNetwork(Network(network_spec(case, custom=True)), cache).bind(renamed))
 
 
 def warm(cache: KernelCache) -> None:

@@ -103,11 +103,18 @@ def start_ray(stack: ExitStack, cores: Collection[int], weights: Path) -> Contes
 
 
 def start_cellars(
-    stack: ExitStack, cores: Collection[int], redis: RedisServer, count: int, **settings: str
+    stack: ExitStack,
+    cores: Collection[int],
+    redis: RedisServer,
+    count: int,
+    checkout: Path | None = None,
+    **settings: str,
 ) -> list[Contestant]:
-    """Start `cellar serve` several times on free ports, and wait until all are ready."""
+    """Start `cellar serve`, of another checkout if one is given, on free ports, and wait until all are ready."""
     command = [sys.executable, "-P", "-m", "cellar.cli", "serve"]
     environment = _settings(redis, **settings)
+    if checkout:
+        environment["PYTHONPATH"] = str(checkout / "service")
     processes = [Process(command, cores, environment=environment, output=subprocess.PIPE) for _ in range(count)]
     for process in processes:
         stack.enter_context(process)
