@@ -31,10 +31,10 @@ FUNCTIONS = {
 _TEXT = """
 from numpy import float32
 
-from cellar.engine.kernel_library.elementary_functions import kernel
+from cellar.engine.kernel_library.elementary_functions import kernel_function
 from cellar.engine.kernel_library.simd import above, fma, splat, where
 
-@kernel
+@kernel_function
 def ratio(a):
     limit = splat(float32(7.90531110763549805))
     x = where(above(a, limit), limit, a)

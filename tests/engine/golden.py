@@ -3,7 +3,8 @@
 import sys
 
 from cellar.engine import KernelCache
-from cellar.engine.self_test import GOLDEN, KERNEL_REV, TRAINING_REV, digest
+from cellar.engine.numerics import KERNEL_REV, TRAINING_REV
+from cellar.engine.self_test import GOLDEN, digest
 from cellar.engine.target import host_levels, target_here
 
 

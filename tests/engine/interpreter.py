@@ -114,7 +114,7 @@ def _evaluate(cell: Cell, roots: Sequence[Node], leaves: Values, dtype: DTypeLik
                 values[node] = np.full((1, 1), node.value, dtype)
             elif node.op is Op.LENGTH:
                 values[node] = np.full((1, 1), cell.sizes[node.name], dtype)
-            elif node.op is Op.SPREAD:
+            elif node.op is Op.BROADCAST:
                 rows = values[node.sources[0]].shape[0]
                 values[node] = np.broadcast_to(values[node.sources[0]], (rows, cell.sizes[node.shape[0]]))
             else:

@@ -17,7 +17,7 @@ CALLS = {
     "div": "div(a, b)",
     "min": "minimum(a, b)",
     "max": "maximum(a, b)",
-    "select": "pick(a, b, neg(a), b)",
+    "select": "select(a, b, neg(a), b)",
     "fma": "fma(a, b, a)",
     "neg": "neg(a)",
     "abs": "absolute(a)",
@@ -30,7 +30,7 @@ CALLS = {
     "sigmoid": "sigmoid(a)",
     "softplus": "softplus(a)",
     "sum_lanes": "sum_lanes(a)",
-    "peak_lanes": "peak_lanes(a)",
+    "max_lanes": "max_lanes(a)",
 }
 
 _HEAD = f"""{IMPORTS}

@@ -74,7 +74,7 @@ def test_a_wrong_product_of_bfloat16_weights_is_found(cache: KernelCache, monkey
 def test_the_golden_cells_have_every_operation() -> None:
     for cell in self_test.golden_cells():
         used = {node.op for node in toposort(cell.adjoint.roots)}
-        assert {op for op, rule in OPS.items() if rule.kind != "leaf"} <= used | {Op.SPREAD}
+        assert {op for op, rule in OPS.items() if rule.kind != "leaf"} <= used | {Op.BROADCAST}
 
 
 def test_warming_brings_all_that_the_check_needs(cache: KernelCache, monkeypatch: pytest.MonkeyPatch) -> None:

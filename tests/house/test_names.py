@@ -18,6 +18,16 @@ FORMER = (
     "halfstep|half_step",
     "untakenanswers",
     "^shorten$",
+    "^_?folds?$",
+    "^peak_lanes$",
+    "doubt",
+    "^(gather|settle)_all$",
+    "^scatter",
+    "^note_bad$",
+    "^_?landings?$",
+    "^player",
+    "^living_rows$",
+    "^_?find_homes$",
 )
 """Regular expressions that no identifier may match, in lower case."""
 

@@ -18,8 +18,8 @@ from cellar.engine.execution.invocation import Invocation
 from cellar.engine.execution.network_plan import PlanNode, Run
 from cellar.engine.execution.network_program import NetworkProgram
 from cellar.engine.execution.packed_weights import PackedWeights
-from cellar.engine.native_calls.command_list_call import player_text
-from cellar.engine.self_test import KERNEL_REV, TRAINING_REV
+from cellar.engine.native_calls.command_list_call import command_list_text
+from cellar.engine.numerics import KERNEL_REV, TRAINING_REV
 from cellar.engine.target import Target, host_target, is_known, target_here
 
 __all__ = [
@@ -42,13 +42,13 @@ __all__ = [
     "Tape",
     "Target",
     "build_cell",
+    "command_list_text",
     "compile_cell",
     "compile_cells",
     "host_target",
     "is_known",
     "joined_state",
     "kernel_texts",
-    "player_text",
     "target_here",
     "while_wanted",
 ]

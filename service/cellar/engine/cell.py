@@ -102,7 +102,7 @@ class Cell:
         kind = OPS[node.op].kind
         if kind == "product":
             return 2 * int(np.prod(self._numbers(node.sources[0])))
-        if kind == "fold":
+        if kind == "reduction":
             return self._numbers(node.sources[0])[0]
         return (*self._numbers(node), 1)[0] if kind == "map" else 0
 

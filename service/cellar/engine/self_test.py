@@ -15,14 +15,8 @@ from cellar.engine.cell import Cell, build_cell
 from cellar.engine.execution.compiled_cell import CompiledCell, compile_cells
 from cellar.engine.execution.network_plan import INPUT, PlanNode, Run
 from cellar.engine.execution.network_program import NetworkProgram
+from cellar.engine.numerics import KERNEL_REV, TRAINING_REV
 from cellar.errors import StartupError
-
-KERNEL_REV = 2
-"""The revision of the arithmetic of serving: any change that can change a bit of an output or a state raises it."""
-
-TRAINING_REV = 2
-"""The revision of training: any change of backward kernels, losses, optimisers, initialisers or batches that can change
-a bit of trained weights raises it. Sessions do not depend on it. Checkpoints do, and on KERNEL_REV too."""
 
 GOLDEN = {
     "float32": "ca5d848120d328253eb97e715a23ff722eac4a70266a3a9cee1d95beb1b1eda7",

@@ -23,7 +23,7 @@ def loading(loaded: LoadedKernels, object_file: bytes) -> Load:
 
     def load(key: str) -> Code:
         futures, claimed = loaded.claim([key])
-        loaded.settle({key: link(object_file) for key in claimed})
+        loaded.complete({key: link(object_file) for key in claimed})
         return futures[key].result()
 
     return load

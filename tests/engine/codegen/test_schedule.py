@@ -4,7 +4,15 @@ import pytest
 
 from cellar.cells import BUILT_IN
 from cellar.engine import Cell, build_cell
-from cellar.engine.codegen.schedule import CONSTANTS, Maps, Plan, Products, backward_plan, forward_plan, tape
+from cellar.engine.codegen.schedule import (
+    CONSTANTS,
+    FusedLoop,
+    ProductGroup,
+    Schedule,
+    backward_schedule,
+    forward_schedule,
+    tape,
+)
 from cellar.engine.ir.graph import Node
 from cellar.engine.ir.ops import OPS
 from tests.engine.texts import CELLS
@@ -13,44 +21,48 @@ SIZES = {"in": 3, "hidden": 5, "proj": 2}
 TEXTS = CELLS | {name: spec.text() for name, spec in BUILT_IN.items()}
 
 
-def products(plan: Plan) -> list[tuple[str, list[str]]]:
+def products(schedule: Schedule) -> list[tuple[str, list[str]]]:
     """Return the region and the matrices of every product."""
     return [
         (region, [node.sources[0].name for node in stage.nodes])
-        for region, stage in plan.stages
-        if isinstance(stage, Products)
+        for region, stage in schedule.stages
+        if isinstance(stage, ProductGroup)
     ]
 
 
-def plans(cell: Cell) -> list[Plan]:
+def plans(cell: Cell) -> list[Schedule]:
     """Return the plans of a cell's three kernels."""
-    return [forward_plan(cell, save=False), forward_plan(cell, save=True), backward_plan(cell)]
+    return [forward_schedule(cell, save=False), forward_schedule(cell, save=True), backward_schedule(cell)]
 
 
 def test_products_of_the_input_leave_the_loop_and_gates_share_an_operand() -> None:
-    plan = forward_plan(build_cell(BUILT_IN["lstm"].text(), SIZES), save=False)
+    schedule = forward_schedule(build_cell(BUILT_IN["lstm"].text(), SIZES), save=False)
     gates = ["_f", "_i", "_g", "_o"]  # as the first state, c, needs them
-    assert products(plan) == [("before", [f"Wi{g}" for g in gates]), ("loop", [f"Wh{g}" for g in gates])]
-    assert sum(isinstance(stage, Maps) for stage in plan.regions["loop"]) == 1
+    assert products(schedule) == [("before", [f"Wi{g}" for g in gates]), ("loop", [f"Wh{g}" for g in gates])]
+    assert sum(isinstance(stage, FusedLoop) for stage in schedule.regions["loop"]) == 1
 
 
 def test_a_product_that_only_the_output_needs_comes_after_the_loop() -> None:
-    plan = forward_plan(build_cell(CELLS["leak"], {"in": 3}), save=False)
-    assert products(plan) == [("after", ["W"])]
-    assert plan.history
-    assert not forward_plan(build_cell(CELLS["flux"], SIZES), save=False).history
+    schedule = forward_schedule(build_cell(CELLS["leak"], {"in": 3}), save=False)
+    assert products(schedule) == [("after", ["W"])]
+    assert schedule.history
+    assert not forward_schedule(build_cell(CELLS["flux"], SIZES), save=False).history
 
 
 def test_the_adjoint_of_the_inputs_comes_after_the_loop() -> None:
-    plan = backward_plan(build_cell(BUILT_IN["gru"].text(), SIZES))
-    assert {name for region, names in products(plan) for name in names if region == "after"} == {"Wi_r", "Wi_z", "Wi_n"}
+    schedule = backward_schedule(build_cell(BUILT_IN["gru"].text(), SIZES))
+    assert {name for region, names in products(schedule) for name in names if region == "after"} == {
+        "Wi_r",
+        "Wi_z",
+        "Wi_n",
+    }
 
 
 @pytest.mark.parametrize("name", TEXTS)
 def test_every_value_is_computed_once_and_after_what_it_reads(name: str) -> None:
-    for plan in plans(build_cell(TEXTS[name], SIZES)):
-        done: set[Node] = {*plan.staged, *plan.taped, *(c.leaf for c in plan.carried)}
-        for _, stage in plan.stages:
+    for schedule in plans(build_cell(TEXTS[name], SIZES)):
+        done: set[Node] = {*schedule.inputs, *schedule.taped, *(c.leaf for c in schedule.carried)}
+        for _, stage in schedule.stages:
             inside: set[Node] = set()
             for node in stage.nodes:
                 assert node not in done | inside
@@ -58,7 +70,7 @@ def test_every_value_is_computed_once_and_after_what_it_reads(name: str) -> None
                 if OPS[node.op].kind == "map":  # a fold is complete, and a product stored, only after its stage
                     inside.add(node)
             done.update(stage.nodes)
-        assert {*(c.following for c in plan.carried), *plan.results, *plan.kept} <= done
+        assert {*(c.following for c in schedule.carried), *schedule.results, *schedule.kept} <= done
 
 
 def test_the_tape_holds_what_the_adjoint_reads_and_no_more() -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from cellar.engine import Backward, CommandList, CompiledCell, Forward, Invocation
-from cellar.engine.codegen.memory_plan import AT, GRADIENT_SLOTS, SlotKind
+from cellar.engine.codegen.memory_plan import GRADIENT_SLOTS, HEAD_INDEX, SlotKind
 from cellar.errors import ShapeMismatch
 from tests.engine import oracle
 from tests.engine.conftest import TEXTS, Compiled
@@ -273,7 +273,7 @@ def bound_pass(kernel: CompiledCell, data: Data, *, want_params: bool) -> tuple[
     return forth, back
 
 
-@pytest.mark.parametrize("slot", ["grad", "sums", "result", "staged", "carry_out", "tape", "buffer", "pairs"])
+@pytest.mark.parametrize("slot", ["grad", "sums", "result", "input", "carry_out", "tape", "buffer", "pairs"])
 def test_an_address_that_is_missing_is_refused_before_a_kernel_runs(compiled: Compiled, slot: SlotKind) -> None:
     kernel = compiled("lstm", 21)
     data = oracle.draw(kernel.cell, 3, 2)
@@ -294,10 +294,10 @@ def test_every_address_of_the_head_but_those_where_0_means_something(compiled: C
     kernel = compiled("lstm", 21)
     forth, _ = bound_pass(kernel, oracle.draw(kernel.cell, 3, 2), want_params=True)
     for name in ("lengths", "sources", "initial"):
-        assert forth.descriptor[AT[name]] == 0
+        assert forth.descriptor[HEAD_INDEX[name]] == 0
     forth.run()
     for name in ("bad_step", "bad_kind", "probe", "product", "plain"):
-        before, forth.descriptor[AT[name]] = int(forth.descriptor[AT[name]]), 0
+        before, forth.descriptor[HEAD_INDEX[name]] = int(forth.descriptor[HEAD_INDEX[name]]), 0
         with pytest.raises(ValueError, match=f"no address for: {name}$"):
             forth.run()
-        forth.descriptor[AT[name]] = before
+        forth.descriptor[HEAD_INDEX[name]] = before

@@ -5,7 +5,7 @@ import pytest
 
 from cellar.engine import Cell
 from cellar.engine.ir.graph import Node, Op, Step, toposort
-from cellar.engine.ir.ops import OPS, apply, const, product, product_t, spread, total
+from cellar.engine.ir.ops import OPS, apply, broadcast, const, product, product_t, reduce_sum
 from cellar.engine.kernel_library import elementary_functions
 from tests.engine import oracle
 
@@ -16,14 +16,14 @@ SCALAR = Node(Op.PARAM, (), name="s")
 MATRIX = Node(Op.PARAM, ("n", "m"), name="W")
 SHORT = Node(Op.PARAM, ("m",), name="e")
 
-MAPS = [op for op, rule in OPS.items() if rule.kind == "map" and op is not Op.SPREAD]
+MAPS = [op for op, rule in OPS.items() if rule.kind == "map" and op is not Op.BROADCAST]
 POSITIVE = (Op.LOG, Op.SQRT)
 
 
 def test_every_operation_has_a_row() -> None:
     assert set(OPS) == set(Op)
     for op, rule in OPS.items():
-        assert rule.kind in ("leaf", "product") or op is Op.SPREAD or hasattr(elementary_functions, rule.kernel)
+        assert rule.kind in ("leaf", "product") or op is Op.BROADCAST or hasattr(elementary_functions, rule.kernel)
 
 
 def agrees(output: Node, *params: Node, positive: bool = False) -> None:
@@ -55,8 +55,8 @@ def test_gradients_of_elementwise_operations(op: Op) -> None:
 
 
 OTHERS: dict[str, tuple[Node, tuple[Node, ...]]] = {
-    "spread": (spread(SCALAR, ("n",)), (SCALAR,)),
-    "sum": (total(apply(Op.EXP, VECTORS[0])), (VECTORS[0],)),
+    "broadcast": (broadcast(SCALAR, ("n",)), (SCALAR,)),
+    "sum": (reduce_sum(apply(Op.EXP, VECTORS[0])), (VECTORS[0],)),
     "product": (product(MATRIX, apply(Op.EXP, SHORT)), (SHORT, MATRIX)),
     # A cell reads matrices only as they are: a transposed one has no gradient of its own.
     "product_t": (product_t(MATRIX, apply(Op.EXP, VECTORS[0])), (VECTORS[0],)),

@@ -67,6 +67,6 @@ def test_sums_and_peaks_of_lanes_are_fixed_trees(probe: Probe) -> None:
         tree = tree[:, :half] + tree[:, half:]
     found = probe(values)
     same_bits(found["sum_lanes"], np.repeat(tree, 16, axis=1))
-    same_bits(found["peak_lanes"], np.repeat(values.max(axis=1, keepdims=True), 16, axis=1))
+    same_bits(found["max_lanes"], np.repeat(values.max(axis=1, keepdims=True), 16, axis=1))
     values[:, 11] = np.nan
-    assert np.isnan(probe(values)["peak_lanes"]).all()
+    assert np.isnan(probe(values)["max_lanes"]).all()

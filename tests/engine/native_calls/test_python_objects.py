@@ -102,8 +102,8 @@ def test_arguments_of_every_form_are_read_where_they_are(stack: Stack, native: N
 def test_more_rows_than_a_frame_has_room_for_are_refused(stack: Stack, native: Native) -> None:
     inputs, state = stack.draw(1, LEAST_CAPACITY + 1)
     assert native(inputs[:, 1:], state[1:]) == Status.FINE
-    assert native(inputs, state) == Status.UNFIT
-    assert native(inputs, records(state)) == Status.UNFIT
+    assert native(inputs, state) == Status.BAD_ARGUMENTS
+    assert native(inputs, records(state)) == Status.BAD_ARGUMENTS
 
 
 def test_another_initial_state_may_be_written(stack: Stack) -> None:
@@ -146,7 +146,7 @@ def test_what_is_no_state_is_refused(stack: Stack, native: Native) -> None:
     inputs, state = stack.draw(1, 3)
     before = kept_bytes(stack.program)
     for kind, given in wrong([row.tobytes() for row in state]):
-        assert native(inputs, given) == Status.UNFIT
+        assert native(inputs, given) == Status.BAD_ARGUMENTS
         with pytest.raises(kind):
             stack.program.run(inputs, given)
     same(stack.program.run(inputs, state), stack.plain(inputs, state))
@@ -162,7 +162,7 @@ def test_objects_that_are_no_arrays_are_never_read_as_such(stack: Stack, native:
     for given in objects:
         arguments: list[Any] = [inputs, state, None, None]
         arguments[place] = given
-        assert native(*arguments) == Status.UNFIT
+        assert native(*arguments) == Status.BAD_ARGUMENTS
 
 
 def test_a_network_without_state_has_empty_records(compiled: Compiled) -> None:

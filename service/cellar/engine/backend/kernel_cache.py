@@ -27,7 +27,7 @@ from cellar.engine.backend.loaded_code import Footprint, LoadedKernels
 from cellar.engine.backend.loader import Builtin, Code, builtin, link
 from cellar.engine.codegen.kernel_source import ENTRY
 from cellar.engine.kernel_library.matmul import product_texts
-from cellar.engine.native_calls.command_list_call import player_text
+from cellar.engine.native_calls.command_list_call import command_list_text
 from cellar.engine.native_calls.network_call import advance_text
 from cellar.engine.target import Target, host_target
 from cellar.errors import CompileAbandoned, CompileFailed
@@ -49,7 +49,7 @@ KEPT_BYTES = 512 * 1024 * 1024
 """Files in a directory of kernels, all together. A cell of an LSTM's size has 60 KB."""
 
 
-class Products(NamedTuple):
+class ProductKernels(NamedTuple):
     """The products with float32 and with bfloat16 weights."""
 
     plain: Code
@@ -104,7 +104,7 @@ class KernelCache:
     @property
     def library(self) -> list[str]:
         """Return the texts that the service needs besides those of cells."""
-        return [*product_texts(self.target.registers), advance_text(), player_text(), _DIGEST_CHAIN]
+        return [*product_texts(self.target.registers), advance_text(), command_list_text(), _DIGEST_CHAIN]
 
     @functools.cached_property
     def advance(self) -> Builtin:
@@ -112,18 +112,18 @@ class KernelCache:
         return builtin(self.load([advance_text()])[0], "advance")
 
     @functools.cached_property
-    def player(self) -> Code:
-        """The one call of a recording, as `player_text` describes it. Raise CompileFailed."""
-        return self.load([player_text()])[0]
+    def run_commands(self) -> Code:
+        """The one call of a recording, as `command_list_text` describes it. Raise CompileFailed."""
+        return self.load([command_list_text()])[0]
 
     @functools.cached_property
     def digest_chain(self) -> Code:
         """A chain of digests in one call, as `blake2b.digest_chain` describes it. Raise CompileFailed."""
         return self.load([_DIGEST_CHAIN])[0]
 
-    def products(self) -> Products:
+    def products(self) -> ProductKernels:
         """Return the products for this target. Raise CompileFailed."""
-        return Products(*self.load(product_texts(self.target.registers)))
+        return ProductKernels(*self.load(product_texts(self.target.registers)))
 
     def warm(self, texts: Sequence[str]) -> int:
         """Compile what the directory lacks, load nothing; return how many kernels that were. Raise CompileFailed.
@@ -151,7 +151,7 @@ class KernelCache:
                 if isinstance(code, CompileFailed):
                     self._loaded.fail([key], code)
                 else:
-                    self._loaded.settle({key: link(code)})
+                    self._loaded.complete({key: link(code)})
         except BaseException as error:
             self._loaded.fail(texts, error)
 

@@ -41,7 +41,7 @@ class LoadedKernels:
         """Those that somebody is making."""
 
     def claim(self, keys: Collection[str]) -> tuple[dict[str, Future[Code]], list[str]]:
-        """Return a future for each key, and the keys that the caller must now make, to `settle` or to `fail`."""
+        """Return a future for each key, and the keys that the caller must now make, to `complete` or to `fail`."""
         with self._lock:
             found = {key: code for key in keys if (code := self._alive.get(key)) is not None}
             missing = dict.fromkeys(key for key in keys if key not in found)
@@ -52,7 +52,7 @@ class LoadedKernels:
         del dropped  # not under the lock: to unload takes a while
         return futures | {key: _done(code) for key, code in found.items()}, claimed
 
-    def settle(self, found: Mapping[str, Code]) -> None:
+    def complete(self, found: Mapping[str, Code]) -> None:
         """Hand out kernels that the caller has claimed and made."""
         with self._lock:
             self._alive.update(found)

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from cellar.engine.codegen.schedule import CONSTANTS, Carried, Maps, Plan, Products
+from cellar.engine.codegen.schedule import CONSTANTS, Carried, FusedLoop, ProductGroup, Schedule
 from cellar.engine.ir.graph import Node
 from cellar.engine.ir.ops import OPS
 
@@ -21,7 +21,7 @@ HEAD = (
     "bad_step",
     "bad_kind",
     "reverse",
-    "wants",
+    "grad_mask",
     "layer",
     "probe",
     "product",
@@ -30,26 +30,33 @@ HEAD = (
     "initial",
     "offset",
 )
-"""Steps of this call, rows, and the number of the first step in its sequence; lengths of the rows (0: all run to the
-end) and where faults go; 1 to read dense arrays from each row's end; which results are wanted, a bit each, and whether
-those of parameters are (`WANT_PARAMS`); the number of the layer among those that note faults together; the probe for
-subnormals; the addresses of the product for the kernel's weights, and of that for float32; for each row the address of
-the network's state, where the kernel's own begins `offset` bytes further on, or 0 for a row that begins with `initial`
-(0 for all: the dense array says where)."""
+"""The first words of a descriptor:
 
-AT = {name: index for index, name in enumerate(HEAD)}
+- `steps`, `rows`: of this call. `start`: the number of its first step in the sequence.
+- `lengths`: address of the rows' lengths; 0 if all rows run to the end.
+- `bad_step`, `bad_kind`: addresses of arrays where the kernel records faults.
+- `reverse`: 1 to read dense arrays from each row's end.
+- `grad_mask`: which results are wanted, a bit each, and `PARAM_GRADIENTS`.
+- `layer`: the number of the layer among those that record faults in the same arrays.
+- `probe`: address of three numbers that show whether the thread keeps subnormal numbers.
+- `product`, `plain`: addresses of the matrix products for the kernel's weights and for float32 weights.
+- `sources`: address of a table with one state pointer per row, where 0 means the initial state; 0 if the dense array of
+  the carried values holds the state of every row.
+- `initial`: address of the initial state. `offset`: bytes from a state pointer to this kernel's own state."""
+
+HEAD_INDEX = {name: index for index, name in enumerate(HEAD)}
 
 PAIRS = 128
 """Pairs of step and row of which the factors of weight gradients are packed at a time: a second-level cache full."""
 
-WANT_PARAMS = 1 << 62
+PARAM_GRADIENTS = 1 << 62
 """Of `wants`, above the bits of the results: the gradients of parameters. Without it their slots are not read."""
 
 SlotKind = Literal[
     "size",
-    "staged",
-    "staged_row",
-    "staged_time",
+    "input",
+    "input_row",
+    "input_time",
     "result",
     "result_row",
     "result_time",
@@ -72,7 +79,7 @@ HEAD_ADDRESSES = ("bad_step", "bad_kind", "probe", "product", "plain")
 """What in the head must be an address. `lengths`, `sources` and `initial` may be 0, which has a meaning."""
 
 SLOT_ADDRESSES: frozenset[SlotKind] = frozenset(
-    ("staged", "result", "carry_in", "carry_out", "group", "vector", "tape", "buffer", "pairs", "grad", "sums")
+    ("input", "result", "carry_in", "carry_out", "group", "vector", "tape", "buffer", "pairs", "grad", "sums")
 )
 """Slots that hold an address, which is never 0 where a kernel uses it."""
 
@@ -106,19 +113,19 @@ class Place:
 
 
 @dataclass
-class Layout:
+class MemoryPlan:
     """The slots and buffers of a kernel, in order."""
 
-    plan: Plan
+    schedule: Schedule
     numbers: dict[Slot, int] = field(default_factory=dict)
     """The slots in the order of their making, each with its position in the descriptor."""
     buffers: list[Buffer] = field(default_factory=list)
     places: dict[Node, Place] = field(default_factory=dict)
-    groups: list[Products] = field(default_factory=list)
+    groups: list[ProductGroup] = field(default_factory=list)
     vectors: list[Node] = field(default_factory=list)
     pairs: list[str] = field(default_factory=list)
     """The size names of the factors that a backward kernel packs."""
-    settled: tuple[Carried, ...] = ()
+    in_place: tuple[Carried, ...] = ()
     """Carried values that the loop which computes them writes to where the next step reads them."""
     direct: tuple[int, ...] = ()
     """Results, by number, that the loop which computes them writes to the caller's array."""
@@ -143,42 +150,44 @@ def row_bytes(widths: tuple[str, ...], sizes: Mapping[str, int]) -> int:
     return sum(width_bytes(sizes[name]) if name else 64 for name in widths)
 
 
-def arrange(plan: Plan) -> Layout:
-    """Return the layout of a plan: a place for every value that outlives the loop that computes it."""
-    computed = {node for _, stage in plan.stages if isinstance(stage, Maps) for node in stage.nodes}
-    folds = {node for node in computed if OPS[node.op].kind == "fold"}
-    settled = tuple(c for c in plan.carried if c.following in computed - folds and _may_settle(plan, c))
-    direct = tuple(index for index, node in enumerate(plan.results) if node in computed - folds)
-    layout = Layout(plan, settled=settled, direct=direct)
-    for node in plan.staged:
+def plan_memory(schedule: Schedule) -> MemoryPlan:
+    """Return the layout of a schedule: a place for every value that outlives the loop that computes it."""
+    computed = {node for _, stage in schedule.stages if isinstance(stage, FusedLoop) for node in stage.nodes}
+    reductions = {node for node in computed if OPS[node.op].kind == "reduction"}
+    in_place = tuple(
+        c for c in schedule.carried if c.following in computed - reductions and _may_write_in_place(schedule, c)
+    )
+    direct = tuple(index for index, node in enumerate(schedule.results) if node in computed - reductions)
+    layout = MemoryPlan(schedule, in_place=in_place, direct=direct)
+    for node in schedule.inputs:
         _place(layout, (node,), "call")
-    for carried in plan.carried:
-        _place(layout, (carried.leaf,), "history" if plan.history else "step")
+    for carried in schedule.carried:
+        _place(layout, (carried.leaf,), "history" if schedule.history else "step")
     stored = _stored(layout)
-    for region, stage in plan.stages:
-        if isinstance(stage, Products):
+    for region, stage in schedule.stages:
+        if isinstance(stage, ProductGroup):
             layout.groups.append(stage)
-            _place(layout, stage.nodes, _span(plan, region, stage.nodes))
+            _place(layout, stage.nodes, _span(schedule, region, stage.nodes))
         else:
             for node in stage.nodes:
                 if node in stored:
-                    _place(layout, (node,), _span(plan, region, (node,)))
+                    _place(layout, (node,), _span(schedule, region, (node,)))
     return layout
 
 
-def _may_settle(plan: Plan, carried: Carried) -> bool:
+def _may_write_in_place(schedule: Schedule, carried: Carried) -> bool:
     """Return whether a new value may be written while its step runs: nothing later may read the old one in its place.
 
     A loop reads a block of every operand before it writes one.
     """
-    if plan.history:
+    if schedule.history:
         return True
-    stages = [stage for _, stage in plan.stages]
+    stages = [stage for _, stage in schedule.stages]
     writing = next(index for index, stage in enumerate(stages) if carried.following in stage.nodes)
     return not any(carried.leaf in stage.reads for stage in stages[writing + 1 :])
 
 
-def _place(layout: Layout, nodes: tuple[Node, ...], span: Span) -> None:
+def _place(layout: MemoryPlan, nodes: tuple[Node, ...], span: Span) -> None:
     widths = tuple(extent(node) for node in nodes)
     for index, node in enumerate(nodes):
         layout.places[node] = Place(len(layout.buffers), widths[:index])
@@ -190,22 +199,22 @@ def extent(node: Node) -> str:
     return node.shape[0] if node.shape else ""
 
 
-def _stored(layout: Layout) -> set[Node]:
+def _stored(layout: MemoryPlan) -> set[Node]:
     """Return the nodes that something outside their own loop reads."""
-    plan = layout.plan
-    stored = {c.following for c in plan.carried if c not in layout.settled} | set(plan.kept)
-    stored |= {node for index, node in enumerate(plan.results) if index not in layout.direct}
-    for _, stage in plan.stages:
-        stored |= {*stage.reads, *(node for node in stage.nodes if OPS[node.op].kind == "fold")}
+    schedule = layout.schedule
+    stored = {c.following for c in schedule.carried if c not in layout.in_place} | set(schedule.kept)
+    stored |= {node for index, node in enumerate(schedule.results) if index not in layout.direct}
+    for _, stage in schedule.stages:
+        stored |= {*stage.reads, *(node for node in stage.nodes if OPS[node.op].kind == "reduction")}
     return {node for node in stored if node.op not in CONSTANTS}
 
 
-def _span(plan: Plan, region: str, nodes: tuple[Node, ...]) -> Span:
+def _span(schedule: Schedule, region: str, nodes: tuple[Node, ...]) -> Span:
     """Return how long a value must live: a step, unless something outside the loop wants it."""
     if region != "loop":
         return "call"
-    lasting = {*plan.results, *plan.kept}
-    for other, stage in plan.stages:
+    lasting = {*schedule.results, *schedule.kept}
+    for other, stage in schedule.stages:
         if other == "after":
             lasting.update(stage.reads)
     return "call" if any(node in lasting for node in nodes) else "step"

@@ -15,7 +15,7 @@ from typing import Literal
 from cellar.engine.cell import Cell
 from cellar.engine.ir.autodiff import OUTPUT_COTANGENT
 from cellar.engine.ir.graph import Node, Op, toposort
-from cellar.engine.ir.ops import OPS, spread
+from cellar.engine.ir.ops import OPS, broadcast
 
 Region = Literal["before", "loop", "after"]
 REGIONS: tuple[Region, ...] = ("before", "loop", "after")
@@ -24,7 +24,7 @@ CONSTANTS = (Op.PARAM, Op.CONST, Op.LENGTH)
 
 
 @dataclass(frozen=True, slots=True)
-class Products:
+class ProductGroup:
     """Matrices times one vector: their panels lie one after the other, and so do their results."""
 
     operand: Node
@@ -42,7 +42,7 @@ class Products:
 
 
 @dataclass(frozen=True, slots=True)
-class Maps:
+class FusedLoop:
     """One loop over the blocks of an extent (a size, or "" for scalars): elementwise nodes and folds, in order."""
 
     extent: str
@@ -51,11 +51,11 @@ class Maps:
     @property
     def reads(self) -> tuple[Node, ...]:
         """Return what it reads from outside: of its own nodes only a fold is complete no sooner than the loop."""
-        inside = {node for node in self.nodes if OPS[node.op].kind != "fold"}
+        inside = {node for node in self.nodes if OPS[node.op].kind != "reduction"}
         return tuple(dict.fromkeys(s for node in self.nodes for s in node.sources if s not in inside))
 
 
-Stage = Products | Maps
+Stage = ProductGroup | FusedLoop
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,10 +67,10 @@ class Carried:
 
 
 @dataclass(frozen=True)
-class Plan:
+class Schedule:
     """What a kernel computes, and in which order."""
 
-    staged: tuple[Node, ...]
+    inputs: tuple[Node, ...]
     """Leaves that are copied in from dense arrays, (T, B, size) each."""
     carried: tuple[Carried, ...]
     taped: tuple[Node, ...]
@@ -92,16 +92,16 @@ class Plan:
         return [(region, stage) for region in REGIONS for stage in self.regions[region]]
 
 
-def forward_plan(cell: Cell, *, save: bool) -> Plan:
-    """Return the plan of a step; with `save`, every value that the adjoint reads is kept."""
+def forward_schedule(cell: Cell, *, save: bool) -> Schedule:
+    """Return the schedule of a step; with `save`, every value that the adjoint reads is kept."""
     step = cell.step
     carried = tuple(Carried(s.previous, _computed(s.following)) for s in step.states)
     kept = _read_by_adjoint(cell) if save else ()
     return _arranged(step.inputs, carried, (), (_computed(step.output),), kept, backward=False, history=save)
 
 
-def backward_plan(cell: Cell) -> Plan:
-    """Return the plan of the adjoint of a step."""
+def backward_schedule(cell: Cell) -> Schedule:
+    """Return the schedule of the adjoint of a step."""
     adjoint = cell.adjoint
     leaves = [adjoint.cotangents[s.name] for s in cell.step.states]
     carried = tuple(Carried(leaf, _computed(node)) for leaf, node in zip(leaves, adjoint.states, strict=True))
@@ -144,11 +144,11 @@ def _read_by_adjoint(cell: Cell) -> tuple[Node, ...]:
 
 def _computed(node: Node) -> Node:
     """Return a node that a stage computes: a bare leaf is copied by one."""
-    return node if node.sources else spread(node, node.shape)
+    return node if node.sources else broadcast(node, node.shape)
 
 
 def _arranged(
-    staged: Sequence[Node],
+    inputs: Sequence[Node],
     carried: tuple[Carried, ...],
     taped: tuple[Node, ...],
     results: tuple[Node, ...],
@@ -156,9 +156,9 @@ def _arranged(
     *,
     backward: bool,
     history: bool,
-) -> Plan:
+) -> Schedule:
     roots = [*(c.following for c in carried), *results, *kept]
-    ready = {*staged, *taped, *(c.leaf for c in carried)}
+    ready = {*inputs, *taped, *(c.leaf for c in carried)}
     nodes = [node for node in _below(roots, ready) if node not in ready and node.op not in CONSTANTS]
     at = _regions(nodes, carried, {*results, *kept})
     regions: dict[Region, tuple[Stage, ...]] = {}
@@ -168,7 +168,7 @@ def _arranged(
     leaves = {c.leaf for c in carried}
     late = any(leaves & set(stage.reads) for stage in regions["after"])
     history = history or late or bool(leaves & set(kept))
-    return Plan(tuple(staged), carried, taped, results, kept, backward, history, regions, at)
+    return Schedule(tuple(inputs), carried, taped, results, kept, backward, history, regions, at)
 
 
 def _below(roots: Iterable[Node], ready: set[Node]) -> list[Node]:
@@ -219,7 +219,7 @@ def _stages(nodes: list[Node], done: set[Node]) -> Iterable[Stage]:
         for extent in dict.fromkeys(_extent(node) for node in pending):
             fused = _fusable(pending, extent, done)
             if fused:
-                yield Maps(extent, tuple(fused))
+                yield FusedLoop(extent, tuple(fused))
                 done.update(fused)
         pending = [node for node in pending if node not in done]
 
@@ -228,17 +228,17 @@ def _ready(node: Node, done: set[Node]) -> bool:
     return all(source in done or source.op in CONSTANTS for source in node.sources)
 
 
-def _grouped(products: list[Node]) -> Iterable[Products]:
+def _grouped(products: list[Node]) -> Iterable[ProductGroup]:
     groups: dict[tuple[Node, Op], list[Node]] = {}
     for node in products:
         groups.setdefault((node.sources[1], node.op), []).append(node)
     for (operand, _), members in groups.items():
-        yield Products(operand, tuple(members))
+        yield ProductGroup(operand, tuple(members))
 
 
 def _extent(node: Node) -> str:
     """Return the size that a node's loop runs over; a fold runs over its operand's."""
-    shape = node.sources[0].shape if OPS[node.op].kind == "fold" else node.shape
+    shape = node.sources[0].shape if OPS[node.op].kind == "reduction" else node.shape
     return shape[0] if shape else ""
 
 
@@ -251,6 +251,6 @@ def _fusable(pending: list[Node], extent: str, done: set[Node]) -> list[Node]:
             continue
         if all(source in done or source in available or source.op in CONSTANTS for source in node.sources):
             inside.append(node)
-            if OPS[node.op].kind != "fold":
+            if OPS[node.op].kind != "reduction":
                 available.add(node)
     return inside

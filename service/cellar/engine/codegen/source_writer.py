@@ -5,22 +5,22 @@ from contextlib import contextmanager
 from typing import Literal
 
 from cellar.engine.cell import Cell
-from cellar.engine.codegen.memory_plan import Slot, SlotKind, arrange
-from cellar.engine.codegen.schedule import Plan
+from cellar.engine.codegen.memory_plan import Slot, SlotKind, plan_memory
+from cellar.engine.codegen.schedule import Schedule
 from cellar.engine.ir.graph import Node, Op
 
 
 class SourceWriter:
-    """Lines of a kernel for a cell and a plan.
+    """Lines of a kernel for a cell and a schedule.
 
     In the text, `s2` is a size and `w2` its width in bytes, `d9` a slot of the descriptor, `g1` the bytes of a row of a
     buffer; `u` is a step of the call, which began at step `start`, `b` a row of the batch, `row` both in one.
     """
 
-    def __init__(self, cell: Cell, plan: Plan) -> None:
+    def __init__(self, cell: Cell, schedule: Schedule) -> None:
         self.cell = cell
-        self.plan = plan
-        self.layout = arrange(plan)
+        self.schedule = schedule
+        self.memory_plan = plan_memory(schedule)
         self.lines: list[str] = []
         self.depth = 1
         nodes = (*cell.step.inputs, *cell.step.params, *(s.previous for s in cell.step.states))
@@ -28,21 +28,21 @@ class SourceWriter:
         self.order = {name: index for index, name in enumerate(names)}
         """The size names in the order of their first appearance in the step."""
 
-    def put(self, line: str) -> None:
+    def write(self, line: str) -> None:
         """Write a line."""
         self.lines.append("    " * self.depth + line)
 
     @contextmanager
     def block(self, line: str) -> Iterator[None]:
         """Write a line that opens a block, which ends with the context."""
-        self.put(line)
+        self.write(line)
         self.depth += 1
         yield
         self.depth -= 1
 
     def slot(self, kind: SlotKind, index: int | str) -> str:
         """Return the name of a slot of the descriptor."""
-        return f"d{self.layout.number(Slot(kind, index))}"
+        return f"d{self.memory_plan.number(Slot(kind, index))}"
 
     def size(self, name: str) -> str:
         """Return the name of a size."""
@@ -54,35 +54,35 @@ class SourceWriter:
 
     def row_width(self, buffer: int) -> str:
         """Return the bytes of a row of a buffer."""
-        widths = self.layout.buffers[buffer].widths
+        widths = self.memory_plan.buffers[buffer].widths
         return self.width(widths[0]) if len(widths) == 1 else f"g{buffer}"
 
     @property
-    def ended(self) -> str:
+    def row_ended(self) -> str:
         """The condition that row b is past its length at step u."""
         return "lengths != 0 and read_int32(lengths + 4 * b) <= start + u"
 
     @property
-    def at(self) -> str:
+    def dense_step(self) -> str:
         """The place of step u in row b of a dense array: counted from the row's end where time is reversed."""
-        return f"{self.end} - 1 - u if reverse != 0 and u < {self.end} else u"
+        return f"{self.row_length} - 1 - u if reverse != 0 and u < {self.row_length} else u"
 
     @property
-    def end(self) -> str:
+    def row_length(self) -> str:
         """How many steps row b has, for a call that begins a sequence."""
         return "(read_int32(lengths + 4 * b) if lengths != 0 else steps)"
 
     @contextmanager
-    def living_rows(self, *, loop: bool) -> Iterator[None]:
+    def active_rows(self, *, loop: bool) -> Iterator[None]:
         """Open the loops over the rows that are not past their length."""
         if not loop:
-            self.put("for u in range(steps):")
+            self.write("for u in range(steps):")
             self.depth += 1
         with self.block("for b in range(rows):"):
-            with self.block(f"if {self.ended}:"):
-                self.put("continue")
-            self.put("row = u * rows + b")
-            self.put(f"at = {self.at}")
+            with self.block(f"if {self.row_ended}:"):
+                self.write("continue")
+            self.write("row = u * rows + b")
+            self.write(f"at = {self.dense_step}")
             yield
         if not loop:
             self.depth -= 1
@@ -92,8 +92,8 @@ class SourceWriter:
         if node.op is Op.PARAM:
             return self.param(node)
         base, stride, before = self.place(node)
-        index = "b" if self.in_place(node) else "row"
-        if self.is_history(node) and self.plan.backward:
+        index = "b" if self.is_step_local(node) else "row"
+        if self.is_history(node) and self.schedule.backward:
             index = "(row + rows)"
         return f"{base} + {index} * {stride}{before}"
 
@@ -101,33 +101,33 @@ class SourceWriter:
         """Return base, row stride and offset within the row of a value in memory."""
         if node.op is Op.PARAM:
             return self.param(node), "0", ""
-        place = self.layout.places.get(node)
+        place = self.memory_plan.places.get(node)
         if place is None:
-            index = self.plan.taped.index(node)
+            index = self.schedule.taped.index(node)
             return self.slot("tape", index), self.slot("tape_row", index), ""
         before = "".join(f" + {self.width(name)}" for name in place.before)
         return self.slot("buffer", place.buffer), self.row_width(place.buffer), before
 
-    def in_place(self, node: Node) -> bool:
+    def is_step_local(self, node: Node) -> bool:
         """Return whether a value has room for one step only."""
-        place = self.layout.places.get(node)
-        return place is not None and self.layout.buffers[place.buffer].span == "step"
+        place = self.memory_plan.places.get(node)
+        return place is not None and self.memory_plan.buffers[place.buffer].span == "step"
 
     def is_history(self, node: Node) -> bool:
         """Return whether a value keeps a slot for every step of a call and one more."""
-        place = self.layout.places.get(node)
-        return place is not None and self.layout.buffers[place.buffer].span == "history"
+        place = self.memory_plan.places.get(node)
+        return place is not None and self.memory_plan.buffers[place.buffer].span == "history"
 
     def param(self, node: Node) -> str:
         """Return the address of a vector or scalar parameter."""
-        if node not in self.layout.vectors:
-            self.layout.vectors.append(node)
+        if node not in self.memory_plan.vectors:
+            self.memory_plan.vectors.append(node)
         return self.slot("vector", node.name)
 
-    def dense_row(self, kind: Literal["staged", "result"], index: int) -> str:
+    def dense_row(self, kind: Literal["input", "result"], index: int) -> str:
         """Return the address of row b at step `at` of one of the caller's dense arrays."""
         strides: dict[str, tuple[SlotKind, SlotKind]] = {
-            "staged": ("staged_row", "staged_time"),
+            "input": ("input_row", "input_time"),
             "result": ("result_row", "result_time"),
         }
         row, time = (self.slot(stride, index) for stride in strides[kind])
@@ -140,9 +140,9 @@ class SourceWriter:
 
     def first_row(self, node: Node, stride: str, *, loop: bool) -> str:
         """Return the offset of row 0: of step u inside the loop, of the first step outside."""
-        if node.op is Op.PARAM or self.in_place(node):
+        if node.op is Op.PARAM or self.is_step_local(node):
             return ""
         step = "u" if loop else "0"
-        if self.is_history(node) and self.plan.backward:
+        if self.is_history(node) and self.schedule.backward:
             step = f"({step} + 1)"
         return f" + {step} * rows * {stride}"

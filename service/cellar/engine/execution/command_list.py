@@ -15,7 +15,7 @@ class CommandList:
     """Steps in order. One thread at a time may run it."""
 
     def __init__(self, cache: KernelCache) -> None:
-        self._play = cache.player
+        self._play = cache.run_commands
         self._steps: list[list[int]] = []
         self._alive: list[object] = []
         """Whatever the steps point to."""

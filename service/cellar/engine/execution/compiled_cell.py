@@ -14,7 +14,7 @@ import numpy as np
 from cellar.engine.backend.kernel_cache import KernelCache
 from cellar.engine.cell import Cell
 from cellar.engine.codegen.kernel_source import KernelText, backward_text, forward_text
-from cellar.engine.codegen.memory_plan import AT, WANT_PARAMS
+from cellar.engine.codegen.memory_plan import HEAD_INDEX, PARAM_GRADIENTS
 from cellar.engine.execution.invocation import Ints, Invocation, Kernel, Lease, lease
 from cellar.engine.execution.packed_weights import Floats, PackedWeights, pack
 from cellar.errors import ShapeMismatch
@@ -216,7 +216,7 @@ def _training_texts(cell: Cell) -> tuple[KernelText, KernelText]:
 
 def _bind_forward(call: Invocation, inputs: Sequence[Floats], state: Floats, outputs: Floats, after: Floats) -> None:
     for index, array in enumerate(inputs):
-        call.bind_dense("staged", "staged_row", "staged_time", index, array)
+        call.bind_dense("input", "input_row", "input_time", index, array)
     call.bind_state("carry_in", "carry_in_row", state)
     call.bind_dense("result", "result_row", "result_time", 0, outputs)
     call.bind_state("carry_out", "carry_out_row", after)
@@ -231,11 +231,11 @@ def _bind_backward(
     *,
     want_params: bool,
 ) -> None:
-    call.bind_dense("staged", "staged_row", "staged_time", 0, d_outputs)
+    call.bind_dense("input", "input_row", "input_time", 0, d_outputs)
     call.bind_state("carry_in", "carry_in_row", d_state)
     call.bind_state("carry_out", "carry_out_row", d_before)
-    wants = sum(1 << index for index, array in enumerate(d_inputs) if array is not None)
-    call.descriptor[AT["wants"]] = wants + (WANT_PARAMS if want_params else 0)
+    grad_mask = sum(1 << index for index, array in enumerate(d_inputs) if array is not None)
+    call.descriptor[HEAD_INDEX["grad_mask"]] = grad_mask + (PARAM_GRADIENTS if want_params else 0)
     if want_params:
         call.bind_sums()
     for index, (array, size) in enumerate(zip(d_inputs, call.kernel.cell.in_sizes, strict=True)):

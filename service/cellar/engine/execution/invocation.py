@@ -13,13 +13,13 @@ from cellar.engine.backend.kernel_cache import KernelCache
 from cellar.engine.cell import Cell, Param
 from cellar.engine.codegen.kernel_source import KernelText
 from cellar.engine.codegen.memory_plan import (
-    AT,
     GRADIENT_SLOTS,
     HEAD,
     HEAD_ADDRESSES,
+    HEAD_INDEX,
     PAIRS,
+    PARAM_GRADIENTS,
     SLOT_ADDRESSES,
-    WANT_PARAMS,
     SlotKind,
     Span,
     row_bytes,
@@ -48,11 +48,11 @@ class Kernel:
 
     def __init__(self, cell: Cell, cache: KernelCache, text: KernelText) -> None:
         self.cell = cell
-        self.layout = text.layout
+        self.memory_plan = text.memory_plan
         self.code = cache.load([text.text])[0]
         self.products = cache.products()
         self.at: dict[tuple[SlotKind, int | str], int] = {
-            (slot.kind, slot.index): len(HEAD) + number for number, slot in enumerate(self.layout.slots)
+            (slot.kind, slot.index): len(HEAD) + number for number, slot in enumerate(self.memory_plan.slots)
         }
         self._buffers: dict[tuple[int, int, int], Buffers] = {}
 
@@ -69,17 +69,17 @@ class Kernel:
         return found.copy()
 
     def _filled(self, packed: PackedWeights) -> Words:
-        descriptor = np.zeros(len(HEAD) + len(self.layout.slots), np.int64)
+        descriptor = np.zeros(len(HEAD) + len(self.memory_plan.slots), np.int64)
         for (kind, index), position in self.at.items():
             if kind == "size":
                 descriptor[position] = self.cell.sizes[str(index)]
             elif kind == "vector":
                 descriptor[position] = address(packed.vectors[str(index)])
             elif kind == "group":
-                descriptor[position] = address(packed.group(self.layout.groups[int(index)]))
-        descriptor[AT["probe"]] = address(_PROBE)
-        descriptor[AT["product"]] = (self.products.halves if packed.halves else self.products.plain).address
-        descriptor[AT["plain"]] = self.products.plain.address
+                descriptor[position] = address(packed.group(self.memory_plan.groups[int(index)]))
+        descriptor[HEAD_INDEX["probe"]] = address(_PROBE)
+        descriptor[HEAD_INDEX["product"]] = (self.products.halves if packed.halves else self.products.plain).address
+        descriptor[HEAD_INDEX["plain"]] = self.products.plain.address
         return descriptor
 
     def check_bound(self, descriptor: Words, later: Collection[int] = ()) -> None:
@@ -87,19 +87,19 @@ class Kernel:
 
         Positions in `later` are filled in by whoever runs the kernel.
         """
-        positions = self._addresses[bool(descriptor[AT["wants"]] & WANT_PARAMS)]
+        positions = self._addresses[bool(descriptor[HEAD_INDEX["grad_mask"]] & PARAM_GRADIENTS)]
         if descriptor[positions].all():
             return
         missing = sorted({position for position in positions.tolist() if not descriptor[position]} - {*later})
         if missing:
-            names: dict[int, object] = {place: name for name, place in AT.items()}
+            names: dict[int, object] = {place: name for name, place in HEAD_INDEX.items()}
             names |= {place: " ".join(map(str, slot)) for slot, place in self.at.items()}
             raise ValueError(f"a kernel has no address for: {', '.join(str(names[place]) for place in missing)}")
 
     @functools.cached_property
     def _addresses(self) -> tuple[Words, Words]:
         """Return the positions of all addresses: without those of the gradients of parameters, and with them."""
-        head = [AT[name] for name in HEAD_ADDRESSES]
+        head = [HEAD_INDEX[name] for name in HEAD_ADDRESSES]
         every = [(kind, place) for (kind, _), place in self.at.items() if kind in SLOT_ADDRESSES]
         without = [place for kind, place in every if kind not in GRADIENT_SLOTS]
         return np.array([*head, *without], np.int64), np.array([*head, *(place for _, place in every)], np.int64)
@@ -114,7 +114,7 @@ class Kernel:
         return found
 
     def _arranged(self, spans: Mapping[Span, int]) -> "Buffers":
-        sizes, layout = self.cell.sizes, self.layout
+        sizes, layout = self.cell.sizes, self.memory_plan
         lengths = [spans[buffer.span] * row_bytes(buffer.widths, sizes) for buffer in layout.buffers]
         lengths += [PAIRS * row_bytes((name,), sizes) for name in layout.pairs]
         slots: list[tuple[SlotKind, int]] = [("buffer", index) for index in range(len(layout.buffers))]
@@ -149,10 +149,13 @@ class Invocation:
         # Rows past their length are never written, and products read them: zeros keep them harmless.
         self.arena = ARENAS.take(buffers.length, clear=ragged)
         self.descriptor[buffers.positions] = buffers.offsets + self.arena.address
-        self.descriptor[[AT["steps"], AT["rows"]]] = steps, rows
-        self.descriptor[[AT["bad_step"], AT["bad_kind"]]] = address(self.faults[0]), address(self.faults[1])
+        self.descriptor[[HEAD_INDEX["steps"], HEAD_INDEX["rows"]]] = steps, rows
+        self.descriptor[[HEAD_INDEX["bad_step"], HEAD_INDEX["bad_kind"]]] = (
+            address(self.faults[0]),
+            address(self.faults[1]),
+        )
         if self.lengths is not None:
-            self.descriptor[AT["lengths"]] = address(self.lengths)
+            self.descriptor[HEAD_INDEX["lengths"]] = address(self.lengths)
         self.tape_of: Invocation | None = None
         """The forward call on whose values this one of the adjoint runs."""
         self._alive: list[Floats] = []
@@ -229,7 +232,7 @@ class Invocation:
         return np.array([self._place(node) for node in self.kernel.taped], np.int64).reshape(-1, 2)
 
     def _place(self, node: Node) -> tuple[int, int]:
-        sizes, layout = self.kernel.cell.sizes, self.kernel.layout
+        sizes, layout = self.kernel.cell.sizes, self.kernel.memory_plan
         place = layout.places[node]
         base = int(self.descriptor[self.kernel.at["buffer", place.buffer]])
         return base + row_bytes(place.before, sizes), row_bytes(layout.buffers[place.buffer].widths, sizes)

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from cellar.engine.backend.loader import python_function
-from cellar.engine.codegen.memory_plan import AT, SlotKind
+from cellar.engine.codegen.memory_plan import HEAD_INDEX, SlotKind
 from cellar.engine.execution.arguments import BOOL, FLOAT32, INT32
 from cellar.engine.execution.invocation import Words
 from cellar.engine.execution.network_plan import (
@@ -61,7 +61,7 @@ class _Builder:
         base = arena.address if isinstance(arena, Scratch) else address(arena)
         for node, descriptor, begin in zip(plan.nodes, descriptors, begins, strict=False):
             at = node.kernel.kernel.at
-            descriptor[[at["buffer", i] for i in range(len(node.kernel.kernel.layout.buffers))]] += base
+            descriptor[[at["buffer", i] for i in range(len(node.kernel.kernel.memory_plan.buffers))]] += base
             self._bind(node, descriptor, int(begin), [base + place for place in arrays])
         return self._assembled(descriptors, begins, arena, length)
 
@@ -80,9 +80,9 @@ class _Builder:
         """Write the addresses of a kernel's arrays, and note those that each call changes."""
         at = node.kernel.kernel.at
         number = self.plan.nodes.index(node)
-        descriptor[AT["reverse"]] = int(node.reverse)
-        descriptor[AT["wants"]] = 1
-        descriptor[AT["layer"]] = number
+        descriptor[HEAD_INDEX["reverse"]] = int(node.reverse)
+        descriptor[HEAD_INDEX["grad_mask"]] = 1
+        descriptor[HEAD_INDEX["layer"]] = number
 
         def word(kind: SlotKind, index: int, value: int, patch: Patch | None = None, argument: int = 0) -> None:
             position = at.get((kind, index))
@@ -92,32 +92,35 @@ class _Builder:
             if patch is not None:
                 self.patches.append((begin + position, patch, argument))
 
-        def dense(kind: SlotKind, row: SlotKind, time: SlotKind, index: int, home: OutputPlacement) -> None:
-            if home.array < 0:
-                word(kind, index, 0, Patch.OUTPUTS, home.column)
+        def dense(kind: SlotKind, row: SlotKind, time: SlotKind, index: int, placement: OutputPlacement) -> None:
+            if placement.array < 0:
+                word(kind, index, 0, Patch.OUTPUTS, placement.column)
                 word(row, index, 4 * self.plan.out_size)
                 word(time, index, 0, Patch.OUTPUTS_TIME)
             else:
-                width = self.plan.widths[home.array]
-                word(kind, index, arrays[home.array] + home.column)
+                width = self.plan.widths[placement.array]
+                word(kind, index, arrays[placement.array] + placement.column)
                 word(row, index, width)
                 word(time, index, 0, Patch.TIME, width)
 
         for index, signal in enumerate(node.reads):
             if signal == INPUT:
-                word("staged", index, 0, Patch.INPUTS)
-                word("staged_row", index, 4 * self.plan.in_size)
-                word("staged_time", index, 0, Patch.INPUTS_TIME)
+                word("input", index, 0, Patch.INPUTS)
+                word("input_row", index, 4 * self.plan.in_size)
+                word("input_time", index, 0, Patch.INPUTS_TIME)
             else:
-                dense("staged", "staged_row", "staged_time", index, self.plan.home(signal))
-        dense("result", "result_row", "result_time", 0, self.plan.home((number,)))
+                dense("input", "input_row", "input_time", index, self.plan.placement(signal))
+        dense("result", "result_row", "result_time", 0, self.plan.placement((number,)))
         if node.offset is None:
             word("carry_in", 0, address(node.initial))
             word("carry_out", 0, address(node.discarded))
         else:
             if ("carry_in", 0) in at:
-                self.patches.append((begin + AT["sources"], Patch.SOURCES, 0))
-                descriptor[AT["initial"]], descriptor[AT["offset"]] = address(node.initial), 4 * node.offset
+                self.patches.append((begin + HEAD_INDEX["sources"], Patch.SOURCES, 0))
+                descriptor[HEAD_INDEX["initial"]], descriptor[HEAD_INDEX["offset"]] = (
+                    address(node.initial),
+                    4 * node.offset,
+                )
             word("carry_in", 0, 0, Patch.STATE, 4 * node.offset)
             word("carry_out", 0, 0, Patch.AFTER, 4 * node.offset)
             word("carry_in_row", 0, 4 * self.plan.state_size)
@@ -131,7 +134,7 @@ class _Builder:
         bad_step, bad_kind = address(faults[0]), address(faults[1])
         for begin, descriptor in zip(begins, descriptors, strict=False):
             words[begin : begin + len(descriptor)] = descriptor
-            words[begin + AT["bad_step"]], words[begin + AT["bad_kind"]] = bad_step, bad_kind
+            words[begin + HEAD_INDEX["bad_step"]], words[begin + HEAD_INDEX["bad_kind"]] = bad_step, bad_kind
         self._check_bound(words, begins)
         self._fill(words, tables, begins)
         head = self._sizes() | self._pointers(address(words), tables) | _surroundings()

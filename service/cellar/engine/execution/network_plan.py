@@ -97,8 +97,8 @@ class NetworkPlan:
         """Whether a call must be one chunk: what is read from its end must be there to the end."""
         self._widths: list[int] = []
         """Bytes of a row of each array between layers."""
-        self._homes: dict[int, OutputPlacement] = {}
-        self._find_homes(output)
+        self._placements: dict[int, OutputPlacement] = {}
+        self._place_outputs(output)
         self._usual = self._usual_capacity()
         self.flops = sum(node.kernel.cell.flops for node in nodes)
         """Of one row and step."""
@@ -110,9 +110,9 @@ class NetworkPlan:
 
     # --- arrays between layers
 
-    def home(self, signal: Signal) -> OutputPlacement:
+    def placement(self, signal: Signal) -> OutputPlacement:
         """Return where a signal of nodes begins."""
-        return self._homes[signal[0]]
+        return self._placements[signal[0]]
 
     @property
     def widths(self) -> Sequence[int]:
@@ -122,26 +122,26 @@ class NetworkPlan:
     def _width(self, signal: Signal) -> int:
         return sum(self.in_size if number < 0 else self.nodes[number].kernel.cell.out_size for number in signal)
 
-    def _find_homes(self, output: Signal) -> None:
+    def _place_outputs(self, output: Signal) -> None:
         """Give every node's output a place, so that the members of each signal stand side by side."""
         read = {signal for node in self.nodes for signal in node.reads if signal != INPUT}
-        self._settle(output, -1)
+        self._place_signal(output, -1)
         alone = [(number,) for number in range(len(self.nodes))]
         for signal in [*sorted(read, key=lambda signal: (-len(signal), signal)), *alone]:
-            if not all(number in self._homes for number in signal):
-                self._settle(signal, len(self._widths))
+            if not all(number in self._placements for number in signal):
+                self._place_signal(signal, len(self._widths))
                 self._widths.append(4 * self._width(signal))
         for signal in (output, *read):
-            column = self._homes[signal[0]].column
+            column = self._placements[signal[0]].column
             for number in signal:
-                if self._homes[number] != OutputPlacement(self._homes[signal[0]].array, column):
+                if self._placements[number] != OutputPlacement(self._placements[signal[0]].array, column):
                     raise ValueError(f"the outputs of nodes {signal} cannot stand side by side")
                 column += 4 * self._width((number,))
 
-    def _settle(self, signal: Signal, array: int) -> None:
+    def _place_signal(self, signal: Signal, array: int) -> None:
         column = 0
         for number in signal:
-            self._homes[number] = OutputPlacement(array, column)
+            self._placements[number] = OutputPlacement(array, column)
             column += 4 * self._width((number,))
 
     def _usual_capacity(self) -> int:
@@ -152,5 +152,5 @@ class NetworkPlan:
 
 def _chunk_bytes(node: PlanNode) -> int:
     """Return the bytes that a kernel computes before its time loop for a row and step."""
-    layout, sizes = node.kernel.kernel.layout, node.kernel.cell.sizes
+    layout, sizes = node.kernel.kernel.memory_plan, node.kernel.cell.sizes
     return max(64, sum(row_bytes(b.widths, sizes) for b in layout.buffers if b.span == "call"))

@@ -91,7 +91,7 @@ class NetworkProgram:
             if not status:
                 return _make(Run, (outputs, after, None, None, None))
             steps, rows, _ = inputs.shape
-            if status != Status.UNFIT:
+            if status != Status.BAD_ARGUMENTS:
                 check_status(status)
                 return Run(outputs, after, frame.bad_step[:rows].copy(), frame.bad_kind[:rows] & _KIND)
         finally:

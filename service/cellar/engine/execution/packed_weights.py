@@ -11,13 +11,11 @@ from numpy.typing import NDArray
 
 from cellar.engine.cell import Cell
 from cellar.engine.codegen.memory_plan import width_bytes
-from cellar.engine.codegen.schedule import Products
+from cellar.engine.codegen.schedule import ProductGroup
+from cellar.engine.numerics import FLUSH_BELOW
 from cellar.errors import ShapeMismatch
 
 Floats = NDArray[np.float32]
-
-FLUSH_BELOW = 2.0**-63
-"""Magnitudes below become +0 in weights, as in inputs and states: see `cellar.engine.kernel_library.simd`."""
 
 _FLUSH_BELOW = np.float32(FLUSH_BELOW)
 
@@ -38,7 +36,7 @@ class PackedWeights:
     calls: dict[object, list[Any]] = field(default_factory=dict)
     """For each kernel and shape the calls that wait to be used again."""
 
-    def group(self, stage: Products) -> NDArray[Any]:
+    def group(self, stage: ProductGroup) -> NDArray[Any]:
         """Return the panels of a stage's matrices, one after the other."""
         names = tuple(node.sources[0].name for node in stage.nodes)
         key = ("t" if stage.transposed else "n", *names)

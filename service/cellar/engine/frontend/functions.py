@@ -5,10 +5,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from cellar.engine.ir.graph import Node, Op
-from cellar.engine.ir.ops import apply, const, total
-
-LAYERNORM_EPSILON = 1e-5
-"""Added to the variance, as PyTorch and Flux do by default."""
+from cellar.engine.ir.ops import apply, const, reduce_sum
+from cellar.engine.numerics import LAYERNORM_EPSILON
 
 Result = Literal["same", "scalar"]
 
@@ -29,19 +27,19 @@ def _map(op: Op) -> Callable[..., Node]:
 
 def mean(v: Node) -> Node:
     """Return sum(v) / n."""
-    return apply(Op.DIV, total(v), Node(Op.LENGTH, (), name=v.shape[0]))
+    return apply(Op.DIV, reduce_sum(v), Node(Op.LENGTH, (), name=v.shape[0]))
 
 
 def softmax(v: Node) -> Node:
     """Return exp(v - max v) / sum(exp(v - max v))."""
-    grown = apply(Op.EXP, apply(Op.SUB, v, Node(Op.PEAK, (), (v,))))
-    return apply(Op.DIV, grown, total(grown))
+    grown = apply(Op.EXP, apply(Op.SUB, v, Node(Op.REDUCE_MAX, (), (v,))))
+    return apply(Op.DIV, grown, reduce_sum(grown))
 
 
 def logsumexp(v: Node) -> Node:
     """Return max v + log(sum(exp(v - max v)))."""
-    peak = Node(Op.PEAK, (), (v,))
-    return apply(Op.ADD, peak, apply(Op.LOG, total(apply(Op.EXP, apply(Op.SUB, v, peak)))))
+    peak = Node(Op.REDUCE_MAX, (), (v,))
+    return apply(Op.ADD, peak, apply(Op.LOG, reduce_sum(apply(Op.EXP, apply(Op.SUB, v, peak)))))
 
 
 def layernorm(v: Node) -> Node:
@@ -65,7 +63,7 @@ FUNCTIONS: dict[str, Function] = {
     "softmax": Function(1, softmax, takes_vector=True),
     "softplus": Function(1, _map(Op.SOFTPLUS)),
     "sqrt": Function(1, _map(Op.SQRT)),
-    "sum": Function(1, total, takes_vector=True, result="scalar"),
+    "sum": Function(1, reduce_sum, takes_vector=True, result="scalar"),
     "tanh": Function(1, _map(Op.TANH)),
 }
 

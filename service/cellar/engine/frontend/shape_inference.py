@@ -88,7 +88,7 @@ class _Inference:
         for assignment in self.program.assignments:
             self.equation = assignment.value
             self.assign(assignment.target, self.shape_of(assignment.value))
-        self.settle()
+        self.close_open_sizes()
         step = _Builder(self.program, self.roles, {name: self.final(dims) for name, dims in self.dims.items()}).step()
         return Inferred(step, self.numbers())
 
@@ -156,7 +156,7 @@ class _Inference:
             detail = f"the new value of the state {target.text!r} has another shape{self.product_hint()}"
             raise self.error(detail, target, expected, dims)
 
-    def settle(self) -> None:
+    def close_open_sizes(self) -> None:
         """Give every size that the equations left open its default, or refuse the cell."""
         for name in self.roles.states:
             (dim,) = self.dims[name]

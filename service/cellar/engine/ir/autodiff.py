@@ -8,7 +8,7 @@ A matrix has no cotangent here: its gradient is the sum, over all steps and rows
 from dataclasses import dataclass, field
 
 from cellar.engine.ir.graph import Node, Op, Step, toposort
-from cellar.engine.ir.ops import OPS, apply, const, spread, total
+from cellar.engine.ir.ops import OPS, apply, broadcast, const, reduce_sum
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,9 +70,9 @@ def _pull_back(node: Node, reached: dict[Node, Node], pairs: dict[str, list[tupl
 def _fitted(cotangent: Node, source: Node) -> Node:
     """Undo a broadcast: the cotangent of a scalar that was spread over a vector is a sum."""
     if cotangent.shape and not source.shape:
-        return total(cotangent)
+        return reduce_sum(cotangent)
     if source.shape and not cotangent.shape:
-        return spread(cotangent, source.shape)
+        return broadcast(cotangent, source.shape)
     return cotangent
 
 
@@ -81,4 +81,4 @@ def _accumulate(reached: dict[Node, Node], node: Node, cotangent: Node) -> None:
 
 
 def _zeros(node: Node) -> Node:
-    return spread(const(0.0), node.shape)
+    return broadcast(const(0.0), node.shape)

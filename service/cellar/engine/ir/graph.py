@@ -38,10 +38,11 @@ class Op(StrEnum):
     MIN = "min"
     MAX = "max"
     SELECT = "select"
-    SPREAD = "spread"
+    BROADCAST = "broadcast"
 
     SUM = "sum"
-    PEAK = "peak"
+    REDUCE_MAX = "peak"
+    """Digests of models cover the canonical form of their cells, which has this word from the first version on."""
 
     PRODUCT = "product"
     PRODUCT_T = "product_t"

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from cellar.engine.ir.graph import Node, Op, Shape
 
 Array = NDArray[Any]
-Kind = Literal["leaf", "map", "fold", "product"]
+Kind = Literal["leaf", "map", "reduction", "product"]
 Cotangents = tuple[Node | None, ...]
 
 
@@ -45,14 +45,14 @@ def apply(op: Op, *sources: Node) -> Node:
     return Node(op, shape, sources)
 
 
-def total(source: Node) -> Node:
+def reduce_sum(source: Node) -> Node:
     """Return the sum over a vector's elements."""
     return Node(Op.SUM, (), (source,))
 
 
-def spread(source: Node, shape: Shape) -> Node:
+def broadcast(source: Node, shape: Shape) -> Node:
     """Return a scalar repeated over a vector."""
-    return Node(Op.SPREAD, shape, (source,))
+    return Node(Op.BROADCAST, shape, (source,))
 
 
 def product(matrix: Node, vector: Node) -> Node:
@@ -69,7 +69,7 @@ def _mul(a: Node, b: Node) -> Node:
     return apply(Op.MUL, a, b)
 
 
-def _pick(a: Node, b: Node, then: Node, otherwise: Node) -> Node:
+def _where(a: Node, b: Node, then: Node, otherwise: Node) -> Node:
     return apply(Op.SELECT, a, b, then, otherwise)
 
 
@@ -84,13 +84,13 @@ def _div_vjp(node: Node, g: Node) -> Cotangents:
 
 
 def _relu_vjp(node: Node, g: Node) -> Cotangents:
-    return (_pick(node, const(0.0), g, const(0.0)),)
+    return (_where(node, const(0.0), g, const(0.0)),)
 
 
 def _abs_vjp(node: Node, g: Node) -> Cotangents:
     (a,) = node.sources
     zero = const(0.0)
-    return (_pick(a, zero, g, _pick(zero, a, apply(Op.NEG, g), zero)),)
+    return (_where(a, zero, g, _where(zero, a, apply(Op.NEG, g), zero)),)
 
 
 def _extreme_vjp(node: Node, g: Node) -> Cotangents:
@@ -98,21 +98,21 @@ def _extreme_vjp(node: Node, g: Node) -> Cotangents:
     a, b = node.sources
     large, small = (a, b) if node.op is Op.MAX else (b, a)
     half, zero = _mul(g, const(0.5)), const(0.0)
-    to_a = _pick(large, small, g, _pick(small, large, zero, half))
-    to_b = _pick(small, large, g, _pick(large, small, zero, half))
+    to_a = _where(large, small, g, _where(small, large, zero, half))
+    to_b = _where(small, large, g, _where(large, small, zero, half))
     return to_a, to_b
 
 
 def _select_vjp(node: Node, g: Node) -> Cotangents:
     a, b, _, _ = node.sources
-    return None, None, _pick(a, b, g, const(0.0)), _pick(a, b, const(0.0), g)
+    return None, None, _where(a, b, g, const(0.0)), _where(a, b, const(0.0), g)
 
 
-def _sum(a: Array) -> Array:
+def _reduce_sum(a: Array) -> Array:
     return np.asarray(a.sum(axis=-1, keepdims=True))
 
 
-def _peak(a: Array) -> Array:
+def _reduce_max(a: Array) -> Array:
     return np.asarray(a.max(axis=-1, keepdims=True))
 
 
@@ -164,11 +164,11 @@ OPS: dict[Op, Rule] = {
     Op.RELU: Rule(1, "map", lambda a: np.where(a < 0, a.dtype.type(0), a), "relu", _relu_vjp),
     Op.MIN: Rule(2, "map", _min, "minimum", _extreme_vjp),
     Op.MAX: Rule(2, "map", _max, "maximum", _extreme_vjp),
-    Op.SELECT: Rule(4, "map", _select, "pick", _select_vjp),
-    Op.SPREAD: Rule(1, "map", lambda a: a, "", lambda _, g: (total(g),)),
-    Op.SUM: Rule(1, "fold", _sum, "sum_lanes", lambda n, g: (spread(g, n.sources[0].shape),)),
-    # The peak shifts softmax and logsumexp, whose value does not depend on it: it has no gradient of its own.
-    Op.PEAK: Rule(1, "fold", _peak, "peak_lanes", _no_vjp),
+    Op.SELECT: Rule(4, "map", _select, "select", _select_vjp),
+    Op.BROADCAST: Rule(1, "map", lambda a: a, "", lambda _, g: (reduce_sum(g),)),
+    Op.SUM: Rule(1, "reduction", _reduce_sum, "sum_lanes", lambda n, g: (broadcast(g, n.sources[0].shape),)),
+    # The maximum shifts softmax and logsumexp, whose value does not depend on it: it has no gradient of its own.
+    Op.REDUCE_MAX: Rule(1, "reduction", _reduce_max, "max_lanes", _no_vjp),
     Op.PRODUCT: Rule(2, "product", lambda w, v: v @ w.T, "", lambda n, g: (None, product_t(n.sources[0], g))),
     Op.PRODUCT_T: Rule(2, "product", lambda w, v: v @ w, "", lambda n, g: (None, product(n.sources[0], g))),
 }

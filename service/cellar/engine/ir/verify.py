@@ -29,12 +29,12 @@ def _check_leaf(node: Node) -> None:
 
 def _check_map(node: Node) -> None:
     shapes = {source.shape for source in node.sources} - {()}
-    expected = next(iter(shapes), node.shape if node.op is Op.SPREAD else ())
+    expected = next(iter(shapes), node.shape if node.op is Op.BROADCAST else ())
     if len(shapes) > 1 or node.shape != expected or len(expected) > 1:
         raise GraphError(f"{node.op} of {[source.shape for source in node.sources]} gives {node.shape}")
 
 
-def _check_fold(node: Node) -> None:
+def _check_reduction(node: Node) -> None:
     if node.shape != () or len(node.sources[0].shape) != 1:
         raise GraphError(f"{node.op} folds {node.sources[0].shape} to {node.shape}")
 
@@ -48,4 +48,4 @@ def _check_product(node: Node) -> None:
         raise GraphError(f"{node.op} of {matrix.shape} and {vector.shape} gives {node.shape}")
 
 
-_CHECKS = {"leaf": _check_leaf, "map": _check_map, "fold": _check_fold, "product": _check_product}
+_CHECKS = {"leaf": _check_leaf, "map": _check_map, "reduction": _check_reduction, "product": _check_product}

@@ -7,7 +7,7 @@ from typing import Any
 
 from numba import int64, uint64
 
-from cellar.engine.kernel_library.elementary_functions import kernel
+from cellar.engine.kernel_library.elementary_functions import kernel_function
 from cellar.engine.kernel_library.memory_intrinsics import copy_bytes, read_int, scratch, write_int
 
 __all__ = ["digest_chain"]
@@ -18,7 +18,7 @@ _NO_KEY = 0x01010000
 """The parameter block's first word without the size of the digest (section 2.5): no key, one leaf, one level."""
 
 
-@kernel
+@kernel_function
 def digest_chain(call: int) -> int:
     """Compute digests, each over the one before it and the next part of the data; return 0.
 
@@ -52,7 +52,7 @@ def digest_chain(call: int) -> int:
     return 0
 
 
-@kernel
+@kernel_function
 def _start(state: int, digest_bytes: int) -> None:
     """Write the state before the first block."""
     first, second = _initial_rows()
@@ -61,13 +61,13 @@ def _start(state: int, digest_bytes: int) -> None:
     write_int(state, read_int(state) ^ _NO_KEY ^ digest_bytes)
 
 
-@kernel
+@kernel_function
 def _clear(block: int) -> None:
     for at in range(0, _BLOCK_BYTES, 8):
         write_int(block + at, 0)
 
 
-@kernel
+@kernel_function
 def _compress(state: int, block: int, hashed: int, last: bool) -> None:
     """Mix a block into the state (section 3.2); `hashed` bytes of the message end with it.
 
@@ -88,11 +88,11 @@ def _compress(state: int, block: int, hashed: int, last: bool) -> None:
     a, b, c, d = _round(a, b, c, d, block, uint64(0xA2847615FB9E3CD0))
     a, b, c, d = _round(a, b, c, d, block, uint64(0x0123456789ABCDEF))
     a, b, c, d = _round(a, b, c, d, block, uint64(0xEA489FD61C02B753))
-    _fold(state, a, c)
-    _fold(state + 32, b, d)
+    _xor_into(state, a, c)
+    _xor_into(state + 32, b, d)
 
 
-@kernel
+@kernel_function
 def _round(a: Any, b: Any, c: Any, d: Any, block: int, order: Any) -> Any:
     """Return the four rows with their columns mixed, and then their diagonals."""
     (a0, a1, a2, a3), (b0, b1, b2, b3), (c0, c1, c2, c3), (d0, d1, d2, d3) = a, b, c, d
@@ -107,7 +107,7 @@ def _round(a: Any, b: Any, c: Any, d: Any, block: int, order: Any) -> Any:
     return (a0, a1, a2, a3), (b0, b1, b2, b3), (c0, c1, c2, c3), (d0, d1, d2, d3)
 
 
-@kernel
+@kernel_function
 def _mix(a: Any, b: Any, c: Any, d: Any, block: int, order: Any) -> Any:
     """Return four words mixed with the two of the block that the order's last digits name (section 3.1)."""
     a = a + b + _word(block, order >> uint64(4))
@@ -121,19 +121,19 @@ def _mix(a: Any, b: Any, c: Any, d: Any, block: int, order: Any) -> Any:
     return a, b, c, d
 
 
-@kernel
+@kernel_function
 def _word(block: int, order: Any) -> Any:
     """Return the word of the block that the order's last digit names."""
     return uint64(read_int(block + int64((order & uint64(15)) << uint64(3))))
 
 
-@kernel
+@kernel_function
 def _rotate(word: Any, bits: int) -> Any:
     """Return a word rotated to the right."""
     return (word >> uint64(bits)) | (word << uint64(64 - bits))
 
 
-@kernel
+@kernel_function
 def _initial_rows() -> Any:
     """Return the fractions of the square roots of the first eight primes (section 2.6), as two rows."""
     first = (
@@ -151,7 +151,7 @@ def _initial_rows() -> Any:
     return first, second
 
 
-@kernel
+@kernel_function
 def _load_row(place: int) -> Any:
     return (
         uint64(read_int(place)),
@@ -161,7 +161,7 @@ def _load_row(place: int) -> Any:
     )
 
 
-@kernel
+@kernel_function
 def _store_row(place: int, row: Any) -> None:
     w0, w1, w2, w3 = row
     write_int(place, int64(w0))
@@ -170,8 +170,8 @@ def _store_row(place: int, row: Any) -> None:
     write_int(place + 24, int64(w3))
 
 
-@kernel
-def _fold(place: int, row: Any, other: Any) -> None:
+@kernel_function
+def _xor_into(place: int, row: Any, other: Any) -> None:
     """Exclusive-or two rows into the one in memory."""
     w0, w1, w2, w3 = _load_row(place)
     r0, r1, r2, r3 = row

@@ -13,7 +13,6 @@ from numpy import float32, inf
 
 from cellar.engine.kernel_library.memory_intrinsics import load, load_first, store, store_first
 from cellar.engine.kernel_library.simd import (
-    FLUSH_BELOW,
     above,
     absolute,
     add,
@@ -37,6 +36,7 @@ from cellar.engine.kernel_library.simd import (
     with_sign,
     zero,
 )
+from cellar.engine.numerics import FLUSH_BELOW
 
 __all__ = [
     "absolute",
@@ -49,13 +49,13 @@ __all__ = [
     "load",
     "load_first",
     "log",
+    "max_lanes",
     "maximum",
     "minimum",
     "mul",
     "neg",
-    "peak_lanes",
-    "pick",
     "relu",
+    "select",
     "sigmoid",
     "softplus",
     "sqrt",
@@ -67,7 +67,7 @@ __all__ = [
 ]
 
 
-def kernel(function: Callable[..., Any]) -> Any:
+def kernel_function(function: Callable[..., Any]) -> Any:
     """Make of a function one that kernels can call; division gives infinity instead of raising."""
     return njit(error_model="numpy")(function)
 
@@ -88,59 +88,59 @@ _TINY = float32(2.0**-126)
 _LIFT = float32(2.0**25)
 
 
-@kernel
-def pick(a: Any, b: Any, then: Any, otherwise: Any) -> Any:
+@kernel_function
+def select(a: Any, b: Any, then: Any, otherwise: Any) -> Any:
     """Return `then` where a > b and `otherwise` elsewhere."""
     return where(above(a, b), then, otherwise)
 
 
-@kernel
+@kernel_function
 def maximum(a: Any, b: Any) -> Any:
     """Return the larger; b of two equal ones; NaN if either is."""
     return where(either(above(a, b), is_nan(a)), a, b)
 
 
-@kernel
+@kernel_function
 def minimum(a: Any, b: Any) -> Any:
     """Return the smaller; b of two equal ones; NaN if either is."""
     return where(either(above(b, a), is_nan(a)), a, b)
 
 
-@kernel
+@kernel_function
 def relu(a: Any) -> Any:
     """Return 0 where a < 0 and a elsewhere: -0 stays -0."""
     return where(above(zero(), a), zero(), a)
 
 
-@kernel
+@kernel_function
 def flush(a: Any) -> Any:
     """Return +0 where |a| is below 2^-63 and a elsewhere."""
     return where(above(splat(_FLUSH), absolute(a)), zero(), a)
 
 
-@kernel
+@kernel_function
 def exp(a: Any) -> Any:
     """Return e^a = e^r 2^n: 0 where float32 rounds it to zero, infinity where it exceeds the largest number."""
-    x = pick(a, splat(float32(89.0)), splat(float32(89.0)), a)
-    x = pick(splat(_EXP_LEAST), x, splat(_EXP_LEAST), x)
+    x = select(a, splat(float32(89.0)), splat(float32(89.0)), a)
+    x = select(splat(_EXP_LEAST), x, splat(_EXP_LEAST), x)
     shifted = fma(x, splat(_LOG2_E), splat(_ROUND))
     return scale(exp_rest(x, sub(shifted, splat(_ROUND))), shifted)
 
 
-@kernel
-def decay(a: Any) -> Any:
+@kernel_function
+def exp_neg_abs(a: Any) -> Any:
     """Return e^-|a|, the bits of exp.
 
     With no power above 1, e^r 2^(n + 64) is a normal number, and times 2^-64 it is rounded once.
     """
     x = neg(absolute(a))
-    x = pick(splat(_EXP_LEAST), x, splat(_EXP_LEAST), x)
+    x = select(splat(_EXP_LEAST), x, splat(_EXP_LEAST), x)
     shifted = fma(x, splat(_LOG2_E), splat(_ROUND_191))
     lifted = mul(exp_rest(x, sub(shifted, splat(_ROUND_191))), power_of_two(shifted))
     return mul(lifted, splat(_LOWER))
 
 
-@kernel
+@kernel_function
 def exp_rest(x: Any, n: Any) -> Any:
     """Return e^r, r = x - n ln 2, by a polynomial of degree 7 (Cephes expf)."""
     r = fma(n, splat(-_LN2_HIGH), x)
@@ -155,7 +155,7 @@ def exp_rest(x: Any, n: Any) -> Any:
     return add(p, splat(_ONE))
 
 
-@kernel
+@kernel_function
 def log(a: Any) -> Any:
     """Return the natural logarithm: a = m 2^e, a polynomial of degree 9 in m - 1 (Cephes logf).
 
@@ -185,7 +185,7 @@ def log(a: Any) -> Any:
     return where(above(zero(), a), sub(splat(_INFINITY), splat(_INFINITY)), where(is_nan(a), a, result))
 
 
-@kernel
+@kernel_function
 def log1p_unit(a: Any) -> Any:
     """Return log(1 + a) for 0 <= a <= 1: the logarithm of the rounded sum, corrected for the rounding."""
     whole = add(splat(_ONE), a)
@@ -194,20 +194,20 @@ def log1p_unit(a: Any) -> Any:
     return where(above(kept, zero()), corrected, a)
 
 
-@kernel
+@kernel_function
 def softplus(a: Any) -> Any:
     """Return log(1 + e^a) as max(a, 0) + log(1 + e^-|a|)."""
-    return add(maximum(a, zero()), log1p_unit(decay(a)))
+    return add(maximum(a, zero()), log1p_unit(exp_neg_abs(a)))
 
 
-@kernel
+@kernel_function
 def sigmoid(a: Any) -> Any:
     """Return 1 / (1 + e^-|a|) for a > 0 and e^-|a| / (1 + e^-|a|) elsewhere, which keeps the tail down to 2^-149."""
-    w = decay(a)
-    return div(pick(a, zero(), splat(_ONE), w), add(splat(_ONE), w))
+    w = exp_neg_abs(a)
+    return div(select(a, zero(), splat(_ONE), w), add(splat(_ONE), w))
 
 
-@kernel
+@kernel_function
 def tanh(a: Any) -> Any:
     """Return tanh, exactly 1 or -1 where float32 rounds it to that: |a| >= 13 ln 2.
 
@@ -223,7 +223,7 @@ def tanh(a: Any) -> Any:
     """
     limit = splat(float32(10.0))
     y = absolute(a)
-    y = pick(y, limit, limit, y)
+    y = select(y, limit, limit, y)
     shifted = fma(sub(y, splat(float32(0.125))), splat(float32(2.885390081777926815)), splat(_ROUND_126))
     r = fma(sub(shifted, splat(_ROUND_126)), splat(float32(-0.3465735902799726547)), y)
     s = mul(r, r)
@@ -236,7 +236,7 @@ def tanh(a: Any) -> Any:
     return with_sign(div(numerator, add(numerator, sub(splat(_ONE), u))), a)
 
 
-@kernel
+@kernel_function
 def sum_lanes(a: Any) -> Any:
     """Return in every lane the sum over all: a fixed halving tree, 8, 4, 2, 1."""
     a = add(a, rotate(a, 8))
@@ -245,8 +245,8 @@ def sum_lanes(a: Any) -> Any:
     return add(a, rotate(a, 1))
 
 
-@kernel
-def peak_lanes(a: Any) -> Any:
+@kernel_function
+def max_lanes(a: Any) -> Any:
     """Return in every lane the largest of all; NaN if one is."""
     a = maximum(a, rotate(a, 8))
     a = maximum(a, rotate(a, 4))

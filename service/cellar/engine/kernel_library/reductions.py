@@ -1,13 +1,13 @@
 """Sums over many rows in the one shape that the arithmetic has."""
 
-from cellar.engine.kernel_library.elementary_functions import kernel
+from cellar.engine.kernel_library.elementary_functions import kernel_function
 from cellar.engine.kernel_library.memory_intrinsics import load, store
 from cellar.engine.kernel_library.simd import add
 
 __all__ = ["lane_sums", "lane_total"]
 
 
-@kernel
+@kernel_function
 def lane_sums(terms: int, count: int, width: int, lanes: int) -> None:
     """Add `count` terms, packed as panels of `count` x 16 floats, to the sixteen sums of each panel, at `lanes`.
 
@@ -39,7 +39,7 @@ def lane_sums(terms: int, count: int, width: int, lanes: int) -> None:
             store(place + 192, d)
 
 
-@kernel
+@kernel_function
 def lane_total(lanes: int, width: int, out: int) -> None:
     """Add to out (`width` bytes) the sixteen sums of each panel, by a halving tree."""
     for column in range(0, width, 64):

@@ -1,6 +1,6 @@
 """Rows between the caller's dense arrays and the kernel's padded ones."""
 
-from cellar.engine.kernel_library.elementary_functions import flush, kernel
+from cellar.engine.kernel_library.elementary_functions import flush, kernel_function
 from cellar.engine.kernel_library.memory_intrinsics import (
     load,
     load_first,
@@ -13,25 +13,25 @@ from cellar.engine.kernel_library.memory_intrinsics import (
 from cellar.engine.kernel_library.simd import above, all_finite, any_of, first, fma, mul, where, zero
 
 __all__ = [
+    "accumulate_nonfinite",
     "clear",
     "clear_dense",
-    "doubt",
-    "gather",
-    "gather_all",
+    "copy_and_check",
+    "flush_and_check",
     "is_finite",
     "keeps_subnormals",
-    "note_bad",
+    "load_row",
+    "load_row_unflushed",
     "pack_pairs",
-    "put",
-    "scatter",
-    "settle",
-    "settle_all",
-    "spread",
+    "pad_row",
+    "record_fault",
+    "store_partial",
+    "store_row",
 ]
 
 
-@kernel
-def put(target: int, value: object, left: int) -> None:
+@kernel_function
+def store_partial(target: int, value: object, left: int) -> None:
     """Store sixteen floats, or the first `left` of them if there are fewer."""
     if left >= 16:
         store(target, value)
@@ -39,16 +39,16 @@ def put(target: int, value: object, left: int) -> None:
         store_first(target, value, first(left))
 
 
-@kernel
-def doubt(total: object, value: object, left: int) -> object:
+@kernel_function
+def accumulate_nonfinite(total: object, value: object, left: int) -> object:
     """Return a sum of zeros that is NaN once one of the first `left` numbers that it was shown was not finite."""
     if left >= 16:
         return fma(value, zero(), total)
     return fma(where(first(left), value, zero()), zero(), total)
 
 
-@kernel
-def gather(source: int, target: int, count: int) -> None:
+@kernel_function
+def load_row(source: int, target: int, count: int) -> None:
     """Copy `count` dense floats to a padded row: flushed, the padding zero."""
     done = 0
     while done + 16 <= count:
@@ -58,8 +58,8 @@ def gather(source: int, target: int, count: int) -> None:
         store(target + 4 * done, flush(load_first(source + 4 * done, first(count - done))))
 
 
-@kernel
-def gather_all(source: int, target: int, count: int) -> None:
+@kernel_function
+def load_row_unflushed(source: int, target: int, count: int) -> None:
     """Copy `count` dense floats to a padded row as they are, however small; the padding is zero."""
     done = 0
     while done + 16 <= count:
@@ -69,17 +69,17 @@ def gather_all(source: int, target: int, count: int) -> None:
         store(target + 4 * done, load_first(source + 4 * done, first(count - done)))
 
 
-@kernel
-def scatter(source: int, target: int, count: int) -> None:
+@kernel_function
+def store_row(source: int, target: int, count: int) -> None:
     """Copy `count` floats of a padded row to a dense place."""
     done = 0
     while done < count:
-        put(target + 4 * done, load(source + 4 * done), count - done)
+        store_partial(target + 4 * done, load(source + 4 * done), count - done)
         done += 16
 
 
-@kernel
-def settle(source: int, target: int, count: int) -> bool:
+@kernel_function
+def flush_and_check(source: int, target: int, count: int) -> bool:
     """Copy a padded row, flushed; return whether its `count` floats are finite."""
     finite = True
     done = 0
@@ -91,8 +91,8 @@ def settle(source: int, target: int, count: int) -> bool:
     return finite
 
 
-@kernel
-def settle_all(source: int, target: int, count: int) -> bool:
+@kernel_function
+def copy_and_check(source: int, target: int, count: int) -> bool:
     """Copy a padded row as it is, however small its numbers; return whether its `count` floats are finite."""
     finite = True
     done = 0
@@ -104,8 +104,8 @@ def settle_all(source: int, target: int, count: int) -> bool:
     return finite
 
 
-@kernel
-def spread(source: int, target: int, count: int) -> None:
+@kernel_function
+def pad_row(source: int, target: int, count: int) -> None:
     """Move `count` floats to a padded row, which begins at the same place or at a higher one; the padding is zero."""
     left = (count - 1) // 16 * 16
     store(target + 4 * left, load_first(source + 4 * left, first(count - left)))
@@ -114,7 +114,7 @@ def spread(source: int, target: int, count: int) -> None:
         store(target + 4 * left, load(source + 4 * left))
 
 
-@kernel
+@kernel_function
 def is_finite(source: int, count: int) -> bool:
     """Return whether the first `count` floats of a padded row are finite."""
     finite = True
@@ -125,8 +125,8 @@ def is_finite(source: int, count: int) -> bool:
     return finite
 
 
-@kernel
-def note_bad(bad_step: int, bad_kind: int, row: int, step: int, kind: int) -> None:
+@kernel_function
+def record_fault(bad_step: int, bad_kind: int, row: int, step: int, kind: int) -> None:
     """Note a fault of a row: its first step, and of one step the smallest kind."""
     known = read_int32(bad_step + 4 * row)
     if known < 0 or known > step or (known == step and read_int32(bad_kind + 4 * row) > kind):
@@ -134,23 +134,23 @@ def note_bad(bad_step: int, bad_kind: int, row: int, step: int, kind: int) -> No
         write_int32(bad_kind + 4 * row, kind)
 
 
-@kernel
+@kernel_function
 def clear(target: int, width: int) -> None:
     """Write zeros over `width` bytes, a multiple of 64."""
     for offset in range(0, width, 64):
         store(target + offset, zero())
 
 
-@kernel
+@kernel_function
 def clear_dense(target: int, count: int) -> None:
     """Write zeros over `count` dense floats."""
     done = 0
     while done < count:
-        put(target + 4 * done, zero(), count - done)
+        store_partial(target + 4 * done, zero(), count - done)
         done += 16
 
 
-@kernel
+@kernel_function
 def pack_pairs(
     source: int, stride: int, rows: int, steps: int, begin: int, count: int, target: int, width: int
 ) -> None:
@@ -170,7 +170,7 @@ def pack_pairs(
             step -= 1
 
 
-@kernel
+@kernel_function
 def keeps_subnormals(probe: int) -> bool:
     """Return whether this thread computes with subnormal numbers, as the arithmetic demands.
 

@@ -14,12 +14,9 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic, models, register_model
 
-LANES = 16
-BYTES = 4 * LANES
+from cellar.engine.numerics import LANES
 
-FLUSH_BELOW = 2.0**-63
-"""Magnitudes below become +0 where data enter a kernel and where states are written: subnormal numbers slow a
-multiplication by two orders of magnitude, and an idle session that decays would slow everybody in its batch."""
+BYTES = 4 * LANES
 
 FLOAT = ir.FloatType()
 INT = ir.IntType(32)

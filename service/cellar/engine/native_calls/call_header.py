@@ -75,5 +75,5 @@ class Status(IntEnum):
     """The thread flushes subnormal numbers."""
     FAULTS = auto()
     """Some row has a state or an output that is not finite."""
-    UNFIT = auto()
+    BAD_ARGUMENTS = auto()
     """An argument is not what it should be; nothing was run."""

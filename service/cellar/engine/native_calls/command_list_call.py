@@ -34,22 +34,22 @@ class Kind(IntEnum):
 _TEXT = """\
 from numba import cfunc, types
 
-from cellar.engine.kernel_library.elementary_functions import flush, kernel
+from cellar.engine.kernel_library.elementary_functions import flush, kernel_function
 from cellar.engine.kernel_library.memory_intrinsics import (
     call_1, load, load_first, read_int, read_int32, store, write_int32,
 )
-from cellar.engine.kernel_library.row_copy import put
+from cellar.engine.kernel_library.row_copy import store_partial
 from cellar.engine.kernel_library.simd import add, first
 
 
-@kernel
+@kernel_function
 def read(place, left):
     if left >= 16:
         return load(place)
     return load_first(place, first(left))
 
 
-@kernel
+@kernel_function
 def copy_dense(kind, source, target, count):
     done = 0
     while done < count:
@@ -59,11 +59,11 @@ def copy_dense(kind, source, target, count):
             value = flush(value)
         elif kind == {k.ADD}:
             value = add(read(target + 4 * done, left), value)
-        put(target + 4 * done, value, left)
+        store_partial(target + 4 * done, value, left)
         done += 16
 
 
-@kernel
+@kernel_function
 def copy(step, kind):
     source_row = read_int(step + 8 * {f.SOURCE_STRIDES} + 8)
     target_row = read_int(step + 8 * {f.TARGET_STRIDES} + 8)
@@ -99,7 +99,7 @@ def cellar_kernel(recording):
 """
 
 
-def player_text() -> str:
+def command_list_text() -> str:
     """Return the text of `play(recording)`: the number of steps, and the steps (`Field`).
 
     It returns 0, or at once what a kernel returned that is not 0.

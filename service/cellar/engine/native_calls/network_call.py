@@ -4,7 +4,7 @@ The function has CPython's calling convention for builtins, reads the addresses 
 runs the kernels of all layers, a chunk of steps at a time, and allocates nothing. It is compiled once for a target.
 """
 
-from cellar.engine.codegen.memory_plan import AT
+from cellar.engine.codegen.memory_plan import HEAD_INDEX
 from cellar.engine.native_calls.call_header import HeaderField, Patch, Status
 from cellar.engine.native_calls.python_objects import abi_text
 
@@ -14,7 +14,7 @@ RELEASE_FLOPS = 1_000_000
 _TEXT = """\
 from numba import cfunc, types
 
-from cellar.engine.kernel_library.elementary_functions import kernel
+from cellar.engine.kernel_library.elementary_functions import kernel_function
 from cellar.engine.kernel_library.memory_intrinsics import (
     call_1, read_byte, read_int, read_int32, write_int, write_int32,
 )
@@ -22,7 +22,7 @@ from cellar.engine.kernel_library.memory_intrinsics import (
 
 {abi}
 
-@kernel
+@kernel_function
 def patch(frame, start):
     at = word(frame, {w.PATCHES})
     for _ in range(word(frame, {w.PATCH_COUNT})):
@@ -49,7 +49,7 @@ def patch(frame, start):
         at += 24
 
 
-@kernel
+@kernel_function
 def chunk(frame, start, count):
     # Return 1 if the thread flushes subnormals, 2 if there was a fault, else 0.
     status = 0
@@ -68,7 +68,7 @@ def chunk(frame, start, count):
     return status
 
 
-@kernel
+@kernel_function
 def run(frame):
     rows = word(frame, {w.ROWS})
     steps = word(frame, {w.STEPS})
@@ -91,7 +91,7 @@ def run(frame):
     return status
 
 
-@kernel
+@kernel_function
 def run_bound(frame):
     work = word(frame, {w.STEPS}) * word(frame, {w.ROWS}) * word(frame, {w.FLOPS})
     if work < {release_flops}:
@@ -101,7 +101,7 @@ def run_bound(frame):
     call_1(word(frame, {w.RESTORE_THREAD}), thread)
     return status
 
-@kernel
+@kernel_function
 def answers(frame, inputs, outputs, after):
     # Whether these are arrays for what kernels answer.
     steps, rows = extent(inputs, 0), extent(inputs, 1)
@@ -119,7 +119,7 @@ def cellar_kernel(_, arguments, count):
     reset = read_int(arguments + 32)
     outputs = read_int(arguments + 40)
     after = read_int(arguments + 48)
-    status = {status.UNFIT}
+    status = {status.BAD_ARGUMENTS}
     if fits(frame, inputs, state, lengths, reset) and answers(frame, inputs, outputs, after):
         bind(frame, inputs, state, lengths, reset, outputs, after)
         status = run_bound(frame)
@@ -133,4 +133,6 @@ def advance_text() -> str:
     The frame is an array of 64-bit words; the others are float32 (T, B, in), rows side by side; float32 (B, S), or a
     tuple of records; int32 (B,) and bool (B,), each or None; float32 (T, B, out) and (B, S). It returns a `Status`.
     """
-    return _TEXT.format(abi=abi_text(), w=HeaderField, p=Patch, status=Status, at=AT, release_flops=RELEASE_FLOPS)
+    return _TEXT.format(
+        abi=abi_text(), w=HeaderField, p=Patch, status=Status, at=HEAD_INDEX, release_flops=RELEASE_FLOPS
+    )

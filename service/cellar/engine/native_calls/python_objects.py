@@ -25,37 +25,37 @@ _OFFSETS = {
 }
 
 _TEXT = """\
-@kernel
+@kernel_function
 def word(frame, index):
     return read_int(frame + 8 * index)
 
 
-@kernel
+@kernel_function
 def is_exactly(frame, thing, kind):
     return read_int(thing + {type}) == word(frame, kind)
 
 
-@kernel
+@kernel_function
 def data(array):
     return read_int(array + {data})
 
 
-@kernel
+@kernel_function
 def extent(array, axis):
     return read_int(read_int(array + {extents}) + 8 * axis)
 
 
-@kernel
+@kernel_function
 def stride(array, axis):
     return read_int(read_int(array + {strides}) + 8 * axis)
 
 
-@kernel
+@kernel_function
 def packed(array, axis, size):
     return extent(array, axis) <= 1 or stride(array, axis) == size
 
 
-@kernel
+@kernel_function
 def is_array(frame, array, kind, axes):
     if not is_exactly(frame, array, {w.NDARRAY}):
         return False
@@ -63,7 +63,7 @@ def is_array(frame, array, kind, axes):
     return read_int32(array + {axes}) == axes and read_int(array + {descr}) == word(frame, kind) and aligned
 
 
-@kernel
+@kernel_function
 def is_rows(array, axis, size, count):
     # the last two axes: rows side by side, of as many floats as they should have (an empty array has no strides)
     if extent(array, axis + 1) != size:
@@ -71,13 +71,13 @@ def is_rows(array, axis, size, count):
     return count * size == 0 or (packed(array, axis, 4 * size) and packed(array, axis + 1, 4))
 
 
-@kernel
+@kernel_function
 def is_table(frame, array, rows, size):
     # float32 (rows, size), side by side
     return is_array(frame, array, {w.FLOAT32}, 2) and extent(array, 0) == rows and is_rows(array, 0, size, rows)
 
 
-@kernel
+@kernel_function
 def is_steps(frame, array, size):
     # float32 (T, B, size), the rows of a step side by side
     if not is_array(frame, array, {w.FLOAT32}, 3):
@@ -85,12 +85,12 @@ def is_steps(frame, array, size):
     return is_rows(array, 1, size, extent(array, 0) * extent(array, 1))
 
 
-@kernel
+@kernel_function
 def is_column(frame, array, kind, size, rows):
     return is_array(frame, array, kind, 1) and extent(array, 0) == rows and packed(array, 0, size)
 
 
-@kernel
+@kernel_function
 def find_records(frame, records, rows):
     # Note where each row begins; return whether the records hold so many. Where there is no state, they are empty.
     size = 4 * word(frame, {w.STATE_SIZE})
@@ -112,7 +112,7 @@ def find_records(frame, records, rows):
     return row == rows or size == 0
 
 
-@kernel
+@kernel_function
 def fits(frame, inputs, state, lengths, reset):
     # Whether the arguments are what kernels can read; that of records stands in the table of rows then.
     none = word(frame, {w.NONE})
@@ -130,7 +130,7 @@ def fits(frame, inputs, state, lengths, reset):
     return is_table(frame, state, rows, word(frame, {w.STATE_SIZE}))
 
 
-@kernel
+@kernel_function
 def bind_lengths(frame, lengths, steps, rows):
     # Copied, within the steps: kernels index by them, and what is the caller's may change while the GIL is released.
     if lengths == word(frame, {w.NONE}):
@@ -142,7 +142,7 @@ def bind_lengths(frame, lengths, steps, rows):
     write_int(frame + 8 * {w.LENGTHS}, table)
 
 
-@kernel
+@kernel_function
 def bind_state(frame, state, reset, rows):
     # An array of which no row begins anew needs no table.
     anew = reset != word(frame, {w.NONE})
@@ -160,7 +160,7 @@ def bind_state(frame, state, reset, rows):
             write_int(table + 8 * row, 0)
 
 
-@kernel
+@kernel_function
 def bind(frame, inputs, state, lengths, reset, outputs, after):
     steps = extent(inputs, 0)
     rows = extent(inputs, 1)

@@ -20,10 +20,10 @@ from cellar.engine import (
     PlanNode,
     Run,
     States,
+    command_list_text,
     compile_cells,
     joined_state,
     kernel_texts,
-    player_text,
 )
 from cellar.errors import CellLimitError, CompileFailed, ShapeMismatch
 from cellar.nn.execution.array_functions import Arithmetic
@@ -91,7 +91,7 @@ class CompiledNetwork:
         A compiler takes longer to start than to compile one small kernel.
         """
         layers = [layer.cell for layer in self.network.layers]
-        texts = [*kernel_texts([*layers, *differentiated], training=True), *kernel_texts(plain), player_text()]
+        texts = [*kernel_texts([*layers, *differentiated], training=True), *kernel_texts(plain), command_list_text()]
         with _pointing_to_cells(self.network.layers):
             self._cache.load(texts)
 
