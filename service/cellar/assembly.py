@@ -40,7 +40,7 @@ from cellar.store.companions.shadows import RedisShadows
 from cellar.store.companions.snapshots import RedisSnapshots
 from cellar.store.connection.router import Wait
 from cellar.store.sessions.store import RedisSessions
-from cellar.store.topology.factory import find_hints, open_route, sync_client
+from cellar.store.topology.factory import find_hints, open_router, sync_client
 from cellar.store.topology.health import keep_looking
 
 SETTLE_S = 2.0
@@ -97,7 +97,7 @@ class Api(Parts):
         self_test.check(self.kernels)
         DIGEST_CHAIN.load_with(lambda: self.kernels.digest_chain)
         self._job_sweep_s = settings.job_sweep_s
-        route, self._aside = (open_route(self.url, prefix=settings.key_prefix) for _ in range(2))
+        route, self._aside = (open_router(self.url, prefix=settings.key_prefix) for _ in range(2))
         self._events = RedisEvents(self._aside, find_hints(self.url), prefix=settings.key_prefix)
         self._store = RedisSessions(
             route,

@@ -14,7 +14,7 @@ from cellar.sessions.service.sessions import Sessions
 from cellar.sessions.service.states import States
 from cellar.store.companions.history import RedisHistory
 from cellar.store.sessions.store import RedisSessions
-from cellar.store.topology.factory import open_route
+from cellar.store.topology.factory import open_router
 from tests.sessions.exact import ExactModels
 from tests.sessions.gate import Gate
 from tests.sessions.versions import Versions
@@ -63,7 +63,7 @@ async def start_service() -> AsyncIterator[StartService]:
 
     def start(url: str, **options: Any) -> Service:
         for_store = {name: options.pop(name) for name in STORE_OPTIONS & options.keys()}
-        route = open_route(url)
+        route = open_router(url)
         store = RedisSessions(route, prefix=prefix, **for_store)
         models = options.pop("models", None) or ExactModels()
         default = {"kernel_rev": 1, "default_ttl_s": 3600, "most_together": for_store.get("window", 32)}

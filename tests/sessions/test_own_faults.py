@@ -20,7 +20,7 @@ from cellar.sessions.scheduling.scheduler import Scheduler
 from cellar.sessions.scheduling.session_cache import SessionCache
 from cellar.sessions.scheduling.step_rules import StepRules
 from cellar.sessions.values.results import Floats
-from cellar.store.sessions.commit_fast_path import FastCommits
+from cellar.store.sessions.commits.fast_path import FastCommits
 from tests.sessions.conftest import Service, StartService
 from tests.sessions.exact import BAD_STATE, ExactModel, ExactModels, history
 from tests.sessions.session_calls import a_sequence, begin, output, step

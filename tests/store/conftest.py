@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from cellar.store.sessions.store import RedisSessions
-from cellar.store.topology.factory import open_route
+from cellar.store.topology.factory import open_router
 from tests.redis_cluster import RedisCluster
 
 OpenSessions = Callable[..., RedisSessions]
@@ -29,7 +29,7 @@ async def open_sessions() -> AsyncIterator[OpenSessions]:
     opened: list[RedisSessions] = []
 
     def make(url: str, *, reply_timeout_s: float = 4.0, **options: Any) -> RedisSessions:
-        route = open_route(url, reply_timeout_s=reply_timeout_s)
+        route = open_router(url, reply_timeout_s=reply_timeout_s)
         opened.append(RedisSessions(route, prefix=prefix, **options))
         return opened[-1]
 

@@ -4,21 +4,21 @@ All keys of one session share the hash tag `{tenant/session}`, so that one scrip
 
     cellar:{default/abc}            hash      the record (see `record_codec.py` for its fields)
     cellar:{default/abc}:t          string    tombstone: outlives the record, so that 410 can be told from 404
-    cellar:{default/abc}:k:<key>    string    what a request with this Idempotency-Key was answered
-    cellar:{default/abc}:l          stream    the inputs of its last changes, if it logs them
-    cellar:{default/abc}:e          stream    its last events, if it may be watched
-    cellar:{default/abc}:c          string    asks whether replicas have the rest; gone in a second
-    cellar:{default/abc}:s          hash      its snapshots (see `copies.py`); has no lifetime, and goes with the record
-    cellar:{default/abc}:x          hash      its shadow (see `shadows.py`); has no lifetime, and goes with the record
-    cellar:{default/abc}:f:<mark>   hash      what it was when a request forked it, as long as that may come again
+    cellar:{default/abc}:k:<key>    string    the answer to the request with this Idempotency-Key
+    cellar:{default/abc}:l          stream    the inputs of its last changes, if it has a log
+    cellar:{default/abc}:e          stream    its last events, if it has events
+    cellar:{default/abc}:c          string    written to check that replicas have the rest; expires in a second
+    cellar:{default/abc}:s          hash      its snapshots (see `snapshot_codec.py`); deleted with the record
+    cellar:{default/abc}:x          hash      its shadow (see `shadows.py`); deleted with the record
+    cellar:{default/abc}:f:<mark>   hash      a copy of the session for a fork, while that request may be repeated
     cellar:default:sessions:<00-ff> zset      the tenant's sessions whose names hash to this bucket, by name
     cellar:default:of:<name@3>      set       the tenant's sessions that depend on this version (see `model_uses.py`)
-    cellar:default:enlisted         string    there when all sessions of the tenant are in those sets
-    cellar:default:sweep            string    how far the tenant's sessions were looked at for those that have expired
-    cellar:sweep                    string    there while the next look at them is not due yet
+    cellar:default:enlisted         string    exists when all sessions of the tenant are in those sets
+    cellar:default:sweep            string    how far the tenant's sessions have been searched for expired ones
+    cellar:sweep                    string    exists while the next part of that search is not due
     cellar:default:shadows          set       the tenant's sessions that have a shadow
-    cellar:shadow                   string    there while shadows have been followed just now
-    cellar:probe                    string    written by those who ask whether writes are taken; gone in a second
+    cellar:shadow                   string    exists while the next run of the shadows is not due
+    cellar:probe                    string    written to check that Redis takes writes; expires in a second
     cellar:window                   string    the replay window of the process that started last
 """
 
@@ -27,36 +27,37 @@ from zlib import crc32
 from cellar.ports import SessionKey
 
 BUCKETS = 256
-"""A million sessions are then some 4,000 a bucket: one reply, and spread over the slots of a cluster."""
+"""Buckets of a tenant's listing: a million sessions are about 4,000 in each, which is one reply, and the buckets are
+spread over the slots of a cluster."""
 
 
 TOMBSTONE = b":t"
-"""Behind the key of a record."""
+"""Suffix of the key of a tombstone."""
 
 
 class SessionKeys:
-    """Names keys behind the prefix of the service."""
+    """Returns keys with the prefix of the service."""
 
     def __init__(self, prefix: str) -> None:
         self._prefix = prefix
         self.probe = f"{prefix}:probe".encode()
-        """Written by a look at whether the store takes writes."""
+        """Written to check that the store takes writes."""
 
         self.window = f"{prefix}:window".encode()
-        """Left by who starts, for whoever starts next."""
+        """Holds the replay window of the process that started last."""
 
         self.sweep_turn = f"{prefix}:sweep".encode()
-        """Taken by who looks for expired sessions next."""
+        """Held by the process that searches for expired sessions now."""
 
         self.shadow_turn = f"{prefix}:shadow".encode()
-        """Taken by who lets shadows follow next."""
+        """Held by the process that runs the shadows now."""
 
     def record(self, key: SessionKey) -> bytes:
         """Return the key of the record."""
         return f"{self._prefix}:{{{key.tenant}/{key.session}}}".encode()
 
     def tombstone(self, key: SessionKey) -> bytes:
-        """Return the key that is there as long as the record, and a day longer."""
+        """Return the key that exists as long as the record, and a day longer."""
         return self.record(key) + TOMBSTONE
 
     def idempotency(self, key: SessionKey, name: str) -> bytes:
@@ -72,7 +73,7 @@ class SessionKeys:
         return self.record(key) + b":e"
 
     def mark(self, key: SessionKey) -> bytes:
-        """Return the key of what is written to learn whether replicas have the rest."""
+        """Return the key that is written to check that replicas have the rest."""
         return self.record(key) + b":c"
 
     def snapshots(self, key: SessionKey) -> bytes:
@@ -88,7 +89,7 @@ class SessionKeys:
         return f"{self._prefix}:{tenant}:shadows".encode()
 
     def held(self, key: SessionKey, mark: bytes) -> bytes:
-        """Return the key of a copy that is held for a request."""
+        """Return the key of a copy that is kept for a request."""
         return self.record(key) + b":f:" + mark.hex().encode()
 
     def dependents(self, tenant: str, ref: str) -> bytes:
@@ -96,11 +97,11 @@ class SessionKeys:
         return f"{self._prefix}:{tenant}:of:{ref}".encode()
 
     def enlisted(self, tenant: str) -> bytes:
-        """Return the key that is there when all of the tenant's sessions are in those sets."""
+        """Return the key that exists when all of the tenant's sessions are in the sets of `dependents`."""
         return f"{self._prefix}:{tenant}:enlisted".encode()
 
     def model(self, tenant: str, name: str) -> tuple[bytes, bytes, bytes]:
-        """Return the keys by which a version is found to be there or deleted (`lua/model_use.lua`)."""
+        """Return the keys that tell whether a version exists or was deleted (`lua/model/use.lua`)."""
         tag = f"{self._prefix}:{{models}}:{tenant}"
         return f"{tag}:highest".encode(), f"{tag}:model:{name}".encode(), f"{tag}:uses".encode()
 
@@ -109,7 +110,7 @@ class SessionKeys:
         return f"{self._prefix}:{tenant}:sessions:{bucket:02x}".encode()
 
     def sweep_cursor(self, tenant: str) -> bytes:
-        """Return the key of the place up to which the tenant's listing was swept."""
+        """Return the key of the place up to which the tenant's listing was searched for expired sessions."""
         return f"{self._prefix}:{tenant}:sweep".encode()
 
     def bucket_of(self, key: SessionKey) -> bytes:

@@ -20,7 +20,7 @@ pytestmark = pytest.mark.anyio
 
 def shadows_of(service: Service) -> Shadows:
     """Return the shadows of a service."""
-    stored = RedisShadows(service.store._route, prefix=service.prefix)
+    stored = RedisShadows(service.store._router, prefix=service.prefix)
     return Shadows(service.sessions, service.store, service.histories._past, stored, service.store.uses, FakeClock())
 
 

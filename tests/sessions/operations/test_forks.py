@@ -32,7 +32,7 @@ pytestmark = pytest.mark.anyio
 def forks_of(service: Service, most_bytes: int = 1 << 20) -> Forks:
     """Return the forks of a service."""
     prefix = service.store.keys.probe.decode().removesuffix(":probe")
-    copies = RedisSnapshots(service.store._route, service.store, prefix=prefix)
+    copies = RedisSnapshots(service.store._router, service.store, prefix=prefix)
     return Forks(service.sessions, service.store, copies, FakeClock(), most_bytes=most_bytes)
 
 

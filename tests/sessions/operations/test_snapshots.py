@@ -29,7 +29,7 @@ pytestmark = pytest.mark.anyio
 def snapshots_of(service: Service) -> Snapshots:
     """Return the snapshots of a service."""
     prefix = service.store.keys.probe.decode().removesuffix(":probe")
-    copies = RedisSnapshots(service.store._route, service.store, prefix=prefix)
+    copies = RedisSnapshots(service.store._router, service.store, prefix=prefix)
     return Snapshots(service.sessions, service.store, copies, FakeClock())
 
 

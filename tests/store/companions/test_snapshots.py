@@ -20,7 +20,7 @@ from cellar.ports import Position, SessionRecord
 from cellar.store.companions.snapshots import RedisSnapshots
 from cellar.store.connection.router import Router
 from cellar.store.sessions.store import RedisSessions
-from cellar.store.topology.factory import open_route, sync_client
+from cellar.store.topology.factory import open_router, sync_client
 from tests.proxy import LossyProxy
 from tests.redis_process import RedisProcess
 from tests.store.committing import commit_all
@@ -49,7 +49,7 @@ def raw(redis_url: str) -> Iterator["redis.Redis"]:
 def beside(sessions: RedisSessions, route: Router | None = None) -> RedisSnapshots:
     """Return the snapshots that belong to a store of sessions."""
     prefix = sessions.keys.probe.decode().removesuffix(":probe")
-    return RedisSnapshots(route or sessions._route, sessions, prefix=prefix, most=3)
+    return RedisSnapshots(route or sessions._router, sessions, prefix=prefix, most=3)
 
 
 async def begin(sessions: RedisSessions, name: str | None = None) -> SessionRecord:
@@ -176,13 +176,13 @@ async def test_a_lost_reply_is_no_other_request(redis_process: RedisProcess, ope
         return wanted and not lost and not lost.append(request)  # type: ignore[func-returns-value]  # the first time
 
     async with LossyProxy(redis_process.url, loses) as proxy:
-        snapshots = beside(sessions, open_route(proxy.url))
+        snapshots = beside(sessions, open_router(proxy.url))
         await beside(sessions).take(record.key, "loads the script", None, ME, 0.0)
         assert (await snapshots.take(record.key, "a", None, ME, 0.0)).copied
         lost.clear()
         await snapshots.delete(record.key, "a")
         assert proxy.cuts == 2
-        await snapshots._exchange._route.aclose()
+        await snapshots._client._router.aclose()
     assert [snapshot.name for snapshot in await beside(sessions).list(record.key)] == ["loads the script"]
 
 

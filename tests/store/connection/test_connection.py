@@ -145,9 +145,9 @@ async def test_closing_ends_the_calls_under_way(link: RedisConnection) -> None:
 
 async def test_a_wait_ends_the_write_and_counts_replicas(redis_sentinel: RedisSentinel) -> None:
     link = RedisConnection(Address.parse(f"redis://127.0.0.1:{redis_sentinel.primary.port}"))
-    told, copies = await link.tell([(b"SET", b"a", b"1"), (b"GET", b"a")], wait=Wait(1, 5000))
+    told, copies = await link.send([(b"SET", b"a", b"1"), (b"GET", b"a")], wait=Wait(1, 5000))
     assert (told, copies) == ([b"OK", b"1"], [1, 1])
-    told, copies = await link.tell([(b"GET", b"a")], before=[(b"PING",)], wait=Wait(5, 1))
+    told, copies = await link.send([(b"GET", b"a")], before=[(b"PING",)], wait=Wait(5, 1))
     assert (told, copies) == ([b"1"], [1]), "what there is, when the time is over"
     await link.aclose()
 
@@ -156,7 +156,7 @@ async def test_calls_behind_one_that_waits_have_their_time_when_it_is_over(redis
     link = RedisConnection(Address.parse(redis_process.url), reply_timeout_s=0.3)
     await link.call([(b"PING",)])
     first, second = await asyncio.gather(
-        link.tell([(b"SET", b"a", b"1")], wait=Wait(1, 400)), link.tell([(b"GET", b"a")], wait=Wait(1, 400))
+        link.send([(b"SET", b"a", b"1")], wait=Wait(1, 400)), link.send([(b"GET", b"a")], wait=Wait(1, 400))
     )
     assert (first, second) == (Replies([b"OK"], [0]), Replies([b"1"], [0]))
     await link.aclose()
@@ -166,7 +166,7 @@ async def test_what_was_not_answered_stands_in_its_place(redis_process: RedisPro
     link = RedisConnection(Address.parse(redis_process.url), reply_timeout_s=0.2)
     await link.call([(b"PING",)])
     redis_process.signal(signal.SIGSTOP)
-    told, copies = await link.tell([(b"GET", b"a"), (b"GET", b"b")], wait=Wait(1, 1))
+    told, copies = await link.send([(b"GET", b"a"), (b"GET", b"b")], wait=Wait(1, 1))
     redis_process.signal(signal.SIGCONT)
     assert [reply.outcome for reply in told if isinstance(reply, StoreUnavailable)] == ["unknown", "unknown"]
     assert copies == [0, 0]

@@ -6,6 +6,7 @@ import re
 from collections.abc import Awaitable, Callable
 from contextlib import aclosing
 from importlib.resources import files
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,7 +19,7 @@ from cellar.store.companions.snapshots import RedisSnapshots
 from cellar.store.connection.rights import COMMANDS
 from cellar.store.sessions.store import RedisSessions
 from cellar.store.topology import health
-from cellar.store.topology.factory import open_route, sync_client
+from cellar.store.topology.factory import open_router, sync_client
 from tests.redis_process import RedisProcess
 from tests.store.committing import commit_all
 from tests.store.session_values import a_commit, a_record
@@ -28,7 +29,7 @@ pytestmark = pytest.mark.anyio
 PREFIX = "test-rights"
 NAMES = [command[0].decode() for command in COMMANDS]
 IN_COMMITS = {"SET", "XADD", "PEXPIRE", "PERSIST"}
-"""What `commits.py` lets the script of commits run besides."""
+"""What `commits/command.py` lets the script of commits run besides."""
 
 
 def limited(process: RedisProcess, *without: str) -> str:
@@ -55,7 +56,7 @@ def everything(process: RedisProcess) -> dict[bytes, bytes | None]:
 
 
 def test_the_list_is_that_of_the_scripts() -> None:
-    scripts = [each.read_text() for each in (files("cellar.store") / "lua").iterdir()]
+    scripts = [each.read_text() for each in Path(str(files("cellar.store"))).rglob("*.lua")]
     called = {name for text in scripts for name in re.findall(r"(?:redis\.call|try)\('([A-Z]+)'", text)}
     assert called | IN_COMMITS == set(NAMES)
 
@@ -64,7 +65,7 @@ def test_the_list_is_that_of_the_scripts() -> None:
 async def test_a_right_that_is_missing_is_named_before_anything_is_written(
     redis_process: RedisProcess, name: str
 ) -> None:
-    route = open_route(limited(redis_process, name), prefix=PREFIX)
+    route = open_router(limited(redis_process, name), prefix=PREFIX)
     sessions = RedisSessions(route, prefix=PREFIX)
     for _ in range(2):
         with pytest.raises(StoreUnavailable, match=rf"may not run {name} ") as refused:
@@ -84,7 +85,7 @@ async def test_a_right_that_is_missing_is_named_before_anything_is_written(
 
 
 async def test_keys_that_are_out_of_reach_are_told_as_well(redis_process: RedisProcess) -> None:
-    route = open_route(limited(redis_process), prefix="elsewhere")
+    route = open_router(limited(redis_process), prefix="elsewhere")
     with pytest.raises(StoreUnavailable, match="may not run scripts on the keys"):
         await health.look(route, b"elsewhere:probe")
     await route.aclose()
@@ -112,8 +113,8 @@ async def test_a_right_that_is_taken_away_leaves_no_half_of_a_commit(
     redis_process: RedisProcess, options: dict[str, Any], key: str | None
 ) -> None:
     """The connection is there already, and nobody has asked since."""
-    open_all = RedisSessions(open_route(redis_process.url), prefix=PREFIX)
-    narrow = RedisSessions(open_route(limited(redis_process)), prefix=PREFIX)
+    open_all = RedisSessions(open_router(redis_process.url), prefix=PREFIX)
+    narrow = RedisSessions(open_router(limited(redis_process)), prefix=PREFIX)
     for name in NAMES:
         limited(redis_process)
         record = kept(**options)
@@ -146,9 +147,9 @@ def _check_streams(process: RedisProcess, sessions: RedisSessions, commit: Commi
 
 
 async def test_a_right_that_is_taken_away_leaves_no_half_of_a_session_or_a_copy(redis_process: RedisProcess) -> None:
-    route = open_route(limited(redis_process))
+    route = open_router(limited(redis_process))
     async with (
-        aclosing(RedisSessions(open_route(redis_process.url), prefix=PREFIX)) as open_all,
+        aclosing(RedisSessions(open_router(redis_process.url), prefix=PREFIX)) as open_all,
         aclosing(RedisSessions(route, prefix=PREFIX)) as narrow,
     ):
         snapshots = RedisSnapshots(route, narrow, prefix=PREFIX)
@@ -186,7 +187,7 @@ async def makes_all_or_nothing(process: RedisProcess, make: Callable[[], Awaitab
 async def test_a_stream_that_is_further_than_its_record_keeps_the_commit_from_being_written(
     redis_process: RedisProcess,
 ) -> None:
-    sessions = RedisSessions(open_route(redis_process.url), prefix=PREFIX)
+    sessions = RedisSessions(open_router(redis_process.url), prefix=PREFIX)
     record = kept(log=10)
     await sessions.create(record)
     with redis_process.client() as client:

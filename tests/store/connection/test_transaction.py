@@ -8,7 +8,7 @@ import pytest
 from cellar.errors import SessionUnknown, StoreUnavailable
 from cellar.ports import Applied, Moved
 from cellar.store.connection.router import Wait
-from cellar.store.connection.transaction import EXEC, LEAST, MOST, MULTI, grouped, grouped_packed, ungrouped
+from cellar.store.connection.transaction import EXEC, LEAST, MOST, MULTI, grouped, ungrouped
 from cellar.store.protocol.resp import Command, Packed, Reply, ReplyError, pack
 from tests.proxy import LossyProxy, first
 from tests.redis_process import RedisProcess
@@ -43,11 +43,11 @@ def echo(sent: Sequence[Command | Packed]) -> list[Reply]:
 
 @pytest.mark.parametrize("count", [1, LEAST - 1, LEAST, MOST, MOST + 1, MANY])
 def test_every_command_has_its_own_reply(count: int) -> None:
-    commands = [(b"%d" % number,) for number in range(count)]
+    commands: list[Command | Packed] = [(b"%d" % number,) for number in range(count)]
     sent = grouped(commands)
     assert (MULTI in sent) == (count >= LEAST)
     assert ungrouped(echo(sent), count) == [command[0] for command in commands]
-    assert b"".join(grouped_packed([pack([command]) for command in commands])) == pack(sent)
+    assert b"".join(grouped([pack([command]) for command in commands])) == pack(sent)
 
 
 def test_one_that_is_refused_at_once_speaks_for_its_transaction() -> None:

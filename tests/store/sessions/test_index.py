@@ -12,7 +12,7 @@ from cellar.store.connection.connection import RedisConnection
 from cellar.store.connection.retry import RetryingClient
 from cellar.store.keys import BUCKETS, SessionKeys
 from cellar.store.protocol.url import Address
-from cellar.store.sessions.index import LOOKED_AT, LOOKED_AT_AT_ONCE, MOST_LOOKED_AT, REAP, SessionIndex, read_summary
+from cellar.store.sessions.index import LOOKED_AT, LOOKED_AT_AT_ONCE, MOST_LOOKED_AT, SessionIndex, read_summary
 from cellar.store.sessions.store import RedisSessions
 from cellar.store.topology.factory import sync_client
 from tests.proxy import LossyProxy
@@ -28,7 +28,7 @@ KEYS = SessionKeys("test")
 async def exchange(redis_process: RedisProcess) -> AsyncIterator[RetryingClient]:
     """Yield the way to an empty Redis."""
     link = RedisConnection(Address.parse(redis_process.url))
-    yield RetryingClient(link, (REAP,))
+    yield RetryingClient(link)
     await link.aclose()
 
 
@@ -45,12 +45,12 @@ def neighbours(count: int) -> list[SessionKey]:
 
 async def enlist(exchange: RetryingClient, *keys: SessionKey) -> None:
     """List names without a record."""
-    await exchange.insist([SessionIndex(exchange, KEYS).add(key) for key in keys])
+    await exchange.execute([SessionIndex(exchange, KEYS).add(key) for key in keys])
 
 
 async def begin(exchange: RetryingClient, key: SessionKey) -> None:
     """Store something as the record."""
-    await exchange.insist([(b"HSET", KEYS.record(key), b"h", b"x")])
+    await exchange.execute([(b"HSET", KEYS.record(key), b"h", b"x")])
 
 
 async def listed(exchange: RetryingClient, *keys: SessionKey) -> list[SessionKey]:
@@ -68,7 +68,7 @@ async def remove_through(redis_process: RedisProcess, dead: list[SessionKey], pa
 
     async with LossyProxy(redis_process.url, loses) as proxy:
         link = RedisConnection(Address.parse(proxy.url))
-        await SessionIndex(RetryingClient(link, (REAP,)), KEYS).remove(dead)
+        await SessionIndex(RetryingClient(link), KEYS).remove(dead)
         await link.aclose()
 
 

@@ -12,7 +12,7 @@ from cellar.store.companions.shadows import RedisShadows
 from cellar.store.companions.snapshots import RedisSnapshots
 from cellar.store.sessions import model_uses
 from cellar.store.sessions.store import RedisSessions
-from cellar.store.topology.factory import open_route, sync_client
+from cellar.store.topology.factory import open_router, sync_client
 from tests.store.committing import commit_all
 from tests.store.conftest import OpenSessions
 from tests.store.session_values import a_commit, a_record
@@ -70,7 +70,7 @@ async def test_a_session_that_has_expired_is_not_counted(sessions: RedisSessions
 
 async def test_shadows_and_snapshots_are_counted(sessions: RedisSessions, redis_url: str) -> None:
     prefix = sessions.keys._prefix
-    route = open_route(redis_url)
+    route = open_router(redis_url)
     shadows, snapshots = RedisShadows(route, prefix=prefix), RedisSnapshots(route, sessions, prefix=prefix)
     record = await create(sessions)
     await snapshots.take(record.key, "kept", None, bytes(16), 1.5)

@@ -14,9 +14,9 @@ from cellar.store.connection.retry import RetryingClient
 from cellar.store.connection.router import Wait
 from cellar.store.protocol.errors import redis_errors
 from cellar.store.protocol.resp import Command, ReplyError
-from cellar.store.sessions.store import COMMIT, RedisSessions
+from cellar.store.sessions.store import RedisSessions
 from cellar.store.topology.cluster import Cluster
-from cellar.store.topology.factory import open_route, sync_client
+from cellar.store.topology.factory import open_router, sync_client
 from cellar.store.topology.slots import slot_of
 from tests.redis_cluster import RedisCluster
 from tests.redis_node import RedisNode
@@ -32,7 +32,7 @@ pytestmark = pytest.mark.anyio
 @pytest.fixture
 async def route(redis_cluster: RedisCluster) -> AsyncIterator[Cluster]:
     """Yield a route of the test's own, which knows nothing yet."""
-    route = open_route(redis_cluster.url)
+    route = open_router(redis_cluster.url)
     assert isinstance(route, Cluster)
     yield route
     await route.aclose()
@@ -59,7 +59,7 @@ def sessions_in(sessions: RedisSessions, slot: int) -> Iterator[SessionRecord]:
 
 async def test_replies_come_in_the_order_of_the_commands(route: Cluster) -> None:
     for _ in range(2):
-        told, copies = await route.tell(
+        told, copies = await route.send(
             [command for key in (*KEYS, *KEYS[::-1]) for command in [(b"SET", key, key), (b"GET", key)]]
         )
         assert told == [reply for key in (*KEYS, *KEYS[::-1]) for reply in (b"OK", key)]
@@ -71,31 +71,31 @@ async def test_there_is_one_connection_to_each_primary(route: Cluster, redis_clu
         return int(node("CLIENT", "LIST").count(b"name=cellar"))
 
     before = [connections(node) for node in redis_cluster.nodes]
-    await asyncio.gather(*[route.tell([(b"GET", key) for key in KEYS]) for _ in range(20)])
+    await asyncio.gather(*[route.send([(b"GET", key) for key in KEYS]) for _ in range(20)])
     wait_until(
         lambda: [connections(node) for node in redis_cluster.nodes] == [*(n + 1 for n in before[:3]), *before[3:]]
     )
 
 
 async def test_an_error_is_one_reply_among_others(route: Cluster) -> None:
-    (before, error, later), _ = await route.tell([(b"SET", KEYS[0], b"a"), (b"LPUSH", KEYS[0]), (b"GET", KEYS[0])])
+    (before, error, later), _ = await route.send([(b"SET", KEYS[0], b"a"), (b"LPUSH", KEYS[0]), (b"GET", KEYS[0])])
     assert (before, later) == (b"OK", b"a")
     assert isinstance(error, ReplyError)
 
 
 async def test_in_order_nothing_runs_before_what_stands_in_front_of_it(route: Cluster) -> None:
     commands: list[Command] = [(b"SET", KEYS[0], b"a"), (b"LPUSH", KEYS[1]), (b"DEL", KEYS[0])]
-    (first, second, third), _ = await route.tell(commands, in_order=True)
+    (first, second, third), _ = await route.send(commands, in_order=True)
     assert first == b"OK"
     assert isinstance(second, ReplyError)
     assert isinstance(third, StoreUnavailable)
     assert third.outcome == "not_applied"
-    assert (await route.tell([(b"GET", KEYS[0])])).replies == [b"a"]
+    assert (await route.send([(b"GET", KEYS[0])])).replies == [b"a"]
 
 
 async def test_each_primary_that_has_a_part_waits_for_its_replicas(route: Cluster) -> None:
     commands: list[Command] = [(b"SET", key, b"a") for key in KEYS]
-    told, copies = await route.tell(commands, wait=Wait(1, 100))
+    told, copies = await route.send(commands, wait=Wait(1, 100))
     assert told == [b"OK"] * 3
     assert list(copies) == [1, 0, 0], "the first alone has a replica"
 
@@ -104,20 +104,20 @@ async def test_the_probe_of_every_primary_lies_there(route: Cluster) -> None:
     primaries = await route.primaries(b"probe")
     assert len(primaries) == 3
     for primary, key in primaries:
-        assert (await primary.tell([(b"SET", key, b"", b"PX", b"1000")])).replies == [b"OK"]
+        assert (await primary.send([(b"SET", key, b"", b"PX", b"1000")])).replies == [b"OK"]
 
 
 # --- slots that move ------------------------------------------------------------------------------------------------
 
 
 async def test_a_slot_that_has_moved_is_found(route: Cluster, redis_cluster: RedisCluster) -> None:
-    await route.tell([(b"SET", KEYS[0], b"before")])
+    await route.send([(b"SET", KEYS[0], b"before")])
     slot = slot_of((b"GET", KEYS[0]))
     owner = redis_cluster.owner(slot)
     redis_cluster.migrate(slot, redis_cluster.primaries[2]).end()
-    assert (await route.tell([(b"GET", KEYS[0]), (b"GET", KEYS[1])])).replies[0] == b"before"
+    assert (await route.send([(b"GET", KEYS[0]), (b"GET", KEYS[1])])).replies[0] == b"before"
     redis_cluster.migrate(slot, owner).end()
-    assert (await route.tell([(b"GET", KEYS[0])])).replies == [b"before"]
+    assert (await route.send([(b"GET", KEYS[0])])).replies == [b"before"]
 
 
 async def test_the_first_slot_of_a_new_node(route: Cluster, redis_cluster: RedisCluster) -> None:
@@ -128,19 +128,19 @@ async def test_the_first_slot_of_a_new_node(route: Cluster, redis_cluster: Redis
         slot = slot_of((b"GET", here))
         owner = redis_cluster.owner(slot)
         migration = redis_cluster.migrate(slot, redis_cluster.newcomer)
-        (reply,) = (await route.tell([(b"SET", there, b"b")])).replies
+        (reply,) = (await route.send([(b"SET", there, b"b")])).replies
         assert reply == b"OK"
         assert client.get(there) == b"b"
-        assert (await route.tell([(b"GET", here), (b"GET", there)])).replies == [b"a", b"b"]
+        assert (await route.send([(b"GET", here), (b"GET", there)])).replies == [b"a", b"b"]
         migration.end()
-        assert (await route.tell([(b"GET", here), (b"GET", there)])).replies == [b"a", b"b"]
+        assert (await route.send([(b"GET", here), (b"GET", there)])).replies == [b"a", b"b"]
         assert [client.get(here), client.get(there)] == [b"a", b"b"]
         redis_cluster.migrate(slot, owner).end()
 
 
 async def test_keys_on_both_ends_of_a_migration_are_found(route: Cluster, redis_cluster: RedisCluster) -> None:
     keys = [b"{%s}%d" % (KEYS[0], number) for number in range(10)]
-    exchange = RetryingClient(route, ())
+    exchange = RetryingClient(route)
     await exchange.read([(b"SET", key, key) for key in keys])
     slot = slot_of((b"GET", keys[0]))
     owner = redis_cluster.owner(slot)
@@ -148,7 +148,7 @@ async def test_keys_on_both_ends_of_a_migration_are_found(route: Cluster, redis_
     migration.move(5)
     assert await exchange.read([(b"GET", key) for key in keys]) == keys
     with_both: Command = (b"EXISTS", *keys)  # on neither node are they all
-    (told,) = (await route.tell([with_both])).replies
+    (told,) = (await route.send([with_both])).replies
     assert str(told).startswith("TRYAGAIN")
     patient = asyncio.create_task(exchange.read([with_both]))
     await asyncio.sleep(0.05)
@@ -245,8 +245,8 @@ async def test_a_replica_takes_over_under_load(redis_cluster: RedisCluster, open
     histories = [History(record) for record, _ in zip(sessions_in(sessions, slot), range(4), strict=False)]
     for history in histories:
         await sessions.create(history.record)
-    route, ends = open_route(redis_cluster.url), asyncio.Event()
-    exchange = RetryingClient(route, (COMMIT,), patience_s=60)
+    route, ends = open_router(redis_cluster.url), asyncio.Event()
+    exchange = RetryingClient(route, patience_s=60)
     writers = [asyncio.create_task(history.write(sessions, exchange, ends)) for history in histories]
     with closing(sync_client(redis_cluster.url)) as client:
         client.set(b"{%s}other" % KEYS[0], "kept")

@@ -15,8 +15,7 @@ from cellar.store.connection.connection import RedisConnection
 from cellar.store.connection.retry import RetryingClient
 from cellar.store.connection.router import Router
 from cellar.store.protocol.url import Address, SentinelAddress, parse
-from cellar.store.sessions.store import COMMIT
-from cellar.store.topology.factory import open_route, sync_client
+from cellar.store.topology.factory import open_router, sync_client
 from tests.redis_sentinel import RedisSentinel
 from tests.store.conftest import OpenSessions
 from tests.store.history import History
@@ -28,13 +27,13 @@ pytestmark = pytest.mark.anyio
 @pytest.fixture
 async def route(redis_sentinel: RedisSentinel) -> AsyncIterator[Router]:
     """Yield a route to the primary."""
-    route = open_route(redis_sentinel.url)
+    route = open_router(redis_sentinel.url)
     yield route
     await route.aclose()
 
 
 async def test_the_primary_is_found(route: Router, redis_sentinel: RedisSentinel) -> None:
-    (reply,) = (await route.tell([(b"INFO", b"server")])).replies
+    (reply,) = (await route.send([(b"INFO", b"server")])).replies
     assert isinstance(reply, bytes)
     assert b"tcp_port:%d\r" % redis_sentinel.primary.port in reply
 
@@ -45,8 +44,8 @@ async def test_ping_tells_of_the_replica(redis_sentinel: RedisSentinel, open_ses
 
 
 async def test_a_service_that_no_sentinel_knows_is_named(redis_sentinel: RedisSentinel) -> None:
-    route = open_route(redis_sentinel.url.replace("/main", "/other"))
-    (reply,) = (await route.tell([(b"PING",)])).replies
+    route = open_router(redis_sentinel.url.replace("/main", "/other"))
+    (reply,) = (await route.send([(b"PING",)])).replies
     assert isinstance(reply, StoreUnavailable)
     assert reply.outcome == "not_applied"
     assert "'other'" in reply.detail
@@ -60,7 +59,7 @@ async def test_who_is_no_primary_gets_no_commands(redis_sentinel: RedisSentinel)
     async def find() -> Address:
         return address.primary.at("127.0.0.1", redis_sentinel.replica.port)
 
-    (reply,) = (await RedisConnection(address.primary, find=find).tell([(b"PING",)])).replies
+    (reply,) = (await RedisConnection(address.primary, find=find).send([(b"PING",)])).replies
     assert isinstance(reply, StoreUnavailable)
     assert reply.outcome == "not_applied"
 
@@ -107,8 +106,8 @@ async def test_a_replica_takes_over_under_load(redis_sentinel: RedisSentinel, op
     histories = [History(a_record()) for _ in range(4)]
     for history in histories:
         await sessions.create(history.record)
-    route, ends = open_route(redis_sentinel.url), asyncio.Event()
-    exchange = RetryingClient(route, (COMMIT,), patience_s=60)
+    route, ends = open_router(redis_sentinel.url), asyncio.Event()
+    exchange = RetryingClient(route, patience_s=60)
     writers = [asyncio.create_task(history.write(sessions, exchange, ends)) for history in histories]
     with closing(sync_client(redis_sentinel.url)) as client:
         models = RedisModels(client, "test")

@@ -28,7 +28,7 @@ class RedisBlobs:
     def __init__(self, client: redis.Redis, prefix: str) -> None:
         self._client = client
         self._prefix = prefix
-        self._scripts = Scripts(client, "", ["blob_complete", "blob_abandon"])
+        self._scripts = Scripts(client, "blob")
 
     def put(self, data: bytes) -> str:
         """Store the bytes and return their digest. The head comes last: what has a head is whole.
@@ -55,11 +55,11 @@ class RedisBlobs:
                     part = memoryview(data)[index * CHUNK_BYTES : (index + 1) * CHUNK_BYTES]
                     # a chunk that is there is the same, and perhaps part of a whole blob, which must not expire
                     self._client.set(key, part, ex=UNFINISHED_S, nx=True)
-                if self._scripts.run("blob_complete", keys, [len(data)]):
+                if self._scripts.run("complete", keys, [len(data)]):
                     return True
         except redis.ResponseError:  # a Redis that is full should not stay so for an hour
             with suppress(redis.RedisError):
-                self._scripts.run("blob_abandon", keys, [])
+                self._scripts.run("abandon", keys, [])
             raise
         return False
 

@@ -1,4 +1,4 @@
-"""Jobs in Redis. All keys share the hash tag `{jobs}`; every change is one Lua script (`lua/job*.lua`)."""
+"""Jobs in Redis. All keys share the hash tag `{jobs}`; every change is one Lua script (`lua/job/`)."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -30,7 +30,6 @@ DUE_AT_ONCE = 100
 
 STATES: dict[str, JobState] = {state: state for state in get_args(JobState)}
 TIMES = ("started_s", "ended_s", "cancel_asked_s")
-SCRIPTS = ("create", "acquire", "renew", "release", "claim", "report", "seal", "finish", "cancel", "orphan")
 
 
 class RedisJobs:
@@ -39,8 +38,7 @@ class RedisJobs:
     def __init__(self, client: redis.Redis, prefix: str) -> None:
         self._client = client
         self._tag = f"{prefix}:{{jobs}}"
-        self._scripts = Scripts(client, "job", [f"job_{name}" for name in SCRIPTS])
-        self._others = Scripts(client, "", ["job_due", "job_forget"])
+        self._scripts = Scripts(client, "job", "common")
 
     def create(self, job: Job) -> None:
         """Store a queued job. Raise AlreadyExists or StoreUnavailable."""
@@ -50,7 +48,7 @@ class RedisJobs:
             some = self._client.zrandmember(self._index(job.tenant), LOOKED_AT)
             self._forget(job.tenant, [text(name) for name in some or ()])
         with redis_errors(outcome="unknown"):
-            if not self._scripts.run("job_create", keys, args):
+            if not self._scripts.run("create", keys, args):
                 raise AlreadyExists(f"there is a job {job.job!r}")
 
     def get(self, tenant: str, job: str) -> Job:
@@ -107,7 +105,7 @@ class RedisJobs:
         error = f"the job's process died {MAX_BARREN_ATTEMPTS} times in a row before it reached a new checkpoint"
         unknown = ": the job may need more memory than there is"
         arguments: list[str | int] = [_ms(lease_s), MAX_BARREN_ATTEMPTS, error, ", the last time of ", unknown]
-        attempt = self._run("acquire", tenant, job, arguments)
+        attempt = self._run("attempt/acquire", tenant, job, arguments)
         return Lease(tenant, job, int(attempt)) if attempt else None
 
     def renew(self, lease: Lease, lease_s: float) -> bool:
@@ -157,10 +155,10 @@ class RedisJobs:
     def orphans(self) -> Iterator[Job]:
         """Yield the jobs that nobody holds, each to one caller in two seconds. Raise StoreUnavailable."""
         with redis_errors():
-            due = self._others.run("job_due", [self._active], [DUE_AT_ONCE])
+            due = self._scripts.run("due", [self._active], [DUE_AT_ONCE])
         for member in due:
             tenant, job = text(member).split("/", 1)
-            if self._run("orphan", tenant, job, [RESEND_MS]):
+            if self._run("requeue", tenant, job, [RESEND_MS]):
                 yield self.get(tenant, job)
 
     def ended(self) -> Iterator[Job]:
@@ -183,18 +181,18 @@ class RedisJobs:
         """Take those off the tenant's index whose record is gone."""
         if jobs:
             keys = [self._index(tenant), *(self._record(tenant, job) for job in jobs)]
-            self._others.run("job_forget", keys, jobs)
+            self._scripts.run("forget", keys, jobs)
 
     def _held(self, script: str, lease: Lease, args: Sequence[str | int]) -> Any:
         """Run a script that only the newest attempt may run."""
-        answer = self._run(script, lease.tenant, lease.job, [lease.attempt, *args])
+        answer = self._run(f"attempt/{script}", lease.tenant, lease.job, [lease.attempt, *args])
         if answer == -1:
             raise Superseded(f"attempt {lease.attempt} of job {lease.job} is no longer the newest")
         return answer
 
     def _run(self, script: str, tenant: str, job: str, args: Sequence[str | int]) -> Any:
         with redis_errors(outcome="unknown"):
-            return self._scripts.run(f"job_{script}", self._keys(tenant, job), [_member(tenant, job), *args])
+            return self._scripts.run(script, self._keys(tenant, job), [_member(tenant, job), *args])
 
     def _keys(self, tenant: str, job: str) -> tuple[str, str, str, str]:
         return self._record(tenant, job), self._history(tenant, job), self._active, self._ended

@@ -25,7 +25,7 @@ class RedisModels:
     def __init__(self, client: redis.Redis, prefix: str) -> None:
         self._client = client
         self._tag = f"{prefix}:{{models}}"
-        self._scripts = Scripts(client, "model", ("model_create", "model_add", "model_delete"))
+        self._scripts = Scripts(client, "model", "common")
 
     def create(self, version: ModelVersion) -> tuple[ModelVersion, bool]:
         """Store the first version of a free name, or find the oldest one of the same digest; say whether it is new.
@@ -35,7 +35,7 @@ class RedisModels:
         keys = self._keys(version.tenant, version.name)
         with redis_errors(outcome="unknown"):
             number, *made = self._scripts.run(
-                "model_create", keys, [version.name, _dump(version), version.weights, version.digest]
+                "create", keys, [version.name, _dump(version), version.weights, version.digest]
             )
         if not made:
             taken = f"{version.name}@{number}"
@@ -52,7 +52,7 @@ class RedisModels:
         keys = [*self._keys(tenant, version.name), f"{self._tag}:{tenant}:token:{token}"]
         with redis_errors(outcome="unknown"):
             number, record = self._scripts.run(
-                "model_add", keys, [version.name, _dump(version), version.weights, TOKEN_TTL_S]
+                "add", keys, [version.name, _dump(version), version.weights, TOKEN_TTL_S]
             )
         return _load(tenant, int(number), record)
 
@@ -99,7 +99,7 @@ class RedisModels:
         """
         keys = [*self._keys(tenant, name), self._uses(tenant), self._deleted(tenant)]
         with redis_errors(outcome="unknown"):
-            unused = self._scripts.run("model_delete", keys, [name, "" if uses is None else uses])
+            unused = self._scripts.run("delete", keys, [name, "" if uses is None else uses])
         if unused is None:
             raise ModelUnknown(f"no model {name!r}{self._hint(tenant, name)}")
         return None if unused == 0 else [text(digest) for digest in unused]
@@ -121,7 +121,7 @@ class RedisModels:
             return bool(self._client.hexists(self._weights, weights))
 
     def _keys(self, tenant: str, name: str) -> list[str]:
-        """Return the keys of every script (`lua/model.lua`)."""
+        """Return the keys of every script (`lua/model/common.lua`)."""
         return [self._newest(tenant), f"{self._tag}:{tenant}:highest", self._versions(tenant, name), self._weights]
 
     def _uses(self, tenant: str) -> str:

@@ -5,14 +5,14 @@ from typing import Any
 
 from cellar.errors import StoreCorrupt, StoreUnavailable
 from cellar.ports import Away, Event, Look, SessionKey
-from cellar.store.companions.history import LOG, PAGE_BYTES, read_fields, read_position, read_revision
+from cellar.store.companions.history import PAGE_BYTES, READ_STREAM, read_fields, read_position, read_revision
 from cellar.store.connection.notifications import Find, NotificationListener
 from cellar.store.connection.retry import RetryingClient
 from cellar.store.connection.router import Router
 from cellar.store.keys import SessionKeys
 from cellar.store.protocol.replies import items, raw
 from cellar.store.protocol.resp import Command
-from cellar.store.sessions.record_codec import unpack_revision
+from cellar.store.sessions.record_codec import unpack_birth, unpack_revision
 
 PAGE = 256
 """Events of a session in one look."""
@@ -21,8 +21,8 @@ PAGE = 256
 class RedisEvents:
     """Implements `cellar.ports.EventStore`. `find` says where hints are to be had."""
 
-    def __init__(self, route: Router, find: Find, *, prefix: str, page: int = PAGE) -> None:
-        self._exchange = RetryingClient(route, (LOG,))
+    def __init__(self, router: Router, find: Find, *, prefix: str, page: int = PAGE) -> None:
+        self._client = RetryingClient(router)
         self._hints = NotificationListener(find)
         self._keys = SessionKeys(prefix)
         self._page = page
@@ -32,7 +32,7 @@ class RedisEvents:
         """Return sessions with what came after these revisions (-1: from the first that is kept)."""
         if not after:
             return {}
-        replies = await self._exchange.read([self._command(key, revision) for key, revision in after.items()])
+        replies = await self._client.read([self._command(key, revision) for key, revision in after.items()])
         return {key: _look(items(reply)) for key, reply in zip(after, replies, strict=True)}
 
     def follow(self, key: SessionKey) -> None:
@@ -54,7 +54,7 @@ class RedisEvents:
 
     async def tell_expired(self, keys: Sequence[SessionKey]) -> None:
         """Give a hint that these sessions have expired. Raise StoreUnavailable."""
-        answers = await self._exchange.insist([(b"PUBLISH", self._keys.events(key), b"") for key in keys])
+        answers = await self._client.execute([(b"PUBLISH", self._keys.events(key), b"") for key in keys])
         for answer in answers:
             if isinstance(answer.reply, StoreUnavailable):
                 raise answer.reply
@@ -66,7 +66,7 @@ class RedisEvents:
     def _command(self, key: SessionKey, after: int) -> Command:
         keys = (self._keys.record(key), self._keys.tombstone(key), self._keys.events(key))
         limits = (b"%d-0" % (after + 1), b"+", b"%d" % self._page, b"%d" % PAGE_BYTES)
-        return (b"EVALSHA", LOG.sha, b"3", *keys, *limits)
+        return READ_STREAM.call(keys, *limits)
 
 
 def _look(reply: list[Any]) -> Look | Away:
@@ -74,7 +74,7 @@ def _look(reply: list[Any]) -> Look | Away:
     if what == b"gone":
         return Away(expired=bool(rest[0]))
     head = raw(rest[0])
-    return Look(head[1:9], unpack_revision(head), [_event(*items(entry)) for entry in items(rest[1])])
+    return Look(unpack_birth(head), unpack_revision(head), [_event(*items(entry)) for entry in items(rest[1])])
 
 
 def _event(number: object, fields: object) -> Event:

@@ -3,16 +3,23 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from cellar.errors import SessionExpired, SessionUnknown, StoreCorrupt
+from cellar.errors import StoreCorrupt
 from cellar.ports import Kept, Logged, Past, Position, SessionKey
 from cellar.store.connection.retry import RetryingClient
 from cellar.store.connection.router import Router
 from cellar.store.keys import SessionKeys
 from cellar.store.protocol.replies import items, raw, text
-from cellar.store.protocol.script import Script
-from cellar.store.sessions.record_codec import PAST_BYTES, unpack_head, unpack_past, unpack_past_place
+from cellar.store.protocol.script import Script, load_script
+from cellar.store.sessions.record_codec import (
+    PAST_BYTES,
+    absent,
+    unpack_birth,
+    unpack_head,
+    unpack_past,
+    unpack_past_place,
+)
 
-PAST, LOG = Script.load("past"), Script.load("log")
+HISTORY, READ_STREAM = load_script("session/history"), load_script("session/read_stream")
 
 PAGE_BYTES = 1024 * 1024
 """Of the log in one reply: a millisecond of the Redis that everybody shares."""
@@ -21,14 +28,14 @@ PAGE_BYTES = 1024 * 1024
 class RedisHistory:
     """Implements `cellar.ports.PastStore`. Its route should be its own: no commit then waits behind a page of a log."""
 
-    def __init__(self, route: Router, *, prefix: str, page_bytes: int = PAGE_BYTES) -> None:
-        self._exchange = RetryingClient(route, (PAST, LOG))
+    def __init__(self, router: Router, *, prefix: str, page_bytes: int = PAGE_BYTES) -> None:
+        self._client = RetryingClient(router)
         self._keys = SessionKeys(prefix)
         self._page_bytes = page_bytes
 
     async def past(self, key: SessionKey, history: int) -> Past:
         """Return what the session keeps. `history` is how many states that may be, from its metadata."""
-        head, meta, first, *places = await self._run(PAST, key, b"%d" % history, b"%d" % PAST_BYTES)
+        head, meta, first, *places = await self._run(HISTORY, key, b"%d" % history, b"%d" % PAST_BYTES)
         found, position, revision = unpack_head(raw(head), raw(meta))
         kept = sorted((unpack_past_place(raw(place)) for place in places if place), key=lambda each: each[0])
         return Past(
@@ -42,9 +49,9 @@ class RedisHistory:
     async def state(self, key: SessionKey, birth: bytes, kept: Kept, history: int) -> bytes | None:
         """Return a state that is kept by the session born as `birth`, None if it is kept no more."""
         field = b"p%d" % (kept.revision % history)
-        (reply,) = await self._exchange.read([(b"HMGET", self._keys.record(key), b"h", field)])
+        (reply,) = await self._client.read([(b"HMGET", self._keys.record(key), b"h", field)])
         head, past = items(reply)
-        if head is None or past is None or raw(head)[1:9] != birth:
+        if head is None or past is None or unpack_birth(raw(head)) != birth:
             return None
         revision, position, state = unpack_past(raw(past))
         return state if (revision, position) == (kept.revision, kept.position) else None
@@ -56,19 +63,17 @@ class RedisHistory:
         begin = b"%d-0" % (after + 1)
         end = b"+" if until is None else b"%d-1" % until
         arguments = (begin, end, b"%d" % most, b"%d" % self._page_bytes)
-        head, entries = await self._run(LOG, key, *arguments)
-        if raw(head)[1:9] != birth:
+        head, entries = await self._run(READ_STREAM, key, *arguments)
+        if unpack_birth(raw(head)) != birth:
             return []
         return [_logged(*items(entry)) for entry in items(entries)]
 
     async def _run(self, script: Script, key: SessionKey, *arguments: bytes) -> list[Any]:
         keys = (self._keys.record(key), self._keys.tombstone(key), self._keys.log(key))
-        (reply,) = await self._exchange.read([(b"EVALSHA", script.sha, b"3", *keys, *arguments)])
+        (reply,) = await self._client.read([script.call(keys, *arguments)])
         what, *rest = items(reply)
         if what == b"gone":
-            if rest[0]:
-                raise SessionExpired(f"session {key.session} has expired")
-            raise SessionUnknown(f"there is no session {key.session}")
+            raise absent(key, rest[0])
         return rest
 
 

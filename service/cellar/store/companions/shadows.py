@@ -10,17 +10,17 @@ from dataclasses import fields
 
 import orjson
 
-from cellar.errors import CellarError, SessionUnknown, StoreCorrupt
+from cellar.errors import SessionUnknown, StoreCorrupt
 from cellar.ports import SessionKey, Shadow
-from cellar.store.connection.retry import Answer, RetryingClient
+from cellar.store.connection.retry import RetryingClient
 from cellar.store.connection.router import Router
 from cellar.store.keys import SessionKeys
 from cellar.store.protocol.replies import items, raw, text
-from cellar.store.protocol.resp import Command, Reply
-from cellar.store.protocol.script import Script
-from cellar.store.sessions.record_codec import unpack_revision
+from cellar.store.protocol.resp import Command
+from cellar.store.protocol.script import load_script
+from cellar.store.sessions.record_codec import unpack_birth, unpack_revision
 
-SHADOW = Script.load("shadow")
+SHADOW = load_script("session/shadow")
 
 _APART = {"state", "own_state", "seal"}
 _TOLD = [field.name for field in fields(Shadow) if field.name not in _APART]
@@ -32,38 +32,38 @@ AT_ONCE = 256
 class RedisShadows:
     """Implements `cellar.ports.ShadowStore`."""
 
-    def __init__(self, route: Router, *, prefix: str) -> None:
-        self._exchange = RetryingClient(route, (SHADOW,))
+    def __init__(self, router: Router, *, prefix: str) -> None:
+        self._client = RetryingClient(router)
         self._keys = SessionKeys(prefix)
 
     async def put(self, key: SessionKey, shadow: Shadow) -> None:
         """Store a shadow in the place of another one. Raise SessionUnknown."""
         # named before, so that it is found, and after, for those who have just found the name without a shadow
         name = (b"SADD", self._keys.shadows(key.tenant), key.session.encode())
-        answers = await self._exchange.insist([name, self._store(key, b"", shadow), name], in_order=True)
-        replies = [_reply(answer) for answer in answers]
+        answers = await self._client.execute([name, self._store(key, b"", shadow), name], in_order=True)
+        replies = [answer.result() for answer in answers]
         if replies[1] != 1:
             raise SessionUnknown(f"there is no session {key.session}")
 
     async def load(self, key: SessionKey) -> Shadow | None:
         """Return the shadow of the session, None if there is none."""
-        (reply,) = await self._exchange.read([(b"HMGET", self._keys.shadow(key), b"j", b"a", b"b")])
+        (reply,) = await self._client.read([(b"HMGET", self._keys.shadow(key), b"j", b"a", b"b")])
         told, state, own_state = items(reply)
         return None if told is None else _unpack(raw(told), raw(state), raw(own_state))
 
     async def save(self, key: SessionKey, before: Shadow, after: Shadow) -> bool:
         """Store how far it has come, if it is still where it was; return whether that was so."""
-        (answer,) = await self._exchange.insist([self._store(key, before.seal, after)])
-        return _reply(answer) == 1
+        (answer,) = await self._client.execute([self._store(key, before.seal, after)])
+        return answer.result() == 1
 
     async def delete(self, key: SessionKey) -> bool:
         """Delete the shadow; return whether there was one."""
-        gone, _ = await self._exchange.insist([(b"DEL", self._keys.shadow(key)), self._deny(key)], in_order=True)
-        return _reply(gone) == 1 or gone.resent
+        gone, _ = await self._client.execute([(b"DEL", self._keys.shadow(key)), self._deny(key)], in_order=True)
+        return gone.result() == 1 or gone.resent
 
     async def behind(self, tenant: str) -> Sequence[SessionKey]:
         """Return the sessions of a tenant whose shadows have something to follow; forget those that have none."""
-        (reply,) = await self._exchange.read([(b"SMEMBERS", self._keys.shadows(tenant))])
+        (reply,) = await self._client.read([(b"SMEMBERS", self._keys.shadows(tenant))])
         keys = [SessionKey(tenant, text(name)) for name in items(reply)]
         found: list[SessionKey] = []
         for start in range(0, len(keys), AT_ONCE):
@@ -72,19 +72,17 @@ class RedisShadows:
 
     async def take_turn(self, every_s: float) -> bool:
         """Return whether it is for this process to let shadows follow now."""
-        turn = (b"SET", self._keys.shadow_turn, b"", b"NX", b"PX", b"%d" % max(1, every_s * 1000))
-        (answer,) = await self._exchange.insist([turn])
-        return _reply(answer) is not None
+        return await self._client.take_turn(self._keys.shadow_turn, every_s)
 
     async def _behind(self, keys: Sequence[SessionKey]) -> list[SessionKey]:
         looks: list[Command] = []
         for key in keys:
             looks += (b"HGET", self._keys.record(key), b"h"), (b"HGET", self._keys.shadow(key), b"j")
-        replies = await self._exchange.read(looks)
+        replies = await self._client.read(looks)
         pairs = list(zip(keys, replies[::2], replies[1::2], strict=True))
         dead = [key for key, head, told in pairs if head is None or told is None]
         if dead:
-            await self._exchange.insist([self._deny(key) for key in dead])
+            await self._client.execute([self._deny(key) for key in dead])
         return [key for key, head, told in pairs if key not in dead and _has_more(raw(head), raw(told))]
 
     def _deny(self, key: SessionKey) -> Command:
@@ -93,13 +91,13 @@ class RedisShadows:
     def _store(self, key: SessionKey, expected: bytes, shadow: Shadow) -> Command:
         keys = (self._keys.record(key), self._keys.shadow(key))
         states = (shadow.state, shadow.own_state)
-        return (b"EVALSHA", SHADOW.sha, b"2", *keys, shadow.birth, expected, _pack(shadow), *states)
+        return SHADOW.call(keys, shadow.birth, expected, _pack(shadow), *states)
 
 
 def _has_more(head: bytes, told: bytes) -> bool:
     """Return whether the session has moved on, or is another one, since the shadow has followed it."""
     shadow = _unpack(told, b"", b"")
-    return shadow.stopped is None and (unpack_revision(head), head[1:9]) != (shadow.revision, shadow.birth)
+    return shadow.stopped is None and (unpack_revision(head), unpack_birth(head)) != (shadow.revision, shadow.birth)
 
 
 def _pack(shadow: Shadow) -> bytes:
@@ -115,9 +113,3 @@ def _unpack(told: bytes, state: bytes, own_state: bytes) -> Shadow:
         return Shadow(**found, state=state, own_state=own_state, seal=told)
     except (ValueError, TypeError, KeyError) as error:
         raise StoreCorrupt("a damaged shadow of a session") from error
-
-
-def _reply(answer: Answer) -> Reply:
-    if isinstance(answer.reply, CellarError):
-        raise answer.reply
-    return answer.reply

@@ -1,6 +1,6 @@
 """How copies of a session are packed: its record's own bytes, and a few more that say who took them, and when.
 
-Fields of the hash, four for each copy (`lua/copy.lua` writes them):
+Fields of the hash, four for each copy (`lua/session/copy.lua` writes them):
 
     h:<name>  m:<name>  s:<name>   head, meta and state of the record at that moment
     a:<name>                       about: when it was taken, and 16 bytes that tell the request
@@ -12,7 +12,7 @@ from struct import Struct
 from cellar.errors import StoreCorrupt
 from cellar.ports import Position, SessionKey, SessionRecord, Snapshot
 from cellar.store.protocol.replies import raw, text
-from cellar.store.sessions.record_codec import unpack_head, unpack_record
+from cellar.store.sessions.record_codec import unpack_birth, unpack_head, unpack_record
 
 _ABOUT = Struct("<d16s")
 _POSITION = Struct("<8sQ16s")
@@ -65,4 +65,4 @@ def unpack_copy(key: SessionKey, head: object, meta: object, state: object) -> S
 
 def is_of(copy: object, session: object) -> bool:
     """Return whether there is a copy, and it is of this session and of no earlier one of its name, by their heads."""
-    return isinstance(copy, bytes) and isinstance(session, bytes) and copy[1:9] == session[1:9]
+    return isinstance(copy, bytes) and isinstance(session, bytes) and unpack_birth(copy) == unpack_birth(session)

@@ -21,14 +21,14 @@ from cellar.store.companions.snapshot_codec import (
     unpack_copy,
     unpack_snapshot,
 )
-from cellar.store.connection.retry import Answer, RetryingClient
+from cellar.store.connection.retry import RetryingClient
 from cellar.store.connection.router import Router
 from cellar.store.keys import SessionKeys
 from cellar.store.protocol.replies import items
 from cellar.store.protocol.resp import Command, Reply
-from cellar.store.protocol.script import Script
+from cellar.store.protocol.script import load_script
 
-COPY = Script.load("copy")
+COPY = load_script("session/copy")
 
 _STATE = (b"h:", b"m:", b"s:")
 
@@ -46,9 +46,9 @@ class RedisSnapshots:
     """Implements `cellar.ports.SnapshotStore` beside the sessions, on the same route."""
 
     def __init__(
-        self, route: Router, sessions: SessionStore, *, prefix: str, most: int = 16, held_s: float = 86400
+        self, router: Router, sessions: SessionStore, *, prefix: str, most: int = 16, held_s: float = 86400
     ) -> None:
-        self._exchange = RetryingClient(route, (COPY,))
+        self._client = RetryingClient(router)
         self._sessions = sessions
         self._keys = SessionKeys(prefix)
         self._most = most
@@ -72,7 +72,7 @@ class RedisSnapshots:
         place = self._keys.held(key, mark)
         found = await self._copy(key, place, "", position, pack_about(taken_s, request), 1, self._held_ms)
         _, head, meta, told = found.fields
-        (state,) = await self._exchange.read([(b"HGET", place, b"s:")])
+        (state,) = await self._client.read([(b"HGET", place, b"s:")])
         # Sent twice by the connection, a copy that is there may be of the first sending.
         replayed = not (found.copied or found.resent)
         return Held(unpack_copy(key, head, meta, state), unpack_snapshot("", head, meta, told).request, replayed)
@@ -91,10 +91,8 @@ class RedisSnapshots:
         arguments = (name.encode(), pack_position(position), about, b"%d" % most, b"%d" % life_ms)
         # listed, so that what has no lifetime is found when the session has expired
         enlist = (b"ZADD", self._keys.bucket_of(key), b"0", key.session.encode())
-        _, answer = await self._exchange.insist(
-            [enlist, (b"EVALSHA", COPY.sha, b"3", *keys, *arguments)], in_order=True
-        )
-        what, *fields = items(_reply(answer))
+        _, answer = await self._client.execute([enlist, COPY.call(keys, *arguments)], in_order=True)
+        what, *fields = items(answer.result())
         if what == b"gone":
             raise await self._gone(key)
         if what == b"full":
@@ -107,14 +105,14 @@ class RedisSnapshots:
     async def list(self, key: SessionKey) -> Sequence[Snapshot]:
         """Return all snapshots of the session, by name."""
         record, copies = self._keys.record(key), self._keys.snapshots(key)
-        head, found = await self._exchange.read([(b"HGET", record, b"h"), (b"HKEYS", copies)])
+        head, found = await self._client.read([(b"HGET", record, b"h"), (b"HKEYS", copies)])
         if head is None:
             raise await self._gone(key)
         there = names(items(found))
         if not there:
             return []
         commands: list[Command] = [(b"HMGET", copies, *fields(FOUND, name)) for name in there]
-        replies = [items(reply) for reply in await self._exchange.read(commands)]
+        replies = [items(reply) for reply in await self._client.read(commands)]
         pairs = zip(there, replies, strict=True)
         return [unpack_snapshot(name, *reply) for name, reply in pairs if is_of(reply[0], head)]
 
@@ -130,13 +128,13 @@ class RedisSnapshots:
         """Delete a snapshot. Raise SnapshotUnknown."""
         await self._read(key, name, FOUND)
         command = (b"HDEL", self._keys.snapshots(key), *fields((*FOUND, b"s:"), name))
-        (answer,) = await self._exchange.insist([command])
-        if _reply(answer) == 0 and not answer.resent:
+        (answer,) = await self._client.execute([command])
+        if answer.result() == 0 and not answer.resent:
             raise _unknown(name)
 
     async def _read(self, key: SessionKey, name: str, kinds: Sequence[bytes]) -> Sequence[Reply]:
         record, copies = self._keys.record(key), self._keys.snapshots(key)
-        head, found = await self._exchange.read([(b"HGET", record, b"h"), (b"HMGET", copies, *fields(kinds, name))])
+        head, found = await self._client.read([(b"HGET", record, b"h"), (b"HMGET", copies, *fields(kinds, name))])
         if head is None:
             raise await self._gone(key)
         if not is_of(items(found)[0], head):
@@ -154,9 +152,3 @@ class RedisSnapshots:
 
 def _unknown(name: str) -> SnapshotUnknown:
     return SnapshotUnknown(f"the session has no snapshot {name}")
-
-
-def _reply(answer: Answer) -> Reply:
-    if isinstance(answer.reply, CellarError):
-        raise answer.reply
-    return answer.reply

@@ -12,8 +12,8 @@ from functools import partial
 
 from cellar.errors import StoreUnavailable
 from cellar.store.connection import requirements, rights
-from cellar.store.connection.router import Replies, Router, Told, Wait
-from cellar.store.connection.transaction import LEAST, ZERO, grouped, grouped_packed, ungrouped, zeros
+from cellar.store.connection.router import Replies, ReplyCallback, Router, Wait
+from cellar.store.connection.transaction import ZERO, grouped, ungrouped, zeros
 from cellar.store.protocol.errors import CONNECT_TIMEOUT_S, FULL, REPLY_TIMEOUT_S, lost, refusal, refusal_code
 from cellar.store.protocol.framing import PendingReply, RedisProtocol
 from cellar.store.protocol.resp import Command, Packed, Reply, ReplyError, pack
@@ -58,11 +58,11 @@ class RedisConnection:
         was given up, before all replies had come.
         """
         try:
-            return await self._send(commands, 0)
+            return await self._call(commands, 0)
         except ReplyError as error:
             raise refusal(str(error)) or lost("not_applied") from error
 
-    async def tell(
+    async def send(
         self,
         commands: Sequence[Command | Packed],
         *,
@@ -71,46 +71,40 @@ class RedisConnection:
         in_order: bool = False,  # noqa: ARG002  # one connection keeps the order
         together: bool = False,
     ) -> Replies:
-        """Send all commands in one write; see `Router.tell`."""
-        if together and len(commands) >= LEAST:
-            told = await self.tell(grouped(commands), before=before, wait=wait)
-            return _apart(told, len(commands))
-        count, first = len(commands), len(before)
+        """Send all commands in one write; see `Router.send`."""
+        count = len(commands)
+        sent = [*before, *(grouped(commands) if together else commands)]
+        if wait is not None:
+            sent.append((b"WAIT", b"%d" % wait.replicas, b"%d" % wait.timeout_ms))
         try:
-            if wait is None:
-                replies = await self._send([*before, *commands] if before else commands, 0)
-                return Replies(list(replies[first:]))
-            waiting: Command = (b"WAIT", b"%d" % wait.replicas, b"%d" % wait.timeout_ms)
-            replies = await self._send([*before, *commands, waiting], wait.timeout_ms / 1000)
-        except (StoreUnavailable, ReplyError) as error:  # whoever may not come in is refused every command
+            replies = await self._call(sent, 0 if wait is None else wait.timeout_ms / 1000)
+        except (StoreUnavailable, ReplyError) as error:  # a server that refuses the connection refuses every command
             return Replies([error] * count, [0] * count if wait else ())
-        copies = replies[-1] if isinstance(replies[-1], int) else 0
-        return Replies(list(replies[first:-1]), [copies] * count)
+        copies = replies.pop() if wait else None
+        found = _each(replies[len(before) :], count, together=together)
+        return Replies(list(found), [copies if isinstance(copies, int) else 0] * count if wait else ())
 
     def post(
         self,
         commands: Sequence[Packed],
-        key: Callable[[int], bytes],  # noqa: ARG002  # all keys are there
-        told: Told,
+        key: Callable[[int], bytes],  # noqa: ARG002  # all keys are on this server
+        on_replies: ReplyCallback,
         *,
         together: bool = True,
     ) -> None:
         """Send all commands in one write, `together` or each by itself; see `Router.post`."""
         count = len(commands)
-        if together and count >= LEAST:
-            sent = grouped_packed(commands)
-            then = partial(_tell, told, count, True)
-            self._begin(PendingReply(b"".join(sent), len(sent), self._reply_timeout_s, then, zeros(count)))
-        else:
-            then = partial(_tell, told, count, False)
-            self._begin(PendingReply(b"".join(commands), count, self._reply_timeout_s, then, ZERO * count))
+        sent = grouped(commands) if together else commands
+        expected = zeros(count) if together else ZERO * count
+        then = partial(_on_replies, on_replies, count, together)
+        self._begin(PendingReply(b"".join(sent), len(sent), self._reply_timeout_s, then, expected))
 
     def parts(self, count: int, key: Callable[[int], bytes]) -> Sequence[Sequence[int]]:  # noqa: ARG002
-        """Return that all commands go there."""
+        """Return one group: all commands go to this server."""
         return [range(count)]
 
     async def primaries(self, key: bytes) -> list[tuple[Router, bytes]]:
-        """Return this link: all keys are there."""
+        """Return this connection: all keys are on its server."""
         return [(self, key)]
 
     @property
@@ -134,7 +128,7 @@ class RedisConnection:
             wire.abort()
             await wire.gone
 
-    async def _send(self, commands: Sequence[Command | Packed], extra_s: float) -> list[Reply]:
+    async def _call(self, commands: Sequence[Command | Packed], extra_s: float) -> list[Reply]:
         """Return the replies. Raise StoreUnavailable, or the ReplyError by which the server refuses the connection."""
         future: asyncio.Future[list[Reply]] = asyncio.get_running_loop().create_future()
         call = PendingReply(pack(commands), len(commands), self._reply_timeout_s + extra_s, partial(_end, future))
@@ -243,23 +237,15 @@ def _reason(error: OSError | TimeoutError, timeout_s: float) -> str:
     return error.strerror or str(error)
 
 
-def _apart(told: Replies, count: int) -> Replies:
-    """Return what became of so many commands that were told in transactions."""
-    copies = [min(told.copies)] * count if told.copies else ()
-    failure = next((reply for reply in told.replies if isinstance(reply, StoreUnavailable)), None)
-    if failure is not None:  # of the connection, so it is that of all
-        return Replies([failure] * count, copies)
-    replies = [reply for reply in told.replies if not isinstance(reply, StoreUnavailable)]
-    return Replies(list(ungrouped(replies, count)), copies)
-
-
-def _tell(told: Told, count: int, together: bool, replies: list[Reply] | StoreUnavailable | ReplyError | None) -> None:
-    """Say what became of so many commands that were posted."""
+def _on_replies(
+    on_replies: ReplyCallback, count: int, together: bool, replies: list[Reply] | StoreUnavailable | ReplyError | None
+) -> None:
+    """Report the outcome of commands that were posted."""
     if replies is None:
-        return told(range(count), None)
+        return on_replies(range(count), None)
     if not isinstance(replies, list):
-        return told(range(count), [replies] * count)
-    return told(range(count), _each(replies, count, together=together))
+        return on_replies(range(count), [replies] * count)
+    return on_replies(range(count), _each(replies, count, together=together))
 
 
 def _each(replies: list[Reply], count: int, *, together: bool) -> Sequence[Reply | StoreUnavailable]:

@@ -1,10 +1,11 @@
-"""Hints: one subscription by which Redis tells which sessions have changed.
+"""Listens to Redis Pub/Sub channels on which commits announce that a session has changed.
 
-A commit of a session that may be watched publishes to a channel of its own (`commits.py`), and so does its end. Redis
-delivers such a message to those who are subscribed at that moment, and to nobody later: it is a reason to look, and
-nothing depends on it. Every node of a cluster delivers what was published on any of them, so one connection is enough.
+A commit of a session with events publishes to the session's channel (`commits/command.py`), and so do its deletion and
+its expiry. Redis delivers a message only to present subscribers, so a message may be missed: it is a hint to read the
+events, and correctness never depends on it. Every node of a cluster delivers what was published on any of them, so one
+connection is enough.
 
-redis-py's PubSub is used by one task alone: it is not made for commands of one task while another one reads.
+All calls of redis-py's PubSub come from one task: it does not support a command in one task while another one reads.
 """
 
 import asyncio
@@ -23,35 +24,35 @@ from cellar.store.protocol.errors import CONNECT_TIMEOUT_S, lost
 from cellar.store.protocol.url import Address
 
 Find = Callable[[], Awaitable[Address]]
-"""Return where to listen. Raise StoreUnavailable."""
+"""Returns the address of a server to subscribe at. Raises StoreUnavailable."""
 
 QUIET_S = 10.0
-"""A connection that was silent for so long is asked whether it lives, and given up when it is silent once more."""
+"""A connection without a message for this time is sent a PING, and given up if there is no reply in the same time."""
 
 PAUSE_S = 0.5
-"""Before a connection that was lost is made again."""
+"""Pause before a lost connection is made again."""
 
 
 class NotificationListener:
-    """Subscribes to channels. There is a connection as soon as there is a channel."""
+    """Subscribes to channels, and collects those that had a message. It connects when the first channel is added."""
 
     def __init__(self, find: Find, *, quiet_s: float = QUIET_S) -> None:
         self._find = find
         self._quiet_s = quiet_s
         self._channels: set[bytes] = set()
         self._changed: set[bytes] = set()
-        """Channels of which Redis must still be told that they were added or removed."""
+        """Channels that were added or removed and for which the command has not been sent yet."""
         self._heard: set[bytes] = set()
         self._news = asyncio.Event()
         self._reading: asyncio.Timeout | None = None
-        """Until when the last read waits."""
+        """The timeout of the present read."""
         self._task: asyncio.Task[None] | None = None
 
     def follow(self, channel: bytes) -> None:
-        """Subscribe to a channel. Once Redis confirms that, the channel counts as heard, for earlier messages."""
+        """Subscribe to a channel. The confirmation counts as a message: earlier messages may have been missed."""
         self._channels.add(channel)
         if self._task is None:
-            self._task = asyncio.create_task(self._run(), name="hints")
+            self._task = asyncio.create_task(self._run(), name="notifications")
         self._change(channel)
 
     def unfollow(self, channel: bytes) -> None:
@@ -74,7 +75,7 @@ class NotificationListener:
             await asyncio.wait([self._task])
 
     def _change(self, channel: bytes) -> None:
-        """Have Redis told of a channel that was added or removed: the read is interrupted for that."""
+        """Note that a channel was added or removed, and interrupt the read so that the command is sent."""
         self._changed.add(channel)
         if self._reading is not None:
             with suppress(RuntimeError):  # it has ended already
@@ -84,7 +85,7 @@ class NotificationListener:
         while True:
             try:
                 await self._listen()
-            except (OSError, RedisError, CellarError):  # the sessions are looked at meanwhile, now and then
+            except (OSError, RedisError, CellarError):  # meanwhile events are polled
                 await asyncio.sleep(PAUSE_S)
 
     async def _listen(self) -> None:
@@ -117,7 +118,7 @@ class NotificationListener:
             until_s = loop.time() + self._quiet_s
 
     async def _subscribe(self, subscription: PubSub) -> None:
-        """Tell Redis which channels were added and removed."""
+        """Subscribe to the channels that were added, and unsubscribe from those that were removed."""
         changed, self._changed = self._changed, set()
         if added := changed & self._channels:
             await subscription.subscribe(*added)
@@ -125,7 +126,7 @@ class NotificationListener:
             await subscription.unsubscribe(*removed)
 
     def _take(self, message: dict[str, Any] | None) -> None:
-        if message is None:  # what redis-py makes of a read that the system has timed out
+        if message is None:  # redis-py returns None when the operating system has timed the read out
             raise lost("not_applied")
         if message["type"] in ("message", "subscribe") and message["channel"] in self._channels:
             self._heard.add(message["channel"])
@@ -133,7 +134,7 @@ class NotificationListener:
 
 
 def listening_client(where: Address) -> Redis:
-    """Return redis-py's client of an address, which tries nothing twice."""
+    """Return redis-py's client of an address, without retries."""
     tls = {name: value for name, value in where.options.items() if name.startswith("ssl_")}
     return Redis(
         host=where.host,

@@ -1,8 +1,8 @@
-"""Commands and their replies over a route, with the patience that an unknown outcome needs.
+"""Sends commands again until their outcome is known or the time for it is over.
 
-A command that was sent and not answered may have been applied. `insist` sends such a command again, on a fresh
-connection, until it has a definite answer or the patience ends; so only commands that recognise themselves when they
-come twice may be given to it.
+A command that was sent and not answered may have been applied. `execute` sends such a command again, on a fresh
+connection, so it takes only commands whose second arrival changes nothing or is recognised. `read` takes commands that
+change nothing. Both load scripts that a Redis has lost.
 """
 
 import asyncio
@@ -14,47 +14,54 @@ from cellar.errors import CellarError, StoreCorrupt, StoreUnavailable
 from cellar.store.connection.router import Replies, Router, Wait
 from cellar.store.protocol.errors import PASSING, refusal, refusal_code
 from cellar.store.protocol.resp import Command, Reply, ReplyError
-from cellar.store.protocol.script import Script
+from cellar.store.protocol.script import Script, ScriptCall
 
 PATIENCE_S = 8.0
-"""Two times the reply timeout: a Redis that hung once is asked once more."""
+"""How long a command is tried: two reply timeouts, so that a Redis that hung once is asked once more."""
 
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.02, 0.5
-"""A Redis that restarts is back within this; the pause doubles from try to try."""
+"""Pauses between tries, doubled each time: a Redis that restarts is back within the longest."""
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What became of one command. `resent`: an earlier sending of it may have been applied."""
+    """The outcome of one command. `resent`: an earlier sending of it may have been applied."""
 
     reply: bytes | int | list[Reply] | CellarError | None
     resent: bool
     copies: int = 0
-    """How many replicas have it, if that was waited for."""
+    """How many replicas have it, if a Wait was given."""
+
+    def result(self) -> Reply:
+        """Return the reply. Raise it if it is an error."""
+        if isinstance(self.reply, CellarError):
+            raise self.reply
+        return self.reply
 
 
 class RetryingClient:
-    """Asks Redis by a route, and knows the scripts to give to a server that has forgotten them.
+    """Sends commands through a router until they are answered.
 
-    Where another server takes over from one that is lost, all that such a change refuses is tried again as well.
+    Where another server takes over from one that is lost, refusals that such a change causes are retried as well.
+    A Redis that lacks the script of a command has been restarted or flushed: it is sent that script and `preload`.
     """
 
-    def __init__(self, route: Router, scripts: Sequence[Script], *, patience_s: float = PATIENCE_S) -> None:
-        self._route = route
-        self._scripts = scripts
+    def __init__(self, router: Router, *, preload: Sequence[Script] = (), patience_s: float = PATIENCE_S) -> None:
+        self._router = router
+        self._preload = preload
         self._patience_s = patience_s
 
     async def read(self, commands: Sequence[Command]) -> list[Reply]:
-        """Return the replies of commands that change nothing. Raise StoreUnavailable or StoreCorrupt.
+        """Return the replies to commands that change nothing. Raise StoreUnavailable or StoreCorrupt.
 
-        A connection that breaks is no answer: it may have died long before, with the Redis that is running again.
+        A lost connection alone is no failure: it may have been dead for long, while Redis is running again.
         """
         replies: list[Reply] = [None] * len(commands)
         tries, waiting = _Tries(self._patience_s), list(range(len(commands)))
         while True:
-            told, _ = await self._once([commands[index] for index in waiting], None, in_order=False)
+            found, _ = await self._send([commands[index] for index in waiting], None, in_order=False)
             failed = []
-            for index, reply in zip(waiting, told, strict=True):
+            for index, reply in zip(waiting, found, strict=True):
                 failure = _failure(reply)
                 if failure is not None:
                     failed.append((index, reply, failure))
@@ -66,27 +73,27 @@ class RetryingClient:
             if not failed:
                 return replies
             first_time = tries.count == 0 and all(failure.outcome == "unknown" for *_, failure in failed)
-            mends = all(self._passes(reply) for _, reply, _ in failed)
-            if not (first_time or mends) or tries.over:
+            passing = all(self._is_passing(reply) for _, reply, _ in failed)
+            if not (first_time or passing) or tries.over:
                 raise StoreUnavailable(failed[0][2].detail, outcome="not_applied")
             waiting = [index for index, *_ in failed]
             await tries.pause(now=first_time)
 
-    async def insist(
+    async def execute(
         self,
         commands: Sequence[Command],
         *,
         wait: Wait | None = None,
         in_order: bool = False,
         together: bool = False,
-        told: Replies | None = None,
+        replies: Replies | None = None,
         began_s: float | None = None,
     ) -> list[Answer]:
-        """Return what became of each command; see the module's first lines for what they must be able to bear.
+        """Return the outcome of each command; a command may be applied more than once.
 
-        With `wait` each server waits, after its commands, until replicas have them, and `Answer.copies` says how
-        many do. `in_order` and `together` are `Router.tell`'s. Where somebody else has sent the commands before, `told`
-        is what became of them then; the patience counts from `began_s`, by the monotonic clock.
+        With `wait` each server waits, after its commands, until replicas have them, and `Answer.copies` is how many
+        do. `in_order` and `together` are those of `Router.send`. `replies` are those to an earlier sending of the
+        commands, if there was one; the patience counts from `began_s`, by the monotonic clock.
         """
         answers: list[Answer | None] = [None] * len(commands)
         failures: dict[int, StoreUnavailable] = {}
@@ -94,11 +101,11 @@ class RetryingClient:
         tries, waiting = _Tries(self._patience_s, began_s), list(range(len(commands)))
         while True:
             some = [commands[index] for index in waiting]
-            replies, copies = await self._once(some, wait, in_order=in_order, together=together, told=told)
-            told = None
+            found, copies = await self._send(some, wait, in_order=in_order, together=together, replies=replies)
+            replies = None
             again: list[int] = []
             ended = False
-            for at, (index, reply) in enumerate(zip(waiting, replies, strict=True)):
+            for at, (index, reply) in enumerate(zip(waiting, found, strict=True)):
                 failure = _failure(reply)
                 if failure is None:
                     final = _unexpected(reply) if isinstance(reply, ReplyError) else reply
@@ -107,57 +114,68 @@ class RetryingClient:
                 failures[index] = failure
                 if failure.outcome == "unknown":
                     sent.add(index)
-                if not ended and (index in sent or self._passes(reply)):
+                if not ended and (index in sent or self._is_passing(reply)):
                     again.append(index)
                 else:
-                    ended = in_order  # what comes after it is not to run
+                    ended = in_order  # the commands after it must not run
             if not again or tries.over:
                 break
             waiting = again
             await tries.pause()
         return [answer or _given_up(failures[index], index in sent) for index, answer in enumerate(answers)]
 
-    def _passes(self, reply: object) -> bool:
-        """Return whether what went wrong ends by itself, with a change of servers, or with the next try."""
-        if _forgot(reply):  # again, right after it was given the scripts: somebody empties them
+    async def take_turn(self, key: bytes, interval_s: float) -> bool:
+        """Return whether this process is the first to ask under this key within `interval_s`. Raise StoreUnavailable.
+
+        Processes that do the same work now and then share it so.
+        """
+        turn = (b"SET", key, b"", b"NX", b"PX", b"%d" % max(1, interval_s * 1000))
+        (answer,) = await self.execute([turn])
+        return answer.result() is not None
+
+    def _is_passing(self, reply: object) -> bool:
+        """Return whether the next try may succeed: scripts were lost again, or another server is taking over."""
+        if _lacks_script(reply):
             return True
-        if not self._route.fails_over:
+        if not self._router.fails_over:
             return False
         return isinstance(reply, StoreUnavailable) or refusal_code(str(reply)) in PASSING
 
-    async def _once(
+    async def _send(
         self,
         commands: Sequence[Command],
         wait: Wait | None,
         *,
         in_order: bool,
         together: bool = False,
-        told: Replies | None = None,
+        replies: Replies | None = None,
     ) -> Replies:
-        """Send once; whatever a Redis refused for not knowing a script, it has not applied, and gets a second time."""
-        if told is None:
-            told = await self._route.tell(commands, wait=wait, in_order=in_order, together=together)
-        replies, copies = told
-        missing = [index for index, reply in enumerate(replies) if _forgot(reply)]
+        """Send the commands once. Those whose script Redis did not have are sent once more behind the scripts."""
+        if replies is None:
+            replies = await self._router.send(commands, wait=wait, in_order=in_order, together=together)
+        found, copies = replies
+        missing = [index for index, reply in enumerate(found) if _lacks_script(reply)]
         if missing:
-            load: list[Command] = [(b"SCRIPT", b"LOAD", script.text) for script in self._scripts]
             if in_order:
                 missing = list(range(missing[0], len(commands)))
-            second = await self._route.tell(
-                [commands[index] for index in missing], before=load, wait=wait, in_order=in_order, together=together
-            )
+            some = [commands[index] for index in missing]
+            lacking = [command.script for command in some if isinstance(command, ScriptCall)]
+            load: list[Command] = [
+                (b"SCRIPT", b"LOAD", script.text) for script in dict.fromkeys([*lacking, *self._preload])
+            ]
+            second = await self._router.send(some, before=load, wait=wait, in_order=in_order, together=together)
             copies = list(copies)
             for at, index in enumerate(missing):
-                replies[index] = second.replies[at]
+                found[index] = second.replies[at]
                 if wait:
                     copies[index] = second.copies[at]
-        if any(isinstance(reply, ReplyError) and refusal_code(str(reply)) == "READONLY" for reply in replies):
-            self._route.drop()  # the primary has become a replica: the address may lead to another one now
-        return Replies(replies, copies)
+        if any(isinstance(reply, ReplyError) and refusal_code(str(reply)) == "READONLY" for reply in found):
+            self._router.drop()  # the primary has become a replica: the address may lead to another server now
+        return Replies(found, copies)
 
 
 class _Tries:
-    """Pauses between tries, each twice the one before, until the patience ends."""
+    """Pauses between tries, each twice as long as the one before, until the patience ends."""
 
     def __init__(self, patience_s: float, began_s: float | None = None) -> None:
         self._give_up = (monotonic() if began_s is None else began_s) + patience_s
@@ -170,7 +188,7 @@ class _Tries:
         return monotonic() > self._give_up
 
     async def pause(self, *, now: bool = False) -> None:
-        """Wait for the next try; not at all if it should come `now`."""
+        """Wait for the next try; with `now` do not wait."""
         self.count += 1
         if not now:
             await asyncio.sleep(self._pause_s)
@@ -182,15 +200,15 @@ def _given_up(failure: StoreUnavailable, sent: bool) -> Answer:
 
 
 def _failure(reply: "Reply | StoreUnavailable") -> StoreUnavailable | None:
-    """Return why a command has no answer: it was refused whole, or nothing came back."""
-    if _forgot(reply):
+    """Return why a command has no answer: Redis refused it as a whole, or no reply came. None if it has one."""
+    if _lacks_script(reply):
         return StoreUnavailable("Redis does not keep its scripts", outcome="not_applied")
     if isinstance(reply, ReplyError):
         return refusal(str(reply))
     return reply if isinstance(reply, StoreUnavailable) else None
 
 
-def _forgot(reply: object) -> bool:
+def _lacks_script(reply: object) -> bool:
     return isinstance(reply, ReplyError) and str(reply).startswith("NOSCRIPT")
 
 

@@ -7,9 +7,9 @@ which nearly all of them refuse to touch, but not before Redis has looked whethe
 
 from cellar.store.protocol.replies import items, raw
 from cellar.store.protocol.resp import Command, Reply, ReplyError
-from cellar.store.protocol.script import Script
+from cellar.store.protocol.script import load_script
 
-RIGHTS = Script.load("rights")
+RIGHTS = load_script("rights")
 
 COMMANDS: tuple[tuple[bytes, ...], ...] = (
     (b"SET", b"$", b"", b"PX", b"1000"),
@@ -48,7 +48,7 @@ ARGUMENTS = [word for command in COMMANDS for word in (b"%d" % (len(command) - 1
 
 def ask(probe: bytes) -> Command:
     """Return the command that tells the rights; the server must know the script. `probe` is a key of the service."""
-    return [b"EVALSHA", RIGHTS.sha, b"1", probe, *ARGUMENTS]
+    return RIGHTS.call([probe], *ARGUMENTS)
 
 
 def missing(reply: Reply) -> str | None:

@@ -1,4 +1,4 @@
-"""What carries commands to Redis: one link, or a link to each primary of a cluster."""
+"""Protocol of what carries commands to Redis: one connection, or a connection to each primary of a cluster."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -7,35 +7,36 @@ from typing import NamedTuple, Protocol
 from cellar.errors import StoreUnavailable
 from cellar.store.protocol.resp import Command, Packed, Reply
 
-Told = Callable[[Sequence[int], "Sequence[Reply | StoreUnavailable] | None"], None]
-"""Is told of some commands which they are, and what became of each (`Replies.replies`); None if all were answered 0."""
+ReplyCallback = Callable[[Sequence[int], "Sequence[Reply | StoreUnavailable] | None"], None]
+"""Is called with the numbers of some commands and the reply to each (`Replies.replies`); None if all replies are 0."""
 
 
 @dataclass(frozen=True, slots=True)
 class Wait:
-    """Wait, after the commands, until so many replicas have them or the time is over."""
+    """A WAIT after the commands: until this number of replicas has them, or until the timeout."""
 
     replicas: int
     timeout_ms: int
 
 
 class Replies(NamedTuple):
-    """What became of the commands of a call, in their order."""
+    """The replies to the commands of a call, in their order."""
 
     replies: "list[Reply | StoreUnavailable]"
-    """What Redis answered; ReplyError where it refused; StoreUnavailable where no answer came."""
+    """The reply of Redis, a ReplyError where it refused the command, StoreUnavailable where no reply came."""
 
     copies: Sequence[int] = ()
-    """For each command how many replicas had it when its WAIT ended, 0 if none was answered; empty without a Wait."""
+    """For each command how many replicas had it when its WAIT ended, 0 if WAIT was not answered; empty without a
+    Wait."""
 
 
 class Router(Protocol):
-    """Sends each command to the Redis that keeps its key. Nothing is ever sent again that may have been applied."""
+    """Sends each command to the Redis that owns its key. It never repeats a command that may have been applied."""
 
     fails_over: bool
-    """Whether another server is expected to take over from one that is lost."""
+    """Whether another server takes over when one is lost."""
 
-    async def tell(
+    async def send(
         self,
         commands: Sequence[Command],
         *,
@@ -44,30 +45,30 @@ class Router(Protocol):
         in_order: bool = False,
         together: bool = False,
     ) -> Replies:
-        """Send the commands, in one write to each server that has some of them, and return what became of them.
+        """Send the commands, in one write to each server, and return their replies.
 
-        `before` are commands without a key that each of these servers is given first; their replies are dropped.
-        `wait` ends the write to each of these servers. `in_order`: a command runs only when those before it have been
-        answered, also where they go to other servers; what comes after one that was not is not sent. `together`: a
-        server of its own, that is no part of a cluster, takes many of them as one (`transaction.py`).
+        `before` are commands without a key that each of these servers gets first; their replies are dropped.
+        `wait` is sent to each of these servers after the commands. With `in_order` a command runs only after those
+        before it have been answered, also on other servers; commands after one that failed are not sent. With
+        `together` a single server runs many commands as a few transactions (`transaction.py`).
         """
 
-    def post(self, commands: Sequence[Packed], key: Callable[[int], bytes], told: Told) -> None:
-        """Begin what `tell` does `together`. `key` is asked for the key of a command, by its number.
+    def post(self, commands: Sequence[Packed], key: Callable[[int], bytes], on_replies: ReplyCallback) -> None:
+        """Begin to send the commands `together`. `key(i)` is the key of command i.
 
-        `told` is called, never from within, once for each part of the commands that went to a server of its own, as
-        soon as that has answered. What is posted goes to each server in the order in which it was, also where a
-        connection has to be made first.
+        `on_replies` is called once for each server that has some of the commands, as soon as that server has answered,
+        and never before `post` has returned. Each server gets the commands in the order of the calls of `post`, also
+        if a connection has to be made first.
         """
 
     def parts(self, count: int, key: Callable[[int], bytes]) -> Sequence[Sequence[int]]:
-        """Return which of so many commands go to the same server, as far as that is known; `key` is `post`'s."""
+        """Return the numbers 0 to `count` - 1 in groups that go to the same server, as far as that is known."""
 
     async def primaries(self, key: bytes) -> "list[tuple[Router, bytes]]":
-        """Return a route to each primary and a name that begins like `key` and lies there. Raise StoreUnavailable."""
+        """Return a router to each primary with a key on it that begins with `key`. Raise StoreUnavailable."""
 
     def drop(self) -> None:
-        """Give up what is known of who is primary; it is found out anew."""
+        """Forget which servers are primaries; the next call finds out again."""
 
     async def aclose(self) -> None:
         """Close every connection. Calls under way end with an unknown outcome."""

@@ -1,7 +1,7 @@
-"""Scripts: small Lua files, run by their hash on the link (`retry.py`) and through redis-py (`Scripts`)."""
+"""Lua scripts run through redis-py, for the synchronous stores of models, jobs and blobs."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from time import monotonic
 from typing import Any
 
@@ -9,29 +9,29 @@ import redis
 
 from cellar.errors import StoreUnavailable
 from cellar.store.connection.rights import ARGUMENTS, RIGHTS, missing
-from cellar.store.protocol.script import Script
+from cellar.store.protocol.script import Script, load_script
 
-ASK_AGAIN_S = 10.0
-"""How often the rights of the user are asked for: somebody may take one away."""
+CHECK_INTERVAL_S = 10.0
+"""How often the rights of the Redis user are checked: an administrator may change them while the service runs."""
 
 
 class Scripts:
-    """The scripts `names` of one synchronous store, each behind the same `prelude` ("" for none)."""
+    """The scripts in one folder of `lua/`. The files named in `prelude` come before each of them."""
 
-    def __init__(self, client: redis.Redis, prelude: str, names: Iterable[str]) -> None:
-        before = (prelude,) if prelude else ()
+    def __init__(self, client: redis.Redis, folder: str, *prelude: str) -> None:
         self._client = client
-        self._asked_s = -math.inf
-        self._scripts = {name: Script.load(*before, name) for name in names}
+        self._folder = folder
+        self._prelude = tuple(f"{folder}/{name}" for name in prelude)
+        self._checked_s = -math.inf
 
     def run(self, name: str, keys: Sequence[str], args: Sequence[str | int | float | bytes]) -> Any:
-        """Run one by its hash; a Redis that has forgotten it is given it again. Raise redis-py's errors.
+        """Run a script by its hash; a Redis that does not have it is sent the text. Raise redis-py's errors.
 
-        The text goes where the keys lie: of a cluster, to the primary that has to run it and to no other.
+        In a cluster the text goes only to the primary that owns the keys.
         """
-        if monotonic() - self._asked_s > ASK_AGAIN_S:
+        if monotonic() - self._checked_s > CHECK_INTERVAL_S:
             self._check_rights(f"{keys[0]}:probe")
-        return self._run(self._scripts[name], keys, args)
+        return self._run(load_script(*self._prelude, f"{self._folder}/{name}"), keys, args)
 
     def _run(self, script: Script, keys: Sequence[str], args: Sequence[str | int | float | bytes]) -> Any:
         try:
@@ -43,4 +43,4 @@ class Scripts:
         """Raise StoreUnavailable if the user may not run all commands: none of them has been run then."""
         if (reason := missing(self._run(RIGHTS, [probe], ARGUMENTS))) is not None:
             raise StoreUnavailable(reason, outcome="not_applied")
-        self._asked_s = monotonic()
+        self._checked_s = monotonic()

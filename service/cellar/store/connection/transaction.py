@@ -1,8 +1,8 @@
-"""Many commands in a few transactions, so that Redis writes them to its disk at once.
+"""Groups commands into a few transactions, so that Redis syncs its append-only file once for each of them.
 
-Redis reads 16 KiB of a connection at a time and, with `appendfsync always`, syncs its file after each time. A tick of
-many commits then waits for many syncs, one after the other; a transaction is kept back until it is whole and is synced
-once. Its commands stand for themselves as before: one that fails undoes none of the others.
+Redis reads 16 KiB of a connection at a time and, with `appendfsync always`, syncs the file after each read. A long
+batch of commands thus waits for many syncs; a transaction runs when it has arrived as a whole, and is synced once. The
+commands in it stay independent: one that fails undoes none of the others.
 """
 
 from collections.abc import Iterator, Sequence
@@ -11,46 +11,38 @@ from typing import TypeVar
 
 from cellar.store.protocol.resp import Command, Packed, Reply, ReplyError, pack
 
-Item = TypeVar("Item")
+Item = TypeVar("Item", Packed, Command | Packed)
 
 LEAST = 8
-"""Commands that are worth it: fewer commits come in one piece anyway."""
+"""Fewest commands that are worth a transaction: fewer commits arrive in one read anyway."""
 
 MOST = 128
-"""Of a transaction: Redis serves nobody else meanwhile, for a few milliseconds."""
+"""Most commands in a transaction: Redis serves no other connection meanwhile, for a few milliseconds."""
 
-MULTI: Command = (b"MULTI",)
-EXEC: Command = (b"EXEC",)
-_MULTI_PACKED, _EXEC_PACKED = pack([MULTI]), pack([EXEC])
+MULTI, EXEC = pack([(b"MULTI",)]), pack([(b"EXEC",)])
 
 ZERO = b":0\r\n"
-"""What nearly every commit is answered."""
+"""The reply to nearly every commit."""
 
 
-def grouped(commands: Sequence[Command | Packed]) -> list[Command | Packed]:
-    """Return the commands in transactions; few of them as they are."""
-    found: list[Command | Packed] = _grouped(commands, MULTI, EXEC)
-    return found
-
-
-def grouped_packed(commands: Sequence[Packed]) -> list[Packed]:
-    """Return the same of commands that are packed."""
-    return _grouped(commands, _MULTI_PACKED, _EXEC_PACKED)
-
-
-def _grouped(commands: Sequence[Item], begin: Item, end: Item) -> list[Item]:
+def grouped(commands: Sequence[Item]) -> list[Item]:
+    """Return the commands in transactions; a group of fewer than LEAST stays as it is."""
     found: list[Item] = []
-    for group in _groups(commands):
-        found += [begin, *group, end] if len(group) >= LEAST else group
+    for begin, end in _bounds(len(commands)):
+        if end - begin >= LEAST:
+            found.append(MULTI)
+        found += commands[begin:end]
+        if end - begin >= LEAST:
+            found.append(EXEC)
     return found
 
 
 def ungrouped(replies: Sequence[Reply], count: int) -> list[Reply]:
-    """Return the reply to each of so many commands, given those to what `grouped` made of them."""
+    """Return the replies to `count` commands, given the replies to `grouped` of them."""
     found: list[Reply] = []
     at = 0
-    for group in _groups(range(count)):
-        size = len(group)
+    for begin, end in _bounds(count):
+        size = end - begin
         if size < LEAST:
             found += replies[at : at + size]
             at += size
@@ -62,7 +54,7 @@ def ungrouped(replies: Sequence[Reply], count: int) -> list[Reply]:
 
 
 def zeros(count: int) -> bytes:
-    """Return the bytes of the replies to what `grouped` makes of so many commands, if 0 is the answer to each."""
+    """Return the bytes of the replies to `grouped` of `count` commands, if 0 is the reply to each of them."""
     full, rest = divmod(count, MOST)
     return _zeros(MOST) * full + _zeros(rest)
 
@@ -75,16 +67,16 @@ def _zeros(count: int) -> bytes:
 
 
 def _outcome(begun: Reply, queued: Sequence[Reply], done: Reply) -> Sequence[Reply]:
-    """Return what became of the commands of a transaction."""
-    if isinstance(begun, ReplyError):  # there was none: each was answered by itself
+    """Return the replies to the commands of one transaction, given those to MULTI, to the commands and to EXEC."""
+    if isinstance(begun, ReplyError):  # MULTI was refused, so each command was answered by itself
         return queued
     if isinstance(done, list):
         return done
-    # one was refused before it could begin, and with it all the others: for the same reason
+    # one command was refused when it was queued, and with it the whole transaction: all have the same reason
     reason = next((reply for reply in queued if isinstance(reply, ReplyError)), done)
     return [reason] * len(queued)
 
 
-def _groups(commands: Sequence[Item]) -> Iterator[Sequence[Item]]:
-    for begin in range(0, len(commands), MOST):
-        yield commands[begin : begin + MOST]
+def _bounds(count: int) -> Iterator[tuple[int, int]]:
+    for begin in range(0, count, MOST):
+        yield begin, min(begin + MOST, count)

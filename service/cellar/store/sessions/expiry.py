@@ -10,7 +10,7 @@ import asyncio
 import logging
 from collections.abc import Sequence
 
-from cellar.errors import CellarError, InvalidInput, StoreUnavailable
+from cellar.errors import InvalidInput, StoreUnavailable
 from cellar.store.connection.retry import RetryingClient
 from cellar.store.keys import SessionKeys
 from cellar.store.protocol.replies import text
@@ -27,14 +27,14 @@ class ExpirySweeper:
 
     def __init__(
         self,
-        exchange: RetryingClient,
+        client: RetryingClient,
         keys: SessionKeys,
         listing: SessionIndex,
         tenants: Sequence[str],
         *,
         every_s: float,
     ) -> None:
-        self._exchange = exchange
+        self._client = client
         self._keys = keys
         self._listing = listing
         self._tenants = tenants
@@ -54,17 +54,13 @@ class ExpirySweeper:
 
     async def take_turn(self) -> bool:
         """Return whether the bite that is due is this process's. Raise StoreUnavailable."""
-        turn = (b"SET", self._keys.sweep_turn, b"", b"NX", b"PX", b"%d" % max(1, self._every_s * 1000))
-        (answer,) = await self._exchange.insist([turn])
-        if isinstance(answer.reply, CellarError):
-            raise answer.reply
-        return answer.reply is not None
+        return await self._client.take_turn(self._keys.sweep_turn, self._every_s)
 
     async def sweep(self) -> None:
         """Look at the next names, and remove those whose session has expired. Raise StoreUnavailable."""
         for tenant in self._tenants:
             place = self._keys.sweep_cursor(tenant)
-            (cursor,) = await self._exchange.read([(b"GET", place)])
+            (cursor,) = await self._client.read([(b"GET", place)])
             try:
                 keys, after = await self._listing.next_names(tenant, "" if cursor is None else text(cursor))
             except InvalidInput:  # not what a sweeper wrote
@@ -72,4 +68,4 @@ class ExpirySweeper:
             dead = await self._listing.without_record(keys) if keys else []
             if dead:
                 await self._listing.remove(dead)
-            await self._exchange.insist([(b"SET", place, after.encode())])
+            await self._client.execute([(b"SET", place, after.encode())])

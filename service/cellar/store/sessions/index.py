@@ -19,10 +19,10 @@ from cellar.store.connection.retry import RetryingClient
 from cellar.store.keys import BUCKETS, SessionKeys
 from cellar.store.protocol.replies import items, number, raw, text
 from cellar.store.protocol.resp import Command, Reply
-from cellar.store.protocol.script import Script
+from cellar.store.protocol.script import load_script
 from cellar.store.sessions.record_codec import unpack_head
 
-REAP = Script.load("reap")
+REAP = load_script("session/reap")
 
 SPAN = 32
 """Buckets asked for in one round trip: a tenant with few sessions is listed in eight."""
@@ -49,8 +49,8 @@ async def nobody(_: Sequence[SessionKey]) -> None:
 class SessionIndex:
     """Adds, removes and pages through names. `expired` hears of those whose session has expired."""
 
-    def __init__(self, exchange: RetryingClient, keys: SessionKeys, expired: Expired = nobody) -> None:
-        self._exchange = exchange
+    def __init__(self, client: RetryingClient, keys: SessionKeys, expired: Expired = nobody) -> None:
+        self._client = client
         self._keys = keys
         self._expired = expired
 
@@ -64,7 +64,7 @@ class SessionIndex:
         Names that Redis keeps, because it refuses or goes away, are for the next one who comes upon them; so are all
         if those who want to know of expired sessions cannot be told.
         """
-        looks = await self._exchange.insist([self._reap(key) for key in dead])
+        looks = await self._client.execute([self._reap(key) for key in dead])
         gone = [key for key, look in zip(dead, looks, strict=True) if look.reply in (1, 2)]
         expired = [key for key, look in zip(dead, looks, strict=True) if look.reply == 2]
         try:
@@ -74,20 +74,20 @@ class SessionIndex:
             return
         if not gone:
             return
-        await self._exchange.insist([(b"ZREM", self._keys.bucket_of(key), key.session.encode()) for key in gone])
-        looks = await self._exchange.insist([(b"EXISTS", self._keys.record(key)) for key in gone])
+        await self._client.execute([(b"ZREM", self._keys.bucket_of(key), key.session.encode()) for key in gone])
+        looks = await self._client.execute([(b"EXISTS", self._keys.record(key)) for key in gone])
         back = [key for key, look in zip(gone, looks, strict=True) if look.reply == 1]
         if back:
-            await self._exchange.insist([self.add(key) for key in back])
+            await self._client.execute([self.add(key) for key in back])
 
     def _reap(self, key: SessionKey) -> Command:
         keys = (self._keys.record(key), self._keys.tombstone(key), self._keys.snapshots(key), self._keys.shadow(key))
-        return (b"EVALSHA", REAP.sha, b"%d" % len(keys), *keys)
+        return REAP.call(keys)
 
     async def tidy(self, key: SessionKey) -> None:
         """Look at a few names in the bucket of this session and remove those whose record is gone."""
         command = (b"ZRANDMEMBER", self._keys.bucket_of(key), b"%d" % LOOKED_AT)
-        (some,) = await self._exchange.insist([command])
+        (some,) = await self._client.execute([command])
         if isinstance(some.reply, list) and some.reply:
             await self.remove([SessionKey(key.tenant, text(name)) for name in some.reply])
 
@@ -132,7 +132,7 @@ class SessionIndex:
 
     async def without_record(self, keys: Sequence[SessionKey]) -> list[SessionKey]:
         """Return those of the sessions that have no record."""
-        looks = await self._exchange.read([(b"EXISTS", self._keys.record(key)) for key in keys])
+        looks = await self._client.read([(b"EXISTS", self._keys.record(key)) for key in keys])
         return [key for key, look in zip(keys, looks, strict=True) if look == 0]
 
     async def _names(self, tenant: str, bucket: int, last: str, limit: int, prefix: str) -> list[tuple[int, str]]:
@@ -151,13 +151,13 @@ class SessionIndex:
         for each in span:
             limits = (after if each == bucket else begin, end, b"LIMIT", b"0", b"%d" % most(each))
             commands.append((b"ZRANGEBYLEX", self._keys.bucket(tenant, each), *limits))
-        replies = await self._exchange.read(commands)
+        replies = await self._client.read(commands)
         return [(each, [text(name) for name in items(reply)]) for each, reply in zip(span, replies, strict=True)]
 
     async def _summaries(self, keys: Sequence[SessionKey]) -> list[SessionSummary]:
         if not keys:
             return []
-        replies = await self._exchange.read([command for key in keys for command in summary_commands(self._keys, key)])
+        replies = await self._client.read([command for key in keys for command in summary_commands(self._keys, key)])
         found, dead = [], []
         for index, key in enumerate(keys):
             summary = read_summary(key, replies[2 * index : 2 * index + 2])

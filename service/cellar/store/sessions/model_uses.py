@@ -13,18 +13,19 @@ from dataclasses import dataclass, replace
 
 import orjson
 
-from cellar.errors import CellarError, StoreCorrupt
+from cellar.errors import StoreCorrupt
 from cellar.ports import DeletedModel, Dependents, SessionKey
 from cellar.store.connection.retry import Answer, RetryingClient
 from cellar.store.connection.router import Router
 from cellar.store.keys import SessionKeys
 from cellar.store.protocol.replies import items, number, raw, text
-from cellar.store.protocol.resp import Command, Reply
-from cellar.store.protocol.script import Script
+from cellar.store.protocol.resp import Command
+from cellar.store.protocol.script import load_script
 from cellar.store.sessions.index import SessionIndex
 from cellar.store.sessions.record_codec import model_mark, pack_meta, unpack_head
 
-USE, FENCE, DEPENDS = Script.load("model_use"), Script.load("fence"), Script.load("depends")
+USE, FENCE = load_script("model/use"), load_script("session/fence")
+DEPENDENCIES = load_script("session/dependencies")
 
 AT_ONCE = 256
 """Sessions that are looked at in one call."""
@@ -55,21 +56,21 @@ class _Depends:
 class RedisModelUses:
     """Implements `cellar.ports.ModelUses`."""
 
-    def __init__(self, route: Router, *, prefix: str) -> None:
-        self._exchange = RetryingClient(route, (USE, FENCE, DEPENDS))
+    def __init__(self, router: Router, *, prefix: str) -> None:
+        self._client = RetryingClient(router)
         self._keys = SessionKeys(prefix)
-        self._listing = SessionIndex(self._exchange, self._keys)
+        self._listing = SessionIndex(self._client, self._keys)
 
     async def enlist(self, key: SessionKey, ref: str) -> None:
         """Note that the session is about to depend on a version. Raise StoreUnavailable."""
-        _reply((await self._exchange.insist([enlist(self._keys, key, ref)]))[0])
+        (await self._client.execute([enlist(self._keys, key, ref)]))[0].result()
 
     async def confirm(self, key: SessionKey, ref: str) -> bool:
         """Return whether the version is there, and note that something depends on it. Raise StoreUnavailable."""
-        again, used = await self._exchange.insist([enlist(self._keys, key, ref), use(self._keys, key.tenant, ref)])
-        _reply(again)
+        again, used = await self._client.execute([enlist(self._keys, key, ref), use(self._keys, key.tenant, ref)])
+        again.result()
         await self.tidy(key.tenant, ref)
-        return _reply(used) == 1
+        return used.result() == 1
 
     async def count(self, tenant: str, ref: str) -> Dependents:
         """Count what depends on a version. Raise StoreUnavailable or StoreCorrupt."""
@@ -80,7 +81,7 @@ class RedisModelUses:
             snapshots += sum(list(each.snapshots).count(ref) for each in some)
             looked_at += len(some)
             if looked_at >= COUNTED:
-                (size,) = await self._exchange.read([(b"SCARD", self._keys.dependents(tenant, ref))])
+                (size,) = await self._client.read([(b"SCARD", self._keys.dependents(tenant, ref))])
                 return Dependents(sessions + max(0, number(size) - looked_at), shadows, snapshots)
         return Dependents(sessions, shadows, snapshots)
 
@@ -92,7 +93,7 @@ class RedisModelUses:
             while waiting := await self._fence(waiting, ref, deleted):
                 pass
             shadowed += [each.key for each in some if each.shadow == ref]
-        _reply((await self._exchange.insist([(b"UNLINK", self._keys.dependents(tenant, ref))]))[0])
+        (await self._client.execute([(b"UNLINK", self._keys.dependents(tenant, ref))]))[0].result()
         return shadowed
 
     async def fence_one(self, key: SessionKey, ref: str, deleted: DeletedModel) -> bool:
@@ -110,8 +111,8 @@ class RedisModelUses:
             meta, _, _ = unpack_head(each.head, each.meta)
             marked = pack_meta(replace(meta, deleted=deleted))
             mark = model_mark(meta.model_digest, deleted=True)
-            commands.append((b"EVALSHA", FENCE.sha, b"1", self._keys.record(each.key), each.meta, marked, mark))
-        answers = [_reply(answer) for answer in await self._exchange.insist(commands)] if commands else []
+            commands.append(FENCE.call([self._keys.record(each.key)], each.meta, marked, mark))
+        answers = [answer.result() for answer in await self._client.execute(commands)] if commands else []
         moved = [each.key for each, answer in zip(sessions, answers, strict=True) if isinstance(answer, bytes)]
         looks = await self._look(moved) if moved else []
         return [each for each in looks if each.model == ref and unpack_head(each.head, each.meta)[0].deleted is None]
@@ -122,7 +123,7 @@ class RedisModelUses:
         cursor, seen = b"0", set[bytes]()
         while True:
             scan = (b"SSCAN", self._keys.dependents(tenant, ref), cursor, b"COUNT", b"%d" % AT_ONCE)
-            cursor, names = items((await self._exchange.read([scan]))[0])
+            cursor, names = items((await self._client.read([scan]))[0])
             new = [name for name in dict.fromkeys(items(names)) if name not in seen]
             seen |= set(new)
             for start in range(0, len(new), AT_ONCE):
@@ -136,7 +137,7 @@ class RedisModelUses:
 
         Records that cannot be read are left out, and left alone: they are no reason to keep a model, and run on none.
         """
-        answers = await self._exchange.insist([self._depends(key) for key in keys])
+        answers = await self._client.execute([self._depends(key) for key in keys])
         found = [each for each in map(_read, keys, answers) if each is not None]
         if ref is not None:
             await self.take_off([each.key for each in found if not each.on(ref)], ref)
@@ -147,15 +148,15 @@ class RedisModelUses:
         if not keys:
             return
         names = [key.session.encode() for key in keys]
-        await self._exchange.insist([(b"SREM", self._keys.dependents(keys[0].tenant, ref), *names)])
+        await self._client.execute([(b"SREM", self._keys.dependents(keys[0].tenant, ref), *names)])
         back = [each.key for each in await self._look(keys) if each.on(ref)]
         if back:
-            await self._exchange.insist([enlist(self._keys, key, ref) for key in back])
+            await self._client.execute([enlist(self._keys, key, ref) for key in back])
 
     async def tidy(self, tenant: str, ref: str) -> None:
         """Look at a few names of a set."""
         command = (b"SRANDMEMBER", self._keys.dependents(tenant, ref), b"%d" % TIDIED)
-        names = items((await self._exchange.read([command]))[0])
+        names = items((await self._client.read([command]))[0])
         if names:
             await self._look([SessionKey(tenant, text(name)) for name in names], ref)
 
@@ -164,7 +165,7 @@ class RedisModelUses:
 
         Whether that was done is asked of the store each time, which may be an older copy of itself.
         """
-        (done,) = await self._exchange.read([(b"EXISTS", self._keys.enlisted(tenant))])
+        (done,) = await self._client.read([(b"EXISTS", self._keys.enlisted(tenant))])
         cursor = ""
         while not done:
             keys, cursor = await self._listing.next_names(tenant, cursor)
@@ -174,14 +175,14 @@ class RedisModelUses:
                 for ref in {each.model, each.shadow, *each.snapshots} - {""}
             ]
             if commands:
-                await self._exchange.insist(commands)
+                await self._client.execute(commands)
             if not cursor:
-                await self._exchange.insist([(b"SET", self._keys.enlisted(tenant), b"")])
+                await self._client.execute([(b"SET", self._keys.enlisted(tenant), b"")])
                 break
 
     def _depends(self, key: SessionKey) -> Command:
         keys = (self._keys.record(key), self._keys.snapshots(key), self._keys.shadow(key))
-        return (b"EVALSHA", DEPENDS.sha, b"3", *keys)
+        return DEPENDENCIES.call(keys)
 
 
 def enlist(keys: SessionKeys, key: SessionKey, ref: str) -> Command:
@@ -192,13 +193,13 @@ def enlist(keys: SessionKeys, key: SessionKey, ref: str) -> Command:
 def use(keys: SessionKeys, tenant: str, ref: str) -> Command:
     """Return the call that notes that something depends on a version; its reply is 0 if the version was deleted."""
     name, _, version = ref.partition("@")
-    return (b"EVALSHA", USE.sha, b"3", *keys.model(tenant, name), name.encode(), version.encode())
+    return USE.call(keys.model(tenant, name), name.encode(), version.encode())
 
 
 def _read(key: SessionKey, answer: Answer) -> _Depends | None:
     """Return what a session depends on, None if its record cannot be read. Raise StoreUnavailable."""
     try:
-        reply = _reply(answer)
+        reply = answer.result()
         if reply is None:
             return _Depends(key, b"", b"", "", "", ())
         head, meta, shadow, *copies = [raw(part) for part in items(reply)]
@@ -224,9 +225,3 @@ def _shadowing(told: bytes) -> str:
         return "" if found["stopped"] is not None else str(found["model"])
     except (ValueError, TypeError, LookupError) as error:
         raise StoreCorrupt("a damaged shadow of a session") from error
-
-
-def _reply(answer: Answer) -> Reply:
-    if isinstance(answer.reply, CellarError):
-        raise answer.reply
-    return answer.reply

@@ -22,7 +22,7 @@ from struct import Struct
 
 import orjson
 
-from cellar.errors import StoreCorrupt
+from cellar.errors import CellarError, SessionExpired, SessionUnknown, StoreCorrupt
 from cellar.ports import (
     NO_WRITERS,
     Change,
@@ -37,6 +37,8 @@ from cellar.ports import (
     Writers,
     writer_mark,
 )
+from cellar.store.protocol.replies import raw
+from cellar.store.protocol.resp import Reply
 
 SCHEMA = 1
 
@@ -132,6 +134,23 @@ def unpack_revision(head: bytes) -> int:
     if not head or head[0] != SCHEMA or len(head) != _HEAD.size:
         raise StoreCorrupt("a session record that this version of Cellar cannot read")
     return int(_HEAD.unpack(head)[5])
+
+
+def unpack_birth(head: bytes) -> bytes:
+    """Return the bytes in a head that tell a session from an earlier one of its name."""
+    return head[1:9]
+
+
+def absent(key: SessionKey, tombstone: Reply) -> CellarError:
+    """Return the error for a session without a record, given whether its tombstone is there."""
+    if tombstone:
+        return SessionExpired(f"session {key.session} has expired")
+    return SessionUnknown(f"there is no session {key.session}")
+
+
+def bytes_or_none(reply: Reply) -> bytes | None:
+    """Return a reply that must be bytes or nil. Raise StoreCorrupt."""
+    return None if reply is None else raw(reply)
 
 
 def unpack_record(key: SessionKey, head: bytes, meta: bytes, state: bytes, writers: bytes | None) -> SessionRecord:

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Sequence
 from typing import Any
 
-from cellar.errors import CellarError, ModelDeleted, StoreUnavailable
+from cellar.errors import ModelDeleted, StoreUnavailable
 from cellar.ports import (
     EVERY_SESSION,
     MAX_WRITERS,
@@ -20,22 +20,24 @@ from cellar.ports import (
     SessionRecord,
     SessionSummary,
 )
-from cellar.store.connection.retry import PATIENCE_S, Answer, RetryingClient
+from cellar.store.connection.retry import PATIENCE_S, RetryingClient
 from cellar.store.connection.router import Router, Wait
 from cellar.store.keys import SessionKeys
 from cellar.store.protocol.replies import items, raw
 from cellar.store.protocol.resp import Command, Reply
-from cellar.store.protocol.script import Script
+from cellar.store.protocol.script import Script, load_script
 from cellar.store.sessions.changes_since import changes_since, retold
-from cellar.store.sessions.commit_command import CommitCalls, Keep, birth_entries, leftovers
-from cellar.store.sessions.commit_fast_path import FastCommits
-from cellar.store.sessions.commit_pipeline import CommitPipeline, gone, raw_or_none
+from cellar.store.sessions.commits.command import CommitCalls, Keep, birth_entries, leftovers
+from cellar.store.sessions.commits.fast_path import FastCommits
+from cellar.store.sessions.commits.pipeline import CommitPipeline
 from cellar.store.sessions.deduplication import judge
 from cellar.store.sessions.expiry import SWEEP_S, ExpirySweeper
-from cellar.store.sessions.index import REAP, Expired, SessionIndex, nobody, read_summary, summary_commands
-from cellar.store.sessions.model_uses import USE, RedisModelUses, enlist, use
+from cellar.store.sessions.index import Expired, SessionIndex, nobody, read_summary, summary_commands
+from cellar.store.sessions.model_uses import RedisModelUses, enlist, use
 from cellar.store.sessions.record_codec import (
     Entry,
+    absent,
+    bytes_or_none,
     pack_head,
     pack_meta,
     unpack_entry,
@@ -47,7 +49,7 @@ from cellar.store.topology import health
 from cellar.store.topology.config_check import agree
 from cellar.store.topology.replication import Replicas
 
-COMMIT, CREATE, DELETE = Script.load("commit"), Script.load("create"), Script.load("delete")
+COMMIT, CREATE, DELETE = load_script("session/commit"), load_script("session/create"), load_script("session/delete")
 
 _FIELDS = (b"h", b"m", b"s", b"v")
 _PLACES = tuple(b"v%d" % place for place in range(MAX_WRITERS))
@@ -58,7 +60,7 @@ class RedisSessions:
 
     def __init__(
         self,
-        route: Router,
+        router: Router,
         *,
         prefix: str,
         window: int = 32,
@@ -70,16 +72,16 @@ class RedisSessions:
         expired: Expired = nobody,
         wait: Wait | None = None,
     ) -> None:
-        self._route = route
+        self._router = router
         self.keys = SessionKeys(prefix)
         self._keep = Keep(window, output_cap_bytes, int(idempotency_ttl_s * 1000), int(tombstone_ttl_s * 1000))
         self.calls = CommitCalls(commit_script, self.keys, self._keep)
-        self._exchange = RetryingClient(route, (commit_script, CREATE, DELETE, REAP, USE), patience_s=patience_s)
-        self._listing = SessionIndex(self._exchange, self.keys, expired)
-        self.uses = RedisModelUses(route, prefix=prefix)
-        self._replicas = None if wait is None else Replicas(wait, self._exchange, self.keys)
+        self._client = RetryingClient(router, preload=[commit_script], patience_s=patience_s)
+        self._listing = SessionIndex(self._client, self.keys, expired)
+        self.uses = RedisModelUses(router, prefix=prefix)
+        self._replicas = None if wait is None else Replicas(wait, self._client, self.keys)
         self.plain = FastCommits(commit_script, self.keys, self._keep)
-        self._ticks = CommitPipeline(route, self._exchange, self.keys, self.calls, self.plain, self._replicas)
+        self._pipeline = CommitPipeline(router, self._client, self.keys, self.calls, self.plain, self._replicas)
         self._slots = tuple(b"r%d" % index for index in range(window))
 
     async def create(
@@ -93,17 +95,16 @@ class RedisSessions:
         named = [self._listing.add(key), enlist(self.keys, key, meta.model)]
         ttl_ms, _, life_ms = self._keep.lifetimes(meta.ttl_s, meta.pinned)
         keys = [self.keys.record(key), self.keys.tombstone(key), *leftovers(self.keys, key)]
-        script = (b"EVALSHA", CREATE.sha, b"%d" % len(keys), *keys)
         fields = (pack_head(meta, record.position, record.revision), pack_meta(meta), record.state)
         streams = [part for entry in birth_entries(record, layout, born) for part in (b"%d" % len(entry), *entry)]
-        create = (*script, *fields, ttl_ms, life_ms, *streams)
+        create = CREATE.call(keys, *fields, ttl_ms, life_ms, *streams)
         commands = [*named, create, *named, use(self.keys, key.tenant, meta.model)]
-        answers = await self._exchange.insist(commands, in_order=True)
-        reply = _reply(answers[len(named)])
+        answers = await self._client.execute(commands, in_order=True)
+        reply = answers[len(named)].result()
         for answer in answers:
-            _reply(answer)
+            answer.result()
         await asyncio.gather(self._listing.tidy(key), self.uses.tidy(key.tenant, meta.model))
-        if reply == 0 and _reply(answers[-1]) == 0:
+        if reply == 0 and answers[-1].result() == 0:
             await self._delete(key, meta.birth)
             raise ModelDeleted(f"the model {meta.model} was deleted while the session was created")
         if reply == 0:
@@ -117,7 +118,7 @@ class RedisSessions:
     async def load(self, key: SessionKey) -> SessionRecord:
         """Return the session. Raise SessionUnknown, SessionExpired or StoreUnavailable."""
         record, tombstone = self.keys.record(key), self.keys.tombstone(key)
-        fields, dead = await self._exchange.read([(b"HMGET", record, *_FIELDS), (b"EXISTS", tombstone)])
+        fields, dead = await self._client.read([(b"HMGET", record, *_FIELDS), (b"EXISTS", tombstone)])
         return self._record(key, items(fields), dead)
 
     async def find(self, key: SessionKey, identity: Identity, fingerprint: bytes) -> Committed | SessionRecord:
@@ -132,7 +133,7 @@ class RedisSessions:
         ]
         if identity.key is not None:
             commands.append((b"GET", self.keys.idempotency(key, identity.key)))
-        fields, dead, *keyed = await self._exchange.read(commands)
+        fields, dead, *keyed = await self._client.read(commands)
         record, seen = self._seen(key, items(fields), dead)
         answered = unpack_keyed(raw(keyed[0])) if keyed and keyed[0] is not None else None
         found = judge(record, seen, answered, identity, fingerprint)
@@ -148,17 +149,17 @@ class RedisSessions:
         Raise a PositionConflict if they are not known any more or were never there, or what `load` raises.
         """
         ring: Command = (b"HMGET", self.keys.record(key), *_FIELDS, *self._slots)
-        fields, dead = await self._exchange.read([ring, (b"EXISTS", self.keys.tombstone(key))])
+        fields, dead = await self._client.read([ring, (b"EXISTS", self.keys.tombstone(key))])
         record, seen = self._seen(key, items(fields), dead)
         return record, retold(changes_since(record, seen, position), record, writer)
 
     async def summary(self, key: SessionKey) -> SessionSummary:
         """Return the session without its state. Raise as `load`."""
         commands = [*summary_commands(self.keys, key), (b"EXISTS", self.keys.tombstone(key))]
-        replies = await self._exchange.read(commands)
+        replies = await self._client.read(commands)
         found = read_summary(key, replies)
         if found is None:
-            raise gone(key, replies[2])
+            raise absent(key, replies[2])
         return found
 
     def post(self, commits: Sequence[Commit], done: Done) -> None:
@@ -168,7 +169,7 @@ class RedisSessions:
         its identity. Only if that stays unknown is the result StoreUnavailable with outcome `unknown`. Where replicas
         are waited for it is StoreUnavailable with outcome `applied_not_durable` if too few of them have the commit.
         """
-        self._ticks.post(commits, done)
+        self._pipeline.post(commits, done)
 
     async def delete(self, key: SessionKey) -> None:
         """Delete the session, and no other that may get its name meanwhile. Raise as `load`."""
@@ -182,8 +183,8 @@ class RedisSessions:
     async def _delete(self, key: SessionKey, birth: bytes) -> bool:
         """Delete a session, and return whether it was there."""
         keys = [self.keys.record(key), self.keys.tombstone(key), *leftovers(self.keys, key)]
-        (answer,) = await self._exchange.insist([(b"EVALSHA", DELETE.sha, b"%d" % len(keys), *keys, birth)])
-        return _reply(answer) == 1 or answer.resent
+        (answer,) = await self._client.execute([DELETE.call(keys, birth)])
+        return answer.result() == 1 or answer.resent
 
     async def list(
         self, tenant: str, cursor: str, limit: int, wanted: SessionFilter = EVERY_SESSION
@@ -193,11 +194,11 @@ class RedisSessions:
 
     def sweeper(self, tenants: Sequence[str], *, every_s: float = SWEEP_S) -> ExpirySweeper:
         """Return what finds the sessions of these tenants that have expired, a bite every `every_s`."""
-        return ExpirySweeper(self._exchange, self.keys, self._listing, tenants, every_s=every_s)
+        return ExpirySweeper(self._client, self.keys, self._listing, tenants, every_s=every_s)
 
     async def ping(self) -> dict[str, Any]:
         """Return what Redis really gives (`health.look`); raise StoreUnavailable if it could not keep sessions now."""
-        told = await health.look(self._route, self.keys.probe)
+        told = await health.look(self._router, self.keys.probe)
         if self._replicas is not None and told["replicas"] < self._replicas.wait.replicas:
             wanted = self._replicas.wait.replicas
             detail = f"strict durability asks for {wanted} replicas of each primary, and one has {told['replicas']}"
@@ -205,13 +206,13 @@ class RedisSessions:
         return told
 
     async def agree(self) -> None:
-        """Warn if another process keeps more of a session, or less, for replays (`agreement.py`)."""
-        await agree(self._exchange, self.keys.window, self._keep.window)
+        """Warn if another process keeps more of a session, or less, for replays (`config_check.py`)."""
+        await agree(self._client, self.keys.window, self._keep.window)
 
     async def aclose(self) -> None:
         """Close every connection. Commits under way end with an unknown outcome."""
-        await self._route.aclose()
-        await self._ticks.aclose()
+        await self._router.aclose()
+        await self._pipeline.aclose()
 
     def _seen(self, key: SessionKey, fields: Sequence[Reply], dead: Reply) -> tuple[SessionRecord, Sequence[Entry]]:
         record = self._record(key, fields[: len(_FIELDS)], dead)
@@ -220,11 +221,5 @@ class RedisSessions:
     def _record(self, key: SessionKey, fields: Sequence[Reply], dead: Reply) -> SessionRecord:
         head, meta, state, writers = fields
         if head is None:
-            raise gone(key, dead)
-        return unpack_record(key, raw(head), raw(meta), raw(state), raw_or_none(writers))
-
-
-def _reply(answer: Answer) -> Reply:
-    if isinstance(answer.reply, CellarError):
-        raise answer.reply
-    return answer.reply
+            raise absent(key, dead)
+        return unpack_record(key, raw(head), raw(meta), raw(state), bytes_or_none(writers))

@@ -14,13 +14,13 @@ from cellar.store.protocol.replies import raw
 logger = logging.getLogger(__name__)
 
 
-async def agree(exchange: RetryingClient, key: bytes, window: int) -> None:
+async def agree(client: RetryingClient, key: bytes, window: int) -> None:
     """Leave word under `key` of the window here, and warn if the last process that did so had another.
 
     A warning and no refusal: a window that is changed is another one for as long as processes are exchanged one by one.
     A Redis that is away, or that does not let its user do this, says nothing; whoever starts next asks again.
     """
-    (answer,) = await exchange.insist([(b"SET", key, b"%d" % window, b"GET")])
+    (answer,) = await client.execute([(b"SET", key, b"%d" % window, b"GET")])
     if answer.reply is None or isinstance(answer.reply, CellarError):
         return
     other = raw(answer.reply).decode()

@@ -25,7 +25,7 @@ from cellar.store.topology.cluster import Cluster
 from cellar.store.topology.sentinel import SENTINEL_TIMEOUT_S, Sentinels
 
 
-def open_route(url: str, *, prefix: str | None = None, reply_timeout_s: float = REPLY_TIMEOUT_S) -> Router:
+def open_router(url: str, *, prefix: str | None = None, reply_timeout_s: float = REPLY_TIMEOUT_S) -> Router:
     """Return the route to the Redis of a URL (`url.py`); nothing is connected yet. Raise SettingsInvalid.
 
     With the `prefix` of all keys each connection is asked first for the rights of its user (`rights.py`).

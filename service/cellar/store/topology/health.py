@@ -5,12 +5,11 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from cellar.errors import CellarError, StoreUnavailable
+from cellar.errors import StoreUnavailable
 from cellar.store.connection import requirements, rights
-from cellar.store.connection.retry import Answer, RetryingClient
+from cellar.store.connection.retry import RetryingClient
 from cellar.store.connection.router import Router
 from cellar.store.protocol.replies import raw
-from cellar.store.protocol.resp import Reply
 
 PATIENCE_S = 1.0
 """Whoever looks looks again; one that waits for a failover says nothing meanwhile."""
@@ -36,14 +35,14 @@ async def keep_looking(look: Callable[[], Awaitable[object]]) -> None:
         await asyncio.sleep(LOOK_S)
 
 
-async def look(route: Router, probe: bytes) -> dict[str, Any]:
+async def look(router: Router, probe: bytes) -> dict[str, Any]:
     """Return what the servers give; raise StoreUnavailable if one of them could not keep sessions now.
 
     `probe` is a key that may be written. `durability` is `always`, `everysec` or `no` (the fsync policy of the
     append-only file), `none` without such a file, `unknown` where the server does not tell. Of several primaries the
     worst counts; `primaries` says how many there are, `replicas` how many the one with the fewest has.
     """
-    told = [await _ask(primary, key) for primary, key in await route.primaries(probe)]
+    told = [await _ask(primary, key) for primary, key in await router.primaries(probe)]
     if not told:
         raise StoreUnavailable("the Redis cluster has no primary with slots")
     return {
@@ -59,14 +58,14 @@ async def look(route: Router, probe: bytes) -> dict[str, Any]:
 
 async def _ask(primary: Router, probe: bytes) -> dict[str, Any]:
     """Return what one server says. What refuses a write says why."""
-    info, config, may, wrote = await RetryingClient(primary, (rights.RIGHTS,), patience_s=PATIENCE_S).insist(
+    info, config, may, wrote = await RetryingClient(primary, patience_s=PATIENCE_S).execute(
         [(b"INFO",), (b"CONFIG", b"GET", b"appendfsync"), rights.ask(probe), (b"SET", probe, b"", b"PX", b"1000")]
     )
-    if (reason := rights.missing(_reply(may))) is not None:
+    if (reason := rights.missing(may.result())) is not None:
         primary.drop()  # a new connection is asked first, so steps are refused as well
         raise StoreUnavailable(reason, outcome="not_applied")
-    _reply(wrote)
-    told = requirements.facts(_reply(info))
+    wrote.result()
+    told = requirements.facts(info.result())
     if (reason := requirements.unmet(told)) is not None:
         primary.drop()  # a new connection is asked first, so steps are refused as well
         raise StoreUnavailable(reason, outcome="not_applied")
@@ -78,9 +77,3 @@ async def _ask(primary: Router, probe: bytes) -> dict[str, Any]:
         "maxmemory_policy": told.get("maxmemory_policy", "unknown"),
         "replicas": int(told.get("connected_slaves", "0")),
     }
-
-
-def _reply(answer: Answer) -> Reply:
-    if isinstance(answer.reply, CellarError):
-        raise answer.reply
-    return answer.reply

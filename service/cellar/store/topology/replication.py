@@ -20,15 +20,15 @@ SHORT_MS = b"1000"
 class Replicas:
     """Says of results whether replicas have them."""
 
-    def __init__(self, wait: Wait, exchange: RetryingClient, keys: SessionKeys) -> None:
+    def __init__(self, wait: Wait, client: RetryingClient, keys: SessionKeys) -> None:
         self.wait = wait
-        self._exchange = exchange
+        self._client = client
         self._keys = keys
 
     async def confirm(self, key: SessionKey) -> None:
         """Wait until all that was ever written of a session is on replicas. Raise StoreUnavailable."""
         mark = (b"SET", self._keys.mark(key), b"", b"PX", SHORT_MS)
-        (answer,) = await self._exchange.insist([mark], wait=self.wait)
+        (answer,) = await self._client.execute([mark], wait=self.wait)
         if answer.copies < self.wait.replicas:
             raise self._missing(answer.copies)
 

@@ -6,8 +6,7 @@ from functools import lru_cache, partial
 
 from cellar.ports import Born, Change, Commit, SessionKey, SessionMeta, SessionRecord
 from cellar.store.keys import TOMBSTONE, SessionKeys
-from cellar.store.protocol.resp import Command
-from cellar.store.protocol.script import Script
+from cellar.store.protocol.script import Script, ScriptCall
 from cellar.store.sessions.record_codec import pack_entry, pack_head, pack_keyed, pack_meta, pack_past, pack_writers
 
 
@@ -38,7 +37,7 @@ _NUMBERS = tuple(b"%d" % number for number in range(4096))
 
 
 class CommitCalls:
-    """Makes calls of the commit script (`lua/commit.lua` says what its arguments are)."""
+    """Makes calls of the commit script (`lua/session/commit.lua` says what its arguments are)."""
 
     def __init__(self, script: Script, keys: SessionKeys, keep: Keep) -> None:
         self._script = script
@@ -47,7 +46,7 @@ class CommitCalls:
         self._lifetimes = lru_cache(maxsize=1024)(keep.lifetimes)
         self._slots = tuple(b"r%d" % index for index in range(keep.window))
 
-    def call(self, commit: Commit) -> Command:
+    def call(self, commit: Commit) -> ScriptCall:
         """Return the call of the script for a commit of at most as many changes as the window has entries."""
         before, meta = commit.before, commit.meta or commit.before.meta
         record = self._keys.record(before.key)
@@ -57,11 +56,8 @@ class CommitCalls:
         if meta.log or meta.events:
             self._add_streams(commit, meta, keys, further)
         fields = self._fields(commit, meta)
-        return [
-            b"EVALSHA",
-            self._script.sha,
-            _NUMBERS[len(keys)],
-            *keys,
+        return self._script.call(
+            keys,
             pack_head(before.meta, before.position, before.revision),
             *self._lifetimes(meta.ttl_s, meta.pinned),
             b"%d" % (commit.ask_s * 1000) if commit.ask_s else b"0",
@@ -70,7 +66,7 @@ class CommitCalls:
             _NUMBERS[len(fields)],
             *fields,
             *further,
-        ]
+        )
 
     def _fields(self, commit: Commit, meta: SessionMeta) -> list[bytes]:
         """Return names and values of the record's new fields, in the order in which the script wants the first."""

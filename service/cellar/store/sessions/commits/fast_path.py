@@ -17,7 +17,7 @@ from cellar.ports import APPEND, MAX_WRITERS, Commit, SessionRecord, StepChanges
 from cellar.store.keys import TOMBSTONE, SessionKeys
 from cellar.store.protocol.resp import SIZES
 from cellar.store.protocol.script import Script
-from cellar.store.sessions.commit_command import Keep
+from cellar.store.sessions.commits.command import Keep
 from cellar.store.sessions.record_codec import (
     ENTRY,
     ENTRY_BYTES,
@@ -41,7 +41,7 @@ _Numbered = tuple[str, bytes, bytes, bytes]
 
 
 class FastCommits:
-    """Writes calls of the commit script (`lua/commit.lua` says what its arguments are)."""
+    """Writes calls of the commit script (`lua/session/commit.lua` says what its arguments are)."""
 
     def __init__(self, script: Script, keys: SessionKeys, keep: Keep) -> None:
         self._keys = keys

@@ -1,4 +1,4 @@
--- Ask the job to end; one that nobody holds ends now. Keys as in job.lua.
+-- Ask the job to end; one that nobody holds ends now. Keys as in common.lua.
 -- A job that has ended, or has fixed what it will publish, is left alone.
 --
 -- Returns 1, or 0 if there is no such job.

@@ -1,4 +1,4 @@
--- Give the job back: queued again, and the attempt does not count as one that died. Keys as in job.lua.
+-- Give the job back: queued again, and the attempt does not count as one that died. Keys as in common.lua.
 -- ARGV[2] attempt
 --
 -- Returns 1, or -1 if the attempt is superseded.

@@ -1,4 +1,4 @@
--- Record progress. Keys as in job.lua.
+-- Record progress. Keys as in common.lua.
 -- ARGV[2] attempt
 -- ARGV[3] progress    JSON
 -- ARGV[4] checkpoint  digest, or ''

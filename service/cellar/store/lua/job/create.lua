@@ -1,4 +1,4 @@
--- Store a queued job. Keys as in job.lua, and
+-- Store a queued job. Keys as in common.lua, and
 -- KEYS[5] index     sorted set: job -> when it was created, s; of one tenant
 -- ARGV[2] job
 -- ARGV[3] created_s

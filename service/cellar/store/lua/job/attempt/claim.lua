@@ -1,4 +1,4 @@
--- Note the digest of a checkpoint that is about to be written. Keys as in job.lua.
+-- Note the digest of a checkpoint that is about to be written. Keys as in common.lua.
 -- ARGV[2] attempt
 -- ARGV[3] digest
 --

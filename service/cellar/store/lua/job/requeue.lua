@@ -1,4 +1,4 @@
--- Take up a job that is due for a look. Keys as in job.lua.
+-- Take up a job that is due for a look. Keys as in common.lua.
 -- ARGV[2] how long the caller has to queue it before another looks, ms
 --
 -- Returns 1 if nobody holds it (it is queued again), else 0.

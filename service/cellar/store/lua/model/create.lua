@@ -1,5 +1,5 @@
 -- Make the first version of a name that is free, or find the oldest equal version of one that is taken. Keys as in
--- model.lua.
+-- common.lua.
 --
 -- ARGV[2] record    JSON without the version
 -- ARGV[3] digest of the weights blob

@@ -1,6 +1,6 @@
 -- Move a session from one position to the next, if it still stands where the caller believes.
 --
--- KEYS[1]  hash    the record (see record.py for its fields)
+-- KEYS[1]  hash    the record (see record_codec.py for its fields)
 -- KEYS[2]  string  the tombstone
 -- KEYS[3...]       what the further commands write; what the request's Idempotency-Key was answered comes first
 --

@@ -1,4 +1,5 @@
--- What every job script begins with. All of them have the same keys, and the job's member as first argument.
+-- What every job script begins with. All but due.lua and forget.lua have these keys, and the job's member as first
+-- argument.
 --
 -- KEYS[1] record    hash: state, attempt, spec, created_s, started_s, ended_s, progress, result, error, checkpoint,
 --                   spare, cancel_asked_s, outcome; lease_ms (when the lease ends), barren (attempts since the

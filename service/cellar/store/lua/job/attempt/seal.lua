@@ -1,4 +1,4 @@
--- Fix what the job will publish; the first one to do so decides. Keys as in job.lua.
+-- Fix what the job will publish; the first one to do so decides. Keys as in common.lua.
 -- ARGV[2] attempt
 -- ARGV[3] outcome   JSON
 --

@@ -1,4 +1,4 @@
--- Delete a model with all its versions. Keys as in model.lua, and
+-- Delete a model with all its versions. Keys as in common.lua, and
 --
 -- KEYS[5] uses      hash: name -> how often something has begun to depend on the model
 -- KEYS[6] deleted   hash: name@version -> record, of versions whose sessions are to be told

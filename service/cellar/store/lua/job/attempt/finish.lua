@@ -1,4 +1,4 @@
--- End the job. Keys as in job.lua.
+-- End the job. Keys as in common.lua.
 -- ARGV[2] attempt
 -- ARGV[3] state     succeeded, failed or cancelled
 -- ARGV[4] field     result or error

@@ -1,4 +1,4 @@
--- Begin the next attempt. Keys as in job.lua.
+-- Begin the next attempt. Keys as in common.lua.
 -- ARGV[2] lease, ms
 -- ARGV[3] how many attempts in a row may die without a new checkpoint
 -- ARGV[4] the error of a job that has had them, and how it goes on:

@@ -21,8 +21,8 @@ from cellar.ports import (
 )
 from cellar.store.keys import SessionKeys
 from cellar.store.protocol.resp import pack
-from cellar.store.sessions.commit_command import CommitCalls, Keep
-from cellar.store.sessions.commit_fast_path import FEWEST, FastCommits
+from cellar.store.sessions.commits.command import CommitCalls, Keep
+from cellar.store.sessions.commits.fast_path import FEWEST, FastCommits
 from cellar.store.sessions.store import COMMIT
 from tests.store.session_values import a_commit, a_record, at
 

@@ -13,7 +13,7 @@ from cellar.ports import Applied, Commit, CommitResult, Moved, SessionRecord
 from cellar.store.connection import connection
 from cellar.store.connection.router import Wait
 from cellar.store.connection.transaction import LEAST
-from cellar.store.sessions import commit_pipeline
+from cellar.store.sessions.commits import pipeline, result
 from cellar.store.sessions.store import RedisSessions
 from tests.proxy import LossyProxy, first
 from tests.redis_cluster import RedisCluster
@@ -217,9 +217,9 @@ async def test_results_that_nobody_takes_harm_no_other_tick(
     ("owner", "name"),
     [
         (connection, "ungrouped"),
-        (commit_pipeline, "items"),
-        (commit_pipeline, "unpack_record"),
-        (commit_pipeline, "Answer"),
+        (result, "items"),
+        (result, "unpack_record"),
+        (pipeline, "Answer"),
     ],
 )
 async def test_replies_that_are_not_understood_are_told_to_all_and_the_next_tick_goes_on(

@@ -1,4 +1,4 @@
--- Keep the lease, or end it at once with a lease of 0. Keys as in job.lua.
+-- Keep the lease, or end it at once with a lease of 0. Keys as in common.lua.
 -- ARGV[2] attempt
 -- ARGV[3] lease, ms
 -- ARGV[4] what the attempt's process died of, where that is known; absent while it lives
