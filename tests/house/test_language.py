@@ -96,14 +96,14 @@ def test_riddles_are_found(tmp_path: Path) -> None:
         "PLAIN = 'the session continues'\n"
         "text = f'{PLAIN}: whoever hears it'  # it is no more\n"
     )
-    found = [re.sub(r"(: [^:]*): .*", r"\1", line) for line in riddles(module)]
+    found = sorted(re.sub(r"(: [^:]*): .*", r"\1", line) for line in riddles(module))
     assert found == [
-        "line 1: 'nobody'",
         "line 1: 'Who'",
+        "line 1: 'nobody'",
         "line 3: 'goes on'",
-        "line 6: 'whoever'",
         "line 6: 'hears'",
         "line 6: 'no more'",
+        "line 6: 'whoever'",
     ]
     page = tmp_path / "page.md"
     page.write_text("# A page\n\nThe job goes\non elsewhere.\n")
