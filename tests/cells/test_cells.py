@@ -5,7 +5,7 @@ from importlib.resources import files
 
 import pytest
 
-from cellar.cells import BUILT_IN, CellSpec
+from cellar.cells import BUILT_IN, FRAMEWORKS, CellSpec
 from cellar.engine import Cell, build_cell
 
 SIZES = {"in": 3, "hidden": 5}
@@ -60,7 +60,11 @@ def test_every_file_names_its_source_and_initialises_what_exists(name: str) -> N
 @pytest.mark.parametrize("name", BUILT_IN)
 def test_files_hold_no_key_that_nobody_reads(name: str) -> None:
     data = tomllib.loads(files("cellar.cells").joinpath(f"{name}.toml").read_text("utf-8"))
-    assert data.keys() <= {"title", "source", "equations", "activations", "stacked", "init"}
+    assert data.keys() <= {"title", "source", "equations", "activations", "stacked", "init", *FRAMEWORKS}
+    for framework in set(FRAMEWORKS) & data.keys():
+        assert data[framework].keys() <= {"layer", "options", "arrays"}
+        for array in data[framework]["arrays"].values():
+            assert array.keys() <= {"rows", "columns", "optional", "shape"}
 
 
 def test_activations_of_the_elman_network() -> None:

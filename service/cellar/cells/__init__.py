@@ -6,6 +6,35 @@ from dataclasses import dataclass, field
 from importlib.resources import files
 from typing import Any
 
+FRAMEWORKS = ("torch", "keras", "onnx", "flux")
+"""Those whose layout a cell's file may state, in a table of that name."""
+
+
+@dataclass(frozen=True, slots=True)
+class StackedArray:
+    """One array of a framework, in which parameters of the cell stand one after the other."""
+
+    name: str
+    parts: tuple[str, ...]
+    """Parameters of the cell. One that stands in several places is their sum."""
+    transposed: bool = False
+    """The array has a column for each output, where the cell's matrices have a row."""
+    optional: bool = False
+    """It may be left out; then it adds nothing."""
+    shape: tuple[int, ...] | None = None
+    """Of an array of vectors that is not simply as long as they are; -1 is the length that remains."""
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """How a framework keeps the parameters of a cell."""
+
+    layer: str
+    """What the framework calls a layer of such cells."""
+    arrays: tuple[StackedArray, ...]
+    options: Mapping[str, Any] = field(default_factory=dict)
+    """Attributes that the layer must have to be this cell, such as `reset_after = true`."""
+
 
 @dataclass(frozen=True, slots=True)
 class CellSpec:
@@ -21,6 +50,8 @@ class CellSpec:
     """Matrices that Flux keeps in one stacked array: together they make the fan of a glorot initialiser."""
     init: Mapping[str, Any] = field(default_factory=dict)
     """Initialisers other than the default, as in a network's JSON: glorot uniform for matrices, zeros for the rest."""
+    layouts: Mapping[str, Layout] = field(default_factory=dict)
+    """By framework (`FRAMEWORKS`), for those that have this cell."""
 
     def text(self, activation: str | None = None) -> str:
         """Return the cell's text. Raise KeyError for an activation that the cell does not offer."""
@@ -42,6 +73,24 @@ def _load(name: str, text: str) -> CellSpec:
         tuple(data.get("activations", ())),
         tuple(tuple(group) for group in data.get("stacked", ())),
         data.get("init", {}),
+        {framework: _layout(data[framework]) for framework in FRAMEWORKS if framework in data},
+    )
+
+
+def _layout(data: dict[str, Any]) -> Layout:
+    arrays = tuple(_stacked_array(name, array) for name, array in data["arrays"].items())
+    return Layout(data["layer"], arrays, data.get("options", {}))
+
+
+def _stacked_array(name: str, data: dict[str, Any]) -> StackedArray:
+    """Return an array whose parameters are its `rows` or its `columns`."""
+    shape = data.get("shape")
+    return StackedArray(
+        name,
+        tuple(data["columns"] if "columns" in data else data["rows"]),
+        transposed="columns" in data,
+        optional=data.get("optional", False),
+        shape=None if shape is None else tuple(shape),
     )
 
 

@@ -15,6 +15,7 @@
     │   ├── WholeSequencesOnly       a single step of a network that reads sequences from both ends
     │   ├── InvalidParameter         a path, query or header value, which no JSON pointer can name
     │   ├── TooManyFaults            one line after the other of a body cannot be read
+    │   ├── ImportRefused            a file of a network that cannot be read or expressed; carries place and remedy
     │   ├── ForkTooLarge             more children of a large state than one request may make
     │   ├── FingerprintMismatch      the same key or sequence number with another body
     │   ├── StateNotFinite           the step would have made a state NaN or infinite
@@ -84,6 +85,7 @@ from cellar.errors.inputs import (
     FingerprintMismatch,
     ForkTooLarge,
     IdUnknown,
+    ImportRefused,
     InvalidInput,
     InvalidParameter,
     NotFinite,
@@ -175,6 +177,7 @@ __all__ = [
     "HeadTooLarge",
     "HostRefused",
     "IdUnknown",
+    "ImportRefused",
     "InternalError",
     "InvalidInput",
     "InvalidParameter",

@@ -97,6 +97,29 @@ class ForkTooLarge(InvalidInput, slug="fork_too_large", title="Fork too large"):
     """The children would have more state together than one request may write; none was made."""
 
 
+class ImportRefused(InvalidInput, slug="import_refused", title="Cannot be imported"):
+    """A file or tensors of a network that cannot be read, or that Cellar cannot express.
+
+    `place` names the tensor, layer or node, `remedy` what to do about it.
+    """
+
+    members = ("place", *InvalidInput.members, "remedy")
+
+    def __init__(
+        self,
+        detail: str,
+        *,
+        place: str,
+        pointer: str = "",
+        expected: str | None = None,
+        actual: str | None = None,
+        remedy: str | None = None,
+    ) -> None:
+        super().__init__(detail, pointer=pointer, expected=expected, actual=actual)
+        self.place = place
+        self.remedy = remedy
+
+
 class FingerprintMismatch(InvalidInput, slug="fingerprint_mismatch", title="Key used with another body"):
     """An idempotency key that was used before with another body."""
 

@@ -1,0 +1,1 @@
+"""Networks with their weights, from the files of other frameworks and to them."""

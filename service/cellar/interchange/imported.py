@@ -1,0 +1,80 @@
+"""What every reader of another framework's file returns."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cellar.errors import ImportRefused
+from cellar.nn.model.network import Network
+from cellar.nn.spec.network import NetworkSpec
+
+Array = NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class ImportedNetwork:
+    """A network and its weights, by the names that Cellar gives them: "0.Wi_r", "1.forward.b_h"."""
+
+    spec: NetworkSpec
+    weights: Mapping[str, Array]
+
+
+def check_weights(network: Network, weights: Mapping[str, Array], pointer: str = "/weights") -> None:
+    """Raise ImportRefused unless every parameter of the network is there once, of its shape, and finite.
+
+    The error names the tensor; its pointer is that of the tensor below `pointer`.
+    """
+    expected = dict(network.parameters)
+    for name, shape in expected.items():
+        if name not in weights:
+            raise tensor_refused("is missing", name, pointer, expected=_in_words(shape), actual="no such tensor")
+        if weights[name].shape != shape:
+            _refuse_shape(name, shape, weights[name].shape, pointer)
+        if not np.isfinite(weights[name]).all():
+            place = np.argwhere(~np.isfinite(weights[name]))[0].tolist()
+            raise tensor_refused(
+                "holds a number that is not finite",
+                name,
+                pointer,
+                expected="finite float32 numbers",
+                actual=f"{weights[name][tuple(place)]} at {place}",
+            )
+    for name in weights:
+        if name not in expected:
+            raise tensor_refused(
+                "is no parameter of this network", name, pointer, expected=_some(expected), actual=name[:128]
+            )
+
+
+def _refuse_shape(name: str, shape: tuple[int, ...], found: tuple[int, ...], pointer: str) -> None:
+    remedy = "transpose it" if found == shape[::-1] else None
+    raise tensor_refused(
+        "has another shape", name, pointer, expected=_in_words(shape), actual=_in_words(found), remedy=remedy
+    )
+
+
+def tensor_refused(
+    fault: str, name: str, pointer: str, *, expected: str, actual: str, remedy: str | None = None
+) -> ImportRefused:
+    """Return the error of one tensor, whose pointer is its name below `pointer`."""
+    return ImportRefused(
+        f"the tensor {name[:128]!r} {fault}",
+        place=name[:128],
+        pointer=f"{pointer}/{name[:128].replace('~', '~0').replace('/', '~1')}",
+        expected=expected,
+        actual=actual,
+        remedy=remedy,
+    )
+
+
+def _in_words(shape: tuple[int, ...]) -> str:
+    """Return a shape as JSON writes it."""
+    return str(list(shape))
+
+
+def _some(names: Mapping[str, tuple[int, ...]]) -> str:
+    """Return the names, or the first of very many."""
+    few = list(names)[:32]
+    return ", ".join(few) + (f" and {len(names) - 32} more" if len(names) > 32 else "")
