@@ -56,7 +56,8 @@ bench-training: .venv-bench/installed-bench ## updates of training against PyTor
 bench-service: .venv-bench/installed-bench-service ## sessions against FastAPI, PyTorch with Redis, and LitServe (QUICK=1, ARGS=)
 	.venv-bench/bin/python -m benchmarks.service $(if $(QUICK),--quick) $(ARGS)
 
-openapi: .venv/installed-dev ## write openapi/openapi.json and openapi/streams.yaml
+openapi: .venv/installed-dev ## write openapi/openapi.json, openapi/streams.yaml and the tables of docs/ that follow from the code
+	$(BIN)/python -m tests.docs.tables
 	$(BIN)/python -m tests.api.request_examples
 	$(BIN)/cellar openapi openapi/openapi.json
 	$(BIN)/cellar openapi --streams openapi/streams.yaml

@@ -19,7 +19,9 @@ from benchmarks.weights import Array, Weights, draw_inputs, draw_weights
 from cellar.engine import KernelCache
 from cellar.nn.execution.executable import CompiledNetwork
 from cellar.nn.model.network import Network
-from cellar.nn.spec.training import Adam, Dataset, TrainingSpec
+from cellar.nn.training.data.dataset import Dataset
+from cellar.nn.training.optimisers.adam import Adam
+from cellar.nn.training.spec import TrainingSpec
 from cellar.nn.training.trainer import fit
 
 BATCHES = 4

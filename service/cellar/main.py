@@ -17,7 +17,7 @@ from cellar.assembly import Api, Parts, Stores
 from cellar.engine import KernelCache, host_target, is_known, self_test, target_here
 from cellar.errors import StartupError
 from cellar.jobs import runner, worker
-from cellar.nn.training.builtin_kernels import builtin_kernels
+from cellar.nn.builtin_kernels import builtin_kernels
 from cellar.open_files import allow_all, connections_within
 from cellar.registry import Registry
 from cellar.server import announce, make_server

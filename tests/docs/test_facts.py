@@ -3,7 +3,7 @@
 import json
 import re
 import struct
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import fields
 from typing import Any, get_args
 
@@ -21,17 +21,17 @@ from cellar.engine.frontend.functions import FUNCTIONS
 from cellar.engine.frontend.lexer import MAX_TEXT_BYTES
 from cellar.engine.frontend.parser import MAX_DEPTH, MAX_OPERATIONS
 from cellar.errors import CellarError, NotReached, TooManyFaults
-from cellar.nn.spec import training
+from cellar.nn.spec.kinds import types_of
 from cellar.nn.spec.network import FORMS, MAX_LAYERS, MAX_NESTING, MAX_SIZE, LayerSpec, NamedInitialiser
+from cellar.nn.training.losses import LOSSES
+from cellar.nn.training.optimiser import Optimiser
+from cellar.nn.training.optimisers import OPTIMISERS
+from cellar.nn.training.schedules import SCHEDULES
+from cellar.nn.training.spec import TrainingSpec
 from cellar.settings import Settings
 from cellar.wire.frames import frames
 from tests.docs.pages import ROOT
-
-TYPES: dict[str, Any] = {
-    "loss": training.LossSpec,
-    "optimiser": training.OptimiserSpec,
-    "schedule": training.ScheduleSpec,
-}
+from tests.docs.tables import KINDS, filled
 
 
 def read(page: str) -> str:
@@ -119,27 +119,23 @@ def test_every_route() -> None:
 
 def test_every_field_of_a_training_job_with_its_default() -> None:
     fields = JobRequest.model_fields.items()
-    own = {
-        name: field.default
-        for name, field in fields
-        if name not in {"model", "data", *training.TrainingSpec.model_fields}
-    }
-    defaults = own | json.loads(training.TrainingSpec().model_dump_json())
+    own = {name: field.default for name, field in fields if name not in {"model", "data", *TrainingSpec.model_fields}}
+    defaults = own | json.loads(TrainingSpec().model_dump_json())
     bare = {name: value["type"] if isinstance(value, dict) else value for name, value in defaults.items()}
     shown = {named(name)[0]: named(default)[0] for name, default, _ in rows("reference/training.md", "field")}
     assert {name: json.loads(default) for name, default in shown.items()} == bare
 
 
-@pytest.mark.parametrize("kind", TYPES)
-def test_every_loss_optimiser_and_schedule_with_its_settings(kind: str) -> None:
-    classes: tuple[type[BaseModel], ...] = get_args(get_args(TYPES[kind])[0])
-    shared = set(training.OptimiserBase.model_fields) | {"type"}
-    own = {
-        name: set(spec.model_fields) - shared
-        for spec in classes
-        for name in get_args(spec.model_fields["type"].annotation)
-    }
-    table = {named(name)[0]: set(named(text)) for name, text in rows("reference/training.md", kind)}
+@pytest.mark.parametrize("page", KINDS)
+def test_tables_of_losses_optimisers_and_schedules_follow_from_their_classes(page: str) -> None:
+    assert read(page) == filled(page), "make openapi writes these tables"
+
+
+@pytest.mark.parametrize(("kind", "kinds"), [("loss", LOSSES), ("optimiser", OPTIMISERS), ("schedule", SCHEDULES)])
+def test_every_loss_optimiser_and_schedule_with_its_settings(kind: str, kinds: Sequence[type[BaseModel]]) -> None:
+    shared = set(Optimiser.model_fields) | {"type"}
+    own = {name: set(spec.model_fields) - shared for spec in kinds for name in types_of(spec)}
+    table = {named(name)[0]: set(named(settings)) for name, settings, _ in rows("reference/training.md", kind)}
     assert table == own
     sentence = read("reference/training.md").split("All of them have", 1)[1].split("(added", 1)[0]
     assert set(named(sentence)) == shared - {"type"}

@@ -13,7 +13,7 @@ from cellar.engine.ir.ops import OPS
 from cellar.engine.kernel_library import matmul
 from cellar.engine.target import host_levels, target_here
 from cellar.errors import StartupError
-from cellar.nn.training.builtin_kernels import builtin_kernels
+from cellar.nn.builtin_kernels import builtin_kernels
 
 LEVELS = host_levels()
 

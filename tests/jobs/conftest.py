@@ -16,7 +16,8 @@ from cellar.jobs.runner import Fit
 from cellar.jobs.submission import Jobs, Publish
 from cellar.jobs.sweeper import Sweeper
 from cellar.nn.spec.network import NetworkSpec
-from cellar.nn.spec.training import Dataset, TrainingSpec
+from cellar.nn.training.data.dataset import Dataset
+from cellar.nn.training.spec import TrainingSpec
 from cellar.nn.training.trainer import fit
 from cellar.ports import Job, JobStore, Lease
 from cellar.registry import Registry

@@ -8,7 +8,7 @@ import pytest
 
 from cellar.errors import StoreCorrupt, Superseded
 from cellar.jobs.checkpoint import Recorder, unwrap_checkpoint, wrap_checkpoint
-from cellar.nn.spec.training import EpochRecord, Progress
+from cellar.nn.training.progress import EpochRecord, Progress
 from cellar.ports import Lease
 from cellar.store.catalogue.jobs import RedisJobs
 from tests.jobs.conftest import Room

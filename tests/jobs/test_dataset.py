@@ -5,7 +5,7 @@ import pytest
 
 from cellar.errors import StoreCorrupt
 from cellar.jobs.dataset import pack_dataset, unpack_dataset
-from cellar.nn.spec.training import Dataset
+from cellar.nn.training.data.dataset import Dataset
 
 INPUTS = np.arange(24, dtype=np.float32).reshape(4, 3, 2)
 TARGETS = INPUTS[:, :, :1]

@@ -12,7 +12,9 @@ from cellar.errors import StartupError
 from cellar.jobs.advice import evaluation_of, warnings_of
 from cellar.jobs.runner import Fit
 from cellar.nn.execution.executable import CompiledNetwork
-from cellar.nn.spec.training import Dataset, Progress, TrainingSpec, Weights
+from cellar.nn.training.data.dataset import Dataset
+from cellar.nn.training.progress import Progress, Weights
+from cellar.nn.training.spec import TrainingSpec
 from cellar.nn.training.trainer import fit
 from cellar.ports import Lease, ModelVersion
 from cellar.registry import Registry

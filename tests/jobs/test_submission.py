@@ -6,7 +6,8 @@ import pytest
 from cellar.errors import FingerprintMismatch, InvalidInput, JobUnknown, ModelUnknown
 from cellar.jobs.calls import Calls
 from cellar.jobs.submission import Jobs, training_spec
-from cellar.nn.spec.training import Dataset, TrainingSpec
+from cellar.nn.training.data.dataset import Dataset
+from cellar.nn.training.spec import TrainingSpec
 from cellar.store.topology.factory import sync_client
 from tests.jobs.conftest import TRAINING, Clock, Workshop, walks
 

@@ -16,7 +16,7 @@ import pytest
 from cellar.engine import KernelCache
 from cellar.nn.execution.executable import CompiledNetwork
 from cellar.nn.model.network import Network
-from cellar.nn.spec.training import TrainingSpec
+from cellar.nn.training.spec import TrainingSpec
 from cellar.nn.training.trainer import fit
 from cellar.ports import Job
 from cellar.wire.arrays.weights import dump

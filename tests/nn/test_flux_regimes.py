@@ -11,7 +11,8 @@ import pytest
 from cellar.engine import KernelCache
 from cellar.nn.execution.executable import BoundNetwork, CompiledNetwork
 from cellar.nn.model.network import Network
-from cellar.nn.spec.training import Dataset, TrainingSpec
+from cellar.nn.training.data.dataset import Dataset
+from cellar.nn.training.spec import TrainingSpec
 from cellar.nn.training.trainer import fit
 from cellar.wire.arrays.layout import to_tbf
 from tests.nn import oracle

@@ -8,13 +8,14 @@ from numpy.typing import NDArray
 
 from cellar.engine import KernelCache
 from cellar.nn.execution.executable import CompiledNetwork
-from cellar.nn.spec.training import Dataset, TrainingSpec
+from cellar.nn.training.data.dataset import Dataset
+from cellar.nn.training.spec import TrainingSpec
 from cellar.nn.training.trainer import fit
 from tests.nn import oracle
 from tests.nn.golden.cases import dense, network
 from tests.nn.golden.long_runs import KEPT, LONG_RUNS, WEIGHTS, gradients
 from tests.nn.golden.read import read
-from tests.nn.training.test_optimisers import make_optimiser
+from tests.nn.training.update.test_compiled_optimiser import make_optimiser
 
 Array = NDArray[Any]
 

@@ -10,7 +10,9 @@ from hypothesis import strategies as st
 
 from cellar.engine import KernelCache
 from cellar.nn.execution.executable import BoundNetwork, CompiledNetwork
-from cellar.nn.spec.training import Dataset, EpochRecord, TrainingSpec
+from cellar.nn.training.data.dataset import Dataset
+from cellar.nn.training.progress import EpochRecord
+from cellar.nn.training.spec import TrainingSpec
 from cellar.nn.training.trainer import fit
 from tests.nn import oracle
 from tests.nn.golden.cases import bidirectional, dense, network, recurrent
@@ -107,7 +109,7 @@ def test_a_long_way_to_the_held_out_steps_is_run_in_pieces(
     values = np.sin(np.arange(50) * 0.4).astype(np.float32).reshape(50, 1, 1)
     data, fields = Dataset(values[:-1], values[1:]), {"state": "carry", "window": 8, "validation": 0.2}
     whole = only_epoch(compiled, data, **fields)
-    monkeypatch.setattr("cellar.nn.training.trainer.WARMUP_STEPS", 7)
+    monkeypatch.setattr("cellar.nn.training.evaluation.WARMUP_STEPS", 7)
     assert only_epoch(compiled, data, **fields) == whole
 
 

@@ -1,7 +1,7 @@
 """What the owner of a job should know before the result is used."""
 
 from cellar.jobs.checkpoint import EVALUATION
-from cellar.nn.spec.training import Evaluation
+from cellar.nn.training.progress import Evaluation
 from cellar.ports import Job
 
 FEW_UPDATES = 100

@@ -8,7 +8,7 @@ from dataclasses import asdict
 from typing import Any
 
 from cellar.errors import BlobUnknown, KernelRevisionMismatch, StoreCorrupt
-from cellar.nn.spec.training import EpochRecord, Evaluation, Progress
+from cellar.nn.training.progress import EpochRecord, Evaluation, Progress
 from cellar.ports import BlobStore, Job, JobStore, Lease
 
 logger = logging.getLogger(__name__)

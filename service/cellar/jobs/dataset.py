@@ -5,7 +5,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
 from cellar.errors import StoreCorrupt
-from cellar.nn.spec.training import Dataset
+from cellar.nn.training.data.dataset import Dataset
 
 
 def pack_dataset(job: str, data: Dataset) -> bytes:

@@ -15,8 +15,10 @@ from cellar.jobs.dataset import unpack_dataset
 from cellar.jobs.lease import LeaseKeeper
 from cellar.jobs.submission import publish_of, training_spec
 from cellar.nn.execution.executable import CompiledNetwork
-from cellar.nn.spec.training import Dataset, EpochRecord, Evaluation, Progress, TrainingSpec, Weights
 from cellar.nn.training.checkpoint import check_revision
+from cellar.nn.training.data.dataset import Dataset
+from cellar.nn.training.progress import EpochRecord, Evaluation, Progress, Weights
+from cellar.nn.training.spec import TrainingSpec
 from cellar.nn.training.trainer import evaluate, fit
 from cellar.ports import BlobStore, Job, JobStore
 from cellar.registry import Registry

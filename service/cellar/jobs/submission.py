@@ -11,8 +11,9 @@ from typing import Any, Literal
 from cellar.errors import AlreadyExists, FingerprintMismatch, JobUnknown, StoreUnavailable
 from cellar.jobs.calls import Calls
 from cellar.jobs.dataset import pack_dataset
-from cellar.nn.spec.training import Dataset, TrainingSpec
+from cellar.nn.training.data.dataset import Dataset
 from cellar.nn.training.defaults import resolve
+from cellar.nn.training.spec import TrainingSpec
 from cellar.nn.training.trainer import check
 from cellar.ports import BlobStore, Clock, Job, JobState, JobStore
 from cellar.registry import Registry

@@ -19,7 +19,9 @@ from cellar.api.schemas.session.sessions import SequenceRequest, SessionRequest,
 from cellar.cells import BUILT_IN
 from cellar.errors import InvalidInput
 from cellar.nn.spec.network import DenseSpec, DropoutSpec, EmbeddingSpec, RecurrentSpec
-from cellar.nn.spec.training import Adam, OptimiserBase, RmsProp
+from cellar.nn.training.optimiser import Optimiser as OptimiserBase
+from cellar.nn.training.optimisers.adam import Adam
+from cellar.nn.training.optimisers.rmsprop import RmsProp
 from cellar.suggestions import plain_name
 
 DATA = {"layout": "TF", "inputs": [[1]], "targets": [[1]]}

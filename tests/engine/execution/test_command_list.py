@@ -1,4 +1,4 @@
-"""Recordings: copies by any strides, sums, and flushing. (With kernels: tests/nn/training/test_recorded_update.py.)"""
+"""Recordings: copies by any strides, sums, and flushing. (With kernels: tests/nn/training/update.)"""
 
 from collections.abc import Callable
 

@@ -11,7 +11,8 @@ from cellar.engine.execution.scratch_pool import Scratch, ScratchPool
 from cellar.nn.execution import segmented_backprop
 from cellar.nn.execution.dropout import Masks, draw_masks
 from cellar.nn.execution.executable import BoundNetwork, CompiledNetwork, Gradients
-from cellar.nn.spec.training import Dataset, TrainingSpec
+from cellar.nn.training.data.dataset import Dataset
+from cellar.nn.training.spec import TrainingSpec
 from cellar.nn.training.trainer import fit
 from tests.nn import oracle
 from tests.nn.golden.cases import LAYER_NORM, dense, dropout, embedding, network, recurrent, residual

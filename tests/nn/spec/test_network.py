@@ -6,7 +6,7 @@ import pytest
 from pydantic import ValidationError
 
 from cellar.nn.spec.network import MAX_NESTING, NetworkSpec
-from cellar.nn.spec.training import TrainingSpec
+from cellar.nn.training.spec import TrainingSpec
 from tests.nn.golden.cases import (
     LAYER_NORM,
     LOSSES,

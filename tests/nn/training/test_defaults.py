@@ -5,8 +5,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from cellar.nn.spec.training import Dataset, TrainingSpec
+from cellar.nn.training.data.dataset import Dataset
 from cellar.nn.training.defaults import UPDATES, resolve
+from cellar.nn.training.spec import TrainingSpec
 from cellar.nn.training.trainer import check
 from tests.nn import oracle
 from tests.nn.golden.cases import bidirectional, dense, network, recurrent

@@ -35,6 +35,11 @@ RecurrentActivation = Literal["tanh", "relu", "sigmoid", "softplus", "identity"]
 Number = Annotated[float, Field(ge=-1e30, le=1e30)]
 Modulus = Annotated[float, Field(ge=1e-6, le=0.999999)]
 Angle = Annotated[float, Field(ge=1e-6, le=3.14159)]
+Rate = Annotated[float, Field(gt=0, le=1e6)]
+Decay = Annotated[float, Field(ge=0, lt=1)]
+Epsilon = Annotated[float, Field(ge=1e-12, le=1)]
+Count = Annotated[int, Field(ge=0, le=1_000_000_000)]
+Positive = Annotated[int, Field(ge=1, le=1_000_000_000)]
 PARAMETER_PATTERN = r"^[A-Za-z][A-Za-z0-9_]{0,63}$"
 ParameterName = Annotated[str, Field(pattern=PARAMETER_PATTERN)]
 

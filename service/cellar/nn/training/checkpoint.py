@@ -13,8 +13,8 @@ from safetensors.numpy import save as save_tensors
 
 from cellar.engine import KERNEL_REV, TRAINING_REV
 from cellar.errors import InvalidInput, KernelRevisionMismatch, StoreCorrupt
-from cellar.nn.spec.training import EpochRecord
-from cellar.nn.training.optimisers import OptimiserState
+from cellar.nn.training.optimiser import OptimiserState
+from cellar.nn.training.progress import EpochRecord
 
 Array = NDArray[np.float32]
 

@@ -5,8 +5,9 @@ A long one is cut into windows through which the state flows on instead (`carry`
 """
 
 from cellar.nn.model.network import Network
-from cellar.nn.spec.training import Dataset, TrainingSpec
-from cellar.nn.training.batches import share_of
+from cellar.nn.training.data.alignment import share_of
+from cellar.nn.training.data.dataset import Dataset
+from cellar.nn.training.spec import TrainingSpec
 
 LONG_STEPS = 64
 """A series of fewer steps is one window."""

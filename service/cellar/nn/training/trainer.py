@@ -14,35 +14,31 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cellar.engine import Run
-from cellar.errors import InvalidInput, OutputNotFinite, StateNotFinite
+from cellar.errors import OutputNotFinite
 from cellar.nn.execution import segmented_backprop
 from cellar.nn.execution.array_functions import SUM, cell, concatenated
 from cellar.nn.execution.dropout import Masks, draw_masks
 from cellar.nn.execution.executable import BoundNetwork, CompiledNetwork
 from cellar.nn.model.network import Network
-from cellar.nn.spec.training import Dataset, EpochRecord, Evaluation, Progress, TrainingSpec
-from cellar.nn.training import baseline
 from cellar.nn.training import checkpoint as checkpoints
-from cellar.nn.training.batches import Batch, Plan, check_window, split
 from cellar.nn.training.checkpoint import HISTORY_EPOCHS, Best, RunState
-from cellar.nn.training.losses import LOSSES, Loss
-from cellar.nn.training.optimisers import UPDATES, Optimiser
-from cellar.nn.training.recorded_update import Learnt, RecordedUpdate, can_record
-from cellar.nn.training.schedules import learning_rate
-from cellar.nn.training.weight_vector import Trainee, joined, named
+from cellar.nn.training.data.alignment import check_window, plans
+from cellar.nn.training.data.batches import Batch, Plan
+from cellar.nn.training.data.dataset import Dataset
+from cellar.nn.training.evaluation import last_value_loss, mean_loss, state_before
+from cellar.nn.training.progress import EpochRecord, Evaluation, Progress
+from cellar.nn.training.spec import TrainingSpec
+from cellar.nn.training.update.compiled_loss import CompiledLoss
+from cellar.nn.training.update.compiled_optimiser import CompiledOptimiser
+from cellar.nn.training.update.divergence import diverged, fault, not_finite
+from cellar.nn.training.update.recorded_update import Learnt, RecordedUpdate, can_record
+from cellar.nn.training.update.weight_vector import Trainee, joined, named
 
 Array = NDArray[np.float32]
 
 SHAPES_RECORDED = 6
 """Shapes of batches that are recorded, each with memory of its own: so many has a run that carries its state, of whole
 and of fewer rows the first window, those that follow, and the last one."""
-
-FORECASTING = ("mse", "mae", "huber")
-"""Losses of outputs that may be numbers to come; the others read logits."""
-
-WARMUP_STEPS = 1024
-"""Steps of a warm-up that are run at once. All that comes before held-out steps may be one, and the outputs of all
-layers are in memory for as many steps as are run at once."""
 
 
 def fit(
@@ -77,7 +73,7 @@ def check(network: Network, data: Dataset, spec: TrainingSpec) -> int:
 
     Raise what `fit` would raise before its first update, and InvalidInput for a window longer than the data.
     """
-    plan, _ = _plans(network, data, spec)
+    plan, _ = plans(network, data, spec)
     check_window(plan)
     return plan.updates * spec.epochs
 
@@ -97,37 +93,8 @@ def evaluate(
         data="training" if trainer.validation is None else "validation",
         loss=ended if math.isfinite(ended) else None,
         before=began if math.isfinite(began) else None,
-        last_value=trainer.measure_last_value(plan),
+        last_value=last_value_loss(trainer.loss, compiled.arithmetic, trainer.plan, plan),
     )
-
-
-def _plans(network: Network, data: Dataset, spec: TrainingSpec) -> tuple[Plan, Plan | None]:
-    """Return the plans of training and of validation."""
-    if not network.parameters:
-        raise InvalidInput("the network has no parameters to train", pointer="/model")
-    if network.whole_sequences:
-        _check_whole(spec)
-    plans = split(data, network.out_size, network.in_size, spec, stateful=not network.whole_sequences)
-    network.check_inputs(data.inputs, "/data/inputs")
-    if data.validation is not None:
-        network.check_inputs(data.validation[0], "/data/validation/inputs")
-    return plans
-
-
-def _check_whole(spec: TrainingSpec) -> None:
-    """Refuse what needs a state that goes on, where the network reads each sequence from both ends."""
-    for field, value, allowed in (
-        ("state", spec.state, "reset"),
-        ("warmup", spec.warmup, 0),
-        ("recompute", spec.recompute, None),
-    ):
-        if value != allowed:
-            raise InvalidInput(
-                "the model reads whole sequences, so no state goes on from one stretch of steps to the next",
-                pointer=f"/{field}",
-                expected="null" if allowed is None else str(allowed),
-                actual=str(value),
-            )
 
 
 class _Trainer:
@@ -137,14 +104,14 @@ class _Trainer:
         network = compiled.network
         self.compiled = compiled
         self.spec = spec
-        self.plan, self.validation = _plans(network, data, spec)
+        self.plan, self.validation = plans(network, data, spec)
         size, count = network.out_size, network.parameter_count
         compiled.prepare_training(
-            differentiated=[cell(LOSSES[spec.loss.type], {"x": size, "target": size})],
-            plain=[cell(UPDATES[spec.optimiser.type], {"x": count, "w": count}), cell(SUM, {"x": count})],
+            differentiated=[cell(spec.loss.equations, {"x": size, "target": size})],
+            plain=[cell(spec.optimiser.equations, {"x": count, "w": count}), cell(SUM, {"x": count})],
         )
-        self.loss = Loss(spec.loss, size, compiled.arithmetic, spec.recompute)
-        self.optimiser = Optimiser(spec.optimiser, count, compiled.arithmetic)
+        self.loss = CompiledLoss(spec.loss, size, compiled.arithmetic, spec.recompute)
+        self.optimiser = CompiledOptimiser(spec.optimiser, count, compiled.arithmetic)
         self.run = _identify(network, data, spec)
         self._order = (-1, self.plan.order(None))
         self.trainee = Trainee(compiled)
@@ -160,15 +127,14 @@ class _Trainer:
         """Return the state after the next update, and after the end of the epoch if it was the last one."""
         batch = self.plan.batch(self.order(state.epoch), state.update)
         network = self.trainee.load(state.weights)
-        before = _state_before(network, batch, state.carried)
+        before = state_before(network, batch, state.carried)
         recorded = self._recorded(batch)
         learnt = None if recorded is None else recorded.run(batch, before, self._scale(batch))
         if learnt is None:
             learnt = self._learn(network, batch, before, state)
         update = self.optimiser.update(state.weights, learnt.gradient, state.optimiser, self._rate(state.epoch))
         if not update.finite or not math.isfinite(learnt.loss):
-            what = self._not_finite(learnt.gradient, update.weights)
-            raise OutputNotFinite(self._diverged(f"the {what or 'loss'}", state, named_already=what is not None))
+            raise self._not_finite(state, learnt.gradient, update.weights)
         state = replace(
             state,
             weights=update.weights,
@@ -231,14 +197,15 @@ class _Trainer:
 
     def _rate(self, epoch: int) -> float:
         optimiser = self.spec.optimiser
-        return learning_rate(optimiser.schedule, optimiser.learning_rate, epoch, self.spec.epochs)
+        return optimiser.schedule.rate(optimiser.learning_rate, epoch, self.spec.epochs)
 
     # --- the end of an epoch
 
     def _end_epoch(self, state: RunState) -> RunState:
         validation_loss = None if self.validation is None else self.measure(self.validation, state.weights)
         if validation_loss is not None and not math.isfinite(validation_loss):
-            raise OutputNotFinite(self._diverged("the validation loss", state))
+            largest = self._named(state.weights)
+            raise OutputNotFinite(diverged("the validation loss", self._place(state), largest))
         record = EpochRecord(state.epoch + 1, state.loss_sum / state.scored, validation_loss, self._rate(state.epoch))
         best = self._best(state, record)
         stopping = self.spec.early_stopping
@@ -269,42 +236,9 @@ class _Trainer:
         return replace(best, weights=state.weights, record=record) if watched < best.record.watched else best
 
     def measure(self, plan: Plan, weights: Array) -> float:
-        """Return the mean loss over all scored steps of a plan; infinity if anything on the way is not finite.
-
-        With `recompute` windows are run in segments, so that this takes no more memory than training does.
-        """
+        """Return the mean loss of these weights over all scored steps of a plan."""
         network = self.trainee.load(weights)
-        order = plan.order(None)
-        loss_sum, scored, carried = 0.0, 0, None
-        for index in range(plan.updates):
-            batch = plan.batch(order, index)
-            outputs = []
-            carried = _state_before(network, batch, carried)
-            for segment in segmented_backprop.cut(len(batch.inputs), self.spec.recompute):
-                run = network.run(batch.inputs[segment], carried, segmented_backprop.lengths_in(segment, batch.lengths))
-                if run.bad_step is not None:
-                    return math.inf
-                outputs.append(run.outputs)
-                carried = run.state
-            answered = outputs[0] if len(outputs) == 1 else np.concatenate(outputs)
-            losses = self.loss.measure(answered[batch.skip :], batch.targets, batch.scored_lengths)
-            loss_sum += self.compiled.arithmetic.total(losses)
-            scored += batch.scored
-        return loss_sum / scored if math.isfinite(loss_sum) else math.inf
-
-    def measure_last_value(self, plan: Plan) -> float | None:
-        """Return the loss of the forecast that repeats what was seen last; None where it does not apply."""
-        if self.spec.loss.type not in FORECASTING:
-            return None
-        features = baseline.carried_features(self.plan)
-        if features is None:
-            return None
-        loss_sum, outputs = 0.0, baseline.forecast(plan, features)
-        for begin in range(0, len(outputs), WARMUP_STEPS):
-            part = slice(begin, begin + WARMUP_STEPS)
-            loss_sum += self.compiled.arithmetic.total(self.loss.measure(outputs[part], plan.targets[part], None))
-        mean = loss_sum / (outputs.shape[0] * outputs.shape[1])
-        return mean if math.isfinite(mean) else None
+        return mean_loss(network, self.loss, self.compiled.arithmetic, plan, self.spec.recompute)
 
     # --- what went wrong
 
@@ -312,32 +246,22 @@ class _Trainer:
         """Raise StateNotFinite or OutputNotFinite for the first fault of a run."""
         if run.bad_step is not None and run.bad_kind is not None:
             kind = int(run.bad_kind[run.bad_step >= 0][0])
-            error = StateNotFinite if kind == 1 else OutputNotFinite
-            raise error(self._diverged("a state" if kind == 1 else "an output", state))
+            raise fault(kind, self._place(state), self._named(state.weights))
 
-    def _not_finite(self, gradient: Array, weights: Array) -> str | None:
-        """Return the first parameter whose gradient, or which itself, is not finite; None if all are."""
-        for what, vector in (("gradient of ", gradient), ("", weights)):
-            for name, array in named(self.compiled.network, vector).items():
-                if not np.isfinite(array).all():
-                    return f"{what}parameter {name}"
-        return None
+    def _not_finite(self, state: RunState, gradient: Array, weights: Array) -> OutputNotFinite:
+        """Return the error of an update whose weights or loss are not finite."""
+        what = not_finite(self._named(gradient), self._named(weights))
+        largest = self._named(state.weights) if what is None else None
+        return OutputNotFinite(diverged(f"the {what or 'loss'}", self._place(state), largest))
 
-    def _diverged(self, what: str, state: RunState, *, named_already: bool = False) -> str:
-        """Return where a run was when `what` became NaN or infinite, and what helps."""
+    def _named(self, vector: Array) -> dict[str, Array]:
+        return named(self.compiled.network, vector)
+
+    def _place(self, state: RunState) -> str:
+        """Return where a run is."""
         done = state.update == self.plan.updates
         batch = "at its end" if done else f"batch {state.update + 1} of {self.plan.updates}"
-        largest = "" if named_already else f" ({self._largest(state.weights)})"
-        return (
-            f"{what} became NaN or infinite in epoch {state.epoch + 1}, {batch}{largest}: lower the learning rate, or"
-            " clip the gradient (optimiser.clip_norm)"
-        )
-
-    def _largest(self, weights: Array) -> str:
-        """Return which parameter has the weight of the largest size, and its size."""
-        peaks = {name: float(abs(array).max()) for name, array in named(self.compiled.network, weights).items()}
-        name = max(peaks, key=peaks.__getitem__)
-        return f"the largest weight is {peaks[name]:.2g}, in parameter {name}"
+        return f"epoch {state.epoch + 1}, {batch}"
 
     # --- what the caller sees
 
@@ -354,7 +278,7 @@ class _Trainer:
             finished=state.finished,
             history=state.history,
             kept=_kept(state),
-            weights=lambda: named(self.compiled.network, result),
+            weights=lambda: self._named(result),
             checkpoint=lambda: checkpoints.dump(state, self.run),
         )
 
@@ -364,17 +288,6 @@ def _kept(state: RunState) -> EpochRecord | None:
     if state.best is not None:
         return state.best.record
     return state.history[-1] if state.history else None
-
-
-def _state_before(network: BoundNetwork, batch: Batch, carried: Array | None) -> Array:
-    """Return the state that a batch begins with: warmed up from the initial one, or carried over."""
-    if batch.warmup is None:
-        assert carried is not None
-        return carried
-    state = network.initial_state(batch.inputs.shape[1])
-    for begin in range(0, len(batch.warmup), WARMUP_STEPS):
-        state = network.run(batch.warmup[begin : begin + WARMUP_STEPS], state).state
-    return state
 
 
 def _led_by_zeros(array: Array, steps: int) -> Array:

@@ -15,7 +15,7 @@ class Job:
     job: str
     state: JobState
     spec: dict[str, Any]
-    """The request as JSON: `cellar.nn.spec.training.TrainingSpec`, with the dataset replaced by its blob digests."""
+    """The request as JSON: `cellar.nn.training.spec.TrainingSpec`, with the dataset replaced by its blob digests."""
     created_s: float
     attempt: int = 0
     """How many workers have begun it; the newest attempt holds the lease."""

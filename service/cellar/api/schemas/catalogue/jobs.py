@@ -14,7 +14,8 @@ from cellar.jobs.advice import evaluation_of, warnings_of
 from cellar.jobs.checkpoint import EVALUATION
 from cellar.jobs.submission import Publish, publish_of, training_spec
 from cellar.nn.spec.network import Frozen
-from cellar.nn.spec.training import Dataset, TrainingSpec
+from cellar.nn.training.data.dataset import Dataset
+from cellar.nn.training.spec import TrainingSpec
 from cellar.ports import Job, JobState
 from cellar.wire.arrays.layout import check_layout, parse_layout
 

@@ -8,14 +8,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
-from cellar.nn.spec.training import ScheduleSpec
-from cellar.nn.training.schedules import learning_rate
+from cellar.nn.training.schedules import ScheduleSpec
 
 
 def rates(spec: Any, base: float, epochs: int) -> list[float]:
     """Return the rate of every epoch."""
     schedule = TypeAdapter[ScheduleSpec](ScheduleSpec).validate_python(spec)
-    return [learning_rate(schedule, base, epoch, epochs) for epoch in range(epochs)]
+    return [schedule.rate(base, epoch, epochs) for epoch in range(epochs)]
 
 
 def test_constant() -> None:
@@ -41,10 +40,10 @@ def test_cosine_agrees_with_the_library(epochs: int, data: st.DataObject) -> Non
     epoch = data.draw(st.integers(0, epochs - 1))
     schedule = TypeAdapter[ScheduleSpec](ScheduleSpec).validate_python("cosine")
     expected = 0.5 * (1 + math.cos(math.pi * epoch / epochs))
-    assert learning_rate(schedule, 1.0, epoch, epochs) == pytest.approx(expected, abs=1e-15)
+    assert schedule.rate(1.0, epoch, epochs) == pytest.approx(expected, abs=1e-15)
 
 
 @given(st.floats(0.5, 1), st.integers(0, 10_000))
 def test_exponential_agrees_with_the_library(factor: float, epoch: int) -> None:
     schedule = TypeAdapter[ScheduleSpec](ScheduleSpec).validate_python({"type": "exponential", "factor": factor})
-    assert learning_rate(schedule, 1.0, epoch, epoch + 1) == pytest.approx(factor**epoch, rel=1e-11)
+    assert schedule.rate(1.0, epoch, epoch + 1) == pytest.approx(factor**epoch, rel=1e-11)

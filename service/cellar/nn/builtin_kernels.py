@@ -10,7 +10,7 @@ from cellar.nn.execution.array_functions import CLIP, NORM, SUM, cell
 from cellar.nn.model.layers import build_layer, build_sum
 from cellar.nn.spec.network import Activation, DenseSpec, DropoutSpec, LayerNormSpec, RecurrentSpec
 from cellar.nn.training.losses import LOSSES
-from cellar.nn.training.optimisers import UPDATES
+from cellar.nn.training.optimisers import OPTIMISERS
 
 _SIZE = 16
 """Any size: kernels are the same for all."""
@@ -35,13 +35,13 @@ def _layers() -> Iterator[Cell]:
 
 
 def _losses() -> Iterator[Cell]:
-    for text in LOSSES.values():
-        yield cell(text, {"x": _SIZE, "target": _SIZE})
+    for loss in LOSSES:
+        yield cell(loss.equations, {"x": _SIZE, "target": _SIZE})
 
 
 def _updates() -> Iterator[Cell]:
-    for text in UPDATES.values():
-        yield cell(text, {"x": _SIZE, "w": _SIZE})
+    for optimiser in OPTIMISERS:
+        yield cell(optimiser.equations, {"x": _SIZE, "w": _SIZE})
 
 
 def _sums() -> Iterator[Cell]:

@@ -8,7 +8,7 @@ are not recognised, and neither is a horizon that is longer than half of the ser
 import numpy as np
 from numpy.typing import NDArray
 
-from cellar.nn.training.batches import Plan
+from cellar.nn.training.data.batches import Plan
 
 Array = NDArray[np.float32]
 

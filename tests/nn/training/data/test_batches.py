@@ -8,8 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cellar.errors import InvalidInput, NotFinite, ShapeMismatch
-from cellar.nn.spec.training import Dataset, TrainingSpec
-from cellar.nn.training.batches import Plan, split
+from cellar.nn.training.data.alignment import split
+from cellar.nn.training.data.batches import Plan
+from cellar.nn.training.data.dataset import Dataset
+from cellar.nn.training.spec import TrainingSpec
 
 
 def numbered(steps: int, rows: int) -> np.ndarray[Any, np.dtype[np.float32]]:

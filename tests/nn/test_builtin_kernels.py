@@ -3,9 +3,9 @@
 import pytest
 
 from cellar.engine import kernel_texts
+from cellar.nn.builtin_kernels import builtin_kernels
 from cellar.nn.model.network import Network
 from cellar.nn.spec.network import NetworkSpec
-from cellar.nn.training.builtin_kernels import builtin_kernels
 
 TEXTS = set(builtin_kernels())
 

@@ -6,15 +6,15 @@ from pydantic import TypeAdapter
 
 from cellar.engine import KernelCache
 from cellar.nn.execution.array_functions import Arithmetic
-from cellar.nn.spec.training import LossSpec
-from cellar.nn.training.losses import Lengths, Loss
+from cellar.nn.training.losses import LossSpec
+from cellar.nn.training.update.compiled_loss import CompiledLoss, Lengths
 from tests.nn.golden.cases import LOSSES, ROWS, STEPS
 from tests.nn.golden.read import assert_float32, read
 
 
-def make_loss(spec: object, size: int, cache: KernelCache, steps: int | None = None) -> Loss:
+def make_loss(spec: object, size: int, cache: KernelCache, steps: int | None = None) -> CompiledLoss:
     """Return the loss of a JSON specification for so many outputs."""
-    return Loss(TypeAdapter[LossSpec](LossSpec).validate_python(spec), size, Arithmetic(cache), steps)
+    return CompiledLoss(TypeAdapter[LossSpec](LossSpec).validate_python(spec), size, Arithmetic(cache), steps)
 
 
 @pytest.mark.parametrize("name", LOSSES)

@@ -1,4 +1,4 @@
-"""Losses as cells: from an output `x` and its `target`, both of one step and row, to one number."""
+"""A loss as a compiled cell: from an output `x` and its `target`, both of one step and row, to one number."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,26 +9,10 @@ from numpy.typing import NDArray
 from cellar.engine import CommandList, Forward, Invocation
 from cellar.nn.execution.array_functions import Arithmetic, scalars
 from cellar.nn.execution.segmented_backprop import cut, lengths_in
-from cellar.nn.spec.training import HuberLoss, LossSpec
+from cellar.nn.training.loss import Loss
 
 Array = NDArray[np.float32]
 Lengths = NDArray[np.int32]
-
-LOSSES = {
-    "mse": "output = mean((x - target) * (x - target))",
-    "mae": "output = mean(abs(x - target))",
-    # e^2 / 2 up to delta, delta (e - delta / 2) beyond.
-    "huber": """
-        param delta: scalar
-        error = abs(x - target)
-        near = min(error, delta)
-        output = mean(near * (error - 0.5 * near))
-    """,
-    # -t log p - (1 - t) log(1 - p) with p = sigmoid(x): no difference of large numbers for hard targets.
-    "binary_cross_entropy": "output = mean(target * softplus(-x) + (1 - target) * softplus(x))",
-    # -sum(t log softmax(x)).
-    "cross_entropy": "output = sum(target * (logsumexp(x) - x))",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,16 +32,17 @@ class Bound:
     calls: tuple[Invocation, ...]
 
 
-class Loss:
+class CompiledLoss:
     """A loss, ready to score `size` outputs against as many targets, `steps` steps at once; None: all.
 
     Each step is scored by itself, so `steps` bounds the memory and changes no bit.
     """
 
-    def __init__(self, spec: LossSpec, size: int, arithmetic: Arithmetic, steps: int | None = None) -> None:
+    def __init__(self, loss: Loss, size: int, arithmetic: Arithmetic, steps: int | None = None) -> None:
+        self.forecasts = loss.forecasts
         self._steps = steps
-        self._kernel = arithmetic.kernel(LOSSES[spec.type], {"x": size, "target": size})
-        self._packed = self._kernel.pack(scalars({"delta": spec.delta} if isinstance(spec, HuberLoss) else {}))
+        self._kernel = arithmetic.kernel(loss.equations, {"x": size, "target": size})
+        self._packed = self._kernel.pack(scalars(loss.scalars()))
 
     def measure(self, outputs: Array, targets: Array, lengths: Lengths | None) -> Array:
         """Return the losses (T, B, 1) of outputs against targets, (T, B, size) each; 0 past a row's length."""

@@ -5,9 +5,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from cellar.nn.spec.training import Dataset, TrainingSpec
-from cellar.nn.training.baseline import carried_features, forecast
-from cellar.nn.training.batches import Plan, split
+from cellar.nn.training.data.alignment import split
+from cellar.nn.training.data.batches import Plan
+from cellar.nn.training.data.dataset import Dataset
+from cellar.nn.training.data.last_value import carried_features, forecast
+from cellar.nn.training.spec import TrainingSpec
 
 Array = np.ndarray[Any, np.dtype[np.float32]]
 

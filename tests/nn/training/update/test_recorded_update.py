@@ -8,9 +8,10 @@ import pytest
 from cellar.engine import KernelCache
 from cellar.errors import OutputNotFinite, StateNotFinite
 from cellar.nn.execution.executable import CompiledNetwork
-from cellar.nn.spec.training import Dataset, TrainingSpec
 from cellar.nn.training import trainer as fitting
-from cellar.nn.training.recorded_update import can_record
+from cellar.nn.training.data.dataset import Dataset
+from cellar.nn.training.spec import TrainingSpec
+from cellar.nn.training.update.recorded_update import can_record
 from tests.nn import oracle
 from tests.nn.golden.cases import bidirectional, dense, dropout, embedding, network, recurrent, residual
 

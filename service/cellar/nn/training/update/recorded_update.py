@@ -13,9 +13,9 @@ from cellar.engine import Invocation
 from cellar.nn.execution.executable import CompiledNetwork
 from cellar.nn.model.layers import INPUT, Signal
 from cellar.nn.model.network import Network
-from cellar.nn.training.batches import Batch
-from cellar.nn.training.losses import Loss
-from cellar.nn.training.weight_vector import Trainee, named
+from cellar.nn.training.data.batches import Batch
+from cellar.nn.training.update.compiled_loss import CompiledLoss
+from cellar.nn.training.update.weight_vector import Trainee, named
 
 Array = NDArray[np.float32]
 
@@ -40,7 +40,9 @@ def can_record(network: Network) -> bool:
 class RecordedUpdate:
     """A recording for batches of the shape of one of them. Only the newest result is kept."""
 
-    def __init__(self, compiled: CompiledNetwork, trainee: Trainee, loss: Loss, batch: Batch, *, begins: bool) -> None:
+    def __init__(
+        self, compiled: CompiledNetwork, trainee: Trainee, loss: CompiledLoss, batch: Batch, *, begins: bool
+    ) -> None:
         """`begins`: every run begins with the network's initial state, which learns where it is trained."""
         network = compiled.network
         steps, rows, _ = batch.inputs.shape

@@ -9,17 +9,19 @@ from pydantic import TypeAdapter
 from cellar.engine import KernelCache
 from cellar.nn.execution.array_functions import Arithmetic
 from cellar.nn.execution.executable import CompiledNetwork
-from cellar.nn.spec.training import Dataset, OptimiserSpec, TrainingSpec
-from cellar.nn.training.optimisers import Optimiser
+from cellar.nn.training.data.dataset import Dataset
+from cellar.nn.training.optimisers import OptimiserSpec
+from cellar.nn.training.spec import TrainingSpec
 from cellar.nn.training.trainer import fit
+from cellar.nn.training.update.compiled_optimiser import CompiledOptimiser
 from tests.nn import oracle
 from tests.nn.golden.cases import RUNS, TRAINED, UPDATES
 from tests.nn.golden.read import assert_float32, part, read
 
 
-def make_optimiser(spec: Any, size: int, cache: KernelCache) -> Optimiser:
+def make_optimiser(spec: Any, size: int, cache: KernelCache) -> CompiledOptimiser:
     """Return the optimiser of a JSON specification."""
-    return Optimiser(TypeAdapter[OptimiserSpec](OptimiserSpec).validate_python(spec), size, Arithmetic(cache))
+    return CompiledOptimiser(TypeAdapter[OptimiserSpec](OptimiserSpec).validate_python(spec), size, Arithmetic(cache))
 
 
 @pytest.mark.parametrize("name", RUNS)

@@ -1,0 +1,157 @@
+"""From the data of a run to the plans of training and validation: aligned, checked, and divided."""
+
+from decimal import Decimal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cellar.errors import InvalidInput, NotFinite, ShapeMismatch
+from cellar.nn.model.network import Network
+from cellar.nn.training.data.batches import Plan
+from cellar.nn.training.data.dataset import Dataset
+from cellar.nn.training.spec import TrainingSpec
+
+Array = NDArray[np.float32]
+Pair = tuple[Array, Array]
+
+
+def plans(network: Network, data: Dataset, spec: TrainingSpec) -> tuple[Plan, Plan | None]:
+    """Return the plans of training and of validation.
+
+    Raise InvalidInput, ShapeMismatch or NotFinite where data, settings and network do not fit.
+    """
+    if not network.parameters:
+        raise InvalidInput("the network has no parameters to train", pointer="/model")
+    if network.whole_sequences:
+        _check_whole(spec)
+    found = split(data, network.out_size, network.in_size, spec, stateful=not network.whole_sequences)
+    network.check_inputs(data.inputs, "/data/inputs")
+    if data.validation is not None:
+        network.check_inputs(data.validation[0], "/data/validation/inputs")
+    return found
+
+
+def _check_whole(spec: TrainingSpec) -> None:
+    """Refuse what needs a state that goes on, where the network reads each sequence from both ends."""
+    for field, value, allowed in (
+        ("state", spec.state, "reset"),
+        ("warmup", spec.warmup, 0),
+        ("recompute", spec.recompute, None),
+    ):
+        if value != allowed:
+            raise InvalidInput(
+                "the model reads whole sequences, so no state goes on from one stretch of steps to the next",
+                pointer=f"/{field}",
+                expected="null" if allowed is None else str(allowed),
+                actual=str(value),
+            )
+
+
+def split(
+    data: Dataset, out_size: int, in_size: int, spec: TrainingSpec, *, stateful: bool = True
+) -> tuple[Plan, Plan | None]:
+    """Return the plans of training and of validation, aligned and checked.
+
+    `stateful`: the network has a state that goes on from one stretch of steps to the next. One that reads whole
+    sequences has none.
+
+    Raise ShapeMismatch, InvalidInput or NotFinite with a pointer below /data, and InvalidInput for settings that do
+    not fit the data.
+    """
+    training = _aligned((data.inputs, data.targets), in_size, out_size, spec, "/data")
+    if spec.validation is None:
+        if data.validation is None:
+            return training, None
+        return training, _aligned(data.validation, in_size, out_size, spec, "/data/validation")
+    if data.validation is not None:
+        raise InvalidInput("validation is both a fraction and data of its own", pointer="/validation")
+    return _held_out(training, spec.validation, stateful=stateful)
+
+
+def check_window(plan: Plan) -> None:
+    """Raise InvalidInput for a window that is longer than what there is to train on.
+
+    A run that has begun cuts it to that length, as earlier versions did.
+    """
+    asked, longest = plan.spec.window, plan.longest
+    if asked is not None and asked > longest:
+        besides = " besides those that warm up or are held out" if plan.spec.warmup or plan.spec.validation else ""
+        raise InvalidInput(
+            f"a window of {asked} steps, and there are {longest} to train on{besides}",
+            pointer="/window",
+            expected=f"at most {longest}",
+            actual=str(asked),
+        )
+
+
+def _held_out(plan: Plan, fraction: float, *, stateful: bool) -> tuple[Plan, Plan]:
+    """Cut the last part off: rows if there are several independent ones, else scored steps."""
+    spec, rows = plan.spec, plan.inputs.shape[1]
+    by_rows = rows > 1 and spec.state == "reset" and spec.window is None
+    whole = rows if by_rows else plan.targets.shape[0]
+    held = max(1, share_of(whole, fraction))
+    kept = whole - held
+    if kept < 1:
+        raise InvalidInput("nothing would be left to train on", pointer="/validation", actual=f"{whole} to divide")
+    if by_rows:
+        kept_rows, held_rows = (
+            Plan(np.ascontiguousarray(plan.inputs[:, cut]), np.ascontiguousarray(plan.targets[:, cut]), spec)
+            for cut in (slice(None, kept), slice(kept, None))
+        )
+        return kept_rows, held_rows
+    before = spec.warmup + spec.skip + kept
+    training = Plan(plan.inputs[:before], plan.targets[:kept], spec)
+    if stateful and (spec.state == "carry" or plan.windows == 1):
+        # Trained and held-out steps are one sequence: all steps before the held-out ones warm the state for them.
+        goes_on = spec.model_copy(update={"warmup": before, "skip": 0})
+        return training, Plan(plan.inputs, plan.targets[kept:], goes_on)
+    return training, Plan(plan.inputs[kept:], plan.targets[kept:], spec)
+
+
+def share_of(count: int, fraction: float) -> int:
+    """Return the whole part of `fraction * count`, computed with the decimal digits that the fraction is written in.
+
+    >>> share_of(100, 0.29), int(100 * 0.29)
+    (29, 28)
+    """
+    return int(Decimal(repr(fraction)) * count)
+
+
+_AXES = " along the axis F of `layout`"
+
+
+def _aligned(pair: Pair, in_size: int, out_size: int, spec: TrainingSpec, pointer: str) -> Plan:
+    inputs, targets = pair
+    _check_size(inputs.shape[2], {in_size}, f"{pointer}/inputs", "features", _AXES)
+    _check_size(targets.shape[2], spec.loss.target_sizes(out_size), f"{pointer}/targets", "features", _AXES)
+    _check_size(targets.shape[1], {inputs.shape[1]}, f"{pointer}/targets", "rows", ", as many as the inputs")
+    steps = inputs.shape[0]
+    scored = steps - spec.warmup - spec.skip
+    if scored < 1:
+        raise InvalidInput(
+            "warmup and skip leave no step to score",
+            pointer=f"{pointer}/inputs",
+            expected=f"more than {spec.warmup + spec.skip} steps",
+            actual=f"{steps} steps",
+        )
+    # All are aligned with the end. Other lengths may be shifted by mistake, T - skip after a warm-up for one.
+    lengths = {scored, steps - spec.warmup, steps}
+    hint = ": those that are scored, those after the warm-up, or all" if len(lengths) > 1 else ", as many as the inputs"
+    _check_size(targets.shape[0], lengths, f"{pointer}/targets", "steps", hint)
+    for name, array in (("inputs", inputs), ("targets", targets)):
+        if not np.isfinite(array).all():
+            raise NotFinite(f"{name} hold a number that is not finite", pointer=f"{pointer}/{name}")
+    first = targets.shape[0] - scored
+    targets = spec.loss.read_targets(targets, out_size, first=first, pointer=f"{pointer}/targets")
+    return Plan(np.ascontiguousarray(inputs, np.float32), np.ascontiguousarray(targets, np.float32), spec)
+
+
+def _check_size(actual: int, expected: set[int], pointer: str, what: str, hint: str) -> None:
+    if actual not in expected:
+        sizes = " or ".join(str(size) for size in sorted(expected))
+        raise ShapeMismatch(
+            f"expected {sizes} {what}{hint}; found {actual}",
+            pointer=pointer,
+            expected=f"{sizes} {what}",
+            actual=f"{actual} {what}",
+        )

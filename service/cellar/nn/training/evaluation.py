@@ -1,0 +1,72 @@
+"""Mean losses over the scored steps of a plan: of a network's outputs, and of the forecast that costs nothing."""
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cellar.nn.execution.array_functions import Arithmetic
+from cellar.nn.execution.executable import BoundNetwork
+from cellar.nn.execution.segmented_backprop import cut, lengths_in
+from cellar.nn.training.data import last_value
+from cellar.nn.training.data.batches import Batch, Plan
+from cellar.nn.training.update.compiled_loss import CompiledLoss
+
+Array = NDArray[np.float32]
+
+WARMUP_STEPS = 1024
+"""Steps of a warm-up that are run at once. All that comes before held-out steps may be one, and the outputs of all
+layers are in memory for as many steps as are run at once."""
+
+
+def mean_loss(
+    network: BoundNetwork, loss: CompiledLoss, arithmetic: Arithmetic, plan: Plan, recompute: int | None
+) -> float:
+    """Return the mean loss over all scored steps of a plan; infinity if anything on the way is not finite.
+
+    With `recompute` windows are run in segments, so that this takes no more memory than training does.
+    """
+    order = plan.order(None)
+    loss_sum, scored, carried = 0.0, 0, None
+    for index in range(plan.updates):
+        batch = plan.batch(order, index)
+        outputs = []
+        carried = state_before(network, batch, carried)
+        for segment in cut(len(batch.inputs), recompute):
+            run = network.run(batch.inputs[segment], carried, lengths_in(segment, batch.lengths))
+            if run.bad_step is not None:
+                return math.inf
+            outputs.append(run.outputs)
+            carried = run.state
+        answered = outputs[0] if len(outputs) == 1 else np.concatenate(outputs)
+        losses = loss.measure(answered[batch.skip :], batch.targets, batch.scored_lengths)
+        loss_sum += arithmetic.total(losses)
+        scored += batch.scored
+    return loss_sum / scored if math.isfinite(loss_sum) else math.inf
+
+
+def last_value_loss(loss: CompiledLoss, arithmetic: Arithmetic, training: Plan, plan: Plan) -> float | None:
+    """Return the loss, over a plan, of the forecast that repeats what was seen last.
+
+    None where it does not apply: the loss reads logits, or the targets of the training are not later inputs.
+    """
+    features = last_value.carried_features(training) if loss.forecasts else None
+    if features is None:
+        return None
+    loss_sum, outputs = 0.0, last_value.forecast(plan, features)
+    for begin in range(0, len(outputs), WARMUP_STEPS):
+        part = slice(begin, begin + WARMUP_STEPS)
+        loss_sum += arithmetic.total(loss.measure(outputs[part], plan.targets[part], None))
+    mean = loss_sum / (outputs.shape[0] * outputs.shape[1])
+    return mean if math.isfinite(mean) else None
+
+
+def state_before(network: BoundNetwork, batch: Batch, carried: Array | None) -> Array:
+    """Return the state that a batch begins with: warmed up from the initial one, or carried over."""
+    if batch.warmup is None:
+        assert carried is not None
+        return carried
+    state = network.initial_state(batch.inputs.shape[1])
+    for begin in range(0, len(batch.warmup), WARMUP_STEPS):
+        state = network.run(batch.warmup[begin : begin + WARMUP_STEPS], state).state
+    return state

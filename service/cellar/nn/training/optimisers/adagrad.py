@@ -1,0 +1,24 @@
+"""AdaGrad."""
+
+from typing import ClassVar, Literal
+
+from cellar.nn.spec.network import Epsilon, Rate
+from cellar.nn.training.optimiser import GRADIENT, Optimiser, Powers
+
+
+class AdaGrad(Optimiser):
+    """AdaGrad (Duchi et al. 2011)."""
+
+    type: Literal["adagrad"]
+    learning_rate: Rate = 0.1
+    epsilon: Epsilon = 1e-8
+    equations: ClassVar[str] = f"""{GRADIENT}
+    param epsilon: scalar
+    state v: in
+    v = v + g * g
+    output = w - rate * g / (sqrt(v) + epsilon)
+    """
+
+    def scalars(self, rate: float, powers: Powers) -> dict[str, float]:
+        """Return the parameters of the equations."""
+        return self.coupled(rate) | {"epsilon": self.epsilon}

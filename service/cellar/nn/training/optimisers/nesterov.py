@@ -1,0 +1,24 @@
+"""Gradient descent with Nesterov's momentum."""
+
+from typing import ClassVar, Literal
+
+from cellar.nn.spec.network import Decay, Rate
+from cellar.nn.training.optimiser import GRADIENT, Optimiser, Powers
+
+
+class Nesterov(Optimiser):
+    """Gradient descent with a velocity and Nesterov's look ahead."""
+
+    type: Literal["nesterov"]
+    learning_rate: Rate = 0.01
+    momentum: Decay = 0.9
+    equations: ClassVar[str] = f"""{GRADIENT}
+    param momentum: scalar
+    state v: in
+    v = momentum * v + g
+    output = w - rate * (g + momentum * v)
+    """
+
+    def scalars(self, rate: float, powers: Powers) -> dict[str, float]:
+        """Return the parameters of the equations."""
+        return self.coupled(rate) | {"momentum": self.momentum}

@@ -1,0 +1,81 @@
+"""What a training run reports: its progress after each update, its epochs, and an evaluation at the end."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+Weights = Mapping[str, NDArray[np.float32]]
+
+
+@dataclass(frozen=True, slots=True)
+class EpochRecord:
+    """One line of the loss history. Losses are means over scored steps, whatever `reduce` says."""
+
+    epoch: int
+    """From 1."""
+    loss: float
+    validation_loss: float | None
+    learning_rate: float
+
+    @property
+    def watched(self) -> float:
+        """Return the loss that early stopping watches: of validation if there is any."""
+        return self.loss if self.validation_loss is None else self.validation_loss
+
+
+WORSE = 0.01
+"""By which part of the loss at the beginning the one at the end must be higher to be worse: rounding, and the noise of
+a run that has changed next to nothing, stay far below."""
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """Mean losses over the same scored steps, without dropout: what a run has achieved. None: not finite."""
+
+    data: Literal["training", "validation"]
+    """Which steps: those of validation if there are any."""
+    loss: float | None
+    """With the weights that are the result."""
+    before: float | None
+    """With the weights that the run began with."""
+    last_value: float | None
+    """Of the forecast that repeats what was seen last; None where the targets are not inputs of later steps."""
+
+    @property
+    def worse(self) -> bool:
+        """Whether the run has ended worse than it began."""
+        if self.loss is None:
+            return True
+        return self.before is not None and self.loss > self.before * (1 + WORSE)
+
+    @property
+    def beaten(self) -> bool:
+        """Whether repeating the last value is as good a forecast."""
+        return self.last_value is not None and (self.loss is None or self.loss >= self.last_value)
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """Where a run stands after an update. The two methods are valid until the run is asked to go on."""
+
+    epoch: int
+    """The epoch of the update, from 1."""
+    epochs: int
+    update: int
+    """Updates made in this epoch, out of `updates`."""
+    updates: int
+    loss: float
+    """Mean over the scored steps of this epoch so far."""
+    finished: bool
+    """The run is over: `weights` is the result."""
+    history: tuple[EpochRecord, ...]
+    """The epochs that are done, the newest thousand of them."""
+    kept: EpochRecord | None
+    """The one whose weights would be the result if the run ended with it; None before the first."""
+    weights: Callable[[], dict[str, NDArray[np.float32]]] = field(repr=False)
+    """Return the result so far: with early stopping the best weights, else the newest."""
+    checkpoint: Callable[[], bytes] = field(repr=False)
+    """Return all that `fit` needs to go on from here, in any process, to the same bits."""

@@ -1,0 +1,85 @@
+"""An optimiser as a compiled cell: from the gradient `x` and the weights `w` to new weights.
+
+All weights of a network are one vector. What the optimiser remembers is the state of the cell.
+"""
+
+import math
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cellar.engine import CommandList
+from cellar.nn.execution.array_functions import Arithmetic, scaled_by_power
+from cellar.nn.training.optimiser import Optimiser, OptimiserState
+
+Array = NDArray[np.float32]
+
+_LARGE = 2.0**64
+"""A gradient with a norm from here on is scaled before it is clipped: the factor alone could be a subnormal number."""
+
+
+@dataclass(frozen=True, slots=True)
+class Update:
+    """New weights and memory; `finite` is False if a number among them is not."""
+
+    weights: Array
+    state: OptimiserState
+    finite: bool
+
+
+class CompiledOptimiser:
+    """An optimiser, ready to update a vector of `size` weights."""
+
+    def __init__(self, spec: Optimiser, size: int, arithmetic: Arithmetic) -> None:
+        self.spec = spec
+        self._arithmetic = arithmetic
+        self._kernel = arithmetic.kernel(spec.equations, {"x": size, "w": size})
+        self._scalars: Array = np.zeros(len(self._kernel.cell.params), np.float32)
+        views = {param.name: self._scalars[i : i + 1].reshape(()) for i, param in enumerate(self._kernel.cell.params)}
+        self._packed = self._kernel.pack(views)
+        self._packed.adopt(views)
+        self._gradient, self._weights, self._after = (np.zeros((1, 1, size), np.float32) for _ in range(3))
+        self._slots, self._slots_after = (np.zeros((1, self._kernel.cell.state_size), np.float32) for _ in range(2))
+        self._recording = self._record()
+
+    def start(self) -> OptimiserState:
+        """Return the memory before the first update."""
+        return OptimiserState(np.zeros((1, self._kernel.cell.state_size), dtype=np.float32))
+
+    def update(self, weights: Array, gradient: Array, state: OptimiserState, rate: float) -> Update:
+        """Return the weights (n,) after one update with this gradient (n,) at this learning rate."""
+        gradient, scale = self._clip(gradient)
+        decay1, decay2 = self.spec.decays
+        state = replace(state, power1=state.power1 * decay1, power2=state.power2 * decay2)
+        params = {"scale": scale, **self.spec.scalars(rate, (state.power1, state.power2))}
+        for index, param in enumerate(self._kernel.cell.params):
+            self._scalars[index] = params[param.name]
+        np.copyto(self._gradient[0, 0], gradient)
+        np.copyto(self._weights[0, 0], weights)
+        np.copyto(self._slots, state.slots)
+        finite = self._recording.run()
+        return Update(self._after[0, 0].copy(), replace(state, slots=self._slots_after.copy()), finite)
+
+    def _record(self) -> CommandList:
+        """Return the one native call of an update: scalars to where kernels read them, and the kernel."""
+        recording = self._arithmetic.recording()
+        for source, target in self._packed.placed():
+            recording.copy(source, target)
+        arrays = [self._gradient, self._weights]
+        recording.call(self._kernel.bound(self._packed, arrays, self._slots, self._after, self._slots_after))
+        return recording
+
+    def _clip(self, gradient: Array) -> tuple[Array, float]:
+        """Return the gradient clipped by value, and the factor that clips its norm."""
+        if self.spec.clip_value is not None:
+            gradient = self._arithmetic.clip(gradient, self.spec.clip_value)
+        if self.spec.clip_norm is None:
+            return gradient, 1.0
+        norm = self._arithmetic.norm(gradient)
+        if norm <= self.spec.clip_norm:
+            return gradient, 1.0
+        if norm < _LARGE or not math.isfinite(norm):
+            return gradient, self.spec.clip_norm / norm
+        exponent = math.frexp(norm)[1]
+        return scaled_by_power(gradient, -exponent), self.spec.clip_norm / math.ldexp(norm, -exponent)

@@ -1,0 +1,47 @@
+"""Tables of the pages that follow from the code: `python -m tests.docs.tables` writes them (`make openapi`)."""
+
+import inspect
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from pydantic import BaseModel
+
+from cellar.nn.spec.kinds import types_of
+from cellar.nn.training.losses import LOSSES
+from cellar.nn.training.optimiser import Optimiser
+from cellar.nn.training.optimisers import OPTIMISERS
+from cellar.nn.training.schedules import SCHEDULES
+from tests.docs.pages import ROOT
+
+KINDS: dict[str, dict[str, Sequence[type[BaseModel]]]] = {
+    "reference/training.md": {"loss": LOSSES, "optimiser": OPTIMISERS, "schedule": SCHEDULES},
+}
+"""By page, the heading of the first column of each table, and the classes whose docstrings are its lines."""
+
+SHARED = {"type", *Optimiser.model_fields}
+"""Settings that are no column of their own: a sentence below the table has those of all optimisers."""
+
+
+def lines(kinds: Sequence[type[BaseModel]]) -> list[str]:
+    """Return the rows of a table: the name of each kind, its settings, and its docstring."""
+    found: list[tuple[Any, ...]] = []
+    for kind in kinds:
+        settings = " ".join(f"`{name}`" for name in kind.model_fields if name not in SHARED)
+        text = " ".join((inspect.getdoc(kind) or "").split()).replace("|", r"\|").removesuffix(".")
+        found += [(name, settings, text) for name in types_of(kind)]
+    return [f"| `{name}` | {settings} | {text} |\n".replace("|  |", "| |") for name, settings, text in found]
+
+
+def filled(page: str) -> str:
+    """Return the text of a page with its tables as the code has them."""
+    text = (ROOT / "docs" / page).read_text("utf-8")
+    for heading, kinds in KINDS[page].items():
+        (table,) = re.finditer(rf"^\| {heading} \|[^\n]*\n[^\n]*\n((?:\|[^\n]*\n)*)", text, re.MULTILINE)
+        text = text[: table.start(1)] + "".join(lines(kinds)) + text[table.end(1) :]
+    return text
+
+
+if __name__ == "__main__":
+    for page in KINDS:
+        (ROOT / "docs" / page).write_text(filled(page), "utf-8")
