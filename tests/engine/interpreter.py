@@ -12,8 +12,8 @@ from numpy.typing import DTypeLike
 
 from cellar.engine.cell import Cell, State
 from cellar.engine.ir.autodiff import OUTPUT_COTANGENT
-from cellar.engine.ir.graph import Node, Op, StateSlot, toposort
-from cellar.engine.ir.ops import OPS, Array
+from cellar.engine.ir.graph import Array, Node, StateSlot, toposort
+from cellar.engine.ir.ops import Op
 
 Values = dict[Node, Array]
 
@@ -118,7 +118,7 @@ def _evaluate(cell: Cell, roots: Sequence[Node], leaves: Values, dtype: DTypeLik
                 rows = values[node.sources[0]].shape[0]
                 values[node] = np.broadcast_to(values[node.sources[0]], (rows, cell.sizes[node.shape[0]]))
             else:
-                values[node] = OPS[node.op].numpy(*(values[source] for source in node.sources))
+                values[node] = node.op.numpy(*(values[source] for source in node.sources))
     return values
 
 

@@ -7,31 +7,20 @@ from numpy.typing import NDArray
 
 from cellar.engine import KernelCache
 from cellar.engine.codegen.kernel_source import ENTRY, IMPORTS
+from cellar.engine.ir.ops import OPS
 
 Floats = NDArray[np.float32]
 
+_OPERANDS = ("a", "b", "neg(a)", "b")
+
 CALLS = {
-    "add": "add(a, b)",
-    "sub": "sub(a, b)",
-    "mul": "mul(a, b)",
-    "div": "div(a, b)",
-    "min": "minimum(a, b)",
-    "max": "maximum(a, b)",
-    "select": "select(a, b, neg(a), b)",
+    **{op.name: f"{op.kernel}({', '.join(_OPERANDS[: op.arity])})" for op in OPS if op.kind == "map" and op.kernel},
     "fma": "fma(a, b, a)",
-    "neg": "neg(a)",
-    "abs": "absolute(a)",
-    "sqrt": "sqrt(a)",
-    "relu": "relu(a)",
     "flush": "flush(a)",
-    "exp": "exp(a)",
-    "log": "log(a)",
-    "tanh": "tanh(a)",
-    "sigmoid": "sigmoid(a)",
-    "softplus": "softplus(a)",
     "sum_lanes": "sum_lanes(a)",
     "max_lanes": "max_lanes(a)",
 }
+"""The kernel function of every elementwise operation, and others."""
 
 _HEAD = f"""{IMPORTS}
 @cfunc(types.int64(types.int64), nopython=True, error_model='numpy')

@@ -12,8 +12,8 @@ from cellar.engine.frontend.name_resolution import resolve
 from cellar.engine.frontend.parser import parse
 from cellar.engine.frontend.shape_inference import infer
 from cellar.engine.ir.autodiff import Adjoint, gradient
-from cellar.engine.ir.graph import Node, Op, Step, toposort
-from cellar.engine.ir.ops import OPS
+from cellar.engine.ir.graph import Node, Step, toposort
+from cellar.engine.ir.ops import Op
 from cellar.engine.ir.simplify import simplify
 from cellar.engine.ir.verify import verify
 from cellar.errors import CellNameError
@@ -99,7 +99,7 @@ class Cell:
         return sum(self._flops(node) for node in toposort(self.step.roots))
 
     def _flops(self, node: Node) -> int:
-        kind = OPS[node.op].kind
+        kind = node.op.kind
         if kind == "product":
             return 2 * int(np.prod(self._numbers(node.sources[0])))
         if kind == "reduction":
@@ -145,5 +145,5 @@ def _describe(node: Node, number: Mapping[Node, int]) -> str:
     shape = f" : {' x '.join(node.shape)}" if node.shape else ""
     if node.op is Op.CONST:
         return f"const {np.float32(node.value)!s}"
-    words = [node.op.value, node.name, *(f"%{number[source]}" for source in node.sources)]
+    words = [node.op.name, node.name, *(f"%{number[source]}" for source in node.sources)]
     return " ".join(word for word in words if word) + shape

@@ -14,7 +14,6 @@ from cellar.engine.codegen.schedule import (
     tape,
 )
 from cellar.engine.ir.graph import Node
-from cellar.engine.ir.ops import OPS
 from tests.engine.texts import CELLS
 
 SIZES = {"in": 3, "hidden": 5, "proj": 2}
@@ -67,7 +66,7 @@ def test_every_value_is_computed_once_and_after_what_it_reads(name: str) -> None
             for node in stage.nodes:
                 assert node not in done | inside
                 assert all(source in done | inside or source.op in CONSTANTS for source in node.sources)
-                if OPS[node.op].kind == "map":  # a fold is complete, and a product stored, only after its stage
+                if node.op.kind == "map":  # a fold is complete, and a product stored, only after its stage
                     inside.add(node)
             done.update(stage.nodes)
         assert {*(c.following for c in schedule.carried), *schedule.results, *schedule.kept} <= done
@@ -75,4 +74,4 @@ def test_every_value_is_computed_once_and_after_what_it_reads(name: str) -> None
 
 def test_the_tape_holds_what_the_adjoint_reads_and_no_more() -> None:
     cell = build_cell(CELLS["flux"], SIZES)
-    assert [node.op.value for node in tape(cell)] == ["input", "state", "tanh"]
+    assert [node.op.name for node in tape(cell)] == ["input", "state", "tanh"]

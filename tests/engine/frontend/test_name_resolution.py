@@ -33,7 +33,7 @@ def test_a_declared_state_need_not_be_read() -> None:
 
 
 def test_the_output_is_the_last_state_unless_a_line_says_otherwise() -> None:
-    assert build_cell("c = c + Wc @ x\nh = h + W @ c\nz = h * 2", SIZES).step.output.op.value == "add"
+    assert build_cell("c = c + Wc @ x\nh = h + W @ c\nz = h * 2", SIZES).step.output.op.name == "add"
     assert build_cell("h = h + b\noutput = V @ x\nparam V: 2 x in", SIZES).out_size == 2
 
 

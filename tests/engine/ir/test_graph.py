@@ -1,7 +1,7 @@
 """The order of nodes."""
 
-from cellar.engine.ir.graph import Node, Op, toposort
-from cellar.engine.ir.ops import apply
+from cellar.engine.ir.graph import Node, toposort
+from cellar.engine.ir.ops import Op, apply
 
 X, Y = (Node(Op.INPUT, ("n",), name=name) for name in "xy")
 

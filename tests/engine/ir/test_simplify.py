@@ -8,8 +8,8 @@ from cellar.engine.frontend.lexer import Source
 from cellar.engine.frontend.name_resolution import resolve
 from cellar.engine.frontend.parser import parse
 from cellar.engine.frontend.shape_inference import infer
-from cellar.engine.ir.graph import Node, Op, toposort
-from cellar.engine.ir.ops import apply, const
+from cellar.engine.ir.graph import Node, toposort
+from cellar.engine.ir.ops import Op, apply, const
 from cellar.engine.ir.simplify import simplify
 from tests.engine import oracle
 from tests.engine.texts import CELLS

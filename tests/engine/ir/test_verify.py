@@ -3,8 +3,8 @@
 import pytest
 
 from cellar.engine import build_cell
-from cellar.engine.ir.graph import Node, Op
-from cellar.engine.ir.ops import const
+from cellar.engine.ir.graph import Node
+from cellar.engine.ir.ops import Op, const
 from cellar.engine.ir.verify import GraphError, verify
 from tests.engine.texts import CELLS
 

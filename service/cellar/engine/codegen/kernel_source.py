@@ -25,8 +25,8 @@ from cellar.engine.codegen.schedule import (
     forward_schedule,
 )
 from cellar.engine.codegen.shared_functions import SharedFunctions
-from cellar.engine.ir.graph import Node, Op, toposort
-from cellar.engine.ir.ops import OPS
+from cellar.engine.ir.graph import Node, toposort
+from cellar.engine.ir.ops import Op
 
 IMPORTS = """\
 from numba import cfunc, njit, types
@@ -223,7 +223,7 @@ class _Writer(PrologueEpilogueWriter):
     def maps(self, stage: FusedLoop, *, loop: bool) -> None:
         """Write the loop of a fused stage: loads, elementwise work, reductions, stores."""
         names: dict[Node, str] = {}
-        reductions = [node for node in stage.nodes if OPS[node.op].kind == "reduction"]
+        reductions = [node for node in stage.nodes if node.op.kind == "reduction"]
         destinations = self.destinations(stage)
         with self.active_rows(loop=loop):
             reads = [node for node in stage.reads if node.op not in (Op.CONST, Op.LENGTH)]
@@ -232,7 +232,7 @@ class _Writer(PrologueEpilogueWriter):
             for index, destination in enumerate(destinations):
                 self.write(f"o{index} = {destination.target}")
             for index, node in enumerate(reductions):
-                self.write(f"f{index} = {'zero()' if node.op is Op.SUM else 'splat(float32(-inf))'}")
+                self.write(f"f{index} = {node.op.identity}")
             for kind in self.checked(destinations):
                 self.write(f"e{kind} = zero()")
             with self.block(f"for j in range(0, {self.width(stage.extent)}, 64):"):
@@ -248,7 +248,7 @@ class _Writer(PrologueEpilogueWriter):
                 for index, destination in enumerate(destinations):
                     self.store_block(f"o{index} + j", destination, names[destination.node])
             for index, node in enumerate(reductions):
-                self.write(f"store({self.address(node)}, {OPS[node.op].kernel}(f{index}))")
+                self.write(f"store({self.address(node)}, {node.op.kernel}(f{index}))")
             for kind in self.checked(destinations):
                 self.record_fault(f"not all_finite(e{kind}, first(16))", kind)
 
@@ -260,7 +260,7 @@ class _Writer(PrologueEpilogueWriter):
         write = "row" if self.schedule.backward else "(row + rows)"
         for node in stage.nodes:
             size = self.size(node.shape[0]) if node.shape else "1"
-            if node in self.memory_plan.places and OPS[node.op].kind != "reduction":
+            if node in self.memory_plan.places and node.op.kind != "reduction":
                 found.append(_Destination(node, "buffer", self.address(node), size))
             for carried in self.memory_plan.in_place if node in in_place else ():
                 if carried.following is node:
@@ -298,15 +298,12 @@ class _Writer(PrologueEpilogueWriter):
         """Add one block to a fold; lanes past the end of the vector do not count."""
         source = self.operand(node.sources[0], names)
         rest = f"first({self.size(node.sources[0].shape[0])} - j // 4)"
-        if node.op is Op.SUM:
-            self.write(f"{total} = add({total}, where({rest}, {source}, zero()))")
-        else:
-            self.write(f"{total} = maximum({total}, where({rest}, {source}, splat(float32(-inf))))")
+        self.write(f"{total} = {node.op.combine}({total}, where({rest}, {source}, {node.op.identity}))")
 
     def expression(self, node: Node, names: dict[Node, str]) -> str:
         """Return the call that computes a node."""
         operands = [self.operand(source, names) for source in node.sources]
-        return operands[0] if node.op is Op.BROADCAST else f"{OPS[node.op].kernel}({', '.join(operands)})"
+        return f"{node.op.kernel}({', '.join(operands)})" if node.op.kernel else operands[0]
 
     def operand(self, node: Node, names: dict[Node, str]) -> str:
         """Return what a node is called where it is used."""

@@ -11,7 +11,6 @@ from typing import Literal
 
 from cellar.engine.codegen.schedule import CONSTANTS, Carried, FusedLoop, ProductGroup, Schedule
 from cellar.engine.ir.graph import Node
-from cellar.engine.ir.ops import OPS
 
 HEAD = (
     "steps",
@@ -153,7 +152,7 @@ def row_bytes(widths: tuple[str, ...], sizes: Mapping[str, int]) -> int:
 def plan_memory(schedule: Schedule) -> MemoryPlan:
     """Return the layout of a schedule: a place for every value that outlives the loop that computes it."""
     computed = {node for _, stage in schedule.stages if isinstance(stage, FusedLoop) for node in stage.nodes}
-    reductions = {node for node in computed if OPS[node.op].kind == "reduction"}
+    reductions = {node for node in computed if node.op.kind == "reduction"}
     in_place = tuple(
         c for c in schedule.carried if c.following in computed - reductions and _may_write_in_place(schedule, c)
     )
@@ -205,7 +204,7 @@ def _stored(layout: MemoryPlan) -> set[Node]:
     stored = {c.following for c in schedule.carried if c not in layout.in_place} | set(schedule.kept)
     stored |= {node for index, node in enumerate(schedule.results) if index not in layout.direct}
     for _, stage in schedule.stages:
-        stored |= {*stage.reads, *(node for node in stage.nodes if OPS[node.op].kind == "reduction")}
+        stored |= {*stage.reads, *(node for node in stage.nodes if node.op.kind == "reduction")}
     return {node for node in stored if node.op not in CONSTANTS}
 
 

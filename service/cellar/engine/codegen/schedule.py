@@ -14,8 +14,8 @@ from typing import Literal
 
 from cellar.engine.cell import Cell
 from cellar.engine.ir.autodiff import OUTPUT_COTANGENT
-from cellar.engine.ir.graph import Node, Op, toposort
-from cellar.engine.ir.ops import OPS, broadcast
+from cellar.engine.ir.graph import Node, Operation, toposort
+from cellar.engine.ir.ops import Op, broadcast
 
 Region = Literal["before", "loop", "after"]
 REGIONS: tuple[Region, ...] = ("before", "loop", "after")
@@ -51,7 +51,7 @@ class FusedLoop:
     @property
     def reads(self) -> tuple[Node, ...]:
         """Return what it reads from outside: of its own nodes only a fold is complete no sooner than the loop."""
-        inside = {node for node in self.nodes if OPS[node.op].kind != "reduction"}
+        inside = {node for node in self.nodes if node.op.kind != "reduction"}
         return tuple(dict.fromkeys(s for node in self.nodes for s in node.sources if s not in inside))
 
 
@@ -193,11 +193,11 @@ def _regions(nodes: list[Node], carried: tuple[Carried, ...], wanted: set[Node])
     at: dict[Node, Region] = {}
     for node in nodes:
         late = any(at.get(source) == "after" for source in node.sources)
-        if node in dependent and node not in needed and (late or OPS[node.op].kind == "product"):
+        if node in dependent and node not in needed and (late or node.op.kind == "product"):
             at[node] = "after"
         else:
             at[node] = "loop"
-    anchors = [n for n in nodes if n not in dependent and (OPS[n.op].kind == "product" or n in wanted)]
+    anchors = [n for n in nodes if n not in dependent and (n.op.kind == "product" or n in wanted)]
     for node in _ancestors(anchors):
         if node in at:
             at[node] = "before"
@@ -212,7 +212,7 @@ def _stages(nodes: list[Node], done: set[Node]) -> Iterable[Stage]:
     """Yield the stages of one region; `done` grows with what they compute."""
     pending = list(nodes)
     while pending:
-        products = [node for node in pending if OPS[node.op].kind == "product" and _ready(node, done)]
+        products = [node for node in pending if node.op.kind == "product" and _ready(node, done)]
         yield from _grouped(products)
         done.update(products)
         pending = [node for node in pending if node not in done]
@@ -229,7 +229,7 @@ def _ready(node: Node, done: set[Node]) -> bool:
 
 
 def _grouped(products: list[Node]) -> Iterable[ProductGroup]:
-    groups: dict[tuple[Node, Op], list[Node]] = {}
+    groups: dict[tuple[Node, Operation], list[Node]] = {}
     for node in products:
         groups.setdefault((node.sources[1], node.op), []).append(node)
     for (operand, _), members in groups.items():
@@ -238,7 +238,7 @@ def _grouped(products: list[Node]) -> Iterable[ProductGroup]:
 
 def _extent(node: Node) -> str:
     """Return the size that a node's loop runs over; a fold runs over its operand's."""
-    shape = node.sources[0].shape if OPS[node.op].kind == "reduction" else node.shape
+    shape = node.sources[0].shape if node.op.kind == "reduction" else node.shape
     return shape[0] if shape else ""
 
 
@@ -247,10 +247,10 @@ def _fusable(pending: list[Node], extent: str, done: set[Node]) -> list[Node]:
     inside: list[Node] = []
     available: set[Node] = set()
     for node in pending:
-        if OPS[node.op].kind == "product" or _extent(node) != extent:
+        if node.op.kind == "product" or _extent(node) != extent:
             continue
         if all(source in done or source in available or source.op in CONSTANTS for source in node.sources):
             inside.append(node)
-            if OPS[node.op].kind != "reduction":
+            if node.op.kind != "reduction":
                 available.add(node)
     return inside

@@ -7,7 +7,8 @@ from typing import Literal
 from cellar.engine.cell import Cell
 from cellar.engine.codegen.memory_plan import Slot, SlotKind, plan_memory
 from cellar.engine.codegen.schedule import Schedule
-from cellar.engine.ir.graph import Node, Op
+from cellar.engine.ir.graph import Node
+from cellar.engine.ir.ops import Op
 
 
 class SourceWriter:

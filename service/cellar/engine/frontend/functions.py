@@ -4,8 +4,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-from cellar.engine.ir.graph import Node, Op
-from cellar.engine.ir.ops import apply, const, reduce_sum
+from cellar.engine.ir.graph import Node, Operation
+from cellar.engine.ir.ops import OPS, Op, apply, const, reduce
 from cellar.engine.numerics import LAYERNORM_EPSILON
 
 Result = Literal["same", "scalar"]
@@ -21,25 +21,28 @@ class Function:
     result: Result = "same"
 
 
-def _map(op: Op) -> Callable[..., Node]:
-    return lambda *sources: apply(op, *sources)
+def _of(op: Operation) -> Function:
+    """Return the function that applies one operation."""
+    if op.kind == "reduction":
+        return Function(1, lambda v: reduce(op, v), takes_vector=True, result="scalar")
+    return Function(op.arity, lambda *sources: apply(op, *sources))
 
 
 def mean(v: Node) -> Node:
     """Return sum(v) / n."""
-    return apply(Op.DIV, reduce_sum(v), Node(Op.LENGTH, (), name=v.shape[0]))
+    return apply(Op.DIV, reduce(Op.SUM, v), Node(Op.LENGTH, (), name=v.shape[0]))
 
 
 def softmax(v: Node) -> Node:
     """Return exp(v - max v) / sum(exp(v - max v))."""
-    grown = apply(Op.EXP, apply(Op.SUB, v, Node(Op.REDUCE_MAX, (), (v,))))
-    return apply(Op.DIV, grown, reduce_sum(grown))
+    grown = apply(Op.EXP, apply(Op.SUB, v, reduce(Op.REDUCE_MAX, v)))
+    return apply(Op.DIV, grown, reduce(Op.SUM, grown))
 
 
 def logsumexp(v: Node) -> Node:
     """Return max v + log(sum(exp(v - max v)))."""
-    peak = Node(Op.REDUCE_MAX, (), (v,))
-    return apply(Op.ADD, peak, apply(Op.LOG, reduce_sum(apply(Op.EXP, apply(Op.SUB, v, peak)))))
+    peak = reduce(Op.REDUCE_MAX, v)
+    return apply(Op.ADD, peak, apply(Op.LOG, reduce(Op.SUM, apply(Op.EXP, apply(Op.SUB, v, peak)))))
 
 
 def layernorm(v: Node) -> Node:
@@ -49,23 +52,16 @@ def layernorm(v: Node) -> Node:
     return apply(Op.DIV, centred, apply(Op.SQRT, apply(Op.ADD, variance, const(LAYERNORM_EPSILON))))
 
 
-FUNCTIONS: dict[str, Function] = {
-    "abs": Function(1, _map(Op.ABS)),
-    "exp": Function(1, _map(Op.EXP)),
+_COMPOSED: dict[str, Function] = {
     "layernorm": Function(1, layernorm, takes_vector=True),
-    "log": Function(1, _map(Op.LOG)),
     "logsumexp": Function(1, logsumexp, takes_vector=True, result="scalar"),
-    "max": Function(2, _map(Op.MAX)),
     "mean": Function(1, mean, takes_vector=True, result="scalar"),
-    "min": Function(2, _map(Op.MIN)),
-    "relu": Function(1, _map(Op.RELU)),
-    "sigmoid": Function(1, _map(Op.SIGMOID)),
     "softmax": Function(1, softmax, takes_vector=True),
-    "softplus": Function(1, _map(Op.SOFTPLUS)),
-    "sqrt": Function(1, _map(Op.SQRT)),
-    "sum": Function(1, reduce_sum, takes_vector=True, result="scalar"),
-    "tanh": Function(1, _map(Op.TANH)),
 }
+"""Functions that are several operations."""
+
+FUNCTIONS: dict[str, Function] = dict(sorted((_COMPOSED | {op.function: _of(op) for op in OPS if op.function}).items()))
+"""All functions: those above, and the operations whose row in the table has a function's name."""
 
 
 ELSEWHERE: dict[str, str] = {

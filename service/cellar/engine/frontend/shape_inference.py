@@ -12,8 +12,8 @@ from cellar.engine.frontend.functions import FUNCTIONS
 from cellar.engine.frontend.lexer import Source, Token
 from cellar.engine.frontend.name_resolution import Roles
 from cellar.engine.frontend.syntax_tree import Binary, Call, Expr, Name, Number, Program, Unary, children
-from cellar.engine.ir.graph import Node, Op, Shape, StateSlot, Step
-from cellar.engine.ir.ops import apply, const, product
+from cellar.engine.ir.graph import Node, Shape, StateSlot, Step
+from cellar.engine.ir.ops import Op, apply, const, product
 from cellar.errors import CellNameError, CellShapeError
 from cellar.suggestions import suggestion
 

@@ -7,8 +7,8 @@ A matrix has no cotangent here: its gradient is the sum, over all steps and rows
 
 from dataclasses import dataclass, field
 
-from cellar.engine.ir.graph import Node, Op, Step, toposort
-from cellar.engine.ir.ops import OPS, apply, broadcast, const, reduce_sum
+from cellar.engine.ir.graph import Node, Step, toposort
+from cellar.engine.ir.ops import Op, apply, broadcast, const, reduce
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +62,7 @@ def _pull_back(node: Node, reached: dict[Node, Node], pairs: dict[str, list[tupl
     if node.op is Op.PRODUCT:
         matrix, vector = node.sources
         pairs.setdefault(matrix.name, []).append((g, vector))
-    for source, cotangent in zip(node.sources, OPS[node.op].vjp(node, g), strict=True):
+    for source, cotangent in zip(node.sources, node.op.vjp(node, g), strict=True):
         if cotangent is not None and source.op not in (Op.CONST, Op.LENGTH):
             _accumulate(reached, source, _fitted(cotangent, source))
 
@@ -70,7 +70,7 @@ def _pull_back(node: Node, reached: dict[Node, Node], pairs: dict[str, list[tupl
 def _fitted(cotangent: Node, source: Node) -> Node:
     """Undo a broadcast: the cotangent of a scalar that was spread over a vector is a sum."""
     if cotangent.shape and not source.shape:
-        return reduce_sum(cotangent)
+        return reduce(Op.SUM, cotangent)
     if source.shape and not cotangent.shape:
         return broadcast(cotangent, source.shape)
     return cotangent

@@ -1,58 +1,58 @@
-"""The one graph type of the engine: immutable nodes, and an order to visit them in.
+"""The graph of a step: immutable nodes, the operations that they apply, and an order to visit them in.
 
 A node's shape is symbolic: `()` for a scalar, `(size,)` for a vector and `(rows, columns)` for a matrix parameter,
 where each size is a name such as "in" or "hidden". Kernels read the numbers at run time, so one kernel serves every
 size of a cell.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from enum import StrEnum
+from typing import Any, Literal
+
+from numpy.typing import NDArray
 
 Shape = tuple[str, ...]
 
 
-class Op(StrEnum):
-    """Every operation. What each one means stands in the table of `cellar.engine.ir.ops`."""
+Array = NDArray[Any]
+Kind = Literal["leaf", "map", "reduction", "product"]
+Cotangents = tuple["Node | None", ...]
 
-    INPUT = "input"
-    STATE = "state"
-    PARAM = "param"
-    CONST = "const"
-    LENGTH = "length"
-    COTANGENT = "cotangent"
 
-    ADD = "add"
-    SUB = "sub"
-    MUL = "mul"
-    DIV = "div"
-    NEG = "neg"
-    EXP = "exp"
-    LOG = "log"
-    SQRT = "sqrt"
-    ABS = "abs"
-    TANH = "tanh"
-    SIGMOID = "sigmoid"
-    SOFTPLUS = "softplus"
-    RELU = "relu"
-    MIN = "min"
-    MAX = "max"
-    SELECT = "select"
-    BROADCAST = "broadcast"
+@dataclass(frozen=True, slots=True, eq=False)
+class Operation:
+    """One operation: a row of the table in `cellar.engine.ir.ops`, which is all that the compiler knows of it."""
 
-    SUM = "sum"
-    REDUCE_MAX = "peak"
-    """Digests of models cover the canonical form of their cells, which has this word from the first version on."""
+    name: str
+    """Stands in the canonical form of cells, which the digests of models cover: it never changes."""
+    kind: Kind
+    """A map works element by element, a reduction makes one number of a vector, a product multiplies by a matrix."""
+    arity: int
+    numpy: Callable[..., Array]
+    """The meaning, on arrays of shape (B, n) and (B, 1)."""
+    vjp: Callable[["Node", "Node"], Cotangents]
+    """Takes a node and the cotangent of its value; returns the cotangents of its sources, None where there is none."""
+    kernel: str = ""
+    """The function of `kernel_library` that computes sixteen lanes, of a reduction the one across the lanes; "" where
+    the code generator computes it itself."""
+    exact: bool = False
+    """NumPy's float32 has the bits that kernels compute, because IEEE 754 defines them; constants are folded."""
+    function: str = ""
+    """What cells call it by; "" for what they write with an operator, and for what only passes make."""
+    combine: str = ""
+    """Of a reduction: the kernel function that adds a block to the partial results in the lanes."""
+    identity: str = ""
+    """Of a reduction: the kernel expression for the value of no elements."""
 
-    PRODUCT = "product"
-    PRODUCT_T = "product_t"
+    def __str__(self) -> str:
+        return self.name
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Node:
     """One value of a step. Equality is identity: `simplify` is what makes equal nodes one."""
 
-    op: Op
+    op: Operation
     shape: Shape
     sources: tuple["Node", ...] = ()
     name: str = ""

@@ -1,37 +1,16 @@
-"""The one table of operations: arity, kind, NumPy meaning, kernel text and gradient rule of each.
+"""The table of operations: each is one row with its meaning in NumPy, its gradient, its kernel function and exactness.
 
 Signed zeros and NaN are fixed here. `relu(-0) = -0`; of two equal operands `max` and `min` give the second; every
 operation hands NaN on. `select(a, b, p, q)` is `p if a > b else q`.
 
-The NumPy column is the meaning of an operation, on arrays of shape (B, n) and (B, 1): `simplify` folds constants with
-it, and the tests' interpreter evaluates cells with it. The kernel column names functions of
-`cellar.engine.kernel_library.simd` and `cellar.engine.kernel_library.elementary_functions`.
+`simplify` folds constants with the NumPy meaning, and the tests' interpreter evaluates cells with it. Kernel functions
+are those of `cellar.engine.kernel_library`; this module names them only, so that no process but the compiler's imports
+Numba.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, Literal
-
 import numpy as np
-from numpy.typing import NDArray
 
-from cellar.engine.ir.graph import Node, Op, Shape
-
-Array = NDArray[Any]
-Kind = Literal["leaf", "map", "reduction", "product"]
-Cotangents = tuple[Node | None, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Rule:
-    """A row of the table."""
-
-    arity: int
-    kind: Kind
-    numpy: Callable[..., Array]
-    kernel: str
-    vjp: Callable[[Node, Node], Cotangents]
-    """From a node and the cotangent of its value to the cotangents of its sources; None where there is none."""
+from cellar.engine.ir.graph import Array, Cotangents, Node, Operation, Shape
 
 
 def const(value: float) -> Node:
@@ -39,15 +18,15 @@ def const(value: float) -> Node:
     return Node(Op.CONST, (), value=float(np.float32(value)))
 
 
-def apply(op: Op, *sources: Node) -> Node:
+def apply(op: Operation, *sources: Node) -> Node:
     """Return an elementwise node; scalars broadcast over the one vector size among the sources."""
     shape: Shape = next((source.shape for source in sources if source.shape), ())
     return Node(op, shape, sources)
 
 
-def reduce_sum(source: Node) -> Node:
-    """Return the sum over a vector's elements."""
-    return Node(Op.SUM, (), (source,))
+def reduce(op: Operation, source: Node) -> Node:
+    """Return the one number that a reduction makes of a vector."""
+    return Node(op, (), (source,))
 
 
 def broadcast(source: Node, shape: Shape) -> Node:
@@ -77,10 +56,31 @@ def _no_vjp(node: Node, _: Node) -> Cotangents:
     return (None,) * len(node.sources)
 
 
+def _mul_vjp(node: Node, g: Node) -> Cotangents:
+    a, b = node.sources
+    return _mul(g, b), _mul(g, a)
+
+
 def _div_vjp(node: Node, g: Node) -> Cotangents:
     _, b = node.sources
     quotient = apply(Op.DIV, g, b)
     return quotient, apply(Op.NEG, _mul(quotient, node))
+
+
+def _sqrt_vjp(node: Node, g: Node) -> Cotangents:
+    return (apply(Op.DIV, _mul(g, const(0.5)), node),)
+
+
+def _tanh_vjp(node: Node, g: Node) -> Cotangents:
+    return (_mul(g, apply(Op.SUB, const(1.0), _mul(node, node))),)
+
+
+def _sigmoid_vjp(node: Node, g: Node) -> Cotangents:
+    return (_mul(g, _mul(node, apply(Op.SUB, const(1.0), node))),)
+
+
+def _softplus_vjp(node: Node, g: Node) -> Cotangents:
+    return (_mul(g, apply(Op.SIGMOID, node.sources[0])),)
 
 
 def _relu_vjp(node: Node, g: Node) -> Cotangents:
@@ -124,6 +124,10 @@ def _softplus(a: Array) -> Array:
     return np.asarray(np.maximum(a, 0) + np.log1p(np.exp(-np.abs(a))))
 
 
+def _relu(a: Array) -> Array:
+    return np.where(a < 0, a.dtype.type(0), a)
+
+
 def _max(a: Array, b: Array) -> Array:
     return np.where((a > b) | (a != a), a, b)
 
@@ -140,35 +144,56 @@ def _unread(*_: Array) -> Array:
     raise AssertionError("a leaf is bound, not computed")
 
 
-_LEAF = Rule(0, "leaf", _unread, "", _no_vjp)
+def _leaf(name: str) -> Operation:
+    return Operation(name, "leaf", 0, _unread, _no_vjp)
 
-OPS: dict[Op, Rule] = {
-    Op.INPUT: _LEAF,
-    Op.STATE: _LEAF,
-    Op.PARAM: _LEAF,
-    Op.CONST: _LEAF,
-    Op.LENGTH: _LEAF,
-    Op.COTANGENT: _LEAF,
-    Op.ADD: Rule(2, "map", np.add, "add", lambda _, g: (g, g)),
-    Op.SUB: Rule(2, "map", np.subtract, "sub", lambda _, g: (g, apply(Op.NEG, g))),
-    Op.MUL: Rule(2, "map", np.multiply, "mul", lambda n, g: (_mul(g, n.sources[1]), _mul(g, n.sources[0]))),
-    Op.DIV: Rule(2, "map", np.divide, "div", _div_vjp),
-    Op.NEG: Rule(1, "map", np.negative, "neg", lambda _, g: (apply(Op.NEG, g),)),
-    Op.EXP: Rule(1, "map", np.exp, "exp", lambda n, g: (_mul(g, n),)),
-    Op.LOG: Rule(1, "map", np.log, "log", lambda n, g: (apply(Op.DIV, g, n.sources[0]),)),
-    Op.SQRT: Rule(1, "map", np.sqrt, "sqrt", lambda n, g: (apply(Op.DIV, _mul(g, const(0.5)), n),)),
-    Op.ABS: Rule(1, "map", np.abs, "absolute", _abs_vjp),
-    Op.TANH: Rule(1, "map", np.tanh, "tanh", lambda n, g: (_mul(g, apply(Op.SUB, const(1.0), _mul(n, n))),)),
-    Op.SIGMOID: Rule(1, "map", _sigmoid, "sigmoid", lambda n, g: (_mul(g, _mul(n, apply(Op.SUB, const(1.0), n))),)),
-    Op.SOFTPLUS: Rule(1, "map", _softplus, "softplus", lambda n, g: (_mul(g, apply(Op.SIGMOID, n.sources[0])),)),
-    Op.RELU: Rule(1, "map", lambda a: np.where(a < 0, a.dtype.type(0), a), "relu", _relu_vjp),
-    Op.MIN: Rule(2, "map", _min, "minimum", _extreme_vjp),
-    Op.MAX: Rule(2, "map", _max, "maximum", _extreme_vjp),
-    Op.SELECT: Rule(4, "map", _select, "select", _select_vjp),
-    Op.BROADCAST: Rule(1, "map", lambda a: a, "", lambda _, g: (reduce_sum(g),)),
-    Op.SUM: Rule(1, "reduction", _reduce_sum, "sum_lanes", lambda n, g: (broadcast(g, n.sources[0].shape),)),
-    # The maximum shifts softmax and logsumexp, whose value does not depend on it: it has no gradient of its own.
-    Op.REDUCE_MAX: Rule(1, "reduction", _reduce_max, "max_lanes", _no_vjp),
-    Op.PRODUCT: Rule(2, "product", lambda w, v: v @ w.T, "", lambda n, g: (None, product_t(n.sources[0], g))),
-    Op.PRODUCT_T: Rule(2, "product", lambda w, v: v @ w, "", lambda n, g: (None, product(n.sources[0], g))),
-}
+
+class Op:
+    """All operations, one row each. `OPS` is the same table as a tuple."""
+
+    INPUT = _leaf("input")
+    STATE = _leaf("state")
+    PARAM = _leaf("param")
+    CONST = _leaf("const")
+    LENGTH = _leaf("length")
+    COTANGENT = _leaf("cotangent")
+
+    ADD = Operation("add", "map", 2, np.add, lambda _, g: (g, g), "add", exact=True)
+    SUB = Operation("sub", "map", 2, np.subtract, lambda _, g: (g, apply(Op.NEG, g)), "sub", exact=True)
+    MUL = Operation("mul", "map", 2, np.multiply, _mul_vjp, "mul", exact=True)
+    DIV = Operation("div", "map", 2, np.divide, _div_vjp, "div", exact=True)
+    NEG: Operation = Operation("neg", "map", 1, np.negative, lambda _, g: (apply(Op.NEG, g),), "neg", exact=True)
+    EXP = Operation("exp", "map", 1, np.exp, lambda n, g: (_mul(g, n),), "exp", function="exp")
+    LOG = Operation("log", "map", 1, np.log, lambda n, g: (apply(Op.DIV, g, n.sources[0]),), "log", function="log")
+    SQRT = Operation("sqrt", "map", 1, np.sqrt, _sqrt_vjp, "sqrt", exact=True, function="sqrt")
+    ABS = Operation("abs", "map", 1, np.abs, _abs_vjp, "absolute", exact=True, function="abs")
+    TANH = Operation("tanh", "map", 1, np.tanh, _tanh_vjp, "tanh", function="tanh")
+    SIGMOID = Operation("sigmoid", "map", 1, _sigmoid, _sigmoid_vjp, "sigmoid", function="sigmoid")
+    SOFTPLUS = Operation("softplus", "map", 1, _softplus, _softplus_vjp, "softplus", function="softplus")
+    RELU = Operation("relu", "map", 1, _relu, _relu_vjp, "relu", exact=True, function="relu")
+    MIN = Operation("min", "map", 2, _min, _extreme_vjp, "minimum", exact=True, function="min")
+    MAX = Operation("max", "map", 2, _max, _extreme_vjp, "maximum", exact=True, function="max")
+    SELECT = Operation("select", "map", 4, _select, _select_vjp, "select", exact=True)
+    BROADCAST = Operation("broadcast", "map", 1, lambda a: a, lambda _, g: (reduce(Op.SUM, g),))
+
+    SUM: Operation = Operation(
+        "sum",
+        "reduction",
+        1,
+        _reduce_sum,
+        lambda n, g: (broadcast(g, n.sources[0].shape),),
+        "sum_lanes",
+        function="sum",
+        combine="add",
+        identity="zero()",
+    )
+    # Softmax and logsumexp subtract the maximum, and their values do not depend on it: it has no gradient of its own.
+    REDUCE_MAX = Operation(
+        "peak", "reduction", 1, _reduce_max, _no_vjp, "max_lanes", combine="maximum", identity="splat(float32(-inf))"
+    )
+
+    PRODUCT = Operation("product", "product", 2, lambda w, v: v @ w.T, lambda n, g: (None, product_t(n.sources[0], g)))
+    PRODUCT_T = Operation("product_t", "product", 2, lambda w, v: v @ w, lambda n, g: (None, product(n.sources[0], g)))
+
+
+OPS: tuple[Operation, ...] = tuple(row for row in vars(Op).values() if isinstance(row, Operation))

@@ -4,13 +4,10 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from cellar.engine.ir.graph import Node, Op, toposort
-from cellar.engine.ir.ops import OPS, const
+from cellar.engine.ir.graph import Node, toposort
+from cellar.engine.ir.ops import Op, const
 
 Key = tuple[object, ...]
-
-_EXACT = {Op.ADD, Op.SUB, Op.MUL, Op.DIV, Op.NEG, Op.ABS, Op.SQRT, Op.MIN, Op.MAX, Op.RELU, Op.SELECT}
-"""Operations that IEEE 754 defines to the last bit, so that NumPy's float32 is the kernel's."""
 
 
 def simplify(roots: Iterable[Node]) -> dict[Node, Node]:
@@ -32,10 +29,10 @@ def _with_sources(node: Node, sources: tuple[Node, ...]) -> Node:
 
 
 def _folded(node: Node, sources: tuple[Node, ...]) -> Node | None:
-    if node.op not in _EXACT or not all(source.op is Op.CONST for source in sources):
+    if not node.op.exact or not all(source.op is Op.CONST for source in sources):
         return None
     with np.errstate(all="ignore"):
-        value = OPS[node.op].numpy(*(np.float32(source.value) for source in sources))
+        value = node.op.numpy(*(np.float32(source.value) for source in sources))
     return const(float(value))
 
 

@@ -2,8 +2,8 @@
 
 from collections.abc import Iterable
 
-from cellar.engine.ir.graph import Node, Op, toposort
-from cellar.engine.ir.ops import OPS
+from cellar.engine.ir.graph import Node, toposort
+from cellar.engine.ir.ops import Op
 
 
 class GraphError(AssertionError):
@@ -13,10 +13,9 @@ class GraphError(AssertionError):
 def verify(roots: Iterable[Node]) -> None:
     """Raise GraphError unless every node below the roots obeys the table of operations."""
     for node in toposort(roots):
-        rule = OPS[node.op]
-        if len(node.sources) != rule.arity:
-            raise GraphError(f"{node.op} has {len(node.sources)} sources, its arity is {rule.arity}")
-        _CHECKS[rule.kind](node)
+        if len(node.sources) != node.op.arity:
+            raise GraphError(f"{node.op} has {len(node.sources)} sources, its arity is {node.op.arity}")
+        _CHECKS[node.op.kind](node)
 
 
 def _check_leaf(node: Node) -> None:
@@ -36,7 +35,7 @@ def _check_map(node: Node) -> None:
 
 def _check_reduction(node: Node) -> None:
     if node.shape != () or len(node.sources[0].shape) != 1:
-        raise GraphError(f"{node.op} folds {node.sources[0].shape} to {node.shape}")
+        raise GraphError(f"{node.op} reduces {node.sources[0].shape} to {node.shape}")
 
 
 def _check_product(node: Node) -> None:

@@ -11,16 +11,13 @@ from typing import Any
 from numba import njit
 from numpy import float32, inf
 
-from cellar.engine.kernel_library.memory_intrinsics import load, load_first, store, store_first
 from cellar.engine.kernel_library.simd import (
     above,
     absolute,
     add,
-    all_finite,
     div,
     either,
     exponent,
-    first,
     fma,
     is_nan,
     mantissa,
@@ -30,41 +27,12 @@ from cellar.engine.kernel_library.simd import (
     rotate,
     scale,
     splat,
-    sqrt,
     sub,
     where,
     with_sign,
     zero,
 )
 from cellar.engine.numerics import FLUSH_BELOW
-
-__all__ = [
-    "absolute",
-    "add",
-    "all_finite",
-    "div",
-    "exp",
-    "first",
-    "flush",
-    "load",
-    "load_first",
-    "log",
-    "max_lanes",
-    "maximum",
-    "minimum",
-    "mul",
-    "neg",
-    "relu",
-    "select",
-    "sigmoid",
-    "softplus",
-    "sqrt",
-    "store",
-    "store_first",
-    "sub",
-    "sum_lanes",
-    "tanh",
-]
 
 
 def kernel_function(function: Callable[..., Any]) -> Any:

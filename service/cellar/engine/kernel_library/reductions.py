@@ -4,8 +4,6 @@ from cellar.engine.kernel_library.elementary_functions import kernel_function
 from cellar.engine.kernel_library.memory_intrinsics import load, store
 from cellar.engine.kernel_library.simd import add
 
-__all__ = ["lane_sums", "lane_total"]
-
 
 @kernel_function
 def lane_sums(terms: int, count: int, width: int, lanes: int) -> None:

@@ -12,23 +12,6 @@ from cellar.engine.kernel_library.memory_intrinsics import (
 )
 from cellar.engine.kernel_library.simd import above, all_finite, any_of, first, fma, mul, where, zero
 
-__all__ = [
-    "accumulate_nonfinite",
-    "clear",
-    "clear_dense",
-    "copy_and_check",
-    "flush_and_check",
-    "is_finite",
-    "keeps_subnormals",
-    "load_row",
-    "load_row_unflushed",
-    "pack_pairs",
-    "pad_row",
-    "record_fault",
-    "store_partial",
-    "store_row",
-]
-
 
 @kernel_function
 def store_partial(target: int, value: object, left: int) -> None:
