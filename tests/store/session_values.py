@@ -16,9 +16,11 @@ def a_record(
     session: str | None = None, *, ttl_s: int = 3600, tenant: str = "default", model: str = "co2@1"
 ) -> SessionRecord:
     """Return a session that has just been born."""
-    birth = secrets.token_bytes(8)
-    meta = SessionMeta(model, "d" * 64, batch_size=1, kernel_rev=3, ttl_s=ttl_s, created_s=1.5, birth=birth)
-    return SessionRecord(SessionKey(tenant, session or secrets.token_hex(6)), meta, start_of(birth), 0, b"\0" * 32)
+    incarnation = secrets.token_bytes(8)
+    meta = SessionMeta(model, "d" * 64, batch_size=1, kernel_rev=3, ttl_s=ttl_s, created_s=1.5, incarnation=incarnation)
+    return SessionRecord(
+        SessionKey(tenant, session or secrets.token_hex(6)), meta, start_of(incarnation), 0, b"\0" * 32
+    )
 
 
 def a_change(

@@ -1,6 +1,6 @@
 """Changes as columns are the changes that they stand for."""
 
-from cellar.ports import APPEND, UNMARKED, Change, Identity, Position, StepChanges, in_a_row
+from cellar.ports import APPEND, UNMARKED, Change, Identity, Position, StepChanges, join_changes
 
 BEFORE = Position(b"an epoch", 7, bytes(16))
 DIGESTS = [bytes([number]) * 16 for number in (1, 2, 3)]
@@ -48,9 +48,9 @@ def test_some_of_them_are_columns_as_well() -> None:
 def test_changes_that_follow_each_other_are_one_sequence() -> None:
     first = columns()
     second = columns(first.after)
-    joined = in_a_row([first, second])
+    joined = join_changes([first, second])
     assert isinstance(joined, StepChanges)
     assert [*joined] == [*first, *second]
-    assert in_a_row([first]) is first
+    assert join_changes([first]) is first
     for other in (columns(first.after, numbered=True), [*second]):
-        assert [*in_a_row([first, other])] == [*first, *other]
+        assert [*join_changes([first, other])] == [*first, *other]

@@ -10,10 +10,10 @@ from cellar.ports.catalogue.blobs import BlobStore
 from cellar.ports.catalogue.jobs import Job, JobState, JobStore, Lease
 from cellar.ports.catalogue.models import Dependents, ModelStore, ModelUses, ModelVersion
 from cellar.ports.clock import Clock
-from cellar.ports.companions.events import Away, Event, EventStore, Look
-from cellar.ports.companions.history import Kept, Logged, Past, PastStore
+from cellar.ports.companions.events import Event, EventPage, EventStore, MissingSession
+from cellar.ports.companions.history import HistoryStore, KeptState, LogEntry, StoredHistory
 from cellar.ports.companions.shadows import Shadow, ShadowStore
-from cellar.ports.companions.snapshots import Held, Snapshot, SnapshotStore, Taken
+from cellar.ports.companions.snapshots import RequestCopy, Snapshot, SnapshotResult, SnapshotStore
 from cellar.ports.names import MODEL_NAME, MODEL_NAME_IN_WORDS, NAME, NAME_IN_WORDS
 from cellar.ports.sessions.changes import (
     APPEND,
@@ -25,13 +25,21 @@ from cellar.ports.sessions.changes import (
     Identity,
     Position,
     StepChanges,
-    in_a_row,
+    join_changes,
 )
-from cellar.ports.sessions.commit import Applied, Commit, CommitResult, Committed, Done, Moved, Retold
+from cellar.ports.sessions.commit import (
+    Applied,
+    Commit,
+    CommitCallback,
+    CommitConflict,
+    CommitResult,
+    Committed,
+    CommittedChange,
+)
 from cellar.ports.sessions.record import (
     EVERY_SESSION,
-    Born,
     DeletedModel,
+    Origin,
     SessionFilter,
     SessionKey,
     SessionMeta,
@@ -56,38 +64,37 @@ __all__ = [
     "TENANTS",
     "UNMARKED",
     "Applied",
-    "Away",
     "BlobStore",
-    "Born",
     "Caller",
     "Change",
     "Changes",
     "Clock",
     "Commit",
+    "CommitCallback",
+    "CommitConflict",
     "CommitResult",
     "Committed",
+    "CommittedChange",
     "DeletedModel",
     "Dependents",
-    "Done",
     "Event",
+    "EventPage",
     "EventStore",
-    "Held",
+    "HistoryStore",
     "Identity",
     "Job",
     "JobState",
     "JobStore",
-    "Kept",
+    "KeptState",
     "Lease",
-    "Logged",
-    "Look",
+    "LogEntry",
+    "MissingSession",
     "ModelStore",
     "ModelUses",
     "ModelVersion",
-    "Moved",
-    "Past",
-    "PastStore",
+    "Origin",
     "Position",
-    "Retold",
+    "RequestCopy",
     "SessionFilter",
     "SessionKey",
     "SessionMeta",
@@ -97,11 +104,12 @@ __all__ = [
     "Shadow",
     "ShadowStore",
     "Snapshot",
+    "SnapshotResult",
     "SnapshotStore",
     "StepChanges",
-    "Taken",
+    "StoredHistory",
     "Writer",
     "Writers",
-    "in_a_row",
+    "join_changes",
     "writer_mark",
 ]

@@ -126,10 +126,10 @@ async def test_kept_events_are_told_from_the_birth_on(
     watchers = start_watchers(service, redis_url)
     key = await begin(service, events=1000)
     await step(service, key, 1)
-    [birth, stepped] = await told(watchers, await watchers.subscribe(key, kept=True), 2)
-    assert isinstance(birth, NewEvent)
+    [created, stepped] = await told(watchers, await watchers.subscribe(key, kept=True), 2)
+    assert isinstance(created, NewEvent)
     assert isinstance(stepped, NewEvent)
-    assert (birth.event.kind, birth.id.revision, stepped.event.steps) == ("create", 0, 1)
+    assert (created.event.kind, created.id.revision, stepped.event.steps) == ("create", 0, 1)
 
 
 async def test_a_trimmed_gap_is_told(
@@ -137,15 +137,15 @@ async def test_a_trimmed_gap_is_told(
 ) -> None:
     watchers = start_watchers(service, redis_url)
     key = await begin(service, events=1000)
-    birth = (await service.store.load(key)).meta.birth
+    incarnation = (await service.store.load(key)).meta.incarnation
     for value in range(9):
         await step(service, key, value)
     redis_client.xtrim(service.store.keys.events(key), maxlen=3, approximate=False)
-    notices = await told(watchers, await watchers.subscribe(key, EventId(birth, 2)), 4)
+    notices = await told(watchers, await watchers.subscribe(key, EventId(incarnation, 2)), 4)
     assert notices[0] == Gap(4)
     assert revisions(notices[1:]) == [7, 8, 9]
     redis_client.delete(service.store.keys.events(key))
-    assert await told(watchers, await watchers.subscribe(key, EventId(birth, 2)), 1) == [Gap(7)]
+    assert await told(watchers, await watchers.subscribe(key, EventId(incarnation, 2)), 1) == [Gap(7)]
 
 
 async def test_another_session_of_the_name_is_told_apart(
@@ -164,10 +164,10 @@ async def test_another_session_of_the_name_is_told_apart(
     await begin(service, session="phoenix", events=10)
     last = notices[-1]
     assert isinstance(last, NewEvent)
-    missed, birth = await told(watchers, await watchers.subscribe(key, last.id), 2)
+    missed, created = await told(watchers, await watchers.subscribe(key, last.id), 2)
     assert missed == Gap(-1)
-    assert isinstance(birth, NewEvent)
-    assert (birth.id.revision, birth.id.birth == last.id.birth) == (0, False)
+    assert isinstance(created, NewEvent)
+    assert (created.id.revision, created.id.incarnation == last.id.incarnation) == (0, False)
 
 
 async def test_a_session_that_expires_ends_its_watchers(
@@ -280,14 +280,14 @@ async def test_a_fault_at_one_session_hides_no_other(
     keys = [await begin(service, events=100) for _ in range(3)]
     bad, *good = [await watchers.subscribe(key) for key in keys]
     events, faults = watchers._events, 0
-    real_look, real_changed = events.look, events.changed
+    real_read, real_changed = events.read, events.changed
 
-    async def look(after: Any) -> Any:
+    async def read(after: Any) -> Any:
         nonlocal faults
         if keys[0] in after:
             faults += 1
             raise RuntimeError("cannot be read")
-        return await real_look(after)
+        return await real_read(after)
 
     async def changed() -> set[SessionKey]:
         nonlocal faults
@@ -296,7 +296,7 @@ async def test_a_fault_at_one_session_hides_no_other(
             raise ValueError("not understood")
         return await real_changed()
 
-    monkeypatch.setattr(events, "look", look)
+    monkeypatch.setattr(events, "read", read)
     monkeypatch.setattr(events, "changed", changed)
     for key in keys:
         await step(service, key, 1)

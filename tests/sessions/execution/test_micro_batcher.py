@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from cellar.errors import InvalidInput, Overloaded, ShapeMismatch, StateNotFinite, WholeSequencesOnly
-from cellar.ports import APPEND, Commit, CommitResult, Done, SessionKey
+from cellar.ports import APPEND, Commit, CommitCallback, CommitResult, SessionKey
 from cellar.sessions.execution import kernel_batch
 from cellar.sessions.requests.group_commit import FEW
 from tests.sessions.conftest import Service, StartService
@@ -317,7 +317,7 @@ async def test_few_commits_fly_at_a_time_and_those_hold_what_came_meanwhile(
 ) -> None:
     post, sizes, flying, most = service.store.post, list[int](), 0, 0
 
-    def counted(commits: Sequence[Commit], done: Done) -> None:
+    def counted(commits: Sequence[Commit], done: CommitCallback) -> None:
         nonlocal flying, most
         sizes.append(len(commits))
         flying += 1

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from cellar.errors import EpochChanged, FingerprintMismatch, InvalidInput, NotKept, OutOfReach
-from cellar.ports import APPEND, Identity, Logged, Position, SessionKey
+from cellar.ports import APPEND, Identity, LogEntry, Position, SessionKey
 from cellar.sessions.history.history import Back
 from cellar.sessions.values.position import start_of
 from tests.proxy import LossyProxy, first
@@ -171,10 +171,10 @@ async def test_two_processes_that_step_and_rewind_at_once_lose_nothing(
     assert await state(one, key) == now.tolist()
 
 
-async def whole_log(service: Service, key: SessionKey) -> list[Logged]:
+async def whole_log(service: Service, key: SessionKey) -> list[LogEntry]:
     """Return all entries of a log, read page by page."""
     last: int | None = -1
-    found: list[Logged] = []
+    found: list[LogEntry] = []
     while last is not None:
         page = await service.histories.log(key, last, 3)
         assert 0 < len(page.entries) <= 3

@@ -30,7 +30,12 @@ pytestmark = pytest.mark.anyio
 def replays_of(service: Service, *, kernel_rev: int = 1) -> Replays:
     """Return the replays of a service."""
     return Replays(
-        service.sessions, service.store, service.histories._past, service.store.uses, FakeClock(), kernel_rev=kernel_rev
+        service.sessions,
+        service.store,
+        service.histories._history,
+        service.store.uses,
+        FakeClock(),
+        kernel_rev=kernel_rev,
     )
 
 

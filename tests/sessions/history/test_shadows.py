@@ -21,7 +21,7 @@ pytestmark = pytest.mark.anyio
 def shadows_of(service: Service) -> Shadows:
     """Return the shadows of a service."""
     stored = RedisShadows(service.store._router, prefix=service.prefix)
-    return Shadows(service.sessions, service.store, service.histories._past, stored, service.store.uses, FakeClock())
+    return Shadows(service.sessions, service.store, service.histories._history, stored, service.store.uses, FakeClock())
 
 
 async def stepped(service: Service, *values: float, **options: Any) -> SessionKey:
@@ -98,7 +98,7 @@ async def test_what_the_log_has_lost_is_counted(versions: Service, redis_client:
 async def test_a_session_that_migrates_is_followed_on(versions: Service) -> None:
     key, shadows = await stepped(versions, 1), shadows_of(versions)
     replays = Replays(
-        versions.sessions, versions.store, versions.histories._past, versions.store.uses, FakeClock(), kernel_rev=1
+        versions.sessions, versions.store, versions.histories._history, versions.store.uses, FakeClock(), kernel_rev=1
     )
     await shadows.put(key, "exact@2")
     await step(versions, key, 2)

@@ -25,13 +25,13 @@ Change = Callable[[Service, ConcurrencyLimit, SessionKey], Awaitable[ChangeAnswe
 
 
 def migrate(service: Service, places: ConcurrencyLimit, key: SessionKey) -> Awaitable[ChangeAnswer]:
-    stored = service.store, service.histories._past, service.store.uses
+    stored = service.store, service.histories._history, service.store.uses
     replays = Replays(service.sessions, *stored, FakeClock(), kernel_rev=1, places=places)
     return replays.migrate(key, "exact@3", "replay", APPEND)
 
 
 def rewind(service: Service, places: ConcurrencyLimit, key: SessionKey) -> Awaitable[ChangeAnswer]:
-    return SessionHistory(service.sessions, service.store, service.histories._past, places=places).rewind(
+    return SessionHistory(service.sessions, service.store, service.histories._history, places=places).rewind(
         key, Back(step=1), APPEND
     )
 

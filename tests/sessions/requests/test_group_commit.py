@@ -9,7 +9,7 @@ import pytest
 from redis.crc import key_slot
 
 from cellar.errors import StoreUnavailable
-from cellar.ports import APPEND, Commit, Done
+from cellar.ports import APPEND, Commit, CommitCallback
 from cellar.sessions.requests.group_commit import FEW, MOST, UNDIVIDED, GroupCommit
 from tests.redis_cluster import RedisCluster
 from tests.redis_process import RedisProcess
@@ -212,7 +212,7 @@ class Counted:
         self._post = service.store.post
         service.store.post = self.post  # type: ignore[method-assign]  # seen on its way to the real one
 
-    def post(self, commits: Sequence[Commit], done: Done) -> None:
+    def post(self, commits: Sequence[Commit], done: CommitCallback) -> None:
         self.posted += 1
         self._post(commits, done)
 

@@ -8,7 +8,7 @@ import time
 import pytest
 
 from cellar.errors import SessionUnknown, StoreUnavailable
-from cellar.ports import Applied, Commit, CommitResult, Committed, Identity, Moved, SessionRecord
+from cellar.ports import Applied, Commit, CommitConflict, CommitResult, Committed, Identity, SessionRecord
 from cellar.store.sessions.record_codec import pack_head
 from cellar.store.sessions.store import DELETE, RedisSessions
 from tests.proxy import LossyProxy, first
@@ -219,7 +219,7 @@ async def test_a_group_that_was_not_applied_is_not_taken_for_one_that_shares_a_r
     async with LossyProxy(redis_process.url, first(1)) as proxy:
         result = await commit_one(open_sessions(proxy.url), commit_of(record, mine, shared))
         assert proxy.cuts == 1
-        assert result == Moved(after(theirs))
+        assert result == CommitConflict(after(theirs))
 
 
 @pytest.mark.parametrize("identity", [Identity(), Identity(step=0), Identity(key="k")])

@@ -161,7 +161,7 @@ async def test_a_right_that_is_taken_away_leaves_no_half_of_a_session_or_a_copy(
             fresh = kept(log=10, events=10)
             makes: list[Callable[[], Awaitable[object]]] = [
                 lambda fresh=fresh: narrow.create(fresh),  # type: ignore[misc]
-                lambda there=there: snapshots.hold(there.key, b"m", None, b"body", 1.0),  # type: ignore[misc]
+                lambda there=there: snapshots.copy_for_request(there.key, b"m", None, b"body", 1.0),  # type: ignore[misc]
                 lambda there=there: narrow.delete(there.key),  # type: ignore[misc]
             ]
             for make in makes:

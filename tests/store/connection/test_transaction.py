@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from cellar.errors import SessionUnknown, StoreUnavailable
-from cellar.ports import Applied, Moved
+from cellar.ports import Applied, CommitConflict
 from cellar.store.connection.router import Wait
 from cellar.store.connection.transaction import EXEC, LEAST, MOST, MULTI, grouped, ungrouped
 from cellar.store.protocol.resp import Command, Packed, Reply, ReplyError, pack
@@ -72,7 +72,7 @@ async def test_a_large_tick_commits_what_it_can(redis_process: RedisProcess, ope
     with redis_process.client() as client:
         client.script_flush()
     results = await commit_all(sessions, [a_commit(record, 1.0) for record in records])
-    assert results[5] == Moved(after(elsewhere))
+    assert results[5] == CommitConflict(after(elsewhere))
     assert isinstance(results[MOST + 3], SessionUnknown)
     others = [result for index, result in enumerate(results) if index not in (5, MOST + 3)]
     assert others == [Applied()] * (MANY - 2)

@@ -6,7 +6,7 @@ import pytest
 
 from cellar.errors import Diverged, EpochChanged, PositionConflict, Regressed, ReplayExpired
 from cellar.ports import Commit, Identity, Position, SessionRecord
-from cellar.store.sessions.changes_since import changes_since, retold
+from cellar.store.sessions.changes_since import changes_since, committed_changes
 from cellar.store.sessions.record_codec import Entry, pack_entry, unpack_entry
 from tests.store.session_values import a_commit, a_record, a_reset, after, only
 
@@ -61,9 +61,9 @@ def test_a_position_that_never_was(step: int, digest: bytes, error: type[Positio
 
 def test_a_writer_hears_the_numbers_of_his_own_requests() -> None:
     record, _, entries = lived(1, 2, None, 3)
-    assert [each.seq for each in retold(entries, record, "w")] == [1, 2, None, 4]
-    assert [each.seq for each in retold(entries, record, "v")] == [None] * 4
-    told = retold(entries, record, None)
+    assert [each.seq for each in committed_changes(entries, record, "w")] == [1, 2, None, 4]
+    assert [each.seq for each in committed_changes(entries, record, "v")] == [None] * 4
+    told = committed_changes(entries, record, None)
     assert [(each.position, each.steps, each.output) for each in told] == [
         (each.after, each.steps, each.output) for each in entries
     ]

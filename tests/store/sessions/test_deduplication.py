@@ -138,7 +138,7 @@ def test_a_step_that_has_left_the_window_cannot_be_replayed(begin: SessionRecord
 
 def test_a_key_goes_before_any_position(begin: SessionRecord) -> None:
     done = a_commit(begin, 1.0)
-    keyed = Keyed(begin.meta.birth, BODY, only(done).after, 1, b"out")
+    keyed = Keyed(begin.meta.incarnation, BODY, only(done).after, 1, b"out")
     stale = Identity(position=Position(b"0" * 8, 9, b"0" * 16), key="k")
     assert judge(after(done), [], keyed, stale, BODY) == Committed(only(done).after, 1, b"out", replayed=True)
     with pytest.raises(FingerprintMismatch):

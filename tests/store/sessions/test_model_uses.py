@@ -6,7 +6,16 @@ from dataclasses import replace
 import pytest
 
 from cellar.errors import ModelDeleted, SessionUnknown
-from cellar.ports import Applied, DeletedModel, Dependents, ModelVersion, Moved, SessionKey, SessionRecord, Shadow
+from cellar.ports import (
+    Applied,
+    CommitConflict,
+    DeletedModel,
+    Dependents,
+    ModelVersion,
+    SessionKey,
+    SessionRecord,
+    Shadow,
+)
 from cellar.store.catalogue.models import RedisModels
 from cellar.store.companions.shadows import RedisShadows
 from cellar.store.companions.snapshots import RedisSnapshots
@@ -41,7 +50,7 @@ async def create(sessions: RedisSessions, session: str | None = None, model: str
 def a_shadow(record: SessionRecord, model: str = REF) -> Shadow:
     """Return a shadow of a session."""
     about = {"began": "", "began_s": 1.5, "revision": 0, "position": "", "state": b"", "own_state": b""}
-    return Shadow(record.meta.birth, model, "d" * 64, record.meta.model, "d" * 64, **about)  # type: ignore[arg-type]
+    return Shadow(record.meta.incarnation, model, "d" * 64, record.meta.model, "d" * 64, **about)  # type: ignore[arg-type]
 
 
 async def count(sessions: RedisSessions, ref: str = REF) -> Dependents:
@@ -105,7 +114,7 @@ async def test_a_marked_session_takes_no_commit(sessions: RedisSessions) -> None
     record, other = await create(sessions), await create(sessions, model="co2@2")
     assert await sessions.uses.fence("default", REF, GONE) == []
     (moved,) = await commit_all(sessions, [a_commit(record, 1.0)])
-    assert isinstance(moved, Moved)
+    assert isinstance(moved, CommitConflict)
     assert moved.record.meta == replace(record.meta, deleted=GONE)
     assert (moved.record.position, moved.record.state) == (record.position, record.state)
     assert await commit_all(sessions, [a_commit(other, 1.0)]) == [Applied()]

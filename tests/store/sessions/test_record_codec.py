@@ -36,7 +36,7 @@ metas = st.builds(
     kernel_rev=st.integers(0, 2**32 - 1),
     ttl_s=st.integers(1, 2**31),
     created_s=st.floats(0, 2**40),
-    birth=epochs,
+    incarnation=epochs,
     history=st.integers(0, 256),
     log=st.integers(0, 10**6),
     events=st.integers(0, 10**5),
@@ -48,7 +48,7 @@ metas = st.builds(
 def test_a_head_and_its_meta_hold_everything(meta: SessionMeta, position: Position, revision: int) -> None:
     head = pack_head(meta, position, revision)
     assert unpack_head(head, pack_meta(meta)) == (meta, position, revision)
-    assert head[1:9] == meta.birth  # where the commit script looks for it
+    assert head[1:9] == meta.incarnation  # where the commit script looks for it
 
 
 @given(metas, positions, positions)
@@ -105,11 +105,11 @@ def test_an_entry_of_a_change_that_moves_nothing() -> None:
 
 
 def test_a_keyed_answer_says_whose_it_is() -> None:
-    change, birth = a_change(a_record().position, 1.0), b"01234567"
-    packed = pack_keyed(change, birth, 1000)
-    assert unpack_keyed(packed) == Keyed(birth, change.fingerprint, change.after, 1, change.output)
-    assert packed[:8] == birth  # where the commit script looks for it
-    assert unpack_keyed(pack_keyed(change, birth, 3)).output is None
+    change, incarnation = a_change(a_record().position, 1.0), b"01234567"
+    packed = pack_keyed(change, incarnation, 1000)
+    assert unpack_keyed(packed) == Keyed(incarnation, change.fingerprint, change.after, 1, change.output)
+    assert packed[:8] == incarnation  # where the commit script looks for it
+    assert unpack_keyed(pack_keyed(change, incarnation, 3)).output is None
 
 
 @given(st.lists(st.tuples(st.integers(0, 2 * MAX_WRITERS), st.integers(1, 2**53)), max_size=3 * MAX_WRITERS))

@@ -18,7 +18,7 @@ from cellar.errors import (
     StoreCorrupt,
     StoreUnavailable,
 )
-from cellar.ports import APPEND, Applied, CommitResult, Committed, Identity, Moved, SessionKey, SessionRecord
+from cellar.ports import APPEND, Applied, CommitConflict, CommitResult, Committed, Identity, SessionKey, SessionRecord
 from cellar.store.keys import SessionKeys
 from cellar.store.sessions.record_codec import unpack_past
 from cellar.store.sessions.store import RedisSessions
@@ -191,7 +191,7 @@ async def test_two_appends_of_the_same_value_are_two_steps(sessions: RedisSessio
     record = await begin(sessions)
     await commit_all(sessions, [a_commit(record, 7.0)])
     [result] = await commit_all(sessions, [a_commit(record, 7.0)])
-    assert isinstance(result, Moved)
+    assert isinstance(result, CommitConflict)
     assert result.record == await sessions.load(record.key)
     assert result.record.revision == 1
 
@@ -212,7 +212,7 @@ async def test_a_step_alone_means_the_present_epoch_also_to_a_process_that_misse
     await commit_all(sessions, [first])
     await commit_all(sessions, [a_reset(after(first))])
     [result] = await commit_all(sessions, [a_commit(record, 7.0, identity=Identity(step=0))])
-    assert isinstance(result, Moved)
+    assert isinstance(result, CommitConflict)
     [result] = await commit_all(sessions, [a_commit(record, 7.0, identity=at(record.position))])
     assert replayed(result).position == only(first).after
 
@@ -221,7 +221,7 @@ async def test_a_tick_commits_what_it_can(sessions: RedisSessions) -> None:
     records = [await begin(sessions) for _ in range(3)]
     await commit_all(sessions, [a_commit(records[1], 1.0)])
     results = await commit_all(sessions, [a_commit(record, 5.0) for record in records])
-    assert [type(result) for result in results] == [Applied, Moved, Applied]
+    assert [type(result) for result in results] == [Applied, CommitConflict, Applied]
 
 
 async def test_a_redis_that_forgot_the_script_is_given_it_again(sessions: RedisSessions, raw: "Raw") -> None:
@@ -235,7 +235,7 @@ async def test_a_loser_that_asks_is_heard_by_the_next_winner(sessions: RedisSess
     winner = a_commit(record, 1.0)
     await commit_all(sessions, [winner])
     [lost] = await commit_all(sessions, [a_commit(record, 2.0, ask_s=0.05)])
-    assert isinstance(lost, Moved)
+    assert isinstance(lost, CommitConflict)
     second = a_commit(after(winner), 3.0)
     [result] = await commit_all(sessions, [second])
     assert result == Applied(asked_s=0.05)
@@ -273,7 +273,7 @@ async def test_a_group_that_lost_the_race_changes_nothing(sessions: RedisSession
     winner = a_commit(record, 9.0)
     await commit_all(sessions, [winner])
     [result] = await commit_all(sessions, [a_group(record, [1.0], [2.0])])
-    assert result == Moved(after(winner))
+    assert result == CommitConflict(after(winner))
     assert await sessions.load(record.key) == after(winner)
 
 

@@ -22,10 +22,10 @@ class Event:
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class EventPage:
     """A session at one moment, and events that it has kept."""
 
-    birth: bytes
+    incarnation: bytes
     revision: int
     """Where it stands at that moment: the revision of its last event."""
     events: Sequence[Event]
@@ -33,7 +33,7 @@ class Look:
 
 
 @dataclass(frozen=True, slots=True)
-class Away:
+class MissingSession:
     """There is no such session."""
 
     expired: bool
@@ -42,7 +42,7 @@ class Away:
 class EventStore(Protocol):
     """Reads events, and tells when there are some. One connection serves all who watch."""
 
-    async def look(self, after: Mapping[SessionKey, int]) -> Mapping[SessionKey, Look | Away]:
+    async def read(self, after: Mapping[SessionKey, int]) -> Mapping[SessionKey, EventPage | MissingSession]:
         """Return sessions with what came after these revisions (-1: from the first that is kept).
 
         Raise StoreUnavailable or StoreCorrupt.

@@ -9,7 +9,7 @@ from cellar.ports.sessions.record import SessionKey, SessionMeta
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
+class KeptState:
     """A state that is kept: the session was at `position` after `revision` changes."""
 
     revision: int
@@ -17,21 +17,21 @@ class Kept:
 
 
 @dataclass(frozen=True, slots=True)
-class Past:
+class StoredHistory:
     """What a session keeps of its past, at one moment."""
 
     meta: SessionMeta
     position: Position
     revision: int
     """Where it stands at that moment."""
-    states: Sequence[Kept]
+    states: Sequence[KeptState]
     """Its earlier states, oldest first."""
-    first: "Logged | None"
+    first: "LogEntry | None"
     """The first entry of its log, without what was put in; None if nothing is logged."""
 
 
 @dataclass(frozen=True, slots=True)
-class Logged:
+class LogEntry:
     """An entry of the log: one change, or the birth of the session (kind `create`)."""
 
     revision: int
@@ -51,20 +51,20 @@ class Logged:
     """The version that the session had from then on, where that changed."""
 
 
-class PastStore(Protocol):
+class HistoryStore(Protocol):
     """Reads what commits have left behind. Every method raises as `SessionStore.load`."""
 
-    async def past(self, key: SessionKey, history: int) -> Past:
+    async def read(self, key: SessionKey, history: int) -> StoredHistory:
         """Return what the session keeps. `history` is how many states that may be, from its metadata."""
         ...
 
-    async def state(self, key: SessionKey, birth: bytes, kept: Kept, history: int) -> bytes | None:
-        """Return a state that is kept by the session born as `birth`, None if it is kept no more."""
+    async def state(self, key: SessionKey, incarnation: bytes, kept: KeptState, history: int) -> bytes | None:
+        """Return a state that is kept by the session born as `incarnation`, None if it is kept no more."""
         ...
 
     async def log(
-        self, key: SessionKey, birth: bytes, after: int, *, most: int, until: int | None = None
-    ) -> Sequence[Logged]:
+        self, key: SessionKey, incarnation: bytes, after: int, *, most: int, until: int | None = None
+    ) -> Sequence[LogEntry]:
         """Return entries of the log after revision `after` (-1: from the first) and up to revision `until`.
 
         They are `most` at most, and no more than a bounded number of bytes and one entry. Of another session of that

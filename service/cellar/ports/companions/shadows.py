@@ -11,7 +11,7 @@ from cellar.ports.sessions.record import SessionKey
 class Shadow:
     """How far a version has followed a session, and what was found. Positions are texts: they are only told."""
 
-    birth: bytes
+    incarnation: bytes
     """Of the session."""
     model: str
     model_digest: str

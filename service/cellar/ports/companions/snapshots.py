@@ -22,7 +22,7 @@ class Snapshot:
 
 
 @dataclass(frozen=True, slots=True)
-class Taken:
+class SnapshotResult:
     """The snapshot of that name, and whether it has been taken now. `now` is where the session stands."""
 
     snapshot: Snapshot
@@ -31,7 +31,7 @@ class Taken:
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
+class RequestCopy:
     """The session as it was when a request came first."""
 
     session: SessionRecord
@@ -46,16 +46,16 @@ class SnapshotStore(Protocol):
 
     async def take(
         self, key: SessionKey, name: str, position: Position | None, request: bytes, taken_s: float
-    ) -> Taken:
+    ) -> SnapshotResult:
         """Copy the session as it is under that name, unless there is one: then that is returned.
 
         Raise the PositionConflict that `position` deserves if the session is not there, SnapshotsFull.
         """
         ...
 
-    async def hold(
+    async def copy_for_request(
         self, key: SessionKey, mark: bytes, position: Position | None, request: bytes, taken_s: float
-    ) -> Held:
+    ) -> RequestCopy:
         """Copy the session as it is for as long as Idempotency-Keys are remembered, or find the copy with that mark.
 
         Raise the PositionConflict that `position` deserves if the session is not there and was not copied before.

@@ -173,7 +173,7 @@ class StepChanges:
 Changes = Sequence[Change] | StepChanges
 
 
-def in_a_row(parts: Sequence[Changes]) -> Changes:
+def join_changes(parts: Sequence[Changes]) -> Changes:
     """Return changes that follow each other as one sequence, as columns if all of them are."""
     if len(parts) == 1:
         return parts[0]

@@ -63,7 +63,7 @@ class Committed:
     replayed: bool = False
 
 
-class Retold(NamedTuple):
+class CommittedChange(NamedTuple):
     """A change that was committed some time ago, `steps` of them (0: it was none), told again."""
 
     position: Position
@@ -83,15 +83,15 @@ class Applied:
 
 
 @dataclass(slots=True)
-class Moved:
+class CommitConflict:
     """The session is not what the commit expected; nothing was written. `record` is what it is now."""
 
     record: SessionRecord
 
 
-CommitResult = Applied | Committed | Moved | CellarError
+CommitResult = Applied | Committed | CommitConflict | CellarError
 """Committed is of the first change alone: it had happened before, and nothing was written."""
 
 
-Done = Callable[[Sequence[int], Sequence[CommitResult]], None]
+CommitCallback = Callable[[Sequence[int], Sequence[CommitResult]], None]
 """Is told which commits of a tick have ended, by their numbers in it, and the result of each of them."""

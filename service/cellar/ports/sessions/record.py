@@ -7,7 +7,7 @@ from typing import Any, Literal, NamedTuple
 from cellar.ports.sessions.changes import Position
 from cellar.ports.sessions.writers import NO_WRITERS, Writers
 
-Born = Literal["create", "fork", "replay"]
+Origin = Literal["create", "fork", "replay"]
 """How a session came about: in the initial state, with that of another session, or by running the log of one."""
 
 
@@ -40,7 +40,7 @@ class SessionMeta:
     kernel_rev: int
     ttl_s: int
     created_s: float
-    birth: bytes
+    incarnation: bytes
     """Its first epoch: tells it from an earlier session of the same name."""
     history: int = 0
     """How many earlier states are kept: those before the last so many changes."""

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from cellar.ports.sessions.changes import Identity, Position
-from cellar.ports.sessions.commit import Commit, Committed, Done, Retold
+from cellar.ports.sessions.commit import Commit, CommitCallback, Committed, CommittedChange
 from cellar.ports.sessions.record import (
     EVERY_SESSION,
-    Born,
+    Origin,
     SessionFilter,
     SessionKey,
     SessionRecord,
@@ -19,11 +19,11 @@ class SessionStore(Protocol):
     """Sessions and the commit that moves them."""
 
     async def create(
-        self, record: SessionRecord, layout: str | None = None, born: Born = "create"
+        self, record: SessionRecord, layout: str | None = None, origin: Origin = "create"
     ) -> SessionSummary | None:
         """Create the session if its name is free and return None; else return the session that has the name.
 
-        `layout` says where its states are and `born` where they are from, for log and events.
+        `layout` says where its states are and `origin` where they are from, for log and events.
         """
         ...
 
@@ -40,7 +40,7 @@ class SessionStore(Protocol):
 
     async def since(
         self, key: SessionKey, position: Position, writer: str | None
-    ) -> tuple[SessionRecord, list[Retold]]:
+    ) -> tuple[SessionRecord, list[CommittedChange]]:
         """Return the session, and its changes after `position` in order, those of `writer` with their numbers.
 
         Raise a PositionConflict if they are not known any more or were never there, or what `load` raises.
@@ -51,7 +51,7 @@ class SessionStore(Protocol):
         """Return the session without its state. Raise as `load`."""
         ...
 
-    def post(self, commits: Sequence[Commit], done: Done) -> None:
+    def post(self, commits: Sequence[Commit], done: CommitCallback) -> None:
         """Begin to apply a tick, and call `done` with the results of its commits, a part at a time.
 
         A session occurs at most once in a tick. A result that is an error (SessionUnknown, SessionExpired,

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Mapping
 from itertools import islice
 
 from cellar.errors import CellarError, NotKept, Overloaded, SessionExpired, SessionUnknown, StoreUnavailable
-from cellar.ports import Away, EventStore, Look, SessionKey, SessionStore
+from cellar.ports import EventPage, EventStore, MissingSession, SessionKey, SessionStore
 from cellar.sessions.events.notices import End, EventId, Heartbeat, Notice
 from cellar.sessions.events.subscription import Subscription, Topic
 
@@ -128,12 +128,12 @@ class EventHub:
     async def _begin(self, subscription: Subscription, last: EventId | None, kept: bool) -> None:
         """Read where the session stands, and set where the subscription begins."""
         topic = subscription.topic
-        look = (await self._events.look({topic.key: NO_EVENTS_AFTER}))[topic.key]
-        if isinstance(look, Away):
+        look = (await self._events.read({topic.key: NO_EVENTS_AFTER}))[topic.key]
+        if isinstance(look, MissingSession):
             raise _gone(topic.key, look)
-        if topic.birth is None:
-            topic.birth, topic.after = look.birth, look.revision
-        elif topic.birth != look.birth:
+        if topic.incarnation is None:
+            topic.incarnation, topic.after = look.incarnation, look.revision
+        elif topic.incarnation != look.incarnation:
             self._end(topic, End("deleted"))
             raise Overloaded("another session has just taken the name")
         subscription.place(look, last, kept)
@@ -142,8 +142,8 @@ class EventHub:
         """Fill the buffer from the store with the events after the last one that the subscriber was given."""
         topic = subscription.topic
         subscription.behind = False
-        look = (await self._events.look({topic.key: subscription.after}))[topic.key]
-        if isinstance(look, Away) or look.birth != topic.birth:
+        look = (await self._events.read({topic.key: subscription.after}))[topic.key]
+        if isinstance(look, MissingSession) or look.incarnation != topic.incarnation:
             self._end(topic, _end_of(look))
         else:
             subscription.refill(look)
@@ -176,25 +176,25 @@ class EventHub:
             waiting = iter(keys)
             while some := list(islice(waiting, READ_AT_ONCE)):
                 topics = [self._topics[key] for key in some if key in self._topics]
-                looks = await self._read({topic.key: topic.after for topic in topics if topic.birth is not None})
+                looks = await self._read({topic.key: topic.after for topic in topics if topic.incarnation is not None})
                 unfinished |= {each.key for each in topics if each.key in looks and self._push(each, looks[each.key])}
             keys = unfinished
 
-    async def _read(self, after: Mapping[SessionKey, int]) -> Mapping[SessionKey, Look | Away]:
+    async def _read(self, after: Mapping[SessionKey, int]) -> Mapping[SessionKey, EventPage | MissingSession]:
         """Return what the store has of these sessions after these revisions.
 
         A session that cannot be read is left out, and its subscribers read it themselves: so they get the error.
         """
         try:
-            return await self._events.look(after)
+            return await self._events.read(after)
         except StoreUnavailable:
             raise
         except Exception:
             logger.exception("the events of %d watched sessions could not be read together", len(after))
-        looks: dict[SessionKey, Look | Away] = {}
+        looks: dict[SessionKey, EventPage | MissingSession] = {}
         for key, revision in after.items():
             try:
-                looks |= await self._events.look({key: revision})
+                looks |= await self._events.read({key: revision})
             except StoreUnavailable:
                 raise
             except Exception:
@@ -203,9 +203,9 @@ class EventHub:
                     subscription.read_store()
         return looks
 
-    def _push(self, topic: Topic, look: Look | Away) -> bool:
+    def _push(self, topic: Topic, look: EventPage | MissingSession) -> bool:
         """Push the new events of a session to its subscribers, and return whether the store has more."""
-        if isinstance(look, Away) or look.birth != topic.birth:
+        if isinstance(look, MissingSession) or look.incarnation != topic.incarnation:
             self._end(topic, _end_of(look))
             return False
         if look.revision < topic.after:  # the store has lost events that were pushed: each subscriber finds its gap
@@ -228,11 +228,11 @@ class EventHub:
             subscription.finish(end)
 
 
-def _end_of(look: Look | Away) -> End:
-    return End("expired" if isinstance(look, Away) and look.expired else "deleted")
+def _end_of(look: EventPage | MissingSession) -> End:
+    return End("expired" if isinstance(look, MissingSession) and look.expired else "deleted")
 
 
-def _gone(key: SessionKey, away: Away) -> CellarError:
+def _gone(key: SessionKey, away: MissingSession) -> CellarError:
     if away.expired:
         return SessionExpired(f"session {key.session} has expired")
     return SessionUnknown(f"there is no session {key.session}")

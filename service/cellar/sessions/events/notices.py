@@ -10,7 +10,7 @@ from cellar.ports import Event
 class EventId:
     """The identity of an event: the incarnation of its session and its revision in it."""
 
-    birth: bytes
+    incarnation: bytes
     revision: int
 
 

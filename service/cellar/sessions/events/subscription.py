@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from cellar.ports import Event, Look, SessionKey
+from cellar.ports import Event, EventPage, SessionKey
 from cellar.sessions.events.notices import End, EventId, Gap, NewEvent, Notice
 
 BUFFER = 64
@@ -22,7 +22,7 @@ class Topic:
     """A session with subscribers in this process."""
 
     key: SessionKey
-    birth: bytes | None = None
+    incarnation: bytes | None = None
     """The incarnation of the session; None until it has been read."""
     after: int = -1
     """The revision of the last event that was pushed to the subscribers."""
@@ -64,16 +64,16 @@ class Subscription:
         self.end = end
         self.wake.set()
 
-    def place(self, look: Look, last: EventId | None, kept: bool) -> None:
+    def place(self, look: EventPage, last: EventId | None, kept: bool) -> None:
         """Set where it begins: after `last`, with the first event that is kept, or with the next event."""
-        if last is not None and last.birth == look.birth:
+        if last is not None and last.incarnation == look.incarnation:
             self.after = last.revision
         elif last is not None:
             self.missed = -1
         elif not kept:
             self.after = look.revision
 
-    def refill(self, look: Look) -> None:
+    def refill(self, look: EventPage) -> None:
         """Replace the buffer by events that were read from the store after the revision `self.after`."""
         if look.revision < self.after:  # the store has lost events that were given
             self.after, self.missed = look.revision, -1
@@ -96,8 +96,8 @@ class Subscription:
                 yield Gap(event.revision - self.after - 1)
             if event.revision > self.after:
                 self.after = event.revision
-                assert self.topic.birth is not None
-                yield NewEvent(EventId(self.topic.birth, event.revision), event)
+                assert self.topic.incarnation is not None
+                yield NewEvent(EventId(self.topic.incarnation, event.revision), event)
 
     async def woken(self, timeout_s: float) -> bool:
         """Wait until there is something to do for this subscriber; return False after `timeout_s` without it."""

@@ -9,16 +9,16 @@ import numpy as np
 from cellar.errors import CellarError, InvalidInput, NotKept, OutOfReach
 from cellar.ports import (
     Committed,
+    HistoryStore,
     Identity,
-    Kept,
-    Logged,
-    Past,
-    PastStore,
+    KeptState,
+    LogEntry,
     Position,
     SessionKey,
     SessionMeta,
     SessionRecord,
     SessionStore,
+    StoredHistory,
 )
 from cellar.sessions.history.reachability import has_beginning, is_followed, reachable, usable
 from cellar.sessions.history.recompute import Recompute
@@ -55,7 +55,7 @@ class HistoryAnswer:
     """What can be gone back to."""
 
     position: Position
-    states: Sequence[Kept]
+    states: Sequence[KeptState]
     """Kept states, oldest first."""
     reachable: Sequence[tuple[int, int]]
     """Steps of the present epoch, as (first, last)."""
@@ -66,7 +66,7 @@ class LogAnswer:
     """A part of the log, and the revision after which it goes on; None at the end."""
 
     meta: SessionMeta
-    entries: Sequence[Logged]
+    entries: Sequence[LogEntry]
     after: int | None
 
 
@@ -74,17 +74,17 @@ class SessionHistory:
     """Goes back in time. Every method raises as those of `Sessions`."""
 
     def __init__(
-        self, sessions: Sessions, store: SessionStore, past: PastStore, *, places: ConcurrencyLimit | None = None
+        self, sessions: Sessions, store: SessionStore, history: HistoryStore, *, places: ConcurrencyLimit | None = None
     ) -> None:
         self._sessions = sessions
         self._store = store
-        self._past = past
+        self._history = history
         self._places = places or ConcurrencyLimit()
 
     async def history(self, key: SessionKey) -> HistoryAnswer:
         """Return what the session can go back to."""
-        past = await self._read(key)
-        return HistoryAnswer(past.position, usable(past), reachable(past))
+        stored = await self._read(key)
+        return HistoryAnswer(stored.position, usable(stored), reachable(stored))
 
     async def log(self, key: SessionKey, after: int, limit: int) -> LogAnswer:
         """Return up to `limit` entries of the log after revision `after`, fewer if they are large.
@@ -94,8 +94,10 @@ class SessionHistory:
         summary = await self._store.summary(key)
         if not summary.meta.log:
             raise NotKept("the session has no log: create it with `log`")
-        entries = await self._past.log(key, summary.meta.birth, after, most=limit)
-        more = bool(entries) and bool(await self._past.log(key, summary.meta.birth, entries[-1].revision, most=1))
+        entries = await self._history.log(key, summary.meta.incarnation, after, most=limit)
+        more = bool(entries) and bool(
+            await self._history.log(key, summary.meta.incarnation, entries[-1].revision, most=1)
+        )
         return LogAnswer(summary.meta, entries, entries[-1].revision if more else None)
 
     async def rewind(self, key: SessionKey, back: Back, identity: Identity) -> ChangeAnswer:
@@ -109,13 +111,13 @@ class SessionHistory:
         made: dict[tuple[bytes, str, Position], bytes] = {}
 
         async def prepare(record: SessionRecord, network: Network) -> Edited:
-            past = await self._past.past(key, record.meta.history)
-            if (past.meta.birth, past.revision) != (record.meta.birth, record.revision):
+            stored = await self._history.read(key, record.meta.history)
+            if (stored.meta.incarnation, stored.revision) != (record.meta.incarnation, record.revision):
                 raise Stale
-            place = _place(back, past)
-            where = record.meta.birth, record.meta.model_digest, place
+            place = _place(back, stored)
+            where = record.meta.incarnation, record.meta.model_digest, place
             if where not in made:
-                made[where] = await self._state(record, past, place, network)
+                made[where] = await self._state(record, stored, place, network)
             return Edited(made[where])
 
         record = await self._to_run(key, back, identity, mark)
@@ -134,61 +136,61 @@ class SessionHistory:
             record = await self._store.find(key, identity, mark)
             if isinstance(record, Committed):
                 return None
-            past = await self._past.past(key, record.meta.history)
-            place = _place(back, past)
+            stored = await self._history.read(key, record.meta.history)
+            place = _place(back, stored)
         except CellarError:
             return None
-        kept = any(_is_at(each.position, place) for each in usable(past))
+        kept = any(_is_at(each.position, place) for each in usable(stored))
         return None if kept or _is_at(record.position, place) else record
 
-    async def _read(self, key: SessionKey) -> Past:
+    async def _read(self, key: SessionKey) -> StoredHistory:
         while True:
             history = (await self._store.summary(key)).meta.history
-            past = await self._past.past(key, history)
-            if past.meta.history == history:  # else another session has taken the name
-                return past
+            stored = await self._history.read(key, history)
+            if stored.meta.history == history:  # else another session has taken the name
+                return stored
 
-    async def _state(self, record: SessionRecord, past: Past, place: Position, network: Network) -> bytes:
+    async def _state(self, record: SessionRecord, stored: StoredHistory, place: Position, network: Network) -> bytes:
         """Return the state that the session had at a place; a digest of b"" is any."""
         if _is_at(record.position, place):
             return record.state
-        there = [kept for kept in usable(past) if _is_at(kept.position, place)]
+        there = [kept for kept in usable(stored) if _is_at(kept.position, place)]
         if there:
             return await self._kept(record, there[-1])
-        before = [kept for kept in usable(past) if kept.position.epoch == place.epoch and is_followed(past, kept)]
+        before = [kept for kept in usable(stored) if kept.position.epoch == place.epoch and is_followed(stored, kept)]
         before = [kept for kept in before if kept.position.step < place.step]
         if before:
             nearest = max(before, key=lambda kept: kept.position.step)
             rerun = self._rerun(network, await self._kept(record, nearest), record)
-            return await self._go_on(rerun, record, past, nearest.revision, place)
-        return await self._from_log(record, past, place, network)
+            return await self._go_on(rerun, record, stored, nearest.revision, place)
+        return await self._from_log(record, stored, place, network)
 
-    async def _kept(self, record: SessionRecord, kept: Kept) -> bytes:
-        state = await self._past.state(record.key, record.meta.birth, kept, record.meta.history)
+    async def _kept(self, record: SessionRecord, kept: KeptState) -> bytes:
+        state = await self._history.state(record.key, record.meta.incarnation, kept, record.meta.history)
         if state is None:
             raise Stale
         return state
 
-    async def _from_log(self, record: SessionRecord, past: Past, place: Position, network: Network) -> bytes:
+    async def _from_log(self, record: SessionRecord, stored: StoredHistory, place: Position, network: Network) -> bytes:
         """Return the state at a place from that which the log has of the beginning of the place's epoch."""
-        if past.first is None or (place.epoch == past.position.epoch and not has_beginning(past)):
-            raise _out_of_reach(past, place)
-        async for entry in entries(self._past, record, -1):
-            if entry.after.epoch == place.epoch and entry.state is not None and entry.revision >= past.meta.migrated:
+        if stored.first is None or (place.epoch == stored.position.epoch and not has_beginning(stored)):
+            raise _out_of_reach(stored, place)
+        async for entry in entries(self._history, record, -1):
+            if entry.after.epoch == place.epoch and entry.state is not None and entry.revision >= stored.meta.migrated:
                 rerun = self._rerun(network, entry.state, record)
                 if _is_at(entry.after, place):
                     return rerun.state
-                return await self._go_on(rerun, record, past, entry.revision, place)
-        raise _out_of_reach(past, place)
+                return await self._go_on(rerun, record, stored, entry.revision, place)
+        raise _out_of_reach(stored, place)
 
     def _rerun(self, network: Network, state: bytes, record: SessionRecord) -> Recompute:
         return Recompute(network, state, record.meta.batch_size, self._sessions.kernels)
 
     async def _go_on(
-        self, rerun: Recompute, record: SessionRecord, past: Past, revision: int, place: Position
+        self, rerun: Recompute, record: SessionRecord, stored: StoredHistory, revision: int, place: Position
     ) -> bytes:
         """Make the logged steps after `revision` again until the place, which may be inside a sequence."""
-        async for entry in entries(self._past, record, revision):
+        async for entry in entries(self._history, record, revision):
             if entry.after.epoch != place.epoch:
                 break
             if not entry.steps:
@@ -200,22 +202,22 @@ class SessionHistory:
             await rerun.run(inputs[: len(inputs) - max(0, inside)], reset)
             if inside > 0 or _is_at(entry.after, place):
                 return rerun.state
-        raise _out_of_reach(past, place)
+        raise _out_of_reach(stored, place)
 
 
-def inputs_of(entry: Logged, rows: int) -> tuple[Floats, Mask | None]:
+def inputs_of(entry: LogEntry, rows: int) -> tuple[Floats, Mask | None]:
     """Return the inputs (steps, rows, in_size) of logged steps and the rows that began anew before them."""
     inputs = np.frombuffer(entry.inputs, "<f4").reshape(entry.steps, rows, -1)
     return inputs, np.frombuffer(entry.reset, np.bool_) if entry.reset else None
 
 
-async def entries(store: PastStore, record: SessionRecord, after: int) -> AsyncIterator[Logged]:
+async def entries(store: HistoryStore, record: SessionRecord, after: int) -> AsyncIterator[LogEntry]:
     """Yield the entries of the log after revision `after` up to the record's. -1: from its first entry.
 
     Raise OutOfReach if the log does not have them all, which may also happen in the middle: it is trimmed meanwhile.
     """
     while after < record.revision:
-        page = await store.log(record.key, record.meta.birth, after, most=PAGE, until=record.revision)
+        page = await store.log(record.key, record.meta.incarnation, after, most=PAGE, until=record.revision)
         if not page or after not in (-1, page[0].revision - 1):
             raise OutOfReach(f"the log has lost what came after change {max(after, 0)} of the session")
         for entry in page:
@@ -223,15 +225,15 @@ async def entries(store: PastStore, record: SessionRecord, after: int) -> AsyncI
         after = page[-1].revision
 
 
-def _place(back: Back, past: Past) -> Position:
+def _place(back: Back, stored: StoredHistory) -> Position:
     """Return where to go back to; a digest of b"" is any."""
-    now = past.position
+    now = stored.position
     if back.to is not None:
         return back.to
     step = now.step - (back.steps or 0) if back.step is None else back.step
     place = Position(now.epoch, step, b"")
     if not 0 <= step <= now.step:
-        raise _out_of_reach(past, place)
+        raise _out_of_reach(stored, place)
     return place
 
 
@@ -240,8 +242,8 @@ def _is_at(position: Position, place: Position) -> bool:
     return same and place.digest in (b"", position.digest)
 
 
-def _out_of_reach(past: Past, place: Position) -> NotKept | OutOfReach:
-    if not past.meta.history and not past.meta.log:
+def _out_of_reach(stored: StoredHistory, place: Position) -> NotKept | OutOfReach:
+    if not stored.meta.history and not stored.meta.log:
         return NotKept("the session keeps nothing of its past: create it with `history` or `log`")
-    epoch = "" if place.epoch == past.position.epoch else " of that epoch"
-    return OutOfReach(f"the session cannot go back to step {place.step}{epoch}", reachable=reachable(past))
+    epoch = "" if place.epoch == stored.position.epoch else " of that epoch"
+    return OutOfReach(f"the session cannot go back to step {place.step}{epoch}", reachable=reachable(stored))

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from cellar.errors import ModelUnfit, NotKept, OutOfReach
-from cellar.ports import Logged, PastStore, Position, SessionRecord
+from cellar.ports import HistoryStore, LogEntry, Position, SessionRecord
 from cellar.sessions.history.history import entries, inputs_of
 from cellar.sessions.history.reachability import GIVES_NO_STATE
 from cellar.sessions.history.recompute import Recompute
@@ -35,7 +35,7 @@ class LogReplay:
     model: Model
     rerun: Recompute
     rows: int
-    birth: bytes
+    incarnation: bytes
     revision: int
     place: Position
     """Where the session stood then."""
@@ -43,12 +43,12 @@ class LogReplay:
     steps: int = 0
     """How many it has made."""
 
-    async def go_through(self, entry: Logged) -> None:
+    async def go_through(self, entry: LogEntry) -> None:
         """Go through the next change. Raise as `take`."""
         async for _ in self.take(entry):
             pass
 
-    async def take(self, entry: Logged) -> AsyncIterator[Floats]:
+    async def take(self, entry: LogEntry) -> AsyncIterator[Floats]:
         """Go through the next change, and yield the outputs of its steps, (T, rows, out_size) in parts of T.
 
         Raise ModelUnfit for a state that the version does not have, ShapeMismatch, IdUnknown, StateNotFinite or
@@ -66,12 +66,12 @@ class LogReplay:
         self.revision, self.place = entry.revision, entry.after
 
 
-def begins(entry: Logged) -> bool:
+def begins(entry: LogEntry) -> bool:
     """Return whether a course may begin with this change."""
     return entry.state is not None and entry.kind not in GOES_ON and not (entry.kind == "reset" and entry.reset)
 
 
-async def beginning(store: PastStore, record: SessionRecord, since: Position | None = None) -> Logged:
+async def beginning(store: HistoryStore, record: SessionRecord, since: Position | None = None) -> LogEntry:
     """Return the last change with which a course may begin, or the one that led to the position `since`.
 
     Raise NotKept if there is no log, OutOfReach if it does not reach back to such a change.
@@ -89,16 +89,16 @@ async def beginning(store: PastStore, record: SessionRecord, since: Position | N
     raise OutOfReach("the log no longer has the change that gave the session its last state")
 
 
-def course_from(entry: Logged, record: SessionRecord, model: Model, kernels: Executor) -> LogReplay:
+def course_from(entry: LogEntry, record: SessionRecord, model: Model, kernels: Executor) -> LogReplay:
     """Return the course of a version that begins with a change. Raise ModelUnfit."""
     rows = record.meta.batch_size
     anew = entry.kind in BEGINS_ANEW
     state = state_bytes.dump(model.network.initial_state(rows)) if anew else _given(entry, model)
     rerun = Recompute(model.network, state, rows, kernels)
-    return LogReplay(model, rerun, rows, record.meta.birth, entry.revision, entry.after, entry.after)
+    return LogReplay(model, rerun, rows, record.meta.incarnation, entry.revision, entry.after, entry.after)
 
 
-def _given(entry: Logged, model: Model) -> bytes:
+def _given(entry: LogEntry, model: Model) -> bytes:
     """Return the state that a change gave, for a version that has the same states. Raise ModelUnfit."""
     layout = layout_of(model.network.network)
     if entry.state is None or entry.layout != layout:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from cellar.ports import Logged
+from cellar.ports import LogEntry
 from cellar.sessions.history.log_replay import LogReplay
 
 LAST = 16
@@ -37,7 +37,7 @@ class Differences:
         return self.total / self.numbers if self.numbers else 0.0
 
 
-async def compare(entry: Logged, own: LogReplay, other: LogReplay, differences: Differences) -> None:
+async def compare(entry: LogEntry, own: LogReplay, other: LogReplay, differences: Differences) -> None:
     """Run the next change in both, a part at a time, and add the difference of their outputs.
 
     Raise as `LogReplay.take`.

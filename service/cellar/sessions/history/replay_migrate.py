@@ -9,10 +9,10 @@ from cellar.errors import AlreadyExists, Conflict, ModelUnfit
 from cellar.ports import (
     Clock,
     Committed,
+    HistoryStore,
     Identity,
-    Logged,
+    LogEntry,
     ModelUses,
-    PastStore,
     Position,
     SessionKey,
     SessionRecord,
@@ -57,7 +57,7 @@ class Replays:
         self,
         sessions: Sessions,
         store: SessionStore,
-        past: PastStore,
+        history: HistoryStore,
         uses: ModelUses,
         clock: Clock,
         *,
@@ -66,7 +66,7 @@ class Replays:
     ) -> None:
         self._sessions = sessions
         self._store = store
-        self._past = past
+        self._history = history
         self._uses = uses
         self._clock = clock
         self._kernel_rev = kernel_rev
@@ -83,7 +83,7 @@ class Replays:
         record = await self._store.load(key)
         own, model = await fitting(self._sessions, record, ref)
         async with self._places.take():
-            first = await beginning(self._past, record, since)
+            first = await beginning(self._history, record, since)
             course = course_from(first, record, model, self._sessions.kernels)
             differences = None
             if session is None:
@@ -94,16 +94,16 @@ class Replays:
         made = None if session is None else await self._make(record, course, session)
         return ReplayAnswer(model.version.ref, course.began, course.place, course.steps, made, differences)
 
-    async def _compare(self, record: SessionRecord, first: Logged, own: Model, course: LogReplay) -> Differences:
+    async def _compare(self, record: SessionRecord, first: LogEntry, own: Model, course: LogReplay) -> Differences:
         """Run the log on the session's own version too, and return how the outputs differ."""
         other, differences = course_from(first, record, own, self._sessions.kernels), Differences()
-        async for entry in entries(self._past, record, course.revision):
+        async for entry in entries(self._history, record, course.revision):
             await compare(entry, other, course, differences)
         return differences
 
     async def _run(self, record: SessionRecord, course: LogReplay) -> None:
         """Run the rest of the log up to where the session stands."""
-        async for entry in entries(self._past, record, course.revision):
+        async for entry in entries(self._history, record, course.revision):
             await course.go_through(entry)
 
     async def migrate(self, key: SessionKey, ref: str, how: How, identity: Identity) -> ChangeAnswer:
@@ -157,8 +157,8 @@ class Replays:
 
     async def _catch_up(self, record: SessionRecord, model: Model, course: LogReplay | None) -> LogReplay:
         """Return the course of a version up to where the session stands."""
-        if course is None or course.birth != record.meta.birth or course.model.version != model.version:
-            first = await beginning(self._past, record)
+        if course is None or course.incarnation != record.meta.incarnation or course.model.version != model.version:
+            first = await beginning(self._history, record)
             course = course_from(first, record, model, self._sessions.kernels)
         if course.revision > record.revision:
             raise Stale
@@ -181,21 +181,21 @@ class Replays:
         """Create the session that a course has come to, if its name is free or it was made before."""
         version = course.model.version
         said = f"{version.digest} {course.began} {course.place} {name}".encode()
-        birth = blake2b(record.meta.birth + said, digest_size=EPOCH_BYTES).digest()
+        incarnation = blake2b(record.meta.incarnation + said, digest_size=EPOCH_BYTES).digest()
         meta = replace(
             record.meta,
             model=version.ref,
             model_digest=version.digest,
             kernel_rev=self._kernel_rev,
             created_s=self._clock.now_s(),
-            birth=birth,
+            incarnation=incarnation,
             pinned=False,
             migrated=0,
             deleted=None,
         )
         key = SessionKey(record.key.tenant, name)
-        made = SessionRecord(key, meta, start_of(birth), 0, course.rerun.state)
-        there = await self._sessions.admit(made, born="replay")
+        made = SessionRecord(key, meta, start_of(incarnation), 0, course.rerun.state)
+        there = await self._sessions.admit(made, origin="replay")
         if there is not None:
             raise AlreadyExists(f"there is another session {name}, of the model {there.meta.model}")
         return key

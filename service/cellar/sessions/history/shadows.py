@@ -25,9 +25,9 @@ from cellar.errors import (
 )
 from cellar.ports import (
     Clock,
-    Logged,
+    HistoryStore,
+    LogEntry,
     ModelUses,
-    PastStore,
     SessionKey,
     SessionRecord,
     SessionStore,
@@ -67,14 +67,14 @@ class Shadows:
         self,
         sessions: Sessions,
         store: SessionStore,
-        past: PastStore,
+        history: HistoryStore,
         shadows: ShadowStore,
         uses: ModelUses,
         clock: Clock,
     ) -> None:
         self._sessions = sessions
         self._store = store
-        self._past = past
+        self._history = history
         self._shadows = shadows
         self._uses = uses
         self._clock = clock
@@ -97,7 +97,7 @@ class Shadows:
             return ShadowAnswer(there, record.revision - there.revision)
         initial = state_bytes.dump(model.network.initial_state(record.meta.batch_size))
         shadow = Shadow(
-            birth=record.meta.birth,
+            incarnation=record.meta.incarnation,
             model=model.version.ref,
             model_digest=model.version.digest,
             own_model=own.version.ref,
@@ -120,7 +120,7 @@ class Shadows:
         """Return the shadow of a session. Raise ShadowUnknown."""
         record = await self._store.load(key)
         shadow = await self._shadows.load(key)
-        if shadow is None or shadow.birth != record.meta.birth:
+        if shadow is None or shadow.incarnation != record.meta.incarnation:
             raise ShadowUnknown("the session has no shadow")
         return ShadowAnswer(shadow, max(0, record.revision - shadow.revision))
 
@@ -162,7 +162,7 @@ class Shadows:
             return
         if shadow is None:
             return
-        if shadow.birth != record.meta.birth:
+        if shadow.incarnation != record.meta.incarnation:
             await self._shadows.delete(key)
             return
         while shadow.stopped is None and shadow.revision < record.revision:
@@ -176,7 +176,9 @@ class Shadows:
 
     async def _follow(self, record: SessionRecord, shadow: Shadow) -> Shadow:
         """Return the shadow after the next page of the log."""
-        page = await self._past.log(record.key, shadow.birth, shadow.revision, most=PAGE, until=record.revision)
+        page = await self._history.log(
+            record.key, shadow.incarnation, shadow.revision, most=PAGE, until=record.revision
+        )
         if not page or page[0].revision != shadow.revision + 1:
             return _skip(record, shadow)
         try:
@@ -186,7 +188,7 @@ class Shadows:
         except CellarError as error:
             return replace(shadow, stopped=f"{error.slug}: {error.detail}")
 
-    async def _go_through(self, record: SessionRecord, shadow: Shadow, page: Sequence[Logged]) -> Shadow:
+    async def _go_through(self, record: SessionRecord, shadow: Shadow, page: Sequence[LogEntry]) -> Shadow:
         own_model = await self._model(record, shadow.own_model, shadow.own_digest)
         own = self._course(record, shadow, own_model, shadow.own_state)
         model = await self._model(record, shadow.model, shadow.model_digest)
@@ -228,12 +230,12 @@ class Shadows:
     def _course(self, record: SessionRecord, shadow: Shadow, model: Model, state: bytes) -> LogReplay:
         rows = record.meta.batch_size
         rerun = Recompute(model.network, state, rows, self._sessions.kernels)
-        return LogReplay(model, rerun, rows, shadow.birth, shadow.revision, record.position, record.position)
+        return LogReplay(model, rerun, rows, shadow.incarnation, shadow.revision, record.position, record.position)
 
 
 def _goes_on(shadow: Shadow, record: SessionRecord, model: Model) -> bool:
     """Return whether it is a shadow of this session and version, and follows."""
-    same = (shadow.birth, shadow.model_digest) == (record.meta.birth, model.version.digest)
+    same = (shadow.incarnation, shadow.model_digest) == (record.meta.incarnation, model.version.digest)
     return same and shadow.stopped is None
 
 

@@ -81,9 +81,13 @@ class Forks:
         room = asyncio.Semaphore(max(1, min(AT_ONCE, AT_ONCE_BYTES // max(1, len(parent.state)))))
 
         async def make(name: str) -> Child:
-            birth = _digest(parent.meta.birth + mark + name.encode(), EPOCH_BYTES)
+            incarnation = _digest(parent.meta.incarnation + mark + name.encode(), EPOCH_BYTES)
             record = SessionRecord(
-                SessionKey(key.tenant, name), replace(meta, birth=birth), start_of(birth), 0, parent.state
+                SessionKey(key.tenant, name),
+                replace(meta, incarnation=incarnation),
+                start_of(incarnation),
+                0,
+                parent.state,
             )
             async with room:
                 return await self._make(record)
@@ -116,7 +120,7 @@ class Forks:
             mark = _digest(f"position {identity.position} ".encode() + body, MARK_BYTES)
         else:
             return await self._store.load(key), os.urandom(MARK_BYTES), False
-        held = await self._snapshots.hold(key, mark, identity.position, body, self._clock.now_s())
+        held = await self._snapshots.copy_for_request(key, mark, identity.position, body, self._clock.now_s())
         if held.request != body:
             raise FingerprintMismatch("this Idempotency-Key was used to fork the session with another body")
         return held.session, mark, held.replayed

@@ -16,7 +16,7 @@ from cellar.errors import (
     StoreCorrupt,
     WholeSequencesOnly,
 )
-from cellar.ports import Change, Changes, Commit, Position, SessionMeta, SessionRecord, StepChanges, in_a_row
+from cellar.ports import Change, Changes, Commit, Position, SessionMeta, SessionRecord, StepChanges, join_changes
 from cellar.sessions.execution.kernel_batch import BatchItem, most_row_steps
 from cellar.sessions.requests.request import Edited, Request
 from cellar.sessions.requests.step_batch import StepBatch
@@ -151,7 +151,7 @@ def steps_commit(work: BatchItem, kernel_rev: int) -> Commit | CellarError:
         else:
             parts.append((_step(request, record, before, after, outputs[at:end]),))
         before, at = after, end
-    return Commit(record, in_a_row(parts), work.state, meta, requests[0].ask_s)
+    return Commit(record, join_changes(parts), work.state, meta, requests[0].ask_s)
 
 
 def _step(request: Request, record: SessionRecord, before: Position, after: Position, output: bytes) -> Change:
@@ -190,7 +190,7 @@ def epoch_after(record: SessionRecord, request: Request) -> bytes:
         mark = request.identity.key.encode()
     else:
         mark = request.fingerprint if request.identity.ordered else request.nonce
-    return new_epoch(record.meta.birth, record.position, mark)
+    return new_epoch(record.meta.incarnation, record.position, mark)
 
 
 def _change(

@@ -11,7 +11,7 @@ from functools import partial
 from time import monotonic
 
 from cellar.errors import Overloaded, Regressed
-from cellar.ports import Applied, Changes, Commit, CommitResult, Committed, Moved, SessionRecord, SessionStore
+from cellar.ports import Applied, Changes, Commit, CommitConflict, CommitResult, Committed, SessionRecord, SessionStore
 from cellar.sessions.requests.group_commit import CommitInFlight, GroupCommit
 from cellar.sessions.requests.request import Request
 from cellar.sessions.requests.step_batch import answer
@@ -88,7 +88,7 @@ class Committer:
         if isinstance(result, Applied):
             self._cache.believe(queue, commit.after)
             self._answer(queue, commit.changes, asked_s=result.asked_s)
-        elif isinstance(result, Moved):
+        elif isinstance(result, CommitConflict):
             self._cache.believe(queue, result.record)
             queue.take_apart()
             queue.put_back(1)
@@ -107,7 +107,7 @@ class Committer:
             request.ask_s = min(2 * (time_s - request.tried_s), LONGEST_ASK_S)
         is_marked = now.meta.deleted is not None and before.meta.deleted is None  # which changes no revision
         least = before.revision if is_marked else before.revision + 1
-        if now.meta.birth == before.meta.birth and now.revision < least:
+        if now.meta.incarnation == before.meta.incarnation and now.revision < least:
             detail = f"the store has lost changes: this service had seen revision {before.revision} of the session"
             self.end(queue, [Regressed(detail, position=str(now.position))])
         elif time_s - request.taken_s > CONTENTION_S:

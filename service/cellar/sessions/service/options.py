@@ -47,10 +47,12 @@ class SessionOptions(NamedTuple):
             check_range(option, value, most, least=0)
 
     def meta(self, version: ModelVersion, kernel_rev: int, now_s: float) -> SessionMeta:
-        """Return the metadata of a session that is born now, and is no other that ever was."""
-        birth = secrets.token_bytes(EPOCH_BYTES)
+        """Return the metadata of a new session, with a fresh random incarnation."""
+        incarnation = secrets.token_bytes(EPOCH_BYTES)
         options = self.history, self.log, self.events, self.pinned
-        return SessionMeta(version.ref, version.digest, self.batch_size, kernel_rev, self.ttl_s, now_s, birth, *options)
+        return SessionMeta(
+            version.ref, version.digest, self.batch_size, kernel_rev, self.ttl_s, now_s, incarnation, *options
+        )
 
 
 def is_as_asked(there: SessionMeta, asked: SessionMeta, model: str) -> bool:
@@ -58,7 +60,7 @@ def is_as_asked(there: SessionMeta, asked: SessionMeta, model: str) -> bool:
     if model != (there.model if "@" in model else there.model.partition("@")[0]):
         return False
     made = replace(asked, model=there.model, model_digest=there.model_digest, kernel_rev=there.kernel_rev)
-    return replace(made, created_s=there.created_s, birth=there.birth, migrated=there.migrated) == there
+    return replace(made, created_s=there.created_s, incarnation=there.incarnation, migrated=there.migrated) == there
 
 
 def check_name(name: str) -> None:

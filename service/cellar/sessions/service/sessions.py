@@ -17,12 +17,12 @@ from cellar.ports import (
     APPEND,
     EVERY_SESSION,
     UNMARKED,
-    Born,
     Clock,
     Committed,
+    CommittedChange,
     Identity,
+    Origin,
     Position,
-    Retold,
     SessionFilter,
     SessionKey,
     SessionRecord,
@@ -140,7 +140,7 @@ class Sessions:
         options.check_with(loaded.network.network, self._max_numbers)
         meta = options.meta(loaded.version, self._kernel_rev, self._clock.now_s())
         state = loaded.network.initial_state(batch_size).astype("<f4").tobytes()
-        record = SessionRecord(SessionKey(tenant, name), meta, start_of(meta.birth), 0, state)
+        record = SessionRecord(SessionKey(tenant, name), meta, start_of(meta.incarnation), 0, state)
         there = await self.admit(record)
         if there is None:
             return CreateAnswer(self._describe(SessionSummary(record.key, meta, record.position, ttl_s)), created=True)
@@ -148,16 +148,16 @@ class Sessions:
             raise AlreadyExists(f"there is another session {name}, of the model {there.meta.model}")
         return CreateAnswer(self._describe(there), created=False)
 
-    async def admit(self, record: SessionRecord, born: Born = "create") -> SessionSummary | None:
+    async def admit(self, record: SessionRecord, origin: Origin = "create") -> SessionSummary | None:
         """Create a session that is made elsewhere and return None; if its name is taken, return who has it.
 
-        `born` says where its state is from: `create` where it is the initial one.
+        `origin` says where its state is from: `create` where it is the initial one.
         """
         layout = None
         if record.meta.log:
             served = await self.models.fetch(record.key.tenant, record.meta)
             layout = layout_of(served.model.network.network)
-        there = await self._store.create(record, layout, born)
+        there = await self._store.create(record, layout, origin)
         if there is None:
             self._scheduler.forget(record.key)
         return there
@@ -439,7 +439,7 @@ class Sessions:
         return SessionAnswer.of(summary, self._clock.now_s())
 
 
-def _outputs(change: Retold, rows: int) -> Floats | None:
+def _outputs(change: CommittedChange, rows: int) -> Floats | None:
     if change.output is None or not change.steps:
         return None
     return np.frombuffer(change.output, dtype="<f4").reshape(change.steps, rows, -1)

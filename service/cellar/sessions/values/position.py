@@ -97,9 +97,9 @@ def step_fingerprints(inputs: Floats) -> bytes:
     return b"".join(found)
 
 
-def new_epoch(birth: bytes, before: Position, mark: bytes) -> bytes:
-    """Return the epoch that a change begins at `before` in the session born as `birth`; `mark` tells the request.
+def new_epoch(incarnation: bytes, before: Position, mark: bytes) -> bytes:
+    """Return the epoch that a change at `before` begins; `mark` identifies the request.
 
     A session is at a position only once, so no epoch comes twice.
     """
-    return blake2b(f"{birth.hex()} {before} ".encode() + mark, digest_size=EPOCH_BYTES).digest()
+    return blake2b(f"{incarnation.hex()} {before} ".encode() + mark, digest_size=EPOCH_BYTES).digest()

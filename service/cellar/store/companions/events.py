@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from cellar.errors import StoreCorrupt, StoreUnavailable
-from cellar.ports import Away, Event, Look, SessionKey
+from cellar.ports import Event, EventPage, MissingSession, SessionKey
 from cellar.store.companions.history import PAGE_BYTES, READ_STREAM, read_fields, read_position, read_revision
 from cellar.store.connection.notifications import Find, NotificationListener
 from cellar.store.connection.retry import RetryingClient
@@ -12,7 +12,7 @@ from cellar.store.connection.router import Router
 from cellar.store.keys import SessionKeys
 from cellar.store.protocol.replies import items, raw
 from cellar.store.protocol.resp import Command
-from cellar.store.sessions.record_codec import unpack_birth, unpack_revision
+from cellar.store.sessions.record_codec import unpack_incarnation, unpack_revision
 
 PAGE = 256
 """Events of a session in one look."""
@@ -28,7 +28,7 @@ class RedisEvents:
         self._page = page
         self._followed: dict[bytes, SessionKey] = {}
 
-    async def look(self, after: Mapping[SessionKey, int]) -> Mapping[SessionKey, Look | Away]:
+    async def read(self, after: Mapping[SessionKey, int]) -> Mapping[SessionKey, EventPage | MissingSession]:
         """Return sessions with what came after these revisions (-1: from the first that is kept)."""
         if not after:
             return {}
@@ -69,12 +69,14 @@ class RedisEvents:
         return READ_STREAM.call(keys, *limits)
 
 
-def _look(reply: list[Any]) -> Look | Away:
+def _look(reply: list[Any]) -> EventPage | MissingSession:
     what, *rest = reply
     if what == b"gone":
-        return Away(expired=bool(rest[0]))
+        return MissingSession(expired=bool(rest[0]))
     head = raw(rest[0])
-    return Look(unpack_birth(head), unpack_revision(head), [_event(*items(entry)) for entry in items(rest[1])])
+    return EventPage(
+        unpack_incarnation(head), unpack_revision(head), [_event(*items(entry)) for entry in items(rest[1])]
+    )
 
 
 def _event(number: object, fields: object) -> Event:

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from cellar.errors import StoreCorrupt
-from cellar.ports import Kept, Logged, Past, Position, SessionKey
+from cellar.ports import KeptState, LogEntry, Position, SessionKey, StoredHistory
 from cellar.store.connection.retry import RetryingClient
 from cellar.store.connection.router import Router
 from cellar.store.keys import SessionKeys
@@ -13,8 +13,8 @@ from cellar.store.protocol.script import Script, load_script
 from cellar.store.sessions.record_codec import (
     PAST_BYTES,
     absent,
-    unpack_birth,
     unpack_head,
+    unpack_incarnation,
     unpack_past,
     unpack_past_place,
 )
@@ -26,45 +26,45 @@ PAGE_BYTES = 1024 * 1024
 
 
 class RedisHistory:
-    """Implements `cellar.ports.PastStore`. Its route should be its own: no commit then waits behind a page of a log."""
+    """Implements `cellar.ports.HistoryStore`. With a router of its own, no commit waits behind a page of a log."""
 
     def __init__(self, router: Router, *, prefix: str, page_bytes: int = PAGE_BYTES) -> None:
         self._client = RetryingClient(router)
         self._keys = SessionKeys(prefix)
         self._page_bytes = page_bytes
 
-    async def past(self, key: SessionKey, history: int) -> Past:
+    async def read(self, key: SessionKey, history: int) -> StoredHistory:
         """Return what the session keeps. `history` is how many states that may be, from its metadata."""
         head, meta, first, *places = await self._run(HISTORY, key, b"%d" % history, b"%d" % PAST_BYTES)
         found, position, revision = unpack_head(raw(head), raw(meta))
         kept = sorted((unpack_past_place(raw(place)) for place in places if place), key=lambda each: each[0])
-        return Past(
+        return StoredHistory(
             meta=found,
             position=position,
             revision=revision,
-            states=tuple(Kept(*each) for each in kept),
+            states=tuple(KeptState(*each) for each in kept),
             first=_logged(*items(first)) if first else None,
         )
 
-    async def state(self, key: SessionKey, birth: bytes, kept: Kept, history: int) -> bytes | None:
-        """Return a state that is kept by the session born as `birth`, None if it is kept no more."""
+    async def state(self, key: SessionKey, incarnation: bytes, kept: KeptState, history: int) -> bytes | None:
+        """Return a state that is kept by the session born as `incarnation`, None if it is kept no more."""
         field = b"p%d" % (kept.revision % history)
         (reply,) = await self._client.read([(b"HMGET", self._keys.record(key), b"h", field)])
         head, past = items(reply)
-        if head is None or past is None or unpack_birth(raw(head)) != birth:
+        if head is None or past is None or unpack_incarnation(raw(head)) != incarnation:
             return None
         revision, position, state = unpack_past(raw(past))
         return state if (revision, position) == (kept.revision, kept.position) else None
 
     async def log(
-        self, key: SessionKey, birth: bytes, after: int, *, most: int, until: int | None = None
-    ) -> Sequence[Logged]:
+        self, key: SessionKey, incarnation: bytes, after: int, *, most: int, until: int | None = None
+    ) -> Sequence[LogEntry]:
         """Return entries of the log after revision `after` (-1: from the first) and up to revision `until`."""
         begin = b"%d-0" % (after + 1)
         end = b"+" if until is None else b"%d-1" % until
         arguments = (begin, end, b"%d" % most, b"%d" % self._page_bytes)
         head, entries = await self._run(READ_STREAM, key, *arguments)
-        if unpack_birth(raw(head)) != birth:
+        if unpack_incarnation(raw(head)) != incarnation:
             return []
         return [_logged(*items(entry)) for entry in items(entries)]
 
@@ -82,10 +82,10 @@ def read_revision(entry: object) -> int:
     return int(text(entry).partition("-")[0])
 
 
-def _logged(entry: object, fields: object) -> Logged:
+def _logged(entry: object, fields: object) -> LogEntry:
     found = read_fields(fields)
     try:
-        return Logged(
+        return LogEntry(
             revision=read_revision(entry),
             kind=found[b"k"].decode(),
             after=read_position(found[b"p"]),

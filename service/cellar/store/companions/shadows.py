@@ -18,11 +18,11 @@ from cellar.store.keys import SessionKeys
 from cellar.store.protocol.replies import items, raw, text
 from cellar.store.protocol.resp import Command
 from cellar.store.protocol.script import load_script
-from cellar.store.sessions.record_codec import unpack_birth, unpack_revision
+from cellar.store.sessions.record_codec import unpack_incarnation, unpack_revision
 
 SHADOW = load_script("session/shadow")
 
-_APART = {"state", "own_state", "seal"}
+_APART = {"incarnation", "state", "own_state", "seal"}
 _TOLD = [field.name for field in fields(Shadow) if field.name not in _APART]
 
 AT_ONCE = 256
@@ -91,24 +91,25 @@ class RedisShadows:
     def _store(self, key: SessionKey, expected: bytes, shadow: Shadow) -> Command:
         keys = (self._keys.record(key), self._keys.shadow(key))
         states = (shadow.state, shadow.own_state)
-        return SHADOW.call(keys, shadow.birth, expected, _pack(shadow), *states)
+        return SHADOW.call(keys, shadow.incarnation, expected, _pack(shadow), *states)
 
 
 def _has_more(head: bytes, told: bytes) -> bool:
     """Return whether the session has moved on, or is another one, since the shadow has followed it."""
     shadow = _unpack(told, b"", b"")
-    return shadow.stopped is None and (unpack_revision(head), unpack_birth(head)) != (shadow.revision, shadow.birth)
+    present = unpack_revision(head), unpack_incarnation(head)
+    return shadow.stopped is None and present != (shadow.revision, shadow.incarnation)
 
 
 def _pack(shadow: Shadow) -> bytes:
     found = {name: getattr(shadow, name) for name in _TOLD}
-    return orjson.dumps({**found, "birth": shadow.birth.hex()})
+    return orjson.dumps({"birth": shadow.incarnation.hex(), **found})
 
 
 def _unpack(told: bytes, state: bytes, own_state: bytes) -> Shadow:
     try:
         found = orjson.loads(told)
-        found["birth"] = bytes.fromhex(found["birth"])
+        found["incarnation"] = bytes.fromhex(found.pop("birth"))
         found["last"] = tuple((position, largest) for position, largest in found["last"])
         return Shadow(**found, state=state, own_state=own_state, seal=told)
     except (ValueError, TypeError, KeyError) as error:

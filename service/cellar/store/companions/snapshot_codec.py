@@ -12,7 +12,7 @@ from struct import Struct
 from cellar.errors import StoreCorrupt
 from cellar.ports import Position, SessionKey, SessionRecord, Snapshot
 from cellar.store.protocol.replies import raw, text
-from cellar.store.sessions.record_codec import unpack_birth, unpack_head, unpack_record
+from cellar.store.sessions.record_codec import unpack_head, unpack_incarnation, unpack_record
 
 _ABOUT = Struct("<d16s")
 _POSITION = Struct("<8sQ16s")
@@ -65,4 +65,8 @@ def unpack_copy(key: SessionKey, head: object, meta: object, state: object) -> S
 
 def is_of(copy: object, session: object) -> bool:
     """Return whether there is a copy, and it is of this session and of no earlier one of its name, by their heads."""
-    return isinstance(copy, bytes) and isinstance(session, bytes) and unpack_birth(copy) == unpack_birth(session)
+    return (
+        isinstance(copy, bytes)
+        and isinstance(session, bytes)
+        and unpack_incarnation(copy) == unpack_incarnation(session)
+    )

@@ -9,7 +9,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from cellar.errors import CellarError, SessionUnknown, SnapshotsFull, SnapshotUnknown
-from cellar.ports import Held, Identity, Position, SessionKey, SessionRecord, SessionStore, Snapshot, Taken
+from cellar.ports import (
+    Identity,
+    Position,
+    RequestCopy,
+    SessionKey,
+    SessionRecord,
+    SessionStore,
+    Snapshot,
+    SnapshotResult,
+)
 from cellar.store.companions.snapshot_codec import (
     FOUND,
     fields,
@@ -56,18 +65,18 @@ class RedisSnapshots:
 
     async def take(
         self, key: SessionKey, name: str, position: Position | None, request: bytes, taken_s: float
-    ) -> Taken:
+    ) -> SnapshotResult:
         """Copy the session as it is under that name, unless there is one: then that is returned."""
         copies = self._keys.snapshots(key)
         found = await self._copy(key, copies, name, position, pack_about(taken_s, request), self._most)
         now, head, meta, told = found.fields
         snapshot = unpack_snapshot(name, head, meta, told)
         mine = found.resent and snapshot.request == request  # the reply to an earlier sending was lost
-        return Taken(snapshot, found.copied or mine, position_of(now))
+        return SnapshotResult(snapshot, found.copied or mine, position_of(now))
 
-    async def hold(
+    async def copy_for_request(
         self, key: SessionKey, mark: bytes, position: Position | None, request: bytes, taken_s: float
-    ) -> Held:
+    ) -> RequestCopy:
         """Copy the session as it is for a while, or find the copy with that mark, and the request that it was for."""
         place = self._keys.held(key, mark)
         found = await self._copy(key, place, "", position, pack_about(taken_s, request), 1, self._held_ms)
@@ -75,7 +84,7 @@ class RedisSnapshots:
         (state,) = await self._client.read([(b"HGET", place, b"s:")])
         # Sent twice by the connection, a copy that is there may be of the first sending.
         replayed = not (found.copied or found.resent)
-        return Held(unpack_copy(key, head, meta, state), unpack_snapshot("", head, meta, told).request, replayed)
+        return RequestCopy(unpack_copy(key, head, meta, state), unpack_snapshot("", head, meta, told).request, replayed)
 
     async def _copy(
         self,

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from cellar.ports import Identity, Position, Retold, SessionRecord
+from cellar.ports import CommittedChange, Identity, Position, SessionRecord
 from cellar.store.sessions.deduplication import conflict
 from cellar.store.sessions.record_codec import Entry, who
 
@@ -24,9 +24,9 @@ def changes_since(record: SessionRecord, entries: Sequence[Entry], position: Pos
     return missed[::-1]
 
 
-def retold(entries: Sequence[Entry], record: SessionRecord, writer: str | None) -> list[Retold]:
+def committed_changes(entries: Sequence[Entry], record: SessionRecord, writer: str | None) -> list[CommittedChange]:
     """Return changes as they can be told again, those of `writer` with the numbers that he gave them."""
     last = 0 if writer is None else record.writers.last(writer)
     # none of the writer's requests in the ring is older than the ring is long
     seqs = {who(Identity(writer=writer, seq=seq)): seq for seq in range(max(1, last - len(entries) + 1), last + 1)}
-    return [Retold(entry.after, entry.steps, entry.output, seqs.get(entry.who)) for entry in entries]
+    return [CommittedChange(entry.after, entry.steps, entry.output, seqs.get(entry.who)) for entry in entries]

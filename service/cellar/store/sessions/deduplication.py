@@ -27,7 +27,7 @@ def judge(
 
     Raise FingerprintMismatch or the PositionConflict that the request deserves.
     """
-    if keyed is not None and keyed.birth == record.meta.birth:
+    if keyed is not None and keyed.incarnation == record.meta.incarnation:
         return replay(keyed, fingerprint)
     if identity.writer is not None:
         return _judge_writer(record, entries, identity, fingerprint)

@@ -43,7 +43,8 @@ from cellar.store.protocol.resp import Reply
 SCHEMA = 1
 
 _HEAD = Struct("<B8s8sQ16sQI16s")
-"""schema, birth, epoch, step, digest, revision, kernel_rev, model mark. Scripts know that bytes 2 to 9 are `birth`."""
+"""schema, incarnation, epoch, step, digest, revision, kernel_rev, model mark. Scripts read the incarnation: bytes 2 to
+9."""
 
 HEAD_BYTES = _HEAD.size
 
@@ -57,7 +58,7 @@ ENTRY = Struct("<QB8sQ16s8sI16s16s")
 ENTRY_BYTES, _WHO_BYTES = ENTRY.size, 16
 
 _KEYED = Struct("<8s16s8sQ16sIB")
-"""birth (scripts know that it comes first), fingerprint, then after: epoch, step, digest; steps, flags"""
+"""incarnation (scripts read it: bytes 1 to 8), fingerprint, then after: epoch, step, digest; steps, flags"""
 
 _WRITER = Struct("<16sQQ")
 """mark, seq, revision"""
@@ -85,7 +86,7 @@ def pack_head(meta: SessionMeta, position: Position, revision: int) -> bytes:
     """Return the head of a session at `position` after `revision` changes."""
     return _HEAD.pack(
         SCHEMA,
-        meta.birth,
+        meta.incarnation,
         position.epoch,
         position.step,
         position.digest,
@@ -114,13 +115,13 @@ def unpack_head(head: bytes, meta: bytes) -> tuple[SessionMeta, Position, int]:
     """Return meta, position and revision. Raise StoreCorrupt."""
     if not head or head[0] != SCHEMA or len(head) != _HEAD.size:
         raise StoreCorrupt("a session record that this version of Cellar cannot read")
-    _, birth, epoch, step, digest, revision, kernel_rev, mark = _HEAD.unpack(head)
+    _, incarnation, epoch, step, digest, revision, kernel_rev, mark = _HEAD.unpack(head)
     try:
         model, model_digest, batch_size, ttl_s, created_s, *options = orjson.loads(meta)
         if len(options) > OPTIONS:
             in_size, out_size, whole_sequences, states = options[OPTIONS]
             options[OPTIONS] = DeletedModel(in_size, out_size, whole_sequences, tuple(tuple(each) for each in states))
-        found = SessionMeta(model, model_digest, batch_size, kernel_rev, ttl_s, created_s, birth, *options)
+        found = SessionMeta(model, model_digest, batch_size, kernel_rev, ttl_s, created_s, incarnation, *options)
         is_of_model = mark == model_mark(model_digest, deleted=found.deleted is not None)
     except (ValueError, TypeError) as error:  # no JSON, no list, or more or fewer members than this version knows
         raise StoreCorrupt("a session record with damaged metadata") from error
@@ -136,7 +137,7 @@ def unpack_revision(head: bytes) -> int:
     return int(_HEAD.unpack(head)[5])
 
 
-def unpack_birth(head: bytes) -> bytes:
+def unpack_incarnation(head: bytes) -> bytes:
     """Return the bytes in a head that tell a session from an earlier one of its name."""
     return head[1:9]
 
@@ -275,9 +276,9 @@ def unpack_entry(data: bytes) -> Entry:
 
 @dataclass(frozen=True, slots=True)
 class Keyed:
-    """What the session `birth` answered to a request with an Idempotency-Key."""
+    """The answer of the session `incarnation` to a request with an Idempotency-Key."""
 
-    birth: bytes
+    incarnation: bytes
     fingerprint: bytes
     after: Position
     steps: int
@@ -288,12 +289,12 @@ class Keyed:
         return Committed(self.after, self.steps, self.output, replayed=True)
 
 
-def pack_keyed(change: Change, birth: bytes, cap: int) -> bytes:
+def pack_keyed(change: Change, incarnation: bytes, cap: int) -> bytes:
     """Return what is kept under the change's Idempotency-Key; an output over `cap` bytes is left out."""
     kept = len(change.output) <= cap
     after = change.after
     return _KEYED.pack(
-        birth,
+        incarnation,
         change.fingerprint,
         after.epoch,
         after.step,
@@ -307,6 +308,6 @@ def unpack_keyed(data: bytes) -> Keyed:
     """Return what is kept under an Idempotency-Key. Raise StoreCorrupt."""
     if len(data) < _KEYED.size:
         raise StoreCorrupt("a damaged idempotency record")
-    birth, fingerprint, epoch, step, digest, steps, flags = _KEYED.unpack_from(data)
+    incarnation, fingerprint, epoch, step, digest, steps, flags = _KEYED.unpack_from(data)
     output = data[_KEYED.size :] if flags & KEPT else None
-    return Keyed(birth, fingerprint, Position(epoch, step, digest), steps, output)
+    return Keyed(incarnation, fingerprint, Position(epoch, step, digest), steps, output)

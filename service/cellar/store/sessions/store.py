@@ -8,13 +8,13 @@ from cellar.errors import ModelDeleted, StoreUnavailable
 from cellar.ports import (
     EVERY_SESSION,
     MAX_WRITERS,
-    Born,
     Commit,
+    CommitCallback,
     Committed,
-    Done,
+    CommittedChange,
     Identity,
+    Origin,
     Position,
-    Retold,
     SessionFilter,
     SessionKey,
     SessionRecord,
@@ -26,8 +26,8 @@ from cellar.store.keys import SessionKeys
 from cellar.store.protocol.replies import items, raw
 from cellar.store.protocol.resp import Command, Reply
 from cellar.store.protocol.script import Script, load_script
-from cellar.store.sessions.changes_since import changes_since, retold
-from cellar.store.sessions.commits.command import CommitCalls, Keep, birth_entries, leftovers
+from cellar.store.sessions.changes_since import changes_since, committed_changes
+from cellar.store.sessions.commits.command import CommitCalls, Keep, first_entries, leftovers
 from cellar.store.sessions.commits.fast_path import FastCommits
 from cellar.store.sessions.commits.pipeline import CommitPipeline
 from cellar.store.sessions.deduplication import judge
@@ -85,7 +85,7 @@ class RedisSessions:
         self._slots = tuple(b"r%d" % index for index in range(window))
 
     async def create(
-        self, record: SessionRecord, layout: str | None = None, born: Born = "create"
+        self, record: SessionRecord, layout: str | None = None, origin: Origin = "create"
     ) -> SessionSummary | None:
         """Create the session if its name is free and return None; else return the session that has the name.
 
@@ -96,7 +96,7 @@ class RedisSessions:
         ttl_ms, _, life_ms = self._keep.lifetimes(meta.ttl_s, meta.pinned)
         keys = [self.keys.record(key), self.keys.tombstone(key), *leftovers(self.keys, key)]
         fields = (pack_head(meta, record.position, record.revision), pack_meta(meta), record.state)
-        streams = [part for entry in birth_entries(record, layout, born) for part in (b"%d" % len(entry), *entry)]
+        streams = [part for entry in first_entries(record, layout, origin) for part in (b"%d" % len(entry), *entry)]
         create = CREATE.call(keys, *fields, ttl_ms, life_ms, *streams)
         commands = [*named, create, *named, use(self.keys, key.tenant, meta.model)]
         answers = await self._client.execute(commands, in_order=True)
@@ -105,14 +105,14 @@ class RedisSessions:
             answer.result()
         await asyncio.gather(self._listing.tidy(key), self.uses.tidy(key.tenant, meta.model))
         if reply == 0 and answers[-1].result() == 0:
-            await self._delete(key, meta.birth)
+            await self._delete(key, meta.incarnation)
             raise ModelDeleted(f"the model {meta.model} was deleted while the session was created")
         if reply == 0:
             return None
         head, found, left_ms = items(reply)
         assert isinstance(left_ms, int)
         there, position, _ = unpack_head(raw(head), raw(found))
-        mine = there.birth == meta.birth  # made by a sending of this very request whose reply was lost
+        mine = there.incarnation == meta.incarnation  # made by a sending of this very request whose reply was lost
         return None if mine else SessionSummary(key, there, position, left_ms / 1000)
 
     async def load(self, key: SessionKey) -> SessionRecord:
@@ -143,7 +143,7 @@ class RedisSessions:
 
     async def since(
         self, key: SessionKey, position: Position, writer: str | None
-    ) -> tuple[SessionRecord, list[Retold]]:
+    ) -> tuple[SessionRecord, list[CommittedChange]]:
         """Return the session, and its changes after `position` in order, those of `writer` with their numbers.
 
         Raise a PositionConflict if they are not known any more or were never there, or what `load` raises.
@@ -151,7 +151,7 @@ class RedisSessions:
         ring: Command = (b"HMGET", self.keys.record(key), *_FIELDS, *self._slots)
         fields, dead = await self._client.read([ring, (b"EXISTS", self.keys.tombstone(key))])
         record, seen = self._seen(key, items(fields), dead)
-        return record, retold(changes_since(record, seen, position), record, writer)
+        return record, committed_changes(changes_since(record, seen, position), record, writer)
 
     async def summary(self, key: SessionKey) -> SessionSummary:
         """Return the session without its state. Raise as `load`."""
@@ -162,7 +162,7 @@ class RedisSessions:
             raise absent(key, replies[2])
         return found
 
-    def post(self, commits: Sequence[Commit], done: Done) -> None:
+    def post(self, commits: Sequence[Commit], done: CommitCallback) -> None:
         """Begin to apply a tick; see `SessionStore.post`.
 
         A commit whose reply is lost is sent again, byte for byte: if the first one was applied it is recognised by
@@ -175,15 +175,15 @@ class RedisSessions:
         """Delete the session, and no other that may get its name meanwhile. Raise as `load`."""
         while True:  # again if another session has taken the name between the two calls
             meta = (await self.summary(key)).meta
-            if await self._delete(key, meta.birth):
+            if await self._delete(key, meta.incarnation):
                 break
         await self.uses.take_off([key], meta.model)
         await self._listing.remove([key])
 
-    async def _delete(self, key: SessionKey, birth: bytes) -> bool:
+    async def _delete(self, key: SessionKey, incarnation: bytes) -> bool:
         """Delete a session, and return whether it was there."""
         keys = [self.keys.record(key), self.keys.tombstone(key), *leftovers(self.keys, key)]
-        (answer,) = await self._client.execute([DELETE.call(keys, birth)])
+        (answer,) = await self._client.execute([DELETE.call(keys, incarnation)])
         return answer.result() == 1 or answer.resent
 
     async def list(

@@ -9,7 +9,7 @@ import pytest
 from redis.crc import key_slot
 
 from cellar.errors import SessionUnknown, StoreCorrupt, StoreUnavailable
-from cellar.ports import Applied, Commit, CommitResult, Moved, SessionRecord
+from cellar.ports import Applied, Commit, CommitConflict, CommitResult, SessionRecord
 from cellar.store.connection import connection
 from cellar.store.connection.router import Wait
 from cellar.store.connection.transaction import LEAST
@@ -115,7 +115,7 @@ async def test_every_commit_has_its_own_result(sessions: RedisSessions, others: 
     await commit_all(sessions, [elsewhere, again])
     await sessions.delete(records[1].key)
     results = await Posted(sessions, *[a_commit(each, 1.0) for each in records[:2]], again).results()
-    assert results[0] == Moved(after(elsewhere))
+    assert results[0] == CommitConflict(after(elsewhere))
     assert isinstance(results[1], SessionUnknown)
     assert results[2] == answered(again)
     tick = [a_commit(each, 1.0) for each in records[3:]]

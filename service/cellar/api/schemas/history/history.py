@@ -8,7 +8,7 @@ from pydantic import ConfigDict, Field
 from cellar.api.schemas.names import Answer, PositionText
 from cellar.api.schemas.numbers import RowsOfSteps
 from cellar.api.schemas.session.sessions import Placed
-from cellar.ports import Logged, SessionMeta
+from cellar.ports import LogEntry, SessionMeta
 from cellar.sessions.history import history as past
 from cellar.sessions.history.history import Back, inputs_of
 from cellar.sessions.values.position import MAX_STEP, parse_position
@@ -77,7 +77,7 @@ class LogEntryAnswer(Answer):
     )
 
     @classmethod
-    def of(cls, entry: Logged, meta: SessionMeta) -> Self:
+    def of(cls, entry: LogEntry, meta: SessionMeta) -> Self:
         """Return the answer for an entry of the log of a session."""
         inputs = inputs_of(entry, meta.batch_size)[0] if entry.steps else None
         return cls(

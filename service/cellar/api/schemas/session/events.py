@@ -79,7 +79,7 @@ def _new_event(notice: NewEvent, rows: int) -> bytes:
     }
     if event.output is not None and event.steps:
         data["outputs"] = np.frombuffer(event.output, "<f4").reshape(event.steps, rows, -1).astype(np.float64)
-    return _text(event.kind, data, f"{notice.id.birth.hex()}-{notice.id.revision}")
+    return _text(event.kind, data, f"{notice.id.incarnation.hex()}-{notice.id.revision}")
 
 
 def _text(event: str, data: dict[str, Any], number: str | None = None) -> bytes:

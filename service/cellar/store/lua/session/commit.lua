@@ -32,7 +32,7 @@ if not head then
 end
 if ARGV[6] == '1' then
   local keyed = redis.call('GET', KEYS[3])
-  -- bytes 2 to 9 of the head are the session's birth: an earlier session of this name does not count
+  -- bytes 2 to 9 of the head are the session's incarnation: an earlier session of this name does not count
   if keyed and string.sub(keyed, 1, 8) == string.sub(head, 2, 9) then
     return {'keyed', keyed}
   end

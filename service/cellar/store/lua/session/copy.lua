@@ -27,7 +27,7 @@ if not head then
   return {'gone', redis.call('EXISTS', KEYS[2])}
 end
 local there = redis.call('HMGET', KEYS[3], 'h:' .. name, 'm:' .. name, 'a:' .. name)
--- bytes 2 to 9 of a head are the session's birth: copies of an earlier session of this name do not count
+-- bytes 2 to 9 of a head are the session's incarnation: copies of an earlier session of this name do not count
 if there[1] and string.sub(there[1], 2, 9) == string.sub(head, 2, 9) then
   return {'there', head, there[1], there[2], there[3]}
 end

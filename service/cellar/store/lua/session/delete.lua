@@ -4,7 +4,7 @@
 -- KEYS[2]    string  the tombstone
 -- KEYS[3...] what else there is of the session; KEYS[4] is also the channel of those who watch it
 --
--- ARGV[1]  birth of the session: bytes 2 to 9 of its head
+-- ARGV[1]  incarnation of the session: bytes 2 to 9 of its head
 --
 -- Returns 1 if it is deleted, 0 if there is none or another one of that name.
 

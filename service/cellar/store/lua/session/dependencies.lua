@@ -15,7 +15,7 @@ local found = {head, record[2], redis.call('HGET', KEYS[3], 'j') or ''}
 for _, field in ipairs(redis.call('HKEYS', KEYS[2])) do
   if string.sub(field, 1, 2) == 'h:' then
     local copy = redis.call('HMGET', KEYS[2], field, 'm:' .. string.sub(field, 3))
-    -- bytes 2 to 9 of a head are the session's birth: what an earlier session of this name has left does not count
+    -- bytes 2 to 9 of a head are the session's incarnation: what an earlier session of this name has left does not count
     if string.sub(copy[1], 2, 9) == string.sub(head, 2, 9) then
       found[#found + 1] = copy[2]
     end

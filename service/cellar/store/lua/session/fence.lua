@@ -1,4 +1,5 @@
--- Mark a session whose model was deleted: its head ends otherwise from now on, so that no commit finds the one it knows.
+-- Mark a session whose model was deleted: its head ends otherwise from now on, so that commits find another head than
+-- they expect.
 --
 -- KEYS[1]  hash  the record
 --

@@ -7,8 +7,8 @@
 -- ARGV[1]  how many states it may keep: p0, p1, ...
 -- ARGV[2]  how many bytes are wanted of each: all but the state itself
 --
--- Returns {'gone', 1 if there is a tombstone}, or {'there', head, meta, the first entry of the log (its id and its first
--- three fields, which are kind, position and steps) or '', the beginnings of p0, p1, ..., '' where there is none}
+-- Returns {'gone', 1 if there is a tombstone}, or {'there', head, meta, the first entry of the log (its id and its
+-- first three fields, which are kind, position and steps) or '', the beginnings of p0, p1, ..., '' where there is none}
 
 local found = redis.call('HMGET', KEYS[1], 'h', 'm')
 if not found[1] then

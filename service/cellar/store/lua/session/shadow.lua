@@ -3,7 +3,7 @@
 -- KEYS[1]  hash  the record
 -- KEYS[2]  hash  the shadow: 'j' what is told of it, 'a' its state, 'b' that of the session
 --
--- ARGV[1]  birth of the session: bytes 2 to 9 of its head
+-- ARGV[1]  incarnation of the session: bytes 2 to 9 of its head
 -- ARGV[2]  'j' that the shadow must have, '' for any or none
 -- ARGV[3]  'j'
 -- ARGV[4]  'a'

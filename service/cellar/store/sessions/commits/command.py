@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
 
-from cellar.ports import Born, Change, Commit, SessionKey, SessionMeta, SessionRecord
+from cellar.ports import Change, Commit, Origin, SessionKey, SessionMeta, SessionRecord
 from cellar.store.keys import TOMBSTONE, SessionKeys
 from cellar.store.protocol.script import Script, ScriptCall
 from cellar.store.sessions.record_codec import pack_entry, pack_head, pack_keyed, pack_meta, pack_past, pack_writers
@@ -94,7 +94,7 @@ class CommitCalls:
         if change.identity.key is None:
             return False
         keys.append(self._keys.idempotency(commit.before.key, change.identity.key))
-        answer = pack_keyed(change, commit.before.meta.birth, self._keep.output_cap_bytes)
+        answer = pack_keyed(change, commit.before.meta.incarnation, self._keep.output_cap_bytes)
         further += _further(b"SET", len(keys), answer, b"PX", b"%d" % self._keep.idempotency_ms)
         return True
 
@@ -134,15 +134,15 @@ def leftovers(keys: SessionKeys, key: SessionKey) -> list[bytes]:
     return [keys.log(key), keys.events(key), keys.snapshots(key), keys.shadow(key)]
 
 
-def birth_entries(record: SessionRecord, layout: str | None, born: Born) -> Sequence[Sequence[bytes]]:
+def first_entries(record: SessionRecord, layout: str | None, origin: Origin) -> Sequence[Sequence[bytes]]:
     """Return what a new session's log and its events begin with, nothing for one that it does not have.
 
     The log holds what the state was, so that all that follows can be done again.
     """
     said = [b"p", str(record.position).encode(), b"n", b"0"]
     where = [] if layout is None else [b"l", layout.encode()]
-    log = [b"k", born.encode(), *said, b"s", record.state, *where] if record.meta.log else []
-    return log, [b"t", born.encode(), *said] if record.meta.events else []
+    log = [b"k", origin.encode(), *said, b"s", record.state, *where] if record.meta.log else []
+    return log, [b"t", origin.encode(), *said] if record.meta.events else []
 
 
 def _log_entry(commit: Commit, change: Change) -> Sequence[bytes]:

@@ -13,7 +13,7 @@ from time import monotonic
 from typing import Any
 
 from cellar.errors import CellarError, StoreCorrupt, StoreUnavailable
-from cellar.ports import Commit, CommitResult, Done
+from cellar.ports import Commit, CommitCallback, CommitResult
 from cellar.store.connection.retry import Answer, RetryingClient
 from cellar.store.connection.router import Replies, Router
 from cellar.store.keys import SessionKeys
@@ -47,7 +47,7 @@ class CommitPipeline:
         self._replicas = replicas
         self._retries: set[asyncio.Task[Sequence[CommitResult]]] = set()
 
-    def post(self, commits: Sequence[Commit], done: Done) -> None:
+    def post(self, commits: Sequence[Commit], done: CommitCallback) -> None:
         """Begin to apply the commits; see `SessionStore.post`."""
         group = _CommitGroup(self, commits, done)
         if self._replicas is None:
@@ -128,7 +128,7 @@ class _CommitGroup:
 
     __slots__ = ("_done", "_pipeline", "began_s", "commits")
 
-    def __init__(self, pipeline: CommitPipeline, commits: Sequence[Commit], done: Done) -> None:
+    def __init__(self, pipeline: CommitPipeline, commits: Sequence[Commit], done: CommitCallback) -> None:
         self._pipeline = pipeline
         self._done = done
         self.commits = commits

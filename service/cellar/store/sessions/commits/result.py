@@ -4,7 +4,7 @@ import logging
 from collections.abc import Sequence
 
 from cellar.errors import CellarError, StoreCorrupt, StoreUnavailable
-from cellar.ports import Applied, Change, Commit, CommitResult, Committed, Moved
+from cellar.ports import Applied, Change, Commit, CommitConflict, CommitResult, Committed
 from cellar.store.connection.retry import Answer
 from cellar.store.protocol.replies import items, raw
 from cellar.store.protocol.resp import Reply
@@ -60,8 +60,8 @@ def _conflict(commit: Commit, rest: Sequence[Reply], answer: Answer) -> CommitRe
     head, meta, state, writers, *slots = rest
     before = commit.before
     record = unpack_record(before.key, raw(head), raw(meta), raw(state), bytes_or_none(writers))
-    if record.meta.birth == before.meta.birth and record.revision <= before.revision:
-        return Moved(record)  # an earlier sending of this commit is not in the history that the store has now
+    if record.meta.incarnation == before.meta.incarnation and record.revision <= before.revision:
+        return CommitConflict(record)  # an earlier sending of this commit is not in the history that the store has now
     entries = [None if slot is None else unpack_entry(raw(slot)) for slot in slots]
     pairs = enumerate(zip(commit.changes, entries, strict=True), before.revision)
     mine = [_is_entry_of(change, entry, revision) for revision, (change, entry) in pairs]
@@ -73,9 +73,9 @@ def _conflict(commit: Commit, rest: Sequence[Reply], answer: Answer) -> CommitRe
     if answer.resent and mine[0] is None:
         return StoreUnavailable("the session moved on before the reply could be recovered", outcome="unknown")
     if first is None or not mine[0]:
-        return Moved(record)
+        return CommitConflict(record)
     if commit.changes[0].identity.by_step and record.position.epoch != before.position.epoch:
-        return Moved(record)  # a step number alone means the present epoch, and this process knew an earlier one
+        return CommitConflict(record)  # a step number means the present epoch, and this process knew an earlier one
     return first.answer()
 
 
