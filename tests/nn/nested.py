@@ -63,6 +63,8 @@ class Nested:
             case "bidirectional":
                 forward, reverse = self.rnn(f"{number}.forward", x), self.rnn(f"{number}.reverse", self.turned(x))
                 return np.concatenate([forward, self.turned(reverse)], axis=2)
+            case "reverse":
+                return self.turned(self.rnn(f"{number}", self.turned(x)))
         raise ValueError(layer)
 
     def rnn(self, name: str, x: Array) -> Array:

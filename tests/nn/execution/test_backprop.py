@@ -11,7 +11,17 @@ from cellar.nn.execution.dropout import Masks, draw_masks
 from cellar.nn.execution.executable import BoundNetwork, CompiledNetwork
 from cellar.nn.model.network import Network
 from tests.nn import oracle
-from tests.nn.golden.cases import LAYER_NORM, bidirectional, dense, dropout, embedding, network, recurrent, residual
+from tests.nn.golden.cases import (
+    LAYER_NORM,
+    bidirectional,
+    dense,
+    dropout,
+    embedding,
+    network,
+    recurrent,
+    residual,
+    reverse,
+)
 from tests.nn.nested import Array, Nested, numerical
 
 WHOLE = network(
@@ -30,7 +40,13 @@ CAUSAL = network(
     dropout(0.5),
 )
 BOTH_ENDS = network(2, recurrent("rnn", 3, trainable_state=True), bidirectional("rnn", 2))
-NETWORKS = {"whole": WHOLE, "causal": CAUSAL, "both ends": BOTH_ENDS}
+REVERSE = network(
+    2,
+    reverse("rnn", 3, trainable_state=True),
+    bidirectional("rnn", 2) | {"reverse_layer": recurrent("rnn", 4, trainable_state=True)},
+    residual(reverse("rnn", 6)),
+)
+NETWORKS = {"whole": WHOLE, "causal": CAUSAL, "both ends": BOTH_ENDS, "reverse": REVERSE}
 STEPS, LENGTHS = 6, np.array([6, 1, 4, 5], np.int32)
 ROWS = len(LENGTHS)
 

@@ -20,6 +20,11 @@ def bidirectional(cell: str, hidden_size: int, **more: Any) -> dict[str, Any]:
     return {"type": "bidirectional", "layer": recurrent(cell, hidden_size, **more)}
 
 
+def reverse(cell: str, hidden_size: int, **more: Any) -> dict[str, Any]:
+    """Return the specification of a layer that reads each sequence from its end."""
+    return {"type": "reverse", "layer": recurrent(cell, hidden_size, **more)}
+
+
 def residual(*layers: dict[str, Any]) -> dict[str, Any]:
     """Return the specification of layers whose input is added to what they answer."""
     return {"type": "residual", "layers": list(layers)}

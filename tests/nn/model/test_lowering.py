@@ -16,6 +16,7 @@ from tests.nn.golden.cases import (
     network,
     recurrent,
     residual,
+    reverse,
 )
 from tests.nn.oracle import make_network
 
@@ -51,6 +52,25 @@ def test_parameters_are_named_by_number_and_direction() -> None:
     assert shapes["5.forward.Wi_i"] == shapes["5.reverse.Wi_i"] == (3, 4)
     assert {"5.forward.h0", "5.reverse.c0", "6.W"} <= shapes.keys()
     assert shapes["6.W"] == (2, 6)
+
+
+def test_directions_may_be_of_different_cells_and_sizes() -> None:
+    both = bidirectional("lstm", 3) | {"reverse_layer": recurrent("rnn", 2, activation="relu")}
+    built = make_network(network(4, both, reverse("gru", 3)))
+    assert [(layer.label, layer.name, layer.reads, layer.reverse) for layer in built.layers] == [
+        ("lstm", "0.forward", ((-1,),), False),
+        ("rnn", "0.reverse", ((-1,),), True),
+        ("gru", "1", ((0, 1),), True),
+    ]
+    assert built.whole_sequences
+    assert dict(built.parameters)["1.Wi_r"] == (3, 5)
+
+
+def test_faults_of_the_second_direction_are_located() -> None:
+    both = bidirectional("rnn", 3) | {"reverse_layer": recurrent("nothing", 2)}
+    with pytest.raises(InvalidInput) as caught:
+        make_network(network(4, both))
+    assert caught.value.pointer == "/layers/0/reverse_layer/cell"
 
 
 def test_directions_draw_weights_of_their_own() -> None:

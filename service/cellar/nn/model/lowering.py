@@ -10,7 +10,15 @@ from dataclasses import dataclass, replace
 from cellar.errors import InvalidInput
 from cellar.nn.model.embedding import Embedding, build_embedding
 from cellar.nn.model.layers import INPUT, Layer, Signal, build_layer, build_sum
-from cellar.nn.spec.network import MAX_LAYERS, BidirectionalSpec, EmbeddingSpec, LayerSpec, NetworkSpec, ResidualSpec
+from cellar.nn.spec.network import (
+    MAX_LAYERS,
+    BidirectionalSpec,
+    EmbeddingSpec,
+    LayerSpec,
+    NetworkSpec,
+    ResidualSpec,
+    ReverseSpec,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,11 +86,16 @@ class _Flattener:
         match spec:
             case EmbeddingSpec():
                 return self.add_embedding(spec, pointer, first=spec is self.spec.layers[0])
-            case BidirectionalSpec(layer=inner):
-                layer = build_layer(inner, self.width(signal), f"{pointer}/layer")
+            case BidirectionalSpec(layer=inner, reverse_layer=other):
+                layer = last = build_layer(inner, self.width(signal), f"{pointer}/layer")
+                if other is not None:
+                    last = build_layer(other, self.width(signal), f"{pointer}/reverse_layer")
                 forward = replace(layer, name=f"{number}.forward", number=number, reads=(signal,))
-                reverse = replace(layer, name=f"{number}.reverse", number=number, reads=(signal,), reverse=True)
+                reverse = replace(last, name=f"{number}.reverse", number=number, reads=(signal,), reverse=True)
                 return self.append(forward) + self.append(reverse)
+            case ReverseSpec(layer=inner):
+                layer = build_layer(inner, self.width(signal), f"{pointer}/layer")
+                return self.append(replace(layer, name=str(number), number=number, reads=(signal,), reverse=True))
             case _:
                 layer = build_layer(spec, self.width(signal), pointer)
                 return self.append(replace(layer, name=str(number), number=number, reads=(signal,)))

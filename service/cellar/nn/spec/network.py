@@ -221,6 +221,19 @@ class BidirectionalSpec(Frozen):
 
     type: Literal["bidirectional"] = "bidirectional"
     layer: RecurrentSpec
+    reverse_layer: RecurrentSpec | None = Field(
+        None, description="The layer that reads from the end, if it is another one. Default: as `layer`."
+    )
+
+
+class ReverseSpec(Frozen):
+    """A recurrent layer that reads each sequence from its end. Its output at a step is the one that belongs there.
+
+    A network with such a layer takes whole sequences only.
+    """
+
+    type: Literal["reverse"] = "reverse"
+    layer: RecurrentSpec
 
 
 class DropoutSpec(Frozen):
@@ -265,7 +278,14 @@ class ResidualSpec(Frozen):
 
 
 LayerSpec = Annotated[
-    RecurrentSpec | DenseSpec | BidirectionalSpec | DropoutSpec | LayerNormSpec | EmbeddingSpec | ResidualSpec,
+    RecurrentSpec
+    | DenseSpec
+    | BidirectionalSpec
+    | ReverseSpec
+    | DropoutSpec
+    | LayerNormSpec
+    | EmbeddingSpec
+    | ResidualSpec,
     Field(discriminator="type"),
 ]
 Layers = Annotated[
