@@ -120,15 +120,15 @@ class Api(Parts):
         )
         past = RedisHistory(self._aside, prefix=settings.key_prefix)
         shadows = RedisShadows(self._aside, prefix=settings.key_prefix)
-        stored, uses, places = (self._sessions, self._store), self._store.uses, ConcurrencyLimit()
+        stored, uses, limit = (self._sessions, self._store), self._store.uses, ConcurrencyLimit()
         jobs = Jobs(self.jobs, self.blobs, self.registry, self._calls, self.clock)
         self.services = Services(
             sessions=self._sessions,
             states=States(*stored),
             snapshots=Snapshots(*stored, copies, self.clock),
             forks=Forks(*stored, copies, self.clock, most_bytes=settings.max_fork_bytes),
-            histories=SessionHistory(*stored, past, places=places),
-            replays=Replays(*stored, past, uses, self.clock, kernel_rev=KERNEL_REV, places=places),
+            histories=SessionHistory(*stored, past, limit=limit),
+            replays=Replays(*stored, past, uses, self.clock, kernel_rev=KERNEL_REV, limit=limit),
             shadows=Shadows(*stored, past, shadows, uses, self.clock),
             event_hub=EventHub(self._store, self._events),
             registry=self.registry,

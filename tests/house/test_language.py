@@ -26,7 +26,6 @@ PHRASES = {
     r"\bno more([.,;:]|$)": "no longer exists, has ended",
     r"\b(holds?|held) up\b": "delays, blocks",
     r"\bturned away\b": "refused",
-    r"\b(is|are) none\b(?! of)": "does not exist",
     r"\bso many\b(?! that)": "a number of, this many",
     r"\bbut for\b": "except",
     r"\ball the same\b": "nevertheless, also",
@@ -39,7 +38,15 @@ PHRASES = {
 
 TEXT = (tokenize.STRING, getattr(tokenize, "FSTRING_MIDDLE", tokenize.STRING))  # from Python 3.12 on
 
-CLEAN = ("README.md", "CHANGELOG.md", "CONTRIBUTING.md", "docs")
+CLEAN = (
+    "README.md",
+    "CHANGELOG.md",
+    "CONTRIBUTING.md",
+    "docs",
+    "service/cellar/sessions/events",
+    "service/cellar/sessions/history",
+    "service/cellar/sessions/operations",
+)
 """Files and folders without such phrases."""
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from cellar.errors import EpochChanged, FingerprintMismatch, InvalidInput, NotKept, OutOfReach
 from cellar.ports import APPEND, Identity, LogEntry, Position, SessionKey
-from cellar.sessions.history.history import Back
+from cellar.sessions.history.history import RewindTarget
 from cellar.sessions.values.position import start_of
 from tests.proxy import LossyProxy, first
 from tests.sessions.conftest import Service, StartService
@@ -30,24 +30,24 @@ async def test_the_last_states_are_gone_back_to_exactly(service: Service) -> Non
     found = await service.histories.history(key)
     assert [kept.position for kept in found.states] == places[1:4]
     assert found.reachable == [(1, 4)]
-    answer = await service.histories.rewind(key, Back(steps=2), APPEND)
+    answer = await service.histories.rewind(key, RewindTarget(steps=2), APPEND)
     assert (answer.position.step, answer.replayed) == (0, False)
     assert await state(service, key) == history([1, 2])
     await step(service, key, 9)
     assert await state(service, key) == history([1, 2, 9])
 
 
-@pytest.mark.parametrize("back", [Back(step=2), Back(steps=2), "to"])
+@pytest.mark.parametrize("back", [RewindTarget(step=2), RewindTarget(steps=2), "to"])
 async def test_each_way_to_say_it_leads_to_the_same_place(service: Service, back: Any) -> None:
     key, places = await stepped(service, 1, 2, 3, 4, history=9)
-    await service.histories.rewind(key, Back(to=places[2]) if back == "to" else back, APPEND)
+    await service.histories.rewind(key, RewindTarget(to=places[2]) if back == "to" else back, APPEND)
     assert await state(service, key) == history([1, 2])
 
 
 async def test_a_rewind_can_be_undone(service: Service) -> None:
     key, places = await stepped(service, 1, 2, 3, history=4)
-    await service.histories.rewind(key, Back(step=1), APPEND)
-    await service.histories.rewind(key, Back(to=places[3]), APPEND)
+    await service.histories.rewind(key, RewindTarget(step=1), APPEND)
+    await service.histories.rewind(key, RewindTarget(to=places[3]), APPEND)
     assert await state(service, key) == history([1, 2, 3])
 
 
@@ -55,9 +55,9 @@ async def test_a_reset_can_be_undone(service: Service) -> None:
     key, places = await stepped(service, 1, 2, history=1)
     await service.sessions.reset(key, APPEND)
     with pytest.raises(OutOfReach) as caught:
-        await service.histories.rewind(key, Back(steps=1), APPEND)
+        await service.histories.rewind(key, RewindTarget(steps=1), APPEND)
     assert caught.value.reachable == [(0, 0)]
-    await service.histories.rewind(key, Back(to=places[2]), APPEND)
+    await service.histories.rewind(key, RewindTarget(to=places[2]), APPEND)
     assert await state(service, key) == history([1, 2])
 
 
@@ -66,7 +66,7 @@ async def test_steps_inside_a_sequence_are_reached_through_the_log(service: Serv
     await service.sessions.sequence(key, a_sequence(1, 2, 3), APPEND)
     await service.sessions.sequence(key, a_sequence(4, 5, 6), APPEND)
     assert (await service.histories.history(key)).reachable == [(0, 6)]
-    await service.histories.rewind(key, Back(step=5), APPEND)
+    await service.histories.rewind(key, RewindTarget(step=5), APPEND)
     assert await state(service, key) == history([1, 2, 3, 4, 5])
 
 
@@ -77,7 +77,7 @@ async def test_without_a_log_a_step_inside_a_sequence_is_out_of_reach(service: S
     before = await position(service, key)
     assert (await service.histories.history(key)).reachable == [(0, 0), (3, 3), (6, 6)]
     with pytest.raises(OutOfReach) as caught:
-        await service.histories.rewind(key, Back(step=4), APPEND)
+        await service.histories.rewind(key, RewindTarget(step=4), APPEND)
     assert caught.value.reachable == [(0, 0), (3, 3), (6, 6)]
     assert await position(service, key) == before
 
@@ -86,12 +86,12 @@ async def test_a_log_alone_leads_to_every_step_of_every_epoch(service: Service) 
     key, places = await stepped(service, *range(10), log=100)
     await service.sessions.reset(key, APPEND)
     await service.sessions.sequence(key, a_sequence(7, 8), APPEND)
-    await service.histories.rewind(key, Back(step=1), APPEND)
+    await service.histories.rewind(key, RewindTarget(step=1), APPEND)
     assert await state(service, key) == history([7])
-    await service.histories.rewind(key, Back(to=places[6]), APPEND)
+    await service.histories.rewind(key, RewindTarget(to=places[6]), APPEND)
     assert await state(service, key) == history([0, 1, 2, 3, 4, 5])
     with pytest.raises(OutOfReach):
-        await service.histories.rewind(key, Back(to=start_of(b"\0" * 8)), APPEND)
+        await service.histories.rewind(key, RewindTarget(to=start_of(b"\0" * 8)), APPEND)
 
 
 async def test_rows_that_began_anew_do_so_again(service: Service) -> None:
@@ -101,7 +101,7 @@ async def test_rows_that_began_anew_do_so_again(service: Service) -> None:
         key, np.array([[[3], [4]], [[5], [6]]], dtype=np.float32), APPEND, reset=[True, False]
     )
     await service.sessions.step(key, a_step(7, 8), APPEND)
-    await service.histories.rewind(key, Back(step=2), APPEND)
+    await service.histories.rewind(key, RewindTarget(step=2), APPEND)
     parts = (await service.states.read(key)).parts
     found = np.concatenate([part.values for part in parts], axis=1).tolist()
     assert found == [history([3]), history([2, 4])]
@@ -112,7 +112,7 @@ async def test_states_that_were_written_are_a_beginning(service: Service) -> Non
     values = {place: np.full((1, 1), 5, np.float32) for place in ((0, "h"), (1, "h"), (1, "c"))}
     await service.states.write(key, values, APPEND)
     await step(service, key, 3)
-    await service.histories.rewind(key, Back(step=0), APPEND)
+    await service.histories.rewind(key, RewindTarget(step=0), APPEND)
     assert await state(service, key) == [5, 5, 5]
 
 
@@ -121,9 +121,9 @@ async def test_a_log_that_was_trimmed_reaches_as_far_as_it_says(service: Service
     redis_client.xtrim(service.store.keys.log(key), maxlen=3, approximate=False)
     assert (await service.histories.history(key)).reachable == [(5, 6)]
     with pytest.raises(OutOfReach) as caught:
-        await service.histories.rewind(key, Back(step=3), APPEND)
+        await service.histories.rewind(key, RewindTarget(step=3), APPEND)
     assert caught.value.reachable == [(5, 6)]
-    await service.histories.rewind(key, Back(step=5), APPEND)
+    await service.histories.rewind(key, RewindTarget(step=5), APPEND)
     assert await state(service, key) == history(range(5))
 
 
@@ -131,13 +131,13 @@ async def test_a_log_that_was_trimmed_reaches_as_far_as_it_says(service: Service
 async def test_a_rewind_happens_once(service: Service, identity: str) -> None:
     key, places = await stepped(service, 1, 2, 3, history=1)
     who = at(places[3]) if identity == "position" else Identity(key="k")
-    one = await service.histories.rewind(key, Back(steps=1), who)
+    one = await service.histories.rewind(key, RewindTarget(steps=1), who)
     await step(service, key, 5)
-    other = await service.histories.rewind(key, Back(steps=1), who)  # which is out of reach by now
+    other = await service.histories.rewind(key, RewindTarget(steps=1), who)  # which is out of reach by now
     assert (one.position, one.replayed, other.replayed) == (other.position, False, True)
     assert await state(service, key) == history([1, 2, 5])
     with pytest.raises((EpochChanged, FingerprintMismatch)):
-        await service.histories.rewind(key, Back(steps=2), who)
+        await service.histories.rewind(key, RewindTarget(steps=2), who)
 
 
 async def test_a_rewind_whose_reply_is_lost_happens_once(redis_url: str, start_service: StartService) -> None:
@@ -145,7 +145,7 @@ async def test_a_rewind_whose_reply_is_lost_happens_once(redis_url: str, start_s
         service = start_service(proxy.url)
         key, _ = await stepped(service, 1, 2, 3, history=2)
         proxy._loses = first(1)
-        await service.histories.rewind(key, Back(steps=1), APPEND)
+        await service.histories.rewind(key, RewindTarget(steps=1), APPEND)
         assert proxy.cuts == 1
         assert await state(service, key) == history([1, 2])
         assert len((await service.histories.history(key)).states) == 2
@@ -159,7 +159,7 @@ async def test_two_processes_that_step_and_rewind_at_once_lose_nothing(
     key, _ = await stepped(one, 1, 2, 3, history=3, log=1000)
     await step(other, key, 4)
     ways = [step(each, key, value) for each in (one, other) for value in range(8)]
-    backs = [each.histories.rewind(key, Back(steps=1), APPEND) for each in (one, other)]
+    backs = [each.histories.rewind(key, RewindTarget(steps=1), APPEND) for each in (one, other)]
     done = await asyncio.gather(*ways, *backs, return_exceptions=True)
     assert all(not isinstance(each, Exception) or isinstance(each, OutOfReach) for each in done), done
     now = np.zeros(3, np.float32)
@@ -187,12 +187,12 @@ async def test_a_session_that_keeps_nothing_says_so(service: Service) -> None:
     key, places = await stepped(service, 1, 2)
     assert (await service.histories.history(key)).reachable == [(2, 2)]
     with pytest.raises(NotKept):
-        await service.histories.rewind(key, Back(steps=1), APPEND)
+        await service.histories.rewind(key, RewindTarget(steps=1), APPEND)
     with pytest.raises(NotKept):
         await service.histories.log(key, -1, 10)
     with pytest.raises(EpochChanged):
-        await service.histories.rewind(key, Back(steps=1), at(start_of(b"\0" * 8)))
-    for wrong in (Back(), Back(step=1, steps=1)):
+        await service.histories.rewind(key, RewindTarget(steps=1), at(start_of(b"\0" * 8)))
+    for wrong in (RewindTarget(), RewindTarget(step=1, steps=1)):
         with pytest.raises(InvalidInput):
             await service.histories.rewind(key, wrong, APPEND)
     assert await position(service, key) == places[2]

@@ -16,7 +16,7 @@ from cellar.errors import (
     OutOfReach,
 )
 from cellar.ports import APPEND, Identity, Position, SessionKey
-from cellar.sessions.history.history import Back
+from cellar.sessions.history.history import RewindTarget
 from cellar.sessions.history.replay_migrate import Replays
 from tests.proxy import LossyProxy, first
 from tests.sessions.conftest import FakeClock, Service, StartService
@@ -137,11 +137,11 @@ async def test_nothing_goes_back_beyond_another_model(versions: Service) -> None
     before = await position(versions, key)
     await replays_of(versions).migrate(key, "exact@3", "replay", APPEND)
     with pytest.raises(OutOfReach):
-        await versions.histories.rewind(key, Back(to=before), APPEND)
+        await versions.histories.rewind(key, RewindTarget(to=before), APPEND)
     after = await step(versions, key, 7)
     assert [kept.position.step for kept in (await versions.histories.history(key)).states] == [0]
-    await versions.histories.rewind(key, Back(step=0), APPEND)
-    await versions.histories.rewind(key, Back(to=after.position), APPEND)
+    await versions.histories.rewind(key, RewindTarget(step=0), APPEND)
+    await versions.histories.rewind(key, RewindTarget(to=after.position), APPEND)
     [part] = (await versions.states.read(key)).parts
     assert part.values[0].tolist() == history([1, 2, 7])
 

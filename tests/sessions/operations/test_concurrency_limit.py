@@ -9,7 +9,7 @@ import pytest
 
 from cellar.errors import Overloaded
 from cellar.ports import APPEND, SessionKey
-from cellar.sessions.history.history import Back, SessionHistory
+from cellar.sessions.history.history import RewindTarget, SessionHistory
 from cellar.sessions.history.replay_migrate import Replays
 from cellar.sessions.operations.concurrency_limit import ConcurrencyLimit
 from cellar.sessions.values.results import ChangeAnswer
@@ -26,13 +26,13 @@ Change = Callable[[Service, ConcurrencyLimit, SessionKey], Awaitable[ChangeAnswe
 
 def migrate(service: Service, places: ConcurrencyLimit, key: SessionKey) -> Awaitable[ChangeAnswer]:
     stored = service.store, service.histories._history, service.store.uses
-    replays = Replays(service.sessions, *stored, FakeClock(), kernel_rev=1, places=places)
+    replays = Replays(service.sessions, *stored, FakeClock(), kernel_rev=1, limit=places)
     return replays.migrate(key, "exact@3", "replay", APPEND)
 
 
 def rewind(service: Service, places: ConcurrencyLimit, key: SessionKey) -> Awaitable[ChangeAnswer]:
-    return SessionHistory(service.sessions, service.store, service.histories._history, places=places).rewind(
-        key, Back(step=1), APPEND
+    return SessionHistory(service.sessions, service.store, service.histories._history, limit=places).rewind(
+        key, RewindTarget(step=1), APPEND
     )
 
 
@@ -55,7 +55,7 @@ async def test_one_that_waits_for_a_place_keeps_no_step_waiting(versions: Servic
     places = ConcurrencyLimit()
     async with AsyncExitStack() as taken:
         for _ in range(2):
-            await taken.enter_async_context(places.take())
+            await taken.enter_async_context(places.slot())
         waiting = asyncio.ensure_future(change(versions, places, key))
         async with asyncio.timeout(10):
             for value in (3, 4):
@@ -67,7 +67,7 @@ async def test_one_that_waits_for_a_place_keeps_no_step_waiting(versions: Servic
     assert answer.position.step == 0
     stored = np.frombuffer((await versions.store.load(key)).state, "<f4").tolist()
     assert stored == history([1] if change is rewind else [1, 2, 3, 4])
-    async with asyncio.timeout(5), places.take(), places.take():
+    async with asyncio.timeout(5), places.slot(), places.slot():
         pass  # both are free again
 
 
@@ -88,13 +88,13 @@ async def test_steps_go_on_while_a_log_is_run_for_a_rewind(versions: Service) ->
 async def test_few_wait_and_not_for_long(versions: Service, change: Change) -> None:
     key = await logged(versions, 1, 2)
     places = ConcurrencyLimit(1, most_waiting=1, wait_s=0.05)
-    async with places.take():
+    async with places.slot():
         waiting = [asyncio.ensure_future(change(versions, places, key)) for _ in range(3)]
         told = await asyncio.gather(*waiting, return_exceptions=True)
     said = [str(each) for each in told if isinstance(each, Overloaded)]
     assert len(said) == 3
     assert sum("are waiting" in each for each in said) == 2
-    assert sum("have left no place for 0.05 s" in each for each in said) == 1
+    assert sum("kept this one waiting for 0.05 s" in each for each in said) == 1
     assert all(
         each.retry_after_s == 5 and each.outcome == "not_applied" for each in told if isinstance(each, Overloaded)
     )
@@ -105,7 +105,7 @@ async def test_few_wait_and_not_for_long(versions: Service, change: Change) -> N
 async def test_one_that_goes_away_gives_its_place_back(redis_url: str, start_service: StartService) -> None:
     service, places = start_service(redis_url, models=Versions()), ConcurrencyLimit(1, most_waiting=1)
     key = await logged(service, 1, 2)
-    async with places.take():
+    async with places.slot():
         gone = asyncio.ensure_future(migrate(service, places, key))
         while not places._waiting:  # noqa: ASYNC110  # nothing tells it
             await asyncio.sleep(0.002)

@@ -1,1 +1,1 @@
-"""Events of sessions, sent to those who subscribe."""
+"""Sends the events of sessions to subscribers."""

@@ -1,1 +1,1 @@
-"""The past of a session: rewind, replay, comparison and shadow runs."""
+"""Past states of sessions: rewind, replay on other versions, migration, and shadow runs."""

@@ -1,4 +1,4 @@
-"""A session's past: what is kept of it, its log, and the way back to an earlier state."""
+"""Lists the kept states and the log of a session, and rewinds the session to an earlier state."""
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
@@ -20,7 +20,7 @@ from cellar.ports import (
     SessionStore,
     StoredHistory,
 )
-from cellar.sessions.history.reachability import has_beginning, is_followed, reachable, usable
+from cellar.sessions.history.reachability import log_covers, log_has_epoch_start, reachable, usable
 from cellar.sessions.history.recompute import Recompute
 from cellar.sessions.operations.concurrency_limit import ConcurrencyLimit
 from cellar.sessions.requests.request import Edited, Stale
@@ -30,40 +30,40 @@ from cellar.sessions.values.position import fingerprint
 from cellar.sessions.values.results import ChangeAnswer, Floats, Mask
 
 PAGE = 1024
-"""Entries of the log that are read at once, if they are small."""
+"""Entries of the log in one read of the store; fewer if they are large."""
 
 
 @dataclass(frozen=True, slots=True)
-class Back:
-    """Where to go back to; one of the three."""
+class RewindTarget:
+    """The state to which a session is rewound; exactly one member is given."""
 
     step: int | None = None
-    """Of the present epoch."""
+    """A step of the present epoch."""
     steps: int | None = None
-    """How many steps back from the present one."""
+    """The number of steps to go back from the present one."""
     to: Position | None = None
-    """Of any epoch."""
+    """A position of any epoch."""
 
     def check(self) -> None:
-        """Raise InvalidInput unless it is one of the three."""
+        """Raise InvalidInput unless exactly one member is given."""
         if [self.step, self.steps, self.to].count(None) != 2:
             raise InvalidInput("say where to go back to", expected="one of step, steps and to")
 
 
 @dataclass(frozen=True, slots=True)
 class HistoryAnswer:
-    """What can be gone back to."""
+    """The states and steps to which a session can be rewound."""
 
     position: Position
     states: Sequence[KeptState]
-    """Kept states, oldest first."""
+    """KeptState states, oldest first."""
     reachable: Sequence[tuple[int, int]]
     """Steps of the present epoch, as (first, last)."""
 
 
 @dataclass(frozen=True, slots=True)
 class LogAnswer:
-    """A part of the log, and the revision after which it goes on; None at the end."""
+    """A page of the log, and the revision after which the next page begins; None on the last page."""
 
     meta: SessionMeta
     entries: Sequence[LogEntry]
@@ -71,18 +71,18 @@ class LogAnswer:
 
 
 class SessionHistory:
-    """Goes back in time. Every method raises as those of `Sessions`."""
+    """Reads and rewinds histories of sessions. Every method raises as those of `Sessions`."""
 
     def __init__(
-        self, sessions: Sessions, store: SessionStore, history: HistoryStore, *, places: ConcurrencyLimit | None = None
+        self, sessions: Sessions, store: SessionStore, history: HistoryStore, *, limit: ConcurrencyLimit | None = None
     ) -> None:
         self._sessions = sessions
         self._store = store
         self._history = history
-        self._places = places or ConcurrencyLimit()
+        self._limit = limit or ConcurrencyLimit()
 
     async def history(self, key: SessionKey) -> HistoryAnswer:
-        """Return what the session can go back to."""
+        """Return the kept states and the steps that can be reached."""
         stored = await self._read(key)
         return HistoryAnswer(stored.position, usable(stored), reachable(stored))
 
@@ -100,11 +100,11 @@ class SessionHistory:
         )
         return LogAnswer(summary.meta, entries, entries[-1].revision if more else None)
 
-    async def rewind(self, key: SessionKey, back: Back, identity: Identity) -> ChangeAnswer:
-        """Go back to an earlier state: step 0 of a new epoch.
+    async def rewind(self, key: SessionKey, back: RewindTarget, identity: Identity) -> ChangeAnswer:
+        """Put the session into an earlier state, at step 0 of a new epoch.
 
-        Raise InvalidInput, NotKept if the session keeps nothing of its past, OutOfReach if that does not reach so far,
-        Overloaded if logged steps must be run again and other requests leave no place for that.
+        Raise InvalidInput, NotKept if the session has neither history nor log, OutOfReach if the state cannot be
+        restored from them, or Overloaded if logged steps must be run again and too many requests do that already.
         """
         back.check()
         mark = fingerprint("rewind", names=f"{back.step} {back.steps} {back.to}")
@@ -114,56 +114,58 @@ class SessionHistory:
             stored = await self._history.read(key, record.meta.history)
             if (stored.meta.incarnation, stored.revision) != (record.meta.incarnation, record.revision):
                 raise Stale
-            place = _place(back, stored)
-            where = record.meta.incarnation, record.meta.model_digest, place
+            target = _target(back, stored)
+            where = record.meta.incarnation, record.meta.model_digest, target
             if where not in made:
-                made[where] = await self._state(record, stored, place, network)
+                made[where] = await self._state(record, stored, target, network)
             return Edited(made[where])
 
         record = await self._to_run(key, back, identity, mark)
         if record is None:
             return await self._sessions.change_after(key, "rewind", identity, mark, prepare)
-        # logged steps are run before the session has to wait for the result: its own steps go on meanwhile
-        async with self._places.take():
-            with suppress(CellarError, Stale):  # whether that still holds is seen when its turn comes
+        # The logged steps are run before the change is queued, so that the session can be stepped in the meantime.
+        async with self._limit.slot():
+            with suppress(CellarError, Stale):  # the change computes it again, or raises, if the session has changed
                 served = await self._sessions.models.fetch(key.tenant, record.meta)
                 await prepare(record, served.model.network)
             return await self._sessions.change_after(key, "rewind", identity, mark, prepare)
 
-    async def _to_run(self, key: SessionKey, back: Back, identity: Identity, mark: bytes) -> SessionRecord | None:
-        """Return the session if logged steps have to be run again to go back there, as far as can be told now."""
+    async def _to_run(
+        self, key: SessionKey, back: RewindTarget, identity: Identity, mark: bytes
+    ) -> SessionRecord | None:
+        """Return the session if the rewind will probably have to run logged steps, else None."""
         try:
             record = await self._store.find(key, identity, mark)
             if isinstance(record, Committed):
                 return None
             stored = await self._history.read(key, record.meta.history)
-            place = _place(back, stored)
+            target = _target(back, stored)
         except CellarError:
             return None
-        kept = any(_is_at(each.position, place) for each in usable(stored))
-        return None if kept or _is_at(record.position, place) else record
+        kept = any(_matches(each.position, target) for each in usable(stored))
+        return None if kept or _matches(record.position, target) else record
 
     async def _read(self, key: SessionKey) -> StoredHistory:
         while True:
             history = (await self._store.summary(key)).meta.history
             stored = await self._history.read(key, history)
-            if stored.meta.history == history:  # else another session has taken the name
+            if stored.meta.history == history:  # otherwise another session of this name was created in between
                 return stored
 
-    async def _state(self, record: SessionRecord, stored: StoredHistory, place: Position, network: Network) -> bytes:
-        """Return the state that the session had at a place; a digest of b"" is any."""
-        if _is_at(record.position, place):
+    async def _state(self, record: SessionRecord, stored: StoredHistory, target: Position, network: Network) -> bytes:
+        """Return the state that the session had at a position; the digest b"" matches any."""
+        if _matches(record.position, target):
             return record.state
-        there = [kept for kept in usable(stored) if _is_at(kept.position, place)]
+        there = [kept for kept in usable(stored) if _matches(kept.position, target)]
         if there:
             return await self._kept(record, there[-1])
-        before = [kept for kept in usable(stored) if kept.position.epoch == place.epoch and is_followed(stored, kept)]
-        before = [kept for kept in before if kept.position.step < place.step]
+        before = [kept for kept in usable(stored) if kept.position.epoch == target.epoch and log_covers(stored, kept)]
+        before = [kept for kept in before if kept.position.step < target.step]
         if before:
             nearest = max(before, key=lambda kept: kept.position.step)
-            rerun = self._rerun(network, await self._kept(record, nearest), record)
-            return await self._go_on(rerun, record, stored, nearest.revision, place)
-        return await self._from_log(record, stored, place, network)
+            recompute = self._recompute(network, await self._kept(record, nearest), record)
+            return await self._run_log(recompute, record, stored, nearest.revision, target)
+        return await self._from_log(record, stored, target, network)
 
     async def _kept(self, record: SessionRecord, kept: KeptState) -> bytes:
         state = await self._history.state(record.key, record.meta.incarnation, kept, record.meta.history)
@@ -171,79 +173,82 @@ class SessionHistory:
             raise Stale
         return state
 
-    async def _from_log(self, record: SessionRecord, stored: StoredHistory, place: Position, network: Network) -> bytes:
-        """Return the state at a place from that which the log has of the beginning of the place's epoch."""
-        if stored.first is None or (place.epoch == stored.position.epoch and not has_beginning(stored)):
-            raise _out_of_reach(stored, place)
+    async def _from_log(
+        self, record: SessionRecord, stored: StoredHistory, target: Position, network: Network
+    ) -> bytes:
+        """Return the state at a position, computed from the first state of its epoch, which the log holds."""
+        if stored.first is None or (target.epoch == stored.position.epoch and not log_has_epoch_start(stored)):
+            raise _out_of_reach(stored, target)
         async for entry in entries(self._history, record, -1):
-            if entry.after.epoch == place.epoch and entry.state is not None and entry.revision >= stored.meta.migrated:
-                rerun = self._rerun(network, entry.state, record)
-                if _is_at(entry.after, place):
-                    return rerun.state
-                return await self._go_on(rerun, record, stored, entry.revision, place)
-        raise _out_of_reach(stored, place)
+            if entry.after.epoch == target.epoch and entry.state is not None and entry.revision >= stored.meta.migrated:
+                recompute = self._recompute(network, entry.state, record)
+                if _matches(entry.after, target):
+                    return recompute.state
+                return await self._run_log(recompute, record, stored, entry.revision, target)
+        raise _out_of_reach(stored, target)
 
-    def _rerun(self, network: Network, state: bytes, record: SessionRecord) -> Recompute:
+    def _recompute(self, network: Network, state: bytes, record: SessionRecord) -> Recompute:
         return Recompute(network, state, record.meta.batch_size, self._sessions.kernels)
 
-    async def _go_on(
-        self, rerun: Recompute, record: SessionRecord, stored: StoredHistory, revision: int, place: Position
+    async def _run_log(
+        self, recompute: Recompute, record: SessionRecord, stored: StoredHistory, revision: int, target: Position
     ) -> bytes:
-        """Make the logged steps after `revision` again until the place, which may be inside a sequence."""
+        """Run the logged steps after `revision` up to a position, which may be inside a sequence."""
         async for entry in entries(self._history, record, revision):
-            if entry.after.epoch != place.epoch:
+            if entry.after.epoch != target.epoch:
                 break
             if not entry.steps:
                 continue
             inputs, reset = inputs_of(entry, record.meta.batch_size)
-            inside = entry.after.step - place.step
-            if inside > 0 and place.digest:  # a position that no answer ever had
+            inside = entry.after.step - target.step
+            if inside > 0 and target.digest:  # no answer had a position inside a sequence
                 break
-            await rerun.run(inputs[: len(inputs) - max(0, inside)], reset)
-            if inside > 0 or _is_at(entry.after, place):
-                return rerun.state
-        raise _out_of_reach(stored, place)
+            await recompute.run(inputs[: len(inputs) - max(0, inside)], reset)
+            if inside > 0 or _matches(entry.after, target):
+                return recompute.state
+        raise _out_of_reach(stored, target)
 
 
 def inputs_of(entry: LogEntry, rows: int) -> tuple[Floats, Mask | None]:
-    """Return the inputs (steps, rows, in_size) of logged steps and the rows that began anew before them."""
+    """Return the inputs (steps, rows, in_size) of logged steps, and the rows that were reset before them."""
     inputs = np.frombuffer(entry.inputs, "<f4").reshape(entry.steps, rows, -1)
     return inputs, np.frombuffer(entry.reset, np.bool_) if entry.reset else None
 
 
 async def entries(store: HistoryStore, record: SessionRecord, after: int) -> AsyncIterator[LogEntry]:
-    """Yield the entries of the log after revision `after` up to the record's. -1: from its first entry.
+    """Yield the entries of the log after revision `after` up to that of the record. -1: from its first entry.
 
-    Raise OutOfReach if the log does not have them all, which may also happen in the middle: it is trimmed meanwhile.
+    Raise OutOfReach if some of them are no longer in the log. That can also happen after entries were yielded, because
+    the log is trimmed while it is read.
     """
     while after < record.revision:
         page = await store.log(record.key, record.meta.incarnation, after, most=PAGE, until=record.revision)
         if not page or after not in (-1, page[0].revision - 1):
-            raise OutOfReach(f"the log has lost what came after change {max(after, 0)} of the session")
+            raise OutOfReach(f"the log no longer has the changes after change {max(after, 0)} of the session")
         for entry in page:
             yield entry
         after = page[-1].revision
 
 
-def _place(back: Back, stored: StoredHistory) -> Position:
-    """Return where to go back to; a digest of b"" is any."""
+def _target(back: RewindTarget, stored: StoredHistory) -> Position:
+    """Return the position of a target; its digest is b"" if only the step is given. Raise NotKept or OutOfReach."""
     now = stored.position
     if back.to is not None:
         return back.to
     step = now.step - (back.steps or 0) if back.step is None else back.step
-    place = Position(now.epoch, step, b"")
+    target = Position(now.epoch, step, b"")
     if not 0 <= step <= now.step:
-        raise _out_of_reach(stored, place)
-    return place
+        raise _out_of_reach(stored, target)
+    return target
 
 
-def _is_at(position: Position, place: Position) -> bool:
-    same = (position.epoch, position.step) == (place.epoch, place.step)
-    return same and place.digest in (b"", position.digest)
+def _matches(position: Position, target: Position) -> bool:
+    same = (position.epoch, position.step) == (target.epoch, target.step)
+    return same and target.digest in (b"", position.digest)
 
 
-def _out_of_reach(stored: StoredHistory, place: Position) -> NotKept | OutOfReach:
+def _out_of_reach(stored: StoredHistory, target: Position) -> NotKept | OutOfReach:
     if not stored.meta.history and not stored.meta.log:
-        return NotKept("the session keeps nothing of its past: create it with `history` or `log`")
-    epoch = "" if place.epoch == stored.position.epoch else " of that epoch"
-    return OutOfReach(f"the session cannot go back to step {place.step}{epoch}", reachable=reachable(stored))
+        return NotKept("the session has neither history nor log: create it with `history` or `log`")
+    epoch = "" if target.epoch == stored.position.epoch else " of that epoch"
+    return OutOfReach(f"the session cannot go back to step {target.step}{epoch}", reachable=reachable(stored))

@@ -1,4 +1,4 @@
-"""Which versions can take on a session: its inputs, its rows, and if need be its outputs and states are theirs too."""
+"""Checks whether a version of a model can run a session: same inputs and rows, and where needed outputs and states."""
 
 from cellar.errors import ModelUnfit
 from cellar.ports import SessionRecord
@@ -7,12 +7,12 @@ from cellar.sessions.values.model_protocol import Model, Network
 from cellar.sessions.values.state_layout import layout_of
 
 
-async def fitting(sessions: Sessions, record: SessionRecord, ref: str) -> tuple[Model, Model]:
-    """Return the session's own version and the one that is asked for, which must be able to take its inputs.
+async def load_compatible(sessions: Sessions, record: SessionRecord, ref: str) -> tuple[Model, Model]:
+    """Return the version of the session and the version `ref`, which must be able to run the inputs of the session.
 
-    The session's own may be one that was deleted, of which only the sizes are known.
+    The version of the session may have been deleted; then only its sizes are known.
 
-    Raise ModelUnfit, ModelUnknown, or InvalidInput where the session has more rows than it may have.
+    Raise ModelUnfit, ModelUnknown, or InvalidInput if the session has too many rows for the version `ref`.
     """
     own = await sessions.models.known(record.key.tenant, record.meta)
     model = await sessions.models.resolve(record.key.tenant, ref)
@@ -26,17 +26,17 @@ async def fitting(sessions: Sessions, record: SessionRecord, ref: str) -> tuple[
 
 
 def check_outputs(own: Model, model: Model) -> None:
-    """Raise ModelUnfit unless both have outputs of the same size."""
+    """Raise ModelUnfit unless both versions have outputs of the same size."""
     mine, its = own.network.network.out_size, model.network.network.out_size
     if mine != its:
         raise unfit(model, "outputs", mine, its)
 
 
-def carries(network: Network, model: Model) -> bool:
-    """Return whether a version has the same states."""
+def same_states(network: Network, model: Model) -> bool:
+    """Return whether a version has the same layers, states and sizes as a network."""
     return layout_of(network.network) == layout_of(model.network.network)
 
 
 def unfit(model: Model, what: str, mine: object, its: object) -> ModelUnfit:
-    """Return the error for a version that differs from the session's own in something."""
-    return ModelUnfit(f"{model.version.ref} has other {what} than the session", expected=str(mine), actual=str(its))
+    """Return the error for a version that differs from that of the session in `what`."""
+    return ModelUnfit(f"{model.version.ref} has different {what} from the session", expected=str(mine), actual=str(its))

@@ -1,7 +1,7 @@
-"""How far a session's past reaches: which steps of the present epoch can be gone back to, and from which states.
+"""Computes which steps of the present epoch a session can be rewound to.
 
-A step can be reached if the state before it is kept, or if the inputs from a state that is kept are in the log. Log
-entries lie without a gap from the first one to the present, so it is enough to look where that one stands.
+A step can be reached if its state is kept, or if the log has all inputs from a kept state up to the step. The log has
+no gaps up to the present, so only its first entry has to be examined.
 """
 
 from collections.abc import Sequence
@@ -9,21 +9,21 @@ from collections.abc import Sequence
 from cellar.ports import KeptState, StoredHistory
 
 GIVES_NO_STATE = "settings"
-"""The kind of change that leaves state and position alone."""
+"""The kind of change that changes neither state nor position."""
 
 
 def usable(stored: StoredHistory) -> Sequence[KeptState]:
-    """Return the kept states that are of the model which the session has now."""
+    """Return the kept states of the present model: those since the last migration."""
     return [kept for kept in stored.states if kept.revision >= stored.meta.migrated]
 
 
-def is_followed(stored: StoredHistory, kept: KeptState) -> bool:
-    """Return whether the log has all that happened since the session was in that state."""
+def log_covers(stored: StoredHistory, kept: KeptState) -> bool:
+    """Return whether the log has all changes since a kept state."""
     return stored.first is not None and stored.first.revision - 1 <= kept.revision
 
 
-def has_beginning(stored: StoredHistory) -> bool:
-    """Return whether the log has the change by which the present epoch began, and with it the state of its step 0."""
+def log_has_epoch_start(stored: StoredHistory) -> bool:
+    """Return whether the log has the change that began the present epoch, and thereby the state at its step 0."""
     first = stored.first
     if first is None:
         return False
@@ -40,10 +40,10 @@ def reachable(stored: StoredHistory) -> list[tuple[int, int]]:
     [(3, 3), (8, 9)]
     """
     now = stored.position
-    if has_beginning(stored):
+    if log_has_epoch_start(stored):
         return [(0, now.step)]
     here = [kept for kept in usable(stored) if kept.position.epoch == now.epoch]
-    spans = [(kept.position.step, now.step if is_followed(stored, kept) else kept.position.step) for kept in here]
+    spans = [(kept.position.step, now.step if log_covers(stored, kept) else kept.position.step) for kept in here]
     merged: list[tuple[int, int]] = []
     for first, last in sorted([*spans, (now.step, now.step)]):
         if merged and first <= merged[-1][1] + 1:

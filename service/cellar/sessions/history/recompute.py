@@ -1,4 +1,4 @@
-"""Steps that were made before, made again: a network and a state, off the event loop and away from the batches."""
+"""Runs logged steps again, outside of the event loop and of the micro-batches."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -13,19 +13,19 @@ from cellar.wire.arrays import state as state_bytes
 
 
 class Recompute:
-    """Steps a network from a state, a chunk at a time, so that those who wait for an answer find a thread free."""
+    """Steps a network from a state, in short chunks, so that kernel threads stay free for steps of other requests."""
 
     def __init__(self, network: Network, state: bytes, rows: int, kernels: Executor) -> None:
         expected = 4 * rows * network.network.state_size
         if len(state) != expected:
-            raise StoreCorrupt(f"a state that was kept has {len(state)} bytes, and should have {expected}")
+            raise StoreCorrupt(f"a kept state has {len(state)} bytes instead of {expected}")
         self._network = network
         self._rows = rows
         self._kernels = kernels
         self.state = state
-        """Float32, (rows, state_size)."""
+        """The present state: float32, (rows, state_size)."""
 
-    def begin_anew(self, rows: Mask | None) -> None:
+    def reset(self, rows: Mask | None) -> None:
         """Put all rows, or those under the mask, into the initial state."""
         initial = self._network.initial_state(self._rows)
         if rows is not None:
@@ -42,12 +42,13 @@ class Recompute:
     async def outputs(self, inputs: Floats, reset: Mask | None) -> AsyncIterator[Floats]:
         """Step over `inputs` (T, rows, in_size) and yield the outputs, (T, rows, out_size) in parts of T.
 
-        Rows under `reset` begin anew before. Raise ShapeMismatch, or StateNotFinite or OutputNotFinite.
+        Rows under the mask `reset` are reset before the first step. Raise ShapeMismatch, StateNotFinite or
+        OutputNotFinite.
         """
         sizes = self._network.network
         if inputs.shape[2] != sizes.in_size:
             raise ShapeMismatch(
-                "the inputs that were logged do not fit the model",
+                "the logged inputs do not fit the model",
                 expected=f"{sizes.in_size} (in_size)",
                 actual=str(inputs.shape[2]),
             )
@@ -55,7 +56,7 @@ class Recompute:
         if sizes.whole_sequences:
             most = len(inputs)
             if most * self._rows > most_row_steps(sizes):
-                raise ShapeMismatch("a sequence that was logged is too long for the model")
+                raise ShapeMismatch("a logged sequence is too long for the model")
         else:
             most = min(CHUNK_STEPS, max(1, CALL_ROW_STEPS // self._rows))
         loop = asyncio.get_running_loop()
@@ -68,6 +69,6 @@ class Recompute:
         if run.bad_step is not None and run.bad_kind is not None and (run.bad_step >= 0).any():
             kind = int(run.bad_kind[run.bad_step >= 0][0])
             what, error = BAD[kind]
-            raise error(f"a step that was logged makes {what} infinite or NaN")
+            raise error(f"a logged step makes {what} infinite or NaN")
         self.state = run.state.tobytes()
         return run.outputs

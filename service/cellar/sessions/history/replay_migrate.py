@@ -1,4 +1,4 @@
-"""Other versions for a session: its logged inputs run on one of them, and the session itself moved to it."""
+"""Replays the log of a session on another version of a model, and migrates the session to another version."""
 
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
@@ -19,8 +19,8 @@ from cellar.ports import (
     SessionStore,
 )
 from cellar.sessions.history.history import entries
-from cellar.sessions.history.log_replay import LogReplay, beginning, course_from
-from cellar.sessions.history.model_compatibility import carries, check_outputs, fitting, unfit
+from cellar.sessions.history.log_replay import LogReplay, replay_from, replay_start
+from cellar.sessions.history.model_compatibility import check_outputs, load_compatible, same_states, unfit
 from cellar.sessions.history.output_diff import Differences, compare
 from cellar.sessions.operations.concurrency_limit import ConcurrencyLimit
 from cellar.sessions.requests.request import Edited, Stale
@@ -36,22 +36,22 @@ How = Literal["carry", "replay", "auto"]
 
 @dataclass(frozen=True, slots=True)
 class ReplayAnswer:
-    """What a replay has come to."""
+    """The result of a replay."""
 
     model: str
     began: Position
-    """Where the session was when the course began, and"""
+    """The position of the session where the replay began."""
     ended: Position
-    """where it was at the end of its log."""
+    """The position of the session where the replay ended."""
     steps: int
     session: SessionKey | None
-    """The session that was made of it, or"""
+    """The new session, None if outputs were compared."""
     differences: Differences | None
-    """how the outputs of the two versions differ."""
+    """How the outputs of the two versions differ, None if a session was created."""
 
 
 class Replays:
-    """Runs logs on other versions. Raises as `Sessions`, NotKept, OutOfReach, ModelUnfit and what steps raise."""
+    """Replays and migrates sessions. Raises as `Sessions` and its steps, and NotKept, OutOfReach or ModelUnfit."""
 
     def __init__(
         self,
@@ -62,7 +62,7 @@ class Replays:
         clock: Clock,
         *,
         kernel_rev: int,
-        places: ConcurrencyLimit | None = None,
+        limit: ConcurrencyLimit | None = None,
     ) -> None:
         self._sessions = sessions
         self._store = store
@@ -70,82 +70,83 @@ class Replays:
         self._uses = uses
         self._clock = clock
         self._kernel_rev = kernel_rev
-        self._places = places or ConcurrencyLimit()
+        self._limit = limit or ConcurrencyLimit()
 
     async def replay(
         self, key: SessionKey, ref: str, *, since: Position | None = None, session: str | None = None
     ) -> ReplayAnswer:
-        """Run the log of a session on a version, from `since` or the last state that was given, up to its end.
+        """Run the log of a session on a version, from `since` or the last change that gave a state, to its end.
 
-        What comes of it is a new session of that name, or else how the outputs differ from those of the session's own
-        version. The same request again answers the same session, while the log is no longer. Raise AlreadyExists.
+        With `session`, a new session of that name is created in the final state. Without it, the outputs are compared
+        with those of the version of the session. The same request returns the same session again as long as the log
+        has not grown. Raise AlreadyExists.
         """
         record = await self._store.load(key)
-        own, model = await fitting(self._sessions, record, ref)
-        async with self._places.take():
-            first = await beginning(self._history, record, since)
-            course = course_from(first, record, model, self._sessions.kernels)
+        own, model = await load_compatible(self._sessions, record, ref)
+        async with self._limit.slot():
+            first = await replay_start(self._history, record, since)
+            replay = replay_from(first, record, model, self._sessions.kernels)
             differences = None
             if session is None:
                 check_outputs(own, model)
-                differences = await self._compare(record, first, own, course)
+                differences = await self._compare(record, first, own, replay)
             else:
-                await self._run(record, course)
-        made = None if session is None else await self._make(record, course, session)
-        return ReplayAnswer(model.version.ref, course.began, course.place, course.steps, made, differences)
+                await self._run(record, replay)
+        made = None if session is None else await self._make(record, replay, session)
+        return ReplayAnswer(model.version.ref, replay.start, replay.position, replay.steps, made, differences)
 
-    async def _compare(self, record: SessionRecord, first: LogEntry, own: Model, course: LogReplay) -> Differences:
-        """Run the log on the session's own version too, and return how the outputs differ."""
-        other, differences = course_from(first, record, own, self._sessions.kernels), Differences()
-        async for entry in entries(self._history, record, course.revision):
-            await compare(entry, other, course, differences)
+    async def _compare(self, record: SessionRecord, first: LogEntry, own: Model, replay: LogReplay) -> Differences:
+        """Run the log on both versions, and return how their outputs differ."""
+        other, differences = replay_from(first, record, own, self._sessions.kernels), Differences()
+        async for entry in entries(self._history, record, replay.revision):
+            await compare(entry, other, replay, differences)
         return differences
 
-    async def _run(self, record: SessionRecord, course: LogReplay) -> None:
-        """Run the rest of the log up to where the session stands."""
-        async for entry in entries(self._history, record, course.revision):
-            await course.go_through(entry)
+    async def _run(self, record: SessionRecord, replay: LogReplay) -> None:
+        """Run the rest of the log up to the revision of the record."""
+        async for entry in entries(self._history, record, replay.revision):
+            await replay.run(entry)
 
     async def migrate(self, key: SessionKey, ref: str, how: How, identity: Identity) -> ChangeAnswer:
-        """Let the session go on with another version: step 0 of a new epoch.
+        """Move the session to another version, at step 0 of a new epoch and with this service's kernel revision.
 
-        `carry` takes the state as it is, which needs the same layers, states and sizes; `replay` runs the log; `auto`
-        does what can be done, the first before the second. The session is then of this service's kernel revision.
+        `carry` keeps the state, which needs the same layers, states and sizes; `replay` runs the log; `auto` keeps the
+        state if possible and otherwise runs the log.
         """
         mark = fingerprint("migrate", names=f"{ref} {how}")
         found = await self._store.find(key, identity, mark)
         if isinstance(found, Committed):
             return ChangeAnswer(found.position, replayed=True)
-        course: LogReplay | None = None
+        replay: LogReplay | None = None
         model: Model | None = None
 
         async def prepare(record: SessionRecord, network: Network) -> Edited:
-            nonlocal course, model
-            _, model = await fitting(self._sessions, record, ref)
+            nonlocal replay, model
+            _, model = await load_compatible(self._sessions, record, ref)
             await self._uses.enlist(key, model.version.ref)
-            if carries(network, model) and how != "replay":
+            if same_states(network, model) and how != "replay":
                 return self._edited(record, model, record.state)
             if how == "carry":
                 raise unfit(model, "states", layout_of(network.network), layout_of(model.network.network))
             try:
-                course = await self._catch_up(record, model, course)
+                replay = await self._catch_up(record, model, replay)
             except Conflict as error:
                 if how == "auto":
                     raise ModelUnfit(
-                        f"its states are others than those of {model.version.ref}; {error.detail}"
+                        f"the session has different states from {model.version.ref}; {error.detail}"
                     ) from error
                 raise
-            return self._edited(record, model, course.rerun.state)
+            return self._edited(record, model, replay.recompute.state)
 
-        own, target = await fitting(self._sessions, found, ref)
-        runs = how == "replay" or (how == "auto" and not carries(own.network, target))
-        # The place is taken before the session has to wait: its steps go on meanwhile. What the log has to tell by then
-        # is run before as well, so that the session only waits for the rest.
-        async with self._places.take() if runs else nullcontext():
+        own, target = await load_compatible(self._sessions, found, ref)
+        runs = how == "replay" or (how == "auto" and not same_states(own.network, target))
+        # The slot is acquired and the log is run before the change is queued, so that the session can be stepped in the
+        # meantime. The queued change then only has to run the entries that were added since.
+        async with self._limit.slot() if runs else nullcontext():
             try:
                 await prepare(found, own.network)
             except Stale:
-                course = None
+                replay = None
             done = await self._sessions.change_after(
                 key, "migrate", identity, mark, prepare, any_revision=True, any_model=True
             )
@@ -155,15 +156,15 @@ class Replays:
             raise model_deleted(model.version.ref)
         return done
 
-    async def _catch_up(self, record: SessionRecord, model: Model, course: LogReplay | None) -> LogReplay:
-        """Return the course of a version up to where the session stands."""
-        if course is None or course.incarnation != record.meta.incarnation or course.model.version != model.version:
-            first = await beginning(self._history, record)
-            course = course_from(first, record, model, self._sessions.kernels)
-        if course.revision > record.revision:
+    async def _catch_up(self, record: SessionRecord, model: Model, replay: LogReplay | None) -> LogReplay:
+        """Return a replay that has run up to the revision of the record, continuing `replay` if that is possible."""
+        if replay is None or replay.incarnation != record.meta.incarnation or replay.model.version != model.version:
+            first = await replay_start(self._history, record)
+            replay = replay_from(first, record, model, self._sessions.kernels)
+        if replay.revision > record.revision:
             raise Stale
-        await self._run(record, course)
-        return course
+        await self._run(record, replay)
+        return replay
 
     def _edited(self, record: SessionRecord, model: Model, state: bytes) -> Edited:
         version = model.version
@@ -177,10 +178,10 @@ class Replays:
         )
         return Edited(state, meta, layout=layout_of(model.network.network))
 
-    async def _make(self, record: SessionRecord, course: LogReplay, name: str) -> SessionKey:
-        """Create the session that a course has come to, if its name is free or it was made before."""
-        version = course.model.version
-        said = f"{version.digest} {course.began} {course.place} {name}".encode()
+    async def _make(self, record: SessionRecord, replay: LogReplay, name: str) -> SessionKey:
+        """Create a session in the final state of a replay, or find the one of the same request. Raise AlreadyExists."""
+        version = replay.model.version
+        said = f"{version.digest} {replay.start} {replay.position} {name}".encode()
         incarnation = blake2b(record.meta.incarnation + said, digest_size=EPOCH_BYTES).digest()
         meta = replace(
             record.meta,
@@ -194,7 +195,7 @@ class Replays:
             deleted=None,
         )
         key = SessionKey(record.key.tenant, name)
-        made = SessionRecord(key, meta, start_of(incarnation), 0, course.rerun.state)
+        made = SessionRecord(key, meta, start_of(incarnation), 0, replay.recompute.state)
         there = await self._sessions.admit(made, origin="replay")
         if there is not None:
             raise AlreadyExists(f"there is another session {name}, of the model {there.meta.model}")

@@ -1,10 +1,10 @@
-"""Shadows: a second version that is stepped on a session's inputs, to see how its outputs would differ.
+"""Shadows: runs a second version on the inputs of a session in the background, and measures how its outputs differ.
 
-It follows the session's log, some time behind: no step waits for it, no answer depends on it, and whichever process has
-the turn lets it go on. How far it has come is stored with what it has found, in one write that happens only if nobody
-else was faster, so each change counts once. What the log has lost before it was followed is counted as missed.
+A shadow reads the log of the session with a delay: no step waits for it, and no answer depends on it. One process at a
+time runs the shadows. Progress and results are stored in one compare-and-set, so each change counts once. Changes that
+were dropped from the log before the shadow ran them are counted as missed.
 
-The outputs of the session itself are not stored. They are made again, which gives the same bits.
+The outputs of the session itself are not stored; they are computed again, with the same bits.
 """
 
 import asyncio
@@ -35,7 +35,7 @@ from cellar.ports import (
     ShadowStore,
 )
 from cellar.sessions.history.log_replay import LogReplay
-from cellar.sessions.history.model_compatibility import carries, check_outputs, fitting
+from cellar.sessions.history.model_compatibility import check_outputs, load_compatible, same_states
 from cellar.sessions.history.output_diff import LAST, Difference, Differences, compare
 from cellar.sessions.history.recompute import Recompute
 from cellar.sessions.service.sessions import Sessions
@@ -46,22 +46,22 @@ from cellar.wire.arrays import state as state_bytes
 logger = logging.getLogger(__name__)
 
 EVERY_S = 1.0
-"""How often a process takes a turn."""
+"""Seconds between two attempts of a process to run the shadows."""
 
 PAGE = 256
-"""Changes between two writes of how far a shadow has come."""
+"""Changes that a shadow runs between two writes of its progress."""
 
 
 @dataclass(frozen=True, slots=True)
 class ShadowAnswer:
-    """A shadow, and how many changes of the session it has still to follow."""
+    """A shadow, and the number of changes of the session that it has not run yet."""
 
     shadow: Shadow
     behind: int
 
 
 class Shadows:
-    """Begins, follows, tells and ends. Every method raises as those of `Sessions`."""
+    """Creates, runs, reads and deletes shadows. Every method raises as those of `Sessions`."""
 
     def __init__(
         self,
@@ -80,20 +80,20 @@ class Shadows:
         self._clock = clock
 
     async def put(self, key: SessionKey, ref: str) -> ShadowAnswer:
-        """Let a version follow the session from now on; one that does so already goes on.
+        """Create a shadow with a version; if the session has a running shadow with this version, return that.
 
-        It begins with the session's state if it has the same states, else with its initial one. Raise NotKept if the
-        session has no log, or ModelUnfit.
+        It begins with the state of the session if the version has the same states, otherwise with the initial state.
+        Raise NotKept if the session has no log, or ModelUnfit.
         """
         record = await self._store.load(key)
         if record.meta.deleted is not None:
             raise model_deleted(record.meta.model)
         if not record.meta.log:
-            raise NotKept("the session has no log, which a shadow follows: create it with `log`")
-        own, model = await fitting(self._sessions, record, ref)
+            raise NotKept("the session has no log, which a shadow needs: create it with `log`")
+        own, model = await load_compatible(self._sessions, record, ref)
         check_outputs(own, model)
         there = await self._shadows.load(key)
-        if there is not None and _goes_on(there, record, model):
+        if there is not None and _is_running(there, record, model):
             return ShadowAnswer(there, record.revision - there.revision)
         initial = state_bytes.dump(model.network.initial_state(record.meta.batch_size))
         shadow = Shadow(
@@ -106,14 +106,14 @@ class Shadows:
             began_s=self._clock.now_s(),
             revision=record.revision,
             position=str(record.position),
-            state=record.state if carries(own.network, model) else initial,
+            state=record.state if same_states(own.network, model) else initial,
             own_state=record.state,
         )
         await self._uses.enlist(key, shadow.model)
         await self._shadows.put(key, shadow)
         if not await self._uses.confirm(key, shadow.model):
             await self._shadows.delete(key)
-            raise ModelUnknown(f"the model {shadow.model} was deleted while the shadow was made")
+            raise ModelUnknown(f"the model {shadow.model} was deleted while the shadow was created")
         return ShadowAnswer(shadow, 0)
 
     async def get(self, key: SessionKey) -> ShadowAnswer:
@@ -131,7 +131,7 @@ class Shadows:
             raise ShadowUnknown("the session has no shadow")
 
     async def run(self, tenants: Sequence[str]) -> None:
-        """Let shadows follow until cancelled; a store that is away is waited for."""
+        """Run the shadows of these tenants until cancelled. While the store is unavailable, try again."""
         while True:
             await asyncio.sleep(EVERY_S)
             try:
@@ -144,17 +144,17 @@ class Shadows:
                 logger.exception("shadows cannot follow their sessions")
 
     async def follow_all(self, tenant: str) -> None:
-        """Let all shadows of a tenant catch up. Raise StoreUnavailable."""
+        """Run all shadows of a tenant up to the present of their sessions. Raise StoreUnavailable."""
         for key in await self._shadows.behind(tenant):
             try:
                 await self.follow(key)
             except StoreUnavailable:
                 raise
-            except Exception:  # of one session; the shadows of the others go on
+            except Exception:  # a fault of one session does not stop the shadows of others
                 logger.exception("the shadow of session %s cannot follow it", key.session)
 
     async def follow(self, key: SessionKey) -> None:
-        """Let the shadow of a session catch up with what the session is by now."""
+        """Run the shadow of a session up to the present of the session."""
         shadow = await self._shadows.load(key)
         try:
             record = await self._store.load(key)
@@ -168,39 +168,39 @@ class Shadows:
         while shadow.stopped is None and shadow.revision < record.revision:
             after = await self._follow(record, shadow)
             if not await self._shadows.save(key, shadow, after):
-                return  # somebody else was faster, or it was ended
+                return  # another process has run it, or it was deleted
             again = await self._shadows.load(key)
             if again is None:
                 return
             shadow = again
 
     async def _follow(self, record: SessionRecord, shadow: Shadow) -> Shadow:
-        """Return the shadow after the next page of the log."""
+        """Return the shadow after the next page of the log, or after the changes that the log has dropped."""
         page = await self._history.log(
             record.key, shadow.incarnation, shadow.revision, most=PAGE, until=record.revision
         )
         if not page or page[0].revision != shadow.revision + 1:
-            return _skip(record, shadow)
+            return _skip_lost(record, shadow)
         try:
-            return await self._go_through(record, shadow, page)
+            return await self._run_page(record, shadow, page)
         except StoreUnavailable:
             raise
         except CellarError as error:
             return replace(shadow, stopped=f"{error.slug}: {error.detail}")
 
-    async def _go_through(self, record: SessionRecord, shadow: Shadow, page: Sequence[LogEntry]) -> Shadow:
+    async def _run_page(self, record: SessionRecord, shadow: Shadow, page: Sequence[LogEntry]) -> Shadow:
         own_model = await self._model(record, shadow.own_model, shadow.own_digest)
-        own = self._course(record, shadow, own_model, shadow.own_state)
+        own = self._replay(record, shadow, own_model, shadow.own_state)
         model = await self._model(record, shadow.model, shadow.model_digest)
-        other = self._course(record, shadow, model, shadow.state)
+        other = self._replay(record, shadow, model, shadow.state)
         last = deque((Difference(position, largest) for position, largest in shadow.last), maxlen=LAST)
         found = Differences(shadow.steps, shadow.numbers, shadow.largest, shadow.total, last)
         for entry in page:
             if entry.kind == "migrate" and entry.state is not None:
                 model = own.model if entry.model is None else await self._model(record, entry.model)
                 check_outputs(model, other.model)
-                own = self._course(record, shadow, model, entry.state)
-                await other.go_through(entry)
+                own = self._replay(record, shadow, model, entry.state)
+                await other.run(entry)
             else:
                 await compare(entry, own, other, found)
         return replace(
@@ -209,8 +209,8 @@ class Shadows:
             own_digest=own.model.version.digest,
             revision=page[-1].revision,
             position=str(page[-1].after),
-            state=other.rerun.state,
-            own_state=own.rerun.state,
+            state=other.recompute.state,
+            own_state=own.recompute.state,
             steps=found.steps,
             numbers=found.numbers,
             largest=found.largest,
@@ -227,20 +227,20 @@ class Shadows:
             raise ModelDeleted(f"the model {ref} was deleted")
         return model
 
-    def _course(self, record: SessionRecord, shadow: Shadow, model: Model, state: bytes) -> LogReplay:
+    def _replay(self, record: SessionRecord, shadow: Shadow, model: Model, state: bytes) -> LogReplay:
         rows = record.meta.batch_size
-        rerun = Recompute(model.network, state, rows, self._sessions.kernels)
-        return LogReplay(model, rerun, rows, shadow.incarnation, shadow.revision, record.position, record.position)
+        recompute = Recompute(model.network, state, rows, self._sessions.kernels)
+        return LogReplay(model, recompute, rows, shadow.incarnation, shadow.revision, record.position, record.position)
 
 
-def _goes_on(shadow: Shadow, record: SessionRecord, model: Model) -> bool:
-    """Return whether it is a shadow of this session and version, and follows."""
+def _is_running(shadow: Shadow, record: SessionRecord, model: Model) -> bool:
+    """Return whether a shadow belongs to this session and version, and has not stopped."""
     same = (shadow.incarnation, shadow.model_digest) == (record.meta.incarnation, model.version.digest)
     return same and shadow.stopped is None
 
 
-def _skip(record: SessionRecord, shadow: Shadow) -> Shadow:
-    """Return the shadow at the present of the session, where the log has lost what was in between."""
+def _skip_lost(record: SessionRecord, shadow: Shadow) -> Shadow:
+    """Return the shadow at the present of the session, with the changes in between counted as missed."""
     return replace(
         shadow,
         own_model=record.meta.model,

@@ -1,1 +1,1 @@
-"""Longer operations on sessions: snapshots, forks, long sequences, deletions of models."""
+"""Operations on sessions that are not single steps: snapshots, forks, long sequences, and deletions of models."""

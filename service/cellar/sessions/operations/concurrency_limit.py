@@ -1,4 +1,4 @@
-"""Places for work that takes its time: few run at once, few wait for a place, and none of them for long."""
+"""Limits how many replays, migrations and rewinds run their logs at the same time, and how many may wait for that."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -7,20 +7,20 @@ from contextlib import asynccontextmanager
 from cellar.errors import Overloaded
 
 AT_ONCE = 2
-"""Logs of a process that are run at a time: they use the threads that answer steps."""
+"""Logs that a process runs at the same time: they use the same threads as steps."""
 
 MOST_WAITING = 32
-"""Requests that may wait for a place."""
+"""Requests that may wait for a slot."""
 
 WAIT_S = 10.0
-"""How long one waits at most: less than clients usually do."""
+"""The longest wait for a slot, shorter than the usual timeouts of clients."""
 
 RETRY_S = 5
-"""When one that found no place may come again."""
+"""`Retry-After` of a request that got no slot."""
 
 
 class ConcurrencyLimit:
-    """Hands out places on the event loop, in the order in which they were asked for."""
+    """A semaphore on the event loop with a bounded queue. Slots are given in the order of the requests."""
 
     def __init__(self, most: int = AT_ONCE, *, most_waiting: int = MOST_WAITING, wait_s: float = WAIT_S) -> None:
         self._free = asyncio.Semaphore(most)
@@ -29,8 +29,8 @@ class ConcurrencyLimit:
         self._waiting = 0
 
     @asynccontextmanager
-    async def take(self) -> AsyncIterator[None]:
-        """Have a place. Raise Overloaded if too many wait for one, or none has become free in time."""
+    async def slot(self) -> AsyncIterator[None]:
+        """Hold a slot. Raise Overloaded if too many requests wait for one, or if none becomes free in time."""
         await self._acquire()
         try:
             yield
@@ -45,7 +45,7 @@ class ConcurrencyLimit:
             async with asyncio.timeout(self._wait_s):
                 await self._free.acquire()
         except TimeoutError:
-            detail = f"other replays, migrations and rewinds have left no place for {self._wait_s:g} s"
+            detail = f"other replays, migrations and rewinds kept this one waiting for {self._wait_s:g} s"
             raise Overloaded(detail, retry_after_s=RETRY_S) from None
         finally:
             self._waiting -= 1

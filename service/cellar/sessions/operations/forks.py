@@ -1,10 +1,11 @@
-"""Forks: sessions that begin with the state of another one.
+"""Forks a session: creates other sessions, its children, that begin with its state.
 
-The parent is read once. A request that can come again, because it has an Idempotency-Key or names a position, leaves
-what it has read beside the parent, so that it makes the same children when it does, wherever the parent is by then:
-their names, if it only says how many, and their epochs follow from the request. Each child is made if it is not there,
-on its own, for they may live on different servers; one that cannot be made has a problem, and the same request again
-makes those that are missing.
+The parent is read once. If the request can be repeated, because it has an Idempotency-Key or a position, the copy that
+was read is stored beside the parent. A repetition then creates the same children, even if the parent has changed: their
+epochs, and their names if only their number is given, are derived from the request.
+
+Children may be on different servers of a cluster, so each is created by itself. If one cannot be created, the answer
+has a problem for it, and a repetition of the request creates those that are missing.
 """
 
 import asyncio
@@ -21,17 +22,17 @@ from cellar.sessions.values.deleted_model import model_deleted
 from cellar.sessions.values.position import EPOCH_BYTES, fingerprint, start_of
 
 MAX_CHILDREN = 256
-"""Children of one request."""
+"""The largest number of children of one request."""
 
 AT_ONCE, AT_ONCE_BYTES = 32, 64 * 1024 * 1024
-"""Children made at a time, and how much state they may have in all: that much memory, whatever is asked."""
+"""Children that are created at the same time, and the bytes of their states together: this bounds the memory."""
 
 MARK_BYTES, NAME_BYTES = 16, 12
 
 
 @dataclass(frozen=True, slots=True)
 class Child:
-    """A child and where it began, or what has kept it from beginning."""
+    """A child with its first position, or with the reason why it could not be created."""
 
     session: str
     position: Position | None
@@ -40,21 +41,21 @@ class Child:
 
 @dataclass(frozen=True, slots=True)
 class ForkAnswer:
-    """Where the parent was, and the children in the order of the request."""
+    """The position of the parent, and the children in the order of the request."""
 
     position: Position
     children: tuple[Child, ...]
     replayed: bool
-    """Whether the same request had come before."""
+    """Whether the request is a repetition."""
 
 
 class Forks:
-    """Makes children of sessions. Raises as `Sessions`."""
+    """Forks sessions. Raises as `Sessions`."""
 
     def __init__(
         self, sessions: Sessions, store: SessionStore, snapshots: SnapshotStore, clock: Clock, *, most_bytes: int
     ) -> None:
-        """Make children whose states have at most `most_bytes` together, by one request."""
+        """`most_bytes` limits the states of all children of one request together."""
         self._sessions = sessions
         self._store = store
         self._snapshots = snapshots
@@ -64,10 +65,10 @@ class Forks:
     async def fork(
         self, key: SessionKey, children: int | Sequence[str], identity: Identity, *, ttl_s: int | None = None
     ) -> ForkAnswer:
-        """Make so many children, or those of these names, of the session as it is, or as it is at `position`.
+        """Create `children`, given by number or by names, in the state of the session.
 
-        A child has its parent's model, state and options, and may expire; `ttl_s` is its parent's unless given. Raise
-        the PositionConflict that the identity deserves, FingerprintMismatch, or ForkTooLarge.
+        A child has the model, state and options of its parent, and its `ttl_s` unless another is given; it is not
+        pinned. Raise a PositionConflict according to the identity, FingerprintMismatch, or ForkTooLarge.
         """
         await self._check_size(key, children)
         body = fingerprint("fork", names=f"{children if isinstance(children, int) else list(children)} {ttl_s}")
@@ -94,13 +95,13 @@ class Forks:
 
         made = await asyncio.gather(*(make(name) for name in names), return_exceptions=True)
         for child in made:
-            if isinstance(child, BaseException):  # a fault of our own: the others are made by now
+            if isinstance(child, BaseException):  # an internal fault; the other children are created by now
                 raise child
         return ForkAnswer(parent.position, tuple(child for child in made if isinstance(child, Child)), replayed)
 
     async def _check_size(self, key: SessionKey, children: int | Sequence[str]) -> None:
-        """Raise ForkTooLarge before anything is written: a request of some bytes may ask for gigabytes."""
-        with suppress(NotFound, Gone):  # what the request came for before may still be held
+        """Raise ForkTooLarge before anything is written: a request of some bytes can ask for gigabytes."""
+        with suppress(NotFound, Gone):  # a repeated request may still find its stored copy
             size = len((await self._store.load(key)).state)
             count, name = (children, "count") if isinstance(children, int) else (len(children), "names")
             if count * size > self._most_bytes:
@@ -112,8 +113,7 @@ class Forks:
                 )
 
     async def _parent(self, key: SessionKey, identity: Identity, body: bytes) -> tuple[SessionRecord, bytes, bool]:
-        """Return the session as it was when this request came first, what tells the request from others, and whether
-        it came before."""
+        """Return the session as this request first read it, an id of the request, and whether it is a repetition."""
         if identity.key is not None:
             mark = _digest(b"key " + identity.key.encode(), MARK_BYTES)
         elif identity.position is not None:

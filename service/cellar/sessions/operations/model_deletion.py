@@ -1,8 +1,8 @@
-"""Deleting models that sessions, jobs, shadows or snapshots depend on.
+"""Deletes models that sessions, jobs, shadows or snapshots may depend on.
 
-A deletion is refused with their numbers, or forced. A forced one takes the model out of the store first and then marks
-each of its sessions, in the store, so that no process commits a step on it any more; only then it is answered. What a
-process that dies in between has left to do is noted in the store, and any process does it.
+A deletion with dependents is refused with their numbers, or forced. A forced deletion first removes the model from the
+store and then marks each of its sessions in the store, so that no process commits a step of them; then the request is
+answered. The store lists the deletions that are not finished, so if a process dies, another one finishes them.
 """
 
 import asyncio
@@ -20,11 +20,11 @@ from cellar.sessions.values.model_protocol import Sizes
 logger = logging.getLogger(__name__)
 
 EVERY_S = 5.0
-"""How often a process looks whether another one has left a deletion unfinished."""
+"""Seconds between two searches for deletions that another process has not finished."""
 
 
 class Catalogue(Protocol):
-    """The models; `cellar.registry.Registry` is one. Called on threads."""
+    """What a deletion needs of `cellar.registry.Registry`. Called on threads."""
 
     def versions(self, tenant: str, name: str) -> list[ModelVersion]:
         """Return all versions of a model. Raise ModelUnknown."""
@@ -35,31 +35,34 @@ class Catalogue(Protocol):
         ...
 
     def uses(self, tenant: str, name: str) -> int:
-        """Return how often something has begun to depend on a model."""
+        """Return a counter that grows whenever something begins to depend on a model."""
         ...
 
     def delete(self, tenant: str, name: str, uses: int | None = None) -> bool:
-        """Delete a model, with `uses` only if they are still so many; return whether it is. Raise ModelUnknown."""
+        """Delete a model, with `uses` only if the counter still has this value; return whether it was deleted.
+
+        Raise ModelUnknown.
+        """
         ...
 
     def deleted(self, tenant: str) -> Sequence[ModelVersion]:
-        """Return the deleted versions whose sessions are perhaps not told yet."""
+        """Return the deleted versions whose sessions may not all be marked yet."""
         ...
 
     def forget(self, version: ModelVersion) -> None:
-        """Note that all sessions of a deleted version are told."""
+        """Note that all sessions of a deleted version are marked."""
         ...
 
 
 class ModelJobs(Protocol):
-    """The jobs that train a model; `cellar.jobs.submission.Jobs` has them. Called on threads."""
+    """What a deletion needs of `cellar.jobs.submission.Jobs`. Called on threads."""
 
     def unfinished(self, tenant: str, model: str) -> int:
-        """Return how many are queued or running."""
+        """Return the number of queued and running jobs of a model."""
         ...
 
     def cancel_unfinished(self, tenant: str, model: str) -> int:
-        """Ask them to end."""
+        """Cancel the queued and running jobs of a model, and return their number."""
         ...
 
 
@@ -78,7 +81,7 @@ class Deletions:
     async def delete(self, tenant: str, name: str, *, force: bool) -> None:
         """Delete a model with all its versions. Raise ModelUnknown, or ModelInUse unless the deletion is forced.
 
-        When this returns, no process commits a step of a session of the model any more.
+        After this has returned, no process commits a step of a session of the model.
         """
         if force:
             await self._delete_by_force(tenant, name)
@@ -88,9 +91,9 @@ class Deletions:
         self._models.drop(tenant, name)  # only now: until they are marked, its sessions may still migrate
 
     async def finish(self, tenant: str, name: str | None = None) -> bool:
-        """Tell the sessions of deleted models, or of this one, what has become of it; return whether there were any.
+        """Mark the sessions of deleted models, or of one model, as such; return whether there were deleted versions.
 
-        A version whose sessions cannot be told holds up no other: what it raised is raised at the end.
+        If the sessions of one version cannot be marked, those of the others are, and the error is raised at the end.
         """
         found = await asyncio.to_thread(self._catalogue.deleted, tenant)
         versions = [version for version in found if name in (None, version.name)]
@@ -114,14 +117,14 @@ class Deletions:
         await asyncio.to_thread(self._catalogue.forget, version)
 
     async def run(self, tenants: Sequence[str]) -> None:
-        """Finish what other processes have left undone, until cancelled."""
+        """Finish the deletions that other processes have not finished, until cancelled."""
         while True:
             await asyncio.sleep(EVERY_S)
             for tenant in tenants:
                 try:
                     await self.finish(tenant)
                 except StoreUnavailable as error:
-                    logger.warning("deleted models cannot be looked for now: %s", error)
+                    logger.warning("unfinished deletions of models cannot be searched for: %s", error)
                 except Exception:
                     logger.exception("the deletion of a model cannot be finished")
 
@@ -129,12 +132,12 @@ class Deletions:
         try:
             await asyncio.to_thread(self._catalogue.delete, tenant, name)
         except ModelUnknown:
-            if not await self.finish(tenant, name):  # else it is the same request again, of which the first one died
+            if not await self.finish(tenant, name):  # if there was one, this request repeats one that was interrupted
                 raise
         await asyncio.to_thread(self._jobs.cancel_unfinished, tenant, name)
 
     async def _delete_unused(self, tenant: str, name: str) -> None:
-        while True:  # again if something has begun to depend on the model between the two looks
+        while True:  # again if something has begun to depend on the model between the check and the deletion
             uses = await asyncio.to_thread(self._catalogue.uses, tenant, name)
             await self._check_unused(tenant, name)
             if await asyncio.to_thread(self._catalogue.delete, tenant, name, uses):
@@ -147,7 +150,7 @@ class Deletions:
         jobs = await asyncio.to_thread(self._jobs.unfinished, tenant, name)
         if jobs or any(found):
             raise ModelInUse(
-                f"the model {name} has dependents; with ?force=true it is deleted all the same: its sessions are then"
+                f"the model {name} has dependents; with ?force=true it is deleted nevertheless: its sessions are then"
                 " answered `model_deleted` until they migrate, its jobs are cancelled, its shadows stop",
                 sessions=found.sessions,
                 jobs=jobs,
@@ -156,7 +159,7 @@ class Deletions:
             )
 
     async def _stop_shadow(self, key: SessionKey, version: ModelVersion) -> None:
-        """Note in a shadow of a deleted version that it follows no more; again if it has come further meanwhile."""
+        """Stop a shadow that runs a deleted version; try again if it was written at the same time."""
         while True:
             shadow = await self._shadows.load(key)
             if shadow is None or shadow.model != version.ref or shadow.stopped is not None:

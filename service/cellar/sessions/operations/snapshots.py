@@ -1,4 +1,4 @@
-"""Snapshots of sessions: taken under a name, listed, restored."""
+"""Takes, lists, restores and deletes snapshots of sessions."""
 
 import os
 from collections.abc import Sequence
@@ -25,7 +25,7 @@ class SnapshotAnswer:
 
 
 class Snapshots:
-    """What a session was, kept as long as the session. Every method raises as those of `Sessions`."""
+    """Named copies of the state of a session, kept as long as the session. Methods raise as those of `Sessions`."""
 
     def __init__(self, sessions: Sessions, store: SessionStore, snapshots: SnapshotStore, clock: Clock) -> None:
         self._sessions = sessions
@@ -34,11 +34,11 @@ class Snapshots:
         self._clock = clock
 
     async def take(self, key: SessionKey, name: str, identity: Identity) -> SnapshotAnswer:
-        """Keep the session as it is, at one position, under a name of its own.
+        """Copy the present state of the session under a name.
 
-        The same request again answers the same snapshot: it has the same Idempotency-Key, or names the position of the
-        snapshot, or, where it names neither, finds the session still there. Raise AlreadyExists for any other request,
-        SnapshotsFull, or the PositionConflict that the identity deserves.
+        If the name exists, the existing snapshot is returned if the request has its Idempotency-Key, or names its
+        position, or has no identity and finds the session at its position. Otherwise raise AlreadyExists. Raise
+        SnapshotsFull, or a PositionConflict according to the identity.
         """
         request = os.urandom(REQUEST_BYTES) if identity.key is None else _mark(identity.key)
         taken = await self._snapshots.take(key, name, identity.position, request, self._clock.now_s())
@@ -57,11 +57,11 @@ class Snapshots:
         return await self._snapshots.find(key, name)
 
     async def delete(self, key: SessionKey, name: str) -> None:
-        """Forget a snapshot. Raise SnapshotUnknown."""
+        """Delete a snapshot. Raise SnapshotUnknown."""
         await self._snapshots.delete(key, name)
 
     async def restore(self, key: SessionKey, name: str, identity: Identity) -> ChangeAnswer:
-        """Put the session back into the state of a snapshot: step 0 of a new epoch.
+        """Put the session into the state of a snapshot, at step 0 of a new epoch.
 
         Raise SnapshotUnknown, SnapshotUnfit or KernelRevisionMismatch.
         """
@@ -69,7 +69,7 @@ class Snapshots:
         try:
             copy = await self._snapshots.read(key, name)
         except SnapshotUnknown:
-            # a restoration that happened stands, whatever has become of the snapshot
+            # a repetition of a restore is answered even if the snapshot was deleted since
             found = await self._store.find(key, identity, mark)
             if isinstance(found, Committed):
                 return ChangeAnswer(found.position, replayed=True)

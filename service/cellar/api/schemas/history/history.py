@@ -10,7 +10,7 @@ from cellar.api.schemas.numbers import RowsOfSteps
 from cellar.api.schemas.session.sessions import Placed
 from cellar.ports import LogEntry, SessionMeta
 from cellar.sessions.history import history as past
-from cellar.sessions.history.history import Back, inputs_of
+from cellar.sessions.history.history import RewindTarget, inputs_of
 from cellar.sessions.values.position import MAX_STEP, parse_position
 
 
@@ -54,10 +54,10 @@ class RewindRequest(Placed):
     steps: int | None = Field(None, ge=1, le=MAX_STEP, description="How many steps to go back.")
     to: PositionText | None = Field(None, description="An earlier position, of any epoch.")
 
-    def back(self) -> Back:
+    def back(self) -> RewindTarget:
         """Return where to go back to. Raise InvalidInput."""
         to = None if self.to is None else parse_position(self.to, pointer="/to")
-        return Back(self.step, self.steps, to)
+        return RewindTarget(self.step, self.steps, to)
 
 
 class LogEntryAnswer(Answer):
