@@ -1,10 +1,10 @@
-"""Time."""
+"""Protocol of a clock."""
 
 from typing import Protocol
 
 
 class Clock(Protocol):
-    """Time as a dependency, so that tests need not wait."""
+    """The time of day, as a dependency that tests replace."""
 
     def now_s(self) -> float:
         """Return seconds since the Unix epoch."""

@@ -1,1 +1,1 @@
-"""What sessions run and what is trained: models, training jobs, and the blobs with their weights."""
+"""Models, training jobs and blobs: values and protocols."""

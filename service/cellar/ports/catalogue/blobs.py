@@ -1,13 +1,13 @@
-"""Blobs: weights, checkpoints and datasets, named by what they hold."""
+"""Blobs, which hold weights, checkpoints and datasets under their SHA-256: protocol of their store."""
 
 from typing import Protocol
 
 
 class BlobStore(Protocol):
-    """Immutable bytes under their own sha256. Synchronous and safe to call from several threads."""
+    """Stores immutable bytes under their SHA-256. Synchronous and safe to call from several threads."""
 
     def put(self, data: bytes) -> str:
-        """Store the bytes and return their digest (lower-case hex). Storing again is free."""
+        """Store the bytes and return their digest (lower-case hex). Bytes that are stored are not written again."""
         ...
 
     def get(self, digest: str) -> bytes:
@@ -15,5 +15,5 @@ class BlobStore(Protocol):
         ...
 
     def delete(self, digest: str) -> None:
-        """Forget a blob; forgetting an unknown one is no error."""
+        """Delete a blob; an unknown digest is no error."""
         ...

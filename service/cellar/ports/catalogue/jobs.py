@@ -1,4 +1,4 @@
-"""Training jobs: their record, the lease of the attempt that runs, and what it reports."""
+"""Training jobs, their attempts and leases: values and protocol of their store."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -18,26 +18,26 @@ class Job:
     """The request as JSON: `cellar.nn.training.spec.TrainingSpec`, with the dataset replaced by its blob digests."""
     created_s: float
     attempt: int = 0
-    """How many workers have begun it; the newest attempt holds the lease."""
+    """Number of attempts so far; only the newest can hold the lease."""
     started_s: float | None = None
     ended_s: float | None = None
     progress: dict[str, Any] = field(default_factory=dict)
     result: str | None = None
-    """The new version, `name@4`, once it has succeeded."""
+    """The new version, `name@4`, of a job that has succeeded."""
     error: str | None = None
     checkpoint: str | None = None
     """Digest of the newest checkpoint blob."""
     spare: str | None = None
-    """Digest of a checkpoint blob that an attempt began to write and has not recorded."""
+    """Digest of a checkpoint blob that an attempt has begun to write and not recorded yet."""
     cancel_asked_s: float | None = None
-    """When somebody asked the running job to end."""
+    """When the running job was asked to end."""
     outcome: dict[str, Any] | None = None
-    """What a finished training will publish; fixed once, and from then on the job can no longer be cancelled."""
+    """What a finished training will publish; set once, after which the job can no longer be cancelled."""
 
 
 @dataclass(frozen=True, slots=True)
 class Lease:
-    """The right of one attempt to write: every write of a worker carries it."""
+    """The right of one attempt to write; every write of a worker needs it."""
 
     tenant: str
     job: str
@@ -45,7 +45,7 @@ class Lease:
 
 
 class JobStore(Protocol):
-    """Jobs, their leases and their progress. Synchronous and safe to call from several threads."""
+    """Stores jobs, their leases and their progress. Synchronous and safe to call from several threads."""
 
     def create(self, job: Job) -> None:
         """Store a queued job. Raise AlreadyExists."""
@@ -56,34 +56,34 @@ class JobStore(Protocol):
         ...
 
     def acquire(self, tenant: str, job: str, lease_s: float) -> Lease | None:
-        """Begin the next attempt if nobody holds the job; None if it is held, ended or cancelled.
+        """Begin the next attempt; return None if the job has a live lease, has ended or was cancelled.
 
-        A job whose last attempts all died without a new checkpoint fails here, and is not begun again.
+        A job whose last attempts all died without a new checkpoint fails here instead.
         """
         ...
 
     def renew(self, lease: Lease, lease_s: float) -> bool:
-        """Keep the lease for `lease_s` from now, 0 ends it: the attempt is known to be dead.
-
-        Return False if the job should stop (cancelled). Raise Superseded.
-        """
-        ...
-
-    def abandon(self, lease: Lease, death: str) -> None:
-        """End the lease of an attempt whose process died of `death`: the job's error names it if no other follows.
+        """Extend the lease to `lease_s` from now; 0 ends it. Return False if the job was cancelled.
 
         Raise Superseded.
         """
         ...
 
+    def abandon(self, lease: Lease, death: str) -> None:
+        """End the lease of an attempt whose process has died. Raise Superseded.
+
+        `death` says how it died, for the error of the job if no further attempt is made.
+        """
+        ...
+
     def release(self, lease: Lease) -> None:
-        """Give the job back unharmed: the next attempt may begin at once. Raise Superseded."""
+        """Give the job back: the next attempt may begin at once, and this one does not count. Raise Superseded."""
         ...
 
     def claim(self, lease: Lease, blob: str) -> str | None:
-        """Note the digest of a checkpoint before it is written, so that a crash leaves no unknown blob.
+        """Record the digest of a checkpoint before it is written, so that a crash leaves no unknown blob.
 
-        Return the digest of an earlier one that was never recorded, for deletion. Raise Superseded.
+        Return the digest of an earlier checkpoint that was never reported, for deletion. Raise Superseded.
         """
         ...
 
@@ -97,14 +97,14 @@ class JobStore(Protocol):
     ) -> None:
         """Record progress and, when given, the newest checkpoint. Raise Superseded.
 
-        `history` holds what is kept of finished epochs, each with its `epoch`; an epoch told again is replaced.
+        `history` has a record of each newly finished epoch, with its number in `epoch`; a repeated epoch is replaced.
         """
         ...
 
     def seal(self, lease: Lease, outcome: dict[str, Any]) -> bool:
-        """Fix what the job will publish, once; return False if it should stop instead (cancelled).
+        """Set what the job will publish; return False if the job was cancelled before. Raise Superseded.
 
-        Only the holder of the lease can seal, and only what is sealed is published. Raise Superseded.
+        Only the first call counts, and only a sealed outcome is published.
         """
         ...
 
@@ -113,7 +113,7 @@ class JobStore(Protocol):
         ...
 
     def cancel(self, tenant: str, job: str) -> Job:
-        """Ask for the job to end; one that nobody holds ends at once. Raise JobUnknown."""
+        """Ask the job to end; a job without a live lease ends at once. Raise JobUnknown."""
         ...
 
     def unfinished(self, tenant: str, model: str) -> list[Job]:
@@ -121,18 +121,18 @@ class JobStore(Protocol):
         ...
 
     def orphans(self) -> Iterator[Job]:
-        """Yield the queued or running jobs whose lease nobody holds; those that were asked to end do so here.
+        """Yield the queued or running jobs without a live lease; cancelled ones among them end here.
 
-        Each is yielded to one caller every few seconds, however many look.
+        Each job is yielded to only one caller every few seconds.
         """
         ...
 
     def ended(self) -> Iterator[Job]:
-        """Yield the ended jobs whose blobs (dataset, checkpoints) have not been cleared away."""
+        """Yield the ended jobs whose blobs (dataset, checkpoints) have not been deleted."""
         ...
 
     def cleared(self, tenant: str, job: str) -> None:
-        """Note that nothing but the record is left of an ended job."""
+        """Record that the blobs of an ended job are deleted."""
         ...
 
     def history(self, tenant: str, job: str) -> list[dict[str, Any]]:

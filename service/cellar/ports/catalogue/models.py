@@ -1,4 +1,4 @@
-"""Models: names, and versions that never change."""
+"""Models, their immutable versions, and the sessions that use a version: values and protocols of their stores."""
 
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
@@ -14,36 +14,37 @@ class ModelVersion:
     name: str
     version: int
     digest: str
-    """sha256 over the canonical network and the weights' digest."""
+    """SHA-256 of the canonical network and the digest of the weights."""
     network: dict[str, Any]
     """The network as JSON: `cellar.nn.spec.network.NetworkSpec`."""
     weights: str
     """Digest of the safetensors blob."""
     created_s: float
     parent: str | None = None
-    """The version this one was trained from, `name@3`."""
+    """The version that this one was trained from, `name@3`."""
     metrics: dict[str, float] = field(default_factory=dict)
 
     @property
     def ref(self) -> str:
-        """Return the name that pins this version."""
+        """Return the reference that pins this version, `name@3`."""
         return f"{self.name}@{self.version}"
 
 
 class ModelStore(Protocol):
-    """Model versions and their aliases. Synchronous and safe to call from several threads."""
+    """Stores model versions and the newest version of each name. Synchronous and safe to call from several threads."""
 
     def create(self, version: ModelVersion) -> tuple[ModelVersion, bool]:
-        """Store the first version of a name that is free (`version.version` is ignored); say that it is new.
+        """Store the first version of a free name (`version.version` is ignored) and return it and True.
 
-        If the name is taken, return its oldest version of the same digest, and raise AlreadyExists if it has none.
+        If the name is taken, return its oldest version of the same digest and False; raise AlreadyExists if there is
+        none.
         """
         ...
 
     def add(self, version: ModelVersion, *, token: str) -> ModelVersion:
-        """Store a version under the next free number (`version.version` is ignored) and move the alias to it.
+        """Store a version under the next number (`version.version` is ignored) and make it the newest.
 
-        `token` makes it idempotent: the same token returns the version that it made before.
+        A second call with the same `token` returns the version of the first.
         """
         ...
 
@@ -60,23 +61,23 @@ class ModelStore(Protocol):
         ...
 
     def uses(self, tenant: str, name: str) -> int:
-        """Return how often something has begun to depend on the model (`ModelUses.confirm`)."""
+        """Return the number of `ModelUses.confirm` calls for the model so far."""
         ...
 
     def delete(self, tenant: str, name: str, uses: int | None = None) -> list[str] | None:
-        """Delete a model with all its versions; its numbers are never used again. Raise ModelUnknown.
+        """Delete a model with all its versions; their numbers are never used again. Raise ModelUnknown.
 
-        Return the digests of weights that no version refers to any more. With `uses` it is deleted only if nothing has
-        begun to depend on it since it had so many; else return None. The versions stay in `deleted` until `forget`.
+        Return the digests of weights that no version refers to any more. With `uses` the model is deleted only if that
+        is still its number of uses; else return None. The versions stay in `deleted` until `forget`.
         """
         ...
 
     def deleted(self, tenant: str) -> list[ModelVersion]:
-        """Return the deleted versions whose sessions are perhaps not told yet."""
+        """Return the deleted versions whose sessions may not be marked yet."""
         ...
 
     def forget(self, version: ModelVersion) -> None:
-        """Note that all sessions of a deleted version are told."""
+        """Record that all sessions of a deleted version are marked."""
         ...
 
     def refers(self, weights: str) -> bool:
@@ -85,7 +86,7 @@ class ModelStore(Protocol):
 
 
 class Dependents(NamedTuple):
-    """What depends on a version."""
+    """Numbers of sessions, shadows and snapshots that depend on a version."""
 
     sessions: int
     shadows: int
@@ -93,27 +94,27 @@ class Dependents(NamedTuple):
 
 
 class ModelUses(Protocol):
-    """Which sessions depend on a version: by their model, their shadow or their snapshots."""
+    """Records which sessions depend on a version: by their model, their shadow or their snapshots."""
 
     async def enlist(self, key: SessionKey, ref: str) -> None:
-        """Note that the session is about to depend on a version. Call `confirm` when it does."""
+        """Record that the session is about to depend on a version. Call `confirm` when it does."""
         ...
 
     async def confirm(self, key: SessionKey, ref: str) -> bool:
-        """Return whether the version is still there; if so, whoever deletes it from now on finds the session."""
+        """Return whether the version still exists; if so, a later deletion of the version finds the session."""
         ...
 
     async def count(self, tenant: str, ref: str) -> Dependents:
-        """Count what depends on a version; of very many sessions the number is an estimate from above."""
+        """Count what depends on a version; with very many sessions the number is an upper estimate."""
         ...
 
     async def fence(self, tenant: str, ref: str, deleted: DeletedModel) -> list[SessionKey]:
-        """Mark all sessions of a version: none of them commits a step from then on, in any process.
+        """Mark all sessions of a deleted version: from then on no process commits a step of them.
 
         Return the sessions that have a shadow of that version.
         """
         ...
 
     async def fence_one(self, key: SessionKey, ref: str, deleted: DeletedModel) -> bool:
-        """Mark one session, if it is of that version; return whether it is marked now."""
+        """Mark one session if it is of that version; return whether it is."""
         ...

@@ -1,1 +1,1 @@
-"""What stands beside a session and ends with it: its events, history, snapshots and shadow."""
+"""Events, history, snapshots and shadows of sessions: values and protocols. They are deleted with their session."""

@@ -1,4 +1,4 @@
-"""Events of sessions: what their commits leave for those who watch."""
+"""Events of sessions, which commits write for subscribers: values and protocol of their store."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -10,56 +10,56 @@ from cellar.ports.sessions.record import SessionKey
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One change of a session, or its birth (kind `create`)."""
+    """One change of a session, or its creation (kind `create`)."""
 
     revision: int
-    """Of the session after it: 1 after its first change."""
+    """Revision of the session after the change: 1 after the first."""
     kind: str
     after: Position
     steps: int
     output: bytes | None
-    """Float32, (steps, rows, out_size); None if there is none, or if it was too large to be kept."""
+    """Float32, (steps, rows, out_size); None if the change has no output or it was too large to be kept."""
 
 
 @dataclass(frozen=True, slots=True)
 class EventPage:
-    """A session at one moment, and events that it has kept."""
+    """Revision of a session at one moment, and some of its events."""
 
     incarnation: bytes
     revision: int
-    """Where it stands at that moment: the revision of its last event."""
+    """Revision of its last event."""
     events: Sequence[Event]
-    """Those after the revision that was asked for, oldest first; some only, where there are many."""
+    """Events after the requested revision, oldest first; a limited number of them."""
 
 
 @dataclass(frozen=True, slots=True)
 class MissingSession:
-    """There is no such session."""
+    """There is no session of that name; `expired` says whether there was one lately."""
 
     expired: bool
 
 
 class EventStore(Protocol):
-    """Reads events, and tells when there are some. One connection serves all who watch."""
+    """Reads events, and reports which sessions may have new ones. One connection serves all subscribers."""
 
     async def read(self, after: Mapping[SessionKey, int]) -> Mapping[SessionKey, EventPage | MissingSession]:
-        """Return sessions with what came after these revisions (-1: from the first that is kept).
+        """Return for each session its events after this revision (-1: from the first that is kept).
 
         Raise StoreUnavailable or StoreCorrupt.
         """
         ...
 
     def follow(self, key: SessionKey) -> None:
-        """Tell of this session from now on."""
+        """Include this session in `changed`."""
         ...
 
     def unfollow(self, key: SessionKey) -> None:
-        """Tell of this session no more."""
+        """Exclude this session from `changed`."""
         ...
 
     async def changed(self) -> set[SessionKey]:
-        """Wait until one of those that are followed may have changed, and return all that may have, each once.
+        """Wait until a followed session may have changed, and return all those that may have since the last call.
 
-        A change may go unnoticed, so look from time to time besides.
+        A change may be missed, so callers also read the events from time to time.
         """
         ...

@@ -1,4 +1,4 @@
-"""A session's past: states that it keeps, and the log of what was done to it."""
+"""Earlier states of a session and the log of its changes: values and protocol of their store."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from cellar.ports.sessions.record import SessionKey, SessionMeta
 
 @dataclass(frozen=True, slots=True)
 class KeptState:
-    """A state that is kept: the session was at `position` after `revision` changes."""
+    """An earlier state that is kept: the session was at `position` after `revision` changes."""
 
     revision: int
     position: Position
@@ -18,48 +18,48 @@ class KeptState:
 
 @dataclass(frozen=True, slots=True)
 class StoredHistory:
-    """What a session keeps of its past, at one moment."""
+    """The earlier states and the beginning of the log that a session has, read at one moment."""
 
     meta: SessionMeta
     position: Position
     revision: int
-    """Where it stands at that moment."""
+    """Revision of the session at that moment."""
     states: Sequence[KeptState]
-    """Its earlier states, oldest first."""
+    """The earlier states, oldest first."""
     first: "LogEntry | None"
-    """The first entry of its log, without what was put in; None if nothing is logged."""
+    """The first entry of the log, without inputs; None if there is none."""
 
 
 @dataclass(frozen=True, slots=True)
 class LogEntry:
-    """An entry of the log: one change, or the birth of the session (kind `create`)."""
+    """An entry of the log: one change, or the creation of the session (kind `create`)."""
 
     revision: int
-    """Of the session after it: 1 after its first change."""
+    """Revision of the session after the change: 1 after the first."""
     kind: str
     after: Position
     steps: int
     inputs: bytes = b""
     """Float32, (steps, rows, in_size)."""
     reset: bytes = b""
-    """A byte for each row, 1 where it began anew; none if no row did."""
+    """A byte for each row, 1 where the row was reset to the initial state; empty if no row was."""
     state: bytes | None = None
-    """What it made of the state, where that does not follow from the inputs."""
+    """The new state, of a change whose state does not follow from its inputs."""
     layout: str | None = None
-    """The places of that state: `cellar.sessions.values.state_layout`."""
+    """Layout of that state: `cellar.sessions.values.state_layout`."""
     model: str | None = None
-    """The version that the session had from then on, where that changed."""
+    """The new model version, of a change that set one."""
 
 
 class HistoryStore(Protocol):
-    """Reads what commits have left behind. Every method raises as `SessionStore.load`."""
+    """Reads the earlier states and the log that commits have written. Every method raises as `SessionStore.load`."""
 
     async def read(self, key: SessionKey, history: int) -> StoredHistory:
-        """Return what the session keeps. `history` is how many states that may be, from its metadata."""
+        """Return what the session keeps. `history` is the number of states that it may keep, from its metadata."""
         ...
 
     async def state(self, key: SessionKey, incarnation: bytes, kept: KeptState, history: int) -> bytes | None:
-        """Return a state that is kept by the session born as `incarnation`, None if it is kept no more."""
+        """Return an earlier state of the session with that incarnation, None if it is no longer kept."""
         ...
 
     async def log(
@@ -67,7 +67,7 @@ class HistoryStore(Protocol):
     ) -> Sequence[LogEntry]:
         """Return entries of the log after revision `after` (-1: from the first) and up to revision `until`.
 
-        They are `most` at most, and no more than a bounded number of bytes and one entry. Of another session of that
-        name there are none.
+        There are at most `most` of them, and their size is limited, but one entry is always returned. The list is
+        empty if the session has another incarnation.
         """
         ...

@@ -1,4 +1,4 @@
-"""Shadows: a second version that follows a session, beside it and never in its way."""
+"""Shadows, which run a second model version on a session's log: values and protocol of their store."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -9,10 +9,10 @@ from cellar.ports.sessions.record import SessionKey
 
 @dataclass(frozen=True, slots=True)
 class Shadow:
-    """How far a version has followed a session, and what was found. Positions are texts: they are only told."""
+    """How far a version has followed a session, and how its outputs differ. Positions are texts for display."""
 
     incarnation: bytes
-    """Of the session."""
+    """Incarnation of the session."""
     model: str
     model_digest: str
     own_model: str
@@ -21,31 +21,31 @@ class Shadow:
     began: str
     began_s: float
     revision: int
-    """Of the session, up to which it has been followed."""
+    """Revision of the session up to which it has been followed."""
     position: str
     state: bytes
-    """Of the shadow, and"""
+    """State of the shadow at `revision`; float32, (rows, size)."""
     own_state: bytes
-    """of the session itself, at `revision`; float32, (rows, size)."""
+    """State of the session at `revision`; float32, (rows, size)."""
     steps: int = 0
     numbers: int = 0
     largest: float = 0.0
     total: float = 0.0
     last: Sequence[tuple[str, float]] = ()
-    """The largest difference of each of the last changes."""
+    """Position and largest difference of each of the last changes."""
     missed: int = 0
-    """Changes that the log had lost before they could be followed."""
+    """Number of changes that were dropped from the log before the shadow had followed them."""
     stopped: str | None = None
-    """Why it follows no more."""
+    """Why the shadow has stopped, None while it follows."""
     seal: bytes = field(default=b"", compare=False)
-    """What the store knows it by."""
+    """The stored form of the shadow, for compare-and-set in the store."""
 
 
 class ShadowStore(Protocol):
-    """Shadows, one for a session at most. They end with their session."""
+    """Stores shadows, at most one for each session. They are deleted with their session."""
 
     async def put(self, key: SessionKey, shadow: Shadow) -> None:
-        """Store a shadow in the place of another one. Raise as `SessionStore.load` if the session is not there."""
+        """Store a shadow; it replaces an earlier one. Raise as `SessionStore.load` if there is no session."""
         ...
 
     async def load(self, key: SessionKey) -> Shadow | None:
@@ -53,7 +53,7 @@ class ShadowStore(Protocol):
         ...
 
     async def save(self, key: SessionKey, before: Shadow, after: Shadow) -> bool:
-        """Store how far it has come, if it is still where it was; return whether that was so."""
+        """Replace the shadow `before` by `after`; return False if another shadow is stored."""
         ...
 
     async def delete(self, key: SessionKey) -> bool:
@@ -61,9 +61,9 @@ class ShadowStore(Protocol):
         ...
 
     async def behind(self, tenant: str) -> Sequence[SessionKey]:
-        """Return the sessions of a tenant whose shadows have something to follow."""
+        """Return the sessions of a tenant that have changes which their shadow has not followed."""
         ...
 
     async def take_turn(self, every_s: float) -> bool:
-        """Return whether it is for this process to let shadows follow now."""
+        """Return whether this process is to run the shadows now: one process does so in each `every_s`."""
         ...

@@ -1,4 +1,4 @@
-"""Copies of a session: what it was at one position, kept under a name or for a while."""
+"""Snapshots, which are named copies of a session, and copies for forks: values and protocol of their store."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,20 +10,20 @@ from cellar.ports.sessions.record import SessionKey, SessionMeta, SessionRecord
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """A copy without its state. `meta` is the session's of that moment."""
+    """A snapshot without its state. `meta` is the metadata of the session at that moment."""
 
     name: str
     meta: SessionMeta
     position: Position
     taken_s: float
-    """When it was taken, seconds since the Unix epoch."""
+    """Time of the copy, seconds since the Unix epoch."""
     request: bytes
-    """16 bytes that tell the request that took it."""
+    """16 bytes that identify the request which took it."""
 
 
 @dataclass(frozen=True, slots=True)
 class SnapshotResult:
-    """The snapshot of that name, and whether it has been taken now. `now` is where the session stands."""
+    """The snapshot of that name, whether it was `copied` now, and the present position of the session."""
 
     snapshot: Snapshot
     copied: bool
@@ -32,33 +32,33 @@ class SnapshotResult:
 
 @dataclass(frozen=True, slots=True)
 class RequestCopy:
-    """The session as it was when a request came first."""
+    """The session as it was when a request first arrived."""
 
     session: SessionRecord
     request: bytes
-    """What tells the request that it was copied for first."""
+    """Identifies the request for which it was copied."""
     replayed: bool
-    """Whether that request had come before."""
+    """Whether that request had arrived before."""
 
 
 class SnapshotStore(Protocol):
-    """Copies of sessions. They end with their session, and every method raises as `SessionStore.load`."""
+    """Stores copies of sessions. They are deleted with their session; every method raises as `SessionStore.load`."""
 
     async def take(
         self, key: SessionKey, name: str, position: Position | None, request: bytes, taken_s: float
     ) -> SnapshotResult:
-        """Copy the session as it is under that name, unless there is one: then that is returned.
+        """Copy the session under that name; if there is a snapshot of that name, return it instead.
 
-        Raise the PositionConflict that `position` deserves if the session is not there, SnapshotsFull.
+        Raise PositionConflict if the session is not at `position`, or SnapshotsFull.
         """
         ...
 
     async def copy_for_request(
         self, key: SessionKey, mark: bytes, position: Position | None, request: bytes, taken_s: float
     ) -> RequestCopy:
-        """Copy the session as it is for as long as Idempotency-Keys are remembered, or find the copy with that mark.
+        """Return the copy with that mark; if there is none, copy the session and keep it as long as Idempotency-Keys.
 
-        Raise the PositionConflict that `position` deserves if the session is not there and was not copied before.
+        Raise PositionConflict if there is no copy and the session is not at `position`.
         """
         ...
 

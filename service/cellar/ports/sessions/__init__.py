@@ -1,1 +1,1 @@
-"""Sessions: their record, the changes that requests make, the commit of changes, and the store of all of it."""
+"""Records of sessions, changes and commits of them, and the protocol of their store."""

@@ -13,11 +13,11 @@ from cellar.ports.sessions.writers import Writers
 
 @dataclass(slots=True, eq=False)
 class Commit:
-    """One compare-and-set: if the session is still what `before` says, all changes happen, and `state` is its state.
+    """A compare-and-set: if the stored session is still `before`, all changes are applied and its state is `state`.
 
-    The first change begins at `before`, each other where the one in front of it ends. `meta` is what the session's
-    metadata becomes, None if it stays. `ask_s` above 0 asks the other processes, if this commit loses again, to leave
-    the session alone for so long.
+    The first change begins at the position of `before`, each further one at the end of the one before it. `meta` is the
+    new metadata, None if they stay the same. With `ask_s` above 0, a commit that fails because another process changed
+    the session asks the other processes to pause their commits of this session for that many seconds.
     """
 
     before: SessionRecord
@@ -29,7 +29,7 @@ class Commit:
 
     @property
     def after(self) -> SessionRecord:
-        """The session as the commit leaves it: one record, however often it is asked for."""
+        """The session after the commit; always the same object."""
         if self._after is None:
             before, changes = self.before, self.changes
             if isinstance(changes, StepChanges):
@@ -46,7 +46,7 @@ class Commit:
         writers = self.before.writers
         for revision, (change, after) in enumerate(zip_longest(changes, changes[1:]), self.before.revision):
             writer = change.identity.writer
-            # of several requests of a writer, one behind the other, the last is what remains
+            # of consecutive requests of one writer only the last is kept
             if writer is not None and (after is None or after.identity.writer != writer):
                 writers = writers.after(writer, change.identity.seq, revision)
         return writers
@@ -54,44 +54,44 @@ class Commit:
 
 @dataclass(slots=True)
 class Committed:
-    """What a request has come to: its change was applied now, or (`replayed`) had been before by the same request."""
+    """The answer to a request that changed the session, now or (`replayed`) when it was first sent."""
 
     position: Position
     steps: int
     output: bytes | None
-    """None when it was too large to be kept for a replay."""
+    """None if it was too large to be kept."""
     replayed: bool = False
 
 
 class CommittedChange(NamedTuple):
-    """A change that was committed some time ago, `steps` of them (0: it was none), told again."""
+    """A change that was committed earlier. `steps` is 0 if it was not a step."""
 
     position: Position
     steps: int
     output: bytes | None
-    """None when it was too large to be kept."""
+    """None if it was too large to be kept."""
     seq: int | None
-    """Of the writer who asks."""
+    """Its number among the requests of the writer who asks, None if another client sent it."""
 
 
 @dataclass(slots=True)
 class Applied:
-    """All changes of the commit have happened."""
+    """All changes of the commit were applied."""
 
     asked_s: float = 0.0
-    """Above 0: another process keeps losing the race for this session and asks to be let in for so long."""
+    """Above 0: another process, whose commits keep failing, asks for a pause of that many seconds."""
 
 
 @dataclass(slots=True)
 class CommitConflict:
-    """The session is not what the commit expected; nothing was written. `record` is what it is now."""
+    """The stored session was not `Commit.before`, so nothing was written. `record` is the stored session."""
 
     record: SessionRecord
 
 
 CommitResult = Applied | Committed | CommitConflict | CellarError
-"""Committed is of the first change alone: it had happened before, and nothing was written."""
+"""Committed: the first change had been committed before by the same request, and nothing was written."""
 
 
 CommitCallback = Callable[[Sequence[int], Sequence[CommitResult]], None]
-"""Is told which commits of a tick have ended, by their numbers in it, and the result of each of them."""
+"""Is called with the indices of commits of a group that have ended, and the result of each of them."""

@@ -8,52 +8,52 @@ from cellar.ports.sessions.changes import Position
 from cellar.ports.sessions.writers import NO_WRITERS, Writers
 
 Origin = Literal["create", "fork", "replay"]
-"""How a session came about: in the initial state, with that of another session, or by running the log of one."""
+"""How a session was created: with the initial state, with the state of another session, or by replaying a log."""
 
 
 class SessionKey(NamedTuple):
-    """A session's name: tenant and id, which both have the form of `NAME`."""
+    """The name of a session: tenant and id, both of the form `NAME`."""
 
     tenant: str
     session: str
 
 
 class DeletedModel(NamedTuple):
-    """What a session still knows of its model, which was deleted: enough to read its state and to leave the model."""
+    """What a session keeps of its deleted model: enough to read its state and to migrate to another model."""
 
     in_size: int
     out_size: int
     whole_sequences: bool
     states: Sequence[tuple[int, str, int, str]]
-    """Layer, name, size and the name of the cell, of each state in order."""
+    """Layer, name, size and cell of each state, in order."""
 
 
 @dataclass(frozen=True, slots=True)
 class SessionMeta:
-    """What steps leave as it is."""
+    """The part of a session that steps do not change."""
 
     model: str
     """The pinned version, `name@3`."""
     model_digest: str
     batch_size: int
-    """Rows: independent sequences that step together."""
+    """Number of rows: independent sequences that step together."""
     kernel_rev: int
     ttl_s: int
     created_s: float
     incarnation: bytes
-    """Its first epoch: tells it from an earlier session of the same name."""
+    """8 random bytes, also its first epoch: tells the session from an earlier one of the same name."""
     history: int = 0
-    """How many earlier states are kept: those before the last so many changes."""
+    """Number of earlier states that are kept."""
     log: int = 0
-    """The most changes whose inputs are logged; 0: there is no log."""
+    """Most changes whose inputs are logged; 0: no log."""
     events: int = 0
-    """The most events that are kept for watchers; 0: nobody can watch."""
+    """Most events that are kept for subscribers; 0: no events."""
     pinned: bool = False
-    """Whether it never expires, whatever `ttl_s` says."""
+    """Whether it never expires; `ttl_s` then has no effect."""
     migrated: int = 0
-    """Its revision when it last came to another model: states of an earlier one are that model's. 0: it never did."""
+    """Revision at its last migration to another model; 0: none. States kept before belong to an earlier model."""
     deleted: DeletedModel | None = None
-    """Set when its model was deleted by force: nothing but a migration changes its state from then on."""
+    """Set when its model was deleted by force: from then on only a migration changes its state."""
 
 
 @dataclass(slots=True)
@@ -64,17 +64,17 @@ class SessionRecord:
     meta: SessionMeta
     position: Position
     revision: int
-    """How often it has been changed, by steps and otherwise."""
+    """Number of changes since it was created, by steps and otherwise."""
     state: bytes
     writers: Writers = NO_WRITERS
-    """The last requests of those that number theirs."""
+    """The last request of each writer."""
     packed: Any = field(default=None, init=False, compare=False, repr=False)
-    """The store's own: what it knows the record by, so that it is packed once and not before each commit."""
+    """Used by the store alone: parts of the packed record, so that they are packed once and not for each commit."""
 
 
 @dataclass(frozen=True, slots=True)
 class SessionSummary:
-    """What a listing tells of a session: everything but its state, and how long it has to live when left alone."""
+    """A session in a listing: everything but its state, and the seconds until it expires."""
 
     key: SessionKey
     meta: SessionMeta
@@ -84,22 +84,22 @@ class SessionSummary:
 
 @dataclass(frozen=True, slots=True)
 class SessionFilter:
-    """Which sessions a listing tells of: all, unless it says more."""
+    """Selects the sessions of a listing; all of them by default."""
 
     model: str | None = None
     """A version, `name@3`, or all versions of a model, `name`."""
     prefix: str = ""
-    """What their names begin with."""
+    """Prefix of their names."""
     pinned: bool | None = None
-    """Those that never expire, or those that may."""
+    """True: those that never expire. False: those that may. None: both."""
 
     @property
     def by_name(self) -> bool:
-        """Whether names alone tell which they are."""
+        """Whether the name alone decides if a session is selected."""
         return self.model is None and self.pinned is None
 
     def fits(self, summary: SessionSummary) -> bool:
-        """Return whether the session is one of them."""
+        """Return whether the session is selected."""
         meta = summary.meta
         if self.model not in (None, meta.model, meta.model.partition("@")[0]):
             return False

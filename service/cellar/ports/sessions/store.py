@@ -1,4 +1,4 @@
-"""The store of sessions, as a protocol."""
+"""Protocol of the store of sessions."""
 
 from collections.abc import Sequence
 from typing import Protocol
@@ -16,14 +16,14 @@ from cellar.ports.sessions.record import (
 
 
 class SessionStore(Protocol):
-    """Sessions and the commit that moves them."""
+    """Creates, reads, lists and deletes sessions, and commits their changes."""
 
     async def create(
         self, record: SessionRecord, layout: str | None = None, origin: Origin = "create"
     ) -> SessionSummary | None:
         """Create the session if its name is free and return None; else return the session that has the name.
 
-        `layout` says where its states are and `origin` where they are from, for log and events.
+        `layout` describes its state and `origin` how it was created; both go to the log and the events.
         """
         ...
 
@@ -32,9 +32,9 @@ class SessionStore(Protocol):
         ...
 
     async def find(self, key: SessionKey, identity: Identity, fingerprint: bytes) -> Committed | SessionRecord:
-        """Return the committed answer to a request seen before, or the session if the request may run on it.
+        """Return the answer to a repeated request, or the session if the request is new and may run on it.
 
-        Raise the PositionConflict or FingerprintMismatch that the request deserves, or what `load` raises.
+        Raise PositionConflict, FingerprintMismatch, or what `load` raises.
         """
         ...
 
@@ -43,7 +43,7 @@ class SessionStore(Protocol):
     ) -> tuple[SessionRecord, list[CommittedChange]]:
         """Return the session, and its changes after `position` in order, those of `writer` with their numbers.
 
-        Raise a PositionConflict if they are not known any more or were never there, or what `load` raises.
+        Raise PositionConflict if the ring of last changes does not reach back to `position`, or what `load` raises.
         """
         ...
 
@@ -52,21 +52,20 @@ class SessionStore(Protocol):
         ...
 
     def post(self, commits: Sequence[Commit], done: CommitCallback) -> None:
-        """Begin to apply a tick, and call `done` with the results of its commits, a part at a time.
+        """Begin to apply a group of commits, and call `done` with their results, a part at a time.
 
-        A session occurs at most once in a tick. A result that is an error (SessionUnknown, SessionExpired,
-        FingerprintMismatch, StoreUnavailable) concerns its own commit only.
+        A session occurs at most once in a group. A result that is an error (SessionUnknown, SessionExpired,
+        FingerprintMismatch, StoreUnavailable) concerns only its own commit.
 
-        The results of a part come as soon as they are there, whatever becomes of the others: a store of several
-        servers has a part for each that has some of the sessions, any other has one. Every commit is in one of them,
-        however the tick ends. `done` is never called from within `post`; it should be quick and may post the next
-        tick; what it raises is logged and goes no further. Ticks take effect in the order in which they were posted,
-        as far as nothing has to be sent again.
+        There is a part for each server that has some of the sessions, and its results are reported as soon as that
+        server has answered. Every commit is reported exactly once. `done` is not called before `post` returns; it
+        should be quick, may call `post`, and its exceptions are logged. Groups are applied in the order in which they
+        are posted, unless commits have to be sent again.
         """
         ...
 
     async def delete(self, key: SessionKey) -> None:
-        """Delete the session, and no other that may get its name meanwhile. Raise as `load`."""
+        """Delete the session, but not another one that gets its name meanwhile. Raise as `load`."""
         ...
 
     async def list(
@@ -74,6 +73,7 @@ class SessionStore(Protocol):
     ) -> tuple[list[SessionSummary], str]:
         """Return up to `limit` sessions after `cursor` ("" to begin), and the next cursor, "" at the end.
 
-        How many sessions are looked at is bounded, so there may be fewer than `limit`, and none, before the end.
+        The number of sessions that are examined is bounded, so a page before the end may have fewer than `limit`
+        sessions, or none.
         """
         ...

@@ -1,16 +1,16 @@
-"""Writers: those who share a session and number their own requests, so that each of them can be recognised."""
+"""Writers of a session: clients that number their requests, so that a repeated request is recognised."""
 
 from dataclasses import dataclass, field
 from functools import lru_cache
 from hashlib import blake2b
 
 MAX_WRITERS = 64
-"""Of a session. When one more comes, the one whose last request is the oldest is forgotten."""
+"""Most writers of a session. For one more, the writer whose last request is the oldest is forgotten."""
 
 
 @lru_cache(maxsize=4096)
 def writer_mark(name: str) -> bytes:
-    """Return 16 bytes that stand for a writer's name."""
+    """Return the 16-byte hash of a writer's name."""
     return blake2b(name.encode(), digest_size=16).digest()
 
 
@@ -21,16 +21,16 @@ class Writer:
     mark: bytes
     seq: int
     revision: int
-    """Of the session before that request."""
+    """Revision of the session before that request."""
 
 
 @dataclass(frozen=True, slots=True)
 class Writers:
-    """The writers of a session, each in its place: where the store keeps the last request."""
+    """The writers of a session. The store keeps the last request of each under the writer's place in `all`."""
 
     all: tuple[Writer, ...] = ()
     _places: dict[bytes, int] | None = field(default=None, compare=False, repr=False)
-    """By mark; shared by those that follow each other, as long as nobody comes or leaves."""
+    """Place by mark; successive values share it while the set of writers stays the same."""
 
     def last(self, name: str) -> int:
         """Return the number of the writer's last request, 0 if it is not known."""
@@ -38,7 +38,7 @@ class Writers:
         return 0 if place is None else self.all[place].seq
 
     def place(self, name: str) -> int:
-        """Return the place of a writer, or the one that a new writer gets."""
+        """Return the place of a writer; of a new writer the place that it would get."""
         place = self._by_mark().get(writer_mark(name))
         if place is not None:
             return place
@@ -47,7 +47,7 @@ class Writers:
         return min(range(MAX_WRITERS), key=lambda index: self.all[index].revision)
 
     def after(self, name: str | None, seq: int | None, revision: int) -> "Writers":
-        """Return the writers after a request at `revision`, the same where no writer sent it."""
+        """Return the writers after a request at `revision`; the same value if the request has no writer."""
         if name is None or seq is None:
             return self
         mark, place = writer_mark(name), self.place(name)
