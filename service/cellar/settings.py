@@ -1,4 +1,4 @@
-"""Every setting of the service: one frozen model, read once from the environment (`CELLAR_*`)."""
+"""All settings of the service, read once from the environment variables `CELLAR_*`."""
 
 import os
 import re
@@ -33,14 +33,14 @@ def _cache_dir() -> Path:
 
 
 def _listed(value: object) -> object:
-    """Return what stands between the commas of a variable."""
+    """Return the parts of a text that is separated by commas."""
     if not isinstance(value, str):
         return value
     return tuple(part for part in (part.strip() for part in value.split(",")) if part)
 
 
 class Settings(BaseSettings):
-    """What can be set, with unit and default. `Settings.load()` reads the environment."""
+    """The settings with their units and defaults. `Settings.load()` reads the environment."""
 
     model_config = SettingsConfigDict(env_prefix="CELLAR_", env_ignore_empty=True, frozen=True, extra="ignore")
 
@@ -57,15 +57,15 @@ class Settings(BaseSettings):
     )
     durability: Literal["standard", "relaxed", "strict"] = Field(
         "standard",
-        description="What an answered step survives. standard: what the Redis is configured for; with the"
-        " private one a crash of the machine. relaxed: the private Redis writes to its disk once"
-        " a second. strict: replicas have the step too, otherwise the answer is 503"
-        " `applied_not_durable`. Default: standard.",
+        description="When a step is answered. standard: when Redis has written it as it is configured; the private"
+        " Redis writes it to disk first. relaxed: the private Redis writes to its disk once a second instead."
+        " strict: when replicas have the step too, otherwise the answer is 503 `applied_not_durable`."
+        " Default: standard.",
     )
     strict_replicas: int = Field(
         1, ge=1, le=16, description="Number of replicas that must have a step when durability is strict. Default: 1."
     )
-    strict_wait_s: float = Field(1, gt=0, le=3, description="How long to wait for these replicas, seconds. Default: 1.")
+    strict_wait_s: float = Field(1, gt=0, le=3, description="Longest wait for these replicas, seconds. Default: 1.")
     key_prefix: str = Field(
         "cellar", pattern=r"^[A-Za-z0-9._:-]{1,64}$", description="First part of every Redis key. Default: cellar."
     )
@@ -77,7 +77,7 @@ class Settings(BaseSettings):
         None,
         description="Names that clients may use for the service (the Host header without the port), separated"
         " by commas; * allows all. localhost and loopback addresses are always allowed. Default:"
-        " no others if it listens on this machine only, else all.",
+        " no other names if the service listens on a loopback address, all names otherwise.",
     )
     allowed_origins: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_listed)] = Field(
         (),
@@ -91,13 +91,13 @@ class Settings(BaseSettings):
     )
     runtime_dir: Path | None = Field(
         None,
-        description="Directory for the socket of the private Redis. Default: a short path that belongs to the"
+        description="Directory for the socket of the private Redis. Default: a short path, different for each"
         " data directory.",
     )
     redis_max_memory_bytes: int | None = Field(
         None,
         ge=0,
-        description="Memory limit of the private Redis, bytes; above it writes are answered 503. 0: no limit."
+        description="Memory limit of the private Redis, bytes; above it, writes are answered 503. 0: no limit."
         " Default: half the memory of the machine or of its control group.",
     )
     cache_dir: Path = Field(
@@ -105,7 +105,7 @@ class Settings(BaseSettings):
         description="Directory for compiled kernels. Default: $XDG_CACHE_HOME/cellar/kernels.",
     )
     warm_dir: Path | None = Field(
-        None, description="Directory of kernels that `cellar warm` has compiled, read only. Default: none."
+        None, description="Directory with kernels compiled by `cellar warm`, which is only read. Default: none."
     )
     blob_dir: Path | None = Field(
         None,
@@ -125,13 +125,14 @@ class Settings(BaseSettings):
     model_cache_bytes: int = Field(
         512 * MEBIBYTE,
         ge=MEBIBYTE,
-        description="Memory for loaded models in each process, bytes. The models used longest ago are dropped"
+        description="Memory for loaded models in each process, bytes. The least recently used models are dropped"
         " and loaded again when needed, in milliseconds. Default: 512 MiB.",
     )
     default_ttl_s: int = Field(
         30 * DAY_S,
         ge=1,
-        description="Lifetime of a session without changes, if its creation gives none, seconds. Default: 30 days.",
+        description="Lifetime of a session after its last change, if it was created without `ttl_s`, seconds."
+        " Default: 30 days.",
     )
     accept_revisions: bool = Field(
         False,
@@ -168,16 +169,17 @@ class Settings(BaseSettings):
     queue_wait_s: float = Field(
         0.5,
         gt=0,
-        description="Longest time that the waiting requests may take, seconds; further ones are answered 503."
+        description="Longest estimated time for all waiting requests, seconds; further ones are answered 503."
         " Default: 0.5.",
     )
 
     max_connections: int = Field(
         16384,
         ge=1,
-        description="Most connections at a time. The limit of open files of the process applies too. Default: 16384.",
+        description="Most connections at the same time. The limit of open files of the process applies too."
+        " Default: 16384.",
     )
-    max_streams: int = Field(8192, ge=0, description="Most WebSockets at a time. Default: 8192.")
+    max_streams: int = Field(8192, ge=0, description="Most WebSockets at the same time. Default: 8192.")
     max_head_bytes: int = Field(
         64 * 1024, ge=1024, description="Largest head of a request, including its URL, bytes. Default: 64 KiB."
     )
@@ -187,21 +189,21 @@ class Settings(BaseSettings):
     body_timeout_s: float = Field(
         20,
         gt=0,
-        description="Interval over which a body must arrive, and an answer be taken, at 1 KiB a second or"
+        description="Interval over which clients must send a body, and read an answer, at 1 KiB a second or"
         " more, seconds. Default: 20.",
     )
     stream_idle_s: float = Field(
         300,
         gt=0,
-        description="Longest pause in a body that is read in parts, in taking its answer, or in taking"
-        " events, seconds. Default: 300.",
+        description="Longest pause in which a client sends no part of a streamed body, or reads no part of"
+        " its answer or of events, seconds. Default: 300.",
     )
 
     max_unfinished_bytes: int = Field(
         256 * MEBIBYTE,
         ge=1024,
-        description="Most memory for all unfinished bodies and messages and all answers that are not taken,"
-        " bytes; further ones are answered 503. Default: 256 MiB.",
+        description="Most memory for all unfinished bodies and messages and all unread answers, bytes; further"
+        " ones are answered 503. Default: 256 MiB.",
     )
     compile_queue: int = Field(
         32,
@@ -214,7 +216,10 @@ class Settings(BaseSettings):
         None, description="Whether to start a training worker with the service. Default: only with the private Redis."
     )
     job_lease_s: float = Field(
-        5, gt=0, le=60, description="Silence after which a training attempt counts as dead, seconds. Default: 5."
+        5,
+        gt=0,
+        le=60,
+        description="Time without a sign of life after which a training attempt counts as dead, seconds. Default: 5.",
     )
     job_sweep_s: float = Field(
         1,
@@ -223,7 +228,7 @@ class Settings(BaseSettings):
         description="Interval at which the service looks for jobs without a worker, seconds. Default: 1.",
     )
     drain_s: float = Field(
-        20, ge=0, description="How long a stopping service waits for running requests, seconds. Default: 20."
+        20, ge=0, description="Longest time that a stopping service waits for running requests, seconds. Default: 20."
     )
 
     log_level: Literal["debug", "info", "warning", "error"] = Field(
@@ -249,7 +254,7 @@ class Settings(BaseSettings):
         for origin in self.allowed_origins:
             if origin != "*" and not ORIGIN.fullmatch(origin):
                 raise ValueError(
-                    "CELLAR_ALLOWED_ORIGINS must hold origins as browsers say them (https://app.example.com), without"
+                    "CELLAR_ALLOWED_ORIGINS must hold origins as browsers send them (https://app.example.com), without"
                     f" a path, not {origin!r}"
                 )
         return self
@@ -257,7 +262,7 @@ class Settings(BaseSettings):
     @model_validator(mode="after")
     def _queue_is_no_cluster(self) -> Self:
         if self.queue_url is not None and CLUSTER_URL.match(self.queue_url):
-            raise ValueError("CELLAR_QUEUE_URL names a cluster, and the job queue needs one server or Sentinel")
+            raise ValueError("CELLAR_QUEUE_URL names a cluster; the job queue needs one server or Sentinel")
         if self.queue_url is None and self.redis_url is not None and CLUSTER_URL.match(self.redis_url):
             raise ValueError(
                 "CELLAR_REDIS_URL names a cluster, which cannot carry the job queue:"
@@ -273,7 +278,7 @@ class Settings(BaseSettings):
 
     @classmethod
     def load(cls) -> Self:
-        """Read the environment. Raise SettingsInvalid naming the variable and what it should be."""
+        """Read the environment. Raise SettingsInvalid, which names the variable and the allowed values."""
         try:
             return cls()
         except ValidationError as error:
@@ -281,7 +286,7 @@ class Settings(BaseSettings):
 
     @property
     def embedded(self) -> bool:
-        """Whether the service runs on a private Redis."""
+        """Whether the service starts a private Redis."""
         return self.redis_url is None
 
     @property

@@ -43,6 +43,8 @@ CLEAN = (
     "CHANGELOG.md",
     "CONTRIBUTING.md",
     "docs",
+    "service/cellar/errors",
+    "service/cellar/settings.py",
     "service/cellar/sessions/events",
     "service/cellar/sessions/history",
     "service/cellar/sessions/operations",

@@ -1,9 +1,9 @@
-"""Every error that Cellar raises on purpose, as one tree.
+"""All errors that Cellar raises on purpose, as one tree of exceptions.
 
 ::
 
     CellarError
-    ├── InvalidInput                 the caller sent something that can never work
+    ├── InvalidInput                 a request that is always refused
     │   ├── CellError                cell text; carries line, column and a caret
     │   │   ├── CellSyntaxError
     │   │   ├── CellNameError
@@ -11,23 +11,23 @@
     │   │   └── CellLimitError
     │   ├── ShapeMismatch            an array of the wrong shape
     │   ├── NotFinite                NaN or infinity where a finite float32 was expected
-    │   ├── IdUnknown                a number that an embedding has no row for
+    │   ├── IdUnknown                an input of an embedding that is not one of its ids
     │   ├── WholeSequencesOnly       a single step of a network that reads sequences from both ends
     │   ├── InvalidParameter         a path, query or header value, which no JSON pointer can name
-    │   ├── TooManyFaults            one line after the other of a body cannot be read
+    │   ├── TooManyFaults            too many lines of a body in a row cannot be read
     │   ├── ImportRefused            a file of a network that cannot be read or expressed; carries place and remedy
-    │   ├── ForkTooLarge             more children of a large state than one request may make
+    │   ├── ForkTooLarge             children with more state than one request may write
     │   ├── FingerprintMismatch      the same key or sequence number with another body
-    │   ├── StateNotFinite           the step would have made a state NaN or infinite
-    │   └── OutputNotFinite          the step would have answered NaN or infinity
+    │   ├── StateNotFinite           the new state would be NaN or infinite
+    │   └── OutputNotFinite          the output would be NaN or infinite
     ├── MalformedJson                bytes that are not JSON; carries line and column
-    ├── MalformedBody                bytes that are not the npy, gzip or frames that they are said to be
-    ├── MalformedRequest             bytes that are not one HTTP request to every reader; the connection is closed
+    ├── MalformedBody                bytes that are not valid npy, gzip or frames
+    ├── MalformedRequest             bytes that two HTTP parsers may read differently; the connection is closed
     ├── BodyTooLarge
     ├── HeadTooLarge
-    ├── RequestTimeout               a request that did not come whole in the time that it had
-    ├── HostRefused                  the service was called by a name that is not its own
-    ├── OriginRefused                a browser's page of another site
+    ├── RequestTimeout               a request that did not arrive completely in time
+    ├── HostRefused                  a `Host` that is not a name of the service
+    ├── OriginRefused                a request from a web page of another site
     ├── UnsupportedMediaType
     ├── NotAcceptable
     ├── NotFound
@@ -39,40 +39,40 @@
     │   └── BlobUnknown
     ├── Gone
     │   ├── SessionExpired
-    │   └── ModelDeleted             the session is there, and its model was deleted by force
-    ├── Conflict                     the resource is not where the caller believes it is
+    │   └── ModelDeleted             the session exists, and its model was deleted by force
+    ├── Conflict                     the resource is not in the state that the request assumes
     │   ├── AlreadyExists
-    │   ├── ModelInUse               something depends on a model that is to be deleted; carries what, and how many
+    │   ├── ModelInUse               something depends on a model that is to be deleted; has the numbers of dependents
     │   ├── Superseded               a newer attempt of the same job holds the lease
-    │   ├── NotReached               a step that was to go before this one failed
-    │   ├── KernelRevisionMismatch   the session is pinned to another arithmetic
-    │   ├── SnapshotsFull            the session has as many snapshots as it may have
+    │   ├── NotReached               an earlier step of the same stream or bulk request failed
+    │   ├── KernelRevisionMismatch   the session has another revision of the arithmetic
+    │   ├── SnapshotsFull            the session has the largest allowed number of snapshots
     │   ├── SnapshotUnfit            the snapshot is of another model
-    │   ├── NotKept                  the session was made without what the request needs of its past
-    │   ├── OutOfReach               what it keeps of its past does not reach so far; carries the steps that it reaches
-    │   ├── ModelUnfit               a version that the session cannot go on with; carries what it should have
-    │   └── PositionConflict         carries the session's present position
-    │       ├── Regressed            ahead of the session: one before it has not come, or was lost
-    │       ├── StepTaken            same step, other body
-    │       ├── EpochChanged         reset or rewritten since
-    │       ├── Diverged             same step, other history
-    │       ├── ReplayExpired        the reply has left the replay window
-    │       ├── SessionMoved         changed while a sequence ran that was to be applied as a whole
-    │       ├── WriterUnknown        a writer that the session does not know begins with another request than its first
-    │       └── Overlap              overlaps a committed sequence
-    ├── Unavailable                  carries outcome and retry_after_s
+    │   ├── NotKept                  the session was created without the history, log or events that the request needs
+    │   ├── OutOfReach               a step that the history does not reach; has the steps that can be reached
+    │   ├── ModelUnfit               a version that cannot run the session; has what it should have
+    │   └── PositionConflict         has the present position of the session
+    │       ├── Regressed            ahead of the session: an earlier step has not arrived, or was lost
+    │       ├── StepTaken            the same step with another body
+    │       ├── EpochChanged         the session has begun a new epoch
+    │       ├── Diverged             the same step after another history
+    │       ├── ReplayExpired        the answer is no longer stored
+    │       ├── SessionMoved         the session was changed while a sequence ran that was to be applied as a whole
+    │       ├── WriterUnknown        a request of an unknown writer that is not its first
+    │       └── Overlap              the request overlaps a committed sequence
+    ├── Unavailable                  has outcome and retry_after_s
     │   ├── StoreUnavailable
     │   ├── Overloaded
     │   └── DeadlineExceeded         the request had not begun when its time was over
-    ├── InternalError                a fault of the service itself, told where only errors of this tree can be
-    ├── CompileAbandoned             nobody waits for what was being compiled
+    ├── InternalError                a fault of the service, for places that can only raise errors of this tree
+    ├── CompileAbandoned             all clients that waited for a compilation have disconnected
     ├── StoreCorrupt                 a stored record that this version cannot read
     └── StartupError                 configuration or environment: the process cannot start
         ├── SettingsInvalid
         ├── RedisMissing
         └── CompileFailed
 
-The tree knows no transport. `cellar.api.errors.problems` gives each class its HTTP status in one table.
+The errors do not depend on HTTP. A table in `cellar.api.errors.problems` gives each class its HTTP status.
 """
 
 from cellar.errors.base import CellarError, Outcome

@@ -1,4 +1,4 @@
-"""The root of all errors that Cellar raises on purpose."""
+"""The base class of all errors that Cellar raises on purpose."""
 
 from typing import Any, ClassVar, Literal
 
@@ -6,7 +6,7 @@ Outcome = Literal["not_applied", "unknown", "applied_not_durable"]
 
 
 class CellarError(Exception):
-    """The root. `slug` is the stable name that clients may match on; `members` are what an error tells besides."""
+    """The base class. `slug` is a stable name for programs; `members` names further fields of the problem document."""
 
     slug: ClassVar[str] = "error"
     title: ClassVar[str] = "Error"
@@ -21,6 +21,6 @@ class CellarError(Exception):
         self.detail = detail
 
     def fields(self) -> dict[str, Any]:
-        """Return the members that are known, by name."""
+        """Return the members that have a value, by name."""
         found = {name: getattr(self, name) for name in self.members}
         return {name: value for name, value in found.items() if value is not None}

@@ -1,4 +1,4 @@
-"""Input that can never work, cells among it."""
+"""Errors of requests and cells that are always refused, however often they are sent."""
 
 from typing import ClassVar
 
@@ -6,7 +6,7 @@ from cellar.errors.base import CellarError
 
 
 class InvalidInput(CellarError, slug="invalid_input", title="Invalid input"):
-    """Something in the request can never work.
+    """A part of the request is not allowed.
 
     `pointer` is an RFC 6901 JSON pointer to the fault, "" for the whole document.
     """
@@ -65,11 +65,11 @@ class ShapeMismatch(InvalidInput, slug="shape_mismatch", title="Wrong shape"):
 
 
 class NotFinite(InvalidInput, slug="not_finite", title="Number not finite"):
-    """A number that is not finite after the cast to float32."""
+    """A number that float32 cannot represent as a finite number."""
 
 
 class IdUnknown(InvalidInput, slug="id_unknown", title="Unknown id"):
-    """An input of an embedding that is none of its ids."""
+    """An input of an embedding that is not one of its ids."""
 
 
 class WholeSequencesOnly(InvalidInput, slug="whole_sequences_only", title="Whole sequences only"):
@@ -90,11 +90,11 @@ class InvalidParameter(InvalidInput, slug="invalid_parameter", title="Invalid pa
 
 
 class TooManyFaults(InvalidInput, slug="too_many_faults", title="Too many faults"):
-    """So many lines in a row could not be read that the rest of the body was not read at all."""
+    """Too many lines in a row could not be read, so the rest of the body was not read."""
 
 
 class ForkTooLarge(InvalidInput, slug="fork_too_large", title="Fork too large"):
-    """The children would have more state together than one request may write; none was made."""
+    """The children together would have more state than one request may write; none was created."""
 
 
 class ImportRefused(InvalidInput, slug="import_refused", title="Cannot be imported"):
@@ -125,8 +125,8 @@ class FingerprintMismatch(InvalidInput, slug="fingerprint_mismatch", title="Key 
 
 
 class StateNotFinite(InvalidInput, slug="state_not_finite", title="State not finite"):
-    """The step would leave a state NaN or infinite; nothing was committed."""
+    """A number of the new state would be NaN or infinite; nothing was committed."""
 
 
 class OutputNotFinite(InvalidInput, slug="output_not_finite", title="Output not finite"):
-    """The step would answer NaN or infinity; nothing was committed."""
+    """A number of the output would be NaN or infinite; nothing was committed."""

@@ -1,4 +1,4 @@
-"""Requests whose place in a session is taken, passed or not reached."""
+"""Errors of requests whose position or step does not match the session."""
 
 from typing import ClassVar
 
@@ -16,7 +16,7 @@ class PositionConflict(Conflict, slug="position_conflict", title="Position confl
 
 
 class Regressed(PositionConflict, slug="regressed", title="Ahead of the session"):
-    """The request is ahead of the session: one before it has not come yet, or the store has lost it."""
+    """The request is ahead of the session: an earlier step has not arrived yet, or the store has lost it."""
 
 
 class StepTaken(PositionConflict, slug="step_taken", title="Step taken"):
@@ -24,27 +24,27 @@ class StepTaken(PositionConflict, slug="step_taken", title="Step taken"):
 
 
 class EpochChanged(PositionConflict, slug="epoch_changed", title="Epoch changed"):
-    """The session was reset or rewritten since that position."""
+    """The session was reset, written, restored, rewound or migrated since that position."""
 
 
 class Diverged(PositionConflict, slug="diverged", title="History diverged"):
-    """The step is right and the history behind it is another one."""
+    """The step number matches, and the history before it is another one."""
 
 
 class ReplayExpired(PositionConflict, slug="replay_expired", title="Replay expired"):
-    """The step is older than the replay window."""
+    """The step was applied, and its answer is older than the replay window."""
 
 
 class WriterUnknown(PositionConflict, slug="writer_unknown", title="Unknown writer"):
-    """A writer that the session does not know, or no longer, whose request is not its first."""
+    """The session does not know the writer, or has forgotten it, and the request is not its first."""
 
 
-class SessionMoved(PositionConflict, slug="session_moved", title="Session moved meanwhile"):
+class SessionMoved(PositionConflict, slug="session_moved", title="Session changed during the sequence"):
     """The session was changed while a long sequence ran that was to be applied as a whole; send all of it again."""
 
 
 class Overlap(PositionConflict, slug="overlap", title="Overlaps a committed sequence"):
-    """The request overlaps a committed sequence; `boundaries` are its first and next step."""
+    """The request overlaps a committed sequence. `boundaries`: the first step of the sequence and the step after it."""
 
     members = (*PositionConflict.members, "boundaries")
 

@@ -1,4 +1,4 @@
-"""Requests that cannot be read, or are not taken."""
+"""Errors of requests that cannot be read, or are refused before they are read."""
 
 from cellar.errors.base import CellarError
 
@@ -16,9 +16,9 @@ class MalformedJson(CellarError, slug="malformed_json", title="Malformed JSON"):
 
 
 class MalformedBody(CellarError, slug="malformed_body", title="Malformed body"):
-    """The body is not the npy, gzip or frames that it is said to be.
+    """The body is not valid npy, gzip or frames.
 
-    `offset` counts the bytes before the fault, where that is known.
+    `offset` is the number of bytes before the fault, None if unknown.
     """
 
     members = ("offset",)
@@ -29,7 +29,7 @@ class MalformedBody(CellarError, slug="malformed_body", title="Malformed body"):
 
 
 class MalformedRequest(CellarError, slug="malformed_request", title="Malformed request"):
-    """The bytes are not an HTTP request, or two readers may find two requests in them. The connection is closed."""
+    """The bytes are not an HTTP request, or two parsers may read them differently. The connection is closed."""
 
 
 class BodyTooLarge(CellarError, slug="body_too_large", title="Body too large"):
@@ -37,24 +37,24 @@ class BodyTooLarge(CellarError, slug="body_too_large", title="Body too large"):
 
 
 class HostRefused(CellarError, slug="host_refused", title="Host refused"):
-    """The `Host` is none of the service's names: a web page may have made its own name lead here."""
+    """The `Host` is not a name of the service. This prevents DNS rebinding by web pages."""
 
 
 class HeadTooLarge(CellarError, slug="head_too_large", title="Request head too large"):
-    """The head of the request, or its trailers, are over the limit."""
+    """The head of the request is over the limit, or its trailers are."""
 
 
 class RequestTimeout(CellarError, slug="request_timeout", title="Request timeout"):
-    """The request did not come in the time that it had; nothing was applied."""
+    """The request did not arrive completely in time; nothing was applied."""
 
 
 class OriginRefused(CellarError, slug="origin_refused", title="Origin refused"):
-    """A page of another site, whose browser asks nobody before it sends a change or opens a WebSocket."""
+    """A web page of another site sent the request. Browsers allow that for some requests and for WebSockets."""
 
 
 class UnsupportedMediaType(CellarError, slug="unsupported_media_type", title="Unsupported media type"):
-    """A content type, or an encoding of it, that the route does not read."""
+    """A content type or content encoding that the route does not accept."""
 
 
 class NotAcceptable(CellarError, slug="not_acceptable", title="Not acceptable"):
-    """None of the types that the request accepts can be answered."""
+    """The route cannot answer with any of the types that the request accepts."""

@@ -1,4 +1,4 @@
-"""Resources that are unknown, gone, or in another state than the request needs."""
+"""Errors about resources that do not exist, or that are not in the state that the request needs."""
 
 from collections.abc import Sequence
 from typing import ClassVar
@@ -7,7 +7,7 @@ from cellar.errors.base import CellarError
 
 
 class NotFound(CellarError, slug="not_found", title="Not found"):
-    """Nothing has that name."""
+    """There is no resource with that name."""
 
 
 class ModelUnknown(NotFound, slug="model_unknown", title="Unknown model"):
@@ -15,7 +15,7 @@ class ModelUnknown(NotFound, slug="model_unknown", title="Unknown model"):
 
 
 class SessionUnknown(NotFound, slug="session_unknown", title="Unknown session"):
-    """No session has that name; a step never makes one."""
+    """No session has that name. A step never creates a session."""
 
 
 class SnapshotUnknown(NotFound, slug="snapshot_unknown", title="Unknown snapshot"):
@@ -35,11 +35,11 @@ class BlobUnknown(NotFound, slug="blob_unknown", title="Unknown blob"):
 
 
 class Gone(CellarError, slug="gone", title="Gone"):
-    """It was there and is no more."""
+    """The resource existed and was removed."""
 
 
 class SessionExpired(Gone, slug="session_expired", title="Session expired"):
-    """The session outlived its lifetime."""
+    """The lifetime of the session is over."""
 
 
 class ModelDeleted(Gone, slug="model_deleted", title="Model deleted"):
@@ -51,13 +51,13 @@ class Conflict(CellarError, slug="conflict", title="Conflict"):
 
 
 class AlreadyExists(Conflict, slug="already_exists", title="Already exists"):
-    """The name is taken by something else."""
+    """The name is used by something else."""
 
 
 class ModelInUse(Conflict, slug="model_in_use", title="Model in use"):
-    """Something depends on the model; `?force=true` deletes it all the same.
+    """Something depends on the model; `?force=true` deletes it nevertheless.
 
-    `sessions`, `jobs` (queued or running), `shadows` and `snapshots` count what depends on it.
+    `sessions`, `jobs` (queued or running), `shadows` and `snapshots` are the numbers of dependents.
     """
 
     members: ClassVar[tuple[str, ...]] = ("sessions", "jobs", "shadows", "snapshots")
@@ -71,11 +71,11 @@ class ModelInUse(Conflict, slug="model_in_use", title="Model in use"):
 
 
 class Superseded(Conflict, slug="superseded", title="Superseded by a newer attempt"):
-    """Another attempt of the same job holds the lease now."""
+    """A newer attempt of the same job holds the lease."""
 
 
 class NotReached(Conflict, slug="not_reached", title="Not reached"):
-    """A step that was to go before this one on the same stream failed; this one was not applied."""
+    """An earlier step of the same stream or bulk request failed, so this one was not applied."""
 
 
 class KernelRevisionMismatch(Conflict, slug="kernel_revision_mismatch", title="Another kernel revision"):
@@ -83,11 +83,11 @@ class KernelRevisionMismatch(Conflict, slug="kernel_revision_mismatch", title="A
 
 
 class SnapshotsFull(Conflict, slug="snapshots_full", title="Too many snapshots"):
-    """The session has as many snapshots as it may have."""
+    """The session has the largest allowed number of snapshots."""
 
 
 class SnapshotUnfit(Conflict, slug="snapshot_unfit", title="Snapshot of another model"):
-    """The snapshot was taken of another model than the session has now."""
+    """The snapshot was taken when the session had another model."""
 
 
 class NotKept(Conflict, slug="not_kept", title="Not kept"):
@@ -95,9 +95,9 @@ class NotKept(Conflict, slug="not_kept", title="Not kept"):
 
 
 class OutOfReach(Conflict, slug="out_of_reach", title="Out of reach"):
-    """What the session keeps of its past does not reach so far.
+    """The step cannot be reached from the kept states and the log.
 
-    `reachable` are the steps of the present epoch that it reaches, as [first, last].
+    `reachable` are the steps of the present epoch that can be reached, as [first, last].
     """
 
     members: ClassVar[tuple[str, ...]] = ("reachable",)
@@ -108,7 +108,7 @@ class OutOfReach(Conflict, slug="out_of_reach", title="Out of reach"):
 
 
 class ModelUnfit(Conflict, slug="model_unfit", title="Model does not fit"):
-    """The version cannot take the session on: its inputs, states or outputs are others, and the log is of no help."""
+    """The version cannot run the session: it has different inputs, states or outputs."""
 
     members: ClassVar[tuple[str, ...]] = ("expected", "actual")
 

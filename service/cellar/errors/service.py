@@ -1,10 +1,10 @@
-"""Faults and limits of the service, not of the request."""
+"""Errors about faults and limits of the service, and about its start."""
 
 from cellar.errors.base import CellarError, Outcome
 
 
 class Unavailable(CellarError, slug="unavailable", title="Unavailable"):
-    """Not now. `outcome` says what is known of the request's effect."""
+    """The request cannot be served now. `outcome` says whether it was applied."""
 
     members = ("outcome",)
 
@@ -15,11 +15,11 @@ class Unavailable(CellarError, slug="unavailable", title="Unavailable"):
 
 
 class StoreUnavailable(Unavailable, slug="store_unavailable", title="Store unavailable"):
-    """Redis refuses or is gone."""
+    """Redis does not answer, or refuses a command."""
 
 
 class Overloaded(Unavailable, slug="overloaded", title="Overloaded"):
-    """Too much waits, or too many are connected; nothing was applied."""
+    """Too many requests are waiting, or too many clients are connected; nothing was applied."""
 
 
 class DeadlineExceeded(Unavailable, slug="deadline_exceeded", title="Deadline exceeded"):
@@ -27,7 +27,7 @@ class DeadlineExceeded(Unavailable, slug="deadline_exceeded", title="Deadline ex
 
 
 class CompileAbandoned(CellarError, slug="compile_abandoned", title="Compilation abandoned"):
-    """A compilation was ended because nobody waited for it any more."""
+    """A compilation was ended because all clients that waited for it have disconnected."""
 
 
 class StoreCorrupt(CellarError, slug="store_corrupt", title="Unreadable record"):
@@ -35,7 +35,7 @@ class StoreCorrupt(CellarError, slug="store_corrupt", title="Unreadable record")
 
 
 class InternalError(CellarError, slug="internal_error", title="Internal error"):
-    """A fault of the service itself. Its log says more."""
+    """A fault of the service itself. The log has the details."""
 
     def __init__(self) -> None:
         super().__init__("The service failed; the fault is in its log.")
@@ -46,7 +46,7 @@ class StartupError(CellarError, slug="startup_error", title="Cannot start"):
 
 
 class SettingsInvalid(StartupError, slug="settings_invalid", title="Invalid setting"):
-    """A setting has a value that it cannot have."""
+    """A setting has a value that is not allowed."""
 
 
 class RedisMissing(StartupError, slug="redis_missing", title="No Redis"):
@@ -56,7 +56,7 @@ class RedisMissing(StartupError, slug="redis_missing", title="No Redis"):
 class CompileFailed(StartupError, slug="compile_failed", title="Compilation failed"):
     """A kernel could not be compiled or loaded.
 
-    `exceeded`: it took more time or memory than a kernel may take. `text` is the kernel's, where that is known.
+    `exceeded`: the compiler exceeded its limit of time or memory. `text` is the source of the kernel, "" if unknown.
     """
 
     def __init__(self, detail: str, *, exceeded: bool = False, text: str = "") -> None:
