@@ -71,5 +71,5 @@ def configure(level: str, *, as_json: bool) -> None:
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
     # What these say at info is about themselves: each compiled function, each queue call, each request.
     # rq.worker by its own name: its module raises a level that nobody has set to info.
-    for name in ("numba", "rq", "rq.worker", "uvicorn", "asyncio", "httpx"):
+    for name in ("numba", "rq", "rq.worker", "uvicorn", "websockets", "asyncio", "httpx"):
         logging.getLogger(name).setLevel(max(logging.WARNING, logging.getLevelNamesMapping()[level.upper()]))

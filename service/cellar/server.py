@@ -15,7 +15,8 @@ from cellar.api.dependencies import Services
 from cellar.api.fast_http.protocol import StepProtocol
 from cellar.api.sequence_stream.response import Underway
 from cellar.api.websocket.app import Streams
-from cellar.api.websocket.protocol import PING_S, StreamProtocol
+from cellar.api.websocket.connection.keep_alive import PING_S
+from cellar.api.websocket.connection.protocol import StreamProtocol
 from cellar.errors import CellarError
 from cellar.settings import Settings
 
@@ -49,7 +50,6 @@ def make_server(app: FastAPI, settings: Settings, announce: Callable[[], Corouti
         ws=StreamProtocol,
         ws_max_size=settings.max_body_bytes,
         ws_ping_interval=PING_S,
-        ws_ping_timeout=PING_S,
         ws_per_message_deflate=False,
         log_config=None,
         access_log=False,

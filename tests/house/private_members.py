@@ -54,6 +54,7 @@ MODULES = [
     "uvicorn",
     "websockets.frames",
     "websockets.http11",
+    "websockets.server",
 ]
 """Modules that the documentation describes as a whole. Members of their classes are private all the same where a class
 of ours overrides them, unless they stand below."""
@@ -74,6 +75,7 @@ NAMES = {
     "starlette.responses:Response.media_type",
     "starlette.responses:Response.status_code",
     "uvicorn.server:Server.config",
+    "websockets.protocol:SEND_EOF",
 }
 """Names of other modules, and members, that the documentation describes."""
 
@@ -85,9 +87,9 @@ UNSEEN = {
     "numba.core.typing.templates:FunctionTemplate.prefer_literal",
     "redis.asyncio.connection:RedisSSLContext.get",
     "redis.asyncio.connection:SSLConnection.ssl_context",
+    "uvicorn.server:ServerState.connections",
     "uvicorn.server:ServerState.default_headers",
     "uvicorn.server:ServerState.total_requests",
-    "websockets.protocol:Protocol.current_size",
 }
 """Members of objects that a library hands over: nothing in the module that uses them tells their class."""
 

@@ -9,7 +9,7 @@ import orjson
 import pytest
 
 from cellar.api.fast_http.protocol import StepProtocol
-from cellar.api.websocket.connection import TEXT
+from cellar.api.websocket.connection.interface import TEXT
 from cellar.errors import Overloaded
 from cellar.ports import Committed, Position
 from cellar.sessions.requests.pending_result import PendingResult

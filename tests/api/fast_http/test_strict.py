@@ -8,7 +8,7 @@ import orjson
 import pytest
 
 from cellar.api.fast_http import bounded
-from cellar.api.websocket.connection import TEXT
+from cellar.api.websocket.connection.interface import TEXT
 from cellar.ports import Committed, Position
 from cellar.sessions.requests.pending_result import PendingResult
 from cellar.settings import Settings

@@ -13,8 +13,8 @@ from cellar.settings import Settings
 from tests.api.conftest import with_own_keys
 from tests.api.connections import connected, request, step
 from tests.api.websocket.conftest import Served, serving, until
+from tests.api.websocket.connection.test_protocol import Sent
 from tests.api.websocket.test_floods import raw_stream
-from tests.api.websocket.test_protocol import Sent
 
 pytestmark = pytest.mark.anyio
 

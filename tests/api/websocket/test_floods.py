@@ -1,24 +1,33 @@
 """What one WebSocket sends without end holds up nobody else, and is kept nowhere."""
 
-import asyncio
 import gc
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
-from starlette.types import Receive, Scope, Send
 from uvicorn.server import ServerState
 from websockets.exceptions import InvalidStatus
 
 from cellar.api.fast_http.protocol import StepProtocol
-from cellar.api.websocket.connection import TEXT
-from cellar.api.websocket.protocol import EXTENSION, PONG, StreamProtocol, framed
+from cellar.api.websocket.connection.frame_codec import framed
+from cellar.api.websocket.connection.interface import TEXT
+from cellar.api.websocket.connection.protocol import StreamProtocol
 from cellar.settings import Settings
 from tests.api.conftest import with_own_keys
 from tests.api.connections import Connection, connected
 from tests.api.websocket.conftest import Served, serving, until
-from tests.api.websocket.test_protocol import CONT, PING, Listener, Sent, Transport, configured
-from tests.api.websocket.test_protocol import HEAD as HANDSHAKE
+from tests.api.websocket.connection.test_protocol import (
+    CONT,
+    PING,
+    PONG,
+    Listener,
+    Sent,
+    StreamServer,
+    Transport,
+    configured,
+    nothing,
+)
+from tests.api.websocket.connection.test_protocol import HEAD as HANDSHAKE
 
 pytestmark = pytest.mark.anyio
 
@@ -78,7 +87,7 @@ async def test_pings_and_messages_are_all_answered(served: Served) -> None:
             piece = await client.reader.read(1 << 16)
             assert piece
             data += piece
-        assert data.count(framed(PONG, b"here?")) == count
+        assert data.count(framed(0x80 | PONG, b"here?")) == count
 
 
 async def test_a_client_that_takes_nothing_is_owed_one_pong() -> None:
@@ -89,7 +98,7 @@ async def test_a_client_that_takes_nothing_is_owed_one_pong() -> None:
         await until(lambda: not protocol._queued)
         assert transport.written == b""
         protocol.resume_writing()
-        assert transport.written == framed(PONG, b"999")
+        assert transport.written == framed(0x80 | PONG, b"999")
 
 
 async def test_fragments_are_kept_in_one_piece() -> None:
@@ -98,7 +107,7 @@ async def test_fragments_are_kept_in_one_piece() -> None:
         for _ in range(1000):
             protocol.data_received(bytes(Sent(CONT, b"", fin=False)) + bytes(Sent(CONT, b"b", fin=False)))
         await until(lambda: not protocol._queued)
-        assert len(protocol.frames) == 1
+        assert bytes(protocol._fragments or b"") == b"a" + b"b" * 1000
         protocol.data_received(bytes(Sent(CONT, b"c")))
         assert listener.said == [(0x82, b"a" + b"b" * 1000 + b"c")]
 
@@ -120,21 +129,12 @@ async def test_streams_over_the_limit_are_turned_away(settings: Settings) -> Non
 @asynccontextmanager
 async def listening() -> AsyncIterator[tuple[StreamProtocol, Transport, Listener]]:
     """Yield a connection that hands on what comes."""
-    listener, ended = Listener(), asyncio.Event()
-
-    async def app(scope: Scope, receive: Receive, send: Send) -> None:
-        await receive()
-        await send({"type": "websocket.accept"})
-        connection: StreamProtocol = scope["extensions"][EXTENSION]["connection"]
-        connection.open(listener)
-        connection.resume()
-        await ended.wait()
-
-    protocol, transport = StreamProtocol(configured(app), ServerState(), {}), Transport()
+    streams = StreamServer(Listener())
+    protocol, transport = StreamProtocol(configured(nothing, streams), ServerState()), Transport()
     protocol.connection_made(transport)
     protocol.data_received(HANDSHAKE)
-    await until(lambda: protocol._listener is not None and protocol._taking)
+    await until(lambda: protocol._taking)
     transport.written = b""
-    yield protocol, transport, listener
-    ended.set()
+    yield protocol, transport, streams.listener
+    streams.over.set()
     protocol.connection_lost(None)

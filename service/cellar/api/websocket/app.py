@@ -10,11 +10,12 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from cellar.api.dependencies import Services
 from cellar.api.errors.problems import problem
 from cellar.api.http.access import Access
+from cellar.api.http.conventions import without_ending_slash
 from cellar.api.http.known_query import check_query
 from cellar.api.websocket.close_codes import STOPPING, Closing, closing_of
-from cellar.api.websocket.connection import AsgiConnection, Connection
+from cellar.api.websocket.connection.asgi import AsgiConnection
+from cellar.api.websocket.connection.interface import Connection
 from cellar.api.websocket.deferred_writes import DeferredWrites
-from cellar.api.websocket.protocol import EXTENSION
 from cellar.api.websocket.socket import Socket
 from cellar.errors import CellarError
 from cellar.ports import NAME
@@ -40,18 +41,23 @@ class Streams:
         self._closed = asyncio.Event()
         self._stopping = False
 
-    async def serve(self, session: str | None, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one socket until it is closed."""
-        await receive()  # websocket.connect
-        await send({"type": "websocket.accept"})
-        closing = self._refusal(HTTPConnection(scope))
+    def refusal(self, scope: Scope) -> Response | None:
+        """Return the answer to a handshake for a path that has no stream, None for a path that has one."""
+        if _route(scope) is not None:
+            return None
+        detail = f"there is no stream at {scope['path']}: they are /v1/stream and /v1/sessions/{{session}}/stream"
+        return problem(404, "not_found", "Not Found", detail)
+
+    async def serve(self, scope: Scope, connection: Connection) -> None:
+        """Serve a connection until it is closed. Its handshake is over."""
+        closing = self._closing(HTTPConnection(scope))
         if closing is not None:
-            return await send({"type": "websocket.close", "code": closing.code, "reason": closing.reason})
-        direct = scope.get("extensions", {}).get(EXTENSION)
-        connection: Connection = AsgiConnection(receive, send) if direct is None else direct["connection"]
+            return await connection.close(closing)
+        route = _route(scope)
+        assert route is not None
         limits = {"window": self._window, "max_bytes": self._max_bytes}
         caller = self._access.caller(scope["headers"])
-        socket = Socket(self._services, caller, session, connection, self._turns, **limits)
+        socket = Socket(self._services, caller, route[1], connection, self._turns, **limits)
         self.sockets.add(socket)
         try:
             return await socket.run()
@@ -68,7 +74,8 @@ class Streams:
             self._closed.clear()
             await self._closed.wait()
 
-    def _refusal(self, asked: HTTPConnection) -> Closing | None:
+    def _closing(self, asked: HTTPConnection) -> Closing | None:
+        """Return how a stream ends that must not begin."""
         if self._stopping:
             return STOPPING
         try:
@@ -79,10 +86,9 @@ class Streams:
         return None
 
 
-def _no_stream(path: str) -> Response:
-    """Return the answer to a handshake for a path at which there is no stream."""
-    detail = f"there is no stream at {path}: they are /v1/stream and /v1/sessions/{{session}}/stream"
-    return problem(404, "not_found", "Not Found", detail)
+def _route(scope: Scope) -> re.Match[str] | None:
+    """Return the match of a path that has a stream: group 1 is the session, None for a stream of many sessions."""
+    return PATH.fullmatch(without_ending_slash(scope["path"]))
 
 
 class StreamRoutes:
@@ -96,8 +102,9 @@ class StreamRoutes:
         """Serve the socket if it is one of ours."""
         if scope["type"] != "websocket":
             return await self._app(scope, receive, send)
-        path = PATH.fullmatch(scope["path"])
-        if path is None:
-            await receive()  # websocket.connect
-            return await _no_stream(scope["path"])(scope, receive, send)
-        return await self._streams.serve(path[1], scope, receive, send)
+        await receive()  # websocket.connect
+        refusal = self._streams.refusal(scope)
+        if refusal is not None:
+            return await refusal(scope, receive, send)
+        await send({"type": "websocket.accept"})
+        return await self._streams.serve(scope, AsgiConnection(receive, send))

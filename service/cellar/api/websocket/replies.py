@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from cellar.api.decoding.step_input import Asked, one_row
 from cellar.api.errors.problems import document_of
-from cellar.api.websocket.connection import BINARY, TEXT, Message
+from cellar.api.websocket.connection.interface import BINARY, TEXT, Message
 from cellar.api.websocket.requests import Resume
 from cellar.api.websocket.submissions import Several, Submission
 from cellar.errors import CellarError, Overloaded, Unavailable

@@ -13,7 +13,7 @@ from typing import Any
 from cellar.api.dependencies import Services
 from cellar.api.http.body import PROMPT_BYTES, read_beside
 from cellar.api.websocket.close_codes import BROKEN, STOPPING, Closing, closing_of, ends
-from cellar.api.websocket.connection import BINARY, Connection
+from cellar.api.websocket.connection.interface import BINARY, Connection
 from cellar.api.websocket.deferred_writes import DeferredWrites
 from cellar.api.websocket.in_flight import StepsInFlight
 from cellar.api.websocket.replies import Replies, text

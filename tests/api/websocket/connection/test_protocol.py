@@ -7,17 +7,21 @@ from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any
 
+import pytest
 import uvicorn
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from starlette.types import Message, Receive, Scope, Send
+from starlette.types import Receive, Scope, Send
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from uvicorn.server import ServerState
 from websockets.utils import apply_mask
 
 from cellar.api.limits.limits import Limits, Load
-from cellar.api.websocket.connection import BINARY, TEXT
-from cellar.api.websocket.protocol import EXTENSION, StreamProtocol, framed
+from cellar.api.websocket.close_codes import Closing
+from cellar.api.websocket.connection import protocol as connection_protocol
+from cellar.api.websocket.connection.frame_codec import framed
+from cellar.api.websocket.connection.interface import BINARY, TEXT, Connection
+from cellar.api.websocket.connection.protocol import StreamProtocol
 
 HEAD = (
     b"GET /v1/stream HTTP/1.1\r\nHost: here\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
@@ -65,6 +69,7 @@ class Transport(asyncio.Transport):
         super().__init__()
         self.written = b""
         self.closed = False
+        self.aborted = asyncio.Event()
         self.paused = False
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
@@ -74,6 +79,10 @@ class Transport(asyncio.Transport):
     def close(self) -> None:
         """Note it."""
         self.closed = True
+
+    def abort(self) -> None:
+        """Note it."""
+        self.aborted.set()
 
     def is_closing(self) -> bool:
         """Return whether it was closed."""
@@ -113,18 +122,41 @@ class Listener:
         """Do nothing."""
 
 
-def configured(app: App) -> uvicorn.Config:
+class StreamServer:
+    """Serves one connection, whose messages go to a listener after each piece that is received."""
+
+    def __init__(self, listener: Listener) -> None:
+        self.listener = listener
+        self.over = asyncio.Event()
+
+    def refusal(self, _scope: Scope) -> None:
+        """Refuse nothing."""
+
+    async def serve(self, _scope: Scope, connection: Connection) -> None:
+        """Serve until the test is over."""
+        connection.open(self.listener)
+        connection.resume()
+        await self.over.wait()
+
+
+def configured(app: App, streams: Any = None) -> uvicorn.Config:
     """Return the settings of a server."""
-    app.state = SimpleNamespace(load=Load(Limits()))  # type: ignore[attr-defined]
+    app.state = SimpleNamespace(load=Load(Limits()), streams=streams)  # type: ignore[attr-defined]
     config = uvicorn.Config(app, ws_max_size=MOST, ws_per_message_deflate=False, ws_ping_interval=None, log_config=None)
     config.load()
     return config
 
 
-async def spoken(kind: type[WebSocketsSansIOProtocol], app: App, pieces: Sequence[bytes]) -> tuple[bytes, bool]:
+async def nothing(_scope: Scope, _receive: Receive, _send: Send) -> None:
+    """Do nothing: our protocol does not ask the application."""
+
+
+Either = WebSocketsSansIOProtocol | StreamProtocol
+
+
+async def spoken(protocol: Either, pieces: Sequence[bytes]) -> tuple[bytes, bool]:
     """Return what a connection writes while it receives these pieces, and whether it is closed then."""
-    config = configured(app)
-    protocol, transport = kind(config, ServerState(), {}), Transport()
+    transport = Transport()
     protocol.connection_made(transport)
     protocol.data_received(HEAD)
     await asyncio.sleep(0)
@@ -135,7 +167,7 @@ async def spoken(kind: type[WebSocketsSansIOProtocol], app: App, pieces: Sequenc
             break
         protocol.data_received(piece)
         await asyncio.sleep(0)
-        while transport.paused and isinstance(protocol, StreamProtocol):
+        while isinstance(protocol, StreamProtocol) and transport.paused and not transport.closed:
             protocol.resume()
             await asyncio.sleep(0)  # what is left is handed on in turns
         await asyncio.sleep(0)
@@ -158,26 +190,16 @@ async def by_parser(pieces: Sequence[bytes]) -> tuple[Said, bytes, bool]:
             data = message.get("bytes")
             said.append((TEXT, message["text"].encode()) if data is None else (BINARY, data))
 
-    return said, *await spoken(WebSocketsSansIOProtocol, app, pieces)
+    return said, *await spoken(WebSocketsSansIOProtocol(configured(app), ServerState(), {}), pieces)
 
 
 async def directly(pieces: Sequence[bytes], slow: Sequence[int] = ()) -> tuple[Said, bytes, bool]:
     """Return what ours hands on and writes."""
-    listener = Listener(slow)
-
-    async def app(scope: Scope, receive: Receive, send: Send) -> None:
-        await receive()
-        await send({"type": "websocket.accept"})
-        connection: StreamProtocol = scope["extensions"][EXTENSION]["connection"]
-        connection.open(listener)
-        connection.resume()
-        message: Message = {"type": ""}
-        while message["type"] != "websocket.disconnect":
-            message = await receive()
-
-    found = await spoken(StreamProtocol, app, pieces)
-    assert listener.is_lost
-    return listener.said, *found
+    streams = StreamServer(Listener(slow))
+    found = await spoken(StreamProtocol(configured(nothing, streams), ServerState()), pieces)
+    assert streams.listener.is_lost
+    streams.over.set()
+    return streams.listener.said, *found
 
 
 LETTERS = b"a text of whatever length "
@@ -261,30 +283,83 @@ def test_frames_may_be_cut_at_any_byte() -> None:
     asyncio.run(every_cut(b"".join(map(bytes, talk))))
 
 
-def test_frames_are_written_as_the_library_reads_them() -> None:
-    for size in (0, 125, 126, 65535, 65536):
-        head = framed(BINARY, b"y" * size)[: -size or None]
-        wide = {125: 0, 126: 2, 65535: 2, 65536: 8}.get(size, 0)
-        assert head[0] == BINARY
-        assert len(head) == 2 + wide
-        assert (int.from_bytes(head[2:], "big") if wide else head[1]) == size
-
-
-def test_who_speaks_before_the_handshake_is_over_is_left_to_the_server() -> None:
-    found: list[Any] = []
-
-    async def app(scope: Scope, receive: Receive, send: Send) -> None:
-        await receive()
-        await send({"type": "websocket.accept"})
-        found.append(scope["extensions"].get(EXTENSION))
-
+def test_what_comes_before_anybody_listens_is_kept() -> None:
     async def early() -> None:
-        protocol = StreamProtocol(configured(app), ServerState(), {})
-        protocol.connection_made(Transport())
+        streams = StreamServer(Listener())
+        protocol, transport = StreamProtocol(configured(nothing, streams), ServerState()), Transport()
+        protocol.connection_made(transport)
         protocol.data_received(HEAD)
-        protocol.data_received(bytes(Sent(1, b"too early"))[:5])
+        message = bytes(Sent(1, b"early")) + bytes(Sent(PING, b"here?"))
+        for piece in (message[:5], message[5:]):
+            protocol.data_received(piece)
+        assert streams.listener.said == []
         for _ in range(4):
             await asyncio.sleep(0)
+        assert streams.listener.said == [(TEXT, b"early")]
+        assert transport.written.endswith(framed(0x8A, b"here?"))
+        streams.over.set()
+        protocol.connection_lost(None)
+        assert streams.listener.is_lost
 
     asyncio.run(early())
-    assert found == [None]
+
+
+def test_a_client_that_leaves_before_anybody_listens() -> None:
+    async def gone() -> None:
+        streams = StreamServer(Listener())
+        protocol = StreamProtocol(configured(nothing, streams), ServerState())
+        protocol.connection_made(Transport())
+        protocol.data_received(HEAD)
+        protocol.connection_lost(None)
+        before = streams.listener.is_lost
+        await asyncio.sleep(0)
+        assert (before, streams.listener.is_lost) == (False, True)
+        streams.over.set()
+
+    asyncio.run(gone())
+
+
+@pytest.mark.parametrize(
+    ("change", "status"),
+    [
+        ((b"Version: 13", b"Version: 8"), 400),
+        ((b"AAAAAAAAAAAAAAAAAAAAAA==", b"AA"), 400),
+        ((b"\r\n\r\n", b"\r\nLong: " + bytes(9000).hex().encode() + b"\r\n\r\n"), 431),
+    ],
+    ids=["another version", "no key", "a long header"],
+)
+def test_a_handshake_that_the_library_refuses_is_answered(change: tuple[bytes, bytes], status: int) -> None:
+    async def refused() -> None:
+        protocol, transport = StreamProtocol(configured(nothing), ServerState()), Transport()
+        protocol.connection_made(transport)
+        protocol.data_received(HEAD.replace(*change))
+        assert transport.written.startswith(b"HTTP/1.1 %d " % status)
+        assert transport.closed
+        protocol.connection_lost(None)
+
+    asyncio.run(refused())
+
+
+def test_a_close_frame_that_is_not_answered_ends_the_connection(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connection_protocol, "CLOSE_S", 0.01)
+    monkeypatch.setattr(connection_protocol, "LINGER_S", 0.01)
+
+    async def silent() -> None:
+        streams = StreamServer(Listener())
+        protocol, transport = StreamProtocol(configured(nothing, streams), ServerState()), Transport()
+        protocol.connection_made(transport)
+        protocol.data_received(HEAD)
+        await asyncio.sleep(0)
+        await protocol.close(Closing(1012, "stopping"))
+        assert transport.written.endswith(b"\x88\x0a" + (1012).to_bytes(2, "big") + b"stopping")
+        protocol.data_received(bytes(Sent(1, b"dropped")) + bytes(Sent(PING, b"not answered")))
+        assert streams.listener.said == []
+        before = transport.closed
+        async with asyncio.timeout(10):
+            await transport.aborted.wait()
+        assert (before, transport.closed) == (False, True)
+        assert streams.listener.is_lost
+        streams.over.set()
+        protocol.connection_lost(None)
+
+    asyncio.run(silent())

@@ -1,66 +1,20 @@
-"""What a socket needs of its connection, and the connection that every ASGI server gives."""
+"""A WebSocket connection under any ASGI server, which passes messages to and from an application one by one."""
 
 import asyncio
 from collections.abc import Coroutine, Sequence
-from contextlib import AbstractContextManager
-from typing import Any, Protocol
+from typing import Any
 
 from starlette.types import Receive, Send
 
 from cellar.api.websocket.close_codes import Closing
-
-TEXT, BINARY = 0x81, 0x82
-"""Kinds of messages, as the first byte of a frame says them that is a whole message."""
-
-Message = tuple[int, bytes]
-"""A kind and a payload."""
+from cellar.api.websocket.connection.interface import BINARY, TEXT, Listener, Message
 
 MOST_WAITING = 64
-"""Messages that wait to be taken by a server, beyond which no more are read."""
-
-
-class Listener(Protocol):
-    """Who is told what comes. Nothing here raises."""
-
-    def take(self, payload: bytes, kind: int) -> bool:
-        """Take a message. Return whether another may come, else it may once `Connection.resume` is called."""
-
-    def together(self) -> AbstractContextManager[None]:
-        """Hear, in here, of messages that came at once."""
-        ...
-
-    def lost(self) -> None:
-        """Hear that nobody is there any more."""
-
-    def eased(self) -> None:
-        """Hear that the connection is not `full` any more."""
-
-
-class Connection(Protocol):
-    """One WebSocket after its handshake."""
-
-    @property
-    def full(self) -> bool:
-        """Whether the client takes answers slower than they are written. What must be written still may be."""
-
-    def open(self, listener: Listener) -> None:
-        """Tell the listener from here on. Messages come once `resume` is called."""
-
-    def resume(self) -> None:
-        """Let messages come."""
-
-    def write(self, messages: Sequence[Message]) -> None:
-        """Write messages, if anybody is there."""
-
-    async def close(self, closing: Closing) -> None:
-        """Close once all is written. Raise OSError if nobody is there any more."""
-
-    def end(self) -> None:
-        """Let go of all that served it."""
+"""Messages that wait for the server to take them, beyond which no more are read."""
 
 
 class AsgiConnection:
-    """The connection of a server that knows no other way than messages."""
+    """A connection made of the two callables of ASGI."""
 
     def __init__(self, receive: Receive, send: Send) -> None:
         self._receive = receive
@@ -73,32 +27,32 @@ class AsgiConnection:
 
     @property
     def full(self) -> bool:
-        """Whether the client takes answers slower than they are written."""
+        """Whether the client reads answers more slowly than they are written."""
         return len(self._written) > MOST_WAITING
 
     def open(self, listener: Listener) -> None:
-        """Tell the listener from here on. Messages come once `resume` is called."""
+        """Set the listener. It gets messages after the first `resume`."""
         works: tuple[Coroutine[Any, Any, None], ...] = (self._read(listener), self._write(listener))
         self._tasks = [asyncio.create_task(work, name="stream") for work in works]
 
     def resume(self) -> None:
-        """Let messages come."""
+        """Let the listener have messages."""
         self._room.set()
 
     def write(self, messages: Sequence[Message]) -> None:
-        """Let messages be written."""
+        """Queue messages for the task that writes them."""
         self._written += messages
         self._emptied.clear()
         self._wake.set()
 
     async def close(self, closing: Closing) -> None:
-        """Close once all is written, or nobody takes it. Raise OSError."""
+        """Send a close frame once all is written, or the connection is lost. Raise OSError."""
         if self._written:
             await self._emptied.wait()
         await self._send({"type": "websocket.close", "code": closing.code, "reason": closing.reason})
 
     def end(self) -> None:
-        """Let go of both tasks."""
+        """Cancel both tasks."""
         for task in self._tasks:
             task.cancel()
 

@@ -14,7 +14,7 @@ from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIO
 from websockets.exceptions import ConnectionClosed
 
 from cellar import server
-from cellar.api.websocket.connection import AsgiConnection
+from cellar.api.websocket.connection.asgi import AsgiConnection
 from cellar.settings import Settings
 from cellar.wire.frames import frames
 from tests.api.conftest import MAX_BODY_BYTES, with_own_keys
