@@ -29,7 +29,7 @@ from cellar.nn.training.optimisers import OPTIMISERS
 from cellar.nn.training.schedules import SCHEDULES
 from cellar.nn.training.spec import TrainingSpec
 from cellar.settings import Settings
-from cellar.wire.frames import frames
+from cellar.wire.frames import layout
 from tests.docs.pages import ROOT
 from tests.docs.tables import KINDS, filled
 
@@ -175,9 +175,9 @@ def test_the_limits_of_cells() -> None:
 
 @pytest.mark.parametrize(
     ("heading", "fields"),
-    [("header", frames.HEADER_FIELDS), ("step", frames.STEP_FIELDS), ("answer", frames.ANSWER_FIELDS)],
+    [("header", layout.HEADER_FIELDS), ("step", layout.STEP_FIELDS), ("answer", layout.ANSWER_FIELDS)],
 )
-def test_every_field_of_a_frame(heading: str, fields: frames.Fields) -> None:
+def test_every_field_of_a_frame(heading: str, fields: layout.Fields) -> None:
     offset, layout = 0, []
     for name, code in fields:
         size = struct.calcsize("<" + code)

@@ -23,7 +23,7 @@ from cellar.main import create_app
 from cellar.ports import ANYBODY, Identity, SessionKey
 from cellar.sessions.service.sessions import Sessions
 from cellar.settings import Settings
-from cellar.wire.frames import frames
+from cellar.wire.frames import frames, layout
 from cellar.wire.json import lines
 from tests.api.conftest import running, with_own_keys
 
@@ -203,7 +203,7 @@ async def test_a_fault_of_the_service_is_the_answer_of_one_step_and_tells_nothin
     if media_type == lines.MEDIA_TYPE:
         assert sum("output" in json.loads(line) for line in said.splitlines()) == 3
     else:
-        assert [answer.status == frames.OK for answer in frames.unpack_answers(said)].count(True) == 3
+        assert [answer.status == layout.OK for answer in frames.unpack_answers(said)].count(True) == 3
     assert sessions_of(app)._scheduler._admission.waiting == 0
 
 

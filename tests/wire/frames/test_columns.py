@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cellar.errors import MalformedBody
-from cellar.wire.frames import frames
+from cellar.wire.frames import frames, layout
 from cellar.wire.frames.columns import FEWEST, pack_in_a_row, pack_outputs, plain_steps
 from cellar.wire.frames.frames import Answer, Place, Step
 
@@ -86,7 +86,7 @@ def test_sizes_that_do_not_add_up_are_left_to_the_records(offset: int, value: in
     """They say which record it is."""
     frame = bytearray(frames.pack_steps([ONE] * FEWEST))
     for record in range(FEWEST):
-        frame[frames.HEADER.size + record * frames.STEP.size + offset] = value
+        frame[layout.HEADER.size + record * layout.STEP.size + offset] = value
     assert plain_steps(bytes(frame)) is None
     with pytest.raises(MalformedBody):
         frames.unpack_steps(bytes(frame))

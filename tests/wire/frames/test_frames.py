@@ -9,9 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from cellar.errors import BodyTooLarge, MalformedBody
-from cellar.wire.frames import frames
-from cellar.wire.frames.frames import HEADER, STEP, Answer, FrameSplitter, Place, Step
+from cellar.errors import MalformedBody
+from cellar.wire.frames import frames, layout
+from cellar.wire.frames.frames import Answer, Place, Step
+from cellar.wire.frames.layout import HEADER, STEP
 
 PLACE = Place(bytes.fromhex("00112233445566ff"), 7, bytes(range(16)))
 INPUTS = np.arange(6, dtype=np.float32).reshape(1, 2, 3)
@@ -133,7 +134,7 @@ FIRST = HEADER.size
         (changed(5, "B", 0), 5),
         (changed(5, "B", 3), 5),
         (changed(5, "B", 4), 5),
-        (changed(5, "B", frames.Kind.ANSWERS), 5),
+        (changed(5, "B", layout.Kind.ANSWERS), 5),
         (changed(6, "H", 1), 5),
         (changed(20, "I", 1), 5),
         (changed(FIRST + 4, "B", 32), FIRST),
@@ -165,50 +166,6 @@ def test_random_bytes_are_frames_or_refused(noise: bytes, at: int) -> None:
         for unpack in (frames.unpack_steps, frames.unpack_answers):
             with suppress(MalformedBody):
                 unpack(data)
-
-
-@given(st.lists(st.integers(1, 200), max_size=30))
-def test_frames_are_found_however_they_are_cut(sizes: list[int]) -> None:
-    splitter, stream = FrameSplitter(1000), FRAME + ANSWERS + FRAME
-    found: list[bytes] = []
-    for size in [*sizes, len(stream)]:
-        found += splitter.feed(stream[:size])
-        stream = stream[size:]
-    splitter.end()
-    assert found == [FRAME, ANSWERS, FRAME]
-
-
-def test_a_stream_may_not_end_inside_a_frame() -> None:
-    for size in range(1, len(FRAME)):
-        splitter = FrameSplitter(1000)
-        assert [*splitter.feed(FRAME[:size])] == []
-        with pytest.raises(MalformedBody):
-            splitter.end()
-
-
-def test_a_size_over_the_limit_is_refused_before_a_byte_of_it_has_come() -> None:
-    for offset in (8, 12, 16):
-        with pytest.raises(BodyTooLarge):
-            [*FrameSplitter(1000).feed(changed(offset, "I", 2**32 - 1)[: HEADER.size])]
-    splitter = FrameSplitter(len(FRAME))
-    assert [*splitter.feed(FRAME)] == [FRAME]
-
-
-def test_what_is_no_frame_is_refused_at_its_header() -> None:
-    with pytest.raises(MalformedBody):
-        [*FrameSplitter(1000).feed(b'{"session": "s", "inputs": [1]}\n')]
-
-
-def test_whole_frames_come_before_the_fault_behind_them() -> None:
-    found = FrameSplitter(1000).feed(FRAME + changed(4, "B", 2))
-    assert next(found) == FRAME
-    with pytest.raises(MalformedBody):
-        next(found)
-
-
-def test_a_frame_has_a_bounded_number_of_records() -> None:
-    with pytest.raises(BodyTooLarge, match="4096 records"):
-        [*FrameSplitter(1 << 30).feed(changed(8, "I", 4097)[: HEADER.size])]
 
 
 def test_a_stream_of_answers_may_end_with_a_problem() -> None:

@@ -13,7 +13,7 @@ from cellar.api.errors.problems import INTERNAL, document_of
 from cellar.errors import CellarError, Unavailable
 from cellar.sessions.requests.pending_result import PendingResult
 from cellar.sessions.values.results import StepAnswer
-from cellar.wire.frames import columns, frames
+from cellar.wire.frames import columns, frames, layout
 
 logger = logging.getLogger(__name__)
 
@@ -111,7 +111,7 @@ def _answer(ask: BulkStep, coming: PendingResult | Exception) -> frames.Answer:
     if isinstance(coming, PendingResult):
         try:
             done = coming.committed()
-            return frames.Answer(ask.tag, frames.OK, frames.Place(*done.position), None, done.replayed)
+            return frames.Answer(ask.tag, layout.OK, frames.Place(*done.position), None, done.replayed)
         except Exception as error:
             coming = error
     document = problem_document(ask, coming)

@@ -16,7 +16,7 @@ from cellar.api.schemas.session.sessions import SequenceLine, StepLine
 from cellar.errors import BodyTooLarge, CellarError, InvalidInput, TooManyFaults
 from cellar.ports import APPEND, NAME, NAME_IN_WORDS, Identity, SessionKey
 from cellar.wire.frames import columns, frames
-from cellar.wire.frames.frames import FrameSplitter
+from cellar.wire.frames.splitter import FrameSplitter
 from cellar.wire.json.document import decode
 from cellar.wire.json.lines import LineSplitter, is_blank
 from cellar.wire.json.outline import outline

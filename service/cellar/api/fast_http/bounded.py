@@ -6,13 +6,12 @@ bodies must keep coming.
 """
 
 from asyncio import TimerHandle, Transport
-from collections.abc import Callable
 from time import monotonic
 from typing import Any
 
-from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
+from cellar.api.fast_http.flow_control import HoldingFlow
 from cellar.api.fast_http.keep_alive import KeepAliveProtocol
 from cellar.api.fast_http.unread_answers import UnreadAnswers
 from cellar.api.http.body import STREAMS
@@ -36,49 +35,10 @@ MOST_LINGERING = 256
 """Connections over the limit that are told so; any more are cut off."""
 
 
-class _Flow(FlowControl):
-    """uvicorn's flow control. While bytes are held, the socket is not read, and to resume means to go on with those."""
-
-    def __init__(self, transport: Transport, go_on: Callable[[], None]) -> None:
-        super().__init__(transport)
-        self.holding = False
-        self._go_on = go_on
-
-    def pause_reading(self) -> None:
-        """Take no more for now."""
-        if not self.holding:
-            return super().pause_reading()
-        self.read_paused = True
-        return None
-
-    def resume_reading(self) -> None:
-        """Go on with what is held, else with what comes."""
-        if not self.holding:
-            return super().resume_reading()
-        if self.read_paused:
-            self.read_paused = False
-            self._go_on()
-        return None
-
-    def hold(self) -> None:
-        """Do not read the socket."""
-        if not self.holding:
-            if not self.read_paused:
-                self._transport.pause_reading()
-            self.holding = True
-
-    def let_go(self) -> None:
-        """Read the socket again unless the application has enough."""
-        if self.holding:
-            self.holding = False
-            if not self.read_paused:
-                self._transport.resume_reading()
-
-
 class BoundedProtocol(KeepAliveProtocol):
     """One connection."""
 
-    flow: _Flow
+    flow: HoldingFlow
 
     def __init__(self, config: Any, *arguments: Any, **more: Any) -> None:
         super().__init__(config, *arguments, **more)
@@ -106,7 +66,7 @@ class BoundedProtocol(KeepAliveProtocol):
     def connection_made(self, transport: Transport) -> None:  # type: ignore[override]
         """Take the connection, or turn it away if there are too many."""
         super().connection_made(transport)
-        self.flow = _Flow(transport, self._queue)
+        self.flow = HoldingFlow(transport, self._queue)
         self._untaken = UnreadAnswers(self.loop, transport, self._load.bodies)
         most = self._limits.max_connections
         over = len(self.connections) - most

@@ -16,7 +16,7 @@ from cellar.api.websocket.submissions import Several, Submission
 from cellar.errors import CellarError, Overloaded, Unavailable
 from cellar.ports import Committed, Position, StepChanges
 from cellar.sessions.values.results import Floats, Missed, SinceAnswer
-from cellar.wire.frames import columns, frames
+from cellar.wire.frames import columns, frames, layout
 
 SINGLE, DOUBLE = np.dtype("<f4"), np.dtype(np.float64)
 
@@ -174,6 +174,6 @@ def _columns(steps: Sequence[_Step]) -> frames.Packed:
 def _record(tag: int, _: int, outcome: Committed | CellarError | None) -> frames.Answer:
     """Return a problem, or an answer whose output was not kept."""
     if isinstance(outcome, Committed):
-        return frames.Answer(tag, frames.OK, frames.Place(*outcome.position), None, outcome.replayed)
+        return frames.Answer(tag, layout.OK, frames.Place(*outcome.position), None, outcome.replayed)
     document = problem(outcome)
     return frames.Answer(tag, document["status"], problem=orjson.dumps(document))

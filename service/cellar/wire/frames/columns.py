@@ -11,7 +11,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from cellar.wire.frames.frames import (
+from cellar.wire.frames.frames import Packed
+from cellar.wire.frames.layout import (
     ANSWER,
     ANSWER_FIELDS,
     HEADER,
@@ -22,7 +23,6 @@ from cellar.wire.frames.frames import (
     STEP_FIELDS,
     Floats,
     Kind,
-    Packed,
     blocks,
 )
 

@@ -1,91 +1,32 @@
-"""Frames: many steps, or their answers, in one run of bytes that NumPy reads where it lies.
+"""Frames: many steps, or their answers, in one run of bytes that NumPy reads where it lies."""
 
-A frame is a header, then records of one size, then all numbers in one block, then all text. Everything is little
-endian and nothing is padded: records and numbers stand at multiples of eight and four bytes. `docs/reference/frames.md`
-gives the layout to those who write another client.
-"""
-
-from collections.abc import Iterable, Iterator, Sequence
-from enum import IntEnum
-from struct import Struct
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
-from cellar.errors import BodyTooLarge, MalformedBody
-
-Floats = NDArray[np.float32]
+from cellar.errors import MalformedBody
+from cellar.wire.frames.layout import (
+    ANSWER,
+    HEADER,
+    NOT_KEPT,
+    NUMBER,
+    OK,
+    POSITION,
+    REPLAYED,
+    RESET,
+    SEQ,
+    SEQUENCE,
+    STEP,
+    Floats,
+    Kind,
+    blocks,
+    frame_bytes,
+    join_blocks,
+    read_header,
+)
 
 MEDIA_TYPE = "application/vnd.cellar.frames"
-MAGIC = b"Cell"
-VERSION = 1
-
-Fields = tuple[tuple[str, str], ...]
-
-HEADER_FIELDS: Fields = (
-    ("magic", "4s"),
-    ("version", "B"),
-    ("kind", "B"),
-    ("zero", "H"),
-    ("records", "I"),
-    ("numbers", "I"),
-    ("text", "I"),
-    ("nothing", "I"),
-)
-_SHAPE: Fields = (("steps", "I"), ("rows", "I"), ("features", "I"))
-_PLACE: Fields = (("epoch", "8s"), ("step", "Q"), ("digest", "16s"))
-STEP_FIELDS: Fields = (
-    ("tag", "I"),
-    ("flags", "B"),
-    ("session", "B"),
-    ("writer", "B"),
-    ("key", "B"),
-    *_SHAPE,
-    ("timeout_ms", "I"),
-    *_PLACE,
-    ("seq", "Q"),
-)
-ANSWER_FIELDS: Fields = (
-    ("tag", "I"),
-    ("status", "H"),
-    ("flags", "H"),
-    *_SHAPE,
-    ("problem", "I"),
-    *_PLACE,
-    ("nothing", "Q"),
-)
-
-
-def _struct(fields: Fields) -> Struct:
-    return Struct("<" + "".join(code for _, code in fields))
-
-
-HEADER, STEP, ANSWER = _struct(HEADER_FIELDS), _struct(STEP_FIELDS), _struct(ANSWER_FIELDS)
-
-
-class Kind(IntEnum):
-    """What the records of a frame are."""
-
-    STEPS = 1
-    ANSWERS = 2
-    PROBLEM = 3
-    """No record, and one problem document for a text: what ends a stream of answers before its time."""
-
-
-KINDS = frozenset(map(int, Kind))
-
-
-SEQUENCE, POSITION, NUMBER, SEQ, RESET = 1, 2, 4, 8, 16
-"""Flags of a step: it is a sequence; its position, its step, its seq count; a reset stands behind its words."""
-
-REPLAYED, NOT_KEPT = 1, 2
-"""Flags of an answer: it was applied before; its output is not known any more."""
-
-OK = 200
-
-MAX_RECORDS = 4096
-"""Of a frame on its way in: they are read in one go, in some ten milliseconds."""
 
 _NOWHERE = bytes(8), 0, bytes(16)
 
@@ -150,7 +91,7 @@ def pack_steps(steps: Sequence[Step]) -> bytes:
         )
         numbers.append(np.ascontiguousarray(one.inputs, dtype="<f4").tobytes())
         text += [*words, one.reset or b""]
-    return _frame(Kind.STEPS, len(records), records, numbers, text)
+    return join_blocks(Kind.STEPS, len(records), records, numbers, text)
 
 
 def unpack_steps(frame: bytes) -> list[Step]:
@@ -229,7 +170,7 @@ def pack_answer(answer: Answer) -> Packed:
 def join_answers(parts: Sequence[Packed]) -> bytes:
     """Return the frame of all these answers, in their order."""
     counts, records, numbers, text = zip(*parts, strict=True) if parts else ((), (), (), ())
-    return _frame(Kind.ANSWERS, sum(counts), records, numbers, text)
+    return join_blocks(Kind.ANSWERS, sum(counts), records, numbers, text)
 
 
 def unpack_answers(frame: bytes) -> list[Answer]:
@@ -256,93 +197,14 @@ def unpack_answers(frame: bytes) -> list[Answer]:
 
 def pack_problem(document: bytes) -> bytes:
     """Return the frame that ends a stream of answers."""
-    return _frame(Kind.PROBLEM, 0, (), (), (document,))
+    return join_blocks(Kind.PROBLEM, 0, (), (), (document,))
 
 
 def unpack_problem(frame: bytes) -> bytes | None:
     """Return the problem document of a frame that ends a stream, None of any other frame. Raise MalformedBody."""
-    if len(frame) < HEADER.size or len(frame) != _size(frame):
+    if len(frame) < HEADER.size or len(frame) != frame_bytes(frame):
         raise MalformedBody("not a whole frame, or more than one")
-    return frame[HEADER.size :] if _read_header(frame)[0] == Kind.PROBLEM else None
-
-
-class FrameSplitter:
-    """Cuts a stream of bytes, in pieces of any size, into frames.
-
-    No frame may have over `max_bytes`, nor over MAX_RECORDS records.
-    """
-
-    def __init__(self, max_bytes: int) -> None:
-        self._max = max_bytes
-        self._held = bytearray()
-
-    @property
-    def held_bytes(self) -> int:
-        """Return how much has come of what is not all there."""
-        return len(self._held)
-
-    def feed(self, data: bytes) -> Iterator[bytes]:
-        """Take bytes and yield the frames that are whole now; behind them, raise MalformedBody or BodyTooLarge.
-
-        A size is believed only once it is known to be within the limit, so no more than that is ever held.
-        """
-        self._held += data
-        while len(self._held) >= HEADER.size:
-            size = _size(self._held)
-            records = _read_header(self._held)[1]
-            if records > MAX_RECORDS:
-                raise BodyTooLarge(f"a frame may have {MAX_RECORDS} records, this one has {records}")
-            if size > self._max:
-                raise BodyTooLarge(f"a frame may have {self._max} bytes (CELLAR_MAX_BODY_BYTES), this one has {size}")
-            if len(self._held) < size:
-                break
-            frame = bytes(self._held[:size])
-            del self._held[:size]
-            yield frame
-
-    def end(self) -> None:
-        """Say that no more bytes come. Raise MalformedBody if a frame has begun."""
-        if self._held:
-            raise MalformedBody(f"the body ends inside a frame, after {len(self._held)} bytes of it")
-
-
-def _frame(kind: Kind, count: int, records: Sequence[bytes], numbers: Sequence[bytes], text: Sequence[bytes]) -> bytes:
-    sizes = sum(map(len, numbers)) // 4, sum(map(len, text))
-    return b"".join((HEADER.pack(MAGIC, VERSION, kind, 0, count, *sizes, 0), *records, *numbers, *text))
-
-
-def _read_header(data: bytes | bytearray) -> tuple[int, int, int, int]:
-    """Return kind and how many records, numbers and bytes of text follow. Raise MalformedBody."""
-    magic, version, kind, zero, records, numbers, text, nothing = HEADER.unpack_from(data)
-    if magic != MAGIC:
-        raise MalformedBody("not a frame: it does not begin with `Cell`", offset=0)
-    if version != VERSION:
-        raise MalformedBody(f"a frame of version {version}; this service reads {VERSION}", offset=4)
-    if zero or nothing or kind not in KINDS:
-        raise MalformedBody("a frame of an unknown kind", offset=5)
-    return kind, records, numbers, text
-
-
-def _size(data: bytes | bytearray) -> int:
-    return _whole(*_read_header(data)[1:])
-
-
-def _whole(records: int, numbers: int, text: int) -> int:
-    return HEADER.size + STEP.size * records + 4 * numbers + text
-
-
-def blocks(frame: bytes, kind: Kind, record: Struct) -> tuple[memoryview, Floats, str]:
-    """Return the bytes of the records, the numbers and the text of a whole frame. Raise MalformedBody."""
-    if len(frame) < HEADER.size:
-        raise MalformedBody("not a whole frame, or more than one")
-    found, count, numbers, words = _read_header(frame)
-    if len(frame) != _whole(count, numbers, words):
-        raise MalformedBody("not a whole frame, or more than one")
-    if found != kind:
-        raise MalformedBody(f"a frame of kind {found} where one of kind {kind:d} belongs", offset=5)
-    at = HEADER.size + record.size * count
-    values = np.frombuffer(frame, "<f4", numbers, at)
-    return memoryview(frame)[HEADER.size : at], values, frame[at + 4 * numbers :].decode("latin-1")
+    return frame[HEADER.size :] if read_header(frame)[0] == Kind.PROBLEM else None
 
 
 def _shaped(numbers: Floats, *shape: int) -> Floats:

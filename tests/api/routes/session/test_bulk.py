@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 
 from cellar.api.bulk.requests import MOST_FAULTS
-from cellar.wire.frames import frames
+from cellar.wire.frames import frames, layout
 from cellar.wire.frames.frames import Step
+from cellar.wire.frames.splitter import FrameSplitter
 from cellar.wire.json import lines
 from tests.api.conftest import MAX_BODY_BYTES
 
@@ -64,7 +65,7 @@ async def send_frames(client: httpx.AsyncClient, *asked: Sequence[Step], **heade
 
 def read_frames(content: bytes) -> list[frames.Answer]:
     """Return the answers of all frames of a body."""
-    splitter = frames.FrameSplitter(1 << 30)
+    splitter = FrameSplitter(1 << 30)
     found = [answer for frame in splitter.feed(content) for answer in frames.unpack_answers(frame)]
     splitter.end()
     return found
@@ -256,7 +257,7 @@ async def test_what_ends_a_stream_comes_behind_the_answers(client: httpx.AsyncCl
     name = await begin(client)
     frame = frames.pack_steps([Step(name, INPUTS[:1, None])])
     answer = await send(client, frame + frame + b"Cell" * 8, FRAMES)
-    splitter = frames.FrameSplitter(1 << 20)
+    splitter = FrameSplitter(1 << 20)
     *good, last = splitter.feed(answer.content)
     assert [frames.unpack_answers(one)[0].status for one in good] == [200, 200]
     problem = frames.unpack_problem(last)
@@ -281,8 +282,8 @@ async def test_what_ends_a_stream_comes_behind_the_answers(client: httpx.AsyncCl
         (b"{}", {"content-type": LINES, "content-encoding": "gzip"}, 400, "malformed_body"),
         (b"{}", {"content-type": FRAMES}, 400, "malformed_body"),
         (b"{" * (MAX_BODY_BYTES + 1), {"content-type": LINES}, 413, "body_too_large"),
-        (frames.HEADER.pack(b"Cell", 1, 1, 0, 0, 2**32 - 1, 0, 0), {"content-type": FRAMES}, 413, "body_too_large"),
-        (frames.HEADER.pack(b"Cell", 1, 1, 0, 4097, 0, 0, 0), {"content-type": FRAMES}, 413, "body_too_large"),
+        (layout.HEADER.pack(b"Cell", 1, 1, 0, 0, 2**32 - 1, 0, 0), {"content-type": FRAMES}, 413, "body_too_large"),
+        (layout.HEADER.pack(b"Cell", 1, 1, 0, 4097, 0, 0, 0), {"content-type": FRAMES}, 413, "body_too_large"),
     ],
 )
 async def test_what_is_wrong_from_the_beginning_is_no_stream(

@@ -1,0 +1,49 @@
+"""Frames cut out of a stream of bytes that comes in pieces of any size."""
+
+from collections.abc import Iterator
+
+from cellar.errors import BodyTooLarge, MalformedBody
+from cellar.wire.frames.layout import HEADER, frame_bytes, read_header
+
+MAX_RECORDS = 4096
+"""Of a frame on its way in: they are read in one go, in some ten milliseconds."""
+
+
+class FrameSplitter:
+    """Cuts a stream of bytes, in pieces of any size, into frames.
+
+    No frame may have over `max_bytes`, nor over MAX_RECORDS records.
+    """
+
+    def __init__(self, max_bytes: int) -> None:
+        self._max = max_bytes
+        self._held = bytearray()
+
+    @property
+    def held_bytes(self) -> int:
+        """Return how much has come of what is not all there."""
+        return len(self._held)
+
+    def feed(self, data: bytes) -> Iterator[bytes]:
+        """Take bytes and yield the frames that are whole now; behind them, raise MalformedBody or BodyTooLarge.
+
+        A size is believed only once it is known to be within the limit, so no more than that is ever held.
+        """
+        self._held += data
+        while len(self._held) >= HEADER.size:
+            size = frame_bytes(self._held)
+            records = read_header(self._held)[1]
+            if records > MAX_RECORDS:
+                raise BodyTooLarge(f"a frame may have {MAX_RECORDS} records, this one has {records}")
+            if size > self._max:
+                raise BodyTooLarge(f"a frame may have {self._max} bytes (CELLAR_MAX_BODY_BYTES), this one has {size}")
+            if len(self._held) < size:
+                break
+            frame = bytes(self._held[:size])
+            del self._held[:size]
+            yield frame
+
+    def end(self) -> None:
+        """Say that no more bytes come. Raise MalformedBody if a frame has begun."""
+        if self._held:
+            raise MalformedBody(f"the body ends inside a frame, after {len(self._held)} bytes of it")
