@@ -10,7 +10,7 @@ from benchmarks.weights import SUFFIXES, Array, Weights
 from cellar.engine import KernelCache
 from cellar.nn.execution.executable import BoundNetwork, CompiledNetwork
 from cellar.nn.model.network import Network
-from cellar.nn.spec.network import NetworkSpec
+from cellar.nn.model.spec import NetworkSpec
 from cellar.settings import Settings
 
 CUSTOM_LSTM = """

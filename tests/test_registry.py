@@ -18,7 +18,7 @@ import redis
 from cellar.engine import KernelCache
 from cellar.errors import AlreadyExists, BlobUnknown, CellError, InvalidInput, ModelUnknown, StoreCorrupt
 from cellar.nn.model.network import Network
-from cellar.nn.spec.network import NetworkSpec
+from cellar.nn.model.spec import NetworkSpec
 from cellar.ports import ModelVersion
 from cellar.registry import MODEL_BYTES, Registry
 from cellar.store.catalogue.blobs_redis import RedisBlobs
@@ -179,15 +179,9 @@ def test_other_references_are_unknown(registry: Registry, ref: str) -> None:
 
 
 def test_a_cell_with_a_fault_is_refused_where_it_stands(registry: Registry) -> None:
-    spec = SPEC.model_copy(
-        update={
-            "layers": (
-                SPEC.layers[0].model_copy(
-                    update={"cell": SPEC.layers[0].cell.model_copy(update={"equations": "h = tanh(W @ y)"})}  # type: ignore[union-attr]  # it is recurrent
-                ),
-            )
-        }
-    )
+    document = SPEC.model_dump()
+    document["layers"][0]["cell"]["equations"] = "h = tanh(W @ y)"
+    spec = NetworkSpec.model_validate(document)
     with pytest.raises(CellError) as caught:
         registry.create("default", "co2", spec, 1)
     assert caught.value.pointer.startswith("/network/layers/0/cell")

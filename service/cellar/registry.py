@@ -23,7 +23,7 @@ from cellar.errors import AlreadyExists, BlobUnknown, CellarError, InvalidInput,
 from cellar.nn.execution.bf16_error import rounding_error
 from cellar.nn.execution.executable import BoundNetwork, CompiledNetwork
 from cellar.nn.model.network import Network
-from cellar.nn.spec.network import NetworkSpec
+from cellar.nn.model.spec import NetworkSpec
 from cellar.ports import MODEL_NAME, MODEL_NAME_IN_WORDS, BlobStore, Clock, ModelStore, ModelVersion
 from cellar.wire.arrays import weights as wire_weights
 

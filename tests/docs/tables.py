@@ -7,6 +7,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from cellar.nn.model.layers import LAYERS
 from cellar.nn.spec.kinds import types_of
 from cellar.nn.training.losses import LOSSES
 from cellar.nn.training.optimiser import Optimiser
@@ -15,6 +16,7 @@ from cellar.nn.training.schedules import SCHEDULES
 from tests.docs.pages import ROOT
 
 KINDS: dict[str, dict[str, Sequence[type[BaseModel]]]] = {
+    "reference/layers.md": {"layer": LAYERS},
     "reference/training.md": {"loss": LOSSES, "optimiser": OPTIMISERS, "schedule": SCHEDULES},
 }
 """By page, the heading of the first column of each table, and the classes whose docstrings are its lines."""

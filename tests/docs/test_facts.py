@@ -21,8 +21,12 @@ from cellar.engine.frontend.functions import FUNCTIONS
 from cellar.engine.frontend.lexer import MAX_TEXT_BYTES
 from cellar.engine.frontend.parser import MAX_DEPTH, MAX_OPERATIONS
 from cellar.errors import CellarError, NotReached, TooManyFaults
+from cellar.nn.model.layers import LAYERS
+from cellar.nn.model.lowering import MAX_LAYERS
+from cellar.nn.model.spec import MAX_NESTING
+from cellar.nn.spec.base import MAX_SIZE
+from cellar.nn.spec.initialisers import FORMS, NamedInitialiser
 from cellar.nn.spec.kinds import types_of
-from cellar.nn.spec.network import FORMS, MAX_LAYERS, MAX_NESTING, MAX_SIZE, LayerSpec, NamedInitialiser
 from cellar.nn.training.losses import LOSSES
 from cellar.nn.training.optimiser import Optimiser
 from cellar.nn.training.optimisers import OPTIMISERS
@@ -127,7 +131,7 @@ def test_every_field_of_a_training_job_with_its_default() -> None:
 
 
 @pytest.mark.parametrize("page", KINDS)
-def test_tables_of_losses_optimisers_and_schedules_follow_from_their_classes(page: str) -> None:
+def test_tables_of_layers_losses_optimisers_and_schedules_follow_from_their_classes(page: str) -> None:
     assert read(page) == filled(page), "make openapi writes these tables"
 
 
@@ -142,9 +146,8 @@ def test_every_loss_optimiser_and_schedule_with_its_settings(kind: str, kinds: S
 
 
 def test_every_layer_with_its_fields() -> None:
-    specs: tuple[type[BaseModel], ...] = get_args(get_args(LayerSpec)[0])
     table = {named(name)[0]: set(named(fields)) for name, fields, _ in rows("reference/layers.md", "layer")}
-    assert table == {spec.model_fields["type"].default: {*spec.model_fields} - {"type"} for spec in specs}
+    assert table == {spec.model_fields["type"].default: {*spec.model_fields} - {"type"} for spec in LAYERS}
 
 
 def test_the_limits_of_networks() -> None:

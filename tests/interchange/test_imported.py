@@ -5,8 +5,9 @@ import pytest
 
 from cellar.errors import ImportRefused
 from cellar.interchange.imported import Array, check_weights
+from cellar.nn.model.layers.dense import DenseSpec
 from cellar.nn.model.network import Network
-from cellar.nn.spec.network import DenseSpec, NetworkSpec
+from cellar.nn.model.spec import NetworkSpec
 
 NETWORK = Network(NetworkSpec(in_size=3, layers=(DenseSpec(out_size=2),)))
 

@@ -7,8 +7,9 @@ from cellar.cells import BUILT_IN, Layout, StackedArray
 from cellar.errors import ImportRefused
 from cellar.interchange.imported import Array
 from cellar.interchange.stacking import stack, unstack
+from cellar.nn.model.layers.recurrent import RecurrentSpec
 from cellar.nn.model.network import Network
-from cellar.nn.spec.network import NetworkSpec, RecurrentSpec
+from cellar.nn.model.spec import NetworkSpec
 
 LAYOUTS = [(cell, framework) for cell, spec in BUILT_IN.items() for framework in spec.layouts]
 

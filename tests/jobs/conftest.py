@@ -15,7 +15,7 @@ from cellar.jobs.calls import Calls
 from cellar.jobs.runner import Fit
 from cellar.jobs.submission import Jobs, Publish
 from cellar.jobs.sweeper import Sweeper
-from cellar.nn.spec.network import NetworkSpec
+from cellar.nn.model.spec import NetworkSpec
 from cellar.nn.training.data.dataset import Dataset
 from cellar.nn.training.spec import TrainingSpec
 from cellar.nn.training.trainer import fit

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from safetensors.numpy import load
 
 from cellar.nn.model.network import Network
-from cellar.nn.spec.network import NetworkSpec
+from cellar.nn.model.spec import NetworkSpec
 from tests.matrix.cases import Array, Case
 from tests.matrix.compare import Result
 

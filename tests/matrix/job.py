@@ -14,7 +14,7 @@ from cellar.errors import CellarError
 from cellar.jobs import runner
 from cellar.jobs.calls import Calls
 from cellar.jobs.submission import Jobs
-from cellar.nn.spec.network import NetworkSpec
+from cellar.nn.model.spec import NetworkSpec
 from cellar.registry import Registry
 from cellar.store.catalogue.blobs_redis import RedisBlobs
 from cellar.store.catalogue.jobs import RedisJobs

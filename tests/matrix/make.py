@@ -10,7 +10,7 @@ import torch
 from safetensors.numpy import save
 
 from cellar.nn.model.network import Network
-from cellar.nn.spec.network import NetworkSpec
+from cellar.nn.model.spec import NetworkSpec
 from tests.matrix import peer
 from tests.matrix.cases import NOT_IN_PYTORCH, SEED, Case, quick
 from tests.matrix.golden import FILE

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cellar.nn.model.network import Network
-from cellar.nn.spec.network import NetworkSpec
+from cellar.nn.model.spec import NetworkSpec
 from tests.engine.interpreter import Interpreted, interpret_backward, interpret_forward
 
 Array = NDArray[Any]

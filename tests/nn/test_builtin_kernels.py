@@ -5,7 +5,7 @@ import pytest
 from cellar.engine import kernel_texts
 from cellar.nn.builtin_kernels import builtin_kernels
 from cellar.nn.model.network import Network
-from cellar.nn.spec.network import NetworkSpec
+from cellar.nn.model.spec import NetworkSpec
 
 TEXTS = set(builtin_kernels())
 

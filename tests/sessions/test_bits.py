@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from cellar.engine import KernelCache, Run
 from cellar.nn.execution.executable import BoundNetwork, CompiledNetwork
 from cellar.nn.model.network import Network
-from cellar.nn.spec.network import NetworkSpec
+from cellar.nn.model.spec import NetworkSpec
 from cellar.ports import APPEND, ModelVersion, SessionKey
 from tests.sessions.conftest import StartService
 

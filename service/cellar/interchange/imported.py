@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from cellar.errors import ImportRefused
 from cellar.nn.model.network import Network
-from cellar.nn.spec.network import NetworkSpec
+from cellar.nn.model.spec import NetworkSpec
 
 Array = NDArray[np.float32]
 

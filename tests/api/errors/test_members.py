@@ -3,7 +3,7 @@
 from cellar.api.errors.members import members_at, places_below, words_at
 from cellar.api.schemas.catalogue.jobs import JobRequest
 from cellar.api.schemas.catalogue.models import ModelRequest
-from cellar.nn.spec.network import DenseSpec
+from cellar.nn.model.layers.dense import DenseSpec
 
 DENSE = list(DenseSpec.model_fields)
 

@@ -18,7 +18,10 @@ from cellar.api.schemas.catalogue.models import ModelRequest
 from cellar.api.schemas.session.sessions import SequenceRequest, SessionRequest, StepRequest
 from cellar.cells import BUILT_IN
 from cellar.errors import InvalidInput
-from cellar.nn.spec.network import DenseSpec, DropoutSpec, EmbeddingSpec, RecurrentSpec
+from cellar.nn.model.layers.dense import DenseSpec
+from cellar.nn.model.layers.dropout import DropoutSpec
+from cellar.nn.model.layers.embedding import EmbeddingSpec
+from cellar.nn.model.layers.recurrent import RecurrentSpec
 from cellar.nn.training.optimiser import Optimiser as OptimiserBase
 from cellar.nn.training.optimisers.adam import Adam
 from cellar.nn.training.optimisers.rmsprop import RmsProp

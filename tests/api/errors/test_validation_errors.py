@@ -10,7 +10,7 @@ from cellar.api.http.body import validated
 from cellar.api.http.parameters import CURSOR_PATTERN
 from cellar.api.schemas.names import IN_WORDS
 from cellar.errors import InvalidInput, ShapeMismatch
-from cellar.nn.spec.network import Frozen
+from cellar.nn.spec.base import Frozen
 from tests.api.conftest import DOCUMENT
 
 

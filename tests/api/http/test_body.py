@@ -11,7 +11,7 @@ from starlette.types import Message
 from cellar.api.errors import problems
 from cellar.api.http.body import BodyLimit, JsonRoute, read_json
 from cellar.api.limits.body_memory import BodyMemory
-from cellar.nn.spec.network import Frozen
+from cellar.nn.spec.base import Frozen
 
 pytestmark = pytest.mark.anyio
 

@@ -6,7 +6,7 @@ import httpx
 import numpy as np
 import pytest
 
-from cellar.nn.spec.network import MAX_NESTING
+from cellar.nn.model.spec import MAX_NESTING
 from tests.nn.golden.cases import (
     LAYER_NORM,
     bidirectional,

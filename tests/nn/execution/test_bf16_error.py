@@ -10,7 +10,7 @@ from cellar.engine.execution.packed_weights import rounded
 from cellar.nn.execution.bf16_error import rounding_error
 from cellar.nn.execution.executable import BoundNetwork, CompiledNetwork
 from cellar.nn.model.network import Network
-from cellar.nn.spec.network import NetworkSpec
+from cellar.nn.model.spec import NetworkSpec
 from tests.nn.golden.cases import dense, embedding, recurrent
 
 LAYERS = [recurrent("lstm", 19), dense(3)]

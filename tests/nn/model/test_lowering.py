@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 
 from cellar.errors import InvalidInput
-from cellar.nn.spec.network import MAX_LAYERS, MAX_NESTING
+from cellar.nn.model.lowering import MAX_LAYERS
+from cellar.nn.model.spec import MAX_NESTING
 from tests.nn.golden.cases import (
     LAYER_NORM,
     bidirectional,

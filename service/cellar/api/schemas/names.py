@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
 
-from cellar.nn.spec.network import PARAMETER_PATTERN
+from cellar.nn.spec.base import PARAMETER_PATTERN
 from cellar.ports import MODEL_NAME, MODEL_NAME_IN_WORDS, NAME, NAME_IN_WORDS
 
 NAME_PATTERN = f"^{NAME}$"

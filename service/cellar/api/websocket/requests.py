@@ -14,7 +14,7 @@ from cellar.api.http.body import validated
 from cellar.api.schemas.session.websocket import ResumeMessage, SequenceMessage, StepMessage
 from cellar.api.websocket.submissions import Several, Submission
 from cellar.errors import CellarError, InvalidInput, MalformedJson
-from cellar.nn.spec.network import whole
+from cellar.nn.spec.base import whole
 from cellar.ports import APPEND, NAME, NAME_IN_WORDS, Identity
 from cellar.wire.frames import columns, frames
 from cellar.wire.json.document import decode

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from cellar.engine import CompiledCell, Forward, PackedWeights, Tape
 from cellar.nn.execution.dropout import Masks
-from cellar.nn.model.layers import INPUT, Layer, Signal
+from cellar.nn.model.layer import INPUT, Layer, Signal
 
 Array = NDArray[np.float32]
 Lengths = NDArray[np.int32]

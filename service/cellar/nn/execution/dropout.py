@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from cellar.nn.model.layers import Layer
+from cellar.nn.model.layer import Layer
 from cellar.nn.numerics.random_streams import uniforms
 
 Masks = dict[int, NDArray[np.float32]]

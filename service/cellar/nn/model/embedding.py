@@ -1,13 +1,15 @@
 """An embedding: a table of rows of numbers, looked up by id in front of all layers. No arithmetic but its gradient."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cellar.errors import IdUnknown
 from cellar.nn.model.initialisers import Fan, Shape, check_overrides, fans
-from cellar.nn.spec.network import EmbeddingSpec, Initialiser, Uniform
+from cellar.nn.spec.initialisers import Initialiser, Uniform
 
 Array = NDArray[np.float32]
 Lengths = NDArray[np.int32]
@@ -25,6 +27,13 @@ class Embedding:
     init: Initialiser
     fan: Fan
     name: str = "0.W"
+
+    @classmethod
+    def of(cls, shape: Shape, overrides: Mapping[str, Initialiser], pointer: str) -> Self:
+        """Return an embedding with initialisers of a request. Raise InvalidInput with a pointer below `pointer`."""
+        shapes = {"W": shape}
+        check_overrides(overrides, shapes, f"{pointer}/init")
+        return cls(shape, overrides.get("W", UNIT_VARIANCE), fans(shapes)["W"])
 
     @property
     def count(self) -> int:
@@ -48,13 +57,6 @@ class Embedding:
                 expected=f"a whole number from 0 to {self.count - 1}",
                 actual=f"{ids[step, row]:.9g}",
             )
-
-
-def build_embedding(spec: EmbeddingSpec, pointer: str) -> Embedding:
-    """Return the embedding of a specification. Raise InvalidInput with a pointer below `pointer`."""
-    shapes: dict[str, Shape] = {"W": (spec.count, spec.out_size)}
-    check_overrides(spec.init, shapes, f"{pointer}/init")
-    return Embedding(shapes["W"], spec.init.get("W", UNIT_VARIANCE), fans(shapes)["W"])
 
 
 def look_up(table: Array, inputs: Array) -> Array:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from cellar.errors import InvalidInput
 from cellar.nn.numerics.portable_math import log, log_tan
 from cellar.nn.numerics.random_streams import uniforms
-from cellar.nn.spec.network import Constant, FanIn, Initialiser, Phase, Ring, Uniform
+from cellar.nn.spec.initialisers import Constant, FanIn, Initialiser, Phase, Ring, Uniform
 from cellar.suggestions import suggestion
 
 Shape = tuple[int, ...]

@@ -1,24 +1,44 @@
-"""A specification, which nests, as a flat tuple of layers in execution order that read each other's signals.
+"""Specifications of layers, which nest, as a flat tuple of layers in execution order that read each other's signals.
 
 A bidirectional layer becomes two layers, one of which reads in reverse, and is the signal of both; a residual layer
 ends in one that adds two signals. Layers of the specification that are no composite are numbered depth first.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
+from cellar.engine import Cell
 from cellar.errors import InvalidInput
-from cellar.nn.model.embedding import Embedding, build_embedding
-from cellar.nn.model.layers import INPUT, Layer, Signal, build_layer, build_sum
-from cellar.nn.spec.network import (
-    MAX_LAYERS,
-    BidirectionalSpec,
-    EmbeddingSpec,
-    LayerSpec,
-    NetworkSpec,
-    ResidualSpec,
-    ReverseSpec,
-)
+from cellar.nn.model.embedding import Embedding
+from cellar.nn.model.layer import INPUT, Layer, Signal
+from cellar.nn.spec.base import Frozen
+
+MAX_LAYERS = 64
+"""Layers that are no composite: those inside residual and bidirectional ones count."""
+
+
+class LayerSpec(Frozen):
+    """The base of all kinds of layers. The docstring of each is its line in the docs and in the JSON schema."""
+
+    type: str
+
+    def build(self, in_size: int, pointer: str) -> Layer:
+        """Return the layer, as if alone. Raise InvalidInput with a pointer below `pointer`."""
+        raise NotImplementedError
+
+    def append_to(self, network: "NetworkBuilder", signal: Signal, pointer: str) -> Signal:
+        """Append what reads `signal`, and return the signal that it ends in. Raise as `build`.
+
+        A kind that is one layer only has to `build` it.
+        """
+        number = network.next_number(pointer)
+        layer = self.build(network.width(signal), pointer)
+        return network.append(replace(layer, name=str(number), number=number, reads=(signal,)))
+
+    @classmethod
+    def cells(cls, size: int) -> Iterator[Cell]:
+        """Yield cells of that size that have all kernels of this kind, which are compiled when an image is built."""
+        yield from ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,18 +52,18 @@ class Flat:
     out_size: int
 
 
-def flatten(spec: NetworkSpec, pointer: str) -> Flat:
-    """Return the layers of a specification. Raise InvalidInput with a pointer below `pointer`."""
-    flattener = _Flattener(spec, pointer)
-    output = flattener.chain(spec.layers, INPUT, f"{pointer}/layers")
-    layers = tuple(flattener.layers)
+def flatten(specs: Sequence[LayerSpec], in_size: int, pointer: str) -> Flat:
+    """Return the layers of a network. Raise InvalidInput with a pointer below `pointer`, that of the network."""
+    network = NetworkBuilder(in_size, pointer)
+    output = network.chain(specs, INPUT, f"{pointer}/layers")
+    layers = tuple(network.layers)
     if served(layers, output) == INPUT:
         raise InvalidInput(
             "the network computes nothing",
             pointer=f"{pointer}/layers",
             expected="a layer besides embedding and dropout",
         )
-    return Flat(flattener.embedding, layers, output, flattener.width(output))
+    return Flat(network.embedding, layers, output, network.width(output))
 
 
 def served(layers: Sequence[Layer], signal: Signal) -> Signal:
@@ -53,81 +73,37 @@ def served(layers: Sequence[Layer], signal: Signal) -> Signal:
     return signal
 
 
-class _Flattener:
-    """Appends layers; every method returns the signal in which what it has appended ends."""
+class NetworkBuilder:
+    """The layers of a network while they are appended."""
 
-    def __init__(self, spec: NetworkSpec, pointer: str) -> None:
-        self.spec = spec
+    def __init__(self, in_size: int, pointer: str) -> None:
+        self.in_size = in_size
         self.pointer = pointer
         self.embedding: Embedding | None = None
         self.layers: list[Layer] = []
-        self.count = 0
+        self._count = 0
         """Layers of the specification so far that are no composite."""
 
     def width(self, signal: Signal) -> int:
         """Return how many numbers a signal has."""
         if signal == INPUT:
-            return self.spec.in_size if self.embedding is None else self.embedding.out_size
+            return self.in_size if self.embedding is None else self.embedding.out_size
         return sum(self.layers[number].cell.out_size for number in signal)
 
     def chain(self, specs: Sequence[LayerSpec], signal: Signal, pointer: str) -> Signal:
-        """Append layers that read each other, the first one `signal`."""
+        """Append layers that read each other, the first one `signal`; return the signal of the last."""
         for index, spec in enumerate(specs):
-            signal = self.add(spec, signal, f"{pointer}/{index}")
+            signal = spec.append_to(self, signal, f"{pointer}/{index}")
         return signal
 
-    def add(self, spec: LayerSpec, signal: Signal, pointer: str) -> Signal:
-        """Append a layer that reads `signal`."""
-        if isinstance(spec, ResidualSpec):
-            return self.add_residual(spec, signal, pointer)
-        number, self.count = self.count, self.count + 1
-        if self.count > MAX_LAYERS:
+    def next_number(self, pointer: str) -> int:
+        """Return the number of the layer at that pointer. Raise InvalidInput if there are too many."""
+        if self._count == MAX_LAYERS:
             raise InvalidInput("too many layers", pointer=pointer, expected=f"at most {MAX_LAYERS}")
-        match spec:
-            case EmbeddingSpec():
-                return self.add_embedding(spec, pointer, first=spec is self.spec.layers[0])
-            case BidirectionalSpec(layer=inner, reverse_layer=other):
-                layer = last = build_layer(inner, self.width(signal), f"{pointer}/layer")
-                if other is not None:
-                    last = build_layer(other, self.width(signal), f"{pointer}/reverse_layer")
-                forward = replace(layer, name=f"{number}.forward", number=number, reads=(signal,))
-                reverse = replace(last, name=f"{number}.reverse", number=number, reads=(signal,), reverse=True)
-                return self.append(forward) + self.append(reverse)
-            case ReverseSpec(layer=inner):
-                layer = build_layer(inner, self.width(signal), f"{pointer}/layer")
-                return self.append(replace(layer, name=str(number), number=number, reads=(signal,), reverse=True))
-            case _:
-                layer = build_layer(spec, self.width(signal), pointer)
-                return self.append(replace(layer, name=str(number), number=number, reads=(signal,)))
+        self._count += 1
+        return self._count - 1
 
     def append(self, layer: Layer) -> Signal:
-        """Append a layer."""
+        """Append a layer and return its signal."""
         self.layers.append(layer)
         return (len(self.layers) - 1,)
-
-    def add_residual(self, spec: ResidualSpec, signal: Signal, pointer: str) -> Signal:
-        """Append layers and the sum of what they read and answer."""
-        end = self.chain(spec.layers, signal, f"{pointer}/layers")
-        size, found = self.width(signal), self.width(end)
-        if size != found:
-            raise InvalidInput(
-                "the layers of a residual one must answer as many numbers as they read",
-                pointer=f"{pointer}/layers",
-                expected=str(size),
-                actual=str(found),
-            )
-        return self.append(replace(build_sum(size, pointer), reads=(signal, end)))
-
-    def add_embedding(self, spec: EmbeddingSpec, pointer: str, *, first: bool) -> Signal:
-        """Put a table in front of all layers."""
-        if not first:
-            raise InvalidInput("an embedding reads the network's input", pointer=pointer, expected="the first layer")
-        if self.spec.in_size != 1:
-            raise InvalidInput(
-                "an embedding reads one id at each step",
-                pointer=f"{self.pointer}/in_size",
-                expected="1",
-                actual=str(self.spec.in_size),
-            )
-        self.embedding = build_embedding(spec, pointer)
-        return INPUT

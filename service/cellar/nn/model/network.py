@@ -13,9 +13,15 @@ from numpy.typing import NDArray
 from cellar.errors import InvalidInput, NotFinite, ShapeMismatch
 from cellar.nn.model.embedding import Embedding
 from cellar.nn.model.initialisers import Fan, Shape, draw
-from cellar.nn.model.layers import INPUT, Layer
+from cellar.nn.model.layer import INPUT, Layer
 from cellar.nn.model.lowering import flatten
-from cellar.nn.spec.network import MAX_PARAMETERS, MAX_STATE, Initialiser, NetworkSpec
+from cellar.nn.model.spec import NetworkSpec
+from cellar.nn.spec.initialisers import Initialiser
+
+MAX_PARAMETERS = 16 * 1024 * 1024
+"""64 MiB of float32: the largest blob that is kept in Redis."""
+MAX_STATE = 256 * 1024
+"""Numbers of state in a row: 1 MiB that every step writes to Redis."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +47,7 @@ class Network:
     def __init__(self, spec: NetworkSpec, *, pointer: str = "") -> None:
         self.spec = spec
         self.in_size = spec.in_size
-        flat = flatten(spec, pointer)
+        flat = flatten(spec.layers, spec.in_size, pointer)
         self.embedding = flat.embedding
         """What the input goes through before any layer reads it, None if it is numbers."""
         self.layers = flat.layers

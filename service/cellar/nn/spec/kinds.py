@@ -13,13 +13,14 @@ Kind = TypeVar("Kind", bound=BaseModel)
 
 
 def load(package: str, base: type[Kind], names: Sequence[str]) -> tuple[type[Kind], ...]:
-    """Import modules of a package by their names, and return the class that each derives from `base`."""
+    """Import modules of a package by their names, and return the class that each defines: one derived from `base`."""
     return tuple(_kind_in(f"{package}.{name}", base) for name in names)
 
 
 def _kind_in(module: str, base: type[Kind]) -> type[Kind]:
     members = vars(importlib.import_module(module)).values()
-    (kind,) = (each for each in members if isinstance(each, type) and issubclass(each, base) and each is not base)
+    classes = [each for each in members if isinstance(each, type) and each.__module__ == module]
+    (kind,) = (each for each in classes if issubclass(each, base))
     return kind
 
 

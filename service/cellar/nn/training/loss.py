@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cellar.errors import InvalidInput
-from cellar.nn.spec.network import Frozen
+from cellar.nn.spec.base import Frozen
 
 Array = NDArray[np.float32]
 

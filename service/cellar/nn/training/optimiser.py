@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from cellar.nn.spec.network import Frozen, Rate
+from cellar.nn.spec.base import Frozen, Rate
 from cellar.nn.training.schedules import ScheduleSpec
 from cellar.nn.training.schedules.constant import ConstantSchedule
 

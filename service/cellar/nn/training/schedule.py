@@ -3,7 +3,7 @@
 A library's cos or pow may differ between machines.
 """
 
-from cellar.nn.spec.network import Frozen
+from cellar.nn.spec.base import Frozen
 
 
 class Schedule(Frozen):

@@ -14,7 +14,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, ValidationInfo, field_validator
 
-from cellar.nn.spec.network import Count, Frozen, Positive
+from cellar.nn.spec.base import Count, Frozen, Positive
 from cellar.nn.training.losses import LossSpec
 from cellar.nn.training.losses.mse import MeanSquaredError
 from cellar.nn.training.optimisers import OptimiserSpec

@@ -16,7 +16,7 @@ class ModelVersion:
     digest: str
     """SHA-256 of the canonical network and the digest of the weights."""
     network: dict[str, Any]
-    """The network as JSON: `cellar.nn.spec.network.NetworkSpec`."""
+    """The network as JSON: `cellar.nn.model.spec.NetworkSpec`."""
     weights: str
     """Digest of the safetensors blob."""
     created_s: float

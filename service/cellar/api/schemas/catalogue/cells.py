@@ -6,7 +6,7 @@ from pydantic import Field
 
 from cellar.api.schemas.names import Answer
 from cellar.engine import Cell
-from cellar.nn.spec.network import Frozen, ParameterName, Size
+from cellar.nn.spec.base import Frozen, ParameterName, Size
 
 
 class CellRequest(Frozen):

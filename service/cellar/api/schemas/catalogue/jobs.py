@@ -13,7 +13,7 @@ from cellar.api.schemas.numbers import Data
 from cellar.jobs.advice import evaluation_of, warnings_of
 from cellar.jobs.checkpoint import EVALUATION
 from cellar.jobs.submission import Publish, publish_of, training_spec
-from cellar.nn.spec.network import Frozen
+from cellar.nn.spec.base import Frozen
 from cellar.nn.training.data.dataset import Dataset
 from cellar.nn.training.spec import TrainingSpec
 from cellar.ports import Job, JobState

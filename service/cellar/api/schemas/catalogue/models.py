@@ -7,7 +7,8 @@ from pydantic import Field
 
 from cellar.api.schemas.names import Answer, ModelName, time_of
 from cellar.nn.model.network import Network
-from cellar.nn.spec.network import Frozen, NetworkSpec
+from cellar.nn.model.spec import NetworkSpec
+from cellar.nn.spec.base import Frozen
 from cellar.ports import ModelVersion
 
 

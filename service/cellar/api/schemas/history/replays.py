@@ -6,7 +6,7 @@ from pydantic import Field
 
 from cellar.api.schemas.names import Answer, ModelRef, Name, PositionText
 from cellar.api.schemas.session.sessions import Placed
-from cellar.nn.spec.network import Frozen
+from cellar.nn.spec.base import Frozen
 from cellar.ports import Position
 from cellar.sessions.history import output_diff as differences
 from cellar.sessions.history import replay_migrate

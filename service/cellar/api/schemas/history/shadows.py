@@ -6,7 +6,7 @@ from pydantic import Field
 
 from cellar.api.schemas.history.replays import DifferenceAnswer
 from cellar.api.schemas.names import Answer, ModelRef
-from cellar.nn.spec.network import Frozen
+from cellar.nn.spec.base import Frozen
 from cellar.sessions.history import shadows
 
 

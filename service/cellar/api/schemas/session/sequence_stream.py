@@ -7,7 +7,7 @@ from pydantic import Field
 from cellar.api.schemas.names import Answer
 from cellar.api.schemas.numbers import LineInputs, RowsOfSteps, StepInput
 from cellar.api.schemas.session.sessions import StepQuery
-from cellar.nn.spec.network import Frozen
+from cellar.nn.spec.base import Frozen
 from cellar.sessions.operations.long_sequence import CHUNK_STEPS
 
 COMMITTED = "Whether the steps are part of the session. With `commit=all` none are before the end."

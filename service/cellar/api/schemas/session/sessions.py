@@ -26,7 +26,8 @@ from cellar.api.schemas.numbers import (
     StepInput,
     StepOutput,
 )
-from cellar.nn.spec.network import MAX_LAYERS, Frozen
+from cellar.nn.model.lowering import MAX_LAYERS
+from cellar.nn.spec.base import Frozen
 from cellar.ports import MAX_WRITERS, Identity
 from cellar.sessions.service.options import MAX_EVENTS, MAX_HISTORY, MAX_LOG
 from cellar.sessions.values import results

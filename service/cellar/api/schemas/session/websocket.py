@@ -8,7 +8,7 @@ from cellar.api.schemas.names import IDEMPOTENCY_KEY_PATTERN, MOST_TIMEOUT_MS, A
 from cellar.api.schemas.numbers import SequenceOutputs, StepOutput
 from cellar.api.schemas.problems import Problem
 from cellar.api.schemas.session.sessions import POSITION, SequenceRequest, StepRequest
-from cellar.nn.spec.network import Frozen
+from cellar.nn.spec.base import Frozen
 
 SESSION = "The session. Required on a socket for many sessions, optional on that of one session."
 

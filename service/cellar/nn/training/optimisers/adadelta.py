@@ -2,7 +2,7 @@
 
 from typing import ClassVar, Literal
 
-from cellar.nn.spec.network import Decay, Epsilon, Rate
+from cellar.nn.spec.base import Decay, Epsilon, Rate
 from cellar.nn.training.optimiser import GRADIENT, Optimiser, Powers
 
 

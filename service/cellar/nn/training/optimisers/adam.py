@@ -3,7 +3,7 @@
 import math
 from typing import ClassVar, Literal
 
-from cellar.nn.spec.network import Decay, Epsilon
+from cellar.nn.spec.base import Decay, Epsilon
 from cellar.nn.training.optimiser import GRADIENT, Optimiser, Powers, moving_averages
 
 

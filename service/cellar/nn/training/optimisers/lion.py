@@ -2,7 +2,7 @@
 
 from typing import ClassVar, Literal
 
-from cellar.nn.spec.network import Decay
+from cellar.nn.spec.base import Decay
 from cellar.nn.training.optimiser import GRADIENT, Optimiser, Powers, moving_averages
 
 

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from cellar.nn.spec.network import Positive
+from cellar.nn.spec.base import Positive
 from cellar.nn.training.schedule import Schedule, power
 
 

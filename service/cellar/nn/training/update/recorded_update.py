@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from cellar.engine import Invocation
 from cellar.nn.execution.executable import CompiledNetwork
-from cellar.nn.model.layers import INPUT, Signal
+from cellar.nn.model.layer import INPUT, Signal
 from cellar.nn.model.network import Network
 from cellar.nn.training.data.batches import Batch
 from cellar.nn.training.update.compiled_loss import CompiledLoss

@@ -1,0 +1,78 @@
+"""A layer of a network: a cell over time, what it reads, and how its parameters begin."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import accumulate, pairwise
+
+from cellar.engine import Cell, State
+from cellar.errors import InvalidInput
+from cellar.nn.model.initialisers import Fan, Shape, check_overrides, default, fans
+from cellar.nn.spec.initialisers import Initialiser
+
+Signal = tuple[int, ...]
+"""Numbers of layers whose outputs stand side by side; -1 is the network's input."""
+
+INPUT: Signal = (-1,)
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """A cell over time, what it reads, and what it takes to begin it. Names are without the layer's."""
+
+    cell: Cell
+    label: str
+    """What the layer is called when its state is shown: "lstm", "dense", or "custom"."""
+    trainable: tuple[State, ...]
+    """The states whose initial value is a parameter, `h0` for `h`; all or none."""
+    shapes: Mapping[str, Shape]
+    init: Mapping[str, Initialiser]
+    fans: Mapping[str, Fan]
+    pointer: str
+    """Where its specification stands in the request."""
+    name: str = "0"
+    """What its parameters' names begin with: its number, and the direction of a bidirectional layer: "2.reverse".
+    Empty if it has none, at the end of a residual one."""
+    number: int = 0
+    """Its place among the layers of the specification that are no composite, depth first."""
+    reads: tuple[Signal, ...] = (INPUT,)
+    """A signal for each input of the cell; dropout's second one, the mask, is none."""
+    reverse: bool = False
+    """Each row is read from its own end to its start."""
+    dropout: float | None = None
+    """The rate of a layer that exists in training only; elsewhere those after it read what it reads."""
+
+    @property
+    def starts(self) -> list[tuple[str, slice]]:
+        """Return the names of the parameters that are initial states, and their columns in the layer's state."""
+        edges = [0, *accumulate(state.size for state in self.trainable)]
+        return [
+            (f"{self.name}.{s.name}0", slice(*edge)) for s, edge in zip(self.trainable, pairwise(edges), strict=True)
+        ]
+
+
+def make_layer(
+    cell: Cell,
+    label: str,
+    overrides: Mapping[str, Initialiser],
+    pointer: str,
+    *,
+    trainable_state: bool = False,
+    named: Mapping[str, Initialiser] | None = None,
+    stacked: tuple[tuple[str, ...], ...] = (),
+) -> Layer:
+    """Return a layer of a cell. `named` are the initialisers of its kind, `overrides` those of the request.
+
+    Raise InvalidInput with a pointer below `pointer`.
+    """
+    trainable = cell.states if trainable_state else ()
+    shapes: dict[str, Shape] = {param.name: param.shape for param in cell.params}
+    for state in trainable:
+        if f"{state.name}0" in shapes:
+            raise InvalidInput(
+                f"{state.name}0 names both a parameter and the initial value of the state {state.name}",
+                pointer=f"{pointer}/cell/equations",
+            )
+        shapes[f"{state.name}0"] = (state.size,)
+    check_overrides(overrides, shapes, f"{pointer}/init")
+    init = {name: default(shape) for name, shape in shapes.items()} | dict(named or {}) | dict(overrides)
+    return Layer(cell, label, trainable, shapes, init, fans(shapes, stacked), pointer)
