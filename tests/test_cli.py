@@ -54,5 +54,5 @@ def test_a_free_threaded_python(
     assert main(command) == CANNOT_START
     out, err = capsys.readouterr()
     assert out == ""
-    assert err.startswith("cellar: this Python is a free-threaded build")
+    assert err.startswith("cellar: Cellar does not run on a free-threaded build of Python")
     assert err.count("\n") == 1

@@ -1,4 +1,4 @@
-"""The parts of the service, wired together from the settings. Nothing is connected, or decided, here."""
+"""Creates the parts of the service from the settings and connects them with one another."""
 
 import asyncio
 import threading
@@ -44,7 +44,7 @@ from cellar.store.topology.factory import find_hints, open_router, sync_client
 from cellar.store.topology.health import keep_looking
 
 SETTLE_S = 2.0
-"""What a commit may take whose request was cut off at the end of the drain."""
+"""Longest time for commits of requests that were cut off at the end of the drain."""
 
 
 class SystemClock:
@@ -67,7 +67,7 @@ class Stores:
 
 
 class Parts(Stores):
-    """What every process of the service is made of: the stores and what stands on them."""
+    """The parts of every process of the service: the stores, the kernel cache and the registry."""
 
     def __init__(self, settings: Settings) -> None:
         super().__init__(settings)
@@ -78,18 +78,18 @@ class Parts(Stores):
         self.registry = Registry(self.models, self.blobs, self.kernels, self.clock)
 
     def calls(self, queue: redis.Redis) -> Calls:
-        """Return the job queue on a client of the queue's Redis."""
+        """Return the job queue on a client of its Redis."""
         return Calls(queue, self.queue_name)
 
     def sweeper(self, calls: Calls) -> Sweeper:
-        """Return what queues jobs again that nobody holds."""
+        """Return the sweeper, which queues jobs again whose worker has died."""
         return Sweeper(self.jobs, self.blobs, calls)
 
 
 class Api(Parts):
-    """What the api is made of besides: sessions, and all that is done with them.
+    """The further parts of an api process: sessions and the operations on them.
 
-    Raise StartupError for settings or a machine that cannot work; a Redis that is away is no such thing.
+    Raise StartupError if the process cannot work with these settings or on this machine. Redis need not be reachable.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -157,7 +157,7 @@ class Api(Parts):
 
     @asynccontextmanager
     async def lifespan(self, _app: FastAPI) -> AsyncIterator[None]:
-        """Do what is done in the background while the application runs, and close everything behind it."""
+        """Run the background tasks while the application runs, then close all parts."""
         stop = threading.Event()
         sweeper = self.sweeper(self._calls)
         sweeping = threading.Thread(target=sweeper.run, args=(stop, self._job_sweep_s), name="sweeper")
@@ -193,7 +193,7 @@ def _blobs(settings: Settings, client: redis.Redis) -> BlobStore:
 
 
 def _wait(settings: Settings) -> Wait | None:
-    """Return what each tick waits for, if durability is strict."""
+    """Return the replicas for which each group of commits waits, None unless the durability is strict."""
     if settings.durability != "strict":
         return None
     return Wait(settings.strict_replicas, int(settings.strict_wait_s * 1000))
@@ -201,5 +201,5 @@ def _wait(settings: Settings) -> Wait | None:
 
 def _redis_url(settings: Settings) -> str:
     if settings.redis_url is None:
-        raise SettingsInvalid("CELLAR_REDIS_URL names no Redis; only `cellar serve` brings one of its own")
+        raise SettingsInvalid("CELLAR_REDIS_URL is not set; only `cellar serve` starts a Redis of its own")
     return settings.redis_url

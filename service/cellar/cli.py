@@ -1,4 +1,7 @@
-"""The `cellar` command. Each part imports what it needs when it runs, so that `cellar serve` starts at once."""
+"""The command `cellar` and its subcommands.
+
+Each subcommand imports what it needs when it runs, so that the parent process of `cellar serve` stays small.
+"""
 
 import argparse
 import socket
@@ -13,7 +16,7 @@ from cellar.errors import StartupError
 from cellar.settings import Settings
 
 CANNOT_START = 78
-"""Exit code for settings or a machine that cannot work: EX_CONFIG of sysexits.h. A supervisor need not try again."""
+"""Exit code if the process cannot start with these settings or on this machine: EX_CONFIG of sysexits.h."""
 
 say = partial(print, flush=True)
 
@@ -34,23 +37,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _refuse_free_threading() -> None:
     """Raise StartupError on a Python that is built without the global interpreter lock.
 
-    Counters, caches and the loader of kernels are shared by threads and count on the lock.
+    Counters, caches and the loader of kernels are shared by threads and rely on the lock.
     """
     if sysconfig.get_config_var("Py_GIL_DISABLED"):
-        raise StartupError(
-            "this Python is a free-threaded build (3.13t, 3.14t), which Cellar does not run on: use another"
-        )
+        raise StartupError("Cellar does not run on a free-threaded build of Python (3.13t, 3.14t): use another build")
 
 
 def serve(settings: Settings, _options: argparse.Namespace) -> int:
-    """Start the service."""
+    """Run the service until a signal stops it."""
     from cellar.embedded.serve import serve
 
     return serve(settings, [sys.executable, "-P", "-m", "cellar.cli"], say)
 
 
 def api(settings: Settings, options: argparse.Namespace) -> None:
-    """Answer requests, as a child of `serve`."""
+    """Run an api process, as a child of `serve`."""
     from cellar.parent import die_with_parent
 
     die_with_parent(options.parent)
@@ -60,7 +61,7 @@ def api(settings: Settings, options: argparse.Namespace) -> None:
 
 
 def worker(settings: Settings, options: argparse.Namespace) -> None:
-    """Carry out training jobs."""
+    """Run training jobs until a signal stops the process."""
     if options.parent is not None:
         from cellar.parent import die_with_parent
 
@@ -71,7 +72,7 @@ def worker(settings: Settings, options: argparse.Namespace) -> None:
 
 
 def check_worker(settings: Settings, _options: argparse.Namespace) -> int:
-    """Tell whether a worker of this host is alive: 0 if so, else 1."""
+    """Return 0 if a worker of this host is alive, else 1."""
     from cellar import main
     from cellar.errors import StoreUnavailable
 
@@ -82,21 +83,21 @@ def check_worker(settings: Settings, _options: argparse.Namespace) -> int:
 
 
 def warm(settings: Settings, options: argparse.Namespace) -> None:
-    """Compile the kernels of everything built in."""
+    """Compile the kernels of all built-in cells, layers, losses and optimisers."""
     from cellar import main
 
     main.warm(settings, options.target, say)
 
 
 def demo(settings: Settings, options: argparse.Namespace) -> int:
-    """Forecast real measurements with a service that is killed half way."""
+    """Run the demo: forecast real measurements with a service that is killed half way."""
     from cellar.demo.script import run
 
     return run(settings, once=options.once)
 
 
 def openapi(_settings: Settings, options: argparse.Namespace) -> None:
-    """Write the OpenAPI document, or what AsyncAPI says of streams."""
+    """Write the OpenAPI document, or with `--streams` the AsyncAPI document."""
     from cellar.api.specs import asyncapi as streams
     from cellar.api.specs import openapi as http
 
@@ -118,32 +119,32 @@ def _write(file: Path, text: str) -> None:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="cellar",
-        description="Recurrent networks over HTTP whose hidden state outlives the request.",
-        epilog="Settings are read from the environment: CELLAR_REDIS_URL, CELLAR_HOST, CELLAR_PORT, CELLAR_DATA_DIR.",
+        description="An HTTP service for recurrent networks that keeps their hidden state between requests.",
+        epilog="Settings are environment variables: CELLAR_REDIS_URL, CELLAR_HOST, CELLAR_PORT, CELLAR_DATA_DIR ...",
     )
     parser.add_argument("--version", action="version", version=f"cellar {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    commands.add_parser("serve", help="start the service, on a private Redis if none is given").set_defaults(run=serve)
-    child = commands.add_parser("api")  # Without help it is not listed: only `serve` starts it.
+    commands.add_parser("serve", help="run the service, with a private Redis if none is given").set_defaults(run=serve)
+    child = commands.add_parser("api")  # It has no help, so it is not listed: only `serve` starts it.
     child.add_argument("socket", type=int)
     child.add_argument("parent", type=int)
     child.set_defaults(run=api)
-    work = commands.add_parser("worker", help="carry out training jobs from the queue of CELLAR_REDIS_URL")
+    work = commands.add_parser("worker", help="run training jobs from the queue in CELLAR_REDIS_URL")
     work.add_argument("--parent", type=int, help=argparse.SUPPRESS)
     work.add_argument(
-        "--check", dest="run", action="store_const", const=check_worker, help="is one alive on this host?"
+        "--check", dest="run", action="store_const", const=check_worker, help="exit with 0 if a worker lives here"
     )
     work.set_defaults(run=worker)
-    beforehand = commands.add_parser("warm", help="compile the kernels of everything built in, so that no start waits")
+    beforehand = commands.add_parser("warm", help="compile all built-in kernels, so that later starts are fast")
     beforehand.add_argument(
         "--target", action="append", default=[], metavar="CPU", help="x86-64-v3, x86-64-v4 ...; default: this machine's"
     )
     beforehand.set_defaults(run=warm)
-    show = commands.add_parser("demo", help="train, stream, kill and go on, on real measurements")
-    show.add_argument("--once", action="store_true", help="exit at the end: 0 if all went as promised")
+    show = commands.add_parser("demo", help="train on real measurements, stream, kill the service and continue")
+    show.add_argument("--once", action="store_true", help="exit at the end, with 0 if the demo succeeded")
     show.set_defaults(run=demo)
     document = commands.add_parser("openapi", help="write the OpenAPI document")
-    document.add_argument("file", type=Path, nargs="?", help="where to; default: standard output")
+    document.add_argument("file", type=Path, nargs="?", help="the file to write; default: standard output")
     document.add_argument("--streams", action="store_true", help="the AsyncAPI document of the streams instead")
     document.set_defaults(run=openapi)
     return parser

@@ -1,4 +1,4 @@
-"""How the processes log: lines to standard error, for people or as JSON. Inputs, states and keys are never logged."""
+"""Configures logging: lines to standard error, as text or as JSON. Inputs, states and keys are never logged."""
 
 import json
 import logging
@@ -6,26 +6,26 @@ import sys
 from datetime import UTC, datetime
 
 STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "color_message"}
-"""What every record has; anything else was given as `extra` and belongs to the line."""
+"""The attributes of every record; all others were given as `extra` and are logged."""
 
 REPEAT_S = 600.0
-"""How long a logger's last warning is not repeated."""
+"""Time for which a logger does not repeat its last warning."""
 
 
 class TextLines(logging.Formatter):
-    """`10:15:42 warning cellar.jobs.worker: the job queue cannot be reached`."""
+    """Formats a record as `10:15:42 warning cellar.jobs.worker: the job queue cannot be reached`."""
 
     def __init__(self) -> None:
         super().__init__("%(asctime)s %(level)s %(name)s: %(message)s", "%H:%M:%S")
 
     def format(self, record: logging.LogRecord) -> str:
-        """Return the record as a line, a traceback below it."""
+        """Return the record as a line, followed by its traceback if it has one."""
         record.level = record.levelname.lower()
         return super().format(record)
 
 
 class JsonLines(logging.Formatter):
-    """One JSON object a line: time, level, logger, message, process, what was given as `extra`, error."""
+    """Formats a record as a JSON object in one line: time, level, logger, message, process, `extra` members, error."""
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the record as a line."""
@@ -43,18 +43,18 @@ class JsonLines(logging.Formatter):
 
 
 class Repeats(logging.Filter):
-    """Drops a warning that its logger has given just before: what is tried each second fails for one reason.
+    """Drops a warning with the same text as the last one of its logger, because retries fail for the same reason.
 
-    The same text is let through again after REPEAT_S, or after another text.
+    The same text is logged again after REPEAT_S, or after another text.
     """
 
     def __init__(self) -> None:
         super().__init__()
         self._last: dict[str, tuple[str, float]] = {}
-        """By logger: the last text, and when it was let through."""
+        """The last text of each logger, and when it was logged."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Return whether the record is to be logged."""
+        """Return whether to log the record."""
         text = record.getMessage()
         last, since_s = self._last.get(record.name, ("", 0.0))
         if record.levelno == logging.WARNING and text == last and record.created - since_s < REPEAT_S:
@@ -64,12 +64,12 @@ class Repeats(logging.Filter):
 
 
 def configure(level: str, *, as_json: bool) -> None:
-    """Log from `level` on (debug, info, warning, error) to standard error. Call once, at the start of a process."""
+    """Log records of `level` (debug, info, warning, error) and above. Call it once, at the start of a process."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonLines() if as_json else TextLines())
     handler.addFilter(Repeats())
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
-    # What these say at info is about themselves: each compiled function, each queue call, each request.
-    # rq.worker by its own name: its module raises a level that nobody has set to info.
+    # At level info these log each compiled function, each queue call, each request. rq.worker is named separately,
+    # because its module sets its level to info if it is not set.
     for name in ("numba", "rq", "rq.worker", "uvicorn", "websockets", "asyncio", "httpx"):
         logging.getLogger(name).setLevel(max(logging.WARNING, logging.getLevelNamesMapping()[level.upper()]))

@@ -1,6 +1,6 @@
-"""What the processes of the service run: `serve`, `work` and `run_job`, which rq calls by its name.
+"""The entry points of the processes: the api (`serve`), the worker (`work`) and its child (`run_job`), and `warm`.
 
-With `cellar.assembly`, which wires the parts together, this is the composition root.
+Together with `cellar.assembly`, which creates and connects the parts, this is the composition root.
 """
 
 import resource
@@ -27,7 +27,7 @@ from cellar.store.topology.factory import sync_client
 
 
 def create_app(settings: Settings) -> FastAPI:
-    """Return the application with everything behind it; nothing is connected yet. Raise as `Api`."""
+    """Return the application with all its parts; nothing is connected yet. Raise as `Api`."""
     api = Api(settings)
     return create_api(
         api.services,
@@ -40,16 +40,16 @@ def create_app(settings: Settings) -> FastAPI:
 
 
 def _limits(settings: Settings) -> Limits:
-    """Return the limits that the settings say; connections must fit into the files that may be open."""
+    """Return the limits of the settings, with the connections limited by the open files of the process."""
     limits = Limits(**{field.name: getattr(settings, field.name) for field in fields(Limits)})
     most = connections_within(settings.max_connections, resource.getrlimit(resource.RLIMIT_NOFILE)[0])
     return replace(limits, max_connections=most)
 
 
 def serve(settings: Settings, listener: socket.socket, say: Callable[[str], None]) -> None:
-    """Answer requests on a listening socket until SIGTERM, then finish those under way.
+    """Answer requests on a listening socket until SIGTERM, then finish the running ones.
 
-    `say` is told where the service is, and how durable its Redis really is, as soon as it can be reached.
+    `say` is called with the URL of the service and the durability of its Redis, once Redis can be reached.
     """
     allow_all()
     app = create_app(settings)
@@ -57,7 +57,7 @@ def serve(settings: Settings, listener: socket.socket, say: Callable[[str], None
 
 
 def work(settings: Settings) -> None:
-    """Carry out training jobs until SIGTERM."""
+    """Run training jobs until SIGTERM."""
     allow_all()
     parts = Parts(settings)
     worker.run(
@@ -71,9 +71,9 @@ def work(settings: Settings) -> None:
 
 
 def warm(settings: Settings, targets: Sequence[str], say: Callable[[str], None]) -> None:
-    """Compile the kernels of everything built in into the kernel cache, for other processors too.
+    """Compile the kernels of all built-in parts into the kernel cache, for the named targets or this machine.
 
-    Raise StartupError for a processor that LLVM does not know.
+    Raise StartupError for a target that LLVM does not know.
     """
     if unknown := [name for name in targets if not is_known(name)]:
         raise StartupError(f"--target {unknown[0]}: LLVM knows no such processor here; x86-64-v3 is one on x86-64")
@@ -85,13 +85,13 @@ def warm(settings: Settings, targets: Sequence[str], say: Callable[[str], None])
 
 
 def worker_is_alive(settings: Settings) -> bool:
-    """Return whether a training worker of this host has shown itself lately. Raise StoreUnavailable."""
+    """Return whether a training worker of this host has sent a heartbeat recently. Raise StoreUnavailable."""
     parts = Parts(settings)
     return worker.is_alive(parts.calls(sync_client(parts.queue_url)))
 
 
 def run_job(tenant: str, job: str) -> None:
-    """Carry out one job: what a worker's child process runs."""
+    """Run one training job, in a child process of a worker. rq calls this function by its name."""
     settings = Settings.load()
     stores = Stores(settings)
 

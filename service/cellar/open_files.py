@@ -1,13 +1,13 @@
-"""Files that a process may have open: as many as the system lets it."""
+"""Raises the limit of open files of the process, and limits connections accordingly."""
 
 import resource
 
 RESERVED = 256
-"""Files that are kept for Redis, the compiler, the kernel cache and the log."""
+"""Open files that are reserved for Redis, the compiler, the kernel cache and the log."""
 
 
 def allow_all() -> int:
-    """Raise the limit of open files to the highest that this process may set; return what it is then."""
+    """Raise the limit of open files to the hard limit; return the new limit."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft != hard:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
@@ -15,7 +15,7 @@ def allow_all() -> int:
 
 
 def connections_within(most: int, files: int) -> int:
-    """Return how many of `most` connections fit into so many files, with others to spare.
+    """Return how many connections, at most `most`, fit into a limit of open files, with some files in reserve.
 
     >>> connections_within(16384, 1024), connections_within(16384, 10**6), connections_within(16384, 64)
     (768, 16384, 32)

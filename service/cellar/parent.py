@@ -1,4 +1,4 @@
-"""A child that never outlives its parent."""
+"""Makes the kernel kill a child process when its parent dies."""
 
 import ctypes
 import os
@@ -10,12 +10,12 @@ PR_SET_PDEATHSIG = 1
 
 
 def die_with_parent(parent: int) -> None:
-    """Have the kernel kill this process as soon as process `parent`, which started it, is gone.
+    """Have the kernel kill this process as soon as the process `parent`, which started it, has ended.
 
-    Where the kernel cannot (not Linux), an orphan goes on; it holds its lease, so that nothing runs twice.
+    On other systems than Linux an orphan keeps running. A training job is not run twice then, because it has a lease.
     """
     if not sys.platform.startswith("linux"):
         return
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-    if os.getppid() != parent:  # it died before the kernel was told
+    if os.getppid() != parent:  # the parent has died before the call
         os.kill(os.getpid(), signal.SIGKILL)

@@ -1,8 +1,8 @@
-"""Models and their versions: made from a network and a seed, published by training, loaded and compiled for use.
+"""Creates, publishes, loads and deletes models and their versions.
 
-A version is immutable. `name@3` pins one, `name` follows the newest. Weights are stored first, then the version that
-refers to them, then the alias moves: a crash in between leaves bytes that nothing refers to, never a version without
-weights.
+A version is immutable. `name@3` names one version, `name` the newest. Weights are stored first, then the version that
+refers to them, then the alias of the newest version is changed. A crash in between can leave weights to which nothing
+refers, but never a version without weights.
 """
 
 import hashlib
@@ -34,10 +34,10 @@ _NAME = re.compile(MODEL_NAME)
 REFERENCE = re.compile(f"({MODEL_NAME})(?:@([1-9][0-9]{{0,8}}))?")
 
 MODEL_BYTES = 96 * 1024
-"""What a loaded model costs besides its weights: measured at 65 to 100 KB of a small one."""
+"""Memory of a loaded model besides its weights: 65 to 100 KB were measured with a small one."""
 
 PACKED = 1.5
-"""What a byte of its weights file costs: matrices are kept as they are and packed for the kernels, 1.4 measured."""
+"""Memory for each byte of the weights file. Matrices are also kept in packed form for the kernels; 1.4 was measured."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +47,7 @@ class LoadedModel:
     version: ModelVersion
     network: BoundNetwork
     size_bytes: int
-    """About how much memory it takes."""
+    """The estimated memory that it takes."""
 
 
 class Registry:
@@ -59,18 +59,18 @@ class Registry:
         self._cache = cache
         self._clock = clock
         self._compiled: WeakValueDictionary[str, CompiledNetwork] = WeakValueDictionary()
-        """By the network as JSON, as long as a model of it is loaded: models of one network share it."""
+        """Compiled networks by their JSON; models of the same network share one while they are loaded."""
 
     def create(self, tenant: str, name: str, spec: NetworkSpec, seed: int) -> tuple[ModelVersion, bool]:
-        """Make a model of a network with the weights of the seed; return its version and whether it is new.
+        """Create a model of a network with random weights from the seed; return its version and whether it is new.
 
-        The same again is the same version. Raise AlreadyExists for a name whose model has no such version, InvalidInput
-        (CellError among them) for a name or network that cannot be, CompileFailed, or StoreUnavailable.
+        The same call again returns the same version. Raise AlreadyExists if the name belongs to another model,
+        InvalidInput (or CellError) for a name or network that is not allowed, CompileFailed, or StoreUnavailable.
         """
         network = Network(spec, pointer="/network")
         weights = wire_weights.dump(network.init(seed))
         version = self._version(tenant, name, network, weights)
-        # A model that cannot be loaded is refused while somebody is looking.
+        # Compiling it now refuses a model that cannot be loaded when it is created, not when it is first used.
         version = replace(version, metrics=self._rounding_error(self.compile(network), weights))
         try:
             return self._put(weights, lambda: self._models.create(version))
@@ -97,13 +97,13 @@ class Registry:
         return self._put(weights, lambda: self._models.add(version, token=token))
 
     def _rounding_error(self, compiled: CompiledNetwork, weights: bytes) -> dict[str, float]:
-        """Return what the network loses by how its matrices are kept."""
+        """Return the metrics of the error that bfloat16 storage causes; none with float32 storage."""
         if compiled.network.spec.weight_storage == "float32":
             return {}
         return rounding_error(compiled, wire_weights.load(weights))
 
     def _version(self, tenant: str, name: str, network: Network, weights: bytes) -> ModelVersion:
-        """Return a version as it would be, but for its number."""
+        """Return a version without its number, which is 0."""
         if not _NAME.fullmatch(name):
             raise InvalidInput(
                 f"not a name for a model: {name[:128]!r}",
@@ -123,14 +123,14 @@ class Registry:
         )
 
     def _put(self, weights: bytes, refer: Callable[[], Answer]) -> Answer:
-        """Store weights and then what refers to them."""
+        """Store weights, then run `refer`, which stores a reference to them; return its result."""
         self._blobs.put(weights)
         answer = refer()
-        self._blobs.put(weights)  # again, at the price of a look: see `forget_weights`
+        self._blobs.put(weights)  # again, in case they were deleted in between: see `forget_weights`
         return answer
 
     def get(self, tenant: str, ref: str) -> ModelVersion:
-        """Return the version that `name@3` pins, or the newest one of `name`. Raise ModelUnknown."""
+        """Return the version `name@3`, or the newest version of `name`. Raise ModelUnknown."""
         match = REFERENCE.fullmatch(ref)
         if match is None:
             raise ModelUnknown(f"no model {ref[:140]!r}")
@@ -141,7 +141,7 @@ class Registry:
         return self._models.versions(tenant, name)
 
     def list(self, tenant: str) -> tuple[list[ModelVersion], ...]:
-        """Return the versions of every model, by name, oldest first; one that is deleted meanwhile is left out."""
+        """Return the versions of each model, oldest first; models by name, without those deleted at the same time."""
         found = []
         for name in self._models.names(tenant):
             with suppress(ModelUnknown):
@@ -149,14 +149,14 @@ class Registry:
         return tuple(found)
 
     def uses(self, tenant: str, name: str) -> int:
-        """Return how often something has begun to depend on a model."""
+        """Return a counter that grows whenever something begins to depend on a model."""
         return self._models.uses(tenant, name)
 
     def delete(self, tenant: str, name: str, uses: int | None = None) -> bool:
-        """Delete a model with all its versions and the weights that only they had. Raise ModelUnknown.
+        """Delete a model with all its versions and the weights that only they use. Raise ModelUnknown.
 
-        With `uses` it is deleted only if nothing has begun to depend on it since it had so many; return whether it is.
-        Those who depend on it are told by whoever calls this, until it calls `forget`.
+        With `uses`, the model is deleted only if the counter of `uses()` still has this value; return whether it was
+        deleted. The caller must then mark what depends on the versions, and call `forget` for each.
         """
         unused = self._models.delete(tenant, name, uses)
         for digest in unused or ():
@@ -164,15 +164,15 @@ class Registry:
         return unused is not None
 
     def deleted(self, tenant: str) -> Sequence[ModelVersion]:
-        """Return the deleted versions whose dependents are perhaps not told yet."""
+        """Return the deleted versions for which `forget` has not been called."""
         return self._models.deleted(tenant)
 
     def deleted_network(self, tenant: str, ref: str) -> Network | None:
-        """Return the network of a deleted version whose dependents are perhaps not told yet, else None."""
+        """Return the network of a deleted version for which `forget` has not been called, else None."""
         return next((self.network(version) for version in self.deleted(tenant) if version.ref == ref), None)
 
     def forget(self, version: ModelVersion) -> None:
-        """Note that all who depend on a deleted version are told."""
+        """Note that everything that depends on a deleted version is marked."""
         self._models.forget(version)
 
     def network(self, version: ModelVersion) -> Network:
@@ -188,19 +188,19 @@ class Registry:
         return wire_weights.load(self._weights_file(version))
 
     def load(self, version: ModelVersion) -> LoadedModel:
-        """Return a version ready to run. Whoever wants it again keeps it: nothing is kept here but compiled networks.
+        """Load a version so that it can be run. Loaded models are not cached here, only compiled networks are.
 
-        Raise ModelUnknown if its weights are gone, CompileFailed, or StoreUnavailable.
+        Raise ModelUnknown if its weights were deleted, CompileFailed, or StoreUnavailable.
         """
         data = self._weights_file(version)
         bound = self._compile_once(version).bind(wire_weights.load(data))
         return LoadedModel(version, bound, MODEL_BYTES + int(PACKED * len(data)))
 
     def _compile_once(self, version: ModelVersion) -> CompiledNetwork:
-        """Return the network of a version with its kernels, the same object for all loaded models of that network."""
+        """Return the compiled network of a version; all loaded models of the same network share this object."""
         text = json.dumps(version.network, sort_keys=True)
         compiled = self._compiled.get(text)
-        if compiled is None:  # two threads may both compile it: the kernels are the same, and one of the two stays
+        if compiled is None:  # two threads may both compile it, which gives the same kernels; the later one is kept
             compiled = self._compiled[text] = self.compile(self.network(version))
         return compiled
 
@@ -211,10 +211,10 @@ class Registry:
             raise ModelUnknown(f"the model {version.ref!r} was deleted") from error
 
     def forget_weights(self, digest: str) -> None:
-        """Delete weights unless a version refers to them. What cannot be deleted stays, and the log says so.
+        """Delete weights unless a version refers to them. If they cannot be deleted, log a warning.
 
-        A publisher looks again after its version is in, and this looks again after the bytes are gone: whoever
-        comes second restores them.
+        A version with the same weights may be published at the same time. Therefore a publisher stores the weights
+        again after its version, and this method checks for versions again after the deletion and restores the weights.
         """
         try:
             if self._models.refers(digest):
@@ -225,4 +225,4 @@ class Registry:
                 if self._models.refers(digest):
                     self._blobs.put(data)
         except CellarError as error:
-            logger.warning("weights %s that nothing refers to could not be deleted: %s", digest, error)
+            logger.warning("unused weights %s could not be deleted: %s", digest, error)

@@ -1,4 +1,4 @@
-"""The server of the api: uvicorn, with protocols of our own for steps, that ends streams before connections."""
+"""The uvicorn server of the api process, with Cellar's own HTTP and WebSocket protocols and its own shutdown."""
 
 import asyncio
 import gc
@@ -21,25 +21,25 @@ from cellar.errors import CellarError
 from cellar.settings import Settings
 
 KEEP_ALIVE_S = 75
-"""Longer than the 60 s for which usual proxies keep an idle connection: who ends it last never meets a closed one."""
+"""Longer than the usual 60 s of proxies, so that a proxy never sends a request on a connection that is being closed."""
 
 BACKLOG = 2048
-"""Connections that may wait while the api starts again."""
+"""Connections that can wait while the api is restarted."""
 
 READY_S = 1.0
-"""How often a Redis that could not keep sessions at start is asked again."""
+"""Pause between two checks of a Redis that was not usable at start."""
 
 GARBAGE = 10_000
-"""New objects after which the youngest are looked through: those of a hundred steps. Python's 700 are those of ten."""
+"""New objects between two collections of the youngest generation: those of a hundred steps. Python's default is 700."""
 
 DURABILITY = {
     "always": "each acknowledged step is on its disk (append-only file, fsync always)",
     "everysec": "a crash of its machine may lose the last second (append-only file, fsync every second)",
-    "no": "a crash of its machine may lose what the system had not written yet (append-only file, no fsync)",
-    "none": "a crash loses what came after its last snapshot (no append-only file)",
-    "unknown": "it does not tell how durable it is",
+    "no": "a crash of its machine may lose what the operating system had not written yet (append-only file, no fsync)",
+    "none": "a crash loses everything since its last snapshot (no append-only file)",
+    "unknown": "its durability cannot be read",
 }
-"""What `durability` of the store means for people."""
+"""The values of `durability` of the store in words."""
 
 
 def make_server(app: FastAPI, settings: Settings, announce: Callable[[], Coroutine[Any, Any, None]]) -> uvicorn.Server:
@@ -54,7 +54,7 @@ def make_server(app: FastAPI, settings: Settings, announce: Callable[[], Corouti
         log_config=None,
         access_log=False,
         server_header=False,
-        proxy_headers=False,  # nothing here depends on who a proxy says the client is
+        proxy_headers=False,  # nothing depends on the address of the client
         backlog=BACKLOG,
         timeout_keep_alive=KEEP_ALIVE_S,
     )
@@ -71,7 +71,7 @@ def make_server(app: FastAPI, settings: Settings, announce: Callable[[], Corouti
 
 
 class _Server(uvicorn.Server):
-    """A server that announces itself once it can be reached, and that ends streams before it closes connections."""
+    """Calls `announce` when it accepts connections, and ends streams before it closes connections."""
 
     def __init__(
         self,
@@ -89,14 +89,14 @@ class _Server(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start as uvicorn does, then announce."""
         await super().startup(sockets)
-        # What is there now stays: the collector need not look through it with every step that it looks at.
+        # The objects that exist now live as long as the process, so the garbage collector can skip them.
         gc.collect()
         gc.freeze()
         gc.set_threshold(GARBAGE)
         self._announcing = asyncio.create_task(self._announce(), name="announce")
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Take no more connections, end the streams, then stop as uvicorn does, all within the time for draining."""
+        """Accept no more connections, end the streams, then stop as uvicorn does, all within the drain time."""
         for server in self.servers:
             server.close()
         if self._announcing is not None:
@@ -105,14 +105,14 @@ class _Server(uvicorn.Server):
         until_s = loop.time() + self._drain_s
         ending = asyncio.create_task(self._end_streams())
         while not ending.done() and not self.force_exit and loop.time() < until_s:
-            await asyncio.wait((ending,), timeout=0.1)  # as often as uvicorn looks whether a second signal has come
+            await asyncio.wait((ending,), timeout=0.1)  # uvicorn checks for a second signal as often
         ending.cancel()
         self.config.timeout_graceful_shutdown = int(max(0, until_s - loop.time()))
         await super().shutdown(sockets)
 
 
 async def announce(listener: socket.socket, services: Services, say: Callable[[str], None]) -> None:
-    """Say where the service is; that it is ready, and how durable its Redis is, as soon as that can keep sessions."""
+    """Print the URL of the service, and once Redis is usable, that the service is ready and how durable Redis is."""
     host, port = listener.getsockname()[:2]
     url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
     try:
@@ -123,7 +123,7 @@ async def announce(listener: socket.socket, services: Services, say: Callable[[s
     say(f"Cellar {__version__} is ready at {url} (API: /docs)")
     say(f"  Redis {store['redis_version']}: {DURABILITY[store['durability']]}")
     if store["replicas"]:
-        say("  A replica that takes over may lack what was acknowledged last: Redis copies after it has answered")
+        say("  A replica that takes over may lack the last acknowledged steps: Redis replicates after it has answered")
 
 
 async def _wait_until_ready(services: Services) -> dict[str, Any]:

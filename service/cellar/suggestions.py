@@ -1,14 +1,14 @@
-"""Which known name was meant by one that is unknown."""
+"""Suggests the known name that is most similar to an unknown one."""
 
 from collections.abc import Iterable
 from difflib import get_close_matches
 
 LONGEST = 64
-"""Characters of a name that is compared with others; no known name is longer."""
+"""Longer names are not compared with the known ones, which are all shorter."""
 
 
 def closest(name: str, known: Iterable[str]) -> str | None:
-    """Return the known name that is nearest to `name`, None if none is near; case and separators count least.
+    """Return the known name that is most similar to `name`, None if none is similar. Ignore case and separators.
 
     >>> closest("learningRate", ["learning_rate", "momentum"]), closest("hiden", ["in", "hidden"])
     ('learning_rate', 'hidden')
@@ -27,13 +27,13 @@ def closest(name: str, known: Iterable[str]) -> str | None:
 
 
 def suggestion(name: str, known: Iterable[str]) -> str:
-    """Return "; did you mean 'x'?" for the known name that is nearest, or nothing."""
+    """Return "; did you mean 'x'?" for the most similar known name, or an empty text."""
     found = closest(name, known)
     return f"; did you mean {found!r}?" if found is not None else ""
 
 
 def plain_name(name: str) -> str:
-    """Return a name without case and separators, in which frameworks differ.
+    """Return a name in lower case and without separators, because frameworks differ in both.
 
     >>> plain_name("Batch-Size"), plain_name("batchSize")
     ('batchsize', 'batchsize')

@@ -47,7 +47,8 @@ def test_once_it_beats_persistence_and_the_kill_leaves_no_trace(tmp_path: Path, 
 def test_until_ctrl_c_the_service_goes_on(tmp_path: Path, kernel_directory: Path) -> None:
     with demo(tmp_path, kernel_directory) as process:
         assert process.stdout
-        url = next(found[1] for line in process.stdout if (found := re.match(r"The service goes on at (\S+)", line)))
+        says = re.compile(r"The service keeps running at (\S+)")
+        url = next(found[1] for line in process.stdout if (found := says.match(line)))
         assert httpx.get(f"{url}/v1/sessions").json()["sessions"]
         process.send_signal(signal.SIGINT)
         assert process.wait(timeout=60) == 0

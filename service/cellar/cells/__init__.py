@@ -1,4 +1,4 @@
-"""The built-in cells: equations in the cell language, a data file each, and nothing that a user could not write."""
+"""The built-in cells, one TOML file each, with equations in the same language that users write."""
 
 import tomllib
 from collections.abc import Mapping
@@ -38,23 +38,23 @@ class Layout:
 
 @dataclass(frozen=True, slots=True)
 class CellSpec:
-    """A built-in cell as its file states it."""
+    """The content of the file of a built-in cell."""
 
     name: str
     title: str
     source: str
     equations: str
     activations: tuple[str, ...] = ()
-    """What `activation` in the equations may stand for, the default first; empty where they do not use it."""
+    """The functions that can replace `activation` in the equations, the default first; empty without that name."""
     stacked: tuple[tuple[str, ...], ...] = ()
-    """Matrices that Flux keeps in one stacked array: together they make the fan of a glorot initialiser."""
+    """Matrices that Flux stores in one array: the fan of a Glorot initialiser counts all of them."""
     init: Mapping[str, Any] = field(default_factory=dict)
-    """Initialisers other than the default, as in a network's JSON: glorot uniform for matrices, zeros for the rest."""
+    """Initialisers as in the JSON of a network; the others are Glorot uniform for matrices and zeros for the rest."""
     layouts: Mapping[str, Layout] = field(default_factory=dict)
     """By framework (`FRAMEWORKS`), for those that have this cell."""
 
     def text(self, activation: str | None = None) -> str:
-        """Return the cell's text. Raise KeyError for an activation that the cell does not offer."""
+        """Return the equations with `activation` replaced. Raise KeyError for a function that is not allowed there."""
         if not self.activations:
             return self.equations
         chosen = activation or self.activations[0]

@@ -1,1 +1,1 @@
-"""`cellar demo`: real measurements forecast by a service that is killed half way, and goes on as if it had not been."""
+"""The command `cellar demo`: forecasts real measurements with a service that is killed half way and continues."""

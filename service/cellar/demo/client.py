@@ -1,4 +1,4 @@
-"""A client of the service in a page: what every request sends, and how a step survives a service that dies."""
+"""A small HTTP client of the service, which repeats steps until they are answered."""
 
 import time
 from collections.abc import Iterator
@@ -6,24 +6,24 @@ from typing import Any, Self
 
 import httpx
 
-PATIENCE_S = 60.0
-"""How long a step is tried again: a service that was killed is back in seconds."""
+RETRY_S = 60.0
+"""How long a step is repeated: a service that was killed is back within seconds."""
 
 PAUSE_S = 0.1
-"""Between two tries, and between two looks at a job."""
+"""Pause between two tries of a step, and between two requests for the state of a job."""
 
 TIMEOUT_S = 120.0
-"""Of one request: creating a model compiles it, which takes its time on a small machine."""
+"""Timeout of a request: the creation of a model compiles its cells, which can take a minute on a small machine."""
 
 JSON = dict[str, Any]
 
 
 class Refused(Exception):
-    """The service understood and said no."""
+    """The service has refused a request."""
 
 
 class Client:
-    """A connection to a service. A context manager."""
+    """A connection to a service, used as a context manager."""
 
     def __init__(self, url: str) -> None:
         self._http = httpx.Client(base_url=url, timeout=TIMEOUT_S)
@@ -37,11 +37,11 @@ class Client:
         self._http.close()
 
     def create_model(self, name: str, network: JSON, seed: int) -> JSON:
-        """Create a model and return what the service says about it."""
+        """Create a model and return the answer of the service."""
         return self.call("POST", "/v1/models", {"name": name, "network": network, "seed": seed})
 
     def train(self, model: str, data: JSON, settings: JSON) -> Iterator[JSON]:
-        """Submit a training job and yield it again and again until it has ended."""
+        """Submit a training job and yield its present form repeatedly until it has ended."""
         job = self.call("POST", "/v1/jobs", {"model": model, "data": data, **settings})
         yield job
         while job["state"] in ("queued", "running"):
@@ -50,7 +50,7 @@ class Client:
             yield job
 
     def open_session(self, model: str, ttl_s: int) -> "Session":
-        """Open a session in its initial state; it ends when nothing happens to it for `ttl_s` seconds."""
+        """Open a session in its initial state; it expires `ttl_s` seconds after its last change."""
         return Session(self, self.call("POST", "/v1/sessions", {"model": model, "ttl_s": ttl_s}))
 
     def call(self, method: str, path: str, body: JSON | None = None) -> JSON:
@@ -65,10 +65,10 @@ class Client:
 
 
 class Session:
-    """A session and the position that it is known to be at.
+    """A session with its last known position.
 
-    The position goes with every step. It says where in the history the step belongs, so a step whose answer was lost
-    can be sent again: if it was applied, the service repeats its answer; if not, it is applied now. Never twice.
+    Each step carries the position. It identifies the step, so a step whose answer was lost can be sent again: if it was
+    applied, the service repeats its answer; if not, it is applied now. It is never applied twice.
     """
 
     def __init__(self, client: Client, answer: JSON) -> None:
@@ -77,28 +77,28 @@ class Session:
         self._client = client
 
     def step(self, features: list[float]) -> list[float]:
-        """Advance by one step and return its output."""
+        """Apply one step and return its output."""
         output: list[float] = self._advance("step", {"input": features})["output"]
         return output
 
     def sequence(self, steps: list[list[float]]) -> list[list[float]]:
-        """Advance by several steps, all or none, and return their outputs."""
+        """Apply several steps, all or none, and return their outputs."""
         outputs: list[list[float]] = self._advance("sequence", {"inputs": steps})["outputs"]
         return outputs
 
     def layers(self) -> list[JSON]:
-        """Return the hidden state, every number of it."""
+        """Return the complete hidden state by layers."""
         layers: list[JSON] = self._client.call("GET", f"/v1/sessions/{self.name}/state")["layers"]
         return layers
 
     def _advance(self, how: str, body: JSON) -> JSON:
-        deadline_s = time.monotonic() + PATIENCE_S
+        deadline_s = time.monotonic() + RETRY_S
         while True:
             try:
                 answer = self._client.call(
                     "POST", f"/v1/sessions/{self.name}/{how}", {**body, "position": self.position}
                 )
-            except httpx.HTTPError:  # nobody there, cut off half way, or not now
+            except httpx.HTTPError:  # no connection, a connection that was lost, or an answer 503
                 if time.monotonic() > deadline_s:
                     raise
                 time.sleep(PAUSE_S)

@@ -1,4 +1,4 @@
-"""The demo's script: train, stream, kill, go on, compare."""
+"""Runs the demo: trains a model, streams two sessions, kills the service during one of them, and compares them."""
 
 import json
 import signal
@@ -32,28 +32,28 @@ TRAINING: JSON = {
 }
 """Windows of four years, of which the first two only fill the state.
 
-Chosen on the last four years of the part to learn from; the held-out part had no say.
+These values were chosen with the last four years of the training part; the held-out part was not used.
 """
 
 SESSION_TTL_S = 24 * 60 * 60
 
 SHOWN_EPOCHS = 5
 SHOWN_WEEKS = 52
-"""Every so many a line is printed."""
+"""A line is printed after this many epochs or weeks."""
 
-PATIENCE_S = 5.0
-"""The longest silence: then a line says that it goes on."""
+SILENCE_S = 5.0
+"""After this time without a line, one says that the job is still running."""
 
 FAILED = 1
 
 INTERRUPTED = 130
-"""Exit code before there is a verdict, as of a shell: 128 and the number of SIGINT."""
+"""Exit code if the demo is interrupted, as that of shells: 128 plus the number of SIGINT."""
 
 say = partial(print, flush=True)
 
 
 def run(settings: Settings, *, once: bool) -> int:
-    """Play the demo and return the exit code: 0 only if the forecast beats persistence and the kill left no trace.
+    """Run the demo and return the exit code: 0 if the network is better than persistence and both sessions are equal.
 
     Unless `once`, leave the service running until Ctrl-C. Raise StartupError if the service cannot start.
     """
@@ -66,10 +66,10 @@ def run(settings: Settings, *, once: bool) -> int:
             code = _play(load(), service, client)
             say(f"Done in {time.monotonic() - began_s:.0f} s.")
             if not once:
-                say(f"The service goes on at {service.url} (API: {service.url}/docs). Ctrl-C stops it.")
+                say(f"The service keeps running at {service.url} (API: {service.url}/docs). Ctrl-C stops it.")
                 service.wait()
     except (Refused, httpx.HTTPError) as error:
-        say(f"The demo cannot go on: {error}")
+        say(f"The demo cannot continue: {error}")
         return FAILED
     except KeyboardInterrupt:
         say("Stopped.")
@@ -87,13 +87,13 @@ def _play(series: Series, service: Service, client: Client) -> int:
 def _introduce(series: Series) -> None:
     weeks, first = series.weeks, series.first_held_out
     say(
-        f"Weekly CO2 at Mauna Loa, {weeks[0]} to {weeks[-1]}: {first} weeks to learn from,"
+        f"Weekly CO2 at Mauna Loa, {weeks[0]} to {weeks[-1]}: {first} weeks to train on,"
         f" {series.held_out} held out, from {weeks[first]} on."
     )
 
 
 def _train(series: Series, client: Client) -> str:
-    """Train a new model on the part to learn from and return the version that came out."""
+    """Train a new model on the training part and return its version."""
     say("Creating the model. Equations that are new to this machine are compiled, which takes some seconds.")
     made = client.create_model(f"co2-{time.strftime('%Y%m%d-%H%M%S')}", NETWORK, SEED)
     say(f"  {made['model']}: an LSTM of 32 and a dense layer, {made['parameter_count']} parameters.")
@@ -109,7 +109,7 @@ def _train(series: Series, client: Client) -> str:
 
 
 class Reporter:
-    """Prints what is new about a training job."""
+    """Prints the progress of a training job."""
 
     def __init__(self) -> None:
         self._state = ""
@@ -117,7 +117,7 @@ class Reporter:
         self._began_s = self._spoke_s = time.monotonic()
 
     def report(self, job: JSON) -> None:
-        """Print every fifth finished epoch, a change of state, or that it goes on."""
+        """Print every fifth finished epoch, each change of the state, and after a silence that the job still runs."""
         for line in job["history"][self._epochs :]:
             self._epochs += 1
             if line["epoch"] % SHOWN_EPOCHS == 0:
@@ -125,7 +125,7 @@ class Reporter:
         if job["state"] != self._state:
             self._state = job["state"]
             self._say(f"training job {job['job']}: {self._state}")
-        if time.monotonic() - self._spoke_s > PATIENCE_S:
+        if time.monotonic() - self._spoke_s > SILENCE_S:
             compiling = "" if self._epochs else ", its kernels are being compiled"
             self._say(f"{self._state} for {time.monotonic() - self._began_s:.0f} s{compiling}")
 
@@ -136,25 +136,25 @@ class Reporter:
 
 @dataclass(frozen=True, slots=True)
 class Streamed:
-    """What came of a stream."""
+    """The results of a session."""
 
     outputs: list[float]
-    """Of every step."""
+    """The output of each step."""
     bits: bytes
-    """The outputs as the float32 that they are, and the state in the end."""
+    """The outputs as float32, and the final state."""
 
     @classmethod
     def of(cls, outputs: list[float], layers: list[JSON]) -> Self:
-        """Return outputs and final state as they came."""
+        """Return the results for outputs and the final state."""
         return cls(outputs, struct.pack(f"<{len(outputs)}f", *outputs) + json.dumps(layers).encode())
 
 
 def _stream(series: Series, client: Client, model: str, half_way: Callable[[], None] | None = None) -> Streamed:
-    """Open a session, let it live through the past in one request, then send it week after week."""
+    """Open a session, send the training part in one request, then each held-out week in a request."""
     session = client.open_session(model, SESSION_TTL_S)
     past, _ = series.training()
     session.sequence(past)
-    say(f"Session {session.name}: {len(past)} weeks in one request, then {series.held_out}, one a request.")
+    say(f"Session {session.name}: {len(past)} weeks in one request, then {series.held_out} weeks in one request each.")
     outputs: list[float] = []
     for index, change in enumerate(series.stream()):
         if half_way and index == series.held_out // 2:
@@ -168,10 +168,10 @@ def _stream(series: Series, client: Client, model: str, half_way: Callable[[], N
 
 
 def _first_after_kill(session: Session, change: float) -> list[float]:
-    """Take the next step as any other; the client tries until somebody answers."""
+    """Send the next step like any other; the client repeats it until the service answers."""
     began_s = time.monotonic()
     output = session.step([change])
-    say(f"  The same session went on after {time.monotonic() - began_s:.1f} s, at {session.position}.")
+    say(f"  The same session continued after {time.monotonic() - began_s:.1f} s, at {session.position}.")
     return output
 
 
@@ -195,7 +195,7 @@ def _judge(series: Series, killed: Streamed, spared: Streamed) -> int:
     say(f"  {'the network':30}{ours:.4f} ppm")
     say(f"  {'persistence (the last value)':30}{theirs:.4f} ppm")
     say(f"  {_verdict(ours, theirs)}")
-    say(f"The stream through the kill and the one without it: {_comparison(killed, spared)}.")
+    say(f"The session during which the service was killed, and the other one: {_comparison(killed, spared)}.")
     return 0 if ours < theirs and same else FAILED
 
 

@@ -1,7 +1,7 @@
-"""The shipped series: weekly carbon dioxide at Mauna Loa, cut into a part to learn from and a part held out.
+"""The data of the demo: weekly carbon dioxide at Mauna Loa, divided into a training part and a held-out part.
 
-A network sees changes from week to week and not the level, which rises beyond everything it was trained on. What it
-is told at a week is one number, the change since the week before; the season is for its state to remember.
+The network reads the change since the week before, one number for each week. It does not read the level, which rises
+beyond all values of the training part. Its state has to represent the season.
 """
 
 import csv
@@ -24,11 +24,11 @@ class Series:
 
     weeks: tuple[date, ...]
     values: Floats
-    """(n,): of each week; where none was measured, on the straight line between its neighbours."""
+    """(n,): the value of each week; weeks without a measurement are interpolated linearly."""
     measured: NDArray[np.bool_]
     """(n,): whether the week was measured."""
     held_out: int
-    """How many weeks at the end are not learnt from."""
+    """The number of weeks at the end that are not trained on."""
 
     @property
     def first_held_out(self) -> int:
@@ -37,7 +37,7 @@ class Series:
 
     @cached_property
     def scale(self) -> float:
-        """Return the standard deviation of the weekly changes in ppm, of the part to learn from alone."""
+        """Return the standard deviation of the weekly changes of the training part, in ppm."""
         return float(np.diff(self.values[: self.first_held_out]).std())
 
     @cached_property
@@ -46,27 +46,24 @@ class Series:
         return np.diff(self.values) / self.scale
 
     def training(self) -> tuple[list[list[float]], list[list[float]]]:
-        """Return inputs and targets, (T, 1) each: the change into a week, and the one into the week after it.
-
-        Nothing of the held-out part is in either.
-        """
+        """Return inputs and targets of the training part, (T, 1) each: the change into a week, and into the next."""
         known = self.changes[: self.first_held_out - 1, None]
         return known[:-1].tolist(), known[1:].tolist()
 
     def stream(self) -> list[float]:
-        """Return an input for each held-out week: the change into the week before it, known when it is forecast.
+        """Return the input for the forecast of each held-out week: the change into the week before it.
 
-        They follow the inputs of `training` without gap or overlap.
+        These inputs follow those of `training` without gap or overlap.
         """
         found: list[float] = self.changes[self.first_held_out - 2 : -1].tolist()
         return found
 
     def persistence(self) -> Floats:
-        """Return (held_out,): the last value before each held-out week, the forecast to beat."""
+        """Return (held_out,): the last value before each held-out week, which is the simplest forecast."""
         return self.values[self.first_held_out - 1 : -1]
 
     def truth(self) -> Floats:
-        """Return (held_out,): what was measured."""
+        """Return (held_out,): the values of the held-out weeks."""
         return self.values[self.first_held_out :]
 
     def forecasts(self, outputs: list[float]) -> Floats:
@@ -75,7 +72,7 @@ class Series:
 
 
 def load() -> Series:
-    """Return the series as shipped; source and licence stand beside it in `mauna_loa_co2.md`."""
+    """Read the series from the package; `mauna_loa_co2.md` beside it has its source and licence."""
     with files(__package__).joinpath("mauna_loa_co2.csv").open(encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     weeks = tuple(datetime.strptime(row["date"], "%Y%m%d").date() for row in rows)  # noqa: DTZ007  # a day, no time

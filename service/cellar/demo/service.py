@@ -1,4 +1,4 @@
-"""The service as a child process that can be killed: `cellar serve` with data of its own."""
+"""Runs `cellar serve` with its own data as a child process that can be killed."""
 
 import os
 import signal
@@ -17,16 +17,16 @@ from cellar.settings import Settings
 HOST = "127.0.0.1"
 
 READY_S = 60.0
-"""How long a start may take."""
+"""The longest time for a start."""
 
 POLL_S = 0.05
-"""Between two looks at a service that starts or ends."""
+"""Pause between two checks whether the service has started or ended."""
 
 
 class Service:
-    """`cellar serve` for the demo alone: no running service, nor its data, notices it.
+    """A `cellar serve` that shares neither port nor data with another service.
 
-    A context manager that starts it, waits until it is ready, and stops it in the end.
+    A context manager that starts it, waits until it is ready, and stops it at the end.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -36,7 +36,7 @@ class Service:
         self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Self:
-        """Start it. Raise StartupError if it does not get ready."""
+        """Start it and wait until it is ready. Raise StartupError if it does not become ready."""
         try:
             self.start()
             self.wait_until_ready()
@@ -50,8 +50,8 @@ class Service:
         self.stop()
 
     def start(self) -> None:
-        """Start it and do not wait."""
-        # A session of its own: Ctrl-C in the terminal is for the demo, which then stops the service in good order.
+        """Start it without waiting."""
+        # In its own process session, so that Ctrl-C in the terminal reaches only the demo, which stops the service.
         self._process = subprocess.Popen(
             [sys.executable, "-P", "-m", "cellar.cli", "serve"], env=self._environment, start_new_session=True
         )
@@ -68,7 +68,7 @@ class Service:
             time.sleep(POLL_S)
 
     def kill(self) -> None:
-        """End it with SIGKILL: no goodbye, no flush. Its children die with it; their port is then free."""
+        """Kill it with SIGKILL. Its children die with it; wait until their port is free."""
         assert self._process
         self._process.send_signal(signal.SIGKILL)
         self._process.wait()
@@ -93,9 +93,9 @@ class Service:
 
 
 def own_settings(settings: Settings, port: int) -> dict[str, str]:
-    """Return the environment of a service that shares nothing with the one that `settings` would make.
+    """Return the environment of a service that shares no data with the one that `settings` describe.
 
-    With a Redis given it is used, under keys of its own; else the private one has its data in a directory of its own.
+    If `settings` name a Redis, it is used with another key prefix; otherwise the private Redis has another directory.
     """
     own = {
         "CELLAR_HOST": HOST,
@@ -105,7 +105,7 @@ def own_settings(settings: Settings, port: int) -> dict[str, str]:
         "CELLAR_WORKER": "true",
     }
     if "log_level" not in settings.model_fields_set:
-        own["CELLAR_LOG_LEVEL"] = "warning"  # the demo itself says what happens
+        own["CELLAR_LOG_LEVEL"] = "warning"  # the demo prints what happens
     if settings.runtime_dir:
         own["CELLAR_RUNTIME_DIR"] = str(settings.runtime_dir / "demo")
     return own
