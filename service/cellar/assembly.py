@@ -40,8 +40,8 @@ from cellar.store.companions.shadows import RedisShadows
 from cellar.store.companions.snapshots import RedisSnapshots
 from cellar.store.connection.router import Wait
 from cellar.store.sessions.store import RedisSessions
-from cellar.store.topology.factory import find_hints, open_router, sync_client
-from cellar.store.topology.health import keep_looking
+from cellar.store.topology.factory import find_pubsub_server, open_router, sync_client
+from cellar.store.topology.health import monitor
 
 SETTLE_S = 2.0
 """Longest time for commits of requests that were cut off at the end of the drain."""
@@ -98,7 +98,7 @@ class Api(Parts):
         DIGEST_CHAIN.load_with(lambda: self.kernels.digest_chain)
         self._job_sweep_s = settings.job_sweep_s
         route, self._aside = (open_router(self.url, prefix=settings.key_prefix) for _ in range(2))
-        self._events = RedisEvents(self._aside, find_hints(self.url), prefix=settings.key_prefix)
+        self._events = RedisEvents(self._aside, find_pubsub_server(self.url), prefix=settings.key_prefix)
         self._store = RedisSessions(
             route,
             prefix=settings.key_prefix,
@@ -107,7 +107,7 @@ class Api(Parts):
             idempotency_ttl_s=settings.idempotency_ttl_s,
             tombstone_ttl_s=settings.tombstone_ttl_s,
             wait=_wait(settings),
-            expired=self._events.tell_expired,
+            expired=self._events.notify_expired,
         )
         self._sessions = self._make_sessions(settings)
         self._calls = self.calls(sync_client(self.queue_url))
@@ -167,7 +167,7 @@ class Api(Parts):
             asyncio.create_task(self.services.shadows.run(TENANTS), name="shadows"),
             asyncio.create_task(self.services.deletions.run(TENANTS), name="deletions"),
             asyncio.create_task(self._store.agree(), name="agreement"),
-            asyncio.create_task(keep_looking(self._store.ping), name="health"),
+            asyncio.create_task(monitor(self._store.ping), name="health"),
         )
         try:
             yield

@@ -178,7 +178,7 @@ async def test_a_session_that_expires_ends_its_watchers(
     watcher = await watchers.subscribe(key)
     redis_client.delete(service.store.keys.record(key))  # which is what Redis does, without a word
     reading = asyncio.create_task(told(watchers, watcher, 1))
-    await watchers._events.tell_expired([key])  # type: ignore[attr-defined]  # the port's implementation
+    await watchers._events.notify_expired([key])  # type: ignore[attr-defined]  # the port's implementation
     assert await reading == [End("expired")]
     with pytest.raises(SessionExpired):
         await watchers.subscribe(key)

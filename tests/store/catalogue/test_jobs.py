@@ -8,7 +8,7 @@ import pytest
 
 from cellar.errors import AlreadyExists, JobUnknown, Superseded
 from cellar.ports import Job, JobStore, Lease
-from cellar.store.catalogue.jobs import HISTORY_EPOCHS, LOOKED_AT, MAX_BARREN_ATTEMPTS, RedisJobs
+from cellar.store.catalogue.jobs import HISTORY_EPOCHS, MAX_BARREN_ATTEMPTS, SAMPLED, RedisJobs
 from cellar.store.topology.factory import sync_client
 from tests.waiting import wait_until
 
@@ -80,13 +80,13 @@ def test_unfinished_jobs_are_found_by_their_model_or_its_version(jobs: JobStore)
 def test_a_new_job_makes_room_in_the_index_but_not_of_those_that_are_open(redis_url: str) -> None:
     client, prefix = sync_client(redis_url), f"test-{uuid.uuid4().hex}"
     store, index = RedisJobs(client, prefix), f"{prefix}:{{jobs}}:index:default"
-    for number in range(1, LOOKED_AT):
+    for number in range(1, SAMPLED):
         store.create(Job("default", f"j{number}", "queued", {}, JOB.created_s + number))
     lease = store.acquire("default", "j1", LONG_S)
     assert lease is not None
-    expired = [f"{prefix}:{{jobs}}:default/j{number}" for number in range(2, LOOKED_AT)]
+    expired = [f"{prefix}:{{jobs}}:default/j{number}" for number in range(2, SAMPLED)]
     assert client.delete(*expired) == len(expired)
-    assert client.zcard(index) == LOOKED_AT - 1
+    assert client.zcard(index) == SAMPLED - 1
     store.create(Job("default", "new", "queued", {}, JOB.created_s + 90 * 86400))
     assert client.zrange(index, 0, -1) == [b"j1", b"new"]
 

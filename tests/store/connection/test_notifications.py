@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Callable
 import pytest
 
 from cellar.store.connection.notifications import NotificationListener
-from cellar.store.topology.factory import find_hints
+from cellar.store.topology.factory import find_pubsub_server
 from tests.redis_cluster import RedisCluster
 from tests.redis_process import RedisProcess
 from tests.redis_sentinel import RedisSentinel
@@ -23,7 +23,7 @@ async def start_hints() -> AsyncIterator[StartHints]:
     started: list[NotificationListener] = []
 
     def start(url: str, **options: float) -> NotificationListener:
-        hints = NotificationListener(find_hints(url), **options)
+        hints = NotificationListener(find_pubsub_server(url), **options)
         started.append(hints)
         return hints
 
@@ -37,7 +37,7 @@ async def heard(hints: NotificationListener, *channels: bytes) -> set[bytes]:
     found: set[bytes] = set()
     async with asyncio.timeout(20):
         while not found.issuperset(channels):
-            found |= await hints.heard()
+            found |= await hints.changed()
     return found
 
 
@@ -94,7 +94,7 @@ async def test_a_redis_that_says_nothing_any_more_is_given_up(
 async def test_hints_end_whenever_they_are_closed(redis_url: str) -> None:
     """While connecting, while subscribing and while reading."""
     for turns in range(40):
-        hints = NotificationListener(find_hints(redis_url))
+        hints = NotificationListener(find_pubsub_server(redis_url))
         hints.follow(b"hints-closed")
         for _ in range(turns):
             await asyncio.sleep(0)

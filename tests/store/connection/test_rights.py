@@ -87,7 +87,7 @@ async def test_a_right_that_is_missing_is_named_before_anything_is_written(
 async def test_keys_that_are_out_of_reach_are_told_as_well(redis_process: RedisProcess) -> None:
     route = open_router(limited(redis_process), prefix="elsewhere")
     with pytest.raises(StoreUnavailable, match="may not run scripts on the keys"):
-        await health.look(route, b"elsewhere:probe")
+        await health.check(route, b"elsewhere:probe")
     await route.aclose()
 
 

@@ -12,7 +12,7 @@ from cellar.store.connection.connection import RedisConnection
 from cellar.store.connection.retry import RetryingClient
 from cellar.store.keys import BUCKETS, SessionKeys
 from cellar.store.protocol.url import Address
-from cellar.store.sessions.index import LOOKED_AT, LOOKED_AT_AT_ONCE, MOST_LOOKED_AT, SessionIndex, read_summary
+from cellar.store.sessions.index import EXAMINED_AT_ONCE, MOST_EXAMINED, SAMPLED, SessionIndex, read_summary
 from cellar.store.sessions.store import RedisSessions
 from cellar.store.topology.factory import sync_client
 from tests.proxy import LossyProxy
@@ -102,7 +102,7 @@ async def test_a_name_whose_record_comes_with_the_removal_is_listed_again(
 
 
 async def test_a_few_names_of_a_bucket_are_looked_at(exchange: RetryingClient) -> None:
-    live, *dead = neighbours(2 + LOOKED_AT)
+    live, *dead = neighbours(2 + SAMPLED)
     await enlist(exchange, live, *dead)
     await begin(exchange, live)
     await SessionIndex(exchange, KEYS).tidy(live)
@@ -160,7 +160,7 @@ async def test_a_page_does_not_look_at_everything(sessions: RedisSessions, redis
     for wanted, limit in ((SessionFilter(model="nobody"), 1), (EVERY_SESSION, 1000)):
         for record in [a_record() for _ in range(3)]:
             await sessions.create(record)
-        crowd = [SessionKey("default", str(number)) for number in range(2 * MOST_LOOKED_AT)]
+        crowd = [SessionKey("default", str(number)) for number in range(2 * MOST_EXAMINED)]
         with closing(sync_client(redis_url)) as client:
             pipeline = client.pipeline()
             for key in crowd:
@@ -174,7 +174,7 @@ async def test_a_page_does_not_look_at_everything(sessions: RedisSessions, redis
                     pipeline.zcard(sessions.keys.bucket("default", bucket))
                 left.append(sum(pipeline.execute()))
         most = max(before - after for before, after in itertools.pairwise(left))
-        assert LOOKED_AT_AT_ONCE < most <= MOST_LOOKED_AT + max(limit, LOOKED_AT_AT_ONCE)
+        assert EXAMINED_AT_ONCE < most <= MOST_EXAMINED + max(limit, EXAMINED_AT_ONCE)
         assert len(found) == (0 if wanted.model else 6)
         assert left[-1] == (3 if wanted.model else 6)
 

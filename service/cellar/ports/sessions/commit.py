@@ -1,4 +1,4 @@
-"""The commit of changes to a session: a compare-and-set of its record, and what can come of it."""
+"""The commit of changes to a session, which is a compare-and-set of its record, and its possible results."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field

@@ -1,1 +1,1 @@
-"""Models, jobs and blobs."""
+"""Models, training jobs and blobs, in Redis or (blobs) in a directory."""

@@ -1,4 +1,4 @@
-"""Blobs as files in a directory that every api and worker mounts (CELLAR_BLOB_DIR)."""
+"""Blobs as files in a directory that every API process and every worker mounts (CELLAR_BLOB_DIR)."""
 
 import hashlib
 import os
@@ -13,16 +13,16 @@ from cellar.errors import BlobUnknown, StoreUnavailable
 from cellar.store.catalogue.blobs_redis import checked
 
 ABANDONED_S = 24 * 3600.0
-"""A temporary file this old belongs to nobody: no write of a blob takes a day."""
+"""Age after which a temporary file is deleted: no write of a blob takes a day."""
 
 _DIGEST = re.compile("[0-9a-f]{64}")
 
 
 class FileBlobs:
-    """BlobStore in a directory: `ab/ab12...`, mode 600 in directories of mode 700.
+    """BlobStore in a directory: files `ab/ab12...` of mode 600 in directories of mode 700.
 
-    A blob is written beside its place, forced to the disk and renamed: readers see all of it or nothing, and
-    writers of the same bytes cannot harm each other.
+    A blob is written to a temporary file, synced and renamed, so that readers see all of it or nothing, and concurrent
+    writers of the same bytes do no harm.
     """
 
     def __init__(self, directory: Path) -> None:
@@ -51,7 +51,7 @@ class FileBlobs:
         return checked(data, digest)
 
     def delete(self, digest: str) -> None:
-        """Forget a blob. Raise StoreUnavailable."""
+        """Delete a blob. Raise StoreUnavailable."""
         with _file_errors():
             self._path(digest).unlink(missing_ok=True)
 
@@ -76,7 +76,7 @@ class FileBlobs:
         _sync_directory(self._directory)
 
     def _sweep(self) -> None:
-        """Remove what writers that were killed have left."""
+        """Delete temporary files of writers that were killed."""
         for path in self._directory.glob(".blob-*"):
             try:
                 if time.time() - path.stat().st_mtime > ABANDONED_S:
@@ -86,7 +86,7 @@ class FileBlobs:
 
 
 def _holds(path: Path, size: int) -> bool:
-    """Return whether the file is there and as long as it should be; one that is not is written again."""
+    """Return whether the file exists with the right size; otherwise it is written again."""
     try:
         return path.stat().st_size == size
     except FileNotFoundError:
@@ -94,7 +94,7 @@ def _holds(path: Path, size: int) -> bool:
 
 
 def _sync_directory(directory: Path) -> None:
-    """Force the names in a directory to the disk: a rename survives a power cut only then."""
+    """Sync a directory, without which a rename may not survive a power failure."""
     descriptor = os.open(directory, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -104,7 +104,7 @@ def _sync_directory(directory: Path) -> None:
 
 @contextmanager
 def _file_errors() -> Iterator[None]:
-    """Turn what the file system refuses (no space, no permission, gone) into StoreUnavailable."""
+    """Turn errors of the file system (no space, no permission, missing) into StoreUnavailable."""
     try:
         yield
     except OSError as error:

@@ -1,4 +1,4 @@
-"""Blobs in Redis: chunks under the digest, and a head that is written last."""
+"""Blobs in Redis: chunks in keys named by the digest, and a head that is written last."""
 
 import hashlib
 from contextlib import suppress
@@ -10,16 +10,16 @@ from cellar.store.connection.scripts import Scripts
 from cellar.store.protocol.errors import redis_errors
 
 CHUNK_BYTES = 4 * 1024 * 1024
-"""Redis and everybody else who waits stand still for a few milliseconds while it copies this much."""
+"""Bytes in a chunk: Redis needs a few milliseconds to copy it, and all clients wait meanwhile."""
 
 UNFINISHED_S = 3600
-"""What was stored of a blob whose writer died half way is gone after this."""
+"""Lifetime of the chunks of a blob whose writer died before the head was written, seconds."""
 
 TRIES = 5
-"""Somebody may delete the same blob between the chunks and the head."""
+"""Tries of a write, because another process may delete the same blob between the chunks and the head."""
 
 MAX_BLOB_BYTES = 64 * 1024 * 1024
-"""A Redis that keeps sessions in memory is no place for more; a directory (CELLAR_BLOB_DIR) is."""
+"""Largest blob in Redis, which keeps everything in memory; larger ones need a directory (CELLAR_BLOB_DIR)."""
 
 
 class RedisBlobs:
@@ -31,7 +31,7 @@ class RedisBlobs:
         self._scripts = Scripts(client, "blob")
 
     def put(self, data: bytes) -> str:
-        """Store the bytes and return their digest. The head comes last: what has a head is whole.
+        """Store the bytes and return their digest. The head is written last: a blob with a head is complete.
 
         Raise BodyTooLarge or StoreUnavailable.
         """
@@ -48,16 +48,16 @@ class RedisBlobs:
         raise StoreUnavailable("the blob is being deleted again and again", outcome="not_applied")
 
     def _store(self, data: bytes, keys: list[str]) -> bool:
-        """Write the chunks, then the head; return False if somebody deletes them each time in between."""
+        """Write the chunks, then the head; return False if chunks were deleted in between each time."""
         try:
             for _ in range(TRIES):
                 for index, key in enumerate(keys[1:]):
                     part = memoryview(data)[index * CHUNK_BYTES : (index + 1) * CHUNK_BYTES]
-                    # a chunk that is there is the same, and perhaps part of a whole blob, which must not expire
+                    # an existing chunk is the same, and may be a part of a complete blob, which must not expire
                     self._client.set(key, part, ex=UNFINISHED_S, nx=True)
                 if self._scripts.run("complete", keys, [len(data)]):
                     return True
-        except redis.ResponseError:  # a Redis that is full should not stay so for an hour
+        except redis.ResponseError:  # without this a Redis that is full would stay so for an hour
             with suppress(redis.RedisError):
                 self._scripts.run("abandon", keys, [])
             raise
@@ -76,7 +76,7 @@ class RedisBlobs:
         return checked(data, digest)
 
     def delete(self, digest: str) -> None:
-        """Forget a blob, all at once: no head is ever without its chunks. Raise StoreUnavailable."""
+        """Delete a blob with one command, so that no head is ever without its chunks. Raise StoreUnavailable."""
         with redis_errors():
             self._client.unlink(self._head(digest), *self._chunks(digest, MAX_BLOB_BYTES))
 
@@ -89,7 +89,7 @@ class RedisBlobs:
 
 
 def checked(data: bytes, digest: str) -> bytes:
-    """Return the bytes if they are what the digest says. Raise StoreCorrupt."""
+    """Return the bytes if they have this digest. Raise StoreCorrupt."""
     if hashlib.sha256(data).hexdigest() != digest:
         raise StoreCorrupt(f"blob {digest} is damaged")
     return data

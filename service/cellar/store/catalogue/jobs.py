@@ -1,4 +1,4 @@
-"""Jobs in Redis. All keys share the hash tag `{jobs}`; every change is one Lua script (`lua/job/`)."""
+"""Training jobs in Redis. All keys share the hash tag `{jobs}`; every change is one Lua script (`lua/job/`)."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,26 +14,26 @@ from cellar.store.protocol.errors import redis_errors
 from cellar.store.protocol.replies import text
 
 MAX_BARREN_ATTEMPTS = 3
-"""Attempts in a row that may die without a new checkpoint: once is a crash of the host, three times is the job."""
+"""Consecutive attempts that may die without a new checkpoint: one may be a crash of the host, three are the job's."""
 
 HISTORY_EPOCHS = 1000
-"""Epochs kept for reading, newest last: about 100 bytes each."""
+"""Number of finished epochs that are kept, about 100 bytes each."""
 
 RESEND_MS = 2000
-"""How long whoever queues a call has before another one looks: a worker begins a waiting call within a second."""
+"""Time after which an orphan is yielded again: a worker begins a queued call within a second."""
 
-LOOKED_AT = 8
-"""Names of a tenant looked at with each new job: as the index grows, one in eight or fewer is of an expired job."""
+SAMPLED = 8
+"""Names in a tenant's index that are checked with each new job, so that few of them are of expired jobs."""
 
 DUE_AT_ONCE = 100
-"""Jobs looked at in one sweep; the others follow in the next."""
+"""Most jobs in one sweep; the next sweep takes further ones."""
 
 STATES: dict[str, JobState] = {state: state for state in get_args(JobState)}
 TIMES = ("started_s", "ended_s", "cancel_asked_s")
 
 
 class RedisJobs:
-    """JobStore in Redis. Leases run by the server's clock."""
+    """JobStore in Redis. Leases use the clock of the server."""
 
     def __init__(self, client: redis.Redis, prefix: str) -> None:
         self._client = client
@@ -45,7 +45,7 @@ class RedisJobs:
         keys = (*self._keys(job.tenant, job.job), self._index(job.tenant))
         args = (_member(job.tenant, job.job), job.job, repr(job.created_s), _dump(job.spec), RESEND_MS)
         with redis_errors():
-            some = self._client.zrandmember(self._index(job.tenant), LOOKED_AT)
+            some = self._client.zrandmember(self._index(job.tenant), SAMPLED)
             self._forget(job.tenant, [text(name) for name in some or ()])
         with redis_errors(outcome="unknown"):
             if not self._scripts.run("create", keys, args):
@@ -81,7 +81,7 @@ class RedisJobs:
         return [job for job in found if _trains(job, model) and job.state in ("queued", "running")]
 
     def list(self, tenant: str, limit: int, state: JobState | None = None) -> list[Job]:
-        """Return the newest jobs, or those in one state; names whose record has expired are forgotten.
+        """Return the newest jobs, or those in one state; names of expired jobs are removed from the index.
 
         Raise StoreUnavailable.
         """
@@ -101,7 +101,7 @@ class RedisJobs:
         return found
 
     def acquire(self, tenant: str, job: str, lease_s: float) -> Lease | None:
-        """Begin the next attempt; None if the job is held, ended or cancelled. Raise StoreUnavailable."""
+        """Begin the next attempt; None if the job has a live lease, ended or was cancelled. Raise StoreUnavailable."""
         error = f"the job's process died {MAX_BARREN_ATTEMPTS} times in a row before it reached a new checkpoint"
         unknown = ": the job may need more memory than there is"
         arguments: list[str | int] = [_ms(lease_s), MAX_BARREN_ATTEMPTS, error, ", the last time of ", unknown]
@@ -109,19 +109,19 @@ class RedisJobs:
         return Lease(tenant, job, int(attempt)) if attempt else None
 
     def renew(self, lease: Lease, lease_s: float) -> bool:
-        """Keep the lease; return False if the job should stop. Raise Superseded or StoreUnavailable."""
+        """Extend the lease; return False if the job was cancelled. Raise Superseded or StoreUnavailable."""
         return bool(self._held("renew", lease, [_ms(lease_s)]))
 
     def abandon(self, lease: Lease, death: str) -> None:
-        """End the lease of an attempt whose process died so. Raise Superseded or StoreUnavailable."""
+        """End the lease of an attempt whose process died of `death`. Raise Superseded or StoreUnavailable."""
         self._held("renew", lease, [0, death])
 
     def release(self, lease: Lease) -> None:
-        """Give the job back unharmed. Raise Superseded or StoreUnavailable."""
+        """Give the job back; the attempt does not count. Raise Superseded or StoreUnavailable."""
         self._held("release", lease, [])
 
     def claim(self, lease: Lease, blob: str) -> str | None:
-        """Note a checkpoint before it is written; return one to delete. Raise Superseded or StoreUnavailable."""
+        """Record a checkpoint before it is written; return one to delete. Raise Superseded or StoreUnavailable."""
         spare: bytes = self._held("claim", lease, [blob])
         return spare.decode() or None
 
@@ -138,22 +138,22 @@ class RedisJobs:
         self._held("report", lease, [_dump(progress), checkpoint or "", HISTORY_EPOCHS, *epochs])
 
     def seal(self, lease: Lease, outcome: dict[str, Any]) -> bool:
-        """Fix what the job will publish; False if it should stop. Raise Superseded or StoreUnavailable."""
+        """Set what the job will publish; False if it was cancelled. Raise Superseded or StoreUnavailable."""
         return bool(self._held("seal", lease, [_dump(outcome)]))
 
     def finish(self, lease: Lease, state: JobState, *, result: str | None = None, error: str | None = None) -> None:
-        """End the job; to say the same again is no error. Raise Superseded or StoreUnavailable."""
+        """End the job; a repeated call is no error. Raise Superseded or StoreUnavailable."""
         field, value = ("error", error) if error is not None else ("result", result)
         self._held("finish", lease, [state, field, value or ""])
 
     def cancel(self, tenant: str, job: str) -> Job:
-        """Ask for the job to end and return it as it is then. Raise JobUnknown or StoreUnavailable."""
+        """Ask the job to end and return it. Raise JobUnknown or StoreUnavailable."""
         if not self._run("cancel", tenant, job, []):
             raise JobUnknown(f"no job {job!r}")
         return self.get(tenant, job)
 
     def orphans(self) -> Iterator[Job]:
-        """Yield the jobs that nobody holds, each to one caller in two seconds. Raise StoreUnavailable."""
+        """Yield the jobs without a live lease, each to one caller in two seconds. Raise StoreUnavailable."""
         with redis_errors():
             due = self._scripts.run("due", [self._active], [DUE_AT_ONCE])
         for member in due:
@@ -162,7 +162,7 @@ class RedisJobs:
                 yield self.get(tenant, job)
 
     def ended(self) -> Iterator[Job]:
-        """Yield the ended jobs whose blobs are still there. Raise StoreUnavailable."""
+        """Yield the ended jobs whose blobs are not deleted yet. Raise StoreUnavailable."""
         with redis_errors():
             members = self._client.srandmember(self._ended, DUE_AT_ONCE)
         for member in members if isinstance(members, list) else ():
@@ -173,12 +173,12 @@ class RedisJobs:
                 self.cleared(tenant, job)
 
     def cleared(self, tenant: str, job: str) -> None:
-        """Note that nothing but the record is left of an ended job. Raise StoreUnavailable."""
+        """Record that the blobs of an ended job are deleted. Raise StoreUnavailable."""
         with redis_errors():
             self._client.srem(self._ended, _member(tenant, job))
 
     def _forget(self, tenant: str, jobs: Sequence[str]) -> None:
-        """Take those off the tenant's index whose record is gone."""
+        """Remove jobs without a record from the tenant's index."""
         if jobs:
             keys = [self._index(tenant), *(self._record(tenant, job) for job in jobs)]
             self._scripts.run("forget", keys, jobs)

@@ -13,14 +13,14 @@ from cellar.store.protocol.replies import text
 from cellar.suggestions import suggestion
 
 TOKEN_TTL_S = 30 * 24 * 3600
-"""How long a publication is recognised when it comes again: longer than a job may lie about without a worker."""
+"""How long a repeated publication is recognised: longer than a job waits for a worker."""
 
 MOST_COMPARED = 200
-"""Models among which one is looked for that was perhaps meant."""
+"""Most models of a tenant among which a similar name is searched for an error text."""
 
 
 class RedisModels:
-    """ModelStore in Redis. A version is one JSON text in the hash of its model."""
+    """ModelStore in Redis. A version is a JSON text in the hash of its model."""
 
     def __init__(self, client: redis.Redis, prefix: str) -> None:
         self._client = client
@@ -28,9 +28,9 @@ class RedisModels:
         self._scripts = Scripts(client, "model", "common")
 
     def create(self, version: ModelVersion) -> tuple[ModelVersion, bool]:
-        """Store the first version of a free name, or find the oldest one of the same digest; say whether it is new.
+        """Store the first version of a free name, or find the oldest one of the same digest; return whether it is new.
 
-        Raise AlreadyExists for a name that is taken by others alone, or StoreUnavailable.
+        Raise AlreadyExists if the name is taken and has no version of that digest, or StoreUnavailable.
         """
         keys = self._keys(version.tenant, version.name)
         with redis_errors(outcome="unknown"):
@@ -44,7 +44,7 @@ class RedisModels:
         return _load(version.tenant, int(number), record), bool(is_new)
 
     def add(self, version: ModelVersion, *, token: str) -> ModelVersion:
-        """Store a version under the next number of its name and move the alias to it; idempotent by `token`.
+        """Store a version under the next number of its name and make it the newest; idempotent by `token`.
 
         Raise StoreUnavailable.
         """
@@ -67,7 +67,7 @@ class RedisModels:
         return _load(tenant, int(number), record)
 
     def _hint(self, tenant: str, name: str) -> str:
-        """Return which model may be meant by one that there is not, or nothing. Raise StoreUnavailable."""
+        """Return a text with a model that may be meant instead of an unknown one, or "". Raise StoreUnavailable."""
         with redis_errors():
             newest = self._client.hget(self._newest(tenant), name)
             few = int(self._client.hlen(self._newest(tenant))) <= MOST_COMPARED
@@ -88,14 +88,14 @@ class RedisModels:
             return sorted(text(name) for name in self._client.hkeys(self._newest(tenant)))
 
     def uses(self, tenant: str, name: str) -> int:
-        """Return how often something has begun to depend on the model. Raise StoreUnavailable."""
+        """Return the number of uses of the model (`ModelUses.confirm`). Raise StoreUnavailable."""
         with redis_errors():
             return int(self._client.hget(self._uses(tenant), name) or 0)
 
     def delete(self, tenant: str, name: str, uses: int | None = None) -> list[str] | None:
-        """Delete a model and return the digests of weights that nothing refers to any more.
+        """Delete a model and return the digests of weights that no version refers to any more.
 
-        Return None if something has begun to depend on it since it had `uses`. Raise ModelUnknown or StoreUnavailable.
+        Return None if its number of uses is not `uses`. Raise ModelUnknown or StoreUnavailable.
         """
         keys = [*self._keys(tenant, name), self._uses(tenant), self._deleted(tenant)]
         with redis_errors(outcome="unknown"):
@@ -105,13 +105,13 @@ class RedisModels:
         return None if unused == 0 else [text(digest) for digest in unused]
 
     def deleted(self, tenant: str) -> list[ModelVersion]:
-        """Return the deleted versions whose sessions are perhaps not told yet. Raise StoreUnavailable."""
+        """Return the deleted versions whose sessions may not be marked yet. Raise StoreUnavailable."""
         with redis_errors():
             found = self._client.hgetall(self._deleted(tenant))
         return [_load(tenant, int(text(ref).rpartition("@")[2]), record) for ref, record in found.items()]
 
     def forget(self, version: ModelVersion) -> None:
-        """Note that all sessions of a deleted version are told. Raise StoreUnavailable."""
+        """Record that all sessions of a deleted version are marked. Raise StoreUnavailable."""
         with redis_errors():
             self._client.hdel(self._deleted(version.tenant), version.ref)
 

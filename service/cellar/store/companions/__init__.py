@@ -1,1 +1,1 @@
-"""What belongs to a session beside its record: events, history, snapshots, shadows."""
+"""Events, history, snapshots and shadows of sessions in Redis."""

@@ -1,4 +1,4 @@
-"""The port of events on Redis: streams that commits write, read by whoever has had a hint."""
+"""Events of sessions in Redis: streams that commits write, and notifications that a session has changed."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -15,53 +15,53 @@ from cellar.store.protocol.resp import Command
 from cellar.store.sessions.record_codec import unpack_incarnation, unpack_revision
 
 PAGE = 256
-"""Events of a session in one look."""
+"""Most events of a session in one read."""
 
 
 class RedisEvents:
-    """Implements `cellar.ports.EventStore`. `find` says where hints are to be had."""
+    """Implements `cellar.ports.EventStore`. `find` returns a server for Pub/Sub."""
 
     def __init__(self, router: Router, find: Find, *, prefix: str, page: int = PAGE) -> None:
         self._client = RetryingClient(router)
-        self._hints = NotificationListener(find)
+        self._notifications = NotificationListener(find)
         self._keys = SessionKeys(prefix)
         self._page = page
         self._followed: dict[bytes, SessionKey] = {}
 
     async def read(self, after: Mapping[SessionKey, int]) -> Mapping[SessionKey, EventPage | MissingSession]:
-        """Return sessions with what came after these revisions (-1: from the first that is kept)."""
+        """Return for each session its events after this revision (-1: from the first that is kept)."""
         if not after:
             return {}
         replies = await self._client.read([self._command(key, revision) for key, revision in after.items()])
-        return {key: _look(items(reply)) for key, reply in zip(after, replies, strict=True)}
+        return {key: _page(items(reply)) for key, reply in zip(after, replies, strict=True)}
 
     def follow(self, key: SessionKey) -> None:
-        """Tell of this session from now on."""
+        """Include this session in `changed`."""
         channel = self._keys.events(key)
         self._followed[channel] = key
-        self._hints.follow(channel)
+        self._notifications.follow(channel)
 
     def unfollow(self, key: SessionKey) -> None:
-        """Tell of this session no more."""
+        """Exclude this session from `changed`."""
         channel = self._keys.events(key)
         self._followed.pop(channel, None)
-        self._hints.unfollow(channel)
+        self._notifications.unfollow(channel)
 
     async def changed(self) -> set[SessionKey]:
-        """Wait until one of those that are followed may have changed, and return all that may have."""
-        heard = await self._hints.heard()
-        return {self._followed[channel] for channel in heard if channel in self._followed}
+        """Wait until a followed session may have changed, and return all those that may have since the last call."""
+        channels = await self._notifications.changed()
+        return {self._followed[channel] for channel in channels if channel in self._followed}
 
-    async def tell_expired(self, keys: Sequence[SessionKey]) -> None:
-        """Give a hint that these sessions have expired. Raise StoreUnavailable."""
+    async def notify_expired(self, keys: Sequence[SessionKey]) -> None:
+        """Notify subscribers that these sessions have expired. Raise StoreUnavailable."""
         answers = await self._client.execute([(b"PUBLISH", self._keys.events(key), b"") for key in keys])
         for answer in answers:
             if isinstance(answer.reply, StoreUnavailable):
                 raise answer.reply
 
     async def aclose(self) -> None:
-        """Listen no more."""
-        await self._hints.aclose()
+        """Close the connection for notifications."""
+        await self._notifications.aclose()
 
     def _command(self, key: SessionKey, after: int) -> Command:
         keys = (self._keys.record(key), self._keys.tombstone(key), self._keys.events(key))
@@ -69,7 +69,7 @@ class RedisEvents:
         return READ_STREAM.call(keys, *limits)
 
 
-def _look(reply: list[Any]) -> EventPage | MissingSession:
+def _page(reply: list[Any]) -> EventPage | MissingSession:
     what, *rest = reply
     if what == b"gone":
         return MissingSession(expired=bool(rest[0]))

@@ -1,4 +1,4 @@
-"""The port of a session's past on Redis: what the commit script leaves in the record and in the log, read."""
+"""Earlier states of a session and the log of its changes in Redis, as the commit script writes them."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -22,7 +22,7 @@ from cellar.store.sessions.record_codec import (
 HISTORY, READ_STREAM = load_script("session/history"), load_script("session/read_stream")
 
 PAGE_BYTES = 1024 * 1024
-"""Of the log in one reply: a millisecond of the Redis that everybody shares."""
+"""Bytes after which a reply has no further entry of the log: Redis spends a millisecond on it, and all clients wait."""
 
 
 class RedisHistory:
@@ -34,7 +34,7 @@ class RedisHistory:
         self._page_bytes = page_bytes
 
     async def read(self, key: SessionKey, history: int) -> StoredHistory:
-        """Return what the session keeps. `history` is how many states that may be, from its metadata."""
+        """Return what the session keeps. `history` is the number of states that it may keep, from its metadata."""
         head, meta, first, *places = await self._run(HISTORY, key, b"%d" % history, b"%d" % PAST_BYTES)
         found, position, revision = unpack_head(raw(head), raw(meta))
         kept = sorted((unpack_past_place(raw(place)) for place in places if place), key=lambda each: each[0])
@@ -47,7 +47,7 @@ class RedisHistory:
         )
 
     async def state(self, key: SessionKey, incarnation: bytes, kept: KeptState, history: int) -> bytes | None:
-        """Return a state that is kept by the session born as `incarnation`, None if it is kept no more."""
+        """Return an earlier state of the session with that incarnation, None if it is no longer kept."""
         field = b"p%d" % (kept.revision % history)
         (reply,) = await self._client.read([(b"HMGET", self._keys.record(key), b"h", field)])
         head, past = items(reply)
@@ -78,7 +78,7 @@ class RedisHistory:
 
 
 def read_revision(entry: object) -> int:
-    """Return the revision of the session after the entry with this id: `5-0` after its fifth change, `0-1` at birth."""
+    """Return the revision in the id of a stream entry: `5-0` is the fifth change, `0-1` the creation."""
     return int(text(entry).partition("-")[0])
 
 

@@ -1,8 +1,8 @@
-"""The port of shadows on Redis.
+"""Shadows of sessions in Redis.
 
-A shadow is a hash beside the record, in a key of its own: no commit touches it, and it touches no commit. It has no
-lifetime; it goes with the record, by the hand of whoever deletes the session, finds that it has expired, or creates
-another one of its name. A set names the sessions that have one.
+A shadow is a hash in a key of its own, which commits neither read nor write. It has no lifetime: it is deleted when its
+session is deleted, found to have expired, or replaced by a new session of its name. A set has the names of the
+sessions with a shadow.
 """
 
 from collections.abc import Sequence
@@ -26,7 +26,7 @@ _APART = {"incarnation", "state", "own_state", "seal"}
 _TOLD = [field.name for field in fields(Shadow) if field.name not in _APART]
 
 AT_ONCE = 256
-"""Shadows that are looked at in one call."""
+"""Most shadows that are read in one call."""
 
 
 class RedisShadows:
@@ -37,8 +37,9 @@ class RedisShadows:
         self._keys = SessionKeys(prefix)
 
     async def put(self, key: SessionKey, shadow: Shadow) -> None:
-        """Store a shadow in the place of another one. Raise SessionUnknown."""
-        # named before, so that it is found, and after, for those who have just found the name without a shadow
+        """Store a shadow; it replaces an earlier one. Raise SessionUnknown."""
+        # the name is added before the shadow, so that the shadow is found, and again after it, because another process
+        # may have removed a name without a shadow in between
         name = (b"SADD", self._keys.shadows(key.tenant), key.session.encode())
         answers = await self._client.execute([name, self._store(key, b"", shadow), name], in_order=True)
         replies = [answer.result() for answer in answers]
@@ -52,17 +53,20 @@ class RedisShadows:
         return None if told is None else _unpack(raw(told), raw(state), raw(own_state))
 
     async def save(self, key: SessionKey, before: Shadow, after: Shadow) -> bool:
-        """Store how far it has come, if it is still where it was; return whether that was so."""
+        """Replace the shadow `before` by `after`; return False if another shadow is stored."""
         (answer,) = await self._client.execute([self._store(key, before.seal, after)])
         return answer.result() == 1
 
     async def delete(self, key: SessionKey) -> bool:
         """Delete the shadow; return whether there was one."""
-        gone, _ = await self._client.execute([(b"DEL", self._keys.shadow(key)), self._deny(key)], in_order=True)
+        gone, _ = await self._client.execute([(b"DEL", self._keys.shadow(key)), self._remove_name(key)], in_order=True)
         return gone.result() == 1 or gone.resent
 
     async def behind(self, tenant: str) -> Sequence[SessionKey]:
-        """Return the sessions of a tenant whose shadows have something to follow; forget those that have none."""
+        """Return the sessions of a tenant that have changes which their shadow has not followed.
+
+        Names of sessions without a shadow are removed from the set.
+        """
         (reply,) = await self._client.read([(b"SMEMBERS", self._keys.shadows(tenant))])
         keys = [SessionKey(tenant, text(name)) for name in items(reply)]
         found: list[SessionKey] = []
@@ -71,7 +75,7 @@ class RedisShadows:
         return found
 
     async def take_turn(self, every_s: float) -> bool:
-        """Return whether it is for this process to let shadows follow now."""
+        """Return whether this process is to run the shadows now: one process does so in each `every_s`."""
         return await self._client.take_turn(self._keys.shadow_turn, every_s)
 
     async def _behind(self, keys: Sequence[SessionKey]) -> list[SessionKey]:
@@ -82,10 +86,10 @@ class RedisShadows:
         pairs = list(zip(keys, replies[::2], replies[1::2], strict=True))
         dead = [key for key, head, told in pairs if head is None or told is None]
         if dead:
-            await self._client.execute([self._deny(key) for key in dead])
+            await self._client.execute([self._remove_name(key) for key in dead])
         return [key for key, head, told in pairs if key not in dead and _has_more(raw(head), raw(told))]
 
-    def _deny(self, key: SessionKey) -> Command:
+    def _remove_name(self, key: SessionKey) -> Command:
         return (b"SREM", self._keys.shadows(key.tenant), key.session.encode())
 
     def _store(self, key: SessionKey, expected: bytes, shadow: Shadow) -> Command:
@@ -95,7 +99,7 @@ class RedisShadows:
 
 
 def _has_more(head: bytes, told: bytes) -> bool:
-    """Return whether the session has moved on, or is another one, since the shadow has followed it."""
+    """Return whether the session has changes that the shadow has not followed, or is another session."""
     shadow = _unpack(told, b"", b"")
     present = unpack_revision(head), unpack_incarnation(head)
     return shadow.stopped is None and present != (shadow.revision, shadow.incarnation)

@@ -1,9 +1,9 @@
-"""How copies of a session are packed: its record's own bytes, and a few more that say who took them, and when.
+"""The stored form of snapshots: bytes of the session's record, and the time and request of each copy.
 
 Fields of the hash, four for each copy (`lua/session/copy.lua` writes them):
 
     h:<name>  m:<name>  s:<name>   head, meta and state of the record at that moment
-    a:<name>                       about: when it was taken, and 16 bytes that tell the request
+    a:<name>                       about: when it was taken, and 16 bytes that identify the request
 """
 
 from collections.abc import Iterable, Sequence
@@ -17,19 +17,19 @@ from cellar.store.sessions.record_codec import unpack_head, unpack_incarnation, 
 _ABOUT = Struct("<d16s")
 _POSITION = Struct("<8sQ16s")
 _AT = 9
-"""Where the position stands in a head."""
+"""Offset of the position in a head."""
 
 FOUND = (b"h:", b"m:", b"a:")
-"""Fields of a copy without its state."""
+"""Fields of a copy except its state."""
 
 
 def pack_about(taken_s: float, request: bytes) -> bytes:
-    """Return when a copy is taken, and for which request."""
+    """Return the packed time and request of a copy."""
     return _ABOUT.pack(taken_s, request)
 
 
 def pack_position(position: Position | None) -> bytes:
-    """Return a position as it stands in a head, nothing for none."""
+    """Return a position as it is packed in a head; nothing for None."""
     if position is None:
         return b""
     return _POSITION.pack(position.epoch, position.step, position.digest)
@@ -41,7 +41,7 @@ def position_of(head: object) -> Position:
 
 
 def fields(kinds: Sequence[bytes], name: str) -> list[bytes]:
-    """Return the fields of a copy."""
+    """Return the names of the hash fields of a copy."""
     return [kind + name.encode() for kind in kinds]
 
 
@@ -64,7 +64,7 @@ def unpack_copy(key: SessionKey, head: object, meta: object, state: object) -> S
 
 
 def is_of(copy: object, session: object) -> bool:
-    """Return whether there is a copy, and it is of this session and of no earlier one of its name, by their heads."""
+    """Return whether there is a copy and it is of this session and not of an earlier one of its name, by the heads."""
     return (
         isinstance(copy, bytes)
         and isinstance(session, bytes)

@@ -1,8 +1,8 @@
-"""The port of snapshots on Redis.
+"""Snapshots of sessions in Redis.
 
-All snapshots of a session are one hash beside its record. It has no lifetime of its own, so that no commit has to renew
-it: it goes with the record, by the hand of whoever deletes the session, finds that it has expired (`index.py`), or
-creates another one of its name. Nothing of it is told once the record is gone.
+All snapshots of a session are one hash beside its record. The hash has no lifetime, so that commits need not extend it:
+it is deleted when its session is deleted, found to have expired (`index.py`), or replaced by a new session of its name.
+Snapshots of a session without a record are not returned.
 """
 
 from collections.abc import Sequence
@@ -44,7 +44,10 @@ _STATE = (b"h:", b"m:", b"s:")
 
 @dataclass(frozen=True, slots=True)
 class _Copied:
-    """What the script says: whether it has copied now, and present head, then head, meta and about of the copy."""
+    """The reply of the script.
+
+    `copied`: it has made a copy now. `fields`: the present head, then head, meta and about of the copy.
+    """
 
     copied: bool
     resent: bool
@@ -52,7 +55,7 @@ class _Copied:
 
 
 class RedisSnapshots:
-    """Implements `cellar.ports.SnapshotStore` beside the sessions, on the same route."""
+    """Implements `cellar.ports.SnapshotStore` on the router of the sessions."""
 
     def __init__(
         self, router: Router, sessions: SessionStore, *, prefix: str, most: int = 16, held_s: float = 86400
@@ -66,23 +69,23 @@ class RedisSnapshots:
     async def take(
         self, key: SessionKey, name: str, position: Position | None, request: bytes, taken_s: float
     ) -> SnapshotResult:
-        """Copy the session as it is under that name, unless there is one: then that is returned."""
+        """Copy the session under that name; if there is a snapshot of that name, return it instead."""
         copies = self._keys.snapshots(key)
         found = await self._copy(key, copies, name, position, pack_about(taken_s, request), self._most)
         now, head, meta, told = found.fields
         snapshot = unpack_snapshot(name, head, meta, told)
-        mine = found.resent and snapshot.request == request  # the reply to an earlier sending was lost
+        mine = found.resent and snapshot.request == request  # the reply to the first sending was lost
         return SnapshotResult(snapshot, found.copied or mine, position_of(now))
 
     async def copy_for_request(
         self, key: SessionKey, mark: bytes, position: Position | None, request: bytes, taken_s: float
     ) -> RequestCopy:
-        """Copy the session as it is for a while, or find the copy with that mark, and the request that it was for."""
+        """Return the copy with that mark; if there is none, copy the session, for as long as Idempotency-Keys."""
         place = self._keys.held(key, mark)
         found = await self._copy(key, place, "", position, pack_about(taken_s, request), 1, self._held_ms)
         _, head, meta, told = found.fields
         (state,) = await self._client.read([(b"HGET", place, b"s:")])
-        # Sent twice by the connection, a copy that is there may be of the first sending.
+        # if the command was sent twice, an existing copy may be of the first sending
         replayed = not (found.copied or found.resent)
         return RequestCopy(unpack_copy(key, head, meta, state), unpack_snapshot("", head, meta, told).request, replayed)
 
@@ -98,7 +101,7 @@ class RedisSnapshots:
     ) -> "_Copied":
         keys = (self._keys.record(key), self._keys.tombstone(key), copies)
         arguments = (name.encode(), pack_position(position), about, b"%d" % most, b"%d" % life_ms)
-        # listed, so that what has no lifetime is found when the session has expired
+        # the name is listed again, so that the hash, which has no lifetime, is found when the session has expired
         enlist = (b"ZADD", self._keys.bucket_of(key), b"0", key.session.encode())
         _, answer = await self._client.execute([enlist, COPY.call(keys, *arguments)], in_order=True)
         what, *fields = items(answer.result())
@@ -107,7 +110,9 @@ class RedisSnapshots:
         if what == b"full":
             raise SnapshotsFull(f"the session has {most} snapshots, and may not have more")
         if what == b"moved":
-            await self._sessions.find(key, Identity(position=position), b"")  # says why, unless it has come back there
+            await self._sessions.find(
+                key, Identity(position=position), b""
+            )  # raises, unless the session is at that position again
             return await self._copy(key, copies, name, position, about, most, life_ms)
         return _Copied(what == b"copied", answer.resent, fields)
 

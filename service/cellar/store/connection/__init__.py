@@ -1,1 +1,1 @@
-"""Connections to Redis: pipelining, transactions, retries, routing, and what a server must allow."""
+"""Connections to Redis: pipelining, transactions, retries, routing, notifications, and checks of the server."""

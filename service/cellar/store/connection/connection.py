@@ -1,8 +1,8 @@
-"""One FIFO connection to a Redis.
+"""One FIFO connection to a Redis server.
 
-Commands of a call are packed into one write and the replies come back in order, so that two calls never overtake each
-other: over a pool they would, and the later of two commits would be compared first. Nothing is ever sent twice here;
-a caller that knows how to recognise its own command sends it again.
+The commands of a call are sent in one write and their replies arrive in order, so two calls never overtake each other.
+Over a pool of connections they would, and the later of two commits could be compared first. A command is never sent
+twice here: the caller decides whether it may be repeated.
 """
 
 import asyncio
@@ -23,11 +23,11 @@ logger = logging.getLogger(__name__)
 
 
 class RedisConnection:
-    """A connection that is made when it is needed and made again when it was lost. Implements `Router`.
+    """A connection that is made with the first command, and again after it was lost. Implements `Router`.
 
-    `find` says where the primary is each time that a connection is made, and the server found must say so itself;
-    without it the address is taken as it is. On `probe`, a key of the service, the rights of the user are tried each
-    time as well (`rights.py`).
+    `find` returns the address of the primary each time that a connection is made, and the server must confirm that it
+    is a primary; without `find` the address is fixed. With `probe`, a key of the service, the rights of the Redis user
+    are checked each time as well (`rights.py`).
     """
 
     def __init__(
@@ -49,7 +49,7 @@ class RedisConnection:
         self._connecting: asyncio.Task[RedisProtocol] | None = None
         self._waiting: list[PendingReply] = []
         self._is_down = False
-        """Whether the last try to connect has failed."""
+        """Whether the last attempt to connect failed."""
 
     async def call(self, commands: Sequence[Command]) -> list[Reply]:
         """Send all commands in one write and return their replies, a ReplyError where Redis refused one.
@@ -109,11 +109,11 @@ class RedisConnection:
 
     @property
     def closed(self) -> bool:
-        """Whether there is no connection, nor one in the making."""
+        """Whether there is no connection and none is being made."""
         return self._connecting is None and (self._wire is None or self._wire.closed)
 
     def drop(self) -> None:
-        """Give the connection up; the next call makes a fresh one."""
+        """Close the connection; the next call makes a new one."""
         if self._wire is not None:
             self._wire.abort()
             self._wire = None
@@ -136,7 +136,7 @@ class RedisConnection:
         return await future
 
     def _begin(self, call: PendingReply) -> None:
-        """Send a call, as soon as there is a connection: in the order in which they came, whatever comes between."""
+        """Send a call, or queue it until there is a connection. Calls are sent in the order of `_begin`."""
         wire = self._wire
         if wire is not None and not wire.closed:
             return wire.send(call)
@@ -174,7 +174,7 @@ class RedisConnection:
             wire.abort()
             self._log_failure(where, _reason(error, self._connect_timeout_s))
             raise lost("not_applied") from error
-        except StoreUnavailable as error:  # whatever is lost here, no call was sent
+        except StoreUnavailable as error:  # no call has been sent yet
             closed = "it closes the connection, or does not speak the protocol of Redis"
             self._log_failure(where, closed if wire.closed else error.detail)
             wire.abort()
@@ -192,7 +192,7 @@ class RedisConnection:
         return wire
 
     def _log_failure(self, where: Address, reason: str) -> None:
-        """Log once, until there is a connection again, which Redis cannot be used and why."""
+        """Log which Redis cannot be used and why, once until there is a connection again."""
         if not self._is_down:
             logger.warning("Redis at %s cannot be used: %s", where, reason)
         self._is_down = True
@@ -221,9 +221,9 @@ class RedisConnection:
         if isinstance(server, ReplyError) and refusal_code(str(server)) == "NOAUTH":
             raise server
         if isinstance(named, ReplyError) and refusal_code(str(named)) == FULL:
-            raise named  # that is of the connection; the name itself is not worth a failure
+            raise named  # the connection was refused; another error of SETNAME does no harm
         if self._find is not None and not (isinstance(replies[-1], list) and replies[-1][0] == b"master"):
-            raise lost("not_applied")  # the sentinels are not yet of one mind, or it is not yet what they want it to be
+            raise lost("not_applied")  # the sentinels name different servers, or this one is not promoted yet
         if (reason := requirements.unmet(requirements.facts(server, memory))) is not None:
             raise StoreUnavailable(reason, outcome="not_applied")
         if (reason := rights.missing(may)) is not None:
@@ -231,7 +231,7 @@ class RedisConnection:
 
 
 def _reason(error: OSError | TimeoutError, timeout_s: float) -> str:
-    """Return in words why a connection could not be made."""
+    """Return a text that says why a connection could not be made."""
     if isinstance(error, TimeoutError):
         return f"it does not answer within {timeout_s:g} s"
     return error.strerror or str(error)
@@ -249,7 +249,7 @@ def _on_replies(
 
 
 def _each(replies: list[Reply], count: int, *, together: bool) -> Sequence[Reply | StoreUnavailable]:
-    """Return the reply to each of so many commands; an unknown outcome for all if the replies make no sense."""
+    """Return the reply to each command; an unknown outcome for all of them if the replies cannot be assigned."""
     try:
         found = ungrouped(replies, count) if together else replies
     except Exception:
@@ -259,7 +259,7 @@ def _each(replies: list[Reply], count: int, *, together: bool) -> Sequence[Reply
 
 
 def _end(future: asyncio.Future[list[Reply]], replies: list[Reply] | StoreUnavailable | ReplyError | None) -> None:
-    """Give replies to who awaits them, unless he has gone away."""
+    """Complete the future of a call with its replies, unless the caller was cancelled."""
     if future.done():
         return
     if isinstance(replies, list):

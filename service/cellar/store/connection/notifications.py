@@ -40,9 +40,9 @@ class NotificationListener:
         self._find = find
         self._quiet_s = quiet_s
         self._channels: set[bytes] = set()
-        self._changed: set[bytes] = set()
+        self._pending: set[bytes] = set()
         """Channels that were added or removed and for which the command has not been sent yet."""
-        self._heard: set[bytes] = set()
+        self._notified: set[bytes] = set()
         self._news = asyncio.Event()
         self._reading: asyncio.Timeout | None = None
         """The timeout of the present read."""
@@ -58,15 +58,15 @@ class NotificationListener:
     def unfollow(self, channel: bytes) -> None:
         """End the subscription to a channel."""
         self._channels.discard(channel)
-        self._heard.discard(channel)
+        self._notified.discard(channel)
         self._change(channel)
 
-    async def heard(self) -> set[bytes]:
+    async def changed(self) -> set[bytes]:
         """Wait until there is a message, and return the channels that had one."""
         await self._news.wait()
         self._news.clear()
-        heard, self._heard = self._heard, set()
-        return heard
+        channels, self._notified = self._notified, set()
+        return channels
 
     async def aclose(self) -> None:
         """Close the connection."""
@@ -76,7 +76,7 @@ class NotificationListener:
 
     def _change(self, channel: bytes) -> None:
         """Note that a channel was added or removed, and interrupt the read so that the command is sent."""
-        self._changed.add(channel)
+        self._pending.add(channel)
         if self._reading is not None:
             with suppress(RuntimeError):  # it has ended already
                 self._reading.reschedule(0)
@@ -94,7 +94,7 @@ class NotificationListener:
         async with listening_client(where) as client, client.pubsub() as subscription:
             async with asyncio.timeout(CONNECT_TIMEOUT_S):
                 await subscription.connect()
-            self._changed = set(self._channels)
+            self._pending = set(self._channels)
             await self._read(subscription)
 
     async def _read(self, subscription: PubSub) -> None:
@@ -119,7 +119,7 @@ class NotificationListener:
 
     async def _subscribe(self, subscription: PubSub) -> None:
         """Subscribe to the channels that were added, and unsubscribe from those that were removed."""
-        changed, self._changed = self._changed, set()
+        changed, self._pending = self._pending, set()
         if added := changed & self._channels:
             await subscription.subscribe(*added)
         if removed := changed - self._channels:
@@ -129,7 +129,7 @@ class NotificationListener:
         if message is None:  # redis-py returns None when the operating system has timed the read out
             raise lost("not_applied")
         if message["type"] in ("message", "subscribe") and message["channel"] in self._channels:
-            self._heard.add(message["channel"])
+            self._notified.add(message["channel"])
             self._news.set()
 
 

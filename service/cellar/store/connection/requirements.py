@@ -1,4 +1,4 @@
-"""What a Redis must be to keep sessions: new enough, and one that evicts nothing."""
+"""Requirements of a Redis server: new enough, and configured so that it evicts no keys."""
 
 from collections.abc import Mapping
 
@@ -6,14 +6,14 @@ from cellar.store.protocol.replies import raw
 from cellar.store.protocol.resp import Reply, ReplyError
 
 FLOOR = (6, 2)
-"""The oldest version with every command that the scripts use."""
+"""The oldest version that has every command of the scripts."""
 
 ASK = ((b"INFO", b"server"), (b"INFO", b"memory"))
-"""The commands whose replies tell it."""
+"""Commands whose replies `facts` reads."""
 
 
 def facts(*replies: Reply) -> dict[str, str]:
-    """Return the fields of INFO replies. A server that keeps INFO from its user tells nothing."""
+    """Return the fields of INFO replies; none of a server that forbids INFO to its user."""
     lines = [
         line for reply in replies if not isinstance(reply, ReplyError) for line in raw(reply).decode().splitlines()
     ]
@@ -21,7 +21,7 @@ def facts(*replies: Reply) -> dict[str, str]:
 
 
 def unmet(info: Mapping[str, str]) -> str | None:
-    """Return why a Redis with these INFO fields cannot keep sessions, in words; None if it can."""
+    """Return a text that says why a Redis with these INFO fields cannot keep sessions, None if it can."""
     found = info.get("redis_version", "")
     if found and version(found) < FLOOR:
         return f"Redis {found} is too old: 6.2 or newer is needed"
@@ -35,5 +35,5 @@ def unmet(info: Mapping[str, str]) -> str | None:
 
 
 def version(text: str) -> tuple[int, ...]:
-    """Return the numbers of a version."""
+    """Return a version as numbers: "7.2.4" is (7, 2, 4)."""
     return tuple(int(part) for part in text.split(".") if part.isdecimal())

@@ -1,8 +1,8 @@
-"""What a Redis user must be allowed: every command of every script.
+"""Checks that the Redis user may run every command of the scripts.
 
-A script that is refused a command after it has written leaves half of a change behind, and Redis has no way back. So
-the rights are asked for before a connection is used, and again while it is. Each command is tried on a probe: a string,
-which nearly all of them refuse to touch, but not before Redis has looked whether the user may run them.
+A script that is refused a command after it has written leaves half of a change behind, and Redis cannot roll it back.
+So the rights are checked before a connection is used, and again while it is. Each command is run on a probe, a key with
+a string: nearly all commands fail on its type, but Redis checks the rights of the user before the type.
 """
 
 from cellar.store.protocol.replies import items, raw
@@ -40,19 +40,19 @@ COMMANDS: tuple[tuple[bytes, ...], ...] = (
     (b"DEL", b"$"),
     (b"UNLINK", b"$"),
 )
-"""`$` is the probe. A test holds the list against the scripts."""
+"""The commands, with `$` for the probe. A test compares them with the scripts."""
 
 ARGUMENTS = [word for command in COMMANDS for word in (b"%d" % (len(command) - 1), *command)]
-"""As the script reads them."""
+"""The commands as arguments of the script: for each the number of its arguments, then name and arguments."""
 
 
 def ask(probe: bytes) -> Command:
-    """Return the command that tells the rights; the server must know the script. `probe` is a key of the service."""
+    """Return the command that checks the rights; the server must have loaded the script. `probe` is a key."""
     return RIGHTS.call([probe], *ARGUMENTS)
 
 
 def missing(reply: Reply) -> str | None:
-    """Return what the user lacks, in words, given the reply to `ask`; None if nothing, or if that is not known."""
+    """Return a text that names the missing rights, from the reply to `ask`; None if none is known to be missing."""
     if isinstance(reply, ReplyError):
         allow = "allow EVALSHA, SCRIPT LOAD and all keys of its prefix"
         denied = f"the Redis user may not run scripts on the keys of the service: {allow}"

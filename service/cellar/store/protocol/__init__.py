@@ -1,1 +1,1 @@
-"""The Redis protocol: URLs, requests, replies, scripts, errors."""
+"""The Redis protocol: URLs, encoding of commands, parsing of replies, scripts, errors."""

@@ -1,4 +1,4 @@
-"""How long Redis is waited for, and from what it says to Cellar's errors: shared by every store."""
+"""Errors of Redis translated to Cellar's errors, and timeouts, for all stores."""
 
 import re
 from collections.abc import Iterator
@@ -10,13 +10,13 @@ from redis.exceptions import RedisClusterException
 from cellar.errors import Outcome, StoreCorrupt, StoreUnavailable
 
 CONNECT_TIMEOUT_S = 2.0
-"""A Redis worth having answers a connect in milliseconds; the caller of a request waits for this."""
+"""Timeout of connecting. A healthy Redis accepts a connection in milliseconds, and requests wait meanwhile."""
 
 REPLY_TIMEOUT_S = 4.0
-"""Longer than a slow fsync, shorter than a client's patience."""
+"""Timeout of a reply: longer than a slow fsync, shorter than the timeout of a typical HTTP client."""
 
 FULL = "ERR max number of clients"
-"""Said to whoever connects, before the connection is closed."""
+"""The error that a Redis without a free connection sends before it closes a new one."""
 
 REFUSALS = {
     "OOM": "Redis is at its memory limit (maxmemory; of the private one CELLAR_REDIS_MAX_MEMORY_BYTES)",
@@ -36,42 +36,42 @@ REFUSALS = {
     "can't access at least one of the keys": "the Redis user may not touch a key of this script",
     FULL: "Redis has no connection to spare",
 }
-"""Error codes by which Redis says that it has applied nothing. A script's error has the code inside its text."""
+"""Error codes of commands that were not applied, and what they mean. An error of a script has the code in its text."""
 
 PASSING = {"READONLY", "NOREPLICAS", "LOADING", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN"}
-"""Those that end by themselves, within seconds, where one server takes over from another or slots move."""
+"""Refusals that end within seconds when another server takes over or slots have moved."""
 
 _REFUSAL = re.compile("(?:^|[-\\s])(" + "|".join(REFUSALS) + r")\b")
 
 
 def refusal_code(message: str) -> str | None:
-    """Return the key of REFUSALS by which Redis refused a command whole, None for any other answer."""
+    """Return the key of REFUSALS in an error of Redis, None for any other error."""
     match = _REFUSAL.search(message)
     return match.group(1) if match else None
 
 
 def refusal(message: str) -> StoreUnavailable | None:
-    """Return the error for an answer by which Redis refused a command whole, None for any other answer."""
+    """Return the StoreUnavailable for an error with a code in REFUSALS, None for any other error."""
     code = refusal_code(message)
     return StoreUnavailable(REFUSALS[code], outcome="not_applied") if code else None
 
 
 def lost(outcome: Outcome) -> StoreUnavailable:
-    """Return the error for a Redis that cannot be reached or has not answered."""
+    """Return the error of a Redis that cannot be reached or has not answered."""
     return StoreUnavailable("Redis is not answering", outcome=outcome)
 
 
 @contextmanager
 def redis_errors(*, outcome: Outcome = "not_applied") -> Iterator[None]:
-    """Turn what redis-py raises into StoreUnavailable (or StoreCorrupt, where a key is not what it should be).
+    """Turn errors of redis-py into StoreUnavailable, or into StoreCorrupt for a key with an unexpected value.
 
-    `outcome` is what a connection lost in the middle means for the commands inside: reads change nothing and keep
-    the default; writes that cannot be sent again pass "unknown".
+    `outcome` is that of the commands inside if the connection is lost: reads change nothing and keep the default;
+    writes that may not be repeated pass "unknown".
     """
     try:
         yield
     except (redis.ConnectionError, redis.TimeoutError) as error:
-        # a connection that Sentinel named a primary hides behind its own error that it is one no more
+        # redis-py wraps the READONLY error of a server that Sentinel named as primary in an error of its own
         said = error.__context__ if isinstance(error.__context__, redis.ReadOnlyError) else error
         raise refusal(_message(said)) or lost(outcome) from error
     except RedisClusterException as error:  # no node can be reached, or none serves the slot
@@ -81,5 +81,5 @@ def redis_errors(*, outcome: Outcome = "not_applied") -> Iterator[None]:
 
 
 def _message(error: redis.RedisError) -> str:
-    # redis-py cuts the code off the text of the errors that it knows and keeps it beside
+    # redis-py removes the code from the text of errors that it knows, and keeps it in `status_code`
     return f"{error.status_code} {error}" if error.status_code else str(error)

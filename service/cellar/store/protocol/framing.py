@@ -1,7 +1,7 @@
-"""One connection to a Redis, from its making to its end: calls go out in their order, and replies come back in it.
+"""An asyncio protocol that sends calls to Redis in order and assigns the replies to them.
 
-A tick of commits is nearly always answered with 0 for each of them, so its call says what bytes that would be: as long
-as those come they are compared, a run at a time, and not read one by one.
+Nearly every group of commits is answered with 0 for each commit, so its call has the bytes that this reply would be.
+Received bytes are compared with those as long as they agree, which is cheaper than parsing each reply.
 """
 
 import asyncio
@@ -17,14 +17,14 @@ from cellar.store.protocol.resp import Reply, ReplyError, ReplyParser
 logger = logging.getLogger(__name__)
 
 Then = Callable[[list[Reply] | StoreUnavailable | ReplyError | None], None]
-"""Is given the replies of a call, None for those that were expected, or why there are none."""
+"""Is called with the replies to a call, None if they are the expected bytes, or the error why there are none."""
 
 
 class PendingReply:
-    """Commands that are sent in one write, and what has come of their replies.
+    """Commands that are sent in one write, and their replies so far.
 
-    `then` is called once: with the replies, `count` of them; with None if they are `expected`, byte for byte; or with
-    why there are none.
+    `then` is called exactly once: with the `count` replies; with None if they are the `expected` bytes; or with the
+    error why there are none.
     """
 
     __slots__ = ("at", "count", "data", "expected", "replies", "then", "timeout_s")
@@ -39,7 +39,7 @@ class PendingReply:
         self.replies: list[Reply] = []
 
     def end(self, outcome: list[Reply] | StoreUnavailable | ReplyError | None) -> None:
-        """Call `then`. What it raises is logged: the other calls of the connection must still get their replies."""
+        """Call `then`. Its exceptions are logged, because other calls of the connection still need their replies."""
         try:
             self.then(outcome)
         except Exception:
@@ -47,7 +47,7 @@ class PendingReply:
 
 
 class RedisProtocol(asyncio.Protocol):
-    """The connection. It ends when a reply is late: the order of those after it would be lost with it."""
+    """The connection. It is closed when a reply is late, because later replies could not be assigned any more."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
@@ -62,7 +62,7 @@ class RedisProtocol(asyncio.Protocol):
     def send(self, call: PendingReply) -> None:
         """Write the commands of a call.
 
-        Its timeout counts from when the calls before have their replies: they may be waiting for replicas.
+        Its timeout begins when the calls before it have their replies, because those may be waiting for replicas.
         """
         if self._transport is None or self.closed:
             return call.end(lost("not_applied"))
@@ -73,7 +73,7 @@ class RedisProtocol(asyncio.Protocol):
         return None
 
     def abort(self) -> None:
-        """Close at once. Replies that have not come never will."""
+        """Close at once. Calls without replies end with an unknown outcome."""
         self._end()
         if self._transport is not None:
             self._transport.abort()
@@ -81,13 +81,13 @@ class RedisProtocol(asyncio.Protocol):
             self.gone.set_result(None)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Begin, unless it was given up meanwhile."""
+        """Take the transport, or close it if `abort` was called meanwhile."""
         self._transport = cast(asyncio.Transport, transport)  # uvloop's transports do not inherit from asyncio's
         if self.closed:
             self._transport.abort()
 
     def data_received(self, data: bytes) -> None:
-        """Give the replies that are complete to the calls that wait, in their order."""
+        """Assign the complete replies to the waiting calls, in order."""
         while self._calls:
             call = self._calls[0]
             if not call.expected or self._parser.busy:
@@ -107,7 +107,7 @@ class RedisProtocol(asyncio.Protocol):
         self._read(data)
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002  # asyncio names the argument
-        """End the calls that wait: what became of their commands is unknown."""
+        """End the waiting calls with an unknown outcome."""
         self._end()
         if not self.gone.done():
             self.gone.set_result(None)
@@ -115,7 +115,7 @@ class RedisProtocol(asyncio.Protocol):
     def _read(self, data: bytes) -> None:
         try:
             replies = self._parser.feed(data)
-        except Exception:  # bytes that are no replies: where the next one begins is not known any more
+        except Exception:  # not RESP, so it is unknown where the next reply begins
             return self.abort()
         for reply in replies:
             if not self._calls:
@@ -128,7 +128,7 @@ class RedisProtocol(asyncio.Protocol):
         return None
 
     def _answer(self, replies: list[Reply] | None) -> None:
-        """End the call that is first in line."""
+        """End the first waiting call."""
         call = self._calls.popleft()
         if self._calls:
             self._watch(self._calls[0])
@@ -142,10 +142,10 @@ class RedisProtocol(asyncio.Protocol):
         for call in calls:
             call.end(lost("unknown"))
 
-    # --- time: a timer for each call would cost more than its bytes, so there is one, which looks when it rings ---
+    # --- timeouts: one timer for all calls, which checks the first one when it fires; a timer each would cost more ---
 
     def _watch(self, call: PendingReply) -> None:
-        """Give the call that is first in line its time."""
+        """Start the timeout of the first waiting call."""
         self._late_s = self._loop.time() + call.timeout_s
         if self._timer is None or self._late_s < self._rings_s:
             self._set_timer(call.timeout_s)

@@ -1,4 +1,4 @@
-"""What a reply must be. Another kind of value, or none, means that a key does not hold what Cellar wrote."""
+"""Checks the types of replies. A reply of another type means that a key does not hold what Cellar wrote."""
 
 from typing import Any, TypeVar
 

@@ -1,4 +1,4 @@
-"""The wire format of Redis (RESP2), as much of it as a request and its answer need."""
+"""Encodes commands and parses replies in RESP2, the wire format of Redis."""
 
 from collections.abc import Iterable, Sequence
 
@@ -8,21 +8,21 @@ Command = Sequence[bytes]
 """A command's name and its arguments."""
 
 Packed = bytes
-"""A command as `pack` makes it."""
+"""An encoded command, as `pack` makes it."""
 
 
 class ReplyError(Exception):
-    """An answer that begins with `-`. The message has the code in front: `OOM command not allowed ...`."""
+    """An error reply. The message begins with the error code: `OOM command not allowed ...`."""
 
 
 Reply = bytes | int | None | list["Reply"] | ReplyError
 
 _INCOMPLETE = object()
-"""What the reader returns for a reply that is not whole."""
+"""Returned by the reader for an incomplete reply."""
 
 
 class _Sizes(dict[int, bytes]):
-    """What stands before an argument of a size, formatted once for nearly all of them."""
+    """The bytes before an argument of a given size, formatted once for each common size."""
 
     def __missing__(self, size: int) -> bytes:
         return b"\r\n$%d\r\n" % size
@@ -32,7 +32,7 @@ SIZES = _Sizes((size, b"\r\n$%d\r\n" % size) for size in range(1024))
 
 
 def pack(commands: Iterable[Command | Packed]) -> bytes:
-    r"""Return the commands as one run of bytes.
+    r"""Return the commands encoded as RESP, concatenated.
 
     >>> pack([(b"GET", b"a")])
     b'*2\r\n$3\r\nGET\r\n$1\r\na\r\n'
@@ -49,7 +49,7 @@ def pack(commands: Iterable[Command | Packed]) -> bytes:
 
 
 class ReplyParser:
-    r"""Turns bytes, in pieces of any size, into whole replies.
+    r"""Parses replies from bytes that arrive in pieces of any size.
 
     >>> parser = ReplyParser()
     >>> parser.feed(b":7\r\n$3\r\nab"), parser.feed(b"c\r\n")
@@ -59,10 +59,10 @@ class ReplyParser:
     def __init__(self) -> None:
         self._reader = Reader(protocolError=ValueError, replyError=ReplyError, notEnoughData=_INCOMPLETE)
         self.busy = False
-        """Whether a part of a reply has come that is not whole."""
+        """Whether an incomplete reply has been fed."""
 
     def feed(self, data: bytes) -> list[Reply]:
-        """Take bytes and return the replies that are complete now. Raise ValueError for what is no reply."""
+        """Take bytes and return the replies that they complete. Raise ValueError for bytes that are not RESP."""
         self._reader.feed(data)
         replies: list[Reply] = []
         while self._reader.has_data():

@@ -1,4 +1,4 @@
-"""Redis URLs: one server, the nodes of a cluster, or the sentinels that know where the primary is.
+"""Parses Redis URLs: of one server, of nodes of a cluster, or of sentinels that know the primary.
 
     redis://[user:password@]host[:port][/db]                        one server
     unix://[user@]/path[?db=0&password=...]                         one server, by its socket
@@ -6,9 +6,9 @@
     redis+sentinel://[user:password@]host[:port][,host[:port]...]/service[/db]
                                                                     the primary of `service`, by its sentinels
 
-With `rediss` for `redis` they speak TLS. User and password are those of the servers; sentinels that want their own get
-`?sentinel_username=...&sentinel_password=...`, and `sentinel_tls=false` speaks plainly to sentinels alone. All other
-options are redis-py's (`ssl_ca_certs` and the like) and mean the same in every form.
+`rediss` instead of `redis` means TLS. User and password are those of the servers; sentinels can have their own with
+`?sentinel_username=...&sentinel_password=...`, and `sentinel_tls=false` disables TLS to the sentinels alone. All other
+options are those of redis-py (`ssl_ca_certs` and the like) and mean the same in every form.
 """
 
 import ssl
@@ -29,7 +29,7 @@ _OWN_FIELDS = {"host", "port", "path", "db", "username", "password", "connection
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """Where a Redis is and how to speak to it: `path` for a unix socket, else `host` and `port`."""
+    """The address of a Redis server and its connection options: `path` for a unix socket, else `host` and `port`."""
 
     host: str
     port: int
@@ -39,7 +39,7 @@ class Address:
     password: str | None
     tls: ssl.SSLContext | None
     options: Mapping[str, Any] = field(default_factory=dict, compare=False)
-    """Further options of the URL, as redis-py takes them."""
+    """Further options of the URL, as keyword arguments of redis-py."""
 
     @classmethod
     def parse(cls, url: str, *, port: int = REDIS_PORT) -> "Address":
@@ -62,11 +62,11 @@ class Address:
         )
 
     def at(self, host: str, port: int) -> "Address":
-        """Return the address of another server that is spoken to in the same way."""
+        """Return the address of another server with the same options."""
         return replace(self, host=host, port=port)
 
     def keywords(self) -> dict[str, Any]:
-        """Return what redis-py's clients take to speak so to any host: all but host, port and database."""
+        """Return the keyword arguments of redis-py's clients except for host, port and database."""
         secrets = {"username": self.username, "password": self.password}
         return {**self.options, **secrets, **({"ssl": True} if self.tls is not None else {})}
 
@@ -77,7 +77,7 @@ class Address:
 
 @dataclass(frozen=True, slots=True)
 class ClusterAddress:
-    """Some nodes of a cluster; all of its nodes are spoken to like the first."""
+    """Some nodes of a cluster; the options of the first are used for all nodes."""
 
     seeds: tuple[Address, ...]
 
@@ -88,7 +88,7 @@ class ClusterAddress:
 
 @dataclass(frozen=True, slots=True)
 class SentinelAddress:
-    """The sentinels of a service. `primary` says how to speak to its servers, and nothing of where they are."""
+    """The sentinels of a service. `primary` has the options of its servers; host and port in it are unused."""
 
     sentinels: tuple[Address, ...]
     service: str
@@ -100,7 +100,7 @@ class SentinelAddress:
 
 
 def parse(url: str) -> Address | ClusterAddress | SentinelAddress:
-    """Read any of the forms above. Raise SettingsInvalid, whose text has nothing of a password."""
+    """Parse any of the forms above. Raise SettingsInvalid, whose text never contains a part of a password."""
     scheme, _, rest = url.partition("://")
     plain, _, kind = scheme.partition("+")
     if plain not in ("redis", "rediss") or kind not in ("cluster", "sentinel"):
@@ -154,7 +154,7 @@ def _sentinel(parts: _Parts) -> SentinelAddress:
 
 
 def _harmless(error: ValueError) -> str:
-    """Return redis-py's reason if it has nothing of the URL in it; others quote what may be part of a password."""
+    """Return redis-py's reason if it quotes nothing of the URL, because that may be a part of a password."""
     reason = str(error)
     if reason.startswith(("Invalid value for", "Redis URL must specify")):
         return reason
@@ -162,7 +162,7 @@ def _harmless(error: ValueError) -> str:
 
 
 def _tls(found: dict[str, Any]) -> ssl.SSLContext:
-    """Return what redis-py itself makes of the `ssl_...` options of a URL. Raise SettingsInvalid."""
+    """Return the TLS context that redis-py makes of the `ssl_...` options of a URL. Raise SettingsInvalid."""
     options = {name: value for name, value in found.items() if name.startswith("ssl_")}
     try:
         return SSLConnection(**options).ssl_context.get()

@@ -1,4 +1,4 @@
-"""What has happened to a session since a position: the answers that a client missed, as far as the ring has them."""
+"""The changes of a session after a position, with the answers that a client missed, from the ring of last changes."""
 
 from collections.abc import Sequence
 
@@ -8,9 +8,9 @@ from cellar.store.sessions.record_codec import Entry, who
 
 
 def changes_since(record: SessionRecord, entries: Sequence[Entry], position: Position) -> list[Entry]:
-    """Return the changes after `position`, the oldest first. `entries` are the ring, in any order.
+    """Return the changes after `position`, oldest first. `entries` are the ring, in any order.
 
-    Raise the PositionConflict that a request at that position would deserve if the ring does not lead back to it.
+    Raise PositionConflict if the ring does not lead back to that position.
     """
     by_revision = {entry.revision: entry for entry in entries}
     missed: list[Entry] = []
@@ -25,8 +25,8 @@ def changes_since(record: SessionRecord, entries: Sequence[Entry], position: Pos
 
 
 def committed_changes(entries: Sequence[Entry], record: SessionRecord, writer: str | None) -> list[CommittedChange]:
-    """Return changes as they can be told again, those of `writer` with the numbers that he gave them."""
+    """Return the changes with their answers; those of `writer` have their number in `seq`."""
     last = 0 if writer is None else record.writers.last(writer)
-    # none of the writer's requests in the ring is older than the ring is long
+    # the ring has at most the last len(entries) requests of the writer
     seqs = {who(Identity(writer=writer, seq=seq)): seq for seq in range(max(1, last - len(entries) + 1), last + 1)}
     return [CommittedChange(entry.after, entry.steps, entry.output, seqs.get(entry.who)) for entry in entries]

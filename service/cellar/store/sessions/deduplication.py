@@ -1,6 +1,6 @@
-"""What a request deserves, given the session, its last changes and what its Idempotency-Key was answered.
+"""Decides whether a request is new, a repetition or a conflict, from the session and its last changes.
 
-A pure function of one consistent look at the record (design, section 5: the table of outcomes).
+Pure functions of one consistent read of the record (design, section 5: the table of outcomes).
 """
 
 from collections.abc import Sequence
@@ -23,9 +23,10 @@ from cellar.store.sessions.record_codec import Entry, Keyed, who
 def judge(
     record: SessionRecord, entries: Sequence[Entry], keyed: Keyed | None, identity: Identity, fingerprint: bytes
 ) -> Committed | None:
-    """Return the answer to a request seen before, None if the request may run on `record`.
+    """Return the answer to a repeated request, None if the request is new and may run on `record`.
 
-    Raise FingerprintMismatch or the PositionConflict that the request deserves.
+    `entries` are the ring of last changes, `keyed` is the stored answer for its Idempotency-Key. Raise
+    FingerprintMismatch or PositionConflict.
     """
     if keyed is not None and keyed.incarnation == record.meta.incarnation:
         return replay(keyed, fingerprint)
@@ -36,7 +37,9 @@ def judge(
     claimed = _claim(identity, record.position)
     if claimed == record.position:
         return None
-    entries = [entry for entry in entries if entry.after != entry.before]  # what moved nothing took nobody's place
+    entries = [
+        entry for entry in entries if entry.after != entry.before
+    ]  # a change that left the position as it was is in the way of no other
     same = next((entry for entry in entries if entry.before == claimed), None)
     if same is None and identity.position is None:
         same = next((entry for entry in entries if _place(entry) == (claimed.epoch, claimed.step)), None)
@@ -46,7 +49,7 @@ def judge(
 
 
 def replay(keyed: Keyed, fingerprint: bytes) -> Committed:
-    """Return what the key was answered. Raise FingerprintMismatch if it was with another body."""
+    """Return the answer stored for the key. Raise FingerprintMismatch if the body was another one."""
     if keyed.fingerprint != fingerprint:
         raise FingerprintMismatch("this Idempotency-Key was used in this session with another body")
     return keyed.answer()
@@ -83,7 +86,7 @@ def _judge_writer(
 
 
 def _claim(identity: Identity, now: Position) -> Position:
-    """Return the position that the request names; a step alone means the present epoch and any history."""
+    """Return the position that the request names; a step number means the present epoch and any history."""
     if identity.position is not None:
         return identity.position
     assert identity.step is not None
@@ -95,7 +98,7 @@ def _place(entry: Entry) -> tuple[bytes, int]:
 
 
 def conflict(now: Position, claimed: Position, same: Entry | None, entries: Sequence[Entry]) -> PositionConflict:
-    """Return why nothing can be done at the claimed position; `same` is the change that was made there, if any."""
+    """Return the error for the claimed position; `same` is the change that was made there, if any."""
     position = str(now)
     if claimed.epoch != now.epoch:
         return EpochChanged("the session was reset or rewritten since that position", position=position)
@@ -115,15 +118,15 @@ def conflict(now: Position, claimed: Position, same: Entry | None, entries: Sequ
 
 
 def _ahead(now: Position, claimed: Position) -> str:
-    """Return in words why a request is ahead of the session.
+    """Return a text that says why a request is ahead of the session.
 
-    A number alone may have been counted by a client whose earlier step is still on its way. A position has a digest,
-    which clients know from an answer: that step was applied, unless the client has made the position up.
+    A step number may have been counted by a client whose earlier step is still in flight. A position has a digest,
+    which a client knows from an answer, so that step was applied, unless the client has invented the position.
     """
     if claimed.digest:
         return (
             f"the session is at step {now.step} and not at {claimed.step}: if that position is from an answer, the"
-            f" store has lost the steps from {now.step} on, and the session goes on from there"
+            f" store has lost the steps from {now.step} on, and the session continues from there"
         )
     return (
         f"step {claimed.step} came before step {now.step}: the session is at step {now.step}."
@@ -132,8 +135,8 @@ def _ahead(now: Position, claimed: Position) -> str:
 
 
 def _early(what: str, number: int) -> str:
-    """Return what to do about a request before which that number has to come."""
+    """Return a text that says what to send before a request that came too early."""
     return (
-        f"Send {what} {number} first, or wait for its answer if it is on its way; if it was answered before, the store"
+        f"Send {what} {number} first, or wait for its answer if it is in flight; if it was answered before, the store"
         " has lost it"
     )

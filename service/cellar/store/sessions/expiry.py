@@ -1,9 +1,10 @@
 """Finds sessions that have expired: names in the listing whose record is gone.
 
-A key that Redis expires leaves nothing and tells nobody. So all names are looked at in turn, a bite a second for all
-processes together: a key in Redis says that this second's bite is taken, and another where the next one begins. A
-process that dies in the middle of a bite leaves it to the next. Ten thousand sessions are looked at in some minutes, a
-million in little more than an hour; what asks for a session sees at once that it has expired.
+Redis sends no reliable notification when it expires a key. So all names are checked in turn, one batch a second for all
+processes together: a key in Redis marks that the batch of this second is taken, and another where the next one begins.
+If a process dies in the middle of a batch, the next process repeats it. Ten thousand sessions are checked in some
+minutes, a million in little more than an hour. A request for a session does not wait for this: it finds that the
+session has expired.
 """
 
 import asyncio
@@ -19,11 +20,11 @@ from cellar.store.sessions.index import SessionIndex
 logger = logging.getLogger(__name__)
 
 SWEEP_S = 1.0
-"""How often a bite is taken: of a few hundred names, a millisecond's work."""
+"""Interval between batches of a few hundred names, which take a millisecond."""
 
 
 class ExpirySweeper:
-    """Every process has one, and they take turns."""
+    """Searches the listing for expired sessions. All processes have one, and take turns."""
 
     def __init__(
         self,
@@ -41,7 +42,7 @@ class ExpirySweeper:
         self._every_s = every_s
 
     async def run(self) -> None:
-        """Sweep until cancelled; a store that is away is waited for."""
+        """Sweep until cancelled; while the store is unavailable, try again at each interval."""
         while True:
             await asyncio.sleep(self._every_s)
             try:
@@ -49,15 +50,15 @@ class ExpirySweeper:
                     await self.sweep()
             except StoreUnavailable as error:
                 logger.warning("expired sessions cannot be looked for now: %s", error)
-            except Exception:  # whatever it is, the next bite may be better
+            except Exception:  # the next batch may succeed
                 logger.exception("expired sessions cannot be looked for")
 
     async def take_turn(self) -> bool:
-        """Return whether the bite that is due is this process's. Raise StoreUnavailable."""
+        """Return whether this process is to check the batch that is due. Raise StoreUnavailable."""
         return await self._client.take_turn(self._keys.sweep_turn, self._every_s)
 
     async def sweep(self) -> None:
-        """Look at the next names, and remove those whose session has expired. Raise StoreUnavailable."""
+        """Check the next names, and remove those of expired sessions. Raise StoreUnavailable."""
         for tenant in self._tenants:
             place = self._keys.sweep_cursor(tenant)
             (cursor,) = await self._client.read([(b"GET", place)])

@@ -1,13 +1,13 @@
 """The listing of a tenant's sessions: 256 sorted sets, read in the order of (bucket, name).
 
-A name is added before the record and once more after it, so that every session that is created is listed. Names whose
-record has expired go when somebody comes upon them: `page` upon all that it passes, `tidy` upon a few of one bucket,
-and the sweeper (`expiry.py`) upon all in turn.
+A name is added before the record is created and again after it, so that every session is listed. A name whose record
+has expired is removed when it is found: by `page` among the names that it reads, by `tidy` among a few of one bucket,
+and by the sweeper (`expiry.py`) among all in turn.
 
-Names and records lie in different slots of a cluster, so no script can remove a name only if there is no record.
-Instead a name is removed after a second look at the record, and added again if a third one finds that the record has
-come in between. One gap is left: a session created between the second look and the third is not listed if the process
-that looks dies before it adds the name again, until a creation of the same name is tried.
+Names and records are in different slots of a cluster, so no script can remove a name on the condition that there is no
+record. Instead a name is removed after a second check of the record, and added again if a third check finds that the
+record has been created in between. One gap is left: a session that is created between the second and the third check is
+not listed if the checking process dies before it adds the name again, until the same name is created again.
 """
 
 import re
@@ -25,31 +25,31 @@ from cellar.store.sessions.record_codec import unpack_head
 REAP = load_script("session/reap")
 
 SPAN = 32
-"""Buckets asked for in one round trip: a tenant with few sessions is listed in eight."""
+"""Buckets read in one round trip: a tenant with few sessions is listed in eight round trips."""
 
-LOOKED_AT = 4
-"""Names that `tidy` looks at: once for each creation, and those without a record stay below a quarter of a bucket."""
+SAMPLED = 4
+"""Names that `tidy` checks after each creation, which keeps names without a record below a quarter of a bucket."""
 
-LOOKED_AT_AT_ONCE, MOST_LOOKED_AT = 256, 1024
-"""Sessions that a page with a filter looks at in a round trip, and any page in all, however few it finds."""
+EXAMINED_AT_ONCE, MOST_EXAMINED = 256, 1024
+"""Sessions that a page with a filter reads in one round trip, and sessions that a page reads at most."""
 
 MANY, FEW = 256, 8
-"""Names that `next_names` reads of the first bucket, and of each that follows."""
+"""Names that `next_names` reads of the first bucket, and of each further one."""
 
 Expired = Callable[[Sequence[SessionKey]], Awaitable[None]]
-"""Told of sessions that have expired, perhaps twice of one. If it raises a CellarError it is told again later."""
+"""Is called with sessions that have expired, perhaps twice with one, and again later if it raises CellarError."""
 
 _CURSOR = re.compile(r"([0-9a-f]{2})([A-Za-z0-9._:-]{0,128})")
 
 
-async def nobody(_: Sequence[SessionKey]) -> None:
-    """Hear of sessions that have expired, and do nothing."""
+async def ignore(_: Sequence[SessionKey]) -> None:
+    """Do nothing about expired sessions."""
 
 
 class SessionIndex:
-    """Adds, removes and pages through names. `expired` hears of those whose session has expired."""
+    """Adds, removes and pages through names. `expired` is called with sessions that have expired."""
 
-    def __init__(self, client: RetryingClient, keys: SessionKeys, expired: Expired = nobody) -> None:
+    def __init__(self, client: RetryingClient, keys: SessionKeys, expired: Expired = ignore) -> None:
         self._client = client
         self._keys = keys
         self._expired = expired
@@ -59,10 +59,10 @@ class SessionIndex:
         return (b"ZADD", self._keys.bucket_of(key), b"0", key.session.encode())
 
     async def remove(self, dead: Sequence[SessionKey]) -> None:
-        """Take names off the list whose record is gone, except where it comes back meanwhile.
+        """Remove names whose record is gone, unless the record is created again meanwhile.
 
-        Names that Redis keeps, because it refuses or goes away, are for the next one who comes upon them; so are all
-        if those who want to know of expired sessions cannot be told.
+        Names that cannot be removed now are removed when they are found the next time. No name is removed if the
+        callback for expired sessions fails.
         """
         looks = await self._client.execute([self._reap(key) for key in dead])
         gone = [key for key, look in zip(dead, looks, strict=True) if look.reply in (1, 2)]
@@ -85,8 +85,8 @@ class SessionIndex:
         return REAP.call(keys)
 
     async def tidy(self, key: SessionKey) -> None:
-        """Look at a few names in the bucket of this session and remove those whose record is gone."""
-        command = (b"ZRANDMEMBER", self._keys.bucket_of(key), b"%d" % LOOKED_AT)
+        """Check a few names in the bucket of this session, and remove those whose record is gone."""
+        command = (b"ZRANDMEMBER", self._keys.bucket_of(key), b"%d" % SAMPLED)
         (some,) = await self._client.execute([command])
         if isinstance(some.reply, list) and some.reply:
             await self.remove([SessionKey(key.tenant, text(name)) for name in some.reply])
@@ -96,30 +96,30 @@ class SessionIndex:
     ) -> tuple[list[SessionSummary], str]:
         """Return up to `limit` sessions after `cursor`, and the cursor that continues. Raise InvalidInput.
 
-        There may be fewer, and none, before the end: not many more than MOST_LOOKED_AT are looked at.
+        A page before the end may have fewer, or none, because it reads not many more than MOST_EXAMINED sessions.
         """
         bucket, last = _parse(cursor)
         found: list[SessionSummary] = []
-        looked_at = 0
-        while bucket < BUCKETS and len(found) < limit and looked_at < MOST_LOOKED_AT:
+        examined = 0
+        while bucket < BUCKETS and len(found) < limit and examined < MOST_EXAMINED:
             remaining = limit - len(found)
-            at_once = remaining if wanted.by_name else LOOKED_AT_AT_ONCE
+            at_once = remaining if wanted.by_name else EXAMINED_AT_ONCE
             names = await self._names(tenant, bucket, last, at_once, wanted.prefix)
             some = names[:at_once]
             summaries = await self._summaries([SessionKey(tenant, name) for _, name in some])
             fitting = [summary for summary in summaries if wanted.fits(summary)]
-            if len(fitting) > remaining:  # the others are for the next page
+            if len(fitting) > remaining:  # the next page has the others
                 fitting = fitting[:remaining]
                 some = some[: 1 + [name for _, name in some].index(fitting[-1].key.session)]
             found += fitting
-            looked_at += len(some)
+            examined += len(some)
             bucket, last = some[-1] if len(some) < len(names) else (bucket + SPAN, "")
         return found, f"{bucket:02x}{last}" if bucket < BUCKETS else ""
 
     async def next_names(self, tenant: str, cursor: str) -> tuple[list[SessionKey], str]:
-        """Return a few hundred names at most after `cursor`, and the cursor that continues ("" at the end).
+        """Return at most a few hundred names after `cursor`, and the cursor that continues ("" at the end).
 
-        All of a bucket that has few, and a part of one that has many: it is one round trip, whoever asks.
+        They are read in one round trip: all names of buckets with few names, and a part of a bucket with many.
         """
         bucket, last = _parse(cursor)
         found: list[SessionKey] = []
@@ -136,7 +136,7 @@ class SessionIndex:
         return [key for key, look in zip(keys, looks, strict=True) if look == 0]
 
     async def _names(self, tenant: str, bucket: int, last: str, limit: int, prefix: str) -> list[tuple[int, str]]:
-        """Return the names in a span of buckets, at least `limit` if there are so many, each with its bucket."""
+        """Return the names in a range of buckets, each with its bucket; at least `limit` unless there are fewer."""
         span = await self._span(tenant, bucket, last, lambda _: limit + 1, prefix)
         return [(each, name) for each, names in span for name in names]
 

@@ -1,11 +1,11 @@
-"""Which sessions depend on a version, in Redis: a set of names for each version, beside the sessions themselves.
+"""Records in Redis which sessions depend on a model version: a set of session names for each version.
 
-A name is in the set before the session depends on the version, and `confirm` says afterwards that the version was there
-then. So whoever deletes the version, and looks at the set after that, comes upon every session that was ever told of
-success. A name may also stay when the session has left the version or expired: each look at a session tells what it
-depends on by then, and those that come upon a name of nothing take it off.
+A name is added before the session depends on the version, and `confirm` then checks that the version still exists. So a
+process that deletes the version, and reads the set afterwards, finds every session whose creation or migration
+succeeded. A name may stay after the session has left the version or expired: the session itself is read each time, and
+names of sessions that do not depend on the version are removed.
 
-Versions have no number twice, so a set is of one version for ever, and goes with it.
+Version numbers are never used again, so a set belongs to one version and is deleted with it.
 """
 
 from collections.abc import AsyncIterator, Sequence
@@ -28,18 +28,18 @@ USE, FENCE = load_script("model/use"), load_script("session/fence")
 DEPENDENCIES = load_script("session/dependencies")
 
 AT_ONCE = 256
-"""Sessions that are looked at in one call."""
+"""Most sessions that are read in one call."""
 
 COUNTED = 10_000
-"""Sessions of a version that are looked at to count them. Of the others it is only known that they were of it once."""
+"""Sessions that are read to count those of a version; further names are counted without reading the session."""
 
 TIDIED = 4
-"""Names that are looked at with each session that begins to depend on a version."""
+"""Names that are checked with each session that begins to depend on a version."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Depends:
-    """What a session depends on: its versions, by reference. `model` is "" if there is no session."""
+    """The versions that a session depends on, by reference. `model` is "" if there is no session."""
 
     key: SessionKey
     head: bytes
@@ -49,7 +49,7 @@ class _Depends:
     snapshots: Sequence[str]
 
     def on(self, ref: str) -> bool:
-        """Return whether that is one of them."""
+        """Return whether the session depends on that version."""
         return ref in (self.model, self.shadow) or ref in self.snapshots
 
 
@@ -62,11 +62,11 @@ class RedisModelUses:
         self._listing = SessionIndex(self._client, self._keys)
 
     async def enlist(self, key: SessionKey, ref: str) -> None:
-        """Note that the session is about to depend on a version. Raise StoreUnavailable."""
+        """Record that the session is about to depend on a version. Raise StoreUnavailable."""
         (await self._client.execute([enlist(self._keys, key, ref)]))[0].result()
 
     async def confirm(self, key: SessionKey, ref: str) -> bool:
-        """Return whether the version is there, and note that something depends on it. Raise StoreUnavailable."""
+        """Return whether the version exists, and record a use of it. Raise StoreUnavailable."""
         again, used = await self._client.execute([enlist(self._keys, key, ref), use(self._keys, key.tenant, ref)])
         again.result()
         await self.tidy(key.tenant, ref)
@@ -105,7 +105,7 @@ class RedisModelUses:
         return there
 
     async def _fence(self, sessions: Sequence[_Depends], ref: str, deleted: DeletedModel) -> list[_Depends]:
-        """Mark sessions, and return those that have other metadata by now and are still of the version."""
+        """Mark sessions, and return those whose metadata changed meanwhile and that are still of the version."""
         commands: list[Command] = []
         for each in sessions:
             meta, _, _ = unpack_head(each.head, each.meta)
@@ -118,7 +118,7 @@ class RedisModelUses:
         return [each for each in looks if each.model == ref and unpack_head(each.head, each.meta)[0].deleted is None]
 
     async def _looks(self, tenant: str, ref: str) -> AsyncIterator[list[_Depends]]:
-        """Yield what sessions depend on that were enlisted for the version, some at a time, each once at least."""
+        """Yield the dependencies of sessions in the set of the version, in batches, each session at least once."""
         await self._complete_sets(tenant)
         cursor, seen = b"0", set[bytes]()
         while True:
@@ -133,9 +133,9 @@ class RedisModelUses:
                 return
 
     async def _look(self, keys: Sequence[SessionKey], ref: str | None = None) -> list[_Depends]:
-        """Return what sessions depend on; take those off the set of `ref` that do not depend on it.
+        """Return the dependencies of sessions; remove those from the set of `ref` that do not depend on it.
 
-        Records that cannot be read are left out, and left alone: they are no reason to keep a model, and run on none.
+        Records that cannot be read are left out and stay as they are: such sessions cannot run on any model.
         """
         answers = await self._client.execute([self._depends(key) for key in keys])
         found = [each for each in map(_read, keys, answers) if each is not None]
@@ -144,7 +144,7 @@ class RedisModelUses:
         return found
 
     async def take_off(self, keys: Sequence[SessionKey], ref: str) -> None:
-        """Take names off a set, and put those back whose session has come to depend on the version meanwhile."""
+        """Remove names from a set, and add those again whose session depends on the version by now."""
         if not keys:
             return
         names = [key.session.encode() for key in keys]
@@ -154,16 +154,16 @@ class RedisModelUses:
             await self._client.execute([enlist(self._keys, key, ref) for key in back])
 
     async def tidy(self, tenant: str, ref: str) -> None:
-        """Look at a few names of a set."""
+        """Check a few names of a set, and remove those of sessions that do not depend on the version."""
         command = (b"SRANDMEMBER", self._keys.dependents(tenant, ref), b"%d" % TIDIED)
         names = items((await self._client.read([command]))[0])
         if names:
             await self._look([SessionKey(tenant, text(name)) for name in names], ref)
 
     async def _complete_sets(self, tenant: str) -> None:
-        """Enlist the sessions of services that did not do so yet: once for all, when somebody first wants to know.
+        """Add the sessions that older versions of Cellar created without these sets, once.
 
-        Whether that was done is asked of the store each time, which may be an older copy of itself.
+        Whether that was done is read from the store each time, because the store may have been restored from a backup.
         """
         (done,) = await self._client.read([(b"EXISTS", self._keys.enlisted(tenant))])
         cursor = ""
@@ -186,18 +186,18 @@ class RedisModelUses:
 
 
 def enlist(keys: SessionKeys, key: SessionKey, ref: str) -> Command:
-    """Return the command that notes that a session depends on a version."""
+    """Return the command that adds a session to the set of a version."""
     return (b"SADD", keys.dependents(key.tenant, ref), key.session.encode())
 
 
 def use(keys: SessionKeys, tenant: str, ref: str) -> Command:
-    """Return the call that notes that something depends on a version; its reply is 0 if the version was deleted."""
+    """Return the call that records a use of a version; its reply is 0 if the version was deleted."""
     name, _, version = ref.partition("@")
     return USE.call(keys.model(tenant, name), name.encode(), version.encode())
 
 
 def _read(key: SessionKey, answer: Answer) -> _Depends | None:
-    """Return what a session depends on, None if its record cannot be read. Raise StoreUnavailable."""
+    """Return the dependencies of a session, None if its record cannot be read. Raise StoreUnavailable."""
     try:
         reply = answer.result()
         if reply is None:
@@ -217,7 +217,7 @@ def _model(meta: bytes) -> str:
 
 
 def _shadowing(told: bytes) -> str:
-    """Return the version of a shadow that follows its session."""
+    """Return the version of a shadow, "" if there is none or it has stopped."""
     if not told:
         return ""
     try:

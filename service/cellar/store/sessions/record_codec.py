@@ -1,17 +1,17 @@
-"""How a session is packed into its hash. Scripts compare these bytes and know none of their parts but one.
+"""The stored form of a session: the fields of its hash. Scripts compare them as bytes, and read only the incarnation.
 
 Fields of the hash:
 
-    h         head: where the session stands; the commit script compares it whole
-    m         meta: what never changes, as JSON
+    h         head: position and revision of the session; the commit script compares it as a whole
+    m         meta: what steps do not change, as JSON
     s         state: float32 little endian, row by row
-    r<i>      entry of the change with revision r, i = r mod W: what a replay of it answers
-    v         writers: who numbers its requests, in their places; there if anybody does
+    r<i>      ring entry of the change with revision r, i = r mod W: identity and answer of its request
+    v         the writers, in their places; exists if the session has any
     v<i>      entry of the last request of the writer in place i
-    p<i>      past: the state before the change with revision r, i = r mod K, of a session that keeps K of them
-    w         there while a process keeps losing the race for this session: the milliseconds it asks for
+    p<i>      the state before the change with revision r, i = r mod K, of a session that keeps K earlier states
+    w         exists while a process whose commits fail asks the others for a pause: its milliseconds
 
-All integers are little endian. `schema` changes when an older version could not read the record.
+All integers are little endian. `schema` is raised when older versions of Cellar cannot read the record.
 """
 
 from collections.abc import Iterable
@@ -49,11 +49,11 @@ _HEAD = Struct("<B8s8sQ16sQI16s")
 HEAD_BYTES = _HEAD.size
 
 MOVED_HEAD = Struct("<9s8sQ16sQ20s")
-"""The same, of which steps change what is in the middle: epoch, step, digest, revision."""
+"""A head in three parts, of which steps change the middle one: epoch, step, digest, revision."""
 
 ENTRY = Struct("<QB8sQ16s8sI16s16s")
-"""revision, flags, then before: epoch, step, digest; after: epoch, steps, digest; mark. A writer's request goes on with
-16 bytes that tell it from the writer's others."""
+"""revision, flags, then before: epoch, step, digest; after: epoch, steps, digest; mark. A writer's entry continues with
+16 bytes that identify its request (`who`)."""
 
 ENTRY_BYTES, _WHO_BYTES = ENTRY.size, 16
 
@@ -67,10 +67,10 @@ _PAST = Struct("<Q8sQ16s")
 """revision, then epoch, step and digest of the position"""
 
 PAST_BYTES = _PAST.size
-"""Of a past without its state."""
+"""Size of an earlier state without the state itself."""
 
 OPTIONS = 5
-"""In the metadata of a session that has any; a sixth is there if its model was deleted."""
+"""Number of optional members of the metadata; a sixth follows if the model was deleted."""
 
 ORDERED, KEPT, NUMBERED = 1, 2, 4
 """Flags of an entry."""
@@ -78,7 +78,7 @@ ORDERED, KEPT, NUMBERED = 1, 2, 4
 
 @lru_cache(maxsize=1024)
 def model_mark(digest: str, *, deleted: bool) -> bytes:
-    """Return how a head ends: with another mark once the model was deleted, so that no commit meets its head again."""
+    """Return the last bytes of a head. They differ if the model was deleted, so that commits find another head."""
     return blake2b(digest.encode(), digest_size=16, person=b"deleted" if deleted else b"").digest()
 
 
@@ -97,22 +97,22 @@ def pack_head(meta: SessionMeta, position: Position, revision: int) -> bytes:
 
 
 def head_ends(head: bytes) -> tuple[bytes, bytes]:
-    """Return what steps leave as it is at both ends of a head: the first and the last argument of MOVED_HEAD."""
+    """Return the first and the last part of a head (MOVED_HEAD), which steps do not change."""
     ends = MOVED_HEAD.unpack(head)
     return ends[0], ends[-1]
 
 
 def pack_meta(meta: SessionMeta) -> bytes:
-    """Return the part of meta that the head does not hold."""
+    """Return the metadata that is not in the head, as JSON."""
     found: list[object] = [meta.model, meta.model_digest, meta.batch_size, meta.ttl_s, meta.created_s]
     options: list[object] = [meta.history, meta.log, meta.events, meta.pinned, meta.migrated]
     if meta.deleted is not None:
         options.append(list(meta.deleted))
-    return orjson.dumps(found + options if any(options) else found)  # most have none, and a million have a million
+    return orjson.dumps(found + options if any(options) else found)  # most sessions have no options
 
 
 def unpack_head(head: bytes, meta: bytes) -> tuple[SessionMeta, Position, int]:
-    """Return meta, position and revision. Raise StoreCorrupt."""
+    """Return metadata, position and revision. Raise StoreCorrupt."""
     if not head or head[0] != SCHEMA or len(head) != _HEAD.size:
         raise StoreCorrupt("a session record that this version of Cellar cannot read")
     _, incarnation, epoch, step, digest, revision, kernel_rev, mark = _HEAD.unpack(head)
@@ -131,14 +131,14 @@ def unpack_head(head: bytes, meta: bytes) -> tuple[SessionMeta, Position, int]:
 
 
 def unpack_revision(head: bytes) -> int:
-    """Return the revision in a head, for those who need no more of it. Raise StoreCorrupt."""
+    """Return the revision in a head. Raise StoreCorrupt."""
     if not head or head[0] != SCHEMA or len(head) != _HEAD.size:
         raise StoreCorrupt("a session record that this version of Cellar cannot read")
     return int(_HEAD.unpack(head)[5])
 
 
 def unpack_incarnation(head: bytes) -> bytes:
-    """Return the bytes in a head that tell a session from an earlier one of its name."""
+    """Return the incarnation in a head."""
     return head[1:9]
 
 
@@ -161,12 +161,12 @@ def unpack_record(key: SessionKey, head: bytes, meta: bytes, state: bytes, write
 
 
 def pack_writers(writers: Writers) -> bytes:
-    """Return the writers in their places."""
+    """Return the packed writers, in their places."""
     return b"".join([_WRITER.pack(writer.mark, writer.seq, writer.revision) for writer in writers.all])
 
 
 def repack_writers(data: bytes, writers: Writers, places: Iterable[int]) -> bytes:
-    """Return the writers in their places, given what they were packed as when only these places were others."""
+    """Return the packed writers, given the packed writers of before, which differ only in these places."""
     for place in places:
         writer = writers.all[place]
         packed = _WRITER.pack(writer.mark, writer.seq, writer.revision)
@@ -182,19 +182,19 @@ def unpack_writers(data: bytes) -> Writers:
 
 
 def pack_past(record: SessionRecord) -> bytes:
-    """Return a state that is kept, with where and when it was."""
+    """Return the packed state of a record with its revision and position."""
     where = record.position
     place = _PAST.pack(record.revision, where.epoch, where.step, where.digest)
     return place + record.state
 
 
 def unpack_past(data: bytes) -> tuple[int, Position, bytes]:
-    """Return revision, position and state of a past. Raise StoreCorrupt."""
+    """Return revision, position and state of an earlier state. Raise StoreCorrupt."""
     return *unpack_past_place(data), data[_PAST.size :]
 
 
 def unpack_past_place(data: bytes) -> tuple[int, Position]:
-    """Return revision and position of a past, of which no more is needed. Raise StoreCorrupt."""
+    """Return revision and position of an earlier state. Raise StoreCorrupt."""
     if len(data) < _PAST.size:
         raise StoreCorrupt("a session record with a damaged past")
     revision, epoch, step, digest = _PAST.unpack_from(data)
@@ -203,10 +203,10 @@ def unpack_past_place(data: bytes) -> tuple[int, Position]:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One committed change, as the ring keeps it.
+    """A committed change in the ring.
 
-    `mark` tells the request from others: the fingerprint where the request named its place, else its nonce. `who` is
-    whose request it was, and which, if its writer numbers them.
+    `mark` identifies the request: the fingerprint if the request named its place, else its nonce. `who` identifies the
+    writer and the number of its request, None if it has no writer.
     """
 
     revision: int
@@ -223,25 +223,25 @@ class Entry:
         return Committed(self.after, self.steps, self.output, replayed=True)
 
     def is_of(self, change: Change) -> bool:
-        """Return whether it is this request's, at whatever place."""
+        """Return whether it is the entry of this request, at any position."""
         identity = change.identity
         return (self.ordered, self.mark, self.who) == (identity.ordered, _mark(change), who(identity))
 
 
 def _mark(change: Change) -> bytes:
-    """Return what tells this request from any other at the same place."""
+    """Return the bytes that identify this request among others at the same place."""
     return change.fingerprint if change.identity.ordered else change.nonce
 
 
 def who(identity: Identity) -> bytes | None:
-    """Return what tells a writer's request from all others of the session, None of a request that is no writer's."""
+    """Return 16 bytes that identify the request of a writer in the session, None of a request without a writer."""
     if identity.writer is None or identity.seq is None:
         return None
     return blake2b(writer_mark(identity.writer) + b"%d" % identity.seq, digest_size=_WHO_BYTES).digest()
 
 
 def pack_entry(change: Change, revision: int, cap: int) -> bytes:
-    """Return the ring entry of a change; an output over `cap` bytes is left out."""
+    """Return the packed ring entry of a change, without an output over `cap` bytes."""
     kept = len(change.output) <= cap
     whose = who(change.identity)
     before, after = change.before, change.after
@@ -276,7 +276,7 @@ def unpack_entry(data: bytes) -> Entry:
 
 @dataclass(frozen=True, slots=True)
 class Keyed:
-    """The answer of the session `incarnation` to a request with an Idempotency-Key."""
+    """The stored answer to a request with an Idempotency-Key."""
 
     incarnation: bytes
     fingerprint: bytes
@@ -285,12 +285,12 @@ class Keyed:
     output: bytes | None
 
     def answer(self) -> Committed:
-        """Return what a replay of the request is answered."""
+        """Return the answer to a repetition of the request."""
         return Committed(self.after, self.steps, self.output, replayed=True)
 
 
 def pack_keyed(change: Change, incarnation: bytes, cap: int) -> bytes:
-    """Return what is kept under the change's Idempotency-Key; an output over `cap` bytes is left out."""
+    """Return the packed answer for the change's Idempotency-Key, without an output over `cap` bytes."""
     kept = len(change.output) <= cap
     after = change.after
     return _KEYED.pack(
@@ -305,7 +305,7 @@ def pack_keyed(change: Change, incarnation: bytes, cap: int) -> bytes:
 
 
 def unpack_keyed(data: bytes) -> Keyed:
-    """Return what is kept under an Idempotency-Key. Raise StoreCorrupt."""
+    """Return the stored answer for an Idempotency-Key. Raise StoreCorrupt."""
     if len(data) < _KEYED.size:
         raise StoreCorrupt("a damaged idempotency record")
     incarnation, fingerprint, epoch, step, digest, steps, flags = _KEYED.unpack_from(data)

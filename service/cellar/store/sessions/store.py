@@ -1,4 +1,4 @@
-"""The session port on Redis."""
+"""Sessions in Redis: creation, reads, commits, deletion, listing and checks."""
 
 import asyncio
 from collections.abc import Sequence
@@ -32,7 +32,7 @@ from cellar.store.sessions.commits.fast_path import FastCommits
 from cellar.store.sessions.commits.pipeline import CommitPipeline
 from cellar.store.sessions.deduplication import judge
 from cellar.store.sessions.expiry import SWEEP_S, ExpirySweeper
-from cellar.store.sessions.index import Expired, SessionIndex, nobody, read_summary, summary_commands
+from cellar.store.sessions.index import Expired, SessionIndex, ignore, read_summary, summary_commands
 from cellar.store.sessions.model_uses import RedisModelUses, enlist, use
 from cellar.store.sessions.record_codec import (
     Entry,
@@ -56,7 +56,7 @@ _PLACES = tuple(b"v%d" % place for place in range(MAX_WRITERS))
 
 
 class RedisSessions:
-    """Implements `cellar.ports.SessionStore`. One route carries everything, in order."""
+    """Implements `cellar.ports.SessionStore`. All commands go through one router, in order."""
 
     def __init__(
         self,
@@ -69,7 +69,7 @@ class RedisSessions:
         tombstone_ttl_s: float = 86400,
         patience_s: float = PATIENCE_S,
         commit_script: Script = COMMIT,
-        expired: Expired = nobody,
+        expired: Expired = ignore,
         wait: Wait | None = None,
     ) -> None:
         self._router = router
@@ -89,7 +89,7 @@ class RedisSessions:
     ) -> SessionSummary | None:
         """Create the session if its name is free and return None; else return the session that has the name.
 
-        Raise ModelDeleted if its model was deleted meanwhile: then there is no such session, or nobody can step it.
+        Raise ModelDeleted if its model was deleted meanwhile: then the session does not exist, or cannot be stepped.
         """
         key, meta = record.key, record.meta
         named = [self._listing.add(key), enlist(self.keys, key, meta.model)]
@@ -112,7 +112,9 @@ class RedisSessions:
         head, found, left_ms = items(reply)
         assert isinstance(left_ms, int)
         there, position, _ = unpack_head(raw(head), raw(found))
-        mine = there.incarnation == meta.incarnation  # made by a sending of this very request whose reply was lost
+        mine = (
+            there.incarnation == meta.incarnation
+        )  # an earlier sending of this request created it, and its reply was lost
         return None if mine else SessionSummary(key, there, position, left_ms / 1000)
 
     async def load(self, key: SessionKey) -> SessionRecord:
@@ -122,9 +124,9 @@ class RedisSessions:
         return self._record(key, items(fields), dead)
 
     async def find(self, key: SessionKey, identity: Identity, fingerprint: bytes) -> Committed | SessionRecord:
-        """Return the committed answer to a request seen before, or the session if the request may run on it.
+        """Return the answer to a repeated request, or the session if the request is new and may run on it.
 
-        Raise the PositionConflict or FingerprintMismatch that the request deserves, or what `load` raises.
+        Raise PositionConflict, FingerprintMismatch, or what `load` raises.
         """
         entries = self._slots if identity.writer is None else (*self._slots, *_PLACES)
         commands: list[Command] = [
@@ -146,7 +148,7 @@ class RedisSessions:
     ) -> tuple[SessionRecord, list[CommittedChange]]:
         """Return the session, and its changes after `position` in order, those of `writer` with their numbers.
 
-        Raise a PositionConflict if they are not known any more or were never there, or what `load` raises.
+        Raise PositionConflict if the ring of last changes does not reach back to `position`, or what `load` raises.
         """
         ring: Command = (b"HMGET", self.keys.record(key), *_FIELDS, *self._slots)
         fields, dead = await self._client.read([ring, (b"EXISTS", self.keys.tombstone(key))])
@@ -163,17 +165,17 @@ class RedisSessions:
         return found
 
     def post(self, commits: Sequence[Commit], done: CommitCallback) -> None:
-        """Begin to apply a tick; see `SessionStore.post`.
+        """Begin to apply a group of commits; see `SessionStore.post`.
 
-        A commit whose reply is lost is sent again, byte for byte: if the first one was applied it is recognised by
-        its identity. Only if that stays unknown is the result StoreUnavailable with outcome `unknown`. Where replicas
-        are waited for it is StoreUnavailable with outcome `applied_not_durable` if too few of them have the commit.
+        A commit whose reply is lost is sent again, byte for byte, and is recognised if it was applied the first time.
+        If the outcome stays unknown, the result is StoreUnavailable with outcome `unknown`. With strict durability it
+        is StoreUnavailable with outcome `applied_not_durable` if too few replicas have the commit.
         """
         self._pipeline.post(commits, done)
 
     async def delete(self, key: SessionKey) -> None:
-        """Delete the session, and no other that may get its name meanwhile. Raise as `load`."""
-        while True:  # again if another session has taken the name between the two calls
+        """Delete the session, but not another one that gets its name meanwhile. Raise as `load`."""
+        while True:  # repeated if another session has taken the name between the two calls
             meta = (await self.summary(key)).meta
             if await self._delete(key, meta.incarnation):
                 break
@@ -181,7 +183,7 @@ class RedisSessions:
         await self._listing.remove([key])
 
     async def _delete(self, key: SessionKey, incarnation: bytes) -> bool:
-        """Delete a session, and return whether it was there."""
+        """Delete a session, and return whether it existed."""
         keys = [self.keys.record(key), self.keys.tombstone(key), *leftovers(self.keys, key)]
         (answer,) = await self._client.execute([DELETE.call(keys, incarnation)])
         return answer.result() == 1 or answer.resent
@@ -193,20 +195,20 @@ class RedisSessions:
         return await self._listing.page(tenant, cursor, limit, wanted)
 
     def sweeper(self, tenants: Sequence[str], *, every_s: float = SWEEP_S) -> ExpirySweeper:
-        """Return what finds the sessions of these tenants that have expired, a bite every `every_s`."""
+        """Return the sweeper that finds expired sessions of these tenants, a batch every `every_s`."""
         return ExpirySweeper(self._client, self.keys, self._listing, tenants, every_s=every_s)
 
     async def ping(self) -> dict[str, Any]:
-        """Return what Redis really gives (`health.look`); raise StoreUnavailable if it could not keep sessions now."""
-        told = await health.look(self._router, self.keys.probe)
-        if self._replicas is not None and told["replicas"] < self._replicas.wait.replicas:
+        """Return the facts of `health.check`. Raise StoreUnavailable if Redis cannot keep sessions now."""
+        found = await health.check(self._router, self.keys.probe)
+        if self._replicas is not None and found["replicas"] < self._replicas.wait.replicas:
             wanted = self._replicas.wait.replicas
-            detail = f"strict durability asks for {wanted} replicas of each primary, and one has {told['replicas']}"
+            detail = f"strict durability asks for {wanted} replicas of each primary, and one has {found['replicas']}"
             raise StoreUnavailable(detail, outcome="not_applied")
-        return told
+        return found
 
     async def agree(self) -> None:
-        """Warn if another process keeps more of a session, or less, for replays (`config_check.py`)."""
+        """Log a warning if another process has another replay window (`config_check.py`)."""
         await agree(self._client, self.keys.window, self._keep.window)
 
     async def aclose(self) -> None:

@@ -1,1 +1,1 @@
-"""Which Redis servers there are: one, a cluster, sentinels, replicas."""
+"""Finds Redis servers: a single one, a cluster, the primary behind sentinels, replicas; and checks them."""

@@ -1,8 +1,8 @@
-"""The replay window, which all processes of one Redis must be set to alike: whoever starts hears what the last one had.
+"""Warns if processes on one Redis are configured with different replay windows.
 
-An entry of the ring lies in the slot that its revision has modulo the window. A process with another window looks for
-it elsewhere, and puts its own over entries that are still wanted. Each entry says whose it is, so nothing is applied
-twice by that, but what was answered is found no more.
+An entry of the ring is in slot (revision modulo window). A process with another window looks in another slot, and
+overwrites entries that are still needed. No change is applied twice because of that, since each entry identifies its
+request, but answers to repeated requests are lost.
 """
 
 import logging
@@ -15,10 +15,10 @@ logger = logging.getLogger(__name__)
 
 
 async def agree(client: RetryingClient, key: bytes, window: int) -> None:
-    """Leave word under `key` of the window here, and warn if the last process that did so had another.
+    """Store the window of this process under `key`, and log a warning if the process before stored another one.
 
-    A warning and no refusal: a window that is changed is another one for as long as processes are exchanged one by one.
-    A Redis that is away, or that does not let its user do this, says nothing; whoever starts next asks again.
+    It is no error, because during a rolling change of the setting processes have different windows. If Redis cannot be
+    reached or refuses the command, nothing is logged, and the next process that starts checks again.
     """
     (answer,) = await client.execute([(b"SET", key, b"%d" % window, b"GET")])
     if answer.reply is None or isinstance(answer.reply, CellarError):
@@ -27,7 +27,7 @@ async def agree(client: RetryingClient, key: bytes, window: int) -> None:
     if other != str(window):
         logger.warning(
             "CELLAR_REPLAY_WINDOW is %d here, and was %s in the process that started before on this Redis: while there"
-            " are processes with either, requests that come again may be answered 409 replay_expired",
+            " are processes with either, repeated requests may be answered 409 replay_expired",
             window,
             other,
         )

@@ -1,7 +1,9 @@
-"""From a URL to what speaks to Redis: a route for the sessions, a redis-py client for everything else.
+"""Makes Redis clients from a URL: a router for the asynchronous stores, a redis-py client for the synchronous ones.
 
-redis-py's own retries are off everywhere: its default sends a command again up to ten times, and a command that may
-have been applied must only be sent again by code that knows how to recognise it.
+There are two clients for a cluster: `Cluster` keeps commits in order and is asynchronous. Models, jobs and blobs are
+also used by training workers, which are synchronous and fork, and therefore use redis-py's client. Retries of redis-py
+are off everywhere: by default it sends a command up to ten times, and a command that may have been applied must only
+be repeated by code that can recognise it.
 """
 
 import threading
@@ -26,9 +28,9 @@ from cellar.store.topology.sentinel import SENTINEL_TIMEOUT_S, Sentinels
 
 
 def open_router(url: str, *, prefix: str | None = None, reply_timeout_s: float = REPLY_TIMEOUT_S) -> Router:
-    """Return the route to the Redis of a URL (`url.py`); nothing is connected yet. Raise SettingsInvalid.
+    """Return a router to the Redis of a URL (`url.py`), not connected yet. Raise SettingsInvalid.
 
-    With the `prefix` of all keys each connection is asked first for the rights of its user (`rights.py`).
+    With the `prefix` of all keys, the rights of the Redis user are checked on each new connection (`rights.py`).
     """
     address, probe = parse(url), None if prefix is None else SessionKeys(prefix).probe
     if isinstance(address, ClusterAddress):
@@ -42,10 +44,10 @@ def open_router(url: str, *, prefix: str | None = None, reply_timeout_s: float =
     )
 
 
-def find_hints(url: str) -> Callable[[], Awaitable[Address]]:
-    """Return a function that finds a server to subscribe at (`notifications.py`): the primary, or a node of a cluster.
+def find_pubsub_server(url: str) -> Callable[[], Awaitable[Address]]:
+    """Return a function that returns a server for Pub/Sub (`notifications.py`): the primary, or a node of a cluster.
 
-    Each call may tell another node, so that one that is down is passed over the next time. Raise SettingsInvalid.
+    Each call may return another node, so that a node that is down is skipped the next time. Raise SettingsInvalid.
     """
     address = parse(url)
     if isinstance(address, SentinelAddress):
@@ -59,10 +61,9 @@ def find_hints(url: str) -> Callable[[], Awaitable[Address]]:
 
 
 def sync_client(url: str) -> "redis.Redis":
-    """Return a client that never sends a command twice that may have been applied; answers are bytes.
+    """Return a client of redis-py, not connected yet, that does not retry; replies are bytes. Raise SettingsInvalid.
 
-    Nothing is connected yet. Raise SettingsInvalid. A client of a cluster has the commands of any other, as far as
-    all keys of a command share a slot.
+    The client of a cluster has the same commands, if all keys of a command share a slot.
     """
     address = parse(url)
     if isinstance(address, ClusterAddress):
@@ -98,9 +99,9 @@ def _by_sentinel(address: SentinelAddress) -> redis.Redis:
 
 
 class _PrimaryConnection(SentinelManagedConnection):
-    """Closes when a read is interrupted, as every other connection of redis-py does.
+    """A connection that closes when a read is interrupted, as every other connection of redis-py does.
 
-    Left open, it would give the reply that nobody has read to the next command.
+    If it stayed open, the next command would get the reply to the interrupted one.
     """
 
     def read_response(self, *args: Any, **options: Any) -> Any:
@@ -109,11 +110,11 @@ class _PrimaryConnection(SentinelManagedConnection):
 
 
 class _TlsPrimaryConnection(_PrimaryConnection, SSLConnection):
-    """The same with TLS."""
+    """A primary connection with TLS."""
 
 
 class _LazyCluster:
-    """A cluster's client that is made with its first command: redis-py's asks for the slots as soon as it is made."""
+    """A client of a cluster that is created at the first command, because redis-py's connects in its constructor."""
 
     def __init__(self, address: ClusterAddress) -> None:
         self._address = address
@@ -129,17 +130,17 @@ class _LazyCluster:
         return getattr(self._client, name)
 
     def close(self) -> None:
-        """Close what has been opened."""
+        """Close the client, if it was created."""
         with self._lock:
             if self._client is not None:
                 self._client.close()
 
 
 class _ClusterClient(RedisCluster):
-    """Knows also nodes that own no slot yet: the first that is moved there is asked for by a node's word (ASK)."""
+    """Follows ASK redirects to nodes that own no slot yet; redis-py's client does not know those."""
 
     def get_node(self, host: str | None = None, port: int | None = None, node_name: str | None = None) -> Any:
-        """Return the node of an address or a name; one that is not known yet where another node has just named it."""
+        """Return the node of an address or a name, a new one for the name of an unknown node."""
         node: ClusterNode | None = super().get_node(host, port, node_name)  # type: ignore[no-untyped-call]
         if node is None and node_name is not None:
             host, _, name = node_name.rpartition(":")

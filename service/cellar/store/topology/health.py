@@ -1,4 +1,4 @@
-"""What the connected Redis really gives: asked of every primary, since sessions may lie on any of them."""
+"""Checks every primary: that it can keep sessions now, and how durable it is."""
 
 import asyncio
 import logging
@@ -12,10 +12,10 @@ from cellar.store.connection.router import Router
 from cellar.store.protocol.replies import raw
 
 PATIENCE_S = 1.0
-"""Whoever looks looks again; one that waits for a failover says nothing meanwhile."""
+"""How long a check is retried: short, because checks are repeated and a failover should be reported meanwhile."""
 
-LOOK_S = 10.0
-"""How often a running service looks."""
+CHECK_INTERVAL_S = 10.0
+"""How often a running service is checked."""
 
 WORST_FIRST = ("none", "unknown", "no", "everysec", "always")
 
@@ -23,57 +23,57 @@ WORST_FIRST = ("none", "unknown", "no", "everysec", "always")
 logger = logging.getLogger(__name__)
 
 
-async def keep_looking(look: Callable[[], Awaitable[object]]) -> None:
-    """Look until cancelled, and log what is wrong: a Redis may be changed while the service runs."""
+async def monitor(check: Callable[[], Awaitable[object]]) -> None:
+    """Run a check every CHECK_INTERVAL_S until cancelled, and log its errors: Redis may be reconfigured any time."""
     while True:
         try:
-            await look()
+            await check()
         except StoreUnavailable as error:
             logger.warning("Redis cannot keep sessions now: %s", error.detail)
         except Exception:
-            logger.exception("Redis cannot be looked at")
-        await asyncio.sleep(LOOK_S)
+            logger.exception("Redis cannot be checked")
+        await asyncio.sleep(CHECK_INTERVAL_S)
 
 
-async def look(router: Router, probe: bytes) -> dict[str, Any]:
-    """Return what the servers give; raise StoreUnavailable if one of them could not keep sessions now.
+async def check(router: Router, probe: bytes) -> dict[str, Any]:
+    """Return version and durability of the servers. Raise StoreUnavailable if one of them cannot keep sessions now.
 
     `probe` is a key that may be written. `durability` is `always`, `everysec` or `no` (the fsync policy of the
-    append-only file), `none` without such a file, `unknown` where the server does not tell. Of several primaries the
-    worst counts; `primaries` says how many there are, `replicas` how many the one with the fewest has.
+    append-only file), `none` without such a file, `unknown` if the server does not tell. Values are those of the worst
+    primary; `primaries` is their number, `replicas` the smallest number of replicas that one of them has.
     """
-    told = [await _ask(primary, key) for primary, key in await router.primaries(probe)]
-    if not told:
+    found = [await _ask(primary, key) for primary, key in await router.primaries(probe)]
+    if not found:
         raise StoreUnavailable("the Redis cluster has no primary with slots")
     return {
-        "redis_version": min((each["redis_version"] for each in told), key=requirements.version),
-        "durability": min((each["durability"] for each in told), key=WORST_FIRST.index),
+        "redis_version": min((each["redis_version"] for each in found), key=requirements.version),
+        "durability": min((each["durability"] for each in found), key=WORST_FIRST.index),
         "maxmemory_policy": next(
-            (each["maxmemory_policy"] for each in told if each["maxmemory_policy"] != "noeviction"), "noeviction"
+            (each["maxmemory_policy"] for each in found if each["maxmemory_policy"] != "noeviction"), "noeviction"
         ),
-        "primaries": len(told),
-        "replicas": min(each["replicas"] for each in told),
+        "primaries": len(found),
+        "replicas": min(each["replicas"] for each in found),
     }
 
 
 async def _ask(primary: Router, probe: bytes) -> dict[str, Any]:
-    """Return what one server says. What refuses a write says why."""
+    """Return version, durability and number of replicas of one server. Raise StoreUnavailable."""
     info, config, may, wrote = await RetryingClient(primary, patience_s=PATIENCE_S).execute(
         [(b"INFO",), (b"CONFIG", b"GET", b"appendfsync"), rights.ask(probe), (b"SET", probe, b"", b"PX", b"1000")]
     )
     if (reason := rights.missing(may.result())) is not None:
-        primary.drop()  # a new connection is asked first, so steps are refused as well
+        primary.drop()  # a new connection is checked first, so steps are refused as well
         raise StoreUnavailable(reason, outcome="not_applied")
     wrote.result()
-    told = requirements.facts(info.result())
-    if (reason := requirements.unmet(told)) is not None:
-        primary.drop()  # a new connection is asked first, so steps are refused as well
+    facts = requirements.facts(info.result())
+    if (reason := requirements.unmet(facts)) is not None:
+        primary.drop()  # a new connection is checked first, so steps are refused as well
         raise StoreUnavailable(reason, outcome="not_applied")
-    policy = config.reply if isinstance(config.reply, list) else []  # some servers keep it to themselves
+    policy = config.reply if isinstance(config.reply, list) else []  # some servers forbid CONFIG
     durability = raw(policy[1]).decode() if len(policy) > 1 else "unknown"
     return {
-        "redis_version": told.get("redis_version", "unknown"),
-        "durability": durability if told.get("aof_enabled") == "1" else "none",
-        "maxmemory_policy": told.get("maxmemory_policy", "unknown"),
-        "replicas": int(told.get("connected_slaves", "0")),
+        "redis_version": facts.get("redis_version", "unknown"),
+        "durability": durability if facts.get("aof_enabled") == "1" else "none",
+        "maxmemory_policy": facts.get("maxmemory_policy", "unknown"),
+        "replicas": int(facts.get("connected_slaves", "0")),
     }

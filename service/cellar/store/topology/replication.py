@@ -1,8 +1,8 @@
-"""Strict durability: what is acknowledged is on a replica as well.
+"""Strict durability: a commit is acknowledged only when replicas have it.
 
-Redis copies to its replicas after it has answered, so a commit is followed by a WAIT on the connection that wrote it,
-one for all commits of a tick. What was answered from the record of an earlier commit, perhaps of another process, is
-confirmed by a write of its own: replicas take writes in their order, so who has this one has all before it.
+Redis replicates after it has answered, so commits are followed by a WAIT on the connection that wrote them, one for a
+whole group. An answer that was read from an earlier commit, perhaps of another process, is confirmed by a write of its
+own: replicas apply writes in order, so a replica that has this write has the commit as well.
 """
 
 from collections.abc import Sequence
@@ -14,11 +14,11 @@ from cellar.store.connection.router import Wait
 from cellar.store.keys import SessionKeys
 
 SHORT_MS = b"1000"
-"""How long the mark stays that a confirmation writes."""
+"""Lifetime of the key that a confirmation writes."""
 
 
 class Replicas:
-    """Says of results whether replicas have them."""
+    """Checks that replicas have what a result acknowledges."""
 
     def __init__(self, wait: Wait, client: RetryingClient, keys: SessionKeys) -> None:
         self.wait = wait
@@ -26,7 +26,7 @@ class Replicas:
         self._keys = keys
 
     async def confirm(self, key: SessionKey) -> None:
-        """Wait until all that was ever written of a session is on replicas. Raise StoreUnavailable."""
+        """Wait until replicas have everything that was written of a session so far. Raise StoreUnavailable."""
         mark = (b"SET", self._keys.mark(key), b"", b"PX", SHORT_MS)
         (answer,) = await self._client.execute([mark], wait=self.wait)
         if answer.copies < self.wait.replicas:
@@ -35,9 +35,9 @@ class Replicas:
     async def confirmed(
         self, keys: Sequence[SessionKey], results: Sequence[CommitResult], copies: Sequence[int | None]
     ) -> list[CommitResult]:
-        """Return the results of a tick, errors in the place of what too few replicas have.
+        """Return the results of commits, with an error for each that too few replicas have.
 
-        `copies` says how many have what was written now, None where nothing was.
+        `copies` is the number of replicas that have each commit, None for a commit that wrote nothing.
         """
         found: list[CommitResult] = []
         for key, result, count in zip(keys, results, copies, strict=True):

@@ -1,4 +1,4 @@
-"""Redis Sentinel: where the primary of a service is now."""
+"""Asks Redis Sentinel for the present primary of a service."""
 
 from cellar.errors import CellarError, StoreUnavailable
 from cellar.store.connection.connection import RedisConnection
@@ -6,20 +6,20 @@ from cellar.store.protocol.resp import ReplyError
 from cellar.store.protocol.url import Address, SentinelAddress
 
 SENTINEL_TIMEOUT_S = 1.0
-"""A sentinel that does not answer in this time is passed over for the next."""
+"""A sentinel that does not answer in this time is skipped."""
 
 
 class Sentinels:
-    """Asks the sentinels one after the other; the one that knew is asked first the next time."""
+    """Asks the sentinels one after the other, beginning with the last one that answered."""
 
     def __init__(self, address: SentinelAddress) -> None:
         self._address = address
         self._sentinels = list(address.sentinels)
 
     async def primary(self) -> Address:
-        """Return where they say that the primary is. Raise StoreUnavailable if none of them says so.
+        """Return the address of the primary. Raise StoreUnavailable if no sentinel names one.
 
-        What one of them says may be old: the server has to be asked for its role.
+        The address may be out of date, so the caller has to ask the server for its role.
         """
         failure: CellarError | None = None
         for sentinel in list(self._sentinels):

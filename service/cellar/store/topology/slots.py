@@ -1,4 +1,4 @@
-"""The slots of a Redis cluster: where a command's key lies, who owns what, and what a node says about it."""
+"""Slots of a Redis Cluster: the slot of a command, the map from slots to nodes, and redirects. Pure functions."""
 
 from dataclasses import dataclass
 from typing import Literal, Self
@@ -13,11 +13,11 @@ Node = tuple[str, int]
 """Host and port."""
 
 _KEY_AT = {b"EVALSHA": 3, b"EVAL": 3, b"XINFO": 2, b"OBJECT": 2, b"MEMORY": 2, b"XGROUP": 2}
-"""Where the first key stands, if not right behind the name."""
+"""Index of the first key of commands whose first argument is no key."""
 
 
 def slot_of(command: Command) -> int:
-    """Return the slot of the command's key: all its keys share one. Commands without a key are none of a slot's."""
+    """Return the slot of the keys of a command, which must share one slot. The command must have a key."""
     name = command[0]
     at = command.index(b"STREAMS") + 1 if name in (b"XREAD", b"XREADGROUP") else _KEY_AT.get(name, 1)
     return key_slot(command[at])
@@ -25,16 +25,16 @@ def slot_of(command: Command) -> int:
 
 @dataclass(slots=True)
 class SlotMap:
-    """Which primary owns each slot, and every node there is."""
+    """The primary that owns each slot, and all nodes."""
 
     owners: list[Node | None]
     nodes: set[Node]
 
     @classmethod
     def parse(cls, reply: Reply, asked: Node) -> Self:
-        """Read the reply to CLUSTER SLOTS. A host that a node does not know is the one that was asked.
+        """Parse the reply to CLUSTER SLOTS. A missing host stands for the node that was asked.
 
-        Raise StoreCorrupt for what is no such reply.
+        Raise StoreCorrupt for any other reply.
         """
         owners: list[Node | None] = [None] * REDIS_CLUSTER_HASH_SLOTS
         nodes: set[Node] = set()
@@ -49,11 +49,11 @@ class SlotMap:
         return cls(owners, nodes)
 
     def primaries(self) -> list[Node]:
-        """Return the nodes that own slots, in order of host and port."""
+        """Return the nodes that own slots, sorted by host and port."""
         return sorted({owner for owner in self.owners if owner is not None})
 
     def key_at(self, node: Node, key: bytes) -> bytes:
-        """Return a key that begins like `key`, plus a number, and lies on this primary."""
+        """Return a key on this primary: `key` with a number appended."""
         count = 0
         while self.owners[key_slot(name := b"%s:%d" % (key, count))] != node:
             count += 1
@@ -62,7 +62,7 @@ class SlotMap:
 
 @dataclass(frozen=True, slots=True)
 class Redirect:
-    """A node's answer that the key lies elsewhere: for good (MOVED), or this once (ASK). It has applied nothing."""
+    """An error reply that names another node: for good (MOVED) or for this command (ASK). Nothing was applied."""
 
     kind: Literal["MOVED", "ASK"]
     slot: int
@@ -70,7 +70,7 @@ class Redirect:
 
     @classmethod
     def parse(cls, reply: object, asked: Node) -> Self | None:
-        """Read `MOVED 3999 127.0.0.1:6381`, `ASK ...`; None for any other answer."""
+        """Parse `MOVED 3999 127.0.0.1:6381` or `ASK ...`; return None for any other reply."""
         if not isinstance(reply, ReplyError):
             return None
         kind, *rest = str(reply).split(" ")

@@ -1,4 +1,4 @@
-"""A commit as the call of its script: the same bytes whenever it is sent."""
+"""Encodes a commit as the call of its script. The same commit gives the same bytes."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,20 +12,20 @@ from cellar.store.sessions.record_codec import pack_entry, pack_head, pack_keyed
 
 @dataclass(frozen=True, slots=True)
 class Keep:
-    """How much is kept, and for how long."""
+    """What the store keeps of requests for repetitions, and how long."""
 
     window: int
-    """Ring entries of a session."""
+    """Number of ring entries of a session."""
     output_cap_bytes: int
-    """The largest output that is kept with an entry or an event."""
+    """Largest output that is kept in a ring entry or an event."""
     idempotency_ms: int
     tombstone_ms: int
 
     def lifetimes(self, ttl_s: int, pinned: bool) -> tuple[bytes, bytes, bytes]:
-        """Return the lifetime of the record (0: it has no end), and when and for how long its tombstone is renewed, ms.
+        """Return the lifetime of the record (0: endless), and when and to what its tombstone is extended, in ms.
 
-        Renewing it only when a quarter of the lifetime has passed spares most commits a write; it still outlives the
-        record by the whole of its own time.
+        The tombstone is extended only after a quarter of the record's lifetime, which spares most commits a write. It
+        still outlives the record by its own lifetime.
         """
         ttl_ms = ttl_s * 1000
         least = ttl_ms + self.tombstone_ms
@@ -33,11 +33,11 @@ class Keep:
 
 
 _NUMBERS = tuple(b"%d" % number for number in range(4096))
-"""More than a commit has of anything: 1,024 changes at most, a name and a value for each."""
+"""Numbers as bytes, as many as a commit needs: it has at most 1,024 changes, each with a name and a value."""
 
 
 class CommitCalls:
-    """Makes calls of the commit script (`lua/session/commit.lua` says what its arguments are)."""
+    """Encodes commits as calls of the commit script, whose arguments are described in `lua/session/commit.lua`."""
 
     def __init__(self, script: Script, keys: SessionKeys, keep: Keep) -> None:
         self._script = script
@@ -69,7 +69,7 @@ class CommitCalls:
         )
 
     def _fields(self, commit: Commit, meta: SessionMeta) -> list[bytes]:
-        """Return names and values of the record's new fields, in the order in which the script wants the first."""
+        """Return names and values of the record's new fields, the first ones in the order that the script requires."""
         before, after = commit.before, commit.after
         fields = [b"h", pack_head(meta, after.position, after.revision), b"s", commit.state]
         places: dict[int, bytes] = {}
@@ -89,7 +89,7 @@ class CommitCalls:
         return fields
 
     def _add_keyed(self, commit: Commit, keys: list[bytes], further: list[bytes]) -> bool:
-        """Add what the Idempotency-Key is answered from now on; return whether there is one."""
+        """Add the command that stores the answer for the Idempotency-Key; return whether there is one."""
         change = commit.changes[0]
         if change.identity.key is None:
             return False
@@ -109,7 +109,7 @@ class CommitCalls:
                 continue
             keys.append(stream)
             for revision, change in enumerate(commit.changes, commit.before.revision):
-                # the number is the change's own, so that a stream tells what it lacks
+                # the id has the revision of the change, so that a gap in the stream is detected
                 limit = (b"MAXLEN", b"~", b"%d" % most, stream_id(revision))
                 further += _further(b"XADD", len(keys), *limit, *entry(change))
             life = (b"PERSIST",) if meta.pinned else (b"PEXPIRE", self._lifetimes(meta.ttl_s, meta.pinned)[2])
@@ -130,14 +130,14 @@ def stream_id(revision: int) -> bytes:
 
 
 def leftovers(keys: SessionKeys, key: SessionKey) -> list[bytes]:
-    """Return the keys of what else there may be of a session, besides its record and its tombstone."""
+    """Return the other keys that a session may have besides its record and its tombstone."""
     return [keys.log(key), keys.events(key), keys.snapshots(key), keys.shadow(key)]
 
 
 def first_entries(record: SessionRecord, layout: str | None, origin: Origin) -> Sequence[Sequence[bytes]]:
-    """Return what a new session's log and its events begin with, nothing for one that it does not have.
+    """Return the fields of the first entry in the log and in the events of a new session; empty if it has none.
 
-    The log holds what the state was, so that all that follows can be done again.
+    The entry in the log has the state, so that the log can be replayed from it.
     """
     said = [b"p", str(record.position).encode(), b"n", b"0"]
     where = [] if layout is None else [b"l", layout.encode()]
@@ -159,5 +159,5 @@ def _log_entry(commit: Commit, change: Change) -> Sequence[bytes]:
 
 
 def _further(name: bytes, key: int, *arguments: bytes) -> list[bytes]:
-    """Return a command as the script reads it: the number of its arguments, its name, that of its key, the rest."""
+    """Return a command as the script reads it: number of arguments, name, index of the key, arguments."""
     return [b"%d" % len(arguments), name, b"%d" % key, *arguments]

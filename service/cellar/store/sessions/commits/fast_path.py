@@ -1,9 +1,8 @@
-"""Plain commits, written at once: of requests without an Idempotency-Key, in a session that keeps only its state.
+"""A faster encoder for most commits: without Idempotency-Key, of sessions without history, log and events.
 
-Nearly all commits are that. What does not change from one commit of a session to the next is packed with the first
-one, and the record carries it on; so it does with its head and its writers, which one commit writes and the next one
-asks for or goes on from. The bytes are those of `CommitCalls.call` (a test makes sure), which takes 11 us for a commit
-of one step, and 28 for one of the last of 64 writers: this takes 2, and 10.
+The parts that are the same in all commits of a session are packed once and kept in the record (`SessionRecord.packed`),
+and so are its packed head and writers, which the next commit needs again. The bytes are those of `CommitCalls.call`, as
+a test checks. That takes 11 us for a commit of one step, and 28 us if 64 writers are known; this takes 2 us and 10 us.
 """
 
 from collections.abc import Sequence
@@ -34,14 +33,14 @@ from cellar.store.sessions.record_codec import (
 )
 
 FEWEST = 4
-"""Single steps that follow each other which are worth columns."""
+"""Fewest consecutive steps for which encoding by columns is faster."""
 
 _Numbered = tuple[str, bytes, bytes, bytes]
-"""A writer, and the entry of a request of his in three parts: the size of the other two, what it was, the output."""
+"""A writer, and the ring entry of its request in three parts: length prefix, fields, output."""
 
 
 class FastCommits:
-    """Writes calls of the commit script (`lua/session/commit.lua` says what its arguments are)."""
+    """Encodes commits as calls of the commit script, whose arguments are described in `lua/session/commit.lua`."""
 
     def __init__(self, script: Script, keys: SessionKeys, keep: Keep) -> None:
         self._keys = keys
@@ -51,13 +50,13 @@ class FastCommits:
         self._name = _arguments(b"EVALSHA", script.sha, b"2")
         self._slots = [_arguments(b"r%d" % index) for index in range(keep.window)]
         self._rounds = 2 * self._slots
-        """Of which any `window` in a row are the slots from one on."""
+        """The slots twice, so that any `window` consecutive ones are the slots from one on."""
         self._places = [_arguments(b"v%d" % place) for place in range(MAX_WRITERS)]
         self._counts = [b"*%d" % (17 + 2 * changes) for changes in range(keep.window + 1)]
         self._middles = lru_cache(maxsize=256)(partial(_middles, keep))
 
     def write(self, commit: Commit) -> bytes | None:
-        """Return the call for a commit as it is sent, None if the commit is not plain."""
+        """Return the encoded call for a commit, None if the commit needs `CommitCalls`."""
         before, changes, state = commit.before, commit.changes, commit.state
         packed = before.packed
         if packed is None or packed[1].writer is not self:
@@ -107,7 +106,7 @@ class FastCommits:
         return b"".join(parts)
 
     def _add_steps(self, parts: list[bytes], changes: StepChanges, revision: int) -> None:
-        """Add the entries of single steps to a call, column by column."""
+        """Add the ring entries of single steps to a call, column by column."""
         count = len(changes)
         output = len(changes.outputs) // count
         kept = output <= self._cap
@@ -129,7 +128,7 @@ class FastCommits:
         parts += found
 
     def _add_writers(self, parts: list[bytes], commit: Commit, data: bytes, numbered: Sequence[_Numbered]) -> bytes:
-        """Add who has sent requests, and the last of each, to a call; return how the writers are packed now."""
+        """Add the writers and the last request of each to a call; return the packed writers."""
         writers, meta, count = commit.after.writers, commit.before.meta, len(commit.changes)
         places = {writers.place(writer): entry for writer, *entry in numbered}
         data = repack_writers(data, writers, places)
@@ -156,29 +155,30 @@ class FastCommits:
 
 @dataclass(slots=True, eq=False)
 class _Fixed:
-    """What stays as it is from one commit of a session to the next."""
+    """The parts that are the same in all commits of a session."""
 
     writer: FastCommits
     plain: bool
-    """Whether its commits are."""
+    """Whether its commits can be encoded here."""
     born: bytes
-    """How its heads begin,"""
+    """First part of its heads."""
     model: bytes
-    """and how they end."""
+    """Last part of its heads."""
     keys: bytes
-    """From the name of the command to what stands before the head that the record must have."""
+    """The bytes from the name of the command to the length of the expected head."""
     middles: list[bytes]
-    """By the number of changes: what stands between that head and the next."""
+    """The bytes between the expected head and the new one, by the number of changes."""
     state_bytes: int
+    """Size of the state."""
     state: bytes
-    """What stands before the state."""
+    """The bytes before the state."""
 
 
 @lru_cache(maxsize=256)
 def _entry(output: int, flags: int) -> np.ndarray[tuple[int], np.dtype[np.void]]:
-    """Return one entry of a single step, with so many bytes of output behind it, where nothing else is filled in yet.
+    """Return a table with one ring entry of a single step with `output` bytes, in which only constants are set.
 
-    One and not as many as a burst has: of large outputs those of every length of a burst would take a gigabyte.
+    It is repeated for a batch. Caching tables for each length of a batch could take a gigabyte.
     """
     length = SIZES[ENTRY_BYTES + output]
     fields = [("length", f"V{len(length)}"), *zip(_ENTRY_FIELDS, _ENTRY_TYPES, strict=True)]
@@ -189,7 +189,7 @@ def _entry(output: int, flags: int) -> np.ndarray[tuple[int], np.dtype[np.void]]
 
 @lru_cache(maxsize=1024)
 def _cut(count: int, size: int) -> Struct:
-    """Return what cuts bytes into so many pieces of a size."""
+    """Return the Struct that cuts bytes into `count` pieces of a size."""
     return Struct(count * f"{size}s")
 
 
@@ -207,13 +207,13 @@ _WRITERS = _arguments(b"v")
 
 
 def _middles(keep: Keep, ttl_s: int, pinned: bool) -> list[bytes]:
-    """Return what stands between the two heads of a commit of 0, 1, 2 ... changes that no writer has numbered."""
+    """Return the bytes between the two heads of a commit of 0, 1, 2 ... changes without writers."""
     lifetimes = keep.lifetimes(ttl_s, pinned)
     return [_middle(lifetimes, changes, 0) for changes in range(keep.window + 1)]
 
 
 @lru_cache(maxsize=1024)
 def _middle(lifetimes: tuple[bytes, bytes, bytes], changes: int, more: int) -> bytes:
-    """Return what stands between the two heads where there are so many fields besides those and the changes."""
+    """Return the bytes between the two heads of a commit with `more` fields besides state, head and changes."""
     counts = b"%d" % changes, b"%d" % (2 * (2 + changes + more))
     return _arguments(*lifetimes, b"0", b"0", *counts, b"h") + SIZES[HEAD_BYTES]
