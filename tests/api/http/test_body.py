@@ -9,9 +9,11 @@ from starlette.requests import Request
 from starlette.types import Message
 
 from cellar.api.errors import problems
-from cellar.api.http.body import BodyLimit, JsonRoute, read_json
+from cellar.api.http.body import BodyLimit
+from cellar.api.http.json_route import JsonRoute, read_json
 from cellar.api.limits.body_memory import BodyMemory
 from cellar.nn.spec.base import Frozen
+from tests.api.http.clients import client_of, in_pieces
 
 pytestmark = pytest.mark.anyio
 
@@ -50,15 +52,8 @@ def make_app() -> FastAPI:
 @pytest.fixture
 async def client() -> AsyncIterator[httpx.AsyncClient]:
     """Yield a client of that application."""
-    transport = httpx.ASGITransport(make_app(), raise_app_exceptions=False)
-    async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+    async with client_of(make_app()) as client:
         yield client
-
-
-async def in_pieces(text: bytes, size: int = 10) -> AsyncIterator[bytes]:
-    """Yield a body that is sent chunked, without a length."""
-    for start in range(0, len(text), size):
-        yield text[start : start + size]
 
 
 def body_of(size: int) -> bytes:

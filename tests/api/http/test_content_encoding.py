@@ -13,6 +13,7 @@ from cellar.api.errors import problems
 from cellar.api.http.body import BodyLimit
 from cellar.api.http.content_encoding import LEAST_BYTES, GzipAnswers, GzipBodies
 from cellar.api.limits.body_memory import BodyMemory
+from tests.api.http.clients import client_of, in_pieces
 
 pytestmark = pytest.mark.anyio
 
@@ -54,15 +55,8 @@ def make_app() -> FastAPI:
 @pytest.fixture
 async def client() -> AsyncIterator[httpx.AsyncClient]:
     """Yield a client of that application."""
-    transport = httpx.ASGITransport(make_app(), raise_app_exceptions=False)
-    async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+    async with client_of(make_app()) as client:
         yield client
-
-
-async def in_pieces(data: bytes, size: int = 100) -> AsyncIterator[bytes]:
-    """Yield a body in pieces."""
-    for at in range(0, len(data), size):
-        yield data[at : at + size]
 
 
 @pytest.mark.parametrize("coding", ["gzip", "GZIP", "x-gzip"])

@@ -1,24 +1,20 @@
-"""Request bodies: how large, of which type, and read by one strict JSON reader."""
+"""Request bodies: how large they may be, of which type, and read on a thread where they are long."""
 
 import re
-from collections.abc import Callable, Container, Coroutine
+from collections.abc import Callable, Container
 from contextlib import suppress
 from typing import Any, TypeVar, cast
 
 from anyio import CapacityLimiter
 from anyio.lowlevel import RunVar
 from anyio.to_thread import run_sync
-from fastapi.exceptions import RequestValidationError
-from fastapi.routing import APIRoute
-from pydantic import BaseModel, TypeAdapter, ValidationError
+from pydantic import BaseModel, ValidationError
 from starlette.datastructures import Headers
-from starlette.requests import ClientDisconnect, Request
-from starlette.responses import Response
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from cellar.api.errors.problems import problem_of
-from cellar.api.errors.validation_errors import SHOWN, invalid_body, invalid_request
-from cellar.api.http.known_query import check_query
+from cellar.api.errors.validation_errors import SHOWN, invalid_body
 from cellar.api.limits.body_memory import BodyMemory
 from cellar.errors import BodyTooLarge, CellarError, UnsupportedMediaType
 from cellar.wire.json.document import SHORT_BYTES, decode
@@ -110,13 +106,6 @@ def too_large(limit: int, actual: str) -> BodyTooLarge:
     return BodyTooLarge(f"the body may have {limit} bytes (CELLAR_MAX_BODY_BYTES), this one has {actual}")
 
 
-async def read_json(request: Request) -> Any:
-    """Return the decoded body. Raise BodyTooLarge, UnsupportedMediaType, or as `cellar.wire.json.document.decode`."""
-    body = await request.body()
-    require_json(request.headers.get("content-type", ""))
-    return await read_beside(len(body), decode, body)
-
-
 async def read_model(kind: type[Model], body: bytes) -> Model:
     """Return a JSON body as a model. Raise as `cellar.wire.json.document.decode`, or InvalidInput."""
     return await read_beside(len(body), lambda: validated(kind, decode(body)))
@@ -169,26 +158,10 @@ def validated(kind: type[Model], document: Any) -> Model:
         raise invalid_body(error.errors(include_url=False), document, kind) from None
 
 
-def validated_as(kind: Any, adapter: TypeAdapter[Result], document: Any) -> Result:
-    """Return decoded JSON as what a route takes, by the adapter of that type.
-
-    Raise InvalidInput with a pointer to what does not fit.
-    """
-    try:
-        return adapter.validate_python(document)
-    except ValidationError as error:
-        raise invalid_body(error.errors(include_url=False), document, kind) from None
-
-
 def body_of(kind: type[BaseModel], *others: str) -> dict[str, Any]:
     """Return the OpenAPI request body of a route that reads it itself: JSON of that model, or other types of bytes."""
     content: dict[str, Any] = {"application/json": {"schema": {"$ref": f"#/components/schemas/{kind.__name__}"}}}
     return {"required": True, "content": content | dict.fromkeys(others, BYTES)}
-
-
-def require_json(content_type: str) -> None:
-    """Raise UnsupportedMediaType unless the type is JSON."""
-    body_type(content_type, JSON)
 
 
 def body_type(content_type: str, *known: str) -> str:
@@ -203,53 +176,3 @@ def body_type(content_type: str, *known: str) -> str:
         return JSON
     hint = f"; send the header, as curl does with -H 'Content-Type: {known[0]}'"
     raise UnsupportedMediaType(f"expected Content-Type: {' or '.join(known)}, got {kind[:SHOWN] or 'none'}{hint}")
-
-
-class JsonRoute(APIRoute):
-    """An ordinary FastAPI route whose body is read by `read_json`, and that takes no query parameter but its own."""
-
-    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        """Return the framework's handler behind our reader, so that our errors pass as they are."""
-        handle, known = self._body_handler(), self._known_parameters()
-
-        async def check_and_handle(request: Request) -> Response:
-            if request.scope["query_string"]:
-                check_query(request.query_params, known)
-            return await handle(request)
-
-        return check_and_handle
-
-    def _known_parameters(self) -> frozenset[str]:
-        """Return the names of the query parameters that the route declares."""
-        declared = [field.alias for field in self.dependant.query_params]
-        besides = [one["name"] for one in (self.openapi_extra or {}).get("parameters", ()) if one["in"] == "query"]
-        return frozenset((*declared, *besides))
-
-    def _body_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        handle = super().get_route_handler()
-        if self.body_field is None:
-            return handle
-        required = self.body_field.field_info.is_required()
-        annotation: Any = self.body_field.field_info.annotation
-        adapter: TypeAdapter[Any] = TypeAdapter(annotation)
-
-        async def read_and_handle(request: Request) -> Response:
-            decoded = _DecodedRequest(request.scope, request.receive)
-            if required or await decoded.body():
-                decoded.document = await read_json(decoded)
-                size = len(await decoded.body())
-                if size > PROMPT_BYTES:  # the framework would do it on the event loop; what is validated passes there
-                    decoded.document = await read_beside(size, validated_as, annotation, adapter, decoded.document)
-            try:
-                return await handle(decoded)
-            except RequestValidationError as error:
-                raise invalid_request(error.errors(), error.body, annotation) from None
-
-        return read_and_handle
-
-
-class _DecodedRequest(Request):
-    document: Any = None
-
-    async def json(self) -> Any:
-        return self.document

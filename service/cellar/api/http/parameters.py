@@ -3,9 +3,11 @@
 from typing import Annotated, Any
 
 from fastapi import Depends, Header, Path, Query, Response
+from pydantic import BaseModel
 
 from cellar import errors
 from cellar.api.dependencies import CallerOf
+from cellar.api.errors.problems import answers
 from cellar.api.schemas.names import IDEMPOTENCY_KEY, IDEMPOTENCY_KEY_PATTERN, MODEL_PATTERN, NAME_PATTERN, REF_PATTERN
 from cellar.ports import SessionKey
 
@@ -82,8 +84,6 @@ REPLAY_HEADERS: dict[str, Any] = {
 LOCATION_HEADERS: dict[str, Any] = {
     "Location": {"description": "The path of what was made.", "schema": {"type": "string"}}
 }
-CREATED: dict[int | str, dict[str, Any]] = {201: {"headers": LOCATION_HEADERS}}
-"""The OpenAPI response of a request that has made something."""
 REPLAY: dict[int | str, dict[str, Any]] = {200: {"headers": REPLAY_HEADERS}}
 """The OpenAPI response of a change that can be answered a second time."""
 
@@ -92,3 +92,19 @@ def tell_replay(response: Response, *, replayed: bool) -> None:
     """Say on a response whether the same request had been applied before."""
     if replayed:
         response.headers[REPLAYED] = "true"
+
+
+def creation(model: type[BaseModel], repeated: str, *kinds: type[errors.CellarError]) -> dict[str, Any]:
+    """Return the status and the answers of a route whose request creates something, for its decorator.
+
+    `model` is that of both good answers, `repeated` describes the one to a request that has come before.
+    """
+    again = {"model": model, "description": repeated, "headers": REPLAY_HEADERS | LOCATION_HEADERS}
+    return {"status_code": 201, "responses": {200: again, 201: {"headers": LOCATION_HEADERS}, **answers(*kinds)}}
+
+
+def tell_created(response: Response, path: str, *, created: bool) -> None:
+    """Say on a response where the thing is, and whether this request created it (201) or one before (200)."""
+    response.status_code = 201 if created else 200
+    tell_replay(response, replayed=not created)
+    response.headers["Location"] = path

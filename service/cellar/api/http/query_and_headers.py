@@ -1,20 +1,43 @@
-"""What stands beside the body of a step: in the query, where the body has no place for it, and in headers."""
+"""Query parameters, and the headers that say until when a request is worth running."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 
 from pydantic import ValidationError
+from starlette.datastructures import QueryParams
 from starlette.requests import Request
 
-from cellar.api.errors.validation_errors import invalid_request
+from cellar.api.errors.validation_errors import invalid_request, shown
 from cellar.api.http.body import Model
-from cellar.api.http.known_query import check_query
 from cellar.api.schemas.names import MOST_TIMEOUT_MS
 from cellar.errors import InvalidInput, InvalidParameter
+from cellar.suggestions import closest
 
 TIMEOUT = "Cellar-Timeout-Ms"
 _TIMEOUT = re.compile(r"[0-9]{1,6}")
+
+
+def check_query(sent: QueryParams, known: Collection[str]) -> None:
+    """Raise InvalidParameter for a parameter that is not among those known, or that stands twice."""
+    for name in sent:
+        if name not in known:
+            near = closest(name, known)
+            hint = "" if near is None else f": did you mean {near}?"
+            raise InvalidParameter(
+                f"query parameter {name}: there is no such parameter{hint}",
+                location="query",
+                parameter=name,
+                expected=f"one of {', '.join(sorted(known))}" if known else "no query",
+                actual=shown(name),
+            )
+        if len(sent.getlist(name)) > 1:
+            raise InvalidParameter(
+                f"query parameter {name}: it stands {len(sent.getlist(name))} times",
+                location="query",
+                parameter=name,
+                expected="one value",
+            )
 
 
 def read_query(kind: type[Model], request: Request) -> Model:

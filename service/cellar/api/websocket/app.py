@@ -11,7 +11,7 @@ from cellar.api.dependencies import Services
 from cellar.api.errors.problems import problem
 from cellar.api.http.access import Access
 from cellar.api.http.conventions import without_ending_slash
-from cellar.api.http.known_query import check_query
+from cellar.api.http.query_and_headers import check_query
 from cellar.api.websocket.close_codes import STOPPING, Closing, closing_of
 from cellar.api.websocket.connection.asgi import AsgiConnection
 from cellar.api.websocket.connection.interface import Connection

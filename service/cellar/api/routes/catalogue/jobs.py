@@ -7,7 +7,8 @@ from fastapi import APIRouter, Query, Response
 
 from cellar.api.dependencies import CallerOf, Parts
 from cellar.api.errors.problems import answers
-from cellar.api.http.body import JsonRoute, by_reader
+from cellar.api.http.body import by_reader
+from cellar.api.http.json_route import JsonRoute
 from cellar.api.http.parameters import (
     ARRAYS,
     BODY,

@@ -5,19 +5,17 @@ from fastapi import APIRouter, Request, Response
 
 from cellar.api.dependencies import CallerOf, Parts
 from cellar.api.errors.problems import answers
-from cellar.api.http.body import JsonRoute
+from cellar.api.http.json_route import JsonRoute
 from cellar.api.http.parameters import (
     BODY,
     CELL,
-    CREATED,
-    LOCATION_HEADERS,
     PARAMETER,
-    REPLAY_HEADERS,
     STORE,
     Force,
     ModelName,
     ModelRefPath,
-    tell_replay,
+    creation,
+    tell_created,
 )
 from cellar.api.schemas.catalogue.models import ModelAnswer, ModelLine, ModelRequest, ModelsAnswer
 from cellar.api.schemas.session.sessions import LayerAnswer
@@ -29,17 +27,12 @@ router = APIRouter(prefix="/v1/models", tags=["models"], route_class=JsonRoute)
 
 @router.post(
     "",
-    status_code=201,
     response_description="Created",
-    responses={
-        200: {
-            "model": ModelAnswer,
-            "description": "The same request came before: the version that it made.",
-            "headers": REPLAY_HEADERS | LOCATION_HEADERS,
-        },
-        **CREATED,
-        **answers(*STORE, *BODY, *CELL, AlreadyExists, CompileFailed, Overloaded),
-    },
+    **creation(
+        ModelAnswer,
+        "The same request came before: the version that it made.",
+        *(*STORE, *BODY, *CELL, AlreadyExists, CompileFailed, Overloaded),
+    ),
 )
 async def create_model(
     body: ModelRequest, request: Request, caller: CallerOf, services: Parts, response: Response
@@ -56,9 +49,7 @@ async def create_model(
         return ModelAnswer.of(version, services.registry.network(version)), is_new
 
     answer, created = await services.compiles.run(request, create)
-    response.status_code = 201 if created else 200
-    tell_replay(response, replayed=not created)
-    response.headers["Location"] = f"/v1/models/{answer.model}"
+    tell_created(response, f"/v1/models/{answer.model}", created=created)
     return answer
 
 

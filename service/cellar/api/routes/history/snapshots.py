@@ -6,19 +6,17 @@ from fastapi import APIRouter, Depends, Path, Response
 
 from cellar.api.dependencies import Parts
 from cellar.api.errors.problems import answers
-from cellar.api.http.body import JsonRoute
+from cellar.api.http.json_route import JsonRoute
 from cellar.api.http.parameters import (
     BODY,
     CHANGE,
     CONFLICT,
-    CREATED,
-    LOCATION_HEADERS,
     REPLAY,
-    REPLAY_HEADERS,
     SESSION,
     IdempotencyKey,
     SessionPath,
-    tell_replay,
+    creation,
+    tell_created,
 )
 from cellar.api.routes.session.state import changed
 from cellar.api.schemas.history.snapshots import RestoreRequest, SnapshotAnswer, SnapshotRequest, SnapshotsAnswer
@@ -39,17 +37,12 @@ SnapshotName = Annotated[str, Depends(_snapshot_of)]
 
 @router.post(
     "/snapshots",
-    status_code=201,
     response_description="Taken",
-    responses={
-        200: {
-            "model": SnapshotAnswer,
-            "description": "The same request came before: its snapshot.",
-            "headers": REPLAY_HEADERS | LOCATION_HEADERS,
-        },
-        **CREATED,
-        **answers(*SESSION, *BODY, *CONFLICT, AlreadyExists, SnapshotsFull),
-    },
+    **creation(
+        SnapshotAnswer,
+        "The same request came before: its snapshot.",
+        *(*SESSION, *BODY, *CONFLICT, AlreadyExists, SnapshotsFull),
+    ),
 )
 async def take_snapshot(
     session: SessionPath, body: SnapshotRequest, services: Parts, response: Response, key: IdempotencyKey = None
@@ -60,9 +53,7 @@ async def take_snapshot(
     snapshot, or one with neither while the session has not moved.
     """
     answer = await services.snapshots.take(session, body.snapshot, body.identity(key))
-    response.status_code = 201 if answer.taken else 200
-    tell_replay(response, replayed=not answer.taken)
-    response.headers["Location"] = f"/v1/sessions/{session.session}/snapshots/{body.snapshot}"
+    tell_created(response, f"/v1/sessions/{session.session}/snapshots/{body.snapshot}", created=answer.taken)
     return SnapshotAnswer.of(session.session, answer.snapshot)
 
 

@@ -12,7 +12,8 @@ from cellar.api.bulk.requests import FrameReader, LineReader, Reader
 from cellar.api.bulk.response import BulkResponse
 from cellar.api.dependencies import CallerOf, Parts
 from cellar.api.errors.problems import answers
-from cellar.api.http.body import JsonRoute, body_type, bytes_of
+from cellar.api.http.body import body_type, bytes_of
+from cellar.api.http.json_route import JsonRoute
 from cellar.api.http.negotiation import answer_type
 from cellar.errors import BodyTooLarge, MalformedBody, NotAcceptable, UnsupportedMediaType
 from cellar.wire.frames import frames

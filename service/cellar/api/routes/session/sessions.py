@@ -6,21 +6,20 @@ from fastapi import APIRouter, Query, Response
 
 from cellar.api.dependencies import CallerOf, Parts
 from cellar.api.errors.problems import answers
-from cellar.api.http.body import JsonRoute
+from cellar.api.http.json_route import JsonRoute
 from cellar.api.http.parameters import (
     BODY,
-    CREATED,
-    LOCATION_HEADERS,
     MODEL,
     PARAMETER,
     REPLAY,
-    REPLAY_HEADERS,
     SESSION,
     STORE,
     Cursor,
     IdempotencyKey,
     Limit,
     SessionPath,
+    creation,
+    tell_created,
     tell_replay,
 )
 from cellar.api.schemas.names import PREFIX_PATTERN, REF_PATTERN
@@ -51,24 +50,13 @@ router = APIRouter(prefix="/v1/sessions", tags=["sessions"], route_class=JsonRou
 
 @router.post(
     "",
-    status_code=201,
     response_description="Created",
-    responses={
-        200: {
-            "model": SessionAnswer,
-            "description": "The same request came before: its session.",
-            "headers": REPLAY_HEADERS | LOCATION_HEADERS,
-        },
-        **CREATED,
-        **answers(*STORE, *BODY, *MODEL, AlreadyExists),
-    },
+    **creation(SessionAnswer, "The same request came before: its session.", *STORE, *BODY, *MODEL, AlreadyExists),
 )
 async def create_session(body: SessionRequest, caller: CallerOf, services: Parts, response: Response) -> SessionAnswer:
     """Open a session of a model, in its initial state. A model's name alone is pinned to the newest version."""
     answer = await services.sessions.create(caller.tenant, **body.model_dump())
-    response.status_code = 201 if answer.created else 200
-    tell_replay(response, replayed=not answer.created)
-    response.headers["Location"] = f"/v1/sessions/{answer.session.session}"
+    tell_created(response, f"/v1/sessions/{answer.session.session}", created=answer.created)
     return SessionAnswer.of(answer.session)
 
 

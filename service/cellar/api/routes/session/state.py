@@ -17,7 +17,8 @@ from cellar.api.decoding.state_body import (
 from cellar.api.dependencies import Parts
 from cellar.api.errors.problems import answers
 from cellar.api.http.array_answers import POSITION, STEP_NUMBER, parameters_of
-from cellar.api.http.body import BYTES, JSON, JsonRoute, beside, body_of, bytes_of
+from cellar.api.http.body import BYTES, JSON, beside, body_of, bytes_of
+from cellar.api.http.json_route import JsonRoute
 from cellar.api.http.negotiation import answer_type
 from cellar.api.http.parameters import (
     ARRAYS,

@@ -1,0 +1,85 @@
+"""FastAPI routes whose JSON bodies are read by the strict reader, and that refuse query parameters they do not have."""
+
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeVar
+
+from fastapi.exceptions import RequestValidationError
+from fastapi.routing import APIRoute
+from pydantic import TypeAdapter, ValidationError
+from starlette.requests import Request
+from starlette.responses import Response
+
+from cellar.api.errors.validation_errors import invalid_body, invalid_request
+from cellar.api.http.body import JSON, PROMPT_BYTES, body_type, read_beside
+from cellar.api.http.query_and_headers import check_query
+from cellar.wire.json.document import decode
+
+Result = TypeVar("Result")
+
+
+class JsonRoute(APIRoute):
+    """An ordinary FastAPI route whose body is read by `read_json`, and that takes no query parameter but its own."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """Return the framework's handler behind our reader, so that our errors pass as they are."""
+        handle, known = self._body_handler(), self._known_parameters()
+
+        async def check_and_handle(request: Request) -> Response:
+            if request.scope["query_string"]:
+                check_query(request.query_params, known)
+            return await handle(request)
+
+        return check_and_handle
+
+    def _known_parameters(self) -> frozenset[str]:
+        """Return the names of the query parameters that the route declares."""
+        declared = [field.alias for field in self.dependant.query_params]
+        besides = [one["name"] for one in (self.openapi_extra or {}).get("parameters", ()) if one["in"] == "query"]
+        return frozenset((*declared, *besides))
+
+    def _body_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        handle = super().get_route_handler()
+        if self.body_field is None:
+            return handle
+        required = self.body_field.field_info.is_required()
+        annotation: Any = self.body_field.field_info.annotation
+        adapter: TypeAdapter[Any] = TypeAdapter(annotation)
+
+        async def read_and_handle(request: Request) -> Response:
+            decoded = _DecodedRequest(request.scope, request.receive)
+            if required or await decoded.body():
+                decoded.document = await read_json(decoded)
+                size = len(await decoded.body())
+                if size > PROMPT_BYTES:  # the framework would do it on the event loop; what is validated passes there
+                    decoded.document = await read_beside(size, validated_as, annotation, adapter, decoded.document)
+            try:
+                return await handle(decoded)
+            except RequestValidationError as error:
+                raise invalid_request(error.errors(), error.body, annotation) from None
+
+        return read_and_handle
+
+
+class _DecodedRequest(Request):
+    document: Any = None
+
+    async def json(self) -> Any:
+        return self.document
+
+
+async def read_json(request: Request) -> Any:
+    """Return the decoded body. Raise BodyTooLarge, UnsupportedMediaType, or as `cellar.wire.json.document.decode`."""
+    body = await request.body()
+    body_type(request.headers.get("content-type", ""), JSON)
+    return await read_beside(len(body), decode, body)
+
+
+def validated_as(kind: Any, adapter: TypeAdapter[Result], document: Any) -> Result:
+    """Return decoded JSON as what a route takes, by the adapter of that type.
+
+    Raise InvalidInput with a pointer to what does not fit.
+    """
+    try:
+        return adapter.validate_python(document)
+    except ValidationError as error:
+        raise invalid_body(error.errors(include_url=False), document, kind) from None
