@@ -5,9 +5,11 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
+import numpy as np
 import orjson
 
 from cellar.api.fast_http.protocol import StepProtocol
+from cellar.ports import ROW, Position, SessionKey, StepCommand, StepResult
 from tests.api.websocket.conftest import Served
 
 
@@ -33,6 +35,16 @@ def request(
 def step(*values: float) -> bytes:
     """Return the body of a step."""
     return orjson.dumps({"input": values})
+
+
+RESULT = StepResult(
+    StepCommand(SessionKey("default", "s"), np.zeros((1, 1, 2), np.float32), layout=ROW),
+    Position(bytes(8), 1, bytes(16)),
+    steps=1,
+    output=bytes(12),
+    replayed=False,
+)
+"""What steps come to that tests answer by themselves: three zeros."""
 
 
 @dataclass

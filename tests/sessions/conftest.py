@@ -10,11 +10,11 @@ import redis
 
 from cellar.sessions.history.history import SessionHistory
 from cellar.sessions.requests import call_cost
-from cellar.sessions.service.sessions import Sessions
 from cellar.sessions.service.states import States
 from cellar.store.companions.history import RedisHistory
 from cellar.store.sessions.store import RedisSessions
 from cellar.store.topology.factory import open_router
+from tests.sessions.asking import AskingSessions
 from tests.sessions.exact import ExactModels
 from tests.sessions.gate import Gate
 from tests.sessions.versions import Versions
@@ -44,7 +44,7 @@ class FakeClock:
 class Service:
     """One process' worth of session service."""
 
-    sessions: Sessions
+    sessions: AskingSessions
     states: States
     store: RedisSessions
     histories: SessionHistory
@@ -68,7 +68,7 @@ async def start_service() -> AsyncIterator[StartService]:
         models = options.pop("models", None) or ExactModels()
         default = {"kernel_rev": 1, "default_ttl_s": 3600, "most_together": for_store.get("window", 32)}
         options = {**default, "queue_wait_s": 60.0, **options}  # a slow machine is no overload
-        sessions = Sessions(store, models, FakeClock(), **options)
+        sessions = AskingSessions(store, models, FakeClock(), **options)
         past = RedisHistory(route, prefix=prefix, page_bytes=200)  # so that logs have many pages
         started.append(
             Service(sessions, States(sessions, store), store, SessionHistory(sessions, store, past), models, prefix)

@@ -7,8 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cellar.ports import APPEND, Identity, Position, SessionKey
-from cellar.sessions.values.results import StepAnswer
+from cellar.ports import APPEND, Identity, Position, SessionKey, StepResult
 from tests.sessions.conftest import Service
 
 
@@ -29,7 +28,7 @@ async def begin(service: Service, batch_size: int = 1, **options: Any) -> Sessio
     return SessionKey("default", answer.session.session)
 
 
-async def step(service: Service, key: SessionKey, value: float, identity: Identity = APPEND) -> StepAnswer:
+async def step(service: Service, key: SessionKey, value: float, identity: Identity = APPEND) -> StepResult:
     """Step a session of one row."""
     return await service.sessions.step(key, a_step(value), identity)
 
@@ -45,7 +44,7 @@ async def state(service: Service, key: SessionKey) -> list[float]:
     return [float(part.values[0, 0]) for part in parts]
 
 
-def output(answer: StepAnswer) -> list[float]:
+def output(answer: StepResult) -> list[float]:
     """Return the last output of a session of one row."""
     assert answer.outputs is not None
     last: Sequence[float] = answer.outputs[-1, 0].tolist()

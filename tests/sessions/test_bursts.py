@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from cellar.errors import CellarError, NotFound, NotReached, ShapeMismatch
-from cellar.ports import APPEND, Committed, Identity, SessionKey
-from cellar.sessions.requests.pending_result import PendingResult
+from cellar.ports import APPEND, Identity, SessionKey, StepResult
+from cellar.sessions.requests.request import PendingSteps
 from cellar.sessions.requests.step_batch import StepBatch
 from cellar.sessions.values.position import advance
 from tests.redis_process import RedisProcess
@@ -25,35 +25,35 @@ Told = tuple[int, bool, list[float]] | str
 Send = Callable[[Service, SessionKey, Sequence[float], int | None], Awaitable[list[Told]]]
 
 
-def told(outcome: Committed | BaseException) -> Told:
+def told(outcome: StepResult | BaseException) -> Told:
     """Return what a client is told of a step."""
     if isinstance(outcome, CellarError):
         return outcome.slug
-    assert isinstance(outcome, Committed)
+    assert isinstance(outcome, StepResult)
     assert outcome.output is not None
     assert outcome.steps == 1
     numbers: list[float] = np.frombuffer(outcome.output, np.float32).tolist()
     return outcome.position.step, outcome.replayed, numbers
 
 
-async def ended(pending: PendingResult) -> None:
+async def ended(pending: PendingSteps) -> None:
     """Wait for the end of a request, whatever it is."""
-    await asyncio.gather(pending.come(), return_exceptions=True)
+    await asyncio.gather(pending, return_exceptions=True)
 
 
 async def as_one(service: Service, key: SessionKey, values: Sequence[float], first: int | None) -> list[Told]:
-    batch = service.sessions.submit_steps(key, a_sequence(*values), first)
+    batch = service.sessions.ask_batch(key, a_sequence(*values), first)
     await ended(batch)
     return [told(outcome) for outcome in batch.outcomes]
 
 
 async def one_by_one(service: Service, key: SessionKey, values: Sequence[float], first: int | None) -> list[Told]:
-    sent: list[PendingResult] = []
-    with service.sessions.together():
+    sent: list[PendingSteps] = []
+    with service.sessions.steps.together():
         for index, value in enumerate(values):
             identity = APPEND if first is None else Identity(step=first + index)
             after = sent[-1] if sent and first is not None else None
-            sent.append(service.sessions.submit(key, "step", a_sequence(value), identity, after=after))
+            sent.append(service.sessions.ask(key, "step", a_sequence(value), identity, after=after))
     for pending in sent:
         await ended(pending)
     return [told(pending.outcome) for pending in sent]
@@ -125,11 +125,11 @@ async def test_bursts_and_steps_that_wait_go_together(service: Service, shut: Ca
     key, gate = await begin(service), shut()
     first = asyncio.create_task(step(service, key, 0))
     await gate.reached()
-    waiting: list[PendingResult] = [
-        service.sessions.submit_steps(key, a_sequence(1, 2, 3), 1),
-        service.sessions.submit_steps(key, a_sequence(4, 5), None),
-        service.sessions.submit(key, "step", a_sequence(6), Identity(step=6)),
-        service.sessions.submit_steps(key, a_sequence(*range(7, 40)), None),
+    waiting: list[PendingSteps] = [
+        service.sessions.ask_batch(key, a_sequence(1, 2, 3), 1),
+        service.sessions.ask_batch(key, a_sequence(4, 5), None),
+        service.sessions.ask(key, "step", a_sequence(6), Identity(step=6)),
+        service.sessions.ask_batch(key, a_sequence(*range(7, 40)), None),
     ]
     gate.open()
     await first
@@ -154,7 +154,7 @@ async def test_a_burst_of_one_step_goes_with_others(
     for size in sizes:
         number = 1 + sum(batch.count for batch in waiting)
         values = range(number, number + size)
-        waiting.append(service.sessions.submit_steps(key, a_sequence(*values), number if numbered else None))
+        waiting.append(service.sessions.ask_batch(key, a_sequence(*values), number if numbered else None))
     gate.open()
     stands = (await first).position
     for batch in waiting:
@@ -162,7 +162,7 @@ async def test_a_burst_of_one_step_goes_with_others(
         for value, outcome in zip(
             a_sequence(*range(stands.step, stands.step + batch.count)), batch.outcomes, strict=True
         ):
-            assert isinstance(outcome, Committed)
+            assert isinstance(outcome, StepResult)
             stands = advance(stands, value[None])
             assert outcome.position == stands
     assert await position(service, key) == stands
@@ -199,9 +199,9 @@ async def test_nobody_waits_for_a_burst_any_more(service: Service, shut: Callabl
     key, gate = await begin(service), shut()
     first = asyncio.create_task(step(service, key, 0))
     await gate.reached()
-    given_up = service.sessions.submit_steps(key, a_sequence(1, 2, 3), None)
+    given_up = service.sessions.ask_batch(key, a_sequence(1, 2, 3), None)
     given_up.cancel()
-    behind = service.sessions.submit_steps(key, a_sequence(4, 5), 1)
+    behind = service.sessions.ask_batch(key, a_sequence(4, 5), 1)
     gate.open()
     await asyncio.gather(first, ended(behind))
     assert await state(service, key) == history([0, 4, 5])
@@ -214,8 +214,8 @@ async def test_a_burst_that_is_taken_apart_when_nobody_waits_for_it_is_let_be(
     key, gate = await begin(service), shut()
     first = asyncio.create_task(step(service, key, 0))
     await gate.reached()
-    given_up = service.sessions.submit_steps(key, a_sequence(1, BAD_STATE, 2), None)
-    behind = service.sessions.submit_steps(key, a_sequence(4, 5), None)
+    given_up = service.sessions.ask_batch(key, a_sequence(1, BAD_STATE, 2), None)
+    behind = service.sessions.ask_batch(key, a_sequence(4, 5), None)
     together = shut()
     gate.open()
     await together.reached()
@@ -229,9 +229,9 @@ async def test_behind_a_request_that_fails_no_numbered_step_is_reached(
     service: Service, shut: Callable[[], Gate]
 ) -> None:
     key, gate = await begin(service), shut()
-    first = service.sessions.submit(key, "step", a_sequence(BAD_STATE), Identity(step=0))
+    first = service.sessions.ask(key, "step", a_sequence(BAD_STATE), Identity(step=0))
     await gate.reached()
-    behind = service.sessions.submit_steps(key, a_sequence(1, 2), 1, after=first)
+    behind = service.sessions.ask_batch(key, a_sequence(1, 2), 1, after=first)
     gate.open()
     await ended(behind)
     assert all(isinstance(outcome, NotReached) for outcome in behind.outcomes)
@@ -240,10 +240,10 @@ async def test_behind_a_request_that_fails_no_numbered_step_is_reached(
 
 async def test_what_is_wrong_with_all_is_told_to_each(service: Service) -> None:
     two_rows = await begin(service, 2)
-    batch = service.sessions.submit_steps(two_rows, a_sequence(1, 2), None)
+    batch = service.sessions.ask_batch(two_rows, a_sequence(1, 2), None)
     await ended(batch)
     assert [type(outcome) for outcome in batch.outcomes] == [ShapeMismatch] * 2
-    nobody = service.sessions.submit_steps(SessionKey("default", "nobody"), a_sequence(1, 2), None)
+    nobody = service.sessions.ask_batch(SessionKey("default", "nobody"), a_sequence(1, 2), None)
     await ended(nobody)
     assert all(isinstance(outcome, NotFound) for outcome in nobody.outcomes)
 

@@ -10,11 +10,10 @@ from time import monotonic
 import pytest
 
 from cellar.errors import DeadlineExceeded, Overloaded
-from cellar.ports import APPEND, Identity, ModelVersion, SessionKey
+from cellar.ports import APPEND, Identity, ModelVersion, SessionKey, StepCommand
 from cellar.sessions.execution.kernel_batch import BatchItem
 from cellar.sessions.requests.call_cost import CallCost
-from cellar.sessions.requests.pending_result import PendingResult
-from cellar.sessions.requests.request import Request
+from cellar.sessions.requests.request import PendingSteps, Request, StepRequest
 from cellar.sessions.service.sessions import THREADS
 from tests.redis_process import RedisProcess
 from tests.sessions.conftest import Service, StartService
@@ -29,12 +28,12 @@ Shut = Callable[[], Gate]
 SOON_S = 0.05
 
 
-def late(service: Service, key: SessionKey, value: float, **options: object) -> PendingResult:
+def late(service: Service, key: SessionKey, value: float, **options: object) -> PendingSteps:
     """Submit a step that will not begin in its time."""
-    return service.sessions.submit(key, "step", a_sequence(value), APPEND, deadline_s=SOON_S, **options)  # type: ignore[arg-type]
+    return service.sessions.ask(key, "step", a_sequence(value), APPEND, deadline_s=SOON_S, **options)  # type: ignore[arg-type]
 
 
-async def is_late(pending: PendingResult) -> None:
+async def is_late(pending: PendingSteps) -> None:
     """Fail unless its time is over, long before whatever it waits for is."""
     with pytest.raises(DeadlineExceeded) as caught:
         async with asyncio.timeout(2):
@@ -51,7 +50,7 @@ async def test_it_bounds_the_wait_for_the_batch_before(service: Service, shut: S
     key, other = await begin(service), await begin(service)
     await step(service, key, 0)
     gate = shut()
-    running = service.sessions.submit(other, "step", a_sequence(1), APPEND)
+    running = service.sessions.ask(other, "step", a_sequence(1), APPEND)
     await gate.reached()
     await is_late(late(service, key, 1))
     gate.open()
@@ -66,13 +65,11 @@ async def test_who_was_to_go_with_it_goes_without_it(service: Service, shut: Shu
     key, other = await begin(service), await begin(service)
     await step(service, key, 0)
     gate = shut()
-    running = service.sessions.submit(other, "step", a_sequence(1), APPEND)
+    running = service.sessions.ask(other, "step", a_sequence(1), APPEND)
     await gate.reached()
-    with service.sessions.together():
+    with service.sessions.steps.together():
         waiting = [
-            late(service, key, value)
-            if value == at
-            else service.sessions.submit(key, "step", a_sequence(value), APPEND)
+            late(service, key, value) if value == at else service.sessions.ask(key, "step", a_sequence(value), APPEND)
             for value in range(3)
         ]
     await is_late(waiting[at])
@@ -130,7 +127,7 @@ async def test_it_bounds_the_wait_for_a_model(redis_url: str, start_service: Sta
     service = start_service(redis_url, models=models)
     try:
         await is_late(late(service, key, 1))
-        patient = service.sessions.submit(key, "step", a_sequence(2), APPEND)
+        patient = service.sessions.ask(key, "step", a_sequence(2), APPEND)
     finally:
         models.free.set()
     assert output(await patient) == history([2])
@@ -140,7 +137,8 @@ async def test_it_bounds_the_wait_for_a_model(redis_url: str, start_service: Sta
 async def test_who_does_not_run_because_another_has_ended_keeps_its_deadline(service: Service) -> None:
     key = await begin(service)
     record, *_ = await service.sessions.look(key)
-    first, second = (Request(key, "step", APPEND, b"", b"", 0.0, a_sequence(1)) for _ in range(2))
+    command = StepCommand(key, a_sequence(1))
+    first, second = (StepRequest(command, APPEND, b"", b"", 0.0, command.inputs) for _ in range(2))
     first.end_after(SOON_S, SOON_S)
     second.cancel()
     assert not BatchItem([first, second], record).begins()
@@ -158,10 +156,10 @@ async def test_it_counts_from_when_the_request_came(service: Service) -> None:
 async def test_a_step_behind_one_that_was_late_is_not_reached(service: Service, shut: Shut) -> None:
     key = await begin(service)
     gate = shut()
-    running = service.sessions.submit(key, "step", a_sequence(0), Identity(step=0))
+    running = service.sessions.ask(key, "step", a_sequence(0), Identity(step=0))
     await gate.reached()
-    first = service.sessions.submit(key, "step", a_sequence(1), Identity(step=1), deadline_s=SOON_S, after=running)
-    second = service.sessions.submit(key, "step", a_sequence(2), Identity(step=2), after=first)
+    first = service.sessions.ask(key, "step", a_sequence(1), Identity(step=1), deadline_s=SOON_S, after=running)
+    second = service.sessions.ask(key, "step", a_sequence(2), Identity(step=2), after=first)
     await is_late(first)
     gate.open()
     await running
@@ -194,10 +192,10 @@ async def test_what_would_be_answered_too_late_does_not_run(service: Service, sh
     cost = cost_of(service, other)
     believe(cost, 1e-6)
     gate = shut()
-    running = service.sessions.submit(other, "step", a_sequence(1), APPEND)
+    running = service.sessions.ask(other, "step", a_sequence(1), APPEND)
     await gate.reached()
-    too_late = service.sessions.submit(keys[0], "step", a_sequence(1), APPEND, deadline_s=60.0)
-    patient = service.sessions.submit(keys[1], "step", a_sequence(1), APPEND)
+    too_late = service.sessions.ask(keys[0], "step", a_sequence(1), APPEND, deadline_s=60.0)
+    patient = service.sessions.ask(keys[1], "step", a_sequence(1), APPEND)
     believe(cost, 600.0)
     gate.open()
     with pytest.raises(DeadlineExceeded, match="would have been answered after its time") as caught:
@@ -219,15 +217,15 @@ async def test_what_cannot_be_in_time_is_refused_at_once(service: Service, shut:
     cost = cost_of(service, other)
     believe(cost, 600.0)
     gate = shut()
-    running = service.sessions.submit(other, "step", a_sequence(1), APPEND, deadline_s=60.0)  # nothing stands before it
+    running = service.sessions.ask(other, "step", a_sequence(1), APPEND, deadline_s=60.0)  # nothing stands before it
     await gate.reached()
     with pytest.raises(Overloaded, match="for this model") as caught:
-        service.sessions.submit(key, "step", a_sequence(1), APPEND, deadline_s=60.0)
+        service.sessions.ask(key, "step", a_sequence(1), APPEND, deadline_s=60.0)
     assert (caught.value.outcome, caught.value.retry_after_s) == ("not_applied", 30)
-    assert service.sessions.is_refusing
+    assert service.sessions.steps.is_refusing
     with pytest.raises(Overloaded):
-        service.sessions.check_room(key, 60.0)
-    patient = service.sessions.submit(third, "step", a_sequence(1), APPEND)
+        service.sessions.steps.check_room(key, 60.0)
+    patient = service.sessions.ask(third, "step", a_sequence(1), APPEND)
     gate.open()
     await running
     await patient
@@ -240,10 +238,10 @@ async def test_a_session_that_is_read_first_counts_with_its_model_then(service: 
     await step(service, other, 0)
     believe(cost_of(service, other), 600.0)
     gate = shut()
-    running = service.sessions.submit(other, "step", a_sequence(1), APPEND)
+    running = service.sessions.ask(other, "step", a_sequence(1), APPEND)
     await gate.reached()
     with pytest.raises(Overloaded, match="for this model"):  # its record is not at hand
-        await service.sessions.submit(key, "step", a_sequence(1), APPEND, deadline_s=60.0)
+        await service.sessions.ask(key, "step", a_sequence(1), APPEND, deadline_s=60.0)
     gate.open()
     await running
     assert await state(service, key) == history([])
@@ -254,8 +252,8 @@ async def test_requests_that_have_ended_leave_no_timer(service: Service) -> None
     service.models.network.flops = 1
     keys = [await begin(service) for _ in range(50)]
     for _ in range(200):
-        with service.sessions.together():
-            waiting = [service.sessions.submit(key, "step", a_sequence(1), APPEND, deadline_s=60.0) for key in keys]
+        with service.sessions.steps.together():
+            waiting = [service.sessions.ask(key, "step", a_sequence(1), APPEND, deadline_s=60.0) for key in keys]
         for each in waiting:
             await each
     waiting.clear()

@@ -10,16 +10,15 @@ import pytest
 import redis
 
 from cellar.errors import StoreCorrupt
-from cellar.ports import APPEND, Identity, ModelVersion, SessionKey
+from cellar.ports import APPEND, Floats, Identity, ModelVersion, SessionKey
 from cellar.sessions.execution import kernel_batch
 from cellar.sessions.execution.micro_batcher import MicroBatcher
-from cellar.sessions.requests.pending_result import PendingResult
+from cellar.sessions.requests.request import PendingSteps
 from cellar.sessions.scheduling import committer, scheduler, session_queue
 from cellar.sessions.scheduling.committer import Committer
 from cellar.sessions.scheduling.scheduler import Scheduler
 from cellar.sessions.scheduling.session_cache import SessionCache
 from cellar.sessions.scheduling.step_rules import StepRules
-from cellar.sessions.values.results import Floats
 from cellar.store.sessions.commits.fast_path import FastCommits
 from tests.sessions.conftest import Service, StartService
 from tests.sessions.exact import BAD_STATE, ExactModel, ExactModels, history
@@ -81,7 +80,7 @@ OF_ALL = [
 """Where it concerns whoever goes together."""
 
 
-async def outcomes(waiting: Sequence[PendingResult]) -> list[list[float] | str]:
+async def outcomes(waiting: Sequence[PendingSteps]) -> list[list[float] | str]:
     """Return the answers, errors as their names, once all have come."""
     found: list[list[float] | str] = []
     async with asyncio.timeout(20):
@@ -93,10 +92,10 @@ async def outcomes(waiting: Sequence[PendingResult]) -> list[list[float] | str]:
     return found
 
 
-def step_all(service: Service, keys: Sequence[SessionKey], value: float) -> list[PendingResult]:
+def step_all(service: Service, keys: Sequence[SessionKey], value: float) -> list[PendingSteps]:
     """Submit two steps for each session, all at once."""
-    with service.sessions.together():
-        return [service.sessions.submit(key, "step", a_sequence(value), APPEND) for key in (*keys, *keys)]
+    with service.sessions.steps.together():
+        return [service.sessions.ask(key, "step", a_sequence(value), APPEND) for key in (*keys, *keys)]
 
 
 def waiting(service: Service) -> int:
@@ -124,7 +123,7 @@ async def test_a_fault_in_one_session_concerns_no_other(
     good = [told[index] for index in range(2 * SESSIONS) if index % SESSIONS != 1]
     assert good == [history([0, 1])] * len(others) + [history([0, 1, 1])] * len(others)
     assert waiting(service) == 0
-    again = await outcomes([service.sessions.submit(victim, "step", a_sequence(2), APPEND)])
+    again = await outcomes([service.sessions.ask(victim, "step", a_sequence(2), APPEND)])
     assert isinstance(again[0], list)
     assert waiting(service) == 0
 
@@ -172,7 +171,7 @@ async def test_a_record_that_cannot_be_read_is_its_own_sessions_error(
 async def test_whoever_waits_and_raises_keeps_no_answer_from_others(service: Service) -> None:
     keys = await begun(service)
 
-    def raising(_: PendingResult) -> None:
+    def raising(_: PendingSteps) -> None:
         raise RuntimeError(FAULT)
 
     coming = step_all(service, keys, 1)
@@ -205,8 +204,8 @@ async def test_a_fault_in_a_step_that_others_wait_behind(service: Service, monke
     """Steps that are numbered and went together: the first is told, and those behind it get an answer of their own."""
     key = await begin(service)
     Place(session_queue, "_follows", anybody).put(monkeypatch, None)
-    with service.sessions.together():
-        coming = [service.sessions.submit(key, "step", a_sequence(value), Identity(step=value)) for value in range(4)]
+    with service.sessions.steps.together():
+        coming = [service.sessions.ask(key, "step", a_sequence(value), Identity(step=value)) for value in range(4)]
     told = await outcomes(coming)
     assert told[0] == "RuntimeError"
     assert waiting(service) == 0
@@ -225,8 +224,8 @@ async def test_steps_that_run_again_because_one_was_bad_are_told_of_a_fault(
         real(ran, chunk)
 
     monkeypatch.setattr(kernel_batch.BatchItem, "note_position", raising)
-    with service.sessions.together():
-        coming = [service.sessions.submit(key, "step", a_sequence(value), APPEND) for value in (1, BAD_STATE, 3)]
+    with service.sessions.steps.together():
+        coming = [service.sessions.ask(key, "step", a_sequence(value), APPEND) for value in (1, BAD_STATE, 3)]
     assert await outcomes(coming) == ["RuntimeError", "StateNotFinite", history([3])]
     assert waiting(service) == 0
 

@@ -17,8 +17,7 @@ from cellar.errors import (
     StepTaken,
     WriterUnknown,
 )
-from cellar.ports import APPEND, Identity, SessionKey
-from cellar.sessions.values.results import StepAnswer
+from cellar.ports import APPEND, Identity, SessionKey, StepResult
 from tests.sessions.conftest import Service, StartService
 from tests.sessions.exact import BAD_STATE, history
 from tests.sessions.gate import Gate
@@ -29,31 +28,31 @@ pytestmark = pytest.mark.anyio
 Shut = Callable[[], Gate]
 
 
-async def all_of(waiting: Sequence[Awaitable[StepAnswer]]) -> list[StepAnswer | BaseException]:
-    async def one(each: Awaitable[StepAnswer]) -> StepAnswer:
+async def all_of(waiting: Sequence[Awaitable[StepResult]]) -> list[StepResult | BaseException]:
+    async def one(each: Awaitable[StepResult]) -> StepResult:
         return await each
 
     return await asyncio.gather(*[one(each) for each in waiting], return_exceptions=True)
 
 
-def values_of(answers: Sequence[StepAnswer | BaseException]) -> list[list[float] | str]:
+def values_of(answers: Sequence[StepResult | BaseException]) -> list[list[float] | str]:
     return [answer.slug if isinstance(answer, CellarError) else _output(answer) for answer in answers]
 
 
-def _output(answer: StepAnswer | BaseException) -> list[float]:
-    assert isinstance(answer, StepAnswer)
+def _output(answer: StepResult | BaseException) -> list[float]:
+    assert isinstance(answer, StepResult)
     return output(answer)
 
 
 async def behind(
     service: Service, shut: Shut, key: SessionKey, *requests: tuple[Sequence[float], Identity]
-) -> list[StepAnswer | BaseException]:
+) -> list[StepResult | BaseException]:
     """Send requests while a step of 0 of the session is at the gate; return their answers."""
     gate = shut()
     first = asyncio.create_task(step(service, key, 0))
     await gate.reached()
     waiting = [
-        service.sessions.submit(key, "step" if len(values) == 1 else "sequence", a_sequence(*values), identity)
+        service.sessions.ask(key, "step" if len(values) == 1 else "sequence", a_sequence(*values), identity)
         for values, identity in requests
     ]
     gate.open()
@@ -68,20 +67,18 @@ async def test_steps_that_wait_run_in_one_call_and_are_answered_one_by_one(servi
     assert service.models.network.calls == [(1, 1), (10, 1)]
     assert (await position(service, key)).step == 11
     assert await state(service, key) == history(range(11))
-    assert [answer.position.step for answer in answers if isinstance(answer, StepAnswer)] == list(range(2, 12))
+    assert [answer.position.step for answer in answers if isinstance(answer, StepResult)] == list(range(2, 12))
 
 
 async def test_steps_that_come_together_wait_for_nothing(service: Service) -> None:
     one, other = await begin(service), await begin(service)
-    with service.sessions.together():
+    with service.sessions.steps.together():
         waiting = [
-            service.sessions.submit(key, "step", a_sequence(value), APPEND)
-            for value in (1, 2, 3)
-            for key in (one, other)
+            service.sessions.ask(key, "step", a_sequence(value), APPEND) for value in (1, 2, 3) for key in (one, other)
         ]
         waiting[-1].cancel()
-        with service.sessions.together():  # whoever is inside another one ends with it
-            waiting.append(service.sessions.submit(one, "step", a_sequence(4), APPEND))
+        with service.sessions.steps.together():  # whoever is inside another one ends with it
+            waiting.append(service.sessions.ask(one, "step", a_sequence(4), APPEND))
         assert not service.models.network.calls
     answers = await all_of(waiting)
     assert values_of(answers[:-2]) == [history(values) for values in ([1], [1], [1, 2], [1, 2], [1, 2, 3])]
@@ -95,7 +92,7 @@ async def test_they_have_the_positions_that_they_would_have_had_alone(service: S
         await step(service, alone, value)
     answers = await behind(service, shut, together, *[([value], APPEND) for value in (1, 2, 3)])
     last = answers[-1]
-    assert isinstance(last, StepAnswer)
+    assert isinstance(last, StepResult)
     assert last.position == await position(service, together)
     again = await step(service, together, 9, at(last.position))
     assert output(again) == history([0, 1, 2, 3, 9])
@@ -116,7 +113,7 @@ async def test_sessions_with_different_numbers_of_requests_share_a_call(service:
     first = asyncio.create_task(step(service, keys[0], 0))
     await gate.reached()
     waiting = [
-        service.sessions.submit(key, "step", a_sequence(1), APPEND)
+        service.sessions.ask(key, "step", a_sequence(1), APPEND)
         for key, count in zip(keys, (5, 6, 7), strict=True)
         for _ in range(count)
     ]
@@ -164,7 +161,7 @@ async def test_a_caller_that_goes_away_harms_none_of_the_others(service: Service
     gate = shut()
     first = asyncio.create_task(step(service, key, 0))
     await gate.reached()
-    waiting = [service.sessions.submit(key, "step", a_sequence(value), APPEND) for value in (1, 2, 3)]
+    waiting = [service.sessions.ask(key, "step", a_sequence(value), APPEND) for value in (1, 2, 3)]
     waiting[1].cancel()
     gate.open()
     await first
@@ -175,7 +172,7 @@ async def test_a_caller_that_goes_away_harms_none_of_the_others(service: Service
 async def test_no_more_go_together_than_can_be_replayed(redis_url: str, start_service: StartService) -> None:
     service = start_service(redis_url, window=4)
     key = await begin(service)
-    waiting = [service.sessions.submit(key, "step", a_sequence(value), Identity(step=value)) for value in range(10)]
+    waiting = [service.sessions.ask(key, "step", a_sequence(value), Identity(step=value)) for value in range(10)]
     answers = await all_of(waiting)
     assert values_of(answers) == [history(range(value + 1)) for value in range(10)]
     assert max(steps for steps, _ in service.models.network.calls) == 4
@@ -205,10 +202,10 @@ async def test_writers_share_a_session_and_each_is_recognised(service: Service, 
     assert values_of(answers) == [history(range(last + 1)) for last in range(1, 5)]
     assert service.models.network.calls == [(1, 1), (4, 1)]
     again = await all_of(
-        [service.sessions.submit(key, "step", a_sequence(*values), identity) for values, identity in requests]
+        [service.sessions.ask(key, "step", a_sequence(*values), identity) for values, identity in requests]
     )
     assert values_of(again) == values_of(answers)
-    assert all(isinstance(answer, StepAnswer) and answer.replayed for answer in again)
+    assert all(isinstance(answer, StepResult) and answer.replayed for answer in again)
     assert await state(service, key) == history(range(5))
 
 
@@ -273,8 +270,8 @@ async def test_a_request_that_has_not_begun_in_time_is_not_applied(service: Serv
     gate = shut()
     first = asyncio.create_task(step(service, key, 0))
     await gate.reached()
-    late = service.sessions.submit(key, "step", a_sequence(1), APPEND, deadline_s=0.01)
-    patient = service.sessions.submit(key, "step", a_sequence(2), APPEND, deadline_s=60)
+    late = service.sessions.ask(key, "step", a_sequence(1), APPEND, deadline_s=0.01)
+    patient = service.sessions.ask(key, "step", a_sequence(2), APPEND, deadline_s=60)
     with pytest.raises(DeadlineExceeded) as caught:
         await late
     assert caught.value.outcome == "not_applied"
@@ -290,7 +287,7 @@ async def test_what_has_begun_is_not_ended_by_its_deadline(service: Service, shu
     for value in before:
         await step(service, key, value)
     gate = shut()
-    running = service.sessions.submit(key, "step", a_sequence(1), APPEND, deadline_s=0.5)
+    running = service.sessions.ask(key, "step", a_sequence(1), APPEND, deadline_s=0.5)
     await gate.reached()
     await asyncio.sleep(0.6)
     gate.open()
@@ -307,9 +304,9 @@ async def test_what_is_refused_at_once_is_not_ended_by_its_deadline_as_well(
     gate = Gate(service.models.network)
     first = asyncio.create_task(step(service, key, 0))
     await gate.reached()
-    late = service.sessions.submit(key, "step", a_sequence(1), APPEND, deadline_s=0.02)
+    late = service.sessions.ask(key, "step", a_sequence(1), APPEND, deadline_s=0.02)
     with pytest.raises(Overloaded):
-        service.sessions.submit(key, "step", a_sequence(2), APPEND, deadline_s=0.01)
+        service.sessions.ask(key, "step", a_sequence(2), APPEND, deadline_s=0.01)
     with pytest.raises(DeadlineExceeded):
         await late
     gc.collect()  # an error that nobody asked for is told then
@@ -323,9 +320,9 @@ async def test_inputs_of_another_shape_are_refused_at_their_turn(service: Servic
     gate = shut()
     first = asyncio.create_task(step(service, key, 0))
     await gate.reached()
-    good = service.sessions.submit(key, "step", a_sequence(1), APPEND)
-    wrong = service.sessions.submit(key, "step", np.ones((1, 2, 1), np.float32), APPEND)
-    after = service.sessions.submit(key, "step", a_sequence(2), APPEND)
+    good = service.sessions.ask(key, "step", a_sequence(1), APPEND)
+    wrong = service.sessions.ask(key, "step", np.ones((1, 2, 1), np.float32), APPEND)
+    after = service.sessions.ask(key, "step", a_sequence(2), APPEND)
     gate.open()
     await first
     assert values_of(await all_of([good, wrong, after])) == [history([0, 1]), "shape_mismatch", history([0, 1, 2])]
@@ -338,8 +335,8 @@ async def test_a_caller_that_goes_away_in_a_call_with_a_bad_number_strands_nobod
     gate = shut()
     blocker = asyncio.create_task(step(service, await begin(service), 0))
     await gate.reached()
-    held = service.sessions.submit(key, "step", a_sequence(1), APPEND)
-    waiting = [service.sessions.submit(key, "step", a_sequence(value), APPEND) for value in (2, BAD_STATE, 3)]
+    held = service.sessions.ask(key, "step", a_sequence(1), APPEND)
+    waiting = [service.sessions.ask(key, "step", a_sequence(value), APPEND) for value in (2, BAD_STATE, 3)]
     entered = len(service.models.network.calls)
     gate.open()
     await held
@@ -347,7 +344,7 @@ async def test_a_caller_that_goes_away_in_a_call_with_a_bad_number_strands_nobod
     await blocker
     answers = await all_of(waiting[1:])
     assert isinstance(answers[0], StateNotFinite)
-    assert isinstance(answers[1], StepAnswer)
+    assert isinstance(answers[1], StepResult)
     assert len(service.models.network.calls) > entered
 
 
@@ -355,15 +352,15 @@ async def test_who_waits_no_more_makes_room_at_once(redis_url: str, start_servic
     service = start_service(redis_url, queue_limit=3)
     key = await begin(service)
     gate = Gate(service.models.network)
-    running = service.sessions.submit(key, "step", a_sequence(1), APPEND)
+    running = service.sessions.ask(key, "step", a_sequence(1), APPEND)
     await gate.reached()
-    late = service.sessions.submit(key, "step", a_sequence(2), APPEND, deadline_s=0.01)
-    unloved = service.sessions.submit(key, "step", a_sequence(3), APPEND)
+    late = service.sessions.ask(key, "step", a_sequence(2), APPEND, deadline_s=0.01)
+    unloved = service.sessions.ask(key, "step", a_sequence(3), APPEND)
     with pytest.raises(Overloaded):
-        service.sessions.submit(key, "step", a_sequence(4), APPEND)
+        service.sessions.ask(key, "step", a_sequence(4), APPEND)
     with pytest.raises(DeadlineExceeded):
         await late
     unloved.cancel()
-    others = [service.sessions.submit(key, "step", a_sequence(value), APPEND) for value in (5, 6)]
+    others = [service.sessions.ask(key, "step", a_sequence(value), APPEND) for value in (5, 6)]
     gate.open()
     assert [output(await each) for each in (running, *others)] == [history([1]), history([1, 5]), history([1, 5, 6])]

@@ -46,6 +46,7 @@ from cellar.ports.sessions.record import (
     SessionRecord,
     SessionSummary,
 )
+from cellar.ports.sessions.steps import ROW, ROWS, Floats, Mask, Reset, StepCommand, StepKind, StepResult
 from cellar.ports.sessions.store import SessionStore
 from cellar.ports.sessions.writers import MAX_WRITERS, NO_WRITERS, Writer, Writers, writer_mark
 
@@ -61,6 +62,8 @@ __all__ = [
     "NAME",
     "NAME_IN_WORDS",
     "NO_WRITERS",
+    "ROW",
+    "ROWS",
     "TENANTS",
     "UNMARKED",
     "Applied",
@@ -80,6 +83,7 @@ __all__ = [
     "Event",
     "EventPage",
     "EventStore",
+    "Floats",
     "HistoryStore",
     "Identity",
     "Job",
@@ -88,6 +92,7 @@ __all__ = [
     "KeptState",
     "Lease",
     "LogEntry",
+    "Mask",
     "MissingSession",
     "ModelStore",
     "ModelUses",
@@ -95,6 +100,7 @@ __all__ = [
     "Origin",
     "Position",
     "RequestCopy",
+    "Reset",
     "SessionFilter",
     "SessionKey",
     "SessionMeta",
@@ -107,6 +113,9 @@ __all__ = [
     "SnapshotResult",
     "SnapshotStore",
     "StepChanges",
+    "StepCommand",
+    "StepKind",
+    "StepResult",
     "StoredHistory",
     "Writer",
     "Writers",

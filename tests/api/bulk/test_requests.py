@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import Iterable
+from dataclasses import fields
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from cellar.api.bulk import requests
 from cellar.api.bulk.requests import MOST_FAULTS, BulkStep, FrameReader, LineReader
 from cellar.api.limits.round_robin import RoundRobin
 from cellar.errors import TooManyFaults
+from cellar.ports import ANYBODY
 from cellar.wire.frames import columns, frames
 
 pytestmark = pytest.mark.anyio
@@ -42,11 +44,12 @@ documents = st.fixed_dictionaries(
 def told(ask: BulkStep) -> Any:
     """Return all that is known of an ask, so that two can be compared."""
     fault = None if ask.fault is None else (type(ask.fault), ask.fault.detail, ask.fault.fields())
-    asked = ask.asked
-    inputs = None if asked is None else (asked.inputs.shape, asked.inputs.tobytes(), asked.identity, asked.reset)
-    output = np.zeros((1, 2, 3), np.float32)
-    shaped = None if asked is None or ask.is_sequence else (asked.shaped(output).shape, asked.name)
-    return ask.session, ask.tag, ask.within_s, ask.is_sequence, fault, inputs, shaped
+    command = ask.command
+    if command is None:
+        return ask.session, ask.tag, fault
+    inputs = command.inputs.shape, command.inputs.tobytes()
+    rest = [getattr(command, field.name) for field in fields(command) if field.name not in ("inputs", "is_finite")]
+    return ask.session, ask.tag, fault, inputs, rest
 
 
 async def read(reader: LineReader | FrameReader, data: bytes) -> list[BulkStep]:
@@ -54,32 +57,32 @@ async def read(reader: LineReader | FrameReader, data: bytes) -> list[BulkStep]:
 
 
 def by_models(lines: Iterable[bytes]) -> list[Any]:
-    return [told(requests._of_line(line, tag)) for tag, line in enumerate(lines)]
+    return [told(requests._of_line(line, ANYBODY.tenant, tag)) for tag, line in enumerate(lines)]
 
 
 @given(st.lists(documents, min_size=1, max_size=4))
 async def test_lines_ask_for_what_the_models_say(given: list[dict[str, Any]]) -> None:
     lines = [json.dumps(document).encode() for document in given]
-    found = await read(LineReader(MOST_BYTES), b"".join([line + b"\n" for line in lines]))
+    found = await read(LineReader(ANYBODY, MOST_BYTES), b"".join([line + b"\n" for line in lines]))
     assert [*map(told, found)] == by_models(lines)
 
 
 async def test_a_plain_line_needs_no_model(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(requests, "_of_line", None)
-    (ask,) = await read(LineReader(MOST_BYTES), b'{"session":"s","input":[1,2],"step":3}\n')
-    assert (ask.session, ask.fault, ask.asked is not None) == ("s", None, True)
+    (ask,) = await read(LineReader(ANYBODY, MOST_BYTES), b'{"session":"s","input":[1,2],"step":3}\n')
+    assert (ask.session, ask.fault, ask.command is not None) == ("s", None, True)
 
 
 @pytest.mark.parametrize("step", [None, 3])
 async def test_a_plain_frame_asks_for_what_its_records_say(step: int | None, monkeypatch: pytest.MonkeyPatch) -> None:
     inputs = np.random.default_rng(0).standard_normal((9, 1, 2, 3)).astype(np.float32)
     frame = frames.pack_steps([frames.Step(f"s{at}", one, tag=at, step=step) for at, one in enumerate(inputs)])
-    plain = await read(FrameReader(MOST_BYTES), frame)
+    plain = await read(FrameReader(ANYBODY, MOST_BYTES), frame)
     monkeypatch.setattr(columns, "plain_steps", lambda _: None)
-    records = await read(FrameReader(MOST_BYTES), frame)
+    records = await read(FrameReader(ANYBODY, MOST_BYTES), frame)
     assert [*map(told, plain)] == [*map(told, records)]
-    assert [ask.asked.finite for ask in plain if ask.asked] == [True] * 9
-    assert [ask.asked.finite for ask in records if ask.asked] == [False] * 9
+    assert [ask.command.is_finite for ask in plain if ask.command] == [True] * 9
+    assert [ask.command.is_finite for ask in records if ask.command] == [False] * 9
 
 
 async def test_blank_lines_cost_nothing_and_others_have_their_turn_between_them() -> None:
@@ -92,7 +95,7 @@ async def test_blank_lines_cost_nothing_and_others_have_their_turn_between_them(
             await asyncio.sleep(0)
 
     counting = asyncio.create_task(count())
-    found = await read(LineReader(MOST_BYTES), b"\n \r\n" * 300_000 + b'{"session":"s","input":[1]}\n')
+    found = await read(LineReader(ANYBODY, MOST_BYTES), b"\n \r\n" * 300_000 + b'{"session":"s","input":[1]}\n')
     reading = False
     await counting
     assert [ask.session for ask in found] == ["s"]
@@ -103,11 +106,11 @@ async def test_a_body_whose_lines_cannot_be_read_ends() -> None:
     """However long it is; one that can be read now and then does not."""
     good = b'{"session":"s","input":[1]}\n'
     now_and_then = (b"{}\n" * (MOST_FAULTS - 1) + good) * 3
-    assert len(await read(LineReader(MOST_BYTES), now_and_then)) == 3 * MOST_FAULTS
+    assert len(await read(LineReader(ANYBODY, MOST_BYTES), now_and_then)) == 3 * MOST_FAULTS
     found: list[BulkStep] = []
 
     async def read_all() -> None:
-        async for part in LineReader(MOST_BYTES).feed(good + b"{}\n" * 100_000, RoundRobin()):
+        async for part in LineReader(ANYBODY, MOST_BYTES).feed(good + b"{}\n" * 100_000, RoundRobin()):
             found.extend(part)
 
     with pytest.raises(TooManyFaults):

@@ -14,14 +14,15 @@ from fastapi import FastAPI
 from starlette.requests import ClientDisconnect
 from starlette.types import Message
 
-from cellar.api.bulk import replies, response, window
+from cellar.api.bulk import replies, window
 from cellar.api.bulk.response import BulkResponse
 from cellar.api.bulk.window import Window
 from cellar.api.routes.session.bulk import READERS, WRITERS
 from cellar.errors import Overloaded
 from cellar.main import create_app
-from cellar.ports import ANYBODY, Identity, SessionKey
+from cellar.ports import ANYBODY, SessionKey, StepCommand
 from cellar.sessions.service.sessions import Sessions
+from cellar.sessions.service.steps import Steps
 from cellar.settings import Settings
 from cellar.wire.frames import frames, layout
 from cellar.wire.json import lines
@@ -94,7 +95,7 @@ class Talk:
     def __init__(self, app: FastAPI, body: Callable[[], Message], media_type: str = lines.MEDIA_TYPE) -> None:
         self.app = app
         self.exchange = BulkResponse(
-            sessions_of(app), ANYBODY, READERS[media_type](1000), WRITERS[media_type](), media_type
+            sessions_of(app).steps, READERS[media_type](ANYBODY, 1000), WRITERS[media_type](), media_type
         )
         self.read = 0
         self.sent: list[Message] = []
@@ -141,13 +142,13 @@ async def test_who_does_not_read_is_not_read_and_holds_up_nobody(app: FastAPI, f
     read = talk.read
     assert read <= window.MOST_STEPS // 100 + 2
     for step in range(1, 4):
-        answer = await sessions_of(app).step(OTHER, INPUT, Identity())
+        answer = await sessions_of(app).steps.submit(StepCommand(OTHER, INPUT[None]))
         assert answer.position.step == step
     assert (talk.read, talk.sent) == (read, [])
     task.cancel()
     await asyncio.wait([task])
     assert task.cancelled()
-    assert (await sessions_of(app).step(KEY, INPUT, Identity())).position.step <= window.MOST_STEPS + 1
+    assert (await sessions_of(app).steps.submit(StepCommand(KEY, INPUT[None]))).position.step <= window.MOST_STEPS + 1
 
 
 async def test_who_reads_again_is_read_again(app: FastAPI, full: asyncio.Event) -> None:
@@ -169,17 +170,17 @@ async def test_who_goes_away_leaves_the_sessions_in_order(app: FastAPI) -> None:
     talk.taking.set()
     with pytest.raises(ClientDisconnect):
         await talk.run()
-    before = (await sessions_of(app).step(KEY, INPUT, Identity())).position.step
-    assert (await sessions_of(app).step(KEY, INPUT, Identity())).position.step == before + 1
+    before = (await sessions_of(app).steps.submit(StepCommand(KEY, INPUT[None]))).position.step
+    assert (await sessions_of(app).steps.submit(StepCommand(KEY, INPUT[None]))).position.step == before + 1
 
 
 @pytest.mark.parametrize("media_type", [lines.MEDIA_TYPE, frames.MEDIA_TYPE])
-@pytest.mark.parametrize(("owner", "name"), [(Sessions, "submit"), (response, "session_key"), (replies, "ANSWER")])
+@pytest.mark.parametrize(("owner", "name"), [(Steps, "submit"), (replies, "ANSWER")])
 async def test_a_fault_of_the_service_is_the_answer_of_one_step_and_tells_nothing(
     app: FastAPI, monkeypatch: pytest.MonkeyPatch, media_type: str, owner: Any, name: str
 ) -> None:
     if name == "ANSWER":
-        name = "document_of_answer" if media_type == lines.MEDIA_TYPE else "_pack_outputs"
+        name = "document_of" if media_type == lines.MEDIA_TYPE else "_pack_outputs"
     real, calls = getattr(owner, name), 0
 
     def broken(*arguments: Any, **others: Any) -> Any:
@@ -231,14 +232,15 @@ async def test_steps_behind_one_that_found_the_service_full_are_not_reached(
     app: FastAPI, monkeypatch: pytest.MonkeyPatch, media_type: str, by: str, refused: int
 ) -> None:
     """Those of another session have nothing to do with it."""
-    real = Sessions.submit
+    real = Steps.submit
 
-    def full(self: Sessions, key: SessionKey, kind: Any, inputs: Any, identity: Identity, **others: Any) -> Any:
-        if key == KEY and refused in (identity.step, (identity.seq or 0) - 1):
+    def full(self: Steps, command: StepCommand) -> Any:
+        identity = command.identity
+        if command.session == KEY and refused in (identity.step, (identity.seq or 0) - 1):
             raise Overloaded("too many requests are waiting")
-        return real(self, key, kind, inputs, identity, **others)
+        return real(self, command)
 
-    monkeypatch.setattr(Sessions, "submit", full)
+    monkeypatch.setattr(Steps, "submit", full)
     steps = [(KEY, number) for number in range(5)] + [(OTHER, 3)] + [(OTHER, number) for number in range(2)]
     about = [{"session": key.session, **NUMBERED[by](number)} for key, number in steps]
     if media_type == frames.MEDIA_TYPE:

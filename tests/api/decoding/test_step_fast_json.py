@@ -1,6 +1,7 @@
 """Plain steps are read by hand to what the models make of them, and everything else is left to the models."""
 
 import json
+from dataclasses import fields
 from typing import Any
 
 import pytest
@@ -8,12 +9,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cellar.api.decoding.step_fast_json import plain_object, plain_step, read_step
-from cellar.api.decoding.step_input import Asked, step_of_json
+from cellar.api.decoding.step_input import step_of_json
 from cellar.api.http.body import validated
 from cellar.api.schemas.session.sessions import StepRequest
 from cellar.errors import CellarError
+from cellar.ports import SessionKey, StepCommand
 from cellar.sessions.values.position import MAX_STEP
 from cellar.wire.json.document import decode
+
+SESSION = SessionKey("default", "s")
 
 POSITION = "0123456789abcdef.7.000102030405060708090a0b0c0d0e0f"
 
@@ -37,17 +41,22 @@ wrong = st.dictionaries(st.sampled_from([*MEMBERS, "other"]), strange, max_size=
 keys = st.none() | st.just("key")
 
 
-def by_the_models(body: bytes, key: str | None) -> Asked:
-    return step_of_json(validated(StepRequest, decode(body)), key)
+def by_hand(body: bytes, key: str | None) -> StepCommand:
+    return read_step(body, SESSION, key, 0.5)
+
+
+def by_the_models(body: bytes, key: str | None) -> StepCommand:
+    return step_of_json(validated(StepRequest, decode(body)), SESSION, key, 0.5)
 
 
 def outcome(read: Any, body: bytes, key: str | None) -> Any:
     """Return all that is known of what was read, or of the error."""
     try:
-        asked = read(body, key)
+        command = read(body, key)
     except CellarError as error:
         return type(error), error.detail, error.fields()
-    return asked.inputs.shape, asked.inputs.tobytes(), *asked[1:]
+    rest = [getattr(command, field.name) for field in fields(command) if field.name != "inputs"]
+    return command.inputs.shape, command.inputs.tobytes(), rest
 
 
 @given(right, keys)
@@ -55,8 +64,8 @@ def test_what_is_plainly_right_needs_no_model(document: dict[str, Any], key: str
     body = json.dumps(document).encode()
     found = plain_object(body)
     assert found is not None
-    assert plain_step(found, key) is not None
-    assert outcome(read_step, body, key) == outcome(by_the_models, body, key)
+    assert plain_step(found, SESSION, key, None) is not None
+    assert outcome(by_hand, body, key) == outcome(by_the_models, body, key)
 
 
 @given(right, wrong, keys)
@@ -64,7 +73,7 @@ def test_anything_else_is_read_as_the_models_say(
     document: dict[str, Any], other: dict[str, Any], key: str | None
 ) -> None:
     body = json.dumps({**document, **other}).encode()
-    assert outcome(read_step, body, key) == outcome(by_the_models, body, key)
+    assert outcome(by_hand, body, key) == outcome(by_the_models, body, key)
 
 
 @pytest.mark.parametrize(
@@ -79,12 +88,12 @@ def test_anything_else_is_read_as_the_models_say(
     ],
 )
 def test_faults_are_told_as_the_models_tell_them(body: bytes) -> None:
-    assert outcome(read_step, body, None) == outcome(by_the_models, body, None)
+    assert outcome(by_hand, body, None) == outcome(by_the_models, body, None)
 
 
 def test_members_that_somebody_else_reads_are_left_alone() -> None:
     document = {"session": "s", "input": [1], "step": 7}
-    assert plain_step(document, None) is None
-    asked = plain_step(document, None, others=1)
-    assert asked is not None
-    assert asked.identity.step == 7
+    assert plain_step(document, SESSION, None, None) is None
+    command = plain_step(document, SESSION, None, None, others=1)
+    assert command is not None
+    assert command.identity.step == 7

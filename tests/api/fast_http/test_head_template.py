@@ -4,13 +4,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cellar.api.decoding.step_body import NO_QUERY
 from cellar.api.fast_http.head_template import MOST_HEAD_BYTES, HeadTemplate, form_of
-from cellar.api.fast_http.request_head import NO_QUERY, Terms
+from cellar.api.fast_http.request_head import Terms
 from cellar.ports import ANYBODY, NAME
 
 MOST_BYTES = 1 << 20
 
-TERMS = Terms(False, "application/json", "application/json", NO_QUERY, None, ANYBODY)
+TERMS = Terms("step", "application/json", "application/json", NO_QUERY, None, ANYBODY)
 
 HEAD = (
     b"POST /v1/sessions/%s/step HTTP/1.1\r\nHost: x.y+\r\nContent-Length: %d\r\nContent-Type: application/json\r\n\r\n"

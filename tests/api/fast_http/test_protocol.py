@@ -11,12 +11,11 @@ import pytest
 from cellar.api.fast_http.protocol import StepProtocol
 from cellar.api.websocket.connection.interface import TEXT
 from cellar.errors import Overloaded
-from cellar.ports import Committed, Position
-from cellar.sessions.requests.pending_result import PendingResult
+from cellar.sessions.requests.request import PendingSteps
 from cellar.settings import Settings
 from cellar.wire.arrays import npy
 from tests.api.conftest import with_own_keys
-from tests.api.connections import connected, of_the_service, request, step
+from tests.api.connections import RESULT, connected, of_the_service, request, step
 from tests.api.websocket.conftest import Served, serving, until
 
 pytestmark = pytest.mark.anyio
@@ -200,7 +199,7 @@ async def test_who_is_to_come_again_is_told_when(served: Served, monkeypatch: py
     def full(*_: object, **__: object) -> None:
         raise Overloaded("too many", retry_after_s=7)
 
-    monkeypatch.setattr(served.app.state.services.sessions, "submit", full)
+    monkeypatch.setattr(served.app.state.services.sessions.steps, "submit", full)
     async with connected(served) as client:
         client.writer.write(request(session, step(1, 2)))
         answer = await client.answer()
@@ -212,14 +211,14 @@ async def test_a_refusal_does_not_let_the_next_request_run_out_of_time(
 ) -> None:
     """uvicorn closes a connection on which nothing happens; an answer that is waited for is something."""
     session = await served.begin()
-    sessions = served.app.state.services.sessions
-    begun, submit = asyncio.Event(), sessions.submit
+    steps = served.app.state.services.sessions.steps
+    begun, submit = asyncio.Event(), steps.submit
 
     def noting(*arguments: Any, **more: Any) -> Any:
         begun.set()
         return submit(*arguments, **more)
 
-    monkeypatch.setattr(sessions, "submit", noting)
+    monkeypatch.setattr(steps, "submit", noting)
     async with connected(served) as client:
         client.writer.write(request(session, b"{") + request(session, step(1, 2)))
         await begun.wait()
@@ -234,7 +233,7 @@ async def test_only_a_connection_that_is_idle_all_the_time_is_closed(
 ) -> None:
     """However often its timer goes off."""
     session = await served.begin()
-    pending = PendingResult(1)
+    pending = PendingSteps()
     async with connected(served) as client:
         client.writer.write(request(session, step(1, 2)))
         await client.answer()
@@ -247,14 +246,14 @@ async def test_only_a_connection_that_is_idle_all_the_time_is_closed(
         connection.timeout_keep_alive_handler()  # too early: it looks again
         assert timer_of(connection) not in (None, timer)
         with monkeypatch.context() as patch:
-            patch.setattr(served.app.state.services.sessions, "submit", lambda *_, **__: pending)
+            patch.setattr(served.app.state.services.sessions.steps, "submit", lambda *_, **__: pending)
             client.writer.write(request(session, step(1, 2)))
             await until(lambda: connection.idle_since_s is None)
         connection.timeout_keep_alive = 0
         connection.timeout_keep_alive_handler()  # something is under way: it leaves it to the answer to begin anew
         assert timer_of(connection) is None
         assert not connection.transport.is_closing()
-        pending.settle(Committed(Position(bytes(8), 1, bytes(16)), 1, bytes(12), replayed=False))
+        pending.finish(RESULT)
         assert (await client.answer()).body["output"] == [0, 0, 0]
         assert await client.ended()
 
@@ -269,7 +268,7 @@ async def test_a_fault_of_the_service_is_no_fault_of_the_connection(
 
     async with connected(served) as client:
         with monkeypatch.context() as patch:
-            patch.setattr(served.app.state.services.sessions, "submit", broken)
+            patch.setattr(served.app.state.services.sessions.steps, "submit", broken)
             client.writer.write(request(session, step(1, 2)))
             answer = await client.answer()
         assert (answer.status, answer.body["type"]) == (500, "urn:cellar:problem:internal_error")

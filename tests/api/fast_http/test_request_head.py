@@ -30,7 +30,7 @@ def test_plain_heads_are_taken(more: list[tuple[bytes, bytes]]) -> None:
     assert taken is not None
     session, key, terms = taken
     said = dict(more)
-    assert (session, terms.sequence, terms.wants) == ("s", False, "application/json")
+    assert (session, terms.kind, terms.wants) == ("s", "step", "application/json")
     assert key == ("a key" if b"idempotency-key" in said else None)
     assert terms.within_s == (0.5 if b"cellar-timeout-ms" in said else None)
 
@@ -84,5 +84,5 @@ def test_the_query_of_an_npy_file_is_read() -> None:
     )
     assert taken is not None
     session, _, terms = taken
-    assert (session, terms.sequence, terms.reads, terms.wants) == ("a", True, *[npy.MEDIA_TYPE] * 2)
+    assert (session, terms.kind, terms.reads, terms.wants) == ("a", "sequence", *[npy.MEDIA_TYPE] * 2)
     assert terms.query.model_dump(exclude_defaults=True) == {"step": 7, "layout": "BTF"}

@@ -9,11 +9,10 @@ import pytest
 
 from cellar.api.fast_http import bounded
 from cellar.api.websocket.connection.interface import TEXT
-from cellar.ports import Committed, Position
-from cellar.sessions.requests.pending_result import PendingResult
+from cellar.sessions.requests.request import PendingSteps
 from cellar.settings import Settings
 from tests.api.conftest import with_own_keys
-from tests.api.connections import connected, of_the_service, request, step
+from tests.api.connections import RESULT, connected, of_the_service, request, step
 from tests.api.websocket.conftest import Served, serving, until
 
 pytestmark = pytest.mark.anyio
@@ -31,16 +30,16 @@ async def served(settings: Settings) -> AsyncIterator[Served]:
 
 
 @pytest.fixture
-def pending(served: Served, monkeypatch: pytest.MonkeyPatch) -> PendingResult:
+def pending(served: Served, monkeypatch: pytest.MonkeyPatch) -> PendingSteps:
     """Make steps wait until the test settles what it gets."""
-    waiting = PendingResult(1)
-    monkeypatch.setattr(served.app.state.services.sessions, "submit", lambda *_, **__: waiting)
+    waiting = PendingSteps()
+    monkeypatch.setattr(served.app.state.services.sessions.steps, "submit", lambda *_, **__: waiting)
     return waiting
 
 
-def settle(pending: PendingResult) -> None:
+def settle(pending: PendingSteps) -> None:
     """Answer the step that waits."""
-    pending.settle(Committed(Position(bytes(8), 1, bytes(16)), 1, bytes(12), replayed=False))
+    pending.finish(RESULT)
 
 
 def handshake(session: str) -> bytes:
@@ -90,7 +89,7 @@ async def test_trailers_are_no_headers(served: Served, pieces: int) -> None:
     "more", [b"", HEALTH, HEALTH[:20], b"POST / HTTP/1.1\r\nHost: test\r\nContent-Length: 9\r\n\r\nabc"]
 )
 async def test_a_client_that_has_said_everything_gets_its_answers(
-    served: Served, pending: PendingResult, more: bytes
+    served: Served, pending: PendingSteps, more: bytes
 ) -> None:
     """What it has said in part is not run."""
     async with connected(served) as client:
@@ -108,12 +107,12 @@ async def test_a_client_that_has_said_everything_gets_its_answers(
 async def test_a_client_that_has_said_everything_is_looked_for(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
     """On a connection whose first request has the head that others have sent, too."""
     monkeypatch.setattr(bounded, "PROBE_S", 0.01)
-    session, pending = await served.begin(), PendingResult(1)
+    session, pending = await served.begin(), PendingSteps()
     async with connected(served) as client:
         for _ in range(3):
             client.writer.write(request(session, step(1, 2)))
             assert (await client.answer()).status == 200
-    monkeypatch.setattr(served.app.state.services.sessions, "submit", lambda *_, **__: pending)
+    monkeypatch.setattr(served.app.state.services.sessions.steps, "submit", lambda *_, **__: pending)
     async with connected(served) as client:
         client.writer.write(request(session, step(1, 2)))
         client.writer.write_eof()
@@ -125,7 +124,7 @@ async def test_a_client_that_has_said_everything_is_looked_for(served: Served, m
         assert status == "200"
 
 
-async def test_a_client_that_leaves_between_two_answers_is_let_go(served: Served, pending: PendingResult) -> None:
+async def test_a_client_that_leaves_between_two_answers_is_let_go(served: Served, pending: PendingSteps) -> None:
     """Its first request is answered, and the second one, which is not all there, would have been begun next."""
     async with connected(served) as client:
         client.writer.write(request("s", step(1, 2)) + b"POST / HTTP/1.1\r\nHost: test\r\nContent-Length: 9\r\n\r\nabc")
@@ -145,10 +144,10 @@ async def test_a_client_that_leaves_in_its_request_gets_nothing(served: Served) 
 
 
 async def test_a_stream_begins_behind_the_answers_before_it(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
-    session, pending = await served.begin(), PendingResult(1)
+    session, pending = await served.begin(), PendingSteps()
     async with connected(served) as client:
         with monkeypatch.context() as patch:
-            patch.setattr(served.app.state.services.sessions, "submit", lambda *_, **__: pending)
+            patch.setattr(served.app.state.services.sessions.steps, "submit", lambda *_, **__: pending)
             client.writer.write(request(session, step(1, 2)) + HEALTH + handshake(session))
             connection = of_the_service(served, client)
             await until(lambda: connection.ends)
@@ -218,7 +217,7 @@ async def test_what_may_be_read_in_two_ways_is_refused(served: Served, head: byt
         assert await client.ended()
 
 
-async def test_a_refusal_waits_for_the_answers_before_it(served: Served, pending: PendingResult) -> None:
+async def test_a_refusal_waits_for_the_answers_before_it(served: Served, pending: PendingSteps) -> None:
     async with connected(served) as client:
         client.writer.write(request("s", step(1, 2)) + HEALTH + b"nonsense\r\n\r\n")
         connection = of_the_service(served, client)

@@ -14,8 +14,8 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from cellar import errors, server
 from cellar.api.specs.asyncapi import close_codes
 from cellar.api.websocket.close_codes import code_of
-from cellar.ports import SessionKey
-from cellar.sessions.requests.pending_result import PendingResult
+from cellar.ports import StepCommand
+from cellar.sessions.requests.request import PendingSteps
 from cellar.settings import Settings
 from cellar.wire.frames import frames
 from tests.api.conftest import MAX_BODY_BYTES, with_own_keys
@@ -146,15 +146,15 @@ async def test_a_fault_of_a_step_is_1011_wherever_it_comes(
     served: Served, monkeypatch: pytest.MonkeyPatch, good: int
 ) -> None:
     """33 steps more than fill the window: what comes behind waits for room."""
-    sessions, left = served.app.state.services.sessions, iter(range(good))
-    submit = sessions.submit
+    steps, left = served.app.state.services.sessions.steps, iter(range(good))
+    submit = steps.submit
 
     def fail_at_last(*arguments: Any, **more: Any) -> Any:
         next(left)  # StopIteration is nobody's error
         return submit(*arguments, **more)
 
     session = await served.begin()
-    monkeypatch.setattr(sessions, "submit", fail_at_last)
+    monkeypatch.setattr(steps, "submit", fail_at_last)
     async with served.stream(session) as stream:
         await stream.hear()
         step = frames.Step("", np.ones((1, 1, 2), np.float32), timeout_ms=60_000)  # so each is submitted by itself
@@ -163,15 +163,15 @@ async def test_a_fault_of_a_step_is_1011_wherever_it_comes(
 
 
 async def test_a_fault_that_comes_with_the_answer_is_1011(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
-    sessions, submit = served.app.state.services.sessions, served.app.state.services.sessions.submit
+    steps, submit = served.app.state.services.sessions.steps, served.app.state.services.sessions.steps.submit
 
     def submit_and_fail(*arguments: Any, **more: Any) -> Any:
         pending = submit(*arguments, **more)
-        pending.settle(RuntimeError("a secret"))
+        pending.finish(RuntimeError("a secret"))
         return pending
 
     session = await served.begin()
-    monkeypatch.setattr(sessions, "submit", submit_and_fail)
+    monkeypatch.setattr(steps, "submit", submit_and_fail)
     async with served.stream(session) as stream, served.stream() as other:
         await stream.hear()
         await other.hear()
@@ -184,16 +184,16 @@ async def test_a_fault_that_comes_with_the_answer_is_1011(served: Served, monkey
 async def test_on_a_socket_of_many_a_fault_is_the_answer_of_one_step(
     served: Served, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    sessions, submit = served.app.state.services.sessions, served.app.state.services.sessions.submit
+    steps, submit = served.app.state.services.sessions.steps, served.app.state.services.sessions.steps.submit
     bad, good = await served.begin(), await served.begin()
 
-    def submit_and_fail(key: SessionKey, *arguments: Any, **more: Any) -> Any:
-        pending = submit(key, *arguments, **more)
-        if key.session == bad:
-            pending.settle(RuntimeError("a secret"))
+    def submit_and_fail(command: StepCommand, *arguments: Any) -> Any:
+        pending = submit(command, *arguments)
+        if command.session.session == bad:
+            pending.finish(RuntimeError("a secret"))
         return pending
 
-    monkeypatch.setattr(sessions, "submit", submit_and_fail)
+    monkeypatch.setattr(steps, "submit", submit_and_fail)
     async with served.stream() as stream:
         await stream.hear()
         for number, session in enumerate((good, bad, good, bad)):
@@ -208,20 +208,20 @@ async def test_a_fault_behind_what_ends_the_stream_does_not_keep_it_open(
     served: Served, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """All that is in flight is waited for, but for what will never be answered."""
-    sessions, held = served.app.state.services.sessions, PendingResult(1)
-    submit, asked = sessions.submit, iter([True, False])
+    steps, held = served.app.state.services.sessions.steps, PendingSteps()
+    submit, asked = steps.submit, iter([True, False])
 
     def submit_and_hold(*arguments: Any, **more: Any) -> Any:
         return submit(*arguments, **more) if next(asked) else held
 
     session = await served.begin()
-    monkeypatch.setattr(sessions, "submit", submit_and_hold)
+    monkeypatch.setattr(steps, "submit", submit_and_hold)
     async with served.stream(session) as stream:
         await stream.hear()
         await stream.say(input=[1, 2], step=7)
         await stream.say(input=[1, 2])
         assert (await stream.hear())["problem"]["status"] == 409
-        held.settle(RuntimeError("a secret"))
+        held.finish(RuntimeError("a secret"))
         async with asyncio.timeout(10):
             assert (await stream.end())[0] == 4409
 
@@ -276,15 +276,15 @@ async def test_stopping_answers_what_is_in_flight_and_says_where_to_resume(
 
 @pytest.mark.parametrize("good", [0, 1])
 async def test_a_fault_of_several_steps_is_1011(served: Served, monkeypatch: pytest.MonkeyPatch, good: int) -> None:
-    sessions, left = served.app.state.services.sessions, iter(range(good))
-    submit = sessions.submit_steps
+    steps, left = served.app.state.services.sessions.steps, iter(range(good))
+    submit = steps.submit
 
     def fail_at_last(*arguments: Any, **more: Any) -> Any:
         next(left)
         return submit(*arguments, **more)
 
     session = await served.begin()
-    monkeypatch.setattr(sessions, "submit_steps", fail_at_last)
+    monkeypatch.setattr(steps, "submit", fail_at_last)
     async with served.stream(session) as stream:
         await stream.hear()
         await stream.say_frame(*[frames.Step("", np.ones((1, 1, 2), np.float32))] * 40)

@@ -1,6 +1,7 @@
 """Plain messages and plain frames ask for what the models and the records say."""
 
 import json
+from dataclasses import fields, replace
 from typing import Any
 
 import numpy as np
@@ -8,13 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cellar.api.decoding.step_input import Asked, one_step
 from cellar.api.decoding.step_order import Place, place_of
 from cellar.api.websocket import requests
 from cellar.api.websocket.requests import Resume, read_frame, read_text
+from cellar.api.websocket.session_names import SessionNames
 from cellar.api.websocket.submissions import Several, Submission
 from cellar.errors import MalformedJson
-from cellar.ports import APPEND, Identity
+from cellar.ports import ANYBODY, APPEND, Identity
 from cellar.wire.frames import columns, frames
 
 MEMBERS: dict[str, st.SearchStrategy[Any]] = {
@@ -37,6 +38,14 @@ documents = st.fixed_dictionaries(
     {"input": MEMBERS["input"]}, optional={name: values for name, values in MEMBERS.items() if name != "input"}
 ) | st.fixed_dictionaries({}, optional=MEMBERS)
 
+UNLIKE = ("inputs", "is_finite", "came_s")
+"""What commands of the same steps need not have in common."""
+
+OWN = SessionNames(ANYBODY, "s")
+MANY = SessionNames(ANYBODY, None)
+
+sockets = st.sampled_from([OWN, MANY])
+
 names = st.sampled_from(["", "", "s", "t", "a/b", "é"])
 numbers = st.none() | st.none() | st.integers(0, 2**64 - 1)
 
@@ -45,18 +54,20 @@ def told(ask: Submission | Resume) -> Any:
     """Return all that is known of an ask, so that two can be compared."""
     if isinstance(ask, Resume):
         return ask
-    error, asked = ask.error, ask.asked
+    error, command = ask.error, ask.command
     fault = None if error is None else (type(error), error.detail, error.fields())
-    inputs = None if asked is None else (asked.inputs.shape, asked.inputs.tobytes(), asked.identity, asked.reset)
-    shaped = None if asked is None or ask.kind == "sequence" else asked.shaped(np.zeros((1, 2, 3), np.float32)).shape
-    how = ask.tag, ask.session, ask.place, ask.kind, ask.timeout_s, ask.framed, ask.nbytes
-    return *how, fault, inputs, shaped, None if asked is None else asked.name
+    how = ask.tag, ask.session, ask.place, ask.framed, ask.nbytes, fault
+    if command is None:
+        return how
+    assert (command.came_s is None) == (command.deadline_s is None)
+    rest = [getattr(command, field.name) for field in fields(command) if field.name not in UNLIKE]
+    return *how, command.inputs.shape, command.inputs.tobytes(), rest
 
 
-@given(documents)
-def test_messages_ask_for_what_the_models_say(document: dict[str, Any]) -> None:
+@given(documents, sockets)
+def test_messages_ask_for_what_the_models_say(document: dict[str, Any], sessions: SessionNames) -> None:
     text = json.dumps(document).encode()
-    assert told(read_text(text)) == told(requests._read_any(text))
+    assert told(read_text(text, sessions)) == told(requests._read_any(text, sessions))
 
 
 @given(st.sampled_from(["id", "session"]), st.data())
@@ -67,20 +78,20 @@ def test_what_is_plainly_right_needs_no_model(name: str, data: st.DataObject) ->
         "input": [0.5, 2],
         **data.draw(st.sampled_from([{}, {"step": 3}, {"writer": "w", "seq": 1}])),
     }
-    ask = requests._plain_step(document)
+    ask = requests._plain_step(document, OWN)
     assert ask is not None
-    assert told(ask) == told(requests._read_any(json.dumps(document).encode()))
+    assert told(ask) == told(requests._read_any(json.dumps(document).encode(), OWN))
 
 
 @pytest.mark.parametrize("text", [b"", b"{", b"[]", b"null", b'{"input":[1],"input":[1]}', b'{"input":["\xff"]}'])
 def test_what_is_no_message_is_read_as_before(text: bytes) -> None:
     try:
-        expected = told(requests._read_any(text))
+        expected = told(requests._read_any(text, OWN))
     except MalformedJson as error:
         with pytest.raises(MalformedJson, match=error.detail[:10]):
-            read_text(text)
+            read_text(text, OWN)
     else:
-        assert told(read_text(text)) == expected
+        assert told(read_text(text, OWN)) == expected
 
 
 @st.composite
@@ -107,24 +118,25 @@ def steps(draw: st.DrawFn) -> list[frames.Step]:
     return plain
 
 
-@given(steps())
-def test_frames_ask_for_what_the_records_say(given: list[frames.Step]) -> None:
+@given(steps(), sockets)
+def test_frames_ask_for_what_the_records_say(given: list[frames.Step], sessions: SessionNames) -> None:
     data = frames.pack_steps(given)
-    expected = [told(requests._read_record(step)) for step in frames.unpack_steps(data)]
-    assert [told(ask) for found in read_frame(data) for ask in apart(found)] == expected
+    expected = [told(requests._read_record(step, sessions)) for step in frames.unpack_steps(data)]
+    assert [told(ask) for found in read_frame(data, sessions) for ask in apart(found)] == expected
 
 
 def apart(found: Submission | Several) -> list[Submission]:
     """Return each step of several as an ask of its own."""
     if isinstance(found, Submission):
         return [found]
-    first = found.place.number if found.place else None
-    assert found.nbytes == found.inputs.nbytes
+    first, inputs = found.command.identity.step, found.command.inputs
+    assert found.place == (None if first is None else Place(None, first))
+    assert found.nbytes == inputs.nbytes
     alone: list[Submission] = []
     for at, tag in enumerate(found.tags.tolist()):
         identity = APPEND if first is None else Identity(step=first + at)
-        asked = Asked(found.inputs[at : at + 1], identity, False, one_step, "")
-        alone.append(Submission(found.session, tag, asked, place_of(identity), framed=True))
+        one = replace(found.command, inputs=inputs[at : at + 1], identity=identity, kind="step")
+        alone.append(Submission(found.session, tag, one, place_of(identity), framed=True))
     return alone
 
 
@@ -139,19 +151,19 @@ def plain_frame(sessions: str, numbers: list[int] | None = None) -> bytes:
 
 
 def test_steps_of_one_session_side_by_side_go_as_one() -> None:
-    (several,) = read_frame(plain_frame(columns.FEWEST * "s"))
+    (several,) = read_frame(plain_frame(columns.FEWEST * "s"), MANY)
     assert isinstance(several, Several)
     assert (several.session, several.place, several.count) == ("s", None, columns.FEWEST)
-    assert [found.count for found in read_frame(plain_frame("ssstsuu"))] == [3, 1, 1, 2]
+    assert [found.count for found in read_frame(plain_frame("ssstsuu"), MANY)] == [3, 1, 1, 2]
 
 
 def test_steps_whose_numbers_follow_each_other_go_as_one() -> None:
-    found = read_frame(plain_frame("ssssss", [7, 8, 9, 10, 12, 13]))
+    found = read_frame(plain_frame("ssssss", [7, 8, 9, 10, 12, 13]), MANY)
     assert [(one.place, one.count) for one in found] == [(Place(None, 7), 4), (Place(None, 12), 2)]
 
 
 def test_several_are_cut_where_there_is_no_more_room() -> None:
-    (several,) = read_frame(plain_frame("sssss", [7, 8, 9, 10, 11]))
+    (several,) = read_frame(plain_frame("sssss", [7, 8, 9, 10, 11]), MANY)
     assert isinstance(several, Several)
     begin, rest = several.cut(2)
     assert [told(ask) for part in (begin, rest) for ask in apart(part)] == [told(ask) for ask in apart(several)]
@@ -166,7 +178,7 @@ def test_several_are_cut_where_there_is_no_more_room() -> None:
     ],
 )
 def test_a_message_without_an_input_is_told_what_was_meant(message: dict[str, Any], detail: str) -> None:
-    asked = read_text(json.dumps(message).encode())
+    asked = read_text(json.dumps(message).encode(), OWN)
     assert isinstance(asked, Submission)
     assert asked.error is not None
     assert asked.error.detail == detail

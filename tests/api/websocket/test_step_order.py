@@ -8,8 +8,8 @@ import pytest
 
 from cellar.api.decoding.step_order import MOST_FAILURES, Order, Place, place_of
 from cellar.errors import NotReached, Overloaded
-from cellar.ports import Identity, Position, SessionKey
-from cellar.sessions.requests.pending_result import PendingResult
+from cellar.ports import Identity, Position, StepCommand
+from cellar.sessions.requests.request import PendingSteps
 from cellar.wire.frames import frames
 from tests.api.websocket.conftest import Served, Stream
 
@@ -19,9 +19,9 @@ HERE = Position(bytes(8), 3, bytes(16))
 GOOD, BAD = [1, 2], [1, "2"]
 
 
-def pending() -> PendingResult:
+def pending() -> PendingSteps:
     """Return a step in flight."""
-    return PendingResult(1)
+    return PendingSteps()
 
 
 @pytest.mark.parametrize(
@@ -166,13 +166,13 @@ async def test_steps_behind_one_that_found_the_service_full_are_not_reached(
     served: Served, monkeypatch: pytest.MonkeyPatch, frame: bool
 ) -> None:
     """The session is where it was, and nothing is lost: sent again, all of them are applied."""
-    sessions, submit = served.app.state.services.sessions, served.app.state.services.sessions.submit
+    every, submit = served.app.state.services.sessions.steps, served.app.state.services.sessions.steps.submit
     session = await served.begin()
 
-    def full(key: SessionKey, kind: Any, inputs: Any, identity: Identity, **more: Any) -> Any:
-        if identity.step == 1:
+    def full(command: StepCommand, *arguments: Any) -> Any:
+        if command.identity.step == 1:
             raise Overloaded("too many requests are waiting")
-        return submit(key, kind, inputs, identity, **more)
+        return submit(command, *arguments)
 
     async def told(stream: Stream) -> list[str]:
         if frame:
@@ -186,7 +186,7 @@ async def test_steps_behind_one_that_found_the_service_full_are_not_reached(
 
     async with served.stream() as stream:
         await stream.hear()
-        monkeypatch.setattr(sessions, "submit", full)
+        monkeypatch.setattr(every, "submit", full)
         problem = "urn:cellar:problem:"
         assert await told(stream) == ["", f"{problem}overloaded", f"{problem}not_reached", f"{problem}not_reached"]
         monkeypatch.undo()

@@ -77,8 +77,8 @@ async def test_steps_go_on_while_a_log_is_run_for_a_rewind(versions: Service) ->
     gate = Gate(versions.models.network)
     running = asyncio.ensure_future(rewind(versions, ConcurrencyLimit(), key))
     await gate.reached()
-    following = versions.sessions.submit(key, "step", a_sequence(3), APPEND)
-    assert following.leave is None, "it is on its way, behind nobody of its session"  # type: ignore[attr-defined]
+    following = versions.sessions.ask(key, "step", a_sequence(3), APPEND)
+    assert following.leave is None, "it is on its way, behind nobody of its session"
     gate.open()
     assert output(await following) == history([1, 2, 3])
     await running

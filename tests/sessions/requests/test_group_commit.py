@@ -232,11 +232,11 @@ async def test_a_tick_that_cannot_begin_takes_no_answer_from_those_before_it(
     redis_process.signal(signal.SIGSTOP)
     waiting = []
     for count, key in enumerate(keys, 1):
-        waiting.append(service.sessions.submit(key, "step", a_sequence(1), APPEND))
+        waiting.append(service.sessions.ask(key, "step", a_sequence(1), APPEND))
         await until(partial(ticks.are, min(MOST, count)))
     await service.sessions.aclose(0.01)
     await service.store.aclose()
     for pending in waiting[:MOST]:
         with pytest.raises(StoreUnavailable):
-            await asyncio.wait_for(pending.come(), 10)
+            await asyncio.wait_for(pending, 10)
     redis_process.signal(signal.SIGCONT)

@@ -15,9 +15,8 @@ import pytest
 import redis
 
 from cellar.errors import ModelDeleted, Regressed, StoreUnavailable
-from cellar.ports import APPEND, Identity, ModelVersion, SessionKey
+from cellar.ports import APPEND, Identity, ModelVersion, SessionKey, StepResult
 from cellar.sessions.values.deleted_model import known_of
-from cellar.sessions.values.results import StepAnswer
 from cellar.store.protocol.script import Script
 from cellar.store.sessions.store import COMMIT
 from tests.proxy import LossyProxy
@@ -37,7 +36,7 @@ class Acknowledged:
     """A request that was answered: its inputs, and what it was answered."""
 
     values: Sequence[float]
-    answer: StepAnswer
+    answer: StepResult
 
 
 async def check_exactly_once(service: Service, key: SessionKey, acknowledged: Sequence[Acknowledged]) -> None:
@@ -146,7 +145,7 @@ async def test_a_redis_killed_again_and_again_loses_nothing(
                 return
             acknowledged.append(Acknowledged([number], await insist(number, Identity(key=f"{number}-{request}"))))
 
-    async def insist(number: int, identity: Identity) -> StepAnswer:
+    async def insist(number: int, identity: Identity) -> StepResult:
         while True:
             try:
                 return await step(services[number % 2], key, number, identity)
@@ -284,8 +283,8 @@ async def test_sessions_in_use_keep_no_unused_ones_in_memory(
     held = [await begin(service, model="exact@2") for _ in range(busy)]
     keys = [await begin(service, model="exact@1") for _ in range(20)]
     gate = Gate(slow)
-    with service.sessions.together():
-        waiting = [service.sessions.submit(key, "step", a_sequence(1), APPEND) for key in held]
+    with service.sessions.steps.together():
+        waiting = [service.sessions.ask(key, "step", a_sequence(1), APPEND) for key in held]
     await gate.reached()
     for _ in range(3):
         for key in keys:

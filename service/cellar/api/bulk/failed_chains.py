@@ -17,7 +17,7 @@ class FailedChains:
 
     def told(self, ask: BulkStep, error: Exception) -> Exception:
         """Return what a step is to be told, given what went wrong with it: NotReached behind one that has failed."""
-        place = None if ask.asked is None else place_of(ask.asked.identity)
+        place = None if ask.command is None else place_of(ask.command.identity)
         if place is None or ask.session is None:
             return error
         chain = (ask.session, place.writer)

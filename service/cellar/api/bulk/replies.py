@@ -8,16 +8,18 @@ from typing import Any
 import orjson
 
 from cellar.api.bulk.requests import BulkStep
-from cellar.api.decoding.step_input import document_of_answer, pointing
-from cellar.api.errors.problems import INTERNAL, document_of
+from cellar.api.decoding.step_input import pointing
+from cellar.api.decoding.step_output import document_of
+from cellar.api.errors.problems import INTERNAL
+from cellar.api.errors.problems import document_of as document_of_error
 from cellar.errors import CellarError, Unavailable
-from cellar.sessions.requests.pending_result import PendingResult
-from cellar.sessions.values.results import StepAnswer
+from cellar.ports import StepResult
+from cellar.sessions.requests.request import PendingResult, PendingSteps
 from cellar.wire.frames import columns, frames, layout
 
 logger = logging.getLogger(__name__)
 
-Result = StepAnswer | Exception
+Result = StepResult | Exception
 
 
 class LineAnswers:
@@ -31,10 +33,9 @@ class LineAnswers:
         named = {} if ask.session is None else {"session": ask.session}
         if isinstance(result, Exception):
             self._lines.append(_line({**named, **problem_document(ask, result)}))
-        elif ask.asked is not None:
-            name = "outputs" if ask.is_sequence else "output"
+        else:
             replayed = {"replayed": True} if result.replayed else {}
-            self._lines.append(_line({**named, **document_of_answer(name, ask.asked, result), **replayed}))
+            self._lines.append(_line({**named, **document_of(result), **replayed}))
 
     def ready(self) -> bytes:
         """Return the lines so far."""
@@ -45,7 +46,7 @@ class LineAnswers:
 
     def problem(self, error: CellarError) -> bytes:
         """Return a line that belongs to no step."""
-        return _line(_with_pause(document_of(error), error))
+        return _line(_with_pause(document_of_error(error), error))
 
 
 class FrameAnswers:
@@ -54,7 +55,7 @@ class FrameAnswers:
     def __init__(self) -> None:
         self._packed: list[frames.Packed] = []
 
-    def add_group(self, asks: Sequence[BulkStep], coming: Sequence[PendingResult | Exception]) -> None:
+    def add_group(self, asks: Sequence[BulkStep], coming: Sequence[PendingSteps | Exception]) -> None:
         """Take the next answers, which have all come: runs of those that went well column by column."""
         for well, run in groupby(zip(asks, coming, strict=True), _went_well):
             some = [*run]
@@ -72,19 +73,19 @@ class FrameAnswers:
     def problem(self, error: CellarError) -> bytes:
         """Return the frame of answers that were ready, and the one that ends the body."""
         rest = self.whole() if self._packed else b""
-        return rest + frames.pack_problem(orjson.dumps(_with_pause(document_of(error), error)))
+        return rest + frames.pack_problem(orjson.dumps(_with_pause(document_of_error(error), error)))
 
 
 Writer = LineAnswers | FrameAnswers
 """Turns answers into a body, part by part."""
 
 
-def _went_well(one: tuple[BulkStep, PendingResult | Exception]) -> bool:
+def _went_well(one: tuple[BulkStep, PendingSteps | Exception]) -> bool:
     coming = one[1]
-    return isinstance(coming, PendingResult) and not coming.failed and coming.committed().output is not None
+    return isinstance(coming, PendingResult) and not coming.failed and coming.result().output is not None
 
 
-def _pack_well(run: Sequence[tuple[BulkStep, PendingResult | Exception]]) -> list[frames.Packed]:
+def _pack_well(run: Sequence[tuple[BulkStep, PendingSteps | Exception]]) -> list[frames.Packed]:
     """Return answers that went well; one that cannot be packed is a problem, and the others are packed without it."""
     try:
         return [_pack_outputs(*zip(*run, strict=True))]
@@ -94,23 +95,23 @@ def _pack_well(run: Sequence[tuple[BulkStep, PendingResult | Exception]]) -> lis
         return [packed for one in run for packed in _pack_well([one])]
 
 
-def _pack_outputs(asks: Sequence[BulkStep], coming: Sequence[PendingResult]) -> frames.Packed:
-    done = [one.committed() for one in coming]
+def _pack_outputs(asks: Sequence[BulkStep], coming: Sequence[PendingSteps]) -> frames.Packed:
+    done = [one.result() for one in coming]
     return columns.pack_outputs(
         [ask.tag for ask in asks],
         [one.position for one in done],
         [one.steps for one in done],
-        [0 if ask.asked is None else ask.asked.inputs.shape[1] for ask in asks],
+        [one.command.inputs.shape[1] for one in done],
         [one.output or b"" for one in done],
         [one.replayed for one in done],
     )
 
 
-def _answer(ask: BulkStep, coming: PendingResult | Exception) -> frames.Answer:
+def _answer(ask: BulkStep, coming: PendingSteps | Exception) -> frames.Answer:
     """Return a problem, or an answer whose output was not kept."""
     if isinstance(coming, PendingResult):
         try:
-            done = coming.committed()
+            done = coming.result()
             return frames.Answer(ask.tag, layout.OK, frames.Place(*done.position), None, done.replayed)
         except Exception as error:
             coming = error
@@ -121,12 +122,12 @@ def _answer(ask: BulkStep, coming: PendingResult | Exception) -> frames.Answer:
 def problem_document(ask: BulkStep, error: Exception) -> dict[str, Any]:
     """Return the problem document of one step, with the pause that a header says elsewhere."""
     try:
-        if ask.asked is None:
+        if ask.command is None:
             raise error
-        with pointing(ask.asked):
+        with pointing(ask.command):
             raise error
     except CellarError as found:
-        return _with_pause(document_of(found), found)
+        return _with_pause(document_of_error(found), found)
     except Exception as found:
         logger.error("%s in a step", type(found).__name__, exc_info=found)
         return INTERNAL

@@ -1,27 +1,25 @@
 """The steps of a request as they are read, from lines or from frames."""
 
-import re
 from collections.abc import AsyncIterator, Iterator
-from functools import lru_cache
 from itertools import repeat
 from time import monotonic
 from typing import Any, NamedTuple, Protocol
 
-from cellar.api.decoding.frame_record import asked_of, identity_of
+from cellar.api.decoding.frame_record import command_of, identity_of
+from cellar.api.decoding.session_name import is_name, session_key
 from cellar.api.decoding.step_fast_json import plain_object, plain_step
-from cellar.api.decoding.step_input import Asked, one_step, sequence_of_json, step_of_json
+from cellar.api.decoding.step_input import sequence_of_json, step_of_json
 from cellar.api.http.body import PROMPT_BYTES, read_beside, validated
 from cellar.api.limits.round_robin import RoundRobin
 from cellar.api.schemas.session.sessions import SequenceLine, StepLine
 from cellar.errors import BodyTooLarge, CellarError, InvalidInput, TooManyFaults
-from cellar.ports import APPEND, NAME, NAME_IN_WORDS, Identity, SessionKey
+from cellar.ports import APPEND, ROWS, Caller, Identity, StepCommand
 from cellar.wire.frames import columns, frames
 from cellar.wire.frames.splitter import FrameSplitter
 from cellar.wire.json.document import decode
 from cellar.wire.json.lines import LineSplitter, is_blank
 from cellar.wire.json.outline import outline
 
-_NAME = re.compile(NAME)
 _TAGS = 2**32
 
 MOST_LINES = 256
@@ -35,17 +33,15 @@ MOST_FAULTS = 256
 
 
 class BulkStep(NamedTuple):
-    """A step or a sequence of one session, or what keeps it from being run.
+    """Steps of one session, or what keeps them from being run.
 
-    `session` is what the problem document of a fault names, None where it could not be read.
+    `session` is what an answer names, None where it could not be read.
     """
 
     session: str | None
     tag: int
-    asked: Asked | None = None
-    within_s: float | None = None
+    command: StepCommand | None
     fault: CellarError | None = None
-    is_sequence: bool = False
 
 
 class Reader(Protocol):
@@ -71,7 +67,8 @@ class Reader(Protocol):
 class LineReader:
     """Reads newline-delimited JSON. A line that cannot be read is a fault of its own."""
 
-    def __init__(self, max_bytes: int) -> None:
+    def __init__(self, caller: Caller, max_bytes: int) -> None:
+        self._tenant = caller.tenant
         self._splitter = LineSplitter(max_bytes)
         self._count = 0
         self._faults = 0
@@ -120,16 +117,16 @@ class LineReader:
         """Return the step of a line that is read at once, None of any other."""
         document = plain_object(line) if len(line) <= PROMPT_BYTES else None
         session = None if document is None else document.get("session")
-        if document is None or type(session) is not str or not _NAME.fullmatch(session):
+        if document is None or type(session) is not str or not is_name(session):
             return None
-        asked = plain_step(document, None, others=1)
-        if asked is None:
+        command = plain_step(document, session_key(self._tenant, session), None, None, others=1)
+        if command is None:
             return None
         self._faults = 0
-        return BulkStep(session, self._next_tag(), asked)
+        return BulkStep(session, self._next_tag(), command)
 
     async def _read(self, line: bytes) -> BulkStep:
-        ask = await read_beside(len(line), _of_line, line, self._next_tag())
+        ask = await read_beside(len(line), _of_line, line, self._tenant, self._next_tag())
         self._faults = 0 if ask.fault is None else self._faults + 1
         return ask
 
@@ -141,7 +138,8 @@ class LineReader:
 class FrameReader:
     """Reads frames, each a part."""
 
-    def __init__(self, max_bytes: int) -> None:
+    def __init__(self, caller: Caller, max_bytes: int) -> None:
+        self._tenant = caller.tenant
         self._splitter = FrameSplitter(max_bytes)
 
     @property
@@ -153,7 +151,7 @@ class FrameReader:
         """Yield the frames that are whole now."""
         until_s = turns.until_s()
         for frame in self._splitter.feed(data):
-            yield await read_beside(len(frame), _of_frame, frame)
+            yield await read_beside(len(frame), _of_frame, frame, self._tenant)
             if monotonic() >= until_s:
                 until_s = await turns.turn()
 
@@ -163,47 +161,48 @@ class FrameReader:
         return []
 
 
-@lru_cache(maxsize=16384)
-def session_key(tenant: str, name: str) -> SessionKey:
-    """Return the key of a session, looked at once for many steps. Raise InvalidInput for what is no name."""
-    if not _NAME.fullmatch(name):
-        raise InvalidInput("not a name for a session", pointer="/session", expected=NAME_IN_WORDS, actual=name[:64])
-    return SessionKey(tenant, name)
-
-
-def _of_line(line: bytes, tag: int) -> BulkStep:
+def _of_line(line: bytes, tenant: str, tag: int) -> BulkStep:
     try:
         document: Any = decode(line)
         if isinstance(document, dict) and "inputs" in document:
             sequence = validated(SequenceLine, document)
-            return BulkStep(
-                sequence.session, tag, sequence_of_json(sequence, sequence.key), sequence.within_s, is_sequence=True
-            )
+            key = session_key(tenant, sequence.session)
+            return BulkStep(sequence.session, tag, sequence_of_json(sequence, key, sequence.key, sequence.within_s))
         step = validated(StepLine, document)
-        return BulkStep(step.session, tag, step_of_json(step, step.key), step.within_s)
+        key = session_key(tenant, step.session)
+        return BulkStep(step.session, tag, step_of_json(step, key, step.key, step.within_s))
     except CellarError as fault:
         session = outline(line).members.get("session")
-        return BulkStep(session if isinstance(session, str) else None, tag, fault=fault)
+        return BulkStep(session if isinstance(session, str) else None, tag, None, fault)
 
 
-def _of_frame(frame: bytes) -> list[BulkStep]:
+def _of_frame(frame: bytes, tenant: str) -> list[BulkStep]:
     plain = columns.plain_steps(frame)
-    return [*map(_of_step, frames.unpack_steps(frame))] if plain is None else _of_plain(plain)
+    if plain is None:
+        return [_of_step(step, tenant) for step in frames.unpack_steps(frame)]
+    try:
+        return _of_plain(plain, tenant)
+    except InvalidInput:  # a name, of which each step is told by itself
+        return [_of_step(step, tenant) for step in frames.unpack_steps(frame)]
 
 
-def _of_plain(steps: columns.PlainSteps) -> list[BulkStep]:
+def _of_plain(steps: columns.PlainSteps, tenant: str) -> list[BulkStep]:
     identities = repeat(APPEND) if steps.numbers is None else [Identity(step=number) for number in steps.numbers]
     return [
-        BulkStep(session, tag, Asked(inputs, identity, False, one_step, ""))
+        BulkStep(
+            session,
+            tag,
+            StepCommand(session_key(tenant, session), inputs, identity, False, None, "step", ROWS, "", True),
+        )
         for session, tag, inputs, identity in zip(
             steps.sessions, steps.tags.tolist(), steps.inputs, identities, strict=False
         )
     ]
 
 
-def _of_step(step: frames.Step) -> BulkStep:
+def _of_step(step: frames.Step, tenant: str) -> BulkStep:
     try:
-        asked = asked_of(step, identity_of(step))
-        return BulkStep(step.session, step.tag, asked, step.timeout_ms / 1000 or None, None, step.sequence)
+        command = command_of(step, session_key(tenant, step.session), identity_of(step))
     except CellarError as fault:
-        return BulkStep(step.session, step.tag, fault=fault)
+        return BulkStep(step.session, step.tag, None, fault)
+    return BulkStep(step.session, step.tag, command)

@@ -11,14 +11,13 @@ from starlette.types import Receive, Scope, Send
 
 from cellar.api.bulk.failed_chains import FailedChains
 from cellar.api.bulk.replies import FrameAnswers, LineAnswers, Writer
-from cellar.api.bulk.requests import BulkStep, Reader, session_key
+from cellar.api.bulk.requests import BulkStep, Reader
 from cellar.api.bulk.window import Group, Window
 from cellar.api.http.body import PROMPT_BYTES
 from cellar.api.http.full_duplex import Duplex, parts_of
 from cellar.errors import CellarError, Overloaded
-from cellar.ports import Caller
-from cellar.sessions.requests.pending_result import PendingResult
-from cellar.sessions.service.sessions import Sessions
+from cellar.sessions.requests.request import PendingSteps
+from cellar.sessions.service.steps import Steps
 
 GROUP = 256
 """Steps begun without letting anybody else run: some milliseconds. The store works on one while the next is begun."""
@@ -30,10 +29,9 @@ SEND_BYTES = 64 * 1024
 class BulkResponse(Duplex):
     """A response that runs the steps of its request."""
 
-    def __init__(self, sessions: Sessions, caller: Caller, reader: Reader, writer: Writer, media_type: str) -> None:
+    def __init__(self, steps: Steps, reader: Reader, writer: Writer, media_type: str) -> None:
         super().__init__(media_type)
-        self._sessions = sessions
-        self._caller = caller
+        self._steps = steps
         self._reader = reader
         self._writer = writer
         self._chains = FailedChains()
@@ -68,9 +66,9 @@ class BulkResponse(Duplex):
 
     async def _begin_group(self, asks: list[BulkStep], *, last: bool) -> None:
         came_s = monotonic()
-        size = sum([ask.asked.inputs.nbytes for ask in asks if ask.asked is not None])
+        size = sum([ask.command.inputs.nbytes for ask in asks if ask.command is not None])
         await self.window.room(len(asks), size)
-        coming: list[PendingResult | Exception] = []
+        coming: list[PendingSteps | Exception] = []
         for ask in asks:
             begun = self._submit(ask, came_s)
             if isinstance(begun, Overloaded):  # it may be full of this very request: then there is room soon
@@ -82,22 +80,15 @@ class BulkResponse(Duplex):
             coming.append(begun)
         self.window.put(Group(asks, coming, size, last))
 
-    def _submit(self, ask: BulkStep, came_s: float) -> PendingResult | Exception:
+    def _submit(self, ask: BulkStep, came_s: float) -> PendingSteps | Exception:
         """Begin a step, or return why it cannot be begun: that is its answer, and no other step's."""
-        if ask.fault is not None or ask.asked is None or ask.session is None:
-            return ask.fault or AssertionError("a step without a fault has a session")
-        asked = ask.asked
+        command = ask.command
+        if command is None:
+            return ask.fault or AssertionError("a step without a fault has a command")
+        if command.deadline_s is not None:
+            command.came_s = came_s
         try:
-            return self._sessions.submit(
-                session_key(self._caller.tenant, ask.session),
-                "sequence" if ask.is_sequence else "step",
-                asked.inputs,
-                asked.identity,
-                reset=asked.reset,
-                deadline_s=ask.within_s,
-                came_s=came_s,
-                finite=asked.finite,
-            )
+            return self._steps.submit(command)
         except Exception as error:
             return error
 
@@ -119,7 +110,7 @@ class BulkResponse(Duplex):
             await self._answer_lines(self._writer, group, send)
         await self._send(send, self._writer.whole() if group.last else self._writer.ready())
 
-    def _told(self, ask: BulkStep, coming: PendingResult | Exception) -> PendingResult | Exception:
+    def _told(self, ask: BulkStep, coming: PendingSteps | Exception) -> PendingSteps | Exception:
         """Return what a step came to, or what it is to be told in its place."""
         error = coming if isinstance(coming, Exception) else coming.outcome if coming.failed else None
         return self._chains.told(ask, error) if isinstance(error, Exception) else coming
@@ -135,16 +126,16 @@ class BulkResponse(Duplex):
                 written = 0
                 await self._send(send, writer.ready())
             try:
-                answer = coming.result() if coming.done() else await coming
+                result = coming.result() if coming.done() else await coming
             except Exception as error:
                 writer.add(ask, self._chains.told(ask, error))
                 continue
-            size = 0 if answer.outputs is None else answer.outputs.nbytes
+            size = len(result.output or b"")
             written += size
             try:
                 if size > PROMPT_BYTES:
-                    await run_sync(writer.add, ask, answer)
+                    await run_sync(writer.add, ask, result)
                 else:
-                    writer.add(ask, answer)
+                    writer.add(ask, result)
             except Exception as error:  # of this answer; those behind it are written
                 writer.add(ask, error)

@@ -7,7 +7,7 @@ from contextlib import suppress
 from typing import NamedTuple
 
 from cellar.api.bulk.requests import BulkStep
-from cellar.sessions.requests.pending_result import PendingResult
+from cellar.sessions.requests.request import PendingResult, PendingSteps
 
 MOST_STEPS = 2048
 """Half of what may wait in the service by default: one request never takes all of it."""
@@ -19,7 +19,7 @@ class Group(NamedTuple):
     """Steps that were begun together. `last`: the part that they came in ends with them."""
 
     asks: list[BulkStep]
-    coming: list[PendingResult | Exception]
+    coming: list[PendingSteps | Exception]
     size_bytes: int
     last: bool
 

@@ -2,10 +2,9 @@
 
 import re
 
-from cellar.api.decoding.step_input import Asked, Floats, one_step
 from cellar.api.schemas.names import IDEMPOTENCY_KEY_PATTERN, MOST_TIMEOUT_MS
 from cellar.errors import InvalidInput, ShapeMismatch
-from cellar.ports import APPEND, Identity, Position
+from cellar.ports import APPEND, ROWS, Identity, Position, SessionKey, StepCommand
 from cellar.wire.frames.frames import Step
 
 KEY = re.compile(IDEMPOTENCY_KEY_PATTERN)
@@ -19,7 +18,7 @@ def identity_of(step: Step) -> Identity:
     return Identity(None if position is None else Position(*position), number, key, writer, seq)
 
 
-def asked_of(step: Step, identity: Identity) -> Asked:
+def command_of(step: Step, session: SessionKey, identity: Identity) -> StepCommand:
     """Return what the step asks for. Raise InvalidInput, whose pointer names a field of the record."""
     if not step.sequence and len(step.inputs) != 1:
         raise ShapeMismatch("a step is one, or it is a sequence", expected="1 step", actual=f"{len(step.inputs)} steps")
@@ -29,7 +28,10 @@ def asked_of(step: Step, identity: Identity) -> Asked:
         expected = f"at most {MOST_TIMEOUT_MS} ms"
         raise InvalidInput("too long a timeout", pointer="/timeout_ms", expected=expected, actual=str(step.timeout_ms))
     reset = False if step.reset is None else _rows(step.reset)
-    return Asked(step.inputs, identity, reset, _whole if step.sequence else one_step, "", finite=False)
+    deadline_s = step.timeout_ms / 1000 or None
+    if step.sequence:
+        return StepCommand(session, step.inputs, identity, reset, deadline_s, "sequence")
+    return StepCommand(session, step.inputs, identity, reset, deadline_s, "step", ROWS)
 
 
 def _rows(reset: bytes) -> list[bool]:
@@ -38,7 +40,3 @@ def _rows(reset: bytes) -> list[bool]:
             "not a reset", pointer="/reset", expected="a byte for each row, 0 or 1", actual="another byte"
         )
     return [byte == 1 for byte in reset]
-
-
-def _whole(outputs: Floats) -> Floats:
-    return outputs

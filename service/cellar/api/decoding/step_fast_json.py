@@ -9,12 +9,11 @@ from typing import Any
 
 import orjson
 
-from cellar.api.decoding.step_input import Asked, one_row, one_step, step_of_json
+from cellar.api.decoding.step_input import INPUT, step_of_json
 from cellar.api.http.body import validated
 from cellar.api.schemas.session.sessions import StepRequest
 from cellar.errors import InvalidInput
-from cellar.ports import APPEND, NAME, Identity
-from cellar.sessions.service.sessions import Reset
+from cellar.ports import APPEND, NAME, ROW, ROWS, Identity, Reset, SessionKey, StepCommand
 from cellar.sessions.values.position import MAX_STEP, parse_position
 from cellar.wire.json.document import SHORT_BYTES, decode
 from cellar.wire.numbers.numbers import plain_array, plain_row
@@ -26,15 +25,14 @@ BESIDES = frozenset(("position", "step", "writer", "seq", "reset"))
 
 BOOLS = frozenset((bool,))
 
-_make = tuple.__new__
-"""A third of what it takes to make a named tuple by its name."""
 
-
-def read_step(body: bytes, key: str | None) -> Asked:
+def read_step(body: bytes, session: SessionKey, key: str | None, deadline_s: float | None) -> StepCommand:
     """Return the step of a JSON body; `key` is its Idempotency-Key. Raise MalformedJson or InvalidInput."""
     document = plain_object(body)
-    asked = None if document is None else plain_step(document, key)
-    return step_of_json(validated(StepRequest, decode(body)), key) if asked is None else asked
+    command = None if document is None else plain_step(document, session, key, deadline_s)
+    if command is not None:
+        return command
+    return step_of_json(validated(StepRequest, decode(body)), session, key, deadline_s)
 
 
 def plain_object(body: bytes) -> dict[str, Any] | None:
@@ -51,7 +49,9 @@ def plain_object(body: bytes) -> dict[str, Any] | None:
     return document if type(document) is dict and body.count(b":") == len(document) else None
 
 
-def plain_step(document: dict[str, Any], key: str | None, others: int = 0) -> Asked | None:
+def plain_step(
+    document: dict[str, Any], session: SessionKey, key: str | None, deadline_s: float | None, others: int = 0
+) -> StepCommand | None:
     """Return the step of a plain object, None if it is for the models to say what it is.
 
     `others` of its members are none of the step, and are looked at by the caller.
@@ -59,15 +59,20 @@ def plain_step(document: dict[str, Any], key: str | None, others: int = 0) -> As
     values = document.get("input")
     if type(values) is not list:
         return None
-    inputs, shaped = plain_row(values), one_row
+    inputs, layout = plain_row(values), ROW
     if inputs is None:
-        rows, shaped = plain_array(values, 2), one_step
+        rows, layout = plain_array(values, 2), ROWS
         if rows is None:
             return None
         inputs = rows[None]
-    alone = len(document) == 1 + others
-    found = (APPEND if key is None else Identity(key=key), False) if alone else _besides(document, key, others)
-    return None if found is None else _make(Asked, (inputs, *found, shaped, "input", True))
+    reset: Reset
+    identity, reset = APPEND if key is None else Identity(key=key), False
+    if len(document) > 1 + others:
+        found = _besides(document, key, others)
+        if found is None:
+            return None
+        identity, reset = found
+    return StepCommand(session, inputs, identity, reset, deadline_s, "step", layout, INPUT, True)
 
 
 def _besides(document: dict[str, Any], key: str | None, others: int) -> tuple[Identity, Reset] | None:

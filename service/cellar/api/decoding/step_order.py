@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 from cellar.errors import NotReached
 from cellar.ports import Identity
-from cellar.sessions.requests.pending_result import PendingResult
+from cellar.sessions.requests.request import PendingSteps
 
 MOST_FAILURES = 4096
 """Failures that a socket remembers: of so many sessions, or writers of one. More than that, the oldest is forgotten."""
@@ -43,10 +43,10 @@ class Order:
     """The steps in flight on one socket, each with the one that it depends on, and where those that failed were."""
 
     def __init__(self) -> None:
-        self._last: dict[Chain, PendingResult] = {}
+        self._last: dict[Chain, PendingSteps] = {}
         self._failed: dict[Chain, int] = {}
 
-    def predecessor(self, session: str, place: Place) -> PendingResult | None:
+    def predecessor(self, session: str, place: Place) -> PendingSteps | None:
         """Return the step that must succeed before this one, if it is in flight.
 
         Raise NotReached if it has failed: until it is sent again, or the client begins anew at a position.
@@ -60,14 +60,14 @@ class Order:
         del self._failed[chain]
         return None
 
-    def begin(self, session: str, place: Place, pending: PendingResult | None) -> None:
+    def begin(self, session: str, place: Place, pending: PendingSteps | None) -> None:
         """Note a step that is in flight now, or (None) that was refused at once."""
         if pending is None:
             self._fail((session, place.writer), place.number)
         else:
             self._last[session, place.writer] = pending
 
-    def end(self, session: str, place: Place, pending: PendingResult, *, failed: bool) -> None:
+    def end(self, session: str, place: Place, pending: PendingSteps, *, failed: bool) -> None:
         """Note that a step is answered."""
         chain = session, place.writer
         if self._last.get(chain) is pending:

@@ -9,7 +9,8 @@ import numpy as np
 from starlette.responses import Response
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
-from cellar.api.decoding.step_input import Asked, as_json, one_row, pointing, row_as_json
+from cellar.api.decoding.step_input import pointing
+from cellar.api.decoding.step_output import as_json, laid_out, row_as_json
 from cellar.api.dependencies import Services
 from cellar.api.errors.problems import internal_error, problem_of
 from cellar.api.fast_http.request_head import Terms
@@ -17,9 +18,8 @@ from cellar.api.http.array_answers import POSITION, STEP_NUMBER
 from cellar.api.http.body import JSON, PROMPT_BYTES
 from cellar.api.http.parameters import REPLAYED
 from cellar.errors import CellarError, DeadlineExceeded, Outcome, Overloaded
-from cellar.ports import SessionKey
-from cellar.sessions.requests.pending_result import PendingResult
-from cellar.sessions.values.results import StepAnswer
+from cellar.ports import ROW, SessionKey, StepCommand, StepResult
+from cellar.sessions.requests.request import PendingSteps
 from cellar.wire.arrays import npy
 
 logger = logging.getLogger(__name__)
@@ -84,7 +84,7 @@ class StepCycle:
     """What a connection has instead of uvicorn's cycle of request and response."""
 
     __slots__ = (
-        *("_asked", "_connection", "_key", "_session", "_terms"),
+        *("_command", "_connection", "_key", "_session", "_terms"),
         *("came_s", "disconnected", "keep_alive", "pieces", "response_complete"),
     )
 
@@ -97,7 +97,7 @@ class StepCycle:
         self._session = session
         self._key = key
         self._terms = terms
-        self._asked: Asked | None = None
+        self._command: StepCommand | None = None
         self.came_s: float | None = None
         """When the request came, by the monotonic clock, if it was not just now."""
         self.pieces: list[bytes] = []
@@ -108,49 +108,38 @@ class StepCycle:
 
     def run(self, body: bytes) -> None:
         """Ask for the steps, now that the body is there."""
-        terms, sessions = self._terms, self._connection.services.sessions
-        key = _make(SessionKey, (terms.caller.tenant, self._session))
+        terms, steps = self._terms, self._connection.services.sessions.steps
+        session = _make(SessionKey, (terms.caller.tenant, self._session))
         try:
-            if sessions.is_refusing and not terms.sequence:  # then most are refused: before their body is read
-                sessions.check_room(key, terms.within_s, self.came_s)
-            self._asked = asked = terms.read(body, self._key)
-            pending = sessions.submit(
-                key,
-                "sequence" if terms.sequence else "step",
-                asked.inputs,
-                asked.identity,
-                reset=asked.reset,
-                deadline_s=terms.within_s,
-                came_s=self.came_s,
-                finite=asked.finite,
-            )
+            if steps.is_refusing and terms.kind == "step":  # then most are refused: before their body is read
+                steps.check_room(session, terms.within_s, self.came_s)
+            self._command = command = terms.decode(body, session, self._key, terms.within_s)
+            command.came_s = self.came_s
+            pending = steps.submit(command)
         except Exception as error:
             # not now: with an answer uvicorn begins to time how long nothing happens, and more may have come with this
             self._connection.loop.call_soon(self._refuse, error)
         else:
             pending.when_done(self._answer)
 
-    def _answer(self, pending: PendingResult) -> None:
+    def _answer(self, pending: PendingSteps) -> None:
         """Answer, or refuse, from within the settling of the steps: this raises nothing."""
-        asked = self._asked
         try:
-            assert asked is not None
-            done = pending.committed()
-            output = done.output
-            long = output is not None and len(output) > PROMPT_BYTES
-            if output is not None and self._terms.wants == npy.MEDIA_TYPE:
-                self._write_npy(asked, pending.result())
-            elif output is not None and asked.shaped is one_row and not long:
-                self._write_json(row_as_json(done.position, output), replayed=done.replayed)
-            elif long:
-                self._answer_beside(asked, pending.result())
+            result = pending.result()
+            output = result.output
+            if output is None:
+                self._write_json(as_json(result), replayed=result.replayed)
+            elif self._terms.wants == npy.MEDIA_TYPE:
+                self._write_npy(result)
+            elif len(output) > PROMPT_BYTES:
+                self._answer_beside(result)
             else:
-                answer = pending.result()
-                self._write_json(as_json(self._terms.output, asked, answer), replayed=answer.replayed)
+                encode = row_as_json if result.command.layout == ROW else as_json
+                self._write_json(encode(result), replayed=result.replayed)
         except Exception as error:
             self._refuse(error)
 
-    def _answer_beside(self, asked: Asked, answer: StepAnswer) -> None:
+    def _answer_beside(self, result: StepResult) -> None:
         """Write a long answer on a thread: others would wait for it."""
 
         def written(content: asyncio.Future[bytes]) -> None:
@@ -158,10 +147,9 @@ class StepCycle:
             if isinstance(error, Exception):
                 self._refuse(error)
             else:
-                self._write_json(content.result(), replayed=answer.replayed)
+                self._write_json(content.result(), replayed=result.replayed)
 
-        loop, name = self._connection.loop, self._terms.output
-        loop.run_in_executor(None, as_json, name, asked, answer).add_done_callback(written)
+        self._connection.loop.run_in_executor(None, as_json, result).add_done_callback(written)
 
     def _write_json(self, content: bytes, *, replayed: bool) -> None:
         line = REPLAYED_LINE if replayed else b""
@@ -169,14 +157,14 @@ class StepCycle:
         self._connection.note_answer()
         self._connection.write(self, OK, JSON_HEAD % len(content) + line, content)
 
-    def _write_npy(self, asked: Asked, answer: StepAnswer) -> None:
-        assert answer.outputs is not None
-        numbers = np.ascontiguousarray(asked.shaped(answer.outputs), "<f4")
-        header, position = npy.header(numbers.shape), answer.position
+    def _write_npy(self, result: StepResult) -> None:
+        assert result.outputs is not None
+        numbers = np.ascontiguousarray(laid_out(result.outputs, result.command.layout), "<f4")
+        header, position = npy.header(numbers.shape), result.position
         size = len(header) + numbers.nbytes
         self._connection.note_answer()
         head = NPY_HEAD % (str(position).encode(), position.step, size)
-        self._connection.write(self, OK, head + (REPLAYED_LINE if answer.replayed else b""), header, numbers.data)
+        self._connection.write(self, OK, head + (REPLAYED_LINE if result.replayed else b""), header, numbers.data)
 
     def _refuse(self, error: Exception) -> None:
         if type(error) is Overloaded:
@@ -193,10 +181,10 @@ class StepCycle:
         if not isinstance(error, CellarError):
             logger.error("in a step of session %s", self._session, exc_info=error)
             return internal_error()
-        if self._asked is None:
+        if self._command is None:
             return problem_of(error)
         try:
-            with pointing(self._asked):
+            with pointing(self._command):
                 raise error
         except CellarError as pointed:
             return problem_of(pointed)

@@ -2,27 +2,21 @@
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from starlette.datastructures import Headers as MediaHeaders
 from starlette.requests import Request
 
-from cellar.api.decoding.step_fast_json import read_step
-from cellar.api.decoding.step_input import Asked, sequence_of_json, sequence_of_npy, step_of_npy
-from cellar.api.http.body import JSON, PROMPT_BYTES, body_type, validated
+from cellar.api.decoding.step_body import NO_QUERY, TYPES, Decoder, Kind, decoder_of, query_of
+from cellar.api.http.body import JSON, PROMPT_BYTES, body_type
 from cellar.api.http.negotiation import answer_type
-from cellar.api.http.query_and_headers import TIMEOUT, deadline_s, read_query, refuse_query
+from cellar.api.http.query_and_headers import TIMEOUT, deadline_s
 from cellar.api.limits.memoize import remembered
 from cellar.api.schemas.names import IDEMPOTENCY_KEY, IDEMPOTENCY_KEY_PATTERN
-from cellar.api.schemas.session.sessions import SequenceQuery, SequenceRequest, StepQuery
+from cellar.api.schemas.session.sessions import StepQuery
 from cellar.errors import InvalidParameter, NotAcceptable, UnsupportedMediaType
 from cellar.ports import NAME, Caller
-from cellar.wire.arrays import npy
-from cellar.wire.json.document import decode
-
-TYPES = (JSON, npy.MEDIA_TYPE)
-"""Of bodies and of answers."""
 
 PROMPT_NPY_BYTES = 1024 * 1024
 """As PROMPT_BYTES, for numbers that only need to be looked at."""
@@ -46,14 +40,12 @@ KEY = re.compile(IDEMPOTENCY_KEY_PATTERN)
 
 Headers = Sequence[tuple[bytes, bytes]]
 
-NO_QUERY = SequenceQuery()
-
 
 @dataclass(frozen=True, slots=True)
 class Terms:
     """What a head says beside whose steps these are."""
 
-    sequence: bool
+    kind: Kind
     reads: str
     """The type of the body."""
     wants: str
@@ -64,28 +56,17 @@ class Terms:
     """In how many seconds the request must begin to run."""
     caller: Caller
     """Who asks."""
+    decode: Decoder = field(init=False, compare=False)
+    """Reads the body."""
 
-    @property
-    def output(self) -> Literal["output", "outputs"]:
-        """Return what a JSON answer calls the outputs."""
-        return "outputs" if self.sequence else "output"
+    def __post_init__(self) -> None:
+        """Look up the decoder, once for all requests with this head."""
+        object.__setattr__(self, "decode", decoder_of(self.kind, self.reads, self.query))
 
     @property
     def most_bytes(self) -> int:
         """How long a body may be that is read at once."""
         return PROMPT_BYTES if self.reads == JSON else PROMPT_NPY_BYTES
-
-    def read(self, body: bytes, key: str | None) -> Asked:
-        """Return what the body asks for; `key` is its Idempotency-Key.
-
-        Raise MalformedJson, MalformedBody or InvalidInput.
-        """
-        if not self.sequence:
-            return read_step(body, key) if self.reads == JSON else step_of_npy(body, self.query, key)
-        if self.reads == JSON:
-            return sequence_of_json(validated(SequenceRequest, decode(body)), key)
-        assert isinstance(self.query, SequenceQuery)
-        return sequence_of_npy(body, self.query, key)
 
 
 class Head(NamedTuple):
@@ -110,7 +91,7 @@ def read_head(url: bytes, headers: Headers, most_bytes: int, caller: Caller) -> 
     key = said.get(KEY_HEADER)
     if key is not None and not KEY.fullmatch(key.decode("latin-1")):
         return None
-    terms = _terms(path[2] == b"sequence", *types, path[3] or b"", said, caller)
+    terms = _terms("sequence" if path[2] == b"sequence" else "step", *types, path[3] or b"", said, caller)
     length = said.get(b"content-length", b"")
     if terms is None or not length.isdigit() or int(length) > min(terms.most_bytes, most_bytes):
         return None
@@ -127,10 +108,8 @@ def _types(content_type: bytes, accept: bytes) -> tuple[str, str] | None:
         return None
 
 
-def _terms(
-    sequence: bool, reads: str, wants: str, query: bytes, said: dict[bytes, bytes], caller: Caller
-) -> Terms | None:
-    if sequence and wants == JSON:  # long ones may be encoded, and are written by a thread
+def _terms(kind: Kind, reads: str, wants: str, query: bytes, said: dict[bytes, bytes], caller: Caller) -> Terms | None:
+    if kind == "sequence" and wants == JSON:  # long ones may be encoded, and are written by a thread
         return None
     beside: StepQuery = NO_QUERY
     within_s = None
@@ -138,10 +117,8 @@ def _terms(
         request = Request({"type": "http", "headers": list(said.items()), "query_string": query})
         try:
             within_s = deadline_s(request)
-            if reads == JSON:
-                refuse_query(request)
-            elif query:
-                beside = read_query(SequenceQuery if sequence else StepQuery, request)
+            if query:
+                beside = query_of(kind, reads, request)
         except InvalidParameter:
             return None
-    return Terms(sequence, reads, wants, beside, within_s, caller)
+    return Terms(kind, reads, wants, beside, within_s, caller)

@@ -6,7 +6,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from cellar.errors import InvalidInput
-from cellar.sessions.values.results import Floats
+from cellar.ports import Floats
 from cellar.wire.arrays.npy_rows import NpyRows
 from cellar.wire.json.document import decode
 from cellar.wire.json.lines import LineSplitter, is_blank

@@ -14,8 +14,8 @@ from cellar.api.http.full_duplex import Duplex, parts_of
 from cellar.api.sequence_stream.replies import Outputs, last_line, line_of, problem_line
 from cellar.api.sequence_stream.requests import Chunks, Reader
 from cellar.errors import CellarError, Overloaded
+from cellar.ports import Floats
 from cellar.sessions.operations.long_sequence import LongSequence, Ran
-from cellar.sessions.values.results import Floats
 
 Read = Floats | Exception | None
 """A chunk, what is wrong behind the last one, or the end."""

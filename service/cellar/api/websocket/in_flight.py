@@ -7,9 +7,9 @@ from functools import partial
 
 from cellar.api.decoding.step_order import Order
 from cellar.api.websocket.submissions import Several, Submission, fault_of
-from cellar.ports import SessionKey
-from cellar.sessions.requests.pending_result import PendingResult
-from cellar.sessions.service.sessions import Sessions
+from cellar.sessions.requests.request import PendingSteps
+from cellar.sessions.requests.step_batch import StepBatch
+from cellar.sessions.service.steps import Steps
 
 SOCKET_WINDOW = 4096
 """Steps of all sessions in flight on one socket: as many as may wait in the service by default."""
@@ -22,10 +22,10 @@ KEPT_QUEUES = 64
 class _Queue:
     """The steps of one session in flight, in their order. `hear` is called when the first is answered."""
 
-    __slots__ = ("asks", "count", "hear", "key")
+    __slots__ = ("asks", "count", "hear", "session")
 
-    def __init__(self, key: SessionKey, hear: "Callable[[_Queue, PendingResult | None], None]") -> None:
-        self.key = key
+    def __init__(self, session: str, hear: "Callable[[_Queue, PendingSteps | None], None]") -> None:
+        self.session = session
         self.asks: deque[Submission | Several] = deque()
         self.count = 0
         """Steps, of which an ask may be several."""
@@ -35,11 +35,8 @@ class _Queue:
 class StepsInFlight:
     """Takes steps; calls `wake` once some are answered, and hands them out then."""
 
-    def __init__(
-        self, sessions: Sessions, tenant: str, wake: Callable[[], None], *, window: int, max_bytes: int
-    ) -> None:
-        self._sessions = sessions
-        self._tenant = tenant
+    def __init__(self, steps: Steps, wake: Callable[[], None], *, window: int, max_bytes: int) -> None:
+        self._steps = steps
         self._wake = wake
         self._window = window
         self._max_bytes = max_bytes
@@ -51,26 +48,24 @@ class StepsInFlight:
         self._bytes = 0
         self._freed = asyncio.Event()
 
-    def begin(self, session: str, ask: Submission | Several) -> Submission | Several | None:
+    def begin(self, ask: Submission | Several) -> Submission | Several | None:
         """Submit a step, or several; what is wrong with them is their answer.
 
         Return what there is no room for, if there is any: the session, or the socket, may have no more in flight.
         """
-        queue = self._queues.get(session)
+        queue = self._queues.get(ask.session)
         if queue is None:
-            queue = self._queues[session] = _Queue(SessionKey(self._tenant, session), self._hear)
+            queue = self._queues[ask.session] = _Queue(ask.session, self._hear)
         if queue.count >= self._window or self.count >= SOCKET_WINDOW or self._bytes >= self._max_bytes:
             return ask
         left: Several | None = None
         if isinstance(ask, Several):
-            room = min(self._window - queue.count, SOCKET_WINDOW - self.count, self._sessions.queue_limit)
+            room = min(self._window - queue.count, SOCKET_WINDOW - self.count, self._steps.queue_limit)
             if ask.count > room:
                 ask, left = ask.cut(room)
-            ask.session = session
-            self._submit_several(queue.key, ask)
+            self._submit_several(ask)
         else:
-            ask.session = session
-            self._submit(queue.key, ask)
+            self._submit(ask)
         self.count += ask.count
         queue.count += ask.count
         self._bytes += ask.nbytes
@@ -92,11 +87,11 @@ class StepsInFlight:
                 queue.count -= ask.count
                 self._bytes -= ask.nbytes
                 if ask.place is not None and ask.pending is not None:
-                    self._order.end(queue.key.session, ask.place, ask.pending, failed=ask.error is not None)
+                    self._order.end(queue.session, ask.place, ask.pending, failed=ask.error is not None)
             if asks:
                 self._watch(queue)
             elif len(self._queues) > KEPT_QUEUES:
-                del self._queues[queue.key.session]
+                del self._queues[queue.session]
         self._freed.set()
         return landed
 
@@ -118,39 +113,30 @@ class StepsInFlight:
         """Let the session's steps go on behind one that failed: the client knows where it is."""
         self._order.forgive(session)
 
-    def _submit(self, key: SessionKey, ask: Submission) -> None:
-        place, asked = ask.place, ask.asked
+    def _submit(self, ask: Submission) -> None:
+        place, command, session = ask.place, ask.command, ask.session
         try:
-            if asked is not None:
-                if asked.identity.position is not None:
-                    self._order.forgive(key.session)
-                ask.pending = self._sessions.submit(
-                    key,
-                    ask.kind,
-                    asked.inputs,
-                    asked.identity,
-                    reset=asked.reset,
-                    deadline_s=ask.timeout_s,
-                    came_s=ask.came_s,
-                    after=None if place is None else self._order.predecessor(key.session, place),
-                    finite=asked.finite,
-                )
+            if command is not None:
+                if command.identity.position is not None:
+                    self._order.forgive(session)
+                after = None if place is None else self._order.predecessor(session, place)
+                ask.pending = self._steps.submit(command, after)
         except Exception as error:
             ask.fail(fault_of(error))
         if place is not None:
-            self._order.begin(key.session, place, ask.pending)
+            self._order.begin(session, place, ask.pending)
 
-    def _submit_several(self, key: SessionKey, several: Several) -> None:
-        place = several.place
+    def _submit_several(self, several: Several) -> None:
+        place, session = several.place, several.session
         try:
-            after = None if place is None else self._order.predecessor(key.session, place)
-            first = None if place is None else place.number
-            if several.error is None:
-                several.pending = self._sessions.submit_steps(key, several.inputs, first, after=after)
+            after = None if place is None else self._order.predecessor(session, place)
+            pending = self._steps.submit(several.command, after)
+            assert isinstance(pending, StepBatch)
+            several.pending = pending
         except Exception as error:
             several.fail(fault_of(error))
         if place is not None:
-            self._order.begin(key.session, place, several.pending)
+            self._order.begin(session, place, several.pending)
 
     def _watch(self, queue: _Queue) -> None:
         """Wait for the first of a queue: those behind it are answered no sooner, and mostly together with it."""
@@ -160,7 +146,7 @@ class StepsInFlight:
         else:
             pending.when_done(queue.hear)
 
-    def _hear(self, queue: _Queue, _pending: PendingResult | None) -> None:
+    def _hear(self, queue: _Queue, _pending: PendingSteps | None) -> None:
         self._answered.append(queue)
         if len(self._answered) == 1:
             self._wake()

@@ -8,19 +8,17 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from cellar.api.decoding.step_input import Asked, one_row
+from cellar.api.decoding.step_output import NAMES, numbers_of
 from cellar.api.errors.problems import document_of
 from cellar.api.websocket.connection.interface import BINARY, TEXT, Message
 from cellar.api.websocket.requests import Resume
 from cellar.api.websocket.submissions import Several, Submission
 from cellar.errors import CellarError, Overloaded, Unavailable
-from cellar.ports import Committed, Position, StepChanges
-from cellar.sessions.values.results import Floats, Missed, SinceAnswer
+from cellar.ports import ROW, Floats, Position, StepChanges, StepResult
+from cellar.sessions.values.results import Missed, SinceAnswer
 from cellar.wire.frames import columns, frames, layout
 
 SINGLE, DOUBLE = np.dtype("<f4"), np.dtype(np.float64)
-
-NAMES = {"step": "output", "sequence": "outputs"}
 
 
 class Replies:
@@ -70,16 +68,16 @@ class Replies:
         document: dict[str, Any] = {"session": ask.session} if self._name_sessions else {}
         if ask.tag is not None:
             document["id"] = ask.tag
-        answer = ask.answer
-        if answer is None or ask.asked is None:
+        result = ask.result
+        if result is None:
             document["problem"] = problem(ask.error)
             return document
-        output, position = answer.output, answer.position
-        if output is not None and ask.asked.shaped is one_row:  # nearly always
+        output, position, command = result.output, result.position, result.command
+        if output is not None and command.layout == ROW:  # nearly always
             document["output"] = np.frombuffer(output, SINGLE).astype(DOUBLE)
         else:
-            document[NAMES[ask.kind]] = None if output is None else _doubles(_outputs(ask.asked, answer))
-        if answer.replayed:
+            document[NAMES[command.kind]] = numbers_of(result)
+        if result.replayed:
             document["replayed"] = True
         document["step"] = position.step
         document["position"] = str(position)
@@ -116,14 +114,8 @@ def _doubles(outputs: Floats) -> NDArray[np.float64]:
     return outputs.astype(DOUBLE)
 
 
-def _outputs(asked: Asked, done: Committed) -> Floats:
-    """Return the outputs with the axes that the inputs had."""
-    numbers: Floats = np.frombuffer(done.output or b"", SINGLE)
-    return asked.shaped(numbers.reshape(done.steps, asked.inputs.shape[1], -1))
-
-
-_Step = tuple[int, int, Committed | CellarError | None]
-"""Tag and rows of a step, and what came of it."""
+_Step = tuple[int, StepResult | CellarError | None]
+"""The tag of a step, and what came of it."""
 
 
 def _frame(asks: Sequence[Submission | Several]) -> bytes:
@@ -135,10 +127,9 @@ def _frame(asks: Sequence[Submission | Several]) -> bytes:
             packed += [*_packed(apart), _in_a_row(ask, ask.landed)]
             apart = []
         elif isinstance(ask, Several):
-            apart += [(tag, ask.rows, outcome) for tag, outcome in zip(ask.tags.tolist(), ask.outcomes, strict=True)]
+            apart += zip(ask.tags.tolist(), ask.outcomes, strict=True)
         else:
-            rows = 0 if ask.asked is None else ask.asked.inputs.shape[1]
-            apart.append((ask.tag or 0, rows, ask.answer or ask.error))
+            apart.append((ask.tag or 0, ask.result or ask.error))
     return frames.join_answers([*packed, *_packed(apart)])
 
 
@@ -155,25 +146,25 @@ def _in_a_row(several: Several, landed: StepChanges) -> frames.Packed:
 
 
 def _went_well(step: _Step) -> bool:
-    outcome = step[2]
-    return isinstance(outcome, Committed) and outcome.output is not None
+    outcome = step[1]
+    return isinstance(outcome, StepResult) and outcome.output is not None
 
 
 def _columns(steps: Sequence[_Step]) -> frames.Packed:
-    done = [outcome for _, _, outcome in steps if isinstance(outcome, Committed)]
+    done = [outcome for _, outcome in steps if isinstance(outcome, StepResult)]
     return columns.pack_outputs(
-        [tag for tag, _, _ in steps],
+        [tag for tag, _ in steps],
         [one.position for one in done],
         [one.steps for one in done],
-        [rows for _, rows, _ in steps],
+        [one.command.inputs.shape[1] for one in done],
         [one.output for one in done if one.output is not None],
         [one.replayed for one in done],
     )
 
 
-def _record(tag: int, _: int, outcome: Committed | CellarError | None) -> frames.Answer:
+def _record(tag: int, outcome: StepResult | CellarError | None) -> frames.Answer:
     """Return a problem, or an answer whose output was not kept."""
-    if isinstance(outcome, Committed):
+    if isinstance(outcome, StepResult):
         return frames.Answer(tag, layout.OK, frames.Place(*outcome.position), None, outcome.replayed)
     document = problem(outcome)
     return frames.Answer(tag, document["status"], problem=orjson.dumps(document))

@@ -1,26 +1,26 @@
 """The messages of a stream, read: JSON objects, a step or a sequence each, and frames of many."""
 
-import re
-from collections.abc import Iterator, Sequence
-from typing import Any, Literal, NamedTuple
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from typing import Any, NamedTuple
 
-from cellar.api.decoding.frame_record import asked_of, identity_of
+from cellar.api.decoding.frame_record import command_of, identity_of
+from cellar.api.decoding.session_name import is_name
 from cellar.api.decoding.step_fast_json import plain_object, plain_step
-from cellar.api.decoding.step_input import Asked, one_step, sequence_of_json, step_of_json
+from cellar.api.decoding.step_input import sequence_of_json, step_of_json
 from cellar.api.decoding.step_order import Place, place_of
 from cellar.api.errors.synonyms import synonym
 from cellar.api.errors.validation_errors import shown
 from cellar.api.http.body import validated
 from cellar.api.schemas.session.websocket import ResumeMessage, SequenceMessage, StepMessage
+from cellar.api.websocket.session_names import SessionNames
 from cellar.api.websocket.submissions import Several, Submission
 from cellar.errors import CellarError, InvalidInput, MalformedJson
 from cellar.nn.spec.base import whole
-from cellar.ports import APPEND, NAME, NAME_IN_WORDS, Identity
+from cellar.ports import APPEND, NAME_IN_WORDS, ROWS, Identity, SessionKey, StepCommand
 from cellar.wire.frames import columns, frames
 from cellar.wire.json.document import decode
 from cellar.wire.json.outline import outline
-
-_NAME = re.compile(NAME)
 
 NAMELESS = frozenset(("",))
 """Sessions of records that leave it to the socket."""
@@ -34,40 +34,44 @@ class Resume(NamedTuple):
     writer: str | None
 
 
-def read_text(text: bytes) -> Submission | Resume:
+def read_text(text: bytes, names: SessionNames) -> Submission | Resume:
     """Return what a text message asks for; what is wrong with a step is the error of that step.
 
     Raise MalformedJson for what is no JSON object to its end, or no UTF-8.
     """
     plain = plain_object(text)
-    return (None if plain is None else _plain_step(plain)) or _read_any(text)
+    return (None if plain is None else _plain_step(plain, names)) or _read_any(text, names)
 
 
-def _plain_step(document: dict[str, Any]) -> Submission | None:
+def _plain_step(document: dict[str, Any], names: SessionNames) -> Submission | None:
     """Return the step of a message in which nothing is to be explained, None of any other: the models do that."""
-    tag, session = document.get("id"), document.get("session")
+    tag, name = document.get("id"), document.get("session")
     if not (tag is None or (type(tag) is int and 0 <= tag < 2**32)):
         return None
-    if not (session is None or (type(session) is str and _is_name(session))):
+    if not (name is None or (type(name) is str and is_name(name))):
         return None
-    asked = plain_step(document, None, ("id" in document) + ("session" in document))
-    if asked is None:
+    try:
+        session = names.key(name)
+    except InvalidInput:
         return None
-    identity = asked.identity
-    return Submission(session, tag, asked, None if identity is APPEND else place_of(identity))
+    command = plain_step(document, session, None, None, ("id" in document) + ("session" in document))
+    if command is None:
+        return None
+    identity = command.identity
+    return Submission(session.session, tag, command, None if identity is APPEND else place_of(identity))
 
 
-def _read_any(text: bytes) -> Submission | Resume:
+def _read_any(text: bytes, names: SessionNames) -> Submission | Resume:
     try:
         document: Any = decode(text)
         if not isinstance(document, dict):
             raise InvalidInput("a message is an object", expected="an object", actual=shown(document))
-        return _read_object(document)
+        return _read_object(document, names)
     except CellarError as error:
         found = outline(text)
         if isinstance(error, MalformedJson) and not (found.readable and _is_utf8(text)):
             raise
-        return _failed(found.members, error)
+        return _failed(found.members, names, error)
 
 
 def _is_utf8(text: bytes) -> bool:
@@ -78,28 +82,34 @@ def _is_utf8(text: bytes) -> bool:
     return True
 
 
-def read_frame(data: bytes) -> list[Submission | Several]:
+def read_frame(data: bytes, names: SessionNames) -> list[Submission | Several]:
     """Return what the steps of a frame ask for. Raise MalformedBody."""
     plain = columns.plain_steps(data)
-    if plain is None or not all(map(_is_name, set(plain.sessions) - NAMELESS)):
-        return [_read_record(step) for step in frames.unpack_steps(data)]
-    return _plain_records(plain)
+    if plain is None or not all(map(is_name, set(plain.sessions) - NAMELESS)):
+        return [_read_record(step, names) for step in frames.unpack_steps(data)]
+    return _plain_records(plain, names)
 
 
-def _plain_records(plain: columns.PlainSteps) -> list[Submission | Several]:
+def _plain_records(plain: columns.PlainSteps, names: SessionNames) -> list[Submission | Several]:
     """Return the steps of a plain frame: those of a session that stand side by side as one."""
     sessions, tags, numbers, inputs = plain
     found: list[Submission | Several] = []
     for start, end in _runs(sessions, numbers):
-        session, first = sessions[start] or None, None if numbers is None else numbers[start]
-        if end - start > 1:
-            found.append(Several(session, tags[start:end], first, inputs[start:end, 0]))
+        name, first = sessions[start] or None, None if numbers is None else numbers[start]
+        identity, place = (APPEND, None) if first is None else (Identity(step=first), Place(None, first))
+        try:
+            session = names.key(name)
+        except InvalidInput as error:
+            for at in range(start, end):
+                place = None if first is None else Place(None, first + at - start)
+                found.append(Submission(names.shown(name), int(tags[at]), None, place, framed=True, error=error))
             continue
-        identity = APPEND if first is None else Identity(step=first)
-        asked = Asked(inputs[start], identity, False, one_step, "")
-        found.append(
-            Submission(session, int(tags[start]), asked, None if first is None else Place(None, first), framed=True)
-        )
+        if end - start > 1:
+            command = StepCommand(session, inputs[start:end, 0], identity, False, None, "batch", ROWS, "", True)
+            found.append(Several(tags[start:end], command))
+        else:
+            command = StepCommand(session, inputs[start], identity, False, None, "step", ROWS, "", True)
+            found.append(Submission(session.session, int(tags[start]), command, place, framed=True))
     return found
 
 
@@ -116,21 +126,13 @@ def _runs(sessions: Sequence[str], numbers: Sequence[int] | None) -> Iterator[tu
     yield start, len(sessions)
 
 
-def _is_name(session: str) -> bool:
-    return _NAME.fullmatch(session) is not None
-
-
-def _read_object(document: dict[str, Any]) -> Submission | Resume:
+def _read_object(document: dict[str, Any], names: SessionNames) -> Submission | Resume:
     if "input" in document:
         step = validated(StepMessage, document)
-        asked = step_of_json(step, step.key)
-        return Submission(step.session, step.id, asked, place_of(asked.identity), "step", step.timeout_s)
+        return _submission(step, names, partial(step_of_json, step))
     if "inputs" in document:
         sequence = validated(SequenceMessage, document)
-        asked = sequence_of_json(sequence, sequence.key)
-        return Submission(
-            sequence.session, sequence.id, asked, place_of(asked.identity), "sequence", sequence.timeout_s
-        )
+        return _submission(sequence, names, partial(sequence_of_json, sequence))
     if "resume" in document:
         resume = validated(ResumeMessage, document)
         return Resume(resume.session, resume.resume, resume.writer)
@@ -139,27 +141,38 @@ def _read_object(document: dict[str, Any]) -> Submission | Resume:
     raise InvalidInput(f"a message has one of these{meant}", expected="input, inputs or resume", actual="none of them")
 
 
-def _failed(members: dict[str, Any], error: CellarError) -> Submission:
+def _submission(
+    said: StepMessage | SequenceMessage,
+    names: SessionNames,
+    read: Callable[[SessionKey, str | None, float | None], StepCommand],
+) -> Submission:
+    place = place_of(said.identity(said.key))
+    try:
+        session = names.key(said.session)
+    except InvalidInput as error:
+        return Submission(names.shown(said.session), said.id, None, place, error=error)
+    return Submission(session.session, said.id, read(session, said.key, said.timeout_s), place)
+
+
+def _failed(members: dict[str, Any], names: SessionNames, error: CellarError) -> Submission:
     """Return the step of a message that is none, as far as it can be told: the steps behind it may depend on it."""
-    session, writer, tag = members.get("session"), members.get("writer"), whole(members.get("id"))
+    name, writer, tag = members.get("session"), members.get("writer"), whole(members.get("id"))
     named = isinstance(writer, str)
     number = whole(members.get("seq" if named else "step"))
     place = Place(writer if named else None, number) if isinstance(number, int) else None
-    known = isinstance(session, str) and _is_name(session)
+    session = names.shown(name if isinstance(name, str) and is_name(name) else None)
     tagged = isinstance(tag, int) and 0 <= tag < 2**32
-    return Submission(session if known else None, tag if tagged else None, None, place, error=error)
+    return Submission(session, tag if tagged else None, None, place, error=error)
 
 
-def _read_record(step: frames.Step) -> Submission:
-    identity = identity_of(step)
-    session = step.session or None
+def _read_record(step: frames.Step, names: SessionNames) -> Submission:
+    identity, name = identity_of(step), step.session or None
+    place = place_of(identity)
     try:
-        if session is not None and not _is_name(session):
-            session = None
+        if name is not None and not is_name(name):
+            name = None
             raise InvalidInput("not the name of a session", expected=NAME_IN_WORDS, actual=shown(step.session))
-        asked = asked_of(step, identity)
+        command = command_of(step, names.key(name), identity)
     except InvalidInput as error:
-        return Submission(session, step.tag, None, place_of(identity), framed=True, error=error)
-    kind: Literal["step", "sequence"] = "sequence" if step.sequence else "step"
-    timeout_s = step.timeout_ms / 1000 or None
-    return Submission(session, step.tag, asked, place_of(identity), kind, timeout_s, framed=True)
+        return Submission(names.shown(name), step.tag, None, place, framed=True, error=error)
+    return Submission(command.session.session, step.tag, command, place, framed=True)

@@ -18,9 +18,10 @@ from cellar.api.websocket.deferred_writes import DeferredWrites
 from cellar.api.websocket.in_flight import StepsInFlight
 from cellar.api.websocket.replies import Replies, text
 from cellar.api.websocket.requests import Resume, read_frame, read_text
+from cellar.api.websocket.session_names import SessionNames
 from cellar.api.websocket.submissions import Several, Submission
-from cellar.errors import CellarError, InvalidInput
-from cellar.ports import Caller, Position, SessionKey
+from cellar.errors import CellarError
+from cellar.ports import Caller, Position
 from cellar.sessions.values.position import parse_position
 
 logger = logging.getLogger(__name__)
@@ -41,14 +42,12 @@ class Socket:
         max_bytes: int,
     ) -> None:
         self._services = services
-        self._tenant = caller.tenant
         self._session = session
+        self._names = SessionNames(caller, session)
         self._connection = connection
         self._turns = turns
         self._window = window
-        self._steps_in_flight = StepsInFlight(
-            services.sessions, caller.tenant, self._wake, window=window, max_bytes=max_bytes
-        )
+        self._steps_in_flight = StepsInFlight(services.sessions.steps, self._wake, window=window, max_bytes=max_bytes)
         self._replies = Replies(name_sessions=session is None)
         self._waiting: list[Submission | Several] = []
         """Read, and not begun: there is no room for them."""
@@ -138,7 +137,7 @@ class Socket:
 
     def together(self) -> AbstractContextManager[None]:
         """Take, in here, messages that came at once: of their steps none goes before the others."""
-        return self._services.sessions.together()
+        return self._services.sessions.steps.together()
 
     def eased(self) -> None:
         """Hear that answers are taken again."""
@@ -168,9 +167,9 @@ class Socket:
         if len(payload) > PROMPT_BYTES:
             self._go(self._understand_long(payload, kind))
         elif kind == BINARY:
-            self._begin(read_frame(payload))
+            self._begin(read_frame(payload, self._names))
         else:
-            said = read_text(payload)
+            said = read_text(payload, self._names)
             if isinstance(said, Resume):
                 self._go(self._resume(said))
             else:
@@ -178,8 +177,8 @@ class Socket:
 
     async def _understand_long(self, payload: bytes, kind: int) -> None:
         if kind == BINARY:
-            return self._begin(await read_beside(len(payload), read_frame, payload))
-        said = await read_beside(len(payload), read_text, payload)
+            return self._begin(await read_beside(len(payload), read_frame, payload, self._names))
+        said = await read_beside(len(payload), read_text, payload, self._names)
         return await self._resume(said) if isinstance(said, Resume) else self._begin((said,))
 
     def _begin(self, asks: Sequence[Submission | Several]) -> None:
@@ -192,8 +191,7 @@ class Socket:
         return None
 
     def _begin_one(self, ask: Submission | Several) -> None:
-        session = self._session if ask.session is None else None
-        left = ask if self._waiting else self._steps_in_flight.begin(session or self._session_of(ask), ask)
+        left = ask if self._waiting else self._steps_in_flight.begin(ask)
         if left is not None:
             self._waiting.append(left)
 
@@ -202,39 +200,21 @@ class Socket:
         store = await self._services.ready()
         self._replies.durability = store["durability"]
         greeting: dict[str, Any] = {"window": self._window, "durability": store["durability"]}
-        if self._session is not None:
-            session = await self._services.sessions.get(SessionKey(self._tenant, self._session))
-            self._acknowledged[self._session] = session.position
+        if self._names.own is not None:
+            session = await self._services.sessions.get(self._names.own)
+            self._acknowledged[session.session] = session.position
             about = {"session": session.session, "model": session.model, "batch_size": session.batch_size}
             greeting = self._replies.moved(session.position, **about, **greeting)
         self._connection.write([text(greeting)])
 
-    def _session_of(self, said: Submission | Several) -> str:
-        """Return whose step it is, "" of nobody's. What is wrong with that is the step's own error."""
-        if said.session is None and self._session is not None:
-            return self._session
-        try:
-            return self._named(said.session)
-        except InvalidInput as error:
-            said.refuse(error)
-            return self._session or ""
-
-    def _named(self, session: str | None) -> str:
-        if self._session is None:
-            if session is None:
-                raise InvalidInput("which session?", pointer="/session", expected="a session", actual="nothing")
-            return session
-        if session not in (None, self._session):
-            raise InvalidInput("another session", pointer="/session", expected=self._session, actual=session)
-        return self._session
-
     async def _resume(self, asked: Resume) -> None:
         """Tell what was committed after a position, once all steps that came before are answered."""
         try:
-            session = self._named(asked.session)
+            key = self._names.key(asked.session)
+            session = key.session
             await self._steps_in_flight.idle(session)
             position = parse_position(asked.position, pointer="/resume")
-            since = await self._services.sessions.since(SessionKey(self._tenant, session), position, asked.writer)
+            since = await self._services.sessions.since(key, position, asked.writer)
         except CellarError as error:
             self._connection.write([text(self._replies.refused(asked, error))])
             if self._session is not None and ends(error):
@@ -265,8 +245,8 @@ class Socket:
             asks = self._steps_in_flight.land()
             self._connection.write(self._replies.messages(asks))
             for ask in asks:
-                if ask.answer is not None and ask.session is not None:
-                    self._acknowledged[ask.session] = ask.answer.position
+                if ask.result is not None:
+                    self._acknowledged[ask.session] = ask.result.position
                 if ask.error is not None and self._session is not None and ends(ask.error):
                     self.end(closing_of(ask.error))
         except Exception as error:

@@ -2,13 +2,12 @@
 
 import logging
 from collections.abc import Sequence
+from dataclasses import replace
 from time import monotonic
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from cellar.api.decoding.step_input import Asked
 from cellar.api.decoding.step_order import Place, behind
 from cellar.api.websocket.close_codes import ends
 from cellar.errors import (
@@ -19,10 +18,9 @@ from cellar.errors import (
     ShapeMismatch,
     WholeSequencesOnly,
 )
-from cellar.ports import Committed, StepChanges
-from cellar.sessions.requests.pending_result import PendingResult
+from cellar.ports import Identity, StepChanges, StepCommand, StepResult
+from cellar.sessions.requests.request import PendingSteps
 from cellar.sessions.requests.step_batch import StepBatch
-from cellar.sessions.values.results import Floats
 
 logger = logging.getLogger(__name__)
 
@@ -33,55 +31,40 @@ ABOUT_INPUTS = (ShapeMismatch, IdUnknown, WholeSequencesOnly)
 class Submission:
     """A step or a sequence that a client asks for, and what comes of it: an answer or an error."""
 
-    __slots__ = (
-        "answer",
-        "asked",
-        "came_s",
-        "error",
-        "framed",
-        "kind",
-        "nbytes",
-        "pending",
-        "place",
-        "session",
-        "tag",
-        "timeout_s",
-    )
+    __slots__ = ("command", "error", "framed", "nbytes", "pending", "place", "result", "session", "tag")
 
     count = 1
     """How many steps it is."""
 
     def __init__(
         self,
-        session: str | None,
+        session: str,
         tag: int | None,
-        asked: Asked | None,
+        command: StepCommand | None,
         place: Place | None,
-        kind: Literal["step", "sequence"] = "step",
-        timeout_s: float | None = None,
         *,
         framed: bool = False,
         error: CellarError | None = None,
     ) -> None:
         self.session = session
-        """As the message names it; None where it names none."""
+        """Whose step it is, "" of nobody's."""
         self.tag = tag
         """Goes back with the answer."""
-        self.asked = asked
+        self.command = command
         """None if it is not run: `error` says why."""
         self.error = error
         self.place = place
         """Its place among the steps that depend on each other; None if it depends on none."""
-        self.kind = kind
-        self.timeout_s = timeout_s
-        self.came_s = None if timeout_s is None else monotonic()
-        """When its time began, by the monotonic clock."""
         self.framed = framed
         """Whether it came in a frame, and is answered in one."""
-        self.nbytes = 0 if asked is None else asked.inputs.nbytes
+        self.nbytes = 0
         """Of its inputs."""
-        self.pending: PendingResult | None = None
-        self.answer: Committed | None = None
+        if command is not None:
+            self.nbytes = command.inputs.nbytes
+            if command.deadline_s is not None:
+                command.came_s = monotonic()
+        self.pending: PendingSteps | None = None
+        self.result: StepResult | None = None
 
     def settle(self) -> bool:
         """Take what came of it. Return whether that is known."""
@@ -94,17 +77,13 @@ class Submission:
         if isinstance(outcome, CellarError):
             self.fail(outcome)
         else:
-            self.answer = outcome
+            self.result = outcome
         return True
-
-    def refuse(self, error: CellarError) -> None:
-        """Let it be answered with an error, and not be run."""
-        self.asked, self.error = None, self.error or error
 
     def fail(self, error: CellarError) -> None:
         """Note what went wrong; pointers that begin at the inputs shall begin at the message."""
-        if isinstance(error, ABOUT_INPUTS) and self.asked is not None and self.asked.name:
-            error.pointer = f"/{self.asked.name}{error.pointer}"
+        if isinstance(error, ABOUT_INPUTS) and self.command is not None and self.command.pointer:
+            error.pointer = self.command.pointer + error.pointer
         self.error = error
 
 
@@ -114,23 +93,24 @@ class Several:
     It is to a socket what an `Submission` is, but for what came of each step.
     """
 
-    __slots__ = ("answer", "count", "error", "inputs", "nbytes", "outcomes", "pending", "place", "session", "tags")
+    __slots__ = ("command", "count", "error", "nbytes", "outcomes", "pending", "place", "result", "session", "tags")
 
     framed = True
 
-    def __init__(self, session: str | None, tags: NDArray[np.uint32], first: int | None, inputs: Floats) -> None:
-        self.session = session
+    def __init__(self, tags: NDArray[np.uint32], command: StepCommand) -> None:
+        self.session = command.session.session
         self.tags = tags
-        self.inputs = inputs
-        """(T, rows, in_size), finite."""
-        self.count, self.nbytes = len(inputs), inputs.nbytes
+        self.command = command
+        """A batch."""
+        self.count, self.nbytes = len(command.inputs), command.inputs.nbytes
         """How many they are, and of how many bytes."""
+        first = command.identity.step
         self.place = None if first is None else Place(None, first)
         """That of the first step; where any has failed, in the end, that of the one that failed first."""
         self.pending: StepBatch | None = None
-        self.outcomes: Sequence[Committed | CellarError] = ()
+        self.outcomes: Sequence[StepResult | CellarError] = ()
         """Of each step, unless they have `landed`."""
-        self.answer: Committed | None = None
+        self.result: StepResult | None = None
         """The last of them, and"""
         self.error: CellarError | None = None
         """the one that ends a stream, if any does, else the first."""
@@ -138,7 +118,7 @@ class Several:
     @property
     def rows(self) -> int:
         """How many rows each of them has."""
-        return len(self.inputs[0])
+        return len(self.command.inputs[0])
 
     @property
     def landed(self) -> StepChanges | None:
@@ -147,15 +127,13 @@ class Several:
 
     def cut(self, at: int) -> "tuple[Several, Several]":
         """Return the first `at` of them, and the others."""
-        first = None if self.place is None else self.place.number
-        parts = (
-            Several(self.session, self.tags[:at], first, self.inputs[:at]),
-            Several(self.session, self.tags[at:], None if first is None else first + at, self.inputs[at:]),
+        command, first = self.command, self.command.identity.step
+        rest = command.identity if first is None else Identity(step=first + at)
+        head, tail = command.inputs[:at], command.inputs[at:]
+        return (
+            Several(self.tags[:at], replace(command, inputs=head)),
+            Several(self.tags[at:], replace(command, inputs=tail, identity=rest)),
         )
-        if self.error is not None:  # none of them is run
-            for part in parts:
-                part.refuse(self.error)
-        return parts
 
     def settle(self) -> bool:
         """Take what came of them. Return whether that is known."""
@@ -164,7 +142,7 @@ class Several:
         if not self.pending.done():
             return False
         if self.pending.landed is not None:
-            self.answer = self.pending.committed()
+            self.result = self.pending.result()
             return True
         self.outcomes = [_told(outcome) for outcome in self.pending.outcomes]
         errors = [(at, outcome) for at, outcome in enumerate(self.outcomes) if isinstance(outcome, CellarError)]
@@ -172,24 +150,19 @@ class Several:
             self.error = next((error for _, error in errors if ends(error)), errors[0][1])
             if self.place is not None:
                 self.place = Place(None, self.place.number + errors[0][0])
-        self.answer = next((each for each in reversed(self.outcomes) if isinstance(each, Committed)), None)
+        self.result = next((each for each in reversed(self.outcomes) if isinstance(each, StepResult)), None)
         return True
-
-    def refuse(self, error: CellarError) -> None:
-        """Let all of them be answered with an error, and none be run."""
-        self.error = self.error or error
-        self.outcomes = self.count * [self.error]
 
     def fail(self, error: CellarError) -> None:
         """Note that they were not taken: the first is answered with the error, and those that depend on it as such."""
-        self.refuse(error)
-        if self.place is not None and self.error is error and not isinstance(error, NotReached):
+        self.error, self.outcomes = error, self.count * [error]
+        if self.place is not None and not isinstance(error, NotReached):
             self.outcomes = [error, *(self.count - 1) * [behind(self.place)]]
 
 
-def _told(outcome: Committed | BaseException) -> Committed | CellarError:
+def _told(outcome: StepResult | BaseException) -> StepResult | CellarError:
     """Return an outcome that a client can be told. Raise CancelledError: nobody waits for that one."""
-    if isinstance(outcome, Committed | CellarError):
+    if isinstance(outcome, StepResult | CellarError):
         return outcome
     if isinstance(outcome, Exception):
         return fault_of(outcome)

@@ -2,10 +2,9 @@
 
 from dataclasses import replace
 
-from cellar.ports import APPEND, Committed, SessionRecord
+from cellar.ports import APPEND, Floats, Mask, SessionRecord, StepCommand
 from cellar.sessions.execution.kernel_batch import BatchItem
-from cellar.sessions.requests.request import Request
-from cellar.sessions.values.results import Floats, Mask
+from cellar.sessions.requests.request import StepRequest
 
 
 class DryRun(BatchItem):
@@ -17,7 +16,8 @@ class DryRun(BatchItem):
     __slots__ = ("request",)
 
     def __init__(self, record: SessionRecord, inputs: Floats, reset: Mask | None, now_s: float) -> None:
-        self.request = Request(record.key, "sequence", APPEND, b"", b"", now_s, inputs, reset)
+        command = StepCommand(record.key, inputs, kind="sequence", is_finite=True)
+        self.request = StepRequest(command, APPEND, b"", b"", now_s, inputs, reset)
         super().__init__([self.request], record)
 
     @property
@@ -27,9 +27,7 @@ class DryRun(BatchItem):
 
     def end(self, failure: Exception | None) -> None:
         """Tell who waits that it has run, or that it could not."""
-        done = (
-            Committed(self.positions[-1], len(self.inputs), b"".join(self.outputs), False)
-            if failure is None
-            else failure
-        )
-        self.request.settle(done)
+        if failure is None:
+            self.request.succeed(self.positions[-1], len(self.inputs), b"".join(self.outputs), False)
+        else:
+            self.request.finish(failure)

@@ -5,11 +5,10 @@ from concurrent.futures import Executor
 
 import numpy as np
 
-from cellar.ports import DIGEST_BYTES, Position, SessionRecord
-from cellar.sessions.requests.request import Request
+from cellar.ports import DIGEST_BYTES, Floats, Mask, Position, SessionRecord
+from cellar.sessions.requests.request import StepRequest
 from cellar.sessions.values.model_protocol import Network, Sizes
 from cellar.sessions.values.position import advance, each_digest
-from cellar.sessions.values.results import Floats, Mask
 
 CHUNK_STEPS = 512
 """Steps of a sequence in one call at most: steps of other sessions wait for a chunk, not for a sequence."""
@@ -47,10 +46,10 @@ class BatchItem:
         "state",
     )
 
-    def __init__(self, requests: list[Request], record: SessionRecord) -> None:
+    def __init__(self, requests: list[StepRequest], record: SessionRecord) -> None:
         self.requests = requests
         self.record = record
-        self.inputs = _inputs(requests[0]) if len(requests) == 1 else np.concatenate([*map(_inputs, requests)])
+        self.inputs = requests[0].inputs if len(requests) == 1 else np.concatenate([each.inputs for each in requests])
         self.left: int = self.inputs.shape[0]
         """How many steps are left to run, of the session's"""
         self.rows: int = self.inputs.shape[1]
@@ -112,10 +111,10 @@ class BatchItem:
             position = self.record.position
             for request in self.requests:
                 if request.count == 1:
-                    position = advance(position, _inputs(request), request.reset)
+                    position = advance(position, request.inputs, request.reset)
                     digests = position.digest  # a burst may be of one step, and has columns like any other
                 else:
-                    digests = each_digest(position, _inputs(request))
+                    digests = each_digest(position, request.inputs)
                     position = Position(position.epoch, position.step + request.count, digests[-DIGEST_BYTES:])
                 self.positions.append(position)
                 self.digests.append(digests)
@@ -125,11 +124,6 @@ class BatchItem:
         if not self.offset and self.left <= steps:
             return self.inputs
         return self.inputs[self.offset : self.offset + steps]
-
-
-def _inputs(request: Request) -> Floats:
-    assert request.inputs is not None, "only steps are work"
-    return request.inputs
 
 
 def most_row_steps(sizes: Sizes) -> int:
@@ -196,7 +190,7 @@ def _keep_good(network: Network, work: BatchItem, executor: Executor | None) -> 
     """
     if any(request.count > 1 for request in work.requests):
         return
-    ends = np.cumsum([len(_inputs(request)) for request in work.requests])
+    ends = np.cumsum([len(request.inputs) for request in work.requests])
     good = int(np.searchsorted(ends, work.bad_step, side="right"))
     if not good:
         return

@@ -9,10 +9,12 @@ import numpy as np
 from cellar.errors import CellarError, InvalidInput, NotKept, OutOfReach
 from cellar.ports import (
     Committed,
+    Floats,
     HistoryStore,
     Identity,
     KeptState,
     LogEntry,
+    Mask,
     Position,
     SessionKey,
     SessionMeta,
@@ -23,11 +25,11 @@ from cellar.ports import (
 from cellar.sessions.history.reachability import log_covers, log_has_epoch_start, reachable, usable
 from cellar.sessions.history.recompute import Recompute
 from cellar.sessions.operations.concurrency_limit import ConcurrencyLimit
-from cellar.sessions.requests.request import Edited, Stale
+from cellar.sessions.requests.change_request import Edited, Stale
 from cellar.sessions.service.sessions import Sessions
 from cellar.sessions.values.model_protocol import Network
 from cellar.sessions.values.position import fingerprint
-from cellar.sessions.values.results import ChangeAnswer, Floats, Mask
+from cellar.sessions.values.results import ChangeAnswer
 
 PAGE = 1024
 """Entries of the log in one read of the store; fewer if they are large."""

@@ -12,12 +12,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from cellar.errors import ModelUnfit, NotKept, OutOfReach
-from cellar.ports import HistoryStore, LogEntry, Position, SessionRecord
+from cellar.ports import Floats, HistoryStore, LogEntry, Position, SessionRecord
 from cellar.sessions.history.history import entries, inputs_of
 from cellar.sessions.history.reachability import GIVES_NO_STATE
 from cellar.sessions.history.recompute import Recompute
 from cellar.sessions.values.model_protocol import Model
-from cellar.sessions.values.results import Floats
 from cellar.sessions.values.state_layout import layout_of
 from cellar.wire.arrays import state as state_bytes
 

@@ -5,10 +5,10 @@ from collections.abc import AsyncIterator
 from concurrent.futures import Executor
 
 from cellar.errors import ShapeMismatch, StoreCorrupt
+from cellar.ports import Floats, Mask
 from cellar.sessions.execution.kernel_batch import CALL_ROW_STEPS, CHUNK_STEPS, most_row_steps
 from cellar.sessions.scheduling.commit_builder import BAD
 from cellar.sessions.values.model_protocol import Network
-from cellar.sessions.values.results import Floats, Mask
 from cellar.wire.arrays import state as state_bytes
 
 

@@ -23,7 +23,7 @@ from cellar.sessions.history.log_replay import LogReplay, replay_from, replay_st
 from cellar.sessions.history.model_compatibility import check_outputs, load_compatible, same_states, unfit
 from cellar.sessions.history.output_diff import Differences, compare
 from cellar.sessions.operations.concurrency_limit import ConcurrencyLimit
-from cellar.sessions.requests.request import Edited, Stale
+from cellar.sessions.requests.change_request import Edited, Stale
 from cellar.sessions.service.sessions import Sessions
 from cellar.sessions.values.deleted_model import known_of, model_deleted
 from cellar.sessions.values.model_protocol import Model, Network

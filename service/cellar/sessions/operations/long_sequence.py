@@ -24,13 +24,12 @@ from cellar.errors import (
     StepTaken,
     WholeSequencesOnly,
 )
-from cellar.ports import Committed, Identity, Position, SessionKey, SessionRecord
-from cellar.sessions.requests.request import Edited
+from cellar.ports import Committed, Floats, Identity, Position, Reset, SessionKey, SessionRecord, StepCommand
+from cellar.sessions.requests.change_request import Edited
 from cellar.sessions.scheduling.commit_builder import rows_to_reset
-from cellar.sessions.service.sessions import Reset, Sessions
+from cellar.sessions.service.sessions import Sessions
 from cellar.sessions.values.model_protocol import Network
 from cellar.sessions.values.position import advance, fingerprint, parse_position
-from cellar.sessions.values.results import Floats
 
 CHUNK_STEPS = 4096
 """The default number of steps in a chunk: some milliseconds of work for one commit."""
@@ -207,7 +206,8 @@ class _ByChunk(LongSequence):
 
     async def _commit(self, inputs: Floats) -> Ran:
         sessions, key = self._request.sessions, self._request.key
-        answer = await sessions.submit(key, "sequence", inputs, self._identity(), reset=self._reset)
+        command = StepCommand(key, inputs, self._identity(), self._reset, kind="sequence")
+        answer = await sessions.steps.submit(command)
         ran = Ran(self.steps, len(inputs), answer.outputs, answer.position, answer.replayed)
         self.steps += len(inputs)
         self.position = self._at = answer.position

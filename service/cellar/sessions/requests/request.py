@@ -1,88 +1,122 @@
-"""A request on its way: what somebody wants of a session, and waits for."""
+"""Requests on their way: a change of a session that somebody waits for, and what is to come of it."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+import logging
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Generator
+from typing import Any, Generic, TypeVar
 
 from cellar.errors import DeadlineExceeded, NotReached
-from cellar.ports import Identity, Position, SessionKey, SessionMeta, SessionRecord
+from cellar.ports import Floats, Identity, Mask, Position, SessionKey, StepCommand, StepResult
 from cellar.sessions.requests.admission import NO_SIZE, ModelQueue, Size
-from cellar.sessions.requests.pending_result import PendingResult
-from cellar.sessions.values.model_protocol import Network
 from cellar.sessions.values.position import Kind
-from cellar.sessions.values.results import Floats, Mask
+
+logger = logging.getLogger(__name__)
+
+Result = TypeVar("Result")
 
 
-@dataclass(frozen=True, slots=True)
-class Edited:
-    """What a change that is not a step makes of a session."""
+class PendingResult(Generic[Result]):
+    """What is to come of a request: awaited it is the result, or raises what went wrong.
 
-    state: bytes
-    meta: SessionMeta | None = None
-    """What its metadata become, None if they stay."""
-    reset: Mask | None = None
-    """(rows,) those that begin anew, where not all of them do."""
-    stays: bool = False
-    """Whether its position stays as well: steps go on from there as if nothing had happened."""
-    layout: str | None = None
-    """Of that state, where another model than before has it."""
-    steps: int = 0
-    """Of a sequence that was run beforehand: how many, and where they end."""
-    after: Position | None = None
+    One that transports wait for by a callback costs no future, no task and no turn of the event loop: they are called
+    while the commit is settled.
+    """
+
+    __slots__ = ("_calls", "_outcome")
+
+    def __init__(self) -> None:
+        self._outcome: Result | BaseException | None = None
+        self._calls: tuple[Callable[[Any], object], ...] = ()
+
+    def __await__(self) -> Generator[Any, None, Result]:
+        """Wait for the result. A task that is cancelled meanwhile cancels the request."""
+        if self._outcome is None:
+            coming = asyncio.Event()
+            self.when_done(lambda _: coming.set())
+            try:
+                yield from coming.wait().__await__()
+            except asyncio.CancelledError:
+                self.cancel()
+                raise
+        return self.result()
+
+    def result(self) -> Result:
+        """Return the result that has come, or raise what went wrong."""
+        outcome = self._outcome
+        assert outcome is not None, "it has not come yet"
+        if isinstance(outcome, BaseException):
+            raise outcome
+        return outcome
+
+    def when_done(self, call: Callable[[Any], object]) -> None:
+        """Call with this once the result, or an error, has come; shortly, if it has.
+
+        The call comes among those of all who were answered by the commit, so it is to be quick. It may submit requests.
+        """
+        if self._outcome is None:
+            self._calls = (*self._calls, call)
+        else:
+            asyncio.get_running_loop().call_soon(call, self)
+
+    def done(self) -> bool:
+        """Return whether it has come."""
+        return self._outcome is not None
+
+    @property
+    def failed(self) -> bool:
+        """Whether it has come, and is an error."""
+        return isinstance(self._outcome, BaseException)
+
+    @property
+    def outcome(self) -> Result | BaseException:
+        """The result, or what went wrong."""
+        assert self._outcome is not None, "it has not come yet"
+        return self._outcome
+
+    def finish(self, outcome: Result | BaseException) -> None:
+        """Give the result, or what went wrong, to those who wait. Only the first one counts."""
+        if self._outcome is not None:
+            return
+        self._outcome = outcome
+        calls, self._calls = self._calls, ()
+        for call in calls:
+            try:
+                call(self)
+            except Exception:  # a fault of one who waits; the others of the commit are not to suffer for it
+                logger.exception("an answer was not taken")
+
+    def cancel(self) -> None:
+        """Note that nobody waits for the result any more."""
+        self.finish(asyncio.CancelledError())
 
 
-Edit = Callable[[SessionRecord, Network], Edited]
-"""Return what a change that is not a step makes of a session. Raise what forbids it."""
-
-Prepare = Callable[[SessionRecord, Network], Awaitable[Edited]]
-"""An edit that has to ask the store first. Raise Stale if it finds that the session is not what the record says."""
+PendingSteps = PendingResult[StepResult]
+"""What transports wait for."""
 
 
-class Stale(Exception):
-    """The session has moved on, or is another one, since the record was read."""
-
-
-class Request(PendingResult):
-    """A change that somebody waits for. Cancelled, it harms nobody else."""
+class Request(PendingResult[Result], ABC):
+    """A change of a session that somebody waits for. Cancelled, it harms nobody else."""
 
     __slots__ = (
-        "after",
-        "any_model",
-        "any_revision",
-        "ask_s",
-        "began_s",
-        "count",
-        "edit",
-        "fingerprint",
-        "identity",
-        "inputs",
-        "key",
-        "kind",
-        "leave",
-        "lost",
-        "model",
-        "nonce",
-        "prepare",
-        "reset",
-        "shape",
-        "taken_s",
-        "tried_s",
-        "turn",
-        "until_s",
+        *("began_s", "fingerprint", "identity", "key", "kind", "nonce"),
+        *("ask_s", "leave", "lost", "model", "predecessor", "taken_s", "tried_s", "turn", "until_s"),
     )
 
+    count = 1
+    """How many requests it stands for."""
+    size: Size = NO_SIZE
+    """The rows and steps of each of them."""
+    any_revision = False
+    """Whether it may run on a session that is pinned to another kernel revision."""
+    any_model = False
+    """Whether it may run on a session whose model was deleted, of which only the sizes are known then."""
+
     def __init__(
-        self,
-        key: SessionKey,
-        kind: Kind,
-        identity: Identity,
-        fingerprint: bytes,
-        nonce: bytes,
-        began_s: float,
-        inputs: Floats | None = None,
-        reset: Mask | None = None,
+        self, key: SessionKey, kind: Kind, identity: Identity, fingerprint: bytes, nonce: bytes, began_s: float
     ) -> None:
-        super().__init__(1 if inputs is None else inputs.shape[1])
+        self._outcome = None  # as PendingResult does it: each step saves a call
+        self._calls = ()
         self.key = key
         self.kind = kind
         self.identity = identity
@@ -90,22 +124,6 @@ class Request(PendingResult):
         self.nonce = nonce
         self.began_s = began_s
         """When it came, by the monotonic clock."""
-        self.inputs = inputs
-        """(T, rows, in_size) of a step or a sequence."""
-        self.reset = reset
-        """(rows,) those that begin with the initial state instead; None for none."""
-        self.count = 1
-        """How many requests it stands for, and"""
-        self.shape = None if inputs is None else inputs.shape
-        """the shape of the inputs of each."""
-        self.edit: Edit | None = None
-        """What makes the new state, of a change that is not a step, and"""
-        self.prepare: Prepare | None = None
-        """the same if it takes its time. Requests of the session that come later wait meanwhile."""
-        self.any_revision = False
-        """Whether it may run on a session that is pinned to another kernel revision."""
-        self.any_model = False
-        """Whether it may run on a session whose model was deleted, of which only the sizes are known then."""
         self.until_s: float | None = None
         """When its time is over, by the monotonic clock; None: it has as much as it takes."""
         self.model: ModelQueue | None = None
@@ -113,9 +131,9 @@ class Request(PendingResult):
         self.turn: list[None] | None = None
         """Holds one item, which the deadline and the kernel's thread both try to take: whoever has it ends or begins
         the request. None: it has no deadline, or has begun."""
-        self.leave: Callable[[Request], None] | None = None
+        self.leave: Callable[[Request[Any]], None] | None = None
         """Takes it out of the queue that it waits in; None once it has begun."""
-        self.after: PendingResult | None = None
+        self.predecessor: PendingResult[Any] | None = None
         """An earlier request of the queue, without which this one must not happen."""
         self.taken_s = self.tried_s = 0.0
         """When it was first and when it was last taken up, by the monotonic clock."""
@@ -124,17 +142,17 @@ class Request(PendingResult):
         self.ask_s = 0.0
         """How long the other processes are asked to leave the session alone, should it lose again."""
 
-    def singles(self) -> "list[Request]":
-        """Return the requests that it stands for."""
-        return [self]
+    @abstractmethod
+    def succeed(self, position: Position, steps: int, output: bytes | None, replayed: bool) -> None:
+        """Answer the request: its change is committed, `steps` of them, after which the session is at `position`."""
 
     def is_over(self) -> bool:
         """Return whether there is nothing left to do: nobody waits any more, or the request before it failed."""
-        after = self.after
-        if after is not None and after.done():
-            if after.failed:
-                self.settle(NotReached("the request before this one has failed"))
-            self.after = None  # one at a time is enough to remember
+        predecessor = self.predecessor
+        if predecessor is not None and predecessor.done():
+            if predecessor.failed:
+                self.finish(NotReached("the request before this one has failed"))
+            self.predecessor = None  # one at a time is enough to remember
         return self.done()
 
     def begin(self, time_s: float) -> None:
@@ -142,12 +160,6 @@ class Request(PendingResult):
         self.tried_s = time_s
         self.taken_s = self.taken_s or time_s
         self.leave = None
-
-    @property
-    def size(self) -> Size:
-        """The rows and steps of each request that it stands for."""
-        shape = self.shape
-        return NO_SIZE if shape is None else (shape[1], shape[0])
 
     def left_s(self, now_s: float) -> float | None:
         """Return how much of its time is left, None if it has as much as it takes."""
@@ -191,15 +203,49 @@ class Request(PendingResult):
 
     def give_up(self, error: BaseException) -> None:
         """End it like this, unless it has ended. If it waits for its turn, its place is free for others at once."""
-        self.settle(error)
+        self.finish(error)
         if self.leave is not None:
             self.leave(self)
             self.leave = None
 
     def cancel(self) -> None:
-        """Let it be known that nobody waits any more."""
+        """Note that nobody waits for the result any more."""
         if not self.done():
             self.give_up(asyncio.CancelledError())
+
+
+class StepRequest(Request[StepResult]):
+    """Steps that somebody waits for."""
+
+    __slots__ = ("command", "inputs", "reset", "shape", "size")
+
+    def __init__(
+        self,
+        command: StepCommand,
+        identity: Identity,
+        fingerprint: bytes,
+        nonce: bytes,
+        began_s: float,
+        inputs: Floats,
+        reset: Mask | None = None,
+    ) -> None:
+        kind: Kind = "sequence" if command.kind == "sequence" else "step"
+        super().__init__(command.session, kind, identity, fingerprint, nonce, began_s)
+        self.command = command
+        self.inputs = inputs
+        """(T, rows, in_size): those of the command, or of one step of its batch."""
+        self.reset = reset
+        """(rows,) those that begin with the initial state instead; None for none."""
+        steps, rows, _ = self.shape = inputs.shape
+        self.size = (rows, steps)
+
+    def succeed(self, position: Position, steps: int, output: bytes | None, replayed: bool) -> None:
+        """Answer the steps."""
+        self.finish(StepResult(self.command, position, steps, output, replayed))
+
+    def singles(self) -> "list[StepRequest]":
+        """Return the requests that it stands for."""
+        return [self]
 
 
 def too_late(deadline_s: float) -> DeadlineExceeded:

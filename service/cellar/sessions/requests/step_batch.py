@@ -6,57 +6,57 @@ finite, takes the burst apart: then each goes the way that it would have gone al
 """
 
 from collections.abc import Sequence
+from typing import Any
 
-from cellar.ports import APPEND, MARK_BYTES, UNMARKED, Change, Changes, Committed, Identity, SessionKey, StepChanges
-from cellar.sessions.requests.request import Request
-from cellar.sessions.values.results import Floats
+from cellar.ports import APPEND, MARK_BYTES, UNMARKED, Change, Changes, Identity, StepChanges, StepCommand, StepResult
+from cellar.sessions.requests.request import Request, StepRequest
 
-Outcome = Committed | BaseException
+Outcome = StepResult | BaseException
 
 
-class StepBatch(Request):
-    """Single steps (T, rows, in_size) of one session, T at least 1. They are numbered from `first`, or append.
+class StepBatch(StepRequest):
+    """Single steps (T, rows, in_size) of one session, T at least 1. They are numbered from the command's, or append.
 
     `marks` are their fingerprints if they are numbered, else their nonces, side by side.
     """
 
-    __slots__ = ("_left", "_outcomes", "_singles", "landed", "marks")
+    __slots__ = ("_left", "_outcomes", "_singles", "count", "landed", "marks")
 
-    def __init__(self, key: SessionKey, first: int | None, marks: bytes, began_s: float, inputs: Floats) -> None:
-        identity = APPEND if first is None else Identity(step=first)
-        mark = marks[:MARK_BYTES]
-        super().__init__(key, "step", identity, UNMARKED if first is None else mark, mark, began_s, inputs)
-        self.count, self.shape = len(inputs), (1, *inputs.shape[1:])
+    def __init__(self, command: StepCommand, marks: bytes, began_s: float) -> None:
+        mark, inputs = marks[:MARK_BYTES], command.inputs
+        is_numbered = command.identity.step is not None
+        super().__init__(command, command.identity, mark if is_numbered else UNMARKED, mark, began_s, inputs)
+        steps, rows, in_size = inputs.shape
+        self.count, self.shape, self.size = steps, (1, rows, in_size), (rows, 1)
         self.marks = marks
         self.landed: StepChanges | None = None
         """What has been committed, if all went well."""
         self._outcomes: Sequence[Outcome] = ()
-        self._singles: list[Request] = []
+        self._singles: list[StepRequest] = []
         self._left = 0
 
     @property
     def outcomes(self) -> Sequence[Outcome]:
         """What came of each step, once it has come. To await a burst gives the last of them, or the first error."""
         if self.landed is not None and not self._outcomes:
-            self._outcomes = [*map(_answer, self.landed)]
+            self._outcomes = [*map(self.result_of, self.landed)]
         return self._outcomes
 
-    def singles(self) -> list[Request]:
+    def singles(self) -> list[StepRequest]:
         """Take it apart: return its steps, which end it once all of them have ended.
 
         If it has ended by now nobody waits for them either.
         """
-        assert self.inputs is not None
         self._left = self.count
-        before, first = self.after, self.identity.step
+        before, first = self.predecessor, self.identity.step
         for index in range(self.count):
             mark = self.marks[MARK_BYTES * index : MARK_BYTES * (index + 1)]
             identity, fingerprint = (APPEND, UNMARKED) if first is None else (Identity(step=first + index), mark)
             inputs = self.inputs[index : index + 1]
-            single = Request(self.key, "step", identity, fingerprint, mark, self.began_s, inputs)
+            single = StepRequest(self.command, identity, fingerprint, mark, self.began_s, inputs)
             single.taken_s, single.tried_s = self.taken_s, self.tried_s
-            single.after, single.until_s, single.model = before, self.until_s, self.model
-            single.when_done(self._hear)
+            single.predecessor, single.until_s, single.model = before, self.until_s, self.model
+            single.when_done(self._note_end)
             before = None if first is None else single
             self._singles.append(single)
             if self.done():
@@ -68,18 +68,18 @@ class StepBatch(Request):
         if not self.done():
             self.landed = changes
             size = len(changes.outputs) // len(changes)
-            super().settle(Committed(changes.after, 1, changes.outputs[-size:], False))
+            super().finish(StepResult(self.command, changes.after, 1, changes.outputs[-size:], False))
 
-    def end(self, outcomes: Sequence[Outcome]) -> None:
+    def finish_each(self, outcomes: Sequence[Outcome]) -> None:
         """Give each step its answer, or what went wrong with it."""
         if not self.done():
             self._outcomes = outcomes
             failure = next((each for each in outcomes if isinstance(each, BaseException)), None)
-            super().settle(failure or outcomes[-1])
+            super().finish(failure or outcomes[-1])
 
-    def settle(self, outcome: Outcome) -> None:
+    def finish(self, outcome: Outcome) -> None:
         """Give all steps the same error."""
-        self.end([outcome] * self.count)
+        self.finish_each([outcome] * self.count)
 
     def give_up(self, error: BaseException) -> None:
         """End it like this, with all of its steps that have not ended."""
@@ -87,29 +87,25 @@ class StepBatch(Request):
             single.give_up(error)
         super().give_up(error)
 
-    def _hear(self, _: Request) -> None:
+    def _note_end(self, _: StepRequest) -> None:
         self._left -= 1
         if not self._left:
-            self.end([single.outcome for single in self._singles])
+            self.finish_each([single.outcome for single in self._singles])
+
+    def result_of(self, change: Change) -> StepResult:
+        """Return the result of one of its steps."""
+        return StepResult(self.command, change.after, change.steps, change.output, False)
 
 
-def answer(requests: Sequence[Request], changes: Changes) -> None:
-    """Tell requests that they are committed: these changes are theirs, in their order."""
-    if len(changes) == 1 and len(requests) == 1:  # nearly always
-        return requests[0].settle(_answer(changes[0]))
-    answers = () if isinstance(changes, StepChanges) else [*map(_answer, changes)]
+def answer(requests: Sequence[Request[Any]], changes: Changes) -> None:
+    """Answer requests that are committed: these changes are theirs, in their order."""
     at = 0
     for request in requests:
-        end = at + request.count
         if not isinstance(request, StepBatch):
-            request.settle(answers[at])
+            change = changes[at]
+            request.succeed(change.after, change.steps, change.output, False)
         elif isinstance(changes, StepChanges):
-            request.land(changes if request.count == len(changes) else changes[at:end])
+            request.land(changes if request.count == len(changes) else changes[at : at + request.count])
         else:
-            request.end(answers[at:end])
-        at = end
-    return None
-
-
-def _answer(change: Change) -> Committed:
-    return Committed(change.after, change.steps, change.output, False)
+            request.finish_each([*map(request.result_of, changes[at : at + request.count])])
+        at += request.count

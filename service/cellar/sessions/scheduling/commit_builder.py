@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -16,13 +17,24 @@ from cellar.errors import (
     StoreCorrupt,
     WholeSequencesOnly,
 )
-from cellar.ports import Change, Changes, Commit, Position, SessionMeta, SessionRecord, StepChanges, join_changes
+from cellar.ports import (
+    Change,
+    Changes,
+    Commit,
+    Floats,
+    Mask,
+    Position,
+    SessionMeta,
+    SessionRecord,
+    StepChanges,
+    join_changes,
+)
 from cellar.sessions.execution.kernel_batch import BatchItem, most_row_steps
-from cellar.sessions.requests.request import Edited, Request
+from cellar.sessions.requests.change_request import ChangeRequest, Edited
+from cellar.sessions.requests.request import Request, StepRequest
 from cellar.sessions.requests.step_batch import StepBatch
 from cellar.sessions.values.model_protocol import Network, Sizes
 from cellar.sessions.values.position import Kind, new_epoch, start_of
-from cellar.sessions.values.results import Floats, Mask
 from cellar.sessions.values.state_layout import layout_of
 
 BAD: dict[int, tuple[str, type[CellarError]]] = {1: ("a state", StateNotFinite), 2: ("an output", OutputNotFinite)}
@@ -154,22 +166,24 @@ def steps_commit(work: BatchItem, kernel_rev: int) -> Commit | CellarError:
     return Commit(record, join_changes(parts), work.state, meta, requests[0].ask_s)
 
 
-def _step(request: Request, record: SessionRecord, before: Position, after: Position, output: bytes) -> Change:
+def _step(request: StepRequest, record: SessionRecord, before: Position, after: Position, output: bytes) -> Change:
     steps = after.step - before.step
     return _change(request, before, after, steps, output, _logged(request, record), request.reset)
 
 
-def _logged(request: Request, record: SessionRecord) -> bytes:
-    return b"" if request.inputs is None or not record.meta.log else request.inputs.tobytes()
+def _logged(request: StepRequest, record: SessionRecord) -> bytes:
+    return b"" if not record.meta.log else request.inputs.tobytes()
 
 
-def edit_commit(record: SessionRecord, request: Request, network: Network, kernel_rev: int) -> Commit:
+def edit_commit(record: SessionRecord, request: ChangeRequest, network: Network, kernel_rev: int) -> Commit:
     """Return the commit of the request's edit. Raise what that raises."""
     assert request.edit is not None
     return change_commit(record, request, network, request.edit(record, network), kernel_rev)
 
 
-def change_commit(record: SessionRecord, request: Request, network: Network, edited: Edited, kernel_rev: int) -> Commit:
+def change_commit(
+    record: SessionRecord, request: ChangeRequest, network: Network, edited: Edited, kernel_rev: int
+) -> Commit:
     """Return the commit of what an edit made: step 0 of an epoch that the request and its place decide, mostly."""
     after = edited.after
     if after is None:
@@ -184,7 +198,7 @@ def change_commit(record: SessionRecord, request: Request, network: Network, edi
     return Commit(record, (change,), edited.state, meta, request.ask_s)
 
 
-def epoch_after(record: SessionRecord, request: Request) -> bytes:
+def epoch_after(record: SessionRecord, request: ChangeRequest) -> bytes:
     """Return the epoch that a change begins: the same whoever runs the request there, and no other's ever."""
     if request.identity.key is not None:
         mark = request.identity.key.encode()
@@ -194,7 +208,13 @@ def epoch_after(record: SessionRecord, request: Request) -> bytes:
 
 
 def _change(
-    request: Request, before: Position, after: Position, steps: int, output: bytes, inputs: bytes, reset: Mask | None
+    request: Request[Any],
+    before: Position,
+    after: Position,
+    steps: int,
+    output: bytes,
+    inputs: bytes,
+    reset: Mask | None,
 ) -> Change:
     anew = b"" if reset is None else reset.tobytes()
     identity, mark, nonce = request.identity, request.fingerprint, request.nonce

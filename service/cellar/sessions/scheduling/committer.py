@@ -9,6 +9,7 @@ import logging
 from collections.abc import Callable, Sequence
 from functools import partial
 from time import monotonic
+from typing import Any
 
 from cellar.errors import Overloaded, Regressed
 from cellar.ports import Applied, Changes, Commit, CommitConflict, CommitResult, Committed, SessionRecord, SessionStore
@@ -40,7 +41,7 @@ class Committer:
         store: SessionStore,
         group_commit: GroupCommit,
         cache: SessionCache,
-        again: Callable[[SessionQueue, Request], None],
+        again: Callable[[SessionQueue, Request[Any]], None],
         go_on: Callable[[SessionQueue], None],
     ) -> None:
         self._store = store
@@ -100,7 +101,7 @@ class Committer:
                 queue.put_back(1)
             self.end(queue, [result] * len(queue.current))
 
-    def _lost_race(self, queue: SessionQueue, request: Request, commit: Commit, now: SessionRecord) -> None:
+    def _lost_race(self, queue: SessionQueue, request: Request[Any], commit: Commit, now: SessionRecord) -> None:
         before, time_s = commit.before, monotonic()
         request.lost += 1
         if request.lost >= PATIENT_LOSSES:
@@ -129,7 +130,10 @@ class Committer:
     def end(self, queue: SessionQueue, results: Sequence[Committed | Exception]) -> None:
         """Answer the requests that were on their way, each with its result, and take up the next one."""
         for request, result in zip(queue.current, results, strict=True):
-            request.settle(result)
+            if isinstance(result, Committed):
+                request.succeed(result.position, result.steps, result.output, result.replayed)
+            else:
+                request.finish(result)
         self._go_on(queue)
 
 

@@ -11,14 +11,16 @@ from collections.abc import Coroutine, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from time import monotonic
-from typing import Any
+from typing import Any, cast
 from weakref import ref
 
 from cellar.errors import CellarError, ModelDeleted, Overloaded, StoreUnavailable
 from cellar.ports import (
     Commit,
     Committed,
+    Floats,
     Identity,
+    Mask,
     SessionKey,
     SessionRecord,
     SessionStore,
@@ -28,8 +30,9 @@ from cellar.sessions.execution.kernel_batch import BatchItem
 from cellar.sessions.execution.model_cache import LoadedModel, ModelCache, ModelSource
 from cellar.sessions.execution.thread_shares import ThreadShares
 from cellar.sessions.requests.admission import Admission, ModelQueue
+from cellar.sessions.requests.change_request import ChangeRequest, Stale
 from cellar.sessions.requests.group_commit import GroupCommit
-from cellar.sessions.requests.request import Request, Stale
+from cellar.sessions.requests.request import Request, StepRequest
 from cellar.sessions.scheduling.commit_builder import bad_number, change_commit, edit_commit, steps_commit
 from cellar.sessions.scheduling.committer import CONTENTION_S, CommitGroup, Committer, contended
 from cellar.sessions.scheduling.session_cache import SessionCache
@@ -37,7 +40,6 @@ from cellar.sessions.scheduling.session_queue import SessionQueue, fits
 from cellar.sessions.scheduling.step_rules import StepRules
 from cellar.sessions.values.deleted_model import DeletedNetwork, model_deleted
 from cellar.sessions.values.model_protocol import Network
-from cellar.sessions.values.results import Floats, Mask
 
 logger = logging.getLogger(__name__)
 
@@ -84,7 +86,7 @@ class Scheduler:
         self._emptied = asyncio.Event()
         self._stopping = False
 
-    def submit(self, request: Request) -> None:
+    def submit(self, request: Request[Any]) -> None:
         """Queue a request. Raise Overloaded if too many wait, or if the service is stopping."""
         if self._stopping:
             raise Overloaded("the service is stopping")
@@ -101,7 +103,7 @@ class Scheduler:
         elif len(queue.waiting) == 1:
             self._held.append(queue)
 
-    def _run_at_once(self, queue: SessionQueue, request: Request) -> bool:
+    def _run_at_once(self, queue: SessionQueue, request: Request[Any]) -> bool:
         """Run a step that has nothing to wait for, like others before it, on what is at hand. Return whether it was.
 
         It is what `_begin` comes to for nearly all steps, in half of the time.
@@ -109,10 +111,15 @@ class Scheduler:
         record, known = queue.record, queue.served
         if record is None or known is None or queue.familiar is None or queue.current or queue.waiting:
             return False
-        if request.shape != queue.familiar or request.count > 1 or request.reset is not None:
+        if (
+            not isinstance(request, StepRequest)
+            or request.shape != queue.familiar
+            or request.count > 1
+            or request.reset is not None
+        ):
             return False
         served = known()
-        if request.after is not None or served is None or not fits(request.identity, record):
+        if request.predecessor is not None or served is None or not fits(request.identity, record):
             return False
         served.used_s = request.began_s
         request.begin(request.began_s)
@@ -155,7 +162,7 @@ class Scheduler:
             steps, rows, _ = queue.familiar
             self._admission.check(monotonic(), 1, served.queue, (rows, steps), left_s)
 
-    def _leave_queue(self, request: Request) -> None:
+    def _leave_queue(self, request: Request[Any]) -> None:
         queue = self._cache.known(request.key)
         if queue is not None and request in queue.waiting:
             queue.waiting.remove(request)
@@ -174,7 +181,7 @@ class Scheduler:
             self._rules.check_sequence(record, inputs, reset, served.model.network.network)
             attempt = DryRun(record, inputs, reset, monotonic())
             served.batcher.add(attempt, again=True)
-            await attempt.request.come()
+            await attempt.request
         finally:
             self._admission.leave()
             self._note_empty()
@@ -212,7 +219,7 @@ class Scheduler:
         queue.current = []
         return self._cache.evict()
 
-    def _dispatch(self, queue: SessionQueue, request: Request) -> None:
+    def _dispatch(self, queue: SessionQueue, request: Request[Any]) -> None:
         """Go on with the request, unless it has ended meanwhile. Whatever goes wrong here is its answer."""
         if request.done():
             return self._next(queue)
@@ -221,13 +228,13 @@ class Scheduler:
         except Exception as error:
             asyncio.get_running_loop().call_soon(self._refuse, queue, request, error)
 
-    def _run_or_fetch(self, queue: SessionQueue, request: Request) -> None:
+    def _run_or_fetch(self, queue: SessionQueue, request: Request[Any]) -> None:
         """Run the request on the record that is at hand, if its place is there; else ask the store."""
         request.begin(monotonic())
         record = queue.record
         if record is None or not fits(request.identity, record):
-            if request.identity.ordered and queue.take_apart():
-                return self._dispatch(queue, queue.current[0])
+            if request.identity.ordered and (steps := queue.take_apart()):
+                return self._dispatch(queue, steps[0])
             return self._start(queue, request, self._fetch(queue, request))
         if record.meta.deleted is not None:
             return self._change_without_model(queue, request, record)
@@ -236,7 +243,7 @@ class Scheduler:
             return self._start(queue, request, self._fetch_model(queue, request, record))
         return self._run(queue, request, record, served)
 
-    async def _fetch(self, queue: SessionQueue, request: Request) -> None:
+    async def _fetch(self, queue: SessionQueue, request: Request[Any]) -> None:
         identity = request.identity
         found: Committed | SessionRecord
         if identity.ordered:
@@ -248,7 +255,7 @@ class Scheduler:
         self._cache.believe(queue, found)
         return self._dispatch(queue, request)
 
-    async def _fetch_model(self, queue: SessionQueue, request: Request, record: SessionRecord) -> None:
+    async def _fetch_model(self, queue: SessionQueue, request: Request[Any], record: SessionRecord) -> None:
         try:
             served = await self.models.fetch(queue.key.tenant, record.meta)
         except ModelDeleted as error:
@@ -258,7 +265,7 @@ class Scheduler:
         return self._run(queue, request, record, served)
 
     async def _look_again(
-        self, queue: SessionQueue, request: Request, record: SessionRecord, error: ModelDeleted
+        self, queue: SessionQueue, request: Request[Any], record: SessionRecord, error: ModelDeleted
     ) -> None:
         """Go on if the session has left the model that is gone, or is marked by now, or if the request needs no model.
 
@@ -266,7 +273,7 @@ class Scheduler:
         """
         now = await self._store.load(queue.key)
         if now.meta == record.meta:
-            if not request.any_model:
+            if not (request.any_model and isinstance(request, ChangeRequest)):
                 raise error
             known = await self.models.known(queue.key.tenant, now.meta)
             commit = self._edit(queue, request, now, known.network)
@@ -274,7 +281,7 @@ class Scheduler:
         self._cache.believe(queue, now)
         return self._dispatch(queue, request)
 
-    def _run(self, queue: SessionQueue, request: Request, record: SessionRecord, served: LoadedModel) -> None:
+    def _run(self, queue: SessionQueue, request: Request[Any], record: SessionRecord, served: LoadedModel) -> None:
         network = served.model.network
         served.used_s = request.tried_s
         if record is queue.record:
@@ -282,15 +289,16 @@ class Scheduler:
         try:
             if not request.any_revision:
                 self._rules.check_revision(record.meta)
-            if request.inputs is not None:
-                if request.count > 1 and not self._rules.may_go_as_one(request, record) and queue.take_apart():
-                    request = queue.current[0]
+            if isinstance(request, StepRequest):
+                if request.count > 1 and not self._rules.may_go_as_one(request, record):
+                    request = queue.take_apart()[0]
                 self._rules.check_steps(queue, request, record, network.network)
                 self._enter_model(request, served.queue)
                 if queue.waiting:
                     self._rules.join(queue, record, served)
-                work = BatchItem(queue.current.copy(), record)
+                work = BatchItem(cast("list[StepRequest]", queue.current.copy()), record)
                 return served.batcher.add(work, again=self._group_commit.is_recent(queue.tick))
+            assert isinstance(request, ChangeRequest)
             commit = self._edit(queue, request, record, network)
         except Exception as error:  # whatever it is, the queue goes on
             # later, not now: a queue full of refused requests would nest one in the other
@@ -298,21 +306,25 @@ class Scheduler:
             return None
         return None if commit is None else self._committer.commit([(queue, commit)])
 
-    def _change_without_model(self, queue: SessionQueue, request: Request, record: SessionRecord) -> None:
+    def _change_without_model(self, queue: SessionQueue, request: Request[Any], record: SessionRecord) -> None:
         """Do to a session whose model was deleted what needs no model. Raise ModelDeleted for all else."""
-        if not request.any_model:
+        if not (request.any_model and isinstance(request, ChangeRequest)):
             raise model_deleted(record.meta.model)
         commit = self._edit(queue, request, record, DeletedNetwork(record.meta))
         return None if commit is None else self._committer.commit([(queue, commit)])
 
-    def _edit(self, queue: SessionQueue, request: Request, record: SessionRecord, network: Network) -> Commit | None:
+    def _edit(
+        self, queue: SessionQueue, request: ChangeRequest, record: SessionRecord, network: Network
+    ) -> Commit | None:
         """Return the commit of a change that is not a step, None if it has to ask the store first and will follow."""
         if request.prepare is None:
             return edit_commit(record, request, network, self._kernel_rev)
         self._start(queue, request, self._prepare(queue, request, record, network))
         return None
 
-    async def _prepare(self, queue: SessionQueue, request: Request, record: SessionRecord, network: Network) -> None:
+    async def _prepare(
+        self, queue: SessionQueue, request: ChangeRequest, record: SessionRecord, network: Network
+    ) -> None:
         assert request.prepare is not None
         try:
             edited = await request.prepare(record, network)
@@ -371,7 +383,7 @@ class Scheduler:
 
     def _fail(self, work: BatchItem, error: Exception) -> None:
         if isinstance(work, DryRun):
-            return work.request.settle(error)
+            return work.request.finish(error)
         queue = self._queue_of(work)
         return self._committer.end(queue, [error] * len(queue.current))
 
@@ -382,19 +394,19 @@ class Scheduler:
 
     # --- endings ----------------------------------------------------------------------------------------------------
 
-    def _refuse(self, queue: SessionQueue, request: Request, error: Exception) -> None:
+    def _refuse(self, queue: SessionQueue, request: Request[Any], error: Exception) -> None:
         """End the request with the error, unless its Idempotency-Key has an answer: that stands whatever is now.
 
         Those that were to go with it are no better off: they wait again.
         """
-        if not isinstance(error, StoreUnavailable) and queue.take_apart():
-            return self._dispatch(queue, queue.current[0])
+        if not isinstance(error, StoreUnavailable) and (steps := queue.take_apart()):
+            return self._dispatch(queue, steps[0])
         queue.put_back(1)
         if request.identity.key is None or isinstance(error, StoreUnavailable):
             return self._committer.end(queue, [error])
         return self._start(queue, request, self._find_or_refuse(queue, request, error))
 
-    async def _find_or_refuse(self, queue: SessionQueue, request: Request, error: Exception) -> None:
+    async def _find_or_refuse(self, queue: SessionQueue, request: Request[Any], error: Exception) -> None:
         try:
             found = await self._store.find(queue.key, Identity(key=request.identity.key), request.fingerprint)
         except CellarError as other:
@@ -406,22 +418,22 @@ class Scheduler:
             self._leave(request)
         self._begin(queue)
 
-    def _enter(self, request: Request, queue: SessionQueue | None) -> None:
+    def _enter(self, request: Request[Any], queue: SessionQueue | None) -> None:
         """Let the request wait. Raise Overloaded if it would take too long, as far as the session's model is known."""
         now_s, served = request.began_s, queue.served() if queue is not None and queue.served is not None else None
-        if served is None or request.inputs is None:
+        if served is None or not isinstance(request, StepRequest):
             request.model = self._admission.enter(now_s, request.count, left_s=request.left_s(now_s))
         else:
             left_s = request.left_s(now_s)
             request.model = self._admission.enter(now_s, request.count, served.queue, request.size, left_s)
 
-    def _enter_model(self, request: Request, queue: ModelQueue) -> None:
+    def _enter_model(self, request: StepRequest, queue: ModelQueue) -> None:
         """Count the request with its model, which was not known when it came. Raise Overloaded."""
-        if request.model is None and request.inputs is not None:
+        if request.model is None:
             left_s = request.left_s(request.tried_s)
             request.model = self._admission.move(request.tried_s, request.count, queue, request.size, left_s)
 
-    def _leave(self, request: Request) -> None:
+    def _leave(self, request: Request[Any]) -> None:
         if request.model is None:  # nearly always
             self._admission.leave(request.count)
         else:
@@ -433,11 +445,11 @@ class Scheduler:
         if not self._admission.waiting:
             self._emptied.set()
 
-    def _start(self, queue: SessionQueue, request: Request, way: Coroutine[Any, Any, None]) -> None:
+    def _start(self, queue: SessionQueue, request: Request[Any], way: Coroutine[Any, Any, None]) -> None:
         """Go a part of the request's way that has to wait, and end the request if it fails there."""
         self._spawn(self._guard(queue, request, way))
 
-    async def _guard(self, queue: SessionQueue, request: Request, way: Coroutine[Any, Any, None]) -> None:
+    async def _guard(self, queue: SessionQueue, request: Request[Any], way: Coroutine[Any, Any, None]) -> None:
         try:
             await way
         except CellarError as error:

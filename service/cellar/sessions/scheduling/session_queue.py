@@ -3,11 +3,12 @@
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 from weakref import ref
 
 from cellar.ports import APPEND, Identity, SessionKey, SessionRecord, Writers
 from cellar.sessions.execution.model_cache import LoadedModel
-from cellar.sessions.requests.request import Request
+from cellar.sessions.requests.request import Request, StepRequest
 
 
 @dataclass(slots=True, eq=False)
@@ -26,8 +27,8 @@ class SessionQueue:
     """the shape of inputs that were found to fit record and model: of the same shape, no others need a look."""
     tick: int = -1
     """Number of the tick that it went with last."""
-    waiting: deque[Request] = field(default_factory=deque)
-    current: list[Request] = field(default_factory=list)
+    waiting: deque[Request[Any]] = field(default_factory=deque)
+    current: list[Request[Any]] = field(default_factory=list)
 
     @property
     def idle(self) -> bool:
@@ -40,16 +41,17 @@ class SessionQueue:
             self.waiting.extendleft(reversed(self.current[kept:]))
             del self.current[kept:]
 
-    def take_apart(self) -> bool:
-        """Let each step of what came as one go by itself. Return whether there was any.
+    def take_apart(self) -> list[StepRequest]:
+        """Let each step of what came as one go by itself. Return all steps, none if nothing came as one.
 
         The first of all is on its way then, and the others wait again.
         """
         if all([request.count == 1 for request in self.current]):  # noqa: C419  # a generator costs twice as much
-            return False
-        self.current = [single for request in self.current for single in request.singles()]
+            return []
+        steps = [single for request in self.current if isinstance(request, StepRequest) for single in request.singles()]
+        self.current = [*steps]  # changes go alone, so all are steps
         self.put_back(1)
-        return True
+        return steps
 
 
 MOST_STEPS = 512
@@ -67,13 +69,13 @@ def fits(identity: Identity, record: SessionRecord) -> bool:
     return identity.step is None or identity.step == record.position.step
 
 
-def join_waiting(queue: SessionQueue, record: SessionRecord, most: int, admits: Callable[[Request], bool]) -> None:
+def join_waiting(queue: SessionQueue, record: SessionRecord, most: int, admits: Callable[[StepRequest], bool]) -> None:
     """Let steps that wait behind those on their way go with them, up to `most` requests in all.
 
     They are those that `admits` admits and that are known to fit where the ones before them end.
     """
     first = queue.current[0]
-    if first.inputs is None or not _may_share(first, record):
+    if not isinstance(first, StepRequest) or not _may_share(first, record):
         return
     step, steps, count = record.position.step + len(first.inputs), len(first.inputs), first.count
     writers = record.writers.after(first.identity.writer, first.identity.seq, record.revision)
@@ -81,8 +83,10 @@ def join_waiting(queue: SessionQueue, record: SessionRecord, most: int, admits: 
         request = queue.waiting[0]
         if request.is_over():  # it leaves when it would be taken up
             break
+        if not isinstance(request, StepRequest):
+            break
         inputs = request.inputs
-        if inputs is None or inputs.shape[1:] != first.inputs.shape[1:] or steps + len(inputs) > MOST_STEPS:
+        if inputs.shape[1:] != first.inputs.shape[1:] or steps + len(inputs) > MOST_STEPS:
             break
         if request.reset is not None or not _may_share(request, record):
             break
@@ -95,7 +99,7 @@ def join_waiting(queue: SessionQueue, record: SessionRecord, most: int, admits: 
         count += request.count
 
 
-def _may_share(request: Request, record: SessionRecord) -> bool:
+def _may_share(request: StepRequest, record: SessionRecord) -> bool:
     """Return whether it may share a commit.
 
     One with an Idempotency-Key may not, whose answer is kept for itself; and states that a session keeps are those

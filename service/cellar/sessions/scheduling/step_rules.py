@@ -1,13 +1,12 @@
 """What steps must be to run on a session, and which of those that wait may go together."""
 
 from cellar.errors import CellarError
-from cellar.ports import SessionMeta, SessionRecord
+from cellar.ports import Floats, Mask, SessionMeta, SessionRecord
 from cellar.sessions.execution.model_cache import LoadedModel
-from cellar.sessions.requests.request import Request
+from cellar.sessions.requests.request import StepRequest
 from cellar.sessions.scheduling.commit_builder import check_inputs, check_reset, check_revision, check_state
 from cellar.sessions.scheduling.session_queue import SessionQueue, join_waiting
 from cellar.sessions.values.model_protocol import Sizes
-from cellar.sessions.values.results import Floats, Mask
 
 
 class StepRules:
@@ -35,22 +34,20 @@ class StepRules:
         check_reset(reset, record.meta)
         check_state(record, sizes)
 
-    def check_steps(self, queue: SessionQueue, request: Request, record: SessionRecord, sizes: Sizes) -> None:
+    def check_steps(self, queue: SessionQueue, request: StepRequest, record: SessionRecord, sizes: Sizes) -> None:
         """Raise what keeps the steps of a request from being run on the record.
 
         Where nothing does, steps of the same shape are not looked at again as long as the session has this model.
         """
-        inputs = request.inputs
-        assert inputs is not None
         if request.shape == queue.familiar and request.reset is None and record is queue.record:
             return
-        check_inputs(inputs, request.kind, record.meta, sizes, self._max_numbers)
+        check_inputs(request.inputs, request.kind, record.meta, sizes, self._max_numbers)
         check_reset(request.reset, record.meta)
         check_state(record, sizes)
         if record is queue.record and not (sizes.takes_ids or sizes.whole_sequences):
             queue.familiar = request.shape
 
-    def may_go_as_one(self, request: Request, record: SessionRecord) -> bool:
+    def may_go_as_one(self, request: StepRequest, record: SessionRecord) -> bool:
         """Return whether one commit may have all that the request stands for."""
         return request.count <= self._most_together and not record.meta.history
 
@@ -62,13 +59,11 @@ class StepRules:
         network, cost = served.model.network.network, served.batcher.cost
         most = min(self._most_together, cost.steps_a_call(record.meta.batch_size))
 
-        def admits(request: Request) -> bool:
-            inputs = request.inputs
-            assert inputs is not None
+        def admits(request: StepRequest) -> bool:
             if request.shape == queue.familiar:
                 return True
             try:
-                check_inputs(inputs, request.kind, record.meta, network, self._max_numbers)
+                check_inputs(request.inputs, request.kind, record.meta, network, self._max_numbers)
             except CellarError:
                 return False  # it is told so when its turn comes
             return True

@@ -5,24 +5,23 @@ import os
 import secrets
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager
 from functools import partial
 from time import monotonic
-from typing import Literal
 
 import numpy as np
 
-from cellar.errors import AlreadyExists, ShapeMismatch
+from cellar.errors import AlreadyExists
 from cellar.ports import (
     APPEND,
     EVERY_SESSION,
-    UNMARKED,
     Clock,
     Committed,
     CommittedChange,
+    Floats,
     Identity,
     Origin,
     Position,
+    Reset,
     SessionFilter,
     SessionKey,
     SessionRecord,
@@ -31,26 +30,22 @@ from cellar.ports import (
 )
 from cellar.sessions.execution.dry_run import DryRun
 from cellar.sessions.execution.model_cache import MAX_BYTES, ModelCache, ModelSource
-from cellar.sessions.requests.pending_result import PendingResult
-from cellar.sessions.requests.request import Edit, Prepare, Request, too_late
-from cellar.sessions.requests.step_batch import StepBatch
+from cellar.sessions.requests.change_request import ChangeRequest, Edit, Prepare
 from cellar.sessions.scheduling.commit_builder import check_finite, rows_to_reset
 from cellar.sessions.scheduling.scheduler import Scheduler
 from cellar.sessions.service import state_edits
 from cellar.sessions.service.options import MAX_TTL_S, NUMBERS, SessionOptions, check_name, check_range, is_as_asked
-from cellar.sessions.values.identity import NONCE_BYTES, check_identity, nonces
+from cellar.sessions.service.steps import Steps
+from cellar.sessions.values.identity import check_identity, nonces
 from cellar.sessions.values.model_protocol import Sizes
-from cellar.sessions.values.position import Kind, fingerprint, start_of, step_fingerprints
+from cellar.sessions.values.position import Kind, fingerprint, start_of
 from cellar.sessions.values.results import (
     ChangeAnswer,
     CreateAnswer,
-    Floats,
-    Mask,
     Missed,
     PageAnswer,
     SessionAnswer,
     SinceAnswer,
-    StepAnswer,
     UpdateAnswer,
 )
 from cellar.sessions.values.state_layout import layout_of
@@ -58,12 +53,9 @@ from cellar.sessions.values.state_layout import layout_of
 THREADS = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 """On which networks run: as many as there are cores for this process."""
 
-Reset = bool | Sequence[bool]
-"""Which rows begin from the initial state: all, none, or each by itself."""
-
 
 class Sessions:
-    """Create, step, read and end sessions.
+    """Create, change, read and end sessions; `steps` takes their steps.
 
     Every method may raise StoreUnavailable and, for a session that is not there, SessionUnknown or SessionExpired.
     Every method that changes one may raise the PositionConflict that its identity deserves, FingerprintMismatch,
@@ -112,6 +104,7 @@ class Sessions:
             max_numbers=max_numbers,
             most_together=most_together,
         )
+        self.steps = Steps(self._scheduler, max_sequence_steps=max_sequence_steps)
 
     async def create(
         self,
@@ -209,103 +202,6 @@ class Sessions:
         self._scheduler.forget(key)
         await self._store.delete(key)
 
-    async def step(
-        self,
-        key: SessionKey,
-        inputs: Floats,
-        identity: Identity,
-        *,
-        reset: Reset = False,
-        deadline_s: float | None = None,
-    ) -> StepAnswer:
-        """Advance by one step. `inputs` is (batch_size, in_size) float32.
-
-        Rows that are to be reset begin from the initial state, in the same commit; it is no new epoch. Raise
-        ShapeMismatch, NotFinite, StateNotFinite or OutputNotFinite, whose pointers begin at the inputs, or InvalidInput
-        for a `reset` that does not fit; DeadlineExceeded if the step has not begun after `deadline_s`.
-        """
-        if inputs.ndim != 2:
-            raise ShapeMismatch("a step is rows of inputs", expected="(batch_size, in_size)", actual=str(inputs.shape))
-        return await self.submit(key, "step", inputs[None], identity, reset=reset, deadline_s=deadline_s)
-
-    async def sequence(
-        self,
-        key: SessionKey,
-        inputs: Floats,
-        identity: Identity,
-        *,
-        reset: Reset = False,
-        deadline_s: float | None = None,
-    ) -> StepAnswer:
-        """Advance by T steps, all or nothing. `inputs` is (T, batch_size, in_size) float32.
-
-        Rows are reset before the first step. Raise as `step`.
-        """
-        return await self.submit(key, "sequence", inputs, identity, reset=reset, deadline_s=deadline_s)
-
-    def submit(
-        self,
-        key: SessionKey,
-        kind: Literal["step", "sequence"],
-        inputs: Floats,
-        identity: Identity,
-        *,
-        reset: Reset = False,
-        deadline_s: float | None = None,
-        came_s: float | None = None,
-        after: PendingResult | None = None,
-        finite: bool = False,
-    ) -> PendingResult:
-        """Queue a step, (1, batch_size, in_size), or a sequence, (T, batch_size, in_size), and return what is to come.
-
-        Requests of a session go in the order of the calls, and steps that wait for each other go together. Raise as
-        `step`, at once or from what is to come. If `after`, an earlier request of the session, fails, this one raises
-        NotReached. `finite` says that the caller knows the inputs to be so. The deadline counts from `came_s`, by the
-        monotonic clock, or from now.
-        """
-        left_s = None if deadline_s is None else _left_s(deadline_s, came_s)
-        limit = self._max_sequence_steps
-        if inputs.ndim != 3 or not 1 <= inputs.shape[0] <= limit:
-            raise ShapeMismatch(
-                "a sequence is steps of rows of inputs, so many steps at most (CELLAR_MAX_SEQUENCE_STEPS)",
-                expected=f"(T, batch_size, in_size), T from 1 to {limit}",
-                actual=str(inputs.shape),
-            )
-        if not (finite and inputs.flags.c_contiguous):
-            inputs = np.ascontiguousarray(inputs, dtype="<f4")
-        if not finite:
-            check_finite(inputs)
-        anew = None if reset is False else rows_to_reset(reset, inputs.shape[1])
-        mark = UNMARKED
-        if identity is not APPEND and (identity.ordered or identity.key is not None):
-            mark = fingerprint(kind, *((inputs,) if anew is None else (inputs, anew)))
-        request = self._request(key, kind, identity, mark, inputs, anew)
-        request.after = after
-        request.until_s = None if left_s is None else request.began_s + left_s
-        self._scheduler.submit(request)
-        if deadline_s is not None and left_s is not None:
-            request.end_after(left_s, deadline_s)
-        return request
-
-    def submit_steps(
-        self, key: SessionKey, inputs: Floats, first: int | None = None, *, after: PendingResult | None = None
-    ) -> StepBatch:
-        """Queue single steps (T, batch_size, in_size), T at least 1, which came together, and return what is to come.
-
-        They are numbered from `first`, or append; each is a request of its own, as if `submit` had been called for each
-        in turn, with `after` for the first and, if they are numbered, each for the one behind it. `inputs` is float32,
-        C-contiguous and finite.
-        """
-        marks = os.urandom(NONCE_BYTES * len(inputs)) if first is None else step_fingerprints(inputs)
-        batch = StepBatch(key, first, marks, monotonic(), inputs)
-        batch.after = after
-        self._scheduler.submit(batch)
-        return batch
-
-    def together(self) -> AbstractContextManager[None]:
-        """Submit in here, at once, requests that came together: those of one session share a commit from the first."""
-        return self._scheduler.together()
-
     async def look(self, key: SessionKey) -> tuple[SessionRecord, Sizes, int]:
         """Return the session, the sizes of its model, and how many steps a sequence of it may have at most."""
         record = await self._store.load(key)
@@ -359,9 +255,7 @@ class Sessions:
         """
         request = self._request(key, kind, identity, mark)
         request.edit, request.any_model = edit, any_model
-        self._scheduler.submit(request)
-        done = await request.come()
-        return ChangeAnswer(done.position, done.replayed)
+        return await self._run(request)
 
     async def change_after(
         self,
@@ -381,31 +275,22 @@ class Sessions:
         """
         request = self._request(key, kind, identity, mark)
         request.prepare, request.any_revision, request.any_model = prepare, any_revision, any_model
+        return await self._run(request)
+
+    def _request(self, key: SessionKey, kind: Kind, identity: Identity, mark: bytes) -> ChangeRequest:
+        if identity is not APPEND:
+            check_identity(identity)
+        return ChangeRequest(key, kind, identity, mark, next(self._nonces), monotonic())
+
+    async def _run(self, request: ChangeRequest) -> ChangeAnswer:
         self._scheduler.submit(request)
-        done = await request.come()
+        done = await request
         return ChangeAnswer(done.position, done.replayed)
 
     @property
     def models(self) -> ModelCache:
         """The models that sessions run on."""
         return self._scheduler.models
-
-    @property
-    def is_refusing(self) -> bool:
-        """Whether requests were refused just now because too many wait."""
-        return self._scheduler.is_refusing
-
-    def check_room(self, key: SessionKey, deadline_s: float | None, came_s: float | None = None) -> None:
-        """Raise Overloaded if a step of the session would be refused for those that wait, as far as that is known.
-
-        The deadline counts from `came_s` or from now. Raise DeadlineExceeded if it is past.
-        """
-        self._scheduler.check_room(key, None if deadline_s is None else _left_s(deadline_s, came_s))
-
-    @property
-    def queue_limit(self) -> int:
-        """How many requests may wait, and how many steps may be submitted as one."""
-        return self._scheduler.queue_limit
 
     @property
     def kernels(self) -> ThreadPoolExecutor:
@@ -422,19 +307,6 @@ class Sessions:
         self._scheduler.models.close()
         self._kernels.shutdown(wait=False, cancel_futures=True)
 
-    def _request(
-        self,
-        key: SessionKey,
-        kind: Kind,
-        identity: Identity,
-        mark: bytes,
-        inputs: Floats | None = None,
-        reset: Mask | None = None,
-    ) -> Request:
-        if identity is not APPEND:
-            check_identity(identity)
-        return Request(key, kind, identity, mark, next(self._nonces), monotonic(), inputs, reset)
-
     def _describe(self, summary: SessionSummary) -> SessionAnswer:
         return SessionAnswer.of(summary, self._clock.now_s())
 
@@ -443,11 +315,3 @@ def _outputs(change: CommittedChange, rows: int) -> Floats | None:
     if change.output is None or not change.steps:
         return None
     return np.frombuffer(change.output, dtype="<f4").reshape(change.steps, rows, -1)
-
-
-def _left_s(deadline_s: float, came_s: float | None) -> float:
-    """Return how much of its time a request has left that came then. Raise DeadlineExceeded if it has none."""
-    left_s = deadline_s if came_s is None else came_s + deadline_s - monotonic()
-    if left_s <= 0:
-        raise too_late(deadline_s)
-    return left_s

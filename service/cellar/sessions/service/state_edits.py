@@ -10,11 +10,10 @@ from dataclasses import replace
 import numpy as np
 
 from cellar.errors import InvalidInput, KernelRevisionMismatch, ShapeMismatch, SnapshotUnfit
-from cellar.ports import SessionRecord
-from cellar.sessions.requests.request import Edited
+from cellar.ports import Floats, Mask, SessionRecord
+from cellar.sessions.requests.change_request import Edited
 from cellar.sessions.scheduling.commit_builder import check_finite, check_state
 from cellar.sessions.values.model_protocol import Network, Sizes
-from cellar.sessions.values.results import Floats, Mask
 from cellar.wire.arrays import state as state_bytes
 
 Place = tuple[int, str]

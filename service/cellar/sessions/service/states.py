@@ -5,11 +5,11 @@ from functools import partial
 
 import numpy as np
 
-from cellar.ports import Identity, SessionKey, SessionStore
+from cellar.ports import Floats, Identity, SessionKey, SessionStore
 from cellar.sessions.service import state_edits
 from cellar.sessions.service.sessions import Sessions
 from cellar.sessions.values.position import fingerprint
-from cellar.sessions.values.results import ChangeAnswer, Floats, StateAnswer, StatePart
+from cellar.sessions.values.results import ChangeAnswer, StateAnswer, StatePart
 
 
 class States:

@@ -8,9 +8,8 @@ from numpy import int32
 from numpy.typing import NDArray
 
 from cellar.errors import ModelDeleted
-from cellar.ports import DeletedModel, ModelVersion, SessionMeta
+from cellar.ports import DeletedModel, Floats, Mask, ModelVersion, SessionMeta
 from cellar.sessions.values.model_protocol import Run, Sizes
-from cellar.sessions.values.results import Floats, Mask
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 import os
 import re
 from collections.abc import Iterator
-from itertools import count
+from itertools import count, repeat
 
 from cellar.errors import InvalidInput
 from cellar.ports import NAME, NAME_IN_WORDS, Identity
@@ -14,7 +14,7 @@ _NAME = re.compile(NAME)
 MAX_KEY = 255
 """Characters of an Idempotency-Key: four UUIDs and a half, twice what is usual."""
 
-NONCE_BYTES = 16
+NONCE_BYTES, COUNTER_BYTES = 16, 6
 
 
 def check_identity(identity: Identity) -> None:
@@ -39,7 +39,6 @@ def _check_writer(identity: Identity, writer: str) -> None:
 
 
 def nonces() -> Iterator[bytes]:
-    """Yield what tells the requests of this process from each other and from all of other processes."""
-    process = os.urandom(NONCE_BYTES - 6)
-    for number in count():
-        yield process + number.to_bytes(6, "little")
+    """Return, without end, what tells the requests of this process from each other and from all of other processes."""
+    process = os.urandom(NONCE_BYTES - COUNTER_BYTES)
+    return map(process.__add__, map(int.to_bytes, count(), repeat(COUNTER_BYTES), repeat("little")))  # type: ignore[arg-type]  # mypy knows no optional arguments here

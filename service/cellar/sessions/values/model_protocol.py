@@ -11,8 +11,7 @@ from typing import Protocol
 from numpy import int32
 from numpy.typing import NDArray
 
-from cellar.ports import ModelVersion
-from cellar.sessions.values.results import Floats, Mask
+from cellar.ports import Floats, Mask, ModelVersion
 
 
 class StatePlace(Protocol):

@@ -13,9 +13,8 @@ from hashlib import blake2b
 from typing import Literal
 
 from cellar.errors import InvalidInput
-from cellar.ports import DIGEST_BYTES, Position
+from cellar.ports import DIGEST_BYTES, Floats, Mask, Position
 from cellar.sessions.values.digest_chain import DIGEST_CHAIN
-from cellar.sessions.values.results import Floats, Mask
 
 Kind = Literal["step", "sequence", "reset", "write", "restore", "settings", "fork", "rewind", "migrate"]
 

@@ -1,16 +1,8 @@
 """What `Sessions` answers: plain values that know no transport."""
 
 from dataclasses import dataclass
-from typing import NamedTuple
 
-import numpy as np
-from numpy.typing import NDArray
-
-from cellar.ports import Position, SessionSummary
-
-Floats = NDArray[np.float32]
-Mask = NDArray[np.bool_]
-"""(B,), the rows that something concerns."""
+from cellar.ports import Floats, Position, SessionSummary
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,17 +68,6 @@ class PageAnswer:
 
     sessions: tuple[SessionAnswer, ...]
     cursor: str
-
-
-class StepAnswer(NamedTuple):
-    """Where the session stands after the request. `outputs` is (T, B, out_size), T = 1 for a step.
-
-    It is None in a replay whose output was too large to be kept.
-    """
-
-    position: Position
-    outputs: Floats | None
-    replayed: bool
 
 
 @dataclass(frozen=True, slots=True)

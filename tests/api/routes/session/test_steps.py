@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from cellar.main import create_app
-from cellar.sessions.requests.pending_result import PendingResult
-from cellar.sessions.service.sessions import Sessions
+from cellar.ports import StepCommand
+from cellar.sessions.requests.request import PendingSteps
+from cellar.sessions.service.steps import Steps
 from cellar.settings import Settings
 from cellar.wire.arrays.layout import from_tbf
 from tests.api.conftest import running, with_own_keys
@@ -198,13 +199,13 @@ async def test_a_timeout_is_a_number_of_milliseconds(client: httpx.AsyncClient, 
 async def test_a_timeout_reaches_the_service(
     client: httpx.AsyncClient, body: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    path, real, found = await begin(client), Sessions.submit, []
+    path, real, found = await begin(client), Steps.submit, []
 
-    def noting(*arguments: Any, deadline_s: float | None, **others: Any) -> PendingResult:
-        found.append(deadline_s)
-        return real(*arguments, deadline_s=deadline_s, **others)
+    def noting(self: Steps, command: StepCommand) -> PendingSteps:
+        found.append(command.deadline_s)
+        return real(self, command)
 
-    monkeypatch.setattr(Sessions, "submit", noting)
+    monkeypatch.setattr(Steps, "submit", noting)
     name = "step" if "input" in body else "sequence"
     for headers in ({}, {"Cellar-Timeout-Ms": "60000"}):
         assert (await client.post(f"{path}/{name}", json=body, headers=headers)).status_code == 200

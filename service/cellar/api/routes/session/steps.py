@@ -1,18 +1,21 @@
 """One step, and a sequence of steps. `step_dispatch.py` calls these routes without FastAPI's stack."""
 
+from typing import Literal
+
 from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
-from cellar.api.decoding.step_fast_json import read_step
-from cellar.api.decoding.step_input import Asked, as_json, pointing, sequence_of_json, sequence_of_npy, step_of_npy
-from cellar.api.dependencies import Parts
+from cellar.api.decoding.step_body import TYPES, decoder_of, query_of
+from cellar.api.decoding.step_input import pointing
+from cellar.api.decoding.step_output import as_json, laid_out
+from cellar.api.dependencies import Parts, Services
 from cellar.api.errors.problems import answers
 from cellar.api.http.array_answers import POSITION, STEP_NUMBER, array_answer, array_body
-from cellar.api.http.body import JSON, beside, body_type, read_beside, validated
+from cellar.api.http.body import JSON, beside, body_type, read_beside
 from cellar.api.http.negotiation import answer_type
 from cellar.api.http.parameters import REPLAYED, STEP, IdempotencyKey, SessionPath
-from cellar.api.http.query_and_headers import deadline_s, read_query, refuse_query
+from cellar.api.http.query_and_headers import deadline_s
 from cellar.api.schemas.session.sessions import (
     SequenceAnswer,
     SequenceQuery,
@@ -21,14 +24,10 @@ from cellar.api.schemas.session.sessions import (
     StepQuery,
     StepRequest,
 )
-from cellar.sessions.values import results as runtime
+from cellar.ports import SessionKey, StepResult
 from cellar.wire.arrays import npy
-from cellar.wire.json.document import decode
 
 router = APIRouter(prefix="/v1/sessions/{session}", tags=["steps"])
-
-TYPES = (JSON, npy.MEDIA_TYPE)
-"""Of bodies and of answers."""
 
 
 @router.post(
@@ -43,17 +42,7 @@ async def step(session: SessionPath, request: Request, services: Parts, key: Ide
     Without `position`, `step`, `writer` with `seq`, or Idempotency-Key it is appended, and a retry of a lost reply
     appends again.
     """
-    wanted, within_s, body = answer_type(request.headers, TYPES), deadline_s(request), await request.body()
-    if _is_npy(request):
-        asked = await read_beside(len(body), step_of_npy, body, read_query(StepQuery, request), key)
-    else:
-        refuse_query(request)
-        asked = await read_beside(len(body), read_step, body, key)
-    with pointing(asked):
-        answer = await services.sessions.step(
-            session, asked.inputs[0], asked.identity, reset=asked.reset, deadline_s=within_s
-        )
-    return await _answer("output", wanted, asked, answer)
+    return await _run("step", session, request, services, key)
 
 
 @router.post(
@@ -67,33 +56,27 @@ async def sequence(session: SessionPath, request: Request, services: Parts, key:
 
     The state after it is the same, bit for bit, as after the steps one by one.
     """
+    return await _run("sequence", session, request, services, key)
+
+
+async def _run(
+    kind: Literal["step", "sequence"], session: SessionKey, request: Request, services: Services, key: str | None
+) -> Response:
     wanted, within_s, body = answer_type(request.headers, TYPES), deadline_s(request), await request.body()
-    if _is_npy(request):
-        asked = await read_beside(len(body), sequence_of_npy, body, read_query(SequenceQuery, request), key)
-    else:
-        refuse_query(request)
-        asked = await read_beside(len(body), _read_sequence, body, key)
-    with pointing(asked):
-        answer = await services.sessions.sequence(
-            session, asked.inputs, asked.identity, reset=asked.reset, deadline_s=within_s
-        )
-    return await _answer("outputs", wanted, asked, answer)
+    media_type = body_type(request.headers.get("content-type", ""), *TYPES)
+    query = query_of(kind, media_type, request)
+    command = await read_beside(len(body), decoder_of(kind, media_type, query), body, session, key, within_s)
+    with pointing(command):
+        result = await services.sessions.steps.submit(command)
+    return await _answer(wanted, result)
 
 
-def _read_sequence(body: bytes, key: str | None) -> Asked:
-    return sequence_of_json(validated(SequenceRequest, decode(body)), key)
-
-
-def _is_npy(request: Request) -> bool:
-    return body_type(request.headers.get("content-type", ""), *TYPES) == npy.MEDIA_TYPE
-
-
-async def _answer(name: str, wanted: str, asked: Asked, answer: runtime.StepAnswer) -> Response:
+async def _answer(wanted: str, result: StepResult) -> Response:
     """Return the outputs as the type that is wanted; outputs that are not known any more are null, in JSON."""
-    headers = {REPLAYED: "true"} if answer.replayed else {}
-    size = 0 if answer.outputs is None else answer.outputs.nbytes
-    if answer.outputs is None or wanted == JSON:
-        return Response(await beside(size, as_json, name, asked, answer), 200, headers, JSON)
-    headers |= {POSITION: str(answer.position), STEP_NUMBER: str(answer.position.step)}
-    content = await beside(size, npy.dump, asked.shaped(answer.outputs))
+    headers = {REPLAYED: "true"} if result.replayed else {}
+    outputs, size = result.outputs, len(result.output or b"")
+    if outputs is None or wanted == JSON:
+        return Response(await beside(size, as_json, result), 200, headers, JSON)
+    headers |= {POSITION: str(result.position), STEP_NUMBER: str(result.position.step)}
+    content = await beside(size, npy.dump, laid_out(outputs, result.command.layout))
     return Response(content, 200, headers, npy.MEDIA_TYPE)

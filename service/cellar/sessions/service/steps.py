@@ -1,0 +1,108 @@
+"""Steps as a service: the one entry for steps, whatever they were written in and came by."""
+
+import os
+from contextlib import AbstractContextManager
+from time import monotonic
+from typing import Any
+
+import numpy as np
+
+from cellar.errors import ShapeMismatch
+from cellar.ports import APPEND, UNMARKED, SessionKey, StepCommand
+from cellar.sessions.requests.request import PendingResult, StepRequest, too_late
+from cellar.sessions.requests.step_batch import StepBatch
+from cellar.sessions.scheduling.commit_builder import check_finite, rows_to_reset
+from cellar.sessions.scheduling.scheduler import Scheduler
+from cellar.sessions.values.identity import NONCE_BYTES, check_identity, nonces
+from cellar.sessions.values.position import fingerprint, step_fingerprints
+
+
+class Steps:
+    """Takes commands and queues them as requests. A sequence has `max_sequence_steps` at most."""
+
+    def __init__(self, scheduler: Scheduler, *, max_sequence_steps: int) -> None:
+        self._scheduler = scheduler
+        self._max_steps = max_sequence_steps
+        self._nonces = nonces()
+
+    def submit(self, command: StepCommand, after: PendingResult[Any] | None = None) -> StepRequest:
+        """Queue steps and return what is to come: a `StepResult`, or what went wrong.
+
+        Requests of a session go in the order of the calls, and steps that wait for each other go together. If `after`,
+        an earlier request of the session, fails, this one fails with NotReached. A batch becomes a `StepBatch`: each of
+        its steps is a request of its own, the first behind `after` and, if they are numbered, each behind the one
+        before it; its inputs are known to be finite.
+
+        Raise, at once or from what is to come, ShapeMismatch, NotFinite, StateNotFinite or OutputNotFinite, whose
+        pointers begin at the inputs; InvalidInput for an identity or a `reset` that does not fit; DeadlineExceeded if
+        the steps have not begun in their time; Overloaded, KernelRevisionMismatch, a PositionConflict,
+        FingerprintMismatch, or what is wrong with the session or its model.
+        """
+        deadline_s = command.deadline_s
+        left_s = None if deadline_s is None else _left_s(deadline_s, command.came_s)
+        request = self._batch(command) if command.kind == "batch" else self._request(command)
+        request.predecessor = after
+        if left_s is not None:
+            request.until_s = request.began_s + left_s
+        self._scheduler.submit(request)
+        if left_s is not None and deadline_s is not None:
+            request.end_after(left_s, deadline_s)
+        return request
+
+    def together(self) -> AbstractContextManager[None]:
+        """Submit in here, at once, requests that came together: those of one session share a commit from the first."""
+        return self._scheduler.together()
+
+    def check_room(self, key: SessionKey, deadline_s: float | None, came_s: float | None = None) -> None:
+        """Raise Overloaded if a step of the session would be refused for those that wait, as far as that is known.
+
+        The deadline counts from `came_s` or from now. Raise DeadlineExceeded if it is past.
+        """
+        self._scheduler.check_room(key, None if deadline_s is None else _left_s(deadline_s, came_s))
+
+    @property
+    def is_refusing(self) -> bool:
+        """Whether requests were refused just now because too many wait."""
+        return self._scheduler.is_refusing
+
+    @property
+    def queue_limit(self) -> int:
+        """How many requests may wait, and how many steps a batch may have."""
+        return self._scheduler.queue_limit
+
+    def _request(self, command: StepCommand) -> StepRequest:
+        inputs, identity, reset = command.inputs, command.identity, command.reset
+        if inputs.ndim != 3 or not 1 <= inputs.shape[0] <= self._max_steps:
+            raise ShapeMismatch(
+                "a sequence is steps of rows of inputs, so many steps at most (CELLAR_MAX_SEQUENCE_STEPS)",
+                expected=f"(T, batch_size, in_size), T from 1 to {self._max_steps}",
+                actual=str(inputs.shape),
+            )
+        if not (command.is_finite and inputs.flags.c_contiguous):
+            inputs = command.inputs = np.ascontiguousarray(inputs, dtype="<f4")
+        if not command.is_finite:
+            check_finite(inputs)
+        mask = None if reset is False else rows_to_reset(reset, inputs.shape[1])
+        mark = UNMARKED
+        if identity is not APPEND:
+            check_identity(identity)
+            if identity.ordered or identity.key is not None:
+                mark = fingerprint(
+                    "sequence" if command.kind == "sequence" else "step",
+                    *((inputs,) if mask is None else (inputs, mask)),
+                )
+        return StepRequest(command, identity, mark, next(self._nonces), monotonic(), inputs, mask)
+
+    def _batch(self, command: StepCommand) -> StepBatch:
+        inputs = command.inputs
+        is_numbered = command.identity.step is not None
+        marks = step_fingerprints(inputs) if is_numbered else os.urandom(NONCE_BYTES * len(inputs))
+        return StepBatch(command, marks, monotonic())
+
+
+def _left_s(deadline_s: float, came_s: float | None) -> float:
+    """Return how much of its time a request has left that came then. Raise DeadlineExceeded if it has none."""
+    left_s = deadline_s if came_s is None else came_s + deadline_s - monotonic()
+    if left_s <= 0:
+        raise too_late(deadline_s)
+    return left_s
