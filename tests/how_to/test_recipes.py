@@ -27,7 +27,15 @@ def run(command: str, copy: Path, kernels: Path) -> None:
 
 
 def test_the_recipes() -> None:
-    assert [title.removeprefix("How to add ") for title in RECIPES] == ["a cell", "an operation", "a store operation"]
+    assert [title.removeprefix("How to add ") for title in RECIPES] == [
+        "a cell",
+        "an operation",
+        "a loss",
+        "an optimiser",
+        "a schedule",
+        "a layer",
+        "a store operation",
+    ]
 
 
 @pytest.mark.timeout(300)
