@@ -16,7 +16,6 @@ from statistics import median
 
 from cellar.cells import BUILT_IN
 from cellar.engine import Cell, KernelCache, build_cell, compile_cells
-from cellar.engine.codegen.kernel_source import backward_text, forward_text
 
 REPEATS = 5
 
@@ -105,8 +104,9 @@ def print_largest() -> None:
     cells = {"an LSTM": lstm(), "57 layer norms": chain("layernorm", 57), "57 times softmax": chain("softmax", 57)}
     cells |= {"60 times softplus": chain("softplus", 60), "20 matrices and biases": chain("matrix", 20)}
     for name, cell in cells.items():
-        for kind, text in (("forward", forward_text(cell, save=False).text), ("backward", backward_text(cell).text)):
-            seconds, mebibytes = costs(text)
+        kernels = {"forward": cell.forward_kernel(save=False), "backward": cell.backward_kernel()}
+        for kind, kernel in kernels.items():
+            seconds, mebibytes = costs(kernel.text)
             print(f"{name}, {kind}: {seconds:.1f} s of processor time and {mebibytes} MiB")
 
 

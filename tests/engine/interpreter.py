@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from cellar.engine.cell import Cell, State
-from cellar.engine.ir.autodiff import OUTPUT_COTANGENT
 from cellar.engine.ir.graph import Array, Node, StateSlot, toposort
 from cellar.engine.ir.ops import Op
+from cellar.engine.passes.autodiff import OUTPUT_COTANGENT
 
 Values = dict[Node, Array]
 

@@ -7,16 +7,11 @@ from functools import cached_property
 
 import numpy as np
 
-from cellar.engine.frontend.lexer import Source
-from cellar.engine.frontend.name_resolution import resolve
-from cellar.engine.frontend.parser import parse
-from cellar.engine.frontend.shape_inference import infer
-from cellar.engine.ir.autodiff import Adjoint, gradient
+from cellar.engine import compiler
+from cellar.engine.codegen.kernel_source import KernelText
 from cellar.engine.ir.graph import Node, Step, toposort
 from cellar.engine.ir.ops import Op
-from cellar.engine.ir.simplify import simplify
-from cellar.engine.ir.verify import verify
-from cellar.errors import CellNameError
+from cellar.engine.passes.autodiff import Adjoint
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +72,15 @@ class Cell:
     @cached_property
     def adjoint(self) -> Adjoint:
         """The gradient of the step, simplified together with it."""
-        return _simplified_adjoint(self.step)
+        return compiler.compile_adjoint(self.step)
+
+    def forward_kernel(self, *, save: bool) -> KernelText:
+        """Return the kernel that runs steps; with `save` it leaves a tape for the backward kernel."""
+        return compiler.compile_forward(self.step, self.adjoint if save else None, flushes=self.flushes)
+
+    def backward_kernel(self) -> KernelText:
+        """Return the kernel that runs the adjoint over a tape and sums the gradients of the parameters."""
+        return compiler.compile_backward(self.step, self.adjoint, flushes=self.flushes)
 
     @cached_property
     def canonical(self) -> str:
@@ -115,30 +118,8 @@ def build_cell(text: str, sizes: Mapping[str, int], *, inputs: tuple[str, ...] =
 
     Raise CellSyntaxError, CellNameError, CellShapeError or CellLimitError, with line, column and caret.
     """
-    source = Source(text)
-    program = parse(source)
-    roles = resolve(program, source, inputs)
-    for needed in ("in", *inputs[1:]):
-        if needed not in sizes:
-            raise CellNameError(f"the size {needed!r} is not given", expected=needed)
-    inferred = infer(program, roles, source, sizes)
-    step = inferred.step.mapped(simplify(inferred.step.roots))
-    verify(step.roots)
-    return Cell(step, inferred.sizes, program.operations, flushes)
-
-
-def _simplified_adjoint(step: Step) -> Adjoint:
-    raw = gradient(step)
-    new = simplify([*step.roots, *raw.cotangents.values(), *raw.roots])
-    adjoint = Adjoint(
-        {name: new[node] for name, node in raw.cotangents.items()},
-        tuple(new[node] for node in raw.inputs),
-        tuple(new[node] for node in raw.states),
-        {name: new[node] for name, node in raw.params.items()},
-        {name: tuple((new[g], new[v]) for g, v in pairs) for name, pairs in raw.matrices.items()},
-    )
-    verify(adjoint.roots)
-    return adjoint
+    compiled = compiler.compile_step(text, sizes, inputs)
+    return Cell(compiled.step, compiled.sizes, compiled.operations, flushes)
 
 
 def _describe(node: Node, number: Mapping[Node, int]) -> str:

@@ -134,11 +134,11 @@ def test_the_digest_of_the_engine_covers_its_packages(tmp_path: Path) -> None:
     shutil.copytree(engine, folder, ignore=shutil.ignore_patterns("__pycache__"))
     found = [engine_digest(engine), engine_digest(folder)]
     assert found[0] == found[1]
-    (folder / "passes").mkdir()
+    (folder / "another").mkdir()
     for text in ("", "x = 1", "x = 2"):
-        (folder / "passes" / "__init__.py").write_text(text)
+        (folder / "another" / "__init__.py").write_text(text)
         found.append(engine_digest(folder))
-    (folder / "passes").rename(folder / "steps")
+    (folder / "another").rename(folder / "steps")
     found.append(engine_digest(folder))
     (folder / "steps" / "notes.txt").write_text("no code")
     assert engine_digest(folder) == found[-1]

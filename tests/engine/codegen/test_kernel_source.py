@@ -4,7 +4,6 @@ import re
 
 from cellar.cells import BUILT_IN
 from cellar.engine import Cell, build_cell
-from cellar.engine.codegen.kernel_source import backward_text, forward_text
 from tests.engine.texts import CELLS, FUNCTIONS, LEAK
 
 SIZES = {"in": 3, "hidden": 5, "proj": 2, "low": 2}
@@ -12,7 +11,7 @@ SIZES = {"in": 3, "hidden": 5, "proj": 2, "low": 2}
 
 def texts(cell: Cell) -> tuple[str, ...]:
     """Return the texts of a cell's three kernels."""
-    return (forward_text(cell, save=False).text, forward_text(cell, save=True).text, backward_text(cell).text)
+    return (cell.forward_kernel(save=False).text, cell.forward_kernel(save=True).text, cell.backward_kernel().text)
 
 
 def renamed(text: str, names: dict[str, str]) -> str:
@@ -44,7 +43,7 @@ def test_sizes_are_run_time() -> None:
 def test_each_structure_has_its_kernel() -> None:
     """Built-in cells by other names, Flux's own example among them, are the same kernel; no other two are."""
     cells = CELLS | {name: spec.text() for name, spec in BUILT_IN.items()}
-    found = {name: forward_text(build_cell(text, SIZES), save=False).text for name, text in cells.items()}
+    found = {name: build_cell(text, SIZES).forward_kernel(save=False).text for name, text in cells.items()}
     for name, twin in {"flux": "rnn", "peephole": "lstm_peephole", "minimal": "mgu"}.items():
         assert found.pop(name) == found[twin]
     assert len(set(found.values())) == len(found)
@@ -62,6 +61,6 @@ def test_the_same_text_every_time() -> None:
 
 
 def test_literals_are_written_to_the_last_bit() -> None:
-    text = forward_text(build_cell("h = 0.1 * h - 1e-30", {"in": 1, "hidden": 1}), save=False).text
+    text = build_cell("h = 0.1 * h - 1e-30", {"in": 1, "hidden": 1}).forward_kernel(save=False).text
     assert "float32(0.10000000149011612)" in text
     assert "float32(1.0000000031710769e-30)" in text

@@ -5,7 +5,6 @@ import pytest
 
 from cellar.engine import Cell, KernelCache, build_cell, compile_cell
 from cellar.engine.codegen import kernel_source
-from cellar.engine.codegen.kernel_source import backward_text, forward_text
 from cellar.engine.codegen.shared_functions import SharedFunctions
 from tests.engine.texts import FUNCTIONS
 
@@ -62,17 +61,17 @@ def results(cell: Cell, cache: KernelCache) -> list[np.ndarray]:
 def test_parts_change_no_bit(text: str, cache: KernelCache, monkeypatch: pytest.MonkeyPatch) -> None:
     cell = build_cell(text, SIZES | ({"hidden": 18} if text is not FUNCTIONS else {}))
     monkeypatch.setattr(kernel_source, "MOST_LOOPS", 0)
-    assert "part_0(" in forward_text(cell, save=False).text
+    assert "part_0(" in cell.forward_kernel(save=False).text
     apart = results(cell, cache)
     monkeypatch.setattr(kernel_source, "MOST_LOOPS", 10_000)
-    assert "part_0(" not in backward_text(cell).text
+    assert "part_0(" not in cell.backward_kernel().text
     for one, other in zip(apart, results(cell, cache), strict=True):
         np.testing.assert_array_equal(one.view(np.int32), other.view(np.int32))
 
 
 def test_the_largest_cell_is_compiled(cache: KernelCache) -> None:
     cell = build_cell(norms(57), {"in": 18})
-    assert len(forward_text(cell, save=False).text) < 50_000
+    assert len(cell.forward_kernel(save=False).text) < 50_000
     outputs = results(cell, cache)[0]
     assert np.isfinite(outputs).all()
     assert np.any(outputs)

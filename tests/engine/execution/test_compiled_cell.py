@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from cellar.engine import Backward, CommandList, CompiledCell, Forward, Invocation
-from cellar.engine.codegen.memory_plan import GRADIENT_SLOTS, HEAD_INDEX, SlotKind
+from cellar.engine.passes.memory_plan import GRADIENT_SLOTS, HEAD_INDEX, SlotKind
 from cellar.errors import ShapeMismatch
 from tests.engine import oracle
 from tests.engine.conftest import TEXTS, Compiled

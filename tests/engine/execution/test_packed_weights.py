@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from cellar.engine import build_cell
-from cellar.engine.codegen.schedule import ProductGroup, forward_schedule
 from cellar.engine.execution.packed_weights import Floats, address, aligned, in_pairs, pack, padded, rounded
+from cellar.engine.passes.schedule import ProductGroup, forward_schedule
 from cellar.errors import ShapeMismatch
 
 CELL = build_cell("param a: scalar\nh = tanh(Wi @ x + a * (Wh @ h) + b)", {"in": 3, "hidden": 17})
@@ -14,7 +14,7 @@ WEIGHTS = {p.name: np.arange(1, np.prod(p.shape) + 1, dtype=np.float32).reshape(
 
 def test_matrices_become_panels() -> None:
     packed = pack(CELL, WEIGHTS)
-    stages = [stage for _, stage in forward_schedule(CELL, save=False).stages if isinstance(stage, ProductGroup)]
+    stages = [stage for _, stage in forward_schedule(CELL.step).stages if isinstance(stage, ProductGroup)]
     panels = packed.group(next(stage for stage in stages if stage.nodes[0].sources[0].name == "Wi"))
     blocks = panels.reshape(2, 3, 16)
     np.testing.assert_array_equal(blocks[0], WEIGHTS["Wi"][:16].T)
@@ -30,7 +30,7 @@ def test_matrices_with_one_operand_share_panels(hidden: int) -> None:
     rng = np.random.default_rng(hidden)
     weights = {param.name: rng.normal(size=param.shape).astype(np.float32) for param in cell.params}
     packed = pack(cell, weights)
-    (stage,) = (stage for _, stage in forward_schedule(cell, save=False).stages if isinstance(stage, ProductGroup))
+    (stage,) = (stage for _, stage in forward_schedule(cell.step).stages if isinstance(stage, ProductGroup))
     matrices = np.concatenate([weights[node.sources[0].name] for node in stage.nodes])
     panels = packed.group(stage)
     places = list(packed.placed())
@@ -74,7 +74,7 @@ def test_words_of_bfloat16_hold_two_terms_of_a_column() -> None:
 
 def test_other_weights_in_the_place_of_the_old_ones() -> None:
     packed = pack(CELL, WEIGHTS)
-    stages = [stage for _, stage in forward_schedule(CELL, save=False).stages if isinstance(stage, ProductGroup)]
+    stages = [stage for _, stage in forward_schedule(CELL.step).stages if isinstance(stage, ProductGroup)]
     places = [address(packed.group(stage)) for stage in stages]
     weights = {name: array.copy() for name, array in WEIGHTS.items()}
     packed.adopt(weights)

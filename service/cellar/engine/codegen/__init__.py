@@ -1,1 +1,1 @@
-"""From a graph to the source text of a kernel: schedule, memory schedule, source."""
+"""From a memory plan to the source text of a kernel."""

@@ -1,13 +1,11 @@
 """Before and after the steps: rows between the caller's dense arrays and a kernel's memory, and faults in them."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 
-from cellar.engine.codegen.memory_plan import extent
-from cellar.engine.codegen.source_writer import SourceWriter
-
-STATE_FAULT, OUTPUT_FAULT = 1, 2
-"""Kinds of fault: a state, or an output, is not finite."""
+from cellar.engine.codegen.source_writer import OUTPUT_FAULT, STATE_FAULT, SourceWriter
+from cellar.engine.ir.graph import Node
+from cellar.engine.passes.memory_plan import extent
 
 
 class PrologueEpilogueWriter(SourceWriter):
@@ -16,16 +14,12 @@ class PrologueEpilogueWriter(SourceWriter):
     @property
     def load_row(self) -> str:
         """The function that copies a row in."""
-        return "load_row" if self.cell.flushes else "load_row_unflushed"
+        return "load_row" if self.flushes else "load_row_unflushed"
 
     @property
     def check_row(self) -> str:
         """The function that copies a row of a state to where the next step reads it."""
-        return "flush_and_check" if self.cell.flushes else "copy_and_check"
-
-    def flushed(self, value: str) -> str:
-        """Return a value of a state as it is written."""
-        return f"flush({value})" if self.cell.flushes else value
+        return "flush_and_check" if self.flushes else "copy_and_check"
 
     @contextmanager
     def dense_rows(self) -> Iterator[None]:
@@ -97,12 +91,6 @@ class PrologueEpilogueWriter(SourceWriter):
             if copied and not self.schedule.backward:
                 self.record_fault("not finite", STATE_FAULT)
 
-    def record_fault(self, condition: str, kind: int) -> None:
-        """Write the note of a fault of row b at step u."""
-        with self.block(f"if {condition}:"):
-            self.write("faults = True")
-            self.write(f"record_fault(bad_step, bad_kind, b, start + at, 4 * layer + {kind})")
-
     def store_carried(self) -> None:
         """Copy the carried values out after the last step."""
         if not self.schedule.carried:
@@ -114,17 +102,24 @@ class PrologueEpilogueWriter(SourceWriter):
                 self.write(f"store_row({source}, target + {self.before(index)}, {self.size(carried.leaf.shape[0])})")
 
     def store_results(self) -> None:
-        """Copy out the results that no loop writes to the caller's array, and clear those of rows that have ended."""
+        """Store the results that no loop has stored, and clear those of rows that have ended."""
         for index, node in enumerate(self.schedule.results):
-            size = self.size(node.shape[0]) if node.shape else "1"
-            if index in self.memory_plan.direct:
-                with self.block("if lengths != 0:"), self.dense_rows(), self.block(f"if {self.row_ended}:"):
-                    self.write(f"clear_dense({self.dense_row('result', index)}, {size})")
-                continue
-            with self.dense_rows():
-                with self.block(f"if {self.row_ended}:"):
-                    self.write(f"clear_dense({self.dense_row('result', index)}, {size})")
-                    self.write("continue")
-                self.write(f"store_row({self.address(node)}, {self.dense_row('result', index)}, {size})")
-                if not self.schedule.backward:
-                    self.record_fault(f"not is_finite({self.address(node)}, {size})", OUTPUT_FAULT)
+            wanted = self.block(f"if grad_mask & {1 << index} != 0:") if self.schedule.backward else nullcontext()
+            with wanted:
+                self.store_result(index, node)
+
+    def store_result(self, index: int, node: Node) -> None:
+        """Store one result for all steps and rows."""
+        size = self.size(node.shape[0]) if node.shape else "1"
+        target = self.dense_row("result", index)
+        if index in self.memory_plan.direct:
+            with self.block("if lengths != 0:"), self.dense_rows(), self.block(f"if {self.row_ended}:"):
+                self.write(f"clear_dense({target}, {size})")
+            return
+        with self.dense_rows():
+            with self.block(f"if {self.row_ended}:"):
+                self.write(f"clear_dense({target}, {size})")
+                self.write("continue")
+            self.write(f"store_row({self.address(node)}, {target}, {size})")
+            if not self.schedule.backward:
+                self.record_fault(f"not is_finite({self.address(node)}, {size})", OUTPUT_FAULT)

@@ -7,7 +7,7 @@ and write become one function with the places as arguments, so forty layer norms
 import re
 from collections.abc import Sequence
 
-from cellar.engine.codegen.memory_plan import HEAD
+from cellar.engine.passes.memory_plan import HEAD
 
 PART = "part_"
 """How the names of these functions begin. `build` leaves them functions."""

@@ -4,27 +4,31 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Literal
 
-from cellar.engine.cell import Cell
-from cellar.engine.codegen.memory_plan import Slot, SlotKind, plan_memory
-from cellar.engine.codegen.schedule import Schedule
 from cellar.engine.ir.graph import Node
 from cellar.engine.ir.ops import Op
+from cellar.engine.passes.memory_plan import MemoryPlan, Slot, SlotKind
+from cellar.engine.passes.schedule import Schedule
+
+STATE_FAULT, OUTPUT_FAULT = 1, 2
+"""Kinds of fault: a state, or an output, is not finite."""
 
 
 class SourceWriter:
-    """Lines of a kernel for a cell and a schedule.
+    """Lines of a kernel for a schedule and its memory plan.
 
     In the text, `s2` is a size and `w2` its width in bytes, `d9` a slot of the descriptor, `g1` the bytes of a row of a
     buffer; `u` is a step of the call, which began at step `start`, `b` a row of the batch, `row` both in one.
     """
 
-    def __init__(self, cell: Cell, schedule: Schedule) -> None:
-        self.cell = cell
+    def __init__(self, schedule: Schedule, memory_plan: MemoryPlan, *, flushes: bool) -> None:
         self.schedule = schedule
-        self.memory_plan = plan_memory(schedule)
+        self.memory_plan = memory_plan
+        self.flushes = flushes
+        """Whether the kernel replaces magnitudes below `FLUSH_BELOW` by +0."""
         self.lines: list[str] = []
         self.depth = 1
-        nodes = (*cell.step.inputs, *cell.step.params, *(s.previous for s in cell.step.states))
+        step = schedule.step
+        nodes = (*step.inputs, *step.params, *(s.previous for s in step.states))
         names = dict.fromkeys(name for node in nodes for name in node.shape)
         self.order = {name: index for index, name in enumerate(names)}
         """The size names in the order of their first appearance in the step."""
@@ -147,3 +151,13 @@ class SourceWriter:
         if self.is_history(node) and self.schedule.backward:
             step = f"({step} + 1)"
         return f" + {step} * rows * {stride}"
+
+    def flushed(self, value: str) -> str:
+        """Return a value of a state as it is written."""
+        return f"flush({value})" if self.flushes else value
+
+    def record_fault(self, condition: str, kind: int) -> None:
+        """Write the note of a fault of row b at step u."""
+        with self.block(f"if {condition}:"):
+            self.write("faults = True")
+            self.write(f"record_fault(bad_step, bad_kind, b, start + at, 4 * layer + {kind})")

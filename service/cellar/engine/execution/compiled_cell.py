@@ -13,10 +13,10 @@ import numpy as np
 
 from cellar.engine.backend.kernel_cache import KernelCache
 from cellar.engine.cell import Cell
-from cellar.engine.codegen.kernel_source import KernelText, backward_text, forward_text
-from cellar.engine.codegen.memory_plan import HEAD_INDEX, PARAM_GRADIENTS
+from cellar.engine.codegen.kernel_source import KernelText
 from cellar.engine.execution.invocation import Ints, Invocation, Kernel, Lease, lease
 from cellar.engine.execution.packed_weights import Floats, PackedWeights, pack
+from cellar.engine.passes.memory_plan import HEAD_INDEX, PARAM_GRADIENTS
 from cellar.errors import ShapeMismatch
 
 
@@ -60,7 +60,7 @@ class CompiledCell:
     def __init__(self, cell: Cell, cache: KernelCache) -> None:
         self.cell = cell
         self._cache = cache
-        self.kernel = Kernel(cell, cache, forward_text(cell, save=False))
+        self.kernel = Kernel(cell, cache, cell.forward_kernel(save=False))
         self._training: tuple[Kernel, Kernel] | None = None
         self._lock = threading.Lock()
 
@@ -204,14 +204,14 @@ def compile_cells(cells: Sequence[Cell], cache: KernelCache, *, training: bool =
 
 def kernel_texts(cells: Sequence[Cell], *, training: bool = False) -> list[str]:
     """Return the texts of all kernels of these cells; with `training`, of those that training needs besides."""
-    texts = [forward_text(cell, save=False).text for cell in cells]
+    texts = [cell.forward_kernel(save=False).text for cell in cells]
     if training:
         texts += [text.text for cell in cells for text in _training_texts(cell)]
     return list(dict.fromkeys(texts))
 
 
 def _training_texts(cell: Cell) -> tuple[KernelText, KernelText]:
-    return forward_text(cell, save=True), backward_text(cell)
+    return cell.forward_kernel(save=True), cell.backward_kernel()
 
 
 def _bind_forward(call: Invocation, inputs: Sequence[Floats], state: Floats, outputs: Floats, after: Floats) -> None:

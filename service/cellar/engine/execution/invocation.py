@@ -12,7 +12,10 @@ from numpy.typing import NDArray
 from cellar.engine.backend.kernel_cache import KernelCache
 from cellar.engine.cell import Cell, Param
 from cellar.engine.codegen.kernel_source import KernelText
-from cellar.engine.codegen.memory_plan import (
+from cellar.engine.execution.packed_weights import Floats, PackedWeights, address, aligned, padded_shape
+from cellar.engine.execution.scratch_pool import ARENAS
+from cellar.engine.ir.graph import Node
+from cellar.engine.passes.memory_plan import (
     GRADIENT_SLOTS,
     HEAD,
     HEAD_ADDRESSES,
@@ -24,10 +27,7 @@ from cellar.engine.codegen.memory_plan import (
     Span,
     row_bytes,
 )
-from cellar.engine.codegen.schedule import tape as taped_nodes
-from cellar.engine.execution.packed_weights import Floats, PackedWeights, address, aligned, padded_shape
-from cellar.engine.execution.scratch_pool import ARENAS
-from cellar.engine.ir.graph import Node
+from cellar.engine.passes.schedule import tape as taped_nodes
 from cellar.errors import ShapeMismatch, StartupError
 
 Ints = NDArray[np.int32]
@@ -59,7 +59,7 @@ class Kernel:
     @functools.cached_property
     def taped(self) -> tuple[Node, ...]:
         """What a forward pass leaves for the adjoint, in order."""
-        return taped_nodes(self.cell)
+        return taped_nodes(self.cell.step, self.cell.adjoint)
 
     def descriptor(self, packed: PackedWeights) -> Words:
         """Return a new descriptor with the sizes and the weights filled in."""

@@ -6,7 +6,6 @@ from typing import NamedTuple
 import numpy as np
 
 from cellar.engine.backend.loader import python_function
-from cellar.engine.codegen.memory_plan import HEAD_INDEX, SlotKind
 from cellar.engine.execution.arguments import BOOL, FLOAT32, INT32
 from cellar.engine.execution.invocation import Words
 from cellar.engine.execution.network_plan import (
@@ -21,6 +20,7 @@ from cellar.engine.execution.network_plan import (
 from cellar.engine.execution.packed_weights import address, aligned
 from cellar.engine.execution.scratch_pool import ARENAS, Scratch
 from cellar.engine.native_calls.call_header import HeaderField, Patch
+from cellar.engine.passes.memory_plan import HEAD_INDEX, SlotKind
 
 
 def new_frame(plan: NetworkPlan, capacity: int) -> NetworkFrame:

@@ -10,11 +10,11 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from cellar.engine.codegen.memory_plan import row_bytes
 from cellar.engine.execution.compiled_cell import CompiledCell
 from cellar.engine.execution.invocation import Ints, Words
 from cellar.engine.execution.packed_weights import Floats, PackedWeights
 from cellar.engine.execution.scratch_pool import Scratch
+from cellar.engine.passes.memory_plan import row_bytes
 
 Signal = tuple[int, ...]
 Bytes = NDArray[np.uint8]

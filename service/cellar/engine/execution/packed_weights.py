@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cellar.engine.cell import Cell
-from cellar.engine.codegen.memory_plan import width_bytes
-from cellar.engine.codegen.schedule import ProductGroup
 from cellar.engine.numerics import FLUSH_BELOW
+from cellar.engine.passes.memory_plan import width_bytes
+from cellar.engine.passes.schedule import ProductGroup
 from cellar.errors import ShapeMismatch
 
 Floats = NDArray[np.float32]

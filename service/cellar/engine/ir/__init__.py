@@ -1,1 +1,1 @@
-"""The intermediate representation: graphs of operations, verified, simplified and differentiated."""
+"""The intermediate representation: graphs of operations, and what makes a graph legal."""

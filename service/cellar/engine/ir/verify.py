@@ -1,4 +1,4 @@
-"""What a legal graph is. Runs on every cell that a user sends, and between passes in the tests."""
+"""Checks that a graph is legal: arities, shapes and names as the table of operations demands."""
 
 from collections.abc import Iterable
 
@@ -10,12 +10,15 @@ class GraphError(AssertionError):
     """A pass made a graph that no later pass may see: a defect of the compiler, never of the user's text."""
 
 
-def verify(roots: Iterable[Node]) -> None:
-    """Raise GraphError unless every node below the roots obeys the table of operations."""
-    for node in toposort(roots):
-        if len(node.sources) != node.op.arity:
-            raise GraphError(f"{node.op} has {len(node.sources)} sources, its arity is {node.op.arity}")
-        _CHECKS[node.op.kind](node)
+def verify(roots: Iterable[Node], *, after: str = "") -> None:
+    """Raise GraphError unless every node below the roots obeys the table of operations; `after` names the pass."""
+    for number, node in enumerate(toposort(roots)):
+        try:
+            if len(node.sources) != node.op.arity:
+                raise GraphError(f"{node.op} has {len(node.sources)} sources, its arity is {node.op.arity}")
+            _CHECKS[node.op.kind](node)
+        except GraphError as error:
+            raise GraphError(f"node {number}{after and f' after {after}'}: {error}") from None
 
 
 def _check_leaf(node: Node) -> None:

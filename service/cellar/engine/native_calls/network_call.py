@@ -4,9 +4,9 @@ The function has CPython's calling convention for builtins, reads the addresses 
 runs the kernels of all layers, a chunk of steps at a time, and allocates nothing. It is compiled once for a target.
 """
 
-from cellar.engine.codegen.memory_plan import HEAD_INDEX
 from cellar.engine.native_calls.call_header import HeaderField, Patch, Status
 from cellar.engine.native_calls.python_objects import abi_text
+from cellar.engine.passes.memory_plan import HEAD_INDEX
 
 RELEASE_FLOPS = 1_000_000
 """Work from which on the GIL is released: some ten microseconds, since taking it back may cost as much."""

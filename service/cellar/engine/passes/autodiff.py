@@ -31,6 +31,16 @@ class Adjoint:
         pairs = (node for pair in self.matrices.values() for both in pair for node in both)
         return (*self.inputs, *self.states, *self.params.values(), *pairs)
 
+    def mapped(self, new: dict[Node, Node]) -> "Adjoint":
+        """Return the adjoint with its nodes replaced."""
+        return Adjoint(
+            {name: new[node] for name, node in self.cotangents.items()},
+            tuple(new[node] for node in self.inputs),
+            tuple(new[node] for node in self.states),
+            {name: new[node] for name, node in self.params.items()},
+            {name: tuple((new[g], new[v]) for g, v in pairs) for name, pairs in self.matrices.items()},
+        )
+
 
 OUTPUT_COTANGENT = "output"
 """Names the cotangent of the output; a state cannot have this name, because the language reserves it."""

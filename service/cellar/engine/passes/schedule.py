@@ -1,4 +1,4 @@
-"""From a graph to the order in which a kernel computes it.
+"""Puts the operations of a step into the order in which a kernel computes them, with as few loops as possible.
 
 A kernel has three regions. `before` holds what does not depend on carried values (the state): it is computed for all
 time steps of a call at once. `loop` runs step by step. `after` holds products that no carried value needs, again
@@ -8,14 +8,13 @@ Within a region, stages alternate: products that share an operand become one pro
 elementwise work is fused into one loop over each extent, with the folds that end it.
 """
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from cellar.engine.cell import Cell
-from cellar.engine.ir.autodiff import OUTPUT_COTANGENT
-from cellar.engine.ir.graph import Node, Operation, toposort
+from cellar.engine.ir.graph import Node, Operation, Step, toposort
 from cellar.engine.ir.ops import Op, broadcast
+from cellar.engine.passes.autodiff import OUTPUT_COTANGENT, Adjoint
 
 Region = Literal["before", "loop", "after"]
 REGIONS: tuple[Region, ...] = ("before", "loop", "after")
@@ -70,6 +69,9 @@ class Carried:
 class Schedule:
     """What a kernel computes, and in which order."""
 
+    step: Step
+    adjoint: Adjoint | None
+    """What is computed: the adjoint of the step, or where this is None the step."""
     inputs: tuple[Node, ...]
     """Leaves that are copied in from dense arrays, (T, B, size) each."""
     carried: tuple[Carried, ...]
@@ -79,12 +81,15 @@ class Schedule:
     """Nodes that are copied out to dense arrays, (T, B, size) each."""
     kept: tuple[Node, ...]
     """Nodes of which the value of every step is needed after the loop."""
-    backward: bool
-    """Time descends, and nothing is checked for being finite."""
-    history: bool
+    history: bool = False
     """Keep every carried value of a call and not only the newest."""
     regions: dict[Region, tuple[Stage, ...]] = field(default_factory=dict)
-    at: dict[Node, Region] = field(default_factory=dict)
+    region_of: dict[Node, Region] = field(default_factory=dict)
+
+    @property
+    def backward(self) -> bool:
+        """Whether time descends; then nothing is checked for being finite."""
+        return self.adjoint is not None
 
     @property
     def stages(self) -> list[tuple[Region, Stage]]:
@@ -92,43 +97,37 @@ class Schedule:
         return [(region, stage) for region in REGIONS for stage in self.regions[region]]
 
 
-def forward_schedule(cell: Cell, *, save: bool) -> Schedule:
-    """Return the schedule of a step; with `save`, every value that the adjoint reads is kept."""
-    step = cell.step
+def forward_schedule(step: Step, adjoint: Adjoint | None = None) -> Schedule:
+    """Return the schedule of a step; with an adjoint, every value that it reads is kept for the backward kernel."""
     carried = tuple(Carried(s.previous, _computed(s.following)) for s in step.states)
-    kept = _read_by_adjoint(cell) if save else ()
-    return _arranged(step.inputs, carried, (), (_computed(step.output),), kept, backward=False, history=save)
+    kept = _read_by_adjoint(step, adjoint) if adjoint is not None else ()
+    schedule = Schedule(step, None, step.inputs, carried, (), (_computed(step.output),), kept)
+    return _arranged(schedule, history=adjoint is not None)
 
 
-def backward_schedule(cell: Cell) -> Schedule:
+def backward_schedule(step: Step, adjoint: Adjoint) -> Schedule:
     """Return the schedule of the adjoint of a step."""
-    adjoint = cell.adjoint
-    leaves = [adjoint.cotangents[s.name] for s in cell.step.states]
+    leaves = [adjoint.cotangents[s.name] for s in step.states]
     carried = tuple(Carried(leaf, _computed(node)) for leaf, node in zip(leaves, adjoint.states, strict=True))
     factors = [node for pairs in adjoint.matrices.values() for pair in pairs for node in pair]
-    kept = [node for node in (*adjoint.params.values(), *factors) if node.op not in CONSTANTS]
-    return _arranged(
-        (adjoint.cotangents[OUTPUT_COTANGENT],),
-        carried,
-        tape(cell),
-        tuple(_computed(node) for node in adjoint.inputs),
-        tuple(dict.fromkeys(kept)),
-        backward=True,
-        history=False,
-    )
+    kept = dict.fromkeys(node for node in (*adjoint.params.values(), *factors) if node.op not in CONSTANTS)
+    inputs = (adjoint.cotangents[OUTPUT_COTANGENT],)
+    results = tuple(_computed(node) for node in adjoint.inputs)
+    schedule = Schedule(step, adjoint, inputs, carried, tape(step, adjoint), results, tuple(kept))
+    return _arranged(schedule, history=False)
 
 
-def tape(cell: Cell) -> tuple[Node, ...]:
+def tape(step: Step, adjoint: Adjoint) -> tuple[Node, ...]:
     """Return what the forward pass leaves for the adjoint: inputs, previous states, the computed values it reads."""
-    return (*cell.step.inputs, *(s.previous for s in cell.step.states), *_read_by_adjoint(cell))
+    return (*step.inputs, *(s.previous for s in step.states), *_read_by_adjoint(step, adjoint))
 
 
-def _read_by_adjoint(cell: Cell) -> tuple[Node, ...]:
+def _read_by_adjoint(step: Step, adjoint: Adjoint) -> tuple[Node, ...]:
     """Return the computed values of a step that its adjoint reads, in the step's order."""
-    own = [node for node in toposort(cell.step.roots) if node.sources]
+    own = [node for node in toposort(step.roots) if node.sources]
     known = set(own)
     read: set[Node] = set()
-    stack = list(cell.adjoint.roots)
+    stack = list(adjoint.roots)
     seen: set[Node] = set()
     while stack:
         node = stack.pop()
@@ -147,28 +146,21 @@ def _computed(node: Node) -> Node:
     return node if node.sources else broadcast(node, node.shape)
 
 
-def _arranged(
-    inputs: Sequence[Node],
-    carried: tuple[Carried, ...],
-    taped: tuple[Node, ...],
-    results: tuple[Node, ...],
-    kept: tuple[Node, ...],
-    *,
-    backward: bool,
-    history: bool,
-) -> Schedule:
-    roots = [*(c.following for c in carried), *results, *kept]
-    ready = {*inputs, *taped, *(c.leaf for c in carried)}
+def _arranged(schedule: Schedule, *, history: bool) -> Schedule:
+    """Return a schedule with its regions and stages."""
+    carried, kept = schedule.carried, schedule.kept
+    roots = [*(c.following for c in carried), *schedule.results, *kept]
+    ready = {*schedule.inputs, *schedule.taped, *(c.leaf for c in carried)}
     nodes = [node for node in _below(roots, ready) if node not in ready and node.op not in CONSTANTS]
-    at = _regions(nodes, carried, {*results, *kept})
+    region_of = _regions(nodes, carried, {*schedule.results, *kept})
     regions: dict[Region, tuple[Stage, ...]] = {}
     done = set(ready)
     for region in REGIONS:
-        regions[region] = tuple(_stages([node for node in nodes if at[node] == region], done))
+        regions[region] = tuple(_stages([node for node in nodes if region_of[node] == region], done))
     leaves = {c.leaf for c in carried}
     late = any(leaves & set(stage.reads) for stage in regions["after"])
     history = history or late or bool(leaves & set(kept))
-    return Schedule(tuple(inputs), carried, taped, results, kept, backward, history, regions, at)
+    return replace(schedule, history=history, regions=regions, region_of=region_of)
 
 
 def _below(roots: Iterable[Node], ready: set[Node]) -> list[Node]:
@@ -216,7 +208,7 @@ def _stages(nodes: list[Node], done: set[Node]) -> Iterable[Stage]:
         yield from _grouped(products)
         done.update(products)
         pending = [node for node in pending if node not in done]
-        for extent in dict.fromkeys(_extent(node) for node in pending):
+        for extent in dict.fromkeys(loop_extent(node) for node in pending):
             fused = _fusable(pending, extent, done)
             if fused:
                 yield FusedLoop(extent, tuple(fused))
@@ -236,7 +228,7 @@ def _grouped(products: list[Node]) -> Iterable[ProductGroup]:
         yield ProductGroup(operand, tuple(members))
 
 
-def _extent(node: Node) -> str:
+def loop_extent(node: Node) -> str:
     """Return the size that a node's loop runs over; a fold runs over its operand's."""
     shape = node.sources[0].shape if node.op.kind == "reduction" else node.shape
     return shape[0] if shape else ""
@@ -247,7 +239,7 @@ def _fusable(pending: list[Node], extent: str, done: set[Node]) -> list[Node]:
     inside: list[Node] = []
     available: set[Node] = set()
     for node in pending:
-        if node.op.kind == "product" or _extent(node) != extent:
+        if node.op.kind == "product" or loop_extent(node) != extent:
             continue
         if all(source in done or source in available or source.op in CONSTANTS for source in node.sources):
             inside.append(node)

@@ -10,7 +10,7 @@ from cellar.engine.frontend.parser import parse
 from cellar.engine.frontend.shape_inference import infer
 from cellar.engine.ir.graph import Node, toposort
 from cellar.engine.ir.ops import Op, apply, const
-from cellar.engine.ir.simplify import simplify
+from cellar.engine.passes.simplify import simplify
 from tests.engine import oracle
 from tests.engine.texts import CELLS
 

@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from cellar.engine.codegen.schedule import CONSTANTS, Carried, FusedLoop, ProductGroup, Schedule
 from cellar.engine.ir.graph import Node
+from cellar.engine.passes.schedule import CONSTANTS, Carried, FusedLoop, ProductGroup, Schedule
 
 HEAD = (
     "steps",

@@ -4,7 +4,8 @@ import pytest
 
 from cellar.cells import BUILT_IN
 from cellar.engine import Cell, build_cell
-from cellar.engine.codegen.schedule import (
+from cellar.engine.ir.graph import Node
+from cellar.engine.passes.schedule import (
     CONSTANTS,
     FusedLoop,
     ProductGroup,
@@ -13,7 +14,6 @@ from cellar.engine.codegen.schedule import (
     forward_schedule,
     tape,
 )
-from cellar.engine.ir.graph import Node
 from tests.engine.texts import CELLS
 
 SIZES = {"in": 3, "hidden": 5, "proj": 2}
@@ -31,25 +31,30 @@ def products(schedule: Schedule) -> list[tuple[str, list[str]]]:
 
 def plans(cell: Cell) -> list[Schedule]:
     """Return the plans of a cell's three kernels."""
-    return [forward_schedule(cell, save=False), forward_schedule(cell, save=True), backward_schedule(cell)]
+    return [
+        forward_schedule(cell.step),
+        forward_schedule(cell.step, cell.adjoint),
+        backward_schedule(cell.step, cell.adjoint),
+    ]
 
 
 def test_products_of_the_input_leave_the_loop_and_gates_share_an_operand() -> None:
-    schedule = forward_schedule(build_cell(BUILT_IN["lstm"].text(), SIZES), save=False)
+    schedule = forward_schedule(build_cell(BUILT_IN["lstm"].text(), SIZES).step)
     gates = ["_f", "_i", "_g", "_o"]  # as the first state, c, needs them
     assert products(schedule) == [("before", [f"Wi{g}" for g in gates]), ("loop", [f"Wh{g}" for g in gates])]
     assert sum(isinstance(stage, FusedLoop) for stage in schedule.regions["loop"]) == 1
 
 
 def test_a_product_that_only_the_output_needs_comes_after_the_loop() -> None:
-    schedule = forward_schedule(build_cell(CELLS["leak"], {"in": 3}), save=False)
+    schedule = forward_schedule(build_cell(CELLS["leak"], {"in": 3}).step)
     assert products(schedule) == [("after", ["W"])]
     assert schedule.history
-    assert not forward_schedule(build_cell(CELLS["flux"], SIZES), save=False).history
+    assert not forward_schedule(build_cell(CELLS["flux"], SIZES).step).history
 
 
 def test_the_adjoint_of_the_inputs_comes_after_the_loop() -> None:
-    schedule = backward_schedule(build_cell(BUILT_IN["gru"].text(), SIZES))
+    cell = build_cell(BUILT_IN["gru"].text(), SIZES)
+    schedule = backward_schedule(cell.step, cell.adjoint)
     assert {name for region, names in products(schedule) for name in names if region == "after"} == {
         "Wi_r",
         "Wi_z",
@@ -74,4 +79,4 @@ def test_every_value_is_computed_once_and_after_what_it_reads(name: str) -> None
 
 def test_the_tape_holds_what_the_adjoint_reads_and_no_more() -> None:
     cell = build_cell(CELLS["flux"], SIZES)
-    assert [node.op.name for node in tape(cell)] == ["input", "state", "tanh"]
+    assert [node.op.name for node in tape(cell.step, cell.adjoint)] == ["input", "state", "tanh"]

@@ -1,0 +1,1 @@
+"""The passes between a graph and the source text of a kernel: simplification, gradient, schedule, memory plan."""
