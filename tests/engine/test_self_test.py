@@ -1,5 +1,6 @@
 """The arithmetic has a name, and a machine that computes other bits is found out."""
 
+import inspect
 from collections.abc import Sequence
 from typing import Any
 
@@ -7,11 +8,13 @@ import numpy as np
 import pytest
 
 from cellar.engine import KernelCache, self_test
+from cellar.engine.backend import kernel_cache
 from cellar.engine.backend.loader import Code
 from cellar.engine.ir.graph import toposort
 from cellar.engine.ir.ops import OPS, Op
 from cellar.engine.kernel_library import matmul
-from cellar.engine.target import host_levels, target_here
+from cellar.engine.native_calls import programs
+from cellar.engine.target import Registers, host_levels, target_here
 from cellar.errors import StartupError
 from cellar.nn.builtin_kernels import builtin_kernels
 
@@ -64,9 +67,17 @@ def test_one_bit_of_a_step_or_of_a_sequence_is_found(cache: KernelCache, single:
 
 def test_a_wrong_product_of_bfloat16_weights_is_found(cache: KernelCache, monkeypatch: pytest.MonkeyPatch) -> None:
     """It begins anew where a part of the terms ends; only long products have parts."""
-    wrong = matmul._HALVES.replace("goes_on = 1 if k > 0 else more", "goes_on = more")
-    assert wrong != matmul._HALVES
-    monkeypatch.setattr(matmul, "_HALVES", wrong)
+    before, after = inspect.getsource(matmul).split("def bfloat16_product", 1)
+    wrong = after.replace("goes_on = 1 if k > 0 else more", "goes_on = more")
+    assert wrong != after
+    right = programs.product_texts
+
+    def texts(registers: Registers) -> tuple[str, str]:
+        plain, bfloat16 = right(registers)
+        call = bfloat16.splitlines()[-1]
+        return plain, f"{before}def bfloat16_product{wrong}\n\n{call}\n"
+
+    monkeypatch.setattr(kernel_cache, "product_texts", texts)
     with pytest.raises(StartupError, match="bfloat16 weights"):
         self_test.check(KernelCache(cache.directory))
 

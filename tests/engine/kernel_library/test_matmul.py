@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from cellar.engine import KernelCache
 from cellar.engine.backend.loader import Code
 from cellar.engine.execution.packed_weights import Floats, address, aligned, in_pairs, rounded
-from cellar.engine.kernel_library.matmul import MOST_ROWS, WEIGHTS_BYTES, product_texts, shapes
+from cellar.engine.kernel_library.matmul import MOST_ROWS, WEIGHTS_BYTES, tile_shapes
+from cellar.engine.native_calls.programs import product_texts
 from cellar.engine.target import Registers, Target
 
 PARTED = WEIGHTS_BYTES // 64 + 3
@@ -98,7 +99,7 @@ def test_no_rows(product: Product) -> None:
 @pytest.mark.parametrize("registers", [Registers(32, 16), Registers(16, 8), Registers(32, 4), Registers(16, 4)])
 def test_tiles_fit_into_the_registers(registers: Registers) -> None:
     each = 16 // registers.lanes
-    panels = shapes(registers)
+    panels = tile_shapes(registers)
     assert panels == sorted(panels, reverse=True)
     for rows, count in enumerate(panels, 1):
         assert rows * count * each + min(rows, count * each) + 1 <= registers.count

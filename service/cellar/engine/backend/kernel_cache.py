@@ -25,25 +25,12 @@ from typing import NamedTuple
 from cellar.engine.backend.compile_pool import Compiled, compile_kernels, is_wanted
 from cellar.engine.backend.loaded_code import Footprint, LoadedKernels
 from cellar.engine.backend.loader import Builtin, Code, builtin, link
-from cellar.engine.codegen.kernel_source import ENTRY
-from cellar.engine.kernel_library.matmul import product_texts
 from cellar.engine.native_calls.command_list_call import command_list_text
-from cellar.engine.native_calls.network_call import advance_text
+from cellar.engine.native_calls.programs import advance_text, digest_chain_text, product_texts
 from cellar.engine.target import Target, host_target
 from cellar.errors import CompileAbandoned, CompileFailed
 
 _DIGEST_BYTES = 32
-
-_DIGEST_CHAIN = f"""\
-from numba import cfunc, types
-
-from cellar.engine.kernel_library.blake2b import digest_chain
-
-
-@cfunc(types.int64(types.int64), nopython=True, error_model='numpy')
-def {ENTRY}(call):
-    return digest_chain(call)
-"""
 
 KEPT_BYTES = 512 * 1024 * 1024
 """Files in a directory of kernels, all together. A cell of an LSTM's size has 60 KB."""
@@ -104,7 +91,7 @@ class KernelCache:
     @property
     def library(self) -> list[str]:
         """Return the texts that the service needs besides those of cells."""
-        return [*product_texts(self.target.registers), advance_text(), command_list_text(), _DIGEST_CHAIN]
+        return [*product_texts(self.target.registers), advance_text(), command_list_text(), digest_chain_text()]
 
     @functools.cached_property
     def advance(self) -> Builtin:
@@ -119,7 +106,7 @@ class KernelCache:
     @functools.cached_property
     def digest_chain(self) -> Code:
         """A chain of digests in one call, as `blake2b.digest_chain` describes it. Raise CompileFailed."""
-        return self.load([_DIGEST_CHAIN])[0]
+        return self.load([digest_chain_text()])[0]
 
     def products(self) -> ProductKernels:
         """Return the products for this target. Raise CompileFailed."""

@@ -1,8 +1,17 @@
-"""The product of rows with packed weights, for every shape: compiled once for a target, and called by its address.
+"""The matrix product that all kernels call: rows times packed weights, for any number of rows and sizes.
 
-Kernels of cells hold none of this code, so that a new cell is compiled quickly.
+It is compiled once for a target and called by its address, so kernels of cells hold none of it and compile quickly.
 """
 
+from collections.abc import Sequence
+from typing import Any
+
+from llvmlite import ir
+from numba import cfunc, types
+
+from cellar.engine.kernel_library.matmul_tile import make_tiles
+from cellar.engine.kernel_library.memory_intrinsics import call_product, expand, scratch
+from cellar.engine.kernel_library.simd import I, Typed, instruction, typed
 from cellar.engine.target import Registers
 
 MOST_ROWS = 8
@@ -14,89 +23,100 @@ WEIGHTS_BYTES = 24 * 1024
 EXPANDED_PANELS, EXPANDED_DEPTH = 4, 128
 """How much of bfloat16 weights is expanded at a time: 32 KiB, read by every row. An even depth: words hold two."""
 
-INTEGERS = ", ".join(["types.int64"] * 11)
+_ROOM_BYTES = 64 * EXPANDED_PANELS * EXPANDED_DEPTH
 
-_PLAIN = """\
-from numba import cfunc, types
-
-from cellar.engine.kernel_library.matmul_tile import make_tiles
-
-tile = make_tiles({lanes}, {panels}, halves=False)
+_SIGNATURE = types.int64(*[types.int64] * 11)
 
 
-@cfunc(types.int64({integers}), nopython=True, error_model='numpy')
-def cellar_kernel(a, a_row, a_k, w, out, out_row, length, panels, rows, more, _):
-    if rows <= 0:
+def float32_product(registers: Registers) -> Any:
+    """Return `product(a, a_row, a_k, w, out, out_row, length, panels, rows, more, _)` with float32 weights.
+
+    It writes the products of `rows` vectors of `length` floats with packed panels. The float k of row i stands at
+    a + i * a_row + k * a_k (strides in bytes); a row of results has `panels` blocks of 64 bytes. With `more` the sums
+    go on from what `out` holds. The rows are cut into blocks of nearly equal height, the panels into groups as wide as
+    the tile allows at that height, and the terms into parts whose weights stay in the cache for all blocks.
+    """
+    shapes = tile_shapes(registers)
+    tile, tallest, most_panels = make_tiles(registers.lanes, shapes, halves=False), len(shapes), _lookup(shapes)
+
+    def product(
+        a: Any, a_row: Any, a_k: Any, w: Any, out: Any, out_row: Any, length: Any, panels: Any, rows: Any, more: Any,
+        _: Any,
+    ) -> int:  # fmt: skip
+        if rows <= 0:
+            return 0
+        blocks = (rows + tallest - 1) // tallest
+        low = rows // blocks
+        tall = rows - low * blocks  # so many blocks have a row more
+        most = most_panels(low + 1 if tall > 0 else low)
+        groups = (panels + most - 1) // most
+        narrow = panels // groups
+        wide = panels - narrow * groups
+        parts = (64 * most * length + WEIGHTS_BYTES - 1) // WEIGHTS_BYTES if blocks > 1 else 1
+        depth = (length + parts - 1) // parts
+        panel = 64 * length
+        for group in range(groups):
+            width = narrow + 1 if group < wide else narrow
+            k = 0
+            while k < length:
+                count = min(depth, length - k)
+                goes_on = 1 if k > 0 else more
+                a_now = a + k * a_k
+                out_now = out
+                for block in range(blocks):
+                    height = low + 1 if block < tall else low
+                    tile(height, width, a_now, a_row, a_k, w + 64 * k, out_now, out_row, panel, count, goes_on)
+                    a_now += height * a_row
+                    out_now += height * out_row
+                k += count
+            w += width * panel
+            out += 64 * width
         return 0
-    blocks = (rows + {tallest} - 1) // {tallest}
-    low = rows // blocks
-    tall = rows - low * blocks  # so many blocks have a row more
-    highest = low + 1 if tall > 0 else low
-    most = {most}
-    groups = (panels + most - 1) // most
-    narrow = panels // groups
-    wide = panels - narrow * groups
-    parts = (64 * most * length + {weights} - 1) // {weights} if blocks > 1 else 1
-    depth = (length + parts - 1) // parts
-    panel = 64 * length
-    for group in range(groups):
-        width = narrow + 1 if group < wide else narrow
-        k = 0
-        while k < length:
-            count = min(depth, length - k)
-            goes_on = 1 if k > 0 else more
-            a_now = a + k * a_k
-            out_now = out
-            for block in range(blocks):
-                height = low + 1 if block < tall else low
-                tile(height, width, a_now, a_row, a_k, w + 64 * k, out_now, out_row, panel, count, goes_on)
-                a_now += height * a_row
-                out_now += height * out_row
-            k += count
-        w += width * panel
-        out += 64 * width
-    return 0
-"""
 
-_HALVES = """\
-from numba import cfunc, types
-
-from cellar.engine.kernel_library.matmul_tile import make_tiles
-from cellar.engine.kernel_library.memory_intrinsics import call_product, expand, scratch
-
-tile = make_tiles({lanes}, {panels}[:1], halves=True)
+    return cfunc(_SIGNATURE, error_model="numpy")(product)
 
 
-@cfunc(types.int64({integers}), nopython=True, error_model='numpy')
-def cellar_kernel(a, a_row, a_k, w, out, out_row, length, panels, rows, more, plain):
-    panel = 64 * ((length + 1) // 2)
-    if rows == 1:
+def bfloat16_product(registers: Registers) -> Any:
+    """Return the same function for bfloat16 weights; `plain` is the address of the product with float32 weights.
+
+    A row alone reads the weights as they are; several rows read them expanded, a part at a time.
+    """
+    shapes = tile_shapes(registers)
+    tile, widest = make_tiles(registers.lanes, shapes[:1], halves=True), shapes[0]
+
+    def product(
+        a: Any, a_row: Any, a_k: Any, w: Any, out: Any, out_row: Any, length: Any, panels: Any, rows: Any, more: Any,
+        plain: Any,
+    ) -> int:  # fmt: skip
+        panel = 64 * ((length + 1) // 2)
+        if rows == 1:
+            while panels > 0:
+                width = min(widest, panels)
+                tile(1, width, a, a_row, a_k, w, out, out_row, panel, length, more)
+                panels -= width
+                w += width * panel
+                out += 64 * width
+            return 0
+        room = scratch(_ROOM_BYTES)
         while panels > 0:
-            width = min({widest}, panels)
-            tile(1, width, a, a_row, a_k, w, out, out_row, panel, length, more)
+            width = min(EXPANDED_PANELS, panels)
+            k = 0
+            while k < length:
+                count = min(EXPANDED_DEPTH, length - k)
+                for index in range(width):  # of an odd count a row of zeros too, where the next panel or nothing begins
+                    expand(w + index * panel + 32 * k, room + 64 * index * count, (count + 1) // 2)
+                goes_on = 1 if k > 0 else more
+                call_product(plain, a + k * a_k, a_row, a_k, room, out, out_row, count, width, rows, goes_on, 0)
+                k += count
             panels -= width
             w += width * panel
             out += 64 * width
         return 0
-    room = scratch({room})
-    while panels > 0:
-        width = min({expanded_panels}, panels)
-        k = 0
-        while k < length:
-            count = min({expanded_depth}, length - k)
-            for index in range(width):  # of an odd count a row of zeros too, where the next panel or nothing begins
-                expand(w + index * panel + 32 * k, room + 64 * index * count, (count + 1) // 2)
-            goes_on = 1 if k > 0 else more
-            call_product(plain, a + k * a_k, a_row, a_k, room, out, out_row, count, width, rows, goes_on, 0)
-            k += count
-        panels -= width
-        w += width * panel
-        out += 64 * width
-    return 0
-"""
+
+    return cfunc(_SIGNATURE, error_model="numpy")(product)
 
 
-def shapes(registers: Registers) -> list[int]:
+def tile_shapes(registers: Registers) -> list[int]:
     """Return the most panels of tiles of one row, two rows, ..., up to the tallest that the registers hold."""
     panels = [_most_panels(rows, registers) for rows in range(1, MOST_ROWS + 1)]
     return [count for count in panels if count]
@@ -110,42 +130,18 @@ def _most_panels(rows: int, registers: Registers) -> int:
     return next(fitting, 0)
 
 
-def product_texts(registers: Registers) -> tuple[str, str]:
-    """Return the texts of the products for these registers: with float32 and with bfloat16 weights."""
-    return _plain_text(registers), _halves_text(registers)
+def _lookup(values: Sequence[int]) -> Any:
+    """Return an instruction that gives the first value for 1, the second for 2, ..., and the last for what is more."""
 
+    @instruction
+    def look_up(_: Any, index: Any) -> Typed:
+        def build(b: ir.IRBuilder, v: Sequence[ir.Value]) -> ir.Value:
+            word = ir.IntType(64)
+            found: ir.Value = word(values[-1])
+            for number, value in reversed(list(enumerate(values[:-1], 1))):
+                found = b.select(b.icmp_signed("==", v[0], word(number)), word(value), found)
+            return found
 
-def _plain_text(registers: Registers) -> str:
-    """Return the text of `product(a, a_row, a_k, w, out, out_row, length, panels, rows, more, _)`.
+        return typed(I, [I], build)
 
-    It writes the products of `rows` vectors of `length` floats with packed panels. The float k of row i stands at
-    a + i * a_row + k * a_k (strides in bytes); a row of results has `panels` blocks of 64 bytes. With `more` the sums
-    go on from what `out` holds.
-    """
-    panels = shapes(registers)
-    most = "".join(f"{count} if highest == {rows} else " for rows, count in enumerate(panels[:-1], 1))
-    return _PLAIN.format(
-        lanes=registers.lanes,
-        panels=tuple(panels),
-        integers=INTEGERS,
-        tallest=len(panels),
-        most=f"{most}{panels[-1]}",
-        weights=WEIGHTS_BYTES,
-    )
-
-
-def _halves_text(registers: Registers) -> str:
-    """Return the text of the same function for bfloat16 weights; the last argument is the address of `product`.
-
-    A row alone reads the weights as they are; several rows read them expanded, a part at a time.
-    """
-    panels = shapes(registers)
-    return _HALVES.format(
-        lanes=registers.lanes,
-        panels=tuple(panels),
-        integers=INTEGERS,
-        widest=panels[0],
-        room=64 * EXPANDED_PANELS * EXPANDED_DEPTH,
-        expanded_panels=EXPANDED_PANELS,
-        expanded_depth=EXPANDED_DEPTH,
-    )
+    return look_up
