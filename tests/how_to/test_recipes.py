@@ -35,6 +35,8 @@ def test_the_recipes() -> None:
         "a schedule",
         "a layer",
         "a store operation",
+        "a route",
+        "a transport",
     ]
 
 
