@@ -1,8 +1,8 @@
-"""What a function costs: nanoseconds for sixteen numbers, and tanh against one that does not reach 1.
+"""Prints the time of each function of the cell language for sixteen numbers, and of two versions of tanh.
 
     .venv/bin/python -m benchmarks.activations
 
-`ratio` is the tanh of revision 1 of the arithmetic, a ratio of polynomials that was clamped at 1 - 2^-22. `gates` are a
+`ratio` is the tanh of revision 1 of the arithmetic, a ratio of polynomials that was clamped at 1 - 2^-22. `gates` is a
 sigmoid times a tanh, as in the cells with gates. NUMBA_CPU_NAME chooses another processor.
 """
 
@@ -14,7 +14,7 @@ from cellar.engine import KernelCache, host_target
 from cellar.engine.codegen.kernel_source import ENTRY, IMPORTS
 
 VECTORS = 64
-"""Vectors of sixteen, read and written in the first-level cache."""
+"""The number of vectors of sixteen: they are read from and written to the first-level cache."""
 
 REPEATS, ROUNDS = 200, 60
 
@@ -65,12 +65,12 @@ def {entry}(d):
 
 
 def kernel_text(call: str) -> str:
-    """Return a kernel that calls a function on every vector of an array."""
+    """Return a kernel that applies a function to every vector of an array."""
     return IMPORTS + _TEXT.format(entry=ENTRY, repeats=REPEATS, vectors=VECTORS, call=call)
 
 
 def measure() -> dict[str, float]:
-    """Return the least time of each function, in nanoseconds for sixteen numbers. They take turns."""
+    """Return the shortest time of each function, in nanoseconds for sixteen numbers. They are measured in turn."""
     functions = KernelCache(None).load([kernel_text(call) for call in FUNCTIONS.values()])
     inputs = (np.random.default_rng(0).normal(size=16 * VECTORS) * 2).astype(np.float32)
     outputs = np.empty_like(inputs)

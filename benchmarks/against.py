@@ -1,4 +1,4 @@
-"""The CPU time of a step, over that in another checkout: `python -m benchmarks.against CHECKOUT`.
+"""Compares the CPU time of a step with that of another checkout: `python -m benchmarks.against CHECKOUT`.
 
 Both services run beside each other with the same libraries, on one Redis that syncs its file every second, under keys
 of their own. They take turns, and the ratio is the median of those of each round, with its interval: a commit that
@@ -38,12 +38,12 @@ WAYS: dict[str, Callable[[Contestant], Job]] = {
 
 
 def cpu_us(series: Series) -> list[float]:
-    """Return the microseconds of CPU that a step of each sample took of the service."""
+    """Return the CPU time of the service for one step in each sample, in microseconds."""
     return [1e6 * sample.service / sample.found.rate for sample in series.samples]
 
 
 def start(stack: ExitStack, name: str, checkout: Path, redis: RedisServer, core: int) -> Contestant:
-    """Start the service of a checkout with its model and sessions, and let it stand still."""
+    """Start the service of a checkout, create its model and sessions, and freeze it."""
     (service,) = contestants.start_cellars(stack, {core}, redis, 1, checkout, key_prefix=name)
     contestants.create_model(service)
     contestants.create_sessions(service, names(CLIENTS))

@@ -1,4 +1,4 @@
-"""Whether all runners compute the same: who is fast with other numbers is not fast."""
+"""Checks that all runners compute the same outputs and states, before they are timed."""
 
 from collections.abc import Sequence
 from itertools import combinations
@@ -16,11 +16,11 @@ Two calls of 100 steps in float32 stay below a tenth of it; a swapped gate or bi
 
 
 class Disagreement(AssertionError):
-    """Two runners answer different numbers to the same calls."""
+    """Two runners return different numbers for the same calls."""
 
 
 def check_agreement(runners: Sequence[Runner], inputs: Array, states: Array, tolerance: float = TOLERANCE) -> None:
-    """Call each twice from the same states, and hold everybody against everybody. Raise Disagreement."""
+    """Call each runner twice from the same states, and compare every pair. Raise Disagreement."""
     answers = [(runner.name, _answer(runner, inputs, states)) for runner in runners]
     for (one, a), (other, b) in combinations(answers, 2):
         if a.shape != b.shape:

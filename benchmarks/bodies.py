@@ -1,4 +1,4 @@
-"""Bodies at the limit with the worst content: for every place in JSON that a request has, and for the other forms."""
+"""Generates bodies at the size limit with the worst content, for each member of each request and each format."""
 
 import json
 from collections.abc import Iterator
@@ -13,12 +13,12 @@ from cellar.wire.json import lines
 JSON = "application/json"
 
 SLOT = b"@"
-"""Where the content stands in a document."""
+"""The name of the member of a document that holds the content."""
 
 
 @dataclass(frozen=True, slots=True)
 class Body:
-    """A request to send: `place` and `content` say what it is. {one} in the path is a session, {model} a model."""
+    """A request; `place` and `content` are its name. {one} in the path is replaced by a session, {model} by a model."""
 
     place: str
     content: str
@@ -42,7 +42,7 @@ PLACES = {
     "step, reset": ("POST", "/v1/sessions/{one}/step", b'{"input":[1],"reset":@}'),
     "step, position": ("POST", "/v1/sessions/{one}/step", b'{"input":[1],"position":@}'),
     "sequence, inputs": ("POST", "/v1/sessions/{one}/sequence", b'{"inputs":@}'),
-    "sequence, reset": ("POST", "/v1/sessions/nobody/sequence", b'{"inputs":[[1]],"reset":@}'),
+    "sequence, reset": ("POST", "/v1/sessions/absent/sequence", b'{"inputs":[[1]],"reset":@}'),
     "reset, rows": ("POST", "/v1/sessions/{one}/reset", b'{"rows":@}'),
     "state, layers": ("PUT", "/v1/sessions/{one}/state", b'{"layers":@}'),
     "state, numbers": ("PATCH", "/v1/sessions/{one}/state", b'{"layers":[{"layer":0,"h":@}]}'),
@@ -59,11 +59,11 @@ PLACES = {
     ),
     "the whole document": ("POST", "/v1/sessions/{one}/sequence", b"@"),
 }
-"""Method, path, and a document with a place for anything."""
+"""Method, path, and a document with a member for the content."""
 
 
 def contents(size: int) -> Iterator[tuple[str, bytes]]:
-    """Yield the values that are hard to read, each of about so many bytes."""
+    """Yield the values that take the longest to read, each of about `size` bytes."""
     yield "strings", _array(b'"ab"', size)
     yield "nulls", _array(b"null", size)
     yield "booleans", _array(b"true", size)
@@ -89,7 +89,7 @@ def contents(size: int) -> Iterator[tuple[str, bytes]]:
 
 
 def json_bodies(size: int, name: str, model: str) -> Iterator[Body]:
-    """Yield a body for each place and content; `name` is a session that is there, `model` its model."""
+    """Yield a body for each member and content; `name` is an existing session, `model` its model."""
     for content, value in contents(size):
         for place, (method, path, document) in PLACES.items():
             data = document.replace(b"{model}", model.encode()).replace(SLOT, value, 1)
@@ -101,14 +101,14 @@ def json_bodies(size: int, name: str, model: str) -> Iterator[Body]:
 
 
 def other_bodies(size: int, name: str) -> Iterator[Body]:
-    """Yield what is not JSON, or is many documents."""
+    """Yield bodies in other formats than one JSON document."""
     for content, line in (
         ("bad lines", b"1\n"),
         ("empty objects", b"{}\n"),
         ("NaN", b'{"session":"a","input":[NaN]}\n'),
     ):
         yield Body("/v1/steps", content, "POST", "/v1/steps", lines.MEDIA_TYPE, size // 8 // len(line) * line)
-    step = frames.Step("nobody", np.full((1, 1, 1), np.nan, np.float32), key="x", timeout_ms=2**31)
+    step = frames.Step("absent", np.full((1, 1, 1), np.nan, np.float32), key="x", timeout_ms=2**31)
     yield Body("/v1/steps", "bad records", "POST", "/v1/steps", frames.MEDIA_TYPE, frames.pack_steps(4096 * [step]))
     infinite = np.zeros((size // 4 - 64, 1), np.float32)
     infinite[-1] = np.inf

@@ -1,4 +1,4 @@
-"""What is measured: shapes of networks and of calls, as tables."""
+"""The cases of the benchmarks: shapes of networks and calls."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -13,7 +13,7 @@ GATES = {"lstm": 4, "gru_torch": 3}
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """A network, and how many steps of how many rows a call gives it."""
+    """A network, and the numbers of steps and rows in a call."""
 
     cell: CellName
     in_size: int
@@ -26,7 +26,7 @@ class Case:
 
     @property
     def name(self) -> str:
-        """Return what the case is called in tables."""
+        """Return the name of the case in tables."""
         shape = f"{self.in_size}-{self.hidden}" if self.layers == 1 else f"{self.in_size}-{self.layers}x{self.hidden}"
         return f"{self.cell} {shape} T{self.steps} B{self.rows}"
 
@@ -43,7 +43,7 @@ class Case:
 
     @property
     def flops(self) -> int:
-        """Return the floating-point operations of a call's products: two a weight, step and row."""
+        """Return the floating-point operations of the matrix products of a call: two for each weight, step and row."""
         return self.weight_bytes // 4 * 2 * self.steps * self.rows
 
     @property
@@ -52,7 +52,7 @@ class Case:
         return self.steps == self.rows == 1
 
     def of(self, steps: int, rows: int) -> "Case":
-        """Return the same network called with another shape."""
+        """Return the same network with another shape of the call."""
         return replace(self, steps=steps, rows=rows)
 
 
@@ -66,7 +66,7 @@ STACK_B = Case("lstm", 250, 200, 1, 1, layers=3, head=True)
 STACKS = (STACK_A, STACK_A.of(50, 1), STACK_B, STACK_B.of(100, 1))
 
 CUSTOM = (Case("lstm", 32, 128, 1, 1), Case("lstm", 32, 128, 50, 64))
-"""Where a cell that is an LSTM under other names is held against the built-in one."""
+"""The cases in which an LSTM that is written as custom equations is compared with the built-in one."""
 
 
 def inference() -> Iterator[Case]:
@@ -81,7 +81,7 @@ TRAINING_SIZES = ((4, 16), (8, 32), (32, 64), (32, 128), (64, 256))
 
 
 def training() -> Iterator[Case]:
-    """Yield the cases of training: a call is an update on so many steps of so many rows."""
+    """Yield the cases of training, in which a call is one update."""
     for cell in CELLS:
         for in_size, hidden in TRAINING_SIZES:
             yield from (Case(cell, in_size, hidden, 50, rows) for rows in (32, 64))

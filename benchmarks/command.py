@@ -1,4 +1,4 @@
-"""What both benchmarks do around their measurements: options, facts, the file, and the last line."""
+"""The command line of the benchmarks of the engine and of training: options, facts, result file and summary."""
 
 import argparse
 import gc
@@ -17,22 +17,22 @@ from benchmarks.report import Result
 from cellar.engine import KernelCache
 
 SPINNING_S = 0.02
-"""Longer than the threads of any peer spin after a call."""
+"""Pause before a sample: longer than the threads of any peer spin after a call."""
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What the caller asked for."""
+    """The options of a run."""
 
     effort: Effort
     threads: int
     only: str
-    """Text that the names of the chosen cases hold."""
+    """Only cases whose names contain this text are run."""
     json: Path
 
 
 Measure = Callable[[KernelCache, Options], tuple[Mapping[str, Any], list[Result]]]
-"""Prints lines; returns further facts, and the results."""
+"""A function that measures and prints; it returns further facts and the results."""
 
 
 def measured(text: str | None, name: str, warm: Callable[[KernelCache], None], measure: Measure) -> None:

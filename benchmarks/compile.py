@@ -1,8 +1,8 @@
-"""How long a new cell of an LSTM's size takes until it can run, and what its machine code weighs.
+"""Measures the time to compile or load a new cell of the size of an LSTM, and the size of its machine code.
 
-`python -m benchmarks.compile` prints medians; run it on a machine that does nothing else. What all cells share is
-compiled before: a service has it since its first start. With `--many 300` it compiles so many different cells in a row
-and prints what stays behind of them: memory, processes and files.
+`python -m benchmarks.compile` prints medians; run it on an idle machine. The kernels that all cells share are
+compiled before, as in a service after its first start. With `--many 300` it compiles 300 different cells in a row
+and prints the memory, processes and files that remain.
 """
 
 import argparse
@@ -47,14 +47,14 @@ def lstm() -> Cell:
 
 
 def load_s(directory: Path, *, training: bool) -> float:
-    """Return the seconds from the equations to kernels that are ready, the inference kernel or all three."""
+    """Return the seconds from equations to loaded kernels: the inference kernel, or all three."""
     begin = time.perf_counter()
     compile_cells([lstm()], KernelCache(directory), training=training)
     return time.perf_counter() - begin
 
 
 def cold_s(*, training: bool) -> float:
-    """Return those seconds where the directory has only what all cells share."""
+    """Return these seconds if the cache directory has only the kernels that all cells share."""
     with tempfile.TemporaryDirectory() as directory:
         cache = KernelCache(Path(directory) / "kernels")
         cache.warm(cache.library)
@@ -79,7 +79,7 @@ def machine_code_bytes(directory: Path) -> tuple[int, int]:
 
 
 def chain(name: str, count: int) -> Cell:
-    """Return a cell of so many calls of one function, each of the one before, or of as many matrices and biases."""
+    """Return a cell with `count` nested calls of one function, or with as many matrices and biases."""
     names = [f"a{number}" for number in range(count)]
     pairs = list(zip(["x", *names], names, strict=False))
     if name == "matrix":
@@ -100,7 +100,7 @@ def costs(text: str) -> tuple[float, int]:
 
 
 def print_largest() -> None:
-    """Print what the largest cells that the language allows cost, beside an LSTM."""
+    """Print the cost of the largest cells that the language allows, and of an LSTM for comparison."""
     cells = {"an LSTM": lstm(), "57 layer norms": chain("layernorm", 57), "57 times softmax": chain("softmax", 57)}
     cells |= {"60 times softplus": chain("softplus", 60), "20 matrices and biases": chain("matrix", 20)}
     for name, cell in cells.items():
@@ -111,7 +111,7 @@ def print_largest() -> None:
 
 
 def print_many(count: int) -> None:
-    """Compile different cells in a row, each forgotten before the next, and print what stays behind."""
+    """Compile different cells in a row, drop each before the next, and print what remains."""
     with tempfile.TemporaryDirectory() as directory:
         cache = KernelCache(Path(directory) / "kernels")
         cache.warm(cache.library)
@@ -124,7 +124,7 @@ def print_many(count: int) -> None:
                     f" {footprint.kernels} kernels of {footprint.size_bytes / MEBIBYTE:.1f} MiB loaded,"
                     f" {children()} compilers, {len(files)} files of {disk_bytes / MEBIBYTE:.1f} MiB"
                 )
-            # the place of each bit of the number in the order of the operations makes another structure
+            # the bits of the number choose the operations, so each number gives another structure
             terms = "".join(
                 f" + tanh(h * {n + 2})" if number >> n & 1 else f" - sigmoid(h * {n + 2})" for n in range(10)
             )
@@ -137,14 +137,16 @@ def resident_bytes() -> int:
 
 
 def children() -> int:
-    """Return how many child processes there are."""
+    """Return the number of child processes."""
     return len(Path(f"/proc/self/task/{os.getpid()}/children").read_text().split())
 
 
 def main() -> None:
     """Print the figures."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--many", type=int, metavar="CELLS", help="compile so many different cells in a row instead")
+    parser.add_argument(
+        "--many", type=int, metavar="CELLS", help="compile this number of different cells in a row instead"
+    )
     many: int | None = parser.parse_args().many
     if many is not None:
         print_many(many)

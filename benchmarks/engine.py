@@ -1,4 +1,4 @@
-"""How fast Cellar steps networks, against PyTorch, ONNX Runtime and OpenVINO: `make bench-engine`.
+"""Compares the time of steps with PyTorch, ONNX Runtime and OpenVINO: `make bench-engine`.
 
 Same weights, same numbers (checked first), same threads; NumPy arrays in, new NumPy arrays out, the state carried.
 """
@@ -22,7 +22,7 @@ from cellar.engine import KernelCache, Target, target_here
 SEED = 3
 
 BINDINGS = 6
-"""How often both cells are bound anew: where memory happens to lie makes one of two equal ones 4% faster."""
+"""How often both cells are bound to new memory: the addresses can make one of two equal cells 4% faster."""
 
 
 def main() -> None:
@@ -37,7 +37,7 @@ def _measure(cache: KernelCache, given: Options) -> tuple[dict[str, Any], list[R
 
 
 def _measure_machine(cache: KernelCache) -> dict[str, Any]:
-    """Print and return the peaks of one core, and how near the tile alone comes."""
+    """Print and return the peaks of one core, and the rate that the register tile alone reaches."""
     target, l2, found = cache.target, machine.l2_bytes() // 2, {}
     for size in (l2, machine.MEMORY_BYTES):
         found[f"read_{size // 1024}_kib"] = rate = machine.read_rate(target, size)
@@ -74,14 +74,14 @@ def _measure_cases(cache: KernelCache, given: Options) -> list[Result]:
 
 
 def _with_reads(result: Result, target: Target) -> Result:
-    """Return the result of a single step with how near its reading comes to the machine's."""
+    """Return the result of a single step with the share of the machine's memory bandwidth that it reaches."""
     if not result.case.single_step or result.variant:
         return result
     return replace(result, of_reads=result.weight_gb * 1e9 / machine.read_rate(target, result.case.weight_bytes))
 
 
 def _measure_custom(cache: KernelCache, given: Options) -> dict[str, Any]:
-    """Print and return how long an LSTM under other names takes, over the built-in one."""
+    """Print and return the time of an LSTM as custom equations, divided by that of the built-in one."""
     found = {}
     for case in [case for case in cases.CUSTOM if given.only in case.name]:
         random = np.random.default_rng(SEED)

@@ -1,4 +1,4 @@
-"""What a result depends on besides the code: the machine, and the versions of everybody."""
+"""Collects the facts on which results depend besides the code: the machine, and versions of packages."""
 
 import platform
 from collections.abc import Sequence
@@ -13,12 +13,12 @@ PEERS = ("torch", "onnxruntime", "openvino")
 
 
 def facts(threads: int) -> dict[str, Any]:
-    """Return what the benchmarks of the engine depend on."""
+    """Return the facts for the benchmarks of the engine."""
     return machine_facts(("numpy", "numba", *PEERS)) | {"threads": threads}
 
 
 def machine_facts(packages: Sequence[str]) -> dict[str, Any]:
-    """Return the machine, and the versions of Cellar and of these packages; "none" for one that is not installed."""
+    """Return the machine, and the versions of Cellar and of these packages; "none" if a package is not installed."""
     target = host_target()
     return {
         "processor": _processor(),
@@ -31,7 +31,7 @@ def machine_facts(packages: Sequence[str]) -> dict[str, Any]:
 
 
 def described(found: dict[str, Any]) -> str:
-    """Return them in one line."""
+    """Return the facts in one line."""
     return ", ".join(f"{name} {value}" for name, value in found.items())
 
 
@@ -43,7 +43,7 @@ def _version(package: str) -> str:
 
 
 def _processor() -> str:
-    """Return the processor's name as Linux knows it, or what Python says."""
+    """Return the name of the processor from /proc/cpuinfo, or from Python's platform module."""
     described = Path("/proc/cpuinfo")
     lines = described.read_text().splitlines() if described.exists() else []
     names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]

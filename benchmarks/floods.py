@@ -1,8 +1,8 @@
-"""What floods of each kind do to others: `python -m benchmarks.floods`.
+"""Measures how floods of each kind delay other clients: `python -m benchmarks.floods`.
 
-A service is started on a private Redis. A well-behaved client sends steps one by one; meanwhile another process floods
-the service. Printed are the slowest hundredth of the steps' times without and with each flood, as a ratio, how many
-steps there were, and the memory of the service.
+A service is started with a private Redis. A well-behaved client sends steps one by one while another process floods
+the service. It prints the 99th percentile of the time of a step without and with each flood, their ratio, the number
+of steps, and the memory of the service.
 """
 
 import argparse
@@ -48,11 +48,11 @@ Flood = Callable[[int], None]
 
 
 def _pour(port: int, begin: bytes, more: bytes, *, reads: bool = True) -> None:
-    """Send without end, and read what comes, if anything is to be read. Connect again if the connection is closed.
+    """Send without end, and read the answers if `reads`. Connect again if the connection is closed.
 
-    The calls block, in a thread each, and rest in between: the socket is always full, and a flooder that took much of
-    its core would keep Redis and the other client from it until the next tick of the system's clock, 4 ms, which the
-    flood of another machine does not.
+    The calls block, in one thread each, with pauses in between. The socket is always full nevertheless. A flooder that
+    took much of its core would delay Redis and the other client until the next tick of the system clock, 4 ms, which
+    a flood from another machine does not.
     """
     while True:
         with suppress(OSError), socket.create_connection(("127.0.0.1", port)) as connection:
@@ -79,7 +79,7 @@ async def _drain(reader: asyncio.StreamReader) -> None:
 
 
 async def _hold(port: int, count: int, begin: bytes, drip: bytes) -> None:
-    """Open so many connections, and send a little on each once in a while. Say on standard output when all are open."""
+    """Open `count` connections and send a few bytes on each from time to time. Print a line when all are open."""
     opened: set[int] = set()
 
     async def one(number: int) -> None:
@@ -122,7 +122,7 @@ FLOODS: dict[str, Flood] = {
 
 
 async def _steps(port: int, session: str, seconds: float) -> list[float]:
-    """Return how long steps took that were sent one by one, seconds."""
+    """Return the times of steps that are sent one by one, in seconds."""
     body = json.dumps({"input": [0.5, 0.25]}).encode()
     data = POST % (b"/v1/sessions/%s/step" % session.encode(), b"application/json", len(body)) + body
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
@@ -141,12 +141,12 @@ async def _steps(port: int, session: str, seconds: float) -> list[float]:
 
 
 def p99_ms(times_s: list[float]) -> float:
-    """Return the time within which 99 of 100 steps are answered, milliseconds."""
+    """Return the 99th percentile of the times, in milliseconds."""
     return sorted(times_s)[int(len(times_s) * 0.99)] * 1000
 
 
 def rss_mib(process: int) -> int:
-    """Return the memory of the largest process below one, MiB."""
+    """Return the memory of the largest descendant of a process, in MiB."""
     children = [
         int(child) for task in Path(f"/proc/{process}/task").glob("*/children") for child in task.read_text().split()
     ]
@@ -170,20 +170,20 @@ def measure(port: int, service: int, session: str, names: list[str], seconds: fl
 
 
 def _round(port: int, session: str, name: str, seconds: float) -> tuple[float, float, int]:
-    """Return the slowest hundredth of the steps without and with the flood, milliseconds, and how many came through."""
+    """Return the 99th percentiles without and with the flood, in milliseconds, and the number of steps during it."""
     before = asyncio.run(_steps(port, session, seconds))
     command = [sys.executable, "-m", "benchmarks.floods", "--flood", name, "--port", str(port)]
-    # The flood would come from another machine: here it takes what the service, Redis and the other client leave.
+    # The flood would come from another machine: here it runs at the lowest priority.
     flooder = subprocess.Popen(["nice", "-n", "19", *command], stdout=subprocess.PIPE, text=True)
     try:
         assert flooder.stdout is not None
-        flooder.stdout.readline()  # it is there
+        flooder.stdout.readline()  # the flood has started
         time.sleep(1)
         during = asyncio.run(_steps(port, session, seconds))
     finally:
         flooder.kill()
         flooder.communicate()
-    time.sleep(1)  # what lies in sockets is gone
+    time.sleep(1)  # the data in the sockets were read
     return p99_ms(before), p99_ms(during), len(during)
 
 
@@ -194,7 +194,7 @@ def _flood(name: str, port: int) -> None:
 
 
 def _part(service: int) -> None:
-    """Give the api process a core of its own, and another to all that it talks to, as other machines would have.
+    """Give the api process a core of its own, and another one to Redis and the clients, as if on other machines.
 
     On shared cores a busy api process and Redis wait for each other's time slices, several milliseconds each.
     """
@@ -207,7 +207,7 @@ def _part(service: int) -> None:
 
 
 def main() -> None:
-    """Start a service, and flood it."""
+    """Start a service and measure each flood."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=float, default=5, help="how long steps are measured")
     parser.add_argument("--only", choices=FLOODS, action="append", help="these floods alone")

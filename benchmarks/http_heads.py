@@ -1,10 +1,10 @@
-"""What remembered request heads and one idle timer save of a plain HTTP step: `python -m benchmarks.http_heads`.
+"""Measures the CPU time that remembered heads and one idle timer save: `python -m benchmarks.http_heads`.
 
-Two parts of the HTTP protocol exist for speed alone: it compares a head with the one before instead of parsing it
+Two parts of the HTTP protocol exist only for speed: it compares a head with the previous one instead of parsing it
 again, and it has one idle timer for many requests of a connection instead of one for each. The service runs in this
 process with a private Redis whose append-only file is synced every second; the protocol talks to a transport without a
-socket. Printed is the CPU time of this process for a step, and the ratio to it without each of the two: the variants
-take turns, backwards in every other round, and the ratio is the median of those of each round, with its interval.
+socket. It prints the CPU time of this process for a step, and the ratios without each of the two. The variants are
+measured in turn, in the reverse order in every other round; a ratio is the median over the rounds, with its interval.
 System calls for sockets are not in the figures, so the ratios are somewhat larger than in a deployment.
 """
 
@@ -37,13 +37,13 @@ from cellar.server import GARBAGE, KEEP_ALIVE_S
 from cellar.settings import Settings
 
 CLIENTS = (1, 32)
-"""Connections that send a step each as soon as the one before is answered."""
+"""The numbers of connections, each of which sends a step as soon as the previous one is answered."""
 
 BODIES = 8
 """Different inputs that each client sends in turn."""
 
 STEPS, ROUNDS = 480, 101
-"""In a sample, and samples of each variant: many short samples, because the machine has other work too."""
+"""Steps of a sample, and samples of each variant: many short ones, because other programs use the machine too."""
 
 
 class ParsedHeads(StepProtocol):
@@ -62,7 +62,7 @@ class TimerEachAnswer(StepProtocol):
 
     @property
     def idle_since_s(self) -> float | None:
-        """When the connection became idle: uvicorn does not know."""
+        """When the connection became idle, which uvicorn does not store."""
         return None
 
     @idle_since_s.setter
@@ -71,7 +71,7 @@ class TimerEachAnswer(StepProtocol):
             self._unset_keepalive_if_required()
 
     def on_response_complete(self) -> None:
-        """Begin to be idle."""
+        """Start the idle timer."""
         StrictProtocol.on_response_complete(self)
 
     def timeout_keep_alive_handler(self) -> None:
@@ -90,7 +90,7 @@ VARIANTS: dict[str, type[StepProtocol]] = {
 
 
 class Client(asyncio.Transport):
-    """A client without a socket: takes an answer where the protocol writes it, and sends the next request."""
+    """A client without a socket: receives the answers that the protocol writes, and sends the next request."""
 
     def __init__(self, kind: type[StepProtocol], config: uvicorn.Config, requests: Sequence[bytes]) -> None:
         super().__init__()
@@ -102,14 +102,14 @@ class Client(asyncio.Transport):
         self.protocol.connection_made(self)
 
     async def run(self, steps: int) -> None:
-        """Send so many steps, one after the other."""
+        """Send `count` steps, one after the other."""
         self._left = steps
         self._answered.clear()
         self._send()
         await self._answered.wait()
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
-        """Take an answer."""
+        """Receive an answer, and send the next request."""
         if not data.startswith(b"HTTP/1.1 200 "):  # type: ignore[union-attr]  # the protocol writes bytes
             raise RuntimeError(f"a step failed: {bytes(data)!r}")
         self._left -= 1
@@ -119,19 +119,19 @@ class Client(asyncio.Transport):
             self._answered.set()
 
     def writelines(self, list_of_data: Iterable[bytes | bytearray | memoryview]) -> None:
-        """Take an answer in parts."""
+        """Receive an answer in parts."""
         self.write(b"".join(list_of_data))
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:  # noqa: ARG002  # asyncio names it
-        """Return that nothing is known about the connection."""
+        """Return the default: the transport has no information about the connection."""
         return default
 
     def is_closing(self) -> bool:
-        """Return that the connection is open."""
+        """Return False: the connection is open."""
         return False
 
     def pause_reading(self) -> None:
-        """Do nothing: there is no request while an answer is waited for."""
+        """Do nothing: the client sends no request while it waits for an answer."""
 
     def resume_reading(self) -> None:
         """Do nothing."""
@@ -140,7 +140,7 @@ class Client(asyncio.Transport):
         """Do nothing."""
 
     def end(self) -> None:
-        """Lose the connection, so that its timers end."""
+        """Close the connection, so that its timers end."""
         self.protocol.connection_lost(None)
 
     def _send(self) -> None:
@@ -149,7 +149,7 @@ class Client(asyncio.Transport):
 
 
 async def prepare(app: FastAPI, sessions: Iterable[str]) -> None:
-    """Make a model and sessions of it."""
+    """Create a model and sessions of it."""
     spec = network_spec(CASE).model_dump(mode="json")
     transport = httpx.ASGITransport(app)
     async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1", timeout=120) as http:
@@ -173,7 +173,7 @@ async def cpu_us(clients: Sequence[Client], steps: int) -> float:
 
 
 async def measure(app: FastAPI, count: int, rounds: int, steps: int) -> dict[str, list[float]]:
-    """Return the CPU time of a step of each variant with so many clients, one for each round."""
+    """Return the CPU times of a step of each variant with `clients` clients, one for each round."""
     config = uvicorn.Config(app, timeout_keep_alive=KEEP_ALIVE_S, log_config=None, access_log=False)
     names = [f"{count}-{number}" for number in range(count)]
     await prepare(app, names)

@@ -1,6 +1,6 @@
-"""What this machine can do at most, on one core: multiply-adds in registers, and reads by how far the data are.
+"""Measures the peaks of one core: multiply-adds in registers, and reads from each level of memory.
 
-The loops are written as LLVM's own text, so that no compiler's cleverness is measured.
+The loops are LLVM assembly, so the result does not depend on the optimisations of a compiler.
 """
 
 import ctypes
@@ -16,12 +16,12 @@ from benchmarks.timing import best_rate
 from cellar.engine import Target
 
 MEMORY_BYTES = 256 * 1024 * 1024
-"""More than most last-level caches hold."""
+"""Bytes, more than most last-level caches hold."""
 
 _READ_VECTORS = 8
 
 _engines: list[llvm.ExecutionEngine] = []
-"""Keeps machine code alive."""
+"""Engines that own the machine code, so that it is not freed."""
 
 
 def peak_flops(target: Target) -> float:
@@ -39,13 +39,13 @@ def read_rate(target: Target, size: int) -> float:
     block = 4 * lanes * _READ_VECTORS
     function = _compile(_read_text(lanes), "read", target, [ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64])
     blocks = max(1, size // block)
-    raw = np.ones(blocks * block + 64, np.uint8)  # written, so that every page is there
+    raw = np.ones(blocks * block + 64, np.uint8)  # written, so that every page is mapped
     address = raw.ctypes.data + -raw.ctypes.data % 64
     return best_rate(blocks * block, lambda loops: function(address, blocks, loops))
 
 
 def l2_bytes() -> int:
-    """Return the size of a core's second-level cache, or a common one where the system does not say."""
+    """Return the size of the second-level cache of a core, or a common size if the system does not tell it."""
     found = os.sysconf("SC_LEVEL2_CACHE_SIZE") if "SC_LEVEL2_CACHE_SIZE" in os.sysconf_names else 0
     described = Path("/sys/devices/system/cpu/cpu0/cache/index2/size")
     if found <= 0 and described.exists():

@@ -1,9 +1,9 @@
-"""What a step costs with few models and with many: `python -m benchmarks.models`.
+"""Compares the time of a step with few models and with many: `python -m benchmarks.models`.
 
-One service has 1,000 models of one network, an LSTM with 32 hidden units on 8 features. Of 1,000 sessions each are of
+A service has 1,000 models of one network, an LSTM with 32 hidden units on 8 features, and groups of 1,000 sessions of
 1, 64, 256 or all of these models. They are stepped one after the other by one client (`alone`) and all in one bulk
-request (`together`); the groups take turns, backwards in every other round. The ratio is that of the same round, to the
-sessions of one model. `--few-bytes` gives the service room for 100 loaded models: what it costs when they do not fit.
+request (`together`). Groups are measured in turn, in the reverse order in every other round. A ratio is to the sessions
+of one model in the same round. With `--few-bytes`, only 100 models fit into the memory of the service.
 """
 
 import argparse
@@ -33,7 +33,7 @@ FEW_BYTES = 13 * 1024 * 1024
 
 @contextmanager
 def service(directory: Path, **settings: str) -> Iterator[str]:
-    """Yield the address of a service whose Redis does not wait for the disk, which is not what is measured."""
+    """Yield the address of a service whose Redis does not wait for the disk."""
     own = {name: str(directory / name.lower()) for name in ("CELLAR_DATA_DIR", "CELLAR_CACHE_DIR")}
     own |= {"CELLAR_PORT": "0", "CELLAR_LOG_LEVEL": "warning", "CELLAR_DURABILITY": "relaxed", "CELLAR_WORKER": "false"}
     command = [sys.executable, "-m", "cellar.cli", "serve"]
@@ -61,7 +61,7 @@ def make(http: httpx.Client) -> dict[int, list[str]]:
 
 
 class Wire:
-    """One connection, with little between the clock and the service."""
+    """A connection with little code of its own, so that the time is that of the service."""
 
     def __init__(self, url: str) -> None:
         where = urlparse(url)
@@ -89,7 +89,7 @@ def step_together(http: httpx.Client, names: Sequence[str]) -> None:
 
 
 def measure(groups: dict[int, list[str]], run: Callable[[list[str]], None], rounds: int) -> dict[int, list[float]]:
-    """Return microseconds a step of each group, one for each round."""
+    """Return the times of a step of each group in microseconds, one for each round."""
     found: dict[int, list[float]] = {count: [] for count in groups}
     for each in groups.values():
         run(each)

@@ -1,4 +1,4 @@
-"""Cellar as a runner, through the calls that the service itself makes."""
+"""Runs Cellar's engine with the calls that the service makes."""
 
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -30,12 +30,12 @@ _CUSTOM_NAMES = {"h": "y", "c": "memory"} | {
 
 
 def kernel_cache() -> KernelCache:
-    """Return the user's own cache, so that a second run compiles nothing."""
+    """Return the kernel cache of the user, so that a second run compiles nothing."""
     return KernelCache(Settings.load().cache_dir)
 
 
 def network_spec(case: Case, *, custom: bool = False) -> NetworkSpec:
-    """Return the network of a case; with `custom`, its LSTM as equations of one's own."""
+    """Return the network of a case; with `custom`, its LSTM is written as custom equations."""
     cell: str | dict[str, str] = {"equations": CUSTOM_LSTM} if custom else case.cell
     layers: list[dict[str, Any]] = [
         {"type": "recurrent", "cell": cell, "hidden_size": case.hidden} for _ in range(case.layers)
@@ -61,7 +61,7 @@ def named(case: Case, weights: Weights) -> dict[str, Array]:
 
 
 class Ours:
-    """A bound network, called with as many threads as it is given where the rows are worth it."""
+    """A network with weights, called with several threads if there are enough rows."""
 
     def __init__(self, name: str, bound: BoundNetwork, threads: int = 1) -> None:
         self.name = name
@@ -94,7 +94,7 @@ class Ours:
 
 
 class OneStep(Ours):
-    """A single step as the service takes it: states are the bytes of a record for each session, before and after."""
+    """A single step as in the service: the states before and after it are the bytes of a record for each session."""
 
     def begin(self, states: Array) -> Any:
         """Return a record for each row."""
@@ -105,23 +105,23 @@ class OneStep(Ours):
         return super().states(np.frombuffer(b"".join(state), np.float32).reshape(len(state), -1))
 
     def step(self, inputs: Array, state: Any) -> tuple[Array, Any]:
-        """Run once, and cut the records out of the bytes of all rows, as the micro-batcher does."""
+        """Run once, and divide the bytes of all rows into records, as the micro-batcher does."""
         run = self._bound.run(inputs, state, None, reset=None, executor=None)
         data, size = run.state.tobytes(), 4 * run.state.shape[1]
         return run.outputs, tuple([data[at : at + size] for at in range(0, len(data), size)])
 
 
 class InParts(Ours):
-    """The rows dealt out to threads."""
+    """A network whose rows are divided among threads."""
 
     def step(self, inputs: Array, state: Array) -> tuple[Array, Array]:
-        """Run once, all parts at a time."""
+        """Run once, with all parts at the same time."""
         result = self._bound.program.run_parts(inputs, state, self._executor, self._threads)
         return result.outputs, result.state
 
 
 SPLIT_FLOPS = 50_000_000
-"""Work from which on rows are dealt out to threads: half a millisecond, since handing it over takes up to a tenth."""
+"""Work from which on threads are used: half a millisecond, because passing it to a thread takes up to 0.1 ms."""
 
 
 def bind(case: Case, weights: Weights, cache: KernelCache) -> BoundNetwork:
@@ -130,7 +130,7 @@ def bind(case: Case, weights: Weights, cache: KernelCache) -> BoundNetwork:
 
 
 def cellar(case: Case, weights: Weights, cache: KernelCache, threads: int = 1) -> Ours:
-    """Return the case as it is: on one thread, or on several if there is work for them."""
+    """Return the runner of a case: on one thread, or on several if there is enough work."""
     if case.single_step:
         return OneStep("cellar", bind(case, weights, cache))
     kind = InParts if min(threads, case.rows) > 1 and case.flops >= SPLIT_FLOPS else Ours
@@ -138,14 +138,14 @@ def cellar(case: Case, weights: Weights, cache: KernelCache, threads: int = 1) -
 
 
 def cellar_bfloat16(case: Case, weights: Weights, cache: KernelCache) -> Ours:
-    """Return the case with its matrices kept as bfloat16: other weights, so that nobody agrees with it in full."""
+    """Return the runner of a case with bfloat16 matrices, whose outputs differ because the weights are rounded."""
     spec = network_spec(case).model_copy(update={"weight_storage": "bfloat16"})
     kind = OneStep if case.single_step else Ours
     return kind("bf16", CompiledNetwork(Network(spec), cache).bind(named(case, weights)))
 
 
 def cellar_custom(case: Case, weights: Weights, cache: KernelCache) -> Ours:
-    """Return the case, an LSTM, with the same cell under other names."""
+    """Return the runner of a case with an LSTM that is written as custom equations."""
     renamed = {
         f"{layer}.{_CUSTOM_NAMES.get(name, name)}": array
         for (layer, name), array in ((key.split(".", 1), array) for key, array in named(case, weights).items())
@@ -155,7 +155,7 @@ def cellar_custom(case: Case, weights: Weights, cache: KernelCache) -> Ours:
 
 
 def warm(cache: KernelCache) -> None:
-    """Compile the kernels of all cases, and beside them what every network calls."""
+    """Compile the kernels of all cases, and those that all networks call."""
     layers: list[dict[str, Any]] = [{"type": "recurrent", "cell": cell, "hidden_size": 8} for cell in CELLS]
     layers.append({"type": "dense", "out_size": 1})
     network = Network(NetworkSpec.model_validate({"in_size": 8, "layers": layers}))

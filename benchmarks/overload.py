@@ -1,12 +1,12 @@
-"""What is left of the service under several times the load that it can carry: `python -m benchmarks.overload`.
+"""Measures how much the service still answers when it is overloaded: `python -m benchmarks.overload`.
 
-A model whose step takes about 20 us and one whose step takes about 10 ms, both chosen by measuring here, are served by
-a real `cellar serve` with a real Redis. First their capacity: clients that send a step when the one before is
-answered. Then three and ten times as many requests a second as that, come what may, from clients that give up after a
-second and say so in `Cellar-Timeout-Ms`. Goodput is the steps answered in that second. The service has one core; the
-load and Redis have the other, so that the load takes no time from the service. On a machine that others use as well,
-what counts is the second ratio: good answers for each second that the service was let work. `sent` says how much of
-the load was really sent: where all connections wait for an answer, or its core is full, a request is not sent.
+Two models, whose steps take about 20 us and about 10 ms on this machine (found by measuring), are served by `cellar
+serve` with a Redis. First the capacity is measured: clients send a step when the previous one is answered. Then clients
+send three and ten times as many requests a second at a constant rate, wait for a second, and send this limit in
+`Cellar-Timeout-Ms`. Goodput is the number of steps answered in time. The service has one core; the load and Redis have
+the other one, so that the load takes no time from the service. On a machine with other programs, the second ratio
+counts: good answers for each second of CPU time of the service. `sent` is the share of the load that was sent: if all
+connections wait for an answer, or the core is full, a request is not sent.
 """
 
 import argparse
@@ -34,7 +34,7 @@ IN_SIZE = 8
 LIGHT_S, HEAVY_S = 20e-6, 10e-3
 LIGHT_SIZES, HEAVY_SIZES = (192, 256, 320, 384, 448, 512), (1024, 1280, 1536, 1792, 2032)
 CLIENTS, CONNECTIONS = 256, 2048
-"""Of a closed loop, and of an open one. Both step as many sessions as there are connections in an open one."""
+"""Connections of the closed loop and of the open loop. Both step as many sessions as the latter."""
 DEADLINE_S, WARM_S = 1.0, 2.0
 TIMES = (3, 10)
 
@@ -49,7 +49,7 @@ class Model:
 
 
 def step_s(hidden: int) -> float:
-    """Return what the kernel of a step of one row takes."""
+    """Return the time of the kernel of a step of one row."""
     network = Network(network_spec(_case(hidden)))
     bound = CompiledNetwork(network, kernel_cache()).bind(network.init(0))
     inputs, state = np.ones((1, 1, IN_SIZE), np.float32), bound.initial_state(1)
@@ -63,7 +63,7 @@ def step_s(hidden: int) -> float:
 
 
 def calibrated(name: str, sizes: Sequence[int], wanted_s: float) -> Model:
-    """Return the model whose step comes nearest to that time."""
+    """Return the model whose step takes nearest to a given time."""
     found = [Model(name, hidden, step_s(hidden)) for hidden in sizes]
     return min(found, key=lambda model: abs(np.log(model.step_s / wanted_s)))
 
@@ -82,7 +82,7 @@ def requests(cellar: Contestant, model: Model, count: int) -> tuple[bytes, ...]:
 
 
 class Bench:
-    """The service under load, and who is busy meanwhile."""
+    """The service under load, and the processes whose CPU time is measured."""
 
     def __init__(self, cellar: Contestant, cores: Cores, seconds: float) -> None:
         self._cellar = cellar
@@ -90,14 +90,14 @@ class Bench:
         self._seconds = seconds
 
     def capacity(self, models: Sequence[Model]) -> list[Outcome]:
-        """Return what is answered of each model while many clients want it, all models at once, and print it."""
+        """Run the closed loop for all models at once; print and return the result of each model."""
         found = self._run(models, [0.0] * len(models))
         for model, outcome in zip(models, found, strict=True):
             print(f"{_names(models):12} {model.name:6} capacity {outcome.goodput:.0f}/s", flush=True)
         return found
 
     def overload(self, models: Sequence[Model], capacity: Sequence[Outcome], times: int) -> list[Outcome]:
-        """Return what becomes of so many times the capacity, and print it."""
+        """Run the open loop with `times` the capacity; print and return the result of each model."""
         found = self._run(models, [times * each.goodput for each in capacity])
         for model, outcome in zip(models, found, strict=True):
             sent = 1 - (outcome.answers["unsent"] + outcome.answers["delayed"]) / max(1, outcome.due)
@@ -112,7 +112,7 @@ class Bench:
         before: Sequence[Outcome],
         after: Sequence[Outcome],
     ) -> None:
-        """Print the ratios to the capacity, which is the mean of that before and that after."""
+        """Print the ratios to the capacity, which is the mean of those before and after the overload."""
         for times, found in zip(TIMES, overloads, strict=True):
             walls, works = [], []
             for outcome, *most in zip(found, before, after, strict=True):

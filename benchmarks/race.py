@@ -1,4 +1,4 @@
-"""Cellar and its peers on one case, in one run: agreement first, then times."""
+"""Runs Cellar and its peers on one case: compares their outputs, then measures their times in turn."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,21 +13,21 @@ from benchmarks.timing import Pace, Repeat, interleave, pace, paired_ratio, perc
 from benchmarks.weights import Array
 
 CONTENDERS = 1.4
-"""A way that takes so many times as long as the fastest peer is timed no further."""
+"""A way that is slower than the fastest peer by this factor is not timed further."""
 
 
 @dataclass(frozen=True, slots=True)
 class Effort:
-    """How much is measured: rounds of samples, single calls for percentiles, and seconds for the rounds of a case."""
+    """The extent of a measurement: rounds, single calls for percentiles, and seconds for the rounds of a case."""
 
     rounds: int
     calls: int
     case_s: float
     pause_s: float = 0.0
-    """Before each sample: threads of whoever ran before may spin for a while, and would take a core from the next."""
+    """Pause before each sample: threads of the previous runner may spin for a while and take a core from the next."""
 
     def rounds_of(self, round_s: float) -> int:
-        """Return how many rounds of so many seconds there are: at least five, for fewer say little of a median."""
+        """Return how many rounds of `round_s` seconds are taken: at least five, because a median needs them."""
         return max(5, min(self.rounds, int(self.case_s / round_s)))
 
 
@@ -35,7 +35,7 @@ QUICK, THOROUGH = Effort(rounds=9, calls=300, case_s=1.0), Effort(rounds=25, cal
 
 
 def carried(runner: Runner, inputs: Array, states: Array) -> Repeat:
-    """Return what steps a runner over and over on the same inputs, its state carried from call to call."""
+    """Return a function that calls a runner repeatedly with the same inputs and carries the state from call to call."""
     state: Any = runner.begin(states)
     step = runner.step
 
@@ -55,9 +55,9 @@ def race(
     effort: Effort,
     parts: Mapping[str, Repeat] | None = None,
 ) -> list[Result]:
-    """Return a result for each of ours, the first of which is the plain one. Raise Disagreement.
+    """Return a result for each variant of Cellar, the first of which is the default. Raise Disagreement.
 
-    `parts` are pieces of ours that are timed besides.
+    `parts` are parts of Cellar's call that are timed too.
     """
     check_agreement([*ours, *peers], *data)
     mine, theirs = ({runner.name: carried(runner, *data) for runner in side} for side in (ours, peers))
@@ -67,9 +67,9 @@ def race(
 def compare(
     case: Case, ours: Mapping[str, Repeat], peers: Mapping[str, Repeat], effort: Effort, passes: int = 1
 ) -> list[Result]:
-    """Return a result for each of ours, the first of which is the plain one, against the fastest of the peers.
+    """Return a result for each variant of Cellar, the first of which is the default, compared with the fastest peer.
 
-    `passes` is how often a call does the case's products.
+    `passes` is how often a call computes the matrix products of the case.
     """
     names = [*ours, *peers]
     repeats = [*ours.values(), *peers.values()]
@@ -97,6 +97,6 @@ def compare(
 
 
 def _entered(paces: Sequence[Pace], ours: int) -> list[int]:
-    """Return who is timed in all rounds: ours, and the peers that may be the fastest."""
+    """Return the runners that are timed in all rounds: those of Cellar, and the peers that may be the fastest."""
     limit = CONTENDERS * min(p.seconds for p in paces[ours:])
     return [i for i, p in enumerate(paces) if i < ours or p.seconds <= limit]

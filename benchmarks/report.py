@@ -1,4 +1,4 @@
-"""What is printed and kept: a line a case, a file of JSON, and one line that sums up."""
+"""Formats results: a line for each case, a JSON file, and a summary line."""
 
 import json
 import math
@@ -17,38 +17,38 @@ _CASE_WIDTH, _TIME_WIDTH = 28, 11
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """One case as Cellar and its peers ran it. Times are medians, seconds a call."""
+    """The result of one case. Times are medians, in seconds for a call."""
 
     case: Case
     ours_s: float
     peers_s: Mapping[str, float]
-    """Of every peer and way. Those far from the best were timed only roughly."""
+    """The time of each peer and way. Those far from the best were timed only roughly."""
     best: str
-    """The fastest of them."""
+    """The name of the fastest peer."""
     ratio: Ratio
-    """Its time over ours."""
+    """Its time divided by that of Cellar."""
     variant: str = ""
-    """What our side does otherwise than plainly; only plain rows are summed up."""
+    """The name of the variant of Cellar, "" for the default; the summary includes only the default."""
     passes: int = 1
-    """How often a call does the case's products: forward, and perhaps back."""
+    """How often a call computes the matrix products of the case: 1 for inference, more for training."""
     p99_s: tuple[float, float] | None = None
-    """Ours and the best peer's, of single calls."""
+    """The 99th percentiles of single calls of Cellar and of the best peer."""
     of_reads: float | None = None
-    """How much of the machine's rate of reading a buffer as large as the weights was reached."""
+    """The rate of reading weights, divided by the rate of reading a buffer of the same size."""
 
     @property
     def name(self) -> str:
-        """Return the case, and the variant if it is one."""
+        """Return the name of the case, with the variant if there is one."""
         return f"{self.case.name} {self.variant}".rstrip()
 
     @property
     def gflops(self) -> float:
-        """Return the products' 10^9 floating-point operations a second."""
+        """Return the GFLOP/s of the matrix products."""
         return self.passes * self.case.flops / self.ours_s / 1e9
 
     @property
     def weight_gb(self) -> float:
-        """Return the 10^9 bytes of weights a second, if every step reads each once."""
+        """Return the GB/s of weights, if each step reads each weight once."""
         return self.passes * self.case.weight_bytes * self.case.steps / self.ours_s / 1e9
 
 
@@ -67,14 +67,14 @@ def line(result: Result) -> str:
     ratio = f"{result.ratio.median:8.2f} [{result.ratio.low:.2f} {result.ratio.high:.2f}]"
     reads = "" if result.of_reads is None else f"{result.of_reads:.0%}"
     p99 = "" if result.p99_s is None else f"{_us(result.p99_s[0])} ({_us(result.p99_s[1])})"
-    # What a variant does differs from what the case counts: its weights have half of the bytes.
+    # The figures of the case do not apply to a variant: its weights have half of the bytes.
     work = f"{result.gflops:>10.1f}{result.weight_gb:>7.1f}" if not result.variant else " " * 17
     rates = f"{work}{reads:>10}   {p99}"
     return f"{result.name:<{_CASE_WIDTH}}{times}{ratio:<22}{rates}".rstrip()
 
 
 def summary(results: Sequence[Result]) -> str:
-    """Return the last line: the worst ratio, where, and the geometric mean of all."""
+    """Return the last line: the worst ratio with its case, and the geometric mean of all ratios."""
     plain = [result for result in results if not result.variant]
     worst = min(plain, key=lambda result: result.ratio.median)
     mean = math.exp(sum(math.log(result.ratio.median) for result in plain) / len(plain))
@@ -82,7 +82,7 @@ def summary(results: Sequence[Result]) -> str:
 
 
 def write(path: Path, facts: Mapping[str, Any], results: Sequence[Result]) -> None:
-    """Write everything as JSON: facts of the machine and the run, then the cases."""
+    """Write a JSON file with the facts of the machine and the run, and the cases."""
     cases = [
         asdict(result) | {"name": result.name, "gflops": result.gflops, "weight_gb": result.weight_gb}
         for result in results

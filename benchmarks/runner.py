@@ -1,4 +1,4 @@
-"""What is measured of a runtime: NumPy arrays in, new NumPy arrays out, the state carried from call to call."""
+"""The protocol of a runner: a network in one runtime, called with NumPy arrays, which carries its state."""
 
 from typing import Any, Protocol
 
@@ -6,17 +6,17 @@ from benchmarks.weights import Array
 
 
 class Runner(Protocol):
-    """A network in one runtime, by one of the ways that it offers."""
+    """A network in one runtime, called in one of the ways that the runtime offers."""
 
     @property
     def name(self) -> str:
-        """Return the runtime, and the way: "pytorch cell"."""
+        """Return the name of the runtime and of the way, for example "pytorch cell"."""
 
     def begin(self, states: Array) -> Any:
-        """Return states (layers, 1 or 2, B, hidden) as this runner carries them."""
+        """Return states (layers, 1 or 2, B, hidden) in the form in which this runner carries them."""
 
     def step(self, inputs: Array, state: Any) -> tuple[Array, Any]:
         """Return outputs (T, B, out) and the state after them, both new; the state is what `begin` returns."""
 
     def states(self, state: Any) -> Array:
-        """Return what `begin` was given, of a state that is carried."""
+        """Return the states (layers, 1 or 2, B, hidden) of a carried state."""

@@ -1,7 +1,7 @@
-"""How fast Cellar serves sessions, against what it stands on and what people use instead: `make bench-service`.
+"""Compares the speed of sessions with baselines and with other software: `make bench-service`.
 
-Everything is started here, as real processes: a private Redis, the service by `cellar serve`, floors, peers, and the
-load generator. What is measured has one core; the load and Redis have another.
+It starts a private Redis, `cellar serve`, baselines, peers and the load generator as processes. What is measured has
+one core; the load and Redis have the other one.
 """
 
 import argparse
@@ -26,13 +26,13 @@ PACKAGES = ("fastapi", "uvicorn", "uvloop", "httptools", "redis", "hiredis", "to
 
 @dataclass(slots=True)
 class Results:
-    """What the cases found so far, printed as it comes."""
+    """The results of the cases so far; each is printed when it is added."""
 
     series: list[Series]
     bars: list[Bar]
 
     def add(self, outcome: Outcome) -> None:
-        """Print and keep what a case found."""
+        """Print and store the result of a case."""
         self.series += outcome.series
         self.bars += outcome.bars
         print("\n".join([*table.lines(outcome.series), *outcome.remarks]), flush=True)
@@ -61,7 +61,7 @@ def main() -> None:
 
 
 def _measure(stage: Stage, effort: Effort, options: argparse.Namespace, results: Results) -> None:
-    """Run the cases whose names hold what was asked for."""
+    """Run the cases that the options select."""
     cases: dict[str, Callable[[], Outcome]] = {
         "http": lambda: single_steps.throughput(stage, effort),
         "added": lambda: single_steps.added(stage, effort),
@@ -79,7 +79,7 @@ def _measure(stage: Stage, effort: Effort, options: argparse.Namespace, results:
 
 
 def _surroundings(stage: Stage) -> dict[str, Any]:
-    """Return which Redis it is, and what its disk takes to keep a write."""
+    """Return the version of the Redis, and the time of a small write to its disk."""
     return {"redis_server": str(stage.redis.binary.release), "fsync_ms": round(sync_s(stage.redis.directory) * 1e3, 3)}
 
 
@@ -88,7 +88,7 @@ def _read() -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="fewer and shorter samples of the same cases")
     parser.add_argument("--only", default="", metavar="TEXT", help="cases whose name holds this")
     parser.add_argument("--profile", choices=LOADS, help="only print where the service's time goes under this load")
-    parser.add_argument("--no-peers", action="store_true", help="floors only")
+    parser.add_argument("--no-peers", action="store_true", help="baselines only")
     parser.add_argument("--data", type=Path, metavar="DIR", help="where Redis keeps its files (default: the temporary)")
     parser.add_argument("--json", type=Path, default=RESULTS / "service.json", help="the file to write")
     return parser.parse_args()

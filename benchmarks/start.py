@@ -1,4 +1,4 @@
-"""How long `cellar serve` takes until it answers /readyz, with an empty kernel cache and with a filled one.
+"""Measures the time from the start of `cellar serve` to its first 200 at /readyz, with an empty and a filled cache.
 
 `python -m benchmarks.start` prints seconds from the start of the process; run it on a machine that does nothing else.
 """
@@ -17,7 +17,7 @@ WARM_STARTS = 5
 
 
 def start_s(directory: Path) -> float:
-    """Return the seconds from starting a service on this directory to its first answer that it is ready."""
+    """Return the seconds from the start of a service on this directory until it is ready."""
     own = {name: str(directory / name.lower()) for name in ("CELLAR_DATA_DIR", "CELLAR_CACHE_DIR")}
     settings = os.environ | own | {"CELLAR_PORT": "0", "CELLAR_LOG_LEVEL": "warning"}
     begin = time.perf_counter()

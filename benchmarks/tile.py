@@ -1,4 +1,4 @@
-"""The register tile alone: the product of a batch of states with an LSTM's recurrent weights."""
+"""Measures the register tile alone: the product of a batch of states with the recurrent weights of an LSTM."""
 
 import ctypes
 from pathlib import Path

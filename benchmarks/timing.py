@@ -1,6 +1,6 @@
-"""Times on machines that others use too: interleaved, in alternating order, and compared in pairs.
+"""Measures times on machines with other load: in interleaved rounds, whose samples are compared in pairs.
 
-What slows the machine for a while slows everybody in a round, so ratios are taken round by round.
+A disturbance of the machine slows all samples of a round, so ratios are computed within each round.
 """
 
 import gc
@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from statistics import median
 
 Repeat = Callable[[int], object]
-"""Does what is measured so many times."""
+"""A function that repeats what is measured a given number of times."""
 
 SAMPLE_S = 0.002
-"""Seconds that a sample takes at least: ten thousand times the clock's resolution."""
+"""The shortest sample in seconds: ten thousand times the resolution of the clock."""
 
 
 _TRIES, _WAITED, _LONG_S = 4, 1.05, 0.03
@@ -23,17 +23,17 @@ _TRIES, _WAITED, _LONG_S = 4, 1.05, 0.03
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """How often something is done in a sample, and the seconds that one time takes about."""
+    """The number of repetitions in a sample, and the approximate seconds of one repetition."""
 
     loops: int
     seconds: float
 
 
 def pace(repeat: Repeat, sample_s: float = SAMPLE_S, pause_s: float = 0.0) -> Pace:
-    """Return the pace of a sample of `sample_s` seconds or more, after a pause and a first time that does not count.
+    """Return the pace for samples of `sample_s` seconds or more, after a pause and a repetition that is not counted.
 
-    The first time may make what later ones only use: code, memory, weights in another order. Taken for the pace, it
-    would make every sample a single time, with nothing of the data in the caches after what others did in between.
+    The first repetition may allocate memory, compile or rearrange weights. If it were counted, a sample could
+    have only one repetition, which would begin with cold caches after the samples of others.
     """
     if pause_s:
         time.sleep(pause_s)
@@ -48,9 +48,9 @@ def pace(repeat: Repeat, sample_s: float = SAMPLE_S, pause_s: float = 0.0) -> Pa
 def interleave(
     repeats: Sequence[Repeat], paces: Sequence[Pace], rounds: int, pause_s: float = 0.0
 ) -> list[list[float]]:
-    """Return for each the seconds of one time, a sample a round; every other round goes backwards.
+    """Return for each the seconds of one repetition in each round; every other round has the reverse order.
 
-    Before each sample is a pause, if it is asked for.
+    There is a pause of `pause_s` before each sample.
     """
     samples: list[list[float]] = [[] for _ in repeats]
     order = list(range(len(repeats)))
@@ -87,22 +87,22 @@ def paired_ratio(over: Sequence[float], under: Sequence[float]) -> Ratio:
 
 
 def percentile(repeat: Repeat, calls: int, percent: float) -> float:
-    """Return the seconds within which so many percent of single calls end."""
+    """Return a percentile of the times of single calls, in seconds."""
     with _no_collection():
         times = sorted(_time(repeat, 1) for _ in range(calls))
     return times[min(calls - 1, math.ceil(calls * percent / 100) - 1)]
 
 
 def best_rate(work: float, repeat: Repeat, *, samples: int = 7, sample_s: float = 0.005) -> float:
-    """Return `work` per second of the fastest sample: what a machine can do when nobody disturbs it."""
+    """Return `work` per second of the fastest sample, which is the least disturbed one."""
     loops = pace(repeat, sample_s).loops
     return work * loops / min(_time(repeat, loops) for _ in range(samples))
 
 
 def undisturbed(repeat: Repeat, loops: int) -> float:
-    """Return the seconds of so many loops; again if the process had to wait for a core, at most once if it takes long.
+    """Return the seconds of `loops` repetitions, measured again if the process had to wait for a core.
 
-    Waiting shows as a clock that runs ahead of the process's own.
+    The process had to wait if more time has passed than CPU time was used. Long samples are repeated once at most.
     """
     fastest = math.inf
     for attempt in range(_TRIES):
@@ -123,7 +123,7 @@ def _time(repeat: Repeat, loops: int) -> float:
 
 @contextmanager
 def _no_collection() -> Iterator[None]:
-    """Keep the garbage collector from running in somebody's sample."""
+    """Keep the garbage collector from running during a sample."""
     gc.disable()
     try:
         yield

@@ -1,4 +1,4 @@
-"""How fast Cellar trains, against PyTorch: `make bench-training`. One update is forward, backward and Adam.
+"""Compares the time of a training update (forward, backward, Adam) with PyTorch: `make bench-training`.
 
 Same weights and data; the losses of the first updates are compared before anything is timed. Both choose the rows of
 each batch at random and report its loss, as a training job does.
@@ -25,15 +25,15 @@ from cellar.nn.training.spec import TrainingSpec
 from cellar.nn.training.trainer import fit
 
 BATCHES = 4
-"""In the data that are timed: a batch is gathered from all of them."""
+"""Rows of the data that are timed; each batch is gathered from them at random."""
 
 LEARNING_RATE = 1e-3
 
 CHECKED, TOLERANCE = 5, 1e-4
-"""Updates whose losses are compared, and how much of the loss they may differ by."""
+"""Updates whose losses are compared, and the largest relative difference."""
 
 PASSES = 3
-"""Products of an update over those of a step: forward, and backward to what came in and to the weights."""
+"""Matrix products of an update for each of a step: forward, backward to the inputs, and backward to the weights."""
 
 
 def main() -> None:
@@ -69,7 +69,7 @@ def _measure_case(cache: KernelCache, case: Case, given: Options) -> Result:
 
 
 def trainer(cache: KernelCache, case: Case, weights: Weights, data: tuple[Array, Array]) -> Iterator[float]:
-    """Yield the loss of the epoch so far after every update, from the generator that a training job runs."""
+    """Yield the mean loss of the epoch so far after each update, from the generator that a training job runs."""
     network = CompiledNetwork(Network(ours.network_spec(case)), cache)
     spec = TrainingSpec(
         batch_size=case.rows, epochs=1_000_000, optimiser=Adam(type="adam", learning_rate=LEARNING_RATE)
@@ -79,13 +79,13 @@ def trainer(cache: KernelCache, case: Case, weights: Weights, data: tuple[Array,
 
 
 def draw_data(case: Case, random: np.random.Generator) -> tuple[Array, Array]:
-    """Return inputs, and targets within what the outputs reach."""
+    """Return inputs, and targets within the range of the outputs."""
     targets = random.uniform(-0.5, 0.5, (case.steps, case.rows, case.hidden)).astype(np.float32)
     return draw_inputs(case, random), targets
 
 
 def check_losses(ours: Iterator[float], peers: dict[str, Iterator[float]]) -> None:
-    """Hold the losses of the first updates, of one batch each, against each other. Raise Disagreement."""
+    """Compare the losses of the first updates, each on one batch. Raise Disagreement."""
     expected = np.array([next(ours) for _ in range(CHECKED)])
     if not expected[-1] < expected[0]:
         raise Disagreement(f"the loss does not fall: {expected}")

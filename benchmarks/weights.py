@@ -1,4 +1,4 @@
-"""Weights of a case, the same for everybody: gates in PyTorch's order, from which each runtime makes its own."""
+"""Random weights of a case, which each runner converts to its own layout."""
 
 from dataclasses import dataclass
 
@@ -10,7 +10,7 @@ from benchmarks.cases import GATES, Case
 Array = NDArray[np.float32]
 
 SUFFIXES = {"lstm": "ifgo", "gru_torch": "rzn"}
-"""PyTorch's order of gates, as Cellar's parameters are suffixed."""
+"""The suffixes of Cellar's parameters in PyTorch's order of gates."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,14 +28,14 @@ class Layer:
 
 @dataclass(frozen=True, slots=True)
 class Weights:
-    """Of a whole network; `head` is a matrix (1, hidden) and a bias (1,)."""
+    """The weights of a whole network; `head` is a matrix (1, hidden) and a bias (1,)."""
 
     layers: tuple[Layer, ...]
     head: tuple[Array, Array] | None
 
 
 def draw_weights(case: Case, random: np.random.Generator) -> Weights:
-    """Return new weights, uniform in +-1/sqrt(hidden) as PyTorch begins."""
+    """Return random weights, uniform in +-1/sqrt(hidden) as in PyTorch."""
     bound = case.hidden**-0.5
     gates = GATES[case.cell]
 
@@ -56,6 +56,6 @@ def draw_inputs(case: Case, random: np.random.Generator) -> Array:
 
 
 def draw_states(case: Case, random: np.random.Generator) -> Array:
-    """Return states (layers, 1 or 2, B, hidden), first `h`, then an LSTM's `c`, within what a run reaches."""
+    """Return random states (layers, 1 or 2, B, hidden), first `h`, then `c` of an LSTM, in the range of a run."""
     count = 2 if case.cell == "lstm" else 1
     return random.uniform(-0.5, 0.5, (case.layers, count, case.rows, case.hidden)).astype(np.float32)

@@ -1,9 +1,9 @@
-"""What others notice of a body at the limit that is full of faults.
+"""Measures how bodies at the size limit that are full of faults affect other clients.
 
-`python -m benchmarks.worst_bodies` starts a service, sends it the worst bodies (`benchmarks.bodies`) one by one, and
-steps another session meanwhile. For each it prints the longest wait of a step, how much memory the service took at the
-most and kept, and how long the body took to be answered. `--only "step, input"` sends those of one place, `--size 4`
-bodies of 4 MiB, `--gzip` sends them compressed.
+`python -m benchmarks.worst_bodies` starts a service, sends the worst bodies (`benchmarks.bodies`) one by one, and steps
+another session at the same time. For each body it prints the longest time of a step, the memory of the service at its
+peak and afterwards, and the time until the body was answered. `--only "step, input"` sends those of one member, `--size
+4` bodies of 4 MiB, `--gzip` sends them compressed.
 """
 
 import argparse
@@ -33,7 +33,7 @@ NETWORK = {
 MOST_WAIT_S = 0.1
 MOST_GROWTH = 150 * MEBIBYTE
 SETTLE_S = 0.2
-"""After a body, before its memory is looked at."""
+"""Pause after a body, before the memory is measured."""
 
 
 @contextmanager
@@ -54,7 +54,7 @@ def service() -> Iterator[tuple[str, int]]:
 
 
 def memory_of(process: int) -> int:
-    """Return the bytes that a process and its children have in memory, the private Redis left out."""
+    """Return the memory of a process and its children without the private Redis, in bytes."""
     own = int(Path(f"/proc/{process}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
     if "redis" in Path(f"/proc/{process}/comm").read_text():
         return 0
@@ -65,7 +65,7 @@ def memory_of(process: int) -> int:
 
 
 class Other:
-    """Another client, a process of its own: steps all the time, and notes its longest wait and the service's memory."""
+    """Another client in its own process: it steps without pause, and measures its longest wait and the memory."""
 
     def __init__(self, url: str, process: int) -> None:
         self._longest_s = multiprocessing.Value("d", 0.0)
@@ -83,15 +83,15 @@ class Other:
         return int(self._most.value)
 
     def start(self) -> None:
-        """Begin to step."""
+        """Start stepping."""
         self._steps.start()
 
     def begin(self) -> None:
-        """Forget what was."""
+        """Reset the measurements."""
         self._longest_s.value, self._most.value = 0.0, 0
 
     def end(self) -> None:
-        """Step no more."""
+        """Stop stepping."""
         self._steps.terminate()
         self._steps.join()
 
@@ -109,7 +109,7 @@ class Other:
 
 
 def send(url: str, body: Body, *, compressed: bool) -> str:
-    """Send a body and return what the service says of it."""
+    """Send a body and return the answer of the service."""
     headers = {"Content-Type": body.kind}
     data = body.data
     if compressed:
@@ -120,20 +120,20 @@ def send(url: str, body: Body, *, compressed: bool) -> str:
 
 
 def send_message(url: str, body: Body) -> str:
-    """Send a body as a message of a stream and return what the service says of it."""
+    """Send a body as a WebSocket message and return the answer of the service."""
     with connect(url.replace("http", "ws", 1) + body.path, max_size=None) as stream:
         stream.recv()
         try:
             stream.send(body.data.decode())
             said = str(stream.recv(timeout=600))
-        except Exception as error:  # it may be closed
+        except Exception as error:  # the service may have closed it
             said = str(error)
     found = re.search(r"urn:cellar:problem:(\w+)|\d{4} .*", said)
     return (found[1] or found[0]) if found else said[:60]
 
 
 def measure(url: str, process: int, other: Other, body: Body, how: str) -> bool:
-    """Send a body, print what was noticed of it, and return whether that is within the bars."""
+    """Send a body, print the measurements, and return whether they are within the bars."""
     before = memory_of(process)
     other.begin()
     began = time.perf_counter()
@@ -162,7 +162,7 @@ def bodies(size: int) -> Iterator[tuple[Body, str]]:
 
 
 def main() -> None:
-    """Measure and say whether all is within the bars."""
+    """Measure, and return 0 if all is within the bars."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--only", default="", help="places and contents that hold this")
     parser.add_argument("--size", type=float, default=15.9, help="MiB")

@@ -1,4 +1,4 @@
-"""The runtimes that Cellar is measured against, each by every way that may be its fastest."""
+"""The runtimes that Cellar is compared with, each called in all ways that may be its fastest."""
 
 from benchmarks.cases import Case
 from benchmarks.runner import Runner
@@ -11,8 +11,8 @@ def load() -> None:
 
 
 def peers(case: Case, weights: Weights, threads: int) -> list[Runner]:
-    """Return all peers with these weights, on so many threads."""
-    # Imported here, because they take seconds, and what needs no peers should not wait for them.
+    """Return all peers with these weights, on `threads` threads."""
+    # Imported here, because the imports take seconds and are not always needed.
     from benchmarks.peers import onnx_runtime, open_vino, pytorch
 
     return [

@@ -1,7 +1,7 @@
-"""LitServe with PyTorch: `python -m benchmarks.peers.litserve_app PORT`.
+"""A LitServe server with a PyTorch model: `python -m benchmarks.peers.litserve_app PORT`.
 
-LitServe keeps no state between requests, so its users keep it beside the model, in the worker: faster than Redis, and
-gone with the process. `BENCHMARK_WEIGHTS` names the weights; `BENCHMARK_BATCH` is the largest batch, 1 for none.
+LitServe keeps no state between requests, so the state is kept beside the model in the worker, which is faster than
+Redis and lost with the process. `BENCHMARK_WEIGHTS` names the weights; `BENCHMARK_BATCH` is the largest batch.
 """
 
 import os
@@ -39,7 +39,7 @@ class StepApi(litserve.LitAPI):  # type: ignore[misc]  # LitServe is not there w
         return h if isinstance(x, list) else h[0]
 
     def batch(self, inputs: list[Any]) -> list[Any]:
-        """Return the batch as it is: `predict` takes it apart."""
+        """Return the batch as it is: `predict` divides it."""
         return inputs
 
     def encode_response(self, output: Any) -> dict[str, Any]:

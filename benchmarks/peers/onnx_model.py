@@ -1,4 +1,4 @@
-"""A case as an ONNX model of the operators LSTM and GRU: inputs x, s0, s1, ...; outputs y, t0, t1, ..."""
+"""Builds the ONNX model of a case from the operators LSTM and GRU: inputs x, s0, s1, ...; outputs y, t0, t1, ..."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from onnx import TensorProto, helper, numpy_helper
 from benchmarks.cases import Case
 from benchmarks.weights import Array, Weights
 
-# PyTorch's i f g o as ONNX's i o f c; its r z n as ONNX's z r h.
+# Indices that put PyTorch's gates i f g o into ONNX's order i o f c, and r z n into z r h.
 _OPERATORS = {"lstm": ("LSTM", [0, 3, 1, 2]), "gru_torch": ("GRU", [1, 0, 2])}
 
 _OPSET, _IR_VERSION = 17, 8
@@ -21,7 +21,7 @@ def state_names(case: Case) -> tuple[list[str], list[str]]:
 
 
 def model(case: Case, weights: Weights) -> bytes:
-    """Return the model with the shapes of the case, which is what the runtimes are fastest with."""
+    """Return the model with fixed shapes, with which the runtimes are fastest."""
     operator, order = _OPERATORS[case.cell]
     before, after = state_names(case)
     each = len(before) // case.layers

@@ -1,4 +1,4 @@
-"""ONNX Runtime: a call with a dictionary of arrays, and a call on memory that was bound once."""
+"""Runs a case in ONNX Runtime, with a dictionary of arrays and with memory that was bound once."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ from benchmarks.weights import Array, Weights
 
 
 def runners(case: Case, weights: Weights, threads: int) -> list[Runner]:
-    """Return both ways, on one session."""
+    """Return the runners of both ways, on one session."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
@@ -23,7 +23,7 @@ def runners(case: Case, weights: Weights, threads: int) -> list[Runner]:
 
 
 class _States:
-    """Both ways carry the states as a list of (1, B, hidden)."""
+    """The common part of both ways: states are carried as a list of (1, B, hidden)."""
 
     def __init__(self, case: Case, session: Any) -> None:
         self._session = session
@@ -40,7 +40,7 @@ class _States:
 
 
 class _Dictionary(_States):
-    """`session.run`."""
+    """A runner with `session.run`."""
 
     name = "onnxruntime"
 
@@ -56,7 +56,7 @@ class _Dictionary(_States):
 
 
 class _Bound(_States):
-    """`run_with_iobinding` on arrays that stay in place: copied in, and copied out."""
+    """A runner with `run_with_iobinding`: inputs are copied into bound arrays, outputs out of them."""
 
     name = "onnxruntime bound"
 

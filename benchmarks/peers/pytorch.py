@@ -1,4 +1,4 @@
-"""PyTorch: the layer over a sequence, and the cell in a loop, both in inference mode."""
+"""Runs a case in PyTorch, with the layer over a sequence and with the cell in a loop, both in inference mode."""
 
 from itertools import pairwise
 from typing import Any
@@ -16,7 +16,7 @@ _CELLS = {"lstm": nn.LSTMCell, "gru_torch": nn.GRUCell}
 
 
 def runners(case: Case, weights: Weights, threads: int) -> list[Runner]:
-    """Return both ways."""
+    """Return the runners of both ways."""
     torch.set_num_threads(threads)
     return [_Whole(case, weights), _Cells(case, weights)]
 
@@ -50,7 +50,7 @@ def _head(case: Case, weights: Weights) -> Any:
 
 
 class _Whole:
-    """`nn.LSTM` or `nn.GRU`: one call for all layers and steps."""
+    """A runner with `nn.LSTM` or `nn.GRU`: one call for all layers and steps."""
 
     name = "pytorch layer"
 
@@ -78,7 +78,7 @@ class _Whole:
 
 
 class _Cells:
-    """`nn.LSTMCell` or `nn.GRUCell`, layer by layer and step by step."""
+    """A runner with `nn.LSTMCell` or `nn.GRUCell`, called for each layer and step."""
 
     name = "pytorch cell"
 
@@ -106,7 +106,7 @@ class _Cells:
         for signal in torch.from_numpy(inputs):
             for cell, (start, end) in zip(self._cells, edges, strict=True):
                 if count == 1:
-                    tensors[start] = signal = cell(signal, tensors[start])  # noqa: PLW2901  # what the next layer reads
+                    tensors[start] = signal = cell(signal, tensors[start])  # noqa: PLW2901  # the next input
                 else:
                     tensors[start:end] = cell(signal, tensors[start:end])
                     signal = tensors[start]  # noqa: PLW2901

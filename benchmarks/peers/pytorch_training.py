@@ -1,4 +1,4 @@
-"""PyTorch as a trainer: a recurrent layer, mean squared error, and Adam as each of its implementations has it."""
+"""Trains a recurrent layer in PyTorch, with the mean squared error and each implementation of Adam."""
 
 from collections.abc import Iterator
 
@@ -15,7 +15,7 @@ ADAMS = {"pytorch": {}, "pytorch foreach": {"foreach": True}, "pytorch fused": {
 def trainer(
     case: Case, weights: Weights, data: tuple[Array, Array], learning_rate: float, adam: str
 ) -> Iterator[float]:
-    """Yield the loss of every update. `data` are inputs and targets (T, N, F), cut into batches of the case's rows."""
+    """Yield the loss of each update. `data` are inputs and targets (T, N, F), divided into batches of rows."""
     module = recurrent(case, weights)
     if case.cell == "lstm":
         module.bias_hh_l0.requires_grad_(False)  # Cellar's LSTM has one bias a gate

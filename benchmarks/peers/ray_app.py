@@ -1,4 +1,4 @@
-"""Ray Serve with PyTorch: `python -m benchmarks.peers.ray_app PORT`. Measured where Ray is installed.
+"""A Ray Serve server with a PyTorch model: `python -m benchmarks.peers.ray_app PORT`. Used if Ray is installed.
 
 One replica, which keeps the states of its sessions itself. `BENCHMARK_WEIGHTS` names the weights.
 """

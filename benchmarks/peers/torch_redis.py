@@ -1,7 +1,7 @@
-"""FastAPI, PyTorch and Redis, as one would write it oneself: `python -m benchmarks.peers.torch_redis SOCKET`.
+"""A server with FastAPI, PyTorch and Redis: `python -m benchmarks.peers.torch_redis SOCKET`.
 
-The state of a session is read from Redis, stepped, and written back, with nothing against lost or doubled steps.
-`BENCHMARK_WEIGHTS` names the weights, `BENCHMARK_REDIS` the socket of Redis.
+It reads the state of a session from Redis, steps it and writes it back, without protection against lost or doubled
+steps. `BENCHMARK_WEIGHTS` names the weights, `BENCHMARK_REDIS` the socket of Redis.
 """
 
 import os
@@ -17,7 +17,7 @@ from pydantic import BaseModel
 from redis.asyncio import Redis
 from torch import nn
 
-from benchmarks.serving.floors import serve
+from benchmarks.serving.baselines import serve
 
 
 class Step(BaseModel):

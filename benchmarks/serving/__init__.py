@@ -1,1 +1,1 @@
-"""The parts of `benchmarks.service`: processes on cores, floors, load, cases, bars."""
+"""The parts of `benchmarks.service`: processes on cores, baselines, load, cases, bars."""

@@ -1,22 +1,22 @@
-"""What the service has to reach, and whether it did."""
+"""A bar of the benchmark: a figure that the service must reach, or must not exceed."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
 class Bar:
-    """A figure and its bar, which it must reach, or must not pass."""
+    """A figure with the limit that it must reach or must not exceed."""
 
     name: str
     value: float
     bar: float
     at_most: bool = False
     means: str = ""
-    """What the figure is, in words."""
+    """The description of the figure."""
 
     @property
     def met(self) -> bool:
-        """Whether the bar is reached; a figure that is no number never does."""
+        """Whether the bar is reached; it is not if the figure is NaN."""
         return self.value <= self.bar if self.at_most else self.value >= self.bar
 
     def line(self) -> str:

@@ -1,7 +1,7 @@
-"""The service's own commits, sent to Redis without the service: what its store could take at most.
+"""Sends the commits of real steps to Redis without the service: the highest rate that the store allows.
 
-A real step is watched on its way (MONITOR), so script, arguments and payload are those that the service sends. They are
-made replayable: the head that the record gets is the one that it must have, so the same commit applies over and over.
+The commit of a real step is recorded with MONITOR, so script, arguments and payload are those of the service. It is
+changed so that it can be repeated: the head of the record that it expects is the one that it writes.
 """
 
 import re
@@ -22,10 +22,10 @@ from cellar.store.keys import SessionKeys
 from cellar.store.protocol.resp import pack
 
 PREFIX = "flood-floods"
-"""Sessions are called this and twelve digits, as redis-benchmark makes them up: 24 characters, as the service does."""
+"""Prefix of the names of sessions, followed by twelve digits from redis-benchmark: 24 characters in all."""
 
 RANDOM = "__rand_int__"
-"""What redis-benchmark replaces by twelve digits."""
+"""The text that redis-benchmark replaces by twelve digits."""
 
 APPLIED = b":0\r\n"
 
@@ -37,25 +37,25 @@ _RATE = re.compile(r"([\d.]+) requests per second")
 
 @dataclass(frozen=True, slots=True)
 class CommitCall:
-    """A call of the commit script for one session, with arguments that apply again and again."""
+    """A call of the commit script for one session, with arguments that can be applied repeatedly."""
 
     arguments: tuple[bytes, ...]
     session: bytes
     head: bytes
-    """What the record must have in its field `h`."""
+    """The value that the field `h` of the record must have."""
 
     def of(self, session: str) -> list[bytes]:
         """Return the call for another session."""
         return [argument.replace(self.session, session.encode()) for argument in self.arguments]
 
     def as_text(self) -> "CommitCall":
-        """Return a call whose bytes are letters, as many as before: redis-benchmark takes no others."""
+        """Return a call of the same length whose bytes are letters, as redis-benchmark needs them."""
         arguments = tuple(each if _is_text(each) else b"x" * len(each) for each in self.arguments)
         return replace(self, arguments=arguments, head=self.head if _is_text(self.head) else b"x" * len(self.head))
 
 
 def watch_commit(redis: RedisServer, step: Callable[[], object], session: str) -> CommitCall:
-    """Return the commit that `step` makes on a session."""
+    """Return the commit of a session that `step` causes."""
     with socket.socket(socket.AF_UNIX) as sock:
         sock.connect(str(redis.socket))
         sock.sendall(b"MONITOR\r\n")
@@ -70,7 +70,7 @@ def watch_commit(redis: RedisServer, step: Callable[[], object], session: str) -
 
 
 def prepare(redis: RedisServer, call: CommitCall, count: int) -> list[str]:
-    """Make so many sessions on which the call applies, and return their names."""
+    """Create `count` sessions to which the call can be applied, and return their names."""
     names = [f"{PREFIX}{number:012d}" for number in range(count)]
     keys = SessionKeys(copies.PREFIX)
     with redis.client() as client, client.pipeline(transaction=False) as pipe:
@@ -82,7 +82,7 @@ def prepare(redis: RedisServer, call: CommitCall, count: int) -> list[str]:
 
 
 def flood(redis: RedisServer, call: CommitCall, names: list[str], seconds: float, *, transaction: bool) -> Job:
-    """Return the job that sends ticks of a commit of each session, one after the other, plain or as a transaction."""
+    """Return the load that sends groups with a commit of each session, as a pipeline or as a transaction."""
     commands = [call.of(name) for name in names]
     replies = APPLIED * len(names)
     if transaction:
@@ -92,14 +92,14 @@ def flood(redis: RedisServer, call: CommitCall, names: list[str], seconds: float
 
 
 def redis_benchmark() -> str | None:
-    """Return where the program is, if it is there (Debian has it in redis-tools)."""
+    """Return the path of redis-benchmark, None if it is not installed (Debian: redis-tools)."""
     return shutil.which("redis-benchmark") or shutil.which("valkey-benchmark")
 
 
 def run_redis_benchmark(
     redis: RedisServer, core: int, call: CommitCall, count: int, pipeline: int, ticks: int
 ) -> Found:
-    """Let redis-benchmark send so many ticks of commits of random sessions over one connection."""
+    """Run redis-benchmark with `groups` groups of commits of random sessions over one connection."""
     program = redis_benchmark()
     assert program
     where = ["-s", str(redis.socket), "-c", "1", "-P", str(pipeline), "-r", str(count), "-n", str(ticks * pipeline)]

@@ -1,4 +1,4 @@
-"""Everybody who is measured: how each is started, and how a step is asked of it."""
+"""The servers that are measured: how each is started, and how a step is requested from it."""
 
 import json
 import re
@@ -21,7 +21,7 @@ from benchmarks.serving.processes import Process
 from benchmarks.serving.redis_server import RedisServer
 
 READY_S = 120.0
-"""How long a start may take: on a first run kernels are compiled."""
+"""Longest time of a start, which may compile kernels."""
 
 HOST = "127.0.0.1"
 
@@ -30,13 +30,13 @@ MODEL = "lstm"
 
 @dataclass(frozen=True, slots=True)
 class Contestant:
-    """A server that runs, and how to ask it for a step."""
+    """A running server, and how to request a step from it."""
 
     name: str
     process: Process
     port: int
     path: Callable[[str], str]
-    """Where a session is stepped."""
+    """Path of the steps of a session."""
     body: Callable[[str, Sequence[float]], bytes]
 
     @property
@@ -56,7 +56,7 @@ def _step_body(_session: str, features: Sequence[float]) -> bytes:
 def start_listening(
     stack: ExitStack, name: str, module: Sequence[str], cores: Collection[int], environment: Mapping[str, str]
 ) -> Contestant:
-    """Start a module that serves a socket which it inherits, named by its last argument."""
+    """Start a module that serves an inherited socket, whose number is its last argument."""
     with socket.create_server((HOST, 0), backlog=2048) as listener:
         command = [sys.executable, "-m", *module, str(listener.fileno())]
         process = Process(command, cores, environment=environment, inherit=[listener.fileno()])
@@ -64,9 +64,9 @@ def start_listening(
     return Contestant(name, stack.enter_context(process), port, _step_path, _step_body)
 
 
-def start_floor(stack: ExitStack, name: str, cores: Collection[int]) -> Contestant:
-    """Start one of `benchmarks.serving.floors`."""
-    return start_listening(stack, name, ["benchmarks.serving.floors", name], cores, {})
+def start_baseline(stack: ExitStack, name: str, cores: Collection[int]) -> Contestant:
+    """Start one of `benchmarks.serving.baselines`."""
+    return start_listening(stack, name, ["benchmarks.serving.baselines", name], cores, {})
 
 
 def start_torch(stack: ExitStack, cores: Collection[int], redis: RedisServer, weights: Path) -> Contestant:
@@ -78,7 +78,7 @@ def start_torch(stack: ExitStack, cores: Collection[int], redis: RedisServer, we
 def start_on_port(
     stack: ExitStack, name: str, module: str, cores: Collection[int], environment: Mapping[str, str], path: str
 ) -> Contestant:
-    """Start a module that takes a port and reads the session from the body."""
+    """Start a module whose argument is a port and which reads the session from the body."""
     with socket.create_server((HOST, 0)) as probe:
         port: int = probe.getsockname()[1]
     process = Process([sys.executable, "-m", module, str(port)], cores, environment=environment, output=subprocess.PIPE)
@@ -90,13 +90,13 @@ def start_on_port(
 
 
 def start_litserve(stack: ExitStack, cores: Collection[int], weights: Path, batch: int) -> Contestant:
-    """Start LitServe, with batches of at most so many requests."""
+    """Start LitServe, with batches of at most `batch` requests."""
     environment = {"BENCHMARK_BATCH": str(batch)} | _one_thread(weights)
     return start_on_port(stack, f"litserve-{batch}", "benchmarks.peers.litserve_app", cores, environment, "/predict")
 
 
 def start_ray(stack: ExitStack, cores: Collection[int], weights: Path) -> Contestant | None:
-    """Start Ray Serve, if it is installed."""
+    """Start Ray Serve; return None if it is not installed."""
     if find_spec("ray") is None:
         return None
     return start_on_port(stack, "ray-serve", "benchmarks.peers.ray_app", cores, _one_thread(weights), "/step")
@@ -110,7 +110,7 @@ def start_cellars(
     checkout: Path | None = None,
     **settings: str,
 ) -> list[Contestant]:
-    """Start `cellar serve`, of another checkout if one is given, on free ports, and wait until all are ready."""
+    """Start `cellar serve`, of another checkout if one is given, on free ports, and wait until they are ready."""
     command = [sys.executable, "-P", "-m", "cellar.cli", "serve"]
     environment = _settings(redis, **settings)
     if checkout:
@@ -122,7 +122,7 @@ def start_cellars(
 
 
 def start_profiled(stack: ExitStack, cores: Collection[int], redis: RedisServer, file: Path) -> Contestant:
-    """Start the service under a profiler that writes a file in the end, and wait until it is ready."""
+    """Start the service under a profiler that writes a file at its end, and wait until it is ready."""
     command = [sys.executable, "-m", "benchmarks.serving.profiled", str(file)]
     process = stack.enter_context(Process(command, cores, environment=_settings(redis), output=subprocess.PIPE))
     return Contestant("cellar", process, ready_port(process), _step_path, _step_body)
@@ -134,7 +134,7 @@ def _settings(redis: RedisServer, **settings: str) -> dict[str, str]:
 
 
 def ready_port(process: Process) -> int:
-    """Return the port of a Cellar that says so when it is ready."""
+    """Return the port that a Cellar prints when it is ready."""
     assert process.popen.stdout
     for line in process.popen.stdout:
         if found := re.search(r"ready at http\S*:(\d+)", line):
@@ -157,7 +157,7 @@ def create_sessions(cellar: Contestant, names: Sequence[str], model: str = MODEL
 
 
 def ask(contestant: Contestant, session: str, features: Sequence[float]) -> list[float]:
-    """Return the output of one step; wait for a contestant that is not there yet, or knows no such path yet."""
+    """Return the output of one step; wait for a server that does not listen yet, or has no such path yet."""
     deadline_s = time.monotonic() + READY_S
     while True:
         try:

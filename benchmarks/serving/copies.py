@@ -1,6 +1,6 @@
-"""Many sessions without the time that creating them takes: copies of one that the service made.
+"""Creates many sessions quickly, as copies of one that the service created.
 
-Redis' own DUMP and RESTORE copy the record and its tombstone, and the name is listed as the service lists it.
+DUMP and RESTORE copy the record and its tombstone, and the name is added to the index as by the service.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -16,11 +16,11 @@ PREFIX = "cellar"
 TENANT = "default"
 
 AT_ONCE = 1000
-"""Copies in one write."""
+"""Copies in one pipeline."""
 
 
 def copy(source: "redis.Redis", target: "redis.Redis", original: str, names: Iterable[str]) -> None:
-    """Copy a session of one Redis under other names to another, or the same."""
+    """Copy a session under other names to another Redis, or to the same."""
     keys = SessionKeys(PREFIX)
     key = SessionKey(TENANT, original)
     parts = [(of, source.dump(of(key)) or b"", source.pttl(of(key))) for of in (keys.record, keys.tombstone)]
@@ -35,13 +35,13 @@ def copy(source: "redis.Redis", target: "redis.Redis", original: str, names: Ite
 
 
 def record_bytes(client: "redis.Redis", name: str) -> int:
-    """Return the memory of a session's record and tombstone as Redis counts it, all fields looked at."""
+    """Return the memory of the record and tombstone of a session, as MEMORY USAGE counts all fields."""
     keys, key = SessionKeys(PREFIX), SessionKey(TENANT, name)
     return sum(int(client.memory_usage(of(key), samples=0) or 0) for of in (keys.record, keys.tombstone))
 
 
 def in_buckets(count: int, buckets: int) -> Iterator[str]:
-    """Yield so many names that fall into the first `buckets` buckets of the listing."""
+    """Yield `count` names that belong to the first `buckets` buckets of the index."""
     keys = SessionKeys(PREFIX)
     wanted = {keys.bucket(TENANT, bucket) for bucket in range(buckets)}
     numbers = (f"m{number:023d}" for number in range(1 << 62))

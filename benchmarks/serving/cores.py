@@ -1,4 +1,4 @@
-"""Who runs where: what is measured has a core of its own, and all that it talks to has the other."""
+"""Chooses two cores: one for what is measured, one for the load and Redis."""
 
 import os
 from dataclasses import dataclass
@@ -12,8 +12,8 @@ class TooFewCores(RuntimeError):
 class Cores:
     """Two of the machine's cores.
 
-    `outside` has the load and Redis, which in a deployment are other machines; the service, a floor or a peer never
-    shares `service` with either. A client that floods Redis takes the service's place, and so its core.
+    `outside` runs the load and Redis, which are other machines in a deployment. `service` runs the service, a baseline
+    or a peer, and nothing else. A client that loads Redis directly takes the place of the service, and its core.
     """
 
     service: int
@@ -21,7 +21,7 @@ class Cores:
 
 
 def choose() -> Cores:
-    """Return two of the cores that this process may use, and leave the first to what is measured."""
+    """Return two of the cores that this process may use; the first one is for what is measured."""
     mine = sorted(os.sched_getaffinity(0))
     if len(mine) < 2:
         raise TooFewCores("one core for the service and one for the load are needed; this process may use one only")

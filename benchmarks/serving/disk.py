@@ -1,4 +1,4 @@
-"""What a disk takes until a small write is safe: with fsync always, every commit waits for that."""
+"""Measures the time of a small write to the disk with fdatasync, for which every commit waits."""
 
 import os
 import tempfile
@@ -10,7 +10,7 @@ WRITES, SIZE_BYTES = 50, 4096
 
 
 def sync_s(directory: Path) -> float:
-    """Return the median seconds of an `fdatasync` after 4 KiB were appended to a file there."""
+    """Return the median seconds of an `fdatasync` after 4 KiB were appended to a file in a directory."""
     times = []
     with tempfile.NamedTemporaryFile(dir=directory) as file:
         for _ in range(WRITES):

@@ -1,4 +1,4 @@
-"""The load generator as its parent sees it."""
+"""Starts the load generator as a child process, and sends it loads."""
 
 import socket
 import sys
@@ -12,7 +12,7 @@ from benchmarks.serving.processes import Process
 
 
 class Generator:
-    """A process that makes load, on a core. A context manager."""
+    """A load generator in its own process, on a given core. A context manager."""
 
     def __init__(self, core: int) -> None:
         self._stack = ExitStack()
@@ -33,7 +33,7 @@ class Generator:
         self._stack.__exit__(kind, error, trace)
 
     def run(self, job: Job) -> Found:
-        """Make the load and return what was measured. Raise what went wrong: Refused, OSError ..."""
+        """Run a load and return the measurement. Raise the exception of the child: Refused, OSError ..."""
         self._connection.send(job)
         found = self._connection.recv()
         if isinstance(found, Exception):

@@ -1,4 +1,4 @@
-"""HTTP/1.1 as the load generator speaks it: requests built beforehand, answers parsed in pieces of any size."""
+"""The HTTP/1.1 of the load generator: requests that are built beforehand, and a parser that counts answers."""
 
 import re
 from collections.abc import Callable
@@ -11,7 +11,7 @@ HEAD_END = b"\r\n\r\n"
 
 
 class Refused(RuntimeError):
-    """A contestant answered something else than success."""
+    """A server has answered with an error."""
 
 
 def request(path: str, body: bytes, content_type: str = "application/json", accept: str = "*/*") -> bytes:
@@ -24,9 +24,9 @@ def request(path: str, body: bytes, content_type: str = "application/json", acce
 
 
 class Answers:
-    """Counts the complete answers in a stream of bytes, in chunks or not. Raises Refused for one that is not 2xx.
+    """Counts the complete answers in a stream of bytes, chunked or not. Raises Refused for an answer that is not 2xx.
 
-    `keep` is called with each whole answer, head and body, if it is given.
+    If `keep` is given, it is called with each complete answer, head and body.
     """
 
     def __init__(self, keep: Callable[[bytes], object] | None = None) -> None:
@@ -36,7 +36,7 @@ class Answers:
         self._keep = keep
 
     def feed(self, data: bytes) -> int:
-        """Take bytes; return how many answers they complete."""
+        """Parse further bytes; return how many answers they complete."""
         buffer = self._buffer + data if self._buffer else data
         complete = 0
         while len(buffer) >= self._need and (self._need or self._begin(buffer)):
@@ -50,7 +50,7 @@ class Answers:
         return complete
 
     def _begin(self, buffer: bytes) -> bool:
-        """Read the head of an answer; return whether it was there."""
+        """Read the head of an answer; return whether it is complete."""
         end = buffer.find(HEAD_END)
         if end < 0:
             return False
@@ -62,7 +62,7 @@ class Answers:
         return True
 
     def _end_chunks(self, buffer: bytes) -> bool:
-        """Go on from chunk to chunk; return whether the last one is there, else say how many bytes must come."""
+        """Read chunks; return whether the last one is complete, otherwise set how many bytes are needed."""
         while (end := buffer.find(b"\r\n", self._chunk)) >= 0:
             size = int(buffer[self._chunk : end], 16)
             self._need = end + 2 + size + 2

@@ -1,4 +1,4 @@
-"""What 10,000 sessions cost the service while nobody steps them."""
+"""Measures the CPU time of the service with 10,000 sessions that are not stepped."""
 
 import time
 
@@ -14,14 +14,14 @@ SESSIONS = 10_000
 CLIENTS = 64
 
 SETTLE_S = 0.5
-"""After the last step: connections that are closed are no idling yet."""
+"""Pause after the last step, in which connections are closed."""
 
 BAR = 0.01
-"""Of a core: looking around, as the web server and the sweepers do every so often, takes about half of that."""
+"""The bar, as a share of a core: periodic tasks of the web server and the sweepers take about half of it."""
 
 
 def measure(stage: Stage, effort: Effort) -> Outcome:
-    """Step each session once, so that the service knows it, and watch the service do nothing."""
+    """Step each session once, so that the service has it in memory, and measure the idle service."""
     names = [f"idle-{index:05d}" for index in range(SESSIONS)]
     with running(stage.cellar.process), stage.redis.client() as client:
         stage.redis.set_fsync("everysec")

@@ -1,6 +1,6 @@
-"""The load generator: a process of its own that does what its parent sends it, one job after the other.
+"""The load generator: a process that runs the loads that its parent sends, one after the other.
 
-It is lean, so that it is not what is measured: sockets and epoll, requests built beforehand, answers only counted.
+It does little work, so that it is not the bottleneck: sockets and epoll, requests built beforehand, answers counted.
 """
 
 import random
@@ -20,7 +20,7 @@ from typing import Literal
 from benchmarks.serving import http, resp, websocket
 
 Speech = Literal["http", "echo", "stream", "frames", "redis"]
-"""Three of them over WebSockets: an echo, and Cellar's streams as JSON and as frames."""
+"""The protocols; three are WebSockets: an echo, and Cellar's streams as JSON and as frames."""
 
 COUNTS = {"echo": websocket.one, "stream": websocket.step_text, "frames": websocket.step_frame}
 
@@ -33,36 +33,36 @@ _SLACK = Path("/proc/self/timerslack_ns")
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """Load on one address: each client sends its requests over one connection, over and over.
+    """A load on one address: each client sends its requests repeatedly over one connection.
 
-    Closed loop: a client has `window` requests under way, and sends the next when an answer has come.
-    Open loop: requests are due at the times `due_s` (ascending, from the start), the clients take turns; one that is
-    not free sends late, and the time is taken from when the request was due, so nobody waits unseen.
+    Closed loop: a client has `window` requests in flight, and sends the next when an answer has arrived.
+    Open loop: requests are due at the times `due_s` (ascending, from the start), and clients take turns. A client that
+    is not free sends late; the time counts from when the request was due, so that this wait is measured too.
     """
 
     ports: tuple[int | str, ...]
-    """Or unix sockets: clients are dealt out to them in turn, and stay where they are unless they `roam`."""
+    """Ports or unix sockets. Clients are assigned to them in turn, and keep theirs unless they `roam`."""
     clients: tuple[tuple[bytes, ...], ...]
-    """The requests of each; over WebSockets, messages. Where those are frames, the first has one step, the next two,
-    up to the window: as a sensible client does, it sends as many in one message as it has room for."""
+    """The requests of each client; over WebSockets, messages. Frames have one step, two steps, and so on
+    up to the window: the client sends as many steps in one message as may be in flight."""
     seconds: float
-    """How long is measured."""
+    """Seconds that are measured."""
     warm_s: float = 0.1
-    """How long there is load before. Of an open loop: the times up to here do not count."""
+    """Seconds of load before the measurement. In an open loop, requests due before this are not counted."""
     window: int = 1
     due_s: "array[float]" = field(default_factory=lambda: array("d"))
     speech: Speech = "http"
     paths: tuple[str, ...] = ()
-    """Over WebSockets: where each client connects."""
+    """For WebSockets: the path of each client."""
     expects: bytes = b""
-    """Of a Redis: all replies to a request."""
+    """For Redis: the bytes of all replies to a request."""
     roam: bool = False
     """Whether each request goes to one of the ports at random."""
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What was measured: requests answered in `seconds`, the time of each, and what the generator itself used."""
+    """A measurement: requests answered in `seconds`, the time of each, and the CPU time of the generator."""
 
     answered: int
     seconds: float
@@ -76,7 +76,7 @@ class Found:
         return self.answered / self.seconds
 
     def percentile_s(self, percent: float) -> float:
-        """Return the seconds within which so many percent were answered."""
+        """Return a percentile of the times, in seconds."""
         return self.latencies_s[min(len(self.latencies_s) - 1, int(len(self.latencies_s) * percent / 100))]
 
 
@@ -91,7 +91,7 @@ class _Line:
         self.answers = answers
 
     def send(self, data: bytes) -> None:
-        """Send all of it, which blocks where the system has no more room for it."""
+        """Send all bytes; this blocks if the buffers of the system are full."""
         sent = self.sock.send(data)
         if sent < len(data):
             self.sock.setblocking(True)
@@ -99,7 +99,7 @@ class _Line:
             self.sock.setblocking(False)
 
     def receive(self) -> int:
-        """Return how many answers have come now."""
+        """Read, and return how many answers are complete now."""
         data = self.sock.recv(262_144)
         if not data:
             raise ConnectionError("the contestant closed the connection")
@@ -107,7 +107,7 @@ class _Line:
 
 
 class _Client:
-    """Sends its requests one after the other, over and over, and knows the times of what is under way."""
+    """A client that sends its requests repeatedly and stores the start times of those in flight."""
 
     __slots__ = ("begun", "lines", "next", "requests")
 
@@ -125,7 +125,7 @@ class _Client:
         self.next = (self.next + 1) % len(self.requests)
 
     def send_some(self, count: int, began_s: float, *, together: bool) -> None:
-        """Send so many steps, one by one or all of them in one message."""
+        """Send `count` steps, one by one or all in one message."""
         if not together:
             for _ in range(count):
                 self.send(began_s)
@@ -135,7 +135,7 @@ class _Client:
 
 
 def run(job: Job) -> Found:
-    """Do a job."""
+    """Run a load."""
     with ExitStack() as stack:
         clients = [_connect(job, index, stack) for index in range(len(job.clients))]
         lines = {line.sock.fileno(): line for client in clients for line in client.lines}
@@ -166,7 +166,7 @@ def _open(port: int | str) -> socket.socket:
 
 
 def _answers(job: Job, index: int, sock: socket.socket) -> Answers:
-    """Begin to speak on a new connection, and return what reads its answers."""
+    """Do the handshake of a new connection, and return the counter of its answers."""
     if job.speech in COUNTS:
         return websocket.connect(sock, job.paths[index], COUNTS[job.speech], greeted=job.speech != "echo")
     return resp.Answers(job.expects) if job.speech == "redis" else http.Answers()
@@ -195,7 +195,7 @@ def _closed_loop(job: Job, clients: list[_Client], lines: dict[int, _Line], poll
 
 
 def _ready(poll: select.epoll) -> list[tuple[int, int]]:
-    """Return what can be read. Raise TimeoutError if nothing comes for very long."""
+    """Return the connections that can be read. Raise TimeoutError if there is none for very long."""
     ready = poll.poll(CONNECT_S)
     if not ready:
         raise TimeoutError("the contestant does not answer any more")
@@ -208,7 +208,7 @@ def _open_loop(job: Job, clients: list[_Client], lines: dict[int, _Line], poll: 
     begin_s, spent_s, at, under_way = clock(), time.process_time(), 0, 0
     while at < len(due) or under_way:
         wait_s = max(0.0, begin_s + due[at] - clock()) if at < len(due) else CONNECT_S
-        if select.select(fds, [], [], wait_s)[0]:  # epoll's own patience has the grain of a millisecond
+        if select.select(fds, [], [], wait_s)[0]:  # the timeout of epoll has a resolution of a millisecond
             for fd, _ in _ready(poll):
                 client = lines[fd].client
                 for _ in range(lines[fd].receive()):
@@ -237,14 +237,14 @@ def _found(latencies: "array[float]", seconds: float, own_cpu_s: float) -> Found
 
 
 def once(ports: tuple[int | str, ...], requests: Sequence[bytes], clients: int) -> Job:
-    """Return the job that sends every request once, by so many clients, as fast as they are answered."""
+    """Return the load that sends each request once, by `clients` clients in a closed loop."""
     dealt = tuple(tuple(requests[index::clients]) for index in range(min(clients, len(requests))))
     return Job(ports, dealt, 0.0, warm_s=0.0, due_s=array("d", bytes(8 * len(requests))))
 
 
 def main(fd: int) -> None:
-    """Do the jobs that come over an inherited socket, and send back what was found, or the exception."""
-    _SLACK.write_text("1")  # due times are kept to the microsecond; by default the system rounds them up by fifty
+    """Run the loads that are received on an inherited socket, and send back the measurement or the exception."""
+    _SLACK.write_text("1")  # the kernel rounds timeouts up by 50 microseconds by default
     with Connection(fd) as parent:
         while True:
             try:
@@ -258,6 +258,6 @@ def main(fd: int) -> None:
 
 
 if __name__ == "__main__":
-    from benchmarks.serving import load  # by its own name, so that both ends know the same classes
+    from benchmarks.serving import load  # imported by its module name, so that both ends pickle the same classes
 
     load.main(int(sys.argv[1]))

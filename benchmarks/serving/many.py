@@ -1,4 +1,4 @@
-"""Steps of many sessions in one request (`POST /v1/steps`, binary), against the same commits without the service."""
+"""Compares steps of many sessions in one request (`POST /v1/steps`, frames) with the same commits alone."""
 
 from collections.abc import Sequence
 from statistics import median
@@ -19,10 +19,10 @@ from cellar.wire.frames import frames
 SESSIONS = 1024
 
 CLIENTS = 2
-"""Each with half of the sessions: one request is read or answered while the other is committed."""
+"""The number of clients: one request is read or answered while the other is committed."""
 
 TICK = SESSIONS // CLIENTS
-"""Commits in one go, by the service and by what it is compared with."""
+"""Commits in one group, by the service and by the baseline."""
 
 PLAIN = "commits, plain"
 TRANSACTION = "commits, MULTI"
@@ -30,7 +30,7 @@ BENCHMARK = "redis-benchmark"
 
 
 def throughput(stage: Stage, effort: Effort) -> Outcome:
-    """Measure steps a second, and commits a second of a client that does nothing else."""
+    """Measure steps a second of the service, and commits a second of a client that does nothing else."""
     names = [f"many-{index:019d}" for index in range(SESSIONS)]
     with running(stage.cellar.process), stage.redis.client() as client:
         copies.copy(client, client, ORIGINAL, names)
@@ -51,21 +51,21 @@ def throughput(stage: Stage, effort: Effort) -> Outcome:
 
 def _outcome(found: dict[str, Series]) -> Outcome:
     ours = found["cellar"]
-    floor = max((found[name] for name in (PLAIN, BENCHMARK) if name in found), key=lambda series: series.rate)
+    baseline = max((found[name] for name in (PLAIN, BENCHMARK) if name in found), key=lambda series: series.rate)
     rates = {name: median(series.rates) * TICK for name, series in found.items()}
     remarks = [
         f"{name}: {rate:,.0f} {'steps' if 'cellar' in name else 'commits'} a second" for name, rate in rates.items()
     ]
     if BENCHMARK not in found:
         remarks.append("redis-benchmark is not installed (Debian: redis-tools): the plain client takes its place")
-    means = f"steps over commits a second by {floor.contestant}, {TICK} in a pipeline"
+    means = f"steps over commits a second by {baseline.contestant}, {TICK} in a pipeline"
     return Outcome(
-        list(found.values()), [Bar("steps_binary", ours.faster_than(floor).median, 0.5, means=means)], remarks
+        list(found.values()), [Bar("steps_binary", ours.faster_than(baseline).median, 0.5, means=means)], remarks
     )
 
 
 def job(contestant: Contestant, names: Sequence[str], seconds: float) -> Job:
-    """Return the load: each client steps its part of the sessions in one request, over and over."""
+    """Return the load: each client steps its part of the sessions in one request, repeatedly."""
     size = len(names) // CLIENTS
     inputs = np.array(draw(size), np.float32)[:, None, None]
     parts = [names[at : at + size] for at in range(0, size * CLIENTS, size)]
@@ -85,7 +85,7 @@ def _cellar(stage: Stage, names: list[str], effort: Effort, fsync: Fsync) -> Way
 
 
 def _flood(stage: Stage, call: commits.CommitCall, names: list[str], effort: Effort, *, transaction: bool) -> Way:
-    """Return what floods Redis in the service's place, on the service's core."""
+    """Return the contestants that send commits to Redis directly, on the core of the service."""
 
     def measure() -> Found:
         stage.redis.set_fsync("always")
@@ -95,7 +95,7 @@ def _flood(stage: Stage, call: commits.CommitCall, names: list[str], effort: Eff
 
 
 def _redis_benchmark(stage: Stage, call: commits.CommitCall, effort: Effort) -> Way:
-    """Return what lets redis-benchmark send about as long as the others do."""
+    """Return the contestant that runs redis-benchmark for about as long as the others."""
 
     def run(ticks: int) -> Found:
         return commits.run_redis_benchmark(stage.redis, stage.cores.service, call, TICK, TICK, ticks)

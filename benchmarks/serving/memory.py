@@ -1,4 +1,4 @@
-"""What a session takes of Redis' memory when there are a million of them: index and tombstone included."""
+"""Measures the memory of a session in Redis with a million sessions, index and tombstone included."""
 
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -20,8 +20,8 @@ from cellar.store.keys import BUCKETS
 MILLION = 1_000_000
 
 SCALE = 64
-"""The quick way: a sixty-fourth of a million, in a sixty-fourth of the listing's buckets. Buckets and Redis' own
-tables are then as full as with a million, and all lengths are the same."""
+"""With QUICK: a sixty-fourth of a million, in a sixty-fourth of the buckets of the index. Buckets and the
+tables of Redis are then as full as with a million, and all lengths are the same."""
 
 STATE_BYTES = 4 * 2 * CASE.hidden
 
@@ -30,18 +30,18 @@ EMPTY_BAR = 1.3 * STATE_BYTES + 800
 OUTPUT_BYTES = 4 * CASE.hidden
 
 RING_SESSIONS = 256
-"""Sessions whose ring is filled by real steps."""
+"""Sessions whose replay ring is filled by real steps."""
 
 CLIENTS = 32
 
 
 def full_bar(window: int) -> float:
-    """Return the bar of a full ring: each entry has its output and 128 bytes more, and memory comes in sizes."""
+    """Return the bar of a full ring: each entry has its output and 128 bytes, and the allocator rounds sizes up."""
     return EMPTY_BAR + 1.3 * window * (OUTPUT_BYTES + 128)
 
 
 def measure(stage: Stage, *, million: bool) -> Outcome:
-    """Weigh sessions without steps and with a full ring."""
+    """Measure sessions without steps and sessions with a full ring."""
     window = Settings().replay_window
     with running(stage.cellar.process):
         empty = _empty_bytes(stage, million=million)
@@ -58,12 +58,12 @@ def measure(stage: Stage, *, million: bool) -> Outcome:
 
 
 def _empty_bytes(stage: Stage, *, million: bool) -> float:
-    """Return bytes a session, of copies in a Redis of their own. Raise AssertionError if copies weigh otherwise."""
+    """Return the bytes of a session, from copies in their own Redis. Raise AssertionError if copies differ."""
     count, buckets = (MILLION, BUCKETS) if million else (MILLION // SCALE, BUCKETS // SCALE)
     with ExitStack() as stack:
         other = stack.enter_context(RedisServer(stage.cores.outside, Path(stage.redis.directory)))
         source, target = stack.enter_context(stage.redis.client()), stack.enter_context(other.client())
-        target.config_set("appendonly", "no")  # a million copies need not be on the disk, too
+        target.config_set("appendonly", "no")  # a million copies need not be written to the disk
         before = used_bytes(target)
         copies.copy(source, target, ORIGINAL, copies.in_buckets(count, buckets))
         used = used_bytes(target) - before
@@ -75,7 +75,7 @@ def _empty_bytes(stage: Stage, *, million: bool) -> float:
 
 
 def _ring_bytes(stage: Stage, window: int) -> float:
-    """Return what a session takes more when its ring is full, by stepping some for real."""
+    """Return the additional bytes of a session with a full ring, by stepping some sessions."""
     names = [f"ring-{index:03d}" for index in range(RING_SESSIONS)]
     with stage.redis.client() as client:
         stage.redis.set_fsync("everysec")
@@ -87,6 +87,6 @@ def _ring_bytes(stage: Stage, window: int) -> float:
 
 
 def used_bytes(client: "redis.Redis") -> int:
-    """Return what a Redis holds in memory, without the buffers of its clients and of its file."""
+    """Return the memory of a Redis without the buffers of its clients and of its append-only file."""
     info = client.info("memory")
     return int(info["used_memory"]) - int(info["mem_clients_normal"]) - int(info["mem_aof_buffer"])

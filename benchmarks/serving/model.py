@@ -1,4 +1,4 @@
-"""The model that everybody serves: an LSTM with 64 hidden units on 8 features, the same weights for all."""
+"""The model of all servers: an LSTM with 64 hidden units on 8 features, with the same weights."""
 
 from pathlib import Path
 
@@ -13,13 +13,13 @@ from cellar.nn.model.network import Network
 CASE = Case("lstm", 8, 64, 1, 1)
 
 SEED = 0
-"""Of the first weights: the service draws the same from it."""
+"""The seed of the weights, from which the service draws the same."""
 
 WEIGHTS_FILE = "weights.npz"
 
 
 def write_weights(path: Path) -> None:
-    """Write the weights by the names of PyTorch's `LSTMCell`, gates below each other; the second bias is zero."""
+    """Write the weights under the names of PyTorch's `LSTMCell`, with stacked gates; the second bias is zero."""
     ours = Network(network_spec(CASE)).init(SEED)
 
     def gates(prefix: str) -> NDArray[np.float32]:

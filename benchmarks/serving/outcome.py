@@ -1,4 +1,4 @@
-"""What a case gives: series for the table, bars, and remarks that are printed below its lines."""
+"""The result of a case: series for the table, bars, and remarks that are printed below its lines."""
 
 from dataclasses import dataclass, field
 
@@ -8,7 +8,7 @@ from benchmarks.serving.rounds import Series
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What a case found."""
+    """The result of a case."""
 
     series: list[Series] = field(default_factory=list)
     bars: list[Bar] = field(default_factory=list)

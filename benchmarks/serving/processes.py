@@ -1,4 +1,4 @@
-"""Real processes, each on the core that it is given, which stand still while others are measured."""
+"""Runs processes on given cores, and freezes them while others are measured."""
 
 import os
 import signal
@@ -11,7 +11,7 @@ from typing import Self
 
 
 class Process:
-    """A process with all its children, on some cores. A context manager that ends it."""
+    """A process with all its children, on given cores. A context manager that kills it."""
 
     def __init__(
         self,
@@ -23,7 +23,7 @@ class Process:
         output: int | None = None,
     ) -> None:
         mine = os.sched_getaffinity(0)
-        os.sched_setaffinity(0, cores)  # children begin where their parent is
+        os.sched_setaffinity(0, cores)  # children start on the cores of their parent
         try:
             self.popen = subprocess.Popen(
                 list(command),
@@ -43,7 +43,7 @@ class Process:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """End it with all its children at once: nothing of a benchmark is worth a goodbye."""
+        """Kill it with all its children."""
         if self.popen.poll() is None:
             for pid in self.family():
                 _signal(pid, signal.SIGKILL)
@@ -54,34 +54,34 @@ class Process:
     def family(self) -> list[int]:
         """Return the ids of the process and of all that descend from it."""
         found = [self.popen.pid]
-        for pid in found:  # grows while it is walked
+        for pid in found:  # the list grows during the loop
             found += _children(pid)
         return found
 
     def pin(self, core: int) -> None:
-        """Put all threads on one core; those that they start will be there, too."""
+        """Put all threads on one core; threads that they start inherit it."""
         for pid in self.family():
             with suppress(OSError):
                 for task in _tasks(pid):
                     os.sched_setaffinity(int(task.name), {core})
 
     def freeze(self) -> None:
-        """Stop it where it is: it takes no time from those that are measured."""
+        """Freeze it, so that it takes no time from what is measured."""
         for pid in self.family():
             _signal(pid, signal.SIGSTOP)
 
     def thaw(self) -> None:
-        """Let it go on."""
+        """Resume it."""
         for pid in self.family():
             _signal(pid, signal.SIGCONT)
 
     def finish(self) -> None:
-        """Ask it to end, and wait until it has."""
+        """Terminate it, and wait until it has ended."""
         self.popen.terminate()
         self.popen.wait()
 
     def cpu_s(self) -> float:
-        """Return the seconds of CPU that it has used so far, children included."""
+        """Return the CPU time that it has used so far, children included, in seconds."""
         return sum(cpu_s_of(pid) for pid in self.family())
 
 
@@ -96,8 +96,8 @@ def _tasks(pid: int) -> list[Path]:
 
 
 def cpu_s_of(pid: int) -> float:
-    """Return the time of a process on the CPU, all its threads', in seconds; 0 if it has ended."""
-    with suppress(OSError):  # to the nanosecond, where `stat` counts ticks
+    """Return the CPU time of all threads of a process, in seconds; 0 if it has ended."""
+    with suppress(OSError):  # in nanoseconds; `stat` has a resolution of a tick
         return sum(int((task / "schedstat").read_text().split()[0]) for task in _tasks(pid)) / 1e9
     return 0.0
 

@@ -1,7 +1,7 @@
-"""Where the service spends its time under a load: `python -m benchmarks.service --profile NAME`.
+"""Prints in which functions the service spends its time under a load: `python -m benchmarks.service --profile NAME`.
 
-Prints functions by the microseconds of an answer that are spent in them alone, and with all that they call. The
-append-only file is written every second: the disk is not the question.
+It prints functions by the microseconds of an answer that are spent in them alone, and including what they call. The
+append-only file is synced every second, because the time of the disk is not of interest here.
 """
 
 import signal
@@ -47,7 +47,7 @@ LOADS: dict[str, Callable[[Contestant], Job]] = {
 
 
 def profile(name: str, data: Path | None) -> None:
-    """Put one load on a service alone, and print where its time goes."""
+    """Run one load on a service, and print the profile."""
     cores = choose()
     with TemporaryDirectory() as directory:
         file = Path(directory) / "stacks"

@@ -1,8 +1,8 @@
-"""The service under a sampling profiler: `python -m benchmarks.serving.profiled FILE`, until SIGTERM.
+"""Runs the service under a sampling profiler: `python -m benchmarks.serving.profiled FILE`, until SIGTERM.
 
-It is the process that `cellar serve` starts for requests. A timer of CPU time interrupts it, and the functions that it
-is in are counted; unlike a profiler that looks at every call, this slows nothing down, so shares are true. Counting
-begins with SIGUSR1, so that the start is left out. FILE gets folded stacks, as flame graphs are made of.
+It runs the api process of `cellar serve`. A timer of CPU time interrupts it, and the functions on the stack are
+counted. Unlike a tracing profiler, this does not slow calls, so the shares are right. Counting
+begins with SIGUSR1, so that the start is not included. FILE receives folded stacks for flame graphs.
 """
 
 import signal
@@ -21,9 +21,9 @@ _stacks: Counter[tuple[CodeType, ...]] = Counter()
 
 
 def serve(file: Path) -> None:
-    """Serve, and write what was counted."""
+    """Serve, and write the counted stacks."""
     settings = Settings.load()
-    signal.signal(signal.SIGTERM, lambda *_: None)  # uvicorn raises it once more when it has ended
+    signal.signal(signal.SIGTERM, lambda *_: None)  # uvicorn raises the signal again when it has ended
     signal.signal(signal.SIGPROF, _count)
     signal.signal(signal.SIGUSR1, _begin)
     with listen(settings.host, settings.port) as listener:

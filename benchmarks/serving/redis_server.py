@@ -1,4 +1,4 @@
-"""A private Redis as `cellar serve` would start one, with data that are gone afterwards."""
+"""Starts a Redis like the private one of `cellar serve`, with temporary data."""
 
 import shutil
 import tempfile
@@ -53,7 +53,7 @@ class RedisServer:
         return redis.Redis(unix_socket_path=str(self.socket), protocol=2)
 
     def set_fsync(self, policy: Fsync) -> None:
-        """Choose when the append-only file is written to the disk."""
+        """Set when the append-only file is synced to the disk."""
         with self.client() as client:
             client.config_set("appendfsync", policy)
 

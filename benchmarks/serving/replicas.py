@@ -1,4 +1,4 @@
-"""Two replicas on one Redis: what it costs when a session stays with one, and when every request goes anywhere."""
+"""Measures two replicas on one Redis, with sessions routed to one replica and with requests routed at random."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -13,12 +13,12 @@ from benchmarks.serving.stage import Stage, names, session_requests
 CLIENTS = 64
 
 STEPS_A_SECOND = 4000
-"""What a sample is made of: steps are counted, and not time, so that none is under way when the counting ends."""
+"""Steps of a sample. Its length is a number of steps and not a time, so that none is in flight at its end."""
 
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """Of a step: seconds of CPU of all replicas, and round trips of the store that it took part in."""
+    """The cost of a step: CPU seconds of all replicas, and its share of round trips to the store."""
 
     cpu_s: float
     trips: float
@@ -63,13 +63,13 @@ def _outcome(costs: Mapping[str, list[Cost]]) -> Outcome:
 
 
 def _job(stage: Stage, ports: tuple[int | str, ...], times: int, *, roam: bool) -> Job:
-    """Return so many steps of each client's session; a client's port depends on its number alone."""
+    """Return `count` steps of the session of each client; the port of a client depends only on its number."""
     firsts = session_requests(stage.cellar, names(CLIENTS))
     return replace(once(ports, firsts * times, CLIENTS), roam=roam)
 
 
 def _cost(stage: Stage, job: Job) -> Cost:
-    """Return what the steps of a job cost, after a step of each session: so that its replica knows it."""
+    """Return the cost of the steps of a load, after a step of each session that puts it into its replica's memory."""
     firsts = [requests[0] for requests in job.clients]
     stage.generator.run(replace(once(job.ports, firsts, len(firsts)), roam=job.roam))
     processes = stage.cellar.process, stage.replica.process
@@ -80,9 +80,9 @@ def _cost(stage: Stage, job: Job) -> Cost:
 
 
 def _asked(stage: Stage) -> int:
-    """Return how many commits and reads of sessions Redis has been asked for: each read comes with one EXISTS.
+    """Return the number of commits and reads of sessions that Redis has received: each read has one EXISTS.
 
-    What the sweepers of both replicas ask for is among them: about a hundredth of what a sample has.
+    The commands of the sweepers of both replicas are included, about a hundredth of a sample.
     """
     with stage.redis.client() as client:
         stats = client.info("commandstats")

@@ -1,17 +1,17 @@
-"""Replies of Redis as the load generator reads them: it knows beforehand what they have to be."""
+"""Counts replies of Redis in the load generator, whose bytes are known beforehand."""
 
 from benchmarks.serving.http import Refused
 
 
 class Answers:
-    """Counts requests whose replies have all come. Raises Refused if they are not `expected`."""
+    """Counts requests whose replies are complete. Raises Refused if the replies are not `expected`."""
 
     def __init__(self, expected: bytes) -> None:
         self._expected = expected
         self._buffer = bytearray()
 
     def feed(self, data: bytes) -> int:
-        """Take bytes; return how many requests they complete."""
+        """Read further bytes; return how many requests they complete."""
         self._buffer += data
         size = len(self._expected)
         complete = len(self._buffer) // size

@@ -1,6 +1,6 @@
-"""Samples in rounds: contestants take turns, backwards in every other round, and are compared round by round.
+"""Measures contestants in rounds, in the reverse order in every other round, and compares them within each round.
 
-While one is measured, the others stand still. A sample in which other programs used the two cores is taken again.
+While one is measured, the others are frozen. A sample is taken again if other programs used the two cores during it.
 """
 
 import os
@@ -21,41 +21,41 @@ _TICKS = os.sysconf("SC_CLK_TCK")
 
 @dataclass(frozen=True, slots=True)
 class Effort:
-    """How much is measured."""
+    """The extent of the measurement."""
 
     rounds: int
     sample_s: float
     tries: int
-    """How often a disturbed sample is taken at most."""
+    """How often a disturbed sample is repeated at most."""
     all_ways: bool
-    """Whether peers and other ways are measured where no bar asks for them."""
+    """Whether peers and other ways are measured for which there is no bar."""
 
 
 QUICK = Effort(rounds=3, sample_s=0.22, tries=1, all_ways=False)
 THOROUGH = Effort(rounds=9, sample_s=1.0, tries=4, all_ways=True)
 
 DISTURBED = 0.1
-"""A share of the two cores that others may use in a sample; beyond, it is taken again."""
+"""Share of the two cores that other programs may use in a sample; above it, the sample is repeated."""
 
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """What the load found, and the seconds of CPU a second that were used meanwhile."""
+    """The measurement of a load, and the shares of CPU time that were used during it."""
 
     found: Found
     service: float
-    """By the contestant."""
+    """CPU seconds a second of the contestant."""
     redis: float
     load: float
     others: float
-    """By programs that are no part of the benchmark, as a share of both cores."""
+    """Share of both cores that other programs used."""
     stolen: float
-    """By the host, which let the machine wait: a share of both cores as well."""
+    """Share of both cores that the host of the virtual machine withheld."""
 
 
 @dataclass(frozen=True, slots=True)
 class Series:
-    """The samples of one contestant in one case, a sample a round."""
+    """The samples of one contestant in one case, one for each round."""
 
     case: str
     contestant: str
@@ -72,27 +72,27 @@ class Series:
         return median(self.rates)
 
     def percentiles_s(self, percent: float) -> list[float]:
-        """Return that percentile of each sample, in seconds."""
+        """Return a percentile of each sample, in seconds."""
         return [sample.found.percentile_s(percent) for sample in self.samples]
 
     def faster_than(self, other: "Series") -> Ratio:
-        """Return how many times the other's rate this one has, round by round."""
+        """Return the ratio of this rate to that of another series, for each round."""
         return paired_ratio(self.rates, other.rates)
 
 
 @dataclass(slots=True)
 class Watch:
-    """Tells what the benchmark's processes used from what others did."""
+    """Measures the CPU time of the processes of the benchmark and of other programs."""
 
     cores: Cores
     redis: Process
     generator: Process
     worst: float = 0.0
-    """The largest share of both cores that others had in a sample that was kept."""
+    """The largest share of both cores that other programs used in a kept sample."""
     _busy_s: float = field(default=0.0, repr=False)
 
     def sample(self, process: Process, measure: Callable[[], Found], tries: int) -> Sample:
-        """Measure a process; again if others disturb it. Return the least disturbed."""
+        """Measure a process; repeat disturbed samples. Return the least disturbed one."""
         with running(process):
             best = min(self._samples(process, measure, tries), key=lambda sample: sample.others)
         self.worst = max(self.worst, best.others)
@@ -114,11 +114,11 @@ class Watch:
 
 
 Way = tuple[Process, Callable[[], Found]]
-"""A contestant, and what puts it under load."""
+"""A contestant with the function that runs its load."""
 
 
 def interleave(watch: Watch, case: str, ways: Mapping[str, Way], effort: Effort) -> dict[str, Series]:
-    """Return a series for each way, by its name."""
+    """Return a series for each contestant, by its name."""
     samples: dict[str, list[Sample]] = {name: [] for name in ways}
     order = list(ways)
     for _ in range(effort.rounds):
@@ -130,7 +130,7 @@ def interleave(watch: Watch, case: str, ways: Mapping[str, Way], effort: Effort)
 
 @contextmanager
 def running(process: Process) -> Iterator[None]:
-    """Let a frozen process run, and freeze it again."""
+    """Resume a frozen process, and freeze it again at the end."""
     process.thaw()
     try:
         yield
@@ -139,10 +139,10 @@ def running(process: Process) -> Iterator[None]:
 
 
 def busy_s(cores: Cores) -> tuple[float, float]:
-    """Return the seconds that both cores have worked, whoever for, and those that they would have if the host had let.
+    """Return the busy seconds of both cores for all programs, and the seconds that the host withheld in addition.
 
-    A virtual machine may have less time than its cores promise: where the host counts the work on its disk as well,
-    heavy writing leaves less for all else. Then it stands still for some milliseconds at a time.
+    A virtual machine may get less time than its cores have. If the host counts disk writes as CPU time too,
+    much writing leaves less time for the rest, and the machine is stopped for some milliseconds at a time.
     """
     lines = dict(line.split(maxsplit=1) for line in Path("/proc/stat").read_text().splitlines())
     found = lost = 0

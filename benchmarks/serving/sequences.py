@@ -1,4 +1,4 @@
-"""Sequences of 1,000 steps in one request, as npy and as JSON, of a model with 32 hidden units."""
+"""Measures sequences of 1,000 steps in one request, as npy and as JSON, with 32 hidden units."""
 
 import io
 import json
@@ -21,7 +21,7 @@ CASE = Case("lstm", 8, 32, 1000, 1)
 MODEL = "lstm-32"
 
 CLIENTS = 8
-"""So that the service always has one at hand while another waits for the disk."""
+"""Clients, enough so that the service has a request to run while others wait for the disk."""
 
 NAMES = [f"sequence-{index}" for index in range(CLIENTS)]
 
@@ -29,7 +29,7 @@ Form = Literal["npy", "json"]
 
 
 def throughput(stage: Stage, effort: Effort) -> Outcome:
-    """Measure steps a second on the service's one core."""
+    """Measure steps a second on the core of the service."""
     stage.cellar.process.thaw()
     prepare(stage.cellar)
 
@@ -57,7 +57,7 @@ def prepare(cellar: Contestant) -> None:
 
 
 def job(cellar: Contestant, form: Form, seconds: float) -> Job:
-    """Return the load: each client sends the same sequence over and over."""
+    """Return the load: each client sends the same sequence repeatedly."""
     inputs = np.random.default_rng(0).standard_normal((CASE.steps, CASE.in_size), np.float32)
     body, kind = json.dumps({"inputs": inputs.tolist()}).encode(), "application/json"
     if form == "npy":

@@ -1,4 +1,4 @@
-"""Single steps as JSON over HTTP: how many a second, what a step adds to an answer's time, and how steady it is."""
+"""Measures single steps as JSON over HTTP: their rate, the time that a step adds to a request, and percentiles."""
 
 from array import array
 from collections.abc import Iterator
@@ -17,13 +17,13 @@ from benchmarks.serving.stage import PEERS, Stage, requests
 CLIENTS = 32
 
 WARM_S = 0.1
-"""Load before anything counts."""
+"""Seconds of load before the measurement."""
 
 STEADY_CLIENTS = 128
-"""Of the open loop: more than are ever busy at once, so that requests wait in the service and not before it."""
+"""Connections of the open loop: more than are in use at once, so that requests wait in the service."""
 
 LOAD = 0.7
-"""Of what the service can do, in the open loop."""
+"""The rate of the open loop, as a share of that of the closed loop."""
 
 EVERYSEC = "cellar everysec"
 
@@ -51,7 +51,7 @@ def throughput(stage: Stage, effort: Effort) -> Outcome:
 
 
 def added(stage: Stage, effort: Effort) -> Outcome:
-    """Measure one client in a closed loop: what a step takes more than a request that does nothing."""
+    """Measure one client in a closed loop: the time of a step less that of a request to the bare application."""
     ways = {
         name: _closed(stage, name, 1, effort, fsync)
         for name, fsync in _entries(stage, ["bare", *PEERS * effort.all_ways])
@@ -69,7 +69,7 @@ def added(stage: Stage, effort: Effort) -> Outcome:
 
 
 def steadiness(stage: Stage, effort: Effort) -> Outcome:
-    """Measure an open loop at 70% of what the closed loop reached just before, with requests due at random times."""
+    """Measure an open loop at 70% of the rate of the closed loop before it, with requests due at random times."""
     random = np.random.default_rng(0)
     process, closed = _closed(stage, "cellar", CLIENTS, effort, "always")
     capacity = stage.watch.sample(process, closed, effort.tries).found.rate
@@ -93,7 +93,7 @@ def steadiness(stage: Stage, effort: Effort) -> Outcome:
 
 
 def _entries(stage: Stage, others: list[str]) -> Iterator[tuple[str, Fsync]]:
-    """Yield who is measured with which fsync: Cellar with both, the others as Cellar's bars are."""
+    """Yield contestants and their fsync: Cellar with both settings, the others with the setting of the bars."""
     yield "cellar", "always"
     yield EVERYSEC, "everysec"
     yield from ((name, "always") for name in others if name in stage.all)

@@ -1,4 +1,4 @@
-"""Everything that runs: Redis, the load, Cellar, floors and peers, on their cores."""
+"""Starts Redis, the load generator, Cellar, baselines and peers on their cores."""
 
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -19,15 +19,15 @@ from benchmarks.serving.redis_server import RedisServer
 from benchmarks.serving.rounds import Watch
 
 SESSIONS = 128
-"""Sessions of the model that are there from the beginning."""
+"""Sessions of the model that are created at the start."""
 
 ORIGINAL = "original-of-copies-00000"
-"""A session that is never stepped, with a name of 24 characters, as the service makes them up."""
+"""A session that is never stepped; its name has 24 characters, like generated names."""
 
 VARIANTS = 8
 """Different inputs that each client sends in turn."""
 
-FLOORS = ("bare", "fastapi-echo", "websocket-echo")
+BASELINES = ("bare", "fastapi-echo", "websocket-echo")
 
 PEERS = ("torch-redis", "litserve-1", "litserve-32", "ray-serve")
 
@@ -37,19 +37,19 @@ BATCHES = (1, 32)
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """What the cases work with."""
+    """The running processes and the model that the cases use."""
 
     cores: Cores
     redis: RedisServer
     generator: Generator
     flooder: Generator
-    """A load generator on the service's core, which takes its place before Redis."""
+    """A load generator on the core of the service, which sends commits to Redis in its place."""
     watch: Watch
     directory: Path
-    """For files of the run."""
+    """Directory for the files of the run."""
     all: Mapping[str, Contestant]
     replica: Contestant
-    """Another Cellar on the same Redis."""
+    """A second Cellar on the same Redis."""
 
     @property
     def cellar(self) -> Contestant:
@@ -58,7 +58,7 @@ class Stage:
 
 
 def requests(contestant: Contestant, clients: int) -> tuple[tuple[bytes, ...], ...]:
-    """Return HTTP requests for single steps: each client has a session of its own, and several inputs in turn."""
+    """Return HTTP requests for single steps: each client has its own session and sends several inputs in turn."""
     flat = session_requests(contestant, [name for name in names(clients) for _ in range(VARIANTS)])
     return tuple(tuple(flat[at : at + VARIANTS]) for at in range(0, len(flat), VARIANTS))
 
@@ -85,7 +85,7 @@ def draw(rows: int) -> list[list[float]]:
 
 @contextmanager
 def set_up(cores: Cores, data: Path | None, *, with_peers: bool) -> Iterator[Stage]:
-    """Start everybody, compare what they compute, and let them stand still. Raise Disagreement."""
+    """Start all processes, compare their outputs, and freeze them. Raise Disagreement."""
     with ExitStack() as stack:
         redis = stack.enter_context(RedisServer(cores.outside, data))
         generator = stack.enter_context(Generator(cores.outside))
@@ -93,8 +93,8 @@ def set_up(cores: Cores, data: Path | None, *, with_peers: bool) -> Iterator[Sta
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         weights = directory / model.WEIGHTS_FILE
         model.write_weights(weights)
-        both = (cores.service, cores.outside)  # to start sooner
-        found = [contestants.start_floor(stack, name, both) for name in FLOORS]
+        both = (cores.service, cores.outside)  # a first run compiles the kernels, in parallel with other starts
+        found = [contestants.start_baseline(stack, name, both) for name in BASELINES]
         if with_peers:
             found.append(contestants.start_torch(stack, both, redis, weights))
             found += [contestants.start_litserve(stack, both, weights, batch) for batch in BATCHES]
@@ -115,7 +115,7 @@ def set_up(cores: Cores, data: Path | None, *, with_peers: bool) -> Iterator[Sta
 
 
 def check_agreement(everybody: Sequence[Contestant]) -> None:
-    """Take three steps of one session with each, and hold the outputs of all that compute against each other."""
+    """Take three steps of one session with each server, and compare the outputs of those that run the model."""
     inputs = draw(3)
 
     def answers(contestant: Contestant) -> list[list[float]]:
@@ -125,6 +125,6 @@ def check_agreement(everybody: Sequence[Contestant]) -> None:
         found = dict(zip([each.name for each in everybody], beside.map(answers, everybody), strict=True))
     expected = np.array(found["cellar"])
     for name, outputs in found.items():
-        wanted = np.array(inputs) if name in FLOORS else expected
+        wanted = np.array(inputs) if name in BASELINES else expected
         if not np.allclose(np.array(outputs), wanted, rtol=0, atol=TOLERANCE):
-            raise Disagreement(f"{name} answers other numbers than {'were sent' if name in FLOORS else 'cellar'}")
+            raise Disagreement(f"{name} answers other numbers than {'were sent' if name in BASELINES else 'cellar'}")

@@ -1,4 +1,4 @@
-"""Steps over WebSockets: one after the other, and with many in flight."""
+"""Measures steps over WebSockets: one after the other, and with many in flight."""
 
 from typing import TypeVar
 
@@ -19,7 +19,7 @@ Thing = TypeVar("Thing")
 CLIENTS = 16
 
 IN_FLIGHT = 32
-"""As many as the service lets a session have."""
+"""Steps in flight, as many as the service allows for a session."""
 
 
 def throughput(stage: Stage, effort: Effort) -> Outcome:
@@ -60,7 +60,7 @@ def throughput(stage: Stage, effort: Effort) -> Outcome:
 
 
 def job(contestant: Contestant, speech: Speech, window: int, seconds: float) -> Job:
-    """Return the load of 16 clients, each with so many steps in flight."""
+    """Return the load of 16 clients, each with `window` steps in flight."""
     if speech == "frames":
         sent = window
         messages = [_frame(rows[:count]) for rows in _dealt(draw(CLIENTS * sent), sent) for count in range(1, sent + 1)]

@@ -1,7 +1,7 @@
-"""Load that does not wait for answers: requests are due at a constant rate, whatever becomes of those before.
+"""An open-loop load: requests are due at a constant rate, whether or not earlier ones are answered.
 
-Each load runs in a process of its own. A request that is due goes out on a connection that has none under way; if all
-are taken it is never sent, and counts as one that was not answered. Times are taken from when a request was due.
+Each load runs in its own process. A request that is due is sent on a connection without a request in flight. If there
+is no such connection, it is not sent and counts as not answered. Times are measured from when a request was due.
 """
 
 import multiprocessing
@@ -20,41 +20,41 @@ from benchmarks.serving.processes import cpu_s_of
 LEAST_WAIT_S = 0.0005
 
 MOST_DELAY_S = 0.05
-"""A request that was due so long ago is not sent: the load's own core was taken by others."""
+"""A request that was due this long ago is not sent, because the core of the load was busy."""
 
 
 @dataclass(frozen=True, slots=True)
 class Surge:
-    """A load: each client has a connection and sends its requests in turn, over and over."""
+    """A load: each client has a connection and sends its requests in turn, repeatedly."""
 
     port: int
     requests: tuple[bytes, ...]
-    """Dealt out to the clients."""
+    """The requests, divided among the clients."""
     clients: int
     seconds: float
     warm_s: float
-    """What comes before, and is not counted."""
+    """Seconds before the measurement, which are not counted."""
     rate: float = 0.0
     """Requests a second; 0 for a closed loop, where each client sends the next one when it is answered."""
     deadline_s: float = 1.0
-    """What is answered later is no good."""
+    """Answers that take longer do not count as good, seconds."""
     service: tuple[int, ...] = ()
     """The processes of the service."""
 
 
 @dataclass(slots=True)
 class Outcome:
-    """What became of the requests that were due in the time that is counted."""
+    """The results of the requests that were due during the measurement."""
 
     seconds: float
     due: int = 0
     good: int = 0
     """Answered with 200 in time."""
     answers: Counter[str] = field(default_factory=Counter)
-    """How often each status was answered; `late` for 200 after the deadline, `unsent` where no connection was free,
-    `delayed` where the load itself was held up."""
+    """The number of answers by status; `late` for 200 after the deadline, `unsent` if no connection was free,
+    `delayed` if the load itself was late."""
     service_s: float = 0.0
-    """Of a core, that the service used."""
+    """Share of a core that the service used."""
 
     @property
     def goodput(self) -> float:
@@ -63,7 +63,7 @@ class Outcome:
 
     @property
     def of_a_core(self) -> float:
-        """Good answers for each second that the service worked."""
+        """Good answers for each second of CPU time of the service."""
         return self.good / max(1e-9, self.service_s)
 
 
@@ -78,12 +78,12 @@ class _Client:
         self.due_s = 0.0
 
     def send(self, due_s: float) -> None:
-        """Send the request; it is short, so it goes out whole."""
+        """Send the request, which is short enough for one write."""
         self.due_s = due_s
         self.sock.send(next(self.requests))
 
     def receive(self) -> bytes | None:
-        """Return the status once an answer is whole: its body is one line of JSON."""
+        """Return the status when an answer is complete (its body is one line of JSON), otherwise None."""
         data = self.sock.recv(65536)
         if not data:
             raise ConnectionError("the service closed the connection")
@@ -96,7 +96,7 @@ class _Client:
 
 
 def run(surge: Surge) -> Outcome:
-    """Make the load and return what became of it."""
+    """Run the load and return its results."""
     with ExitStack() as stack:
         clients = [_Client(surge.port, surge.requests[index :: surge.clients]) for index in range(surge.clients)]
         poll = stack.enter_context(select.epoll())
@@ -138,7 +138,7 @@ def _drive(surge: Surge, clients: list[_Client], by_fd: dict[int, _Client], poll
 
 
 class _OpenLoop:
-    """Sends what is due; nothing is if there is no rate."""
+    """Sends the requests that are due; none if there is no rate."""
 
     def __init__(self, rate: float, clients: list[_Client], begin_s: float, counted_s: float, end_s: float) -> None:
         self.due_s = begin_s
@@ -148,7 +148,7 @@ class _OpenLoop:
         self._end_s = end_s
 
     def send_due(self, now_s: float, found: Outcome) -> None:
-        """Send what is due by now, and note what cannot be sent."""
+        """Send the requests that are due now, and count those that cannot be sent."""
         while self._period_s and self.due_s <= min(now_s, self._end_s):
             counts = self.due_s >= self._counted_s
             found.due += counts
@@ -164,7 +164,7 @@ class _OpenLoop:
 def _count(
     found: Outcome, surge: Surge, status: bytes, due_s: float, now_s: float, counted_s: float, end_s: float
 ) -> None:
-    """Count an answer: of an open loop if its request was due in the time, of a closed one if it came then."""
+    """Count an answer if its request was due (open loop), or it arrived (closed loop), during the measurement."""
     when_s = due_s if surge.rate else now_s
     if not counted_s <= when_s <= end_s:
         return
@@ -174,7 +174,7 @@ def _count(
 
 
 def run_all(surges: Sequence[Surge], core: int) -> list[Outcome]:
-    """Make several loads at once, each in a process of its own, all on one core."""
+    """Run several loads at once, each in its own process, all on one core."""
     context = multiprocessing.get_context("spawn")
     with context.Pool(len(surges), os.sched_setaffinity, (0, {core})) as pool:
         return pool.map(run, surges, chunksize=1)

@@ -1,4 +1,4 @@
-"""What is printed and kept: a line for each contestant of each case, and a file of JSON."""
+"""Formats results: a line for each contestant of each case, and a JSON file."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -14,7 +14,7 @@ LEGEND = """\
 rate/s   answers a second; p50, p99: milliseconds of an answer, in an open loop from when the request was due
 ratio    Cellar's rate over this one's, the median over the rounds, and the interval of a sign test at 95%
 service  how much of its core the contestant used; outside: how much of the other core load and Redis used
-stolen   how much of both cores the machine's host kept for others meanwhile"""
+stolen   share of both cores that the host of the machine withheld during the sample"""
 
 _HEAD = f"{'case':<28}{'contestant':<18}{'rate/s':>9}{'p50 ms':>9}{'p99 ms':>9}  {'ratio [interval]':<22}{'service':>8}"
 
@@ -25,12 +25,12 @@ def header() -> str:
 
 
 def lines(series: Sequence[Series]) -> list[str]:
-    """Return the lines of a case; the first series is what the others are compared with."""
+    """Return the lines of a case; the other series are compared with the first one."""
     return [_line(each, series[0]) for each in series]
 
 
 def write(path: Path, facts: Mapping[str, Any], series: Sequence[Series], bars: Sequence[Bar]) -> None:
-    """Write everything as JSON: facts of the machine and the run, cases, bars."""
+    """Write a JSON file with the facts of the machine and the run, the cases and the bars."""
     path.parent.mkdir(parents=True, exist_ok=True)
     document = {
         **facts,

@@ -1,4 +1,4 @@
-"""WebSockets (RFC 6455) as the load generator speaks them: frames built beforehand, answers only counted."""
+"""The WebSockets (RFC 6455) of the load generator: frames that are built beforehand, and a counter of answers."""
 
 import base64
 import os
@@ -19,7 +19,7 @@ Count = Callable[[memoryview], int]
 
 
 def frame(payload: bytes, kind: Literal["text", "binary"] = "text") -> bytes:
-    """Return a client's frame. Its mask is zero: RFC 6455 asks for one, and masking costs the server all the same."""
+    """Return a frame of a client. Its mask is zero, which RFC 6455 allows and which costs the server the same time."""
     size = len(payload)
     if size < 126:
         length = bytes([0x80 | size])
@@ -31,7 +31,7 @@ def frame(payload: bytes, kind: Literal["text", "binary"] = "text") -> bytes:
 
 
 def connect(sock: socket.socket, path: str, count: Count, *, greeted: bool) -> "Answers":
-    """Shake hands on a blocking socket, and take the greeting if the server begins with one. Raise Refused."""
+    """Do the handshake on a blocking socket, and read the greeting if the server sends one. Raise Refused."""
     key = base64.b64encode(os.urandom(16)).decode()
     sock.sendall(
         f"GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
@@ -58,14 +58,14 @@ def one(_message: memoryview) -> int:
 
 
 def step_text(message: memoryview) -> int:
-    """Count a message of JSON as the answer of a step. Raise Refused if it tells of a problem."""
+    """Count a JSON message as the answer to a step. Raise Refused if it is a problem."""
     if _PROBLEM in bytes(message):
         raise Refused(bytes(message[:400]).decode(errors="replace"))
     return 1
 
 
 def step_frame(message: memoryview) -> int:
-    """Count the answers in a frame. Raise Refused if it has text, which only problems have."""
+    """Count the answers in a frame. Raise Refused if it has text, which means problems."""
     if message[16:20] != bytes(4):
         raise Refused(bytes(message[-400:]).decode(errors="replace"))
     return int.from_bytes(message[8:12], "little")
@@ -74,7 +74,7 @@ def step_frame(message: memoryview) -> int:
 class Answers:
     """Counts the answers in a server's stream of bytes. Raises Refused when the server closes.
 
-    Messages are whole in one frame, as all servers here send them.
+    All servers here send each message in one frame.
     """
 
     def __init__(self, count: Count) -> None:
@@ -82,7 +82,7 @@ class Answers:
         self._buffer = b""
 
     def feed(self, data: bytes) -> int:
-        """Take bytes; return how many answers they complete."""
+        """Parse further bytes; return how many answers they complete."""
         buffer = self._buffer + data if self._buffer else data
         view, at, complete = memoryview(buffer), 0, 0
         while True:
@@ -100,7 +100,7 @@ class Answers:
 
 
 def _extent(buffer: bytes, at: int) -> tuple[int, int]:
-    """Return where the payload of the frame at `at` begins and ends; beyond the buffer if that cannot be told yet."""
+    """Return the begin and end of the payload of the frame at `at`; an end beyond the buffer if it is incomplete."""
     beyond = len(buffer) + 1
     if len(buffer) < at + 2:
         return beyond, beyond

@@ -42,6 +42,7 @@ CLEAN = (
     "README.md",
     "CHANGELOG.md",
     "CONTRIBUTING.md",
+    "benchmarks",
     "docs",
     "service/cellar/assembly.py",
     "service/cellar/cells",

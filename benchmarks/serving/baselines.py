@@ -1,6 +1,6 @@
-"""What Cellar stands on, with nothing of Cellar in it: `python -m benchmarks.serving.floors NAME SOCKET`.
+"""Baseline servers without Cellar's code: `python -m benchmarks.serving.baselines NAME SOCKET`.
 
-Each is served by uvicorn as Cellar serves itself: httptools, uvloop, WebSockets without compression, no access log.
+Each runs on uvicorn with the same options as Cellar: httptools, uvloop, WebSockets without compression, no access log.
 """
 
 import socket
@@ -13,7 +13,7 @@ from starlette.types import Receive, Scope, Send
 
 
 async def bare(scope: Scope, receive: Receive, send: Send) -> None:
-    """Answer every request with its own body: the least that an ASGI application can do."""
+    """Answer each request with its own body, which is the least that an ASGI application can do."""
     assert scope["type"] == "http"
     body = b""
     more = True
@@ -27,7 +27,7 @@ async def bare(scope: Scope, receive: Receive, send: Send) -> None:
 
 
 def fastapi_echo() -> Any:
-    """Return a FastAPI application whose endpoint reads a step and answers it."""
+    """Return a FastAPI application whose route reads a step with pydantic and returns its input."""
     from fastapi import FastAPI
     from pydantic import BaseModel
 
@@ -44,7 +44,7 @@ def fastapi_echo() -> Any:
 
 
 async def websocket_echo(scope: Scope, receive: Receive, send: Send) -> None:
-    """Answer every message with itself, and HTTP as `bare`."""
+    """Answer each WebSocket message with itself, and HTTP requests as `bare` does."""
     if scope["type"] != "websocket":
         return await bare(scope, receive, send)
     await receive()
@@ -54,7 +54,7 @@ async def websocket_echo(scope: Scope, receive: Receive, send: Send) -> None:
     return None
 
 
-FLOORS: dict[str, Callable[[], Any]] = {
+BASELINES: dict[str, Callable[[], Any]] = {
     "bare": lambda: bare,
     "fastapi-echo": fastapi_echo,
     "websocket-echo": lambda: websocket_echo,
@@ -76,4 +76,4 @@ def serve(app: Any, listener: socket.socket) -> None:
 
 
 if __name__ == "__main__":
-    serve(FLOORS[sys.argv[1]](), socket.socket(fileno=int(sys.argv[2])))
+    serve(BASELINES[sys.argv[1]](), socket.socket(fileno=int(sys.argv[2])))
