@@ -14,9 +14,9 @@ from cellar import __version__
 from cellar.api.dependencies import Services
 from cellar.api.fast_http.protocol import StepProtocol
 from cellar.api.sequence_stream.response import Underway
-from cellar.api.websocket.app import Streams
 from cellar.api.websocket.connection.keep_alive import PING_S
 from cellar.api.websocket.connection.protocol import StreamProtocol
+from cellar.api.websocket.streams import Streams
 from cellar.errors import CellarError
 from cellar.settings import Settings
 

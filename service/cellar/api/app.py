@@ -23,7 +23,7 @@ from cellar.api.routes import router
 from cellar.api.routes.session.step_dispatch import HotRoutes
 from cellar.api.sequence_stream.response import Underway
 from cellar.api.specs import openapi_route
-from cellar.api.websocket.app import StreamRoutes, Streams
+from cellar.api.websocket.streams import Streams
 
 DOCS = Path(__file__).parent / "swagger"
 
@@ -67,7 +67,6 @@ def create_app(
     app.add_middleware(GzipAnswers)
     app.add_middleware(GzipBodies, max_body_bytes=max_body_bytes, memory=app.state.load.bodies, streams=STREAMS)
     app.add_middleware(BodyLimit, max_body_bytes=max_body_bytes, memory=app.state.load.bodies, streams=STREAMS)
-    app.add_middleware(StreamRoutes, streams=app.state.streams)
     app.add_middleware(HeadRequests)
     app.add_middleware(EndingSlashes)
     if access.origins:

@@ -34,7 +34,7 @@ class EndingSlashes:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on with the path that routes have."""
-        if scope["type"] in ("http", "websocket"):
+        if scope["type"] == "http":
             path = without_ending_slash(scope["path"])
             if path != scope["path"]:
                 raw: bytes = scope.get("raw_path") or scope["path"].encode()

@@ -7,7 +7,7 @@ What has to wait for something (the greeting, resuming, a long message) is a tas
 import asyncio
 import logging
 from collections.abc import Coroutine, Sequence
-from contextlib import AbstractContextManager, suppress
+from contextlib import AbstractContextManager
 from typing import Any
 
 from cellar.api.dependencies import Services
@@ -95,8 +95,7 @@ class Socket:
         if closing is STOPPING:
             where = {session: str(position) for session, position in self._acknowledged.items()}
             self._connection.write([text({"stopping": where})])
-        with suppress(OSError):
-            await self._connection.close(closing)
+        await self._connection.close(closing)
 
     def _go(self, way: Coroutine[Any, Any, None]) -> None:
         """Begin what has to wait for something, and take no message until it is done."""

@@ -68,10 +68,10 @@ class Connection(Protocol):
         """Write messages, unless the connection is closed."""
 
     async def close(self, closing: Closing) -> None:
-        """Send a close frame behind what was written. Raise OSError, or do nothing, if the connection was lost."""
+        """Send a close frame behind what was written, unless the connection was lost."""
 
     def end(self) -> None:
-        """Release the listener and all tasks."""
+        """Release the listener."""
 
 
 class StreamServer(Protocol):

@@ -1,11 +1,11 @@
-"""WebSockets, dispatched before FastAPI: one session's stream, and one socket for many sessions."""
+"""The open WebSockets of a process: which paths have one, who may open it, and how all of them end."""
 
 import asyncio
 import re
 
 from starlette.requests import HTTPConnection
 from starlette.responses import Response
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import Scope
 
 from cellar.api.dependencies import Services
 from cellar.api.errors.problems import problem
@@ -13,7 +13,6 @@ from cellar.api.http.access import Access
 from cellar.api.http.conventions import without_ending_slash
 from cellar.api.http.query_and_headers import check_query
 from cellar.api.websocket.close_codes import STOPPING, Closing, closing_of
-from cellar.api.websocket.connection.asgi import AsgiConnection
 from cellar.api.websocket.connection.interface import Connection
 from cellar.api.websocket.deferred_writes import DeferredWrites
 from cellar.api.websocket.socket import Socket
@@ -89,22 +88,3 @@ class Streams:
 def _route(scope: Scope) -> re.Match[str] | None:
     """Return the match of a path that has a stream: group 1 is the session, None for a stream of many sessions."""
     return PATH.fullmatch(without_ending_slash(scope["path"]))
-
-
-class StreamRoutes:
-    """Send `/v1/sessions/{session}/stream` and `/v1/stream` to the streams, everything else on."""
-
-    def __init__(self, app: ASGIApp, streams: Streams) -> None:
-        self._app = app
-        self._streams = streams
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve the socket if it is one of ours."""
-        if scope["type"] != "websocket":
-            return await self._app(scope, receive, send)
-        await receive()  # websocket.connect
-        refusal = self._streams.refusal(scope)
-        if refusal is not None:
-            return await refusal(scope, receive, send)
-        await send({"type": "websocket.accept"})
-        return await self._streams.serve(scope, AsgiConnection(receive, send))
