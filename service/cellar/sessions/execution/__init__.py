@@ -1,1 +1,1 @@
-"""Kernel calls: rows of many sessions in one call, on threads that models share."""
+"""Runs the steps of sessions: rows of many sessions in one kernel call, on threads that all models share."""

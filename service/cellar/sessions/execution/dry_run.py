@@ -1,4 +1,4 @@
-"""Steps that are run and not committed: a part of something that is to be committed as a whole, or not at all."""
+"""Runs steps without committing them, for a long sequence that is committed as a whole at its end."""
 
 from dataclasses import replace
 
@@ -8,9 +8,9 @@ from cellar.sessions.requests.request import StepRequest
 
 
 class DryRun(BatchItem):
-    """A sequence on a session as it is given, which may be behind or ahead of what is stored.
+    """A sequence that is run on a given record of a session, which may differ from the stored one.
 
-    Once it has run, `after` is the session as it would be.
+    When it has run, `after` is the record after the steps.
     """
 
     __slots__ = ("request",)
@@ -22,11 +22,11 @@ class DryRun(BatchItem):
 
     @property
     def after(self) -> SessionRecord:
-        """The session behind the steps."""
+        """The record after the steps."""
         return replace(self.record, position=self.positions[-1], state=self.state)
 
     def end(self, failure: Exception | None) -> None:
-        """Tell who waits that it has run, or that it could not."""
+        """Complete the future with the result or the error of the run."""
         if failure is None:
             self.request.succeed(self.positions[-1], len(self.inputs), b"".join(self.outputs), False)
         else:

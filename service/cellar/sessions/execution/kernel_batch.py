@@ -1,4 +1,4 @@
-"""Steps to run, and running those of many sessions in one kernel call."""
+"""Runs steps of many sessions in one kernel call."""
 
 from collections.abc import Sequence
 from concurrent.futures import Executor
@@ -11,21 +11,21 @@ from cellar.sessions.values.model_protocol import Network, Sizes
 from cellar.sessions.values.position import advance, each_digest
 
 CHUNK_STEPS = 512
-"""Steps of a sequence in one call at most: steps of other sessions wait for a chunk, not for a sequence."""
+"""The most steps of a sequence in one call, so that steps of other sessions wait for a chunk and not for a sequence."""
 
 CALL_ROW_STEPS = 4096
-"""Steps times rows of one call at most: with many rows a chunk has fewer steps."""
+"""The most steps times rows of one call: with many rows a chunk has fewer steps."""
 
 WHOLE_NUMBERS = 32 * 1024 * 1024
-"""Numbers made in one call on whole sequences, which cannot be cut: 128 MiB of scratch memory."""
+"""The most intermediate numbers of one call on whole sequences, which cannot be divided: 128 MiB of scratch memory."""
 
 _FLOAT32 = np.dtype("<f4")
 
 
 class BatchItem:
-    """Steps to run on one session's state: those of one request, or of several that follow each other.
+    """Steps to run on the state of one session: those of one request, or of several consecutive ones.
 
-    What the kernel makes of them stays here until it is committed.
+    It also holds the results until they are committed.
     """
 
     __slots__ = (
@@ -51,47 +51,47 @@ class BatchItem:
         self.record = record
         self.inputs = requests[0].inputs if len(requests) == 1 else np.concatenate([each.inputs for each in requests])
         self.left: int = self.inputs.shape[0]
-        """How many steps are left to run, of the session's"""
+        """The steps that are left to run."""
         self.rows: int = self.inputs.shape[1]
         self.reset = requests[0].reset
-        """The rows that begin anew in the next call. Only the first request may ask for it."""
+        """The rows that are reset before the next call. Only the first request may reset rows."""
         self.state = record.state
         self.began = False
-        """Whether a kernel was called for it. If not, one of its requests had ended before, and none of it has run."""
+        """Whether a kernel was called for it. If not, one of its requests was answered before, and no step was run."""
         self.failure: Exception | None = None
-        """What went wrong with what the kernel made of this work; the others of its call are not concerned."""
+        """An error in the results of this work, which does not affect the others of the call."""
         self.positions: list[Position] = []
-        """After each of the requests."""
+        """The positions after each of the requests."""
         self.digests: list[bytes] = []
-        """After each step of those requests that are several steps, side by side; of any other, after its last."""
+        """For each request, the joined digests after each of its steps; of a single step, the digest after it."""
         self.outputs: list[bytes] = []
         self.offset = 0
         self.bad_step = -1
-        """The first step that was not finite in a row, with `bad_kind` as the kernels say it (1 state, 2 output)."""
+        """The first step with a number that is not finite, or -1; `bad_kind` is 1 for a state, 2 for an output."""
         self.bad_kind = 0
 
     @property
     def goes_on(self) -> bool:
-        """Whether there are steps left to run, and somebody to run them for."""
+        """Whether steps are left to run, and a request still waits for them."""
         return self.left > 0 and self.bad_step < 0 and self.failure is None and self.wanted
 
     @property
     def steps(self) -> int:
-        """How many steps the next call takes, if its rows allow it and sequences may be cut."""
+        """The steps of the next call, if the rows allow as many and sequences may be divided."""
         return min(self.left, CHUNK_STEPS)
 
     @property
     def wanted(self) -> bool:
-        """Whether somebody waits for it."""
-        for request in self.requests:  # noqa: SIM110  # a generator costs more than all else here
+        """Whether a request still waits for the result."""
+        for request in self.requests:  # noqa: SIM110  # a generator costs more than the rest of the function
             if not request.done():
                 return True
         return False
 
     def begins(self) -> bool:
-        """Return whether it may run, which it has begun to do then: each of its requests still waits, in its time.
+        """Mark it as running, and return True, if each of its requests still waits and is within its deadline.
 
-        Called on the thread of the kernel. Where one request has ended, the others keep their deadlines.
+        Called on the kernel thread. If one request has ended, the deadlines of the others remain.
         """
         if not self.began:
             if len(self.requests) > 1 and any(request.done() for request in self.requests):
@@ -103,16 +103,16 @@ class BatchItem:
         return True
 
     def note_position(self, chunk: Floats) -> None:
-        """Go on to the position after the chunk that was run; where requests end inside it, note each of them."""
+        """Compute the position after the chunk that was run, and the positions of requests that end inside it."""
         if len(self.requests) == 1 and self.requests[0].count == 1:
             before = self.positions[0] if self.offset else self.record.position
             self.positions = [advance(before, chunk, self.reset)]
-        elif len(chunk) == self.left:  # those that go together go in one call
+        elif len(chunk) == self.left:  # several requests are always run in one call
             position = self.record.position
             for request in self.requests:
                 if request.count == 1:
                     position = advance(position, request.inputs, request.reset)
-                    digests = position.digest  # a burst may be of one step, and has columns like any other
+                    digests = position.digest  # a batch of requests may have one step
                 else:
                     digests = each_digest(position, request.inputs)
                     position = Position(position.epoch, position.step + request.count, digests[-DIGEST_BYTES:])
@@ -127,16 +127,16 @@ class BatchItem:
 
 
 def most_row_steps(sizes: Sizes) -> int:
-    """Return how many rows times steps of whole sequences one call may have."""
+    """Return the most rows times steps of one call on whole sequences."""
     return max(1, WHOLE_NUMBERS // sizes.row_numbers)
 
 
 def run_wanted(
     network: Network, works: Sequence[BatchItem], executor: Executor | None, most_steps: int = CHUNK_STEPS
 ) -> tuple[int, int]:
-    """Run the next chunk of every work that may run now; the others are left as they are, and have not begun.
+    """Run the next chunk of every work that may run now; the others are not changed.
 
-    Return how many rows and how many steps the call had, (0, 0) if there was none.
+    Return the rows and steps of the call, (0, 0) if there was none.
     """
     some = [work for work in works if work.begins()]
     return run_together(network, some, executor, most_steps) if some else (0, 0)
@@ -145,10 +145,10 @@ def run_wanted(
 def run_together(
     network: Network, works: Sequence[BatchItem], executor: Executor | None, most_steps: int = CHUNK_STEPS
 ) -> tuple[int, int]:
-    """Run the next chunk of every work in one call, `most_steps` at most, and write what came of it into the works.
+    """Run the next chunk of every work in one call of at most `most_steps`, and store the results in the works.
 
-    All have the same network; their rows are independent, so each gets the bits that it would get alone. Whole
-    sequences are never cut. Return the rows and steps of the call.
+    All have the same network. Rows are independent, so each work gets the same bits as in a call of its own. Whole
+    sequences are never divided. Return the rows and steps of the call.
     """
     rows = sum([work.rows for work in works])
     whole = network.network.whole_sequences
@@ -157,7 +157,7 @@ def run_together(
     inputs, lengths = _stack(chunks)
     before = tuple([work.state for work in works])
     run = network.run(inputs, before, lengths, reset=_reset(works), executor=executor)
-    # cut from the bytes of all rows, which is faster than from many views
+    # slices of the bytes of all rows are faster than many array views
     states, state_bytes = run.state.tobytes(), run.state.itemsize * run.state.shape[1]
     outputs, output_bytes = (run.outputs.tobytes(), 4 * run.outputs.shape[2]) if len(inputs) == 1 else (b"", 0)
     row = 0
@@ -183,10 +183,10 @@ def run_together(
 
 
 def _keep_good(network: Network, work: BatchItem, executor: Executor | None) -> None:
-    """Keep, of requests that ran together, those before the one that made a number that is not finite.
+    """Keep the requests before the one that gave a number that is not finite.
 
-    They run again, for the state behind them. If there are none the first request is the bad one. Those that go as one
-    are left alone: they will be taken apart.
+    They run again, to get the state after them. If there are none, the first request is the bad one. Requests of a step
+    batch are not changed: the batch is divided later.
     """
     if any(request.count > 1 for request in work.requests):
         return
@@ -203,20 +203,20 @@ def _keep_good(network: Network, work: BatchItem, executor: Executor | None) -> 
 
 
 def _reset(works: Sequence[BatchItem]) -> Mask | None:
-    """Return which rows of all begin anew, None if none does."""
+    """Return the mask of the rows of the call that are reset, None if no row is."""
     if all([work.reset is None for work in works]):  # noqa: C419  # a generator costs twice as much
         return None
     return np.concatenate([np.zeros(work.rows, np.bool_) if work.reset is None else work.reset for work in works])
 
 
 def _stack(chunks: Sequence[Floats]) -> tuple[Floats, np.ndarray[tuple[int], np.dtype[np.int32]] | None]:
-    """Return the chunks side by side, (T, rows of all, in_size), and the length of each row; None if all are equal."""
+    """Return the joined chunks (T, all rows, in_size), and the length of each row, None if all lengths are equal."""
     if len(chunks) == 1:
         return chunks[0], None
     sizes = [len(chunk) for chunk in chunks]
     longest = max(sizes)
     rows = [chunk.shape[1] for chunk in chunks]
-    if longest == 1:  # nearly always; three times as fast as to concatenate arrays
+    if longest == 1:  # the usual case, three times as fast as concatenating arrays
         data = b"".join(chunks)  # type: ignore[arg-type]  # arrays are buffers
         return np.ndarray((1, sum(rows), chunks[0].shape[2]), _FLOAT32, data), None
     if longest == min(sizes):

@@ -1,8 +1,8 @@
-"""The turns of networks on the kernels' threads: each gets its share of their time, however long its calls are.
+"""Schedules kernel calls on threads, so that each network gets the same share of time, however long its calls are.
 
-A thread pool takes calls in the order in which they come, so a network with long calls gets most of the time. Here
-the network that has used the least time goes first (start-time fair queueing): a light one waits for a call that has
-begun, and for no queue of long ones. A network that was idle saves nothing up.
+A thread pool runs calls in the order of their arrival, so a network with long calls would get most of the time. Here
+the network that has used the least time runs first (start-time fair queueing). A network with short calls waits for a
+running call, but not for a queue of long ones. A network that was idle gets no credit for that time.
 """
 
 import asyncio
@@ -14,7 +14,7 @@ Done = Callable[[asyncio.Future[float]], object]
 
 
 class ThreadShare:
-    """How much time of the threads a network has used, since times are compared."""
+    """The thread time that a network has used, comparable with that of other networks."""
 
     __slots__ = ("used_s",)
 
@@ -23,7 +23,7 @@ class ThreadShare:
 
 
 class ThreadShares:
-    """Starts calls on the threads, no more at a time than there are."""
+    """Runs calls on the threads, at most one on each thread."""
 
     def __init__(self, executor: Executor, threads: int) -> None:
         self.executor = executor
@@ -31,12 +31,12 @@ class ThreadShares:
         self._running = 0
         self._waiting: list[tuple[ThreadShare, Callable[[], float], Done]] = []
         self._now_s = 0.0
-        """What the network whose call began last had used then."""
+        """The used time of the network whose call was started last."""
 
     def run(self, account: ThreadShare, call: Callable[[], float], done: Done) -> None:
-        """Run the call, which returns how many seconds it took, on a thread when it is its turn, and then call `done`.
+        """Run a call, which returns its duration in seconds, on a thread in its turn, and then call `done`.
 
-        A network has one call here at a time.
+        A network may have one call here at a time.
         """
         account.used_s = max(account.used_s, self._now_s)
         self._waiting.append((account, call, done))
@@ -53,7 +53,7 @@ class ThreadShares:
             running.add_done_callback(partial(self._end, account, done))
 
     def _begin(self, call: Callable[[], float]) -> asyncio.Future[float]:
-        """Begin the call; if that fails, the future has failed: it is not the fault of whoever asks now."""
+        """Start a call. If that fails, return a failed future instead of raising in a call for another network."""
         loop = asyncio.get_running_loop()
         try:
             return loop.run_in_executor(self.executor, call)

@@ -1,1 +1,1 @@
-"""Values of sessions: results, positions, identities, digests, and what is known of their model."""
+"""Values that the sessions packages share: results, positions, identities, digests, and the protocol of models."""

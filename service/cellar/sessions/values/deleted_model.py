@@ -1,4 +1,4 @@
-"""What stands in for a model that was deleted: its sizes are known from the session, and it runs nothing."""
+"""The placeholder for a deleted model: it has the sizes that the session has stored, and cannot be run."""
 
 from collections.abc import Sequence
 from concurrent.futures import Executor
@@ -14,7 +14,7 @@ from cellar.sessions.values.model_protocol import Run, Sizes
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """One named state of one layer, as `network.StatePlace` says."""
+    """One named state of one layer; implements `model_protocol.StatePlace`."""
 
     layer: int
     name: str
@@ -25,7 +25,7 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class DeletedSizes:
-    """The sizes of a network that is gone, as `network.Sizes` says."""
+    """The sizes of a deleted network; implements `model_protocol.Sizes`."""
 
     in_size: int
     out_size: int
@@ -36,15 +36,15 @@ class DeletedSizes:
 
     @property
     def state_size(self) -> int:
-        """Return how many floats a row of the state has."""
+        """Return the floats of the state of a row."""
         return sum(place.size for place in self.states)
 
     def check_inputs(self, inputs: Floats) -> None:
-        """Accept everything: nothing is run."""
+        """Accept all inputs, because nothing is run."""
 
 
 class DeletedNetwork:
-    """A network that is gone, as `network.Network` says. Whatever would run raises ModelDeleted."""
+    """A deleted network; implements `model_protocol.Network`. Methods that would run it raise ModelDeleted."""
 
     flops = 0
 
@@ -73,7 +73,7 @@ class DeletedNetwork:
 
 @dataclass(frozen=True, slots=True)
 class GoneModel:
-    """A version that is gone, as `network.Model` says."""
+    """A deleted version; implements `model_protocol.Model`."""
 
     version: ModelVersion
     network: DeletedNetwork
@@ -88,7 +88,7 @@ class GoneModel:
 
 
 def known_of(sizes: Sizes) -> DeletedModel:
-    """Return what the sessions of a network have to keep of it when it is deleted."""
+    """Return the sizes of a network that its sessions must store when it is deleted."""
     states = tuple((place.layer, place.name, place.size, place.cell) for place in sizes.states)
     return DeletedModel(sizes.in_size, sizes.out_size, sizes.whole_sequences, states)
 

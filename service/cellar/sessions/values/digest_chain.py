@@ -1,7 +1,7 @@
-"""The chain of digests over the steps of a sequence.
+"""Computes the chain of digests over the steps of a sequence, with hashlib or with a compiled kernel.
 
-Each digest is one BLAKE2b of some fifty bytes: 0.2 us of arithmetic, and as much again in calls when Python asks for
-each. In a sequence of 1,000 steps with 32 hidden units that is a quarter of all the work, so long chains are computed
+Each digest is one BLAKE2b of some fifty bytes: 0.2 us of arithmetic, and as much again for the calls from
+Python. In a sequence of 1,000 steps with 32 hidden units that is a quarter of the work, so long chains are computed
 by a kernel (`cellar.engine.kernel_library.blake2b`) in one call that releases the GIL. Until it is loaded, and for
 short chains, hashlib computes them.
 """
@@ -18,7 +18,7 @@ from cellar.ports import DIGEST_BYTES
 logger = logging.getLogger(__name__)
 
 KERNEL_FROM = 12
-"""The shortest chain for which the kernel is called: a call takes as long as half as many digests by hashlib."""
+"""The shortest chain for which the kernel is called: a call takes as long as half of that with hashlib."""
 
 Kernel = Callable[[int], int]
 """A kernel, called with the address of its arguments."""
@@ -27,7 +27,7 @@ _ARGUMENTS = 6 * c_int64
 
 
 class DigestChain:
-    """Computes chains of digests, by the kernel as soon as that is loaded. Safe to share by threads."""
+    """Computes chains of digests, with the kernel as soon as it is loaded. Safe to call from several threads."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -35,11 +35,11 @@ class DigestChain:
         self._kernel: Kernel | None = None
 
     def load_with(self, load: Callable[[], Kernel]) -> None:
-        """Have `load` called for the kernel, on a thread, at the first long chain; it may take seconds."""
+        """Set the function that loads the kernel, which may take seconds. A thread calls it at the first long chain."""
         self._load = load
 
     def last(self, digest: bytes, data: bytes, count: int) -> bytes:
-        """Return the digest after `count` steps, which have equal parts of `data` each."""
+        """Return the digest after `count` steps; `data` consists of equal parts, one for each step."""
         if kernel := self._kernel_for(count):
             return _run(kernel, digest, data, count, stride=0)
         for after in _by_hashlib(digest, data, count):
@@ -47,14 +47,14 @@ class DigestChain:
         return digest
 
     def each(self, digest: bytes, data: bytes, count: int) -> bytes:
-        """Return the digests after each of `count` steps, side by side."""
+        """Return the digests after each of `count` steps, joined."""
         if kernel := self._kernel_for(count):
             room = digest + bytes(DIGEST_BYTES * count)
             return _run(kernel, room, data, count, stride=DIGEST_BYTES)[DIGEST_BYTES:]
         return b"".join(_by_hashlib(digest, data, count))
 
     def _kernel_for(self, count: int) -> Kernel | None:
-        """Return the kernel if the chain is long enough and it is loaded; begin to load it if it is not."""
+        """Return the kernel if the chain is long enough and the kernel is loaded; otherwise begin to load it."""
         if count < KERNEL_FROM:
             return None
         if self._kernel is None:
@@ -79,7 +79,7 @@ def _by_hashlib(digest: bytes, data: bytes, count: int) -> Iterator[bytes]:
 
 
 def _run(kernel: Kernel, digests: bytes, data: bytes, count: int, *, stride: int) -> bytes:
-    """Return the digests, which begin with the one before the first step, as the kernel leaves them."""
+    """Run the kernel; return the joined digests, beginning with the one before the first step."""
     place, source = bytearray(digests), bytearray(data)
     size = len(data) // count
     arguments = _ARGUMENTS(_address(place), _address(source), count, size, DIGEST_BYTES, stride)
@@ -92,4 +92,4 @@ def _address(data: bytearray) -> int:
 
 
 DIGEST_CHAIN = DigestChain()
-"""The process has one: the kernel is the same for every session."""
+"""The instance of the process; the kernel is the same for every session."""

@@ -1,4 +1,4 @@
-"""Identities of requests, looked at before anything is done with them, and what tells one request from all others."""
+"""Checks the identities of requests, and generates unique ids for requests without one."""
 
 import os
 import re
@@ -12,13 +12,13 @@ from cellar.sessions.values.position import MAX_STEP
 _NAME = re.compile(NAME)
 
 MAX_KEY = 255
-"""Characters of an Idempotency-Key: four UUIDs and a half, twice what is usual."""
+"""The most characters of an Idempotency-Key, enough for several UUIDs."""
 
 NONCE_BYTES, COUNTER_BYTES = 16, 6
 
 
 def check_identity(identity: Identity) -> None:
-    """Raise InvalidInput for what names no request."""
+    """Raise InvalidInput for an identity that is not allowed."""
     if identity.position is not None and identity.step not in (None, identity.position.step):
         raise InvalidInput("position and step name different steps", pointer="/step")
     if (identity.writer is None) != (identity.seq is None):
@@ -39,6 +39,6 @@ def _check_writer(identity: Identity, writer: str) -> None:
 
 
 def nonces() -> Iterator[bytes]:
-    """Return, without end, what tells the requests of this process from each other and from all of other processes."""
+    """Return an endless iterator of ids that are unique among all requests of all processes."""
     process = os.urandom(NONCE_BYTES - COUNTER_BYTES)
     return map(process.__add__, map(int.to_bytes, count(), repeat(COUNTER_BYTES), repeat("little")))  # type: ignore[arg-type]  # mypy knows no optional arguments here

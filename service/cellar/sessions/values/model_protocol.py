@@ -1,7 +1,7 @@
-"""What sessions need of a model, no more: a network that runs, the places of its states, and its version.
+"""The protocols of what sessions need of a model: a network that runs, the layout of its states, and its version.
 
-`cellar.registry.LoadedModel` and `cellar.nn` fit these Protocols. Nothing here knows layers, weights or kernels, so the
-tests of this room can count steps exactly with a network of three integers.
+`cellar.registry.LoadedModel` and classes of `cellar.nn` implement them. They do not mention layers, weights or kernels,
+so the tests of sessions can count steps exactly with a network of three integers.
 """
 
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ from cellar.ports import Floats, Mask, ModelVersion
 
 
 class StatePlace(Protocol):
-    """One named state of one layer: `size` floats at `offset` in a row of the network's state."""
+    """One named state of one layer: `size` floats at `offset` in a row of the state of the network."""
 
     @property
     def layer(self) -> int:
@@ -44,7 +44,7 @@ class StatePlace(Protocol):
 
 
 class Sizes(Protocol):
-    """The sizes of a network, in floats a row, and its states in order."""
+    """The sizes of a network, in floats for each row, and its named states."""
 
     @property
     def in_size(self) -> int:
@@ -111,7 +111,7 @@ class Run(Protocol):
 
 
 class Network(Protocol):
-    """A network with weights. Rows are independent: a row's bits never depend on who shares the call."""
+    """A network with weights. Rows are independent: the bits of a row do not depend on the other rows of a call."""
 
     @property
     def network(self) -> Sizes:
@@ -119,7 +119,7 @@ class Network(Protocol):
         ...
 
     def initial_state(self, rows: int) -> Floats:
-        """Return the state (rows, state_size) that a session begins with."""
+        """Return the initial state (rows, state_size) of a session."""
         ...
 
     def run(
@@ -131,9 +131,9 @@ class Network(Protocol):
         reset: Mask | None = None,
         executor: Executor | None = None,
     ) -> Run:
-        """Step T times: inputs (T, B, in_size), state as the records of sessions, lengths (B,). Changes no argument.
+        """Run T steps: inputs (T, B, in_size), the states of sessions as bytes, lengths (B,). No argument is changed.
 
-        Records are float32, little endian, (rows, state_size) each, B rows in all. Rows under the mask `reset` (B,)
+        Each state is float32, little endian, (rows, state_size), with B rows in all. Rows under the mask `reset` (B,)
         begin with the initial state instead. Wide batches may use threads of the executor.
         """
         ...
@@ -145,7 +145,7 @@ class Network(Protocol):
 
 
 class Model(Protocol):
-    """A version that is ready to run."""
+    """A loaded version of a model."""
 
     @property
     def version(self) -> ModelVersion:

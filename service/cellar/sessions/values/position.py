@@ -1,11 +1,11 @@
-"""Positions, digests and fingerprints: how a session's history is named.
+"""Parses and advances positions, and computes the digests and fingerprints in them.
 
-A position is `epoch.step.digest`. The digest is a chain over the inputs of the epoch, one link a step, so it is the
-same whether n steps came one by one or as one sequence, and two processes compute the same chain from the same inputs:
+A position is `epoch.step.digest`. The digest is a chain over the inputs of the epoch, one link for each step. It is the
+same for n single steps and for a sequence of n steps, and two processes compute the same chain from the same inputs:
 
     d(0)   = blake2b(epoch)                 d(t+1) = blake2b(d(t) || float32 bytes of the inputs of step t)
 
-Where rows are reset before a step, a byte for each row follows its inputs: 1 for a row that is, 0 for one that is not.
+If rows are reset before a step, a byte for each row follows its inputs: 1 for a row that is reset, 0 for the others.
 """
 
 import re
@@ -20,16 +20,16 @@ Kind = Literal["step", "sequence", "reset", "write", "restore", "settings", "for
 
 EPOCH_BYTES = 8
 MAX_STEP = 2**53
-"""The last step that every client can count to: JavaScript's numbers end here."""
+"""The largest step that every client can represent: the largest exact integer of JavaScript."""
 
 _make = tuple.__new__
-"""A third of what it takes to make a named tuple by its name."""
+"""Creates a Position in a third of the time of a call of the class."""
 
 _POSITION = re.compile(r"([0-9a-f]{16})\.(0|[1-9][0-9]{0,15})\.([0-9a-f]{32})")
 
 
 def parse_position(text: str, *, pointer: str = "/position") -> Position:
-    """Read what a client sends back. Raise InvalidInput.
+    """Parse the text of a position. Raise InvalidInput.
 
     >>> parse_position("0123456789abcdef.7.000102030405060708090a0b0c0d0e0f").step
     7
@@ -69,12 +69,12 @@ def advance(position: Position, inputs: Floats, reset: Mask | None = None) -> Po
 
 
 def each_digest(position: Position, inputs: Floats) -> bytes:
-    """Return the digests after each of the steps of `inputs` (T, B, F), float32 and C-contiguous, side by side."""
+    """Return the digests after each of the steps of `inputs` (T, B, F), float32 and C-contiguous, joined."""
     return DIGEST_CHAIN.each(position.digest, inputs.tobytes(), len(inputs))
 
 
 def fingerprint(kind: Kind, *bodies: Floats | Mask, names: str = "") -> bytes:
-    """Return 16 bytes that tell this request's body from any other: its kind, and names, shapes and bytes of arrays.
+    """Return a hash of 16 bytes that identifies the body of a request: its kind, names, shapes and bytes of arrays.
 
     The arrays are C-contiguous.
     """
@@ -86,7 +86,7 @@ def fingerprint(kind: Kind, *bodies: Floats | Mask, names: str = "") -> bytes:
 
 
 def step_fingerprints(inputs: Floats) -> bytes:
-    """Return the `fingerprint` of each step of `inputs` (T, B, F) as a request of its own, side by side."""
+    """Return the fingerprints of the steps of `inputs` (T, B, F) as single requests, joined."""
     begun = blake2b(f"step{[(1, *inputs.shape[1:])]}".encode(), digest_size=DIGEST_BYTES)
     found = []
     for step in inputs:
@@ -99,6 +99,6 @@ def step_fingerprints(inputs: Floats) -> bytes:
 def new_epoch(incarnation: bytes, before: Position, mark: bytes) -> bytes:
     """Return the epoch that a change at `before` begins; `mark` identifies the request.
 
-    A session is at a position only once, so no epoch comes twice.
+    A session is at a position only once, so no epoch occurs twice.
     """
     return blake2b(f"{incarnation.hex()} {before} ".encode() + mark, digest_size=EPOCH_BYTES).digest()

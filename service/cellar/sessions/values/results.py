@@ -1,4 +1,4 @@
-"""What `Sessions` answers: plain values that know no transport."""
+"""The results of operations on sessions, independent of HTTP."""
 
 from dataclasses import dataclass
 
@@ -7,11 +7,11 @@ from cellar.ports import Floats, Position, SessionSummary
 
 @dataclass(frozen=True, slots=True)
 class SessionAnswer:
-    """A session, its state apart. `str(position)` is what a client sends back."""
+    """The properties of a session without its state. Clients see `str(position)`."""
 
     session: str
     model: str
-    """The pinned version, `name@3`."""
+    """The version of the session, `name@3`."""
     model_digest: str
     batch_size: int
     kernel_rev: int
@@ -23,11 +23,11 @@ class SessionAnswer:
     pinned: bool
     created_s: float
     expires_s: float
-    """When it ends if nothing happens to it, unless it is pinned; seconds since the Unix epoch."""
+    """When it expires if it is not changed and not pinned; seconds since the Unix epoch."""
 
     @classmethod
     def of(cls, summary: SessionSummary, now_s: float) -> "SessionAnswer":
-        """Return what there is to tell of a stored session."""
+        """Return the properties of a stored session."""
         meta = summary.meta
         return cls(
             session=summary.key.session,
@@ -48,7 +48,7 @@ class SessionAnswer:
 
 @dataclass(frozen=True, slots=True)
 class CreateAnswer:
-    """The session of that name, and whether this request made it."""
+    """The session of that name, and whether this request created it."""
 
     session: SessionAnswer
     created: bool
@@ -56,7 +56,7 @@ class CreateAnswer:
 
 @dataclass(frozen=True, slots=True)
 class UpdateAnswer:
-    """The session after a change of its settings, and whether the same request had come before."""
+    """The session after a change of its settings, and whether the request was a repetition."""
 
     session: SessionAnswer
     replayed: bool
@@ -64,7 +64,7 @@ class UpdateAnswer:
 
 @dataclass(frozen=True, slots=True)
 class PageAnswer:
-    """Some sessions, and the cursor that continues ("" at the end)."""
+    """A page of sessions, and the cursor of the next page, "" on the last one."""
 
     sessions: tuple[SessionAnswer, ...]
     cursor: str
@@ -72,7 +72,7 @@ class PageAnswer:
 
 @dataclass(frozen=True, slots=True)
 class ChangeAnswer:
-    """Where the session stands after a change that is not a step."""
+    """The position of the session after a change that is not a step."""
 
     position: Position
     replayed: bool
@@ -85,7 +85,7 @@ class StatePart:
     layer: int
     name: str
     cell: str
-    """What the cell of the layer is called."""
+    """The name of the cell of the layer."""
     values: Floats
 
 
@@ -101,21 +101,21 @@ class StateAnswer:
 
 @dataclass(frozen=True, slots=True)
 class Missed:
-    """A change that a client may not have heard of. `outputs` is (steps, B, out_size).
+    """A change whose answer a client may have missed. `outputs` is (steps, B, out_size).
 
-    It is None where the output was too large to be kept, and of a change that is no step.
+    It is None if the output was too large to be stored, and for a change that is not a step.
     """
 
     position: Position
     steps: int
     outputs: Floats | None
     seq: int | None
-    """Of the writer who asks."""
+    """The number of the request, if it was sent by the writer of the resume request."""
 
 
 @dataclass(frozen=True, slots=True)
 class SinceAnswer:
-    """Where a session stands, and how it came there."""
+    """The position of a session, and the changes since a given position."""
 
     position: Position
     missed: tuple[Missed, ...]

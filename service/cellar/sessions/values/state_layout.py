@@ -1,6 +1,6 @@
-"""Layouts: where the states of a network stand in a row, as a line of text that says whether two networks agree.
+"""Describes the layout of a network's state as a line of text, which is equal for networks with the same states.
 
-A state of one version may be carried to another if their layouts are the same: the same layers, names and sizes.
+A state of one version can be used by another one if their layouts are equal: the same layers, names and sizes.
 """
 
 from cellar.sessions.values.model_protocol import Sizes
