@@ -13,7 +13,7 @@ from cellar.api.dependencies import Services
 from cellar.api.limits.compile_limit import CompileLimit
 from cellar.engine import KERNEL_REV, KernelCache, self_test
 from cellar.errors import SettingsInvalid, StoreUnavailable
-from cellar.jobs.calls import Calls
+from cellar.jobs.queue import JobQueue
 from cellar.jobs.submission import Jobs
 from cellar.jobs.sweeper import Sweeper
 from cellar.ports import TENANTS, BlobStore
@@ -77,13 +77,13 @@ class Parts(Stores):
         self.kernels = KernelCache(settings.cache_dir, beforehand=settings.warm_dir)
         self.registry = Registry(self.models, self.blobs, self.kernels, self.clock)
 
-    def calls(self, queue: redis.Redis) -> Calls:
+    def job_queue(self, queue: redis.Redis) -> JobQueue:
         """Return the job queue on a client of its Redis."""
-        return Calls(queue, self.queue_name)
+        return JobQueue(queue, self.queue_name)
 
-    def sweeper(self, calls: Calls) -> Sweeper:
+    def sweeper(self, job_queue: JobQueue) -> Sweeper:
         """Return the sweeper, which queues jobs again whose worker has died."""
-        return Sweeper(self.jobs, self.blobs, calls)
+        return Sweeper(self.jobs, self.blobs, job_queue)
 
 
 class Api(Parts):
@@ -110,7 +110,7 @@ class Api(Parts):
             expired=self._events.notify_expired,
         )
         self._sessions = self._make_sessions(settings)
-        self._calls = self.calls(sync_client(self.queue_url))
+        self._job_queue = self.job_queue(sync_client(self.queue_url))
         copies = RedisSnapshots(
             route,
             self._store,
@@ -121,7 +121,7 @@ class Api(Parts):
         past = RedisHistory(self._aside, prefix=settings.key_prefix)
         shadows = RedisShadows(self._aside, prefix=settings.key_prefix)
         stored, uses, limit = (self._sessions, self._store), self._store.uses, ConcurrencyLimit()
-        jobs = Jobs(self.jobs, self.blobs, self.registry, self._calls, self.clock)
+        jobs = Jobs(self.jobs, self.blobs, self.registry, self._job_queue, self.clock)
         self.services = Services(
             sessions=self._sessions,
             states=States(*stored),
@@ -159,7 +159,7 @@ class Api(Parts):
     async def lifespan(self, _app: FastAPI) -> AsyncIterator[None]:
         """Run the background tasks while the application runs, then close all parts."""
         stop = threading.Event()
-        sweeper = self.sweeper(self._calls)
+        sweeper = self.sweeper(self._job_queue)
         sweeping = threading.Thread(target=sweeper.run, args=(stop, self._job_sweep_s), name="sweeper")
         sweeping.start()
         background = (

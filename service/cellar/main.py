@@ -16,7 +16,8 @@ from cellar.api.limits.limits import Limits
 from cellar.assembly import Api, Parts, Stores
 from cellar.engine import KernelCache, host_target, is_known, self_test, target_here
 from cellar.errors import StartupError
-from cellar.jobs import runner, worker
+from cellar.jobs import worker
+from cellar.jobs.attempt import runner
 from cellar.nn.builtin_kernels import builtin_kernels
 from cellar.open_files import allow_all, connections_within
 from cellar.registry import Registry
@@ -87,7 +88,7 @@ def warm(settings: Settings, targets: Sequence[str], say: Callable[[str], None])
 def worker_is_alive(settings: Settings) -> bool:
     """Return whether a training worker of this host has sent a heartbeat recently. Raise StoreUnavailable."""
     parts = Parts(settings)
-    return worker.is_alive(parts.calls(sync_client(parts.queue_url)))
+    return worker.is_alive(parts.job_queue(sync_client(parts.queue_url)))
 
 
 def run_job(tenant: str, job: str) -> None:

@@ -48,11 +48,14 @@ CLEAN = (
     "service/cellar/cells",
     "service/cellar/cli.py",
     "service/cellar/demo",
+    "service/cellar/embedded",
     "service/cellar/errors",
+    "service/cellar/jobs",
     "service/cellar/logs.py",
     "service/cellar/main.py",
     "service/cellar/open_files.py",
     "service/cellar/parent.py",
+    "service/cellar/ports",
     "service/cellar/registry.py",
     "service/cellar/server.py",
     "service/cellar/suggestions.py",
@@ -60,6 +63,7 @@ CLEAN = (
     "service/cellar/sessions/events",
     "service/cellar/sessions/history",
     "service/cellar/sessions/operations",
+    "service/cellar/store",
 )
 """Files and folders without such phrases."""
 

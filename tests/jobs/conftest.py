@@ -10,9 +10,9 @@ import pytest
 import redis
 
 from cellar.engine import KernelCache
-from cellar.jobs import runner
-from cellar.jobs.calls import Calls
-from cellar.jobs.runner import Fit
+from cellar.jobs.attempt import runner
+from cellar.jobs.attempt.runner import Fit
+from cellar.jobs.queue import JobQueue
 from cellar.jobs.submission import Jobs, Publish
 from cellar.jobs.sweeper import Sweeper
 from cellar.nn.model.spec import NetworkSpec
@@ -37,7 +37,7 @@ class Room:
     prefix: str
     store: RedisJobs
     blobs: RedisBlobs
-    calls: Calls
+    job_queue: JobQueue
     sweeper: Sweeper
 
     def submit(self, name: str = "j1") -> Job:
@@ -56,8 +56,8 @@ class Room:
 def room(redis_url: str) -> Iterator[Room]:
     """Yield an empty room."""
     client, prefix = sync_client(redis_url), f"test-{uuid.uuid4().hex}"
-    store, blobs, calls = RedisJobs(client, prefix), RedisBlobs(client, prefix), Calls(client, f"{prefix}.jobs")
-    yield Room(client, prefix, store, blobs, calls, Sweeper(store, blobs, calls))
+    store, blobs, job_queue = RedisJobs(client, prefix), RedisBlobs(client, prefix), JobQueue(client, f"{prefix}.jobs")
+    yield Room(client, prefix, store, blobs, job_queue, Sweeper(store, blobs, job_queue))
     client.close()
 
 
@@ -130,4 +130,4 @@ def workshop(room: Room, kernel_directory: Path) -> Workshop:
     kernels = KernelCache(kernel_directory)
     registry = Registry(RedisModels(room.client, room.prefix), room.blobs, kernels, Clock())
     registry.create("default", "walk", NETWORK, SEED)
-    return Workshop(room, registry, kernels, Jobs(room.store, room.blobs, registry, room.calls, Clock()))
+    return Workshop(room, registry, kernels, Jobs(room.store, room.blobs, registry, room.job_queue, Clock()))

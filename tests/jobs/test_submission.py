@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from cellar.errors import FingerprintMismatch, InvalidInput, JobUnknown, ModelUnknown
-from cellar.jobs.calls import Calls
+from cellar.jobs.queue import JobQueue
 from cellar.jobs.submission import Jobs, training_spec
 from cellar.nn.training.data.dataset import Dataset
 from cellar.nn.training.spec import TrainingSpec
@@ -17,7 +17,7 @@ def test_a_submitted_job_is_queued_with_the_newest_version_pinned(workshop: Work
     assert (job.state, job.spec["model"], job.created_s) == ("queued", "walk@1", 1_700_000_000.5)
     assert workshop.jobs.get("default", job.job) == job
     assert workshop.jobs.list("default") == [job]
-    assert workshop.room.calls.waiting(job)
+    assert workshop.room.job_queue.waiting(job)
     assert training_spec(job) == TRAINING
 
 
@@ -69,7 +69,7 @@ def test_the_same_key_makes_one_job(workshop: Workshop) -> None:
 
 def test_a_job_is_accepted_while_only_the_queue_is_away(workshop: Workshop) -> None:
     room = workshop.room
-    away = Calls(sync_client("unix:///nowhere.sock"), room.prefix)
+    away = JobQueue(sync_client("unix:///nowhere.sock"), room.prefix)
     jobs = Jobs(room.store, room.blobs, workshop.registry, away, Clock())
     assert jobs.get("default", jobs.submit("default", "walk", walks(), TRAINING).job.job).state == "queued"
 

@@ -11,22 +11,22 @@ from tests.waiting import wait_until
 def test_a_job_whose_call_was_never_queued_is_queued(room: Room) -> None:
     job = room.submit()
     room.sweeper.sweep()
-    assert not room.calls.waiting(job), "whoever submits a job has time to queue it"
+    assert not room.job_queue.waiting(job), "whoever submits a job has time to queue it"
 
     def swept() -> bool:
         room.sweeper.sweep()
-        return room.calls.waiting(job)
+        return room.job_queue.waiting(job)
 
     wait_until(swept, 10, "the job is queued")
 
 
 def test_a_job_that_waits_for_a_worker_is_not_queued_again(room: Room) -> None:
-    room.calls.push(room.submit())
+    room.job_queue.push(room.submit())
     looked = 0
     while looked < 2:
         looked += wait_until(lambda: len(list(room.store.orphans())), 10, "the job is due")
         room.sweeper.sweep()
-    assert room.calls.queue.count == 1
+    assert room.job_queue.queue.count == 1
 
 
 def test_the_job_of_a_dead_worker_is_queued_for_the_next_attempt(room: Room) -> None:
@@ -36,10 +36,10 @@ def test_the_job_of_a_dead_worker_is_queued_for_the_next_attempt(room: Room) -> 
 
     def queued_again() -> bool:
         room.sweeper.sweep()
-        return room.calls.waiting(room.store.get("default", "j1"))
+        return room.job_queue.waiting(room.store.get("default", "j1"))
 
     wait_until(queued_again, 10, "the job is queued again")
-    assert not room.calls.waiting(job), "the call that has died is another"
+    assert not room.job_queue.waiting(job), "the call that has died is another"
     assert room.store.get("default", "j1").state == "queued"
 
 
@@ -58,7 +58,7 @@ def test_an_ended_job_leaves_its_record_only(room: Room) -> None:
 
 def test_a_store_that_is_away_is_waited_for(room: Room) -> None:
     away = RedisJobs(sync_client("unix:///nowhere.sock"), room.prefix)
-    sweeper = type(room.sweeper)(away, room.blobs, room.calls)
+    sweeper = type(room.sweeper)(away, room.blobs, room.job_queue)
     sweeper.try_sweep()
 
 
@@ -68,7 +68,7 @@ def test_sweeps_until_it_is_stopped(room: Room) -> None:
     thread = threading.Thread(target=room.sweeper.run, args=(stop, 0.05))
     thread.start()
     try:
-        wait_until(lambda: room.calls.waiting(job), 10, "the job is queued")
+        wait_until(lambda: room.job_queue.waiting(job), 10, "the job is queued")
     finally:
         stop.set()
         thread.join(5)

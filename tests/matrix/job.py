@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from cellar.api.schemas.catalogue.jobs import JobRequest
 from cellar.engine import KernelCache
 from cellar.errors import CellarError
-from cellar.jobs import runner
-from cellar.jobs.calls import Calls
+from cellar.jobs.attempt import runner
+from cellar.jobs.queue import JobQueue
 from cellar.jobs.submission import Jobs
 from cellar.nn.model.spec import NetworkSpec
 from cellar.registry import Registry
@@ -50,7 +50,7 @@ class Rig:
         self._jobs = RedisJobs(client, prefix)
         self._blobs = RedisBlobs(client, prefix)
         self._registry = Registry(RedisModels(client, prefix), self._blobs, KernelCache(kernels), Clock())
-        self._calls = Calls(client, f"{prefix}.jobs")
+        self._job_queue = JobQueue(client, f"{prefix}.jobs")
         self._made: dict[str, str] = {}
 
     def initial(self, case: Case) -> dict[str, NDArray[np.float32]]:
@@ -59,7 +59,7 @@ class Rig:
 
     def run(self, case: Case) -> Outcome:
         """Submit the job as the api does, carry it out, and return what became of it."""
-        jobs = Jobs(self._jobs, self._blobs, self._registry, self._calls, Clock())
+        jobs = Jobs(self._jobs, self._blobs, self._registry, self._job_queue, Clock())
         try:
             asked = JobRequest.model_validate(self._request(case))
             job = jobs.submit(TENANT, asked.model, asked.data.dataset(), asked.training(), publish=asked.publish).job

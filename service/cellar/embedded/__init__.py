@@ -1,1 +1,1 @@
-"""What one machine runs by itself: a private Redis, and the processes that `cellar serve` keeps alive."""
+"""`cellar serve` on one machine: a private Redis, and the supervision of the API and worker processes."""

@@ -1,11 +1,11 @@
-"""Growing pauses between the tries of something that keeps failing."""
+"""Exponential backoff between restarts."""
 
 
 class RestartBackoff:
-    """Says when the next try is due. Times are those of one monotonic clock, in seconds.
+    """Tells when the next start is due. Times are those of one monotonic clock, in seconds.
 
-    The first pause is `first_s`; each further one is twice as long, up to `longest_s`. What ran for `steady_s` after
-    its last start did not fail at start, so its next pause is the first again.
+    The first pause is `first_s`; each further one is twice as long, up to `longest_s`. After a run of `steady_s` the
+    next pause is the first again.
     """
 
     def __init__(self, first_s: float, longest_s: float, steady_s: float) -> None:
@@ -21,11 +21,11 @@ class RestartBackoff:
         return now_s >= self._due_s
 
     def started(self, now_s: float) -> None:
-        """Note that a try begins."""
+        """Record a start."""
         self._started_s = now_s
 
     def failed(self, now_s: float) -> float:
-        """Note that the last try has failed or ended. Return the pause before the next one, in seconds."""
+        """Record that the last start failed or what it started has ended. Return the pause before the next, seconds."""
         if now_s - self._started_s > self._steady_s:
             self._pause_s = self._first_s
         pause_s = self._pause_s

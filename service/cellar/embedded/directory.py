@@ -1,13 +1,13 @@
-"""The private Redis' directories and the two locks that say who runs it and who uses it.
+"""Directories of the private Redis, and two locks that tell whether it runs and whether services use it.
 
 ::
 
     <data directory>/        mode 700
         server.lock          locked exclusively by the running Redis itself: it inherits the lock, so that the lock
-                             lives exactly as long as the server, whatever becomes of the process that started it
-        users.lock           locked shared by each service that uses the Redis; who gets it alone was the last
+                             lives exactly as long as the server, even if the process that started it ends
+        users.lock           locked shared by each service that uses the Redis; the last one can lock it exclusively
         socket               path of the running server's socket
-        release              which server wrote the data
+        release              kind and version of the server that wrote the data
         appendonly*          the data
         redis.log
     <runtime directory>/     mode 700, short
@@ -30,14 +30,14 @@ SOCKET_PATH_BYTES = 107
 """The longest path of a unix socket on Linux: sun_path holds 108 bytes with the zero."""
 
 ROOM_BYTES = 1024 * 1024
-"""What must be free for a server to start."""
+"""Free space that a server needs to start, bytes."""
 
 LOG_BYTES = 64 * 1024
-"""The most that is read of a server's log."""
+"""Most bytes that are read of a server's log."""
 
 
 class Directory:
-    """The places of one private Redis. Made on first use; raise StartupError where they cannot be used safely."""
+    """The paths of one private Redis. Directories are created when needed; StartupError if they are not safe to use."""
 
     def __init__(self, data: Path, runtime: Path | None = None) -> None:
         self.data = data
@@ -46,11 +46,11 @@ class Directory:
 
     @property
     def log(self) -> Path:
-        """Return where the server logs."""
+        """Return the path of the server's log."""
         return self.data / "redis.log"
 
     def new_socket(self) -> Path:
-        """Return the path for a new server's socket, its directory made."""
+        """Return the path for a new server's socket, and create its directory."""
         path = self._runtime / "redis.sock"
         if len(os.fsencode(path)) > SOCKET_PATH_BYTES:
             raise StartupError(
@@ -62,7 +62,7 @@ class Directory:
         return path
 
     def check_room(self) -> None:
-        """Raise StartupError unless ROOM_BYTES can be written: a server without room would end with its first write."""
+        """Raise StartupError unless ROOM_BYTES can be written: a server on a full disk ends at its first write."""
         try:
             with tempfile.TemporaryFile(dir=self.data) as file:
                 os.posix_fallocate(file.fileno(), 0, ROOM_BYTES)
@@ -76,7 +76,7 @@ class Directory:
         return self.log.stat().st_size if self.log.exists() else 0
 
     def read_log(self, start: int) -> str:
-        """Return the end of the server's log from byte `start` on, LOG_BYTES of it at most."""
+        """Return the server's log from byte `start` to its end, at most the last LOG_BYTES."""
         if not self.log.exists():
             return ""
         with self.log.open("rb") as file:
@@ -84,37 +84,37 @@ class Directory:
             return file.read().decode(errors="replace")
 
     def socket(self) -> Path | None:
-        """Return the path of the newest server's socket, None if there never was one."""
+        """Return the path of the newest server's socket, None before the first start."""
         text = self._read("socket")
         return Path(text) if text else None
 
     def remove_socket(self) -> None:
-        """Clean up after a server that has ended."""
+        """Remove the socket of a server that has ended."""
         path = self.socket()
         if path:
             path.unlink(missing_ok=True)
         if path and path.parent == _default_runtime(self.data):
-            with suppress(OSError):  # Something else lies there, or it is gone already.
+            with suppress(OSError):  # it is not empty, or already removed
                 path.parent.rmdir()
 
     def written_by(self) -> Release | None:
-        """Return which server wrote the data, None if nothing was written."""
+        """Return the release of the server that wrote the data, None if there are none."""
         return Release.parse(self._read("release"))
 
     def set_written_by(self, release: Release) -> None:
-        """Record which server writes the data from now on."""
+        """Record the release of the server that writes the data from now on."""
         if self.written_by() != release:
             self._write("release", str(release))
 
     def lock_server(self) -> int | None:
-        """Return the locked descriptor that the new server must inherit; None if a server holds the lock."""
+        """Return the locked descriptor that the new server must inherit, None if a server is running."""
         descriptor = self._open("server.lock")
         return descriptor if _try_lock(descriptor) else None
 
     def join(self) -> int:
-        """Count this process among the users and return the descriptor that says so.
+        """Register this process as a user and return the descriptor of its lock.
 
-        Waits while a last user stops the server.
+        Waits while the last user stops the server.
         """
         descriptor = self._open("users.lock")
         fcntl.flock(descriptor, fcntl.LOCK_SH)
@@ -122,12 +122,12 @@ class Directory:
 
     @staticmethod
     def leave(descriptor: int) -> bool:
-        """Stop counting; return True if this process was the last.
+        """Deregister this process; return True if it was the last user.
 
-        Newcomers then wait until it closes the descriptor.
+        New users then wait until it closes the descriptor.
         """
-        # Released first and asked for again: of two that leave at once, each converting its shared lock in place,
-        # none might be the last. So at least one is.
+        # The shared lock is released before the exclusive one is requested: if two users that leave at the same time
+        # converted their locks in place, neither might be the last. This way at least one is.
         fcntl.flock(descriptor, fcntl.LOCK_UN)
         return _lock(descriptor)
 
@@ -145,7 +145,7 @@ class Directory:
 
 
 def _try_lock(descriptor: int) -> bool:
-    """Lock alone and without waiting; close the descriptor if another has the lock."""
+    """Lock exclusively without waiting; close the descriptor if another process has the lock."""
     if _lock(descriptor):
         return True
     os.close(descriptor)
@@ -163,18 +163,18 @@ def _lock(descriptor: int) -> bool:
 
 
 def _default_runtime(data: Path) -> Path:
-    """Return a short directory that is the same for every service on this data, whatever its environment.
+    """Return a short path of a directory, which depends on the data directory and not on the environment.
 
-    Not $XDG_RUNTIME_DIR: it vanishes when its user logs out, and the service need not end then.
+    $XDG_RUNTIME_DIR is removed when its user logs out, and the service may run longer.
     """
     name = hashlib.sha256(os.fsencode(data.resolve())).hexdigest()[:12]
     return Path("/tmp", f"cellar-{os.geteuid()}-{name}")  # noqa: S108  # its owner and mode are checked
 
 
 def _make_private(path: Path) -> None:
-    """Make a directory that nobody else may enter, and its parents too, where they are missing.
+    """Create a directory that only this user can enter, and missing parents with the same mode.
 
-    One of them may be the data directory of another service: the demo's stands in that of the user's own.
+    A parent may be the data directory of another service: the demo's is inside that of the user.
     """
     try:
         for directory in (*reversed(path.parents), path):
@@ -186,4 +186,4 @@ def _make_private(path: Path) -> None:
     if not stat.S_ISDIR(found.st_mode):
         raise StartupError(f"{path} must be a directory, and is a file or a link: remove it, or set another one")
     if found.st_uid != os.geteuid() or found.st_mode & 0o077:
-        raise StartupError(f"{path} must be a directory of this user that nobody else may enter: chmod 700 {path}")
+        raise StartupError(f"{path} must be a directory of this user that no other user may enter: chmod 700 {path}")

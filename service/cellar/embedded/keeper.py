@@ -1,4 +1,4 @@
-"""Keeps the private Redis running while the service does."""
+"""Restarts the private Redis when it has ended while the service runs."""
 
 import logging
 from collections.abc import Callable
@@ -10,17 +10,17 @@ from cellar.errors import StartupError
 log = logging.getLogger(__name__)
 
 BACKOFF_S = (0.1, 2.0)
-"""The first and the longest pause between two starts. Sessions go on within a few seconds once there is room again."""
+"""The first and the longest pause between two starts: short, so that sessions work again soon after a full disk."""
 
 STEADY_S = 10.0
-"""A server that ran this long has not failed at start."""
+"""After a run of this length the next pause is the first again, seconds."""
 
 REPEAT_S = 60.0
-"""The same reason is logged again no sooner than this."""
+"""Least time between two log entries with the same reason, seconds."""
 
 
 class RedisKeeper:
-    """Starts the private Redis again when it has ended, with growing pauses, and logs why it ended."""
+    """Restarts the private Redis with growing pauses, and logs why it ended."""
 
     def __init__(self, server: PrivateRedis, now_s: Callable[[], float]) -> None:
         self._server = server
@@ -32,7 +32,7 @@ class RedisKeeper:
         """The reason that was logged last, and when."""
 
     def keep(self) -> None:
-        """Look at the server once. Children of the service find a server that was started again by themselves."""
+        """Check the server once. Child processes of the service reconnect to a restarted server by themselves."""
         now_s = self._now_s()
         if not self._is_down:
             if self._server.is_running():

@@ -1,4 +1,4 @@
-"""Keep child processes alive: they start again when they crash, and drain when told to stop."""
+"""Supervises child processes: restarts them when they crash, and lets them drain when asked to stop."""
 
 import logging
 import os
@@ -18,26 +18,26 @@ log = logging.getLogger(__name__)
 STOP = frozenset({signal.SIGINT, signal.SIGTERM, signal.SIGHUP})
 
 GIVE_UP = 78
-"""Exit code of a child that will never start as things are: EX_CONFIG of sysexits.h."""
+"""Exit code of a child that cannot start with its configuration: EX_CONFIG of sysexits.h."""
 
 TICK_S = 0.1
-"""How often things are looked at that send no signal. The end of a child sends one."""
+"""Interval of checks. The end of a child is noticed at once, by a signal."""
 
 BACKOFF_S = (0.1, 5.0)
-"""The first wait before a crashed child starts again, doubled each time, and the longest."""
+"""The first and the longest pause before a crashed child is restarted; the pause doubles each time."""
 
 STEADY_S = 10.0
-"""A child that lived this long has not crashed at start: its next wait is the first again."""
+"""After a run of this length the next pause is the first again, seconds."""
 
 MARGIN_S = 2.0
-"""What a draining child may take beyond its own limit before it is killed."""
+"""Time that a draining child has beyond its own limit before it is killed, seconds."""
 
 
 class Signals:
-    """Signals as something to wait for, while the context lasts."""
+    """A context in which signals can be waited for."""
 
     def __enter__(self) -> Self:
-        """Take over the signals that stop the process, and the one that says that a child has ended."""
+        """Install handlers for the signals in STOP and for SIGCHLD."""
         self._undo = ExitStack()
         self._read, write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         self._undo.callback(os.close, self._read)
@@ -50,17 +50,17 @@ class Signals:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Give them back."""
+        """Restore the handlers."""
         self._undo.close()
 
     def wait(self, timeout_s: float) -> bool:
-        """Wait for a signal or until the time is over; return whether one came that asks to stop."""
+        """Wait for a signal or the timeout; return whether a signal in STOP arrived."""
         ready, _, _ = select.select([self._read], [], [], timeout_s)
         return bool(ready) and not STOP.isdisjoint(os.read(self._read, 4096))
 
 
 class Child:
-    """A process that should be running."""
+    """A process that is kept running."""
 
     def __init__(self, name: str, command: Sequence[str], *, inherit: Sequence[int] = ()) -> None:
         self.name = name
@@ -70,7 +70,7 @@ class Child:
         self._backoff = RestartBackoff(*BACKOFF_S, STEADY_S)
 
     def keep(self, now_s: float) -> bool:
-        """Start it if it does not run and its wait is over; return False if it has given up."""
+        """Start it if it does not run and its pause is over; return False if it ended with GIVE_UP."""
         if self._process and self._process.poll() is not None:
             code, self._process = self._process.returncode, None
             if code == GIVE_UP:
@@ -82,7 +82,7 @@ class Child:
         return True
 
     def stop(self, number: signal.Signals) -> None:
-        """Send a signal, if it runs."""
+        """Send it a signal if it runs."""
         if self._process:
             self._process.send_signal(number)
 
@@ -93,7 +93,7 @@ class Child:
     def _start(self, now_s: float) -> None:
         self._backoff.started(now_s)
         try:
-            # A session of its own: Ctrl-C in the terminal is for the parent, which says in what order to stop.
+            # A session of its own, because Ctrl-C in the terminal is for the parent, which stops its children in order.
             self._process = subprocess.Popen(self._command, pass_fds=self._inherit, start_new_session=True)
         except OSError as error:  # no memory, process or file to spare now
             pause_s = self._backoff.failed(now_s)
@@ -101,16 +101,16 @@ class Child:
 
 
 class Upkeep:
-    """An action that is repeated. One that raises ends nothing: it is logged, and tried again after growing pauses."""
+    """An action that is repeated. Its exceptions are logged, and it is tried again after growing pauses."""
 
     def __init__(self, action: Callable[[], object]) -> None:
         self._action = action
         self._backoff = RestartBackoff(*BACKOFF_S, STEADY_S)
         self._failed = True
-        """Whether the next run is a first one, or the first after a failure."""
+        """True before the first run and after a failure."""
 
     def run(self, now_s: float) -> None:
-        """Run the action, unless it failed a moment ago."""
+        """Run the action, unless a pause after a failure is not over."""
         if not self._backoff.is_due(now_s):
             return
         if self._failed:
@@ -126,7 +126,8 @@ class Upkeep:
 def supervise(children: Sequence[Child], upkeep: Callable[[], object] | None, drain_s: float) -> int:
     """Run the children until a signal asks to stop, then let them drain; return the exit code.
 
-    `upkeep` is called between looks at the children. A child that gives up ends the others, and the code is GIVE_UP.
+    `upkeep` is called between checks of the children. If a child ends with GIVE_UP, the others are stopped and the exit
+    code is GIVE_UP.
     """
     repeated = Upkeep(upkeep or (lambda: None))
     with Signals() as signals:
@@ -151,9 +152,9 @@ def _drain(children: Sequence[Child], signals: Signals, patience_s: float) -> No
 
 
 def _ending(code: int) -> str:
-    """Return how a process ended, in words."""
+    """Return a text that says how a process ended."""
     return f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
 
 
 def _note(_number: int, _frame: FrameType | None) -> None:
-    """Do nothing: that a handler exists makes the signal arrive at the pipe."""
+    """Do nothing. Signals are written to the wakeup pipe only if they have a handler."""

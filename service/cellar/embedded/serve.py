@@ -1,7 +1,7 @@
-"""`cellar serve`: the parent of the api and, if wanted, of a training worker; with a private Redis where none is given.
+"""`cellar serve`: the parent process of the API and a training worker, with a private Redis unless one is configured.
 
-The parent holds the listening socket, so that connections wait while a crashed api starts again, and nothing else: it
-loads neither the engine nor the web framework.
+The parent holds the listening socket, so that connections wait while a crashed API process restarts. It imports neither
+the engine nor the web framework.
 """
 
 import os
@@ -23,7 +23,7 @@ def serve(settings: Settings, program: Sequence[str], say: Callable[[str], None]
     """Run until a signal asks to stop; return the exit code. Raise StartupError if it cannot start.
 
     `program` is the command that the children are started with: `api SOCKET PARENT` and `worker --parent PARENT`.
-    They find the private Redis in CELLAR_REDIS_URL, like any other.
+    They get the URL of the private Redis in CELLAR_REDIS_URL.
     """
     with ExitStack() as stack:
         listener = stack.enter_context(listen(settings.host, settings.port))
@@ -45,7 +45,7 @@ def serve(settings: Settings, program: Sequence[str], say: Callable[[str], None]
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """Return a socket that listens on a host and port, 0 for a free one. Raise StartupError if it is taken."""
+    """Return a socket that listens on a host and port, 0 for a free port. Raise StartupError if the port is in use."""
     try:
         family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         return socket.create_server(address[:2], family=family, backlog=2048)

@@ -1,4 +1,4 @@
-"""A private Redis that outlives the process that started it and ends with the last that uses it."""
+"""A private Redis server that is shared by the services on a data directory and ends with the last of them."""
 
 import logging
 import os
@@ -21,10 +21,10 @@ from cellar.errors import StartupError
 log = logging.getLogger(__name__)
 
 ANSWER_S = 30.0
-"""How long a server may be silent at start; while it loads its data it is not silent."""
+"""Time within which a starting server must answer, also while it loads its data, and a stopping one must end."""
 
 POLL_S = 0.01
-"""Between two looks at a server that is starting or ending: both take tens of milliseconds."""
+"""Interval of checks of a starting or stopping server; both take tens of milliseconds."""
 
 OPTIONS = {
     "--port": "0",
@@ -34,21 +34,21 @@ OPTIONS = {
     "--maxmemory-policy": "noeviction",
     "--daemonize": "no",
 }
-"""Nothing is evicted, nobody else can connect."""
+"""No eviction, and only a socket that other users cannot open."""
 
 SILENCE = [
     (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDWR, 0),
     (os.POSIX_SPAWN_DUP2, 0, 1),
     (os.POSIX_SPAWN_DUP2, 0, 2),
 ]
-"""Standard streams of a server that must not hold the caller's terminal or pipe. It logs to a file."""
+"""Standard streams of the server, which must not keep this process's terminal or pipes open. It logs to a file."""
 
 
 class PrivateRedis:
-    """The Redis of a data directory, shared by every service on it. A context manager: the last one out stops it.
+    """The Redis of a data directory, shared by all services on it. A context manager: the last service stops it.
 
     With `fsync` always no acknowledged write is lost in a crash, with everysec those of the last second may be. A
-    server that runs already stays as it is.
+    running server keeps its options.
     """
 
     def __init__(
@@ -58,14 +58,14 @@ class PrivateRedis:
         fsync: Literal["always", "everysec"] = "always",
         max_memory_bytes: int | None = None,
     ) -> None:
-        """Let it take half of the memory that there is unless `max_memory_bytes` says how much, 0 for all of it."""
+        """Limit its memory to `max_memory_bytes`, 0 for no limit; by default to half of the available memory."""
         self._directory = directory
         self._max_memory_bytes = memory_bytes() // 2 if max_memory_bytes is None else max_memory_bytes
         self._fsync = fsync
         self._user: int | None = None
         self._process: int | None = None
         self._log_start = 0
-        """Size of the log when the last server was started from here, bytes."""
+        """Size of the log when this process last started a server, bytes."""
 
     def __enter__(self) -> Self:
         """Use the running server or start one, and wait until it answers. Raise StartupError or RedisMissing."""
@@ -80,25 +80,25 @@ class PrivateRedis:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Stop the server if nobody else uses it."""
+        """Stop the server if no other service uses it."""
         self._leave()
 
     @property
     def url(self) -> str:
-        """Return the URL by which redis-py finds the server."""
+        """Return the URL of the server."""
         return f"unix://{quote(str(self._directory.socket()))}?db=0"
 
     def is_running(self) -> bool:
-        """Return whether a server runs on the data, whoever started it."""
+        """Return whether a server runs on the data; another process may have started it."""
         lock = self._directory.lock_server()
         if lock is not None:
             os.close(lock)
         return lock is None
 
     def ensure(self) -> bool:
-        """Start a server if none runs; return True if one was started. Does not wait for it.
+        """Start a server if none runs, without waiting for it; return whether one was started.
 
-        Raise StartupError if it cannot be started now, also where the disk is full.
+        Raise StartupError if it cannot be started now, for instance because the disk is full.
         """
         lock = self._directory.lock_server()
         if lock is None:
@@ -106,11 +106,11 @@ class PrivateRedis:
         try:
             self._start(lock)
         finally:
-            os.close(lock)  # The server holds it now, or nobody.
+            os.close(lock)  # the server has inherited it, or the start failed
         return True
 
     def last_words(self) -> str:
-        """Return how the server ended that was started last, and what it logged last."""
+        """Return the last warnings in the log of the server that was started last."""
         lines = _reasons(self._directory.read_log(self._log_start))
         return "; ".join(lines) or f"it logged no reason in {self._directory.log}"
 
@@ -122,15 +122,15 @@ class PrivateRedis:
         options |= {"--appendfsync": self._fsync, "--logfile": str(self._directory.log)}
         command = [str(binary.path), *(word for option in options.items() for word in option)]
         log.info("starting %s from %s", binary.release, binary.path)
-        self._ended()  # Reaped, if there was one before.
+        self._ended()  # reaps an earlier server
         self._log_start = self._directory.log_size()
         os.set_inheritable(lock, True)
-        # Not subprocess.Popen: the server is meant to outlive this process. A session of its own: Ctrl-C in the
-        # terminal is for the service, which still needs Redis to drain.
+        # posix_spawn, not subprocess.Popen, because the server may outlive this process; with a session of its own,
+        # because Ctrl-C in the terminal is for the service, which still needs Redis to drain.
         self._process = os.posix_spawn(binary.path, command, os.environ, file_actions=SILENCE, setsid=True)
 
     def _wait_until_it_answers(self) -> None:
-        # The lock comes before the socket: a copied data directory names the socket of the server it was copied from.
+        # The lock is checked before the socket: a copied data directory names the socket of the original's server.
         self.ensure()
         deadline = time.monotonic() + ANSWER_S
         while not self._answers():
@@ -143,7 +143,7 @@ class PrivateRedis:
             time.sleep(POLL_S)
 
     def _answers(self) -> bool:
-        """Return whether the server answers, and record what it is: from now on the data is of its kind."""
+        """Return whether the server answers; if so, record its release as the one that wrote the data."""
         try:
             with self._client() as client:
                 found = client.info("server")
@@ -162,7 +162,7 @@ class PrivateRedis:
         )
 
     def _ended(self) -> bool:
-        """Return whether a server that this process started has ended since the last look."""
+        """Return whether a server that this process started has ended since the last call."""
         if self._process is None or os.waitpid(self._process, os.WNOHANG) == (0, 0):
             return False
         self._process = None
@@ -177,9 +177,9 @@ class PrivateRedis:
         self._user = None
 
     def _stop(self) -> None:
-        """Stop the server and wait until it has let go of the data."""
+        """Stop the server and wait until it has released its lock."""
         with suppress(redis.ConnectionError, redis.TimeoutError), self._client() as client:
-            client.shutdown(nosave=True)  # The append-only file is complete; a snapshot would only cost time.
+            client.shutdown(nosave=True)  # the append-only file is complete, so no snapshot is needed
         deadline = time.monotonic() + ANSWER_S
         while (lock := self._directory.lock_server()) is None:
             if time.monotonic() > deadline:
@@ -192,7 +192,7 @@ class PrivateRedis:
 
 
 def _reasons(log: str) -> list[str]:
-    """Return the last warnings of a server's log, without what every server says at its start."""
+    """Return the last three warnings of a log that are not among the usual ones."""
     lines = [line.partition(" # ")[2].strip() for line in log.splitlines()]
     return [line for line in lines if line and not _USUAL.search(line)][-3:]
 
@@ -201,7 +201,7 @@ _USUAL = re.compile(
     r"is starting|[Vv]ersion=|^Configuration loaded|^Server initialized|^WARNING|^User requested shutdown"
     r"|bye bye|^Redis is now ready"
 )
-"""Warnings that are no reason for an end."""
+"""Warnings of every server, which are no reason for its end."""
 
 
 def _release(found: dict[str, Any]) -> Release:

@@ -1,1 +1,1 @@
-"""Training jobs: submitted, queued, carried out by a worker, and begun again when a worker dies."""
+"""Training jobs: submission, queue, workers, attempts, and a sweeper that queues jobs of dead workers again."""

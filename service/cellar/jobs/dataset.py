@@ -1,4 +1,4 @@
-"""A job's dataset as one safetensors blob."""
+"""Packs the dataset of a job as one safetensors blob."""
 
 import numpy as np
 from safetensors import SafetensorError
@@ -11,7 +11,7 @@ from cellar.nn.training.data.dataset import Dataset
 def pack_dataset(job: str, data: Dataset) -> bytes:
     """Return the bytes of a dataset.
 
-    The job's name is written inside, so that two jobs on equal data never share a blob that one of them deletes.
+    They contain the name of the job, so that two jobs with equal data have different blobs and each can delete its own.
     """
     arrays = {"inputs": data.inputs, "targets": data.targets}
     if data.validation is not None:
@@ -21,7 +21,7 @@ def pack_dataset(job: str, data: Dataset) -> bytes:
 
 
 def unpack_dataset(data: bytes) -> Dataset:
-    """Return the dataset of `pack_dataset`. Raise StoreCorrupt if the bytes hold none."""
+    """Return the dataset that `pack_dataset` packed. Raise StoreCorrupt for other bytes."""
     try:
         arrays = load(data)
         held_out = "validation_inputs" in arrays

@@ -1,4 +1,4 @@
-"""What the api does with training jobs: submit, look, cancel."""
+"""Submits training jobs, reads them and cancels them, for the API."""
 
 import hashlib
 import json
@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from cellar.errors import AlreadyExists, FingerprintMismatch, JobUnknown, StoreUnavailable
-from cellar.jobs.calls import Calls
 from cellar.jobs.dataset import pack_dataset
+from cellar.jobs.queue import JobQueue
 from cellar.nn.training.data.dataset import Dataset
 from cellar.nn.training.defaults import resolve
 from cellar.nn.training.spec import TrainingSpec
@@ -21,37 +21,39 @@ from cellar.registry import Registry
 logger = logging.getLogger(__name__)
 
 Publish = Literal["if_better", "always"]
-"""Whether a result that is worse than what the training began with becomes a version, too."""
+"""`if_better`: a result that is worse than the version that the training began with is not published."""
 
 
 def training_spec(job: Job) -> TrainingSpec:
-    """Return how the job trains: its request without model and data."""
+    """Return the training settings of a job: its request without model and data."""
     fields = {name: value for name, value in job.spec.items() if name in TrainingSpec.model_fields}
     return TrainingSpec.model_validate_json(json.dumps(fields))
 
 
 @dataclass(frozen=True, slots=True)
 class Submission:
-    """A job, and whether the same request had made it before."""
+    """A job, and whether it had been submitted before by the same request."""
 
     job: Job
     replayed: bool
 
 
 def publish_of(job: Job) -> Publish:
-    """Return when the result of a job is published. Jobs from before one could ask publish always."""
+    """Return when the result of a job is published; `always` for jobs stored before there was this setting."""
     found: Publish = job.spec.get("publish", "always")
     return found
 
 
 class Jobs:
-    """Training jobs as the api sees them. Synchronous and safe to call from several threads."""
+    """Training jobs of the API. Synchronous and safe to call from several threads."""
 
-    def __init__(self, store: JobStore, blobs: BlobStore, registry: Registry, calls: Calls, clock: Clock) -> None:
+    def __init__(
+        self, store: JobStore, blobs: BlobStore, registry: Registry, job_queue: JobQueue, clock: Clock
+    ) -> None:
         self._store = store
         self._blobs = blobs
         self._registry = registry
-        self._calls = calls
+        self._job_queue = job_queue
         self._clock = clock
 
     def submit(
@@ -66,12 +68,12 @@ class Jobs:
     ) -> Submission:
         """Store a job that trains `model` ("name" or "name@3") on arrays in (T, B, F), and queue it.
 
-        The model is pinned here: the job trains the version that is the newest now. Settings that were not sent are
-        chosen by the data (`cellar.nn.training.defaults`). The order is dataset, record,
-        call: a crash in between leaves at most bytes that nothing refers to, or a record that the sweeper queues.
-        The same `key` again returns the job that it made, as long as the job is known. Raise FingerprintMismatch if
-        that was another one, ModelUnknown, InvalidInput where data and settings do not fit the model, or
-        StoreUnavailable; then nothing is submitted.
+        The model is pinned now: the job trains the present newest version. Settings that were not sent depend on the
+        data (`cellar.nn.training.defaults`). Dataset, record and call are written in this order: a crash in between
+        leaves at most bytes that nothing refers to, or a record that the sweeper queues. A second call with the same
+        `key` returns the job of the first, as long as it is stored. Raise FingerprintMismatch if the first was another
+        request, ModelUnknown, InvalidInput if data or settings do not fit the model, or StoreUnavailable; then nothing
+        is submitted.
         """
         version = self._registry.get(tenant, model)
         network = self._registry.network(version)
@@ -93,7 +95,7 @@ class Jobs:
                 raise
             return Submission(found, replayed=True)
         try:
-            self._calls.push(job)
+            self._job_queue.push(job)
         except StoreUnavailable:
             logger.warning("job %s waits for the queue, which cannot be reached now", name)
         return Submission(job, replayed=False)
@@ -101,14 +103,14 @@ class Jobs:
     def _made(self, job: Job, model: str) -> Job | None:
         """Return the job of that name, None if there is none. Raise FingerprintMismatch if it is not the same.
 
-        A model without a version may be at a newer one by now, the one that the job itself has made.
+        A model named without a version may have a newer version now, which the job itself may have published.
         """
         try:
             found = self._store.get(job.tenant, job.job)
         except JobUnknown:
             return None
         pinned = str(found.spec["model"])
-        # A job of a release before this one does not name all that one names now.
+        # the stored spec of a job from an earlier release may lack members
         asked = {name: value for name, value in job.spec.items() if name in found.spec} | {"model": pinned}
         if model not in (pinned, pinned.partition("@")[0]) or found.spec != asked:
             raise FingerprintMismatch("this Idempotency-Key was used for another job")
@@ -127,17 +129,17 @@ class Jobs:
         return self._store.list(tenant, limit, state)
 
     def cancel(self, tenant: str, job: str) -> Job:
-        """Ask a job to end and return it as it is now: a running one ends a moment later. Raise JobUnknown."""
+        """Ask a job to end and return it; a running job ends a moment later. Raise JobUnknown."""
         return self._store.cancel(tenant, job)
 
     def unfinished(self, tenant: str, model: str) -> int:
-        """Return how many queued and running jobs train a model ("name") or one version of it ("name@3")."""
+        """Return the number of queued and running jobs that train a model ("name") or a version ("name@3")."""
         return len(self._store.unfinished(tenant, model))
 
     def cancel_unfinished(self, tenant: str, model: str) -> int:
-        """Ask all those jobs to end, as `cancel` does; return how many they were.
+        """Ask all those jobs to end, as `cancel` does; return their number.
 
-        A job that has already fixed what it will publish is not cancelled: it fails if its model is gone by then.
+        A job whose outcome is sealed is not cancelled: it fails if its model no longer exists when it publishes.
         """
         jobs = self._store.unfinished(tenant, model)
         for job in jobs:

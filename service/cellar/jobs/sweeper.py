@@ -1,39 +1,39 @@
-"""Finds jobs that nobody holds and queues them again; clears away what ended jobs leave."""
+"""Queues jobs again whose worker has died, and deletes the blobs of ended jobs."""
 
 import logging
 import threading
 
 from cellar.errors import CellarError, StoreUnavailable
-from cellar.jobs.calls import Calls
+from cellar.jobs.queue import JobQueue
 from cellar.ports import BlobStore, Job, JobStore
 
 logger = logging.getLogger(__name__)
 
 
 class Sweeper:
-    """Every worker and every api sweeps: two cheap questions when there is nothing to do."""
+    """Looks for such jobs. Every worker and every API process has one; without such jobs a sweep is two commands."""
 
-    def __init__(self, jobs: JobStore, blobs: BlobStore, calls: Calls) -> None:
+    def __init__(self, jobs: JobStore, blobs: BlobStore, job_queue: JobQueue) -> None:
         self._jobs = jobs
         self._blobs = blobs
-        self._calls = calls
+        self._job_queue = job_queue
 
     def sweep(self) -> None:
-        """Queue orphans whose call is not waiting already, and clear ended jobs. Raise StoreUnavailable."""
+        """Queue orphans that are not queued, and delete the blobs of ended jobs. Raise StoreUnavailable."""
         for job in self._jobs.orphans():
-            if not self._calls.waiting(job):
-                logger.info("job %s: nobody holds it after %d attempts; queued", job.job, job.attempt)
-                self._calls.push(job)
+            if not self._job_queue.waiting(job):
+                logger.info("job %s has no worker after %d attempts: queued", job.job, job.attempt)
+                self._job_queue.push(job)
         for job in self._jobs.ended():
             self._clear(job)
 
     def run(self, stop: threading.Event, every_s: float) -> None:
-        """Sweep until `stop` is set; a store that is away is waited for."""
+        """Sweep every `every_s` until `stop` is set."""
         while not stop.wait(every_s):
             self.try_sweep()
 
     def try_sweep(self) -> None:
-        """Sweep, and leave what goes wrong to the next sweep."""
+        """Sweep, and log errors: the next sweep tries again."""
         try:
             self.sweep()
         except StoreUnavailable as error:

@@ -1,10 +1,9 @@
-"""The training worker: rq's worker, with our own idea of who holds a job and of when it is lost.
+"""The training worker: rq's worker, with leases that decide which attempt has a job.
 
-Left alone, rq takes a minute or more to notice a dead worker, and marks the job of a killed child as failed. Here rq
-only carries calls; jobs are held by leases (`cellar.store.catalogue.jobs`). The parent process stays small: it waits
-for calls,
-forks a child for each, sweeps, and kills a child that does not stop when it should. It has no threads, so that the
-fork is safe.
+rq alone takes a minute or more to notice a dead worker, and marks the job of a killed child as failed. Here rq only
+delivers calls, and an attempt has a job as long as it keeps the lease (`cellar.store.catalogue.jobs`). The parent
+process waits for calls, forks a child for each, sweeps, and kills a child that does not stop when it should. It has no
+threads, so that the fork is safe.
 """
 
 import logging
@@ -26,8 +25,8 @@ from rq.queue import Queue
 from rq.serializers import JSONSerializer
 
 from cellar.errors import JobUnknown, StoreUnavailable, Superseded
-from cellar.jobs.calls import Calls
-from cellar.jobs.deaths import describe_death
+from cellar.jobs.exit_status import describe_exit
+from cellar.jobs.queue import JobQueue
 from cellar.jobs.sweeper import Sweeper
 from cellar.parent import die_with_parent
 from cellar.ports import Job, JobStore, Lease
@@ -35,33 +34,33 @@ from cellar.ports import Job, JobStore, Lease
 logger = logging.getLogger(__name__)
 
 TICK_S = 1
-"""The parent looks after its child, and up from an empty queue, this often (rq counts in whole seconds)."""
+"""How often the parent checks its child, and sweeps while the queue is empty; rq needs whole seconds."""
 
 WORKER_TTL_S = 15 + TICK_S
-"""rq waits for a call 15 s less than this."""
+"""rq waits for a call for 15 s less than this."""
 
 ALIVE_S = 30.0
-"""A worker that has not shown itself for so long hangs or is gone; usual are seconds."""
+"""A worker without a heartbeat for this time hangs or has ended; heartbeats usually come every few seconds."""
 
 TIDY_S = 600.0
-"""How often rq clears its own notes of calls that died. Nothing waits for it."""
+"""How often rq deletes its records of failed calls."""
 
 GRACE_S = 5.0
-"""A child that was asked to stop stores a checkpoint first; one that takes longer is killed."""
+"""Time that a child has to store a checkpoint and stop before it is killed."""
 
 BEGIN_S = 60.0
-"""A child that has not even taken the lease by now hangs."""
+"""Time that a child has to acquire the lease before it is killed."""
 
 
 class TrainingWorker(Worker):
     """A worker that carries out one job at a time in a child process."""
 
-    max_connection_wait_time = 2.0  # s; rq would come to wait a minute between two looks for a Redis that is away
+    max_connection_wait_time = 2.0  # s; by default rq waits up to a minute between two attempts to connect
 
-    def __init__(self, calls: Calls, jobs: JobStore, sweeper: Sweeper, sweep_s: float) -> None:
+    def __init__(self, job_queue: JobQueue, jobs: JobStore, sweeper: Sweeper, sweep_s: float) -> None:
         super().__init__(
-            [calls.queue],
-            connection=calls.connection,
+            [job_queue.queue],
+            connection=job_queue.connection,
             serializer=JSONSerializer,
             worker_ttl=WORKER_TTL_S,
             job_monitoring_interval=TICK_S,
@@ -75,18 +74,18 @@ class TrainingWorker(Worker):
 
     @property
     def stop_requested(self) -> bool:
-        """Whether somebody wants this worker to stop."""
+        """Whether this worker was asked to stop."""
         return self._shutdown_requested_date is not None
 
     # --- while idle and while a child runs: sweep ---
 
     @property
     def should_run_maintenance_tasks(self) -> bool:
-        """Return whether it is time to sweep. rq asks at every turn of its loop."""
+        """Return whether it is time to sweep. rq reads this in each iteration of its loop."""
         return time.monotonic() - self._swept >= self._sweep_s
 
     def run_maintenance_tasks(self) -> None:
-        """Sweep, and seldom let rq tidy up."""
+        """Sweep, and every TIDY_S let rq delete its old records."""
         self._swept = time.monotonic()
         self._sweeper.try_sweep()
         if self._swept - self._tidied >= TIDY_S:
@@ -94,7 +93,7 @@ class TrainingWorker(Worker):
             super().run_maintenance_tasks()  # type: ignore[no-untyped-call]  # rq is typed in parts
 
     def maintain_heartbeats(self, job: Call, execution: Execution) -> None:
-        """Look after the child, once a tick. A Redis that is away is no reason to leave it."""
+        """Check the child, every TICK_S. Errors of Redis are logged, and the child runs on."""
         try:
             super().maintain_heartbeats(job, execution)
             if self.should_run_maintenance_tasks:
@@ -104,27 +103,27 @@ class TrainingWorker(Worker):
         self._kill_if_unwanted(_lease(job))
 
     def subscribe(self) -> None:
-        """Listen to no commands: jobs are cancelled in their records, and the thread would make the fork unsafe."""
+        """Subscribe to no commands: jobs are cancelled in their records, and a thread would make the fork unsafe."""
 
     def unsubscribe(self) -> None:
-        """Undo nothing."""
+        """Do nothing, as nothing was subscribed to."""
 
     # --- the child ---
 
     def main_work_horse(self, job: Call, queue: Queue) -> None:
-        """Carry out one call, in the child."""
+        """Run one call, in the child."""
         assert self.pid is not None
         die_with_parent(self.pid)
         super().main_work_horse(job, queue)
 
     def handle_warm_shutdown_request(self) -> None:
-        """Ask the child to give its job back instead of waiting for hours until it is done."""
+        """Ask the child to give its job back, because its job may take hours."""
         super().handle_warm_shutdown_request()  # type: ignore[no-untyped-call]  # rq is typed in parts
         self._ask_to_stop()
 
     def handle_work_horse_killed(self, job: Call, retpid: int, ret_val: int, rusage: Any) -> None:  # noqa: ARG002  # rq's
-        """Give up the lease of a child that died, so that its job is queued again now and not when it runs out."""
-        death = describe_death(ret_val)
+        """End the lease of a child that died, so that its job is queued again before the lease expires."""
+        death = describe_exit(ret_val)
         logger.warning("job %s: its process died of %s", _lease(job).job, death)
         try:
             if self.stop_requested:
@@ -155,7 +154,7 @@ class TrainingWorker(Worker):
             self.kill_horse()
 
     def _patience_s(self, lease: Lease) -> float | None:
-        """Return how long the child may go on, None if there is no reason to stop it."""
+        """Return how long the child may still run, None if there is no reason to stop it."""
         if self.stop_requested:
             return GRACE_S
         try:
@@ -176,45 +175,45 @@ def run(
     *,
     where: str,
     jobs: JobStore,
-    sweeper: Callable[[Calls], Sweeper],
+    sweeper: Callable[[JobQueue], Sweeper],
     sweep_s: float,
 ) -> None:
-    """Work until SIGTERM or SIGINT. A Redis that is away is waited for.
+    """Work until SIGTERM or SIGINT. While Redis is unavailable, try to connect again.
 
     `connect` makes the client for the queue of that name; `where` is the address of its Redis, for messages. Call it on
-    the main thread of a process without others.
+    the main thread of a process without other threads.
     """
     worker: TrainingWorker | None = None
     while True:
         _end_when_asked()
         try:
-            calls = Calls(connect(), queue)
-            worker = TrainingWorker(calls, jobs, sweeper(calls), sweep_s)
+            job_queue = JobQueue(connect(), queue)
+            worker = TrainingWorker(job_queue, jobs, sweeper(job_queue), sweep_s)
             worker.work(logging_level=None)
         except StopRequested:
             return
         except redis.RedisError as error:
             logger.warning("the job queue in Redis at %s cannot be reached: %s", where, error)
         if worker is not None and worker.stop_requested:
-            return  # also if Redis was away when it wanted to say goodbye
+            return  # also if Redis was unavailable when the worker deregistered
         _end_when_asked()
         time.sleep(TICK_S)
 
 
 def _end_when_asked() -> None:
-    """Let a signal end the process in good order. rq has handlers of its own, but none before it is registered."""
+    """Let a signal end the process with exit code 0. rq installs its own handlers only once it is registered."""
 
     def end(_number: int, _frame: object) -> None:
-        raise SystemExit(0)  # no Exception: whoever is at work, logging for one, would keep that to himself
+        raise SystemExit(0)  # no subclass of Exception, which running code, such as logging, could swallow
 
     signal.signal(signal.SIGTERM, end)
     signal.signal(signal.SIGINT, end)
 
 
-def is_alive(calls: Calls) -> bool:
-    """Return whether a worker of this host has shown itself within ALIVE_S. Raise StoreUnavailable."""
+def is_alive(job_queue: JobQueue) -> bool:
+    """Return whether a worker of this host had a heartbeat within ALIVE_S. Raise StoreUnavailable."""
     try:
-        workers = Worker.all(connection=calls.connection, queue=calls.queue, serializer=JSONSerializer)
+        workers = Worker.all(connection=job_queue.connection, queue=job_queue.queue, serializer=JSONSerializer)
     except redis.RedisError as error:
         raise StoreUnavailable(f"the job queue cannot be reached: {error}") from error
     least = datetime.now(UTC) - timedelta(seconds=ALIVE_S)
@@ -223,7 +222,7 @@ def is_alive(calls: Calls) -> bool:
 
 
 def _lease(call: Call) -> Lease:
-    """Return the lease that a call would begin."""
+    """Return the lease of the attempt that a call begins."""
     tenant, job = call.args
     return Lease(tenant, job, int(call.id.rsplit("-", 1)[1]))
 

@@ -1,4 +1,4 @@
-"""Who asks for something: the owner of what is asked for, and what the owner's key allows."""
+"""The caller of a request: its tenant, and the scopes of its API key."""
 
 from dataclasses import dataclass
 
@@ -9,11 +9,11 @@ class Caller:
 
     tenant: str
     scopes: frozenset[str] = frozenset()
-    """What it may do, as its key says; of a caller without a key they are empty."""
+    """What the key of the caller allows; empty for a caller without a key."""
 
 
 ANYBODY = Caller("default")
-"""Every caller, as long as there are no keys: one tenant owns everything."""
+"""The caller of every request while there are no keys: one tenant owns everything."""
 
 TENANTS = (ANYBODY.tenant,)
-"""All tenants, whose expired sessions, shadows and deleted models a service looks after."""
+"""All tenants, for background work on expired sessions, shadows and deleted models."""

@@ -1,6 +1,6 @@
-"""Steps as values: what a client asks for, whatever it is written in, and what comes of it.
+"""The command of a client to make steps, and their result, independent of the wire format.
 
-They are made for every step, so they are not frozen: a value with slots costs 0.2 us to make, a frozen one 1.
+They are made for every step, so they are not frozen: a value with slots costs 0.2 us to make, a frozen one 1 us.
 """
 
 from collections.abc import Sequence
@@ -16,10 +16,10 @@ from cellar.ports.sessions.record import SessionKey
 Floats = NDArray[np.float32]
 
 Mask = NDArray[np.bool_]
-"""(rows,): which rows something concerns."""
+"""A mask of rows, (rows,)."""
 
 Reset = bool | Sequence[bool]
-"""Which rows begin from the initial state: all, none, or each by itself."""
+"""Which rows begin from the initial state: all, none, or one flag for each row."""
 
 StepKind = Literal["step", "sequence", "batch"]
 """One step; several that are applied all or not at all; or several single steps that came together."""
@@ -54,14 +54,14 @@ class StepCommand:
 
 @dataclass(slots=True)
 class StepResult:
-    """What steps have come to. Every encoder reads it."""
+    """The result of steps. Every encoder reads it."""
 
     command: StepCommand
-    """What was asked for, which says how the answer is written."""
+    """The command, which also determines how the answer is encoded."""
     position: Position
-    """Where the session is after them."""
+    """Position of the session after the steps."""
     steps: int
-    """T of the outputs."""
+    """Number of steps: T of the outputs."""
     output: bytes | None
     """Float32, little endian, (T, rows, out_size); None in a replay whose output was too large to be kept."""
     replayed: bool

@@ -10,9 +10,9 @@ from pydantic import Field
 
 from cellar.api.schemas.names import Answer, Layout, ModelRef, time_of
 from cellar.api.schemas.numbers import Data
-from cellar.jobs.advice import evaluation_of, warnings_of
-from cellar.jobs.checkpoint import EVALUATION
+from cellar.jobs.attempt.checkpoint import EVALUATION
 from cellar.jobs.submission import Publish, publish_of, training_spec
+from cellar.jobs.warnings import evaluation_of, warnings_of
 from cellar.nn.spec.base import Frozen
 from cellar.nn.training.data.dataset import Dataset
 from cellar.nn.training.spec import TrainingSpec

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from cellar.jobs.lease import LeaseKeeper
+from cellar.jobs.attempt.lease import LeaseKeeper
 from cellar.ports import Lease
 from cellar.store.catalogue.jobs import RedisJobs
 from cellar.store.topology.factory import sync_client

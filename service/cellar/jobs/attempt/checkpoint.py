@@ -1,4 +1,4 @@
-"""Checkpoints of a training run as blobs: written now and then, the one before is deleted."""
+"""Reports progress of a training run, and stores its checkpoints as blobs."""
 
 import hashlib
 import logging
@@ -14,24 +14,24 @@ from cellar.ports import BlobStore, Job, JobStore, Lease
 logger = logging.getLogger(__name__)
 
 CADENCE_S = 1.0
-"""Least time between two checkpoints: what a killed worker loses, and what a small job may ask of Redis."""
+"""Least time between two checkpoints: a killed worker loses that much work, and small jobs write no more often."""
 
 SHARE = 10
-"""A checkpoint that takes long is made so rarely that training keeps nine tenths of the time."""
+"""The pause after a checkpoint is this many times as long as the checkpoint took, so training has most of the time."""
 
 EVALUATION = "evaluation"
-"""The member of a job's progress that holds what the run has achieved, once it has ended."""
+"""The member of a job's progress with the evaluation of its result."""
 
 _MAGIC = b"cellar checkpoint "
 
 
 def wrap_checkpoint(lease: Lease, state: bytes) -> bytes:
-    """Return the blob of a checkpoint. It names its attempt, so that it is nobody else's to delete."""
+    """Return the blob of a checkpoint. It contains the attempt, so that no two attempts share a blob."""
     return _MAGIC + f"{lease.tenant}/{lease.job} {lease.attempt}\n".encode() + state
 
 
 def unwrap_checkpoint(blob: bytes) -> bytes:
-    """Return what `wrap_checkpoint` wrapped. Raise StoreCorrupt."""
+    """Return the state in a blob of `wrap_checkpoint`. Raise StoreCorrupt."""
     first, newline, state = blob.partition(b"\n")
     if not newline or not first.startswith(_MAGIC):
         raise StoreCorrupt("not a checkpoint")
@@ -39,7 +39,7 @@ def unwrap_checkpoint(blob: bytes) -> bytes:
 
 
 class Recorder:
-    """Tells the store how an attempt gets on: progress, finished epochs, checkpoints."""
+    """Stores progress, finished epochs and checkpoints of an attempt."""
 
     def __init__(
         self, jobs: JobStore, blobs: BlobStore, lease: Lease, job: Job, clock: Callable[[], float] = time.monotonic
@@ -52,12 +52,12 @@ class Recorder:
         self._clock = clock
         self._due = clock()
         self._told = 0
-        """The newest epoch that the job's history has."""
+        """Number of the newest epoch in the job's history."""
 
     def resume(self, check: Callable[[bytes], None] | None = None) -> bytes | None:
-        """Return the state to go on from; None to begin, which costs time: the result is that of one undisturbed run.
+        """Return the state of the newest checkpoint, None to begin from the start. The result is the same either way.
 
-        `check` raises StoreCorrupt or KernelRevisionMismatch for a state that cannot be gone on from. Raise
+        `check` raises StoreCorrupt or KernelRevisionMismatch for a state that cannot be resumed. Raise
         StoreUnavailable.
         """
         if self._newest is None:
@@ -77,10 +77,10 @@ class Recorder:
         return self._clock() >= self._due
 
     def checkpoint(self, progress: Progress) -> None:
-        """Store all that the next attempt needs to go on from here. Raise Superseded or StoreUnavailable.
+        """Store a checkpoint from which the next attempt can resume. Raise Superseded or StoreUnavailable.
 
-        Its digest is noted before it is written and the one before is deleted after it counts: a crash at any
-        point leaves one that can be read, and none that nobody knows.
+        Its digest is recorded before the blob is written, and the checkpoint before is deleted after the new one is
+        reported: a crash at any point leaves a readable checkpoint and no blob without a record.
         """
         begun = self._clock()
         blob = wrap_checkpoint(self._lease, progress.checkpoint())
@@ -93,7 +93,7 @@ class Recorder:
         self._due = self._clock() + max(CADENCE_S, SHARE * (self._clock() - begun))
 
     def finish(self, progress: Progress, evaluation: Evaluation | None = None) -> None:
-        """Report the end of the run, and what it has achieved. Raise Superseded or StoreUnavailable."""
+        """Report the end of the run and the evaluation of its result. Raise Superseded or StoreUnavailable."""
         self._tell(progress, None, evaluation)
 
     def _tell(self, progress: Progress, checkpoint: str | None, evaluation: Evaluation | None = None) -> None:
@@ -109,7 +109,7 @@ class Recorder:
 
 
 def _epochs_done(progress: Mapping[str, Any]) -> int:
-    """Return how many epochs a report told of."""
+    """Return the number of finished epochs in a progress report."""
     done: int = progress["epoch"] - (progress["update"] < progress["updates"])
     return done
 

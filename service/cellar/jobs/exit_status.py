@@ -1,4 +1,4 @@
-"""What a wait status says about how a process ended, in words that help the owner of its job."""
+"""Describes how a process ended, for the error of its job."""
 
 import os
 import signal
@@ -16,8 +16,8 @@ _MEANINGS = {
 }
 
 
-def describe_death(status: int) -> str:
-    """Return the signal that a process died of, or its exit status, from what `os.waitpid` says."""
+def describe_exit(status: int) -> str:
+    """Return the signal that killed a process, or its exit status, from the status of `os.waitpid`."""
     if not os.WIFSIGNALED(status):
         return f"exit status {os.waitstatus_to_exitcode(status)}"
     number = os.WTERMSIG(status)

@@ -9,8 +9,8 @@ import pytest
 
 from cellar.engine import TRAINING_REV
 from cellar.errors import StartupError
-from cellar.jobs.advice import evaluation_of, warnings_of
-from cellar.jobs.runner import Fit
+from cellar.jobs.attempt.runner import Fit
+from cellar.jobs.warnings import evaluation_of, warnings_of
 from cellar.nn.execution.executable import CompiledNetwork
 from cellar.nn.training.data.dataset import Dataset
 from cellar.nn.training.progress import Progress, Weights
@@ -119,8 +119,8 @@ def test_the_same_job_twice_ends_with_the_same_weights(workshop: Workshop) -> No
 def test_a_killed_attempt_is_taken_up_to_the_same_bits(
     workshop: Workshop, updates: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("cellar.jobs.checkpoint.CADENCE_S", 0)
-    monkeypatch.setattr("cellar.jobs.checkpoint.SHARE", 0)
+    monkeypatch.setattr("cellar.jobs.attempt.checkpoint.CADENCE_S", 0)
+    monkeypatch.setattr("cellar.jobs.attempt.checkpoint.SHARE", 0)
     job, began = workshop.submit(), list[bytes | None]()
     with pytest.raises(KilledError):
         workshop.run(job, interrupted(updates, kill, began))
@@ -135,8 +135,8 @@ def test_a_killed_attempt_is_taken_up_to_the_same_bits(
 def test_an_attempt_begins_again_where_the_checkpoint_is_of_another_training_revision(
     workshop: Workshop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("cellar.jobs.checkpoint.CADENCE_S", 0)
-    monkeypatch.setattr("cellar.jobs.checkpoint.SHARE", 0)
+    monkeypatch.setattr("cellar.jobs.attempt.checkpoint.CADENCE_S", 0)
+    monkeypatch.setattr("cellar.jobs.attempt.checkpoint.SHARE", 0)
     job, began = workshop.submit(), list[bytes | None]()
     with pytest.raises(KilledError):
         workshop.run(job, interrupted(7, kill))
@@ -254,7 +254,8 @@ def test_a_job_from_before_one_could_ask_is_published_always(workshop: Workshop)
 def test_a_job_that_ends_early_tells_of_every_epoch_that_it_finished(
     workshop: Workshop, end: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("cellar.jobs.checkpoint.CADENCE_S", 3600)  # only the first update is reported as it is made
+    # only the first update is reported as it is made
+    monkeypatch.setattr("cellar.jobs.attempt.checkpoint.CADENCE_S", 3600)
     job, seen = workshop.submit(TrainingSpec(epochs=1_000_000, batch_size=4)), list[Progress]()
 
     def stop() -> None:

@@ -1,21 +1,21 @@
-"""What the owner of a job should know before the result is used."""
+"""Warnings about a training job, and the evaluation of its result."""
 
-from cellar.jobs.checkpoint import EVALUATION
+from cellar.jobs.attempt.checkpoint import EVALUATION
 from cellar.nn.training.progress import Evaluation
 from cellar.ports import Job
 
 FEW_UPDATES = 100
-"""Fewer change weights by little, whatever the optimiser."""
+"""Fewer updates than this change the weights little, with any optimiser."""
 
 
 def evaluation_of(job: Job) -> Evaluation | None:
-    """Return what a job has achieved, None before its training has ended."""
+    """Return the evaluation of a job's result, None before its training has ended."""
     found = job.progress.get(EVALUATION)
     return None if found is None else Evaluation(**found)
 
 
 def warnings_of(job: Job) -> list[str]:
-    """Return sentences about what is likely not as it was meant."""
+    """Return warnings, as sentences, about settings or results that are probably not intended."""
     updates, evaluation = job.spec.get("updates_total"), evaluation_of(job)
     return [
         *([_few(updates)] if updates is not None and updates < FEW_UPDATES else []),

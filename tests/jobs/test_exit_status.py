@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from cellar.jobs.deaths import describe_death
+from cellar.jobs.exit_status import describe_exit
 
 
 def status_of(program: str) -> int:
@@ -28,8 +28,8 @@ def status_of(program: str) -> int:
     ],
 )
 def test_a_signal_is_named(number: int, words: str) -> None:
-    assert describe_death(status_of(f"os.kill(os.getpid(), {int(number)})")).startswith(words)
+    assert describe_exit(status_of(f"os.kill(os.getpid(), {int(number)})")).startswith(words)
 
 
 def test_an_exit_status_is_told() -> None:
-    assert describe_death(status_of("sys.exit(3)")) == "exit status 3"
+    assert describe_exit(status_of("sys.exit(3)")) == "exit status 3"

@@ -1,4 +1,4 @@
-"""One attempt of a training job, from the lease to the published version. What a worker's child process runs."""
+"""Runs one attempt of a training job, from the lease to the published version, in a worker's child process."""
 
 import logging
 import signal
@@ -10,9 +10,9 @@ from functools import partial
 from typing import Any, Protocol, TypeVar
 
 from cellar.errors import BlobUnknown, CellarError, StoreUnavailable, Superseded
-from cellar.jobs.checkpoint import Recorder
+from cellar.jobs.attempt.checkpoint import Recorder
+from cellar.jobs.attempt.lease import LeaseKeeper
 from cellar.jobs.dataset import unpack_dataset
-from cellar.jobs.lease import LeaseKeeper
 from cellar.jobs.submission import publish_of, training_spec
 from cellar.nn.execution.executable import CompiledNetwork
 from cellar.nn.training.checkpoint import check_revision
@@ -28,11 +28,11 @@ logger = logging.getLogger(__name__)
 Answer = TypeVar("Answer")
 
 PATIENCE_S = 60.0
-"""How long an attempt waits for a store that is away: a Redis that restarts with a large file is back before."""
+"""How long an attempt waits for an unavailable store: a Redis that restarts with a large file needs less."""
 
 
 class Fit(Protocol):
-    """How `cellar.nn.training.trainer.fit` is called."""
+    """The signature of `cellar.nn.training.trainer.fit`."""
 
     def __call__(
         self,
@@ -57,17 +57,17 @@ def run(
     lease_s: float,
     fit: Fit = fit,
 ) -> None:
-    """Carry out a job as far as it goes: to its end, until it is cancelled, or until this process is asked to stop.
+    """Run a job to its end, until it is cancelled, or until this process is asked to stop.
 
-    `prepare` makes sure that this process can train and returns the models. It is called under the lease: what it
-    raises ends the job with an error, and not every attempt again.
+    `prepare` checks that this process can train and returns the models. It is called while the attempt has the lease,
+    so an exception of it ends the job with an error; otherwise every further attempt would fail in the same way.
 
-    Nothing happens if another attempt holds the job. SIGTERM makes the attempt store a checkpoint and give the job
-    back. Every outcome is in the job's record; StoreUnavailable is raised if not even that can be written.
+    Nothing happens if another attempt has the job. On SIGTERM the attempt stores a checkpoint and gives the job back.
+    Every outcome is written to the job's record; StoreUnavailable is raised if that is not possible.
     """
     lease = jobs.acquire(tenant, job, lease_s)
     if lease is None:
-        logger.info("job %s is held or has ended", job)
+        logger.info("job %s has another attempt or has ended", job)
         return
     logger.info("job %s: attempt %d begins", job, lease.attempt)
     with _stop_asked() as stop, LeaseKeeper(jobs, lease, lease_s) as keeper:
@@ -79,7 +79,7 @@ def run(
         except StoreUnavailable as error:
             if stop.is_set():
                 raise
-            attempt.fail(error.detail, patience_s=0)  # if this can be written, only the blobs are out of reach
+            attempt.fail(error.detail, patience_s=0)  # if this can be written, only the store of blobs is unavailable
         except Exception as error:
             if not isinstance(error, CellarError):
                 logger.exception("job %s: attempt %d failed", job, lease.attempt)
@@ -87,7 +87,7 @@ def run(
 
 
 class JobAttempt:
-    """The steps of an attempt. Each can be done again by the next attempt, with the same result."""
+    """The steps of an attempt. The next attempt can repeat each of them with the same result."""
 
     def __init__(
         self,
@@ -105,33 +105,33 @@ class JobAttempt:
         self._jobs = jobs
         self._blobs = blobs
         self._prepare = prepare
-        self._registry: Registry  # from the beginning of `run` on
+        self._registry: Registry  # set at the beginning of `run`
         self._fit = fit
         self._trained: str | None = None
-        """Digest of the trained weights, as soon as they are stored."""
+        """Digest of the trained weights, once they are stored."""
         self._newest: tuple[Recorder, Progress] | None = None
-        """The newest update, and who reports it."""
-        self._evaluate: Callable[[Weights], Evaluation]  # from the first update on
+        """The newest update with the recorder that reports it."""
+        self._evaluate: Callable[[Weights], Evaluation]  # set before the first update
 
     def run(self) -> None:
-        """Train and publish, or only publish if an attempt before got that far."""
+        """Train and publish; only publish if an earlier attempt has sealed the outcome."""
         self._registry = self._prepare()
-        job = self._insist(lambda: self._jobs.get(self._lease.tenant, self._lease.job))
+        job = self._retry(lambda: self._jobs.get(self._lease.tenant, self._lease.job))
         outcome = job.outcome or self._train(job)
         if outcome is not None:
             self._publish(job, outcome)
 
     def fail(self, error: str, *, patience_s: float = PATIENCE_S) -> None:
-        """End the job with an error that its owner can read, unless another attempt has it."""
+        """End the job with an error for its owner, unless another attempt has it."""
         try:
             self._report(patience_s)
-            self._insist(lambda: self._jobs.finish(self._lease, "failed", error=error), patience_s)
+            self._retry(lambda: self._jobs.finish(self._lease, "failed", error=error), patience_s)
             self._forget_trained()
         except Superseded as superseded:
             logger.warning("job %s: %s", self._lease.job, superseded)
 
     def _train(self, job: Job) -> dict[str, Any] | None:
-        """Train to the end and fix what will be published; None if the job was cancelled or given back."""
+        """Train to the end and seal what will be published; None if the job was cancelled or given back."""
         recorder = Recorder(self._jobs, self._blobs, self._lease, job)
         for progress in self._updates(job, recorder):
             self._newest = recorder, progress
@@ -146,50 +146,50 @@ class JobAttempt:
                 self._give_back(recorder, progress)
                 return None
             if recorder.is_due():
-                self._insist(partial(recorder.checkpoint, progress))
-        raise AssertionError("training ends with an update that says so")
+                self._retry(partial(recorder.checkpoint, progress))
+        raise AssertionError("the last update of a training is marked as finished")
 
     def _updates(self, job: Job, recorder: Recorder) -> Iterator[Progress]:
         """Return the progress of training, begun or resumed."""
-        version = self._insist(lambda: self._registry.get(job.tenant, job.spec["model"]))
-        weights = self._insist(lambda: self._registry.weights(version))
+        version = self._retry(lambda: self._registry.get(job.tenant, job.spec["model"]))
+        weights = self._retry(lambda: self._registry.weights(version))
         data = self._dataset(job)
-        checkpoint = self._insist(lambda: recorder.resume(check_revision))
+        checkpoint = self._retry(lambda: recorder.resume(check_revision))
         network, spec = self._registry.compile(self._registry.network(version)), training_spec(job)
         self._evaluate = lambda result: evaluate(network, weights, result, data, spec)
         return self._fit(network, weights, data, spec, checkpoint=checkpoint)
 
     def _dataset(self, job: Job) -> Dataset:
         try:
-            return unpack_dataset(self._insist(lambda: self._blobs.get(job.spec["data"]["blob"])))
+            return unpack_dataset(self._retry(lambda: self._blobs.get(job.spec["data"]["blob"])))
         except BlobUnknown as error:
             raise BlobUnknown("the dataset of the job is gone") from error
 
     def _seal(self, job: Job, recorder: Recorder, progress: Progress) -> dict[str, Any] | None:
-        """Fix what will be published; None if the job was cancelled, or has made the model worse."""
+        """Seal what will be published; None if the job was cancelled, or has made the model worse."""
         self._report()
         result = progress.weights()
         evaluation = self._evaluate(result)
-        self._insist(lambda: recorder.finish(progress, evaluation))
-        self._newest = None  # what was reported last stays
+        self._retry(lambda: recorder.finish(progress, evaluation))
+        self._newest = None  # nothing is left to report
         if evaluation.worse and publish_of(job) == "if_better":
             self.fail(_refusal(job, evaluation))
             return None
         weights = wire_weights.dump(result)
-        self._trained = self._insist(lambda: self._blobs.put(weights))
+        self._trained = self._retry(lambda: self._blobs.put(weights))
         outcome = {"weights": self._trained, "metrics": _metrics(progress.kept)}
-        if self._insist(lambda: self._jobs.seal(self._lease, outcome)):
+        if self._retry(lambda: self._jobs.seal(self._lease, outcome)):
             return outcome
         self._cancel()
         return None
 
     def _publish(self, job: Job, outcome: dict[str, Any]) -> None:
-        """Publish the version, the same one however often it is done, and end the job."""
+        """Publish the version and end the job. A repeated call publishes no second version."""
         self._trained = outcome["weights"]
         parent = job.spec["model"]
-        network = self._registry.network(self._insist(lambda: self._registry.get(job.tenant, parent)))
-        weights = self._insist(lambda: self._blobs.get(outcome["weights"]))
-        version = self._insist(
+        network = self._registry.network(self._retry(lambda: self._registry.get(job.tenant, parent)))
+        weights = self._retry(lambda: self._blobs.get(outcome["weights"]))
+        version = self._retry(
             lambda: self._registry.publish(
                 job.tenant,
                 parent.partition("@")[0],
@@ -200,18 +200,18 @@ class JobAttempt:
                 metrics=outcome["metrics"],
             )
         )
-        self._insist(lambda: self._jobs.finish(self._lease, "succeeded", result=version.ref))
+        self._retry(lambda: self._jobs.finish(self._lease, "succeeded", result=version.ref))
         logger.info("job %s: published %s", job.job, version.ref)
 
     def _report(self, patience_s: float = PATIENCE_S) -> None:
-        """Report all epochs up to the newest update, which no checkpoint may have told of yet."""
+        """Report all epochs up to the newest update; the last checkpoint may be older."""
         if self._newest is not None:
             recorder, progress = self._newest
-            self._insist(lambda: recorder.finish(progress), patience_s)
+            self._retry(lambda: recorder.finish(progress), patience_s)
 
     def _cancel(self) -> None:
         self._report()
-        self._insist(lambda: self._jobs.finish(self._lease, "cancelled"))
+        self._retry(lambda: self._jobs.finish(self._lease, "cancelled"))
         self._forget_trained()
         logger.info("job %s: cancelled", self._lease.job)
 
@@ -225,8 +225,8 @@ class JobAttempt:
         self._jobs.release(self._lease)
         logger.info("job %s: given back", self._lease.job)
 
-    def _insist(self, action: Callable[[], Answer], patience_s: float = PATIENCE_S) -> Answer:
-        """Do what can be done twice, again and again while the store is away. Raise StoreUnavailable in the end."""
+    def _retry(self, action: Callable[[], Answer], patience_s: float = PATIENCE_S) -> Answer:
+        """Repeat an idempotent action while the store is unavailable. Raise StoreUnavailable when the time is over."""
         give_up = time.monotonic() + patience_s
         while True:
             try:
@@ -238,7 +238,7 @@ class JobAttempt:
 
 @contextmanager
 def _stop_asked() -> Iterator[threading.Event]:
-    """Yield an event that SIGTERM sets, where this thread may listen for signals (the main thread)."""
+    """Yield an event that SIGTERM sets; on another thread than the main one it is never set."""
     stop = threading.Event()
     if threading.current_thread() is not threading.main_thread():
         yield stop
@@ -251,24 +251,24 @@ def _stop_asked() -> Iterator[threading.Event]:
 
 
 def _metrics(kept: EpochRecord | None) -> dict[str, float]:
-    """Return the losses of the epoch whose weights are the result, and which one that was."""
+    """Return number and losses of the epoch whose weights are the result."""
     assert kept is not None
     found = {"epoch": kept.epoch, "loss": kept.loss, "validation_loss": kept.validation_loss}
     return {name: value for name, value in found.items() if value is not None}
 
 
 def _refusal(job: Job, evaluation: Evaluation) -> str:
-    """Return why the result of a job is not published, and what its owner can do."""
+    """Return a text that says why the result of a job is not published, and what its owner can do."""
     loss, before = ("not finite" if loss is None else f"{loss:.3g}" for loss in (evaluation.loss, evaluation.before))
     return (
         f"not published, because the training has made the model worse: its {evaluation.data} loss is {loss}, that of"
         f' {job.spec["model"]} is {before}. Lower the learning rate, or send "publish": "always" to publish the'
-        " result all the same"
+        " result anyway"
     )
 
 
 def _explain(error: Exception) -> str:
-    """Return what the owner of the job reads: a reason, never a traceback."""
+    """Return the error text for the owner of the job: a reason, never a traceback."""
     if isinstance(error, CellarError):
         return error.detail
     if isinstance(error, MemoryError):

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from cellar.jobs.advice import warnings_of
+from cellar.jobs.warnings import warnings_of
 from cellar.ports import Job
 
 SOUND = {"data": "training", "loss": 0.5, "before": 1.0, "last_value": 0.6}

@@ -1,4 +1,4 @@
-"""The queue between the api and the workers: rq carries the name of a job and nothing else."""
+"""The job queue between the API and the workers: an rq queue with the names of jobs."""
 
 import redis
 from rq import Queue
@@ -8,21 +8,21 @@ from cellar.errors import StoreUnavailable
 from cellar.ports import Job
 
 RUN_JOB = "cellar.main.run_job"
-"""What a worker calls with (tenant, job)."""
+"""The function that a worker calls with (tenant, job)."""
 
 KEEP_FAILED_S = 3600
-"""How long rq keeps its own note of a call that died. Nothing reads it but a person with rq's tools."""
+"""How long rq keeps a record of a call that failed, for people who use rq's tools, seconds."""
 
 
-class Calls:
-    """Calls of `run_job` on their way to a worker. Safe to call from several threads."""
+class JobQueue:
+    """Queued calls of `run_job`. Safe to call from several threads."""
 
     def __init__(self, connection: redis.Redis, queue: str) -> None:
         self.connection = connection
         self.queue = Queue(queue, connection=connection, serializer=JSONSerializer, default_timeout=-1)
 
     def push(self, job: Job) -> None:
-        """Ask a worker to begin the next attempt. Raise StoreUnavailable."""
+        """Queue the next attempt of a job. Raise StoreUnavailable."""
         try:
             self.queue.enqueue_call(
                 RUN_JOB,
@@ -45,8 +45,8 @@ class Calls:
 
 
 def call_id(job: Job) -> str:
-    """Return rq's name for the call that begins the next attempt (letters, digits, `_` and `-`).
+    """Return rq's id of the call that begins the next attempt (letters, digits, `_` and `-`).
 
-    One id an attempt: a superseded worker that tidies up after itself cannot remove the call of its successor.
+    Each attempt has its own id, so that a superseded worker cannot remove the call of the next attempt.
     """
     return f"{job.job}-{job.attempt + 1}"

@@ -1,4 +1,4 @@
-"""A thread that keeps the lease of an attempt, and hears what is wanted of it."""
+"""Renews the lease of an attempt in a thread, and learns from it whether the job was cancelled or taken over."""
 
 import logging
 import threading
@@ -11,18 +11,18 @@ from cellar.ports import JobStore, Lease
 logger = logging.getLogger(__name__)
 
 RENEWALS = 5
-"""Renewals in the time of a lease: it survives four that are lost or late."""
+"""Renewals within the time of a lease: four of them may be lost or late."""
 
 
 class LeaseKeeper:
-    """Renews a lease until it is left. Kernels release the GIL, so that training does not hold the thread up."""
+    """A context in which a lease is renewed. Kernels release the GIL, so training does not block the thread."""
 
     def __init__(self, store: JobStore, lease: Lease, lease_s: float) -> None:
         self.lease = lease
         self.cancelled = threading.Event()
-        """Somebody wants the job to end."""
+        """Set when the job was asked to end."""
         self.superseded = threading.Event()
-        """Another attempt has the job, or it has ended."""
+        """Set when another attempt has the job, or the job has ended."""
         self._store = store
         self._lease_s = lease_s
         self._left = threading.Event()
@@ -47,5 +47,5 @@ class LeaseKeeper:
                 self.superseded.set()
                 return
             except StoreUnavailable as error:
-                # The lease may run out. If nobody takes it before the store is back, this attempt still has the job.
+                # The lease may expire. If no other attempt begins before the store is back, this one still has the job.
                 logger.warning("job %s: the lease cannot be renewed: %s", self.lease.job, error)
