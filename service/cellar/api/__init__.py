@@ -1,1 +1,1 @@
-"""HTTP: routes, schemas, problem documents. The only room that knows FastAPI."""
+"""The HTTP and WebSocket interface: routes, schemas and problem documents. The only package that imports FastAPI."""

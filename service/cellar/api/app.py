@@ -1,4 +1,4 @@
-"""The FastAPI application, made from ready parts."""
+"""The FastAPI application: its routes, its middleware, and the state that its connections share."""
 
 from pathlib import Path
 
@@ -28,10 +28,10 @@ from cellar.api.websocket.streams import Streams
 DOCS = Path(__file__).parent / "swagger"
 
 METHODS = ("DELETE", "GET", "HEAD", "PATCH", "POST", "PUT")
-"""What a page of an allowed origin may do."""
+"""Methods that a page of an allowed origin may use."""
 
 TOLD = ("Location", "Retry-After", REPLAYED, POSITION, STEP_NUMBER)
-"""Headers of answers that such a page may read, beside those that any may."""
+"""Headers of answers that such a page may read, besides those that every page may."""
 
 
 def create_app(
@@ -43,11 +43,9 @@ def create_app(
     limits: Limits | None = None,
     lifespan: Lifespan[FastAPI] | None = None,
 ) -> FastAPI:
-    """Return the application, open to those whom `access` lets in. `lifespan` starts and stops the parts.
+    """Return the application for the clients that `access` admits. `lifespan` starts and stops the parts.
 
-    Bodies over `max_body_bytes` are refused.
-
-    Streams have at most `replay_window` steps of a session in flight.
+    Bodies over `max_body_bytes` are refused. Streams have at most `replay_window` steps of a session in flight.
     """
     app = FastAPI(title="Cellar", version=__version__, openapi_url=None, redirect_slashes=False, lifespan=lifespan)
     app.state.services = services

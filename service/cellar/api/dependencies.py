@@ -1,4 +1,4 @@
-"""The ready-made parts that the routes call."""
+"""What routes get from FastAPI besides the request: the parts of the service, and who sends the request."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass

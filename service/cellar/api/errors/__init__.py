@@ -1,1 +1,1 @@
-"""Errors as problem documents, with the place and what was meant."""
+"""Errors as problem documents: where the fault is, and what the client probably meant."""

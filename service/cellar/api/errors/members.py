@@ -1,4 +1,4 @@
-"""Which members an object of a request may have: found from the models, by pydantic's location of a fault."""
+"""The members that an object of a request may have, looked up in the models by pydantic's location of a fault."""
 
 import types
 from collections.abc import Iterator, Sequence
@@ -9,7 +9,7 @@ from pydantic import BaseModel, Tag
 Part = str | int
 
 DEEPEST = 3
-"""How far below an object a member is looked for that is missing in it."""
+"""Levels below an object that are searched for a member which the object does not have."""
 
 
 def members_at(kind: Any, loc: Sequence[Part]) -> list[str]:
@@ -19,7 +19,7 @@ def members_at(kind: Any, loc: Sequence[Part]) -> list[str]:
 
 
 def models_at(kind: Any, loc: Sequence[Part]) -> list[type[BaseModel]]:
-    """Return the models that the value at a location may be of. Locations mix in the tags of unions."""
+    """Return the models that the value at a location may have. Locations contain the tags of unions too."""
     kinds = [kind]
     for part in loc:
         kinds = [inner for each in kinds for inner in _inner(each, part)]
@@ -27,9 +27,9 @@ def models_at(kind: Any, loc: Sequence[Part]) -> list[type[BaseModel]]:
 
 
 def places_below(kind: Any, loc: Sequence[Part]) -> dict[str, str]:
-    """Return the members of the objects within that at a location, by name, as paths of it: `optimiser.momentum`.
+    """Return the members of objects inside the object at a location, by name, as paths: `optimiser.momentum`.
 
-    Of several of one name, the one that is least deep, and of those the first.
+    Of several with one name, the one at the least depth, and of these the first.
     """
     found: dict[str, str] = {}
     level: list[tuple[str, type[BaseModel]]] = [("", model) for model in models_at(kind, loc)]
@@ -47,7 +47,7 @@ def places_below(kind: Any, loc: Sequence[Part]) -> dict[str, str]:
 
 
 def words_at(kind: Any, loc: Sequence[Part], member: str) -> list[str]:
-    """Return the words that a member of the object at a location may be."""
+    """Return the words that are values of a member of the object at a location."""
     found: list[str] = []
     for model in models_at(kind, loc):
         if member in model.model_fields:
@@ -60,7 +60,7 @@ def _members(model: type[BaseModel]) -> list[str]:
 
 
 def _objects(annotation: Any) -> Iterator[tuple[str, type[BaseModel]]]:
-    """Yield the models in an annotation, each behind `[]` where it is an entry of an array."""
+    """Yield the models in an annotation, each with "[]" if it is an entry of an array, else with ""."""
     for each in _leaves([annotation]):
         if isinstance(each, type) and issubclass(each, BaseModel):
             yield "", each
@@ -71,7 +71,7 @@ def _objects(annotation: Any) -> Iterator[tuple[str, type[BaseModel]]]:
 
 
 def _inner(annotation: Any, part: Part) -> Iterator[Any]:
-    """Yield what a part of a location leads to: a member, an entry, or a branch of a union."""
+    """Yield the types that a part of a location leads to: a member, an entry, or a branch of a union."""
     branches = list(_branches(annotation))
     if len(branches) > 1:
         chosen = [branch for branch, tags in branches if part in tags]
@@ -97,7 +97,7 @@ def _leaves(annotations: Sequence[Any]) -> Iterator[Any]:
 
 
 def _branches(annotation: Any, tags: frozenset[Part] = frozenset()) -> Iterator[tuple[Any, frozenset[Part]]]:
-    """Yield the branches of a union, each with what stands for it in locations; of anything else, itself."""
+    """Yield the branches of a union, each with its names in locations; for any other type, the type itself."""
     origin = get_origin(annotation)
     if origin is Annotated:
         inner, *metadata = get_args(annotation)

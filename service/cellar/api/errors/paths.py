@@ -1,4 +1,4 @@
-"""Which path was meant by one that there is not."""
+"""Suggestions for a path that does not exist: the route that it resembles."""
 
 from collections.abc import Iterable
 from difflib import SequenceMatcher
@@ -6,7 +6,7 @@ from difflib import SequenceMatcher
 from cellar.suggestions import closest
 
 LONGEST = 256
-"""Characters of a path that is compared with others."""
+"""Characters of the longest path that is compared with others."""
 
 SYNONYMS: dict[str, str] = {
     "api": "v1",
@@ -24,11 +24,11 @@ SYNONYMS: dict[str, str] = {
     "training": "jobs",
     "v2": "v1",
 }
-"""What parts of paths are called elsewhere."""
+"""Parts of paths in other services, and what they are called here."""
 
 
 def nearest_path(path: str, templates: Iterable[str]) -> str | None:
-    """Return a path of one of the templates that is likely meant by `path`, None if none is near.
+    """Return the path of one of the templates that resembles `path`, None if none does.
 
     >>> nearest_path("/v1/session/a/steps", ["/v1/sessions/{session}/step"])
     '/v1/sessions/a/step'
@@ -49,7 +49,7 @@ def nearest_path(path: str, templates: Iterable[str]) -> str | None:
 
 
 def _distance(sent: list[str], parts: list[str]) -> float | None:
-    """Return how far what was sent is from a template: 1 for a part that is quite another; None if it is too far."""
+    """Return the distance of a path from a template, in which a wholly different part is 1; None if it is too far."""
     if len(sent) != len(parts):
         return None
     others = [(given, part) for given, part in zip(sent, parts, strict=True) if not part.startswith("{")]

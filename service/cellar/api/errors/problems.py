@@ -1,4 +1,4 @@
-"""Errors as RFC 9457 problem documents: one table from error class to status, one shape on the wire."""
+"""Errors as RFC 9457 problem documents: the table from error class to HTTP status, and the handlers of FastAPI."""
 
 import logging
 from collections.abc import Mapping
@@ -21,7 +21,7 @@ logger = logging.getLogger(__name__)
 
 MEDIA_TYPE = "application/problem+json"
 MOST_CHARACTERS = 10_000
-"""Of a text in a problem document. A line of a cell with the caret below it may have 8,193."""
+"""Longest text in a problem document. A line of a cell with the caret below it may have 8,193 characters."""
 
 MENDS: dict[type[errors.CellarError], str] = {
     errors.JobUnknown: "GET /v1/jobs lists those that there are",
@@ -30,7 +30,7 @@ MENDS: dict[type[errors.CellarError], str] = {
     errors.SessionUnknown: "POST /v1/sessions creates one",
     errors.SnapshotsFull: "delete one, or raise CELLAR_MAX_SNAPSHOTS",
 }
-"""What to do about errors of the rooms below, which know neither paths nor settings."""
+"""What to do about errors of lower packages, which do not know paths and settings. It is appended to their detail."""
 
 URN = "urn:cellar:problem:"
 
@@ -53,7 +53,7 @@ STATUS: dict[type[errors.CellarError], int] = {
     errors.Unavailable: 503,
     errors.DeadlineExceeded: 504,
 }
-"""The nearest class among an error's ancestors decides; what no line names is the service's own fault."""
+"""Statuses by class. The nearest ancestor of an error counts; any other error is a fault of the service."""
 
 
 def status_of(kind: type[errors.CellarError]) -> int:
@@ -84,7 +84,7 @@ def _document(status: int, slug: str, title: str, detail: str, fields: Mapping[s
 
 
 def _cut(text: str) -> str:
-    """Return a text that is no longer than anybody reads; it may have been taken from a request of megabytes."""
+    """Return a text that is cut to MOST_CHARACTERS: it may come from a request of megabytes."""
     return text if len(text) <= MOST_CHARACTERS else text[: MOST_CHARACTERS - 1] + "…"
 
 
@@ -97,7 +97,7 @@ def problem_of(error: errors.CellarError, headers: Mapping[str, str] | None = No
 
 
 def document_of(error: errors.CellarError) -> dict[str, Any]:
-    """Return the problem document of an error, as it also stands where one body has many answers."""
+    """Return the problem document of an error as an object, which also is an answer among others in one body."""
     status = status_of(type(error))
     if status == HTTPStatus.INTERNAL_SERVER_ERROR:
         logger.error("%s: %s", error.slug, error.detail, exc_info=error)
@@ -115,11 +115,11 @@ EVERYWHERE: tuple[type[errors.CellarError], ...] = (
     errors.HeadTooLarge,
     errors.Overloaded,
 )
-"""What every route may answer."""
+"""Errors that every route may answer."""
 
 
 def answers(*kinds: type[errors.CellarError]) -> dict[int | str, dict[str, Any]]:
-    """Return the OpenAPI responses of a route that may answer with these errors, each described as in the tree."""
+    """Return the OpenAPI responses of a route that may answer with these errors, described by their docstrings."""
     content = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
     lines = {500: ["- `internal_error`: A fault of the service."]}
     for kind in dict.fromkeys((*EVERYWHERE, *kinds)):
@@ -134,7 +134,7 @@ def answers(*kinds: type[errors.CellarError]) -> dict[int | str, dict[str, Any]]
 
 
 def install(app: FastAPI) -> None:
-    """Make every error of the application, its framework's included, answer with a problem document."""
+    """Answer every error of the application, also those of the framework, with a problem document."""
     app.add_exception_handler(errors.CellarError, _cellar_error)
     app.add_exception_handler(RequestValidationError, _validation_error)
     app.add_exception_handler(HTTPException, _http_exception)
@@ -152,7 +152,7 @@ async def _validation_error(_: Request, error: Exception) -> Response:
 
 
 async def _http_exception(request: Request, error: Exception) -> Response:
-    """Answer for the framework: no such route, or not with this method."""
+    """Answer an error of the framework: an unknown path, or a method that the path does not have."""
     assert isinstance(error, HTTPException)
     title = HTTPStatus(error.status_code).phrase
     detail = f"{request.method} {request.url.path}: {title.lower()}"
@@ -167,7 +167,7 @@ async def _http_exception(request: Request, error: Exception) -> Response:
 
 
 def _path_hint(request: Request) -> str:
-    """Return which path was meant, or where all are listed."""
+    """Return a hint to the path that was probably meant, or to the list of all."""
     routes = iter_route_contexts(request.app.routes)
     templates = {route.path for route in routes if isinstance(route.original_route, APIRoute) and route.path}
     near = nearest_path(request.url.path, sorted(templates))
@@ -183,7 +183,7 @@ def _methods(request: Request) -> list[str]:
 
 
 INTERNAL = _document(500, "internal_error", "Internal error", "The service failed; the fault is in its log.", {})
-"""What is said of a fault of the service itself."""
+"""The problem document of a fault of the service itself."""
 
 
 def internal_error() -> Response:

@@ -1,4 +1,4 @@
-"""What other frameworks call the members and values of requests. Names are compared without case and separators."""
+"""Names of other frameworks for members and values of requests. Names are compared without case and separators."""
 
 from cellar.cells import BUILT_IN
 from cellar.suggestions import closest, plain_name
@@ -93,7 +93,7 @@ MEMBERS: dict[str, tuple[str, ...]] = {
     "y": ("targets",),
     "ytrain": ("targets",),
 }
-"""By what others say, the members that may be meant, the likeliest first."""
+"""The members that a foreign name may mean, the most likely first."""
 
 READS = "a layer reads what the one before it answers; the size of the first one's input is `in_size` of the network"
 
@@ -116,7 +116,7 @@ INSTEAD: dict[str, str] = {
     "shuffle": "windows are shuffled with `state` reset, and follow each other with carry",
     "stateful": "every session keeps its state; in a job, `state` carry lets it flow from window to window",
 }
-"""What is said otherwise here than by a member of the same object."""
+"""Advice for foreign members that have no counterpart in the same object."""
 
 VALUES: dict[str, str] = {
     "bce": "binary_cross_entropy",
@@ -149,7 +149,7 @@ VALUES: dict[str, str] = {
     "timedistributed": "dense",
     "xavieruniform": "glorot_uniform",
 }
-"""Of members that take one of some words. `linear` is a layer, and an activation that is `identity`."""
+"""The values that foreign words mean. `linear` is a layer, and as an activation it is `identity`."""
 
 LAYERS: dict[str, str] = {
     "activation": "an activation is a member of the layer before it",
@@ -161,18 +161,21 @@ LAYERS: dict[str, str] = {
     "softmax": "an activation is a member of the layer before it",
     "tanh": "an activation is a member of the layer before it",
 }
-"""Types of layers elsewhere that are none here."""
+"""Advice for foreign types of layers that have no counterpart."""
 
 
 def synonym(name: str, known: list[str]) -> str | None:
-    """Return the one of the members that others call so, or that is called so but for case and separators, or None."""
+    """Return the known member that a name means, None if it means none.
+
+    It has this name apart from case and separators, or the name is its name in another framework.
+    """
     plain = plain_name(name)
     same = [each for each in known if plain_name(each) == plain]
     return next((each for each in (*same, *MEMBERS.get(plain, ())) if each in known), None)
 
 
 def meant_value(value: str, known: list[str]) -> str | None:
-    """Return the one of the words that a value means, None if that cannot be told."""
+    """Return the known word that a value means, None if none is near."""
     plain = plain_name(value)
     if VALUES.get(plain) in known:
         return VALUES[plain]
@@ -180,7 +183,7 @@ def meant_value(value: str, known: list[str]) -> str | None:
 
 
 def layer_hint(kind: str, known: list[str]) -> str:
-    """Return what to write instead of a type of layer that there is not, or nothing."""
+    """Return what to write instead of an unknown type of layer, or ""."""
     if "recurrent" not in known:
         return ""
     plain = plain_name(kind).removesuffix("layer").removesuffix("cell")

@@ -1,4 +1,4 @@
-"""What pydantic found wrong, as errors of the tree: where, what was expected, what was sent, and what was meant."""
+"""Validation errors of pydantic as errors of Cellar: the place, the expected and the actual value, and a suggestion."""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,10 +18,10 @@ from cellar.wire.json.document import pointer_of
 from cellar.wire.numbers.text import NumberText
 
 SHOWN = 60
-"""How much of a wrong value an answer repeats, characters."""
+"""Characters of a wrong value that an answer repeats."""
 
 MOST_COMPARED = 4
-"""Unknown members that are compared with others where one is missing, a millisecond each: there may be hundreds."""
+"""Unknown members that are compared with a missing one, a millisecond each. An object may have hundreds."""
 
 NUMBER = re.compile(r"[+-]?[0-9]{1,20}(\.[0-9]{0,20})?([eE][+-]?[0-9]{1,3})?")
 
@@ -43,7 +43,7 @@ EXPECTED = {
     "model_type": "an object",
     "model_attributes_type": "an object",
 }
-"""pydantic's words for a fault, in the words of JSON."""
+"""Faults of pydantic, in words of JSON."""
 
 ARRAYS = ("list_type", "tuple_type")
 
@@ -56,7 +56,7 @@ JSON_TYPES: dict[type, str] = {
 
 
 def shown(value: Any) -> str:
-    """Return a value as JSON, cut where it is long; containers by type alone.
+    """Return a value as JSON, cut if it is long; of a container its type alone.
 
     >>> shown([1, 2]), shown("x"), shown(True)
     ('an array', '"x"', 'true')
@@ -74,27 +74,27 @@ def shown(value: Any) -> str:
 
 @dataclass(frozen=True, slots=True)
 class _Fault:
-    """One of pydantic's findings, and where in the document it is."""
+    """One error of pydantic, and its place in the document."""
 
     found: Mapping[str, Any]
     path: list[str | int]
     kind: Any
-    """What the document was read as; None if that is not known."""
+    """The type that the document should have; None if it is not known."""
 
     @property
     def type(self) -> str:
-        """Return pydantic's name for it."""
+        """Return pydantic's name of the fault."""
         return str(self.found["type"])
 
     def members(self) -> list[str]:
-        """Return which members the object has whose member this is."""
+        """Return the members that the surrounding object may have."""
         return [] if self.kind is None else members_at(self.kind, self.found["loc"][:-1])
 
 
 def invalid_body(found: Sequence[Mapping[str, Any]], document: Any, kind: Any = None) -> InvalidInput:
-    """Return the deepest of pydantic's errors about `document`: of a union's branches, the one that fitted longest.
+    """Return the error at the greatest depth of `document`: in a union, that of the branch that fits best.
 
-    `kind` is the type that it was to be.
+    `kind` is the type that the document should have.
     """
     faults = [_Fault(each, _real_path(each["loc"], document, each["type"]), kind) for each in found]
     fault = max(faults, key=lambda each: len(each.path))
@@ -108,7 +108,7 @@ def invalid_body(found: Sequence[Mapping[str, Any]], document: Any, kind: Any = 
 
 
 def _parts(fault: _Fault) -> str:
-    """Return which members an object has where something else stands, or nothing."""
+    """Return the members that an object would have where there is another value, or ""."""
     if fault.type not in ("model_type", "model_attributes_type") or fault.kind is None:
         return ""
     members = members_at(fault.kind, fault.found["loc"])
@@ -121,7 +121,7 @@ def _error(path: list[str | int], detail: str, expected: str, actual: str) -> In
 
 
 def _actual(fault: _Fault, document: Any) -> str:
-    """Return what was sent: pydantic may have been given what was made of it."""
+    """Return what was sent, from the document: pydantic may have seen a converted value."""
     if fault.found["loc"][-1:] == ("[key]",):
         return shown(fault.found.get("input"))
     value = document
@@ -131,7 +131,7 @@ def _actual(fault: _Fault, document: Any) -> str:
 
 
 def _misnamed(faults: Sequence[_Fault], missing: _Fault) -> str:
-    """Return which unknown member beside a missing one may stand for it, and what it means, or nothing."""
+    """Return which unknown member of the same object may be the missing one, or ""."""
     beside = (each for each in faults if each.type == "extra_forbidden" and each.path[:-1] == missing.path[:-1])
     for extra in islice(beside, MOST_COMPARED):
         name = str(extra.path[-1])
@@ -148,7 +148,7 @@ def _unknown_member(fault: _Fault) -> InvalidInput:
 
 
 def _member_hint(name: str, known: list[str], fault: _Fault) -> str:
-    """Return what a member that there is not may have meant, or nothing."""
+    """Return a suggestion for an unknown member, or ""."""
     if (same := synonym(name, known)) is not None:
         return f"; did you mean `{same}`?"
     if (said := INSTEAD.get(plain_name(name))) is not None:
@@ -165,7 +165,7 @@ def _member_hint(name: str, known: list[str], fault: _Fault) -> str:
 
 
 def _elsewhere_hint(name: str, kind: Any, loc: Sequence[str | int]) -> str:
-    """Return which other types have a member, or that an object further out has it, or nothing."""
+    """Return which other types have a member, or that a surrounding object has it, or ""."""
     for end in reversed(range(len(loc))):
         models = models_at(kind, loc[:end])
         having = [model for model in models if name in model.model_fields]
@@ -181,7 +181,7 @@ def _listed(words: list[str]) -> str:
 
 
 def _unknown_type(fault: _Fault, document: Any) -> InvalidInput:
-    """Return the error of an object without a type or of none that there is, or of a word that stands for such one."""
+    """Return the error of an object whose `type` is missing or unknown, or of an unknown word in place of an object."""
     value = document
     for part in fault.path:
         value = value[part]
@@ -198,7 +198,7 @@ def _unknown_type(fault: _Fault, document: Any) -> InvalidInput:
 
 
 def _type_hint(value: dict[str, Any], fault: _Fault) -> str:
-    """Return which type an object without one is of by its members, or by what stands in another, or nothing."""
+    """Return which type an object without `type` may have, by its members or by an unknown one, or ""."""
     models = [] if fault.kind is None else models_at(fault.kind, fault.found["loc"])
     fits = [model for model in models if value and value.keys() <= model.model_fields.keys()]
     if len(fits) == 1:
@@ -211,13 +211,13 @@ def _type_hint(value: dict[str, Any], fault: _Fault) -> str:
 
 
 def _types(models: Sequence[Any]) -> list[str]:
-    """Return what `type` may be in models of a union, nothing where they are told apart otherwise."""
+    """Return the values of `type` in the models of a union; none if they are distinguished in another way."""
     fields = [model.model_fields["type"] for model in models if "type" in model.model_fields]
     return [word for field in fields for word in get_args(field.annotation)]
 
 
 def _value_hint(sent: Any, known: list[str]) -> str:
-    """Return which of some words is meant, or what to write instead, or nothing."""
+    """Return which of the known words is meant, or what to write instead, or ""."""
     if not isinstance(sent, str):
         return ""
     near = meant_value(sent, known)
@@ -227,7 +227,7 @@ def _value_hint(sent: Any, known: list[str]) -> str:
 def invalid_request(found: Sequence[Mapping[str, Any]], document: Any, kind: Any = None) -> InvalidInput:
     """Return one of FastAPI's validation errors, whose locations begin with body, path, query or header.
 
-    `kind` is the type that the body was to be.
+    `kind` is the type that the body should have.
     """
     outside = [fault for fault in found if fault["loc"][0] in LOCATIONS]
     if not outside:
@@ -243,11 +243,11 @@ def invalid_request(found: Sequence[Mapping[str, Any]], document: Any, kind: Any
 
 
 def _real_path(loc: Sequence[str | int], document: Any, kind: str) -> list[str | int]:
-    """Return the parts of pydantic's location that are in the document: it mixes in the tags of unions.
+    """Return the parts of pydantic's location that are in the document: a location contains the tags of unions too.
 
-    A tag may be the name of a member too, so the reading that leads deepest is the right one; one that leads to an
-    unknown member ends there. Each part is read once for each place that it may stand in: layers within layers would
-    else have two readings for every level.
+    A tag may also be the name of a member, so of all readings the one that leads deepest is right; one that leads to an
+    unknown member ends there. Each part is read once for each value: nested layers would otherwise double the readings
+    with every level.
     """
     known: dict[tuple[int, int], list[str | int]] = {}
 
@@ -286,12 +286,12 @@ def _message(fault: Mapping[str, Any]) -> str:
 
 
 def _word_hint(fault: Mapping[str, Any]) -> str:
-    """Return which of the words that a value may be is meant, or nothing."""
+    """Return which of the allowed words is meant, or ""."""
     return _value_hint(fault.get("input"), str(fault["ctx"]["expected"]).split("'")[1::2])
 
 
 def _quotes_hint(fault: Mapping[str, Any]) -> str:
-    """Return that a value which is right but for its quotes has none, or nothing."""
+    """Return a hint that a value is right without its quotes, or ""."""
     sent, kind = fault.get("input"), fault["type"]
     number = kind in ("int_type", "float_type") and isinstance(sent, str) and NUMBER.fullmatch(sent)
     flag = kind == "bool_type" and sent in ("true", "false")
@@ -308,7 +308,7 @@ def _expected(fault: Mapping[str, Any]) -> str:
 
 @contextmanager
 def below(prefix: str, kind: type[InvalidInput] = InvalidInput) -> Iterator[None]:
-    """Make pointers of errors begin with `prefix`, where the raiser does not know the document around its part."""
+    """Prepend `prefix` to pointers of errors whose raiser knows only a part of the document."""
     try:
         yield
     except kind as error:

@@ -1,1 +1,1 @@
-"""The HTTP protocol of the server: strict, bounded, and with a short way for steps."""
+"""The HTTP protocol of the server: strict parsing, limits for each connection, and a fast path for steps."""

@@ -1,8 +1,7 @@
-"""One HTTP connection takes no more than its share: of the loop, of memory, and of time.
+"""An HTTP connection whose use of the event loop, of memory and of time is limited.
 
-What has come is parsed in small pieces, and no further than there is something to do: not while a request waits for
-the one before it, and only for a short time in one turn of the event loop. Heads are bounded in bytes, and heads and
-bodies must keep coming.
+Received bytes are parsed in small pieces: not while a request waits for the one before it, and only for a short time in
+one turn of the event loop. Heads are limited in bytes, and heads and bodies must arrive at a minimum rate.
 """
 
 from asyncio import TimerHandle, Transport
@@ -20,19 +19,19 @@ from cellar.api.limits.limits import BODY_BYTES_A_S, MOST_HEADERS, MOST_TRAILER_
 from cellar.errors import HeadTooLarge, Overloaded, RequestTimeout
 
 PIECE_BYTES = 1024
-"""What is parsed at a time outside of bodies: three usual heads, or forty of the shortest."""
+"""Bytes outside of bodies that are parsed at a time: three usual heads, or forty of the shortest."""
 
 CHUNKED_PIECE_BYTES, BODY_PIECE_BYTES = 4 * 1024, 64 * 1024
-"""What is parsed at a time of a body, if it does not say where it ends and if it does."""
+"""Bytes of a body that are parsed at a time: of a chunked one, and of one with a Content-Length."""
 
 PROBE_S = 1.0
-"""How often it is looked at whether a client is still there that sends nothing more."""
+"""Interval at which the service checks whether a client that sends nothing more is still connected."""
 
 LINGER_PAUSE_S = 0.01
-"""Pause between two reads of a connection whose request was refused. The bytes are dropped."""
+"""Pause between two reads of a connection whose request was refused. The bytes that are read are dropped."""
 
 MOST_LINGERING = 256
-"""Connections over the limit that are told so; any more are cut off."""
+"""Connections over the limit that get an answer with the reason. Any more are closed without one."""
 
 
 class BoundedProtocol(KeepAliveProtocol):
@@ -45,26 +44,26 @@ class BoundedProtocol(KeepAliveProtocol):
         self._load: Load = config.app.state.load
         self._limits = self._load.limits
         self._head_bytes = self._trailer_bytes = 0
-        """Of the request that the parser reads, and"""
+        """Size of the head, and of the trailers, of the request that the parser reads."""
         self.body_bytes = 0
-        """how much of its body has come."""
+        """Bytes of its body that were received."""
         self.share = self._load.bodies.share()
-        """Of the memory for bodies, for one that no application reads."""
+        """The memory that a body takes which no application reads."""
         self._held = b""
-        """What has come and is not parsed yet, from"""
+        """Received bytes, of which those from `_at` on are not parsed yet."""
         self._at = 0
         self._queued = False
-        """Whether this connection's turn will come round."""
+        """Whether the connection waits in the round-robin queue."""
         self._progress_timer: TimerHandle | None = None
         self._since_s = 0.0
-        """When the head began to come, or the window in which a part of the body must come, and"""
+        """When the head began, or the present window began in which a part of the body must arrive."""
         self._window_bytes = 0
-        """how much of the body there was then."""
+        """Bytes of the body that had been received then."""
 
     # --- the connection -----------------------------------------------------------------------------------------------
 
     def connection_made(self, transport: Transport) -> None:  # type: ignore[override]
-        """Take the connection, or turn it away if there are too many."""
+        """Accept the connection, or refuse it if there are too many."""
         super().connection_made(transport)
         self.flow = HoldingFlow(transport, self._queue)
         self._untaken = UnreadAnswers(self.loop, transport, self._load.bodies)
@@ -79,7 +78,7 @@ class BoundedProtocol(KeepAliveProtocol):
             self._look_after(self.timeout_keep_alive)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Let go of what is held, and of the timer."""
+        """Release the held bytes and the timers."""
         self._drop()
         self.share.release()
         self._untaken.end()
@@ -93,27 +92,27 @@ class BoundedProtocol(KeepAliveProtocol):
         self._progress_timer = self.timeout_keep_alive_task = None
 
     def handle_websocket_upgrade(self) -> None:
-        """Hand the connection on, unless there are too many streams."""
+        """Give the connection to the WebSocket protocol, unless there are too many streams."""
         most = self._limits.max_streams
         if self._load.streams >= most:
             return self.refuse(
                 Overloaded(f"the service has {most} WebSockets open, which is its limit (CELLAR_MAX_STREAMS)")
             )
-        self._end_timers()  # they would keep all this alive beside what reads the connection from here on
+        self._end_timers()  # they would keep this object in memory beside the protocol that reads from here on
         return super().handle_websocket_upgrade()
 
     def eof_received(self) -> bool:  # type: ignore[override]  # as StrictProtocol's
-        """Answer what was asked for, and find out meanwhile whether the client is still there."""
+        """Answer the complete requests, and meanwhile check whether the client is still connected."""
         goes_on = super().eof_received()
         if goes_on:
             self.loop.call_later(PROBE_S, self._probe)
         return goes_on
 
     def _probe(self) -> None:
-        """Write what means nothing to a client that waits for an answer, and ends a connection whose client has gone.
+        """Write an interim answer, which a waiting client ignores, and which reveals a closed connection.
 
-        A client that has closed its connection looks like one that has sent all it has to send, until it is written to
-        twice: its system answers the first time, and the second time that is noticed.
+        A client that has closed its connection cannot be distinguished from one that has only finished sending, until
+        two writes: its system answers the first with a reset, and the second fails.
         """
         cycle: Any = self.cycle
         begun = cycle.response_complete or getattr(cycle, "response_started", False) or cycle.disconnected
@@ -125,7 +124,7 @@ class BoundedProtocol(KeepAliveProtocol):
     # --- what comes ---------------------------------------------------------------------------------------------------
 
     def data_received(self, data: bytes) -> None:
-        """Parse what has come, now or when it is this connection's turn."""
+        """Parse received bytes, now or when it is this connection's turn."""
         if self.ends:
             super().data_received(data)
             self.flow.hold()
@@ -144,20 +143,20 @@ class BoundedProtocol(KeepAliveProtocol):
             self.flow.let_go()
 
     def holds_more(self) -> bool:
-        """Return whether more has come than was parsed yet."""
+        """Return whether there are received bytes that are not parsed yet."""
         return self._at < len(self._held)
 
     def _take(self, until_s: float) -> None:
-        """Parse what is held for so long, and as long as nothing waits to be answered or to be read."""
+        """Parse held bytes until this time, and as long as no request waits to be answered or to be read."""
         self._queued = False
         while self.holds_more():
             if self.transport.is_closing():
                 return self._drop()
-            if self.ends:  # what follows is only noticed
+            if self.ends:  # the bytes that follow are only noted
                 self._feed(self._held[self._at :])
                 self._drop()
                 break
-            if self.flow.read_paused:  # whoever has paused it resumes it
+            if self.flow.read_paused:  # the part that has paused it resumes it
                 return self.flow.hold()
             if monotonic() >= until_s:
                 self.flow.hold()
@@ -169,7 +168,7 @@ class BoundedProtocol(KeepAliveProtocol):
         return self.flow.let_go()
 
     def _piece_bytes(self) -> int:
-        """Return how much may be parsed at a time: many requests may stand behind the end of a body."""
+        """Return how many bytes may be parsed at a time: many requests may follow the end of a body."""
         if not (self.reading and self.head_read):
             return PIECE_BYTES
         length = next((value for name, value in self.headers if name == b"content-length"), None)
@@ -201,8 +200,7 @@ class BoundedProtocol(KeepAliveProtocol):
         self._since_s = self.loop.time()
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Take a header. Raise HeadTooLarge at one too many, and at too many trailers: those are dropped, and cost time
-        all the same."""
+        """Add a header. Raise HeadTooLarge for one too many, and for too many trailers, which are dropped."""
         if len(self.headers) >= MOST_HEADERS and not self.head_read:
             raise self._too_large(f"more than {MOST_HEADERS} headers")
         if self.head_read:
@@ -231,7 +229,7 @@ class BoundedProtocol(KeepAliveProtocol):
     # --- answers ------------------------------------------------------------------------------------------------------
 
     def pause_writing(self) -> None:
-        """Write no more for now, and watch whether the client takes what there is."""
+        """Stop writing, and check from now on that the client reads what was written."""
         super().pause_writing()
         cycle: Any = self.cycle
         in_parts = isinstance(cycle, RequestResponseCycle) and _is_read_in_parts(cycle.scope)
@@ -243,7 +241,7 @@ class BoundedProtocol(KeepAliveProtocol):
         super().resume_writing()
 
     def on_response_complete(self) -> None:
-        """Go on with what was pipelined when it is this connection's turn."""
+        """Start the next pipelined request when it is this connection's turn."""
         if self.pipeline and not self.transport.is_closing():
             self.server_state.total_requests += 1
             self._load.round_robin.add(self._start_next)
@@ -258,18 +256,18 @@ class BoundedProtocol(KeepAliveProtocol):
             self._start_asgi_task(cycle, app)
             if not self.pipeline:
                 self.flow.resume_reading()
-        elif self._last_act is not None:  # its request was refused, or its client left, before its turn came
+        elif self._last_act is not None:  # the request was refused, or the client left, before its turn
             self._last_act()
 
     # --- time ---------------------------------------------------------------------------------------------------------
 
     def _watch_progress(self) -> None:
-        """Have it looked at later whether the rest of the request has come."""
+        """Check later whether the rest of the request has been received."""
         if self.reading and self._progress_timer is None:
             self._progress_timer = self.loop.call_later(self._patience()[0], self._look_at_progress)
 
     def _look_at_progress(self) -> None:
-        """Refuse a request that does not come, else look again later. Time in which nothing was read does not count."""
+        """Refuse a request that arrives too slowly, else check again later. Time without reading does not count."""
         self._progress_timer = None
         if not self.reading or self.transport.is_closing():
             return None
@@ -296,18 +294,18 @@ class BoundedProtocol(KeepAliveProtocol):
         return self.refuse(RequestTimeout(detail))
 
     def _patience(self) -> tuple[float, float]:
-        """Return for how long what is read is waited for, and how many bytes of it must come meanwhile."""
+        """Return the time to wait for the head or a part of the body, seconds, and the bytes that must arrive in it."""
         if not self.head_read:
             return self._limits.head_timeout_s, 1
         return self._pace(in_parts=_is_read_in_parts(self.scope))
 
     def _pace(self, *, in_parts: bool) -> tuple[float, float]:
-        """Return within how many seconds how many bytes of a body must come, or of an answer be taken."""
+        """Return the window, seconds, and the bytes of a body that must arrive, or of an answer be read, in it."""
         if in_parts:
             return self._limits.stream_idle_s, 1
         return self._limits.body_timeout_s, self._limits.body_timeout_s * BODY_BYTES_A_S
 
 
 def _is_read_in_parts(scope: Any) -> bool:
-    """Return whether the route of a request reads its body, and answers, part by part."""
+    """Return whether the route of a request reads its body and writes its answer part by part."""
     return without_ending_slash(scope.get("path", "")) in STREAMS

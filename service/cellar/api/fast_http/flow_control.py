@@ -7,7 +7,8 @@ from uvicorn.protocols.http.flow_control import FlowControl
 
 
 class HoldingFlow(FlowControl):
-    """uvicorn's flow control. While bytes are held, the socket is not read, and to resume means to go on with those."""
+    """uvicorn's flow control, for received bytes that are held. While any are, the socket is not read, and
+    `resume_reading` continues with them."""
 
     def __init__(self, transport: Transport, go_on: Callable[[], None]) -> None:
         super().__init__(transport)
@@ -15,14 +16,14 @@ class HoldingFlow(FlowControl):
         self._go_on = go_on
 
     def pause_reading(self) -> None:
-        """Take no more for now."""
+        """Stop reading."""
         if not self.holding:
             return super().pause_reading()
         self.read_paused = True
         return None
 
     def resume_reading(self) -> None:
-        """Go on with what is held, else with what comes."""
+        """Continue with the held bytes, or else read the socket."""
         if not self.holding:
             return super().resume_reading()
         if self.read_paused:
@@ -38,7 +39,7 @@ class HoldingFlow(FlowControl):
             self.holding = True
 
     def let_go(self) -> None:
-        """Read the socket again unless the application has enough."""
+        """Read the socket again, unless the application has stopped reading."""
         if self.holding:
             self.holding = False
             if not self.read_paused:

@@ -1,7 +1,7 @@
-"""What the head of a request must say, beyond what the parser looks at: RFC 9112's rules on where a request ends.
+"""Rules of RFC 9112 on request heads that the parser does not check, above all on where a request ends.
 
-Whoever stands between a client and the service must find the same requests in the same bytes. Whatever two readers may
-read in two ways is refused, and the connection is closed, because nobody knows where the next request begins.
+A proxy between a client and the service must find the same requests in the same bytes. A head that two parsers may read
+differently is refused and the connection closed, because it is not known where the next request begins.
 """
 
 import re
@@ -19,7 +19,7 @@ LENGTH = re.compile(rb"[0-9]{1,19}")
 
 
 def check_head(method: bytes, version: str, target: bytes, headers: Headers) -> None:
-    """Raise MalformedRequest if it is not sure what the head asks for, or where its body ends."""
+    """Raise MalformedRequest if the request line, the host, or the end of the body is ambiguous."""
     if version not in VERSIONS:
         raise MalformedRequest(f"the request line says HTTP/{version}: this service speaks HTTP/1.1 and HTTP/1.0")
     _check_target(method, target)
@@ -32,9 +32,9 @@ def check_head(method: bytes, version: str, target: bytes, headers: Headers) -> 
 
 
 def split_target(target: bytes) -> tuple[bytes | None, bytes]:
-    """Return the host that a whole URL as target names, which counts and not the Host header, and the rest as a path.
+    """Return the host in a target that is a whole URL, which replaces the Host header, and the rest as a path.
 
-    There is no host in a target that is a path.
+    The host is None in a target that is a path.
     """
     found = None if target.startswith(b"/") else ABSOLUTE.fullmatch(target)
     if found is None:

@@ -1,4 +1,4 @@
-"""Connections on which nothing happens are closed, by one timer for many requests.
+"""Idle connections are closed by a timer that serves many requests of a connection.
 
 `python -m benchmarks.http_heads` measures what this saves: with a timer for each answer, a plain step takes 1.07 times
 the CPU time where 32 clients send steps, and 1.05 times where one does.
@@ -10,19 +10,19 @@ from cellar.api.fast_http.strict import StrictProtocol
 
 
 class KeepAliveProtocol(StrictProtocol):
-    """uvicorn's protocol, but for when a connection is closed that waits for its next request.
+    """uvicorn's protocol with another keep-alive timer.
 
-    uvicorn makes a timer after every answer and cancels it when the next byte comes: four microseconds a request. Here
-    the moment is noted, and the one timer there is looks at it when it goes off.
+    uvicorn starts a timer after every answer and cancels it at the next byte: four microseconds a request. Here the
+    time of the answer is stored, and the one timer of the connection checks it when it fires.
     """
 
     def __init__(self, *arguments: Any, **more: Any) -> None:
         super().__init__(*arguments, **more)
         self.idle_since_s: float | None = None
-        """When the last answer was complete, by the loop's clock; None if something has come since."""
+        """When the last answer was complete, by the loop's clock; None if bytes were received since."""
 
     def on_response_complete(self) -> None:
-        """Go on with what was pipelined, or begin to be idle."""
+        """Start the next pipelined request, or begin to be idle."""
         if self.pipeline or self.ends or self.transport.is_closing():
             return super().on_response_complete()
         self.server_state.total_requests += 1
@@ -34,7 +34,7 @@ class KeepAliveProtocol(StrictProtocol):
         return None
 
     def timeout_keep_alive_handler(self) -> None:
-        """Close the connection if it was idle all the time, else look again when it will have been."""
+        """Close the connection if it was idle for the whole time, else check again when it will have been."""
         self.timeout_keep_alive_task = None
         if self.idle_since_s is None:  # the next answer makes another timer
             return
@@ -45,7 +45,7 @@ class KeepAliveProtocol(StrictProtocol):
             super().timeout_keep_alive_handler()
 
     def _unset_keepalive_if_required(self) -> None:
-        """Note that something has come: uvicorn's name for it."""
+        """End the idle time: bytes were received. The name is uvicorn's."""
         self.idle_since_s = None
 
     def _look_after(self, seconds: float) -> None:

@@ -1,9 +1,9 @@
-"""Steps, answered where their bytes come in: as JSON or npy, with no header that asks for more.
+"""The HTTP protocol that uvicorn is given as `http=`, with a fast path for plain steps in JSON or npy.
 
-Most requests are steps, and of the time that one takes in the process most went into a scope, a task, two messages
-each way and the layers of a framework. This protocol is uvicorn's own, but for them: it reads, checks and answers them
-by the functions that every other step goes through, and waits for the answer by a callback. Whatever is not plainly
-of this form goes uvicorn's way, to the same answer.
+Most requests are steps, and most of the time of one went into an ASGI scope, a task, two messages in each direction and
+the layers of a framework. On the fast path a step is read where its bytes are received, by the functions that serve all
+other steps, and its answer is written by a callback. Any other request takes uvicorn's path through ASGI, and a step
+gets the same answer there.
 """
 
 from collections.abc import Iterable
@@ -21,7 +21,7 @@ from cellar.api.http.access import Access
 from cellar.api.limits.backoff import SHARE
 
 SOON_S = 0.05
-"""What comes so soon after a connection is read again may have lain in its socket as long as it was not."""
+"""A request received within this time after a connection is read again may have waited in its socket before."""
 
 
 class StepProtocol(BoundedProtocol):
@@ -33,22 +33,22 @@ class StepProtocol(BoundedProtocol):
         self._most_bytes: int = config.app.state.max_body_bytes
         self._access: Access = config.app.state.access
         self._form: bytes | None = None
-        """Of the last head that the parser has read, if it was taken, and"""
+        """The form of the last head that the parser has read, if it was that of a plain step."""
         self._forms: HeadTemplates = config.app.state.forms
         self._known: HeadTemplate | None = self._forms.latest
-        """what a head is compared with: that, if it came twice, or what another connection had last."""
+        """The template that a head is compared with: of a form that came twice, or the last one of the process."""
         self._step: StepCycle | None = None
-        """The request that the parser reads, if it was taken; an upgrade has no cycle, not even uvicorn's."""
+        """The request that the parser reads, if it is a plain step."""
         self._data = b""
-        """What has come, if it begins with a request of which nothing is read yet."""
+        """Received bytes that begin with a request of which nothing is parsed yet."""
         self._backoff = self._load.backoff
         self._held_s: tuple[float, float] | None = None
-        """Since when the connection was not read because of a refusal, and until when; None once it is past."""
+        """The time in which the connection was not read because of a refusal; None after the next request."""
         self._defaults: Iterable[tuple[bytes, bytes]] = ()
         self._default_lines = b""
 
     def data_received(self, data: bytes) -> None:
-        """Take a request whole if its head is the last one's, else let the parser take what has come."""
+        """Serve a whole request whose head fits the template, or else give the bytes to the parser."""
         if not self.reading:
             known = self._known
             found = None if known is None or self._busy() else known.split(data)
@@ -72,7 +72,7 @@ class StepProtocol(BoundedProtocol):
         super().on_message_begin()
 
     def on_request(self) -> None:
-        """Take the request if it is for steps, and plain, and nothing else is under way; else leave it to uvicorn."""
+        """Begin the request as a plain step if it is one and no other request is running, else leave it to uvicorn."""
         data, self._data = self._data, b""
         found = None
         if not self._busy() and self.parser.get_method() == b"POST" and self.parser.get_http_version() == "1.1":
@@ -88,7 +88,7 @@ class StepProtocol(BoundedProtocol):
         return None
 
     def on_body(self, body: bytes) -> None:
-        """Take a piece of the body. What a plain request says of its length is held to by the parser."""
+        """Add a piece of the body. The parser checks it against the Content-Length."""
         if self._step is not None:
             self.body_bytes += len(body)
             if self._step.pieces:
@@ -98,7 +98,7 @@ class StepProtocol(BoundedProtocol):
             super().on_body(body)
 
     def on_message_complete(self) -> None:
-        """Run the steps, now that they are there."""
+        """Run the step, whose body is complete."""
         step, self._step = self._step, None
         if step is None:
             return super().on_message_complete()
@@ -107,11 +107,11 @@ class StepProtocol(BoundedProtocol):
         return step.run(b"".join(step.pieces))
 
     def write(self, cycle: StepCycle, status: bytes, head: bytes, *content: bytes | memoryview) -> None:
-        """Send an answer in one piece, and let the connection go on."""
+        """Send an answer in one piece, and continue with the next request."""
         cycle.response_complete = True
         if cycle.disconnected or self.transport.is_closing():
             return
-        if self._defaults is not self.server_state.default_headers:  # uvicorn makes them anew each second
+        if self._defaults is not self.server_state.default_headers:  # uvicorn replaces them each second
             self._defaults = self.server_state.default_headers
             self._default_lines = b"".join([b"%s: %s\r\n" % header for header in self._defaults])
         close = b"" if cycle.keep_alive else b"connection: close\r\n"
@@ -119,17 +119,17 @@ class StepProtocol(BoundedProtocol):
         if len(content) == 1:
             self.transport.write(b"".join((*start, *content)))
         else:
-            self.transport.writelines((b"".join(start), *content))  # what is long is not copied
+            self.transport.writelines((b"".join(start), *content))  # long content is not copied
         if not cycle.keep_alive:
             self.transport.close()
         self.on_response_complete()
 
     def note_answer(self) -> None:
-        """Note that a step is answered: some refusals are free for it."""
+        """Count an answered step: it pays for a share of a refusal."""
         self._backoff.free += SHARE
 
     def back_off(self) -> None:
-        """Read no more until it is this connection's turn, if many are refused."""
+        """Stop reading until it is this connection's turn, if many requests are refused."""
         if self.flow.holding or self.flow.read_paused or self.transport.is_closing():
             return
         if self._backoff.must_wait():
@@ -137,20 +137,20 @@ class StepProtocol(BoundedProtocol):
             self._backoff.add(self)
 
     def go_on(self, since_s: float) -> None:
-        """Read what has come since the connection was held."""
+        """Read the socket again, which was not read since `since_s`."""
         if not self.transport.is_closing():
             self._held_s = since_s, monotonic()
             self.flow.let_go()
 
     def _came_s(self) -> float | None:
-        """Return when a request came that may have lain in the socket; None if it did not."""
+        """Return the earliest time at which the request may have reached the socket; None if that is now."""
         held_s, self._held_s = self._held_s, None
         assert held_s is not None
         since_s, until_s = held_s
         return since_s if monotonic() - until_s < SOON_S else None
 
     def _remember(self, head: Head, data: bytes) -> None:
-        """Know the form of the head next time, if this is the second time that it comes."""
+        """Make a template of the form of a head that was received twice in a row."""
         form, latest = form_of(data, keyed=head.key is not None), self._forms.latest
         self._known = None
         if form is not None and latest is not None and form == latest.form:

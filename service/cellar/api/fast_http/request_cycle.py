@@ -1,4 +1,4 @@
-"""One request for steps, from its body to its answer, without a task."""
+"""One plain step over HTTP, from its complete body to its answer, without a task."""
 
 import asyncio
 import logging
@@ -36,13 +36,13 @@ NPY_HEAD = b"%s: %%s\r\n%s: %%d\r\ncontent-length: %%d\r\ncontent-type: %s\r\n" 
 
 @lru_cache(64)
 def _overloaded(detail: str, outcome: Outcome, retry_after_s: int) -> tuple[bytes, bytes]:
-    """Return the head and the body of a refusal: under overload nearly all are alike, and must be cheap."""
+    """Return the head and the body of a refusal. Under overload nearly all are equal, and must be cheap."""
     return _parts_of(problem_of(Overloaded(detail, outcome=outcome, retry_after_s=retry_after_s)))
 
 
 @lru_cache(64)
 def _late(detail: str) -> tuple[bytes, bytes]:
-    """Return the same of what comes too late."""
+    """Return the head and the body of a step whose deadline has passed."""
     return _parts_of(problem_of(DeadlineExceeded(detail)))
 
 
@@ -51,37 +51,37 @@ def _parts_of(response: Response) -> tuple[bytes, bytes]:
 
 
 _make = tuple.__new__
-"""A third of what it takes to make a named tuple by its name."""
+"""Makes a named tuple in a third of the time of its class."""
 
 
 class _NoEvent:
-    """What uvicorn sets to wake the task of a request; there is none."""
+    """The event that uvicorn sets to wake the task of a request; here there is no task."""
 
     def set(self) -> None:
         """Do nothing."""
 
 
 class Connection(Protocol):
-    """What a cycle needs of its connection."""
+    """The members of a connection that a cycle uses."""
 
     loop: asyncio.AbstractEventLoop
     services: Services
 
     def write(self, cycle: "StepCycle", status: bytes, head: bytes, *content: bytes | memoryview) -> None:
-        """Send an answer in one piece, and let the connection go on."""
+        """Send an answer in one piece, and continue with the next request."""
         ...
 
     def note_answer(self) -> None:
-        """Note that a step is answered."""
+        """Count an answered step."""
         ...
 
     def back_off(self) -> None:
-        """Read no more for a while if many are refused."""
+        """Stop reading for a while if many requests are refused."""
         ...
 
 
 class StepCycle:
-    """What a connection has instead of uvicorn's cycle of request and response."""
+    """The request of a plain step, in the place of uvicorn's cycle of request and response."""
 
     __slots__ = (
         *("_command", "_connection", "_key", "_session", "_terms"),
@@ -99,31 +99,31 @@ class StepCycle:
         self._terms = terms
         self._command: StepCommand | None = None
         self.came_s: float | None = None
-        """When the request came, by the monotonic clock, if it was not just now."""
+        """When the request was received, by the monotonic clock; None: now."""
         self.pieces: list[bytes] = []
-        """Of the body, as they come."""
+        """The received pieces of the body."""
         self.keep_alive = keep_alive
         self.disconnected = False
         self.response_complete = False
 
     def run(self, body: bytes) -> None:
-        """Ask for the steps, now that the body is there."""
+        """Decode the body and submit the step."""
         terms, steps = self._terms, self._connection.services.sessions.steps
         session = _make(SessionKey, (terms.caller.tenant, self._session))
         try:
-            if steps.is_refusing and terms.kind == "step":  # then most are refused: before their body is read
+            if steps.is_refusing and terms.kind == "step":  # most are refused now: before their bodies are decoded
                 steps.check_room(session, terms.within_s, self.came_s)
             self._command = command = terms.decode(body, session, self._key, terms.within_s)
             command.came_s = self.came_s
             pending = steps.submit(command)
         except Exception as error:
-            # not now: with an answer uvicorn begins to time how long nothing happens, and more may have come with this
+            # not now: an answer starts the idle time of the connection, and more may have been received with this one
             self._connection.loop.call_soon(self._refuse, error)
         else:
             pending.when_done(self._answer)
 
     def _answer(self, pending: PendingSteps) -> None:
-        """Answer, or refuse, from within the settling of the steps: this raises nothing."""
+        """Write the answer or the refusal. This is called while steps are answered, and raises nothing."""
         try:
             result = pending.result()
             output = result.output
@@ -140,7 +140,7 @@ class StepCycle:
             self._refuse(error)
 
     def _answer_beside(self, result: StepResult) -> None:
-        """Write a long answer on a thread: others would wait for it."""
+        """Encode a long answer on a thread, because all other requests would wait for it."""
 
         def written(content: asyncio.Future[bytes]) -> None:
             error = content.exception()
@@ -171,7 +171,7 @@ class StepCycle:
             self._connection.write(self, UNAVAILABLE, *_overloaded(error.detail, error.outcome, error.retry_after_s))
             return self._connection.back_off()
         if type(error) is DeadlineExceeded:
-            # whoever was late because the connection was not read gets another chance, with what comes next
+            # no back-off: a request may be late because its connection was not read
             return self._connection.write(self, LATE, *_late(error.detail))
         response = self._response_of(error)
         return self._connection.write(self, STATUS_LINE[response.status_code], *_parts_of(response))

@@ -1,4 +1,4 @@
-"""The heads of requests for steps, as the protocol takes them by itself."""
+"""Heads of plain steps: which requests the HTTP protocol serves without ASGI, and how they are read and answered."""
 
 import re
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ from cellar.errors import InvalidParameter, NotAcceptable, UnsupportedMediaType
 from cellar.ports import NAME, Caller
 
 PROMPT_NPY_BYTES = 1024 * 1024
-"""As PROMPT_BYTES, for numbers that only need to be looked at."""
+"""As PROMPT_BYTES, for npy, whose numbers are only checked."""
 
 KEY_HEADER, TIMEOUT_HEADER = IDEMPOTENCY_KEY.lower().encode(), TIMEOUT.lower().encode()
 
@@ -29,10 +29,10 @@ PLAIN_HEADERS = frozenset(
         *(KEY_HEADER, TIMEOUT_HEADER),
     )
 )
-"""What HTTP clients send by themselves, and what steps are asked for with. Any other may ask for something."""
+"""Headers that HTTP clients send by default, and those of steps. Any other may change what the request means."""
 
 ALIVE = (b"keep-alive", b"close")
-"""What a Connection header says that asks for no other protocol."""
+"""Values of a Connection header that ask for no other protocol."""
 
 URL = re.compile(rb"/v1/sessions/(%s)/(step|sequence)(?:\?([^#]*))?" % NAME.encode())
 KEY = re.compile(IDEMPOTENCY_KEY_PATTERN)

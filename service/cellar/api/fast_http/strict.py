@@ -1,7 +1,7 @@
-"""Connections on which every request is one that any strict reader would find in the same bytes, and no other.
+"""An HTTP connection that accepts only requests that every strict parser finds in the same bytes.
 
-uvicorn's protocol on httptools is kind to clients that are at fault, and takes some requests apart in another way than
-a proxy before it would. This one keeps its parser and its answers, and differs in what stands below.
+uvicorn's protocol on httptools accepts faulty requests, and delimits some in another way than a proxy before it would.
+This protocol has the same parser and the same answers; `StrictProtocol` lists the differences.
 """
 
 import logging
@@ -20,28 +20,29 @@ from cellar.errors import CellarError, MalformedRequest
 logger = logging.getLogger(__name__)
 
 LINGER_S = 1.0
-"""How long a refused client may go on sending what nobody reads: it would not see why if it were closed at once."""
+"""Time for which a refused connection stays open: a client that is still sending would not see the answer otherwise."""
 
 ENDLESS = "endless"
-"""In the state of a request: its answer goes on until the client leaves, so that one who half-closes has left."""
+"""In the state of a request: its answer has no end, so a client that half-closes the connection has left."""
 
 BAD_TARGET = (UnicodeDecodeError, httptools.HttpParserInvalidURLError)
-"""What uvicorn raises about the target of a request."""
+"""Errors that uvicorn raises for the target of a request."""
 
 
 class _Over(Exception):
-    """Stops the parser: the connection ends with the request before."""
+    """Stops the parser, because the connection ends with the request before."""
 
 
 class StrictProtocol(HttpToolsProtocol):
-    """One connection.
+    """One connection. It differs from uvicorn's in this:
 
-    - What no strict parser reads is refused by a problem document, behind the answers to the requests before it.
+    - A malformed request is refused with a problem document, after the answers to the requests before it.
     - A request whose Upgrade is not for a WebSocket is an ordinary request with a body (RFC 9110, 7.8).
-    - A WebSocket begins behind the answers to the requests before it (RFC 6455, 4.1: and before anything else).
-    - Trailers are dropped: they are no headers (RFC 9110, 6.5.1).
-    - A client that has said all it has to say gets its answers (RFC 9112, 9.6).
-    - HTTP/1.0 knows no chunks: the end of the connection ends an answer without Content-Length.
+    - A WebSocket begins after the answers to the requests before it (RFC 6455, 4.1), and its client sends no more
+      before the handshake is answered.
+    - Trailers are dropped: they are not headers (RFC 9110, 6.5.1).
+    - A client that has half-closed the connection gets its answers (RFC 9112, 9.6).
+    - HTTP/1.0 has no chunks: the end of the connection ends an answer without Content-Length.
     """
 
     def __init__(self, *arguments: Any, **more: Any) -> None:
@@ -49,13 +50,13 @@ class StrictProtocol(HttpToolsProtocol):
         self.reading = False
         """Whether the parser is inside a request."""
         self.head_read = False
-        """Whether it is past the head of the request, and"""
+        """Whether the parser is past the head of the request."""
         self.begun = False
-        """whether that has a cycle; one that asks for another protocol has none."""
+        """Whether the request has a cycle; one that asks for another protocol has none."""
         self._last_act: Callable[[], None] | None = None
-        """What is done once all requests are answered; nothing more is read meanwhile."""
+        """Called once all requests are answered; nothing more is read meanwhile."""
         self._early = False
-        """Whether something has come behind the handshake of a WebSocket that waits."""
+        """Whether bytes were received after the handshake of a WebSocket that is not answered yet."""
 
     @property
     def ends(self) -> bool:
@@ -65,7 +66,7 @@ class StrictProtocol(HttpToolsProtocol):
     # --- what comes ---------------------------------------------------------------------------------------------------
 
     def data_received(self, data: bytes) -> None:
-        """Parse what has come, unless the connection ends."""
+        """Parse received bytes, unless the connection ends."""
         if self._last_act is None:
             self._unset_keepalive_if_required()
             self._parse(data)
@@ -73,11 +74,11 @@ class StrictProtocol(HttpToolsProtocol):
             self._early = True
 
     def holds_more(self) -> bool:
-        """Return whether more has come than was parsed yet."""
+        """Return whether there are received bytes that are not parsed yet."""
         return False
 
     def eof_received(self) -> bool:  # type: ignore[override]  # uvicorn returns nothing: that closes the transport
-        """Answer what was asked for, then close. What is not all there is not run."""
+        """Answer the complete requests, then close. An incomplete one is not run."""
         before = self._drop_unread() and not self._is_endless()
         if self._last_act is None or self._last_act == self._open_websocket:
             self._last_act = self.transport.close
@@ -93,12 +94,12 @@ class StrictProtocol(HttpToolsProtocol):
         super().on_message_begin()
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Take a header; the parser tells of trailers in the same way, and leaves blanks behind a value."""
+        """Add a header. The parser also reports trailers here, and leaves blanks after a value."""
         if not self.head_read:
             super().on_header(name, value.rstrip(b" \t"))
 
     def on_headers_complete(self) -> None:
-        """Look at the head as a whole, and begin the request."""
+        """Check the head and begin the request."""
         self.head_read = True
         method = self.parser.get_method()
         check_head(method, self.parser.get_http_version(), self.url, self.headers)
@@ -112,7 +113,7 @@ class StrictProtocol(HttpToolsProtocol):
             self.begun = True
 
     def on_request(self) -> None:
-        """Begin a request whose head is good."""
+        """Begin a request whose head is valid."""
         unframed = self.parser.get_http_version() == "1.0"
         self.expect_100_continue = self.expect_100_continue and not unframed
         super().on_headers_complete()
@@ -120,7 +121,7 @@ class StrictProtocol(HttpToolsProtocol):
             self.cycle.send = _Unframed(self.cycle)  # type: ignore[method-assign]
 
     def on_message_complete(self) -> None:
-        """Note that a request is all there."""
+        """The request is complete."""
         if self.begun:
             self.note_end()
             super().on_message_complete()
@@ -128,9 +129,9 @@ class StrictProtocol(HttpToolsProtocol):
             self.reading = False
 
     def note_end(self) -> None:
-        """Note that a request that was begun is all there."""
+        """End the reading of a request that has a cycle."""
         self.reading = False
-        if not self.parser.should_keep_alive():  # a trailer may say so too, and the parser reads no further then
+        if not self.parser.should_keep_alive():  # a trailer may ask for it too, and then the parser stops
             self.cycle.keep_alive = False
         if not self.cycle.keep_alive:
             self._last_act = self.transport.close
@@ -159,11 +160,11 @@ class StrictProtocol(HttpToolsProtocol):
     # --- how it ends --------------------------------------------------------------------------------------------------
 
     def refuse(self, error: CellarError) -> None:
-        """Answer the request that is being read with an error, behind the answers to those before it, and close."""
+        """Answer the request that is being read with an error, after the answers to those before it, and close."""
         self._refuse(problem_of(error))
 
     def on_response_complete(self) -> None:
-        """Go on with the next request, or with what follows the last one."""
+        """Start the next request, or call `_last_act` after the last one."""
         if self._last_act is None or self.pipeline or self.transport.is_closing():
             return super().on_response_complete()
         self.server_state.total_requests += 1
@@ -188,10 +189,10 @@ class StrictProtocol(HttpToolsProtocol):
         return cycle is not None and not (cycle.response_complete or cycle.disconnected)
 
     def _drop_unread(self) -> bool:
-        """Let go of the request that is not all there, if there is one. Return whether others before it are under way.
+        """Drop the incomplete request, if there is one. Return whether requests before it are still running.
 
-        It was not begun if it waits for those. Otherwise it is told that its client has gone; if it has begun to
-        answer, nobody can be told anything any more.
+        If it waits for those it was not started. Otherwise its application is notified that the client has left; if its
+        answer has begun, no other answer can be written and the connection is closed.
         """
         cycle: Any = self.cycle if self.reading and self.begun else None
         self.reading = False
@@ -221,7 +222,7 @@ class StrictProtocol(HttpToolsProtocol):
     # --- other protocols ----------------------------------------------------------------------------------------------
 
     def _asks_websocket(self) -> bool:
-        """Return whether the request is a WebSocket's handshake; with a body it is none."""
+        """Return whether the request is the handshake of a WebSocket, which has no body."""
         said = dict(self.headers)
         asked = b",".join([value for name, value in self.headers if name == b"upgrade"])
         protocols = [name.strip().lower() for name in asked.split(b",")]
@@ -234,7 +235,7 @@ class StrictProtocol(HttpToolsProtocol):
         )
 
     def _head_without_upgrade(self) -> bytes:
-        """Return the head that has just been parsed, as that of a request that stays with HTTP."""
+        """Return the head that has just been parsed without its Upgrade."""
         start = b"%s %s HTTP/%s\r\n" % (
             self.scope["method"].encode(),
             self.url,
@@ -253,7 +254,7 @@ class StrictProtocol(HttpToolsProtocol):
 
 
 class _Unframed:
-    """Sends an answer whose end is the end of its connection, by a cycle that would send it in chunks."""
+    """Replaces `send` of a cycle that would send an answer in chunks: the answer ends with the connection."""
 
     def __init__(self, cycle: RequestResponseCycle) -> None:
         self._cycle = cycle
@@ -261,13 +262,13 @@ class _Unframed:
         cycle.chunked_encoding = False
 
     async def __call__(self, message: Any) -> None:
-        """Send a message; what it holds is all that the cycle expects."""
+        """Send a message, with its length as the length that the cycle expects."""
         self._cycle.expected_content_length = len(message.get("body", b""))
         await self._send(message)
 
 
 def _answer_to(error: httptools.HttpParserError, fault: BaseException | None) -> Response:
-    """Return the answer to what the parser, or somebody whom it called, did not take."""
+    """Return the answer to a request that the parser, or one of its callbacks, did not accept."""
     if isinstance(fault, CellarError):
         return problem_of(fault)
     if isinstance(fault, BAD_TARGET):

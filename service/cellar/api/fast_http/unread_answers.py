@@ -1,4 +1,4 @@
-"""Answers that a client takes slowly, or not at all: bounded in time, and in memory all together."""
+"""Limits for answers that clients read slowly or not at all: a minimum rate for each, and memory for all together."""
 
 from asyncio import AbstractEventLoop, TimerHandle, WriteTransport
 
@@ -6,15 +6,15 @@ from cellar.api.limits.body_memory import BodyMemory
 from cellar.errors import Overloaded
 
 LOOK_S = 1.0
-"""Between two looks at what is left of an answer, seconds. One that is taken within this time is never looked at."""
+"""Seconds between two checks of an answer that is not read. One that is read within this time is never checked."""
 
 
 class UnreadAnswers:
-    """What a client has not taken yet of the answers on its connection.
+    """The bytes of answers on one connection that its client has not read yet.
 
-    The transport tells when there is much of it (`begin`) and when there is little again (`end`). In between, at least
-    `least_bytes` must be taken over each `patience_s`, and after the first second what is left counts as memory of
-    bodies. The connection is cut off where either limit is passed: there is no other way to get the memory back.
+    The transport reports when there are many (`begin`) and when there are few again (`end`). In between, at least
+    `least_bytes` must be read in each `patience_s`, and after the first second the rest counts as memory of bodies. The
+    connection is aborted when either limit is passed, because the memory cannot be released in another way.
     """
 
     def __init__(self, loop: AbstractEventLoop, transport: WriteTransport, memory: BodyMemory) -> None:
@@ -26,24 +26,24 @@ class UnreadAnswers:
         self._since_s = 0.0
         """When the present window of `patience_s` began, by the loop's clock."""
         self._left_bytes = 0
-        """How much was left then."""
+        """Bytes that were not read then."""
 
     def begin(self, patience_s: float, least_bytes: float) -> None:
-        """Begin to look at what is left."""
+        """Begin to check."""
         self.end()
         self._patience_s, self._least_bytes = patience_s, least_bytes
         self._since_s, self._left_bytes = self._loop.time(), self._transport.get_write_buffer_size()
         self._look_later()
 
     def end(self) -> None:
-        """Look no more: what is left is little, or the connection has ended."""
+        """End the checks: few bytes are left, or the connection has ended."""
         self._share.release()
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
 
     def look(self) -> None:
-        """Cut the connection off if its client is too slow, or if too much is left on all of them."""
+        """Abort the connection if its client is too slow, or if all connections together hold too much."""
         now_s, left_bytes = self._loop.time(), self._transport.get_write_buffer_size()
         if now_s - self._since_s >= self._patience_s:
             if self._left_bytes - left_bytes < self._least_bytes:

@@ -1,1 +1,1 @@
-"""What every HTTP route shares: bodies, encodings, negotiation, access, conventions."""
+"""Parts that the HTTP routes share: bodies, content encodings, negotiation, access control and conventions."""

@@ -1,8 +1,8 @@
-"""Who may ask: requests of foreign web pages, and of pages that call the service by a name of their own.
+"""Access control: which web pages may send requests, and by which names the service may be called.
 
-A browser lets every page send requests to any address, this machine's included, and open WebSockets to it. It says
-which page asks (Origin), and by which name the page calls the service (Host). A page whose own name leads to the
-service's address (DNS rebinding) has an Origin that fits, so both are looked at.
+A browser lets every page send requests to any address, also of its own machine, and open WebSockets. It names the page
+(Origin) and the name that the page uses for the service (Host). A page whose own name resolves to the service's address
+(DNS rebinding) has a matching Origin, so both are checked.
 """
 
 from collections.abc import Iterable, Sequence
@@ -19,17 +19,17 @@ from cellar.ports import ANYBODY, Caller
 ANY = "*"
 
 SAFE = ("GET", "HEAD")
-"""Methods that change nothing. What they answer a foreign page cannot read."""
+"""Methods that change nothing. A foreign page cannot read their answers."""
 
 FOREIGN_SITES = ("cross-site", "same-site")
-"""What a browser's Sec-Fetch-Site says of a page that is not one of the service's own."""
+"""Values of a browser's Sec-Fetch-Site for a page that is not the service's own."""
 
 SHOWN = 100
-"""How much of a wrong header an error repeats, characters."""
+"""Characters of a wrong header that an error repeats."""
 
 
 def is_loopback(host: str) -> bool:
-    """Return whether a name or an address always means the machine that it is said on.
+    """Return whether a name or an address always means the machine on which it is used.
 
     >>> is_loopback("localhost"), is_loopback("127.9.9.9"), is_loopback("::1"), is_loopback("cellar.example")
     (True, True, True, False)
@@ -43,10 +43,10 @@ def is_loopback(host: str) -> bool:
 
 
 class Access:
-    """What is let in.
+    """The names of the service, and the pages that may use it.
 
-    `hosts` are the names by which the service may be called, without ports, beside those of the machine itself; "*" are
-    all. `origins` are the pages, beside the service's own, that may change something; "*" are all.
+    `hosts` are names by which the service may be called, without ports, besides those of the machine itself; "*" allows
+    all. `origins` are pages that may change something, besides the service's own; "*" allows all.
     """
 
     def __init__(self, hosts: Sequence[str], origins: Sequence[str]) -> None:
@@ -55,18 +55,18 @@ class Access:
 
     @property
     def origins(self) -> list[str]:
-        """The foreign pages that may change something, and read what they are answered."""
+        """The foreign pages that may change something and read the answers."""
         return sorted(self._origins)
 
     @classmethod
     def of(cls, listens_on: str, hosts: Sequence[str] | None, origins: Sequence[str]) -> "Access":
-        """Return what the settings say: where they name no hosts, all are let in unless only this machine is."""
+        """Return the access by the settings. Without hosts, all are allowed unless the service listens on loopback."""
         if hosts is None:
             hosts = () if is_loopback(listens_on) else (ANY,)
         return cls(hosts, origins)
 
     def admits_host(self, host: str | None) -> bool:
-        """Return whether the service may be called so. No browser leaves out the Host; HTTP/1.0 clients do."""
+        """Return whether the service may be called by this Host. HTTP/1.0 clients send none; browsers always do."""
         if host is None or ANY in self._hosts:
             return True
         name = _name_of(host)
@@ -92,7 +92,7 @@ class Access:
             raise OriginRefused("a page of another site, whose browser does not say which one")
 
     def _admits_origin(self, origin: str, host: str | None) -> bool:
-        """Return whether a page may change something: one of the service's own may."""
+        """Return whether a page may change something. The service's own pages may."""
         origin = origin.lower()
         return ANY in self._origins or origin in self._origins or origin.partition("://")[2] == (host or "").lower()
 
@@ -105,9 +105,9 @@ def _name_of(host: str) -> str:
 
 
 class AccessControl:
-    """Note in the scope of an HTTP request who sends it, or refuse it.
+    """Stores the caller of an HTTP request in its scope, or refuses the request.
 
-    WebSockets are refused by the streams, which can say why.
+    `Streams` does the same for WebSockets, and refuses them with a close code.
     """
 
     def __init__(self, app: ASGIApp, access: Access) -> None:

@@ -23,19 +23,19 @@ TIMEOUT_PARAMETER = {
 
 
 def array_body(json: type[BaseModel], query: type[BaseModel], shape: str) -> dict[str, Any]:
-    """Return what OpenAPI says of a body: a JSON document, or an npy file of that shape with the rest in the query."""
+    """Return the OpenAPI description of a body: a JSON document, or an npy file of that shape with a query."""
     body = body_of(json, npy.MEDIA_TYPE)
     body["content"][npy.MEDIA_TYPE] = bytes_of(f"An npy file of real numbers, {shape}.")
     return {"requestBody": body, "parameters": [*parameters_of(query, "an npy body"), TIMEOUT_PARAMETER]}
 
 
 def parameters_of(query: type[BaseModel], body: str) -> list[dict[str, Any]]:
-    """Return the OpenAPI parameters of a query that stands beside a body which is no JSON."""
+    """Return the OpenAPI parameters of a query that completes a body which is not JSON."""
     return [_parameter(name, about, body) for name, about in query.model_json_schema()["properties"].items()]
 
 
 def array_answer(shape: str) -> dict[int | str, dict[str, Any]]:
-    """Return the OpenAPI response of steps, beside the JSON document that the route declares."""
+    """Return the OpenAPI response of steps in npy, besides the JSON document that the route declares."""
     about = f"An npy file, float32, {shape}. A replay whose output was not kept is answered as JSON."
     headers: dict[str, Any] = {
         **REPLAY[200]["headers"],

@@ -1,4 +1,4 @@
-"""Request bodies: how large they may be, of which type, and read on a thread where they are long."""
+"""Request bodies: their size and media type are checked, and long ones are decoded on a thread."""
 
 import re
 from collections.abc import Callable, Container
@@ -25,27 +25,27 @@ Result = TypeVar("Result")
 JSON = "application/json"
 
 BYTES = {"schema": {"type": "string", "format": "binary"}}
-"""The OpenAPI schema of what is no JSON."""
+"""The OpenAPI schema of a body that is not JSON."""
 
 
 def bytes_of(description: str) -> dict[str, Any]:
-    """Return the same of bytes that need a description."""
+    """Return the OpenAPI schema of a body that is not JSON, with a description."""
     return {"schema": {**BYTES["schema"], "description": description}}
 
 
 PROMPT_BYTES = SHORT_BYTES
-"""Bodies up to here are read at once, in under a millisecond, and answers written. Larger ones are left to a thread:
-one of many megabytes would hold up all other requests, for seconds if the place of a fault is looked for."""
+"""Bodies and answers up to this size are read and written at once, in under a millisecond. Larger ones are left to a
+thread: one of many megabytes would delay all other requests, by seconds if it has a fault whose place is searched."""
 
 
 READERS = 2
-"""Bodies that threads read at a time. Each takes memory, and each keeps the event loop waiting for its turn."""
+"""Bodies that are decoded on threads at a time. Each takes memory, and competes with the event loop for CPU time."""
 
 _readers: RunVar[CapacityLimiter] = RunVar("readers")
 
 
 class Paths(Container[str]):
-    """The paths that fit one of some patterns."""
+    """The paths that match one of some patterns."""
 
     def __init__(self, *patterns: str) -> None:
         self._pattern = re.compile("|".join(patterns))
@@ -60,7 +60,7 @@ STREAMS = Paths(r"/v1/steps", r"/v1/sessions/[^/]+/sequence/stream")
 
 
 class BodyLimit:
-    """Refuse bodies over the limit: by their announced length, else as soon as the stream passes it.
+    """Refuses bodies over the limit: by their Content-Length, or else as soon as more has been received.
 
     Bodies of the paths `streams` may be of any length: their routes read them part by part, and limit each part.
     """
@@ -72,7 +72,7 @@ class BodyLimit:
         self._streams = streams
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass the request on with a counting `receive`."""
+        """Pass the request on with a `receive` that counts."""
         if scope["type"] != "http":
             return await self._app(scope, receive, send)
         if scope["path"] in self._streams:
@@ -94,7 +94,7 @@ class BodyLimit:
             return message
 
         try:
-            with suppress(ClientDisconnect):  # in the middle of a body: nobody is left to answer
+            with suppress(ClientDisconnect):  # in the middle of a body: there is no client to answer
                 await self._app(scope, counting, send)
         finally:
             share.release()
@@ -102,7 +102,7 @@ class BodyLimit:
 
 
 def too_large(limit: int, actual: str) -> BodyTooLarge:
-    """Return the error of a body that has more bytes than it may have."""
+    """Return the error of a body that is too large."""
     return BodyTooLarge(f"the body may have {limit} bytes (CELLAR_MAX_BODY_BYTES), this one has {actual}")
 
 
@@ -112,12 +112,12 @@ async def read_model(kind: type[Model], body: bytes) -> Model:
 
 
 async def read_beside(size: int, work: Callable[..., Result], *arguments: Any) -> Result:
-    """Return what `work` makes of a body of `size` bytes: a long one is read by one of `READERS` threads."""
+    """Return the result of `work` on a body of `size` bytes. A long one is read by one of `READERS` threads."""
     return work(*arguments) if size <= PROMPT_BYTES else await by_reader(work, *arguments)
 
 
 async def by_reader(work: Callable[..., Result], *arguments: Any) -> Result:
-    """Return what `work` returns, or raise the error of the tree that it raises: one of `READERS` threads does it."""
+    """Return the result of `work`, done by one of `READERS` threads. Raise the CellarError that it raises."""
     try:
         readers = _readers.get()
     except LookupError:
@@ -133,10 +133,10 @@ async def by_reader(work: Callable[..., Result], *arguments: Any) -> Result:
 
 
 def _attempt(work: Callable[..., Result], *arguments: Any) -> tuple[Result | None, CellarError | None]:
-    """Return what `work` returns or the error that it raises, without the frames that lead to it.
+    """Return the result of `work`, or the error that it raises without its traceback.
 
-    They hold the body, and a future that ends with an exception is in a circle with its frames: the body would stay
-    in memory until the garbage collector comes.
+    The frames of a traceback hold the body, and a future with an exception forms a reference cycle with them: the body
+    would stay in memory until the next garbage collection.
     """
     try:
         return work(*arguments), None
@@ -146,12 +146,12 @@ def _attempt(work: Callable[..., Result], *arguments: Any) -> tuple[Result | Non
 
 
 async def beside(size: int, work: Callable[..., Result], *arguments: Any) -> Result:
-    """Return what `work` returns, which takes long if it has `size` bytes to do: then a thread does it."""
+    """Return the result of `work`, which writes `size` bytes: a thread does it if they are many."""
     return work(*arguments) if size <= PROMPT_BYTES else await run_sync(work, *arguments)
 
 
 def validated(kind: type[Model], document: Any) -> Model:
-    """Return decoded JSON as a model. Raise InvalidInput with a pointer to what does not fit."""
+    """Return decoded JSON as a model. Raise InvalidInput with a pointer to the fault."""
     try:
         return kind.model_validate(document)
     except ValidationError as error:
@@ -165,9 +165,9 @@ def body_of(kind: type[BaseModel], *others: str) -> dict[str, Any]:
 
 
 def body_type(content_type: str, *known: str) -> str:
-    """Return which of the known types a Content-Type names. Raise UnsupportedMediaType if it is none of them.
+    """Return the known type that a Content-Type names. Raise UnsupportedMediaType for any other.
 
-    A missing type is refused too: a browser sends such requests to any address without asking (no preflight).
+    A missing type is refused too: a browser sends such requests to any address without a preflight request.
     """
     kind = content_type.partition(";")[0].strip().lower()
     if kind in known:

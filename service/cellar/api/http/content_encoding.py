@@ -1,4 +1,4 @@
-"""Content codings: bodies that come as gzip, and long JSON answers that go as gzip where that is accepted."""
+"""Content encodings: bodies in gzip are decoded, and long JSON answers are encoded for clients that accept it."""
 
 import asyncio
 from collections.abc import Container, Iterator
@@ -20,13 +20,13 @@ LEAST_BYTES = 32 * 1024
 """Shorter answers cost less to send than to compress."""
 
 LOADED = ("application/json", "application/problem+json")
-"""What is worth it: float32 numbers in npy and frames come to 92% of their size."""
+"""Types of answers that are compressed. Float32 numbers in npy and frames would still have 92% of their size."""
 
 
 class GzipBodies:
-    """Decode bodies with `Content-Encoding: gzip`; refuse every other coding.
+    """Decodes bodies with `Content-Encoding: gzip`, and refuses every other encoding.
 
-    The limit holds for the decoded bytes too, and is looked at while decoding. Bodies of the paths `streams` are
+    The limit also applies to the decoded bytes, and is checked while decoding. Bodies of the paths `streams` are
     limited by their routes.
     """
 
@@ -54,14 +54,14 @@ class GzipBodies:
 
 
 def _coding(scope: Scope) -> str:
-    """Return the coding of the body in lower case, "" without one."""
+    """Return the encoding of the body in lower case, "" without one."""
     found = ",".join(value.decode("latin-1") for name, value in scope["headers"] if name == b"content-encoding")
     coding = found.strip().lower()
     return "" if coding == "identity" else coding
 
 
 class _Decoded:
-    """A `receive` that decodes, and goes on with the next piece only when it is asked for it."""
+    """A `receive` that decodes, the next piece only when it is called for it."""
 
     def __init__(self, receive: Receive, limit: int | None, share: Share) -> None:
         self._receive = receive
@@ -81,7 +81,7 @@ class _Decoded:
                     raise too_large(self._limit, "more when decoded")
                 if self._limit is not None:
                     self._share.resize(self._count)
-                await asyncio.sleep(0)  # a long body is decoded piece by piece, and others get their turn
+                await asyncio.sleep(0)  # a long body is decoded piece by piece, with other requests in between
                 return {"type": "http.request", "body": piece, "more_body": True}
             if self._last:
                 self._gunzip.end()
@@ -96,13 +96,13 @@ class _Decoded:
 
 
 class GzipAnswers:
-    """Encode long JSON answers as gzip for those who accept it. Answers in parts go as they are."""
+    """Encodes long JSON answers as gzip for clients that accept it. Answers in parts are not encoded."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass the request on with a `send` that holds the head of the answer until its body is there."""
+        """Pass the request on with a `send` that keeps the head of the answer until the body is known."""
         if scope["type"] != "http" or not accepts_gzip(Headers(scope=scope)):
             return await self._app(scope, receive, send)
         start: Message | None = None
@@ -123,7 +123,7 @@ class GzipAnswers:
 
 
 async def _encoded(start: Message, message: Message) -> Message:
-    """Return the body encoded, and say so in the head, if that is worth it."""
+    """Return the body encoded, and set the headers, if the body is long and of a type that is compressed."""
     headers, body = MutableHeaders(raw=start["headers"]), message.get("body", b"")
     kind = headers.get("content-type", "").partition(";")[0]
     if len(body) < LEAST_BYTES or kind not in LOADED or "content-encoding" in headers:

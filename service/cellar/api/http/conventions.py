@@ -1,4 +1,4 @@
-"""What every route keeps to without knowing it: a slash at the end of a path, HEAD, a newline at the end of JSON."""
+"""Middleware for all routes: a slash at the end of a path, HEAD requests, and a newline at the end of JSON."""
 
 from starlette.datastructures import MutableHeaders
 from starlette.requests import Request
@@ -8,16 +8,16 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from cellar.api.http.body import JSON
 
 DOCS = "/docs"
-"""Pages, whose slash at the end is part of their names."""
+"""The path of the pages, which have a slash at the end of their names."""
 
 
 def to_docs(_: Request) -> Response:
-    """Send on to the pages by a relative address: nobody knows by which scheme and host they are reached."""
+    """Redirect to the pages by a relative address, because scheme and host may be those of a proxy."""
     return Response(status_code=307, headers={"Location": DOCS.removeprefix("/") + "/"})
 
 
 def without_ending_slash(path: str) -> str:
-    """Return the path that routes have. Pages have names that end in a slash.
+    """Return a path without the slash at its end, as routes have it. Names of pages may end in a slash.
 
     >>> without_ending_slash("/v1/models/"), without_ending_slash("/"), without_ending_slash("/docs/")
     ('/v1/models', '/', '/docs/')
@@ -27,13 +27,13 @@ def without_ending_slash(path: str) -> str:
 
 
 class EndingSlashes:
-    """Take `/v1/models/` for `/v1/models`, without sending the client there and back."""
+    """Serves `/v1/models/` as `/v1/models`, without a redirect."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass the request on with the path that routes have."""
+        """Pass the request on without the slash at the end of its path."""
         if scope["type"] == "http":
             path = without_ending_slash(scope["path"])
             if path != scope["path"]:
@@ -43,7 +43,7 @@ class EndingSlashes:
 
 
 class HeadRequests:
-    """Answer HEAD as GET, without the body. What would be sent without end is not begun."""
+    """Answers HEAD as GET, without the body. An answer without end is ended after its head."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -66,13 +66,13 @@ class HeadRequests:
 
 
 class EndingNewlines:
-    """End every JSON answer with a newline, for whoever reads it in a terminal. Problem documents have theirs."""
+    """Ends every JSON answer with a newline, so that it reads well in a terminal. Problem documents have theirs."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass the request on with a `send` that adds it."""
+        """Pass the request on with a `send` that adds the newline."""
         if scope["type"] != "http":
             return await self._app(scope, receive, send)
         adds = False

@@ -1,4 +1,4 @@
-"""Answers that are written while the rest of their request is still being read."""
+"""A response that is written while the rest of its request is still being read."""
 
 import asyncio
 from abc import ABC, abstractmethod
@@ -16,25 +16,25 @@ from cellar.errors import CellarError
 
 
 class Duplex(Response, ABC):
-    """A response that has a task to read its request, and answers meanwhile.
+    """A response with a task that reads its request, so that it can answer meanwhile.
 
-    It begins with the first thing that is sent. An error before that is a problem document like any other; a later one
-    is told behind what has been sent.
+    The answer begins with the first bytes that are sent. An error before that is a problem document like any other; a
+    later one is written after the bytes that were sent.
     """
 
     def __init__(self, media_type: str) -> None:
         self._begun = False
         self.share: Share
-        """Of the memory for what has come of a line or a frame that is not all there."""
+        """The memory of a line or a frame that is not complete."""
         self.turns: RoundRobin
-        """Deals out the time in which requests are read."""
+        """Schedules the reading of requests."""
         self.media_type = media_type
         self.status_code = 200
         self.background = None
         self.init_headers({"content-type": media_type})
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Read and write at once until both are done, or one fails."""
+        """Read and write concurrently until both are done, or one fails."""
         load: Load = scope["app"].state.load
         self.share = load.bodies.share()
         self.turns = load.round_robin
@@ -53,7 +53,7 @@ class Duplex(Response, ABC):
 
     @abstractmethod
     async def _read(self, receive: Receive) -> None:
-        """Read the body. What is wrong with it is left to `_write`, which deals with it behind what came before."""
+        """Read the body. Its faults are left to `_write`, which answers the steps before them first."""
 
     @abstractmethod
     async def _write(self, send: Send) -> None:
@@ -61,7 +61,7 @@ class Duplex(Response, ABC):
 
     @abstractmethod
     def _problem(self, error: CellarError) -> bytes:
-        """Return what tells of an error behind what has been sent."""
+        """Return the bytes that report an error after others have been sent."""
 
     async def _send(self, send: Send, data: bytes, *, more: bool = True) -> None:
         if not data and more:
@@ -74,7 +74,7 @@ class Duplex(Response, ABC):
 
 
 async def parts_of(receive: Receive) -> AsyncIterator[tuple[bytes, bool]]:
-    """Yield the parts of a body as they come, each with whether it is the last. Raise ClientDisconnect."""
+    """Yield the parts of a body as they are received, each with whether it is the last. Raise ClientDisconnect."""
     more = True
     while more:
         message = await receive()

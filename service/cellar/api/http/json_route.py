@@ -1,4 +1,4 @@
-"""FastAPI routes whose JSON bodies are read by the strict reader, and that refuse query parameters they do not have."""
+"""A FastAPI route with a strict JSON reader, which also refuses query parameters that the route does not declare."""
 
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
@@ -18,10 +18,10 @@ Result = TypeVar("Result")
 
 
 class JsonRoute(APIRoute):
-    """An ordinary FastAPI route whose body is read by `read_json`, and that takes no query parameter but its own."""
+    """An ordinary FastAPI route, except that `read_json` reads its body and unknown query parameters are refused."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        """Return the framework's handler behind our reader, so that our errors pass as they are."""
+        """Return the framework's handler, called after our reader, whose errors it does not see."""
         handle, known = self._body_handler(), self._known_parameters()
 
         async def check_and_handle(request: Request) -> Response:
@@ -50,7 +50,7 @@ class JsonRoute(APIRoute):
             if required or await decoded.body():
                 decoded.document = await read_json(decoded)
                 size = len(await decoded.body())
-                if size > PROMPT_BYTES:  # the framework would do it on the event loop; what is validated passes there
+                if size > PROMPT_BYTES:  # the framework would validate on the event loop; it accepts validated values
                     decoded.document = await read_beside(size, validated_as, annotation, adapter, decoded.document)
             try:
                 return await handle(decoded)
@@ -75,9 +75,9 @@ async def read_json(request: Request) -> Any:
 
 
 def validated_as(kind: Any, adapter: TypeAdapter[Result], document: Any) -> Result:
-    """Return decoded JSON as what a route takes, by the adapter of that type.
+    """Return decoded JSON as the type that a route takes, by its adapter.
 
-    Raise InvalidInput with a pointer to what does not fit.
+    Raise InvalidInput with a pointer to the fault.
     """
     try:
         return adapter.validate_python(document)

@@ -1,4 +1,4 @@
-"""What a request accepts: the types and encodings of its answer, by RFC 9110's rules of weights."""
+"""Content negotiation: the media type and the encoding of an answer, by the rules of weights in RFC 9110."""
 
 import re
 from collections.abc import Sequence
@@ -11,13 +11,13 @@ from cellar.errors import NotAcceptable
 WEIGHT = re.compile(r"[qQ]\s*=\s*(0(\.\d{0,3})?|1(\.0{0,3})?)")
 
 Ranges = dict[str, float]
-"""Media ranges or codings, in lower case, and how much each is wanted: from 0, not at all, to 1."""
+"""Media ranges or encodings in lower case, with their weights: from 0, not accepted, to 1."""
 
 
 def answer_type(headers: Headers, offered: tuple[str, ...]) -> str:
-    """Return the type of those offered that the request wants most, the first if it does not say.
+    """Return the offered type with the greatest weight in the request, the first if it has no Accept header.
 
-    Of equal wants the one that is named most exactly comes first, then the one offered first. Raise NotAcceptable.
+    Of equal weights the type that is named most exactly counts, then the one offered first. Raise NotAcceptable.
     """
     accept = ",".join(headers.getlist("accept"))
     found = offered[0] if not accept.strip() else _choose(accept, offered)
@@ -46,7 +46,7 @@ def _choose(accept: str, offered: Sequence[str]) -> str | None:
 
 
 def _want(kind: str, ranges: Ranges) -> tuple[float, int]:
-    """Return how much a type is wanted, and how exactly it is named: the most exact range that fits it decides."""
+    """Return the weight of a type, and how exactly it is named: the most exact range that matches it counts."""
     for exactness, name in ((2, kind), (1, kind.partition("/")[0] + "/*"), (0, "*/*")):
         if name in ranges:
             return ranges[name], exactness
@@ -58,6 +58,6 @@ def _ranges(header: str) -> Ranges:
     for item in header.split(","):
         name, *parameters = (part.strip() for part in item.split(";"))
         weights = [WEIGHT.fullmatch(parameter) for parameter in parameters if parameter[:1] in ("q", "Q")]
-        if name and None not in weights:  # what has no readable weight says nothing
+        if name and None not in weights:  # a range with an invalid weight is ignored
             found[name.lower()] = float(weights[0][1]) if weights and weights[0] else 1.0
     return found

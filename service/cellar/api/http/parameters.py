@@ -1,4 +1,4 @@
-"""What stands outside the body, and the errors that routes declare, by what they touch."""
+"""Parameters in paths, queries and headers, and the answers that routes declare, in groups."""
 
 from typing import Annotated, Any
 
@@ -35,7 +35,7 @@ IdempotencyKey = Annotated[
 Force = Annotated[bool, Query(description="Delete the model although something depends on it.")]
 Limit = Annotated[int, Query(ge=1, le=1000, description="Most entries in the answer.")]
 CURSOR_PATTERN = r"^([0-9a-f]{2}[A-Za-z0-9._:-]{0,128})?$"
-"""What is no cursor is refused by the store, which says what to send back."""
+"""A text of this form that is not a cursor is refused by the store, which says what to send."""
 
 Cursor = Annotated[
     str,
@@ -85,11 +85,11 @@ LOCATION_HEADERS: dict[str, Any] = {
     "Location": {"description": "The path of what was made.", "schema": {"type": "string"}}
 }
 REPLAY: dict[int | str, dict[str, Any]] = {200: {"headers": REPLAY_HEADERS}}
-"""The OpenAPI response of a change that can be answered a second time."""
+"""The OpenAPI response of a change whose repetition gets the same answer."""
 
 
 def tell_replay(response: Response, *, replayed: bool) -> None:
-    """Say on a response whether the same request had been applied before."""
+    """Set the header that tells whether the same request had been applied before."""
     if replayed:
         response.headers[REPLAYED] = "true"
 
@@ -97,14 +97,14 @@ def tell_replay(response: Response, *, replayed: bool) -> None:
 def creation(model: type[BaseModel], repeated: str, *kinds: type[errors.CellarError]) -> dict[str, Any]:
     """Return the status and the answers of a route whose request creates something, for its decorator.
 
-    `model` is that of both good answers, `repeated` describes the one to a request that has come before.
+    `model` is that of both good answers; `repeated` describes the answer to a repeated request.
     """
     again = {"model": model, "description": repeated, "headers": REPLAY_HEADERS | LOCATION_HEADERS}
     return {"status_code": 201, "responses": {200: again, 201: {"headers": LOCATION_HEADERS}, **answers(*kinds)}}
 
 
 def tell_created(response: Response, path: str, *, created: bool) -> None:
-    """Say on a response where the thing is, and whether this request created it (201) or one before (200)."""
+    """Set the path of the created thing, and the status: 201 if this request created it, 200 if an earlier one did."""
     response.status_code = 201 if created else 200
     tell_replay(response, replayed=not created)
     response.headers["Location"] = path

@@ -1,4 +1,4 @@
-"""Query parameters, and the headers that say until when a request is worth running."""
+"""Query parameters as models, and the deadline in a request's headers."""
 
 import re
 from collections.abc import Collection, Iterator
@@ -19,7 +19,7 @@ _TIMEOUT = re.compile(r"[0-9]{1,6}")
 
 
 def check_query(sent: QueryParams, known: Collection[str]) -> None:
-    """Raise InvalidParameter for a parameter that is not among those known, or that stands twice."""
+    """Raise InvalidParameter for a parameter that is unknown or repeated."""
     for name in sent:
         if name not in known:
             near = closest(name, known)
@@ -41,7 +41,7 @@ def check_query(sent: QueryParams, known: Collection[str]) -> None:
 
 
 def read_query(kind: type[Model], request: Request) -> Model:
-    """Return the query as a model. Raise InvalidParameter for what does not fit, is unknown, or stands twice."""
+    """Return the query as a model. Raise InvalidParameter for a value that does not fit, is unknown or is repeated."""
     found = request.query_params
     check_query(found, kind.model_fields)
     try:
@@ -52,7 +52,7 @@ def read_query(kind: type[Model], request: Request) -> Model:
 
 
 def refuse_query(request: Request) -> None:
-    """Raise InvalidParameter if there is a query: whoever sends one means something by it, and it is in the body."""
+    """Raise InvalidParameter if there is a query: with a JSON body its parameters are members of the body."""
     for name in request.query_params:
         raise InvalidParameter(
             f"query parameter {name}: with a JSON body it stands in the body",
@@ -63,7 +63,7 @@ def refuse_query(request: Request) -> None:
 
 
 def deadline_s(request: Request) -> float | None:
-    """Return in how many seconds the request must begin to run, None if it may wait. Raise InvalidParameter."""
+    """Return the seconds within which the request must begin to run, None if it may wait. Raise InvalidParameter."""
     text = request.headers.get(TIMEOUT)
     if text is None:
         return None
@@ -80,7 +80,7 @@ def deadline_s(request: Request) -> float | None:
 
 @contextmanager
 def of_query(kind: type[Model]) -> Iterator[None]:
-    """Make errors that point at a member of `kind` say that it is a parameter."""
+    """Turn errors that point at a member of `kind` into errors of a query parameter."""
     try:
         yield
     except InvalidInput as error:

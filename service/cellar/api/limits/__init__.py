@@ -1,1 +1,1 @@
-"""Limits of what one client, or all of them, may take."""
+"""Limits of the memory and the time that one client, or all together, may use."""

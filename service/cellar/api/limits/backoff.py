@@ -1,8 +1,8 @@
-"""Connections whose request was refused because too many wait are read again when it is their turn.
+"""Back-off of connections whose requests are refused because too many wait: they are not read for a while.
 
-To read a request and refuse it takes half as long as to answer it. Clients that send the next one as soon as they are
-refused would take the time in which others are answered. So what they send stays in their sockets for a while: their
-system slows them down, and nothing is lost. They were told to come again after a second at the soonest (`Retry-After`).
+To read a request and refuse it takes half as long as to answer it. Clients that send the next request as soon as one is
+refused would use the time in which others are answered. Their requests therefore stay in the sockets for a while: TCP
+slows these clients down, and nothing is lost. The refusal told them to wait a second (`Retry-After`).
 """
 
 import asyncio
@@ -11,47 +11,47 @@ from time import monotonic
 from typing import Protocol
 
 SHARE = 0.2
-"""Of the answers to steps, so many refusals are free: they take about a tenth of the time of what is answered."""
+"""Refusals without back-off for each answered step. They take about a tenth of the time of the answers."""
 
 A_SECOND = 500
-"""Refusals a second that are free besides, for a fortieth of the time: a connection may be shared with patient clients,
-so it is left alone only where it has to be."""
+"""Further refusals a second without back-off, in a fortieth of the time: a connection may be shared by several clients,
+so it is delayed only if necessary."""
 
 MOST_FREE = 50
-"""Refusals that may be saved up."""
+"""Most refusals without back-off that can be saved up."""
 
 ROOM_SHARE = 16
-"""One in so many of those that wait is read again when nothing was refused since the last look."""
+"""If nothing was refused since the last check, one in this number of waiting connections is read again."""
 
 LONGEST_S = 2.0
-"""No connection is left alone for longer."""
+"""Longest time for which a connection is not read."""
 
 TICK_S = 0.01
-"""How often it is looked whose turn it is."""
+"""Interval of the checks whose turn it is."""
 
 
 class Held(Protocol):
     """A connection that can wait."""
 
     def go_on(self, since_s: float) -> None:
-        """Read again what was not read since then."""
+        """Read the connection again, which was not read since then."""
         ...
 
 
 class ReadBackoff:
-    """The connections of a process that wait for their turn. The one that was refused first is read first."""
+    """The connections of a process that wait to be read again, in the order of their refusals."""
 
     def __init__(self) -> None:
         self._held: deque[tuple[Held, float]] = deque()
         self.free = 0.0
-        """Refusals that are free by now. Each answer to a step adds SHARE of one."""
+        """Refusals that need no back-off now. Each answer to a step adds SHARE."""
         self._looked_s = 0.0
         self._refuses = False
-        """Whether any was refused since it was looked whose turn it is."""
+        """Whether a request was refused since the last check."""
         self._timer: asyncio.TimerHandle | None = None
 
     def must_wait(self) -> bool:
-        """Return whether a connection that was refused just now is left alone; few refusals a second are free."""
+        """Return whether a connection must wait whose request was just refused."""
         self._earn()
         self._refuses = True
         if self._held or self.free < 1:
@@ -60,7 +60,7 @@ class ReadBackoff:
         return False
 
     def add(self, connection: Held) -> None:
-        """Have the connection read when it is its turn."""
+        """Add a connection, which is read again when it is its turn."""
         self._held.append((connection, monotonic()))
         self._look_later()
 

@@ -1,24 +1,24 @@
-"""What bodies that are not all there may hold of the process, all together."""
+"""A limit for the memory of all request bodies of a process that are not complete yet."""
 
 from cellar.errors import Overloaded
 
 SMALL_BYTES = 64 * 1024
-"""A quarter of the memory is kept for bodies up to here: a few long ones that never end keep nobody from a step."""
+"""A quarter of the memory is reserved for bodies up to this size, so that steps are served beside endless bodies."""
 
 
 class BodyMemory:
-    """The bytes of unfinished bodies, of which there may be so many."""
+    """Counts the bytes of incomplete bodies against a limit."""
 
     def __init__(self, most_bytes: int) -> None:
         self._most_bytes = most_bytes
         self.held_bytes = 0
 
     def share(self) -> "Share":
-        """Return what one body takes of it: nothing yet."""
+        """Return the share of one body, which is empty."""
         return Share(self)
 
     def take(self, more_bytes: int, size: int) -> None:
-        """Take more for a body that has `size` bytes then, or give some back. Raise Overloaded."""
+        """Add bytes of a body that has `size` bytes with them, or subtract some. Raise Overloaded."""
         most_bytes = self._most_bytes if size <= SMALL_BYTES else self._most_bytes * 3 // 4
         if more_bytes > 0 and self.held_bytes + more_bytes > most_bytes:
             raise Overloaded(
@@ -29,7 +29,7 @@ class BodyMemory:
 
 
 class Share:
-    """What one body takes."""
+    """The part of the memory that one body takes."""
 
     __slots__ = ("_memory", "_size")
 
@@ -38,11 +38,11 @@ class Share:
         self._size = 0
 
     def resize(self, size: int) -> None:
-        """Say how much is held now. Raise Overloaded, and stay as it is, if that is too much."""
+        """Set the size. Raise Overloaded, without a change, if the memory does not suffice."""
         if size != self._size:
             self._memory.take(size - self._size, size)
             self._size = size
 
     def release(self) -> None:
-        """Hold nothing any more."""
+        """Set the size to zero."""
         self.resize(0)

@@ -1,4 +1,4 @@
-"""Requests that compile: on threads of their own, a bounded number of them, and no longer than their clients wait."""
+"""Requests that compile run on their own threads, in limited number, and end when their client disconnects."""
 
 import asyncio
 import os
@@ -17,22 +17,21 @@ Result = TypeVar("Result")
 
 
 class CompileLimit:
-    """The requests of a process that wait for the compiler.
+    """The requests of a process that compile, or wait for the compiler.
 
-    The threads that all other requests share would be held for as long as it takes: whatever needs one of them for a
-    millisecond would wait for minutes.
+    They have their own threads: on those of all other requests they would delay work of a millisecond by minutes.
     """
 
     def __init__(self, most: int) -> None:
         self._most = most
         self._threads = ThreadPoolExecutor(os.cpu_count() or 1, thread_name_prefix="cellar-compile")
         self.count = 0
-        """Requests that are being compiled, or wait for it."""
+        """Requests that compile or wait."""
 
     async def run(self, request: Request, work: Callable[[], Result]) -> Result:
-        """Return what `work` returns, which may compile. The body of the request must have been read.
+        """Return the result of `work`, which may compile. The body of the request must have been read.
 
-        Raise Overloaded if too many wait already, or ClientDisconnect once nobody waits for the answer.
+        Raise Overloaded if too many wait already, or ClientDisconnect when the client has disconnected.
         """
         if self.count >= self._most:
             raise Overloaded(
@@ -44,7 +43,7 @@ class CompileLimit:
         def guarded() -> Result:
             with while_wanted(lambda: not gone.is_set()):
                 if gone.is_set():
-                    raise CompileAbandoned("nobody waits for it any more")
+                    raise CompileAbandoned("the client has disconnected")
                 return work()
 
         self.count += 1
@@ -62,13 +61,13 @@ class CompileLimit:
             watching.cancel()
 
     def close(self) -> None:
-        """Begin nothing any more."""
+        """Start no more work."""
         self._threads.shutdown(wait=False, cancel_futures=True)
 
     def _end(self, done: "asyncio.Future[Result]") -> None:
         self.count -= 1
         with suppress(asyncio.CancelledError):
-            done.exception()  # seen, also where nobody waits any more
+            done.exception()  # asyncio logs exceptions that are never retrieved
 
 
 async def _set_when_gone(request: Request, gone: threading.Event) -> None:

@@ -1,4 +1,4 @@
-"""How much one client, or all of them together, may take of the service. docs/reference/limits.md has the table."""
+"""The limits of connections, and the state that connections share to keep them. docs/reference/limits.md lists them."""
 
 from dataclasses import dataclass, field
 
@@ -7,18 +7,18 @@ from cellar.api.limits.body_memory import BodyMemory
 from cellar.api.limits.round_robin import RoundRobin
 
 MOST_HEADERS = 128
-"""Headers of a request; usual ones have ten, through proxies thirty."""
+"""Most headers of a request; usual ones have ten, or thirty behind proxies."""
 
 MOST_TRAILER_BYTES = 8 * 1024
-"""Trailers mean nothing here."""
+"""Most bytes of trailers, which have no meaning here."""
 
 BODY_BYTES_A_S = 1024
-"""A body that comes slower than this over each `body_timeout_s`, or an answer that is taken so, is given up."""
+"""Lowest rate, bytes a second over each `body_timeout_s`, at which a body must arrive or an answer be read."""
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What the settings of these names say."""
+    """The settings of these names."""
 
     max_connections: int = 16384
     max_streams: int = 8192
@@ -31,7 +31,7 @@ class Limits:
 
 @dataclass(slots=True)
 class Load:
-    """What the connections of a process share, and what they take of it."""
+    """The state that the connections of a process share."""
 
     limits: Limits
     round_robin: RoundRobin = field(default_factory=RoundRobin)
@@ -41,5 +41,5 @@ class Load:
     bodies: BodyMemory = field(init=False)
 
     def __post_init__(self) -> None:
-        """Let bodies take what the limits say."""
+        """Create the memory for bodies."""
         self.bodies = BodyMemory(self.limits.max_unfinished_bytes)

@@ -1,4 +1,4 @@
-"""Answers to what clients send again and again, kept in bounded memory."""
+"""A cache in limited memory for results of functions of headers that clients repeat."""
 
 from collections.abc import Callable
 from functools import lru_cache, wraps
@@ -8,16 +8,16 @@ Arguments = TypeVarTuple("Arguments")
 Result = TypeVar("Result")
 
 LONGEST = 256
-"""Bytes or characters of a header that is remembered. Usual ones have under a hundred; a longer one is read anew."""
+"""Longest header in the cache, bytes or characters. Usual ones have under a hundred."""
 
 MOST = 256
-"""Results of one function that are remembered: with LONGEST, at most some hundred kilobytes."""
+"""Results of one function in the cache: with LONGEST, a few hundred kilobytes at most."""
 
 
 def remembered(function: Callable[[*Arguments], Result]) -> Callable[[*Arguments], Result]:
-    """Return the function with a cache of its last results, but not of those whose arguments are long.
+    """Return the function with a cache of its last results, except those for long arguments.
 
-    A cache that is bounded by its number of entries alone keeps as much as clients care to send.
+    A cache that limits only the number of entries would keep any amount of bytes that clients send.
     """
     cached = lru_cache(maxsize=MOST)(function)
 
