@@ -1,33 +1,63 @@
 """Weights as safetensors: names to float32 arrays. The same weights are always the same bytes."""
 
+import json
+import math
 from collections.abc import Mapping
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors import SafetensorError
-from safetensors.numpy import load as _load
 from safetensors.numpy import save as _save
 
-from cellar.errors import InvalidInput, NotFinite
+from cellar.errors import ImportRefused, InvalidInput, MalformedBody, NotFinite
+from cellar.wire.arrays.tensor_file import BytesSource, TensorFile
+
+Array = NDArray[np.float32]
+Shape = tuple[int, ...]
 
 
-def dump(weights: Mapping[str, NDArray[np.float32]]) -> bytes:
+def dump(weights: Mapping[str, Array], metadata: Mapping[str, str] | None = None) -> bytes:
     """Return float32 arrays of any shape as one safetensors file, ordered by name whatever order they come in."""
-    return bytes(_save({name: np.asarray(weights[name], dtype=np.float32, order="C") for name in sorted(weights)}))
+    ordered = {name: np.asarray(weights[name], dtype=np.float32, order="C") for name in sorted(weights)}
+    return bytes(_save(ordered, None if metadata is None else dict(metadata)))
 
 
-def load(data: bytes) -> dict[str, NDArray[np.float32]]:
-    """Return the arrays of a safetensors file, which need not be one that `dump` wrote.
+def allocate(shapes: Mapping[str, Shape]) -> tuple[memoryview, dict[str, Array]]:
+    """Return a file as `dump` writes it, of weights that are not there yet, and the arrays in it, to be filled.
+
+    Weights that are read into these arrays stand in memory once.
+    """
+    entries, places, stop = {}, {}, 0
+    for name in sorted(shapes):
+        start, stop = stop, stop + 4 * math.prod(shapes[name])
+        entries[name] = {"dtype": "F32", "shape": list(shapes[name]), "data_offsets": [start, stop]}
+        places[name] = start
+    header = json.dumps(entries, separators=(",", ":"), ensure_ascii=False).encode()
+    header += b" " * (-len(header) % 8)
+    begin = 8 + len(header)
+    buffer = np.empty(begin + stop, np.uint8)  # a large one comes from the system, and goes back to it
+    buffer[:begin] = np.frombuffer(len(header).to_bytes(8, "little") + header, np.uint8)
+    arrays = {
+        name: buffer[begin + start : begin + start + 4 * math.prod(shapes[name])].view(np.float32).reshape(shapes[name])
+        for name, start in places.items()
+    }
+    return memoryview(buffer), arrays
+
+
+def load(data: bytes | memoryview) -> dict[str, Array]:
+    """Return the arrays of a safetensors file, read-only where the file is; they are parts of it and no copies.
 
     Raise InvalidInput if it is damaged or holds another type than float32, NotFinite if a number is not finite.
     """
     try:
-        weights = _load(data)
-    except (SafetensorError, KeyError, ValueError, TypeError, AttributeError) as error:
-        raise InvalidInput(f"not a safetensors file: {error}") from error
-    for name, array in weights.items():
-        if array.dtype != np.float32:
-            raise InvalidInput(f"weight {name!r} is {array.dtype}", expected="float32", actual=str(array.dtype))
+        tensors = TensorFile(BytesSource(data)).tensors
+    except (MalformedBody, ImportRefused) as error:
+        raise InvalidInput(error.detail) from error
+    weights = {}
+    for name, tensor in tensors.items():
+        if tensor.dtype != "F32":
+            raise InvalidInput(f"weight {name!r} is {tensor.dtype}", expected="float32", actual=tensor.dtype)
+        array = np.frombuffer(data, np.float32, math.prod(tensor.shape), tensor.start).reshape(tensor.shape)
         if not np.isfinite(array).all():
             raise NotFinite(f"weight {name!r} holds a number that is not finite")
+        weights[name] = array
     return weights
