@@ -26,6 +26,15 @@ def lstm_peephole(w: Weights, x: Array, state: dict[str, Array]) -> tuple[Array,
     return h, {"c": c, "h": h}
 
 
+def lstm_projected(w: Weights, x: Array, state: dict[str, Array]) -> tuple[Array, dict[str, Array]]:
+    """Sak et al. 2014, equations 1 to 6, without peepholes and with r_t alone."""
+    h, c = state["h"], state["c"]
+    i, f, g, o = (x @ w[f"Wi_{gate}"].T + h @ w[f"Wh_{gate}"].T + w[f"b_{gate}"] for gate in "ifgo")
+    c = sigmoid(f) * c + sigmoid(i) * np.tanh(g)
+    h = (sigmoid(o) * np.tanh(c)) @ w["W_h"].T
+    return h, {"c": c, "h": h}
+
+
 def gru_torch(w: Weights, x: Array, state: dict[str, Array]) -> tuple[Array, dict[str, Array]]:
     """The equations on the page of torch.nn.GRU."""
     h = state["h"]
@@ -81,6 +90,7 @@ def lru(w: Weights, x: Array, state: dict[str, Array]) -> tuple[Array, dict[str,
 
 STEPS: dict[str, Step] = {
     "lstm_peephole": lstm_peephole,
+    "lstm_projected": lstm_projected,
     "gru_torch": gru_torch,
     "mgu": mgu,
     "mingru": mingru,

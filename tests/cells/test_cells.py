@@ -8,7 +8,7 @@ import pytest
 from cellar.cells import BUILT_IN, FRAMEWORKS, CellSpec
 from cellar.engine import Cell, build_cell
 
-SIZES = {"in": 3, "hidden": 5}
+SIZES = {"in": 3, "hidden": 5, "proj": 2}
 
 
 def cell(spec: CellSpec) -> Cell:
@@ -18,7 +18,8 @@ def cell(spec: CellSpec) -> Cell:
 
 def test_the_list() -> None:
     assert list(BUILT_IN) == [
-        *("gru", "gru_torch", "gru_v3", "leaky", "lru", "lstm", "lstm_peephole", "mgu", "mingru", "minlstm", "rnn")
+        *("gru", "gru_torch", "gru_v3", "leaky", "lru", "lstm", "lstm_peephole", "lstm_projected"),
+        *("mgu", "mingru", "minlstm", "rnn"),
     ]
 
 
@@ -60,7 +61,7 @@ def test_every_file_names_its_source_and_initialises_what_exists(name: str) -> N
 @pytest.mark.parametrize("name", BUILT_IN)
 def test_files_hold_no_key_that_nobody_reads(name: str) -> None:
     data = tomllib.loads(files("cellar.cells").joinpath(f"{name}.toml").read_text("utf-8"))
-    assert data.keys() <= {"title", "source", "equations", "activations", "stacked", "init", *FRAMEWORKS}
+    assert data.keys() <= {"title", "source", "equations", "activations", "stacked", "sizes", "init", *FRAMEWORKS}
     for framework in set(FRAMEWORKS) & data.keys():
         assert data[framework].keys() <= {"layer", "options", "arrays"}
         for array in data[framework]["arrays"].values():

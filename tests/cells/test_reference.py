@@ -29,7 +29,7 @@ def reference(cell: Cell, name: str, data: oracle.Data) -> tuple[Array, Array]:
 
 @pytest.mark.parametrize("name", STEPS)
 def test_equations_are_those_of_the_paper(name: str) -> None:
-    cell = build_cell(BUILT_IN[name].text(), {"in": 3, "hidden": 5})
+    cell = build_cell(BUILT_IN[name].text(), {"in": 3, "hidden": 5, "proj": 2})
     data = oracle.draw(cell, TIME, ROWS)
     run, (outputs, state) = oracle.forward(cell, data), reference(cell, name, data)
     np.testing.assert_allclose(run.outputs, outputs, rtol=1e-12, atol=1e-12)
@@ -38,7 +38,7 @@ def test_equations_are_those_of_the_paper(name: str) -> None:
 
 @pytest.mark.parametrize("name", STEPS)
 def test_kernels(name: str, kernel_directory: Path) -> None:
-    cell = build_cell(BUILT_IN[name].text(), {"in": 7, "hidden": 19})
+    cell = build_cell(BUILT_IN[name].text(), {"in": 7, "hidden": 19, "proj": 17})
     data = oracle.draw(cell, TIME, ROWS)
     compiled = compile_cell(cell, KernelCache(kernel_directory))
     run = compiled.forward(compiled.pack(data.weights), data.inputs, data.state)

@@ -10,13 +10,17 @@ FRAMEWORKS = ("torch", "keras", "onnx", "flux")
 """Those whose layout a cell's file may state, in a table of that name."""
 
 
+NOTHING = "0"
+"""Stands in an array for numbers that must be zero, as many as the first parameter there has."""
+
+
 @dataclass(frozen=True, slots=True)
 class StackedArray:
     """One array of a framework, in which parameters of the cell stand one after the other."""
 
     name: str
     parts: tuple[str, ...]
-    """Parameters of the cell. One that stands in several places is their sum."""
+    """Parameters of the cell. One that stands in several places is their sum; `NOTHING` is zero."""
     transposed: bool = False
     """The array has a column for each output, where the cell's matrices have a row."""
     optional: bool = False
@@ -48,6 +52,8 @@ class CellSpec:
     """The functions that can replace `activation` in the equations, the default first; empty without that name."""
     stacked: tuple[tuple[str, ...], ...] = ()
     """Matrices that Flux stores in one array: the fan of a Glorot initialiser counts all of them."""
+    sizes: tuple[str, ...] = ()
+    """Sizes besides those of input and state, which the layer gives as `proj_size` and the like."""
     init: Mapping[str, Any] = field(default_factory=dict)
     """Initialisers as in the JSON of a network; the others are Glorot uniform for matrices and zeros for the rest."""
     layouts: Mapping[str, Layout] = field(default_factory=dict)
@@ -72,6 +78,7 @@ def _load(name: str, text: str) -> CellSpec:
         data["equations"].lstrip("\n"),
         tuple(data.get("activations", ())),
         tuple(tuple(group) for group in data.get("stacked", ())),
+        tuple(data.get("sizes", ())),
         data.get("init", {}),
         {framework: _layout(data[framework]) for framework in FRAMEWORKS if framework in data},
     )

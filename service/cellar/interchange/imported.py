@@ -1,7 +1,10 @@
 """What every reader of another framework's file returns."""
 
+import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,6 +12,7 @@ from numpy.typing import NDArray
 from cellar.errors import ImportRefused
 from cellar.nn.model.network import Network
 from cellar.nn.model.spec import NetworkSpec
+from cellar.wire.arrays.weights import dump
 
 Array = NDArray[np.float32]
 
@@ -19,6 +23,23 @@ class ImportedNetwork:
 
     spec: NetworkSpec
     weights: Mapping[str, Array]
+    origin: Mapping[str, Any] = field(default_factory=dict)
+    """What is kept of where it comes from, as JSON: `framework`, and what else it takes to give the weights back."""
+    data: bytes | memoryview | None = None
+    """The weights as the registry stores them, of which `weights` are parts then; None if they are arrays elsewhere."""
+
+    def stored(self) -> bytes | memoryview:
+        """Return the weights as the registry stores them."""
+        return dump(self.weights) if self.data is None else self.data
+
+    def file(self) -> bytes:
+        """Return a safetensors file with the weights and the network, which `PUT /v1/models/{model}` takes."""
+        about = {"network": self.spec.model_dump_json(exclude_none=True)}
+        return dump(self.weights, about | ({"origin": json.dumps(dict(self.origin))} if self.origin else {}))
+
+    def save(self, path: str | Path) -> None:
+        """Write `file` to a path."""
+        Path(path).write_bytes(self.file())
 
 
 def check_weights(network: Network, weights: Mapping[str, Array], pointer: str = "/weights") -> None:

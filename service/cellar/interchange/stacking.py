@@ -7,7 +7,7 @@
 
 `rows` are stacked along the first axis, `columns` along the last and transposed (an array of shape (in, out) of
 Keras). Vectors are stacked end to end, whatever `shape` the framework gives the array. A parameter that stands in
-several arrays is their sum; one whose arrays are all left out is zero.
+several arrays is their sum; one whose arrays are all left out is zero. `"0"` stands for numbers that must be zero.
 """
 
 from collections.abc import Mapping
@@ -15,7 +15,7 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from cellar.cells import Layout, StackedArray
+from cellar.cells import NOTHING, Layout, StackedArray
 from cellar.interchange.imported import tensor_refused
 
 Array = NDArray[np.float32]
@@ -48,6 +48,9 @@ def unstack(
             raise tensor_refused("is missing", name, pointer, expected=shape, actual="no such tensor")
         name = (names or {}).get(array.name, array.name)
         for parameter, part in _parts(array, arrays[array.name], shapes, name, pointer):
+            if parameter == NOTHING:
+                _check_nothing(part, name, pointer)
+                continue
             found[parameter] = part if parameter not in found else found[parameter] + part
     return {name: found[name] if name in found else np.zeros(shape, np.float32) for name, shape in shapes.items()}
 
@@ -57,12 +60,12 @@ def stack(layout: Layout, weights: Mapping[str, Array]) -> dict[str, Array]:
 
     A parameter that is the sum of several places stands in the first; the others add nothing.
     """
-    taken: set[str] = set()
+    taken: set[str] = {NOTHING}
     arrays: dict[str, Array] = {}
     for array in layout.arrays:
         parts = []
         for parameter in array.parts:
-            part = weights[parameter]
+            part = weights[array.parts[0] if parameter == NOTHING else parameter]
             parts.append(np.full_like(part, ADDS_NOTHING) if parameter in taken else part)
             taken.add(parameter)
         joined = np.concatenate(parts)
@@ -73,7 +76,7 @@ def stack(layout: Layout, weights: Mapping[str, Array]) -> dict[str, Array]:
 
 def stacked_shape(array: StackedArray, shapes: Mapping[str, Shape]) -> Shape:
     """Return the shape of an array of a framework, from those of the parameters in it."""
-    rows = sum(shapes[part][0] for part in array.parts)
+    rows = sum(_heights(array, shapes))
     whole = (rows, *shapes[array.parts[0]][1:])
     if array.shape is not None:
         return np.empty(whole, np.bool_).reshape(array.shape).shape
@@ -97,5 +100,21 @@ def _parts(
         )
     rows = value.T if array.transposed else value
     rows = rows if array.shape is None else rows.reshape(-1)
-    ends = np.cumsum([shapes[part][0] for part in array.parts])
+    ends = np.cumsum(_heights(array, shapes))
     return list(zip(array.parts, np.split(rows, ends[:-1]), strict=True))
+
+
+def _heights(array: StackedArray, shapes: Mapping[str, Shape]) -> list[int]:
+    """Return how many rows each part of an array has."""
+    return [shapes[array.parts[0] if part == NOTHING else part][0] for part in array.parts]
+
+
+def _check_nothing(part: Array, name: str, pointer: str) -> None:
+    if part.any():
+        raise tensor_refused(
+            "has numbers that the cell has no parameter for",
+            name,
+            pointer,
+            expected="zeros there",
+            actual=f"{part[part != 0][0]:g}",
+        )

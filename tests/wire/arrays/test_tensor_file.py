@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 from safetensors import SafetensorError, deserialize
 from safetensors.numpy import save
 
@@ -15,7 +16,7 @@ from cellar.errors import CellarError, ImportRefused, MalformedBody
 from cellar.wire.arrays.tensor_file import MAX_HEADER_BYTES, BytesSource, FileSource, TensorFile
 from cellar.wire.arrays.weights import allocate, dump
 
-TENSORS = {
+TENSORS: dict[str, NDArray[Any]] = {
     "a": np.arange(6, dtype=np.float32).reshape(2, 3),
     "b": np.array([1.5, -0.0], np.float64),
     "c": np.array(3, np.float16),

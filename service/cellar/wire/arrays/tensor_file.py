@@ -125,7 +125,7 @@ class TensorFile:
             )
         flat = array.reshape(-1)
         if tensor.dtype == "F32" and flat.size:
-            self._source.read_into(tensor.start, memoryview(flat).cast("B"))
+            self._source.read_into(tensor.start, flat.data.cast("B"))
             return
         for part, values in self._parts(tensor):
             flat[part] = _as_float32(tensor.dtype, values)
@@ -136,7 +136,7 @@ class TensorFile:
         count, step = (tensor.stop - tensor.start) // item, _CHUNK_BYTES // item
         for first in range(0, count, step):
             values = np.empty(min(step, count - first), _NUMPY[tensor.dtype])
-            self._source.read_into(tensor.start + first * item, memoryview(values).cast("B"))
+            self._source.read_into(tensor.start + first * item, values.data.cast("B"))
             yield slice(first, first + len(values)), values
 
 

@@ -40,7 +40,7 @@ def allocate(shapes: Mapping[str, Shape]) -> tuple[memoryview, dict[str, Array]]
         name: buffer[begin + start : begin + start + 4 * math.prod(shapes[name])].view(np.float32).reshape(shapes[name])
         for name, start in places.items()
     }
-    return memoryview(buffer), arrays
+    return buffer.data, arrays
 
 
 def load(data: bytes | memoryview) -> dict[str, Array]:

@@ -47,6 +47,9 @@ class RecurrentSpec(LayerSpec):
         Annotated[str, Tag("name")] | Annotated[EquationsSpec, Tag("equations")], Discriminator(_cell_kind)
     ] = Field(description=f"A built-in cell by name ({', '.join(BUILT_IN)}), or equations.")
     hidden_size: Size
+    proj_size: Size | None = Field(
+        None, description="Of the cell lstm_projected only: numbers of its output. Default: hidden_size."
+    )
     activation: RecurrentActivation | None = Field(None, description="Of the cell rnn only. Default: tanh.")
     trainable_state: bool = Field(False, description="Whether the initial state is trained; otherwise it is zero.")
     init: Initialisers = Field(
@@ -84,7 +87,10 @@ def _built_in(spec: RecurrentSpec, name: str, in_size: int, pointer: str) -> Lay
             expected=", ".join(built_in.activations) or "no activation",
             actual=spec.activation,
         )
-    cell = build_cell(built_in.text(spec.activation), {"in": in_size, "hidden": spec.hidden_size})
+    if spec.proj_size is not None and "proj" not in built_in.sizes:
+        raise _no_projection(f"the cell {name}", spec.proj_size, pointer)
+    sizes = dict.fromkeys(built_in.sizes, spec.proj_size or spec.hidden_size)
+    cell = build_cell(built_in.text(spec.activation), {"in": in_size, "hidden": spec.hidden_size, **sizes})
     return make_layer(
         cell,
         name,
@@ -93,6 +99,12 @@ def _built_in(spec: RecurrentSpec, name: str, in_size: int, pointer: str) -> Lay
         trainable_state=spec.trainable_state,
         named=_INITIALISERS.validate_python(built_in.init),
         stacked=built_in.stacked,
+    )
+
+
+def _no_projection(cell: str, size: int, pointer: str) -> InvalidInput:
+    return InvalidInput(
+        f"{cell} takes no proj_size", pointer=f"{pointer}/proj_size", expected="no proj_size", actual=str(size)
     )
 
 
@@ -111,6 +123,8 @@ def _custom(spec: RecurrentSpec, cell_spec: EquationsSpec, in_size: int, pointer
         raise InvalidInput(f"the size {name!r} is given by the layer", pointer=f"{pointer}/cell/sizes/{name}")
     if spec.activation is not None:
         raise InvalidInput("equations name their own activation", pointer=f"{pointer}/activation")
+    if spec.proj_size is not None:
+        raise _no_projection("a cell with equations", spec.proj_size, pointer)
     try:
         cell = build_cell(cell_spec.equations, given | cell_spec.sizes)
     except CellError as error:

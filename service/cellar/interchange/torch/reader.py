@@ -1,0 +1,62 @@
+"""State dicts as networks: the one way that files, requests and modules take."""
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cellar.interchange.imported import ImportedNetwork, check_weights
+from cellar.interchange.torch.inference import infer
+from cellar.interchange.torch.modules import Shape, TorchModule, parse_items
+from cellar.interchange.torch.resolve import resolve
+from cellar.interchange.torch.state_dict import read_state_dict
+from cellar.interchange.torch.translate import network_of
+from cellar.nn.model.network import Network
+from cellar.wire.arrays.tensor_file import TensorFile
+from cellar.wire.arrays.weights import allocate
+
+Array = NDArray[np.float32]
+
+
+def read_torch(file: TensorFile, modules: Sequence[str] | None = None, ignore: Sequence[str] = ()) -> ImportedNetwork:
+    """Return the network of a state dict, a safetensors file.
+
+    `modules` names its modules in the order in which they are called, with functions where they stand; None where
+    their names and shapes tell it. Tensors whose names begin with one of `ignore` are left out.
+    Raise ImportRefused, which names the tensor or module and says what is missing.
+    """
+    shapes = {name: shape for name, shape in file.shapes.items() if not ignored(name, ignore)}
+    found = modules_in(shapes, modules)
+    return assemble(found, shapes, file.read)
+
+
+def modules_in(shapes: dict[str, Shape], modules: Sequence[str] | None) -> tuple[TorchModule, ...]:
+    """Return the modules that a request names, or those that names and shapes tell. Raise ImportRefused."""
+    return infer(shapes) if modules is None else resolve(parse_items(modules), shapes)
+
+
+def ignored(name: str, begins: Sequence[str]) -> bool:
+    """Return whether a tensor is one of those, or of a module among those, that are left out."""
+    return any(name == begin or name.startswith(f"{begin}.") for begin in begins)
+
+
+def assemble(
+    modules: Sequence[TorchModule],
+    tensors: Iterable[str],
+    read: Callable[[str], Array],
+    *,
+    ignored: Sequence[str] = (),
+) -> ImportedNetwork:
+    """Return the network of modules with the weights that `read` returns by the tensors' names. Raise ImportRefused."""
+    spec = network_of(modules)
+    network = Network(spec)
+    data, weights = allocate(dict(network.parameters))
+    read_state_dict(network, modules, tensors, read, weights, ignored)
+    check_weights(network, weights)
+    return ImportedNetwork(spec, weights, origin_of(modules), data)
+
+
+def origin_of(modules: Sequence[TorchModule]) -> dict[str, Any]:
+    """Return what is kept of modules, so that weights can be given back by their names."""
+    return {"framework": "torch", "modules": [module.model_dump(exclude_defaults=True) for module in modules]}
