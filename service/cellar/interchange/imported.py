@@ -47,25 +47,38 @@ def check_weights(network: Network, weights: Mapping[str, Array], pointer: str =
 
     The error names the tensor; its pointer is that of the tensor below `pointer`.
     """
+    check_names_and_shapes(network, {name: array.shape for name, array in weights.items()}, pointer)
+    check_finite(weights, pointer)
+
+
+def check_names_and_shapes(
+    network: Network, shapes: Mapping[str, tuple[int, ...]], pointer: str = "/weights"
+) -> None:
+    """Raise ImportRefused unless these are the shapes of the network's parameters by their names."""
     expected = dict(network.parameters)
     for name, shape in expected.items():
-        if name not in weights:
+        if name not in shapes:
             raise tensor_refused("is missing", name, pointer, expected=_in_words(shape), actual="no such tensor")
-        if weights[name].shape != shape:
-            _refuse_shape(name, shape, weights[name].shape, pointer)
-        if not np.isfinite(weights[name]).all():
-            place = np.argwhere(~np.isfinite(weights[name]))[0].tolist()
+        if shapes[name] != shape:
+            _refuse_shape(name, shape, shapes[name], pointer)
+    for name in shapes:
+        if name not in expected:
+            raise tensor_refused(
+                "is no parameter of this network", name, pointer, expected=_some(expected), actual=name[:128]
+            )
+
+
+def check_finite(weights: Mapping[str, Array], pointer: str = "/weights") -> None:
+    """Raise ImportRefused for the first number that is not finite."""
+    for name, array in weights.items():
+        if not np.isfinite(array).all():
+            place = np.argwhere(~np.isfinite(array))[0].tolist()
             raise tensor_refused(
                 "holds a number that is not finite",
                 name,
                 pointer,
                 expected="finite float32 numbers",
-                actual=f"{weights[name][tuple(place)]} at {place}",
-            )
-    for name in weights:
-        if name not in expected:
-            raise tensor_refused(
-                "is no parameter of this network", name, pointer, expected=_some(expected), actual=name[:128]
+                actual=f"{array[tuple(place)]} at {place}",
             )
 
 

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cellar.interchange.imported import ImportedNetwork, check_weights
+from cellar.interchange.imported import ImportedNetwork, check_finite
 from cellar.interchange.torch.inference import infer
 from cellar.interchange.torch.modules import Shape, TorchModule, parse_items
 from cellar.interchange.torch.resolve import resolve
@@ -47,14 +47,17 @@ def assemble(
     read: Callable[[str], Array],
     *,
     ignored: Sequence[str] = (),
+    network: Network | None = None,
 ) -> ImportedNetwork:
-    """Return the network of modules with the weights that `read` returns by the tensors' names. Raise ImportRefused."""
-    spec = network_of(modules)
-    network = Network(spec)
+    """Return the network of modules with the weights that `read` returns by the tensors' names. Raise ImportRefused.
+
+    With `network` it is that one, whose layers with weights must be those of the modules.
+    """
+    network = Network(network_of(modules)) if network is None else network
     data, weights = allocate(dict(network.parameters))
     read_state_dict(network, modules, tensors, read, weights, ignored)
-    check_weights(network, weights)
-    return ImportedNetwork(spec, weights, origin_of(modules), data)
+    check_finite(weights)
+    return ImportedNetwork(network.spec, weights, origin_of(modules), data)
 
 
 def origin_of(modules: Sequence[TorchModule]) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 import json
 import math
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,16 +32,29 @@ def allocate(shapes: Mapping[str, Shape]) -> tuple[memoryview, dict[str, Array]]
         start, stop = stop, stop + 4 * math.prod(shapes[name])
         entries[name] = {"dtype": "F32", "shape": list(shapes[name]), "data_offsets": [start, stop]}
         places[name] = start
-    header = json.dumps(entries, separators=(",", ":"), ensure_ascii=False).encode()
-    header += b" " * (-len(header) % 8)
-    begin = 8 + len(header)
+    header = _header(entries)
+    begin = len(header)
     buffer = np.empty(begin + stop, np.uint8)  # a large one comes from the system, and goes back to it
-    buffer[:begin] = np.frombuffer(len(header).to_bytes(8, "little") + header, np.uint8)
+    buffer[:begin] = np.frombuffer(header, np.uint8)
     arrays = {
         name: buffer[begin + start : begin + start + 4 * math.prod(shapes[name])].view(np.float32).reshape(shapes[name])
         for name, start in places.items()
     }
     return buffer.data, arrays
+
+
+def with_metadata(data: bytes | memoryview, metadata: Mapping[str, str]) -> tuple[bytes, memoryview]:
+    """Return a file that `dump` wrote with metadata in its header: the new header, and the tensors as they are."""
+    stop = 8 + int.from_bytes(data[:8], "little")
+    entries = json.loads(bytes(data[8:stop]))
+    return _header({"__metadata__": dict(metadata), **entries}), memoryview(data)[stop:]
+
+
+def _header(entries: Mapping[str, Any]) -> bytes:
+    """Return the length of a header and the header, padded so that tensors begin at a multiple of eight bytes."""
+    text = json.dumps(entries, separators=(",", ":"), ensure_ascii=False).encode()
+    text += b" " * (-len(text) % 8)
+    return len(text).to_bytes(8, "little") + text
 
 
 def load(data: bytes | memoryview) -> dict[str, Array]:
