@@ -9,10 +9,11 @@ import hashlib
 import json
 import logging
 import re
+import uuid
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from typing import TypeVar
+from typing import Any, TypeVar
 from weakref import WeakValueDictionary
 
 import numpy as np
@@ -20,6 +21,7 @@ from numpy.typing import NDArray
 
 from cellar.engine import KernelCache
 from cellar.errors import AlreadyExists, BlobUnknown, CellarError, InvalidInput, ModelUnknown
+from cellar.interchange.imported import ImportedNetwork
 from cellar.nn.execution.bf16_error import rounding_error
 from cellar.nn.execution.executable import BoundNetwork, CompiledNetwork
 from cellar.nn.model.network import Network
@@ -78,31 +80,61 @@ class Registry:
             self.forget_weights(version.weights)
             raise
 
+    def publish_imported(
+        self, tenant: str, name: str, imported: ImportedNetwork, *, metrics: Mapping[str, float]
+    ) -> tuple[ModelVersion, bool]:
+        """Store a network with its weights as the newest version of a name; return it and whether it is new.
+
+        What the newest version is already is not stored again. Raise InvalidInput (CellError among them) for a name or
+        network that cannot be, CompileFailed, BodyTooLarge or StoreUnavailable.
+        """
+        network = Network(imported.spec, pointer="/network")
+        weights = imported.stored()
+        digest = self._version(tenant, name, network, weights).digest
+        with suppress(ModelUnknown):
+            newest = self._models.get(tenant, name)
+            if newest.digest == digest:
+                return newest, False
+        self.compile(network)
+        origin, token = dict(imported.origin) or None, uuid.uuid4().hex
+        return self.publish(tenant, name, network, weights, token=token, metrics=metrics, origin=origin), True
+
     def publish(
         self,
         tenant: str,
         name: str,
         network: Network,
-        weights: bytes,
+        weights: bytes | memoryview,
         *,
         token: str,
         parent: str | None = None,
         metrics: Mapping[str, float] | None = None,
+        origin: dict[str, Any] | None = None,
     ) -> ModelVersion:
         """Store weights (a safetensors file) of a network as the newest version of a model; idempotent by `token`."""
         measured = dict(metrics or {})
         if network.spec.weight_storage == "bfloat16":
             measured |= self._rounding_error(self.compile(network), weights)
-        version = replace(self._version(tenant, name, network, weights), parent=parent, metrics=measured)
+        if origin is None and parent is not None:
+            origin = self._inherited_origin(tenant, parent, network)
+        version = self._version(tenant, name, network, weights)
+        version = replace(version, parent=parent, metrics=measured, origin=origin)
         return self._put(weights, lambda: self._models.add(version, token=token))
 
-    def _rounding_error(self, compiled: CompiledNetwork, weights: bytes) -> dict[str, float]:
+    def _inherited_origin(self, tenant: str, parent: str, network: Network) -> dict[str, Any] | None:
+        """Return the origin of the version that weights were trained from, if its network is the same."""
+        with suppress(ModelUnknown):
+            version = self.get(tenant, parent)
+            return version.origin if self.network(version).digest == network.digest else None
+        return None
+
+    def _rounding_error(self, compiled: CompiledNetwork, weights: bytes | memoryview) -> dict[str, float]:
         """Return the metrics of the error that bfloat16 storage causes; none with float32 storage."""
         if compiled.network.spec.weight_storage == "float32":
             return {}
         return rounding_error(compiled, wire_weights.load(weights))
 
-    def _version(self, tenant: str, name: str, network: Network, weights: bytes) -> ModelVersion:
+    def _version(self, tenant: str, name: str, network: Network, weights: bytes | memoryview) -> ModelVersion:
         """Return a version without its number, which is 0."""
         if not _NAME.fullmatch(name):
             raise InvalidInput(
@@ -122,7 +154,7 @@ class Registry:
             created_s=self._clock.now_s(),
         )
 
-    def _put(self, weights: bytes, refer: Callable[[], Answer]) -> Answer:
+    def _put(self, weights: bytes | memoryview, refer: Callable[[], Answer]) -> Answer:
         """Store weights, then run `refer`, which stores a reference to them; return its result."""
         self._blobs.put(weights)
         answer = refer()
@@ -185,14 +217,14 @@ class Registry:
 
     def weights(self, version: ModelVersion) -> dict[str, NDArray[np.float32]]:
         """Return the weights of a version. Raise ModelUnknown if they are gone, StoreCorrupt or StoreUnavailable."""
-        return wire_weights.load(self._weights_file(version))
+        return wire_weights.load(self.weights_file(version))
 
     def load(self, version: ModelVersion) -> LoadedModel:
         """Load a version so that it can be run. Loaded models are not cached here, only compiled networks are.
 
         Raise ModelUnknown if its weights were deleted, CompileFailed, or StoreUnavailable.
         """
-        data = self._weights_file(version)
+        data = self.weights_file(version)
         bound = self._compile_once(version).bind(wire_weights.load(data))
         return LoadedModel(version, bound, MODEL_BYTES + int(PACKED * len(data)))
 
@@ -204,7 +236,8 @@ class Registry:
             compiled = self._compiled[text] = self.compile(self.network(version))
         return compiled
 
-    def _weights_file(self, version: ModelVersion) -> bytes:
+    def weights_file(self, version: ModelVersion) -> bytes:
+        """Return the weights of a version as they are stored, a safetensors file. Raise as `weights`."""
         try:
             return self._blobs.get(version.weights)
         except BlobUnknown as error:

@@ -114,6 +114,12 @@ class Settings(BaseSettings):
     )
 
     max_body_bytes: int = Field(16 * MEBIBYTE, ge=1024, description="Largest request body, bytes. Default: 16 MiB.")
+    max_weights_bytes: int = Field(
+        256 * MEBIBYTE,
+        ge=1024,
+        description="Largest file with weights, bytes. It is written to the directory for temporary files while it"
+        " comes; four of this size may be there at a time. Default: 256 MiB.",
+    )
     max_sequence_steps: int = Field(65536, ge=1, description="Most steps in one sequence. Default: 65536.")
     max_batch_size: int = Field(4096, ge=1, description="Most rows of a session. Default: 4096.")
     max_numbers: int = Field(

@@ -1,6 +1,6 @@
 """What a page's `curl` does in tests, so that no machine needs one.
 
-`curl -s [-X METHOD] [-H HEADER]... [--json BODY | --data-binary BODY] URL`. The pages speak to localhost:8080; the
+`curl -s [-X METHOD] [-H HEADER]... [--json BODY | --data-binary BODY | --data-binary @FILE] URL`. The pages speak to localhost:8080; the
 service under test is at $CELLAR_URL.
 """
 
@@ -8,6 +8,7 @@ import argparse
 import os
 import sys
 from http.client import HTTPConnection
+from pathlib import Path
 from urllib.parse import urlsplit
 
 
@@ -29,7 +30,8 @@ def main() -> None:
     body = options.data if options.json is None else options.json
     method = options.method or ("GET" if body is None else "POST")
     connection = HTTPConnection(urlsplit(os.environ["CELLAR_URL"]).netloc, timeout=100)
-    connection.request(method, path, body and body.encode(), headers)
+    content = Path(body[1:]).read_bytes() if body and body.startswith("@") else body and body.encode()
+    connection.request(method, path, content, headers)
     sys.stdout.buffer.write(connection.getresponse().read())
 
 

@@ -47,7 +47,8 @@ def largest_difference(compiled: CompiledNetwork, weights: Mapping[str, Array], 
     if not largest <= check.tolerance:
         step, row, number = (int(index) for index in place)
         raise ImportRefused(
-            f"the network answers other outputs than the check expects: step {step}, row {row}, number {number}, from 0",
+            "the network answers other outputs than the check expects:"
+            f" step {step}, row {row}, number {number}, counted from 0",
             place=f"step {step}",
             pointer=f"/check/outputs/{step}",
             expected=f"{check.outputs[place]:.9g}, within {check.tolerance:g}",
@@ -55,4 +56,3 @@ def largest_difference(compiled: CompiledNetwork, weights: Mapping[str, Array], 
             remedy="look for another order of gates or modules, another activation, or inputs in another layout",
         )
     return largest
-

@@ -51,9 +51,7 @@ def check_weights(network: Network, weights: Mapping[str, Array], pointer: str =
     check_finite(weights, pointer)
 
 
-def check_names_and_shapes(
-    network: Network, shapes: Mapping[str, tuple[int, ...]], pointer: str = "/weights"
-) -> None:
+def check_names_and_shapes(network: Network, shapes: Mapping[str, tuple[int, ...]], pointer: str = "/weights") -> None:
     """Raise ImportRefused unless these are the shapes of the network's parameters by their names."""
     expected = dict(network.parameters)
     for name, shape in expected.items():

@@ -14,7 +14,7 @@ from cellar.interchange.torch.reader import assemble, ignored, modules_in, read_
 from cellar.interchange.torch.state_dict import bindings
 from cellar.interchange.torch.translate import modules_of
 from cellar.nn.model.network import Network
-from cellar.nn.spec.network import NetworkSpec
+from cellar.nn.model.spec import NetworkSpec
 from cellar.wire.arrays.tensor_file import Source, TensorFile
 from cellar.wire.arrays.weights import allocate
 
@@ -25,7 +25,7 @@ CHECK = "check"
 """Tensors called `check.inputs` and `check.outputs` are no weights: the model is compared with them."""
 
 CONVERT = (
-    "python -c \"import torch; from safetensors.torch import save_file;"
+    'python -c "import torch; from safetensors.torch import save_file;'
     " save_file(torch.load('model.pt', weights_only=True), 'model.safetensors')\""
 )
 

@@ -59,6 +59,18 @@ STREAMS = Paths(r"/v1/steps", r"/v1/sessions/[^/]+/sequence/stream")
 """Paths whose bodies may be of any length, because they are read part by part."""
 
 
+UPLOADS = Paths(r"/v1/models", r"/v1/models/[^/]+")
+"""Paths whose bodies, if they are no JSON, are written to the disk as they come; their routes limit them."""
+
+
+def is_upload(scope: Scope) -> bool:
+    """Return whether the body of a request is a file that its route writes to the disk."""
+    if scope["path"] not in UPLOADS or scope["method"] not in ("POST", "PUT"):
+        return False
+    kind = Headers(scope=scope).get("content-type", "").partition(";")[0].strip().lower()
+    return kind != JSON and not kind.endswith("+json")
+
+
 class BodyLimit:
     """Refuses bodies over the limit: by their Content-Length, or else as soon as more has been received.
 
@@ -75,7 +87,7 @@ class BodyLimit:
         """Pass the request on with a `receive` that counts."""
         if scope["type"] != "http":
             return await self._app(scope, receive, send)
-        if scope["path"] in self._streams:
+        if scope["path"] in self._streams or is_upload(scope):
             with suppress(ClientDisconnect):
                 await self._app(scope, receive, send)
             return None

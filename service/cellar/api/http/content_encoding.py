@@ -8,7 +8,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from cellar.api.errors.problems import problem_of
-from cellar.api.http.body import too_large
+from cellar.api.http.body import is_upload, too_large
 from cellar.api.http.negotiation import accepts_gzip
 from cellar.api.limits.body_memory import BodyMemory, Share
 from cellar.errors import UnsupportedMediaType
@@ -45,7 +45,7 @@ class GzipBodies:
             error = UnsupportedMediaType(f"expected Content-Encoding: gzip or none, got {coding[:40]}")
             return await problem_of(error, {"Accept-Encoding": "gzip"})(scope, receive, send)
         headers = [pair for pair in scope["headers"] if pair[0] not in (b"content-encoding", b"content-length")]
-        limit = None if scope["path"] in self._streams else self._limit
+        limit = None if scope["path"] in self._streams or is_upload(scope) else self._limit
         share = self._memory.share()
         try:
             return await self._app({**scope, "headers": headers}, _Decoded(receive, limit, share), send)

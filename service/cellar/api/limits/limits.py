@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from cellar.api.limits.backoff import ReadBackoff
 from cellar.api.limits.body_memory import BodyMemory
 from cellar.api.limits.round_robin import RoundRobin
+from cellar.api.limits.upload_space import UploadSpace
 
 MOST_HEADERS = 128
 """Most headers of a request; usual ones have ten, or thirty behind proxies."""
@@ -14,6 +15,10 @@ MOST_TRAILER_BYTES = 8 * 1024
 
 BODY_BYTES_A_S = 1024
 """Lowest rate, bytes a second over each `body_timeout_s`, at which a body must arrive or an answer be read."""
+
+
+UPLOADS = 4
+"""Files of the largest size that may be on the disk at a time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +32,7 @@ class Limits:
     body_timeout_s: float = 20
     stream_idle_s: float = 300
     max_unfinished_bytes: int = 256 * 1024 * 1024
+    max_weights_bytes: int = 256 * 1024 * 1024
 
 
 @dataclass(slots=True)
@@ -39,7 +45,9 @@ class Load:
     streams: int = 0
     """WebSockets that are open."""
     bodies: BodyMemory = field(init=False)
+    uploads: UploadSpace = field(init=False)
 
     def __post_init__(self) -> None:
         """Create the memory for bodies."""
         self.bodies = BodyMemory(self.limits.max_unfinished_bytes)
+        self.uploads = UploadSpace(UPLOADS * self.limits.max_weights_bytes)

@@ -3,7 +3,7 @@
 from fastapi import APIRouter
 from fastapi.routing import APIRoute
 
-from cellar.api.routes.catalogue import cells, health, jobs, models
+from cellar.api.routes.catalogue import cells, health, jobs, models, weights
 from cellar.api.routes.history import forks, history, replays, shadows, snapshots
 from cellar.api.routes.session import bulk, events, sequence_stream, sessions, state, steps
 
@@ -16,6 +16,7 @@ def _operation_id(route: APIRoute) -> str:
 router = APIRouter(generate_unique_id_function=_operation_id)
 PARTS = (
     models,
+    weights,
     cells,
     sessions,
     steps,

@@ -9,6 +9,7 @@ from pydantic.json_schema import models_json_schema
 
 from cellar import __version__
 from cellar.api.routes import router
+from cellar.api.schemas.catalogue.models import ModelRequest, UploadForm, VersionRequest, WeightsAnswer
 from cellar.api.schemas.problems import Problem
 from cellar.api.schemas.session.sequence_stream import LongAnswer, LongEnd, LongStep, LongSteps
 from cellar.api.schemas.session.sessions import SequenceLine, SequenceRequest, StateRequest, StepLine, StepRequest
@@ -25,12 +26,16 @@ UNDECLARED: tuple[type[BaseModel], ...] = (
     LongEnd,
     LongStep,
     LongSteps,
+    ModelRequest,
     Problem,
     SequenceLine,
     SequenceRequest,
     StateRequest,
     StepLine,
     StepRequest,
+    UploadForm,
+    VersionRequest,
+    WeightsAnswer,
 )
 """What stands in answers and bodies that FastAPI knows nothing of."""
 

@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import get_args
 
-from cellar.nn.spec.network import Activation, DenseSpec, EquationsSpec, RecurrentSpec
+from cellar.nn.model.layers.dense import Activation, DenseSpec
+from cellar.nn.model.layers.recurrent import EquationsSpec, RecurrentSpec
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from pydantic import Field
 
 from cellar.errors import ImportRefused
 from cellar.interchange.torch.activations import FUNCTIONS, INEXPRESSIBLE
-from cellar.nn.spec.network import MAX_SIZE, Frozen
+from cellar.nn.spec.base import MAX_SIZE, Frozen
 from cellar.suggestions import plain_name, suggestion
 
 Shape = tuple[int, ...]

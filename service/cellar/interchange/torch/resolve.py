@@ -16,7 +16,7 @@ from cellar.interchange.torch.modules import (
     settings_of,
     unknown_item,
 )
-from cellar.nn.spec.network import MAX_SIZE
+from cellar.nn.spec.base import MAX_SIZE
 from cellar.suggestions import plain_name
 
 Shapes = Mapping[str, Shape]

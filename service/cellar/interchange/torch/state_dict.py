@@ -11,8 +11,12 @@ from cellar.interchange.imported import tensor_refused
 from cellar.interchange.stacking import stack, unstack
 from cellar.interchange.torch.modules import RECURRENT, TorchModule, refused
 from cellar.interchange.torch.translate import Place, norm_layer, parameter_layers
+from cellar.nn.model.layers.dense import DenseSpec
+from cellar.nn.model.layers.embedding import EmbeddingSpec
+from cellar.nn.model.layers.layer_norm import LayerNormSpec
+from cellar.nn.model.layers.recurrent import RecurrentSpec
+from cellar.nn.model.lowering import LayerSpec
 from cellar.nn.model.network import Network
-from cellar.nn.spec.network import DenseSpec, EmbeddingSpec, LayerNormSpec, LayerSpec, RecurrentSpec
 
 Array = NDArray[np.float32]
 

@@ -6,18 +6,16 @@ from dataclasses import dataclass
 from cellar.cells import BUILT_IN
 from cellar.interchange.torch.activations import DENSE, FUNCTIONS, function_layer, joined
 from cellar.interchange.torch.modules import CELLS, RECURRENT, TorchModule, refused
+from cellar.nn.model.layers.bidirectional import BidirectionalSpec
+from cellar.nn.model.layers.dense import DenseSpec
+from cellar.nn.model.layers.dropout import DropoutSpec
+from cellar.nn.model.layers.embedding import EmbeddingSpec
+from cellar.nn.model.layers.layer_norm import LayerNormSpec
+from cellar.nn.model.layers.recurrent import EquationsSpec, RecurrentSpec
+from cellar.nn.model.layers.residual import ResidualSpec
+from cellar.nn.model.lowering import LayerSpec
 from cellar.nn.model.network import Network
-from cellar.nn.spec.network import (
-    BidirectionalSpec,
-    DenseSpec,
-    DropoutSpec,
-    EmbeddingSpec,
-    EquationsSpec,
-    LayerNormSpec,
-    LayerSpec,
-    NetworkSpec,
-    RecurrentSpec,
-)
+from cellar.nn.model.spec import NetworkSpec
 
 NORM_EPSILON = 1e-5
 """Of the cell language's `layernorm`, and PyTorch's default."""
@@ -140,19 +138,17 @@ def parameter_layers(network: Network) -> list[Place]:
     found: list[Place] = []
     names = {name.rpartition(".")[0] for name, _ in network.parameters}
     for number, spec in enumerate(network.spec.layers):
-        if spec.type == "residual":
+        if isinstance(spec, ResidualSpec):
             raise refused(
                 "a residual layer is no module of a Sequential",
                 f"layers/{number}",
                 remedy="take the weights by Cellar's names, without names=torch",
                 pointer=f"/network/layers/{number}",
             )
-        inner: LayerSpec = spec.layer if isinstance(spec, BidirectionalSpec) else spec
-        found += [
-            Place(prefix, inner)
-            for prefix in (f"{number}", f"{number}.forward", f"{number}.reverse")
-            if prefix in names
-        ]
+        inner = {f"{number}": spec}
+        if isinstance(spec, BidirectionalSpec):
+            inner = {f"{number}.forward": spec.layer, f"{number}.reverse": spec.reverse_layer or spec.layer}
+        found += [Place(prefix, layer) for prefix, layer in inner.items() if prefix in names]
     return found
 
 
@@ -183,7 +179,7 @@ def _modules(spec: LayerSpec, width: int, pointer: str) -> list[TorchModule]:
             return [TorchModule(type="LayerNorm", in_size=width, size=width)]
         case DropoutSpec():
             return [TorchModule(type="Dropout", settings={"p": spec.rate})]
-        case BidirectionalSpec():
+        case BidirectionalSpec() if spec.reverse_layer in (None, spec.layer):
             return [_recurrent_module(spec.layer, width, f"{pointer}/layer").model_copy(update={"bidirectional": True})]
         case RecurrentSpec():
             return [_recurrent_module(spec, width, pointer)]

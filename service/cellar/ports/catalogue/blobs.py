@@ -6,7 +6,7 @@ from typing import Protocol
 class BlobStore(Protocol):
     """Stores immutable bytes under their SHA-256. Synchronous and safe to call from several threads."""
 
-    def put(self, data: bytes) -> str:
+    def put(self, data: bytes | memoryview) -> str:
         """Store the bytes and return their digest (lower-case hex). Bytes that are stored are not written again."""
         ...
 

@@ -23,6 +23,8 @@ class ModelVersion:
     parent: str | None = None
     """The version that this one was trained from, `name@3`."""
     metrics: dict[str, float] = field(default_factory=dict)
+    origin: dict[str, Any] | None = None
+    """What is kept of the framework that its weights come from (`cellar.interchange`)."""
 
     @property
     def ref(self) -> str:

@@ -31,7 +31,7 @@ class FileBlobs:
             directory.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._sweep()
 
-    def put(self, data: bytes) -> str:
+    def put(self, data: bytes | memoryview) -> str:
         """Store the bytes and return their digest. Raise StoreUnavailable."""
         digest = hashlib.sha256(data).hexdigest()
         path = self._path(digest)
@@ -60,7 +60,7 @@ class FileBlobs:
             raise BlobUnknown(f"not a digest: {digest!r}")
         return self._directory / digest[:2] / digest
 
-    def _write(self, path: Path, data: bytes) -> None:
+    def _write(self, path: Path, data: bytes | memoryview) -> None:
         # mkstemp makes the file with mode 600
         descriptor, name = tempfile.mkstemp(prefix=".blob-", dir=self._directory)
         try:

@@ -30,7 +30,7 @@ class RedisBlobs:
         self._prefix = prefix
         self._scripts = Scripts(client, "blob")
 
-    def put(self, data: bytes) -> str:
+    def put(self, data: bytes | memoryview) -> str:
         """Store the bytes and return their digest. The head is written last: a blob with a head is complete.
 
         Raise BodyTooLarge or StoreUnavailable.
@@ -47,7 +47,7 @@ class RedisBlobs:
                 return digest
         raise StoreUnavailable("the blob is being deleted again and again", outcome="not_applied")
 
-    def _store(self, data: bytes, keys: list[str]) -> bool:
+    def _store(self, data: bytes | memoryview, keys: list[str]) -> bool:
         """Write the chunks, then the head; return False if chunks were deleted in between each time."""
         try:
             for _ in range(TRIES):

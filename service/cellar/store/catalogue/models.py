@@ -155,6 +155,8 @@ def _dump(version: ModelVersion) -> str:
         "parent": version.parent,
         "metrics": version.metrics,
     }
+    if version.origin is not None:
+        record["origin"] = version.origin
     return json.dumps(record, separators=(",", ":"), allow_nan=False)
 
 

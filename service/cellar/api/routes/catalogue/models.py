@@ -1,12 +1,19 @@
 """Create, read, list and delete models."""
 
+from typing import Any
+
 from anyio.to_thread import run_sync
 from fastapi import APIRouter, Request, Response
+from pydantic import BaseModel
 
-from cellar.api.dependencies import CallerOf, Parts
+from cellar.api.decoding.model_body import OCTETS, ModelBody, read_body
+from cellar.api.dependencies import CallerOf, Parts, Services
 from cellar.api.errors.problems import answers
+from cellar.api.http.array_answers import parameters_of
+from cellar.api.http.body import body_of, bytes_of
 from cellar.api.http.json_route import JsonRoute
 from cellar.api.http.parameters import (
+    ARRAYS,
     BODY,
     CELL,
     PARAMETER,
@@ -17,38 +24,122 @@ from cellar.api.http.parameters import (
     creation,
     tell_created,
 )
-from cellar.api.schemas.catalogue.models import ModelAnswer, ModelLine, ModelRequest, ModelsAnswer
+from cellar.api.http.upload import MULTIPART
+from cellar.api.schemas.catalogue.models import (
+    ModelAnswer,
+    ModelLine,
+    ModelRequest,
+    ModelsAnswer,
+    NamedUploadQuery,
+    UploadForm,
+    UploadQuery,
+    VersionRequest,
+)
 from cellar.api.schemas.session.sessions import LayerAnswer
-from cellar.errors import AlreadyExists, CompileFailed, InvalidInput, ModelInUse, ModelUnknown, Overloaded
+from cellar.errors import (
+    AlreadyExists,
+    CompileFailed,
+    IdUnknown,
+    ImportRefused,
+    InvalidInput,
+    ModelInUse,
+    ModelUnknown,
+    Overloaded,
+)
+from cellar.interchange.check import largest_difference
 from cellar.nn.model.network import Network
+from cellar.ports import Caller
+from cellar.wire.arrays import tensors
 
 router = APIRouter(prefix="/v1/models", tags=["models"], route_class=JsonRoute)
+
+
+WEIGHTS = (*STORE, *BODY, *ARRAYS, *CELL, *PARAMETER, ImportRefused, CompileFailed, Overloaded, IdUnknown)
+SAME = "The newest version is the same: it is answered, and nothing is made."
+FILE = bytes_of("A safetensors file. Entries `network` and `check` of its metadata are JSON as in the other forms.")
+
+
+def _body(json: type[BaseModel], query: type[BaseModel]) -> dict[str, Any]:
+    """Return what OpenAPI says of a body that is JSON, a safetensors file or a form."""
+    content = {
+        **body_of(json)["content"],
+        tensors.MEDIA_TYPE: FILE,
+        OCTETS: FILE,
+        MULTIPART: {"schema": {"$ref": f"#/components/schemas/{UploadForm.__name__}"}},
+    }
+    parameters = parameters_of(query, "a body that is no JSON")
+    return {"requestBody": {"required": True, "content": content}, "parameters": parameters}
 
 
 @router.post(
     "",
     response_description="Created",
-    **creation(
-        ModelAnswer,
-        "The same request came before: the version that it made.",
-        *(*STORE, *BODY, *CELL, AlreadyExists, CompileFailed, Overloaded),
-    ),
+    **creation(ModelAnswer, SAME, *WEIGHTS, AlreadyExists),
+    openapi_extra=_body(ModelRequest, NamedUploadQuery),
 )
-async def create_model(
-    body: ModelRequest, request: Request, caller: CallerOf, services: Parts, response: Response
-) -> ModelAnswer:
-    """Create a model: compile its network and draw its first weights. Cells are built in, or equations.
+async def create_model(request: Request, caller: CallerOf, services: Parts, response: Response) -> ModelAnswer:
+    """Create a model: compile its network and draw its first weights from the seed, or take those that are sent.
 
-    A name that is taken is 409, unless by the same network with the same seed. A client that goes away before the
-    answer ends the compilation.
+    Cells are built in, or equations. Without weights a name that is taken is 409, unless by the same network with the
+    same seed; with weights the model is published as `PUT /v1/models/{model}` does it. A client that goes away before
+    the answer ends the compilation.
     """
+    async with read_body(request, named=True) as body:
+        name = body.name
+        if name is None:
+            raise InvalidInput("the model needs a name", pointer="/name", expected="a name")
+        if body.has_weights or body.document is None:
+            return await _publish(name, body, request, caller, services, response)
+        asked = body.document
 
-    def create() -> tuple[ModelAnswer, bool]:
-        _check_state_names(Network(body.network, pointer="/network"))
-        version, is_new = services.registry.create(caller.tenant, body.name, body.network, body.seed)
-        return ModelAnswer.of(version, services.registry.network(version)), is_new
+        def create() -> tuple[ModelAnswer, bool]:
+            _check_state_names(Network(asked.network, pointer="/network"))
+            version, is_new = services.registry.create(caller.tenant, name, asked.network, asked.seed)
+            return ModelAnswer.of(version, services.registry.network(version)), is_new
 
-    answer, created = await services.compiles.run(request, create)
+        return _told(*await services.compiles.run(request, create), response)
+
+
+@router.put(
+    "/{model}",
+    response_description="Published",
+    **creation(ModelAnswer, SAME, *WEIGHTS),
+    openapi_extra=_body(VersionRequest, UploadQuery),
+)
+async def publish_model(
+    model: ModelName, request: Request, caller: CallerOf, services: Parts, response: Response
+) -> ModelAnswer:
+    """Publish a network with its weights as the newest version of a model, which need not exist.
+
+    The network may be another one than that of the versions before. Weights come in JSON, or as a safetensors file
+    with Cellar's names or with those of PyTorch. With a `check`, outputs are compared before anything is published,
+    and the largest difference is kept as the metric `check_max_difference`.
+    """
+    async with read_body(request, named=False) as body:
+        return await _publish(model, body, request, caller, services, response)
+
+
+async def _publish(
+    name: str, body: ModelBody, request: Request, caller: Caller, services: Services, response: Response
+) -> ModelAnswer:
+    """Read the weights of a body, compare and publish them."""
+
+    def publish() -> tuple[ModelAnswer, bool]:
+        imported, check = body.read()
+        network = Network(imported.spec, pointer="/network")
+        _check_state_names(network)
+        metrics = {}
+        if check is not None:
+            compiled = services.registry.compile(network)
+            metrics = {"check_max_difference": largest_difference(compiled, imported.weights, check)}
+        version, is_new = services.registry.publish_imported(caller.tenant, name, imported, metrics=metrics)
+        return ModelAnswer.of(version, network), is_new
+
+    return _told(*await services.compiles.run(request, publish), response)
+
+
+def _told(answer: ModelAnswer, created: bool, response: Response) -> ModelAnswer:
+    """Return an answer, and say on the response whether a version was made, and where it is."""
     tell_created(response, f"/v1/models/{answer.model}", created=created)
     return answer
 

@@ -1,23 +1,115 @@
 """Models and their versions."""
 
 from datetime import datetime
-from typing import Annotated, Self
+from typing import Annotated, Any, Self
 
-from pydantic import Field
+from pydantic import Field, WithJsonSchema
 
-from cellar.api.schemas.names import Answer, ModelName, time_of
+from cellar.api.schemas.names import Answer, Layout, ModelName, time_of
+from cellar.api.schemas.numbers import Data, nested
+from cellar.interchange.check import TOLERANCE, Check
+from cellar.interchange.safetensors import Names
 from cellar.nn.model.network import Network
 from cellar.nn.model.spec import NetworkSpec
 from cellar.nn.spec.base import Frozen
 from cellar.ports import ModelVersion
+from cellar.wire.arrays.layout import check_layout, parse_layout
+
+Tolerance = Annotated[float, Field(ge=0, le=1e6)]
+
+InlineWeights = Annotated[
+    dict[str, Any],
+    WithJsonSchema({"type": "object", "additionalProperties": {"anyOf": [nested(1), nested(2), {"type": "number"}]}}),
+]
+"""Arrays by the names of the parameters, read by `cellar.wire.numbers.numbers` once their shapes are known."""
 
 
-class ModelRequest(Frozen):
-    """A model to create: a network with weights drawn from a seed."""
+class CheckRequest(Frozen):
+    """Inputs of the original network and the outputs that it computed for them, from its initial state."""
 
-    name: ModelName
+    layout: Layout = Field("TF", description="Axis letters of both: T steps, B rows, F features.")
+    inputs: Data = Field(description="Nested arrays of numbers, with an axis for each letter of the layout.")
+    outputs: Data = Field(description="The outputs that belong to them, with the same axes.")
+    tolerance: Tolerance = Field(TOLERANCE, description="By how much an output may differ.")
+
+    def check(self, pointer: str = "/check") -> Check:
+        """Return the arrays. Raise InvalidInput, ShapeMismatch or NotFinite with a pointer."""
+        layout = check_layout(self.layout, pointer=f"{pointer}/layout")
+        inputs, outputs = (
+            parse_layout(value, layout, f"{pointer}/{name}")
+            for name, value in (("inputs", self.inputs), ("outputs", self.outputs))
+        )
+        return Check(inputs, outputs, self.tolerance)
+
+
+class VersionRequest(Frozen):
+    """A version of a model to publish: a network with weights that are given, or drawn from a seed."""
+
     network: NetworkSpec
     seed: Annotated[int, Field(ge=0, lt=2**63)] = Field(0, description="Seed of the initial weights.")
+    weights: InlineWeights | None = Field(
+        None,
+        description="Weights by the names of the parameters, as `GET /v1/models/{model}` lists them, nested as their"
+        " shapes say. Default: drawn from the seed.",
+    )
+    check: CheckRequest | None = Field(
+        None, description="What is compared before anything is published. Only with weights."
+    )
+
+
+class ModelRequest(VersionRequest):
+    """A model to create: a network with weights drawn from a seed, or given."""
+
+    name: ModelName
+
+
+class UploadQuery(Frozen):
+    """What stands beside weights that come as a safetensors file: in the query, or in parts of a form."""
+
+    names: Names | None = Field(
+        None,
+        description="Whose names the tensors have: cellar, or torch for those of a state dict of PyTorch. Default:"
+        " cellar if the network is given and `modules` is not, else torch.",
+    )
+    modules: str | None = Field(
+        None,
+        max_length=8192,
+        description="Modules of PyTorch in the order in which they are called, separated by commas, with functions"
+        " where they stand: `lstm,relu,head`, `rnn:tanh,norm:eps=1e-6,elu`. Needed where the names and shapes of the"
+        " tensors do not tell it.",
+        examples=["lstm,head"],
+    )
+    ignore: str | None = Field(
+        None, max_length=8192, description="Beginnings of the names of tensors that are left out, separated by commas."
+    )
+    tolerance: Tolerance | None = Field(
+        None, description="By how much outputs may differ from the tensor `check.outputs`. Default: 1e-5."
+    )
+
+
+class NamedUploadQuery(UploadQuery):
+    """The same for a new model."""
+
+    name: ModelName | None = Field(None, description="Name of the model, if the body is no form.")
+
+
+class UploadForm(Frozen):
+    """A multipart form: a file with weights, and what JSON says elsewhere."""
+
+    weights: bytes = Field(description="A safetensors file.")
+    name: ModelName | None = Field(None, description="Of a new model.")
+    network: str | None = Field(None, description="The network as JSON, unless the file or its tensors tell it.")
+    check: str | None = Field(None, description="Inputs and outputs to compare, as JSON.")
+    names: Names | None = None
+    modules: str | None = None
+    ignore: str | None = None
+
+
+class WeightsAnswer(Answer):
+    """The weights of a version as JSON."""
+
+    model: str
+    weights: InlineWeights = Field(description="Arrays by name, nested as their shapes say.")
 
 
 class ParameterLine(Answer):

@@ -48,7 +48,9 @@ class RecurrentSpec(LayerSpec):
     ] = Field(description=f"A built-in cell by name ({', '.join(BUILT_IN)}), or equations.")
     hidden_size: Size
     proj_size: Size | None = Field(
-        None, description="Of the cell lstm_projected only: numbers of its output. Default: hidden_size."
+        None,
+        exclude_if=lambda size: size is None,
+        description="Of the cell lstm_projected only: numbers of its output. Default: hidden_size.",
     )
     activation: RecurrentActivation | None = Field(None, description="Of the cell rnn only. Default: tanh.")
     trainable_state: bool = Field(False, description="Whether the initial state is trained; otherwise it is zero.")

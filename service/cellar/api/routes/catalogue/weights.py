@@ -1,0 +1,124 @@
+"""Take the weights of a model, and files of it."""
+
+from collections.abc import AsyncIterator, Iterable
+from typing import Annotated, Literal
+
+import orjson
+from anyio.to_thread import run_sync
+from fastapi import APIRouter, Query, Request, Response
+from fastapi.responses import StreamingResponse
+
+from cellar.api.dependencies import CallerOf, Parts, Services
+from cellar.api.errors.problems import answers
+from cellar.api.http.body import JSON, bytes_of
+from cellar.api.http.json_route import JsonRoute
+from cellar.api.http.negotiation import answer_type
+from cellar.api.http.parameters import PARAMETER, STORE, ModelRefPath
+from cellar.api.schemas.catalogue.models import ModelRequest, WeightsAnswer
+from cellar.errors import ImportRefused, ModelUnknown, NotAcceptable
+from cellar.interchange.export import FORMATS, Exported
+from cellar.interchange.safetensors import Names, names_of_torch
+from cellar.interchange.torch.state_dict import state_dict
+from cellar.ports import Caller
+from cellar.wire.arrays import tensors
+from cellar.wire.arrays.weights import load
+
+router = APIRouter(prefix="/v1/models", tags=["models"], route_class=JsonRoute)
+
+PIECE_BYTES = 256 * 1024
+"""Of a file, sent at a time."""
+
+NamesQuery = Annotated[
+    Names, Query(description="cellar: by the names of parameters; torch: as PyTorch stacks and names them.")
+]
+FormatQuery = Annotated[
+    Literal["safetensors", "torch", "json"],
+    Query(
+        alias="format",
+        description="safetensors: by Cellar's names. torch: a state dict as safetensors. json: a body that creates it.",
+    ),
+]
+
+
+@router.get(
+    "/{model}/weights",
+    response_class=Response,
+    responses={
+        **answers(*STORE, *PARAMETER, ModelUnknown, ImportRefused, NotAcceptable),
+        200: {
+            "description": "The weights, with the network in the metadata; or as JSON.",
+            "content": {
+                tensors.MEDIA_TYPE: bytes_of("A safetensors file of float32 tensors."),
+                JSON: {"schema": {"$ref": f"#/components/schemas/{WeightsAnswer.__name__}"}},
+            },
+        },
+    },
+)
+async def read_weights(
+    model: ModelRefPath, request: Request, caller: CallerOf, services: Parts, names: NamesQuery = "cellar"
+) -> Response:
+    """Return the weights of a version, exactly: by Cellar's names, or as PyTorch stacks and names them.
+
+    With `names=torch` they have the names that they came with, or those of a Sequential. `PUT /v1/models/{model}` takes
+    the file again and makes the same weights of it, bit for bit.
+    """
+    kind = answer_type(request.headers, (tensors.MEDIA_TYPE, JSON))
+    exported = await run_sync(_exported, services, caller, model)
+    if kind == JSON:
+        return Response(await run_sync(_weights_as_json, exported, names), 200, None, JSON)
+    return await _file("safetensors" if names == "cellar" else "torch", exported)
+
+
+@router.get(
+    "/{model}/export",
+    response_class=Response,
+    responses={
+        **answers(*STORE, *PARAMETER, ModelUnknown, ImportRefused),
+        200: {
+            "description": "The file.",
+            "content": {
+                tensors.MEDIA_TYPE: bytes_of("With `format=safetensors` or `torch`: a safetensors file."),
+                JSON: {"schema": {"$ref": f"#/components/schemas/{ModelRequest.__name__}"}},
+            },
+        },
+    },
+)
+async def export_model(
+    model: ModelRefPath, caller: CallerOf, services: Parts, file_format: FormatQuery = "safetensors"
+) -> Response:
+    """Return a version as a file: its weights with the network, in one of several formats.
+
+    `safetensors` has Cellar's names, `torch` is a state dict for `load_state_dict`, `json` is a body for
+    `POST /v1/models`. What comes out goes in again as the same weights, bit for bit.
+    """
+    return await _file(file_format, await run_sync(_exported, services, caller, model))
+
+
+def _exported(services: Services, caller: Caller, model: str) -> Exported:
+    version = services.registry.get(caller.tenant, model)
+    network, data = services.registry.network(version), services.registry.weights_file(version)
+    return Exported(version.ref, network, data, version.origin or {})
+
+
+async def _file(name: str, exported: Exported) -> Response:
+    """Return a version as a file that is sent in parts, so that no second copy of it is made."""
+    form = FORMATS[name]
+    chunks = await run_sync(form.write, exported)
+    headers = {
+        "Content-Length": str(sum(len(chunk) for chunk in chunks)),
+        "Content-Disposition": f'attachment; filename="{exported.model.replace("@", "-")}.{form.suffix}"',
+    }
+    return StreamingResponse(_pieces(chunks), 200, headers, form.media_type)
+
+
+async def _pieces(chunks: Iterable[bytes | memoryview]) -> AsyncIterator[bytes | memoryview]:
+    for chunk in chunks:
+        for start in range(0, len(chunk), PIECE_BYTES):
+            yield chunk[start : start + PIECE_BYTES]
+
+
+def _weights_as_json(exported: Exported, names: str) -> bytes:
+    weights = load(exported.data)
+    if names == "torch":
+        weights = state_dict(exported.network, names_of_torch(exported.network, exported.origin), weights)
+    return orjson.dumps({"model": exported.model, "weights": {name: each.tolist() for name, each in weights.items()}})
