@@ -1,7 +1,7 @@
 """What a page's `curl` does in tests, so that no machine needs one.
 
-`curl -s [-X METHOD] [-H HEADER]... [--json BODY | --data-binary BODY | --data-binary @FILE] URL`. The pages speak to localhost:8080; the
-service under test is at $CELLAR_URL.
+`curl -s [-X METHOD] [-H HEADER]... [--json BODY | --data-binary BODY | --data-binary @FILE] URL`. The pages speak to
+localhost:8080; the service under test is at $CELLAR_URL.
 """
 
 import argparse

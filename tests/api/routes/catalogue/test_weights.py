@@ -53,7 +53,7 @@ async def test_weights_come_in_every_form_and_go_out_as_the_same_bits(client: ht
     if form == "json":
         answer = await client.put(path, json={"network": NETWORK, "weights": inline()})
     elif form == "form":
-        files = {"weights": ("w.safetensors", dump(WEIGHTS)), "network": (None, json.dumps(NETWORK))}
+        files: Any = {"weights": ("w.safetensors", dump(WEIGHTS)), "network": (None, json.dumps(NETWORK))}
         answer = await client.put(path, files=files)
     else:
         kind = FILE if form == "file" else {"Content-Type": "application/octet-stream"}
@@ -66,7 +66,7 @@ async def test_a_file_larger_than_a_body_is_taken(client: httpx.AsyncClient) -> 
     network = {"in_size": 64, "layers": [{"type": "recurrent", "cell": "lstm", "hidden_size": 200}]}
     weights = Network(NetworkSpec.model_validate_json(json.dumps(network))).init(1)
     assert len(dump(weights)) > 3 * 256 * 1024
-    files = {"weights": dump(weights), "network": (None, json.dumps(network)), "name": (None, "large")}
+    files: Any = {"weights": dump(weights), "network": (None, json.dumps(network)), "name": (None, "large")}
     answer = await client.post("/v1/models", files=files)
     assert answer.status_code == 201, answer.text
     assert same_bits(await weights_of(client, "large"), weights)
@@ -250,7 +250,7 @@ async def test_a_damaged_form_is_refused(client: httpx.AsyncClient, body: bytes,
 
 
 async def test_a_form_with_a_part_that_is_no_network_points_into_it(client: httpx.AsyncClient) -> None:
-    files = {"weights": dump(WEIGHTS), "network": (None, json.dumps({**NETWORK, "in_size": 0}))}
+    files: Any = {"weights": dump(WEIGHTS), "network": (None, json.dumps({**NETWORK, "in_size": 0}))}
     answer = await client.put("/v1/models/bad", files=files)
     assert (answer.status_code, answer.json()["pointer"]) == (422, "/network/in_size"), answer.text
 
