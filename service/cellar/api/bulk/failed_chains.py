@@ -1,7 +1,7 @@
-"""Which numbered steps of a bulk request failed, so that those behind them are told that, and not what follows from it.
+"""The failed steps of a bulk request: later numbered steps of the same session get the error `not_reached`.
 
-A step that was refused because the service was full leaves its session where it was. The next one, one number further,
-is then ahead of the session, and would be told that steps are missing that nobody has lost.
+If a step is refused because the service is full, its session does not advance. The step with the next number is then
+ahead of the session, and without this its error would say that the service has lost steps.
 """
 
 from cellar.api.bulk.requests import BulkStep
@@ -10,13 +10,13 @@ from cellar.errors import PositionConflict, Regressed, WriterUnknown
 
 
 class FailedChains:
-    """The first failure of each session, and of each writer of one. Errors are shown to it in the steps' order."""
+    """The first failure of each session, and of each of its writers. Errors must be passed in the order of the steps."""
 
     def __init__(self) -> None:
         self._failed: dict[Chain, int] = {}
 
     def told(self, ask: BulkStep, error: Exception) -> Exception:
-        """Return what a step is to be told, given what went wrong with it: NotReached behind one that has failed."""
+        """Return the error that a step is answered with: NotReached after a failed one, otherwise its own."""
         place = None if ask.command is None else place_of(ask.command.identity)
         if place is None or ask.session is None:
             return error

@@ -1,4 +1,4 @@
-"""The answers to many steps as they are written, as lines or as frames."""
+"""The answers to a bulk request, written as lines of JSON or as frames."""
 
 import logging
 from collections.abc import Sequence
@@ -23,13 +23,13 @@ Result = StepResult | Exception
 
 
 class LineAnswers:
-    """Writes newline-delimited JSON, in which every line may be sent at once."""
+    """Writes newline-delimited JSON. Each line can be sent by itself."""
 
     def __init__(self) -> None:
         self._lines: list[bytes] = []
 
     def add(self, ask: BulkStep, result: Result) -> None:
-        """Take the next answer."""
+        """Add the next answer."""
         named = {} if ask.session is None else {"session": ask.session}
         if isinstance(result, Exception):
             self._lines.append(_line({**named, **problem_document(ask, result)}))
@@ -45,24 +45,24 @@ class LineAnswers:
     whole = ready
 
     def problem(self, error: CellarError) -> bytes:
-        """Return a line that belongs to no step."""
+        """Return the line of an error that is not one of a step."""
         return _line(_with_pause(document_of_error(error), error))
 
 
 class FrameAnswers:
-    """Writes frames: one for each part."""
+    """Writes a frame for each part of the request."""
 
     def __init__(self) -> None:
         self._packed: list[frames.Packed] = []
 
     def add_group(self, asks: Sequence[BulkStep], coming: Sequence[PendingSteps | Exception]) -> None:
-        """Take the next answers, which have all come: runs of those that went well column by column."""
+        """Add the next answers, which are all there. Runs of successful ones are packed column by column."""
         for well, run in groupby(zip(asks, coming, strict=True), _went_well):
             some = [*run]
             self._packed += _pack_well(some) if well else [frames.pack_answer(_answer(*one)) for one in some]
 
     def ready(self) -> bytes:
-        """Return nothing: a frame is sent whole."""
+        """Return nothing, because a frame is sent as a whole."""
         return b""
 
     def whole(self) -> bytes:
@@ -71,13 +71,13 @@ class FrameAnswers:
         return frames.join_answers(packed)
 
     def problem(self, error: CellarError) -> bytes:
-        """Return the frame of answers that were ready, and the one that ends the body."""
+        """Return the frame of the answers so far, and the one that ends the body with an error."""
         rest = self.whole() if self._packed else b""
         return rest + frames.pack_problem(orjson.dumps(_with_pause(document_of_error(error), error)))
 
 
 Writer = LineAnswers | FrameAnswers
-"""Turns answers into a body, part by part."""
+"""Writes the body of the answer, part by part."""
 
 
 def _went_well(one: tuple[BulkStep, PendingSteps | Exception]) -> bool:
@@ -86,7 +86,7 @@ def _went_well(one: tuple[BulkStep, PendingSteps | Exception]) -> bool:
 
 
 def _pack_well(run: Sequence[tuple[BulkStep, PendingSteps | Exception]]) -> list[frames.Packed]:
-    """Return answers that went well; one that cannot be packed is a problem, and the others are packed without it."""
+    """Return successful answers, packed. One that cannot be packed becomes a problem."""
     try:
         return [_pack_outputs(*zip(*run, strict=True))]
     except Exception as error:
@@ -120,7 +120,7 @@ def _answer(ask: BulkStep, coming: PendingSteps | Exception) -> frames.Answer:
 
 
 def problem_document(ask: BulkStep, error: Exception) -> dict[str, Any]:
-    """Return the problem document of one step, with the pause that a header says elsewhere."""
+    """Return the problem document of one step, with the seconds that elsewhere are in the header Retry-After."""
     try:
         if ask.command is None:
             raise error

@@ -1,4 +1,4 @@
-"""The steps of a request as they are read, from lines or from frames."""
+"""The steps of a bulk request, read from lines of JSON or from frames."""
 
 from collections.abc import AsyncIterator, Iterator
 from itertools import repeat
@@ -23,19 +23,19 @@ from cellar.wire.json.outline import outline
 _TAGS = 2**32
 
 MOST_LINES = 256
-"""Of a part. Lines with a fault take 50 microseconds each, and a piece of a body may have a hundred thousand."""
+"""Most lines of a part. A faulty line takes 50 microseconds, and a piece of a body may have a hundred thousand."""
 
 PIECE_BYTES = 4 * 1024
-"""Of a body, which is cut into lines at a time."""
+"""Bytes of a body that are split into lines at a time."""
 
 MOST_FAULTS = 256
-"""Lines in a row that cannot be read, behind which the request ends: each is answered with many times its length."""
+"""Faulty lines in a row that end the request, because an error is many times longer than a short line."""
 
 
 class BulkStep(NamedTuple):
-    """Steps of one session, or what keeps them from being run.
+    """Steps of one session, or the error that prevents them.
 
-    `session` is what an answer names, None where it could not be read.
+    `session` is the name in the answer, None if it could not be read.
     """
 
     session: str | None
@@ -45,38 +45,35 @@ class BulkStep(NamedTuple):
 
 
 class Reader(Protocol):
-    """Turns a body, in pieces of any size, into parts: steps that came together."""
+    """Reads a body in pieces of any size, and returns its steps in parts that are run together."""
 
     @property
     def held_bytes(self) -> int:
-        """Return how much has come of what is not all there."""
+        """Return the bytes of a line or a frame that is not complete."""
         ...
 
     def feed(self, data: bytes, turns: RoundRobin) -> AsyncIterator[list[BulkStep]]:
-        """Yield the parts that are whole now; behind them, raise MalformedBody or BodyTooLarge.
-
-        Others have their turn in between.
-        """
+        """Yield the complete parts, then raise MalformedBody or BodyTooLarge. Other work may run in between."""
         ...
 
     async def end(self) -> list[BulkStep]:
-        """Return what is left when no more bytes come. Raise MalformedBody."""
+        """Return the steps that are left at the end of the body. Raise MalformedBody."""
         ...
 
 
 class LineReader:
-    """Reads newline-delimited JSON. A line that cannot be read is a fault of its own."""
+    """Reads newline-delimited JSON. A faulty line is an error of its own step only."""
 
     def __init__(self, caller: Caller, max_bytes: int) -> None:
         self._tenant = caller.tenant
         self._splitter = LineSplitter(max_bytes)
         self._count = 0
         self._faults = 0
-        """Lines in a row that could not be read."""
+        """Faulty lines in a row."""
 
     @property
     def held_bytes(self) -> int:
-        """Return how much has come of what is not all there."""
+        """Return the bytes of a line that is not complete."""
         return self._splitter.held_bytes
 
     async def feed(self, data: bytes, turns: RoundRobin) -> AsyncIterator[list[BulkStep]]:
@@ -108,13 +105,13 @@ class LineReader:
         return [self._plain(line) or await self._read(line) for line in self._splitter.end()]
 
     def _lines_of(self, data: bytes) -> Iterator[bytes | None]:
-        """Yield the lines that are whole now, and None behind each piece of the body: a piece may end no line."""
+        """Yield the complete lines, and None after each piece of the body, which may complete no line."""
         for start in range(0, len(data), PIECE_BYTES):
             yield from self._splitter.feed(data[start : start + PIECE_BYTES])
             yield None
 
     def _plain(self, line: bytes) -> BulkStep | None:
-        """Return the step of a line that is read at once, None of any other."""
+        """Return the step of a plain line, None for any other line."""
         document = plain_object(line) if len(line) <= PROMPT_BYTES else None
         session = None if document is None else document.get("session")
         if document is None or type(session) is not str or not is_name(session):
@@ -136,7 +133,7 @@ class LineReader:
 
 
 class FrameReader:
-    """Reads frames, each a part."""
+    """Reads frames. Each is a part."""
 
     def __init__(self, caller: Caller, max_bytes: int) -> None:
         self._tenant = caller.tenant
@@ -144,11 +141,11 @@ class FrameReader:
 
     @property
     def held_bytes(self) -> int:
-        """Return how much has come of what is not all there."""
+        """Return the bytes of a frame that is not complete."""
         return self._splitter.held_bytes
 
     async def feed(self, data: bytes, turns: RoundRobin) -> AsyncIterator[list[BulkStep]]:
-        """Yield the frames that are whole now."""
+        """Yield the complete frames."""
         until_s = turns.until_s()
         for frame in self._splitter.feed(data):
             yield await read_beside(len(frame), _of_frame, frame, self._tenant)
@@ -156,7 +153,7 @@ class FrameReader:
                 until_s = await turns.turn()
 
     async def end(self) -> list[BulkStep]:
-        """Return nothing: a frame that is not whole is none."""
+        """Return nothing. Raise MalformedBody for an incomplete frame."""
         self._splitter.end()
         return []
 
@@ -182,7 +179,7 @@ def _of_frame(frame: bytes, tenant: str) -> list[BulkStep]:
         return [_of_step(step, tenant) for step in frames.unpack_steps(frame)]
     try:
         return _of_plain(plain, tenant)
-    except InvalidInput:  # a name, of which each step is told by itself
+    except InvalidInput:  # a faulty name, which is an error of its own step only
         return [_of_step(step, tenant) for step in frames.unpack_steps(frame)]
 
 

@@ -1,7 +1,7 @@
-"""The answer to many steps: while it is written, the rest of the request is read.
+"""The response to a bulk request, which runs its steps and is written while the rest of the request is read.
 
-The reader is ahead by a bounded number of steps and bytes. Who does not read his answers is not read any further, and
-holds up nobody else; who goes away leaves what has not run undone.
+The reader is ahead of the writer by a limited number of steps and bytes. A client that does not read its answers is not
+read any further, and does not delay others. If a client disconnects, its steps that have not run are cancelled.
 """
 
 from time import monotonic
@@ -20,10 +20,10 @@ from cellar.sessions.requests.request import PendingSteps
 from cellar.sessions.service.steps import Steps
 
 GROUP = 256
-"""Steps begun without letting anybody else run: some milliseconds. The store works on one while the next is begun."""
+"""Steps that are begun without other work in between, in some milliseconds. The store commits one group meanwhile."""
 
 SEND_BYTES = 64 * 1024
-"""Outputs sent at a time, if they need not be sent sooner."""
+"""Bytes of outputs that are sent at a time, unless they must be sent sooner."""
 
 
 class BulkResponse(Duplex):
@@ -38,7 +38,7 @@ class BulkResponse(Duplex):
         self.window = Window()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Read and write at once until both are done, or one fails."""
+        """Read and write concurrently until both are done, or one fails."""
         try:
             await super().__call__(scope, receive, send)
         finally:
@@ -54,7 +54,7 @@ class BulkResponse(Duplex):
                 self.share.resize(self._reader.held_bytes)
             if rest := await self._reader.end():
                 await self._begin(rest)
-        except Exception as error:  # whatever it is, the writer deals with it behind the last answer
+        except Exception as error:  # the writer raises it after the last answer
             self.window.end(error)
         else:
             self.window.end()
@@ -71,7 +71,7 @@ class BulkResponse(Duplex):
         coming: list[PendingSteps | Exception] = []
         for ask in asks:
             begun = self._submit(ask, came_s)
-            if isinstance(begun, Overloaded):  # it may be full of this very request: then there is room soon
+            if isinstance(begun, Overloaded):  # the queue may be full of this request, and have room soon
                 done = len(coming)
                 self.window.put(Group(asks[:done], coming, 0, last=False))
                 asks, coming = asks[done:], []
@@ -81,7 +81,7 @@ class BulkResponse(Duplex):
         self.window.put(Group(asks, coming, size, last))
 
     def _submit(self, ask: BulkStep, came_s: float) -> PendingSteps | Exception:
-        """Begin a step, or return why it cannot be begun: that is its answer, and no other step's."""
+        """Submit a step. Return the error of one that cannot be submitted, which is its answer."""
         command = ask.command
         if command is None:
             return ask.fault or AssertionError("a step without a fault has a command")
@@ -111,12 +111,12 @@ class BulkResponse(Duplex):
         await self._send(send, self._writer.whole() if group.last else self._writer.ready())
 
     def _told(self, ask: BulkStep, coming: PendingSteps | Exception) -> PendingSteps | Exception:
-        """Return what a step came to, or what it is to be told in its place."""
+        """Return the outcome of a step, or the error that replaces it."""
         error = coming if isinstance(coming, Exception) else coming.outcome if coming.failed else None
         return self._chains.told(ask, error) if isinstance(error, Exception) else coming
 
     async def _answer_lines(self, writer: LineAnswers, group: Group, send: Send) -> None:
-        """Send what is ready before one that is waited for; a thread writes long ones."""
+        """Write answers as lines. Before a wait, send those that are ready; a thread encodes long ones."""
         written = 0
         for ask, coming in zip(group.asks, group.coming, strict=True):
             if isinstance(coming, Exception):
@@ -137,5 +137,5 @@ class BulkResponse(Duplex):
                     await run_sync(writer.add, ask, result)
                 else:
                     writer.add(ask, result)
-            except Exception as error:  # of this answer; those behind it are written
+            except Exception as error:  # of this answer only; the next ones are written
                 writer.add(ask, error)

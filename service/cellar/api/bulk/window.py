@@ -1,4 +1,4 @@
-"""What the reader of a request has begun and its writer has not written: bounded, and in order."""
+"""A limited queue of the steps of a bulk request that the reader has begun and the writer has not written yet."""
 
 import asyncio
 from collections import deque
@@ -10,13 +10,13 @@ from cellar.api.bulk.requests import BulkStep
 from cellar.sessions.requests.request import PendingResult, PendingSteps
 
 MOST_STEPS = 2048
-"""Half of what may wait in the service by default: one request never takes all of it."""
+"""Half of the steps that may wait in the service by default, so that one request never takes all of it."""
 
 MOST_BYTES = 4 * 1024 * 1024
 
 
 class Group(NamedTuple):
-    """Steps that were begun together. `last`: the part that they came in ends with them."""
+    """Steps that were begun together. `last` is whether a part of the request ends with them."""
 
     asks: list[BulkStep]
     coming: list[PendingSteps | Exception]
@@ -27,12 +27,12 @@ class Group(NamedTuple):
         """Wait until every step has its answer, or has failed."""
         for coming in self.coming:
             if isinstance(coming, PendingResult) and not coming.done():
-                with suppress(Exception):  # the writer will see to it
+                with suppress(Exception):  # the writer handles it
                     await coming
 
 
 class Window:
-    """One reader puts groups, one writer takes them and says when they are written."""
+    """One reader puts groups; one writer takes them and releases each when it is written."""
 
     def __init__(self) -> None:
         self._groups: deque[Group] = deque()
@@ -43,13 +43,13 @@ class Window:
         self._changed = asyncio.Event()
 
     async def room(self, steps: int, size_bytes: int) -> None:
-        """Wait until so much fits; something larger than all of the window fits when it is empty."""
+        """Wait until this many steps and bytes fit. More than the whole window fit when it is empty."""
         await self._until(
             lambda: not self._groups or (self._steps + steps <= MOST_STEPS and self._bytes + size_bytes <= MOST_BYTES)
         )
 
     async def settled(self) -> None:
-        """Wait until everything that was put has its answer, whether or not that is written."""
+        """Wait until every step has its answer, written or not."""
         for group in [*self._groups]:
             await group.settled()
 
@@ -59,12 +59,12 @@ class Window:
         self._count(group, 1)
 
     def end(self, failure: Exception | None = None) -> None:
-        """Say that no more groups come, and what the writer is to raise behind the last one."""
+        """End the queue. `failure` is raised in the writer after the last group."""
         self._ended, self._failure = True, failure
         self._changed.set()
 
     async def take(self) -> Group | None:
-        """Return the next group, None behind the last. Raise what the reader has failed with."""
+        """Return the next group, None after the last. Raise the failure of the reader."""
         await self._until(lambda: self._ended or self._taken < len(self._groups))
         if self._taken < len(self._groups):
             self._taken += 1
@@ -74,12 +74,12 @@ class Window:
         return None
 
     def release(self) -> None:
-        """Say that the first group is written."""
+        """Remove the first group, which is written."""
         self._taken -= 1
         self._count(self._groups.popleft(), -1)
 
     def abandon(self) -> None:
-        """Let it be known that nobody waits for what is left."""
+        """Cancel the steps of all groups that are left."""
         for group in self._groups:
             for coming in group.coming:
                 if isinstance(coming, PendingResult):

@@ -1,1 +1,1 @@
-"""Requests for steps and states, decoded."""
+"""Decoders of steps and states in all wire forms, and the encoders of steps in JSON."""

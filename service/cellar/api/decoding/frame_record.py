@@ -1,4 +1,4 @@
-"""What the record of a frame asks for, whatever the frame came by."""
+"""Decodes a step from the record of a frame, in a bulk request or a WebSocket message."""
 
 import re
 
@@ -11,7 +11,7 @@ KEY = re.compile(IDEMPOTENCY_KEY_PATTERN)
 
 
 def identity_of(step: Step) -> Identity:
-    """Return how the step is recognised."""
+    """Return the identity by which a repeated request is recognised."""
     _, _, _, _, position, number, writer, seq, key, _, _ = step
     if position is None and number is None and writer is None and seq is None and key is None:
         return APPEND
@@ -19,7 +19,7 @@ def identity_of(step: Step) -> Identity:
 
 
 def command_of(step: Step, session: SessionKey, identity: Identity) -> StepCommand:
-    """Return what the step asks for. Raise InvalidInput, whose pointer names a field of the record."""
+    """Return the command of the step. Raise InvalidInput, whose pointer names a field of the record."""
     if not step.sequence and len(step.inputs) != 1:
         raise ShapeMismatch("a step is one, or it is a sequence", expected="1 step", actual=f"{len(step.inputs)} steps")
     if step.key is not None and not KEY.fullmatch(step.key):

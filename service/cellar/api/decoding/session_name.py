@@ -1,4 +1,4 @@
-"""Names of sessions that stand in a body or a message, and not in a path."""
+"""Checks names of sessions in bodies and messages, which FastAPI does not check as it does those in paths."""
 
 import re
 from functools import lru_cache
@@ -16,7 +16,7 @@ def is_name(name: str) -> bool:
 
 @lru_cache(maxsize=16384)
 def session_key(tenant: str, name: str) -> SessionKey:
-    """Return a session of a tenant, looked at once for many steps. Raise InvalidInput for what is no name."""
+    """Return the session of a tenant with this name. The check is cached. Raise InvalidInput for an invalid name."""
     if not is_name(name):
         raise InvalidInput("not a name for a session", pointer="/session", expected=NAME_IN_WORDS, actual=name[:64])
     return SessionKey(tenant, name)

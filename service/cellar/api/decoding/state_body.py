@@ -1,4 +1,4 @@
-"""States as they stand in bodies: JSON, safetensors or npy, read into arrays by layer and name."""
+"""States in bodies of requests and answers: JSON, safetensors or npy, from and to arrays by layer and name."""
 
 from collections import defaultdict
 from dataclasses import dataclass
@@ -25,13 +25,13 @@ TYPES = (JSON, tensors.MEDIA_TYPE, npy.MEDIA_TYPE)
 
 @dataclass(frozen=True, slots=True)
 class StateBody:
-    """States to write: by layer and name, or all of them side by side."""
+    """States to write: by layer and name, or all of them as columns of one array."""
 
     states: Parts | Floats
     placed: Placed
-    """Where the session must be."""
+    """The position that the session must have."""
     pointer: str
-    """Of the states in the body; "" where the body is no JSON."""
+    """JSON pointer to the states in the body; "" if it is not JSON."""
 
 
 async def read_whole(request: Request) -> StateBody:
@@ -99,7 +99,7 @@ def layers_of(parts: list[StatePart]) -> dict[int, dict[str, Any]]:
 
 
 def tensors_of(session: str, state: StateAnswer, parts: list[StatePart]) -> bytes:
-    """Return states as a safetensors file that says whose they are."""
+    """Return states as a safetensors file with the session and the position in its metadata."""
     about = {"session": session, "model": state.model, "position": str(state.position)}
     return tensors.dump({(part.layer, part.name): part.values for part in parts}, about)
 

@@ -1,4 +1,4 @@
-"""The body of a request for steps over HTTP: which decoder reads it, by its kind and its media type."""
+"""Chooses the decoder of a step's HTTP body by its kind (step or sequence) and its media type."""
 
 from collections.abc import Callable
 from functools import partial
@@ -15,21 +15,21 @@ from cellar.ports import SessionKey, StepCommand
 from cellar.wire.arrays import npy
 
 TYPES = (JSON, npy.MEDIA_TYPE)
-"""Of bodies and of answers."""
+"""Media types of bodies and of answers."""
 
 NO_QUERY = SequenceQuery()
 
 Kind = Literal["step", "sequence"]
 
 Decoder = Callable[[bytes, SessionKey, str | None, float | None], StepCommand]
-"""Return what a body asks of a session, with its Idempotency-Key and in how many seconds it must begin.
+"""Takes a body, its session, its Idempotency-Key and its deadline in seconds, and returns the command.
 
-Raise MalformedJson, MalformedBody or InvalidInput.
+Raises MalformedJson, MalformedBody or InvalidInput.
 """
 
 
 def query_of(kind: Kind, media_type: str, request: Request) -> StepQuery:
-    """Return what stands beside a body: nothing beside JSON. Raise InvalidParameter."""
+    """Return the query of a request; with JSON it must be empty. Raise InvalidParameter."""
     if media_type == JSON:
         refuse_query(request)
         return NO_QUERY
@@ -37,7 +37,7 @@ def query_of(kind: Kind, media_type: str, request: Request) -> StepQuery:
 
 
 def decoder_of(kind: Kind, media_type: str, query: StepQuery) -> Decoder:
-    """Return the decoder of a body with this query beside it."""
+    """Return the decoder of a body with this query."""
     if media_type == JSON:
         return read_sequence if kind == "sequence" else read_step
     if kind == "sequence":

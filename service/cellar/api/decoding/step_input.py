@@ -1,4 +1,4 @@
-"""Requests for steps in JSON or npy, decoded: what stands in the body, beside it in the query, and in headers."""
+"""Decodes steps and sequences from JSON or npy, with their query and Idempotency-Key, into commands."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,7 +15,7 @@ from cellar.wire.json.document import decode
 from cellar.wire.numbers.numbers import depth_of, parse_array
 
 INPUT, INPUTS = "/input", "/inputs"
-"""Where the inputs of a step, and of a sequence, stand in JSON."""
+"""JSON pointers to the inputs of a step, and of a sequence."""
 
 
 def step_of_json(body: StepRequest, session: SessionKey, key: str | None, deadline_s: float | None) -> StepCommand:
@@ -69,7 +69,7 @@ def _one(inputs: Floats) -> tuple[Floats, str]:
 
 def _checked(layout: str | None) -> str | None:
     if layout is not None and "F" not in check_layout(layout):
-        # Without the letter outputs of several features could not be answered, and that would show after the commit.
+        # Without this letter outputs of several features could not be written, which would show only after the commit.
         raise InvalidInput("no axis of features", pointer="/layout", expected="the letter F", actual=layout)
     return layout
 
@@ -80,7 +80,7 @@ def _by_depth(axes: int) -> str:
 
 @contextmanager
 def pointing(command: StepCommand) -> Iterator[None]:
-    """Make errors of running it point into the body that it came in, where inputs are not at the root, or its query."""
+    """Make errors of running a command point to the inputs in its body, or to its query."""
     prefix = command.pointer
     if prefix is None:
         with of_query(SequenceQuery):

@@ -1,4 +1,4 @@
-"""Which steps of a stream depend on each other, so that none is applied behind one that failed."""
+"""The dependencies between numbered steps of a stream: none may be applied after one that has failed."""
 
 from typing import NamedTuple
 
@@ -7,25 +7,25 @@ from cellar.ports import Identity
 from cellar.sessions.requests.request import PendingSteps
 
 MOST_FAILURES = 4096
-"""Failures that a socket remembers: of so many sessions, or writers of one. More than that, the oldest is forgotten."""
+"""Failures that a socket keeps, one for each session or writer. With more, the oldest is dropped."""
 
 
 class Place(NamedTuple):
-    """A step that names its number depends on the one before: of the session, or of its writer."""
+    """The number of a step, which depends on the step before it: of the session, or of its writer."""
 
     writer: str | None
     number: int
 
 
 Chain = tuple[str, str | None]
-"""A session, and a writer of it who numbers his requests; None for the numbers of the session itself."""
+"""A session, and a writer that numbers its requests; None for the numbers of the session itself."""
 
 
 def place_of(identity: Identity) -> Place | None:
-    """Return a request's place. One that names a position needs none: that is a whole history, which can be compared.
+    """Return the place of a request; None with a position, which identifies the whole history of the session.
 
-    A number alone is the same in any history. If step 5 failed because somebody else's was there, step 6 would be
-    applied behind a step 5 that its sender does not know.
+    A number alone is the same in any history. If step 5 failed because another client's step 5 was committed, step 6
+    would be applied after a step that its sender does not know.
     """
     if identity.writer is not None and identity.seq is not None:
         return Place(identity.writer, identity.seq)
@@ -35,12 +35,12 @@ def place_of(identity: Identity) -> Place | None:
 
 
 def behind(place: Place) -> NotReached:
-    """Return the error of steps behind this place, whose own step has failed."""
+    """Return the error of steps after this place, whose step has failed."""
     return NotReached(f"{'step' if place.writer is None else 'request'} {place.number}, before this one, has failed")
 
 
 class Order:
-    """The steps in flight on one socket, each with the one that it depends on, and where those that failed were."""
+    """The steps in flight on one socket, each with the step that it depends on, and the places of failed ones."""
 
     def __init__(self) -> None:
         self._last: dict[Chain, PendingSteps] = {}
@@ -49,7 +49,7 @@ class Order:
     def predecessor(self, session: str, place: Place) -> PendingSteps | None:
         """Return the step that must succeed before this one, if it is in flight.
 
-        Raise NotReached if it has failed: until it is sent again, or the client begins anew at a position.
+        Raise NotReached if it has failed, until it is sent again or the client sends a position.
         """
         chain = session, place.writer
         failed = self._failed.get(chain)
@@ -61,14 +61,14 @@ class Order:
         return None
 
     def begin(self, session: str, place: Place, pending: PendingSteps | None) -> None:
-        """Note a step that is in flight now, or (None) that was refused at once."""
+        """Add a step in flight. `pending` is None for one that was refused at once."""
         if pending is None:
             self._fail((session, place.writer), place.number)
         else:
             self._last[session, place.writer] = pending
 
     def end(self, session: str, place: Place, pending: PendingSteps, *, failed: bool) -> None:
-        """Note that a step is answered."""
+        """Remove a step that is answered."""
         chain = session, place.writer
         if self._last.get(chain) is pending:
             del self._last[chain]
@@ -81,6 +81,6 @@ class Order:
             del self._failed[next(iter(self._failed))]
 
     def forgive(self, session: str) -> None:
-        """Forget the failures of a session whose client knows where it is."""
+        """Drop the failures of a session whose client knows its position."""
         for chain in [chain for chain in self._failed if chain[0] == session]:
             del self._failed[chain]

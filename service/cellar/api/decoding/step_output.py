@@ -1,4 +1,4 @@
-"""Results of steps, encoded: as JSON, or as arrays with the axes that the inputs had."""
+"""Encodes results of steps as JSON, or as arrays with the axes of the inputs."""
 
 from typing import Any
 
@@ -22,7 +22,7 @@ def laid_out(outputs: Floats, layout: str) -> Floats:
     """Return outputs (T, rows, out_size) in a layout."""
     if layout == "TBF":
         return outputs
-    if layout in (ROW, ROWS):  # of one step, so nothing is copied
+    if layout in (ROW, ROWS):  # one step, so nothing is copied
         step: Floats = outputs[0] if layout == ROWS else outputs[0, 0]
         return step
     return from_tbf(outputs, layout)
@@ -31,7 +31,7 @@ def laid_out(outputs: Floats, layout: str) -> Floats:
 def as_json(result: StepResult) -> bytes:
     """Return `document_of` as JSON.
 
-    Long outputs are written in parts: the writer holds up all of the process, and a thread may be left between them.
+    Long outputs are encoded in parts, because the encoder holds the interpreter lock; other threads may run between.
     """
     document = document_of(result)
     name = name_of(result)
@@ -50,7 +50,7 @@ def as_json(result: StepResult) -> bytes:
 
 
 def row_as_json(result: StepResult) -> bytes:
-    """Return what `as_json` writes of a step of one row whose output is known."""
+    """Return a step of one row with a known output as `as_json` does, in less time."""
     assert result.output is not None
     position, numbers = result.position, np.frombuffer(result.output, _FLOAT32).astype(_FLOAT64)
     document = {"output": numbers, "step": position.step, "position": str(position)}
@@ -58,7 +58,7 @@ def row_as_json(result: StepResult) -> bytes:
 
 
 def document_of(result: StepResult) -> dict[str, Any]:
-    """Return the outputs, None if they are not known any more, and where the session is after them."""
+    """Return the outputs, None if they were not kept, and the position of the session after them."""
     return {name_of(result): numbers_of(result), "step": result.position.step, "position": str(result.position)}
 
 
@@ -68,7 +68,7 @@ def name_of(result: StepResult) -> str:
 
 
 def numbers_of(result: StepResult) -> Any:
-    """Return the outputs as JSON has them, None if they are not known any more.
+    """Return the outputs for JSON, None if they were not kept.
 
     Numbers are written as float64, so that a client that reads doubles gets the float32 back: the shorter float32
     form of some, such as 7.038531e-26, is read as its neighbour.

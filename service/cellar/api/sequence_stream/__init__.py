@@ -1,1 +1,1 @@
-"""A sequence of any length in one request: read, run and answered chunk by chunk."""
+"""A sequence of any length in one request, which is read, run and answered in chunks."""

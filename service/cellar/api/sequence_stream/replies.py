@@ -1,4 +1,4 @@
-"""The lines that answer a long sequence."""
+"""The lines of JSON that answer a long sequence."""
 
 from typing import Any, Literal
 
@@ -13,7 +13,7 @@ Outputs = Literal["all", "last", "none"]
 
 
 def line_of(ran: Ran, outputs: Outputs) -> bytes:
-    """Return the line of steps that have run. Numbers are float64, as in all answers."""
+    """Return the line of a chunk that has run. Numbers are float64, as in all answers."""
     document: dict[str, Any] = {"first": ran.first, "steps": ran.steps, "committed": ran.position is not None}
     if ran.position is not None:
         document |= {"step": ran.position.step, "position": str(ran.position)}
@@ -26,15 +26,15 @@ def line_of(ran: Ran, outputs: Outputs) -> bytes:
 
 
 def last_line(sequence: LongSequence) -> bytes:
-    """Return the line behind all others: where the session stands."""
+    """Return the last line, with the position of the session."""
     replayed = {"replayed": True} if sequence.replayed else {}
     return _line({"done": True, "steps": sequence.steps, "committed": True, **place_of(sequence), **replayed})
 
 
 def problem_line(error: CellarError, sequence: LongSequence) -> bytes:
-    """Return the line that ends an answer before its time: what is wrong with the steps from `first` on.
+    """Return the line of an error that ends the answer early; `first` is the first step that has not run.
 
-    `position` is where the session is, and what a request may go on from.
+    `position` is that of the session, from which another request may continue.
     """
     document = {**place_of(sequence), "first": sequence.steps, **document_of(error)}
     if isinstance(error, Unavailable):
@@ -43,7 +43,7 @@ def problem_line(error: CellarError, sequence: LongSequence) -> bytes:
 
 
 def place_of(sequence: LongSequence) -> dict[str, Any]:
-    """Return where the session is known to be."""
+    """Return the last known position of the session."""
     return {"step": sequence.position.step, "position": str(sequence.position)}
 
 

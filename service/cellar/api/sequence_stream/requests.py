@@ -1,4 +1,4 @@
-"""The steps of a long sequence as they are read, from lines or from an npy file, and cut into chunks."""
+"""The steps of a long sequence, read from lines of JSON or from an npy file, and divided into chunks."""
 
 from collections.abc import Iterator
 from typing import Any, Protocol
@@ -18,24 +18,24 @@ Size = tuple[int, int]
 
 
 class Reader(Protocol):
-    """Turns a body, in pieces of any size, into steps (T, rows, in_size)."""
+    """Reads a body in pieces of any size, and yields its steps as arrays (T, rows, in_size)."""
 
     @property
     def held_bytes(self) -> int:
-        """Return how much has come of what is not all there."""
+        """Return the bytes of a line or a step that is not complete."""
         ...
 
     def feed(self, data: bytes) -> Iterator[Floats]:
-        """Yield the steps that are whole now; behind them, raise what is wrong with the next."""
+        """Yield the complete steps, then raise the error of the next one if it is faulty."""
         ...
 
     def end(self) -> Iterator[Floats]:
-        """Yield what is left when no more bytes come. Raise MalformedBody."""
+        """Yield the steps that are left at the end of the body. Raise MalformedBody."""
         ...
 
 
 class Lines:
-    """Reads newline-delimited JSON: a step a line, or several."""
+    """Reads newline-delimited JSON, with one or several steps in a line."""
 
     def __init__(self, size: Size, max_bytes: int) -> None:
         self._size = size
@@ -47,19 +47,19 @@ class Lines:
         return self._splitter.held_bytes
 
     def feed(self, data: bytes) -> Iterator[Floats]:
-        """Yield the lines that are whole now."""
+        """Yield the steps of each complete line."""
         for line in self._splitter.feed(data):
             if not is_blank(line):
                 yield _of_line(line, self._size)
 
     def end(self) -> Iterator[Floats]:
-        """Yield the last line, if it has no newline."""
+        """Yield the steps of the last line, if it has no newline."""
         for line in self._splitter.end():
             yield _of_line(line, self._size)
 
 
 class Npy:
-    """Reads an npy file: (T, rows, in_size), or (T, in_size) of a session of one row."""
+    """Reads an npy file: (T, rows, in_size), or (T, in_size) for a session of one row."""
 
     def __init__(self, size: Size, max_bytes: int) -> None:  # noqa: ARG002  # the session says how large a step is
         shapes = [(size[1],), size] if size[0] == 1 else [size]
@@ -71,16 +71,16 @@ class Npy:
         return self._rows.held_bytes
 
     def feed(self, data: bytes) -> Iterator[Floats]:
-        """Yield the steps that are whole now."""
+        """Yield the complete steps."""
         yield from self._rows.feed(data)
 
     def end(self) -> Iterator[Floats]:
-        """Yield nothing: a file that is not whole is none."""
+        """Yield nothing. Raise MalformedBody for an incomplete file."""
         yield from self._rows.end()
 
 
 class Chunks:
-    """Puts steps together to chunks of `steps`; the last may have fewer."""
+    """Joins steps to chunks of `steps`; the last chunk may have fewer."""
 
     def __init__(self, steps: int, size: Size) -> None:
         self._shape = steps, *size
@@ -88,7 +88,7 @@ class Chunks:
         self._filled = 0
 
     def add(self, steps: Floats) -> Iterator[Floats]:
-        """Take steps and yield the chunks that are whole now."""
+        """Add steps and yield the complete chunks."""
         while len(steps):
             count = min(len(steps), len(self._chunk) - self._filled)
             self._chunk[self._filled : self._filled + count] = steps[:count]
@@ -99,7 +99,7 @@ class Chunks:
                 self._chunk, self._filled = np.empty(self._shape, np.float32), 0
 
     def rest(self) -> Floats:
-        """Return the steps that fill no chunk."""
+        """Return the steps that do not fill a chunk."""
         return self._chunk[: self._filled]
 
 

@@ -1,7 +1,7 @@
-"""The answer to a long sequence: while a chunk runs, the next one is read.
+"""The response to a long sequence, which reads the next chunk while one runs.
 
-No more than three chunks are held, one that runs, one that waits and one that comes. Who sends slowly, or does not read
-the answer, holds up nobody else.
+At most three chunks are in memory: one that runs, one that waits and one that is being received. A client that sends
+slowly, or does not read the answer, does not delay others.
 """
 
 import asyncio
@@ -18,7 +18,7 @@ from cellar.ports import Floats
 from cellar.sessions.operations.long_sequence import LongSequence, Ran
 
 Read = Floats | Exception | None
-"""A chunk, what is wrong behind the last one, or the end."""
+"""A chunk, the error after the last chunk, or None at the end."""
 
 
 class Underway:
@@ -29,7 +29,7 @@ class Underway:
         self.stopping = False
 
     def stop(self) -> None:
-        """Let each of them end with the chunks that it has, and tell its client where to go on."""
+        """End each of them after the chunks that it has, and tell its client from where to continue."""
         self.stopping = True
         for exchange in self.exchanges:
             exchange.stop()
@@ -51,7 +51,7 @@ class SequenceResponse(Duplex):
         self._ready: asyncio.Queue[Read] = asyncio.Queue(1)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Read and run at once until all is done, something fails, or the service stops."""
+        """Read and run concurrently until all is done, something fails, or the service stops."""
         self._underway.exchanges.add(self)
         try:
             await super().__call__(scope, receive, send)
@@ -59,7 +59,7 @@ class SequenceResponse(Duplex):
             self._underway.exchanges.discard(self)
 
     def stop(self) -> None:
-        """Read no more; end behind the chunk that is running and the one that waits."""
+        """Stop reading, and end after the chunk that runs and the one that waits."""
         self._stopping = True
         self._reading.cancel()
         if self._ready.empty():
@@ -75,13 +75,13 @@ class SequenceResponse(Duplex):
                 if fault is not None:
                     raise fault
                 self.share.resize(self._reader.held_bytes)
-        except Exception as error:  # whatever it is, it is told behind the chunks before it
+        except Exception as error:  # it is answered after the chunks before it
             await self._ready.put(error)
         else:
             await self._ready.put(None)
 
     def _chunks_of(self, data: bytes, last: bool) -> tuple[list[Floats], CellarError | None]:
-        """Return the chunks that are whole now, and what is wrong behind them."""
+        """Return the complete chunks, and the error after them."""
         found: list[Floats] = []
         try:
             for steps in chain(self._reader.feed(data), self._reader.end() if last else ()):
