@@ -10,7 +10,7 @@ from cellar.errors import PositionConflict, Regressed, WriterUnknown
 
 
 class FailedChains:
-    """The first failure of each session, and of each of its writers. Errors must be passed in the order of the steps."""
+    """The first failure of each session, and of each of its writers. Errors are passed in the order of the steps."""
 
     def __init__(self) -> None:
         self._failed: dict[Chain, int] = {}
