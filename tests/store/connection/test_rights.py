@@ -195,7 +195,7 @@ async def test_a_stream_that_is_further_than_its_record_keeps_the_commit_from_be
     before = everything(redis_process)
     (result,) = await commit_all(sessions, [a_commit(record, 1.0)])
     assert isinstance(result, CellarError)
-    assert "further than its record" in result.detail
+    assert "ahead of its record" in result.detail
     assert everything(redis_process) == before
     await sessions.aclose()
 

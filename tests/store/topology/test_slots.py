@@ -14,8 +14,6 @@ ASKED = ("10.0.0.1", 7000)
     [
         (b"GET", b"{a}1"),
         (b"EVALSHA", b"sha", b"2", b"{a}1", b"{a}2", b"argument"),
-        (b"XREAD", b"COUNT", b"1", b"STREAMS", b"{a}s", b"0"),
-        (b"XINFO", b"STREAM", b"{a}s"),
     ],
 )
 def test_the_key_of_a_command(command: Command) -> None:

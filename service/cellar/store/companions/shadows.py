@@ -49,8 +49,8 @@ class RedisShadows:
     async def load(self, key: SessionKey) -> Shadow | None:
         """Return the shadow of the session, None if there is none."""
         (reply,) = await self._client.read([(b"HMGET", self._keys.shadow(key), b"j", b"a", b"b")])
-        told, state, own_state = items(reply)
-        return None if told is None else _unpack(raw(told), raw(state), raw(own_state))
+        packed, state, own_state = items(reply)
+        return None if packed is None else _unpack(raw(packed), raw(state), raw(own_state))
 
     async def save(self, key: SessionKey, before: Shadow, after: Shadow) -> bool:
         """Replace the shadow `before` by `after`; return False if another shadow is stored."""
@@ -84,10 +84,10 @@ class RedisShadows:
             looks += (b"HGET", self._keys.record(key), b"h"), (b"HGET", self._keys.shadow(key), b"j")
         replies = await self._client.read(looks)
         pairs = list(zip(keys, replies[::2], replies[1::2], strict=True))
-        dead = [key for key, head, told in pairs if head is None or told is None]
+        dead = [key for key, head, packed in pairs if head is None or packed is None]
         if dead:
             await self._client.execute([self._remove_name(key) for key in dead])
-        return [key for key, head, told in pairs if key not in dead and _has_more(raw(head), raw(told))]
+        return [key for key, head, packed in pairs if key not in dead and _has_more(raw(head), raw(packed))]
 
     def _remove_name(self, key: SessionKey) -> Command:
         return (b"SREM", self._keys.shadows(key.tenant), key.session.encode())
@@ -98,9 +98,9 @@ class RedisShadows:
         return SHADOW.call(keys, shadow.incarnation, expected, _pack(shadow), *states)
 
 
-def _has_more(head: bytes, told: bytes) -> bool:
+def _has_more(head: bytes, packed: bytes) -> bool:
     """Return whether the session has changes that the shadow has not followed, or is another session."""
-    shadow = _unpack(told, b"", b"")
+    shadow = _unpack(packed, b"", b"")
     present = unpack_revision(head), unpack_incarnation(head)
     return shadow.stopped is None and present != (shadow.revision, shadow.incarnation)
 
@@ -110,11 +110,11 @@ def _pack(shadow: Shadow) -> bytes:
     return orjson.dumps({"birth": shadow.incarnation.hex(), **found})
 
 
-def _unpack(told: bytes, state: bytes, own_state: bytes) -> Shadow:
+def _unpack(packed: bytes, state: bytes, own_state: bytes) -> Shadow:
     try:
-        found = orjson.loads(told)
+        found = orjson.loads(packed)
         found["incarnation"] = bytes.fromhex(found.pop("birth"))
         found["last"] = tuple((position, largest) for position, largest in found["last"])
-        return Shadow(**found, state=state, own_state=own_state, seal=told)
+        return Shadow(**found, state=state, own_state=own_state, seal=packed)
     except (ValueError, TypeError, KeyError) as error:
         raise StoreCorrupt("a damaged shadow of a session") from error

@@ -72,8 +72,8 @@ class RedisSnapshots:
         """Copy the session under that name; if there is a snapshot of that name, return it instead."""
         copies = self._keys.snapshots(key)
         found = await self._copy(key, copies, name, position, pack_about(taken_s, request), self._most)
-        now, head, meta, told = found.fields
-        snapshot = unpack_snapshot(name, head, meta, told)
+        now, head, meta, about = found.fields
+        snapshot = unpack_snapshot(name, head, meta, about)
         mine = found.resent and snapshot.request == request  # the reply to the first sending was lost
         return SnapshotResult(snapshot, found.copied or mine, position_of(now))
 
@@ -83,11 +83,13 @@ class RedisSnapshots:
         """Return the copy with that mark; if there is none, copy the session, for as long as Idempotency-Keys."""
         place = self._keys.held(key, mark)
         found = await self._copy(key, place, "", position, pack_about(taken_s, request), 1, self._held_ms)
-        _, head, meta, told = found.fields
+        _, head, meta, about = found.fields
         (state,) = await self._client.read([(b"HGET", place, b"s:")])
         # if the command was sent twice, an existing copy may be of the first sending
         replayed = not (found.copied or found.resent)
-        return RequestCopy(unpack_copy(key, head, meta, state), unpack_snapshot("", head, meta, told).request, replayed)
+        return RequestCopy(
+            unpack_copy(key, head, meta, state), unpack_snapshot("", head, meta, about).request, replayed
+        )
 
     async def _copy(
         self,

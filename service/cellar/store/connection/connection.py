@@ -212,9 +212,9 @@ class RedisConnection:
             asks = [(b"SCRIPT", b"LOAD", rights.RIGHTS.text), rights.ask(self._probe)]
         commands.extend((*requirements.ASK, (b"CLIENT", b"SETNAME", b"cellar"), *asks))
         wire.send(PendingReply(pack(commands), len(commands), self._connect_timeout_s, partial(_end, future)))
-        told = await future
-        may = told[-1] if asks else []
-        *replies, server, memory, named = told[: len(told) - len(asks)]
+        all_replies = await future
+        rights_reply = all_replies[-1] if asks else []
+        *replies, server, memory, named = all_replies[: len(all_replies) - len(asks)]
         for reply in replies:
             if isinstance(reply, ReplyError):
                 raise reply
@@ -226,7 +226,7 @@ class RedisConnection:
             raise lost("not_applied")  # the sentinels name different servers, or this one is not promoted yet
         if (reason := requirements.unmet(requirements.facts(server, memory))) is not None:
             raise StoreUnavailable(reason, outcome="not_applied")
-        if (reason := rights.missing(may)) is not None:
+        if (reason := rights.missing(rights_reply)) is not None:
             raise StoreUnavailable(reason, outcome="not_applied")
 
 

@@ -1,10 +1,10 @@
--- Tell which commands the user may not run. None of them changes anything but the probe.
+-- Find the commands that the user may not run. They change nothing except the probe.
 --
--- KEYS[1]  string  the probe, which is gone afterwards
+-- KEYS[1]  string  the probe, which the last command deletes
 --
--- ARGV     the commands, each: how many arguments it has, its name, the arguments; $ is the probe
+-- ARGV     the commands, each: number of arguments, name, arguments; $ stands for the probe
 --
--- Returns the names of those that are refused.
+-- Returns the names of the commands that were refused.
 
 local DENIED = {'NOPERM', 'ACL failure', "can't run this command", "can't access at least one of the keys"}
 

@@ -216,12 +216,12 @@ def _model(meta: bytes) -> str:
         raise StoreCorrupt("a session record with damaged metadata") from error
 
 
-def _shadowing(told: bytes) -> str:
+def _shadowing(packed: bytes) -> str:
     """Return the version of a shadow, "" if there is none or it has stopped."""
-    if not told:
+    if not packed:
         return ""
     try:
-        found = orjson.loads(told)
+        found = orjson.loads(packed)
         return "" if found["stopped"] is not None else str(found["model"])
     except (ValueError, TypeError, LookupError) as error:
         raise StoreCorrupt("a damaged shadow of a session") from error

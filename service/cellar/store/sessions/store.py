@@ -27,7 +27,7 @@ from cellar.store.protocol.replies import items, raw
 from cellar.store.protocol.resp import Command, Reply
 from cellar.store.protocol.script import Script, load_script
 from cellar.store.sessions.changes_since import changes_since, committed_changes
-from cellar.store.sessions.commits.command import CommitCalls, Keep, first_entries, leftovers
+from cellar.store.sessions.commits.command import CommitCalls, Retention, first_entries, leftovers
 from cellar.store.sessions.commits.fast_path import FastCommits
 from cellar.store.sessions.commits.pipeline import CommitPipeline
 from cellar.store.sessions.deduplication import judge
@@ -74,14 +74,16 @@ class RedisSessions:
     ) -> None:
         self._router = router
         self.keys = SessionKeys(prefix)
-        self._keep = Keep(window, output_cap_bytes, int(idempotency_ttl_s * 1000), int(tombstone_ttl_s * 1000))
-        self.calls = CommitCalls(commit_script, self.keys, self._keep)
+        self._retention = Retention(
+            window, output_cap_bytes, int(idempotency_ttl_s * 1000), int(tombstone_ttl_s * 1000)
+        )
+        self.calls = CommitCalls(commit_script, self.keys, self._retention)
         self._client = RetryingClient(router, preload=[commit_script], patience_s=patience_s)
         self._listing = SessionIndex(self._client, self.keys, expired)
         self.uses = RedisModelUses(router, prefix=prefix)
         self._replicas = None if wait is None else Replicas(wait, self._client, self.keys)
-        self.plain = FastCommits(commit_script, self.keys, self._keep)
-        self._pipeline = CommitPipeline(router, self._client, self.keys, self.calls, self.plain, self._replicas)
+        self.fast_commits = FastCommits(commit_script, self.keys, self._retention)
+        self._pipeline = CommitPipeline(router, self._client, self.keys, self.calls, self.fast_commits, self._replicas)
         self._slots = tuple(b"r%d" % index for index in range(window))
 
     async def create(
@@ -93,7 +95,7 @@ class RedisSessions:
         """
         key, meta = record.key, record.meta
         named = [self._listing.add(key), enlist(self.keys, key, meta.model)]
-        ttl_ms, _, life_ms = self._keep.lifetimes(meta.ttl_s, meta.pinned)
+        ttl_ms, _, life_ms = self._retention.lifetimes(meta.ttl_s, meta.pinned)
         keys = [self.keys.record(key), self.keys.tombstone(key), *leftovers(self.keys, key)]
         fields = (pack_head(meta, record.position, record.revision), pack_meta(meta), record.state)
         streams = [part for entry in first_entries(record, layout, origin) for part in (b"%d" % len(entry), *entry)]
@@ -209,7 +211,7 @@ class RedisSessions:
 
     async def agree(self) -> None:
         """Log a warning if another process has another replay window (`config_check.py`)."""
-        await agree(self._client, self.keys.window, self._keep.window)
+        await agree(self._client, self.keys.window, self._retention.window)
 
     async def aclose(self) -> None:
         """Close every connection. Commits under way end with an unknown outcome."""

@@ -12,15 +12,10 @@ from cellar.store.protocol.resp import Command, Reply, ReplyError
 Node = tuple[str, int]
 """Host and port."""
 
-_KEY_AT = {b"EVALSHA": 3, b"EVAL": 3, b"XINFO": 2, b"OBJECT": 2, b"MEMORY": 2, b"XGROUP": 2}
-"""Index of the first key of commands whose first argument is no key."""
-
 
 def slot_of(command: Command) -> int:
-    """Return the slot of the keys of a command, which must share one slot. The command must have a key."""
-    name = command[0]
-    at = command.index(b"STREAMS") + 1 if name in (b"XREAD", b"XREADGROUP") else _KEY_AT.get(name, 1)
-    return key_slot(command[at])
+    """Return the slot of the keys of a command, which must share one slot: its first argument, or a script's keys."""
+    return key_slot(command[3] if command[0] == b"EVALSHA" else command[1])
 
 
 @dataclass(slots=True)

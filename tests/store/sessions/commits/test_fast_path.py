@@ -21,13 +21,16 @@ from cellar.ports import (
 )
 from cellar.store.keys import SessionKeys
 from cellar.store.protocol.resp import pack
-from cellar.store.sessions.commits.command import CommitCalls, Keep
+from cellar.store.sessions.commits.command import CommitCalls, Retention
 from cellar.store.sessions.commits.fast_path import FEWEST, FastCommits
 from cellar.store.sessions.store import COMMIT
 from tests.store.session_values import a_commit, a_record, at
 
-KEYS, KEEP = SessionKeys("cellar"), Keep(window=4, output_cap_bytes=20, idempotency_ms=5000, tombstone_ms=86_400_000)
-GENERAL, PLAIN = CommitCalls(COMMIT, KEYS, KEEP), FastCommits(COMMIT, KEYS, KEEP)
+KEYS, RETENTION = (
+    SessionKeys("cellar"),
+    Retention(window=4, output_cap_bytes=20, idempotency_ms=5000, tombstone_ms=86_400_000),
+)
+GENERAL, PLAIN = CommitCalls(COMMIT, KEYS, RETENTION), FastCommits(COMMIT, KEYS, RETENTION)
 
 EPOCHS, MARKS = st.binary(min_size=8, max_size=8), st.binary(min_size=16, max_size=16)
 POSITIONS = st.builds(Position, EPOCHS, st.integers(0, 2**53), MARKS)
@@ -74,7 +77,7 @@ def commits(draw: st.DrawFn) -> list[Commit]:
         changes: list[Change] = []
         at_ = record.position
         steps = draw(st.just(0) | st.sampled_from([FEWEST - 1, FEWEST]))
-        for _ in range(0 if steps else draw(st.integers(1, KEEP.window))):
+        for _ in range(0 if steps else draw(st.integers(1, RETENTION.window))):
             after = draw(POSITIONS)
             changes.append(
                 Change(
@@ -124,7 +127,7 @@ def test_steps_are_plain_however_they_are_recognised_but_by_a_key() -> None:
 
 def test_what_a_record_carries_on_is_of_the_store_that_wrote_it() -> None:
     """Another one may have other names and lifetimes."""
-    other_keys, other_keep = SessionKeys("other"), dataclasses.replace(KEEP, tombstone_ms=1000)
+    other_keys, other_keep = SessionKeys("other"), dataclasses.replace(RETENTION, tombstone_ms=1000)
     other = FastCommits(COMMIT, other_keys, other_keep)
     commit = a_commit(a_record(), 1.0)
     assert (

@@ -254,14 +254,14 @@ async def test_a_commit_that_cannot_be_written_keeps_no_other_from_being_sent(
     records = [a_record() for _ in range(4)]
     for record in records:
         await sessions.create(record)
-    real = sessions.plain.write
+    real = sessions.fast_commits.write
 
     def broken(commit: Commit) -> bytes | None:
         if commit.before.key == records[2].key:
             raise RuntimeError("not to be written")
         return real(commit)
 
-    monkeypatch.setattr(sessions.plain, "write", broken)
+    monkeypatch.setattr(sessions.fast_commits, "write", broken)
     results = await Posted(sessions, *[a_commit(each, 1.0) for each in records]).results()
     assert [type(each) for each in results] == [Applied, Applied, StoreCorrupt, Applied]
 

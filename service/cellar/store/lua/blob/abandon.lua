@@ -1,6 +1,6 @@
--- Forget the chunks of a blob that nobody has made whole.
+-- Delete the chunks of a blob without a head.
 --
--- KEYS[1]   head    string: how many bytes the blob has; there if it is whole
+-- KEYS[1]   head    string: number of bytes of the blob; exists if the blob is complete
 -- KEYS[2..] chunks  strings
 
 if redis.call('EXISTS', KEYS[1]) == 0 then

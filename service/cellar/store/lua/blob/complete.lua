@@ -1,8 +1,8 @@
--- Make a blob whole: write its head and keep its chunks, if they are all there.
+-- Complete a blob: write its head and make its chunks persistent, if they all exist.
 --
--- KEYS[1]   head    string: how many bytes the blob has
--- KEYS[2..] chunks  strings, which expire until now
--- ARGV[1] how many bytes the blob has
+-- KEYS[1]   head    string: number of bytes of the blob
+-- KEYS[2..] chunks  strings, which have had a lifetime so far
+-- ARGV[1] number of bytes of the blob
 --
 -- Returns 1, or 0 if a chunk is missing.
 -- The first write is the SET: a Redis that is full or read-only refuses it, and with it everything.

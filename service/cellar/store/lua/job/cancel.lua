@@ -1,5 +1,5 @@
--- Ask the job to end; one that nobody holds ends now. Keys as in common.lua.
--- A job that has ended, or has fixed what it will publish, is left alone.
+-- Ask the job to end; a job without a live lease ends now. Keys as in common.lua.
+-- A job that has ended or whose outcome is sealed stays as it is.
 --
 -- Returns 1, or 0 if there is no such job.
 

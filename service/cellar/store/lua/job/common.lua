@@ -1,15 +1,15 @@
--- What every job script begins with. All but due.lua and forget.lua have these keys, and the job's member as first
--- argument.
+-- The first part of every job script. All scripts except due.lua and forget.lua have these keys, and the job's member
+-- as first argument.
 --
 -- KEYS[1] record    hash: state, attempt, spec, created_s, started_s, ended_s, progress, result, error, checkpoint,
 --                   spare, cancel_asked_s, outcome; lease_ms (when the lease ends), barren (attempts since the
---                   newest checkpoint), death (what the process of the newest attempt died of, if that is known)
--- KEYS[2] history   hash: epoch -> what is kept of it
--- KEYS[3] active    sorted set: member of every job that is queued or running -> when to look at it next, ms
--- KEYS[4] ended     set: members of ended jobs whose blobs are still there
+--                   newest checkpoint), death (how the process of the newest attempt died, if that is known)
+-- KEYS[2] history   hash: epoch -> its record
+-- KEYS[3] active    sorted set: member of every job that is queued or running -> when to check it next, ms
+-- KEYS[4] ended     set: members of ended jobs whose blobs are not deleted yet
 -- ARGV[1] member    tenant/job
 --
--- Times are the server's own, so that hosts with different clocks agree on who holds a lease.
+-- Times are those of the Redis server, so that hosts with different clocks agree on leases.
 
 local SUPERSEDED = -1
 local KEEP_S = 30 * 24 * 3600 -- how long an ended job can be read
@@ -31,13 +31,13 @@ local function get(name)
   return redis.call('HGET', KEYS[1], name)
 end
 
--- Whether the job has not ended.
+-- Returns whether the job has not ended.
 local function open()
   local state = get('state')
   return state == 'queued' or state == 'running'
 end
 
--- Whether this attempt is the newest one of a job that has not ended; its lease may have run out, if nobody took it.
+-- Returns whether this attempt is the newest one of a job that has not ended. Its lease may have expired.
 local function mine(attempt)
   return open() and get('attempt') == attempt
 end
@@ -46,12 +46,12 @@ local function leased(now)
   return tonumber(get('lease_ms') or '0') > now
 end
 
--- Look at the job at that time, unless it ends before.
+-- Schedules the next check of the job.
 local function look(at)
   redis.call('ZADD', KEYS[3], milliseconds(at), ARGV[1])
 end
 
--- End the job: the record stays for a while, its blobs wait to be cleared away.
+-- Ends the job: the record expires later, and its blobs are to be deleted.
 local function close(now, state, name, value)
   redis.call('HSET', KEYS[1], 'state', state, 'ended_s', seconds(now), 'lease_ms', '0')
   if value ~= '' then

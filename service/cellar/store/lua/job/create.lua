@@ -3,7 +3,7 @@
 -- ARGV[2] job
 -- ARGV[3] created_s
 -- ARGV[4] spec      JSON
--- ARGV[5] how long the submitter has to queue the call itself before a sweeper does, ms
+-- ARGV[5] time that the submitter has to queue the job before a sweeper does, ms
 --
 -- Returns 1, or 0 if there is a job of that name.
 

@@ -1,7 +1,7 @@
--- List jobs that are due for a look. It has keys of its own.
+-- List jobs that are due for a check. It has keys of its own.
 --
--- KEYS[1] active    sorted set: member of every job that is queued or running -> when to look at it next, ms
--- ARGV[1] at most this many
+-- KEYS[1] active    sorted set: member of every job that is queued or running -> when to check it next, ms
+-- ARGV[1] most members to return
 --
 -- Returns members, those that have waited longest first.
 

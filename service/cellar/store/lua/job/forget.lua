@@ -1,5 +1,5 @@
--- Take jobs off their tenant's index whose record is gone: a job that has not ended keeps its record, however old.
--- It has keys of its own.
+-- Remove jobs from their tenant's index whose record has expired; only records of ended jobs expire. It has keys of its
+-- own.
 --
 -- KEYS[1]   index    sorted set: job -> when it was created, s; of one tenant
 -- KEYS[2..] records  of the jobs

@@ -1,7 +1,7 @@
--- Take up a job that is due for a look. Keys as in common.lua.
--- ARGV[2] how long the caller has to queue it before another looks, ms
+-- Queue a job again that is due for a check, unless it has a live lease. Keys as in common.lua.
+-- ARGV[2] time that the caller has to queue it before another caller may, ms
 --
--- Returns 1 if nobody holds it (it is queued again), else 0.
+-- Returns 1 if the caller is to queue it, else 0.
 
 local now = now_ms()
 if not open() then

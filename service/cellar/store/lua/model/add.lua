@@ -1,4 +1,4 @@
--- Add a version to a model, or find the version that the same token made before. Keys as in common.lua, and
+-- Add a version to a model, or find the version that was added with the same token. Keys as in common.lua, and
 --
 -- KEYS[5] token     string: version, newline, record
 -- ARGV[2] record    JSON without the version

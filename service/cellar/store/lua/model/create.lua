@@ -1,11 +1,10 @@
--- Make the first version of a name that is free, or find the oldest equal version of one that is taken. Keys as in
--- common.lua.
+-- Create the first version of a free name, or find the oldest equal version of a taken one. Keys as in common.lua.
 --
 -- ARGV[2] record    JSON without the version
 -- ARGV[3] digest of the weights blob
 -- ARGV[4] digest of the version: equal ones have the same
 --
--- Returns {version, record, 1 if it was made now, 0 if it was found}, or {newest version} if none is equal.
+-- Returns {version, record, 1 if it was created, 0 if it was found}, or {newest version} if none is equal.
 
 local newest = redis.call('HGET', KEYS[1], ARGV[1])
 if not newest then

@@ -1,11 +1,11 @@
 -- Delete a model with all its versions. Keys as in common.lua, and
 --
--- KEYS[5] uses      hash: name -> how often something has begun to depend on the model
--- KEYS[6] deleted   hash: name@version -> record, of versions whose sessions are to be told
--- ARGV[2] what the model's uses must be, '' for anything
+-- KEYS[5] uses      hash: name -> number of uses of the model (use.lua)
+-- KEYS[6] deleted   hash: name@version -> record, of versions whose sessions are to be marked
+-- ARGV[2] number of uses that the model must have, '' for any
 --
--- Returns the digests of the weights that nothing refers to any more, 0 if something has begun to depend on the model,
--- or nil if there is no such model.
+-- Returns the digests of the weights that no version refers to any more, 0 if the model has another number of uses, or
+-- nil if there is no such model.
 
 if redis.call('HEXISTS', KEYS[1], ARGV[1]) == 0 then
   return nil

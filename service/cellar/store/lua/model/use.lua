@@ -1,8 +1,8 @@
--- Note that something depends on a version from now on, unless the version was deleted.
+-- Count a use of a version, unless the version was deleted.
 --
--- KEYS[1] highest   hash: name -> highest version ever; it outlives the model
+-- KEYS[1] highest   hash: name -> highest version ever; kept after a deletion
 -- KEYS[2] versions  hash: version -> record, of this model
--- KEYS[3] uses      hash: name -> how often something has begun to depend on the model
+-- KEYS[3] uses      hash: name -> number of uses of the model
 -- ARGV[1] name
 -- ARGV[2] version
 --

@@ -1,28 +1,28 @@
--- Move a session from one position to the next, if it still stands where the caller believes.
+-- Apply a commit: write the new record of a session if the present one has the expected head.
 --
 -- KEYS[1]  hash    the record (see record_codec.py for its fields)
 -- KEYS[2]  string  the tombstone
--- KEYS[3...]       what the further commands write; what the request's Idempotency-Key was answered comes first
+-- KEYS[3...]       keys of the further commands; the answer for the Idempotency-Key is the first, if there is one
 --
--- ARGV[1]  head that the record must have, byte for byte
--- ARGV[2]  lifetime of the record, ms; 0: it has no end
--- ARGV[3]  the tombstone is renewed when it has less than this left, ms
--- ARGV[4]  lifetime of a renewed tombstone, ms
--- ARGV[5]  milliseconds to ask the other processes for if this commit loses, 0 for none
--- ARGV[6]  1 if KEYS[3] is that of an Idempotency-Key, else 0
--- ARGV[7]  how many changes it has
--- ARGV[8]  how many of the following are the record's new fields and their values, which begin with
+-- ARGV[1]  expected head, compared byte for byte
+-- ARGV[2]  lifetime of the record, ms; 0: endless
+-- ARGV[3]  the tombstone is extended if its remaining lifetime is shorter, ms
+-- ARGV[4]  lifetime of an extended tombstone, ms
+-- ARGV[5]  pause to ask the other processes for if the head is another one, ms; 0: none
+-- ARGV[6]  1 if KEYS[3] is the key of an Idempotency-Key, else 0
+-- ARGV[7]  number of changes
+-- ARGV[8]  number of the following arguments that are new fields of the record and their values, which begin with
 -- ARGV[9...]       'h', head; 's', state; and for each change r<i>, ring entry
--- then further commands, each: how many arguments it has, its name, the number of its key, the arguments
+-- then further commands, each: number of arguments, name, index of its key, arguments
 --
--- Returns an integer if the commit is applied: the milliseconds that another process asks for, 0 for none. Else
+-- Returns an integer if the commit is applied: the pause that another process asks for, ms, 0 for none. Else
 --   {'gone', 1 if there is a tombstone}
---   {'keyed', what the Idempotency-Key was answered}
---   {'moved', head, meta, state, writers or nil, for each change what stands in its r<i> or nil}
+--   {'keyed', the stored answer for the Idempotency-Key}
+--   {'moved', head, meta, state, writers or nil, for each change the value of its r<i> or nil}
 --
--- All or nothing: the first write is the HSET, which a Redis that is full or read-only refuses, and with it everything.
--- What may be refused behind it for want of a right, or because a stream is further than the record, is found out
--- before, in ways that change nothing. Lifetimes and hints are worth no error: the commit stands without them.
+-- All or nothing: the first write is the HSET. A Redis that is full or read-only refuses it, which ends the script.
+-- Later commands that could be refused for a missing right, or because a stream is ahead of the record, are checked
+-- before it in ways that change nothing. Failures to set a lifetime or to publish are ignored: the commit stands.
 
 local record = KEYS[1]
 local found = redis.call('HMGET', record, 'h', 'w')
@@ -32,14 +32,14 @@ if not head then
 end
 if ARGV[6] == '1' then
   local keyed = redis.call('GET', KEYS[3])
-  -- bytes 2 to 9 of the head are the session's incarnation: an earlier session of this name does not count
+  -- bytes 2 to 9 of the head are the session's incarnation: the answer may be of an earlier session of this name
   if keyed and string.sub(keyed, 1, 8) == string.sub(head, 2, 9) then
     return {'keyed', keyed}
   end
 end
 if head ~= ARGV[1] then
   if ARGV[5] ~= '0' then
-    redis.pcall('HSET', record, 'w', ARGV[5]) -- a wish: a Redis that refuses it changes no answer
+    redis.pcall('HSET', record, 'w', ARGV[5]) -- a failure of this does not change the reply
   end
   local names = {'m', 's', 'v'}
   for change = 1, tonumber(ARGV[7]) do
@@ -54,14 +54,14 @@ while ARGV[at] do
   local reply
   if name == 'XADD' then
     if redis.call('XRANGE', key, ARGV[at + 6], '+', 'COUNT', 1)[1] then
-      return redis.error_reply('ERR a stream of the session is further than its record')
+      return redis.error_reply('ERR a stream of the session is ahead of its record')
     end
-    reply = redis.pcall('XADD', record, '*', '', '') -- a hash: Redis looks for the right, and then at the type
+    reply = redis.pcall('XADD', record, '*', '', '') -- a hash, so it fails: Redis checks the right before the type
     if reply.err and string.find(reply.err, 'WRONGTYPE', 1, true) then
       reply = nil
     end
   elseif name == 'SET' then
-    reply = redis.pcall('SET', record, '', 'NX') -- it is there, so nothing is set
+    reply = redis.pcall('SET', record, '', 'NX') -- it exists, so nothing is set
   end
   if type(reply) == 'table' and reply.err then
     return reply

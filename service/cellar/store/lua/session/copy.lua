@@ -1,4 +1,4 @@
--- Copy a session as it is, under a name among its copies.
+-- Copy a session under a name.
 --
 -- KEYS[1]  hash    the record
 -- KEYS[2]  string  the tombstone
@@ -6,19 +6,19 @@
 --
 -- ARGV[1]  name
 -- ARGV[2]  position that the session must have: bytes 10 to 41 of its head; '' for any
--- ARGV[3]  about: what the caller wants to know of it later
--- ARGV[4]  how many copies there may be
+-- ARGV[3]  about: bytes that are stored with the copy
+-- ARGV[4]  most copies
 -- ARGV[5]  lifetime of all of them, ms; 0: as long as the session
 --
 -- Returns
 --   {'gone', 1 if there is a tombstone}
---   {'there', present head, head, meta, about of the copy that has the name}
+--   {'there', present head, head, meta, about of an existing copy of that name}
 --   {'moved'}  the session has another position
 --   {'full'}
 --   {'copied', present head, head, meta, about}
 --
--- All or nothing: the first write is the HSET, which a Redis that is full or read-only refuses, and with it everything.
--- If the lifetime is refused, the copy is taken back.
+-- All or nothing: the first write is the HSET. A Redis that is full or read-only refuses it, which ends the script. If
+-- the lifetime is refused, the copy is deleted again.
 
 local name = ARGV[1]
 local record = redis.call('HMGET', KEYS[1], 'h', 'm', 's')
@@ -27,7 +27,7 @@ if not head then
   return {'gone', redis.call('EXISTS', KEYS[2])}
 end
 local there = redis.call('HMGET', KEYS[3], 'h:' .. name, 'm:' .. name, 'a:' .. name)
--- bytes 2 to 9 of a head are the session's incarnation: copies of an earlier session of this name do not count
+-- bytes 2 to 9 of a head are the session's incarnation: copies may be of an earlier session of this name
 if there[1] and string.sub(there[1], 2, 9) == string.sub(head, 2, 9) then
   return {'there', head, there[1], there[2], there[3]}
 end

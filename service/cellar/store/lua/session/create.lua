@@ -2,19 +2,19 @@
 --
 -- KEYS[1]    hash    the record
 -- KEYS[2]    string  the tombstone
--- KEYS[3...] what an earlier session of the name may have left behind
+-- KEYS[3...] other keys, which an earlier session of the name may have left
 --
 -- ARGV[1]  head
 -- ARGV[2]  meta
 -- ARGV[3]  state
--- ARGV[4]  lifetime of the record, ms; 0: it has no end
--- ARGV[5]  lifetime of the tombstone, and of the streams of a session that is not to live for ever, ms
--- ARGV[6]  how many of the following are fields and values of the first entry of the stream in KEYS[3]: 0 for none
--- then these, and how many are those of the first entry of KEYS[4], and those
+-- ARGV[4]  lifetime of the record, ms; 0: endless
+-- ARGV[5]  lifetime of the tombstone, and of the streams unless the record has an endless one, ms
+-- ARGV[6]  number of the following arguments, which are fields and values of the first entry of the stream KEYS[3]
+-- then these, and the same for the stream KEYS[4]
 --
--- Returns 0 if the session is created, else {head, meta, milliseconds left} of the session that has the name.
--- All or nothing: the first write is the HSET, which a Redis that is full or read-only refuses, and with it everything.
--- If one behind it is refused, the record is taken back.
+-- Returns 0 if the session is created, else {head, meta, remaining lifetime in ms} of the session that has the name.
+-- All or nothing: the first write is the HSET. A Redis that is full or read-only refuses it, which ends the script. If
+-- a later command is refused, the record is deleted again.
 
 local found = redis.call('HMGET', KEYS[1], 'h', 'm')
 if found[1] then

@@ -1,12 +1,12 @@
--- Delete a session, if it is the one that the caller means.
+-- Delete a session, if it has this incarnation.
 --
 -- KEYS[1]    hash    the record
 -- KEYS[2]    string  the tombstone
--- KEYS[3...] what else there is of the session; KEYS[4] is also the channel of those who watch it
+-- KEYS[3...] the other keys of the session; KEYS[4] is also the channel of its notifications
 --
 -- ARGV[1]  incarnation of the session: bytes 2 to 9 of its head
 --
--- Returns 1 if it is deleted, 0 if there is none or another one of that name.
+-- Returns 1 if it is deleted, 0 if there is no session or another one of that name.
 
 local head = redis.call('HGET', KEYS[1], 'h')
 if not head or string.sub(head, 2, 9) ~= ARGV[1] then

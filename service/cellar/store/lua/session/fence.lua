@@ -1,5 +1,5 @@
--- Mark a session whose model was deleted: its head ends otherwise from now on, so that commits find another head than
--- they expect.
+-- Mark a session whose model was deleted: the end of its head changes, so that commits find another head than they
+-- expect.
 --
 -- KEYS[1]  hash  the record
 --

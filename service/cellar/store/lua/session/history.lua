@@ -1,11 +1,11 @@
--- Tell what a session keeps of its past.
+-- Read the places of a session's earlier states, and the first entry of its log.
 --
 -- KEYS[1]  hash    the record
 -- KEYS[2]  string  the tombstone
 -- KEYS[3]  stream  the log
 --
--- ARGV[1]  how many states it may keep: p0, p1, ...
--- ARGV[2]  how many bytes are wanted of each: all but the state itself
+-- ARGV[1]  number of states that it may keep: p0, p1, ...
+-- ARGV[2]  number of bytes to return of each: all except the state itself
 --
 -- Returns {'gone', 1 if there is a tombstone}, or {'there', head, meta, the first entry of the log (its id and its
 -- first three fields, which are kind, position and steps) or '', the beginnings of p0, p1, ..., '' where there is none}

@@ -1,13 +1,13 @@
--- Read a part of a session's log: few entries if they are large.
+-- Read entries of a session's log or events, fewer if they are large.
 --
 -- KEYS[1]  hash    the record
 -- KEYS[2]  string  the tombstone
--- KEYS[3]  stream  the log
+-- KEYS[3]  stream  the log or the events
 --
 -- ARGV[1]  id to begin with
 -- ARGV[2]  id to end with
--- ARGV[3]  how many entries there may be
--- ARGV[4]  bytes after which no further entry is taken
+-- ARGV[3]  most entries
+-- ARGV[4]  number of bytes after which no further entry is read
 --
 -- Returns {'gone', 1 if there is a tombstone}, or {'there', head, entries as XRANGE returns them}
 

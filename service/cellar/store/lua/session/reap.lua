@@ -1,11 +1,11 @@
--- Drop what a session leaves behind when its record expires.
+-- Delete the other keys of a session whose record has expired.
 --
 -- KEYS[1]    hash    the record
 -- KEYS[2]    string  the tombstone
--- KEYS[3...] what has no lifetime of its own and is there only for the session
+-- KEYS[3...] keys of the session that have no lifetime
 --
--- Returns 0 if the record is there: nothing is dropped. Else 2 if the session has expired lately, 1 if it was deleted,
--- expired long ago or has never been.
+-- Returns 0 if the record exists: nothing is deleted. Else 2 if the session has expired lately, 1 if it was deleted,
+-- expired long ago or never existed.
 
 if redis.call('EXISTS', KEYS[1]) == 1 then
   return 0

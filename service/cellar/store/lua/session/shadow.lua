@@ -1,15 +1,15 @@
--- Store a shadow, if its session is there and the shadow is where the caller believes.
+-- Store a shadow, if its session exists and the present shadow is the expected one.
 --
 -- KEYS[1]  hash  the record
--- KEYS[2]  hash  the shadow: 'j' what is told of it, 'a' its state, 'b' that of the session
+-- KEYS[2]  hash  the shadow: 'j' its description as JSON, 'a' its state, 'b' the state of the session
 --
 -- ARGV[1]  incarnation of the session: bytes 2 to 9 of its head
--- ARGV[2]  'j' that the shadow must have, '' for any or none
+-- ARGV[2]  expected 'j', '' for any or no shadow
 -- ARGV[3]  'j'
 -- ARGV[4]  'a'
 -- ARGV[5]  'b'
 --
--- Returns 1 if it is stored, 0 if the shadow is another one, -1 if the session is.
+-- Returns 1 if it is stored, 0 if there is another shadow, -1 if there is another session or none.
 
 local head = redis.call('HGET', KEYS[1], 'h')
 if not head or string.sub(head, 2, 9) ~= ARGV[1] then

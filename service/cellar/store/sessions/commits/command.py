@@ -11,7 +11,7 @@ from cellar.store.sessions.record_codec import pack_entry, pack_head, pack_keyed
 
 
 @dataclass(frozen=True, slots=True)
-class Keep:
+class Retention:
     """What the store keeps of requests for repetitions, and how long."""
 
     window: int
@@ -39,12 +39,12 @@ _NUMBERS = tuple(b"%d" % number for number in range(4096))
 class CommitCalls:
     """Encodes commits as calls of the commit script, whose arguments are described in `lua/session/commit.lua`."""
 
-    def __init__(self, script: Script, keys: SessionKeys, keep: Keep) -> None:
+    def __init__(self, script: Script, keys: SessionKeys, retention: Retention) -> None:
         self._script = script
         self._keys = keys
-        self._keep = keep
-        self._lifetimes = lru_cache(maxsize=1024)(keep.lifetimes)
-        self._slots = tuple(b"r%d" % index for index in range(keep.window))
+        self._retention = retention
+        self._lifetimes = lru_cache(maxsize=1024)(retention.lifetimes)
+        self._slots = tuple(b"r%d" % index for index in range(retention.window))
 
     def call(self, commit: Commit) -> ScriptCall:
         """Return the call of the script for a commit of at most as many changes as the window has entries."""
@@ -74,8 +74,8 @@ class CommitCalls:
         fields = [b"h", pack_head(meta, after.position, after.revision), b"s", commit.state]
         places: dict[int, bytes] = {}
         for revision, change in enumerate(commit.changes, before.revision):
-            entry = pack_entry(change, revision, self._keep.output_cap_bytes)
-            fields += self._slots[revision % self._keep.window], entry
+            entry = pack_entry(change, revision, self._retention.output_cap_bytes)
+            fields += self._slots[revision % self._retention.window], entry
             if change.identity.writer is not None:
                 places[after.writers.place(change.identity.writer)] = entry
         if places:
@@ -94,8 +94,8 @@ class CommitCalls:
         if change.identity.key is None:
             return False
         keys.append(self._keys.idempotency(commit.before.key, change.identity.key))
-        answer = pack_keyed(change, commit.before.meta.incarnation, self._keep.output_cap_bytes)
-        further += _further(b"SET", len(keys), answer, b"PX", b"%d" % self._keep.idempotency_ms)
+        answer = pack_keyed(change, commit.before.meta.incarnation, self._retention.output_cap_bytes)
+        further += _further(b"SET", len(keys), answer, b"PX", b"%d" % self._retention.idempotency_ms)
         return True
 
     def _add_streams(self, commit: Commit, meta: SessionMeta, keys: list[bytes], further: list[bytes]) -> None:
@@ -119,7 +119,7 @@ class CommitCalls:
 
     def _event(self, change: Change) -> Sequence[bytes]:
         fields = [b"t", change.kind.encode(), b"p", str(change.after).encode(), b"n", b"%d" % change.steps]
-        if change.output and len(change.output) <= self._keep.output_cap_bytes:
+        if change.output and len(change.output) <= self._retention.output_cap_bytes:
             fields += b"o", change.output
         return fields
 

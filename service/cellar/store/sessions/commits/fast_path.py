@@ -16,7 +16,7 @@ from cellar.ports import APPEND, MAX_WRITERS, Commit, SessionRecord, StepChanges
 from cellar.store.keys import TOMBSTONE, SessionKeys
 from cellar.store.protocol.resp import SIZES
 from cellar.store.protocol.script import Script
-from cellar.store.sessions.commits.command import Keep
+from cellar.store.sessions.commits.command import Retention
 from cellar.store.sessions.record_codec import (
     ENTRY,
     ENTRY_BYTES,
@@ -42,18 +42,18 @@ _Numbered = tuple[str, bytes, bytes, bytes]
 class FastCommits:
     """Encodes commits as calls of the commit script, whose arguments are described in `lua/session/commit.lua`."""
 
-    def __init__(self, script: Script, keys: SessionKeys, keep: Keep) -> None:
+    def __init__(self, script: Script, keys: SessionKeys, retention: Retention) -> None:
         self._keys = keys
-        self._keep = keep
-        self._window = keep.window
-        self._cap = keep.output_cap_bytes
+        self._retention = retention
+        self._window = retention.window
+        self._cap = retention.output_cap_bytes
         self._name = _arguments(b"EVALSHA", script.sha, b"2")
-        self._slots = [_arguments(b"r%d" % index) for index in range(keep.window)]
+        self._slots = [_arguments(b"r%d" % index) for index in range(retention.window)]
         self._rounds = 2 * self._slots
         """The slots twice, so that any `window` consecutive ones are the slots from one on."""
         self._places = [_arguments(b"v%d" % place) for place in range(MAX_WRITERS)]
-        self._counts = [b"*%d" % (17 + 2 * changes) for changes in range(keep.window + 1)]
-        self._middles = lru_cache(maxsize=256)(partial(_middles, keep))
+        self._counts = [b"*%d" % (17 + 2 * changes) for changes in range(retention.window + 1)]
+        self._middles = lru_cache(maxsize=256)(partial(_middles, retention))
 
     def write(self, commit: Commit) -> bytes | None:
         """Return the encoded call for a commit, None if the commit needs `CommitCalls`."""
@@ -62,11 +62,11 @@ class FastCommits:
         if packed is None or packed[1].writer is not self:
             packed = self._know(before)
         head, fixed, writers = packed
-        if not fixed.plain or commit.meta is not None or commit.ask_s or len(state) != fixed.state_bytes:
+        if not fixed.eligible or commit.meta is not None or commit.ask_s or len(state) != fixed.state_bytes:
             return None
         count, revision = len(changes), before.revision
         epoch, step, digest = commit.after.position
-        moved = MOVED_HEAD.pack(fixed.born, epoch, step, digest, revision + count, fixed.model)
+        moved = MOVED_HEAD.pack(fixed.start, epoch, step, digest, revision + count, fixed.model)
         parts = [self._counts[count], fixed.keys, head, fixed.middles[count], moved, fixed.state, state]
         if isinstance(changes, StepChanges) and count >= FEWEST:
             self._add_steps(parts, changes, revision)
@@ -138,17 +138,17 @@ class FastCommits:
             parts += entry
         more = 1 + len(places)
         parts[0] = b"*%d" % (17 + 2 * (count + more))
-        parts[3] = _middle(self._keep.lifetimes(meta.ttl_s, meta.pinned), count, more)
+        parts[3] = _middle(self._retention.lifetimes(meta.ttl_s, meta.pinned), count, more)
         return data
 
     def _know(self, record: SessionRecord) -> "tuple[bytes, _Fixed, bytes]":
         meta, size = record.meta, len(record.state)
-        plain = not (meta.history or meta.log or meta.events)
+        eligible = not (meta.history or meta.log or meta.events)
         head, name = pack_head(meta, record.position, record.revision), self._keys.record(record.key)
-        born, model = head_ends(head)
+        start, model = head_ends(head)
         keys = self._name + _arguments(name, name + TOMBSTONE) + SIZES[len(head)]
         middles = self._middles(meta.ttl_s, meta.pinned)
-        fixed = _Fixed(self, plain, born, model, keys, middles, size, _arguments(b"s") + SIZES[size])
+        fixed = _Fixed(self, eligible, start, model, keys, middles, size, _arguments(b"s") + SIZES[size])
         record.packed = head, fixed, pack_writers(record.writers)
         return head, fixed, record.packed[2]
 
@@ -158,9 +158,9 @@ class _Fixed:
     """The parts that are the same in all commits of a session."""
 
     writer: FastCommits
-    plain: bool
+    eligible: bool
     """Whether its commits can be encoded here."""
-    born: bytes
+    start: bytes
     """First part of its heads."""
     model: bytes
     """Last part of its heads."""
@@ -206,10 +206,10 @@ def _arguments(*arguments: bytes) -> bytes:
 _WRITERS = _arguments(b"v")
 
 
-def _middles(keep: Keep, ttl_s: int, pinned: bool) -> list[bytes]:
+def _middles(retention: Retention, ttl_s: int, pinned: bool) -> list[bytes]:
     """Return the bytes between the two heads of a commit of 0, 1, 2 ... changes without writers."""
-    lifetimes = keep.lifetimes(ttl_s, pinned)
-    return [_middle(lifetimes, changes, 0) for changes in range(keep.window + 1)]
+    lifetimes = retention.lifetimes(ttl_s, pinned)
+    return [_middle(lifetimes, changes, 0) for changes in range(retention.window + 1)]
 
 
 @lru_cache(maxsize=1024)

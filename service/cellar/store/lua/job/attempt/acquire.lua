@@ -1,11 +1,11 @@
 -- Begin the next attempt. Keys as in common.lua.
 -- ARGV[2] lease, ms
--- ARGV[3] how many attempts in a row may die without a new checkpoint
--- ARGV[4] the error of a job that has had them, and how it goes on:
--- ARGV[5] before what the last attempt died of
--- ARGV[6] where nobody knows that
+-- ARGV[3] number of consecutive attempts that may die without a new checkpoint
+-- ARGV[4] the error of a job that has had them, which continues with
+-- ARGV[5] and the cause of the last death, if that is known, else with
+-- ARGV[6]
 --
--- Returns the number of the attempt, or 0 if the job is held or has ended (perhaps just now).
+-- Returns the number of the attempt, or 0 if the job has a live lease or has ended (perhaps in this call).
 
 local now = now_ms()
 if not open() or leased(now) then

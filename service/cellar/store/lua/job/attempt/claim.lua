@@ -1,8 +1,8 @@
--- Note the digest of a checkpoint that is about to be written. Keys as in common.lua.
+-- Record the digest of a checkpoint that is about to be written. Keys as in common.lua.
 -- ARGV[2] attempt
 -- ARGV[3] digest
 --
--- Returns the digest of an earlier one that was never recorded, '' if there is none, -1 if the attempt is superseded.
+-- Returns the digest of an earlier one that was never reported, '' if there is none, -1 if the attempt is superseded.
 
 if not mine(ARGV[2]) then
   return SUPERSEDED

@@ -4,7 +4,7 @@
 -- ARGV[4] field     result or error
 -- ARGV[5] value     '' for none
 --
--- Returns 1 (also when this attempt has ended the job so before), or -1 if the attempt is superseded.
+-- Returns 1 (also if this attempt has ended the job in this state before), or -1 if the attempt is superseded.
 
 if mine(ARGV[2]) then
   close(now_ms(), ARGV[3], ARGV[4], ARGV[5])

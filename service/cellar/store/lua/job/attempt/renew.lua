@@ -1,7 +1,7 @@
--- Keep the lease, or end it at once with a lease of 0. Keys as in common.lua.
+-- Extend the lease; 0 ends it. Keys as in common.lua.
 -- ARGV[2] attempt
 -- ARGV[3] lease, ms
--- ARGV[4] what the attempt's process died of, where that is known; absent while it lives
+-- ARGV[4] how the process of the attempt died; absent while it lives
 --
 -- Returns 1, 0 if the job was asked to end, -1 if the attempt is superseded.
 

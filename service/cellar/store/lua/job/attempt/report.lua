@@ -2,8 +2,8 @@
 -- ARGV[2] attempt
 -- ARGV[3] progress    JSON
 -- ARGV[4] checkpoint  digest, or ''
--- ARGV[5] how many epochs of the history are kept
--- ARGV[6...] epoch, what is kept of it (JSON), epoch, ...
+-- ARGV[5] number of epochs that the history keeps
+-- ARGV[6...] epoch, its record (JSON), epoch, ...
 --
 -- Returns 1, or -1 if the attempt is superseded.
 

@@ -1,4 +1,4 @@
--- Fix what the job will publish; the first one to do so decides. Keys as in common.lua.
+-- Set what the job will publish; only the first call counts. Keys as in common.lua.
 -- ARGV[2] attempt
 -- ARGV[3] outcome   JSON
 --
