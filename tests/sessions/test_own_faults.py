@@ -14,9 +14,8 @@ from cellar.ports import APPEND, Floats, Identity, ModelVersion, SessionKey
 from cellar.sessions.execution import kernel_batch
 from cellar.sessions.execution.micro_batcher import MicroBatcher
 from cellar.sessions.requests.request import PendingSteps
-from cellar.sessions.scheduling import committer, scheduler, session_queue
-from cellar.sessions.scheduling.committer import Committer
-from cellar.sessions.scheduling.scheduler import Scheduler
+from cellar.sessions.scheduling import lifecycle, session_queue
+from cellar.sessions.scheduling.lifecycle import Lifecycle
 from cellar.sessions.scheduling.session_cache import SessionCache
 from cellar.sessions.scheduling.step_rules import StepRules
 from cellar.store.sessions.commits.fast_path import FastCommits
@@ -58,14 +57,14 @@ def anybody(*_: object) -> SessionKey:
 
 
 OF_ONE = [
-    Place(scheduler, "steps_commit", lambda ran, *_: ran.record.key),
-    Place(Scheduler, "_add_commit", lambda _, __, ran, ___: ran.record.key),
-    Place(Scheduler, "_run_or_fetch", lambda _, one, __: one.key),
-    Place(Scheduler, "_run", lambda _, one, *__: one.key),
+    Place(lifecycle, "steps_commit", lambda ran, *_: ran.record.key),
+    Place(Lifecycle, "_add_commit", lambda _, __, one, *___: one.key),
+    Place(Lifecycle, "_run_or_fetch", lambda _, one, __: one.key),
+    Place(Lifecycle, "_run", lambda _, one, *__: one.key),
     Place(StepRules, "check_steps", lambda _, one, *__: one.key),
     Place(StepRules, "join", lambda _, one, *__: one.key),
-    Place(Committer, "_settle", lambda _, one, *__: one.key),
-    Place(committer, "answer", lambda requests, _: requests[0].key),
+    Place(Lifecycle, "_settle", lambda _, one, *__: one.key),
+    Place(lifecycle, "answer", lambda requests, _: requests[0].key),
     Place(SessionCache, "believe", lambda _, one, __: one.key),
     Place(FastCommits, "write", lambda _, commit: commit.before.key, times=2),
     Place(kernel_batch.BatchItem, "note_position", lambda ran, _: ran.record.key),
@@ -74,7 +73,7 @@ OF_ONE = [
 
 OF_ALL = [
     Place(MicroBatcher, "_next", anybody),
-    Place(MicroBatcher, "_is_prompt", anybody),
+    Place(MicroBatcher, "is_prompt", anybody),
     Place(kernel_batch, "run_together", anybody),
 ]
 """Where it concerns whoever goes together."""

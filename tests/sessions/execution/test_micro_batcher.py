@@ -198,7 +198,9 @@ async def test_many_rows_take_fewer_steps_at_a_time(service: Service) -> None:
 
 async def test_sequences_that_go_on_keep_no_distance(service: Service) -> None:
     """No tick gets any fuller by waiting for those who are in it."""
-    service.sessions._scheduler._group_commit._spacing_s = 3600  # nothing else can tell that it was not waited for
+    service.sessions._scheduler._lifecycle.group_commit._spacing_s = (
+        3600  # nothing else can tell that it was not waited for
+    )
     keys = [await begin(service) for _ in range(2 * FEW)]
     inputs = a_sequence(*[1.0] * (2 * kernel_batch.CHUNK_STEPS + 1))
     async with asyncio.timeout(20):

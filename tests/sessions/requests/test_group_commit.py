@@ -31,7 +31,9 @@ class Queue:
     def ask(self, works: int, again: int | None = None) -> None:
         """Ask for these works, all of which have come again unless it is said how many."""
         self.waiting = works
-        self.group_commit.ask(works, works if again is None else again, self.go)
+        most = self.group_commit.ask(works, works if again is None else again, self.go)
+        if most:
+            self.group_commit.took(self.go(most))
 
     def more(self, works: int, *, again: bool = True) -> None:
         for _ in range(works):

@@ -26,8 +26,11 @@ class DryRun(BatchItem):
         return replace(self.record, position=self.positions[-1], state=self.state)
 
     def end(self, failure: Exception | None) -> None:
-        """Complete the future with the result or the error of the run."""
-        if failure is None:
-            self.request.succeed(self.positions[-1], len(self.inputs), b"".join(self.outputs), False)
-        else:
+        """Complete the request with the result or the error of the run."""
+        try:
+            if failure is None:
+                self.request.succeed(self.positions[-1], len(self.inputs), b"".join(self.outputs), False)
+        except Exception as error:
+            failure = error
+        if failure is not None:
             self.request.finish(failure)

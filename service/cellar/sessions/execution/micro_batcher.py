@@ -1,26 +1,22 @@
 """Micro-batching: rows of many sessions in one kernel call.
 
-A batcher has no timer. When no kernel call runs, the steps that have come in this turn of the event loop run at its
-end. Steps that come during a call, or before another commit may begin (`GroupCommit`), are the next batch. A batcher
-has no task either, so an idle model costs nothing. Kernels run on threads of their own and release the GIL, unless a
-call is shorter than the switch to a thread.
+A batcher has no timer and no task, so an idle model costs nothing. The scheduler takes a batch out of it when another
+commit may begin (`GroupCommit`), and has it run. Steps that come meanwhile are the next batch. Kernels run on threads
+of their own and release the GIL, unless a call is shorter than the switch to a thread.
 """
 
 import asyncio
-import logging
 from collections import deque
 from collections.abc import Callable, Sequence
 from functools import partial
 from time import monotonic
+from typing import NamedTuple
 
 from cellar.errors import Overloaded
 from cellar.sessions.execution.kernel_batch import CHUNK_STEPS, BatchItem, most_row_steps, run_wanted
 from cellar.sessions.execution.thread_shares import ThreadShare, ThreadShares
 from cellar.sessions.requests.call_cost import MAX_ROWS, CallCost
-from cellar.sessions.requests.group_commit import GroupCommit
 from cellar.sessions.values.model_protocol import Network
-
-logger = logging.getLogger(__name__)
 
 PROMPT_FLOPS = 4_000_000
 """A tenth of a millisecond: less than it takes to hand the works to a thread, and the results back, on a busy core."""
@@ -36,71 +32,70 @@ MOST_STEPS = 256
 """Single steps of one tick: the states and commits of a thousand do not fit into the processor's caches, and each step
 takes half as long again."""
 
-Finish = Callable[[Sequence[BatchItem], Exception | None], None]
-"""Called with works that have run together, or did not begin, or with what the kernel raised."""
+
+End = Callable[[Sequence[BatchItem], Exception | None], None]
+"""Called with works that a thread has run together, and what the kernel raised."""
+
+
+class Batch(NamedTuple):
+    """Works of one kernel call."""
+
+    begun: int
+    """How many there are."""
+    works: Sequence[BatchItem] | None
+    """Those that have ended by now; None if a thread runs them."""
+    failure: Exception | None
 
 
 class MicroBatcher:
-    """The queues of one network: single steps, and sequences, which take turns."""
+    """The queues of one network: single steps, and sequences, which take turns. Whoever adds works has them run."""
 
-    def __init__(self, network: Network, turns: ThreadShares, finish: Finish, group_commit: GroupCommit) -> None:
+    def __init__(self, network: Network, turns: ThreadShares) -> None:
         self.cost = CallCost(network.flops)
         self._network = network
         self._turns = turns
         self._account = ThreadShare()
-        self._finish = finish
-        self._group_commit = group_commit
         self._steps: deque[BatchItem] = deque()
         self._sequences: deque[BatchItem] = deque()
         self._was_steps = False
-        self._busy = False
-        """Whether a tick is under way, or will come, and"""
-        self._asks = False
+        self.is_claimed = False
+        """Whether a batch is under way, or will come, and"""
+        self.asks = False
         """whether it is yet to be allowed."""
-        self._again = 0
-        """Works in the queues whose sessions went with one of the last ticks, as if those went first."""
+        self.again = 0
+        """Works in the queues whose sessions went with one of the last commits, as if those went first."""
+
+    @property
+    def waiting(self) -> int:
+        """How many works are in the queues."""
+        return len(self._steps) + len(self._sequences)
 
     @property
     def busy(self) -> bool:
         """Whether anything runs or waits here."""
-        return self._busy or bool(self._steps or self._sequences)
+        return self.is_claimed or bool(self._steps or self._sequences)
 
     def add(self, work: BatchItem, *, again: bool) -> None:
-        """Queue the work. `finish` is called once it has run, or could not; never from in here.
-
-        `again` says that its session went with one of the last ticks.
-        """
-        self._again += again
+        """Queue the work. `again` says that its session went with one of the last commits."""
+        self.again += again
         (self._steps if len(work.inputs) == 1 else self._sequences).append(work)
-        if not self._busy:
-            self._go_on()
-        elif self._asks:
-            self._group_commit.more(again=again)
 
-    def _go_on(self) -> None:
-        self._busy = bool(self._steps or self._sequences)
-        if self._busy:  # what else has come to this turn of the loop, and comes before the next, goes along
-            asyncio.get_running_loop().call_soon(self._ask)
+    def start(self, most: int, end: End) -> Batch:
+        """Run the next works, `most` at most: at once if a thread would be woken no sooner, else on a thread.
 
-    def _ask(self) -> None:
-        self._asks = True
-        self._group_commit.ask(len(self._steps) + len(self._sequences), self._again, self._tick)
-
-    def _tick(self, most: int) -> int:
-        self._asks = False
+        `end` is called with the works of a thread when they have run, and with what the kernel raised.
+        """
         works: list[BatchItem] = []
         try:
             works = self._next(most)
-            self._again = max(0, self._again - len(works))
-            if not self._is_prompt(works):
+            self.again = max(0, self.again - len(works))
+            if not self.is_prompt(works):
                 self._give_up_late(works)
-                self._turns.run(self._account, partial(self._call, works), partial(self._end, works))
-                return len(works)
+                self._turns.run(self._account, partial(self._call, works), partial(self._end_on_thread, works, end))
+                return Batch(len(works), None, None)
         except Exception as error:  # nothing has begun: whoever waits is told, and what comes next is tried again
-            self._tell(works or self._take_all(), error)
-            return 0
-        self._run(works)
-        return len(works)
+            return Batch(0, works or self._take_all(), error)
+        return Batch(len(works), works, self._run(works))
 
     def _take_all(self) -> list[BatchItem]:
         works = [*self._steps, *self._sequences]
@@ -108,17 +103,33 @@ class MicroBatcher:
         self._sequences.clear()
         return works
 
-    def _run(self, works: Sequence[BatchItem]) -> None:
-        """Run works that are done before a thread would have been woken for them."""
+    def _run(self, works: Sequence[BatchItem]) -> Exception | None:
+        """Run works, and return what the kernel raised."""
         try:
             if self.cost.is_measured and len(works) < MEASURED_ROWS:
                 run_wanted(self._network, works, self._turns.executor)
             else:
                 self._call(works)
         except Exception as error:
-            self._tell(works, error)
-        else:
-            self._tell(works, None)
+            return error
+        return None
+
+    def _end_on_thread(self, works: Sequence[BatchItem], end: End, ran: asyncio.Future[float]) -> None:
+        error = Overloaded("the service is stopping") if ran.cancelled() else ran.exception()
+        if error is not None and not isinstance(error, Exception):
+            error = RuntimeError(f"the kernel raised {error!r}")
+        end(works, error)
+
+    def keep_unfinished(self, works: Sequence[BatchItem], failure: Exception | None) -> list[BatchItem]:
+        """Queue the works again that have steps left to run, and somebody to run them for. Return the others."""
+        ended: list[BatchItem] = []
+        for work in works:
+            if work.began and work.left and failure is None and work.goes_on:
+                self._sequences.append(work)
+                self.again += 1  # no commit gets any fuller by waiting for it
+            else:
+                ended.append(work)
+        return ended
 
     def _call(self, works: Sequence[BatchItem]) -> float:
         """Run works, learn what it costs, and return how long it took."""
@@ -148,30 +159,6 @@ class MicroBatcher:
                 for request in work.requests:
                     request.end_if_late(end_s)
 
-    def _end(self, works: Sequence[BatchItem], ran: asyncio.Future[float]) -> None:
-        if ran.cancelled():  # the service has ended, and the threads with it
-            return self._tell(works, Overloaded("the service is stopping"))
-        error = ran.exception()
-        if error is not None and not isinstance(error, Exception):
-            error = RuntimeError(f"the kernel raised {error!r}")
-        return self._tell(works, error)
-
-    def _tell(self, works: Sequence[BatchItem], failure: Exception | None) -> None:
-        """Hand over what has ended. Whatever went wrong belongs to those who wait for it, and to no other tick."""
-        ended: list[BatchItem] = []
-        for work in works:  # what nobody waits for any more goes no further
-            if work.began and work.left and failure is None and work.goes_on:
-                self._sequences.append(work)
-                self._again += 1  # no tick gets any fuller by waiting for it
-            else:
-                ended.append(work)
-        try:
-            self._finish(ended, failure)
-        except Exception:
-            logger.exception("%d works that had run were not taken", len(ended))
-        finally:
-            self._go_on()
-
     def _next(self, most: int) -> list[BatchItem]:
         self._was_steps = bool(self._steps) and not (self._was_steps and self._sequences)
         queue = self._steps if self._was_steps else self._sequences
@@ -182,7 +169,7 @@ class MicroBatcher:
             return _take_steps(queue, min(most, MOST_STEPS), self.cost.rows_a_call(MAX_ROWS))
         return _take(queue, most)
 
-    def _is_prompt(self, works: Sequence[BatchItem]) -> bool:
+    def is_prompt(self, works: Sequence[BatchItem]) -> bool:
         """Return whether the works are done sooner than a thread would be woken for them."""
         if self._network.network.whole_sequences:
             return False

@@ -13,10 +13,9 @@ from typing import NamedTuple, Protocol, TypeVar
 
 from cellar.errors import ModelDeleted, ModelUnknown
 from cellar.ports import ModelVersion, SessionMeta
-from cellar.sessions.execution.micro_batcher import Finish, MicroBatcher
+from cellar.sessions.execution.micro_batcher import MicroBatcher
 from cellar.sessions.execution.thread_shares import ThreadShares
 from cellar.sessions.requests.admission import Admission, ModelQueue
-from cellar.sessions.requests.group_commit import GroupCommit
 from cellar.sessions.values.deleted_model import GoneModel, known_of, model_deleted
 from cellar.sessions.values.model_protocol import Model, Sizes
 
@@ -75,16 +74,12 @@ class ModelCache:
         self,
         source: ModelSource,
         turns: ThreadShares,
-        finish: Finish,
-        group_commit: GroupCommit,
         admission: Admission,
         *,
         max_bytes: int = MAX_BYTES,
     ) -> None:
         self._source = source
         self._turns = turns
-        self._finish = finish
-        self._group_commit = group_commit
         self._admission = admission
         self._max_bytes = max_bytes
         # not the loop's own threads: a load may compile for seconds, and others wait for those for a millisecond
@@ -174,7 +169,7 @@ class ModelCache:
         return found
 
     def _keep(self, key: ModelKey, model: Model) -> LoadedModel:
-        batcher = MicroBatcher(model.network, self._turns, self._finish, self._group_commit)
+        batcher = MicroBatcher(model.network, self._turns)
         served = LoadedModel(model, batcher, self._admission.model_queue(batcher.cost), monotonic())
         self._served[key] = served
         self._bytes += model.size_bytes

@@ -10,6 +10,7 @@ other requests are counted with their model, so that a slow model does not refus
 """
 
 import math
+from collections.abc import Callable
 
 from cellar.errors import Overloaded
 from cellar.sessions.requests.call_cost import CallCost
@@ -133,6 +134,8 @@ class Admission:
         self.waiting = 0
         self.is_refusing = False
         """Whether the last request was refused."""
+        self.on_empty: Callable[[], None] | None = None
+        """Called when none waits any more."""
         self._wait_s = wait_s
         self._threads = threads
         self._light = Queue(wait_s)
@@ -212,9 +215,12 @@ class Admission:
         """Note that requests that waited are answered; `model` is what `enter` returned."""
         self.waiting -= requests
         if model is None:
-            return self._light.leave(requests)
-        model.end(requests, size)
-        return self._count(model)
+            self._light.leave(requests)
+        else:
+            model.end(requests, size)
+            self._count(model)
+        if self.on_empty is not None and not self.waiting:
+            self.on_empty()
 
     def _model_wait_s(self, now_s: float, model: ModelQueue) -> float:
         """Return how long those that wait for the model will take.

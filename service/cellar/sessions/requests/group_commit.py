@@ -14,6 +14,7 @@ last time there is nobody to wait for. Of many of those half go: while the store
 
 import asyncio
 import logging
+import math
 from collections.abc import Callable
 from time import monotonic
 
@@ -66,6 +67,8 @@ class GroupCommit:
         """Of the last tick, or of ticks that went together."""
         self._last = 0
         """Works that are enough for another tick, as many as went last, and since when."""
+        self._released = self._taken = 0
+        """Works that waited for the last tick, and how many of them went."""
         self._last_s = self._divided_s = 0.0
         self._rechecks = False
         self._late: asyncio.TimerHandle | None = None
@@ -80,15 +83,25 @@ class GroupCommit:
         """Return whether that was the number of one of the last ticks."""
         return number > self.number - self._most
 
-    def ask(self, works: int, again: int, go: Go) -> None:
-        """Call `go` once a tick may begin, at once if it may now.
+    def ask(self, works: int, again: int, go: Go) -> int:
+        """Return how many of these works may go now, after which `took` is called; 0 if `go` will be called later.
 
-        So many works wait for that, the sessions of `again` of them went with one of the last ticks.
+        The sessions of `again` of them went with one of the last ticks.
         """
-        self._asking.append(go)
         self._works += works
         self._again += again
-        self._let_go()
+        if not self._asking and self._may_release(now_s := monotonic()):
+            return self._release(now_s)
+        self._asking.append(go)
+        if len(self._asking) > 1:
+            self._let_go()
+        return 0
+
+    def took(self, works: int) -> None:
+        """Note how many works have gone, of those that might."""
+        self._taken += works
+        # those left behind are enough to go next
+        self._last = min(self._taken, max(0, self._released - self._taken)) or self._taken
 
     def more(self, *, again: bool) -> None:
         """Hear that another work waits for one who has asked."""
@@ -116,28 +129,42 @@ class GroupCommit:
 
     def _let_go(self) -> None:
         """Let all go who ask, if they may; else see to it that they will."""
-        if not self._asking:
-            return
+        if self._asking and self._may_release(now_s := monotonic()):
+            asking, self._asking = self._asking, []
+            most = self._release(now_s)
+            for go in asking:
+                self.took(_begun(go, most))
+
+    def next_release_s(self, now_s: float) -> float:
+        """Return how long those that ask must wait: 0.0 if they may go now, infinity if a commit must end first."""
         if self.full:
+            return math.inf
+        if self._last >= FEW and not self._are_back():
+            return max(0.0, self._last_s + self._spacing_s - now_s)
+        return 0.0
+
+    def _may_release(self, now_s: float) -> bool:
+        """Return whether those that ask may go; if not, a timer looks again."""
+        wait_s = self.next_release_s(now_s)
+        if not wait_s:
+            return True
+        if wait_s == math.inf:
             if self._late is None:
                 self._late = asyncio.get_running_loop().call_later(LATE_S, self._give_up_late)
-            return
-        now_s = monotonic()
-        if self._last >= FEW and not self._are_back():
-            left_s = self._last_s + self._spacing_s - now_s
-            if left_s > 0:
-                if self._spaced is None:
-                    self._spaced = asyncio.get_running_loop().call_later(left_s, self._end_spacing)
-                return
+        elif self._spaced is None:
+            self._spaced = asyncio.get_running_loop().call_later(wait_s, self._end_spacing)
+        return False
+
+    def _release(self, now_s: float) -> int:
+        """Begin a tick of all who wait, and return how many works it may have."""
         if self._spaced is not None:
             self._spaced.cancel()
             self._spaced = None
         most = self._most_works(now_s)
-        asking, works = self._asking, self._works
-        self._asking, self._works, self._again, self._last_s = [], 0, 0, now_s
+        self._released, self._taken, self._last = self._works, 0, 0
+        self._works, self._again, self._last_s = 0, 0, now_s
         self.number += 1
-        taken = sum([_begun(go, most) for go in asking])
-        self._last = min(taken, max(0, works - taken)) or taken  # those left behind are enough to go next
+        return most
 
     def _are_back(self) -> bool:
         """Return whether as many wait as went last, nearly all of whom have come again."""

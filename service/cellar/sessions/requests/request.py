@@ -8,7 +8,8 @@ from typing import Any, Generic, TypeVar
 
 from cellar.errors import DeadlineExceeded, NotReached
 from cellar.ports import Floats, Identity, Mask, Position, SessionKey, StepCommand, StepResult
-from cellar.sessions.requests.admission import NO_SIZE, ModelQueue, Size
+from cellar.sessions.requests.admission import NO_SIZE, Admission, ModelQueue, Size
+from cellar.sessions.requests.request_state import ANSWERED, DISPATCHED, WAITING, IllegalTransition, RequestState
 from cellar.sessions.values.position import Kind
 
 logger = logging.getLogger(__name__)
@@ -23,11 +24,12 @@ class PendingResult(Generic[Result]):
     while the commit is settled.
     """
 
-    __slots__ = ("_calls", "_outcome")
+    __slots__ = ("_calls", "_outcome", "state")
 
     def __init__(self) -> None:
         self._outcome: Result | BaseException | None = None
         self._calls: tuple[Callable[[Any], object], ...] = ()
+        self.state = WAITING
 
     def __await__(self) -> Generator[Any, None, Result]:
         """Wait for the result. A task that is cancelled meanwhile cancels the request."""
@@ -79,6 +81,7 @@ class PendingResult(Generic[Result]):
         if self._outcome is not None:
             return
         self._outcome = outcome
+        self.state = ANSWERED
         calls, self._calls = self._calls, ()
         for call in calls:
             try:
@@ -117,6 +120,7 @@ class Request(PendingResult[Result], ABC):
     ) -> None:
         self._outcome = None  # as PendingResult does it: each step saves a call
         self._calls = ()
+        self.state = WAITING
         self.key = key
         self.kind = kind
         self.identity = identity
@@ -146,6 +150,38 @@ class Request(PendingResult[Result], ABC):
     def succeed(self, position: Position, steps: int, output: bytes | None, replayed: bool) -> None:
         """Answer the request: its change is committed, `steps` of them, after which the session is at `position`."""
 
+    def move_to(self, state: RequestState) -> None:
+        """Go on to a state that may follow. An answered request stays so, whatever becomes of those it went with."""
+        if state in self.state.following:
+            self.state = state
+        elif self.state is not ANSWERED:
+            raise IllegalTransition(f"a request that was {self.state.name} cannot be {state.name}")
+
+    def enter(self, admission: Admission, queue: ModelQueue | None) -> None:
+        """Count the request among those that wait; `queue` is that of its model, None if it is not known yet.
+
+        Raise Overloaded if it would take too long.
+        """
+        now_s = self.began_s
+        left_s = None if self.until_s is None else self.until_s - now_s
+        if queue is None or self.size is NO_SIZE:
+            self.model = admission.enter(now_s, self.count, left_s=left_s)
+        else:
+            self.model = admission.enter(now_s, self.count, queue, self.size, left_s)
+
+    def enter_model(self, admission: Admission, queue: ModelQueue) -> None:
+        """Count the request with its model, which was not known when it came. Raise Overloaded."""
+        if self.model is None:
+            left_s = None if self.until_s is None else self.until_s - self.tried_s
+            self.model = admission.move(self.tried_s, self.count, queue, self.size, left_s)
+
+    def leave_admission(self, admission: Admission) -> None:
+        """Note that it waits no more."""
+        if self.model is None:  # nearly always
+            admission.leave(self.count)
+        else:
+            admission.leave(self.count, self.model, self.size)
+
     def is_over(self) -> bool:
         """Return whether there is nothing left to do: nobody waits any more, or the request before it failed."""
         predecessor = self.predecessor
@@ -156,14 +192,11 @@ class Request(PendingResult[Result], ABC):
         return self.done()
 
     def begin(self, time_s: float) -> None:
-        """Note that the request is taken up: it waits in no queue of its session any more."""
+        """Take the request up: it waits in no queue of its session any more."""
+        self.move_to(DISPATCHED)
         self.tried_s = time_s
         self.taken_s = self.taken_s or time_s
         self.leave = None
-
-    def left_s(self, now_s: float) -> float | None:
-        """Return how much of its time is left, None if it has as much as it takes."""
-        return None if self.until_s is None else self.until_s - now_s
 
     def end_after(self, left_s: float, deadline_s: float) -> None:
         """End the request with DeadlineExceeded if its kernel has not begun after `left_s`, the rest of its time."""

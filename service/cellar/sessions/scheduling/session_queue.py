@@ -9,6 +9,7 @@ from weakref import ref
 from cellar.ports import APPEND, Identity, SessionKey, SessionRecord, Writers
 from cellar.sessions.execution.model_cache import LoadedModel
 from cellar.sessions.requests.request import Request, StepRequest
+from cellar.sessions.requests.request_state import WAITING
 
 
 @dataclass(slots=True, eq=False)
@@ -35,9 +36,22 @@ class SessionQueue:
         """Whether nobody needs the queue."""
         return not self.current and not self.waiting
 
+    def model_for(self, request: Request[Any]) -> LoadedModel | None:
+        """Return the model if the request is a step that may run on it at once, like others before it, else None."""
+        record, known = self.record, self.served
+        if record is None or known is None or self.familiar is None or self.current or self.waiting:
+            return None
+        if not isinstance(request, StepRequest) or request.shape != self.familiar:
+            return None
+        if request.count > 1 or request.reset is not None or request.predecessor is not None:
+            return None
+        return known() if fits(request.identity, record) else None
+
     def put_back(self, kept: int) -> None:
         """Keep the first of the requests that are on their way; the others wait again, before all that wait."""
         if kept < len(self.current):
+            for request in self.current[kept:]:
+                request.move_to(WAITING)
             self.waiting.extendleft(reversed(self.current[kept:]))
             del self.current[kept:]
 
@@ -48,10 +62,22 @@ class SessionQueue:
         """
         if all([request.count == 1 for request in self.current]):  # noqa: C419  # a generator costs twice as much
             return []
-        steps = [single for request in self.current if isinstance(request, StepRequest) for single in request.singles()]
-        self.current = [*steps]  # changes go alone, so all are steps
-        self.put_back(1)
+        current = [
+            request for request in self.current if isinstance(request, StepRequest)
+        ]  # no change goes with others
+        for request in current[1:]:
+            if request.count == 1:
+                request.move_to(WAITING)
+        steps = [single for request in current for single in request.singles()]
+        self.current = [*steps[:1]]
+        self.waiting.extendleft(reversed(steps[1:]))
         return steps
+
+    def keep_first(self) -> Request[Any]:
+        """Let the first request go on alone, and return it; the others wait again."""
+        self.take_apart()
+        self.put_back(1)
+        return self.current[0]
 
 
 MOST_STEPS = 512

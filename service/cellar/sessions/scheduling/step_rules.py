@@ -13,19 +13,19 @@ class StepRules:
     """The rules of a service. What a rule forbids raises a CellarError."""
 
     def __init__(self, *, kernel_rev: int, any_revision: bool, max_numbers: int, most_together: int) -> None:
-        self._kernel_rev = kernel_rev
+        self.kernel_rev = kernel_rev
         self._any_revision = any_revision
         self._max_numbers = max_numbers
         self._most_together = most_together
 
     def can_step(self, meta: SessionMeta) -> bool:
         """Return whether a session can be stepped here: its model is there, and it has our revision or takes it."""
-        return meta.deleted is None and (self._any_revision or meta.kernel_rev == self._kernel_rev)
+        return meta.deleted is None and (self._any_revision or meta.kernel_rev == self.kernel_rev)
 
     def check_revision(self, meta: SessionMeta) -> None:
         """Raise KernelRevisionMismatch for a session that is pinned to another revision and may not take ours."""
         if not self._any_revision:
-            check_revision(meta, self._kernel_rev)
+            check_revision(meta, self.kernel_rev)
 
     def check_sequence(self, record: SessionRecord, inputs: Floats, reset: Mask | None, sizes: Sizes) -> None:
         """Raise what keeps a sequence from being run on a session."""

@@ -1,0 +1,41 @@
+"""Races for a session between processes: how long a request loses them, and when it asks the others to let it in."""
+
+from time import monotonic
+from typing import Any
+
+from cellar.errors import CellarError, Overloaded, Regressed
+from cellar.ports import Commit, SessionRecord
+from cellar.sessions.requests.request import Request
+
+PATIENT_LOSSES = 3
+"""Races that a request loses by chance before it asks the other processes to let it in."""
+
+LONGEST_ASK_S = 0.1
+"""A process asks for twice what its last try took, and for no more than this."""
+
+CONTENTION_S = 20.0
+"""How long a request may lose races before it is given up: many asks, so only a fault gets there."""
+
+
+def note_loss(request: Request[Any], commit: Commit, now: SessionRecord) -> CellarError | None:
+    """Note that the session had changed before the commit. Return the error that ends the request, None to run again.
+
+    `now` is the session as it is.
+    """
+    before, time_s = commit.before, monotonic()
+    request.lost += 1
+    if request.lost >= PATIENT_LOSSES:
+        request.ask_s = min(2 * (time_s - request.tried_s), LONGEST_ASK_S)
+    is_marked = now.meta.deleted is not None and before.meta.deleted is None  # which changes no revision
+    least = before.revision if is_marked else before.revision + 1
+    if now.meta.incarnation == before.meta.incarnation and now.revision < least:
+        detail = f"the store has lost changes: this service had seen revision {before.revision} of the session"
+        return Regressed(detail, position=str(now.position))
+    if time_s - request.taken_s > CONTENTION_S:
+        return contended()
+    return None
+
+
+def contended() -> Overloaded:
+    """Return why a request is given up that others do not let in."""
+    return Overloaded("other processes change this session without a pause")

@@ -1,0 +1,349 @@
+"""The life of a request, top to bottom: taken up, run, committed, answered.
+
+Each section makes the transitions of `cellar.sessions.requests.request_state` into one state. A session has one group
+of requests on its way at a time, `SessionQueue.current`, and all of them go through the same states together. What a
+request needs that is not at hand is found by a coroutine (`preparation.py`), with whose result it goes on here.
+"""
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from functools import partial
+from time import monotonic
+from typing import Any, cast
+from weakref import ref
+
+from cellar.errors import CellarError, StoreUnavailable
+from cellar.ports import Applied, Commit, CommitConflict, CommitResult, Committed, SessionRecord, SessionStore
+from cellar.sessions.execution.dry_run import DryRun
+from cellar.sessions.execution.kernel_batch import BatchItem
+from cellar.sessions.execution.micro_batcher import MicroBatcher
+from cellar.sessions.execution.model_cache import LoadedModel, ModelCache
+from cellar.sessions.requests.admission import Admission
+from cellar.sessions.requests.change_request import ChangeRequest
+from cellar.sessions.requests.group_commit import CommitInFlight, GroupCommit
+from cellar.sessions.requests.request import Request, StepRequest
+from cellar.sessions.requests.request_state import COMMITTING, RUNNING
+from cellar.sessions.requests.step_batch import answer
+from cellar.sessions.scheduling.commit_builder import bad_number, edit_commit, steps_commit
+from cellar.sessions.scheduling.contention import LONGEST_ASK_S, note_loss
+from cellar.sessions.scheduling.preparation import Found, Preparation, Preparing
+from cellar.sessions.scheduling.session_cache import SessionCache
+from cellar.sessions.scheduling.session_queue import SessionQueue, fits
+from cellar.sessions.scheduling.step_rules import StepRules
+from cellar.sessions.values.model_protocol import Network
+
+logger = logging.getLogger(__name__)
+
+CommitGroup = list[tuple[SessionQueue, Commit]]
+
+
+class Lifecycle:
+    """Takes requests from the queues of their sessions to their answers. Everything here runs on the event loop."""
+
+    def __init__(
+        self, store: SessionStore, models: ModelCache, admission: Admission, cache: SessionCache, rules: StepRules
+    ) -> None:
+        self._store = store
+        self._models = models
+        self._admission = admission
+        self._cache = cache
+        self._rules = rules
+        self._preparation = Preparation(store, models, rules.kernel_rev)
+        self.group_commit = GroupCommit()
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    # --- dispatched -------------------------------------------------------------------------------------------------
+
+    def take_up(self, queue: SessionQueue) -> None:
+        """Take up the next request that somebody still waits for.
+
+        A session that cannot be stepped here gets out of that by a migration, which another process may have made: it
+        is read again.
+        """
+        while queue.waiting:
+            if queue.record is not None and not self._rules.can_step(queue.record.meta):
+                self._cache.believe(queue, None)
+            request = queue.waiting.popleft()
+            queue.current = [request]  # busy, so that who is told something now and submits the next one queues up
+            if not request.is_over():
+                return self._dispatch(queue, request)
+            request.leave_admission(self._admission)
+        queue.current = []
+        return self._cache.evict()
+
+    def run_at_once(self, queue: SessionQueue, request: Request[Any]) -> bool:
+        """Run a step that has nothing to wait for, like others before it, on what is at hand. Return whether it was.
+
+        It is what `take_up` comes to for nearly all steps, in half of the time.
+        """
+        served, record = queue.model_for(request), queue.record
+        if served is None or record is None:
+            return False
+        served.used_s = request.began_s
+        request.begin(request.began_s)
+        queue.current = [request]
+        self._add(queue, served.batcher, [request], record)
+        return True
+
+    def _dispatch(self, queue: SessionQueue, request: Request[Any]) -> None:
+        """Go on with the request, unless it has ended meanwhile. Whatever goes wrong here is its answer."""
+        if request.done():
+            return self._next(queue)
+        try:
+            self._run_or_fetch(queue, request)
+        except Exception as error:
+            asyncio.get_running_loop().call_soon(self._refuse, queue, request, error)
+
+    def _run_or_fetch(self, queue: SessionQueue, request: Request[Any]) -> None:
+        """Run the request on the record that is at hand, if its place is there; else ask the store."""
+        request.begin(monotonic())
+        record = queue.record
+        if record is None or not fits(request.identity, record):
+            if request.identity.ordered and (steps := queue.take_apart()):
+                return self._dispatch(queue, steps[0])
+            return self._wait(queue, request, self._preparation.record(queue.key, request))
+        if record.meta.deleted is not None:
+            change, network = self._preparation.change_without_model(request, record)
+            return self._change(queue, change, record, network)
+        served = (queue.served and queue.served()) or self._models.cached(queue.key.tenant, record.meta)
+        if served is None:
+            return self._wait(queue, request, self._preparation.model(queue.key, request, record), record)
+        return self._run(queue, request, record, served)
+
+    def _wait(
+        self, queue: SessionQueue, request: Request[Any], way: Preparing, record: SessionRecord | None = None
+    ) -> None:
+        """Let the request wait for what it needs, and go on with that."""
+        # tasks of our own: a caller that is cancelled cancels none of them
+        task = asyncio.create_task(self._go_on(queue, request, way, record))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _go_on(
+        self, queue: SessionQueue, request: Request[Any], way: Preparing, record: SessionRecord | None
+    ) -> None:
+        try:
+            found = await way
+            if isinstance(found, Committed | Exception):
+                self.end(queue, [found])
+            elif isinstance(found, Found):
+                self._cache.believe(queue, found.record)
+                self._dispatch(queue, request)
+            elif request.done():
+                self._next(queue)
+            elif isinstance(found, Commit):
+                self._commit([(queue, found)])
+            else:
+                assert record is not None
+                self._run(queue, request, record, found)
+        except CellarError as error:
+            self._refuse(queue, request, error)
+        except Exception as error:
+            self.end(queue, [error])
+
+    def _change(self, queue: SessionQueue, request: ChangeRequest, record: SessionRecord, network: Network) -> None:
+        """Commit a change that is not a step, at once or when the store was asked."""
+        if request.prepare is not None:
+            return self._wait(queue, request, self._preparation.change(queue.key, request, record, network))
+        return self._commit([(queue, edit_commit(record, request, network, self._rules.kernel_rev))])
+
+    # --- running ----------------------------------------------------------------------------------------------------
+
+    def _run(self, queue: SessionQueue, request: Request[Any], record: SessionRecord, served: LoadedModel) -> None:
+        """Run the request, and steps that wait behind it, on the record."""
+        network = served.model.network
+        served.used_s = request.tried_s
+        if record is queue.record:
+            queue.served = ref(served)
+        try:
+            if not request.any_revision:
+                self._rules.check_revision(record.meta)
+            if isinstance(request, ChangeRequest):
+                return self._change(queue, request, record, network)
+            assert isinstance(request, StepRequest)
+            if request.count > 1 and not self._rules.may_go_as_one(request, record):
+                request = queue.take_apart()[0]
+                request.begin(request.tried_s)
+            self._rules.check_steps(queue, request, record, network.network)
+            request.enter_model(self._admission, served.queue)
+            if queue.waiting:
+                self._rules.join(queue, record, served)
+            self._add(queue, served.batcher, queue.current.copy(), record)
+        except Exception as error:  # whatever it is, the queue goes on
+            # later, not now: a queue full of refused requests would nest one in the other
+            asyncio.get_running_loop().call_soon(self._refuse, queue, request, error)
+
+    def _add(
+        self, queue: SessionQueue, batcher: MicroBatcher, group: list[Request[Any]], record: SessionRecord
+    ) -> None:
+        """Put the steps of a session into the next batch of its model."""
+        for request in group:
+            request.move_to(RUNNING)
+        work = BatchItem(cast("list[StepRequest]", group), record)
+        self.add(batcher, work, again=self.group_commit.is_recent(queue.tick))
+
+    def add(self, batcher: MicroBatcher, work: BatchItem, *, again: bool) -> None:
+        """Have the work run in the next batch; never from in here."""
+        batcher.add(work, again=again)
+        if not batcher.is_claimed:  # what else has come to this turn of the loop, and comes before the next, goes along
+            batcher.is_claimed = True
+            asyncio.get_running_loop().call_soon(self._release, batcher)
+        elif batcher.asks:
+            self.group_commit.more(again=again)
+
+    def _release(self, batcher: MicroBatcher) -> None:
+        """Run a batch as soon as another commit may begin."""
+        batcher.asks = True
+        most = self.group_commit.ask(batcher.waiting, batcher.again, partial(self._run_batch, batcher))
+        if most:
+            self.group_commit.took(self._run_batch(batcher, most))
+
+    def _run_batch(self, batcher: MicroBatcher, most: int) -> int:
+        """Run `most` works at most, here or on a thread. Return how many."""
+        batcher.asks = False
+        begun, works, failure = batcher.start(most, partial(self._end_batch, batcher))
+        if works is not None:
+            self._end_batch(batcher, works, failure)
+        return begun
+
+    def _end_batch(self, batcher: MicroBatcher, works: Sequence[BatchItem], failure: Exception | None) -> None:
+        """Commit what has ended. Whatever went wrong belongs to those who wait for it, and to no other batch."""
+        try:
+            self._commit_works(batcher.keep_unfinished(works, failure), failure)
+        except Exception:
+            logger.exception("%d works that had run were not taken", len(works))
+        finally:
+            batcher.is_claimed = batcher.waiting > 0
+            if batcher.is_claimed:
+                asyncio.get_running_loop().call_soon(self._release, batcher)
+
+    # --- committing -------------------------------------------------------------------------------------------------
+
+    def _commit_works(self, works: Sequence[BatchItem], failure: Exception | None) -> None:
+        """Commit what has run together, in one group."""
+        group: CommitGroup = []
+        for work in works:
+            if isinstance(work, DryRun):
+                work.end(failure or work.failure or bad_number(work))
+                continue
+            queue = self._cache.known(work.record.key)
+            assert queue is not None, "a queue that is busy stays"
+            try:
+                self._add_commit(group, queue, work, failure)
+            except Exception as error:  # a fault of our own is the answer to this work alone
+                logger.exception("steps of session %s had run and were not committed", queue.key.session)
+                self.end(queue, [error] * len(queue.current))
+        if group:
+            self._commit(group)
+
+    def _add_commit(self, group: CommitGroup, queue: SessionQueue, work: BatchItem, failure: Exception | None) -> None:
+        """Add the commit of a work that has run to the group, or refuse its requests."""
+        if not work.began and failure is None:  # a request of it had ended before: the others go on
+            queue.put_back(0)
+            return self.take_up(queue)
+        if not work.wanted:  # nothing is committed
+            queue.put_back(len(work.requests))
+            return self._next(queue)
+        failure = failure or work.failure
+        if failure is not None:
+            return self._refuse(queue, queue.current[0], failure)
+        try:
+            commit = steps_commit(work, self._rules.kernel_rev)
+        except Exception as error:  # it belongs to those who wait for this work alone
+            return self._refuse(queue, queue.current[0], error)
+        if not isinstance(commit, Commit):
+            return self._refuse(queue, queue.current[0], commit)
+        if len(queue.current) > 1:
+            queue.put_back(len(work.requests))
+        return group.append((queue, commit))
+
+    def _commit(self, group: CommitGroup) -> None:
+        """Begin to apply the commits of requests that are on their way."""
+        number = self.group_commit.number
+        for queue, _ in group:
+            queue.tick = number
+            for request in queue.current:
+                request.move_to(COMMITTING)
+        settle = partial(self._settle_some, group, self.group_commit.begin(len(group)))
+        try:
+            self._store.post([commit for _, commit in group], settle)
+        except Exception as error:  # a fault of our own: nothing was sent, and the queues go on
+            asyncio.get_running_loop().call_soon(settle, range(len(group)), [error] * len(group))
+
+    # --- answered ---------------------------------------------------------------------------------------------------
+
+    def _settle_some(
+        self, group: CommitGroup, sent: CommitInFlight, part: Sequence[int], results: Sequence[CommitResult | Exception]
+    ) -> None:
+        """Answer the requests of the commits whose results have come."""
+        try:
+            self.group_commit.end(sent)  # with the first part: what comes late is not to hold up the others
+        except Exception:  # those who are answered here have no part in what goes next
+            logger.exception("the next batch was not begun")
+        for index, result in zip(part, results, strict=True):
+            queue, commit = group[index]
+            try:
+                self._settle(queue, commit, result)
+            except Exception as error:  # the others of the group go on
+                logger.error("a commit of session %s was not settled", queue.key.session, exc_info=error)
+                self._cache.believe(queue, None)
+                self.end(queue, [error] * len(queue.current))
+
+    def _settle(self, queue: SessionQueue, commit: Commit, result: CommitResult | Exception) -> None:
+        """Answer the requests of a commit, or run them again where the session had changed before it."""
+        if isinstance(result, Applied):
+            self._cache.believe(queue, commit.after)
+            self._answer(queue, commit, result.asked_s)
+        elif isinstance(result, CommitConflict):
+            self._cache.believe(queue, result.record)
+            request = queue.keep_first()
+            error = note_loss(request, commit, result.record)
+            if error is None:
+                self._dispatch(queue, request)
+            else:
+                self.end(queue, [error])
+        else:
+            self._cache.believe(queue, None)
+            if isinstance(result, Committed):
+                queue.keep_first()
+            self.end(queue, [result] * len(queue.current))
+
+    def _answer(self, queue: SessionQueue, commit: Commit, asked_s: float) -> None:
+        """Answer the requests with their changes, and take up the next one after the pause that others asked for."""
+        changes = commit.changes
+        if len(changes) == 1 and queue.current[0].count == 1:  # nearly always
+            change = changes[0]
+            queue.current[0].succeed(change.after, change.steps, change.output, False)
+        else:
+            answer(queue.current, changes)
+        if asked_s:
+            asyncio.get_running_loop().call_later(min(asked_s, LONGEST_ASK_S), self._next, queue)
+        else:
+            self._next(queue)
+
+    def end(self, queue: SessionQueue, results: Sequence[Committed | Exception]) -> None:
+        """Answer the requests that were on their way, each with its result, and take up the next one."""
+        for request, result in zip(queue.current, results, strict=True):
+            if isinstance(result, Committed):
+                request.succeed(result.position, result.steps, result.output, result.replayed)
+            else:
+                request.finish(result)
+        self._next(queue)
+
+    def _refuse(self, queue: SessionQueue, request: Request[Any], error: Exception) -> None:
+        """End the request with the error, unless its Idempotency-Key has an answer: that stands whatever is now.
+
+        Those that were to go with it are no better off: they wait again.
+        """
+        if not isinstance(error, StoreUnavailable) and (steps := queue.take_apart()):
+            return self._dispatch(queue, steps[0])
+        queue.put_back(1)
+        if request.identity.key is None or isinstance(error, StoreUnavailable):
+            return self.end(queue, [error])
+        return self._wait(queue, request, self._preparation.answer(queue.key, request, error))
+
+    def _next(self, queue: SessionQueue) -> None:
+        for request in queue.current:
+            request.leave_admission(self._admission)
+        self.take_up(queue)

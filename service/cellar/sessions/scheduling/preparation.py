@@ -1,0 +1,103 @@
+"""What a request needs that is not at hand: the session's record, its model, and what an edit asks of the store.
+
+Each coroutine returns what it has found, and the lifecycle goes on with that. What it raises is the request's answer.
+"""
+
+from collections.abc import Coroutine
+from time import monotonic
+from typing import Any
+
+from cellar.errors import CellarError, ModelDeleted
+from cellar.ports import Commit, Committed, Identity, SessionKey, SessionRecord, SessionStore
+from cellar.sessions.execution.model_cache import LoadedModel, ModelCache
+from cellar.sessions.requests.change_request import ChangeRequest, Stale
+from cellar.sessions.requests.request import Request
+from cellar.sessions.scheduling.commit_builder import change_commit, edit_commit
+from cellar.sessions.scheduling.contention import CONTENTION_S, contended
+from cellar.sessions.values.deleted_model import DeletedNetwork, model_deleted
+from cellar.sessions.values.model_protocol import Network
+
+
+class Found:
+    """What the lifecycle goes on with: a session's record, None for one that must be read again."""
+
+    __slots__ = ("record",)
+
+    def __init__(self, record: SessionRecord | None) -> None:
+        self.record = record
+
+
+Prepared = Found | LoadedModel | Commit | Committed | Exception
+"""A record to begin with again, the model to run on, the commit of an edit, or the answer."""
+
+Preparing = Coroutine[Any, Any, Prepared]
+
+
+class Preparation:
+    """Asks the store and the models for the requests of sessions."""
+
+    def __init__(self, store: SessionStore, models: ModelCache, kernel_rev: int) -> None:
+        self._store = store
+        self._models = models
+        self._kernel_rev = kernel_rev
+
+    async def record(self, key: SessionKey, request: Request[Any]) -> Prepared:
+        """Return the session's record, or the answer if the same request was committed before."""
+        identity = request.identity
+        if not identity.ordered:
+            return Found(await self._store.load(key))
+        found = await self._store.find(key, identity, request.fingerprint)
+        return found if isinstance(found, Committed) else Found(found)
+
+    async def model(self, key: SessionKey, request: Request[Any], record: SessionRecord) -> Prepared:
+        """Return the session's model, ready to run. Raise ModelDeleted if it is gone and the request needs it."""
+        try:
+            return await self._models.fetch(key.tenant, record.meta)
+        except ModelDeleted as error:
+            return await self._look_again(key, request, record, error)
+
+    async def change(
+        self, key: SessionKey, request: ChangeRequest, record: SessionRecord, network: Network
+    ) -> Prepared:
+        """Return the commit of an edit that has to ask the store first."""
+        assert request.prepare is not None
+        try:
+            edited = await request.prepare(record, network)
+        except Stale:
+            if monotonic() - request.taken_s > CONTENTION_S:
+                raise contended() from None
+            return Found(None)
+        except ModelDeleted as error:
+            return await self._look_again(key, request, record, error)
+        return change_commit(record, request, network, edited, self._kernel_rev)
+
+    def change_without_model(self, request: Request[Any], record: SessionRecord) -> tuple[ChangeRequest, Network]:
+        """Return what needs no model of a session whose model was deleted. Raise ModelDeleted for all else."""
+        if not (request.any_model and isinstance(request, ChangeRequest)):
+            raise model_deleted(record.meta.model)
+        return request, DeletedNetwork(record.meta)
+
+    async def answer(self, key: SessionKey, request: Request[Any], error: Exception) -> Prepared:
+        """Return what the request's Idempotency-Key was answered before; `error` if it was not."""
+        try:
+            found = await self._store.find(key, Identity(key=request.identity.key), request.fingerprint)
+        except CellarError as other:
+            return other
+        return found if isinstance(found, Committed) else error
+
+    async def _look_again(
+        self, key: SessionKey, request: Request[Any], record: SessionRecord, error: ModelDeleted
+    ) -> Prepared:
+        """Return the record if the session has left the model that is gone, or is marked by now.
+
+        Else an edit that needs no model is made with what is known of it, and anything else raises that it is gone.
+        """
+        now = await self._store.load(key)
+        if now.meta != record.meta:
+            return Found(now)
+        if not (request.any_model and isinstance(request, ChangeRequest)):
+            raise error
+        network = (await self._models.known(key.tenant, now.meta)).network
+        if request.prepare is None:
+            return edit_commit(now, request, network, self._kernel_rev)
+        return await self.change(key, request, now, network)
