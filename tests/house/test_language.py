@@ -36,36 +36,25 @@ PHRASES = {
 }
 """Regular expressions in texts whose white space is single blanks, and what to write instead."""
 
+SUFFIXES = {".py", ".md", ".lua", ".toml"}
+
 TEXT = (tokenize.STRING, getattr(tokenize, "FSTRING_MIDDLE", tokenize.STRING))  # from Python 3.12 on
 
-CLEAN = (
-    "README.md",
-    "CHANGELOG.md",
-    "CONTRIBUTING.md",
-    "benchmarks",
-    "docs",
-    "service/cellar/assembly.py",
-    "service/cellar/cells",
-    "service/cellar/cli.py",
-    "service/cellar/demo",
-    "service/cellar/embedded",
-    "service/cellar/errors",
-    "service/cellar/jobs",
-    "service/cellar/logs.py",
-    "service/cellar/main.py",
-    "service/cellar/open_files.py",
-    "service/cellar/parent.py",
-    "service/cellar/ports",
-    "service/cellar/registry.py",
-    "service/cellar/server.py",
-    "service/cellar/suggestions.py",
-    "service/cellar/settings.py",
-    "service/cellar/sessions/events",
-    "service/cellar/sessions/history",
-    "service/cellar/sessions/operations",
-    "service/cellar/store",
+CHECKED = ("README.md", "CHANGELOG.md", "CONTRIBUTING.md", "docs", "benchmarks", "service/cellar")
+"""Pages and code whose texts people read."""
+
+PENDING = (
+    "api",
+    "engine/backend",
+    "engine/execution",
+    "engine/kernel_library",
+    "sessions/execution/micro_batcher.py",
+    "sessions/execution/model_cache.py",
+    "sessions/requests",
+    "sessions/scheduling",
+    "sessions/service",
 )
-"""Files and folders without such phrases."""
+"""Parts of `service/cellar` that are still to be rewritten."""
 
 
 def texts(path: Path) -> Iterator[tuple[int, str]]:
@@ -101,13 +90,16 @@ def riddles(path: Path) -> list[str]:
     return found
 
 
-def files(name: str) -> list[Path]:
-    """Return a file, or the Python files and pages of a folder."""
+def files(name: str) -> Iterator[Path]:
+    """Yield a file, or the files of a folder, without the pending ones."""
     path = ROOT / name
-    return [path] if path.is_file() else [each for each in sorted(path.rglob("*")) if each.suffix in (".py", ".md")]
+    pending = [ROOT / "service" / "cellar" / part for part in PENDING]
+    for each in [path] if path.is_file() else sorted(path.rglob("*")):
+        if each.suffix in SUFFIXES and not any(each.is_relative_to(part) for part in pending):
+            yield each
 
 
-@pytest.mark.parametrize("name", CLEAN)
+@pytest.mark.parametrize("name", CHECKED)
 def test_no_text_has_a_riddle(name: str) -> None:
     found = {str(path.relative_to(ROOT)): riddles(path) for path in files(name)}
     assert {path: phrases for path, phrases in found.items() if phrases} == {}

@@ -62,8 +62,8 @@ def check(cache: KernelCache, *, training: bool = False) -> None:
         if digest(cache, name) != GOLDEN[name]:
             what = f"training revision {TRAINING_REV}" if training else f"kernel revision {KERNEL_REV}, {name} weights"
             raise StartupError(
-                f"this machine computes other bits than those of {what} (target {cache.target.cpu});"
-                " sessions and jobs would not go on as they were"
+                f"this machine does not compute the bits of {what} (target {cache.target.cpu});"
+                " sessions and jobs would continue with other results"
             )
 
 

@@ -25,7 +25,7 @@ class Gunzip:
     def feed(self, data: bytes) -> Iterator[bytes]:
         """Yield what the bytes decode to, at most PIECE_BYTES at a time. Raise MalformedBody.
 
-        Nothing is decoded before it is asked for, so whoever has had enough leaves the rest where it is.
+        Each piece is decoded when it is requested, so a caller can stop early.
         """
         while data:
             if self._member.eof:

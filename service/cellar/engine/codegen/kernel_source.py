@@ -133,7 +133,7 @@ class _KernelWriter(FusedLoopWriter, ParameterGradientWriter, PrologueEpilogueWr
 
     @cached_property
     def is_large(self) -> bool:
-        """Whether the kernel has so many loops that each becomes a function."""
+        """Whether the kernel has more than MOST_LOOPS loops, so that each becomes a function."""
         return sum(isinstance(stage, FusedLoop) for _, stage in self.schedule.stages) > MOST_LOOPS
 
     def write_shared(self, stage: FusedLoop, *, loop: bool) -> None:

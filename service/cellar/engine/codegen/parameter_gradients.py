@@ -47,7 +47,7 @@ class ParameterGradientWriter(SourceWriter):
                     self.write(f"clear({self.slot('sums', name)}, 16 * {self.width(extent(node))})")
 
     def add_gradients(self, ready: str, last: str) -> None:
-        """Write the sums over pairs of step and row, some packed at a time, of which so many are `ready`.
+        """Write the sums over pairs of step and row, of which `ready` are packed.
 
         Of matrices they are products, a factor's panels by the other's; of vectors and scalars sums in lanes.
         """

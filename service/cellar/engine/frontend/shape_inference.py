@@ -64,7 +64,7 @@ class Inferred:
 
 
 def infer(program: Program, roles: Roles, source: Source, sizes: Mapping[str, int]) -> Inferred:
-    """Return the graph of a step. Raise CellShapeError, or CellNameError for a size that nobody gave."""
+    """Return the graph of a step. Raise CellShapeError, or CellNameError for a size that was not given."""
     return _Inference(program, roles, source, sizes).run()
 
 

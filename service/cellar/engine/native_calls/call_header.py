@@ -21,7 +21,7 @@ class HeaderField(IntEnum):
     OUTPUTS_TIME = auto()
     STATE = auto()
     SOURCES = auto()
-    """Address of the address of each row's state, 0 for a row that begins anew; 0 if `STATE` says it all. And room."""
+    """Pointer to a table with one state pointer for each row, where 0 means the initial state; 0 if `STATE` is used."""
     ROW_TABLE = auto()
     AFTER = auto()
     IN_SIZE = auto()

@@ -69,7 +69,7 @@ def is_dense(array: int, axis: int, size: int) -> bool:
 
 @kernel_function
 def is_array(frame: int, array: int, dtype: int, axes: int) -> bool:
-    """Return whether an object is an aligned array of so many axes, of the dtype at a field of the header."""
+    """Return whether an object is an aligned array with `axes` axes, of the dtype in a field of the header."""
     if not is_exactly(frame, array, HeaderField.NDARRAY):
         return False
     aligned = (read_int32(array + _FLAGS) & _ALIGNED) != 0
@@ -107,7 +107,7 @@ def is_column(frame: int, array: int, dtype: int, size: int, rows: int) -> bool:
 
 @kernel_function
 def locate_rows(frame: int, records: int, rows: int) -> bool:
-    """Write the address of each row in a tuple of records to the table of rows; return whether there are so many.
+    """Write the address of each row in a tuple of records to the table of rows; return whether the number is right.
 
     Where there is no state, records are empty, however many there are.
     """

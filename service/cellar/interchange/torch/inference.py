@@ -68,7 +68,7 @@ def _ordered(units: Sequence[list[str]], modules: Mapping[str, TorchModule]) -> 
 def _orders(
     begun: list[list[str]], rest: list[list[str]], modules: Mapping[str, TorchModule]
 ) -> Iterator[list[list[str]]]:
-    """Yield the orders that go on from those that are begun."""
+    """Yield the orders that continue those that are begun."""
     if not rest:
         yield begun
     for unit in rest:

@@ -144,7 +144,7 @@ def _plain(item: Item, arrays: Shapes) -> TorchModule:
 
 
 def _shape(item: Item, arrays: Shapes, array: str, axes: int) -> Shape:
-    """Return the shape of an array that must be there, with so many axes. Raise ImportRefused."""
+    """Return the shape of an array. Raise ImportRefused unless it exists and has `axes` axes."""
     shape = arrays.get(array)
     if shape is None or len(shape) != axes:
         fault = "is missing" if shape is None else "has another number of axes"

@@ -1,7 +1,7 @@
-"""Forward and back through the layers of a network one by one, for training: what each reads is put together here.
+"""Runs the layers of a network forward and backward one by one, for training.
 
-Everything that computes floats is a kernel of `cellar.engine`, but for one thing: where several layers read a signal,
-its gradients are added up, those of later layers first.
+All arithmetic is in kernels of `cellar.engine`, with one exception: if several layers read a signal, its gradients are
+added here, those of later layers first.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -104,7 +104,7 @@ def backward(
     """Return the gradients of a traced pass, given those of the signal `output` and of the state after it.
 
     Without `want_inputs` those of the input are not computed where no other layer needs them, and mean nothing. With
-    `into`, gradients by name of all weights, the sums of those of parameters go on from there.
+    `into`, gradients by name of all weights, the sums of the gradients of parameters are added to these.
     """
     sums = _Gradients(parts)
     sums.add(output, d_outputs)
@@ -152,7 +152,7 @@ class _Gradients:
             self._sums[number] = part if there is None else there + part
 
     def take(self, number: int) -> Array:
-        """Return the sum of a layer, which somebody reads or the network would not have it."""
+        """Return the sum of the gradients of a layer's output. Every layer of a network is read by another one."""
         return np.ascontiguousarray(self._sums.pop(number), dtype=np.float32)
 
     def _split(self, signal: Signal, gradient: Array) -> Iterator[tuple[int, Array]]:

@@ -1,4 +1,4 @@
-"""The masks of dropout: drawn anew for every update, the same whenever and wherever that update is computed."""
+"""Draws the masks of dropout for an update, which depend only on the seed, the epoch, the update and the layer."""
 
 from collections.abc import Sequence
 

@@ -240,8 +240,8 @@ class BoundNetwork:
         """Return the gradients of a run that was saved; those of the inputs are zeros without `want_inputs`.
 
         `d_outputs` (T, B, out_size) and `d_state` (B, state_size), zeros if None, are those of what the run answered.
-        With `into`, the gradients of the weights in a run that went on from this one, their sums go on from there;
-        not those of initial states, with which only a run that went on from no other begins.
+        With `into`, the gradients of the weights of a later run that continued this one, the sums are added to these;
+        the gradients of initial states are not, because only a run that continues no other one begins with them.
         """
         assert isinstance(run.saved, Saved)
         inputs, trace = run.saved.inputs, run.saved.trace

@@ -70,8 +70,8 @@ def table_gradient(
 ) -> Array:
     """Return the gradient of the table: of each id the sum over its places, t descending and b ascending.
 
-    `inputs` (T, B, 1), `d_found` (T, B, out_size); steps at and past a row's length are left out. With `into` the sums
-    go on from those given.
+    `inputs` (T, B, 1), `d_found` (T, B, out_size); steps at and past the length of a row are not included. With `into`,
+    the sums are added to these.
     """
     ids = inputs[::-1, :, 0].astype(np.intp)
     alive = np.ones(ids.shape, np.bool_)

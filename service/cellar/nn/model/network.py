@@ -63,7 +63,7 @@ class Network:
         """Names and shapes: "0.Wi_r", ..., and "0.h0" for a trainable initial state."""
         self.parameter_count = sum(math.prod(shape) for _, shape in self.parameters)
         self.row_numbers = sum(_numbers_made(layer) for layer in self.layers)
-        """About how many numbers a step of one row makes on its way."""
+        """Estimate of how many intermediate numbers a step of one row computes."""
         _check_limits(self, pointer)
 
     @property

@@ -38,7 +38,7 @@ class Best:
 
 @dataclass(frozen=True, slots=True)
 class RunState:
-    """Everything that decides how a run goes on. Between updates it is a value; the order of batches follows from
+    """Everything that determines the rest of a run. It is a value between updates; the order of batches follows from
     the seed and the epoch, so that it needs no place here."""
 
     weights: Array
@@ -85,7 +85,7 @@ def load(data: bytes, run: str) -> RunState:
 def check_revision(data: bytes) -> None:
     """Raise StoreCorrupt for bytes that are no checkpoint, and KernelRevisionMismatch for one of another revision.
 
-    To go on from a checkpoint of another revision would give weights that no revision gives.
+    Continuing a checkpoint of another revision would give weights that no single revision gives.
     """
     _read(data)
 

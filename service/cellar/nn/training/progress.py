@@ -59,7 +59,7 @@ class Evaluation:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """Where a run stands after an update. The two methods are valid until the run is asked to go on."""
+    """The progress of a run after an update. The two functions are valid until the next update."""
 
     epoch: int
     """The epoch of the update, from 1."""
@@ -78,4 +78,4 @@ class Progress:
     weights: Callable[[], dict[str, NDArray[np.float32]]] = field(repr=False)
     """Return the result so far: with early stopping the best weights, else the newest."""
     checkpoint: Callable[[], bytes] = field(repr=False)
-    """Return all that `fit` needs to go on from here, in any process, to the same bits."""
+    """Return all that `fit` needs to continue from here, in any process, with the same bits."""

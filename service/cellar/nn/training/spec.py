@@ -72,7 +72,7 @@ class TrainingSpec(Frozen):
     validation: Annotated[float, Field(gt=0, lt=1)] | None = Field(
         None,
         description="Fraction of the data to hold out: the last rows, or the last steps if there is one row, a"
-        " window or a carried state. Held-out steps go on from the state after the steps before them,"
+        " window or a carried state. Held-out steps continue from the state after the steps before them,"
         " unless they are windows of their own (`reset` with a window). Separate validation data may"
         " be sent instead.",
     )

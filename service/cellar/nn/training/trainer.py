@@ -1,7 +1,7 @@
-"""Training: a generator of progress. No input or output, no clock; the same seed gives the same weights, bit for bit.
+"""Trains a network, as a generator of progress. It does no I/O; the same seed gives the same weights, bit for bit.
 
 The state of a run is one immutable value (`RunState`) that each update replaces; a checkpoint is that value as bytes,
-so going on from one, in any process, is what would have happened anyway.
+so a run that continues from a checkpoint, in any process, gives the same result as one that was not interrupted.
 """
 
 import functools
@@ -37,8 +37,8 @@ from cellar.nn.training.update.weight_vector import Trainee, joined, named
 Array = NDArray[np.float32]
 
 SHAPES_RECORDED = 6
-"""Shapes of batches that are recorded, each with memory of its own: so many has a run that carries its state, of whole
-and of fewer rows the first window, those that follow, and the last one."""
+"""Shapes of batches that are recorded, each with its own memory. A run that carries its state has this many: for full
+and for smaller batches, the first window, the following ones and the last one."""
 
 
 def fit(
@@ -49,7 +49,7 @@ def fit(
     *,
     checkpoint: bytes | None = None,
 ) -> Iterator[Progress]:
-    """Train from these weights, or go on from a checkpoint of the same call; yield after every update.
+    """Train from these weights, or continue from a checkpoint of the same call; yield after each update.
 
     The last progress is `finished` and has the result. Raise InvalidInput, ShapeMismatch or NotFinite before the first
     update where data, settings and network do not fit; StateNotFinite or OutputNotFinite when the run diverges; and
@@ -291,7 +291,7 @@ def _kept(state: RunState) -> EpochRecord | None:
 
 
 def _led_by_zeros(array: Array, steps: int) -> Array:
-    """Return (T, B, F) with so many steps of zeros before it."""
+    """Return (T, B, F) with `steps` steps of zeros before it."""
     if steps == 0:
         return array
     return np.concatenate([np.zeros((steps, *array.shape[1:]), np.float32), array])

@@ -25,7 +25,7 @@ class NpyRows:
 
     @property
     def held_bytes(self) -> int:
-        """Return how much has come of what is not all there."""
+        """Return the number of bytes of an incomplete entry."""
         return len(self._held)
 
     def feed(self, data: bytes) -> list[Floats]:

@@ -45,8 +45,8 @@ class Place(NamedTuple):
 class Step(NamedTuple):
     """A step, or a sequence of steps, of one session. `inputs` is (T, rows, in_size).
 
-    `tag` is carried back by the answer. `reset` has a byte for each row, 1 where the row begins anew. A `timeout_ms` of
-    0 is none.
+    The answer repeats `tag`. `reset` has a byte for each row, 1 for a row that is reset. A `timeout_ms` of
+    0 means no timeout.
     """
 
     session: str
@@ -63,9 +63,9 @@ class Step(NamedTuple):
 
 
 class Answer(NamedTuple):
-    """What became of a step: status 200, the position after it and the outputs (T, rows, out_size); else a problem.
+    """The answer to a step: status 200 with the position and the outputs (T, rows, out_size), or a problem.
 
-    `outputs` is None in a replay whose output was not kept. `problem` is the JSON document of the error.
+    `outputs` is None in a repeated answer whose output was not stored. `problem` is the JSON document of the error.
     """
 
     tag: int

@@ -2,7 +2,7 @@
 
 A frame is a header, then records of one size, then all numbers in one block, then all text. Everything is little
 endian and nothing is padded: records and numbers stand at multiples of eight and four bytes. `docs/reference/frames.md`
-gives the layout to those who write another client.
+describes it for authors of other clients.
 """
 
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""Frames cut out of a stream of bytes that comes in pieces of any size."""
+"""Divides a stream of bytes, which arrives in pieces of any size, into frames."""
 
 from collections.abc import Iterator
 
@@ -6,7 +6,7 @@ from cellar.errors import BodyTooLarge, MalformedBody
 from cellar.wire.frames.layout import HEADER, frame_bytes, read_header
 
 MAX_RECORDS = 4096
-"""Of a frame on its way in: they are read in one go, in some ten milliseconds."""
+"""The most records of a received frame: reading them takes some ten milliseconds, without interruption."""
 
 
 class FrameSplitter:
@@ -21,13 +21,13 @@ class FrameSplitter:
 
     @property
     def held_bytes(self) -> int:
-        """Return how much has come of what is not all there."""
+        """Return the number of bytes of an incomplete frame."""
         return len(self._held)
 
     def feed(self, data: bytes) -> Iterator[bytes]:
-        """Take bytes and yield the frames that are whole now; behind them, raise MalformedBody or BodyTooLarge.
+        """Add bytes and yield the frames that are complete now; after these, raise MalformedBody or BodyTooLarge.
 
-        A size is believed only once it is known to be within the limit, so no more than that is ever held.
+        The size in a header is checked before anything is stored, so never more bytes than the limit are held.
         """
         self._held += data
         while len(self._held) >= HEADER.size:
@@ -44,6 +44,6 @@ class FrameSplitter:
             yield frame
 
     def end(self) -> None:
-        """Say that no more bytes come. Raise MalformedBody if a frame has begun."""
+        """End the stream. Raise MalformedBody if a frame is incomplete."""
         if self._held:
             raise MalformedBody(f"the body ends inside a frame, after {len(self._held)} bytes of it")

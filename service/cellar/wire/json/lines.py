@@ -29,7 +29,7 @@ class LineSplitter:
 
     @property
     def held_bytes(self) -> int:
-        """Return how much has come of a line that is not all there."""
+        """Return the number of bytes of an incomplete line."""
         return self._size
 
     def feed(self, data: bytes) -> Iterator[bytes]:

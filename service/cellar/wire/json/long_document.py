@@ -1,8 +1,8 @@
-"""Long JSON documents: what they have besides arrays of numbers is decoded, and that is bounded.
+"""Decodes long JSON documents without decoding their arrays of numbers, whose text is kept.
 
-Every request of many bytes is an array of numbers with a little around it. The little is decoded as usual; a long array
-of numbers stays text (`NumberText`) until it is known what it is for. So a document of any content makes at most
-`MOST_OTHER_BYTES` of text into objects, and no call of the decoder holds up other threads for long.
+A long request is an array of numbers with a few other members. These are decoded as usual; a long array
+of numbers stays text (`NumberText`) until its shape is known. So at most
+`MOST_OTHER_BYTES` of any document become Python objects, and no call of the decoder blocks other threads for long.
 """
 
 import re
@@ -96,7 +96,7 @@ def _numbers_from(body: bytes, start: int) -> NumberText:
 
 
 def _end_of_array(body: bytes, at: int, depth: int) -> int:
-    """Return the place behind the bracket that closes so many arrays. Raise MalformedJson if there is none."""
+    """Return the index after the bracket that closes `depth` arrays. Raise MalformedJson if there is none."""
     while (token := _QUOTE_OR_BRACKET.search(body, at)) is not None:
         at = token.end()
         if token[0] == b'"':

@@ -38,7 +38,7 @@ class FaultSearch:
         """Whether the present element is complete, so that a comma or a bracket must follow."""
 
     def begin(self, inner: Sequence[int], done: int, structure: bytes) -> None:
-        """Stand behind so many regular elements of the first axis and a part of the next one, which ends in a comma."""
+        """Start after `done` regular elements of the first axis and a part of the next one, which ends in a comma."""
         self._wanted[1:] = inner
         self._counts = [done]
         for byte in structure:

@@ -26,7 +26,7 @@ _FLOAT32 = np.dtype("<f4")
 
 
 class _Packers(dict[int, Callable[..., bytes]]):
-    """What packs so many numbers as little-endian float32, made once for the sizes of nearly all steps."""
+    """Functions that pack a number of values as little-endian float32, created once for each number."""
 
     def __missing__(self, count: int) -> Callable[..., bytes]:
         return struct.Struct(f"<{count}f").pack

@@ -32,7 +32,7 @@ def plans(network: Network, data: Dataset, spec: TrainingSpec) -> tuple[Plan, Pl
 
 
 def _check_whole(spec: TrainingSpec) -> None:
-    """Refuse what needs a state that goes on, where the network reads each sequence from both ends."""
+    """Refuse settings that carry a state between parts of a sequence, if the network reads whole sequences."""
     for field, value, allowed in (
         ("state", spec.state, "reset"),
         ("warmup", spec.warmup, 0),
@@ -40,7 +40,7 @@ def _check_whole(spec: TrainingSpec) -> None:
     ):
         if value != allowed:
             raise InvalidInput(
-                "the model reads whole sequences, so no state goes on from one stretch of steps to the next",
+                "the model reads whole sequences, so no state is carried from one stretch of steps to the next",
                 pointer=f"/{field}",
                 expected="null" if allowed is None else str(allowed),
                 actual=str(value),
@@ -52,8 +52,8 @@ def split(
 ) -> tuple[Plan, Plan | None]:
     """Return the plans of training and of validation, aligned and checked.
 
-    `stateful`: the network has a state that goes on from one stretch of steps to the next. One that reads whole
-    sequences has none.
+    `stateful`: the state of the network is carried from one stretch of steps to the next. A network that reads whole
+    sequences is not stateful.
 
     Raise ShapeMismatch, InvalidInput or NotFinite with a pointer below /data, and InvalidInput for settings that do
     not fit the data.

@@ -25,7 +25,7 @@ class Scored:
 
 @dataclass(frozen=True, slots=True)
 class Bound:
-    """A loss in a recording: the losses (T, B, 1), their gradients, which whoever runs it fills in, and its calls."""
+    """A loss in a recording: the losses (T, B, 1), their gradients, which the caller fills in, and its calls."""
 
     losses: Array
     d_losses: Array
@@ -84,5 +84,5 @@ class CompiledLoss:
 
 
 def _joined(parts: Sequence[Array]) -> Array:
-    """Return what came of the segments as one array; that of one segment as it is."""
+    """Return the results of the segments as one array."""
     return parts[0] if len(parts) == 1 else np.concatenate(parts)

@@ -30,7 +30,7 @@ def named(network: Network, vector: Array) -> dict[str, Array]:
 
 
 class Trainee:
-    """A network whose weights change: they stand in one vector, from which they are packed for kernels anew."""
+    """A network whose weights change: they are in one vector, and are packed for the kernels after each change."""
 
     def __init__(self, compiled: CompiledNetwork) -> None:
         self._compiled = compiled
