@@ -97,10 +97,11 @@ class Api(Parts):
         self_test.check(self.kernels)
         DIGEST_CHAIN.load_with(lambda: self.kernels.digest_chain)
         self._job_sweep_s = settings.job_sweep_s
-        route, self._aside = (open_router(self.url, prefix=settings.key_prefix) for _ in range(2))
-        self._events = RedisEvents(self._aside, find_pubsub_server(self.url), prefix=settings.key_prefix)
+        # pages of logs, events and shadows go over connections of their own, so that no commit waits behind them
+        router, self._second_router = (open_router(self.url, prefix=settings.key_prefix) for _ in range(2))
+        self._events = RedisEvents(self._second_router, find_pubsub_server(self.url), prefix=settings.key_prefix)
         self._store = RedisSessions(
-            route,
+            router,
             prefix=settings.key_prefix,
             window=settings.replay_window,
             output_cap_bytes=settings.replay_output_bytes,
@@ -112,14 +113,14 @@ class Api(Parts):
         self._sessions = self._make_sessions(settings)
         self._job_queue = self.job_queue(sync_client(self.queue_url))
         copies = RedisSnapshots(
-            route,
+            router,
             self._store,
             prefix=settings.key_prefix,
             most=settings.max_snapshots,
             held_s=settings.idempotency_ttl_s,
         )
-        past = RedisHistory(self._aside, prefix=settings.key_prefix)
-        shadows = RedisShadows(self._aside, prefix=settings.key_prefix)
+        history = RedisHistory(self._second_router, prefix=settings.key_prefix)
+        shadows = RedisShadows(self._second_router, prefix=settings.key_prefix)
         stored, uses, limit = (self._sessions, self._store), self._store.uses, ConcurrencyLimit()
         jobs = Jobs(self.jobs, self.blobs, self.registry, self._job_queue, self.clock)
         self.services = Services(
@@ -127,9 +128,9 @@ class Api(Parts):
             states=States(*stored),
             snapshots=Snapshots(*stored, copies, self.clock),
             forks=Forks(*stored, copies, self.clock, most_bytes=settings.max_fork_bytes),
-            histories=SessionHistory(*stored, past, limit=limit),
-            replays=Replays(*stored, past, uses, self.clock, kernel_rev=KERNEL_REV, limit=limit),
-            shadows=Shadows(*stored, past, shadows, uses, self.clock),
+            histories=SessionHistory(*stored, history, limit=limit),
+            replays=Replays(*stored, history, uses, self.clock, kernel_rev=KERNEL_REV, limit=limit),
+            shadows=Shadows(*stored, history, shadows, uses, self.clock),
             event_hub=EventHub(self._store, self._events),
             registry=self.registry,
             compiles=CompileLimit(settings.compile_queue),
@@ -178,7 +179,7 @@ class Api(Parts):
             await asyncio.wait(background)
             self.services.compiles.close()
             await self._sessions.aclose(SETTLE_S)
-            for part in (self._store, self.services.event_hub, self._events, self._aside):
+            for part in (self._store, self.services.event_hub, self._events, self._second_router):
                 await part.aclose()
             await asyncio.to_thread(sweeping.join)
 

@@ -39,7 +39,7 @@ class CommitPipeline:
         fast: FastCommits,
         replicas: Replicas | None,
     ) -> None:
-        self._routerr = router
+        self._router = router
         self._client = client
         self._keys = keys
         self._calls = calls
@@ -52,7 +52,7 @@ class CommitPipeline:
         group = _CommitGroup(self, commits, done)
         if self._replicas is None:
             return self._post_packed(group)
-        for part in self._routerr.parts(len(commits), group.key):
+        for part in self._router.parts(len(commits), group.key):
             self._spawn(group, part, self._durable([commits[index] for index in part], self._replicas))
         return None
 
@@ -62,7 +62,7 @@ class CommitPipeline:
             packed = [write(commit) or pack([call(commit)]) for commit in group.commits]
         except Exception:
             return self._post_one_by_one(group)
-        return self._routerr.post(packed, group.key, group.on_replies)
+        return self._router.post(packed, group.key, group.on_replies)
 
     def _post_one_by_one(self, group: "_CommitGroup") -> None:
         """Send each commit that can be packed by itself, and end the others with an error."""
@@ -75,7 +75,7 @@ class CommitPipeline:
                 asyncio.get_running_loop().call_soon(group.end, [index], [error])
                 continue
             one = _CommitGroup(self, [commit], partial(_end_one, group, index))
-            self._routerr.post([packed], one.key, one.on_replies)
+            self._router.post([packed], one.key, one.on_replies)
 
     def key(self, commit: Commit) -> bytes:
         """Return the key that decides which server a commit goes to."""
