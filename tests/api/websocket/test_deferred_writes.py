@@ -15,10 +15,10 @@ async def test_who_fails_keeps_nobody_from_his_turn() -> None:
     def fail() -> None:
         raise RuntimeError("a fault of our own")
 
-    turns.ask(fail)
-    turns.ask(heard.set)
+    turns.add(fail)
+    turns.add(heard.set)
     async with asyncio.timeout(5):
         await heard.wait()
         heard.clear()
-        turns.ask(heard.set)
+        turns.add(heard.set)
         await heard.wait()

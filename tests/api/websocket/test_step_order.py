@@ -65,10 +65,10 @@ async def test_of_several_failures_the_first_counts_and_can_be_forgiven() -> Non
         order.begin("s", Place("w", number), None)
     with pytest.raises(NotReached, match="request 1"):
         order.predecessor("s", Place("w", 2))
-    order.forgive("t")
+    order.forget_failures("t")
     with pytest.raises(NotReached):
         order.predecessor("s", Place("w", 2))
-    order.forgive("s")
+    order.forget_failures("s")
     assert order.predecessor("s", Place("w", 2)) is None
 
 

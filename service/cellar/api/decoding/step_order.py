@@ -80,7 +80,7 @@ class Order:
         if len(self._failed) > MOST_FAILURES:
             del self._failed[next(iter(self._failed))]
 
-    def forgive(self, session: str) -> None:
+    def forget_failures(self, session: str) -> None:
         """Drop the failures of a session whose client knows its position."""
         for chain in [chain for chain in self._failed if chain[0] == session]:
             del self._failed[chain]

@@ -1,1 +1,1 @@
-"""Sessions over WebSockets: many steps in flight, answered in order."""
+"""Steps over WebSockets: many in flight on a socket, answered in the order of their session."""

@@ -1,4 +1,4 @@
-"""How a stream ends: one table from error class to close code, beside that of statuses."""
+"""Close codes and reasons of streams: the table from error class to code, like that of HTTP statuses."""
 
 from http import HTTPStatus
 from typing import NamedTuple
@@ -7,22 +7,22 @@ from cellar import errors
 from cellar.api.errors.problems import status_of
 
 REASON_BYTES = 123
-"""Of a close frame, whose payload may have 125 with the code."""
+"""Longest reason of a close frame, whose payload may have 125 bytes with the code."""
 
 OWN_CODES = 4000
-"""Close codes that an application may give begin here; ours are the HTTP statuses above it."""
+"""The first close code of applications. Ours are this plus the HTTP status."""
 
 CODES: dict[type[errors.CellarError], int] = {
     errors.MalformedJson: 1007,
     errors.MalformedBody: 1007,
     errors.Overloaded: 1013,
 }
-"""What the WebSocket protocol has a code for. All else is 4000 and its status, a fault of the service 1011."""
+"""Errors for which the WebSocket protocol has a code. Others have OWN_CODES plus their status, internal ones 1011."""
 
 INTERNAL = 1011
 
 ENDING = (errors.NotFound, errors.Gone, errors.PositionConflict, errors.KernelRevisionMismatch)
-"""Errors of a step after which the stream of its session has no meaning: what follows has lost its place."""
+"""Errors of a step that end the stream of its session, because the steps after it have no place any more."""
 
 
 class Closing(NamedTuple):
@@ -46,7 +46,7 @@ def code_of(kind: type[errors.CellarError]) -> int:
 
 
 def closing_of(error: errors.CellarError) -> Closing:
-    """Return how a stream ends that ends with this error: the reason begins with the name of the problem."""
+    """Return the close frame of a stream that ends with this error. The reason begins with the slug of the error."""
     if isinstance(error, errors.InternalError):
         return BROKEN
     reason = f"{error.slug}: {error.detail}".encode()[:REASON_BYTES]

@@ -1,4 +1,4 @@
-"""What is to be written once in a turn of the event loop, however many steps are answered in it."""
+"""Writes of sockets that are deferred to the end of a turn of the event loop, so that its answers are sent together."""
 
 import asyncio
 import logging
@@ -8,21 +8,21 @@ logger = logging.getLogger(__name__)
 
 
 class DeferredWrites:
-    """Calls whoever asks for it when all that happens now has happened: one callback of the loop for all of them."""
+    """Calls functions in the next turn of the event loop, with one callback of the loop for all of them."""
 
     def __init__(self) -> None:
-        self._asked: list[Callable[[], None]] = []
+        self._calls: list[Callable[[], None]] = []
 
-    def ask(self, call: Callable[[], None]) -> None:
-        """Be called, once for each time that this is asked."""
-        if not self._asked:
+    def add(self, call: Callable[[], None]) -> None:
+        """Call a function in the next turn, once for each time that it was added."""
+        if not self._calls:
             asyncio.get_running_loop().call_soon(self._call)
-        self._asked.append(call)
+        self._calls.append(call)
 
     def _call(self) -> None:
-        asked, self._asked = self._asked, []
-        for call in asked:
+        calls, self._calls = self._calls, []
+        for call in calls:
             try:
                 call()
-            except Exception:  # of one socket; the others would wait for their turn for ever
+            except Exception:  # of one socket; the writes of the others must not be lost
                 logger.exception("a stream's answers were not written")

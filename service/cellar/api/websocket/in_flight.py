@@ -1,4 +1,4 @@
-"""The steps in flight on one socket: submitted as they come, a window of them, answered in their session's order."""
+"""The steps in flight on one socket: a limited window, submitted as received and answered in their session's order."""
 
 import asyncio
 from collections import deque
@@ -16,24 +16,24 @@ SOCKET_WINDOW = 4096
 
 
 KEPT_QUEUES = 64
-"""Sessions without a step in flight that a socket of many keeps at hand: making a queue costs half a microsecond."""
+"""Queues of sessions without a step in flight that a socket keeps, because making one takes half a microsecond."""
 
 
 class _Queue:
-    """The steps of one session in flight, in their order. `hear` is called when the first is answered."""
+    """The steps of one session in flight, in their order. `on_done` is called when the first is answered."""
 
-    __slots__ = ("asks", "count", "hear", "session")
+    __slots__ = ("count", "on_done", "session", "submissions")
 
-    def __init__(self, session: str, hear: "Callable[[_Queue, PendingSteps | None], None]") -> None:
+    def __init__(self, session: str, on_done: "Callable[[_Queue, PendingSteps | None], None]") -> None:
         self.session = session
-        self.asks: deque[Submission | Several] = deque()
+        self.submissions: deque[Submission | Several] = deque()
         self.count = 0
-        """Steps, of which an ask may be several."""
-        self.hear = partial(hear, self)
+        """Steps of all submissions, each of which may have several."""
+        self.on_done = partial(on_done, self)
 
 
 class StepsInFlight:
-    """Takes steps; calls `wake` once some are answered, and hands them out then."""
+    """Submits steps, and calls `wake` when some are answered."""
 
     def __init__(self, steps: Steps, wake: Callable[[], None], *, window: int, max_bytes: int) -> None:
         self._steps = steps
@@ -44,87 +44,89 @@ class StepsInFlight:
         self._queues: dict[str, _Queue] = {}
         self._answered: list[_Queue] = []
         self.count = 0
-        """Steps that are not answered yet, of all sessions."""
+        """Steps of all sessions that are not answered yet."""
         self._bytes = 0
         self._freed = asyncio.Event()
 
-    def begin(self, ask: Submission | Several) -> Submission | Several | None:
-        """Submit a step, or several; what is wrong with them is their answer.
+    def begin(self, submission: Submission | Several) -> Submission | Several | None:
+        """Submit a step, or several. An error is their answer.
 
-        Return what there is no room for, if there is any: the session, or the socket, may have no more in flight.
+        Return the part for which there is no room, if any: the session, or the socket, may have no more in flight.
         """
-        queue = self._queues.get(ask.session)
+        queue = self._queues.get(submission.session)
         if queue is None:
-            queue = self._queues[ask.session] = _Queue(ask.session, self._hear)
+            queue = self._queues[submission.session] = _Queue(submission.session, self._note_done)
         if queue.count >= self._window or self.count >= SOCKET_WINDOW or self._bytes >= self._max_bytes:
-            return ask
+            return submission
         left: Several | None = None
-        if isinstance(ask, Several):
+        if isinstance(submission, Several):
             room = min(self._window - queue.count, SOCKET_WINDOW - self.count, self._steps.queue_limit)
-            if ask.count > room:
-                ask, left = ask.cut(room)
-            self._submit_several(ask)
+            if submission.count > room:
+                submission, left = submission.cut(room)
+            self._submit_several(submission)
         else:
-            self._submit(ask)
-        self.count += ask.count
-        queue.count += ask.count
-        self._bytes += ask.nbytes
-        queue.asks.append(ask)
-        if len(queue.asks) == 1:
+            self._submit(submission)
+        self.count += submission.count
+        queue.count += submission.count
+        self._bytes += submission.nbytes
+        queue.submissions.append(submission)
+        if len(queue.submissions) == 1:
             self._watch(queue)
         return left
 
-    def land(self) -> list[Submission | Several]:
-        """Return the steps that are answered now, those of a session in their order."""
+    def take_answered(self) -> list[Submission | Several]:
+        """Remove and return the answered submissions, those of a session in their order."""
         answered, self._answered = self._answered, []
-        landed: list[Submission | Several] = []
+        taken: list[Submission | Several] = []
         for queue in answered:
-            asks = queue.asks
-            while asks and asks[0].settle():
-                ask = asks.popleft()
-                landed.append(ask)
-                self.count -= ask.count
-                queue.count -= ask.count
-                self._bytes -= ask.nbytes
-                if ask.place is not None and ask.pending is not None:
-                    self._order.end(queue.session, ask.place, ask.pending, failed=ask.error is not None)
-            if asks:
+            submissions = queue.submissions
+            while submissions and submissions[0].settle():
+                submission = submissions.popleft()
+                taken.append(submission)
+                self.count -= submission.count
+                queue.count -= submission.count
+                self._bytes -= submission.nbytes
+                if submission.place is not None and submission.pending is not None:
+                    self._order.end(
+                        queue.session, submission.place, submission.pending, failed=submission.error is not None
+                    )
+            if submissions:
                 self._watch(queue)
             elif len(self._queues) > KEPT_QUEUES:
                 del self._queues[queue.session]
         self._freed.set()
-        return landed
+        return taken
 
     async def idle(self, session: str) -> None:
         """Wait until no step of the session is in flight."""
-        while (queue := self._queues.get(session)) is not None and queue.asks:
-            await self.landed()
+        while (queue := self._queues.get(session)) is not None and queue.submissions:
+            await self.wait_for_answers()
 
-    async def landed(self) -> None:
-        """Wait until steps have landed, or `wake` is called."""
+    async def wait_for_answers(self) -> None:
+        """Wait until steps are answered, or `wake` is called."""
         self._freed.clear()
         await self._freed.wait()
 
     def wake(self) -> None:
-        """Let those look again who wait."""
+        """End the waits of `wait_for_answers`."""
         self._freed.set()
 
-    def forgive(self, session: str) -> None:
-        """Let the session's steps go on behind one that failed: the client knows where it is."""
-        self._order.forgive(session)
+    def forget_failures(self, session: str) -> None:
+        """Accept steps of the session after a failed one: the client knows its position now."""
+        self._order.forget_failures(session)
 
-    def _submit(self, ask: Submission) -> None:
-        place, command, session = ask.place, ask.command, ask.session
+    def _submit(self, submission: Submission) -> None:
+        place, command, session = submission.place, submission.command, submission.session
         try:
             if command is not None:
                 if command.identity.position is not None:
-                    self._order.forgive(session)
+                    self._order.forget_failures(session)
                 after = None if place is None else self._order.predecessor(session, place)
-                ask.pending = self._steps.submit(command, after)
+                submission.pending = self._steps.submit(command, after)
         except Exception as error:
-            ask.fail(fault_of(error))
+            submission.fail(fault_of(error))
         if place is not None:
-            self._order.begin(session, place, ask.pending)
+            self._order.begin(session, place, submission.pending)
 
     def _submit_several(self, several: Several) -> None:
         place, session = several.place, several.session
@@ -139,14 +141,14 @@ class StepsInFlight:
             self._order.begin(session, place, several.pending)
 
     def _watch(self, queue: _Queue) -> None:
-        """Wait for the first of a queue: those behind it are answered no sooner, and mostly together with it."""
-        pending = queue.asks[0].pending
+        """Wait for the first submission of a queue. The others are never answered before it, and mostly with it."""
+        pending = queue.submissions[0].pending
         if pending is None:
-            self._hear(queue, None)
+            self._note_done(queue, None)
         else:
-            pending.when_done(queue.hear)
+            pending.when_done(queue.on_done)
 
-    def _hear(self, queue: _Queue, _pending: PendingSteps | None) -> None:
+    def _note_done(self, queue: _Queue, _pending: PendingSteps | None) -> None:
         self._answered.append(queue)
         if len(self._answered) == 1:
             self._wake()

@@ -1,4 +1,4 @@
-"""What a stream answers: a JSON object for a JSON object, and for frames a frame of all that is ready."""
+"""The answers on a stream: a JSON object for each JSON object, and a frame of all ready answers for frames."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
@@ -26,31 +26,31 @@ class Replies:
 
     def __init__(self, *, name_sessions: bool) -> None:
         self.durability = "unknown"
-        """What the store promises of a step that is answered, in the words of `/readyz`."""
+        """The durability of an answered step, as `/readyz` reports it."""
         self._name_sessions = name_sessions
 
-    def messages(self, asks: Iterable[Submission | Several]) -> list[Message]:
+    def messages(self, submissions: Iterable[Submission | Several]) -> list[Message]:
         """Return the messages that answer these, in their order."""
         messages: list[Message] = []
         records: list[Submission | Several] = []
-        for ask in asks:
-            if isinstance(ask, Several) or ask.framed:
-                records.append(ask)
+        for submission in submissions:
+            if isinstance(submission, Several) or submission.framed:
+                records.append(submission)
                 continue
             if records:
                 messages.append((BINARY, _frame(records)))
                 records = []
-            messages.append(text(self._document(ask)))
+            messages.append(text(self._document(submission)))
         if records:
             messages.append((BINARY, _frame(records)))
         return messages
 
     def moved(self, position: Position, **members: Any) -> dict[str, Any]:
-        """Return what every answer says of where the session is."""
+        """Return the members of an answer that give the position of the session."""
         return {**members, "step": position.step, "position": str(position), "durability": self.durability}
 
     def resumed(self, session: str, asked: Resume, since: SinceAnswer) -> Iterator[dict[str, Any]]:
-        """Return what a client has missed, a document for each change, and a last one that says that this is all."""
+        """Yield a document for each change that a client has missed, and a last one that ends them."""
         named = self._named(session)
         for missed in since.missed:
             numbered = {} if missed.seq is None else {"writer": asked.writer, "seq": missed.seq}
@@ -58,19 +58,19 @@ class Replies:
         yield self.moved(since.position, **named, resumed=asked.position)
 
     def refused(self, asked: Resume, error: CellarError) -> dict[str, Any]:
-        """Return the answer to somebody who cannot go on from there."""
+        """Return the answer to a client that cannot resume."""
         return {**self._named(asked.session), "resume": asked.position, "problem": problem(error)}
 
     def _named(self, session: str | None) -> dict[str, Any]:
         return {"session": session} if self._name_sessions else {}
 
-    def _document(self, ask: Submission) -> dict[str, Any]:
-        document: dict[str, Any] = {"session": ask.session} if self._name_sessions else {}
-        if ask.tag is not None:
-            document["id"] = ask.tag
-        result = ask.result
+    def _document(self, submission: Submission) -> dict[str, Any]:
+        document: dict[str, Any] = {"session": submission.session} if self._name_sessions else {}
+        if submission.tag is not None:
+            document["id"] = submission.tag
+        result = submission.result
         if result is None:
-            document["problem"] = problem(ask.error)
+            document["problem"] = problem(submission.error)
             return document
         output, position, command = result.output, result.position, result.command
         if output is not None and command.layout == ROW:  # nearly always
@@ -91,13 +91,13 @@ def text(document: dict[str, Any]) -> Message:
 
 
 def problem(error: CellarError | None) -> dict[str, Any]:
-    """Return the problem document of an error; where a request has neither answer nor error it was given up."""
-    error = error or Overloaded("nobody waits for the step any more")
+    """Return the problem document of an error. None is a request that was cancelled."""
+    error = error or Overloaded("the request was cancelled")
     return document_of(error) | ({"retry_after_s": error.retry_after_s} if isinstance(error, Unavailable) else {})
 
 
 def _told(missed: Missed) -> dict[str, Any]:
-    """Return the output of a change in the form that its request would have had with as few brackets as can be."""
+    """Return the output of a change in the simplest form that its request can have had."""
     if not missed.steps:
         return {"changed": True}
     name = NAMES["step" if missed.steps == 1 else "sequence"]
@@ -110,26 +110,26 @@ def _told(missed: Missed) -> dict[str, Any]:
 
 
 def _doubles(outputs: Floats) -> NDArray[np.float64]:
-    """As over HTTP: readers of doubles would not always get the float32 back from its shorter form."""
+    """Return outputs as float64: clients that read doubles may not get the float32 back from its shorter form."""
     return outputs.astype(DOUBLE)
 
 
 _Step = tuple[int, StepResult | CellarError | None]
-"""The tag of a step, and what came of it."""
+"""The tag of a step, and its outcome."""
 
 
-def _frame(asks: Sequence[Submission | Several]) -> bytes:
-    """Return a frame of answers, those that went well column by column."""
+def _frame(submissions: Sequence[Submission | Several]) -> bytes:
+    """Return a frame of answers. Successful ones are packed column by column."""
     packed: list[frames.Packed] = []
     apart: list[_Step] = []
-    for ask in asks:
-        if isinstance(ask, Several) and ask.landed is not None:
-            packed += [*_packed(apart), _in_a_row(ask, ask.landed)]
+    for submission in submissions:
+        if isinstance(submission, Several) and submission.landed is not None:
+            packed += [*_packed(apart), _in_a_row(submission, submission.landed)]
             apart = []
-        elif isinstance(ask, Several):
-            apart += zip(ask.tags.tolist(), ask.outcomes, strict=True)
+        elif isinstance(submission, Several):
+            apart += zip(submission.tags.tolist(), submission.outcomes, strict=True)
         else:
-            apart.append((ask.tag or 0, ask.result or ask.error))
+            apart.append((submission.tag or 0, submission.result or submission.error))
     return frames.join_answers([*packed, *_packed(apart)])
 
 

@@ -1,4 +1,4 @@
-"""The messages of a stream, read: JSON objects, a step or a sequence each, and frames of many."""
+"""Decodes the messages of a stream: JSON objects with a step or a sequence each, and frames of many."""
 
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
@@ -23,11 +23,11 @@ from cellar.wire.json.document import decode
 from cellar.wire.json.outline import outline
 
 NAMELESS = frozenset(("",))
-"""Sessions of records that leave it to the socket."""
+"""The session names of records that mean the session of the socket."""
 
 
 class Resume(NamedTuple):
-    """Somebody wants what was committed after a position."""
+    """A request for all that was committed after a position."""
 
     session: str | None
     position: str
@@ -35,16 +35,16 @@ class Resume(NamedTuple):
 
 
 def read_text(text: bytes, names: SessionNames) -> Submission | Resume:
-    """Return what a text message asks for; what is wrong with a step is the error of that step.
+    """Return the request in a text message. A fault of a step is the error of that step.
 
-    Raise MalformedJson for what is no JSON object to its end, or no UTF-8.
+    Raise MalformedJson for a text that is not complete JSON, or not UTF-8.
     """
     plain = plain_object(text)
     return (None if plain is None else _plain_step(plain, names)) or _read_any(text, names)
 
 
 def _plain_step(document: dict[str, Any], names: SessionNames) -> Submission | None:
-    """Return the step of a message in which nothing is to be explained, None of any other: the models do that."""
+    """Return the step of a plain message, None for any other, which the models read."""
     tag, name = document.get("id"), document.get("session")
     if not (tag is None or (type(tag) is int and 0 <= tag < 2**32)):
         return None
@@ -83,7 +83,7 @@ def _is_utf8(text: bytes) -> bool:
 
 
 def read_frame(data: bytes, names: SessionNames) -> list[Submission | Several]:
-    """Return what the steps of a frame ask for. Raise MalformedBody."""
+    """Return the steps of a frame. Raise MalformedBody."""
     plain = columns.plain_steps(data)
     if plain is None or not all(map(is_name, set(plain.sessions) - NAMELESS)):
         return [_read_record(step, names) for step in frames.unpack_steps(data)]
@@ -91,7 +91,7 @@ def read_frame(data: bytes, names: SessionNames) -> list[Submission | Several]:
 
 
 def _plain_records(plain: columns.PlainSteps, names: SessionNames) -> list[Submission | Several]:
-    """Return the steps of a plain frame: those of a session that stand side by side as one."""
+    """Return the steps of a plain frame, where adjacent ones of a session are one submission."""
     sessions, tags, numbers, inputs = plain
     found: list[Submission | Several] = []
     for start, end in _runs(sessions, numbers):
@@ -114,7 +114,7 @@ def _plain_records(plain: columns.PlainSteps, names: SessionNames) -> list[Submi
 
 
 def _runs(sessions: Sequence[str], numbers: Sequence[int] | None) -> Iterator[tuple[int, int]]:
-    """Yield from where to where records are of one session, and their numbers follow each other."""
+    """Yield begin and end of runs of records of one session with consecutive numbers."""
     start = 0
     if numbers is None and sessions.count(sessions[0]) == len(sessions):
         yield start, len(sessions)
@@ -155,7 +155,7 @@ def _submission(
 
 
 def _failed(members: dict[str, Any], names: SessionNames, error: CellarError) -> Submission:
-    """Return the step of a message that is none, as far as it can be told: the steps behind it may depend on it."""
+    """Return the step of a faulty message, with the names that can be read: later steps may depend on it."""
     name, writer, tag = members.get("session"), members.get("writer"), whole(members.get("id"))
     named = isinstance(writer, str)
     number = whole(members.get("seq" if named else "step"))

@@ -1,4 +1,4 @@
-"""The sessions that the messages of one socket may name."""
+"""Finds the session that a message on a socket means."""
 
 from cellar.api.decoding.session_name import session_key
 from cellar.errors import InvalidInput
@@ -6,7 +6,7 @@ from cellar.ports import Caller, SessionKey
 
 
 class SessionNames:
-    """Finds the session of a message: that of the socket, or on a socket of many the one that it names.
+    """Finds the session of a message: that of the socket, or the one that the message names on a socket of many.
 
     `session` is None for a socket of many.
     """
@@ -16,7 +16,7 @@ class SessionNames:
         self.own = None if session is None else SessionKey(caller.tenant, session)
 
     def key(self, name: str | None) -> SessionKey:
-        """Return the session that a message means by this name. Raise InvalidInput if it may not name it so."""
+        """Return the session that a message means by this name. Raise InvalidInput if the socket does not allow it."""
         own = self.own
         if own is None:
             if name is None:
@@ -27,5 +27,5 @@ class SessionNames:
         return own
 
     def shown(self, name: str | None) -> str:
-        """Return which session the answer to a message names, whether or not it may be named."""
+        """Return the session that the answer to a message names, whether or not the socket allows it."""
         return (name or "") if self.own is None else self.own.session

@@ -1,7 +1,7 @@
-"""One WebSocket from its opening to its end: messages become steps as they come, and answers are written.
+"""One WebSocket from its handshake to its end: its messages are decoded and submitted, and the answers are written.
 
-All of that happens in callbacks, within the turn of the event loop that brought the bytes, or the answers of a tick.
-What has to wait for something (the greeting, resuming, a long message) is a task; nothing is taken meanwhile.
+This happens in callbacks, in the turn of the event loop that received the bytes, or the answers of a commit. Work that
+must wait (the greeting, resuming, a long message) is a task, during which no other message is taken.
 """
 
 import asyncio
@@ -36,7 +36,7 @@ class Socket:
         caller: Caller,
         session: str | None,
         connection: Connection,
-        turns: DeferredWrites,
+        deferred: DeferredWrites,
         *,
         window: int,
         max_bytes: int,
@@ -45,51 +45,51 @@ class Socket:
         self._session = session
         self._names = SessionNames(caller, session)
         self._connection = connection
-        self._turns = turns
+        self._deferred = deferred
         self._window = window
         self._steps_in_flight = StepsInFlight(services.sessions.steps, self._wake, window=window, max_bytes=max_bytes)
         self._replies = Replies(name_sessions=session is None)
         self._waiting: list[Submission | Several] = []
-        """Read, and not begun: there is no room for them."""
-        self._way: asyncio.Task[None] | None = None
+        """Decoded steps for which there is no room yet."""
+        self._task: asyncio.Task[None] | None = None
         self._stalled = False
-        """Whether the connection waits to be told that another message may come."""
+        """Whether the connection waits for `resume` before it passes the next message."""
         self._is_due = False
         self._lost = False
         self._broken = False
-        """Whether not all that is in flight will be answered."""
+        """Whether some steps in flight will never be answered."""
         self._acknowledged: dict[str, Position] = {}
         self._ended: asyncio.Future[Closing | None] = asyncio.get_running_loop().create_future()
 
     @property
     def in_flight(self) -> int:
-        """How many steps are not answered yet."""
+        """Number of steps that are not answered yet."""
         return self._steps_in_flight.count
 
     def end(self, closing: Closing | None) -> None:
-        """Read no more; close like this once what is in flight is answered. None: nobody is there any more."""
+        """Stop reading, and close with this frame after the steps in flight. None: the connection was lost."""
         if not self._ended.done():
             self._ended.set_result(closing)
 
     async def run(self) -> None:
         """Serve until one side ends it. The handshake is over."""
         self._connection.open(self)
-        self._go(self._greet())
+        self._start_task(self._greet())
         try:
             closing = await self._ended
-            if self._way is not None:
-                self._way.cancel()
+            if self._task is not None:
+                self._task.cancel()
             if closing is not None:
                 await self._finish(closing)
         finally:
             self._connection.end()
-            if self._way is not None:
-                self._way.cancel()
+            if self._task is not None:
+                self._task.cancel()
 
     async def _finish(self, closing: Closing) -> None:
-        """Answer what is in flight, say where the sessions are if we are the ones who go, and close."""
+        """Wait for the steps in flight, write the positions of the sessions if the service stops, and close."""
         while self._steps_in_flight.count and not (self._lost or self._broken):
-            await self._steps_in_flight.landed()
+            await self._steps_in_flight.wait_for_answers()
         if self._lost:
             return
         if closing is STOPPING:
@@ -97,21 +97,21 @@ class Socket:
             self._connection.write([text({"stopping": where})])
         await self._connection.close(closing)
 
-    def _go(self, way: Coroutine[Any, Any, None]) -> None:
-        """Begin what has to wait for something, and take no message until it is done."""
+    def _start_task(self, work: Coroutine[Any, Any, None]) -> None:
+        """Start work that must wait, and take no message until it is done."""
 
         async def guarded() -> None:
             try:
-                await way
+                await work
             except Exception as error:
                 self._fail(error)
-            self._way = None
+            self._task = None
             self._proceed()
 
-        self._way, self._stalled = asyncio.create_task(guarded(), name="stream"), True
+        self._task, self._stalled = asyncio.create_task(guarded(), name="stream"), True
 
     def _fail(self, error: Exception) -> None:
-        """Let the socket end as the error says."""
+        """End the socket with the close frame of an error."""
         if isinstance(error, CellarError):
             self.end(closing_of(error))
         else:
@@ -123,34 +123,34 @@ class Socket:
     # --- in -----------------------------------------------------------------------------------------------------------
 
     def take(self, payload: bytes, kind: int) -> bool:
-        """Take a message. Return whether another may come, else it may once `Connection.resume` is called."""
-        if self._is_due:  # an answer that what follows does not know of may end it
-            self._land()
+        """Take a message. Return whether the next one may follow; if not, it follows after `Connection.resume`."""
+        if self._is_due:  # an answer that is due may end the stream
+            self._write_answers()
         if not self._ended.done():
             try:
-                self._understand(payload, kind)
+                self._read_message(payload, kind)
             except Exception as error:
                 self._fail(error)
-        self._stalled = self._way is not None or bool(self._waiting) or self._connection.full or self._ended.done()
+        self._stalled = self._task is not None or bool(self._waiting) or self._connection.full or self._ended.done()
         return not self._stalled
 
     def together(self) -> AbstractContextManager[None]:
-        """Take, in here, messages that came at once: of their steps none goes before the others."""
+        """Return a context in which the steps of messages that were received together are submitted together."""
         return self._services.sessions.steps.together()
 
     def eased(self) -> None:
-        """Hear that answers are taken again."""
+        """The client reads answers again."""
         self._proceed()
 
     def lost(self) -> None:
-        """Hear that nobody is there any more."""
+        """The connection was lost, or the client has closed it."""
         self._lost = True
         self.end(None)
         self._steps_in_flight.wake()
 
     def _proceed(self) -> None:
-        """Go on with what has waited for room, then with what comes."""
-        if not self._stalled or self._way is not None or self._connection.full or self._ended.done():
+        """Submit the steps that have waited for room, then let the connection pass messages."""
+        if not self._stalled or self._task is not None or self._connection.full or self._ended.done():
             return None
         waiting, self._waiting = self._waiting, []
         try:
@@ -162,40 +162,40 @@ class Socket:
             self._connection.resume()
         return None
 
-    def _understand(self, payload: bytes, kind: int) -> None:
+    def _read_message(self, payload: bytes, kind: int) -> None:
         if len(payload) > PROMPT_BYTES:
-            self._go(self._understand_long(payload, kind))
+            self._start_task(self._read_long_message(payload, kind))
         elif kind == BINARY:
             self._begin(read_frame(payload, self._names))
         else:
-            said = read_text(payload, self._names)
-            if isinstance(said, Resume):
-                self._go(self._resume(said))
+            message = read_text(payload, self._names)
+            if isinstance(message, Resume):
+                self._start_task(self._resume(message))
             else:
-                self._begin_one(said)
+                self._begin_one(message)
 
-    async def _understand_long(self, payload: bytes, kind: int) -> None:
+    async def _read_long_message(self, payload: bytes, kind: int) -> None:
         if kind == BINARY:
             return self._begin(await read_beside(len(payload), read_frame, payload, self._names))
-        said = await read_beside(len(payload), read_text, payload, self._names)
-        return await self._resume(said) if isinstance(said, Resume) else self._begin((said,))
+        message = await read_beside(len(payload), read_text, payload, self._names)
+        return await self._resume(message) if isinstance(message, Resume) else self._begin((message,))
 
-    def _begin(self, asks: Sequence[Submission | Several]) -> None:
-        """Begin steps as long as there is room, and keep the others."""
-        if len(asks) == 1:
-            return self._begin_one(asks[0])
+    def _begin(self, submissions: Sequence[Submission | Several]) -> None:
+        """Submit steps as long as there is room, and keep the others."""
+        if len(submissions) == 1:
+            return self._begin_one(submissions[0])
         with self.together():
-            for ask in asks:
-                self._begin_one(ask)
+            for submission in submissions:
+                self._begin_one(submission)
         return None
 
-    def _begin_one(self, ask: Submission | Several) -> None:
-        left = ask if self._waiting else self._steps_in_flight.begin(ask)
+    def _begin_one(self, submission: Submission | Several) -> None:
+        left = submission if self._waiting else self._steps_in_flight.begin(submission)
         if left is not None:
             self._waiting.append(left)
 
     async def _greet(self) -> None:
-        """Say where the session is, and what is promised. Raise what keeps it from being served."""
+        """Write the position of the session and the durability. Raise CellarError if it cannot be served."""
         store = await self._services.ready()
         self._replies.durability = store["durability"]
         greeting: dict[str, Any] = {"window": self._window, "durability": store["durability"]}
@@ -207,7 +207,7 @@ class Socket:
         self._connection.write([text(greeting)])
 
     async def _resume(self, asked: Resume) -> None:
-        """Tell what was committed after a position, once all steps that came before are answered."""
+        """Write all that was committed after a position, once all earlier steps are answered."""
         try:
             key = self._names.key(asked.session)
             session = key.session
@@ -219,34 +219,34 @@ class Socket:
             if self._session is not None and ends(error):
                 self.end(closing_of(error))
             return
-        self._steps_in_flight.forgive(session)
+        self._steps_in_flight.forget_failures(session)
         self._acknowledged[session] = since.position
         self._connection.write([text(document) for document in self._replies.resumed(session, asked, since)])
 
     # --- out ----------------------------------------------------------------------------------------------------------
 
     def _wake(self) -> None:
-        """Hear that steps are answered; more of them may be by the end of this turn."""
+        """Steps are answered. Write at the end of this turn, because more may be answered in it."""
         if not self._is_due:
             self._is_due = True
-            self._turns.ask(self._write)
+            self._deferred.add(self._write)
 
     def _write(self) -> None:
         if self._is_due:
-            self._land()
+            self._write_answers()
         if self._stalled:
             self._proceed()
 
-    def _land(self) -> None:
-        """Answer the steps that are answered. A conflict ends the stream before another step is read."""
+    def _write_answers(self) -> None:
+        """Write the answers. A conflict ends the stream before another message is read."""
         self._is_due = False
         try:
-            asks = self._steps_in_flight.land()
-            self._connection.write(self._replies.messages(asks))
-            for ask in asks:
-                if ask.result is not None:
-                    self._acknowledged[ask.session] = ask.result.position
-                if ask.error is not None and self._session is not None and ends(ask.error):
-                    self.end(closing_of(ask.error))
+            submissions = self._steps_in_flight.take_answered()
+            self._connection.write(self._replies.messages(submissions))
+            for submission in submissions:
+                if submission.result is not None:
+                    self._acknowledged[submission.session] = submission.result.position
+                if submission.error is not None and self._session is not None and ends(submission.error):
+                    self.end(closing_of(submission.error))
         except Exception as error:
             self._fail(error)

@@ -1,4 +1,4 @@
-"""The open WebSockets of a process: which paths have one, who may open it, and how all of them end."""
+"""The open WebSockets of a process: the paths that have one, the access to them, and their end when it stops."""
 
 import asyncio
 import re
@@ -23,10 +23,10 @@ PATH = re.compile(rf"/v1/(?:sessions/({NAME})/)?stream")
 
 
 class Streams:
-    """The streams of a process, and their end.
+    """The streams of a process.
 
-    `window` is how many steps of a session may be in flight on a socket: as many as can be replayed, so that a client
-    whose connection drops can be told what became of each. Messages have at most `max_bytes`, as bodies do.
+    `window` is the number of steps of a session that may be in flight on a socket: as many as can be replayed, so that
+    a client can learn the outcome of each after its connection was lost. Messages have at most `max_bytes`, as bodies.
     """
 
     def __init__(self, services: Services, access: Access, *, window: int, max_bytes: int) -> None:
@@ -34,9 +34,9 @@ class Streams:
         self._access = access
         self._window = window
         self._max_bytes = max_bytes
-        self._turns = DeferredWrites()
+        self._deferred = DeferredWrites()
         self.sockets: set[Socket] = set()
-        """Those that are open."""
+        """The open sockets."""
         self._closed = asyncio.Event()
         self._stopping = False
 
@@ -56,7 +56,7 @@ class Streams:
         assert route is not None
         limits = {"window": self._window, "max_bytes": self._max_bytes}
         caller = self._access.caller(scope["headers"])
-        socket = Socket(self._services, caller, route[1], connection, self._turns, **limits)
+        socket = Socket(self._services, caller, route[1], connection, self._deferred, **limits)
         self.sockets.add(socket)
         try:
             return await socket.run()
@@ -65,7 +65,7 @@ class Streams:
             self._closed.set()
 
     async def stop(self) -> None:
-        """Read no more steps, answer those in flight, tell each client where to resume, and close."""
+        """Stop reading, answer the steps in flight, tell each client where to resume, and close."""
         self._stopping = True
         for socket in self.sockets:
             socket.end(STOPPING)
@@ -74,7 +74,7 @@ class Streams:
             await self._closed.wait()
 
     def _closing(self, asked: HTTPConnection) -> Closing | None:
-        """Return how a stream ends that must not begin."""
+        """Return the close frame of a stream that may not be opened, else None."""
         if self._stopping:
             return STOPPING
         try:

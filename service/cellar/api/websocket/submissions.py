@@ -1,4 +1,4 @@
-"""The steps that clients ask for on a stream, and what comes of each: an answer or an error."""
+"""The steps that clients send on a stream, each with its outcome: an answer or an error."""
 
 import logging
 from collections.abc import Sequence
@@ -25,16 +25,16 @@ from cellar.sessions.requests.step_batch import StepBatch
 logger = logging.getLogger(__name__)
 
 ABOUT_INPUTS = (ShapeMismatch, IdUnknown, WholeSequencesOnly)
-"""Errors that a step's inputs are to blame for, wherever they stood in a message."""
+"""Errors of a step's inputs, whose pointers begin at the inputs and not at the message."""
 
 
 class Submission:
-    """A step or a sequence that a client asks for, and what comes of it: an answer or an error."""
+    """A step or a sequence that a client has sent, and its outcome: an answer or an error."""
 
     __slots__ = ("command", "error", "framed", "nbytes", "pending", "place", "result", "session", "tag")
 
     count = 1
-    """How many steps it is."""
+    """Number of steps: a sequence counts as one."""
 
     def __init__(
         self,
@@ -47,18 +47,18 @@ class Submission:
         error: CellarError | None = None,
     ) -> None:
         self.session = session
-        """Whose step it is, "" of nobody's."""
+        """The session of the step, "" if the message names none."""
         self.tag = tag
-        """Goes back with the answer."""
+        """A number that the answer repeats."""
         self.command = command
-        """None if it is not run: `error` says why."""
+        """None if the step is not run, because of `error`."""
         self.error = error
         self.place = place
         """Its place among the steps that depend on each other; None if it depends on none."""
         self.framed = framed
         """Whether it came in a frame, and is answered in one."""
         self.nbytes = 0
-        """Of its inputs."""
+        """Bytes of the inputs."""
         if command is not None:
             self.nbytes = command.inputs.nbytes
             if command.deadline_s is not None:
@@ -67,7 +67,7 @@ class Submission:
         self.result: StepResult | None = None
 
     def settle(self) -> bool:
-        """Take what came of it. Return whether that is known."""
+        """Store the outcome. Return whether it is known."""
         pending = self.pending
         if pending is None:
             return True
@@ -81,16 +81,16 @@ class Submission:
         return True
 
     def fail(self, error: CellarError) -> None:
-        """Note what went wrong; pointers that begin at the inputs shall begin at the message."""
+        """Store an error. Pointers that begin at the inputs are changed to begin at the message."""
         if isinstance(error, ABOUT_INPUTS) and self.command is not None and self.command.pointer:
             error.pointer = self.command.pointer + error.pointer
         self.error = error
 
 
 class Several:
-    """Single steps of one session that came in one frame and are as plain as can be: they go, and are answered, as one.
+    """Plain single steps of one session in one frame, which are submitted and answered together.
 
-    It is to a socket what an `Submission` is, but for what came of each step.
+    It has the members of a `Submission`, and the outcome of each step.
     """
 
     __slots__ = ("command", "count", "error", "nbytes", "outcomes", "pending", "place", "result", "session", "tags")
@@ -103,30 +103,30 @@ class Several:
         self.command = command
         """A batch."""
         self.count, self.nbytes = len(command.inputs), command.inputs.nbytes
-        """How many they are, and of how many bytes."""
+        """Number of steps, and bytes of their inputs."""
         first = command.identity.step
         self.place = None if first is None else Place(None, first)
-        """That of the first step; where any has failed, in the end, that of the one that failed first."""
+        """The place of the first step; after a failure, that of the first step that has failed."""
         self.pending: StepBatch | None = None
         self.outcomes: Sequence[StepResult | CellarError] = ()
-        """Of each step, unless they have `landed`."""
+        """The outcome of each step, unless all have `landed`."""
         self.result: StepResult | None = None
-        """The last of them, and"""
+        """The last result."""
         self.error: CellarError | None = None
-        """the one that ends a stream, if any does, else the first."""
+        """The error that ends the stream, if there is one, else the first."""
 
     @property
     def rows(self) -> int:
-        """How many rows each of them has."""
+        """Number of rows of each step."""
         return len(self.command.inputs[0])
 
     @property
     def landed(self) -> StepChanges | None:
-        """What has been committed, if all went well with all of them."""
+        """The committed changes, if all steps have succeeded."""
         return None if self.pending is None else self.pending.landed
 
     def cut(self, at: int) -> "tuple[Several, Several]":
-        """Return the first `at` of them, and the others."""
+        """Return the first `at` steps, and the others."""
         command, first = self.command, self.command.identity.step
         rest = command.identity if first is None else Identity(step=first + at)
         head, tail = command.inputs[:at], command.inputs[at:]
@@ -136,7 +136,7 @@ class Several:
         )
 
     def settle(self) -> bool:
-        """Take what came of them. Return whether that is known."""
+        """Store the outcomes. Return whether they are known."""
         if self.pending is None:
             return True
         if not self.pending.done():
@@ -154,14 +154,14 @@ class Several:
         return True
 
     def fail(self, error: CellarError) -> None:
-        """Note that they were not taken: the first is answered with the error, and those that depend on it as such."""
+        """Store that they were refused: the first gets the error, and steps that depend on it NotReached."""
         self.error, self.outcomes = error, self.count * [error]
         if self.place is not None and not isinstance(error, NotReached):
             self.outcomes = [error, *(self.count - 1) * [behind(self.place)]]
 
 
 def _told(outcome: StepResult | BaseException) -> StepResult | CellarError:
-    """Return an outcome that a client can be told. Raise CancelledError: nobody waits for that one."""
+    """Return the outcome for the client. Raise CancelledError for a cancelled step."""
     if isinstance(outcome, StepResult | CellarError):
         return outcome
     if isinstance(outcome, Exception):
@@ -170,7 +170,7 @@ def _told(outcome: StepResult | BaseException) -> StepResult | CellarError:
 
 
 def fault_of(error: Exception) -> CellarError:
-    """Return what a client is told of what went wrong with a step: of a fault of ours no more than that, and log it."""
+    """Return the error for the client. A fault of the service is logged, and its details are left out."""
     if isinstance(error, CellarError):
         return error
     logger.error("%s in a step of a stream", type(error).__name__, exc_info=error)

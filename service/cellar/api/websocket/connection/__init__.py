@@ -1,1 +1,1 @@
-"""WebSocket connections below the messages: the handshake, frames, keep-alive and the close of a connection."""
+"""The connection of a WebSocket: handshake, frames, keep-alive and close, and the interface that passes messages."""

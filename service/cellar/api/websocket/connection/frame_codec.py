@@ -1,4 +1,4 @@
-"""Frames of the WebSocket protocol as bytes (RFC 6455, section 5): heads of frames, masks, and messages as frames."""
+"""Reads heads and masks of WebSocket frames, and writes messages as frames (RFC 6455, section 5)."""
 
 from struct import Struct
 
@@ -22,7 +22,7 @@ HEAD_BYTES = 2 + MASK_BYTES
 """Size of the head of a client's frame whose payload is SHORT."""
 
 SHORT, MIDDLE = 126, 65536
-"""Payloads of at least so many bytes have two more bytes for their length, and eight."""
+"""Payloads of at least this many bytes have two more bytes for their length, and eight."""
 
 ARRAY_BYTES = 512
 """Payloads from this size on are unmasked faster by NumPy than as one integer."""
@@ -30,13 +30,13 @@ ARRAY_BYTES = 512
 _MIDDLE, _LONG = Struct(">BBH"), Struct(">BBQ")
 
 _WORD = np.dtype("<u4")
-"""As long as a mask."""
+"""The type of a mask."""
 
 
 def payload_place(data: bytes | bytearray, at: int) -> tuple[int, int]:
-    """Return where the payload of the client's frame at `at` begins, behind its mask, and how many bytes it has.
+    """Return where the payload of a client's frame begins, after its mask, and how many bytes it has.
 
-    At least two bytes of the frame must be there. The size is negative if the payload has no mask.
+    The frame begins at `at`, and at least two bytes of it must be there. The size is negative if there is no mask.
     """
     size, start = data[at + 1] - MASKED, at + HEAD_BYTES
     if size < SHORT:
@@ -46,7 +46,7 @@ def payload_place(data: bytes | bytearray, at: int) -> tuple[int, int]:
 
 
 def unmasked(payload: bytes | bytearray, mask: bytes | bytearray) -> bytes:
-    """Return a payload with its mask of four bytes taken off (5.3).
+    """Return a payload without its mask of four bytes (5.3).
 
     >>> unmasked(b"Ifmmp", bytes([1, 3, 1, 1]))
     b'Hellq'

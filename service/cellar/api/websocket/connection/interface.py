@@ -34,7 +34,7 @@ class Listener(Protocol):
 
 
 class NoListener:
-    """The listener of a connection that has none yet, or none any more."""
+    """A listener that ignores everything, for a connection without another."""
 
     def take(self, _payload: bytes, _kind: int) -> bool:
         """Drop a message."""
@@ -56,7 +56,7 @@ class Connection(Protocol):
 
     @property
     def full(self) -> bool:
-        """Whether the client reads answers more slowly than they are written. More may be written all the same."""
+        """Whether the client reads answers more slowly than they are written. More may be written nevertheless."""
 
     def open(self, listener: Listener) -> None:
         """Set the listener. It gets messages after the first `resume`."""
@@ -68,7 +68,7 @@ class Connection(Protocol):
         """Write messages, unless the connection is closed."""
 
     async def close(self, closing: Closing) -> None:
-        """Send a close frame behind what was written, unless the connection was lost."""
+        """Send a close frame after all that was written, unless the connection was lost."""
 
     def end(self) -> None:
         """Release the listener."""

@@ -1,11 +1,11 @@
-"""Pings that find out whether a client is still there."""
+"""Pings that detect clients which are no longer connected."""
 
 import asyncio
 from collections.abc import Callable
 from secrets import token_bytes
 
 PING_S = 20.0
-"""Time between two pings, within which a client must answer: shorter than usual proxies keep an idle connection."""
+"""Time between two pings, within which a client must answer. Usual proxies keep an idle connection longer."""
 
 PING_BYTES = 4
 
@@ -34,7 +34,7 @@ class KeepAlive:
             self._timer = self._loop.call_later(self._interval_s, self._next)
 
     def pong(self, payload: bytes) -> None:
-        """Note an answer. One to another ping, or to none, means nothing."""
+        """Store an answer. One that is not to the last ping is ignored."""
         if payload == self._unanswered:
             self._unanswered = None
 

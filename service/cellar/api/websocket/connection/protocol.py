@@ -1,9 +1,9 @@
-"""The WebSocket protocol of the server, which uvicorn is given as `ws=`: bytes of a connection to messages and back.
+"""The WebSocket protocol that uvicorn is given as `ws=`: it converts the bytes of a connection to messages and back.
 
-It stands on the parser of the library `websockets`, which does no I/O: that makes the handshake, and reads control
-frames, fragments and whatever breaks the protocol. Frames that are whole messages, as nearly all are, are read here:
-the parser takes 4.2 us for a short one, a tenth of the CPU time of a step on a stream, and this protocol 0.5 us. The
-parser is given one frame at a time, so that it always stands between two of them.
+The handshake, control frames, fragments and faulty frames are left to the parser of the library `websockets`, which
+does no I/O. Nearly all frames are whole messages. They are read here, because the parser takes 4.2 us for a short one,
+a tenth of the CPU time of a step on a stream, and this protocol 0.5 us. The parser gets one frame at a time, so that it
+is always between two frames when a message is read here.
 """
 
 import asyncio
@@ -41,7 +41,7 @@ from cellar.errors import Overloaded
 logger = logging.getLogger(__name__)
 
 LINGER_S = 1.0
-"""Time from the end of a connection whose client does not answer until its bytes that are not sent are dropped."""
+"""Time after which the unsent bytes of a connection are dropped whose client does not answer."""
 
 CLOSE_S = 10.0
 """Time that a client has to answer a close frame."""
@@ -51,20 +51,20 @@ WHOLE_FRAME = 0x80
 
 
 class StreamProtocol(asyncio.Protocol):
-    """One connection, from its handshake on. `cellar.api.websocket.connection.interface.Connection` says the rest."""
+    """One connection, from its handshake on, with the methods of `interface.Connection`."""
 
     def __init__(self, config: uvicorn.Config, server_state: Any, **_app_state: Any) -> None:
         app: Any = config.app
         self._streams: StreamServer = app.state.streams
         self._load: Load = app.state.load
         self._connections: set[Any] = server_state.connections
-        """Those that uvicorn waits for when it stops."""
+        """The connections of the server, for which uvicorn waits when it stops."""
         self._loop = asyncio.get_running_loop()
         self._most = config.ws_max_size
         self._parser = ServerProtocol(max_size=self._most)
         self._keep_alive = KeepAlive(self._loop, config.ws_ping_interval, self._ping, self._give_up)
         self._serving: asyncio.Task[None] | None = None
-        """None until the handshake is over."""
+        """The task of the socket; None before the handshake."""
         self._listener: Listener = NoListener()
         self.full = False
         self._writable = asyncio.Event()
@@ -72,23 +72,23 @@ class StreamProtocol(asyncio.Protocol):
         self._taking = False
         """Whether the listener takes another message."""
         self._closing = False
-        """Whether nothing more is written: our close frame was, or the connection is over."""
+        """Whether nothing more is written, because our close frame was sent or the connection is over."""
         self._over = False
         """Whether nothing more is read either."""
         self._faulty = False
-        """Whether the parser has the beginning of a frame that breaks the protocol, and gets all that follows."""
+        """Whether the parser has the beginning of a faulty frame, and gets all bytes that follow."""
         self._close_timer: asyncio.TimerHandle | None = None
         self._held = bytearray()
-        """Received, and not handed on yet."""
+        """Received bytes that are not passed on yet."""
         self._wanted = 0
-        """Bytes that must be held before there is something to hand on."""
+        """Bytes that must be held before a frame is complete."""
         self._fragments: bytearray | None = None
-        """Of a message that is not all there."""
+        """The received fragments of a message, joined."""
         self._fragments_kind = 0
         self._share = self._load.bodies.share()
-        """Of the memory for messages that are not all there."""
+        """The memory of messages that are not complete."""
         self._queued = False
-        """Whether what is held is handed on when this connection's turn comes round."""
+        """Whether the connection waits in the round-robin queue."""
         self._paused = False
         """Whether the transport is not read."""
         self._owed: bytes | None = None
@@ -103,7 +103,7 @@ class StreamProtocol(asyncio.Protocol):
             listener.lost()
 
     def resume(self) -> None:
-        """Let the listener have messages, first those that are held."""
+        """Pass messages to the listener, first those that are held."""
         self._taking = not self._closing
         if not self._queued:
             self._take_held(self._load.round_robin.until_s())
@@ -126,7 +126,7 @@ class StreamProtocol(asyncio.Protocol):
         self._send()
         self._closing, self._taking = True, False
         self._close_timer = self._loop.call_later(CLOSE_S, self._abandon)
-        if not self._queued:  # the client's own close frame may be among what is held
+        if not self._queued:  # the held bytes may have the client's close frame
             self._take_held(self._load.round_robin.until_s())
 
     def end(self) -> None:
@@ -142,7 +142,7 @@ class StreamProtocol(asyncio.Protocol):
         self._connections.add(self)
 
     def connection_lost(self, _error: Exception | None) -> None:
-        """Release what is held."""
+        """End the connection and its timers."""
         self._load.streams -= 1
         self._connections.discard(self)
         self._keep_alive.stop()
@@ -152,7 +152,7 @@ class StreamProtocol(asyncio.Protocol):
         self._writable.set()
 
     def shutdown(self) -> None:
-        """Close the connection: the server stops, and has not waited for the socket any longer."""
+        """Close the connection. uvicorn calls this when it stops, if the socket has not ended in time."""
         if not self._closing:
             self._parser.send_close(1012)
             self._send()
@@ -174,7 +174,7 @@ class StreamProtocol(asyncio.Protocol):
         self._listener.eased()
 
     def data_received(self, data: bytes) -> None:
-        """Take bytes: mostly one short message, all by itself."""
+        """Read bytes: nearly always a single short message."""
         size = len(data) - HEAD_BYTES
         if (
             0 <= size < SHORT
@@ -201,7 +201,7 @@ class StreamProtocol(asyncio.Protocol):
     # --- the handshake ------------------------------------------------------------------------------------------------
 
     def _shake_hands(self, data: bytes) -> None:
-        """Answer the handshake, and begin to serve what it asks for."""
+        """Answer the handshake, and start the task of the socket."""
         self._parser.receive_data(data)
         for request in self._parser.events_received():  # none if its head is too long for the parser
             assert isinstance(request, Request)
@@ -219,7 +219,7 @@ class StreamProtocol(asyncio.Protocol):
         self._send()
 
     def _served(self, serving: "asyncio.Task[None]") -> None:
-        """End the connection if the socket has gone without a close frame."""
+        """End the connection if the socket has ended without a close frame."""
         error = None if serving.cancelled() else serving.exception()
         if error is not None:
             logger.error("a stream has failed", exc_info=error)
@@ -229,7 +229,7 @@ class StreamProtocol(asyncio.Protocol):
     # --- frames -------------------------------------------------------------------------------------------------------
 
     def _take_held(self, until_s: float) -> None:
-        """Hand on what is held, and go on reading if another message may come."""
+        """Pass on held messages, and read the transport again if the listener takes more."""
         self._queued = False
         if self._held:
             self._read(self._held, until_s)
@@ -238,7 +238,7 @@ class StreamProtocol(asyncio.Protocol):
             self.transport.resume_reading()
 
     def _read(self, data: bytes | bytearray, until_s: float) -> None:
-        """Hand on the frames that are whole until then, those of several messages together, and hold the rest."""
+        """Pass on complete frames until this time, as messages received together, and hold the rest."""
         if self._over:
             return
         with self._listener.together():
@@ -253,7 +253,7 @@ class StreamProtocol(asyncio.Protocol):
             self.transport.pause_reading()
 
     def _read_frames(self, data: bytes | bytearray, until_s: float) -> int:
-        """Hand on the frames that are whole, and return where the rest begins. When the time is over, ask for more."""
+        """Pass on complete frames and return where the rest begins. When the time is over, join the queue."""
         at, end = 0, len(data)
         self._wanted = 0
         while end - at >= 2:
@@ -281,14 +281,14 @@ class StreamProtocol(asyncio.Protocol):
         return at
 
     def _take_frame(self, kind: int, data: bytes | bytearray, at: int, start: int, stop: int) -> None:
-        """Hand on a frame: a whole message to the listener, any other to the parser."""
+        """Pass a whole message to the listener, and any other frame to the parser."""
         if kind in WHOLE and self._fragments is None:
             self._taking = self._listener.take(unmasked(data[start:stop], data[start - MASK_BYTES : start]), kind)
         else:
             self._parse(bytes(data[at:stop]))
 
     def _parse(self, data: bytes) -> None:
-        """Give the parser a frame, or what breaks the protocol, and do what it says."""
+        """Pass a frame, or faulty bytes, to the parser, and handle what it returns."""
         self._parser.receive_data(data)
         for frame in self._parser.events_received():
             assert isinstance(frame, Frame)
@@ -301,7 +301,7 @@ class StreamProtocol(asyncio.Protocol):
         self._send()
 
     def _take_fragment(self, frame: Frame) -> None:
-        """Add a fragment to its message, in one piece: there may be as many as there are bytes, and empty ones too."""
+        """Append a fragment to its message. They are joined at once, because there may be any number of empty ones."""
         if self._fragments is None:
             self._fragments, self._fragments_kind = bytearray(), WHOLE_FRAME | frame.opcode
         self._fragments += frame.data
@@ -310,7 +310,7 @@ class StreamProtocol(asyncio.Protocol):
             self._taking = self._listener.take(message, self._fragments_kind)
 
     def _account(self) -> None:
-        """Count what is held as memory. Where all connections together hold too much, this one ends."""
+        """Count the held bytes as memory. If all connections together hold too much, this one ends."""
         try:
             self._share.resize(len(self._held) + len(self._fragments or b""))
         except Overloaded as error:
@@ -319,7 +319,7 @@ class StreamProtocol(asyncio.Protocol):
     # --- the end ------------------------------------------------------------------------------------------------------
 
     def _send(self) -> None:
-        """Send what the parser has to send. Behind our close frame that is only the end of the connection."""
+        """Send the output of the parser. After our close frame only the end of the connection counts."""
         output = self._parser.data_to_send()
         if not self._closing and not self.transport.is_closing():
             self.transport.write(b"".join(output))
@@ -332,7 +332,7 @@ class StreamProtocol(asyncio.Protocol):
         self._send()
 
     def _finish(self) -> None:
-        """Read and write nothing more, and let the transport close once all is sent."""
+        """Stop reading and writing. The transport closes once all is sent."""
         if self._over:
             return
         self._over = self._closing = True
@@ -344,7 +344,7 @@ class StreamProtocol(asyncio.Protocol):
         self.transport.close()
 
     def _abandon(self) -> None:
-        """End the connection to a client that does not answer, even if it does not take what was sent."""
+        """End the connection to a client that does not answer, even if it does not read what was sent."""
         self._finish()
         self._loop.call_later(LINGER_S, self.transport.abort)
 
@@ -360,7 +360,7 @@ class StreamProtocol(asyncio.Protocol):
 
 
 def _scope_of(request: Request) -> Scope:
-    """Return the request of a handshake as ASGI describes it, as far as it is read."""
+    """Return the request of a handshake as an ASGI scope, with the members that are used."""
     path, _, query = request.path.partition("?")
     headers = [(name.lower().encode(), value.encode("latin-1")) for name, value in request.headers.raw_items()]
     return {"type": "websocket", "path": unquote(path), "query_string": query.encode(), "headers": headers}
