@@ -1,1 +1,1 @@
-"""Bytes and decoded JSON to arrays and back: strict on the way in, exact on the way out."""
+"""Converts between bytes or JSON and arrays. Input is checked strictly; output has the exact numbers."""

@@ -1,4 +1,4 @@
-"""gzip (RFC 1952), decoded piece by piece so that a bomb is never held, and refused where it is not whole."""
+"""Decodes and encodes gzip (RFC 1952). Decoding yields short pieces, so that a small body cannot fill the memory."""
 
 import gzip
 import zlib
@@ -7,16 +7,16 @@ from collections.abc import Iterator
 from cellar.errors import MalformedBody
 
 PIECE_BYTES = 256 * 1024
-"""Decoded bytes handed over at a time."""
+"""Decoded bytes that are yielded at a time."""
 
 LEVEL = 1
-"""Numbers as JSON come to 49% of their size, with level 6 to 45% in three times the time."""
+"""The level of compression. Numbers as JSON shrink to 49%; level 6 gives 45% in three times the time."""
 
 _GZIP = 16 + zlib.MAX_WBITS
 
 
 class Gunzip:
-    """Decodes a stream of gzip members, in pieces of any size."""
+    """Decodes a stream of gzip members, which arrives in pieces of any size."""
 
     def __init__(self) -> None:
         self._member = zlib.decompressobj(_GZIP)
@@ -40,7 +40,7 @@ class Gunzip:
             data = self._member.unused_data if self._member.eof else self._member.unconsumed_tail
 
     def end(self) -> None:
-        """Say that no more bytes come. Raise MalformedBody if they do not end with a whole member."""
+        """End the stream. Raise MalformedBody if the last member is incomplete."""
         if not (self._begun and self._member.eof):
             raise MalformedBody("gzip that ends before its end")
 

@@ -1,1 +1,1 @@
-"""Arrays as npy files, safetensors and state blobs."""
+"""Reads and writes arrays as npy files, as safetensors files and as bytes of states."""

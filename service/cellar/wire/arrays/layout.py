@@ -1,4 +1,4 @@
-"""Axis letters: T steps, B rows of a batch, F features. Inside, every array is (T, B, F)."""
+"""Converts between arrays with axes named by letters (T steps, B rows, F features) and (T, B, F)."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ _AXES = "TBF"
 
 
 def check_layout(layout: str, *, pointer: str = "/layout") -> str:
-    """Return the layout if it is one: one to three of the letters T, B and F in any order. Raise InvalidInput."""
+    """Return the layout. Raise InvalidInput unless it is one to three of the letters T, B and F in any order."""
     if 0 < len(layout) <= len(_AXES) and len(set(layout)) == len(layout) and set(layout) <= set(_AXES):
         return layout
     raise InvalidInput(
@@ -26,7 +26,7 @@ def check_layout(layout: str, *, pointer: str = "/layout") -> str:
 def parse_layout(value: Any, layout: str, pointer: str) -> NDArray[np.float32]:
     """Return nested arrays of a layout as (T, B, F). Raise as `parse_array`.
 
-    Where their depth is not that of the layout, the error says what the layout asks.
+    If their depth is not that of the layout, the error says which depth the layout needs.
     """
     try:
         return to_tbf(parse_array(value, pointer=pointer, ndim=len(layout)), layout)
@@ -45,7 +45,7 @@ def parse_layout(value: Any, layout: str, pointer: str) -> NDArray[np.float32]:
 def to_tbf(array: NDArray[np.float32], layout: str) -> NDArray[np.float32]:
     """Return an array of that layout as (T, B, F), C-contiguous; an axis that has no letter becomes size 1.
 
-    Raise InvalidInput if the layout is none, ShapeMismatch if the array has another number of axes than letters.
+    Raise InvalidInput for an invalid layout, ShapeMismatch if the array does not have one axis for each letter.
     """
     check_layout(layout)
     if array.ndim != len(layout):
@@ -63,7 +63,7 @@ def to_tbf(array: NDArray[np.float32], layout: str) -> NDArray[np.float32]:
 def from_tbf(array: NDArray[np.float32], layout: str) -> NDArray[np.float32]:
     """Return a (T, B, F) array in that layout, C-contiguous; the inverse of `to_tbf`.
 
-    Raise InvalidInput if the layout is none, ShapeMismatch if it has no letter for an axis that is longer than 1.
+    Raise InvalidInput for an invalid layout, ShapeMismatch if it has no letter for an axis that is longer than 1.
     """
     check_layout(layout)
     for letter, size in zip(_AXES, array.shape, strict=True):

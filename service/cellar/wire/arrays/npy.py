@@ -1,7 +1,7 @@
-"""NumPy's file format, as much of it as holds an array of real numbers: no pickle, no code, nothing that is run.
+"""Reads and writes NumPy's npy files with an array of real numbers. Pickled objects are refused.
 
-The header is the text of a Python dictionary. It is read here by three patterns and never evaluated, and what it says
-is held against the size of the data before an array is made.
+The header is the text of a Python dictionary. It is read with three regular expressions and never evaluated, and its
+shape is compared with the size of the data before an array is created.
 """
 
 import math
@@ -22,7 +22,7 @@ MEDIA_TYPE = "application/x-npy"
 MAGIC = b"\x93NUMPY"
 ALIGNMENT = 64
 MOST_HEADER_BYTES = 4096
-"""The header of three axes has 118."""
+"""The most bytes of a header; that of three axes has 118."""
 
 TYPES = re.compile(r"[<>|=]?(f[248]|[iu][1248])")
 _MEMBER = re.compile(r"\s*(?:'(\w+)'|\"(\w+)\")\s*:\s*('[^']*'|\"[^\"]*\"|True|False|\([0-9L,\s]*\)|\[[^\[\]]*\])\s*,?")
@@ -33,9 +33,9 @@ _INTEGER = re.compile(r"[0-9]+")
 def load(data: bytes, *, axes: tuple[int, ...]) -> Floats:
     """Return an array as float32, C-contiguous and read-only. It must have one of `axes` axes, and no axis of 0.
 
-    Floats of 16 and 64 bits and integers are cast, those of 64 bits as JSON numbers are: over float64. Raise
-    MalformedBody for what is no npy file or not a whole one, InvalidInput for another type, ShapeMismatch for another
-    number of axes, and NotFinite with the indices of the first number that no float32 holds.
+    Floats of 16 and 64 bits and integers are converted; integers of 64 bits via float64, as in JSON. Raise
+    MalformedBody for an invalid or incomplete file, InvalidInput for another type, ShapeMismatch for another
+    number of axes, and NotFinite with the indices of the first number that float32 cannot represent.
     """
     descr, fortran, shape, at = read_header(data)
     check_type(descr)
@@ -54,7 +54,7 @@ def load(data: bytes, *, axes: tuple[int, ...]) -> Floats:
 
 
 def check_type(descr: str) -> None:
-    """Raise InvalidInput unless that is a type of real numbers."""
+    """Raise InvalidInput unless this is a type of real numbers."""
     if not TYPES.fullmatch(descr):
         detail = f"an npy file of another type, {descr[:40]}: cast it, as with array.astype('float32')"
         raise InvalidInput(detail, expected="real numbers", actual=descr[:40])
@@ -67,7 +67,7 @@ def dump(array: Floats) -> bytes:
 
 @lru_cache(maxsize=256)
 def header(shape: tuple[int, ...]) -> bytes:
-    """Return what stands before the numbers of a float32 array of that shape."""
+    """Return the header of an npy file for a float32 array of that shape."""
     text = str({"descr": "<f4", "fortran_order": False, "shape": shape}).encode()
     size = len(MAGIC) + 4 + len(text) + 1
     text += b" " * (-size % ALIGNMENT) + b"\n"
@@ -75,7 +75,7 @@ def header(shape: tuple[int, ...]) -> bytes:
 
 
 def read_header(data: bytes) -> tuple[str, bool, tuple[int, ...], int]:
-    """Return type, whether it is in Fortran order, shape, and where the data begin. Raise MalformedBody."""
+    """Return the type, whether the order is Fortran's, the shape, and the offset of the data. Raise MalformedBody."""
     start = len(MAGIC) + 2
     if data[: len(MAGIC)] != MAGIC or len(data) < start:
         raise MalformedBody("not an npy file", offset=0)
@@ -94,7 +94,7 @@ def read_header(data: bytes) -> tuple[str, bool, tuple[int, ...], int]:
 
 @lru_cache(maxsize=256)
 def _read_text(text: bytes, begin: int) -> tuple[str, bool, tuple[int, ...]]:
-    """Return what the dictionary says: a client sends the same one each time, and to read it takes ten microseconds."""
+    """Return type, order and shape. The result is cached: clients send the same header, and reading it takes 10 us."""
     members = _members(text.decode("latin-1"), begin)
     try:
         return _text(members["descr"]), members["fortran_order"] == "True", _shape(members["shape"])

@@ -1,4 +1,4 @@
-"""An npy file of any length, read while it comes: its header, then the entries of its first axis."""
+"""Reads an npy file of any length while it arrives: its header, then the entries of its first axis."""
 
 import math
 
@@ -8,13 +8,13 @@ from cellar.errors import InvalidInput, MalformedBody, ShapeMismatch
 from cellar.wire.arrays.npy import MAGIC, MOST_HEADER_BYTES, Floats, cast, check_type, read_header
 
 _PREFIX_BYTES = len(MAGIC) + 2 + 4
-"""Magic, version, and the longer of the two lengths that a header may begin with."""
+"""Bytes of the magic, the version, and the longer of the two forms of the header's length."""
 
 
 class NpyRows:
-    """Cuts a stream of bytes, in pieces of any size, into entries of the first axis, float32.
+    """Divides a stream of bytes, which arrives in pieces of any size, into entries of the first axis, as float32.
 
-    Each must have one of `shapes`; with two that hold as many numbers, the last is what the entries are given.
+    Each entry must have one of `shapes`. If two of them have the same size, entries get the last one.
     """
 
     def __init__(self, *shapes: tuple[int, ...]) -> None:
@@ -29,10 +29,11 @@ class NpyRows:
         return len(self._held)
 
     def feed(self, data: bytes) -> list[Floats]:
-        """Take bytes and return the entries that are whole now, if any, as one array.
+        """Add bytes and return the entries that are complete now, as one array.
 
-        Raise MalformedBody for what is no npy file or has more than its header says, InvalidInput for another type,
-        ShapeMismatch for other entries, and NotFinite with the indices of the first number that no float32 holds.
+        Raise MalformedBody for an invalid file or one with more data than its header says, InvalidInput for another
+        type, ShapeMismatch for other entries, and NotFinite with the indices of the first number that float32 cannot
+        represent.
         """
         self._held += data
         if self._kind is None and not self._begin(ended=False):
@@ -51,7 +52,7 @@ class NpyRows:
         return [cast(found, first)]
 
     def end(self) -> list[Floats]:
-        """Say that no more bytes come. Raise MalformedBody if there must be more."""
+        """End the stream. Raise MalformedBody if the file is incomplete."""
         if self._kind is None:
             self._begin(ended=True)
         if self._held or self._read < self._count:
@@ -59,7 +60,7 @@ class NpyRows:
         return []
 
     def _begin(self, *, ended: bool) -> bool:
-        """Read the header if it is there, and return whether it is."""
+        """Read the header if it is complete, and return whether it is."""
         if not (ended or self._has_header()):
             return False
         descr, fortran, shape, at = read_header(bytes(self._held[: _PREFIX_BYTES + MOST_HEADER_BYTES]))
@@ -78,7 +79,7 @@ class NpyRows:
         return True
 
     def _has_header(self) -> bool:
-        """Return whether the header is whole, or so much is there that no header is."""
+        """Return whether the header is complete, or longer than any valid one."""
         held = self._held
         if len(held) < _PREFIX_BYTES:
             return not MAGIC.startswith(held[: len(MAGIC)])

@@ -1,7 +1,7 @@
-"""States as safetensors: a float32 array (rows, size) for each state, named `layers.<number>.<name>`.
+"""Reads and writes states as safetensors files, with a float32 array (rows, size) named `layers.<number>.<name>` each.
 
-Read strictly: how long the header is, and that it is JSON without a name that stands twice, is checked before the
-library looks at it, and the library checks that the arrays fill the file without a gap or an overlap.
+The length of the header, and that it is JSON without a name that occurs twice, are checked before the
+library reads it. The library checks that the arrays fill the file without gaps and overlaps.
 """
 
 import re
@@ -18,7 +18,7 @@ from cellar.wire.json.document import decode
 MEDIA_TYPE = "application/safetensors"
 
 MAX_HEADER_BYTES = 256 * 1024
-"""Some hundred bytes for each state: two thousand of them."""
+"""The most bytes of a header, enough for two thousand states with some hundred bytes each."""
 
 _LENGTH_BYTES = 8
 _NAME = re.compile(r"layers\.(0|[1-9][0-9]{0,3})\.([^\W\d]\w{0,63})", re.ASCII)
@@ -33,9 +33,9 @@ def dump(states: Mapping[tuple[int, str], Floats], about: Mapping[str, str]) -> 
 
 
 def load(data: bytes) -> dict[tuple[int, str], Floats]:
-    """Return the states of a file by layer and name, read-only; what its metadata say is for others.
+    """Return the states of a file by layer and name, read-only. The metadata are ignored.
 
-    Raise MalformedBody if it is damaged, InvalidInput for a name that is none or another type than float32.
+    Raise MalformedBody if the file is damaged, InvalidInput for an invalid name or a type other than float32.
     """
     _check_header(data)
     try:

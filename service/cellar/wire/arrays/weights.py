@@ -1,4 +1,4 @@
-"""Weights as safetensors: names to float32 arrays. The same weights are always the same bytes."""
+"""Reads and writes weights as safetensors files of float32 arrays. Equal weights give equal bytes."""
 
 import json
 import math
@@ -17,7 +17,7 @@ Shape = tuple[int, ...]
 
 
 def dump(weights: Mapping[str, Array], metadata: Mapping[str, str] | None = None) -> bytes:
-    """Return float32 arrays of any shape as one safetensors file, ordered by name whatever order they come in."""
+    """Return float32 arrays of any shape as one safetensors file, ordered by name."""
     ordered = {name: np.asarray(weights[name], dtype=np.float32, order="C") for name in sorted(weights)}
     return bytes(_save(ordered, None if metadata is None else dict(metadata)))
 

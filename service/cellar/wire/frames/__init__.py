@@ -1,1 +1,1 @@
-"""The binary frames of many steps."""
+"""Reads and writes binary frames, each with many steps or their answers."""

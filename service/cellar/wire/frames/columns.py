@@ -1,6 +1,6 @@
-"""Frames of many records, column by column: what all records have in common is looked at once, by NumPy.
+"""Reads and writes frames of many similar records with NumPy, column by column instead of record by record.
 
-A record that is read or written by itself takes three microseconds; of a plain frame one takes a fifth of that.
+A record that is read or written by itself takes three microseconds; a record of a uniform frame takes a fifth of that.
 """
 
 from collections.abc import Sequence
@@ -27,7 +27,7 @@ from cellar.wire.frames.layout import (
 )
 
 FEWEST = 4
-"""Records that are worth it: of fewer the columns cost more than the records."""
+"""The fewest records for which reading by columns is faster."""
 
 _CODES = {"B": "u1", "H": "<u2", "I": "<u4", "Q": "<u8", "8s": "V8", "16s": "V16"}
 
@@ -40,28 +40,28 @@ _ANSWER = np.dtype([(name, _CODES[code]) for name, code in ANSWER_FIELDS])
 _AT = {name: int(place[1]) for name, place in (_STEP.fields or {}).items()}
 
 FLAGS = _AT["flags"]
-"""Where in a record they stand."""
+"""Their offsets in a record."""
 
 HEAD = slice(_AT["flags"], _AT["epoch"])
-"""All that records of one session have in common, the length of its name included."""
+"""The fields that are equal in all records of one session, including the length of its name."""
 
 COMMON = slice(_AT["writer"], _AT["epoch"])
-"""Writer, key, shape and timeout: bytes that all records of a plain frame have in common."""
+"""Writer, key, shape and timeout: fields that are equal in all records of a uniform frame."""
 
 
 class PlainSteps(NamedTuple):
-    """The steps of a plain frame: each one step, of as many rows and features, and recognised by its number at most."""
+    """The steps of a uniform frame: single steps with the same rows and features, and with no identity but a number."""
 
     sessions: list[str]
     tags: NDArray[np.uint32]
     numbers: list[int] | None
-    """Which step each is, if they say so."""
+    """The number of each step, if the records have it."""
     inputs: Floats
     """(records, 1, rows, in_size), finite, read-only."""
 
 
 def plain_steps(frame: bytes) -> PlainSteps | None:
-    """Return the steps of a frame that has at least `FEWEST` and is plain, None of any other. Raise MalformedBody."""
+    """Return the steps of a uniform frame of `FEWEST` records or more, None for other frames. Raise MalformedBody."""
     if len(frame) < HEADER.size + FEWEST * STEP.size:
         return None
     data, numbers, text = blocks(frame, Kind.STEPS, STEP)
@@ -72,7 +72,7 @@ def plain_steps(frame: bytes) -> PlainSteps | None:
     if flags not in (0, NUMBER) or steps != 1 or writer or key or timeout_ms:
         return None
     table, records = np.frombuffer(data, np.uint8).reshape(count, STEP.size), np.frombuffer(data, _STEP)
-    alike = table[:, HEAD].tobytes() == count * bytes(data[HEAD])  # in half the time of a comparison by NumPy
+    alike = table[:, HEAD].tobytes() == count * bytes(data[HEAD])  # half the time of a comparison in NumPy
     if not alike and not ((table[:, FLAGS] == flags).all() and (table[:, COMMON] == table[0, COMMON]).all()):
         return None
     names = count * [session] if alike else records["session"].tolist()
@@ -95,11 +95,11 @@ def pack_outputs(
     outputs: Sequence[bytes],
     replayed: Sequence[bool],
 ) -> Packed:
-    """Return the answers to steps that went well as they stand in a frame, at least one.
+    """Return the answers to successful steps as parts of a frame; there is at least one.
 
     `outputs` are the float32 bytes of (steps, rows, out_size).
     """
-    pack = ANSWER.pack  # up to 1,024 of them no slower than NumPy
+    pack = ANSWER.pack  # not slower than NumPy up to 1,024 records
     records = [
         pack(tag, OK, REPLAYED * again, length, row, len(output) // (4 * length * row), 0, epoch, at, digest, 0)
         for tag, (epoch, at, digest), length, row, output, again in zip(
@@ -112,9 +112,9 @@ def pack_outputs(
 def pack_in_a_row(
     tags: NDArray[np.uint32], place: tuple[bytes, int, bytes], digests: bytes, rows: int, outputs: bytes
 ) -> Packed:
-    """Return the answers to single steps that follow each other from `place`, at least one, and went well.
+    """Return the answers to successful single steps that follow one another from `place`; there is at least one.
 
-    `digests` are those behind each, side by side; `outputs` are the float32 bytes of (steps, rows, out_size).
+    `digests` are the joined digests after each step; `outputs` are the float32 bytes of (steps, rows, out_size).
     """
     count, (epoch, step, _) = len(tags), place
     table = _answer(rows, len(outputs) // (4 * rows * count)).repeat(count)
@@ -127,7 +127,7 @@ def pack_in_a_row(
 
 @lru_cache(maxsize=256)
 def _answer(rows: int, features: int) -> np.ndarray[tuple[int], np.dtype[np.void]]:
-    """Return one answer to a single step that went well, where nothing else is filled in yet."""
+    """Return the record of an answer to a successful single step, in which the other fields are 0."""
     table = np.zeros(1, _ANSWER)
     table["status"], table["steps"], table["rows"], table["features"] = OK, 1, rows, features
     return table

@@ -1,4 +1,4 @@
-"""Frames: many steps, or their answers, in one run of bytes that NumPy reads where it lies."""
+"""Reads and writes frames: many steps, or their answers, in one block of bytes that NumPy reads without a copy."""
 
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
@@ -32,7 +32,7 @@ _NOWHERE = bytes(8), 0, bytes(16)
 
 
 class Place(NamedTuple):
-    """A position in parts: 8 bytes, a number and 16 bytes. As text it is what JSON has."""
+    """A position in parts: an epoch of 8 bytes, a step and a digest of 16 bytes. Its text is the position in JSON."""
 
     epoch: bytes
     step: int
@@ -77,7 +77,7 @@ class Answer(NamedTuple):
 
 
 def pack_steps(steps: Sequence[Step]) -> bytes:
-    """Return a frame of steps, their inputs cast to float32. Raise struct.error for what no record can hold."""
+    """Return a frame of steps, with inputs cast to float32. Raise struct.error for a value that does not fit."""
     records, numbers, text = [], [], []
     for one in steps:
         words = [(part or "").encode("latin-1") for part in (one.session, one.writer, one.key)]
@@ -95,9 +95,9 @@ def pack_steps(steps: Sequence[Step]) -> bytes:
 
 
 def unpack_steps(frame: bytes) -> list[Step]:
-    """Return the steps of a frame; their inputs are read-only and lie in it. Raise MalformedBody.
+    """Return the steps of a frame; their inputs are read-only views of it. Raise MalformedBody.
 
-    Neither words nor numbers are checked: what is wrong with them is a fault of the step, not of the frame.
+    Names and numbers are not checked, because a fault in them is a fault of the step and not of the frame.
     """
     records, numbers, text = blocks(frame, Kind.STEPS, STEP)
     steps: list[Step] = []
@@ -149,7 +149,7 @@ def pack_answers(answers: Iterable[Answer]) -> bytes:
 
 
 class Packed(NamedTuple):
-    """Answers as they stand in the three blocks of a frame."""
+    """The parts of answers in the three blocks of a frame."""
 
     answers: int
     records: bytes
@@ -158,7 +158,7 @@ class Packed(NamedTuple):
 
 
 def pack_answer(answer: Answer) -> Packed:
-    """Return an answer as it stands in a frame."""
+    """Return the parts of an answer in a frame."""
     tag, status, position, outputs, replayed, problem = answer
     flags = REPLAYED * replayed | NOT_KEPT * (outputs is None and position is not None)
     shape, numbers = ((0, 0, 0), b"") if outputs is None else (outputs.shape, outputs.tobytes())
@@ -168,13 +168,13 @@ def pack_answer(answer: Answer) -> Packed:
 
 
 def join_answers(parts: Sequence[Packed]) -> bytes:
-    """Return the frame of all these answers, in their order."""
+    """Return the frame of these answers, in their order."""
     counts, records, numbers, text = zip(*parts, strict=True) if parts else ((), (), (), ())
     return join_blocks(Kind.ANSWERS, sum(counts), records, numbers, text)
 
 
 def unpack_answers(frame: bytes) -> list[Answer]:
-    """Return the answers of a frame; their outputs are read-only and lie in it. Raise MalformedBody."""
+    """Return the answers of a frame; their outputs are read-only views of it. Raise MalformedBody."""
     records, numbers, text = blocks(frame, Kind.ANSWERS, ANSWER)
     answers: list[Answer] = []
     at = word = 0
@@ -201,14 +201,14 @@ def pack_problem(document: bytes) -> bytes:
 
 
 def unpack_problem(frame: bytes) -> bytes | None:
-    """Return the problem document of a frame that ends a stream, None of any other frame. Raise MalformedBody."""
+    """Return the problem document of a frame that ends a stream, None for any other frame. Raise MalformedBody."""
     if len(frame) < HEADER.size or len(frame) != frame_bytes(frame):
         raise MalformedBody("not a whole frame, or more than one")
     return frame[HEADER.size :] if read_header(frame)[0] == Kind.PROBLEM else None
 
 
 def _shaped(numbers: Floats, *shape: int) -> Floats:
-    # of no numbers the sizes may be anything; none of them is worth an array that NumPy refuses to make
+    # without numbers the sizes may be arbitrary, so that NumPy could not create the array
     return numbers.reshape(shape if len(numbers) else (0, 0, 0))
 
 

@@ -1,7 +1,7 @@
 """The layout of a frame in bytes: its header, the fields of its records, and its three blocks.
 
 A frame is a header, then records of one size, then all numbers in one block, then all text. Everything is little
-endian and nothing is padded: records and numbers stand at multiples of eight and four bytes. `docs/reference/frames.md`
+endian and nothing is padded: records and numbers are at multiples of eight and four bytes. `docs/reference/frames.md`
 describes it for authors of other clients.
 """
 
@@ -63,37 +63,37 @@ HEADER, STEP, ANSWER = _struct(HEADER_FIELDS), _struct(STEP_FIELDS), _struct(ANS
 
 
 class Kind(IntEnum):
-    """What the records of a frame are."""
+    """The kind of a frame: what its records are."""
 
     STEPS = 1
     ANSWERS = 2
     PROBLEM = 3
-    """No record, and one problem document for a text: what ends a stream of answers before its time."""
+    """A frame without records whose text is a problem document, which ends a stream of answers early."""
 
 
 KINDS = frozenset(map(int, Kind))
 
 
 SEQUENCE, POSITION, NUMBER, SEQ, RESET = 1, 2, 4, 8, 16
-"""Flags of a step: it is a sequence; its position, its step, its seq count; a reset stands behind its words."""
+"""Flags of a step: it is a sequence; its position, step or seq is given; it has a reset after its names."""
 
 REPLAYED, NOT_KEPT = 1, 2
-"""Flags of an answer: it was applied before; its output is not known any more."""
+"""Flags of an answer: the step was applied before; its output is no longer stored."""
 
 OK = 200
-"""Status of an answer to a step that went well."""
+"""Status of an answer to a successful step."""
 
 
 def join_blocks(
     kind: Kind, count: int, records: Sequence[bytes], numbers: Sequence[bytes], text: Sequence[bytes]
 ) -> bytes:
-    """Return a frame of its blocks: `count` records, then all numbers, then all text, each in pieces."""
+    """Return a frame from its blocks: `count` records, all numbers and all text, each in pieces."""
     sizes = sum(map(len, numbers)) // 4, sum(map(len, text))
     return b"".join((HEADER.pack(MAGIC, VERSION, kind, 0, count, *sizes, 0), *records, *numbers, *text))
 
 
 def read_header(data: bytes | bytearray) -> tuple[int, int, int, int]:
-    """Return kind and how many records, numbers and bytes of text follow. Raise MalformedBody."""
+    """Return the kind and the counts of records, numbers and bytes of text. Raise MalformedBody."""
     magic, version, kind, zero, records, numbers, text, nothing = HEADER.unpack_from(data)
     if magic != MAGIC:
         raise MalformedBody("not a frame: it does not begin with `Cell`", offset=0)
@@ -105,7 +105,7 @@ def read_header(data: bytes | bytearray) -> tuple[int, int, int, int]:
 
 
 def frame_bytes(data: bytes | bytearray) -> int:
-    """Return how many bytes the frame has whose header data begin with. Raise MalformedBody."""
+    """Return the size in bytes of the frame with whose header the data begin. Raise MalformedBody."""
     return _whole(*read_header(data)[1:])
 
 
@@ -114,7 +114,7 @@ def _whole(records: int, numbers: int, text: int) -> int:
 
 
 def blocks(frame: bytes, kind: Kind, record: Struct) -> tuple[memoryview, Floats, str]:
-    """Return the bytes of the records, the numbers and the text of a whole frame. Raise MalformedBody."""
+    """Return the bytes of the records, the numbers and the text of a complete frame. Raise MalformedBody."""
     if len(frame) < HEADER.size:
         raise MalformedBody("not a whole frame, or more than one")
     found, count, numbers, words = read_header(frame)

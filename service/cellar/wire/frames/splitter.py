@@ -10,9 +10,9 @@ MAX_RECORDS = 4096
 
 
 class FrameSplitter:
-    """Cuts a stream of bytes, in pieces of any size, into frames.
+    """Divides a stream of bytes, which arrives in pieces of any size, into frames.
 
-    No frame may have over `max_bytes`, nor over MAX_RECORDS records.
+    A frame may have at most `max_bytes` and MAX_RECORDS records.
     """
 
     def __init__(self, max_bytes: int) -> None:

@@ -1,1 +1,1 @@
-"""JSON text: strict documents, lines, long documents."""
+"""Decodes JSON strictly: documents, lines, and long documents with arrays of numbers."""

@@ -1,8 +1,8 @@
-"""Bytes to a JSON document, strictly.
+"""Decodes a JSON document strictly, with the place of the first fault.
 
-orjson refuses what is not JSON; it also refuses numbers beyond float64, without saying where, and takes the last of
-two members of one name. Such documents are read a second time, by the slower reader of the standard library that can
-be asked for the place.
+orjson refuses invalid JSON. It also refuses numbers beyond float64, without their place, and accepts the last of
+two members with the same name. Such documents are decoded again by the slower decoder of the standard library, whose
+hooks find the place.
 """
 
 import json
@@ -22,10 +22,10 @@ from cellar.errors import InvalidInput, MalformedJson, NotFinite
 from cellar.wire.json.long_document import decode_long
 
 SHORT_BYTES = 64 * 1024
-"""Documents up to here are decoded as a whole, in under a millisecond."""
+"""Documents up to this size are decoded as a whole, in less than a millisecond."""
 
 MOST_MEMBERS = 512
-"""Of an object. No request has more, and each that is unknown would be a fault of its own to the models."""
+"""The most members of an object. No request has more, and pydantic would report a fault for each unknown one."""
 
 _LEAVES = frozenset((str, int, float, bool, type(None)))
 
@@ -33,11 +33,11 @@ _LEAVES = frozenset((str, int, float, bool, type(None)))
 def decode(body: bytes) -> Any:
     """Return decoded JSON: UTF-8, finite doubles only, each member of an object once, at most 1024 levels deep.
 
-    A byte order mark before it is passed over (RFC 8259, 8.1).
+    A byte order mark before it is skipped (RFC 8259, 8.1).
 
     In documents of more than `SHORT_BYTES` long arrays of numbers are `NumberText`, which `parse_array` reads.
-    Raise NotFinite where NaN, Infinity or a number beyond float64 stands, InvalidInput where a member stands twice
-    (both with a pointer), MalformedJson for all else, and BodyTooLarge for a long document that is more than numbers.
+    Raise NotFinite for NaN, Infinity or a number beyond float64, InvalidInput for a member that occurs twice
+    (both with a pointer), MalformedJson for other faults, and BodyTooLarge for too much besides arrays of numbers.
 
     >>> decode(b'{"input": [1, 2.5]}')
     {'input': [1, 2.5]}
@@ -70,7 +70,7 @@ def _decode(body: bytes) -> Any:
 
 
 def _hint(body: bytes, at: int) -> str:
-    """Return what JSON has instead of what stands at a character, or nothing."""
+    """Return a hint what JSON has instead of the text at a character, or an empty text."""
     rest = body.decode(errors="replace")[at : at + 8]
     if not body.strip():
         return "; send a JSON document"
@@ -85,8 +85,8 @@ _PYTHON = re.compile(r"(True|False|None)\b")
 _BARE_NAME = re.compile(r"[A-Za-z_]\w*\s*(:|\w$)")
 
 _INDENTED = re.compile(rb"[ \t\r\n]*+([\[{])([ \t\r\n]{2,}+)")
-"""orjson takes such a document for one with white space everywhere, sets aside too little memory for what is none, and
-says so. With the white space before the bracket it is the same document."""
+"""orjson assumes that such a document has white space everywhere, allocates too little memory for others, and
+fails. Moving the white space before the bracket avoids this and does not change the document."""
 
 
 def pointer_of(path: Sequence[str | int]) -> str:
@@ -99,9 +99,9 @@ def pointer_of(path: Sequence[str | int]) -> str:
 
 
 def _count_members(document: Any) -> tuple[int, int]:
-    """Return how many members are found without looking into long arrays, and how many the largest object has.
+    """Return the number of members outside long arrays, and that of the largest object.
 
-    Each has a colon in the text. As many colons as members: none stands twice, and none has escaped the count.
+    Each member has a colon in the text, so if there are as many colons as members, no member occurs twice.
     """
     count, widest, values = 0, 0, [document]
     while values:
@@ -130,7 +130,7 @@ def _refuse_wide(document: Any) -> None:
 
 @dataclass(frozen=True, slots=True)
 class _Fault:
-    """What stands in the document where a value should."""
+    """A fault in the document in the place of a value."""
 
     kind: type[InvalidInput]
     expected: str
@@ -156,7 +156,7 @@ def _object(faults: list[_Fault], members: list[tuple[str, Any]]) -> dict[str, A
 
 
 def _refuse(body: bytes, **hooks: Any) -> None:
-    """Raise the error of the first fault that the hooks find. Return if there is none, or if it is not JSON at all."""
+    """Raise the error of the first fault that the hooks find. Return if there is none, or if the text is not JSON."""
     faults: list[_Fault] = []
     with suppress(ValueError, RecursionError):
         noting: dict[str, Any] = {name: partial(hook, faults) for name, hook in hooks.items()}
@@ -169,7 +169,7 @@ def _refuse(body: bytes, **hooks: Any) -> None:
 
 
 def _leaves(document: Any) -> Iterator[tuple[list[str | int], Any]]:
-    """Yield the leaves with their paths, in document order, without recursion; arrays of good leaves are left out."""
+    """Yield the leaves with their paths, in document order, without recursion. Arrays without faults are skipped."""
     path: list[str | int] = []
     stack = [_members([document])]
     while stack:

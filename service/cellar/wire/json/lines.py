@@ -1,4 +1,4 @@
-"""Lines: newline-delimited JSON, a document a line."""
+"""Divides newline-delimited JSON into lines."""
 
 from collections.abc import Iterator
 
@@ -8,14 +8,14 @@ MEDIA_TYPE = "application/x-ndjson"
 
 
 def is_blank(line: bytes) -> bool:
-    """Return whether a line has nothing but white space. Readers pass over such lines."""
+    """Return whether a line has only white space. Readers skip such lines."""
     return not line or line.isspace()
 
 
 class LineSplitter:
-    r"""Cuts a stream of bytes, in pieces of any size, into lines of at most `max_bytes`; the last needs no newline.
+    r"""Divides a stream of bytes into lines of at most `max_bytes`. The last line needs no newline.
 
-    Blank lines are yielded too: there may be a million of them, and the reader may let others have a turn in between.
+    Blank lines are yielded too, so that a reader can run other tasks in between if there are millions of them.
 
     >>> splitter = LineSplitter(100)
     >>> [*splitter.feed(b'{"a": 1}\n{"a"')], [*splitter.feed(b': 2}\r\n3')], splitter.end()
@@ -33,7 +33,7 @@ class LineSplitter:
         return self._size
 
     def feed(self, data: bytes) -> Iterator[bytes]:
-        """Take bytes and yield the lines that are whole now; at one that is too long, raise BodyTooLarge."""
+        """Add bytes and yield the lines that are complete now. Raise BodyTooLarge at a line that is too long."""
         *lines, rest = data.split(b"\n")
         for line in lines:
             yield self._whole(line)
@@ -44,7 +44,7 @@ class LineSplitter:
             raise self._too_long()
 
     def end(self) -> list[bytes]:
-        """Say that no more bytes come, and return the last line if it has no newline."""
+        """End the stream, and return the last line if it has no newline."""
         rest, self._held = b"".join(self._held), []
         return [] if is_blank(rest) else [rest]
 

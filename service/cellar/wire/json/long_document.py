@@ -18,11 +18,11 @@ from cellar.wire.numbers.faults import malformed
 from cellar.wire.numbers.text import NumberText
 
 MOST_OTHER_BYTES = 1024 * 1024
-"""What a document may have besides its long arrays of numbers. A network of 64 layers with the longest cells has a
-third of it."""
+"""The most bytes of a document besides its long arrays of numbers. A network of 64 layers with the longest cells has a
+third of that."""
 
 LEAST_BYTES = 1024
-"""Shorter arrays are decoded with the rest."""
+"""Arrays with shorter texts are decoded with the rest."""
 
 _PIECE_BYTES = 256 * 1024
 _STRING_OR_ARRAY = re.compile(rb'"(?:[^"\\]++|\\.)*+"?|\[', re.DOTALL)
@@ -34,7 +34,7 @@ _QUOTE_OR_BRACKET = re.compile(rb'["\[\]]')
 def decode_long(body: bytes, decode: Callable[[bytes], Any]) -> Any:
     """Return the decoded document, in which long arrays of numbers are `NumberText`.
 
-    `decode` decodes the rest. Raise what it raises, BodyTooLarge where the rest is too long, and MalformedJson.
+    `decode` decodes the rest. Raise what it raises, BodyTooLarge if the rest is too long, and MalformedJson.
     """
     found = _cut(body)
     mark = secrets.token_hex(8)
@@ -54,7 +54,7 @@ def decode_long(body: bytes, decode: Callable[[bytes], Any]) -> Any:
 
 
 def _cut(body: bytes) -> list[NumberText]:
-    """Return the long arrays of numbers in a document. Raise BodyTooLarge where the rest is too long."""
+    """Return the long arrays of numbers in a document. Raise BodyTooLarge if the rest is too long."""
     found: list[NumberText] = []
     at = cut = 0
     while at < len(body):
@@ -109,7 +109,7 @@ def _end_of_array(body: bytes, at: int, depth: int) -> int:
 
 
 def _put_back(document: Any, mark: str, found: list[NumberText]) -> tuple[Any, int]:
-    """Return the document with the texts where their marks are, and how many were found."""
+    """Return the document with the marks replaced by their texts, and the number of marks."""
     root = [document]
     count = 0
     holders: list[Any] = [root]
@@ -126,7 +126,7 @@ def _put_back(document: Any, mark: str, found: list[NumberText]) -> tuple[Any, i
 
 
 def _place_in_body(offset: int, found: list[NumberText], mark: str) -> int:
-    """Return where in the body the place is that is at `offset` in what was decoded."""
+    """Return the offset in the body of an offset in the text that was decoded."""
     for index, text in enumerate(found):
         if offset <= text.start:
             break

@@ -1,6 +1,6 @@
-"""The names in a JSON object that is refused: read without the rest, whatever is wrong with that.
+"""Reads single members of a JSON object that is refused, even if the rest is not valid JSON.
 
-A refused message must still say whose it was and which: the sender looks for that, and what follows depends on it.
+The answer to a refused message must have its session and id, and later steps of its session depend on it.
 """
 
 import json
@@ -10,10 +10,10 @@ from typing import Any, NamedTuple
 from cellar.wire.json.strings import end_of_string
 
 MOST_TOKENS = 200_000
-"""Looked at in a body, which takes a tenth of a second. Names stand before the numbers, or behind few of them."""
+"""The most bytes that are searched, which takes 0.1 s. Names usually come before the numbers, or after few of them."""
 
 MOST_BYTES = 256
-"""Of a name or a value. Longer ones are none of those that are looked for."""
+"""The longest name or value that is read."""
 
 _TOKEN = re.compile(rb'["\[\]{},:]|[^ \t\r\n"\[\]{},:]+')
 _INNER = re.compile(rb'["\[\]{}]')
@@ -24,7 +24,7 @@ _OPEN, _CLOSED = frozenset(b"[{"), frozenset(b"]}")
 class Outline(NamedTuple):
     """The members of the outermost object that are short strings or integers, and whether it is readable to its end.
 
-    Where a name stands twice, the value is the smaller of two numbers, and that of equal strings; else there is none.
+    If a name occurs twice, the value is the smaller of two numbers, or the string if both are equal; otherwise None.
     """
 
     members: dict[str, Any]
@@ -32,7 +32,7 @@ class Outline(NamedTuple):
 
 
 def outline(body: bytes) -> Outline:
-    """Return what can be read of an object; of what is none, nothing."""
+    """Return the members that can be read, none if the text is not an object."""
     members: dict[str, Any] = {}
     depth = at = 0
     name = value = b""
@@ -76,7 +76,7 @@ def _note(members: dict[str, Any], name: bytes, value: bytes) -> None:
 
 
 def _text(quoted: bytes) -> Any:
-    """Return a short string of JSON, None of anything else."""
+    """Return a short JSON string, None for anything else."""
     if quoted[:1] != b'"' or len(quoted) > MOST_BYTES:
         return None
     try:

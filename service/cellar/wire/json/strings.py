@@ -1,10 +1,10 @@
-"""Where the strings of a JSON text end, found without decoding them."""
+"""Finds the ends of strings in a JSON text without decoding them."""
 
 
 def end_of_string(body: bytes, at: int) -> int:
-    """Return the place behind the quote that ends a string, `at` being behind its first: no backslash escapes it.
+    """Return the index after the closing quote of a string, where `at` is the index after its opening quote.
 
-    Of a string without an end it is the end of the body.
+    For a string without an end, return the length of the body.
     """
     while (quote := body.find(b'"', at)) >= 0:
         before = quote

@@ -1,1 +1,1 @@
-"""Numbers in JSON as float32 arrays."""
+"""Converts numbers in JSON to float32 arrays."""

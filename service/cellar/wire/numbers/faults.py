@@ -1,4 +1,4 @@
-"""The search for the first fault in the text of an array of numbers, token by token: where it is, and what it is."""
+"""Finds the first fault in the text of an array of numbers, token by token, and returns the error for it."""
 
 import re
 import struct
@@ -26,14 +26,14 @@ _OTHERS = {
 
 
 class FaultSearch:
-    """Goes through a text token by token and knows where it is: the search for the place of a fault."""
+    """Reads a text token by token, and tracks the indices of the present element."""
 
     def __init__(self, body: bytes, wanted: list[Size], pointer: str) -> None:
         self._body = body
         self._wanted = wanted
         self._pointer = pointer
         self._counts: list[int] = []
-        """Of each array that is open: its elements before the present one."""
+        """For each open array, the number of elements before the present one."""
         self._full = False
         """Whether the present element is complete, so that a comma or a bracket must follow."""
 
@@ -59,11 +59,11 @@ class FaultSearch:
         return None
 
     def comma(self, at: int) -> CellarError | None:
-        """Look at the comma between two pieces."""
+        """Read the comma between two pieces."""
         return self._look_at(b",", at)
 
     def other(self, at: int) -> CellarError:
-        """Return the error of what stands there and is no part of a number."""
+        """Return the error for a text that is not part of a number."""
         actual = next((name for text, name in _OTHERS.items() if self._body.startswith(text, at)), None)
         if actual is None or self._full or not self._counts:
             return self.malformed(at)
@@ -75,7 +75,7 @@ class FaultSearch:
         return kind(detail, pointer=self._path(), expected=expected, actual=actual)
 
     def malformed(self, at: int, reason: str = "not an array of numbers") -> MalformedJson:
-        """Return the error of text that is no JSON."""
+        """Return the error for text that is not JSON."""
         return malformed(self._body, at, reason)
 
     def _look_at(self, token: bytes, at: int) -> CellarError | None:
@@ -144,7 +144,7 @@ class FaultSearch:
 
 
 NO_QUOTES = ", and a number has no quotes"
-"""Said of strings where numbers should stand."""
+"""The hint for strings in the place of numbers."""
 
 
 def elements(count: int) -> str:
@@ -153,7 +153,7 @@ def elements(count: int) -> str:
 
 
 def malformed(body: bytes, at: int, reason: str) -> MalformedJson:
-    """Return the error of a body that is no JSON from that place on."""
+    """Return the error for a body that is not JSON from an offset on."""
     text = body[:at].decode(errors="replace")
     line, column = text.count("\n") + 1, len(text) - text.rfind("\n")
     return MalformedJson(f"line {line} column {column}: {reason}", line=line, column=column, offset=len(text))
@@ -168,7 +168,7 @@ def _is_float32(token: bytes) -> bool:
 
 
 def _size_of(token: bytes) -> str:
-    """Return how large a number is: a float64 by its size, since inputs may be private, and a larger one as it is."""
+    """Return the magnitude of a number in words: inputs may be private, so only numbers beyond float64 are repeated."""
     try:
         return f"about {orjson.loads(token):.1e}"
     except orjson.JSONDecodeError:

@@ -1,7 +1,7 @@
-"""Decoded JSON to float32 arrays, strictly: what is not a finite float32 number is refused with its place.
+"""Converts decoded JSON to float32 arrays, and refuses other values with the place of the first one.
 
-The common case is one flattening, one set of types and one `struct.pack`, which refuses numbers beyond float32 by
-itself; a step pays about a microsecond for eight features. Only a fault pays for the search that finds its place.
+The common case is one flattening, one set of types and one `struct.pack`, which refuses numbers beyond
+float32; this takes about a microsecond for eight features. The place of a fault is searched for only if there is one.
 """
 
 import math
@@ -20,7 +20,7 @@ from cellar.wire.numbers.text import NumberText
 _NUMBERS = frozenset((float, int))
 _LISTS = frozenset((list,))
 _FLOAT32_BITS = 128
-"""Every integer of fewer bits is within the range of float32: its size is no fault."""
+"""Integers with fewer bits are within the range of float32."""
 
 _FLOAT32 = np.dtype("<f4")
 
@@ -40,9 +40,9 @@ def parse_array(
 ) -> NDArray[np.float32]:
     """Return nested lists of numbers, or the text of them, as a read-only float32 array, C-contiguous.
 
-    `shape` gives the size of each axis, None where any size of at least 1 will do; `ndim` alone leaves all axes open.
-    `pointer` is the JSON pointer of `value` in the request. Raise InvalidInput for an element that is no number,
-    ShapeMismatch for lists that are ragged, too deep, too flat, empty or of another length than asked, and NotFinite
+    `shape` gives the size of each axis, None for any size of at least 1; `ndim` alone leaves all sizes open.
+    `pointer` is the JSON pointer of `value` in the request. Raise InvalidInput for an element that is not a number,
+    ShapeMismatch for lists that are ragged, too deep, too flat, empty or of the wrong length, and NotFinite
     for numbers that are not finite after rounding to float32; each points at the first faulty element.
     """
     wanted = tuple(shape) if shape is not None else (None,) * (ndim or 0)
@@ -55,7 +55,7 @@ def parse_array(
 
 
 def depth_of(value: Any) -> int:
-    """Return how many arrays the first number is nested in: 0 of what is no array."""
+    """Return in how many arrays the first number is nested, 0 for a value that is not an array."""
     if isinstance(value, NumberText):
         return value.depth()
     depth = 0
@@ -65,17 +65,17 @@ def depth_of(value: Any) -> int:
 
 
 def plain_array(value: Any, ndim: int) -> NDArray[np.float32] | None:
-    """Return lists of numbers nested `ndim` deep as `parse_array` does, None where that raises an error."""
+    """Return lists of numbers nested `ndim` deep as `parse_array` does, None if that would raise an error."""
     found = _flatten(value, ndim)
     packed = None if found is None else _pack(found[0])
     return None if found is None or packed is None else np.frombuffer(packed, _FLOAT32).reshape(found[1])
 
 
 def plain_row(values: list[Any]) -> NDArray[np.float32] | None:
-    """Return a list of a JSON document as one row of one step, (1, 1, F), None where it is empty or not all numbers.
+    """Return a list of a JSON document as one row of one step, (1, 1, F), None if it is empty or has other elements.
 
-    Nearly every step is that. The way of all shapes takes three times as long, and looks for infinite numbers, which
-    JSON does not have: those beyond float32 are refused as they are packed.
+    Nearly all steps have this form. `parse_array` takes three times as long, and checks for infinite numbers, which
+    JSON does not have; numbers beyond float32 are refused when they are packed.
     """
     if not values or not _NUMBERS.issuperset(map(type, values)):
         return None
@@ -102,7 +102,7 @@ def _flatten(value: Any, ndim: int) -> tuple[list[Any], tuple[int, ...]] | None:
 
 
 def _pack(flat: list[Any]) -> bytes | None:
-    """Return the numbers as little-endian float32, None if one of them is no finite float32 number."""
+    """Return the numbers as little-endian float32, None if one of them is not a finite float32 number."""
     if not _NUMBERS.issuperset(map(type, flat)):
         return None
     try:
@@ -113,7 +113,7 @@ def _pack(flat: list[Any]) -> bytes | None:
 
 
 def _fault(value: Any, wanted: Sequence[Size], pointer: str) -> InvalidInput:
-    """Return the error of the first fault in document order."""
+    """Return the error for the first fault in document order."""
     fault = _search(value, list(wanted), 0, pointer)
     if fault is None:
         raise AssertionError("the fast path refused what the search accepts")
@@ -121,7 +121,7 @@ def _fault(value: Any, wanted: Sequence[Size], pointer: str) -> InvalidInput:
 
 
 def _search(value: Any, wanted: list[Size], axis: int, pointer: str) -> InvalidInput | None:
-    """Look below `value`. An open axis takes the size of its first list, so that later ones must agree."""
+    """Search below `value`. An axis of open size gets that of its first list, and later lists must have the same."""
     if axis == len(wanted):
         return _check_number(value, pointer)
     if type(value) is not list:
@@ -165,7 +165,7 @@ def _check_number(value: Any, pointer: str) -> InvalidInput | None:
 
 
 def _describe(value: Any) -> str:
-    """Name a JSON value in a few words, a number by its size: inputs may be private."""
+    """Describe a JSON value in a few words, a number only by its magnitude, because inputs may be private."""
     if value is None:
         return "null"
     if isinstance(value, bool):

@@ -1,8 +1,8 @@
-"""Long arrays of numbers that are still text: they become float32 piece by piece, never millions of Python objects.
+"""Converts the text of a long array of numbers to float32 piece by piece, without millions of Python objects.
 
-A document of 16 MiB can hold eight million numbers or five million arrays, which as Python objects take half a gigabyte
-and are made and freed in calls that let no other thread run. Here a piece of 64 KiB is decoded at a time, its numbers
-go into the array, and of the whole only the brackets and commas are kept, to be compared with those of a regular array.
+A document of 16 MiB can have eight million numbers or five million arrays. As Python objects they take half a gigabyte,
+and creating and freeing them blocks all other threads. Here a piece of 64 KiB is decoded at a time, its numbers
+are written to the array, and only the brackets and commas are kept, to be compared with those of a regular array.
 """
 
 import re
@@ -20,7 +20,7 @@ from cellar.wire.numbers.faults import FaultSearch, Size
 PIECE_BYTES = 64 * 1024
 
 MOST_GAP_BYTES = 64 * 1024
-"""Between two commas: longer numbers and longer white space are refused, as one call would have to read them."""
+"""The most bytes between two commas: longer numbers and longer white space are refused."""
 
 Floats = NDArray[np.float32]
 
@@ -28,13 +28,13 @@ _FLOAT32 = np.dtype("<f4")
 _BRACKETS_TO_SPACES = bytes(32 if byte in b"[]" else byte for byte in range(256))
 _ALL_BUT_STRUCTURE = b"0123456789+-.eE \t\r\n"
 _MISPLACED = re.compile(rb"[0-9][ \t\r\n]*+\[|\][ \t\r\n]*+[-0-9\[]|\[[ \t\r\n]*+\]")
-"""What orjson does not see once brackets are spaces: values that no comma parts, and empty arrays."""
+"""Faults that orjson cannot find when brackets are replaced by spaces: values without a comma between, empty arrays."""
 
 
 class NumberText:
     """The text of an array of numbers within a body, from `start` to before `stop`.
 
-    `fault` is where something stands in it that is no part of a number, None if nothing does.
+    `fault` is the offset of the first text that cannot be part of a number, None if there is none.
     """
 
     __slots__ = ("body", "fault", "start", "stop")
@@ -46,12 +46,12 @@ class NumberText:
         self.fault = fault
 
     def depth(self) -> int:
-        """Return how many arrays the first number is nested in."""
+        """Return in how many arrays the first number is nested."""
         head = re.compile(rb"[\[ \t\r\n]*+").match(self.body, self.start, min(self.stop, self.start + PIECE_BYTES))
         return 0 if head is None else head[0].count(b"[")
 
     def as_list(self) -> list[object]:
-        """Return it as decoded JSON; for texts of a bounded length. Raise InvalidInput if it is not JSON."""
+        """Return the decoded JSON, for texts of limited length. Raise InvalidInput if the text is not JSON."""
         try:
             found = orjson.loads(self.body[self.start : self.stop])
         except orjson.JSONDecodeError as error:
@@ -60,7 +60,7 @@ class NumberText:
         return found
 
     def parse(self, wanted: Sequence[Size], pointer: str) -> Floats:
-        """Return the numbers as an array with these sizes, None where any size will do. Raise as `parse_array`."""
+        """Return the numbers as an array with these sizes, None for any size. Raise as `parse_array`."""
         reading = _Reading(self, len(wanted))
         shape = reading.shape()
         if shape is not None and all(want in (None, size) for want, size in zip(wanted, shape, strict=True)):
@@ -70,7 +70,7 @@ class NumberText:
 
 
 class _Reading:
-    """One reading of a text: its numbers, and its brackets and commas, up to the first piece with a fault."""
+    """The result of reading a text: its numbers, and its brackets and commas, up to the first piece with a fault."""
 
     def __init__(self, text: NumberText, ndim: int) -> None:
         self._text = text
@@ -79,7 +79,7 @@ class _Reading:
         self.numbers = np.empty(text.body.count(b",", text.start, self._end) + 1, _FLOAT32)
         self._count = 0
         self._places: list[tuple[int, int]] = []
-        """Of each piece: where it begins in the body, and in the structure."""
+        """For each piece, its offset in the body and in the structure."""
         parts: list[bytes] = []
         size = 0
         for start, end in self._pieces(text.start):
@@ -89,12 +89,12 @@ class _Reading:
                 break
             parts.append(piece.translate(None, _ALL_BUT_STRUCTURE))
             size += len(parts[-1]) + 1
-            sleep(0)  # lets another thread have the interpreter at once, and not after its switch interval of 5 ms
+            sleep(0)  # yields the interpreter lock now, and not after the switch interval of 5 ms
         self.structure = b",".join(parts)
-        """Only brackets and commas."""
+        """The brackets and commas of the text."""
 
     def _pieces(self, start: int) -> Iterator[tuple[int, int]]:
-        """Yield from where to where pieces are, which commas part; the last ends inside a value that is too long."""
+        """Yield the begin and end of pieces between commas; if a value is too long, the last piece ends inside it."""
         body, end = self._text.body, self._end
         while start <= end:
             latest = start + PIECE_BYTES + MOST_GAP_BYTES
@@ -105,15 +105,15 @@ class _Reading:
             start = comma + 1
 
     def _is_cut(self, end: int) -> bool:
-        """Return whether a piece that ends there ends inside a value."""
+        """Return whether this offset is inside a value."""
         return end < self._end and self._text.body[end] != ord(",")
 
     def _take(self, piece: bytes) -> bool:
-        """Take the numbers of a piece. Return whether they are numbers that float32 has."""
+        """Read the numbers of a piece. Return whether all are finite float32 numbers."""
         if _MISPLACED.search(piece):
             return False
         try:
-            # a digit before all white space: see `document._INDENTED`
+            # a digit comes before all white space: see `document._INDENTED`
             values = orjson.loads(b"[0,%b]" % piece.translate(_BRACKETS_TO_SPACES))
             packed = np.frombuffer(struct.pack(f"<{len(values)}f", *values), _FLOAT32)[1:]
         except (orjson.JSONDecodeError, OverflowError, struct.error):
@@ -123,7 +123,7 @@ class _Reading:
         return True
 
     def shape(self) -> tuple[int, ...] | None:
-        """Return the shape, None if the text is no regular array of that many axes."""
+        """The shape of the array, None if the text is not a regular array with the expected number of axes."""
         if self._count != len(self.numbers) or self._text.fault is not None:
             return None
         unit = self._unit()
@@ -146,7 +146,7 @@ class _Reading:
         return None if end < 0 else self.structure[1 : end + self._ndim - 1]
 
     def _inner_shape(self, unit: bytes) -> tuple[int, ...] | None:
-        """Return the sizes of all axes but the first, None if the first element is not regular."""
+        """Return the sizes of all axes except the first, None if the first element is not regular."""
         if self._ndim == 1:
             return ()
         if self._ndim > 3:  # no layout has more axes
@@ -161,7 +161,7 @@ class _Reading:
         return (rows, len(row) - 1) if regular else None
 
     def find_fault(self, wanted: list[Size], pointer: str) -> CellarError:
-        """Return the error of the first fault; the regular pieces before it are passed over."""
+        """Return the error for the first fault; the regular pieces before it are skipped."""
         search, start = FaultSearch(self._text.body, wanted, pointer), self._text.start
         unit = self._unit()
         inner = None if unit is None else self._inner_shape(unit)
@@ -182,7 +182,7 @@ class _Reading:
         return search.other(self._end) if self._text.fault is not None else search.malformed(self._end)
 
     def _pass_over(self, search: FaultSearch, unit: bytes, inner: tuple[int, ...]) -> int:
-        """Put the search before the first piece that may have the fault, and return where that begins."""
+        """Start the search before the first piece that may have the fault, and return its offset."""
         cycle = unit + b","
         found = np.frombuffer(self.structure, np.uint8)[1:]
         regular = np.frombuffer(cycle * (len(found) // len(cycle) + 1), np.uint8)[: len(found)]
