@@ -13,7 +13,7 @@ from functools import partial
 from cellar.errors import StoreUnavailable
 from cellar.store.connection import requirements, rights
 from cellar.store.connection.router import Replies, ReplyCallback, Router, Wait
-from cellar.store.connection.transaction import ZERO, grouped, ungrouped, zeros
+from cellar.store.connection.transaction import LEAST, ZERO, grouped, ungrouped, zeros
 from cellar.store.protocol.errors import CONNECT_TIMEOUT_S, FULL, REPLY_TIMEOUT_S, lost, refusal, refusal_code
 from cellar.store.protocol.framing import PendingReply, RedisProtocol
 from cellar.store.protocol.resp import Command, Packed, Reply, ReplyError, pack
@@ -94,6 +94,7 @@ class RedisConnection:
     ) -> None:
         """Send all commands in one write, `together` or each by itself; see `Router.post`."""
         count = len(commands)
+        together = together and count >= LEAST
         sent = grouped(commands) if together else commands
         expected = zeros(count) if together else ZERO * count
         then = partial(_on_replies, on_replies, count, together)
