@@ -7,7 +7,7 @@ import numpy as np
 
 from benchmarks.timing import best_rate
 from cellar.engine import KernelCache, Target
-from cellar.engine.execution.packed_weights import address, aligned
+from cellar.engine.execution.arrays import address, aligned
 
 HIDDEN, OUTPUTS = 256, 4 * 256
 

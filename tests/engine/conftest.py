@@ -13,12 +13,12 @@ from tests.engine.texts import FUNCTIONS, LEAK
 CALLS_BACK = """
 from numba import cfunc, types
 
-from cellar.engine.kernel_library.memory_intrinsics import call_1
+from cellar.engine.kernel_library.memory_intrinsics import call_function
 
 
 @cfunc(types.int64(types.int64), nopython=True, error_model='numpy')
 def cellar_kernel(d):
-    return call_1(d, 41) + 1
+    return call_function(d, 41) + 1
 """
 """A kernel that calls the function whose address it is given."""
 

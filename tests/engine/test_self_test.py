@@ -9,7 +9,7 @@ import pytest
 
 from cellar.engine import KernelCache, self_test
 from cellar.engine.backend import kernel_cache
-from cellar.engine.backend.loader import Code
+from cellar.engine.backend.loader import NativeFunction
 from cellar.engine.ir.graph import toposort
 from cellar.engine.ir.ops import OPS, Op
 from cellar.engine.kernel_library import matmul
@@ -68,7 +68,7 @@ def test_one_bit_of_a_step_or_of_a_sequence_is_found(cache: KernelCache, single:
 def test_a_wrong_product_of_bfloat16_weights_is_found(cache: KernelCache, monkeypatch: pytest.MonkeyPatch) -> None:
     """It begins anew where a part of the terms ends; only long products have parts."""
     before, after = inspect.getsource(matmul).split("def bfloat16_product", 1)
-    wrong = after.replace("goes_on = 1 if k > 0 else more", "goes_on = more")
+    wrong = after.replace("accumulates = 1 if k > 0 else accumulate", "accumulates = accumulate")
     assert wrong != after
     right = programs.product_texts
 
@@ -97,7 +97,7 @@ def test_warming_brings_all_that_the_check_needs(cache: KernelCache, monkeypatch
     own, asked = KernelCache(cache.directory), set[str]()
     load = own.load
 
-    def note(texts: Sequence[str]) -> list[Code]:
+    def note(texts: Sequence[str]) -> list[NativeFunction]:
         asked.update(texts)
         return load(texts)
 

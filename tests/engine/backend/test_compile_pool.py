@@ -112,6 +112,6 @@ def commands(process: int) -> bytes:
 
 def test_a_long_request_reaches_a_compiler_that_starts_slowly(monkeypatch: pytest.MonkeyPatch) -> None:
     """The request is longer than a pipe holds, and a look at the child comes before it reads."""
-    monkeypatch.setattr("cellar.engine.backend.compile_pool.LOOK_S", 0.001)
+    monkeypatch.setattr("cellar.engine.backend.compile_pool.POLL_INTERVAL_S", 0.001)
     text = f"{CALLS_BACK}# {'long ' * 100_000}"
     assert isinstance(compile_kernels({"long": text}, host_target())["long"], bytes)

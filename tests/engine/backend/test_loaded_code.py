@@ -11,17 +11,17 @@ import pytest
 
 from cellar.engine import KernelCache, NetworkProgram, PlanNode, self_test
 from cellar.engine.backend.loaded_code import Footprint, LoadedKernels
-from cellar.engine.backend.loader import Code, link
+from cellar.engine.backend.loader import NativeFunction, link
 from cellar.engine.execution.network_plan import INPUT
 from tests.engine.conftest import CALLS_BACK, Compiled
 
-Load = Callable[[str], Code]
+Load = Callable[[str], NativeFunction]
 
 
 def loading(loaded: LoadedKernels, object_file: bytes) -> Load:
     """Return a function that asks for a key, and loads the one object file if it must."""
 
-    def load(key: str) -> Code:
+    def load(key: str) -> NativeFunction:
         futures, claimed = loaded.claim([key])
         loaded.complete({key: link(object_file) for key in claimed})
         return futures[key].result()

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from cellar.engine import KernelCache
-from cellar.engine.backend.loader import Code, builtin, link
+from cellar.engine.backend.loader import NativeFunction, builtin, link
 from cellar.engine.codegen.kernel_source import ENTRY
 from cellar.errors import CompileFailed
 
@@ -62,7 +62,7 @@ def test_code_that_runs_is_held(object_file: bytes) -> None:
 
 
 def test_a_builtin_holds_its_code(object_file: bytes) -> None:
-    def watched() -> tuple[Callable[..., int], "weakref.ref[Code]"]:
+    def watched() -> tuple[Callable[..., int], "weakref.ref[NativeFunction]"]:
         code = link(object_file)
         return builtin(code, "never_called"), weakref.ref(code)
 

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from cellar.engine.execution.arguments import fitted_state, joined_state
+from cellar.engine.execution.arguments import dense_state, joined_state
 from cellar.errors import ShapeMismatch
 from tests.engine.stack import Stack, same
 
@@ -56,7 +56,7 @@ def test_lengths_and_masks_of_other_types_are_read_too(stack: Stack) -> None:
 
 def test_records_are_taken_from_a_list_and_not_copied() -> None:
     records = [bytes(8), bytes(16)]
-    found = fitted_state(records, 3, 2)
+    found = dense_state(records, 3, 2)
     assert isinstance(found, tuple)
     assert [id(record) for record in found] == [id(record) for record in records]
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from cellar.engine import CommandList, KernelCache
-from cellar.engine.execution.packed_weights import Floats
+from cellar.engine.execution.arrays import Floats
 
 
 def numbers(*shape: int) -> Floats:

@@ -279,8 +279,8 @@ def test_an_address_that_is_missing_is_refused_before_a_kernel_runs(compiled: Co
     data = oracle.draw(kernel.cell, 3, 2)
     for want_params in (True, False):
         _, back = bound_pass(kernel, data, want_params=want_params)
-        name = next(index for kind, index in back.kernel.at if kind == slot)
-        back.point(slot, name, 0)
+        name = next(index for kind, index in back.kernel.slot_index if kind == slot)
+        back.set_slot(slot, name, 0)
         if want_params or slot not in GRADIENT_SLOTS:
             with pytest.raises(ValueError, match=f"no address for: {slot} {name}"):
                 back.run()

@@ -244,7 +244,7 @@ def test_a_frame_without_an_address_that_its_kernels_use_is_refused(stack: Stack
     plan = stack.program._plan
     for part in plan.nodes:
         kernel = part.kernel.kernel
-        slot = next(place for (kind, _), place in kernel.at.items() if kind in ("group", "vector"))
+        slot = next(place for (kind, _), place in kernel.slot_index.items() if kind in ("group", "vector"))
         descriptor = part.packed.descriptors[kernel]
         before, descriptor[slot] = int(descriptor[slot]), 0
         with pytest.raises(ValueError, match=r"no address for: (group|vector) "):

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from cellar.engine import build_cell
-from cellar.engine.execution.packed_weights import Floats, address, aligned, in_pairs, pack, padded, rounded
+from cellar.engine.execution.arrays import Floats, address, aligned, padded, rounded
+from cellar.engine.execution.packed_weights import in_pairs, pack
 from cellar.engine.passes.schedule import ProductGroup, forward_schedule
 from cellar.errors import ShapeMismatch
 

@@ -8,8 +8,9 @@ import pytest
 from numpy.typing import NDArray
 
 from cellar.engine import KernelCache
-from cellar.engine.backend.loader import Code
-from cellar.engine.execution.packed_weights import Floats, address, aligned, in_pairs, rounded
+from cellar.engine.backend.loader import NativeFunction
+from cellar.engine.execution.arrays import Floats, address, aligned, rounded
+from cellar.engine.execution.packed_weights import in_pairs
 from cellar.engine.kernel_library.matmul import MOST_ROWS, WEIGHTS_BYTES, tile_shapes
 from cellar.engine.native_calls.programs import product_texts
 from cellar.engine.target import Registers, Target
@@ -40,7 +41,7 @@ def halves(cache: KernelCache) -> Product:
     return function(products.halves, products.plain)
 
 
-def function(code: Code, plain: Code | None) -> Product:
+def function(code: NativeFunction, plain: NativeFunction | None) -> Product:
     """Return a function of arrays for one of addresses."""
     native = ctypes.CFUNCTYPE(ctypes.c_int64, *[ctypes.c_int64] * 11)
 

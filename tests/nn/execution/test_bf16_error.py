@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from cellar.engine import KernelCache
-from cellar.engine.execution.packed_weights import rounded
+from cellar.engine.execution.arrays import rounded
 from cellar.nn.execution.bf16_error import rounding_error
 from cellar.nn.execution.executable import BoundNetwork, CompiledNetwork
 from cellar.nn.model.network import Network

@@ -42,10 +42,10 @@ _children = threading.BoundedSemaphore(_PROCESSORS)
 """However many models arrive at once, no more children run than there are processors."""
 
 
-LOOK_S = 0.1
+POLL_INTERVAL_S = 0.1
 """How often it is looked at whether anybody still wants what is compiled."""
 
-NOTHING_LEFT = (errno.EMFILE, errno.ENFILE, errno.EAGAIN, errno.ENOMEM)
+RESOURCE_ERRORS = (errno.EMFILE, errno.ENFILE, errno.EAGAIN, errno.ENOMEM)
 """Why no process can be started now: files, processes or memory are used up."""
 
 Wanted = Callable[[], bool]
@@ -80,13 +80,13 @@ def compile_kernels(texts: Mapping[str, str], target: Target) -> Compiled:
     """
     if texts and target.architecture != platform.machine():
         raise CompileFailed(f"kernels for {target.architecture} cannot be compiled on {platform.machine()}")
-    shares, wanted = _shares(texts), _wanted.get()
+    shares, wanted = _partition(texts), _wanted.get()
     with ThreadPoolExecutor(len(shares) or 1) as threads:
-        done = threads.map(lambda share: _compiled(share, target, wanted), shares)
+        done = threads.map(lambda share: _compile_share(share, target, wanted), shares)
         return {key: code for objects in done for key, code in objects.items()}
 
 
-def _shares(texts: Mapping[str, str]) -> list[dict[str, str]]:
+def _partition(texts: Mapping[str, str]) -> list[dict[str, str]]:
     """Deal the texts out to children: the longest first, each to the child that has least of them."""
     shares: list[dict[str, str]] = [{} for _ in range(min(_PROCESSORS, len(texts)))]
     for key in sorted(texts, key=lambda key: (-len(texts[key]), key)):
@@ -95,23 +95,23 @@ def _shares(texts: Mapping[str, str]) -> list[dict[str, str]]:
     return shares
 
 
-def _compiled(texts: Mapping[str, str], target: Target, wanted: Wanted) -> Compiled:
+def _compile_share(texts: Mapping[str, str], target: Target, wanted: Wanted) -> Compiled:
     try:
         return {**_run_child(texts, target, wanted)}
     except CompileFailed as error:
         if len(texts) == 1:
             return dict.fromkeys(texts, error)
-        return {key: code for one in texts.items() for key, code in _compiled(dict([one]), target, wanted).items()}
+        return {key: code for one in texts.items() for key, code in _compile_share(dict([one]), target, wanted).items()}
 
 
 def _run_child(texts: Mapping[str, str], target: Target, wanted: Wanted) -> dict[str, bytes]:
     memory_bytes = MEMORY_LIMIT_BYTES + FURTHER_BYTES * (len(texts) - 1)
     limits = {"cpu_limit_s": CPU_LIMIT_S * len(texts), "memory_limit_bytes": memory_bytes}
     request = {"kernels": texts, "cpu": target.cpu, "features": target.features, "parent": os.getpid(), **limits}
-    while not _children.acquire(timeout=LOOK_S):
-        _check(wanted)
+    while not _children.acquire(timeout=POLL_INTERVAL_S):
+        _check_wanted(wanted)
     try:
-        status, output, complaints = _spoken(json.dumps(request), target, wanted, TIMEOUT_S * len(texts))
+        status, output, complaints = _communicate(json.dumps(request), target, wanted, TIMEOUT_S * len(texts))
     finally:
         _children.release()
     if status != 0:
@@ -119,17 +119,17 @@ def _run_child(texts: Mapping[str, str], target: Target, wanted: Wanted) -> dict
     return {key: base64.b64decode(code) for key, code in json.loads(output).items()}
 
 
-def _spoken(request: str, target: Target, wanted: Wanted, timeout_s: float) -> tuple[int, str, str]:
+def _communicate(request: str, target: Target, wanted: Wanted, timeout_s: float) -> tuple[int, str, str]:
     """Run a child; return its exit status and what it wrote. It is killed when its time is over or nobody waits."""
-    _check(wanted)
+    _check_wanted(wanted)
     with _start(request, target) as child:
         deadline_s = time.monotonic() + timeout_s
         while True:
             with suppress(subprocess.TimeoutExpired):
-                output, complaints = child.communicate(timeout=LOOK_S)
+                output, complaints = child.communicate(timeout=POLL_INTERVAL_S)
                 return child.returncode, output, complaints
             try:
-                _check(wanted)
+                _check_wanted(wanted)
                 if time.monotonic() > deadline_s:
                     raise CompileFailed(f"compiling took longer than {timeout_s:.0f} s")
             except (CompileAbandoned, CompileFailed):
@@ -149,7 +149,7 @@ def _start(request: str, target: Target) -> subprocess.Popen[str]:
             env=_environment(target),
         )
     except OSError as error:
-        if error.errno not in NOTHING_LEFT:
+        if error.errno not in RESOURCE_ERRORS:
             raise
         raise Overloaded(f"the compiler cannot be started now: {os.strerror(error.errno).lower()}") from error
     assert child.stdin is not None
@@ -164,7 +164,7 @@ def _send(pipe: IO[str], request: str) -> None:
         pipe.write(request)
 
 
-def _check(wanted: Wanted) -> None:
+def _check_wanted(wanted: Wanted) -> None:
     if not wanted():
         raise CompileAbandoned("nobody waits for it any more")
 

@@ -17,10 +17,10 @@ from typing import Any
 
 from cellar.parent import die_with_parent
 
-LIBRARY = ("fmaf", "memcpy", "memmove", "memset")
+LIBC_FUNCTIONS = ("fmaf", "memcpy", "memmove", "memset")
 """What LLVM may call for an instruction that the target lacks, or in place of a loop."""
 
-APART = ("part_", "pack_pairs", "lane_sums", "lane_total")
+NOT_INLINED = ("part_", "pack_pairs", "lane_sums", "lane_total")
 """Functions that stay functions, by words in their names: kernels have many calls of them, and seldom run them."""
 
 NICENESS = 5
@@ -44,12 +44,12 @@ def compile_text(text: str, cpu: str, features: str) -> bytes:
     machine = llvm.Target.from_default_triple().create_target_machine(
         cpu=cpu, features=features, opt=3, reloc="pic", codemodel="small"
     )
-    _close(module, machine)
-    _check_closed(module)
+    _internalise(module, machine)
+    _check_calls(module)
     return bytes(machine.emit_object(module))
 
 
-def _close(module: Any, machine: Any) -> None:
+def _internalise(module: Any, machine: Any) -> None:
     """Make everything but the entry private and a part of it, and optimise over the whole module.
 
     The kernels raise nothing, but Numba's wrapper can see that only where everything is one function; what is left
@@ -62,7 +62,7 @@ def _close(module: Any, machine: Any) -> None:
     for function in module.functions:
         if not function.is_declaration and function.name != ENTRY:
             function.linkage = "internal"
-            apart = any(name in function.name for name in APART)
+            apart = any(name in function.name for name in NOT_INLINED)
             function.add_function_attribute("noinline" if apart else "alwaysinline")
     options = llvm.create_pipeline_tuning_options(speed_level=3)
     llvm.create_pass_builder(machine, options).getModulePassManager().run(
@@ -70,13 +70,13 @@ def _close(module: Any, machine: Any) -> None:
     )
 
 
-def _check_closed(module: Any) -> None:
+def _check_calls(module: Any) -> None:
     """Raise ImportError for a kernel that calls what the service does not have.
 
     A kernel that can raise calls Numba and CPython; the loader would leave such calls empty without a word.
     """
     declared = {function.name for function in module.functions if function.is_declaration}
-    unknown = sorted(name for name in declared if not name.startswith("llvm.") and name not in LIBRARY)
+    unknown = sorted(name for name in declared if not name.startswith("llvm.") and name not in LIBC_FUNCTIONS)
     if unknown:
         raise ImportError(f"the kernel calls {', '.join(unknown)}")
 

@@ -24,7 +24,7 @@ from typing import NamedTuple
 
 from cellar.engine.backend.compile_pool import Compiled, compile_kernels, is_wanted
 from cellar.engine.backend.loaded_code import Footprint, LoadedKernels
-from cellar.engine.backend.loader import Builtin, Code, builtin, link
+from cellar.engine.backend.loader import Builtin, NativeFunction, builtin, link
 from cellar.engine.native_calls.command_list_call import command_list_text
 from cellar.engine.native_calls.programs import advance_text, digest_chain_text, product_texts
 from cellar.engine.target import Target, host_target
@@ -39,8 +39,8 @@ KEPT_BYTES = 512 * 1024 * 1024
 class ProductKernels(NamedTuple):
     """The products with float32 and with bfloat16 weights."""
 
-    plain: Code
-    halves: Code
+    plain: NativeFunction
+    halves: NativeFunction
 
 
 class KernelCache:
@@ -66,7 +66,7 @@ class KernelCache:
         if directory is not None:
             _sweep(directory)
 
-    def load(self, texts: Sequence[str]) -> list[Code]:
+    def load(self, texts: Sequence[str]) -> list[NativeFunction]:
         """Return the functions of kernel texts; those that nobody has compiled are compiled together.
 
         Whoever asks for a kernel first makes it; others wait for that kernel alone. Raise CompileFailed, or as
@@ -99,12 +99,12 @@ class KernelCache:
         return builtin(self.load([advance_text()])[0], "advance")
 
     @functools.cached_property
-    def run_commands(self) -> Code:
+    def run_commands(self) -> NativeFunction:
         """The one call of a recording, as `command_list_text` describes it. Raise CompileFailed."""
         return self.load([command_list_text()])[0]
 
     @functools.cached_property
-    def digest_chain(self) -> Code:
+    def digest_chain(self) -> NativeFunction:
         """A chain of digests in one call, as `blake2b.digest_chain` describes it. Raise CompileFailed."""
         return self.load([digest_chain_text()])[0]
 

@@ -11,7 +11,7 @@ from concurrent.futures import Future
 from typing import NamedTuple
 from weakref import WeakValueDictionary
 
-from cellar.engine.backend.loader import Code
+from cellar.engine.backend.loader import NativeFunction
 
 KEPT_KERNELS = 256
 """Kernels that stay though nobody holds them, and"""
@@ -33,14 +33,14 @@ class LoadedKernels:
         self._kept_kernels = kept_kernels
         self._kept_bytes = kept_bytes
         self._lock = threading.Lock()
-        self._alive: WeakValueDictionary[str, Code] = WeakValueDictionary()
+        self._alive: WeakValueDictionary[str, NativeFunction] = WeakValueDictionary()
         """Every kernel that is in memory, whoever holds it."""
-        self._kept: OrderedDict[str, Code] = OrderedDict()
+        self._kept: OrderedDict[str, NativeFunction] = OrderedDict()
         """Those that this object holds, the one used last at the end."""
-        self._made: dict[str, Future[Code]] = {}
+        self._made: dict[str, Future[NativeFunction]] = {}
         """Those that somebody is making."""
 
-    def claim(self, keys: Collection[str]) -> tuple[dict[str, Future[Code]], list[str]]:
+    def claim(self, keys: Collection[str]) -> tuple[dict[str, Future[NativeFunction]], list[str]]:
         """Return a future for each key, and the keys that the caller must now make, to `complete` or to `fail`."""
         with self._lock:
             found = {key: code for key in keys if (code := self._alive.get(key)) is not None}
@@ -52,7 +52,7 @@ class LoadedKernels:
         del dropped  # not under the lock: to unload takes a while
         return futures | {key: _done(code) for key, code in found.items()}, claimed
 
-    def complete(self, found: Mapping[str, Code]) -> None:
+    def complete(self, found: Mapping[str, NativeFunction]) -> None:
         """Hand out kernels that the caller has claimed and made."""
         with self._lock:
             self._alive.update(found)
@@ -75,7 +75,7 @@ class LoadedKernels:
         alive = list(self._alive.values())
         return Footprint(len(alive), sum(code.size_bytes for code in alive))
 
-    def _keep(self, used: Mapping[str, Code]) -> list[Code]:
+    def _keep(self, used: Mapping[str, NativeFunction]) -> list[NativeFunction]:
         """Hold what was just used, and return what was used longest ago and is too much."""
         for key, code in used.items():
             self._kept[key] = code
@@ -89,7 +89,7 @@ class LoadedKernels:
         return dropped
 
 
-def _done(code: Code) -> Future[Code]:
-    future: Future[Code] = Future()
+def _done(code: NativeFunction) -> Future[NativeFunction]:
+    future: Future[NativeFunction] = Future()
     future.set_result(code)
     return future

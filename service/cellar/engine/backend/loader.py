@@ -8,14 +8,14 @@ from typing import Any, cast
 
 from llvmlite import binding as llvm
 
-from cellar.engine.backend.compile_worker import LIBRARY
+from cellar.engine.backend.compile_worker import LIBC_FUNCTIONS
 from cellar.engine.codegen.kernel_source import ENTRY
 from cellar.errors import CompileFailed
 
 Builtin = Callable[..., Any]
 
 
-class Code:
+class NativeFunction:
     """A function in machine code, loaded for as long as somebody holds this object.
 
     Whoever keeps its address keeps the object too: the memory behind an address that nobody holds goes back to the
@@ -41,7 +41,7 @@ class Code:
 _lock = threading.Lock()
 
 
-def link(code: bytes) -> Code:
+def link(code: bytes) -> NativeFunction:
     """Return the function in an object file. Raise CompileFailed where the file has none."""
     with _lock:
         _initialise()
@@ -49,7 +49,7 @@ def link(code: bytes) -> Code:
         engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), machine)
         engine.add_object_file(llvm.ObjectFileRef.from_data(code))
         engine.finalize_object()
-        return Code(engine, len(code))
+        return NativeFunction(engine, len(code))
 
 
 def _present(address: int | None, missing: str) -> int:
@@ -64,7 +64,7 @@ def _initialise() -> None:
     llvm.initialize_native_target()
     llvm.initialize_native_asmprinter()
     process = ctypes.CDLL(None)
-    for name in LIBRARY:
+    for name in LIBC_FUNCTIONS:
         llvm.add_symbol(name, ctypes.cast(getattr(process, name), ctypes.c_void_p).value)
 
 
@@ -82,7 +82,7 @@ class _MethodDef(ctypes.Structure):
 _METH_FASTCALL = 0x80
 
 
-def builtin(code: Code, name: str) -> Builtin:
+def builtin(code: NativeFunction, name: str) -> Builtin:
     """Return a function of machine code that has CPython's calling convention as a builtin function, which holds it.
 
     A call costs a twentieth of one through ctypes, and its arguments arrive as the objects that they are.

@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cellar.engine.execution.invocation import Ints, clipped
-from cellar.engine.execution.packed_weights import Floats
+from cellar.engine.execution.arrays import Floats, Ints
+from cellar.engine.execution.invocation import clipped
 from cellar.errors import ShapeMismatch
 
 Mask = NDArray[np.bool_]
@@ -20,19 +20,19 @@ FLOAT32, INT32, BOOL = np.dtype(np.float32), np.dtype(np.int32), np.dtype(np.boo
 """NumPy's one object for each, which the native code knows them by."""
 
 
-def fitted(name: str, array: Floats, shape: tuple[int, ...]) -> Floats:
+def dense_copy(name: str, array: Floats, shape: tuple[int, ...]) -> Floats:
     """Return a copy of an array, rows side by side. Raise ShapeMismatch."""
     if array.shape != shape:
-        raise mismatch(name, array, str(shape))
+        raise shape_mismatch(name, array, str(shape))
     found: Floats = np.empty(shape, FLOAT32)
     found[...] = array
     return found
 
 
-def fitted_state(state: States, rows: int, size: int) -> Floats | tuple[bytes, ...]:
+def dense_state(state: States, rows: int, size: int) -> Floats | tuple[bytes, ...]:
     """Return a copy of a state, or a tuple of its records. Raise ShapeMismatch."""
     if isinstance(state, np.ndarray):
-        return fitted("state", state, (rows, size))
+        return dense_copy("state", state, (rows, size))
     records = tuple(state)  # nobody may take a record away while it is read
     dense = joined_state(records, rows, size)
     return records if all(type(record) is bytes for record in records) else dense
@@ -47,17 +47,17 @@ def joined_state(records: Sequence[bytes], rows: int, size: int) -> Floats:
             expected=f"{rows} rows of {4 * size} bytes",
             actual=f"{sum(sizes)} bytes in {len(sizes)}",
         )
-    return fitted("state", np.frombuffer(b"".join(records), "<f4").reshape(rows, size), (rows, size))
+    return dense_copy("state", np.frombuffer(b"".join(records), "<f4").reshape(rows, size), (rows, size))
 
 
-def fitted_lengths(lengths: Ints, steps: int, rows: int) -> Ints:
+def dense_lengths(lengths: Ints, steps: int, rows: int) -> Ints:
     """Return a copy of lengths, within the steps. Raise ShapeMismatch."""
     found: Ints = np.empty(rows, INT32)
     found[:] = clipped(lengths, steps, rows)
     return found
 
 
-def fitted_reset(reset: Mask, rows: int) -> Mask:
+def dense_reset(reset: Mask, rows: int) -> Mask:
     """Return a copy of a mask of rows. Raise ShapeMismatch."""
     found: Mask = np.empty(rows, BOOL)
     if np.shape(reset) != found.shape:
@@ -66,6 +66,6 @@ def fitted_reset(reset: Mask, rows: int) -> Mask:
     return found
 
 
-def mismatch(name: str, array: NDArray[Any], expected: str) -> ShapeMismatch:
+def shape_mismatch(name: str, array: NDArray[Any], expected: str) -> ShapeMismatch:
     """Return the error for an array of another shape."""
     return ShapeMismatch(f"the {name} have another shape", expected=expected, actual=str(array.shape))

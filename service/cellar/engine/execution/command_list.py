@@ -6,8 +6,8 @@ What stands at those places may change between runs; where they are may not.
 import numpy as np
 
 from cellar.engine.backend.kernel_cache import KernelCache
-from cellar.engine.execution.invocation import Invocation, Words, check_status
-from cellar.engine.execution.packed_weights import Floats, address
+from cellar.engine.execution.arrays import Floats, Words, address
+from cellar.engine.execution.invocation import Invocation, check_status
 from cellar.engine.native_calls.command_list_call import Field, Kind
 
 

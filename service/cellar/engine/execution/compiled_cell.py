@@ -14,8 +14,9 @@ import numpy as np
 from cellar.engine.backend.kernel_cache import KernelCache
 from cellar.engine.cell import Cell
 from cellar.engine.codegen.kernel_source import KernelText
-from cellar.engine.execution.invocation import Ints, Invocation, Kernel, Lease, lease
-from cellar.engine.execution.packed_weights import Floats, PackedWeights, pack
+from cellar.engine.execution.arrays import Floats, Ints
+from cellar.engine.execution.invocation import Invocation, Kernel, Lease, lease
+from cellar.engine.execution.packed_weights import PackedWeights, pack
 from cellar.engine.passes.memory_plan import HEAD_INDEX, PARAM_GRADIENTS
 from cellar.errors import ShapeMismatch
 

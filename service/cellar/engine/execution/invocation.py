@@ -7,12 +7,12 @@ from itertools import accumulate, pairwise
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from cellar.engine.backend.kernel_cache import KernelCache
 from cellar.engine.cell import Cell, Param
 from cellar.engine.codegen.kernel_source import KernelText
-from cellar.engine.execution.packed_weights import Floats, PackedWeights, address, aligned, padded_shape
+from cellar.engine.execution.arrays import Floats, Ints, Words, address, aligned, padded_shape
+from cellar.engine.execution.packed_weights import PackedWeights
 from cellar.engine.execution.scratch_pool import ARENAS
 from cellar.engine.ir.graph import Node
 from cellar.engine.passes.memory_plan import (
@@ -29,9 +29,6 @@ from cellar.engine.passes.memory_plan import (
 )
 from cellar.engine.passes.schedule import tape as taped_nodes
 from cellar.errors import ShapeMismatch, StartupError
-
-Ints = NDArray[np.int32]
-Words = NDArray[np.int64]
 
 _PROBE = np.array([2.0**-149, 2.0**-100, 2.0**-30], np.float32)
 
@@ -51,7 +48,7 @@ class Kernel:
         self.memory_plan = text.memory_plan
         self.code = cache.load([text.text])[0]
         self.products = cache.products()
-        self.at: dict[tuple[SlotKind, int | str], int] = {
+        self.slot_index: dict[tuple[SlotKind, int | str], int] = {
             (slot.kind, slot.index): len(HEAD) + number for number, slot in enumerate(self.memory_plan.slots)
         }
         self._buffers: dict[tuple[int, int, int], Buffers] = {}
@@ -70,7 +67,7 @@ class Kernel:
 
     def _filled(self, packed: PackedWeights) -> Words:
         descriptor = np.zeros(len(HEAD) + len(self.memory_plan.slots), np.int64)
-        for (kind, index), position in self.at.items():
+        for (kind, index), position in self.slot_index.items():
             if kind == "size":
                 descriptor[position] = self.cell.sizes[str(index)]
             elif kind == "vector":
@@ -93,14 +90,14 @@ class Kernel:
         missing = sorted({position for position in positions.tolist() if not descriptor[position]} - {*later})
         if missing:
             names: dict[int, object] = {place: name for name, place in HEAD_INDEX.items()}
-            names |= {place: " ".join(map(str, slot)) for slot, place in self.at.items()}
+            names |= {place: " ".join(map(str, slot)) for slot, place in self.slot_index.items()}
             raise ValueError(f"a kernel has no address for: {', '.join(str(names[place]) for place in missing)}")
 
     @functools.cached_property
     def _addresses(self) -> tuple[Words, Words]:
         """Return the positions of all addresses: without those of the gradients of parameters, and with them."""
         head = [HEAD_INDEX[name] for name in HEAD_ADDRESSES]
-        every = [(kind, place) for (kind, _), place in self.at.items() if kind in SLOT_ADDRESSES]
+        every = [(kind, place) for (kind, _), place in self.slot_index.items() if kind in SLOT_ADDRESSES]
         without = [place for kind, place in every if kind not in GRADIENT_SLOTS]
         return np.array([*head, *without], np.int64), np.array([*head, *(place for _, place in every)], np.int64)
 
@@ -120,7 +117,7 @@ class Kernel:
         slots: list[tuple[SlotKind, int]] = [("buffer", index) for index in range(len(layout.buffers))]
         slots += [("pairs", index) for index in range(len(layout.pairs))]
         edges = np.cumsum([0, *(length + _SKEW for length in lengths)]).astype(np.int64)
-        return Buffers(np.array([self.at[slot] for slot in slots], np.int64), edges[:-1], int(edges[-1]))
+        return Buffers(np.array([self.slot_index[slot] for slot in slots], np.int64), edges[:-1], int(edges[-1]))
 
 
 class Buffers(NamedTuple):
@@ -162,24 +159,24 @@ class Invocation:
         self._ready = not ragged
 
     @functools.cached_property
-    def sums(self) -> "Sums":
+    def sums(self) -> "GradientBuffers":
         """Where a call of the adjoint adds up the gradients of parameters."""
-        return Sums(self.kernel.cell.params)
+        return GradientBuffers(self.kernel.cell.params)
 
     def bind_sums(self) -> None:
         """Bind the slots of the gradients of parameters to `sums`."""
         for name, array in self.sums.arrays.items():
-            self.point("grad", name, address(array))
+            self.set_slot("grad", name, address(array))
         for name, lanes in self.sums.lanes.items():
-            self.point("sums", name, address(lanes))
+            self.set_slot("sums", name, address(lanes))
 
     def read_tape(self, forward: "Invocation") -> None:
         """Make a call of the adjoint run on the values that a forward one leaves."""
         if self.tape_of is forward:
             return
         for index, (place, stride) in enumerate(forward.places):
-            self.point("tape", index, place)
-            self.point("tape_row", index, stride)
+            self.set_slot("tape", index, place)
+            self.set_slot("tape_row", index, stride)
         self.tape_of = forward
 
     def begin(self, lengths: Ints | None) -> None:
@@ -194,24 +191,24 @@ class Invocation:
 
     def bind(self, kind: SlotKind, index: int | str, array: Floats) -> Floats:
         """Bind a slot to an array, which is returned; a slot that the kernel does not have is no error."""
-        if self.point(kind, index, address(array)):
+        if self.set_slot(kind, index, address(array)):
             self._alive.append(array)
         return array
 
     def bind_dense(self, kind: SlotKind, row: SlotKind, time: SlotKind, index: int, array: Floats) -> Floats:
         """Bind a slot to a dense array (T, B, size), which is returned."""
-        self.point(row, index, array.strides[1])
-        self.point(time, index, array.strides[0])
+        self.set_slot(row, index, array.strides[1])
+        self.set_slot(time, index, array.strides[0])
         return self.bind(kind, index, array)
 
     def bind_state(self, kind: SlotKind, row: SlotKind, array: Floats) -> Floats:
         """Bind a slot to a dense array (B, S), which is returned."""
-        self.point(row, 0, array.strides[0])
+        self.set_slot(row, 0, array.strides[0])
         return self.bind(kind, 0, array)
 
-    def point(self, kind: SlotKind, index: int | str, number: int) -> bool:
+    def set_slot(self, kind: SlotKind, index: int | str, number: int) -> bool:
         """Fill a slot with a number; return whether the kernel has it."""
-        position = self.kernel.at.get((kind, index))
+        position = self.kernel.slot_index.get((kind, index))
         if position is not None:
             self.descriptor[position] = number
         return position is not None
@@ -234,11 +231,11 @@ class Invocation:
     def _place(self, node: Node) -> tuple[int, int]:
         sizes, layout = self.kernel.cell.sizes, self.kernel.memory_plan
         place = layout.places[node]
-        base = int(self.descriptor[self.kernel.at["buffer", place.buffer]])
+        base = int(self.descriptor[self.kernel.slot_index["buffer", place.buffer]])
         return base + row_bytes(place.before, sizes), row_bytes(layout.buffers[place.buffer].widths, sizes)
 
 
-class Sums:
+class GradientBuffers:
     """Gradients of parameters side by side, padded as kernels write them."""
 
     def __init__(self, params: Sequence[Param]) -> None:

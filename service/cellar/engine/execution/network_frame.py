@@ -7,17 +7,15 @@ import numpy as np
 
 from cellar.engine.backend.loader import python_function
 from cellar.engine.execution.arguments import BOOL, FLOAT32, INT32
-from cellar.engine.execution.invocation import Words
+from cellar.engine.execution.arrays import Bytes, Words, address, aligned
 from cellar.engine.execution.network_plan import (
     INPUT,
     LARGE_BYTES,
-    Bytes,
     NetworkFrame,
     NetworkPlan,
     OutputPlacement,
     PlanNode,
 )
-from cellar.engine.execution.packed_weights import address, aligned
 from cellar.engine.execution.scratch_pool import ARENAS, Scratch
 from cellar.engine.native_calls.call_header import HeaderField, Patch
 from cellar.engine.passes.memory_plan import HEAD_INDEX, SlotKind
@@ -25,7 +23,7 @@ from cellar.engine.passes.memory_plan import HEAD_INDEX, SlotKind
 
 def new_frame(plan: NetworkPlan, capacity: int) -> NetworkFrame:
     """Return a new frame for chunks of `capacity` rows times steps."""
-    return _Builder(plan, capacity).frame()
+    return _FrameBuilder(plan, capacity).frame()
 
 
 class _Tables(NamedTuple):
@@ -36,7 +34,7 @@ class _Tables(NamedTuple):
     rows: int
 
 
-class _Builder:
+class _FrameBuilder:
     """Builds one frame: lays out its words and its scratch memory, and writes the addresses."""
 
     def __init__(self, plan: NetworkPlan, capacity: int) -> None:
@@ -52,7 +50,7 @@ class _Builder:
         plan = self.plan
         descriptors = [node.kernel.kernel.descriptor(node.packed) for node in plan.nodes]
         begins = np.cumsum([int(HeaderField.COUNT), *(len(d) for d in descriptors)])
-        arrays = [self._take(self.capacity * width) for width in plan.widths]
+        arrays = [self._reserve(self.capacity * width) for width in plan.widths]
         shared = self.end
         lengths = [self._place_shared(node, d, shared) for node, d in zip(plan.nodes, descriptors, strict=True)]
         length = max([shared, *lengths])
@@ -60,12 +58,12 @@ class _Builder:
         arena = aligned(length, clear=True) if length <= LARGE_BYTES else ARENAS.take(length, clear=False)
         base = arena.address if isinstance(arena, Scratch) else address(arena)
         for node, descriptor, begin in zip(plan.nodes, descriptors, begins, strict=False):
-            at = node.kernel.kernel.at
+            at = node.kernel.kernel.slot_index
             descriptor[[at["buffer", i] for i in range(len(node.kernel.kernel.memory_plan.buffers))]] += base
             self._bind(node, descriptor, int(begin), [base + place for place in arrays])
         return self._assembled(descriptors, begins, arena, length)
 
-    def _take(self, size: int) -> int:
+    def _reserve(self, size: int) -> int:
         begin = self.end
         self.end += (size + 63) // 64 * 64 + 192
         return begin
@@ -78,7 +76,7 @@ class _Builder:
 
     def _bind(self, node: PlanNode, descriptor: Words, begin: int, arrays: list[int]) -> None:
         """Write the addresses of a kernel's arrays, and note those that each call changes."""
-        at = node.kernel.kernel.at
+        at = node.kernel.kernel.slot_index
         number = self.plan.nodes.index(node)
         descriptor[HEAD_INDEX["reverse"]] = int(node.reverse)
         descriptor[HEAD_INDEX["grad_mask"]] = 1

@@ -7,17 +7,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-import numpy as np
-from numpy.typing import NDArray
-
+from cellar.engine.execution.arrays import Bytes, Floats, Ints, Words
 from cellar.engine.execution.compiled_cell import CompiledCell
-from cellar.engine.execution.invocation import Ints, Words
-from cellar.engine.execution.packed_weights import Floats, PackedWeights
+from cellar.engine.execution.packed_weights import PackedWeights
 from cellar.engine.execution.scratch_pool import Scratch
 from cellar.engine.passes.memory_plan import row_bytes
 
 Signal = tuple[int, ...]
-Bytes = NDArray[np.uint8]
 
 INPUT: Signal = (-1,)
 
@@ -93,19 +89,19 @@ class NetworkPlan:
         self.nodes = nodes
         self.in_size, self.state_size = in_size, state_size
         self.out_size = self._width(output)
-        self.whole = any(node.reverse for node in nodes)
+        self.single_chunk = any(node.reverse for node in nodes)
         """Whether a call must be one chunk: what is read from its end must be there to the end."""
         self._widths: list[int] = []
         """Bytes of a row of each array between layers."""
         self._placements: dict[int, OutputPlacement] = {}
         self._place_outputs(output)
-        self._usual = self._usual_capacity()
+        self._capacity = self._default_capacity()
         self.flops = sum(node.kernel.cell.flops for node in nodes)
         """Of one row and step."""
 
     def capacity(self, steps: int, rows: int) -> int:
         """Return the capacity of a frame for a call: a power of two of steps times rows, one for all small calls."""
-        wanted = steps * rows if self.whole else max(rows, min(self._usual, steps * rows))
+        wanted = steps * rows if self.single_chunk else max(rows, min(self._capacity, steps * rows))
         return max(LEAST_CAPACITY, 1 << max(0, wanted - 1).bit_length())
 
     # --- arrays between layers
@@ -144,7 +140,7 @@ class NetworkPlan:
             self._placements[number] = OutputPlacement(array, column)
             column += 4 * self._width((number,))
 
-    def _usual_capacity(self) -> int:
+    def _default_capacity(self) -> int:
         widest = max(_chunk_bytes(node) for node in self.nodes)
         fitting = CHUNK_BYTES // widest
         return max(LEAST_CAPACITY, min(MOST_CAPACITY, 1 << max(0, fitting).bit_length() - 1 if fitting else 0))

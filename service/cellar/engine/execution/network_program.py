@@ -17,17 +17,17 @@ from cellar.engine.execution.arguments import (
     FLOAT32,
     Mask,
     States,
-    fitted,
-    fitted_lengths,
-    fitted_reset,
-    fitted_state,
+    dense_copy,
+    dense_lengths,
+    dense_reset,
+    dense_state,
     joined_state,
-    mismatch,
+    shape_mismatch,
 )
-from cellar.engine.execution.invocation import Ints, check_status
+from cellar.engine.execution.arrays import Floats, Ints
+from cellar.engine.execution.invocation import check_status
 from cellar.engine.execution.network_frame import new_frame
 from cellar.engine.execution.network_plan import LARGE_BYTES, NetworkFrame, NetworkPlan, PlanNode, Run, Signal
-from cellar.engine.execution.packed_weights import Floats
 from cellar.engine.native_calls.call_header import Status
 from cellar.errors import ShapeMismatch
 
@@ -98,10 +98,10 @@ class NetworkProgram:
             pool.append(frame)
         # Kernels cannot read these arguments as they are laid out; they can read copies.
         return self.run(
-            fitted("inputs", inputs, (steps, rows, self.in_size)),
-            fitted_state(state, rows, self.state_size),
-            None if lengths is None else fitted_lengths(lengths, steps, rows),
-            None if reset is None else fitted_reset(reset, rows),
+            dense_copy("inputs", inputs, (steps, rows, self.in_size)),
+            dense_state(state, rows, self.state_size),
+            None if lengths is None else dense_lengths(lengths, steps, rows),
+            None if reset is None else dense_reset(reset, rows),
         )
 
     def run_parts(
@@ -120,15 +120,15 @@ class NetworkProgram:
         executor may be the one that this call runs on. Raise ShapeMismatch.
         """
         if inputs.ndim != 3:
-            raise mismatch("inputs", inputs, "(T, B, in)")
+            raise shape_mismatch("inputs", inputs, "(T, B, in)")
         if not isinstance(state, np.ndarray):  # a part may end within a record
             state = joined_state(tuple(state), inputs.shape[1], self.state_size)
         rows = state.shape[0]
         if inputs.shape[1] != rows:  # a part would not see that rows are left over
-            raise mismatch("inputs", inputs, f"(T, {rows}, in)")
+            raise shape_mismatch("inputs", inputs, f"(T, {rows}, in)")
         for name, array in (("lengths", lengths), ("rows to reset", reset)):
             if array is not None and array.shape[:1] != (rows,):
-                raise mismatch(name, array, f"{rows} rows")
+                raise shape_mismatch(name, array, f"{rows} rows")
         edges = [rows * part // parts for part in range(parts + 1)]
         cuts = [slice(*pair) for pair in pairwise(edges) if pair[0] < pair[1]] or [slice(0, 0)]
 
@@ -139,7 +139,7 @@ class NetworkProgram:
         futures = {executor.submit(part, cut): cut for cut in cuts[1:]}
         runs = [part(cuts[0])]
         runs += [part(cut) if future.cancel() else future.result() for future, cut in futures.items()]
-        return joined(runs)
+        return joined_runs(runs)
 
     def parts(self, steps: int, rows: int) -> int:
         """Return how many threads are worth their while for so many steps of so many rows."""
@@ -174,7 +174,7 @@ _empty = np.empty
 _make = tuple.__new__
 
 
-def joined(results: Sequence[Run]) -> Run:
+def joined_runs(results: Sequence[Run]) -> Run:
     """Return the results of parts of the rows as one."""
     if all(result.bad_step is None for result in results):
         steps = kinds = None

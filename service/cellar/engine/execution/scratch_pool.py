@@ -2,15 +2,10 @@
 
 import threading
 
-import numpy as np
-from numpy.typing import NDArray
-
-from cellar.engine.execution.packed_weights import address, aligned
+from cellar.engine.execution.arrays import Bytes, address, aligned
 
 KEPT_BYTES = 512 * 1024 * 1024
 """Idle memory that the process keeps for later calls."""
-
-Bytes = NDArray[np.uint8]
 
 
 class Scratch:

@@ -8,7 +8,7 @@ from typing import Any
 from numba import int64, uint64
 
 from cellar.engine.kernel_library.elementary_functions import kernel_function
-from cellar.engine.kernel_library.memory_intrinsics import copy_bytes, read_int, scratch, write_int
+from cellar.engine.kernel_library.memory_intrinsics import copy_bytes, read_int, stack_memory, write_int
 
 __all__ = ["digest_chain"]
 
@@ -28,7 +28,7 @@ def digest_chain(call: int) -> int:
     """
     digest, data, parts = read_int(call), read_int(call + 8), read_int(call + 16)
     part_bytes, digest_bytes, stride = read_int(call + 24), read_int(call + 32), read_int(call + 40)
-    state, block = scratch(64), scratch(128)
+    state, block = stack_memory(64), stack_memory(128)
     for _ in range(parts):
         _start(state, digest_bytes)
         _clear(block)

@@ -10,7 +10,7 @@ from llvmlite import ir
 from numba import cfunc, types
 
 from cellar.engine.kernel_library.matmul_tile import make_tiles
-from cellar.engine.kernel_library.memory_intrinsics import call_product, expand, scratch
+from cellar.engine.kernel_library.memory_intrinsics import call_product, expand, stack_memory
 from cellar.engine.kernel_library.simd import I, Typed, instruction, typed
 from cellar.engine.target import Registers
 
@@ -29,19 +29,19 @@ _SIGNATURE = types.int64(*[types.int64] * 11)
 
 
 def float32_product(registers: Registers) -> Any:
-    """Return `product(a, a_row, a_k, w, out, out_row, length, panels, rows, more, _)` with float32 weights.
+    """Return `product(a, a_row, a_k, w, out, out_row, length, panels, rows, accumulate, _)` with float32 weights.
 
     It writes the products of `rows` vectors of `length` floats with packed panels. The float k of row i stands at
-    a + i * a_row + k * a_k (strides in bytes); a row of results has `panels` blocks of 64 bytes. With `more` the sums
-    go on from what `out` holds. The rows are cut into blocks of nearly equal height, the panels into groups as wide as
-    the tile allows at that height, and the terms into parts whose weights stay in the cache for all blocks.
+    a + i * a_row + k * a_k (strides in bytes); a row of results has `panels` blocks of 64 bytes. With `accumulate` the
+    sums go on from what `out` holds. The rows are cut into blocks of nearly equal height, the panels into groups as
+    wide as the tile allows at that height, and the terms into parts whose weights stay in the cache for all blocks.
     """
     shapes = tile_shapes(registers)
     tile, tallest, most_panels = make_tiles(registers.lanes, shapes, halves=False), len(shapes), _lookup(shapes)
 
     def product(
-        a: Any, a_row: Any, a_k: Any, w: Any, out: Any, out_row: Any, length: Any, panels: Any, rows: Any, more: Any,
-        _: Any,
+        a: Any, a_row: Any, a_k: Any, w: Any, out: Any, out_row: Any, length: Any, panels: Any, rows: Any,
+        accumulate: Any, _: Any,
     ) -> int:  # fmt: skip
         if rows <= 0:
             return 0
@@ -60,12 +60,12 @@ def float32_product(registers: Registers) -> Any:
             k = 0
             while k < length:
                 count = min(depth, length - k)
-                goes_on = 1 if k > 0 else more
+                accumulates = 1 if k > 0 else accumulate
                 a_now = a + k * a_k
                 out_now = out
                 for block in range(blocks):
                     height = low + 1 if block < tall else low
-                    tile(height, width, a_now, a_row, a_k, w + 64 * k, out_now, out_row, panel, count, goes_on)
+                    tile(height, width, a_now, a_row, a_k, w + 64 * k, out_now, out_row, panel, count, accumulates)
                     a_now += height * a_row
                     out_now += height * out_row
                 k += count
@@ -85,19 +85,19 @@ def bfloat16_product(registers: Registers) -> Any:
     tile, widest = make_tiles(registers.lanes, shapes[:1], halves=True), shapes[0]
 
     def product(
-        a: Any, a_row: Any, a_k: Any, w: Any, out: Any, out_row: Any, length: Any, panels: Any, rows: Any, more: Any,
-        plain: Any,
+        a: Any, a_row: Any, a_k: Any, w: Any, out: Any, out_row: Any, length: Any, panels: Any, rows: Any,
+        accumulate: Any, plain: Any,
     ) -> int:  # fmt: skip
         panel = 64 * ((length + 1) // 2)
         if rows == 1:
             while panels > 0:
                 width = min(widest, panels)
-                tile(1, width, a, a_row, a_k, w, out, out_row, panel, length, more)
+                tile(1, width, a, a_row, a_k, w, out, out_row, panel, length, accumulate)
                 panels -= width
                 w += width * panel
                 out += 64 * width
             return 0
-        room = scratch(_ROOM_BYTES)
+        room = stack_memory(_ROOM_BYTES)
         while panels > 0:
             width = min(EXPANDED_PANELS, panels)
             k = 0
@@ -105,8 +105,8 @@ def bfloat16_product(registers: Registers) -> Any:
                 count = min(EXPANDED_DEPTH, length - k)
                 for index in range(width):  # of an odd count a row of zeros too, where the next panel or nothing begins
                     expand(w + index * panel + 32 * k, room + 64 * index * count, (count + 1) // 2)
-                goes_on = 1 if k > 0 else more
-                call_product(plain, a + k * a_k, a_row, a_k, room, out, out_row, count, width, rows, goes_on, 0)
+                accumulates = 1 if k > 0 else accumulate
+                call_product(plain, a + k * a_k, a_row, a_k, room, out, out_row, count, width, rows, accumulates, 0)
                 k += count
             panels -= width
             w += width * panel

@@ -35,7 +35,7 @@ Grid = list[list[ir.Value]]
 
 @dataclass(frozen=True, slots=True)
 class _Operands:
-    """What a tile is told: addresses and strides in bytes, `length` terms, `more` to go on from what `out` holds."""
+    """Addresses and strides in bytes, the number of terms, and whether `out` holds sums to add to."""
 
     a: ir.Value
     a_row: ir.Value
@@ -45,15 +45,15 @@ class _Operands:
     out_row: ir.Value
     panel: ir.Value
     length: ir.Value
-    more: ir.Value
+    accumulate: ir.Value
 
 
 def make_tiles(lanes: int, panels: Sequence[int], *, halves: bool) -> Any:
-    """Return the instruction `tile(rows, panels, a, a_row, a_k, w, out, out_row, panel, length, more)`.
+    """Return the instruction `tile(rows, panels, a, a_row, a_k, w, out, out_row, panel, length, accumulate)`.
 
     For row i, panel p and lane j, out[i][p][j] becomes the sum over k < length of a[i * a_row + k * a_k] *
-    w[p * panel + k][j], from zero or, with `more`, from what out holds. `panels` says how many panels a tile of one
-    row, of two rows, ... has at most. With `halves` the weights are bfloat16, and only tiles of one row exist.
+    w[p * panel + k][j], from zero or, with `accumulate`, from what out holds. `panels` are the most panels of a tile of
+    one row, of two rows, .... With `halves` the weights are bfloat16, and only tiles of one row exist.
     """
     tiles = [(r + 1, p) for r, most in enumerate(panels) for p in range(1, most + 1)]
     kind = _PairTile if halves else _Tile
@@ -61,7 +61,7 @@ def make_tiles(lanes: int, panels: Sequence[int], *, halves: bool) -> Any:
     @instruction
     def tile(
         _: Any, rows: Any, width: Any, a: Any, a_row: Any, a_k: Any, w: Any, out: Any, out_row: Any, panel: Any,
-        length: Any, more: Any,
+        length: Any, accumulate: Any,
     ) -> Any:  # fmt: skip
         def generate(context: Any, builder: ir.IRBuilder, _: Any, values: Any) -> ir.Value:
             rows, width, *rest = values
@@ -107,17 +107,17 @@ class _Tile:
             [b.add(self._row(at.out, at.out_row, i), _number(4 * self.lanes * j)) for j in range(self.columns)]
             for i in range(self.rows)
         ]
-        sums = self._sum(self._start(places, at.more), at)
+        sums = self._sum(self._start(places, at.accumulate), at)
         for row, values in zip(places, sums, strict=True):
             for place, value in zip(row, values, strict=True):
                 b.store(value, self._pointer(place, self.vector), align=4)
 
-    def _start(self, places: Grid, more: ir.Value) -> Grid:
+    def _start(self, places: Grid, accumulate: ir.Value) -> Grid:
         """Emit the sums to begin with: zeros, or what stands in memory."""
         b = self.b
         zero = ir.Constant(self.vector, [0.0] * self.lanes)
         return self._if(
-            b.icmp_signed("!=", more, _number(0)),
+            b.icmp_signed("!=", accumulate, _number(0)),
             lambda: [[b.load(self._pointer(place, self.vector), align=4) for place in row] for row in places],
             [[zero for _ in row] for row in places],
         )

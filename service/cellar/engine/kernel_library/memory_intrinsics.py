@@ -129,7 +129,7 @@ def expand(_: Any, source: Any, target: Any, pairs: Any) -> Typed:
 
 
 @literal_instruction
-def scratch(_: Any, size: Any) -> Typed:
+def stack_memory(_: Any, size: Any) -> Typed:
     """Return the address of `size` bytes, a literal, on the stack of the function that asks."""
 
     def build(b: ir.IRBuilder, v: Sequence[ir.Value]) -> ir.Value:
@@ -152,7 +152,7 @@ def _calling(b: ir.IRBuilder, values: Sequence[ir.Value]) -> ir.Value:
 
 
 @instruction
-def call_1(_: Any, function: Any, a: Any) -> Typed:
+def call_function(_: Any, function: Any, a: Any) -> Typed:
     """Call the function at an address, with one integer; return the one that it returns."""
     return typed(I, [I] * 2, _calling)
 
@@ -160,7 +160,7 @@ def call_1(_: Any, function: Any, a: Any) -> Typed:
 @instruction
 def call_product(
     _: Any, function: Any, a: Any, a_row: Any, a_k: Any, w: Any, out: Any, out_row: Any, length: Any, panels: Any,
-    rows: Any, more: Any, plain: Any,
+    rows: Any, accumulate: Any, plain: Any,
 ) -> Typed:  # fmt: skip
     """Call a product; `cellar.engine.kernel_library.matmul` says what its arguments are."""
     return typed(I, [I] * 12, _calling)

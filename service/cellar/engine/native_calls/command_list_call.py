@@ -36,7 +36,7 @@ from numba import cfunc, types
 
 from cellar.engine.kernel_library.elementary_functions import flush, kernel_function
 from cellar.engine.kernel_library.memory_intrinsics import (
-    call_1, load, load_first, read_int, read_int32, store, write_int32,
+    call_function, load, load_first, read_int, read_int32, store, write_int32,
 )
 from cellar.engine.kernel_library.row_copy import store_partial
 from cellar.engine.kernel_library.simd import add, first
@@ -89,7 +89,7 @@ def cellar_kernel(recording):
     for index in range(read_int(recording)):
         kind = read_int(step)
         if kind == {k.CALL}:
-            status = call_1(read_int(step + 8 * {f.SOURCE}), read_int(step + 8 * {f.TARGET}))
+            status = call_function(read_int(step + 8 * {f.SOURCE}), read_int(step + 8 * {f.TARGET}))
             if status != 0:
                 return status
         else:

@@ -5,7 +5,7 @@ and allocates nothing. It is compiled once for a target.
 """
 
 from cellar.engine.kernel_library.elementary_functions import kernel_function
-from cellar.engine.kernel_library.memory_intrinsics import call_1, read_int, write_int, write_int32
+from cellar.engine.kernel_library.memory_intrinsics import call_function, read_int, write_int, write_int32
 from cellar.engine.native_calls.call_header import HeaderField, Patch, Status
 from cellar.engine.native_calls.python_objects import (
     array_data,
@@ -43,7 +43,7 @@ def advance(_: int, arguments: int, __: int) -> int:
     if inputs_fit(frame, inputs, state, lengths, reset) and outputs_fit(frame, inputs, outputs, after):
         write_arguments(frame, inputs, state, lengths, reset, outputs, after)
         status = run_with_released_gil(frame)
-    return call_1(header(frame, HeaderField.FROM_LONG), status)
+    return call_function(header(frame, HeaderField.FROM_LONG), status)
 
 
 @kernel_function
@@ -52,9 +52,9 @@ def run_with_released_gil(frame: int) -> int:
     work = header(frame, HeaderField.STEPS) * header(frame, HeaderField.ROWS) * header(frame, HeaderField.FLOPS)
     if work < RELEASE_FLOPS:
         return run(frame)
-    thread = call_1(header(frame, HeaderField.SAVE_THREAD), 0)
+    thread = call_function(header(frame, HeaderField.SAVE_THREAD), 0)
     status = run(frame)
-    call_1(header(frame, HeaderField.RESTORE_THREAD), thread)
+    call_function(header(frame, HeaderField.RESTORE_THREAD), thread)
     return status
 
 
@@ -93,7 +93,7 @@ def run_chunk(frame: int, start: int, count: int) -> int:
         write_int(descriptor + _ROWS, header(frame, HeaderField.ROWS))
         write_int(descriptor + _START, start)
         write_int(descriptor + _LENGTHS, header(frame, HeaderField.LENGTHS))
-        found = call_1(read_int(at), descriptor)
+        found = call_function(read_int(at), descriptor)
         if found == _FLUSHES:
             return found
         status = max(status, found)

@@ -74,10 +74,10 @@ def _pull_back(node: Node, reached: dict[Node, Node], pairs: dict[str, list[tupl
         pairs.setdefault(matrix.name, []).append((g, vector))
     for source, cotangent in zip(node.sources, node.op.vjp(node, g), strict=True):
         if cotangent is not None and source.op not in (Op.CONST, Op.LENGTH):
-            _accumulate(reached, source, _fitted(cotangent, source))
+            _accumulate(reached, source, _to_shape(cotangent, source))
 
 
-def _fitted(cotangent: Node, source: Node) -> Node:
+def _to_shape(cotangent: Node, source: Node) -> Node:
     """Undo a broadcast: the cotangent of a scalar that was spread over a vector is a sum."""
     if cotangent.shape and not source.shape:
         return reduce(Op.SUM, cotangent)
