@@ -16,7 +16,7 @@ ROWS = (16, 64)
 
 def tile_flops(directory: Path | None, target: Target, rows: int) -> float:
     """Return the floating-point operations a second of (rows, 256) times (256, 1024), compiled for a target."""
-    code = KernelCache(directory, target=target).products().plain
+    code = KernelCache(directory, target=target).products().float32
     product = ctypes.CFUNCTYPE(ctypes.c_int64, *[ctypes.c_int64] * 11)(code.address)
     random = np.random.default_rng(0)
     arrays = [aligned(4 * size).view(np.float32) for size in (rows * HIDDEN, HIDDEN * OUTPUTS, rows * OUTPUTS)]

@@ -1,4 +1,4 @@
-"""Equations to graph, to gradient, to schedule, to machine code."""
+"""The engine: it compiles the equations of a cell to machine code, and runs cells and networks of them."""
 
 from cellar.engine.backend.compile_pool import while_wanted
 from cellar.engine.backend.kernel_cache import KernelCache

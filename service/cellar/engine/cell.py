@@ -1,4 +1,4 @@
-"""A cell: one step of a recurrent network, parsed, checked and typed."""
+"""A cell: one step of a recurrent network as a graph, with its sizes, parameters, states and kernels."""
 
 import hashlib
 from collections.abc import Mapping

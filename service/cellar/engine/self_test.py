@@ -1,4 +1,4 @@
-"""The revisions of the arithmetic, and a check that this machine keeps them.
+"""Checks that this machine computes the bits of the revision: runs a golden network and compares hashes.
 
 Every bit of a result follows from the equations and the rules of the arithmetic. Sessions are pinned to the revision,
 so a machine whose processor, compiler or build computes other bits must not serve them.
@@ -25,7 +25,8 @@ GOLDEN = {
 }
 """sha256 of what the golden network computes: with weights in float32, in bfloat16, and its gradients.
 
-They change with KERNEL_REV, those of training with TRAINING_REV too, and never without. `make golden` prints them.
+They change with KERNEL_REV, those of training with TRAINING_REV too, and when an operation is added to the golden
+network; never otherwise. `make golden` prints them.
 """
 
 _TEXT = """
@@ -39,7 +40,7 @@ output = h * logsumexp(n) + sum(p)
 """Every operation that has a rounding of its own."""
 
 _IN, _HIDDEN, _OUT = 131, 75, 21
-"""Sizes that leave rest in every block, and products of more panels and terms than a tile takes at once."""
+"""Sizes that are no multiples of a block, with products of more panels and terms than a tile takes at once."""
 
 _STEPS, _ROWS = 7, 11
 
@@ -48,7 +49,7 @@ _LEAST_POWER, _MOST_POWER = -70, 6
 
 
 def golden_cells() -> tuple[Cell, Cell]:
-    """Return the cells of the check, one for each layer. They share their kernels."""
+    """Return the cells of the golden network, one for each layer. They share their kernels."""
     lower = build_cell(_TEXT, {"in": _IN, "hidden": _HIDDEN})
     return lower, build_cell(_TEXT, {"in": _HIDDEN, "hidden": _OUT})
 
@@ -70,16 +71,16 @@ def check(cache: KernelCache, *, training: bool = False) -> None:
 def digest(cache: KernelCache, name: str) -> str:
     """Return the sha256 of what this machine computes, for a name in `GOLDEN`. Raise CompileFailed."""
     kernels = compile_cells(golden_cells(), cache, training=name == "training")
-    arrays = _gradients(kernels[1]) if name == "training" else _served(kernels, cache, halves=name == "bfloat16")
+    arrays = _gradients(kernels[1]) if name == "training" else _served(kernels, cache, bfloat16=name == "bfloat16")
     found = hashlib.sha256()
     for array in arrays:
         found.update(np.ascontiguousarray(array, "<f4").tobytes())
     return found.hexdigest()
 
 
-def _served(kernels: list[CompiledCell], cache: KernelCache, *, halves: bool) -> Iterator[NDArray[np.float32]]:
+def _served(kernels: list[CompiledCell], cache: KernelCache, *, bfloat16: bool) -> Iterator[NDArray[np.float32]]:
     """Yield outputs and states of the network, run in each way in which the service runs networks."""
-    program = _program(kernels, cache, halves=halves)
+    program = _program(kernels, cache, bfloat16=bfloat16)
     inputs, state = _inputs(_IN), _values((_ROWS, program.state_size), 101)
     lengths = np.arange(_ROWS, dtype=np.int32) % (_STEPS + 1)
     reset = np.arange(_ROWS) % 2 == 0
@@ -99,15 +100,15 @@ def _results(run: Run) -> Iterator[NDArray[np.float32]]:
     yield run.state
 
 
-def _program(kernels: list[CompiledCell], cache: KernelCache, *, halves: bool) -> NetworkProgram:
+def _program(kernels: list[CompiledCell], cache: KernelCache, *, bfloat16: bool) -> NetworkProgram:
     """Return the network: one cell on the other, each with a state that is not zero at first."""
     nodes, offset = list[PlanNode](), 0
     for number, kernel in enumerate(kernels):
         cell = kernel.cell
         weights = {param.name: _values(param.shape, 10 * number + seed) for seed, param in enumerate(cell.params)}
-        initial, nobody = _values((cell.state_size,), 200 + number), np.empty(cell.state_size, np.float32)
+        initial, discarded = _values((cell.state_size,), 200 + number), np.empty(cell.state_size, np.float32)
         reads = INPUT if number == 0 else (number - 1,)
-        nodes.append(PlanNode(kernel, kernel.pack(weights, halves=halves), (reads,), offset, initial, nobody))
+        nodes.append(PlanNode(kernel, kernel.pack(weights, bfloat16=bfloat16), (reads,), offset, initial, discarded))
         offset += cell.state_size
     return NetworkProgram(nodes, (len(nodes) - 1,), _IN, offset, cache)
 

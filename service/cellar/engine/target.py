@@ -1,7 +1,7 @@
-"""Which processor the kernels are compiled for: a level, not a model, so that machines share compiled kernels.
+"""The processor that kernels are compiled for: a level of x86-64, not a model, so that machines share kernels.
 
 Every target computes the same bits; a higher level is only faster. `NUMBA_CPU_NAME` and `NUMBA_CPU_FEATURES` choose
-another one, as they do for Numba itself.
+another one, as for Numba itself.
 """
 
 import os
@@ -22,7 +22,7 @@ _X86 = ("x86_64", "AMD64")
 """What Linux and Windows call it."""
 
 _WIDE = ("x86-64-v4", "avx512", "cascadelake", "cooperlake", "icelake", "rapids", "tigerlake", "znver4", "znver5")
-"""What the names of processors with AVX-512 hold."""
+"""Parts of the names of processors with AVX-512."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,8 +37,8 @@ class Registers:
 class Target:
     """A processor: its architecture, LLVM's name for it, and features to switch on or off beyond it ("+avx2,-fma").
 
-    Everything follows from these three, whatever machine asks. The architecture is what `platform.machine()` returns
-    on such a machine.
+    Everything follows from these three, on any machine. The architecture is what `platform.machine()` returns on such
+    a machine.
     """
 
     architecture: str
@@ -63,14 +63,14 @@ def target_here(cpu: str, features: str = "") -> Target:
 
 
 def host_target() -> Target:
-    """Return the highest level that this machine has, or what the environment asks for."""
+    """Return the highest level that this machine has, or the target that the environment names."""
     if name := os.environ.get("NUMBA_CPU_NAME"):
         return target_here(name, os.environ.get("NUMBA_CPU_FEATURES", ""))
     return target_here(host_levels()[0])
 
 
 def host_levels() -> list[str]:
-    """Return the levels that this machine has, the highest first, whatever the environment asks for."""
+    """Return the levels that this machine has, the highest first; the environment has no influence."""
     if platform.machine() not in _X86:
         return ["generic"]
     has = llvm.get_host_cpu_features()
@@ -85,7 +85,7 @@ def host_levels() -> list[str]:
 def is_known(cpu: str) -> bool:
     """Return whether LLVM knows a processor of this name for this machine's architecture.
 
-    It has no call that says so, but complains on standard error; a process of its own lets that be read.
+    LLVM has no call for this. It writes a warning to standard error, which is read from a child process.
     """
     command = [sys.executable, "-P", "-c", _MAKE_MACHINE, cpu]
     done = subprocess.run(command, capture_output=True, text=True, check=False)

@@ -87,15 +87,15 @@ def test_cells_hold_what_they_use(cache: KernelCache) -> None:
     assert forgetful.footprint.kernels == 1  # the call that all networks share, which the cache holds
 
 
-@pytest.mark.parametrize("halves", [False, True])
-def test_a_program_holds_what_it_uses(cache: KernelCache, halves: bool) -> None:
+@pytest.mark.parametrize("bfloat16", [False, True])
+def test_a_program_holds_what_it_uses(cache: KernelCache, bfloat16: bool) -> None:
     forgetful = KernelCache(cache.directory, loaded=LoadedKernels(kept_kernels=0))
 
     def program(kernels: KernelCache) -> NetworkProgram:
         cell = Compiled(kernels)("lstm", 21)
         weights = {param.name: np.full(param.shape, 0.1, np.float32) for param in cell.cell.params}
         state = np.zeros(42, np.float32)
-        node = PlanNode(cell, cell.pack(weights, halves=halves), (INPUT,), 0, state, state.copy())
+        node = PlanNode(cell, cell.pack(weights, bfloat16=bfloat16), (INPUT,), 0, state, state.copy())
         return NetworkProgram([node], (0,), 3, 42, kernels)
 
     made, wanted = program(forgetful), program(cache)

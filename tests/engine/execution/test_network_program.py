@@ -201,9 +201,9 @@ def reversed_rows(array: Floats, lengths: NDArray[np.int32]) -> Floats:
 def test_bfloat16_weights_are_the_rounded_ones_bit_for_bit(compiled: Compiled) -> None:
     kernel = compiled("lstm", SIZE)
     weights = oracle.draw(kernel.cell, 1, 1, seed=4).weights
-    halves = kernel.pack(weights, halves=True)
-    whole = kernel.pack(halves.weights)
-    assert any((halves.weights[name] != weights[name]).any() for name in weights)
+    bfloat16 = kernel.pack(weights, bfloat16=True)
+    whole = kernel.pack(bfloat16.weights)
+    assert any((bfloat16.weights[name] != weights[name]).any() for name in weights)
     zeros = np.zeros(2 * SIZE, np.float32)
 
     def program(packed: PackedWeights) -> NetworkProgram:
@@ -215,7 +215,7 @@ def test_bfloat16_weights_are_the_rounded_ones_bit_for_bit(compiled: Compiled) -
     for rows in (1, 2, 7, 64):
         inputs = rng.normal(size=(3, rows, 3)).astype(np.float32)
         state = rng.normal(size=(rows, 2 * SIZE)).astype(np.float32)
-        same(program(halves).run(inputs, state), program(whole).run(inputs, state))
+        same(program(bfloat16).run(inputs, state), program(whole).run(inputs, state))
 
 
 def test_memory_is_bounded(stack: Stack) -> None:

@@ -31,14 +31,14 @@ def aligned_floats(array: NDArray[np.float32]) -> Floats:
 @pytest.fixture(scope="module")
 def product(cache: KernelCache) -> Product:
     """Return the product with float32 weights: rows (R, K), panels (P, K, 16) and sums to go on from to (R, 16 P)."""
-    return function(cache.products().plain, None)
+    return function(cache.products().float32, None)
 
 
 @pytest.fixture(scope="module")
-def halves(cache: KernelCache) -> Product:
+def bfloat16(cache: KernelCache) -> Product:
     """Return the product that reads the same panels as bfloat16."""
     products = cache.products()
-    return function(products.halves, products.plain)
+    return function(products.bfloat16, products.float32)
 
 
 def function(code: NativeFunction, plain: NativeFunction | None) -> Product:
@@ -68,7 +68,7 @@ def draw(rows: int, panels: int, length: int) -> tuple[Floats, Floats]:
 
 @pytest.mark.parametrize("length", [1, 2, 37, PARTED])
 @pytest.mark.parametrize("rows", [*range(1, 2 * MOST_ROWS + 2), 67])
-def test_every_shape(product: Product, halves: Product, rows: int, length: int) -> None:
+def test_every_shape(product: Product, bfloat16: Product, rows: int, length: int) -> None:
     """Against float64 within the bound of a chain of `length` roundings; each row and panel the bits it has alone."""
     for panels in (1, 2, 3, 7, 9):
         a, w = draw(rows, panels, length)
@@ -80,16 +80,16 @@ def test_every_shape(product: Product, halves: Product, rows: int, length: int) 
         row, panel = rows // 2, panels // 2
         alone = product(aligned_floats(a[row : row + 1]), aligned_floats(w[panel : panel + 1]), None)
         np.testing.assert_array_equal(found[row, 16 * panel : 16 * panel + 16], alone[0])
-        np.testing.assert_array_equal(halves(a, w, None), found)
+        np.testing.assert_array_equal(bfloat16(a, w, None), found)
 
 
 @pytest.mark.parametrize("rows", [1, 5, 16])
-def test_sums_go_on(product: Product, halves: Product, rows: int) -> None:
+def test_sums_go_on(product: Product, bfloat16: Product, rows: int) -> None:
     a, w = draw(rows, 3, 40)
     first = product(aligned_floats(a[:, :15]), aligned_floats(w[:, :15]), None)
     second = aligned_floats(a[:, 15:]), aligned_floats(w[:, 15:])
     np.testing.assert_array_equal(product(*second, first), product(a, w, None))
-    np.testing.assert_array_equal(halves(*second, first), product(a, w, None))
+    np.testing.assert_array_equal(bfloat16(*second, first), product(a, w, None))
 
 
 def test_no_rows(product: Product) -> None:

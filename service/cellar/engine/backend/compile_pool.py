@@ -1,7 +1,7 @@
-"""Kernel texts to object files, in child processes: see `build` for what a child does.
+"""Compiles kernel texts to object files in child processes, as many at a time as there are processors.
 
-One child compiles several kernels one after the other, since starting it costs as much as a small kernel; several
-children share a long list, a processor each.
+A child (`compile_worker`) compiles several kernels one after the other, because starting it costs as much as a small
+kernel. A long list is dealt out to several children.
 """
 
 import base64
@@ -28,12 +28,13 @@ CPU_LIMIT_S = 20
 
 MEMORY_LIMIT_BYTES = 512 << 20
 """Memory that a child may write to for one kernel. The largest cell takes about 220 MiB, of which 150 are the
-compiler's own. What Numba makes stays until the child ends, so each further kernel may add"""
+compiler's own."""
+
 FURTHER_BYTES = 32 << 20
-"""this much; ten MiB are usual."""
+"""Memory for each further kernel: what Numba allocates stays until the child ends. Ten MiB are usual."""
 
 TIMEOUT_S = 180
-"""What a child may take for one kernel on a busy machine; seconds are usual."""
+"""Time limit of a child for one kernel, on a busy machine; a few seconds are usual."""
 
 _INHERITED = ("HOME", "LANG", "LD_LIBRARY_PATH", "PATH", "TMPDIR")
 
@@ -43,10 +44,10 @@ _children = threading.BoundedSemaphore(_PROCESSORS)
 
 
 POLL_INTERVAL_S = 0.1
-"""How often it is looked at whether anybody still wants what is compiled."""
+"""Interval at which a compilation checks whether it has been abandoned."""
 
 RESOURCE_ERRORS = (errno.EMFILE, errno.ENFILE, errno.EAGAIN, errno.ENOMEM)
-"""Why no process can be started now: files, processes or memory are used up."""
+"""Errors of the system that mean that no process can be started now: files, processes or memory are exhausted."""
 
 Wanted = Callable[[], bool]
 
@@ -55,7 +56,7 @@ _wanted: ContextVar[Wanted] = ContextVar("wanted", default=lambda: True)
 
 @contextmanager
 def while_wanted(wanted: Wanted) -> Iterator[None]:
-    """Let what this thread compiles in here be given up, by CompileAbandoned, once nobody wants it any more."""
+    """Abandon what this thread compiles in this context, with CompileAbandoned, once `wanted` returns False."""
     token = _wanted.set(wanted)
     try:
         yield
@@ -64,16 +65,16 @@ def while_wanted(wanted: Wanted) -> Iterator[None]:
 
 
 def is_wanted() -> bool:
-    """Return whether what this thread compiles is still wanted."""
+    """Return whether the result of what this thread compiles is still needed."""
     return _wanted.get()()
 
 
 Compiled = dict[str, bytes | CompileFailed]
-"""An object file for each key, or why there is none."""
+"""For each key an object file, or the error of its compilation."""
 
 
 def compile_kernels(texts: Mapping[str, str], target: Target) -> Compiled:
-    """Return the object files of kernel texts, by the keys of the texts; one that fails harms no other.
+    """Return the object files of kernel texts, by the keys of the texts. A text that fails does not stop the others.
 
     Raise CompileAbandoned, CompileFailed for a target of another architecture than this machine's, or Overloaded if
     no compiler can be started now.
@@ -87,7 +88,7 @@ def compile_kernels(texts: Mapping[str, str], target: Target) -> Compiled:
 
 
 def _partition(texts: Mapping[str, str]) -> list[dict[str, str]]:
-    """Deal the texts out to children: the longest first, each to the child that has least of them."""
+    """Divide the texts among children: the longest first, each to the child with the least text so far."""
     shares: list[dict[str, str]] = [{} for _ in range(min(_PROCESSORS, len(texts)))]
     for key in sorted(texts, key=lambda key: (-len(texts[key]), key)):
         least = min(shares, key=lambda share: sum(map(len, share.values())))
@@ -120,7 +121,7 @@ def _run_child(texts: Mapping[str, str], target: Target, wanted: Wanted) -> dict
 
 
 def _communicate(request: str, target: Target, wanted: Wanted, timeout_s: float) -> tuple[int, str, str]:
-    """Run a child; return its exit status and what it wrote. It is killed when its time is over or nobody waits."""
+    """Run a child; return its exit status, output and errors. It is killed at its time limit or when abandoned."""
     _check_wanted(wanted)
     with _start(request, target) as child:
         deadline_s = time.monotonic() + timeout_s
@@ -138,7 +139,7 @@ def _communicate(request: str, target: Target, wanted: Wanted, timeout_s: float)
 
 
 def _start(request: str, target: Target) -> subprocess.Popen[str]:
-    """Start a child, and send it the request on a thread: `communicate` forgets what is left of it with a time-out."""
+    """Start a child and send it the request on a thread, because `communicate` drops unsent input at a time-out."""
     try:
         child = subprocess.Popen(
             [sys.executable, "-P", "-m", "cellar.engine.backend.compile_worker"],
@@ -159,7 +160,7 @@ def _start(request: str, target: Target) -> subprocess.Popen[str]:
 
 
 def _send(pipe: IO[str], request: str) -> None:
-    """Write a request to a child, which may end before it has read all of it."""
+    """Write a request to a child. The child may end before it has read all of it."""
     with suppress(OSError), pipe:
         pipe.write(request)
 
@@ -170,7 +171,7 @@ def _check_wanted(wanted: Wanted) -> None:
 
 
 def _failure(status: int, stderr: str) -> CompileFailed:
-    """Return why a child has failed; a limit that was passed is the fault of the kernel's cell."""
+    """Return the error for a child that has failed. An exceeded limit is the fault of the kernel's cell."""
     what = "a kernel could not be compiled"
     if status == -signal.SIGXCPU:
         return CompileFailed(f"{what}: it took more than {CPU_LIMIT_S} s of processor time", exceeded=True)
@@ -184,7 +185,7 @@ def _failure(status: int, stderr: str) -> CompileFailed:
 
 
 def _environment(target: Target) -> dict[str, str]:
-    """Return what a child needs and no more: it compiles what users wrote, and the service has secrets."""
+    """Return the environment of a child, without the service's secrets: the child compiles texts of users' cells."""
     return {name: os.environ[name] for name in _INHERITED if name in os.environ} | {
         "NUMBA_CPU_NAME": target.cpu,
         "NUMBA_CPU_FEATURES": target.features,

@@ -1,10 +1,8 @@
-"""The compiler as a child process: kernel texts in, object files out.
+"""The compiler process: reads kernel texts from standard input and writes object files to standard output.
 
-`python -m cellar.engine.backend.compile_worker` reads a request as JSON from standard input and writes the object
-files, in base64 and
-by the keys of the texts, as JSON to standard output. A child, because the text comes from a user's equations: it has a
-limit on processor time and memory, and nothing that goes wrong in it harms the service. It leaves no file behind,
-however it ends.
+`python -m cellar.engine.backend.compile_worker` reads a request as JSON and writes the object files as JSON, in base64,
+by the keys of the texts. It is a child process because the text comes from a user's equations: it has limits on
+processor time and memory, and its failures do not reach the service. It writes no files.
 """
 
 import base64
@@ -18,13 +16,13 @@ from typing import Any
 from cellar.parent import die_with_parent
 
 LIBC_FUNCTIONS = ("fmaf", "memcpy", "memmove", "memset")
-"""What LLVM may call for an instruction that the target lacks, or in place of a loop."""
+"""Functions of the C library that LLVM calls for an instruction that the target lacks, or in place of a loop."""
 
 NOT_INLINED = ("part_", "pack_pairs", "lane_sums", "lane_total")
-"""Functions that stay functions, by words in their names: kernels have many calls of them, and seldom run them."""
+"""Parts of the names of functions that are not inlined: kernels call them in many places and run them seldom."""
 
 NICENESS = 5
-"""A new model waits for its kernels; the streams of the others go before."""
+"""Steps of running sessions go before the compilation of new models."""
 
 
 def compile_text(text: str, cpu: str, features: str) -> bytes:
@@ -50,10 +48,10 @@ def compile_text(text: str, cpu: str, features: str) -> bytes:
 
 
 def _internalise(module: Any, machine: Any) -> None:
-    """Make everything but the entry private and a part of it, and optimise over the whole module.
+    """Make all functions but the entry internal, inline them into it, and optimise the whole module.
 
-    The kernels raise nothing, but Numba's wrapper can see that only where everything is one function; what is left
-    calls nothing of Numba's, so the service need not load it.
+    The kernels raise nothing, but Numba's wrapper handles exceptions; LLVM removes that only where everything is one
+    function. The result calls no function of Numba, so the service need not load Numba.
     """
     from llvmlite import binding as llvm
 
@@ -71,9 +69,9 @@ def _internalise(module: Any, machine: Any) -> None:
 
 
 def _check_calls(module: Any) -> None:
-    """Raise ImportError for a kernel that calls what the service does not have.
+    """Raise ImportError for a kernel that calls a function that the service does not have.
 
-    A kernel that can raise calls Numba and CPython; the loader would leave such calls empty without a word.
+    A kernel that can raise calls Numba and CPython; the loader would leave such calls unresolved and report nothing.
     """
     declared = {function.name for function in module.functions if function.is_declaration}
     unknown = sorted(name for name in declared if not name.startswith("llvm.") and name not in LIBC_FUNCTIONS)

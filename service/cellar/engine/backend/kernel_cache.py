@@ -1,10 +1,10 @@
-"""Compiled kernels, in memory and on disk.
+"""The cache of compiled kernels: finds a kernel by its text in memory or on disk, or compiles it.
 
 A kernel is an object file under a name that covers everything it depends on: its text, every file of the engine, the
 versions of Numba and llvmlite, the machine's architecture and operating system, and the target. A file is written whole
-and renamed into place, so several processes and machines share a directory; it carries its own digest, so a damaged one
-is compiled again. A directory that cannot be written serves what it has. Of what was loaded, `LoadedKernels` keeps as
-much as there is room for.
+and renamed into place, so several processes and machines can share a directory. It holds a digest of itself, so a
+damaged file is compiled again. A directory that is read-only is used as it is. `LoadedKernels` limits what stays in
+memory.
 
 The files are code: the directory is created with mode 700, and one that others may write to is refused.
 """
@@ -33,14 +33,14 @@ from cellar.errors import CompileAbandoned, CompileFailed
 _DIGEST_BYTES = 32
 
 KEPT_BYTES = 512 * 1024 * 1024
-"""Files in a directory of kernels, all together. A cell of an LSTM's size has 60 KB."""
+"""Limit of all files in a directory of kernels. A cell of an LSTM's size has 60 KB."""
 
 
 class ProductKernels(NamedTuple):
     """The products with float32 and with bfloat16 weights."""
 
-    plain: NativeFunction
-    halves: NativeFunction
+    float32: NativeFunction
+    bfloat16: NativeFunction
 
 
 class KernelCache:
@@ -67,9 +67,9 @@ class KernelCache:
             _sweep(directory)
 
     def load(self, texts: Sequence[str]) -> list[NativeFunction]:
-        """Return the functions of kernel texts; those that nobody has compiled are compiled together.
+        """Return the functions of kernel texts; those that are not compiled yet are compiled together.
 
-        Whoever asks for a kernel first makes it; others wait for that kernel alone. Raise CompileFailed, or as
+        The first caller that needs a kernel compiles it; others wait for that kernel only. Raise CompileFailed, or as
         `compile_kernels`.
         """
         text_of = {self.key(text): text for text in texts}
@@ -79,7 +79,7 @@ class KernelCache:
                 self._make({key: text_of[key] for key in claimed})
             try:
                 return [futures[self.key(text)].result() for text in texts]
-            except CompileAbandoned:  # by whoever asked first; then it is this caller's to make
+            except CompileAbandoned:  # by the caller that came first; then this one compiles the kernel
                 if not is_wanted():
                     raise
 
@@ -90,17 +90,17 @@ class KernelCache:
 
     @property
     def library(self) -> list[str]:
-        """Return the texts that the service needs besides those of cells."""
+        """Return the texts that every service needs besides those of cells."""
         return [*product_texts(self.target.registers), advance_text(), command_list_text(), digest_chain_text()]
 
     @functools.cached_property
     def advance(self) -> Builtin:
-        """The one call of a network, as `advance_text` describes it. Raise CompileFailed."""
+        """The native call of a network, `network_call.advance`. Raise CompileFailed."""
         return builtin(self.load([advance_text()])[0], "advance")
 
     @functools.cached_property
     def run_commands(self) -> NativeFunction:
-        """The one call of a recording, as `command_list_text` describes it. Raise CompileFailed."""
+        """The native call that runs a command list, as `command_list_text` describes it. Raise CompileFailed."""
         return self.load([command_list_text()])[0]
 
     @functools.cached_property
@@ -113,9 +113,9 @@ class KernelCache:
         return ProductKernels(*self.load(product_texts(self.target.registers)))
 
     def warm(self, texts: Sequence[str]) -> int:
-        """Compile what the directory lacks, load nothing; return how many kernels that were. Raise CompileFailed.
+        """Compile the kernels that the directory lacks, without loading them; return their number. Raise CompileFailed.
 
-        The target may be one that this machine could not run.
+        The target may be a processor that this machine is not.
         """
         missing = {key: text for text in texts if self._read(key := self.key(text)) is None}
         for code in self._compile(missing).values():
@@ -130,7 +130,7 @@ class KernelCache:
         return hashlib.sha256("\0".join(parts).encode()).hexdigest()
 
     def _make(self, texts: Mapping[str, str]) -> None:
-        """Read or compile these kernels and load them; those that fail, fail for everybody who waits for them."""
+        """Read or compile these kernels and load them. An error is raised in all callers that wait for the kernel."""
         try:
             objects: Compiled = {key: found for key in texts if (found := self._read(key)) is not None}
             objects |= self._compile({key: text for key, text in texts.items() if key not in objects})
@@ -166,7 +166,7 @@ class KernelCache:
     def _write(self, key: str, code: bytes) -> None:
         if self.directory is None or not os.access(self.directory, os.W_OK):
             return
-        # A full disk, or one that cannot be written after all, costs the next process its own compilation.
+        # After an error of the disk the next process compiles the kernel again.
         with suppress(OSError):
             handle, name = tempfile.mkstemp(dir=self.directory, suffix=".part")
             try:
@@ -200,9 +200,9 @@ def _check(directory: Path) -> None:
 
 
 def _sweep(directory: Path) -> None:
-    """Remove what writers that were killed have left; who still writes holds a lock on the file.
+    """Remove files of writers that were killed. A writer that is alive holds a lock on its file.
 
-    One that has just made its file and not locked it yet loses it, which costs the next process a compilation.
+    A writer that has created its file and not locked it yet loses it, which costs the next process a compilation.
     """
     for path in directory.glob("*.part"):
         with suppress(OSError), path.open("rb") as file:
@@ -211,9 +211,9 @@ def _sweep(directory: Path) -> None:
 
 
 def _shrink(directory: Path) -> None:
-    """Remove the files that were used longest ago, if all together are larger than KEPT_BYTES.
+    """Remove the files that were used longest ago, until all together are no larger than KEPT_BYTES.
 
-    A kernel that is in use is in memory; one whose file is gone is compiled again when a process asks for it.
+    Kernels in use are in memory. A kernel whose file is gone is compiled again when a process needs it.
     """
     files = [(found.stat().st_mtime_ns, found.stat().st_size, found.path) for found in os.scandir(directory)]
     left = sum(size for _, size, _ in files) - KEPT_BYTES
@@ -226,7 +226,7 @@ def _shrink(directory: Path) -> None:
 
 @functools.cache
 def _made_of() -> tuple[str, str, str]:
-    """Return what the machine code of any text depends on: every file of the engine, and the compilers' versions."""
+    """Return digests of what all machine code depends on: the files of the engine, and the compilers' versions."""
     return engine_digest(Path(__file__).parents[1]), version("numba"), version("llvmlite")
 
 

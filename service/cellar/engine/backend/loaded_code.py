@@ -1,7 +1,7 @@
-"""Machine code in memory: what was used last stays, what somebody holds is found again, the rest goes.
+"""Keeps loaded kernels in memory: those that are referenced, and of the others those that were used last.
 
-Equations come from users, and there is no end to them: a process that kept every kernel would grow without bound, and
-each takes three of the 65,530 mappings that Linux allows.
+Users send any number of equations. A process that kept every kernel would grow without bound, and each kernel takes
+three of the 65,530 mappings that Linux allows.
 """
 
 import threading
@@ -14,9 +14,10 @@ from weakref import WeakValueDictionary
 from cellar.engine.backend.loader import NativeFunction
 
 KEPT_KERNELS = 256
-"""Kernels that stay though nobody holds them, and"""
+"""Limit of the kernels that stay without a reference."""
+
 KEPT_BYTES = 16 * 1024 * 1024
-"""the sum of their sizes. The kernels of a large cell are some 50 KB, and take a millisecond to load again."""
+"""Limit of the sum of their sizes. The kernels of a large cell are some 50 KB, and take a millisecond to load again."""
 
 
 class Footprint(NamedTuple):
@@ -27,18 +28,18 @@ class Footprint(NamedTuple):
 
 
 class LoadedKernels:
-    """Kernels by key. Safe to share by threads: whoever asks for one first makes it, others wait for that one."""
+    """Kernels by key. Thread-safe: the first thread that claims a kernel makes it, others wait for its result."""
 
     def __init__(self, kept_kernels: int = KEPT_KERNELS, kept_bytes: int = KEPT_BYTES) -> None:
         self._kept_kernels = kept_kernels
         self._kept_bytes = kept_bytes
         self._lock = threading.Lock()
         self._alive: WeakValueDictionary[str, NativeFunction] = WeakValueDictionary()
-        """Every kernel that is in memory, whoever holds it."""
+        """Every kernel in memory."""
         self._kept: OrderedDict[str, NativeFunction] = OrderedDict()
-        """Those that this object holds, the one used last at the end."""
+        """The kernels that this object references, the one used last at the end."""
         self._made: dict[str, Future[NativeFunction]] = {}
-        """Those that somebody is making."""
+        """The kernels that a thread has claimed and is making."""
 
     def claim(self, keys: Collection[str]) -> tuple[dict[str, Future[NativeFunction]], list[str]]:
         """Return a future for each key, and the keys that the caller must now make, to `complete` or to `fail`."""
@@ -53,7 +54,7 @@ class LoadedKernels:
         return futures | {key: _done(code) for key, code in found.items()}, claimed
 
     def complete(self, found: Mapping[str, NativeFunction]) -> None:
-        """Hand out kernels that the caller has claimed and made."""
+        """Give the kernels that the caller has claimed and made to all threads that wait for them."""
         with self._lock:
             self._alive.update(found)
             futures = {key: self._made.pop(key) for key in found}
@@ -63,7 +64,7 @@ class LoadedKernels:
             future.set_result(found[key])
 
     def fail(self, keys: Iterable[str], error: BaseException) -> None:
-        """Tell whoever waits for those of the keys that are not made; they may be claimed again."""
+        """Raise an error in all threads that wait for kernels of these keys. The keys may be claimed again."""
         with self._lock:
             futures = [self._made.pop(key) for key in keys if key in self._made]
         for future in futures:
@@ -71,12 +72,12 @@ class LoadedKernels:
 
     @property
     def footprint(self) -> Footprint:
-        """Return what is in memory, kept or held by somebody else."""
+        """Return how many kernels are in memory, and their size."""
         alive = list(self._alive.values())
         return Footprint(len(alive), sum(code.size_bytes for code in alive))
 
     def _keep(self, used: Mapping[str, NativeFunction]) -> list[NativeFunction]:
-        """Hold what was just used, and return what was used longest ago and is too much."""
+        """Reference the kernels that were just used; return those, used longest ago, that exceed the limits."""
         for key, code in used.items():
             self._kept[key] = code
             self._kept.move_to_end(key)

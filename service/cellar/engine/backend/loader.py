@@ -1,4 +1,4 @@
-"""Object files to functions in this process, by LLVM's own loader: the service need not load Numba."""
+"""Loads object files into this process by LLVM's loader, and makes their entries callable; Numba is not needed."""
 
 import ctypes
 import functools
@@ -16,21 +16,21 @@ Builtin = Callable[..., Any]
 
 
 class NativeFunction:
-    """A function in machine code, loaded for as long as somebody holds this object.
+    """A function in machine code, loaded for as long as this object is referenced.
 
-    Whoever keeps its address keeps the object too: the memory behind an address that nobody holds goes back to the
-    system, and a call there is a crash. A call through the object holds it.
+    A holder of its address must hold the object too: when the object goes, its memory is unmapped, and a call of the
+    address crashes the process. A call through the object holds the object.
     """
 
     __slots__ = ("__weakref__", "_engine", "_function", "address", "size_bytes")
 
     def __init__(self, engine: llvm.ExecutionEngine, size_bytes: int) -> None:
         self._engine = engine
-        """Owns the memory, and gives it back when it goes. LLVM's loader has one lock, which its wrapper takes."""
+        """Owns the memory of the code. LLVM's loader has one lock, which its wrapper takes."""
         missing = f"the object file of a kernel has no function {ENTRY}"
         self.address = _present(engine.get_function_address(ENTRY), missing)
         self.size_bytes = size_bytes
-        """Of its object file, which is what the loader copies into memory."""
+        """Size of the object file, which the loader copies into memory."""
         self._function: Callable[[int], int] = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_int64)(self.address)
 
     def __call__(self, argument: int) -> int:
@@ -53,7 +53,7 @@ def link(code: bytes) -> NativeFunction:
 
 
 def _present(address: int | None, missing: str) -> int:
-    """Return an address. The loader says 0 of what it does not find, and a call of that ends the process."""
+    """Return an address. The loader returns 0 for a name that it does not find; a call of that crashes the process."""
     if not address:
         raise CompileFailed(missing)
     return address
@@ -83,7 +83,7 @@ _METH_FASTCALL = 0x80
 
 
 def builtin(code: NativeFunction, name: str) -> Builtin:
-    """Return a function of machine code that has CPython's calling convention as a builtin function, which holds it.
+    """Return machine code that has CPython's calling convention as a builtin function, which references the code.
 
     A call costs a twentieth of one through ctypes, and its arguments arrive as the objects that they are.
     """

@@ -1,7 +1,7 @@
-"""What kernels need of Numba's work, which is half of it: the time of a new cell is Numba's, not LLVM's.
+"""Patches Numba in the compiler process: leaves out the passes that kernels do not need, which halves its time.
 
-Only the process that compiles uses this. Kernels have no closures, exceptions, objects or arrays, and nothing calls
-the functions that they are made of but they themselves.
+Most of the time that a new cell takes is Numba's, not LLVM's. Kernels have no closures, exceptions, objects or arrays,
+and their functions are called by kernels only.
 """
 
 from typing import Any
@@ -25,7 +25,7 @@ _PASSES = (
 
 
 def install_numba_patches() -> None:
-    """Leave out of all that Numba compiles in this process what kernels have no use for."""
+    """Patch Numba for everything that is compiled in this process."""
     Compiler.define_pipelines = _pipelines  # type: ignore[method-assign]
     # The entry of a kernel is called from outside; its compiler has a method of its own.
     dispatcher._FunctionCompiler._customize_flags = _without_wrappers  # type: ignore[attr-defined]
@@ -33,7 +33,7 @@ def install_numba_patches() -> None:
 
 
 def _remember_types() -> None:
-    """Have what a call returns looked up once for each function and each types of arguments, not at every call."""
+    """Cache the result type of a call by its function and the types of its arguments."""
     ask = types.BaseFunction.get_call_type
     known: dict[object, Any] = {}
 
@@ -57,6 +57,6 @@ def _pipelines(_: Any) -> list[Any]:
 
 
 def _without_wrappers(_: Any, flags: Any) -> Any:
-    """Ask for no function that Python or C could call."""
+    """Leave out the wrappers by which Python or C could call a function."""
     flags.no_cpython_wrapper = flags.no_cfunc_wrapper = True
     return flags

@@ -12,7 +12,7 @@ from cellar.engine.passes.schedule import FusedLoop
 
 @dataclass(frozen=True, slots=True)
 class _Destination:
-    """Where a value of a fused loop goes: an address, and how many floats the caller's or next step's row has."""
+    """Where a value of a fused loop is stored: an address, and how many floats the row there has."""
 
     node: Node
     kind: Literal["buffer", "carried", "result"]

@@ -38,15 +38,15 @@ ENTRY = "cellar_kernel"
 """The name of the function that a kernel text defines."""
 
 MOST_LOOPS = 6
-"""Loops of fused stages that a kernel has in one function. An LSTM has two, its adjoint four."""
+"""The most fused loops that a kernel has in one function. An LSTM has two, its adjoint four."""
 
 PADDED_ROWS = 64
-"""Rows of a product whose results are moved apart at a time: they are still in the second-level cache."""
+"""Rows of a product whose results are padded at a time, while they are still in the second-level cache."""
 
 
 @dataclass(frozen=True)
 class KernelText:
-    """A kernel's text and the layout that its caller must follow."""
+    """The text of a kernel, and the memory plan that its caller must follow."""
 
     text: str
     memory_plan: MemoryPlan
@@ -116,7 +116,7 @@ class _KernelWriter(FusedLoopWriter, ParameterGradientWriter, PrologueEpilogueWr
     # --- stages
 
     def region(self, region: Region) -> None:
-        """Write the stages of a region in order; neighbours that the same results need share a condition."""
+        """Write the stages of a region in order; neighbours with the same condition share it."""
         for condition, stages in groupby(self.schedule.regions[region], self.condition):
             with self.block(f"if {condition}:") if condition else nullcontext():
                 for stage in stages:
@@ -137,14 +137,14 @@ class _KernelWriter(FusedLoopWriter, ParameterGradientWriter, PrologueEpilogueWr
         return sum(isinstance(stage, FusedLoop) for _, stage in self.schedule.stages) > MOST_LOOPS
 
     def write_shared(self, stage: FusedLoop, *, loop: bool) -> None:
-        """Write the call of a function that does what `maps` writes."""
+        """Write a fused loop as a shared function, and its call."""
         (lines, self.lines), (depth, self.depth) = (self.lines, []), (self.depth, 1)
         self.maps(stage, loop=loop)
         (lines, self.lines), self.depth = (self.lines, lines), depth
         self.write(self.shared.call(lines))
 
     def condition(self, stage: Stage) -> str:
-        """Return the condition of a stage of the adjoint that only some of the results need, "" of any other."""
+        """Return the condition of a stage of the adjoint that only some of the results need, "" for any other stage."""
         if not self.schedule.backward or not self.needed.isdisjoint(stage.nodes):
             return ""
         users = [index for index, below in enumerate(self.below_results) if not below.isdisjoint(stage.nodes)]
@@ -152,18 +152,18 @@ class _KernelWriter(FusedLoopWriter, ParameterGradientWriter, PrologueEpilogueWr
 
     @cached_property
     def needed(self) -> set[Node]:
-        """What the carried values and the kept ones are computed from."""
+        """All nodes that the carried and the kept values depend on."""
         return set(toposort([*(c.following for c in self.schedule.carried), *self.schedule.kept]))
 
     @cached_property
     def below_results(self) -> list[set[Node]]:
-        """What each result is computed from."""
+        """For each result all nodes that it depends on."""
         return [set(toposort([node])) for node in self.schedule.results]
 
     def products(self, stage: ProductGroup, *, loop: bool) -> None:
-        """Write the call of `product` for a group of matrices.
+        """Write the call of the product of a group of matrices.
 
-        Their panels are dense, and so are the results: where sizes are no multiples of sixteen these are moved apart.
+        Its results are dense. If the sizes are no multiples of sixteen they are moved apart to padded rows.
         """
         matrix = stage.nodes[0].sources[0]
         length = self.size(matrix.shape[0] if stage.transposed else matrix.shape[1])

@@ -1,4 +1,4 @@
-"""Before and after the steps: rows between the caller's dense arrays and a kernel's memory, and faults in them."""
+"""Writes what a kernel does before and after its steps: it loads inputs and states, and stores results and states."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
@@ -9,16 +9,16 @@ from cellar.engine.passes.memory_plan import extent
 
 
 class PrologueEpilogueWriter(SourceWriter):
-    """Writes what stands around the stages of a kernel."""
+    """Writes the copies between the caller's dense arrays and the kernel's padded rows."""
 
     @property
     def load_row(self) -> str:
-        """The function that copies a row in."""
+        """The kernel function that loads a dense row."""
         return "load_row" if self.flushes else "load_row_unflushed"
 
     @property
     def check_row(self) -> str:
-        """The function that copies a row of a state to where the next step reads it."""
+        """The kernel function that copies a row of a state to the place where the next step reads it."""
         return "flush_and_check" if self.flushes else "copy_and_check"
 
     @contextmanager
@@ -30,7 +30,7 @@ class PrologueEpilogueWriter(SourceWriter):
             yield
 
     def load_inputs(self) -> None:
-        """Copy the caller's inputs in; rows past their length read as zeros."""
+        """Load the caller's inputs; rows past their length are zeros."""
         for index, node in enumerate(self.schedule.inputs):
             size = self.size(node.shape[0]) if node.shape else "1"
             target = self.address(node)
@@ -48,9 +48,9 @@ class PrologueEpilogueWriter(SourceWriter):
         return f"4 * ({' + '.join(['0', *sizes])})"
 
     def load_carried(self) -> None:
-        """Copy the carried values in: to the first slot of a history, or to the slot of the row's end if time descends.
+        """Load the carried values to the first slot of a history, or if time descends to the slot of the row's end.
 
-        So behind a row's end a descending history holds zeros, which add nothing to the sums over all rows and steps.
+        Behind a row's end a descending history holds zeros, which add nothing to the sums over all rows and steps.
         """
         if not self.schedule.carried:
             return
@@ -66,9 +66,9 @@ class PrologueEpilogueWriter(SourceWriter):
                 self.write(f"{self.load_row}(origin + {self.before(index)}, {target}, {size})")
 
     def advance_carried(self) -> None:
-        """Hand the new values to the next step; a row past its length keeps what it has.
+        """Copy the new values to where the next step reads them; a row past its length keeps its values.
 
-        If time descends such a row has not begun: its values wait in the slot of its end.
+        If time descends, such a row has not begun: its values are in the slot of its end.
         """
         read, write = ("u + 1", "u") if self.schedule.backward else ("u", "u + 1")
         keeps = self.schedule.history and not self.schedule.backward
@@ -92,7 +92,7 @@ class PrologueEpilogueWriter(SourceWriter):
                 self.record_fault("not finite", STATE_FAULT)
 
     def store_carried(self) -> None:
-        """Copy the carried values out after the last step."""
+        """Store the carried values after the last step."""
         if not self.schedule.carried:
             return
         with self.block("for b in range(rows):"):

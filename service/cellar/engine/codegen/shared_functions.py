@@ -1,7 +1,7 @@
-"""Parts of a large kernel as functions of their own.
+"""Outlines the loops of a large kernel into functions, which loops of the same form share.
 
-Numba's time and memory grow with the square of a function's length. Parts that differ only in the places that they read
-and write become one function with the places as arguments, so forty layer norms cost what one does.
+Numba's time and memory grow with the square of a function's length. Loops that differ only in the places that they read
+and write become one function with the places as arguments, so forty layer norms cost as much as one.
 """
 
 import re
@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from cellar.engine.passes.memory_plan import HEAD
 
 PART = "part_"
-"""How the names of these functions begin. `build` leaves them functions."""
+"""Prefix of the names of these functions. `compile_worker` does not inline them."""
 
 _PLACE = re.compile(rf"\b(?:[dgsw]\d+|u|{'|'.join(HEAD)})\b")
 """Names that a part reads and does not assign: slots, sizes, widths, the step, and the head of the descriptor."""
@@ -34,7 +34,7 @@ class SharedFunctions:
         return found
 
     def call(self, lines: Sequence[str]) -> str:
-        """Return the statement that does what the lines of a block do; they stand at depth 1."""
+        """Return a call that does the same as these lines, which are indented once."""
         body = "\n".join(lines)
         assigned = {"u"} if re.search(r"\bfor u in\b", body) else set()
         places = dict.fromkeys(name for name in _PLACE.findall(body) if name not in assigned)

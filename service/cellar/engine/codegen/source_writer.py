@@ -1,4 +1,4 @@
-"""The page that a kernel is written on: indented lines, and the names of sizes, slots and addresses in them."""
+"""The base of the writers of a kernel: indented lines, and the names of sizes, slots and addresses in the text."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -39,7 +39,7 @@ class SourceWriter:
 
     @contextmanager
     def block(self, line: str) -> Iterator[None]:
-        """Write a line that opens a block, which ends with the context."""
+        """Write the line that opens a block; the block ends with the context."""
         self.write(line)
         self.depth += 1
         yield
@@ -69,17 +69,17 @@ class SourceWriter:
 
     @property
     def dense_step(self) -> str:
-        """The place of step u in row b of a dense array: counted from the row's end where time is reversed."""
+        """The step of a dense array that is step u of row b: counted from the row's end if the call is reversed."""
         return f"{self.row_length} - 1 - u if reverse != 0 and u < {self.row_length} else u"
 
     @property
     def row_length(self) -> str:
-        """How many steps row b has, for a call that begins a sequence."""
+        """The number of steps of row b, in a call that begins a sequence."""
         return "(read_int32(lengths + 4 * b) if lengths != 0 else steps)"
 
     @contextmanager
     def active_rows(self, *, loop: bool) -> Iterator[None]:
-        """Open the loops over the rows that are not past their length."""
+        """Open the loops over the rows that are not past their length; outside the time loop, over all steps too."""
         if not loop:
             self.write("for u in range(steps):")
             self.depth += 1

@@ -1,1 +1,1 @@
-"""Running compiled cells and networks on arrays."""
+"""Runs compiled cells and networks on arrays."""

@@ -1,4 +1,4 @@
-"""Arguments of a network's call as the native code reads them, where it cannot read those that it was given."""
+"""Copies arguments of a network's call into the layout that the native code reads, if they have another."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -13,11 +13,11 @@ from cellar.errors import ShapeMismatch
 Mask = NDArray[np.bool_]
 
 States = Floats | Sequence[bytes]
-"""States of B rows: an array (B, S), or records of float32, little endian, of one row or more each, B rows in all.
-Where S is 0 records are empty, however many there are."""
+"""States of B rows: an array (B, S), or records of little-endian float32 that hold one row or more each, B rows in all.
+If S is 0, records are empty, and any number of them is accepted."""
 
 FLOAT32, INT32, BOOL = np.dtype(np.float32), np.dtype(np.int32), np.dtype(np.bool_)
-"""NumPy's one object for each, which the native code knows them by."""
+"""NumPy's dtype objects, which the native code compares by address."""
 
 
 def dense_copy(name: str, array: Floats, shape: tuple[int, ...]) -> Floats:
@@ -33,7 +33,7 @@ def dense_state(state: States, rows: int, size: int) -> Floats | tuple[bytes, ..
     """Return a copy of a state, or a tuple of its records. Raise ShapeMismatch."""
     if isinstance(state, np.ndarray):
         return dense_copy("state", state, (rows, size))
-    records = tuple(state)  # nobody may take a record away while it is read
+    records = tuple(state)  # a list could change while it is read
     dense = joined_state(records, rows, size)
     return records if all(type(record) is bytes for record in records) else dense
 

@@ -1,6 +1,6 @@
-"""Kernels and copies between fixed places, recorded once and run in order by one native call.
+"""A command list: kernels and copies between fixed arrays, recorded once and run in order by one native call.
 
-What stands at those places may change between runs; where they are may not.
+The contents of the arrays may change between runs, their addresses must not.
 """
 
 import numpy as np
@@ -12,13 +12,13 @@ from cellar.engine.native_calls.command_list_call import Field, Kind
 
 
 class CommandList:
-    """Steps in order. One thread at a time may run it."""
+    """Commands in order. One thread at a time may run it."""
 
     def __init__(self, cache: KernelCache) -> None:
         self._play = cache.run_commands
         self._steps: list[list[int]] = []
         self._alive: list[object] = []
-        """Whatever the steps point to."""
+        """The objects whose memory the commands use."""
         self._words: Words | None = None
 
     def call(self, call: Invocation) -> None:

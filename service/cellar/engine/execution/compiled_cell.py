@@ -1,8 +1,8 @@
-"""A compiled cell: the calls that run its kernels.
+"""A compiled cell: runs the kernels of a cell forward and backward on arrays.
 
-A call is leased with its descriptor and its scratch memory, is bound to arrays, and runs the kernel once; then it waits
-for the next run of its shape. Kernels hold no state, so several threads may run one cell. Nothing is written to the
-arrays of the caller.
+For each run an `Invocation` with its descriptor and scratch memory is leased, bound to the arrays and run; then it is
+kept for the next run of the same shape. Kernels hold no state, so several threads may run one cell. The caller's arrays
+are never written to.
 """
 
 import threading
@@ -23,13 +23,13 @@ from cellar.errors import ShapeMismatch
 
 @dataclass(frozen=True, slots=True)
 class Tape:
-    """What a forward pass left behind."""
+    """The values that a forward pass has saved for the backward pass."""
 
     steps: int
     rows: int
     lengths: Ints | None
     lease: Lease
-    """Of the call whose scratch memory holds the taped values."""
+    """Holds the invocation whose scratch memory holds the values."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,12 +74,12 @@ class CompiledCell:
                 self._training = (forward, backward)
             return self._training
 
-    def pack(self, weights: Mapping[str, Floats], *, halves: bool = False) -> PackedWeights:
-        """Return the weights packed, matrices with `halves` as bfloat16, which serves inference only.
+    def pack(self, weights: Mapping[str, Floats], *, bfloat16: bool = False) -> PackedWeights:
+        """Return the weights packed; with `bfloat16` matrices are stored so, for inference only.
 
         Raise ShapeMismatch for a parameter that is missing or has another shape.
         """
-        return pack(self.cell, weights, halves=halves)
+        return pack(self.cell, weights, bfloat16=bfloat16)
 
     def forward(
         self,
@@ -142,7 +142,7 @@ class CompiledCell:
         d_params = call.sums.copied() if want_params else {}
         return Backward(tuple(array for array in d_inputs if array is not None), before, d_params)
 
-    # --- calls on arrays that stay where they are, for recordings
+    # --- invocations on fixed arrays, for command lists
 
     def bound(
         self,
@@ -155,7 +155,7 @@ class CompiledCell:
         ragged: bool = False,
         save: bool = False,
     ) -> Invocation:
-        """Return a call that is `forward` from these arrays to those whenever it is run, with what stands there then.
+        """Return an invocation that does `forward` on these arrays, with their contents at the time of each run.
 
         `outputs` are (T, B, out) and `after` is (B, S); rows of all arrays are dense and may lie anywhere. If it is
         `ragged`, lengths are given by `Invocation.begin` before each run.
@@ -178,9 +178,9 @@ class CompiledCell:
         *,
         want_params: bool = True,
     ) -> Invocation:
-        """Return a call that is `backward` over a bound one whenever it is run; None: nobody wants those of an input.
+        """Return an invocation that does `backward` over a bound one; None for an input whose gradient is not wanted.
 
-        `Invocation.sums` go on from what stands there, which at first is anything. Without `want_params` the gradients
+        `Invocation.sums` are added to; their contents are undefined at first. Without `want_params` the gradients
         of parameters are not computed, and nothing is written there.
         """
         ragged = forward.lengths is not None
@@ -193,7 +193,7 @@ class CompiledCell:
 
 
 def compile_cell(cell: Cell, cache: KernelCache) -> CompiledCell:
-    """Return the cell with its kernel loaded, compiling it if nobody has yet. Raise CompileFailed."""
+    """Return the cell with its kernel loaded, compiled if it is not in the cache. Raise CompileFailed."""
     return CompiledCell(cell, cache)
 
 
@@ -240,7 +240,7 @@ def _bind_backward(
     if want_params:
         call.bind_sums()
     for index, (array, size) in enumerate(zip(d_inputs, call.kernel.cell.in_sizes, strict=True)):
-        # What nobody wants is cleared all the same past a row's end: in one row that all share.
+        # A loop that computes a wanted result may store another one too: all its rows go to one row, which is dropped.
         unwanted = np.broadcast_to(np.empty(size, np.float32), (call.steps, call.rows, size))
         call.bind_dense("result", "result_row", "result_time", index, unwanted if array is None else array)
 

@@ -1,4 +1,4 @@
-"""One run of one kernel: a copy of its descriptor, filled in, and the arrays that must live meanwhile."""
+"""Runs of one kernel: its descriptor, filled in with sizes and addresses, its scratch memory, and its arguments."""
 
 import functools
 import math
@@ -33,14 +33,14 @@ from cellar.errors import ShapeMismatch, StartupError
 _PROBE = np.array([2.0**-149, 2.0**-100, 2.0**-30], np.float32)
 
 FLUSHES = 1
-"""What a kernel returns in a thread that flushes subnormal numbers."""
+"""The status that a kernel returns in a thread that flushes subnormal numbers."""
 
 
 class Kernel:
-    """A loaded kernel, its layout, and where in its descriptor each slot stands.
+    """A loaded kernel, its memory plan, and the position of each slot in its descriptor.
 
-    It holds the machine code whose addresses stand in descriptors and frames, and everything that has one of those
-    holds the kernel.
+    It references the machine code whose addresses are in descriptors and frames; every holder of one of those
+    references the kernel.
     """
 
     def __init__(self, cell: Cell, cache: KernelCache, text: KernelText) -> None:
@@ -55,7 +55,7 @@ class Kernel:
 
     @functools.cached_property
     def taped(self) -> tuple[Node, ...]:
-        """What a forward pass leaves for the adjoint, in order."""
+        """The values that a forward pass saves for the adjoint, in order."""
         return taped_nodes(self.cell.step, self.cell.adjoint)
 
     def descriptor(self, packed: PackedWeights) -> Words:
@@ -75,14 +75,16 @@ class Kernel:
             elif kind == "group":
                 descriptor[position] = address(packed.group(self.memory_plan.groups[int(index)]))
         descriptor[HEAD_INDEX["probe"]] = address(_PROBE)
-        descriptor[HEAD_INDEX["product"]] = (self.products.halves if packed.halves else self.products.plain).address
-        descriptor[HEAD_INDEX["plain"]] = self.products.plain.address
+        descriptor[HEAD_INDEX["product"]] = (
+            self.products.bfloat16 if packed.bfloat16 else self.products.float32
+        ).address
+        descriptor[HEAD_INDEX["plain"]] = self.products.float32.address
         return descriptor
 
     def check_bound(self, descriptor: Words, later: Collection[int] = ()) -> None:
-        """Raise ValueError for an address that the kernel would use and that is 0: it would end the process.
+        """Raise ValueError for an address that the kernel would use and that is 0, which would crash the process.
 
-        Positions in `later` are filled in by whoever runs the kernel.
+        Positions in `later` are filled in before each run.
         """
         positions = self._addresses[bool(descriptor[HEAD_INDEX["grad_mask"]] & PARAM_GRADIENTS)]
         if descriptor[positions].all():
@@ -102,7 +104,7 @@ class Kernel:
         return np.array([*head, *without], np.int64), np.array([*head, *(place for _, place in every)], np.int64)
 
     def buffers(self, call: int, step: int, history: int) -> "Buffers":
-        """Return where the scratch memory stands that has room for so many rows: of a call, of a step, of a history."""
+        """Return the layout of scratch memory with room for so many rows of a call, of a step and of a history."""
         found = self._buffers.get((call, step, history))
         if found is None:
             found = self._arranged({"call": call, "step": step, "history": history})
@@ -121,7 +123,7 @@ class Kernel:
 
 
 class Buffers(NamedTuple):
-    """Positions in a descriptor, what stands there less the address of the scratch memory, and the bytes of that."""
+    """Layout of scratch memory: positions in the descriptor, the offsets to write there, and the size in bytes."""
 
     positions: Words
     offsets: Words
@@ -130,7 +132,7 @@ class Buffers(NamedTuple):
 
 _BUFFERS_KEPT = 256
 _SKEW = 192
-"""Bytes between buffers, so that the rows of several do not fall on the same lines of the first-level cache."""
+"""Bytes between buffers, so that their rows do not fall on the same lines of the first-level cache."""
 
 
 class Invocation:
@@ -154,13 +156,13 @@ class Invocation:
         if self.lengths is not None:
             self.descriptor[HEAD_INDEX["lengths"]] = address(self.lengths)
         self.tape_of: Invocation | None = None
-        """The forward call on whose values this one of the adjoint runs."""
+        """The forward invocation whose saved values this backward one reads."""
         self._alive: list[Floats] = []
         self._ready = not ragged
 
     @functools.cached_property
     def sums(self) -> "GradientBuffers":
-        """Where a call of the adjoint adds up the gradients of parameters."""
+        """The buffers in which a backward invocation sums the gradients of parameters."""
         return GradientBuffers(self.kernel.cell.params)
 
     def bind_sums(self) -> None:
@@ -171,7 +173,7 @@ class Invocation:
             self.set_slot("sums", name, address(lanes))
 
     def read_tape(self, forward: "Invocation") -> None:
-        """Make a call of the adjoint run on the values that a forward one leaves."""
+        """Make a backward invocation read the values that a forward one has saved."""
         if self.tape_of is forward:
             return
         for index, (place, stride) in enumerate(forward.places):
@@ -190,7 +192,7 @@ class Invocation:
             self._ready = True
 
     def bind(self, kind: SlotKind, index: int | str, array: Floats) -> Floats:
-        """Bind a slot to an array, which is returned; a slot that the kernel does not have is no error."""
+        """Bind a slot to an array, and return the array. A slot that the kernel does not have is ignored."""
         if self.set_slot(kind, index, address(array)):
             self._alive.append(array)
         return array
@@ -225,7 +227,7 @@ class Invocation:
 
     @functools.cached_property
     def places(self) -> Words:
-        """Address and row stride of every value that a forward pass leaves for the adjoint, (n, 2)."""
+        """Address and row stride of every value that a forward pass saves for the adjoint, (n, 2)."""
         return np.array([self._place(node) for node in self.kernel.taped], np.int64).reshape(-1, 2)
 
     def _place(self, node: Node) -> tuple[int, int]:
@@ -236,7 +238,7 @@ class Invocation:
 
 
 class GradientBuffers:
-    """Gradients of parameters side by side, padded as kernels write them."""
+    """The gradients of all parameters in one block of memory, padded as kernels write them."""
 
     def __init__(self, params: Sequence[Param]) -> None:
         self._params = params
@@ -249,7 +251,7 @@ class GradientBuffers:
             for param in params
             if len(param.shape) < 2
         }
-        """Of each vector and scalar sixteen sums, which a kernel adds up in the end."""
+        """For each vector and scalar sixteen partial sums, which a kernel adds up in the end."""
 
     def begin(self, into: Mapping[str, Floats] | None) -> None:
         """Begin with zeros, or with the sums given."""
@@ -283,7 +285,7 @@ class GradientBuffers:
 
 
 class Lease:
-    """A call that is in use; when nobody holds the lease any more, the call waits for the next run of its shape."""
+    """Holds an invocation that is in use; when the lease is deleted, the invocation is kept for the next run."""
 
     __slots__ = ("_pool", "call")
 

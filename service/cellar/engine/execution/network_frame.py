@@ -1,4 +1,4 @@
-"""Framing: the words of a frame are laid out, its scratch memory is given away, and the addresses are written."""
+"""Builds the frame of a network's call: lays out its words and scratch memory, and writes all addresses."""
 
 from itertools import pairwise
 from typing import NamedTuple
@@ -27,7 +27,7 @@ def new_frame(plan: NetworkPlan, capacity: int) -> NetworkFrame:
 
 
 class _Tables(NamedTuple):
-    """Where the tables begin that the head points to, in words: behind the descriptors, one behind the other."""
+    """Positions of the tables behind the descriptors, in words."""
 
     layers: int
     patches: int
@@ -41,9 +41,9 @@ class _FrameBuilder:
         self.plan = plan
         self.capacity = capacity
         self.patches: list[tuple[int, Patch, int]] = []
-        """Position of a word, what it becomes, and a number."""
+        """Position of a word, its `Patch`, and a number."""
         self.end = 0
-        """Bytes of scratch memory that are given away."""
+        """Bytes of scratch memory that are reserved so far."""
 
     def frame(self) -> NetworkFrame:
         """Return the frame."""
@@ -54,7 +54,7 @@ class _FrameBuilder:
         shared = self.end
         lengths = [self._place_shared(node, d, shared) for node, d in zip(plan.nodes, descriptors, strict=True)]
         length = max([shared, *lengths])
-        # What earlier calls have left there is harmless, as in a frame that is used again.
+        # Contents from earlier calls are harmless, as in a frame that is used again.
         arena = aligned(length, clear=True) if length <= LARGE_BYTES else ARENAS.take(length, clear=False)
         base = arena.address if isinstance(arena, Scratch) else address(arena)
         for node, descriptor, begin in zip(plan.nodes, descriptors, begins, strict=False):
@@ -69,7 +69,7 @@ class _FrameBuilder:
         return begin
 
     def _place_shared(self, node: PlanNode, descriptor: Words, begin: int) -> int:
-        """Place the scratch memory of a kernel where that of all others is too; return where it ends."""
+        """Place the scratch memory of a kernel, which all kernels share; return where it ends."""
         buffers = node.kernel.kernel.buffers(self.capacity, self.capacity, 2 * self.capacity)
         descriptor[buffers.positions] = buffers.offsets + begin
         return begin + buffers.length
@@ -187,7 +187,7 @@ class _FrameBuilder:
 
 
 def _surroundings() -> dict[HeaderField, int]:
-    """Return what the native call needs of Python and NumPy: the addresses of objects, types and functions."""
+    """Return the addresses of objects, types and functions of Python and NumPy that the native call needs."""
     return {
         HeaderField.NONE: id(None),
         HeaderField.FLOAT32: id(FLOAT32),

@@ -1,4 +1,4 @@
-"""Frames: the descriptors of all kernels of a network in one block of words, and the scratch memory that they share.
+"""Plans the memory of a network's calls: where each layer's output goes, and how many rows and steps a frame holds.
 
 A *signal* is a tuple of node numbers whose outputs stand side by side in memory; (-1,) is the network's input.
 """
@@ -18,19 +18,19 @@ Signal = tuple[int, ...]
 INPUT: Signal = (-1,)
 
 CHUNK_BYTES = 256 * 1024
-"""What a kernel computes for all steps of a chunk at once: the time loop shall find it in the second-level cache."""
+"""Limit of the values that a kernel computes for a chunk before its time loop: they stay in the second-level cache."""
 
 LEAST_CAPACITY, MOST_CAPACITY = 64, 1024
-"""Rows times steps of a chunk: enough to fill every tile, few enough for the caches. More only where rows are more."""
+"""Limits of rows times steps of a chunk: enough to fill every tile, few enough for the caches. More rows raise it."""
 
 
 LARGE_BYTES = 16 * 1024 * 1024
-"""Scratch memory that is no program's own from here on: the process has one store of it, for calls of all programs."""
+"""Scratch memory of this size and more is taken from the process's pool, and not kept by a program."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PlanNode:
-    """A kernel with its weights, and where its inputs and its state stand."""
+    """A cell with its weights in a network: the signals that it reads, and the place of its state."""
 
     kernel: CompiledCell
     packed: PackedWeights
@@ -41,17 +41,17 @@ class PlanNode:
     initial: Floats
     """(S,)"""
     discarded: Floats
-    """(S,), where a state goes that nobody reads."""
+    """(S,), where the final state is written if it is not part of the network's."""
     reverse: bool = False
     """Each row is read from its end to its start."""
 
 
 @dataclass(frozen=True, slots=True)
 class NetworkFrame:
-    """Memory of one call at a time."""
+    """The memory of one call at a time: header, tables and descriptors in one block, and scratch memory."""
 
     words: Words
-    """The head (`Word`), the tables that it points to, and the descriptors."""
+    """The header (`HeaderField`), the tables that it points to, and the descriptors."""
     arena: Bytes | Scratch
     lengths: Ints
     bad_step: Ints
@@ -61,7 +61,7 @@ class NetworkFrame:
 
 
 class Run(NamedTuple):
-    """What a network answers to T steps of B rows."""
+    """The results of T steps of B rows."""
 
     outputs: Floats
     """(T, B, out); zeros at and past a row's length."""
@@ -72,25 +72,25 @@ class Run(NamedTuple):
     bad_kind: Ints | None = None
     """(B,) 1 a state, 2 an output."""
     saved: object = None
-    """What whoever wants gradients of the run keeps with it."""
+    """Data that the caller keeps with the run to compute gradients."""
 
 
 class OutputPlacement(NamedTuple):
-    """Where a node's output stands: an array between layers (-1: the network's output), and its column, in bytes."""
+    """Where a node's output is stored: an array between layers (-1: the network's output), and its column in bytes."""
 
     array: int
     column: int
 
 
 class NetworkPlan:
-    """What all frames of a network have in common."""
+    """The parts of a frame's layout that do not depend on rows and steps."""
 
     def __init__(self, nodes: tuple[PlanNode, ...], output: Signal, in_size: int, state_size: int) -> None:
         self.nodes = nodes
         self.in_size, self.state_size = in_size, state_size
         self.out_size = self._width(output)
         self.single_chunk = any(node.reverse for node in nodes)
-        """Whether a call must be one chunk: what is read from its end must be there to the end."""
+        """Whether a call must be one chunk, because a node reads its inputs from their end."""
         self._widths: list[int] = []
         """Bytes of a row of each array between layers."""
         self._placements: dict[int, OutputPlacement] = {}
@@ -107,7 +107,7 @@ class NetworkPlan:
     # --- arrays between layers
 
     def placement(self, signal: Signal) -> OutputPlacement:
-        """Return where a signal of nodes begins."""
+        """Return where a signal begins."""
         return self._placements[signal[0]]
 
     @property
@@ -119,7 +119,7 @@ class NetworkPlan:
         return sum(self.in_size if number < 0 else self.nodes[number].kernel.cell.out_size for number in signal)
 
     def _place_outputs(self, output: Signal) -> None:
-        """Give every node's output a place, so that the members of each signal stand side by side."""
+        """Place the output of every node, so that the members of each signal are side by side."""
         read = {signal for node in self.nodes for signal in node.reads if signal != INPUT}
         self._place_signal(output, -1)
         alone = [(number,) for number in range(len(self.nodes))]

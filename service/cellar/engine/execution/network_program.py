@@ -1,7 +1,7 @@
-"""A network as the engine sees it: kernels in order, what each reads, and one native call that runs them all.
+"""A network as a program: it runs the kernels of all layers in one native call.
 
-A call takes a frame from a pool: the descriptors of all kernels, filled in but for what a call changes, and their
-scratch memory. Frames are made for a power of two of rows times steps, so a handful serve every shape.
+A call takes a frame from a pool: the descriptors of all kernels, filled in except for the words that change with a
+call, and their scratch memory. Frames are made for powers of two of rows times steps, so a few serve every shape.
 """
 
 import os
@@ -32,14 +32,14 @@ from cellar.engine.native_calls.call_header import Status
 from cellar.errors import ShapeMismatch
 
 PART_FLOPS = 20_000_000
-"""Work of a thread that is worth waking it for: some hundred microseconds."""
+"""Least work for a further thread: some hundred microseconds."""
 
 THREADS = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-"""Processors that this process may use. Asked once: the answer takes longer than a step."""
+"""Processors that this process may use. Read once, because the system call takes longer than a step."""
 
 
 class _Shape(NamedTuple):
-    """What calls with inputs of one shape need: where their frames wait, and the shapes of what they answer."""
+    """For calls with inputs of one shape: the pool of their frames, and the shapes of their results."""
 
     pool: list[NetworkFrame]
     outputs: tuple[int, int, int]
@@ -47,7 +47,7 @@ class _Shape(NamedTuple):
 
 
 class NetworkProgram:
-    """Kernels that run as one. Threads may share it: every call has a frame of its own."""
+    """The kernels of a network that run as one. Thread-safe: every call has a frame of its own."""
 
     def __init__(
         self, nodes: Sequence[PlanNode], output: Signal, in_size: int, state_size: int, cache: KernelCache
@@ -58,7 +58,7 @@ class NetworkProgram:
         self.flops = self._plan.flops
         """Of one row and step."""
         self._pools: dict[int, list[NetworkFrame]] = {}
-        """By capacity. The frame of small calls is made with the program, so that no step waits for it."""
+        """By capacity. The frame of small calls is made with the program, so that no step has to make it."""
         self._shapes: dict[tuple[int, ...], _Shape] = {}
         """By the shape of the inputs."""
         self._made: dict[int, int] = {}
@@ -96,7 +96,7 @@ class NetworkProgram:
                 return Run(outputs, after, frame.bad_step[:rows].copy(), frame.bad_kind[:rows] & _KIND)
         finally:
             pool.append(frame)
-        # Kernels cannot read these arguments as they are laid out; they can read copies.
+        # Kernels cannot read these arguments as they are laid out: run on copies.
         return self.run(
             dense_copy("inputs", inputs, (steps, rows, self.in_size)),
             dense_state(state, rows, self.state_size),
@@ -114,10 +114,10 @@ class NetworkProgram:
         lengths: Ints | None = None,
         reset: Mask | None = None,
     ) -> Run:
-        """Do as `run`, the rows dealt out to this thread and others of the executor: the same bits, sooner.
+        """Do the same as `run`, with the rows divided among this thread and threads of the executor. Bits are the same.
 
-        What no thread of the executor has begun when this one is done with its own part, this one does too; so the
-        executor may be the one that this call runs on. Raise ShapeMismatch.
+        Parts that no thread of the executor has begun when this thread has finished its own are run by this thread,
+        so the executor may be the one that this call runs on. Raise ShapeMismatch.
         """
         if inputs.ndim != 3:
             raise shape_mismatch("inputs", inputs, "(T, B, in)")
@@ -142,11 +142,11 @@ class NetworkProgram:
         return joined_runs(runs)
 
     def parts(self, steps: int, rows: int) -> int:
-        """Return how many threads are worth their while for so many steps of so many rows."""
+        """Return the number of threads to use for so many steps of so many rows."""
         return max(1, min(THREADS, rows, steps * rows * self.flops // PART_FLOPS))
 
     def _find_frame(self, shape: tuple[int, ...]) -> tuple[_Shape, NetworkFrame]:
-        """Return what calls with inputs (T, B, in) of this shape need, and a frame. Raise ShapeMismatch."""
+        """Return pool and shapes for calls with inputs (T, B, in) of this shape, and a frame. Raise ShapeMismatch."""
         if len(shape) != 3 or shape[2] != self.in_size:
             expected = f"(T, B, {self.in_size})"
             raise ShapeMismatch("the inputs have another shape", expected=expected, actual=str(shape))
@@ -161,14 +161,14 @@ class NetworkProgram:
         except IndexError:
             frame = new_frame(self._plan, capacity)
             self._made[capacity] = self._made.get(capacity, 0) + frame.size
-            # Too much, or too many at once: this one is for this call alone.
+            # Beyond the limit a frame is used for this call only.
             return found if self._made[capacity] <= LARGE_BYTES else found._replace(pool=[]), frame
 
 
 _SHAPES_KEPT = 4096
 
 _KIND = np.int32(3)
-"""What is a fault's kind in its note; the rest is its layer, so that of one step the first layer's stands."""
+"""Mask of a fault's kind; the higher bits are its layer, so of the faults of one step the first layer's is kept."""
 
 _empty = np.empty
 _make = tuple.__new__

@@ -1,4 +1,4 @@
-"""Weights in the order in which kernels read them, and arrays padded to whole blocks of sixteen floats."""
+"""Packs the weights of a cell in the order in which kernels read them: matrices as panels, vectors padded."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,19 +15,19 @@ from cellar.errors import ShapeMismatch
 
 @dataclass(frozen=True)
 class PackedWeights:
-    """The weights of one cell. Immutable for those who share it, but for what is made on first use."""
+    """The packed weights of one cell. Threads may share it; panels and descriptors are made on first use."""
 
     weights: dict[str, Floats]
-    halves: bool
+    bfloat16: bool
     """Matrices are stored as bfloat16; `weights` are rounded to it."""
     vectors: Mapping[str, Floats]
     """Vector and scalar parameters, padded."""
     panels: dict[tuple[str, ...], NDArray[Any]] = field(default_factory=dict)
     """Packed matrices by their names, the first word "t" where they are transposed."""
     descriptors: dict[object, NDArray[np.int64]] = field(default_factory=dict)
-    """For each kernel its descriptor with what depends on the weights filled in."""
+    """For each kernel its descriptor with sizes and addresses of weights filled in."""
     calls: dict[object, list[Any]] = field(default_factory=dict)
-    """For each kernel and shape the calls that wait to be used again."""
+    """For each kernel and shape the invocations that are kept for later runs."""
 
     def group(self, stage: ProductGroup) -> NDArray[Any]:
         """Return the panels of a stage's matrices, one after the other."""
@@ -35,7 +35,7 @@ class PackedWeights:
         key = ("t" if stage.transposed else "n", *names)
         found = self.panels.get(key)
         if found is None:
-            made = _panels(self._matrices(key), halves=self.halves)
+            made = _panels(self._matrices(key), bfloat16=self.bfloat16)
             found = self.panels.setdefault(key, made)  # of two threads, both take the first: descriptors point to it
         return found
 
@@ -44,9 +44,9 @@ class PackedWeights:
         self.weights.update(weights)
 
     def placed(self) -> Iterator[tuple[Floats, Floats]]:
-        """Yield of each weight a view, and where kernels read those numbers; not of weights that are halves.
+        """Yield pairs of views: of a weight, and of the place where kernels read it. Not for bfloat16 weights.
 
-        Whoever changes weights that were adopted copies them there, while nobody runs.
+        After a change of adopted weights they must be copied there, while no kernel runs.
         """
         for name, vector in self.vectors.items():
             array = self.weights[name]
@@ -59,8 +59,8 @@ class PackedWeights:
         return [self.weights[name].T if order == "t" else self.weights[name] for name in names]
 
 
-def pack(cell: Cell, weights: Mapping[str, Floats], *, halves: bool = False) -> PackedWeights:
-    """Return the weights packed, flushed below 2^-63 if the cell does so; with `halves` matrices become bfloat16.
+def pack(cell: Cell, weights: Mapping[str, Floats], *, bfloat16: bool = False) -> PackedWeights:
+    """Return the weights packed, flushed below 2^-63 if the cell does so; with `bfloat16` matrices become bfloat16.
 
     Raise ShapeMismatch for a parameter that is missing or has another shape.
     """
@@ -72,18 +72,18 @@ def pack(cell: Cell, weights: Mapping[str, Floats], *, halves: bool = False) -> 
             raise ShapeMismatch(f"parameter {param.name}", expected=str(param.shape), actual=actual)
         array = np.asarray(given, np.float32)
         array = flushed(array) if cell.flushes else array
-        clean[param.name] = rounded(array) if halves and array.ndim == 2 else array
-    return PackedWeights(clean, halves, {name: padded(value) for name, value in clean.items() if value.ndim < 2})
+        clean[param.name] = rounded(array) if bfloat16 and array.ndim == 2 else array
+    return PackedWeights(clean, bfloat16, {name: padded(value) for name, value in clean.items() if value.ndim < 2})
 
 
-def _panels(matrices: Sequence[Floats], *, halves: bool) -> NDArray[Any]:
+def _panels(matrices: Sequence[Floats], *, bfloat16: bool) -> NDArray[Any]:
     """Return (m, n) matrices as k-major panels of sixteen of all their rows, as float32 or bfloat16: see `tile`."""
     length = matrices[0].shape[1]
     count = (sum(matrix.shape[0] for matrix in matrices) + 15) // 16
     packed = aligned(64 * length * count, clear=True).view(np.float32).reshape(-1, length, 16)
     for source, target in _placed(matrices, packed):
         target[:] = source
-    if not halves:
+    if not bfloat16:
         return packed
     return in_pairs(packed)
 

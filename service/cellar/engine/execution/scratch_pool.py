@@ -1,4 +1,4 @@
-"""Scratch memory that is used again: fresh memory costs a page fault for every 4 KiB, more than small kernels take."""
+"""A pool of scratch memory that is used again: fresh memory costs a page fault for every 4 KiB."""
 
 import threading
 
@@ -9,7 +9,7 @@ KEPT_BYTES = 512 * 1024 * 1024
 
 
 class Scratch:
-    """Bytes that begin at a multiple of 64. When nobody holds it any more its memory waits for the next one."""
+    """Bytes that begin at a multiple of 64. When the object is deleted its memory goes back to the pool."""
 
     __slots__ = ("_pool", "address", "memory")
 
@@ -23,18 +23,18 @@ class Scratch:
 
 
 class ScratchPool:
-    """Idle memory by size, in powers of two. Safe to share by threads."""
+    """Idle memory by size, in powers of two. Thread-safe."""
 
     def __init__(self, kept_bytes: int) -> None:
         self._kept_bytes = kept_bytes
         self._idle: dict[int, list[Bytes]] = {}
         self.idle_bytes = 0
-        """Bytes that wait for later calls."""
+        """Bytes that are kept for later calls."""
         self._lock = threading.RLock()
-        """A thread may come in again: a collection of garbage that begins under the lock may end arenas."""
+        """Re-entrant: a garbage collection that begins under the lock may delete `Scratch` objects."""
 
     def take(self, length: int, *, clear: bool) -> Scratch:
-        """Return an arena of `length` bytes at least; with `clear` those are zeros."""
+        """Return memory of at least `length` bytes; with `clear` these are zeros."""
         size = 1 << max(12, (length - 1).bit_length())
         with self._lock:
             idle = self._idle.get(size)
@@ -48,7 +48,7 @@ class ScratchPool:
         return Scratch(self, memory)
 
     def give_back(self, memory: Bytes) -> None:
-        """Keep memory for later, unless there is enough of it."""
+        """Keep memory for later calls, unless the limit is reached."""
         with self._lock:
             if self.idle_bytes + memory.nbytes <= self._kept_bytes:
                 self._idle.setdefault(memory.nbytes, []).append(memory)
@@ -56,4 +56,4 @@ class ScratchPool:
 
 
 ARENAS = ScratchPool(KEPT_BYTES)
-"""The process's own."""
+"""The pool of the process."""

@@ -1,4 +1,4 @@
-"""The functions that cell text may call, and how each becomes nodes of the graph."""
+"""The functions of the cell language, and the nodes of the graph that each becomes."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -89,4 +89,4 @@ ELSEWHERE: dict[str, str] = {
     "swish": "write 'v * sigmoid(v)'",
     "vcat": "there is no concatenation: give each part a matrix of its own, as in 'W @ x + U @ h'",
 }
-"""What other languages have as a function, and how it is said here."""
+"""Functions of other languages, and what to write instead."""

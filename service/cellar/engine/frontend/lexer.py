@@ -1,4 +1,4 @@
-"""Cell text to tokens. Every token knows its line and column, and every fault is shown with a caret."""
+"""Splits the text of a cell into tokens with line and column, and shows errors in the text with a caret."""
 
 import re
 from collections.abc import Iterator

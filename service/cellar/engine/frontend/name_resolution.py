@@ -1,4 +1,4 @@
-"""What each name of a cell is: input, state, parameter, or an intermediate value.
+"""Decides what each name of a cell is: an input, a state, a parameter, or an intermediate value.
 
 A name that is read before it is assigned, and assigned later, is state. A name that is never assigned is a parameter
 if it begins with a capital or `b_`, is `b`, or is declared; any other is an error, so a typo never becomes a weight.
@@ -20,7 +20,7 @@ _OF_ANOTHER_STEP = re.compile(
     r"|(?P<after>[A-Za-z]\w*?)_?(?:prev|previous|old|last|tm1|t_1|t1|_t)",
     re.ASCII,
 )
-"""Names in which papers and other frameworks say the step: h_prev, h_tm1, h_t, prev_h."""
+"""Names with the step in them, as in papers and other frameworks: h_prev, h_tm1, h_t, prev_h."""
 _INPUT_NAMES = frozenset({"in", "inp", "input", "inputs", "xt", "x_t"})
 RESERVED = frozenset({"param", "state", "scalar", OUTPUT})
 
@@ -44,7 +44,7 @@ def resolve(program: Program, source: Source, inputs: tuple[str, ...]) -> Roles:
 
 
 class _Resolver:
-    """Sorts the names of a program by what the equations do with them."""
+    """Finds the role of every name of a program from how the equations use it."""
 
     def __init__(self, program: Program, source: Source, inputs: tuple[str, ...]) -> None:
         self.program = program
@@ -138,7 +138,7 @@ class _Resolver:
         return found
 
     def unknown(self, name: Name, assigned: set[str], known: set[str]) -> CellNameError:
-        """Return the error for a name that is nothing, with what was meant, as far as that can be told."""
+        """Return the error for an unknown name, with a suggestion where there is one."""
         return self.error(
             f"{name.text!r} is never assigned{self.meant(name.text, assigned, known)}",
             name.token,

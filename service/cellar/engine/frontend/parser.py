@@ -1,4 +1,4 @@
-"""Cell text to tree, by recursive descent. User text never reaches eval, exec or format.
+"""Parses the text of a cell to a syntax tree, by recursive descent. The text never reaches eval, exec or format.
 
 ::
 

@@ -1,8 +1,8 @@
-"""Tree to graph: shapes by unification over symbolic sizes.
+"""Infers the shape of every expression by unification of symbolic sizes, and builds the graph of the step.
 
 Every vector has one size, every matrix two; an operation makes sizes equal. A size is a name of the cell ("in",
-"hidden", one that the user declared) or unknown, and by the end each must have become one. Two named sizes may be
-made equal where their numbers are: `h + x` is legal in a cell whose in and hidden sizes are the same.
+"hidden", one that the user declared) or unknown at first; in the end every size must have a name. Two named sizes may
+be unified if their numbers are equal: `h + x` is legal in a cell whose in and hidden sizes are the same.
 """
 
 from collections.abc import Mapping
@@ -23,7 +23,7 @@ Dims = tuple["Dim", ...]
 
 
 class Dim:
-    """A size in the making: a node of a union-find forest."""
+    """A size that may be unknown yet: a node of a union-find forest."""
 
     def __init__(self, label: str = "", number: int | None = None) -> None:
         self.label = label
@@ -64,12 +64,12 @@ class Inferred:
 
 
 def infer(program: Program, roles: Roles, source: Source, sizes: Mapping[str, int]) -> Inferred:
-    """Return the graph of a step. Raise CellShapeError, or CellNameError for a size that was not given."""
+    """Return the graph of a step. Raise CellShapeError, or CellNameError for a size that is not given."""
     return _Inference(program, roles, source, sizes).run()
 
 
 class _Inference:
-    """Gives every name and expression a shape, in one walk over the equations."""
+    """Finds the shape of every name and expression in one walk over the equations."""
 
     def __init__(self, program: Program, roles: Roles, source: Source, sizes: Mapping[str, int]) -> None:
         self.program = program
@@ -80,7 +80,7 @@ class _Inference:
         self.dims: dict[str, Dims] = {}
         """Shape of every name: of a state both its previous and its new value."""
         self.equation: Expr | None = None
-        """The right side of the equation that is looked at."""
+        """The right side of the current equation."""
 
     def run(self) -> Inferred:
         """Return the graph and the sizes."""
@@ -95,7 +95,7 @@ class _Inference:
     # --- sizes of names
 
     def declare_names(self) -> None:
-        """Give inputs, declared names, states and parameters their shapes, open where nothing says them."""
+        """Set the shapes of inputs, declared names, states and parameters; sizes that nothing declares are unknown."""
         for index, name in enumerate(self.roles.inputs):
             self.dims[name] = (self.size("in" if index == 0 else name),)
         for name, declaration in self.roles.declared.items():
@@ -107,7 +107,7 @@ class _Inference:
             self.dims.setdefault(name, (Dim(), Dim()) if name in matrices else (Dim(),))
 
     def states_are_hidden(self) -> bool:
-        """A text that declares no further size can only mean "hidden"; saying so early gives the best errors."""
+        """Return whether all states are of size "hidden": the text declares no other size. It makes errors better."""
         labels = {token.text for declaration in self.program.declarations for token in declaration.sizes}
         return "hidden" in self.sizes and labels <= {"in", "hidden"}
 
@@ -147,7 +147,7 @@ class _Inference:
         return found
 
     def assign(self, target: Token, dims: Dims) -> None:
-        """Give an assigned name the shape of its value. Raise CellShapeError if its state has another."""
+        """Set the shape of an assigned name. Raise CellShapeError if it is a state of another shape."""
         if target.text not in self.roles.states:
             self.dims[target.text] = dims
             return
@@ -157,7 +157,7 @@ class _Inference:
             raise self.error(detail, target, expected, dims)
 
     def close_open_sizes(self) -> None:
-        """Give every size that the equations left open its default, or refuse the cell."""
+        """Set unknown sizes of states to "hidden". Raise CellShapeError for any other unknown size."""
         for name in self.roles.states:
             (dim,) = self.dims[name]
             if dim.root().number is None and "hidden" in self.sizes:
@@ -227,7 +227,7 @@ class _Inference:
         return isinstance(expr, Name) and expr.text in self.roles.params and expr.text[0].isupper()
 
     def shape_of_name(self, token: Token) -> Dims:
-        """Return the shape of a name; a matrix is no value by itself."""
+        """Return the shape of a name. Raise CellShapeError for a matrix, which stands only left of '@'."""
         dims = self.dims[token.text]
         if len(dims) == 2:
             detail = f"the matrix {token.text!r} can only stand left of '@'{self.product_hint()}"
@@ -282,7 +282,7 @@ class _Inference:
 
 
 class _Builder:
-    """The second walk: every shape is known, so nodes can be made."""
+    """Builds the graph in a second walk over the equations, when all shapes are known."""
 
     def __init__(self, program: Program, roles: Roles, shapes: dict[str, Shape]) -> None:
         self.program = program

@@ -1,4 +1,4 @@
-"""The tree that the parser makes: what the user wrote, each piece with the token it came from."""
+"""The syntax tree of a cell: declarations, assignments and expressions, each with the token where it begins."""
 
 from dataclasses import dataclass
 

@@ -7,7 +7,7 @@ from cellar.engine.ir.ops import Op
 
 
 class GraphError(AssertionError):
-    """A pass made a graph that no later pass may see: a defect of the compiler, never of the user's text."""
+    """A graph is not legal: a defect of the compiler, never of the user's text."""
 
 
 def verify(roots: Iterable[Node], *, after: str = "") -> None:

@@ -1,1 +1,1 @@
-"""Functions that run inside kernels."""
+"""The functions that kernels are made of: they are compiled into every kernel that calls them."""

@@ -1,4 +1,4 @@
-"""BLAKE2b without a key (RFC 7693), for a chain of digests.
+"""Computes chains of BLAKE2b digests (RFC 7693, without a key) in one call.
 
 Addresses and sizes are int64, in bytes; words are uint64, little-endian in memory; a row is four words.
 """

@@ -1,8 +1,8 @@
-"""The engine's own functions on sixteen lanes: branch-free, explicit fused multiply-adds, the same bits everywhere.
+"""Computes exp, log, tanh, sigmoid and other functions on sixteen lanes, with the same bits on every processor.
 
-They are part of the arithmetic that `KERNEL_REV` names. A clamp keeps its argument when the comparison is false, so
-NaN passes through. Error bounds, over a dense sample of all float32, are asserted in
-`tests/engine/kernel_library/test_elementary_functions.py`.
+They have no branches, and multiply-adds are fused where `fma` stands. `KERNEL_REV` covers their bits. A clamp keeps its
+argument if the comparison is false, so NaN passes through. `tests/engine/kernel_library/test_elementary_functions.py`
+asserts error bounds over a dense sample of all float32.
 """
 
 from collections.abc import Callable
@@ -36,7 +36,7 @@ from cellar.engine.numerics import FLUSH_BELOW
 
 
 def kernel_function(function: Callable[..., Any]) -> Any:
-    """Make of a function one that kernels can call; division gives infinity instead of raising."""
+    """Compile a function for kernels. A division by zero gives infinity or NaN and raises nothing."""
     return njit(error_model="numpy")(function)
 
 

@@ -37,7 +37,7 @@ def float32_product(registers: Registers) -> Any:
     wide as the tile allows at that height, and the terms into parts whose weights stay in the cache for all blocks.
     """
     shapes = tile_shapes(registers)
-    tile, tallest, most_panels = make_tiles(registers.lanes, shapes, halves=False), len(shapes), _lookup(shapes)
+    tile, tallest, most_panels = make_tiles(registers.lanes, shapes, bfloat16=False), len(shapes), _lookup(shapes)
 
     def product(
         a: Any, a_row: Any, a_k: Any, w: Any, out: Any, out_row: Any, length: Any, panels: Any, rows: Any,
@@ -82,7 +82,7 @@ def bfloat16_product(registers: Registers) -> Any:
     A row alone reads the weights as they are; several rows read them expanded, a part at a time.
     """
     shapes = tile_shapes(registers)
-    tile, widest = make_tiles(registers.lanes, shapes[:1], halves=True), shapes[0]
+    tile, widest = make_tiles(registers.lanes, shapes[:1], bfloat16=True), shapes[0]
 
     def product(
         a: Any, a_row: Any, a_k: Any, w: Any, out: Any, out_row: Any, length: Any, panels: Any, rows: Any,

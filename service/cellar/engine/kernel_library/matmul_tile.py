@@ -1,7 +1,7 @@
-"""The register tile: the hand-tuned leaf under every product.
+"""Emits the inner loop of matrix products: tiles of sums that stay in registers, for every shape that fits.
 
-A tile is r rows by p panels of sums that stay in registers while k ascends, one fused multiply-add a term, from zero.
-Which tile covers an element changes no bit of it: the sum over k is one chain, whoever computes its neighbours.
+A tile is r rows by p panels of sums; k ascends, one fused multiply-add a term, from zero. Each sum over k is one chain,
+so the bits of an element do not depend on the tile that computes it.
 
 Weights are packed once: m rows, of one matrix (m, n) or of several that share an operand, become ceil(m / 16) panels,
 each k-major, n x 16 floats. Of bfloat16 a panel is ceil(n / 2) x 16 words, each of two terms of a column: the even k in
@@ -26,9 +26,9 @@ _WORD = ir.IntType(32)
 _FLOAT = ir.FloatType()
 
 FETCHED_ROWS, FETCHED_BYTES = 4, 2048
-"""Tiles of so many rows ask for weights so far ahead of the ones they use. What the processor fetches by itself ends
-with a page of memory, sixty turns on: with 4 MB of weights beyond the second-level cache, products of 4 to 16 rows took
-a quarter longer. Lower tiles do little else than read, and only lose by asking."""
+"""Tiles of at least so many rows prefetch weights so many bytes ahead. The processor's own prefetch ends with a page of
+memory, sixty iterations on: without ours, products of 4 to 16 rows with 4 MB of weights, beyond the second-level cache,
+took a quarter longer. Tiles of fewer rows are bound by reading, and became slower with it."""
 
 Grid = list[list[ir.Value]]
 
@@ -48,15 +48,15 @@ class _Operands:
     accumulate: ir.Value
 
 
-def make_tiles(lanes: int, panels: Sequence[int], *, halves: bool) -> Any:
+def make_tiles(lanes: int, panels: Sequence[int], *, bfloat16: bool) -> Any:
     """Return the instruction `tile(rows, panels, a, a_row, a_k, w, out, out_row, panel, length, accumulate)`.
 
     For row i, panel p and lane j, out[i][p][j] becomes the sum over k < length of a[i * a_row + k * a_k] *
     w[p * panel + k][j], from zero or, with `accumulate`, from what out holds. `panels` are the most panels of a tile of
-    one row, of two rows, .... With `halves` the weights are bfloat16, and only tiles of one row exist.
+    one row, of two rows, .... With `bfloat16` the weights are bfloat16, and only tiles of one row exist.
     """
     tiles = [(r + 1, p) for r, most in enumerate(panels) for p in range(1, most + 1)]
-    kind = _PairTile if halves else _Tile
+    kind = _PairTile if bfloat16 else _Tile
 
     @instruction
     def tile(
@@ -90,7 +90,7 @@ class _Tile:
     """Emits one tile: r rows by p panels, in vectors of `lanes`."""
 
     terms: ClassVar[int] = 1
-    """Terms of a sum that a turn of the loop adds, and that 64 bytes of a panel hold."""
+    """Terms of a sum that an iteration adds, and that 64 bytes of a panel hold."""
 
     def __init__(self, builder: ir.IRBuilder, lanes: int, rows: int, panels: int) -> None:
         self.b = builder
@@ -113,7 +113,7 @@ class _Tile:
                 b.store(value, self._pointer(place, self.vector), align=4)
 
     def _start(self, places: Grid, accumulate: ir.Value) -> Grid:
-        """Emit the sums to begin with: zeros, or what stands in memory."""
+        """Emit the initial sums: zeros, or those in memory."""
         b = self.b
         zero = ir.Constant(self.vector, [0.0] * self.lanes)
         return self._if(
@@ -144,7 +144,7 @@ class _Tile:
         return now
 
     def _turn(self, sums: Grid, at: _Operands, a: ir.Value, w: ir.Value) -> Grid:
-        """Emit one term of every sum. What there are fewer of, rows or columns, is loaded first and kept."""
+        """Emit one term of every sum. Rows or columns, whichever are fewer, are loaded first and kept in registers."""
         if self.rows >= FETCHED_ROWS:
             self._fetch(at, w)
         sums = [list(row) for row in sums]
@@ -177,7 +177,7 @@ class _Tile:
         return self.b.load(self._pointer(self.b.add(place, _number(offset)), kind), align=4)
 
     def _fetch(self, at: _Operands, w: ir.Value) -> None:
-        """Emit the wish for weights that are used soon; one beyond their end is no fault."""
+        """Emit a prefetch of weights that are used soon; an address beyond their end is harmless."""
         byte, word = ir.IntType(8).as_pointer(), ir.IntType(32)
         prefetch = self._intrinsic("llvm.prefetch.p0", ir.FunctionType(ir.VoidType(), [byte, word, word, word]))
         read, into_first_level, data = word(0), word(3), word(1)
@@ -186,7 +186,7 @@ class _Tile:
             self.b.call(prefetch, [self.b.inttoptr(place, byte), read, into_first_level, data])
 
     def _if(self, condition: ir.Value, emit: Callable[[], Grid], otherwise: Grid) -> Grid:
-        """Emit values behind a branch; return them where the condition holds, and the others where it does not."""
+        """Emit values in a branch; return them if the condition holds, and the others if not."""
         b, entry = self.b, self.b.block
         then, joined = b.append_basic_block("then"), b.append_basic_block("joined")
         b.cbranch(condition, then, joined)

@@ -1,4 +1,4 @@
-"""What kernels read, write and call: memory by its address, and functions by theirs."""
+"""Instructions by which kernels read and write memory at an address, and call functions at an address."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -130,7 +130,7 @@ def expand(_: Any, source: Any, target: Any, pairs: Any) -> Typed:
 
 @literal_instruction
 def stack_memory(_: Any, size: Any) -> Typed:
-    """Return the address of `size` bytes, a literal, on the stack of the function that asks."""
+    """Return the address of `size` bytes, a literal, on the stack of the calling function."""
 
     def build(b: ir.IRBuilder, v: Sequence[ir.Value]) -> ir.Value:
         with b.goto_entry_block():

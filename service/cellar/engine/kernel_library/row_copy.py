@@ -1,4 +1,4 @@
-"""Rows between the caller's dense arrays and the kernel's padded ones."""
+"""Copies rows between the caller's dense arrays and padded rows, with checks for values that are not finite."""
 
 from cellar.engine.kernel_library.elementary_functions import flush, kernel_function
 from cellar.engine.kernel_library.memory_intrinsics import (
@@ -110,7 +110,7 @@ def is_finite(source: int, count: int) -> bool:
 
 @kernel_function
 def record_fault(bad_step: int, bad_kind: int, row: int, step: int, kind: int) -> None:
-    """Note a fault of a row: its first step, and of one step the smallest kind."""
+    """Record a fault of a row: only its first step, and of the faults of one step the smallest kind."""
     known = read_int32(bad_step + 4 * row)
     if known < 0 or known > step or (known == step and read_int32(bad_kind + 4 * row) > kind):
         write_int32(bad_step + 4 * row, step)

@@ -1,7 +1,7 @@
-"""A value of sixteen float32 lanes for Numba, and the instructions on it.
+"""Defines a Numba type of sixteen float32 lanes, and the instructions on it.
 
-Everything that a kernel computes is written on this type, so vector code does not hang on an auto-vectoriser, and
-each lane does what IEEE 754 says: one rounding an operation, a fused multiply-add only where `fma` stands. LLVM
+Everything that a kernel computes is written in this type, so vector code does not depend on the auto-vectoriser. Each
+lane follows IEEE 754: one rounding an operation, and a fused multiply-add only where `fma` stands. LLVM
 splits the sixteen lanes into what the target has (one 512-bit register, two of 256, four of 128), which changes no
 bit. Addresses are integers in bytes; sizes of rows are multiples of 64 bytes.
 """

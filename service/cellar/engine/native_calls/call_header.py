@@ -1,18 +1,19 @@
-"""The words of a frame, by which Python and the one native call of a network understand each other."""
+"""The fields of a frame's header, which the native call of a network reads and writes: the layout of its memory."""
 
 from enum import IntEnum, auto
 
 
 class HeaderField(IntEnum):
-    """Words of 64 bits at the head of a frame."""
+    """Words of 64 bits at the beginning of a frame."""
 
     STEPS = 0
     ROWS = auto()
     CAPACITY = auto()
     """Rows times steps that the scratch memory holds: the steps of a chunk follow from the rows."""
     LENGTHS = auto()
-    """Address of the rows' lengths, 0 if all run to the end; and room for a copy of them."""
+    """Address of the rows' lengths; 0 if all rows run to the end."""
     LENGTH_TABLE = auto()
+    """Address of memory for a copy of the lengths."""
     BAD_STEP = auto()
     BAD_KIND = auto()
     INPUTS = auto()
@@ -21,25 +22,26 @@ class HeaderField(IntEnum):
     OUTPUTS_TIME = auto()
     STATE = auto()
     SOURCES = auto()
-    """Pointer to a table with one state pointer for each row, where 0 means the initial state; 0 if `STATE` is used."""
+    """Address of a table with one state pointer per row, where 0 means the initial state; 0 if `STATE` is used."""
     ROW_TABLE = auto()
+    """Address of memory for that table."""
     AFTER = auto()
     IN_SIZE = auto()
     OUT_SIZE = auto()
     STATE_SIZE = auto()
     FLOPS = auto()
-    """Of one row and step."""
+    """Floating-point operations of one row and step."""
     LAYERS = auto()
-    """Address of (kernel, descriptor) for each layer, and how many there are."""
+    """Address of a table of pairs: the addresses of a layer's kernel and of its descriptor."""
     LAYER_COUNT = auto()
     PATCHES = auto()
-    """Address of (address of a word, what to write there, a number) for what changes with a call."""
+    """Address of a table of words that change with a call: the address of the word, its `Patch`, and a number."""
     PATCH_COUNT = auto()
     NONE = auto()
     FLOAT32 = auto()
     INT32 = auto()
     BOOL = auto()
-    """Addresses of the object None and of NumPy's for these types of numbers."""
+    """Addresses of the object None and of NumPy's dtype objects."""
     NDARRAY = auto()
     TUPLE = auto()
     BYTES = auto()
@@ -52,23 +54,23 @@ class HeaderField(IntEnum):
 
 
 class Patch(IntEnum):
-    """What a word of a descriptor becomes."""
+    """What is written to a word of a descriptor before each chunk of steps."""
 
     INPUTS = 0
     INPUTS_TIME = auto()
     OUTPUTS = auto()
     OUTPUTS_TIME = auto()
     STATE = auto()
-    """The state before the first step, what the chunk before left after that."""
+    """The state before the first step, and for later chunks the state after the chunk before."""
     SOURCES = auto()
-    """Where each row begins before the first step, 0 after that."""
+    """The table of state pointers for the first chunk, 0 for later ones."""
     AFTER = auto()
     TIME = auto()
     """The bytes of a step of an array between layers: a row's, times the rows."""
 
 
 class Status(IntEnum):
-    """What the function returns."""
+    """What the native call returns."""
 
     FINE = 0
     FLUSHES = auto()
@@ -76,4 +78,4 @@ class Status(IntEnum):
     FAULTS = auto()
     """Some row has a state or an output that is not finite."""
     BAD_ARGUMENTS = auto()
-    """An argument is not what it should be; nothing was run."""
+    """The kernels cannot read an argument as it is laid out; nothing was run."""

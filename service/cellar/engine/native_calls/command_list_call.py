@@ -1,18 +1,18 @@
-"""The one native call of a recording: the text of the function that runs its steps, kernels and copies, in order."""
+"""The native call of a command list: the text of the function that runs its commands, kernels and copies, in order."""
 
 from enum import IntEnum, auto
 
 
 class Field(IntEnum):
-    """Words of 64 bits that make up a step."""
+    """Words of 64 bits that make up a command."""
 
     KIND = 0
     SOURCE = 1
-    """Where a copy begins to read; of a call, the address of its kernel."""
+    """The address that a copy reads from; of a call, the address of its kernel."""
     TARGET = 2
-    """Where it begins to write; of a call, the address of its descriptor."""
+    """The address that a copy writes to; of a call, the address of its descriptor."""
     EXTENTS = 3
-    """Of three axes."""
+    """Lengths of three axes."""
     SOURCE_STRIDES = 6
     """In bytes, for each axis."""
     TARGET_STRIDES = 9
@@ -20,15 +20,15 @@ class Field(IntEnum):
 
 
 class Kind(IntEnum):
-    """What a step does."""
+    """What a command does."""
 
     CALL = 0
     COPY = auto()
-    """Floats to another place, each axis in strides of its own."""
+    """Copies floats, with strides for each axis."""
     FLUSH = auto()
-    """The same, where the last axis is dense: magnitudes below 2^-63 become +0."""
+    """Copies floats, the last axis dense; magnitudes below 2^-63 become +0."""
     ADD = auto()
-    """The same, added to what stands there."""
+    """Adds floats to those at the target, the last axis dense."""
 
 
 _TEXT = """\
@@ -100,8 +100,8 @@ def cellar_kernel(recording):
 
 
 def command_list_text() -> str:
-    """Return the text of `play(recording)`: the number of steps, and the steps (`Field`).
+    """Return the text of a function that runs a command list: the number of commands, and the commands (`Field`).
 
-    It returns 0, or at once what a kernel returned that is not 0.
+    The function returns 0, or at once the first status of a kernel that is not 0.
     """
     return _TEXT.format(f=Field, k=Kind)

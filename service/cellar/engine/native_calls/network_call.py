@@ -17,7 +17,7 @@ from cellar.engine.native_calls.python_objects import (
 from cellar.engine.passes.memory_plan import HEAD_INDEX
 
 RELEASE_FLOPS = 1_000_000
-"""Work from which on the GIL is released: some ten microseconds, since taking it back may cost as much."""
+"""Least work of a call that releases the GIL: some ten microseconds, since taking it again may cost as much."""
 
 _STEPS, _ROWS, _START, _LENGTHS = (8 * HEAD_INDEX[name] for name in ("steps", "rows", "start", "lengths"))
 """Bytes from the beginning of a kernel's descriptor."""

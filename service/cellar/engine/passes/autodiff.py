@@ -1,6 +1,6 @@
-"""Reverse mode, graph to graph: the adjoint of one step.
+"""Differentiates a step in reverse mode: from the graph of the step to the graph of its adjoint.
 
-The adjoint refers to the values of the step itself; `schedule` decides which of them the forward pass must save.
+The adjoint reads values of the step; `schedule` decides which of them the forward pass must save.
 A matrix has no cotangent here: its gradient is the sum, over all steps and rows, of the outer products of the pairs
 (cotangent of the product, vector that was multiplied), and that sum is taken after the time loop.
 """
@@ -13,7 +13,7 @@ from cellar.engine.ir.ops import Op, apply, broadcast, const, reduce
 
 @dataclass(frozen=True, slots=True)
 class Adjoint:
-    """The adjoint of a step. Where nothing reaches a leaf its cotangent is a node of zeros."""
+    """The adjoint of a step. The cotangent of a leaf that the output and the states do not depend on is zeros."""
 
     cotangents: dict[str, Node]
     """Leaves: the cotangent of each new state by name, and of the output under ""."""
@@ -78,7 +78,7 @@ def _pull_back(node: Node, reached: dict[Node, Node], pairs: dict[str, list[tupl
 
 
 def _to_shape(cotangent: Node, source: Node) -> Node:
-    """Undo a broadcast: the cotangent of a scalar that was spread over a vector is a sum."""
+    """Return a cotangent in its source's shape: the cotangent of a scalar that was broadcast is a sum."""
     if cotangent.shape and not source.shape:
         return reduce(Op.SUM, cotangent)
     if source.shape and not cotangent.shape:

@@ -1,4 +1,4 @@
-"""Where a kernel finds things: the slots of its descriptor, and the padded buffers of its scratch memory.
+"""Plans the memory of a kernel: the slots of its descriptor, and the padded buffers of its scratch memory.
 
 A kernel takes one address, of an array of 64-bit integers. The first are fixed (`HEAD`); the rest are slots in the
 order of the layout: sizes, dense arrays with their strides, addresses of weights, and buffers. A padded row of n floats
@@ -46,10 +46,11 @@ HEAD = (
 HEAD_INDEX = {name: index for index, name in enumerate(HEAD)}
 
 PAIRS = 128
-"""Pairs of step and row of which the factors of weight gradients are packed at a time: a second-level cache full."""
+"""Pairs of step and row whose factors of weight gradients are packed at a time: they fill the second-level cache."""
 
 PARAM_GRADIENTS = 1 << 62
-"""Of `wants`, above the bits of the results: the gradients of parameters. Without it their slots are not read."""
+"""The bit of `grad_mask` above those of the results: the gradients of parameters. Without it a kernel does not read
+their slots."""
 
 SlotKind = Literal[
     "size",
@@ -75,20 +76,20 @@ SlotKind = Literal[
 Span = Literal["call", "step", "history"]
 
 HEAD_ADDRESSES = ("bad_step", "bad_kind", "probe", "product", "plain")
-"""What in the head must be an address. `lengths`, `sources` and `initial` may be 0, which has a meaning."""
+"""Fields of the head that must be addresses. `lengths`, `sources` and `initial` may be 0, which has a meaning."""
 
 SLOT_ADDRESSES: frozenset[SlotKind] = frozenset(
     ("input", "result", "carry_in", "carry_out", "group", "vector", "tape", "buffer", "pairs", "grad", "sums")
 )
-"""Slots that hold an address, which is never 0 where a kernel uses it."""
+"""Slots that hold an address; it must not be 0 if the kernel uses it."""
 
 GRADIENT_SLOTS: frozenset[SlotKind] = frozenset(("grad", "sums"))
-"""Slots that a kernel uses only where the gradients of parameters are wanted."""
+"""Slots that a kernel uses only for the gradients of parameters."""
 
 
 @dataclass(frozen=True, slots=True)
 class Slot:
-    """One number of the descriptor: its kind, and which of that kind."""
+    """One word of the descriptor: its kind, and the number or name that tells several of a kind apart."""
 
     kind: SlotKind
     index: int | str
@@ -96,7 +97,10 @@ class Slot:
 
 @dataclass(frozen=True, slots=True)
 class Buffer:
-    """Scratch memory of a kernel: rows of the widths' sum, for each step of a call, for one step, or one more."""
+    """Scratch memory of a kernel: a row of padded values for each row of the batch, and each step if `span` says so.
+
+    Spans: "step" has room for one step, "call" for every step of a call, "history" for one step more.
+    """
 
     widths: tuple[str, ...]
     """Size names, "" for a scalar."""
@@ -105,7 +109,7 @@ class Buffer:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a node's value stands: a buffer, and the sizes that come before it in a row."""
+    """Where the value of a node is: a buffer, and the sizes of the values before it in a row."""
 
     buffer: int
     before: tuple[str, ...] = ()
@@ -117,17 +121,17 @@ class MemoryPlan:
 
     schedule: Schedule
     numbers: dict[Slot, int] = field(default_factory=dict)
-    """The slots in the order of their making, each with its position in the descriptor."""
+    """Every slot with its position in the descriptor, in the order in which they were made."""
     buffers: list[Buffer] = field(default_factory=list)
     places: dict[Node, Place] = field(default_factory=dict)
     groups: list[ProductGroup] = field(default_factory=list)
     vectors: list[Node] = field(default_factory=list)
     pairs: list[str] = field(default_factory=list)
-    """The size names of the factors that a backward kernel packs."""
+    """The size names of the factors that a backward kernel packs for weight gradients."""
     in_place: tuple[Carried, ...] = ()
-    """Carried values that the loop which computes them writes to where the next step reads them."""
+    """Carried values that are written, by the loop that computes them, to the place where the next step reads them."""
     direct: tuple[int, ...] = ()
-    """Results, by number, that the loop which computes them writes to the caller's array."""
+    """Numbers of the results that are written, by the loop that computes them, to the caller's array."""
 
     def number(self, slot: Slot) -> int:
         """Return the position of a slot in the descriptor, making it on first use."""
@@ -150,7 +154,7 @@ def row_bytes(widths: tuple[str, ...], sizes: Mapping[str, int]) -> int:
 
 
 def plan_memory(schedule: Schedule) -> MemoryPlan:
-    """Return the layout of a schedule: a place for every value that outlives the loop that computes it."""
+    """Return the memory plan of a schedule: a place for every value that is read outside the loop that computes it."""
     computed = {node for _, stage in schedule.stages if isinstance(stage, FusedLoop) for node in stage.nodes}
     reductions = {node for node in computed if node.op.kind == "reduction"}
     in_place = tuple(
@@ -175,9 +179,9 @@ def plan_memory(schedule: Schedule) -> MemoryPlan:
 
 
 def _may_write_in_place(schedule: Schedule, carried: Carried) -> bool:
-    """Return whether a new value may be written while its step runs: nothing later may read the old one in its place.
+    """Return whether a new value may be written over the old one: no later stage of the step reads the old one.
 
-    A loop reads a block of every operand before it writes one.
+    Within the stage it is safe, since a loop reads a block of every operand before it writes one.
     """
     if schedule.history:
         return True
@@ -199,7 +203,7 @@ def extent(node: Node) -> str:
 
 
 def _stored(layout: MemoryPlan) -> set[Node]:
-    """Return the nodes that something outside their own loop reads."""
+    """Return the nodes that are read outside the loop that computes them."""
     schedule = layout.schedule
     stored = {c.following for c in schedule.carried if c not in layout.in_place} | set(schedule.kept)
     stored |= {node for index, node in enumerate(schedule.results) if index not in layout.direct}
@@ -209,7 +213,7 @@ def _stored(layout: MemoryPlan) -> set[Node]:
 
 
 def _span(schedule: Schedule, region: str, nodes: tuple[Node, ...]) -> Span:
-    """Return how long a value must live: a step, unless something outside the loop wants it."""
+    """Return how long a value must be kept: for one step, unless it is read outside the time loop."""
     if region != "loop":
         return "call"
     lasting = {*schedule.results, *schedule.kept}

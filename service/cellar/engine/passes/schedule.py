@@ -24,7 +24,7 @@ CONSTANTS = (Op.PARAM, Op.CONST, Op.LENGTH)
 
 @dataclass(frozen=True, slots=True)
 class ProductGroup:
-    """Matrices times one vector: their panels lie one after the other, and so do their results."""
+    """Products of several matrices with one vector: their panels lie one after the other, and so do their results."""
 
     operand: Node
     nodes: tuple[Node, ...]
@@ -36,20 +36,20 @@ class ProductGroup:
 
     @property
     def reads(self) -> tuple[Node, ...]:
-        """Return what it reads from memory besides the matrices."""
+        """Return the nodes that it reads from memory, without the matrices."""
         return (self.operand,)
 
 
 @dataclass(frozen=True, slots=True)
 class FusedLoop:
-    """One loop over the blocks of an extent (a size, or "" for scalars): elementwise nodes and folds, in order."""
+    """One loop over the blocks of an extent (a size, or "" for scalars): elementwise nodes and reductions, in order."""
 
     extent: str
     nodes: tuple[Node, ...]
 
     @property
     def reads(self) -> tuple[Node, ...]:
-        """Return what it reads from outside: of its own nodes only a fold is complete no sooner than the loop."""
+        """Return the nodes that it reads from memory. The results of its own reductions are complete only after it."""
         inside = {node for node in self.nodes if node.op.kind != "reduction"}
         return tuple(dict.fromkeys(s for node in self.nodes for s in node.sources if s not in inside))
 
@@ -142,7 +142,7 @@ def _read_by_adjoint(step: Step, adjoint: Adjoint) -> tuple[Node, ...]:
 
 
 def _computed(node: Node) -> Node:
-    """Return a node that a stage computes: a bare leaf is copied by one."""
+    """Return a node that a stage computes: for a bare leaf, a copy."""
     return node if node.sources else broadcast(node, node.shape)
 
 
@@ -164,7 +164,7 @@ def _arranged(schedule: Schedule, *, history: bool) -> Schedule:
 
 
 def _below(roots: Iterable[Node], ready: set[Node]) -> list[Node]:
-    """Return what must be computed for the roots, in order, given that `ready` already is."""
+    """Return the nodes that must be computed for the roots, in order, if those in `ready` are there."""
     reached: set[Node] = set()
     stack = list(roots)
     while stack:
@@ -229,13 +229,13 @@ def _grouped(products: list[Node]) -> Iterable[ProductGroup]:
 
 
 def loop_extent(node: Node) -> str:
-    """Return the size that a node's loop runs over; a fold runs over its operand's."""
+    """Return the size that a node's loop runs over; a reduction runs over its operand's size."""
     shape = node.sources[0].shape if node.op.kind == "reduction" else node.shape
     return shape[0] if shape else ""
 
 
 def _fusable(pending: list[Node], extent: str, done: set[Node]) -> list[Node]:
-    """Return, in order, what one loop over the extent can compute: a fold's result is complete only after it."""
+    """Return, in order, the nodes that one loop over the extent can compute, given what is done."""
     inside: list[Node] = []
     available: set[Node] = set()
     for node in pending:

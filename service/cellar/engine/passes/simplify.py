@@ -1,4 +1,4 @@
-"""Share equal nodes and fold constants in float32. Nothing else: every other rewrite could change a bit."""
+"""Simplifies a graph: shares equal nodes and folds constants in float32. Any other rewrite could change a bit."""
 
 from collections.abc import Iterable
 

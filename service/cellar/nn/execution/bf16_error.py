@@ -24,7 +24,7 @@ def rounding_error(compiled: CompiledNetwork, weights: Mapping[str, Array]) -> d
     that of the outputs. Inputs are drawn with variance one, or as ids. Nothing is returned where numbers overflow.
     """
     inputs = _inputs(compiled.network)
-    exact, rounded = (BoundNetwork(compiled, weights, halves=halves) for halves in (False, True))
+    exact, rounded = (BoundNetwork(compiled, weights, bfloat16=bfloat16) for bfloat16 in (False, True))
     wanted, found = (bound.run(inputs, bound.initial_state(ROWS)) for bound in (exact, rounded))
     if wanted.bad_step is not None or found.bad_step is not None:
         return {}

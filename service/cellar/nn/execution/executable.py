@@ -130,20 +130,20 @@ class CompiledNetwork:
         Raise InvalidInput if they do not fit.
         """
         self.network.check_weights(weights)
-        return BoundNetwork(self, weights, halves=self.network.spec.weight_storage == "bfloat16")
+        return BoundNetwork(self, weights, bfloat16=self.network.spec.weight_storage == "bfloat16")
 
 
 class BoundNetwork:
     """A network ready to run. Immutable, so that threads may share it; kernels release the GIL.
 
-    With `halves` matrices are kept as bfloat16, which is for inference only.
+    With `bfloat16` matrices are kept as bfloat16, which is for inference only.
     """
 
-    def __init__(self, compiled: CompiledNetwork, weights: Mapping[str, Array], *, halves: bool = False) -> None:
+    def __init__(self, compiled: CompiledNetwork, weights: Mapping[str, Array], *, bfloat16: bool = False) -> None:
         self.network = compiled.network
         self._compiled = compiled
-        self._halves = halves
-        self.parts = _parts(compiled, weights, halves=halves)
+        self._bfloat16 = bfloat16
+        self.parts = _parts(compiled, weights, bfloat16=bfloat16)
         self._table = None if self.network.embedding is None else weights[self.network.embedding.name]
         carried = [part.initial for part in self.parts if part.columns is not None]
         self.initial = np.concatenate([np.zeros((1, 0), np.float32), *carried], axis=1)
@@ -206,7 +206,7 @@ class BoundNetwork:
         """
         if executor is None and not save and masks is None and self._table is None:
             return self.program.run(inputs, state, lengths, reset)
-        if save and self._halves:
+        if save and self._bfloat16:
             raise ValueError("a network whose matrices are kept as bfloat16 has no gradients")
         if self._table is not None:
             _check_shape("inputs", inputs.shape[2:], (self.network.in_size,))
@@ -285,13 +285,13 @@ class BoundNetwork:
             _check_shape("lengths", lengths.shape, (rows,))
 
 
-def _parts(compiled: CompiledNetwork, weights: Mapping[str, Array], *, halves: bool) -> tuple[Part, ...]:
+def _parts(compiled: CompiledNetwork, weights: Mapping[str, Array], *, bfloat16: bool) -> tuple[Part, ...]:
     """Return the layers with their weights. The states of those that carry one follow each other in a row."""
     found: list[Part] = []
     offset = 0
     for kernel, layer in zip(compiled.kernels, compiled.network.layers, strict=True):
         own = {param.name: weights[f"{layer.name}.{param.name}"] for param in layer.cell.params}
-        packed = kernel.pack(own, halves=halves)
+        packed = kernel.pack(own, bfloat16=bfloat16)
         columns = None if compiled.network.whole_sequences else slice(offset, offset + layer.cell.state_size)
         found.append(Part(layer, kernel, packed, columns, _initial(layer, weights)[None]))
         offset += layer.cell.state_size
