@@ -66,7 +66,7 @@ class Cell:
 
     @cached_property
     def state_size(self) -> int:
-        """How many floats the state of one row has."""
+        """The number of floats in the state of one row."""
         return sum(state.size for state in self.states)
 
     @cached_property
@@ -111,7 +111,7 @@ class Cell:
 
 
 def build_cell(text: str, sizes: Mapping[str, int], *, inputs: tuple[str, ...] = ("x",), flushes: bool = True) -> Cell:
-    """Return the cell that a text describes.
+    """Return the cell of these equations.
 
     `sizes` gives the number of each size name. The first input has size "in", any further one the size of its own
     name; a state whose size the equations leave open has size "hidden".

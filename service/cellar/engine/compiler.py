@@ -80,7 +80,7 @@ def _compile_kernel(schedule: Schedule, *, flushes: bool) -> KernelText:
 
 
 def _simplified(roots: Iterable[Node]) -> dict[Node, Node]:
-    """Return what stands for each node after `simplify`."""
+    """Return the node that replaces each node after `simplify`."""
     roots = list(roots)
     new = simplify(roots)
     verify((new[root] for root in roots), after="simplify")

@@ -114,7 +114,7 @@ def _program(kernels: list[CompiledCell], cache: KernelCache, *, bfloat16: bool)
 
 
 def _gradients(kernel: CompiledCell) -> Iterator[NDArray[np.float32]]:
-    """Yield what the upper layer computes when it learns: forward and back."""
+    """Yield results and gradients of the upper layer, forward and backward."""
     packed = kernel.pack({param.name: _values(param.shape, seed) for seed, param in enumerate(kernel.cell.params)})
     forward = kernel.forward(packed, [_inputs(_HIDDEN)], _values((_ROWS, _OUT), 101), save=True)
     yield from (forward.outputs, forward.state)

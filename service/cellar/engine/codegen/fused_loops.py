@@ -23,10 +23,10 @@ class _Destination:
 
 
 class FusedLoopWriter(SourceWriter):
-    """Writes fused loops."""
+    """Writes fused loops, with the values of a block in local variables of the text."""
 
-    def maps(self, stage: FusedLoop, *, loop: bool) -> None:
-        """Write the loop of a fused stage: loads, elementwise work, reductions, stores."""
+    def fused_loop(self, stage: FusedLoop, *, loop: bool) -> None:
+        """Write a fused loop: loads, elementwise work, reductions, stores."""
         names: dict[Node, str] = {}
         reductions = [node for node in stage.nodes if node.op.kind == "reduction"]
         destinations = self.destinations(stage)
@@ -38,7 +38,7 @@ class FusedLoopWriter(SourceWriter):
                 self.write(f"o{index} = {destination.target}")
             for index, node in enumerate(reductions):
                 self.write(f"f{index} = {node.op.identity}")
-            for kind in self.checked(destinations):
+            for kind in self.fault_kinds(destinations):
                 self.write(f"e{kind} = zero()")
             with self.block(f"for j in range(0, {self.width(stage.extent)}, 64):"):
                 for index, node in enumerate(reads):
@@ -54,7 +54,7 @@ class FusedLoopWriter(SourceWriter):
                     self.store_block(f"o{index} + j", destination, names[destination.node])
             for index, node in enumerate(reductions):
                 self.write(f"store({self.address(node)}, {node.op.kernel}(f{index}))")
-            for kind in self.checked(destinations):
+            for kind in self.fault_kinds(destinations):
                 self.record_fault(f"not all_finite(e{kind}, first(16))", kind)
 
     def destinations(self, stage: FusedLoop) -> list["_Destination"]:
@@ -73,7 +73,7 @@ class FusedLoopWriter(SourceWriter):
                     row = write if self.is_history(carried.leaf) else "b"
                     fault = 0 if self.schedule.backward else STATE_FAULT
                     found.append(_Destination(node, "carried", f"{base} + {row} * {stride}", size, fault))
-            # An output that is a state too is looked at once: the fault of a state goes before that of an output.
+            # An output that is also a state is checked once, as a state, whose fault goes before that of an output.
             fault = 0 if self.schedule.backward or node in in_place else OUTPUT_FAULT
             found += [
                 _Destination(node, "result", self.dense_row("result", index), size, fault)
@@ -82,12 +82,12 @@ class FusedLoopWriter(SourceWriter):
             ]
         return found
 
-    def checked(self, destinations: list["_Destination"]) -> list[int]:
-        """Return the kinds of fault that a stage looks for."""
+    def fault_kinds(self, destinations: list["_Destination"]) -> list[int]:
+        """Return the kinds of fault that the stores of a stage can have."""
         return sorted({destination.fault for destination in destinations} - {0})
 
     def store_block(self, target: str, destination: "_Destination", value: str) -> None:
-        """Write the store of a block, and the look for numbers that are not finite."""
+        """Write the store of a block, and the check for numbers that are not finite."""
         left = f"{destination.size} - j // 4"
         if destination.kind == "buffer":
             self.write(f"store({target}, {value})")
@@ -100,7 +100,7 @@ class FusedLoopWriter(SourceWriter):
             self.write(f"e{destination.fault} = accumulate_nonfinite(e{destination.fault}, {value}, {left})")
 
     def reduce(self, total: str, node: Node, names: dict[Node, str]) -> None:
-        """Add one block to a fold; lanes past the end of the vector do not count."""
+        """Write the step that adds one block to a reduction, without the lanes past the end of the vector."""
         source = self.operand(node.sources[0], names)
         rest = f"first({self.size(node.sources[0].shape[0])} - j // 4)"
         self.write(f"{total} = {node.op.combine}({total}, where({rest}, {source}, {node.op.identity}))")

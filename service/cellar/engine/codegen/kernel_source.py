@@ -67,7 +67,7 @@ class _KernelWriter(FusedLoopWriter, ParameterGradientWriter, PrologueEpilogueWr
     # --- the kernel
 
     def kernel(self) -> KernelText:
-        """Return the whole text."""
+        """Return the text of the kernel."""
         with self.block("if not keeps_subnormals(probe):"):
             self.write("return 1")
         self.write("faults = False")
@@ -88,7 +88,7 @@ class _KernelWriter(FusedLoopWriter, ParameterGradientWriter, PrologueEpilogueWr
         self.region("after")
         self.store_results()
         self.store_carried()
-        # Sums that were made in the loop leave matrices nothing to end with.
+        # If the sums are made in the loop, those of matrices are complete after it.
         if self.schedule.backward and self.factors() and (self.adjoint.params or not self.gradients_in_loop()):
             with self.if_param_gradients():
                 if not self.gradients_in_loop():
@@ -125,11 +125,11 @@ class _KernelWriter(FusedLoopWriter, ParameterGradientWriter, PrologueEpilogueWr
     def stage(self, stage: Stage, *, loop: bool) -> None:
         """Write a stage."""
         if isinstance(stage, ProductGroup):
-            self.products(stage, loop=loop)
+            self.product_group(stage, loop=loop)
         elif self.is_large:
             self.write_shared(stage, loop=loop)
         else:
-            self.maps(stage, loop=loop)
+            self.fused_loop(stage, loop=loop)
 
     @cached_property
     def is_large(self) -> bool:
@@ -139,28 +139,28 @@ class _KernelWriter(FusedLoopWriter, ParameterGradientWriter, PrologueEpilogueWr
     def write_shared(self, stage: FusedLoop, *, loop: bool) -> None:
         """Write a fused loop as a shared function, and its call."""
         (lines, self.lines), (depth, self.depth) = (self.lines, []), (self.depth, 1)
-        self.maps(stage, loop=loop)
+        self.fused_loop(stage, loop=loop)
         (lines, self.lines), self.depth = (self.lines, lines), depth
         self.write(self.shared.call(lines))
 
     def condition(self, stage: Stage) -> str:
         """Return the condition of a stage of the adjoint that only some of the results need, "" for any other stage."""
-        if not self.schedule.backward or not self.needed.isdisjoint(stage.nodes):
+        if not self.schedule.backward or not self.always_needed.isdisjoint(stage.nodes):
             return ""
-        users = [index for index, below in enumerate(self.below_results) if not below.isdisjoint(stage.nodes)]
+        users = [index for index, below in enumerate(self.result_dependencies) if not below.isdisjoint(stage.nodes)]
         return f"grad_mask & {sum(1 << index for index in users)} != 0"
 
     @cached_property
-    def needed(self) -> set[Node]:
+    def always_needed(self) -> set[Node]:
         """All nodes that the carried and the kept values depend on."""
         return set(toposort([*(c.following for c in self.schedule.carried), *self.schedule.kept]))
 
     @cached_property
-    def below_results(self) -> list[set[Node]]:
+    def result_dependencies(self) -> list[set[Node]]:
         """For each result all nodes that it depends on."""
         return [set(toposort([node])) for node in self.schedule.results]
 
-    def products(self, stage: ProductGroup, *, loop: bool) -> None:
+    def product_group(self, stage: ProductGroup, *, loop: bool) -> None:
         """Write the call of the product of a group of matrices.
 
         Its results are dense. If the sizes are no multiples of sixteen they are moved apart to padded rows.

@@ -28,18 +28,18 @@ class ParameterGradientWriter(SourceWriter):
         return bool(factors) and all(self.schedule.region_of.get(node) != "after" for node in factors)
 
     def factors(self) -> list[Node]:
-        """Return what gradients of parameters are sums of: factors of products, and terms."""
+        """Return the nodes that gradients of parameters are sums of: factors of outer products, and terms."""
         pairs = [node for pairs in self.adjoint.matrices.values() for pair in pairs for node in pair]
         return list(dict.fromkeys([*pairs, *self.adjoint.params.values()]))
 
     @contextmanager
     def if_param_gradients(self) -> Iterator[None]:
-        """Open the condition of what is done for the gradients of parameters alone."""
+        """Open the condition that the gradients of parameters are wanted."""
         with self.block(f"if grad_mask & {PARAM_GRADIENTS} != 0:"):
             yield
 
     def begin_gradients(self) -> None:
-        """Write what comes before the first sum."""
+        """Write the initialisation of the sums."""
         self.write("begin = 0")
         if self.adjoint.params:
             with self.if_param_gradients():
@@ -47,9 +47,9 @@ class ParameterGradientWriter(SourceWriter):
                     self.write(f"clear({self.slot('sums', name)}, 16 * {self.width(extent(node))})")
 
     def add_gradients(self, ready: str, last: str) -> None:
-        """Write the sums over pairs of step and row, of which `ready` are packed.
+        """Write the sums over pairs of step and row, `PAIRS` at a time, of which `ready` are computed.
 
-        Of matrices they are products, a factor's panels by the other's; of vectors and scalars sums in lanes.
+        For matrices they are products of packed factors, for vectors and scalars sums in lanes.
         """
         factors = self.factors()
         self.write(f"ready = {ready}")
@@ -73,7 +73,7 @@ class ParameterGradientWriter(SourceWriter):
             self.write("begin += count")
 
     def end_gradients(self) -> None:
-        """Write what comes after the last sum."""
+        """Write the addition of the partial sums of vectors and scalars to their gradients."""
         for name, node in self.adjoint.params.items():
             sums, out = self.slot("sums", name), self.slot("grad", name)
             self.write(f"lane_total({sums}, {self.width(extent(node))}, {out})")

@@ -157,7 +157,7 @@ class SourceWriter:
         return f"flush({value})" if self.flushes else value
 
     def record_fault(self, condition: str, kind: int) -> None:
-        """Write the note of a fault of row b at step u."""
+        """Write the record of a fault of row b at step u."""
         with self.block(f"if {condition}:"):
             self.write("faults = True")
             self.write(f"record_fault(bad_step, bad_kind, b, start + at, 4 * layer + {kind})")

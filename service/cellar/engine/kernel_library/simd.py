@@ -62,7 +62,7 @@ V, M, I, F, B = LANES_TYPE, MASK_TYPE, types.int64, types.float32, types.boolean
 
 
 def typed(result: Any, arguments: Sequence[Any], build: Build) -> Typed:
-    """Return what an intrinsic must: a signature, and the function that emits its instructions."""
+    """Return the typing of an intrinsic: its signature, and the function that emits its instructions."""
 
     def generate(context: Any, builder: ir.IRBuilder, _: Any, values: Sequence[ir.Value]) -> ir.Value:
         value = build(builder, values)
@@ -72,12 +72,12 @@ def typed(result: Any, arguments: Sequence[Any], build: Build) -> Typed:
 
 
 def instruction(function: Callable[..., Typed]) -> Any:
-    """Make of a typing function an instruction that kernels can call. (A decorator of Numba's, without its types.)"""
+    """Make an instruction for kernels from a typing function, by Numba's decorator, which has no types."""
     return intrinsic(function)
 
 
 def literal_instruction(function: Callable[..., Typed]) -> Any:
-    """Make an instruction whose integer arguments are literals wherever the caller's text has literals."""
+    """Make an instruction that gets integer literals of the caller's text as literals."""
     return intrinsic(prefer_literal=True)(function)
 
 

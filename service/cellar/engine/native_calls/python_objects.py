@@ -189,7 +189,7 @@ def write_lengths(frame: int, lengths: int, steps: int, rows: int) -> None:
 
 @kernel_function
 def write_state(frame: int, state: int, reset: int, rows: int) -> None:
-    """Write where each row's state is. An array of which no row is reset needs no table."""
+    """Write the address of each row's state. An array without rows to reset needs no table."""
     resets = reset != header(frame, HeaderField.NONE)
     table = header(frame, HeaderField.ROW_TABLE)
     dense = not is_exactly(frame, state, HeaderField.TUPLE)

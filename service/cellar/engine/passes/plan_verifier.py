@@ -22,7 +22,7 @@ def _check(holds: bool, where: str, what: str) -> None:
 
 
 def _numbered(schedule: Schedule) -> list[tuple[str, Region, Stage]]:
-    """Return the stages in order, each with what an error calls it."""
+    """Return the stages in order, each with its name in errors."""
     return [(f"stage {number} ({region})", region, stage) for number, (region, stage) in enumerate(schedule.stages)]
 
 
@@ -78,7 +78,7 @@ def _verify_loop(stage: FusedLoop, done: set[Node], where: str) -> None:
 
 
 def verify_memory_plan(plan: MemoryPlan) -> None:
-    """Raise PlanError unless every value stands within its buffer, alone, and for as long as it is read."""
+    """Raise PlanError unless every value has a place of its own within a buffer, until its last read."""
     _verify_places(plan)
     _verify_reads(plan)
     _verify_spans(plan)
@@ -99,7 +99,7 @@ def _verify_places(plan: MemoryPlan) -> None:
 
 
 def _verify_reads(plan: MemoryPlan) -> None:
-    """Check that whatever is read from memory stands there."""
+    """Check that every value that is read from memory is stored there."""
     schedule = plan.schedule
     loops = {node for _, _, stage in _numbered(schedule) if isinstance(stage, FusedLoop) for node in stage.nodes}
     written = {node for node in loops if node.op.kind != "reduction"}
@@ -119,7 +119,7 @@ def _verify_reads(plan: MemoryPlan) -> None:
 
 
 def _verify_spans(plan: MemoryPlan) -> None:
-    """Check that what is read after its step is kept for all steps: the next step writes over what has one row."""
+    """Check that a value that is read after its step has a row for every step, which no later step writes over."""
     schedule = plan.schedule
     lasting = {*schedule.kept, *(node for index, node in enumerate(schedule.results) if index not in plan.direct)}
     lasting.update(node for stage in schedule.regions["after"] for node in stage.reads)
@@ -136,7 +136,7 @@ def _verify_spans(plan: MemoryPlan) -> None:
 
 
 def _verify_in_place(plan: MemoryPlan) -> None:
-    """Check that a new value that is written over the old one comes after all that reads the old one."""
+    """Check that no stage reads an old value after its new value was written over it."""
     schedule = plan.schedule
     for carried in () if schedule.history else plan.in_place:
         written = False

@@ -102,7 +102,7 @@ def forward_schedule(step: Step, adjoint: Adjoint | None = None) -> Schedule:
     carried = tuple(Carried(s.previous, _computed(s.following)) for s in step.states)
     kept = _read_by_adjoint(step, adjoint) if adjoint is not None else ()
     schedule = Schedule(step, None, step.inputs, carried, (), (_computed(step.output),), kept)
-    return _arranged(schedule, history=adjoint is not None)
+    return _with_stages(schedule, history=adjoint is not None)
 
 
 def backward_schedule(step: Step, adjoint: Adjoint) -> Schedule:
@@ -114,7 +114,7 @@ def backward_schedule(step: Step, adjoint: Adjoint) -> Schedule:
     inputs = (adjoint.cotangents[OUTPUT_COTANGENT],)
     results = tuple(_computed(node) for node in adjoint.inputs)
     schedule = Schedule(step, adjoint, inputs, carried, tape(step, adjoint), results, tuple(kept))
-    return _arranged(schedule, history=False)
+    return _with_stages(schedule, history=False)
 
 
 def tape(step: Step, adjoint: Adjoint) -> tuple[Node, ...]:
@@ -146,7 +146,7 @@ def _computed(node: Node) -> Node:
     return node if node.sources else broadcast(node, node.shape)
 
 
-def _arranged(schedule: Schedule, *, history: bool) -> Schedule:
+def _with_stages(schedule: Schedule, *, history: bool) -> Schedule:
     """Return a schedule with its regions and stages."""
     carried, kept = schedule.carried, schedule.kept
     roots = [*(c.following for c in carried), *schedule.results, *kept]

@@ -11,7 +11,7 @@ Key = tuple[object, ...]
 
 
 def simplify(roots: Iterable[Node]) -> dict[Node, Node]:
-    """Return a map from every node below the roots to the node that stands for it."""
+    """Return for every node below the roots the node that replaces it."""
     roots = list(roots)
     made: dict[Node, Node] = {}
     canonical: dict[Key, Node] = {}
