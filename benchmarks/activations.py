@@ -11,7 +11,7 @@ from time import perf_counter
 import numpy as np
 
 from cellar.engine import KernelCache, host_target
-from cellar.engine.codegen.kernel_source import ENTRY, IMPORTS
+from cellar.engine.codegen.kernel_source import IMPORTS, KERNEL_ENTRY
 
 VECTORS = 64
 """The number of vectors of sixteen: they are read from and written to the first-level cache."""
@@ -66,7 +66,7 @@ def {entry}(d):
 
 def kernel_text(call: str) -> str:
     """Return a kernel that applies a function to every vector of an array."""
-    return IMPORTS + _TEXT.format(entry=ENTRY, repeats=REPEATS, vectors=VECTORS, call=call)
+    return IMPORTS + _TEXT.format(entry=KERNEL_ENTRY, repeats=REPEATS, vectors=VECTORS, call=call)
 
 
 def measure() -> dict[str, float]:

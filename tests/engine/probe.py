@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cellar.engine import KernelCache
-from cellar.engine.codegen.kernel_source import ENTRY, IMPORTS
+from cellar.engine.codegen.kernel_source import IMPORTS, KERNEL_ENTRY
 from cellar.engine.ir.ops import OPS
 
 Floats = NDArray[np.float32]
@@ -24,7 +24,7 @@ CALLS = {
 
 _HEAD = f"""{IMPORTS}
 @cfunc(types.int64(types.int64), nopython=True, error_model='numpy')
-def {ENTRY}(d):
+def {KERNEL_ENTRY}(d):
     for j in range(0, 64 * read_int(d), 64):
         a = load(read_int(d + 8) + j)
         b = load(read_int(d + 16) + j)

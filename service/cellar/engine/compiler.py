@@ -24,7 +24,7 @@ from cellar.engine.ir.verify import verify
 from cellar.engine.passes.autodiff import Adjoint, gradient
 from cellar.engine.passes.memory_plan import plan_memory
 from cellar.engine.passes.plan_verifier import verify_memory_plan, verify_schedule, verify_slots
-from cellar.engine.passes.schedule import Schedule, backward_schedule, forward_schedule
+from cellar.engine.passes.schedule import KernelSchedule, backward_schedule, forward_schedule
 from cellar.engine.passes.simplify import simplify
 from cellar.errors import CellNameError
 
@@ -70,7 +70,7 @@ def compile_backward(step: Step, adjoint: Adjoint, *, flushes: bool) -> KernelTe
     return _compile_kernel(backward_schedule(step, adjoint), flushes=flushes)
 
 
-def _compile_kernel(schedule: Schedule, *, flushes: bool) -> KernelText:
+def _compile_kernel(schedule: KernelSchedule, *, flushes: bool) -> KernelText:
     verify_schedule(schedule)
     memory_plan = plan_memory(schedule)
     verify_memory_plan(memory_plan)

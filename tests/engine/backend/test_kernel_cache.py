@@ -314,7 +314,7 @@ def test_a_directory_keeps_what_was_used_last(
         os.utime(directory / f"{key}.o", (1, 1))
     KernelCache(directory).load([ADD_ONE])  # used now
     size = (directory / f"{kept_key}.o").stat().st_size
-    monkeypatch.setattr("cellar.engine.backend.kernel_cache.KEPT_BYTES", 2 * size + size // 2)
+    monkeypatch.setattr("cellar.engine.backend.kernel_cache.KEPT_FILE_BYTES", 2 * size + size // 2)
     KernelCache(directory).load([ADD_ONE.replace("+ 1", "+ 3")])
     assert (directory / f"{kept_key}.o").exists()
     assert not (directory / f"{old_key}.o").exists()

@@ -11,7 +11,7 @@ import pytest
 
 from cellar.engine import KernelCache
 from cellar.engine.backend.loader import NativeFunction, builtin, link
-from cellar.engine.codegen.kernel_source import ENTRY
+from cellar.engine.codegen.kernel_source import KERNEL_ENTRY
 from cellar.errors import CompileFailed
 
 Prototype = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_int64)
@@ -87,13 +87,13 @@ def test_loading_and_unloading_leaves_nothing(object_file: bytes) -> None:
 
 def without_entry(object_file: bytes) -> bytes:
     """Return an object file whose function has another name of the same length."""
-    renamed = object_file.replace(ENTRY.encode(), b"x" * len(ENTRY))
+    renamed = object_file.replace(KERNEL_ENTRY.encode(), b"x" * len(KERNEL_ENTRY))
     assert renamed != object_file
     return renamed
 
 
 def test_an_object_file_without_the_entry_point_is_not_linked(object_file: bytes) -> None:
-    with pytest.raises(CompileFailed, match=f"the object file of a kernel has no function {ENTRY}"):
+    with pytest.raises(CompileFailed, match=f"the object file of a kernel has no function {KERNEL_ENTRY}"):
         link(without_entry(object_file))
     assert called_by(link(object_file), lambda number: number) == 42
 

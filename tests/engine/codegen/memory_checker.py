@@ -10,10 +10,10 @@ from types import SimpleNamespace
 from typing import Any
 
 from cellar.engine import Cell
-from cellar.engine.codegen.kernel_source import ENTRY, IMPORTS, KernelText
+from cellar.engine.codegen.kernel_source import IMPORTS, KERNEL_ENTRY, KernelText
 from cellar.engine.ir.graph import Node
 from cellar.engine.ir.ops import OPS
-from cellar.engine.passes.memory_plan import HEAD, PAIRS, PARAM_GRADIENTS, row_bytes, width_bytes
+from cellar.engine.passes.memory_plan import DESCRIPTOR_HEAD, PAIRS, PARAM_GRADIENTS, row_bytes, width_bytes
 from cellar.engine.passes.schedule import tape
 
 
@@ -258,12 +258,12 @@ class Run:
 
     def _call(self, kernel: KernelText, values: dict[tuple[str, int | str], int], **head: int) -> None:
         head |= {"steps": self.steps, "rows": self.rows, "lengths": self.lengths}
-        words = [head.get(name, 0) for name in HEAD] + [
+        words = [head.get(name, 0) for name in DESCRIPTOR_HEAD] + [
             values[slot.kind, slot.index] for slot in kernel.memory_plan.slots
         ]
         names = Library(self.memory).names()
         exec(kernel.text.removeprefix(IMPORTS), names)
-        names[ENTRY](self.memory.table(words))
+        names[KERNEL_ENTRY](self.memory.table(words))
 
 
 def check(cell: Cell, kernels: Sequence[KernelText], shapes: Sequence[tuple[int, int]]) -> None:

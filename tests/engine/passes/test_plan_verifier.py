@@ -10,13 +10,13 @@ from cellar.engine import Cell, build_cell
 from cellar.engine.codegen.kernel_source import write_kernel
 from cellar.engine.ir.graph import Node
 from cellar.engine.ir.ops import Op, apply
-from cellar.engine.passes.memory_plan import MemoryPlan, Place, Slot, plan_memory
+from cellar.engine.passes.memory_plan import BufferPlace, MemoryPlan, Slot, plan_memory
 from cellar.engine.passes.plan_verifier import PlanError, verify_memory_plan, verify_schedule, verify_slots
 from cellar.engine.passes.schedule import (
     FusedLoop,
+    KernelSchedule,
     ProductGroup,
     Region,
-    Schedule,
     Stage,
     backward_schedule,
     forward_schedule,
@@ -28,46 +28,46 @@ LSTM = build_cell(BUILT_IN["lstm"].text(), SIZES)
 LEAK = build_cell(CELLS["leak"], {"in": 3})
 
 
-def with_region(schedule: Schedule, region: Region, stages: tuple[Stage, ...]) -> Schedule:
+def with_region(schedule: KernelSchedule, region: Region, stages: tuple[Stage, ...]) -> KernelSchedule:
     """Return a schedule with other stages in one region."""
     return replace(schedule, regions=schedule.regions | {region: stages})
 
 
-def loop(schedule: Schedule) -> FusedLoop:
+def loop(schedule: KernelSchedule) -> FusedLoop:
     """Return the fused loop of the time loop."""
     (found,) = (stage for stage in schedule.regions["loop"] if isinstance(stage, FusedLoop))
     return found
 
 
-def swap(schedule: Schedule) -> Schedule:
+def swap(schedule: KernelSchedule) -> KernelSchedule:
     return with_region(schedule, "loop", schedule.regions["loop"][::-1])
 
 
-def without_first(schedule: Schedule) -> Schedule:
+def without_first(schedule: KernelSchedule) -> KernelSchedule:
     return with_region(schedule, "before", ())
 
 
-def twice(schedule: Schedule) -> Schedule:
+def twice(schedule: KernelSchedule) -> KernelSchedule:
     return with_region(schedule, "loop", (*schedule.regions["loop"], schedule.regions["loop"][-1]))
 
 
-def backwards(schedule: Schedule) -> Schedule:
+def backwards(schedule: KernelSchedule) -> KernelSchedule:
     stage = replace(loop(schedule), nodes=loop(schedule).nodes[::-1])
     return with_region(schedule, "loop", (schedule.regions["loop"][0], stage))
 
 
-def other_extent(schedule: Schedule) -> Schedule:
+def other_extent(schedule: KernelSchedule) -> KernelSchedule:
     return with_region(schedule, "loop", (schedule.regions["loop"][0], replace(loop(schedule), extent="in")))
 
 
-def mixed_group(schedule: Schedule) -> Schedule:
+def mixed_group(schedule: KernelSchedule) -> KernelSchedule:
     group = schedule.regions["loop"][0]
     assert isinstance(group, ProductGroup)
     wrong = replace(group, operand=schedule.inputs[0])
     return with_region(schedule, "loop", (wrong, *schedule.regions["loop"][1:]))
 
 
-def early(schedule: Schedule) -> Schedule:
+def early(schedule: KernelSchedule) -> KernelSchedule:
     """Move what reads the state before the time loop."""
     group = schedule.regions["loop"][0]
     moved = schedule.region_of | dict.fromkeys(group.nodes, "before")
@@ -75,26 +75,26 @@ def early(schedule: Schedule) -> Schedule:
     return replace(with_region(moved_to, "loop", schedule.regions["loop"][1:]), region_of=moved)
 
 
-def other_region(schedule: Schedule) -> Schedule:
+def other_region(schedule: KernelSchedule) -> KernelSchedule:
     return replace(schedule, region_of=schedule.region_of | {loop(schedule).nodes[0]: "after"})
 
 
-def unknown_result(schedule: Schedule) -> Schedule:
+def unknown_result(schedule: KernelSchedule) -> KernelSchedule:
     return replace(schedule, results=(apply(Op.NEG, schedule.results[0]),))
 
 
-def unknown_kept(schedule: Schedule) -> Schedule:
+def unknown_kept(schedule: KernelSchedule) -> KernelSchedule:
     return replace(schedule, kept=(apply(Op.NEG, schedule.results[0]),))
 
 
-def late_state(schedule: Schedule) -> Schedule:
+def late_state(schedule: KernelSchedule) -> KernelSchedule:
     stage = loop(schedule)
     moved = schedule.region_of | dict.fromkeys(stage.nodes, "after")
     regions = schedule.regions | {"loop": schedule.regions["loop"][:1], "after": (stage,)}
     return replace(schedule, regions=regions, region_of=moved)
 
 
-SCHEDULES: dict[str, tuple[Callable[[Schedule], Schedule], str]] = {
+SCHEDULES: dict[str, tuple[Callable[[KernelSchedule], KernelSchedule], str]] = {
     "a loop before the product that it reads": (swap, r"stage 1 \(loop\): add reads product before it is computed"),
     "a stage left out": (without_first, r"stage 1 \(loop\): add reads product before"),
     "a stage done twice": (twice, r"stage 3 \(loop\): \w+ is computed twice"),
@@ -123,7 +123,7 @@ def a_product(plan: MemoryPlan) -> Node:
     return plan.groups[-1].nodes[1]
 
 
-def place(plan: MemoryPlan, node: Node, at: Place) -> None:
+def place(plan: MemoryPlan, node: Node, at: BufferPlace) -> None:
     plan.places[node] = at
 
 
@@ -135,12 +135,12 @@ def give_span(plan: MemoryPlan, node: Node, span: str) -> None:
 PLANS: dict[str, tuple[Cell, Callable[[MemoryPlan], object], str]] = {
     "no such buffer": (
         LSTM,
-        lambda p: place(p, a_product(p), Place(99)),
+        lambda p: place(p, a_product(p), BufferPlace(99)),
         "the place of product: there is no buffer 99",
     ),
     "past the end of a row": (
         LSTM,
-        lambda p: place(p, a_product(p), Place(p.places[a_product(p)].buffer, ("hidden",) * 4)),
+        lambda p: place(p, a_product(p), BufferPlace(p.places[a_product(p)].buffer, ("hidden",) * 4)),
         r"the place of product: it is not within a row of buffer \d",
     ),
     "two values in one place": (

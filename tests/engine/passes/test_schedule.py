@@ -8,8 +8,8 @@ from cellar.engine.ir.graph import Node
 from cellar.engine.passes.schedule import (
     CONSTANTS,
     FusedLoop,
+    KernelSchedule,
     ProductGroup,
-    Schedule,
     backward_schedule,
     forward_schedule,
     tape,
@@ -20,7 +20,7 @@ SIZES = {"in": 3, "hidden": 5, "proj": 2}
 TEXTS = CELLS | {name: spec.text() for name, spec in BUILT_IN.items()}
 
 
-def products(schedule: Schedule) -> list[tuple[str, list[str]]]:
+def products(schedule: KernelSchedule) -> list[tuple[str, list[str]]]:
     """Return the region and the matrices of every product."""
     return [
         (region, [node.sources[0].name for node in stage.nodes])
@@ -29,7 +29,7 @@ def products(schedule: Schedule) -> list[tuple[str, list[str]]]:
     ]
 
 
-def plans(cell: Cell) -> list[Schedule]:
+def plans(cell: Cell) -> list[KernelSchedule]:
     """Return the plans of a cell's three kernels."""
     return [
         forward_schedule(cell.step),

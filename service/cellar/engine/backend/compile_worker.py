@@ -29,15 +29,17 @@ def compile_text(text: str, cpu: str, features: str) -> bytes:
     """Return the object file of a kernel text for a processor."""
     from llvmlite import binding as llvm
 
-    from cellar.engine.codegen.kernel_source import ENTRY
+    from cellar.engine.codegen.kernel_source import KERNEL_ENTRY
 
     names: dict[str, Any] = {"__name__": "cellar_kernel"}
     exec(compile(text, "<kernel>", "exec"), names)  # noqa: S102  # our own text: no word of the user's is in it
-    function = names[ENTRY]
+    function = names[KERNEL_ENTRY]
     llvm.initialize_native_target()
     llvm.initialize_native_asmprinter()
     # Numba keeps its wrapper apart from the function; as one they show that nothing is raised.
-    text = function.inspect_llvm().replace(function.native_name, ENTRY).replace("{ noinline }", "{ alwaysinline }")
+    text = (
+        function.inspect_llvm().replace(function.native_name, KERNEL_ENTRY).replace("{ noinline }", "{ alwaysinline }")
+    )
     module = llvm.parse_assembly(text)
     machine = llvm.Target.from_default_triple().create_target_machine(
         cpu=cpu, features=features, opt=3, reloc="pic", codemodel="small"
@@ -55,10 +57,10 @@ def _internalise(module: Any, machine: Any) -> None:
     """
     from llvmlite import binding as llvm
 
-    from cellar.engine.codegen.kernel_source import ENTRY
+    from cellar.engine.codegen.kernel_source import KERNEL_ENTRY
 
     for function in module.functions:
-        if not function.is_declaration and function.name != ENTRY:
+        if not function.is_declaration and function.name != KERNEL_ENTRY:
             function.linkage = "internal"
             apart = any(name in function.name for name in NOT_INLINED)
             function.add_function_attribute("noinline" if apart else "alwaysinline")

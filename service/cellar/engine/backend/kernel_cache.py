@@ -32,7 +32,7 @@ from cellar.errors import CompileAbandoned, CompileFailed
 
 _DIGEST_BYTES = 32
 
-KEPT_BYTES = 512 * 1024 * 1024
+KEPT_FILE_BYTES = 512 * 1024 * 1024
 """Limit of all files in a directory of kernels. A cell of an LSTM's size has 60 KB."""
 
 
@@ -211,12 +211,12 @@ def _sweep(directory: Path) -> None:
 
 
 def _shrink(directory: Path) -> None:
-    """Remove the files that were used longest ago, until all together are no larger than KEPT_BYTES.
+    """Remove the files that were used longest ago, until all together are no larger than KEPT_FILE_BYTES.
 
     Kernels in use are in memory. A kernel whose file is gone is compiled again when a process needs it.
     """
     files = [(found.stat().st_mtime_ns, found.stat().st_size, found.path) for found in os.scandir(directory)]
-    left = sum(size for _, size, _ in files) - KEPT_BYTES
+    left = sum(size for _, size, _ in files) - KEPT_FILE_BYTES
     for _, size, path in sorted(files) if left > 0 else ():
         if left <= 0:
             break

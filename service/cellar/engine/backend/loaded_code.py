@@ -16,7 +16,7 @@ from cellar.engine.backend.loader import NativeFunction
 KEPT_KERNELS = 256
 """Limit of the kernels that stay without a reference."""
 
-KEPT_BYTES = 16 * 1024 * 1024
+KEPT_CODE_BYTES = 16 * 1024 * 1024
 """Limit of the sum of their sizes. The kernels of a large cell are some 50 KB, and take a millisecond to load again."""
 
 
@@ -30,7 +30,7 @@ class Footprint(NamedTuple):
 class LoadedKernels:
     """Kernels by key. Thread-safe: the first thread that claims a kernel makes it, others wait for its result."""
 
-    def __init__(self, kept_kernels: int = KEPT_KERNELS, kept_bytes: int = KEPT_BYTES) -> None:
+    def __init__(self, kept_kernels: int = KEPT_KERNELS, kept_bytes: int = KEPT_CODE_BYTES) -> None:
         self._kept_kernels = kept_kernels
         self._kept_bytes = kept_bytes
         self._lock = threading.Lock()

@@ -9,7 +9,7 @@ from typing import Any, cast
 from llvmlite import binding as llvm
 
 from cellar.engine.backend.compile_worker import LIBC_FUNCTIONS
-from cellar.engine.codegen.kernel_source import ENTRY
+from cellar.engine.codegen.kernel_source import KERNEL_ENTRY
 from cellar.errors import CompileFailed
 
 Builtin = Callable[..., Any]
@@ -27,8 +27,8 @@ class NativeFunction:
     def __init__(self, engine: llvm.ExecutionEngine, size_bytes: int) -> None:
         self._engine = engine
         """Owns the memory of the code. LLVM's loader has one lock, which its wrapper takes."""
-        missing = f"the object file of a kernel has no function {ENTRY}"
-        self.address = _present(engine.get_function_address(ENTRY), missing)
+        missing = f"the object file of a kernel has no function {KERNEL_ENTRY}"
+        self.address = _present(engine.get_function_address(KERNEL_ENTRY), missing)
         self.size_bytes = size_bytes
         """Size of the object file, which the loader copies into memory."""
         self._function: Callable[[int], int] = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_int64)(self.address)

@@ -14,12 +14,12 @@ from cellar.engine.codegen.parameter_gradients import ParameterGradientWriter
 from cellar.engine.codegen.prologue_epilogue import PrologueEpilogueWriter
 from cellar.engine.codegen.shared_functions import SharedFunctions
 from cellar.engine.ir.graph import Node, toposort
-from cellar.engine.passes.memory_plan import HEAD, MemoryPlan, Slot, extent
+from cellar.engine.passes.memory_plan import DESCRIPTOR_HEAD, MemoryPlan, Slot, extent
 from cellar.engine.passes.schedule import (
     FusedLoop,
+    KernelSchedule,
     ProductGroup,
     Region,
-    Schedule,
     Stage,
 )
 
@@ -34,7 +34,7 @@ from cellar.engine.kernel_library.reductions import *
 from cellar.engine.kernel_library.simd import *
 """
 
-ENTRY = "cellar_kernel"
+KERNEL_ENTRY = "cellar_kernel"
 """The name of the function that a kernel text defines."""
 
 MOST_LOOPS = 6
@@ -52,7 +52,7 @@ class KernelText:
     memory_plan: MemoryPlan
 
 
-def write_kernel(schedule: Schedule, memory_plan: MemoryPlan, *, flushes: bool) -> KernelText:
+def write_kernel(schedule: KernelSchedule, memory_plan: MemoryPlan, *, flushes: bool) -> KernelText:
     """Return the text of the kernel of a schedule; the memory plan gets the slots that the text reads."""
     return _KernelWriter(schedule, memory_plan, flushes=flushes).kernel()
 
@@ -60,7 +60,7 @@ def write_kernel(schedule: Schedule, memory_plan: MemoryPlan, *, flushes: bool) 
 class _KernelWriter(FusedLoopWriter, ParameterGradientWriter, PrologueEpilogueWriter):
     """Writes the kernel of a schedule, part by part."""
 
-    def __init__(self, schedule: Schedule, memory_plan: MemoryPlan, *, flushes: bool) -> None:
+    def __init__(self, schedule: KernelSchedule, memory_plan: MemoryPlan, *, flushes: bool) -> None:
         super().__init__(schedule, memory_plan, flushes=flushes)
         self.shared = SharedFunctions()
 
@@ -99,8 +99,8 @@ class _KernelWriter(FusedLoopWriter, ParameterGradientWriter, PrologueEpilogueWr
 
     def head(self) -> list[str]:
         """Return the lines that read the descriptor."""
-        lines = ["@cfunc(types.int64(types.int64), nopython=True, error_model='numpy')", f"def {ENTRY}(d):"]
-        lines += [f"    {name} = read_int(d + {8 * index})" for index, name in enumerate(HEAD)]
+        lines = ["@cfunc(types.int64(types.int64), nopython=True, error_model='numpy')", f"def {KERNEL_ENTRY}(d):"]
+        lines += [f"    {name} = read_int(d + {8 * index})" for index, name in enumerate(DESCRIPTOR_HEAD)]
         for name, index in self.order.items():
             lines.append(f"    s{index} = read_int(d + {8 * self.memory_plan.number(Slot('size', name))})")
             lines.append(f"    w{index} = (s{index} + 15) // 16 * 64")

@@ -7,12 +7,12 @@ and write become one function with the places as arguments, so forty layer norms
 import re
 from collections.abc import Sequence
 
-from cellar.engine.passes.memory_plan import HEAD
+from cellar.engine.passes.memory_plan import DESCRIPTOR_HEAD
 
 PART = "part_"
 """Prefix of the names of these functions. `compile_worker` does not inline them."""
 
-_PLACE = re.compile(rf"\b(?:[dgsw]\d+|u|{'|'.join(HEAD)})\b")
+_PLACE = re.compile(rf"\b(?:[dgsw]\d+|u|{'|'.join(DESCRIPTOR_HEAD)})\b")
 """Names that a part reads and does not assign: slots, sizes, widths, the step, and the head of the descriptor."""
 
 _FAULTS = "faults"

@@ -7,7 +7,7 @@ from typing import Literal
 from cellar.engine.ir.graph import Node
 from cellar.engine.ir.ops import Op
 from cellar.engine.passes.memory_plan import MemoryPlan, Slot, SlotKind
-from cellar.engine.passes.schedule import Schedule
+from cellar.engine.passes.schedule import KernelSchedule
 
 STATE_FAULT, OUTPUT_FAULT = 1, 2
 """Kinds of fault: a state, or an output, is not finite."""
@@ -20,7 +20,7 @@ class SourceWriter:
     buffer; `u` is a step of the call, which began at step `start`, `b` a row of the batch, `row` both in one.
     """
 
-    def __init__(self, schedule: Schedule, memory_plan: MemoryPlan, *, flushes: bool) -> None:
+    def __init__(self, schedule: KernelSchedule, memory_plan: MemoryPlan, *, flushes: bool) -> None:
         self.schedule = schedule
         self.memory_plan = memory_plan
         self.flushes = flushes

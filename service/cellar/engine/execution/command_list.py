@@ -8,7 +8,7 @@ import numpy as np
 from cellar.engine.backend.kernel_cache import KernelCache
 from cellar.engine.execution.arrays import Floats, Words, address
 from cellar.engine.execution.invocation import Invocation, check_status
-from cellar.engine.native_calls.command_list_call import Field, Kind
+from cellar.engine.native_calls.command_list_call import CommandField, CommandKind
 
 
 class CommandList:
@@ -27,19 +27,19 @@ class CommandList:
         Raise ValueError if an array is missing that the kernel would read or write.
         """
         call.check_bound()
-        self._append([Kind.CALL, call.kernel.code.address, address(call.descriptor)], call)
+        self._append([CommandKind.CALL, call.kernel.code.address, address(call.descriptor)], call)
 
     def copy(self, source: Floats, target: Floats) -> None:
         """Copy floats to an array of the same shape of at most three axes, or of one that they are spread over."""
-        self._move(Kind.COPY, source, target)
+        self._move(CommandKind.COPY, source, target)
 
     def flush(self, array: Floats) -> None:
         """Replace magnitudes below 2^-63 by +0. The last axis is dense."""
-        self._move(Kind.FLUSH, array, array)
+        self._move(CommandKind.FLUSH, array, array)
 
     def add(self, source: Floats, target: Floats) -> None:
         """Add to an array another one of its shape. The last axis is dense in both."""
-        self._move(Kind.ADD, source, target)
+        self._move(CommandKind.ADD, source, target)
 
     def run(self) -> bool:
         """Run all steps; return False if a kernel found a fault, after which none was run.
@@ -52,7 +52,7 @@ class CommandList:
         check_status(status)
         return status == 0
 
-    def _move(self, kind: Kind, source: Floats, target: Floats) -> None:
+    def _move(self, kind: CommandKind, source: Floats, target: Floats) -> None:
         if target.size == 0:
             return
         alive = (source, target)
@@ -62,7 +62,7 @@ class CommandList:
         before = 3 - target.ndim
         if before < 0:
             raise ValueError(f"a copy of {target.ndim} axes")
-        if kind is not Kind.COPY and (source.strides[-1], target.strides[-1]) != (4, 4):
+        if kind is not CommandKind.COPY and (source.strides[-1], target.strides[-1]) != (4, 4):
             raise ValueError("only a copy may have strides along its last axis")
         sizes = [
             [fill] * before + list(numbers)
@@ -71,6 +71,6 @@ class CommandList:
         self._append([kind, address(source), address(target), *sizes[0], *sizes[1], *sizes[2]], alive)
 
     def _append(self, step: list[int], alive: object) -> None:
-        self._steps.append(step + [0] * (Field.COUNT - len(step)))
+        self._steps.append(step + [0] * (CommandField.COUNT - len(step)))
         self._alive.append(alive)
         self._words = None

@@ -15,7 +15,7 @@ from cellar.engine.backend.kernel_cache import KernelCache
 from cellar.engine.cell import Cell
 from cellar.engine.codegen.kernel_source import KernelText
 from cellar.engine.execution.arrays import Floats, Ints
-from cellar.engine.execution.invocation import Invocation, Kernel, Lease, lease
+from cellar.engine.execution.invocation import CellKernel, Invocation, InvocationLease, lease
 from cellar.engine.execution.packed_weights import PackedWeights, pack
 from cellar.engine.passes.memory_plan import HEAD_INDEX, PARAM_GRADIENTS
 from cellar.errors import ShapeMismatch
@@ -28,7 +28,7 @@ class Tape:
     steps: int
     rows: int
     lengths: Ints | None
-    lease: Lease
+    lease: InvocationLease
     """Holds the invocation whose scratch memory holds the values."""
 
 
@@ -61,16 +61,16 @@ class CompiledCell:
     def __init__(self, cell: Cell, cache: KernelCache) -> None:
         self.cell = cell
         self._cache = cache
-        self.kernel = Kernel(cell, cache, cell.forward_kernel(save=False))
-        self._training: tuple[Kernel, Kernel] | None = None
+        self.kernel = CellKernel(cell, cache, cell.forward_kernel(save=False))
+        self._training: tuple[CellKernel, CellKernel] | None = None
         self._lock = threading.Lock()
 
-    def _training_kernels(self) -> tuple[Kernel, Kernel]:
+    def _training_kernels(self) -> tuple[CellKernel, CellKernel]:
         with self._lock:
             if self._training is None:
                 texts = _training_texts(self.cell)
                 self._cache.load([text.text for text in texts])
-                forward, backward = (Kernel(self.cell, self._cache, text) for text in texts)
+                forward, backward = (CellKernel(self.cell, self._cache, text) for text in texts)
                 self._training = (forward, backward)
             return self._training
 

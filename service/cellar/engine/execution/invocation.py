@@ -16,8 +16,8 @@ from cellar.engine.execution.packed_weights import PackedWeights
 from cellar.engine.execution.scratch_pool import ARENAS
 from cellar.engine.ir.graph import Node
 from cellar.engine.passes.memory_plan import (
+    DESCRIPTOR_HEAD,
     GRADIENT_SLOTS,
-    HEAD,
     HEAD_ADDRESSES,
     HEAD_INDEX,
     PAIRS,
@@ -36,7 +36,7 @@ FLUSHES = 1
 """The status that a kernel returns in a thread that flushes subnormal numbers."""
 
 
-class Kernel:
+class CellKernel:
     """A loaded kernel, its memory plan, and the position of each slot in its descriptor.
 
     It references the machine code whose addresses are in descriptors and frames; every holder of one of those
@@ -49,7 +49,7 @@ class Kernel:
         self.code = cache.load([text.text])[0]
         self.products = cache.products()
         self.slot_index: dict[tuple[SlotKind, int | str], int] = {
-            (slot.kind, slot.index): len(HEAD) + number for number, slot in enumerate(self.memory_plan.slots)
+            (slot.kind, slot.index): len(DESCRIPTOR_HEAD) + number for number, slot in enumerate(self.memory_plan.slots)
         }
         self._buffers: dict[tuple[int, int, int], Buffers] = {}
 
@@ -66,7 +66,7 @@ class Kernel:
         return found.copy()
 
     def _filled(self, packed: PackedWeights) -> Words:
-        descriptor = np.zeros(len(HEAD) + len(self.memory_plan.slots), np.int64)
+        descriptor = np.zeros(len(DESCRIPTOR_HEAD) + len(self.memory_plan.slots), np.int64)
         for (kind, index), position in self.slot_index.items():
             if kind == "size":
                 descriptor[position] = self.cell.sizes[str(index)]
@@ -138,7 +138,7 @@ _SKEW = 192
 class Invocation:
     """One run at a time of a kernel over `steps` steps of `rows` rows: its descriptor and its scratch memory."""
 
-    def __init__(self, kernel: Kernel, packed: PackedWeights, steps: int, rows: int, *, ragged: bool) -> None:
+    def __init__(self, kernel: CellKernel, packed: PackedWeights, steps: int, rows: int, *, ragged: bool) -> None:
         self.kernel = kernel
         self.steps, self.rows = steps, rows
         self.lengths: Ints | None = np.zeros(rows, np.int32) if ragged else None
@@ -284,7 +284,7 @@ class GradientBuffers:
         }
 
 
-class Lease:
+class InvocationLease:
     """Holds an invocation that is in use; when the lease is deleted, the invocation is kept for the next run."""
 
     __slots__ = ("_pool", "call")
@@ -301,7 +301,7 @@ class Lease:
 _CALLS_KEPT, _SHAPES_KEPT = 2, 8
 
 
-def lease(kernel: Kernel, packed: PackedWeights, steps: int, rows: int, lengths: Ints | None) -> Lease:
+def lease(kernel: CellKernel, packed: PackedWeights, steps: int, rows: int, lengths: Ints | None) -> InvocationLease:
     """Return a call for that shape, ready to be bound to arrays. Raise ShapeMismatch for the lengths."""
     key = (kernel, steps, rows, lengths is not None)
     pool: list[Invocation] = packed.calls.get(key, [])
@@ -312,7 +312,7 @@ def lease(kernel: Kernel, packed: PackedWeights, steps: int, rows: int, lengths:
     except IndexError:
         call = Invocation(kernel, packed, steps, rows, ragged=lengths is not None)
     call.begin(None if lengths is None else clipped(lengths, steps, rows))
-    return Lease(call, pool)
+    return InvocationLease(call, pool)
 
 
 def check_status(status: int) -> None:

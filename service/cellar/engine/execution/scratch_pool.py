@@ -4,7 +4,7 @@ import threading
 
 from cellar.engine.execution.arrays import Bytes, address, aligned
 
-KEPT_BYTES = 512 * 1024 * 1024
+KEPT_SCRATCH_BYTES = 512 * 1024 * 1024
 """Idle memory that the process keeps for later calls."""
 
 
@@ -55,5 +55,5 @@ class ScratchPool:
                 self.idle_bytes += memory.nbytes
 
 
-ARENAS = ScratchPool(KEPT_BYTES)
+ARENAS = ScratchPool(KEPT_SCRATCH_BYTES)
 """The pool of the process."""

@@ -8,7 +8,7 @@ from cellar.engine.ir.graph import Node, Operation
 from cellar.engine.ir.ops import OPS, Op, apply, const, reduce
 from cellar.engine.numerics import LAYERNORM_EPSILON
 
-Result = Literal["same", "scalar"]
+ResultShape = Literal["same", "scalar"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +18,7 @@ class Function:
     arity: int
     build: Callable[..., Node]
     takes_vector: bool = False
-    result: Result = "same"
+    result: ResultShape = "same"
 
 
 def _of(op: Operation) -> Function:

@@ -9,7 +9,7 @@ from cellar.errors import CellLimitError, CellSyntaxError
 
 MAX_TEXT_BYTES = 4096
 
-Kind = Literal["name", "number", "symbol", "newline", "end"]
+TokenKind = Literal["name", "number", "symbol", "newline", "end"]
 
 _TOKEN = re.compile(
     r"(?P<blank>[ \t\r]+|\#[^\n]*)"
@@ -19,14 +19,14 @@ _TOKEN = re.compile(
     r"|(?P<symbol>[-+/@=(),:]|\*(?!\*))"
 )
 
-_KINDS: dict[str | None, Kind] = {"name": "name", "number": "number", "symbol": "symbol"}
+_KINDS: dict[str | None, TokenKind] = {"name": "name", "number": "number", "symbol": "symbol"}
 
 
 @dataclass(frozen=True, slots=True)
 class Token:
     """A piece of cell text and where it stands; `line` and `column` count from 1."""
 
-    kind: Kind
+    kind: TokenKind
     text: str
     line: int
     column: int

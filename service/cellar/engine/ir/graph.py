@@ -15,7 +15,7 @@ Shape = tuple[str, ...]
 
 
 Array = NDArray[Any]
-Kind = Literal["leaf", "map", "reduction", "product"]
+OperationKind = Literal["leaf", "map", "reduction", "product"]
 Cotangents = tuple["Node | None", ...]
 
 
@@ -25,7 +25,7 @@ class Operation:
 
     name: str
     """Stands in the canonical form of cells, which the digests of models cover: it never changes."""
-    kind: Kind
+    kind: OperationKind
     """A map works element by element, a reduction makes one number of a vector, a product multiplies by a matrix."""
     arity: int
     numpy: Callable[..., Array]

@@ -3,7 +3,7 @@
 from enum import IntEnum, auto
 
 
-class Field(IntEnum):
+class CommandField(IntEnum):
     """Words of 64 bits that make up a command."""
 
     KIND = 0
@@ -19,7 +19,7 @@ class Field(IntEnum):
     COUNT = 12
 
 
-class Kind(IntEnum):
+class CommandKind(IntEnum):
     """What a command does."""
 
     CALL = 0
@@ -100,8 +100,8 @@ def cellar_kernel(recording):
 
 
 def command_list_text() -> str:
-    """Return the text of a function that runs a command list: the number of commands, and the commands (`Field`).
+    """Return the text of a function that runs a command list: their number, and the commands (`CommandField`).
 
     The function returns 0, or at once the first status of a kernel that is not 0.
     """
-    return _TEXT.format(f=Field, k=Kind)
+    return _TEXT.format(f=CommandField, k=CommandKind)

@@ -4,14 +4,14 @@ A text names a function of the engine and makes its entry; it holds no code of i
 none of those functions, since they need Numba.
 """
 
-from cellar.engine.codegen.kernel_source import ENTRY
+from cellar.engine.codegen.kernel_source import KERNEL_ENTRY
 from cellar.engine.target import Registers
 
 _PRODUCT = f"""\
 from cellar.engine.kernel_library.matmul import {{name}}
 from cellar.engine.target import Registers
 
-{ENTRY} = {{name}}(Registers({{count}}, {{lanes}}))
+{KERNEL_ENTRY} = {{name}}(Registers({{count}}, {{lanes}}))
 """
 
 _ENTRY = f"""\
@@ -19,7 +19,7 @@ from numba import cfunc, types
 
 from cellar.engine.{{module}} import {{function}}
 
-{ENTRY} = cfunc(types.int64({{arguments}}), error_model="numpy")({{function}})
+{KERNEL_ENTRY} = cfunc(types.int64({{arguments}}), error_model="numpy")({{function}})
 """
 
 

@@ -1,8 +1,8 @@
 """Plans the memory of a kernel: the slots of its descriptor, and the padded buffers of its scratch memory.
 
-A kernel takes one address, of an array of 64-bit integers. The first are fixed (`HEAD`); the rest are slots in the
-order of the layout: sizes, dense arrays with their strides, addresses of weights, and buffers. A padded row of n floats
-has ceil(n / 16) blocks of 64 bytes; a scalar is a block with the same value in every lane.
+A kernel takes one address, of an array of 64-bit integers: its descriptor. The first are fixed (`DESCRIPTOR_HEAD`). The
+rest are slots: sizes, dense arrays with their strides, addresses of weights, and buffers. A padded row of n floats has
+ceil(n / 16) blocks of 64 bytes; a scalar is a block with the same value in every lane.
 """
 
 from collections.abc import Mapping
@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from cellar.engine.ir.graph import Node
-from cellar.engine.passes.schedule import CONSTANTS, Carried, FusedLoop, ProductGroup, Schedule
+from cellar.engine.passes.schedule import CONSTANTS, Carried, FusedLoop, KernelSchedule, ProductGroup
 
-HEAD = (
+DESCRIPTOR_HEAD = (
     "steps",
     "rows",
     "start",
@@ -43,7 +43,7 @@ HEAD = (
   the carried values holds the state of every row.
 - `initial`: address of the initial state. `offset`: bytes from a state pointer to this kernel's own state."""
 
-HEAD_INDEX = {name: index for index, name in enumerate(HEAD)}
+HEAD_INDEX = {name: index for index, name in enumerate(DESCRIPTOR_HEAD)}
 
 PAIRS = 128
 """Pairs of step and row whose factors of weight gradients are packed at a time: they fill the second-level cache."""
@@ -108,7 +108,7 @@ class Buffer:
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class BufferPlace:
     """Where the value of a node is: a buffer, and the sizes of the values before it in a row."""
 
     buffer: int
@@ -119,11 +119,11 @@ class Place:
 class MemoryPlan:
     """The slots and buffers of a kernel, in order."""
 
-    schedule: Schedule
+    schedule: KernelSchedule
     numbers: dict[Slot, int] = field(default_factory=dict)
     """Every slot with its position in the descriptor, in the order in which they were made."""
     buffers: list[Buffer] = field(default_factory=list)
-    places: dict[Node, Place] = field(default_factory=dict)
+    places: dict[Node, BufferPlace] = field(default_factory=dict)
     groups: list[ProductGroup] = field(default_factory=list)
     vectors: list[Node] = field(default_factory=list)
     pairs: list[str] = field(default_factory=list)
@@ -135,7 +135,7 @@ class MemoryPlan:
 
     def number(self, slot: Slot) -> int:
         """Return the position of a slot in the descriptor, making it on first use."""
-        return self.numbers.setdefault(slot, len(HEAD) + len(self.numbers))
+        return self.numbers.setdefault(slot, len(DESCRIPTOR_HEAD) + len(self.numbers))
 
     @property
     def slots(self) -> list[Slot]:
@@ -153,7 +153,7 @@ def row_bytes(widths: tuple[str, ...], sizes: Mapping[str, int]) -> int:
     return sum(width_bytes(sizes[name]) if name else 64 for name in widths)
 
 
-def plan_memory(schedule: Schedule) -> MemoryPlan:
+def plan_memory(schedule: KernelSchedule) -> MemoryPlan:
     """Return the memory plan of a schedule: a place for every value that is read outside the loop that computes it."""
     computed = {node for _, stage in schedule.stages if isinstance(stage, FusedLoop) for node in stage.nodes}
     reductions = {node for node in computed if node.op.kind == "reduction"}
@@ -178,7 +178,7 @@ def plan_memory(schedule: Schedule) -> MemoryPlan:
     return layout
 
 
-def _may_write_in_place(schedule: Schedule, carried: Carried) -> bool:
+def _may_write_in_place(schedule: KernelSchedule, carried: Carried) -> bool:
     """Return whether a new value may be written over the old one: no later stage of the step reads the old one.
 
     Within the stage it is safe, since a loop reads a block of every operand before it writes one.
@@ -193,7 +193,7 @@ def _may_write_in_place(schedule: Schedule, carried: Carried) -> bool:
 def _place(layout: MemoryPlan, nodes: tuple[Node, ...], span: Span) -> None:
     widths = tuple(extent(node) for node in nodes)
     for index, node in enumerate(nodes):
-        layout.places[node] = Place(len(layout.buffers), widths[:index])
+        layout.places[node] = BufferPlace(len(layout.buffers), widths[:index])
     layout.buffers.append(Buffer(widths, span))
 
 
@@ -212,7 +212,7 @@ def _stored(layout: MemoryPlan) -> set[Node]:
     return {node for node in stored if node.op not in CONSTANTS}
 
 
-def _span(schedule: Schedule, region: str, nodes: tuple[Node, ...]) -> Span:
+def _span(schedule: KernelSchedule, region: str, nodes: tuple[Node, ...]) -> Span:
     """Return how long a value must be kept: for one step, unless it is read outside the time loop."""
     if region != "loop":
         return "call"

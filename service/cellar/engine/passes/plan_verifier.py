@@ -8,8 +8,8 @@ legal descriptor each slot has a position of its own and names something that th
 import re
 
 from cellar.engine.ir.graph import Node
-from cellar.engine.passes.memory_plan import HEAD, MemoryPlan, Slot, extent
-from cellar.engine.passes.schedule import CONSTANTS, FusedLoop, ProductGroup, Region, Schedule, Stage, loop_extent
+from cellar.engine.passes.memory_plan import DESCRIPTOR_HEAD, MemoryPlan, Slot, extent
+from cellar.engine.passes.schedule import CONSTANTS, FusedLoop, KernelSchedule, ProductGroup, Region, Stage, loop_extent
 
 
 class PlanError(AssertionError):
@@ -21,7 +21,7 @@ def _check(holds: bool, where: str, what: str) -> None:
         raise PlanError(f"{where}: {what}")
 
 
-def _numbered(schedule: Schedule) -> list[tuple[str, Region, Stage]]:
+def _numbered(schedule: KernelSchedule) -> list[tuple[str, Region, Stage]]:
     """Return the stages in order, each with its name in errors."""
     return [(f"stage {number} ({region})", region, stage) for number, (region, stage) in enumerate(schedule.stages)]
 
@@ -29,7 +29,7 @@ def _numbered(schedule: Schedule) -> list[tuple[str, Region, Stage]]:
 # --- schedules
 
 
-def verify_schedule(schedule: Schedule) -> None:
+def verify_schedule(schedule: KernelSchedule) -> None:
     """Raise PlanError unless every value is computed once, and after what it reads."""
     leaves = {c.leaf for c in schedule.carried}
     done = {*schedule.inputs, *schedule.taped}
@@ -165,10 +165,14 @@ _READ = re.compile(r"read_int\(d \+ (\d+)\)")
 
 def verify_slots(plan: MemoryPlan, text: str) -> None:
     """Raise PlanError unless each slot has its own position, which the kernel's text reads, and names what exists."""
-    expected = list(range(len(HEAD), len(HEAD) + len(plan.numbers)))
+    expected = list(range(len(DESCRIPTOR_HEAD), len(DESCRIPTOR_HEAD) + len(plan.numbers)))
     _check(sorted(plan.numbers.values()) == expected, "the descriptor", "two slots share a position, or one has none")
     read = {int(offset) // 8 for offset in _READ.findall(text)}
-    _check(read == {*range(len(HEAD)), *expected}, "the descriptor", "the text reads other positions than it has")
+    _check(
+        read == {*range(len(DESCRIPTOR_HEAD)), *expected},
+        "the descriptor",
+        "the text reads other positions than it has",
+    )
     schedule = plan.schedule
     nodes = (*schedule.step.params, *schedule.step.inputs, *(s.previous for s in schedule.step.states))
     flat = {node.name for node in schedule.step.params if len(node.shape) < 2}

@@ -66,7 +66,7 @@ class Carried:
 
 
 @dataclass(frozen=True)
-class Schedule:
+class KernelSchedule:
     """What a kernel computes, and in which order."""
 
     step: Step
@@ -97,15 +97,15 @@ class Schedule:
         return [(region, stage) for region in REGIONS for stage in self.regions[region]]
 
 
-def forward_schedule(step: Step, adjoint: Adjoint | None = None) -> Schedule:
+def forward_schedule(step: Step, adjoint: Adjoint | None = None) -> KernelSchedule:
     """Return the schedule of a step; with an adjoint, every value that it reads is kept for the backward kernel."""
     carried = tuple(Carried(s.previous, _computed(s.following)) for s in step.states)
     kept = _read_by_adjoint(step, adjoint) if adjoint is not None else ()
-    schedule = Schedule(step, None, step.inputs, carried, (), (_computed(step.output),), kept)
+    schedule = KernelSchedule(step, None, step.inputs, carried, (), (_computed(step.output),), kept)
     return _with_stages(schedule, history=adjoint is not None)
 
 
-def backward_schedule(step: Step, adjoint: Adjoint) -> Schedule:
+def backward_schedule(step: Step, adjoint: Adjoint) -> KernelSchedule:
     """Return the schedule of the adjoint of a step."""
     leaves = [adjoint.cotangents[s.name] for s in step.states]
     carried = tuple(Carried(leaf, _computed(node)) for leaf, node in zip(leaves, adjoint.states, strict=True))
@@ -113,7 +113,7 @@ def backward_schedule(step: Step, adjoint: Adjoint) -> Schedule:
     kept = dict.fromkeys(node for node in (*adjoint.params.values(), *factors) if node.op not in CONSTANTS)
     inputs = (adjoint.cotangents[OUTPUT_COTANGENT],)
     results = tuple(_computed(node) for node in adjoint.inputs)
-    schedule = Schedule(step, adjoint, inputs, carried, tape(step, adjoint), results, tuple(kept))
+    schedule = KernelSchedule(step, adjoint, inputs, carried, tape(step, adjoint), results, tuple(kept))
     return _with_stages(schedule, history=False)
 
 
@@ -146,7 +146,7 @@ def _computed(node: Node) -> Node:
     return node if node.sources else broadcast(node, node.shape)
 
 
-def _with_stages(schedule: Schedule, *, history: bool) -> Schedule:
+def _with_stages(schedule: KernelSchedule, *, history: bool) -> KernelSchedule:
     """Return a schedule with its regions and stages."""
     carried, kept = schedule.carried, schedule.kept
     roots = [*(c.following for c in carried), *schedule.results, *kept]
