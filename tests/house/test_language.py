@@ -45,9 +45,6 @@ CHECKED = ("README.md", "CHANGELOG.md", "CONTRIBUTING.md", "docs", "benchmarks",
 
 PENDING = (
     "api",
-    "engine/backend",
-    "engine/execution",
-    "engine/kernel_library",
     "sessions/execution/micro_batcher.py",
     "sessions/execution/model_cache.py",
     "sessions/requests",

@@ -31,7 +31,6 @@ FORMER = (
     "^note_bad$",
     "^_?landings?$",
     "^_?halves$",
-    "^goes_on$",
     "^call_1$",
     "^player",
     "^living_rows$",

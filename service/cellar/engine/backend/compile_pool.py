@@ -167,7 +167,7 @@ def _send(pipe: IO[str], request: str) -> None:
 
 def _check_wanted(wanted: Wanted) -> None:
     if not wanted():
-        raise CompileAbandoned("nobody waits for it any more")
+        raise CompileAbandoned("the request was cancelled")
 
 
 def _failure(status: int, stderr: str) -> CompileFailed:

@@ -122,7 +122,7 @@ class CompiledCell:
     ) -> Backward:
         """Run the adjoint back over a forward pass: `d_outputs` (T, B, out), `d_state` (B, S) of the final state.
 
-        Gradients of parameters are sums over all steps and rows; with `into` they go on from the sums given. Without
+        Gradients of parameters are sums over all steps and rows; with `into` they are added to the sums given. Without
         `want_inputs` those of the inputs are not computed, and `d_inputs` is empty; `want_params` is alike.
         """
         cell = self.cell

@@ -104,7 +104,7 @@ class CellKernel:
         return np.array([*head, *without], np.int64), np.array([*head, *(place for _, place in every)], np.int64)
 
     def buffers(self, call: int, step: int, history: int) -> "Buffers":
-        """Return the layout of scratch memory with room for so many rows of a call, of a step and of a history."""
+        """Return the layout of scratch memory for these numbers of rows of a call, of a step and of a history."""
         found = self._buffers.get((call, step, history))
         if found is None:
             found = self._arranged({"call": call, "step": step, "history": history})

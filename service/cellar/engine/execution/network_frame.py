@@ -156,7 +156,7 @@ class _FrameBuilder:
         return _Tables(begin, patches, patches + 3 * len(self.patches))
 
     def _fill(self, words: Words, tables: _Tables, begins: Words) -> None:
-        """Write the tables, but for that of rows, which each call writes."""
+        """Write the tables, except that of rows, which each call writes."""
         base = address(words)
         kernels = [node.kernel.kernel.code.address for node in self.plan.nodes]
         layers = words[tables.layers : tables.patches].reshape(-1, 2)

@@ -142,7 +142,7 @@ class NetworkProgram:
         return joined_runs(runs)
 
     def parts(self, steps: int, rows: int) -> int:
-        """Return the number of threads to use for so many steps of so many rows."""
+        """Return the number of threads to use for this number of steps and rows."""
         return max(1, min(THREADS, rows, steps * rows * self.flops // PART_FLOPS))
 
     def _find_frame(self, shape: tuple[int, ...]) -> tuple[_Shape, NetworkFrame]:

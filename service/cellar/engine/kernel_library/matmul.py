@@ -33,7 +33,7 @@ def float32_product(registers: Registers) -> Any:
 
     It writes the products of `rows` vectors of `length` floats with packed panels. The float k of row i stands at
     a + i * a_row + k * a_k (strides in bytes); a row of results has `panels` blocks of 64 bytes. With `accumulate` the
-    sums go on from what `out` holds. The rows are cut into blocks of nearly equal height, the panels into groups as
+    sums are added to what `out` holds. The rows are cut into blocks of nearly equal height, the panels into groups as
     wide as the tile allows at that height, and the terms into parts whose weights stay in the cache for all blocks.
     """
     shapes = tile_shapes(registers)
@@ -47,7 +47,7 @@ def float32_product(registers: Registers) -> Any:
             return 0
         blocks = (rows + tallest - 1) // tallest
         low = rows // blocks
-        tall = rows - low * blocks  # so many blocks have a row more
+        tall = rows - low * blocks  # this number of blocks has a row more
         most = most_panels(low + 1 if tall > 0 else low)
         groups = (panels + most - 1) // most
         narrow = panels // groups
@@ -123,7 +123,7 @@ def tile_shapes(registers: Registers) -> list[int]:
 
 
 def _most_panels(rows: int, registers: Registers) -> int:
-    """Return how many panels a tile of so many rows takes: 0 if it does not fit, and enough sums for a row alone."""
+    """Return the most panels of a tile of this height: 0 if it does not fit; for one row enough independent sums."""
     each = 16 // registers.lanes
     widest = 8 if each == 1 else 4
     fitting = (p for p in range(widest, 0, -1) if rows * p * each + min(rows, p * each) + 1 <= registers.count)

@@ -26,9 +26,9 @@ _WORD = ir.IntType(32)
 _FLOAT = ir.FloatType()
 
 FETCHED_ROWS, FETCHED_BYTES = 4, 2048
-"""Tiles of at least so many rows prefetch weights so many bytes ahead. The processor's own prefetch ends with a page of
-memory, sixty iterations on: without ours, products of 4 to 16 rows with 4 MB of weights, beyond the second-level cache,
-took a quarter longer. Tiles of fewer rows are bound by reading, and became slower with it."""
+"""Tiles of at least this height prefetch weights this number of bytes ahead. The processor's own prefetch ends with a
+page of memory, sixty iterations later: without ours, products of 4 to 16 rows with 4 MB of weights, beyond the
+second-level cache, took a quarter longer. Tiles of fewer rows are bound by reading, and became slower with it."""
 
 Grid = list[list[ir.Value]]
 
