@@ -15,7 +15,7 @@ from cellar.engine.execution.compiled_cell import (
     kernel_texts,
 )
 from cellar.engine.execution.invocation import Invocation
-from cellar.engine.execution.network_plan import PlanNode, Run
+from cellar.engine.execution.network_plan import INPUT, PlanNode, Run, Signal
 from cellar.engine.execution.network_program import NetworkProgram
 from cellar.engine.execution.packed_weights import PackedWeights
 from cellar.engine.native_calls.command_list_call import command_list_text
@@ -23,6 +23,7 @@ from cellar.engine.numerics import KERNEL_REV, TRAINING_REV
 from cellar.engine.target import Target, host_target, is_known, target_here
 
 __all__ = [
+    "INPUT",
     "KERNEL_REV",
     "TRAINING_REV",
     "Backward",
@@ -37,6 +38,7 @@ __all__ = [
     "PackedWeights",
     "PlanNode",
     "Run",
+    "Signal",
     "State",
     "States",
     "Tape",

@@ -1,7 +1,4 @@
-"""Plans the memory of a network's calls: where each layer's output goes, and how many rows and steps a frame holds.
-
-A *signal* is a tuple of node numbers whose outputs stand side by side in memory; (-1,) is the network's input.
-"""
+"""Plans the memory of a network's calls: where each layer's output goes, and how many rows and steps a frame holds."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,8 +11,10 @@ from cellar.engine.execution.scratch_pool import Scratch
 from cellar.engine.passes.memory_plan import row_bytes
 
 Signal = tuple[int, ...]
+"""Numbers of nodes whose outputs are side by side in memory."""
 
 INPUT: Signal = (-1,)
+"""The network's input."""
 
 CHUNK_BYTES = 256 * 1024
 """Limit of the values that a kernel computes for a chunk before its time loop: they stay in the second-level cache."""

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from cellar.engine import CompiledCell, Forward, PackedWeights, Tape
+from cellar.engine import INPUT, CompiledCell, Forward, PackedWeights, Signal, Tape
 from cellar.nn.execution.dropout import Masks
-from cellar.nn.model.layer import INPUT, Layer, Signal
+from cellar.nn.model.layer import Layer
 
 Array = NDArray[np.float32]
 Lengths = NDArray[np.int32]

@@ -19,6 +19,7 @@ from cellar.engine import (
     NetworkProgram,
     PlanNode,
     Run,
+    Signal,
     States,
     command_list_text,
     compile_cells,
@@ -30,7 +31,7 @@ from cellar.nn.execution.array_functions import Arithmetic
 from cellar.nn.execution.backprop import Part, Trace, backward, forward, side_by_side
 from cellar.nn.execution.dropout import Masks
 from cellar.nn.model.embedding import look_up, table_gradient
-from cellar.nn.model.layer import Layer, Signal
+from cellar.nn.model.layer import Layer
 from cellar.nn.model.lowering import served
 from cellar.nn.model.network import Network
 

@@ -4,15 +4,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import accumulate, pairwise
 
-from cellar.engine import Cell, State
+from cellar.engine import INPUT, Cell, Signal, State
 from cellar.errors import InvalidInput
 from cellar.nn.model.initialisers import Fan, Shape, check_overrides, default, fans
 from cellar.nn.spec.initialisers import Initialiser
-
-Signal = tuple[int, ...]
-"""Numbers of layers whose outputs stand side by side; -1 is the network's input."""
-
-INPUT: Signal = (-1,)
 
 
 @dataclass(frozen=True, slots=True)

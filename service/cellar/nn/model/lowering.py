@@ -7,10 +7,10 @@ ends in one that adds two signals. Layers of the specification that are no compo
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from cellar.engine import Cell
+from cellar.engine import INPUT, Cell, Signal
 from cellar.errors import InvalidInput
 from cellar.nn.model.embedding import Embedding
-from cellar.nn.model.layer import INPUT, Layer, Signal
+from cellar.nn.model.layer import Layer
 from cellar.nn.spec.base import Frozen
 
 MAX_LAYERS = 64

@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from cellar.engine import INPUT
 from cellar.errors import InvalidInput, NotFinite, ShapeMismatch
 from cellar.nn.model.embedding import Embedding
 from cellar.nn.model.initialisers import Fan, Shape, draw
-from cellar.nn.model.layer import INPUT, Layer
+from cellar.nn.model.layer import Layer
 from cellar.nn.model.lowering import flatten
 from cellar.nn.model.spec import NetworkSpec
 from cellar.nn.spec.initialisers import Initialiser

@@ -5,7 +5,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from cellar.nn.model.layer import Signal
+from cellar.engine import Signal
 from cellar.nn.model.layers.recurrent import RecurrentSpec
 from cellar.nn.model.lowering import LayerSpec, NetworkBuilder
 

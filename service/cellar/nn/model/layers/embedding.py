@@ -4,9 +4,9 @@ from typing import Literal
 
 from pydantic import Field
 
+from cellar.engine import INPUT, Signal
 from cellar.errors import InvalidInput
 from cellar.nn.model.embedding import Embedding
-from cellar.nn.model.layer import INPUT, Signal
 from cellar.nn.model.lowering import LayerSpec, NetworkBuilder
 from cellar.nn.spec.base import Size
 from cellar.nn.spec.initialisers import Initialisers

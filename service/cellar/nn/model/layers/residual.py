@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
-from cellar.engine import Cell, build_cell
+from cellar.engine import Cell, Signal, build_cell
 from cellar.errors import InvalidInput
-from cellar.nn.model.layer import Layer, Signal
+from cellar.nn.model.layer import Layer
 from cellar.nn.model.lowering import LayerSpec, NetworkBuilder
 
 if TYPE_CHECKING:  # the package of layers names the union of all kinds, this one among them

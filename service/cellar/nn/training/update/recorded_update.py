@@ -9,9 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from cellar.engine import Invocation
+from cellar.engine import INPUT, Invocation, Signal
 from cellar.nn.execution.executable import CompiledNetwork
-from cellar.nn.model.layer import INPUT, Signal
 from cellar.nn.model.network import Network
 from cellar.nn.training.data.batches import Batch
 from cellar.nn.training.update.compiled_loss import CompiledLoss
