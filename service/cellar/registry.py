@@ -30,7 +30,7 @@ from cellar.ports import MODEL_NAME, MODEL_NAME_IN_WORDS, BlobStore, Clock, Mode
 from cellar.wire.arrays import weights as wire_weights
 
 logger = logging.getLogger(__name__)
-Answer = TypeVar("Answer")
+Result = TypeVar("Result")
 
 _NAME = re.compile(MODEL_NAME)
 REFERENCE = re.compile(f"({MODEL_NAME})(?:@([1-9][0-9]{{0,8}}))?")
@@ -43,7 +43,7 @@ PACKED = 1.5
 
 
 @dataclass(frozen=True, slots=True)
-class LoadedModel:
+class RunnableModel:
     """A version that is ready to run."""
 
     version: ModelVersion
@@ -154,7 +154,7 @@ class Registry:
             created_s=self._clock.now_s(),
         )
 
-    def _put(self, weights: bytes | memoryview, refer: Callable[[], Answer]) -> Answer:
+    def _put(self, weights: bytes | memoryview, refer: Callable[[], Result]) -> Result:
         """Store weights, then run `refer`, which stores a reference to them; return its result."""
         self._blobs.put(weights)
         answer = refer()
@@ -219,14 +219,14 @@ class Registry:
         """Return the weights of a version. Raise ModelUnknown if they are gone, StoreCorrupt or StoreUnavailable."""
         return wire_weights.load(self.weights_file(version))
 
-    def load(self, version: ModelVersion) -> LoadedModel:
+    def load(self, version: ModelVersion) -> RunnableModel:
         """Load a version so that it can be run. Loaded models are not cached here, only compiled networks are.
 
         Raise ModelUnknown if its weights were deleted, CompileFailed, or StoreUnavailable.
         """
         data = self.weights_file(version)
         bound = self._compile_once(version).bind(wire_weights.load(data))
-        return LoadedModel(version, bound, MODEL_BYTES + int(PACKED * len(data)))
+        return RunnableModel(version, bound, MODEL_BYTES + int(PACKED * len(data)))
 
     def _compile_once(self, version: ModelVersion) -> CompiledNetwork:
         """Return the compiled network of a version; all loaded models of the same network share this object."""

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from cellar.embedded.processes import GIVE_UP, Child, Upkeep
+from cellar.embedded.processes import GIVE_UP, ChildProcess, Upkeep
 from tests.waiting import wait_until
 
 PARENT = """
@@ -170,7 +170,7 @@ def test_upkeep_that_fails_again_and_again_is_tried_after_growing_pauses() -> No
 
 def test_a_child_that_cannot_be_started_is_tried_again(tmp_path: Path) -> None:
     program = tmp_path / "program"
-    child = Child("child", [str(program), str(tmp_path)])
+    child = ChildProcess("child", [str(program), str(tmp_path)])
     assert child.keep(0.0)
     assert child.ended()
     program.write_text(f"#!{sys.executable}\n{STARTED}")

@@ -45,14 +45,14 @@ class Release:
 
 
 @dataclass(frozen=True, slots=True)
-class Binary:
+class ServerBinary:
     """The path of a server binary and its release."""
 
     path: Path
     release: Release
 
 
-def find_binaries() -> Iterator[Binary]:
+def find_binaries() -> Iterator[ServerBinary]:
     """Yield the servers of this machine, best first, without those that are too old."""
     for path in _candidates():
         try:
@@ -61,10 +61,10 @@ def find_binaries() -> Iterator[Binary]:
             continue  # it cannot be run; the next one may
         release = Release.parse(answer.stdout)
         if release and (release.kind == "valkey" or release.version >= FLOOR):
-            yield Binary(path, release)
+            yield ServerBinary(path, release)
 
 
-def choose_binary(written: Release | None) -> Binary:
+def choose_binary(written: Release | None) -> ServerBinary:
     """Return the best server that can read data written by `written`.
 
     Raise RedisMissing if there is no server at all, StartupError if each is older than the data.

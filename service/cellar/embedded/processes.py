@@ -59,7 +59,7 @@ class Signals:
         return bool(ready) and not STOP.isdisjoint(os.read(self._read, 4096))
 
 
-class Child:
+class ChildProcess:
     """A process that is kept running."""
 
     def __init__(self, name: str, command: Sequence[str], *, inherit: Sequence[int] = ()) -> None:
@@ -123,7 +123,7 @@ class Upkeep:
             log.exception("upkeep failed; the next try is in %.1f s", self._backoff.failed(now_s))
 
 
-def supervise(children: Sequence[Child], upkeep: Callable[[], object] | None, drain_s: float) -> int:
+def supervise(children: Sequence[ChildProcess], upkeep: Callable[[], object] | None, drain_s: float) -> int:
     """Run the children until a signal asks to stop, then let them drain; return the exit code.
 
     `upkeep` is called between checks of the children. If a child ends with GIVE_UP, the others are stopped and the exit
@@ -140,7 +140,7 @@ def supervise(children: Sequence[Child], upkeep: Callable[[], object] | None, dr
     return GIVE_UP if given_up else 0
 
 
-def _drain(children: Sequence[Child], signals: Signals, patience_s: float) -> None:
+def _drain(children: Sequence[ChildProcess], signals: Signals, patience_s: float) -> None:
     for child in children:
         child.stop(signal.SIGTERM)
     deadline_s = time.monotonic() + patience_s

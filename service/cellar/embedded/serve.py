@@ -13,7 +13,7 @@ from typing import Literal
 
 from cellar.embedded.directory import Directory
 from cellar.embedded.keeper import RedisKeeper
-from cellar.embedded.processes import Child, supervise
+from cellar.embedded.processes import ChildProcess, supervise
 from cellar.embedded.server import PrivateRedis
 from cellar.errors import StartupError
 from cellar.settings import Settings
@@ -38,9 +38,9 @@ def serve(settings: Settings, program: Sequence[str], say: Callable[[str], None]
             os.environ["CELLAR_REDIS_URL"] = redis.url
             upkeep = RedisKeeper(redis, time.monotonic).keep
         parent = str(os.getpid())
-        children = [Child("api", [*program, "api", str(listener.fileno()), parent], inherit=[listener.fileno()])]
+        children = [ChildProcess("api", [*program, "api", str(listener.fileno()), parent], inherit=[listener.fileno()])]
         if settings.local_worker:
-            children.append(Child("worker", [*program, "worker", "--parent", parent]))
+            children.append(ChildProcess("worker", [*program, "worker", "--parent", parent]))
         return supervise(children, upkeep, settings.drain_s)
 
 

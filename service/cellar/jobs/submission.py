@@ -31,7 +31,7 @@ def training_spec(job: Job) -> TrainingSpec:
 
 
 @dataclass(frozen=True, slots=True)
-class Submission:
+class JobSubmission:
     """A job, and whether it had been submitted before by the same request."""
 
     job: Job
@@ -65,7 +65,7 @@ class Jobs:
         *,
         publish: Publish = "if_better",
         key: str | None = None,
-    ) -> Submission:
+    ) -> JobSubmission:
         """Store a job that trains `model` ("name" or "name@3") on arrays in (T, B, F), and queue it.
 
         The model is pinned now: the job trains the present newest version. Settings that were not sent depend on the
@@ -86,19 +86,19 @@ class Jobs:
         spec = asked | training.model_dump(mode="json")
         job = Job(tenant=tenant, job=name, state="queued", spec=spec, created_s=self._clock.now_s())
         if key is not None and (found := self._made(job, model)) is not None:
-            return Submission(found, replayed=True)
+            return JobSubmission(found, replayed=True)
         self._blobs.put(dataset)
         try:
             self._store.create(job)
         except AlreadyExists:
             if (found := self._made(job, model)) is None:
                 raise
-            return Submission(found, replayed=True)
+            return JobSubmission(found, replayed=True)
         try:
             self._job_queue.push(job)
         except StoreUnavailable:
             logger.warning("job %s waits for the queue, which cannot be reached now", name)
-        return Submission(job, replayed=False)
+        return JobSubmission(job, replayed=False)
 
     def _made(self, job: Job, model: str) -> Job | None:
         """Return the job of that name, None if there is none. Raise FingerprintMismatch if it is not the same.

@@ -9,7 +9,7 @@ import pytest
 
 from cellar.errors import StoreUnavailable
 from cellar.store.connection.connection import RedisConnection
-from cellar.store.connection.router import Replies, Wait
+from cellar.store.connection.router import CommandReplies, Wait
 from cellar.store.protocol.resp import ReplyError
 from cellar.store.protocol.url import Address
 from tests.redis_process import RedisProcess
@@ -158,7 +158,7 @@ async def test_calls_behind_one_that_waits_have_their_time_when_it_is_over(redis
     first, second = await asyncio.gather(
         link.send([(b"SET", b"a", b"1")], wait=Wait(1, 400)), link.send([(b"GET", b"a")], wait=Wait(1, 400))
     )
-    assert (first, second) == (Replies([b"OK"], [0]), Replies([b"1"], [0]))
+    assert (first, second) == (CommandReplies([b"OK"], [0]), CommandReplies([b"1"], [0]))
     await link.aclose()
 
 

@@ -9,7 +9,7 @@ from cellar.errors import SessionUnknown, StoreUnavailable
 from cellar.ports import Applied, CommitConflict
 from cellar.store.connection.router import Wait
 from cellar.store.connection.transaction import EXEC, LEAST, MOST, MULTI, grouped, ungrouped
-from cellar.store.protocol.resp import Command, Packed, Reply, ReplyError, pack
+from cellar.store.protocol.resp import Command, EncodedCommand, Reply, ReplyError, pack
 from tests.proxy import LossyProxy, first
 from tests.redis_process import RedisProcess
 from tests.store.committing import commit_all
@@ -22,7 +22,7 @@ MANY = 2 * MOST + LEAST - 1
 """Two transactions, and what is too little for another one."""
 
 
-def echo(sent: Sequence[Command | Packed]) -> list[Reply]:
+def echo(sent: Sequence[Command | EncodedCommand]) -> list[Reply]:
     """Answer as Redis would if each command were answered with its name."""
     replies: list[Reply] = []
     queued: list[Reply] | None = None
@@ -43,7 +43,7 @@ def echo(sent: Sequence[Command | Packed]) -> list[Reply]:
 
 @pytest.mark.parametrize("count", [1, LEAST - 1, LEAST, MOST, MOST + 1, MANY])
 def test_every_command_has_its_own_reply(count: int) -> None:
-    commands: list[Command | Packed] = [(b"%d" % number,) for number in range(count)]
+    commands: list[Command | EncodedCommand] = [(b"%d" % number,) for number in range(count)]
     sent = grouped(commands)
     assert (MULTI in sent) == (count >= LEAST)
     assert ungrouped(echo(sent), count) == [command[0] for command in commands]

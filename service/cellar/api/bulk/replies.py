@@ -76,7 +76,7 @@ class FrameAnswers:
         return rest + frames.pack_problem(orjson.dumps(_with_pause(document_of_error(error), error)))
 
 
-Writer = LineAnswers | FrameAnswers
+AnswerWriter = LineAnswers | FrameAnswers
 """Writes the body of the answer, part by part."""
 
 

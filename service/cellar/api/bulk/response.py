@@ -10,7 +10,7 @@ from anyio.to_thread import run_sync
 from starlette.types import Receive, Scope, Send
 
 from cellar.api.bulk.failed_chains import FailedChains
-from cellar.api.bulk.replies import FrameAnswers, LineAnswers, Writer
+from cellar.api.bulk.replies import AnswerWriter, FrameAnswers, LineAnswers
 from cellar.api.bulk.requests import BulkStep, Reader
 from cellar.api.bulk.window import Group, Window
 from cellar.api.http.body import PROMPT_BYTES
@@ -29,7 +29,7 @@ SEND_BYTES = 64 * 1024
 class BulkResponse(Duplex):
     """A response that runs the steps of its request."""
 
-    def __init__(self, steps: Steps, reader: Reader, writer: Writer, media_type: str) -> None:
+    def __init__(self, steps: Steps, reader: Reader, writer: AnswerWriter, media_type: str) -> None:
         super().__init__(media_type)
         self._steps = steps
         self._reader = reader

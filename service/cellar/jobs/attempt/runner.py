@@ -25,7 +25,7 @@ from cellar.registry import Registry
 from cellar.wire.arrays import weights as wire_weights
 
 logger = logging.getLogger(__name__)
-Answer = TypeVar("Answer")
+Result = TypeVar("Result")
 
 PATIENCE_S = 60.0
 """How long an attempt waits for an unavailable store: a Redis that restarts with a large file needs less."""
@@ -225,7 +225,7 @@ class JobAttempt:
         self._jobs.release(self._lease)
         logger.info("job %s: given back", self._lease.job)
 
-    def _retry(self, action: Callable[[], Answer], patience_s: float = PATIENCE_S) -> Answer:
+    def _retry(self, action: Callable[[], Result], patience_s: float = PATIENCE_S) -> Result:
         """Repeat an idempotent action while the store is unavailable. Raise StoreUnavailable when the time is over."""
         give_up = time.monotonic() + patience_s
         while True:

@@ -1,7 +1,7 @@
 """The protocols of what sessions need of a model: a network that runs, the layout of its states, and its version.
 
-`cellar.registry.LoadedModel` and classes of `cellar.nn` implement them. They do not mention layers, weights or kernels,
-so the tests of sessions can count steps exactly with a network of three integers.
+`cellar.registry.RunnableModel` and classes of `cellar.nn` implement them. They mention no layers, weights or kernels:
+tests of sessions count steps exactly with a network of three integers.
 """
 
 from collections.abc import Sequence

@@ -12,11 +12,11 @@ from functools import partial
 
 from cellar.errors import StoreUnavailable
 from cellar.store.connection import requirements, rights
-from cellar.store.connection.router import Replies, ReplyCallback, Router, Wait
+from cellar.store.connection.router import CommandReplies, ReplyCallback, Router, Wait
 from cellar.store.connection.transaction import LEAST, ZERO, grouped, ungrouped, zeros
 from cellar.store.protocol.errors import CONNECT_TIMEOUT_S, FULL, REPLY_TIMEOUT_S, lost, refusal, refusal_code
 from cellar.store.protocol.framing import PendingReply, RedisProtocol
-from cellar.store.protocol.resp import Command, Packed, Reply, ReplyError, pack
+from cellar.store.protocol.resp import Command, EncodedCommand, Reply, ReplyError, pack
 from cellar.store.protocol.url import Address
 
 logger = logging.getLogger(__name__)
@@ -64,13 +64,13 @@ class RedisConnection:
 
     async def send(
         self,
-        commands: Sequence[Command | Packed],
+        commands: Sequence[Command | EncodedCommand],
         *,
         before: Sequence[Command] = (),
         wait: Wait | None = None,
         in_order: bool = False,  # noqa: ARG002  # one connection keeps the order
         together: bool = False,
-    ) -> Replies:
+    ) -> CommandReplies:
         """Send all commands in one write; see `Router.send`."""
         count = len(commands)
         sent = [*before, *(grouped(commands) if together else commands)]
@@ -79,14 +79,14 @@ class RedisConnection:
         try:
             replies = await self._call(sent, 0 if wait is None else wait.timeout_ms / 1000)
         except (StoreUnavailable, ReplyError) as error:  # a server that refuses the connection refuses every command
-            return Replies([error] * count, [0] * count if wait else ())
+            return CommandReplies([error] * count, [0] * count if wait else ())
         copies = replies.pop() if wait else None
         found = _each(replies[len(before) :], count, together=together)
-        return Replies(list(found), [copies if isinstance(copies, int) else 0] * count if wait else ())
+        return CommandReplies(list(found), [copies if isinstance(copies, int) else 0] * count if wait else ())
 
     def post(
         self,
-        commands: Sequence[Packed],
+        commands: Sequence[EncodedCommand],
         key: Callable[[int], bytes],  # noqa: ARG002  # all keys are on this server
         on_replies: ReplyCallback,
         *,
@@ -129,7 +129,7 @@ class RedisConnection:
             wire.abort()
             await wire.gone
 
-    async def _call(self, commands: Sequence[Command | Packed], extra_s: float) -> list[Reply]:
+    async def _call(self, commands: Sequence[Command | EncodedCommand], extra_s: float) -> list[Reply]:
         """Return the replies. Raise StoreUnavailable, or the ReplyError by which the server refuses the connection."""
         future: asyncio.Future[list[Reply]] = asyncio.get_running_loop().create_future()
         call = PendingReply(pack(commands), len(commands), self._reply_timeout_s + extra_s, partial(_end, future))

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from time import monotonic
 
 from cellar.errors import CellarError, StoreCorrupt, StoreUnavailable
-from cellar.store.connection.router import Replies, Router, Wait
+from cellar.store.connection.router import CommandReplies, Router, Wait
 from cellar.store.protocol.errors import PASSING, refusal, refusal_code
 from cellar.store.protocol.resp import Command, Reply, ReplyError
 from cellar.store.protocol.script import Script, ScriptCall
@@ -24,7 +24,7 @@ FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.02, 0.5
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class CommandOutcome:
     """The outcome of one command. `resent`: an earlier sending of it may have been applied."""
 
     reply: bytes | int | list[Reply] | CellarError | None
@@ -86,16 +86,16 @@ class RetryingClient:
         wait: Wait | None = None,
         in_order: bool = False,
         together: bool = False,
-        replies: Replies | None = None,
+        replies: CommandReplies | None = None,
         began_s: float | None = None,
-    ) -> list[Answer]:
+    ) -> list[CommandOutcome]:
         """Return the outcome of each command; a command may be applied more than once.
 
-        With `wait` each server waits, after its commands, until replicas have them, and `Answer.copies` is how many
-        do. `in_order` and `together` are those of `Router.send`. `replies` are those to an earlier sending of the
+        With `wait` each server waits, after its commands, until replicas have them; `copies` of an outcome is their
+        number. `in_order` and `together` are those of `Router.send`. `replies` are those to an earlier sending of the
         commands, if there was one; the patience counts from `began_s`, by the monotonic clock.
         """
-        answers: list[Answer | None] = [None] * len(commands)
+        answers: list[CommandOutcome | None] = [None] * len(commands)
         failures: dict[int, StoreUnavailable] = {}
         sent: set[int] = set()
         tries, waiting = _Tries(self._patience_s, began_s), list(range(len(commands)))
@@ -109,7 +109,7 @@ class RetryingClient:
                 failure = _failure(reply)
                 if failure is None:
                     final = _unexpected(reply) if isinstance(reply, ReplyError) else reply
-                    answers[index] = Answer(final, index in sent, copies[at] if copies else 0)
+                    answers[index] = CommandOutcome(final, index in sent, copies[at] if copies else 0)
                     continue
                 failures[index] = failure
                 if failure.outcome == "unknown":
@@ -148,8 +148,8 @@ class RetryingClient:
         *,
         in_order: bool,
         together: bool = False,
-        replies: Replies | None = None,
-    ) -> Replies:
+        replies: CommandReplies | None = None,
+    ) -> CommandReplies:
         """Send the commands once. Those whose script Redis did not have are sent once more behind the scripts."""
         if replies is None:
             replies = await self._router.send(commands, wait=wait, in_order=in_order, together=together)
@@ -171,7 +171,7 @@ class RetryingClient:
                     copies[index] = second.copies[at]
         if any(isinstance(reply, ReplyError) and refusal_code(str(reply)) == "READONLY" for reply in found):
             self._router.drop()  # the primary has become a replica: the address may lead to another server now
-        return Replies(found, copies)
+        return CommandReplies(found, copies)
 
 
 class _Tries:
@@ -195,8 +195,8 @@ class _Tries:
             self._pause_s = min(2 * self._pause_s, LONGEST_PAUSE_S)
 
 
-def _given_up(failure: StoreUnavailable, sent: bool) -> Answer:
-    return Answer(StoreUnavailable(failure.detail, outcome="unknown" if sent else "not_applied"), sent)
+def _given_up(failure: StoreUnavailable, sent: bool) -> CommandOutcome:
+    return CommandOutcome(StoreUnavailable(failure.detail, outcome="unknown" if sent else "not_applied"), sent)
 
 
 def _failure(reply: "Reply | StoreUnavailable") -> StoreUnavailable | None:

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 from cellar.errors import StoreUnavailable
-from cellar.store.protocol.resp import Command, Packed, Reply
+from cellar.store.protocol.resp import Command, EncodedCommand, Reply
 
 ReplyCallback = Callable[[Sequence[int], "Sequence[Reply | StoreUnavailable] | None"], None]
-"""Is called with the numbers of some commands and the reply to each (`Replies.replies`); None if all replies are 0."""
+"""Is called with the indices of some commands and the reply to each of them, or None if all replies are 0."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +19,7 @@ class Wait:
     timeout_ms: int
 
 
-class Replies(NamedTuple):
+class CommandReplies(NamedTuple):
     """The replies to the commands of a call, in their order."""
 
     replies: "list[Reply | StoreUnavailable]"
@@ -44,7 +44,7 @@ class Router(Protocol):
         wait: Wait | None = None,
         in_order: bool = False,
         together: bool = False,
-    ) -> Replies:
+    ) -> CommandReplies:
         """Send the commands, in one write to each server, and return their replies.
 
         `before` are commands without a key that each of these servers gets first; their replies are dropped.
@@ -53,7 +53,7 @@ class Router(Protocol):
         `together` a single server runs many commands as a few transactions (`transaction.py`).
         """
 
-    def post(self, commands: Sequence[Packed], key: Callable[[int], bytes], on_replies: ReplyCallback) -> None:
+    def post(self, commands: Sequence[EncodedCommand], key: Callable[[int], bytes], on_replies: ReplyCallback) -> None:
         """Begin to send the commands `together`. `key(i)` is the key of command i.
 
         `on_replies` is called once for each server that has some of the commands, as soon as that server has answered,

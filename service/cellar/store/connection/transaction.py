@@ -9,9 +9,9 @@ from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from typing import TypeVar
 
-from cellar.store.protocol.resp import Command, Packed, Reply, ReplyError, pack
+from cellar.store.protocol.resp import Command, EncodedCommand, Reply, ReplyError, pack
 
-Item = TypeVar("Item", Packed, Command | Packed)
+AnyCommand = TypeVar("AnyCommand", EncodedCommand, Command | EncodedCommand)
 
 LEAST = 8
 """Fewest commands that are worth a transaction: fewer commits arrive in one read anyway."""
@@ -25,9 +25,9 @@ ZERO = b":0\r\n"
 """The reply to nearly every commit."""
 
 
-def grouped(commands: Sequence[Item]) -> list[Item]:
+def grouped(commands: Sequence[AnyCommand]) -> list[AnyCommand]:
     """Return the commands in transactions; a group of fewer than LEAST stays as it is."""
-    found: list[Item] = []
+    found: list[AnyCommand] = []
     for begin, end in _bounds(len(commands)):
         if end - begin >= LEAST:
             found.append(MULTI)

@@ -4,7 +4,7 @@ from typing import Any, TypeVar
 
 from cellar.errors import StoreCorrupt
 
-Kind = TypeVar("Kind")
+ReplyType = TypeVar("ReplyType")
 
 
 def items(reply: object) -> list[Any]:
@@ -30,7 +30,7 @@ def number(reply: object) -> int:
     return _of(int, reply)
 
 
-def _of(kind: type[Kind], reply: object) -> Kind:
+def _of(kind: type[ReplyType], reply: object) -> ReplyType:
     if not isinstance(reply, kind):
         raise StoreCorrupt(f"Redis answers with {type(reply).__name__} where {kind.__name__} should be")
     return reply

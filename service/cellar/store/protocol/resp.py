@@ -7,7 +7,7 @@ from hiredis import Reader
 Command = Sequence[bytes]
 """A command's name and its arguments."""
 
-Packed = bytes
+EncodedCommand = bytes
 """An encoded command, as `pack` makes it."""
 
 
@@ -31,7 +31,7 @@ class _Sizes(dict[int, bytes]):
 SIZES = _Sizes((size, b"\r\n$%d\r\n" % size) for size in range(1024))
 
 
-def pack(commands: Iterable[Command | Packed]) -> bytes:
+def pack(commands: Iterable[Command | EncodedCommand]) -> bytes:
     r"""Return the commands encoded as RESP, concatenated.
 
     >>> pack([(b"GET", b"a")])

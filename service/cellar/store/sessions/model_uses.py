@@ -15,7 +15,7 @@ import orjson
 
 from cellar.errors import StoreCorrupt
 from cellar.ports import DeletedModel, Dependents, SessionKey
-from cellar.store.connection.retry import Answer, RetryingClient
+from cellar.store.connection.retry import CommandOutcome, RetryingClient
 from cellar.store.connection.router import Router
 from cellar.store.keys import SessionKeys
 from cellar.store.protocol.replies import items, number, raw, text
@@ -196,7 +196,7 @@ def use(keys: SessionKeys, tenant: str, ref: str) -> Command:
     return USE.call(keys.model(tenant, name), name.encode(), version.encode())
 
 
-def _read(key: SessionKey, answer: Answer) -> _Depends | None:
+def _read(key: SessionKey, answer: CommandOutcome) -> _Depends | None:
     """Return the dependencies of a session, None if its record cannot be read. Raise StoreUnavailable."""
     try:
         reply = answer.result()

@@ -14,12 +14,12 @@ from redis.crc import key_slot
 
 from cellar.errors import StoreUnavailable
 from cellar.store.connection.connection import RedisConnection
-from cellar.store.connection.router import Replies, ReplyCallback, Router, Wait
+from cellar.store.connection.router import CommandReplies, ReplyCallback, Router, Wait
 from cellar.store.protocol.errors import REPLY_TIMEOUT_S, lost, refusal_code
-from cellar.store.protocol.resp import Command, Packed, Reply, ReplyError
+from cellar.store.protocol.resp import Command, EncodedCommand, Reply, ReplyError
 from cellar.store.protocol.url import ClusterAddress
 from cellar.store.topology.slot_map_reader import SlotMapReader
-from cellar.store.topology.slots import Node, Redirect, SlotMap, slot_of
+from cellar.store.topology.slots import NodeAddress, Redirect, SlotMap, slot_of
 
 logger = logging.getLogger(__name__)
 
@@ -44,9 +44,9 @@ class Cluster:
         self._probe = probe
         self._like = address.seeds[0]
         self._reply_timeout_s = reply_timeout_s
-        self._connections: dict[Node, RedisConnection] = {}
+        self._connections: dict[NodeAddress, RedisConnection] = {}
         self._slots = SlotMapReader(address, self._on_map)
-        self._unmapped: list[tuple[Sequence[Packed], Callable[[int], bytes], ReplyCallback]] = []
+        self._unmapped: list[tuple[Sequence[EncodedCommand], Callable[[int], bytes], ReplyCallback]] = []
         """Commands that were posted before there was a map."""
         self._redirects: set[asyncio.Task[None]] = set()
 
@@ -58,7 +58,7 @@ class Cluster:
         wait: Wait | None = None,
         in_order: bool = False,
         together: bool = False,  # noqa: ARG002  # a transaction cannot have keys of several slots
-    ) -> Replies:
+    ) -> CommandReplies:
         """Send each command to the primary that owns its key; see `Router.send`."""
         call = _Call(commands, [slot_of(command) for command in commands], before, wait)
         try:
@@ -76,7 +76,7 @@ class Cluster:
                 break
         return call.outcome()
 
-    def post(self, commands: Sequence[Packed], key: Callable[[int], bytes], on_replies: ReplyCallback) -> None:
+    def post(self, commands: Sequence[EncodedCommand], key: Callable[[int], bytes], on_replies: ReplyCallback) -> None:
         """Send each command to the primary that owns its key; see `Router.post`."""
         slots = self._slots.map
         if slots is None:
@@ -97,7 +97,7 @@ class Cluster:
         """Group the numbers of commands by the primary that owns their key; see `Router.parts`."""
         if self._slots.map is None:
             return [range(count)]
-        owners: dict[Node | None, list[int]] = {}
+        owners: dict[NodeAddress | None, list[int]] = {}
         for index in range(count):
             owners.setdefault(self._slots.map.owners[key_slot(key(index))], []).append(index)
         return list(owners.values())
@@ -139,7 +139,7 @@ class Cluster:
         self,
         call: "_Call",
         slots: SlotMap,
-        node: Node,
+        node: NodeAddress,
         indices: Sequence[int],
         on_replies: ReplyCallback,
         _: Sequence[int],
@@ -150,7 +150,7 @@ class Cluster:
             return on_replies(indices, None)
         for index, reply in zip(indices, replies, strict=True):
             call.replies[index] = reply
-        asked: dict[int, Node] = {}
+        asked: dict[int, NodeAddress] = {}
         try:
             left = self._redirected(call, slots, {node: indices}, asked)
         except Exception:  # a redirect that cannot be read: the replies are reported as they are
@@ -178,10 +178,10 @@ class Cluster:
         _report(on_replies, left, [call.replies[index] for index in left])
 
     def _groups(
-        self, call: "_Call", slots: SlotMap, some: Iterable[int], asked: dict[int, Node]
-    ) -> dict[Node, list[int]]:
+        self, call: "_Call", slots: SlotMap, some: Iterable[int], asked: dict[int, NodeAddress]
+    ) -> dict[NodeAddress, list[int]]:
         """Return which of the commands go to each node."""
-        groups: dict[Node, list[int]] = {}
+        groups: dict[NodeAddress, list[int]] = {}
         for index in some:
             node = asked.get(index) or slots.owners[call.slots[index]]
             if node is None:
@@ -191,7 +191,7 @@ class Cluster:
                 groups.setdefault(node, []).append(index)
         return groups
 
-    async def _send(self, call: "_Call", slots: SlotMap, some: Iterable[int], asked: dict[int, Node]) -> None:
+    async def _send(self, call: "_Call", slots: SlotMap, some: Iterable[int], asked: dict[int, NodeAddress]) -> None:
         """Send some of the commands, follow redirects, and note the reply to each.
 
         `asked` has the node for each command that was redirected by ASK.
@@ -210,7 +210,7 @@ class Cluster:
         call.fail(left, StoreUnavailable("the nodes of the Redis cluster point at each other"))
 
     def _redirected(
-        self, call: "_Call", slots: SlotMap, groups: Mapping[Node, Sequence[int]], asked: dict[int, Node]
+        self, call: "_Call", slots: SlotMap, groups: Mapping[NodeAddress, Sequence[int]], asked: dict[int, NodeAddress]
     ) -> list[int]:
         """Return the commands that a node has redirected; note in `slots` and `asked` where they go."""
         left = []
@@ -235,7 +235,7 @@ class Cluster:
                         self._slots.refresh()
         return left
 
-    def _connection(self, node: Node) -> RedisConnection:
+    def _connection(self, node: NodeAddress) -> RedisConnection:
         connection = self._connections.get(node)
         if connection is None:
             slots, probe = self._slots.map, None
@@ -262,7 +262,7 @@ class _Call:
 
     def __init__(
         self,
-        commands: Sequence[Command | Packed],
+        commands: Sequence[Command | EncodedCommand],
         slots: Sequence[int],
         before: Sequence[Command] = (),
         wait: Wait | None = None,
@@ -279,9 +279,9 @@ class _Call:
         for index in indices:
             self.replies[index] = error
 
-    async def send(self, connection: RedisConnection, indices: Sequence[int], asked: dict[int, Node]) -> None:
+    async def send(self, connection: RedisConnection, indices: Sequence[int], asked: dict[int, NodeAddress]) -> None:
         """Send some of the commands to one node in one write, and note its replies."""
-        sent: list[Command | Packed] = []
+        sent: list[Command | EncodedCommand] = []
         for index in indices:
             if index in asked:
                 sent.append(ASKING)
@@ -294,6 +294,6 @@ class _Call:
             self._copies[index] = copies[at] if copies else 0
             at += 1
 
-    def outcome(self) -> Replies:
+    def outcome(self) -> CommandReplies:
         """Return the replies to the commands."""
-        return Replies(self.replies, self._copies if self._wait else ())
+        return CommandReplies(self.replies, self._copies if self._wait else ())

@@ -8,7 +8,7 @@ from cellar.store.connection.connection import RedisConnection
 from cellar.store.protocol.errors import lost
 from cellar.store.protocol.resp import ReplyError
 from cellar.store.protocol.url import ClusterAddress
-from cellar.store.topology.slots import Node, SlotMap
+from cellar.store.topology.slots import NodeAddress, SlotMap
 
 READ_INTERVAL_S = 0.05
 """Least time between two readings: a node answers in a millisecond, and many slots may move at once."""
@@ -31,7 +31,7 @@ class SlotMapReader:
         self._on_read = on_read
         self._reading: asyncio.Task[SlotMap] | None = None
         self._read_s = float("-inf")
-        self._silent: set[Node] = set()
+        self._silent: set[NodeAddress] = set()
 
     def refresh(self) -> None:
         """Begin a reading, unless one is under way."""
@@ -45,7 +45,7 @@ class SlotMapReader:
         assert self._reading is not None
         return await asyncio.shield(self._reading)
 
-    def suspect(self, node: Node) -> None:
+    def suspect(self, node: NodeAddress) -> None:
         """Ask this node last in the next reading, because it has not answered."""
         self._silent.add(node)
 
@@ -78,7 +78,7 @@ class SlotMapReader:
                 self._silent.add(node)
         raise StoreUnavailable(failure.detail)
 
-    async def _ask(self, node: Node) -> SlotMap:
+    async def _ask(self, node: NodeAddress) -> SlotMap:
         connection = RedisConnection(
             self._like.at(*node), connect_timeout_s=NODE_TIMEOUT_S, reply_timeout_s=NODE_TIMEOUT_S
         )

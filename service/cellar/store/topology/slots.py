@@ -9,7 +9,7 @@ from cellar.errors import StoreCorrupt
 from cellar.store.protocol.replies import items
 from cellar.store.protocol.resp import Command, Reply, ReplyError
 
-Node = tuple[str, int]
+NodeAddress = tuple[str, int]
 """Host and port."""
 
 
@@ -22,17 +22,17 @@ def slot_of(command: Command) -> int:
 class SlotMap:
     """The primary that owns each slot, and all nodes."""
 
-    owners: list[Node | None]
-    nodes: set[Node]
+    owners: list[NodeAddress | None]
+    nodes: set[NodeAddress]
 
     @classmethod
-    def parse(cls, reply: Reply, asked: Node) -> Self:
+    def parse(cls, reply: Reply, asked: NodeAddress) -> Self:
         """Parse the reply to CLUSTER SLOTS. A missing host stands for the node that was asked.
 
         Raise StoreCorrupt for any other reply.
         """
-        owners: list[Node | None] = [None] * REDIS_CLUSTER_HASH_SLOTS
-        nodes: set[Node] = set()
+        owners: list[NodeAddress | None] = [None] * REDIS_CLUSTER_HASH_SLOTS
+        nodes: set[NodeAddress] = set()
         for part in items(reply):
             match items(part):
                 case [int(first), int(last), *servers] if servers:
@@ -43,11 +43,11 @@ class SlotMap:
                     raise StoreCorrupt("a Redis node tells no slots of a cluster")
         return cls(owners, nodes)
 
-    def primaries(self) -> list[Node]:
+    def primaries(self) -> list[NodeAddress]:
         """Return the nodes that own slots, sorted by host and port."""
         return sorted({owner for owner in self.owners if owner is not None})
 
-    def key_at(self, node: Node, key: bytes) -> bytes:
+    def key_at(self, node: NodeAddress, key: bytes) -> bytes:
         """Return a key on this primary: `key` with a number appended."""
         count = 0
         while self.owners[key_slot(name := b"%s:%d" % (key, count))] != node:
@@ -61,10 +61,10 @@ class Redirect:
 
     kind: Literal["MOVED", "ASK"]
     slot: int
-    node: Node
+    node: NodeAddress
 
     @classmethod
-    def parse(cls, reply: object, asked: Node) -> Self | None:
+    def parse(cls, reply: object, asked: NodeAddress) -> Self | None:
         """Parse `MOVED 3999 127.0.0.1:6381` or `ASK ...`; return None for any other reply."""
         if not isinstance(reply, ReplyError):
             return None
@@ -75,7 +75,7 @@ class Redirect:
         return cls("MOVED" if kind == "MOVED" else "ASK", int(rest[0]), (host or asked[0], int(port)))
 
 
-def _node(server: object, asked: Node) -> Node:
+def _node(server: object, asked: NodeAddress) -> NodeAddress:
     match items(server):
         case [b"" | b"?" | None, int(port), *_]:
             return asked[0], port

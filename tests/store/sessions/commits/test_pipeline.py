@@ -219,7 +219,7 @@ async def test_results_that_nobody_takes_harm_no_other_tick(
         (connection, "ungrouped"),
         (result, "items"),
         (result, "unpack_record"),
-        (pipeline, "Answer"),
+        (pipeline, "CommandOutcome"),
     ],
 )
 async def test_replies_that_are_not_understood_are_told_to_all_and_the_next_tick_goes_on(

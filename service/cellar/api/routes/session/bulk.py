@@ -7,7 +7,7 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
-from cellar.api.bulk.replies import FrameAnswers, LineAnswers, Writer
+from cellar.api.bulk.replies import AnswerWriter, FrameAnswers, LineAnswers
 from cellar.api.bulk.requests import FrameReader, LineReader, Reader
 from cellar.api.bulk.response import BulkResponse
 from cellar.api.dependencies import CallerOf, Parts
@@ -23,7 +23,7 @@ from cellar.wire.json import lines
 router = APIRouter(tags=["steps"], route_class=JsonRoute)
 
 READERS: dict[str, Callable[[Caller, int], Reader]] = {lines.MEDIA_TYPE: LineReader, frames.MEDIA_TYPE: FrameReader}
-WRITERS: dict[str, Callable[[], Writer]] = {lines.MEDIA_TYPE: LineAnswers, frames.MEDIA_TYPE: FrameAnswers}
+WRITERS: dict[str, Callable[[], AnswerWriter]] = {lines.MEDIA_TYPE: LineAnswers, frames.MEDIA_TYPE: FrameAnswers}
 
 LINE = [{"$ref": f"#/components/schemas/{name}"} for name in ("StepLine", "SequenceLine")]
 ANSWER = [{"$ref": f"#/components/schemas/{name}"} for name in ("StepAnswer", "SequenceAnswer", "Problem")]

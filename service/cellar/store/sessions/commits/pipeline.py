@@ -14,8 +14,8 @@ from typing import Any
 
 from cellar.errors import CellarError, StoreCorrupt, StoreUnavailable
 from cellar.ports import Commit, CommitCallback, CommitResult
-from cellar.store.connection.retry import Answer, RetryingClient
-from cellar.store.connection.router import Replies, Router
+from cellar.store.connection.retry import CommandOutcome, RetryingClient
+from cellar.store.connection.router import CommandReplies, Router
 from cellar.store.keys import SessionKeys
 from cellar.store.protocol.errors import lost
 from cellar.store.protocol.resp import Reply, ReplyError, pack
@@ -81,7 +81,7 @@ class CommitPipeline:
         """Return the key that decides which server a commit goes to."""
         return self._keys.record(commit.before.key)
 
-    def retry(self, group: "_CommitGroup", part: Sequence[int], replies: Replies) -> None:
+    def retry(self, group: "_CommitGroup", part: Sequence[int], replies: CommandReplies) -> None:
         """Send some commits of a group until they are answered. `replies` are those that have come."""
         commits = [group.commits[index] for index in part]
         self._spawn(group, part, self._execute(commits, replies, group.began_s))
@@ -93,7 +93,9 @@ class CommitPipeline:
         if self._retries:
             await asyncio.wait(self._retries)
 
-    async def _execute(self, commits: Sequence[Commit], replies: Replies, began_s: float) -> Sequence[CommitResult]:
+    async def _execute(
+        self, commits: Sequence[Commit], replies: CommandReplies, began_s: float
+    ) -> Sequence[CommitResult]:
         calls = [self._calls.call(commit) for commit in commits]
         answers = await self._client.execute(calls, together=True, replies=replies, began_s=began_s)
         return [result_of(*each) for each in zip(commits, answers, strict=True)]
@@ -160,9 +162,9 @@ class _CommitGroup:
                 failures.append(reply)
             else:
                 answered.append(index)
-                results.append(result_of(self.commits[index], Answer(reply, resent=False)))
+                results.append(result_of(self.commits[index], CommandOutcome(reply, resent=False)))
         if failed:  # first, because the callers of the others may post more commits
-            self._pipeline.retry(self, failed, Replies(failures))
+            self._pipeline.retry(self, failed, CommandReplies(failures))
         if answered:
             self.end(answered, results)
         return

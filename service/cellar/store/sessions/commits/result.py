@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from cellar.errors import CellarError, StoreCorrupt, StoreUnavailable
 from cellar.ports import Applied, Change, Commit, CommitConflict, CommitResult, Committed
-from cellar.store.connection.retry import Answer
+from cellar.store.connection.retry import CommandOutcome
 from cellar.store.protocol.replies import items, raw
 from cellar.store.protocol.resp import Reply
 from cellar.store.sessions.deduplication import replay
@@ -24,7 +24,7 @@ APPLIED = Applied()
 """The result of nearly all commits: applied, and no other process asks for the session."""
 
 
-def result_of(commit: Commit, answer: Answer) -> CommitResult:
+def result_of(commit: Commit, answer: CommandOutcome) -> CommitResult:
     """Return the result of a commit, given the answer to the call of its script (`lua/session/commit.lua`)."""
     reply = answer.reply
     if type(reply) is int:
@@ -45,14 +45,14 @@ def result_of(commit: Commit, answer: Answer) -> CommitResult:
         return StoreCorrupt("the store holds a session record that this version of Cellar cannot read")
 
 
-def _replayed(commit: Commit, data: bytes, answer: Answer) -> Applied | Committed:
+def _replayed(commit: Commit, data: bytes, answer: CommandOutcome) -> Applied | Committed:
     """Return the result of a commit whose Idempotency-Key has been used before."""
     change = commit.changes[0]
     found = replay(unpack_keyed(data), change.fingerprint)
     return APPLIED if answer.resent and found.position == change.after else found
 
 
-def _conflict(commit: Commit, rest: Sequence[Reply], answer: Answer) -> CommitResult:
+def _conflict(commit: Commit, rest: Sequence[Reply], answer: CommandOutcome) -> CommitResult:
     """Return the result of a commit that found another head: it was applied before, or another commit came first.
 
     Every change has a revision of its own, so the ring entry at a change's revision tells which request made it.
