@@ -65,7 +65,7 @@ openapi: .venv/installed-dev ## write openapi/openapi.json, openapi/streams.yaml
 requirements: .venv/installed-dev ## pin all dependencies anew, with hashes
 	$(COMPILE) --extra build -o requirements/service.txt pyproject.toml
 	$(COMPILE) --extra build -o requirements/embedded.txt --extra embedded pyproject.toml
-	$(COMPILE) --extra build -o requirements/dev.txt --extra embedded --extra dev pyproject.toml
+	$(COMPILE) --extra build -o requirements/dev.txt --extra embedded --extra keras --extra onnx --extra dev pyproject.toml
 	$(COMPILE) --extra build -o requirements/bench.txt --extra bench --constraint requirements/service.txt pyproject.toml
 	$(COMPILE) --extra build -o requirements/bench-service.txt --extra embedded --extra bench-service \
 		--constraint requirements/service.txt --constraint requirements/bench.txt pyproject.toml

@@ -1,0 +1,5 @@
+"""Models of ONNX as networks. Needs the package onnx (extra `cellar[onnx]`), and no runtime."""
+
+from cellar.interchange.onnx.reader import import_onnx, read_onnx
+
+__all__ = ["import_onnx", "read_onnx"]

@@ -1,0 +1,16 @@
+"""A kernel cache that all test processes and runs share; what needs Keras is not collected."""
+
+from pathlib import Path
+
+import pytest
+
+from cellar.engine import KernelCache
+
+collect_ignore = ["golden/make.py", "proofs/keras_models.py", "proofs/onnx_models.py", "run.py"]
+"""They need Keras, PyTorch or ONNX Runtime, which `.venv-bench` has."""
+
+
+@pytest.fixture(scope="session")
+def cache(kernel_directory: Path) -> KernelCache:
+    """Return the cache of compiled kernels."""
+    return KernelCache(kernel_directory)
