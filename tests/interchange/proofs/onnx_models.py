@@ -69,6 +69,8 @@ class Case:
     inputs: dict[str, Array]
     given: tuple[str, ...] = ("X",)
     """Inputs of the graph."""
+    fixed: bool = False
+    """The graph fixes how many steps and rows there are."""
     unsupported: bool = False
     """It has to be refused."""
     outputs: tuple[str, ...] = field(default=("Y", "Y_h"))
@@ -88,9 +90,9 @@ class Case:
         return helper.make_model(graph, opset_imports=opset, ir_version=IR_VERSION)
 
     def shape(self, name: str) -> list[int | str]:
-        """Return the shape of an input of the graph; that of X leaves steps and rows open."""
+        """Return the shape of an input of the graph; that of X leaves steps and rows open unless they are fixed."""
         shape = list(self.inputs[name].shape)
-        return ["first", "second", shape[2]] if name == "X" else list(shape)
+        return ["first", "second", shape[2]] if name == "X" and not self.fixed else list(shape)
 
     @property
     def batchwise(self) -> bool:
@@ -213,22 +215,19 @@ def node_tests() -> list[tuple[str, Case, dict[str, Array]]]:
     from onnx.backend.test.case.node import collect_testcases
 
     found = []
-    for operator in GATES:
-        for test in collect_testcases(operator):
-            assert test.model is not None
-            assert test.data_sets is not None
-            (node,) = test.model.graph.node
-            if node.op_type != operator:
-                continue
-            ((inputs, expected),) = test.data_sets
-            names = [name for name, used in zip(INPUTS, node.input, strict=False) if used]
-            arrays = {name: np.asarray(array) for name, array in zip(names, inputs, strict=True)}
-            attributes = {attribute.name: helper.get_attribute_value(attribute) for attribute in node.attribute}
-            attributes = {k: v.decode() if isinstance(v, bytes) else v for k, v in attributes.items()}
-            case = Case(operator, attributes, arrays, outputs=tuple(node.output))
-            outputs = [name for name in node.output if name]
-            found.append((test.name, case, _layout_0(case, [np.asarray(value) for value in expected])))
-            assert len(outputs) == len(expected)
+    for test in collect_testcases():
+        nodes = [] if test.model is None else test.model.graph.node
+        if len(nodes) != 1 or nodes[0].op_type not in GATES:
+            continue
+        (node,) = nodes
+        assert test.data_sets is not None
+        ((inputs, expected),) = test.data_sets
+        names = [name for name, used in zip(INPUTS, node.input, strict=False) if used]
+        arrays = {name: np.asarray(array) for name, array in zip(names, inputs, strict=True)}
+        attributes = {attribute.name: helper.get_attribute_value(attribute) for attribute in node.attribute}
+        attributes = {k: v.decode() if isinstance(v, bytes) else v for k, v in attributes.items()}
+        case = Case(node.op_type, attributes, arrays, fixed=True, outputs=tuple(node.output))
+        found.append((test.name, case, _layout_0(case, [np.asarray(value) for value in expected])))
     return found
 
 
@@ -293,7 +292,7 @@ def _unambiguous(chosen: list[dict[str, Any]]) -> bool:
 def _add_states(rng: Random, case: Case, directions: int, rows: int, hidden: int) -> None:
     """Add initial states: constants, the same for all rows or not, or inputs of the graph."""
     names = ["initial_h"] + (["initial_c"] if case.operator == "LSTM" and rng.random() < 0.7 else [])
-    how = rng.choice(["none", "none", "same", "same", "given", "different"])
+    how = rng.choice(["none", "same", "given", "different"], p=[0.4, 0.35, 0.2, 0.05])
     if how == "none":
         return
     for name in names:
@@ -309,11 +308,15 @@ def _add_states(rng: Random, case: Case, directions: int, rows: int, hidden: int
 
 def _add_lengths(rng: Random, case: Case, steps: int, rows: int) -> None:
     """Add lengths of rows: an input of the graph, or constants, which belong to no network."""
-    how = rng.choice(["none", "none", "none", "given", "constant"])
+    how = rng.choice(["none", "given", "whole", "constant"], p=[0.6, 0.25, 0.1, 0.05])
     if how == "none":
         return
-    case.inputs["sequence_lens"] = rng.integers(1, steps + 1, rows).astype(np.int32)
+    lengths = np.full(rows, steps) if how == "whole" else rng.integers(1, steps + 1, rows)
+    case.inputs["sequence_lens"] = lengths.astype(np.int32)
+    case.fixed = how == "whole"
     if how == "given":
         case.given = (*case.given, "sequence_lens")
-    else:
+    elif how == "constant" and (lengths < steps).any():
         case.unsupported = True
+    else:
+        case.fixed = True

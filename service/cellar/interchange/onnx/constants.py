@@ -55,7 +55,7 @@ def _objects(values: list[Any]) -> NDArray[Any]:
 
 
 def constant_of_shape(node: Node, _: Inputs) -> Value:
-    """Return one number repeated; how often does not matter to those who read it."""
+    """Return one number repeated. How often does not matter: only initial states and sums with a signal read it."""
     value = node.attribute("value")
     array = np.zeros(1, np.float32) if value is None else np.asarray(value).reshape(-1)
     if array.size != 1 or array.dtype.kind != "f":
@@ -64,7 +64,7 @@ def constant_of_shape(node: Node, _: Inputs) -> Value:
 
 
 def expand(node: Node, inputs: Inputs) -> Value:
-    """Return a constant repeated along axes of size 1, which those who read it do themselves."""
+    """Return a constant without the repetition: initial states and sums with a signal repeat it themselves."""
     value = inputs[0]
     if isinstance(value, Filled):
         return value

@@ -103,7 +103,7 @@ class Signal:
         )
 
     def with_layers(self, *layers: ImportedLayer, width: int | None = None) -> "Signal":
-        """Return what further layers answer; with `width` the last axis is of so many numbers."""
+        """Return what further layers answer; `width` is the size of the last axis, if it changes."""
         axes = self.axes if width is None else (*self.axes[:-1], (Part("numbers", width),))
         return replace(self, layers=(*self.layers, *layers), axes=axes, state=False)
 
