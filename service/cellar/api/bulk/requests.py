@@ -164,10 +164,10 @@ def _of_line(line: bytes, tenant: str, tag: int) -> BulkStep:
         if isinstance(document, dict) and "inputs" in document:
             sequence = validated(SequenceLine, document)
             key = session_key(tenant, sequence.session)
-            return BulkStep(sequence.session, tag, sequence_of_json(sequence, key, sequence.key, sequence.within_s))
+            return BulkStep(sequence.session, tag, sequence_of_json(sequence, key, sequence.key, sequence.deadline_s))
         step = validated(StepLine, document)
         key = session_key(tenant, step.session)
-        return BulkStep(step.session, tag, step_of_json(step, key, step.key, step.within_s))
+        return BulkStep(step.session, tag, step_of_json(step, key, step.key, step.deadline_s))
     except CellarError as fault:
         session = outline(line).members.get("session")
         return BulkStep(session if isinstance(session, str) else None, tag, None, fault)

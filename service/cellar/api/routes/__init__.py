@@ -1,4 +1,4 @@
-"""The routes, a file for each resource."""
+"""The HTTP routes, one file for each resource."""
 
 from fastapi import APIRouter
 from fastapi.routing import APIRoute

@@ -1,1 +1,1 @@
-"""The JSON of requests and answers, a file for each resource."""
+"""The JSON of requests and answers as pydantic models, one file for each resource."""

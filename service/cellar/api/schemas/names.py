@@ -1,4 +1,4 @@
-"""Names as they stand in paths and bodies, and what every answer is."""
+"""Patterns and types of names, positions and layouts in paths and bodies, and the base class of answers."""
 
 from datetime import UTC, datetime
 from itertools import permutations
@@ -29,10 +29,10 @@ POSITION_PATTERN = r"^[0-9a-f]{16}\.(0|[1-9][0-9]{0,15})\.[0-9a-f]{32}$"
 LAYOUTS = ["".join(letters) for count in (3, 2, 1) for letters in permutations("TBF", count)]
 
 PositionText = Annotated[str, WithJsonSchema({"type": "string", "pattern": POSITION_PATTERN})]
-"""Where a session stands, as text. What is none is refused by `parse_position`, which says what to send."""
+"""A position as text. `parse_position` refuses any other text, with a better explanation than a pattern."""
 
 Layout = Annotated[str, WithJsonSchema({"type": "string", "enum": LAYOUTS})]
-"""Axis letters. What is no layout is refused by `check_layout`, which says where it stands."""
+"""Axis letters. `check_layout` refuses any other text, and knows its place."""
 
 IN_WORDS = {
     NAME_PATTERN: NAME_IN_WORDS,
@@ -45,14 +45,14 @@ IN_WORDS = {
     IDEMPOTENCY_KEY_PATTERN: "1 to 255 printable ASCII characters",
     REF_PATTERN: f"a model's name ({MODEL_NAME_IN_WORDS}), with or without a version: co2, co2@3",
 }
-"""What patterns ask for, for people."""
+"""Descriptions of the patterns in error messages."""
 
 MOST_TIMEOUT_MS = 600_000
-"""Ten minutes: longer than anybody holds a connection open for an answer."""
+"""Ten minutes: longer than clients keep a connection open for an answer."""
 
 
 class Answer(BaseModel):
-    """What the service says."""
+    """An answer of the service."""
 
     model_config = ConfigDict(frozen=True, protected_namespaces=())
 

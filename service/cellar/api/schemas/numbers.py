@@ -1,7 +1,7 @@
-"""Arrays in bodies: numbers, which `cellar.wire.numbers.numbers` reads, and rows, of which there may be so many.
+"""Types of arrays in bodies: nested numbers, and rows of a session.
 
-The schemas of arrays here are for the document of the API alone. Who sends another array is refused by
-`cellar.wire.numbers.numbers`, which also knows the sizes that the model needs, and says where the fault is.
+The JSON schemas of nested numbers are for the API document alone. `cellar.wire.numbers.numbers` reads these arrays. It
+knows the sizes that the model needs, and reports the place of a fault.
 """
 
 from typing import Annotated, Any
@@ -22,14 +22,14 @@ def _leave_text(value: Any, check: ValidatorFunctionWrapHandler) -> Any:
 
 
 def _listed(value: Any) -> Any:
-    """Decode a long array of row numbers, which is no array of numbers of the model."""
+    """Decode a long array of row numbers, which the JSON reader has left as text."""
     if isinstance(value, NumberText) and value.stop - value.start <= 16 * MAX_ROWS:
         return value.as_list()
     return value
 
 
 def nested(*depths: int) -> dict[str, Any]:
-    """Return the JSON schema of an array of numbers that is nested so deep, or to one of these depths."""
+    """Return the JSON schema of an array of numbers that is nested to one of these depths."""
     choices = [_nested(depth) for depth in depths]
     return choices[0] if len(choices) == 1 else {"anyOf": choices}
 
@@ -62,10 +62,10 @@ StateInput = Annotated[Numbers, _listing(2)]
 """Numbers of a state: an array for each row."""
 
 StepOutput = Annotated[list[Any], _listing(1, 2)]
-"""What answers `StepInput`."""
+"""Outputs of a step, nested as its `StepInput`."""
 
 SequenceOutputs = Annotated[list[Any], _listing(1, 2, 3)]
-"""What answers `SequenceInputs`."""
+"""Outputs of a sequence, nested as its `SequenceInputs`."""
 
 RowsOfSteps = Annotated[list[Any], _listing(3)]
 """Numbers of several steps: an array for each step, of an array for each row."""

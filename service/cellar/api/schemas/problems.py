@@ -1,10 +1,10 @@
-"""What every error looks like."""
+"""The JSON of problem documents."""
 
 from pydantic import BaseModel, ConfigDict, Field
 
 
 class Problem(BaseModel):
-    """An RFC 9457 problem document. Members beside the first four depend on the type."""
+    """An RFC 9457 problem document. Members other than the first four depend on the type."""
 
     model_config = ConfigDict(extra="allow")
 

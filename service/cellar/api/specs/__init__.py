@@ -1,1 +1,1 @@
-"""The OpenAPI and AsyncAPI documents, made from the code."""
+"""The OpenAPI and AsyncAPI documents, generated from routes and schemas."""

@@ -1,4 +1,4 @@
-"""The AsyncAPI document of the streams, made from the schemas of their messages and the table of close codes."""
+"""The AsyncAPI document of the WebSockets, generated from the schemas of their messages and the close codes."""
 
 import json
 import re
@@ -27,7 +27,7 @@ SENT: dict[str, type[BaseModel]] = {
     "sequence": schemas.SequenceMessage,
     "resume": schemas.ResumeMessage,
 }
-"""What a client sends, by the member that tells it."""
+"""Messages of clients, by the member that distinguishes them."""
 
 TOLD: dict[str, type[BaseModel]] = {
     "greeting": schemas.GreetingAnswer,
@@ -38,7 +38,7 @@ TOLD: dict[str, type[BaseModel]] = {
     "resumed": schemas.ResumedReply,
     "stopping": schemas.StoppingReply,
 }
-"""What the service says."""
+"""Messages of the service, by their name in the document."""
 
 FRAMES = {
     "stepsFrame": "A frame of steps.",
@@ -100,7 +100,7 @@ def document() -> dict[str, Any]:
 
 
 def close_codes() -> dict[str, list[str]]:
-    """Return what ends a stream with which code: names of problems, or plain words where there is none."""
+    """Return by close code the slugs of the errors that end a stream with it, or a description."""
     codes: dict[int, list[str]] = {
         1000: ["closed by the client"],
         1002: ["a frame that breaks the protocol"],
@@ -114,7 +114,7 @@ def close_codes() -> dict[str, list[str]]:
 
 
 def text() -> str:
-    """Return the document as it stands in `openapi/streams.yaml`."""
+    """Return the text of `openapi/streams.yaml`."""
     return "\n".join(_yaml(document(), "")) + "\n"
 
 
@@ -130,7 +130,7 @@ def _channel(address: str, summary: str, parameters: dict[str, Any]) -> dict[str
 
 
 def _operations() -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield what the service does on each channel: it receives what clients send."""
+    """Yield the operations of each channel, as those of the service: it receives the messages of clients."""
     for channel in ("session", "sessions"):
         for action, names in (("receive", [*SENT, "stepsFrame"]), ("send", [*TOLD, "answersFrame"])):
             yield (
@@ -171,7 +171,7 @@ def _schemas() -> dict[str, Any]:
 
 
 def _yaml(value: Any, indent: str) -> Iterator[str]:
-    """Yield the lines of a value: block style, every text in quotes, so that no rule says which needs them."""
+    """Yield the lines of a value in YAML: block style, with quotes around every text."""
     entries = value.items() if isinstance(value, dict) else ((None, item) for item in value)
     for name, entry in entries:
         word = name if name is None or BARE.fullmatch(name) else json.dumps(name)

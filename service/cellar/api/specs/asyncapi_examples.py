@@ -1,4 +1,4 @@
-"""A conversation on a stream, message by message: the examples of the AsyncAPI document. A test holds it.
+"""The examples of the AsyncAPI document: the messages of one conversation on a stream, which a test repeats.
 
 The session `example` is new, and its network has the equation `h = 0.5 * h + x` and one input.
 """
@@ -67,4 +67,4 @@ CONVERSATION: tuple[tuple[str, str, dict[str, Any]], ...] = (
     ("That is all", "resumed", {"resumed": f"{_EPOCH}.1.{'a1' * 16}", **_at(4, "a4")}),
     ("The service ends", "stopping", {"stopping": {"example": f"{_EPOCH}.4.{'a4' * 16}"}}),
 )
-"""What each message shows, its name in the document, and the message."""
+"""Of each message: a summary, its name in the document, and its content."""

@@ -1,7 +1,7 @@
-"""The OpenAPI document in words that linters and generators of clients understand.
+"""Rewrites JSON schemas of pydantic into equal ones that linters and client generators support.
 
-Pydantic's JSON schemas are right, but tools read some of their words in another way, and make clients of them that do
-not compile or that send what is refused.
+Some tools interpret keywords of pydantic's schemas differently, and generate clients that do not compile or whose
+requests are refused.
 """
 
 import json
@@ -31,7 +31,7 @@ def _without_null(schema: Schema) -> Schema:
 
 
 def _with_items(schema: Schema) -> Schema:
-    """Return a schema whose array says `items`: where all are of one kind, tools need no `prefixItems`."""
+    """Return the schema of an array with `items` instead of `prefixItems` if all entries are of one type."""
     first, *others = schema.get("prefixItems", [None])
     if first is None or any(other != first for other in others):
         return schema
@@ -39,10 +39,10 @@ def _with_items(schema: Schema) -> Schema:
 
 
 def _with_plain_defaults(schema: Schema) -> Schema:
-    """Return the schema of an object whose members' defaults stand in their descriptions.
+    """Return the schema of an object with the defaults of its members in their descriptions.
 
-    Generators of types take a member with a `default` for one that is always there, also in what is sent. A member
-    that can have one value only says which object it is, and must be sent.
+    Generators of types make a member with a `default` a required one, also in requests. A member that can have only one
+    value distinguishes the object and must be sent.
     """
     kinds = [name for name, member in schema["properties"].items() if "const" in member and "default" in member]
     required = [*schema.get("required", ()), *kinds]

@@ -1,4 +1,4 @@
-"""The OpenAPI document of the service, made from the routes alone."""
+"""The OpenAPI document of the service, generated from the routes."""
 
 import json
 from typing import Any, cast
@@ -37,18 +37,18 @@ UNDECLARED: tuple[type[BaseModel], ...] = (
     VersionRequest,
     WeightsAnswer,
 )
-"""What stands in answers and bodies that FastAPI knows nothing of."""
+"""Models of bodies and answers that routes read and write themselves, so that FastAPI does not know them."""
 
 TAGS = {
     "models": "Networks with weights, in versions that never change.",
     "cells": "Cells as equations.",
     "sessions": "A model's state, kept between requests.",
-    "steps": "Time, one step or many.",
-    "state": "The state itself.",
-    "events": "What happens, told to those who watch.",
-    "past": "What came before: the way back, and the log.",
-    "jobs": "Training.",
-    "health": "For whoever runs the service.",
+    "steps": "Steps of sessions: one, a sequence, or many.",
+    "state": "The state of sessions: read, write and reset it, snapshots and forks.",
+    "events": "Changes of sessions as server-sent events.",
+    "past": "Earlier states, logs, replays and other versions.",
+    "jobs": "Training jobs.",
+    "health": "Checks of the service for operators.",
 }
 
 
@@ -72,5 +72,5 @@ def document() -> dict[str, Any]:
 
 
 def text() -> str:
-    """Return the document as it stands in `openapi/openapi.json`."""
+    """Return the text of `openapi/openapi.json`."""
     return json.dumps(document(), indent=2, ensure_ascii=False) + "\n"

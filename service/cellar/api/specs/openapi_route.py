@@ -1,4 +1,4 @@
-"""The OpenAPI document as an answer: made once, on a thread, and kept as the bytes that are sent."""
+"""The route that answers with the OpenAPI document, which is generated once on a thread."""
 
 from asyncio import Lock
 
@@ -14,7 +14,7 @@ PATH = "/openapi.json"
 
 
 class OpenApiDocument:
-    """Answers with the document. Making it takes half a second, in which the event loop would answer nobody else."""
+    """Answers with the document. To generate it takes half a second, for which the event loop would be blocked."""
 
     def __init__(self) -> None:
         self._content: bytes | None = None

@@ -1,4 +1,4 @@
-"""Requests that the OpenAPI document shows, so that a page which sends them has something that the service accepts.
+"""Adds examples of requests to the OpenAPI document, which the service accepts.
 
 `request_examples.json` is written by `make openapi` from the exchanges in `openapi/examples`, which tests replay.
 """
@@ -9,7 +9,7 @@ from typing import Any
 
 
 def add_request_examples(document: dict[str, Any]) -> None:
-    """Put bodies and parameters that are accepted into the operations of an OpenAPI document."""
+    """Add bodies and parameters that are accepted to the operations of an OpenAPI document."""
     found = json.loads(files("cellar.api.specs").joinpath("request_examples.json").read_text())
     for path, operations in document["paths"].items():
         for method, operation in operations.items():

@@ -151,7 +151,7 @@ def _submission(
         session = names.key(said.session)
     except InvalidInput as error:
         return Submission(names.shown(said.session), said.id, None, place, error=error)
-    return Submission(session.session, said.id, read(session, said.key, said.timeout_s), place)
+    return Submission(session.session, said.id, read(session, said.key, said.deadline_s), place)
 
 
 def _failed(members: dict[str, Any], names: SessionNames, error: CellarError) -> Submission:

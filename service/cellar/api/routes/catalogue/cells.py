@@ -1,4 +1,4 @@
-"""Explain cell text without creating anything."""
+"""The route that checks and explains the equations of a cell, without creating anything."""
 
 from anyio.to_thread import run_sync
 from fastapi import APIRouter
@@ -15,7 +15,7 @@ router = APIRouter(prefix="/v1/cells", tags=["cells"], route_class=JsonRoute)
 
 @router.post("", responses=answers(*BODY, *CELL))
 async def explain_cell(body: CellRequest) -> CellAnswer:
-    """Parse a cell and tell its parameters, states, output and cost. Nothing is created or compiled."""
+    """Parse a cell and return its parameters, states, output and cost. Nothing is created or compiled."""
 
     def explain() -> CellAnswer:
         with below("/equations"):

@@ -1,4 +1,4 @@
-"""Is the process alive, and can it work?"""
+"""The routes that tell whether the process is alive and whether it can serve requests."""
 
 from fastapi import APIRouter
 
@@ -14,11 +14,11 @@ router = APIRouter(tags=["health"], route_class=JsonRoute)
 
 @router.get("/healthz", responses=answers())
 async def health() -> HealthAnswer:
-    """Answer if the process can answer at all. Looks at nothing else."""
+    """Answer if the process can answer at all. Nothing else is checked."""
     return HealthAnswer(status="alive", version=__version__)
 
 
 @router.get("/readyz", responses=answers(StoreUnavailable))
 async def ready(services: Parts) -> ReadyAnswer:
-    """Answer 200 if requests can be served now, and tell what the connected store really gives."""
+    """Answer 200 if requests can be served now, with the guarantees of the connected store."""
     return ReadyAnswer(status="ready", store=await services.ready())

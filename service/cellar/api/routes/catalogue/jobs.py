@@ -1,4 +1,4 @@
-"""Submit, read, list and cancel training jobs."""
+"""Routes that submit, read, list and cancel training jobs."""
 
 from typing import Annotated
 
@@ -44,7 +44,7 @@ async def submit_job(
 ) -> JobAnswer:
     """Train a model on data. The result is a new version of it.
 
-    The same Idempotency-Key again answers the job that it made.
+    A request with the same Idempotency-Key returns the job that was made first.
     """
     data = await by_reader(body.data.dataset)
 
@@ -77,7 +77,7 @@ async def read_job(job: JobName, caller: CallerOf, services: Parts) -> JobAnswer
 
 @router.post("/{job}/cancel", responses=answers(*STORE, *PARAMETER, JobUnknown))
 async def cancel_job(job: JobName, caller: CallerOf, services: Parts) -> JobAnswer:
-    """Ask a job to end: a queued one ends at once, a running one a moment later, an ended one stays as it is."""
+    """Cancel a job: a queued one ends at once, a running one a moment later, an ended one stays as it is."""
 
     def cancel() -> JobAnswer:
         return JobAnswer.of(services.jobs.cancel(caller.tenant, job), services.jobs.history(caller.tenant, job))

@@ -1,4 +1,4 @@
-"""Create, read, list and delete models."""
+"""Routes that create, publish, read, list and delete models."""
 
 from typing import Any
 
@@ -174,14 +174,14 @@ async def read_model(model: ModelRefPath, caller: CallerOf, services: Parts) -> 
 async def delete_model(model: ModelName, caller: CallerOf, services: Parts, force: Force = False) -> None:
     """Delete a model with all its versions, unless sessions, jobs, shadows or snapshots depend on it.
 
-    With `force` it is deleted all the same: its sessions are answered `model_deleted` from then on, can be read and can
+    With `force` it is deleted in any case: its sessions are then answered `model_deleted`, but can be read and can
     migrate; its jobs are cancelled, its shadows stop.
     """
     await services.deletions.delete(caller.tenant, model, force=force)
 
 
 def _check_state_names(network: Network) -> None:
-    """Refuse states whose names the JSON of a state needs for itself."""
+    """Raise InvalidInput for a state with the name of another member of the JSON of states."""
     places = {layer.number: layer.pointer for layer in network.layers if layer.cell.states}
     for state in network.states:
         if state.name in LayerAnswer.model_fields:

@@ -1,1 +1,1 @@
-"""Routes of the past of sessions: rewind, replay, snapshots, forks, shadows."""
+"""Routes for earlier states and other versions of sessions: rewind, replay, snapshots, forks and shadows."""

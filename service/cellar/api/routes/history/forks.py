@@ -1,4 +1,4 @@
-"""Fork a session."""
+"""The route that forks a session."""
 
 from fastapi import APIRouter, Response
 
@@ -16,11 +16,11 @@ router = APIRouter(prefix="/v1/sessions/{session}", tags=["state"], route_class=
 async def fork_session(
     session: SessionPath, body: ForkRequest, services: Parts, response: Response, key: IdempotencyKey = None
 ) -> ForkAnswer:
-    """Make sessions that begin with the state of this one: of its model, at step 0 of epochs of their own.
+    """Create sessions that begin with the state of this one: of its model, each at step 0 of a new epoch.
 
-    Each child is made on its own, and is answered with its position or with its problem. A request with `position` or
-    an Idempotency-Key may come again, for a day: it makes those that are missing, of the state that the parent had the
-    first time, and answers the same.
+    Each child is created by itself, and answered with its position or its problem. A request with `position` or an
+    Idempotency-Key can be repeated for a day: it creates the children that are missing, with the state that the parent
+    had at the first request, and gives the same answer.
     """
     answer = await services.forks.fork(session, body.children, body.identity(key), ttl_s=body.ttl_s)
     tell_replay(response, replayed=answer.replayed)

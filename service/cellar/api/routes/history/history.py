@@ -1,4 +1,4 @@
-"""A session's past: its history, its log, and the way back."""
+"""Routes for the history and the log of a session, and the rewind to an earlier state."""
 
 from typing import Annotated
 
@@ -25,7 +25,7 @@ router = APIRouter(prefix="/v1/sessions/{session}", tags=["past"], route_class=J
 
 @router.get("/history", responses=answers(*SESSION))
 async def read_history(session: SessionPath, services: Parts) -> HistoryAnswer:
-    """Return what the session can go back to: states that it keeps, and steps that its log leads to."""
+    """Return the states to which the session can be rewound: those that are kept, and those that its log leads to."""
     return HistoryAnswer.of(session.session, await services.histories.history(session))
 
 
@@ -39,13 +39,13 @@ async def read_history(session: SessionPath, services: Parts) -> HistoryAnswer:
 async def rewind_session(
     session: SessionPath, body: RewindRequest, services: Parts, response: Response, key: IdempotencyKey = None
 ) -> ChangeAnswer:
-    """Put a session back into an earlier state, exactly. It is then at step 0 of a new epoch."""
+    """Rewind a session to an earlier state, exactly. It is then at step 0 of a new epoch."""
     answer = await services.histories.rewind(session, body.back(), body.identity(key))
     return changed(answer, response)
 
 
 @router.get("/log", responses=answers(*SESSION, NotKept))
 async def read_log(session: SessionPath, services: Parts, after: After = -1, limit: Limit = 100) -> LogAnswer:
-    """Return logged changes, oldest first. A page is short where its inputs are large."""
+    """Return logged changes, oldest first. A page has fewer changes if their inputs are large."""
     log = await services.histories.log(session, after, limit)
     return await run_sync(LogAnswer.of, log)

@@ -1,4 +1,4 @@
-"""Other versions for a session: its log is run on one, or the session goes on with it."""
+"""Routes that run a session's log on another version of a model, or let the session continue with it."""
 
 from fastapi import APIRouter, Response
 
@@ -44,7 +44,7 @@ router = APIRouter(prefix="/v1/sessions/{session}", tags=["past"], route_class=J
 async def replay_session(
     session: SessionPath, body: ReplayRequest, services: Parts, response: Response
 ) -> ReplayAnswer:
-    """Run a session's log on a version: into a new session, or to see how its outputs differ. The session stays."""
+    """Run a session's log on a version, into a new session or to compare the outputs. The session does not change."""
     found = await services.replays.replay(session, body.model, since=body.begin(), session=body.session)
     if found.session is not None:
         response.status_code = 201
@@ -56,7 +56,7 @@ async def replay_session(
 async def migrate_session(
     session: SessionPath, body: MigrateRequest, services: Parts, response: Response, key: IdempotencyKey = None
 ) -> ChangeAnswer:
-    """Let a session go on with another version, or with the service's revision of the arithmetic.
+    """Let a session continue with another version, or with the service's revision of the arithmetic.
 
     It is then at step 0 of a new epoch.
     """

@@ -1,4 +1,4 @@
-"""A session's shadow: a second version, stepped on the same inputs, beside the session and never in its way."""
+"""Routes for the shadow of a session: a second version that is stepped with the same inputs, without delaying it."""
 
 from fastapi import APIRouter
 
@@ -14,17 +14,17 @@ router = APIRouter(prefix="/v1/sessions/{session}/shadow", tags=["past"], route_
 
 @router.put("", responses=answers(*SESSION, *BODY, *MODEL, NotKept, ModelUnfit))
 async def begin_shadow(session: SessionPath, body: ShadowRequest, services: Parts) -> ShadowAnswer:
-    """Let a version follow a session that has a log, from now on; another one that did so ends."""
+    """Start a shadow of a session that has a log. An earlier shadow of the session ends."""
     return ShadowAnswer.of(session.session, await services.shadows.put(session, body.model))
 
 
 @router.get("", responses=answers(*SESSION, ShadowUnknown))
 async def read_shadow(session: SessionPath, services: Parts) -> ShadowAnswer:
-    """Return how far the shadow has followed, and how its outputs differ from those of the session."""
+    """Return the progress of the shadow, and how its outputs differ from those of the session."""
     return ShadowAnswer.of(session.session, await services.shadows.get(session))
 
 
 @router.delete("", status_code=204, response_description="Ended", responses=answers(*SESSION, ShadowUnknown))
 async def end_shadow(session: SessionPath, services: Parts) -> None:
-    """End the shadow and forget what it has found."""
+    """End the shadow and delete its results."""
     await services.shadows.delete(session)

@@ -1,4 +1,4 @@
-"""Snapshots of a session: take, list, read, delete and restore them."""
+"""Routes that take, list, read, delete and restore snapshots of a session."""
 
 from typing import Annotated
 
@@ -47,10 +47,10 @@ SnapshotName = Annotated[str, Depends(_snapshot_of)]
 async def take_snapshot(
     session: SessionPath, body: SnapshotRequest, services: Parts, response: Response, key: IdempotencyKey = None
 ) -> SnapshotAnswer:
-    """Keep a session as it is, at one position, under a name; it lives as long as the session.
+    """Keep the state of a session under a name. The snapshot is deleted with the session.
 
-    The same request again answers the same snapshot: one with the same Idempotency-Key, or with the position of the
-    snapshot, or one with neither while the session has not moved.
+    A repeated request returns the same snapshot: one with the same Idempotency-Key, with the position of the snapshot,
+    or with neither as long as the session has not changed.
     """
     answer = await services.snapshots.take(session, body.snapshot, body.identity(key))
     tell_created(response, f"/v1/sessions/{session.session}/snapshots/{body.snapshot}", created=answer.taken)
@@ -66,7 +66,7 @@ async def list_snapshots(session: SessionPath, services: Parts) -> SnapshotsAnsw
 
 @router.get("/snapshots/{snapshot}", responses=answers(*SESSION, SnapshotUnknown))
 async def read_snapshot(session: SessionPath, snapshot: SnapshotName, services: Parts) -> SnapshotAnswer:
-    """Return where the session was, and of which model, when the snapshot was taken."""
+    """Return the position and the model of the session at the time of the snapshot."""
     return SnapshotAnswer.of(session.session, await services.snapshots.get(session, snapshot))
 
 
@@ -77,7 +77,7 @@ async def read_snapshot(session: SessionPath, snapshot: SnapshotName, services: 
     responses=answers(*SESSION, SnapshotUnknown),
 )
 async def delete_snapshot(session: SessionPath, snapshot: SnapshotName, services: Parts) -> None:
-    """Forget a snapshot."""
+    """Delete a snapshot."""
     await services.snapshots.delete(session, snapshot)
 
 
@@ -85,7 +85,7 @@ async def delete_snapshot(session: SessionPath, snapshot: SnapshotName, services
 async def restore_session(
     session: SessionPath, body: RestoreRequest, services: Parts, response: Response, key: IdempotencyKey = None
 ) -> ChangeAnswer:
-    """Put a session back into the state of a snapshot: step 0 of a new epoch.
+    """Restore the state of a snapshot. The session is then at step 0 of a new epoch.
 
     A snapshot of another model than the session has now is refused.
     """

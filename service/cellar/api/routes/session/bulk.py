@@ -1,4 +1,4 @@
-"""Steps of many sessions in one request."""
+"""The route for steps of many sessions in one request."""
 
 from collections.abc import Callable
 from typing import Any
@@ -30,7 +30,7 @@ ANSWER = [{"$ref": f"#/components/schemas/{name}"} for name in ("StepAnswer", "S
 
 
 def _content(line: list[dict[str, str]], frame: str) -> dict[str, Any]:
-    # x-itemSchema: OpenAPI 3.1 has no word for the documents of a stream
+    # x-itemSchema: OpenAPI 3.1 cannot describe the documents of a stream
     return {
         lines.MEDIA_TYPE: {"schema": {"type": "string"}, "x-itemSchema": {"anyOf": line}},
         frames.MEDIA_TYPE: bytes_of(f"Frames of {frame}: see docs/reference/frames.md."),
@@ -49,9 +49,10 @@ def _content(line: list[dict[str, str]], frame: str) -> dict[str, Any]:
 async def step_many(request: Request, caller: CallerOf, services: Parts) -> Response:
     """Advance many sessions, each by a step or a sequence that succeeds or fails by itself.
 
-    A line, or a record of a frame, is answered by a line or a record: the outputs, or a problem document. Answers come
-    in the order of the steps, while the request is still being sent. It may be of any length; a line or a frame may
-    not be longer than a body elsewhere. Who sends all before reading may send 2,048 steps and 4 MiB at a time.
+    Each line, or record of a frame, is answered by a line or a record: the outputs, or a problem document. Answers are
+    in the order of the steps, and are sent while the request is still being received. The request may have any length;
+    a line or a frame has the limit of other bodies. A client that sends all of it before it reads may send 2,048 steps
+    and 4 MiB.
     """
     kinds = tuple(READERS)
     kind = body_type(request.headers.get("content-type", ""), *kinds)

@@ -1,4 +1,4 @@
-"""What happens to a session, as server-sent events."""
+"""The route for the changes of a session as server-sent events."""
 
 from collections.abc import AsyncIterator
 from typing import Annotated, Any
@@ -48,8 +48,8 @@ async def watch_session(
 ) -> Response:
     """Watch a session that was created with `events`: its outputs, every other change, and its end.
 
-    Whoever comes again with `Last-Event-ID` misses nothing that is still kept, and is told of a `gap` where there is
-    one. Lines that begin with a colon say that nothing has happened for a while.
+    A client that reconnects with `Last-Event-ID` gets all events since then that are still kept, and the event `gap` if
+    some are not. Lines that begin with a colon are sent when nothing has happened for a while.
     """
     last = None if last_event_id is None else event_id(last_event_id)
     hub = services.event_hub

@@ -1,4 +1,4 @@
-"""A sequence of any length in one request."""
+"""The route for a sequence of any length in one request."""
 
 from collections.abc import Callable
 from typing import Any
@@ -28,7 +28,7 @@ READERS: dict[str, Callable[[Size, int], Reader]] = {lines.MEDIA_TYPE: Lines, np
 
 
 def _of_lines(*kinds: str) -> dict[str, Any]:
-    # x-itemSchema: OpenAPI 3.1 has no word for the documents of a stream
+    # x-itemSchema: OpenAPI 3.1 cannot describe the documents of a stream
     found = [{"$ref": f"#/components/schemas/{kind}"} for kind in kinds]
     return {lines.MEDIA_TYPE: {"schema": {"type": "string"}, "x-itemSchema": {"anyOf": found}}}
 
@@ -57,11 +57,11 @@ BODY = {
 async def stream_sequence(
     session: SessionPath, request: Request, services: Parts, key: IdempotencyKey = None
 ) -> Response:
-    """Advance a session by steps without a limit to their number, which are run chunk by chunk while they come.
+    """Advance a session by any number of steps, which are run in chunks while they are received.
 
-    Each chunk is applied all or not at all, and answered with a line. What fails ends the answer; the chunks before it
-    stay. With `commit=all` nothing is applied before the end of the body, and nothing at all if the session was changed
-    meanwhile. With `position` the same request may be sent again: what the session has behind it is passed over.
+    Each chunk is applied completely or not at all, and answered with a line. An error ends the answer; earlier chunks
+    stay applied. With `commit=all` nothing is applied before the end of the body, and nothing at all if the session
+    was changed meanwhile. A request with `position` can be repeated: steps that were applied before are skipped.
     """
     kind = body_type(request.headers.get("content-type", ""), *READERS)
     wanted = answer_type(request.headers, (lines.MEDIA_TYPE,))

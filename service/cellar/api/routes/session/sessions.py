@@ -1,4 +1,4 @@
-"""Create, read, list and end sessions."""
+"""Routes that create, read, list, update and delete sessions."""
 
 from typing import Annotated
 
@@ -54,7 +54,7 @@ router = APIRouter(prefix="/v1/sessions", tags=["sessions"], route_class=JsonRou
     **creation(SessionAnswer, "The same request came before: its session.", *STORE, *BODY, *MODEL, AlreadyExists),
 )
 async def create_session(body: SessionRequest, caller: CallerOf, services: Parts, response: Response) -> SessionAnswer:
-    """Open a session of a model, in its initial state. A model's name alone is pinned to the newest version."""
+    """Create a session of a model, in the initial state. A model's name alone is pinned to the newest version."""
     answer = await services.sessions.create(caller.tenant, **body.model_dump())
     tell_created(response, f"/v1/sessions/{answer.session.session}", created=answer.created)
     return SessionAnswer.of(answer.session)
@@ -72,8 +72,8 @@ async def list_sessions(
 ) -> SessionsAnswer:
     """List sessions, a page at a time, in no particular order.
 
-    A page takes milliseconds however many sessions there are, so one with a filter may be short, or empty, while there
-    are more: go on until the cursor is empty.
+    A page takes milliseconds with any number of sessions. With a filter it may therefore be short, or empty, although
+    there are more sessions: continue until the cursor is empty.
     """
     wanted = SessionFilter(model, prefix, pinned)
     try:
@@ -85,7 +85,7 @@ async def list_sessions(
 
 @router.get("/{session}", responses=answers(*SESSION))
 async def read_session(session: SessionPath, services: Parts) -> SessionAnswer:
-    """Return where a session stands, without its state."""
+    """Return the position, the model and the lifetime of a session, without its state."""
     return SessionAnswer.of(await services.sessions.get(session))
 
 
@@ -93,9 +93,9 @@ async def read_session(session: SessionPath, services: Parts) -> SessionAnswer:
 async def update_session(
     session: SessionPath, body: SessionUpdate, services: Parts, response: Response, key: IdempotencyKey = None
 ) -> SessionAnswer:
-    """Change the lifetime of a session, or whether it expires at all. Steps go on from where it is.
+    """Change the lifetime of a session, or whether it expires at all. Its position does not change.
 
-    The lifetime begins anew.
+    The lifetime begins again.
     """
     answer = await services.sessions.update(session, ttl_s=body.ttl_s, pinned=body.pinned, once=key)
     tell_replay(response, replayed=answer.replayed)
@@ -104,5 +104,5 @@ async def update_session(
 
 @router.delete("/{session}", status_code=204, response_description="Deleted", responses=answers(*SESSION))
 async def delete_session(session: SessionPath, services: Parts) -> None:
-    """End a session and forget its state."""
+    """Delete a session and its state."""
     await services.sessions.delete(session)

@@ -1,4 +1,4 @@
-"""Reset a session or some of its rows, read its state and write it."""
+"""Routes that reset a session or some of its rows, and read and write its state."""
 
 from typing import Annotated, Any
 
@@ -54,7 +54,7 @@ ONE = "(batch_size, size): the state that `layer` and `name` say."
 
 
 def _body(query: type[StateQuery], shape: str) -> dict[str, Any]:
-    """Return what OpenAPI says of a body with states."""
+    """Return the OpenAPI description of a body with states."""
     body = body_of(StateRequest, tensors.MEDIA_TYPE, npy.MEDIA_TYPE)
     body["content"][npy.MEDIA_TYPE] = bytes_of(f"{NPY}, {shape}")
     return {"requestBody": body, "parameters": parameters_of(query, "a body that is no JSON")}
@@ -81,7 +81,7 @@ async def reset_session(
     body: ResetRequest | None = None,
     key: IdempotencyKey = None,
 ) -> ChangeAnswer:
-    """Put a session, or some of its rows, back into the initial state: step 0 of a new epoch."""
+    """Reset a session, or some of its rows, to the initial state. The session is then at step 0 of a new epoch."""
     asked = body or ResetRequest()
     answer = await services.sessions.reset(session, asked.identity(key), rows=asked.rows)
     return changed(answer, response)
@@ -95,7 +95,7 @@ async def reset_session(
 async def read_state(
     session: SessionPath, request: Request, services: Parts, layer: Layer = None, name: StateName = None
 ) -> Response:
-    """Return every state of every layer, or those that are asked for, exactly: as JSON, safetensors or npy."""
+    """Return every state of every layer, or the requested ones, exactly: as JSON, safetensors or npy."""
     wanted = answer_type(request.headers, TYPES)
     state = await services.states.read(session)
     parts = chosen(state, layer, name)
@@ -122,7 +122,7 @@ async def write_states(
 ) -> ChangeAnswer:
     """Replace the states that are named and leave the others as they are. The session is then at step 0 of a new epoch.
 
-    Without `position` the others are those of the moment at which it happens.
+    Without `position` the others are those at the time of the change.
     """
     return await _write(session, await read_some(request), services, response, key, whole=False)
 
@@ -136,7 +136,7 @@ async def _write(
 
 
 def changed(answer: runtime.ChangeAnswer, response: Response) -> ChangeAnswer:
-    """Return the answer of a change, and say on the response whether it had been made before."""
+    """Return the answer of a change, and set the header that tells whether it had been applied before."""
     tell_replay(response, replayed=answer.replayed)
     return ChangeAnswer.of(answer)
 

@@ -1,9 +1,8 @@
-"""Steps, dispatched before FastAPI.
+"""Dispatches requests for steps to their routes without FastAPI.
 
-Of the time that a step spends in the process, FastAPI's stack takes far more than reading, checking and answering:
-it looks for the route and solves dependencies that a step does not have. The endpoints called here are the
-functions of `cellar.api.routes.session.steps`. Any request that these cannot take goes through FastAPI, to the same
-answer.
+FastAPI's stack, which finds the route and solves its dependencies, takes far more of a step's time than decoding and
+encoding it. The endpoints are the functions of `cellar.api.routes.session.steps`. Requests that cannot be dispatched
+here go through FastAPI, and get the same answer.
 """
 
 import re
@@ -24,13 +23,13 @@ ENDPOINTS = {"step": steps.step, "sequence": steps.sequence}
 
 
 class HotRoutes:
-    """Send `POST /v1/sessions/{session}/step` and `/sequence` straight to their endpoints."""
+    """Calls the endpoints of `POST /v1/sessions/{session}/step` and `/sequence` directly."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer the request if it is one of ours, else pass it on."""
+        """Answer the request if it is for steps, else pass it on."""
         path = PATH.fullmatch(scope["path"]) if scope["type"] == "http" and scope["method"] == "POST" else None
         if path is None:
             return await self._app(scope, receive, send)

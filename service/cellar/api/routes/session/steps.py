@@ -1,4 +1,4 @@
-"""One step, and a sequence of steps. `step_dispatch.py` calls these routes without FastAPI's stack."""
+"""The routes for one step and for a sequence. `step_dispatch.py` calls them without FastAPI's stack."""
 
 from typing import Literal
 
@@ -39,8 +39,8 @@ router = APIRouter(prefix="/v1/sessions/{session}", tags=["steps"])
 async def step(session: SessionPath, request: Request, services: Parts, key: IdempotencyKey = None) -> Response:
     """Advance a session by one time step and return its output. Models that read from both ends have none.
 
-    Without `position`, `step`, `writer` with `seq`, or Idempotency-Key it is appended, and a retry of a lost reply
-    appends again.
+    Without `position`, `step`, `writer` with `seq`, or Idempotency-Key it is appended, and a retry after a lost answer
+    is appended again.
     """
     return await _run("step", session, request, services, key)
 
@@ -54,7 +54,7 @@ async def step(session: SessionPath, request: Request, services: Parts, key: Ide
 async def sequence(session: SessionPath, request: Request, services: Parts, key: IdempotencyKey = None) -> Response:
     """Advance a session by several time steps, all or none, and return their outputs.
 
-    The state after it is the same, bit for bit, as after the steps one by one.
+    The state afterwards is the same, bit for bit, as after single steps.
     """
     return await _run("sequence", session, request, services, key)
 
@@ -72,7 +72,7 @@ async def _run(
 
 
 async def _answer(wanted: str, result: StepResult) -> Response:
-    """Return the outputs as the type that is wanted; outputs that are not known any more are null, in JSON."""
+    """Return the outputs as the wanted type, or null in JSON if they were not kept."""
     headers = {REPLAYED: "true"} if result.replayed else {}
     outputs, size = result.outputs, len(result.output or b"")
     if outputs is None or wanted == JSON:

@@ -1,1 +1,1 @@
-"""Bodies and answers about models, cells, jobs and health."""
+"""Requests and answers for models, cells, jobs and health."""

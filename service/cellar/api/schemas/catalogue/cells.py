@@ -1,4 +1,4 @@
-"""Cell text and what the service reads in it."""
+"""Requests to explain the equations of a cell, and their answers."""
 
 from typing import Self
 
@@ -35,7 +35,7 @@ class CellState(Answer):
 
 
 class CellOutput(Answer):
-    """What the cell answers at each step."""
+    """The output of the cell at each step."""
 
     size: int
 

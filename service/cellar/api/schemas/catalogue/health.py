@@ -1,4 +1,4 @@
-"""Whether the service is alive and ready."""
+"""Answers of the checks whether the service is alive and ready."""
 
 from typing import Any, Literal
 
@@ -8,7 +8,7 @@ from cellar.api.schemas.names import Answer
 
 
 class HealthAnswer(Answer):
-    """The process answers."""
+    """The process is alive."""
 
     status: Literal["alive"]
     version: str

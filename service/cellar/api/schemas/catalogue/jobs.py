@@ -1,4 +1,4 @@
-"""Training jobs: what is trained on what, and how far it is."""
+"""Requests for training jobs with their data and settings, and answers about their progress."""
 
 from dataclasses import asdict
 from datetime import datetime
@@ -21,7 +21,7 @@ from cellar.wire.arrays.layout import check_layout, parse_layout
 
 
 class PairRequest(Frozen):
-    """Inputs and what should come out, as nested arrays in the layout of the data."""
+    """Inputs and targets, as nested arrays in the layout of the data."""
 
     inputs: Data = Field(description="Nested arrays of numbers, with an axis for each letter of the layout.")
     targets: Data = Field(
@@ -70,7 +70,7 @@ class JobRequest(TrainingSpec):
 
 
 class EvaluationAnswer(Answer):
-    """Mean losses over the same steps, without dropout. null: not finite, or not to be had."""
+    """Mean losses over the same steps, without dropout. null: not finite, or not defined."""
 
     data: Literal["training", "validation"] = Field(
         description="The steps that were measured: of the validation data if there are any."

@@ -1,1 +1,1 @@
-"""Bodies and answers about the past of sessions."""
+"""Requests and answers for earlier states and other versions of sessions."""

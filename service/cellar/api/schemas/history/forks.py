@@ -1,4 +1,4 @@
-"""Forks of sessions."""
+"""Requests to fork sessions, and their answers."""
 
 from typing import Annotated, Any, Self
 
@@ -14,7 +14,7 @@ Names = Annotated[list[Name], Field(min_length=1, max_length=forks.MAX_CHILDREN,
 
 
 class ForkRequest(Placed):
-    """Children to make: so many, or those of these names."""
+    """Children to create: a number of them, or those with these names."""
 
     model_config = ConfigDict(json_schema_extra={"minProperties": 1})
 
@@ -37,7 +37,7 @@ class ForkRequest(Placed):
 
     @property
     def children(self) -> int | list[str]:
-        """Return how many, or which."""
+        """Return the number of children, or their names."""
         if self.names is not None:
             return self.names
         assert self.count is not None
@@ -45,7 +45,7 @@ class ForkRequest(Placed):
 
 
 class ChildAnswer(Answer):
-    """A child and where it began, or the problem that kept it from beginning."""
+    """A child with its position, or the problem that prevented it."""
 
     session: str
     step: int | None = Field(description="0, or null if there is a problem.")
@@ -62,7 +62,7 @@ class ChildAnswer(Answer):
 
 
 class ForkAnswer(Answer):
-    """What has become of every child, in the order of the request."""
+    """The result for every child, in the order of the request."""
 
     position: str = Field(description="Position of the parent at the fork.")
     children: list[ChildAnswer]

@@ -1,4 +1,4 @@
-"""What a session keeps of its past, and the way back."""
+"""Answers about the history and the log of a session, and requests to rewind it."""
 
 from typing import Self
 
@@ -22,7 +22,7 @@ class KeptAnswer(Answer):
 
 
 class HistoryAnswer(Answer):
-    """What a session can go back to."""
+    """The states to which a session can be rewound."""
 
     session: str
     step: int
@@ -46,7 +46,7 @@ class HistoryAnswer(Answer):
 
 
 class RewindRequest(Placed):
-    """Where to go back to: one of `step`, `steps` and `to`. `position` is where the session must be now."""
+    """The state to rewind to: one of `step`, `steps` and `to`. `position` is the present position of the session."""
 
     model_config = ConfigDict(json_schema_extra={"minProperties": 1})
 
@@ -55,7 +55,7 @@ class RewindRequest(Placed):
     to: PositionText | None = Field(None, description="An earlier position, of any epoch.")
 
     def back(self) -> RewindTarget:
-        """Return where to go back to. Raise InvalidInput."""
+        """Return the state to rewind to. Raise InvalidInput."""
         to = None if self.to is None else parse_position(self.to, pointer="/to")
         return RewindTarget(self.step, self.steps, to)
 

@@ -1,4 +1,4 @@
-"""Other versions for a session."""
+"""Requests to run a session's log on another version or to migrate it, and their answers."""
 
 from typing import Literal, Self
 
@@ -28,7 +28,7 @@ class ReplayRequest(Frozen):
     )
 
     def begin(self) -> Position | None:
-        """Return where the log is run from. Raise InvalidInput."""
+        """Return the position from which the log is run. Raise InvalidInput."""
         return None if self.since is None else parse_position(self.since, pointer="/since")
 
 
@@ -55,7 +55,7 @@ class DifferencesAnswer(Answer):
 
 
 class ReplayAnswer(Answer):
-    """What has come of a log on another version."""
+    """The result of running a log on another version."""
 
     model: str
     session: str | None = Field(description="The new session, in the state to which the log leads.")
@@ -78,7 +78,7 @@ class ReplayAnswer(Answer):
 
 
 class MigrateRequest(Placed):
-    """A version with which the session goes on."""
+    """A version with which the session continues."""
 
     model: ModelRef
     how: Literal["carry", "replay", "auto"] = Field(

@@ -1,4 +1,4 @@
-"""A second version that follows a session."""
+"""Requests for shadows, which step a second version with the inputs of a session, and their answers."""
 
 from typing import Self
 
@@ -11,13 +11,13 @@ from cellar.sessions.history import shadows
 
 
 class ShadowRequest(Frozen):
-    """The version that is to follow."""
+    """The version of the shadow."""
 
     model: ModelRef
 
 
 class ShadowAnswer(Answer):
-    """How far a version has followed a session, and how its outputs differ, in absolute numbers."""
+    """The progress of a shadow, and the absolute differences of its outputs from those of the session."""
 
     session: str
     model: str

@@ -1,4 +1,4 @@
-"""Snapshots of sessions."""
+"""Requests to take and restore snapshots of sessions, and their answers."""
 
 from datetime import datetime
 from typing import Self
@@ -17,13 +17,13 @@ class SnapshotRequest(Placed):
 
 
 class RestoreRequest(Placed):
-    """A snapshot to go back to."""
+    """A snapshot to restore."""
 
     snapshot: Name
 
 
 class SnapshotAnswer(Answer):
-    """A snapshot: where the session was, and of which model."""
+    """A snapshot, with the position and the model that the session had."""
 
     snapshot: str
     session: str

@@ -1,1 +1,1 @@
-"""Bodies and answers of sessions, steps, events and streams."""
+"""Requests and answers for sessions, steps, states, events and streams."""

@@ -1,4 +1,4 @@
-"""Events of a session, as server-sent events."""
+"""The text of server-sent events about a session, and its description in the API document."""
 
 import re
 from typing import Any
@@ -20,7 +20,7 @@ ITEM: dict[str, Any] = {
             "type": "string",
             "description": "What happened to the session: `create`, `fork` or `replay`, `step`, `sequence`, `reset`,"
             " `write`, `restore`, `rewind`, `migrate`, `settings`. `gap`: changes that are no longer kept. `expired`,"
-            " `deleted`: the session is no more. `stopping`: the service is about to stop; resume elsewhere.",
+            " `deleted`: the session no longer exists. `stopping`: the service is about to stop; resume elsewhere.",
         },
         "id": {"type": "string", "description": "Of a change: resumes after it."},
         "data": {
@@ -48,7 +48,7 @@ ITEM: dict[str, Any] = {
     },
     "required": ["data"],
 }
-"""What comes, again and again, in the stream. In OpenAPI 3.1 the schema of such a stream is that of each event."""
+"""The schema of each event. OpenAPI 3.1 has none for the whole stream."""
 
 
 def event_id(last_event_id: str) -> EventId:

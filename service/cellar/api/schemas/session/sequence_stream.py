@@ -1,4 +1,4 @@
-"""Sequences of any length."""
+"""The query and the lines of sequences of any length."""
 
 from typing import Literal
 
@@ -14,7 +14,7 @@ COMMITTED = "Whether the steps are part of the session. With `commit=all` none a
 
 
 class LongQuery(StepQuery):
-    """What stands beside a long sequence."""
+    """The query of a long sequence."""
 
     commit: Literal["chunk", "all"] = Field(
         "chunk",
@@ -47,7 +47,7 @@ class LongSteps(Frozen):
 
 
 class LongAnswer(Answer):
-    """A line about steps that have run."""
+    """A line about a chunk of steps that have run."""
 
     first: int = Field(description="Steps of the body before this chunk.")
     steps: int

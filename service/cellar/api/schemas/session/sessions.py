@@ -1,4 +1,4 @@
-"""Sessions, steps and states."""
+"""Requests and answers for sessions, their steps and their states."""
 
 from datetime import datetime
 from typing import Self
@@ -34,7 +34,7 @@ from cellar.sessions.values import results
 from cellar.sessions.values.position import MAX_STEP, parse_position
 
 MAX_TTL_S = 2**31 - 1
-"""68 years: what fits every counter on the way to Redis."""
+"""68 years: the largest value that fits every counter between here and Redis."""
 
 LAYOUT = "Axis letters in any order: T steps, B rows, F features. Default: `TF` or `TBF`, by the depth."
 POSITION = "The position of the last answer, unchanged. Orders requests, and detects repetitions and another history."
@@ -64,7 +64,7 @@ class SessionRequest(Frozen):
 
 
 class SessionUpdate(Frozen):
-    """How long a session is to be kept; what is absent stays as it is."""
+    """The lifetime of a session. Members that are absent are not changed."""
 
     model_config = ConfigDict(json_schema_extra={"minProperties": 1})
 
@@ -125,7 +125,7 @@ class SessionsAnswer(Answer):
 
 
 class Identified(Frozen):
-    """A change that may say where in the session's history it belongs."""
+    """Steps with an identity, by which a repeated request is recognised."""
 
     position: PositionText | None = Field(None, description=POSITION)
     step: int | None = Field(
@@ -138,7 +138,7 @@ class Identified(Frozen):
     seq: int | None = Field(None, ge=1, le=MAX_STEP, description=SEQ)
 
     def identity(self, key: str | None) -> Identity:
-        """Return how the request is recognised; `key` is its Idempotency-Key. Raise InvalidInput."""
+        """Return the identity of the request; `key` is its Idempotency-Key. Raise InvalidInput."""
         position = None if self.position is None else parse_position(self.position)
         return Identity(position, self.step, key, self.writer, self.seq)
 
@@ -149,7 +149,7 @@ class Advance(Identified):
     reset: bool | Flags = Field(
         False,
         description="Put rows into the initial state before the first step, as a part of the step: `true` for all"
-        " rows, or a boolean for each. The count of steps goes on.",
+        " rows, or a boolean for each. The count of steps continues.",
     )
 
 
@@ -169,21 +169,26 @@ class SequenceRequest(Advance):
     layout: Layout | None = Field(None, description=LAYOUT)
 
 
-class Line(Frozen):
-    """What a line of many has besides: whose step it is, and what else stands in headers."""
+class InPlaceOfHeaders(Frozen):
+    """The members of a step that is one of many in a request or on a stream, for which an HTTP request has headers."""
 
-    session: Name
     key: str | None = Field(
-        None, pattern=IDEMPOTENCY_KEY_PATTERN, description="What the header Idempotency-Key is for a single step."
+        None, pattern=IDEMPOTENCY_KEY_PATTERN, description="As the header Idempotency-Key of a single step."
     )
     timeout_ms: int | None = Field(
-        None, ge=1, le=MOST_TIMEOUT_MS, description="What the header Cellar-Timeout-Ms is for a single step."
+        None, ge=1, le=MOST_TIMEOUT_MS, description="As the header Cellar-Timeout-Ms of a single step."
     )
 
     @property
-    def within_s(self) -> float | None:
-        """Return in how many seconds the step must begin to run."""
+    def deadline_s(self) -> float | None:
+        """Return the seconds within which the step must begin to run."""
         return None if self.timeout_ms is None else self.timeout_ms / 1000
+
+
+class Line(InPlaceOfHeaders):
+    """The members of a line besides those of a step."""
+
+    session: Name
 
 
 class StepLine(Line, StepRequest):
@@ -195,7 +200,7 @@ class SequenceLine(Line, SequenceRequest):
 
 
 class StepQuery(Identified):
-    """What stands beside a step that is an npy file."""
+    """The query of a step in npy."""
 
     reset: str = Field(
         "false",
@@ -207,28 +212,28 @@ class StepQuery(Identified):
 
     @property
     def rows_to_reset(self) -> bool | list[bool]:
-        """Return them as JSON has them."""
+        """Return `reset` as JSON has it."""
         return self.reset == "true" if self.reset in ("true", "false") else [digit == "1" for digit in self.reset]
 
 
 class SequenceQuery(StepQuery):
-    """What stands beside a sequence that is an npy file."""
+    """The query of a sequence in npy."""
 
     layout: Layout | None = Field(None, description=LAYOUT)
 
 
 class Placed(Frozen):
-    """A change that happens only if the session is at `position`, where it is given."""
+    """A change that is applied only if the session has the given position."""
 
     position: PositionText | None = Field(None, description=POSITION)
 
     def identity(self, key: str | None) -> Identity:
-        """Return how the request is recognised; `key` is its Idempotency-Key. Raise InvalidInput."""
+        """Return the identity of the request; `key` is its Idempotency-Key. Raise InvalidInput."""
         return Identity(position=None if self.position is None else parse_position(self.position), key=key)
 
 
 class ResetRequest(Placed):
-    """A reset of the whole session, or of the rows that are named."""
+    """A reset of the whole session, or of some rows."""
 
     rows: Indices | Flags | None = Field(
         None, min_length=1, description="The rows to reset, by their numbers from 0, or a boolean for each row."
@@ -258,18 +263,18 @@ class StateRequest(Placed):
 
 
 class StateQuery(Placed):
-    """What JSON has besides the states, for a body that is none."""
+    """The query of a body with states that is not JSON."""
 
 
 class StatesQuery(StateQuery):
-    """The same for some states."""
+    """The query of a body with some states that is not JSON."""
 
     layer: int | None = Field(None, ge=0, description="Number of the layer whose state the npy file holds.")
     name: str | None = Field(None, max_length=128, description="Name of the state that the npy file holds.")
 
 
 class StepAnswer(Answer):
-    """The output of one step and where the session stands after it."""
+    """The output of one step, and the position of the session after it."""
 
     output: StepOutput | None = Field(
         description="Numbers, nested as the input. null if the request is repeated and its output was too large"
@@ -280,7 +285,7 @@ class StepAnswer(Answer):
 
 
 class SequenceAnswer(Answer):
-    """The outputs of all steps and where the session stands after them."""
+    """The outputs of all steps, and the position of the session after them."""
 
     outputs: SequenceOutputs | None = Field(
         description="Numbers in the layout of the request. null if the request is repeated and its outputs were"
@@ -291,7 +296,7 @@ class SequenceAnswer(Answer):
 
 
 class ChangeAnswer(Answer):
-    """Where the session stands after a change that is not a step: at step 0 of a new epoch."""
+    """The position of the session after a change that is not a step: step 0 of a new epoch."""
 
     step: int
     position: str

@@ -1,13 +1,13 @@
-"""Messages of a stream: what a client sends as JSON, and what it is told."""
+"""The JSON messages of clients and of the service on a stream."""
 
 from typing import Annotated
 
 from pydantic import Field
 
-from cellar.api.schemas.names import IDEMPOTENCY_KEY_PATTERN, MOST_TIMEOUT_MS, Answer, Name, PositionText
+from cellar.api.schemas.names import Answer, Name, PositionText
 from cellar.api.schemas.numbers import SequenceOutputs, StepOutput
 from cellar.api.schemas.problems import Problem
-from cellar.api.schemas.session.sessions import POSITION, SequenceRequest, StepRequest
+from cellar.api.schemas.session.sessions import POSITION, InPlaceOfHeaders, SequenceRequest, StepRequest
 from cellar.nn.spec.base import Frozen
 
 SESSION = "The session. Required on a socket for many sessions, optional on that of one session."
@@ -15,22 +15,11 @@ SESSION = "The session. Required on a socket for many sessions, optional on that
 Tag = Annotated[int, Field(ge=0, lt=2**32)]
 
 
-class Message(Frozen):
-    """What a step on a stream may say besides."""
+class Message(InPlaceOfHeaders):
+    """The members of a message besides those of a step."""
 
     id: Tag | None = Field(None, description="Any number; the answer repeats it.")
     session: Name | None = Field(None, description=SESSION)
-    key: str | None = Field(
-        None, pattern=IDEMPOTENCY_KEY_PATTERN, description="What the header Idempotency-Key is over HTTP."
-    )
-    timeout_ms: int | None = Field(
-        None, ge=1, le=MOST_TIMEOUT_MS, description="Milliseconds within which the step must begin to run."
-    )
-
-    @property
-    def timeout_s(self) -> float | None:
-        """Seconds in which it must begin to run."""
-        return None if self.timeout_ms is None else self.timeout_ms / 1000
 
 
 class StepMessage(StepRequest, Message):
@@ -42,7 +31,7 @@ class SequenceMessage(SequenceRequest, Message):
 
 
 class ResumeMessage(Frozen):
-    """Ask for what was committed after a position: answers that a lost connection swallowed."""
+    """A request for all that was committed after a position, such as answers that were lost with a connection."""
 
     resume: PositionText = Field(description=POSITION)
     session: Name | None = Field(None, description=SESSION)
@@ -50,13 +39,13 @@ class ResumeMessage(Frozen):
 
 
 class Told(Answer):
-    """What the service says on a stream."""
+    """A message of the service."""
 
     session: str | None = Field(None, description="On a socket of many sessions.")
 
 
 class Located(Told):
-    """Where the session stands."""
+    """A message with the position of a session."""
 
     step: int
     position: str = Field(description="The position to send with the next step.")
@@ -75,7 +64,7 @@ class GreetingAnswer(Told):
 
 
 class StepReply(Located):
-    """The output of a step and where the session stands after it."""
+    """The output of a step, and the position of the session after it."""
 
     id: Tag | None = Field(None, description="The `id` of the step.")
     output: StepOutput | None = Field(
@@ -85,7 +74,7 @@ class StepReply(Located):
 
 
 class SequenceReply(Located):
-    """The outputs of a sequence and where the session stands after it."""
+    """The outputs of a sequence, and the position of the session after it."""
 
     id: Tag | None = Field(None, description="The `id` of the sequence.")
     outputs: SequenceOutputs | None = Field(
@@ -95,7 +84,7 @@ class SequenceReply(Located):
 
 
 class ProblemReply(Told):
-    """A step that failed, or a resume that cannot be."""
+    """The error of a step, or of a resume."""
 
     id: Tag | None = Field(None, description="The `id` of the request.")
     resume: str | None = Field(None, description="The position that was asked for.")
@@ -103,7 +92,7 @@ class ProblemReply(Told):
 
 
 class MissedReply(Located):
-    """A change since the position that was asked for."""
+    """A change since the requested position."""
 
     replayed: bool
     writer: str | None = Field(None, description="The writer of the request, if it is the one that resumes.")
@@ -114,7 +103,7 @@ class MissedReply(Located):
 
 
 class ResumedReply(Located):
-    """All that was committed since then is told."""
+    """The end of the changes since the requested position."""
 
     resumed: str = Field(description="The position that was asked for.")
 
