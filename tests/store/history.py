@@ -24,14 +24,14 @@ class History:
         """The session as it should be."""
         return after(self.commits[-1]) if self.commits else self.record
 
-    async def write(self, sessions: RedisSessions, exchange: RetryingClient, ends: asyncio.Event) -> None:
+    async def write(self, sessions: RedisSessions, retrying_client: RetryingClient, ends: asyncio.Event) -> None:
         """Commit step after step; one counts as acknowledged when a replica has it."""
         for number in count():
             if ends.is_set():
                 break
             commit = a_commit(self.last, number)
             self.commits.append(commit)
-            (answer,) = await exchange.execute([sessions.calls.call(commit)], wait=Wait(1, 1000))
+            (answer,) = await retrying_client.execute([sessions.calls.call(commit)], wait=Wait(1, 1000))
             if not isinstance(answer.reply, int):
                 self._stand_at(await sessions.load(self.record.key))
             elif answer.copies:

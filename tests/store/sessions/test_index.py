@@ -25,7 +25,7 @@ KEYS = SessionKeys("test")
 
 
 @pytest.fixture
-async def exchange(redis_process: RedisProcess) -> AsyncIterator[RetryingClient]:
+async def retrying_client(redis_process: RedisProcess) -> AsyncIterator[RetryingClient]:
     """Yield the way to an empty Redis."""
     link = RedisConnection(Address.parse(redis_process.url))
     yield RetryingClient(link)
@@ -43,19 +43,19 @@ def neighbours(count: int) -> list[SessionKey]:
     return found
 
 
-async def enlist(exchange: RetryingClient, *keys: SessionKey) -> None:
+async def enlist(retrying_client: RetryingClient, *keys: SessionKey) -> None:
     """List names without a record."""
-    await exchange.execute([SessionIndex(exchange, KEYS).add(key) for key in keys])
+    await retrying_client.execute([SessionIndex(retrying_client, KEYS).add(key) for key in keys])
 
 
-async def begin(exchange: RetryingClient, key: SessionKey) -> None:
+async def begin(retrying_client: RetryingClient, key: SessionKey) -> None:
     """Store something as the record."""
-    await exchange.execute([(b"HSET", KEYS.record(key), b"h", b"x")])
+    await retrying_client.execute([(b"HSET", KEYS.record(key), b"h", b"x")])
 
 
-async def listed(exchange: RetryingClient, *keys: SessionKey) -> list[SessionKey]:
+async def listed(retrying_client: RetryingClient, *keys: SessionKey) -> list[SessionKey]:
     """Return those of the sessions that are listed."""
-    replies = await exchange.read([(b"ZSCORE", KEYS.bucket_of(key), key.session.encode()) for key in keys])
+    replies = await retrying_client.read([(b"ZSCORE", KEYS.bucket_of(key), key.session.encode()) for key in keys])
     return [key for key, score in zip(keys, replies, strict=True) if score is not None]
 
 
@@ -73,24 +73,24 @@ async def remove_through(redis_process: RedisProcess, dead: list[SessionKey], pa
 
 
 async def test_a_name_whose_record_has_come_back_is_not_touched(
-    redis_process: RedisProcess, exchange: RetryingClient
+    redis_process: RedisProcess, retrying_client: RetryingClient
 ) -> None:
     """The one who looks may die at any time: it has removed nothing."""
     there, gone = SessionKey("default", "there"), SessionKey("default", "gone")
-    await enlist(exchange, there, gone)
-    await begin(exchange, there)
+    await enlist(retrying_client, there, gone)
+    await begin(retrying_client, there)
     requests: list[bytes] = []
     await remove_through(redis_process, [there, gone], requests.append)
     [removal] = [request for request in requests if b"ZREM" in request]
     assert b"there" not in removal
-    assert await listed(exchange, there, gone) == [there]
+    assert await listed(retrying_client, there, gone) == [there]
 
 
 async def test_a_name_whose_record_comes_with_the_removal_is_listed_again(
-    redis_process: RedisProcess, exchange: RetryingClient
+    redis_process: RedisProcess, retrying_client: RetryingClient
 ) -> None:
     key, other = SessionKey("default", "a"), SessionKey("default", "b")
-    await enlist(exchange, key, other)
+    await enlist(retrying_client, key, other)
 
     def comes(request: bytes) -> None:
         if b"ZREM" in request:
@@ -98,29 +98,29 @@ async def test_a_name_whose_record_comes_with_the_removal_is_listed_again(
                 client.hset(KEYS.record(key).decode(), "h", "x")
 
     await remove_through(redis_process, [key, other], comes)
-    assert await listed(exchange, key, other) == [key]
+    assert await listed(retrying_client, key, other) == [key]
 
 
-async def test_a_few_names_of_a_bucket_are_looked_at(exchange: RetryingClient) -> None:
+async def test_a_few_names_of_a_bucket_are_looked_at(retrying_client: RetryingClient) -> None:
     live, *dead = neighbours(2 + SAMPLED)
-    await enlist(exchange, live, *dead)
-    await begin(exchange, live)
-    await SessionIndex(exchange, KEYS).tidy(live)
-    assert len(await listed(exchange, *dead)) in (1, 2), "all that were looked at, but for the one that lives"
-    await SessionIndex(exchange, KEYS).tidy(live)
-    assert await listed(exchange, live, *dead) == [live]
-    await SessionIndex(exchange, KEYS).tidy(SessionKey("other", "in an empty bucket"))
+    await enlist(retrying_client, live, *dead)
+    await begin(retrying_client, live)
+    await SessionIndex(retrying_client, KEYS).tidy(live)
+    assert len(await listed(retrying_client, *dead)) in (1, 2), "all that were looked at, but for the one that lives"
+    await SessionIndex(retrying_client, KEYS).tidy(live)
+    assert await listed(retrying_client, live, *dead) == [live]
+    await SessionIndex(retrying_client, KEYS).tidy(SessionKey("other", "in an empty bucket"))
 
 
 async def test_a_redis_that_removes_nothing_is_listed_all_the_same(
-    redis_process: RedisProcess, exchange: RetryingClient
+    redis_process: RedisProcess, retrying_client: RetryingClient
 ) -> None:
     key = SessionKey("default", "a")
-    await enlist(exchange, key)
+    await enlist(retrying_client, key)
     with redis_process.client() as client:
         client.execute_command("ACL", "SETUSER", "default", "-zrem")
-    assert await SessionIndex(exchange, KEYS).page("default", "", 10) == ([], "")
-    assert await listed(exchange, key) == [key]
+    assert await SessionIndex(retrying_client, KEYS).page("default", "", 10) == ([], "")
+    assert await listed(retrying_client, key) == [key]
 
 
 async def test_a_page_tells_of_what_is_wanted(sessions: RedisSessions) -> None:

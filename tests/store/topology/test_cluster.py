@@ -140,17 +140,17 @@ async def test_the_first_slot_of_a_new_node(route: Cluster, redis_cluster: Redis
 
 async def test_keys_on_both_ends_of_a_migration_are_found(route: Cluster, redis_cluster: RedisCluster) -> None:
     keys = [b"{%s}%d" % (KEYS[0], number) for number in range(10)]
-    exchange = RetryingClient(route)
-    await exchange.read([(b"SET", key, key) for key in keys])
+    retrying_client = RetryingClient(route)
+    await retrying_client.read([(b"SET", key, key) for key in keys])
     slot = slot_of((b"GET", keys[0]))
     owner = redis_cluster.owner(slot)
     migration = redis_cluster.migrate(slot, redis_cluster.primaries[1])
     migration.move(5)
-    assert await exchange.read([(b"GET", key) for key in keys]) == keys
+    assert await retrying_client.read([(b"GET", key) for key in keys]) == keys
     with_both: Command = (b"EXISTS", *keys)  # on neither node are they all
     (told,) = (await route.send([with_both])).replies
     assert str(told).startswith("TRYAGAIN")
-    patient = asyncio.create_task(exchange.read([with_both]))
+    patient = asyncio.create_task(retrying_client.read([with_both]))
     await asyncio.sleep(0.05)
     await asyncio.to_thread(migration.end)
     assert await patient == [10]
@@ -246,8 +246,8 @@ async def test_a_replica_takes_over_under_load(redis_cluster: RedisCluster, open
     for history in histories:
         await sessions.create(history.record)
     route, ends = open_router(redis_cluster.url), asyncio.Event()
-    exchange = RetryingClient(route, patience_s=60)
-    writers = [asyncio.create_task(history.write(sessions, exchange, ends)) for history in histories]
+    retrying_client = RetryingClient(route, patience_s=60)
+    writers = [asyncio.create_task(history.write(sessions, retrying_client, ends)) for history in histories]
     with closing(sync_client(redis_cluster.url)) as client:
         client.set(b"{%s}other" % KEYS[0], "kept")
         assert client.wait(1, 1000)

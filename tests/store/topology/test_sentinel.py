@@ -107,8 +107,8 @@ async def test_a_replica_takes_over_under_load(redis_sentinel: RedisSentinel, op
     for history in histories:
         await sessions.create(history.record)
     route, ends = open_router(redis_sentinel.url), asyncio.Event()
-    exchange = RetryingClient(route, patience_s=60)
-    writers = [asyncio.create_task(history.write(sessions, exchange, ends)) for history in histories]
+    retrying_client = RetryingClient(route, patience_s=60)
+    writers = [asyncio.create_task(history.write(sessions, retrying_client, ends)) for history in histories]
     with closing(sync_client(redis_sentinel.url)) as client:
         models = RedisModels(client, "test")
         assert models.names("default") == []

@@ -1,0 +1,25 @@
+"""The wheel contains every file of the package: modules, Lua scripts, cells and pages."""
+
+import tomllib
+from fnmatch import fnmatch
+from pathlib import Path
+from typing import Any
+
+from setuptools import find_namespace_packages
+
+ROOT = Path(__file__).parents[2]
+SETUPTOOLS: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]
+PATTERNS: list[str] = SETUPTOOLS["package-data"]["*"]
+
+
+def packed(path: Path, packages: set[str]) -> bool:
+    """Return whether a file lies in a package that setuptools finds, and is a module or package data."""
+    package = ".".join(path.parent.relative_to(ROOT / "service").parts)
+    return package in packages and (path.suffix == ".py" or any(fnmatch(path.name, each) for each in PATTERNS))
+
+
+def test_every_file_is_packed() -> None:
+    packages = set(find_namespace_packages(str(ROOT / "service")))
+    files = [path for path in (ROOT / "service" / "cellar").rglob("*") if path.is_file() and path.suffix != ".pyc"]
+    assert [path for path in files if not packed(path, packages)] == []
+    assert sum(path.suffix == ".lua" for path in files) >= 30
