@@ -47,7 +47,10 @@ def test_links_lead_to_a_file_and_a_heading_of_it(page: Path) -> None:
 
 @pytest.mark.parametrize("page", LINKING[:-1], ids=page_id)  # the changelog names what there was
 def test_what_a_page_names_exists(page: Path) -> None:
-    text = page.read_text()
+    recipe = r"^(```+)\w+ (\S+)\n.*?^\1$"  # a block that creates or edits a file: tests/how_to follows it
+    whole = page.read_text()
+    text = re.sub(recipe, "", whole, flags=re.MULTILINE | re.DOTALL)
+    created = {path for _, path in re.findall(recipe, whole, re.MULTILINE | re.DOTALL)}
     settings = {f"CELLAR_{name.upper()}" for name in Settings.model_fields} | {"CELLAR_URL"}
     assert set(re.findall(r"\bCELLAR_[A-Z_]*[A-Z]", text)) <= settings
     for module in re.findall(r"python -m (?!pip)((?:benchmarks|tests|cellar)[\w.]*\w)", text):
@@ -56,7 +59,6 @@ def test_what_a_page_names_exists(page: Path) -> None:
     for module in re.findall(r"`(cellar\.[a-z_.]+)`", text):
         path = ROOT / "service" / module.replace(".", "/")
         assert path.with_suffix(".py").exists() or path.is_dir(), module
-    created = set(re.findall(r"^```\w+ (\S+)$", text, re.MULTILINE))  # by a recipe, which tests/how_to follows
     for path in re.findall(r"\b(?:service|tests|openapi)/[\w/.-]*[\w/]", text):
         assert path in created or (ROOT / path).exists(), path
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
