@@ -117,7 +117,7 @@ def test_an_import_of_a_higher_layer_is_found_at_every_level(tmp_path: Path) -> 
     ("file", "line"),
     [
         ("nn/model/network.py", "import cellar.store.keys"),
-        ("sessions/scheduling/session_queue.py", "import cellar.store.keys"),
+        ("sessions/scheduling/session_queues.py", "import cellar.store.keys"),
         ("engine/ir/graph.py", "import cellar.engine.frontend.parser"),
         ("api/app.py", "import redis"),
     ],

@@ -8,6 +8,7 @@ only test double of the suite, and of the network alone: store, runtime and proc
 P is prime and A, B are units, so each input maps states one to one; all products stay below 2^24, exact in float32.
 """
 
+import threading
 from collections.abc import Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
@@ -77,6 +78,16 @@ class ExactNetwork:
         """Return zeros."""
         return np.zeros((rows, 3), dtype=np.float32)
 
+    def advance(
+        self,
+        inputs: NDArray[np.float32],
+        state: tuple[bytes, ...],
+        lengths: NDArray[np.int32] | None,
+        reset: NDArray[np.bool_] | None,
+    ) -> Run:
+        """Do as `run`, on this thread."""
+        return self.run(inputs, state, lengths, reset=reset)
+
     def run(
         self,
         inputs: NDArray[np.float32],
@@ -88,7 +99,8 @@ class ExactNetwork:
     ) -> Run:
         """Step T times; a row stops at its length or at its first bad step."""
         self.calls.append((inputs.shape[0], inputs.shape[1]))
-        assert executor is not None
+        is_main = threading.current_thread() is threading.main_thread()
+        assert (executor is None) == is_main, "short calls are run on the event loop, and need no other threads"
         self.before()
         steps, rows, _ = inputs.shape
         outputs = np.zeros((steps, rows, 3), dtype=np.float32)

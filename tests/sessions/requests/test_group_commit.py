@@ -212,7 +212,7 @@ class Counted:
     def __init__(self, service: Service) -> None:
         self.posted = 0
         self._post = service.store.post
-        service.store.post = self.post  # type: ignore[method-assign]  # seen on its way to the real one
+        service.store.post = self.post  # seen on its way to the real one
 
     def post(self, commits: Sequence[Commit], done: CommitCallback) -> None:
         self.posted += 1

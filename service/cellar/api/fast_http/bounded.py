@@ -240,13 +240,13 @@ class BoundedProtocol(KeepAliveProtocol):
         self._untaken.end()
         super().resume_writing()
 
-    def on_response_complete(self) -> None:
+    def _start_pipelined(self) -> None:
         """Start the next pipelined request when it is this connection's turn."""
         if self.pipeline and not self.transport.is_closing():
             self.server_state.total_requests += 1
             self._load.round_robin.add(self._start_next)
         else:
-            super().on_response_complete()
+            super()._start_pipelined()
 
     def _start_next(self, _until_s: float) -> None:
         if self.transport.is_closing():

@@ -23,8 +23,8 @@ class KeepAliveProtocol(StrictProtocol):
 
     def on_response_complete(self) -> None:
         """Start the next pipelined request, or begin to be idle."""
-        if self.pipeline or self.ends or self.transport.is_closing():
-            return super().on_response_complete()
+        if self.pipeline or self._last_act is not None or self.transport.is_closing():
+            return self._start_pipelined()
         self.server_state.total_requests += 1
         if self.flow.read_paused:
             self.flow.resume_reading()
@@ -32,6 +32,10 @@ class KeepAliveProtocol(StrictProtocol):
         if self.timeout_keep_alive_task is None:
             self._look_after(self.timeout_keep_alive)
         return None
+
+    def _start_pipelined(self) -> None:
+        """Start the next pipelined request, or do what is to be done after the last one."""
+        super().on_response_complete()
 
     def timeout_keep_alive_handler(self) -> None:
         """Close the connection if it was idle for the whole time, else check again when it will have been."""

@@ -164,4 +164,8 @@ class StepProtocol(BoundedProtocol):
 
     def _busy(self) -> bool:
         before: RequestResponseCycle | None = self.cycle
-        return (before is not None and not before.response_complete) or self.flow.write_paused or self.ends
+        return (
+            (before is not None and not before.response_complete)
+            or self.flow.write_paused
+            or self._last_act is not None
+        )

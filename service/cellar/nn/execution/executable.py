@@ -1,7 +1,7 @@
 """A network with kernels, and with weights: forward over whole sequences, and back."""
 
 import functools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -180,6 +180,17 @@ class BoundNetwork:
     def program(self) -> NetworkProgram:
         """The one call that runs all layers; made when it is first needed, which in training it may not be."""
         return self._compiled.program(self.parts)
+
+    @functools.cached_property
+    def advance(self) -> Callable[[Array, States, Lengths | None, Mask | None], Run]:
+        """Do as `run`, on this thread alone and for inference: the arguments are the first three of `run`, and `reset`.
+
+        Sessions call it for single steps, for which each call on the way to the program counts.
+        """
+        return self.program.run if self._table is None else self._advance_ids
+
+    def _advance_ids(self, inputs: Array, state: States, lengths: Lengths | None, reset: Mask | None) -> Run:
+        return self.run(inputs, state, lengths, reset=reset)
 
     def initial_state(self, rows: int) -> Array:
         """Return the state (rows, state_size) that a sequence begins with: zeros, or what was trained."""

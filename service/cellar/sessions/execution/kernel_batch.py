@@ -156,7 +156,11 @@ def run_together(
     chunks = [work.chunk(most) for work in works]
     inputs, lengths = _stack(chunks)
     before = tuple([work.state for work in works])
-    run = network.run(inputs, before, lengths, reset=_reset(works), executor=executor)
+    reset = _reset(works)
+    if executor is None:
+        run = network.advance(inputs, before, lengths, reset)
+    else:
+        run = network.run(inputs, before, lengths, reset=reset, executor=executor)
     # slices of the bytes of all rows are faster than many array views
     states, state_bytes = run.state.tobytes(), run.state.itemsize * run.state.shape[1]
     outputs, output_bytes = (run.outputs.tobytes(), 4 * run.outputs.shape[2]) if len(inputs) == 1 else (b"", 0)

@@ -8,6 +8,7 @@ of their own and release the GIL, unless a call is shorter than the switch to a 
 import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
+from concurrent.futures import Executor
 from functools import partial
 from time import monotonic
 from typing import NamedTuple
@@ -52,7 +53,7 @@ class MicroBatcher:
 
     def __init__(self, network: Network, turns: ThreadShares) -> None:
         self.cost = CallCost(network.flops)
-        self._network = network
+        self._network, self._flops = network, network.flops
         self._turns = turns
         self._account = ThreadShare()
         self._steps: deque[BatchItem] = deque()
@@ -91,7 +92,11 @@ class MicroBatcher:
             self.again = max(0, self.again - len(works))
             if not self.is_prompt(works):
                 self._give_up_late(works)
-                self._turns.run(self._account, partial(self._call, works), partial(self._end_on_thread, works, end))
+                self._turns.run(
+                    self._account,
+                    partial(self._call, works, self._turns.executor),
+                    partial(self._end_on_thread, works, end),
+                )
                 return Batch(len(works), None, None)
         except Exception as error:  # nothing has begun: whoever waits is told, and what comes next is tried again
             return Batch(0, works or self._take_all(), error)
@@ -107,9 +112,9 @@ class MicroBatcher:
         """Run works, and return what the kernel raised."""
         try:
             if self.cost.is_measured and len(works) < MEASURED_ROWS:
-                run_wanted(self._network, works, self._turns.executor)
+                run_wanted(self._network, works, None)
             else:
-                self._call(works)
+                self._call(works, None)
         except Exception as error:
             return error
         return None
@@ -131,10 +136,10 @@ class MicroBatcher:
                 ended.append(work)
         return ended
 
-    def _call(self, works: Sequence[BatchItem]) -> float:
+    def _call(self, works: Sequence[BatchItem], executor: Executor | None) -> float:
         """Run works, learn what it costs, and return how long it took."""
         began_s = monotonic()
-        rows, steps = run_wanted(self._network, works, self._turns.executor, self._most_steps(works))
+        rows, steps = run_wanted(self._network, works, executor, self._most_steps(works))
         took_s = monotonic() - began_s
         if steps:
             self.cost.learn(rows, steps, took_s)
@@ -166,7 +171,7 @@ class MicroBatcher:
         if sizes.whole_sequences:
             return _take_whole(queue, most, most_row_steps(sizes))
         if self._was_steps:
-            return _take_steps(queue, min(most, MOST_STEPS), self.cost.rows_a_call(MAX_ROWS))
+            return _take_steps(queue, min(most, MOST_STEPS), self.cost.full_rows)
         return _take(queue, most)
 
     def is_prompt(self, works: Sequence[BatchItem]) -> bool:
@@ -175,7 +180,7 @@ class MicroBatcher:
             return False
         rows = sum([work.rows for work in works])
         steps = 1 if self._was_steps else max([work.steps for work in works])
-        return steps <= PROMPT_STEPS and rows * steps * self._network.flops <= PROMPT_FLOPS
+        return steps <= PROMPT_STEPS and rows * steps * self._flops <= PROMPT_FLOPS
 
 
 def _take_steps(queue: deque[BatchItem], most: int, most_rows: int) -> list[BatchItem]:

@@ -176,9 +176,12 @@ class Admission:
         """Return and raise as `enter`, and count nothing."""
         if self.waiting + requests > self.most:
             raise self._refusal("too many requests are waiting (CELLAR_QUEUE_LIMIT)", self._light.wait_s(now_s))
-        if model is not None and model.cost.request_s(*size) >= HEAVY_S:
-            self._check_model(now_s, model, left_s)
-            return model
+        if model is not None:
+            rows, steps = size
+            cost_s = rows * model.cost.full_row_s if steps == 1 else model.cost.request_s(rows, steps)
+            if cost_s >= HEAVY_S:
+                self._check_model(now_s, model, left_s)
+                return model
         wait_s = self._light.wait_s(now_s)
         if wait_s > 0 and wait_s > (bound_s := self._bound_s(left_s)):
             raise self._refusal(f"the requests that wait would take longer than {self._said(bound_s)}", wait_s)

@@ -43,8 +43,10 @@ class CallCost:
         """Of a time step, whatever its rows; and"""
         self.row_s = flops / ROW_FLOPS_A_S
         """of each of its rows."""
-        self._full_row_s = self._share_s()
-        """Of a row in a full call of single steps."""
+        self.full_rows = self.rows_a_call(MAX_ROWS)
+        """Rows of a full call of single steps, and"""
+        self.full_row_s = self.row_s + self.fixed_s / self.full_rows
+        """of a row's share of its time."""
         self.is_measured = False
         """Whether there was a call yet; before, the estimate is a guess from the number of operations."""
         self._weight = self._rows = self._time = self._rows_squared = self._rows_time = 0.0
@@ -65,7 +67,8 @@ class CallCost:
         if steps > 1:
             self._sequence_rows += (1 - DECAY) * (rows - self._sequence_rows)
         self._fit()
-        self._full_row_s = self._share_s()
+        self.full_rows = self.rows_a_call(MAX_ROWS)
+        self.full_row_s = self.row_s + self.fixed_s / self.full_rows
 
     def step_s(self, rows: float) -> float:
         """Return how long a time step of so many rows takes in one call."""
@@ -73,7 +76,7 @@ class CallCost:
 
     def request_s(self, rows: int, steps: int) -> float:
         """Return a request's share of the time of calls, those of single steps being full."""
-        return rows * (self._full_row_s if steps == 1 else steps * self.sequence_row_s)
+        return rows * (self.full_row_s if steps == 1 else steps * self.sequence_row_s)
 
     @property
     def sequence_row_s(self) -> float:
@@ -92,9 +95,6 @@ class CallCost:
         """Return how many rows a time step may have, at least one, and `most` at most."""
         left_s = max(CALL_S, MOST_FIXED * self.fixed_s) - self.fixed_s
         return most if self.row_s * most <= left_s else max(1, int(left_s / self.row_s) if self.row_s else 1)
-
-    def _share_s(self) -> float:
-        return self.row_s + self.fixed_s / self.rows_a_call(MAX_ROWS)
 
     def _fit(self) -> None:
         """Fit both parts where rows have varied; else keep their ratio, and let them add up to what was measured."""

@@ -28,8 +28,7 @@ from cellar.sessions.requests.step_batch import answer
 from cellar.sessions.scheduling.commit_builder import bad_number, edit_commit, steps_commit
 from cellar.sessions.scheduling.contention import LONGEST_ASK_S, note_loss
 from cellar.sessions.scheduling.preparation import Found, Preparation, Preparing
-from cellar.sessions.scheduling.session_cache import SessionCache
-from cellar.sessions.scheduling.session_queue import SessionQueue, fits
+from cellar.sessions.scheduling.session_queues import SessionCache, SessionQueue, fits
 from cellar.sessions.scheduling.step_rules import StepRules
 from cellar.sessions.values.model_protocol import Network
 

@@ -18,8 +18,7 @@ from cellar.sessions.execution.thread_shares import ThreadShares
 from cellar.sessions.requests.admission import Admission
 from cellar.sessions.requests.request import Request
 from cellar.sessions.scheduling.lifecycle import Lifecycle
-from cellar.sessions.scheduling.session_cache import SessionCache
-from cellar.sessions.scheduling.session_queue import SessionQueue
+from cellar.sessions.scheduling.session_queues import SessionCache, SessionQueue
 from cellar.sessions.scheduling.step_rules import StepRules
 
 

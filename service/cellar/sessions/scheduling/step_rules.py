@@ -5,7 +5,7 @@ from cellar.ports import Floats, Mask, SessionMeta, SessionRecord
 from cellar.sessions.execution.model_cache import LoadedModel
 from cellar.sessions.requests.request import StepRequest
 from cellar.sessions.scheduling.commit_builder import check_inputs, check_reset, check_revision, check_state
-from cellar.sessions.scheduling.session_queue import SessionQueue, join_waiting
+from cellar.sessions.scheduling.session_queues import SessionQueue, join_waiting
 from cellar.sessions.values.model_protocol import Sizes
 
 

@@ -70,6 +70,16 @@ class DeletedNetwork:
         """Raise ModelDeleted."""
         raise model_deleted(self._ref)
 
+    def advance(
+        self,
+        inputs: Floats,  # noqa: ARG002
+        state: tuple[bytes, ...],  # noqa: ARG002
+        lengths: NDArray[int32] | None,  # noqa: ARG002
+        reset: Mask | None,  # noqa: ARG002
+    ) -> Run:
+        """Raise ModelDeleted."""
+        raise model_deleted(self._ref)
+
 
 @dataclass(frozen=True, slots=True)
 class GoneModel:

@@ -4,7 +4,7 @@
 tests of sessions count steps exactly with a network of three integers.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from typing import Protocol
 
@@ -110,6 +110,9 @@ class Run(Protocol):
         ...
 
 
+Advance = Callable[[Floats, tuple[bytes, ...], NDArray[int32] | None, Mask | None], Run]
+
+
 class Network(Protocol):
     """A network with weights. Rows are independent: the bits of a row do not depend on the other rows of a call."""
 
@@ -136,6 +139,11 @@ class Network(Protocol):
         Each state is float32, little endian, (rows, state_size), with B rows in all. Rows under the mask `reset` (B,)
         begin with the initial state instead. Wide batches may use threads of the executor.
         """
+        ...
+
+    @property
+    def advance(self) -> Advance:
+        """Do as `run`, on this thread alone: the arguments are the first three of `run`, and `reset`."""
         ...
 
     @property

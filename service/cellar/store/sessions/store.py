@@ -8,8 +8,6 @@ from cellar.errors import ModelDeleted, StoreUnavailable
 from cellar.ports import (
     EVERY_SESSION,
     MAX_WRITERS,
-    Commit,
-    CommitCallback,
     Committed,
     CommittedChange,
     Identity,
@@ -84,6 +82,8 @@ class RedisSessions:
         self._replicas = None if wait is None else Replicas(wait, self._client, self.keys)
         self.fast_commits = FastCommits(commit_script, self.keys, self._retention)
         self._pipeline = CommitPipeline(router, self._client, self.keys, self.calls, self.fast_commits, self._replicas)
+        self.post = self._pipeline.post
+        """Begins to apply a group of commits; see `SessionStore.post`."""
         self._slots = tuple(b"r%d" % index for index in range(window))
 
     async def create(
@@ -165,15 +165,6 @@ class RedisSessions:
         if found is None:
             raise absent(key, replies[2])
         return found
-
-    def post(self, commits: Sequence[Commit], done: CommitCallback) -> None:
-        """Begin to apply a group of commits; see `SessionStore.post`.
-
-        A commit whose reply is lost is sent again, byte for byte, and is recognised if it was applied the first time.
-        If the outcome stays unknown, the result is StoreUnavailable with outcome `unknown`. With strict durability it
-        is StoreUnavailable with outcome `applied_not_durable` if too few replicas have the commit.
-        """
-        self._pipeline.post(commits, done)
 
     async def delete(self, key: SessionKey) -> None:
         """Delete the session, but not another one that gets its name meanwhile. Raise as `load`."""

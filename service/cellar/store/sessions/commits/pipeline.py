@@ -48,7 +48,12 @@ class CommitPipeline:
         self._retries: set[asyncio.Task[Sequence[CommitResult]]] = set()
 
     def post(self, commits: Sequence[Commit], done: CommitCallback) -> None:
-        """Begin to apply the commits; see `SessionStore.post`."""
+        """Begin to apply a group of commits; see `SessionStore.post`.
+
+        A commit whose reply is lost is sent again, byte for byte, and is recognised if it was applied the first time.
+        If the outcome stays unknown, the result is StoreUnavailable with outcome `unknown`. With strict durability it
+        is StoreUnavailable with outcome `applied_not_durable` if too few replicas have the commit.
+        """
         group = _CommitGroup(self, commits, done)
         if self._replicas is None:
             return self._post_packed(group)

@@ -1,6 +1,9 @@
-"""The queue of one session, in which requests go in the order in which they came."""
+"""The queues of sessions, in which requests go in the order in which they came, and what is known of each session.
 
-from collections import deque
+The memory for them is bounded: sessions used longest ago are forgotten.
+"""
+
+from collections import OrderedDict, deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -80,6 +83,67 @@ class SessionQueue:
         return self.current[0]
 
 
+LANE_BYTES = 2560
+"""What a queue costs besides its state, with what the store packs of it: measured at 2.4 KB."""
+
+MOST_BUSY = 64
+"""Sessions in use that one eviction passes over: the next one goes on where it ended."""
+
+WRITER_BYTES = 160
+"""What a writer's mark costs."""
+
+
+class SessionCache:
+    """The queues of a process, up to `max_bytes` of them and of what they hold."""
+
+    def __init__(self, max_bytes: int) -> None:
+        self._max_bytes = max_bytes
+        self._scheduler: OrderedDict[SessionKey, SessionQueue] = OrderedDict()
+        self._bytes = 0
+
+    def queue(self, key: SessionKey) -> SessionQueue:
+        """Return the queue of a session, which is a new one if nothing is known of it."""
+        queue = self._scheduler.get(key)
+        if queue is None:
+            queue = self._scheduler[key] = SessionQueue(key)
+            self._bytes += LANE_BYTES
+        else:
+            self._scheduler.move_to_end(key)
+        return queue
+
+    def known(self, key: SessionKey) -> SessionQueue | None:
+        """Return the queue of a session if there is one."""
+        return self._scheduler.get(key)
+
+    def believe(self, queue: SessionQueue, record: SessionRecord | None) -> None:
+        """Take the session for this, None for unknown.
+
+        What was found out about the session stays if steps alone have led there.
+        """
+        before, queue.record = queue.record, record
+        if record is None or before is None or record.meta is not before.meta:
+            queue.served = queue.familiar = None
+        elif record.writers is before.writers:  # a step, as most: it holds what it held
+            return
+        self._bytes += _bytes_of(record) - _bytes_of(before)
+
+    def evict(self) -> None:
+        """Forget the sessions used longest ago, while what is known takes too much memory.
+
+        A session that is in use is kept, and counts as used just now.
+        """
+        looks = MOST_BUSY
+        while self._bytes > self._max_bytes and looks:
+            queue = next(iter(self._scheduler.values()))
+            if queue.idle:
+                self.believe(queue, None)
+                del self._scheduler[queue.key]
+                self._bytes -= LANE_BYTES
+            else:
+                self._scheduler.move_to_end(queue.key)
+                looks -= 1
+
+
 MOST_STEPS = 512
 """Steps of requests that go together. One longer than this goes alone."""
 
@@ -143,3 +207,7 @@ def _follows(identity: Identity, step: int, writers: Writers) -> bool:
     if identity.writer is not None:
         return identity.seq == writers.last(identity.writer) + 1
     return identity.step is None or identity.step == step
+
+
+def _bytes_of(record: SessionRecord | None) -> int:
+    return 0 if record is None else len(record.state) + WRITER_BYTES * len(record.writers.all)
