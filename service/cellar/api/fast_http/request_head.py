@@ -51,11 +51,11 @@ class Terms:
     wants: str
     """The type of the answer."""
     query: StepQuery
-    """What stands beside an npy body."""
+    """The query of an npy body."""
     within_s: float | None
-    """In how many seconds the request must begin to run."""
+    """The seconds within which the request must begin to run, None if it may wait."""
     caller: Caller
-    """Who asks."""
+    """The client that has sent the head."""
     decode: Decoder = field(init=False, compare=False)
     """Reads the body."""
 

@@ -43,7 +43,7 @@ class Lines:
 
     @property
     def held_bytes(self) -> int:
-        """Return how much has come of what is not all there."""
+        """Return the bytes of a line or a step that is not complete."""
         return self._splitter.held_bytes
 
     def feed(self, data: bytes) -> Iterator[Floats]:
@@ -67,7 +67,7 @@ class Npy:
 
     @property
     def held_bytes(self) -> int:
-        """Return how much has come of what is not all there."""
+        """Return the bytes of a line or a step that is not complete."""
         return self._rows.held_bytes
 
     def feed(self, data: bytes) -> Iterator[Floats]:

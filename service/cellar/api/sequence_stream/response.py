@@ -115,4 +115,4 @@ class SequenceResponse(Duplex):
 
 
 def _stopped() -> Overloaded:
-    return Overloaded("the service is stopping: go on from here, or send the same again")
+    return Overloaded("the service is stopping: continue from this position, or send the request again")

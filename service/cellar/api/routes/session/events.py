@@ -34,7 +34,7 @@ Kept = Annotated[bool, Query(description="Begin with the events that are kept, a
 
 EVENTS: dict[int | str, dict[str, Any]] = {
     200: {
-        "description": "The events, as they come. The stream goes on until the session ends.",
+        "description": "The events as they happen. The stream ends with the session.",
         "content": {MEDIA_TYPE: {"schema": ITEM}},
     }
 }
