@@ -1,1 +1,1 @@
-"""Networks of cells: their JSON, parameters and seeds; running them; losses, optimisers and training."""
+"""Networks of cells: their specification, parameters and execution, and their training."""

@@ -1,4 +1,4 @@
-"""Every kernel that needs no equations of a user's: what an image compiles once, so that no service waits for it."""
+"""Lists the kernels of all built-in cells, layers, losses and optimisers, which `cellar warm` compiles."""
 
 from collections.abc import Iterator
 
@@ -10,11 +10,11 @@ from cellar.nn.training.losses import LOSSES
 from cellar.nn.training.optimisers import OPTIMISERS
 
 _SIZE = 16
-"""Any size: kernels are the same for all."""
+"""An arbitrary size: the kernels are the same for all sizes."""
 
 
 def builtin_kernels() -> list[str]:
-    """Return the texts of the kernels of all built-in cells, layers, losses and optimisers, each once."""
+    """Return the distinct texts of the kernels of all built-in cells, layers, losses and optimisers."""
     texts = kernel_texts([*_differentiated(), *golden_cells()], training=True)
     return list(dict.fromkeys([*texts, *kernel_texts(list(_plain()))]))
 

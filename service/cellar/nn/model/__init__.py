@@ -1,1 +1,1 @@
-"""Networks of layers: parameters, lowering to cells, initial values."""
+"""Networks of layers: their specifications, their lowering to cells, and initial values of parameters."""

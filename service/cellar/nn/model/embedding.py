@@ -1,4 +1,4 @@
-"""An embedding: a table of rows of numbers, looked up by id in front of all layers. No arithmetic but its gradient."""
+"""Embeddings: looks up a row of a table for each id before the first layer, and computes the gradient of the table."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,12 +15,12 @@ Array = NDArray[np.float32]
 Lengths = NDArray[np.int32]
 
 UNIT_VARIANCE = Uniform(uniform=(-1.7320508, 1.7320508))
-"""The variance that PyTorch and Flux begin with, by a uniform draw: the square of a third root of three is one."""
+"""The limit of the uniform distribution with variance one, which is the initial variance in PyTorch and Flux."""
 
 
 @dataclass(frozen=True, slots=True)
 class Embedding:
-    """The table of a network: its shape, and how it begins. Holds no weights."""
+    """The shape and the initialiser of the table. It holds no weights."""
 
     shape: Shape
     """(ids, numbers for each)"""
@@ -37,16 +37,16 @@ class Embedding:
 
     @property
     def count(self) -> int:
-        """Return how many ids there are."""
+        """Return the number of ids."""
         return self.shape[0]
 
     @property
     def out_size(self) -> int:
-        """Return how many numbers an id becomes."""
+        """Return the number of outputs for an id."""
         return self.shape[1]
 
     def check(self, inputs: Array, pointer: str) -> None:
-        """Raise IdUnknown unless all inputs (T, B, 1) are ids."""
+        """Raise IdUnknown unless all inputs (T, B, 1) are ids of the table."""
         ids = inputs[:, :, 0]
         unknown = ~((ids >= 0) & (ids < self.count) & (ids == np.floor(ids)))
         if unknown.any():

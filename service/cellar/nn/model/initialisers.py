@@ -1,4 +1,4 @@
-"""How parameters begin. Draws are computed in float64 and rounded once, so that every machine draws the same."""
+"""Initial values of parameters. They are computed in float64 and rounded once, so all machines get the same."""
 
 import math
 from collections.abc import Mapping
@@ -17,12 +17,12 @@ Fan = tuple[int, int]
 
 
 def default(shape: Shape) -> Initialiser:
-    """Return what a parameter begins with unless its cell says otherwise: matrices glorot uniform, the rest zeros."""
+    """Return the default initialiser of a shape: Glorot uniform for matrices, zeros for the rest."""
     return "glorot_uniform" if len(shape) == 2 else "zeros"
 
 
 def fans(shapes: Mapping[str, Shape], stacked: tuple[tuple[str, ...], ...] = ()) -> dict[str, Fan]:
-    """Return (fan in, fan out) of each parameter, those of a stacked group as of one matrix with all their rows."""
+    """Return (fan in, fan out) of each parameter; a stacked group counts as one matrix with all its rows."""
     found = {name: (shape[-1], shape[0]) if len(shape) == 2 else (1, *shape, 1)[:2] for name, shape in shapes.items()}
     for group in stacked:
         rows = sum(shapes[name][0] for name in group)
@@ -31,11 +31,11 @@ def fans(shapes: Mapping[str, Shape], stacked: tuple[tuple[str, ...], ...] = ())
 
 
 def draw(how: Initialiser, shape: Shape, fan: Fan, seed: int, stream: str) -> NDArray[np.float32]:
-    """Return a float32 array of that shape.
+    """Return a float32 array of that shape with initial values.
 
     glorot_uniform (Glorot and Bengio 2010) as Flux computes it: (u - 1/2) sqrt(24 / (fan in + fan out)), u in [0, 1).
-    ring and phase: Orvieto et al. 2023, arXiv:2303.06349, lemma 3.2; evenly on a ring is evenly in the squared modulus.
-    `stream` names the parameter: what it draws depends on its name and the seed alone.
+    ring and phase: Orvieto et al. 2023, arXiv:2303.06349, lemma 3.2; uniform on a ring is uniform in the squared
+    modulus. `stream` is the name of the parameter: random values depend only on it and on the seed.
     """
     if isinstance(how, Constant):
         return np.full(shape, how.constant, dtype=np.float32)

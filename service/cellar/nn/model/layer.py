@@ -1,4 +1,4 @@
-"""A layer of a network: a cell over time, what it reads, and how its parameters begin."""
+"""A layer of a network in lowered form: a cell, the signals that it reads, and the initialisers of its parameters."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,33 +12,33 @@ from cellar.nn.spec.initialisers import Initialiser
 
 @dataclass(frozen=True, slots=True)
 class Layer:
-    """A cell over time, what it reads, and what it takes to begin it. Names are without the layer's."""
+    """A cell over time, the signals that it reads, and its initialisers. Names of parameters have no prefix here."""
 
     cell: Cell
     label: str
-    """What the layer is called when its state is shown: "lstm", "dense", or "custom"."""
+    """The name of the cell in answers about states: "lstm", "dense", or "custom"."""
     trainable: tuple[State, ...]
-    """The states whose initial value is a parameter, `h0` for `h`; all or none."""
+    """The states whose initial value is a parameter, `h0` for `h`; either all states or none."""
     shapes: Mapping[str, Shape]
     init: Mapping[str, Initialiser]
     fans: Mapping[str, Fan]
     pointer: str
-    """Where its specification stands in the request."""
+    """The JSON pointer of its specification in the request."""
     name: str = "0"
-    """What its parameters' names begin with: its number, and the direction of a bidirectional layer: "2.reverse".
-    Empty if it has none, at the end of a residual one."""
+    """The prefix of its parameters' names: its number, and the direction of a bidirectional layer: "2.reverse".
+    Empty for the sum at the end of a residual layer, which has no parameters."""
     number: int = 0
-    """Its place among the layers of the specification that are no composite, depth first."""
+    """Its number among the layers of the specification that contain no others, depth first."""
     reads: tuple[Signal, ...] = (INPUT,)
-    """A signal for each input of the cell; dropout's second one, the mask, is none."""
+    """A signal for each input of the cell, except the mask of dropout."""
     reverse: bool = False
-    """Each row is read from its own end to its start."""
+    """Whether each row is read from its end to its start."""
     dropout: float | None = None
-    """The rate of a layer that exists in training only; elsewhere those after it read what it reads."""
+    """The rate of a dropout layer, which exists only in training; otherwise later layers read its input."""
 
     @property
     def starts(self) -> list[tuple[str, slice]]:
-        """Return the names of the parameters that are initial states, and their columns in the layer's state."""
+        """Return the names of the parameters that are initial states, and their columns in the state of the layer."""
         edges = [0, *accumulate(state.size for state in self.trainable)]
         return [
             (f"{self.name}.{s.name}0", slice(*edge)) for s, edge in zip(self.trainable, pairwise(edges), strict=True)
@@ -55,7 +55,7 @@ def make_layer(
     named: Mapping[str, Initialiser] | None = None,
     stacked: tuple[tuple[str, ...], ...] = (),
 ) -> Layer:
-    """Return a layer of a cell. `named` are the initialisers of its kind, `overrides` those of the request.
+    """Return the layer of a cell. `named` are the initialisers of its kind, `overrides` those of the request.
 
     Raise InvalidInput with a pointer below `pointer`.
     """

@@ -1,7 +1,7 @@
-"""Specifications of layers, which nest, as a flat tuple of layers in execution order that read each other's signals.
+"""Lowers the nested specifications of layers to a flat tuple of layers in execution order, which read signals.
 
-A bidirectional layer becomes two layers, one of which reads in reverse, and is the signal of both; a residual layer
-ends in one that adds two signals. Layers of the specification that are no composite are numbered depth first.
+A bidirectional layer becomes two layers, one of which reads in reverse, and its signal has both outputs. A residual
+layer ends with a layer that adds two signals. Layers that contain no others are numbered depth first.
 """
 
 from collections.abc import Iterator, Sequence
@@ -14,7 +14,7 @@ from cellar.nn.model.layer import Layer
 from cellar.nn.spec.base import Frozen
 
 MAX_LAYERS = 64
-"""Layers that are no composite: those inside residual and bidirectional ones count."""
+"""The most layers that contain no others, including those inside residual and bidirectional layers."""
 
 
 class LayerSpec(Frozen):
@@ -23,13 +23,13 @@ class LayerSpec(Frozen):
     type: str
 
     def build(self, in_size: int, pointer: str) -> Layer:
-        """Return the layer, as if alone. Raise InvalidInput with a pointer below `pointer`."""
+        """Return the single layer of this kind. Raise InvalidInput with a pointer below `pointer`."""
         raise NotImplementedError
 
     def append_to(self, network: "NetworkBuilder", signal: Signal, pointer: str) -> Signal:
-        """Append what reads `signal`, and return the signal that it ends in. Raise as `build`.
+        """Append the layers of this specification, which read `signal`, and return their signal. Raise as `build`.
 
-        A kind that is one layer only has to `build` it.
+        A kind that is a single layer only implements `build`.
         """
         number = network.next_number(pointer)
         layer = self.build(network.width(signal), pointer)
@@ -37,7 +37,7 @@ class LayerSpec(Frozen):
 
     @classmethod
     def cells(cls, size: int) -> Iterator[Cell]:
-        """Yield cells of that size that have all kernels of this kind, which are compiled when an image is built."""
+        """Yield cells of that size with all kernels of this kind, for `cellar warm`."""
         yield from ()
 
 
@@ -46,14 +46,14 @@ class Flat:
     """The layers of a network."""
 
     embedding: Embedding | None
-    """What the network's input goes through before any layer reads it."""
+    """The embedding of the input, None without one."""
     layers: tuple[Layer, ...]
     output: Signal
     out_size: int
 
 
 def flatten(specs: Sequence[LayerSpec], in_size: int, pointer: str) -> Flat:
-    """Return the layers of a network. Raise InvalidInput with a pointer below `pointer`, that of the network."""
+    """Return the layers of a network, whose pointer is `pointer`. Raise InvalidInput with a pointer below it."""
     network = NetworkBuilder(in_size, pointer)
     output = network.chain(specs, INPUT, f"{pointer}/layers")
     layers = tuple(network.layers)
@@ -67,14 +67,14 @@ def flatten(specs: Sequence[LayerSpec], in_size: int, pointer: str) -> Flat:
 
 
 def served(layers: Sequence[Layer], signal: Signal) -> Signal:
-    """Return what a signal is outside of training, where dropout does not exist."""
+    """Return the signal without dropout layers, as it is outside of training."""
     while len(signal) == 1 and signal != INPUT and layers[signal[0]].dropout is not None:
         (signal,) = layers[signal[0]].reads
     return signal
 
 
 class NetworkBuilder:
-    """The layers of a network while they are appended."""
+    """Collects the layers of a network."""
 
     def __init__(self, in_size: int, pointer: str) -> None:
         self.in_size = in_size
@@ -82,22 +82,22 @@ class NetworkBuilder:
         self.embedding: Embedding | None = None
         self.layers: list[Layer] = []
         self._count = 0
-        """Layers of the specification so far that are no composite."""
+        """The number of layers so far that contain no others."""
 
     def width(self, signal: Signal) -> int:
-        """Return how many numbers a signal has."""
+        """Return the size of a signal."""
         if signal == INPUT:
             return self.in_size if self.embedding is None else self.embedding.out_size
         return sum(self.layers[number].cell.out_size for number in signal)
 
     def chain(self, specs: Sequence[LayerSpec], signal: Signal, pointer: str) -> Signal:
-        """Append layers that read each other, the first one `signal`; return the signal of the last."""
+        """Append a chain of layers, the first of which reads `signal`; return the signal of the last."""
         for index, spec in enumerate(specs):
             signal = spec.append_to(self, signal, f"{pointer}/{index}")
         return signal
 
     def next_number(self, pointer: str) -> int:
-        """Return the number of the layer at that pointer. Raise InvalidInput if there are too many."""
+        """Return the number of the next layer, whose pointer is `pointer`. Raise InvalidInput if there are too many."""
         if self._count == MAX_LAYERS:
             raise InvalidInput("too many layers", pointer=pointer, expected=f"at most {MAX_LAYERS}")
         self._count += 1

@@ -1,4 +1,4 @@
-"""A network: layers in execution order, each a cell over time, with one flat state and parameters named by layer."""
+"""A checked network: its layers in execution order, the layout of its state, and its named parameters."""
 
 import hashlib
 import json
@@ -20,29 +20,29 @@ from cellar.nn.model.spec import NetworkSpec
 from cellar.nn.spec.initialisers import Initialiser
 
 MAX_PARAMETERS = 16 * 1024 * 1024
-"""64 MiB of float32: the largest blob that is kept in Redis."""
+"""The most parameters: 64 MiB of float32, the largest blob in Redis."""
 MAX_STATE = 256 * 1024
-"""Numbers of state in a row: 1 MiB that every step writes to Redis."""
+"""The most numbers in the state of a row: 1 MiB, which every step writes to Redis."""
 
 
 @dataclass(frozen=True, slots=True)
 class NetworkState:
-    """One state of one layer: `size` floats at `offset` in a row of the network's state."""
+    """One state of one layer: `size` floats at `offset` in a row of the state of the network."""
 
     layer: int
-    """Its number in the specification (`Layer.number`)."""
+    """The number of the layer (`Layer.number`)."""
     cell: str
-    """What the layer is called: the built-in cell's name, or "custom"."""
+    """The name of the built-in cell, or "custom"."""
     name: str
     size: int
     offset: int
 
 
 class Network:
-    """A checked specification: what the network has, and how it begins. Holds no weights.
+    """A checked specification with everything that follows from it. It holds no weights.
 
-    `pointer` is where the specification stands in the request. Raise InvalidInput, CellError among them, for a
-    specification that describes no network.
+    `pointer` is the JSON pointer of the specification in the request. Raise InvalidInput, or CellError, for a
+    specification that is not valid.
     """
 
     def __init__(self, spec: NetworkSpec, *, pointer: str = "") -> None:
@@ -50,18 +50,18 @@ class Network:
         self.in_size = spec.in_size
         flat = flatten(spec.layers, spec.in_size, pointer)
         self.embedding = flat.embedding
-        """What the input goes through before any layer reads it, None if it is numbers."""
+        """The embedding of the input, None without one."""
         self.layers = flat.layers
         self.output = flat.output
-        """The signal that the network answers."""
+        """The signal of the outputs."""
         self.out_size = flat.out_size
         self.whole_sequences = any(layer.reverse for layer in self.layers)
-        """Whether each call is a sequence from its beginning to its end: no layer carries a state to the next call."""
+        """Whether each call must be a whole sequence: then no layer carries a state to the next call."""
         self.states = () if self.whole_sequences else _place_states(self.layers)
         self.state_size = sum(state.size for state in self.states)
         self._begins = tuple(_parameters(self.embedding, self.layers))
         self.parameters = tuple((begin.name, begin.shape) for begin in self._begins)
-        """Names and shapes: "0.Wi_r", ..., and "0.h0" for a trainable initial state."""
+        """Names and shapes of parameters: "0.Wi_r", ..., and "0.h0" for a trainable initial state."""
         self.parameter_count = sum(math.prod(shape) for _, shape in self.parameters)
         self.row_numbers = sum(_numbers_made(layer) for layer in self.layers)
         """Estimate of how many intermediate numbers a step of one row computes."""
@@ -69,14 +69,15 @@ class Network:
 
     @property
     def takes_ids(self) -> bool:
-        """Whether inputs are ids, which have to be known; else they are any numbers."""
+        """Whether inputs are ids, of which only known ones are accepted; otherwise they are arbitrary numbers."""
         return self.embedding is not None
 
     @property
     def digest(self) -> str:
-        """Return the sha256 of what decides how weights are read: equations with names, sizes, initial states.
+        """Return a SHA-256 of what determines the meaning of weights: equations with names, sizes, initial states.
 
-        What only some networks have stands there only if they have it, so that the others keep their digests.
+        Properties that only some networks have are included only for these, so that the digests of others stay the
+        same.
         """
         content: list[Any] = [self.in_size, [_identity(index, layer) for index, layer in enumerate(self.layers)]]
         if self.embedding is not None:
@@ -88,12 +89,12 @@ class Network:
         return hashlib.sha256(json.dumps(content).encode()).hexdigest()
 
     def check_inputs(self, inputs: NDArray[np.float32], pointer: str = "") -> None:
-        """Raise IdUnknown for an input (T, B, in_size) that an embedding has no row for."""
+        """Raise IdUnknown if inputs (T, B, in_size) have an id that the embedding does not know."""
         if self.embedding is not None:
             self.embedding.check(inputs, pointer)
 
     def init(self, seed: int) -> dict[str, NDArray[np.float32]]:
-        """Return new weights. The same seed gives the same bits on every machine."""
+        """Return random initial weights. The same seed gives the same bits on every machine."""
         return {begin.name: draw(begin.init, begin.shape, begin.fan, seed, begin.name) for begin in self._begins}
 
     def check_weights(self, weights: Mapping[str, NDArray[np.float32]]) -> None:
@@ -130,7 +131,7 @@ def _parameters(embedding: Embedding | None, layers: tuple[Layer, ...]) -> Itera
 
 
 def _numbers_made(layer: Layer) -> int:
-    """Return how many numbers a layer makes of a row: its output, and the products that its time loop begins with.
+    """Return how many numbers a layer computes for a row: its output, and the matrix products before its time loop.
 
     Kernels keep them in blocks of 16.
     """

@@ -1,4 +1,4 @@
-"""The JSON of a network: a chain of layers, some of which hold others."""
+"""The specification of a network as JSON: a chain of layers, some of which contain others."""
 
 from typing import Annotated, Any, Literal
 
@@ -8,11 +8,11 @@ from cellar.nn.model.layers import Layers
 from cellar.nn.spec.base import Frozen, Size
 
 MAX_NESTING = 8
-"""Residual layers within each other."""
+"""The deepest nesting of residual layers."""
 
 
 def _not_too_deep(layers: Any) -> Any:
-    """Check what is nested before anything looks into it."""
+    """Check the nesting before the layers are validated."""
     level = layers
     for _ in range(MAX_NESTING + 1):
         inner = [layer.get("layers") for layer in level if isinstance(layer, dict)] if isinstance(level, list) else []
@@ -23,7 +23,7 @@ def _not_too_deep(layers: Any) -> Any:
 
 
 class NetworkSpec(Frozen):
-    """A chain: each layer reads what the one before it answers."""
+    """A chain of layers: each layer reads the output of the one before it."""
 
     in_size: Size
     layers: Annotated[Layers, BeforeValidator(_not_too_deep)] = Field(description="The layers, from first to last.")

@@ -1,4 +1,4 @@
-"""The logarithms that initialisers need, in plain float64 arithmetic: a library's own differ between machines."""
+"""Logarithms for initialisers, in plain float64 arithmetic, because those of libraries differ between machines."""
 
 import math
 
@@ -8,10 +8,10 @@ from numpy.typing import NDArray
 Doubles = NDArray[np.float64]
 
 _LOG_TERMS = 13
-"""Terms of the odd series in (m - 1) / (m + 1), at most 0.172: what is left out is below 2^-66 of the first term."""
+"""Terms of the odd series in (m - 1) / (m + 1), at most 0.172: the rest is below 2^-66 of the first term."""
 
 _SINE_TERMS = 12
-"""Terms of the series of sine and cosine up to pi / 2: what is left out is below 2^-60."""
+"""Terms of the series of sine and cosine up to pi / 2: the rest is below 2^-60."""
 
 
 def log(x: Doubles) -> Doubles:

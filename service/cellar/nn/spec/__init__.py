@@ -1,1 +1,1 @@
-"""The JSON of networks and of training runs, as frozen values."""
+"""Base classes of specifications: frozen values that are read from JSON."""

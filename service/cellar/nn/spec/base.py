@@ -1,4 +1,4 @@
-"""What all specifications are made of: frozen values of a request, and numbers within limits."""
+"""The base class of specifications, and the types of their numbers."""
 
 import re
 from typing import Annotated, Any, cast
@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler, Validat
 from pydantic_core import core_schema
 
 MAX_SIZE = 16_384
-"""The largest input, hidden or output size. The sizes of a whole network are bounded by its parameters."""
+"""The largest input, hidden or output size. The number of parameters limits a network as a whole."""
 
 Size = Annotated[int, Field(ge=1, le=MAX_SIZE)]
 Rate = Annotated[float, Field(gt=0, le=1e6)]
@@ -23,11 +23,11 @@ _DIGITS = re.compile(r"[+-]?[0-9]{1,18}")
 """An integer in a query."""
 
 MOST_EXACT = 2**53
-"""Beyond it a float64 is not one whole number alone."""
+"""The limit up to which each integer is a distinct float64."""
 
 
 def whole(value: Any) -> Any:
-    """Return a number without a fraction as an integer: in JSON 7.0 is one, and some languages write no other.
+    """Return a number without a fraction as an integer, because 7.0 is an integer in JSON.
 
     >>> whole(7.0), whole(7.5), whole("7")
     (7, 7.5, '7')
@@ -36,14 +36,14 @@ def whole(value: Any) -> Any:
 
 
 def _read_whole(value: Any, info: ValidationInfo) -> Any:
-    """Return what an integer is in a document or in a query; pydantic takes it for one of a document from here on."""
+    """Return the integer of a document or a query; a float without a fraction becomes an integer."""
     if str(info.mode) == "string" and isinstance(value, str):
         return int(value) if _DIGITS.fullmatch(value) else value
     return whole(value)
 
 
 def _taking_whole_numbers(schema: Any) -> Any:
-    """Return a schema of pydantic whose integers, wherever they stand in it, may be written with a fraction of 0."""
+    """Return a pydantic schema in which all integers may be written with a fraction of 0."""
     if isinstance(schema, list):
         return [_taking_whole_numbers(part) for part in schema]
     if not isinstance(schema, dict) or _takes_whole_numbers(schema):
@@ -54,12 +54,12 @@ def _taking_whole_numbers(schema: Any) -> Any:
 
 
 def _takes_whole_numbers(schema: dict[str, Any]) -> bool:
-    """Return whether this is an integer of a model within, which is done already."""
+    """Return whether this is an integer of a nested model, which has been converted already."""
     return schema.get("type") == "function-before" and schema["function"].get("function") is _read_whole
 
 
 class Frozen(BaseModel):
-    """A value of a request: unknown fields, strings for numbers, booleans for numbers and NaN are refused."""
+    """A frozen value of a request. Unknown fields, strings or booleans for numbers, and NaN are refused."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 

@@ -1,4 +1,4 @@
-"""The JSON of initialisers: a name, or an object with one member."""
+"""The specification of initialisers as JSON: a name, or an object with one member."""
 
 from typing import Annotated, Any, Literal
 
@@ -64,7 +64,7 @@ FORMS: dict[str, type[Frozen]] = {
 
 
 def _initialiser_kind(value: Any) -> str:
-    """Choose the one form to check against, so that a fault is reported once and not once for every form."""
+    """Choose the form to validate, so that a fault is reported once and not for each form."""
     for kind, form in FORMS.items():
         if isinstance(value, form) or (isinstance(value, dict) and kind in value):
             return kind

@@ -1,4 +1,4 @@
-"""Families of specifications that a request tells apart by `type`: losses, optimisers, schedules, layers.
+"""Families of specifications that are chosen by `type`: losses, optimisers, schedules, layers.
 
 A family is a package with one module for each kind, and a list of their names. A new kind is a new module and a name.
 """
@@ -13,7 +13,7 @@ Kind = TypeVar("Kind", bound=BaseModel)
 
 
 def load(package: str, base: type[Kind], names: Sequence[str]) -> tuple[type[Kind], ...]:
-    """Import modules of a package by their names, and return the class that each defines: one derived from `base`."""
+    """Import modules of a package by their names, and return the subclass of `base` that each defines."""
     return tuple(_kind_in(f"{package}.{name}", base) for name in names)
 
 

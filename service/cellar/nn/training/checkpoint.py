@@ -1,4 +1,4 @@
-"""Where a run stands, as bytes: safetensors with one JSON note among the arrays. The same state is the same bytes."""
+"""Writes and reads checkpoints: the state of a run as a safetensors file. Equal states give equal bytes."""
 
 import json
 from collections.abc import Mapping
@@ -21,19 +21,19 @@ Array = NDArray[np.float32]
 _NOTE = "note"
 
 HISTORY_EPOCHS = 1000
-"""Finished epochs that a run remembers: as many as a job shows. About 100 bytes each in a checkpoint."""
+"""The most finished epochs in a checkpoint, as many as a job shows. Each takes about 100 bytes."""
 
 
 @dataclass(frozen=True, slots=True)
 class Best:
-    """What early stopping keeps: the weights of the lowest watched loss, their epoch, and how long it has waited."""
+    """The state of early stopping: the weights of the lowest watched loss, their epoch, and the epochs since."""
 
     weights: Array
     record: EpochRecord
     waited: int
     """Epochs since the last one that improved by `min_delta`."""
     reference: float
-    """The watched loss of that epoch, below which the next one must be by `min_delta`."""
+    """The watched loss of that epoch. The loss must be lower than this by `min_delta` to count as an improvement."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,22 +45,22 @@ class RunState:
     """(n,) all parameters in the network's order."""
     optimiser: OptimiserState
     epoch: int = 0
-    """Epochs that are done."""
+    """The number of finished epochs."""
     update: int = 0
-    """Updates of the present epoch that are done."""
+    """The number of finished updates of the present epoch."""
     carried: Array | None = None
-    """(B, state_size) of the rows in progress, where the state is carried between windows."""
+    """(B, state_size): the states of the present rows, if states are carried between windows."""
     loss_sum: float = 0.0
-    """Of the present epoch, over scored steps."""
+    """The sum of the losses of the present epoch, over scored steps."""
     scored: int = 0
     history: tuple[EpochRecord, ...] = field(default=())
-    """The newest HISTORY_EPOCHS of the epochs that are done."""
+    """The newest HISTORY_EPOCHS finished epochs."""
     best: Best | None = None
     finished: bool = False
 
 
 def dump(state: RunState, run: str) -> bytes:
-    """Return the bytes of a state. `run` identifies what it belongs to: network, data and settings."""
+    """Return the bytes of a state. `run` identifies the run: its network, data and settings."""
     arrays = {"weights": state.weights, "slots": state.optimiser.slots}
     if state.carried is not None:
         arrays["carried"] = state.carried
@@ -83,7 +83,7 @@ def load(data: bytes, run: str) -> RunState:
 
 
 def check_revision(data: bytes) -> None:
-    """Raise StoreCorrupt for bytes that are no checkpoint, and KernelRevisionMismatch for one of another revision.
+    """Raise StoreCorrupt for bytes that are not a checkpoint, and KernelRevisionMismatch for another revision.
 
     Continuing a checkpoint of another revision would give weights that no single revision gives.
     """
@@ -95,7 +95,7 @@ def _read(data: bytes) -> tuple[Mapping[str, Array], Mapping[str, Any]]:
     try:
         tensors = load_tensors(data)
         note = json.loads(tensors[_NOTE].tobytes())
-        # Checkpoints from before training had a revision of its own do not name it: they are of its first one.
+        # Older checkpoints have no training revision, because training had none then: they are of revision 1.
         found = note["kernel_rev"], note.get("training_rev", 1)
         note["run"]
     except (SafetensorError, AttributeError, KeyError, ValueError, TypeError) as error:
@@ -144,5 +144,5 @@ def _state(tensors: Mapping[str, Array], note: Mapping[str, Any]) -> RunState:
 
 def _best(weights: Array, note: Mapping[str, Any]) -> Best:
     record = EpochRecord(**note["record"])
-    # Checkpoints without a reference are of a time when the best epoch was the last one that improved by min_delta.
+    # Older checkpoints have no reference, because the best epoch was then the last one that improved by min_delta.
     return Best(weights, record, note["waited"], note.get("reference", record.watched))

@@ -1,7 +1,7 @@
-"""What a training on one long series is given where nothing was asked for.
+"""Chooses state, window and epochs of a training on one long series, if the request does not give them.
 
-One sequence is one window, so that a run over ten epochs would make ten updates, each of a gradient through all steps.
-A long one is cut into windows through which the state flows on instead (`carry`): the same outputs, and many updates.
+Otherwise one sequence would be one window, and a run of ten epochs would have ten updates, each through all steps.
+A long series is divided into windows and the state is carried (`carry`): the outputs are the same, with many updates.
 """
 
 from cellar.nn.model.network import Network
@@ -13,20 +13,20 @@ LONG_STEPS = 64
 """A series of fewer steps is one window."""
 
 WINDOWS = 32
-"""Windows that a series is cut into, as far as they are of"""
+"""The number of windows of a series, if their length is within the next two limits."""
 SHORTEST, LONGEST = 16, 128
-"""steps: enough to learn from what came before, and few enough for the gradient and the memory."""
+"""The fewest and most steps of a window: enough to learn dependencies, and few enough for the memory."""
 
 UPDATES = 300
-"""Updates of a run whose epochs were not asked for, at least. With 200 a small GRU or LSTM, the default optimiser and
-200 to 5,000 steps of a noisy sine foretell its next value better than the last value does; ten updates do not."""
+"""The fewest updates of a run without given epochs. With 200, a small GRU or LSTM, the default optimiser and
+200 to 5,000 steps of a noisy sine forecast its next value better than the last value does; ten updates do not."""
 
 SHAPING = {"state", "window", "recompute", "warmup", "skip"}
-"""Fields that say how a sequence is cut: one that was sent says what its sender means, and nothing is chosen."""
+"""Fields that determine how a sequence is divided: if one of them is given, nothing is chosen."""
 
 
 def resolve(network: Network, data: Dataset, spec: TrainingSpec) -> TrainingSpec:
-    """Return the settings with state, window and epochs chosen where the data is one long series and none was sent."""
+    """Return the settings, with state, window and epochs chosen if the data are one long series and none is given."""
     steps, rows = data.inputs.shape[:2]
     trained = steps - (0 if spec.validation is None else share_of(steps, spec.validation))
     if rows > 1 or trained < LONG_STEPS or network.whole_sequences or SHAPING & spec.model_fields_set:

@@ -1,4 +1,4 @@
-"""Mean losses over the scored steps of a plan: of a network's outputs, and of the forecast that costs nothing."""
+"""Computes mean losses over the scored steps of a plan: of a network, and of the forecast of the last value."""
 
 import math
 
@@ -15,16 +15,16 @@ from cellar.nn.training.update.compiled_loss import CompiledLoss
 Array = NDArray[np.float32]
 
 WARMUP_STEPS = 1024
-"""Steps of a warm-up that are run at once. All that comes before held-out steps may be one, and the outputs of all
-layers are in memory for as many steps as are run at once."""
+"""Steps of a warm-up in one call. The steps before held-out ones can be a long warm-up, and the outputs of all
+layers are in memory for the steps of a call."""
 
 
 def mean_loss(
     network: BoundNetwork, loss: CompiledLoss, arithmetic: Arithmetic, plan: Plan, recompute: int | None
 ) -> float:
-    """Return the mean loss over all scored steps of a plan; infinity if anything on the way is not finite.
+    """Return the mean loss over all scored steps of a plan; infinity if a number is not finite.
 
-    With `recompute` windows are run in segments, so that this takes no more memory than training does.
+    With `recompute`, windows are run in segments, so that this takes no more memory than training.
     """
     order = plan.order(None)
     loss_sum, scored, carried = 0.0, 0, None
@@ -46,9 +46,9 @@ def mean_loss(
 
 
 def last_value_loss(loss: CompiledLoss, arithmetic: Arithmetic, training: Plan, plan: Plan) -> float | None:
-    """Return the loss, over a plan, of the forecast that repeats what was seen last.
+    """Return the loss over a plan of the forecast that repeats the last value.
 
-    None where it does not apply: the loss reads logits, or the targets of the training are not later inputs.
+    None if there is no such forecast: the loss reads logits, or the targets of the training are not later inputs.
     """
     features = last_value.carried_features(training) if loss.forecasts else None
     if features is None:
@@ -62,7 +62,7 @@ def last_value_loss(loss: CompiledLoss, arithmetic: Arithmetic, training: Plan, 
 
 
 def state_before(network: BoundNetwork, batch: Batch, carried: Array | None) -> Array:
-    """Return the state that a batch begins with: warmed up from the initial one, or carried over."""
+    """Return the state at the begin of a batch: the initial state after the warm-up, or the carried one."""
     if batch.warmup is None:
         assert carried is not None
         return carried

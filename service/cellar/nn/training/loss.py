@@ -1,4 +1,4 @@
-"""What a loss is: settings, equations of one step and row, and which targets it compares outputs with."""
+"""The base class of losses: settings, equations of one step and row, and rules for targets."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ Array = NDArray[np.float32]
 
 @dataclass(frozen=True, slots=True)
 class TargetFault:
-    """A rule that targets must keep: where (T, B, ...) it is broken, in which words, and what is expected."""
+    """A rule for targets: the mask (T, B, ...) of those that break it, the text of the error, and what is expected."""
 
     places: NDArray[np.bool_]
     detail: str
@@ -32,29 +32,29 @@ class Loss(Frozen):
     type: str
     equations: ClassVar[str]
     forecasts: ClassVar[bool]
-    """Whether outputs have the scale of the targets, so that a forecast can be compared with the last value."""
+    """Whether outputs have the scale of targets, so that they can be compared with the last value."""
 
     def scalars(self) -> dict[str, float]:
         """Return the parameters of the equations."""
         return self.model_dump(exclude={"type"})
 
     def target_sizes(self, out_size: int) -> set[int]:
-        """Return how many numbers a target may have. Raise InvalidInput for outputs that the loss cannot compare."""
+        """Return the allowed sizes of a target. Raise InvalidInput for a size of outputs that the loss cannot use."""
         return {out_size}
 
     def faults(self, targets: Array, out_size: int) -> Iterator[TargetFault]:
-        """Yield the rules for targets (T, B, size), of which the first that is broken is reported."""
+        """Yield the rules for targets (T, B, size); the first one that is broken is reported."""
         yield from ()
 
     def compared(self, targets: Array, out_size: int) -> Array:
-        """Return what the equations read for targets (T, B, size) that have no fault: (T, B, out_size)."""
+        """Return valid targets (T, B, size) in the form that the equations read, (T, B, out_size)."""
         return targets
 
     def read_targets(self, targets: Array, out_size: int, *, first: int, pointer: str) -> Array:
-        """Return what the equations read, (T - first, B, out_size), for the targets (T, B, size) of all steps.
+        """Return the targets (T, B, size) of all steps as the equations read them, (T - first, B, out_size).
 
-        Steps before `first` are not scored and may hold anything. Raise InvalidInput with that pointer for the
-        earliest fault, without the number: it may be private.
+        Steps before `first` are not scored and may have any values. Raise InvalidInput with that pointer for the
+        earliest fault, without the number, which may be private.
         """
         scored = targets[first:]
         for fault in self.faults(scored, out_size):

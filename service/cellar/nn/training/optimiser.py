@@ -1,4 +1,4 @@
-"""What an optimiser is: settings, equations of one weight, and the scalars that the equations need in each update."""
+"""The base class of optimisers: settings, equations of one weight, and the scalars of each update."""
 
 from dataclasses import dataclass
 from typing import Annotated, ClassVar
@@ -26,7 +26,7 @@ class Optimiser(Frozen):
     """The base of all optimisers. The docstring of each is its line in the docs and in the JSON schema.
 
     `equations` begin with GRADIENT and compute `output`, the new weight, from the weight `w` and the gradient `x`. What
-    they declare as a state is remembered between updates, and it is not flushed, however small: a second moment of
+    they declare as a state is kept between updates, and small numbers in it are not flushed: a second moment of
     1e-30 is that of gradients of 1e-15, which matter where epsilon is smaller. An update whose states are all
     subnormal takes up to four times as long.
     """
@@ -43,7 +43,7 @@ class Optimiser(Frozen):
 
     @property
     def decays(self) -> Powers:
-        """Return the numbers whose powers, the exponent being the number of updates, correct a bias."""
+        """Return the numbers whose powers, with the number of updates as exponent, correct a bias."""
         return 1.0, 1.0
 
     def scalars(self, rate: float, powers: Powers) -> dict[str, float]:
@@ -60,13 +60,13 @@ class Optimiser(Frozen):
 
 
 def moving_averages(beta1: float, beta2: float) -> dict[str, float]:
-    """Return the factors of two moving averages: what each keeps of itself, and what it takes of the new value."""
+    """Return the factors of two moving averages: of the old value, and of the new one."""
     return {"keep1": beta1, "take1": 1 - beta1, "keep2": beta2, "take2": 1 - beta2}
 
 
 @dataclass(frozen=True, slots=True)
 class OptimiserState:
-    """What an optimiser remembers between updates."""
+    """The state of an optimiser between updates."""
 
     slots: NDArray[np.float32]
     """(1, S): its states, each as long as the weights."""

@@ -1,4 +1,4 @@
-"""What a training run reports: its progress after each update, its epochs, and an evaluation at the end."""
+"""The reports of a training run: its progress after each update, its epochs, and an evaluation at the end."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -27,26 +27,26 @@ class EpochRecord:
 
 
 WORSE = 0.01
-"""By which part of the loss at the beginning the one at the end must be higher to be worse: rounding, and the noise of
-a run that has changed next to nothing, stay far below."""
+"""A result is worse if its loss exceeds that at the begin by more than this share. Rounding, and the noise of
+a run that has changed little, are far below this."""
 
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """Mean losses over the same scored steps, without dropout: what a run has achieved. None: not finite."""
+    """Mean losses over the same scored steps, without dropout. None: not finite."""
 
     data: Literal["training", "validation"]
-    """Which steps: those of validation if there are any."""
+    """The steps: those of validation if there are any, otherwise those of training."""
     loss: float | None
-    """With the weights that are the result."""
+    """The loss with the resulting weights."""
     before: float | None
-    """With the weights that the run began with."""
+    """The loss with the weights at the begin of the run."""
     last_value: float | None
-    """Of the forecast that repeats what was seen last; None where the targets are not inputs of later steps."""
+    """The loss of the forecast that repeats the last value; None if the targets are not inputs of later steps."""
 
     @property
     def worse(self) -> bool:
-        """Whether the run has ended worse than it began."""
+        """Whether the result is worse than the weights at the begin."""
         if self.loss is None:
             return True
         return self.before is not None and self.loss > self.before * (1 + WORSE)
@@ -72,10 +72,10 @@ class Progress:
     finished: bool
     """The run is over: `weights` is the result."""
     history: tuple[EpochRecord, ...]
-    """The epochs that are done, the newest thousand of them."""
+    """The finished epochs, at most the newest thousand."""
     kept: EpochRecord | None
-    """The one whose weights would be the result if the run ended with it; None before the first."""
+    """The epoch whose weights would be the result if the run ended now; None before the first one."""
     weights: Callable[[], dict[str, NDArray[np.float32]]] = field(repr=False)
-    """Return the result so far: with early stopping the best weights, else the newest."""
+    """Return the result so far: with early stopping the best weights, otherwise the newest."""
     checkpoint: Callable[[], bytes] = field(repr=False)
     """Return all that `fit` needs to continue from here, in any process, with the same bits."""

@@ -1,6 +1,6 @@
-"""What a schedule is: the learning rate of each epoch, in float64 and plain arithmetic.
+"""The base class of schedules, which give the learning rate of each epoch, in plain float64 arithmetic.
 
-A library's cos or pow may differ between machines.
+The cos and pow of libraries may differ between machines.
 """
 
 from cellar.nn.spec.base import Frozen

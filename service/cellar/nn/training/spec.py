@@ -81,7 +81,7 @@ class TrainingSpec(Frozen):
     @field_validator("skip")
     @classmethod
     def _window_holds_a_scored_step(cls, skip: int, info: ValidationInfo) -> int:
-        """Check here, because the fault of two fields has no place of its own in the request."""
+        """Check here, because a fault of two fields together has no single place in the request."""
         window = info.data.get("window")
         if window is not None and skip >= window:
             raise ValueError(f"skip ({skip}) must be smaller than window ({window})")

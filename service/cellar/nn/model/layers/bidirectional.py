@@ -1,4 +1,4 @@
-"""Bidirectional layers: two layers of one cell, of which the second reads in reverse."""
+"""Bidirectional layers: two recurrent layers of the same cell, the second of which reads in reverse."""
 
 from dataclasses import replace
 from typing import Literal
@@ -24,7 +24,7 @@ class BidirectionalSpec(LayerSpec):
     )
 
     def append_to(self, network: NetworkBuilder, signal: Signal, pointer: str) -> Signal:
-        """Append both layers; the signal of both is the outputs side by side."""
+        """Append both layers; their signal is the concatenation of their outputs."""
         number = network.next_number(pointer)
         forward = reverse = self.layer.build(network.width(signal), f"{pointer}/layer")
         if self.reverse_layer is not None:

@@ -1,4 +1,4 @@
-"""Dense layers: a cell without state, in the same language as the others."""
+"""Dense layers, as cells without a state."""
 
 from collections.abc import Iterator
 from typing import Literal, get_args
@@ -26,7 +26,7 @@ class DenseSpec(LayerSpec):
     )
 
     def build(self, in_size: int, pointer: str) -> Layer:
-        """Return the layer of a product, a bias and an activation."""
+        """Return the layer with a matrix product, a bias and an activation."""
         linear = "W @ x + b" if self.bias else "W @ x"
         activation = "" if self.activation == "identity" else self.activation
         text = f"param W: out x in\noutput = {activation}({linear})"

@@ -1,4 +1,4 @@
-"""Dropout: a product with a mask that is drawn for each update. The layer exists in training only."""
+"""Dropout layers: a product with a random mask. They exist only in training."""
 
 from collections.abc import Iterator
 from typing import Annotated, Literal
@@ -20,7 +20,7 @@ class DropoutSpec(LayerSpec):
     rate: Annotated[float, Field(ge=0, lt=1)]
 
     def build(self, in_size: int, pointer: str) -> Layer:
-        """Return the layer of the product."""
+        """Return the layer with the product."""
         cell = build_cell("output = x * keep", {"in": in_size, "keep": in_size}, inputs=("x", "keep"))
         return Layer(cell, "dropout", (), {}, {}, {}, pointer, dropout=self.rate)
 

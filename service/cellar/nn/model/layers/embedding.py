@@ -1,4 +1,4 @@
-"""Embeddings: a table in front of all layers."""
+"""Embedding layers: a table before the first layer."""
 
 from typing import Literal
 
@@ -23,7 +23,7 @@ class EmbeddingSpec(LayerSpec):
     )
 
     def append_to(self, network: NetworkBuilder, signal: Signal, pointer: str) -> Signal:
-        """Put the table in front of all layers."""
+        """Set the table of the network, which is looked up before the first layer."""
         network.next_number(pointer)
         if pointer != f"{network.pointer}/layers/0":
             raise InvalidInput("an embedding reads the network's input", pointer=pointer, expected="the first layer")

@@ -1,4 +1,4 @@
-"""Layer normalisation."""
+"""Layer normalisation, as a cell without a state."""
 
 from collections.abc import Iterator
 from typing import Literal
@@ -18,7 +18,7 @@ class LayerNormSpec(LayerSpec):
     init: Initialisers = Field(default_factory=dict, description="How `g` and `b` begin. Default: ones and zeros.")
 
     def build(self, in_size: int, pointer: str) -> Layer:
-        """Return the layer of the normalisation and its scale."""
+        """Return the layer with the normalisation, the scale and the bias."""
         cell = build_cell("param g: in\nparam b: in\noutput = g * layernorm(x) + b", {"in": in_size})
         return make_layer(cell, "layer_norm", self.init, pointer, named={"g": "ones"})
 

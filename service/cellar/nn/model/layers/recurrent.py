@@ -1,4 +1,4 @@
-"""Recurrent layers: a built-in cell over time, or one of the user's equations."""
+"""Recurrent layers: a built-in cell over time, or a cell with equations of the user."""
 
 from collections.abc import Iterator
 from typing import Annotated, Any, Literal
@@ -114,7 +114,7 @@ _CELL_NAMES = {"elman": "rnn", "jordan": "rnn", "simplernn": "rnn", "vanilla": "
 
 
 def _cell_hint(name: str) -> str:
-    """Return which built-in cell may be meant by another name, or nothing."""
+    """Return a suggestion of the built-in cell that an unknown name may mean, or an empty text."""
     plain = plain_name(name).removesuffix("cell")
     return suggestion(_CELL_NAMES.get(plain, plain), BUILT_IN)
 

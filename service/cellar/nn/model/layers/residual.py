@@ -1,4 +1,4 @@
-"""Residual layers: layers, and the sum of what they read and answer."""
+"""Residual layers: a chain of layers, and the sum of its input and output."""
 
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Literal
@@ -10,7 +10,7 @@ from cellar.errors import InvalidInput
 from cellar.nn.model.layer import Layer
 from cellar.nn.model.lowering import LayerSpec, NetworkBuilder
 
-if TYPE_CHECKING:  # the package of layers names the union of all kinds, this one among them
+if TYPE_CHECKING:  # imported here, because the package of layers imports this module for the union of all kinds
     Layers = tuple[LayerSpec, ...]
 
 
@@ -23,7 +23,7 @@ class ResidualSpec(LayerSpec):
     )
 
     def append_to(self, network: NetworkBuilder, signal: Signal, pointer: str) -> Signal:
-        """Append the layers and the sum. A residual layer has no number."""
+        """Append the layers and the sum. A residual layer itself has no number."""
         end = network.chain(self.layers, signal, f"{pointer}/layers")
         size, found = network.width(signal), network.width(end)
         if size != found:

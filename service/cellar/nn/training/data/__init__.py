@@ -1,1 +1,1 @@
-"""The data of a run, cut into batches."""
+"""The data of a run: checks, alignment, and division into batches."""

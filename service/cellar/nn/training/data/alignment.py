@@ -1,4 +1,4 @@
-"""From the data of a run to the plans of training and validation: aligned, checked, and divided."""
+"""Checks and aligns the data of a run, and divides them into the plans of training and validation."""
 
 from decimal import Decimal
 
@@ -18,7 +18,7 @@ Pair = tuple[Array, Array]
 def plans(network: Network, data: Dataset, spec: TrainingSpec) -> tuple[Plan, Plan | None]:
     """Return the plans of training and of validation.
 
-    Raise InvalidInput, ShapeMismatch or NotFinite where data, settings and network do not fit.
+    Raise InvalidInput, ShapeMismatch or NotFinite if data, settings and network do not fit.
     """
     if not network.parameters:
         raise InvalidInput("the network has no parameters to train", pointer="/model")
@@ -69,9 +69,9 @@ def split(
 
 
 def check_window(plan: Plan) -> None:
-    """Raise InvalidInput for a window that is longer than what there is to train on.
+    """Raise InvalidInput for a window that is longer than the steps to train on.
 
-    A run that has begun cuts it to that length, as earlier versions did.
+    A running job shortens it to that length, as earlier versions did.
     """
     asked, longest = plan.spec.window, plan.longest
     if asked is not None and asked > longest:
@@ -85,7 +85,7 @@ def check_window(plan: Plan) -> None:
 
 
 def _held_out(plan: Plan, fraction: float, *, stateful: bool) -> tuple[Plan, Plan]:
-    """Cut the last part off: rows if there are several independent ones, else scored steps."""
+    """Hold out the last part: rows if there are several independent ones, otherwise scored steps."""
     spec, rows = plan.spec, plan.inputs.shape[1]
     by_rows = rows > 1 and spec.state == "reset" and spec.window is None
     whole = rows if by_rows else plan.targets.shape[0]
@@ -102,14 +102,14 @@ def _held_out(plan: Plan, fraction: float, *, stateful: bool) -> tuple[Plan, Pla
     before = spec.warmup + spec.skip + kept
     training = Plan(plan.inputs[:before], plan.targets[:kept], spec)
     if stateful and (spec.state == "carry" or plan.windows == 1):
-        # Trained and held-out steps are one sequence: all steps before the held-out ones warm the state for them.
+        # Trained and held-out steps are one sequence: the state of held-out steps comes from all steps before them.
         goes_on = spec.model_copy(update={"warmup": before, "skip": 0})
         return training, Plan(plan.inputs, plan.targets[kept:], goes_on)
     return training, Plan(plan.inputs[kept:], plan.targets[kept:], spec)
 
 
 def share_of(count: int, fraction: float) -> int:
-    """Return the whole part of `fraction * count`, computed with the decimal digits that the fraction is written in.
+    """Return the whole part of `fraction * count`, computed with the decimal digits of the fraction.
 
     >>> share_of(100, 0.29), int(100 * 0.29)
     (29, 28)
@@ -134,7 +134,7 @@ def _aligned(pair: Pair, in_size: int, out_size: int, spec: TrainingSpec, pointe
             expected=f"more than {spec.warmup + spec.skip} steps",
             actual=f"{steps} steps",
         )
-    # All are aligned with the end. Other lengths may be shifted by mistake, T - skip after a warm-up for one.
+    # All are aligned with the end. Other lengths are refused, because they may be shifted, such as T - skip.
     lengths = {scored, steps - spec.warmup, steps}
     hint = ": those that are scored, those after the warm-up, or all" if len(lengths) > 1 else ", as many as the inputs"
     _check_size(targets.shape[0], lengths, f"{pointer}/targets", "steps", hint)

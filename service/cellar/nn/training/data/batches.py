@@ -1,4 +1,4 @@
-"""How data is cut into the windows that a run backpropagates through, and in which order they come.
+"""Divides data into windows, which are backpropagated through, and into batches in the order of an epoch.
 
 ::
 
@@ -8,9 +8,9 @@
          .........[ warmup | skip | scored ]                      [ window       ][window ][window ]
          ........ ........[ warmup | skip | scored ]
 
-Scored stretches follow each other without gap or overlap; the last one of a row may be shorter.
+Scored steps of consecutive windows have no gap and no overlap; the last window of a row may be shorter.
 
-Where a fraction of the steps is held out for validation, they are the last ones::
+If a fraction of the steps is held out for validation, it is the last steps::
 
     one sequence a row (carry, or no window)        independent windows (reset with a window)
 
@@ -33,13 +33,13 @@ Lengths = NDArray[np.int32]
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """What one update learns from. All arrays are (T, B, F)."""
+    """The data of one update. All arrays are (T, B, F)."""
 
     warmup: Array | None
-    """Inputs to warm the state with; None if the state flows in from the batch before."""
+    """Inputs of the warm-up; None if the state is carried from the batch before."""
     inputs: Array
     targets: Array
-    """Of the outputs from `skip` on."""
+    """The targets of the outputs from `skip` on."""
     skip: int
     lengths: Lengths | None
     """Steps of each row in `inputs`, None if all are of full length."""
@@ -51,13 +51,13 @@ class Batch:
 
     @property
     def scored(self) -> int:
-        """Return how many steps are scored, over all rows."""
+        """Return the number of scored steps over all rows."""
         steps, rows, _ = _sizes(self.targets)
         return steps * rows if self.lengths is None else sum(self.lengths.tolist()) - rows * self.skip
 
 
 class Room:
-    """Memory for batches: those of one shape follow each other in the same place."""
+    """Memory for batches: batches of the same shape use the same memory."""
 
     def __init__(self) -> None:
         self._arrays: dict[tuple[object, ...], Array] = {}
@@ -92,32 +92,32 @@ class Plan:
 
     @property
     def longest(self) -> int:
-        """Return how many steps a window can have."""
+        """Return the most steps of a window."""
         return _sizes(self.inputs)[0] - self.spec.warmup
 
     @functools.cached_property
     def windows(self) -> int:
-        """Return how many windows a row has."""
+        """Return the number of windows of a row."""
         if self.spec.state == "carry":
             return -(-(_sizes(self.inputs)[0] - self.spec.warmup) // self.window)
         return -(-_sizes(self.targets)[0] // (self.window - self.spec.skip))
 
     @functools.cached_property
     def updates(self) -> int:
-        """Return how many batches an epoch has."""
+        """Return the number of batches of an epoch."""
         rows = _sizes(self.inputs)[1]
         if self.spec.state == "carry":
             return -(-rows // self.spec.batch_size) * self.windows
         return -(-rows * self.windows // self.spec.batch_size)
 
     def batch(self, order: NDArray[np.int64], index: int) -> Batch:
-        """Return a batch of an epoch, by the epoch's order. Its arrays are valid until the next one is asked for."""
+        """Return a batch of an epoch in the given order. Its arrays are valid until the next call."""
         if self.spec.state == "carry":
             return self._carried(order, index)
         return self._whole(order, index) if self.windows == 1 else self._independent(order, index)
 
     def order(self, epoch: int | None) -> NDArray[np.int64]:
-        """Return the order of windows (reset) or rows (carry) in an epoch; of None, as they stand."""
+        """Return the order of windows (reset) or rows (carry) in an epoch; without an epoch, their original order."""
         rows = self.inputs.shape[1]
         count = rows if self.spec.state == "carry" else rows * self.windows
         return np.arange(count) if epoch is None else permutation(self.spec.seed, f"epoch {epoch}", count)
@@ -156,7 +156,7 @@ class Plan:
         steps: int,
         lengths: NDArray[np.int32],
     ) -> Array:
-        """Return (steps, B, F): of each chosen row the steps from its beginning on, zeros past its length."""
+        """Return (steps, B, F): for each chosen row the steps from its begin on, with zeros after its length."""
         steps_ahead = np.arange(steps)[:, None]
         at = np.minimum(begins + steps_ahead, array.shape[0] - 1) * array.shape[1] + rows
         out = self.room.array(use, (steps, len(rows), array.shape[2]))

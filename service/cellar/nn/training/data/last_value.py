@@ -1,8 +1,8 @@
-"""The forecast that costs nothing: what was seen last. A model that foretells a series should do better.
+"""The simplest forecast, which repeats the last value; a model that forecasts a series should be better.
 
-It applies where every target is an input of a later step: output j at step t is to be feature c at step t + h, h at
-least 1, of the same row. That is looked up in the data, bit by bit: targets that were scaled otherwise than the inputs
-are not recognised, and neither is a horizon that is longer than half of the series.
+It exists if every target is an input of a later step: output j at step t is feature c at step t + h, with h at
+least 1, of the same row. This is found by comparing bits, so targets that were scaled differently from the inputs
+are not recognised. A horizon longer than half of the series is not recognised either.
 """
 
 import numpy as np
@@ -13,14 +13,14 @@ from cellar.nn.training.data.batches import Plan
 Array = NDArray[np.float32]
 
 MOST_AHEAD = 1000
-"""The longest horizon that is looked for, in steps."""
+"""The longest horizon that is tried, in steps."""
 
 LEAST_PAIRS = 2
-"""Targets that must be found among the inputs: one could be so by chance."""
+"""The fewest targets that must be found among the inputs, so that a match is not by chance."""
 
 
 def carried_features(plan: Plan) -> tuple[int, ...] | None:
-    """Return which feature each output foretells, None where the targets are not later inputs."""
+    """Return the feature that each output forecasts, None if the targets are not later inputs."""
     inputs = plan.inputs[len(plan.inputs) - len(plan.targets) :]
     found = []
     for output in range(plan.targets.shape[2]):
@@ -32,18 +32,18 @@ def carried_features(plan: Plan) -> tuple[int, ...] | None:
 
 
 def forecast(plan: Plan, features: tuple[int, ...]) -> Array:
-    """Return the outputs (T, B, out_size) that repeat what each step has just seen of those features."""
+    """Return the outputs (T, B, out_size) of the forecast: the present values of these features."""
     return np.ascontiguousarray(plan.inputs[len(plan.inputs) - len(plan.targets) :][:, :, list(features)])
 
 
 def _foretold(inputs: Array, target: Array) -> int | None:
-    """Return the feature of (T, B, F) that (T, B) is ahead of by the fewest steps; None if that is none or by 0."""
+    """Return the feature of (T, B, F) that equals (T, B) with the shortest horizon; None without one, or if it is 0."""
     steps = len(target)
     most = min(MOST_AHEAD, steps // 2, steps - LEAST_PAIRS)
     best: tuple[int, int] | None = None
     for feature in range(inputs.shape[2]):
         series = inputs[:, :, feature]
-        # Nearly all horizons differ at the very first target.
+        # Nearly all horizons differ at the first target.
         for ahead in np.flatnonzero(series[: most + 1, 0] == target[0, 0]).tolist() if most >= 0 else ():
             if np.array_equal(series[ahead:], target[: steps - ahead]):
                 best = min(best or (ahead, feature), (ahead, feature))
