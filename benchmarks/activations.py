@@ -31,7 +31,7 @@ FUNCTIONS = {
 _TEXT = """
 from numpy import float32
 
-from cellar.engine.kernel_library.elementary_functions import kernel_function
+from cellar.engine.kernel_library.decorators import kernel_function
 from cellar.engine.kernel_library.simd import above, fma, splat, where
 
 @kernel_function

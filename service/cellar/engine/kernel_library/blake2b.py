@@ -7,7 +7,7 @@ from typing import Any
 
 from numba import int64, uint64
 
-from cellar.engine.kernel_library.elementary_functions import kernel_function
+from cellar.engine.kernel_library.decorators import kernel_function
 from cellar.engine.kernel_library.memory_intrinsics import copy_bytes, read_int, stack_memory, write_int
 
 __all__ = ["digest_chain"]

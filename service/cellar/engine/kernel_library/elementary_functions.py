@@ -5,12 +5,11 @@ argument if the comparison is false, so NaN passes through. `tests/engine/kernel
 asserts error bounds over a dense sample of all float32.
 """
 
-from collections.abc import Callable
 from typing import Any
 
-from numba import njit
 from numpy import float32, inf
 
+from cellar.engine.kernel_library.decorators import kernel_function
 from cellar.engine.kernel_library.simd import (
     above,
     absolute,
@@ -33,12 +32,6 @@ from cellar.engine.kernel_library.simd import (
     zero,
 )
 from cellar.engine.numerics import FLUSH_BELOW
-
-
-def kernel_function(function: Callable[..., Any]) -> Any:
-    """Compile a function for kernels. A division by zero gives infinity or NaN and raises nothing."""
-    return njit(error_model="numpy")(function)
-
 
 _ROUND = float32(12582912.0)  # 1.5 * 2^23: adding it rounds to an integer, which then stands in the low bits
 _ROUND_126 = float32(12582912.0 + 126.0)  # then `power_of_two` gives 2^(n - 1)

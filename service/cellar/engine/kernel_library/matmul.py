@@ -9,9 +9,10 @@ from typing import Any
 from llvmlite import ir
 from numba import cfunc, types
 
+from cellar.engine.kernel_library.decorators import Typed, instruction, typed
 from cellar.engine.kernel_library.matmul_tile import make_tiles
 from cellar.engine.kernel_library.memory_intrinsics import call_product, expand, stack_memory
-from cellar.engine.kernel_library.simd import I, Typed, instruction, typed
+from cellar.engine.kernel_library.simd import I
 from cellar.engine.target import Registers
 
 MOST_ROWS = 8

@@ -18,7 +18,8 @@ from typing import Any, ClassVar
 from llvmlite import ir
 from numba import types
 
-from cellar.engine.kernel_library.simd import BYTES, instruction
+from cellar.engine.kernel_library.decorators import instruction
+from cellar.engine.kernel_library.simd import BYTES
 from cellar.engine.numerics import LANES
 
 _INT = ir.IntType(64)

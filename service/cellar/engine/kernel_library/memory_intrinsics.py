@@ -7,6 +7,7 @@ from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 
+from cellar.engine.kernel_library.decorators import Typed, instruction, literal_instruction, typed
 from cellar.engine.kernel_library.simd import (
     BITS,
     BYTES,
@@ -16,14 +17,10 @@ from cellar.engine.kernel_library.simd import (
     VECTOR,
     I,
     M,
-    Typed,
     V,
     emit_splat,
     floats,
-    instruction,
-    literal_instruction,
     pointer,
-    typed,
 )
 
 

@@ -1,6 +1,6 @@
 """Sums over many rows in the fixed order of the arithmetic: sixteen partial sums, then a halving tree."""
 
-from cellar.engine.kernel_library.elementary_functions import kernel_function
+from cellar.engine.kernel_library.decorators import kernel_function
 from cellar.engine.kernel_library.memory_intrinsics import load, store
 from cellar.engine.kernel_library.simd import add
 

@@ -1,6 +1,7 @@
 """Copies rows between the caller's dense arrays and padded rows, with checks for values that are not finite."""
 
-from cellar.engine.kernel_library.elementary_functions import flush, kernel_function
+from cellar.engine.kernel_library.decorators import kernel_function
+from cellar.engine.kernel_library.elementary_functions import flush
 from cellar.engine.kernel_library.memory_intrinsics import (
     load,
     load_first,

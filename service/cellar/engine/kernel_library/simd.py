@@ -6,14 +6,15 @@ splits the sixteen lanes into what the target has (one 512-bit register, two of 
 bit. Addresses are integers in bytes; sizes of rows are multiples of 64 bytes.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
-from numba.extending import intrinsic, models, register_model
+from numba.extending import models, register_model
 
+from cellar.engine.kernel_library.decorators import Typed, instruction, literal_instruction, typed
 from cellar.engine.numerics import LANES
 
 BYTES = 4 * LANES
@@ -55,30 +56,7 @@ class _MaskModel(models.PrimitiveModel):
         super().__init__(manager, kind, BITS)  # type: ignore[no-untyped-call]  # Numba ships no types
 
 
-Build = Callable[[ir.IRBuilder, Sequence[ir.Value]], ir.Value]
-Typed = tuple[Any, Callable[..., ir.Value]]
-
 V, M, I, F, B = LANES_TYPE, MASK_TYPE, types.int64, types.float32, types.boolean  # noqa: E741  # one letter a type
-
-
-def typed(result: Any, arguments: Sequence[Any], build: Build) -> Typed:
-    """Return the typing of an intrinsic: its signature, and the function that emits its instructions."""
-
-    def generate(context: Any, builder: ir.IRBuilder, _: Any, values: Sequence[ir.Value]) -> ir.Value:
-        value = build(builder, values)
-        return context.get_dummy_value() if result is types.void else value
-
-    return result(*arguments), generate
-
-
-def instruction(function: Callable[..., Typed]) -> Any:
-    """Make an instruction for kernels from a typing function, by Numba's decorator, which has no types."""
-    return intrinsic(function)
-
-
-def literal_instruction(function: Callable[..., Typed]) -> Any:
-    """Make an instruction that gets integer literals of the caller's text as literals."""
-    return intrinsic(prefer_literal=True)(function)
 
 
 def emit_call(builder: ir.IRBuilder, name: str, values: Sequence[ir.Value]) -> ir.Value:

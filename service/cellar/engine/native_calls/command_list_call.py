@@ -34,7 +34,8 @@ class CommandKind(IntEnum):
 _TEXT = """\
 from numba import cfunc, types
 
-from cellar.engine.kernel_library.elementary_functions import flush, kernel_function
+from cellar.engine.kernel_library.decorators import kernel_function
+from cellar.engine.kernel_library.elementary_functions import flush
 from cellar.engine.kernel_library.memory_intrinsics import (
     call_function, load, load_first, read_int, read_int32, store, write_int32,
 )

@@ -4,7 +4,7 @@
 and allocates nothing. It is compiled once for a target.
 """
 
-from cellar.engine.kernel_library.elementary_functions import kernel_function
+from cellar.engine.kernel_library.decorators import kernel_function
 from cellar.engine.kernel_library.memory_intrinsics import call_function, read_int, write_int, write_int32
 from cellar.engine.native_calls.call_header import HeaderField, Patch, Status
 from cellar.engine.native_calls.python_objects import (

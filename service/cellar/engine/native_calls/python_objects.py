@@ -5,7 +5,7 @@ The functions read at the offsets that the ABIs of CPython (PyBytesObject, PyTup
 is known, and a read behind that may leave its memory. All of it happens while the GIL is held.
 """
 
-from cellar.engine.kernel_library.elementary_functions import kernel_function
+from cellar.engine.kernel_library.decorators import kernel_function
 from cellar.engine.kernel_library.memory_intrinsics import read_byte, read_int, read_int32, write_int, write_int32
 from cellar.engine.native_calls.call_header import HeaderField
 
