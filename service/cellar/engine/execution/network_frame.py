@@ -1,5 +1,6 @@
 """Builds the frame of a network's call: lays out its words and scratch memory, and writes all addresses."""
 
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -34,6 +35,74 @@ class _Tables(NamedTuple):
     rows: int
 
 
+@dataclass(frozen=True, slots=True)
+class _LayerBinding:
+    """Writes the addresses of one layer's arrays to its descriptor, and notes the words that each call changes."""
+
+    plan: NetworkPlan
+    node: PlanNode
+    descriptor: Words
+    begin: int
+    """Position of the descriptor in the frame."""
+    patches: list[tuple[int, Patch, int]]
+
+    def bind(self, arrays: list[int]) -> None:
+        """Write all addresses; `arrays` are those of the arrays between layers."""
+        node, number = self.node, self.plan.nodes.index(self.node)
+        self.descriptor[HEAD_INDEX["reverse"]] = int(node.reverse)
+        self.descriptor[HEAD_INDEX["grad_mask"]] = 1
+        self.descriptor[HEAD_INDEX["layer"]] = number
+        for index, signal in enumerate(node.reads):
+            if signal == INPUT:
+                self.word("input", index, 0, Patch.INPUTS)
+                self.word("input_row", index, 4 * self.plan.in_size)
+                self.word("input_time", index, 0, Patch.INPUTS_TIME)
+            else:
+                self.array(("input", "input_row", "input_time"), index, self.plan.placement(signal), arrays)
+        self.array(("result", "result_row", "result_time"), 0, self.plan.placement((number,)), arrays)
+        self.bind_state()
+
+    def bind_state(self) -> None:
+        """Write where the state is read and written: at its offset in the network's, or in arrays of the node."""
+        node, offset = self.node, self.node.offset
+        if offset is None:
+            self.word("carry_in", 0, address(node.initial))
+            self.word("carry_out", 0, address(node.discarded))
+            return
+        if ("carry_in", 0) in node.kernel.kernel.slot_index:
+            self.patches.append((self.begin + HEAD_INDEX["sources"], Patch.SOURCES, 0))
+            self.descriptor[HEAD_INDEX["initial"]] = address(node.initial)
+            self.descriptor[HEAD_INDEX["offset"]] = 4 * offset
+        self.word("carry_in", 0, 0, Patch.STATE, 4 * offset)
+        self.word("carry_out", 0, 0, Patch.AFTER, 4 * offset)
+        self.word("carry_in_row", 0, 4 * self.plan.state_size)
+        self.word("carry_out_row", 0, 4 * self.plan.state_size)
+
+    def array(
+        self, kinds: tuple[SlotKind, SlotKind, SlotKind], index: int, placement: OutputPlacement, arrays: list[int]
+    ) -> None:
+        """Write address, row stride and time stride of an output."""
+        place, row, time = kinds
+        if placement.array < 0:
+            self.word(place, index, 0, Patch.OUTPUTS, placement.column)
+            self.word(row, index, 4 * self.plan.out_size)
+            self.word(time, index, 0, Patch.OUTPUTS_TIME)
+        else:
+            width = self.plan.widths[placement.array]
+            self.word(place, index, arrays[placement.array] + placement.column)
+            self.word(row, index, width)
+            self.word(time, index, 0, Patch.TIME, width)
+
+    def word(self, kind: SlotKind, index: int, value: int, patch: Patch | None = None, argument: int = 0) -> None:
+        """Write a slot, if the kernel has it, and note its patch."""
+        position = self.node.kernel.kernel.slot_index.get((kind, index))
+        if position is None:
+            return
+        self.descriptor[position] = value
+        if patch is not None:
+            self.patches.append((self.begin + position, patch, argument))
+
+
 class _FrameBuilder:
     """Builds one frame: lays out its words and its scratch memory, and writes the addresses."""
 
@@ -60,7 +129,7 @@ class _FrameBuilder:
         for node, descriptor, begin in zip(plan.nodes, descriptors, begins, strict=False):
             at = node.kernel.kernel.slot_index
             descriptor[[at["buffer", i] for i in range(len(node.kernel.kernel.memory_plan.buffers))]] += base
-            self._bind(node, descriptor, int(begin), [base + place for place in arrays])
+            _LayerBinding(plan, node, descriptor, int(begin), self.patches).bind([base + place for place in arrays])
         return self._assembled(descriptors, begins, arena, length)
 
     def _reserve(self, size: int) -> int:
@@ -73,56 +142,6 @@ class _FrameBuilder:
         buffers = node.kernel.kernel.buffers(self.capacity, self.capacity, 2 * self.capacity)
         descriptor[buffers.positions] = buffers.offsets + begin
         return begin + buffers.length
-
-    def _bind(self, node: PlanNode, descriptor: Words, begin: int, arrays: list[int]) -> None:
-        """Write the addresses of a kernel's arrays, and note those that each call changes."""
-        at = node.kernel.kernel.slot_index
-        number = self.plan.nodes.index(node)
-        descriptor[HEAD_INDEX["reverse"]] = int(node.reverse)
-        descriptor[HEAD_INDEX["grad_mask"]] = 1
-        descriptor[HEAD_INDEX["layer"]] = number
-
-        def word(kind: SlotKind, index: int, value: int, patch: Patch | None = None, argument: int = 0) -> None:
-            position = at.get((kind, index))
-            if position is None:
-                return
-            descriptor[position] = value
-            if patch is not None:
-                self.patches.append((begin + position, patch, argument))
-
-        def dense(kind: SlotKind, row: SlotKind, time: SlotKind, index: int, placement: OutputPlacement) -> None:
-            if placement.array < 0:
-                word(kind, index, 0, Patch.OUTPUTS, placement.column)
-                word(row, index, 4 * self.plan.out_size)
-                word(time, index, 0, Patch.OUTPUTS_TIME)
-            else:
-                width = self.plan.widths[placement.array]
-                word(kind, index, arrays[placement.array] + placement.column)
-                word(row, index, width)
-                word(time, index, 0, Patch.TIME, width)
-
-        for index, signal in enumerate(node.reads):
-            if signal == INPUT:
-                word("input", index, 0, Patch.INPUTS)
-                word("input_row", index, 4 * self.plan.in_size)
-                word("input_time", index, 0, Patch.INPUTS_TIME)
-            else:
-                dense("input", "input_row", "input_time", index, self.plan.placement(signal))
-        dense("result", "result_row", "result_time", 0, self.plan.placement((number,)))
-        if node.offset is None:
-            word("carry_in", 0, address(node.initial))
-            word("carry_out", 0, address(node.discarded))
-        else:
-            if ("carry_in", 0) in at:
-                self.patches.append((begin + HEAD_INDEX["sources"], Patch.SOURCES, 0))
-                descriptor[HEAD_INDEX["initial"]], descriptor[HEAD_INDEX["offset"]] = (
-                    address(node.initial),
-                    4 * node.offset,
-                )
-            word("carry_in", 0, 0, Patch.STATE, 4 * node.offset)
-            word("carry_out", 0, 0, Patch.AFTER, 4 * node.offset)
-            word("carry_in_row", 0, 4 * self.plan.state_size)
-            word("carry_out_row", 0, 4 * self.plan.state_size)
 
     def _assembled(self, descriptors: list[Words], begins: Words, arena: Bytes | Scratch, length: int) -> NetworkFrame:
         """Return the frame: the head, the descriptors, and the tables that the head points to."""

@@ -268,6 +268,7 @@ class _Parser:
         return any(token.text == name and after.text == "=" for token, after in pairwise(self.tokens))
 
     def arity_error(self, token: Token, arity: int, given: int) -> CellSyntaxError:
+        """Return the error for a call with another number of arguments."""
         expected = f"{arity} argument{'s' if arity > 1 else ''}"
         return CellSyntaxError(
             f"{token.text!r} takes {expected}, not {given}",

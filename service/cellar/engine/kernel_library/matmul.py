@@ -34,8 +34,8 @@ def float32_product(registers: Registers) -> Any:
 
     It writes the products of `rows` vectors of `length` floats with packed panels. The float k of row i stands at
     a + i * a_row + k * a_k (strides in bytes); a row of results has `panels` blocks of 64 bytes. With `accumulate` the
-    sums are added to what `out` holds. The rows are cut into blocks of nearly equal height, the panels into groups as
-    wide as the tile allows at that height, and the terms into parts whose weights stay in the cache for all blocks.
+    sums are added to what `out` holds. The rows are cut into blocks of nearly equal height, and the terms into parts
+    whose weights stay in the cache for all blocks.
     """
     shapes = tile_shapes(registers)
     tile, tallest, most_panels = make_tiles(registers.lanes, shapes, bfloat16=False), len(shapes), _lookup(shapes)
