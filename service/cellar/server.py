@@ -13,7 +13,7 @@ from fastapi import FastAPI
 from cellar import __version__
 from cellar.api.dependencies import Services
 from cellar.api.fast_http.protocol import StepProtocol
-from cellar.api.sequence_stream.response import Underway
+from cellar.api.sequence_stream.response import OpenSequences
 from cellar.api.websocket.connection.keep_alive import PING_S
 from cellar.api.websocket.connection.protocol import StreamProtocol
 from cellar.api.websocket.streams import Streams
@@ -60,10 +60,10 @@ def make_server(app: FastAPI, settings: Settings, announce: Callable[[], Corouti
     )
     streams: Streams = app.state.streams
     services: Services = app.state.services
-    underway: Underway = app.state.underway
+    sequences: OpenSequences = app.state.sequences
 
     async def end_streams() -> None:
-        underway.stop()
+        sequences.stop()
         await services.event_hub.aclose()
         await streams.stop()
 

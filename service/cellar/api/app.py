@@ -20,8 +20,8 @@ from cellar.api.http.conventions import EndingNewlines, EndingSlashes, HeadReque
 from cellar.api.http.parameters import REPLAYED
 from cellar.api.limits.limits import Limits, Load
 from cellar.api.routes import router
-from cellar.api.routes.session.step_dispatch import HotRoutes
-from cellar.api.sequence_stream.response import Underway
+from cellar.api.routes.session.step_dispatch import StepDispatch
+from cellar.api.sequence_stream.response import OpenSequences
 from cellar.api.specs import openapi_route
 from cellar.api.websocket.streams import Streams
 
@@ -50,7 +50,7 @@ def create_app(
     app = FastAPI(title="Cellar", version=__version__, openapi_url=None, redirect_slashes=False, lifespan=lifespan)
     app.state.services = services
     app.state.streams = Streams(services, access, window=replay_window, max_bytes=max_body_bytes)
-    app.state.underway = Underway()
+    app.state.sequences = OpenSequences()
     app.state.max_body_bytes = max_body_bytes
     app.state.forms = HeadTemplates()
     app.state.access = access
@@ -60,7 +60,7 @@ def create_app(
     app.mount(conventions.DOCS, StaticFiles(directory=DOCS, html=True))
     app.add_route(openapi_route.PATH, openapi_route.OpenApiDocument().answer)
     problems.install(app)
-    app.add_middleware(HotRoutes)
+    app.add_middleware(StepDispatch)
     app.add_middleware(EndingNewlines)
     app.add_middleware(GzipAnswers)
     app.add_middleware(GzipBodies, max_body_bytes=max_body_bytes, memory=app.state.load.bodies, streams=STREAMS)

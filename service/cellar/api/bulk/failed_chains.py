@@ -15,12 +15,12 @@ class FailedChains:
     def __init__(self) -> None:
         self._failed: dict[Chain, int] = {}
 
-    def told(self, ask: BulkStep, error: Exception) -> Exception:
+    def error_for(self, step: BulkStep, error: Exception) -> Exception:
         """Return the error that a step is answered with: NotReached after a failed one, otherwise its own."""
-        place = None if ask.command is None else place_of(ask.command.identity)
-        if place is None or ask.session is None:
+        place = None if step.command is None else place_of(step.command.identity)
+        if place is None or step.session is None:
             return error
-        chain = (ask.session, place.writer)
+        chain = (step.session, place.writer)
         failed = self._failed.get(chain)
         if failed is not None and place.number > failed and isinstance(error, Regressed | WriterUnknown):
             return behind(Place(place.writer, failed))

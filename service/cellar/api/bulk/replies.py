@@ -10,9 +10,8 @@ import orjson
 from cellar.api.bulk.requests import BulkStep
 from cellar.api.decoding.step_input import pointing
 from cellar.api.decoding.step_output import document_of
-from cellar.api.errors.problems import INTERNAL
-from cellar.api.errors.problems import document_of as document_of_error
-from cellar.errors import CellarError, Unavailable
+from cellar.api.errors.problems import INTERNAL, embedded
+from cellar.errors import CellarError
 from cellar.ports import StepResult
 from cellar.sessions.requests.request import PendingResult, PendingSteps
 from cellar.wire.frames import columns, frames, layout
@@ -28,11 +27,11 @@ class LineAnswers:
     def __init__(self) -> None:
         self._lines: list[bytes] = []
 
-    def add(self, ask: BulkStep, result: Result) -> None:
+    def add(self, step: BulkStep, result: Result) -> None:
         """Add the next answer."""
-        named = {} if ask.session is None else {"session": ask.session}
+        named = {} if step.session is None else {"session": step.session}
         if isinstance(result, Exception):
-            self._lines.append(_line({**named, **problem_document(ask, result)}))
+            self._lines.append(_line({**named, **problem_document(step, result)}))
         else:
             replayed = {"replayed": True} if result.replayed else {}
             self._lines.append(_line({**named, **document_of(result), **replayed}))
@@ -46,7 +45,7 @@ class LineAnswers:
 
     def problem(self, error: CellarError) -> bytes:
         """Return the line of an error that is not one of a step."""
-        return _line(_with_pause(document_of_error(error), error))
+        return _line(embedded(error))
 
 
 class FrameAnswers:
@@ -55,9 +54,9 @@ class FrameAnswers:
     def __init__(self) -> None:
         self._packed: list[frames.Packed] = []
 
-    def add_group(self, asks: Sequence[BulkStep], coming: Sequence[PendingSteps | Exception]) -> None:
+    def add_group(self, steps: Sequence[BulkStep], pending: Sequence[PendingSteps | Exception]) -> None:
         """Add the next answers, which are all there. Runs of successful ones are packed column by column."""
-        for well, run in groupby(zip(asks, coming, strict=True), _went_well):
+        for well, run in groupby(zip(steps, pending, strict=True), _went_well):
             some = [*run]
             self._packed += _pack_well(some) if well else [frames.pack_answer(_answer(*one)) for one in some]
 
@@ -73,7 +72,7 @@ class FrameAnswers:
     def problem(self, error: CellarError) -> bytes:
         """Return the frame of the answers so far, and the one that ends the body with an error."""
         rest = self.whole() if self._packed else b""
-        return rest + frames.pack_problem(orjson.dumps(_with_pause(document_of_error(error), error)))
+        return rest + frames.pack_problem(orjson.dumps(embedded(error)))
 
 
 AnswerWriter = LineAnswers | FrameAnswers
@@ -81,8 +80,8 @@ AnswerWriter = LineAnswers | FrameAnswers
 
 
 def _went_well(one: tuple[BulkStep, PendingSteps | Exception]) -> bool:
-    coming = one[1]
-    return isinstance(coming, PendingResult) and not coming.failed and coming.result().output is not None
+    pending = one[1]
+    return isinstance(pending, PendingResult) and not pending.failed and pending.result().output is not None
 
 
 def _pack_well(run: Sequence[tuple[BulkStep, PendingSteps | Exception]]) -> list[frames.Packed]:
@@ -95,10 +94,10 @@ def _pack_well(run: Sequence[tuple[BulkStep, PendingSteps | Exception]]) -> list
         return [packed for one in run for packed in _pack_well([one])]
 
 
-def _pack_outputs(asks: Sequence[BulkStep], coming: Sequence[PendingSteps]) -> frames.Packed:
-    done = [one.result() for one in coming]
+def _pack_outputs(steps: Sequence[BulkStep], pending: Sequence[PendingSteps]) -> frames.Packed:
+    done = [one.result() for one in pending]
     return columns.pack_outputs(
-        [ask.tag for ask in asks],
+        [step.tag for step in steps],
         [one.position for one in done],
         [one.steps for one in done],
         [one.command.inputs.shape[1] for one in done],
@@ -107,34 +106,30 @@ def _pack_outputs(asks: Sequence[BulkStep], coming: Sequence[PendingSteps]) -> f
     )
 
 
-def _answer(ask: BulkStep, coming: PendingSteps | Exception) -> frames.Answer:
+def _answer(step: BulkStep, pending: PendingSteps | Exception) -> frames.Answer:
     """Return a problem, or an answer whose output was not kept."""
-    if isinstance(coming, PendingResult):
+    if isinstance(pending, PendingResult):
         try:
-            done = coming.result()
-            return frames.Answer(ask.tag, layout.OK, frames.Place(*done.position), None, done.replayed)
+            done = pending.result()
+            return frames.Answer(step.tag, layout.OK, frames.Place(*done.position), None, done.replayed)
         except Exception as error:
-            coming = error
-    document = problem_document(ask, coming)
-    return frames.Answer(ask.tag, document["status"], problem=orjson.dumps(document))
+            pending = error
+    document = problem_document(step, pending)
+    return frames.Answer(step.tag, document["status"], problem=orjson.dumps(document))
 
 
-def problem_document(ask: BulkStep, error: Exception) -> dict[str, Any]:
-    """Return the problem document of one step, with the seconds that elsewhere are in the header Retry-After."""
+def problem_document(step: BulkStep, error: Exception) -> dict[str, Any]:
+    """Return the problem document of one step."""
     try:
-        if ask.command is None:
+        if step.command is None:
             raise error
-        with pointing(ask.command):
+        with pointing(step.command):
             raise error
     except CellarError as found:
-        return _with_pause(document_of_error(found), found)
+        return embedded(found)
     except Exception as found:
         logger.error("%s in a step", type(found).__name__, exc_info=found)
         return INTERNAL
-
-
-def _with_pause(document: dict[str, Any], error: CellarError) -> dict[str, Any]:
-    return {**document, "retry_after_s": error.retry_after_s} if isinstance(error, Unavailable) else document
 
 
 def _line(document: dict[str, Any]) -> bytes:

@@ -123,9 +123,9 @@ class LineReader:
         return BulkStep(session, self._next_tag(), command)
 
     async def _read(self, line: bytes) -> BulkStep:
-        ask = await read_beside(len(line), _of_line, line, self._tenant, self._next_tag())
-        self._faults = 0 if ask.fault is None else self._faults + 1
-        return ask
+        step = await read_beside(len(line), _of_line, line, self._tenant, self._next_tag())
+        self._faults = 0 if step.fault is None else self._faults + 1
+        return step
 
     def _next_tag(self) -> int:
         tag, self._count = self._count % _TAGS, self._count + 1

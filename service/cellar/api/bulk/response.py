@@ -61,30 +61,30 @@ class BulkResponse(Duplex):
 
     async def _begin(self, part: list[BulkStep]) -> None:
         for start in range(0, max(1, len(part)), GROUP):
-            asks = part[start : start + GROUP]
-            await self._begin_group(asks, last=start + GROUP >= len(part))
+            steps = part[start : start + GROUP]
+            await self._begin_group(steps, last=start + GROUP >= len(part))
 
-    async def _begin_group(self, asks: list[BulkStep], *, last: bool) -> None:
+    async def _begin_group(self, steps: list[BulkStep], *, last: bool) -> None:
         came_s = monotonic()
-        size = sum([ask.command.inputs.nbytes for ask in asks if ask.command is not None])
-        await self.window.room(len(asks), size)
-        coming: list[PendingSteps | Exception] = []
-        for ask in asks:
-            begun = self._submit(ask, came_s)
+        size = sum([step.command.inputs.nbytes for step in steps if step.command is not None])
+        await self.window.room(len(steps), size)
+        pending: list[PendingSteps | Exception] = []
+        for step in steps:
+            begun = self._submit(step, came_s)
             if isinstance(begun, Overloaded):  # the queue may be full of this request, and have room soon
-                done = len(coming)
-                self.window.put(Group(asks[:done], coming, 0, last=False))
-                asks, coming = asks[done:], []
+                done = len(pending)
+                self.window.put(Group(steps[:done], pending, 0, last=False))
+                steps, pending = steps[done:], []
                 await self.window.settled()
-                begun = self._submit(ask, came_s)
-            coming.append(begun)
-        self.window.put(Group(asks, coming, size, last))
+                begun = self._submit(step, came_s)
+            pending.append(begun)
+        self.window.put(Group(steps, pending, size, last))
 
-    def _submit(self, ask: BulkStep, came_s: float) -> PendingSteps | Exception:
+    def _submit(self, step: BulkStep, came_s: float) -> PendingSteps | Exception:
         """Submit a step. Return the error of one that cannot be submitted, which is its answer."""
-        command = ask.command
+        command = step.command
         if command is None:
-            return ask.fault or AssertionError("a step without a fault has a command")
+            return step.fault or AssertionError("a step without a fault has a command")
         if command.deadline_s is not None:
             command.came_s = came_s
         try:
@@ -105,37 +105,37 @@ class BulkResponse(Duplex):
     async def _answer(self, group: Group, send: Send) -> None:
         if isinstance(self._writer, FrameAnswers):
             await group.settled()
-            self._writer.add_group(group.asks, [*map(self._told, group.asks, group.coming)])
+            self._writer.add_group(group.steps, [*map(self._outcome, group.steps, group.pending)])
         else:
             await self._answer_lines(self._writer, group, send)
         await self._send(send, self._writer.whole() if group.last else self._writer.ready())
 
-    def _told(self, ask: BulkStep, coming: PendingSteps | Exception) -> PendingSteps | Exception:
+    def _outcome(self, step: BulkStep, pending: PendingSteps | Exception) -> PendingSteps | Exception:
         """Return the outcome of a step, or the error that replaces it."""
-        error = coming if isinstance(coming, Exception) else coming.outcome if coming.failed else None
-        return self._chains.told(ask, error) if isinstance(error, Exception) else coming
+        error = pending if isinstance(pending, Exception) else pending.outcome if pending.failed else None
+        return self._chains.error_for(step, error) if isinstance(error, Exception) else pending
 
     async def _answer_lines(self, writer: LineAnswers, group: Group, send: Send) -> None:
         """Write answers as lines. Before a wait, send those that are ready; a thread encodes long ones."""
         written = 0
-        for ask, coming in zip(group.asks, group.coming, strict=True):
-            if isinstance(coming, Exception):
-                writer.add(ask, self._chains.told(ask, coming))
+        for step, pending in zip(group.steps, group.pending, strict=True):
+            if isinstance(pending, Exception):
+                writer.add(step, self._chains.error_for(step, pending))
                 continue
-            if written >= SEND_BYTES or not coming.done():
+            if written >= SEND_BYTES or not pending.done():
                 written = 0
                 await self._send(send, writer.ready())
             try:
-                result = coming.result() if coming.done() else await coming
+                result = pending.result() if pending.done() else await pending
             except Exception as error:
-                writer.add(ask, self._chains.told(ask, error))
+                writer.add(step, self._chains.error_for(step, error))
                 continue
             size = len(result.output or b"")
             written += size
             try:
                 if size > PROMPT_BYTES:
-                    await run_sync(writer.add, ask, result)
+                    await run_sync(writer.add, step, result)
                 else:
-                    writer.add(ask, result)
+                    writer.add(step, result)
             except Exception as error:  # of this answer only; the next ones are written
-                writer.add(ask, error)
+                writer.add(step, error)

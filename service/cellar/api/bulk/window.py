@@ -18,17 +18,17 @@ MOST_BYTES = 4 * 1024 * 1024
 class Group(NamedTuple):
     """Steps that were begun together. `last` is whether a part of the request ends with them."""
 
-    asks: list[BulkStep]
-    coming: list[PendingSteps | Exception]
+    steps: list[BulkStep]
+    pending: list[PendingSteps | Exception]
     size_bytes: int
     last: bool
 
     async def settled(self) -> None:
         """Wait until every step has its answer, or has failed."""
-        for coming in self.coming:
-            if isinstance(coming, PendingResult) and not coming.done():
+        for pending in self.pending:
+            if isinstance(pending, PendingResult) and not pending.done():
                 with suppress(Exception):  # the writer handles it
-                    await coming
+                    await pending
 
 
 class Window:
@@ -81,12 +81,12 @@ class Window:
     def abandon(self) -> None:
         """Cancel the steps of all groups that are left."""
         for group in self._groups:
-            for coming in group.coming:
-                if isinstance(coming, PendingResult):
-                    coming.cancel()
+            for pending in group.pending:
+                if isinstance(pending, PendingResult):
+                    pending.cancel()
 
     def _count(self, group: Group, sign: int) -> None:
-        self._steps += sign * len(group.asks)
+        self._steps += sign * len(group.steps)
         self._bytes += sign * group.size_bytes
         self._changed.set()
 

@@ -97,13 +97,19 @@ def problem_of(error: errors.CellarError, headers: Mapping[str, str] | None = No
 
 
 def document_of(error: errors.CellarError) -> dict[str, Any]:
-    """Return the problem document of an error as an object, which also is an answer among others in one body."""
+    """Return the problem document of an error as an object."""
     status = status_of(type(error))
     if status == HTTPStatus.INTERNAL_SERVER_ERROR:
         logger.error("%s: %s", error.slug, error.detail, exc_info=error)
     mend = MENDS.get(type(error))
     detail = error.detail if mend is None else f"{error.detail}; {mend}"
     return _document(status, error.slug, error.title, detail, error.fields())
+
+
+def embedded(error: errors.CellarError) -> dict[str, Any]:
+    """Return the problem document of an error that is one of many in a body, with `retry_after_s` for Retry-After."""
+    document = document_of(error)
+    return {**document, "retry_after_s": error.retry_after_s} if isinstance(error, errors.Unavailable) else document
 
 
 EVERYWHERE: tuple[type[errors.CellarError], ...] = (

@@ -5,8 +5,8 @@ from typing import Any, Literal
 import numpy as np
 import orjson
 
-from cellar.api.errors.problems import document_of
-from cellar.errors import CellarError, Unavailable
+from cellar.api.errors.problems import embedded
+from cellar.errors import CellarError
 from cellar.sessions.operations.long_sequence import LongSequence, Ran
 
 Outputs = Literal["all", "last", "none"]
@@ -36,10 +36,7 @@ def problem_line(error: CellarError, sequence: LongSequence) -> bytes:
 
     `position` is that of the session, from which another request may continue.
     """
-    document = {**place_of(sequence), "first": sequence.steps, **document_of(error)}
-    if isinstance(error, Unavailable):
-        document["retry_after_s"] = error.retry_after_s
-    return _line(document)
+    return _line({**place_of(sequence), "first": sequence.steps, **embedded(error)})
 
 
 def place_of(sequence: LongSequence) -> dict[str, Any]:

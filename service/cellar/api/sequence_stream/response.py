@@ -21,7 +21,7 @@ Read = Floats | Exception | None
 """A chunk, the error after the last chunk, or None at the end."""
 
 
-class Underway:
+class OpenSequences:
     """The long sequences that are being answered."""
 
     def __init__(self) -> None:
@@ -39,10 +39,10 @@ class SequenceResponse(Duplex):
     """A response that runs the steps of its request."""
 
     def __init__(
-        self, sequence: LongSequence, reader: Reader, outputs: Outputs, media_type: str, underway: Underway
+        self, sequence: LongSequence, reader: Reader, outputs: Outputs, media_type: str, sequences: OpenSequences
     ) -> None:
         super().__init__(media_type)
-        self._underway = underway
+        self._sequences = sequences
         self._stopping = False
         self._sequence = sequence
         self._reader = reader
@@ -52,11 +52,11 @@ class SequenceResponse(Duplex):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Read and run concurrently until all is done, something fails, or the service stops."""
-        self._underway.exchanges.add(self)
+        self._sequences.exchanges.add(self)
         try:
             await super().__call__(scope, receive, send)
         finally:
-            self._underway.exchanges.discard(self)
+            self._sequences.exchanges.discard(self)
 
     def stop(self) -> None:
         """Stop reading, and end after the chunk that runs and the one that waits."""
@@ -92,7 +92,7 @@ class SequenceResponse(Duplex):
         return [*found, rest] if last and len(rest) else found, None
 
     async def _write(self, send: Send) -> None:
-        if self._underway.stopping:
+        if self._sequences.stopping:
             self.stop()
         while (read := await self._next()) is not None:
             if isinstance(read, Exception):

@@ -9,11 +9,11 @@ import orjson
 from numpy.typing import NDArray
 
 from cellar.api.decoding.step_output import NAMES, numbers_of
-from cellar.api.errors.problems import document_of
+from cellar.api.errors.problems import embedded
 from cellar.api.websocket.connection.interface import BINARY, TEXT, Message
 from cellar.api.websocket.requests import Resume
 from cellar.api.websocket.submissions import Several, Submission
-from cellar.errors import CellarError, Overloaded, Unavailable
+from cellar.errors import CellarError, Overloaded
 from cellar.ports import ROW, Floats, Position, StepChanges, StepResult
 from cellar.sessions.values.results import Missed, SinceAnswer
 from cellar.wire.frames import columns, frames, layout
@@ -92,8 +92,7 @@ def text(document: dict[str, Any]) -> Message:
 
 def problem(error: CellarError | None) -> dict[str, Any]:
     """Return the problem document of an error. None is a request that was cancelled."""
-    error = error or Overloaded("the request was cancelled")
-    return document_of(error) | ({"retry_after_s": error.retry_after_s} if isinstance(error, Unavailable) else {})
+    return embedded(error or Overloaded("the request was cancelled"))
 
 
 def _told(missed: Missed) -> dict[str, Any]:

@@ -88,7 +88,7 @@ def headers_of(answer: httpx.Response) -> dict[str, str]:
 async def test_all_ways_answer_the_same(settings: Settings) -> None:
     """By the protocol itself, before FastAPI, and by FastAPI."""
     hot, ordinary = create_app(with_own_keys(settings)), create_app(with_own_keys(settings))
-    ordinary.user_middleware = [one for one in ordinary.user_middleware if "HotRoutes" not in repr(one)]
+    ordinary.user_middleware = [one for one in ordinary.user_middleware if "StepDispatch" not in repr(one)]
     assert len(ordinary.user_middleware) == len(hot.user_middleware) - 1
     async with running(ordinary) as client:
         expected = await answers(client)

@@ -76,4 +76,4 @@ async def stream_sequence(
             reset=query.rows_to_reset,
         )
     reader = READERS[kind](sequence.size, request.app.state.max_body_bytes)
-    return SequenceResponse(sequence, reader, query.outputs, wanted, request.app.state.underway)
+    return SequenceResponse(sequence, reader, query.outputs, wanted, request.app.state.sequences)

@@ -22,7 +22,7 @@ KEY = re.compile(IDEMPOTENCY_KEY_PATTERN)
 ENDPOINTS = {"step": steps.step, "sequence": steps.sequence}
 
 
-class HotRoutes:
+class StepDispatch:
     """Calls the endpoints of `POST /v1/sessions/{session}/step` and `/sequence` directly."""
 
     def __init__(self, app: ASGIApp) -> None:
