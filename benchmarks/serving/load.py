@@ -258,6 +258,6 @@ def main(fd: int) -> None:
 
 
 if __name__ == "__main__":
-    from benchmarks.serving import load  # imported by its module name, so that both ends pickle the same classes
+    from benchmarks.serving import load  # imported by its module name, so that both ends use the same classes
 
     load.main(int(sys.argv[1]))

@@ -97,6 +97,7 @@ def run_job(tenant: str, job: str) -> None:
     stores = Stores(settings)
 
     def prepare() -> Registry:
+        """Check the arithmetic, and return the registry."""
         parts = Parts(settings)
         self_test.check(parts.kernels, training=True)
         return parts.registry

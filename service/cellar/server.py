@@ -63,6 +63,7 @@ def make_server(app: FastAPI, settings: Settings, announce: Callable[[], Corouti
     sequences: OpenSequences = app.state.sequences
 
     async def end_streams() -> None:
+        """End long sequences, event streams and WebSockets."""
         sequences.stop()
         await services.event_hub.aclose()
         await streams.stop()

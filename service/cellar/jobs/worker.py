@@ -204,6 +204,7 @@ def _end_when_asked() -> None:
     """Let a signal end the process with exit code 0. rq installs its own handlers only once it is registered."""
 
     def end(_number: int, _frame: object) -> None:
+        """End the process in good order."""
         raise SystemExit(0)  # no subclass of Exception, which running code, such as logging, could swallow
 
     signal.signal(signal.SIGTERM, end)

@@ -252,10 +252,12 @@ def _real_path(loc: Sequence[str | int], document: Any, kind: str) -> list[str |
     known: dict[tuple[int, int], list[str | int]] = {}
 
     def fit(path: list[str | int]) -> tuple[bool, int]:
+        """Return how well a path fits the location: whether it ends at it, and its length."""
         ends = kind == "extra_forbidden" and path[-1:] == list(loc[-1:])
         return ends, len(path)
 
     def read(at: int, value: Any) -> list[str | int]:
+        """Return the longest path in `value` for the location from index `at` on."""
         if at == len(loc):
             return []
         if (at, id(value)) not in known:

@@ -143,6 +143,7 @@ class StepCycle:
         """Encode a long answer on a thread, because all other requests would wait for it."""
 
         def written(content: asyncio.Future[bytes]) -> None:
+            """Write the answer that was encoded on a thread, or the error."""
             error = content.exception()
             if isinstance(error, Exception):
                 self._refuse(error)

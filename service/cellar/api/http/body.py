@@ -97,6 +97,7 @@ class BodyLimit:
         received, share = 0, self._memory.share()
 
         async def counting() -> Message:
+            """Receive a message, and raise BodyTooLarge when all parts together are over the limit."""
             nonlocal received
             message = await receive()
             received += len(message.get("body", b""))

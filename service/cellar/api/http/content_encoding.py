@@ -108,6 +108,7 @@ class GzipAnswers:
         start: Message | None = None
 
         async def encoding(message: Message) -> None:
+            """Send a message; an answer with a single body message is compressed."""
             nonlocal start
             if message["type"] == "http.response.start":
                 start = message

@@ -55,6 +55,7 @@ class HeadRequests:
         sent = False
 
         async def head_alone(message: Message) -> None:
+            """Send the head of the answer and an empty body."""
             nonlocal sent
             if message["type"] == "http.response.start":
                 await send(message)
@@ -78,6 +79,7 @@ class EndingNewlines:
         adds = False
 
         async def ended(message: Message) -> None:
+            """Send a message; the last part of a JSON body gets a newline."""
             nonlocal adds
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(raw=list(message["headers"]))

@@ -25,6 +25,7 @@ class JsonRoute(APIRoute):
         handle, known = self._body_handler(), self._known_parameters()
 
         async def check_and_handle(request: Request) -> Response:
+            """Check the names of query parameters, then handle the request."""
             if request.scope["query_string"]:
                 check_query(request.query_params, known)
             return await handle(request)
@@ -46,6 +47,7 @@ class JsonRoute(APIRoute):
         adapter: TypeAdapter[Any] = TypeAdapter(annotation)
 
         async def read_and_handle(request: Request) -> Response:
+            """Decode the body, validate a long one on a thread, then handle the request."""
             decoded = _DecodedRequest(request.scope, request.receive)
             if required or await decoded.body():
                 decoded.document = await read_json(decoded)
@@ -64,6 +66,7 @@ class _DecodedRequest(Request):
     document: Any = None
 
     async def json(self) -> Any:
+        """Return the decoded document."""
         return self.document
 
 

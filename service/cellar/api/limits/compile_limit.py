@@ -41,6 +41,7 @@ class CompileLimit:
         gone = threading.Event()
 
         def guarded() -> Result:
+            """Run the work unless the client has disconnected."""
             with while_wanted(lambda: not gone.is_set()):
                 if gone.is_set():
                     raise CompileAbandoned("the client has disconnected")

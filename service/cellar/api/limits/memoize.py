@@ -23,6 +23,7 @@ def remembered(function: Callable[[*Arguments], Result]) -> Callable[[*Arguments
 
     @wraps(function)
     def call(*arguments: *Arguments) -> Result:
+        """Call the function, through the cache if all arguments are short."""
         for argument in arguments:
             if isinstance(argument, (str, bytes)) and len(argument) > LONGEST:
                 return function(*arguments)

@@ -101,6 +101,7 @@ class Socket:
         """Start work that must wait, and take no message until it is done."""
 
         async def guarded() -> None:
+            """Run the work, end the socket if it fails, and then continue reading."""
             try:
                 await work
             except Exception as error:

@@ -38,6 +38,7 @@ def _remember_types() -> None:
     known: dict[object, Any] = {}
 
     def get_call_type(function: Any, context: Any, args: Any, kws: Any) -> Any:
+        """Return the type of a call from the cache, or resolve it."""
         if not any(template.prefer_literal for template in function.templates):
             args = tuple(map(types.unliteral, args))
         key = function, args, tuple(kws.items())

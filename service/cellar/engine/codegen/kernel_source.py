@@ -179,6 +179,7 @@ class _KernelWriter(FusedLoopWriter, ParameterGradientWriter, PrologueEpilogueWr
         places = [" + ".join(["0", *widths[:index]]) for index in range(len(widths))]
 
         def call(source: str, target: str, rows: str) -> None:
+            """Write one call of the matrix product."""
             self.write(
                 f"call_product(product, {source}, {stride}, 4, {panels}, {target}, {out_stride}, {length},"
                 f" ({dense[-1]} + 63) // 64, {rows}, 0, plain)"

@@ -133,6 +133,7 @@ class NetworkProgram:
         cuts = [slice(*pair) for pair in pairwise(edges) if pair[0] < pair[1]] or [slice(0, 0)]
 
         def part(cut: slice) -> Run:
+            """Run the rows of one part."""
             mine = (None if array is None else array[cut] for array in (lengths, reset))
             return self.run(inputs[:, cut], state[cut], *mine)  # type: ignore[arg-type]  # each is of its own type
 

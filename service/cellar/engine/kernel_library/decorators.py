@@ -30,6 +30,7 @@ def typed(result: Any, arguments: Sequence[Any], build: Build) -> Typed:
     """Return the typing of an intrinsic: its signature, and the function that emits its instructions."""
 
     def generate(context: Any, builder: ir.IRBuilder, _: Any, values: Sequence[ir.Value]) -> ir.Value:
+        """Emit the instructions; a function without a result gives a dummy value."""
         value = build(builder, values)
         return context.get_dummy_value() if result is types.void else value
 

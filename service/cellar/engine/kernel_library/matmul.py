@@ -44,6 +44,7 @@ def float32_product(registers: Registers) -> Any:
         a: Any, a_row: Any, a_k: Any, w: Any, out: Any, out_row: Any, length: Any, panels: Any, rows: Any,
         accumulate: Any, _: Any,
     ) -> int:  # fmt: skip
+        """Compute the product as described above."""
         if rows <= 0:
             return 0
         blocks = (rows + tallest - 1) // tallest
@@ -89,6 +90,7 @@ def bfloat16_product(registers: Registers) -> Any:
         a: Any, a_row: Any, a_k: Any, w: Any, out: Any, out_row: Any, length: Any, panels: Any, rows: Any,
         accumulate: Any, plain: Any,
     ) -> int:  # fmt: skip
+        """Compute the product as described above."""
         panel = 64 * ((length + 1) // 2)
         if rows == 1:
             while panels > 0:
@@ -136,7 +138,10 @@ def _lookup(values: Sequence[int]) -> Any:
 
     @instruction
     def look_up(_: Any, index: Any) -> Typed:
+        """Type the instruction."""
+
         def build(b: ir.IRBuilder, v: Sequence[ir.Value]) -> ir.Value:
+            """Emit the selection of the value."""
             word = ir.IntType(64)
             found: ir.Value = word(values[-1])
             for number, value in reversed(list(enumerate(values[:-1], 1))):

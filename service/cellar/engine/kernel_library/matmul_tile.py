@@ -64,7 +64,10 @@ def make_tiles(lanes: int, panels: Sequence[int], *, bfloat16: bool) -> Any:
         _: Any, rows: Any, width: Any, a: Any, a_row: Any, a_k: Any, w: Any, out: Any, out_row: Any, panel: Any,
         length: Any, accumulate: Any,
     ) -> Any:  # fmt: skip
+        """Type the instruction."""
+
         def generate(context: Any, builder: ir.IRBuilder, _: Any, values: Any) -> ir.Value:
+            """Emit a switch over all tiles."""
             rows, width, *rest = values
             operands = _Operands(*rest)
             number = builder.add(builder.mul(rows, _number(256)), width)

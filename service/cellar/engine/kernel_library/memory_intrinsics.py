@@ -60,6 +60,7 @@ def copy_bytes(_: Any, source: Any, target: Any, size: Any) -> Typed:
     """Copy bytes between places that do not overlap."""
 
     def build(b: ir.IRBuilder, v: Sequence[ir.Value]) -> ir.Value:
+        """Emit the instructions."""
         byte = ir.IntType(8)
         return cgutils.raw_memcpy(b, pointer(b, v[1], byte), pointer(b, v[0], byte), v[2], 1)
 
@@ -89,6 +90,7 @@ def load_first(_: Any, address: Any, mask: Any) -> Typed:
     """Return the lanes under the mask from an address, and zero in the others, which are not touched in memory."""
 
     def build(b: ir.IRBuilder, v: Sequence[ir.Value]) -> ir.Value:
+        """Emit the instructions."""
         place = pointer(b, v[0], VECTOR)
         kind = ir.FunctionType(VECTOR, [place.type, INT, BITS, VECTOR])
         function = cgutils.get_or_insert_function(b.module, kind, "llvm.masked.load.v16f32.p0")
@@ -102,6 +104,7 @@ def store_first(_: Any, address: Any, value: Any, mask: Any) -> Typed:
     """Store the lanes under the mask; the memory of the others is not touched."""
 
     def build(b: ir.IRBuilder, v: Sequence[ir.Value]) -> ir.Value:
+        """Emit the instructions."""
         place = pointer(b, v[0], VECTOR)
         kind = ir.FunctionType(ir.VoidType(), [VECTOR, place.type, INT, BITS])
         function = cgutils.get_or_insert_function(b.module, kind, "llvm.masked.store.v16f32.p0")
@@ -115,6 +118,7 @@ def expand(_: Any, source: Any, target: Any, pairs: Any) -> Typed:
     """Store the floats of `pairs` blocks of sixteen words: those in the lower halves, then those in the upper ones."""
 
     def build(b: ir.IRBuilder, v: Sequence[ir.Value]) -> None:
+        """Emit the instructions."""
         word = ir.IntType(64)
         with cgutils.for_range(b, v[2]) as loop:
             words = b.load(pointer(b, b.add(v[0], b.mul(loop.index, word(BYTES))), INTS), align=4)
@@ -130,6 +134,7 @@ def stack_memory(_: Any, size: Any) -> Typed:
     """Return the address of `size` bytes, a literal, on the stack of the calling function."""
 
     def build(b: ir.IRBuilder, v: Sequence[ir.Value]) -> ir.Value:
+        """Emit the instructions."""
         with b.goto_entry_block():
             room = b.alloca(ir.ArrayType(ir.IntType(8), size.literal_value))
         room.align = BYTES

@@ -154,6 +154,7 @@ def with_sign(_: Any, a: Any, b: Any) -> Typed:
     """Return a, which must not be negative, with the sign of b."""
 
     def build(b: ir.IRBuilder, v: Sequence[ir.Value]) -> ir.Value:
+        """Emit the instructions."""
         sign = b.and_(b.bitcast(v[1], INTS), ints(-(1 << 31)))
         return b.bitcast(b.or_(b.bitcast(v[0], INTS), sign), VECTOR)
 
@@ -168,6 +169,7 @@ def first(_: Any, count: Any) -> Typed:
     """Return the mask of the lanes below a count."""
 
     def build(b: ir.IRBuilder, v: Sequence[ir.Value]) -> ir.Value:
+        """Emit the instructions."""
         count = b.trunc(v[0], INT)
         one = b.insert_element(ir.Constant(INTS, ir.Undefined), count, ir.Constant(INT, 0))
         counts = b.shuffle_vector(one, one, ir.Constant(INTS, [0] * LANES))
@@ -205,6 +207,7 @@ def all_finite(_: Any, a: Any, mask: Any) -> Typed:
     """Return whether every lane under the mask is finite."""
 
     def build(b: ir.IRBuilder, v: Sequence[ir.Value]) -> ir.Value:
+        """Emit the instructions."""
         finite = b.fcmp_ordered("<", emit_call(b, "llvm.fabs.v16f32", v[:1]), floats(float("inf")))
         wrong = b.and_(b.not_(finite), v[1])
         return b.icmp_unsigned("==", b.bitcast(wrong, ir.IntType(LANES)), ir.Constant(ir.IntType(LANES), 0))
@@ -230,10 +233,12 @@ def scale(_: Any, a: Any, shifted: Any) -> Typed:
     """
 
     def build(b: ir.IRBuilder, v: Sequence[ir.Value]) -> ir.Value:
+        """Emit the instructions."""
         n = b.sub(b.bitcast(v[1], INTS), ints(0x4B400000))
         half = b.ashr(n, ints(1))
 
         def power(exponent: ir.Value) -> ir.Value:
+            """Emit 2 to the power of an integer."""
             return b.bitcast(b.shl(b.add(exponent, ints(127)), ints(23)), VECTOR)
 
         return b.fmul(b.fmul(v[0], power(half)), power(b.sub(n, half)))
@@ -266,6 +271,7 @@ def mantissa(_: Any, a: Any) -> Typed:
     """Return m of a = m * 2^e with sqrt(1/2) <= m < sqrt(2), for a normal and positive."""
 
     def build(b: ir.IRBuilder, v: Sequence[ir.Value]) -> ir.Value:
+        """Emit the instructions."""
         bits = b.bitcast(v[0], INTS)
         return b.bitcast(b.sub(bits, b.shl(_exponent_bits(b, bits), ints(23))), VECTOR)
 
@@ -280,6 +286,7 @@ def _rotate(_: Any, a: Any, distance: Any) -> Typed:
     shift = distance.literal_value
 
     def build(b: ir.IRBuilder, v: Sequence[ir.Value]) -> ir.Value:
+        """Emit the instructions."""
         return b.shuffle_vector(v[0], v[0], ir.Constant(INTS, [(j + shift) % LANES for j in range(LANES)]))
 
     return typed(V, [V, distance], build)

@@ -258,6 +258,7 @@ def _sum(scale: float) -> Callable[[int, str], ImportedLayer]:
     """Return what makes the layer that adds two halves, times a power of two: exact, since all else is zero."""
 
     def layer(width: int, place: str) -> ImportedLayer:
+        """Return a dense layer that adds both halves of its input."""
         half = np.eye(width, dtype=np.float32) * np.float32(scale)
         return ImportedLayer(DenseSpec(out_size=width, bias=False), {"W": np.hstack([half, half])}, place)
 

@@ -80,6 +80,7 @@ def _moved(compute: Compute) -> Operator:
     """Return an operator that moves or computes numbers of constants."""
 
     def operator(node: Node, inputs: Inputs) -> Value:
+        """Compute the operator on constants, and check their sizes."""
         arrays = [need_constant(node, value, "input").array for value in inputs if value is not None]
         if not arrays:
             raise node.refused("it has no input")
@@ -143,6 +144,7 @@ def _concat(node: Node, first: NDArray[Any], rest: list[NDArray[Any]]) -> NDArra
 
 def _binary(function: Callable[[Any, Any], Any]) -> Compute:
     def compute(node: Node, first: NDArray[Any], rest: list[NDArray[Any]]) -> NDArray[Any]:
+        """Compute the operator on two arrays that can be broadcast."""
         if first.dtype == object or rest[0].dtype == object:
             raise node.refused("it computes with a size of the input")
         check_size(np.broadcast_shapes(first.shape, rest[0].shape), node.name)

@@ -107,6 +107,7 @@ class CompiledNetwork:
         node_of = {-1: -1} | {index: number for number, index in enumerate(kept)}
 
         def read(signal: Signal) -> Signal:
+            """Return the nodes of a signal, without layers that exist only in training."""
             return tuple(node_of[number] for number in served(layers, signal))
 
         nodes = [

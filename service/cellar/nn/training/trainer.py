@@ -266,6 +266,7 @@ class _Trainer:
     # --- what the caller sees
 
     def progress(self, state: RunState) -> Progress:
+        """Return the progress of a run in a state."""
         epoch_done = state.update == 0
         last = state.history[-1] if epoch_done else None
         result = state.weights if state.best is None else state.best.weights

@@ -113,6 +113,7 @@ class SessionHistory:
         made: dict[tuple[bytes, str, Position], bytes] = {}
 
         async def prepare(record: SessionRecord, network: Network) -> Edited:
+            """Return the change, with the state that the session had at the target."""
             stored = await self._history.read(key, record.meta.history)
             if (stored.meta.incarnation, stored.revision) != (record.meta.incarnation, record.revision):
                 raise Stale

@@ -121,6 +121,7 @@ class Replays:
         model: Model | None = None
 
         async def prepare(record: SessionRecord, network: Network) -> Edited:
+            """Return the change, with the state and the metadata for the other version."""
             nonlocal replay, model
             _, model = await load_compatible(self._sessions, record, ref)
             await self._uses.enlist(key, model.version.ref)

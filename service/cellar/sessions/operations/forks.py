@@ -82,6 +82,7 @@ class Forks:
         room = asyncio.Semaphore(max(1, min(AT_ONCE, AT_ONCE_BYTES // max(1, len(parent.state)))))
 
         async def make(name: str) -> Child:
+            """Create one child."""
             incarnation = _digest(parent.meta.incarnation + mark + name.encode(), EPOCH_BYTES)
             record = SessionRecord(
                 SessionKey(key.tenant, name),

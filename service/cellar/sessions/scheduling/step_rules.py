@@ -60,6 +60,7 @@ class StepRules:
         most = min(self._most_together, cost.steps_a_call(record.meta.batch_size))
 
         def admits(request: StepRequest) -> bool:
+            """Return whether the inputs of a request are valid, so that it can join the others."""
             if request.shape == queue.familiar:
                 return True
             try:

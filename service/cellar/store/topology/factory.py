@@ -55,6 +55,7 @@ def find_pubsub_server(url: str) -> Callable[[], Awaitable[Address]]:
     nodes = cycle(address.seeds if isinstance(address, ClusterAddress) else (address,))
 
     async def find() -> Address:
+        """Return the next node in turn."""
         return next(nodes)
 
     return find

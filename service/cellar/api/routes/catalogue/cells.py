@@ -18,6 +18,7 @@ async def explain_cell(body: CellRequest) -> CellAnswer:
     """Parse a cell and return its parameters, states, output and cost. Nothing is created or compiled."""
 
     def explain() -> CellAnswer:
+        """Build the cell, with pointers of errors below `/equations`."""
         with below("/equations"):
             return CellAnswer.of(build_cell(body.equations, body.sizes))
 

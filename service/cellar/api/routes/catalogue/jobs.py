@@ -49,6 +49,7 @@ async def submit_job(
     data = await by_reader(body.data.dataset)
 
     def submit() -> tuple[JobAnswer, bool]:
+        """Submit the job on a thread."""
         made = services.jobs.submit(caller.tenant, body.model, data, body.training(), publish=body.publish, key=key)
         return JobAnswer.of(made.job, services.jobs.history(caller.tenant, made.job.job)), made.replayed
 
@@ -70,6 +71,7 @@ async def read_job(job: JobName, caller: CallerOf, services: Parts) -> JobAnswer
     """Return a job with its progress and the line of every finished epoch."""
 
     def read() -> JobAnswer:
+        """Read the job and its history on a thread."""
         return JobAnswer.of(services.jobs.get(caller.tenant, job), services.jobs.history(caller.tenant, job))
 
     return await run_sync(read)
@@ -80,6 +82,7 @@ async def cancel_job(job: JobName, caller: CallerOf, services: Parts) -> JobAnsw
     """Cancel a job: a queued one ends at once, a running one a moment later, an ended one stays as it is."""
 
     def cancel() -> JobAnswer:
+        """Cancel the job and read its history on a thread."""
         return JobAnswer.of(services.jobs.cancel(caller.tenant, job), services.jobs.history(caller.tenant, job))
 
     return await run_sync(cancel)

@@ -93,6 +93,7 @@ async def create_model(request: Request, caller: CallerOf, services: Parts, resp
         asked = body.document
 
         def create() -> tuple[ModelAnswer, bool]:
+            """Create the model on a thread."""
             _check_state_names(Network(asked.network, pointer="/network"))
             version, is_new = services.registry.create(caller.tenant, name, asked.network, asked.seed)
             return ModelAnswer.of(version, services.registry.network(version)), is_new
@@ -125,6 +126,7 @@ async def _publish(
     """Read the weights of a body, compare and publish them."""
 
     def publish() -> tuple[ModelAnswer, bool]:
+        """Read, check and publish the imported network on a thread."""
         imported, check = body.read()
         network = Network(imported.spec, pointer="/network")
         _check_state_names(network)
@@ -149,6 +151,7 @@ async def list_models(caller: CallerOf, services: Parts) -> ModelsAnswer:
     """List all models by name, each with its versions."""
 
     def read() -> ModelsAnswer:
+        """Read from the registry on a thread."""
         return ModelsAnswer(models=[ModelLine.of(versions) for versions in services.registry.list(caller.tenant)])
 
     return await run_sync(read)
@@ -159,6 +162,7 @@ async def read_model(model: ModelRefPath, caller: CallerOf, services: Parts) -> 
     """Return the newest version of a model, or the one that is named."""
 
     def read() -> ModelAnswer:
+        """Read from the registry on a thread."""
         version = services.registry.get(caller.tenant, model)
         return ModelAnswer.of(version, services.registry.network(version))
 
