@@ -1,7 +1,7 @@
 """A file of ONNX: its graph, checked for what no network can have. Nothing outside of the file is read."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -61,7 +61,6 @@ class Graph:
     inputs: tuple[GraphInput, ...]
     outputs: tuple[str, ...]
     constants: Mapping[str, NDArray[Any]]
-    metadata: Mapping[str, str] = field(default_factory=dict)
 
 
 def read_bytes(path: Path) -> bytes:
@@ -79,8 +78,8 @@ def read_bytes(path: Path) -> bytes:
         raise ImportRefused(f"the file cannot be read: {error.strerror}", place=path.name) from error
 
 
-def parse(data: bytes, place: str = "model") -> Graph:
-    """Return the graph of a model's bytes. Raise ImportRefused for what is damaged or cannot be expressed."""
+def parse_model(data: bytes, place: str = "model") -> Any:
+    """Return the ModelProto of bytes. Raise ImportRefused for what is damaged or too large."""
     try:
         from google.protobuf.message import DecodeError
         from onnx import ModelProto
@@ -94,13 +93,13 @@ def parse(data: bytes, place: str = "model") -> Graph:
         raise ImportRefused("the file is too large", place=place, expected=f"at most {MAX_BYTES} bytes")
     count_messages(memoryview(data), ModelProto.DESCRIPTOR, MAX_MESSAGES, place)
     try:
-        model = ModelProto.FromString(data)
+        return ModelProto.FromString(data)
     except (DecodeError, ValueError, RecursionError) as error:
         raise ImportRefused(f"the file is no ONNX model: {error}", place=place) from error
-    return _graph(model, place)
 
 
-def _graph(model: Any, place: str) -> Graph:
+def graph_of(model: Any, place: str = "model") -> Graph:
+    """Return the graph of a ModelProto. Raise ImportRefused for what cannot be expressed."""
     if not model.HasField("graph") or not model.graph.output:
         raise ImportRefused("the file holds no graph with an output", place=place, expected="an ONNX model")
     if model.functions:
@@ -126,7 +125,6 @@ def _graph(model: Any, place: str) -> Graph:
         tuple(_input(value) for value in model.graph.input if value.name not in constants),
         tuple(value.name for value in model.graph.output),
         constants,
-        {entry.key: entry.value for entry in model.metadata_props},
     )
 
 

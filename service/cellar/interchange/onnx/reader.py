@@ -8,7 +8,8 @@ from cellar.interchange.chain import ImportedLayer, network_of
 from cellar.interchange.imported import ImportedNetwork
 from cellar.interchange.onnx import arithmetic, constants, layout
 from cellar.interchange.onnx.activations import ALONG_NUMBERS, OPERATORS
-from cellar.interchange.onnx.model_file import Graph, GraphInput, Node, parse, read_bytes
+from cellar.interchange.onnx.model_file import Graph, GraphInput, Node, graph_of, parse_model, read_bytes
+from cellar.interchange.onnx.own_models import own_network
 from cellar.interchange.onnx.recurrent import INPUTS, Inputs, recurrent_layer
 from cellar.interchange.onnx.values import Axis, Constant, Filled, FinalState, Part, Signal, Value, need_signal
 from cellar.nn.model.layers.embedding import EmbeddingSpec
@@ -36,7 +37,8 @@ def read_onnx(path: Path) -> ImportedNetwork:
 
 def import_onnx(data: bytes, place: str = "model") -> ImportedNetwork:
     """Return the network of the bytes of a model, as `read_onnx` does."""
-    return _Reader(parse(data, place)).network()
+    model = parse_model(data, place)
+    return own_network(model) or _Reader(graph_of(model, place)).network()
 
 
 class _Reader:
