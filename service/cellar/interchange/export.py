@@ -7,6 +7,7 @@ from typing import Any
 
 import orjson
 
+from cellar.interchange.onnx_export import network_model
 from cellar.interchange.safetensors import names_of_torch
 from cellar.interchange.torch.state_dict import state_dict
 from cellar.nn.model.network import Network
@@ -14,6 +15,8 @@ from cellar.wire.arrays import tensors
 from cellar.wire.arrays.weights import dump, load, with_metadata
 
 Chunks = tuple[bytes | memoryview, ...]
+ONNX_MEDIA_TYPE = "application/octet-stream"
+"""No type is registered for ONNX."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,10 +66,17 @@ def write_json(exported: Exported) -> Chunks:
     return (orjson.dumps(document),)
 
 
+def write_onnx(exported: Exported) -> Chunks:
+    """Return a model of ONNX whose states are inputs and outputs. Raise ImportRefused without the package onnx."""
+    model: bytes = network_model(exported.network, load(exported.data)).SerializeToString()
+    return (model,)
+
+
 FORMATS: Mapping[str, Format] = {
     "safetensors": Format(tensors.MEDIA_TYPE, "safetensors", write_safetensors),
     "torch": Format(tensors.MEDIA_TYPE, "torch.safetensors", write_torch),
     "json": Format("application/json", "json", write_json),
+    "onnx": Format(ONNX_MEDIA_TYPE, "onnx", write_onnx),
 }
 
 

@@ -56,6 +56,8 @@ def open_file(source: Source) -> TensorFile:
 
 def refuse_other_formats(head: bytes) -> None:
     """Raise ImportRefused for a file that begins as those of PyTorch, Keras and HDF5 do, which says how to convert."""
+    if head[8:9] == b"{":  # safetensors: the length of the header, whose first byte may be any, and the header
+        return
     if head.startswith(b"\x80") or (head.startswith(b"PK") and b".pkl" in head):
         raise ImportRefused(
             "this is a pickle, as torch.save writes it; the service never reads one, because that would run its code",

@@ -227,6 +227,8 @@ def node_tests() -> list[tuple[str, Case, dict[str, Array]]]:
         attributes = {attribute.name: helper.get_attribute_value(attribute) for attribute in node.attribute}
         attributes = {k: v.decode() if isinstance(v, bytes) else v for k, v in attributes.items()}
         case = Case(node.op_type, attributes, arrays, fixed=True, outputs=tuple(node.output))
+        # A layer that reads from the end keeps no state that could be answered.
+        case.unsupported = "Y_c" in case.outputs and attributes.get("direction", "forward") != "forward"
         found.append((test.name, case, _layout_0(case, [np.asarray(value) for value in expected])))
     return found
 

@@ -134,20 +134,19 @@ class _Export:
             [_untyped(name) for name in (*after, answer)],
         )
         begin = [self.initial(layer, state.name, state.size, inputs[0]) for state in layer.cell.states]
+        read = [self.turned(name) for name in inputs] if layer.reverse else inputs
         found = [self.writer.fresh("unused") for _ in begin] + [self.writer.fresh("scanned")]
-        way = int(layer.reverse)
-        node = helper.make_node(
-            "Scan",
-            [*begin, *inputs],
-            found,
-            name=f"Scan {layer.name}",
-            body=graph,
-            num_scan_inputs=len(inputs),
-            scan_input_directions=[way] * len(inputs),
-            scan_output_directions=[way],
+        self.writer.nodes.append(
+            helper.make_node(
+                "Scan", [*begin, *read], found, name=f"Scan {layer.name}", body=graph, num_scan_inputs=len(read)
+            )
         )
-        self.writer.nodes.append(node)
-        return found[-1]
+        return self.turned(found[-1]) if layer.reverse else found[-1]
+
+    def turned(self, name: str) -> str:
+        """Return a sequence from its end to its start. Scan could do it, but not every runtime's."""
+        bounds = [self.writer.constant([at], np.int64) for at in (-1, np.iinfo(np.int64).min, 0, -1)]
+        return self.writer.add("Slice", [name, *bounds])
 
     def initial(self, layer: Layer, state: str, size: int, like: str) -> str:
         """Return the state (rows, size) that each row of a sequence begins with."""

@@ -16,7 +16,7 @@ from cellar.api.http.negotiation import answer_type
 from cellar.api.http.parameters import PARAMETER, STORE, ModelRefPath
 from cellar.api.schemas.catalogue.models import ModelRequest, WeightsAnswer
 from cellar.errors import ImportRefused, ModelUnknown, NotAcceptable
-from cellar.interchange.export import FORMATS, Exported
+from cellar.interchange.export import FORMATS, ONNX_MEDIA_TYPE, Exported
 from cellar.interchange.safetensors import Names, names_of_torch
 from cellar.interchange.torch.state_dict import state_dict
 from cellar.ports import Caller
@@ -32,10 +32,11 @@ NamesQuery = Annotated[
     Names, Query(description="cellar: by the names of parameters; torch: as PyTorch stacks and names them.")
 ]
 FormatQuery = Annotated[
-    Literal["safetensors", "torch", "json"],
+    Literal["safetensors", "torch", "json", "onnx"],
     Query(
         alias="format",
-        description="safetensors: by Cellar's names. torch: a state dict as safetensors. json: a body that creates it.",
+        description="safetensors: by Cellar's names. torch: a state dict as safetensors. json: a body that creates it."
+        " onnx: a model of ONNX whose states are inputs and outputs.",
     ),
 ]
 
@@ -79,6 +80,7 @@ async def read_weights(
             "content": {
                 tensors.MEDIA_TYPE: bytes_of("With `format=safetensors` or `torch`: a safetensors file."),
                 JSON: {"schema": {"$ref": f"#/components/schemas/{ModelRequest.__name__}"}},
+                ONNX_MEDIA_TYPE: bytes_of("With `format=onnx`: a model of ONNX, operators of version 18."),
             },
         },
     },
@@ -89,7 +91,8 @@ async def export_model(
     """Return a version as a file: its weights with the network, in one of several formats.
 
     `safetensors` has Cellar's names, `torch` is a state dict for `load_state_dict`, `json` is a body for
-    `POST /v1/models`. What comes out goes in again as the same weights, bit for bit.
+    `POST /v1/models`. `onnx` is one step with the states as inputs and outputs, or a whole sequence for a model that
+    cannot be stepped. What comes out goes in again as the same weights, bit for bit.
     """
     return await _file(file_format, await run_sync(_exported, services, caller, model))
 
