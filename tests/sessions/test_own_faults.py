@@ -18,7 +18,7 @@ from cellar.sessions.scheduling import lifecycle, session_queues
 from cellar.sessions.scheduling.lifecycle import Lifecycle
 from cellar.sessions.scheduling.session_queues import SessionCache
 from cellar.sessions.scheduling.step_rules import StepRules
-from cellar.store.sessions.commits.fast_path import FastCommits
+from cellar.store.sessions.commits.fast_path import FastCommitEncoder
 from tests.sessions.conftest import Service, StartService
 from tests.sessions.exact import BAD_STATE, ExactModel, ExactModels, history
 from tests.sessions.session_calls import a_sequence, begin, output, step
@@ -66,7 +66,7 @@ OF_ONE = [
     Place(Lifecycle, "_settle", lambda _, one, *__: one.key),
     Place(lifecycle, "answer", lambda requests, _: requests[0].key),
     Place(SessionCache, "believe", lambda _, one, __: one.key),
-    Place(FastCommits, "write", lambda _, commit: commit.before.key, times=2),
+    Place(FastCommitEncoder, "encode", lambda _, commit: commit.before.key, times=2),
     Place(kernel_batch.BatchItem, "note_position", lambda ran, _: ran.record.key),
 ]
 """Where it concerns one session."""

@@ -31,7 +31,7 @@ class History:
                 break
             commit = a_commit(self.last, number)
             self.commits.append(commit)
-            (answer,) = await retrying_client.execute([sessions.calls.call(commit)], wait=Wait(1, 1000))
+            (answer,) = await retrying_client.execute([sessions.encoder.call(commit)], wait=Wait(1, 1000))
             if not isinstance(answer.reply, int):
                 self._stand_at(await sessions.load(self.record.key))
             elif answer.copies:

@@ -1,1 +1,1 @@
-"""Redis and blobs behind the ports."""
+"""Stores in Redis: sessions and their companions, models, jobs and blobs; and the connections to Redis."""

@@ -320,7 +320,7 @@ async def test_a_commit_that_can_no_longer_be_found_is_never_run_again(
                 before = after(commit)
                 for value in range(32):
                     next_one = a_commit(before, value)
-                    client.execute_command(*open_sessions(redis_process.url).calls.call(next_one))
+                    client.execute_command(*open_sessions(redis_process.url).encoder.call(next_one))
                     before = after(next_one)
                 moved_on.append(before)
 

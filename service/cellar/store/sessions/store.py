@@ -25,8 +25,8 @@ from cellar.store.protocol.replies import items, raw
 from cellar.store.protocol.resp import Command, Reply
 from cellar.store.protocol.script import Script, load_script
 from cellar.store.sessions.changes_since import changes_since, committed_changes
-from cellar.store.sessions.commits.command import CommitCalls, Retention, first_entries, leftovers
-from cellar.store.sessions.commits.fast_path import FastCommits
+from cellar.store.sessions.commits.command import CommitEncoder, Retention, first_entries, leftovers
+from cellar.store.sessions.commits.fast_path import FastCommitEncoder
 from cellar.store.sessions.commits.pipeline import CommitPipeline
 from cellar.store.sessions.deduplication import judge
 from cellar.store.sessions.expiry import SWEEP_S, ExpirySweeper
@@ -75,13 +75,15 @@ class RedisSessions:
         self._retention = Retention(
             window, output_cap_bytes, int(idempotency_ttl_s * 1000), int(tombstone_ttl_s * 1000)
         )
-        self.calls = CommitCalls(commit_script, self.keys, self._retention)
+        self.encoder = CommitEncoder(commit_script, self.keys, self._retention)
         self._client = RetryingClient(router, preload=[commit_script], patience_s=patience_s)
         self._listing = SessionIndex(self._client, self.keys, expired)
         self.uses = RedisModelUses(router, prefix=prefix)
         self._replicas = None if wait is None else Replicas(wait, self._client, self.keys)
-        self.fast_commits = FastCommits(commit_script, self.keys, self._retention)
-        self._pipeline = CommitPipeline(router, self._client, self.keys, self.calls, self.fast_commits, self._replicas)
+        self.fast_encoder = FastCommitEncoder(commit_script, self.keys, self._retention)
+        self._pipeline = CommitPipeline(
+            router, self._client, self.keys, self.encoder, self.fast_encoder, self._replicas
+        )
         self.post = self._pipeline.post
         """Begins to apply a group of commits; see `SessionStore.post`."""
         self._slots = tuple(b"r%d" % index for index in range(window))

@@ -21,8 +21,8 @@ from cellar.ports import (
 )
 from cellar.store.keys import SessionKeys
 from cellar.store.protocol.resp import pack
-from cellar.store.sessions.commits.command import CommitCalls, Retention
-from cellar.store.sessions.commits.fast_path import FEWEST, FastCommits
+from cellar.store.sessions.commits.command import CommitEncoder, Retention
+from cellar.store.sessions.commits.fast_path import FEWEST, FastCommitEncoder
 from cellar.store.sessions.store import COMMIT
 from tests.store.session_values import a_commit, a_record, at
 
@@ -30,7 +30,7 @@ KEYS, RETENTION = (
     SessionKeys("cellar"),
     Retention(window=4, output_cap_bytes=20, idempotency_ms=5000, tombstone_ms=86_400_000),
 )
-GENERAL, PLAIN = CommitCalls(COMMIT, KEYS, RETENTION), FastCommits(COMMIT, KEYS, RETENTION)
+GENERAL, FAST = CommitEncoder(COMMIT, KEYS, RETENTION), FastCommitEncoder(COMMIT, KEYS, RETENTION)
 
 EPOCHS, MARKS = st.binary(min_size=8, max_size=8), st.binary(min_size=16, max_size=16)
 POSITIONS = st.builds(Position, EPOCHS, st.integers(0, 2**53), MARKS)
@@ -103,7 +103,7 @@ def commits(draw: st.DrawFn) -> list[Commit]:
 @given(commits())
 def test_a_plain_commit_is_written_as_any_other(chain: list[Commit]) -> None:
     for commit in chain:
-        written = PLAIN.write(commit)
+        written = FAST.encode(commit)
         assert written in (None, pack([GENERAL.call(commit)]))
 
 
@@ -120,25 +120,27 @@ def test_steps_are_plain_however_they_are_recognised_but_by_a_key() -> None:
     record = a_record()
     for identity in (APPEND, Identity(), Identity(step=0), at(record.position), Identity(writer="pump", seq=1)):
         commit = a_commit(record, 1.0, 2.0, identity=identity)
-        assert PLAIN.write(commit) == pack([GENERAL.call(commit)])
+        assert FAST.encode(commit) == pack([GENERAL.call(commit)])
         again = a_commit(commit.after, 3.0)
-        assert PLAIN.write(again) == pack([GENERAL.call(again)])
+        assert FAST.encode(again) == pack([GENERAL.call(again)])
 
 
 def test_what_a_record_carries_on_is_of_the_store_that_wrote_it() -> None:
     """Another one may have other names and lifetimes."""
     other_keys, other_keep = SessionKeys("other"), dataclasses.replace(RETENTION, tombstone_ms=1000)
-    other = FastCommits(COMMIT, other_keys, other_keep)
+    other = FastCommitEncoder(COMMIT, other_keys, other_keep)
     commit = a_commit(a_record(), 1.0)
     assert (
-        PLAIN.write(commit) != other.write(commit) == pack([CommitCalls(COMMIT, other_keys, other_keep).call(commit)])
+        FAST.encode(commit)
+        != other.encode(commit)
+        == pack([CommitEncoder(COMMIT, other_keys, other_keep).call(commit)])
     )
 
 
 def test_whatever_asks_for_more_is_not_plain() -> None:
     def written(commit: Commit, **meta: Any) -> bytes | None:
         before = dataclasses.replace(commit.before, meta=dataclasses.replace(commit.before.meta, **meta))
-        return PLAIN.write(dataclasses.replace(commit, before=before))
+        return FAST.encode(dataclasses.replace(commit, before=before))
 
     record = a_record()
     plain = a_commit(record, 1.0)

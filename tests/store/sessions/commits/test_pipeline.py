@@ -161,7 +161,7 @@ async def test_a_tick_that_lost_its_reply_and_moved_on_is_never_run_again(
 
             def move_on() -> None:
                 for later in chain(after(commit), 32):
-                    client.execute_command(*there.calls.call(later))
+                    client.execute_command(*there.encoder.call(later))
 
             proxy.after_cut = move_on
             [result] = await Posted(open_sessions(proxy.url), commit).results()
@@ -254,14 +254,14 @@ async def test_a_commit_that_cannot_be_written_keeps_no_other_from_being_sent(
     records = [a_record() for _ in range(4)]
     for record in records:
         await sessions.create(record)
-    real = sessions.fast_commits.write
+    real = sessions.fast_encoder.encode
 
     def broken(commit: Commit) -> bytes | None:
         if commit.before.key == records[2].key:
             raise RuntimeError("not to be written")
         return real(commit)
 
-    monkeypatch.setattr(sessions.fast_commits, "write", broken)
+    monkeypatch.setattr(sessions.fast_encoder, "encode", broken)
     results = await Posted(sessions, *[a_commit(each, 1.0) for each in records]).results()
     assert [type(each) for each in results] == [Applied, Applied, StoreCorrupt, Applied]
 

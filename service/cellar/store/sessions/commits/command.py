@@ -36,7 +36,7 @@ _NUMBERS = tuple(b"%d" % number for number in range(4096))
 """Numbers as bytes, as many as a commit needs: it has at most 1,024 changes, each with a name and a value."""
 
 
-class CommitCalls:
+class CommitEncoder:
     """Encodes commits as calls of the commit script, whose arguments are described in `lua/session/commit.lua`."""
 
     def __init__(self, script: Script, keys: SessionKeys, retention: Retention) -> None:

@@ -19,8 +19,8 @@ from cellar.store.connection.router import CommandReplies, Router
 from cellar.store.keys import SessionKeys
 from cellar.store.protocol.errors import lost
 from cellar.store.protocol.resp import Reply, ReplyError, pack
-from cellar.store.sessions.commits.command import CommitCalls
-from cellar.store.sessions.commits.fast_path import FastCommits
+from cellar.store.sessions.commits.command import CommitEncoder
+from cellar.store.sessions.commits.fast_path import FastCommitEncoder
 from cellar.store.sessions.commits.result import APPLIED, result_of
 from cellar.store.topology.replication import Replicas
 
@@ -35,14 +35,14 @@ class CommitPipeline:
         router: Router,
         client: RetryingClient,
         keys: SessionKeys,
-        calls: CommitCalls,
-        fast: FastCommits,
+        encoder: CommitEncoder,
+        fast: FastCommitEncoder,
         replicas: Replicas | None,
     ) -> None:
         self._router = router
         self._client = client
         self._keys = keys
-        self._calls = calls
+        self._encoder = encoder
         self._fast = fast
         self._replicas = replicas
         self._retries: set[asyncio.Task[Sequence[CommitResult]]] = set()
@@ -62,9 +62,9 @@ class CommitPipeline:
         return None
 
     def _post_packed(self, group: "_CommitGroup") -> None:
-        write, call = self._fast.write, self._calls.call
+        encode, call = self._fast.encode, self._encoder.call
         try:
-            packed = [write(commit) or pack([call(commit)]) for commit in group.commits]
+            packed = [encode(commit) or pack([call(commit)]) for commit in group.commits]
         except Exception:
             return self._post_one_by_one(group)
         return self._router.post(packed, group.key, group.on_replies)
@@ -73,7 +73,7 @@ class CommitPipeline:
         """Send each commit that can be packed by itself, and end the others with an error."""
         for index, commit in enumerate(group.commits):
             try:
-                packed = self._fast.write(commit) or pack([self._calls.call(commit)])
+                packed = self._fast.encode(commit) or pack([self._encoder.call(commit)])
             except Exception:
                 logger.exception("a commit of session %s could not be written", commit.before.key.session)
                 error = StoreCorrupt("the commit could not be written: the fault is in the log of the service")
@@ -101,12 +101,12 @@ class CommitPipeline:
     async def _execute(
         self, commits: Sequence[Commit], replies: CommandReplies, began_s: float
     ) -> Sequence[CommitResult]:
-        calls = [self._calls.call(commit) for commit in commits]
+        calls = [self._encoder.call(commit) for commit in commits]
         answers = await self._client.execute(calls, together=True, replies=replies, began_s=began_s)
         return [result_of(*each) for each in zip(commits, answers, strict=True)]
 
     async def _durable(self, commits: Sequence[Commit], replicas: Replicas) -> Sequence[CommitResult]:
-        calls = [self._calls.call(commit) for commit in commits]
+        calls = [self._encoder.call(commit) for commit in commits]
         answers = await self._client.execute(calls, wait=replicas.wait, together=True)
         results = [result_of(*each) for each in zip(commits, answers, strict=True)]
         keys = [commit.before.key for commit in commits]
