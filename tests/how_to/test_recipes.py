@@ -34,6 +34,7 @@ def test_the_recipes() -> None:
         "an optimiser",
         "a schedule",
         "a layer",
+        "a field to a step",
         "a store operation",
         "a route",
         "a transport",

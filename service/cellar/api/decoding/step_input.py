@@ -6,9 +6,9 @@ from contextlib import contextmanager
 from cellar.api.errors.validation_errors import below
 from cellar.api.http.body import validated
 from cellar.api.http.query_and_headers import of_query
-from cellar.api.schemas.session.sessions import SequenceQuery, SequenceRequest, StepQuery, StepRequest
+from cellar.api.schemas.session.sessions import Advance, SequenceQuery, SequenceRequest, StepQuery, StepRequest
 from cellar.errors import IdUnknown, InvalidInput, ShapeMismatch, WholeSequencesOnly
-from cellar.ports import ROW, ROWS, Floats, SessionKey, StepCommand
+from cellar.ports import ROW, ROWS, Floats, SessionKey, StepCommand, StepKind
 from cellar.wire.arrays import npy
 from cellar.wire.arrays.layout import check_layout, parse_layout, to_tbf
 from cellar.wire.json.document import decode
@@ -21,8 +21,8 @@ INPUT, INPUTS = "/input", "/inputs"
 def step_of_json(body: StepRequest, session: SessionKey, key: str | None, deadline_s: float | None) -> StepCommand:
     """Return the step of a JSON body; `key` is its Idempotency-Key. Raise InvalidInput."""
     inputs = parse_array(body.input, pointer=INPUT, ndim=2 if depth_of(body.input) > 1 else 1)
-    identity, (steps, layout) = body.identity(key), _one(inputs)
-    return StepCommand(session, steps, identity, body.reset, deadline_s, "step", layout, INPUT, True)
+    steps, layout = _one(inputs)
+    return _of_json(body, session, key, deadline_s, "step", steps, layout)
 
 
 def step_of_npy(
@@ -31,8 +31,7 @@ def step_of_npy(
     """Return the step of an npy body. Raise MalformedBody or InvalidInput."""
     with of_query(SequenceQuery):
         steps, layout = _one(npy.load(data, axes=(1, 2)))
-        identity, reset = query.identity(key), query.rows_to_reset
-        return StepCommand(session, steps, identity, reset, deadline_s, "step", layout, None, True)
+        return _of_npy(query, session, key, deadline_s, "step", steps, layout)
 
 
 def read_sequence(body: bytes, session: SessionKey, key: str | None, deadline_s: float | None) -> StepCommand:
@@ -45,9 +44,8 @@ def sequence_of_json(
 ) -> StepCommand:
     """Return the sequence of a JSON body that was checked. Raise InvalidInput."""
     layout = _checked(body.layout) or _by_depth(3 if depth_of(body.inputs) > 2 else 2)
-    identity = body.identity(key)
     inputs = parse_layout(body.inputs, layout, INPUTS)
-    return StepCommand(session, inputs, identity, body.reset, deadline_s, "sequence", layout, INPUTS, True)
+    return _of_json(body, session, key, deadline_s, "sequence", inputs, layout)
 
 
 def sequence_of_npy(
@@ -58,8 +56,35 @@ def sequence_of_npy(
         given = _checked(query.layout)
         inputs: Floats = npy.load(data, axes=(2, 3) if given is None else (len(given),))
         layout = given or _by_depth(inputs.ndim)
-        identity, reset = query.identity(key), query.rows_to_reset
-        return StepCommand(session, to_tbf(inputs, layout), identity, reset, deadline_s, "sequence", layout, None, True)
+        return _of_npy(query, session, key, deadline_s, "sequence", to_tbf(inputs, layout), layout)
+
+
+def _of_json(
+    body: Advance,
+    session: SessionKey,
+    key: str | None,
+    deadline_s: float | None,
+    kind: StepKind,
+    inputs: Floats,
+    layout: str,
+) -> StepCommand:
+    """Return the command of a JSON body: what steps and sequences have in common."""
+    identity, pointer = body.identity(key), INPUT if kind == "step" else INPUTS
+    return StepCommand(session, inputs, identity, body.reset, deadline_s, kind, layout, pointer, is_finite=True)
+
+
+def _of_npy(
+    query: StepQuery,
+    session: SessionKey,
+    key: str | None,
+    deadline_s: float | None,
+    kind: StepKind,
+    inputs: Floats,
+    layout: str,
+) -> StepCommand:
+    """Return the command of an npy body: what steps and sequences have in common."""
+    identity, reset = query.identity(key), query.rows_to_reset
+    return StepCommand(session, inputs, identity, reset, deadline_s, kind, layout, pointer=None, is_finite=True)
 
 
 def _one(inputs: Floats) -> tuple[Floats, str]:

@@ -1,0 +1,119 @@
+"""Every way into the service acts for the tenant of its caller, and sees nothing of another's."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+
+import httpx
+import numpy as np
+import pytest
+
+from cellar.api.http.access import Access
+from cellar.ports import ANYBODY, Caller
+from cellar.settings import Settings
+from cellar.wire.frames import columns, frames
+from cellar.wire.json import lines
+from tests.api.conftest import with_own_keys
+from tests.api.connections import connected, request, step
+from tests.api.websocket.conftest import NETWORK, Served, serving
+
+pytestmark = pytest.mark.anyio
+
+HEADER = "accept-encoding"
+"""A header that every way takes, and that stands for a key here."""
+
+TENANTS = ("a", "b")
+STEPS = 5
+
+
+def by_header(_: Access, headers: Iterable[tuple[bytes, bytes]]) -> Caller:
+    """Return the caller that the header names."""
+    tenant = dict(headers).get(HEADER.encode(), b"").decode()
+    return Caller(tenant) if tenant in TENANTS else ANYBODY
+
+
+@pytest.fixture
+async def served(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Served]:
+    """Yield a server with a session `s` of each tenant."""
+    monkeypatch.setattr(Access, "caller", by_header)
+    async with serving(with_own_keys(settings)) as served:
+        for tenant in TENANTS:
+            for path, body in (
+                ("models", {"name": "gru", "network": NETWORK}),
+                ("sessions", {"session": "s", "model": "gru"}),
+            ):
+                made = await served.http.post(f"/v1/{path}", json=body, headers={HEADER: tenant})
+                assert made.status_code == 201, made.text
+        yield served
+
+
+async def by_the_protocol(served: Served) -> None:
+    async with connected(served) as client:
+        for _ in range(STEPS):
+            client.writer.write(request("s", step(1, 2), b"%s: a" % HEADER.encode()))
+            assert (await client.answer()).status == 200
+
+
+async def by_the_application(served: Served) -> None:
+    for _ in range(STEPS):
+        answer = await served.http.post(
+            "/v1/sessions/s/step", json={"input": [1, 2]}, headers={HEADER: "a", "x-other": "1"}
+        )
+        assert answer.status_code == 200
+
+
+async def post(served: Served, path: str, content: bytes, media_type: str) -> httpx.Response:
+    answer = await served.http.post(path, content=content, headers={HEADER: "a", "content-type": media_type})
+    assert answer.status_code == 200
+    return answer
+
+
+async def by_lines(served: Served) -> None:
+    await post(served, "/v1/steps", b'{"session":"s","input":[1,2]}\n' * STEPS, lines.MEDIA_TYPE)
+
+
+async def by_frames(served: Served) -> None:
+    one = frames.Step("s", np.ones((1, 1, 2), np.float32))
+    assert columns.FEWEST < STEPS
+    await post(served, "/v1/steps", frames.pack_steps([one] * STEPS), frames.MEDIA_TYPE)
+
+
+async def by_a_long_sequence(served: Served) -> None:
+    await post(served, "/v1/sessions/s/sequence/stream", b'{"input":[1,2]}\n' * STEPS, lines.MEDIA_TYPE)
+
+
+async def by_messages(served: Served) -> None:
+    async with served.stream(None, **{HEADER: "a"}) as stream:
+        await stream.hear()
+        for number in range(STEPS):
+            assert (await stream.ask(session="s", input=[1, 2]))["step"] == number + 1
+
+
+async def by_frames_of_a_socket(served: Served) -> None:
+    async with served.stream("s", **{HEADER: "a"}) as stream:
+        assert (await stream.hear())["step"] == 0
+        await stream.say_frame(*[frames.Step("", np.ones((1, 1, 2), np.float32))] * STEPS)
+        await stream.hear_frames(STEPS)
+
+
+WAYS: list[Callable[[Served], Awaitable[None]]] = [
+    by_the_protocol,
+    by_the_application,
+    by_lines,
+    by_frames,
+    by_a_long_sequence,
+    by_messages,
+    by_frames_of_a_socket,
+]
+
+
+@pytest.mark.parametrize("way", WAYS)
+async def test_steps_are_those_of_the_callers_session(served: Served, way: Callable[[Served], Awaitable[None]]) -> None:
+    await way(served)
+    found = [await served.http.get("/v1/sessions/s", headers={HEADER: tenant}) for tenant in (*TENANTS, "c")]
+    assert [answer.json().get("step") for answer in found] == [STEPS, 0, None]
+    assert found[-1].status_code == 404
+
+
+async def test_a_listing_has_the_callers_own(served: Served) -> None:
+    for tenant, expected in (("a", ["s"]), ("c", [])):
+        sessions = (await served.http.get("/v1/sessions", headers={HEADER: tenant})).json()["sessions"]
+        assert [session["session"] for session in sessions] == expected
