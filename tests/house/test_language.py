@@ -1,5 +1,6 @@
 """Texts that people read are plain English: a list of phrases that make a sentence a riddle, and where none occurs."""
 
+import ast
 import io
 import re
 import tokenize
@@ -99,6 +100,23 @@ def files(name: str) -> Iterator[Path]:
 def test_no_text_has_a_riddle(name: str) -> None:
     found = {str(path.relative_to(ROOT)): riddles(path) for path in files(name)}
     assert {path: phrases for path, phrases in found.items() if phrases} == {}
+
+
+def undocumented(source: str) -> list[str]:
+    """Return the public functions and classes without a docstring, each with its line."""
+    kinds = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
+    nodes = (node for node in ast.walk(ast.parse(source)) if isinstance(node, kinds))
+    return [f"{node.lineno}: {node.name}" for node in nodes if node.name[0] != "_" and ast.get_docstring(node) is None]
+
+
+def test_every_public_function_and_class_has_a_docstring() -> None:
+    package = ROOT / "service" / "cellar"
+    found = {str(path.relative_to(package)): undocumented(path.read_text()) for path in package.rglob("*.py")}
+    assert {path: names for path, names in found.items() if names} == {}
+
+
+def test_a_missing_docstring_is_found() -> None:
+    assert undocumented('class A:\n    """A."""\n    def f(self): ...\n    def _g(self): ...\n') == ["3: f"]
 
 
 def test_riddles_are_found(tmp_path: Path) -> None:
