@@ -27,10 +27,10 @@ from cellar.api.websocket.streams import Streams
 
 DOCS = Path(__file__).parent / "swagger"
 
-METHODS = ("DELETE", "GET", "HEAD", "PATCH", "POST", "PUT")
+CORS_METHODS = ("DELETE", "GET", "HEAD", "PATCH", "POST", "PUT")
 """Methods that a page of an allowed origin may use."""
 
-TOLD = ("Location", "Retry-After", REPLAYED, POSITION, STEP_NUMBER)
+EXPOSED_HEADERS = ("Location", "Retry-After", REPLAYED, POSITION, STEP_NUMBER)
 """Headers of answers that such a page may read, besides those that every page may."""
 
 
@@ -71,9 +71,9 @@ def create_app(
         app.add_middleware(
             CORSMiddleware,
             allow_origins=access.origins,
-            allow_methods=METHODS,
+            allow_methods=CORS_METHODS,
             allow_headers=["*"],
-            expose_headers=TOLD,
+            expose_headers=EXPOSED_HEADERS,
         )
     app.add_middleware(AccessControl, access=access)
     return app

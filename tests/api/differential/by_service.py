@@ -155,7 +155,7 @@ class Service:
         """Wait until nothing more happens by itself."""
         for _ in range(MOST_TURNS):
             await asyncio.sleep(0)
-            cycle, unfinished = connection.cycle, connection.reading and connection.begun
+            cycle, unfinished = connection.cycle, connection.reading and connection.has_cycle
             idle = unfinished or cycle is None or cycle.response_complete or cycle.disconnected
             if transport.closed or (idle and not connection.pipeline and not transport.paused):
                 return

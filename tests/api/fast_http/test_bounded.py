@@ -268,7 +268,7 @@ async def test_time_in_which_the_service_does_not_read_does_not_count(served: Se
     async with begun(served, head) as (client, service, clock):
         service.flow.hold()
         clock.forward(1000)
-        service.flow.let_go()
+        service.flow.resume_socket()
         clock.forward(10)
         client.writer.write(request(session, step(1, 2))[-1:])
         assert (await client.answer()).status == 200

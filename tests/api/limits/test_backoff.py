@@ -43,7 +43,7 @@ class Connection:
         self.name = name
         self.released = released
 
-    def go_on(self, since_s: float) -> None:
+    def read_again(self, since_s: float) -> None:
         self.released.append((self.name, since_s))
 
 

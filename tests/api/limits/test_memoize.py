@@ -1,12 +1,12 @@
-"""What is remembered of headers is bounded by bytes, not only by entries."""
+"""The cache of header values is limited in bytes, not only in entries."""
 
-from cellar.api.limits.memoize import LONGEST, MOST, remembered
+from cellar.api.limits.memoize import LONGEST, MOST, memoized
 
 
 def test_a_short_argument_is_computed_once_and_a_long_one_each_time() -> None:
     asked: list[str] = []
 
-    @remembered
+    @memoized
     def length(text: str) -> int:
         asked.append(text)
         return len(text)
@@ -19,7 +19,7 @@ def test_a_short_argument_is_computed_once_and_a_long_one_each_time() -> None:
 def test_the_oldest_results_are_forgotten() -> None:
     asked: list[bytes] = []
 
-    @remembered
+    @memoized
     def same(data: bytes) -> bytes:
         asked.append(data)
         return data

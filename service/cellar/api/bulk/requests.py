@@ -9,7 +9,7 @@ from cellar.api.decoding.frame_record import command_of, identity_of
 from cellar.api.decoding.session_name import is_name, session_key
 from cellar.api.decoding.step_fast_json import plain_object, plain_step
 from cellar.api.decoding.step_input import sequence_of_json, step_of_json
-from cellar.api.http.body import PROMPT_BYTES, read_beside, validated
+from cellar.api.http.body import PROMPT_BYTES, decode_in_thread, validated
 from cellar.api.limits.round_robin import RoundRobin
 from cellar.api.schemas.session.sessions import SequenceLine, StepLine
 from cellar.errors import BodyTooLarge, CellarError, InvalidInput, TooManyFaults
@@ -123,7 +123,7 @@ class LineReader:
         return BulkStep(session, self._next_tag(), command)
 
     async def _read(self, line: bytes) -> BulkStep:
-        step = await read_beside(len(line), _of_line, line, self._tenant, self._next_tag())
+        step = await decode_in_thread(len(line), _of_line, line, self._tenant, self._next_tag())
         self._faults = 0 if step.fault is None else self._faults + 1
         return step
 
@@ -148,7 +148,7 @@ class FrameReader:
         """Yield the complete frames."""
         until_s = turns.until_s()
         for frame in self._splitter.feed(data):
-            yield await read_beside(len(frame), _of_frame, frame, self._tenant)
+            yield await decode_in_thread(len(frame), _of_frame, frame, self._tenant)
             if monotonic() >= until_s:
                 until_s = await turns.turn()
 

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from starlette.requests import Request
 
-from cellar.api.http.body import JSON, body_type, read_beside, read_model
+from cellar.api.http.body import JSON, body_type, decode_in_thread, read_model
 from cellar.api.http.query_and_headers import read_query, refuse_query
 from cellar.api.schemas.session.sessions import LayerRequest, Placed, StateQuery, StateRequest, StatesQuery
 from cellar.errors import InvalidInput, InvalidParameter
@@ -43,7 +43,7 @@ async def read_whole(request: Request) -> StateBody:
     if kind != npy.MEDIA_TYPE:
         return await _read_named(request, kind)
     query, body = read_query(StateQuery, request), await request.body()
-    return StateBody(await read_beside(len(body), _columns, body), query, "")
+    return StateBody(await decode_in_thread(len(body), _columns, body), query, "")
 
 
 async def read_some(request: Request) -> StateBody:
@@ -63,17 +63,17 @@ async def read_some(request: Request) -> StateBody:
     body = await request.body()
     assert query.layer is not None
     assert query.name is not None
-    return StateBody({(query.layer, query.name): await read_beside(len(body), _columns, body)}, query, "")
+    return StateBody({(query.layer, query.name): await decode_in_thread(len(body), _columns, body)}, query, "")
 
 
 async def _read_named(request: Request, kind: str) -> StateBody:
     body = await request.body()
     if kind == tensors.MEDIA_TYPE:
         query = read_query(StateQuery, request)
-        return StateBody(await read_beside(len(body), tensors.load, body), query, "")
+        return StateBody(await decode_in_thread(len(body), tensors.load, body), query, "")
     refuse_query(request)
     asked = await read_model(StateRequest, body)
-    return StateBody(await read_beside(len(body), _parts, asked.layers), asked, "/layers")
+    return StateBody(await decode_in_thread(len(body), _parts, asked.layers), asked, "/layers")
 
 
 def chosen(state: StateAnswer, layer: int | None, name: str | None) -> list[StatePart]:

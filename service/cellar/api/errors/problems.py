@@ -23,7 +23,7 @@ MEDIA_TYPE = "application/problem+json"
 MOST_CHARACTERS = 10_000
 """Longest text in a problem document. A line of a cell with the caret below it may have 8,193 characters."""
 
-MENDS: dict[type[errors.CellarError], str] = {
+ADVICE: dict[type[errors.CellarError], str] = {
     errors.JobUnknown: "GET /v1/jobs lists those that there are",
     errors.ModelUnknown: "GET /v1/models lists those that there are",
     errors.ReplayExpired: "CELLAR_REPLAY_WINDOW says how many can be",
@@ -78,8 +78,8 @@ def as_text(document: dict[str, Any]) -> bytes:
 
 
 def _document(status: int, slug: str, title: str, detail: str, fields: Mapping[str, Any]) -> dict[str, Any]:
-    told = {"detail": detail, **fields}
-    cut = {name: _cut(value) if isinstance(value, str) else value for name, value in told.items()}
+    members = {"detail": detail, **fields}
+    cut = {name: _cut(value) if isinstance(value, str) else value for name, value in members.items()}
     return {"type": URN + slug, "title": title, "status": status, **cut}
 
 
@@ -101,8 +101,8 @@ def document_of(error: errors.CellarError) -> dict[str, Any]:
     status = status_of(type(error))
     if status == HTTPStatus.INTERNAL_SERVER_ERROR:
         logger.error("%s: %s", error.slug, error.detail, exc_info=error)
-    mend = MENDS.get(type(error))
-    detail = error.detail if mend is None else f"{error.detail}; {mend}"
+    advice = ADVICE.get(type(error))
+    detail = error.detail if advice is None else f"{error.detail}; {advice}"
     return _document(status, error.slug, error.title, detail, error.fields())
 
 

@@ -151,8 +151,8 @@ def _member_hint(name: str, known: list[str], fault: _Fault) -> str:
     """Return a suggestion for an unknown member, or ""."""
     if (same := synonym(name, known)) is not None:
         return f"; did you mean `{same}`?"
-    if (said := INSTEAD.get(plain_name(name))) is not None:
-        return f"; {said}"
+    if (advice := INSTEAD.get(plain_name(name))) is not None:
+        return f"; {advice}"
     if (near := closest(name, known)) is not None:
         return f"; did you mean `{near}`?"
     if fault.kind is None:

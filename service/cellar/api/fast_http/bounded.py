@@ -115,8 +115,8 @@ class BoundedProtocol(KeepAliveProtocol):
         two writes: its system answers the first with a reset, and the second fails.
         """
         cycle: Any = self.cycle
-        begun = cycle.response_complete or getattr(cycle, "response_started", False) or cycle.disconnected
-        if self.transport.is_closing() or begun or self.pipeline or self.parser.get_http_version() == "1.0":
+        answered = cycle.response_complete or getattr(cycle, "response_started", False) or cycle.disconnected
+        if self.transport.is_closing() or answered or self.pipeline or self.parser.get_http_version() == "1.0":
             return
         self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         self.loop.call_later(PROBE_S, self._probe)
@@ -140,7 +140,7 @@ class BoundedProtocol(KeepAliveProtocol):
 
     def _read_on(self) -> None:
         if not self.transport.is_closing():
-            self.flow.let_go()
+            self.flow.resume_socket()
 
     def holds_more(self) -> bool:
         """Return whether there are received bytes that are not parsed yet."""
@@ -165,7 +165,7 @@ class BoundedProtocol(KeepAliveProtocol):
             self._feed(self._held[start : self._at])
         self._drop()
         self._watch_progress()
-        return self.flow.let_go()
+        return self.flow.resume_socket()
 
     def _piece_bytes(self) -> int:
         """Return how many bytes may be parsed at a time: many requests may follow the end of a body."""
@@ -256,8 +256,8 @@ class BoundedProtocol(KeepAliveProtocol):
             self._start_asgi_task(cycle, app)
             if not self.pipeline:
                 self.flow.resume_reading()
-        elif self._last_act is not None:  # the request was refused, or the client left, before its turn
-            self._last_act()
+        elif self._final_action is not None:  # the request was refused, or the client left, before its turn
+            self._final_action()
 
     # --- time ---------------------------------------------------------------------------------------------------------
 
@@ -284,7 +284,7 @@ class BoundedProtocol(KeepAliveProtocol):
         return None
 
     def _give_up(self, patience_s: float) -> None:
-        if self.head_read and self.begun and self.cycle.response_complete:
+        if self.head_read and self.has_cycle and self.cycle.response_complete:
             return self.transport.close()
         what, setting = "head", "CELLAR_HEAD_TIMEOUT_S"
         if self.head_read:

@@ -10,10 +10,10 @@ class HoldingFlow(FlowControl):
     """uvicorn's flow control, for received bytes that are held. While any are, the socket is not read, and
     `resume_reading` continues with them."""
 
-    def __init__(self, transport: Transport, go_on: Callable[[], None]) -> None:
+    def __init__(self, transport: Transport, read_held: Callable[[], None]) -> None:
         super().__init__(transport)
         self.holding = False
-        self._go_on = go_on
+        self._read_held = read_held
 
     def pause_reading(self) -> None:
         """Stop reading."""
@@ -28,7 +28,7 @@ class HoldingFlow(FlowControl):
             return super().resume_reading()
         if self.read_paused:
             self.read_paused = False
-            self._go_on()
+            self._read_held()
         return None
 
     def hold(self) -> None:
@@ -38,7 +38,7 @@ class HoldingFlow(FlowControl):
                 self._transport.pause_reading()
             self.holding = True
 
-    def let_go(self) -> None:
+    def resume_socket(self) -> None:
         """Read the socket again, unless the application has stopped reading."""
         if self.holding:
             self.holding = False

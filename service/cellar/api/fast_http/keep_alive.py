@@ -23,7 +23,7 @@ class KeepAliveProtocol(StrictProtocol):
 
     def on_response_complete(self) -> None:
         """Start the next pipelined request, or begin to be idle."""
-        if self.pipeline or self._last_act is not None or self.transport.is_closing():
+        if self.pipeline or self._final_action is not None or self.transport.is_closing():
             return self._start_pipelined()
         self.server_state.total_requests += 1
         if self.flow.read_paused:

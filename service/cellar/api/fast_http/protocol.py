@@ -136,11 +136,11 @@ class StepProtocol(BoundedProtocol):
             self.flow.hold()
             self._backoff.add(self)
 
-    def go_on(self, since_s: float) -> None:
+    def read_again(self, since_s: float) -> None:
         """Read the socket again, which was not read since `since_s`."""
         if not self.transport.is_closing():
             self._held_s = since_s, monotonic()
-            self.flow.let_go()
+            self.flow.resume_socket()
 
     def _came_s(self) -> float | None:
         """Return the earliest time at which the request may have reached the socket; None if that is now."""
@@ -167,5 +167,5 @@ class StepProtocol(BoundedProtocol):
         return (
             (before is not None and not before.response_complete)
             or self.flow.write_paused
-            or self._last_act is not None
+            or self._final_action is not None
         )

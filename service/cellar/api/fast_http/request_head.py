@@ -12,7 +12,7 @@ from cellar.api.decoding.step_body import NO_QUERY, TYPES, Decoder, Kind, decode
 from cellar.api.http.body import JSON, PROMPT_BYTES, body_type
 from cellar.api.http.negotiation import answer_type
 from cellar.api.http.query_and_headers import TIMEOUT, deadline_s
-from cellar.api.limits.memoize import remembered
+from cellar.api.limits.memoize import memoized
 from cellar.api.schemas.names import IDEMPOTENCY_KEY, IDEMPOTENCY_KEY_PATTERN
 from cellar.api.schemas.session.sessions import StepQuery
 from cellar.errors import InvalidParameter, NotAcceptable, UnsupportedMediaType
@@ -82,23 +82,23 @@ def read_head(url: bytes, headers: Headers, most_bytes: int, caller: Caller) -> 
 
     None if it asks for anything else, is at fault, or has a body of over `most_bytes`.
     """
-    path, said = URL.fullmatch(url), dict(headers)
-    if path is None or len(said) != len(headers) or not said.keys() <= PLAIN_HEADERS:
+    path, by_name = URL.fullmatch(url), dict(headers)
+    if path is None or len(by_name) != len(headers) or not by_name.keys() <= PLAIN_HEADERS:
         return None
-    types = _types(said.get(b"content-type", b""), said.get(b"accept", b""))
-    if types is None or said.get(b"connection", b"keep-alive").lower() not in ALIVE:
+    types = _types(by_name.get(b"content-type", b""), by_name.get(b"accept", b""))
+    if types is None or by_name.get(b"connection", b"keep-alive").lower() not in ALIVE:
         return None
-    key = said.get(KEY_HEADER)
+    key = by_name.get(KEY_HEADER)
     if key is not None and not KEY.fullmatch(key.decode("latin-1")):
         return None
-    terms = _terms("sequence" if path[2] == b"sequence" else "step", *types, path[3] or b"", said, caller)
-    length = said.get(b"content-length", b"")
+    terms = _terms("sequence" if path[2] == b"sequence" else "step", *types, path[3] or b"", by_name, caller)
+    length = by_name.get(b"content-length", b"")
     if terms is None or not length.isdigit() or int(length) > min(terms.most_bytes, most_bytes):
         return None
     return Head(path[1].decode(), None if key is None else key.decode(), terms)
 
 
-@remembered
+@memoized
 def _types(content_type: bytes, accept: bytes) -> tuple[str, str] | None:
     """Return the types of the body and of the answer, None for one that is not had."""
     try:
@@ -108,13 +108,15 @@ def _types(content_type: bytes, accept: bytes) -> tuple[str, str] | None:
         return None
 
 
-def _terms(kind: Kind, reads: str, wants: str, query: bytes, said: dict[bytes, bytes], caller: Caller) -> Terms | None:
+def _terms(
+    kind: Kind, reads: str, wants: str, query: bytes, by_name: dict[bytes, bytes], caller: Caller
+) -> Terms | None:
     if kind == "sequence" and wants == JSON:  # long ones may be encoded, and are written by a thread
         return None
     beside: StepQuery = NO_QUERY
     within_s = None
-    if query or TIMEOUT_HEADER in said:
-        request = Request({"type": "http", "headers": list(said.items()), "query_string": query})
+    if query or TIMEOUT_HEADER in by_name:
+        request = Request({"type": "http", "headers": list(by_name.items()), "query_string": query})
         try:
             within_s = deadline_s(request)
             if query:

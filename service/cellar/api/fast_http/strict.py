@@ -51,9 +51,9 @@ class StrictProtocol(HttpToolsProtocol):
         """Whether the parser is inside a request."""
         self.head_read = False
         """Whether the parser is past the head of the request."""
-        self.begun = False
+        self.has_cycle = False
         """Whether the request has a cycle; one that asks for another protocol has none."""
-        self._last_act: Callable[[], None] | None = None
+        self._final_action: Callable[[], None] | None = None
         """Called once all requests are answered; nothing more is read meanwhile."""
         self._early = False
         """Whether bytes were received after the handshake of a WebSocket that is not answered yet."""
@@ -61,13 +61,13 @@ class StrictProtocol(HttpToolsProtocol):
     @property
     def ends(self) -> bool:
         """Whether nothing more is read on this connection."""
-        return self._last_act is not None
+        return self._final_action is not None
 
     # --- what comes ---------------------------------------------------------------------------------------------------
 
     def data_received(self, data: bytes) -> None:
         """Parse received bytes, unless the connection ends."""
-        if self._last_act is None:
+        if self._final_action is None:
             self._unset_keepalive_if_required()
             self._parse(data)
         else:
@@ -80,17 +80,17 @@ class StrictProtocol(HttpToolsProtocol):
     def eof_received(self) -> bool:  # type: ignore[override]  # uvicorn returns nothing: that closes the transport
         """Answer the complete requests, then close. An incomplete one is not run."""
         before = self._drop_unread() and not self._is_endless()
-        if self._last_act is None or self._last_act == self._open_websocket:
-            self._last_act = self.transport.close
+        if self._final_action is None or self._final_action == self._open_websocket:
+            self._final_action = self.transport.close
         if before:
             self.cycle.keep_alive = False
         return before and not self.transport.is_closing()
 
     def on_message_begin(self) -> None:
-        """Note that a request has begun."""
-        if self._last_act is not None:
+        """Note that a request has has_cycle."""
+        if self._final_action is not None:
             raise _Over
-        self.reading, self.head_read, self.begun = True, False, False
+        self.reading, self.head_read, self.has_cycle = True, False, False
         super().on_message_begin()
 
     def on_header(self, name: bytes, value: bytes) -> None:
@@ -110,7 +110,7 @@ class StrictProtocol(HttpToolsProtocol):
             self.scope["method"] = method.decode("ascii")
         else:
             self.on_request()
-            self.begun = True
+            self.has_cycle = True
 
     def on_request(self) -> None:
         """Begin a request whose head is valid."""
@@ -122,7 +122,7 @@ class StrictProtocol(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         """The request is complete."""
-        if self.begun:
+        if self.has_cycle:
             self.note_end()
             super().on_message_complete()
         else:
@@ -134,7 +134,7 @@ class StrictProtocol(HttpToolsProtocol):
         if not self.parser.should_keep_alive():  # a trailer may ask for it too, and then the parser stops
             self.cycle.keep_alive = False
         if not self.cycle.keep_alive:
-            self._last_act = self.transport.close
+            self._final_action = self.transport.close
             if self.cycle.response_complete:
                 self.transport.close()
 
@@ -164,11 +164,11 @@ class StrictProtocol(HttpToolsProtocol):
         self._refuse(problem_of(error))
 
     def on_response_complete(self) -> None:
-        """Start the next request, or call `_last_act` after the last one."""
-        if self._last_act is None or self.pipeline or self.transport.is_closing():
+        """Start the next request, or call `_final_action` after the last one."""
+        if self._final_action is None or self.pipeline or self.transport.is_closing():
             return super().on_response_complete()
         self.server_state.total_requests += 1
-        return self._last_act()
+        return self._final_action()
 
     def _refuse(self, answer: Response) -> None:
         before = self._drop_unread()
@@ -176,7 +176,7 @@ class StrictProtocol(HttpToolsProtocol):
             self._when_answered(partial(self._write_last, answer), wait=before)
 
     def _when_answered(self, act: Callable[[], None], *, wait: bool) -> None:
-        self._last_act = act
+        self._final_action = act
         if not wait:
             act()
 
@@ -192,9 +192,9 @@ class StrictProtocol(HttpToolsProtocol):
         """Drop the incomplete request, if there is one. Return whether requests before it are still running.
 
         If it waits for those it was not started. Otherwise its application is notified that the client has left; if its
-        answer has begun, no other answer can be written and the connection is closed.
+        answer has has_cycle, no other answer can be written and the connection is closed.
         """
-        cycle: Any = self.cycle if self.reading and self.begun else None
+        cycle: Any = self.cycle if self.reading and self.has_cycle else None
         self.reading = False
         if cycle is None or cycle.response_complete:
             return self._under_way()
@@ -211,7 +211,7 @@ class StrictProtocol(HttpToolsProtocol):
         headers = [*self.server_state.default_headers, *answer.raw_headers, (b"connection", b"close")]
         lines = [b"%s: %s\r\n" % header for header in headers]
         self.transport.write(b"".join((STATUS_LINE[answer.status_code], *lines, b"\r\n", bytes(answer.body))))
-        self._last_act = self.transport.close
+        self._final_action = self.transport.close
         if self.transport.can_write_eof():
             self.transport.write_eof()
             self.loop.call_later(LINGER_S, self.transport.close)
@@ -223,15 +223,15 @@ class StrictProtocol(HttpToolsProtocol):
 
     def _asks_websocket(self) -> bool:
         """Return whether the request is the handshake of a WebSocket, which has no body."""
-        said = dict(self.headers)
+        by_name = dict(self.headers)
         asked = b",".join([value for name, value in self.headers if name == b"upgrade"])
         protocols = [name.strip().lower() for name in asked.split(b",")]
         return (
             b"websocket" in protocols
             and self.scope["method"] == "GET"
             and self.parser.get_http_version() == "1.1"
-            and said.get(b"content-length", b"0") == b"0"
-            and b"transfer-encoding" not in said
+            and by_name.get(b"content-length", b"0") == b"0"
+            and b"transfer-encoding" not in by_name
         )
 
     def _head_without_upgrade(self) -> bytes:

@@ -121,15 +121,15 @@ def too_large(limit: int, actual: str) -> BodyTooLarge:
 
 async def read_model(kind: type[Model], body: bytes) -> Model:
     """Return a JSON body as a model. Raise as `cellar.wire.json.document.decode`, or InvalidInput."""
-    return await read_beside(len(body), lambda: validated(kind, decode(body)))
+    return await decode_in_thread(len(body), lambda: validated(kind, decode(body)))
 
 
-async def read_beside(size: int, work: Callable[..., Result], *arguments: Any) -> Result:
+async def decode_in_thread(size: int, work: Callable[..., Result], *arguments: Any) -> Result:
     """Return the result of `work` on a body of `size` bytes. A long one is read by one of `READERS` threads."""
-    return work(*arguments) if size <= PROMPT_BYTES else await by_reader(work, *arguments)
+    return work(*arguments) if size <= PROMPT_BYTES else await run_in_reader_thread(work, *arguments)
 
 
-async def by_reader(work: Callable[..., Result], *arguments: Any) -> Result:
+async def run_in_reader_thread(work: Callable[..., Result], *arguments: Any) -> Result:
     """Return the result of `work`, done by one of `READERS` threads. Raise the CellarError that it raises."""
     try:
         readers = _readers.get()
@@ -158,7 +158,7 @@ def _attempt(work: Callable[..., Result], *arguments: Any) -> tuple[Result | Non
         return None, error.with_traceback(None)
 
 
-async def beside(size: int, work: Callable[..., Result], *arguments: Any) -> Result:
+async def encode_in_thread(size: int, work: Callable[..., Result], *arguments: Any) -> Result:
     """Return the result of `work`, which writes `size` bytes: a thread does it if they are many."""
     return work(*arguments) if size <= PROMPT_BYTES else await run_sync(work, *arguments)
 

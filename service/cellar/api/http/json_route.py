@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from cellar.api.errors.validation_errors import invalid_body, invalid_request
-from cellar.api.http.body import JSON, PROMPT_BYTES, body_type, read_beside
+from cellar.api.http.body import JSON, PROMPT_BYTES, body_type, decode_in_thread
 from cellar.api.http.query_and_headers import check_query
 from cellar.wire.json.document import decode
 
@@ -53,7 +53,7 @@ class JsonRoute(APIRoute):
                 decoded.document = await read_json(decoded)
                 size = len(await decoded.body())
                 if size > PROMPT_BYTES:  # the framework would validate on the event loop; it accepts validated values
-                    decoded.document = await read_beside(size, validated_as, annotation, adapter, decoded.document)
+                    decoded.document = await decode_in_thread(size, validated_as, annotation, adapter, decoded.document)
             try:
                 return await handle(decoded)
             except RequestValidationError as error:
@@ -74,7 +74,7 @@ async def read_json(request: Request) -> Any:
     """Return the decoded body. Raise BodyTooLarge, UnsupportedMediaType, or as `cellar.wire.json.document.decode`."""
     body = await request.body()
     body_type(request.headers.get("content-type", ""), JSON)
-    return await read_beside(len(body), decode, body)
+    return await decode_in_thread(len(body), decode, body)
 
 
 def validated_as(kind: Any, adapter: TypeAdapter[Result], document: Any) -> Result:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from starlette.datastructures import Headers
 
-from cellar.api.limits.memoize import remembered
+from cellar.api.limits.memoize import memoized
 from cellar.errors import NotAcceptable
 
 WEIGHT = re.compile(r"[qQ]\s*=\s*(0(\.\d{0,3})?|1(\.0{0,3})?)")
@@ -31,13 +31,13 @@ def accepts_gzip(headers: Headers) -> bool:
     return _wants_gzip(headers.get("accept-encoding", ""))
 
 
-@remembered
+@memoized
 def _wants_gzip(accept_encoding: str) -> bool:
     ranges = _ranges(accept_encoding)
     return ranges.get("gzip", ranges.get("x-gzip", ranges.get("*", 0.0))) > 0
 
 
-@remembered
+@memoized
 def _choose(accept: str, offered: Sequence[str]) -> str | None:
     ranges = _ranges(accept)
     wants = [_want(kind, ranges) for kind in offered]

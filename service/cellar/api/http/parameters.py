@@ -88,7 +88,7 @@ REPLAY: dict[int | str, dict[str, Any]] = {200: {"headers": REPLAY_HEADERS}}
 """The OpenAPI response of a change whose repetition gets the same answer."""
 
 
-def tell_replay(response: Response, *, replayed: bool) -> None:
+def set_replayed(response: Response, *, replayed: bool) -> None:
     """Set the header that tells whether the same request had been applied before."""
     if replayed:
         response.headers[REPLAYED] = "true"
@@ -103,8 +103,8 @@ def creation(model: type[BaseModel], repeated: str, *kinds: type[errors.CellarEr
     return {"status_code": 201, "responses": {200: again, 201: {"headers": LOCATION_HEADERS}, **answers(*kinds)}}
 
 
-def tell_created(response: Response, path: str, *, created: bool) -> None:
+def set_created(response: Response, path: str, *, created: bool) -> None:
     """Set the path of the created thing, and the status: 201 if this request created it, 200 if an earlier one did."""
     response.status_code = 201 if created else 200
-    tell_replay(response, replayed=not created)
+    set_replayed(response, replayed=not created)
     response.headers["Location"] = path

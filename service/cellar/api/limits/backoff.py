@@ -33,7 +33,7 @@ TICK_S = 0.01
 class Held(Protocol):
     """A connection that can wait."""
 
-    def go_on(self, since_s: float) -> None:
+    def read_again(self, since_s: float) -> None:
         """Read the connection again, which was not read since then."""
         ...
 
@@ -83,5 +83,5 @@ class ReadBackoff:
         while self._held and (self.free >= 1 or self._held[0][1] <= late_s):
             self.free = max(0.0, self.free - 1)
             connection, since_s = self._held.popleft()
-            connection.go_on(since_s)
+            connection.read_again(since_s)
         self._look_later()

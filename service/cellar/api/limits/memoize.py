@@ -14,7 +14,7 @@ MOST = 256
 """Results of one function in the cache: with LONGEST, a few hundred kilobytes at most."""
 
 
-def remembered(function: Callable[[*Arguments], Result]) -> Callable[[*Arguments], Result]:
+def memoized(function: Callable[[*Arguments], Result]) -> Callable[[*Arguments], Result]:
     """Return the function with a cache of its last results, except those for long arguments.
 
     A cache that limits only the number of entries would keep any amount of bytes that clients send.

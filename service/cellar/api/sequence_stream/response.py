@@ -9,7 +9,7 @@ from itertools import chain
 
 from starlette.types import Receive, Scope, Send
 
-from cellar.api.http.body import beside, read_beside
+from cellar.api.http.body import decode_in_thread, encode_in_thread
 from cellar.api.http.full_duplex import Duplex, parts_of
 from cellar.api.sequence_stream.replies import Outputs, last_line, line_of, problem_line
 from cellar.api.sequence_stream.requests import Chunks, Reader
@@ -69,7 +69,7 @@ class SequenceResponse(Duplex):
         try:
             async for data, last in parts_of(receive):
                 size = len(data) + self._reader.held_bytes
-                chunks, fault = await read_beside(size, self._chunks_of, data, last)
+                chunks, fault = await decode_in_thread(size, self._chunks_of, data, last)
                 for chunk in chunks:
                     await self._ready.put(chunk)
                 if fault is not None:
@@ -108,7 +108,7 @@ class SequenceResponse(Duplex):
 
     async def _answer(self, send: Send, ran: Ran) -> None:
         size = 0 if ran.outputs is None or self._outputs != "all" else ran.outputs.nbytes
-        await self._send(send, await beside(size, line_of, ran, self._outputs))
+        await self._send(send, await encode_in_thread(size, line_of, ran, self._outputs))
 
     def _problem(self, error: CellarError) -> bytes:
         return problem_line(error, self._sequence)

@@ -54,7 +54,7 @@ class Replies:
         named = self._named(session)
         for missed in since.missed:
             numbered = {} if missed.seq is None else {"writer": asked.writer, "seq": missed.seq}
-            yield self.moved(missed.position, **named, **numbered, replayed=True, **_told(missed))
+            yield self.moved(missed.position, **named, **numbered, replayed=True, **_outputs_of_change(missed))
         yield self.moved(since.position, **named, resumed=asked.position)
 
     def refused(self, asked: Resume, error: CellarError) -> dict[str, Any]:
@@ -95,7 +95,7 @@ def problem(error: CellarError | None) -> dict[str, Any]:
     return embedded(error or Overloaded("the request was cancelled"))
 
 
-def _told(missed: Missed) -> dict[str, Any]:
+def _outputs_of_change(missed: Missed) -> dict[str, Any]:
     """Return the output of a change in the simplest form that its request can have had."""
     if not missed.steps:
         return {"changed": True}

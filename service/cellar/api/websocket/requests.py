@@ -142,16 +142,16 @@ def _read_object(document: dict[str, Any], names: SessionNames) -> Submission | 
 
 
 def _submission(
-    said: StepMessage | SequenceMessage,
+    message: StepMessage | SequenceMessage,
     names: SessionNames,
     read: Callable[[SessionKey, str | None, float | None], StepCommand],
 ) -> Submission:
-    place = place_of(said.identity(said.key))
+    place = place_of(message.identity(message.key))
     try:
-        session = names.key(said.session)
+        session = names.key(message.session)
     except InvalidInput as error:
-        return Submission(names.shown(said.session), said.id, None, place, error=error)
-    return Submission(session.session, said.id, read(session, said.key, said.deadline_s), place)
+        return Submission(names.shown(message.session), message.id, None, place, error=error)
+    return Submission(session.session, message.id, read(session, message.key, message.deadline_s), place)
 
 
 def _failed(members: dict[str, Any], names: SessionNames, error: CellarError) -> Submission:

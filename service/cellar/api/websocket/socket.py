@@ -11,7 +11,7 @@ from contextlib import AbstractContextManager
 from typing import Any
 
 from cellar.api.dependencies import Services
-from cellar.api.http.body import PROMPT_BYTES, read_beside
+from cellar.api.http.body import PROMPT_BYTES, decode_in_thread
 from cellar.api.websocket.close_codes import BROKEN, STOPPING, Closing, closing_of, ends
 from cellar.api.websocket.connection.interface import BINARY, Connection
 from cellar.api.websocket.deferred_writes import DeferredWrites
@@ -177,8 +177,8 @@ class Socket:
 
     async def _read_long_message(self, payload: bytes, kind: int) -> None:
         if kind == BINARY:
-            return self._begin(await read_beside(len(payload), read_frame, payload, self._names))
-        message = await read_beside(len(payload), read_text, payload, self._names)
+            return self._begin(await decode_in_thread(len(payload), read_frame, payload, self._names))
+        message = await decode_in_thread(len(payload), read_text, payload, self._names)
         return await self._resume(message) if isinstance(message, Resume) else self._begin((message,))
 
     def _begin(self, submissions: Sequence[Submission | Several]) -> None:

@@ -73,13 +73,13 @@ class Streams:
             self._closed.clear()
             await self._closed.wait()
 
-    def _closing(self, asked: HTTPConnection) -> Closing | None:
+    def _closing(self, request: HTTPConnection) -> Closing | None:
         """Return the close frame of a stream that may not be opened, else None."""
         if self._stopping:
             return STOPPING
         try:
-            self._access.check(asked.headers, safe=False)
-            check_query(asked.query_params, ())
+            self._access.check(request.headers, safe=False)
+            check_query(request.query_params, ())
         except CellarError as error:
             return closing_of(error)
         return None

@@ -73,7 +73,7 @@ class Submission:
             return True
         if not pending.done():
             return False
-        outcome = _told(pending.outcome)
+        outcome = _known_outcome(pending.outcome)
         if isinstance(outcome, CellarError):
             self.fail(outcome)
         else:
@@ -144,7 +144,7 @@ class Several:
         if self.pending.landed is not None:
             self.result = self.pending.result()
             return True
-        self.outcomes = [_told(outcome) for outcome in self.pending.outcomes]
+        self.outcomes = [_known_outcome(outcome) for outcome in self.pending.outcomes]
         errors = [(at, outcome) for at, outcome in enumerate(self.outcomes) if isinstance(outcome, CellarError)]
         if errors:
             self.error = next((error for _, error in errors if ends(error)), errors[0][1])
@@ -160,7 +160,7 @@ class Several:
             self.outcomes = [error, *(self.count - 1) * [behind(self.place)]]
 
 
-def _told(outcome: StepResult | BaseException) -> StepResult | CellarError:
+def _known_outcome(outcome: StepResult | BaseException) -> StepResult | CellarError:
     """Return the outcome for the client. Raise CancelledError for a cancelled step."""
     if isinstance(outcome, StepResult | CellarError):
         return outcome

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Query, Response
 
 from cellar.api.dependencies import CallerOf, Parts
 from cellar.api.errors.problems import answers
-from cellar.api.http.body import by_reader
+from cellar.api.http.body import run_in_reader_thread
 from cellar.api.http.json_route import JsonRoute
 from cellar.api.http.parameters import (
     ARRAYS,
@@ -19,7 +19,7 @@ from cellar.api.http.parameters import (
     IdempotencyKey,
     JobName,
     Limit,
-    tell_replay,
+    set_replayed,
 )
 from cellar.api.schemas.catalogue.jobs import JobAnswer, JobRequest, JobsAnswer
 from cellar.errors import FingerprintMismatch, IdUnknown, JobUnknown, ModelUnknown
@@ -46,7 +46,7 @@ async def submit_job(
 
     A request with the same Idempotency-Key returns the job that was made first.
     """
-    data = await by_reader(body.data.dataset)
+    data = await run_in_reader_thread(body.data.dataset)
 
     def submit() -> tuple[JobAnswer, bool]:
         """Submit the job on a thread."""
@@ -54,7 +54,7 @@ async def submit_job(
         return JobAnswer.of(made.job, services.jobs.history(caller.tenant, made.job.job)), made.replayed
 
     answer, replayed = await run_sync(submit)
-    tell_replay(response, replayed=replayed)
+    set_replayed(response, replayed=replayed)
     response.headers["Location"] = f"/v1/jobs/{answer.job}"
     return answer
 

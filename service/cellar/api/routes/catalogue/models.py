@@ -22,7 +22,7 @@ from cellar.api.http.parameters import (
     ModelName,
     ModelRefPath,
     creation,
-    tell_created,
+    set_created,
 )
 from cellar.api.http.upload import MULTIPART
 from cellar.api.schemas.catalogue.models import (
@@ -142,7 +142,7 @@ async def _publish(
 
 def _told(answer: ModelAnswer, created: bool, response: Response) -> ModelAnswer:
     """Return an answer, and say on the response whether a version was made, and where it is."""
-    tell_created(response, f"/v1/models/{answer.model}", created=created)
+    set_created(response, f"/v1/models/{answer.model}", created=created)
     return answer
 
 

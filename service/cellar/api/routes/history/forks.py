@@ -5,7 +5,7 @@ from fastapi import APIRouter, Response
 from cellar.api.dependencies import Parts
 from cellar.api.errors.problems import answers, document_of
 from cellar.api.http.json_route import JsonRoute
-from cellar.api.http.parameters import BODY, CONFLICT, REPLAY, SESSION, IdempotencyKey, SessionPath, tell_replay
+from cellar.api.http.parameters import BODY, CONFLICT, REPLAY, SESSION, IdempotencyKey, SessionPath, set_replayed
 from cellar.api.schemas.history.forks import ChildAnswer, ForkAnswer, ForkRequest
 from cellar.errors import FingerprintMismatch, ForkTooLarge
 
@@ -23,7 +23,7 @@ async def fork_session(
     had at the first request, and gives the same answer.
     """
     answer = await services.forks.fork(session, body.children, body.identity(key), ttl_s=body.ttl_s)
-    tell_replay(response, replayed=answer.replayed)
+    set_replayed(response, replayed=answer.replayed)
     problems = [None if child.problem is None else document_of(child.problem) for child in answer.children]
     children = [*map(ChildAnswer.of, answer.children, problems)]
     return ForkAnswer(position=str(answer.position), children=children)

@@ -16,7 +16,7 @@ from cellar.api.http.parameters import (
     IdempotencyKey,
     SessionPath,
     creation,
-    tell_created,
+    set_created,
 )
 from cellar.api.routes.session.state import changed
 from cellar.api.schemas.history.snapshots import RestoreRequest, SnapshotAnswer, SnapshotRequest, SnapshotsAnswer
@@ -53,7 +53,7 @@ async def take_snapshot(
     or with neither as long as the session has not changed.
     """
     answer = await services.snapshots.take(session, body.snapshot, body.identity(key))
-    tell_created(response, f"/v1/sessions/{session.session}/snapshots/{body.snapshot}", created=answer.taken)
+    set_created(response, f"/v1/sessions/{session.session}/snapshots/{body.snapshot}", created=answer.taken)
     return SnapshotAnswer.of(session.session, answer.snapshot)
 
 

@@ -19,8 +19,8 @@ from cellar.api.http.parameters import (
     Limit,
     SessionPath,
     creation,
-    tell_created,
-    tell_replay,
+    set_created,
+    set_replayed,
 )
 from cellar.api.schemas.names import PREFIX_PATTERN, REF_PATTERN
 from cellar.api.schemas.session.sessions import SessionAnswer, SessionRequest, SessionsAnswer, SessionUpdate
@@ -56,7 +56,7 @@ router = APIRouter(prefix="/v1/sessions", tags=["sessions"], route_class=JsonRou
 async def create_session(body: SessionRequest, caller: CallerOf, services: Parts, response: Response) -> SessionAnswer:
     """Create a session of a model, in the initial state. A model's name alone is pinned to the newest version."""
     answer = await services.sessions.create(caller.tenant, **body.model_dump())
-    tell_created(response, f"/v1/sessions/{answer.session.session}", created=answer.created)
+    set_created(response, f"/v1/sessions/{answer.session.session}", created=answer.created)
     return SessionAnswer.of(answer.session)
 
 
@@ -98,7 +98,7 @@ async def update_session(
     The lifetime begins again.
     """
     answer = await services.sessions.update(session, ttl_s=body.ttl_s, pinned=body.pinned, once=key)
-    tell_replay(response, replayed=answer.replayed)
+    set_replayed(response, replayed=answer.replayed)
     return SessionAnswer.of(answer.session)
 
 

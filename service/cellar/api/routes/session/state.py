@@ -17,7 +17,7 @@ from cellar.api.decoding.state_body import (
 from cellar.api.dependencies import Parts
 from cellar.api.errors.problems import answers
 from cellar.api.http.array_answers import POSITION, STEP_NUMBER, parameters_of
-from cellar.api.http.body import BYTES, JSON, beside, body_of, bytes_of
+from cellar.api.http.body import BYTES, JSON, body_of, bytes_of, encode_in_thread
 from cellar.api.http.json_route import JsonRoute
 from cellar.api.http.negotiation import answer_type
 from cellar.api.http.parameters import (
@@ -29,7 +29,7 @@ from cellar.api.http.parameters import (
     SESSION,
     IdempotencyKey,
     SessionPath,
-    tell_replay,
+    set_replayed,
 )
 from cellar.api.schemas.session.sessions import (
     ChangeAnswer,
@@ -102,10 +102,10 @@ async def read_state(
     size = sum(part.values.nbytes for part in parts)
     headers = {POSITION: str(state.position), STEP_NUMBER: str(state.position.step)}
     if wanted == tensors.MEDIA_TYPE:
-        return Response(await beside(size, tensors_of, session.session, state, parts), 200, headers, wanted)
+        return Response(await encode_in_thread(size, tensors_of, session.session, state, parts), 200, headers, wanted)
     if wanted == npy.MEDIA_TYPE:
-        return Response(await beside(size, columns_of, state, parts), 200, headers, wanted)
-    return Response(await beside(size, _as_json, session.session, state, parts), 200, headers, JSON)
+        return Response(await encode_in_thread(size, columns_of, state, parts), 200, headers, wanted)
+    return Response(await encode_in_thread(size, _as_json, session.session, state, parts), 200, headers, JSON)
 
 
 @router.put("/state", responses={**answers(*WRITE), **REPLAY}, openapi_extra=_body(StateQuery, COLUMNS))
@@ -137,7 +137,7 @@ async def _write(
 
 def changed(answer: runtime.ChangeAnswer, response: Response) -> ChangeAnswer:
     """Return the answer of a change, and set the header that tells whether it had been applied before."""
-    tell_replay(response, replayed=answer.replayed)
+    set_replayed(response, replayed=answer.replayed)
     return ChangeAnswer.of(answer)
 
 

@@ -12,7 +12,7 @@ from cellar.api.decoding.step_output import as_json, laid_out
 from cellar.api.dependencies import Parts, Services
 from cellar.api.errors.problems import answers
 from cellar.api.http.array_answers import POSITION, STEP_NUMBER, array_answer, array_body
-from cellar.api.http.body import JSON, beside, body_type, read_beside
+from cellar.api.http.body import JSON, body_type, decode_in_thread, encode_in_thread
 from cellar.api.http.negotiation import answer_type
 from cellar.api.http.parameters import REPLAYED, STEP, IdempotencyKey, SessionPath
 from cellar.api.http.query_and_headers import deadline_s
@@ -65,7 +65,7 @@ async def _run(
     wanted, within_s, body = answer_type(request.headers, TYPES), deadline_s(request), await request.body()
     media_type = body_type(request.headers.get("content-type", ""), *TYPES)
     query = query_of(kind, media_type, request)
-    command = await read_beside(len(body), decoder_of(kind, media_type, query), body, session, key, within_s)
+    command = await decode_in_thread(len(body), decoder_of(kind, media_type, query), body, session, key, within_s)
     with pointing(command):
         result = await services.sessions.steps.submit(command)
     return await _answer(wanted, result)
@@ -76,7 +76,7 @@ async def _answer(wanted: str, result: StepResult) -> Response:
     headers = {REPLAYED: "true"} if result.replayed else {}
     outputs, size = result.outputs, len(result.output or b"")
     if outputs is None or wanted == JSON:
-        return Response(await beside(size, as_json, result), 200, headers, JSON)
+        return Response(await encode_in_thread(size, as_json, result), 200, headers, JSON)
     headers |= {POSITION: str(result.position), STEP_NUMBER: str(result.position.step)}
-    content = await beside(size, npy.dump, laid_out(outputs, result.command.layout))
+    content = await encode_in_thread(size, npy.dump, laid_out(outputs, result.command.layout))
     return Response(content, 200, headers, npy.MEDIA_TYPE)
