@@ -43,10 +43,10 @@ def a_change(
     )
 
 
-def commit_of(before: SessionRecord, *changes: Change, ask_s: float = 0.0) -> Commit:
+def commit_of(before: SessionRecord, *changes: Change, wanted_pause_s: float = 0.0) -> Commit:
     """Return the commit of these changes, with a state of their own."""
     state = blake2b(b"".join(change.fingerprint for change in changes), digest_size=32).digest()
-    return Commit(before, changes, state, ask_s=ask_s)
+    return Commit(before, changes, state, wanted_pause_s=wanted_pause_s)
 
 
 def a_commit(
@@ -54,10 +54,12 @@ def a_commit(
     *values: float,
     identity: Identity = APPEND,
     output: bytes | None = None,
-    ask_s: float = 0.0,
+    wanted_pause_s: float = 0.0,
 ) -> Commit:
     """Return the commit of one request at `before`, see `a_change`."""
-    return commit_of(before, a_change(before.position, *values, identity=identity, output=output), ask_s=ask_s)
+    return commit_of(
+        before, a_change(before.position, *values, identity=identity, output=output), wanted_pause_s=wanted_pause_s
+    )
 
 
 def a_group(before: SessionRecord, *groups: Sequence[float], identity: Identity = APPEND) -> Commit:

@@ -234,11 +234,11 @@ async def test_a_loser_that_asks_is_heard_by_the_next_winner(sessions: RedisSess
     record = await begin(sessions)
     winner = a_commit(record, 1.0)
     await commit_all(sessions, [winner])
-    [lost] = await commit_all(sessions, [a_commit(record, 2.0, ask_s=0.05)])
+    [lost] = await commit_all(sessions, [a_commit(record, 2.0, wanted_pause_s=0.05)])
     assert isinstance(lost, CommitConflict)
     second = a_commit(after(winner), 3.0)
     [result] = await commit_all(sessions, [second])
-    assert result == Applied(asked_s=0.05)
+    assert result == Applied(pause_s=0.05)
     [result] = await commit_all(sessions, [a_commit(after(second), 4.0)])
     assert result == Applied()
 

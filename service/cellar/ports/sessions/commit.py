@@ -16,15 +16,15 @@ class Commit:
     """A compare-and-set: if the stored session is still `before`, all changes are applied and its state is `state`.
 
     The first change begins at the position of `before`, each further one at the end of the one before it. `meta` is the
-    new metadata, None if they stay the same. With `ask_s` above 0, a commit that fails because another process changed
-    the session asks the other processes to pause their commits of this session for that many seconds.
+    new metadata, None if they stay the same. If the commit fails because another process changed the session, the other
+    processes are asked to pause their commits of this session for `wanted_pause_s` (0: not).
     """
 
     before: SessionRecord
     changes: Changes
     state: bytes
     meta: SessionMeta | None = None
-    ask_s: float = 0.0
+    wanted_pause_s: float = 0.0
     _after: SessionRecord | None = field(default=None, init=False, repr=False)
 
     @property
@@ -78,7 +78,7 @@ class CommittedChange(NamedTuple):
 class Applied:
     """All changes of the commit were applied."""
 
-    asked_s: float = 0.0
+    pause_s: float = 0.0
     """Above 0: another process, whose commits keep failing, asks for a pause of that many seconds."""
 
 

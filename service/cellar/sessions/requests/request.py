@@ -103,7 +103,7 @@ class Request(PendingResult[Result], ABC):
 
     __slots__ = (
         *("began_s", "fingerprint", "identity", "key", "kind", "nonce"),
-        *("ask_s", "leave", "lost", "model", "predecessor", "taken_s", "tried_s", "turn", "until_s"),
+        *("wanted_pause_s", "leave", "lost", "model", "predecessor", "taken_s", "tried_s", "turn", "until_s"),
     )
 
     count = 1
@@ -143,8 +143,8 @@ class Request(PendingResult[Result], ABC):
         """When it was first and when it was last taken up, by the monotonic clock."""
         self.lost = 0
         """Races lost to other processes."""
-        self.ask_s = 0.0
-        """How long the other processes are asked to leave the session alone, should it lose again."""
+        self.wanted_pause_s = 0.0
+        """How long the other processes are asked to pause their commits of the session, if its commit fails again."""
 
     @abstractmethod
     def succeed(self, position: Position, steps: int, output: bytes | None, replayed: bool) -> None:

@@ -152,7 +152,7 @@ def steps_commit(work: BatchItem, kernel_rev: int) -> Commit | CellarError:
             change = Change(request.kind, before, after, steps, identity, mark, request.nonce, outputs)
         else:
             change = _step(request, record, before, after, outputs)
-        return Commit(record, (change,), work.state, meta, request.ask_s)
+        return Commit(record, (change,), work.state, meta, request.wanted_pause_s)
     size = len(outputs) // len(work.inputs)
     before, parts, at = record.position, list[Changes](), 0
     for request, after, digests in zip(requests, work.positions, work.digests, strict=True):
@@ -163,7 +163,7 @@ def steps_commit(work: BatchItem, kernel_rev: int) -> Commit | CellarError:
         else:
             parts.append((_step(request, record, before, after, outputs[at:end]),))
         before, at = after, end
-    return Commit(record, join_changes(parts), work.state, meta, requests[0].ask_s)
+    return Commit(record, join_changes(parts), work.state, meta, requests[0].wanted_pause_s)
 
 
 def _step(request: StepRequest, record: SessionRecord, before: Position, after: Position, output: bytes) -> Change:
@@ -195,7 +195,7 @@ def change_commit(
     meta = edited.meta
     if meta is None and edited.steps:
         meta = pinned_anew(record.meta, kernel_rev)
-    return Commit(record, (change,), edited.state, meta, request.ask_s)
+    return Commit(record, (change,), edited.state, meta, request.wanted_pause_s)
 
 
 def epoch_after(record: SessionRecord, request: ChangeRequest) -> bytes:

@@ -8,13 +8,13 @@ from cellar.ports import Commit, SessionRecord
 from cellar.sessions.requests.request import Request
 
 PATIENT_LOSSES = 3
-"""Races that a request loses by chance before it asks the other processes to let it in."""
+"""Failed commits of a request after which it asks the other processes to pause: fewer happen by chance."""
 
-LONGEST_ASK_S = 0.1
-"""A process asks for twice what its last try took, and for no more than this."""
+MAX_WANTED_PAUSE_S = 0.1
+"""Longest pause to ask for; a process asks for twice the time that its last try took."""
 
 CONTENTION_S = 20.0
-"""How long a request may lose races before it is given up: many asks, so only a fault gets there."""
+"""Time of failed commits after which a request is given up: after that many pauses only a fault gets there."""
 
 
 def note_loss(request: Request[Any], commit: Commit, now: SessionRecord) -> CellarError | None:
@@ -25,7 +25,7 @@ def note_loss(request: Request[Any], commit: Commit, now: SessionRecord) -> Cell
     before, time_s = commit.before, monotonic()
     request.lost += 1
     if request.lost >= PATIENT_LOSSES:
-        request.ask_s = min(2 * (time_s - request.tried_s), LONGEST_ASK_S)
+        request.wanted_pause_s = min(2 * (time_s - request.tried_s), MAX_WANTED_PAUSE_S)
     is_marked = now.meta.deleted is not None and before.meta.deleted is None  # which changes no revision
     least = before.revision if is_marked else before.revision + 1
     if now.meta.incarnation == before.meta.incarnation and now.revision < least:

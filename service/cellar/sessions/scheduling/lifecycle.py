@@ -26,7 +26,7 @@ from cellar.sessions.requests.request import Request, StepRequest
 from cellar.sessions.requests.request_state import COMMITTING, RUNNING
 from cellar.sessions.requests.step_batch import answer
 from cellar.sessions.scheduling.commit_builder import bad_number, edit_commit, steps_commit
-from cellar.sessions.scheduling.contention import LONGEST_ASK_S, note_loss
+from cellar.sessions.scheduling.contention import MAX_WANTED_PAUSE_S, note_loss
 from cellar.sessions.scheduling.preparation import Found, Preparation, Preparing
 from cellar.sessions.scheduling.session_queues import SessionCache, SessionQueue, fits
 from cellar.sessions.scheduling.step_rules import StepRules
@@ -293,7 +293,7 @@ class Lifecycle:
         """Answer the requests of a commit, or run them again where the session had changed before it."""
         if isinstance(result, Applied):
             self._cache.believe(queue, commit.after)
-            self._answer(queue, commit, result.asked_s)
+            self._answer(queue, commit, result.pause_s)
         elif isinstance(result, CommitConflict):
             self._cache.believe(queue, result.record)
             request = queue.keep_first()
@@ -308,7 +308,7 @@ class Lifecycle:
                 queue.keep_first()
             self.end(queue, [result] * len(queue.current))
 
-    def _answer(self, queue: SessionQueue, commit: Commit, asked_s: float) -> None:
+    def _answer(self, queue: SessionQueue, commit: Commit, pause_s: float) -> None:
         """Answer the requests with their changes, and take up the next one after the pause that others asked for."""
         changes = commit.changes
         if len(changes) == 1 and queue.current[0].count == 1:  # nearly always
@@ -316,8 +316,8 @@ class Lifecycle:
             queue.current[0].succeed(change.after, change.steps, change.output, False)
         else:
             answer(queue.current, changes)
-        if asked_s:
-            asyncio.get_running_loop().call_later(min(asked_s, LONGEST_ASK_S), self._next, queue)
+        if pause_s:
+            asyncio.get_running_loop().call_later(min(pause_s, MAX_WANTED_PAUSE_S), self._next, queue)
         else:
             self._next(queue)
 

@@ -147,6 +147,6 @@ def test_whatever_asks_for_more_is_not_plain() -> None:
     assert written(plain)
     assert not any(written(plain, **{name: 5}) for name in ("history", "log", "events"))
     assert not written(a_commit(record, 1.0, identity=Identity(key="once")))
-    assert not written(a_commit(record, 1.0, ask_s=0.05))
+    assert not written(a_commit(record, 1.0, wanted_pause_s=0.05))
     assert not written(dataclasses.replace(plain, meta=record.meta))
     assert not written(dataclasses.replace(plain, state=b"\0" * 33))

@@ -60,7 +60,7 @@ class CommitEncoder:
             keys,
             pack_head(before.meta, before.position, before.revision),
             *self._lifetimes(meta.ttl_s, meta.pinned),
-            b"%d" % (commit.ask_s * 1000) if commit.ask_s else b"0",
+            b"%d" % (commit.wanted_pause_s * 1000) if commit.wanted_pause_s else b"0",
             b"1" if keyed else b"0",
             _NUMBERS[len(commit.changes)],
             _NUMBERS[len(fields)],

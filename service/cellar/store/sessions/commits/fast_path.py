@@ -63,7 +63,7 @@ class FastCommitEncoder:
         if packed is None or packed[1].writer is not self:
             packed = self._know(before)
         head, fixed, writers = packed
-        if not fixed.eligible or commit.meta is not None or commit.ask_s or len(state) != fixed.state_bytes:
+        if not fixed.eligible or commit.meta is not None or commit.wanted_pause_s or len(state) != fixed.state_bytes:
             return None
         parts, revision = self._first_parts(commit, head, fixed), before.revision
         if isinstance(changes, StepChanges) and len(changes) >= FEWEST:

@@ -28,7 +28,7 @@ def result_of(commit: Commit, answer: CommandOutcome) -> CommitResult:
     """Return the result of a commit, given the answer to the call of its script (`lua/session/commit.lua`)."""
     reply = answer.reply
     if type(reply) is int:
-        return APPLIED if commit.ask_s or not reply else Applied(reply / 1000)
+        return APPLIED if commit.wanted_pause_s or not reply else Applied(reply / 1000)
     if isinstance(reply, CellarError):
         return reply
     try:
