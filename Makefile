@@ -9,7 +9,7 @@ COMPILE := CUSTOM_COMPILE_COMMAND="make requirements" $(BIN)/pip-compile --quiet
 	--allow-unsafe --strip-extras --annotation-style=line \
 	--no-emit-index-url --no-emit-find-links --no-emit-trusted-host --no-emit-options
 
-.PHONY: help install lint test test-below check faults golden matrix contract demo bench-engine bench-training bench-service openapi requirements clean
+.PHONY: help install lint test test-below check faults golden matrix interchange contract demo bench-engine bench-training bench-service openapi requirements clean
 .DELETE_ON_ERROR:
 
 help: ## list the commands
@@ -40,6 +40,9 @@ faults: .venv/installed-dev ## 10,000 steps through lost, torn and doubled messa
 
 matrix: .venv-bench/installed-bench-service ## training jobs of 900 combinations against PyTorch (ARGS="--only huber")
 	.venv-bench/bin/python -m tests.matrix.run $(ARGS)
+
+interchange: .venv-bench/installed-bench ## networks of other frameworks beside their originals (ARGS="--only torch --count 50 --seed 7")
+	.venv-bench/bin/python -W ignore -m tests.interchange.run $(ARGS)
 
 contract: .venv/installed-dev .venv-contract/installed-contract tests/contract/node_modules/.package-lock.json ## the API document against linters, clients and generated requests (ARGS="--seconds 600 --seed 7")
 	$(BIN)/python -m tests.contract.run $(ARGS)

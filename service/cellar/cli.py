@@ -108,6 +108,24 @@ def openapi(_settings: Settings, options: argparse.Namespace) -> None:
         _write(options.file, text)
 
 
+def import_file(settings: Settings, options: argparse.Namespace) -> int:
+    """Read a network's file, and publish it as a model of a running service."""
+    from cellar import import_file
+    from cellar.errors import CellarError
+
+    asked = import_file.Import(
+        options.file, import_file.listed(options.modules), import_file.listed(options.ignore) or ()
+    )
+    url = options.url or f"http://{settings.host}:{settings.port}"
+    try:
+        for line in import_file.run(asked, url, options.name, options.session, options.output):
+            print(line)
+    except CellarError as error:
+        print(f"cellar: {import_file.explain(error)}", file=sys.stderr)
+        return 1
+    return 0
+
+
 def _write(file: Path, text: str) -> None:
     """Write a file. Raise StartupError if it cannot be written."""
     try:
@@ -143,6 +161,15 @@ def _parser() -> argparse.ArgumentParser:
     show = commands.add_parser("demo", help="train on real measurements, stream, kill the service and continue")
     show.add_argument("--once", action="store_true", help="exit at the end, with 0 if the demo succeeded")
     show.set_defaults(run=demo)
+    bring = commands.add_parser("import", help="publish a network from a file of another framework")
+    bring.add_argument("file", type=Path, help="model.pt, model.safetensors ...")
+    bring.add_argument("--name", required=True, help="of the model; a name that is taken gets its next version")
+    bring.add_argument("--modules", help="PyTorch: modules in the order of their calls, such as lstm,relu,head")
+    bring.add_argument("--ignore", help="PyTorch: beginnings of the names of tensors to leave out")
+    bring.add_argument("--url", help="of the service; default: http://CELLAR_HOST:CELLAR_PORT")
+    bring.add_argument("--session", help="open a session of this name")
+    bring.add_argument("--output", type=Path, help="write a safetensors file instead of sending anything")
+    bring.set_defaults(run=import_file)
     document = commands.add_parser("openapi", help="write the OpenAPI document")
     document.add_argument("file", type=Path, nargs="?", help="the file to write; default: standard output")
     document.add_argument("--streams", action="store_true", help="the AsyncAPI document of the streams instead")

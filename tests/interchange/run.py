@@ -17,6 +17,7 @@ PROOFS: dict[str, tuple[str, int]] = {
     "keras": ("tests.interchange.proofs.keras_models", 300),
     "onnx": ("tests.interchange.proofs.onnx_models", 500),
     "export": ("tests.interchange.proofs.export", 200),
+    "torch": ("tests.interchange.proofs.torch_modules", 300),
 }
 """By name the module with `prove(cache, count, seed)`, and how many cases it has by default."""
 

@@ -53,7 +53,7 @@ def write_torch(exported: Exported) -> Chunks:
     found = state_dict(exported.network, modules, load(exported.data))
     origin = {"framework": "torch", "modules": [module.model_dump(exclude_defaults=True) for module in modules]}
     about = _about(exported) | {"names": "torch", "origin": json.dumps(origin)}
-    return (dump(found, about),)
+    return with_metadata(dump(found), about)
 
 
 def write_json(exported: Exported) -> Chunks:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from cellar.errors import ImportRefused
 from cellar.nn.model.network import Network
 from cellar.nn.model.spec import NetworkSpec
-from cellar.wire.arrays.weights import dump
+from cellar.wire.arrays.weights import dump, with_metadata
 
 Array = NDArray[np.float32]
 
@@ -35,7 +35,8 @@ class ImportedNetwork:
     def file(self) -> bytes:
         """Return a safetensors file with the weights and the network, which `PUT /v1/models/{model}` takes."""
         about = {"network": self.spec.model_dump_json(exclude_none=True)}
-        return dump(self.weights, about | ({"origin": json.dumps(dict(self.origin))} if self.origin else {}))
+        about |= {"origin": json.dumps(dict(self.origin))} if self.origin else {}
+        return b"".join(with_metadata(self.stored(), about))
 
     def save(self, path: str | Path) -> None:
         """Write `file` to a path."""

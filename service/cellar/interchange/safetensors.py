@@ -7,7 +7,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from cellar.errors import ImportRefused
+from cellar.errors import ImportRefused, MalformedBody
 from cellar.interchange.imported import ImportedNetwork, check_finite, check_names_and_shapes
 from cellar.interchange.torch.modules import TorchModule
 from cellar.interchange.torch.reader import assemble, ignored, modules_in, read_torch
@@ -17,6 +17,7 @@ from cellar.nn.model.network import Network
 from cellar.nn.model.spec import NetworkSpec
 from cellar.wire.arrays.tensor_file import Source, TensorFile
 from cellar.wire.arrays.weights import allocate
+from cellar.wire.json.document import decode
 
 Array = NDArray[np.float32]
 Names = Literal["cellar", "torch"]
@@ -48,10 +49,13 @@ class Reading:
 
 def open_file(source: Source) -> TensorFile:
     """Return a safetensors file. Raise ImportRefused for files of other formats that are known, or MalformedBody."""
-    head = bytearray(min(64, source.size))
-    source.read_into(0, memoryview(head))
-    refuse_other_formats(bytes(head))
-    return TensorFile(source)
+    try:
+        return TensorFile(source)
+    except MalformedBody:
+        head = bytearray(min(64, source.size))
+        source.read_into(0, memoryview(head))
+        refuse_other_formats(bytes(head))
+        raise
 
 
 def refuse_other_formats(head: bytes) -> None:
@@ -76,6 +80,22 @@ def refuse_other_formats(head: bytes) -> None:
         )
 
 
+def names_in(file: TensorFile) -> Names | None:
+    """Return whose names a file says that its tensors have, in the entry `names` of its metadata."""
+    match file.metadata.get("names"):
+        case "torch":
+            return "torch"
+        case "cellar":
+            return "cellar"
+    return None
+
+
+def origin_in(file: TensorFile) -> dict[str, Any]:
+    """Return what a file says of its origin, in the entry `origin` of its metadata. Raise MalformedJson."""
+    found = decode(file.metadata["origin"].encode()) if "origin" in file.metadata else {}
+    return found if isinstance(found, dict) else {}
+
+
 def read_safetensors(file: TensorFile, said: Reading) -> ImportedNetwork:
     """Return the network of a file. Raise ImportRefused, which names the tensor."""
     ignore = (*said.ignore, CHECK)
@@ -96,10 +116,7 @@ def read_safetensors(file: TensorFile, said: Reading) -> ImportedNetwork:
 def _read_stacked(file: TensorFile, network: Network, said: Reading, ignore: Sequence[str]) -> ImportedNetwork:
     """Return a network that is given, with the tensors of a state dict."""
     shapes = {name: shape for name, shape in file.shapes.items() if not ignored(name, ignore)}
-    origin = known_origin(network, said.origin)
-    modules = modules_of(network) if said.modules is None else modules_in(shapes, said.modules)
-    if origin and said.modules is None:
-        modules = torch_modules(origin)
+    modules = names_of_torch(network, said.origin) if said.modules is None else modules_in(shapes, said.modules)
     return assemble(modules, shapes, file.read, network=network)
 
 

@@ -25,7 +25,7 @@ from cellar.api.schemas.catalogue.models import (
 from cellar.errors import InvalidInput, MalformedBody
 from cellar.interchange.check import TOLERANCE, Check
 from cellar.interchange.imported import ImportedNetwork, check_names_and_shapes
-from cellar.interchange.safetensors import CHECK, Reading, open_file, read_safetensors
+from cellar.interchange.safetensors import CHECK, Reading, names_in, open_file, origin_in, read_safetensors
 from cellar.nn.model.network import Network
 from cellar.nn.model.spec import NetworkSpec
 from cellar.nn.spec.base import Frozen
@@ -76,10 +76,10 @@ class ModelBody:
         documents = _documents({**_about(file), **self.parts})
         said = Reading(
             network=documents.network,
-            names=self.query.names or _names_in(file),
+            names=self.query.names or names_in(file),
             modules=_listed(self.query.modules),
             ignore=_listed(self.query.ignore) or (),
-            origin=_origin(file),
+            origin=origin_in(file),
         )
         return read_safetensors(file, said), _check(file, documents, self.query)
 
@@ -140,17 +140,6 @@ def _about(file: TensorFile) -> dict[str, bytes]:
 def _documents(texts: Mapping[str, bytes | bytearray]) -> _Documents:
     document = {name: decode(bytes(text)) for name, text in texts.items()}
     return validated(_Documents, document)
-
-
-def _names_in(file: TensorFile) -> Any:
-    """Return whose names a file says that its tensors have."""
-    found = file.metadata.get("names")
-    return found if found in ("cellar", "torch") else None
-
-
-def _origin(file: TensorFile) -> dict[str, Any]:
-    found = decode(file.metadata["origin"].encode()) if "origin" in file.metadata else {}
-    return found if isinstance(found, dict) else {}
 
 
 def _listed(text: str | None) -> tuple[str, ...] | None:

@@ -65,10 +65,14 @@ assert {function.dense for function in FUNCTIONS.values()} - {None} <= set(get_a
 
 def function_layer(kind: str, settings: Mapping[str, float], size: int) -> RecurrentSpec:
     """Return a layer without state and parameters that computes a function of `size` numbers."""
+    return RecurrentSpec(cell=EquationsSpec(equations=function_text(kind, settings)), hidden_size=size)
+
+
+def function_text(kind: str, settings: Mapping[str, float]) -> str:
+    """Return the equations of a function."""
     function = FUNCTIONS[kind]
     values = {name: _number(settings.get(name, default)) for name, default in function.settings.items()}
-    text = f"output = {function.equations.format(**values)}"
-    return RecurrentSpec(cell=EquationsSpec(equations=text), hidden_size=size)
+    return f"output = {function.equations.format(**values)}"
 
 
 def joined(layer: DenseSpec, kind: str) -> DenseSpec:

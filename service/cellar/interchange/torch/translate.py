@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from cellar.cells import BUILT_IN
-from cellar.interchange.torch.activations import DENSE, FUNCTIONS, function_layer, joined
+from cellar.interchange.torch.activations import DENSE, FUNCTIONS, function_layer, function_text, joined
 from cellar.interchange.torch.modules import CELLS, RECURRENT, TorchModule, refused
 from cellar.nn.model.layers.bidirectional import BidirectionalSpec
 from cellar.nn.model.layers.dense import DenseSpec
@@ -167,6 +167,10 @@ def modules_of(network: Network) -> tuple[TorchModule, ...]:
     return tuple(modules)
 
 
+_KIND_OF = {function_text(kind, {}): kind for kind in FUNCTIONS}
+"""Functions by the equations of their layers, those with settings as PyTorch has them by default."""
+
+
 def _modules(spec: LayerSpec, width: int, pointer: str) -> list[TorchModule]:
     match spec:
         case DenseSpec():
@@ -181,6 +185,8 @@ def _modules(spec: LayerSpec, width: int, pointer: str) -> list[TorchModule]:
             return [TorchModule(type="Dropout", settings={"p": spec.rate})]
         case BidirectionalSpec() if spec.reverse_layer in (None, spec.layer):
             return [_recurrent_module(spec.layer, width, f"{pointer}/layer").model_copy(update={"bidirectional": True})]
+        case RecurrentSpec(cell=EquationsSpec(equations=text)) if text in _KIND_OF:
+            return [TorchModule(type=_KIND_OF[text])]
         case RecurrentSpec():
             return [_recurrent_module(spec, width, pointer)]
     raise refused(f"a layer {spec.type} is no module of a Sequential", pointer[1:], pointer=pointer)

@@ -16,10 +16,9 @@ Array = NDArray[np.float32]
 Shape = tuple[int, ...]
 
 
-def dump(weights: Mapping[str, Array], metadata: Mapping[str, str] | None = None) -> bytes:
+def dump(weights: Mapping[str, Array]) -> bytes:
     """Return float32 arrays of any shape as one safetensors file, ordered by name."""
-    ordered = {name: np.asarray(weights[name], dtype=np.float32, order="C") for name in sorted(weights)}
-    return bytes(_save(ordered, None if metadata is None else dict(metadata)))
+    return bytes(_save({name: np.asarray(weights[name], dtype=np.float32, order="C") for name in sorted(weights)}))
 
 
 def allocate(shapes: Mapping[str, Shape]) -> tuple[memoryview, dict[str, Array]]:
@@ -47,7 +46,7 @@ def with_metadata(data: bytes | memoryview, metadata: Mapping[str, str]) -> tupl
     """Return a file that `dump` wrote with metadata in its header: the new header, and the tensors as they are."""
     stop = 8 + int.from_bytes(data[:8], "little")
     entries = json.loads(bytes(data[8:stop]))
-    return _header({"__metadata__": dict(metadata), **entries}), memoryview(data)[stop:]
+    return _header({"__metadata__": dict(sorted(metadata.items())), **entries}), memoryview(data)[stop:]
 
 
 def _header(entries: Mapping[str, Any]) -> bytes:

@@ -1,0 +1,177 @@
+"""`cellar import`: read a network's file where its framework is, and send it to a service as safetensors.
+
+A file is read in this process and never by the service. `READERS` has a line for each kind of file.
+"""
+
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from cellar.errors import CellarError, ImportRefused, InvalidInput
+from cellar.interchange.imported import ImportedNetwork
+from cellar.interchange.safetensors import Reading, names_in, open_file, origin_in, read_safetensors
+from cellar.interchange.torch.from_module import as_array
+from cellar.interchange.torch.reader import assemble, ignored, modules_in
+from cellar.nn.model.spec import NetworkSpec
+from cellar.wire.arrays.tensor_file import FileSource
+
+TIMEOUT_S = 300.0
+"""A service may have to compile the network first."""
+
+STATE_DICTS = ("state_dict", "model_state_dict", "model", "actor_critic", "policy")
+"""Where checkpoints have their state dict beside other things."""
+
+
+@dataclass(frozen=True, slots=True)
+class Import:
+    """What is asked for on the command line."""
+
+    file: Path
+    modules: tuple[str, ...] | None
+    ignore: tuple[str, ...]
+
+
+def read(asked: Import) -> ImportedNetwork:
+    """Return the network of a file, by the end of its name. Raise ImportRefused, or another error of the tree."""
+    reader = READERS.get(asked.file.suffix.lower())
+    if reader is None:
+        raise ImportRefused(
+            f"{asked.file.name}: files of this kind are not known",
+            place=asked.file.name,
+            expected=f"a name that ends in {', '.join(READERS)}",
+            actual=asked.file.suffix or "no ending",
+        )
+    try:
+        return reader(asked)
+    except OSError as error:
+        raise ImportRefused(f"{asked.file}: {error.strerror or error}", place=str(asked.file)) from error
+
+
+def send(imported: ImportedNetwork, url: str, name: str, session: str | None) -> dict[str, Any]:
+    """Publish a network as a model of a service, open a session if one is named, and return the model's answer.
+
+    Raise ImportRefused with what the service answers if it refuses, or cannot be reached.
+    """
+    headers = {"Content-Type": "application/safetensors"}
+    with _answering(url), httpx.Client(base_url=url, timeout=TIMEOUT_S) as service:
+        model = _told(service.put(f"/v1/models/{name}", content=imported.file(), headers=headers))
+        if session is not None:
+            _told(service.post("/v1/sessions", json={"session": session, "model": name}))
+    return model
+
+
+@contextmanager
+def _answering(url: str) -> Iterator[None]:
+    try:
+        yield
+    except httpx.HTTPError as error:
+        raise ImportRefused(
+            f"the service at {url} does not answer: {error}", place=url, remedy="start it with `cellar serve`"
+        ) from error
+
+
+def _told(answer: httpx.Response) -> dict[str, Any]:
+    """Return the document of a good answer. Raise ImportRefused with the problem of another."""
+    document: dict[str, Any] = answer.json()
+    if answer.is_success:
+        return document
+    known = {name: str(document[name]) for name in ("pointer", "expected", "actual", "remedy") if name in document}
+    raise ImportRefused(
+        str(document.get("detail", answer.status_code)), place=str(document.get("place", "request")), **known
+    )
+
+
+def explain(error: CellarError) -> str:
+    """Return an error in lines: what is wrong, where, what was expected and found, and what to do."""
+    lines = [error.detail]
+    if isinstance(error, InvalidInput):
+        members = ("place", "pointer", "expected", "actual", "remedy")
+        lines += [f"  {name}: {value}" for name in members if (value := getattr(error, name, None))]
+    return "\n".join(lines)
+
+
+# --- readers --------------------------------------------------------------------------------------------------------
+
+
+def _read_safetensors(asked: Import) -> ImportedNetwork:
+    """Return the network of a safetensors file: one that Cellar has written, or a state dict."""
+    with asked.file.open("rb") as opened:
+        file = open_file(FileSource(opened.fileno()))
+        network = file.metadata.get("network")
+        spec = None if network is None else NetworkSpec.model_validate_json(network)
+        said = Reading(spec, names_in(file), asked.modules, asked.ignore, origin_in(file))
+        return read_safetensors(file, said)
+
+
+def _read_torch(asked: Import) -> ImportedNetwork:
+    """Return the network of a file of `torch.save`, which torch reads without running code in it."""
+    tensors = {name: as_array(value) for name, value in _state_dict(asked.file).items() if hasattr(value, "detach")}
+    shapes = {name: value.shape for name, value in tensors.items() if not ignored(name, asked.ignore)}
+    return assemble(modules_in(shapes, asked.modules), shapes, tensors.__getitem__)
+
+
+def _state_dict(file: Path) -> Mapping[str, Any]:
+    """Return the state dict in a file, or in a checkpoint. Raise ImportRefused for anything else."""
+    if not os.access(file, os.R_OK):
+        raise ImportRefused(f"{file}: there is no such file, or it cannot be read", place=str(file))
+    try:
+        import torch
+    except ImportError:
+        raise ImportRefused(
+            "reading a file of torch.save takes PyTorch, which is not installed here",
+            place=str(file),
+            remedy="run `pip install torch` with the pip beside this command, or send a safetensors file",
+        ) from None
+    try:
+        found = torch.load(file, map_location="cpu", weights_only=True)
+    except Exception as error:  # it raises whatever pickles and archives raise
+        raise ImportRefused(
+            "torch.load(weights_only=True) does not read it: it is damaged, or holds more than tensors",
+            place=str(file),
+            expected="a state dict",
+            remedy="in a Python that has its class: from cellar.interchange.torch import import_torch;"
+            " import_torch(module).save('model.safetensors'), and import that file",
+        ) from error
+    for key in STATE_DICTS:
+        if isinstance(found, Mapping) and isinstance(found.get(key), Mapping):
+            found = found[key]
+    if not isinstance(found, Mapping) or not all(isinstance(name, str) for name in found):
+        raise ImportRefused("the file holds no state dict", place=str(file), actual=type(found).__name__)
+    return found
+
+
+READERS: Mapping[str, Callable[[Import], ImportedNetwork]] = {
+    ".safetensors": _read_safetensors,
+    ".pt": _read_torch,
+    ".pth": _read_torch,
+    ".bin": _read_torch,
+    ".ckpt": _read_torch,
+}
+
+
+def listed(text: str | None) -> tuple[str, ...] | None:
+    """Return what stands between the commas of a text."""
+    return None if text is None else tuple(part.strip() for part in text.split(",") if part.strip())
+
+
+def run(asked: Import, url: str, name: str, session: str | None, output: Path | None) -> Sequence[str]:
+    """Carry the command out, and return what it says."""
+    imported = read(asked)
+    if output is not None:
+        imported.save(output)
+        return [f"{output}: {imported.spec.in_size} inputs, {len(imported.spec.layers)} layers"]
+    model = send(imported, url, name, session)
+    lines = [
+        f"{model['model']}: {model['in_size']} inputs, {model['out_size']} outputs, {model['parameter_count']} weights"
+    ]
+    path, example = f"{url}/v1/sessions", f"[{', '.join(['0'] * min(model['in_size'], 8))}]"
+    if session is None:
+        lines.append(f"""curl -s {path} --json '{{"session": "{name}-1", "model": "{name}"}}'""")
+    if not model["whole_sequences"]:
+        lines.append(f"""curl -s {path}/{session or f"{name}-1"}/step --json '{{"input": {example}}}'""")
+    return lines

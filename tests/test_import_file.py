@@ -1,0 +1,79 @@
+"""`cellar import`: files are read here, sent to a service, and what is refused is explained."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors.numpy import save_file
+
+from cellar.cli import main
+from cellar.settings import Settings
+from tests.api.conftest import with_own_keys
+from tests.api.websocket.conftest import serving
+
+pytestmark = pytest.mark.anyio
+
+
+def write_lstm(path: Path) -> Path:
+    """Write the state dict of an LSTM and a Linear layer."""
+    shapes = {"lstm.weight_ih_l0": (16, 3), "lstm.weight_hh_l0": (16, 4), "head.weight": (2, 4), "head.bias": (2,)}
+    save_file({name: np.ones(shape, np.float32) for name, shape in shapes.items()}, path)
+    return path
+
+
+async def test_a_file_becomes_a_model_with_a_session(
+    redis_url: str, kernel_directory: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from anyio.to_thread import run_sync
+
+    file = write_lstm(tmp_path / "model.safetensors")
+    settings = Settings(redis_url=redis_url, cache_dir=kernel_directory)
+    async with serving(with_own_keys(settings)) as served:
+        url = str(served.http.base_url)
+        command = ["import", str(file), "--name", "mine", "--url", url, "--session", "first", "--modules", "lstm,head"]
+        assert await run_sync(main, command) == 0
+        said = capsys.readouterr().out
+        assert said.startswith("mine@1: 3 inputs, 2 outputs, 138 weights\n")
+        assert f"curl -s {url}/v1/sessions/first/step --json '{{\"input\": [0, 0, 0]}}'" in said
+        answer = await served.http.post("/v1/sessions/first/step", json={"input": [0, 0, 0]})
+        assert answer.status_code == 200
+        assert await run_sync(main, [*command[:-1], "lstm"]) == 1
+        assert "head.bias" in capsys.readouterr().err
+        assert await run_sync(main, [*command, "--session", "a b"]) == 1
+
+
+def test_a_file_is_written_and_read_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file, out = write_lstm(tmp_path / "model.safetensors"), tmp_path / "cellar.safetensors"
+    assert main(["import", str(file), "--name", "m", "--output", str(out)]) == 0
+    assert main(["import", str(out), "--name", "m", "--output", str(tmp_path / "again.safetensors")]) == 0
+    assert out.read_bytes() == (tmp_path / "again.safetensors").read_bytes()
+    header = json.loads(out.read_bytes()[8 : 8 + int.from_bytes(out.read_bytes()[:8], "little")])
+    assert json.loads(header["__metadata__"]["network"])["in_size"] == 3
+    assert capsys.readouterr().out.count("3 inputs, 2 layers") == 2
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("model.tflite", b"", "files of this kind are not known"),
+        ("missing.safetensors", None, "No such file"),
+        ("missing.pt", None, "there is no such file"),
+        ("model.pt", b"PK", "pip install torch"),
+        ("model.safetensors", b"\x80\x02}q\x00.", "weights_only=True"),
+        ("cut.safetensors", b"\x10", "not a safetensors file"),
+    ],
+)
+def test_what_cannot_be_read_is_explained(
+    name: str, content: bytes | None, said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    if content is not None:
+        (tmp_path / name).write_bytes(content)
+    assert main(["import", str(tmp_path / name), "--name", "m"]) == 1
+    assert said in capsys.readouterr().err
+
+
+def test_a_service_that_is_not_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = write_lstm(tmp_path / "model.safetensors")
+    assert main(["import", str(file), "--name", "m", "--url", "http://127.0.0.1:9"]) == 1
+    assert "start it with `cellar serve`" in capsys.readouterr().err
