@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -120,7 +121,7 @@ def _state_dict(file: Path) -> Mapping[str, Any]:
     if not os.access(file, os.R_OK):
         raise ImportRefused(f"{file}: there is no such file, or it cannot be read", place=str(file))
     try:
-        import torch
+        torch = import_module("torch")  # not a dependency of Cellar, and not in its tests
     except ImportError:
         raise ImportRefused(
             "reading a file of torch.save takes PyTorch, which is not installed here",
@@ -145,12 +146,35 @@ def _state_dict(file: Path) -> Mapping[str, Any]:
     return found
 
 
+def _read_keras(asked: Import) -> ImportedNetwork:
+    from cellar.interchange.keras import read_keras
+
+    return read_keras(asked.file)
+
+
+def _read_onnx(asked: Import) -> ImportedNetwork:
+    from cellar.interchange.onnx import read_onnx
+
+    return read_onnx(asked.file)
+
+
+def _read_flux(asked: Import) -> ImportedNetwork:
+    from cellar.interchange.flux import read_flux
+
+    return read_flux(asked.file, asked.modules)
+
+
 READERS: Mapping[str, Callable[[Import], ImportedNetwork]] = {
     ".safetensors": _read_safetensors,
     ".pt": _read_torch,
     ".pth": _read_torch,
     ".bin": _read_torch,
     ".ckpt": _read_torch,
+    ".keras": _read_keras,
+    ".h5": _read_keras,
+    ".hdf5": _read_keras,
+    ".onnx": _read_onnx,
+    ".npz": _read_flux,
 }
 
 
