@@ -11,12 +11,9 @@ import logging
 from collections.abc import Sequence
 from time import monotonic
 from typing import Any
-from urllib.parse import unquote
 
 import uvicorn
-from starlette.types import Scope
 from websockets.frames import Frame, Opcode
-from websockets.http11 import Request
 from websockets.protocol import SEND_EOF
 from websockets.server import ServerProtocol
 
@@ -34,6 +31,7 @@ from cellar.api.websocket.connection.frame_codec import (
     payload_place,
     unmasked,
 )
+from cellar.api.websocket.connection.handshake import shake_hands
 from cellar.api.websocket.connection.interface import Listener, Message, NoListener, StreamServer
 from cellar.api.websocket.connection.keep_alive import KeepAlive
 from cellar.errors import Overloaded
@@ -202,20 +200,11 @@ class StreamProtocol(asyncio.Protocol):
 
     def _shake_hands(self, data: bytes) -> None:
         """Answer the handshake, and start the task of the socket."""
-        self._parser.receive_data(data)
-        for request in self._parser.events_received():  # none if its head is too long for the parser
-            assert isinstance(request, Request)
-            response, scope = self._parser.accept(request), _scope_of(request)
-            refusal = self._streams.refusal(scope) if response.status_code == 101 else None
-            if refusal is not None:
-                response = self._parser.reject(refusal.status_code, bytes(refusal.body).decode())
-                del response.headers["Content-Type"]
-                response.headers["Content-Type"] = refusal.headers["Content-Type"]
-            self._parser.send_response(response)
-            if response.status_code == 101:
-                self._keep_alive.start()
-                self._serving = self._loop.create_task(self._streams.serve(scope, self), name="stream")
-                self._serving.add_done_callback(self._served)
+        scope = shake_hands(self._parser, data, self._streams)
+        if scope is not None:
+            self._keep_alive.start()
+            self._serving = self._loop.create_task(self._streams.serve(scope, self), name="stream")
+            self._serving.add_done_callback(self._served)
         self._send()
 
     def _served(self, serving: "asyncio.Task[None]") -> None:
@@ -357,10 +346,3 @@ class StreamProtocol(asyncio.Protocol):
         """Close the connection to a client that has not answered a ping."""
         self._fail(Closing(1011, "keepalive ping timeout"))
         self._abandon()
-
-
-def _scope_of(request: Request) -> Scope:
-    """Return the request of a handshake as an ASGI scope, with the members that are used."""
-    path, _, query = request.path.partition("?")
-    headers = [(name.lower().encode(), value.encode("latin-1")) for name, value in request.headers.raw_items()]
-    return {"type": "websocket", "path": unquote(path), "query_string": query.encode(), "headers": headers}

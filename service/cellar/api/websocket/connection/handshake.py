@@ -1,0 +1,34 @@
+"""The handshake of a WebSocket: reads its request and answers it (RFC 6455, section 4)."""
+
+from http import HTTPStatus
+from urllib.parse import unquote
+
+from starlette.types import Scope
+from websockets.http11 import Request
+from websockets.server import ServerProtocol
+
+from cellar.api.websocket.connection.interface import StreamServer
+
+
+def shake_hands(parser: ServerProtocol, data: bytes, streams: StreamServer) -> Scope | None:
+    """Let the parser answer the request in `data`. Return its scope if it is accepted, None if it is refused."""
+    parser.receive_data(data)
+    for request in parser.events_received():  # none if its head is too long for the parser
+        assert isinstance(request, Request)
+        response, scope = parser.accept(request), _scope_of(request)
+        is_accepted = response.status_code == HTTPStatus.SWITCHING_PROTOCOLS
+        refusal = streams.refusal(scope) if is_accepted else None
+        if refusal is not None:
+            response = parser.reject(refusal.status_code, bytes(refusal.body).decode())
+            del response.headers["Content-Type"]
+            response.headers["Content-Type"] = refusal.headers["Content-Type"]
+        parser.send_response(response)
+        return scope if is_accepted and refusal is None else None
+    return None
+
+
+def _scope_of(request: Request) -> Scope:
+    """Return the request as an ASGI scope, with the members that are used."""
+    path, _, query = request.path.partition("?")
+    headers = [(name.lower().encode(), value.encode("latin-1")) for name, value in request.headers.raw_items()]
+    return {"type": "websocket", "path": unquote(path), "query_string": query.encode(), "headers": headers}
