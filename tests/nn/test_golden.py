@@ -6,6 +6,7 @@ import pytest
 from cellar.engine import KernelCache
 from cellar.nn.execution.executable import CompiledNetwork
 from tests.nn import oracle
+from tests.nn.execution.gradients import gradients
 from tests.nn.golden.cases import NETWORKS, ROWS
 from tests.nn.golden.read import Array, assert_float32, assert_float64, part, read
 
@@ -23,8 +24,8 @@ def test_interpreter_in_float64(name: str) -> None:
     run = oracle.forward(network, weights, golden["inputs"], initial(golden))
     assert_float64(run.outputs, golden, "outputs")
     d_state = golden.get("d_state")
-    gradients, d_inputs, d_initial = oracle.backward(network, weights, run, golden["d_outputs"], d_state)
-    for key, gradient in gradients.items():
+    d_weights, d_inputs, d_initial = oracle.backward(network, weights, run, golden["d_outputs"], d_state)
+    for key, gradient in d_weights.items():
         assert_float64(gradient, golden, f"d_weight.{key}")
     assert_float64(d_inputs, golden, "d_inputs")
     if network.state_size:
@@ -35,14 +36,12 @@ def test_interpreter_in_float64(name: str) -> None:
 def test_kernels_in_float32(name: str, cache: KernelCache) -> None:
     network, golden = oracle.make_network(NETWORKS[name]), read(f"network_{name}")
     bound = CompiledNetwork(network, cache).bind(part(golden, "weight."))
-    run = bound.run(golden["inputs"], initial(golden), save=True)
-    assert_float32(run.outputs, golden, "outputs")
-    assert run.bad_step is None
-    d_state = golden.get("d_state", np.zeros_like(run.state))
-    gradients = bound.backward(run, golden["d_outputs"], d_state)
-    for key, gradient in gradients.weights.items():
+    state, d_outputs, d_state = initial(golden), golden["d_outputs"], golden.get("d_state")
+    found = gradients(bound, cache, golden["inputs"], state, d_outputs, d_state=d_state)
+    assert_float32(found.outputs, golden, "outputs")
+    for key, gradient in found.weights.items():
         assert_float32(gradient, golden, f"d_weight.{key}")
-    assert_float32(gradients.inputs, golden, "d_inputs")
+    assert_float32(found.inputs, golden, "d_inputs")
     if network.state_size:
-        assert_float32(run.state, golden, "state")
-        assert_float32(gradients.state, golden, "d_initial")
+        assert_float32(found.state, golden, "state")
+        assert_float32(found.d_state, golden, "d_initial")

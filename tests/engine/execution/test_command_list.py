@@ -77,3 +77,41 @@ def test_what_has_no_meaning_is_refused(recording: CommandList) -> None:
         recording.copy(numbers(2, 2), np.zeros((2, 2, 2, 4), np.float32)[..., ::2])
     with pytest.raises(ValueError, match="last axis"):
         recording.add(numbers(4, 4).T, np.zeros((4, 4), np.float32))
+
+
+def test_rows_are_reversed_up_to_their_lengths(recording: CommandList) -> None:
+    source, lengths = numbers(6, 4, 37), np.array([6, 1, 4, 0], np.int32)
+    target, back, whole = (np.zeros((6, 4, 37), np.float32) for _ in range(3))
+    recording.reverse(source, target, lengths)
+    recording.reverse(target, back, lengths)
+    recording.reverse(source, whole, None)
+    assert recording.run()
+    for row, length in enumerate(lengths):
+        np.testing.assert_array_equal(target[:length, row], source[:length, row][::-1])
+        np.testing.assert_array_equal(target[length:, row], source[length:, row])
+    np.testing.assert_array_equal(back, source)
+    np.testing.assert_array_equal(whole, source[::-1])
+    lengths[:] = 2
+    recording.run()
+    np.testing.assert_array_equal(target[:3], source[[1, 0, 2]])
+
+
+def test_reversed_columns_lie_anywhere(recording: CommandList) -> None:
+    source, target = numbers(5, 3, 40), np.zeros((5, 3, 50), np.float32)
+    recording.reverse(source[:, :, 3:21], target[:, :, 30:48], np.full(3, 5, np.int32))
+    recording.run()
+    np.testing.assert_array_equal(target[:, :, 30:48], source[::-1, :, 3:21])
+    assert not target[:, :, :30].any()
+    assert not target[:, :, 48:].any()
+
+
+def test_only_the_first_steps_are_run(recording: CommandList) -> None:
+    source, first, second = numbers(20), np.zeros(20, np.float32), np.zeros(20, np.float32)
+    recording.copy(source, first)
+    assert len(recording) == 1
+    recording.copy(source, second)
+    recording.run(1)
+    np.testing.assert_array_equal(first, source)
+    assert not second.any()
+    recording.run()
+    np.testing.assert_array_equal(second, source)

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from cellar.engine import KernelCache
-from cellar.nn.execution.backprop import turned
 from cellar.nn.execution.dropout import Masks, draw_masks
 from cellar.nn.execution.executable import BoundNetwork, CompiledNetwork
 from cellar.nn.model.network import Network
 from tests.nn import oracle
+from tests.nn.execution.gradients import gradients
 from tests.nn.golden.cases import (
     LAYER_NORM,
     bidirectional,
@@ -91,12 +91,26 @@ def test_a_run_is_what_the_specification_says(bound: BoundNetwork) -> None:
     assert bound.run(inputs, state).outputs.tobytes() == bound.run(inputs, state, lengths).outputs.tobytes()
 
 
-def test_training_without_masks_gives_the_bits_of_serving(bound: BoundNetwork) -> None:
-    inputs, state = inputs_of(bound), bound.initial_state(ROWS)
-    for lengths in (LENGTHS, None):
-        served, trained = bound.run(inputs, state, lengths), bound.run(inputs, state, lengths, save=True)
-        assert served.outputs.tobytes() == trained.outputs.tobytes()
-        assert served.state.tobytes() == trained.state.tobytes()
+def test_training_without_masks_gives_the_bits_of_serving(cache: KernelCache) -> None:
+    for spec in (CAUSAL, BOTH_ENDS, REVERSE):
+        built = oracle.make_network(without_dropout(spec))
+        bound = CompiledNetwork(built, cache).bind(built.init(1))
+        inputs, state = inputs_of(bound), bound.initial_state(ROWS)
+        for lengths in (LENGTHS, None):
+            served = bound.run(inputs, state, lengths)
+            d_outputs = np.ones_like(served.outputs)
+            trained = gradients(bound, cache, inputs, state, d_outputs, lengths=lengths)
+            assert served.outputs.tobytes() == trained.outputs.tobytes()
+            assert served.state.tobytes() == trained.state.tobytes()
+
+
+def without_dropout(spec: Any) -> Any:
+    """Return a specification without its layers of dropout."""
+    if isinstance(spec, list):
+        return [
+            without_dropout(part) for part in spec if not (isinstance(part, dict) and part.get("type") == "dropout")
+        ]
+    return {key: without_dropout(part) for key, part in spec.items()} if isinstance(spec, dict) else spec
 
 
 def test_a_row_is_what_it_is_alone(bound: BoundNetwork) -> None:
@@ -108,30 +122,28 @@ def test_a_row_is_what_it_is_alone(bound: BoundNetwork) -> None:
         assert alone.state.tobytes() == whole.state[row].tobytes()
 
 
-def test_gradients_are_numerical_derivatives(bound: BoundNetwork) -> None:
+def test_gradients_are_numerical_derivatives(bound: BoundNetwork, cache: KernelCache) -> None:
     inputs, masks = inputs_of(bound), masks_of(bound)
     reference = nested(bound, LENGTHS, masks)
-    run = bound.run(inputs, bound.initial_state(ROWS), LENGTHS, save=True, masks=masks)
-    np.testing.assert_allclose(run.outputs, reference.outputs(inputs), atol=5e-6)
-    d_outputs = np.random.default_rng(2).normal(size=run.outputs.shape).astype(np.float32)
-    gradients = bound.backward(run, d_outputs)
-    found = gradients.weights | bound.initial_gradients(gradients.state)
-    assert found.keys() == dict(bound.network.parameters).keys()
+    d_outputs = np.random.default_rng(2).normal(size=(STEPS, ROWS, bound.network.out_size)).astype(np.float32)
+    state = bound.initial_state(ROWS)
+    found = gradients(bound, cache, inputs, state, d_outputs, lengths=LENGTHS, masks=masks)
+    np.testing.assert_allclose(found.outputs, reference.outputs(inputs), atol=5e-6)
+    assert found.weights.keys() == dict(bound.network.parameters).keys()
     rng = np.random.default_rng(3)
-    for name, gradient in found.items():
+    for name, gradient in found.weights.items():
         direction = rng.normal(size=gradient.shape)
         expected = numerical(reference, inputs, d_outputs, name, direction)
         assert (gradient * direction).sum() == pytest.approx(expected, rel=2e-5, abs=2e-5), name
 
 
 def test_gradients_of_inputs(cache: KernelCache) -> None:
-    """Of a bidirectional layer both directions add up; of ids there are none."""
+    """Of a bidirectional layer both directions add up."""
     built = oracle.make_network(network(2, bidirectional("rnn", 2)))
     bound = CompiledNetwork(built, cache).bind(built.init(1))
     inputs = np.random.default_rng(0).normal(size=(STEPS, ROWS, 2)).astype(np.float32)
-    run = bound.run(inputs, bound.initial_state(ROWS), LENGTHS, save=True)
-    d_outputs = np.ones_like(run.outputs)
-    found = bound.backward(run, d_outputs).inputs
+    d_outputs = np.ones((STEPS, ROWS, 4), np.float32)
+    found = gradients(bound, cache, inputs, bound.initial_state(ROWS), d_outputs, lengths=LENGTHS).inputs
     reference = Nested(built.spec.model_dump(), built.init(1), LENGTHS)
     direction = np.random.default_rng(1).normal(size=inputs.shape)
     above, below = (reference.outputs(inputs + sign * 1e-6 * direction).sum() for sign in (1, -1))
@@ -161,12 +173,3 @@ def test_a_causal_network_may_be_cut_anywhere(cache: KernelCache) -> None:
     second = bound.run(inputs[77:], first.state)
     assert np.concatenate([first.outputs, second.outputs]).tobytes() == whole.outputs.tobytes()
     assert second.state.tobytes() == whole.state.tobytes()
-
-
-def test_turning_twice_is_nothing() -> None:
-    array: Any = np.arange(24, dtype=np.float32).reshape(6, 4, 1)
-    back = turned(array, LENGTHS)
-    assert back[:, 1, 0].tolist() == array[:, 1, 0].tolist()
-    assert back[:, 2, 0].tolist() == [14, 10, 6, 2, 18, 22]
-    assert (turned(back, LENGTHS) == array).all()
-    assert (turned(array, None) == array[::-1]).all()

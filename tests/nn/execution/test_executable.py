@@ -10,6 +10,7 @@ from cellar.engine import KernelCache
 from cellar.errors import ShapeMismatch
 from cellar.nn.execution.executable import BoundNetwork, CompiledNetwork
 from tests.nn import oracle
+from tests.nn.execution.gradients import gradients
 from tests.nn.golden.cases import NETWORKS, dense, network, recurrent
 
 STACK = network(3, recurrent("lstm", 5, trainable_state=True), dense(4, "relu"), recurrent("gru", 6), dense(2))
@@ -74,32 +75,31 @@ def test_a_row_past_its_length_is_frozen(stack: BoundNetwork) -> None:
         assert ragged.state[row].tobytes() == alone.state[0].tobytes()
 
 
-def test_ragged_gradients_are_those_of_the_interpreter(stack: BoundNetwork) -> None:
+def test_ragged_gradients_are_those_of_the_interpreter(stack: BoundNetwork, cache: KernelCache) -> None:
     built = stack.network
     weights = built.init(0)
     weights["0.h0"] += np.float32(0.5)
     inputs, lengths = random(6, 4, 3), np.array([6, 0, 1, 4], np.int32)
     d_outputs = random(6, 4, 2, seed=2)
-    gradients = stack.backward(stack.run(inputs, stack.initial_state(4), lengths, save=True), d_outputs)
+    found = gradients(stack, cache, inputs, stack.initial_state(4), d_outputs, lengths=lengths)
     reference = oracle.forward(built, weights, inputs, oracle.initial_state(built, weights, 4), lengths)
     d_weights, d_inputs, d_state = oracle.backward(built, weights, reference, d_outputs)
     for name, expected in d_weights.items():
-        np.testing.assert_allclose(gradients.weights[name], expected, atol=2e-5, err_msg=name)
-    np.testing.assert_allclose(gradients.inputs, d_inputs, atol=2e-5)
-    np.testing.assert_allclose(gradients.state, d_state, atol=2e-5)
+        np.testing.assert_allclose(found.weights[name], expected, atol=2e-5, err_msg=name)
+    np.testing.assert_allclose(found.inputs, d_inputs, atol=2e-5)
+    np.testing.assert_allclose(found.d_state, d_state, atol=2e-5)
     h = next(s for s in built.states if s.name == "h")
-    found = stack.initial_gradients(gradients.state)
-    assert set(found) == {"0.c0", "0.h0"}
-    np.testing.assert_allclose(found["0.h0"], d_state[:, h.offset : h.offset + h.size].sum(0), atol=2e-5)
+    assert found.weights.keys() == dict(built.parameters).keys()
+    np.testing.assert_allclose(found.weights["0.h0"], d_state[:, h.offset : h.offset + h.size].sum(0), atol=2e-5)
 
 
-def test_arguments_are_never_changed(stack: BoundNetwork) -> None:
+def test_arguments_are_never_changed(stack: BoundNetwork, cache: KernelCache) -> None:
     inputs, state, lengths = random(6, 4, 3), stack.initial_state(4), np.array([6, 0, 1, 4], np.int32)
     for array in (inputs, state, lengths):
         array.flags.writeable = False
     before = [array.tobytes() for array in (inputs, state, lengths)]
-    run = stack.run(inputs, state, lengths, save=True)
-    stack.backward(run, np.ones_like(run.outputs))
+    run = stack.run(inputs, state, lengths)
+    gradients(stack, cache, inputs, state, np.ones_like(run.outputs), lengths=lengths)
     assert [array.tobytes() for array in (inputs, state, lengths)] == before
     assert not np.shares_memory(run.state, state)
 
@@ -113,7 +113,7 @@ def test_views_are_read_as_what_they_show(stack: BoundNetwork) -> None:
 
 
 def test_records_and_rows_that_begin_anew(stack: BoundNetwork) -> None:
-    """In every kind of run: the one call, its parts on threads, and the kernels one by one."""
+    """In every kind of run: the one call, and its parts on threads."""
     inputs, state, lengths = random(6, 4, 3), random(4, stack.network.state_size), np.array([6, 0, 1, 4], np.int32)
     reset = np.array([True, True, False, True])
     begun = np.where(reset[:, None], stack.initial_state(4), state)
@@ -125,14 +125,12 @@ def test_records_and_rows_that_begin_anew(stack: BoundNetwork) -> None:
             for run in (
                 stack.run(inputs, given, lengths, reset=reset),
                 stack.run(inputs, given, lengths, reset=reset, executor=executor),
-                stack.run(inputs, given, lengths, reset=reset, save=True),
                 parts,
             ):
                 assert run.outputs.tobytes() == wanted.outputs.tobytes()
                 assert run.state.tobytes() == wanted.state.tobytes()
-    for save in (True, False):
-        with pytest.raises(ShapeMismatch, match="reset"):
-            stack.run(inputs, state, reset=reset[:1], save=save)
+    with pytest.raises(ShapeMismatch, match="reset"):
+        stack.run(inputs, state, reset=reset[:1])
 
 
 def test_records_of_a_network_of_ids(cache: KernelCache) -> None:

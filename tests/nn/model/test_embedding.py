@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from cellar.errors import IdUnknown
-from cellar.nn.model.embedding import table_gradient
+from cellar.nn.model.embedding import Array, Lengths, add_table_gradient
 from tests.nn.golden.cases import dense, embedding, network
 from tests.nn.oracle import make_network
 
@@ -36,8 +36,16 @@ def test_the_gradient_is_summed_from_the_last_step_to_the_first_and_over_rows_in
         for row in range(5):
             if step < lengths[row]:
                 expected[int(ids[step, row, 0])] += d_found[step, row]
-    assert table_gradient((3, 2), ids, d_found, lengths).tobytes() == expected.tobytes()
-    later = table_gradient((3, 2), ids[4:], d_found[4:], lengths - 4)
-    assert table_gradient((3, 2), ids[:4], d_found[:4], lengths, later).tobytes() == expected.tobytes()
-    backwards = table_gradient((3, 2), ids[::-1], d_found[::-1], None)
-    assert table_gradient((3, 2), ids, d_found, None).tobytes() != backwards.tobytes()
+    assert table_gradient(ids, d_found, lengths).tobytes() == expected.tobytes()
+    later = table_gradient(ids[4:], d_found[4:], lengths - 4)
+    add_table_gradient(later, ids[:4], d_found[:4], lengths)
+    assert later.tobytes() == expected.tobytes()
+    backwards = table_gradient(ids[::-1], d_found[::-1], None)
+    assert table_gradient(ids, d_found, None).tobytes() != backwards.tobytes()
+
+
+def table_gradient(ids: Array, d_found: Array, lengths: Lengths | None) -> Array:
+    """Return the gradient of a table of three rows of two numbers."""
+    found = np.zeros((3, 2), np.float32)
+    add_table_gradient(found, ids, d_found, lengths)
+    return found

@@ -6,7 +6,7 @@ The contents of the arrays may change between runs, their addresses must not.
 import numpy as np
 
 from cellar.engine.backend.kernel_cache import KernelCache
-from cellar.engine.execution.arrays import Floats, Words, address
+from cellar.engine.execution.arrays import Floats, Ints, Words, address
 from cellar.engine.execution.invocation import Invocation, check_status
 from cellar.engine.native_calls.command_list_call import CommandField, CommandKind
 
@@ -21,8 +21,11 @@ class CommandList:
         """The objects whose memory the commands use."""
         self._words: Words | None = None
 
+    def __len__(self) -> int:
+        return len(self._steps)
+
     def call(self, call: Invocation) -> None:
-        """Run a call, bound to arrays that stay where they are; one that finds a fault ends the run.
+        """Run a call, bound to arrays that stay where they are.
 
         Raise ValueError if an array is missing that the kernel would read or write.
         """
@@ -41,13 +44,26 @@ class CommandList:
         """Add to an array another one of its shape. The last axis is dense in both."""
         self._move(CommandKind.ADD, source, target)
 
-    def run(self) -> bool:
-        """Run all steps; return False if a kernel found a fault, after which none was run.
+    def reverse(self, source: Floats, target: Floats, lengths: Ints | None) -> None:
+        """Copy (T, B, size) with the first steps of each row in reverse order, as many as its length; None: all.
+
+        `lengths` (B,) are read in every run. The last axis is dense in both.
+        """
+        if lengths is None:
+            self.copy(source[::-1], target)
+        elif target.size:
+            sizes = [*target.shape, *source.strides, *target.strides]
+            step = [CommandKind.REVERSE, address(source), address(target), *sizes, address(lengths)]
+            self._append(step, (source, target, lengths))
+
+    def run(self, count: int | None = None) -> bool:
+        """Run all commands, or the first `count`. Return False if a kernel found a fault; the following ones run too.
 
         Raise StartupError in a thread that does not compute with subnormal numbers.
         """
         if self._words is None:
             self._words = np.array([len(self._steps), *(word for step in self._steps for word in step)], np.int64)
+        self._words[0] = len(self._steps) if count is None else count
         status = self._play(address(self._words))
         check_status(status)
         return status == 0

@@ -15,6 +15,7 @@ from cellar.engine.execution.arrays import Floats, Ints, Words, address, aligned
 from cellar.engine.execution.packed_weights import PackedWeights
 from cellar.engine.execution.scratch_pool import ARENAS
 from cellar.engine.ir.graph import Node
+from cellar.engine.native_calls.command_list_call import FLUSHES
 from cellar.engine.passes.memory_plan import (
     DESCRIPTOR_HEAD,
     GRADIENT_SLOTS,
@@ -31,9 +32,6 @@ from cellar.engine.passes.schedule import tape as taped_nodes
 from cellar.errors import ShapeMismatch, StartupError
 
 _PROBE = np.array([2.0**-149, 2.0**-100, 2.0**-30], np.float32)
-
-FLUSHES = 1
-"""The status that a kernel returns in a thread that flushes subnormal numbers."""
 
 
 class CellKernel:

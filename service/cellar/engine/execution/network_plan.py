@@ -70,8 +70,6 @@ class Run(NamedTuple):
     """(B,) the first step that made a state or an output NaN or infinite, -1 if none did; None if no row has one."""
     bad_kind: Ints | None = None
     """(B,) 1 a state, 2 an output."""
-    saved: object = None
-    """Data that the caller keeps with the run to compute gradients."""
 
 
 class OutputPlacement(NamedTuple):

@@ -2,6 +2,9 @@
 
 from enum import IntEnum, auto
 
+FLUSHES = 1
+"""The status that a kernel returns in a thread that flushes subnormal numbers."""
+
 
 class CommandField(IntEnum):
     """Words of 64 bits that make up a command."""
@@ -16,7 +19,9 @@ class CommandField(IntEnum):
     SOURCE_STRIDES = 6
     """In bytes, for each axis."""
     TARGET_STRIDES = 9
-    COUNT = 12
+    LENGTHS = 12
+    """Of a reversal, the address of an int32 for each row."""
+    COUNT = 13
 
 
 class CommandKind(IntEnum):
@@ -29,6 +34,8 @@ class CommandKind(IntEnum):
     """Copies floats, the last axis dense; magnitudes below 2^-63 become +0."""
     ADD = auto()
     """Adds floats to those at the target, the last axis dense."""
+    REVERSE = auto()
+    """Copies floats (T, B, size), the last axis dense, with the first steps of each row in reverse order."""
 
 
 _TEXT = """\
@@ -84,25 +91,44 @@ def copy(step, kind):
             target += target_row
 
 
+@kernel_function
+def reverse(step):
+    steps = read_int(step + 8 * {f.EXTENTS})
+    rows = read_int(step + 8 * {f.EXTENTS} + 8)
+    count = read_int(step + 8 * {f.EXTENTS} + 16)
+    for time in range(steps):
+        target = read_int(step + 8 * {f.TARGET}) + time * read_int(step + 8 * {f.TARGET_STRIDES})
+        for row in range(rows):
+            length = min(read_int32(read_int(step + 8 * {f.LENGTHS}) + 4 * row), steps)
+            other = length - 1 - time if time < length else time
+            source = read_int(step + 8 * {f.SOURCE}) + other * read_int(step + 8 * {f.SOURCE_STRIDES})
+            source += row * read_int(step + 8 * {f.SOURCE_STRIDES} + 8)
+            copy_dense({k.COPY}, source, target + row * read_int(step + 8 * {f.TARGET_STRIDES} + 8), count)
+
+
 @cfunc(types.int64(types.int64), nopython=True, error_model='numpy')
 def cellar_kernel(recording):
     step = recording + 8
+    worst = 0
     for index in range(read_int(recording)):
         kind = read_int(step)
         if kind == {k.CALL}:
             status = call_function(read_int(step + 8 * {f.SOURCE}), read_int(step + 8 * {f.TARGET}))
-            if status != 0:
+            if status == {flushes}:
                 return status
+            worst = max(worst, status)
+        elif kind == {k.REVERSE}:
+            reverse(step)
         else:
             copy(step, kind)
         step += 8 * {f.COUNT}
-    return 0
+    return worst
 """
 
 
 def command_list_text() -> str:
     """Return the text of a function that runs a command list: their number, and the commands (`CommandField`).
 
-    The function returns 0, or at once the first status of a kernel that is not 0.
+    The function returns the largest status of a kernel, 0 if all succeeded, or FLUSHES at once.
     """
-    return _TEXT.format(f=CommandField, k=CommandKind)
+    return _TEXT.format(f=CommandField, k=CommandKind, flushes=FLUSHES)

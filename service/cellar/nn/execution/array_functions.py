@@ -88,12 +88,6 @@ class Arithmetic:
         """Return the vector with every element limited to -limit ... limit; NaN stays NaN."""
         return self.apply(CLIP, {"x": vector}, {"limit": limit}).outputs.reshape(-1)
 
-    def column_sums(self, array: Array) -> Array:
-        """Return the sum over rows: (B, S) to (S,)."""
-        kernel = self.kernel(SUM, {"x": array.shape[0]})
-        columns = np.ascontiguousarray(array.T)[None]
-        return kernel.forward(kernel.pack({}), [columns], _no_state(array.shape[1])).outputs.reshape(-1)
-
 
 def scaled_by_power(vector: Array, exponent: int) -> Array:
     """Return a vector times 2^exponent."""

@@ -1,193 +1,232 @@
-"""Runs the layers of a network forward and backward one by one, for training.
+"""Records the forward pass of a network, with all values saved, and the backward pass, as a list of commands.
 
-All arithmetic is in kernels of `cellar.engine`, with one exception: if several layers read a signal, its gradients are
-added here, those of later layers first.
+All arithmetic is in kernels of `cellar.engine`, with two exceptions: if several layers read a signal, its gradients are
+added, those of later layers first; and the gradient of an embedding.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 
 import numpy as np
 from numpy.typing import NDArray
 
-from cellar.engine import INPUT, CompiledCell, Forward, PackedWeights, Signal, Tape
+from cellar.engine import INPUT, CommandList, Invocation, Signal
+from cellar.nn.execution.array_functions import Arithmetic
 from cellar.nn.execution.dropout import Masks
-from cellar.nn.model.layer import Layer
+from cellar.nn.execution.executable import BoundNetwork, Part
+from cellar.nn.model.embedding import add_table_gradient
 
 Array = NDArray[np.float32]
 Lengths = NDArray[np.int32]
 
 
-@dataclass(frozen=True, slots=True)
-class Part:
-    """A layer with its kernel and weights, and the columns of its state in a row of the network's."""
+class Backprop:
+    """The two passes over windows of `steps` steps of `rows` rows.
 
-    layer: Layer
-    kernel: CompiledCell
-    packed: PackedWeights
-    columns: slice | None
-    """None: the layer begins every call with `initial`."""
-    initial: Array
-    """(1, S)"""
-
-
-@dataclass(frozen=True, slots=True)
-class Trace:
-    """A forward pass, as `backward` needs it."""
-
-    tapes: tuple[Tape | None, ...]
-    """A tape for each layer; None of a dropout layer without a mask, and of all layers where nothing was saved."""
-    lengths: Lengths | None
-
-
-@dataclass(frozen=True, slots=True)
-class Passed:
-    """What came out of each layer, (T, B, size) each, the states of those that carry one, and the trace."""
-
-    outputs: tuple[Array, ...]
-    state: Array
-    faults: tuple[Forward, ...]
-    trace: Trace
-
-
-@dataclass(frozen=True, slots=True)
-class Returned:
-    """Gradients of the weights by name, trained initial states included where each call begins with them; of the input
-    of the first layers (T, B, size); and of the state (B, state_size)."""
-
-    weights: dict[str, Array]
-    inputs: Array
-    state: Array
-    initial: dict[str, Array]
-    """Of the initial states of layers that begin every call with them, by layer and row: (B, S)."""
-
-
-def forward(
-    parts: Sequence[Part], inputs: Array, state: Array, lengths: Lengths | None, masks: Masks, *, save: bool
-) -> Passed:
-    """Run all layers. `masks` are those of dropout layers; one without a mask does nothing.
-
-    Without `save` there are no tapes in the trace.
+    First `record_forward` and then `record_backward`. Whenever the commands are to be run, `prepare` before, and
+    `finish` after both passes.
     """
-    outputs: list[Array] = []
-    tapes: list[Tape | None] = []
-    results: list[Forward] = []
-    after = np.empty_like(state)
-    for index, part in enumerate(parts):
-        read = [side_by_side(signal, inputs, outputs) for signal in part.layer.reads]
-        if part.layer.dropout is not None:
-            if index not in masks:
-                outputs.append(read[0])
-                tapes.append(None)
-                continue
-            read.append(masks[index])
-        before = _state_before(part, state)
-        result = part.kernel.forward(part.packed, [_turned(part, a, lengths) for a in read], before, lengths, save=save)
+
+    def __init__(
+        self,
+        network: BoundNetwork,
+        commands: CommandList,
+        inputs: Array,
+        gradients: Mapping[str, Array],
+        *,
+        ragged: bool,
+        want_inputs: bool = False,
+        accumulate: bool = False,
+    ) -> None:
+        """Read `inputs` (T, B, in_size) from there in every run, and write `gradients` by name.
+
+        If it is `ragged`, rows have lengths. `want_inputs` asks for the gradient of the inputs. With `accumulate` the
+        gradients are added to the contents of `gradients`, except those of initial states. Raise ValueError for
+        weights that were rounded.
+        """
+        if network.bfloat16:
+            raise ValueError("a network whose matrices are kept as bfloat16 has no gradients")
+        self._network, self._commands = network, commands
+        self._inputs, self._gradients, self._accumulate = inputs, gradients, accumulate
+        self._embedding = network.network.embedding
+        self._steps, self._rows = inputs.shape[:2]
+        self._lengths: Lengths | None = np.zeros(self._rows, np.int32) if ragged else None
+        self._found = inputs if self._embedding is None else self._array(self._embedding.out_size)
+        self._want_inputs = want_inputs or self._embedding is not None
+        self.before, self.after, self.d_after, self.d_before = (
+            np.zeros((self._rows, network.network.state_size), np.float32) for _ in range(4)
+        )
+        """(B, state_size): the states before the first step and after the last one of each row, and their gradients.
+
+        `before` and `d_after` are read in every run, the others are written."""
+        self.d_inputs: Array | None = None
+        """(T, B, in_size) after `record_backward`, if it was asked for."""
+        self._own_d_before: dict[str, Array] = {}
+        """By name of the layer, of those that begin every call with their initial state."""
+        self._outputs: list[Array] = []
+        self._masks: Masks = {}
+        self._forward: list[Invocation] = []
+        self._backward: list[Invocation] = []
+
+    def _array(self, size: int) -> Array:
+        return np.empty((self._steps, self._rows, size), np.float32)
+
+    # --- forward
+
+    def record_forward(self) -> Array:
+        """Record the layers in order; return where the network's outputs (T, B, out_size) will stand."""
+        for index, part in enumerate(self._network.parts):
+            reads = [self._turned(part, self._signal(signal)) for signal in part.layer.reads]
+            if part.layer.dropout is not None:
+                self._masks[index] = self._array(part.kernel.cell.out_size)
+                reads.append(self._masks[index])
+            outputs = self._array(part.kernel.cell.out_size)
+            before, after = self._states(part)
+            ragged = self._lengths is not None
+            call = part.kernel.bound(part.packed, reads, before, outputs, after, ragged=ragged, save=True)
+            self._forward.append(call)
+            self._commands.call(call)
+            self._outputs.append(self._turned(part, outputs))
+        return self._signal(self._network.network.output)
+
+    def _states(self, part: Part) -> tuple[Array, Array]:
+        """Return the states (B, S) before and after a layer."""
         if part.columns is not None:
-            after[:, part.columns] = result.state
-        outputs.append(_turned(part, result.outputs, lengths))
-        tapes.append(result.tape)
-        results.append(result)
-    return Passed(tuple(outputs), after, tuple(results), Trace(tuple(tapes), lengths))
+            return self.before[:, part.columns], self.after[:, part.columns]
+        before, after = (np.empty((self._rows, part.kernel.cell.state_size), np.float32) for _ in range(2))
+        self._commands.copy(part.initial[0], before)
+        return before, after
 
+    def _signal(self, signal: Signal) -> Array:
+        """Return where the numbers (T, B, size) of a signal stand, side by side."""
+        arrays = [self._found if number < 0 else self._outputs[number] for number in signal]
+        if len(arrays) == 1:
+            return arrays[0]
+        joined = self._array(sum(array.shape[2] for array in arrays))
+        for array, place in zip(arrays, self._split(signal, joined), strict=True):
+            self._commands.copy(array, place)
+        return joined
 
-def backward(
-    parts: Sequence[Part],
-    trace: Trace,
-    output: Signal,
-    d_outputs: Array,
-    d_state: Array | None,
-    *,
-    want_inputs: bool,
-    into: Mapping[str, Array] | None,
-) -> Returned:
-    """Return the gradients of a traced pass, given those of the signal `output` and of the state after it.
-
-    Without `want_inputs` those of the input are not computed where no other layer needs them, and mean nothing. With
-    `into`, gradients by name of all weights, the sums of the gradients of parameters are added to these.
-    """
-    sums = _Gradients(parts)
-    sums.add(output, d_outputs)
-    weights: dict[str, Array] = {}
-    initial: dict[str, Array] = {}
-    state_size = sum(part.kernel.cell.state_size for part in parts if part.columns is not None)
-    before = np.empty((d_outputs.shape[1], state_size), np.float32)
-    for index in reversed(range(len(parts))):
-        part, tape = parts[index], trace.tapes[index]
-        d_output = sums.take(index)
-        if tape is None:
-            sums.add(part.layer.reads[0], d_output)
-            continue
-        d_after = None if d_state is None or part.columns is None else np.ascontiguousarray(d_state[:, part.columns])
-        wanted = want_inputs or any(signal != INPUT for signal in part.layer.reads)
-        d_output = _turned(part, d_output, trace.lengths)
-        result = part.kernel.backward(part.packed, tape, d_output, d_after, into=_own(part, into), want_inputs=wanted)
-        for signal, d_input in zip(part.layer.reads, result.d_inputs, strict=False):  # a mask has no signal
-            sums.add(signal, _turned(part, d_input, trace.lengths))
-        weights |= {f"{part.layer.name}.{name}": gradient for name, gradient in result.d_params.items()}
-        if part.columns is not None:
-            before[:, part.columns] = result.d_state
-        else:
-            initial[part.layer.name] = result.d_state
-    return Returned(weights, sums.take(-1) if want_inputs else d_outputs[:, :, :0], before, initial)
-
-
-def side_by_side(signal: Signal, inputs: Array, outputs: Sequence[Array]) -> Array:
-    """Return the numbers (T, B, size) of a signal."""
-    arrays = [inputs if number < 0 else outputs[number] for number in signal]
-    return arrays[0] if len(arrays) == 1 else np.concatenate(arrays, axis=2)
-
-
-class _Gradients:
-    """The gradients of the layers' outputs, and under -1 that of the input, while they add up."""
-
-    def __init__(self, parts: Sequence[Part]) -> None:
-        self._sizes = [part.kernel.cell.out_size for part in parts]
-        self._sums: dict[int, Array] = {}
-
-    def add(self, signal: Signal, gradient: Array) -> None:
-        """Add the gradient of a signal to those of the layers in it."""
-        for number, part in self._split(signal, gradient):
-            there = self._sums.get(number)
-            self._sums[number] = part if there is None else there + part
-
-    def take(self, number: int) -> Array:
-        """Return the sum of the gradients of a layer's output. Every layer of a network is read by another one."""
-        return np.ascontiguousarray(self._sums.pop(number), dtype=np.float32)
-
-    def _split(self, signal: Signal, gradient: Array) -> Iterator[tuple[int, Array]]:
+    def _split(self, signal: Signal, joined: Array) -> list[Array]:
+        """Return the columns of each layer in a signal."""
         if len(signal) == 1:
-            yield signal[0], gradient
-            return
-        column = 0
-        for number in signal:
-            yield number, gradient[:, :, column : column + self._sizes[number]]
-            column += self._sizes[number]
+            return [joined]
+        sizes = [self._network.parts[number].kernel.cell.out_size for number in signal]
+        return np.split(joined, np.cumsum(sizes)[:-1], axis=2)
 
+    def _turned(self, part: Part, array: Array) -> Array:
+        """Return what a layer reads or answers in the order of its steps: each row reversed if the layer is."""
+        if not part.layer.reverse:
+            return array
+        turned = np.empty(array.shape, np.float32)
+        self._commands.reverse(array, turned, self._lengths)
+        return turned
 
-def _own(part: Part, weights: Mapping[str, Array] | None) -> dict[str, Array]:
-    """Return what belongs to the parameters of a layer, by the names that its cell has for them."""
-    names = [param.name for param in part.kernel.cell.params]
-    return {} if weights is None else {name: weights[f"{part.layer.name}.{name}"] for name in names}
+    # --- back
 
+    def record_backward(self, d_outputs: Array, arithmetic: Arithmetic, *, begins: bool) -> None:
+        """Record the adjoints of the layers, the last one first, given the gradient (T, B, out_size) of the outputs.
 
-def _state_before(part: Part, state: Array) -> Array:
-    if part.columns is None:
-        return np.repeat(part.initial, state.shape[0], axis=0)
-    return np.ascontiguousarray(state[:, part.columns], dtype=np.float32)
+        With `begins` every window begins with the initial states, and those that are trained have gradients.
+        """
+        sums: dict[int, Array] = {}
+        self._add(sums, self._network.network.output, d_outputs)
+        for index in reversed(range(len(self._network.parts))):
+            self._record_adjoint(index, sums)
+        self.d_inputs = sums[-1] if self._want_inputs else None
+        for part in self._network.parts:
+            if part.columns is None:
+                self._record_initial(part, self._own_d_before[part.layer.name], arithmetic)
+            elif begins:
+                self._record_initial(part, self.d_before[:, part.columns], arithmetic)
+            else:
+                for name, _ in part.layer.starts:
+                    self._commands.copy(np.zeros((), np.float32), self._gradients[name])
 
+    def _record_adjoint(self, index: int, sums: dict[int, Array]) -> None:
+        """Record the adjoint of a layer; take the gradient of its outputs from `sums`, and add those of its inputs."""
+        part = self._network.parts[index]
+        wanted = self._want_inputs or any(signal != INPUT for signal in part.layer.reads)
+        d_inputs = [self._array(size) if wanted else None for size in part.kernel.cell.in_sizes]
+        d_inputs[len(part.layer.reads) :] = [None] * (len(d_inputs) - len(part.layer.reads))  # a mask
+        d_outputs = self._turned(part, sums.pop(index))
+        d_after, d_before = self._d_states(part)
+        call = part.kernel.bound_adjoint(part.packed, self._forward[index], d_outputs, d_after, d_inputs, d_before)
+        self._backward.append(call)
+        self._record_sums(part.layer.name, call)
+        for signal, d_input in zip(part.layer.reads, d_inputs, strict=False):
+            if d_input is not None:
+                self._add(sums, signal, self._turned(part, d_input))
 
-def _turned(part: Part, array: Array, lengths: Lengths | None) -> Array:
-    """Return what a layer reads or answers in the order of its steps: turned back, each row from its own end."""
-    return turned(array, lengths) if part.layer.reverse else array
+    def _d_states(self, part: Part) -> tuple[Array, Array]:
+        """Return the gradients (B, S) of the states after and before a layer."""
+        if part.columns is not None:
+            return self.d_after[:, part.columns], self.d_before[:, part.columns]
+        after, before = (np.zeros((self._rows, part.kernel.cell.state_size), np.float32) for _ in range(2))
+        self._own_d_before[part.layer.name] = before
+        return after, before
 
+    def _add(self, sums: dict[int, Array], signal: Signal, gradient: Array) -> None:
+        """Add the gradient of a signal to those of the layers in it."""
+        for number, part in zip(signal, self._split(signal, gradient), strict=True):
+            if number in sums:
+                self._commands.add(sums[number], part)
+            sums[number] = part
 
-def turned(array: Array, lengths: Lengths | None) -> Array:
-    """Return (T, B, size) with the first `lengths` steps of each row in reverse order; twice is as before."""
-    if lengths is None:
-        return np.ascontiguousarray(array[::-1])
-    steps = np.arange(len(array))[:, None]
-    ends = np.minimum(lengths, len(array))[None, :]
-    order = np.where(steps < ends, ends - 1 - steps, steps)
-    found: Array = np.take_along_axis(array, order[:, :, None], axis=0)
-    return found
+    def _record_sums(self, layer: str, call: Invocation) -> None:
+        """Record an adjoint that sums the gradients of parameters, from what their sums begin with to `gradients`."""
+        self._commands.copy(np.zeros(16, np.float32), call.sums.memory.reshape(-1, 16))
+        if self._accumulate:
+            for name, sums in call.sums.trimmed.items():
+                self._commands.copy(self._gradients[f"{layer}.{name}"], sums)
+        self._commands.call(call)
+        for name, sums in call.sums.trimmed.items():
+            self._commands.copy(sums, self._gradients[f"{layer}.{name}"])
+
+    def _record_initial(self, part: Part, d_before: Array, arithmetic: Arithmetic) -> None:
+        """Record the gradients of trained initial states: sums over rows."""
+        for name, columns in part.layer.starts:
+            d_states = d_before[:, columns].T
+            turned = np.empty(d_states.shape, np.float32)
+            self._commands.copy(d_states, turned)
+            arithmetic.record_sums(self._commands, turned, self._gradients[name])
+
+    # --- a run
+
+    @property
+    def masked(self) -> bool:
+        """Return whether there are layers with dropout."""
+        return bool(self._masks)
+
+    def prepare(self, lengths: Lengths | None, masks: Masks) -> None:
+        """Set the lengths (B,) of a window, if it is ragged, and the masks of dropout; look ids up."""
+        if self._lengths is not None:
+            assert lengths is not None
+            self._lengths[:] = lengths
+            for call in (*self._forward, *self._backward):
+                call.begin(lengths)
+        for index, mask in masks.items():
+            np.copyto(self._masks[index], mask)
+        if self._embedding is not None:
+            np.copyto(self._found, self._network.looked_up(self._inputs))
+
+    def finish(self) -> None:
+        """Compute the gradient of the embedding, if there is one."""
+        if self._embedding is not None:
+            assert self.d_inputs is not None
+            gradient = self._gradients[self._embedding.name]
+            if not self._accumulate:
+                gradient[:] = 0
+            add_table_gradient(gradient, self._inputs, self.d_inputs, self._lengths)
+
+    @property
+    def fault(self) -> int | None:
+        """Return what the forward pass found that is not finite: 1 a state, 2 an output; None if it found nothing.
+
+        Of several rows the first counts, and of its faults the earliest in the window.
+        """
+        steps = np.array([call.faults[0] for call in self._forward])
+        rows = np.flatnonzero((steps >= 0).any(axis=0))
+        if not len(rows):
+            return None
+        found = np.where(steps[:, rows[0]] < 0, self._steps, steps[:, rows[0]])
+        return int(self._forward[int(found.argmin())].faults[1, rows[0]])

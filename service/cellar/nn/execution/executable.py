@@ -1,4 +1,4 @@
-"""A network with kernels, and with weights: forward over whole sequences, and back."""
+"""A network with kernels, and with weights: forward over whole sequences."""
 
 import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -13,24 +13,21 @@ from cellar.engine import (
     Cell,
     CommandList,
     CompiledCell,
-    Forward,
     KernelCache,
     Mask,
     NetworkProgram,
+    PackedWeights,
     PlanNode,
     Run,
     Signal,
     States,
     command_list_text,
     compile_cells,
-    joined_state,
     kernel_texts,
 )
 from cellar.errors import CellLimitError, CompileFailed, ShapeMismatch
 from cellar.nn.execution.array_functions import Arithmetic
-from cellar.nn.execution.backprop import Part, Trace, backward, forward, side_by_side
-from cellar.nn.execution.dropout import Masks
-from cellar.nn.model.embedding import look_up, table_gradient
+from cellar.nn.model.embedding import look_up
 from cellar.nn.model.layer import Layer
 from cellar.nn.model.lowering import served
 from cellar.nn.model.network import Network
@@ -40,23 +37,16 @@ Lengths = NDArray[np.int32]
 
 
 @dataclass(frozen=True, slots=True)
-class Saved:
-    """What `backward` needs of a run."""
+class Part:
+    """A layer with its kernel and weights, and the columns of its state in a row of the network's."""
 
-    inputs: Array
-    trace: Trace
-
-
-@dataclass(frozen=True, slots=True)
-class Gradients:
-    """Gradients of the weights by name, of the inputs (T, B, in_size), and of the state (B, state_size)."""
-
-    weights: dict[str, Array]
-    inputs: Array
-    """Zeros of ids."""
-    state: Array
-    """Of the state that the run began with. Initial states are weights too where they are trained, but only the caller
-    knows whether the run began with them: see `initial_gradients`. Layers that carry no state always do."""
+    layer: Layer
+    kernel: CompiledCell
+    packed: PackedWeights
+    columns: slice | None
+    """None: the layer begins every call with `initial`."""
+    initial: Array
+    """(1, S)"""
 
 
 @contextmanager
@@ -144,7 +134,7 @@ class BoundNetwork:
     def __init__(self, compiled: CompiledNetwork, weights: Mapping[str, Array], *, bfloat16: bool = False) -> None:
         self.network = compiled.network
         self._compiled = compiled
-        self._bfloat16 = bfloat16
+        self.bfloat16 = bfloat16
         self.parts = _parts(compiled, weights, bfloat16=bfloat16)
         self._table = None if self.network.embedding is None else weights[self.network.embedding.name]
         carried = [part.initial for part in self.parts if part.columns is not None]
@@ -203,99 +193,33 @@ class BoundNetwork:
         state: States,
         lengths: Lengths | None = None,
         *,
-        save: bool = False,
-        masks: Masks | None = None,
         reset: Mask | None = None,
         executor: Executor | None = None,
     ) -> Run:
-        """Step T times. Arguments are never changed.
+        """Step T times, without dropout. Arguments are never changed.
 
         `inputs` (T, B, in_size), `state` (B, state_size) or a tuple of its records, `lengths` (B,) or None for T each:
         a row stops at its length, with its state kept and its outputs zero. Inputs of an embedding are known to be ids
-        (`Network.check_inputs`). With `save` the run is one for `backward`. With masks dropout is at work; else it
-        does nothing. Rows under the mask `reset` (B,) begin with the initial state instead. With an executor wide
-        batches are dealt out to its threads.
-        Raise ShapeMismatch, and ValueError for gradients of weights that were rounded.
+        (`Network.check_inputs`). Rows under the mask `reset` (B,) begin with the initial state instead. With an
+        executor wide batches are dealt out to its threads. Raise ShapeMismatch.
         """
-        if executor is None and not save and masks is None and self._table is None:
-            return self.program.run(inputs, state, lengths, reset)
-        if save and self._bfloat16:
-            raise ValueError("a network whose matrices are kept as bfloat16 has no gradients")
-        if self._table is not None:
-            _check_shape("inputs", inputs.shape[2:], (self.network.in_size,))
-        found = inputs if self._table is None else look_up(self._table, inputs)
-        if not save and not masks:
-            if executor is not None and (parts := self.program.parts(*inputs.shape[:2])) > 1:
-                return self.program.run_parts(found, state, executor, parts, lengths=lengths, reset=reset)
-            return self.program.run(found, state, lengths, reset)
-        state = self._begun(state, reset, inputs.shape[1])
-        self._check(inputs, state, lengths)
-        found = np.ascontiguousarray(found, dtype=np.float32)
-        passed = forward(self.parts, found, state, lengths, masks or {}, save=save)
-        outputs = side_by_side(self.network.output, found, passed.outputs)
-        saved = Saved(inputs, passed.trace) if save else None
-        return Run(outputs, passed.state, *_first_bad(passed.faults), saved)
+        found = self.looked_up(inputs)
+        if executor is not None and (parts := self.program.parts(*inputs.shape[:2])) > 1:
+            return self.program.run_parts(found, state, executor, parts, lengths=lengths, reset=reset)
+        return self.program.run(found, state, lengths, reset)
+
+    def looked_up(self, inputs: Array) -> Array:
+        """Return what layers read for inputs (T, B, in_size): of ids their rows of the table. Raise ShapeMismatch."""
+        if self._table is None:
+            return inputs
+        if inputs.shape[2:] != (1,):
+            raise ShapeMismatch("inputs have another shape", expected="(1,)", actual=str(inputs.shape[2:]))
+        return look_up(self._table, inputs)
 
     @property
     def flops(self) -> int:
         """Return how many floating-point operations a step of a row takes."""
         return self.program.flops
-
-    def backward(
-        self,
-        run: Run,
-        d_outputs: Array,
-        d_state: Array | None = None,
-        *,
-        want_inputs: bool = True,
-        into: Mapping[str, Array] | None = None,
-    ) -> Gradients:
-        """Return the gradients of a run that was saved; those of the inputs are zeros without `want_inputs`.
-
-        `d_outputs` (T, B, out_size) and `d_state` (B, state_size), zeros if None, are those of what the run answered.
-        With `into`, the gradients of the weights of a later run that continued this one, the sums are added to these;
-        the gradients of initial states are not, because only a run that continues no other one begins with them.
-        """
-        assert isinstance(run.saved, Saved)
-        inputs, trace = run.saved.inputs, run.saved.trace
-        wanted = want_inputs or self.network.embedding is not None
-        found = backward(self.parts, trace, self.network.output, d_outputs, d_state, want_inputs=wanted, into=into)
-        weights = found.weights | self._summed(found.initial)
-        embedding = self.network.embedding
-        if embedding is None:
-            return Gradients(weights, found.inputs if wanted else np.zeros_like(inputs), found.state)
-        earlier = None if into is None else into[embedding.name]
-        weights[embedding.name] = table_gradient(embedding.shape, inputs, found.inputs, trace.lengths, earlier)
-        return Gradients(weights, np.zeros_like(inputs), found.state)
-
-    def initial_gradients(self, d_state: Array) -> dict[str, Array]:
-        """Return the gradients of the trained initial states, if a run began with them: sums over rows of its own."""
-        carried = {part.layer.name: d_state[:, part.columns] for part in self.parts if part.columns is not None}
-        return self._summed(carried)
-
-    def _summed(self, d_states: Mapping[str, Array]) -> dict[str, Array]:
-        """Return the gradients of trained initial states by name, from those of each row by layer."""
-        return {
-            name: self._compiled.arithmetic.column_sums(d_states[part.layer.name][:, columns])
-            for part in self.parts
-            if part.layer.name in d_states
-            for name, columns in part.layer.starts
-        }
-
-    def _begun(self, state: States, reset: Mask | None, rows: int) -> Array:
-        """Return the state (B, state_size) that a run begins with as an array. Raise ShapeMismatch."""
-        found = state if isinstance(state, np.ndarray) else joined_state(state, rows, self.network.state_size)
-        if reset is None:
-            return found
-        _check_shape("rows to reset", reset.shape, (len(found),))
-        return np.where(reset[:, None], self.initial, found)
-
-    def _check(self, inputs: Array, state: Array, lengths: Lengths | None) -> None:
-        rows = state.shape[0]
-        _check_shape("inputs", inputs.shape, (inputs.shape[0], rows, self.network.in_size))
-        _check_shape("state", state.shape, (rows, self.network.state_size))
-        if lengths is not None:
-            _check_shape("lengths", lengths.shape, (rows,))
 
 
 def _parts(compiled: CompiledNetwork, weights: Mapping[str, Array], *, bfloat16: bool) -> tuple[Part, ...]:
@@ -315,20 +239,3 @@ def _initial(layer: Layer, weights: Mapping[str, Array]) -> Array:
     """Return the state (S,) that a layer begins with."""
     starts = [weights.get(f"{layer.name}.{s.name}0", np.zeros(s.size, np.float32)) for s in layer.cell.states]
     return np.concatenate([np.zeros(0, np.float32), *starts])
-
-
-def _first_bad(results: Sequence[Forward]) -> tuple[Lengths | None, Lengths | None]:
-    """Return step and kind of the first fault of each row over all layers; of one step, in its first layer."""
-    if all((result.bad_step < 0).all() for result in results):
-        return None, None
-    step, kind = results[0].bad_step, results[0].bad_kind
-    for result in results[1:]:
-        if (result.bad_step >= 0).any():
-            earlier = (result.bad_step >= 0) & ((step < 0) | (result.bad_step < step))
-            step, kind = np.where(earlier, result.bad_step, step), np.where(earlier, result.bad_kind, kind)
-    return step, kind
-
-
-def _check_shape(name: str, actual: tuple[int, ...], expected: tuple[int, ...]) -> None:
-    if actual != expected:
-        raise ShapeMismatch(f"{name} have another shape", expected=str(expected), actual=str(actual))

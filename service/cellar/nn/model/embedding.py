@@ -65,18 +65,13 @@ def look_up(table: Array, inputs: Array) -> Array:
     return found
 
 
-def table_gradient(
-    shape: Shape, inputs: Array, d_found: Array, lengths: Lengths | None, into: Array | None = None
-) -> Array:
-    """Return the gradient of the table: of each id the sum over its places, t descending and b ascending.
+def add_table_gradient(gradient: Array, inputs: Array, d_found: Array, lengths: Lengths | None) -> None:
+    """Add to the gradient of the table (ids, out_size): for each id the sum over its places, t descending, b ascending.
 
-    `inputs` (T, B, 1), `d_found` (T, B, out_size); steps at and past the length of a row are not included. With `into`,
-    the sums are added to these.
+    `inputs` (T, B, 1), `d_found` (T, B, out_size); steps at and past a row's length are left out.
     """
     ids = inputs[::-1, :, 0].astype(np.intp)
     alive = np.ones(ids.shape, np.bool_)
     if lengths is not None:
         alive = np.arange(len(ids))[::-1, None] < lengths[None, :]
-    gradient = np.zeros(shape, np.float32) if into is None else into.copy()
     np.add.at(gradient, ids[alive], d_found[::-1][alive])
-    return gradient

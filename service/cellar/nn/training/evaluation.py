@@ -7,9 +7,9 @@ from numpy.typing import NDArray
 
 from cellar.nn.execution.array_functions import Arithmetic
 from cellar.nn.execution.executable import BoundNetwork
-from cellar.nn.execution.segmented_backprop import cut, lengths_in
 from cellar.nn.training.data import last_value
 from cellar.nn.training.data.batches import Batch, Plan
+from cellar.nn.training.data.segments import cut, lengths_in
 from cellar.nn.training.update.compiled_loss import CompiledLoss
 
 Array = NDArray[np.float32]

@@ -13,12 +13,10 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from cellar.engine import Run
 from cellar.errors import OutputNotFinite
-from cellar.nn.execution import segmented_backprop
-from cellar.nn.execution.array_functions import SUM, cell, concatenated
+from cellar.nn.execution.array_functions import SUM, cell
 from cellar.nn.execution.dropout import Masks, draw_masks
-from cellar.nn.execution.executable import BoundNetwork, CompiledNetwork
+from cellar.nn.execution.executable import CompiledNetwork
 from cellar.nn.model.network import Network
 from cellar.nn.training import checkpoint as checkpoints
 from cellar.nn.training.checkpoint import HISTORY_EPOCHS, Best, RunState
@@ -31,14 +29,10 @@ from cellar.nn.training.spec import TrainingSpec
 from cellar.nn.training.update.compiled_loss import CompiledLoss
 from cellar.nn.training.update.compiled_optimiser import CompiledOptimiser
 from cellar.nn.training.update.divergence import diverged, fault, not_finite
-from cellar.nn.training.update.recorded_update import Learnt, RecordedUpdate, can_record
+from cellar.nn.training.update.loss_gradient import ForwardFault, LossGradient
 from cellar.nn.training.update.weight_vector import Trainee, joined, named
 
 Array = NDArray[np.float32]
-
-SHAPES_RECORDED = 6
-"""Shapes of batches that are recorded, each with its own memory. A run that carries its state has this many: for full
-and for smaller batches, the first window, the following ones and the last one."""
 
 
 def fit(
@@ -115,7 +109,7 @@ class _Trainer:
         self.run = _identify(network, data, spec)
         self._order = (-1, self.plan.order(None))
         self.trainee = Trainee(compiled)
-        self._updates: dict[tuple[object, ...], RecordedUpdate] = {}
+        self.gradient = LossGradient(compiled, self.trainee, self.loss, spec.recompute)
 
     def begin(self, weights: Mapping[str, Array]) -> RunState:
         """Return the state before the first update."""
@@ -128,10 +122,12 @@ class _Trainer:
         batch = self.plan.batch(self.order(state.epoch), state.update)
         network = self.trainee.load(state.weights)
         before = state_before(network, batch, state.carried)
-        recorded = self._recorded(batch)
-        learnt = None if recorded is None else recorded.run(batch, before, self._scale(batch))
-        if learnt is None:
-            learnt = self._learn(network, batch, before, state)
+        masks = functools.partial(self._masks, state, batch.inputs.shape[1])
+        begins = batch.warmup is not None and self.spec.warmup == 0
+        try:
+            learnt = self.gradient.of(batch, before, masks, self._scale(batch), begins=begins)
+        except ForwardFault as error:
+            raise fault(error.kind, self._place(state), self._named(state.weights)) from None
         update = self.optimiser.update(state.weights, learnt.gradient, state.optimiser, self._rate(state.epoch))
         if not update.finite or not math.isfinite(learnt.loss):
             raise self._not_finite(state, learnt.gradient, update.weights)
@@ -145,29 +141,6 @@ class _Trainer:
             scored=state.scored + batch.scored,
         )
         return self._end_epoch(state) if state.update == self.plan.updates else state
-
-    def _recorded(self, batch: Batch) -> RecordedUpdate | None:
-        """Return the recording for batches of this shape, None where there is none."""
-        if self.spec.recompute is not None or not can_record(self.compiled.network):
-            return None
-        begins = self._begins(batch)
-        shape = (batch.inputs.shape, batch.skip, batch.lengths is None, begins)
-        if shape not in self._updates and len(self._updates) < SHAPES_RECORDED:
-            self._updates[shape] = RecordedUpdate(self.compiled, self.trainee, self.loss, batch, begins=begins)
-        return self._updates.get(shape)
-
-    def _begins(self, batch: Batch) -> bool:
-        """Return whether a batch begins with the initial state: only then it learns."""
-        return batch.warmup is not None and self.spec.warmup == 0
-
-    def _learn(self, network: BoundNetwork, batch: Batch, before: Array, state: RunState) -> Learnt:
-        """Return what an update learns, kernel by kernel. Raise StateNotFinite or OutputNotFinite for a fault."""
-        masks = functools.partial(self._masks, state, batch.inputs.shape[1])
-        run = segmented_backprop.run(network, batch.inputs, before, batch.lengths, masks, self.spec.recompute)
-        self._check_finite(run, state)
-        scored = self.loss.score(run.outputs[batch.skip :], batch.targets, batch.scored_lengths, self._scale(batch))
-        gradient = self._gradient(network, run, _led_by_zeros(scored.d_outputs, batch.skip), batch)
-        return Learnt(gradient, self.compiled.arithmetic.total(scored.losses), run.state)
 
     def order(self, epoch: int) -> NDArray[np.int64]:
         """Return the order of an epoch's windows; it follows from the seed, and is kept for the next update."""
@@ -183,17 +156,6 @@ class _Trainer:
     def _scale(self, batch: Batch) -> float:
         """Return the weight of one step's loss: a mean over all that is scored, or over rows only."""
         return 1 / (batch.scored if self.spec.reduce == "mean" else batch.targets.shape[1])
-
-    def _gradient(self, network: BoundNetwork, run: Run, d_outputs: Array, batch: Batch) -> Array:
-        """Return the gradient as one vector. Initial states learn only if the run began with them."""
-        gradients = segmented_backprop.backward(network, run, d_outputs)
-        found = gradients.weights
-        if self._begins(batch):
-            found |= network.initial_gradients(gradients.state)
-        parameters = self.compiled.network.parameters
-        return concatenated(
-            [found[name] if name in found else np.zeros(shape, np.float32) for name, shape in parameters]
-        )
 
     def _rate(self, epoch: int) -> float:
         optimiser = self.spec.optimiser
@@ -242,12 +204,6 @@ class _Trainer:
 
     # --- what went wrong
 
-    def _check_finite(self, run: Run, state: RunState) -> None:
-        """Raise StateNotFinite or OutputNotFinite for the first fault of a run."""
-        if run.bad_step is not None and run.bad_kind is not None:
-            kind = int(run.bad_kind[run.bad_step >= 0][0])
-            raise fault(kind, self._place(state), self._named(state.weights))
-
     def _not_finite(self, state: RunState, gradient: Array, weights: Array) -> OutputNotFinite:
         """Return the error of an update whose weights or loss are not finite."""
         what = not_finite(self._named(gradient), self._named(weights))
@@ -289,13 +245,6 @@ def _kept(state: RunState) -> EpochRecord | None:
     if state.best is not None:
         return state.best.record
     return state.history[-1] if state.history else None
-
-
-def _led_by_zeros(array: Array, steps: int) -> Array:
-    """Return (T, B, F) with `steps` steps of zeros before it."""
-    if steps == 0:
-        return array
-    return np.concatenate([np.zeros((steps, *array.shape[1:]), np.float32), array])
 
 
 def _identify(network: Network, data: Dataset, spec: TrainingSpec) -> str:

@@ -25,6 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cellar.nn.numerics.random_streams import permutation
+from cellar.nn.training.data.segments import lengths_in
 from cellar.nn.training.spec import TrainingSpec
 
 Array = NDArray[np.float32]
@@ -47,13 +48,20 @@ class Batch:
     @property
     def scored_lengths(self) -> Lengths | None:
         """Return the steps of each row in `targets`."""
-        return None if self.lengths is None else self.lengths - np.int32(self.skip)
+        return None if self.lengths is None else np.maximum(self.lengths - np.int32(self.skip), np.int32(0))
 
     @property
     def scored(self) -> int:
         """Return the number of scored steps over all rows."""
         steps, rows, _ = _sizes(self.targets)
         return steps * rows if self.lengths is None else sum(self.lengths.tolist()) - rows * self.skip
+
+    def part(self, segment: slice) -> "Batch":
+        """Return copies of some steps of the window, which continue the steps before."""
+        steps = segment.stop - segment.start
+        scored = self.targets[max(0, segment.start - self.skip) : max(0, segment.stop - self.skip)]
+        skip = min(max(0, self.skip - segment.start), steps)
+        return Batch(None, self.inputs[segment].copy(), scored.copy(), skip, lengths_in(segment, self.lengths))
 
 
 class Room:

@@ -1,14 +1,13 @@
 """A loss as a compiled cell: from an output `x` and its `target`, both of one step and row, to one number."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from cellar.engine import CommandList, Forward, Invocation
+from cellar.engine import CommandList, Invocation
 from cellar.nn.execution.array_functions import Arithmetic, scalars
-from cellar.nn.execution.segmented_backprop import cut, lengths_in
+from cellar.nn.training.data.segments import cut, lengths_in
 from cellar.nn.training.loss import Loss
 
 Array = NDArray[np.float32]
@@ -16,20 +15,21 @@ Lengths = NDArray[np.int32]
 
 
 @dataclass(frozen=True, slots=True)
-class Scored:
-    """The losses (T, B, 1) of every step and row, and the gradient (T, B, O) of their scaled sum."""
+class RecordedLoss:
+    """A loss between arrays that stay in place."""
 
     losses: Array
-    d_outputs: Array
-
-
-@dataclass(frozen=True, slots=True)
-class Bound:
-    """A loss in a recording: the losses (T, B, 1), their gradients, which the caller fills in, and its calls."""
-
-    losses: Array
+    """(T, B, 1), written in every run; 0 past a row's length."""
     d_losses: Array
+    """(T, B, 1), read in every run: the gradient of what is minimised with respect to each loss."""
     calls: tuple[Invocation, ...]
+
+    def prepare(self, scale: float, lengths: Lengths | None) -> None:
+        """Set how much each loss counts, and the lengths (B,) if rows have some."""
+        self.d_losses.fill(scale)
+        if lengths is not None:
+            for call in self.calls:
+                call.begin(lengths)
 
 
 class CompiledLoss:
@@ -47,19 +47,17 @@ class CompiledLoss:
     def measure(self, outputs: Array, targets: Array, lengths: Lengths | None) -> Array:
         """Return the losses (T, B, 1) of outputs against targets, (T, B, size) each; 0 past a row's length."""
         segments = cut(len(outputs), self._steps)
-        parts = [(outputs[s], targets[s], lengths_in(s, lengths)) for s in segments]
-        return _joined([self._forward(*part, save=False).outputs for part in parts])
-
-    def score(self, outputs: Array, targets: Array, lengths: Lengths | None, scale: float) -> Scored:
-        """Return the losses, and the gradient of scale * sum(losses)."""
-        segments = cut(len(outputs), self._steps)
-        parts = [self._score(outputs[s], targets[s], lengths_in(s, lengths), scale) for s in segments]
-        return Scored(_joined([part.losses for part in parts]), _joined([part.d_outputs for part in parts]))
+        none = np.empty((outputs.shape[1], 0), np.float32)
+        parts = [
+            self._kernel.forward(self._packed, [outputs[s], targets[s]], none, lengths_in(s, lengths)).outputs
+            for s in segments
+        ]
+        return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
     def record(
         self, recording: CommandList, outputs: Array, targets: Array, d_outputs: Array, *, ragged: bool
-    ) -> "Bound":
-        """Record `score`, the gradient written to `d_outputs`, between arrays that stay where they are."""
+    ) -> RecordedLoss:
+        """Record the losses of outputs against targets, and their gradient, which is written to `d_outputs`."""
         steps, rows = targets.shape[:2]
         losses, d_losses = (np.zeros((steps, rows, 1), np.float32) for _ in range(2))
         none = np.empty((rows, 0), np.float32)
@@ -69,20 +67,4 @@ class CompiledLoss:
         )
         recording.call(forward)
         recording.call(back)
-        return Bound(losses, d_losses, (forward, back))
-
-    def _score(self, outputs: Array, targets: Array, lengths: Lengths | None, scale: float) -> Scored:
-        result = self._forward(outputs, targets, lengths, save=True)
-        assert result.tape is not None
-        d_losses = np.full(result.outputs.shape, scale, dtype=np.float32)
-        back = self._kernel.backward(self._packed, result.tape, d_losses, want_params=False)
-        return Scored(result.outputs, back.d_inputs[0])
-
-    def _forward(self, outputs: Array, targets: Array, lengths: Lengths | None, *, save: bool) -> Forward:
-        state = np.empty((outputs.shape[1], 0), dtype=np.float32)
-        return self._kernel.forward(self._packed, [outputs, targets], state, lengths, save=save)
-
-
-def _joined(parts: Sequence[Array]) -> Array:
-    """Return the results of the segments as one array."""
-    return parts[0] if len(parts) == 1 else np.concatenate(parts)
+        return RecordedLoss(losses, d_losses, (forward, back))

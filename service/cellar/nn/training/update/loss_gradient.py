@@ -1,0 +1,208 @@
+"""The loss of a batch and its gradient: recorded once for each shape of batch, and run by one native call.
+
+With `recompute` a long window is run in segments of that many steps. Values are kept for one segment at a time::
+
+    forward   |---->|---->|          keeps the state before each segment
+    back                  |---->|    the last segment, with all its values kept,
+                          |<----|    and the backward pass over it
+                    |---->|
+                    |<----|          the one before it again, and so on, to the first
+
+Outputs, states and the gradients of the states have the same bits however a window is cut. So has the gradient of a
+matrix, which is continued from segment to segment, unless equations read the matrix twice: then some steps of one
+product are added before some of the other. Gradients of vectors and scalars are added up for each segment, and those
+sums to each other from the last segment to the first; in another cut they round otherwise. The same cut gives the same
+bits.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cellar.nn.execution.backprop import Backprop
+from cellar.nn.execution.dropout import Masks
+from cellar.nn.execution.executable import CompiledNetwork
+from cellar.nn.training.data.batches import Batch
+from cellar.nn.training.data.segments import cut
+from cellar.nn.training.update.compiled_loss import CompiledLoss, RecordedLoss
+from cellar.nn.training.update.weight_vector import Trainee, named
+
+Array = NDArray[np.float32]
+
+SHAPES_KEPT = 6
+"""Shapes of batches whose recordings are kept, each with its own memory. A run that carries its state has this many:
+for full and for smaller batches, the first window, the following ones and the last one."""
+
+DrawMasks = Callable[[slice], Masks]
+"""Return the masks of dropout for some steps of a window, each time the same."""
+
+
+@dataclass(frozen=True, slots=True)
+class Learnt:
+    """What an update learns from a batch. The gradient is valid until the next one is computed."""
+
+    gradient: Array
+    """(n,) of the scaled sum of the losses, with respect to all weights."""
+    loss: float
+    """The sum of all losses."""
+    state: Array
+    """(B, state_size) after the last step of each row."""
+
+
+class ForwardFault(Exception):
+    """The forward pass made a number that is not finite: `kind` 1 a state, 2 an output."""
+
+    def __init__(self, kind: int) -> None:
+        super().__init__(kind)
+        self.kind = kind
+
+
+class RecordedUpdate:
+    """Forward, loss and back over batches of one shape, that of `batch`. Only the newest result is kept."""
+
+    def __init__(
+        self,
+        compiled: CompiledNetwork,
+        trainee: Trainee,
+        loss: CompiledLoss,
+        batch: Batch,
+        gradients: dict[str, Array],
+        *,
+        begins: bool,
+        accumulate: bool,
+    ) -> None:
+        """Write `gradients` by name. `begins` and `accumulate` are those of `Backprop`."""
+        steps, rows, _ = batch.inputs.shape
+        ragged = batch.lengths is not None
+        # Batches of one shape stand where this one does.
+        self._inputs, self._targets = batch.inputs, batch.targets
+        self._commands = compiled.recording()
+        self.backprop = Backprop(
+            trainee.network, self._commands, self._inputs, gradients, ragged=ragged, accumulate=accumulate
+        )
+        outputs = self.backprop.record_forward()
+        self._forward_steps = len(self._commands)
+        d_outputs = np.zeros((steps, rows, compiled.network.out_size), np.float32)
+        scored = slice(batch.skip, None)
+        self._loss: RecordedLoss | None = None
+        self.loss_sum: Array = np.zeros(1, np.float32)
+        if len(self._targets):
+            self._loss = loss.record(self._commands, outputs[scored], self._targets, d_outputs[scored], ragged=ragged)
+            compiled.arithmetic.record_sums(self._commands, self._loss.losses.reshape(1, -1), self.loss_sum)
+        self.backprop.record_backward(d_outputs, compiled.arithmetic, begins=begins)
+
+    @property
+    def losses(self) -> Array:
+        """Return the losses (T, B, 1) of the scored steps."""
+        return np.empty((0, self._inputs.shape[1], 1), np.float32) if self._loss is None else self._loss.losses
+
+    def forward(self, batch: Batch, before: Array, masks: DrawMasks, first: int) -> Array:
+        """Return the state after a batch whose rows begin with the states `before`. Raise as `run`."""
+        self._prepare(batch, before, masks, first)
+        self._run(self._forward_steps)
+        return self.backprop.after.copy()
+
+    def run(
+        self,
+        batch: Batch,
+        before: Array,
+        masks: DrawMasks,
+        scale: float,
+        *,
+        first: int = 0,
+        d_after: Array | None = None,
+    ) -> None:
+        """Compute losses and gradients of a batch whose first step is the step `first` of its window.
+
+        Rows begin with the states `before` (B, state_size), each loss counts `scale` times, and `d_after` is the
+        gradient of the states after it, None if nothing follows. Raise ForwardFault.
+        """
+        self._prepare(batch, before, masks, first)
+        if d_after is not None:
+            np.copyto(self.backprop.d_after, d_after)
+        if self._loss is not None:
+            self._loss.prepare(scale, batch.scored_lengths)
+        self._run(None)
+        self.backprop.finish()
+
+    def _prepare(self, batch: Batch, before: Array, masks: DrawMasks, first: int) -> None:
+        for array, given in (
+            (self._inputs, batch.inputs),
+            (self._targets, batch.targets),
+            (self.backprop.before, before),
+        ):
+            if given is not array:
+                np.copyto(array, given)
+        drawn = masks(slice(first, first + len(self._inputs))) if self.backprop.masked else {}
+        self.backprop.prepare(batch.lengths, drawn)
+
+    def _run(self, count: int | None) -> None:
+        """Run the commands. A loss or a gradient that is not finite is no fault of the forward pass."""
+        if not self._commands.run(count):
+            kind = self.backprop.fault
+            if kind is not None:
+                raise ForwardFault(kind)
+
+
+class LossGradient:
+    """Losses and gradients of batches of any shape, with the weights that the trainee holds."""
+
+    def __init__(self, compiled: CompiledNetwork, trainee: Trainee, loss: CompiledLoss, recompute: int | None) -> None:
+        self._compiled, self._trainee, self._loss, self._recompute = compiled, trainee, loss, recompute
+        self._gradient: Array = np.zeros(compiled.network.parameter_count, np.float32)
+        self._gradients = named(compiled.network, self._gradient)
+        self._recorded: dict[tuple[object, ...], RecordedUpdate] = {}
+
+    def of(self, batch: Batch, before: Array, masks: DrawMasks, scale: float, *, begins: bool) -> Learnt:
+        """Return what there is to learn from a batch.
+
+        Rows begin with the states `before` (B, state_size), which are the initial ones if it `begins`, and each loss
+        counts `scale` times. Raise ForwardFault.
+        """
+        segments = cut(len(batch.inputs), self._recompute)
+        if len(segments) > 1:
+            return self._in_segments(batch, segments, before, masks, scale, begins=begins)
+        recorded = self._of_shape(batch, begins=begins, accumulate=False)
+        recorded.run(batch, before, masks, scale)
+        return Learnt(self._gradient, float(recorded.loss_sum[0]), recorded.backprop.after.copy())
+
+    def _in_segments(
+        self, batch: Batch, segments: tuple[slice, ...], before: Array, masks: DrawMasks, scale: float, *, begins: bool
+    ) -> Learnt:
+        states = [before]
+        for segment in segments[:-1]:
+            part = batch.part(segment)
+            recorded = self._of_shape(part, begins=begins, accumulate=True)
+            states.append(recorded.forward(part, states[-1], masks, segment.start))
+        self._gradient[:] = 0
+        after, d_after, losses = before, np.zeros_like(before), list[Array]()
+        for segment, state in zip(reversed(segments), reversed(states), strict=True):
+            part = batch.part(segment)
+            recorded = self._of_shape(part, begins=begins, accumulate=True)
+            recorded.run(part, state, masks, scale, first=segment.start, d_after=d_after)
+            after = after if losses else recorded.backprop.after.copy()
+            d_after = recorded.backprop.d_before.copy()
+            losses.append(recorded.losses.copy())
+        total = self._compiled.arithmetic.total(np.concatenate(losses[::-1]))
+        return Learnt(self._gradient, total, after)
+
+    def _of_shape(self, batch: Batch, *, begins: bool, accumulate: bool) -> RecordedUpdate:
+        """Return the recording for batches of this shape. The one used longest ago makes room for a new one."""
+        shape = (batch.inputs.shape, batch.skip, batch.lengths is None, begins, accumulate)
+        found = self._recorded.pop(shape, None)
+        if found is None:
+            if len(self._recorded) == SHAPES_KEPT:
+                del self._recorded[next(iter(self._recorded))]
+            found = RecordedUpdate(
+                self._compiled,
+                self._trainee,
+                self._loss,
+                batch,
+                self._gradients,
+                begins=begins,
+                accumulate=accumulate,
+            )
+        self._recorded[shape] = found
+        return found
