@@ -44,15 +44,6 @@ TEXT = (tokenize.STRING, getattr(tokenize, "FSTRING_MIDDLE", tokenize.STRING))  
 CHECKED = ("README.md", "CHANGELOG.md", "CONTRIBUTING.md", "docs", "benchmarks", "service/cellar")
 """Pages and code whose texts people read."""
 
-PENDING = (
-    "sessions/execution/micro_batcher.py",
-    "sessions/execution/model_cache.py",
-    "sessions/requests",
-    "sessions/scheduling",
-    "sessions/service",
-)
-"""Parts of `service/cellar` that are still to be rewritten."""
-
 
 def texts(path: Path) -> Iterator[tuple[int, str]]:
     """Yield the strings and comments of a Python file, or the paragraphs of another one, each with its first line."""
@@ -88,11 +79,10 @@ def riddles(path: Path) -> list[str]:
 
 
 def files(name: str) -> Iterator[Path]:
-    """Yield a file, or the files of a folder, without the pending ones."""
+    """Yield a file, or the files of a folder."""
     path = ROOT / name
-    pending = [ROOT / "service" / "cellar" / part for part in PENDING]
     for each in [path] if path.is_file() else sorted(path.rglob("*")):
-        if each.suffix in SUFFIXES and not any(each.is_relative_to(part) for part in pending):
+        if each.suffix in SUFFIXES:
             yield each
 
 

@@ -178,7 +178,7 @@ def cost_of(service: Service, key: SessionKey) -> CallCost:
     return served.batcher.cost
 
 
-def believe(cost: CallCost, time_s: float) -> None:
+def set_record(cost: CallCost, time_s: float) -> None:
     """Have calls of one row believed to take so long."""
     for _ in range(100):
         cost.learn(1, 1, time_s)
@@ -190,13 +190,13 @@ async def test_what_would_be_answered_too_late_does_not_run(service: Service, sh
     for key in (*keys, other):
         await step(service, key, 0)
     cost = cost_of(service, other)
-    believe(cost, 1e-6)
+    set_record(cost, 1e-6)
     gate = shut()
     running = service.sessions.ask(other, "step", a_sequence(1), APPEND)
     await gate.reached()
     too_late = service.sessions.ask(keys[0], "step", a_sequence(1), APPEND, deadline_s=60.0)
     patient = service.sessions.ask(keys[1], "step", a_sequence(1), APPEND)
-    believe(cost, 600.0)
+    set_record(cost, 600.0)
     gate.open()
     with pytest.raises(DeadlineExceeded, match="would have been answered after its time") as caught:
         async with asyncio.timeout(20):
@@ -205,7 +205,7 @@ async def test_what_would_be_answered_too_late_does_not_run(service: Service, sh
     await running
     await patient
     assert [await state(service, key) for key in keys] == [history([0]), history([0, 1])]
-    believe(cost, 1e-6)
+    set_record(cost, 1e-6)
     assert output(await step(service, keys[0], 2)) == history([0, 2])
     assert nobody_waits(service)
 
@@ -215,7 +215,7 @@ async def test_what_cannot_be_in_time_is_refused_at_once(service: Service, shut:
     for each in (key, other, third):
         await step(service, each, 0)
     cost = cost_of(service, other)
-    believe(cost, 600.0)
+    set_record(cost, 600.0)
     gate = shut()
     running = service.sessions.ask(other, "step", a_sequence(1), APPEND, deadline_s=60.0)  # nothing stands before it
     await gate.reached()
@@ -236,7 +236,7 @@ async def test_what_cannot_be_in_time_is_refused_at_once(service: Service, shut:
 async def test_a_session_that_is_read_first_counts_with_its_model_then(service: Service, shut: Shut) -> None:
     key, other = [await begin(service) for _ in range(2)]
     await step(service, other, 0)
-    believe(cost_of(service, other), 600.0)
+    set_record(cost_of(service, other), 600.0)
     gate = shut()
     running = service.sessions.ask(other, "step", a_sequence(1), APPEND)
     await gate.reached()

@@ -63,9 +63,9 @@ OF_ONE = [
     Place(Lifecycle, "_run", lambda _, one, *__: one.key),
     Place(StepRules, "check_steps", lambda _, one, *__: one.key),
     Place(StepRules, "join", lambda _, one, *__: one.key),
-    Place(Lifecycle, "_settle", lambda _, one, *__: one.key),
+    Place(Lifecycle, "_end_commit", lambda _, one, *__: one.key),
     Place(lifecycle, "answer", lambda requests, _: requests[0].key),
-    Place(SessionCache, "believe", lambda _, one, __: one.key),
+    Place(SessionCache, "set_record", lambda _, one, __: one.key),
     Place(FastCommitEncoder, "encode", lambda _, commit: commit.before.key, times=2),
     Place(kernel_batch.BatchItem, "note_position", lambda ran, _: ran.record.key),
 ]

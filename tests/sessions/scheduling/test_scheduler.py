@@ -256,7 +256,7 @@ async def test_what_is_known_of_sessions_is_bounded(redis_url: str, start_servic
     for value in (1, 2):
         await asyncio.gather(*[step(service, key, value) for key in keys])
     assert [await state(service, key) for key in keys] == [history([1, 2])] * 40
-    assert len(service.sessions._scheduler._cache._scheduler) <= 10_000 // 2048
+    assert len(service.sessions._scheduler._cache._queues) <= 10_000 // 2048
 
 
 async def test_a_lane_full_of_wrong_requests_is_emptied(service: Service) -> None:
@@ -289,8 +289,8 @@ async def test_sessions_in_use_keep_no_unused_ones_in_memory(
     for _ in range(3):
         for key in keys:
             await step(service, key, 1)
-    assert len(service.sessions._scheduler._cache._scheduler) <= busy + 1
+    assert len(service.sessions._scheduler._cache._queues) <= busy + 1
     gate.open()
     for each in waiting:
         await each
-    assert len(service.sessions._scheduler._cache._scheduler) <= 2
+    assert len(service.sessions._scheduler._cache._queues) <= 2

@@ -49,7 +49,10 @@ class Batch(NamedTuple):
 
 
 class MicroBatcher:
-    """The queues of one network: single steps, and sequences, which take turns. Whoever adds works has them run."""
+    """The queues of one network: single steps, and sequences, which take turns.
+
+    The lifecycle adds works, starts their calls and commits what they have computed.
+    """
 
     def __init__(self, network: Network, turns: ThreadShares) -> None:
         self.cost = CallCost(network.flops)
@@ -98,7 +101,7 @@ class MicroBatcher:
                     partial(self._end_on_thread, works, end),
                 )
                 return Batch(len(works), None, None)
-        except Exception as error:  # nothing has begun: whoever waits is told, and what comes next is tried again
+        except Exception as error:  # nothing has begun: the requests are refused, and the next batch is tried
             return Batch(0, works or self._take_all(), error)
         return Batch(len(works), works, self._run(works))
 
@@ -126,7 +129,7 @@ class MicroBatcher:
         end(works, error)
 
     def keep_unfinished(self, works: Sequence[BatchItem], failure: Exception | None) -> list[BatchItem]:
-        """Queue the works again that have steps left to run, and somebody to run them for. Return the others."""
+        """Queue the works again that have steps left to run for a request that waits. Return the others."""
         ended: list[BatchItem] = []
         for work in works:
             if work.began and work.left and failure is None and work.goes_on:
@@ -151,9 +154,9 @@ class MicroBatcher:
         return min(CHUNK_STEPS, self.cost.steps_a_call(sum([work.rows for work in works])))
 
     def _give_up_late(self, works: Sequence[BatchItem]) -> None:
-        """Give up the requests of a call that would be answered too late, unless nobody else waited with them.
+        """End the requests of a call that would be answered after their deadline.
 
-        One that is alone was not held up by others: that its kernel begins in its time is enough.
+        A lone request is not ended: its kernel begins in time, and no other request has delayed it.
         """
         if len(works) == 1 and not (self._steps or self._sequences):
             return
@@ -184,7 +187,7 @@ class MicroBatcher:
 
 
 def _take_steps(queue: deque[BatchItem], most: int, most_rows: int) -> list[BatchItem]:
-    """Take `most` single steps in their order, up to so many rows. The first in the queue is always taken."""
+    """Take up to `most` single steps in their order, with up to `most_rows` rows; at least the first of the queue."""
     taken: list[BatchItem] = []
     rows = 0
     while queue and len(taken) < most and (not taken or rows + queue[0].rows <= most_rows):
@@ -215,7 +218,8 @@ def _take(queue: deque[BatchItem], most: int) -> list[BatchItem]:
 
 
 def _take_whole(queue: deque[BatchItem], most: int, row_steps: int) -> list[BatchItem]:
-    """Take `most` whole sequences that may share a call: lengths within a factor of two, and so many rows times steps.
+    """Take `most` whole sequences that may share a call: lengths within a factor of two, and
+    up to `row_steps` rows times steps.
 
     The first in the queue is always taken.
     """

@@ -1,7 +1,7 @@
 """How many requests may wait: no more than a number, and no more than are answered in time.
 
-A queue that grows faster than it is worked off makes everybody wait longer and longer, until all give up after the
-work was done. Refused at once, a client comes again when there is room.
+Requests that arrive faster than they are answered would wait longer and longer, until their clients give up after the
+work was done. A client whose request is refused at once can send it again when there is room.
 
 The waiting time is estimated in two ways, and the longer estimate counts. One is Little's law: the number of waiting
 requests divided by the rate of answers. The other is the time of the kernel calls that the waiting requests need
@@ -16,22 +16,22 @@ from cellar.errors import Overloaded
 from cellar.sessions.requests.call_cost import CallCost
 
 FEW = 64
-"""So many may wait in any case: how fast they are answered says little."""
+"""The number of requests that may always wait: for fewer the rate of answers says little."""
 
 FEW_OF_A_MODEL = 16
-"""So many of a model may wait if they have no deadline, however slow it is."""
+"""The number of requests without a deadline that may always wait for one model."""
 
 SPAN_S = 0.1
-"""How long answers are counted before their rate is believed."""
+"""Seconds for which answers are counted before their rate is used."""
 
 A_SHARE = 4
-"""One in so many of those that wait must have been answered, or half of the time gone by in which all should be."""
+"""The rate is used once one in this many of the waiting requests was answered, or half of the allowed time is over."""
 
 LONGEST_S = 30
-"""Nobody is told to come again later than this."""
+"""The longest Retry-After, seconds."""
 
 WEIGHT = 0.5
-"""Of the newest span in the rate: it follows a change within half a second."""
+"""The weight of the newest measurement in the rate, which then follows a change within half a second."""
 
 CAUTION = 0.5
 """A request is let in if this share of its time is enough for those before it. A queue of half the length keeps the
@@ -54,7 +54,7 @@ class Queue:
         self._wait_s = wait_s
         self.waiting = 0
         self.rate: float | None = None
-        """Answers a second while anybody waits; None if that is not known."""
+        """Answers per second while requests wait; None if that is not known."""
         self._since_s = 0.0
         self._answered = 0
 

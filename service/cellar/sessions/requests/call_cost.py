@@ -5,31 +5,32 @@ of a row. Both are fitted by least squares to the calls that were measured, the 
 """
 
 FIXED_FLOPS_A_S = 5e9
-"""Of one row alone, before anything was measured: a core waits for the weights. And"""
+"""Operations per second of the first row of a call, as assumed before the first measurement: the core waits for the
+weights."""
 
 ROW_FLOPS_A_S = 50e9
-"""of each further row."""
+"""Operations per second of each further row, as assumed before the first measurement."""
 
 DECAY = 0.9
-"""What a measurement counts once the next one is there: after seven calls it counts half."""
+"""The factor of the weight of all earlier measurements at each new one: after seven calls it is a half."""
 
 CALL_S = 0.1
-"""How long a kernel call may take, as far as it can be told beforehand: other networks wait for it, and with a request
-all others of its call are answered. A call of 0.1 s of a network whose single step takes 10 ms has most of what there
+"""The longest that a kernel call should take, by the estimate: other networks wait for it, and all requests of a call
+are answered at its end. A call of 0.1 s of a network whose single step takes 10 ms has most of what there
 is to gain from sharing a call."""
 
 MOST_FIXED = 4
-"""A call may take so many times what it takes whatever its rows, also where that is longer: with fewer rows most of the
-time would go into what they share."""
+"""A call may always take this many times its fixed time, even if that is longer: with fewer rows most of the time would
+be spent on the weights, which all rows share."""
 
 MAX_ROWS = 1024
 """Rows of one call: enough to fill every register tile, few enough for a call of milliseconds."""
 
 MOST_AT_ONCE = 8
-"""A call counts as no more than so many times what was expected: it may be that the machine stood still."""
+"""The most that a call counts, in multiples of the expected time: the machine may have been busy with other work."""
 
 MANY_STEPS = 1_000_000
-"""More than are run together in any case."""
+"""A number of steps that no call has."""
 
 SPREAD = 0.2
 """Rows must vary by so much of their mean before the two parts of the cost are told apart."""
@@ -40,13 +41,13 @@ class CallCost:
 
     def __init__(self, flops: int) -> None:
         self.fixed_s = flops / FIXED_FLOPS_A_S
-        """Of a time step, whatever its rows; and"""
+        """Seconds of a time step that do not depend on the number of rows."""
         self.row_s = flops / ROW_FLOPS_A_S
-        """of each of its rows."""
+        """Seconds of each row of a time step."""
         self.full_rows = self.rows_a_call(MAX_ROWS)
-        """Rows of a full call of single steps, and"""
+        """The most rows of a call of single steps."""
         self.full_row_s = self.row_s + self.fixed_s / self.full_rows
-        """of a row's share of its time."""
+        """Seconds of such a call, divided by its rows."""
         self.is_measured = False
         """Whether there was a call yet; before, the estimate is a guess from the number of operations."""
         self._weight = self._rows = self._time = self._rows_squared = self._rows_time = 0.0
@@ -54,7 +55,7 @@ class CallCost:
         self._sequence_rows = 1.0
 
     def learn(self, rows: int, steps: int, took_s: float) -> None:
-        """Note that a call of so many time steps of so many rows took so long."""
+        """Take the measurement of a call of `steps` time steps of `rows` rows into the estimate."""
         time_s = took_s / steps
         if self.is_measured:
             time_s = min(time_s, MOST_AT_ONCE * self.step_s(rows))
@@ -71,7 +72,7 @@ class CallCost:
         self.full_row_s = self.row_s + self.fixed_s / self.full_rows
 
     def step_s(self, rows: float) -> float:
-        """Return how long a time step of so many rows takes in one call."""
+        """Return how many seconds a time step of `rows` rows takes."""
         return self.fixed_s + self.row_s * rows
 
     def request_s(self, rows: int, steps: int) -> float:
@@ -80,13 +81,13 @@ class CallCost:
 
     @property
     def sequence_row_s(self) -> float:
-        """How long a time step of a row takes in sequences, which share calls with as many others as of late."""
+        """Seconds of a time step of a row in sequences, if they share calls as the recent ones did."""
         return self.row_s + self.fixed_s / self._sequence_rows
 
     def steps_a_call(self, rows: int) -> int:
-        """Return how many time steps of so many rows may be one call, at least one; many if none was measured.
+        """Return how many time steps of `rows` rows one call may have, at least one.
 
-        A guess cuts no sequence: it may be that each step is quick.
+        Sequences are not cut before the first measurement.
         """
         step_s = self.step_s(rows)
         return max(1, int(CALL_S / step_s)) if self.is_measured and step_s > 0 else MANY_STEPS

@@ -17,9 +17,9 @@ class Edited:
     meta: SessionMeta | None = None
     """What its metadata become, None if they stay."""
     reset: Mask | None = None
-    """(rows,) those that begin anew, where not all of them do."""
+    """(rows,) the rows that are reset; None for all, or for none."""
     stays: bool = False
-    """Whether its position stays as well: steps go on from there as if nothing had happened."""
+    """Whether the position stays as well: the next step continues from there."""
     layout: str | None = None
     """Of that state, where another model than before has it."""
     steps: int = 0
@@ -39,7 +39,7 @@ class Stale(Exception):
 
 
 class ChangeRequest(Request[Committed]):
-    """A change that is not a step, and that somebody waits for."""
+    """A change that is not a step, until it is answered."""
 
     __slots__ = ("any_model", "any_revision", "edit", "prepare")
 

@@ -1,15 +1,16 @@
-"""Commits on their way to the store: few at a time, and not in small pieces, so that a tick holds what came meanwhile.
+"""Group commit: when the next group of commits may be sent to the store, and how many commits it may have.
 
-A tick costs several times what one more session in it costs, here and in the store, which writes all that has come to
-its disk at once. With a few on their way the store always has one to work at, and when its disk is slow for once what
-has come meanwhile is written at once; under load the next one grows. One that is late counts no more: of a store of
-several servers one may hang, and the others are not to wait for it.
+A group costs several times what one more session in it costs, here and in the store, which writes everything that has
+arrived to its disk at once. So at most three groups are in flight: the store always has one to work at, and while its
+disk is slow the next group grows. A group that is late is not counted: one server of several may hang, and the others
+must not wait for it.
 
-Under load ticks keep a distance as well. Requests that come one by one would fill a tick with two or three of them,
-and have the disk written two thousand times a second: then disks whose writes are counted, and hosts that count the
-time spent on them, let everybody wait. A database delays its group commits for the same reason. Who is alone waits
-for nobody, and neither do those who come again as soon as they are answered: once as many of them are back as went the
-last time there is nobody to wait for. Of many of those half go: while the store has them, the others are computed.
+Under load groups also keep a distance. Requests that arrive one by one would fill a group with two or three of them and
+make the disk write two thousand times a second, which slows down disks and hosts that limit the number of writes. A
+database delays its group commits for the same reason. A lone request is committed at once. Otherwise a group starts
+2 ms after the last one, or as soon as as many requests wait as the last group had. If many clients send their next
+request as soon as they have an answer, half of the requests are sent: while the store has them, the other half is
+computed.
 """
 
 import asyncio
@@ -21,28 +22,30 @@ from time import monotonic
 logger = logging.getLogger(__name__)
 
 MOST = 3
+"""Groups in flight."""
 
 SPACING_S = 0.002
-"""Between the beginnings of ticks under load, unless as many have come again as went last."""
+"""Seconds between the starts of groups under load, unless as many requests wait as the last group had."""
 
 FEW = 4
-"""Works in a tick from which on there is load: so many come every two milliseconds."""
+"""The number of works in a group from which on the service is under load: one every half a millisecond."""
 
 LATE_S = 0.25
-"""Much longer than a disk takes to write, much shorter than a client's patience."""
+"""Seconds after which a group is late: much longer than a disk takes to write, much shorter than clients wait."""
 
 UNDIVIDED = 8
-"""Works that may go in one tick even if they are all that there are."""
+"""The number of works up to which a group is never divided in two."""
 
 DIVISION_S = 0.05
-"""Between two divisions: clients who wait for answers stay divided, and of those who do not each costs a tick more."""
+"""The least number of seconds between two divisions. Clients that wait for answers stay divided after one; for clients
+that do not wait, each division costs one more group."""
 
 Go = Callable[[int], int]
-"""Begins a tick of that many works at most, and returns how many it has taken."""
+"""A function that sends a group of at most that many works, and returns how many it has sent."""
 
 
 class CommitInFlight:
-    """One commit that is on its way."""
+    """One group that was sent to the store."""
 
     __slots__ = ("began_s", "works")
 
@@ -52,23 +55,24 @@ class CommitInFlight:
 
 
 class GroupCommit:
-    """Counts the commits, and lets those wait who would begin another tick."""
+    """Counts the groups in flight, and decides when the next one may be sent."""
 
     def __init__(self, most: int = MOST, spacing_s: float = SPACING_S) -> None:
         self._most = most
         self._spacing_s = spacing_s
-        self._flying: list[CommitInFlight] = []
-        self._asking: list[Go] = []
+        self._in_flight: list[CommitInFlight] = []
+        self._callbacks: list[Go] = []
+        """The functions to call when the next group may be sent."""
         self._works = 0
-        """That wait for those who ask, and"""
+        """The number of works that wait for the next group."""
         self._again = 0
-        """those among them whose sessions went with one of the last ticks."""
+        """The number of those works whose sessions were in one of the last groups."""
         self.number = most
-        """Of the last tick, or of ticks that went together."""
+        """The number of the last group; groups of several models that start together share one."""
         self._last = 0
-        """Works that are enough for another tick, as many as went last, and since when."""
+        """The number of waiting works that is enough for another group without a delay: as many as the last one had."""
         self._released = self._taken = 0
-        """Works that waited for the last tick, and how many of them went."""
+        """How many works waited when the last group started, and how many of them it took."""
         self._last_s = self._divided_s = 0.0
         self._rechecks = False
         self._late: asyncio.TimerHandle | None = None
@@ -76,51 +80,51 @@ class GroupCommit:
 
     @property
     def full(self) -> bool:
-        """Whether another tick has to wait for a commit to end."""
-        return len(self._flying) >= self._most
+        """Whether the next group has to wait until one has ended."""
+        return len(self._in_flight) >= self._most
 
     def is_recent(self, number: int) -> bool:
-        """Return whether that was the number of one of the last ticks."""
+        """Return whether that was the number of one of the last groups."""
         return number > self.number - self._most
 
     def ask(self, works: int, again: int, go: Go) -> int:
-        """Return how many of these works may go now, after which `took` is called; 0 if `go` will be called later.
+        """Return how many of these works may be sent now; the caller then reports with `took`. 0: `go` is called later.
 
-        The sessions of `again` of them went with one of the last ticks.
+        The sessions of `again` of them were in one of the last groups.
         """
         self._works += works
         self._again += again
-        if not self._asking and self._may_release(now_s := monotonic()):
+        if not self._callbacks and self._may_release(now_s := monotonic()):
             return self._release(now_s)
-        self._asking.append(go)
-        if len(self._asking) > 1:
+        self._callbacks.append(go)
+        if len(self._callbacks) > 1:
             self._let_go()
         return 0
 
     def took(self, works: int) -> None:
-        """Note how many works have gone, of those that might."""
+        """Count works that were sent, of those that `ask` or `go` allowed."""
         self._taken += works
-        # those left behind are enough to go next
+        # the works that were left are enough for the next group
         self._last = min(self._taken, max(0, self._released - self._taken)) or self._taken
 
     def more(self, *, again: bool) -> None:
-        """Hear that another work waits for one who has asked."""
+        """Count another work of a batch that waits for `go`."""
         self._works += 1
         self._again += again
-        if self._works >= self._last and not self._rechecks:  # what else has come to this turn of the loop goes along
+        if self._works >= self._last and not self._rechecks:  # works of the same turn of the event loop share the group
             self._rechecks = True
             asyncio.get_running_loop().call_soon(self._recheck)
 
     def begin(self, works: int) -> CommitInFlight:
-        """Note a commit that is sent."""
+        """Count a group that was sent."""
         sent_commit = CommitInFlight(works)
-        self._flying.append(sent_commit)
+        self._in_flight.append(sent_commit)
         return sent_commit
 
     def end(self, sent_commit: CommitInFlight) -> None:
-        """Note that results of it are there; what has ended already does no harm."""
-        if sent_commit in self._flying:
-            self._flying.remove(sent_commit)
+        """Count a group as ended. It may have ended before."""
+        if sent_commit in self._in_flight:
+            self._in_flight.remove(sent_commit)
             self._let_go()
 
     def _recheck(self) -> None:
@@ -128,15 +132,15 @@ class GroupCommit:
         self._let_go()
 
     def _let_go(self) -> None:
-        """Let all go who ask, if they may; else see to it that they will."""
-        if self._asking and self._may_release(now_s := monotonic()):
-            asking, self._asking = self._asking, []
+        """Send the next group if it may be sent; else a timer tries again."""
+        if self._callbacks and self._may_release(now_s := monotonic()):
+            callbacks, self._callbacks = self._callbacks, []
             most = self._release(now_s)
-            for go in asking:
+            for go in callbacks:
                 self.took(_begun(go, most))
 
     def next_release_s(self, now_s: float) -> float:
-        """Return how long those that ask must wait: 0.0 if they may go now, infinity if a commit must end first."""
+        """Return in how many seconds the next group may be sent: 0.0 for now, infinity if one must end first."""
         if self.full:
             return math.inf
         if self._last >= FEW and not self._are_back():
@@ -144,7 +148,7 @@ class GroupCommit:
         return 0.0
 
     def _may_release(self, now_s: float) -> bool:
-        """Return whether those that ask may go; if not, a timer looks again."""
+        """Return whether the next group may be sent now; if not, a timer tries again."""
         wait_s = self.next_release_s(now_s)
         if not wait_s:
             return True
@@ -156,7 +160,7 @@ class GroupCommit:
         return False
 
     def _release(self, now_s: float) -> int:
-        """Begin a tick of all who wait, and return how many works it may have."""
+        """Start the next group, and return how many works it may have."""
         if self._spaced is not None:
             self._spaced.cancel()
             self._spaced = None
@@ -167,33 +171,33 @@ class GroupCommit:
         return most
 
     def _are_back(self) -> bool:
-        """Return whether as many wait as went last, nearly all of whom have come again."""
+        """Return whether as many works wait as the last group had, and nearly all are of sessions that were in it."""
         return self._works >= self._last and 4 * self._again >= 3 * self._works
 
     def _most_works(self, now_s: float) -> int:
-        """Return how many of those that wait may go: half of all who come again and again, now and then."""
+        """Return how many of the waiting works the next group may have: now and then half of them, see above."""
         works = self._works
-        half = max(UNDIVIDED, (works + sum([sent_commit.works for sent_commit in self._flying]) + 1) // 2)
+        half = max(UNDIVIDED, (works + sum([sent_commit.works for sent_commit in self._in_flight]) + 1) // 2)
         if works <= half or now_s - self._divided_s < DIVISION_S or not self._are_back():
             return works
         self._divided_s = now_s
         return half
 
     def _end_spacing(self) -> None:
-        self._spaced, self._last = None, 0  # timers are coarse, so this one's word counts and not the clock's
+        self._spaced, self._last = None, 0  # timers are coarse: the time is over although the clock may say otherwise
         self._let_go()
 
     def _give_up_late(self) -> None:
-        """Give up those that are late, and look again as long as anybody waits."""
+        """Count late groups as ended, and send the next group if any work waits."""
         self._late = None
         late_s = monotonic() - LATE_S
-        self._flying = [sent_commit for sent_commit in self._flying if sent_commit.began_s > late_s]
+        self._in_flight = [sent_commit for sent_commit in self._in_flight if sent_commit.began_s > late_s]
         self._let_go()
 
 
 def _begun(go: Go, most: int) -> int:
     try:
         return go(most)
-    except Exception:  # of one network; the others would wait for their turn for ever
-        logger.exception("a tick did not begin")
+    except Exception:  # the works of other models must not wait for ever
+        logger.exception("a group was not sent")
         return 0

@@ -1,4 +1,4 @@
-"""Requests on their way: a change of a session that somebody waits for, and what is to come of it."""
+"""Requests: changes of sessions from when they are submitted until they are answered, and their pending results."""
 
 import asyncio
 import logging
@@ -18,10 +18,10 @@ Result = TypeVar("Result")
 
 
 class PendingResult(Generic[Result]):
-    """What is to come of a request: awaited it is the result, or raises what went wrong.
+    """The pending result of a request: awaited it is the result, or raises the error.
 
     One that transports wait for by a callback costs no future, no task and no turn of the event loop: they are called
-    while the commit is settled.
+    while the results of a commit are read.
     """
 
     __slots__ = ("_calls", "_outcome", "state")
@@ -77,7 +77,7 @@ class PendingResult(Generic[Result]):
         return self._outcome
 
     def finish(self, outcome: Result | BaseException) -> None:
-        """Give the result, or what went wrong, to those who wait. Only the first one counts."""
+        """Give the result, or the error, to the callbacks. Only the first call counts."""
         if self._outcome is not None:
             return
         self._outcome = outcome
@@ -86,11 +86,11 @@ class PendingResult(Generic[Result]):
         for call in calls:
             try:
                 call(self)
-            except Exception:  # a fault of one who waits; the others of the commit are not to suffer for it
+            except Exception:  # a fault of one transport; the other requests of the commit must be answered
                 logger.exception("an answer was not taken")
 
     def cancel(self) -> None:
-        """Note that nobody waits for the result any more."""
+        """End it with CancelledError: the client has left."""
         self.finish(asyncio.CancelledError())
 
 
@@ -99,7 +99,7 @@ PendingSteps = PendingResult[StepResult]
 
 
 class Request(PendingResult[Result], ABC):
-    """A change of a session that somebody waits for. Cancelled, it harms nobody else."""
+    """A change of a session. That one is cancelled has no effect on others."""
 
     __slots__ = (
         *("began_s", "fingerprint", "identity", "key", "kind", "nonce"),
@@ -133,8 +133,8 @@ class Request(PendingResult[Result], ABC):
         self.model: ModelQueue | None = None
         """The queue in which it counts, if its kernel call takes its time."""
         self.turn: list[None] | None = None
-        """Holds one item, which the deadline and the kernel's thread both try to take: whoever has it ends or begins
-        the request. None: it has no deadline, or has begun."""
+        """Holds one item, which the deadline and the kernel's thread both try to take: the one that gets it ends the
+        request, or begins it. None: it has no deadline, or has begun."""
         self.leave: Callable[[Request[Any]], None] | None = None
         """Takes it out of the queue that it waits in; None once it has begun."""
         self.predecessor: PendingResult[Any] | None = None
@@ -151,7 +151,7 @@ class Request(PendingResult[Result], ABC):
         """Answer the request: its change is committed, `steps` of them, after which the session is at `position`."""
 
     def move_to(self, state: RequestState) -> None:
-        """Go on to a state that may follow. An answered request stays so, whatever becomes of those it went with."""
+        """Go to a state that may follow. An answered request stays answered, also if its group is still in progress."""
         if state in self.state.following:
             self.state = state
         elif self.state is not ANSWERED:
@@ -176,14 +176,14 @@ class Request(PendingResult[Result], ABC):
             self.model = admission.move(self.tried_s, self.count, queue, self.size, left_s)
 
     def leave_admission(self, admission: Admission) -> None:
-        """Note that it waits no more."""
+        """Count it out: it does not wait any more."""
         if self.model is None:  # nearly always
             admission.leave(self.count)
         else:
             admission.leave(self.count, self.model, self.size)
 
     def is_over(self) -> bool:
-        """Return whether there is nothing left to do: nobody waits any more, or the request before it failed."""
+        """Return whether it has ended: by a cancellation, its deadline, or a failure of the request before it."""
         predecessor = self.predecessor
         if predecessor is not None and predecessor.done():
             if predecessor.failed:
@@ -210,7 +210,7 @@ class Request(PendingResult[Result], ABC):
             self.give_up(DeadlineExceeded("the request would have been answered after its time"))
 
     def starts(self) -> bool:
-        """Return whether the kernel may run it: somebody waits, and its time is not over. It never is from then on.
+        """Return whether the kernel may run it: it was not cancelled and is in time. Its deadline ends here.
 
         Called on the thread of the kernel.
         """
@@ -242,13 +242,13 @@ class Request(PendingResult[Result], ABC):
             self.leave = None
 
     def cancel(self) -> None:
-        """Note that nobody waits for the result any more."""
+        """End it with CancelledError: the client has left."""
         if not self.done():
             self.give_up(asyncio.CancelledError())
 
 
 class StepRequest(Request[StepResult]):
-    """Steps that somebody waits for."""
+    """Steps that are in progress."""
 
     __slots__ = ("command", "inputs", "reset", "shape", "size")
 

@@ -25,7 +25,7 @@ RUNNING = RequestState("running")
 COMMITTING = RequestState("committing")
 """In a commit that was sent to the store."""
 ANSWERED = RequestState("answered")
-"""Whoever waits for it has the result, or an error."""
+"""The result or the error was given to the transport."""
 
 STATES = (WAITING, DISPATCHED, RUNNING, COMMITTING, ANSWERED)
 

@@ -37,7 +37,7 @@ class StepBatch(StepRequest):
 
     @property
     def outcomes(self) -> Sequence[Outcome]:
-        """What came of each step, once it has come. To await a burst gives the last of them, or the first error."""
+        """The result or the error of each step; awaited, a batch gives the last result or the first error."""
         if self.landed is not None and not self._outcomes:
             self._outcomes = [*map(self.result_of, self.landed)]
         return self._outcomes
@@ -45,7 +45,7 @@ class StepBatch(StepRequest):
     def singles(self) -> list[StepRequest]:
         """Take it apart: return its steps, which end it once all of them have ended.
 
-        If it has ended by now nobody waits for them either.
+        If the batch was cancelled, so are they.
         """
         self._left = self.count
         before, first = self.predecessor, self.identity.step

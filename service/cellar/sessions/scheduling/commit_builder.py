@@ -82,7 +82,7 @@ def _rows(rows: int, numbers: int) -> str:
 
 
 def rows_to_reset(asked: bool | Sequence[bool], rows: int) -> Mask | None:
-    """Return the mask that a request for steps of so many rows asks for, None if no row is to be reset.
+    """Return the mask of the rows that a request resets, None if no row is to be reset.
 
     True and False stand for all rows. A mask of another length is returned as it is, for `check_reset`.
     """
@@ -199,7 +199,7 @@ def change_commit(
 
 
 def epoch_after(record: SessionRecord, request: ChangeRequest) -> bytes:
-    """Return the epoch that a change begins: the same whoever runs the request there, and no other's ever."""
+    """Return the epoch that a change begins: the same whichever process runs the request there, and no other's ever."""
     if request.identity.key is not None:
         mark = request.identity.key.encode()
     else:

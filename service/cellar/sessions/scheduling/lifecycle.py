@@ -1,8 +1,8 @@
 """The life of a request, top to bottom: taken up, run, committed, answered.
 
-Each section makes the transitions of `cellar.sessions.requests.request_state` into one state. A session has one group
-of requests on its way at a time, `SessionQueue.current`, and all of them go through the same states together. What a
-request needs that is not at hand is found by a coroutine (`preparation.py`), with whose result it goes on here.
+Each section makes the transitions of `cellar.sessions.requests.request_state` into one state. The current requests of a
+session, `SessionQueue.current`, go through the states together. If a record or a model is not at hand, a coroutine of
+`preparation.py` fetches it, and the request continues here with the result.
 """
 
 import asyncio
@@ -55,16 +55,15 @@ class Lifecycle:
     # --- dispatched -------------------------------------------------------------------------------------------------
 
     def take_up(self, queue: SessionQueue) -> None:
-        """Take up the next request that somebody still waits for.
+        """Take up the next request that has not ended.
 
-        A session that cannot be stepped here gets out of that by a migration, which another process may have made: it
-        is read again.
+        The record of a session that cannot be stepped here is read again: another process may have migrated it.
         """
         while queue.waiting:
             if queue.record is not None and not self._rules.can_step(queue.record.meta):
-                self._cache.believe(queue, None)
+                self._cache.set_record(queue, None)
             request = queue.waiting.popleft()
-            queue.current = [request]  # busy, so that who is told something now and submits the next one queues up
+            queue.current = [request]  # a client may submit its next request before this returns
             if not request.is_over():
                 return self._dispatch(queue, request)
             request.leave_admission(self._admission)
@@ -72,9 +71,9 @@ class Lifecycle:
         return self._cache.evict()
 
     def run_at_once(self, queue: SessionQueue, request: Request[Any]) -> bool:
-        """Run a step that has nothing to wait for, like others before it, on what is at hand. Return whether it was.
+        """Run a step on the record and the model that are at hand, if no check is needed. Return whether it was run.
 
-        It is what `take_up` comes to for nearly all steps, in half of the time.
+        For nearly all steps it does the same as `take_up`, in half the time.
         """
         served, record = queue.model_for(request), queue.record
         if served is None or record is None:
@@ -86,7 +85,7 @@ class Lifecycle:
         return True
 
     def _dispatch(self, queue: SessionQueue, request: Request[Any]) -> None:
-        """Go on with the request, unless it has ended meanwhile. Whatever goes wrong here is its answer."""
+        """Continue with the request, unless it has ended. An error in here becomes its answer."""
         if request.done():
             return self._next(queue)
         try:
@@ -95,7 +94,7 @@ class Lifecycle:
             asyncio.get_running_loop().call_soon(self._refuse, queue, request, error)
 
     def _run_or_fetch(self, queue: SessionQueue, request: Request[Any]) -> None:
-        """Run the request on the record that is at hand, if its place is there; else ask the store."""
+        """Run the request on the record at hand, if its position is there; else read the record from the store."""
         request.begin(monotonic())
         record = queue.record
         if record is None or not fits(request.identity, record):
@@ -113,8 +112,8 @@ class Lifecycle:
     def _wait(
         self, queue: SessionQueue, request: Request[Any], way: Preparing, record: SessionRecord | None = None
     ) -> None:
-        """Let the request wait for what it needs, and go on with that."""
-        # tasks of our own: a caller that is cancelled cancels none of them
+        """Await a preparation in a task, and continue with its result."""
+        # not in the task of a caller, which may be cancelled
         task = asyncio.create_task(self._go_on(queue, request, way, record))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -127,7 +126,7 @@ class Lifecycle:
             if isinstance(found, Committed | Exception):
                 self.end(queue, [found])
             elif isinstance(found, Found):
-                self._cache.believe(queue, found.record)
+                self._cache.set_record(queue, found.record)
                 self._dispatch(queue, request)
             elif request.done():
                 self._next(queue)
@@ -142,7 +141,7 @@ class Lifecycle:
             self.end(queue, [error])
 
     def _change(self, queue: SessionQueue, request: ChangeRequest, record: SessionRecord, network: Network) -> None:
-        """Commit a change that is not a step, at once or when the store was asked."""
+        """Commit a change that is not a step, at once or after its preparation."""
         if request.prepare is not None:
             return self._wait(queue, request, self._preparation.change(queue.key, request, record, network))
         return self._commit([(queue, edit_commit(record, request, network, self._rules.kernel_rev))])
@@ -150,7 +149,7 @@ class Lifecycle:
     # --- running ----------------------------------------------------------------------------------------------------
 
     def _run(self, queue: SessionQueue, request: Request[Any], record: SessionRecord, served: LoadedModel) -> None:
-        """Run the request, and steps that wait behind it, on the record."""
+        """Run the request on the record, together with steps that wait behind it."""
         network = served.model.network
         served.used_s = request.tried_s
         if record is queue.record:
@@ -169,8 +168,8 @@ class Lifecycle:
             if queue.waiting:
                 self._rules.join(queue, record, served)
             self._add(queue, served.batcher, queue.current.copy(), record)
-        except Exception as error:  # whatever it is, the queue goes on
-            # later, not now: a queue full of refused requests would nest one in the other
+        except Exception as error:  # the queue must continue
+            # later: with a queue full of such requests these calls would nest
             asyncio.get_running_loop().call_soon(self._refuse, queue, request, error)
 
     def _add(
@@ -180,26 +179,26 @@ class Lifecycle:
         for request in group:
             request.move_to(RUNNING)
         work = BatchItem(cast("list[StepRequest]", group), record)
-        self.add(batcher, work, again=self.group_commit.is_recent(queue.tick))
+        self.add(batcher, work, again=self.group_commit.is_recent(queue.group_number))
 
     def add(self, batcher: MicroBatcher, work: BatchItem, *, again: bool) -> None:
-        """Have the work run in the next batch; never from in here."""
+        """Have the work run in the next batch, after this call has returned."""
         batcher.add(work, again=again)
-        if not batcher.is_claimed:  # what else has come to this turn of the loop, and comes before the next, goes along
+        if not batcher.is_claimed:  # works of the same turn of the event loop share the batch
             batcher.is_claimed = True
             asyncio.get_running_loop().call_soon(self._release, batcher)
         elif batcher.asks:
             self.group_commit.more(again=again)
 
     def _release(self, batcher: MicroBatcher) -> None:
-        """Run a batch as soon as another commit may begin."""
+        """Run a batch as soon as another group may be committed."""
         batcher.asks = True
         most = self.group_commit.ask(batcher.waiting, batcher.again, partial(self._run_batch, batcher))
         if most:
             self.group_commit.took(self._run_batch(batcher, most))
 
     def _run_batch(self, batcher: MicroBatcher, most: int) -> int:
-        """Run `most` works at most, here or on a thread. Return how many."""
+        """Run up to `most` works, here or on a thread. Return how many."""
         batcher.asks = False
         begun, works, failure = batcher.start(most, partial(self._end_batch, batcher))
         if works is not None:
@@ -207,7 +206,7 @@ class Lifecycle:
         return begun
 
     def _end_batch(self, batcher: MicroBatcher, works: Sequence[BatchItem], failure: Exception | None) -> None:
-        """Commit what has ended. Whatever went wrong belongs to those who wait for it, and to no other batch."""
+        """Commit the works of a batch that have ended, and have the next batch run."""
         try:
             self._commit_works(batcher.keep_unfinished(works, failure), failure)
         except Exception:
@@ -220,7 +219,7 @@ class Lifecycle:
     # --- committing -------------------------------------------------------------------------------------------------
 
     def _commit_works(self, works: Sequence[BatchItem], failure: Exception | None) -> None:
-        """Commit what has run together, in one group."""
+        """Commit works that have run together, in one group."""
         group: CommitGroup = []
         for work in works:
             if isinstance(work, DryRun):
@@ -230,7 +229,7 @@ class Lifecycle:
             assert queue is not None, "a queue that is busy stays"
             try:
                 self._add_commit(group, queue, work, failure)
-            except Exception as error:  # a fault of our own is the answer to this work alone
+            except Exception as error:  # a fault of the service, which must not reach other works
                 logger.exception("steps of session %s had run and were not committed", queue.key.session)
                 self.end(queue, [error] * len(queue.current))
         if group:
@@ -238,10 +237,10 @@ class Lifecycle:
 
     def _add_commit(self, group: CommitGroup, queue: SessionQueue, work: BatchItem, failure: Exception | None) -> None:
         """Add the commit of a work that has run to the group, or refuse its requests."""
-        if not work.began and failure is None:  # a request of it had ended before: the others go on
+        if not work.began and failure is None:  # one of its requests had ended: the others run without it
             queue.put_back(0)
             return self.take_up(queue)
-        if not work.wanted:  # nothing is committed
+        if not work.wanted:  # all its requests were cancelled: nothing is committed
             queue.put_back(len(work.requests))
             return self._next(queue)
         failure = failure or work.failure
@@ -249,7 +248,7 @@ class Lifecycle:
             return self._refuse(queue, queue.current[0], failure)
         try:
             commit = steps_commit(work, self._rules.kernel_rev)
-        except Exception as error:  # it belongs to those who wait for this work alone
+        except Exception as error:  # an error of this work alone
             return self._refuse(queue, queue.current[0], error)
         if not isinstance(commit, Commit):
             return self._refuse(queue, queue.current[0], commit)
@@ -258,44 +257,44 @@ class Lifecycle:
         return group.append((queue, commit))
 
     def _commit(self, group: CommitGroup) -> None:
-        """Begin to apply the commits of requests that are on their way."""
+        """Send the commits of current requests to the store."""
         number = self.group_commit.number
         for queue, _ in group:
-            queue.tick = number
+            queue.group_number = number
             for request in queue.current:
                 request.move_to(COMMITTING)
-        settle = partial(self._settle_some, group, self.group_commit.begin(len(group)))
+        on_results = partial(self._end_commits, group, self.group_commit.begin(len(group)))
         try:
-            self._store.post([commit for _, commit in group], settle)
-        except Exception as error:  # a fault of our own: nothing was sent, and the queues go on
-            asyncio.get_running_loop().call_soon(settle, range(len(group)), [error] * len(group))
+            self._store.post([commit for _, commit in group], on_results)
+        except Exception as error:  # a fault of the service: nothing was sent
+            asyncio.get_running_loop().call_soon(on_results, range(len(group)), [error] * len(group))
 
     # --- answered ---------------------------------------------------------------------------------------------------
 
-    def _settle_some(
+    def _end_commits(
         self, group: CommitGroup, sent: CommitInFlight, part: Sequence[int], results: Sequence[CommitResult | Exception]
     ) -> None:
         """Answer the requests of the commits whose results have come."""
         try:
-            self.group_commit.end(sent)  # with the first part: what comes late is not to hold up the others
-        except Exception:  # those who are answered here have no part in what goes next
+            self.group_commit.end(sent)  # with the first part: a late part must not delay other groups
+        except Exception:  # the requests of this group must be answered
             logger.exception("the next batch was not begun")
         for index, result in zip(part, results, strict=True):
             queue, commit = group[index]
             try:
-                self._settle(queue, commit, result)
-            except Exception as error:  # the others of the group go on
-                logger.error("a commit of session %s was not settled", queue.key.session, exc_info=error)
-                self._cache.believe(queue, None)
+                self._end_commit(queue, commit, result)
+            except Exception as error:  # the other commits of the group must be ended
+                logger.error("a commit of session %s was not ended", queue.key.session, exc_info=error)
+                self._cache.set_record(queue, None)
                 self.end(queue, [error] * len(queue.current))
 
-    def _settle(self, queue: SessionQueue, commit: Commit, result: CommitResult | Exception) -> None:
-        """Answer the requests of a commit, or run them again where the session had changed before it."""
+    def _end_commit(self, queue: SessionQueue, commit: Commit, result: CommitResult | Exception) -> None:
+        """Answer the requests of a commit, or run them again if the session had changed before it."""
         if isinstance(result, Applied):
-            self._cache.believe(queue, commit.after)
+            self._cache.set_record(queue, commit.after)
             self._answer(queue, commit, result.pause_s)
         elif isinstance(result, CommitConflict):
-            self._cache.believe(queue, result.record)
+            self._cache.set_record(queue, result.record)
             request = queue.keep_first()
             error = note_loss(request, commit, result.record)
             if error is None:
@@ -303,13 +302,13 @@ class Lifecycle:
             else:
                 self.end(queue, [error])
         else:
-            self._cache.believe(queue, None)
+            self._cache.set_record(queue, None)
             if isinstance(result, Committed):
                 queue.keep_first()
             self.end(queue, [result] * len(queue.current))
 
     def _answer(self, queue: SessionQueue, commit: Commit, pause_s: float) -> None:
-        """Answer the requests with their changes, and take up the next one after the pause that others asked for."""
+        """Answer the requests with their changes, and take up the next one, after a pause if one was asked for."""
         changes = commit.changes
         if len(changes) == 1 and queue.current[0].count == 1:  # nearly always
             change = changes[0]
@@ -322,7 +321,7 @@ class Lifecycle:
             self._next(queue)
 
     def end(self, queue: SessionQueue, results: Sequence[Committed | Exception]) -> None:
-        """Answer the requests that were on their way, each with its result, and take up the next one."""
+        """Answer the current requests, each with its result, and take up the next one."""
         for request, result in zip(queue.current, results, strict=True):
             if isinstance(result, Committed):
                 request.succeed(result.position, result.steps, result.output, result.replayed)
@@ -331,9 +330,9 @@ class Lifecycle:
         self._next(queue)
 
     def _refuse(self, queue: SessionQueue, request: Request[Any], error: Exception) -> None:
-        """End the request with the error, unless its Idempotency-Key has an answer: that stands whatever is now.
+        """Answer the request with the error, unless its Idempotency-Key was answered before: then with that answer.
 
-        Those that were to go with it are no better off: they wait again.
+        Steps of a batch run one by one; other requests of its group wait again.
         """
         if not isinstance(error, StoreUnavailable) and (steps := queue.take_apart()):
             return self._dispatch(queue, steps[0])

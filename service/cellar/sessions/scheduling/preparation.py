@@ -1,6 +1,6 @@
-"""What a request needs that is not at hand: the session's record, its model, and what an edit asks of the store.
+"""Preparations of a request: they fetch its session's record or its model, or run an edit that asks the store.
 
-Each coroutine returns what it has found, and the lifecycle goes on with that. What it raises is the request's answer.
+Each coroutine returns what it has found, with which the lifecycle continues. An error that it raises is the answer.
 """
 
 from collections.abc import Coroutine
@@ -19,7 +19,7 @@ from cellar.sessions.values.model_protocol import Network
 
 
 class Found:
-    """What the lifecycle goes on with: a session's record, None for one that must be read again."""
+    """The record of a session with which a request begins again; None if it must be read again."""
 
     __slots__ = ("record",)
 

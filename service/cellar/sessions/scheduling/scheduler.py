@@ -49,7 +49,7 @@ class Scheduler:
         self._cache = SessionCache(cache_bytes)
         self._lifecycle = Lifecycle(store, self.models, self._admission, self._cache, self._rules)
         self._held: list[SessionQueue] | None = None
-        """Sessions with requests that are yet to be taken up."""
+        """Sessions whose requests are taken up at the end of `together`; None outside it."""
         self._stopping = False
 
     def submit(self, request: Request[Any]) -> None:
@@ -73,7 +73,7 @@ class Scheduler:
 
     @contextmanager
     def together(self) -> Iterator[None]:
-        """Take up what is submitted in here at its end: the first request of a session then waits for those behind."""
+        """Take up requests that are submitted in this context at its end, so that those of a session share a commit."""
         if self._held is not None:
             yield
             return
@@ -98,11 +98,11 @@ class Scheduler:
         return self._admission.is_refusing
 
     def check_room(self, key: SessionKey, left_s: float | None) -> None:
-        """Raise Overloaded if a step of the session that has so much time left would be refused now."""
+        """Raise Overloaded if a step of the session with `left_s` seconds left would be refused now."""
         queue = self._cache.known(key)
         served = queue.served() if queue is not None and queue.served is not None else None
-        if queue is not None and served is not None and queue.familiar is not None:
-            steps, rows, _ = queue.familiar
+        if queue is not None and served is not None and queue.checked_shape is not None:
+            steps, rows, _ = queue.checked_shape
             self._admission.check(monotonic(), 1, served.queue, (rows, steps), left_s)
 
     def _leave_queue(self, request: Request[Any]) -> None:
@@ -112,9 +112,9 @@ class Scheduler:
             request.leave_admission(self._admission)
 
     async def attempt(self, record: SessionRecord, inputs: Floats, reset: Mask | None) -> DryRun:
-        """Run a sequence on a session as it is given, among the steps of others, and commit nothing. Raise as steps do.
+        """Run a sequence on a session as it is given, in batches with other requests, and commit nothing.
 
-        Who is cancelled here leaves nothing.
+        Raise the errors of steps.
         """
         if self._stopping:
             raise Overloaded("the service is stopping")
@@ -130,10 +130,10 @@ class Scheduler:
         return attempt
 
     def forget(self, key: SessionKey) -> None:
-        """Drop what is believed of a session."""
+        """Forget the record of a session."""
         queue = self._cache.known(key)
         if queue is not None:
-            self._cache.believe(queue, None)
+            self._cache.set_record(queue, None)
 
     async def drain(self) -> None:
         """Take no more requests and wait until those that wait are answered."""

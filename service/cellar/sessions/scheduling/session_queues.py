@@ -1,6 +1,6 @@
-"""The queues of sessions, in which requests go in the order in which they came, and what is known of each session.
+"""The queues of sessions with what this process knows of each session, in a cache of bounded size.
 
-The memory for them is bounded: sessions used longest ago are forgotten.
+Requests of a session are run in the order in which they were submitted.
 """
 
 from collections import OrderedDict, deque
@@ -17,41 +17,41 @@ from cellar.sessions.requests.request_state import WAITING
 
 @dataclass(slots=True, eq=False)
 class SessionQueue:
-    """What this process knows of a session, and who waits for it.
+    """A session with its requests.
 
-    `record` is speculation: another process may have moved the session on, and the commit script will tell.
-    `current` is on its way, and becomes one commit: a session is in one uncommitted tick at most.
+    `record` is the session as this process knows it. Another process may have changed it since: then the commit fails
+    with a conflict. `current` are the requests in progress, which become one commit; `waiting` are those behind them.
     """
 
     key: SessionKey
     record: SessionRecord | None = None
     served: "ref[LoadedModel] | None" = None
-    """The model of that record, as long as it is loaded, and"""
-    familiar: tuple[int, ...] | None = None
-    """the shape of inputs that were found to fit record and model: of the same shape, no others need a look."""
-    tick: int = -1
-    """Number of the tick that it went with last."""
+    """The model of the record, while it is loaded."""
+    checked_shape: tuple[int, ...] | None = None
+    """The shape of inputs that were checked against record and model: others of this shape are not checked."""
+    group_number: int = -1
+    """The number of the last commit group that it was in."""
     waiting: deque[Request[Any]] = field(default_factory=deque)
     current: list[Request[Any]] = field(default_factory=list)
 
     @property
     def idle(self) -> bool:
-        """Whether nobody needs the queue."""
+        """Whether it has no requests."""
         return not self.current and not self.waiting
 
     def model_for(self, request: Request[Any]) -> LoadedModel | None:
-        """Return the model if the request is a step that may run on it at once, like others before it, else None."""
+        """Return the model if the request is a step that can run on it at once without any check, else None."""
         record, known = self.record, self.served
-        if record is None or known is None or self.familiar is None or self.current or self.waiting:
+        if record is None or known is None or self.checked_shape is None or self.current or self.waiting:
             return None
-        if not isinstance(request, StepRequest) or request.shape != self.familiar:
+        if not isinstance(request, StepRequest) or request.shape != self.checked_shape:
             return None
         if request.count > 1 or request.reset is not None or request.predecessor is not None:
             return None
         return known() if fits(request.identity, record) else None
 
     def put_back(self, kept: int) -> None:
-        """Keep the first of the requests that are on their way; the others wait again, before all that wait."""
+        """Keep the first `kept` of the current requests; the others wait again, before all that wait."""
         if kept < len(self.current):
             for request in self.current[kept:]:
                 request.move_to(WAITING)
@@ -59,15 +59,13 @@ class SessionQueue:
             del self.current[kept:]
 
     def take_apart(self) -> list[StepRequest]:
-        """Let each step of what came as one go by itself. Return all steps, none if nothing came as one.
+        """Replace batches among the current requests by their steps. Return all steps, none if there is no batch.
 
-        The first of all is on its way then, and the others wait again.
+        The first step stays current, and the others wait again.
         """
         if all([request.count == 1 for request in self.current]):  # noqa: C419  # a generator costs twice as much
             return []
-        current = [
-            request for request in self.current if isinstance(request, StepRequest)
-        ]  # no change goes with others
+        current = [request for request in self.current if isinstance(request, StepRequest)]  # changes are always alone
         for request in current[1:]:
             if request.count == 1:
                 request.move_to(WAITING)
@@ -77,79 +75,79 @@ class SessionQueue:
         return steps
 
     def keep_first(self) -> Request[Any]:
-        """Let the first request go on alone, and return it; the others wait again."""
+        """Keep the first request, or step, and return it; the others wait again."""
         self.take_apart()
         self.put_back(1)
         return self.current[0]
 
 
-LANE_BYTES = 2560
-"""What a queue costs besides its state, with what the store packs of it: measured at 2.4 KB."""
+QUEUE_BYTES = 2560
+"""Memory of a queue without its state, with the parts that the store keeps packed: measured at 2.4 KB."""
 
 MOST_BUSY = 64
-"""Sessions in use that one eviction passes over: the next one goes on where it ended."""
+"""The number of sessions in use that one eviction passes over; the next eviction begins behind them."""
 
 WRITER_BYTES = 160
-"""What a writer's mark costs."""
+"""Memory of a writer."""
 
 
 class SessionCache:
-    """The queues of a process, up to `max_bytes` of them and of what they hold."""
+    """The queues of a process, which take up to `max_bytes` of memory with their records."""
 
     def __init__(self, max_bytes: int) -> None:
         self._max_bytes = max_bytes
-        self._scheduler: OrderedDict[SessionKey, SessionQueue] = OrderedDict()
+        self._queues: OrderedDict[SessionKey, SessionQueue] = OrderedDict()
         self._bytes = 0
 
     def queue(self, key: SessionKey) -> SessionQueue:
-        """Return the queue of a session, which is a new one if nothing is known of it."""
-        queue = self._scheduler.get(key)
+        """Return the queue of a session, a new one if there is none."""
+        queue = self._queues.get(key)
         if queue is None:
-            queue = self._scheduler[key] = SessionQueue(key)
-            self._bytes += LANE_BYTES
+            queue = self._queues[key] = SessionQueue(key)
+            self._bytes += QUEUE_BYTES
         else:
-            self._scheduler.move_to_end(key)
+            self._queues.move_to_end(key)
         return queue
 
     def known(self, key: SessionKey) -> SessionQueue | None:
         """Return the queue of a session if there is one."""
-        return self._scheduler.get(key)
+        return self._queues.get(key)
 
-    def believe(self, queue: SessionQueue, record: SessionRecord | None) -> None:
-        """Take the session for this, None for unknown.
+    def set_record(self, queue: SessionQueue, record: SessionRecord | None) -> None:
+        """Set the record of a session, None if it is not known.
 
-        What was found out about the session stays if steps alone have led there.
+        The model and the checked shape are kept if the metadata are the same, as after steps.
         """
         before, queue.record = queue.record, record
         if record is None or before is None or record.meta is not before.meta:
-            queue.served = queue.familiar = None
-        elif record.writers is before.writers:  # a step, as most: it holds what it held
+            queue.served = queue.checked_shape = None
+        elif record.writers is before.writers:  # mostly: a step changes no sizes
             return
         self._bytes += _bytes_of(record) - _bytes_of(before)
 
     def evict(self) -> None:
-        """Forget the sessions used longest ago, while what is known takes too much memory.
+        """Remove the least recently used sessions while the cache is too large.
 
-        A session that is in use is kept, and counts as used just now.
+        A session in use is kept, and counts as used now.
         """
         looks = MOST_BUSY
         while self._bytes > self._max_bytes and looks:
-            queue = next(iter(self._scheduler.values()))
+            queue = next(iter(self._queues.values()))
             if queue.idle:
-                self.believe(queue, None)
-                del self._scheduler[queue.key]
-                self._bytes -= LANE_BYTES
+                self.set_record(queue, None)
+                del self._queues[queue.key]
+                self._bytes -= QUEUE_BYTES
             else:
-                self._scheduler.move_to_end(queue.key)
+                self._queues.move_to_end(queue.key)
                 looks -= 1
 
 
 MOST_STEPS = 512
-"""Steps of requests that go together. One longer than this goes alone."""
+"""The most steps of requests that run together. A longer request runs alone."""
 
 
 def fits(identity: Identity, record: SessionRecord) -> bool:
-    """Return whether a request may run on the record, as far as the record can tell."""
+    """Return whether a request with this identity may run on the record, as far as the record shows."""
     if identity is APPEND:
         return True
     if identity.position is not None:
@@ -160,9 +158,9 @@ def fits(identity: Identity, record: SessionRecord) -> bool:
 
 
 def join_waiting(queue: SessionQueue, record: SessionRecord, most: int, admits: Callable[[StepRequest], bool]) -> None:
-    """Let steps that wait behind those on their way go with them, up to `most` requests in all.
+    """Move waiting steps to the current ones, with which they then run: up to `most` requests in all.
 
-    They are those that `admits` admits and that are known to fit where the ones before them end.
+    A step is moved if `admits` returns true and if it may run at the position that the steps before it lead to.
     """
     first = queue.current[0]
     if not isinstance(first, StepRequest) or not _may_share(first, record):
@@ -171,7 +169,7 @@ def join_waiting(queue: SessionQueue, record: SessionRecord, most: int, admits: 
     writers = record.writers.after(first.identity.writer, first.identity.seq, record.revision)
     while queue.waiting and count + queue.waiting[0].count <= most:
         request = queue.waiting[0]
-        if request.is_over():  # it leaves when it would be taken up
+        if request.is_over():  # it is dropped when it is taken up
             break
         if not isinstance(request, StepRequest):
             break
@@ -190,16 +188,16 @@ def join_waiting(queue: SessionQueue, record: SessionRecord, most: int, admits: 
 
 
 def _may_share(request: StepRequest, record: SessionRecord) -> bool:
-    """Return whether it may share a commit.
+    """Return whether the request may share a commit.
 
-    One with an Idempotency-Key may not, whose answer is kept for itself; and states that a session keeps are those
-    before a commit.
+    A request with an Idempotency-Key may not, because its answer is stored by itself. Requests of a session that keeps
+    earlier states may not, because it keeps the states before each commit.
     """
     return request.identity.key is None and not record.meta.history
 
 
 def _follows(identity: Identity, step: int, writers: Writers) -> bool:
-    """Return whether a request runs at `step`. What digest is there is known only when those before it have run."""
+    """Return whether a request may run at `step`, whose digest is known when the steps before it have run."""
     if identity is APPEND:
         return True
     if identity.position is not None:

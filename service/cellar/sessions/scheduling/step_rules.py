@@ -39,13 +39,13 @@ class StepRules:
 
         Where nothing does, steps of the same shape are not looked at again as long as the session has this model.
         """
-        if request.shape == queue.familiar and request.reset is None and record is queue.record:
+        if request.shape == queue.checked_shape and request.reset is None and record is queue.record:
             return
         check_inputs(request.inputs, request.kind, record.meta, sizes, self._max_numbers)
         check_reset(request.reset, record.meta)
         check_state(record, sizes)
         if record is queue.record and not (sizes.takes_ids or sizes.whole_sequences):
-            queue.familiar = request.shape
+            queue.checked_shape = request.shape
 
     def may_go_as_one(self, request: StepRequest, record: SessionRecord) -> bool:
         """Return whether one commit may have all that the request stands for."""
@@ -61,7 +61,7 @@ class StepRules:
 
         def admits(request: StepRequest) -> bool:
             """Return whether the inputs of a request are valid, so that it can join the others."""
-            if request.shape == queue.familiar:
+            if request.shape == queue.checked_shape:
                 return True
             try:
                 check_inputs(request.inputs, request.kind, record.meta, network, self._max_numbers)

@@ -29,12 +29,12 @@ class SessionOptions(NamedTuple):
     pinned: bool = False
 
     def check(self, most_rows: int) -> None:
-        """Raise InvalidInput for what no session may have, whatever its model is."""
+        """Raise InvalidInput for options that no session may have, whatever its model is."""
         check_range("batch_size", self.batch_size, most_rows, setting="CELLAR_MAX_BATCH_SIZE")
         check_range("ttl_s", self.ttl_s, MAX_TTL_S)
 
     def check_with(self, sizes: Sizes, most_numbers: int) -> None:
-        """Raise InvalidInput for what no session of such a network may have: so many numbers in states or answers."""
+        """Raise InvalidInput for options that no session of a network of these sizes may have."""
         check_range(
             "batch_size", self.batch_size, most_numbers // max(sizes.out_size, sizes.state_size), setting=NUMBERS
         )

@@ -58,7 +58,7 @@ class Sessions:
     """Create, change, read and end sessions; `steps` takes their steps.
 
     Every method may raise StoreUnavailable and, for a session that is not there, SessionUnknown or SessionExpired.
-    Every method that changes one may raise the PositionConflict that its identity deserves, FingerprintMismatch,
+    Every method that changes one may raise PositionConflict, FingerprintMismatch,
     Overloaded, ModelUnknown or KernelRevisionMismatch. A caller that is cancelled leaves the session as it was, or as
     the request would have left it, and harms no other.
     """
@@ -221,7 +221,7 @@ class Sessions:
     async def attempt(self, record: SessionRecord, inputs: Floats, *, reset: Reset = False) -> DryRun:
         """Run a sequence (T, batch_size, in_size) on the session as `record` has it, and commit nothing.
 
-        Raise as `sequence`, but for conflicts.
+        Raise the errors of a sequence, except conflicts.
         """
         check_finite(inputs)
         return await self._scheduler.attempt(record, inputs, rows_to_reset(reset, inputs.shape[1]))

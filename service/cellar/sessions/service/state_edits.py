@@ -26,12 +26,12 @@ def state_of(record: SessionRecord, sizes: Sizes) -> Floats:
 
 
 def reset_all(record: SessionRecord, network: Network) -> Edited:
-    """Begin anew."""
+    """Reset the session to its initial state."""
     return Edited(state_bytes.dump(network.initial_state(record.meta.batch_size)))
 
 
 def reset_rows(rows: Sequence[int] | Sequence[bool], record: SessionRecord, network: Network) -> Edited:
-    """Let these rows begin anew. Raise as `mask_of`."""
+    """Reset these rows to the initial state. Raise as `mask_of`."""
     mask = mask_of(rows, record.meta.batch_size)
     state = state_of(record, network.network).copy()
     state[mask] = network.initial_state(record.meta.batch_size)[mask]

@@ -74,7 +74,7 @@ class Steps:
         inputs, identity, reset = command.inputs, command.identity, command.reset
         if inputs.ndim != 3 or not 1 <= inputs.shape[0] <= self._max_steps:
             raise ShapeMismatch(
-                "a sequence is steps of rows of inputs, so many steps at most (CELLAR_MAX_SEQUENCE_STEPS)",
+                "a sequence has another shape, or more steps than it may have (CELLAR_MAX_SEQUENCE_STEPS)",
                 expected=f"(T, batch_size, in_size), T from 1 to {self._max_steps}",
                 actual=str(inputs.shape),
             )
