@@ -192,9 +192,9 @@ class Run:
         values = self._values(kernel, inputs, [self._dense("output", cell.out_size, filled=False)])
         if from_table:
             rows = [self.memory.buffer("state of a row", 4 * cell.state_size, filled=True) for _ in range(self.rows)]
-            sources = self.memory.table([0 if row % 2 else place for row, place in enumerate(rows)])
+            pointers = self.memory.table([0 if row % 2 else place for row, place in enumerate(rows)])
             initial = self.memory.buffer("initial state", 4 * cell.state_size, filled=True)
-            self._call(kernel, values, sources=sources, initial=initial)
+            self._call(kernel, values, state_pointers=pointers, initial_state=initial)
         else:
             self._call(kernel, values)
         plan = kernel.memory_plan

@@ -293,10 +293,10 @@ def test_an_address_that_is_missing_is_refused_before_a_kernel_runs(compiled: Co
 def test_every_address_of_the_head_but_those_where_0_means_something(compiled: Compiled) -> None:
     kernel = compiled("lstm", 21)
     forth, _ = bound_pass(kernel, oracle.draw(kernel.cell, 3, 2), want_params=True)
-    for name in ("lengths", "sources", "initial"):
+    for name in ("lengths", "state_pointers", "initial_state"):
         assert forth.descriptor[HEAD_INDEX[name]] == 0
     forth.run()
-    for name in ("bad_step", "bad_kind", "probe", "product", "plain"):
+    for name in ("bad_step", "bad_kind", "subnormal_probe", "product", "product_float32"):
         before, forth.descriptor[HEAD_INDEX[name]] = int(forth.descriptor[HEAD_INDEX[name]]), 0
         with pytest.raises(ValueError, match=f"no address for: {name}$"):
             forth.run()

@@ -68,7 +68,7 @@ class _KernelWriter(FusedLoopWriter, ParameterGradientWriter, PrologueEpilogueWr
 
     def kernel(self) -> KernelText:
         """Return the text of the kernel."""
-        with self.block("if not keeps_subnormals(probe):"):
+        with self.block("if not keeps_subnormals(subnormal_probe):"):
             self.write("return 1")
         self.write("faults = False")
         self.load_carried()
@@ -182,7 +182,7 @@ class _KernelWriter(FusedLoopWriter, ParameterGradientWriter, PrologueEpilogueWr
             """Write one call of the matrix product."""
             self.write(
                 f"call_product(product, {source}, {stride}, 4, {panels}, {target}, {out_stride}, {length},"
-                f" ({dense[-1]} + 63) // 64, {rows}, 0, plain)"
+                f" ({dense[-1]} + 63) // 64, {rows}, 0, product_float32)"
             )
 
         if len(sizes) == 1:

@@ -85,6 +85,6 @@ class ParameterGradientWriter(SourceWriter):
         g, v, out = self.slot("pairs", left), self.slot("pairs", right), self.slot("grad", name)
         with self.block(f"for m in range(0, {rows}, 16):"):
             self.write(
-                f"call_product(plain, {g} + 4 * m * count, 4, 64, {v}, {out} + m * {columns}, {columns}, count,"
-                f" {columns} // 64, min(16, {rows} - m), 1, plain)"
+                f"call_product(product_float32, {g} + 4 * m * count, 4, 64, {v}, {out} + m * {columns}, {columns},"
+                f" count, {columns} // 64, min(16, {rows} - m), 1, product_float32)"
             )

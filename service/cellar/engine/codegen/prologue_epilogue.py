@@ -58,9 +58,9 @@ class PrologueEpilogueWriter(SourceWriter):
         with self.block("for b in range(rows):"):
             self.write(f"origin = {self.slot('carry_in', 0)} + b * {self.slot('carry_in_row', 0)}")
             if not self.schedule.backward:
-                with self.block("if sources != 0:"):
-                    self.write("origin = read_int(sources + 8 * b)")
-                    self.write("origin = initial if origin == 0 else origin + offset")
+                with self.block("if state_pointers != 0:"):
+                    self.write("origin = read_int(state_pointers + 8 * b)")
+                    self.write("origin = initial_state if origin == 0 else origin + state_offset")
             for index, carried in enumerate(self.schedule.carried):
                 target, size = self.slot_row(carried.leaf, slot), self.size(carried.leaf.shape[0])
                 self.write(f"{self.load_row}(origin + {self.before(index)}, {target}, {size})")

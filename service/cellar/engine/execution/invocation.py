@@ -72,11 +72,11 @@ class CellKernel:
                 descriptor[position] = address(packed.vectors[str(index)])
             elif kind == "group":
                 descriptor[position] = address(packed.group(self.memory_plan.groups[int(index)]))
-        descriptor[HEAD_INDEX["probe"]] = address(_PROBE)
+        descriptor[HEAD_INDEX["subnormal_probe"]] = address(_PROBE)
         descriptor[HEAD_INDEX["product"]] = (
             self.products.bfloat16 if packed.bfloat16 else self.products.float32
         ).address
-        descriptor[HEAD_INDEX["plain"]] = self.products.float32.address
+        descriptor[HEAD_INDEX["product_float32"]] = self.products.float32.address
         return descriptor
 
     def check_bound(self, descriptor: Words, later: Collection[int] = ()) -> None:

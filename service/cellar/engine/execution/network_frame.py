@@ -70,9 +70,9 @@ class _LayerBinding:
             self.word("carry_out", 0, address(node.discarded))
             return
         if ("carry_in", 0) in node.kernel.kernel.slot_index:
-            self.patches.append((self.begin + HEAD_INDEX["sources"], Patch.SOURCES, 0))
-            self.descriptor[HEAD_INDEX["initial"]] = address(node.initial)
-            self.descriptor[HEAD_INDEX["offset"]] = 4 * offset
+            self.patches.append((self.begin + HEAD_INDEX["state_pointers"], Patch.STATE_POINTERS, 0))
+            self.descriptor[HEAD_INDEX["initial_state"]] = address(node.initial)
+            self.descriptor[HEAD_INDEX["state_offset"]] = 4 * offset
         self.word("carry_in", 0, 0, Patch.STATE, 4 * offset)
         self.word("carry_out", 0, 0, Patch.AFTER, 4 * offset)
         self.word("carry_in_row", 0, 4 * self.plan.state_size)

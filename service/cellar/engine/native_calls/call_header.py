@@ -21,7 +21,7 @@ class HeaderField(IntEnum):
     OUTPUTS = auto()
     OUTPUTS_TIME = auto()
     STATE = auto()
-    SOURCES = auto()
+    STATE_POINTERS = auto()
     """Address of a table with one state pointer per row, where 0 means the initial state; 0 if `STATE` is used."""
     ROW_TABLE = auto()
     """Address of memory for that table."""
@@ -62,7 +62,7 @@ class Patch(IntEnum):
     OUTPUTS_TIME = auto()
     STATE = auto()
     """The state before the first step, and for later chunks the state after the chunk before."""
-    SOURCES = auto()
+    STATE_POINTERS = auto()
     """The table of state pointers for the first chunk, 0 for later ones."""
     AFTER = auto()
     TIME = auto()

@@ -119,8 +119,8 @@ def apply_patches(frame: int, start: int) -> None:
             value = header(frame, HeaderField.OUTPUTS_TIME)
         elif what == Patch.STATE:
             value = (header(frame, HeaderField.STATE) if start == 0 else header(frame, HeaderField.AFTER)) + number
-        elif what == Patch.SOURCES:
-            value = header(frame, HeaderField.SOURCES) if start == 0 else 0
+        elif what == Patch.STATE_POINTERS:
+            value = header(frame, HeaderField.STATE_POINTERS) if start == 0 else 0
         elif what == Patch.AFTER:
             value = header(frame, HeaderField.AFTER) + number
         else:

@@ -194,7 +194,7 @@ def write_state(frame: int, state: int, reset: int, rows: int) -> None:
     table = header(frame, HeaderField.ROW_TABLE)
     dense = not is_exactly(frame, state, HeaderField.TUPLE)
     set_header(frame, HeaderField.STATE, array_data(state) if dense else 0)
-    set_header(frame, HeaderField.SOURCES, 0 if dense and not resets else table)
+    set_header(frame, HeaderField.STATE_POINTERS, 0 if dense and not resets else table)
     if not resets:
         return
     if dense:

@@ -22,12 +22,12 @@ DESCRIPTOR_HEAD = (
     "reverse",
     "grad_mask",
     "layer",
-    "probe",
+    "subnormal_probe",
     "product",
-    "plain",
-    "sources",
-    "initial",
-    "offset",
+    "product_float32",
+    "state_pointers",
+    "initial_state",
+    "state_offset",
 )
 """The first words of a descriptor:
 
@@ -37,11 +37,12 @@ DESCRIPTOR_HEAD = (
 - `reverse`: 1 to read dense arrays from each row's end.
 - `grad_mask`: which results are wanted, a bit each, and `PARAM_GRADIENTS`.
 - `layer`: the number of the layer among those that record faults in the same arrays.
-- `probe`: address of three numbers that show whether the thread keeps subnormal numbers.
-- `product`, `plain`: addresses of the matrix products for the kernel's weights and for float32 weights.
-- `sources`: address of a table with one state pointer per row, where 0 means the initial state; 0 if the dense array of
-  the carried values holds the state of every row.
-- `initial`: address of the initial state. `offset`: bytes from a state pointer to this kernel's own state."""
+- `subnormal_probe`: address of three numbers that show whether the thread keeps subnormal numbers.
+- `product`, `product_float32`: addresses of the matrix products for the kernel's weights and for float32 weights.
+- `state_pointers`: address of a table with one state pointer per row, where 0 means the initial state; 0 if the dense
+  array of the carried values holds the state of every row.
+- `initial_state`: address of the initial state.
+- `state_offset`: bytes from a state pointer to this kernel's own state."""
 
 HEAD_INDEX = {name: index for index, name in enumerate(DESCRIPTOR_HEAD)}
 
@@ -75,8 +76,8 @@ SlotKind = Literal[
 ]
 Span = Literal["call", "step", "history"]
 
-HEAD_ADDRESSES = ("bad_step", "bad_kind", "probe", "product", "plain")
-"""Fields of the head that must be addresses. `lengths`, `sources` and `initial` may be 0, which has a meaning."""
+HEAD_ADDRESSES = ("bad_step", "bad_kind", "subnormal_probe", "product", "product_float32")
+"""Fields of the head that must not be 0; `lengths`, `state_pointers` and `initial_state` may be, with a meaning."""
 
 SLOT_ADDRESSES: frozenset[SlotKind] = frozenset(
     ("input", "result", "carry_in", "carry_out", "group", "vector", "tape", "buffer", "pairs", "grad", "sums")
