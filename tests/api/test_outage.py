@@ -19,6 +19,7 @@ NETWORK = {"in_size": 1, "layers": [{"type": "recurrent", "cell": "rnn", "hidden
 
 BODIES: dict[tuple[str, str], Any] = {
     ("/v1/models", "post"): {"name": "other", "network": NETWORK},
+    ("/v1/models/{model}", "put"): {"network": NETWORK},
     ("/v1/cells", "post"): {"equations": "h = tanh(W @ x + h)", "sizes": {"in": 1, "hidden": 1}},
     ("/v1/sessions", "post"): {"model": "model"},
     ("/v1/sessions/{session}/step", "post"): {"input": [1]},

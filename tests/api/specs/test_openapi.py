@@ -17,6 +17,7 @@ from cellar.api.schemas.numbers import LARGEST, nested
 from cellar.api.schemas.session import events
 from cellar.api.specs import openapi
 from cellar.errors import CellarError
+from cellar.interchange.export import ONNX_MEDIA_TYPE
 from cellar.main import create_app
 from cellar.settings import Settings
 from cellar.wire.arrays import npy, tensors
@@ -29,7 +30,10 @@ from tests.api.conftest import DOCUMENT, running, with_own_keys
 pytestmark = pytest.mark.anyio
 
 COMMITTED = Path(__file__).parents[3] / "openapi" / "openapi.json"
-CONTENTS = {JSON, events.MEDIA_TYPE, npy.MEDIA_TYPE, tensors.MEDIA_TYPE, lines.MEDIA_TYPE, frames.MEDIA_TYPE}
+CONTENTS = {
+    *(JSON, events.MEDIA_TYPE, npy.MEDIA_TYPE, tensors.MEDIA_TYPE, lines.MEDIA_TYPE, frames.MEDIA_TYPE),
+    ONNX_MEDIA_TYPE,
+}
 OPERATIONS = [(path, method) for path, operations in DOCUMENT["paths"].items() for method in operations]
 
 

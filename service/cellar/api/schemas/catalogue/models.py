@@ -42,6 +42,12 @@ class CheckRequest(Frozen):
         return Check(inputs, outputs, self.tolerance)
 
 
+class NewName(Frozen):
+    """The name of a model to create."""
+
+    name: ModelName
+
+
 class VersionRequest(Frozen):
     """A version of a model to publish: a network with weights that are given, or drawn from a seed."""
 
@@ -57,10 +63,8 @@ class VersionRequest(Frozen):
     )
 
 
-class ModelRequest(VersionRequest):
+class ModelRequest(VersionRequest, NewName):
     """A model to create: a network with weights drawn from a seed, or given."""
-
-    name: ModelName
 
 
 class UploadQuery(Frozen):
