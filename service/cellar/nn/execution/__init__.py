@@ -1,1 +1,1 @@
-"""Running and differentiating a compiled network."""
+"""Runs compiled networks forward, and backward for training."""

@@ -1,4 +1,4 @@
-"""The few sums that training needs outside of layers, as cells: they have the engine's one order of summation."""
+"""Functions of arrays for training (sums, norms, clipping), as cells, so that they sum in the order of the engine."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -19,30 +19,30 @@ output = max(min(x, limit), -limit)
 
 
 def cell(text: str, inputs: Mapping[str, int]) -> Cell:
-    """Return a cell whose inputs have these names and sizes, `x` the first. Small numbers are not flushed."""
+    """Return a cell whose inputs have these names and sizes; the first is `x`. Small numbers are not flushed."""
     sizes = {"in" if name == "x" else name: size for name, size in inputs.items()}
     return build_cell(text, sizes, inputs=tuple(inputs), flushes=False)
 
 
 _SQUARES_ARE_EXACT_FROM = 2.0**-40
-"""A norm from here on has lost nothing that it could show: elements whose squares are subnormal are below 2^-63."""
+"""A norm above this is accurate: elements whose squares are subnormal are below 2^-63."""
 
 
 class Arithmetic:
-    """Cells used as plain functions of arrays. Keeps the kernels it has met, one for each text and size."""
+    """Cells that are used as functions of arrays. It caches a kernel for each text and size."""
 
     def __init__(self, cache: KernelCache) -> None:
         self._cache = cache
         self._kernels: dict[tuple[str, tuple[int, ...]], CompiledCell] = {}
         self._plain: dict[CompiledCell, PackedWeights] = {}
-        """Of kernels without parameters what stands for their weights, with the memory of earlier calls."""
+        """Empty weights for kernels without parameters, with scratch memory that is used again."""
 
     def recording(self) -> CommandList:
         """Return an empty recording of kernels and copies."""
         return CommandList(self._cache)
 
     def kernel(self, text: str, inputs: Mapping[str, int]) -> CompiledCell:
-        """Return the kernel of a cell whose inputs have these names and sizes, `x` the first."""
+        """Return the kernel of a cell whose inputs have these names and sizes; the first is `x`."""
         key = (text, tuple(inputs.values()))
         if key not in self._kernels:
             self._kernels[key] = compile_cell(cell(text, inputs), self._cache)
@@ -72,12 +72,12 @@ class Arithmetic:
     def norm(self, vector: Array) -> float:
         """Return the Euclidean norm, which may be larger than any float32; infinity or NaN for a vector that has one.
 
-        Where squares overflow or lose their digits the vector is scaled by a power of two first.
+        If squares overflow or lose digits, the vector is scaled by a power of two first.
         """
         norm = float(self.apply(NORM, {"x": vector}, {}).outputs[0, 0, 0])
         if _SQUARES_ARE_EXACT_FROM <= norm < math.inf:
             return norm
-        peak = float(np.abs(vector).max(initial=0))  # a maximum is the same in any order
+        peak = float(np.abs(vector).max(initial=0))  # a maximum does not depend on the order
         if not 0 < peak < math.inf:
             return peak
         exponent = math.frexp(peak)[1]

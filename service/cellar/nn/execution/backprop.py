@@ -22,8 +22,8 @@ Lengths = NDArray[np.int32]
 class Backprop:
     """The two passes over windows of `steps` steps of `rows` rows.
 
-    First `record_forward` and then `record_backward`. Whenever the commands are to be run, `prepare` before, and
-    `finish` after both passes.
+    Call `record_forward` and then `record_backward`. Call `prepare` before each run of the commands, and
+    `finish` after each run of both passes.
     """
 
     def __init__(
@@ -37,9 +37,9 @@ class Backprop:
         want_inputs: bool = False,
         accumulate: bool = False,
     ) -> None:
-        """Read `inputs` (T, B, in_size) from there in every run, and write `gradients` by name.
+        """Read `inputs` (T, B, in_size) from this array in every run, and write `gradients` by name.
 
-        If it is `ragged`, rows have lengths. `want_inputs` asks for the gradient of the inputs. With `accumulate` the
+        If `ragged`, rows have lengths. `want_inputs` requests the gradient of the inputs. With `accumulate` the
         gradients are added to the contents of `gradients`, except those of initial states. Raise ValueError for
         weights that were rounded.
         """
@@ -59,9 +59,9 @@ class Backprop:
 
         `before` and `d_after` are read in every run, the others are written."""
         self.d_inputs: Array | None = None
-        """(T, B, in_size) after `record_backward`, if it was asked for."""
+        """(T, B, in_size) after `record_backward`, if it was requested."""
         self._own_d_before: dict[str, Array] = {}
-        """By name of the layer, of those that begin every call with their initial state."""
+        """The gradients of the initial states of layers that begin every call with them, by the name of the layer."""
         self._outputs: list[Array] = []
         self._masks: Masks = {}
         self._forward: list[Invocation] = []
@@ -73,7 +73,7 @@ class Backprop:
     # --- forward
 
     def record_forward(self) -> Array:
-        """Record the layers in order; return where the network's outputs (T, B, out_size) will stand."""
+        """Record the layers in order; return the array of the network's outputs (T, B, out_size)."""
         for index, part in enumerate(self._network.parts):
             reads = [self._turned(part, self._signal(signal)) for signal in part.layer.reads]
             if part.layer.dropout is not None:
@@ -97,7 +97,7 @@ class Backprop:
         return before, after
 
     def _signal(self, signal: Signal) -> Array:
-        """Return where the numbers (T, B, size) of a signal stand, side by side."""
+        """Return the array with the concatenated numbers (T, B, size) of a signal."""
         arrays = [self._found if number < 0 else self._outputs[number] for number in signal]
         if len(arrays) == 1:
             return arrays[0]
@@ -114,7 +114,7 @@ class Backprop:
         return np.split(joined, np.cumsum(sizes)[:-1], axis=2)
 
     def _turned(self, part: Part, array: Array) -> Array:
-        """Return what a layer reads or answers in the order of its steps: each row reversed if the layer is."""
+        """Return the input or output of a layer in the order of its steps: each row is reversed if the layer is."""
         if not part.layer.reverse:
             return array
         turned = np.empty(array.shape, np.float32)
@@ -126,7 +126,7 @@ class Backprop:
     def record_backward(self, d_outputs: Array, arithmetic: Arithmetic, *, begins: bool) -> None:
         """Record the adjoints of the layers, the last one first, given the gradient (T, B, out_size) of the outputs.
 
-        With `begins` every window begins with the initial states, and those that are trained have gradients.
+        With `begins`, every window begins with the initial states, and trained ones get gradients.
         """
         sums: dict[int, Array] = {}
         self._add(sums, self._network.network.output, d_outputs)
@@ -143,7 +143,7 @@ class Backprop:
                     self._commands.copy(np.zeros((), np.float32), self._gradients[name])
 
     def _record_adjoint(self, index: int, sums: dict[int, Array]) -> None:
-        """Record the adjoint of a layer; take the gradient of its outputs from `sums`, and add those of its inputs."""
+        """Record the adjoint of a layer: remove the gradient of its outputs from `sums`, add those of its inputs."""
         part = self._network.parts[index]
         wanted = self._want_inputs or any(signal != INPUT for signal in part.layer.reads)
         d_inputs = [self._array(size) if wanted else None for size in part.kernel.cell.in_sizes]
@@ -173,7 +173,7 @@ class Backprop:
             sums[number] = part
 
     def _record_sums(self, layer: str, call: Invocation) -> None:
-        """Record an adjoint that sums the gradients of parameters, from what their sums begin with to `gradients`."""
+        """Record an adjoint that sums the gradients of parameters, and the copies from and to `gradients`."""
         self._commands.copy(np.zeros(16, np.float32), call.sums.memory.reshape(-1, 16))
         if self._accumulate:
             for name, sums in call.sums.trimmed.items():
@@ -190,7 +190,7 @@ class Backprop:
             self._commands.copy(d_states, turned)
             arithmetic.record_sums(self._commands, turned, self._gradients[name])
 
-    # --- a run
+    # --- before and after a run
 
     @property
     def masked(self) -> bool:
@@ -198,7 +198,7 @@ class Backprop:
         return bool(self._masks)
 
     def prepare(self, lengths: Lengths | None, masks: Masks) -> None:
-        """Set the lengths (B,) of a window, if it is ragged, and the masks of dropout; look ids up."""
+        """Set the lengths (B,) of a ragged window and the masks of dropout, and look up the rows of ids."""
         if self._lengths is not None:
             assert lengths is not None
             self._lengths[:] = lengths
@@ -220,9 +220,9 @@ class Backprop:
 
     @property
     def fault(self) -> int | None:
-        """Return what the forward pass found that is not finite: 1 a state, 2 an output; None if it found nothing.
+        """The kind of the first fault in the forward pass: 1 a state, 2 an output that is not finite, or None.
 
-        Of several rows the first counts, and of its faults the earliest in the window.
+        It is the earliest fault in the window of the first row that has one.
         """
         steps = np.array([call.faults[0] for call in self._forward])
         rows = np.flatnonzero((steps >= 0).any(axis=0))

@@ -1,4 +1,4 @@
-"""What is lost where matrices are kept as bfloat16: the outputs of drawn inputs, against those of float32."""
+"""Measures the error that bfloat16 matrices cause in the outputs for random inputs."""
 
 from collections.abc import Mapping
 
@@ -14,14 +14,14 @@ Array = NDArray[np.float32]
 STEPS, ROWS = 64, 8
 
 UNIT_VARIANCE = 3.0**0.5
-"""Numbers drawn evenly up to this have variance one."""
+"""The limit of a uniform distribution around 0 with variance one."""
 
 
 def rounding_error(compiled: CompiledNetwork, weights: Mapping[str, Array]) -> dict[str, float]:
-    """Return how far outputs are from those of the weights as they are, over STEPS steps of ROWS rows.
+    """Return the error of outputs relative to those with float32 matrices, over STEPS steps of ROWS rows.
 
     `bfloat16_max_error` is the largest difference, `bfloat16_rms_error` the root of the mean square of all, divided by
-    that of the outputs. Inputs are drawn with variance one, or as ids. Nothing is returned where numbers overflow.
+    that of the outputs. Inputs are random with variance one, or random ids. The result is empty if numbers overflow.
     """
     inputs = _inputs(compiled.network)
     exact, rounded = (BoundNetwork(compiled, weights, bfloat16=bfloat16) for bfloat16 in (False, True))
@@ -38,7 +38,7 @@ def rounding_error(compiled: CompiledNetwork, weights: Mapping[str, Array]) -> d
 
 
 def _in_short(value: float) -> float:
-    """Return three digits of a number: means are NumPy's, whose last bits differ between machines."""
+    """Return a number rounded to three digits, because the last bits of NumPy's means differ between machines."""
     return float(f"{value:.3g}")
 
 

@@ -9,15 +9,15 @@ from cellar.nn.model.layer import Layer
 from cellar.nn.numerics.random_streams import uniforms
 
 Masks = dict[int, NDArray[np.float32]]
-"""For each dropout layer, by its place in the network's layers, what its input is multiplied by: (T, B, size)."""
+"""The mask (T, B, size) of each dropout layer, by its index in the layers of the network."""
 
 
 def draw_masks(
     layers: Sequence[Layer], seed: int, epoch: int, update: int, steps: int, rows: int, first: int = 0
 ) -> Masks:
-    """Return the masks of an update: 0 with the layer's rate as probability, else 1 / (1 - rate).
+    """Return the masks of an update: 0 with the rate of the layer as probability, otherwise 1 / (1 - rate).
 
-    `steps` of them from the step `first` on, which are the same whether or not those before are drawn.
+    They are for `steps` steps from the step `first` on, and do not depend on whether earlier steps were generated.
     """
     found: Masks = {}
     for index, layer in enumerate(layers):

@@ -1,4 +1,4 @@
-"""A network with kernels, and with weights: forward over whole sequences."""
+"""Networks with compiled kernels, without weights and with them; runs them forward over sequences."""
 
 import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -38,20 +38,20 @@ Lengths = NDArray[np.int32]
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A layer with its kernel and weights, and the columns of its state in a row of the network's."""
+    """A layer with its kernel and weights, and the columns of its state in a row of the state of the network."""
 
     layer: Layer
     kernel: CompiledCell
     packed: PackedWeights
     columns: slice | None
-    """None: the layer begins every call with `initial`."""
+    """None if the layer begins every call with `initial`."""
     initial: Array
     """(1, S)"""
 
 
 @contextmanager
 def _pointing_to_cells(layers: Sequence[Layer]) -> Iterator[None]:
-    """Turn the failure of a kernel that takes too much into a CellLimitError of the layer whose cell it is."""
+    """Convert the error of a kernel that exceeds the compiler's limits to a CellLimitError of its layer."""
     try:
         yield
     except CompileFailed as error:
@@ -63,9 +63,9 @@ def _pointing_to_cells(layers: Sequence[Layer]) -> Iterator[None]:
 
 
 class CompiledNetwork:
-    """A network with a kernel for every layer. Holds no weights; layers of equal structure share a kernel.
+    """A network with a kernel for each layer, without weights. Layers of equal structure share a kernel.
 
-    Raise CompileFailed, or CellLimitError for a cell that takes more time or memory to compile than it may.
+    Raise CompileFailed, or CellLimitError for a cell whose compilation exceeds the limits of time or memory.
     """
 
     def __init__(self, network: Network, cache: KernelCache) -> None:
@@ -77,9 +77,9 @@ class CompiledNetwork:
         self.kernels: tuple[CompiledCell, ...] = tuple(compiled)
 
     def prepare_training(self, differentiated: Sequence[Cell], plain: Sequence[Cell]) -> None:
-        """Compile what training needs, the layers' kernels and those of other cells, all at once. Raise CompileFailed.
+        """Compile the kernels for training, of the layers and of other cells, all at once. Raise CompileFailed.
 
-        A compiler takes longer to start than to compile one small kernel.
+        The start of a compiler takes longer than the compilation of a small kernel.
         """
         layers = [layer.cell for layer in self.network.layers]
         texts = [*kernel_texts([*layers, *differentiated], training=True), *kernel_texts(plain), command_list_text()]
@@ -91,7 +91,7 @@ class CompiledNetwork:
         return CommandList(self._cache)
 
     def program(self, parts: Sequence[Part]) -> NetworkProgram:
-        """Return the one call that runs these layers; dropout has no part in it."""
+        """Return the program that runs these layers in one native call, without dropout."""
         layers = self.network.layers
         kept = [index for index, layer in enumerate(layers) if layer.dropout is None]
         node_of = {-1: -1} | {index: number for number, index in enumerate(kept)}
@@ -117,7 +117,7 @@ class CompiledNetwork:
         return NetworkProgram(nodes, read(network.output), in_size, network.state_size, self._cache)
 
     def bind(self, weights: Mapping[str, Array]) -> "BoundNetwork":
-        """Return the network with these weights, packed for its kernels as the network says.
+        """Return the network with these weights, packed for its kernels.
 
         Raise InvalidInput if they do not fit.
         """
@@ -126,9 +126,9 @@ class CompiledNetwork:
 
 
 class BoundNetwork:
-    """A network ready to run. Immutable, so that threads may share it; kernels release the GIL.
+    """A network with weights. Immutable, so that threads can share it; kernels release the GIL.
 
-    With `bfloat16` matrices are kept as bfloat16, which is for inference only.
+    With `bfloat16`, matrices are stored as bfloat16, for inference only.
     """
 
     def __init__(self, compiled: CompiledNetwork, weights: Mapping[str, Array], *, bfloat16: bool = False) -> None:
@@ -139,10 +139,10 @@ class BoundNetwork:
         self._table = None if self.network.embedding is None else weights[self.network.embedding.name]
         carried = [part.initial for part in self.parts if part.columns is not None]
         self.initial = np.concatenate([np.zeros((1, 0), np.float32), *carried], axis=1)
-        """(1, state_size) what a sequence begins with."""
+        """(1, state_size): the initial state of a sequence."""
 
     def adopt(self, weights: Mapping[str, Array]) -> None:
-        """Read the weights from these arrays from now on: flushed, and the same numbers as until now."""
+        """Read the weights from these arrays from now on. They must be flushed and equal to the present weights."""
         for part in self.parts:
             part.packed.adopt(
                 {param.name: weights[f"{part.layer.name}.{param.name}"] for param in part.layer.cell.params}
@@ -151,9 +151,9 @@ class BoundNetwork:
             self._table = weights[self.network.embedding.name]
 
     def placed(self, weights: Mapping[str, Array]) -> Iterator[tuple[Array, Array]]:
-        """Yield of the weights that were adopted each with a place that kernels read it from.
+        """Yield each adopted weight with a place from which kernels read it.
 
-        More kernels may have more places: ask again when `places` has changed.
+        Further kernels may have further places: call it again when `places` has changed.
         """
         for part in self.parts:
             yield from part.packed.placed()
@@ -164,19 +164,19 @@ class BoundNetwork:
 
     @property
     def places(self) -> int:
-        """Return how many arrangements of matrices there are, which grow with the kernels that were run."""
+        """Return the number of packed forms of matrices, which grows with the kernels that were run."""
         return sum(len(part.packed.panels) for part in self.parts)
 
     @functools.cached_property
     def program(self) -> NetworkProgram:
-        """The one call that runs all layers; made when it is first needed, which in training it may not be."""
+        """The program that runs all layers, created when it is first needed. Training may not need it."""
         return self._compiled.program(self.parts)
 
     @functools.cached_property
     def advance(self) -> Callable[[Array, States, Lengths | None, Mask | None], Run]:
-        """Do as `run`, on this thread alone and for inference: the arguments are the first three of `run`, and `reset`.
+        """Do the same as `run`, on this thread: the arguments are the first three of `run`, and `reset`.
 
-        Sessions call it for single steps, for which each call on the way to the program counts.
+        Sessions call it for single steps, for which the time of each Python call matters.
         """
         return self.program.run if self._table is None else self._advance_ids
 
@@ -184,7 +184,7 @@ class BoundNetwork:
         return self.run(inputs, state, lengths, reset=reset)
 
     def initial_state(self, rows: int) -> Array:
-        """Return the state (rows, state_size) that a sequence begins with: zeros, or what was trained."""
+        """Return the initial state (rows, state_size) of a sequence: zeros, or the trained values."""
         return np.repeat(self.initial, rows, axis=0)
 
     def run(
@@ -199,9 +199,9 @@ class BoundNetwork:
         """Step T times, without dropout. Arguments are never changed.
 
         `inputs` (T, B, in_size), `state` (B, state_size) or a tuple of its records, `lengths` (B,) or None for T each:
-        a row stops at its length, with its state kept and its outputs zero. Inputs of an embedding are known to be ids
-        (`Network.check_inputs`). Rows under the mask `reset` (B,) begin with the initial state instead. With an
-        executor wide batches are dealt out to its threads. Raise ShapeMismatch.
+        a row stops at its length: its state is kept and its outputs are zero. Inputs of an embedding must be checked
+        ids (`Network.check_inputs`). Rows under the mask `reset` (B,) begin with the initial state instead. With an
+        executor, wide batches are divided among its threads. Raise ShapeMismatch.
         """
         found = self.looked_up(inputs)
         if executor is not None and (parts := self.program.parts(*inputs.shape[:2])) > 1:
@@ -209,7 +209,7 @@ class BoundNetwork:
         return self.program.run(found, state, lengths, reset)
 
     def looked_up(self, inputs: Array) -> Array:
-        """Return what layers read for inputs (T, B, in_size): of ids their rows of the table. Raise ShapeMismatch."""
+        """Return what the first layers read for inputs (T, B, in_size): for ids, their rows. Raise ShapeMismatch."""
         if self._table is None:
             return inputs
         if inputs.shape[2:] != (1,):
@@ -218,12 +218,12 @@ class BoundNetwork:
 
     @property
     def flops(self) -> int:
-        """Return how many floating-point operations a step of a row takes."""
+        """Return the number of floating-point operations of a step of one row."""
         return self.program.flops
 
 
 def _parts(compiled: CompiledNetwork, weights: Mapping[str, Array], *, bfloat16: bool) -> tuple[Part, ...]:
-    """Return the layers with their weights. The states of those that carry one follow each other in a row."""
+    """Return the layers with their weights. The states of layers that carry one are consecutive in a row."""
     found: list[Part] = []
     offset = 0
     for kernel, layer in zip(compiled.kernels, compiled.network.layers, strict=True):
@@ -236,6 +236,6 @@ def _parts(compiled: CompiledNetwork, weights: Mapping[str, Array], *, bfloat16:
 
 
 def _initial(layer: Layer, weights: Mapping[str, Array]) -> Array:
-    """Return the state (S,) that a layer begins with."""
+    """Return the initial state (S,) of a layer."""
     starts = [weights.get(f"{layer.name}.{s.name}0", np.zeros(s.size, np.float32)) for s in layer.cell.states]
     return np.concatenate([np.zeros(0, np.float32), *starts])

@@ -46,7 +46,7 @@ def fit(
     """Train from these weights, or continue from a checkpoint of the same call; yield after each update.
 
     The last progress is `finished` and has the result. Raise InvalidInput, ShapeMismatch or NotFinite before the first
-    update where data, settings and network do not fit; StateNotFinite or OutputNotFinite when the run diverges; and
+    update if data, settings and network do not fit, StateNotFinite or OutputNotFinite if the run diverges, and
     what `checkpoint.load` raises.
     """
     trainer = _Trainer(network, data, spec)
@@ -63,9 +63,9 @@ def fit(
 
 
 def check(network: Network, data: Dataset, spec: TrainingSpec) -> int:
-    """Return how many updates `fit` makes, at most if it may stop early, without compiling anything.
+    """Return the number of updates of `fit`, or the most if it may stop early, without compiling anything.
 
-    Raise what `fit` would raise before its first update, and InvalidInput for a window longer than the data.
+    Raise what `fit` raises before its first update, and InvalidInput for a window longer than the data.
     """
     plan, _ = plans(network, data, spec)
     check_window(plan)
@@ -79,7 +79,7 @@ def evaluate(
     data: Dataset,
     spec: TrainingSpec,
 ) -> Evaluation:
-    """Return how the weights that a run began with and those that it ended with do on the same steps."""
+    """Return the losses of the first and of the final weights of a run on the same steps."""
     trainer = _Trainer(compiled, data, spec)
     plan = trainer.plan if trainer.validation is None else trainer.validation
     began, ended = (trainer.measure(plan, joined(compiled.network, weights)) for weights in (before, after))
@@ -92,7 +92,7 @@ def evaluate(
 
 
 class _Trainer:
-    """What stays the same during a run."""
+    """The constant parts of a run: network, data and settings."""
 
     def __init__(self, compiled: CompiledNetwork, data: Dataset, spec: TrainingSpec) -> None:
         network = compiled.network
@@ -143,18 +143,18 @@ class _Trainer:
         return self._end_epoch(state) if state.update == self.plan.updates else state
 
     def order(self, epoch: int) -> NDArray[np.int64]:
-        """Return the order of an epoch's windows; it follows from the seed, and is kept for the next update."""
+        """Return the order of the windows in an epoch, which the seed determines; it is cached for the next update."""
         if self._order[0] != epoch:
             self._order = (epoch, self.plan.order(epoch))
         return self._order[1]
 
     def _masks(self, state: RunState, rows: int, steps: slice) -> Masks:
-        """Return the masks of dropout for some steps of an update's window."""
+        """Return the masks of dropout for some steps of the window of an update."""
         layers, count = self.compiled.network.layers, steps.stop - steps.start
         return draw_masks(layers, self.spec.seed, state.epoch, state.update, count, rows, first=steps.start)
 
     def _scale(self, batch: Batch) -> float:
-        """Return the weight of one step's loss: a mean over all that is scored, or over rows only."""
+        """Return the weight of the loss of one step: for a mean over all scored steps, or only over rows."""
         return 1 / (batch.scored if self.spec.reduce == "mean" else batch.targets.shape[1])
 
     def _rate(self, epoch: int) -> float:
@@ -202,7 +202,7 @@ class _Trainer:
         network = self.trainee.load(weights)
         return mean_loss(network, self.loss, self.compiled.arithmetic, plan, self.spec.recompute)
 
-    # --- what went wrong
+    # --- errors
 
     def _not_finite(self, state: RunState, gradient: Array, weights: Array) -> OutputNotFinite:
         """Return the error of an update whose weights or loss are not finite."""
@@ -214,12 +214,12 @@ class _Trainer:
         return named(self.compiled.network, vector)
 
     def _place(self, state: RunState) -> str:
-        """Return where a run is."""
+        """Return the place of a run for errors: epoch and batch."""
         done = state.update == self.plan.updates
         batch = "at its end" if done else f"batch {state.update + 1} of {self.plan.updates}"
         return f"epoch {state.epoch + 1}, {batch}"
 
-    # --- what the caller sees
+    # --- results
 
     def progress(self, state: RunState) -> Progress:
         """Return the progress of a run in a state."""
@@ -241,14 +241,14 @@ class _Trainer:
 
 
 def _kept(state: RunState) -> EpochRecord | None:
-    """Return the epoch of the best weights, or the newest one where none are kept."""
+    """Return the epoch of the best weights, or the newest one without early stopping."""
     if state.best is not None:
         return state.best.record
     return state.history[-1] if state.history else None
 
 
 def _identify(network: Network, data: Dataset, spec: TrainingSpec) -> str:
-    """Return a digest of all that a run is made of besides its state."""
+    """Return a digest that identifies a run: its network, data and settings."""
     digest = hashlib.sha256(f"{network.digest} {spec.model_dump_json()}".encode())
     for array in (data.inputs, data.targets, *(data.validation or ())):
         digest.update(f" {array.shape} ".encode())

@@ -1,1 +1,1 @@
-"""One update of the weights: loss, gradients, optimiser."""
+"""Computes one update of the weights: loss, gradients, optimiser."""

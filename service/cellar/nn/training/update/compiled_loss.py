@@ -1,4 +1,4 @@
-"""A loss as a compiled cell: from an output `x` and its `target`, both of one step and row, to one number."""
+"""A loss that is compiled as a cell: from an output `x` and its `target`, both of one step and row, to one number."""
 
 from dataclasses import dataclass
 
@@ -16,16 +16,16 @@ Lengths = NDArray[np.int32]
 
 @dataclass(frozen=True, slots=True)
 class RecordedLoss:
-    """A loss between arrays that stay in place."""
+    """A recorded loss, which reads and writes fixed arrays."""
 
     losses: Array
-    """(T, B, 1), written in every run; 0 past a row's length."""
+    """(T, B, 1), written in every run; 0 after the length of a row."""
     d_losses: Array
     """(T, B, 1), read in every run: the gradient of what is minimised with respect to each loss."""
     calls: tuple[Invocation, ...]
 
     def prepare(self, scale: float, lengths: Lengths | None) -> None:
-        """Set how much each loss counts, and the lengths (B,) if rows have some."""
+        """Set the weight of each loss, and the lengths (B,) if rows have lengths."""
         self.d_losses.fill(scale)
         if lengths is not None:
             for call in self.calls:
@@ -33,9 +33,9 @@ class RecordedLoss:
 
 
 class CompiledLoss:
-    """A loss, ready to score `size` outputs against as many targets, `steps` steps at once; None: all.
+    """A loss of `size` outputs with as many targets, computed for `steps` steps at once, or for all if None.
 
-    Each step is scored by itself, so `steps` bounds the memory and changes no bit.
+    Each step is scored by itself, so `steps` limits the memory and does not change a bit.
     """
 
     def __init__(self, loss: Loss, size: int, arithmetic: Arithmetic, steps: int | None = None) -> None:
@@ -45,7 +45,7 @@ class CompiledLoss:
         self._packed = self._kernel.pack(scalars(loss.scalars()))
 
     def measure(self, outputs: Array, targets: Array, lengths: Lengths | None) -> Array:
-        """Return the losses (T, B, 1) of outputs against targets, (T, B, size) each; 0 past a row's length."""
+        """Return the losses (T, B, 1) of outputs and targets, (T, B, size) each; 0 after the length of a row."""
         segments = cut(len(outputs), self._steps)
         none = np.empty((outputs.shape[1], 0), np.float32)
         parts = [
@@ -57,7 +57,7 @@ class CompiledLoss:
     def record(
         self, recording: CommandList, outputs: Array, targets: Array, d_outputs: Array, *, ragged: bool
     ) -> RecordedLoss:
-        """Record the losses of outputs against targets, and their gradient, which is written to `d_outputs`."""
+        """Record the losses of outputs and targets, and their gradient, which is written to `d_outputs`."""
         steps, rows = targets.shape[:2]
         losses, d_losses = (np.zeros((steps, rows, 1), np.float32) for _ in range(2))
         none = np.empty((rows, 0), np.float32)

@@ -1,6 +1,6 @@
-"""An optimiser as a compiled cell: from the gradient `x` and the weights `w` to new weights.
+"""An optimiser that is compiled as a cell: from the gradient `x` and the weights `w` to new weights.
 
-All weights of a network are one vector. What the optimiser remembers is the state of the cell.
+All weights of a network are one vector. The state of the optimiser is the state of the cell.
 """
 
 import math
@@ -16,12 +16,12 @@ from cellar.nn.training.optimiser import Optimiser, OptimiserState
 Array = NDArray[np.float32]
 
 _LARGE = 2.0**64
-"""A gradient with a norm from here on is scaled before it is clipped: the factor alone could be a subnormal number."""
+"""A gradient with a larger norm is scaled before it is clipped, because the factor alone could be subnormal."""
 
 
 @dataclass(frozen=True, slots=True)
 class Update:
-    """New weights and memory; `finite` is False if a number among them is not."""
+    """New weights and the new state; `finite` is False if a number among them is not finite."""
 
     weights: Array
     state: OptimiserState
@@ -29,7 +29,7 @@ class Update:
 
 
 class CompiledOptimiser:
-    """An optimiser, ready to update a vector of `size` weights."""
+    """An optimiser for a vector of `size` weights."""
 
     def __init__(self, spec: Optimiser, size: int, arithmetic: Arithmetic) -> None:
         self.spec = spec
@@ -44,7 +44,7 @@ class CompiledOptimiser:
         self._recording = self._record()
 
     def start(self) -> OptimiserState:
-        """Return the memory before the first update."""
+        """Return the state before the first update."""
         return OptimiserState(np.zeros((1, self._kernel.cell.state_size), dtype=np.float32))
 
     def update(self, weights: Array, gradient: Array, state: OptimiserState, rate: float) -> Update:
@@ -62,7 +62,7 @@ class CompiledOptimiser:
         return Update(self._after[0, 0].copy(), replace(state, slots=self._slots_after.copy()), finite)
 
     def _record(self) -> CommandList:
-        """Return the one native call of an update: scalars to where kernels read them, and the kernel."""
+        """Return the native call of an update, which copies the scalars and runs the kernel."""
         recording = self._arithmetic.recording()
         for source, target in self._packed.placed():
             recording.copy(source, target)

@@ -1,4 +1,4 @@
-"""The error of a run in which a number became NaN or infinite: where that was, and what helps."""
+"""Errors of runs in which a number became NaN or infinite, with its place and a remedy."""
 
 from collections.abc import Mapping
 
@@ -12,7 +12,7 @@ Named = Mapping[str, Array]
 
 
 def not_finite(gradients: Named, weights: Named) -> str | None:
-    """Return the first parameter whose gradient, or which itself, is not finite; None if all are."""
+    """Return the first parameter that is not finite, or whose gradient is not; None if all are finite."""
     for what, arrays in (("gradient of ", gradients), ("", weights)):
         for name, array in arrays.items():
             if not np.isfinite(array).all():
@@ -21,7 +21,7 @@ def not_finite(gradients: Named, weights: Named) -> str | None:
 
 
 def diverged(what: str, place: str, weights: Named | None) -> str:
-    """Return that `what` is not finite at that place of the run, with the largest of the weights if they are given."""
+    """Return the text that `what` is not finite at a place of the run, with the largest weight if weights are given."""
     largest = "" if weights is None else f" ({_largest(weights)})"
     return (
         f"{what} became NaN or infinite in {place}{largest}: lower the learning rate, or"
@@ -30,14 +30,14 @@ def diverged(what: str, place: str, weights: Named | None) -> str:
 
 
 def fault(kind: int, place: str, weights: Named) -> StateNotFinite | OutputNotFinite:
-    """Return the error of a forward pass in which a kernel found a state (kind 1) or an output that is not finite."""
+    """Return the error for a state (kind 1) or an output that was not finite in the forward pass."""
     if kind == 1:
         return StateNotFinite(diverged("a state", place, weights))
     return OutputNotFinite(diverged("an output", place, weights))
 
 
 def _largest(weights: Named) -> str:
-    """Return which parameter has the weight of the largest size, and its size."""
+    """Return the parameter with the largest absolute weight, and this value."""
     peaks = {name: float(abs(array).max()) for name, array in weights.items()}
     name = max(peaks, key=peaks.__getitem__)
     return f"the largest weight is {peaks[name]:.2g}, in parameter {name}"

@@ -10,8 +10,8 @@ With `recompute` a long window is run in segments of that many steps. Values are
 
 Outputs, states and the gradients of the states have the same bits however a window is cut. So has the gradient of a
 matrix, which is continued from segment to segment, unless equations read the matrix twice: then some steps of one
-product are added before some of the other. Gradients of vectors and scalars are added up for each segment, and those
-sums to each other from the last segment to the first; in another cut they round otherwise. The same cut gives the same
+product are added before some of the other. Gradients of vectors and scalars are summed for each segment, and these
+sums are added from the last segment to the first, so their rounding depends on the cut. The same cut gives the same
 bits.
 """
 
@@ -41,7 +41,7 @@ DrawMasks = Callable[[slice], Masks]
 
 @dataclass(frozen=True, slots=True)
 class Learnt:
-    """What an update learns from a batch. The gradient is valid until the next one is computed."""
+    """The result for a batch: its loss and gradient. The gradient is valid until the next one is computed."""
 
     gradient: Array
     """(n,) of the scaled sum of the losses, with respect to all weights."""
@@ -52,7 +52,7 @@ class Learnt:
 
 
 class ForwardFault(Exception):
-    """The forward pass made a number that is not finite: `kind` 1 a state, 2 an output."""
+    """The forward pass has given a number that is not finite: `kind` 1 a state, 2 an output."""
 
     def __init__(self, kind: int) -> None:
         super().__init__(kind)
@@ -60,7 +60,7 @@ class ForwardFault(Exception):
 
 
 class RecordedUpdate:
-    """Forward, loss and back over batches of one shape, that of `batch`. Only the newest result is kept."""
+    """A recording of the forward pass, the loss and the backward pass for batches with the shape of `batch`."""
 
     def __init__(
         self,
@@ -76,7 +76,7 @@ class RecordedUpdate:
         """Write `gradients` by name. `begins` and `accumulate` are those of `Backprop`."""
         steps, rows, _ = batch.inputs.shape
         ragged = batch.lengths is not None
-        # Batches of one shape stand where this one does.
+        # All batches of one shape are in the memory of this one.
         self._inputs, self._targets = batch.inputs, batch.targets
         self._commands = compiled.recording()
         self.backprop = Backprop(
@@ -139,7 +139,7 @@ class RecordedUpdate:
         self.backprop.prepare(batch.lengths, drawn)
 
     def _run(self, count: int | None) -> None:
-        """Run the commands. A loss or a gradient that is not finite is no fault of the forward pass."""
+        """Run the commands. A loss or gradient that is not finite is reported elsewhere."""
         if not self._commands.run(count):
             kind = self.backprop.fault
             if kind is not None:
@@ -156,9 +156,9 @@ class LossGradient:
         self._recorded: dict[tuple[object, ...], RecordedUpdate] = {}
 
     def of(self, batch: Batch, before: Array, masks: DrawMasks, scale: float, *, begins: bool) -> Learnt:
-        """Return what there is to learn from a batch.
+        """Return the loss and the gradient of a batch.
 
-        Rows begin with the states `before` (B, state_size), which are the initial ones if it `begins`, and each loss
+        Rows begin with the states `before` (B, state_size), which are the initial ones if `begins`, and each loss
         counts `scale` times. Raise ForwardFault.
         """
         segments = cut(len(batch.inputs), self._recompute)
@@ -189,7 +189,7 @@ class LossGradient:
         return Learnt(self._gradient, total, after)
 
     def _of_shape(self, batch: Batch, *, begins: bool, accumulate: bool) -> RecordedUpdate:
-        """Return the recording for batches of this shape. The one used longest ago makes room for a new one."""
+        """Return the recording for batches of this shape. A new one replaces the least recently used one."""
         shape = (batch.inputs.shape, batch.skip, batch.lengths is None, begins, accumulate)
         found = self._recorded.pop(shape, None)
         if found is None:

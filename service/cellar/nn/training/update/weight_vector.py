@@ -1,4 +1,4 @@
-"""All weights of a network as one vector, which is how optimisers see them."""
+"""Stores all weights of a network in one vector, as optimisers need them."""
 
 import math
 from collections.abc import Mapping
@@ -37,13 +37,13 @@ class Trainee:
         self._vector: Array = np.zeros(compiled.network.parameter_count, np.float32)
         self._weights = named(compiled.network, self._vector)
         self.network = BoundNetwork(compiled, self._weights)
-        """The network, with the weights that were loaded last. Nobody may run it while others are loaded."""
+        """The network with the weights that were loaded last. It must not be run while others are loaded."""
         self.network.adopt(self._weights)
         self._packing: CommandList | None = None
         self._places = 0
 
     def load(self, vector: Array) -> BoundNetwork:
-        """Return the network with these weights, which are known to fit and to be finite, until the next call."""
+        """Return the network with these weights until the next call. They must fit and be finite."""
         np.copyto(self._vector, vector)
         if self._packing is None or self._places != self.network.places:
             self._packing = self._compiled.recording()
