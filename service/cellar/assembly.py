@@ -112,13 +112,8 @@ class Api(Parts):
         )
         self._sessions = self._make_sessions(settings)
         self._job_queue = self.job_queue(sync_client(self.queue_url))
-        copies = RedisSnapshots(
-            router,
-            self._store,
-            prefix=settings.key_prefix,
-            most=settings.max_snapshots,
-            held_s=settings.idempotency_ttl_s,
-        )
+        limits = {"most": settings.max_snapshots, "held_s": settings.idempotency_ttl_s}
+        copies = RedisSnapshots(router, self._store, prefix=settings.key_prefix, **limits)
         history = RedisHistory(self._second_router, prefix=settings.key_prefix)
         shadows = RedisShadows(self._second_router, prefix=settings.key_prefix)
         stored, uses, limit = (self._sessions, self._store), self._store.uses, ConcurrencyLimit()

@@ -197,15 +197,17 @@ async def test_many_rows_take_fewer_steps_at_a_time(service: Service) -> None:
 
 
 async def test_sequences_that_go_on_keep_no_distance(service: Service) -> None:
-    """No tick gets any fuller by waiting for those who are in it."""
-    service.sessions._scheduler._lifecycle.group_commit._spacing_s = (
-        3600  # nothing else can tell that it was not waited for
-    )
+    """A group does not grow while the sequences that are in it run their next chunks."""
     keys = [await begin(service) for _ in range(2 * FEW)]
+    for key in keys:  # the records are at hand then, so all sequences start in one batch
+        await step(service, key, 1)
+    service.models.network.calls.clear()
+    group_commit = service.sessions._scheduler._lifecycle.group_commit
+    group_commit._spacing_s = 3600  # with a distance the second chunk would never run
     inputs = a_sequence(*[1.0] * (2 * kernel_batch.CHUNK_STEPS + 1))
     async with asyncio.timeout(20):
         answers = await asyncio.gather(*[service.sessions.sequence(key, inputs, APPEND) for key in keys])
-    assert [output(answer) for answer in answers] == [history([1.0] * len(inputs))] * len(keys)
+    assert [output(answer) for answer in answers] == [history([1.0] * (len(inputs) + 1))] * len(keys)
     assert len(service.models.network.calls) == 3
 
 

@@ -129,14 +129,7 @@ class Replays:
                 return self._edited(record, model, record.state)
             if how == "carry":
                 raise unfit(model, "states", layout_of(network.network), layout_of(model.network.network))
-            try:
-                replay = await self._catch_up(record, model, replay)
-            except Conflict as error:
-                if how == "auto":
-                    raise ModelUnfit(
-                        f"the session has different states from {model.version.ref}; {error.detail}"
-                    ) from error
-                raise
+            replay = await self._catch_up_for(how, record, model, replay)
             return self._edited(record, model, replay.recompute.state)
 
         own, target = await load_compatible(self._sessions, found, ref)
@@ -156,6 +149,16 @@ class Replays:
             await self._uses.fence_one(key, model.version.ref, known_of(model.network.network))
             raise model_deleted(model.version.ref)
         return done
+
+    async def _catch_up_for(self, how: How, record: SessionRecord, model: Model, replay: LogReplay | None) -> LogReplay:
+        """Do as `_catch_up`; where the log is run only because the states differ, a conflict says so."""
+        try:
+            return await self._catch_up(record, model, replay)
+        except Conflict as error:
+            if how != "auto":
+                raise
+            detail = f"the session has different states from {model.version.ref}; {error.detail}"
+            raise ModelUnfit(detail) from error
 
     async def _catch_up(self, record: SessionRecord, model: Model, replay: LogReplay | None) -> LogReplay:
         """Return a replay that has run up to the revision of the record, continuing `replay` if that is possible."""
