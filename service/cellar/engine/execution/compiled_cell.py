@@ -117,13 +117,12 @@ class CompiledCell:
         d_state: Floats | None = None,
         *,
         into: Mapping[str, Floats] | None = None,
-        want_inputs: bool = True,
         want_params: bool = True,
     ) -> Backward:
         """Run the adjoint back over a forward pass: `d_outputs` (T, B, out), `d_state` (B, S) of the final state.
 
         Gradients of parameters are sums over all steps and rows; with `into` they are added to the sums given. Without
-        `want_inputs` those of the inputs are not computed, and `d_inputs` is empty; `want_params` is alike.
+        `want_params` they are not computed.
         """
         cell = self.cell
         steps, rows = tape.steps, tape.rows
@@ -132,7 +131,7 @@ class CompiledCell:
         call.read_tape(tape.lease.call)
         d_outputs = _checked(d_outputs, (steps, rows, cell.out_size))
         after = np.zeros((rows, cell.state_size), np.float32) if d_state is None else d_state
-        d_inputs = [np.empty((steps, rows, size), np.float32) if want_inputs else None for size in cell.in_sizes]
+        d_inputs = [np.empty((steps, rows, size), np.float32) for size in cell.in_sizes]
         before = np.empty((rows, cell.state_size), np.float32)
         after = _checked(after, (rows, cell.state_size))
         _bind_backward(call, d_outputs, after, d_inputs, before, want_params=want_params)
@@ -140,7 +139,7 @@ class CompiledCell:
             call.sums.begin(into)
         call.run()
         d_params = call.sums.copied() if want_params else {}
-        return Backward(tuple(array for array in d_inputs if array is not None), before, d_params)
+        return Backward(tuple(d_inputs), before, d_params)
 
     # --- invocations on fixed arrays, for command lists
 
