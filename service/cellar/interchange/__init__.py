@@ -1,1 +1,1 @@
-"""Networks with their weights, from the files of other frameworks and to them."""
+"""Imports networks with their weights from files of other frameworks, and exports them."""

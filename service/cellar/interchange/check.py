@@ -1,4 +1,4 @@
-"""A network compared with outputs that its original computed, before it is published."""
+"""Compares the outputs of an imported network with those of the original, before it is published."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

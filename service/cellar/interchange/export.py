@@ -1,4 +1,4 @@
-"""Networks with their weights as files: one line of the table for each format."""
+"""Exports networks with their weights as files; a table has one line for each format."""
 
 import json
 from collections.abc import Callable, Mapping

@@ -1,4 +1,4 @@
-"""What every reader of another framework's file returns."""
+"""An imported network with its weights, which all readers of files return."""
 
 import json
 from collections.abc import Mapping

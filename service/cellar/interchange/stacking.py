@@ -1,4 +1,4 @@
-"""How frameworks keep the parameters of a cell: gates stacked in few arrays. The tables stand in each cell's file.
+"""Converts parameters of a cell from and to stacked gates of other frameworks. The tables are in the cells' files.
 
     [torch.arrays]
     weight_ih = { rows = ["Wi_i", "Wi_f", "Wi_g", "Wi_o"] }

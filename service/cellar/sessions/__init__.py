@@ -1,1 +1,1 @@
-"""Sessions and micro-batching: what every transport calls."""
+"""Sessions: steps, changes, history and events, independent of HTTP."""

@@ -1,4 +1,4 @@
-"""Bodies with a file: the file is written to the disk as it comes, so that its size costs no memory."""
+"""Bodies with a file, which is written to the disk while it arrives, so that it takes no memory."""
 
 import tempfile
 from collections.abc import AsyncIterator

@@ -1,4 +1,4 @@
-"""Files that come with requests, on the disk until they are read: how many bytes of them there may be."""
+"""Limits the bytes of uploaded files that are on the disk at the same time."""
 
 from cellar.errors import Overloaded
 

@@ -1,4 +1,4 @@
-"""A torch.nn.Module, which knows everything about itself, as a network. Torch is not imported: the module brings it."""
+"""Converts a torch.nn.Module to a network. Torch is not imported, because the module has everything."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any

@@ -1,4 +1,4 @@
-"""The order of modules that a state dict tells by its names and shapes, where it can be no other.
+"""Infers the order of modules from the names and shapes of a state dict, if only one order is possible.
 
 Modules without tensors, such as activations, are not in a state dict. So an order is found only where none can be
 missing: numbers of a Sequential without a gap, and nothing behind a Linear layer but the end.

@@ -1,4 +1,4 @@
-"""The modules of a PyTorch network in the order in which they are called: as requests name them, and in full."""
+"""Lists of PyTorch modules in the order of their calls: parsed from requests, and with all settings."""
 
 import re
 from collections.abc import Mapping, Sequence

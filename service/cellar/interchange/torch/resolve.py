@@ -1,4 +1,4 @@
-"""From names and shapes of tensors to modules in full. What they do not tell is asked for, and never guessed."""
+"""Resolves modules from names and shapes of tensors. It never guesses: an error asks for what is missing."""
 
 import re
 from collections.abc import Mapping, Sequence

@@ -1,4 +1,4 @@
-"""State dicts: to weights by Cellar's names, and from them."""
+"""Converts state dicts to weights with Cellar's names, and back."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Modules of PyTorch as a network of Cellar, and a network of Cellar as modules of a Sequential."""
+"""Converts modules of PyTorch to a network, and a network to modules of a Sequential."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

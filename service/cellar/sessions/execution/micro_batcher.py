@@ -1,4 +1,4 @@
-"""Micro-batching: rows of many sessions in one kernel call.
+"""Collects steps of many sessions into one kernel call (micro-batching).
 
 A batcher has no timer and no task, so an idle model costs nothing. The scheduler takes a batch out of it when another
 commit may begin (`GroupCommit`), and has it run. Steps that come meanwhile are the next batch. Kernels run on threads

@@ -1,4 +1,4 @@
-"""The models that sessions run on: loaded on a thread, kept while their bytes fit, each with its micro-batcher.
+"""The cache of loaded models, limited in bytes; each model has its micro-batcher.
 
 This is the only cache of loaded models. A version never changes, and a session names the version and its digest, so
 what is loaded is never looked at again: the store fences the sessions of a model that is deleted (`model_deletion.py`).

@@ -1,1 +1,1 @@
-"""Requests that wait: what they are, how many may wait, and when they are committed together."""
+"""Requests to change sessions: their states, admission, batches, and group commit."""

@@ -1,4 +1,4 @@
-"""How many requests may wait: no more than a number, and no more than are answered in time.
+"""Admission control: limits the number of waiting requests, and refuses those that cannot be answered in time.
 
 Requests that arrive faster than they are answered would wait longer and longer, until their clients give up after the
 work was done. A client whose request is refused at once can send it again when there is room.

@@ -1,4 +1,4 @@
-"""How long kernel calls of a network take, learnt from its calls.
+"""Estimates the time of kernel calls of a network from its earlier calls.
 
 A time step of a call takes a + b * rows: a is mostly the reading of the weights, which all rows share, b the arithmetic
 of a row. Both are fitted by least squares to the calls that were measured, the newest counting most.

@@ -1,4 +1,4 @@
-"""Changes of sessions that are not steps: edits, and what they make of a session."""
+"""Requests for changes of sessions that are not steps: edits, and their results."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass

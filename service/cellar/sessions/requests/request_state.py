@@ -1,4 +1,4 @@
-"""The life of a request as one table: its states, and which may follow which, and when.
+"""The states of a request and the transitions between them, as one table.
 
 `cellar.sessions.scheduling.lifecycle` makes the transitions. CONTRIBUTING has a picture that is drawn from here.
 """

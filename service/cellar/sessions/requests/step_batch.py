@@ -1,4 +1,4 @@
-"""Steps of one session that came together, each a request of its own: they go as one for as long as all goes well.
+"""A batch of single steps of one session, which are run and committed together unless one of them fails.
 
 A step that is queued, run, packed and answered by itself costs twenty microseconds, most of it for handing it on. Of
 those in a burst everything happens once. What happens to few of them, a conflict, a lost race, a number that is not

@@ -1,4 +1,4 @@
-"""What a request would change: checked against its session and model, and made into a commit."""
+"""Checks a request against its session and model, and builds the commit of its change."""
 
 from collections.abc import Sequence
 from dataclasses import replace

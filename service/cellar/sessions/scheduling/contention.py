@@ -1,4 +1,4 @@
-"""Races for a session between processes: how long a request loses them, and when it asks the others to let it in."""
+"""Handles commit conflicts between processes: retries, and requests to the other processes to pause."""
 
 from time import monotonic
 from typing import Any

@@ -1,4 +1,4 @@
-"""The life of a request, top to bottom: taken up, run, committed, answered.
+"""The transitions of a request in their order: it is dispatched, run, committed and answered.
 
 Each section makes the transitions of `cellar.sessions.requests.request_state` into one state. The current requests of a
 session, `SessionQueue.current`, go through the states together. If a record or a model is not at hand, a coroutine of

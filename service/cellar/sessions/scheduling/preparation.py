@@ -1,4 +1,4 @@
-"""Preparations of a request: they fetch its session's record or its model, or run an edit that asks the store.
+"""Prepares a request: fetches the record of its session or its model, or runs an edit that reads the store.
 
 Each coroutine returns what it has found, with which the lifecycle continues. An error that it raises is the answer.
 """

@@ -1,4 +1,4 @@
-"""The scheduler of sessions: where requests come in, and how many may wait.
+"""The scheduler of sessions: accepts requests, and limits how many may wait.
 
 `lifecycle.py` takes them from there to their answers.
 """

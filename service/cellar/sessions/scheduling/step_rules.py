@@ -1,4 +1,4 @@
-"""What steps must be to run on a session, and which of those that wait may go together."""
+"""Checks steps against their session, and decides which waiting steps can run together."""
 
 from cellar.errors import CellarError
 from cellar.ports import Floats, Mask, SessionMeta, SessionRecord

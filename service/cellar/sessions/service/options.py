@@ -1,4 +1,4 @@
-"""What a new session is to be: checked, and made into its metadata."""
+"""Checks the options of a new session, and creates its metadata."""
 
 import re
 import secrets

@@ -1,4 +1,4 @@
-"""Sessions as a service: what every transport calls, in its own words of arrays and positions."""
+"""The service of sessions that HTTP and WebSockets call, with arrays and positions as arguments."""
 
 import asyncio
 import os

@@ -1,4 +1,4 @@
-"""Changes that are not steps, each as what it makes of a session.
+"""The functions that compute the new state of a session for a reset, a write or a restore.
 
 An edit is run on the session as it is when the change is committed, again if another process was faster. What stands
 before `record` in a function's arguments is the request's; `functools.partial` makes an `Edit` of it.

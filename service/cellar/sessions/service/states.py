@@ -1,4 +1,4 @@
-"""States as a resource: read and written whole or layer by layer."""
+"""Reads and writes the states of sessions, as a whole or by layer."""
 
 from collections.abc import Mapping
 from functools import partial

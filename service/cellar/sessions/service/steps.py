@@ -1,4 +1,4 @@
-"""Steps as a service: the one entry for steps, whatever they were written in and came by."""
+"""The single entry point for steps of all wire formats and transports."""
 
 import os
 from contextlib import AbstractContextManager

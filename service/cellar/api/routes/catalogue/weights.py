@@ -1,4 +1,4 @@
-"""Take the weights of a model, and files of it."""
+"""Routes that return the weights of a model, and the model as a file."""
 
 from collections.abc import AsyncIterator, Iterable
 from typing import Annotated, Literal
