@@ -1,20 +1,19 @@
 """The files of Keras: a zip archive with `config.json` and `model.weights.h5`, or one HDF5 file with all in it.
 
-Every size is checked before anything of that size is read. Whatever else an HDF5 file can refer to (other files by
-links, external storage or virtual datasets) is refused.
+Every size is checked before anything of that size is read.
 """
 
 import json
 import shutil
 import tempfile
 import zipfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from cellar.errors import ImportRefused
+from cellar.interchange.keras.hdf5_contents import hdf5_contents
 from cellar.interchange.keras.variables import LegacyVariables, SavedVariables, Variables
 
 MAX_CONFIG_BYTES = 4 * 1024 * 1024
@@ -36,34 +35,40 @@ class KerasFile:
     variables: Variables
 
 
-@contextmanager
-def open_keras(path: Path) -> Iterator[KerasFile]:
-    """Open a file of Keras by what is in it, not by its name. Raise ImportRefused."""
+def open_keras(path: Path) -> KerasFile:
+    """Read a file of Keras by what is in it, not by its name. Raise ImportRefused."""
     try:
-        if zipfile.is_zipfile(path):
-            with _open_archive(path) as found:
-                yield found
-        else:
-            with _hdf5(path, path.name) as file:
-                yield _legacy(file)
+        if path.stat().st_size > MAX_WEIGHTS_BYTES:
+            raise ImportRefused("the file is too large", place=path.name, expected=f"at most {MAX_WEIGHTS_BYTES} bytes")
+        return _archive(path) if zipfile.is_zipfile(path) else _legacy(path)
     except OSError as error:
         raise ImportRefused(f"the file cannot be read: {error.strerror or error}", place=path.name) from error
 
 
-@contextmanager
-def _open_archive(path: Path) -> Iterator[KerasFile]:
+def _archive(path: Path) -> KerasFile:
     try:
         with zipfile.ZipFile(path) as archive, tempfile.TemporaryDirectory(prefix="cellar-") as folder:
             model = _json(_read(archive, "config.json", MAX_CONFIG_BYTES), "config.json")
             metadata = _json(_read(archive, "metadata.json", MAX_CONFIG_BYTES), "metadata.json")
             weights = Path(folder) / "model.weights.h5"
             _extract(archive, weights.name, weights)
-            with _hdf5(weights, weights.name) as file:
-                yield KerasFile(model, _major(metadata.get("keras_version")), SavedVariables(file))
-    except (zipfile.BadZipFile, NotImplementedError, EOFError, RuntimeError, ValueError) as error:
-        if isinstance(error, RecursionError):
-            raise
-        raise ImportRefused(f"the archive is damaged: {error}", place=path.name) from error
+            contents = hdf5_contents(weights, weights.name)
+            return KerasFile(model, _major(metadata.get("keras_version")), SavedVariables(contents))
+    except (zipfile.BadZipFile, zlib.error, NotImplementedError, EOFError, RuntimeError, ValueError) as error:
+        raise ImportRefused(f"the archive is damaged: {str(error)[:200]}", place=path.name) from error
+
+
+def _legacy(path: Path) -> KerasFile:
+    """Return what an HDF5 file holds that `model.save('model.h5')` wrote."""
+    contents = hdf5_contents(path, path.name)
+    if contents.model is None:
+        raise ImportRefused(
+            "the HDF5 file holds no model, perhaps weights alone",
+            place="model_config",
+            remedy="save the whole model with `model.save('model.keras')`",
+        )
+    model = _json(contents.model.encode("utf-8", "replace"), "model_config")
+    return KerasFile(model, _major(contents.version), LegacyVariables(contents))
 
 
 def _info(archive: zipfile.ZipFile, name: str, limit: int) -> zipfile.ZipInfo:
@@ -104,52 +109,8 @@ def _json(data: bytes, place: str) -> dict[str, Any]:
     return found
 
 
-@contextmanager
-def _hdf5(path: Path, place: str) -> Iterator[Any]:
-    """Open an HDF5 file. Raise ImportRefused, also for what the library says while it is read."""
-    try:
-        import h5py
-    except ImportError as error:
-        raise ImportRefused(
-            "files of Keras are read by h5py, which is not installed", place=place, remedy="pip install 'cellar[keras]'"
-        ) from error
-    try:
-        with h5py.File(path, "r") as file:
-            yield file
-    except ImportRefused:
-        raise
-    except (OSError, RuntimeError, ValueError, KeyError, TypeError, AttributeError, MemoryError) as error:
-        raise ImportRefused(
-            f"the HDF5 file is damaged: {_short(error)}",
-            place=place,
-            remedy="save the model with `model.save('model.keras')`",
-        ) from error
-
-
-def _short(error: Exception) -> str:
-    return str(error).splitlines()[0][:200] if str(error) else type(error).__name__
-
-
-def _legacy(file: Any) -> KerasFile:
-    """Return what an HDF5 file holds that `model.save('model.h5')` wrote."""
-    config = file.attrs.get("model_config")
-    if config is None or "model_weights" not in file:
-        raise ImportRefused(
-            "the HDF5 file holds no model, perhaps weights alone",
-            place="model_config",
-            remedy="save the whole model with `model.save('model.keras')`",
-        )
-    data = config if isinstance(config, bytes) else str(config).encode()
-    if len(data) > MAX_CONFIG_BYTES:
-        raise ImportRefused(
-            "the configuration is too large", place="model_config", expected=f"at most {MAX_CONFIG_BYTES} bytes"
-        )
-    version = file.attrs.get("keras_version", "2")
-    return KerasFile(_json(data, "model_config"), _major(version), LegacyVariables(file))
-
-
 def _major(version: Any) -> int:
-    text = version.decode("utf-8", "replace") if isinstance(version, bytes) else str(version)
+    text = str(version)
     if text[:1] not in ("2", "3"):
         raise ImportRefused("another version of Keras", place="keras_version", expected="2 or 3", actual=text[:32])
     return int(text[0])

@@ -22,9 +22,9 @@ def read_keras(path: Path) -> ImportedNetwork:
 
     Raise ImportRefused, with the name of the layer or array, for what cannot be read or expressed.
     """
-    with open_keras(path) as file:
-        signal = _model(file, file.model, file.variables, None, "")
-        file.variables.check_all_taken()
+    file = open_keras(path)
+    signal = _model(file, file.model, file.variables, None, "")
+    file.variables.check_all_taken()
     return network_of(_in_size(signal.layers), signal.layers)
 
 
