@@ -67,6 +67,13 @@ class KerasLayer:
             raise self.refused(f"{name} is no size", expected="a whole number from 1", actual=str(value)[:64])
         return value
 
+    def number(self, name: str, default: float) -> float:
+        """Return a number of the configuration. Raise ImportRefused if it is none."""
+        value = self.config.get(name, default)
+        if not isinstance(value, int | float) or isinstance(value, bool) or not 0 < value < 1:
+            raise self.refused(f"{name} is no number from 0 to 1", actual=str(value)[:64])
+        return float(value)
+
     def activation(self, name: str, default: str) -> Activation:
         """Return an activation of the configuration."""
         return activation_of(self.config.get(name, default), self.version, self.place)
@@ -160,7 +167,7 @@ def _layer_norm(layer: KerasLayer, signal: Signal) -> Signal:
     width = signal.width or next(iter(found.values())).array.size if found or signal.width else 1
     filled = {"g": np.ones(width, np.float32), "b": np.zeros(width, np.float32)}
     weights = filled | {name: tensor.array for name, tensor in found.items()}
-    return signal.then(layer_norm(float(layer.option("epsilon", 1e-3)), weights, layer.place), width=width)
+    return signal.then(layer_norm(layer.number("epsilon", 1e-3), weights, layer.place), width=width)
 
 
 def _dropout(layer: KerasLayer, signal: Signal) -> Signal:
@@ -238,7 +245,7 @@ def _bidirectional(layer: KerasLayer, signal: Signal) -> Signal:
     if forward.option("go_backwards"):
         raise layer.refused("its first layer reads from the end")
     mode = layer.option("merge_mode", "concat")
-    if mode not in MERGES:
+    if not isinstance(mode, str) or mode not in MERGES:
         raise layer.refused("this merge_mode cannot be expressed", expected=", ".join(MERGES), actual=str(mode))
     (first, width), (second, other) = _one_direction(forward, signal), _one_direction(backward, signal)
     assert isinstance(first.spec, RecurrentSpec)

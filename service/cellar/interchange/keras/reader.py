@@ -22,7 +22,11 @@ def read_keras(path: Path) -> ImportedNetwork:
 
     Raise ImportRefused, with the name of the layer or array, for what cannot be read or expressed.
     """
-    file = open_keras(path)
+    return network_in(open_keras(path))
+
+
+def network_in(file: KerasFile) -> ImportedNetwork:
+    """Return the network of what a file holds, as `read_keras` does."""
     signal = _model(file, file.model, file.variables, None, "")
     file.variables.check_all_taken()
     return network_of(_in_size(signal.layers), signal.layers)
@@ -74,12 +78,21 @@ def _chain(
 def _apply(file: KerasFile, entry: Mapping[str, Any], variables: Variables, signal: Signal, path: str) -> Signal:
     """Return what one layer or inner model answers."""
     class_name, config = str(entry.get("class_name")), entry["config"]
-    name = str(config.get("name", class_name)) if isinstance(config, Mapping) else class_name
+    name = _name(entry)
     place = f"{path}{name}"
     own = variables.layer(class_name, name) if class_name != "InputLayer" else variables
     if class_name in MODELS:
         return _model(file, entry, own, signal, f"{place}/")
+    if not isinstance(config, Mapping):
+        raise ImportRefused("a layer has no configuration", place=place)
     return apply_layer(KerasLayer(class_name, config, own, file.version, place), signal)
+
+
+def _name(entry: Mapping[str, Any]) -> str:
+    """Return what the model calls a layer."""
+    config = entry["config"]
+    own = config.get("name") if isinstance(config, Mapping) else None
+    return str(own or entry.get("name") or entry.get("class_name"))
 
 
 def _graph(
@@ -90,7 +103,7 @@ def _graph(
     (start,), (end,) = _names(config["input_layers"], path), _names(config.get("output_layers"), path)
     found: dict[str, Signal] = {}
     for entry in layers:
-        name = str(entry.get("name") or entry["config"].get("name"))
+        name = _name(entry)
         if entry.get("class_name") == "InputLayer":
             variables.layer("InputLayer", name)
             if name == start:

@@ -71,7 +71,7 @@ class SavedVariables(Variables):
     """Those of a `model.weights.h5`."""
 
     def __init__(self, contents: Hdf5Contents, path: str = "", reading: _Reading | None = None) -> None:
-        self._contents = contents
+        self.contents = contents
         self._path = path
         self._reading = reading or _Reading(contents)
         self._used: dict[str, int] = {}
@@ -84,16 +84,16 @@ class SavedVariables(Variables):
         key = f"{words}_{number}" if number else words
         paths = [f"{self._path}{container}/{key}/" for container in _CONTAINERS]
         found = next((path for path in paths if self._has(path)), paths[0])
-        known = self._contents.layers.get(f"{found}vars")
+        known = self.contents.layers.get(f"{found}vars")
         if known not in (None, name):
             raise ImportRefused(
                 f"the arrays of {found!r} are those of the layer {known!r}", place=found, expected=name, actual=known
             )
-        return SavedVariables(self._contents, found, self._reading)
+        return SavedVariables(self.contents, found, self._reading)
 
     def part(self, name: str) -> "SavedVariables":
         """Return the arrays of the group of that name."""
-        return SavedVariables(self._contents, f"{self._path}{name}/", self._reading)
+        return SavedVariables(self.contents, f"{self._path}{name}/", self._reading)
 
     def take(self, count: int) -> list[Tensor]:
         """Return the arrays 0, 1, ... of the group."""
@@ -104,7 +104,7 @@ class SavedVariables(Variables):
         self._reading.check_all_taken()
 
     def _has(self, path: str) -> bool:
-        names = (*self._contents.arrays, *self._contents.layers)
+        names = (*self.contents.arrays, *self.contents.layers)
         return any(name.startswith(path) for name in names)
 
 
@@ -112,7 +112,7 @@ class LegacyVariables(Variables):
     """Those of a file with `model_weights`."""
 
     def __init__(self, contents: Hdf5Contents, queue: list[str] | None = None, reading: _Reading | None = None) -> None:
-        self._contents = contents
+        self.contents = contents
         self._queue = queue
         """Paths of the arrays of this layer that were not taken; None in the model itself."""
         self._reading = reading or _Reading(contents)
@@ -123,9 +123,9 @@ class LegacyVariables(Variables):
         if self._queue is not None:
             return self
         path = f"model_weights/{name}"
-        names = [f"{path}/{each}" for each in self._contents.lists.get(path, ())]
+        names = [f"{path}/{each}" for each in self.contents.lists.get(path, ())]
         # Generators of random numbers are listed among the weights of layers with dropout.
-        return LegacyVariables(self._contents, [each for each in names if "seed_generator" not in each], self._reading)
+        return LegacyVariables(self.contents, [each for each in names if "seed_generator" not in each], self._reading)
 
     def part(self, name: str) -> "LegacyVariables":
         """Return the same: arrays of parts follow each other."""

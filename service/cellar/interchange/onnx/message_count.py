@@ -19,6 +19,7 @@ def count_messages(data: memoryview, descriptor: Any, limit: int, place: str) ->
     while stack:
         part, kind, depth = stack.pop()
         fields = {number: field.message_type for number, field in kind.fields_by_number.items()}
+        texts = {number for number, field in kind.fields_by_number.items() if field.type == field.TYPE_STRING}
         at = 0
         while at < len(part):
             key, at = _varint(part, at, place)
@@ -32,6 +33,8 @@ def count_messages(data: memoryview, descriptor: Any, limit: int, place: str) ->
                 inner = fields.get(number)
                 if inner is not None and inner.full_name.startswith("onnx."):
                     stack.append((part[at : at + size], inner, depth + 1))
+                elif number in texts:
+                    _check_text(part[at : at + size], place)
                 at += size
                 count += 1
             else:
@@ -45,6 +48,14 @@ def count_messages(data: memoryview, descriptor: Any, limit: int, place: str) ->
                     expected=f"at most {limit} together, and {MAX_DEPTH} levels",
                 )
     return count
+
+
+def _check_text(data: memoryview, place: str) -> None:
+    """Raise ImportRefused unless a text is UTF-8: the package would return bytes where names are expected."""
+    try:
+        str(data, "utf-8")
+    except UnicodeDecodeError:
+        raise _damaged(place) from None
 
 
 def _varint(part: memoryview, at: int, place: str) -> tuple[int, int]:

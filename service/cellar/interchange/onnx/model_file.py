@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from cellar.errors import ImportRefused
 from cellar.interchange.onnx.message_count import count_messages
+from cellar.interchange.onnx.schema_check import check_node
 from cellar.interchange.tensors import check_size
 
 MAX_BYTES = 160 * 1024 * 1024
@@ -116,7 +117,11 @@ def graph_of(model: Any, place: str = "model") -> Graph:
             actual=str(opset),
         )
     if model.graph.sparse_initializer:
-        raise ImportRefused("sparse tensors cannot be read", place=model.graph.sparse_initializer[0].values.name)
+        name = model.graph.sparse_initializer[0].values.name
+        raise ImportRefused("sparse tensors cannot be read", place=name or "sparse_initializer")
+    named = (*model.graph.initializer, *model.graph.input, *model.graph.output)
+    if any(not value.name for value in named):
+        raise ImportRefused("a tensor, input or output of the graph has no name", place=place)
     constants = {tensor.name: tensor_array(tensor, tensor.name) for tensor in model.graph.initializer}
     if len(constants) != len(model.graph.initializer):
         raise ImportRefused("two tensors have the same name", place=place)
@@ -137,6 +142,7 @@ def _node(node: Any, index: int, opset: int) -> Node:
             expected="operators of ONNX",
             actual=f"{node.domain}.{node.op_type}",
         )
+    check_node(node, name, opset)
     attributes = {attribute.name: _attribute(attribute, name) for attribute in node.attribute}
     return Node(node.op_type, name, tuple(node.input), tuple(node.output), attributes, opset)
 
