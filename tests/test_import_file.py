@@ -53,6 +53,23 @@ def test_a_file_is_written_and_read_again(tmp_path: Path, capsys: pytest.Capture
     assert capsys.readouterr().out.count("3 inputs, 2 layers") == 2
 
 
+INTERCHANGE = Path(__file__).parent / "interchange"
+
+
+CORPUS = [f"fuzz/corpus/{name}" for name in ("exporter.onnx", "flux.npz", "flux.safetensors")]
+FILES = ["golden/stack.keras", "golden/stack.h5", *CORPUS]
+
+
+@pytest.mark.parametrize("file", FILES)
+def test_files_of_other_frameworks_are_read_by_their_endings(
+    file: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out.safetensors"
+    assert main(["import", str(INTERCHANGE / file), "--name", "m", "--output", str(out)]) == 0
+    assert "3 inputs" in capsys.readouterr().out
+    assert out.stat().st_size > 100
+
+
 @pytest.mark.parametrize(
     ("name", "content", "said"),
     [

@@ -14,6 +14,7 @@ from typing import Any
 import httpx
 
 from cellar.errors import CellarError, ImportRefused, InvalidInput
+from cellar.interchange.flux import names_of_flux, read_flux
 from cellar.interchange.imported import ImportedNetwork
 from cellar.interchange.safetensors import Reading, names_in, open_file, origin_in, read_safetensors
 from cellar.interchange.torch.from_module import as_array
@@ -104,6 +105,8 @@ def _read_safetensors(asked: Import) -> ImportedNetwork:
     with asked.file.open("rb") as opened:
         file = open_file(FileSource(opened.fileno()))
         network = file.metadata.get("network")
+        if network is None and names_of_flux(file.shapes):
+            return read_flux(asked.file, asked.modules)
         spec = None if network is None else NetworkSpec.model_validate_json(network)
         said = Reading(spec, names_in(file), asked.modules, asked.ignore, origin_in(file))
         return read_safetensors(file, said)
@@ -159,8 +162,6 @@ def _read_onnx(asked: Import) -> ImportedNetwork:
 
 
 def _read_flux(asked: Import) -> ImportedNetwork:
-    from cellar.interchange.flux import read_flux
-
     return read_flux(asked.file, asked.modules)
 
 

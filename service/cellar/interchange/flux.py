@@ -8,7 +8,7 @@ list of modules says it: `layers.1:embedding`, `layers.2`, `tanh`, `layers.4:rel
 
 import io
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
@@ -87,6 +87,11 @@ def read_flux(path: Path, modules: Sequence[str] | None = None) -> ImportedNetwo
         raise ImportRefused("the file is too large", place=path.name, expected=f"at most {MAX_BYTES} bytes")
     arrays = _npz(path) if path.suffix == ".npz" else _safetensors(path)
     return import_flux(arrays, modules)
+
+
+def names_of_flux(names: Iterable[str]) -> bool:
+    """Return whether arrays are those of Flux: in PyTorch, nothing ends in `Wi` or in `diag.scale`."""
+    return any(name.split(".")[-1] == "Wi" or name.endswith("diag.scale") for name in names)
 
 
 def import_flux(arrays: Mapping[str, NDArray[Any]], modules: Sequence[str] | None = None) -> ImportedNetwork:
