@@ -16,10 +16,10 @@ from tests.waiting import wait_until
 PARENT = """
 import sys
 from pathlib import Path
-from cellar.embedded.processes import Child, supervise
+from cellar.embedded.processes import ChildProcess, supervise
 
 folder, drain_s, *programs = sys.argv[1:]
-children = [Child(f"child{i}", [sys.executable, "-c", text, folder]) for i, text in enumerate(programs)]
+children = [ChildProcess(f"child{i}", [sys.executable, "-c", text, folder]) for i, text in enumerate(programs)]
 sys.exit(supervise(children, (Path(folder) / "upkeep").touch, float(drain_s)))
 """
 
