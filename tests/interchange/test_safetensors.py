@@ -1,11 +1,15 @@
 """What begins as a file of another format, and what only seems to."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from cellar.errors import ImportRefused
 from cellar.interchange.safetensors import refuse_other_formats
 from cellar.wire.arrays.weights import dump, with_metadata
+
+CORPUS = Path(__file__).parent / "fuzz" / "corpus"
 
 
 def test_a_safetensors_file_is_no_pickle_whatever_the_length_of_its_header() -> None:
@@ -21,3 +25,10 @@ def test_a_safetensors_file_is_no_pickle_whatever_the_length_of_its_header() -> 
 def test_others_are_refused(head: bytes) -> None:
     with pytest.raises(ImportRefused):
         refuse_other_formats(head)
+
+
+@pytest.mark.parametrize("path", sorted(CORPUS.glob("*.onnx")), ids=lambda path: path.name)
+def test_models_of_onnx_are_known(path: Path) -> None:
+    with pytest.raises(ImportRefused, match="ONNX") as caught:
+        refuse_other_formats(path.read_bytes()[:64])
+    assert "cellar import" in (caught.value.remedy or "")

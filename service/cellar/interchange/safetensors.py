@@ -70,6 +70,14 @@ def refuse_other_formats(head: bytes) -> None:
             actual="a pickle",
             remedy=f"send it with `cellar import model.pt --name NAME`, or convert it where torch is: {CONVERT}",
         )
+    if head[:1] == b"\x08" and head[2:3] in (b"\x12", b"\x1a", b"\x3a", b"\x42"):  # fields 1 and 2, 3, 7 or 8
+        raise ImportRefused(
+            "this is a model of ONNX",
+            place="the file",
+            expected="a safetensors file",
+            actual="a protobuf message",
+            remedy="send it with `cellar import model.onnx --name NAME`",
+        )
     if head.startswith((b"PK", b"\x89HDF")):
         raise ImportRefused(
             "this is a file of Keras or another archive",
