@@ -144,6 +144,22 @@ def test_a_sum_with_an_earlier_signal_is_a_residual_layer(cache: KernelCache) ->
     agree(model(nodes, constants | {"one": ints(1), "half": np.array(0.5, np.float32)}), cache)
 
 
+@pytest.mark.parametrize("operator", ["Mul", "Add", "Sub", "Div"])
+@pytest.mark.parametrize("turned", [False, True])
+def test_a_signal_and_a_function_of_it_are_one_function(operator: str, turned: bool, cache: KernelCache) -> None:
+    inputs = ("e m", "m e") if turned else ("m e", "e m")
+    nodes = [
+        *SQUEEZED,
+        node("MatMul", "s M", "m"),
+        node("Sigmoid", "m", "e"),
+        node(operator, inputs[0], "a"),
+        node("Softsign", "a", "b"),
+        node("Exp", "b", "d"),
+        node(operator, "a d" if turned else "d a", "Y"),
+    ]
+    agree(model(nodes, ONE | HEAD), cache)
+
+
 def test_ids_through_an_embedding(cache: KernelCache) -> None:
     nodes = [
         node("Gather", "table X", "e"),
@@ -204,7 +220,8 @@ def changed(**attributes: Any) -> list[Any]:
             "a part of the steps",
         ),
         ([*SQUEEZED, node("Add", "s wide", "Y")], {"wide": random(2, HIDDEN)}, "the Add", "not the same for every"),
-        ([*SQUEEZED, node("Mul", "s X", "Y")], {}, "the Mul", "other than Add"),
+        ([*SQUEEZED, node("Mul", "s X", "Y")], {}, "the Mul", "other than a signal and a function"),
+        ([*SQUEEZED, node("Gelu", "s", "Y")], {}, "the Gelu", "no error function"),
         ([*SQUEEZED, node("MatMul", "M s", "Y")], {"M": random(2, 2)}, "the MatMul", "on the right"),
         ([*SQUEEZED, node("MatMul", "s M", "Y")], {"M": random(2, 2)}, "the MatMul", "last axis"),
         ([*SQUEEZED, node("Softmax", "s", "Y", axis=0)], {}, "the Softmax", "another axis"),

@@ -76,7 +76,14 @@ def _number(
     return parameter[0], value
 
 
+def _gelu(node: Node) -> Activation:
+    if node.attribute("approximate", "none") != "tanh":
+        raise node.refused("cells have no error function", expected='approximate = "tanh"')
+    return Activation("gelu_tanh")
+
+
 OPERATORS: dict[str, Callable[[Node], Activation]] = {
+    "Gelu": _gelu,
     "Relu": lambda _: Activation("relu"),
     "Tanh": lambda _: Activation("tanh"),
     "Sigmoid": lambda _: Activation("sigmoid"),

@@ -12,6 +12,7 @@ from cellar.interchange.chain import ImportedLayer, layer_norm, residual_sum, st
 from cellar.interchange.onnx.activations import ALONG_NUMBERS
 from cellar.interchange.onnx.activations import OPERATORS as FUNCTIONS
 from cellar.interchange.onnx.model_file import Node
+from cellar.interchange.onnx.pointwise import function_of_both
 from cellar.interchange.onnx.values import Constant, Filled, Part, Signal, Value, need_constant, need_signal
 from cellar.interchange.tensors import float32_array
 from cellar.nn.model.layers.dense import Activation as DenseActivation
@@ -63,12 +64,17 @@ def elementwise(node: Node, inputs: Inputs) -> Value:
 
 
 def _of_two(node: Node, first: Signal, second: Signal) -> Signal:
-    """Return the sum of a signal and of what layers make of it."""
+    """Return the sum of a signal and of what layers make of it, or any operation of it and of a function of it."""
     same = len(first.axes) == len(second.axes) and first.when == second.when and first.width == second.width
-    layers = residual_sum(first.layers, second.layers, node.name) if same and first.source == second.source else None
-    if node.operator != "Add" or layers is None or not (first.numbers_last and second.numbers_last):
-        raise node.refused("it combines signals other than Add of a signal and of what layers make of it")
-    return replace(first, layers=layers, state=False)
+    if same and first.source == second.source and first.numbers_last and second.numbers_last:
+        if (joined := function_of_both(first, second, SYMBOLS[node.operator], node.name)) is not None:
+            return joined
+        layers = residual_sum(first.layers, second.layers, node.name) if node.operator == "Add" else None
+        if layers is not None:
+            return replace(first, layers=layers, state=False)
+    raise node.refused(
+        "it combines signals other than a signal and a function of it, or Add of a signal and of what layers make of it"
+    )
 
 
 def _scaled(node: Node, signal: Signal, symbol: str, other: Constant | Filled, *, first: bool) -> Signal:
