@@ -18,6 +18,7 @@ PROOFS: dict[str, tuple[str, int]] = {
     "onnx": ("tests.interchange.proofs.onnx_models", 500),
     "export": ("tests.interchange.proofs.export", 200),
     "torch": ("tests.interchange.proofs.torch_modules", 300),
+    "torch-exports": ("tests.interchange.proofs.torch_exports", 200),
 }
 """By name the module with `prove(cache, count, seed)`, and how many cases it has by default."""
 
