@@ -85,11 +85,14 @@ clean: ## remove .venv and what the tools cached
 # A stamp says that its requirements are installed; a second call does nothing.
 define INSTALL
 	$(@D)/bin/python -m pip install --disable-pip-version-check --no-input --require-hashes -r $<
-	$(@D)/bin/python -m pip install --disable-pip-version-check --no-input --no-deps --no-build-isolation --editable .
+	$(@D)/bin/python -m pip install --disable-pip-version-check --no-input --no-deps --no-build-isolation $(EDITABLE)
 	@touch $@
 endef
 
-.venv/installed-%: requirements/%.txt pyproject.toml | .venv/bin/python
+EDITABLE = --editable .
+
+.venv/installed-%: EDITABLE += --editable clients/python
+.venv/installed-%: requirements/%.txt pyproject.toml clients/python/pyproject.toml | .venv/bin/python
 	$(INSTALL)
 
 .venv-bench/installed-%: requirements/%.txt pyproject.toml | .venv-bench/bin/python

@@ -45,6 +45,7 @@ def run_shell(service_url: str, tmp_path: Path) -> Callable[[list[Example]], lis
     stand_in.chmod(0o700)
     path = os.pathsep.join([str(tmp_path), str(Path(sys.executable).parent), os.environ["PATH"]])
     environment = os.environ | {"PATH": path, "CELLAR_URL": service_url, "MAKEFLAGS": "n"}
+    environment["PYTHONPATH"] = os.pathsep.join(sys.path)
 
     def run(examples: list[Example]) -> list[str]:
         script = "".join(f"{example.shell}\nprintf '\\001'\n" for example in examples)

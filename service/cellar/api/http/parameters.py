@@ -21,6 +21,8 @@ async def _session_of(
 SessionPath = Annotated[SessionKey, Depends(_session_of)]
 """The session that the path names, among those of the caller's tenant."""
 
+WriterPath = Annotated[str, Path(pattern=NAME_PATTERN, description="The writer.")]
+
 ModelName = Annotated[str, Path(pattern=MODEL_PATTERN, description="A model, with all its versions.")]
 ModelRefPath = Annotated[str, Path(pattern=REF_PATTERN, description="A model's newest version, or one: `co2@3`.")]
 JobName = Annotated[str, Path(pattern=MODEL_PATTERN, description="The job.")]

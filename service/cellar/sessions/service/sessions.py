@@ -47,6 +47,7 @@ from cellar.sessions.values.results import (
     SessionAnswer,
     SinceAnswer,
     UpdateAnswer,
+    WriterAnswer,
 )
 from cellar.sessions.values.state_layout import layout_of
 
@@ -162,6 +163,11 @@ class Sessions:
     async def get(self, key: SessionKey) -> SessionAnswer:
         """Return the session without its state."""
         return self._describe(await self._store.summary(key))
+
+    async def writer(self, key: SessionKey, writer: str) -> WriterAnswer:
+        """Return the number of the writer's last request, and the position of the session."""
+        record = await self._store.load(key)
+        return WriterAnswer(record.writers.last(writer), record.position)
 
     async def update(
         self, key: SessionKey, *, ttl_s: int | None = None, pinned: bool | None = None, once: str | None = None

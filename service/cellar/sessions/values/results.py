@@ -47,6 +47,14 @@ class SessionAnswer:
 
 
 @dataclass(frozen=True, slots=True)
+class WriterAnswer:
+    """The number of a writer's last request, 0 if the session does not know it, and the position of the session."""
+
+    seq: int
+    position: Position
+
+
+@dataclass(frozen=True, slots=True)
 class CreateAnswer:
     """The session of that name, and whether this request created it."""
 

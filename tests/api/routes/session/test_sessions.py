@@ -85,3 +85,19 @@ async def test_the_model_of_a_session_may_go(settings: Settings) -> None:
         assert (await client.delete("/v1/sessions/s")).status_code == 204
         for _ in range(2):
             assert (await client.delete("/v1/sessions/s")).status_code == 404
+
+
+async def test_the_last_request_of_a_writer_can_be_read(settings: Settings) -> None:
+    async with running(create_app(with_own_keys(settings))) as client:
+        await make_model(client)
+        await client.post("/v1/sessions", json={"session": "s", "model": "model"})
+        unknown = (await client.get("/v1/sessions/s/writers/gauge")).json()
+        assert (unknown["seq"], unknown["step"]) == (0, 0)
+        for seq in (1, 2):
+            await client.post("/v1/sessions/s/step", json={"input": [1], "writer": "gauge", "seq": seq})
+        answer = await client.post("/v1/sessions/s/step", json={"input": [1], "writer": "other", "seq": 1})
+        found = (await client.get("/v1/sessions/s/writers/gauge")).json()
+        position = answer.json()["position"]
+        assert found == {"session": "s", "writer": "gauge", "seq": 2, "step": 3, "position": position}
+        missing = (await client.get("/v1/sessions/none/writers/gauge")).json()
+        assert missing["type"] == "urn:cellar:problem:session_unknown"

@@ -18,12 +18,19 @@ from cellar.api.http.parameters import (
     IdempotencyKey,
     Limit,
     SessionPath,
+    WriterPath,
     creation,
     set_created,
     set_replayed,
 )
 from cellar.api.schemas.names import PREFIX_PATTERN, REF_PATTERN
-from cellar.api.schemas.session.sessions import SessionAnswer, SessionRequest, SessionsAnswer, SessionUpdate
+from cellar.api.schemas.session.sessions import (
+    SessionAnswer,
+    SessionRequest,
+    SessionsAnswer,
+    SessionUpdate,
+    WriterAnswer,
+)
 from cellar.errors import (
     AlreadyExists,
     FingerprintMismatch,
@@ -87,6 +94,12 @@ async def list_sessions(
 async def read_session(session: SessionPath, services: Parts) -> SessionAnswer:
     """Return the position, the model and the lifetime of a session, without its state."""
     return SessionAnswer.of(await services.sessions.get(session))
+
+
+@router.get("/{session}/writers/{writer}", responses=answers(*SESSION))
+async def read_writer(session: SessionPath, writer: WriterPath, services: Parts) -> WriterAnswer:
+    """Return the number of a writer's last request, after which a client that has lost its numbers can continue."""
+    return WriterAnswer.of(session.session, writer, await services.sessions.writer(session, writer))
 
 
 @router.patch("/{session}", responses={**answers(*SESSION, *BODY, *MODEL, *UPDATE), **REPLAY})

@@ -117,6 +117,22 @@ class SessionAnswer(Answer):
         )
 
 
+class WriterAnswer(Answer):
+    """The last request of a writer."""
+
+    session: str
+    writer: str
+    seq: int = Field(description="Number of the writer's last request; 0 if the session does not know the writer.")
+    step: int = Field(description="Steps of the present epoch.")
+    position: str
+
+    @classmethod
+    def of(cls, session: str, writer: str, found: results.WriterAnswer) -> Self:
+        """Return the answer for a writer of a session."""
+        position = found.position
+        return cls(session=session, writer=writer, seq=found.seq, step=position.step, position=str(position))
+
+
 class SessionsAnswer(Answer):
     """A page of sessions."""
 

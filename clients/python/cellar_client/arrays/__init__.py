@@ -1,0 +1,1 @@
+"""Bytes to arrays and back: inputs of any kind, npy files, safetensors files and frames."""

@@ -1,0 +1,116 @@
+"""Frames: many steps, or their answers, in binary form (docs/reference/frames.md)."""
+
+import json
+from collections.abc import Sequence
+from struct import Struct
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cellar_client.errors import CellarError, Document
+
+MEDIA_TYPE = "application/vnd.cellar.frames"
+
+Floats = NDArray[np.float32]
+
+_HEADER = Struct("<4sBBHIIII")
+_STEP = Struct("<IBBBBIIII8sQ16sQ")
+_ANSWER = Struct("<IHHIIII8sQ16sQ")
+_MAGIC, _VERSION = b"Cell", 1
+_STEPS, _ANSWERS, _PROBLEM = 1, 2, 3
+_SEQUENCE, _POSITION, _SEQ, _RESET = 1, 2, 8, 16
+_REPLAYED, _NOT_KEPT = 1, 2
+_NOWHERE = bytes(8), 0, bytes(16)
+
+OK = 200
+
+
+class Step(NamedTuple):
+    """A step or sequence to send. `inputs` is (T, B, F); an empty `session` is that of the stream."""
+
+    tag: int
+    inputs: Floats
+    sequence: bool = False
+    session: str = ""
+    position: str | None = None
+    writer: str = ""
+    seq: int | None = None
+    reset: bytes | None = None
+    """A byte for each row."""
+
+
+class StepAnswer(NamedTuple):
+    """The answer to a step: outputs (T, B, F) and the position after it, or a problem document.
+
+    The outputs are None if the step was applied before and they were too large to keep.
+    """
+
+    tag: int
+    outputs: Floats | None = None
+    position: str = ""
+    step: int = 0
+    replayed: bool = False
+    problem: Document | None = None
+
+
+def pack(steps: Sequence[Step]) -> bytes:
+    """Return a frame of steps. Raise struct.error for a value that does not fit."""
+    records: list[bytes] = []
+    numbers: list[bytes] = []
+    text: list[bytes] = []
+    for one in steps:
+        session, writer = one.session.encode(), one.writer.encode()
+        flags = _SEQUENCE * one.sequence | _POSITION * (one.position is not None)
+        flags |= _SEQ * (one.seq is not None) | _RESET * (one.reset is not None)
+        epoch, step, digest = _NOWHERE if one.position is None else _parts(one.position)
+        sizes = len(session), len(writer), 0, *one.inputs.shape, 0
+        records.append(_STEP.pack(one.tag, flags, *sizes, epoch, step, digest, one.seq or 0))
+        numbers.append(one.inputs.tobytes())
+        text += (session, writer, one.reset or b"")
+    counts = len(records), sum(map(len, numbers)) // 4, sum(map(len, text))
+    return b"".join((_HEADER.pack(_MAGIC, _VERSION, _STEPS, 0, *counts, 0), *records, *numbers, *text))
+
+
+def unpack(content: bytes) -> list[StepAnswer]:
+    """Return the answers of frames that follow each other. A problem of the whole request has tag -1."""
+    found: list[StepAnswer] = []
+    at = 0
+    while at < len(content):
+        at = _unpack_one(content, at, found)
+    return found
+
+
+def _unpack_one(content: bytes, start: int, found: list[StepAnswer]) -> int:
+    """Add the answers of the frame at `start`, and return where it ends."""
+    if len(content) - start < _HEADER.size:
+        raise CellarError("the service has sent an incomplete frame")
+    magic, _, kind, _, count, numbers, text, _ = _HEADER.unpack_from(content, start)
+    at = start + _HEADER.size
+    word: int = at + _ANSWER.size * count + 4 * numbers
+    if magic != _MAGIC or kind not in (_ANSWERS, _PROBLEM) or len(content) < word + text:
+        raise CellarError("the service has sent what is no frame of answers")
+    if kind == _PROBLEM:
+        found.append(StepAnswer(-1, problem=json.loads(content[word : word + text])))
+        return int(word + text)
+    values = np.frombuffer(content, "<f4", numbers, at + _ANSWER.size * count)
+    used = 0
+    for number in range(count):
+        tag, status, flags, length, rows, features, problem, epoch, step, digest, _ = _ANSWER.unpack_from(
+            content, at + _ANSWER.size * number
+        )
+        if status != OK:
+            found.append(StepAnswer(tag, problem=json.loads(content[word : word + problem])))
+            word += problem
+            continue
+        size = length * rows * features
+        outputs = None if flags & _NOT_KEPT else values[used : used + size].reshape(length, rows, features)
+        used += size
+        position = f"{epoch.hex()}.{step}.{digest.hex()}"
+        found.append(StepAnswer(tag, outputs, position, step, bool(flags & _REPLAYED)))
+    return int(word)
+
+
+def _parts(position: str) -> tuple[bytes, int, bytes]:
+    epoch, step, digest = position.split(".")
+    return bytes.fromhex(epoch), int(step), bytes.fromhex(digest)

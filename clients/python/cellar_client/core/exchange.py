@@ -1,0 +1,94 @@
+"""One request, sent until it is answered.
+
+Every request of this client can be sent again: steps carry a position, changes and jobs an Idempotency-Key, and the
+others change nothing when they are repeated.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from cellar_client.core.effects import ConnectionLost, Operation, Pause, Reply, Request
+from cellar_client.errors import ConnectionFailed, Document, NotFound, Problem, Unavailable
+
+JSON = {"Content-Type": "application/json"}
+
+FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.05, 2.0
+"""Pause after the first failed try, and the longest one: each is twice as long as the one before it."""
+
+
+@dataclass(slots=True)
+class Patience:
+    """How long a request is repeated: until its pauses add up to `give_up_s`. Every answer begins it again."""
+
+    give_up_s: float
+    waited_s: float = 0.0
+    _next_s: float = FIRST_PAUSE_S
+
+    def pause(self, error: Exception, asked_s: float | None = None) -> Pause:
+        """Return the pause before the next try, at least what the service asked for. Raise the error at the end."""
+        if self.waited_s >= self.give_up_s:
+            self.restart()
+            raise ConnectionFailed(f"no answer: {error}") if isinstance(error, ConnectionLost) else error
+        seconds = self._next_s if asked_s is None else asked_s
+        self._next_s = min(2 * self._next_s, LONGEST_PAUSE_S)
+        self.waited_s += seconds
+        return Pause(seconds)
+
+    def restart(self) -> None:
+        """Begin again, because there was an answer."""
+        self.waited_s, self._next_s = 0.0, FIRST_PAUSE_S
+
+
+def exchange(request: Request, give_up_s: float) -> Operation[Reply]:
+    """Send a request until it is answered. Raise Problem for an error, ConnectionFailed if there is no answer."""
+    patience, lost = Patience(give_up_s), False
+    while True:
+        try:
+            reply: Reply = yield request
+        except ConnectionLost as error:
+            lost = True
+            yield patience.pause(error)
+            continue
+        problem = problem_of(reply)
+        if problem is None:
+            return reply
+        if isinstance(problem, NotFound) and request.method == "DELETE" and lost:
+            return reply  # the reply to the request that deleted it was lost
+        if not isinstance(problem, Unavailable):
+            raise problem
+        lost = lost or problem.outcome == "unknown"
+        yield patience.pause(problem, problem.retry_after_s)
+
+
+def problem_of(reply: Reply) -> Problem | None:
+    """Return the error of an answer, None if it is none. A proxy may answer without a problem document."""
+    if reply.status < 400:
+        return None
+    pause = reply.headers.get("retry-after", "")
+    retry_after_s = float(pause) if pause.replace(".", "", 1).isdigit() else None
+    try:
+        document = json.loads(reply.content)
+        if not isinstance(document, dict):
+            raise TypeError
+    except (ValueError, TypeError):
+        document = {"detail": reply.content[:200].decode("utf-8", "replace")}
+    return Problem.of({"status": reply.status, **document}, retry_after_s)
+
+
+def call(
+    method: str,
+    path: str,
+    body: Mapping[str, Any] | None = None,
+    *,
+    give_up_s: float,
+    params: Mapping[str, str] | None = None,
+    headers: Mapping[str, str] | None = None,
+) -> Operation[Document]:
+    """Send JSON and return the JSON document of the answer, {} if the answer is empty."""
+    content = b"" if body is None else json.dumps(body).encode()
+    sent = {**(JSON if body is not None else {}), **(headers or {})}
+    reply = yield from exchange(Request(method, path, content, sent, params or {}), give_up_s)
+    found: Document = json.loads(reply.content) if reply.content and reply.status < 400 else {}
+    return found

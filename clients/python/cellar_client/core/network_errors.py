@@ -1,0 +1,35 @@
+"""What the exceptions of httpx and websockets mean to an operation; the same for both clients."""
+
+import httpx
+from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketException
+
+from cellar_client.core.effects import ConnectionLost, Reply, StreamClosed
+from cellar_client.core.exchange import problem_of
+from cellar_client.errors import Unavailable
+
+HTTP_ERRORS = (httpx.TransportError,)
+SOCKET_ERRORS = (WebSocketException, OSError, EOFError)
+"""What operations are told of as a ConnectionLost; TimeoutError is an OSError."""
+
+
+def http_lost(error: Exception) -> ConnectionLost:
+    """Return what to throw for a request without an answer."""
+    return ConnectionLost(f"{type(error).__name__}: {error}")
+
+
+def socket_lost(error: Exception) -> ConnectionLost:
+    """Return what to throw for a WebSocket that failed. Raise Problem if the service has refused to open it."""
+    if isinstance(error, InvalidStatus):
+        response = error.response
+        headers = {name.lower(): value for name, value in response.headers.raw_items()}
+        problem = problem_of(Reply(response.status_code, headers, bytes(response.body or b"")))
+        if problem is not None and not isinstance(problem, Unavailable):
+            raise problem from error
+    if isinstance(error, ConnectionClosed) and error.rcvd is not None:
+        return StreamClosed(error.rcvd.code, error.rcvd.reason)
+    return ConnectionLost(f"{type(error).__name__}: {error}")
+
+
+def socket_url(url: str, path: str) -> str:
+    """Return the address of a WebSocket of the service at a URL."""
+    return url.rstrip("/").replace("http", "ws", 1) + path

@@ -1,0 +1,109 @@
+"""Performs the effects of operations, blocking."""
+
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import httpx
+from websockets.sync.client import ClientConnection, connect
+
+from cellar_client.core.effects import (
+    Connect,
+    ConnectionLost,
+    Disconnect,
+    Effect,
+    Operation,
+    Pause,
+    Receive,
+    Reply,
+    Request,
+    Result,
+    SendMessage,
+)
+from cellar_client.core.network_errors import HTTP_ERRORS, SOCKET_ERRORS, http_lost, socket_lost, socket_url
+
+
+class Driver:
+    """A service at an address: HTTP, and a WebSocket for a stream that has a driver of its own."""
+
+    def __init__(self, url: str, http: httpx.Client, headers: Mapping[str, str]) -> None:
+        self._url = url
+        self._http = http
+        self._headers = headers
+        self._socket: ClientConnection | None = None
+
+    def for_stream(self) -> "Driver":
+        """Return a driver of the same service with a WebSocket of its own."""
+        return Driver(self._url, self._http, self._headers)
+
+    def run(self, operation: Operation[Result]) -> Result:
+        """Perform an operation, and return its result or raise its error."""
+        try:
+            effect = next(operation)
+            while True:
+                try:
+                    result = self._perform(effect)
+                except ConnectionLost as lost:
+                    effect = operation.throw(lost)
+                else:
+                    effect = operation.send(result)
+        except StopIteration as stop:
+            found: Result = stop.value
+            return found
+
+    def _perform(self, effect: Effect) -> Any:
+        match effect:
+            case Request():
+                return self._request(effect)
+            case Pause():
+                return time.sleep(effect.seconds)
+            case SendMessage() | Receive():
+                return self._exchange(effect)
+            case Connect():
+                return self._connect(effect.path)
+            case Disconnect():
+                return self._disconnect()
+
+    def _request(self, request: Request) -> Reply:
+        try:
+            response = self._http.request(
+                request.method,
+                request.path,
+                content=request.content,
+                headers=request.headers,
+                params=request.params or None,
+            )
+        except HTTP_ERRORS as error:
+            raise http_lost(error) from error
+        return Reply(response.status_code, response.headers, response.content)
+
+    def _connect(self, path: str) -> None:
+        self._disconnect()
+        try:
+            found = connect(
+                socket_url(self._url, path),
+                additional_headers=self._headers,
+                compression=None,
+                max_size=None,
+                close_timeout=1,
+            )
+        except SOCKET_ERRORS as error:
+            raise socket_lost(error) from error
+        assert isinstance(found, ClientConnection)
+        self._socket = found
+
+    def _exchange(self, effect: SendMessage | Receive) -> str | bytes | None:
+        if self._socket is None:
+            raise ConnectionLost("the WebSocket was closed")
+        try:
+            if isinstance(effect, Receive):
+                return self._socket.recv()
+            self._socket.send(effect.content)
+        except SOCKET_ERRORS as error:
+            raise socket_lost(error) from error
+        return None
+
+    def _disconnect(self) -> None:
+        socket, self._socket = self._socket, None
+        if socket is not None:
+            socket.close()
