@@ -1,4 +1,4 @@
-"""`cellar import`: read a network's file where its framework is, and send it to a service as safetensors.
+"""`cellar import`: reads a network from a file of another framework, and sends it to a service as safetensors.
 
 A file is read in this process and never by the service. `READERS` has a line for each kind of file.
 """

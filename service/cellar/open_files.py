@@ -1,4 +1,4 @@
-"""Raises the limit of open files of the process, and limits connections accordingly."""
+"""Raises the process's limit of open files, and limits the number of connections to fit it."""
 
 import resource
 

@@ -1,4 +1,4 @@
-"""What routes get from FastAPI besides the request: the parts of the service, and who sends the request."""
+"""The parts of the service that routes use, and FastAPI dependencies that give them and the caller to a route."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass

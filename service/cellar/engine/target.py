@@ -1,4 +1,4 @@
-"""The processor that kernels are compiled for: a level of x86-64, not a model, so that machines share kernels.
+"""The processor that kernels are compiled for: a level of x86-64 and no single model, so that machines share kernels.
 
 Every target computes the same bits; a higher level is only faster. `NUMBA_CPU_NAME` and `NUMBA_CPU_FEATURES` choose
 another one, as for Numba itself.

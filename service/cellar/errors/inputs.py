@@ -1,4 +1,4 @@
-"""Errors of requests and cells that are always refused, however often they are sent."""
+"""Errors of requests and cells whose content is wrong: sending them again does not help."""
 
 from typing import ClassVar
 

@@ -1,4 +1,4 @@
-"""Activation functions that other frameworks name, in the cell language.
+"""Activation functions of other frameworks, written in the cell language.
 
 Where a function is not one of the language itself, its text names its argument `v` several times, so the argument has
 to have a name. Sources: the tables of ONNX's RNN operators, version 22, and keras.activations of Keras 3.

@@ -1,4 +1,4 @@
-"""Layers with their weights, one after the other, as a network.
+"""Makes a network of imported layers with their weights, one after the other.
 
 A reader makes an `ImportedLayer` of each layer of a file, with the names that weights have within it. Their numbers in
 the network are given here.

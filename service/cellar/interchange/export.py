@@ -1,4 +1,4 @@
-"""Exports networks with their weights as files; a table has one line for each format."""
+"""Exports networks with their weights as files: safetensors, PyTorch's names, JSON or ONNX."""
 
 import json
 from collections.abc import Callable, Mapping

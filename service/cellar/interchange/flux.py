@@ -1,4 +1,4 @@
-"""Arrays of Flux's layers (safetensors or npz) with the order of the layers, as a network. Flux 0.16.
+"""Imports networks of Flux 0.16 from their arrays (safetensors or npz) and a list of the modules in order.
 
 Names are those of Flux's structures, joined by dots as `Flux.state` nests them: "layers.1.cell.Wi". Flux multiplies
 from the left as Cellar does, so matrices stand as they are; the columns of an embedding are the ids. The order of gates

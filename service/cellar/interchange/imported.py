@@ -1,4 +1,4 @@
-"""An imported network with its weights, which all readers of files return."""
+"""The value that all readers of files return: a network and its weights, with checks that they fit."""
 
 import json
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""Recurrent layers of other frameworks: a built-in cell, or its equations with other activations.
+"""Converts recurrent layers of other frameworks: to a built-in cell, or to its equations with other activations.
 
     i = sigmoid(Wi_i @ x + Wh_i @ h + b_i)
 

@@ -1,4 +1,4 @@
-"""Networks with their weights as safetensors files: Cellar's names, or those of PyTorch, and what the files say."""
+"""Imports networks from safetensors files, with Cellar's names of tensors or those of PyTorch."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field

@@ -1,4 +1,4 @@
-"""Converts parameters of a cell from and to stacked gates of other frameworks. The tables are in the cells' files.
+"""Splits arrays in which other frameworks stack the gates of a cell into its parameters, and stacks them again.
 
     [torch.arrays]
     weight_ih = { rows = ["Wi_i", "Wi_f", "Wi_g", "Wi_o"] }

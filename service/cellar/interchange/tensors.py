@@ -1,4 +1,4 @@
-"""Arrays of files as float32, bit for bit, or a refusal that names the array."""
+"""Converts arrays of files to float32 if that is exact; otherwise the error names the array."""
 
 from collections.abc import Sequence
 from typing import Any

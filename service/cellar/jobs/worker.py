@@ -1,4 +1,4 @@
-"""The training worker: rq's worker, with leases that decide which attempt has a job.
+"""The training worker: rq's worker, extended by leases that decide which process may run a job.
 
 rq alone takes a minute or more to notice a dead worker, and marks the job of a killed child as failed. Here rq only
 delivers calls, and an attempt has a job as long as it keeps the lease (`cellar.store.catalogue.jobs`). The parent

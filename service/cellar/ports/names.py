@@ -1,4 +1,4 @@
-"""Patterns of the names that stand in paths, Redis keys and frames.
+"""Patterns of the names of sessions and models, in paths, Redis keys and frames.
 
 `.` and `..` are no names: clients and proxies remove them from paths, so nothing with such a name could be reached.
 Names of sessions may have colons, because addresses of devices have them; in Redis keys they stand between braces.

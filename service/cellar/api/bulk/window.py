@@ -1,4 +1,4 @@
-"""A limited queue of the steps of a bulk request that the reader has begun and the writer has not written yet."""
+"""A limited queue of steps of a bulk request: those that were read and whose answers are not written yet."""
 
 import asyncio
 from collections import deque

@@ -1,4 +1,4 @@
-"""Networks with their weights as they stand in bodies: JSON, safetensors, or a form with such a file."""
+"""Decodes networks with their weights from bodies: JSON, safetensors, or a form with such a file."""
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager

@@ -1,4 +1,4 @@
-"""States in bodies of requests and answers: JSON, safetensors or npy, from and to arrays by layer and name."""
+"""Decodes states from bodies and encodes them for answers, as JSON, safetensors or npy."""
 
 from collections import defaultdict
 from dataclasses import dataclass

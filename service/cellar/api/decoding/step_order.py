@@ -1,4 +1,4 @@
-"""The dependencies between numbered steps of a stream: none may be applied after one that has failed."""
+"""Tracks the order of numbered steps on a stream: a step is not applied if an earlier one has failed."""
 
 from typing import NamedTuple
 

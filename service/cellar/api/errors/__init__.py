@@ -1,1 +1,1 @@
-"""Errors as problem documents: where the fault is, and what the client probably meant."""
+"""Converts errors to problem documents, with the place of the fault and a suggestion for the client."""

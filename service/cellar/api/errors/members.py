@@ -1,4 +1,4 @@
-"""The members that an object of a request may have, looked up in the models by pydantic's location of a fault."""
+"""Looks up in the pydantic models which members an object in a request may have, to suggest the right one."""
 
 import types
 from collections.abc import Iterator, Sequence

@@ -1,4 +1,4 @@
-"""Suggestions for a path that does not exist: the route that it resembles."""
+"""Suggests the most similar route for a path that does not exist."""
 
 from collections.abc import Iterable
 from difflib import SequenceMatcher

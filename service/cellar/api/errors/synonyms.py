@@ -1,4 +1,4 @@
-"""Names of other frameworks for members and values of requests. Names are compared without case and separators."""
+"""Tables of other frameworks' names for members and values of requests, from which errors suggest Cellar's names."""
 
 from cellar.cells import BUILT_IN
 from cellar.suggestions import closest, plain_name

@@ -1,4 +1,4 @@
-"""Validation errors of pydantic as errors of Cellar: the place, the expected and the actual value, and a suggestion."""
+"""Converts pydantic's validation errors to Cellar's errors: place, expected and actual value, and a suggestion."""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence

@@ -1,1 +1,1 @@
-"""The HTTP protocol of the server: strict parsing, limits for each connection, and a fast path for steps."""
+"""The HTTP server protocol: strict parsing, limits for each connection, and a fast path for steps."""

@@ -1,4 +1,4 @@
-"""An HTTP connection whose use of the event loop, of memory and of time is limited.
+"""An HTTP connection with limits on its use of the event loop, its memory and its time.
 
 Received bytes are parsed in small pieces: not while a request waits for the one before it, and only for a short time in
 one turn of the event loop. Heads are limited in bytes, and heads and bodies must arrive at a minimum rate.

@@ -1,4 +1,4 @@
-"""Flow control of a connection whose received bytes may wait to be parsed."""
+"""Flow control of an HTTP connection: it stops reading while received bytes wait to be parsed."""
 
 from asyncio import Transport
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""Templates of request heads: a head that differs from an earlier one in three places only is read without a parser.
+"""Recognises request heads that differ from an earlier one only in session, body length or key, without a parser.
 
 A client repeats its head with each request. Only the session, the length of the body and an Idempotency-Key change.
 With marks in these places a head is a form, and all heads of one form mean the same except for these places.

@@ -1,4 +1,4 @@
-"""One plain step over HTTP, from its complete body to its answer, without a task."""
+"""Serves one plain step over HTTP, from its complete body to its answer, without ASGI and without an asyncio task."""
 
 import asyncio
 import logging

@@ -1,4 +1,4 @@
-"""Heads of plain steps: which requests the HTTP protocol serves without ASGI, and how they are read and answered."""
+"""Reads the heads of plain steps, and decides which requests are served without ASGI."""
 
 import re
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""An HTTP connection that accepts only requests that every strict parser finds in the same bytes.
+"""An HTTP connection that refuses malformed and ambiguous requests, to prevent request smuggling.
 
 uvicorn's protocol on httptools accepts faulty requests, and delimits some in another way than a proxy before it would.
 This protocol has the same parser and the same answers; `StrictProtocol` lists the differences.

@@ -1,4 +1,4 @@
-"""How the OpenAPI document describes steps whose bodies and answers are JSON or npy."""
+"""Parts of the OpenAPI document for steps whose bodies and answers are JSON or npy."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Request bodies: their size and media type are checked, and long ones are decoded on a thread."""
+"""Request bodies: checks their size and media type, and decodes long ones on a thread."""
 
 import re
 from collections.abc import Callable, Container

@@ -1,4 +1,4 @@
-"""Content encodings: bodies in gzip are decoded, and long JSON answers are encoded for clients that accept it."""
+"""Middleware for gzip: decodes request bodies, and encodes long JSON answers for clients that accept it."""
 
 import asyncio
 from collections.abc import Container, Iterator

@@ -1,4 +1,4 @@
-"""Parameters in paths, queries and headers, and the answers that routes declare, in groups."""
+"""Declarations that routes share: parameters in paths, queries and headers, and groups of error answers."""
 
 from typing import Annotated, Any
 

@@ -1,4 +1,4 @@
-"""Query parameters as models, and the deadline in a request's headers."""
+"""Reads query parameters as pydantic models, and the deadline from a request's headers."""
 
 import re
 from collections.abc import Collection, Iterator

@@ -1,4 +1,4 @@
-"""Bodies with a file, which is written to the disk while it arrives, so that it takes no memory."""
+"""Receives bodies with a file, and writes the file to the disk while it arrives, so that it takes no memory."""
 
 import tempfile
 from collections.abc import AsyncIterator

@@ -1,1 +1,1 @@
-"""Limits of the memory and the time that one client, or all together, may use."""
+"""Limits of memory and time, for each client and for the whole process."""

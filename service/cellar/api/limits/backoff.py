@@ -1,4 +1,4 @@
-"""Back-off of connections whose requests are refused because too many wait: they are not read for a while.
+"""Back-off after overload: a connection whose requests were refused is not read for a while.
 
 To read a request and refuse it takes half as long as to answer it. Clients that send the next request as soon as one is
 refused would use the time in which others are answered. Their requests therefore stay in the sockets for a while: TCP

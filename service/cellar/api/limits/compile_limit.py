@@ -1,4 +1,4 @@
-"""Requests that compile run on their own threads, in limited number, and end when their client disconnects."""
+"""Limits how many requests compile at the same time, and stops compiling when the client disconnects."""
 
 import asyncio
 import os

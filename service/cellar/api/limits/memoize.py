@@ -1,4 +1,4 @@
-"""A cache in limited memory for results of functions of headers that clients repeat."""
+"""A decorator that caches results for headers that clients repeat, within limited memory."""
 
 from collections.abc import Callable
 from functools import lru_cache, wraps

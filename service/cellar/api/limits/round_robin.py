@@ -1,4 +1,4 @@
-"""Round-robin scheduling of connections that have received more than they may handle in one turn of the event loop.
+"""Round-robin scheduling of busy connections: each works for a limited time in one turn of the event loop.
 
 A client may send thousands of messages at once. If one callback handled all of them, the requests of all other clients
 would wait. A connection therefore handles messages for a short time and adds the rest of its work to a queue. While

@@ -1,4 +1,4 @@
-"""Patterns and types of names, positions and layouts in paths and bodies, and the base class of answers."""
+"""Types and patterns of names, positions and layouts in requests, and the base class of answers."""
 
 from datetime import UTC, datetime
 from itertools import permutations

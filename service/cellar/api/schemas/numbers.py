@@ -1,4 +1,4 @@
-"""Types of arrays in bodies: nested numbers, and rows of a session.
+"""Types of arrays of numbers in JSON bodies, and of rows of a session.
 
 The JSON schemas of nested numbers are for the API document alone. `cellar.wire.numbers.numbers` reads these arrays. It
 knows the sizes that the model needs, and reports the place of a fault.

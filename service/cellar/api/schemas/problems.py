@@ -1,4 +1,4 @@
-"""The JSON of problem documents."""
+"""The schema of problem documents."""
 
 from pydantic import BaseModel, ConfigDict, Field
 

@@ -1,4 +1,4 @@
-"""Writes of sockets that are deferred to the end of a turn of the event loop, so that its answers are sent together."""
+"""Defers writes of WebSockets to the end of a turn of the event loop, so that its answers are sent together."""
 
 import asyncio
 import logging

@@ -1,4 +1,4 @@
-"""Finds the session that a message on a socket means."""
+"""Finds the session of a message: the one in the socket's path, or the one that the message names."""
 
 from cellar.api.decoding.session_name import session_key
 from cellar.errors import InvalidInput

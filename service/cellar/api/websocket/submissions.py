@@ -1,4 +1,4 @@
-"""The steps that clients send on a stream, each with its outcome: an answer or an error."""
+"""A step or sequence that a client has sent on a WebSocket, and its outcome: an answer or an error."""
 
 import logging
 from collections.abc import Sequence

@@ -1,1 +1,1 @@
-"""From source text to loaded machine code: compiler processes, object files, the kernel cache."""
+"""Compiles the source text of kernels to machine code in other processes, caches it, and loads it."""

@@ -1,4 +1,4 @@
-"""Keeps loaded kernels in memory: those that are referenced, and of the others those that were used last.
+"""Keeps loaded kernels in memory: all that are in use, and the most recently used others.
 
 Users send any number of equations. A process that kept every kernel would grow without bound, and each kernel takes
 three of the 65,530 mappings that Linux allows.

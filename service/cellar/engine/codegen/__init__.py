@@ -1,1 +1,1 @@
-"""From a memory plan to the source text of a kernel."""
+"""Writes the source text of a kernel from its memory plan."""

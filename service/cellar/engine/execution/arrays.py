@@ -1,4 +1,4 @@
-"""Arrays as kernels read them: their addresses, alignment, padding to whole blocks, and rounding to bfloat16."""
+"""Prepares arrays for kernels: addresses, alignment, padding to whole vectors, and rounding to bfloat16."""
 
 import ctypes
 import math

@@ -1,4 +1,4 @@
-"""Runs of one kernel: its descriptor, filled in with sizes and addresses, its scratch memory, and its arguments."""
+"""Prepares and runs calls of one kernel: its descriptor with sizes and addresses, scratch memory, and arguments."""
 
 import functools
 import math

@@ -1,4 +1,4 @@
-"""Builds the frame of a network's call: lays out its words and scratch memory, and writes all addresses."""
+"""Builds the frame of a network's call: the block of memory that the native code reads, with all addresses."""
 
 from dataclasses import dataclass
 from itertools import pairwise

@@ -1,4 +1,4 @@
-"""A network as a program: it runs the kernels of all layers in one native call.
+"""Runs all layers of a network in one native call, or divided by rows among several threads.
 
 A call takes a frame from a pool: the descriptors of all kernels, filled in except for the words that change with a
 call, and their scratch memory. Frames are made for powers of two of rows times steps, so a few serve every shape.

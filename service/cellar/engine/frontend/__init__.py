@@ -1,1 +1,1 @@
-"""From the text of a cell to a graph: lexer, parser, name resolution, shape inference."""
+"""Converts the text of a cell to a graph: lexer, parser, name resolution, shape inference."""

@@ -1,4 +1,4 @@
-"""The functions of the cell language, and the nodes of the graph that each becomes."""
+"""The functions of the cell language, such as tanh and softmax, and the operations of the graph that each becomes."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

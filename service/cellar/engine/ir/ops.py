@@ -1,4 +1,4 @@
-"""The table of operations: each is one row with its meaning in NumPy, its gradient, its kernel function and exactness.
+"""The table of operations: for each its meaning in NumPy, its gradient, its kernel function, and if it is exact.
 
 Signed zeros and NaN are fixed here. `relu(-0) = -0`; of two equal operands `max` and `min` give the second; every
 operation hands NaN on. `select(a, b, p, q)` is `p if a > b else q`.

@@ -1,4 +1,4 @@
-"""Decorators that make kernel functions of Python functions, and instructions of functions that emit LLVM's."""
+"""Decorators that declare kernel functions and instructions to Numba, which compiles them into kernels."""
 
 from collections.abc import Callable, Sequence
 from typing import Any

@@ -1,4 +1,4 @@
-"""The native call of a command list: the text of the function that runs its commands, kernels and copies, in order."""
+"""The source text of the native function that runs the kernels and copies of a command list in order."""
 
 from enum import IntEnum, auto
 

@@ -1,4 +1,4 @@
-"""The one native call of a network: it runs the kernels of all layers, a chunk of steps at a time.
+"""The native function that runs a network: the kernels of all layers, a chunk of steps at a time.
 
 `advance` has CPython's calling convention for builtin functions, finds its arguments' memory itself (`python_objects`),
 and allocates nothing. It is compiled once for a target.

@@ -1,4 +1,4 @@
-"""Programs that every service needs besides the kernels of cells, as texts for the compiler.
+"""Source texts of native functions that every service needs besides the kernels of cells, for the compiler.
 
 A text names a function of the engine and makes its entry; it holds no code of its own. The process that serves imports
 none of those functions, since they need Numba.

@@ -1,4 +1,4 @@
-"""Reads the memory of Python objects inside the one native call: NumPy arrays, bytes and tuples, checked first.
+"""Reads NumPy arrays, bytes and tuples at their addresses inside the native call, after checking their types.
 
 The functions read at the offsets that the ABIs of CPython (PyBytesObject, PyTupleObject) and NumPy
 (PyArrayObject_fields) fix, and only in objects of exactly the expected type. Of any other object no more than its head

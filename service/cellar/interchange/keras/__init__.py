@@ -1,4 +1,4 @@
-"""Models that Keras 3 or Keras 2 saved, as `.keras` or `.h5`. Needs h5py (extra `cellar[keras]`), and no Keras."""
+"""Imports models that Keras 3 or 2 saved (`.keras`, `.h5`). Needs h5py (extra `cellar[keras]`), not Keras."""
 
 from cellar.interchange.keras.reader import read_keras
 

@@ -1,4 +1,4 @@
-"""What Keras calls activation functions, and layers that are one."""
+"""Converts activation functions of Keras, and layers that only apply one, to the cell language."""
 
 from collections.abc import Mapping
 from typing import Any

@@ -1,4 +1,4 @@
-"""The files of Keras: a zip archive with `config.json` and `model.weights.h5`, or one HDF5 file with all in it.
+"""Opens files of Keras: a zip archive with `config.json` and `model.weights.h5`, or one HDF5 file.
 
 Every size is checked before anything of that size is read.
 """

@@ -1,4 +1,4 @@
-"""What Keras keeps in an HDF5 file, read by a process of its own: see `hdf5_reader`."""
+"""Reads arrays and attributes of an HDF5 file by a separate process (`hdf5_reader`), with limited time and memory."""
 
 import json
 import subprocess

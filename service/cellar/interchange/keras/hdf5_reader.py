@@ -1,4 +1,4 @@
-"""A process that reads an HDF5 file and writes what Keras keeps in it as safetensors and JSON.
+"""A process that reads an HDF5 file of Keras and writes its arrays as safetensors and its attributes as JSON.
 
     python -m cellar.interchange.keras.hdf5_reader FILE DIRECTORY
 

@@ -1,4 +1,4 @@
-"""One layer of Keras as layers of Cellar: a table by class, and what each class reads of its configuration.
+"""Converts one layer of Keras to layers of Cellar, by a table from class to function.
 
 A signal has an axis of time until a recurrent layer answers its last step alone. In Cellar every layer answers every
 step, so what Keras computes of the last step is what Cellar answers there.

@@ -1,4 +1,4 @@
-"""A model of Keras as a network: its layers one after the other, `Add` as the end of a residual layer."""
+"""Converts a Sequential or functional model of Keras to a network."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path

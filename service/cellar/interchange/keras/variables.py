@@ -1,4 +1,4 @@
-"""The arrays of each layer in an HDF5 file, in the order in which the layer keeps them.
+"""Finds the arrays of each layer in an HDF5 file of Keras 3 or of the older format.
 
 Keras 3 saves `layers/gru/cell/vars/0`: the names of groups are those of classes, numbered where one occurs again. The
 older form has a group for each layer by its own name, with a list of its arrays; layers inside others follow there.

@@ -1,4 +1,4 @@
-"""What ONNX calls activation functions: in recurrent operators, and as operators of their own."""
+"""Converts activation functions of ONNX, in recurrent operators and as operators, to the cell language."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

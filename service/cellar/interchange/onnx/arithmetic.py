@@ -1,4 +1,4 @@
-"""Operators that compute with the numbers of a signal: products with matrices, sums, functions, normalisation."""
+"""Converts ONNX operators that compute: matrix products, sums, functions of elements, normalisation, embedding."""
 
 from collections.abc import Sequence
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""Operators on constants: what exporters compute shapes and initial states with. Nothing large is made."""
+"""Evaluates ONNX operators on constants, from which exporters compute shapes and initial states."""
 
 from collections.abc import Callable, Sequence
 from typing import Any

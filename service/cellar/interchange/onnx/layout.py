@@ -1,4 +1,4 @@
-"""Operators that move numbers of signals without changing them: axes regrouped, permuted, or cut to the last step."""
+"""Converts ONNX operators that rearrange a signal: transpose, reshape, slice, concatenate, take the last step."""
 
 from collections.abc import Sequence
 from dataclasses import replace

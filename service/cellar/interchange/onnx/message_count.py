@@ -1,4 +1,4 @@
-"""How many messages a protobuf file holds, counted before it is parsed: a million empty ones are a few bytes each.
+"""Counts the messages in a protobuf file before it is parsed, because a million empty ones take a few bytes each.
 
 Only lengths are read; which fields are messages is in the descriptors of the package onnx. The encoding:
 protobuf.dev/programming-guides/encoding.

@@ -1,4 +1,4 @@
-"""A file of ONNX: its graph, checked for what no network can have. Nothing outside of the file is read."""
+"""Reads an ONNX file as a graph of nodes, within limits. No file that it refers to is opened."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Models that Cellar wrote: the network stands in their metadata, and is taken if the graph is that network's."""
+"""Reads models that Cellar exported: from the network in their metadata, if the graph matches it."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""A signal combined with a function of itself, as exporters write x * sigmoid(x), as one function.
+"""Recognises a signal combined with a function of itself, such as x * sigmoid(x), as one activation function.
 
 v1 = sigmoid(x)
 output = x * v1

@@ -1,4 +1,4 @@
-"""A graph of ONNX as a network: node by node from the input to the outputs, what no output needs left out."""
+"""Converts a graph of ONNX to a network, node by node from the input to the outputs."""
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path

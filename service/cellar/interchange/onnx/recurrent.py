@@ -1,4 +1,4 @@
-"""RNN, LSTM and GRU of ONNX as recurrent layers.
+"""Converts the ONNX operators RNN, LSTM and GRU to recurrent layers.
 
 The arrays of both directions stand behind each other along the first axis; the order of gates stands in each cell's
 file. `sequence_lens` that are an input of the graph are what requests send as the lengths of rows.

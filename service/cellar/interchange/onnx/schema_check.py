@@ -1,4 +1,4 @@
-"""Nodes against the schemas of the package onnx: inputs, outputs and attributes are those that an operator has."""
+"""Checks the inputs, outputs and attributes of nodes against the schemas in the package onnx."""
 
 from typing import Any
 

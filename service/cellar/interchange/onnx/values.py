@@ -1,4 +1,4 @@
-"""What flows along the edges of a graph, as the reader knows it: constants, and signals with named axes.
+"""The values of an ONNX graph during import: constants, final states, and signals with named axes.
 
 A signal is what the layers up to here answer, in whichever shape the graph has it. An axis of the tensor is a tuple of
 parts: steps, rows, directions, numbers. So reshaping regroups the same parts, and what a layer reads is told by names

@@ -1,4 +1,4 @@
-"""One step of a cell as nodes of ONNX: each operation of its graph is a node, or two.
+"""Writes one step of a cell as nodes of ONNX, one or two for each operation of its graph.
 
 A value has an axis of rows in front, and of steps before that in a whole sequence, if it depends on the input; what
 depends on parameters alone has none. Both go together by broadcasting, since numbers are the last axis.

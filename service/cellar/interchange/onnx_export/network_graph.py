@@ -1,4 +1,4 @@
-"""A network as a model of ONNX, with its state as explicit inputs and outputs.
+"""Writes a network as a model of ONNX, with its state as explicit inputs and outputs.
 
     x (rows, in)   0.c (rows, n)   0.h (rows, n)   ->   y (rows, out)   0.c.next   0.h.next
 

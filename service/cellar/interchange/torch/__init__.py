@@ -1,4 +1,4 @@
-"""Networks of PyTorch: from a state dict with the order of its modules, or from a module; and a state dict of any."""
+"""Imports networks of PyTorch from state dicts or modules, and exports networks as state dicts."""
 
 from cellar.interchange.torch.from_module import import_torch
 from cellar.interchange.torch.reader import read_torch

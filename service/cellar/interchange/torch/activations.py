@@ -1,4 +1,4 @@
-"""PyTorch's modules without parameters: what each computes, and which settings it has. One line makes another known."""
+"""A table of PyTorch's activation modules: their equations and settings. A new one is one line."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field

@@ -1,4 +1,4 @@
-"""Converts a torch.nn.Module to a network. Torch is not imported, because the module has everything."""
+"""Converts a torch.nn.Module to a network, without importing torch."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any

@@ -1,4 +1,4 @@
-"""Lists of PyTorch modules in the order of their calls: parsed from requests, and with all settings."""
+"""Lists of PyTorch modules in the order of their calls, as requests name them, and their settings."""
 
 import re
 from collections.abc import Mapping, Sequence

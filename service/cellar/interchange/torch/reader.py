@@ -1,4 +1,4 @@
-"""State dicts as networks: the one way that files, requests and modules take."""
+"""Imports state dicts as networks, for files, requests and modules alike."""
 
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any

@@ -1,4 +1,4 @@
-"""Resolves modules from names and shapes of tensors. It never guesses: an error asks for what is missing."""
+"""Finds the kind and settings of modules from the names and shapes of their tensors. It never guesses."""
 
 import re
 from collections.abc import Mapping, Sequence

@@ -1,4 +1,4 @@
-"""Renews the lease of an attempt in a thread, and learns from it whether the job was cancelled or taken over."""
+"""Renews the lease of an attempt in a thread, and records whether the job was cancelled or taken over."""
 
 import logging
 import threading

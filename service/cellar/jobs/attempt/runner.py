@@ -1,4 +1,4 @@
-"""Runs one attempt of a training job, from the lease to the published version, in a worker's child process."""
+"""Runs one attempt of a training job in a child process: acquires the lease, trains, and publishes the new version."""
 
 import logging
 import signal

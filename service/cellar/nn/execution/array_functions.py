@@ -1,4 +1,4 @@
-"""Functions of arrays for training (sums, norms, clipping), as cells, so that they sum in the order of the engine."""
+"""Sums, norms and clips arrays for training with kernels, so that sums have the engine's fixed order."""
 
 import math
 from collections.abc import Mapping, Sequence

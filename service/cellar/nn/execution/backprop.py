@@ -1,4 +1,4 @@
-"""Records the forward pass of a network, with all values saved, and the backward pass, as a list of commands.
+"""Records the forward and the backward pass of a network as a list of commands, for backpropagation.
 
 All arithmetic is in kernels of `cellar.engine`, with two exceptions: if several layers read a signal, its gradients are
 added, those of later layers first; and the gradient of an embedding.

@@ -1,4 +1,4 @@
-"""Draws the masks of dropout for an update, which depend only on the seed, the epoch, the update and the layer."""
+"""Draws the masks of dropout. They depend only on the seed, the epoch, the update and the layer."""
 
 from collections.abc import Sequence
 

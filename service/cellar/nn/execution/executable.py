@@ -1,4 +1,4 @@
-"""Networks with compiled kernels, without weights and with them; runs them forward over sequences."""
+"""Networks with compiled kernels, without and with weights, which run forward over sequences."""
 
 import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence

@@ -1,4 +1,4 @@
-"""Logarithms for initialisers, in plain float64 arithmetic, because those of libraries differ between machines."""
+"""Computes logarithms for initialisers in plain float64 arithmetic, because libraries differ between machines."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""Families of specifications that are chosen by `type`: losses, optimisers, schedules, layers.
+"""Finds specifications by their `type`: losses, optimisers, schedules and layers, one module for each.
 
 A family is a package with one module for each kind, and a list of their names. A new kind is a new module and a name.
 """

@@ -1,4 +1,4 @@
-"""Chooses state, window and epochs of a training on one long series, if the request does not give them.
+"""Chooses state, window and epochs for training on one long series, if the request does not give them.
 
 Otherwise one sequence would be one window, and a run of ten epochs would have ten updates, each through all steps.
 A long series is divided into windows and the state is carried (`carry`): the outputs are the same, with many updates.

@@ -1,4 +1,4 @@
-"""Computes mean losses over the scored steps of a plan: of a network, and of the forecast of the last value."""
+"""Computes mean losses on a dataset: of a network, and of the forecast that repeats the last value."""
 
 import math
 

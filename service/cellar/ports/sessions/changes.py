@@ -1,4 +1,4 @@
-"""Changes of a session: positions, the identity of a request, and the change that a request makes.
+"""A change of a session, the identity of the request that makes it, and the positions before and after it.
 
 The values that every step makes have slots and are not frozen: making one costs 0.2 us, a named tuple 0.35 us and a
 frozen dataclass 1 us. Each keyword argument adds 0.05 us. No code changes them after they are made.

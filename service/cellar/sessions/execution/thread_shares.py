@@ -1,4 +1,4 @@
-"""Schedules kernel calls on threads, so that each network gets the same share of time, however long its calls are.
+"""Schedules kernel calls on threads, with equal shares of time for each network, however long its calls are.
 
 A thread pool runs calls in the order of their arrival, so a network with long calls would get most of the time. Here
 the network that has used the least time runs first (start-time fair queueing). A network with short calls waits for a

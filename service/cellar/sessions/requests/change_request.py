@@ -1,4 +1,4 @@
-"""Requests for changes of sessions that are not steps: edits, and their results."""
+"""Requests that edit a session in another way than by steps, such as a reset or a restore."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Group commit: when the next group of commits may be sent to the store, and how many commits it may have.
+"""Group commit: decides when the next group of commits is sent to the store, and its largest size.
 
 A group costs several times what one more session in it costs, here and in the store, which writes everything that has
 arrived to its disk at once. So at most three groups are in flight: the store always has one to work at, and while its

@@ -1,4 +1,4 @@
-"""Requests: changes of sessions from when they are submitted until they are answered, and their pending results."""
+"""A request to change a session, from its submission to its answer, and the pending result that callers await."""
 
 import asyncio
 import logging

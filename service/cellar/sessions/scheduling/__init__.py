@@ -1,1 +1,1 @@
-"""From a request to its commit: a queue per session, dispatch, and commits."""
+"""Schedules requests: a queue for each session, dispatch to kernels, and commits."""

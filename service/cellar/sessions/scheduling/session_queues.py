@@ -1,4 +1,4 @@
-"""The queues of sessions with what this process knows of each session, in a cache of bounded size.
+"""The queue of waiting requests of each session, and a bounded cache of records of sessions.
 
 Requests of a session are run in the order in which they were submitted.
 """

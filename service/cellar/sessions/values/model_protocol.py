@@ -1,4 +1,4 @@
-"""The protocols of what sessions need of a model: a network that runs, the layout of its states, and its version.
+"""Protocols of what sessions need of a model: a network that runs, the layout of its states, and its version.
 
 `cellar.registry.RunnableModel` and classes of `cellar.nn` implement them. They mention no layers, weights or kernels:
 tests of sessions count steps exactly with a network of three integers.

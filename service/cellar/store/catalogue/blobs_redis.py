@@ -1,4 +1,4 @@
-"""Blobs in Redis: chunks in keys named by the digest, and a head that is written last."""
+"""Blobs in Redis: chunks in keys that contain the digest, and a head key that is written last."""
 
 import hashlib
 from contextlib import suppress

@@ -1,4 +1,4 @@
-"""Requirements of a Redis server: new enough, and configured so that it evicts no keys."""
+"""Checks a Redis server: it must be new enough and must not evict keys."""
 
 from collections.abc import Mapping
 

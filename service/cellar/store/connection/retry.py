@@ -1,4 +1,4 @@
-"""Sends commands again until their outcome is known or the time for it is over.
+"""Sends commands to Redis again until their outcome is known or the time limit is over.
 
 A command that was sent and not answered may have been applied. `execute` sends such a command again, on a fresh
 connection, so it takes only commands whose second arrival changes nothing or is recognised. `read` takes commands that

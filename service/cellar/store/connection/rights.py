@@ -1,4 +1,4 @@
-"""Checks that the Redis user may run every command of the scripts.
+"""Checks that the Redis user may run every command that the scripts call.
 
 A script that is refused a command after it has written leaves half of a change behind, and Redis cannot roll it back.
 So the rights are checked before a connection is used, and again while it is. Each command is run on a probe, a key with

@@ -1,4 +1,4 @@
-"""Protocol of what carries commands to Redis: one connection, or a connection to each primary of a cluster."""
+"""Protocol of the routers that carry commands to Redis: one connection, or one to each primary of a cluster."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass

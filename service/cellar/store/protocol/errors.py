@@ -1,4 +1,4 @@
-"""Errors of Redis translated to Cellar's errors, and timeouts, for all stores."""
+"""Translates errors and timeouts of Redis to Cellar's errors, for all stores."""
 
 import re
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""The changes of a session after a position, with the answers that a client missed, from the ring of last changes."""
+"""Finds the changes of a session after a position, with their answers, among the stored last changes."""
 
 from collections.abc import Sequence
 

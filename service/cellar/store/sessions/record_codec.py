@@ -1,4 +1,4 @@
-"""The stored form of a session: the fields of its hash. Scripts compare them as bytes, and read only the incarnation.
+"""Encodes and decodes the stored form of a session: the fields of its Redis hash, which scripts compare as bytes.
 
 Fields of the hash:
 

@@ -1,4 +1,4 @@
-"""Converts between arrays with axes named by letters (T steps, B rows, F features) and (T, B, F)."""
+"""Reorders the axes of arrays between a layout in letters (T steps, B rows, F features) and (T, B, F)."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Safetensors files read tensor by tensor, from bytes or from a file, as float32.
+"""Reads safetensors files tensor by tensor, from bytes or from a file, as float32.
 
 A file is eight bytes with the length of a header, the header (JSON: type, shape and place of each tensor), and the
 tensors. Length, header and places are checked before anything else is read: they fill the file without a gap or an

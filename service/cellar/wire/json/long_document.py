@@ -1,4 +1,4 @@
-"""Decodes long JSON documents without decoding their arrays of numbers, whose text is kept.
+"""Decodes long JSON documents except for their arrays of numbers, whose text is kept for `wire.numbers`.
 
 A long request is an array of numbers with a few other members. These are decoded as usual; a long array
 of numbers stays text (`NumberText`) until its shape is known. So at most

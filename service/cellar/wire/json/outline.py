@@ -1,4 +1,4 @@
-"""Reads single members of a JSON object that is refused, even if the rest is not valid JSON.
+"""Reads single members of a JSON object that was refused, such as its id, even if the rest is not valid JSON.
 
 The answer to a refused message must have its session and id, and later steps of its session depend on it.
 """

@@ -1,4 +1,4 @@
-"""The routes that tell whether the process is alive and whether it can serve requests."""
+"""The routes `/healthz` and `/readyz`: whether the process is alive, and whether it can serve requests."""
 
 from fastapi import APIRouter
 

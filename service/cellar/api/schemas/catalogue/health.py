@@ -1,4 +1,4 @@
-"""Answers of the checks whether the service is alive and ready."""
+"""Answers of `/healthz` and `/readyz`."""
 
 from typing import Any, Literal
 

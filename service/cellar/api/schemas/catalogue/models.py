@@ -1,4 +1,4 @@
-"""Models and their versions."""
+"""Requests that create models and versions, and answers about them and their weights."""
 
 from datetime import datetime
 from typing import Annotated, Any, Self

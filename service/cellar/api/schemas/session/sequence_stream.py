@@ -1,4 +1,4 @@
-"""The query and the lines of sequences of any length."""
+"""Requests and answers of long sequences: the query, the lines of steps and the lines of results."""
 
 from typing import Literal
 

@@ -1,4 +1,4 @@
-"""The JSON messages of clients and of the service on a stream."""
+"""The JSON messages of a WebSocket, from clients and from the service."""
 
 from typing import Annotated
 

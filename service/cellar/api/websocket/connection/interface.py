@@ -1,4 +1,4 @@
-"""The interface between a WebSocket connection and the socket that handles its messages."""
+"""Protocols (abstract interfaces) between a WebSocket connection and the socket that handles its messages."""
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext

@@ -1,4 +1,4 @@
-"""Divides data into windows, which are backpropagated through, and into batches in the order of an epoch.
+"""Divides data into windows (for truncated backpropagation) and into batches, in the order of an epoch.
 
 ::
 

@@ -1,4 +1,4 @@
-"""The data of a training run."""
+"""The data of a training run: inputs and targets as arrays, and separate validation data if given."""
 
 from dataclasses import dataclass
 

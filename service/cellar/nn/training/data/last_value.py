@@ -1,4 +1,4 @@
-"""The simplest forecast, which repeats the last value; a model that forecasts a series should be better.
+"""The naive forecast, which repeats the last value. Results of training are compared with it.
 
 It exists if every target is an input of a later step: output j at step t is feature c at step t + h, with h at
 least 1, of the same row. This is found by comparing bits, so targets that were scaled differently from the inputs

@@ -1,4 +1,4 @@
-"""The cross entropy of independent events."""
+"""The binary cross entropy, for independent probabilities."""
 
 from collections.abc import Iterator
 from typing import ClassVar, Literal

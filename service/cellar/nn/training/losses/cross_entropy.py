@@ -1,4 +1,4 @@
-"""The cross entropy of classes."""
+"""The cross entropy, for one class of several."""
 
 from collections.abc import Iterator
 from typing import ClassVar, Literal

@@ -1,4 +1,4 @@
-"""AdaDelta."""
+"""The optimiser AdaDelta."""
 
 from typing import ClassVar, Literal
 

@@ -1,4 +1,4 @@
-"""AdaGrad."""
+"""The optimiser AdaGrad."""
 
 from typing import ClassVar, Literal
 

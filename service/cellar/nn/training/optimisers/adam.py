@@ -1,4 +1,4 @@
-"""Adam and AdamW."""
+"""The optimisers Adam and AdamW."""
 
 import math
 from typing import ClassVar, Literal

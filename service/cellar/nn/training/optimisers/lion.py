@@ -1,4 +1,4 @@
-"""Lion."""
+"""The optimiser Lion."""
 
 from typing import ClassVar, Literal
 

@@ -1,4 +1,4 @@
-"""Gradient descent with momentum."""
+"""The optimiser of gradient descent with momentum."""
 
 from typing import ClassVar, Literal
 

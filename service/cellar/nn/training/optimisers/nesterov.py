@@ -1,4 +1,4 @@
-"""Gradient descent with Nesterov's momentum."""
+"""The optimiser of gradient descent with Nesterov's momentum."""
 
 from typing import ClassVar, Literal
 

@@ -1,4 +1,4 @@
-"""RMSProp."""
+"""The optimiser RMSProp."""
 
 from typing import ClassVar, Literal
 

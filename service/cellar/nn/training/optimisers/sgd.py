@@ -1,4 +1,4 @@
-"""Gradient descent."""
+"""The optimiser of plain gradient descent."""
 
 from typing import ClassVar, Literal
 

@@ -1,4 +1,4 @@
-"""A loss that is compiled as a cell: from an output `x` and its `target`, both of one step and row, to one number."""
+"""Compiles a loss as a cell: from an output `x` and its `target`, both of one step and row, to one number."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""An optimiser that is compiled as a cell: from the gradient `x` and the weights `w` to new weights.
+"""Compiles an optimiser as a cell: from the gradient `x` and the weights `w` to new weights.
 
 All weights of a network are one vector. The state of the optimiser is the state of the cell.
 """

@@ -1,4 +1,4 @@
-"""Errors of runs in which a number became NaN or infinite, with its place and a remedy."""
+"""Errors of training runs in which a number became NaN or infinite, with its place and a remedy."""
 
 from collections.abc import Mapping
 

@@ -1,4 +1,4 @@
-"""The loss of a batch and its gradient: recorded once for each shape of batch, and run by one native call.
+"""Computes the loss of a batch and its gradient, in one native call that is recorded once for each shape of batch.
 
 With `recompute` a long window is run in segments of that many steps. Values are kept for one segment at a time::
 

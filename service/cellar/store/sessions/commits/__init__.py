@@ -1,1 +1,1 @@
-"""Commits: the script call of each, a faster way to write most of them, the pipeline that sends them, and results."""
+"""Commits of sessions: encodes them as script calls, sends them in a pipeline, and reads the results."""

@@ -1,4 +1,4 @@
-"""The result of a commit, from the reply of its script. Pure functions."""
+"""Converts the reply of the commit script to the result of the commit. Pure functions."""
 
 import logging
 from collections.abc import Sequence
