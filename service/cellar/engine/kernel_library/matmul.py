@@ -48,12 +48,10 @@ def float32_product(registers: Registers) -> Any:
         if rows <= 0:
             return 0
         blocks = (rows + tallest - 1) // tallest
-        low = rows // blocks
-        tall = rows - low * blocks  # this number of blocks has a row more
+        low, tall = rows // blocks, rows % blocks  # `tall` blocks have a row more
         most = most_panels(low + 1 if tall > 0 else low)
         groups = (panels + most - 1) // most
-        narrow = panels // groups
-        wide = panels - narrow * groups
+        narrow, wide = panels // groups, panels % groups
         parts = (64 * most * length + WEIGHTS_BYTES - 1) // WEIGHTS_BYTES if blocks > 1 else 1
         depth = (length + parts - 1) // parts
         panel = 64 * length

@@ -103,20 +103,8 @@ def unpack_steps(frame: bytes) -> list[Step]:
     steps: list[Step] = []
     at = word = 0
     for (
-        tag,
-        flags,
-        session,
-        writer,
-        key,
-        length,
-        rows,
-        features,
-        timeout_ms,
-        epoch,
-        step,
-        digest,
-        seq,
-    ) in STEP.iter_unpack(records):
+        tag, flags, session, writer, key, length, rows, features, timeout_ms, epoch, step, digest, seq,
+    ) in STEP.iter_unpack(records):  # fmt: skip
         if flags >= 2 * RESET:
             raise _impossible(len(steps), f"flags {flags:#x}")
         start, at = at, at + length * rows * features
