@@ -10,8 +10,8 @@ from starlette.types import Message
 
 from cellar.api.errors import problems
 from cellar.api.http.body import BodyLimit
-from cellar.api.http.json_route import JsonRoute, read_json
 from cellar.api.limits.body_memory import BodyMemory
+from cellar.api.routes.json_route import JsonRoute, read_json
 from cellar.nn.spec.base import Frozen
 from tests.api.http.clients import client_of, in_pieces
 

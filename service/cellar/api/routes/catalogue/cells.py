@@ -5,8 +5,8 @@ from fastapi import APIRouter
 
 from cellar.api.errors.problems import answers
 from cellar.api.errors.validation_errors import below
-from cellar.api.http.json_route import JsonRoute
 from cellar.api.http.parameters import BODY, CELL
+from cellar.api.routes.json_route import JsonRoute
 from cellar.api.schemas.catalogue.cells import CellAnswer, CellRequest
 from cellar.engine import build_cell
 

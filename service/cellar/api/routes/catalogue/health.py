@@ -5,7 +5,7 @@ from fastapi import APIRouter
 from cellar import __version__
 from cellar.api.dependencies import Parts
 from cellar.api.errors.problems import answers
-from cellar.api.http.json_route import JsonRoute
+from cellar.api.routes.json_route import JsonRoute
 from cellar.api.schemas.catalogue.health import HealthAnswer, ReadyAnswer
 from cellar.errors import StoreUnavailable
 

@@ -8,7 +8,6 @@ from fastapi import APIRouter, Query, Response
 from cellar.api.dependencies import CallerOf, Parts
 from cellar.api.errors.problems import answers
 from cellar.api.http.body import run_in_reader_thread
-from cellar.api.http.json_route import JsonRoute
 from cellar.api.http.parameters import (
     ARRAYS,
     BODY,
@@ -21,6 +20,7 @@ from cellar.api.http.parameters import (
     Limit,
     set_replayed,
 )
+from cellar.api.routes.json_route import JsonRoute
 from cellar.api.schemas.catalogue.jobs import JobAnswer, JobRequest, JobsAnswer
 from cellar.errors import FingerprintMismatch, IdUnknown, JobUnknown, ModelUnknown
 from cellar.ports import JobState

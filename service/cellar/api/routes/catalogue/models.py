@@ -11,7 +11,6 @@ from cellar.api.dependencies import CallerOf, Parts, Services
 from cellar.api.errors.problems import answers
 from cellar.api.http.array_answers import parameters_of
 from cellar.api.http.body import body_of, bytes_of
-from cellar.api.http.json_route import JsonRoute
 from cellar.api.http.parameters import (
     ARRAYS,
     BODY,
@@ -25,6 +24,7 @@ from cellar.api.http.parameters import (
     set_created,
 )
 from cellar.api.http.upload import MULTIPART
+from cellar.api.routes.json_route import JsonRoute
 from cellar.api.schemas.catalogue.models import (
     ModelAnswer,
     ModelLine,

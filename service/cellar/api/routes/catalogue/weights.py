@@ -11,9 +11,9 @@ from fastapi.responses import StreamingResponse
 from cellar.api.dependencies import CallerOf, Parts, Services
 from cellar.api.errors.problems import answers
 from cellar.api.http.body import JSON, bytes_of
-from cellar.api.http.json_route import JsonRoute
 from cellar.api.http.negotiation import answer_type
 from cellar.api.http.parameters import PARAMETER, STORE, ModelRefPath
+from cellar.api.routes.json_route import JsonRoute
 from cellar.api.schemas.catalogue.models import ModelRequest, WeightsAnswer
 from cellar.errors import ImportRefused, ModelUnknown, NotAcceptable
 from cellar.interchange.export import FORMATS, ONNX_MEDIA_TYPE, Exported

@@ -4,8 +4,8 @@ from fastapi import APIRouter, Response
 
 from cellar.api.dependencies import Parts
 from cellar.api.errors.problems import answers, document_of
-from cellar.api.http.json_route import JsonRoute
 from cellar.api.http.parameters import BODY, CONFLICT, REPLAY, SESSION, IdempotencyKey, SessionPath, set_replayed
+from cellar.api.routes.json_route import JsonRoute
 from cellar.api.schemas.history.forks import ChildAnswer, ForkAnswer, ForkRequest
 from cellar.errors import FingerprintMismatch, ForkTooLarge
 

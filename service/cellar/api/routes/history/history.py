@@ -7,8 +7,8 @@ from fastapi import APIRouter, Query, Response
 
 from cellar.api.dependencies import Parts
 from cellar.api.errors.problems import answers
-from cellar.api.http.json_route import JsonRoute
 from cellar.api.http.parameters import BODY, CHANGE, REPLAY, SESSION, IdempotencyKey, Limit, SessionPath
+from cellar.api.routes.json_route import JsonRoute
 from cellar.api.routes.session.state import changed
 from cellar.api.schemas.history.history import HistoryAnswer, LogAnswer, RewindRequest
 from cellar.api.schemas.session.sessions import ChangeAnswer

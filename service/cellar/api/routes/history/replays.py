@@ -4,7 +4,6 @@ from fastapi import APIRouter, Response
 
 from cellar.api.dependencies import Parts
 from cellar.api.errors.problems import answers
-from cellar.api.http.json_route import JsonRoute
 from cellar.api.http.parameters import (
     BODY,
     CHANGE,
@@ -15,6 +14,7 @@ from cellar.api.http.parameters import (
     IdempotencyKey,
     SessionPath,
 )
+from cellar.api.routes.json_route import JsonRoute
 from cellar.api.routes.session.state import changed
 from cellar.api.schemas.history.replays import MigrateRequest, ReplayAnswer, ReplayRequest
 from cellar.api.schemas.session.sessions import ChangeAnswer

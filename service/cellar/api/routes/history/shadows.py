@@ -4,8 +4,8 @@ from fastapi import APIRouter
 
 from cellar.api.dependencies import Parts
 from cellar.api.errors.problems import answers
-from cellar.api.http.json_route import JsonRoute
 from cellar.api.http.parameters import BODY, MODEL, SESSION, SessionPath
+from cellar.api.routes.json_route import JsonRoute
 from cellar.api.schemas.history.shadows import ShadowAnswer, ShadowRequest
 from cellar.errors import ModelUnfit, NotKept, ShadowUnknown
 

@@ -6,7 +6,6 @@ from fastapi import APIRouter, Depends, Path, Response
 
 from cellar.api.dependencies import Parts
 from cellar.api.errors.problems import answers
-from cellar.api.http.json_route import JsonRoute
 from cellar.api.http.parameters import (
     BODY,
     CHANGE,
@@ -18,6 +17,7 @@ from cellar.api.http.parameters import (
     creation,
     set_created,
 )
+from cellar.api.routes.json_route import JsonRoute
 from cellar.api.routes.session.state import changed
 from cellar.api.schemas.history.snapshots import RestoreRequest, SnapshotAnswer, SnapshotRequest, SnapshotsAnswer
 from cellar.api.schemas.names import NAME_PATTERN

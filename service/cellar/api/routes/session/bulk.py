@@ -13,8 +13,8 @@ from cellar.api.bulk.response import BulkResponse
 from cellar.api.dependencies import CallerOf, Parts
 from cellar.api.errors.problems import answers
 from cellar.api.http.body import body_type, bytes_of
-from cellar.api.http.json_route import JsonRoute
 from cellar.api.http.negotiation import answer_type
+from cellar.api.routes.json_route import JsonRoute
 from cellar.errors import BodyTooLarge, MalformedBody, NotAcceptable, UnsupportedMediaType
 from cellar.ports import Caller
 from cellar.wire.frames import frames

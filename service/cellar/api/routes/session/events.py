@@ -10,8 +10,8 @@ from starlette.types import Receive, Scope, Send
 from cellar.api.dependencies import Parts
 from cellar.api.errors.problems import answers
 from cellar.api.fast_http.strict import ENDLESS
-from cellar.api.http.json_route import JsonRoute
 from cellar.api.http.parameters import SESSION, SessionPath
+from cellar.api.routes.json_route import JsonRoute
 from cellar.api.schemas.names import LAST_EVENT_ID_PATTERN
 from cellar.api.schemas.session.events import ITEM, MEDIA_TYPE, event_id, text_of
 from cellar.errors import CellarError, NotKept, Overloaded

@@ -6,7 +6,6 @@ from fastapi import APIRouter, Query, Response
 
 from cellar.api.dependencies import CallerOf, Parts
 from cellar.api.errors.problems import answers
-from cellar.api.http.json_route import JsonRoute
 from cellar.api.http.parameters import (
     BODY,
     MODEL,
@@ -23,6 +22,7 @@ from cellar.api.http.parameters import (
     set_created,
     set_replayed,
 )
+from cellar.api.routes.json_route import JsonRoute
 from cellar.api.schemas.names import PREFIX_PATTERN, REF_PATTERN
 from cellar.api.schemas.session.sessions import (
     SessionAnswer,

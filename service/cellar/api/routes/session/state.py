@@ -18,7 +18,6 @@ from cellar.api.dependencies import Parts
 from cellar.api.errors.problems import answers
 from cellar.api.http.array_answers import POSITION, STEP_NUMBER, parameters_of
 from cellar.api.http.body import BYTES, JSON, body_of, bytes_of, encode_in_thread
-from cellar.api.http.json_route import JsonRoute
 from cellar.api.http.negotiation import answer_type
 from cellar.api.http.parameters import (
     ARRAYS,
@@ -31,6 +30,7 @@ from cellar.api.http.parameters import (
     SessionPath,
     set_replayed,
 )
+from cellar.api.routes.json_route import JsonRoute
 from cellar.api.schemas.session.sessions import (
     ChangeAnswer,
     LayerAnswer,
