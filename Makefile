@@ -35,7 +35,7 @@ check: lint test test-below ## what CI runs
 golden: .venv/installed-dev ## print the golden hashes of the arithmetic, on every level that the machine has
 	$(BIN)/python -m tests.engine.golden
 
-faults: .venv/installed-dev ## 10,000 steps through lost, torn and doubled messages and kills (ARGS="--seed 7 --runs 3")
+faults: .venv/installed-dev ## 10,000 steps through lost, cut and doubled messages and kills (ARGS="--seed 7 --runs 3")
 	$(BIN)/python -m tests.faults.run $(ARGS)
 
 matrix: .venv-bench/installed-bench-service ## training jobs of 900 combinations against PyTorch (ARGS="--only huber")
@@ -47,7 +47,7 @@ interchange: .venv-bench/installed-bench ## networks of other frameworks beside 
 contract: .venv/installed-dev .venv-contract/installed-contract tests/contract/node_modules/.package-lock.json ## the API document against linters, clients and generated requests (ARGS="--seconds 600 --seed 7")
 	$(BIN)/python -m tests.contract.run $(ARGS)
 
-demo: .venv/installed-embedded ## train, serve, kill and go on, on real measurements (ONCE=1: then exit)
+demo: .venv/installed-embedded ## train, serve, kill and continue, on real measurements (ONCE=1: then exit)
 	$(BIN)/cellar demo $(if $(ONCE),--once)
 
 bench-engine: .venv-bench/installed-bench ## steps against PyTorch, ONNX Runtime and OpenVINO (QUICK=1, THREADS=2, ARGS=)

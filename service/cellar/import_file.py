@@ -31,7 +31,7 @@ STATE_DICTS = ("state_dict", "model_state_dict", "model", "actor_critic", "polic
 
 @dataclass(frozen=True, slots=True)
 class Import:
-    """What is asked for on the command line."""
+    """The arguments of the command."""
 
     file: Path
     modules: tuple[str, ...] | None
@@ -180,12 +180,12 @@ READERS: Mapping[str, Callable[[Import], ImportedNetwork]] = {
 
 
 def listed(text: str | None) -> tuple[str, ...] | None:
-    """Return what stands between the commas of a text."""
+    """Return the items of a list that are separated by commas."""
     return None if text is None else tuple(part.strip() for part in text.split(",") if part.strip())
 
 
 def run(asked: Import, url: str, name: str, session: str | None, output: Path | None) -> Sequence[str]:
-    """Carry the command out, and return what it says."""
+    """Run the command, and return its output."""
     imported = read(asked)
     if output is not None:
         imported.save(output)

@@ -85,8 +85,9 @@ class Registry:
     ) -> tuple[ModelVersion, bool]:
         """Store a network with its weights as the newest version of a name; return it and whether it is new.
 
-        What the newest version is already is not stored again. Raise InvalidInput (CellError among them) for a name or
-        network that cannot be, CompileFailed, BodyTooLarge or StoreUnavailable.
+        Nothing is stored if the newest version already has this network and these weights. Raise InvalidInput
+        (CellError among them) for a name or network that cannot be, CompileFailed, BodyTooLarge or
+        StoreUnavailable.
         """
         network = Network(imported.spec, pointer="/network")
         weights = imported.stored()

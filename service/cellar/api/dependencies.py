@@ -27,7 +27,7 @@ CALLER = "cellar.caller"
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """What the composition root hands to the api."""
+    """The parts of the service that the composition root gives to the routes."""
 
     sessions: Sessions
     states: States
@@ -42,7 +42,7 @@ class Services:
     deletions: Deletions
     jobs: Jobs
     ready: Callable[[], Awaitable[dict[str, Any]]]
-    """Return what the connected store really gives, or raise Unavailable."""
+    """Return the durability and other facts of the connected store, or raise Unavailable."""
 
 
 def services_of(request: Request) -> Services:

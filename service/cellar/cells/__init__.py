@@ -34,7 +34,7 @@ class Layout:
     """How a framework keeps the parameters of a cell."""
 
     layer: str
-    """What the framework calls a layer of such cells."""
+    """The framework's name for a layer of such cells."""
     arrays: tuple[StackedArray, ...]
     options: Mapping[str, Any] = field(default_factory=dict)
     """Attributes that the layer must have to be this cell, such as `reset_after = true`."""

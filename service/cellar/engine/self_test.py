@@ -23,7 +23,7 @@ GOLDEN = {
     "bfloat16": "4b026dd6a6bf3fc50c1ca38f1f2ca21055214b903331200387d4baed5eba382a",
     "training": "e277cc98f1601fc016a83352f8ed3471ffb31505ffffc891c366bf073f343880",
 }
-"""sha256 of what the golden network computes: with weights in float32, in bfloat16, and its gradients.
+"""sha256 of the results of the golden network: with weights in float32, in bfloat16, and its gradients.
 
 They change with KERNEL_REV, those of training with TRAINING_REV too, and when an operation is added to the golden
 network; never otherwise. `make golden` prints them.
@@ -69,7 +69,7 @@ def check(cache: KernelCache, *, training: bool = False) -> None:
 
 
 def digest(cache: KernelCache, name: str) -> str:
-    """Return the sha256 of what this machine computes, for a name in `GOLDEN`. Raise CompileFailed."""
+    """Return the sha256 of this machine's results, for a name in `GOLDEN`. Raise CompileFailed."""
     kernels = compile_cells(golden_cells(), cache, training=name == "training")
     arrays = _gradients(kernels[1]) if name == "training" else _served(kernels, cache, bfloat16=name == "bfloat16")
     found = hashlib.sha256()

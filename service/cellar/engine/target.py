@@ -19,7 +19,7 @@ _X86_LEVELS = (
 )
 
 _X86 = ("x86_64", "AMD64")
-"""What Linux and Windows call it."""
+"""The names of the architecture in Linux and Windows."""
 
 _WIDE = ("x86-64-v4", "avx512", "cascadelake", "cooperlake", "icelake", "rapids", "tigerlake", "znver4", "znver5")
 """Parts of the names of processors with AVX-512."""

@@ -78,7 +78,7 @@ def residual_sum(
 
 
 def stateless(equations: str, size: int, weights: Mapping[str, Array], place: str) -> ImportedLayer:
-    """Return a layer of equations without state, `output = ...`, that answers `size` numbers."""
+    """Return a layer of equations without state, `output = ...`, with `size` outputs."""
     spec = RecurrentSpec(cell=EquationsSpec(equations=equations), hidden_size=size)
     return ImportedLayer(spec, weights, place)
 

@@ -29,7 +29,7 @@ class Exported:
     data: bytes | memoryview
     """Its weights, as the registry stores them."""
     origin: Mapping[str, Any]
-    """What is kept of where it comes from."""
+    """The framework that it was imported from, with what is needed to export it again."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -67,7 +67,7 @@ WIDE = "Wh_h̃"
 
 @dataclass(frozen=True, slots=True)
 class Module:
-    """A module as the list names it: what its arrays' names begin with, or a function, and what is said of it."""
+    """A module in the list: the prefix of its arrays' names, or a function, and its settings."""
 
     text: str
     name: str
@@ -199,7 +199,7 @@ def _recurrent(module: Module, group: Group) -> tuple[list[ImportedLayer], int, 
 
 
 def _function(module: Module, width: int, prefixes: Sequence[str]) -> list[ImportedLayer]:
-    """Return the layers of a function that stands between modules."""
+    """Return the layers of an activation function in the list of modules."""
     if module.name in ("Dropout", "dropout"):
         return [ImportedLayer(DropoutSpec(rate=_number(module, module.word or "0.5")), {}, module.text)]
     if module.name not in FUNCTIONS:
@@ -227,7 +227,7 @@ def _said(module: Module, kind: str) -> Activation:
 
 
 def _epsilon(module: Module) -> float:
-    """Return what is added to the variance. Raise ImportRefused if the list does not state it: it is not in the arrays.
+    """Return the epsilon, which only the list of modules can state. Raise ImportRefused if it does not.
 
     LayerNorm(n; eps) adds eps from Flux 0.16.11 on, and eps^2 in the versions before.
     """
@@ -280,7 +280,7 @@ def _safetensors(path: Path) -> dict[str, NDArray[Any]]:
 
 
 def _npz(path: Path) -> dict[str, NDArray[Any]]:
-    """Return the arrays of an npz file; each header is read before as many numbers as it states."""
+    """Return the arrays of an npz file. The size in each header is checked before the numbers are read."""
     try:
         with zipfile.ZipFile(path) as archive:
             entries = archive.infolist()

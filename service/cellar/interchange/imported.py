@@ -24,7 +24,7 @@ class ImportedNetwork:
     spec: NetworkSpec
     weights: Mapping[str, Array]
     origin: Mapping[str, Any] = field(default_factory=dict)
-    """What is kept of where it comes from, as JSON: `framework`, and what else it takes to give the weights back."""
+    """Its origin as JSON: `framework`, and what is needed to export the weights to it again."""
     data: bytes | memoryview | None = None
     """The weights as the registry stores them, of which `weights` are parts then; None if they are arrays elsewhere."""
 

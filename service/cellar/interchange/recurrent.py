@@ -42,7 +42,7 @@ DEFAULTS = {"f": Activation("sigmoid"), "g": Activation("tanh"), "h": Activation
 
 @dataclass(frozen=True, slots=True)
 class RecurrentForm:
-    """A built-in cell, and in what it differs."""
+    """A built-in cell, with other activations where a layer needs them."""
 
     cell: str
     activations: Mapping[str, Activation]

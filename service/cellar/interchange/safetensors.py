@@ -33,7 +33,7 @@ CONVERT = (
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What is said of a file besides its tensors."""
+    """Options for reading a file: what its tensors do not determine."""
 
     network: NetworkSpec | None = None
     """The network whose weights these are; None for one that the tensors describe."""
@@ -44,7 +44,7 @@ class Reading:
     ignore: Sequence[str] = ()
     """Beginnings of the names of tensors that are left out."""
     origin: Mapping[str, Any] = field(default_factory=dict)
-    """What is kept of where the network comes from."""
+    """The origin of the network: a framework, and what is needed to export it again."""
 
 
 def open_file(source: Source) -> TensorFile:
@@ -99,7 +99,7 @@ def names_in(file: TensorFile) -> Names | None:
 
 
 def origin_in(file: TensorFile) -> dict[str, Any]:
-    """Return what a file says of its origin, in the entry `origin` of its metadata. Raise MalformedJson."""
+    """Return the origin that a file states in the entry `origin` of its metadata. Raise MalformedJson."""
     found = decode(file.metadata["origin"].encode()) if "origin" in file.metadata else {}
     return found if isinstance(found, dict) else {}
 
@@ -129,7 +129,7 @@ def _read_stacked(file: TensorFile, network: Network, said: Reading, ignore: Seq
 
 
 def known_origin(network: Network, origin: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what a file says of its origin if that is true of the network, else nothing."""
+    """Return the origin that a file states if it fits the network, else nothing."""
     try:
         bindings(network, torch_modules(origin))
     except (ImportRefused, ValueError, KeyError, TypeError):

@@ -27,7 +27,7 @@ def check_size(shape: Sequence[int], place: str) -> None:
 
 
 def float32_array(array: NDArray[Any], place: str) -> Array:
-    """Return an array as float32 without rounding. Raise ImportRefused for another type and for what is not finite."""
+    """Return an array as float32 without rounding. Raise ImportRefused for other types and for NaN or infinity."""
     if array.dtype.kind != "f":
         raise ImportRefused(
             f"the array {place!r} holds no real numbers", place=place, expected="float32", actual=str(array.dtype)

@@ -9,7 +9,7 @@ class Caller:
 
     tenant: str
     scopes: frozenset[str] = frozenset()
-    """What the key of the caller allows; empty for a caller without a key."""
+    """The permissions of the caller's API key; empty for a caller without a key."""
 
 
 ANYBODY = Caller("default")

@@ -23,7 +23,7 @@ class Gunzip:
         self._begun = False
 
     def feed(self, data: bytes) -> Iterator[bytes]:
-        """Yield what the bytes decode to, at most PIECE_BYTES at a time. Raise MalformedBody.
+        """Yield the decoded bytes, at most PIECE_BYTES at a time. Raise MalformedBody.
 
         Each piece is decoded when it is requested, so a caller can stop early.
         """

@@ -107,7 +107,7 @@ async def read_body(request: Request, *, named: bool) -> AsyncIterator[ModelBody
 
 
 def _of_form(query: UploadQuery, upload: Upload, *, named: bool) -> UploadQuery:
-    """Return what the query and the parts of a form say besides its documents. Raise InvalidInput."""
+    """Return the options of a form, from the query and from its parts that are no documents. Raise InvalidInput."""
     known = [name for name in UploadForm.model_fields if named or name != "name"]
     for part in upload.parts:
         if part not in known:
@@ -143,12 +143,12 @@ def _documents(texts: Mapping[str, bytes | bytearray]) -> _Documents:
 
 
 def _listed(text: str | None) -> tuple[str, ...] | None:
-    """Return what stands between the commas of a text."""
+    """Return the items of a list that are separated by commas."""
     return None if text is None else tuple(part.strip() for part in text.split(",") if part.strip())
 
 
 def _check(file: TensorFile, documents: _Documents, query: UploadQuery) -> Check | None:
-    """Return what a form, the metadata or tensors of a file say of outputs. Raise InvalidInput or ImportRefused."""
+    """Return the expected outputs in a form, or in the metadata or tensors of a file. Raise InvalidInput."""
     if documents.check is not None:
         return documents.check.check()
     names = [f"{CHECK}.{name}" for name in ("inputs", "outputs")]

@@ -15,7 +15,7 @@ PART_NUMBERS = 16 * 1024
 
 
 NAMES = {"step": "output", "sequence": "outputs"}
-"""What JSON calls the outputs of each kind."""
+"""The name in JSON of the outputs of each kind."""
 
 
 def laid_out(outputs: Floats, layout: str) -> Floats:
@@ -63,7 +63,7 @@ def document_of(result: StepResult) -> dict[str, Any]:
 
 
 def name_of(result: StepResult) -> str:
-    """Return what JSON calls the outputs."""
+    """Return the name of the outputs in JSON."""
     return NAMES[result.command.kind]
 
 

@@ -183,7 +183,7 @@ def meant_value(value: str, known: list[str]) -> str | None:
 
 
 def layer_hint(kind: str, known: list[str]) -> str:
-    """Return what to write instead of an unknown type of layer, or ""."""
+    """Return a suggestion for an unknown type of layer, or ""."""
     if "recurrent" not in known:
         return ""
     plain = plain_name(kind).removesuffix("layer").removesuffix("cell")

@@ -43,7 +43,7 @@ Headers = Sequence[tuple[bytes, bytes]]
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """What a head says beside whose steps these are."""
+    """The options in a head: everything except the session."""
 
     kind: Kind
     reads: str

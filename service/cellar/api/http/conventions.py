@@ -67,7 +67,7 @@ class HeadRequests:
 
 
 class EndingNewlines:
-    """Ends every JSON answer with a newline, so that it reads well in a terminal. Problem documents have theirs."""
+    """Ends every JSON answer with a newline, to be readable in a terminal. Problem documents have it already."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app

@@ -22,7 +22,7 @@ MOST_HEADERS = 8
 
 @dataclass(slots=True)
 class Upload:
-    """What has come: a file, and small parts by their names."""
+    """The received parts of a body: a file, and small parts by their names."""
 
     file: IO[bytes]
     has_file: bool = False
@@ -97,7 +97,7 @@ async def _receive_form(request: Request, upload: Upload, receiver: _Receiver, f
 
 
 class _Form:
-    """What the parser tells of: parts, their headers and their bytes."""
+    """The callbacks of the parser, for parts, their headers and their bytes."""
 
     def __init__(self, upload: Upload, receiver: _Receiver, file_part: str) -> None:
         self._upload = upload
@@ -110,7 +110,7 @@ class _Form:
         self.ended = False
 
     def callbacks(self) -> Any:
-        """Return what the parser calls, by its names."""
+        """Return the callbacks of the parser by name."""
         names = ("part_begin", "header_field", "header_value", "header_end", "headers_finished", "part_data", "end")
         return {f"on_{name}": getattr(self, f"_on_{name}") for name in names}
 

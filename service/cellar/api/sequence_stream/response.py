@@ -29,7 +29,7 @@ class OpenSequences:
         self.stopping = False
 
     def stop(self) -> None:
-        """End each of them after the chunks that it has, and tell its client from where to continue."""
+        """End each sequence after its chunks so far, with an answer that says from where to continue."""
         self.stopping = True
         for exchange in self.exchanges:
             exchange.stop()

@@ -65,7 +65,7 @@ def while_wanted(wanted: Wanted) -> Iterator[None]:
 
 
 def is_wanted() -> bool:
-    """Return whether the result of what this thread compiles is still needed."""
+    """Return whether the kernels that this thread compiles are still needed."""
     return _wanted.get()()
 
 

@@ -226,7 +226,7 @@ def _shrink(directory: Path) -> None:
 
 @functools.cache
 def _made_of() -> tuple[str, str, str]:
-    """Return digests of what all machine code depends on: the files of the engine, and the compilers' versions."""
+    """Return digests of all that machine code depends on: the files of the engine, and the compilers' versions."""
     return engine_digest(Path(__file__).parents[1]), version("numba"), version("llvmlite")
 
 

@@ -111,7 +111,7 @@ class FusedLoopWriter(SourceWriter):
         return f"{node.op.kernel}({', '.join(operands)})" if node.op.kernel else operands[0]
 
     def operand(self, node: Node, names: dict[Node, str]) -> str:
-        """Return what a node is called where it is used."""
+        """Return the expression by which a node's value is read."""
         if node.op is Op.CONST:
             return f"splat(float32({_literal(node.value)}))"
         if node.op is Op.LENGTH:

@@ -39,7 +39,7 @@ class Roles:
 
 
 def resolve(program: Program, source: Source, inputs: tuple[str, ...]) -> Roles:
-    """Return what every name of the program is. Raise CellNameError."""
+    """Return the role of every name in the program (input, state, parameter, ...). Raise CellNameError."""
     return _Resolver(program, source, inputs).roles()
 
 
@@ -52,7 +52,7 @@ class _Resolver:
         self.inputs = inputs
 
     def roles(self) -> Roles:
-        """Return what every name is."""
+        """Return the role of every name."""
         assigned = self.assigned()
         declared = self.declared(assigned)
         early = self.read_before_assignment()
@@ -147,7 +147,7 @@ class _Resolver:
         )
 
     def meant(self, name: str, assigned: set[str], known: set[str]) -> str:
-        """Return what to write instead of an unknown name."""
+        """Return a suggestion for an unknown name."""
         if (step := _OF_ANOTHER_STEP.fullmatch(name)) is not None:
             base = step["before"] or step["after"]
             for state in (base, f"{base}_t", f"{base}_new", f"new_{base}"):

@@ -132,7 +132,7 @@ def _most_panels(rows: int, registers: Registers) -> int:
 
 
 def _lookup(values: Sequence[int]) -> Any:
-    """Return an instruction that gives the first value for 1, the second for 2, ..., and the last for what is more."""
+    """Return an instruction that gives the first value for 1, the second for 2, ..., and the last for a larger one."""
 
     @instruction
     def look_up(_: Any, index: Any) -> Typed:

@@ -192,7 +192,7 @@ def is_nan(_: Any, a: Any) -> Typed:
 
 @instruction
 def either(_: Any, a: Any, b: Any) -> Typed:
-    """Return where one of two masks holds."""
+    """Return the mask of lanes in which at least one of two masks is true."""
     return typed(M, [M, M], lambda b, v: b.or_(*v))
 
 

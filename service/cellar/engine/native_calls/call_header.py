@@ -54,7 +54,7 @@ class HeaderField(IntEnum):
 
 
 class Patch(IntEnum):
-    """What is written to a word of a descriptor before each chunk of steps."""
+    """The kinds of values that are written to a word of a descriptor before each chunk of steps."""
 
     INPUTS = 0
     INPUTS_TIME = auto()
@@ -70,7 +70,7 @@ class Patch(IntEnum):
 
 
 class Status(IntEnum):
-    """What the native call returns."""
+    """The results that the native call returns."""
 
     FINE = 0
     FLUSHES = auto()

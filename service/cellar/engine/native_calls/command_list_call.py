@@ -25,7 +25,7 @@ class CommandField(IntEnum):
 
 
 class CommandKind(IntEnum):
-    """What a command does."""
+    """The kinds of commands."""
 
     CALL = 0
     COPY = auto()

@@ -161,7 +161,7 @@ def outputs_fit(frame: int, inputs: int, outputs: int, after: int) -> bool:
 def write_arguments(
     frame: int, inputs: int, state: int, lengths: int, reset: int, outputs: int, after: int
 ) -> None:  # fmt: skip
-    """Write what kernels need of arguments that fit to the header."""
+    """Write the addresses and sizes of arguments that were checked to the header."""
     steps = extent(inputs, 0)
     rows = extent(inputs, 1)
     set_header(frame, HeaderField.STEPS, steps)

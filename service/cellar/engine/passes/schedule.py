@@ -67,11 +67,11 @@ class Carried:
 
 @dataclass(frozen=True)
 class KernelSchedule:
-    """What a kernel computes, and in which order."""
+    """The operations of a kernel, in the order in which it computes them."""
 
     step: Step
     adjoint: Adjoint | None
-    """What is computed: the adjoint of the step, or where this is None the step."""
+    """The adjoint, if the kernel computes the backward pass; None if it computes the step."""
     inputs: tuple[Node, ...]
     """Leaves that are copied in from dense arrays, (T, B, size) each."""
     carried: tuple[Carried, ...]
@@ -118,7 +118,7 @@ def backward_schedule(step: Step, adjoint: Adjoint) -> KernelSchedule:
 
 
 def tape(step: Step, adjoint: Adjoint) -> tuple[Node, ...]:
-    """Return what the forward pass leaves for the adjoint: inputs, previous states, the computed values it reads."""
+    """Return the values that the forward pass saves for the adjoint: inputs, previous states, and computed values."""
     return (*step.inputs, *(s.previous for s in step.states), *_read_by_adjoint(step, adjoint))
 
 

@@ -26,7 +26,7 @@ _PIECE = 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class KerasFile:
-    """What a file holds."""
+    """The contents of a file."""
 
     model: dict[str, Any]
     """`{"class_name": "Sequential", "config": {...}}`"""
@@ -36,7 +36,7 @@ class KerasFile:
 
 
 def open_keras(path: Path) -> KerasFile:
-    """Read a file of Keras by what is in it, not by its name. Raise ImportRefused."""
+    """Read a file of Keras. Its contents decide the format, not its name. Raise ImportRefused."""
     try:
         if path.stat().st_size > MAX_WEIGHTS_BYTES:
             raise ImportRefused("the file is too large", place=path.name, expected=f"at most {MAX_WEIGHTS_BYTES} bytes")
@@ -59,7 +59,7 @@ def _archive(path: Path) -> KerasFile:
 
 
 def _legacy(path: Path) -> KerasFile:
-    """Return what an HDF5 file holds that `model.save('model.h5')` wrote."""
+    """Return the contents of an HDF5 file that `model.save('model.h5')` wrote."""
     contents = hdf5_contents(path, path.name)
     if contents.model is None:
         raise ImportRefused(

@@ -25,7 +25,7 @@ TIMEOUT_S = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Hdf5Contents:
-    """Arrays by path, and what groups say."""
+    """Arrays by path, and the attributes of groups."""
 
     model: str | None
     """The configuration as JSON, of a file that has it inside."""
@@ -45,7 +45,7 @@ class Hdf5Contents:
 
 
 def hdf5_contents(file: Path, place: str) -> Hdf5Contents:
-    """Return what is in a file. Raise ImportRefused, which names the part or, of a damaged file, `place`."""
+    """Return the contents of a file. Raise ImportRefused with the faulty part or, for a damaged file, `place`."""
     if find_spec("h5py") is None:
         raise ImportRefused(
             "files of Keras are read by h5py, which is not installed", place=place, remedy="pip install 'cellar[keras]'"

@@ -50,7 +50,7 @@ def main(file: str, directory: str) -> None:
 
 
 def _contents(file: Any, directory: Path) -> dict[str, Any]:
-    """Write all weights, and return what groups say of layers. Raise ImportRefused."""
+    """Write all weights, and return the attributes of groups that describe layers. Raise ImportRefused."""
     arrays: dict[str, NDArray[Any]] = {}
     layers: dict[str, str] = {}
     lists: dict[str, list[str]] = {}

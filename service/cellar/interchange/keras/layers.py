@@ -28,7 +28,7 @@ Config = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Signal:
-    """What a layer answers: the layers up to it, how many numbers, and whether it has an axis of time."""
+    """An output of the model: the layers that compute it, its size, and whether it has an axis of time."""
 
     layers: tuple[ImportedLayer, ...]
     width: int | None
@@ -36,7 +36,7 @@ class Signal:
     time: bool
 
     def then(self, *layers: ImportedLayer, width: int | None = None, time: bool | None = None) -> "Signal":
-        """Return what layers answer that read this."""
+        """Return the output of further layers, which read this signal."""
         return Signal((*self.layers, *layers), width or self.width, self.time if time is None else time)
 
 
@@ -53,7 +53,7 @@ class KerasLayer:
 
     @property
     def name(self) -> str:
-        """Return what the model calls the layer."""
+        """Return the name of the layer in the model."""
         return str(self.config.get("name", self.class_name))
 
     def option(self, name: str, default: Any = None) -> Any:
@@ -91,7 +91,7 @@ class KerasLayer:
 
 
 def apply_layer(layer: KerasLayer, signal: Signal) -> Signal:
-    """Return what a layer answers to a signal. Raise ImportRefused for what cannot be expressed."""
+    """Return the output of a layer for a signal. Raise ImportRefused if Cellar cannot express the layer."""
     _check_dtype(layer)
     if layer.class_name in IGNORED:
         return signal
@@ -262,7 +262,7 @@ def _bidirectional(layer: KerasLayer, signal: Signal) -> Signal:
 
 
 def _sum(scale: float) -> Callable[[int, str], ImportedLayer]:
-    """Return what makes the layer that adds two halves, times a power of two: exact, since all else is zero."""
+    """Return a dense layer that adds the two halves of its input, times a power of two. All other weights are 0."""
 
     def layer(width: int, place: str) -> ImportedLayer:
         """Return a dense layer that adds both halves of its input."""
@@ -313,7 +313,7 @@ IGNORED = (
     "SpatialDropout1D",
     "ActivityRegularization",
 )
-"""Those that do nothing outside of training, and have no part in training here."""
+"""Layers that do nothing at inference, and that Cellar does not train with."""
 
 HANDLERS: dict[str, Callable[[KerasLayer, Signal], Signal]] = {
     "Dense": _dense,

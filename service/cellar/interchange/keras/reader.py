@@ -26,14 +26,14 @@ def read_keras(path: Path) -> ImportedNetwork:
 
 
 def network_in(file: KerasFile) -> ImportedNetwork:
-    """Return the network of what a file holds, as `read_keras` does."""
+    """Return the network in the contents of a file, as `read_keras` does."""
     signal = _model(file, file.model, file.variables, None, "")
     file.variables.check_all_taken()
     return network_of(_in_size(signal.layers), signal.layers)
 
 
 def _model(file: KerasFile, model: Any, variables: Variables, signal: Signal | None, path: str) -> Signal:
-    """Return what a model answers to a signal; the outermost one begins with its input."""
+    """Return the output of a model for a signal; the outermost model has None and begins with its input."""
     if path.count("/") > MAX_NESTING:
         raise ImportRefused("models are nested too deeply", place=path, expected=f"at most {MAX_NESTING}")
     class_name, config = _parts(model, path)
@@ -68,7 +68,7 @@ def _entries(layers: Any, path: str) -> list[Mapping[str, Any]]:
 def _chain(
     file: KerasFile, layers: list[Mapping[str, Any]], variables: Variables, signal: Signal | None, path: str
 ) -> Signal:
-    """Return what layers answer that follow each other."""
+    """Return the output of layers that are applied one after the other."""
     signal = signal or _input(layers)
     for layer in layers:
         signal = _apply(file, layer, variables, signal, path)
@@ -76,7 +76,7 @@ def _chain(
 
 
 def _apply(file: KerasFile, entry: Mapping[str, Any], variables: Variables, signal: Signal, path: str) -> Signal:
-    """Return what one layer or inner model answers."""
+    """Return the output of one layer or inner model."""
     class_name, config = str(entry.get("class_name")), entry["config"]
     name = _name(entry)
     place = f"{path}{name}"
@@ -89,7 +89,7 @@ def _apply(file: KerasFile, entry: Mapping[str, Any], variables: Variables, sign
 
 
 def _name(entry: Mapping[str, Any]) -> str:
-    """Return what the model calls a layer."""
+    """Return the name of a layer in the model."""
     config = entry["config"]
     own = config.get("name") if isinstance(config, Mapping) else None
     return str(own or entry.get("name") or entry.get("class_name"))
@@ -98,7 +98,7 @@ def _name(entry: Mapping[str, Any]) -> str:
 def _graph(
     file: KerasFile, config: Mapping[str, Any], variables: Variables, signal: Signal | None, path: str
 ) -> Signal:
-    """Return what a functional model answers. Each layer is called once, with one signal, or two that are added."""
+    """Return the output of a functional model. Each layer is called once, with one signal, or two that are added."""
     layers = _entries(config.get("layers"), path)
     (start,), (end,) = _names(config["input_layers"], path), _names(config.get("output_layers"), path)
     found: dict[str, Signal] = {}
@@ -131,7 +131,7 @@ def _source(found: Mapping[str, Signal], name: str, place: str) -> Signal:
 
 
 def _add(sources: list[Signal], place: str) -> Signal:
-    """Return the sum of a signal and of what layers make of it."""
+    """Return the sum of a signal and of the output of layers that read it."""
     layers = residual_sum(sources[0].layers, sources[1].layers, place) if len(sources) == 2 else None
     if layers is None or sources[0].time != sources[1].time or sources[0].width != sources[1].width:
         raise ImportRefused(

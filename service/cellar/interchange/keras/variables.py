@@ -29,7 +29,7 @@ class Tensor(NamedTuple):
 
 
 class Variables(ABC):
-    """The arrays of one layer, from which those inside of it take theirs."""
+    """The arrays of one layer. Layers inside it take their arrays from here."""
 
     @abstractmethod
     def layer(self, class_name: str, name: str) -> "Variables":
@@ -68,7 +68,7 @@ class _Reading:
 
 
 class SavedVariables(Variables):
-    """Those of a `model.weights.h5`."""
+    """The arrays of a layer in a `model.weights.h5` of Keras 3."""
 
     def __init__(self, contents: Hdf5Contents, path: str = "", reading: _Reading | None = None) -> None:
         self.contents = contents
@@ -109,7 +109,7 @@ class SavedVariables(Variables):
 
 
 class LegacyVariables(Variables):
-    """Those of a file with `model_weights`."""
+    """The arrays of a layer in a file of the older format, which has a group `model_weights`."""
 
     def __init__(self, contents: Hdf5Contents, queue: list[str] | None = None, reading: _Reading | None = None) -> None:
         self.contents = contents
@@ -146,7 +146,7 @@ class LegacyVariables(Variables):
 
 
 def _snake_case(name: str) -> str:
-    """Return what Keras calls the group of a class: "LayerNormalization" is "layer_normalization"."""
+    """Return the name of the group of a class: "layer_normalization" for "LayerNormalization"."""
     name = re.sub(r"\W+", "", name)
     name = re.sub("(.)([A-Z][a-z]+)", r"\1_\2", name)
     return re.sub("([a-z])([A-Z])", r"\1_\2", name).lower()

@@ -64,7 +64,7 @@ def elementwise(node: Node, inputs: Inputs) -> Value:
 
 
 def _of_two(node: Node, first: Signal, second: Signal) -> Signal:
-    """Return the sum of a signal and of what layers make of it, or any operation of it and of a function of it."""
+    """Return the sum of a signal and of the output of layers that read it, or a signal combined with its function."""
     same = len(first.axes) == len(second.axes) and first.when == second.when and first.width == second.width
     if same and first.source == second.source and first.numbers_last and second.numbers_last:
         if (joined := function_of_both(first, second, SYMBOLS[node.operator], node.name)) is not None:
@@ -189,7 +189,7 @@ def embedding(node: Node, table: Constant, ids: Signal) -> Signal:
 
 
 def _dense(node: Node, signal: Signal, weight: Array) -> Signal:
-    """Return what a dense layer without bias answers."""
+    """Return the output of a dense layer without bias."""
     _check_computed(node, signal)
     if not signal.numbers_last or signal.width not in (None, weight.shape[1]):
         raise node.refused(

@@ -173,4 +173,4 @@ OPERATORS: dict[str, Operator] = {
     "Mul": _moved(_binary(np.multiply)),
     "Div": _moved(_binary(np.divide)),
 }
-"""Those that are computed where all their inputs are constants."""
+"""The operators that are evaluated if all their inputs are constants."""

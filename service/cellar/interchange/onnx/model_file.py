@@ -56,7 +56,7 @@ class GraphInput:
 
 @dataclass(frozen=True, slots=True)
 class Graph:
-    """What a file holds."""
+    """The contents of a file."""
 
     nodes: tuple[Node, ...]
     inputs: tuple[GraphInput, ...]

@@ -41,7 +41,7 @@ def own_network(model: Any) -> ImportedNetwork | None:
 
 
 def _graph(model: Any) -> tuple[Any, ...]:
-    """Return what decides what a graph computes, without names of the graph and documentation."""
+    """Return the parts of a graph that affect its results: everything except its name and documentation."""
     graph = model.graph
     parts = [sorted(part.SerializeToString(deterministic=True) for part in graph.initializer)]
     parts += [

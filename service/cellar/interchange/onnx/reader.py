@@ -42,7 +42,7 @@ def import_onnx(data: bytes, place: str = "model") -> ImportedNetwork:
 
 
 class _Reader:
-    """The values of a graph by name, and what is known of its inputs."""
+    """Converts one graph: keeps its values by name, and the roles of its inputs."""
 
     def __init__(self, graph: Graph) -> None:
         self.graph = graph
@@ -117,7 +117,7 @@ class _Reader:
         return operator(node, need_signal(node, signals[0]), values)
 
     def constant(self, node: Node, values: Values) -> Value:
-        """Return what a node computes of constants alone."""
+        """Return the value of a node whose inputs are all constants."""
         if any(isinstance(value, FinalState) for value in values):
             return _moved_state(node, values)
         if node.operator in layout.OPERATORS and any(isinstance(value, Filled) for value in values[:1]):

@@ -56,7 +56,7 @@ class Inputs:
         return array
 
     def name(self, name: str) -> str:
-        """Return what the graph calls a constant."""
+        """Return the name of a constant in the graph."""
         value = self.values.get(name)
         return value.name if isinstance(value, Constant) else name
 
@@ -111,7 +111,7 @@ def _outputs(
 
 
 def _arrays(inputs: Inputs, count: int) -> tuple[dict[str, Array], int, int]:
-    """Return W, R, B and P with an axis of directions in front, the hidden size, and what is read."""
+    """Return W, R, B and P with an axis of directions in front, the hidden size, and the size of the input."""
     node = inputs.node
     found = {"W": inputs.array("W", 3), "R": inputs.array("R", 3), "B": inputs.array("B", 2), "P": inputs.array("P", 2)}
     arrays = {name: array for name, array in found.items() if array is not None}

@@ -1,8 +1,8 @@
 """The values of an ONNX graph during import: constants, final states, and signals with named axes.
 
-A signal is what the layers up to here answer, in whichever shape the graph has it. An axis of the tensor is a tuple of
-parts: steps, rows, directions, numbers. So reshaping regroups the same parts, and what a layer reads is told by names
-and not by sizes.
+A signal is the output of the layers up to this point, in the graph's shape. An axis of the tensor is a tuple of parts:
+steps, rows, directions, numbers. So reshaping regroups the same parts, and what a layer reads is told by names and not
+by sizes.
 """
 
 from collections.abc import Sequence
@@ -20,7 +20,7 @@ Kind = Literal["open", "steps", "rows", "directions", "numbers"]
 
 @dataclass(eq=False)
 class Part:
-    """A part of an axis. Two are the same if they are one object; an open one is told what it is by its first use."""
+    """A part of an axis. Parts are compared by identity. A part of open kind gets its kind at its first use."""
 
     kind: Kind
     size: int | None
@@ -68,7 +68,7 @@ class FinalState:
 
 @dataclass(frozen=True, slots=True)
 class Signal:
-    """What layers answer, from an input of the graph on."""
+    """The output of layers that read an input of the graph."""
 
     source: str
     """The input of the graph."""
@@ -103,7 +103,7 @@ class Signal:
         )
 
     def with_layers(self, *layers: ImportedLayer, width: int | None = None) -> "Signal":
-        """Return what further layers answer; `width` is the size of the last axis, if it changes."""
+        """Return the output of further layers; `width` is the size of the last axis, if it changes."""
         axes = self.axes if width is None else (*self.axes[:-1], (Part("numbers", width),))
         return replace(self, layers=(*self.layers, *layers), axes=axes, state=False)
 

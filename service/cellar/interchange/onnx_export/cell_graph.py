@@ -105,7 +105,7 @@ def _node(
     states: Mapping[str, str],
     params: Mapping[str, str],
 ) -> _Value:
-    """Return the value of a node whose sources have theirs."""
+    """Return the value of a node. The values of its sources must exist."""
     sources = [values[source] for source in node.sources]
     rows = any(source.rows for source in sources)
     names = [source.name for source in sources]

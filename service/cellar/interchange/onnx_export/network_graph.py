@@ -24,7 +24,7 @@ Array = NDArray[np.float32]
 
 OPSET, IR_VERSION = 18, 8
 INPUT = -1
-"""What signals call the network's input."""
+"""The name of the network's input among the signals."""
 NETWORK_KEY = "cellar.network"
 """Of the metadata: the network as JSON."""
 
@@ -66,7 +66,7 @@ class _State:
 
 
 class _Export:
-    """The layers of a network in order, and the names of what they answer."""
+    """The layers of a network in order, and the names of their outputs."""
 
     def __init__(self, network: Network) -> None:
         self.network = network
@@ -86,7 +86,7 @@ class _Export:
         self.writer.add("Identity", [self.read(self.network.output)], "y")
 
     def read(self, signal: tuple[int, ...]) -> str:
-        """Return the name of a signal; outputs that stand side by side are joined."""
+        """Return the name of a signal; a signal of several outputs is concatenated."""
         names = [self.signals[number] for number in served(self.network.layers, signal)]
         return names[0] if len(names) == 1 else self.writer.add("Concat", names, axis=-1)
 

@@ -17,7 +17,7 @@ class Function:
     settings: Mapping[str, float] = field(default_factory=dict)
     """Names and defaults, as PyTorch has them."""
     dense: Activation | None = None
-    """What a dense layer calls it, if it has it."""
+    """The name of the activation in a dense layer, if it has it."""
 
 
 FUNCTIONS: Mapping[str, Function] = {
@@ -76,7 +76,7 @@ def function_text(kind: str, settings: Mapping[str, float]) -> str:
 
 
 def joined(layer: DenseSpec, kind: str) -> DenseSpec:
-    """Return a dense layer that computes one of `DENSE` besides."""
+    """Return a dense layer with one of the activations in `DENSE`."""
     return layer.model_copy(update={"activation": FUNCTIONS[kind].dense})
 
 

@@ -30,7 +30,7 @@ def infer(shapes: Mapping[str, Shape]) -> tuple[TorchModule, ...]:
 
 
 def _units(prefixes: Sequence[str]) -> list[list[str]]:
-    """Return what follows each other by number (`net.0`, `net.1`), and the others one by one. Raise ImportRefused."""
+    """Return the groups of numbered modules (`net.0`, `net.1`), and each other module alone. Raise ImportRefused."""
     numbered: dict[str, list[int]] = {}
     others = []
     for prefix in prefixes:

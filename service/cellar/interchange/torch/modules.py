@@ -25,7 +25,7 @@ class TorchModule(Frozen):
     type: Annotated[str, Field(pattern=r"^[A-Za-z0-9]{1,40}$")]
     """Its class in torch.nn."""
     name: Annotated[str, Field(max_length=256)] = ""
-    """What the names of its tensors begin with, without the dot; empty also for a module without tensors."""
+    """The prefix of its tensors' names, without the dot; also empty for a module without tensors."""
     in_size: Annotated[int, Field(ge=0, le=MAX_SIZE)] = 0
     """Numbers that a module with tensors reads; 0 of others."""
     size: Annotated[int, Field(ge=0, le=MAX_SIZE)] = 0
@@ -52,12 +52,12 @@ class TorchModule(Frozen):
 
 
 class Item(Frozen):
-    """A module as a request names it: by its place in the state dict, or by its function, with what must be said."""
+    """A module in a request: named by its place in the state dict or by its function, with its settings."""
 
     text: str
     name: str
     words: tuple[str, ...] = ()
-    """What stands behind colons, without `=`: the type, the nonlinearity, or the value of the only setting."""
+    """The text after a colon, without `=`: the type, the nonlinearity, or the value of the only setting."""
     settings: dict[str, str] = Field(default_factory=dict)
 
 

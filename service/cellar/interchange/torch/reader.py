@@ -61,5 +61,5 @@ def assemble(
 
 
 def origin_of(modules: Sequence[TorchModule]) -> dict[str, Any]:
-    """Return what is kept of modules, so that weights can be given back by their names."""
+    """Return the origin to store with a network, so that its weights can be exported with the modules' names."""
     return {"framework": "torch", "modules": [module.model_dump(exclude_defaults=True) for module in modules]}

@@ -28,7 +28,7 @@ _LAYER = re.compile(r"(?:weight|bias)_(?:ih|hh|hr)_l(0|[1-9][0-9]?)(_reverse)?")
 
 
 def by_prefix(shapes: Shapes) -> dict[str, dict[str, Shape]]:
-    """Return the arrays of each module with tensors, by what their names begin with."""
+    """Return the arrays of each module with tensors, by the prefix of their names."""
     found: dict[str, dict[str, Shape]] = {}
     for name, shape in shapes.items():
         prefix, _, array = name.rpartition(".")
@@ -52,7 +52,7 @@ def resolve(items: Sequence[Item], shapes: Shapes) -> tuple[TorchModule, ...]:
 
 
 def describe(item: Item, arrays: Shapes) -> TorchModule:
-    """Return the module whose tensors have these shapes. Raise ImportRefused for what they do not tell."""
+    """Return the module whose tensors have these shapes. Raise ImportRefused if they do not determine it."""
     if any(_LAYER.fullmatch(array) for array in arrays):
         return _recurrent(item, arrays, RECURRENT, "_l0")
     if "weight_ih" in arrays:

@@ -39,7 +39,7 @@ class Binding:
     """A layer of Cellar and the tensors that hold its parameters."""
 
     prefix: str
-    """What the names of the parameters begin with."""
+    """The prefix of the parameters' names."""
     layout: Layout
     names: Mapping[str, str]
     """Of the tensors, by the arrays of the layout."""
@@ -107,7 +107,7 @@ def layout_of(spec: LayerSpec) -> Layout | None:
 
 
 def _is_norm(spec: RecurrentSpec) -> bool:
-    """Return whether these are the equations of `norm_layer`, whatever number stands below the root."""
+    """Return whether these are the equations of `norm_layer`, with any epsilon."""
     text = "" if isinstance(spec.cell, str) else spec.cell.equations
     before, _, after = norm_layer(0.5, 1).cell.equations.partition("0.5")  # type: ignore[union-attr]
     return text.startswith(before) and text.endswith(after)

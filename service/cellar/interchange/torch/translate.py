@@ -90,7 +90,7 @@ def _norm(module: TorchModule) -> LayerSpec:
 
 
 def norm_layer(epsilon: float, size: int) -> RecurrentSpec:
-    """Return a layer norm with another number below the root than `layernorm` has."""
+    """Return a layer norm with another epsilon than that of `layernorm`."""
     text = "param g: in\nparam b: in\nd = x - mean(x)\n" + f"output = g * (d / sqrt(mean(d * d) + {epsilon!r})) + b"
     return RecurrentSpec(cell=EquationsSpec(equations=text, init={"g": "ones"}), hidden_size=size)
 
@@ -124,7 +124,7 @@ def _recurrent(module: TorchModule, pointer: str) -> list[LayerSpec]:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a Cellar layer with parameters stands: what their names begin with, and its specification."""
+    """A layer with parameters: the prefix of their names, and its specification."""
 
     prefix: str
     spec: LayerSpec

@@ -209,7 +209,7 @@ class BoundNetwork:
         return self.program.run(found, state, lengths, reset)
 
     def looked_up(self, inputs: Array) -> Array:
-        """Return what the first layers read for inputs (T, B, in_size): for ids, their rows. Raise ShapeMismatch."""
+        """Return the input of the first layer, (T, B, in_size) or rows of the table for ids. Raise ShapeMismatch."""
         if self._table is None:
             return inputs
         if inputs.shape[2:] != (1,):

@@ -74,7 +74,7 @@ class Network:
 
     @property
     def digest(self) -> str:
-        """Return a SHA-256 of what determines the meaning of weights: equations with names, sizes, initial states.
+        """Return a SHA-256 of all that gives weights their meaning: equations with names, sizes, initial states.
 
         Properties that only some networks have are included only for these, so that the digests of others stay the
         same.

@@ -55,7 +55,7 @@ class HistoryStore(Protocol):
     """Reads the earlier states and the log that commits have written. Every method raises as `SessionStore.load`."""
 
     async def read(self, key: SessionKey, history: int) -> StoredHistory:
-        """Return what the session keeps. `history` is the number of states that it may keep, from its metadata."""
+        """Return the kept states and the log. `history` is the number of states that the session may keep."""
         ...
 
     async def state(self, key: SessionKey, incarnation: bytes, kept: KeptState, history: int) -> bytes | None:

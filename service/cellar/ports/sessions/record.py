@@ -19,7 +19,7 @@ class SessionKey(NamedTuple):
 
 
 class DeletedModel(NamedTuple):
-    """What a session keeps of its deleted model: enough to read its state and to migrate to another model."""
+    """Facts about a deleted model that its sessions keep, to read their state and to migrate to another model."""
 
     in_size: int
     out_size: int

@@ -26,7 +26,7 @@ READ_AT_ONCE = 256
 """Sessions in one read of the store."""
 
 NO_EVENTS_AFTER = 2**62
-"""A revision that no session reaches: a read after it returns where a session stands, without events."""
+"""A revision that no session reaches: a read after it returns the present position of a session, without events."""
 
 MAX_SUBSCRIBERS = 10_000
 """The default limit of a process. Each subscriber costs some kilobytes and a connection."""
@@ -126,7 +126,7 @@ class EventHub:
         return topic
 
     async def _begin(self, subscription: Subscription, last: EventId | None, kept: bool) -> None:
-        """Read where the session stands, and set where the subscription begins."""
+        """Read the present position of the session, and set the position at which the subscription begins."""
         topic = subscription.topic
         look = (await self._events.read({topic.key: NO_EVENTS_AFTER}))[topic.key]
         if isinstance(look, MissingSession):

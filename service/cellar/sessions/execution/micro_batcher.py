@@ -44,7 +44,7 @@ class Batch(NamedTuple):
     begun: int
     """How many there are."""
     works: Sequence[BatchItem] | None
-    """Those that have ended by now; None if a thread runs them."""
+    """The items that have ended by now; None if a thread runs them."""
     failure: Exception | None
 
 

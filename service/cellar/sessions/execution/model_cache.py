@@ -45,7 +45,7 @@ class ModelSource(Protocol):
 
 
 class ModelKey(NamedTuple):
-    """What a session pins: a version and its digest."""
+    """The key of a model: a version and its digest, which each session stores."""
 
     tenant: str
     ref: str
@@ -129,7 +129,7 @@ class ModelCache:
         return GoneModel.of(tenant, meta)
 
     def drop(self, tenant: str, name: str) -> None:
-        """Forget all versions of a model. What they have begun to run ends as usual."""
+        """Forget all versions of a model. Calls that have begun end as usual."""
         for key in [key for key in self._served if (key.tenant, key.ref.partition("@")[0]) == (tenant, name)]:
             self._forget(key)
 

@@ -151,7 +151,7 @@ class Replays:
         return done
 
     async def _catch_up_for(self, how: How, record: SessionRecord, model: Model, replay: LogReplay | None) -> LogReplay:
-        """Do as `_catch_up`; where the log is run only because the states differ, a conflict says so."""
+        """Call `_catch_up`. If the log is run only because the states differ, a conflict says so."""
         try:
             return await self._catch_up(record, model, replay)
         except Conflict as error:

@@ -11,24 +11,24 @@ from cellar.sessions.values.position import Kind
 
 @dataclass(frozen=True, slots=True)
 class Edited:
-    """What a change that is not a step makes of a session."""
+    """The result of an edit: the new state of the session, and its new metadata."""
 
     state: bytes
     meta: SessionMeta | None = None
-    """What its metadata become, None if they stay."""
+    """The new metadata, None if they stay the same."""
     reset: Mask | None = None
     """(rows,) the rows that are reset; None for all, or for none."""
     stays: bool = False
     """Whether the position stays as well: the next step continues from there."""
     layout: str | None = None
-    """Of that state, where another model than before has it."""
+    """The layout of the new state, if the session moves to another model."""
     steps: int = 0
-    """Of a sequence that was run beforehand: how many, and where they end."""
+    """The number of steps, if a sequence was run before the edit; `after` is the position at its end."""
     after: Position | None = None
 
 
 Edit = Callable[[SessionRecord, Network], Edited]
-"""Return what a change that is not a step makes of a session. Raise what forbids it."""
+"""Return the result of an edit for the present session. Raise an error if the edit is not possible."""
 
 Prepare = Callable[[SessionRecord, Network], Awaitable[Edited]]
 """An edit that has to ask the store first. Raise Stale if it finds that the session is not what the record says."""

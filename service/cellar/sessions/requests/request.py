@@ -107,7 +107,7 @@ class Request(PendingResult[Result], ABC):
     )
 
     count = 1
-    """How many requests it stands for."""
+    """The number of requests in it: 1, or more for a batch."""
     size: Size = NO_SIZE
     """The rows and steps of each of them."""
     any_revision = False
@@ -277,7 +277,7 @@ class StepRequest(Request[StepResult]):
         self.finish(StepResult(self.command, position, steps, output, replayed))
 
     def singles(self) -> "list[StepRequest]":
-        """Return the requests that it stands for."""
+        """Return the requests in it: itself, or those of a batch."""
         return [self]
 
 

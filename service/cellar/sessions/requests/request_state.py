@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 
 class RequestState:
-    """A state of a request. `following` are the states that may come next, each with what leads there."""
+    """A state of a request. `following` are the states that may come next, each with the cause of the transition."""
 
     __slots__ = ("following", "name")
 

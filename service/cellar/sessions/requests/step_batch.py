@@ -30,7 +30,7 @@ class StepBatch(StepRequest):
         self.count, self.shape, self.size = steps, (1, rows, in_size), (rows, 1)
         self.marks = marks
         self.landed: StepChanges | None = None
-        """What has been committed, if all went well."""
+        """The committed change, if the commit has succeeded."""
         self._outcomes: Sequence[Outcome] = ()
         self._singles: list[StepRequest] = []
         self._left = 0
@@ -98,7 +98,7 @@ class StepBatch(StepRequest):
 
 
 def answer(requests: Sequence[Request[Any]], changes: Changes) -> None:
-    """Answer requests that are committed: these changes are theirs, in their order."""
+    """Answer committed requests, each with its changes. Both sequences have the same order."""
     at = 0
     for request in requests:
         if not isinstance(request, StepBatch):

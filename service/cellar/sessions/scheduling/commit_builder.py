@@ -38,7 +38,7 @@ from cellar.sessions.values.position import Kind, new_epoch, start_of
 from cellar.sessions.values.state_layout import layout_of
 
 BAD: dict[int, tuple[str, type[CellarError]]] = {1: ("a state", StateNotFinite), 2: ("an output", OutputNotFinite)}
-"""What the kernels' `bad_kind` means."""
+"""The meaning of the kernels' `bad_kind`."""
 
 
 def check_inputs(inputs: Floats, kind: Kind, meta: SessionMeta, sizes: Sizes, max_numbers: int) -> None:
@@ -126,7 +126,7 @@ def check_revision(meta: SessionMeta, kernel_rev: int) -> None:
 
 
 def pinned_anew(meta: SessionMeta, kernel_rev: int) -> SessionMeta | None:
-    """Return what the metadata become when steps are taken with this revision, None if they stay."""
+    """Return the new metadata when steps are taken with this revision, None if they stay the same."""
     return None if meta.kernel_rev == kernel_rev else replace(meta, kernel_rev=kernel_rev)
 
 
@@ -176,7 +176,7 @@ def _logged(request: StepRequest, record: SessionRecord) -> bytes:
 
 
 def edit_commit(record: SessionRecord, request: ChangeRequest, network: Network, kernel_rev: int) -> Commit:
-    """Return the commit of the request's edit. Raise what that raises."""
+    """Return the commit of the request's edit. Raise the error of the edit."""
     assert request.edit is not None
     return change_commit(record, request, network, request.edit(record, network), kernel_rev)
 

@@ -72,13 +72,13 @@ class Preparation:
         return change_commit(record, request, network, edited, self._kernel_rev)
 
     def change_without_model(self, request: Request[Any], record: SessionRecord) -> tuple[ChangeRequest, Network]:
-        """Return what needs no model of a session whose model was deleted. Raise ModelDeleted for all else."""
+        """Prepare an edit that needs no model, after the model was deleted. Raise ModelDeleted for other requests."""
         if not (request.any_model and isinstance(request, ChangeRequest)):
             raise model_deleted(record.meta.model)
         return request, DeletedNetwork(record.meta)
 
     async def answer(self, key: SessionKey, request: Request[Any], error: Exception) -> Prepared:
-        """Return what the request's Idempotency-Key was answered before; `error` if it was not."""
+        """Return the earlier answer to the request's Idempotency-Key. Raise `error` if there is none."""
         try:
             found = await self._store.find(key, Identity(key=request.identity.key), request.fingerprint)
         except CellarError as other:

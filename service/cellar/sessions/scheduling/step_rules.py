@@ -10,7 +10,7 @@ from cellar.sessions.values.model_protocol import Sizes
 
 
 class StepRules:
-    """The rules of a service. What a rule forbids raises a CellarError."""
+    """The rules for steps of a service. A step that breaks a rule raises a CellarError."""
 
     def __init__(self, *, kernel_rev: int, any_revision: bool, max_numbers: int, most_together: int) -> None:
         self.kernel_rev = kernel_rev
@@ -28,7 +28,7 @@ class StepRules:
             check_revision(meta, self.kernel_rev)
 
     def check_sequence(self, record: SessionRecord, inputs: Floats, reset: Mask | None, sizes: Sizes) -> None:
-        """Raise what keeps a sequence from being run on a session."""
+        """Raise a CellarError if a sequence cannot be run on a session."""
         self.check_revision(record.meta)
         check_inputs(inputs, "sequence", record.meta, sizes, self._max_numbers)
         check_reset(reset, record.meta)
@@ -48,7 +48,7 @@ class StepRules:
             queue.checked_shape = request.shape
 
     def may_go_as_one(self, request: StepRequest, record: SessionRecord) -> bool:
-        """Return whether one commit may have all that the request stands for."""
+        """Return whether all requests of a batch may be in one commit."""
         return request.count <= self._most_together and not record.meta.history
 
     def join(self, queue: SessionQueue, record: SessionRecord, served: LoadedModel) -> None:

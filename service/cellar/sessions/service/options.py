@@ -19,7 +19,7 @@ _NAME = re.compile(NAME)
 
 
 class SessionOptions(NamedTuple):
-    """What may be chosen of a new session; `SessionMeta` says what each is."""
+    """The options of a new session; `SessionMeta` explains each."""
 
     batch_size: int
     ttl_s: int
@@ -64,7 +64,7 @@ def is_as_asked(there: SessionMeta, asked: SessionMeta, model: str) -> bool:
 
 
 def check_name(name: str) -> None:
-    """Raise InvalidInput for what is no name."""
+    """Raise InvalidInput if this is no valid name."""
     if not _NAME.fullmatch(name):
         raise InvalidInput("not a name for a session", pointer="/session", expected=NAME_IN_WORDS, actual=name[:127])
 

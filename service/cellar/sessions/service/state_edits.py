@@ -120,7 +120,7 @@ def keep(ttl_s: int | None, pinned: bool | None, record: SessionRecord, network:
 
 
 def restore(copy: SessionRecord, record: SessionRecord, network: Network) -> Edited:
-    """Go back to what the session was. Raise SnapshotUnfit, KernelRevisionMismatch or StoreCorrupt."""
+    """Restore the session from a snapshot. Raise SnapshotUnfit, KernelRevisionMismatch or StoreCorrupt."""
     was, now = copy.meta, record.meta
     if was.model_digest != now.model_digest:
         raise SnapshotUnfit(

@@ -13,7 +13,7 @@ from cellar.sessions.values.results import ChangeAnswer, StateAnswer, StatePart
 
 
 class States:
-    """What sessions have in mind. Every method raises as those of `Sessions`."""
+    """Reads and writes the states of sessions. Every method raises the same errors as those of `Sessions`."""
 
     def __init__(self, sessions: Sessions, store: SessionStore) -> None:
         self._sessions = sessions

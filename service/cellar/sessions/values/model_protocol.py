@@ -106,7 +106,7 @@ class Run(Protocol):
 
     @property
     def bad_kind(self) -> NDArray[int32] | None:
-        """What was not finite in the bad step of each row (B,); None if no row has a bad step."""
+        """The kind of the fault (state or output) in the bad step of each row (B,); None if no row has one."""
         ...
 
 
@@ -143,7 +143,7 @@ class Network(Protocol):
 
     @property
     def advance(self) -> Advance:
-        """Do as `run`, on this thread alone: the arguments are the first three of `run`, and `reset`."""
+        """Run as `run` does, but on this thread only: the arguments are the first three of `run`, and `reset`."""
         ...
 
     @property

@@ -34,7 +34,7 @@ class RedisHistory:
         self._page_bytes = page_bytes
 
     async def read(self, key: SessionKey, history: int) -> StoredHistory:
-        """Return what the session keeps. `history` is the number of states that it may keep, from its metadata."""
+        """Return the kept states and the log. `history` is the number of states that the session may keep."""
         head, meta, first, *places = await self._run(HISTORY, key, b"%d" % history, b"%d" % PAST_BYTES)
         found, position, revision = unpack_head(raw(head), raw(meta))
         kept = sorted((unpack_past_place(raw(place)) for place in places if place), key=lambda each: each[0])

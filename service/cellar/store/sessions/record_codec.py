@@ -219,7 +219,7 @@ class Entry:
     output: bytes | None
 
     def answer(self) -> Committed:
-        """Return what a replay of this change is answered."""
+        """Return the answer to a repetition of this change's request."""
         return Committed(self.after, self.steps, self.output, replayed=True)
 
     def is_of(self, change: Change) -> bool:

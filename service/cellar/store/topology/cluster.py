@@ -119,7 +119,7 @@ class Cluster:
             await asyncio.wait(self._redirects)
 
     def _on_map(self, found: SlotMap | StoreUnavailable) -> None:
-        """Send what was posted before there was a map, or fail it. Forget connections to nodes that are gone."""
+        """Send commands that were posted before there was a map, or fail them. Forget connections to removed nodes."""
         posts, self._unmapped = self._unmapped, []
         if isinstance(found, StoreUnavailable):
             for commands, _, on_replies in posts:

@@ -61,7 +61,7 @@ class BytesSource:
 
 
 class FileSource:
-    """A file by its descriptor. What it holds must not become shorter."""
+    """A file by its descriptor. It must not become shorter while it is read."""
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
@@ -78,7 +78,7 @@ class FileSource:
 
 @dataclass(frozen=True, slots=True)
 class Tensor:
-    """Where a tensor stands in a file."""
+    """The place of a tensor in a file."""
 
     dtype: str
     shape: tuple[int, ...]

@@ -60,7 +60,7 @@ FILE = bytes_of("A safetensors file. Entries `network` and `check` of its metada
 
 
 def _body(json: type[BaseModel], query: type[BaseModel]) -> dict[str, Any]:
-    """Return what OpenAPI says of a body that is JSON, a safetensors file or a form."""
+    """Return OpenAPI's description of a body that is JSON, a safetensors file or a form."""
     content = {
         **body_of(json)["content"],
         tensors.MEDIA_TYPE: FILE,

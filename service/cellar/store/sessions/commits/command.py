@@ -12,7 +12,7 @@ from cellar.store.sessions.record_codec import pack_entry, pack_head, pack_keyed
 
 @dataclass(frozen=True, slots=True)
 class Retention:
-    """What the store keeps of requests for repetitions, and how long."""
+    """Limits of what the store keeps for repeated requests: number, size and time."""
 
     window: int
     """Number of ring entries of a session."""
