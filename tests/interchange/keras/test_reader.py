@@ -127,6 +127,28 @@ def test_models_of_keras_2_have_their_hard_sigmoid(tmp_path: Path) -> None:
     assert "min(max(v_z + 3, 0), 6) / 6" in read_keras(path).spec.model_dump_json()
 
 
+def test_files_as_keras_2_writes_them_are_read(tmp_path: Path) -> None:
+    def change(model: dict[str, Any]) -> None:
+        first, *rest = model["config"]["layers"]
+        rest[0]["config"]["batch_input_shape"] = first["config"]["batch_shape"]
+        for layer in rest:
+            layer["config"].update(dtype="float32", time_major=False, implementation=2)
+        model["config"]["layers"] = rest
+
+    path = rewritten(tmp_path, "stack.h5", change)
+    with h5py.File(path, "r+") as file:
+        file.attrs["keras_version"] = b"2.15.0"
+        for name in file["model_weights"].attrs["layer_names"]:
+            group = file["model_weights"][name]
+            names = [f"{each}:0" for each in group.attrs["weight_names"]]
+            for each in names:
+                group.move(each.removesuffix(":0"), each)
+            group.attrs["weight_names"] = np.array([each.encode() for each in names], dtype="S")
+    found, expected = read_keras(path), read_keras(GOLDEN / "stack.h5")
+    assert found.spec == expected.spec
+    assert all((found.weights[name] == array).all() for name, array in expected.weights.items())
+
+
 def test_nodes_as_keras_2_writes_them_are_read(tmp_path: Path) -> None:
     def change(model: dict[str, Any]) -> None:
         for layer in model["config"]["layers"]:
