@@ -12,6 +12,10 @@ continues after its own crash from a file. `Client` blocks, `AsyncClient` is for
 Errors are in `cellar_client.errors`, a class for each type.
 """
 
+from cellar_client.aio.catalogue import AsyncJob, AsyncModels
+from cellar_client.aio.client import AsyncClient
+from cellar_client.aio.session import AsyncSession
+from cellar_client.aio.stream import AsyncStream
 from cellar_client.errors import CellarError, ConnectionFailed, JobFailed, Problem, StateFileInvalid
 from cellar_client.sync.catalogue import Job, Models
 from cellar_client.sync.client import Client
@@ -23,6 +27,11 @@ __version__ = "0.1.0"
 
 __all__ = [
     "Answer",
+    "AsyncClient",
+    "AsyncJob",
+    "AsyncModels",
+    "AsyncSession",
+    "AsyncStream",
     "CellarError",
     "Client",
     "ConnectionFailed",

@@ -42,6 +42,9 @@ NEVER_AGAIN = (1007, 1009)
 """Close codes of messages that the service cannot read: sent again they would be closed again."""
 
 
+CONFLICT = 409
+
+
 class StreamCore:
     """Operations on a stream."""
 
@@ -167,6 +170,7 @@ class StreamCore:
             raise self._given_up(problem)  # the writer was forgotten, and its requests may have been applied
         if not self.queue.rewind(found["seq"]):
             raise self._given_up(problem)
+        self._lose_connection()  # the service closes it after this error
 
     def _given_up(self, problem: Problem) -> Problem:
         """Return the problem, after which the next call tries the same steps again."""
@@ -178,7 +182,7 @@ class StreamCore:
         """Pause after a lost connection. Raise Problem if the service has closed it for good."""
         if isinstance(error, StreamClosed):
             status = error.code - 4000
-            if 400 <= status < 500:
+            if 400 <= status < 500 and status != CONFLICT:  # a conflict is in the answer to a step that is sent again
                 name, _, detail = error.reason.partition(":")
                 raise Problem.of({"type": PREFIX + name.strip(), "status": status, "detail": detail.strip()})
             if error.code in NEVER_AGAIN:

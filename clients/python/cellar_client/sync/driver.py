@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Mapping
+from contextlib import ExitStack
 from typing import Any
 
 import httpx
@@ -31,6 +32,8 @@ class Driver:
         self._http = http
         self._headers = headers
         self._socket: ClientConnection | None = None
+        self._opened = ExitStack()
+        """Closes the WebSocket."""
 
     def for_stream(self) -> "Driver":
         """Return a driver of the same service with a WebSocket of its own."""
@@ -50,6 +53,8 @@ class Driver:
         except StopIteration as stop:
             found: Result = stop.value
             return found
+        finally:
+            operation.close()
 
     def _perform(self, effect: Effect) -> Any:
         match effect:
@@ -80,17 +85,17 @@ class Driver:
     def _connect(self, path: str) -> None:
         self._disconnect()
         try:
-            found = connect(
-                socket_url(self._url, path),
-                additional_headers=self._headers,
-                compression=None,
-                max_size=None,
-                close_timeout=1,
+            self._socket = self._opened.enter_context(
+                connect(
+                    socket_url(self._url, path),
+                    additional_headers=self._headers,
+                    compression=None,
+                    max_size=None,
+                    close_timeout=1,
+                )
             )
         except SOCKET_ERRORS as error:
             raise socket_lost(error) from error
-        assert isinstance(found, ClientConnection)
-        self._socket = found
 
     def _exchange(self, effect: SendMessage | Receive) -> str | bytes | None:
         if self._socket is None:
@@ -104,6 +109,5 @@ class Driver:
         return None
 
     def _disconnect(self) -> None:
-        socket, self._socket = self._socket, None
-        if socket is not None:
-            socket.close()
+        self._socket = None
+        self._opened.close()

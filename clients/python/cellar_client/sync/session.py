@@ -57,16 +57,14 @@ class Session:
     def stream(
         self, writer: str | None = None, state: str | os.PathLike[str] | None = None, *, remember: int = 1024
     ) -> Stream:
-        """Return a stream of steps over a WebSocket.
+        """Return a stream of steps over a WebSocket, to be used in a `with` block.
 
         `state` is a file with which the stream continues after a crash of this process. Without a file, a `writer`
         (a name that no other client of the session has) continues behind its last request. With neither, the stream
         is a new writer. `remember` is how many answered steps can be sent again if Redis loses them.
         """
         core = StreamCore(self.name, self.core.info["batch_size"], writer, state, self.core.give_up_s, remember)
-        driver = self._driver.for_stream()
-        driver.run(core.open())
-        return Stream(core, driver)
+        return Stream(core, self._driver.for_stream())
 
     def refresh(self) -> Document:
         """Read the session, and continue from its present position, whoever moved it there."""

@@ -41,7 +41,8 @@ class Stream:
         return self._core.writer
 
     def __enter__(self) -> Self:
-        """Return the stream."""
+        """Continue from the state file, or behind the last request of the writer, and return the stream."""
+        self._driver.run(self._core.open())
         return self
 
     def __exit__(

@@ -1,0 +1,1 @@
+"""The client for asyncio: it performs what operations ask for with httpx and websockets."""
