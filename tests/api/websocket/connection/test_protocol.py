@@ -283,6 +283,16 @@ def test_frames_may_be_cut_at_any_byte() -> None:
     asyncio.run(every_cut(b"".join(map(bytes, talk))))
 
 
+@pytest.mark.parametrize("slow", [[], [1]])
+def test_no_message_is_read_from_the_rest_of_a_faulty_frame(slow: list[int]) -> None:
+    too_long = bytes([0x82, 0xFF]) + (2**62).to_bytes(8, "big")
+    piece = bytes(Sent(1, b"not a message"))
+    said, written, closed = asyncio.run(directly([bytes(Sent(1, b"first")) + too_long[:7], piece], slow))
+    assert said == [(TEXT, b"first")]
+    assert written[:4] == b"\x88" + written[1:2] + b"\x03\xf1"  # close code 1009
+    assert closed
+
+
 def test_what_comes_before_anybody_listens_is_kept() -> None:
     async def early() -> None:
         streams = StreamServer(Listener())

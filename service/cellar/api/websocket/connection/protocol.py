@@ -102,7 +102,7 @@ class StreamProtocol(asyncio.Protocol):
 
     def resume(self) -> None:
         """Pass messages to the listener, first those that are held."""
-        self._taking = not self._closing
+        self._taking = not (self._closing or self._faulty)
         if not self._queued:
             self._take_held(self._load.round_robin.until_s())
 
@@ -222,7 +222,8 @@ class StreamProtocol(asyncio.Protocol):
         self._queued = False
         if self._held:
             self._read(self._held, until_s)
-        if self._paused and (self._taking or self._closing) and not (self._queued or self._over):
+        is_read = self._taking or self._closing or self._faulty
+        if self._paused and is_read and not (self._queued or self._over):
             self._paused = False
             self.transport.resume_reading()
 
@@ -249,7 +250,7 @@ class StreamProtocol(asyncio.Protocol):
             kind = data[at]
             start, size = payload_place(data, at)
             if size < 0 or size > self._most or kind not in KNOWN:
-                self._faulty = True
+                self._faulty, self._taking = True, False
                 self._parse(bytes(data[at:]))
                 return end
             stop = start + size
