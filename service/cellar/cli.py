@@ -52,7 +52,7 @@ def serve(settings: Settings, _options: argparse.Namespace) -> int:
 
 def api(settings: Settings, options: argparse.Namespace) -> None:
     """Run an api process, as a child of `serve`."""
-    from cellar.parent import die_with_parent
+    from cellar.parent_death import die_with_parent
 
     die_with_parent(options.parent)
     from cellar import main
@@ -63,7 +63,7 @@ def api(settings: Settings, options: argparse.Namespace) -> None:
 def worker(settings: Settings, options: argparse.Namespace) -> None:
     """Run training jobs until a signal stops the process."""
     if options.parent is not None:
-        from cellar.parent import die_with_parent
+        from cellar.parent_death import die_with_parent
 
         die_with_parent(options.parent)
     from cellar import main

@@ -19,7 +19,7 @@ from cellar.errors import StartupError
 from cellar.jobs import worker
 from cellar.jobs.attempt import runner
 from cellar.nn.builtin_kernels import builtin_kernels
-from cellar.open_files import allow_all, connections_within
+from cellar.open_file_limit import allow_all, connections_within
 from cellar.registry import Registry
 from cellar.server import announce, make_server
 from cellar.settings import Settings

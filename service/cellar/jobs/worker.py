@@ -28,7 +28,7 @@ from cellar.errors import JobUnknown, StoreUnavailable, Superseded
 from cellar.jobs.exit_status import describe_exit
 from cellar.jobs.queue import JobQueue
 from cellar.jobs.sweeper import Sweeper
-from cellar.parent import die_with_parent
+from cellar.parent_death import die_with_parent
 from cellar.ports import Job, JobStore, Lease
 
 logger = logging.getLogger(__name__)

@@ -13,7 +13,7 @@ import resource
 import sys
 from typing import Any
 
-from cellar.parent import die_with_parent
+from cellar.parent_death import die_with_parent
 
 LIBC_FUNCTIONS = ("fmaf", "memcpy", "memmove", "memset")
 """Functions of the C library that LLVM calls for an instruction that the target lacks, or in place of a loop."""

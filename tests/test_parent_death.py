@@ -10,7 +10,7 @@ from tests.waiting import wait_until
 
 PARENT = """
 import os, signal, time
-from cellar.parent import die_with_parent
+from cellar.parent_death import die_with_parent
 parent = os.getpid()
 child = os.fork()
 if child == 0:
@@ -31,7 +31,7 @@ def test_a_child_is_killed_when_its_parent_is() -> None:
 
 
 def test_a_child_whose_parent_is_gone_already_ends_itself() -> None:
-    code = "from cellar.parent import die_with_parent; die_with_parent(1234567); print('alive')"
+    code = "from cellar.parent_death import die_with_parent; die_with_parent(1234567); print('alive')"
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, check=False, env=_environment())
     assert ended.returncode == -signal.SIGKILL
     assert ended.stdout == b""

@@ -5,11 +5,11 @@ import resource
 import subprocess
 import sys
 
-from cellar.open_files import RESERVED, connections_within
+from cellar.open_file_limit import RESERVED, connections_within
 
 PROGRAM = """
 import resource
-from cellar.open_files import allow_all
+from cellar.open_file_limit import allow_all
 hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
 resource.setrlimit(resource.RLIMIT_NOFILE, (64, hard))
 assert allow_all() == hard
