@@ -18,6 +18,7 @@ from cellar.engine import KernelCache, host_target, is_known, self_test, target_
 from cellar.errors import StartupError
 from cellar.jobs import worker
 from cellar.jobs.attempt import runner
+from cellar.large_blocks import give_back_when_freed
 from cellar.nn.builtin_kernels import builtin_kernels
 from cellar.open_file_limit import allow_all, connections_within
 from cellar.registry import Registry
@@ -53,6 +54,7 @@ def serve(settings: Settings, listener: socket.socket, say: Callable[[str], None
     `say` is called with the URL of the service and the durability of its Redis, once Redis can be reached.
     """
     allow_all()
+    give_back_when_freed()
     app = create_app(settings)
     make_server(app, settings, lambda: announce(listener, app.state.services, say)).run([listener])
 

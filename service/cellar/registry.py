@@ -38,8 +38,9 @@ REFERENCE = re.compile(f"({MODEL_NAME})(?:@([1-9][0-9]{{0,8}}))?")
 MODEL_BYTES = 96 * 1024
 """Memory of a loaded model besides its weights: 65 to 100 KB were measured with a small one."""
 
-PACKED = 1.5
-"""Memory for each byte of the weights file. Matrices are also kept in packed form for the kernels; 1.4 was measured."""
+PACKED = {"float32": 1.1, "bfloat16": 0.6}
+"""Memory for each byte of the weights file, by how matrices are stored: only the packed ones are kept, which
+`python -m benchmarks.imports` measures."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,8 +227,9 @@ class Registry:
         Raise ModelUnknown if its weights were deleted, CompileFailed, or StoreUnavailable.
         """
         data = self.weights_file(version)
-        bound = self._compile_once(version).bind(wire_weights.load(data))
-        return RunnableModel(version, bound, MODEL_BYTES + int(PACKED * len(data)))
+        bound = self._compile_once(version).bind(wire_weights.load(data), inference=True)
+        packed_bytes = PACKED[bound.network.spec.weight_storage] * len(data)
+        return RunnableModel(version, bound, MODEL_BYTES + int(packed_bytes))
 
     def _compile_once(self, version: ModelVersion) -> CompiledNetwork:
         """Return the compiled network of a version; all loaded models of the same network share this object."""

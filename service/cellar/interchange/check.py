@@ -39,7 +39,7 @@ def largest_difference(compiled: CompiledNetwork, weights: Mapping[str, Array], 
                 actual=str(list(array.shape)),
             )
     network.check_inputs(check.inputs, "/check/inputs")
-    bound = compiled.bind(weights)
+    bound = compiled.bind(weights, inference=True)
     run = bound.run(check.inputs, bound.initial_state(rows))
     difference = np.abs(run.outputs.astype(np.float64) - check.outputs)
     place = np.unravel_index(np.argmax(np.where(np.isnan(difference), np.inf, difference)), difference.shape)

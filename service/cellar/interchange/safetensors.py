@@ -16,7 +16,7 @@ from cellar.interchange.torch.translate import modules_of
 from cellar.nn.model.network import Network
 from cellar.nn.model.spec import NetworkSpec
 from cellar.wire.arrays.tensor_file import Source, TensorFile
-from cellar.wire.arrays.weights import allocate
+from cellar.wire.arrays.weights import allocate, seal
 from cellar.wire.json.document import decode
 
 Array = NDArray[np.float32]
@@ -118,6 +118,7 @@ def read_safetensors(file: TensorFile, said: Reading) -> ImportedNetwork:
     for name, array in weights.items():
         file.read_into(name, array)
     check_finite(weights)
+    seal(weights)
     return ImportedNetwork(said.network, weights, known_origin(network, said.origin), data)
 
 

@@ -194,3 +194,15 @@ def test_a_network_without_state(cache: KernelCache) -> None:
     run = bound.run(random(3, 2, 3), bound.initial_state(2))
     assert run.outputs.shape == (3, 2, 2)
     assert run.state.shape == (2, 0)
+
+
+def test_for_inference_nothing_but_packed_matrices_is_kept_and_the_bits_are_the_same(cache: KernelCache) -> None:
+    built = oracle.make_network(STACK)
+    weights = built.init(1)
+    compiled = CompiledNetwork(built, cache)
+    whole, bound = compiled.bind(weights), compiled.bind(weights, inference=True)
+    inputs, state = random(5, 3, 3), whole.initial_state(3)
+    assert bound.run(inputs, state).outputs.tobytes() == whole.run(inputs, state).outputs.tobytes()
+    assert all(array.ndim < 2 for part in bound.parts for array in part.packed.weights.values())
+    with pytest.raises(ValueError, match="has no gradients"):
+        gradients(bound, cache, inputs, state, np.ones((5, 3, built.out_size), np.float32))

@@ -74,12 +74,17 @@ class CompiledCell:
                 self._training = (forward, backward)
             return self._training
 
-    def pack(self, weights: Mapping[str, Floats], *, bfloat16: bool = False) -> PackedWeights:
-        """Return the weights packed; with `bfloat16` matrices are stored so, for inference only.
+    def pack(self, weights: Mapping[str, Floats], *, bfloat16: bool = False, inference: bool = False) -> PackedWeights:
+        """Return the weights packed. For inference, and with `bfloat16`, only the packed matrices are kept.
 
         Raise ShapeMismatch for a parameter that is missing or has another shape.
         """
-        return pack(self.cell, weights, bfloat16=bfloat16)
+        packed = pack(self.cell, weights, bfloat16=bfloat16)
+        if bfloat16 or inference:
+            for stage in self.kernel.memory_plan.groups:
+                packed.group(stage)
+            packed.release_matrices()
+        return packed
 
     def forward(
         self,

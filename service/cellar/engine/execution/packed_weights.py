@@ -18,8 +18,9 @@ class PackedWeights:
     """The packed weights of one cell. Threads may share it; panels and descriptors are made on first use."""
 
     weights: dict[str, Floats]
+    """By name. Those that were given as read-only arrays may be these arrays."""
     bfloat16: bool
-    """Matrices are stored as bfloat16; `weights` are rounded to it."""
+    """Matrices are stored as bfloat16, in the panels alone: `release_matrices`."""
     vectors: Mapping[str, Floats]
     """Vector and scalar parameters, padded."""
     panels: dict[tuple[str, ...], NDArray[Any]] = field(default_factory=dict)
@@ -38,6 +39,11 @@ class PackedWeights:
             made = _panels(self._matrices(key), bfloat16=self.bfloat16)
             found = self.panels.setdefault(key, made)  # of two threads, both take the first: descriptors point to it
         return found
+
+    def release_matrices(self) -> None:
+        """Forget the matrices besides the panels, which must all have been made."""
+        for name in [name for name, array in self.weights.items() if array.ndim == 2]:
+            del self.weights[name]
 
     def adopt(self, weights: Mapping[str, Floats]) -> None:
         """Read the weights from these arrays from now on: flushed, of the same shapes, and the same numbers."""
@@ -72,7 +78,7 @@ def pack(cell: Cell, weights: Mapping[str, Floats], *, bfloat16: bool = False) -
             raise ShapeMismatch(f"parameter {param.name}", expected=str(param.shape), actual=actual)
         array = np.asarray(given, np.float32)
         array = flushed(array) if cell.flushes else array
-        clean[param.name] = rounded(array) if bfloat16 and array.ndim == 2 else array
+        clean[param.name] = array if array.ndim == 2 else array.copy()  # a small part would keep a whole file
     return PackedWeights(clean, bfloat16, {name: padded(value) for name, value in clean.items() if value.ndim < 2})
 
 
@@ -85,7 +91,13 @@ def _panels(matrices: Sequence[Floats], *, bfloat16: bool) -> NDArray[Any]:
         target[:] = source
     if not bfloat16:
         return packed
+    for begin in range(0, count, _ROUNDED_TOGETHER):
+        packed[begin : begin + _ROUNDED_TOGETHER] = rounded(packed[begin : begin + _ROUNDED_TOGETHER])
     return in_pairs(packed)
+
+
+_ROUNDED_TOGETHER = 16
+"""Panels: the temporary arrays of rounding take some megabytes at most."""
 
 
 def in_pairs(panels: Floats) -> NDArray[np.uint16]:

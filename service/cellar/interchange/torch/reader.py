@@ -1,20 +1,22 @@
 """Imports state dicts as networks, for files, requests and modules alike."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import ValidationError
 
 from cellar.interchange.imported import ImportedNetwork, check_finite
 from cellar.interchange.torch.inference import infer
-from cellar.interchange.torch.modules import Shape, TorchModule, parse_items
+from cellar.interchange.torch.modules import Shape, TorchModule, parse_items, refused
 from cellar.interchange.torch.resolve import resolve
 from cellar.interchange.torch.state_dict import read_state_dict
 from cellar.interchange.torch.translate import network_of
 from cellar.nn.model.network import Network
 from cellar.wire.arrays.tensor_file import TensorFile
-from cellar.wire.arrays.weights import allocate
+from cellar.wire.arrays.weights import allocate, seal
 
 Array = NDArray[np.float32]
 
@@ -33,7 +35,19 @@ def read_torch(file: TensorFile, modules: Sequence[str] | None = None, ignore: S
 
 def modules_in(shapes: dict[str, Shape], modules: Sequence[str] | None) -> tuple[TorchModule, ...]:
     """Return the modules that a request names, or those that names and shapes tell. Raise ImportRefused."""
-    return infer(shapes) if modules is None else resolve(parse_items(modules), shapes)
+    with _within_limits():
+        return infer(shapes) if modules is None else resolve(parse_items(modules), shapes)
+
+
+@contextmanager
+def _within_limits() -> Iterator[None]:
+    """Raise ImportRefused for sizes, names and numbers of layers beyond those that specifications may have."""
+    try:
+        yield
+    except ValidationError as error:
+        fault = error.errors(include_url=False, include_input=False)[0]
+        place = ".".join(str(part) for part in fault["loc"]) or "modules"
+        raise refused(f"a module or the network is too large: {place}: {fault['msg']}", place) from None
 
 
 def ignored(name: str, begins: Sequence[str]) -> bool:
@@ -53,10 +67,12 @@ def assemble(
 
     With `network` it is that one, whose layers with weights must be those of the modules.
     """
-    network = Network(network_of(modules)) if network is None else network
+    with _within_limits():
+        network = Network(network_of(modules)) if network is None else network
     data, weights = allocate(dict(network.parameters))
     read_state_dict(network, modules, tensors, read, weights, ignored)
     check_finite(weights)
+    seal(weights)
     return ImportedNetwork(network.spec, weights, origin_of(modules), data)
 
 

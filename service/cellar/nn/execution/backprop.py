@@ -40,11 +40,11 @@ class Backprop:
         """Read `inputs` (T, B, in_size) from this array in every run, and write `gradients` by name.
 
         If `ragged`, rows have lengths. `want_inputs` requests the gradient of the inputs. With `accumulate` the
-        gradients are added to the contents of `gradients`, except those of initial states. Raise ValueError for
-        weights that were rounded.
+        gradients are added to the contents of `gradients`, except those of initial states. Raise ValueError for a
+        network that was bound for inference or has rounded weights.
         """
-        if network.bfloat16:
-            raise ValueError("a network whose matrices are kept as bfloat16 has no gradients")
+        if network.inference:
+            raise ValueError("a network for inference, or whose matrices are kept as bfloat16, has no gradients")
         self._network, self._commands = network, commands
         self._inputs, self._gradients, self._accumulate = inputs, gradients, accumulate
         self._embedding = network.network.embedding

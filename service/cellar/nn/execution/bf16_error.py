@@ -13,6 +13,9 @@ Array = NDArray[np.float32]
 
 STEPS, ROWS = 64, 8
 
+STEPS_TOGETHER = 4
+"""Scratch memory is kept for later calls, and that of all steps of a large network is several megabytes."""
+
 UNIT_VARIANCE = 3.0**0.5
 """The limit of a uniform distribution around 0 with variance one."""
 
@@ -24,17 +27,30 @@ def rounding_error(compiled: CompiledNetwork, weights: Mapping[str, Array]) -> d
     that of the outputs. Inputs are random with variance one, or random ids. The result is empty if numbers overflow.
     """
     inputs = _inputs(compiled.network)
-    exact, rounded = (BoundNetwork(compiled, weights, bfloat16=bfloat16) for bfloat16 in (False, True))
-    wanted, found = (bound.run(inputs, bound.initial_state(ROWS)) for bound in (exact, rounded))
-    if wanted.bad_step is not None or found.bad_step is not None:
+    wanted, found = (_outputs(compiled, weights, inputs, bfloat16=bfloat16) for bfloat16 in (False, True))
+    if wanted is None or found is None:
         return {}
-    difference = found.outputs.astype(np.float64) - wanted.outputs
-    size = float(np.sqrt(np.mean(wanted.outputs.astype(np.float64) ** 2)))
+    difference = found.astype(np.float64) - wanted
+    size = float(np.sqrt(np.mean(wanted.astype(np.float64) ** 2)))
     mean = float(np.sqrt(np.mean(difference**2)))
     return {
         "bfloat16_max_error": _in_short(float(np.abs(difference).max())),
         "bfloat16_rms_error": _in_short(mean / size if size else mean),
     }
+
+
+def _outputs(compiled: CompiledNetwork, weights: Mapping[str, Array], inputs: Array, *, bfloat16: bool) -> Array | None:
+    """Return what a network answers, None where numbers overflow. Its packed weights are gone at the end."""
+    bound = BoundNetwork(compiled, weights, bfloat16=bfloat16)
+    state, outputs = bound.initial_state(ROWS), []
+    together = STEPS if compiled.network.whole_sequences else STEPS_TOGETHER
+    for begin in range(0, STEPS, together):
+        run = bound.run(inputs[begin : begin + together], state)
+        if run.bad_step is not None:
+            return None
+        state = run.state
+        outputs.append(run.outputs)
+    return np.concatenate(outputs)
 
 
 def _in_short(value: float) -> float:

@@ -116,27 +116,39 @@ class CompiledNetwork:
         in_size = network.in_size if network.embedding is None else network.embedding.out_size
         return NetworkProgram(nodes, read(network.output), in_size, network.state_size, self._cache)
 
-    def bind(self, weights: Mapping[str, Array]) -> "BoundNetwork":
-        """Return the network with these weights, packed for its kernels.
+    def bind(self, weights: Mapping[str, Array], *, inference: bool = False) -> "BoundNetwork":
+        """Return the network with these weights, packed for its kernels as the network says.
 
-        Raise InvalidInput if they do not fit.
+        For inference it has no gradients and keeps nothing of `weights`. Raise InvalidInput if they do not fit.
         """
         self.network.check_weights(weights)
-        return BoundNetwork(self, weights, bfloat16=self.network.spec.weight_storage == "bfloat16")
+        bfloat16 = self.network.spec.weight_storage == "bfloat16"
+        return BoundNetwork(self, weights, bfloat16=bfloat16, inference=inference)
 
 
 class BoundNetwork:
     """A network with weights. Immutable, so that threads can share it; kernels release the GIL.
 
-    With `bfloat16`, matrices are stored as bfloat16, for inference only.
+    With `bfloat16` matrices are kept as bfloat16. With it, or with `inference`, the network has no gradients, and only
+    the packed matrices are in memory.
     """
 
-    def __init__(self, compiled: CompiledNetwork, weights: Mapping[str, Array], *, bfloat16: bool = False) -> None:
+    def __init__(
+        self,
+        compiled: CompiledNetwork,
+        weights: Mapping[str, Array],
+        *,
+        bfloat16: bool = False,
+        inference: bool = False,
+    ) -> None:
         self.network = compiled.network
         self._compiled = compiled
         self.bfloat16 = bfloat16
-        self.parts = _parts(compiled, weights, bfloat16=bfloat16)
+        self.inference = inference or bfloat16
+        self.parts = _parts(compiled, weights, bfloat16=bfloat16, inference=inference)
         self._table = None if self.network.embedding is None else weights[self.network.embedding.name]
+        if self.inference and self._table is not None:
+            self._table = self._table.copy()  # as a part of the file of weights it would keep all of it in memory
         carried = [part.initial for part in self.parts if part.columns is not None]
         self.initial = np.concatenate([np.zeros((1, 0), np.float32), *carried], axis=1)
         """(1, state_size): the initial state of a sequence."""
@@ -222,13 +234,15 @@ class BoundNetwork:
         return self.program.flops
 
 
-def _parts(compiled: CompiledNetwork, weights: Mapping[str, Array], *, bfloat16: bool) -> tuple[Part, ...]:
+def _parts(
+    compiled: CompiledNetwork, weights: Mapping[str, Array], *, bfloat16: bool, inference: bool
+) -> tuple[Part, ...]:
     """Return the layers with their weights. The states of layers that carry one are consecutive in a row."""
     found: list[Part] = []
     offset = 0
     for kernel, layer in zip(compiled.kernels, compiled.network.layers, strict=True):
         own = {param.name: weights[f"{layer.name}.{param.name}"] for param in layer.cell.params}
-        packed = kernel.pack(own, bfloat16=bfloat16)
+        packed = kernel.pack(own, bfloat16=bfloat16, inference=inference)
         columns = None if compiled.network.whole_sequences else slice(offset, offset + layer.cell.state_size)
         found.append(Part(layer, kernel, packed, columns, _initial(layer, weights)[None]))
         offset += layer.cell.state_size

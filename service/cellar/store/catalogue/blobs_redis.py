@@ -1,7 +1,9 @@
 """Blobs in Redis: chunks in keys that contain the digest, and a head key that is written last."""
 
 import hashlib
+import io
 from contextlib import suppress
+from typing import Any
 
 import redis
 
@@ -11,6 +13,9 @@ from cellar.store.protocol.errors import redis_errors
 
 CHUNK_BYTES = 4 * 1024 * 1024
 """Bytes in a chunk: Redis needs a few milliseconds to copy it, and all clients wait meanwhile."""
+
+READ_BYTES = 256 * 1024
+"""Of a chunk, read at a time: the reader of replies keeps a buffer of the longest one."""
 
 UNFINISHED_S = 3600
 """Lifetime of the chunks of a blob whose writer died before the head was written, seconds."""
@@ -69,11 +74,23 @@ class RedisBlobs:
             head = self._client.get(self._head(digest))
             if head is None:
                 raise BlobUnknown(f"no blob {digest}")
-            parts = [self._client.get(key) for key in self._chunks(digest, int(head))]
-        data = b"".join(part for part in parts if isinstance(part, bytes))
-        if len(data) != int(head):
+            data, count = self._read(self._chunks(digest, int(head)), int(head))
+        if count != int(head):
             raise BlobUnknown(f"a part of blob {digest} is missing")
         return checked(data, digest)
+
+    def _read(self, chunks: list[str], size: int) -> tuple[bytes, int]:
+        """Return chunks one after the other, and how many bytes there were. They are in memory once."""
+        whole = io.BytesIO()
+        whole.seek(max(0, size - 1))
+        whole.write(bytes(min(size, 1)))  # takes all memory at once
+        whole.seek(0)
+        count = 0
+        for chunk in chunks:
+            for begin in range(0, min(CHUNK_BYTES, size), READ_BYTES):
+                part: Any = self._client.getrange(chunk, begin, begin + READ_BYTES - 1)
+                count += whole.write(part)
+        return whole.getvalue(), count
 
     def delete(self, digest: str) -> None:
         """Delete a blob with one command, so that no head is ever without its chunks. Raise StoreUnavailable."""

@@ -42,6 +42,12 @@ def allocate(shapes: Mapping[str, Shape]) -> tuple[memoryview, dict[str, Array]]
     return buffer.data, arrays
 
 
+def seal(arrays: Mapping[str, Array]) -> None:
+    """Make arrays read-only, so that they can be kept without a copy."""
+    for array in arrays.values():
+        array.flags.writeable = False
+
+
 def with_metadata(data: bytes | memoryview, metadata: Mapping[str, str]) -> tuple[bytes, memoryview]:
     """Return a file that `dump` wrote with metadata in its header: the new header, and the tensors as they are."""
     stop = 8 + int.from_bytes(data[:8], "little")
@@ -57,7 +63,7 @@ def _header(entries: Mapping[str, Any]) -> bytes:
 
 
 def load(data: bytes | memoryview) -> dict[str, Array]:
-    """Return the arrays of a safetensors file, read-only where the file is; they are parts of it and no copies.
+    """Return the arrays of a safetensors file, read-only; they are parts of it and no copies.
 
     Raise InvalidInput if it is damaged or holds another type than float32, NotFinite if a number is not finite.
     """
@@ -73,4 +79,5 @@ def load(data: bytes | memoryview) -> dict[str, Array]:
         if not np.isfinite(array).all():
             raise NotFinite(f"weight {name!r} holds a number that is not finite")
         weights[name] = array
+    seal(weights)
     return weights
