@@ -51,6 +51,7 @@ def run_shell(service_url: str, tmp_path: Path) -> Callable[[list[Example]], lis
         script = "".join(f"{example.shell}\nprintf '\\001'\n" for example in examples)
         script = script.replace("ws://localhost:8080", service_url.replace("http", "ws", 1))
         script = script.replace("http://localhost:8080", service_url)
+        script = script.replace("/tmp/", f"{tmp_path}/")  # files of an earlier run would change what is printed
         done = subprocess.run(
             ["sh", "-eu"],
             input=script,
