@@ -1,4 +1,4 @@
-"""Chooses two cores: one for what is measured, one for the load and Redis."""
+"""Chooses two cores: one for the measured service, one for the load and Redis."""
 
 import os
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ class Cores:
 
 
 def choose() -> Cores:
-    """Return two of the cores that this process may use; the first one is for what is measured."""
+    """Return two of the cores that this process may use; the first one is for the measured service."""
     mine = sorted(os.sched_getaffinity(0))
     if len(mine) < 2:
         raise TooFewCores("one core for the service and one for the load are needed; this process may use one only")

@@ -1,4 +1,4 @@
-"""Blocks of megabytes in the memory of a process, such as files of weights and matrices: freed, they are given back."""
+"""Makes the C library return large freed blocks, such as weights and matrices, to the operating system."""
 
 import ctypes
 from contextlib import suppress

@@ -34,6 +34,19 @@ PHRASES = {
     r"\bas (it|they) likes?\b": "in any way",
     r"\bsa(ys?|id) no\b": "refuses",
     r"\bmakes? out\b": "amounts to",
+    r"^What ": "name the thing: the options of, the name of, the result of",
+    r"^Those\b": "repeat the noun: the arrays of, the operators that",
+    r"\b[Rr]eturn what\b": "name the value that is returned",
+    r"\b[Rr]aise what\b": "the errors of, or the class of the error",
+    r"\b[Dd]o as\b": "run as it does, call it",
+    r"\bfor what (is|are|can|cannot)\b": "if it is, if it cannot be",
+    r"\bthat is none\b|\bwhat is no\b": "an invalid one, one that does not exist",
+    r"\b(is|are) theirs\b|\b(have|has|take|takes) theirs\b": "repeat the noun",
+    r"\bbesides\.": "also, in addition",
+    r"\bin the making\b": "not finished, being built",
+    r"\bif (un)?sure\b": "if several are possible, if only one is",
+    r"\bno other('s)? ever\b": "unique",
+    r"\b(tells?|told) apart\b": "distinguishes",
 }
 """Regular expressions in texts whose white space is single blanks, and what to write instead."""
 

@@ -7,7 +7,7 @@ from importlib.resources import files
 from typing import Any
 
 FRAMEWORKS = ("torch", "keras", "onnx", "flux")
-"""Those whose layout a cell's file may state, in a table of that name."""
+"""Frameworks whose layout of parameters a cell's file may state, in a table of that name."""
 
 
 NOTHING = "0"
@@ -16,7 +16,7 @@ NOTHING = "0"
 
 @dataclass(frozen=True, slots=True)
 class StackedArray:
-    """One array of a framework, in which parameters of the cell stand one after the other."""
+    """One array of a framework, in which parameters of the cell are stacked."""
 
     name: str
     parts: tuple[str, ...]

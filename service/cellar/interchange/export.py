@@ -57,7 +57,7 @@ def write_torch(exported: Exported) -> Chunks:
 
 
 def write_json(exported: Exported) -> Chunks:
-    """Return what `POST /v1/models` takes: the network, and all weights as nested arrays."""
+    """Return a body for `POST /v1/models`: the network, and all weights as nested arrays."""
     document = {
         "name": exported.model.partition("@")[0],
         "network": exported.network.spec.model_dump(mode="json", exclude_none=True),

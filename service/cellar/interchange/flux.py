@@ -81,7 +81,7 @@ class Module:
 def read_flux(path: Path, modules: Sequence[str] | None = None) -> ImportedNetwork:
     """Return the network of a file of arrays; without `modules` all of them, in the order of their numbers.
 
-    Raise ImportRefused, which names the array or module, for what is missing, ambiguous or cannot be expressed.
+    Raise ImportRefused, which names the array or module, if one is missing, ambiguous or cannot be expressed.
     """
     if path.stat().st_size > MAX_BYTES:
         raise ImportRefused("the file is too large", place=path.name, expected=f"at most {MAX_BYTES} bytes")

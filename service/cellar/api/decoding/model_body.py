@@ -88,7 +88,7 @@ class ModelBody:
 async def read_body(request: Request, *, named: bool) -> AsyncIterator[ModelBody]:
     """Yield the body of a request, by its Content-Type; `named` says whether it may name a new model.
 
-    Raise what `body_type`, `read_model`, `read_query` and `receive` raise.
+    Raise the errors of `body_type`, `read_model`, `read_query` and `receive`.
     """
     kind = body_type(request.headers.get("content-type", ""), *TYPES)
     if kind == JSON:

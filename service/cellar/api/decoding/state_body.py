@@ -37,7 +37,7 @@ class StateBody:
 async def read_whole(request: Request) -> StateBody:
     """Return the whole state of a body, by its Content-Type; an npy file has all columns.
 
-    Raise what `body_type`, `read_query` and the readers of `wire` raise.
+    Raise the errors of `body_type`, `read_query` and the readers of `wire`.
     """
     kind = body_type(request.headers.get("content-type", ""), *TYPES)
     if kind != npy.MEDIA_TYPE:

@@ -30,7 +30,7 @@ ADVICE: dict[type[errors.CellarError], str] = {
     errors.SessionUnknown: "POST /v1/sessions creates one",
     errors.SnapshotsFull: "delete one, or raise CELLAR_MAX_SNAPSHOTS",
 }
-"""What to do about errors of lower packages, which do not know paths and settings. It is appended to their detail."""
+"""Advice for errors of lower packages, which do not know paths and settings. It is appended to their detail."""
 
 URN = "urn:cellar:problem:"
 

@@ -121,7 +121,7 @@ def _error(path: list[str | int], detail: str, expected: str, actual: str) -> In
 
 
 def _actual(fault: _Fault, document: Any) -> str:
-    """Return what was sent, from the document: pydantic may have seen a converted value."""
+    """Return the value that was sent, from the document: pydantic may have seen a converted one."""
     if fault.found["loc"][-1:] == ("[key]",):
         return shown(fault.found.get("input"))
     value = document

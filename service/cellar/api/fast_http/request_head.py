@@ -78,9 +78,9 @@ class Head(NamedTuple):
 
 
 def read_head(url: bytes, headers: Headers, most_bytes: int, caller: Caller) -> Head | None:
-    """Return what the head of a POST of this caller asks for; names of headers are in lower case.
+    """Return the parsed head of a plain step of this caller. Names of headers must be in lower case.
 
-    None if it asks for anything else, is at fault, or has a body of over `most_bytes`.
+    Return None for any other request, a faulty one, or one with a body of over `most_bytes`.
     """
     path, by_name = URL.fullmatch(url), dict(headers)
     if path is None or len(by_name) != len(headers) or not by_name.keys() <= PLAIN_HEADERS:

@@ -11,7 +11,7 @@ class Problem(BaseModel):
     type: str = Field(description="`urn:cellar:problem:` and the name of the problem, which programs compare.")
     title: str
     status: int
-    detail: str = Field(description="What is wrong and what to do, in words.")
+    detail: str = Field(description="Says what is wrong and what to do.")
     pointer: str | None = Field(None, description="JSON pointer (RFC 6901) to the fault in the body.")
     expected: str | None = None
     actual: str | None = None

@@ -57,7 +57,7 @@ CONVERSATION: tuple[tuple[str, str, dict[str, Any]], ...] = (
             },
         },
     ),
-    ("What came after step 1?", "resume", {"resume": f"{_EPOCH}.1.{'a1' * 16}", "writer": "gauge"}),
+    ("Resume with the changes after step 1", "resume", {"resume": f"{_EPOCH}.1.{'a1' * 16}", "writer": "gauge"}),
     (
         "The writer's request",
         "missed",

@@ -90,7 +90,7 @@ def builtin(code: NativeFunction, name: str) -> Builtin:
     method = _MethodDef(name.encode(), code.address, _METH_FASTCALL, None)
     kind = ctypes.PYFUNCTYPE(ctypes.py_object, ctypes.c_void_p, ctypes.py_object, ctypes.c_void_p)
     make = kind(("PyCFunction_NewEx", ctypes.pythonapi))
-    # What stands for "self" lives as long as the function does, and with it what the function points to.
+    # The object in place of "self" lives as long as the function, and with it what the function points to.
     return cast(Builtin, make(ctypes.addressof(method), (code, method), None))
 
 

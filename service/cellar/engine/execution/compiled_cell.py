@@ -208,7 +208,7 @@ def compile_cells(cells: Sequence[Cell], cache: KernelCache, *, training: bool =
 
 
 def kernel_texts(cells: Sequence[Cell], *, training: bool = False) -> list[str]:
-    """Return the texts of all kernels of these cells; with `training`, of those that training needs besides."""
+    """Return the texts of all kernels of these cells; with `training`, also of those for training."""
     texts = [cell.forward_kernel(save=False).text for cell in cells]
     if training:
         texts += [text.text for cell in cells for text in _training_texts(cell)]

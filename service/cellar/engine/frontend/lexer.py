@@ -89,7 +89,7 @@ _HINTS = {
     "\u2212": "write the minus sign '-'",
     "\u03c3": "write 'sigmoid'",
 }
-"""What to write instead of characters that other notations have."""
+"""Suggestions for characters of other notations."""
 
 
 def _unreadable(source: Source, at: int, line: int, column: int) -> CellSyntaxError:

@@ -38,7 +38,7 @@ class Operation:
     exact: bool = False
     """NumPy's float32 has the bits that kernels compute, because IEEE 754 defines them; constants are folded."""
     function: str = ""
-    """What cells call it by; "" for what they write with an operator, and for what only passes make."""
+    """Its name in the cell language; "" if it is written as an operator, or if only passes create it."""
     combine: str = ""
     """Of a reduction: the kernel function that adds a block to the partial results in the lanes."""
     identity: str = ""
@@ -56,7 +56,7 @@ class Node:
     shape: Shape
     sources: tuple["Node", ...] = ()
     name: str = ""
-    """What an INPUT, STATE, PARAM or COTANGENT leaf stands for; the size that a LENGTH measures."""
+    """The name of the value that an INPUT, STATE, PARAM or COTANGENT leaf is; the size that a LENGTH measures."""
     value: float = 0.0
     """The number of a CONST, already rounded to float32."""
 

@@ -20,7 +20,7 @@ MODELS = ("Sequential", "Functional", "Model")
 def read_keras(path: Path) -> ImportedNetwork:
     """Return the network of a file of Keras.
 
-    Raise ImportRefused, with the name of the layer or array, for what cannot be read or expressed.
+    Raise ImportRefused, with the name of the layer or array, if it cannot be read or expressed.
     """
     return network_in(open_keras(path))
 

@@ -80,7 +80,7 @@ def read_bytes(path: Path) -> bytes:
 
 
 def parse_model(data: bytes, place: str = "model") -> Any:
-    """Return the ModelProto of bytes. Raise ImportRefused for what is damaged or too large."""
+    """Return the ModelProto of bytes. Raise ImportRefused if they are damaged or too many."""
     try:
         from google.protobuf.message import DecodeError
         from onnx import ModelProto
@@ -100,7 +100,7 @@ def parse_model(data: bytes, place: str = "model") -> Any:
 
 
 def graph_of(model: Any, place: str = "model") -> Graph:
-    """Return the graph of a ModelProto. Raise ImportRefused for what cannot be expressed."""
+    """Return the graph of a ModelProto. Raise ImportRefused if Cellar cannot express it."""
     if not model.HasField("graph") or not model.graph.output:
         raise ImportRefused("the file holds no graph with an output", place=place, expected="an ONNX model")
     if model.functions:

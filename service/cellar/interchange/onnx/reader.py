@@ -31,7 +31,7 @@ SAME = ("Identity", "Dropout")
 
 
 def read_onnx(path: Path) -> ImportedNetwork:
-    """Return the network of a file. Raise ImportRefused, with the name of the node, for what cannot be expressed."""
+    """Return the network of a file. Raise ImportRefused, with the name of the node, if it cannot be expressed."""
     return import_onnx(read_bytes(path), path.name)
 
 

@@ -40,7 +40,7 @@ REDUCTIONS = {Op.SUM: "ReduceSum", Op.REDUCE_MAX: "ReduceMax"}
 
 @dataclass
 class GraphWriter:
-    """Nodes and constants in the making, with names that no other has."""
+    """Collects the nodes and constants of a graph, and gives them unique names."""
 
     nodes: list[Any] = field(default_factory=list)
     constants: dict[str, Array] = field(default_factory=dict)

@@ -58,7 +58,7 @@ INEXPRESSIBLE: Mapping[str, str] = {
 """Modules that people have in recurrent networks, and why they are refused."""
 
 DENSE = {name for name, function in FUNCTIONS.items() if function.dense is not None and name != "Identity"}
-"""What a dense layer before it does itself."""
+"""Activations that become part of the dense layer before them."""
 
 assert {function.dense for function in FUNCTIONS.values()} - {None} <= set(get_args(Activation))
 

@@ -22,7 +22,7 @@ def import_torch(module: Any, modules: Sequence[str] | None = None) -> ImportedN
 
     `module` is an RNN, LSTM, GRU, one of their cells, Linear, LayerNorm, Embedding, or a Sequential of such and of
     functions. Of any other class, `modules` names those in it in the order in which its `forward` calls them, with
-    functions where they stand: ["lstm", "relu", "head"]. Raise ImportRefused for what cannot be expressed.
+    functions where they stand: ["lstm", "relu", "head"]. Raise ImportRefused if a module cannot be expressed.
 
         from cellar.interchange.torch import import_torch
         import_torch(torch.nn.LSTM(8, 32)).save("lstm.safetensors")

@@ -16,7 +16,7 @@ MOST_UNITS = 8
 
 
 def infer(shapes: Mapping[str, Shape]) -> tuple[TorchModule, ...]:
-    """Return the modules of a state dict in their order. Raise ImportRefused, which says what to send, if unsure."""
+    """Return the modules of a state dict in their order. Raise ImportRefused with a remedy if several are possible."""
     groups = by_prefix(shapes)
     if not groups:
         raise refused("there are no tensors", "weights", expected="a state dict", actual="nothing", pointer="/weights")

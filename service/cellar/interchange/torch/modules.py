@@ -92,7 +92,7 @@ def function_of(item: Item) -> TorchModule | None:
 def settings_of(item: Item, known: Mapping[str, float], words: Sequence[str] | None = None) -> dict[str, float]:
     """Return the settings of an item as numbers; a bare number is the first of those that are known.
 
-    Raise ImportRefused for another setting, or what is no number.
+    Raise ImportRefused for an unknown setting, or if one is no number.
     """
     given = dict(item.settings)
     for word in item.words if words is None else words:

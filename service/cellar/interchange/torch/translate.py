@@ -155,7 +155,7 @@ def parameter_layers(network: Network) -> list[Place]:
 def modules_of(network: Network) -> tuple[TorchModule, ...]:
     """Return the modules of a Sequential that computes what a network computes, named by their numbers.
 
-    Raise ImportRefused for what PyTorch has no module for.
+    Raise ImportRefused if PyTorch has no module for a layer.
     """
     modules: list[TorchModule] = []
     width = network.in_size

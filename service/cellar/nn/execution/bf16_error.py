@@ -40,7 +40,7 @@ def rounding_error(compiled: CompiledNetwork, weights: Mapping[str, Array]) -> d
 
 
 def _outputs(compiled: CompiledNetwork, weights: Mapping[str, Array], inputs: Array, *, bfloat16: bool) -> Array | None:
-    """Return what a network answers, None where numbers overflow. Its packed weights are gone at the end."""
+    """Return the outputs of a network, None if numbers overflow. Its packed weights are freed at the end."""
     bound = BoundNetwork(compiled, weights, bfloat16=bfloat16)
     state, outputs = bound.initial_state(ROWS), []
     together = STEPS if compiled.network.whole_sequences else STEPS_TOGETHER

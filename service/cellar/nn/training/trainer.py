@@ -65,7 +65,7 @@ def fit(
 def check(network: Network, data: Dataset, spec: TrainingSpec) -> int:
     """Return the number of updates of `fit`, or the most if it may stop early, without compiling anything.
 
-    Raise what `fit` raises before its first update, and InvalidInput for a window longer than the data.
+    Raise the errors of `fit` before its first update, and InvalidInput for a window longer than the data.
     """
     plan, _ = plans(network, data, spec)
     check_window(plan)

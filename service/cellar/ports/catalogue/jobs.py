@@ -32,7 +32,7 @@ class Job:
     cancel_asked_s: float | None = None
     """When the running job was asked to end."""
     outcome: dict[str, Any] | None = None
-    """What a finished training will publish; set once, after which the job can no longer be cancelled."""
+    """The version that a finished training will publish; set once, after which the job can no longer be cancelled."""
 
 
 @dataclass(frozen=True, slots=True)

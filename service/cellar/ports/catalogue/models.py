@@ -24,7 +24,7 @@ class ModelVersion:
     """The version that this one was trained from, `name@3`."""
     metrics: dict[str, float] = field(default_factory=dict)
     origin: dict[str, Any] | None = None
-    """What is kept of the framework that its weights come from (`cellar.interchange`)."""
+    """The framework that its weights come from, with what an export needs (`cellar.interchange`)."""
 
     @property
     def ref(self) -> str:

@@ -181,9 +181,9 @@ class EventHub:
             keys = unfinished
 
     async def _read(self, after: Mapping[SessionKey, int]) -> Mapping[SessionKey, EventPage | MissingSession]:
-        """Return what the store has of these sessions after these revisions.
+        """Return the stored events of these sessions after these revisions.
 
-        A session that cannot be read is left out, and its subscribers read it themselves: so they get the error.
+        A session that cannot be read is left out, and its subscribers read it themselves, so that they get the error.
         """
         try:
             return await self._events.read(after)

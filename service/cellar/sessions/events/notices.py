@@ -1,4 +1,4 @@
-"""What a subscriber is sent: an event, a gap, the end of the session, or a heartbeat."""
+"""The messages to a subscriber: an event, a gap, the end of the session, or a heartbeat."""
 
 from dataclasses import dataclass
 from typing import Literal

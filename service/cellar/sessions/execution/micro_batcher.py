@@ -112,7 +112,7 @@ class MicroBatcher:
         return works
 
     def _run(self, works: Sequence[BatchItem]) -> Exception | None:
-        """Run works, and return what the kernel raised."""
+        """Run works, and return the exception that the kernel raised, if any."""
         try:
             if self.cost.is_measured and len(works) < MEASURED_ROWS:
                 run_wanted(self._network, works, None)

@@ -24,7 +24,7 @@ EVERY_S = 5.0
 
 
 class Catalogue(Protocol):
-    """What a deletion needs of `cellar.registry.Registry`. Called on threads."""
+    """The methods of `cellar.registry.Registry` that a deletion needs. Called on threads."""
 
     def versions(self, tenant: str, name: str) -> list[ModelVersion]:
         """Return all versions of a model. Raise ModelUnknown."""
@@ -55,7 +55,7 @@ class Catalogue(Protocol):
 
 
 class ModelJobs(Protocol):
-    """What a deletion needs of `cellar.jobs.submission.Jobs`. Called on threads."""
+    """The methods of `cellar.jobs.submission.Jobs` that a deletion needs. Called on threads."""
 
     def unfinished(self, tenant: str, model: str) -> int:
         """Return the number of queued and running jobs of a model."""

@@ -33,7 +33,7 @@ MANY_STEPS = 1_000_000
 """A number of steps that no call has."""
 
 SPREAD = 0.2
-"""Rows must vary by so much of their mean before the two parts of the cost are told apart."""
+"""Rows must vary by this share of their mean before the two parts of the cost are estimated separately."""
 
 
 class CallCost:

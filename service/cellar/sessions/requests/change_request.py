@@ -48,9 +48,9 @@ class ChangeRequest(Request[Committed]):
     ) -> None:
         super().__init__(key, kind, identity, fingerprint, nonce, began_s)
         self.edit: Edit | None = None
-        """What makes the new state, or"""
+        """Computes the new state. None if `prepare` does."""
         self.prepare: Prepare | None = None
-        """the same if it takes its time. Requests of the session that come later wait meanwhile."""
+        """Computes the new state with reads from the store. Later requests of the session wait meanwhile."""
         self.any_revision = self.any_model = False
 
     def succeed(self, position: Position, steps: int, output: bytes | None, replayed: bool) -> None:

@@ -44,7 +44,7 @@ class PendingResult(Generic[Result]):
         return self.result()
 
     def result(self) -> Result:
-        """Return the result that has come, or raise what went wrong."""
+        """Return the result, which must be known, or raise the error."""
         outcome = self._outcome
         assert outcome is not None, "it has not come yet"
         if isinstance(outcome, BaseException):
@@ -95,11 +95,11 @@ class PendingResult(Generic[Result]):
 
 
 PendingSteps = PendingResult[StepResult]
-"""What transports wait for."""
+"""The pending result of steps, for which transports wait."""
 
 
 class Request(PendingResult[Result], ABC):
-    """A change of a session. That one is cancelled has no effect on others."""
+    """A request to change a session. Cancelling one has no effect on others."""
 
     __slots__ = (
         *("began_s", "fingerprint", "identity", "key", "kind", "nonce"),

@@ -82,7 +82,7 @@ class StepBatch(StepRequest):
         self.finish_each([outcome] * self.count)
 
     def give_up(self, error: BaseException) -> None:
-        """End it like this, with all of its steps that have not ended."""
+        """End the batch with this error, and with it all of its steps that have not ended."""
         for single in self._singles:
             single.give_up(error)
         super().give_up(error)

@@ -199,7 +199,7 @@ def change_commit(
 
 
 def epoch_after(record: SessionRecord, request: ChangeRequest) -> bytes:
-    """Return the epoch that a change begins: the same whichever process runs the request there, and no other's ever."""
+    """Return the epoch that a change begins. It is unique, and a repetition on another process gives the same."""
     if request.identity.key is not None:
         mark = request.identity.key.encode()
     else:

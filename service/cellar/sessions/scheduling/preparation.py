@@ -88,9 +88,9 @@ class Preparation:
     async def _look_again(
         self, key: SessionKey, request: Request[Any], record: SessionRecord, error: ModelDeleted
     ) -> Prepared:
-        """Return the record if the session has left the model that is gone, or is marked by now.
+        """Load the record again, and return it if the session has left the deleted model or is marked by now.
 
-        Else an edit that needs no model is made with what is known of it, and anything else raises that it is gone.
+        Otherwise build the commit of an edit that needs no model, from the stored sizes. Raise `error` for others.
         """
         now = await self._store.load(key)
         if now.meta != record.meta:

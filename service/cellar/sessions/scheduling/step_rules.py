@@ -35,9 +35,9 @@ class StepRules:
         check_state(record, sizes)
 
     def check_steps(self, queue: SessionQueue, request: StepRequest, record: SessionRecord, sizes: Sizes) -> None:
-        """Raise what keeps the steps of a request from being run on the record.
+        """Raise a CellarError if the steps of a request cannot be run on the record.
 
-        Where nothing does, steps of the same shape are not looked at again as long as the session has this model.
+        Steps of a shape that was accepted are not checked again as long as the record is the same.
         """
         if request.shape == queue.checked_shape and request.reset is None and record is queue.record:
             return

@@ -172,9 +172,9 @@ class Sessions:
     async def update(
         self, key: SessionKey, *, ttl_s: int | None = None, pinned: bool | None = None, once: str | None = None
     ) -> UpdateAnswer:
-        """Change how long the session is kept, where that is given, and return the session; it stays where it is.
+        """Change the given parts of the session's lifetime, and return the session. Its position stays the same.
 
-        `once` is the request's Idempotency-Key. Raise InvalidInput for a lifetime that is none.
+        `once` is the request's Idempotency-Key. Raise InvalidInput for an invalid lifetime.
         """
         if ttl_s is not None:
             check_range("ttl_s", ttl_s, MAX_TTL_S)
@@ -184,7 +184,7 @@ class Sessions:
         return UpdateAnswer(await self.get(key), done.replayed)
 
     async def since(self, key: SessionKey, position: Position, writer: str | None = None) -> SinceAnswer:
-        """Return what has happened since `position`; requests of `writer` have their numbers.
+        """Return the changes after `position`; those of `writer` have the numbers of their requests.
 
         Raise a PositionConflict: ReplayExpired if it is too long ago.
         """
@@ -196,9 +196,9 @@ class Sessions:
     async def list(
         self, tenant: str, *, cursor: str = "", limit: int = 100, wanted: SessionFilter = EVERY_SESSION
     ) -> PageAnswer:
-        """Return up to `limit` sessions after `cursor`, and fewer, or none, where many must be looked at.
+        """Return up to `limit` sessions after `cursor`; fewer, or none, if the search has to examine many.
 
-        Raise InvalidInput for a cursor that is none.
+        Raise InvalidInput for an invalid cursor.
         """
         found, after = await self._store.list(tenant, cursor, limit, wanted)
         return PageAnswer(tuple(self._describe(summary) for summary in found), after)
@@ -254,10 +254,10 @@ class Sessions:
         *,
         any_model: bool = False,
     ) -> ChangeAnswer:
-        """Make a change that is not a step: step 0 of a new epoch, unless it stays where it is.
+        """Make a change that is not a step. It leads to step 0 of a new epoch, unless the edit keeps the position.
 
         `mark` is the fingerprint of the request's body. `any_model` lets it be made in a session whose model was
-        deleted. Raise what `edit` raises.
+        deleted. Raise the errors of `edit`.
         """
         request = self._request(key, kind, identity, mark)
         request.edit, request.any_model = edit, any_model

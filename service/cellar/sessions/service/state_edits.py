@@ -41,7 +41,7 @@ def reset_rows(rows: Sequence[int] | Sequence[bool], record: SessionRecord, netw
 def mask_of(rows: Sequence[int] | Sequence[bool], batch_size: int) -> Mask:
     """Return (batch_size,) bools, true for the rows that are named: by their numbers, or by a bool for each.
 
-    Raise InvalidInput for a row that is none, or another number of bools than rows.
+    Raise InvalidInput for a row that does not exist, or for another number of bools than rows.
     """
     if rows and isinstance(rows[0], bool):
         if len(rows) != batch_size:

@@ -26,14 +26,14 @@ class Steps:
         self._nonces = nonces()
 
     def submit(self, command: StepCommand, after: PendingResult[Any] | None = None) -> StepRequest:
-        """Queue steps and return what is to come: a `StepResult`, or what went wrong.
+        """Queue steps and return their request, whose pending result is a `StepResult` or an error.
 
         Requests of a session go in the order of the calls, and steps that wait for each other go together. If `after`,
         an earlier request of the session, fails, this one fails with NotReached. A batch becomes a `StepBatch`: each of
-        its steps is a request of its own, the first behind `after` and, if they are numbered, each behind the one
+        its steps is a separate request, the first behind `after` and, if they are numbered, each behind the one
         before it; its inputs are known to be finite.
 
-        Raise, at once or from what is to come, ShapeMismatch, NotFinite, StateNotFinite or OutputNotFinite, whose
+        Raise, at once or from the pending result, ShapeMismatch, NotFinite, StateNotFinite or OutputNotFinite, whose
         pointers begin at the inputs; InvalidInput for an identity or a `reset` that does not fit; DeadlineExceeded if
         the steps have not begun in their time; Overloaded, KernelRevisionMismatch, a PositionConflict,
         FingerprintMismatch, or what is wrong with the session or its model.

@@ -13,7 +13,7 @@ ReplyCallback = Callable[[Sequence[int], "Sequence[Reply | StoreUnavailable] | N
 
 @dataclass(frozen=True, slots=True)
 class Wait:
-    """A WAIT after the commands: until this number of replicas has them, or until the timeout."""
+    """A WAIT after the commands, which ends when this number of replicas has them, or at the timeout."""
 
     replicas: int
     timeout_ms: int

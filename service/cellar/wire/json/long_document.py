@@ -34,7 +34,7 @@ _QUOTE_OR_BRACKET = re.compile(rb'["\[\]]')
 def decode_long(body: bytes, decode: Callable[[bytes], Any]) -> Any:
     """Return the decoded document, in which long arrays of numbers are `NumberText`.
 
-    `decode` decodes the rest. Raise what it raises, BodyTooLarge if the rest is too long, and MalformedJson.
+    `decode` decodes the rest. Raise its errors, BodyTooLarge if the rest is too long, and MalformedJson.
     """
     found = _cut(body)
     mark = secrets.token_hex(8)

@@ -19,5 +19,5 @@ class ReadyAnswer(Answer):
 
     status: Literal["ready"]
     store: dict[str, Any] = Field(
-        description="What the connected Redis guarantees: version, durability, eviction policy, primaries and replicas."
+        description="Guarantees of the connected Redis: version, durability, eviction policy, primaries and replicas."
     )

@@ -95,9 +95,7 @@ class JobAnswer(Answer):
         description="Number of weight updates of the whole run; an upper limit if it may stop early. null for an"
         " old job."
     )
-    warnings: list[str] = Field(
-        description="What is probably not intended: few updates, or a result that is no better."
-    )
+    warnings: list[str] = Field(description="Probable mistakes: few updates, or a result that is no better.")
     attempt: int = Field(description="Number of workers that have started the job: 2 after one was killed.")
     progress: dict[str, Any] = Field(description="The last report: epoch, epochs, loss and more.")
     history: list[dict[str, Any]] = Field(description="An entry for each finished epoch, for the newest 1,000.")

@@ -59,7 +59,7 @@ class VersionRequest(Frozen):
         " shapes say. Default: drawn from the seed.",
     )
     check: CheckRequest | None = Field(
-        None, description="What is compared before anything is published. Only with weights."
+        None, description="Inputs and outputs that are compared before anything is published. Only with weights."
     )
 
 
@@ -68,7 +68,7 @@ class ModelRequest(VersionRequest, NewName):
 
 
 class UploadQuery(Frozen):
-    """What stands beside weights that come as a safetensors file: in the query, or in parts of a form."""
+    """Options for weights in a safetensors file: in the query, or in parts of a form."""
 
     names: Names | None = Field(
         None,
@@ -98,7 +98,7 @@ class NamedUploadQuery(UploadQuery):
 
 
 class UploadForm(Frozen):
-    """A multipart form: a file with weights, and what JSON says elsewhere."""
+    """A multipart form: a file with weights, and the fields that other requests have in JSON."""
 
     weights: bytes = Field(description="A safetensors file.")
     name: ModelName | None = Field(None, description="Of a new model.")

@@ -18,7 +18,7 @@ ITEM: dict[str, Any] = {
     "properties": {
         "event": {
             "type": "string",
-            "description": "What happened to the session: `create`, `fork` or `replay`, `step`, `sequence`, `reset`,"
+            "description": "The kind of change: `create`, `fork` or `replay`, `step`, `sequence`, `reset`,"
             " `write`, `restore`, `rewind`, `migrate`, `settings`. `gap`: changes that are no longer kept. `expired`,"
             " `deleted`: the session no longer exists. `stopping`: the service is about to stop; resume elsewhere.",
         },

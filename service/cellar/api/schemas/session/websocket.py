@@ -49,14 +49,14 @@ class Located(Told):
 
     step: int
     position: str = Field(description="The position to send with the next step.")
-    durability: str = Field(description="What the store guarantees for it, in the words of `/readyz`.")
+    durability: str = Field(description="Guarantee of the store for it, in the words of `/readyz`.")
 
 
 class GreetingAnswer(Told):
     """The first message. On a socket of many sessions it has no more than window and durability."""
 
     window: int = Field(description="Number of steps of a session that may be in flight.")
-    durability: str = Field(description="What the store guarantees for an answered step, in the words of `/readyz`.")
+    durability: str = Field(description="Guarantee of the store for an answered step, in the words of `/readyz`.")
     model: str | None = Field(None, description="The pinned version, `name@3`.")
     batch_size: int | None = None
     step: int | None = None
