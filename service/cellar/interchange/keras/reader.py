@@ -44,7 +44,7 @@ def _model(file: KerasFile, model: Any, variables: Variables, signal: Signal | N
         return _graph(file, config, variables, signal, path)
     raise ImportRefused(
         f"a model of the class {class_name!r} cannot be read, since its file does not say what it computes",
-        place=path or class_name,
+        place=path or class_name or "class_name",
         expected="a Sequential or functional model",
     )
 
