@@ -65,7 +65,7 @@ openapi: .venv/installed-dev ## write openapi/openapi.json, openapi/streams.yaml
 	$(BIN)/cellar openapi openapi/openapi.json
 	$(BIN)/cellar openapi --streams openapi/streams.yaml
 
-requirements: .venv/installed-dev ## pin all dependencies anew, with hashes
+requirements: .venv/installed-dev ## pin all dependencies again, with hashes
 	$(COMPILE) --extra build -o requirements/service.txt pyproject.toml
 	$(COMPILE) --extra build -o requirements/embedded.txt --extra embedded pyproject.toml
 	$(COMPILE) --extra build -o requirements/dev.txt --extra embedded --extra keras --extra onnx --extra dev pyproject.toml

@@ -1,4 +1,4 @@
-"""What the client returns."""
+"""The results that the client returns."""
 
 from dataclasses import dataclass
 from typing import Any

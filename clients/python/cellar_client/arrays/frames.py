@@ -89,7 +89,7 @@ def _unpack_one(content: bytes, start: int, found: list[StepAnswer]) -> int:
     at = start + _HEADER.size
     word: int = at + _ANSWER.size * count + 4 * numbers
     if magic != _MAGIC or kind not in (_ANSWERS, _PROBLEM) or len(content) < word + text:
-        raise CellarError("the service has sent what is no frame of answers")
+        raise CellarError("the service has sent something that is not a frame of answers")
     if kind == _PROBLEM:
         found.append(StepAnswer(-1, problem=json.loads(content[word : word + text])))
         return int(word + text)

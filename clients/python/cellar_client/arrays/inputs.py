@@ -1,4 +1,4 @@
-"""What users give as inputs: lists, NumPy arrays and tables of pandas. Pandas is not imported: a table brings it."""
+"""Converts the inputs that users give: lists, NumPy arrays and tables of pandas, which is not imported here."""
 
 from typing import Any
 

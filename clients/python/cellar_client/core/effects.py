@@ -1,4 +1,4 @@
-"""What an operation asks its driver to do. An operation is a generator: it yields effects and is sent their results.
+"""Effects that operations ask their driver to perform: generators yield them and are sent their results.
 
 A driver performs each effect, blocking or awaiting, and throws ConnectionLost or StreamClosed into the operation when
 the network fails. Nothing in this package opens a socket or reads a clock.

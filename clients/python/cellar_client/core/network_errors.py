@@ -1,4 +1,4 @@
-"""What the exceptions of httpx and websockets mean to an operation; the same for both clients."""
+"""Converts exceptions of httpx and websockets to errors for operations; the same for both clients."""
 
 import httpx
 from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketException
@@ -9,16 +9,16 @@ from cellar_client.errors import Unavailable
 
 HTTP_ERRORS = (httpx.TransportError,)
 SOCKET_ERRORS = (WebSocketException, OSError, EOFError)
-"""What operations are told of as a ConnectionLost; TimeoutError is an OSError."""
+"""Exceptions that operations receive as ConnectionLost; TimeoutError is an OSError."""
 
 
 def http_lost(error: Exception) -> ConnectionLost:
-    """Return what to throw for a request without an answer."""
+    """Return the error to throw for a request without an answer."""
     return ConnectionLost(f"{type(error).__name__}: {error}")
 
 
 def socket_lost(error: Exception) -> ConnectionLost:
-    """Return what to throw for a WebSocket that failed. Raise Problem if the service has refused to open it."""
+    """Return the error to throw for a WebSocket that failed. Raise Problem if the service has refused to open it."""
     if isinstance(error, InvalidStatus):
         response = error.response
         headers = {name.lower(): value for name, value in response.headers.raw_items()}

@@ -167,7 +167,7 @@ class StreamQueue:
         return True
 
     def pack(self) -> dict[str, Any]:
-        """Return what is needed to continue as JSON."""
+        """Return the data that are needed to continue, as JSON."""
         answered = {entry.number: entry for entry, outcome in self.ready if isinstance(outcome, Answer)}
         kept = (answered | {entry.number: entry for entry in self.pending}).values()
         numbers = {"taken": self.taken, "delivered": self.delivered, "acknowledged": self.acknowledged}

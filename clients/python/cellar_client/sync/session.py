@@ -67,7 +67,7 @@ class Session:
         return Stream(core, self._driver.for_stream())
 
     def refresh(self) -> Document:
-        """Read the session, and continue from its present position, whoever moved it there."""
+        """Read the session, and continue from its present position, also if another client has changed it."""
         return self._driver.run(self.core.refresh())
 
     def state(self) -> dict[str, Floats]:
@@ -104,7 +104,7 @@ class Session:
         return self._driver.run(self.core.change("POST", "migrate", {"model": model, "how": how}))
 
     def history(self) -> Document:
-        """Return what the session can go back to."""
+        """Return the kept states and the steps to which the session can be rewound."""
         found: Document = self._driver.run(self.core.request("GET", "history"))
         return found
 
