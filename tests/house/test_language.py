@@ -54,7 +54,7 @@ SUFFIXES = {".py", ".md", ".lua", ".toml"}
 
 TEXT = (tokenize.STRING, getattr(tokenize, "FSTRING_MIDDLE", tokenize.STRING))  # from Python 3.12 on
 
-CHECKED = ("README.md", "CHANGELOG.md", "CONTRIBUTING.md", "docs", "benchmarks", "service/cellar")
+CHECKED = ("README.md", "CHANGELOG.md", "CONTRIBUTING.md", "docs", "benchmarks", "clients", "service/cellar")
 """Pages and code whose texts people read."""
 
 

@@ -1,11 +1,14 @@
 """Sessions that are stepped by the blocking client."""
 
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
-from cellar_client import Client, Problem
+from cellar_client import AsyncClient, Client, Problem
 from cellar_client import errors as client_errors
 from tests.clients.python.conftest import RedisKeys
 from tests.faults.cell import replay
@@ -134,3 +137,39 @@ def test_more_steps_are_lost_than_are_remembered(client: Client, redis_keys: Red
     redis_keys.restore(kept)
     with pytest.raises(client_errors.Regressed):
         session.step([3])
+
+
+def test_equal_steps_of_several_threads_and_tasks_are_all_applied(client: Client, service_url: str) -> None:
+    session = client.session(model="exact")
+    with ThreadPoolExecutor(8) as threads:
+        list(threads.map(session.step, [[1]] * 24))
+    assert session.refresh()["step"] == 24
+
+    async def tasks() -> int:
+        async with AsyncClient(service_url) as other:
+            opened = await other.session(session.name)
+            await asyncio.gather(*[opened.step([1]) for _ in range(24)])
+            return int((await opened.refresh())["step"])
+
+    assert asyncio.run(tasks()) == 48
+
+
+class Table:
+    """What the client needs of a DataFrame."""
+
+    def __init__(self, values: Any, index: Any = None, columns: Any = None) -> None:
+        self.values, self.index, self.columns = np.array(values), index, columns
+
+    def to_numpy(self) -> Any:
+        """Return the values."""
+        return self.values
+
+
+def test_a_table_is_answered_with_a_table(client: Client) -> None:
+    answer = client.session(model="exact").sequence(Table([[1], [2]], index=["a", "b"], columns=["x"]))
+    assert isinstance(answer.output, Table)
+    assert (answer.output.index, answer.output.columns) == (["a", "b"], ["output_0"])
+    assert answer.output.to_numpy()[:, 0].tolist() == outputs(1, 2)
+    with client.session(model="exact").stream() as stream:
+        found = [one.output.tolist()[0] for one in stream.run(Table([[1], [2]]))]
+    assert found == outputs(1, 2)
