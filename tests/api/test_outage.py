@@ -46,7 +46,7 @@ WITHOUT_REDIS = {("/healthz", "get"), ("/v1/cells", "post"), LINES}
 
 async def call(client: httpx.AsyncClient, path: str, method: str, session: str = "session") -> httpx.Response:
     """Send a request that the service can answer while Redis is there."""
-    place = path.format(model="model", session=session, job="job", snapshot="snapshot")
+    place = path.format(model="model", session=session, job="job", snapshot="snapshot", writer="writer")
     if (path, method) == LINES:
         content = json.dumps({"session": "nobody", "input": [1]})
         return await client.request(method, place, content=content, headers={"Content-Type": lines.MEDIA_TYPE})
