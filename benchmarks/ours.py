@@ -105,10 +105,9 @@ class OneStep(Ours):
         return super().states(np.frombuffer(b"".join(state), np.float32).reshape(len(state), -1))
 
     def step(self, inputs: Array, state: Any) -> tuple[Array, Any]:
-        """Run once, and divide the bytes of all rows into records, as the micro-batcher does."""
-        run = self._bound.run(inputs, state, None, reset=None, executor=None)
-        data, size = run.state.tobytes(), 4 * run.state.shape[1]
-        return run.outputs, tuple([data[at : at + size] for at in range(0, len(data), size)])
+        """Run once, and return the record of the one row."""
+        run = self._bound.run(inputs, state)
+        return run.outputs, (run.state.tobytes(),)
 
 
 class InParts(Ours):
