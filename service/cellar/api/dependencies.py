@@ -22,7 +22,7 @@ from cellar.sessions.service.sessions import Sessions
 from cellar.sessions.service.states import States
 
 CALLER = "cellar.caller"
-"""In the scope of a request: its caller, whom `AccessControl` puts there."""
+"""Key of the caller in the scope of a request. `AccessControl` sets it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,7 +39,7 @@ class Memory:
     end: int = 1 << 20
 
     def buffer(self, name: str, size: int, *, filled: bool) -> int:
-        """Make a buffer of so many bytes; return its address."""
+        """Allocate a buffer of the given number of bytes and return its address."""
         self.buffers.append(Buffer(name, self.end, bytearray([filled] * (size // 4))))
         begin, self.end = self.end, (self.end + size + 8191) // 4096 * 4096
         return begin

@@ -1,8 +1,8 @@
 """The values of an ONNX graph during import: constants, final states, and signals with named axes.
 
 A signal is the output of the layers up to this point, in the graph's shape. An axis of the tensor is a tuple of parts:
-steps, rows, directions, numbers. So reshaping regroups the same parts, and what a layer reads is told by names and not
-by sizes.
+steps, rows, directions, numbers. A reshape regroups the same parts, and a layer
+finds its axes by these names, not by their sizes.
 """
 
 from collections.abc import Sequence
