@@ -13,7 +13,8 @@ from safetensors.numpy import load as load_file
 from safetensors.numpy import save
 
 from cellar.errors import InvalidInput, MalformedBody
-from cellar.wire.arrays.tensors import MAX_HEADER_BYTES, dump, load
+from cellar.wire.arrays.tensor_file import MAX_HEADER_BYTES
+from cellar.wire.arrays.tensors import dump, load
 
 STATES = {
     (0, "h"): np.arange(6, dtype=np.float32).reshape(2, 3),
@@ -40,6 +41,7 @@ def test_what_was_written_is_read() -> None:
         assert found[place].dtype == np.float32
         assert found[place].tobytes() == values.tobytes()
     assert load(dump({}, {"of": "nothing"})) == {}
+    assert load(dump({(0, "h"): np.zeros((2, 0), np.float32)}, {}))[0, "h"].shape == (2, 0)
 
 
 def test_everybody_can_read_it() -> None:
