@@ -10,7 +10,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from cellar.errors import InvalidInput, NotFinite, ShapeMismatch
+from cellar.errors import CellarError, InvalidInput, NotFinite, ShapeMismatch
 from cellar.wire.numbers.numbers import parse_array, plain_row
 
 FLOAT32_MAX = float(np.finfo(np.float32).max)
@@ -101,8 +101,8 @@ def test_anything_is_either_an_array_or_an_invalid_input(value: Any, ndim: int) 
         ("[1, 2, 3]", "/x", ShapeMismatch, "3 elements"),
         ("[1]", "/x", ShapeMismatch, "1 element"),
         ("[]", "/x", ShapeMismatch, "0 elements"),
-        ("1.5", "/x", ShapeMismatch, "about 1.5e+00"),
-        ("2", "/x", ShapeMismatch, "an integer"),
+        ("1.5", "/x", ShapeMismatch, "a number"),
+        ("2", "/x", ShapeMismatch, "a number"),
         ("[1, 3.4028235677973366e38]", "/x/1", NotFinite, "about 3.4e+38"),
         ("[1, -1e300]", "/x/1", NotFinite, "about -1.0e+300"),
     ],
@@ -118,9 +118,9 @@ def test_faults_of_a_vector_of_two(text: str, pointer: str, error: type[InvalidI
     ("value", "actual"),
     [
         (math.nan, "NaN"),
-        (math.inf, "infinity"),
-        (10**400, "an integer of 1329 bits"),
-        (2**128 - 2**103 - 1, "an integer of 128 bits"),
+        (-math.inf, "-Infinity"),
+        (10**400, "a number of 401 digits"),
+        (2**128 - 2**103 - 1, "about 3.4e+38"),
     ],
 )
 def test_numbers_of_other_decoders_are_checked_too(value: float, actual: str) -> None:
@@ -143,7 +143,7 @@ def test_a_ragged_array_points_at_the_row_that_differs_from_the_first() -> None:
 
 
 def test_a_tuple_or_an_array_is_no_json() -> None:
-    with pytest.raises(ShapeMismatch):
+    with pytest.raises(CellarError):
         parse_array((1.0, 2.0), ndim=1)
 
 

@@ -1,4 +1,4 @@
-"""Reads and writes states as safetensors files, with a float32 array (rows, size) named `layers.<number>.<name>` each."""
+"""Reads and writes states as safetensors files: float32 arrays (rows, size) named `layers.<number>.<name>`."""
 
 import math
 import re

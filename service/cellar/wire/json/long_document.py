@@ -15,7 +15,7 @@ import numpy as np
 from cellar.errors import BodyTooLarge, MalformedJson
 from cellar.wire.json.strings import end_of_string
 from cellar.wire.numbers.faults import malformed
-from cellar.wire.numbers.text import NumberText
+from cellar.wire.numbers.text import NumberText, end_of_numbers
 
 MOST_OTHER_BYTES = 1024 * 1024
 """The most bytes of a document besides its long arrays of numbers. A network of 64 layers with the longest cells has a
@@ -27,7 +27,6 @@ LEAST_BYTES = 1024
 _PIECE_BYTES = 256 * 1024
 _STRING_OR_ARRAY = re.compile(rb'"(?:[^"\\]++|\\.)*+"?|\[', re.DOTALL)
 _BEGINS_NUMBERS = re.compile(rb"[\[ \t\r\n]*+(?:[-0-9\]]|\Z)")
-_NUMBERS = re.compile(rb"[\[\], \t\r\n0-9+\-.eE]*+")
 _QUOTE_OR_BRACKET = re.compile(rb'["\[\]]')
 
 
@@ -79,8 +78,7 @@ def _numbers_from(body: bytes, start: int) -> NumberText:
     at, depth = start, 0
     while at < len(body):
         limit = min(len(body), at + _PIECE_BYTES)
-        run = _NUMBERS.match(body, at, limit)
-        end = at if run is None else run.end()
+        end = end_of_numbers(body, at, limit)
         piece = np.frombuffer(body, np.uint8, end - at, at)
         steps = (piece == ord("[")).astype(np.int8) - (piece == ord("]"))
         depths = depth + np.cumsum(steps, dtype=np.int32)
@@ -89,8 +87,7 @@ def _numbers_from(body: bytes, start: int) -> NumberText:
             return NumberText(body, start, at + int(closed[0]) + 1)
         depth = int(depths[-1]) if len(depths) else depth
         if end < limit:
-            fault = end - 1 if body[end - 1 : end + 1] == b"-I" else end
-            return NumberText(body, start, _end_of_array(body, end, depth), fault)
+            return NumberText(body, start, _end_of_array(body, end, depth), end)
         at = end
     raise malformed(body, len(body), "an array without an end")
 

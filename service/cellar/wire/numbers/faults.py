@@ -65,7 +65,7 @@ class FaultSearch:
     def other(self, at: int) -> CellarError:
         """Return the error for a text that is not part of a number."""
         actual = next((name for text, name in _OTHERS.items() if self._body.startswith(text, at)), None)
-        if actual is None or self._full or not self._counts:
+        if actual is None or self._full:
             return self.malformed(at)
         if len(self._counts) < len(self._wanted):
             return self._too_flat(actual)

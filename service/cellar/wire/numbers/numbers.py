@@ -13,15 +13,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cellar.errors import InvalidInput, NotFinite, ShapeMismatch
-from cellar.wire.numbers.faults import NO_QUOTES, Size, elements
+from cellar.wire.numbers.faults import Size
 from cellar.wire.numbers.text import NumberText
 
 _NUMBERS = frozenset((float, int))
 _LISTS = frozenset((list,))
-_FLOAT32_BITS = 128
-"""Integers with fewer bits are within the range of float32."""
-
 _FLOAT32 = np.dtype("<f4")
 
 
@@ -51,7 +47,7 @@ def parse_array(
     found = plain_array(value, len(wanted))
     if found is not None and all(want in (None, size) for want, size in zip(wanted, found.shape, strict=True)):
         return found
-    raise _fault(value, wanted, pointer)
+    raise NumberText.of(value).find_fault(wanted, pointer)
 
 
 def depth_of(value: Any) -> int:
@@ -110,70 +106,3 @@ def _pack(flat: list[Any]) -> bytes | None:
     except (OverflowError, struct.error):
         return None
     return packed if math.isfinite(sum(flat)) else None
-
-
-def _fault(value: Any, wanted: Sequence[Size], pointer: str) -> InvalidInput:
-    """Return the error for the first fault in document order."""
-    fault = _search(value, list(wanted), 0, pointer)
-    if fault is None:
-        raise AssertionError("the fast path refused what the search accepts")
-    return fault
-
-
-def _search(value: Any, wanted: list[Size], axis: int, pointer: str) -> InvalidInput | None:
-    """Search below `value`. An axis of open size gets that of its first list, and later lists must have the same."""
-    if axis == len(wanted):
-        return _check_number(value, pointer)
-    if type(value) is not list:
-        expected = "an array of numbers" if axis == len(wanted) - 1 else "an array of arrays"
-        return ShapeMismatch(
-            f"expected {len(wanted)} nested arrays, found {_describe(value)} at depth {axis}",
-            pointer=pointer,
-            expected=expected,
-            actual=_describe(value),
-        )
-    if wanted[axis] is None and value:
-        wanted[axis] = len(value)
-    want = wanted[axis]
-    if len(value) != want:
-        expected = "at least 1 element" if want is None else elements(want)
-        return ShapeMismatch(
-            f"expected {expected}, found {len(value)}",
-            pointer=pointer,
-            expected=expected,
-            actual=elements(len(value)),
-        )
-    if axis == len(wanted) - 1 and _pack(value) is not None:
-        return None
-    faults = (_search(item, wanted, axis + 1, f"{pointer}/{index}") for index, item in enumerate(value))
-    return next((fault for fault in faults if fault is not None), None)
-
-
-def _check_number(value: Any, pointer: str) -> InvalidInput | None:
-    if type(value) is list:
-        return ShapeMismatch(
-            "expected a number, found an array", pointer=pointer, expected="a number", actual="an array"
-        )
-    if type(value) not in _NUMBERS:
-        actual = _describe(value)
-        detail = f"expected a number, found {actual}" + (NO_QUOTES if type(value) is str else "")
-        return InvalidInput(detail, pointer=pointer, expected="a number", actual=actual)
-    if _pack([value]) is None:
-        expected = "a finite number within the range of float32"
-        return NotFinite(f"expected {expected}", pointer=pointer, expected=expected, actual=_describe(value))
-    return None
-
-
-def _describe(value: Any) -> str:
-    """Describe a JSON value in a few words, a number only by its magnitude, because inputs may be private."""
-    if value is None:
-        return "null"
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, float):
-        return "NaN" if math.isnan(value) else "infinity" if math.isinf(value) else f"about {value:.1e}"
-    if isinstance(value, int):
-        bits = value.bit_length()
-        return f"an integer of {bits} bits" if bits >= _FLOAT32_BITS else "an integer"
-    names: dict[type, str] = {str: "a string", list: "an array", dict: "an object"}
-    return names.get(type(value), type(value).__name__)

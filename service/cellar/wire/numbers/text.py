@@ -5,6 +5,7 @@ and creating and freeing them blocks all other threads. Here a piece of 64 KiB i
 are written to the array, and only the brackets and commas are kept, to be compared with those of a regular array.
 """
 
+import json
 import re
 import struct
 from collections.abc import Iterator, Sequence
@@ -31,6 +32,16 @@ _MISPLACED = re.compile(rb"[0-9][ \t\r\n]*+\[|\][ \t\r\n]*+[-0-9\[]|\[[ \t\r\n]*
 """Faults that orjson cannot find when brackets are replaced by spaces: values without a comma between, empty arrays."""
 
 
+_NUMBERS = re.compile(rb"[\[\], \t\r\n0-9+\-.eE]*+")
+
+
+def end_of_numbers(body: bytes, start: int, limit: int) -> int:
+    """Return the offset of the first text from `start` on that is no part of an array of numbers, at most `limit`."""
+    run = _NUMBERS.match(body, start, limit)
+    end = start if run is None else run.end()
+    return end - 1 if body[end - 1 : end + 1] == b"-I" else end
+
+
 class NumberText:
     """The text of an array of numbers within a body, from `start` to before `stop`.
 
@@ -44,6 +55,13 @@ class NumberText:
         self.start = start
         self.stop = stop
         self.fault = fault
+
+    @classmethod
+    def of(cls, value: object) -> "NumberText":
+        """Return the text of a decoded JSON value."""
+        body = json.dumps(value).encode()
+        end = end_of_numbers(body, 0, len(body))
+        return cls(body, 0, len(body), None if end == len(body) else end)
 
     def depth(self) -> int:
         """Return in how many arrays the first number is nested."""
@@ -67,6 +85,10 @@ class NumberText:
             reading.numbers.flags.writeable = False
             return reading.numbers.reshape(shape)
         raise reading.find_fault(list(wanted), pointer)
+
+    def find_fault(self, wanted: Sequence[Size], pointer: str) -> CellarError:
+        """Return the error for the first fault of a text that `parse` refuses."""
+        return _Reading(self, len(wanted)).find_fault(list(wanted), pointer)
 
 
 class _Reading:
@@ -138,7 +160,8 @@ class _Reading:
 
     def _unit(self) -> bytes | None:
         """Return the structure of the first element of the first axis, None if there is none."""
-        if self.structure[: self._ndim] != b"[" * self._ndim or self.structure[self._ndim : self._ndim + 1] == b"[":
+        opening = b"[" * self._ndim
+        if not opening or not self.structure.startswith(opening) or self.structure.startswith(opening + b"["):
             return None
         if self._ndim == 1:
             return b""
