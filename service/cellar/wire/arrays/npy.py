@@ -1,7 +1,7 @@
 """Reads and writes NumPy's npy files with an array of real numbers. Pickled objects are refused.
 
-The header is the text of a Python dictionary. It is read with three regular expressions and never evaluated, and its
-shape is compared with the size of the data before an array is created.
+The header is the text of a Python dictionary. It is read with regular expressions and never evaluated, and its shape
+is compared with the size of the data before an array is created.
 """
 
 import math
@@ -25,7 +25,8 @@ MOST_HEADER_BYTES = 4096
 """The most bytes of a header; that of three axes has 118."""
 
 TYPES = re.compile(r"[<>|=]?(f[248]|[iu][1248])")
-_MEMBER = re.compile(r"\s*(?:'(\w+)'|\"(\w+)\")\s*:\s*('[^']*'|\"[^\"]*\"|True|False|\([0-9L,\s]*\)|\[[^\[\]]*\])\s*,?")
+_MEMBER = r"\s*+['\"](\w++)['\"]\s*+:\s*+('[^']*+'|\"[^\"]*+\"|True|False|\([0-9L,\s]*+\)|\[[^\[\]]*+\])\s*+,?+"
+_MEMBERS, _DICTIONARY = re.compile(_MEMBER), re.compile(rf"\s*+{{(?:{_MEMBER})*+\s*+}}\s*+")
 _LENGTHS = {1: struct.Struct("<H"), 2: struct.Struct("<I"), 3: struct.Struct("<I")}
 _INTEGER = re.compile(r"[0-9]+")
 
@@ -95,35 +96,15 @@ def read_header(data: bytes) -> tuple[str, bool, tuple[int, ...], int]:
 @lru_cache(maxsize=256)
 def _read_text(text: bytes, begin: int) -> tuple[str, bool, tuple[int, ...]]:
     """Return type, order and shape. The result is cached: clients send the same header, and reading it takes 10 us."""
-    members = _members(text.decode("latin-1"), begin)
+    header = text.decode("latin-1")
+    if not _DICTIONARY.fullmatch(header):
+        raise MalformedBody("an npy header that is no dictionary", offset=begin)
+    members: dict[str, str] = dict(_MEMBERS.findall(header))
     try:
-        return _text(members["descr"]), members["fortran_order"] == "True", _shape(members["shape"])
+        shape = tuple(int(size[:20]) for size in _INTEGER.findall(members["shape"]))
+        return members["descr"].strip("'\""), members["fortran_order"] == "True", shape
     except KeyError as error:
         raise MalformedBody(f"an npy header without {error}", offset=begin) from None
-
-
-def _members(text: str, begin: int) -> dict[str, str]:
-    inner = text.strip()
-    found: dict[str, str] = {}
-    if inner[:1] != "{" or inner[-1:] != "}":
-        raise MalformedBody("an npy header that is no dictionary", offset=begin)
-    inner = inner[1:-1].rstrip()
-    at = 0
-    while at < len(inner):
-        member = _MEMBER.match(inner, at)
-        if member is None:
-            raise MalformedBody("an npy header that cannot be read", offset=begin)
-        found[member[1] or member[2]] = member[3]
-        at = member.end()
-    return found
-
-
-def _text(value: str) -> str:
-    return value[1:-1] if value[0] in "'\"" else value
-
-
-def _shape(value: str) -> tuple[int, ...]:
-    return tuple(int(size[:20]) for size in _INTEGER.findall(value))
 
 
 def cast(array: NDArray[np.generic], first: int = 0) -> Floats:
