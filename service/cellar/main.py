@@ -18,9 +18,8 @@ from cellar.engine import KernelCache, host_target, is_known, self_test, target_
 from cellar.errors import StartupError
 from cellar.jobs import worker
 from cellar.jobs.attempt import runner
-from cellar.large_blocks import give_back_when_freed
 from cellar.nn.builtin_kernels import builtin_kernels
-from cellar.open_file_limit import allow_all, connections_within
+from cellar.process import allow_all_files, connections_within, return_large_blocks
 from cellar.registry import Registry
 from cellar.server import announce, make_server
 from cellar.settings import Settings
@@ -53,15 +52,15 @@ def serve(settings: Settings, listener: socket.socket, say: Callable[[str], None
 
     `say` is called with the URL of the service and the durability of its Redis, once Redis can be reached.
     """
-    allow_all()
-    give_back_when_freed()
+    allow_all_files()
+    return_large_blocks()
     app = create_app(settings)
     make_server(app, settings, lambda: announce(listener, app.state.services, say)).run([listener])
 
 
 def work(settings: Settings) -> None:
     """Run training jobs until SIGTERM."""
-    allow_all()
+    allow_all_files()
     parts = Parts(settings)
     worker.run(
         lambda: sync_client(parts.queue_url),

@@ -16,7 +16,7 @@ from cellar.api.limits.limits import Limits
 from cellar.api.schemas.catalogue.jobs import JobRequest
 from cellar.api.specs.asyncapi import close_codes
 from cellar.cells import BUILT_IN
-from cellar.cli import main
+from cellar.cli.commands import main
 from cellar.engine.frontend.functions import FUNCTIONS
 from cellar.engine.frontend.lexer import MAX_TEXT_BYTES
 from cellar.engine.frontend.parser import MAX_DEPTH, MAX_OPERATIONS

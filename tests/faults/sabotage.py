@@ -7,7 +7,8 @@ import sys
 from collections.abc import Callable, Sequence
 from functools import partial
 
-from cellar import assembly, cli
+from cellar import assembly
+from cellar.cli import commands
 from cellar.embedded.serve import serve
 from cellar.ports import Change
 from cellar.settings import Settings
@@ -51,8 +52,8 @@ def run(arguments: Sequence[str]) -> int:
     kind, *words = arguments
     KINDS[kind]()
     if words == ["serve"]:
-        return serve(Settings.load(), command(kind)[:-1], cli.say)
-    return cli.main(words)
+        return serve(Settings.load(), command(kind)[:-1], commands.say)
+    return commands.main(words)
 
 
 if __name__ == "__main__":

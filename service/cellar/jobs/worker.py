@@ -28,8 +28,8 @@ from cellar.errors import JobUnknown, StoreUnavailable, Superseded
 from cellar.jobs.exit_status import describe_exit
 from cellar.jobs.queue import JobQueue
 from cellar.jobs.sweeper import Sweeper
-from cellar.parent_death import die_with_parent
 from cellar.ports import Job, JobStore, Lease
+from cellar.process import end_with_parent
 
 logger = logging.getLogger(__name__)
 
@@ -113,7 +113,7 @@ class TrainingWorker(Worker):
     def main_work_horse(self, job: Call, queue: Queue) -> None:
         """Run one call, in the child."""
         assert self.pid is not None
-        die_with_parent(self.pid)
+        end_with_parent(self.pid)
         super().main_work_horse(job, queue)
 
     def handle_warm_shutdown_request(self) -> None:

@@ -18,6 +18,7 @@ from cellar.api.schemas.catalogue.models import ModelRequest
 from cellar.api.schemas.session.sessions import SequenceRequest, SessionRequest, StepRequest
 from cellar.cells import BUILT_IN
 from cellar.errors import InvalidInput
+from cellar.errors.suggestions import plain_name
 from cellar.nn.model.layers.dense import DenseSpec
 from cellar.nn.model.layers.dropout import DropoutSpec
 from cellar.nn.model.layers.embedding import EmbeddingSpec
@@ -25,7 +26,6 @@ from cellar.nn.model.layers.recurrent import RecurrentSpec
 from cellar.nn.training.optimiser import Optimiser as OptimiserBase
 from cellar.nn.training.optimisers.adam import Adam
 from cellar.nn.training.optimisers.rmsprop import RmsProp
-from cellar.suggestions import plain_name
 
 DATA = {"layout": "TF", "inputs": [[1]], "targets": [[1]]}
 LSTM = {"type": "recurrent", "cell": "lstm", "hidden_size": 2}

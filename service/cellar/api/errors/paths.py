@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from difflib import SequenceMatcher
 
-from cellar.suggestions import closest
+from cellar.errors.suggestions import closest
 
 LONGEST = 256
 """Characters of the longest path that is compared with others."""

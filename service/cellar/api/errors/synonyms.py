@@ -1,7 +1,7 @@
 """Tables of other frameworks' names for members and values of requests, from which errors suggest Cellar's names."""
 
 from cellar.cells import BUILT_IN
-from cellar.suggestions import closest, plain_name
+from cellar.errors.suggestions import closest, plain_name
 
 MEMBERS: dict[str, tuple[str, ...]] = {
     "act": ("activation",),

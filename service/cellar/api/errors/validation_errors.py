@@ -13,7 +13,7 @@ from cellar.api.errors.members import members_at, models_at, places_below, words
 from cellar.api.errors.synonyms import INSTEAD, layer_hint, meant_value, synonym
 from cellar.api.schemas.names import IN_WORDS
 from cellar.errors import InvalidInput, InvalidParameter
-from cellar.suggestions import closest, plain_name
+from cellar.errors.suggestions import closest, plain_name
 from cellar.wire.json.document import pointer_of
 from cellar.wire.numbers.text import NumberText
 

@@ -12,7 +12,7 @@ from cellar.api.errors.validation_errors import invalid_request, shown
 from cellar.api.http.body import Model
 from cellar.api.schemas.names import MOST_TIMEOUT_MS
 from cellar.errors import InvalidInput, InvalidParameter
-from cellar.suggestions import closest
+from cellar.errors.suggestions import closest
 
 TIMEOUT = "Cellar-Timeout-Ms"
 _TIMEOUT = re.compile(r"[0-9]{1,6}")

@@ -13,7 +13,7 @@ import resource
 import sys
 from typing import Any
 
-from cellar.parent_death import die_with_parent
+from cellar.process import end_with_parent
 
 LIBC_FUNCTIONS = ("fmaf", "memcpy", "memmove", "memset")
 """Functions of the C library that LLVM calls for an instruction that the target lacks, or in place of a loop."""
@@ -87,7 +87,7 @@ def main() -> None:
 
     request = json.load(sys.stdin)
     if "parent" in request:
-        die_with_parent(request["parent"])
+        end_with_parent(request["parent"])
     seconds, memory_bytes = request["cpu_limit_s"], request["memory_limit_bytes"]
     resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds + 1))  # SIGXCPU, which says why
     resource.setrlimit(resource.RLIMIT_DATA, (memory_bytes, memory_bytes))

@@ -12,7 +12,7 @@ from cellar.engine.frontend.functions import FUNCTIONS
 from cellar.engine.frontend.lexer import Source, Token
 from cellar.engine.frontend.syntax_tree import Assignment, Declaration, Name, Program, names
 from cellar.errors import CellNameError
-from cellar.suggestions import suggestion
+from cellar.errors.suggestions import suggestion
 
 OUTPUT = "output"
 _OF_ANOTHER_STEP = re.compile(

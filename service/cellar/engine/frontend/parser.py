@@ -23,7 +23,7 @@ from cellar.engine.frontend.functions import ELSEWHERE, FUNCTIONS
 from cellar.engine.frontend.lexer import Source, Token, tokenize
 from cellar.engine.frontend.syntax_tree import Assignment, Binary, Call, Declaration, Expr, Name, Number, Program, Unary
 from cellar.errors import CellLimitError, CellNameError, CellSyntaxError
-from cellar.suggestions import suggestion
+from cellar.errors.suggestions import suggestion
 
 MAX_OPERATIONS = 64
 MAX_DEPTH = 16

@@ -15,7 +15,7 @@ from cellar.engine.frontend.syntax_tree import Binary, Call, Expr, Name, Number,
 from cellar.engine.ir.graph import Node, Shape, StateSlot, Step
 from cellar.engine.ir.ops import Op, apply, const, product
 from cellar.errors import CellNameError, CellShapeError
-from cellar.suggestions import suggestion
+from cellar.errors.suggestions import suggestion
 
 _OPERATORS = {"+": Op.ADD, "-": Op.SUB, "*": Op.MUL, "/": Op.DIV}
 

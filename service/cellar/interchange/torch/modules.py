@@ -7,9 +7,9 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from cellar.errors import ImportRefused
+from cellar.errors.suggestions import plain_name, suggestion
 from cellar.interchange.torch.activations import FUNCTIONS, INEXPRESSIBLE
 from cellar.nn.spec.base import MAX_SIZE, Frozen
-from cellar.suggestions import plain_name, suggestion
 
 Shape = tuple[int, ...]
 

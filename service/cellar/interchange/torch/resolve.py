@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping, Sequence
 
+from cellar.errors.suggestions import plain_name
 from cellar.interchange.imported import tensor_refused
 from cellar.interchange.torch.modules import (
     CELLS,
@@ -17,7 +18,6 @@ from cellar.interchange.torch.modules import (
     unknown_item,
 )
 from cellar.nn.spec.base import MAX_SIZE
-from cellar.suggestions import plain_name
 
 Shapes = Mapping[str, Shape]
 

@@ -7,10 +7,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cellar.errors import InvalidInput
+from cellar.errors.suggestions import suggestion
 from cellar.nn.numerics.portable_math import log, log_tan
 from cellar.nn.numerics.random_streams import uniforms
 from cellar.nn.spec.initialisers import Constant, FanIn, Initialiser, Phase, Ring, Uniform
-from cellar.suggestions import suggestion
 
 Shape = tuple[int, ...]
 Fan = tuple[int, int]

@@ -6,11 +6,11 @@ from typing import Any
 import redis
 
 from cellar.errors import AlreadyExists, ModelUnknown, StoreCorrupt
+from cellar.errors.suggestions import suggestion
 from cellar.ports import ModelVersion
 from cellar.store.connection.scripts import Scripts
 from cellar.store.protocol.errors import redis_errors
 from cellar.store.protocol.replies import text
-from cellar.suggestions import suggestion
 
 TOKEN_TTL_S = 30 * 24 * 3600
 """How long a repeated publication is recognised: longer than a job waits for a worker."""

@@ -8,12 +8,12 @@ from pydantic import Discriminator, Field, Tag, TypeAdapter
 from cellar.cells import BUILT_IN
 from cellar.engine import Cell, build_cell
 from cellar.errors import CellError, InvalidInput
+from cellar.errors.suggestions import plain_name, suggestion
 from cellar.nn.model.initialisers import check_overrides
 from cellar.nn.model.layer import Layer, make_layer
 from cellar.nn.model.lowering import LayerSpec
 from cellar.nn.spec.base import Frozen, ParameterName, Size
 from cellar.nn.spec.initialisers import Initialisers
-from cellar.suggestions import plain_name, suggestion
 
 RecurrentActivation = Literal["tanh", "relu", "sigmoid", "softplus", "identity"]
 

@@ -1,23 +1,34 @@
-"""A child dies with its parent, also when the parent has no time to say so."""
+"""A child dies with its parent, the limit of open files is raised, and connections never use up all of them."""
 
 import os
+import resource
 import signal
 import subprocess
 import sys
 from pathlib import Path
 
+from cellar.process import RESERVED_FILES, connections_within
 from tests.waiting import wait_until
 
 PARENT = """
 import os, signal, time
-from cellar.parent_death import die_with_parent
+from cellar.process import end_with_parent
 parent = os.getpid()
 child = os.fork()
 if child == 0:
-    die_with_parent(parent)
+    end_with_parent(parent)
     print(os.getpid(), flush=True)
     signal.pause()
 signal.pause()
+"""
+
+RAISES_ITS_LIMIT = """
+import resource
+from cellar.process import allow_all_files
+hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+resource.setrlimit(resource.RLIMIT_NOFILE, (64, hard))
+assert allow_all_files() == hard
+print(resource.getrlimit(resource.RLIMIT_NOFILE)[0])
 """
 
 
@@ -31,10 +42,20 @@ def test_a_child_is_killed_when_its_parent_is() -> None:
 
 
 def test_a_child_whose_parent_is_gone_already_ends_itself() -> None:
-    code = "from cellar.parent_death import die_with_parent; die_with_parent(1234567); print('alive')"
+    code = "from cellar.process import end_with_parent; end_with_parent(1234567); print('alive')"
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, check=False, env=_environment())
     assert ended.returncode == -signal.SIGKILL
     assert ended.stdout == b""
+
+
+def test_the_soft_limit_of_open_files_becomes_the_hard_one() -> None:
+    done = subprocess.run([sys.executable, "-c", RAISES_ITS_LIMIT], capture_output=True, check=True, env=_environment())
+    assert int(done.stdout) == resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+
+
+def test_files_are_kept_for_others_than_connections() -> None:
+    assert connections_within(5000, 4096) == 4096 - RESERVED_FILES
+    assert connections_within(5000, 100_000) == 5000
 
 
 def _environment() -> dict[str, str]:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from cellar.cli import CANNOT_START, main
+from cellar.cli.commands import CANNOT_START, main
 
 
 def run(*arguments: str) -> "subprocess.CompletedProcess[str]":

@@ -2,7 +2,7 @@
 
 import pytest
 
-from cellar.suggestions import LONGEST, closest, suggestion
+from cellar.errors.suggestions import LONGEST, closest, suggestion
 
 KNOWN = ["batch_size", "hidden_size", "Wi", "tanh", "lstm"]
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from cellar.cli import main
+from cellar.cli.commands import main
 from cellar.settings import Settings
 from tests.api.conftest import with_own_keys
 from tests.api.websocket.conftest import serving
@@ -53,7 +53,7 @@ def test_a_file_is_written_and_read_again(tmp_path: Path, capsys: pytest.Capture
     assert capsys.readouterr().out.count("3 inputs, 2 layers") == 2
 
 
-INTERCHANGE = Path(__file__).parent / "interchange"
+INTERCHANGE = Path(__file__).parents[1] / "interchange"
 
 
 CORPUS = [f"fuzz/corpus/{name}" for name in ("exporter.onnx", "flux.npz", "flux.safetensors")]

@@ -52,22 +52,18 @@ def serve(settings: Settings, _options: argparse.Namespace) -> int:
 
 def api(settings: Settings, options: argparse.Namespace) -> None:
     """Run an api process, as a child of `serve`."""
-    from cellar.parent_death import die_with_parent
+    from cellar import main, process
 
-    die_with_parent(options.parent)
-    from cellar import main
-
+    process.end_with_parent(options.parent)
     main.serve(settings, socket.socket(fileno=options.socket), say)
 
 
 def worker(settings: Settings, options: argparse.Namespace) -> None:
     """Run training jobs until a signal stops the process."""
+    from cellar import main, process
+
     if options.parent is not None:
-        from cellar.parent_death import die_with_parent
-
-        die_with_parent(options.parent)
-    from cellar import main
-
+        process.end_with_parent(options.parent)
     main.work(settings)
 
 
@@ -110,7 +106,7 @@ def openapi(_settings: Settings, options: argparse.Namespace) -> None:
 
 def import_file(settings: Settings, options: argparse.Namespace) -> int:
     """Read a network's file, and publish it as a model of a running service."""
-    from cellar import import_file
+    from cellar.cli import import_file
     from cellar.errors import CellarError
 
     asked = import_file.Import(
@@ -175,7 +171,3 @@ def _parser() -> argparse.ArgumentParser:
     document.add_argument("--streams", action="store_true", help="the AsyncAPI document of the streams instead")
     document.set_defaults(run=openapi)
     return parser
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,0 +1,58 @@
+"""Requests of a process to its operating system: more open files, the end with its parent, freed memory returned."""
+
+import ctypes
+import os
+import resource
+import signal
+import sys
+from contextlib import suppress
+
+RESERVED_FILES = 256
+"""Open files that are reserved for Redis, the compiler, the kernel cache and the log."""
+
+LARGE_BYTES = 4 * 1024 * 1024
+
+_M_MMAP_THRESHOLD = -3
+"""Of mallopt(3)."""
+
+_PR_SET_PDEATHSIG = 1
+"""prctl(2): the signal that this process gets when the thread that started it ends."""
+
+
+def allow_all_files() -> int:
+    """Raise the limit of open files to the hard limit; return the new limit."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    return hard
+
+
+def connections_within(most: int, files: int) -> int:
+    """Return how many connections, at most `most`, fit into a limit of open files, with some files in reserve.
+
+    >>> connections_within(16384, 1024), connections_within(16384, 10**6), connections_within(16384, 64)
+    (768, 16384, 32)
+    """
+    return min(most, max(files - RESERVED_FILES, files // 2))
+
+
+def return_large_blocks() -> None:
+    """Have the C library return large freed blocks, such as weights, to the operating system.
+
+    By itself glibc does so only until the first large block was freed. From then on it takes blocks up to that size
+    (at most 32 MiB) from its heaps, which keep them; those of threads keep them for good. Other C libraries have
+    neither this function nor this habit.
+    """
+    with suppress(AttributeError):
+        ctypes.CDLL(None).mallopt(_M_MMAP_THRESHOLD, LARGE_BYTES)
+
+
+def end_with_parent(parent: int) -> None:
+    """Have the kernel kill this process as soon as the process `parent`, which started it, has ended.
+
+    On other systems than Linux an orphan keeps running. A training job is not run twice then, because it has a lease.
+    """
+    if not sys.platform.startswith("linux"):
+        return
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    if os.getppid() != parent:  # the parent has died before the call
+        os.kill(os.getpid(), signal.SIGKILL)
