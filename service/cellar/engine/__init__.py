@@ -21,36 +21,3 @@ from cellar.engine.execution.packed_weights import PackedWeights
 from cellar.engine.native_calls.command_list_call import command_list_text
 from cellar.engine.numerics import KERNEL_REV, TRAINING_REV
 from cellar.engine.target import Target, host_target, is_known, target_here
-
-__all__ = [
-    "INPUT",
-    "KERNEL_REV",
-    "TRAINING_REV",
-    "Backward",
-    "Cell",
-    "CommandList",
-    "CompiledCell",
-    "Forward",
-    "Invocation",
-    "KernelCache",
-    "Mask",
-    "NetworkProgram",
-    "PackedWeights",
-    "PlanNode",
-    "Run",
-    "Signal",
-    "State",
-    "States",
-    "Tape",
-    "Target",
-    "build_cell",
-    "command_list_text",
-    "compile_cell",
-    "compile_cells",
-    "host_target",
-    "is_known",
-    "joined_state",
-    "kernel_texts",
-    "target_here",
-    "while_wanted",
-]

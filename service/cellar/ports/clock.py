@@ -8,4 +8,3 @@ class Clock(Protocol):
 
     def now_s(self) -> float:
         """Return seconds since the Unix epoch."""
-        ...

@@ -50,15 +50,12 @@ class Reader(Protocol):
     @property
     def held_bytes(self) -> int:
         """Return the bytes of a line or a frame that is not complete."""
-        ...
 
     def feed(self, data: bytes, turns: RoundRobin) -> AsyncIterator[list[BulkStep]]:
         """Yield the complete parts, then raise MalformedBody or BodyTooLarge. Other work may run in between."""
-        ...
 
     async def end(self) -> list[BulkStep]:
         """Return the steps that are left at the end of the body. Raise MalformedBody."""
-        ...
 
 
 class LineReader:

@@ -69,15 +69,12 @@ class Connection(Protocol):
 
     def write(self, cycle: "StepCycle", status: bytes, head: bytes, *content: bytes | memoryview) -> None:
         """Send an answer in one piece, and continue with the next request."""
-        ...
 
     def note_answer(self) -> None:
         """Count an answered step."""
-        ...
 
     def back_off(self) -> None:
         """Stop reading for a while if many requests are refused."""
-        ...
 
 
 class StepCycle:

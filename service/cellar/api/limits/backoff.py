@@ -35,7 +35,6 @@ class Held(Protocol):
 
     def read_again(self, since_s: float) -> None:
         """Read the connection again, which was not read since then."""
-        ...
 
 
 class ReadBackoff:

@@ -23,15 +23,12 @@ class Reader(Protocol):
     @property
     def held_bytes(self) -> int:
         """Return the bytes of a line or a step that is not complete."""
-        ...
 
     def feed(self, data: bytes) -> Iterator[Floats]:
         """Yield the complete steps, then raise the error of the next one if it is faulty."""
-        ...
 
     def end(self) -> Iterator[Floats]:
         """Yield the steps that are left at the end of the body. Raise MalformedBody."""
-        ...
 
 
 class Lines:

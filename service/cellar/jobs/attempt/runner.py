@@ -44,7 +44,6 @@ class Fit(Protocol):
         checkpoint: bytes | None = None,
     ) -> Iterator[Progress]:
         """Train and yield after every update."""
-        ...
 
 
 def run(

@@ -8,12 +8,9 @@ class BlobStore(Protocol):
 
     def put(self, data: bytes | memoryview) -> str:
         """Store the bytes and return their digest (lower-case hex). Bytes that are stored are not written again."""
-        ...
 
     def get(self, digest: str) -> bytes:
         """Return the bytes, checked against the digest. Raise BlobUnknown."""
-        ...
 
     def delete(self, digest: str) -> None:
         """Delete a blob; an unknown digest is no error."""
-        ...

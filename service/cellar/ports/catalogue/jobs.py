@@ -49,43 +49,36 @@ class JobStore(Protocol):
 
     def create(self, job: Job) -> None:
         """Store a queued job. Raise AlreadyExists."""
-        ...
 
     def get(self, tenant: str, job: str) -> Job:
         """Return a job. Raise JobUnknown."""
-        ...
 
     def acquire(self, tenant: str, job: str, lease_s: float) -> Lease | None:
         """Begin the next attempt; return None if the job has a live lease, has ended or was cancelled.
 
         A job whose last attempts all died without a new checkpoint fails here instead.
         """
-        ...
 
     def renew(self, lease: Lease, lease_s: float) -> bool:
         """Extend the lease to `lease_s` from now; 0 ends it. Return False if the job was cancelled.
 
         Raise Superseded.
         """
-        ...
 
     def abandon(self, lease: Lease, death: str) -> None:
         """End the lease of an attempt whose process has died. Raise Superseded.
 
         `death` says how it died, for the error of the job if no further attempt is made.
         """
-        ...
 
     def release(self, lease: Lease) -> None:
         """Give the job back: the next attempt may begin at once, and this one does not count. Raise Superseded."""
-        ...
 
     def claim(self, lease: Lease, blob: str) -> str | None:
         """Record the digest of a checkpoint before it is written, so that a crash leaves no unknown blob.
 
         Return the digest of an earlier checkpoint that was never reported, for deletion. Raise Superseded.
         """
-        ...
 
     def report(
         self,
@@ -99,46 +92,36 @@ class JobStore(Protocol):
 
         `history` has a record of each newly finished epoch, with its number in `epoch`; a repeated epoch is replaced.
         """
-        ...
 
     def seal(self, lease: Lease, outcome: dict[str, Any]) -> bool:
         """Set what the job will publish; return False if the job was cancelled before. Raise Superseded.
 
         Only the first call counts, and only a sealed outcome is published.
         """
-        ...
 
     def finish(self, lease: Lease, state: JobState, *, result: str | None = None, error: str | None = None) -> None:
         """End the job. Raise Superseded if another attempt holds it."""
-        ...
 
     def cancel(self, tenant: str, job: str) -> Job:
         """Ask the job to end; a job without a live lease ends at once. Raise JobUnknown."""
-        ...
 
     def unfinished(self, tenant: str, model: str) -> list[Job]:
         """Return the queued and running jobs that train a version of `model` ("name"), or that one ("name@3")."""
-        ...
 
     def orphans(self) -> Iterator[Job]:
         """Yield the queued or running jobs without a live lease; cancelled ones among them end here.
 
         Each job is yielded to only one caller every few seconds.
         """
-        ...
 
     def ended(self) -> Iterator[Job]:
         """Yield the ended jobs whose blobs (dataset, checkpoints) have not been deleted."""
-        ...
 
     def cleared(self, tenant: str, job: str) -> None:
         """Record that the blobs of an ended job are deleted."""
-        ...
 
     def history(self, tenant: str, job: str) -> list[dict[str, Any]]:
         """Return the newest finished epochs (at least 1,000 are kept), oldest first. Raise JobUnknown."""
-        ...
 
     def list(self, tenant: str, limit: int, state: JobState | None = None) -> list[Job]:
         """Return the newest jobs first, or the newest of those in one state."""
-        ...

@@ -41,30 +41,24 @@ class ModelStore(Protocol):
         If the name is taken, return its oldest version of the same digest and False; raise AlreadyExists if there is
         none.
         """
-        ...
 
     def add(self, version: ModelVersion, *, token: str) -> ModelVersion:
         """Store a version under the next number (`version.version` is ignored) and make it the newest.
 
         A second call with the same `token` returns the version of the first.
         """
-        ...
 
     def get(self, tenant: str, name: str, version: int | None = None) -> ModelVersion:
         """Return a version, the newest if None. Raise ModelUnknown."""
-        ...
 
     def versions(self, tenant: str, name: str) -> list[ModelVersion]:
         """Return all versions, oldest first. Raise ModelUnknown."""
-        ...
 
     def names(self, tenant: str) -> list[str]:
         """Return the names of all models, sorted."""
-        ...
 
     def uses(self, tenant: str, name: str) -> int:
         """Return the number of `ModelUses.confirm` calls for the model so far."""
-        ...
 
     def delete(self, tenant: str, name: str, uses: int | None = None) -> list[str] | None:
         """Delete a model with all its versions; their numbers are never used again. Raise ModelUnknown.
@@ -72,19 +66,15 @@ class ModelStore(Protocol):
         Return the digests of weights that no version refers to any more. With `uses` the model is deleted only if that
         is still its number of uses; else return None. The versions stay in `deleted` until `forget`.
         """
-        ...
 
     def deleted(self, tenant: str) -> list[ModelVersion]:
         """Return the deleted versions whose sessions may not be marked yet."""
-        ...
 
     def forget(self, version: ModelVersion) -> None:
         """Record that all sessions of a deleted version are marked."""
-        ...
 
     def refers(self, weights: str) -> bool:
         """Return whether any version of any tenant refers to the weights with this digest."""
-        ...
 
 
 class Dependents(NamedTuple):
@@ -100,23 +90,18 @@ class ModelUses(Protocol):
 
     async def enlist(self, key: SessionKey, ref: str) -> None:
         """Record that the session is about to depend on a version. Call `confirm` when it does."""
-        ...
 
     async def confirm(self, key: SessionKey, ref: str) -> bool:
         """Return whether the version still exists; if so, a later deletion of the version finds the session."""
-        ...
 
     async def count(self, tenant: str, ref: str) -> Dependents:
         """Count what depends on a version; with very many sessions the number is an upper estimate."""
-        ...
 
     async def fence(self, tenant: str, ref: str, deleted: DeletedModel) -> list[SessionKey]:
         """Mark all sessions of a deleted version: from then on no process commits a step of them.
 
         Return the sessions that have a shadow of that version.
         """
-        ...
 
     async def fence_one(self, key: SessionKey, ref: str, deleted: DeletedModel) -> bool:
         """Mark one session if it is of that version; return whether it is."""
-        ...

@@ -47,19 +47,15 @@ class EventStore(Protocol):
 
         Raise StoreUnavailable or StoreCorrupt.
         """
-        ...
 
     def follow(self, key: SessionKey) -> None:
         """Include this session in `changed`."""
-        ...
 
     def unfollow(self, key: SessionKey) -> None:
         """Exclude this session from `changed`."""
-        ...
 
     async def changed(self) -> set[SessionKey]:
         """Wait until a followed session may have changed, and return all those that may have since the last call.
 
         A change may be missed, so callers also read the events from time to time.
         """
-        ...

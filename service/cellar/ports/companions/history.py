@@ -56,11 +56,9 @@ class HistoryStore(Protocol):
 
     async def read(self, key: SessionKey, history: int) -> StoredHistory:
         """Return the kept states and the log. `history` is the number of states that the session may keep."""
-        ...
 
     async def state(self, key: SessionKey, incarnation: bytes, kept: KeptState, history: int) -> bytes | None:
         """Return an earlier state of the session with that incarnation, None if it is no longer kept."""
-        ...
 
     async def log(
         self, key: SessionKey, incarnation: bytes, after: int, *, most: int, until: int | None = None
@@ -70,4 +68,3 @@ class HistoryStore(Protocol):
         There are at most `most` of them, and their size is limited, but one entry is always returned. The list is
         empty if the session has another incarnation.
         """
-        ...

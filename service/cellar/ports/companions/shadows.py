@@ -46,24 +46,18 @@ class ShadowStore(Protocol):
 
     async def put(self, key: SessionKey, shadow: Shadow) -> None:
         """Store a shadow; it replaces an earlier one. Raise as `SessionStore.load` if there is no session."""
-        ...
 
     async def load(self, key: SessionKey) -> Shadow | None:
         """Return the shadow of the session, None if there is none. Raise StoreUnavailable or StoreCorrupt."""
-        ...
 
     async def save(self, key: SessionKey, before: Shadow, after: Shadow) -> bool:
         """Replace the shadow `before` by `after`; return False if another shadow is stored."""
-        ...
 
     async def delete(self, key: SessionKey) -> bool:
         """Delete the shadow; return whether there was one."""
-        ...
 
     async def behind(self, tenant: str) -> Sequence[SessionKey]:
         """Return the sessions of a tenant that have changes which their shadow has not followed."""
-        ...
 
     async def take_turn(self, every_s: float) -> bool:
         """Return whether this process is to run the shadows now: one process does so in each `every_s`."""
-        ...

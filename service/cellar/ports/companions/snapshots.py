@@ -51,7 +51,6 @@ class SnapshotStore(Protocol):
 
         Raise PositionConflict if the session is not at `position`, or SnapshotsFull.
         """
-        ...
 
     async def copy_for_request(
         self, key: SessionKey, mark: bytes, position: Position | None, request: bytes, taken_s: float
@@ -60,20 +59,15 @@ class SnapshotStore(Protocol):
 
         Raise PositionConflict if there is no copy and the session is not at `position`.
         """
-        ...
 
     async def list(self, key: SessionKey) -> Sequence[Snapshot]:
         """Return all snapshots of the session, by name."""
-        ...
 
     async def find(self, key: SessionKey, name: str) -> Snapshot:
         """Return a snapshot. Raise SnapshotUnknown."""
-        ...
 
     async def read(self, key: SessionKey, name: str) -> SessionRecord:
         """Return the session as it was, with its state. Raise SnapshotUnknown."""
-        ...
 
     async def delete(self, key: SessionKey, name: str) -> None:
         """Delete a snapshot. Raise SnapshotUnknown."""
-        ...

@@ -25,18 +25,15 @@ class SessionStore(Protocol):
 
         `layout` describes its state and `origin` how it was created; both go to the log and the events.
         """
-        ...
 
     async def load(self, key: SessionKey) -> SessionRecord:
         """Return the session. Raise SessionUnknown, SessionExpired or StoreUnavailable."""
-        ...
 
     async def find(self, key: SessionKey, identity: Identity, fingerprint: bytes) -> Committed | SessionRecord:
         """Return the answer to a repeated request, or the session if the request is new and may run on it.
 
         Raise PositionConflict, FingerprintMismatch, or what `load` raises.
         """
-        ...
 
     async def since(
         self, key: SessionKey, position: Position, writer: str | None
@@ -45,11 +42,9 @@ class SessionStore(Protocol):
 
         Raise PositionConflict if the ring of last changes does not reach back to `position`, or what `load` raises.
         """
-        ...
 
     async def summary(self, key: SessionKey) -> SessionSummary:
         """Return the session without its state. Raise as `load`."""
-        ...
 
     def post(self, commits: Sequence[Commit], done: CommitCallback) -> None:
         """Begin to apply a group of commits, and call `done` with their results, a part at a time.
@@ -62,11 +57,9 @@ class SessionStore(Protocol):
         should be quick, may call `post`, and its exceptions are logged. Groups are applied in the order in which they
         are posted, unless commits have to be sent again.
         """
-        ...
 
     async def delete(self, key: SessionKey) -> None:
         """Delete the session, but not another one that gets its name meanwhile. Raise as `load`."""
-        ...
 
     async def list(
         self, tenant: str, cursor: str, limit: int, wanted: SessionFilter = EVERY_SESSION
@@ -76,4 +69,3 @@ class SessionStore(Protocol):
         The number of sessions that are examined is bounded, so a page before the end may have fewer than `limit`
         sessions, or none.
         """
-        ...

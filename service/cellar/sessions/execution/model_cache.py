@@ -33,15 +33,12 @@ class ModelSource(Protocol):
 
     def get(self, tenant: str, ref: str) -> ModelVersion:
         """Return the version that a reference, `name` or `name@3`, means now. Raise ModelUnknown."""
-        ...
 
     def load(self, version: ModelVersion) -> Model:
         """Return a version ready to run. Raise ModelUnknown if its weights are gone."""
-        ...
 
     def deleted_network(self, tenant: str, ref: str) -> Sizes | None:
         """Return the network of a version that was deleted and whose sessions are not all marked yet, else None."""
-        ...
 
 
 class ModelKey(NamedTuple):

@@ -28,30 +28,24 @@ class Catalogue(Protocol):
 
     def versions(self, tenant: str, name: str) -> list[ModelVersion]:
         """Return all versions of a model. Raise ModelUnknown."""
-        ...
 
     def network(self, version: ModelVersion) -> Sizes:
         """Return the network of a version, without weights."""
-        ...
 
     def uses(self, tenant: str, name: str) -> int:
         """Return a counter that grows whenever something begins to depend on a model."""
-        ...
 
     def delete(self, tenant: str, name: str, uses: int | None = None) -> bool:
         """Delete a model, with `uses` only if the counter still has this value; return whether it was deleted.
 
         Raise ModelUnknown.
         """
-        ...
 
     def deleted(self, tenant: str) -> Sequence[ModelVersion]:
         """Return the deleted versions whose sessions may not all be marked yet."""
-        ...
 
     def forget(self, version: ModelVersion) -> None:
         """Note that all sessions of a deleted version are marked."""
-        ...
 
 
 class ModelJobs(Protocol):
@@ -59,11 +53,9 @@ class ModelJobs(Protocol):
 
     def unfinished(self, tenant: str, model: str) -> int:
         """Return the number of queued and running jobs of a model."""
-        ...
 
     def cancel_unfinished(self, tenant: str, model: str) -> int:
         """Cancel the queued and running jobs of a model, and return their number."""
-        ...
 
 
 class Deletions:

@@ -20,27 +20,22 @@ class StatePlace(Protocol):
     @property
     def layer(self) -> int:
         """The index of the layer in the network."""
-        ...
 
     @property
     def name(self) -> str:
         """The name of the state in the equations of the cell."""
-        ...
 
     @property
     def size(self) -> int:
         """The number of floats."""
-        ...
 
     @property
     def offset(self) -> int:
         """The index of its first float in a row of the network's state."""
-        ...
 
     @property
     def cell(self) -> str:
         """The name of the cell of the layer."""
-        ...
 
 
 class Sizes(Protocol):
@@ -49,41 +44,33 @@ class Sizes(Protocol):
     @property
     def in_size(self) -> int:
         """Floats of the input of a row."""
-        ...
 
     @property
     def out_size(self) -> int:
         """Floats of the output of a row."""
-        ...
 
     @property
     def state_size(self) -> int:
         """Floats of the state of a row."""
-        ...
 
     @property
     def states(self) -> Sequence[StatePlace]:
         """The named states, in the order in which a row stores them."""
-        ...
 
     @property
     def whole_sequences(self) -> bool:
         """Whether every call must hold a sequence from its first step to its last; such a network cannot be stepped."""
-        ...
 
     @property
     def row_numbers(self) -> int:
         """Estimate of how many intermediate values a step of one row computes."""
-        ...
 
     @property
     def takes_ids(self) -> bool:
         """Whether inputs are ids, of which only known ones are accepted; otherwise they are arbitrary numbers."""
-        ...
 
     def check_inputs(self, inputs: Floats) -> None:
         """Raise IdUnknown if inputs (T, rows, in_size) hold an id that the network does not know."""
-        ...
 
 
 class Run(Protocol):
@@ -92,22 +79,18 @@ class Run(Protocol):
     @property
     def outputs(self) -> Floats:
         """The outputs (T, B, out_size)."""
-        ...
 
     @property
     def state(self) -> Floats:
         """The state (B, state_size) after the last step of each row."""
-        ...
 
     @property
     def bad_step(self) -> NDArray[int32] | None:
         """The first step (B,) with a value that is not finite, -1 in rows without one; None if no row has one."""
-        ...
 
     @property
     def bad_kind(self) -> NDArray[int32] | None:
         """The kind of the fault (state or output) in the bad step of each row (B,); None if no row has one."""
-        ...
 
 
 Advance = Callable[[Floats, tuple[bytes, ...], NDArray[int32] | None, Mask | None], Run]
@@ -119,11 +102,9 @@ class Network(Protocol):
     @property
     def network(self) -> Sizes:
         """The sizes of the network."""
-        ...
 
     def initial_state(self, rows: int) -> Floats:
         """Return the initial state (rows, state_size) of a session."""
-        ...
 
     def run(
         self,
@@ -139,17 +120,14 @@ class Network(Protocol):
         Each state is float32, little endian, (rows, state_size), with B rows in all. Rows under the mask `reset` (B,)
         begin with the initial state instead. Wide batches may use threads of the executor.
         """
-        ...
 
     @property
     def advance(self) -> Advance:
         """Run as `run` does, but on this thread only: the arguments are the first three of `run`, and `reset`."""
-        ...
 
     @property
     def flops(self) -> int:
         """Floating-point operations in one step of one row."""
-        ...
 
 
 class Model(Protocol):
@@ -158,14 +136,11 @@ class Model(Protocol):
     @property
     def version(self) -> ModelVersion:
         """The name and number of the version, and what is stored about it."""
-        ...
 
     @property
     def network(self) -> Network:
         """The network with the weights of the version."""
-        ...
 
     @property
     def size_bytes(self) -> int:
         """Memory that the loaded version takes, in bytes."""
-        ...

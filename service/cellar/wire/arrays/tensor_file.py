@@ -45,7 +45,6 @@ class Source(Protocol):
 
     def read_into(self, offset: int, buffer: memoryview) -> None:
         """Fill the buffer with the bytes from `offset` on, which are there."""
-        ...
 
 
 class BytesSource:

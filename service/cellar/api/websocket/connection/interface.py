@@ -24,7 +24,6 @@ class Listener(Protocol):
 
     def together(self) -> AbstractContextManager[None]:
         """Return a context in which messages are taken that were received together."""
-        ...
 
     def lost(self) -> None:
         """The connection was lost, or the client has closed it."""
