@@ -1,14 +1,12 @@
 """Decorators that declare kernel functions and instructions to Numba, which compiles them into kernels."""
 
-from collections.abc import Callable, Sequence
+import functools
+from collections.abc import Callable
 from typing import Any
 
 from llvmlite import ir
 from numba import njit, types
 from numba.extending import intrinsic
-
-Build = Callable[[ir.IRBuilder, Sequence[ir.Value]], ir.Value]
-Typed = tuple[Any, Callable[..., ir.Value]]
 
 
 def kernel_function(function: Callable[..., Any]) -> Any:
@@ -16,22 +14,31 @@ def kernel_function(function: Callable[..., Any]) -> Any:
     return njit(error_model="numpy")(function)
 
 
-def instruction(function: Callable[..., Typed]) -> Any:
-    """Make an instruction for kernels from a typing function, by Numba's decorator, which has no types."""
-    return intrinsic(function)
+def instruction(result: Any, *arguments: Any) -> Callable[[Callable[..., Any]], Any]:
+    """Return a decorator for a function that emits an instruction, given a builder and the values of its arguments.
+
+    `result` and `arguments` are Numba's types. The instruction has the parameters of the function after the builder.
+    """
+
+    def decorate(emit: Callable[..., Any]) -> Any:
+        """Declare the instruction to Numba."""
+
+        @functools.wraps(emit)
+        def type_call(*_: Any) -> Any:
+            """Return the signature, and the function that emits the instruction."""
+            return result(*arguments), functools.partial(_generate, emit)
+
+        return intrinsic(type_call)
+
+    return decorate
 
 
-def literal_instruction(function: Callable[..., Typed]) -> Any:
-    """Make an instruction that gets integer literals of the caller's text as literals."""
+def literal_instruction(function: Callable[..., Any]) -> Any:
+    """Make an instruction from a typing function, which gets integer literals of the caller's text as literals."""
     return intrinsic(prefer_literal=True)(function)
 
 
-def typed(result: Any, arguments: Sequence[Any], build: Build) -> Typed:
-    """Return the typing of an intrinsic: its signature, and the function that emits its instructions."""
-
-    def generate(context: Any, builder: ir.IRBuilder, _: Any, values: Sequence[ir.Value]) -> ir.Value:
-        """Emit the instructions; a function without a result gives a dummy value."""
-        value = build(builder, values)
-        return context.get_dummy_value() if result is types.void else value
-
-    return result(*arguments), generate
+def _generate(emit: Callable[..., Any], context: Any, builder: ir.IRBuilder, signature: Any, values: Any) -> ir.Value:
+    """Emit an instruction; one without a result gives a dummy value."""
+    value = emit(builder, *values)
+    return context.get_dummy_value() if signature.return_type is types.void else value

@@ -6,12 +6,13 @@ It is compiled once for a target and called by its address, so kernels of cells 
 from collections.abc import Sequence
 from typing import Any
 
-from llvmlite import ir
+from llvmlite.ir import IRBuilder as Builder
+from llvmlite.ir import Value
 from numba import cfunc, types
 
-from cellar.engine.kernel_library.decorators import Typed, instruction, typed
+from cellar.engine.kernel_library.decorators import instruction
 from cellar.engine.kernel_library.matmul_tile import make_tiles
-from cellar.engine.kernel_library.memory_intrinsics import call_product, expand, stack_memory
+from cellar.engine.kernel_library.memory_intrinsics import WORD, call_product, expand, stack_memory
 from cellar.engine.kernel_library.simd import I
 from cellar.engine.target import Registers
 
@@ -134,18 +135,12 @@ def _most_panels(rows: int, registers: Registers) -> int:
 def _lookup(values: Sequence[int]) -> Any:
     """Return an instruction that gives the first value for 1, the second for 2, ..., and the last for a larger one."""
 
-    @instruction
-    def look_up(_: Any, index: Any) -> Typed:
-        """Type the instruction."""
-
-        def build(b: ir.IRBuilder, v: Sequence[ir.Value]) -> ir.Value:
-            """Emit the selection of the value."""
-            word = ir.IntType(64)
-            found: ir.Value = word(values[-1])
-            for number, value in reversed(list(enumerate(values[:-1], 1))):
-                found = b.select(b.icmp_signed("==", v[0], word(number)), word(value), found)
-            return found
-
-        return typed(I, [I], build)
+    @instruction(I, I)
+    def look_up(b: Builder, index: Value) -> Value:
+        """Emit the selection of the value."""
+        found: Value = WORD(values[-1])
+        for number, value in reversed(list(enumerate(values[:-1], 1))):
+            found = b.select(b.icmp_signed("==", index, WORD(number)), WORD(value), found)
+        return found
 
     return look_up

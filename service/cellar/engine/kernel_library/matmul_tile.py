@@ -16,6 +16,8 @@ from itertools import chain
 from typing import Any, ClassVar
 
 from llvmlite import ir
+from llvmlite.ir import IRBuilder as Builder
+from llvmlite.ir import Value
 from numba import types
 
 from cellar.engine.kernel_library.decorators import instruction
@@ -59,33 +61,24 @@ def make_tiles(lanes: int, panels: Sequence[int], *, bfloat16: bool) -> Any:
     tiles = [(r + 1, p) for r, most in enumerate(panels) for p in range(1, most + 1)]
     kind = _PairTile if bfloat16 else _Tile
 
-    @instruction
+    @instruction(types.void, *[types.int64] * 11)
     def tile(
-        _: Any, rows: Any, width: Any, a: Any, a_row: Any, a_k: Any, w: Any, out: Any, out_row: Any, panel: Any,
-        length: Any, accumulate: Any,
-    ) -> Any:  # fmt: skip
-        """Type the instruction."""
-
-        def generate(context: Any, builder: ir.IRBuilder, _: Any, values: Any) -> ir.Value:
-            """Emit a switch over all tiles."""
-            rows, width, *rest = values
-            operands = _Operands(*rest)
-            number = builder.add(builder.mul(rows, _number(256)), width)
-            done = builder.append_basic_block("done")
-            never = builder.append_basic_block("never")
-            switch = builder.switch(number, never)
-            for r, p in tiles:
-                block = builder.append_basic_block(f"tile{r}x{p}")
-                switch.add_case(_number(256 * r + p), block)
-                builder.position_at_end(block)
-                kind(builder, lanes, r, p).emit(operands)
-                builder.branch(done)
-            builder.position_at_end(never)
-            builder.unreachable()
-            builder.position_at_end(done)
-            return context.get_dummy_value()
-
-        return types.void(*[types.int64] * 11), generate
+        b: Builder, rows: Value, width: Value, a: Value, a_row: Value, a_k: Value, w: Value, out: Value,
+        out_row: Value, panel: Value, length: Value, accumulate: Value,
+    ) -> None:  # fmt: skip
+        """Emit a switch over all tiles."""
+        operands = _Operands(a, a_row, a_k, w, out, out_row, panel, length, accumulate)
+        done, never = b.append_basic_block("done"), b.append_basic_block("never")
+        switch = b.switch(b.add(b.mul(rows, _number(256)), width), never)
+        for r, p in tiles:
+            block = b.append_basic_block(f"tile{r}x{p}")
+            switch.add_case(_number(256 * r + p), block)
+            b.position_at_end(block)
+            kind(b, lanes, r, p).emit(operands)
+            b.branch(done)
+        b.position_at_end(never)
+        b.unreachable()
+        b.position_at_end(done)
 
     return tile
 
