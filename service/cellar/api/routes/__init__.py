@@ -3,8 +3,8 @@
 from fastapi import APIRouter
 from fastapi.routing import APIRoute
 
+from cellar.api.routes import history, snapshots
 from cellar.api.routes.catalogue import cells, health, jobs, models, weights
-from cellar.api.routes.history import forks, history, replays, shadows, snapshots
 from cellar.api.routes.session import bulk, events, sequence_stream, sessions, state, steps
 
 
@@ -24,10 +24,7 @@ PARTS = (
     sequence_stream,
     state,
     snapshots,
-    forks,
     history,
-    replays,
-    shadows,
     events,
     jobs,
 )

@@ -1,11 +1,11 @@
-"""Routes that take, list, read, delete and restore snapshots of a session."""
+"""Routes that take, list, read, delete and restore snapshots of a session, and that fork it."""
 
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Path, Response
 
 from cellar.api.dependencies import Parts
-from cellar.api.errors.problems import answers
+from cellar.api.errors.problems import answers, document_of
 from cellar.api.http.parameters import (
     BODY,
     CHANGE,
@@ -16,13 +16,29 @@ from cellar.api.http.parameters import (
     SessionPath,
     creation,
     set_created,
+    set_replayed,
 )
 from cellar.api.routes.json_route import JsonRoute
 from cellar.api.routes.session.state import changed
-from cellar.api.schemas.history.snapshots import RestoreRequest, SnapshotAnswer, SnapshotRequest, SnapshotsAnswer
 from cellar.api.schemas.names import NAME_PATTERN
 from cellar.api.schemas.session.sessions import ChangeAnswer
-from cellar.errors import AlreadyExists, SnapshotsFull, SnapshotUnfit, SnapshotUnknown
+from cellar.api.schemas.snapshots import (
+    ChildAnswer,
+    ForkAnswer,
+    ForkRequest,
+    RestoreRequest,
+    SnapshotAnswer,
+    SnapshotRequest,
+    SnapshotsAnswer,
+)
+from cellar.errors import (
+    AlreadyExists,
+    FingerprintMismatch,
+    ForkTooLarge,
+    SnapshotsFull,
+    SnapshotUnfit,
+    SnapshotUnknown,
+)
 
 router = APIRouter(prefix="/v1/sessions/{session}", tags=["state"], route_class=JsonRoute)
 
@@ -91,3 +107,20 @@ async def restore_session(
     """
     answer = await services.snapshots.restore(session, body.snapshot, body.identity(key))
     return changed(answer, response)
+
+
+@router.post("/fork", responses={**answers(*SESSION, *BODY, *CONFLICT, FingerprintMismatch, ForkTooLarge), **REPLAY})
+async def fork_session(
+    session: SessionPath, body: ForkRequest, services: Parts, response: Response, key: IdempotencyKey = None
+) -> ForkAnswer:
+    """Create sessions that begin with the state of this one: of its model, each at step 0 of a new epoch.
+
+    Each child is created by itself, and answered with its position or its problem. A request with `position` or an
+    Idempotency-Key can be repeated for a day: it creates the children that are missing, with the state that the parent
+    had at the first request, and gives the same answer.
+    """
+    answer = await services.forks.fork(session, body.children, body.identity(key), ttl_s=body.ttl_s)
+    set_replayed(response, replayed=answer.replayed)
+    problems = [None if child.problem is None else document_of(child.problem) for child in answer.children]
+    children = [*map(ChildAnswer.of, answer.children, problems)]
+    return ForkAnswer(position=str(answer.position), children=children)

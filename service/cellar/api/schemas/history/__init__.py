@@ -1,1 +1,0 @@
-"""Requests and answers for earlier states and other versions of sessions."""
