@@ -13,7 +13,7 @@ from functools import partial
 from cellar.errors import StoreUnavailable
 from cellar.store.connection import requirements, rights
 from cellar.store.connection.router import CommandReplies, ReplyCallback, Router, Wait
-from cellar.store.connection.transaction import LEAST, ZERO, grouped, ungrouped, zeros
+from cellar.store.connection.transaction import LEAST, grouped, ungrouped
 from cellar.store.protocol.errors import CONNECT_TIMEOUT_S, FULL, REPLY_TIMEOUT_S, lost, refusal, refusal_code
 from cellar.store.protocol.framing import PendingReply, RedisProtocol
 from cellar.store.protocol.resp import Command, EncodedCommand, Reply, ReplyError, pack
@@ -96,9 +96,8 @@ class RedisConnection:
         count = len(commands)
         together = together and count >= LEAST
         sent = grouped(commands) if together else commands
-        expected = zeros(count) if together else ZERO * count
         then = partial(_on_replies, on_replies, count, together)
-        self._begin(PendingReply(b"".join(sent), len(sent), self._reply_timeout_s, then, expected))
+        self._begin(PendingReply(b"".join(sent), len(sent), self._reply_timeout_s, then))
 
     def parts(self, count: int, key: Callable[[int], bytes]) -> Sequence[Sequence[int]]:  # noqa: ARG002
         """Return one group: all commands go to this server."""
@@ -239,11 +238,9 @@ def _reason(error: OSError | TimeoutError, timeout_s: float) -> str:
 
 
 def _on_replies(
-    on_replies: ReplyCallback, count: int, together: bool, replies: list[Reply] | StoreUnavailable | ReplyError | None
+    on_replies: ReplyCallback, count: int, together: bool, replies: list[Reply] | StoreUnavailable | ReplyError
 ) -> None:
     """Report the outcome of commands that were posted."""
-    if replies is None:
-        return on_replies(range(count), None)
     if not isinstance(replies, list):
         return on_replies(range(count), [replies] * count)
     return on_replies(range(count), _each(replies, count, together=together))
@@ -259,11 +256,11 @@ def _each(replies: list[Reply], count: int, *, together: bool) -> Sequence[Reply
     return found if len(found) == count else [lost("unknown")] * count
 
 
-def _end(future: asyncio.Future[list[Reply]], replies: list[Reply] | StoreUnavailable | ReplyError | None) -> None:
+def _end(future: asyncio.Future[list[Reply]], replies: list[Reply] | StoreUnavailable | ReplyError) -> None:
     """Complete the future of a call with its replies, unless the caller was cancelled."""
     if future.done():
         return
     if isinstance(replies, list):
         future.set_result(replies)
-    elif replies is not None:
+    else:
         future.set_exception(replies)

@@ -7,8 +7,8 @@ from typing import NamedTuple, Protocol
 from cellar.errors import StoreUnavailable
 from cellar.store.protocol.resp import Command, EncodedCommand, Reply
 
-ReplyCallback = Callable[[Sequence[int], "Sequence[Reply | StoreUnavailable] | None"], None]
-"""Is called with the indices of some commands and the reply to each of them, or None if all replies are 0."""
+ReplyCallback = Callable[[Sequence[int], "Sequence[Reply | StoreUnavailable]"], None]
+"""Is called with the indices of some commands and the reply to each of them."""
 
 
 @dataclass(frozen=True, slots=True)

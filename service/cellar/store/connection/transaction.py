@@ -6,7 +6,6 @@ commands in it stay independent: one that fails undoes none of the others.
 """
 
 from collections.abc import Iterator, Sequence
-from functools import lru_cache
 from typing import TypeVar
 
 from cellar.store.protocol.resp import Command, EncodedCommand, Reply, ReplyError, pack
@@ -20,9 +19,6 @@ MOST = 128
 """Most commands in a transaction: Redis serves no other connection meanwhile, for a few milliseconds."""
 
 MULTI, EXEC = pack([(b"MULTI",)]), pack([(b"EXEC",)])
-
-ZERO = b":0\r\n"
-"""The reply to nearly every commit."""
 
 
 def grouped(commands: Sequence[AnyCommand]) -> list[AnyCommand]:
@@ -51,19 +47,6 @@ def ungrouped(replies: Sequence[Reply], count: int) -> list[Reply]:
         found += _outcome(begun, queued, done)
         at += size + 2
     return found
-
-
-def zeros(count: int) -> bytes:
-    """Return the bytes of the replies to `grouped` of `count` commands, if 0 is the reply to each of them."""
-    full, rest = divmod(count, MOST)
-    return _zeros(MOST) * full + _zeros(rest)
-
-
-@lru_cache(maxsize=MOST + 1)
-def _zeros(count: int) -> bytes:
-    if count < LEAST:
-        return ZERO * count
-    return b"+OK\r\n" + b"+QUEUED\r\n" * count + b"*%d\r\n" % count + ZERO * count
 
 
 def _outcome(begun: Reply, queued: Sequence[Reply], done: Reply) -> Sequence[Reply]:

@@ -1,8 +1,4 @@
-"""An asyncio protocol that sends calls to Redis in order and assigns the replies to them.
-
-Nearly every group of commits is answered with 0 for each commit, so its call has the bytes that this reply would be.
-Received bytes are compared with those as long as they agree, which is cheaper than parsing each reply.
-"""
+"""An asyncio protocol that sends calls to Redis in order and assigns the replies to them."""
 
 import asyncio
 import logging
@@ -10,35 +6,34 @@ from collections import deque
 from collections.abc import Callable
 from typing import cast
 
+from hiredis import Reader
+
 from cellar.errors import StoreUnavailable
 from cellar.store.protocol.errors import lost
-from cellar.store.protocol.resp import Reply, ReplyError, ReplyParser
+from cellar.store.protocol.resp import Reply, ReplyError
 
 logger = logging.getLogger(__name__)
 
-Then = Callable[[list[Reply] | StoreUnavailable | ReplyError | None], None]
-"""Is called with the replies to a call, None if they are the expected bytes, or the error why there are none."""
+_INCOMPLETE = object()
+"""Returned by the reader for an incomplete reply."""
+
+Then = Callable[[list[Reply] | StoreUnavailable | ReplyError], None]
+"""Is called with the replies to a call, or the error why there are none."""
 
 
 class PendingReply:
-    """Commands that are sent in one write, and their replies so far.
+    """Commands that are sent in one write, and their `count` replies so far. `then` is called exactly once."""
 
-    `then` is called exactly once: with the `count` replies; with None if they are the `expected` bytes; or with the
-    error why there are none.
-    """
+    __slots__ = ("count", "data", "replies", "then", "timeout_s")
 
-    __slots__ = ("at", "count", "data", "expected", "replies", "then", "timeout_s")
-
-    def __init__(self, data: bytes, count: int, timeout_s: float, then: Then, expected: bytes = b"") -> None:
+    def __init__(self, data: bytes, count: int, timeout_s: float, then: Then) -> None:
         self.data = data
         self.count = count
         self.timeout_s = timeout_s
         self.then = then
-        self.expected = expected
-        self.at = 0
         self.replies: list[Reply] = []
 
-    def end(self, outcome: list[Reply] | StoreUnavailable | ReplyError | None) -> None:
+    def end(self, outcome: list[Reply] | StoreUnavailable | ReplyError) -> None:
         """Call `then`. Its exceptions are logged, because other calls of the connection still need their replies."""
         try:
             self.then(outcome)
@@ -52,7 +47,7 @@ class RedisProtocol(asyncio.Protocol):
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
         self._transport: asyncio.Transport | None = None
-        self._parser = ReplyParser()
+        self._reader = Reader(protocolError=ValueError, replyError=ReplyError, notEnoughData=_INCOMPLETE)
         self._calls: deque[PendingReply] = deque()
         self._timer: asyncio.TimerHandle | None = None
         self._rings_s = self._late_s = 0.0
@@ -88,23 +83,15 @@ class RedisProtocol(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Assign the complete replies to the waiting calls, in order."""
-        while self._calls:
-            call = self._calls[0]
-            if not call.expected or self._parser.busy:
-                break
-            left = call.expected[call.at :] if call.at else call.expected
-            if data.startswith(left):
-                self._answer(None)
-                if len(data) == len(left):
-                    return
-                data = data[len(left) :]
-            elif left.startswith(data):
-                call.at += len(data)
-                return
-            else:
-                data = call.expected[: call.at] + data
-                call.expected = b""
-        self._read(data)
+        self._reader.feed(data)
+        try:
+            while (reply := self._reader.gets()) is not _INCOMPLETE:
+                call = self._calls[0]
+                call.replies.append(reply)
+                if len(call.replies) == call.count:
+                    self._answer(call)
+        except Exception:  # not RESP, or more replies than commands: they cannot be assigned any more
+            self.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002  # asyncio names the argument
         """End the waiting calls with an unknown outcome."""
@@ -112,27 +99,12 @@ class RedisProtocol(asyncio.Protocol):
         if not self.gone.done():
             self.gone.set_result(None)
 
-    def _read(self, data: bytes) -> None:
-        try:
-            replies = self._parser.feed(data)
-        except Exception:  # not RESP, so it is unknown where the next reply begins
-            return self.abort()
-        for reply in replies:
-            if not self._calls:
-                return self.abort()
-            call = self._calls[0]
-            call.expected = b""
-            call.replies.append(reply)
-            if len(call.replies) == call.count:
-                self._answer(call.replies)
-        return None
-
-    def _answer(self, replies: list[Reply] | None) -> None:
-        """End the first waiting call."""
-        call = self._calls.popleft()
+    def _answer(self, call: PendingReply) -> None:
+        """End the first waiting call, which has all of its replies."""
+        self._calls.popleft()
         if self._calls:
             self._watch(self._calls[0])
-        call.end(replies)
+        call.end(call.replies)
 
     def _end(self) -> None:
         self.closed = True

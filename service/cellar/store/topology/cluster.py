@@ -143,11 +143,9 @@ class Cluster:
         indices: Sequence[int],
         on_replies: ReplyCallback,
         _: Sequence[int],
-        replies: Sequence[Reply | StoreUnavailable] | None,
+        replies: Sequence[Reply | StoreUnavailable],
     ) -> None:
         """Report the replies of a node to posted commands, and send those that it redirects to where it points."""
-        if replies is None:
-            return on_replies(indices, None)
         for index, reply in zip(indices, replies, strict=True):
             call.replies[index] = reply
         asked: dict[int, NodeAddress] = {}

@@ -145,9 +145,9 @@ class _CommitGroup:
         """Return the key that decides which server a commit goes to."""
         return self._pipeline.key(self.commits[index])
 
-    def on_replies(self, part: Sequence[int], replies: Sequence[Reply | StoreUnavailable] | None) -> None:
+    def on_replies(self, part: Sequence[int], replies: Sequence[Reply | StoreUnavailable]) -> None:
         """Take the replies to some of the commits; see `ReplyCallback`."""
-        if replies is None:
+        if replies.count(0) == len(part):  # nearly always
             return self.end(part, [APPLIED] * len(part))
         try:
             return self._sort(part, replies)
