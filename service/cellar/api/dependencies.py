@@ -51,7 +51,11 @@ def services_of(request: Request) -> Services:
     return services
 
 
-Parts = Annotated[Services, Depends(services_of)]
+async def _services(request: Request) -> Services:  # FastAPI would call a plain function on a thread
+    return services_of(request)
+
+
+Parts = Annotated[Services, Depends(_services)]
 
 
 def caller_of(request: Request) -> Caller:
@@ -60,7 +64,7 @@ def caller_of(request: Request) -> Caller:
     return caller
 
 
-async def _caller(request: Request) -> Caller:  # FastAPI would call a plain function on a thread
+async def _caller(request: Request) -> Caller:  # as `_services`
     return caller_of(request)
 
 
