@@ -63,7 +63,7 @@ async def test_of_many_that_are_refused_so_many_a_second_are_read_again_in_their
     released: list[tuple[int, float]] = []
     for name in range(50):
         assert turns.must_wait()
-        turns.add(Connection(name, released))
+        turns.add(Connection(name, released).read_again)
     for count in (10, 20, 30):
         clock.now_s += 10.01 / A_SECOND
         assert turns.must_wait()
@@ -82,7 +82,7 @@ async def test_nobody_waits_for_longer_than_a_second(clock: Clock, monkeypatch: 
         pass
     for name in range(100):
         assert turns.must_wait()
-        turns.add(Connection(name, released))
+        turns.add(Connection(name, released).read_again)
     clock.now_s += LONGEST_S + 0.001
     await until(lambda: len(released) == 100)
 
@@ -93,7 +93,7 @@ async def test_when_there_is_room_those_that_wait_are_read_soon(clock: Clock) ->
     while not turns.must_wait():
         pass
     for name in range(200):
-        turns.add(Connection(name, released))
+        turns.add(Connection(name, released).read_again)
     await until(lambda: len(released) == 200)
     assert [name for name, _ in released] == list(range(200))
 

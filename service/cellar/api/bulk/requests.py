@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator, Iterator
 from itertools import repeat
 from time import monotonic
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 from cellar.api.decoding.frame_record import command_of, identity_of
 from cellar.api.decoding.session_name import is_name, session_key
@@ -42,20 +42,6 @@ class BulkStep(NamedTuple):
     tag: int
     command: StepCommand | None
     fault: CellarError | None = None
-
-
-class Reader(Protocol):
-    """Reads a body in pieces of any size, and returns its steps in parts that are run together."""
-
-    @property
-    def held_bytes(self) -> int:
-        """Return the bytes of a line or a frame that is not complete."""
-
-    def feed(self, data: bytes, turns: RoundRobin) -> AsyncIterator[list[BulkStep]]:
-        """Yield the complete parts, then raise MalformedBody or BodyTooLarge. Other work may run in between."""
-
-    async def end(self) -> list[BulkStep]:
-        """Return the steps that are left at the end of the body. Raise MalformedBody."""
 
 
 class LineReader:
@@ -153,6 +139,10 @@ class FrameReader:
         """Return nothing. Raise MalformedBody for an incomplete frame."""
         self._splitter.end()
         return []
+
+
+Reader = LineReader | FrameReader
+"""Reads a body in pieces of any size, and yields its steps in parts that are run together."""
 
 
 def _of_line(line: bytes, tenant: str, tag: int) -> BulkStep:

@@ -134,7 +134,7 @@ class StepProtocol(BoundedProtocol):
             return
         if self._backoff.must_wait():
             self.flow.hold()
-            self._backoff.add(self)
+            self._backoff.add(self.read_again)
 
     def read_again(self, since_s: float) -> None:
         """Read the socket again, which was not read since `since_s`."""

@@ -7,8 +7,8 @@ slows these clients down, and nothing is lost. The refusal told them to wait a s
 
 import asyncio
 from collections import deque
+from collections.abc import Callable
 from time import monotonic
-from typing import Protocol
 
 SHARE = 0.2
 """Refusals without back-off for each answered step. They take about a tenth of the time of the answers."""
@@ -30,18 +30,11 @@ TICK_S = 0.01
 """Interval of the checks whose turn it is."""
 
 
-class Held(Protocol):
-    """A connection that can wait."""
-
-    def read_again(self, since_s: float) -> None:
-        """Read the connection again, which was not read since then."""
-
-
 class ReadBackoff:
     """The connections of a process that wait to be read again, in the order of their refusals."""
 
     def __init__(self) -> None:
-        self._held: deque[tuple[Held, float]] = deque()
+        self._held: deque[tuple[Callable[[float], None], float]] = deque()
         self.free = 0.0
         """Refusals that need no back-off now. Each answer to a step adds SHARE."""
         self._looked_s = 0.0
@@ -58,9 +51,9 @@ class ReadBackoff:
         self.free -= 1
         return False
 
-    def add(self, connection: Held) -> None:
-        """Add a connection, which is read again when it is its turn."""
-        self._held.append((connection, monotonic()))
+    def add(self, read_again: Callable[[float], None]) -> None:
+        """Add a connection. In its turn `read_again` is called with the time since which it was not read."""
+        self._held.append((read_again, monotonic()))
         self._look_later()
 
     def _earn(self) -> float:
@@ -81,6 +74,6 @@ class ReadBackoff:
         self._refuses = False
         while self._held and (self.free >= 1 or self._held[0][1] <= late_s):
             self.free = max(0.0, self.free - 1)
-            connection, since_s = self._held.popleft()
-            connection.read_again(since_s)
+            read_again, since_s = self._held.popleft()
+            read_again(since_s)
         self._look_later()

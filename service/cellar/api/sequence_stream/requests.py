@@ -1,7 +1,7 @@
 """The steps of a long sequence, read from lines of JSON or from an npy file, and divided into chunks."""
 
 from collections.abc import Iterator
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
@@ -15,20 +15,6 @@ from cellar.wire.numbers.numbers import parse_array
 EXPECTED = '{"input": ...}, a step, or {"inputs": ...}, several'
 
 Size = tuple[int, int]
-
-
-class Reader(Protocol):
-    """Reads a body in pieces of any size, and yields its steps as arrays (T, rows, in_size)."""
-
-    @property
-    def held_bytes(self) -> int:
-        """Return the bytes of a line or a step that is not complete."""
-
-    def feed(self, data: bytes) -> Iterator[Floats]:
-        """Yield the complete steps, then raise the error of the next one if it is faulty."""
-
-    def end(self) -> Iterator[Floats]:
-        """Yield the steps that are left at the end of the body. Raise MalformedBody."""
 
 
 class Lines:
@@ -55,25 +41,13 @@ class Lines:
             yield _of_line(line, self._size)
 
 
-class Npy:
-    """Reads an npy file: (T, rows, in_size), or (T, in_size) for a session of one row."""
+def npy_rows(size: Size, max_bytes: int) -> NpyRows:  # noqa: ARG001  # the session says how large a step is
+    """Return a reader of an npy file, (T, rows, in_size), or (T, in_size) for a session of one row."""
+    return NpyRows(*([(size[1],), size] if size[0] == 1 else [size]))
 
-    def __init__(self, size: Size, max_bytes: int) -> None:  # noqa: ARG002  # the session says how large a step is
-        shapes = [(size[1],), size] if size[0] == 1 else [size]
-        self._rows = NpyRows(*shapes)
 
-    @property
-    def held_bytes(self) -> int:
-        """Return the bytes of a line or a step that is not complete."""
-        return self._rows.held_bytes
-
-    def feed(self, data: bytes) -> Iterator[Floats]:
-        """Yield the complete steps."""
-        yield from self._rows.feed(data)
-
-    def end(self) -> Iterator[Floats]:
-        """Yield nothing. Raise MalformedBody for an incomplete file."""
-        yield from self._rows.end()
+Reader = Lines | NpyRows
+"""Reads a body in pieces of any size, and returns its steps as arrays (T, rows, in_size)."""
 
 
 class Chunks:

@@ -1,15 +1,12 @@
 """The placeholder for a deleted model: it has the sizes that the session has stored, and cannot be run."""
 
 from collections.abc import Sequence
-from concurrent.futures import Executor
 from dataclasses import dataclass
-
-from numpy import int32
-from numpy.typing import NDArray
+from typing import NoReturn
 
 from cellar.errors import ModelDeleted
-from cellar.ports import DeletedModel, Floats, Mask, ModelVersion, SessionMeta
-from cellar.sessions.values.model_protocol import Run, Sizes
+from cellar.ports import DeletedModel, Floats, ModelVersion, SessionMeta
+from cellar.sessions.values.model_protocol import Sizes
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,31 +51,11 @@ class DeletedNetwork:
         deleted = meta.deleted
         self.network: Sizes = DeletedSizes(deleted.in_size, deleted.out_size, deleted.whole_sequences, _places(deleted))
 
-    def initial_state(self, rows: int) -> Floats:  # noqa: ARG002
+    def refuse(self, *_: object, **__: object) -> NoReturn:
         """Raise ModelDeleted."""
         raise model_deleted(self._ref)
 
-    def run(
-        self,
-        inputs: Floats,  # noqa: ARG002
-        state: tuple[bytes, ...],  # noqa: ARG002
-        lengths: NDArray[int32] | None = None,  # noqa: ARG002
-        *,
-        reset: Mask | None = None,  # noqa: ARG002
-        executor: Executor | None = None,  # noqa: ARG002
-    ) -> Run:
-        """Raise ModelDeleted."""
-        raise model_deleted(self._ref)
-
-    def advance(
-        self,
-        inputs: Floats,  # noqa: ARG002
-        state: tuple[bytes, ...],  # noqa: ARG002
-        lengths: NDArray[int32] | None,  # noqa: ARG002
-        reset: Mask | None,  # noqa: ARG002
-    ) -> Run:
-        """Raise ModelDeleted."""
-        raise model_deleted(self._ref)
+    initial_state = run = advance = refuse
 
 
 @dataclass(frozen=True, slots=True)

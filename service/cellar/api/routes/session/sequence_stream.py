@@ -16,7 +16,7 @@ from cellar.api.http.negotiation import answer_type
 from cellar.api.http.parameters import STEP, IdempotencyKey, SessionPath
 from cellar.api.http.query_and_headers import of_query, read_query
 from cellar.api.schemas.session.sequence_stream import LongQuery
-from cellar.api.sequence_stream.requests import Lines, Npy, Reader, Size
+from cellar.api.sequence_stream.requests import Lines, Reader, Size, npy_rows
 from cellar.api.sequence_stream.response import SequenceResponse
 from cellar.sessions.operations import long_sequence
 from cellar.wire.arrays import npy
@@ -24,7 +24,7 @@ from cellar.wire.json import lines
 
 router = APIRouter(prefix="/v1/sessions/{session}", tags=["steps"])
 
-READERS: dict[str, Callable[[Size, int], Reader]] = {lines.MEDIA_TYPE: Lines, npy.MEDIA_TYPE: Npy}
+READERS: dict[str, Callable[[Size, int], Reader]] = {lines.MEDIA_TYPE: Lines, npy.MEDIA_TYPE: npy_rows}
 
 
 def _of_lines(*kinds: str) -> dict[str, Any]:
