@@ -188,10 +188,10 @@ def test_a_cell_with_a_fault_is_refused_where_it_stands(registry: Registry) -> N
 
 
 def test_lists_models_by_name_with_their_versions(registry: Registry) -> None:
-    assert registry.list("default") == ()
+    assert registry.list("default") == ([], "")
     for name in ("rain", "co2", "rain"):
         add(registry, name, 1)
-    found = [[version.ref for version in versions] for versions in registry.list("default")]
+    found = [[version.ref for version in each.versions] for each in registry.list("default")[0]]
     assert found == [["co2@1"], ["rain@1", "rain@2"]]
 
 
@@ -277,7 +277,7 @@ def test_a_model_that_is_deleted_while_models_are_listed_is_left_out(shop: Shop)
     for name in ("co2", "rain"):
         add(shop.registry, name, 1)
     registry = Registry(Listed(shop.client, shop.prefix), shop.blobs, shop.cache, Clock())
-    assert [versions[0].ref for versions in registry.list("default")] == ["rain@1"]
+    assert [each.versions[0].ref for each in registry.list("default")[0]] == ["rain@1"]
 
 
 def test_publishing_what_is_being_deleted_loses_no_weights(shop: Shop) -> None:

@@ -1,8 +1,9 @@
 """Creates, publishes, loads and deletes models and their versions.
 
-A version is immutable. `name@3` names one version, `name` the newest. Weights are stored first, then the version that
-refers to them, then the alias of the newest version is changed. A crash in between can leave weights to which nothing
-refers, but never a version without weights.
+A version is immutable, except for its tags and its description. `name@3` names one version, `name` the newest, and
+`name@live` the version of the alias `live`. Weights are stored first, then the version that refers to them, then the
+number of the newest version is changed. A crash in between can leave weights to which nothing refers, but never a
+version without weights.
 """
 
 import hashlib
@@ -22,6 +23,7 @@ from numpy.typing import NDArray
 from cellar.engine import KernelCache
 from cellar.errors import AlreadyExists, BlobUnknown, CellarError, InvalidInput, ModelUnknown
 from cellar.interchange.imported import ImportedNetwork
+from cellar.model_index import ModelIndex
 from cellar.nn.execution.bf16_error import rounding_error
 from cellar.nn.execution.executable import BoundNetwork, CompiledNetwork
 from cellar.nn.model.network import Network
@@ -33,7 +35,6 @@ logger = logging.getLogger(__name__)
 Result = TypeVar("Result")
 
 _NAME = re.compile(MODEL_NAME)
-REFERENCE = re.compile(f"({MODEL_NAME})(?:@([1-9][0-9]{{0,8}}))?")
 
 MODEL_BYTES = 96 * 1024
 """Memory of a loaded model besides its weights: 65 to 100 KB were measured with a small one."""
@@ -53,14 +54,13 @@ class RunnableModel:
     """The estimated memory that it takes."""
 
 
-class Registry:
+class Registry(ModelIndex):
     """Models of all tenants. Synchronous and safe to call from several threads."""
 
     def __init__(self, models: ModelStore, blobs: BlobStore, cache: KernelCache, clock: Clock) -> None:
-        self._models = models
+        super().__init__(models, clock)
         self._blobs = blobs
         self._cache = cache
-        self._clock = clock
         self._compiled: WeakValueDictionary[str, CompiledNetwork] = WeakValueDictionary()
         """Compiled networks by their JSON; models of the same network share one while they are loaded."""
 
@@ -163,36 +163,17 @@ class Registry:
         self._blobs.put(weights)  # again, in case they were deleted in between: see `forget_weights`
         return answer
 
-    def get(self, tenant: str, ref: str) -> ModelVersion:
-        """Return the version `name@3`, or the newest version of `name`. Raise ModelUnknown."""
-        match = REFERENCE.fullmatch(ref)
-        if match is None:
-            raise ModelUnknown(f"no model {ref[:140]!r}")
-        return self._models.get(tenant, match[1], int(match[2]) if match[2] else None)
-
-    def versions(self, tenant: str, name: str) -> list[ModelVersion]:
-        """Return all versions of a model, oldest first. Raise ModelUnknown."""
-        return self._models.versions(tenant, name)
-
-    def list(self, tenant: str) -> tuple[list[ModelVersion], ...]:
-        """Return the versions of each model, oldest first; models by name, without those deleted at the same time."""
-        found = []
-        for name in self._models.names(tenant):
-            with suppress(ModelUnknown):
-                found.append(self._models.versions(tenant, name))
-        return tuple(found)
-
     def uses(self, tenant: str, name: str) -> int:
         """Return a counter that grows whenever something begins to depend on a model."""
         return self._models.uses(tenant, name)
 
-    def delete(self, tenant: str, name: str, uses: int | None = None) -> bool:
-        """Delete a model with all its versions and the weights that only they use. Raise ModelUnknown.
+    def delete(self, tenant: str, name: str, version: int | None = None, *, uses: int | None = None) -> bool:
+        """Delete a version or a model, with the weights that nothing else uses. Raise ModelUnknown.
 
-        With `uses`, the model is deleted only if the counter of `uses()` still has this value; return whether it was
+        With `uses`, it is deleted only if the counter of `uses()` still has this value; return whether it was
         deleted. The caller must then mark what depends on the versions, and call `forget` for each.
         """
-        unused = self._models.delete(tenant, name, uses)
+        unused = self._models.delete(tenant, name, version, uses=uses)
         for digest in unused or ():
             self.forget_weights(digest)
         return unused is not None

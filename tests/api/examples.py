@@ -26,6 +26,7 @@ MADE_UP = {
     "started",
     "ended",
     "taken",
+    "moved",
     "redis_version",
     "version",
     "durability",

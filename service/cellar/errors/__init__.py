@@ -32,6 +32,7 @@
     ├── NotAcceptable
     ├── NotFound
     │   ├── ModelUnknown
+    │   ├── AliasUnknown
     │   ├── SessionUnknown
     │   ├── SnapshotUnknown
     │   ├── ShadowUnknown
@@ -43,6 +44,8 @@
     ├── Conflict                     the resource is not in the state that the request assumes
     │   ├── AlreadyExists
     │   ├── ModelInUse               something depends on a model that is to be deleted; has the numbers of dependents
+    │   ├── AliasMoved               the alias has another version than the request expects; has its version
+    │   ├── AliasesFull              the model has the largest allowed number of aliases
     │   ├── Superseded               a newer attempt of the same job holds the lease
     │   ├── NotReached               an earlier step of the same stream or bulk request failed
     │   ├── KernelRevisionMismatch   the session has another revision of the arithmetic
@@ -119,6 +122,9 @@ from cellar.errors.requests import (
     UnsupportedMediaType,
 )
 from cellar.errors.resources import (
+    AliasesFull,
+    AliasMoved,
+    AliasUnknown,
     AlreadyExists,
     BlobUnknown,
     Conflict,

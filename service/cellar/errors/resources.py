@@ -14,6 +14,10 @@ class ModelUnknown(NotFound, slug="model_unknown", title="Unknown model"):
     """No model, or no version of it, has that name."""
 
 
+class AliasUnknown(NotFound, slug="alias_unknown", title="Unknown alias"):
+    """The model has no alias of that name."""
+
+
 class SessionUnknown(NotFound, slug="session_unknown", title="Unknown session"):
     """No session has that name. A step never creates a session."""
 
@@ -55,19 +59,43 @@ class AlreadyExists(Conflict, slug="already_exists", title="Already exists"):
 
 
 class ModelInUse(Conflict, slug="model_in_use", title="Model in use"):
-    """Something depends on the model; `?force=true` deletes it nevertheless.
+    """Something depends on the model or the version; `?force=true` deletes it nevertheless.
 
-    `sessions`, `jobs` (queued or running), `shadows` and `snapshots` are the numbers of dependents.
+    `sessions`, `jobs` (queued or running), `shadows`, `snapshots` and `aliases` are the numbers of dependents.
     """
 
-    members: ClassVar[tuple[str, ...]] = ("sessions", "jobs", "shadows", "snapshots")
+    members: ClassVar[tuple[str, ...]] = ("sessions", "jobs", "shadows", "snapshots", "aliases")
 
-    def __init__(self, detail: str, *, sessions: int = 0, jobs: int = 0, shadows: int = 0, snapshots: int = 0) -> None:
+    def __init__(
+        self,
+        detail: str,
+        *,
+        sessions: int = 0,
+        jobs: int = 0,
+        shadows: int = 0,
+        snapshots: int = 0,
+        aliases: int = 0,
+    ) -> None:
         super().__init__(detail)
+        self.aliases = aliases
         self.sessions = sessions
         self.jobs = jobs
         self.shadows = shadows
         self.snapshots = snapshots
+
+
+class AliasMoved(Conflict, slug="alias_moved", title="Alias moved"):
+    """The alias does not have the version that the request expects. `version` is the one that it has; 0: none."""
+
+    members: ClassVar[tuple[str, ...]] = ("version",)
+
+    def __init__(self, detail: str, *, version: int) -> None:
+        super().__init__(detail)
+        self.version = version
+
+
+class AliasesFull(Conflict, slug="aliases_full", title="Too many aliases"):
+    """The model has the largest allowed number of aliases."""
 
 
 class Superseded(Conflict, slug="superseded", title="Superseded by a newer attempt"):

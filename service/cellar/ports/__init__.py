@@ -8,13 +8,29 @@ Every implementation of a protocol passes the same tests (`tests/store`).
 from cellar.ports.caller import ANYBODY, TENANTS, Caller
 from cellar.ports.catalogue.blobs import BlobStore
 from cellar.ports.catalogue.jobs import Job, JobState, JobStore, Lease
-from cellar.ports.catalogue.models import Dependents, ModelStore, ModelUses, ModelVersion
+from cellar.ports.catalogue.models import (
+    ANY_VERSION,
+    Alias,
+    AliasMove,
+    Dependents,
+    ModelStore,
+    ModelUses,
+    ModelVersion,
+)
 from cellar.ports.clock import Clock
 from cellar.ports.companions.events import Event, EventPage, EventStore, MissingSession
 from cellar.ports.companions.history import HistoryStore, KeptState, LogEntry, StoredHistory
 from cellar.ports.companions.shadows import Shadow, ShadowStore
 from cellar.ports.companions.snapshots import RequestCopy, Snapshot, SnapshotResult, SnapshotStore
-from cellar.ports.names import MODEL_NAME, MODEL_NAME_IN_WORDS, NAME, NAME_IN_WORDS
+from cellar.ports.names import (
+    ALIAS,
+    ALIAS_IN_WORDS,
+    MODEL_NAME,
+    MODEL_NAME_IN_WORDS,
+    MODEL_REFERENCE,
+    NAME,
+    NAME_IN_WORDS,
+)
 from cellar.ports.sessions.changes import (
     APPEND,
     DIGEST_BYTES,
@@ -39,6 +55,7 @@ from cellar.ports.sessions.commit import (
 from cellar.ports.sessions.record import (
     EVERY_SESSION,
     DeletedModel,
+    Following,
     Origin,
     SessionFilter,
     SessionKey,

@@ -82,7 +82,7 @@ async def test_a_slash_at_the_end_says_nothing(served: Served) -> None:
         ("GET", "/v1/jobs?stat=failed", "did you mean state?"),
         ("GET", "/v1/jobs?state=broken", "'queued', 'running'"),
         ("GET", "/v1/jobs?limit=1&limit=2", "it stands 2 times"),
-        ("GET", "/v1/models?limit=1", "no query"),
+        ("GET", "/v1/models/gru?limit=1", "no query"),
         ("GET", "/v1/sessions?modell=gru", "did you mean model?"),
         ("GET", "/v1/sessions/s/state?nome=h", "did you mean name?"),
         ("DELETE", "/v1/sessions/s?force=true", "no query"),

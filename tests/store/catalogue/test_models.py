@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import pytest
 
-from cellar.errors import AlreadyExists, ModelUnknown
-from cellar.ports import ModelStore, ModelVersion
-from cellar.store.catalogue.models import RedisModels
+from cellar.errors import AliasesFull, AliasMoved, AliasUnknown, AlreadyExists, ModelUnknown
+from cellar.ports import Alias, ModelStore, ModelVersion
+from cellar.store.catalogue.models import MOST_ALIASES, RedisModels
 from cellar.store.topology.factory import sync_client
 
 VERSION = ModelVersion(
@@ -116,3 +116,118 @@ def test_weights_are_unused_when_no_version_of_anybody_refers_to_them(models: Mo
     assert models.refers(shared)
     assert not models.refers(own)
     assert models.delete("other", "co2") == [shared]
+
+
+def two_versions(models: ModelStore) -> None:
+    """Store the versions 1 and 2 of `co2`."""
+    for token, weights in (("one", "a" * 64), ("two", "b" * 64)):
+        models.add(replace(VERSION, weights=weights), token=token)
+
+
+def live(version: int, moved_ms: int = 1000, alias: str = "live") -> Alias:
+    """Return an alias to be moved."""
+    return Alias("default", "co2", alias, version, moved_ms)
+
+
+def test_an_alias_is_moved_and_every_move_is_later_than_the_one_before(models: ModelStore) -> None:
+    two_versions(models)
+    assert models.alias("default", "co2", "live") is None
+    assert models.aliases_moved_ms("default") == 0
+    first = models.move_alias(live(1))
+    assert (first.alias, first.before, first.changed) == (live(1), None, True)
+    second = models.move_alias(live(2))
+    assert (second.alias, second.before) == (live(2, 1001), 1), "the clock has not moved on"
+    again = models.move_alias(live(2, 9000))
+    assert (again.alias, again.before, again.changed) == (live(2, 1001), 2, False), "it was there already"
+    other = models.move_alias(live(1, 500, "trial")).alias
+    assert other.moved_ms == models.aliases_moved_ms("default") == 1002
+    assert models.aliases("default", "co2") == [live(2, 1001), other]
+    assert models.alias("other", "co2", "live") is None
+
+
+def test_an_alias_is_moved_only_from_the_version_that_is_expected(models: ModelStore) -> None:
+    two_versions(models)
+    with pytest.raises(AliasMoved) as refused:
+        models.move_alias(live(1), expected=2)
+    assert refused.value.version == 0
+    assert models.move_alias(live(1), expected=None).changed
+    for expected in (None, 2):
+        with pytest.raises(AliasMoved) as refused:
+            models.move_alias(live(2), expected)
+        assert refused.value.version == 1
+    assert models.move_alias(live(2), expected=1).changed
+    assert not models.move_alias(live(2), expected=1).changed, "a repetition finds it moved"
+    with pytest.raises(AliasMoved):
+        models.delete_alias(live(0), expected=1)
+    models.delete_alias(live(0), expected=2)
+    with pytest.raises(AliasUnknown):
+        models.delete_alias(live(0))
+    with pytest.raises(ModelUnknown):
+        models.move_alias(live(3))
+
+
+def test_of_movers_at_once_one_wins(models: ModelStore) -> None:
+    two_versions(models)
+    models.move_alias(live(1))
+    won: list[bool] = []
+
+    def move() -> None:
+        try:
+            won.append(models.move_alias(live(2), expected=1).changed)
+        except AliasMoved:
+            won.append(False)
+
+    threads = [threading.Thread(target=move) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(won) == [False] * 7 + [True]
+
+
+def test_a_model_has_a_bounded_number_of_aliases(models: ModelStore) -> None:
+    two_versions(models)
+    for number in range(MOST_ALIASES):
+        models.move_alias(live(1, alias=f"a{number}"))
+    with pytest.raises(AliasesFull):
+        models.move_alias(live(1))
+    assert models.move_alias(live(2, alias="a0")).before == 1
+
+
+def test_one_version_is_deleted_with_its_aliases_and_words(models: ModelStore) -> None:
+    two_versions(models)
+    first = models.describe(models.get("default", "co2", 1), tags=["old"])
+    assert (first.tags, first.description) == (("old",), None)
+    models.move_alias(live(2))
+    stays = models.move_alias(live(1, alias="stable")).alias
+    assert models.delete("default", "co2", 2) == ["b" * 64]
+    assert models.aliases("default", "co2") == [stays]
+    assert models.aliases_moved_ms("default") > stays.moved_ms
+    assert models.get("default", "co2") == first, "it is the newest now"
+    assert [version.ref for version in models.deleted("default")] == ["co2@2"]
+    with pytest.raises(ModelUnknown):
+        models.delete("default", "co2", 2)
+    assert models.add(VERSION, token="three").ref == "co2@3", "no number is used twice"
+    assert models.delete("default", "co2", 1) == []
+    assert models.delete("default", "co2", 3) == ["a" * 64]
+    assert models.names("default") == []
+
+
+def test_a_move_of_an_alias_is_a_use_of_the_model(models: ModelStore) -> None:
+    two_versions(models)
+    uses = models.uses("default", "co2")
+    models.move_alias(live(1))
+    assert models.delete("default", "co2", 1, uses=uses) is None
+    assert models.delete("default", "co2", 1, uses=models.uses("default", "co2")) is not None
+
+
+def test_tags_and_description_are_changed_one_by_one(models: ModelStore) -> None:
+    made = models.add(VERSION, token="one")
+    assert (made.tags, made.description) == ((), None)
+    assert models.describe(made, description="zwölf Pumpen").description == "zwölf Pumpen"
+    both = models.describe(made, tags=["site:north", "trial"])
+    assert both == models.get("default", "co2") == models.versions("default", "co2")[0]
+    assert (both.tags, both.description) == (("site:north", "trial"), "zwölf Pumpen")
+    assert models.describe(made, tags=[], description="") == made
+    with pytest.raises(ModelUnknown):
+        models.describe(replace(made, version=2), tags=[])

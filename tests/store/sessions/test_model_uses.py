@@ -163,9 +163,9 @@ async def test_a_deletion_takes_note_of_what_begins_to_depend_on_the_model(
 ) -> None:
     uses = models.uses("default", "co2")
     await create(sessions)
-    assert models.delete("default", "co2", uses) is None
+    assert models.delete("default", "co2", uses=uses) is None
     assert models.get("default", "co2").ref == REF
-    assert models.delete("default", "co2", models.uses("default", "co2")) == ["a" * 64]
+    assert models.delete("default", "co2", uses=models.uses("default", "co2")) == ["a" * 64]
     (deleted,) = models.deleted("default")
     assert (deleted.ref, deleted.network) == (REF, {"in_size": 1})
     models.forget(deleted)

@@ -8,7 +8,14 @@ from pydantic import BaseModel
 from cellar import errors
 from cellar.api.dependencies import CallerOf
 from cellar.api.errors.problems import answers
-from cellar.api.schemas.names import IDEMPOTENCY_KEY, IDEMPOTENCY_KEY_PATTERN, MODEL_PATTERN, NAME_PATTERN, REF_PATTERN
+from cellar.api.schemas.names import (
+    IDEMPOTENCY_KEY,
+    IDEMPOTENCY_KEY_PATTERN,
+    MODEL_PATTERN,
+    NAME_PATTERN,
+    REF_PATTERN,
+    VERSION_PATTERN,
+)
 from cellar.ports import SessionKey
 
 
@@ -24,7 +31,12 @@ SessionPath = Annotated[SessionKey, Depends(_session_of)]
 WriterPath = Annotated[str, Path(pattern=NAME_PATTERN, description="The writer.")]
 
 ModelName = Annotated[str, Path(pattern=MODEL_PATTERN, description="A model, with all its versions.")]
-ModelRefPath = Annotated[str, Path(pattern=REF_PATTERN, description="A model's newest version, or one: `co2@3`.")]
+ModelRefPath = Annotated[
+    str, Path(pattern=REF_PATTERN, description="A model's newest version, or one: `co2@3`, `co2@live`.")
+]
+VersionPath = Annotated[
+    str, Path(pattern=VERSION_PATTERN, description="A model with all its versions, or one version: `co2@3`.")
+]
 JobName = Annotated[str, Path(pattern=MODEL_PATTERN, description="The job.")]
 IdempotencyKey = Annotated[
     str | None,
@@ -34,7 +46,7 @@ IdempotencyKey = Annotated[
         description="Any text that identifies the request. The same text again is applied once.",
     ),
 ]
-Force = Annotated[bool, Query(description="Delete the model although something depends on it.")]
+Force = Annotated[bool, Query(description="Delete it although something depends on it.")]
 Limit = Annotated[int, Query(ge=1, le=1000, description="Most entries in the answer.")]
 CURSOR_PATTERN = r"^([0-9a-f]{2}[A-Za-z0-9._:-]{0,128})?$"
 """A text of this form that is not a cursor is refused by the store, which says what to send."""

@@ -4,7 +4,7 @@ from fastapi import APIRouter
 from fastapi.routing import APIRoute
 
 from cellar.api.routes import history, snapshots
-from cellar.api.routes.catalogue import cells, health, jobs, models, weights
+from cellar.api.routes.catalogue import aliases, cells, health, jobs, models, weights
 from cellar.api.routes.session import bulk, events, sequence_stream, sessions, state, steps
 
 
@@ -17,6 +17,7 @@ router = APIRouter(generate_unique_id_function=_operation_id)
 PARTS = (
     models,
     weights,
+    aliases,
     cells,
     sessions,
     steps,

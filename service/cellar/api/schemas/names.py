@@ -7,17 +7,25 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
 
 from cellar.nn.spec.base import PARAMETER_PATTERN
-from cellar.ports import MODEL_NAME, MODEL_NAME_IN_WORDS, NAME, NAME_IN_WORDS
+from cellar.ports import ALIAS, ALIAS_IN_WORDS, MODEL_NAME, MODEL_NAME_IN_WORDS, MODEL_REFERENCE, NAME, NAME_IN_WORDS
 
 NAME_PATTERN = f"^{NAME}$"
 MODEL_PATTERN = f"^{MODEL_NAME}$"
 PREFIX_PATTERN = r"^[A-Za-z0-9._:-]{0,128}$"
-REF_PATTERN = rf"^{MODEL_NAME}(@[1-9][0-9]{{0,8}})?$"
+MODEL_PREFIX_PATTERN = r"^[A-Za-z0-9._-]{0,128}$"
+TAG_PATTERN = r"^[A-Za-z0-9._:/=+-]{1,64}$"
+ALIAS_PATTERN = f"^{ALIAS}$"
+REF_PATTERN = f"^{MODEL_REFERENCE}$"
+VERSION_PATTERN = rf"^{MODEL_NAME}(@[1-9][0-9]{{0,8}})?$"
 
 Name = Annotated[str, Field(pattern=NAME_PATTERN)]
 ModelName = Annotated[str, Field(pattern=MODEL_PATTERN)]
 ModelRef = Annotated[
-    str, Field(pattern=REF_PATTERN, description="A model by name, or one version of it: `co2`, `co2@3`.")
+    str,
+    Field(
+        pattern=REF_PATTERN,
+        description="A model by name, one version of it, or the version of an alias: `co2`, `co2@3`, `co2@live`.",
+    ),
 ]
 
 IDEMPOTENCY_KEY = "Idempotency-Key"
@@ -38,12 +46,16 @@ IN_WORDS = {
     NAME_PATTERN: NAME_IN_WORDS,
     MODEL_PATTERN: MODEL_NAME_IN_WORDS,
     PREFIX_PATTERN: "up to 128 letters, digits, dots, hyphens, underscores or colons",
+    MODEL_PREFIX_PATTERN: "up to 128 letters, digits, dots, hyphens or underscores",
+    ALIAS_PATTERN: ALIAS_IN_WORDS,
+    TAG_PATTERN: "1 to 64 letters, digits or characters of . _ : / = + -",
     PARAMETER_PATTERN: "a letter and up to 63 more letters, digits or underscores",
     POSITION_PATTERN: "the `position` of an answer, unchanged",
     RESET_PATTERN: "true, false, or a digit 0 or 1 for each row",
     LAST_EVENT_ID_PATTERN: "the id of an event, unchanged",
     IDEMPOTENCY_KEY_PATTERN: "1 to 255 printable ASCII characters",
-    REF_PATTERN: f"a model's name ({MODEL_NAME_IN_WORDS}), with or without a version: co2, co2@3",
+    REF_PATTERN: f"a model's name ({MODEL_NAME_IN_WORDS}), alone or with a version or an alias: co2, co2@3, co2@live",
+    VERSION_PATTERN: f"a model's name ({MODEL_NAME_IN_WORDS}), with or without a version: co2, co2@3",
 }
 """Descriptions of the patterns in error messages."""
 

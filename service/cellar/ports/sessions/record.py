@@ -28,12 +28,35 @@ class DeletedModel(NamedTuple):
     """Layer, name, size and cell of each state, in order."""
 
 
+class Following(NamedTuple):
+    """The alias that a session follows: when the alias has moved, the next step runs on its new version."""
+
+    alias: str
+    """An alias of the session's model, without the name of the model."""
+    moved_ms: int
+    """The move of the alias that the session has followed (`Alias.moved_ms`)."""
+    versions: tuple[tuple[int, str], ...]
+    """The last versions of the session, `name@3`, each with the revision of the session from which on it was run."""
+
+    def ran(self, revision: int) -> str | None:
+        """Return the version that ran the change at a revision, None if it is not known any more."""
+        return next((version for first, version in reversed(self.versions) if first <= revision), None)
+
+    def after(self, revision: int, version: str, moved_ms: int) -> "Following":
+        """Return the value for a session that runs another version from a revision on."""
+        return Following(self.alias, moved_ms, (*self.versions, (revision, version))[-MOST_VERSIONS:])
+
+
+MOST_VERSIONS = 32
+"""Most versions of a session whose revisions are known."""
+
+
 @dataclass(frozen=True, slots=True)
 class SessionMeta:
     """The part of a session that steps do not change."""
 
     model: str
-    """The pinned version, `name@3`."""
+    """The version that runs it, `name@3`."""
     model_digest: str
     batch_size: int
     """Number of rows: independent sequences that step together."""
@@ -53,7 +76,9 @@ class SessionMeta:
     migrated: int = 0
     """Revision at its last migration to another model; 0: none. States kept before belong to an earlier model."""
     deleted: DeletedModel | None = None
-    """Set when its model was deleted by force: from then on only a migration changes its state."""
+    """Set when its model was deleted by force: from then on only a move to another version changes its state."""
+    following: Following | None = None
+    """The alias that it follows; None: its version is pinned."""
 
 
 @dataclass(slots=True)
@@ -87,7 +112,7 @@ class SessionFilter:
     """Selects the sessions of a listing; all of them by default."""
 
     model: str | None = None
-    """A version, `name@3`, or all versions of a model, `name`."""
+    """A version, `name@3`, all versions of a model, `name`, or an alias that the session follows, `name@live`."""
     prefix: str = ""
     """Prefix of their names."""
     pinned: bool | None = None
@@ -101,7 +126,9 @@ class SessionFilter:
     def fits(self, summary: SessionSummary) -> bool:
         """Return whether the session is selected."""
         meta = summary.meta
-        if self.model not in (None, meta.model, meta.model.partition("@")[0]):
+        name = meta.model.partition("@")[0]
+        followed = None if meta.following is None else f"{name}@{meta.following.alias}"
+        if self.model not in (None, meta.model, name, followed):
             return False
         return self.pinned in (None, meta.pinned) and summary.key.session.startswith(self.prefix)
 

@@ -125,10 +125,11 @@ class ModelCache:
                 meta = replace(meta, deleted=known_of(sizes))
         return GoneModel.of(tenant, meta)
 
-    def drop(self, tenant: str, name: str) -> None:
-        """Forget all versions of a model. Calls that have begun end as usual."""
-        for key in [key for key in self._served if (key.tenant, key.ref.partition("@")[0]) == (tenant, name)]:
-            self._forget(key)
+    def drop(self, tenant: str, ref: str) -> None:
+        """Forget a version, or all versions of a model. Calls that have begun end as usual."""
+        for key in [*self._served]:
+            if key.tenant == tenant and ref in (key.ref, key.ref.partition("@")[0]):
+                self._forget(key)
 
     def close(self) -> None:
         """Load nothing any more."""

@@ -1,8 +1,12 @@
-"""Deletes models that sessions, jobs, shadows or snapshots may depend on.
+"""Deletes models, and single versions, that sessions, jobs, shadows, snapshots or aliases may depend on.
 
-A deletion with dependents is refused with their numbers, or forced. A forced deletion first removes the model from the
-store and then marks each of its sessions in the store, so that no process commits a step of them; then the request is
-answered. The store lists the deletions that are not finished, so if a process dies, another one finishes them.
+A deletion with dependents is refused with their numbers, or forced. A forced deletion first removes the versions from
+the store and then marks each of their sessions in the store, so that no process commits a step of them; then the
+request is answered. The store lists the deletions that are not finished, so if a process dies, another one finishes
+them.
+
+A session that follows an alias does not depend on the version that it runs if the alias names another version by now
+that can take over its state: its next step runs on that version, also if the session was marked in between.
 """
 
 import asyncio
@@ -12,10 +16,11 @@ from dataclasses import replace
 from typing import Protocol
 
 from cellar.errors import ModelInUse, ModelUnknown, StoreUnavailable
-from cellar.ports import Dependents, ModelUses, ModelVersion, SessionKey, ShadowStore
+from cellar.ports import Alias, Dependents, ModelUses, ModelVersion, SessionKey, ShadowStore
 from cellar.sessions.execution.model_cache import ModelCache
 from cellar.sessions.values.deleted_model import known_of
 from cellar.sessions.values.model_protocol import Sizes
+from cellar.sessions.values.state_layout import difference
 
 logger = logging.getLogger(__name__)
 
@@ -26,8 +31,14 @@ EVERY_S = 5.0
 class Catalogue(Protocol):
     """The methods of `cellar.registry.Registry` that a deletion needs. Called on threads."""
 
+    def get(self, tenant: str, ref: str) -> ModelVersion:
+        """Return the version `name@3`. Raise ModelUnknown."""
+
     def versions(self, tenant: str, name: str) -> list[ModelVersion]:
         """Return all versions of a model. Raise ModelUnknown."""
+
+    def aliases(self, tenant: str, name: str) -> list[Alias]:
+        """Return the aliases of a model. Raise ModelUnknown."""
 
     def network(self, version: ModelVersion) -> Sizes:
         """Return the network of a version, without weights."""
@@ -35,8 +46,8 @@ class Catalogue(Protocol):
     def uses(self, tenant: str, name: str) -> int:
         """Return a counter that grows whenever something begins to depend on a model."""
 
-    def delete(self, tenant: str, name: str, uses: int | None = None) -> bool:
-        """Delete a model, with `uses` only if the counter still has this value; return whether it was deleted.
+    def delete(self, tenant: str, name: str, version: int | None = None, *, uses: int | None = None) -> bool:
+        """Delete a version or a model, with `uses` only if the counter still has this value; return whether it was.
 
         Raise ModelUnknown.
         """
@@ -59,7 +70,7 @@ class ModelJobs(Protocol):
 
 
 class Deletions:
-    """Deletes models. Every method may raise StoreUnavailable."""
+    """Deletes models and versions. Every method may raise StoreUnavailable."""
 
     def __init__(
         self, catalogue: Catalogue, uses: ModelUses, shadows: ShadowStore, jobs: ModelJobs, models: ModelCache
@@ -70,25 +81,26 @@ class Deletions:
         self._jobs = jobs
         self._models = models
 
-    async def delete(self, tenant: str, name: str, *, force: bool) -> None:
-        """Delete a model with all its versions. Raise ModelUnknown, or ModelInUse unless the deletion is forced.
+    async def delete(self, tenant: str, ref: str, *, force: bool) -> None:
+        """Delete the version `name@3`, or the model `name` with all its versions.
 
-        After this has returned, no process commits a step of a session of the model.
+        Raise ModelUnknown, or ModelInUse unless the deletion is forced. After this has returned, no process commits a
+        step of a session on what was deleted.
         """
         if force:
-            await self._delete_by_force(tenant, name)
+            await self._delete_by_force(tenant, ref)
         else:
-            await self._delete_unused(tenant, name)
-        await self.finish(tenant, name)
-        self._models.drop(tenant, name)  # only now: until they are marked, its sessions may still migrate
+            await self._delete_unused(tenant, ref)
+        await self.finish(tenant, ref)
+        self._models.drop(tenant, ref)  # only now: until they are marked, its sessions may still migrate
 
-    async def finish(self, tenant: str, name: str | None = None) -> bool:
-        """Mark the sessions of deleted models, or of one model, as such; return whether there were deleted versions.
+    async def finish(self, tenant: str, ref: str | None = None) -> bool:
+        """Mark the sessions of deleted versions, or of those that `ref` names; return whether there were any.
 
         If the sessions of one version cannot be marked, those of the others are, and the error is raised at the end.
         """
         found = await asyncio.to_thread(self._catalogue.deleted, tenant)
-        versions = [version for version in found if name in (None, version.name)]
+        versions = [version for version in found if ref in (None, version.name, version.ref)]
         failures: list[Exception] = []
         for version in versions:
             try:
@@ -120,35 +132,53 @@ class Deletions:
                 except Exception:
                     logger.exception("the deletion of a model cannot be finished")
 
-    async def _delete_by_force(self, tenant: str, name: str) -> None:
+    async def _delete_by_force(self, tenant: str, ref: str) -> None:
         try:
-            await asyncio.to_thread(self._catalogue.delete, tenant, name)
+            await asyncio.to_thread(self._catalogue.delete, tenant, *_parts(ref))
         except ModelUnknown:
-            if not await self.finish(tenant, name):  # if there was one, this request repeats one that was interrupted
+            if not await self.finish(tenant, ref):  # if there was one, this request repeats one that was interrupted
                 raise
-        await asyncio.to_thread(self._jobs.cancel_unfinished, tenant, name)
+        await asyncio.to_thread(self._jobs.cancel_unfinished, tenant, ref)
 
-    async def _delete_unused(self, tenant: str, name: str) -> None:
+    async def _delete_unused(self, tenant: str, ref: str) -> None:
+        name, version = _parts(ref)
         while True:  # again if something has begun to depend on the model between the check and the deletion
             uses = await asyncio.to_thread(self._catalogue.uses, tenant, name)
-            await self._check_unused(tenant, name)
-            if await asyncio.to_thread(self._catalogue.delete, tenant, name, uses):
+            await self._check_unused(tenant, ref)
+            if await asyncio.to_thread(self._catalogue.delete, tenant, name, version, uses=uses):
                 return
 
-    async def _check_unused(self, tenant: str, name: str) -> None:
-        versions = await asyncio.to_thread(self._catalogue.versions, tenant, name)
-        each = [await self._uses.count(tenant, version.ref) for version in versions]
-        found = Dependents(*map(sum, zip(*each, strict=True)))
-        jobs = await asyncio.to_thread(self._jobs.unfinished, tenant, name)
-        if jobs or any(found):
+    async def _check_unused(self, tenant: str, ref: str) -> None:
+        if _parts(ref)[1] is None:
+            versions = await asyncio.to_thread(self._catalogue.versions, tenant, ref)
+            each = [await self._uses.count(tenant, version.ref) for version in versions]
+            found, aliases = Dependents(*map(sum, zip(*each, strict=True))), 0
+        else:
+            aliases, moved = await asyncio.to_thread(self._aliases, tenant, ref)
+            found = await self._uses.count(tenant, ref, moved)
+        jobs = await asyncio.to_thread(self._jobs.unfinished, tenant, ref)
+        if jobs or aliases or any(found):
             raise ModelInUse(
-                f"the model {name} has dependents; with ?force=true it is deleted nevertheless: its sessions are then"
-                " answered `model_deleted` until they migrate, its jobs are cancelled, its shadows stop",
+                f"the model {ref} has dependents; with ?force=true it is deleted nevertheless: its sessions are then"
+                " answered `model_deleted` until they migrate, its jobs are cancelled, its shadows stop, its aliases"
+                " are deleted",
                 sessions=found.sessions,
                 jobs=jobs,
                 shadows=found.shadows,
                 snapshots=found.snapshots,
+                aliases=aliases,
             )
+
+    def _aliases(self, tenant: str, ref: str) -> tuple[int, frozenset[str]]:
+        """Return the number of aliases of a version, and those of versions that can take over its sessions."""
+        version = self._catalogue.get(tenant, ref)
+        mine, count, moved = self._catalogue.network(version), 0, set[str]()
+        for alias in self._catalogue.aliases(tenant, version.name):
+            if alias.version == version.version:
+                count += 1
+            elif difference(mine, self._catalogue.network(self._catalogue.get(tenant, alias.ref))) is None:
+                moved.add(alias.alias)
+        return count, frozenset(moved)
 
     async def _stop_shadow(self, key: SessionKey, version: ModelVersion) -> None:
         """Stop a shadow that runs a deleted version; try again if it was written at the same time."""
@@ -159,3 +189,9 @@ class Deletions:
             stopped = replace(shadow, stopped=f"model_deleted: the model {version.ref} was deleted")
             if await self._shadows.save(key, shadow, stopped):
                 return
+
+
+def _parts(ref: str) -> tuple[str, int | None]:
+    """Return the name of a model, and the number of the version; None for the whole model."""
+    name, _, version = ref.partition("@")
+    return name, int(version) if version else None

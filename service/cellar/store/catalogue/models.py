@@ -1,19 +1,28 @@
-"""Model versions in Redis. All keys share the hash tag `{models}`: records are small, and weights may be shared."""
+"""Model versions and their aliases in Redis.
+
+All keys share the hash tag `{models}`: records are small, and weights may be shared.
+"""
 
 import json
+import time
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import redis
 
-from cellar.errors import AlreadyExists, ModelUnknown, StoreCorrupt
+from cellar.errors import AliasesFull, AliasMoved, AliasUnknown, AlreadyExists, ModelUnknown, StoreCorrupt
 from cellar.errors.suggestions import suggestion
-from cellar.ports import ModelVersion
+from cellar.ports import ANY_VERSION, Alias, AliasMove, ModelVersion
 from cellar.store.connection.scripts import Scripts
 from cellar.store.protocol.errors import redis_errors
 from cellar.store.protocol.replies import text
 
 TOKEN_TTL_S = 30 * 24 * 3600
 """How long a repeated publication is recognised: longer than a job waits for a worker."""
+
+MOST_ALIASES = 64
+"""Most aliases of a model."""
 
 MOST_COMPARED = 200
 """Most models of a tenant among which a similar name is searched for an error text."""
@@ -60,11 +69,16 @@ class RedisModels:
         """Return a version, the newest if None. Raise ModelUnknown or StoreUnavailable."""
         with redis_errors():
             number = self._client.hget(self._newest(tenant), name) if version is None else version
-            record = None if number is None else self._client.hget(self._versions(tenant, name), str(int(number)))
+            record, about = None, [None, None]
+            if number is not None:
+                with self._client.pipeline(transaction=False) as both:
+                    both.hget(self._versions(tenant, name), str(int(number)))
+                    both.hmget(self._about(tenant, name), [f"t{int(number)}", f"d{int(number)}"])
+                    record, about = both.execute()
         if record is None or number is None:
             asked = f"no model {name!r}" if version is None else f"no model {name!r} in version {version}"
             raise ModelUnknown(asked + self._hint(tenant, name))
-        return _load(tenant, int(number), record)
+        return _load(tenant, int(number), record, *about)
 
     def _hint(self, tenant: str, name: str) -> str:
         """Return a text with a model that may be meant instead of an unknown one, or "". Raise StoreUnavailable."""
@@ -76,32 +90,106 @@ class RedisModels:
 
     def versions(self, tenant: str, name: str) -> list[ModelVersion]:
         """Return all versions, oldest first. Raise ModelUnknown or StoreUnavailable."""
-        with redis_errors():
-            records = self._client.hgetall(self._versions(tenant, name))
+        with redis_errors(), self._client.pipeline(transaction=False) as both:
+            both.hgetall(self._versions(tenant, name))
+            both.hgetall(self._about(tenant, name))
+            records, about = both.execute()
         if not records:
             raise ModelUnknown(f"no model {name!r}{self._hint(tenant, name)}")
-        return sorted((_load(tenant, int(number), record) for number, record in records.items()), key=_number)
+        texts = {text(field): value for field, value in about.items()}
+        found = [
+            _load(tenant, int(number), record, texts.get(f"t{int(number)}"), texts.get(f"d{int(number)}"))
+            for number, record in records.items()
+        ]
+        return sorted(found, key=_number)
 
     def names(self, tenant: str) -> list[str]:
         """Return the names of all models, sorted. Raise StoreUnavailable."""
         with redis_errors():
             return sorted(text(name) for name in self._client.hkeys(self._newest(tenant)))
 
+    def describe(
+        self, version: ModelVersion, *, tags: Sequence[str] | None = None, description: str | None = None
+    ) -> ModelVersion:
+        """Set tags, description or both of a version, and return it. Raise ModelUnknown or StoreUnavailable."""
+        tenant, name = version.tenant, version.name
+        keys = [*self._keys(tenant, name), self._about(tenant, name)]
+        words = "" if tags is None else json.dumps(list(tags), ensure_ascii=False, separators=(",", ":"))
+        with redis_errors(outcome="unknown"):
+            given = words, int(description is not None), description or ""
+            found = self._scripts.run("describe", keys, [name, version.version, *given])
+        if found is None:
+            raise ModelUnknown(f"no model {name!r} in version {version.version}{self._hint(tenant, name)}")
+        return _load(tenant, version.version, *found)
+
+    def aliases(self, tenant: str, name: str) -> list[Alias]:
+        """Return the aliases of a model by name. Raise StoreUnavailable."""
+        with redis_errors():
+            found = self._client.hgetall(self._aliases(tenant, name))
+        return [_alias(tenant, name, text(alias), stored) for alias, stored in sorted(found.items())]
+
+    def alias(self, tenant: str, name: str, alias: str) -> Alias | None:
+        """Return an alias, None if there is none. Raise StoreUnavailable."""
+        with redis_errors():
+            found = self._client.hget(self._aliases(tenant, name), alias)
+        return None if found is None else _alias(tenant, name, alias, found)
+
+    def move_alias(self, alias: Alias, expected: int | None = ANY_VERSION) -> AliasMove:
+        """Let an alias name a version. Raise ModelUnknown, AliasMoved, AliasesFull or StoreUnavailable."""
+        tenant, name = alias.tenant, alias.name
+        keys = [*self._keys(tenant, name), self._aliases(tenant, name), self._moved(tenant), self._uses(tenant)]
+        wanted = alias.alias, alias.version, _expected(expected), alias.moved_ms, MOST_ALIASES
+        with redis_errors(outcome="unknown"):
+            what, *found = self._scripts.run("alias_move", keys, [name, *wanted])
+        match text(what):
+            case "unknown":
+                raise ModelUnknown(f"no model {name!r} in version {alias.version}{self._hint(tenant, name)}")
+            case "other":
+                raise _other_version(alias, int(found[0]))
+            case "full":
+                raise AliasesFull(f"the model {name} has {MOST_ALIASES} aliases, which is the most: delete one")
+        stored, before = found
+        return AliasMove(_alias(tenant, name, alias.alias, stored), int(before) or None)
+
+    def delete_alias(self, alias: Alias, expected: int | None = ANY_VERSION) -> None:
+        """Delete an alias. Raise AliasUnknown, AliasMoved or StoreUnavailable."""
+        tenant, name = alias.tenant, alias.name
+        keys = [*self._keys(tenant, name), self._aliases(tenant, name), self._moved(tenant)]
+        with redis_errors(outcome="unknown"):
+            found = self._scripts.run("alias_delete", keys, [name, alias.alias, _expected(expected), alias.moved_ms])
+        if found is None:
+            raise AliasUnknown(f"the model {name} has no alias {alias.alias!r}")
+        if found:
+            raise _other_version(alias, int(found))
+
+    def aliases_moved_ms(self, tenant: str) -> int:
+        """Return when an alias of the tenant was moved or deleted last; 0: never. Raise StoreUnavailable."""
+        with redis_errors():
+            return int(self._client.get(self._moved(tenant)) or 0)
+
     def uses(self, tenant: str, name: str) -> int:
-        """Return the number of uses of the model (`ModelUses.confirm`). Raise StoreUnavailable."""
+        """Return the number of uses of the model: of `ModelUses.confirm` and moves of its aliases.
+
+        Raise StoreUnavailable.
+        """
         with redis_errors():
             return int(self._client.hget(self._uses(tenant), name) or 0)
 
-    def delete(self, tenant: str, name: str, uses: int | None = None) -> list[str] | None:
-        """Delete a model and return the digests of weights that no version refers to any more.
+    def delete(
+        self, tenant: str, name: str, version: int | None = None, *, uses: int | None = None
+    ) -> list[str] | None:
+        """Delete a version or a model, and return the digests of weights that no version refers to any more.
 
         Return None if its number of uses is not `uses`. Raise ModelUnknown or StoreUnavailable.
         """
-        keys = [*self._keys(tenant, name), self._uses(tenant), self._deleted(tenant)]
+        more = self._aliases(tenant, name), self._moved(tenant), self._about(tenant, name)
+        keys = [*self._keys(tenant, name), self._uses(tenant), self._deleted(tenant), *more]
+        wanted = ["" if each is None else each for each in (uses, version)]
         with redis_errors(outcome="unknown"):
-            unused = self._scripts.run("delete", keys, [name, "" if uses is None else uses])
+            unused = self._scripts.run("delete", keys, [name, *wanted, time.time_ns() // 1_000_000])
         if unused is None:
-            raise ModelUnknown(f"no model {name!r}{self._hint(tenant, name)}")
+            which = "" if version is None else f" in version {version}"
+            raise ModelUnknown(f"no model {name!r}{which}{self._hint(tenant, name)}")
         return None if unused == 0 else [text(digest) for digest in unused]
 
     def deleted(self, tenant: str) -> list[ModelVersion]:
@@ -129,6 +217,15 @@ class RedisModels:
 
     def _deleted(self, tenant: str) -> str:
         return f"{self._tag}:{tenant}:deleted"
+
+    def _aliases(self, tenant: str, name: str) -> str:
+        return f"{self._tag}:{tenant}:aliases:{name}"
+
+    def _about(self, tenant: str, name: str) -> str:
+        return f"{self._tag}:{tenant}:about:{name}"
+
+    def _moved(self, tenant: str) -> str:
+        return f"{self._tag}:{tenant}:moved"
 
     @property
     def _weights(self) -> str:
@@ -160,9 +257,37 @@ def _dump(version: ModelVersion) -> str:
     return json.dumps(record, separators=(",", ":"), allow_nan=False)
 
 
-def _load(tenant: str, number: int, record: bytes | str) -> ModelVersion:
+def _load(
+    tenant: str,
+    number: int,
+    record: bytes | str,
+    tags: bytes | str | None = None,
+    description: bytes | str | None = None,
+) -> ModelVersion:
     try:
         fields: dict[str, Any] = json.loads(record)
-        return ModelVersion(tenant=tenant, version=number, **fields)
+        version = ModelVersion(tenant=tenant, version=number, **fields)
+        if tags is None and description is None:
+            return version
+        words = () if tags is None else tuple(json.loads(tags))
+        return replace(version, tags=words, description=None if description is None else text(description) or None)
     except (ValueError, TypeError) as error:
         raise StoreCorrupt(f"unreadable model version: {error}") from error
+
+
+def _alias(tenant: str, name: str, alias: str, stored: bytes | str) -> Alias:
+    try:
+        version, moved_ms = map(int, stored.split())
+        return Alias(tenant, name, alias, version, moved_ms)
+    except ValueError as error:
+        raise StoreCorrupt(f"unreadable alias {alias} of the model {name}") from error
+
+
+def _expected(version: int | None) -> int | str:
+    """Return the expected version of an alias as the scripts read it: 0 for a new alias, "" for any version."""
+    return "" if version == ANY_VERSION else version or 0
+
+
+def _other_version(alias: Alias, version: int) -> AliasMoved:
+    now = f"names {alias.name}@{version}" if version else "does not exist"
+    return AliasMoved(f"the alias {alias.alias} of the model {alias.name} {now}", version=version)

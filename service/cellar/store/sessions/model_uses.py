@@ -8,7 +8,7 @@ names of sessions that do not depend on the version are removed.
 Version numbers are never used again, so a set belongs to one version and is deleted with it.
 """
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from dataclasses import dataclass, replace
 
 import orjson
@@ -45,6 +45,8 @@ class _Depends:
     head: bytes
     meta: bytes
     model: str
+    alias: str
+    """The alias that it follows, "" if none."""
     shadow: str
     snapshots: Sequence[str]
 
@@ -72,11 +74,14 @@ class RedisModelUses:
         await self.tidy(key.tenant, ref)
         return used.result() == 1
 
-    async def count(self, tenant: str, ref: str) -> Dependents:
-        """Count what depends on a version. Raise StoreUnavailable or StoreCorrupt."""
+    async def count(self, tenant: str, ref: str, moved: Collection[str] = ()) -> Dependents:
+        """Count what depends on a version, except for sessions that follow one of the aliases `moved`.
+
+        Raise StoreUnavailable or StoreCorrupt.
+        """
         sessions = shadows = snapshots = looked_at = 0
         async for some in self._looks(tenant, ref):
-            sessions += sum(each.model == ref for each in some)
+            sessions += sum(each.model == ref and each.alias not in moved for each in some)
             shadows += sum(each.shadow == ref for each in some)
             snapshots += sum(list(each.snapshots).count(ref) for each in some)
             looked_at += len(some)
@@ -201,10 +206,11 @@ def _read(key: SessionKey, answer: CommandOutcome) -> _Depends | None:
     try:
         reply = answer.result()
         if reply is None:
-            return _Depends(key, b"", b"", "", "", ())
+            return _Depends(key, b"", b"", "", "", "", ())
         head, meta, shadow, *copies = [raw(part) for part in items(reply)]
-        unpack_head(head, meta)
-        return _Depends(key, head, meta, _model(meta), _shadowing(shadow), [_model(copy) for copy in copies])
+        found, _, _ = unpack_head(head, meta)
+        alias = "" if found.following is None else found.following.alias
+        return _Depends(key, head, meta, found.model, alias, _shadowing(shadow), [_model(copy) for copy in copies])
     except StoreCorrupt:
         return None
 

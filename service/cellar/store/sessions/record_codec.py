@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import blake2b
 from struct import Struct
+from typing import Any
 
 import orjson
 
@@ -28,6 +29,7 @@ from cellar.ports import (
     Change,
     Committed,
     DeletedModel,
+    Following,
     Identity,
     Position,
     SessionKey,
@@ -70,7 +72,8 @@ PAST_BYTES = _PAST.size
 """Size of an earlier state without the state itself."""
 
 OPTIONS = 5
-"""Number of optional members of the metadata; a sixth follows if the model was deleted."""
+"""Number of optional members of the metadata. A sixth follows if the model was deleted or the session follows an alias,
+and a seventh if it follows one."""
 
 ORDERED, KEPT, NUMBERED = 1, 2, 4
 """Flags of an entry."""
@@ -106,8 +109,10 @@ def pack_meta(meta: SessionMeta) -> bytes:
     """Return the metadata that is not in the head, as JSON."""
     found: list[object] = [meta.model, meta.model_digest, meta.batch_size, meta.ttl_s, meta.created_s]
     options: list[object] = [meta.history, meta.log, meta.events, meta.pinned, meta.migrated]
-    if meta.deleted is not None:
-        options.append(list(meta.deleted))
+    if meta.deleted is not None or meta.following is not None:
+        options.append(meta.deleted and list(meta.deleted))
+    if meta.following is not None:
+        options.append(list(meta.following))
     return orjson.dumps(found + options if any(options) else found)  # most sessions have no options
 
 
@@ -119,8 +124,7 @@ def unpack_head(head: bytes, meta: bytes) -> tuple[SessionMeta, Position, int]:
     try:
         model, model_digest, batch_size, ttl_s, created_s, *options = orjson.loads(meta)
         if len(options) > OPTIONS:
-            in_size, out_size, whole_sequences, states = options[OPTIONS]
-            options[OPTIONS] = DeletedModel(in_size, out_size, whole_sequences, tuple(tuple(each) for each in states))
+            options[OPTIONS:] = _deleted(options[OPTIONS]), _following(*options[OPTIONS + 1 :])
         found = SessionMeta(model, model_digest, batch_size, kernel_rev, ttl_s, created_s, incarnation, *options)
         is_of_model = mark == model_mark(model_digest, deleted=found.deleted is not None)
     except (ValueError, TypeError) as error:  # no JSON, no list, or more or fewer members than this version knows
@@ -128,6 +132,20 @@ def unpack_head(head: bytes, meta: bytes) -> tuple[SessionMeta, Position, int]:
     if not is_of_model:
         raise StoreCorrupt("a session record whose head and metadata name different models")
     return found, Position(epoch, step, digest), revision
+
+
+def _deleted(packed: list[Any] | None) -> DeletedModel | None:
+    if packed is None:
+        return None
+    in_size, out_size, whole_sequences, states = packed
+    return DeletedModel(in_size, out_size, whole_sequences, tuple(tuple(each) for each in states))
+
+
+def _following(packed: list[Any] | None = None) -> Following | None:
+    if packed is None:
+        return None
+    alias, moved_ms, versions = packed
+    return Following(alias, moved_ms, tuple((revision, version) for revision, version in versions))
 
 
 def unpack_revision(head: bytes) -> int:

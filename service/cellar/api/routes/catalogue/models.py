@@ -1,9 +1,10 @@
 """Routes that create, publish, read, list and delete models."""
 
-from typing import Any
+from contextlib import suppress
+from typing import Annotated, Any
 
 from anyio.to_thread import run_sync
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel
 
 from cellar.api.decoding.model_body import OCTETS, ModelBody, read_body
@@ -18,14 +19,17 @@ from cellar.api.http.parameters import (
     PARAMETER,
     STORE,
     Force,
+    Limit,
     ModelName,
     ModelRefPath,
+    VersionPath,
     creation,
     set_created,
 )
 from cellar.api.http.upload import MULTIPART
 from cellar.api.routes.json_route import JsonRoute
 from cellar.api.schemas.catalogue.models import (
+    DescriptionRequest,
     ModelAnswer,
     ModelLine,
     ModelRequest,
@@ -35,6 +39,7 @@ from cellar.api.schemas.catalogue.models import (
     UploadQuery,
     VersionRequest,
 )
+from cellar.api.schemas.names import ALIAS_PATTERN, MODEL_PREFIX_PATTERN, TAG_PATTERN
 from cellar.api.schemas.session.sessions import LayerAnswer
 from cellar.errors import (
     AlreadyExists,
@@ -47,9 +52,18 @@ from cellar.errors import (
     Overloaded,
 )
 from cellar.interchange.check import largest_difference
+from cellar.model_index import ModelFilter
 from cellar.nn.model.network import Network
-from cellar.ports import Caller
+from cellar.ports import Caller, ModelVersion
+from cellar.registry import Registry
 from cellar.wire.arrays import tensors
+
+NameCursor = Annotated[
+    str, Query(pattern=MODEL_PREFIX_PATTERN, description="The cursor of the last answer; empty for the first page.")
+]
+NamePrefix = Annotated[str, Query(pattern=MODEL_PREFIX_PATTERN, description="Only models whose names begin so.")]
+WithTag = Annotated[str | None, Query(pattern=TAG_PATTERN, description="Only versions with this tag.")]
+WithAlias = Annotated[str | None, Query(pattern=ALIAS_PATTERN, description="Only versions that this alias names.")]
 
 router = APIRouter(prefix="/v1/models", tags=["models"], route_class=JsonRoute)
 
@@ -146,13 +160,26 @@ def _told(answer: ModelAnswer, created: bool, response: Response) -> ModelAnswer
     return answer
 
 
-@router.get("", responses=answers(*STORE))
-async def list_models(caller: CallerOf, services: Parts) -> ModelsAnswer:
-    """List all models by name, each with its versions."""
+@router.get("", responses=answers(*STORE, *PARAMETER))
+async def list_models(
+    caller: CallerOf,
+    services: Parts,
+    cursor: NameCursor = "",
+    limit: Limit = 1000,
+    prefix: NamePrefix = "",
+    tag: WithTag = None,
+    alias: WithAlias = None,
+) -> ModelsAnswer:
+    """List models by name, each with its versions, or with those that a tag or an alias selects.
+
+    A page may have fewer models than `limit` before the end, because the number of models that are examined is bounded.
+    """
+    wanted = ModelFilter(prefix, tag, alias)
 
     def read() -> ModelsAnswer:
         """Read from the registry on a thread."""
-        return ModelsAnswer(models=[ModelLine.of(versions) for versions in services.registry.list(caller.tenant)])
+        found, after = services.registry.list(caller.tenant, wanted, after=cursor, limit=limit)
+        return ModelsAnswer(models=[ModelLine.of(listed) for listed in found], cursor=after)
 
     return await run_sync(read)
 
@@ -163,10 +190,32 @@ async def read_model(model: ModelRefPath, caller: CallerOf, services: Parts) -> 
 
     def read() -> ModelAnswer:
         """Read from the registry on a thread."""
-        version = services.registry.get(caller.tenant, model)
-        return ModelAnswer.of(version, services.registry.network(version))
+        return _answer(services.registry, services.registry.get(caller.tenant, model))
 
     return await run_sync(read)
+
+
+@router.patch("/{model}", responses=answers(*STORE, *PARAMETER, *BODY, ModelUnknown))
+async def describe_model(
+    model: ModelRefPath, body: DescriptionRequest, caller: CallerOf, services: Parts
+) -> ModelAnswer:
+    """Change the tags or the description of a version, or both. All else of a version never changes."""
+
+    def describe() -> ModelAnswer:
+        """Change it on a thread."""
+        registry = services.registry
+        version = registry.describe(caller.tenant, model, tags=body.tags, description=body.description)
+        return _answer(registry, version)
+
+    return await run_sync(describe)
+
+
+def _answer(registry: Registry, version: ModelVersion) -> ModelAnswer:
+    """Return the answer for a version, with its aliases."""
+    with suppress(ModelUnknown):  # deleted at the same time
+        aliases = registry.aliases(version.tenant, version.name)
+        return ModelAnswer.of(version, registry.network(version), aliases)
+    return ModelAnswer.of(version, registry.network(version))
 
 
 @router.delete(
@@ -175,11 +224,12 @@ async def read_model(model: ModelRefPath, caller: CallerOf, services: Parts) -> 
     response_description="Deleted",
     responses=answers(*STORE, *PARAMETER, ModelUnknown, ModelInUse),
 )
-async def delete_model(model: ModelName, caller: CallerOf, services: Parts, force: Force = False) -> None:
-    """Delete a model with all its versions, unless sessions, jobs, shadows or snapshots depend on it.
+async def delete_model(model: VersionPath, caller: CallerOf, services: Parts, force: Force = False) -> None:
+    """Delete a model, or one version, unless sessions, jobs, shadows, snapshots or aliases of the version need it.
 
     With `force` it is deleted in any case: its sessions are then answered `model_deleted`, but can be read and can
-    migrate; its jobs are cancelled, its shadows stop.
+    migrate; its jobs are cancelled, its shadows stop, its aliases are deleted. Sessions that follow an alias of
+    another version, to which their state can be carried, run on that version and do not count.
     """
     await services.deletions.delete(caller.tenant, model, force=force)
 

@@ -42,7 +42,11 @@ from cellar.errors import (
 from cellar.ports import SessionFilter
 
 OfModel = Annotated[
-    str | None, Query(pattern=REF_PATTERN, description="Only those of a model, `co2`, or of one version, `co2@3`.")
+    str | None,
+    Query(
+        pattern=REF_PATTERN,
+        description="Only those of a model, `co2`, of one version, `co2@3`, or that follow an alias, `co2@live`.",
+    ),
 ]
 Prefix = Annotated[
     str, Query(pattern=PREFIX_PATTERN, description="Only those whose names begin so; the quickest of the filters.")

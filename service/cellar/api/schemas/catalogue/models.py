@@ -1,19 +1,30 @@
 """Requests that create models and versions, and answers about them and their weights."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Annotated, Any, Self
 
-from pydantic import Field, WithJsonSchema
+from pydantic import ConfigDict, Field, WithJsonSchema, field_validator, model_validator
 
-from cellar.api.schemas.names import Answer, Layout, ModelName, time_of
+from cellar.api.schemas.names import TAG_PATTERN, Answer, Layout, ModelName, time_of
 from cellar.api.schemas.numbers import Data, nested
 from cellar.interchange.check import TOLERANCE, Check
 from cellar.interchange.safetensors import Names
+from cellar.model_index import ListedModel
 from cellar.nn.model.network import Network
 from cellar.nn.model.spec import NetworkSpec
 from cellar.nn.spec.base import Frozen
-from cellar.ports import ModelVersion
+from cellar.ports import Alias, ModelVersion
 from cellar.wire.arrays.layout import check_layout, parse_layout
+
+MOST_TAGS, MOST_CHARACTERS = 32, 4096
+"""Tags of a version, and characters of its description."""
+
+Tag = Annotated[str, Field(pattern=TAG_PATTERN)]
+
+TAGS = "Words that its owner has given the version."
+DESCRIPTION = "A text that its owner has given the version."
+ALIASES = "Aliases that name this version."
 
 Tolerance = Annotated[float, Field(ge=0, le=1e6)]
 
@@ -154,10 +165,13 @@ class ModelAnswer(Answer):
         " from those of float32 weights (`bfloat16_max_error`; `bfloat16_rms_error` relative to the"
         " outputs)."
     )
+    tags: list[str] = Field(description=TAGS)
+    description: str | None = Field(description=DESCRIPTION)
+    aliases: list[str] = Field(description=ALIASES)
 
     @classmethod
-    def of(cls, version: ModelVersion, network: Network) -> Self:
-        """Return the answer for a stored version, whose network is `network`."""
+    def of(cls, version: ModelVersion, network: Network, aliases: Sequence[Alias] = ()) -> Self:
+        """Return the answer for a stored version, whose network is `network`; `aliases` are those of the model."""
         return cls(
             model=version.ref,
             name=version.name,
@@ -173,7 +187,15 @@ class ModelAnswer(Answer):
             created=time_of(version.created_s),
             parent=version.parent,
             metrics=version.metrics,
+            tags=[*version.tags],
+            description=version.description,
+            aliases=_names(aliases, version),
         )
+
+
+def _names(aliases: Sequence[Alias], version: ModelVersion) -> list[str]:
+    """Return the names of those aliases that name a version."""
+    return [alias.alias for alias in aliases if alias.version == version.version]
 
 
 class VersionLine(Answer):
@@ -185,21 +207,24 @@ class VersionLine(Answer):
     created: datetime
     parent: str | None
     metrics: dict[str, float]
+    tags: list[str] = Field(description=TAGS)
+    description: str | None = Field(description=DESCRIPTION)
+    aliases: list[str] = Field(description=ALIASES)
 
 
 class ModelLine(Answer):
-    """A model in a list, with its versions, oldest first."""
+    """A model in a list, with its versions, oldest first; only those that the filters select."""
 
     name: str
     model: str = Field(description="The newest version, which the name alone stands for.")
     versions: list[VersionLine]
 
     @classmethod
-    def of(cls, versions: list[ModelVersion]) -> Self:
-        """Return the line of a model with at least one version."""
+    def of(cls, listed: ListedModel) -> Self:
+        """Return the line of a model."""
         return cls(
-            name=versions[-1].name,
-            model=versions[-1].ref,
+            name=listed.newest.name,
+            model=listed.newest.ref,
             versions=[
                 VersionLine(
                     model=version.ref,
@@ -208,13 +233,41 @@ class ModelLine(Answer):
                     created=time_of(version.created_s),
                     parent=version.parent,
                     metrics=version.metrics,
+                    tags=[*version.tags],
+                    description=version.description,
+                    aliases=_names(listed.aliases, version),
                 )
-                for version in versions
+                for version in listed.versions
             ],
         )
 
 
 class ModelsAnswer(Answer):
-    """All models, by name."""
+    """A page of models, by name."""
 
     models: list[ModelLine]
+    cursor: str = Field(description='Send it to read the next page; "" at the end.')
+
+
+class DescriptionRequest(Frozen):
+    """New tags, a new description of a version, or both. Members that are absent are not changed."""
+
+    model_config = ConfigDict(json_schema_extra={"minProperties": 1})
+
+    tags: list[Tag] | None = Field(None, max_length=MOST_TAGS, description=TAGS + " All of them are replaced.")
+    description: Annotated[str, Field(max_length=MOST_CHARACTERS)] | None = Field(
+        None, description=DESCRIPTION + " An empty text removes it."
+    )
+
+    @field_validator("tags")
+    @classmethod
+    def _once(cls, tags: list[str] | None) -> list[str] | None:
+        if tags is not None and len(set(tags)) < len(tags):
+            raise ValueError("expected each tag once")
+        return tags
+
+    @model_validator(mode="after")
+    def _something(self) -> Self:
+        if self.tags is None and self.description is None:
+            raise ValueError("expected `tags` or `description`")
+        return self
