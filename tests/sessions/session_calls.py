@@ -25,7 +25,7 @@ async def begin(service: Service, batch_size: int = 1, **options: Any) -> Sessio
     """Create a session of the exact model."""
     answer = await service.sessions.create("default", **{"model": "exact", "batch_size": batch_size, **options})
     assert answer.created
-    return SessionKey("default", answer.session.session)
+    return answer.session.key
 
 
 async def step(service: Service, key: SessionKey, value: float, identity: Identity = APPEND) -> StepResult:

@@ -14,7 +14,7 @@ from cellar.engine import KernelCache, Run
 from cellar.nn.execution.executable import BoundNetwork, CompiledNetwork
 from cellar.nn.model.network import Network
 from cellar.nn.model.spec import NetworkSpec
-from cellar.ports import APPEND, ModelVersion, SessionKey
+from cellar.ports import APPEND, ModelVersion
 from tests.sessions.conftest import StartService
 
 pytestmark = pytest.mark.anyio
@@ -120,7 +120,7 @@ async def test_sessions_in_one_call_have_the_bits_that_each_has_alone(
     async def session(rows: int) -> None:
         """Send the same inputs as steps and sequences of any length, through both services, and compare."""
         created = await services[0].sessions.create("default", model="real", batch_size=rows)
-        key = SessionKey("default", created.session.session)
+        key = created.session.key
         inputs = draw.normal(size=(STEPS, rows, 3)).astype(np.float32)
         outputs, at = b"", 0
         resets: Resets = {}

@@ -26,7 +26,7 @@ async def test_a_lifetime_is_another_from_then_on(service: Service, redis_client
     key = await begin(service)
     before = (await step(service, key, 1)).position
     answer = (await service.sessions.update(key, ttl_s=50)).session
-    assert (answer.ttl_s, answer.pinned, answer.position) == (50, False, before)
+    assert (answer.meta.ttl_s, answer.meta.pinned, answer.position) == (50, False, before)
     assert 49 < left_s(redis_client, service, key) <= 50
     await service.sessions.update(key, ttl_s=9000)
     assert 8999 < left_s(redis_client, service, key) <= 9000
@@ -40,12 +40,12 @@ async def test_a_lifetime_is_another_from_then_on(service: Service, redis_client
 
 async def test_a_pinned_session_never_expires_until_it_is_let_go(service: Service, redis_client: "redis.Redis") -> None:
     key = await begin(service)
-    assert (await service.sessions.update(key, pinned=True)).session.pinned
+    assert (await service.sessions.update(key, pinned=True)).session.meta.pinned
     await step(service, key, 1)
     assert left_s(redis_client, service, key) < 0
     redis_client.delete(service.store.keys.tombstone(key))  # as when it was pinned for longer than that lives
     answer = (await service.sessions.update(key, pinned=False)).session
-    assert (answer.pinned, answer.ttl_s) == (False, 3600)
+    assert (answer.meta.pinned, answer.meta.ttl_s) == (False, 3600)
     assert 3599 < left_s(redis_client, service, key) <= 3600
     redis_client.pexpire(service.store.keys.record(key), 0)
     with pytest.raises(SessionExpired):
@@ -62,7 +62,7 @@ async def test_another_process_does_not_undo_it(
     await one.sessions.update(key, ttl_s=50, pinned=True)
     assert output(await step(other, key, 2)) == history([1, 2])
     assert left_s(redis_client, one, key) < 0
-    assert (await other.sessions.get(key)).ttl_s == 50
+    assert (await other.sessions.get(key)).meta.ttl_s == 50
 
 
 async def test_changes_at_once_all_hold_and_no_step_is_lost(redis_url: str, start_service: StartService) -> None:
@@ -74,7 +74,7 @@ async def test_changes_at_once_all_hold_and_no_step_is_lost(redis_url: str, star
         *(step(service, key, 1) for service in (one, other) * 5),
     )
     found = await one.sessions.get(key)
-    assert (found.ttl_s, found.pinned, found.position.step) == (77, True, 10)
+    assert (found.meta.ttl_s, found.meta.pinned, found.position.step) == (77, True, 10)
     assert await state(other, key) == history([1] * 10)
 
 
@@ -101,8 +101,8 @@ async def test_a_change_with_a_key_happens_once(service: Service) -> None:
     await service.sessions.update(key, ttl_s=50, once="k")
     await service.sessions.update(key, ttl_s=60)
     late = await service.sessions.update(key, ttl_s=50, once="k")
-    assert (late.session.ttl_s, late.replayed) == (60, True)
+    assert (late.session.meta.ttl_s, late.replayed) == (60, True)
     with pytest.raises(FingerprintMismatch):
         await service.sessions.update(key, ttl_s=51, once="k")
     await service.sessions.reset(key, APPEND)
-    assert (await service.sessions.get(key)).ttl_s == 60
+    assert (await service.sessions.get(key)).meta.ttl_s == 60

@@ -182,7 +182,7 @@ async def test_no_more_go_together_than_can_be_replayed(redis_url: str, start_se
 
 async def test_a_session_that_keeps_earlier_states_takes_its_requests_one_by_one(service: Service, shut: Shut) -> None:
     answer = await service.sessions.create("default", model="exact", history=4)
-    key = SessionKey("default", answer.session.session)
+    key = answer.session.key
     answers = await behind(service, shut, key, ([1], APPEND), ([2], APPEND))
     assert values_of(answers) == [history([0, 1]), history([0, 1, 2])]
     assert service.models.network.calls == [(1, 1)] * 3

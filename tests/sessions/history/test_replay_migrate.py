@@ -64,7 +64,7 @@ async def test_a_session_that_another_process_has_migrated_goes_on(redis_url: st
 
 async def model_of(service: Service, key: SessionKey) -> str:
     """Return the version that a session has."""
-    return (await service.sessions.get(key)).model
+    return (await service.sessions.get(key)).meta.model
 
 
 async def test_a_session_is_carried_to_a_version_with_the_same_states(versions: Service) -> None:

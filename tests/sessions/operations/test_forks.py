@@ -76,13 +76,18 @@ async def test_children_go_on_from_their_parent_each_for_itself(service: Service
 
 async def test_children_have_what_their_parent_has_but_for_its_pin(service: Service) -> None:
     made = await service.sessions.create("default", model="exact", batch_size=2, ttl_s=50, history=2, pinned=True)
-    key = SessionKey("default", made.session.session)
+    key = made.session.key
     await forks_of(service).fork(key, ["a"], APPEND)
     await forks_of(service).fork(key, ["b"], APPEND, ttl_s=7)
     for name, ttl_s in (("a", 50), ("b", 7)):
         child = await service.sessions.get(SessionKey("default", name))
-        assert (child.model, child.batch_size, child.history, child.pinned) == ("exact@1", 2, 2, False)
-        assert child.ttl_s == ttl_s
+        assert (child.meta.model, child.meta.batch_size, child.meta.history, child.meta.pinned) == (
+            "exact@1",
+            2,
+            2,
+            False,
+        )
+        assert child.meta.ttl_s == ttl_s
         assert child.position.step == 0
 
 

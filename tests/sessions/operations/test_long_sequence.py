@@ -207,7 +207,7 @@ async def test_refused_before_anything_is_read(service: Service) -> None:
 
 async def test_a_log_needs_chunks(service: Service) -> None:
     made = await service.sessions.create("default", model="exact", log=10)
-    key = SessionKey("default", made.session.session)
+    key = made.session.key
     with pytest.raises(InvalidInput) as caught:
         await opened(service, key, whole=True)
     assert caught.value.pointer == "/commit"

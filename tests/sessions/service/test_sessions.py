@@ -46,9 +46,14 @@ NOBODY = SessionKey("default", "nobody")
 async def test_a_session_is_created_as_asked(service: Service) -> None:
     answer = await service.sessions.create("default", model="exact@1", session="a.b-c", batch_size=3, ttl_s=60)
     created = answer.session
-    assert (created.session, created.model, created.batch_size, created.ttl_s) == ("a.b-c", "exact@1", 3, 60)
-    assert (created.position.step, created.kernel_rev) == (0, 1)
-    assert (created.created_s, created.expires_s) == (FakeClock().time_s, FakeClock().time_s + 60)
+    assert (created.key.session, created.meta.model, created.meta.batch_size, created.meta.ttl_s) == (
+        "a.b-c",
+        "exact@1",
+        3,
+        60,
+    )
+    assert (created.position.step, created.meta.kernel_rev) == (0, 1)
+    assert (created.meta.created_s, created.expires_s) == (FakeClock().time_s, FakeClock().time_s + 60)
     got = await service.sessions.get(SessionKey("default", "a.b-c"))
     assert got == dataclasses.replace(created, expires_s=got.expires_s)
     assert created.expires_s - 1 < got.expires_s <= created.expires_s
@@ -57,7 +62,7 @@ async def test_a_session_is_created_as_asked(service: Service) -> None:
 async def test_a_name_alone_is_pinned_to_the_newest_version(redis_url: str, start_service: StartService) -> None:
     service = start_service(redis_url, models=ExactModels(newest=3))
     answer = await service.sessions.create("default", model="exact")
-    assert answer.session.model == "exact@3"
+    assert answer.session.meta.model == "exact@3"
 
 
 async def test_the_same_creation_again_is_the_same_session(redis_url: str, start_service: StartService) -> None:
@@ -66,7 +71,7 @@ async def test_the_same_creation_again_is_the_same_session(redis_url: str, start
     service.models.newest = 2
     again = await service.sessions.create("default", model="exact", session="s")
     assert (first.created, again.created) == (True, False)
-    assert again.session.model == "exact@1"
+    assert again.session.meta.model == "exact@1"
     for other in ({"model": "exact@2"}, {"model": "exact", "batch_size": 2}, {"model": "exact", "ttl_s": 5}):
         with pytest.raises(AlreadyExists):
             await service.sessions.create("default", session="s", **other)
@@ -100,7 +105,7 @@ async def test_sessions_are_listed_a_page_at_a_time(service: Service) -> None:
     page = await service.sessions.list("default", limit=3)
     rest = await service.sessions.list("default", cursor=page.cursor, limit=3)
     assert len(page.sessions) == 3
-    assert {session.session for session in page.sessions + rest.sessions} == made
+    assert {session.key.session for session in page.sessions + rest.sessions} == made
 
 
 async def test_a_deleted_session_is_unknown_to_every_call(service: Service) -> None:
@@ -290,7 +295,7 @@ async def test_a_session_of_another_arithmetic_is_refused_but_readable(
         await step(newer, key, 1)
     with pytest.raises(KernelRevisionMismatch):
         await newer.sessions.reset(key, APPEND)
-    assert (await newer.sessions.get(key)).kernel_rev == 1
+    assert (await newer.sessions.get(key)).meta.kernel_rev == 1
     assert await state(newer, key) == history([])
 
 
@@ -301,9 +306,9 @@ async def test_a_session_of_another_arithmetic_takes_the_new_one_where_that_is_a
     key = await begin(older)
     await step(older, key, 1)
     await newer.sessions.update(key, ttl_s=60)
-    assert (await newer.sessions.get(key)).kernel_rev == 1
+    assert (await newer.sessions.get(key)).meta.kernel_rev == 1
     assert output(await step(newer, key, 2)) == history([1, 2])
-    assert (await older.sessions.get(key)).kernel_rev == 2
+    assert (await older.sessions.get(key)).meta.kernel_rev == 2
     with pytest.raises(KernelRevisionMismatch):
         await step(older, key, 3)
     assert output(await step(newer, key, 3)) == history([1, 2, 3])

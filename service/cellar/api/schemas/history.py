@@ -207,16 +207,10 @@ class ShadowAnswer(Answer):
     def of(cls, session: str, found: shadows.ShadowAnswer) -> Self:
         """Return the answer for a shadow of the runtime."""
         shadow = found.shadow
-        return cls(
+        return cls.read(
+            shadow,
             session=session,
-            model=shadow.model,
-            began=shadow.began,
-            position=shadow.position,
             behind=found.behind,
-            missed=shadow.missed,
-            steps=shadow.steps,
-            largest=shadow.largest,
             mean=shadow.total / shadow.numbers if shadow.numbers else 0.0,
             last=[DifferenceAnswer(position=position, largest=largest) for position, largest in shadow.last],
-            stopped=shadow.stopped,
         )

@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime
 from itertools import permutations
-from typing import Annotated
+from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
 
@@ -67,6 +67,12 @@ class Answer(BaseModel):
     """An answer of the service."""
 
     model_config = ConfigDict(frozen=True, protected_namespaces=())
+
+    @classmethod
+    def read(cls, source: object, **others: Any) -> Self:
+        """Return an answer whose members, except the others, are the attributes of those names of a value."""
+        same = {name: getattr(source, name) for name in cls.model_fields if name not in others}
+        return cls(**same, **others)
 
 
 def time_of(seconds: float) -> datetime:

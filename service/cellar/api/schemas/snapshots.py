@@ -39,18 +39,9 @@ class SnapshotAnswer(Answer):
     @classmethod
     def of(cls, session: str, snapshot: Snapshot) -> Self:
         """Return the answer for a snapshot of a session."""
-        meta = snapshot.meta
-        return cls(
-            snapshot=snapshot.name,
-            session=session,
-            model=meta.model,
-            model_digest=meta.model_digest,
-            kernel_rev=meta.kernel_rev,
-            batch_size=meta.batch_size,
-            step=snapshot.position.step,
-            position=str(snapshot.position),
-            taken=time_of(snapshot.taken_s),
-        )
+        position = snapshot.position
+        placed = {"session": session, "step": position.step, "position": str(position)}
+        return cls.read(snapshot.meta, snapshot=snapshot.name, taken=time_of(snapshot.taken_s), **placed)
 
 
 class SnapshotsAnswer(Answer):

@@ -202,8 +202,8 @@ class Socket:
         greeting: dict[str, Any] = {"window": self._window, "durability": store["durability"]}
         if self._names.own is not None:
             session = await self._services.sessions.get(self._names.own)
-            self._acknowledged[session.session] = session.position
-            about = {"session": session.session, "model": session.model, "batch_size": session.batch_size}
+            self._acknowledged[session.key.session] = session.position
+            about = {"session": session.key.session, "model": session.meta.model, "batch_size": session.meta.batch_size}
             greeting = self._replies.moved(session.position, **about, **greeting)
         self._connection.write([text(greeting)])
 

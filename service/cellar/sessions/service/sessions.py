@@ -314,7 +314,7 @@ class Sessions:
         self._kernels.shutdown(wait=False, cancel_futures=True)
 
     def _describe(self, summary: SessionSummary) -> SessionAnswer:
-        return SessionAnswer.of(summary, self._clock.now_s())
+        return SessionAnswer(summary.key, summary.meta, summary.position, self._clock.now_s() + summary.left_s)
 
 
 def _outputs(change: CommittedChange, rows: int) -> Floats | None:

@@ -2,48 +2,18 @@
 
 from dataclasses import dataclass
 
-from cellar.ports import Floats, Position, SessionSummary
+from cellar.ports import Floats, Position, SessionKey, SessionMeta
 
 
 @dataclass(frozen=True, slots=True)
 class SessionAnswer:
-    """The properties of a session without its state. Clients see `str(position)`."""
+    """A session without its state."""
 
-    session: str
-    model: str
-    """The version of the session, `name@3`."""
-    model_digest: str
-    batch_size: int
-    kernel_rev: int
+    key: SessionKey
+    meta: SessionMeta
     position: Position
-    ttl_s: int
-    history: int
-    log: int
-    events: int
-    pinned: bool
-    created_s: float
     expires_s: float
     """When it expires if it is not changed and not pinned; seconds since the Unix epoch."""
-
-    @classmethod
-    def of(cls, summary: SessionSummary, now_s: float) -> "SessionAnswer":
-        """Return the properties of a stored session."""
-        meta = summary.meta
-        return cls(
-            session=summary.key.session,
-            model=meta.model,
-            model_digest=meta.model_digest,
-            batch_size=meta.batch_size,
-            kernel_rev=meta.kernel_rev,
-            position=summary.position,
-            ttl_s=meta.ttl_s,
-            history=meta.history,
-            log=meta.log,
-            events=meta.events,
-            pinned=meta.pinned,
-            created_s=meta.created_s,
-            expires_s=now_s + summary.left_s,
-        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -67,7 +67,7 @@ router = APIRouter(prefix="/v1/sessions", tags=["sessions"], route_class=JsonRou
 async def create_session(body: SessionRequest, caller: CallerOf, services: Parts, response: Response) -> SessionAnswer:
     """Create a session of a model, in the initial state. A model's name alone is pinned to the newest version."""
     answer = await services.sessions.create(caller.tenant, **body.model_dump())
-    set_created(response, f"/v1/sessions/{answer.session.session}", created=answer.created)
+    set_created(response, f"/v1/sessions/{answer.session.key.session}", created=answer.created)
     return SessionAnswer.of(answer.session)
 
 

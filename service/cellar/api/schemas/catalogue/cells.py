@@ -54,12 +54,9 @@ class CellAnswer(Answer):
     @classmethod
     def of(cls, cell: Cell) -> Self:
         """Return the answer for a cell that was built."""
-        return cls(
+        return cls.read(
+            cell,
             parameters=[CellParameter(name=param.name, shape=list(param.shape)) for param in cell.params],
             states=[CellState(name=state.name, size=state.size) for state in cell.states],
             output=CellOutput(size=cell.out_size),
-            operations=cell.operations,
-            flops=cell.flops,
-            digest=cell.digest,
-            canonical=cell.canonical,
         )

@@ -110,20 +110,16 @@ class JobAnswer(Answer):
     def of(cls, job: Job, history: list[dict[str, Any]]) -> Self:
         """Return the answer for a stored job and its finished epochs."""
         evaluation = evaluation_of(job)
-        return cls(
-            job=job.job,
-            state=job.state,
+        return cls.read(
+            job,
             model=job.spec["model"],
             training=training_spec(job),
             publish=publish_of(job),
             updates_total=job.spec.get("updates_total"),
             warnings=warnings_of(job),
-            attempt=job.attempt,
             progress={name: value for name, value in job.progress.items() if name != EVALUATION},
             history=history,
             evaluation=None if evaluation is None else EvaluationAnswer(**asdict(evaluation)),
-            result=job.result,
-            error=job.error,
             created=time_of(job.created_s),
             started=None if job.started_s is None else time_of(job.started_s),
             ended=None if job.ended_s is None else time_of(job.ended_s),

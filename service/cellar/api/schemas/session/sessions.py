@@ -99,21 +99,14 @@ class SessionAnswer(Answer):
     @classmethod
     def of(cls, session: results.SessionAnswer) -> Self:
         """Return the answer for a session of the runtime."""
-        return cls(
-            session=session.session,
-            model=session.model,
-            model_digest=session.model_digest,
-            kernel_rev=session.kernel_rev,
-            batch_size=session.batch_size,
-            step=session.position.step,
-            position=str(session.position),
-            ttl_s=session.ttl_s,
-            history=session.history,
-            log=session.log,
-            events=session.events,
-            pinned=session.pinned,
-            created=time_of(session.created_s),
-            expires=None if session.pinned else time_of(session.expires_s),
+        meta, position = session.meta, session.position
+        return cls.read(
+            meta,
+            session=session.key.session,
+            step=position.step,
+            position=str(position),
+            created=time_of(meta.created_s),
+            expires=None if meta.pinned else time_of(session.expires_s),
         )
 
 
