@@ -16,6 +16,7 @@ from cellar.errors import SettingsInvalid, StoreUnavailable
 from cellar.jobs.queue import JobQueue
 from cellar.jobs.submission import Jobs
 from cellar.jobs.sweeper import Sweeper
+from cellar.memory.temporary_files import TemporaryFiles
 from cellar.ports import TENANTS, BlobStore
 from cellar.registry import Registry
 from cellar.sessions.events.hub import EventHub
@@ -94,6 +95,8 @@ class Api(Parts):
 
     def __init__(self, settings: Settings) -> None:
         super().__init__(settings)
+        self.temporary_files = TemporaryFiles(settings.data_dir / "tmp")
+        self.registry.memory = self.temporary_files.allocate
         self_test.check(self.kernels)
         DIGEST_CHAIN.load_with(lambda: self.kernels.digest_chain)
         self._job_sweep_s = settings.job_sweep_s

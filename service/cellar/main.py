@@ -35,6 +35,7 @@ def create_app(settings: Settings) -> FastAPI:
         Access.of(settings.host, settings.allowed_hosts, settings.allowed_origins),
         max_body_bytes=settings.max_body_bytes,
         replay_window=settings.replay_window,
+        temporary_files=api.temporary_files,
         limits=_limits(settings),
         lifespan=api.lifespan,
     )

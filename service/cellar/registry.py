@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from cellar.engine import KernelCache
 from cellar.errors import AlreadyExists, BlobUnknown, CellarError, InvalidInput, ModelUnknown
 from cellar.interchange.imported import ImportedNetwork
+from cellar.memory.file_mapping import Memory, in_memory, sha256
 from cellar.model_index import ModelIndex
 from cellar.nn.execution.bf16_error import rounding_error
 from cellar.nn.execution.executable import BoundNetwork, CompiledNetwork
@@ -57,10 +58,14 @@ class RunnableModel:
 class Registry(ModelIndex):
     """Models of all tenants. Synchronous and safe to call from several threads."""
 
-    def __init__(self, models: ModelStore, blobs: BlobStore, cache: KernelCache, clock: Clock) -> None:
+    def __init__(
+        self, models: ModelStore, blobs: BlobStore, cache: KernelCache, clock: Clock, memory: Memory = in_memory
+    ) -> None:
         super().__init__(models, clock)
         self._blobs = blobs
         self._cache = cache
+        self.memory = memory
+        """Where weights are read to before they are packed."""
         self._compiled: WeakValueDictionary[str, CompiledNetwork] = WeakValueDictionary()
         """Compiled networks by their JSON; models of the same network share one while they are loaded."""
 
@@ -145,7 +150,7 @@ class Registry(ModelIndex):
                 expected=MODEL_NAME_IN_WORDS,
                 actual=name[:128],
             )
-        blob = hashlib.sha256(weights).hexdigest()
+        blob = sha256(weights)
         return ModelVersion(
             tenant=tenant,
             name=name,
@@ -220,10 +225,10 @@ class Registry(ModelIndex):
             compiled = self._compiled[text] = self.compile(self.network(version))
         return compiled
 
-    def weights_file(self, version: ModelVersion) -> bytes:
+    def weights_file(self, version: ModelVersion) -> memoryview:
         """Return the weights of a version as they are stored, a safetensors file. Raise as `weights`."""
         try:
-            return self._blobs.get(version.weights)
+            return self._blobs.read(version.weights, self.memory)
         except BlobUnknown as error:
             raise ModelUnknown(f"the model {version.ref!r} was deleted") from error
 

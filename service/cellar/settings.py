@@ -117,7 +117,7 @@ class Settings(BaseSettings):
     max_weights_bytes: int = Field(
         256 * MEBIBYTE,
         ge=1024,
-        description="Largest file with weights, bytes. It is written to the directory for temporary files while it"
+        description="Largest file with weights, bytes. It is written to a file in CELLAR_DATA_DIR/tmp while it"
         " comes; four of this size may be there at a time. Default: 256 MiB.",
     )
     max_sequence_steps: int = Field(65536, ge=1, description="Most steps in one sequence. Default: 65536.")

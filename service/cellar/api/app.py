@@ -24,6 +24,7 @@ from cellar.api.routes.session.step_dispatch import StepDispatch
 from cellar.api.sequence_stream.response import OpenSequences
 from cellar.api.specs import openapi_route
 from cellar.api.websocket.streams import Streams
+from cellar.memory.temporary_files import TemporaryFiles
 
 DOCS = Path(__file__).parent / "swagger"
 
@@ -40,6 +41,7 @@ def create_app(
     *,
     max_body_bytes: int,
     replay_window: int,
+    temporary_files: TemporaryFiles,
     limits: Limits | None = None,
     lifespan: Lifespan[FastAPI] | None = None,
 ) -> FastAPI:
@@ -52,6 +54,7 @@ def create_app(
     app.state.streams = Streams(services, access, window=replay_window, max_bytes=max_body_bytes)
     app.state.sequences = OpenSequences()
     app.state.max_body_bytes = max_body_bytes
+    app.state.temporary_files = temporary_files
     app.state.forms = HeadTemplates()
     app.state.access = access
     app.state.load = Load(limits or Limits())

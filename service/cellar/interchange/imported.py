@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cellar.errors import ImportRefused
+from cellar.memory.file_mapping import all_finite
 from cellar.nn.model.network import Network
 from cellar.nn.model.spec import NetworkSpec
 from cellar.wire.arrays.weights import dump, with_metadata
@@ -70,7 +71,7 @@ def check_names_and_shapes(network: Network, shapes: Mapping[str, tuple[int, ...
 def check_finite(weights: Mapping[str, Array], pointer: str = "/weights") -> None:
     """Raise ImportRefused for the first number that is not finite."""
     for name, array in weights.items():
-        if not np.isfinite(array).all():
+        if not all_finite(array):
             place = np.argwhere(~np.isfinite(array))[0].tolist()
             raise tensor_refused(
                 "holds a number that is not finite",

@@ -13,6 +13,7 @@ from cellar.interchange.torch.modules import TorchModule
 from cellar.interchange.torch.reader import assemble, ignored, modules_in, read_torch
 from cellar.interchange.torch.state_dict import bindings
 from cellar.interchange.torch.translate import modules_of
+from cellar.memory.file_mapping import Memory, in_memory
 from cellar.nn.model.network import Network
 from cellar.nn.model.spec import NetworkSpec
 from cellar.wire.arrays.tensor_file import Source, TensorFile
@@ -45,6 +46,8 @@ class Reading:
     """Beginnings of the names of tensors that are left out."""
     origin: Mapping[str, Any] = field(default_factory=dict)
     """The origin of the network: a framework, and what is needed to export it again."""
+    memory: Memory = in_memory
+    """Where the weights are read to."""
 
 
 def open_file(source: Source) -> TensorFile:
@@ -108,11 +111,11 @@ def read_safetensors(file: TensorFile, said: Reading) -> ImportedNetwork:
     """Return the network of a file. Raise ImportRefused, which names the tensor."""
     ignore = (*said.ignore, CHECK)
     if said.network is None:
-        return read_torch(file, said.modules, ignore)
+        return read_torch(file, said.modules, ignore, said.memory)
     network = Network(said.network, pointer="/network")
     if said.names == "torch" or (said.names is None and said.modules is not None):
         return _read_stacked(file, network, said, ignore)
-    data, weights = allocate(dict(network.parameters))
+    data, weights = allocate(dict(network.parameters), said.memory)
     shapes = {name: shape for name, shape in file.shapes.items() if not ignored(name, ignore)}
     check_names_and_shapes(network, shapes)
     for name, array in weights.items():
@@ -126,7 +129,7 @@ def _read_stacked(file: TensorFile, network: Network, said: Reading, ignore: Seq
     """Return a network that is given, with the tensors of a state dict."""
     shapes = {name: shape for name, shape in file.shapes.items() if not ignored(name, ignore)}
     modules = names_of_torch(network, said.origin) if said.modules is None else modules_in(shapes, said.modules)
-    return assemble(modules, shapes, file.read, network=network)
+    return assemble(modules, shapes, file.read, network=network, memory=said.memory)
 
 
 def known_origin(network: Network, origin: Mapping[str, Any]) -> dict[str, Any]:

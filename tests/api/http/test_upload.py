@@ -1,5 +1,8 @@
 """Files that come with requests: on the disk, bounded one by one and all together, and gone afterwards."""
 
+import tempfile
+from pathlib import Path
+
 import httpx
 import pytest
 from fastapi import FastAPI, Request
@@ -9,6 +12,7 @@ from cellar.api.http.upload import MULTIPART, receive
 from cellar.api.limits.limits import UPLOADS, Limits, Load
 from cellar.api.limits.upload_space import UploadSpace
 from cellar.errors import Overloaded
+from cellar.memory.temporary_files import TemporaryFiles
 
 pytestmark = pytest.mark.anyio
 
@@ -20,6 +24,7 @@ def make_client() -> httpx.AsyncClient:
     app = FastAPI()
     app.state.load = Load(Limits(max_weights_bytes=MOST))
     app.state.max_body_bytes = 100
+    app.state.temporary_files = TemporaryFiles(Path(tempfile.gettempdir()))
 
     @app.post("/")
     async def upload(request: Request) -> dict[str, object]:

@@ -26,6 +26,7 @@ from cellar.errors import InvalidInput, MalformedBody
 from cellar.interchange.check import TOLERANCE, Check
 from cellar.interchange.imported import ImportedNetwork, check_names_and_shapes
 from cellar.interchange.safetensors import CHECK, Reading, names_in, open_file, origin_in, read_safetensors
+from cellar.memory.file_mapping import Memory, in_memory
 from cellar.nn.model.network import Network
 from cellar.nn.model.spec import NetworkSpec
 from cellar.nn.spec.base import Frozen
@@ -63,8 +64,8 @@ class ModelBody:
         """Return whether weights came, or only a seed."""
         return self.document is None or self.document.weights is not None
 
-    def read(self) -> tuple[ImportedNetwork, Check | None]:
-        """Return the network with its weights, and what it is compared with.
+    def read(self, memory: Memory = in_memory) -> tuple[ImportedNetwork, Check | None]:
+        """Return the network with its weights in memory of this kind, and what it is compared with.
 
         Raise MalformedBody, MalformedJson, ImportRefused and other InvalidInput.
         """
@@ -80,6 +81,7 @@ class ModelBody:
             modules=_listed(self.query.modules),
             ignore=_listed(self.query.ignore) or (),
             origin=origin_in(file),
+            memory=memory,
         )
         return read_safetensors(file, said), _check(file, documents, self.query)
 

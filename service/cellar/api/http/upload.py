@@ -1,6 +1,5 @@
 """Receives bodies with a file, and writes the file to the disk while it arrives, so that it takes no memory."""
 
-import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -13,6 +12,7 @@ from starlette.requests import Request
 from cellar.api.http.body import too_large
 from cellar.api.limits.upload_space import UploadSpace
 from cellar.errors import BodyTooLarge, MalformedBody
+from cellar.memory.temporary_files import file_errors
 
 MULTIPART = "multipart/form-data"
 
@@ -40,12 +40,13 @@ class _Receiver:
         self.file_bytes = self._part_bytes = 0
 
     def write(self, data: bytes | memoryview) -> None:
-        """Write the next bytes of the file. Raise BodyTooLarge or Overloaded."""
+        """Write the next bytes of the file. Raise BodyTooLarge, Overloaded or StoreUnavailable."""
         if self.file_bytes + len(data) > self._most_file_bytes:
             raise BodyTooLarge(f"the file may have {self._most_file_bytes} bytes (CELLAR_MAX_WEIGHTS_BYTES)")
         self._space.take(len(data))
         self.file_bytes += len(data)
-        self._upload.file.write(data)
+        with file_errors():
+            self._upload.file.write(data)
 
     def keep(self, name: str, data: bytes) -> None:
         """Keep the next bytes of another part. Raise BodyTooLarge."""
@@ -59,10 +60,10 @@ class _Receiver:
 async def receive(request: Request, kind: str, *, file_part: str) -> AsyncIterator[Upload]:
     """Yield what a body brings: a file that is all of it, or the parts of a form, of which `file_part` is a file.
 
-    The file is deleted at the end. Raise BodyTooLarge, Overloaded or MalformedBody.
+    The file is deleted at the end. Raise BodyTooLarge, Overloaded, StoreUnavailable or MalformedBody.
     """
     state = request.app.state
-    with tempfile.TemporaryFile() as file:
+    with state.temporary_files.open() as file:
         upload = Upload(file)
         receiver = _Receiver(
             upload, state.load.uploads, state.load.limits.max_weights_bytes, most_part_bytes=state.max_body_bytes
@@ -74,7 +75,8 @@ async def receive(request: Request, kind: str, *, file_part: str) -> AsyncIterat
                 upload.has_file = True
                 async for chunk in request.stream():
                     receiver.write(chunk)
-            file.flush()
+            with file_errors():
+                file.flush()
             yield upload
         finally:
             state.load.uploads.give_back(receiver.file_bytes)

@@ -18,22 +18,8 @@ _FLUSH_BELOW = np.float32(FLUSH_BELOW)
 
 
 def flushed(array: Floats) -> Floats:
-    """Return +0 in the place of magnitudes below 2^-63. A read-only array that has none of them is not copied."""
-    if not array.flags.writeable and array.flags.c_contiguous and not _has_small(array.reshape(-1)):
-        return array
+    """Return +0 in the place of magnitudes below 2^-63."""
     return np.where(np.abs(array) < _FLUSH_BELOW, np.float32(0), array)
-
-
-def _has_small(numbers: Floats) -> bool:
-    """Return whether a number would become +0: it is small, and is not +0 already. Looks at some at a time."""
-    for part in np.split(numbers, range(_LOOKED_AT, numbers.size, _LOOKED_AT)):
-        if ((np.abs(part) < _FLUSH_BELOW) & (part.view(np.uint32) != 0)).any():
-            return True
-    return False
-
-
-_LOOKED_AT = 1 << 18
-"""Numbers looked at together: what is computed of them takes no more than a megabyte or two."""
 
 
 def aligned(length: int, *, clear: bool = False) -> NDArray[np.uint8]:

@@ -11,6 +11,7 @@ from cellar.engine.cell import Cell
 from cellar.engine.execution.arrays import Floats, aligned, flushed, padded, rounded
 from cellar.engine.passes.schedule import ProductGroup
 from cellar.errors import ShapeMismatch
+from cellar.memory.file_mapping import release_pages
 
 
 @dataclass(frozen=True)
@@ -19,6 +20,8 @@ class PackedWeights:
 
     weights: dict[str, Floats]
     """By name. Those that were given as read-only arrays may be these arrays."""
+    flushes: bool
+    """Numbers below 2^-63 become +0 in the panels; in matrices that are adopted they must have become so before."""
     bfloat16: bool
     """Matrices are stored as bfloat16, in the panels alone: `release_matrices`."""
     vectors: Mapping[str, Floats]
@@ -36,7 +39,7 @@ class PackedWeights:
         key = ("t" if stage.transposed else "n", *names)
         found = self.panels.get(key)
         if found is None:
-            made = _panels(self._matrices(key), bfloat16=self.bfloat16)
+            made = _panels(self._matrices(key), flushes=self.flushes, bfloat16=self.bfloat16)
             found = self.panels.setdefault(key, made)  # of two threads, both take the first: descriptors point to it
         return found
 
@@ -77,34 +80,54 @@ def pack(cell: Cell, weights: Mapping[str, Floats], *, bfloat16: bool = False) -
             actual = "nothing" if given is None else str(given.shape)
             raise ShapeMismatch(f"parameter {param.name}", expected=str(param.shape), actual=actual)
         array = np.asarray(given, np.float32)
-        array = flushed(array) if cell.flushes else array
-        clean[param.name] = array if array.ndim == 2 else array.copy()  # a small part would keep a whole file
-    return PackedWeights(clean, bfloat16, {name: padded(value) for name, value in clean.items() if value.ndim < 2})
+        if array.ndim < 2:
+            array = (flushed(array) if cell.flushes else array).copy()  # a small part would keep a whole file
+        clean[param.name] = array
+    vectors = {name: padded(value) for name, value in clean.items() if value.ndim < 2}
+    return PackedWeights(clean, cell.flushes, bfloat16, vectors)
 
 
-def _panels(matrices: Sequence[Floats], *, bfloat16: bool) -> NDArray[Any]:
-    """Return (m, n) matrices as k-major panels of sixteen of all their rows, as float32 or bfloat16: see `tile`."""
+def _panels(matrices: Sequence[Floats], *, flushes: bool, bfloat16: bool) -> NDArray[Any]:
+    """Return (m, n) matrices as k-major panels of sixteen of all their rows, as float32 or bfloat16: see `tile`.
+
+    Some panels are made at a time, so that no second copy of the matrices is in memory.
+    """
     length = matrices[0].shape[1]
     count = (sum(matrix.shape[0] for matrix in matrices) + 15) // 16
-    packed = aligned(64 * length * count, clear=True).view(np.float32).reshape(-1, length, 16)
-    for source, target in _placed(matrices, packed):
-        target[:] = source
-    if not bfloat16:
-        return packed
-    for begin in range(0, count, _ROUNDED_TOGETHER):
-        packed[begin : begin + _ROUNDED_TOGETHER] = rounded(packed[begin : begin + _ROUNDED_TOGETHER])
-    return in_pairs(packed)
+    shape = (count, (length + 1) // 2, 16, 2) if bfloat16 else (count, length, 16)
+    packed = aligned(64 * count * shape[1], clear=True).view(np.uint16 if bfloat16 else np.float32).reshape(shape)
+    together = max(1, _TOGETHER_BYTES // (64 * length))
+    for begin in range(0, count, together):
+        some = np.zeros((min(together, count - begin), length, 16), np.float32)
+        for source, target in _placed(_rows(matrices, 16 * begin, 16 * (begin + together)), some):
+            target[:] = source
+        for matrix in matrices:
+            release_pages(matrix)
+        some = flushed(some) if flushes else some
+        packed[begin : begin + together] = in_pairs(rounded(some)) if bfloat16 else some
+    return packed
 
 
-_ROUNDED_TOGETHER = 16
-"""Panels: the temporary arrays of rounding take some megabytes at most."""
+_TOGETHER_BYTES = 128 * 1024
+"""Of the panels that are made at a time, which fit into the second-level cache with their temporary arrays."""
+
+
+def _rows(matrices: Sequence[Floats], begin: int, end: int) -> list[Floats]:
+    """Return the rows from `begin` to `end` of matrices that stand one below the other."""
+    found, first = [], 0
+    for matrix in matrices:
+        last = first + len(matrix)
+        if begin < last and first < end:
+            found.append(matrix[max(begin - first, 0) : end - first])
+        first = last
+    return found
 
 
 def in_pairs(panels: Floats) -> NDArray[np.uint16]:
     """Return the upper halves of k-major panels (P, K, 16): (P, ceil(K / 2), 16, 2), two terms of a column together."""
     count, length, _ = panels.shape
     pairs = (length + 1) // 2
-    kept = aligned(64 * count * pairs, clear=True).view(np.uint16).reshape(count, pairs, 16, 2)
+    kept = np.zeros((count, pairs, 16, 2), np.uint16)
     upper = panels.view(np.uint16)[..., 1::2]
     kept[..., 0] = upper[:, ::2]
     kept[:, : length // 2, :, 1] = upper[:, 1::2]

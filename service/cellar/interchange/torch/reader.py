@@ -14,6 +14,7 @@ from cellar.interchange.torch.modules import Shape, TorchModule, parse_items, re
 from cellar.interchange.torch.resolve import resolve
 from cellar.interchange.torch.state_dict import read_state_dict
 from cellar.interchange.torch.translate import network_of
+from cellar.memory.file_mapping import Memory, in_memory
 from cellar.nn.model.network import Network
 from cellar.wire.arrays.tensor_file import TensorFile
 from cellar.wire.arrays.weights import allocate, seal
@@ -21,7 +22,9 @@ from cellar.wire.arrays.weights import allocate, seal
 Array = NDArray[np.float32]
 
 
-def read_torch(file: TensorFile, modules: Sequence[str] | None = None, ignore: Sequence[str] = ()) -> ImportedNetwork:
+def read_torch(
+    file: TensorFile, modules: Sequence[str] | None = None, ignore: Sequence[str] = (), memory: Memory = in_memory
+) -> ImportedNetwork:
     """Return the network of a state dict, a safetensors file.
 
     `modules` names its modules in the order in which they are called, with functions where they stand; None where
@@ -30,7 +33,7 @@ def read_torch(file: TensorFile, modules: Sequence[str] | None = None, ignore: S
     """
     shapes = {name: shape for name, shape in file.shapes.items() if not ignored(name, ignore)}
     found = modules_in(shapes, modules)
-    return assemble(found, shapes, file.read)
+    return assemble(found, shapes, file.read, memory=memory)
 
 
 def modules_in(shapes: dict[str, Shape], modules: Sequence[str] | None) -> tuple[TorchModule, ...]:
@@ -62,6 +65,7 @@ def assemble(
     *,
     ignored: Sequence[str] = (),
     network: Network | None = None,
+    memory: Memory = in_memory,
 ) -> ImportedNetwork:
     """Return the network of modules with the weights that `read` returns by the tensors' names. Raise ImportRefused.
 
@@ -69,7 +73,7 @@ def assemble(
     """
     with _within_limits():
         network = Network(network_of(modules)) if network is None else network
-    data, weights = allocate(dict(network.parameters))
+    data, weights = allocate(dict(network.parameters), memory)
     read_state_dict(network, modules, tensors, read, weights, ignored)
     check_finite(weights)
     seal(weights)

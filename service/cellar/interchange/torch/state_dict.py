@@ -11,6 +11,7 @@ from cellar.interchange.imported import tensor_refused
 from cellar.interchange.stacking import stack, unstack
 from cellar.interchange.torch.modules import RECURRENT, TorchModule, refused
 from cellar.interchange.torch.translate import Place, norm_layer, parameter_layers
+from cellar.memory.file_mapping import copy_into
 from cellar.nn.model.layers.dense import DenseSpec
 from cellar.nn.model.layers.embedding import EmbeddingSpec
 from cellar.nn.model.layers.layer_norm import LayerNormSpec
@@ -142,7 +143,7 @@ def read_state_dict(
         arrays = {array: read(name) for array, name in binding.names.items() if name in names}
         shapes = binding.parameters(network)
         for parameter, value in unstack(binding.layout, arrays, shapes, names=binding.names).items():
-            into[f"{binding.prefix}.{parameter}"][...] = value
+            copy_into(into[f"{binding.prefix}.{parameter}"], value)
 
 
 def state_dict(network: Network, modules: Sequence[TorchModule], weights: Mapping[str, Array]) -> dict[str, Array]:

@@ -1,6 +1,7 @@
 """Measures the error that bfloat16 matrices cause in the outputs for random inputs."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,8 +14,8 @@ Array = NDArray[np.float32]
 
 STEPS, ROWS = 64, 8
 
-STEPS_TOGETHER = 4
-"""Scratch memory is kept for later calls, and that of all steps of a large network is several megabytes."""
+STEPS_TOGETHER = 32
+"""Steps of one network before the other continues: their weights and outputs are not in memory at the same time."""
 
 UNIT_VARIANCE = 3.0**0.5
 """The limit of a uniform distribution around 0 with variance one."""
@@ -27,30 +28,59 @@ def rounding_error(compiled: CompiledNetwork, weights: Mapping[str, Array]) -> d
     that of the outputs. Inputs are random with variance one, or random ids. The result is empty if numbers overflow.
     """
     inputs = _inputs(compiled.network)
-    wanted, found = (_outputs(compiled, weights, inputs, bfloat16=bfloat16) for bfloat16 in (False, True))
-    if wanted is None or found is None:
-        return {}
-    difference = found.astype(np.float64) - wanted
-    size = float(np.sqrt(np.mean(wanted.astype(np.float64) ** 2)))
-    mean = float(np.sqrt(np.mean(difference**2)))
-    return {
-        "bfloat16_max_error": _in_short(float(np.abs(difference).max())),
-        "bfloat16_rms_error": _in_short(mean / size if size else mean),
-    }
-
-
-def _outputs(compiled: CompiledNetwork, weights: Mapping[str, Array], inputs: Array, *, bfloat16: bool) -> Array | None:
-    """Return the outputs of a network, None if numbers overflow. Its packed weights are freed at the end."""
-    bound = BoundNetwork(compiled, weights, bfloat16=bfloat16)
-    state, outputs = bound.initial_state(ROWS), []
+    exact, rounded = _Continued(compiled, weights, bfloat16=False), _Continued(compiled, weights, bfloat16=True)
+    sums = _Sums()
     together = STEPS if compiled.network.whole_sequences else STEPS_TOGETHER
     for begin in range(0, STEPS, together):
-        run = bound.run(inputs[begin : begin + together], state)
-        if run.bad_step is not None:
-            return None
-        state = run.state
-        outputs.append(run.outputs)
-    return np.concatenate(outputs)
+        part = inputs[begin : begin + together]
+        if not sums.add(exact.outputs(part), rounded.outputs(part)):
+            return {}
+    mean = float(np.sqrt(sums.errors / (sums.squares or STEPS * ROWS * compiled.network.out_size)))
+    return {"bfloat16_max_error": _in_short(sums.largest), "bfloat16_rms_error": _in_short(mean)}
+
+
+@dataclass(slots=True)
+class _Sums:
+    """The largest difference, and the sums of the squares of outputs and differences."""
+
+    largest: float = 0.0
+    squares: float = 0.0
+    errors: float = 0.0
+
+    def add(self, wanted: Array | None, found: Array | None) -> bool:
+        """Add outputs of both networks, step by step in float64. Return False if there are none."""
+        if wanted is None or found is None:
+            return False
+        for one, other in zip(wanted, found, strict=True):
+            difference = other.astype(np.float64) - one
+            self.largest = max(self.largest, float(np.abs(difference).max()))
+            self.squares += float(np.sum(one.astype(np.float64) ** 2))
+            self.errors += float(np.sum(difference**2))
+        return True
+
+
+class _Continued:
+    """A network that is stepped from its initial state, and has its weights only while it runs."""
+
+    def __init__(self, compiled: CompiledNetwork, weights: Mapping[str, Array], *, bfloat16: bool) -> None:
+        self._compiled = compiled
+        self._weights = weights
+        self._bfloat16 = bfloat16
+        self._state: Array | None = None
+
+    def outputs(self, inputs: Array) -> Array | None:
+        """Return the outputs of the next steps, None if numbers overflow."""
+        bound = BoundNetwork(self._compiled, self._weights, bfloat16=self._bfloat16, inference=True)
+        state = bound.initial_state(ROWS) if self._state is None else self._state
+        found = np.empty((*inputs.shape[:2], self._compiled.network.out_size), np.float32)
+        together = len(inputs) if self._compiled.network.whole_sequences else 1  # more take more scratch memory
+        for begin in range(0, len(inputs), together):
+            run = bound.run(inputs[begin : begin + together], state)
+            if run.bad_step is not None:
+                return None
+            found[begin : begin + together], state = run.outputs, run.state
+        self._state = state
+        return found
 
 
 def _in_short(value: float) -> float:

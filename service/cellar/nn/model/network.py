@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from cellar.engine import INPUT
 from cellar.errors import InvalidInput, NotFinite, ShapeMismatch
+from cellar.memory.file_mapping import all_finite
 from cellar.nn.model.embedding import Embedding
 from cellar.nn.model.initialisers import Fan, Shape, draw
 from cellar.nn.model.layer import Layer
@@ -110,7 +111,7 @@ class Network:
                     expected=str(shape),
                     actual=str(weights[name].shape),
                 )
-            if not np.isfinite(weights[name]).all():
+            if not all_finite(weights[name]):
                 raise NotFinite(f"the weight {name!r} holds a number that is not finite")
 
 

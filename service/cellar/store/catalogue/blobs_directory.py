@@ -1,6 +1,5 @@
 """Blobs as files in a directory that every API process and every worker mounts (CELLAR_BLOB_DIR)."""
 
-import hashlib
 import os
 import re
 import tempfile
@@ -10,7 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from cellar.errors import BlobUnknown, StoreUnavailable
-from cellar.store.catalogue.blobs_redis import checked
+from cellar.memory.file_mapping import PIECE_BYTES, Memory, pieces, sha256
+from cellar.store.catalogue.blob_parts import checked, read_parts
 
 ABANDONED_S = 24 * 3600.0
 """Age after which a temporary file is deleted: no write of a blob takes a day."""
@@ -33,7 +33,7 @@ class FileBlobs:
 
     def put(self, data: bytes | memoryview) -> str:
         """Store the bytes and return their digest. Raise StoreUnavailable."""
-        digest = hashlib.sha256(data).hexdigest()
+        digest = sha256(data)
         path = self._path(digest)
         with _file_errors():
             if not _holds(path, len(data)):
@@ -50,6 +50,17 @@ class FileBlobs:
                 raise BlobUnknown(f"no blob {digest}") from None
         return checked(data, digest)
 
+    def read(self, digest: str, memory: Memory) -> memoryview:
+        """Return the bytes as `get` does, in memory of this kind. Raise as `get`."""
+        with _file_errors():
+            try:
+                file = self._path(digest).open("rb", buffering=0)
+            except FileNotFoundError:
+                raise BlobUnknown(f"no blob {digest}") from None
+            with file:
+                parts = iter(lambda: file.read(PIECE_BYTES), b"")
+                return read_parts(parts, os.fstat(file.fileno()).st_size, digest, memory)
+
     def delete(self, digest: str) -> None:
         """Delete a blob. Raise StoreUnavailable."""
         with _file_errors():
@@ -65,7 +76,8 @@ class FileBlobs:
         descriptor, name = tempfile.mkstemp(prefix=".blob-", dir=self._directory)
         try:
             with os.fdopen(descriptor, "wb") as file:
-                file.write(data)
+                for piece in pieces(data):
+                    file.write(piece)
                 file.flush()
                 os.fsync(file.fileno())
             Path(name).replace(path)

@@ -1,13 +1,14 @@
 """Blobs in Redis: chunks in keys that contain the digest, and a head key that is written last."""
 
-import hashlib
-import io
+from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any
 
 import redis
 
-from cellar.errors import BlobUnknown, BodyTooLarge, StoreCorrupt, StoreUnavailable
+from cellar.errors import BlobUnknown, BodyTooLarge, StoreUnavailable
+from cellar.memory.file_mapping import Memory, pieces, sha256
+from cellar.store.catalogue.blob_parts import joined, read_parts
 from cellar.store.connection.scripts import Scripts
 from cellar.store.protocol.errors import redis_errors
 
@@ -45,7 +46,7 @@ class RedisBlobs:
             raise BodyTooLarge(
                 f"a blob of {len(data) / 1024**2:.0f} MiB, and Redis keeps up to {limit} MiB: set CELLAR_BLOB_DIR"
             )
-        digest = hashlib.sha256(data).hexdigest()
+        digest = sha256(data)
         keys = [self._head(digest), *self._chunks(digest, len(data))]
         with redis_errors():
             if self._client.exists(*keys) == len(keys) or self._store(data, keys):
@@ -56,8 +57,7 @@ class RedisBlobs:
         """Write the chunks, then the head; return False if chunks were deleted in between each time."""
         try:
             for _ in range(TRIES):
-                for index, key in enumerate(keys[1:]):
-                    part = memoryview(data)[index * CHUNK_BYTES : (index + 1) * CHUNK_BYTES]
+                for key, part in zip(keys[1:], pieces(data, CHUNK_BYTES), strict=True):
                     # an existing chunk is the same, and may be a part of a complete blob, which must not expire
                     self._client.set(key, part, ex=UNFINISHED_S, nx=True)
                 if self._scripts.run("complete", keys, [len(data)]):
@@ -70,27 +70,30 @@ class RedisBlobs:
 
     def get(self, digest: str) -> bytes:
         """Return the bytes, checked against the digest. Raise BlobUnknown, StoreCorrupt or StoreUnavailable."""
+        size = self._size(digest)
         with redis_errors():
-            head = self._client.get(self._head(digest))
+            return joined(self._parts(digest, size), size, digest)
+
+    def read(self, digest: str, memory: Memory) -> memoryview:
+        """Return the bytes as `get` does, in memory of this kind. Raise as `get`."""
+        size = self._size(digest)
+        with redis_errors():
+            return read_parts(self._parts(digest, size), size, digest, memory)
+
+    def _size(self, digest: str) -> int:
+        """Return the number of bytes of a blob. Raise BlobUnknown."""
+        with redis_errors():
+            head: Any = self._client.get(self._head(digest))
             if head is None:
                 raise BlobUnknown(f"no blob {digest}")
-            data, count = self._read(self._chunks(digest, int(head)), int(head))
-        if count != int(head):
-            raise BlobUnknown(f"a part of blob {digest} is missing")
-        return checked(data, digest)
+            return int(head)
 
-    def _read(self, chunks: list[str], size: int) -> tuple[bytes, int]:
-        """Return chunks one after the other, and how many bytes there were. They are in memory once."""
-        whole = io.BytesIO()
-        whole.seek(max(0, size - 1))
-        whole.write(bytes(min(size, 1)))  # takes all memory at once
-        whole.seek(0)
-        count = 0
-        for chunk in chunks:
+    def _parts(self, digest: str, size: int) -> Iterator[bytes]:
+        """Yield the bytes of a blob, one part after the other."""
+        for chunk in self._chunks(digest, size):
             for begin in range(0, min(CHUNK_BYTES, size), READ_BYTES):
                 part: Any = self._client.getrange(chunk, begin, begin + READ_BYTES - 1)
-                count += whole.write(part)
-        return whole.getvalue(), count
+                yield part
 
     def delete(self, digest: str) -> None:
         """Delete a blob with one command, so that no head is ever without its chunks. Raise StoreUnavailable."""
@@ -103,10 +106,3 @@ class RedisBlobs:
     def _chunks(self, digest: str, size: int) -> list[str]:
         count = max(1, -(-size // CHUNK_BYTES))
         return [f"{self._head(digest)}:{index}" for index in range(count)]
-
-
-def checked(data: bytes, digest: str) -> bytes:
-    """Return the bytes if they have this digest. Raise StoreCorrupt."""
-    if hashlib.sha256(data).hexdigest() != digest:
-        raise StoreCorrupt(f"blob {digest} is damaged")
-    return data

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cellar.errors import ImportRefused, MalformedBody
+from cellar.memory.file_mapping import array_pieces, release_pages
 
 MAX_HEADER_BYTES = 1024 * 1024
 """About a hundred bytes for each tensor: ten thousand of them."""
@@ -123,11 +124,15 @@ class TensorFile:
                 actual=tensor.dtype,
             )
         flat = array.reshape(-1)
-        if tensor.dtype == "F32" and flat.size:
-            self._source.read_into(tensor.start, flat.data.cast("B"))
+        if tensor.dtype == "F32":
+            begin = tensor.start
+            for piece in array_pieces(flat):
+                self._source.read_into(begin, piece.data.cast("B"))
+                begin += piece.nbytes
             return
         for part, values in self._parts(tensor):
             flat[part] = _as_float32(tensor.dtype, values)
+            release_pages(array)
 
     def _parts(self, tensor: Tensor) -> Iterator[tuple[slice, NDArray[Any]]]:
         """Yield the numbers of a tensor as they are stored, part by part, each with its place."""

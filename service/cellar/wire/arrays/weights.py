@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from safetensors.numpy import save as _save
 
 from cellar.errors import ImportRefused, InvalidInput, MalformedBody, NotFinite
+from cellar.memory.file_mapping import Memory, all_finite, in_memory
 from cellar.wire.arrays.tensor_file import BytesSource, TensorFile
 
 Array = NDArray[np.float32]
@@ -21,10 +22,10 @@ def dump(weights: Mapping[str, Array]) -> bytes:
     return bytes(_save({name: np.asarray(weights[name], dtype=np.float32, order="C") for name in sorted(weights)}))
 
 
-def allocate(shapes: Mapping[str, Shape]) -> tuple[memoryview, dict[str, Array]]:
+def allocate(shapes: Mapping[str, Shape], memory: Memory = in_memory) -> tuple[memoryview, dict[str, Array]]:
     """Return a file as `dump` writes it, of weights that are not there yet, and the arrays in it, to be filled.
 
-    Weights that are read into these arrays stand in memory once.
+    Weights that are read into these arrays exist once.
     """
     entries, places, stop = {}, {}, 0
     for name in sorted(shapes):
@@ -33,7 +34,7 @@ def allocate(shapes: Mapping[str, Shape]) -> tuple[memoryview, dict[str, Array]]
         places[name] = start
     header = _header(entries)
     begin = len(header)
-    buffer = np.empty(begin + stop, np.uint8)  # a large one comes from the system, and goes back to it
+    buffer = memory(begin + stop)
     buffer[:begin] = np.frombuffer(header, np.uint8)
     arrays = {
         name: buffer[begin + start : begin + start + 4 * math.prod(shapes[name])].view(np.float32).reshape(shapes[name])
@@ -76,7 +77,7 @@ def load(data: bytes | memoryview) -> dict[str, Array]:
         if tensor.dtype != "F32":
             raise InvalidInput(f"weight {name!r} is {tensor.dtype}", expected="float32", actual=tensor.dtype)
         array = np.frombuffer(data, np.float32, math.prod(tensor.shape), tensor.start).reshape(tensor.shape)
-        if not np.isfinite(array).all():
+        if not all_finite(array):
             raise NotFinite(f"weight {name!r} holds a number that is not finite")
         weights[name] = array
     seal(weights)

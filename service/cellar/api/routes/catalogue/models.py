@@ -141,7 +141,7 @@ async def _publish(
 
     def publish() -> tuple[ModelAnswer, bool]:
         """Read, check and publish the imported network on a thread."""
-        imported, check = body.read()
+        imported, check = body.read(services.registry.memory)
         network = Network(imported.spec, pointer="/network")
         _check_state_names(network)
         metrics = {}

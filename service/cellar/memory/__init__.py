@@ -1,0 +1,1 @@
+"""Keeps large blocks of bytes, such as weights, out of memory while they are not needed."""
