@@ -30,6 +30,7 @@ from cellar.sessions.operations.snapshots import Snapshots
 from cellar.sessions.service.sessions import Sessions
 from cellar.sessions.service.states import States
 from cellar.sessions.values.digest_chain import DIGEST_CHAIN
+from cellar.sessions.values.limits import SessionLimits
 from cellar.settings import Settings
 from cellar.store.catalogue.blobs_directory import FileBlobs
 from cellar.store.catalogue.blobs_redis import RedisBlobs
@@ -138,10 +139,7 @@ class Api(Parts):
         )
 
     def _make_sessions(self, settings: Settings) -> Sessions:
-        return Sessions(
-            self._store,
-            self.registry,
-            self.clock,
+        limits = SessionLimits(
             kernel_rev=KERNEL_REV,
             default_ttl_s=settings.default_ttl_s,
             max_batch_size=settings.max_batch_size,
@@ -153,6 +151,7 @@ class Api(Parts):
             queue_wait_s=settings.queue_wait_s,
             most_together=settings.replay_window,
         )
+        return Sessions(self._store, self.registry, self.clock, limits)
 
     @asynccontextmanager
     async def lifespan(self, _app: FastAPI) -> AsyncIterator[None]:

@@ -11,6 +11,7 @@ import redis
 from cellar.sessions.history.history import SessionHistory
 from cellar.sessions.requests import call_cost
 from cellar.sessions.service.states import States
+from cellar.sessions.values.limits import SessionLimits
 from cellar.store.companions.history import RedisHistory
 from cellar.store.sessions.store import RedisSessions
 from cellar.store.topology.factory import open_router
@@ -68,7 +69,7 @@ async def start_service() -> AsyncIterator[StartService]:
         models = options.pop("models", None) or ExactModels()
         default = {"kernel_rev": 1, "default_ttl_s": 3600, "most_together": for_store.get("window", 32)}
         options = {**default, "queue_wait_s": 60.0, **options}  # a slow machine is no overload
-        sessions = AskingSessions(store, models, FakeClock(), **options)
+        sessions = AskingSessions(store, models, FakeClock(), SessionLimits(**options))
         past = RedisHistory(route, prefix=prefix, page_bytes=200)  # so that logs have many pages
         started.append(
             Service(sessions, States(sessions, store), store, SessionHistory(sessions, store, past), models, prefix)

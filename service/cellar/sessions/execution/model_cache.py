@@ -21,9 +21,6 @@ from cellar.sessions.values.model_protocol import Model, Sizes
 
 Answer = TypeVar("Answer")
 
-MAX_BYTES = 512 * 1024 * 1024
-"""Bytes of loaded models that are kept, unless a setting says otherwise."""
-
 LOADERS = 4
 """Models that are loaded at a time. Versions are looked up on threads of their own: no look waits for a load."""
 
@@ -73,7 +70,7 @@ class ModelCache:
         turns: ThreadShares,
         admission: Admission,
         *,
-        max_bytes: int = MAX_BYTES,
+        max_bytes: int,
     ) -> None:
         self._source = source
         self._turns = turns

@@ -20,6 +20,7 @@ from cellar.sessions.requests.request import Request
 from cellar.sessions.scheduling.lifecycle import Lifecycle
 from cellar.sessions.scheduling.session_queues import SessionCache, SessionQueue
 from cellar.sessions.scheduling.step_rules import StepRules
+from cellar.sessions.values.limits import SessionLimits
 
 
 class Scheduler:
@@ -31,22 +32,13 @@ class Scheduler:
         source: ModelSource,
         kernels: ThreadPoolExecutor,
         threads: int,
-        *,
-        kernel_rev: int,
-        any_revision: bool,
-        queue_limit: int,
-        queue_wait_s: float,
-        cache_bytes: int,
-        model_cache_bytes: int,
-        max_numbers: int,
-        most_together: int,
+        limits: SessionLimits,
     ) -> None:
-        self._admission = Admission(queue_limit, queue_wait_s, threads)
-        self.models = ModelCache(source, ThreadShares(kernels, threads), self._admission, max_bytes=model_cache_bytes)
-        self._rules = StepRules(
-            kernel_rev=kernel_rev, any_revision=any_revision, max_numbers=max_numbers, most_together=most_together
-        )
-        self._cache = SessionCache(cache_bytes)
+        self._admission = Admission(limits.queue_limit, limits.queue_wait_s, threads)
+        shares = ThreadShares(kernels, threads)
+        self.models = ModelCache(source, shares, self._admission, max_bytes=limits.model_cache_bytes)
+        self._rules = StepRules(limits)
+        self._cache = SessionCache(limits.cache_bytes)
         self._lifecycle = Lifecycle(store, self.models, self._admission, self._cache, self._rules)
         self._held: list[SessionQueue] | None = None
         """Sessions whose requests are taken up at the end of `together`; None outside it."""

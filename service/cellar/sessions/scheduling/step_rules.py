@@ -6,31 +6,30 @@ from cellar.sessions.execution.model_cache import LoadedModel
 from cellar.sessions.requests.request import StepRequest
 from cellar.sessions.scheduling.commit_builder import check_inputs, check_reset, check_revision, check_state
 from cellar.sessions.scheduling.session_queues import SessionQueue, join_waiting
+from cellar.sessions.values.limits import SessionLimits
 from cellar.sessions.values.model_protocol import Sizes
 
 
 class StepRules:
     """The rules for steps of a service. A step that breaks a rule raises a CellarError."""
 
-    def __init__(self, *, kernel_rev: int, any_revision: bool, max_numbers: int, most_together: int) -> None:
-        self.kernel_rev = kernel_rev
-        self._any_revision = any_revision
-        self._max_numbers = max_numbers
-        self._most_together = most_together
+    def __init__(self, limits: SessionLimits) -> None:
+        self.kernel_rev = limits.kernel_rev
+        self._limits = limits
 
     def can_step(self, meta: SessionMeta) -> bool:
         """Return whether a session can be stepped here: its model is there, and it has our revision or takes it."""
-        return meta.deleted is None and (self._any_revision or meta.kernel_rev == self.kernel_rev)
+        return meta.deleted is None and (self._limits.any_revision or meta.kernel_rev == self.kernel_rev)
 
     def check_revision(self, meta: SessionMeta) -> None:
         """Raise KernelRevisionMismatch for a session that is pinned to another revision and may not take ours."""
-        if not self._any_revision:
+        if not self._limits.any_revision:
             check_revision(meta, self.kernel_rev)
 
     def check_sequence(self, record: SessionRecord, inputs: Floats, reset: Mask | None, sizes: Sizes) -> None:
         """Raise a CellarError if a sequence cannot be run on a session."""
         self.check_revision(record.meta)
-        check_inputs(inputs, "sequence", record.meta, sizes, self._max_numbers)
+        check_inputs(inputs, "sequence", record.meta, sizes, self._limits.max_numbers)
         check_reset(reset, record.meta)
         check_state(record, sizes)
 
@@ -41,7 +40,7 @@ class StepRules:
         """
         if request.shape == queue.checked_shape and request.reset is None and record is queue.record:
             return
-        check_inputs(request.inputs, request.kind, record.meta, sizes, self._max_numbers)
+        check_inputs(request.inputs, request.kind, record.meta, sizes, self._limits.max_numbers)
         check_reset(request.reset, record.meta)
         check_state(record, sizes)
         if record is queue.record and not (sizes.takes_ids or sizes.whole_sequences):
@@ -49,7 +48,7 @@ class StepRules:
 
     def may_go_as_one(self, request: StepRequest, record: SessionRecord) -> bool:
         """Return whether all requests of a batch may be in one commit."""
-        return request.count <= self._most_together and not record.meta.history
+        return request.count <= self._limits.most_together and not record.meta.history
 
     def join(self, queue: SessionQueue, record: SessionRecord, served: LoadedModel) -> None:
         """Let the steps that wait behind the first go with it, where the network can be cut between them.
@@ -57,14 +56,14 @@ class StepRules:
         All of them are answered at the end of the last, so they are no more than take the time of a call.
         """
         network, cost = served.model.network.network, served.batcher.cost
-        most = min(self._most_together, cost.steps_a_call(record.meta.batch_size))
+        most = min(self._limits.most_together, cost.steps_a_call(record.meta.batch_size))
 
         def admits(request: StepRequest) -> bool:
             """Return whether the inputs of a request are valid, so that it can join the others."""
             if request.shape == queue.checked_shape:
                 return True
             try:
-                check_inputs(request.inputs, request.kind, record.meta, network, self._max_numbers)
+                check_inputs(request.inputs, request.kind, record.meta, network, self._limits.max_numbers)
             except CellarError:
                 return False  # it is told so when its turn comes
             return True

@@ -35,9 +35,7 @@ class SessionOptions(NamedTuple):
 
     def check_with(self, sizes: Sizes, most_numbers: int) -> None:
         """Raise InvalidInput for options that no session of a network of these sizes may have."""
-        check_range(
-            "batch_size", self.batch_size, most_numbers // max(sizes.out_size, sizes.state_size), setting=NUMBERS
-        )
+        check_rows(self.batch_size, sizes, most_numbers)
         kept = most_numbers // max(1, self.batch_size * sizes.state_size)
         for option, value, most in (
             ("history", self.history, min(MAX_HISTORY, kept)),
@@ -69,7 +67,10 @@ def check_name(name: str) -> None:
         raise InvalidInput("not a name for a session", pointer="/session", expected=NAME_IN_WORDS, actual=name[:127])
 
 
-NUMBERS = "CELLAR_MAX_NUMBERS"
+def check_rows(rows: int, sizes: Sizes, most_numbers: int) -> None:
+    """Raise InvalidInput for more rows than a session of such a network may have."""
+    most = most_numbers // max(sizes.out_size, sizes.state_size)
+    check_range("batch_size", rows, most, setting="CELLAR_MAX_NUMBERS")
 
 
 def check_range(name: str, value: int, most: int, *, least: int = 1, setting: str = "") -> None:

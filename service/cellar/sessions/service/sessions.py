@@ -29,14 +29,15 @@ from cellar.ports import (
     SessionSummary,
 )
 from cellar.sessions.execution.dry_run import DryRun
-from cellar.sessions.execution.model_cache import MAX_BYTES, ModelCache, ModelSource
+from cellar.sessions.execution.model_cache import ModelCache, ModelSource
 from cellar.sessions.requests.change_request import ChangeRequest, Edit, Prepare
 from cellar.sessions.scheduling.commit_builder import check_finite, rows_to_reset
 from cellar.sessions.scheduling.scheduler import Scheduler
 from cellar.sessions.service import state_edits
-from cellar.sessions.service.options import MAX_TTL_S, NUMBERS, SessionOptions, check_name, check_range, is_as_asked
+from cellar.sessions.service.options import MAX_TTL_S, SessionOptions, check_name, check_range, check_rows, is_as_asked
 from cellar.sessions.service.steps import Steps
 from cellar.sessions.values.identity import check_identity, nonces
+from cellar.sessions.values.limits import SessionLimits
 from cellar.sessions.values.model_protocol import Sizes
 from cellar.sessions.values.position import Kind, fingerprint, start_of
 from cellar.sessions.values.results import (
@@ -69,43 +70,15 @@ class Sessions:
         store: SessionStore,
         source: ModelSource,
         clock: Clock,
-        *,
-        kernel_rev: int,
-        default_ttl_s: int,
-        max_batch_size: int = 4096,
-        max_sequence_steps: int = 65536,
-        max_numbers: int = 4 * 1024 * 1024,
-        queue_limit: int = 4096,
-        queue_wait_s: float = 2.0,
-        most_together: int = 32,
-        cache_bytes: int = 64 * 1024 * 1024,
-        model_cache_bytes: int = MAX_BYTES,
-        any_revision: bool = False,
+        limits: SessionLimits,
     ) -> None:
         self._store = store
         self._clock = clock
-        self._kernel_rev = kernel_rev
-        self._default_ttl_s = default_ttl_s
-        self._max_batch_size = max_batch_size
-        self._max_sequence_steps = max_sequence_steps
-        self._max_numbers = max_numbers
+        self._limits = limits
         self._nonces = nonces()
         self._kernels = ThreadPoolExecutor(THREADS, thread_name_prefix="cellar-kernel")
-        self._scheduler = Scheduler(
-            store,
-            source,
-            self._kernels,
-            THREADS,
-            kernel_rev=kernel_rev,
-            any_revision=any_revision,
-            queue_limit=queue_limit,
-            queue_wait_s=queue_wait_s,
-            cache_bytes=cache_bytes,
-            model_cache_bytes=model_cache_bytes,
-            max_numbers=max_numbers,
-            most_together=most_together,
-        )
-        self.steps = Steps(self._scheduler, max_sequence_steps=max_sequence_steps)
+        self._scheduler = Scheduler(store, source, self._kernels, THREADS, limits)
+        self.steps = Steps(self._scheduler, max_sequence_steps=limits.max_sequence_steps)
 
     async def create(
         self,
@@ -126,13 +99,13 @@ class Sessions:
         same session. Raise AlreadyExists, ModelUnknown or InvalidInput.
         """
         name = secrets.token_hex(12) if session is None else session
-        ttl_s = self._default_ttl_s if ttl_s is None else ttl_s
+        ttl_s = self._limits.default_ttl_s if ttl_s is None else ttl_s
         options = SessionOptions(batch_size, ttl_s, history, log, events, pinned)
         check_name(name)
-        options.check(self._max_batch_size)
+        options.check(self._limits.max_batch_size)
         loaded = await self._scheduler.models.resolve(tenant, model)
-        options.check_with(loaded.network.network, self._max_numbers)
-        meta = options.meta(loaded.version, self._kernel_rev, self._clock.now_s())
+        options.check_with(loaded.network.network, self._limits.max_numbers)
+        meta = options.meta(loaded.version, self._limits.kernel_rev, self._clock.now_s())
         state = loaded.network.initial_state(batch_size).astype("<f4").tobytes()
         record = SessionRecord(SessionKey(tenant, name), meta, start_of(meta.incarnation), 0, state)
         there = await self.admit(record)
@@ -158,7 +131,7 @@ class Sessions:
 
     def check_rows(self, rows: int, sizes: Sizes) -> None:
         """Raise InvalidInput for more rows than a session of such a network may have."""
-        check_range("batch_size", rows, self._max_numbers // max(sizes.out_size, sizes.state_size), setting=NUMBERS)
+        check_rows(rows, sizes, self._limits.max_numbers)
 
     async def get(self, key: SessionKey) -> SessionAnswer:
         """Return the session without its state."""
@@ -212,8 +185,8 @@ class Sessions:
         """Return the session, the sizes of its model, and how many steps a sequence of it may have at most."""
         record = await self._store.load(key)
         sizes = (await self._scheduler.models.fetch(key.tenant, record.meta)).model.network.network
-        outputs = self._max_numbers // (record.meta.batch_size * sizes.out_size)
-        return record, sizes, max(1, min(self._max_sequence_steps, outputs))
+        outputs = self._limits.max_numbers // (record.meta.batch_size * sizes.out_size)
+        return record, sizes, max(1, min(self._limits.max_sequence_steps, outputs))
 
     async def find(self, key: SessionKey, identity: Identity, mark: bytes) -> Committed | SessionRecord:
         """Return the answer to a request seen before, or the session if the request may run on it as it is.
