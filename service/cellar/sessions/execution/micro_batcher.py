@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from functools import partial
+from operator import attrgetter
 from time import monotonic
 from typing import NamedTuple
 
@@ -172,10 +173,11 @@ class MicroBatcher:
         queue = self._steps if self._was_steps else self._sequences
         sizes = self._network.network
         if sizes.whole_sequences:
-            return _take_whole(queue, most, most_row_steps(sizes))
+            row_steps = most_row_steps(sizes)
+            return _take_alike(queue, most, _left, lambda rows, steps: rows * steps <= row_steps)
         if self._was_steps:
             return _take_steps(queue, min(most, MOST_STEPS), self.cost.full_rows)
-        return _take(queue, most)
+        return _take_alike(queue, most, _steps, lambda rows, _: rows <= MAX_ROWS)
 
     def is_prompt(self, works: Sequence[BatchItem]) -> bool:
         """Return whether the works are done sooner than a thread would be woken for them."""
@@ -184,6 +186,9 @@ class MicroBatcher:
         rows = sum([work.rows for work in works])
         steps = 1 if self._was_steps else max([work.steps for work in works])
         return steps <= PROMPT_STEPS and rows * steps * self._flops <= PROMPT_FLOPS
+
+
+_left, _steps = attrgetter("left"), attrgetter("steps")
 
 
 def _take_steps(queue: deque[BatchItem], most: int, most_rows: int) -> list[BatchItem]:
@@ -197,44 +202,24 @@ def _take_steps(queue: deque[BatchItem], most: int, most_rows: int) -> list[Batc
     return taken
 
 
-def _take(queue: deque[BatchItem], most: int) -> list[BatchItem]:
-    """Take `most` works that may share a call: up to MAX_ROWS rows, and lengths within a factor of two.
+def _take_alike(
+    queue: deque[BatchItem], most: int, length: Callable[[BatchItem], int], fits: Callable[[int, int], bool]
+) -> list[BatchItem]:
+    """Take up to `most` works that may share a call: lengths within a factor of two, with rows and length that fit.
 
     Shorter rows are padded, so at most half of a call is waste. The first in the queue is always taken.
-    """
-    taken: list[BatchItem] = []
-    left: list[BatchItem] = []
-    rows = length = 0
-    while queue and len(taken) < most and rows < MAX_ROWS:
-        work = queue.popleft()
-        if taken and (work.steps.bit_length() != length or rows + work.rows > MAX_ROWS):
-            left.append(work)
-            continue
-        length = work.steps.bit_length()
-        taken.append(work)
-        rows += work.rows
-    queue.extendleft(reversed(left))
-    return taken
-
-
-def _take_whole(queue: deque[BatchItem], most: int, row_steps: int) -> list[BatchItem]:
-    """Take `most` whole sequences that may share a call: lengths within a factor of two, and
-    up to `row_steps` rows times steps.
-
-    The first in the queue is always taken.
     """
     taken: list[BatchItem] = []
     left: list[BatchItem] = []
     rows = longest = 0
     while queue and len(taken) < most:
         work = queue.popleft()
-        length = max(longest, work.left)
-        alike = not taken or work.left.bit_length() == taken[0].left.bit_length()
-        if not alike or (taken and (rows + work.rows) * length > row_steps):
+        steps = length(work)
+        alike = steps.bit_length() == longest.bit_length() and fits(rows + work.rows, max(longest, steps))
+        if taken and not alike:
             left.append(work)
             continue
-        longest = length
         taken.append(work)
-        rows += work.rows
-    queue.extend(left)
+        rows, longest = rows + work.rows, max(longest, steps)
+    queue.extendleft(reversed(left))
     return taken
