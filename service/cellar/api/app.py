@@ -22,7 +22,7 @@ from cellar.api.limits.limits import Limits, Load
 from cellar.api.routes import router
 from cellar.api.routes.session.step_dispatch import StepDispatch
 from cellar.api.sequence_stream.response import OpenSequences
-from cellar.api.specs import openapi_route
+from cellar.api.specs import openapi
 from cellar.api.websocket.streams import Streams
 from cellar.memory.temporary_files import TemporaryFiles
 
@@ -61,7 +61,7 @@ def create_app(
     app.include_router(router)
     app.add_route(conventions.DOCS, conventions.to_docs)
     app.mount(conventions.DOCS, StaticFiles(directory=DOCS, html=True))
-    app.add_route(openapi_route.PATH, openapi_route.OpenApiDocument().answer)
+    app.add_route(openapi.PATH, openapi.OpenApiDocument().answer)
     problems.install(app)
     app.add_middleware(StepDispatch)
     app.add_middleware(EndingNewlines)

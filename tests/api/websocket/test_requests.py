@@ -11,8 +11,7 @@ from hypothesis import strategies as st
 
 from cellar.api.decoding.step_order import Place, place_of
 from cellar.api.websocket import requests
-from cellar.api.websocket.requests import Resume, read_frame, read_text
-from cellar.api.websocket.session_names import SessionNames
+from cellar.api.websocket.requests import Resume, SessionNames, read_frame, read_text
 from cellar.api.websocket.submissions import Several, Submission
 from cellar.errors import MalformedJson
 from cellar.ports import ANYBODY, APPEND, Identity

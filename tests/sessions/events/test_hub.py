@@ -11,8 +11,7 @@ import redis
 from cellar.errors import NotKept, Overloaded, SessionExpired, SessionUnknown
 from cellar.ports import APPEND, SessionKey
 from cellar.sessions.events.hub import EventHub
-from cellar.sessions.events.notices import End, EventId, Gap, Heartbeat, NewEvent, Notice
-from cellar.sessions.events.subscription import BUFFER, Subscription
+from cellar.sessions.events.subscription import BUFFER, End, EventId, Gap, Heartbeat, NewEvent, Notice, Subscription
 from cellar.store.companions.events import RedisEvents
 from cellar.store.connection.connection import RedisConnection
 from cellar.store.protocol.url import Address

@@ -6,7 +6,7 @@ import pytest
 
 from cellar.errors import Diverged, EpochChanged, PositionConflict, Regressed, ReplayExpired
 from cellar.ports import Commit, Identity, Position, SessionRecord
-from cellar.store.sessions.changes_since import changes_since, committed_changes
+from cellar.store.sessions.deduplication import changes_since, committed_changes
 from cellar.store.sessions.record_codec import Entry, pack_entry, unpack_entry
 from tests.store.session_values import a_commit, a_record, a_reset, after, only
 

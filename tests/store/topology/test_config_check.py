@@ -13,7 +13,7 @@ async def warnings_of(store: RedisSessions, caplog: pytest.LogCaptureFixture) ->
     """Return what a process with this store is warned of when it starts."""
     caplog.clear()
     await store.agree()
-    return [record.getMessage() for record in caplog.records if record.name == "cellar.store.topology.config_check"]
+    return [record.getMessage() for record in caplog.records if record.name == "cellar.store.topology.health"]
 
 
 async def test_whoever_has_another_window_than_the_last_is_warned(

@@ -1,23 +1,43 @@
 """The response to a bulk request, which runs its steps and is written while the rest of the request is read.
 
 The reader is ahead of the writer by a limited number of steps and bytes. A client that does not read its answers is not
-read any further, and does not delay others. If a client disconnects, its steps that have not run are cancelled.
-"""
+read any further, and does not delay others. If a client disconnects, its steps that have not run are cancelled."""
 
 from time import monotonic
 
 from anyio.to_thread import run_sync
 from starlette.types import Receive, Scope, Send
 
-from cellar.api.bulk.failed_chains import FailedChains
 from cellar.api.bulk.replies import AnswerWriter, FrameAnswers, LineAnswers
 from cellar.api.bulk.requests import BulkStep, Reader
 from cellar.api.bulk.window import Group, Window
+from cellar.api.decoding.step_order import MOST_FAILURES, Chain, Place, behind, place_of
 from cellar.api.http.body import PROMPT_BYTES
 from cellar.api.http.full_duplex import Duplex, parts_of
-from cellar.errors import CellarError, Overloaded
+from cellar.errors import CellarError, Overloaded, PositionConflict, Regressed, WriterUnknown
 from cellar.sessions.requests.request import PendingSteps
 from cellar.sessions.service.steps import Steps
+
+
+class FailedChains:
+    """The first failure of each session, and of each of its writers. Errors are passed in the order of the steps."""
+
+    def __init__(self) -> None:
+        self._failed: dict[Chain, int] = {}
+
+    def error_for(self, step: BulkStep, error: Exception) -> Exception:
+        """Return the error that a step is answered with: NotReached after a failed one, otherwise its own."""
+        place = None if step.command is None else place_of(step.command.identity)
+        if place is None or step.session is None:
+            return error
+        chain = (step.session, place.writer)
+        failed = self._failed.get(chain)
+        if failed is not None and place.number > failed and isinstance(error, Regressed | WriterUnknown):
+            return behind(Place(place.writer, failed))
+        if not isinstance(error, PositionConflict) and len(self._failed) < MOST_FAILURES:
+            self._failed[chain] = place.number if failed is None else min(failed, place.number)
+        return error
+
 
 GROUP = 256
 """Steps that are begun without other work in between, in some milliseconds. The store commits one group meanwhile."""

@@ -10,9 +10,8 @@ from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
-from cellar.api.fast_http.flow_control import HoldingFlow
+from cellar.api.fast_http.flow_control import HoldingFlow, UnreadAnswers
 from cellar.api.fast_http.keep_alive import KeepAliveProtocol
-from cellar.api.fast_http.unread_answers import UnreadAnswers
 from cellar.api.http.body import STREAMS
 from cellar.api.http.conventions import without_ending_slash
 from cellar.api.limits.limits import BODY_BYTES_A_S, MOST_HEADERS, MOST_TRAILER_BYTES, Load

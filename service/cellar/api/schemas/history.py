@@ -11,9 +11,9 @@ from cellar.api.schemas.session.sessions import Placed
 from cellar.nn.spec.base import Frozen
 from cellar.ports import LogEntry, Position, SessionMeta
 from cellar.sessions.history import history as past
-from cellar.sessions.history import output_diff as differences
 from cellar.sessions.history import replay_migrate, shadows
 from cellar.sessions.history.history import RewindTarget, inputs_of
+from cellar.sessions.history.log_replay import Differences
 from cellar.sessions.values.position import MAX_STEP, parse_position
 
 
@@ -142,7 +142,7 @@ class DifferencesAnswer(Answer):
     last: list[DifferenceAnswer] = Field(description="Differences of the last changes, oldest first.")
 
     @classmethod
-    def of(cls, found: differences.Differences) -> Self:
+    def of(cls, found: Differences) -> Self:
         """Return the answer for differences of the runtime."""
         last = [DifferenceAnswer(position=each.after, largest=each.largest) for each in found.last]
         return cls(steps=found.steps, largest=found.largest, mean=found.mean, last=last)

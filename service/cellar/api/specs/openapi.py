@@ -1,20 +1,26 @@
-"""The OpenAPI document of the service, generated from the routes."""
+"""The OpenAPI document of the service, generated from the routes with examples of requests, and its route."""
 
 import json
+from asyncio import Lock
+from importlib.resources import files
 from typing import Any, cast
 
+import orjson
+from anyio.to_thread import run_sync
 from fastapi.openapi.utils import get_openapi
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
+from starlette.requests import Request
+from starlette.responses import Response
 
 from cellar import __version__
+from cellar.api.http.body import JSON
 from cellar.api.routes import router
 from cellar.api.schemas.catalogue.models import ModelRequest, UploadForm, VersionRequest, WeightsAnswer
 from cellar.api.schemas.problems import Problem
 from cellar.api.schemas.session.sequence_stream import LongAnswer, LongEnd, LongStep, LongSteps
 from cellar.api.schemas.session.sessions import SequenceLine, SequenceRequest, StateRequest, StepLine, StepRequest
 from cellar.api.specs.client_schemas import for_clients
-from cellar.api.specs.request_examples import add_request_examples
 
 DESCRIPTION = """Recurrent networks whose hidden state outlives the request: create a model, open a session, post steps.
 
@@ -74,3 +80,41 @@ def document() -> dict[str, Any]:
 def text() -> str:
     """Return the text of `openapi/openapi.json`."""
     return json.dumps(document(), indent=2, ensure_ascii=False) + "\n"
+
+
+def add_request_examples(document: dict[str, Any]) -> None:
+    """Add bodies and parameters that are accepted to the operations of an OpenAPI document."""
+    found = json.loads(files("cellar.api.specs").joinpath("request_examples.json").read_text())
+    for path, operations in document["paths"].items():
+        for method, operation in operations.items():
+            _add_bodies(operation, found["bodies"].get(f"{method.upper()} {path}", {}))
+            _add_parameters(operation, found["parameters"])
+
+
+def _add_bodies(operation: dict[str, Any], examples: dict[str, Any]) -> None:
+    for media_type, named in examples.items():
+        operation["requestBody"]["content"][media_type]["examples"] = named
+
+
+def _add_parameters(operation: dict[str, Any], values: dict[str, str]) -> None:
+    for parameter in operation.get("parameters", ()):
+        if parameter["in"] == "path":
+            parameter["example"] = values[parameter["name"]]
+
+
+PATH = "/openapi.json"
+
+
+class OpenApiDocument:
+    """Answers with the document. To generate it takes half a second, for which the event loop would be blocked."""
+
+    def __init__(self) -> None:
+        self._content: bytes | None = None
+        self._making = Lock()
+
+    async def answer(self, _: Request) -> Response:
+        """Return the document as JSON."""
+        async with self._making:
+            if self._content is None:
+                self._content = await run_sync(lambda: orjson.dumps(document()))
+        return Response(self._content, media_type=JSON)

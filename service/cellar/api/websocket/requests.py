@@ -5,7 +5,7 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from cellar.api.decoding.frame_record import command_of, identity_of
-from cellar.api.decoding.session_name import is_name
+from cellar.api.decoding.session_name import is_name, session_key
 from cellar.api.decoding.step_fast_json import plain_object, plain_step
 from cellar.api.decoding.step_input import sequence_of_json, step_of_json
 from cellar.api.decoding.step_order import Place, place_of
@@ -13,14 +13,40 @@ from cellar.api.errors.synonyms import synonym
 from cellar.api.errors.validation_errors import shown
 from cellar.api.http.body import validated
 from cellar.api.schemas.session.websocket import ResumeMessage, SequenceMessage, StepMessage
-from cellar.api.websocket.session_names import SessionNames
 from cellar.api.websocket.submissions import Several, Submission
 from cellar.errors import CellarError, InvalidInput, MalformedJson
 from cellar.nn.spec.base import whole
-from cellar.ports import APPEND, NAME_IN_WORDS, ROWS, Identity, SessionKey, StepCommand
+from cellar.ports import APPEND, NAME_IN_WORDS, ROWS, Caller, Identity, SessionKey, StepCommand
 from cellar.wire.frames import columns, frames
 from cellar.wire.json.document import decode
 from cellar.wire.json.outline import outline
+
+
+class SessionNames:
+    """Finds the session of a message: that of the socket, or the one that the message names on a socket of many.
+
+    `session` is None for a socket of many.
+    """
+
+    def __init__(self, caller: Caller, session: str | None) -> None:
+        self._tenant = caller.tenant
+        self.own = None if session is None else SessionKey(caller.tenant, session)
+
+    def key(self, name: str | None) -> SessionKey:
+        """Return the session that a message means by this name. Raise InvalidInput if the socket does not allow it."""
+        own = self.own
+        if own is None:
+            if name is None:
+                raise InvalidInput("which session?", pointer="/session", expected="a session", actual="nothing")
+            return session_key(self._tenant, name)
+        if name is not None and name != own.session:
+            raise InvalidInput("another session", pointer="/session", expected=own.session, actual=name)
+        return own
+
+    def shown(self, name: str | None) -> str:
+        """Return the session that the answer to a message names, whether or not the socket allows it."""
+        return (name or "") if self.own is None else self.own.session
+
 
 NAMELESS = frozenset(("",))
 """The session names of records that mean the session of the socket."""

@@ -6,7 +6,7 @@ must wait (the greeting, resuming, a long message) is a task, during which no ot
 
 import asyncio
 import logging
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -14,17 +14,36 @@ from cellar.api.dependencies import Services
 from cellar.api.http.body import PROMPT_BYTES, decode_in_thread
 from cellar.api.websocket.close_codes import BROKEN, STOPPING, Closing, closing_of, ends
 from cellar.api.websocket.connection.interface import BINARY, Connection
-from cellar.api.websocket.deferred_writes import DeferredWrites
 from cellar.api.websocket.in_flight import StepsInFlight
 from cellar.api.websocket.replies import Replies, text
-from cellar.api.websocket.requests import Resume, read_frame, read_text
-from cellar.api.websocket.session_names import SessionNames
+from cellar.api.websocket.requests import Resume, SessionNames, read_frame, read_text
 from cellar.api.websocket.submissions import Several, Submission
 from cellar.errors import CellarError
 from cellar.ports import Caller, Position
 from cellar.sessions.values.position import parse_position
 
 logger = logging.getLogger(__name__)
+
+
+class DeferredWrites:
+    """Calls functions in the next turn of the event loop, with one callback of the loop for all of them."""
+
+    def __init__(self) -> None:
+        self._calls: list[Callable[[], None]] = []
+
+    def add(self, call: Callable[[], None]) -> None:
+        """Call a function in the next turn, once for each time that it was added."""
+        if not self._calls:
+            asyncio.get_running_loop().call_soon(self._call)
+        self._calls.append(call)
+
+    def _call(self) -> None:
+        calls, self._calls = self._calls, []
+        for call in calls:
+            try:
+                call()
+            except Exception:  # of one socket; the writes of the others must not be lost
+                logger.exception("a stream's answers were not written")
 
 
 class Socket:

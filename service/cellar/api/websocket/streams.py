@@ -14,8 +14,7 @@ from cellar.api.http.conventions import without_ending_slash
 from cellar.api.http.query_and_headers import check_query
 from cellar.api.websocket.close_codes import STOPPING, Closing, closing_of
 from cellar.api.websocket.connection.interface import Connection
-from cellar.api.websocket.deferred_writes import DeferredWrites
-from cellar.api.websocket.socket import Socket
+from cellar.api.websocket.socket import DeferredWrites, Socket
 from cellar.errors import CellarError
 from cellar.ports import NAME
 

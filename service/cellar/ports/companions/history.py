@@ -46,7 +46,7 @@ class LogEntry:
     state: bytes | None = None
     """The new state, of a change whose state does not follow from its inputs."""
     layout: str | None = None
-    """Layout of that state: `cellar.sessions.values.state_layout`."""
+    """Layout of that state: `cellar.sessions.values.model_protocol`."""
     model: str | None = None
     """The new model version, of a change that set one."""
 

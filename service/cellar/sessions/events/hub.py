@@ -11,8 +11,7 @@ from itertools import islice
 
 from cellar.errors import CellarError, NotKept, Overloaded, SessionExpired, SessionUnknown, StoreUnavailable
 from cellar.ports import EventPage, EventStore, MissingSession, SessionKey, SessionStore
-from cellar.sessions.events.notices import End, EventId, Heartbeat, Notice
-from cellar.sessions.events.subscription import Subscription, Topic
+from cellar.sessions.events.subscription import End, EventId, Heartbeat, Notice, Subscription, Topic
 
 logger = logging.getLogger(__name__)
 

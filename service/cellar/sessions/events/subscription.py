@@ -2,16 +2,55 @@
 
 The hub pushes events into the buffer. If the buffer is full, later events are dropped from it and `behind` is set: the
 subscriber then reads them from the store at its own speed. So a slow subscriber delays no other. Revisions are
-consecutive, so the number of missed events is known.
-"""
+consecutive, so the number of missed events is known."""
 
 import asyncio
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import Literal
 
 from cellar.ports import Event, EventPage, SessionKey
-from cellar.sessions.events.notices import End, EventId, Gap, NewEvent, Notice
+
+
+@dataclass(frozen=True, slots=True)
+class EventId:
+    """The identity of an event: the incarnation of its session and its revision in it."""
+
+    incarnation: bytes
+    revision: int
+
+
+@dataclass(frozen=True, slots=True)
+class NewEvent:
+    """A change of the session."""
+
+    id: EventId
+    event: Event
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """Changes that are no longer kept, or that belong to another session of the same name."""
+
+    changes: int
+    """Their number; -1 if it is unknown: they were of another session of that name, or the store has lost them."""
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """The last notice: the session has ended, or (`stopping`) this process stops and another one can be asked."""
+
+    reason: Literal["expired", "deleted", "stopping"]
+
+
+@dataclass(frozen=True, slots=True)
+class Heartbeat:
+    """No event occurred for some seconds."""
+
+
+Notice = NewEvent | Gap | End | Heartbeat
+
 
 BUFFER = 64
 """Events in the buffer of a subscriber. Later ones are read from the store."""

@@ -2,12 +2,12 @@
 
 Such a change is the creation, a reset of all rows, or a write, restore or rewind. If it gave the initial state, the
 replay begins with the initial state of the version that runs. Any other state is used as it is, which needs a version
-with the same states.
-"""
+with the same states."""
 
+from collections import deque
 from collections.abc import AsyncIterator
 from concurrent.futures import Executor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -16,8 +16,7 @@ from cellar.ports import Floats, HistoryStore, LogEntry, Position, SessionRecord
 from cellar.sessions.history.history import entries, inputs_of
 from cellar.sessions.history.reachability import GIVES_NO_STATE
 from cellar.sessions.history.recompute import Recompute
-from cellar.sessions.values.model_protocol import Model
-from cellar.sessions.values.state_layout import layout_of
+from cellar.sessions.values.model_protocol import Model, layout_of
 from cellar.wire.arrays import state as state_bytes
 
 GIVES_INITIAL_STATE = frozenset({"create", "reset"})
@@ -108,3 +107,52 @@ def _given(entry: LogEntry, model: Model) -> bytes:
             actual=entry.layout,
         )
     return entry.state
+
+
+LAST = 16
+"""The number of latest changes whose largest differences are kept."""
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """The largest difference in the outputs of one change."""
+
+    after: str
+    """The position after the change."""
+    largest: float
+
+
+@dataclass(slots=True)
+class Differences:
+    """Absolute differences of single numbers, over all steps that were compared."""
+
+    steps: int = 0
+    numbers: int = 0
+    largest: float = 0.0
+    total: float = 0.0
+    last: deque[Difference] = field(default_factory=lambda: deque(maxlen=LAST))
+    """Differences of the latest changes, oldest first."""
+
+    @property
+    def mean(self) -> float:
+        """The mean over all numbers, 0 if there are none."""
+        return self.total / self.numbers if self.numbers else 0.0
+
+
+async def compare(entry: LogEntry, own: LogReplay, other: LogReplay, differences: Differences) -> None:
+    """Run the next change in two replays, a part at a time, and add the differences of their outputs.
+
+    Both must have the same rows and the same size of outputs. Raise as `LogReplay.outputs`.
+    """
+    largest, its = 0.0, other.outputs(entry)
+    async for mine in own.outputs(entry):
+        apart = np.abs(mine.astype(np.float64) - await anext(its))
+        largest = max(largest, float(apart.max()))
+        differences.total += float(apart.sum())
+        differences.numbers += apart.size
+    async for _ in its:  # runs the rest of the generator, which sets the position of the replay
+        raise AssertionError("more outputs than the other version has")
+    if entry.steps:
+        differences.steps += entry.steps
+        differences.largest = max(differences.largest, largest)
+        differences.last.append(Difference(str(entry.after), largest))

@@ -3,8 +3,7 @@
 from cellar.errors import ModelUnfit
 from cellar.ports import SessionRecord
 from cellar.sessions.service.sessions import Sessions
-from cellar.sessions.values.model_protocol import Model, Network
-from cellar.sessions.values.state_layout import layout_of
+from cellar.sessions.values.model_protocol import Model, Network, layout_of
 
 
 async def load_compatible(sessions: Sessions, record: SessionRecord, ref: str) -> tuple[Model, Model]:

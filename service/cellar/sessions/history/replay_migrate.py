@@ -19,17 +19,15 @@ from cellar.ports import (
     SessionStore,
 )
 from cellar.sessions.history.history import entries
-from cellar.sessions.history.log_replay import LogReplay, replay_from, replay_start
+from cellar.sessions.history.log_replay import Differences, LogReplay, compare, replay_from, replay_start
 from cellar.sessions.history.model_compatibility import check_outputs, load_compatible, same_states, unfit
-from cellar.sessions.history.output_diff import Differences, compare
 from cellar.sessions.operations.concurrency_limit import ConcurrencyLimit
 from cellar.sessions.requests.change_request import Edited, Stale
 from cellar.sessions.service.sessions import Sessions
 from cellar.sessions.values.deleted_model import known_of, model_deleted
-from cellar.sessions.values.model_protocol import Model, Network
+from cellar.sessions.values.model_protocol import Model, Network, layout_of
 from cellar.sessions.values.position import EPOCH_BYTES, fingerprint, start_of
 from cellar.sessions.values.results import ChangeAnswer
-from cellar.sessions.values.state_layout import layout_of
 
 How = Literal["carry", "replay", "auto"]
 

@@ -34,9 +34,8 @@ from cellar.ports import (
     Shadow,
     ShadowStore,
 )
-from cellar.sessions.history.log_replay import LogReplay
+from cellar.sessions.history.log_replay import LAST, Difference, Differences, LogReplay, compare
 from cellar.sessions.history.model_compatibility import check_outputs, load_compatible, same_states
-from cellar.sessions.history.output_diff import LAST, Difference, Differences, compare
 from cellar.sessions.history.recompute import Recompute
 from cellar.sessions.service.sessions import Sessions
 from cellar.sessions.values.deleted_model import model_deleted

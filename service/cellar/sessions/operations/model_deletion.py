@@ -19,8 +19,7 @@ from cellar.errors import ModelInUse, ModelUnknown, StoreUnavailable
 from cellar.ports import Alias, Dependents, ModelUses, ModelVersion, SessionKey, ShadowStore
 from cellar.sessions.execution.model_cache import ModelCache
 from cellar.sessions.values.deleted_model import known_of
-from cellar.sessions.values.model_protocol import Sizes
-from cellar.sessions.values.state_layout import difference
+from cellar.sessions.values.model_protocol import Sizes, difference
 
 logger = logging.getLogger(__name__)
 

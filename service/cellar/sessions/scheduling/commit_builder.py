@@ -33,9 +33,8 @@ from cellar.sessions.execution.kernel_batch import BatchItem, most_row_steps
 from cellar.sessions.requests.change_request import ChangeRequest, Edited
 from cellar.sessions.requests.request import Request, StepRequest
 from cellar.sessions.requests.step_batch import StepBatch
-from cellar.sessions.values.model_protocol import Network, Sizes
+from cellar.sessions.values.model_protocol import Network, Sizes, layout_of
 from cellar.sessions.values.position import Kind, new_epoch, start_of
-from cellar.sessions.values.state_layout import layout_of
 
 BAD: dict[int, tuple[str, type[CellarError]]] = {1: ("a state", StateNotFinite), 2: ("an output", OutputNotFinite)}
 """The meaning of the kernels' `bad_kind`."""

@@ -15,8 +15,7 @@ from weakref import ref
 
 from cellar.errors import CellarError, StoreUnavailable
 from cellar.ports import Applied, Commit, CommitConflict, CommitResult, Committed, SessionRecord, SessionStore
-from cellar.sessions.execution.dry_run import DryRun
-from cellar.sessions.execution.kernel_batch import BatchItem
+from cellar.sessions.execution.kernel_batch import BatchItem, DryRun
 from cellar.sessions.execution.micro_batcher import MicroBatcher
 from cellar.sessions.execution.model_cache import LoadedModel, ModelCache
 from cellar.sessions.requests.admission import Admission

@@ -12,7 +12,7 @@ from typing import Any
 
 from cellar.errors import Overloaded
 from cellar.ports import Floats, Mask, SessionKey, SessionRecord, SessionStore
-from cellar.sessions.execution.dry_run import DryRun
+from cellar.sessions.execution.kernel_batch import DryRun
 from cellar.sessions.execution.model_cache import ModelCache, ModelSource
 from cellar.sessions.execution.thread_shares import ThreadShares
 from cellar.sessions.requests.admission import Admission

@@ -28,7 +28,7 @@ from cellar.ports import (
     SessionStore,
     SessionSummary,
 )
-from cellar.sessions.execution.dry_run import DryRun
+from cellar.sessions.execution.kernel_batch import DryRun
 from cellar.sessions.execution.model_cache import ModelCache, ModelSource
 from cellar.sessions.requests.change_request import ChangeRequest, Edit, Prepare
 from cellar.sessions.scheduling.commit_builder import check_finite, rows_to_reset
@@ -38,7 +38,7 @@ from cellar.sessions.service.options import MAX_TTL_S, SessionOptions, check_nam
 from cellar.sessions.service.steps import Steps
 from cellar.sessions.values.identity import check_identity, nonces
 from cellar.sessions.values.limits import SessionLimits
-from cellar.sessions.values.model_protocol import Sizes
+from cellar.sessions.values.model_protocol import Sizes, layout_of
 from cellar.sessions.values.position import Kind, fingerprint, start_of
 from cellar.sessions.values.results import (
     ChangeAnswer,
@@ -50,7 +50,6 @@ from cellar.sessions.values.results import (
     UpdateAnswer,
     WriterAnswer,
 )
-from cellar.sessions.values.state_layout import layout_of
 
 THREADS = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 """On which networks run: as many as there are cores for this process."""

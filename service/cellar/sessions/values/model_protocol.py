@@ -1,8 +1,7 @@
 """Protocols of what sessions need of a model: a network that runs, the layout of its states, and its version.
 
 `cellar.registry.RunnableModel` and classes of `cellar.nn` implement them. They mention no layers, weights or kernels:
-tests of sessions count steps exactly with a network of three integers.
-"""
+tests of sessions count steps exactly with a network of three integers."""
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
@@ -144,3 +143,25 @@ class Model(Protocol):
     @property
     def size_bytes(self) -> int:
         """Memory that the loaded version takes, in bytes."""
+
+
+def layout_of(sizes: Sizes) -> str:
+    """Return the layout of a network's state: `layer.name:size` for each, in order; "" if it has none."""
+    return ",".join(f"{place.layer}.{place.name}:{place.size}" for place in sizes.states)
+
+
+def difference(mine: Sizes, its: Sizes) -> tuple[str, str, str] | None:
+    """Return how another network differs so that it cannot take over the state of a session, None if it can.
+
+    It is the name of the part that differs, then the part of each network. A session that follows an alias keeps its
+    state only if its steps have the same inputs, states and outputs on the new version.
+    """
+    for part, one, other in (
+        ("inputs", mine.in_size, its.in_size),
+        ("outputs", mine.out_size, its.out_size),
+        ("kind of sequences", mine.whole_sequences, its.whole_sequences),
+        ("states", layout_of(mine), layout_of(its)),
+    ):
+        if one != other:
+            return part, str(one), str(other)
+    return None

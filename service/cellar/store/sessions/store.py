@@ -24,11 +24,10 @@ from cellar.store.keys import SessionKeys
 from cellar.store.protocol.replies import items, raw
 from cellar.store.protocol.resp import Command, Reply
 from cellar.store.protocol.script import Script, load_script
-from cellar.store.sessions.changes_since import changes_since, committed_changes
 from cellar.store.sessions.commits.command import CommitEncoder, Retention, first_entries, leftovers
 from cellar.store.sessions.commits.fast_path import FastCommitEncoder
 from cellar.store.sessions.commits.pipeline import CommitPipeline
-from cellar.store.sessions.deduplication import judge
+from cellar.store.sessions.deduplication import changes_since, committed_changes, judge
 from cellar.store.sessions.expiry import SWEEP_S, ExpirySweeper
 from cellar.store.sessions.index import Expired, SessionIndex, ignore, read_summary, summary_commands
 from cellar.store.sessions.model_uses import RedisModelUses, enlist, use
@@ -44,7 +43,7 @@ from cellar.store.sessions.record_codec import (
     unpack_record,
 )
 from cellar.store.topology import health
-from cellar.store.topology.config_check import agree
+from cellar.store.topology.health import agree
 from cellar.store.topology.replication import Replicas
 
 COMMIT, CREATE, DELETE = load_script("session/commit"), load_script("session/create"), load_script("session/delete")
@@ -203,7 +202,7 @@ class RedisSessions:
         return found
 
     async def agree(self) -> None:
-        """Log a warning if another process has another replay window (`config_check.py`)."""
+        """Log a warning if another process has another replay window (`health.agree`)."""
         await agree(self._client, self.keys.window, self._retention.window)
 
     async def aclose(self) -> None:

@@ -5,7 +5,7 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from cellar.errors import StoreUnavailable
+from cellar.errors import CellarError, StoreUnavailable
 from cellar.store.connection import requirements, rights
 from cellar.store.connection.retry import RetryingClient
 from cellar.store.connection.router import Router
@@ -77,3 +77,22 @@ async def _ask(primary: Router, probe: bytes) -> dict[str, Any]:
         "maxmemory_policy": facts.get("maxmemory_policy", "unknown"),
         "replicas": int(facts.get("connected_slaves", "0")),
     }
+
+
+async def agree(client: RetryingClient, key: bytes, window: int) -> None:
+    """Store the window of this process under `key`, and log a warning if the process before stored another one.
+
+    It is no error, because during a rolling change of the setting processes have different windows. If Redis cannot be
+    reached or refuses the command, nothing is logged, and the next process that starts checks again.
+    """
+    (answer,) = await client.execute([(b"SET", key, b"%d" % window, b"GET")])
+    if answer.reply is None or isinstance(answer.reply, CellarError):
+        return
+    other = raw(answer.reply).decode()
+    if other != str(window):
+        logger.warning(
+            "CELLAR_REPLAY_WINDOW is %d here, and was %s in the process that started before on this Redis: while there"
+            " are processes with either, repeated requests may be answered 409 replay_expired",
+            window,
+            other,
+        )

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import orjson
 
-from cellar.sessions.events.notices import End, EventId, Gap, NewEvent, Notice
+from cellar.sessions.events.subscription import End, EventId, Gap, NewEvent, Notice
 
 MEDIA_TYPE = "text/event-stream"
 

@@ -5,7 +5,7 @@ from typing import Any, cast
 
 import pytest
 
-from cellar.api.fast_http.unread_answers import LOOK_S, UnreadAnswers
+from cellar.api.fast_http.flow_control import LOOK_S, UnreadAnswers
 from cellar.api.limits.body_memory import BodyMemory
 from cellar.settings import Settings
 from tests.api.conftest import with_own_keys

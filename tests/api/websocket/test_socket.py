@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from cellar.api.websocket.deferred_writes import DeferredWrites
+from cellar.api.websocket.socket import DeferredWrites
 
 pytestmark = pytest.mark.anyio
 
