@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class SessionLimits:
-    """What sessions, their requests and the caches of a process may take."""
+    """Limits of sessions, of their requests and of the caches of a process."""
 
     kernel_rev: int
     """The revision of the arithmetic with which this service computes."""
