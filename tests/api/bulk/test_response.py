@@ -17,6 +17,7 @@ from starlette.types import Message
 from cellar.api.bulk import replies, window
 from cellar.api.bulk.response import BulkResponse
 from cellar.api.bulk.window import Window
+from cellar.api.decoding import frame_answers
 from cellar.api.routes.session.bulk import READERS, WRITERS
 from cellar.errors import Overloaded
 from cellar.main import create_app
@@ -180,7 +181,7 @@ async def test_a_fault_of_the_service_is_the_answer_of_one_step_and_tells_nothin
     app: FastAPI, monkeypatch: pytest.MonkeyPatch, media_type: str, owner: Any, name: str
 ) -> None:
     if name == "ANSWER":
-        name = "document_of" if media_type == lines.MEDIA_TYPE else "_pack_outputs"
+        owner, name = (replies, "document_of") if media_type == lines.MEDIA_TYPE else (frame_answers, "_pack_outputs")
     real, calls = getattr(owner, name), 0
 
     def broken(*arguments: Any, **others: Any) -> Any:

@@ -2,19 +2,19 @@
 
 import logging
 from collections.abc import Sequence
-from itertools import groupby
 from typing import Any
 
 import orjson
 
 from cellar.api.bulk.requests import BulkStep
+from cellar.api.decoding.frame_answers import packed_answers
 from cellar.api.decoding.step_input import pointing
 from cellar.api.decoding.step_output import document_of
 from cellar.api.errors.problems import INTERNAL, embedded
 from cellar.errors import CellarError
 from cellar.ports import StepResult
 from cellar.sessions.requests.request import PendingResult, PendingSteps
-from cellar.wire.frames import columns, frames, layout
+from cellar.wire.frames import frames
 
 logger = logging.getLogger(__name__)
 
@@ -55,10 +55,8 @@ class FrameAnswers:
         self._packed: list[frames.Packed] = []
 
     def add_group(self, steps: Sequence[BulkStep], pending: Sequence[PendingSteps | Exception]) -> None:
-        """Add the next answers, which are all there. Runs of successful ones are packed column by column."""
-        for well, run in groupby(zip(steps, pending, strict=True), _went_well):
-            some = [*run]
-            self._packed += _pack_well(some) if well else [frames.pack_answer(_answer(*one)) for one in some]
+        """Add the next answers, which are all there."""
+        self._packed += packed_answers(zip([step.tag for step in steps], map(_outcome, steps, pending), strict=True))
 
     def ready(self) -> bytes:
         """Return nothing, because a frame is sent as a whole."""
@@ -79,46 +77,12 @@ AnswerWriter = LineAnswers | FrameAnswers
 """Writes the body of the answer, part by part."""
 
 
-def _went_well(one: tuple[BulkStep, PendingSteps | Exception]) -> bool:
-    pending = one[1]
-    return isinstance(pending, PendingResult) and not pending.failed and pending.result().output is not None
+def _outcome(step: BulkStep, pending: PendingSteps | Exception) -> StepResult | dict[str, Any]:
+    outcome = pending.outcome if isinstance(pending, PendingResult) else pending
+    return outcome if isinstance(outcome, StepResult) else problem_document(step, outcome)
 
 
-def _pack_well(run: Sequence[tuple[BulkStep, PendingSteps | Exception]]) -> list[frames.Packed]:
-    """Return successful answers, packed. One that cannot be packed becomes a problem."""
-    try:
-        return [_pack_outputs(*zip(*run, strict=True))]
-    except Exception as error:
-        if len(run) == 1:
-            return [frames.pack_answer(_answer(run[0][0], error))]
-        return [packed for one in run for packed in _pack_well([one])]
-
-
-def _pack_outputs(steps: Sequence[BulkStep], pending: Sequence[PendingSteps]) -> frames.Packed:
-    done = [one.result() for one in pending]
-    return columns.pack_outputs(
-        [step.tag for step in steps],
-        [one.position for one in done],
-        [one.steps for one in done],
-        [one.command.inputs.shape[1] for one in done],
-        [one.output or b"" for one in done],
-        [one.replayed for one in done],
-    )
-
-
-def _answer(step: BulkStep, pending: PendingSteps | Exception) -> frames.Answer:
-    """Return a problem, or an answer whose output was not kept."""
-    if isinstance(pending, PendingResult):
-        try:
-            done = pending.result()
-            return frames.Answer(step.tag, layout.OK, frames.Place(*done.position), None, done.replayed)
-        except Exception as error:
-            pending = error
-    document = problem_document(step, pending)
-    return frames.Answer(step.tag, document["status"], problem=orjson.dumps(document))
-
-
-def problem_document(step: BulkStep, error: Exception) -> dict[str, Any]:
+def problem_document(step: BulkStep, error: BaseException) -> dict[str, Any]:
     """Return the problem document of one step."""
     try:
         if step.command is None:

@@ -1,13 +1,13 @@
 """The answers on a stream: a JSON object for each JSON object, and a frame of all ready answers for frames."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import groupby
 from typing import Any
 
 import numpy as np
 import orjson
 from numpy.typing import NDArray
 
+from cellar.api.decoding.frame_answers import Outcome, packed_answers
 from cellar.api.decoding.step_output import NAMES, numbers_of
 from cellar.api.errors.problems import embedded
 from cellar.api.websocket.connection.interface import BINARY, TEXT, Message
@@ -16,7 +16,7 @@ from cellar.api.websocket.submissions import Several, Submission
 from cellar.errors import CellarError, Overloaded
 from cellar.ports import ROW, Floats, Position, StepChanges, StepResult
 from cellar.sessions.values.results import Missed, SinceAnswer
-from cellar.wire.frames import columns, frames, layout
+from cellar.wire.frames import columns, frames
 
 SINGLE, DOUBLE = np.dtype("<f4"), np.dtype(np.float64)
 
@@ -113,57 +113,24 @@ def _doubles(outputs: Floats) -> NDArray[np.float64]:
     return outputs.astype(DOUBLE)
 
 
-_Step = tuple[int, StepResult | CellarError | None]
-"""The tag of a step, and its outcome."""
-
-
 def _frame(submissions: Sequence[Submission | Several]) -> bytes:
     """Return a frame of answers. Successful ones are packed column by column."""
     packed: list[frames.Packed] = []
-    apart: list[_Step] = []
+    apart: list[Outcome] = []
     for submission in submissions:
         if isinstance(submission, Several) and submission.landed is not None:
-            packed += [*_packed(apart), _in_a_row(submission, submission.landed)]
+            packed += [*packed_answers(apart), _in_a_row(submission, submission.landed)]
             apart = []
         elif isinstance(submission, Several):
-            apart += zip(submission.tags.tolist(), submission.outcomes, strict=True)
+            apart += zip(submission.tags.tolist(), map(_outcome, submission.outcomes), strict=True)
         else:
-            apart.append((submission.tag or 0, submission.result or submission.error))
-    return frames.join_answers([*packed, *_packed(apart)])
+            apart.append((submission.tag or 0, _outcome(submission.result or submission.error)))
+    return frames.join_answers([*packed, *packed_answers(apart)])
 
 
-def _packed(steps: Sequence[_Step]) -> Iterator[frames.Packed]:
-    for well, group in groupby(steps, _went_well):
-        if well:
-            yield _columns([*group])
-        else:
-            yield from [frames.pack_answer(_record(*step)) for step in group]
+def _outcome(outcome: StepResult | CellarError | None) -> StepResult | dict[str, Any]:
+    return outcome if isinstance(outcome, StepResult) else problem(outcome)
 
 
 def _in_a_row(several: Several, landed: StepChanges) -> frames.Packed:
     return columns.pack_in_a_row(several.tags, landed.before, landed.digests, several.rows, landed.outputs)
-
-
-def _went_well(step: _Step) -> bool:
-    outcome = step[1]
-    return isinstance(outcome, StepResult) and outcome.output is not None
-
-
-def _columns(steps: Sequence[_Step]) -> frames.Packed:
-    done = [outcome for _, outcome in steps if isinstance(outcome, StepResult)]
-    return columns.pack_outputs(
-        [tag for tag, _ in steps],
-        [one.position for one in done],
-        [one.steps for one in done],
-        [one.command.inputs.shape[1] for one in done],
-        [one.output for one in done if one.output is not None],
-        [one.replayed for one in done],
-    )
-
-
-def _record(tag: int, outcome: StepResult | CellarError | None) -> frames.Answer:
-    """Return a problem, or an answer whose output was not kept."""
-    if isinstance(outcome, StepResult):
-        return frames.Answer(tag, layout.OK, frames.Place(*outcome.position), None, outcome.replayed)
-    document = problem(outcome)
-    return frames.Answer(tag, document["status"], problem=orjson.dumps(document))
