@@ -12,16 +12,11 @@ continues after its own crash from a file. `Client` blocks, `AsyncClient` is for
 Errors are in `cellar_client.errors`, a class for each type.
 """
 
-from cellar_client.aio.catalogue import AsyncJob, AsyncModels
-from cellar_client.aio.client import AsyncClient
-from cellar_client.aio.session import AsyncSession
-from cellar_client.aio.stream import AsyncStream
+from cellar_client.aio.client import AsyncClient, AsyncJob, AsyncModels, AsyncSession, AsyncStream
+from cellar_client.catalogue.models import Check
 from cellar_client.errors import CellarError, ConnectionFailed, JobFailed, Problem, StateFileInvalid
-from cellar_client.sync.catalogue import Job, Models
-from cellar_client.sync.client import Client
-from cellar_client.sync.session import Session
-from cellar_client.sync.stream import Stream
-from cellar_client.values import Answer
+from cellar_client.sync.client import Client, Job, Models, Session, Stream
+from cellar_client.values import Answer, Event, LogEntry
 
 __version__ = "0.1.0"
 
@@ -33,10 +28,13 @@ __all__ = [
     "AsyncSession",
     "AsyncStream",
     "CellarError",
+    "Check",
     "Client",
     "ConnectionFailed",
+    "Event",
     "Job",
     "JobFailed",
+    "LogEntry",
     "Models",
     "Problem",
     "Session",

@@ -11,9 +11,9 @@ CellarError
 
 from typing import Any, ClassVar
 
-PREFIX = "urn:cellar:problem:"
+from cellar_client.documents import Document, JobDocument
 
-Document = dict[str, Any]
+PREFIX = "urn:cellar:problem:"
 
 
 class CellarError(Exception):
@@ -31,7 +31,7 @@ class StateFileInvalid(CellarError):
 class JobFailed(CellarError):
     """A training job has failed or was cancelled; `document` is the job."""
 
-    def __init__(self, document: Document) -> None:
+    def __init__(self, document: JobDocument) -> None:
         super().__init__(f"{document['job']} is {document['state']}: {document.get('error')}")
         self.document = document
 

@@ -1,4 +1,4 @@
-"""The results that the client returns."""
+"""The values that the client returns beside the documents of the service."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -25,13 +25,42 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True)
-class LayerState:
-    """The states of one layer."""
+class Event:
+    """A change of a session, or the end of it, as a watcher receives it."""
 
-    layer: int
-    states: dict[str, NDArray[np.float32]]
-    """An array (B, size) for each state, by name."""
+    kind: str
+    """`create`, `fork`, `replay`, `step`, `sequence`, `reset`, `write`, `restore`, `rewind`, `migrate` or `settings`;
+    `gap` if changes are missing; `expired` or `deleted` at the end."""
+    id: str = ""
+    """The change. `Session.events(after=...)` continues behind it."""
+    step: int = 0
+    """Number of steps of the epoch after the change."""
+    position: str = ""
+    """Position after the change."""
+    steps: int = 0
+    """Number of steps of the change."""
+    outputs: NDArray[np.float32] | None = None
+    """Output of each step and row, (T, B, F); None if there are none, or if they were too large to keep."""
+    missed: int | None = None
+    """Number of the changes in a gap; None if it is not known."""
 
 
-Document = dict[str, Any]
-"""A JSON document of the service, with the members that the API documents."""
+@dataclass(frozen=True, slots=True)
+class LogEntry:
+    """A change in the log of a session."""
+
+    change: int
+    """Number of the change; 0 is the creation."""
+    kind: str
+    step: int
+    """Number of steps of the epoch after the change."""
+    position: str
+    """Position after the change."""
+    steps: int
+    """Number of steps of the change."""
+    inputs: NDArray[np.float32] | None
+    """(T, B, F), None if the change has no steps."""
+    reset: list[bool] | None
+    """The rows that were reset before the first step."""
+    model: str | None
+    """The version to which a migration has moved the session."""

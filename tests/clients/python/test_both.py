@@ -18,7 +18,7 @@ PAIRS = ("Client", "Session", "Stream", "Models", "Job")
 
 def public(cls: type) -> dict[str, Any]:
     """Return the public members of a class."""
-    return {name: member for name, member in vars(cls).items() if not name.startswith("_")}
+    return {name: getattr(cls, name) for name in dir(cls) if not name.startswith("_")}
 
 
 def parameters(function: Callable[..., Any]) -> list[tuple[str, Any]]:

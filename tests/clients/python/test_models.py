@@ -67,14 +67,13 @@ def test_an_exported_file_is_imported(client: Client, tmp_path: Path, form: str,
 def test_a_job_is_followed_to_its_end(client: Client) -> None:
     client.models.create("learns", GRU | {"layers": [*GRU["layers"], {"type": "dense", "out_size": 1}]})  # type: ignore[misc]
     inputs = RNG.normal(size=(200, 2)).astype(np.float32)
-    data = {"inputs": inputs, "targets": inputs[:, :1], "layout": "TF"}
-    job = client.train("learns", data, epochs=3, window=20, state="carry", publish="always", key="once")
-    assert client.train("learns", data, epochs=3, window=20, state="carry", publish="always", key="once").wait() == (
-        "learns@2"
-    )
+    data = inputs, inputs[:, 0]
+    job = client.train("learns", *data, epochs=3, window=20, state="carry", publish="always", key="once")
+    again = client.train("learns", *data, epochs=3, window=20, state="carry", publish="always", key="once")
+    assert (again.wait(), again.id, len(again.losses)) == ("learns@2", job.id, 3)
     states = [document["state"] for document in job.follow()]
-    assert (states[-1], job.ended, client.job(job.document["job"]).wait()) == ("succeeded", True, "learns@2")
-    long = client.train("learns", data, epochs=100_000, publish="always")
+    assert (states[-1], job.ended, client.job(job.id).wait()) == ("succeeded", True, "learns@2")
+    long = client.train("learns", *data, epochs=100_000, publish="always")
     long.cancel()
     with pytest.raises(JobFailed):
         long.wait()

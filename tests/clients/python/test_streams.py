@@ -158,7 +158,7 @@ def test_more_steps_are_lost_than_are_remembered(client: Client, redis_keys: Red
         stream.send([5])
         with pytest.raises(client_errors.Regressed):
             stream.receive()
-        stream._core.queue.pending.clear()
+        stream.core.queue.pending.clear()
 
 
 def test_a_stream_of_a_session_that_does_not_exist(client: Client) -> None:
@@ -168,4 +168,4 @@ def test_a_stream_of_a_session_that_does_not_exist(client: Client) -> None:
         stream.send([1])
         with pytest.raises(client_errors.SessionUnknown):
             stream.receive()
-        stream._core.queue.pending.clear()
+        stream.core.queue.pending.clear()

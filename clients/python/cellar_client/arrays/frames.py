@@ -1,14 +1,15 @@
 """Frames: many steps, or their answers, in binary form (docs/reference/frames.md)."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from struct import Struct
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from cellar_client.errors import CellarError, Document
+from cellar_client.documents import Document
+from cellar_client.errors import CellarError
 
 MEDIA_TYPE = "application/vnd.cellar.frames"
 
@@ -52,6 +53,23 @@ class StepAnswer(NamedTuple):
     step: int = 0
     replayed: bool = False
     problem: Document | None = None
+
+
+MOST_STEPS, MOST_BYTES = 1024, 2**21
+"""Steps and bytes of inputs of one frame: far below the service's limits of a message, 4,096 steps and 16 MiB."""
+
+
+def split(steps: Iterable[Step]) -> Iterator[list[Step]]:
+    """Yield steps in groups that fit into one frame, at least one in each."""
+    group, size = list[Step](), 0
+    for step in steps:
+        if group and (len(group) == MOST_STEPS or size + step.inputs.nbytes > MOST_BYTES):
+            yield group
+            group, size = [], 0
+        group.append(step)
+        size += step.inputs.nbytes
+    if group:
+        yield group
 
 
 def pack(steps: Sequence[Step]) -> bytes:

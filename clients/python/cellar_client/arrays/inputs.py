@@ -1,5 +1,7 @@
 """Converts the inputs that users give: lists, NumPy arrays and tables of pandas, which is not imported here."""
 
+from collections.abc import Iterator
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -13,14 +15,18 @@ Inputs = Any
 
 def is_table(inputs: Inputs) -> bool:
     """Return whether the inputs are a DataFrame: an array with an index and columns."""
-    return all(hasattr(inputs, member) for member in ("to_numpy", "index", "columns"))
+    return hasattr(inputs, "to_numpy") and hasattr(inputs, "index") and hasattr(inputs, "columns")
+
+
+def as_array(inputs: Inputs) -> NDArray[Any]:
+    """Return a sequence of steps as an array, of any type of numbers: one that is mapped to a file is not read."""
+    array: NDArray[Any] = inputs.to_numpy() if hasattr(inputs, "to_numpy") else np.asanyarray(inputs)
+    return array.reshape(-1, 1) if array.ndim == 1 else array
 
 
 def as_floats(inputs: Inputs) -> Floats:
     """Return inputs as a float32 array in C order. A table has a row for each step."""
-    values = inputs.to_numpy() if is_table(inputs) else inputs
-    if hasattr(values, "to_numpy"):  # a Series: the features of one step
-        values = values.to_numpy()
+    values = inputs.to_numpy() if hasattr(inputs, "to_numpy") else inputs
     array: Floats = np.ascontiguousarray(np.asarray(values, dtype=np.float32))
     return array
 
@@ -31,3 +37,17 @@ def same_kind(inputs: Inputs, outputs: Floats | None) -> Any:
         return outputs
     columns = [f"output_{number}" for number in range(outputs.shape[-1])]
     return type(inputs)(outputs, index=inputs.index, columns=columns)
+
+
+def grouped(inputs: Inputs, size: int) -> Iterator[Inputs]:
+    """Yield steps in groups of `size`, the last one smaller: rows of a table, slices, or lists of items."""
+    if size < 1:
+        raise ValueError("a chunk has at least one step")
+    if hasattr(inputs, "__len__"):
+        rows = inputs.iloc if hasattr(inputs, "iloc") else inputs
+        for first in range(0, len(inputs), size):
+            yield rows[first : first + size]
+        return
+    source = iter(inputs)
+    while part := list(islice(source, size)):
+        yield part

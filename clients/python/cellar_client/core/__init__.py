@@ -1,1 +1,1 @@
-"""All that is decided, without sockets: operations are generators of effects, which `sync` and `aio` perform."""
+"""The parts that all operations share: effects, one request that is repeated, and the errors of a network."""

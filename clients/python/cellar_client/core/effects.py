@@ -4,25 +4,29 @@ A driver performs each effect, blocking or awaiting, and throws ConnectionLost o
 the network fails. Nothing in this package opens a socket or reads a clock.
 """
 
-from collections.abc import Generator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 Result = TypeVar("Result")
+Item = TypeVar("Item")
+
+Content = bytes | Callable[[], Iterator[bytes]]
+"""The body of a request: bytes, or a function that returns its parts from the beginning each time it is called."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Request:
     """An HTTP request to be sent. The result is a Reply; ConnectionLost is thrown if there is none."""
 
     method: str
     path: str
-    content: bytes = b""
+    content: Content = b""
     headers: Mapping[str, str] = field(default_factory=dict)
     params: Mapping[str, str] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Reply:
     """The answer to an HTTP request."""
 
@@ -41,9 +45,16 @@ class Pause:
 
 @dataclass(frozen=True, slots=True)
 class Connect:
-    """A WebSocket to be opened in place of the present one. The result is None."""
+    """A WebSocket to be opened in place of the present channel. The result is None."""
 
     path: str
+
+
+@dataclass(frozen=True, slots=True)
+class Open:
+    """An HTTP request whose answer becomes the present channel. The result is a Reply with the content of an error."""
+
+    request: Request
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,17 +66,28 @@ class SendMessage:
 
 @dataclass(frozen=True, slots=True)
 class Receive:
-    """The next message of the WebSocket, which is the result: text or bytes."""
+    """The next message of the WebSocket, text or bytes, or the next part of an HTTP answer, b"" at its end."""
 
 
 @dataclass(frozen=True, slots=True)
 class Disconnect:
-    """The WebSocket to be closed, if it is open. The result is None."""
+    """The channel to be closed, if it is open. The result is None."""
 
 
-Effect = Request | Pause | Connect | SendMessage | Receive | Disconnect
+@dataclass(frozen=True, slots=True)
+class Emit(Generic[Item]):
+    """An item for the caller, who iterates over an emission. The result is None."""
+
+    item: Item
+
+
+Effect = Request | Pause | Connect | Open | SendMessage | Receive | Disconnect
 
 Operation = Generator[Effect, Any, Result]
+"""A generator whose result the caller receives."""
+
+Emission = Generator[Effect | Emit[Item], Any, None]
+"""A generator whose items the caller iterates over."""
 
 
 class ConnectionLost(Exception):

@@ -5,12 +5,13 @@ others change nothing when they are repeated.
 """
 
 import json
+import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from cellar_client.core.effects import ConnectionLost, Operation, Pause, Reply, Request
-from cellar_client.errors import ConnectionFailed, Document, NotFound, Problem, Unavailable
+from cellar_client.errors import ConnectionFailed, NotFound, Problem, Unavailable
 
 JSON = {"Content-Type": "application/json"}
 
@@ -43,29 +44,28 @@ class Patience:
 
 def exchange(request: Request, give_up_s: float) -> Operation[Reply]:
     """Send a request until it is answered. Raise Problem for an error, ConnectionFailed if there is no answer."""
-    patience, lost = Patience(give_up_s), False
+    patience: Patience | None = None
+    lost = False
     while True:
         try:
             reply: Reply = yield request
         except ConnectionLost as error:
-            lost = True
+            patience, lost = patience or Patience(give_up_s), True
             yield patience.pause(error)
             continue
-        problem = problem_of(reply)
-        if problem is None:
+        if reply.status < 300:
             return reply
+        problem = problem_of(reply)
         if isinstance(problem, NotFound) and request.method == "DELETE" and lost:
             return reply  # the reply to the request that deleted it was lost
         if not isinstance(problem, Unavailable):
             raise problem
-        lost = lost or problem.outcome == "unknown"
+        patience, lost = patience or Patience(give_up_s), lost or problem.outcome == "unknown"
         yield patience.pause(problem, problem.retry_after_s)
 
 
-def problem_of(reply: Reply) -> Problem | None:
-    """Return the error of an answer, None if it is none. A proxy may answer without a problem document."""
-    if reply.status < 400:
-        return None
+def problem_of(reply: Reply) -> Problem:
+    """Return the error of an answer of status 300 or above. A proxy may answer without a problem document."""
     pause = reply.headers.get("retry-after", "")
     retry_after_s = float(pause) if pause.replace(".", "", 1).isdigit() else None
     try:
@@ -83,12 +83,30 @@ def call(
     body: Mapping[str, Any] | None = None,
     *,
     give_up_s: float,
-    params: Mapping[str, str] | None = None,
+    params: Mapping[str, Any] | None = None,
     headers: Mapping[str, str] | None = None,
-) -> Operation[Document]:
-    """Send JSON and return the JSON document of the answer, {} if the answer is empty."""
+) -> Operation[Any]:
+    """Send JSON and return the JSON document of the answer, {} if the answer is empty.
+
+    Parameters that are None are left out.
+    """
     content = b"" if body is None else json.dumps(body).encode()
     sent = {**(JSON if body is not None else {}), **(headers or {})}
-    reply = yield from exchange(Request(method, path, content, sent, params or {}), give_up_s)
-    found: Document = json.loads(reply.content) if reply.content and reply.status < 400 else {}
-    return found
+    reply = yield from exchange(Request(method, path, content, sent, texts(params or {})), give_up_s)
+    return json.loads(reply.content) if reply.content and reply.status < 300 else {}
+
+
+def texts(params: Mapping[str, Any]) -> dict[str, str]:
+    """Return query parameters as texts, without those that are None."""
+    given = {name: value for name, value in params.items() if value is not None}
+    return {name: str(value).lower() if isinstance(value, bool) else str(value) for name, value in given.items()}
+
+
+def given(**members: Any) -> dict[str, Any]:
+    """Return the members of a body that are not None."""
+    return {name: value for name, value in members.items() if value is not None}
+
+
+def new_key() -> dict[str, str]:
+    """Return the header with which a request that creates something is applied once."""
+    return {"Idempotency-Key": uuid.uuid4().hex}

@@ -19,17 +19,12 @@ def http_lost(error: Exception) -> ConnectionLost:
 
 def socket_lost(error: Exception) -> ConnectionLost:
     """Return the error to throw for a WebSocket that failed. Raise Problem if the service has refused to open it."""
-    if isinstance(error, InvalidStatus):
+    if isinstance(error, InvalidStatus) and error.response.status_code >= 300:
         response = error.response
         headers = {name.lower(): value for name, value in response.headers.raw_items()}
         problem = problem_of(Reply(response.status_code, headers, bytes(response.body or b"")))
-        if problem is not None and not isinstance(problem, Unavailable):
+        if not isinstance(problem, Unavailable):
             raise problem from error
     if isinstance(error, ConnectionClosed) and error.rcvd is not None:
         return StreamClosed(error.rcvd.code, error.rcvd.reason)
     return ConnectionLost(f"{type(error).__name__}: {error}")
-
-
-def socket_url(url: str, path: str) -> str:
-    """Return the address of a WebSocket of the service at a URL."""
-    return url.rstrip("/").replace("http", "ws", 1) + path

@@ -1,23 +1,172 @@
-"""The blocking client."""
+"""The blocking client. Each method performs the operation that it names, with its parameters and docstring."""
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Self
+import threading
+from collections.abc import Iterator, Mapping
+from types import TracebackType
+from typing import Self
 
 import httpx
 
-from cellar_client.arrays.inputs import Inputs
-from cellar_client.core.bulk import Bulk
-from cellar_client.core.catalogue import Catalogue
-from cellar_client.core.sessions import list_sessions, open_session
-from cellar_client.errors import Problem
-from cellar_client.sync.catalogue import Job, Models
+from cellar_client.arrays.inputs import Inputs, grouped
+from cellar_client.catalogue.jobs import JobCore
+from cellar_client.catalogue.models import ModelsCore
+from cellar_client.core.effects import Emission, Item, Operation, Result
+from cellar_client.core.messages import RequestBuilder
+from cellar_client.handles import JobHandle, SessionHandle, StreamHandle
+from cellar_client.operations import ClientCore
+from cellar_client.sessions.session import SessionCore
+from cellar_client.sessions.stream import StreamCore
 from cellar_client.sync.driver import Driver
-from cellar_client.sync.session import Session
-from cellar_client.values import Answer, Document
+from cellar_client.sync.methods import Performer, blocking, iterating, opening
+from cellar_client.values import Answer
 
 
-class Client:
+class Stream(StreamHandle, Performer):
+    """Steps of one session over a WebSocket that is opened again by itself; each is applied exactly once.
+
+    Use it in a `with` block, from one thread. `Session.stream` returns one:
+
+        with client.session("pump-7", model="decay").stream(state="pump-7.json") as stream:
+            for answer in stream.run(readings[stream.taken :]):
+                print(answer.step, answer.output)
+    """
+
+    core: StreamCore
+
+    def __enter__(self) -> Self:
+        """Continue from the state file, or behind the last request of the writer, and return the stream."""
+        self._run(self.core.open())
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Wait for the answers to all inputs, unless there was an error, and close the connection."""
+        try:
+            if kind is None:
+                self._run(self.core.drain())
+        finally:
+            self.close()
+
+    def _iterate(self, emission: Emission[Item]) -> Iterator[Item]:
+        """Perform an emission with the channel of the stream, and yield its items."""
+        return self._driver.iterate(emission)
+
+    step = blocking(StreamCore.step)
+    send = blocking(StreamCore.send)
+    send_sequence = blocking(StreamCore.send_sequence)
+    receive = blocking(StreamCore.receive)
+    run = iterating(StreamCore.run)
+    close = blocking(StreamCore.close)
+
+
+class Session(SessionHandle, Performer):
+    """A session of one client. `Client.session` returns one.
+
+    Every request carries the position of the last answer, and is sent again until it is answered; it is applied once.
+    Several clients that step one session use streams, each with a `writer` of its own.
+    """
+
+    core: SessionCore
+
+    def __init__(self, core: SessionCore, driver: Driver) -> None:
+        super().__init__(core, driver)
+        self._lock = threading.Lock()
+        """Two requests at one position would be taken for one that is repeated."""
+
+    def _run(self, operation: Operation[Result]) -> Result:
+        """Perform an operation after those of other threads."""
+        with self._lock:
+            return self._driver.run(operation)
+
+    step = blocking(SessionCore.step)
+    sequence = blocking(SessionCore.sequence)
+
+    def sequences(self, inputs: Inputs, chunk: int = 4096) -> Iterator[Answer]:
+        """Apply steps of any number as sequences of `chunk` steps, and yield the answer of each, as `sequence` does.
+
+        `inputs` may be an iterator of steps. Only one chunk is kept in memory. A stream with `run(inputs, chunk=...)`
+        has several chunks in flight.
+        """
+        for part in grouped(inputs, chunk):
+            yield self.sequence(part)
+
+    long_sequence = blocking(SessionCore.long_sequence)
+
+    def stream(
+        self, writer: str | None = None, state: str | os.PathLike[str] | None = None, *, remember: int = 1024
+    ) -> Stream:
+        """Return a stream of steps over a WebSocket, to be used in a `with` block.
+
+        `state` is a file with which the stream continues after a crash of this process. Without a file, a `writer`
+        (a name that no other client of the session has) continues behind its last request. With neither, the stream
+        is a new writer. `remember` is how many answered steps can be sent again if Redis loses them.
+        """
+        rows, give_up_s = self.info["batch_size"], self.core.give_up_s
+        core = StreamCore(self.name, rows, give_up_s, writer, state, remember)
+        return Stream(core, self._driver.for_channel())
+
+    state = blocking(SessionCore.state)
+    write_state = blocking(SessionCore.write_state)
+    update_state = blocking(SessionCore.update_state)
+    reset = blocking(SessionCore.reset)
+
+    snapshot = blocking(SessionCore.snapshot)
+    snapshots = blocking(SessionCore.snapshots)
+    delete_snapshot = blocking(SessionCore.delete_snapshot)
+    restore = blocking(SessionCore.restore)
+    fork = opening(SessionCore.fork, lambda cores, driver: [Session(core, driver) for core in cores])
+
+    history = blocking(SessionCore.history)
+    rewind = blocking(SessionCore.rewind)
+    log = iterating(SessionCore.log)
+    replay = blocking(SessionCore.replay)
+    migrate = blocking(SessionCore.migrate)
+    start_shadow = blocking(SessionCore.start_shadow)
+    shadow = blocking(SessionCore.shadow)
+    end_shadow = blocking(SessionCore.end_shadow)
+    events = iterating(SessionCore.events)
+
+    refresh = blocking(SessionCore.refresh)
+    writer = blocking(SessionCore.writer)
+    update = blocking(SessionCore.update)
+    delete = blocking(SessionCore.delete)
+
+
+class Models(Performer):
+    """The models of a service. A name alone is the newest version, `co2@3` is one version."""
+
+    core: ModelsCore
+
+    create = blocking(ModelsCore.create)
+    publish = blocking(ModelsCore.publish)
+    import_torch = blocking(ModelsCore.import_torch)
+    import_file = blocking(ModelsCore.import_file)
+    get = blocking(ModelsCore.get)
+    versions = blocking(ModelsCore.versions)
+    weights = blocking(ModelsCore.weights)
+    export = blocking(ModelsCore.export)
+    delete = blocking(ModelsCore.delete)
+    list = blocking(ModelsCore.list)
+
+
+class Job(JobHandle, Performer):
+    """A training job. `Client.train` and `Client.job` return one."""
+
+    core: JobCore
+
+    follow = iterating(JobCore.follow)
+    wait = blocking(JobCore.wait)
+    refresh = blocking(JobCore.refresh)
+    cancel = blocking(JobCore.cancel)
+
+
+def _jobs(cores: list[JobCore], driver: Driver) -> list[Job]:
+    return [Job(core, driver) for core in cores]
+
+
+class Client(Performer):
     """A connection to a service, blocking. Use it in a `with` block.
 
         with Client("http://localhost:8080") as client:
@@ -29,6 +178,8 @@ class Client:
     compiles its kernels. `headers` are sent with every request.
     """
 
+    core: ClientCore
+
     def __init__(
         self,
         url: str = "http://localhost:8080",
@@ -37,10 +188,9 @@ class Client:
         timeout_s: float = 120.0,
         headers: Mapping[str, str] | None = None,
     ) -> None:
-        self._http = httpx.Client(base_url=url, timeout=timeout_s, headers=headers)
-        self._driver = Driver(url, self._http, headers or {})
-        self._catalogue = Catalogue(give_up_s)
-        self.models = Models(self._catalogue, self._driver)
+        self._http = httpx.Client(timeout=timeout_s)
+        super().__init__(ClientCore(give_up_s), Driver(self._http, RequestBuilder(url, headers or {}, self._http)))
+        self.models = Models(ModelsCore(give_up_s), self._driver)
         """The models of the service."""
 
     def __enter__(self) -> Self:
@@ -55,53 +205,14 @@ class Client:
         """Close the connections."""
         self._http.close()
 
-    def session(
-        self,
-        name: str | None = None,
-        model: str | None = None,
-        *,
-        state: str | os.PathLike[str] | None = None,
-        **options: Any,
-    ) -> Session:
-        """Return a session: the existing one, or a new one of `model` if there is none.
-
-        `options` are members of a new session: `batch_size`, `ttl_s`, `pinned`, `history`, `log`, `events`. Without
-        `model` the session must exist. Without `name` it is new. `state` is a file with which this client continues
-        after its own crash; `recovered` of the session is then the answer to the request that was under way.
-        """
-        give_up_s = self._catalogue.give_up_s
-        core = self._driver.run(open_session(name, model, options, give_up_s, state))
-        return Session(core, self._driver)
-
-    def sessions(self, **filters: Any) -> Iterator[Document]:
-        """Yield the sessions of the service. `filters` are `model`, `prefix` and `pinned`."""
-        cursor: str | None = ""
-        while cursor is not None:
-            page, cursor = self._driver.run(list_sessions(filters, cursor, self._catalogue.give_up_s))
-            yield from page
-
-    def step_many(self, steps: Sequence[tuple[Session, Inputs]]) -> list[Answer | Problem]:
-        """Apply a step of each of many sessions, and return the answer or the error of each, in order."""
-        return self._many(steps, sequence=False)
-
-    def sequence_many(self, steps: Sequence[tuple[Session, Inputs]]) -> list[Answer | Problem]:
-        """Apply a sequence of each of many sessions, and return the answer or the error of each, in order."""
-        return self._many(steps, sequence=True)
-
-    def train(self, model: str, data: Mapping[str, Any], *, key: str | None = None, **settings: Any) -> Job:
-        """Train a version on data, with the settings of docs/reference/training.md, and return the job.
-
-        The same `key` within a day is the same job, also from another process.
-        """
-        return self._job(self._driver.run(self._catalogue.submit(model, data, settings, key)))
-
-    def job(self, job: str) -> Job:
-        """Return a training job."""
-        return self._job(self._driver.run(self._catalogue.read_job(job)))
-
-    def _job(self, document: Document) -> Job:
-        return Job(document, self._catalogue, self._driver)
-
-    def _many(self, steps: Sequence[tuple[Session, Inputs]], *, sequence: bool) -> list[Answer | Problem]:
-        cores = [(session.core, inputs) for session, inputs in steps]
-        return self._driver.run(Bulk(cores, sequence=sequence, give_up_s=self._catalogue.give_up_s).run())
+    session = opening(ClientCore.session, Session)
+    sessions = iterating(ClientCore.sessions)
+    step_many = blocking(ClientCore.step_many)
+    sequence_many = blocking(ClientCore.sequence_many)
+    train = opening(ClientCore.train, Job)
+    job = opening(ClientCore.job, Job)
+    jobs = opening(ClientCore.jobs, _jobs)
+    explain_cell = blocking(ClientCore.explain_cell)
+    health = blocking(ClientCore.health)
+    ready = blocking(ClientCore.ready)
+    is_ready = blocking(ClientCore.is_ready)

@@ -7,7 +7,7 @@ import pytest
 
 from cellar_client import Answer, CellarError, Problem
 from cellar_client.arrays import frames
-from cellar_client.core.stream_queue import StreamQueue
+from cellar_client.sessions.stream_queue import StreamQueue
 
 
 def queue_of(*values: float) -> StreamQueue:

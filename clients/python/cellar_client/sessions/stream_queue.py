@@ -16,8 +16,8 @@ from typing import Any
 
 from cellar_client.arrays import frames
 from cellar_client.arrays.inputs import Floats, Inputs, as_floats
-from cellar_client.core.session import Reset
 from cellar_client.errors import CellarError, Problem, ReplayExpired
+from cellar_client.sessions.sent import Reset
 from cellar_client.state_file import pack_array, unpack_array
 from cellar_client.values import Answer
 

@@ -6,12 +6,10 @@ from cellar_client.arrays import frames
 from cellar_client.arrays.inputs import Inputs
 from cellar_client.core.effects import ConnectionLost, Operation, Reply, Request
 from cellar_client.core.exchange import Patience, problem_of
-from cellar_client.core.session import Sent, SessionCore
 from cellar_client.errors import Problem, Regressed, Unavailable
+from cellar_client.sessions.sent import Sent
+from cellar_client.sessions.session import SessionCore
 from cellar_client.values import Answer
-
-MOST_STEPS, MOST_BYTES = 1024, 2**21
-"""Of one request. The service reads twice as much ahead of the answers that the client has received."""
 
 HEADERS = {"Content-Type": frames.MEDIA_TYPE, "Accept": frames.MEDIA_TYPE}
 
@@ -32,29 +30,18 @@ class Bulk:
         """Return the outcome of each step, in order."""
         left = list(range(len(self._sent)))
         while left:
-            yield from self._try(self._some_of(left))
+            yield from self._try(next(frames.split(map(self._record, left))))
             left = [at for at in left if self._outcomes[at] is None]
         return [outcome for outcome in self._outcomes if outcome is not None]
 
-    def _some_of(self, left: Sequence[int]) -> list[int]:
-        """Return as many of the first steps as one request holds, at least one."""
-        size, found = 0, list[int]()
-        for at in left[:MOST_STEPS]:
-            size += self._sent[at].inputs.nbytes
-            if found and size > MOST_BYTES:
-                break
-            found.append(at)
-        return found
-
-    def _try(self, places: Sequence[int]) -> Operation[None]:
+    def _try(self, records: Sequence[frames.Step]) -> Operation[None]:
         """Send some steps once, and note what was answered. Raise Problem if the request itself was refused."""
-        content = frames.pack([self._record(at) for at in places])
         try:
-            reply: Reply = yield Request("POST", "/v1/steps", content, HEADERS)
+            reply: Reply = yield Request("POST", "/v1/steps", frames.pack(records), HEADERS)
         except ConnectionLost as error:
             yield self._patience.pause(error)
             return
-        problem = problem_of(reply)
+        problem = problem_of(reply) if reply.status >= 300 else None
         if problem is None:
             problem = yield from self._note_all(frames.unpack(reply.content))
         elif not isinstance(problem, Unavailable):

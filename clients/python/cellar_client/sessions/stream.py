@@ -9,19 +9,20 @@ import os
 import uuid
 
 from cellar_client.arrays import frames
-from cellar_client.arrays.inputs import Inputs
+from cellar_client.arrays.inputs import Inputs, grouped, is_table
 from cellar_client.core.effects import (
     Connect,
     ConnectionLost,
     Disconnect,
+    Emission,
+    Emit,
     Operation,
     Receive,
     SendMessage,
     StreamClosed,
 )
 from cellar_client.core.exchange import Patience, call
-from cellar_client.core.session import REMEMBERED, Reset, session_path
-from cellar_client.core.stream_queue import StreamQueue
+from cellar_client.documents import WriterDocument
 from cellar_client.errors import (
     PREFIX,
     FingerprintMismatch,
@@ -32,15 +33,19 @@ from cellar_client.errors import (
     Unavailable,
     WriterUnknown,
 )
+from cellar_client.sessions.sent import Reset, session_path
+from cellar_client.sessions.stream_queue import StreamQueue
 from cellar_client.state_file import StateFile
-from cellar_client.values import Answer, Document
+from cellar_client.values import Answer
+
+REMEMBERED = 1024
+"""Answered steps that a stream remembers, to send them again if Redis has lost them."""
 
 WINDOW = 32
 """Steps in flight until the service has said how many there may be."""
 
 NEVER_AGAIN = (1007, 1009)
 """Close codes of messages that the service cannot read: sent again they would be closed again."""
-
 
 CONFLICT = 409
 
@@ -52,9 +57,9 @@ class StreamCore:
         self,
         session: str,
         rows: int,
-        writer: str | None,
-        state: str | os.PathLike[str] | None,
         give_up_s: float,
+        writer: str | None = None,
+        state: str | os.PathLike[str] | None = None,
         remember: int = REMEMBERED,
     ) -> None:
         self.session = session
@@ -87,12 +92,62 @@ class StreamCore:
                 queue.acknowledged, queue.delivered = seq, queue.taken
         self._save()
 
-    def send(self, inputs: Inputs, reset: Reset = False, *, sequence: bool = False) -> Operation[None]:
-        """Take an input and send it, as soon as the window allows."""
-        while len(self.queue.pending) >= self.window:
+    def step(self, inputs: Inputs, reset: Reset = False) -> Operation[Answer]:
+        """Apply one step, (F) or (B, F), and return its answer. Raise Problem; a refused step is left out.
+
+        No other answers may be waited for: use `send` and `receive` to have several steps in progress.
+        """
+        if self.waiting:
+            raise ValueError(f"{self.waiting} answers were not received yet")
+        yield from self.send(inputs, reset)
+        return (yield from self.receive())
+
+    def send(self, inputs: Inputs, reset: Reset = False) -> Operation[None]:
+        """Send one step, and return before it is answered. Waits while as many are in flight as there may be."""
+        yield from self._send(inputs, reset, sequence=False)
+
+    def send_sequence(self, inputs: Inputs, reset: Reset = False) -> Operation[None]:
+        """Send several steps that are applied together or not at all, (T, F) or (T, B, F). They have one answer."""
+        yield from self._send(inputs, reset, sequence=True)
+
+    def receive(self) -> Operation[Answer]:
+        """Return the next answer, in the order of the inputs. Raise the Problem of an input that was refused.
+
+        A refused input is left out, and the stream can be used further.
+        """
+        while not self.queue.ready:
             yield from self._exchange()
-        self.queue.push(inputs, reset, sequence=sequence)
-        yield from self.flush()
+        outcome = self.queue.hand_over()
+        if isinstance(outcome, Problem):
+            raise outcome
+        return outcome
+
+    def run(self, inputs: Inputs, ahead: int | None = None, chunk: int | None = None) -> Emission[Answer]:
+        """Apply inputs as steps, and yield their answers in order; first those of earlier inputs.
+
+        `ahead` is how many steps may be in flight. The default is as many as the service allows for arrays, lists and
+        tables, which are at hand, and for asynchronous iterators; it is 1 for other iterators, which may wait for each
+        of their inputs. With `chunk`, the steps are sent as sequences of that many, and each has one answer with the
+        outputs of all its steps. However long the inputs are, only the steps in flight are kept in memory.
+        """
+        most = self.most_ahead(inputs, ahead)
+        values = inputs.to_numpy() if is_table(inputs) else inputs
+        while self.waiting >= most:
+            yield Emit((yield from self.receive()))
+        for one in values if chunk is None else grouped(values, chunk):
+            self.queue.push(one, sequence=chunk is not None)
+            if self.waiting < most:
+                continue
+            yield from self.flush()
+            while self.waiting > most // 2:
+                yield Emit((yield from self.receive()))
+        while self.waiting:
+            yield Emit((yield from self.receive()))
+
+    def most_ahead(self, inputs: Inputs, ahead: int | None) -> int:
+        """Return how many steps of inputs may be in flight."""
+        at_hand = hasattr(inputs, "__len__") or hasattr(inputs, "__aiter__")
+        return min(ahead or (self.window if at_hand else 1), self.window)
 
     def flush(self) -> Operation[None]:
         """Send what was not sent, as far as the window allows; connect first if needed. Raise Problem."""
@@ -106,20 +161,22 @@ class StreamCore:
         except ConnectionLost:
             self._lose_connection()  # the next one that receives connects again
 
-    def receive(self) -> Operation[Answer]:
-        """Return the next answer, in the order of the inputs. Raise the Problem of a refused input, which is over."""
-        while not self.queue.ready:
-            yield from self._exchange()
-        outcome = self.queue.hand_over()
-        if isinstance(outcome, Problem):
-            raise outcome
-        return outcome
+    def drain(self) -> Operation[None]:
+        """Wait for the answers to all inputs."""
+        while self.waiting:
+            yield from self.receive()
 
     def close(self) -> Operation[None]:
-        """Close the connection. What has no outcome yet stays in the state file."""
+        """Close the connection. Inputs without an answer stay in the state file, if there is one."""
         self._save()
         self._lose_connection()
         yield Disconnect()
+
+    def _send(self, inputs: Inputs, reset: Reset, *, sequence: bool) -> Operation[None]:
+        while len(self.queue.pending) >= self.window:
+            yield from self._exchange()
+        self.queue.push(inputs, reset, sequence=sequence)
+        yield from self.flush()
 
     def _exchange(self) -> Operation[None]:
         """Send what is there to be sent, and take the next message. Raise Problem."""
@@ -147,8 +204,8 @@ class StreamCore:
             self.window = json.loads((yield Receive()))["window"]
             self._connected = True
         entries = self.queue.next_to_send(self.window)
-        if entries:
-            yield SendMessage(frames.pack([entry.record(self.writer) for entry in entries]))
+        for records in frames.split([entry.record(self.writer) for entry in entries]):
+            yield SendMessage(frames.pack(records))
 
     def _settle(self, problem: Problem) -> Operation[None]:
         """Do what the error of the first pending step asks for. All steps behind it were not applied either."""
@@ -189,9 +246,9 @@ class StreamCore:
                 raise Problem.of({"type": PREFIX + "malformed_body", "status": 400, "detail": error.reason})
         yield self._patience.pause(error)
 
-    def _read_writer(self) -> Operation[Document]:
+    def _read_writer(self) -> Operation[WriterDocument]:
         path = session_path(self.session, "writers", self.writer)
-        found: Document = yield from call("GET", path, give_up_s=self._give_up_s)
+        found: WriterDocument = yield from call("GET", path, give_up_s=self._give_up_s)
         return found
 
     def _lose_connection(self) -> None:

@@ -1,0 +1,1 @@
+"""Operations on models and training jobs, without input and output."""

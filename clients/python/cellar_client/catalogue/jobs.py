@@ -1,0 +1,106 @@
+"""Training jobs: submitted once, followed until they end."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from cellar_client.arrays.inputs import Inputs, as_array
+from cellar_client.core.effects import Emission, Emit, Operation, Pause
+from cellar_client.core.exchange import call, new_key
+from cellar_client.documents import Document, JobDocument, TrainingSettings
+from cellar_client.errors import JobFailed
+
+ENDED = ("succeeded", "failed", "cancelled")
+
+POLL_S = 0.5
+"""Pause between two readings of a job."""
+
+
+class JobCore:
+    """A training job, as it was read last."""
+
+    def __init__(self, document: JobDocument, give_up_s: float) -> None:
+        self.document = document
+        self._path = f"/v1/jobs/{document['job']}"
+        self._give_up_s = give_up_s
+
+    def follow(self) -> Emission[JobDocument]:
+        """Yield the job now, and each time that its state or progress changes, until it has ended."""
+        yield Emit(self.document)
+        while self.document["state"] not in ENDED:
+            yield Emit((yield from self._await_change()))
+
+    def wait(self) -> Operation[str]:
+        """Wait until the job has ended, and return the version that it has published, `co2@3`. Raise JobFailed."""
+        while self.document["state"] not in ENDED:
+            yield from self._await_change()
+        result = self.document["result"]
+        if self.document["state"] != "succeeded" or result is None:
+            raise JobFailed(self.document)
+        return result
+
+    def refresh(self) -> Operation[JobDocument]:
+        """Read the job."""
+        self.document = yield from call("GET", self._path, give_up_s=self._give_up_s)
+        return self.document
+
+    def cancel(self) -> Operation[JobDocument]:
+        """End the job: a queued one at once, a running one a moment later."""
+        self.document = yield from call("POST", f"{self._path}/cancel", give_up_s=self._give_up_s)
+        return self.document
+
+    def _await_change(self) -> Operation[JobDocument]:
+        before = self.document
+        while (yield from self.refresh()) == before:
+            yield Pause(POLL_S)
+        return self.document
+
+
+def submit(
+    model: str,
+    data: "Dataset",
+    validation: "float | Pair | None",
+    key: str | None,
+    settings: TrainingSettings,
+    give_up_s: float,
+) -> Operation[JobCore]:
+    """Submit a job, once."""
+    body: Document = {"model": model, "data": data.document(), **settings}
+    if isinstance(validation, tuple):
+        body["data"]["validation"] = data.pair(*validation)
+    elif validation is not None:
+        body["validation"] = validation
+    headers = new_key() if key is None else {"Idempotency-Key": key}
+    return JobCore((yield from call("POST", "/v1/jobs", body, headers=headers, give_up_s=give_up_s)), give_up_s)
+
+
+Pair = tuple[Inputs, Inputs]
+"""Inputs and targets."""
+
+
+@dataclass(frozen=True, slots=True)
+class Dataset:
+    """Inputs and targets as arrays, lists or tables, with a letter for each axis: T steps, B rows, F features.
+
+    Without letters an array with one axis is (T, 1), with two (T, F), and with three (T, B, F).
+    """
+
+    inputs: Inputs
+    targets: Inputs
+    layout: str | None = None
+
+    def document(self) -> Document:
+        """Return them as JSON."""
+        found = self.pair(self.inputs, self.targets)
+        layout = self.layout or ("TBF" if np.ndim(found["inputs"]) > 2 else "TF")
+        return {**found, "layout": layout}
+
+    def pair(self, inputs: Inputs, targets: Inputs) -> Document:
+        """Return inputs and targets as nested lists."""
+        return {"inputs": self._lists(inputs), "targets": self._lists(targets)}
+
+    def _lists(self, values: Inputs) -> list[Any]:
+        array = np.asarray(values, np.float64) if self.layout else as_array(np.asarray(values, np.float64))
+        found: list[Any] = array.tolist()
+        return found

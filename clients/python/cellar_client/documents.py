@@ -1,0 +1,211 @@
+"""Documents of the service: dictionaries with these members, and others that a newer service may add."""
+
+from typing import Any, NotRequired, TypedDict
+
+Document = dict[str, Any]
+"""A JSON object."""
+
+
+class SessionDocument(TypedDict):
+    """A session: its model, its position and its lifetime."""
+
+    session: str
+    model: str
+    model_digest: str
+    kernel_rev: int
+    batch_size: int
+    step: int
+    position: str
+    ttl_s: int
+    history: int
+    log: int
+    events: int
+    pinned: bool
+    created: str
+    expires: str | None
+
+
+class ChangeDocument(TypedDict):
+    """The position of a session after a change."""
+
+    step: int
+    position: str
+
+
+class WriterDocument(ChangeDocument):
+    """The number of a writer's last request, 0 if the session does not know it, and the position of the session."""
+
+    session: str
+    writer: str
+    seq: int
+
+
+class SnapshotDocument(ChangeDocument):
+    """A snapshot: where it was taken, and the model of the session at that time."""
+
+    snapshot: str
+    session: str
+    model: str
+    model_digest: str
+    kernel_rev: int
+    batch_size: int
+    taken: str
+
+
+class HistoryDocument(ChangeDocument):
+    """The kept states, and the ranges [first, last] of steps that a rewind can reach."""
+
+    session: str
+    states: list[ChangeDocument]
+    reachable: list[list[int]]
+
+
+class DifferenceDocument(TypedDict):
+    """The largest difference of the outputs of one change."""
+
+    position: str
+    largest: float
+
+
+class DifferencesDocument(TypedDict):
+    """How the outputs of two versions differ."""
+
+    steps: int
+    largest: float
+    mean: float
+    last: list[DifferenceDocument]
+
+
+class ReplayDocument(TypedDict):
+    """A log that was run on another version: from which position to which, and with which result."""
+
+    model: str
+    session: str | None
+    began: str
+    ended: str
+    steps: int
+    differences: DifferencesDocument | None
+
+
+class ShadowDocument(DifferencesDocument):
+    """Another version that runs the inputs of a session, and how its outputs differ."""
+
+    session: str
+    model: str
+    began: str
+    position: str
+    behind: int
+    missed: int
+    stopped: str | None
+
+
+class ParameterDocument(TypedDict):
+    """An array of weights."""
+
+    name: str
+    shape: list[int]
+
+
+class StateDocument(TypedDict):
+    """A state of a layer."""
+
+    layer: int
+    name: str
+    size: int
+
+
+class VersionDocument(TypedDict):
+    """A version of a model."""
+
+    model: str
+    version: int
+    digest: str
+    created: str
+    parent: str | None
+    metrics: dict[str, float]
+
+
+class ModelDocument(VersionDocument):
+    """A version of a model with its network."""
+
+    name: str
+    network: Document
+    parameters: list[ParameterDocument]
+    parameter_count: int
+    state: list[StateDocument]
+    in_size: int
+    out_size: int
+    whole_sequences: bool
+
+
+class ModelLineDocument(TypedDict):
+    """A model in a list: its newest version, and all versions."""
+
+    name: str
+    model: str
+    versions: list[VersionDocument]
+
+
+class CellDocument(TypedDict):
+    """The meaning of the equations of a cell."""
+
+    parameters: list[ParameterDocument]
+    states: list[Document]
+    output: Document
+    operations: int
+    flops: int
+    digest: str
+    canonical: str
+
+
+class JobDocument(TypedDict):
+    """A training job."""
+
+    job: str
+    state: str
+    model: str
+    training: Document
+    publish: str
+    updates_total: int | None
+    warnings: list[str]
+    attempt: int
+    progress: Document
+    history: list[Document]
+    evaluation: Document | None
+    result: str | None
+    error: str | None
+    created: str
+    started: str | None
+    ended: str | None
+
+
+class HealthDocument(TypedDict):
+    """A process that answers, and its version."""
+
+    status: str
+    version: str
+
+
+class ReadyDocument(TypedDict):
+    """A service that can serve requests, and what its store guarantees."""
+
+    status: str
+    store: Document
+
+
+class TrainingSettings(TypedDict):
+    """The fields of a job, as docs/reference/training.md describes them."""
+
+    state: NotRequired[str]
+    window: NotRequired[int | None]
+    recompute: NotRequired[int | None]
+    warmup: NotRequired[int]
+    skip: NotRequired[int]
+    loss: NotRequired[str | Document]
+    reduce: NotRequired[str]
+    optimiser: NotRequired[str | Document]
+    epochs: NotRequired[int]
+    batch_size: NotRequired[int]
+    seed: NotRequired[int]
+    early_stopping: NotRequired[Document | None]
+    publish: NotRequired[str]

@@ -1,0 +1,101 @@
+"""What a session, a stream and a job of either client show without a request."""
+
+from cellar_client.catalogue.jobs import ENDED, JobCore
+from cellar_client.documents import Document, JobDocument, SessionDocument
+from cellar_client.sessions.session import SessionCore
+from cellar_client.sessions.stream import StreamCore
+from cellar_client.values import Answer
+
+
+class SessionHandle:
+    """A session of either client."""
+
+    core: SessionCore
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.name} at {self.position}>"
+
+    @property
+    def name(self) -> str:
+        """Name of the session."""
+        return self.core.name
+
+    @property
+    def info(self) -> SessionDocument:
+        """The session as it was read last: model, rows and lifetime; `position` is newer."""
+        return self.core.info
+
+    @property
+    def position(self) -> str:
+        """Position in the last answer."""
+        return self.core.position
+
+    @property
+    def count(self) -> int:
+        """Number of steps and sequences since the session was opened, or since its state file was begun."""
+        return self.core.count
+
+    @property
+    def recovered(self) -> Answer | None:
+        """Answer to the request that was in progress when a former process with this state file ended, if any was."""
+        return self.core.recovered
+
+
+class StreamHandle:
+    """A stream of either client."""
+
+    core: StreamCore
+
+    @property
+    def taken(self) -> int:
+        """Number of inputs that were handed over, those of former processes with the same state file or writer too.
+
+        With `run(..., chunk=n)` an input is a chunk of n steps.
+        """
+        return self.core.queue.taken
+
+    @property
+    def waiting(self) -> int:
+        """Number of inputs whose answers were not received yet."""
+        return self.core.waiting
+
+    @property
+    def writer(self) -> str:
+        """Name under which the session knows this stream."""
+        return self.core.writer
+
+
+class JobHandle:
+    """A training job of either client."""
+
+    core: JobCore
+
+    @property
+    def document(self) -> JobDocument:
+        """The job as it was read last, with all members of the API."""
+        return self.core.document
+
+    @property
+    def id(self) -> str:
+        """The name of the job, for `Client.job`."""
+        return self.document["job"]
+
+    @property
+    def state(self) -> str:
+        """`queued`, `running`, `succeeded`, `failed` or `cancelled`."""
+        return self.document["state"]
+
+    @property
+    def ended(self) -> bool:
+        """Whether the job has ended."""
+        return self.state in ENDED
+
+    @property
+    def progress(self) -> Document:
+        """The last report: `epoch`, `epochs`, `loss` and more; empty before the first one."""
+        return self.document["progress"]
+
+    @property
+    def losses(self) -> list[Document]:
+        """A line for each finished epoch, as `pandas.DataFrame` reads it: `epoch`, `loss`, `validation_loss`."""
+        return self.document["history"]

@@ -1,0 +1,134 @@
+"""Operations on a whole service."""
+
+import os
+from collections.abc import Mapping, Sequence
+from typing import Unpack
+
+from cellar_client.arrays.inputs import Inputs
+from cellar_client.catalogue.jobs import Dataset, JobCore, Pair, submit
+from cellar_client.core.effects import ConnectionLost, Emission, Emit, Operation, Reply, Request
+from cellar_client.core.exchange import call, given
+from cellar_client.documents import (
+    CellDocument,
+    HealthDocument,
+    ReadyDocument,
+    SessionDocument,
+    TrainingSettings,
+)
+from cellar_client.errors import Problem
+from cellar_client.handles import SessionHandle
+from cellar_client.sessions.bulk import Bulk
+from cellar_client.sessions.session import SessionCore, open_session
+from cellar_client.values import Answer
+
+Steps = Sequence[tuple[SessionHandle, Inputs]]
+"""Sessions with inputs for each."""
+
+
+class ClientCore:
+    """A service, and how long its requests are repeated."""
+
+    def __init__(self, give_up_s: float) -> None:
+        self.give_up_s = give_up_s
+
+    def session(
+        self,
+        name: str | None = None,
+        model: str | None = None,
+        *,
+        state: str | os.PathLike[str] | None = None,
+        batch_size: int | None = None,
+        ttl_s: int | None = None,
+        pinned: bool | None = None,
+        history: int | None = None,
+        log: int | None = None,
+        events: int | None = None,
+    ) -> Operation[SessionCore]:
+        """Return a session: the existing one, or a new one of `model` if there is none.
+
+        Without `model` the session must exist, and without `name` it is new. `state` is a file with which this client
+        continues after its own crash; `recovered` of the session is then the answer to the request that was in
+        progress. The options of a new session: `batch_size` rows; a lifetime of `ttl_s` seconds after the last change,
+        or no end if `pinned`; how many states (`history`), changes with their inputs (`log`) and events for watchers
+        (`events`) are kept.
+        """
+        options = given(model=model, batch_size=batch_size, ttl_s=ttl_s, pinned=pinned)
+        options |= given(history=history, log=log, events=events)
+        return (yield from open_session(name, options, self.give_up_s, state))
+
+    def sessions(
+        self, *, model: str | None = None, prefix: str | None = None, pinned: bool | None = None
+    ) -> Emission[SessionDocument]:
+        """Yield the sessions of the service, page by page: those of a model or version, with a prefix, or pinned."""
+        params = {"model": model, "prefix": prefix, "pinned": pinned, "cursor": ""}
+        while True:
+            page = yield from call("GET", "/v1/sessions", params=params, give_up_s=self.give_up_s)
+            for session in page["sessions"]:
+                yield Emit(session)
+            if not page["cursor"]:
+                return
+            params["cursor"] = page["cursor"]
+
+    def step_many(self, steps: Steps) -> Operation[list[Answer | Problem]]:
+        """Apply a step of each of many sessions, and return the answer or the error of each, in order."""
+        return (yield from self._many(steps, sequence=False))
+
+    def sequence_many(self, steps: Steps) -> Operation[list[Answer | Problem]]:
+        """Apply a sequence of each of many sessions, and return the answer or the error of each, in order."""
+        return (yield from self._many(steps, sequence=True))
+
+    def train(
+        self,
+        model: str,
+        inputs: Inputs,
+        targets: Inputs,
+        *,
+        layout: str | None = None,
+        validation: float | Pair | None = None,
+        key: str | None = None,
+        **settings: Unpack[TrainingSettings],
+    ) -> Operation[JobCore]:
+        """Train a version on inputs and targets, and return the job.
+
+        Both are arrays, lists or tables (T, F) or (T, B, F), or with the axes of `layout`; targets are aligned with the
+        end of the inputs. `validation` holds out a fraction of the data, or is a pair of inputs and targets. `settings`
+        are the fields of docs/reference/training.md. The same `key` within a day is the same job, also from another
+        process.
+        """
+        data = Dataset(inputs, targets, layout)
+        return (yield from submit(model, data, validation, key, settings, self.give_up_s))
+
+    def job(self, job: str) -> Operation[JobCore]:
+        """Return a training job by its name."""
+        return JobCore((yield from call("GET", f"/v1/jobs/{job}", give_up_s=self.give_up_s)), self.give_up_s)
+
+    def jobs(self, *, state: str | None = None, limit: int | None = None) -> Operation[list[JobCore]]:
+        """List training jobs, the newest first: those in a state, at most `limit` (100). They have no `losses`."""
+        params = {"state": state, "limit": limit}
+        found = yield from call("GET", "/v1/jobs", params=params, give_up_s=self.give_up_s)
+        return [JobCore(document, self.give_up_s) for document in found["jobs"]]
+
+    def explain_cell(self, equations: str, sizes: Mapping[str, int]) -> Operation[CellDocument]:
+        """Check the equations of a cell: its parameters, states, output and cost. Raise CellInvalid."""
+        body = {"equations": equations, "sizes": dict(sizes)}
+        return call("POST", "/v1/cells", body, give_up_s=self.give_up_s)
+
+    def health(self) -> Operation[HealthDocument]:
+        """Return the version of the service as soon as its process answers."""
+        return call("GET", "/healthz", give_up_s=self.give_up_s)
+
+    def ready(self) -> Operation[ReadyDocument]:
+        """Wait until the service can serve requests, and return what its store guarantees."""
+        return call("GET", "/readyz", give_up_s=self.give_up_s)
+
+    def is_ready(self) -> Operation[bool]:
+        """Return whether the service can serve requests now."""
+        try:
+            reply: Reply = yield Request("GET", "/readyz")
+        except ConnectionLost:
+            return False
+        return reply.status < 300
+
+    def _many(self, steps: Steps, *, sequence: bool) -> Operation[list[Answer | Problem]]:
+        cores = [(session.core, inputs) for session, inputs in steps]
+        return (yield from Bulk(cores, sequence=sequence, give_up_s=self.give_up_s).run())

@@ -1,0 +1,1 @@
+"""Operations on sessions: steps, streams, bulk requests, long sequences and events, each without input and output."""

@@ -1,0 +1,64 @@
+"""A step or a sequence with the position before it, as it is sent and answered over HTTP."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote
+
+import numpy as np
+
+from cellar_client.arrays import npy
+from cellar_client.arrays.inputs import Floats
+from cellar_client.core.effects import Reply, Request
+from cellar_client.core.exchange import JSON
+from cellar_client.values import Answer
+
+NPY = {"Content-Type": npy.MEDIA_TYPE, "Accept": npy.MEDIA_TYPE}
+
+Reset = bool | Sequence[bool]
+"""Whether rows are put into the initial state before a step: all of them, or a boolean for each."""
+
+
+def session_path(name: str, *rest: str) -> str:
+    """Return the path of a session, or of something below it."""
+    return "/".join(("/v1/sessions", *(quote(part, safe=":@") for part in (name, *rest))))
+
+
+@dataclass(slots=True)
+class Sent:
+    """A step (F) or (B, F), or a sequence (T, F) or (T, B, F), with the position before it."""
+
+    inputs: Floats
+    sequence: bool
+    reset: Reset
+    before: str
+    number: int
+
+    def request(self, path: str) -> Request:
+        """Return the HTTP request to a session at a path."""
+        if not self.sequence:
+            body: dict[str, Any] = {"input": self.inputs.tolist(), "position": self.before}
+            if self.reset is not False:
+                body["reset"] = self.reset
+            return Request("POST", f"{path}/step", json.dumps(body).encode(), JSON)
+        return Request("POST", f"{path}/sequence", npy.dump(self.inputs), NPY, self.params())
+
+    def params(self) -> dict[str, str]:
+        """Return the position and the reset as query parameters."""
+        if self.reset is False:
+            return {"position": self.before}
+        rows = "true" if self.reset is True else "".join(str(int(row)) for row in self.reset)
+        return {"position": self.before, "reset": rows}
+
+    def answer(self, reply: Reply) -> Answer:
+        """Return the answer to this request."""
+        headers = reply.headers
+        replayed = "idempotent-replayed" in headers
+        if self.sequence and headers.get("content-type", "") == npy.MEDIA_TYPE:
+            step, position = int(headers["cellar-step"]), headers["cellar-position"]
+            return Answer(npy.load(reply.content), step, position, replayed, self.number)
+        document = json.loads(reply.content)
+        output = document["outputs" if self.sequence else "output"]
+        array = None if output is None else np.array(output, np.float32)
+        return Answer(array, document["step"], document["position"], replayed, self.number)
