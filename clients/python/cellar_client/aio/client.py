@@ -225,7 +225,7 @@ def _jobs(cores: list[JobCore], driver: AsyncDriver) -> list[AsyncJob]:
 
 
 class AsyncClient(AsyncPerformer):
-    """A connection to a service, awaiting. Use it in an `async with` block.
+    """A connection to a service, for asyncio. Use it in an `async with` block.
 
         async with AsyncClient("http://localhost:8080") as client:
             session = await client.session("pump-7", model="decay")

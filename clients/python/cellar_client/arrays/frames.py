@@ -77,17 +77,18 @@ def pack(steps: Sequence[Step]) -> bytes:
     records: list[bytes] = []
     numbers: list[bytes] = []
     text: list[bytes] = []
-    for one in steps:
-        session, writer = one.session.encode(), one.writer.encode()
-        flags = _SEQUENCE * one.sequence | _POSITION * (one.position is not None)
-        flags |= _SEQ * (one.seq is not None) | _RESET * (one.reset is not None)
-        epoch, step, digest = _NOWHERE if one.position is None else _parts(one.position)
-        sizes = len(session), len(writer), 0, *one.inputs.shape, 0
-        records.append(_STEP.pack(one.tag, flags, *sizes, epoch, step, digest, one.seq or 0))
-        numbers.append(one.inputs.tobytes())
-        text += (session, writer, one.reset or b"")
-    counts = len(records), sum(map(len, numbers)) // 4, sum(map(len, text))
-    return b"".join((_HEADER.pack(_MAGIC, _VERSION, _STEPS, 0, *counts, 0), *records, *numbers, *text))
+    for tag, inputs, sequence, session, position, writer, seq, reset in steps:
+        names = session.encode(), writer.encode(), reset or b""
+        flags = _SEQUENCE * sequence | _POSITION * (position is not None)
+        flags |= _SEQ * (seq is not None) | _RESET * (reset is not None)
+        place = _NOWHERE if position is None else _parts(position)
+        sizes = len(names[0]), len(names[1]), 0, *inputs.shape, 0
+        records.append(_STEP.pack(tag, flags, *sizes, *place, seq or 0))
+        numbers.append(inputs.tobytes())
+        text += names
+    block, names_block = b"".join(numbers), b"".join(text)
+    head = _HEADER.pack(_MAGIC, _VERSION, _STEPS, 0, len(records), len(block) // 4, len(names_block), 0)
+    return b"".join((head, *records, block, names_block))
 
 
 def unpack(content: bytes) -> list[StepAnswer]:

@@ -27,7 +27,7 @@ def as_array(inputs: Inputs) -> NDArray[Any]:
 def as_floats(inputs: Inputs) -> Floats:
     """Return inputs as a float32 array in C order. A table has a row for each step."""
     values = inputs.to_numpy() if hasattr(inputs, "to_numpy") else inputs
-    array: Floats = np.ascontiguousarray(np.asarray(values, dtype=np.float32))
+    array: Floats = np.asarray(values, dtype=np.float32, order="C")
     return array
 
 

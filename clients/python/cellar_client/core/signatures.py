@@ -1,7 +1,7 @@
 """Methods of both clients that perform an operation: the signature that `help` shows."""
 
 import inspect
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any, TypeVar, get_args
 
 Method = TypeVar("Method", bound=Callable[..., Any])
@@ -14,7 +14,8 @@ def described(method: Method, operation: Callable[..., Any], result: Any = None)
     """
     method.__name__, method.__doc__ = operation.__name__, operation.__doc__
     signature = inspect.signature(operation)
-    annotation = _result(signature.return_annotation) if result is None else result
+    found = _result(signature.return_annotation)
+    annotation = found if result is None else result[found] if result in (Iterator, AsyncIterator) else result
     method.__signature__ = signature.replace(return_annotation=annotation)  # type: ignore[attr-defined]
     return method
 
@@ -23,4 +24,5 @@ def _result(annotation: Any) -> Any:
     """Return the result of `Operation[result]`, a generator, and the item of `Emission[item]`."""
     effects, _, result = get_args(annotation)
     items = [get_args(each)[0] for each in get_args(effects) if get_args(each)]
-    return items[0] if items else result
+    found = items[0] if items else result
+    return None if found is type(None) else found

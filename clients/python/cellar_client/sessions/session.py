@@ -144,7 +144,7 @@ class SessionCore(SessionOperations):
         """Yield the changes of the session as they happen, until it ends. It must have been created with `events`.
 
         `kept` begins with the events that are kept, and `after` behind the one with this `id`. A lost connection is
-        opened again, behind the last event; an event of the kind `gap` says that changes are missing.
+        opened again, behind the last event; the event `gap` stands for changes that are missing.
         """
         return watch(self.path, kept=kept, after=after, give_up_s=self.give_up_s)
 

@@ -203,9 +203,10 @@ class StreamCore:
             yield Connect(session_path(self.session, "stream"))
             self.window = json.loads((yield Receive()))["window"]
             self._connected = True
-        entries = self.queue.next_to_send(self.window)
-        for records in frames.split([entry.record(self.writer) for entry in entries]):
-            yield SendMessage(frames.pack(records))
+        if len(self.queue.pending) > self.queue.sent:
+            entries = self.queue.next_to_send(self.window)
+            for records in frames.split(entry.record(self.writer) for entry in entries):
+                yield SendMessage(frames.pack(records))
 
     def _settle(self, problem: Problem) -> Operation[None]:
         """Do what the error of the first pending step asks for. All steps behind it were not applied either."""

@@ -24,7 +24,7 @@ from cellar_client.values import Answer
 TAGS = 2**32
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)
 class Entry:
     """An input as (T, B, F), its number among the inputs of the stream, and the writer's number of its request.
 
@@ -41,7 +41,7 @@ class Entry:
 
     def record(self, writer: str) -> frames.Step:
         """Return it as a record of a frame."""
-        return frames.Step(self.seq % TAGS, self.inputs, self.sequence, writer=writer, seq=self.seq, reset=self.reset)
+        return frames.Step(self.seq % TAGS, self.inputs, self.sequence, "", None, writer, self.seq, self.reset)
 
     def answer(self, found: frames.StepAnswer) -> Answer:
         """Return its answer, with the axes of the input."""
@@ -101,10 +101,10 @@ class StreamQueue:
             array = array.reshape((len(array), 1, -1) if sequence else (1, 1, -1))
         elif not sequence:
             array = array[None]
-        flags = [reset] * self._rows if isinstance(reset, bool) else [bool(row) for row in reset]
         self.taken += 1
         seq = (self.pending[-1].seq if self.pending else self.acknowledged) + 1
-        self.pending.append(Entry(self.taken, seq, array, sequence, single_row, bytes(flags) if any(flags) else None))
+        rows = None if reset is False else self._flags(reset)
+        self.pending.append(Entry(self.taken, seq, array, sequence, single_row, rows))
 
     def next_to_send(self, window: int) -> list[Entry]:
         """Return the steps that may be sent now, and count them as sent."""
@@ -124,7 +124,7 @@ class StreamQueue:
             problem = None if answer.problem is None else Problem.of(answer.problem)
             if answer.tag < 0 and problem is not None:
                 raise problem
-            if not self.in_flight or answer.tag != self.pending[self.failed].seq % TAGS:
+            if self.sent <= self.failed or answer.tag != self.pending[self.failed].seq % TAGS:
                 raise CellarError("the service has answered a step that was not sent")
             if problem is None:
                 self._finish(self.pending[0].answer(answer))
@@ -178,6 +178,11 @@ class StreamQueue:
         self.pending = deque(Entry.unpack(entry) for entry in document["kept"])
         self.taken, self.delivered = document["taken"], document["delivered"]
         self.acknowledged = self.pending[0].seq - 1 if self.pending else document["acknowledged"]
+
+    def _flags(self, reset: Reset) -> bytes | None:
+        """Return a byte for each row, None if no row is reset."""
+        flags = [reset] * self._rows if isinstance(reset, bool) else [bool(row) for row in reset]
+        return bytes(flags) if any(flags) else None
 
     def _finish(self, answer: Answer) -> None:
         """Store the answer to the first pending step. A step that was sent again after a loss is answered once."""
