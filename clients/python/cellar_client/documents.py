@@ -123,6 +123,9 @@ class VersionDocument(TypedDict):
     created: str
     parent: str | None
     metrics: dict[str, float]
+    tags: list[str]
+    description: str | None
+    aliases: list[str]
 
 
 class ModelDocument(VersionDocument):
@@ -144,6 +147,16 @@ class ModelLineDocument(TypedDict):
     name: str
     model: str
     versions: list[VersionDocument]
+
+
+class AliasDocument(TypedDict):
+    """A name for a version of a model."""
+
+    alias: str
+    name: str
+    model: str
+    version: int
+    moved: str
 
 
 class CellDocument(TypedDict):

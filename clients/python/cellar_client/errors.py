@@ -103,6 +103,10 @@ class ModelUnknown(NotFound, type="model_unknown"):
     """There is no such model, or its weights are gone."""
 
 
+class AliasUnknown(NotFound, type="alias_unknown"):
+    """The model has no such alias."""
+
+
 class SessionUnknown(NotFound, type="session_unknown"):
     """There is no such session."""
 
@@ -131,8 +135,16 @@ class AlreadyExists(Conflict, type="already_exists"):
     """The name is used by something else."""
 
 
+class AliasMoved(Conflict, type="alias_moved"):
+    """The alias does not name the expected version; `document["version"]` is the one that it names, 0 if none."""
+
+
+class AliasesFull(Conflict, type="aliases_full"):
+    """The model has as many aliases as it may have."""
+
+
 class ModelInUse(Conflict, type="model_in_use"):
-    """Sessions, jobs, shadows or snapshots depend on the model."""
+    """Sessions, jobs, shadows, snapshots or aliases depend on the model or version."""
 
 
 class ModelUnfit(Conflict, type="model_unfit"):

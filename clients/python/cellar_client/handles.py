@@ -1,4 +1,4 @@
-"""What a session, a stream and a job of either client show without a request."""
+"""Properties of sessions, streams and jobs that need no request; the same for both clients."""
 
 from cellar_client.catalogue.jobs import ENDED, JobCore
 from cellar_client.documents import Document, JobDocument, SessionDocument

@@ -118,7 +118,7 @@ class ClientCore:
         return call("GET", "/healthz", give_up_s=self.give_up_s)
 
     def ready(self) -> Operation[ReadyDocument]:
-        """Wait until the service can serve requests, and return what its store guarantees."""
+        """Wait until the service can serve requests, and return the guarantees of its store."""
         return call("GET", "/readyz", give_up_s=self.give_up_s)
 
     def is_ready(self) -> Operation[bool]:

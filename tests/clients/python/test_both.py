@@ -60,3 +60,11 @@ def test_a_problem_of_an_unknown_type_is_of_the_group_of_its_status() -> None:
         assert type(Problem.of({"type": "urn:cellar:problem:new", "status": status})) is group
     problem = Problem.of({"type": "urn:cellar:problem:overloaded", "status": 503, "detail": "full"}, 2.0)
     assert (type(problem), problem.retry_after_s, str(problem)) == (errors.Overloaded, 2.0, "503 overloaded: full")
+
+
+def test_a_stream_that_is_applied_exactly_once_takes_six_lines() -> None:
+    page = (DOCS / "python-client.md").read_text()
+    blocks = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    [example] = [block for block in blocks if "mill-7" in block]
+    assert "state=" in example
+    assert len([line for line in example.splitlines() if line.strip()]) <= 6

@@ -1,5 +1,6 @@
 """Models that the blocking client creates, publishes, imports and reads, and jobs that train them."""
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -60,8 +61,21 @@ def test_an_exported_file_is_imported(client: Client, tmp_path: Path, form: str,
     path = tmp_path / f"model{suffix}"
     path.write_bytes(client.models.export(f"file-{form}", form))
     assert client.models.import_file(f"copy-{form}", path)["digest"] == created["digest"]
+
+
+def test_files_that_cannot_be_imported(client: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(FileNotFoundError):
+        client.models.import_file("none", tmp_path / "none.onnx")
+    (tmp_path / "model.keras").write_bytes(b"nothing")
+    with pytest.raises(client_errors.ImportRefused) as caught:
+        client.models.import_file("none", tmp_path / "model.keras")
+    assert caught.value.document["place"] == "model.keras"
+    monkeypatch.setitem(sys.modules, "cellar.cli.import_file", None)
     with pytest.raises(ValueError, match="cellar import"):
-        client.models.import_file("copy", tmp_path / "model.keras")
+        client.models.import_file("none", tmp_path / "model.keras")
+    monkeypatch.setitem(sys.modules, "torch", None)
+    with pytest.raises(ValueError, match="pip install torch"):
+        client.models.import_file("none", tmp_path / "model.pt")
 
 
 def test_a_job_is_followed_to_its_end(client: Client) -> None:

@@ -160,6 +160,17 @@ class Table:
     def __init__(self, values: Any, index: Any = None, columns: Any = None) -> None:
         self.values, self.index, self.columns = np.array(values), index, columns
 
+    def __len__(self) -> int:
+        return len(self.values)
+
+    @property
+    def iloc(self) -> "Table":
+        """Return the table, whose rows are taken by number."""
+        return self
+
+    def __getitem__(self, rows: slice) -> "Table":
+        return Table(self.values[rows], self.index[rows], self.columns)
+
     def to_numpy(self) -> Any:
         """Return the values."""
         return self.values

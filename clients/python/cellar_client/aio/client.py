@@ -193,7 +193,7 @@ class AsyncSession(SessionHandle, AsyncPerformer):
 
 
 class AsyncModels(AsyncPerformer):
-    """The models of a service. A name alone is the newest version, `co2@3` is one version."""
+    """The models of a service. `co2` is the newest version, `co2@3` is one version, and `co2@live` that of an alias."""
 
     core: ModelsCore
 
@@ -203,10 +203,17 @@ class AsyncModels(AsyncPerformer):
     import_file = awaiting(ModelsCore.import_file)
     get = awaiting(ModelsCore.get)
     versions = awaiting(ModelsCore.versions)
+    describe = awaiting(ModelsCore.describe)
     weights = awaiting(ModelsCore.weights)
     export = awaiting(ModelsCore.export)
     delete = awaiting(ModelsCore.delete)
-    list = awaiting(ModelsCore.list)
+
+    alias = awaiting(ModelsCore.alias)
+    aliases = awaiting(ModelsCore.aliases)
+    move_alias = awaiting(ModelsCore.move_alias)
+    delete_alias = awaiting(ModelsCore.delete_alias)
+
+    list = iterating(ModelsCore.list)
 
 
 class AsyncJob(JobHandle, AsyncPerformer):

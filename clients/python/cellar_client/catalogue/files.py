@@ -5,6 +5,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from cellar_client.errors import ImportRefused
+
 PART_BYTES = 2**18
 
 STATE_DICTS = ("state_dict", "model_state_dict", "model", "actor_critic", "policy")
@@ -34,7 +36,8 @@ def read_torch_file(path: Path) -> Mapping[str, Any]:
 
 
 def network_of_file(path: Path, modules: Sequence[str] | None, ignore: Sequence[str]) -> bytes:
-    """Return the network of a file of another framework as a safetensors file. Raise ValueError."""
+    """Return the network of a file of another framework as a safetensors file. Raise ImportRefused, or ValueError."""
+    path.stat()
     try:
         reader = import_module("cellar.cli.import_file")
     except ImportError as error:
@@ -43,5 +46,9 @@ def network_of_file(path: Path, modules: Sequence[str] | None, ignore: Sequence[
             " `cellar`, which is not installed here, or by the command `cellar import` where it is"
         ) from error
     asked = reader.Import(path, None if modules is None else tuple(modules), tuple(ignore))
-    content: bytes = reader.read(asked).file()
+    try:
+        content: bytes = reader.read(asked).file()
+    except reader.CellarError as error:
+        document = {name: getattr(error, name, None) for name in ("detail", "place", "expected", "actual", "remedy")}
+        raise ImportRefused({**document, "type": "import_refused", "status": 422}) from error
     return content

@@ -1,4 +1,4 @@
-"""Models: created, published with weights, imported, read and deleted."""
+"""Models: created, published with weights, imported, read, described and deleted, and aliases of their versions."""
 
 import json
 import os
@@ -11,9 +11,9 @@ from cellar_client.arrays import safetensors
 from cellar_client.arrays.inputs import as_floats
 from cellar_client.catalogue.files import network_of_file, parts_of_file, read_torch_file
 from cellar_client.catalogue.torch_modules import modules_in
-from cellar_client.core.effects import Content, Operation, Request
+from cellar_client.core.effects import Content, Emission, Emit, Operation, Request
 from cellar_client.core.exchange import call, exchange, given
-from cellar_client.documents import Document, ModelDocument, ModelLineDocument, VersionDocument
+from cellar_client.documents import AliasDocument, Document, ModelDocument, ModelLineDocument, VersionDocument
 
 SENDS = {"Content-Type": safetensors.MEDIA_TYPE}
 
@@ -106,8 +106,16 @@ class ModelsCore:
     def versions(self, name: str) -> Operation[Sequence[VersionDocument]]:
         """List the versions of a model, oldest first. Raise ModelUnknown."""
         yield from self.get(name)
-        models = yield from self.list()
-        return next(model["versions"] for model in models if model["name"] == name)
+        page = yield from self._page(prefix=name, limit=1)  # the first of all that begin so
+        found: Sequence[VersionDocument] = page["models"][0]["versions"]
+        return found
+
+    def describe(
+        self, model: str, *, tags: Sequence[str] | None = None, description: str | None = None
+    ) -> Operation[ModelDocument]:
+        """Replace the tags of a version, its description, or both. An empty description removes it."""
+        body = given(tags=None if tags is None else [*tags], description=description)
+        return call("PATCH", _path(model), body, give_up_s=self.give_up_s)
 
     def weights(self, model: str, names: str = "cellar") -> Operation[dict[str, Any]]:
         """Return the weights of a version as arrays by name, Cellar's or those of `torch`."""
@@ -120,13 +128,47 @@ class ModelsCore:
         return (yield from exchange(request, self.give_up_s)).content
 
     def delete(self, model: str, *, force: bool = False) -> Operation[None]:
-        """Delete a model with all its versions. Raise ModelInUse if something depends on it, unless forced."""
+        """Delete a model, `co2`, or a version, `co2@3`. Raise ModelInUse if something depends on it, unless forced."""
         yield from call("DELETE", _path(model), params={"force": force or None}, give_up_s=self.give_up_s)
 
-    def list(self) -> Operation[Sequence[ModelLineDocument]]:
-        """List all models with their versions."""
-        found: Sequence[ModelLineDocument] = (yield from call("GET", "/v1/models", give_up_s=self.give_up_s))["models"]
+    def aliases(self, name: str) -> Operation[Sequence[AliasDocument]]:
+        """List the aliases of a model by name."""
+        page = yield from call("GET", _path(name, "aliases"), give_up_s=self.give_up_s)
+        found: Sequence[AliasDocument] = page["aliases"]
         return found
+
+    def move_alias(
+        self, name: str, alias: str, version: int, *, expected: int | None = None
+    ) -> Operation[AliasDocument]:
+        """Let an alias name a version: `co2@live` is that version from then on, also for sessions that follow it.
+
+        `expected` moves it only if it names that version now, and with 0 only if it does not exist. Raise AliasMoved.
+        """
+        body = {"version": version} | ({} if expected is None else {"expected": expected or None})
+        return call("PUT", _path(name, "aliases", alias), body, give_up_s=self.give_up_s)
+
+    def alias(self, name: str, alias: str) -> Operation[AliasDocument]:
+        """Return the version that an alias names."""
+        return call("GET", _path(name, "aliases", alias), give_up_s=self.give_up_s)
+
+    def delete_alias(self, name: str, alias: str, *, expected: int | None = None) -> Operation[None]:
+        """Delete an alias, with `expected` only if it names that version. Its sessions stay where they are."""
+        path, params = _path(name, "aliases", alias), {"expected": expected}
+        yield from call("DELETE", path, params=params, give_up_s=self.give_up_s)
+
+    def list(
+        self, *, prefix: str | None = None, tag: str | None = None, alias: str | None = None
+    ) -> Emission[ModelLineDocument]:
+        """Yield the models by name, page by page, each with its versions, or with those that a tag or alias selects."""
+        cursor: str | None = ""
+        while cursor is not None:
+            page = yield from self._page(prefix=prefix, tag=tag, alias=alias, cursor=cursor or None)
+            for model in page["models"]:
+                yield Emit(model)
+            cursor = page["cursor"] or None
+
+    def _page(self, **params: Any) -> Operation[Document]:
+        return call("GET", "/v1/models", params=params, give_up_s=self.give_up_s)
 
     def _publish(
         self,
@@ -158,7 +200,7 @@ def as_numpy(tensor: Any) -> Any:
 
 def _path(model: str, *rest: str) -> str:
     """Return the path of a model or version, or of something below it."""
-    return "/".join(("/v1/models", quote(model, safe="@"), *rest))
+    return "/".join(("/v1/models", *(quote(part, safe="@") for part in (model, *rest))))
 
 
 def _names(modules: Sequence[str] | None, ignore: Sequence[str]) -> dict[str, str]:

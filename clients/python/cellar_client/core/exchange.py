@@ -42,8 +42,14 @@ class Patience:
         self.waited_s, self._next_s = 0.0, FIRST_PAUSE_S
 
 
-def exchange(request: Request, give_up_s: float) -> Operation[Reply]:
-    """Send a request until it is answered. Raise Problem for an error, ConnectionFailed if there is no answer."""
+Problems = tuple[type[Problem], ...]
+
+
+def exchange(request: Request, give_up_s: float, if_applied: Problems = ()) -> Operation[Reply]:
+    """Send a request until it is answered. Raise Problem for an error, ConnectionFailed if there is no answer.
+
+    `if_applied` are the errors of a request that was applied, and is sent again because its reply was lost.
+    """
     patience: Patience | None = None
     lost = False
     while True:
@@ -56,8 +62,8 @@ def exchange(request: Request, give_up_s: float) -> Operation[Reply]:
         if reply.status < 300:
             return reply
         problem = problem_of(reply)
-        if isinstance(problem, NotFound) and request.method == "DELETE" and lost:
-            return reply  # the reply to the request that deleted it was lost
+        if lost and isinstance(problem, if_applied):
+            return reply
         if not isinstance(problem, Unavailable):
             raise problem
         patience, lost = patience or Patience(give_up_s), lost or problem.outcome == "unknown"
@@ -85,14 +91,18 @@ def call(
     give_up_s: float,
     params: Mapping[str, Any] | None = None,
     headers: Mapping[str, str] | None = None,
+    if_applied: Problems = (),
 ) -> Operation[Any]:
-    """Send JSON and return the JSON document of the answer, {} if the answer is empty.
+    """Send JSON and return the JSON document of the answer, {} if it is empty or one of `if_applied`.
 
     Parameters that are None are left out.
     """
     content = b"" if body is None else json.dumps(body).encode()
     sent = {**(JSON if body is not None else {}), **(headers or {})}
-    reply = yield from exchange(Request(method, path, content, sent, texts(params or {})), give_up_s)
+    request = Request(method, path, content, sent, texts(params or {}))
+    if method == "DELETE":
+        if_applied = (*if_applied, NotFound)
+    reply = yield from exchange(request, give_up_s, if_applied)
     return json.loads(reply.content) if reply.content and reply.status < 300 else {}
 
 

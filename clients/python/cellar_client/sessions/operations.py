@@ -19,7 +19,7 @@ from cellar_client.documents import (
     SnapshotDocument,
     WriterDocument,
 )
-from cellar_client.errors import Problem
+from cellar_client.errors import AlreadyExists, Problem
 from cellar_client.sessions.sent import session_path
 from cellar_client.values import LogEntry
 
@@ -130,10 +130,17 @@ class SessionOperations:
     def replay(self, model: str, session: str | None = None, *, since: str | None = None) -> Operation[ReplayDocument]:
         """Run the log on another version, and return how the outputs differ.
 
-        With `session`, create a session of that name in the resulting state. `since` is the position of the change with
-        which the run begins. If a reply is lost, AlreadyExists may be about a session that this call has created.
+        With `session`, create a session of that name in the resulting state; `differences` is then None. `since` is the
+        position of the change with which the run begins.
         """
-        return self._call("POST", "/replay", given(model=model, session=session, since=since))
+        body = given(model=model, session=session, since=since)
+        url, give_up_s = f"{self.path}/replay", self.give_up_s
+        found = yield from call("POST", url, body, give_up_s=give_up_s, if_applied=(AlreadyExists,))
+        if not found:  # it was created, and the reply was lost
+            again = yield from self.replay(model, since=since)
+            found = again | {"session": session, "differences": None}
+        replayed: ReplayDocument = found
+        return replayed
 
     def migrate(self, model: str, how: str = "auto") -> Operation[ChangeDocument]:
         """Move the session to another version: `carry` the state, `replay` the log, or `auto`."""

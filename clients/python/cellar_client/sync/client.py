@@ -135,7 +135,7 @@ class Session(SessionHandle, Performer):
 
 
 class Models(Performer):
-    """The models of a service. A name alone is the newest version, `co2@3` is one version."""
+    """The models of a service. `co2` is the newest version, `co2@3` is one version, and `co2@live` that of an alias."""
 
     core: ModelsCore
 
@@ -145,10 +145,17 @@ class Models(Performer):
     import_file = blocking(ModelsCore.import_file)
     get = blocking(ModelsCore.get)
     versions = blocking(ModelsCore.versions)
+    describe = blocking(ModelsCore.describe)
     weights = blocking(ModelsCore.weights)
     export = blocking(ModelsCore.export)
     delete = blocking(ModelsCore.delete)
-    list = blocking(ModelsCore.list)
+
+    alias = blocking(ModelsCore.alias)
+    aliases = blocking(ModelsCore.aliases)
+    move_alias = blocking(ModelsCore.move_alias)
+    delete_alias = blocking(ModelsCore.delete_alias)
+
+    list = iterating(ModelsCore.list)
 
 
 class Job(JobHandle, Performer):

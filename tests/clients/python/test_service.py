@@ -1,0 +1,96 @@
+"""Health, cells, jobs, versions, and documents that have the members of the API."""
+
+import inspect
+import json
+from typing import get_type_hints
+
+import pytest
+
+from cellar_client import Check, Client, ConnectionFailed, documents
+from cellar_client import errors as client_errors
+from tests.docs.pages import DOCS
+
+GRU = {"in_size": 2, "layers": [{"type": "recurrent", "cell": "gru", "hidden_size": 3}]}
+
+SCHEMAS = {"ModelLineDocument": "ModelLine", "VersionDocument": "VersionLine", "StateDocument": "StateLine"}
+SCHEMAS |= {"ParameterDocument": "ParameterLine", "TrainingSettings": "JobRequest"}
+"""Names of schemas that are not those of the documents."""
+
+
+def test_health_and_readiness(client: Client) -> None:
+    assert client.health()["status"] == "alive"
+    assert client.ready()["store"]
+    assert client.is_ready()
+    with Client("http://127.0.0.1:1", give_up_s=0.1) as nowhere:
+        assert not nowhere.is_ready()
+        with pytest.raises(ConnectionFailed):
+            nowhere.health()
+
+
+def test_equations_are_explained(client: Client) -> None:
+    found = client.explain_cell("h = tanh(W @ x + U @ h)", {"in": 3, "hidden": 2})
+    assert [parameter["shape"] for parameter in found["parameters"]] == [[2, 3], [2, 2]]
+    with pytest.raises(client_errors.CellInvalid):
+        client.explain_cell("h = tanh(", {"in": 3, "hidden": 2})
+
+
+def test_versions_are_listed_and_checked(client: Client) -> None:
+    client.models.create("listed", GRU)
+    weights = client.models.weights("listed")
+    outputs = client.session(model="listed").sequence([[1, 2], [3, 4]]).output
+    check = Check([[1, 2], [3, 4]], outputs + 0.01, tolerance=0.1)
+    client.models.publish("listed", GRU, {name: value + 1e-6 for name, value in weights.items()}, check)
+    first, second = client.models.versions("listed")
+    assert (first["model"], second["model"]) == ("listed@1", "listed@2")
+    assert 0.005 < second["metrics"]["check_max_difference"] < 0.02
+    client.session("uses-it", "listed")
+    with pytest.raises(client_errors.ModelInUse):
+        client.models.delete("listed")
+    client.models.delete("listed", force=True)
+    with pytest.raises(client_errors.ModelUnknown):
+        client.models.versions("listed")
+
+
+def test_versions_have_aliases_and_tags(client: Client) -> None:
+    for seed in range(2):
+        client.models.publish(
+            "tagged", GRU, client.models.weights(client.models.create(f"seed-{seed}", GRU, seed)["model"])
+        )
+    assert client.models.move_alias("tagged", "live", 1, expected=0)["model"] == "tagged@1"
+    session = client.session(model="tagged@live")
+    with pytest.raises(client_errors.AliasMoved) as caught:
+        client.models.move_alias("tagged", "live", 2, expected=0)
+    assert caught.value.document["version"] == 1
+    client.models.move_alias("tagged", "live", 2, expected=1)
+    assert client.models.alias("tagged", "live")["version"] == client.models.get("tagged@live")["version"] == 2
+    assert session.step([1, 2]).step == 1
+    assert client.models.describe("tagged@1", tags=["old"], description="the first")["tags"] == ["old"]
+    [found] = client.models.list(prefix="tagged", tag="old")
+    assert [version["model"] for version in found["versions"]] == ["tagged@1"]
+    assert [alias["alias"] for alias in client.models.aliases("tagged")] == ["live"]
+    session.delete()
+    client.models.delete("tagged@1")
+    client.models.delete_alias("tagged", "live", expected=2)
+    with pytest.raises(client_errors.AliasUnknown):
+        client.models.alias("tagged", "live")
+    assert [version["version"] for version in client.models.versions("tagged")] == [2]
+
+
+def test_jobs_are_listed(client: Client) -> None:
+    client.models.create("jobs", GRU)
+    job = client.train(
+        "jobs", [[[1.0, 2.0]], [[3.0, 4.0]]], [[[0.0] * 3]] * 2, layout="TBF", epochs=1, publish="always"
+    )
+    assert job.wait() == "jobs@2"
+    assert job.id in [each.id for each in client.jobs(state="succeeded")]
+    assert (job.progress["epoch"], len(job.losses)) == (1, 1)
+    held_out = client.train("jobs", [[1, 2]] * 9, [[0] * 3] * 9, validation=([[1, 2]], [[0] * 3]), epochs=1)
+    assert held_out.refresh()["job"] == held_out.id
+
+
+def test_documents_have_members_of_the_api() -> None:
+    schemas = json.loads((DOCS.parent / "openapi" / "openapi.json").read_text())["components"]["schemas"]
+    for name, found in vars(documents).items():
+        if inspect.isclass(found) and found.__module__ == documents.__name__:
+            schema = schemas[SCHEMAS.get(name, name.replace("Document", "Answer"))]
+            assert get_type_hints(found).keys() <= schema["properties"].keys(), name
