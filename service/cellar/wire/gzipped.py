@@ -23,10 +23,7 @@ class Gunzip:
         self._begun = False
 
     def feed(self, data: bytes) -> Iterator[bytes]:
-        """Yield the decoded bytes, at most PIECE_BYTES at a time. Raise MalformedBody.
-
-        Each piece is decoded when it is requested, so a caller can stop early.
-        """
+        """Yield the decoded bytes when they are requested, at most PIECE_BYTES at a time. Raise MalformedBody."""
         while data:
             if self._member.eof:
                 self._member = zlib.decompressobj(_GZIP)

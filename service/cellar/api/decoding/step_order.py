@@ -47,10 +47,7 @@ class Order:
         self._failed: dict[Chain, int] = {}
 
     def predecessor(self, session: str, place: Place) -> PendingSteps | None:
-        """Return the step that must succeed before this one, if it is in flight.
-
-        Raise NotReached if it has failed, until it is sent again or the client sends a position.
-        """
+        """Return the step in flight that must succeed before this one. Raise NotReached if it has failed."""
         chain = session, place.writer
         failed = self._failed.get(chain)
         if failed is None:

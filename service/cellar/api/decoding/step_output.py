@@ -29,10 +29,7 @@ def laid_out(outputs: Floats, layout: str) -> Floats:
 
 
 def as_json(result: StepResult) -> bytes:
-    """Return `document_of` as JSON.
-
-    Long outputs are encoded in parts, because the encoder holds the interpreter lock; other threads may run between.
-    """
+    """Return `document_of` as JSON. Long outputs are encoded in parts, between which other threads may run."""
     document = document_of(result)
     name = name_of(result)
     numbers = document[name]

@@ -27,10 +27,7 @@ def models_at(kind: Any, loc: Sequence[Part]) -> list[type[BaseModel]]:
 
 
 def places_below(kind: Any, loc: Sequence[Part]) -> dict[str, str]:
-    """Return the members of objects inside the object at a location, by name, as paths: `optimiser.momentum`.
-
-    Of several with one name, the one at the least depth, and of these the first.
-    """
+    """Return by name the paths of members of objects inside that object, as `optimiser.momentum`, the least deep."""
     found: dict[str, str] = {}
     level: list[tuple[str, type[BaseModel]]] = [("", model) for model in models_at(kind, loc)]
     for _ in range(DEEPEST):

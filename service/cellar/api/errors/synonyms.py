@@ -165,10 +165,7 @@ LAYERS: dict[str, str] = {
 
 
 def synonym(name: str, known: list[str]) -> str | None:
-    """Return the known member that a name means, None if it means none.
-
-    It has this name apart from case and separators, or the name is its name in another framework.
-    """
+    """Return the known member that a name means, in another case or with other separators, or in another framework."""
     plain = plain_name(name)
     same = [each for each in known if plain_name(each) == plain]
     return next((each for each in (*same, *MEMBERS.get(plain, ())) if each in known), None)

@@ -92,10 +92,7 @@ class _Fault:
 
 
 def invalid_body(found: Sequence[Mapping[str, Any]], document: Any, kind: Any = None) -> InvalidInput:
-    """Return the error at the greatest depth of `document`: in a union, that of the branch that fits best.
-
-    `kind` is the type that the document should have.
-    """
+    """Return the error at the greatest depth of a document that should have the type `kind`."""
     faults = [_Fault(each, _real_path(each["loc"], document, each["type"]), kind) for each in found]
     fault = max(faults, key=lambda each: len(each.path))
     if fault.type == "missing":
@@ -225,10 +222,7 @@ def _value_hint(sent: Any, known: list[str]) -> str:
 
 
 def invalid_request(found: Sequence[Mapping[str, Any]], document: Any, kind: Any = None) -> InvalidInput:
-    """Return one of FastAPI's validation errors, whose locations begin with body, path, query or header.
-
-    `kind` is the type that the body should have.
-    """
+    """Return one of FastAPI's validation errors; `kind` is the type that the body should have."""
     outside = [fault for fault in found if fault["loc"][0] in LOCATIONS]
     if not outside:
         return invalid_body([{**fault, "loc": fault["loc"][1:]} for fault in found], document, kind)

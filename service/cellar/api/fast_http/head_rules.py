@@ -32,10 +32,7 @@ def check_head(method: bytes, version: str, target: bytes, headers: Headers) -> 
 
 
 def split_target(target: bytes) -> tuple[bytes | None, bytes]:
-    """Return the host in a target that is a whole URL, which replaces the Host header, and the rest as a path.
-
-    The host is None in a target that is a path.
-    """
+    """Return the host in a target that is a whole URL, None in a path, and the rest as a path."""
     found = None if target.startswith(b"/") else ABSOLUTE.fullmatch(target)
     if found is None:
         return None, target

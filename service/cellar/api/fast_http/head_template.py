@@ -36,10 +36,7 @@ MOST_HEAD_BYTES = 1024
 
 
 def form_of(data: bytes, *, keyed: bool) -> bytes | None:
-    """Return the form of the head at the beginning of `data`; `keyed` if it has an Idempotency-Key.
-
-    None if the head is incomplete, long, or written in an unusual way.
-    """
+    """Return the form of the head at the beginning of `data`, None if it is incomplete, long or unusual."""
     form = data[: data.find(b"\r\n\r\n", 0, MOST_HEAD_BYTES) + 4]
     for name, hole in _HOLES.items():
         form, found = hole.subn(rb"\1" + _MARKS[name], form)

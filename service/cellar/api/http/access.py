@@ -105,10 +105,7 @@ def _name_of(host: str) -> str:
 
 
 class AccessControl:
-    """Stores the caller of an HTTP request in its scope, or refuses the request.
-
-    `Streams` does the same for WebSockets, and refuses them with a close code.
-    """
+    """Stores the caller of an HTTP request in its scope, or refuses the request. `Streams` checks WebSockets."""
 
     def __init__(self, app: ASGIApp, access: Access) -> None:
         self._app = app

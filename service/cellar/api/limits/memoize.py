@@ -15,10 +15,7 @@ MOST = 256
 
 
 def memoized(function: Callable[[*Arguments], Result]) -> Callable[[*Arguments], Result]:
-    """Return the function with a cache of its last results, except those for long arguments.
-
-    A cache that limits only the number of entries would keep any amount of bytes that clients send.
-    """
+    """Return the function with a cache of its last results, except those for long arguments of clients."""
     cached = lru_cache(maxsize=MOST)(function)
 
     @wraps(function)

@@ -78,10 +78,7 @@ async def read_json(request: Request) -> Any:
 
 
 def validated_as(kind: Any, adapter: TypeAdapter[Result], document: Any) -> Result:
-    """Return decoded JSON as the type that a route takes, by its adapter.
-
-    Raise InvalidInput with a pointer to the fault.
-    """
+    """Return decoded JSON as the type that a route takes. Raise InvalidInput with a pointer to the fault."""
     try:
         return adapter.validate_python(document)
     except ValidationError as error:

@@ -32,10 +32,7 @@ def last_line(sequence: LongSequence) -> bytes:
 
 
 def problem_line(error: CellarError, sequence: LongSequence) -> bytes:
-    """Return the line of an error that ends the answer early; `first` is the first step that has not run.
-
-    `position` is that of the session, from which another request may continue.
-    """
+    """Return the line of an error, with the first step that has not run and the position of the session."""
     return _line({**place_of(sequence), "first": sequence.steps, **embedded(error)})
 
 

@@ -49,10 +49,7 @@ class StepsInFlight:
         self._freed = asyncio.Event()
 
     def begin(self, submission: Submission | Several) -> Submission | Several | None:
-        """Submit a step, or several. An error is their answer.
-
-        Return the part for which there is no room, if any: the session, or the socket, may have no more in flight.
-        """
+        """Submit a step, or several. Return the part for which the session or the socket has no room, if any."""
         queue = self._queues.get(submission.session)
         if queue is None:
             queue = self._queues[submission.session] = _Queue(submission.session, self._note_done)

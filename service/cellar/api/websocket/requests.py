@@ -23,10 +23,7 @@ from cellar.wire.json.outline import outline
 
 
 class SessionNames:
-    """Finds the session of a message: that of the socket, or the one that the message names on a socket of many.
-
-    `session` is None for a socket of many.
-    """
+    """Finds the session of a message: that of the socket, or the one that the message names if `session` is None."""
 
     def __init__(self, caller: Caller, session: str | None) -> None:
         self._tenant = caller.tenant
@@ -61,10 +58,7 @@ class Resume(NamedTuple):
 
 
 def read_text(text: bytes, names: SessionNames) -> Submission | Resume:
-    """Return the request in a text message. A fault of a step is the error of that step.
-
-    Raise MalformedJson for a text that is not complete JSON, or not UTF-8.
-    """
+    """Return the request in a text message, with the fault of a step as its error. Raise MalformedJson."""
     plain = plain_object(text)
     return (None if plain is None else _plain_step(plain, names)) or _read_any(text, names)
 

@@ -88,10 +88,7 @@ class Submission:
 
 
 class Several:
-    """Plain single steps of one session in one frame, which are submitted and answered together.
-
-    It has the members of a `Submission`, and the outcome of each step.
-    """
+    """Plain single steps of one session in one frame, submitted together; has the members of `Submission`."""
 
     __slots__ = ("command", "count", "error", "nbytes", "outcomes", "pending", "place", "result", "session", "tags")
 

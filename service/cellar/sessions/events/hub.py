@@ -87,10 +87,7 @@ class EventHub:
             self._events.unfollow(topic.key)
 
     async def notices(self, subscription: Subscription) -> AsyncIterator[Notice]:
-        """Yield the notices of a subscription until the session ends or the service stops.
-
-        Raise StoreUnavailable or StoreCorrupt.
-        """
+        """Yield the notices of a subscription until its end. Raise StoreUnavailable or StoreCorrupt."""
         while True:
             if subscription.missed or subscription.buffer:
                 for notice in subscription.next_notices():
@@ -180,10 +177,7 @@ class EventHub:
             keys = unfinished
 
     async def _read(self, after: Mapping[SessionKey, int]) -> Mapping[SessionKey, EventPage | MissingSession]:
-        """Return the stored events of these sessions after these revisions.
-
-        A session that cannot be read is left out, and its subscribers read it themselves, so that they get the error.
-        """
+        """Return the stored events after these revisions, without sessions that subscribers must read themselves."""
         try:
             return await self._events.read(after)
         except StoreUnavailable:

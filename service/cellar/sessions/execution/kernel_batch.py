@@ -135,10 +135,7 @@ def most_row_steps(sizes: Sizes) -> int:
 def run_wanted(
     network: Network, works: Sequence[BatchItem], executor: Executor | None, most_steps: int = CHUNK_STEPS
 ) -> tuple[int, int]:
-    """Run the next chunk of every work that may run now; the others are not changed.
-
-    Return the rows and steps of the call, (0, 0) if there was none.
-    """
+    """Run the next chunk of every work that may run. Return the rows and steps of the call, (0, 0) for none."""
     some = [work for work in works if work.begins()]
     return run_together(network, some, executor, most_steps) if some else (0, 0)
 
@@ -246,10 +243,7 @@ def _note_bad(
 
 
 class DryRun(BatchItem):
-    """A sequence that is run on a given record of a session, which may differ from the stored one.
-
-    When it has run, `after` is the record after the steps.
-    """
+    """A sequence that is run on a given record, perhaps not the stored one; `after` is the record after it."""
 
     __slots__ = ("request",)
 

@@ -50,10 +50,7 @@ class Batch(NamedTuple):
 
 
 class MicroBatcher:
-    """The queues of one network: single steps, and sequences, which take turns.
-
-    The lifecycle adds works, starts their calls and commits what they have computed.
-    """
+    """The queues of one network, of single steps and of sequences, which take turns. The lifecycle starts its calls."""
 
     def __init__(self, network: Network, turns: ThreadShares) -> None:
         self.cost = CallCost(network.flops)
@@ -155,10 +152,7 @@ class MicroBatcher:
         return min(CHUNK_STEPS, self.cost.steps_a_call(sum([work.rows for work in works])))
 
     def _give_up_late(self, works: Sequence[BatchItem]) -> None:
-        """End the requests of a call that would be answered after their deadline.
-
-        A lone request is not ended: its kernel begins in time, and no other request has delayed it.
-        """
+        """End the requests of a call that would be answered after their deadline, unless one is alone."""
         if len(works) == 1 and not (self._steps or self._sequences):
             return
         steps = 1 if self._was_steps else max([work.steps for work in works])

@@ -98,10 +98,7 @@ class ModelCache:
         return None if meta.deleted is not None else self._at_hand(ModelKey(tenant, meta.model, meta.model_digest))
 
     async def fetch(self, tenant: str, meta: SessionMeta) -> LoadedModel:
-        """Return the session's model, ready to run.
-
-        Raise ModelDeleted if it was deleted, also if another model has its name now.
-        """
+        """Return the session's model, ready to run. Raise ModelDeleted, also if another model has its name now."""
         if meta.deleted is not None:
             raise model_deleted(meta.model)
         key = ModelKey(tenant, meta.model, meta.model_digest)

@@ -34,10 +34,7 @@ class ThreadShares:
         """The used time of the network whose call was started last."""
 
     def run(self, account: ThreadShare, call: Callable[[], float], done: Done) -> None:
-        """Run a call, which returns its duration in seconds, on a thread in its turn, and then call `done`.
-
-        A network may have one call here at a time.
-        """
+        """Run a network's only call, which returns its seconds, on a thread in its turn, then call `done`."""
         account.used_s = max(account.used_s, self._now_s)
         self._waiting.append((account, call, done))
         self._start()

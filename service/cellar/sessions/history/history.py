@@ -89,10 +89,7 @@ class SessionHistory:
         return HistoryAnswer(stored.position, usable(stored), reachable(stored))
 
     async def log(self, key: SessionKey, after: int, limit: int) -> LogAnswer:
-        """Return up to `limit` entries of the log after revision `after`, fewer if they are large.
-
-        Raise NotKept if the session has no log.
-        """
+        """Return up to `limit` entries of the log after revision `after`. Raise NotKept if there is no log."""
         summary = await self._store.summary(key)
         if not summary.meta.log:
             raise NotKept("the session has no log: create it with `log`")

@@ -140,10 +140,7 @@ class Differences:
 
 
 async def compare(entry: LogEntry, own: LogReplay, other: LogReplay, differences: Differences) -> None:
-    """Run the next change in two replays, a part at a time, and add the differences of their outputs.
-
-    Both must have the same rows and the same size of outputs. Raise as `LogReplay.outputs`.
-    """
+    """Run the next change in two replays of the same rows and outputs, and add the differences."""
     largest, its = 0.0, other.outputs(entry)
     async for mine in own.outputs(entry):
         apart = np.abs(mine.astype(np.float64) - await anext(its))

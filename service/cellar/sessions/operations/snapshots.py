@@ -61,10 +61,7 @@ class Snapshots:
         await self._snapshots.delete(key, name)
 
     async def restore(self, key: SessionKey, name: str, identity: Identity) -> ChangeAnswer:
-        """Put the session into the state of a snapshot, at step 0 of a new epoch.
-
-        Raise SnapshotUnknown, SnapshotUnfit or KernelRevisionMismatch.
-        """
+        """Restore the state of a snapshot. Raise SnapshotUnknown, SnapshotUnfit or KernelRevisionMismatch."""
         mark = fingerprint("restore", names=name)
         try:
             copy = await self._snapshots.read(key, name)

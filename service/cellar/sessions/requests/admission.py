@@ -190,10 +190,7 @@ class Admission:
     def move(
         self, now_s: float, requests: int, model: ModelQueue, size: Size, left_s: float | None
     ) -> ModelQueue | None:
-        """Count requests that wait with their model, which was not known before, if they are heavy.
-
-        Return that model's queue, or raise, as `enter`.
-        """
+        """Count waiting requests with their model, which was not known before, if they are heavy. Raise as `enter`."""
         if model.cost.request_s(*size) < HEAVY_S:
             return None
         self._check_model(now_s, model, left_s)
@@ -226,10 +223,7 @@ class Admission:
             self.on_empty()
 
     def _model_wait_s(self, now_s: float, model: ModelQueue) -> float:
-        """Return how long those that wait for the model will take.
-
-        Models share the threads, each turn and turn about, so none waits for more of another than it has itself.
-        """
+        """Return how long those that wait for the model will take; models share the threads in turns."""
         own_s = model.calls_s()
         others_s = min(max(0.0, self._calls_s - model.counted_s), self._busy * own_s)
         return max(own_s, (own_s + others_s) / self._threads, model.wait_s(now_s))

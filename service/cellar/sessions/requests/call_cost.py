@@ -85,10 +85,7 @@ class CallCost:
         return self.row_s + self.fixed_s / self._sequence_rows
 
     def steps_a_call(self, rows: int) -> int:
-        """Return how many time steps of `rows` rows one call may have, at least one.
-
-        Sequences are not cut before the first measurement.
-        """
+        """Return how many time steps of `rows` rows one call may have, any number before the first measurement."""
         step_s = self.step_s(rows)
         return max(1, int(CALL_S / step_s)) if self.is_measured and step_s > 0 else MANY_STEPS
 

@@ -158,10 +158,7 @@ class Request(PendingResult[Result], ABC):
             raise IllegalTransition(f"a request that was {self.state.name} cannot be {state.name}")
 
     def enter(self, admission: Admission, queue: ModelQueue | None) -> None:
-        """Count the request among those that wait; `queue` is that of its model, None if it is not known yet.
-
-        Raise Overloaded if it would take too long.
-        """
+        """Count the request among those that wait, with the queue of its model if it is known. Raise Overloaded."""
         now_s = self.began_s
         left_s = None if self.until_s is None else self.until_s - now_s
         if queue is None or self.size is NO_SIZE:
@@ -210,10 +207,7 @@ class Request(PendingResult[Result], ABC):
             self.give_up(DeadlineExceeded("the request would have been answered after its time"))
 
     def starts(self) -> bool:
-        """Return whether the kernel may run it: it was not cancelled and is in time. Its deadline ends here.
-
-        Called on the thread of the kernel.
-        """
+        """Return whether the kernel may run it, and end its deadline. Called on the thread of the kernel."""
         if self._outcome is not None:
             return False
         turn = self.turn

@@ -18,10 +18,7 @@ CONTENTION_S = 20.0
 
 
 def note_loss(request: Request[Any], commit: Commit, now: SessionRecord) -> CellarError | None:
-    """Note that the session had changed before the commit. Return the error that ends the request, None to run again.
-
-    `now` is the session as it is.
-    """
+    """Note that the session had changed before the commit. Return an error, or None for the request to run again."""
     before, time_s = commit.before, monotonic()
     request.lost += 1
     if request.lost >= PATIENT_LOSSES:

@@ -59,10 +59,7 @@ class SessionQueue:
             del self.current[kept:]
 
     def take_apart(self) -> list[StepRequest]:
-        """Replace batches among the current requests by their steps. Return all steps, none if there is no batch.
-
-        The first step stays current, and the others wait again.
-        """
+        """Replace batches by their steps, of which the first stays current. Return all steps, none without a batch."""
         if all([request.count == 1 for request in self.current]):  # noqa: C419  # a generator costs twice as much
             return []
         current = [request for request in self.current if isinstance(request, StepRequest)]  # changes are always alone
@@ -114,10 +111,7 @@ class SessionCache:
         return self._queues.get(key)
 
     def set_record(self, queue: SessionQueue, record: SessionRecord | None) -> None:
-        """Set the record of a session, None if it is not known.
-
-        The model and the checked shape are kept if the metadata are the same, as after steps.
-        """
+        """Set the record of a session. Model and checked shape stay if the metadata are the same, as after steps."""
         before, queue.record = queue.record, record
         if record is None or before is None or record.meta is not before.meta:
             queue.served = queue.checked_shape = None
@@ -126,10 +120,7 @@ class SessionCache:
         self._bytes += _bytes_of(record) - _bytes_of(before)
 
     def evict(self) -> None:
-        """Remove the least recently used sessions while the cache is too large.
-
-        A session in use is kept, and counts as used now.
-        """
+        """Remove the least recently used sessions while the cache is too large. One in use counts as used now."""
         looks = MOST_BUSY
         while self._bytes > self._max_bytes and looks:
             queue = next(iter(self._queues.values()))

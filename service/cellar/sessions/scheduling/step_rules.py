@@ -34,10 +34,7 @@ class StepRules:
         check_state(record, sizes)
 
     def check_steps(self, queue: SessionQueue, request: StepRequest, record: SessionRecord, sizes: Sizes) -> None:
-        """Raise a CellarError if the steps of a request cannot be run on the record.
-
-        Steps of a shape that was accepted are not checked again as long as the record is the same.
-        """
+        """Raise a CellarError if the steps of a request cannot be run on the record, unless their shape was checked."""
         if request.shape == queue.checked_shape and request.reset is None and record is queue.record:
             return
         check_inputs(request.inputs, request.kind, record.meta, sizes, self._limits.max_numbers)

@@ -168,10 +168,7 @@ class Sessions:
     async def list(
         self, tenant: str, *, cursor: str = "", limit: int = 100, wanted: SessionFilter = EVERY_SESSION
     ) -> PageAnswer:
-        """Return up to `limit` sessions after `cursor`; fewer, or none, if the search has to examine many.
-
-        Raise InvalidInput for an invalid cursor.
-        """
+        """Return up to `limit` sessions after `cursor`; fewer, or none, if it examines many. Raise InvalidInput."""
         found, after = await self._store.list(tenant, cursor, limit, wanted)
         return PageAnswer(tuple(self._describe(summary) for summary in found), after)
 
@@ -188,19 +185,13 @@ class Sessions:
         return record, sizes, max(1, min(self._limits.max_sequence_steps, outputs))
 
     async def find(self, key: SessionKey, identity: Identity, mark: bytes) -> Committed | SessionRecord:
-        """Return the answer to a request seen before, or the session if the request may run on it as it is.
-
-        `mark` is the fingerprint of the request's body.
-        """
+        """Return the answer to a request seen before, or the session; `mark` is the fingerprint of the body."""
         if identity != APPEND:
             check_identity(identity)
         return await self._store.find(key, identity, mark)
 
     async def attempt(self, record: SessionRecord, inputs: Floats, *, reset: Reset = False) -> DryRun:
-        """Run a sequence (T, batch_size, in_size) on the session as `record` has it, and commit nothing.
-
-        Raise the errors of a sequence, except conflicts.
-        """
+        """Run a sequence (T, batch_size, in_size) on a session as `record` has it, and commit nothing."""
         check_finite(inputs)
         return await self._scheduler.attempt(record, inputs, rows_to_reset(reset, inputs.shape[1]))
 

@@ -51,10 +51,7 @@ def start_of(epoch: bytes) -> Position:
 
 
 def advance(position: Position, inputs: Floats, reset: Mask | None = None) -> Position:
-    """Return the position after the steps of `inputs` (T, B, F), float32 and C-contiguous.
-
-    Rows under the mask (B,) were reset before the first of them.
-    """
+    """Return the position after the steps (T, B, F), float32, before which the rows under the mask (B,) were reset."""
     epoch, step, digest = position
     steps = len(inputs)
     data = inputs.tobytes()
@@ -74,10 +71,7 @@ def each_digest(position: Position, inputs: Floats) -> bytes:
 
 
 def fingerprint(kind: Kind, *bodies: Floats | Mask, names: str = "") -> bytes:
-    """Return a hash of 16 bytes that identifies the body of a request: its kind, names, shapes and bytes of arrays.
-
-    The arrays are C-contiguous.
-    """
+    """Return a hash of 16 bytes of a request's body: its kind, names, and the shapes and bytes of its arrays."""
     shapes = [body.shape for body in bodies]
     digest = blake2b(f"{kind}{names}{shapes}".encode(), digest_size=DIGEST_BYTES)
     for body in bodies:
@@ -97,8 +91,5 @@ def step_fingerprints(inputs: Floats) -> bytes:
 
 
 def new_epoch(incarnation: bytes, before: Position, mark: bytes) -> bytes:
-    """Return the epoch that a change at `before` begins; `mark` identifies the request.
-
-    A session is at a position only once, so no epoch occurs twice.
-    """
+    """Return the epoch that a change at `before` begins, and no other one; `mark` identifies the request."""
     return blake2b(f"{incarnation.hex()} {before} ".encode() + mark, digest_size=EPOCH_BYTES).digest()

@@ -37,10 +37,7 @@ class RedisBlobs:
         self._scripts = Scripts(client, "blob")
 
     def put(self, data: bytes | memoryview) -> str:
-        """Store the bytes and return their digest. The head is written last: a blob with a head is complete.
-
-        Raise BodyTooLarge or StoreUnavailable.
-        """
+        """Store the bytes, with the head last, and return their digest. Raise BodyTooLarge or StoreUnavailable."""
         if len(data) > MAX_BLOB_BYTES:
             limit = MAX_BLOB_BYTES // 1024**2
             raise BodyTooLarge(

@@ -81,10 +81,7 @@ class RedisJobs:
         return [job for job in found if _trains(job, model) and job.state in ("queued", "running")]
 
     def list(self, tenant: str, limit: int, state: JobState | None = None) -> list[Job]:
-        """Return the newest jobs, or those in one state; names of expired jobs are removed from the index.
-
-        Raise StoreUnavailable.
-        """
+        """Return the newest jobs, or those in one state; expired names leave the index. Raise StoreUnavailable."""
         found: list[Job] = []
         gone: list[str] = []
         with redis_errors():

@@ -63,10 +63,7 @@ class RedisShadows:
         return gone.result() == 1 or gone.resent
 
     async def behind(self, tenant: str) -> Sequence[SessionKey]:
-        """Return the sessions of a tenant that have changes which their shadow has not followed.
-
-        Names of sessions without a shadow are removed from the set.
-        """
+        """Return the sessions of a tenant whose shadow has changes to follow, and remove names without a shadow."""
         (reply,) = await self._client.read([(b"SMEMBERS", self._keys.shadows(tenant))])
         keys = [SessionKey(tenant, text(name)) for name in items(reply)]
         found: list[SessionKey] = []

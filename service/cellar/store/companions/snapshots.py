@@ -44,10 +44,7 @@ _STATE = (b"h:", b"m:", b"s:")
 
 @dataclass(frozen=True, slots=True)
 class _Copied:
-    """The reply of the script.
-
-    `copied`: it has made a copy now. `fields`: the present head, then head, meta and about of the copy.
-    """
+    """The reply of the script: whether it has copied now; the present head, then head, meta and about of the copy."""
 
     copied: bool
     resent: bool

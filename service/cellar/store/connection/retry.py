@@ -125,10 +125,7 @@ class RetryingClient:
         return [answer or _given_up(failures[index], index in sent) for index, answer in enumerate(answers)]
 
     async def take_turn(self, key: bytes, interval_s: float) -> bool:
-        """Return whether this process is the first to ask under this key within `interval_s`. Raise StoreUnavailable.
-
-        Processes that do the same work now and then share it so.
-        """
+        """Return whether this process is the first to ask for a key within `interval_s`. Raise StoreUnavailable."""
         turn = (b"SET", key, b"", b"NX", b"PX", b"%d" % max(1, interval_s * 1000))
         (answer,) = await self.execute([turn])
         return answer.result() is not None

@@ -25,10 +25,7 @@ class Scripts:
         self._checked_s = -math.inf
 
     def run(self, name: str, keys: Sequence[str], args: Sequence[str | int | float | bytes]) -> Any:
-        """Run a script by its hash; a Redis that does not have it is sent the text. Raise redis-py's errors.
-
-        In a cluster the text goes only to the primary that owns the keys.
-        """
+        """Run a script by its hash; a Redis that does not have it is sent the text. Raise redis-py's errors."""
         if monotonic() - self._checked_s > CHECK_INTERVAL_S:
             self._check_rights(f"{keys[0]}:probe")
         return self._run(load_script(*self._prelude, f"{self._folder}/{name}"), keys, args)

@@ -55,10 +55,7 @@ class RedisProtocol(asyncio.Protocol):
         self.gone: asyncio.Future[None] = loop.create_future()
 
     def send(self, call: PendingReply) -> None:
-        """Write the commands of a call.
-
-        Its timeout begins when the calls before it have their replies, because those may be waiting for replicas.
-        """
+        """Write the commands of a call. Its timeout begins when the calls before it have their replies."""
         if self._transport is None or self.closed:
             return call.end(lost("not_applied"))
         self._calls.append(call)

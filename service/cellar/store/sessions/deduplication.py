@@ -142,10 +142,7 @@ def _early(what: str, number: int) -> str:
 
 
 def changes_since(record: SessionRecord, entries: Sequence[Entry], position: Position) -> list[Entry]:
-    """Return the changes after `position`, oldest first. `entries` are the ring, in any order.
-
-    Raise PositionConflict if the ring does not lead back to that position.
-    """
+    """Return the changes of the ring after `position`, oldest first. Raise PositionConflict if none leads to it."""
     by_revision = {entry.revision: entry for entry in entries}
     missed: list[Entry] = []
     before = record.position

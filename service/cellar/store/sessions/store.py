@@ -127,10 +127,7 @@ class RedisSessions:
         return self._record(key, items(fields), dead)
 
     async def find(self, key: SessionKey, identity: Identity, fingerprint: bytes) -> Committed | SessionRecord:
-        """Return the answer to a repeated request, or the session if the request is new and may run on it.
-
-        Raise PositionConflict, FingerprintMismatch, or what `load` raises.
-        """
+        """Return the answer to a repeated request, else the session. Raise PositionConflict or FingerprintMismatch."""
         entries = self._slots if identity.writer is None else (*self._slots, *_PLACES)
         commands: list[Command] = [
             (b"HMGET", self.keys.record(key), *_FIELDS, *entries),

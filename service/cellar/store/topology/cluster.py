@@ -190,10 +190,7 @@ class Cluster:
         return groups
 
     async def _send(self, call: "_Call", slots: SlotMap, some: Iterable[int], asked: dict[int, NodeAddress]) -> None:
-        """Send some of the commands, follow redirects, and note the reply to each.
-
-        `asked` has the node for each command that was redirected by ASK.
-        """
+        """Send commands, follow redirects, and note the replies. `asked` has the nodes of those redirected by ASK."""
         left = list(some)
         for _ in range(MAX_REDIRECTS):
             groups = self._groups(call, slots, left, asked)

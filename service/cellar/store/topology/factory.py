@@ -100,10 +100,7 @@ def _by_sentinel(address: SentinelAddress) -> redis.Redis:
 
 
 class _PrimaryConnection(SentinelManagedConnection):
-    """A connection that closes when a read is interrupted, as every other connection of redis-py does.
-
-    If it stayed open, the next command would get the reply to the interrupted one.
-    """
+    """A connection that closes when a read is interrupted, or the next command would get that reply."""
 
     def read_response(self, *args: Any, **options: Any) -> Any:
         """Return a reply."""

@@ -35,10 +35,7 @@ class Replicas:
     async def confirmed(
         self, keys: Sequence[SessionKey], results: Sequence[CommitResult], copies: Sequence[int | None]
     ) -> list[CommitResult]:
-        """Return the results of commits, with an error for each that too few replicas have.
-
-        `copies` is the number of replicas that have each commit, None for a commit that wrote nothing.
-        """
+        """Return the results of commits, with an error for each that too few replicas have; None wrote nothing."""
         found: list[CommitResult] = []
         for key, result, count in zip(keys, results, copies, strict=True):
             if not isinstance(result, Applied | Committed):

@@ -17,10 +17,7 @@ class Sentinels:
         self._sentinels = list(address.sentinels)
 
     async def primary(self) -> Address:
-        """Return the address of the primary. Raise StoreUnavailable if no sentinel names one.
-
-        The address may be out of date, so the caller has to ask the server for its role.
-        """
+        """Return the address of the primary, perhaps out of date. Raise StoreUnavailable if no sentinel has one."""
         failure: CellarError | None = None
         for sentinel in list(self._sentinels):
             try:

@@ -18,10 +18,7 @@ NODE_TIMEOUT_S = 1.0
 
 
 class SlotMapReader:
-    """Keeps the newest slot map.
-
-    `on_read` is called at the end of each reading, with the map or the reason why there is none.
-    """
+    """Keeps the newest slot map. `on_read` is called with each map, or the reason why there is none."""
 
     def __init__(self, address: ClusterAddress, on_read: Callable[[SlotMap | StoreUnavailable], None]) -> None:
         self.map: SlotMap | None = None

@@ -27,10 +27,7 @@ class SlotMap:
 
     @classmethod
     def parse(cls, reply: Reply, asked: NodeAddress) -> Self:
-        """Parse the reply to CLUSTER SLOTS. A missing host stands for the node that was asked.
-
-        Raise StoreCorrupt for any other reply.
-        """
+        """Parse the reply to CLUSTER SLOTS; a missing host is the node that was asked. Raise StoreCorrupt."""
         owners: list[NodeAddress | None] = [None] * REDIS_CLUSTER_HASH_SLOTS
         nodes: set[NodeAddress] = set()
         for part in items(reply):

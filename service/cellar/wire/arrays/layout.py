@@ -24,10 +24,7 @@ def check_layout(layout: str, *, pointer: str = "/layout") -> str:
 
 
 def parse_layout(value: Any, layout: str, pointer: str) -> NDArray[np.float32]:
-    """Return nested arrays of a layout as (T, B, F). Raise as `parse_array`.
-
-    If their depth is not that of the layout, the error says which depth the layout needs.
-    """
+    """Return nested arrays of a layout as (T, B, F). Raise as `parse_array`, with the depth that it needs."""
     try:
         return to_tbf(parse_array(value, pointer=pointer, ndim=len(layout)), layout)
     except ShapeMismatch as error:

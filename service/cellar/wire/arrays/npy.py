@@ -108,10 +108,7 @@ def _read_text(text: bytes, begin: int) -> tuple[str, bool, tuple[int, ...]]:
 
 
 def cast(array: NDArray[np.generic], first: int = 0) -> Floats:
-    """Return numbers as float32, C-contiguous and read-only; `first` is the index of the first along their first axis.
-
-    Raise NotFinite.
-    """
+    """Return numbers as float32, read-only. Raise NotFinite; `first` is the index of the first number."""
     numbers = _as_float32(array)
     finite = np.isfinite(numbers)
     if not finite.all():

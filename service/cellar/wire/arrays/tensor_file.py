@@ -88,10 +88,7 @@ class Tensor:
 
 
 class TensorFile:
-    """The tensors of a safetensors file. Nothing but its header is in memory.
-
-    Raise MalformedBody for a file that is damaged or is none.
-    """
+    """The tensors of a safetensors file, of which the header is in memory. Raise MalformedBody for a damaged one."""
 
     def __init__(self, source: Source) -> None:
         self._source = source

@@ -95,10 +95,7 @@ def pack_outputs(
     outputs: Sequence[bytes],
     replayed: Sequence[bool],
 ) -> Packed:
-    """Return the answers to successful steps as parts of a frame; there is at least one.
-
-    `outputs` are the float32 bytes of (steps, rows, out_size).
-    """
+    """Return the answers to successful steps; `outputs` are the float32 bytes of (steps, rows, out_size)."""
     pack = ANSWER.pack  # not slower than NumPy up to 1,024 records
     records = [
         pack(tag, OK, REPLAYED * again, length, row, len(output) // (4 * length * row), 0, epoch, at, digest, 0)

@@ -10,10 +10,7 @@ MAX_RECORDS = 4096
 
 
 class FrameSplitter:
-    """Divides a stream of bytes, which arrives in pieces of any size, into frames.
-
-    A frame may have at most `max_bytes` and MAX_RECORDS records.
-    """
+    """Divides a stream of bytes into frames of at most `max_bytes` and MAX_RECORDS records."""
 
     def __init__(self, max_bytes: int) -> None:
         self._max = max_bytes

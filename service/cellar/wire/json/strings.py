@@ -2,10 +2,7 @@
 
 
 def end_of_string(body: bytes, at: int) -> int:
-    """Return the index after the closing quote of a string, where `at` is the index after its opening quote.
-
-    For a string without an end, return the length of the body.
-    """
+    """Return the index after the closing quote of the string that is open at `at`, else the length of the body."""
     while (quote := body.find(b'"', at)) >= 0:
         before = quote
         while before > at and body[before - 1] == ord("\\"):
