@@ -82,16 +82,16 @@ async def by_a_long_sequence(served: Served) -> None:
 
 async def by_messages(served: Served) -> None:
     async with served.stream(None, **{HEADER: "a"}) as stream:
-        await stream.hear()
+        await stream.receive()
         for number in range(STEPS):
             assert (await stream.ask(session="s", input=[1, 2]))["step"] == number + 1
 
 
 async def by_frames_of_a_socket(served: Served) -> None:
     async with served.stream("s", **{HEADER: "a"}) as stream:
-        assert (await stream.hear())["step"] == 0
-        await stream.say_frame(*[frames.Step("", np.ones((1, 1, 2), np.float32))] * STEPS)
-        await stream.hear_frames(STEPS)
+        assert (await stream.receive())["step"] == 0
+        await stream.send_frame(*[frames.Step("", np.ones((1, 1, 2), np.float32))] * STEPS)
+        await stream.receive_frames(STEPS)
 
 
 WAYS: list[Callable[[Served], Awaitable[None]]] = [

@@ -13,7 +13,7 @@ from tests.e2e.replica import serving
 NETWORK = {"in_size": 1, "layers": [{"type": "recurrent", "cell": "rnn", "hidden_size": 3}]}
 
 
-def hear(stream: ClientConnection) -> dict[str, Any]:
+def receive(stream: ClientConnection) -> dict[str, Any]:
     """Return the next message."""
     return dict(json.loads(stream.recv(timeout=20)))
 
@@ -24,23 +24,23 @@ def test_a_service_that_stops_says_where_to_resume_and_another_one_goes_on(share
         assert made.is_success, made.text
         httpx.post(f"{service.url}/v1/sessions", json={"model": "model", "session": "s"}).raise_for_status()
         with connect(service.url.replace("http", "ws", 1) + "/v1/sessions/s/stream") as stream:
-            begin = hear(stream)["position"]
+            begin = receive(stream)["position"]
             for seq in (1, 2):
                 stream.send(json.dumps({"input": [seq], "writer": "w", "seq": seq}))
-            answers = [hear(stream), hear(stream)]
+            answers = [receive(stream), receive(stream)]
             service.process.terminate()
-            assert hear(stream) == {"stopping": {"s": answers[-1]["position"]}}
+            assert receive(stream) == {"stopping": {"s": answers[-1]["position"]}}
             with pytest.raises(ConnectionClosed):
                 stream.recv(timeout=20)
             assert stream.close_code == 1012
         assert service.process.wait(timeout=30) == 0
     with serving(shared) as service, connect(service.url.replace("http", "ws", 1) + "/v1/stream") as stream:
-        hear(stream)
+        receive(stream)
         stream.send(json.dumps({"session": "s", "resume": begin, "writer": "w"}))
-        told = [hear(stream), hear(stream)]
+        told = [receive(stream), receive(stream)]
         assert [(each["seq"], each["output"]) for each in told] == [
             (seq, answer["output"]) for seq, answer in enumerate(answers, 1)
         ]
-        assert hear(stream)["position"] == answers[-1]["position"]
+        assert receive(stream)["position"] == answers[-1]["position"]
         stream.send(json.dumps({"session": "s", "input": [3], "writer": "w", "seq": 3}))
-        assert hear(stream)["step"] == 3
+        assert receive(stream)["step"] == 3

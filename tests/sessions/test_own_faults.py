@@ -1,4 +1,4 @@
-"""Faults of the service's own: whoever they concern is told, all others go on, and nothing stays behind."""
+"""Faults of the service itself: the requests that they affect get an error, and the others are answered."""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -98,7 +98,7 @@ def step_all(service: Service, keys: Sequence[SessionKey], value: float) -> list
 
 
 def waiting(service: Service) -> int:
-    """Return how many requests the service believes to wait."""
+    """Return how many waiting requests the service counts."""
     return service.sessions._scheduler._admission.waiting
 
 

@@ -118,7 +118,7 @@ async def test_a_whole_number_may_be_written_with_a_fraction(served: Served) -> 
         assert (answer.status_code, answer.json()["pointer"]) == (422, "/step")
         assert answer.json()["expected"] == "an integer"
     async with served.stream(made.json()["session"]) as stream:
-        await stream.hear()
+        await stream.receive()
         taken = await stream.ask(id=3.0, input=[[1, 2], [3, 4]], step=0.0)
         assert (taken["id"], taken["step"]) == (3, 1)
         refused = await stream.ask(id=4.0, input="nothing", step=1.0)
@@ -138,9 +138,9 @@ async def test_a_byte_order_mark_is_passed_over(served: Served) -> None:
         assert answer.status_code == 200
         assert "problem" not in answer.text
     async with served.stream(session) as stream:
-        await stream.hear()
+        await stream.receive()
         await stream.socket.send("\ufeff" + step(1, 2).decode())
-        assert (await stream.hear())["step"] == 4
+        assert (await stream.receive())["step"] == 4
 
 
 async def test_blank_lines_are_passed_over(served: Served) -> None:

@@ -76,7 +76,7 @@ async def test_a_session_may_be_called_as_its_device(served: Served) -> None:
     answer = await served.http.post("/v1/steps", json={"session": MAC, "input": [1, 2]}, headers=LINES)
     assert answer.json()["step"] == 3
     async with served.stream(MAC) as stream:
-        assert (await stream.hear())["step"] == 3
+        assert (await stream.receive())["step"] == 3
     assert (await served.http.post(f"{path}/snapshots", json={"snapshot": "a:b"})).status_code == 201
     assert (await served.http.get(f"{path}/snapshots/a:b")).json()["step"] == 3
     assert (await served.http.get(f"{path}/log")).status_code == 200

@@ -86,11 +86,11 @@ async def test_the_conversation_happens_as_written(settings: Settings) -> None:
         async with served.stream("example") as stream:
             for about, name, payload in CONVERSATION:
                 if name in asyncapi.SENT:
-                    await stream.say(**examples.replace(payload, said))
+                    await stream.send(**examples.replace(payload, said))
                     continue
                 if name == "stopping":
                     served.server.should_exit = True
-                answer = await stream.hear()
+                answer = await stream.receive()
                 validator(name).validate(answer)
                 examples.learn(payload, answer, said)
                 assert examples.plain(answer) == examples.plain(examples.replace(payload, said)), about

@@ -41,11 +41,11 @@ class Stream:
     def __init__(self, socket: ClientConnection) -> None:
         self.socket = socket
 
-    async def say(self, **message: Any) -> None:
+    async def send(self, **message: Any) -> None:
         """Send a JSON message."""
         await self.socket.send(json.dumps(message))
 
-    async def hear(self) -> dict[str, Any]:
+    async def receive(self) -> dict[str, Any]:
         """Return the next JSON message."""
         said = json.loads(await self.socket.recv())
         assert isinstance(said, dict)
@@ -53,14 +53,14 @@ class Stream:
 
     async def ask(self, **message: Any) -> dict[str, Any]:
         """Send a message and return the next one."""
-        await self.say(**message)
-        return await self.hear()
+        await self.send(**message)
+        return await self.receive()
 
-    async def say_frame(self, *steps: frames.Step) -> None:
+    async def send_frame(self, *steps: frames.Step) -> None:
         """Send steps in one frame."""
         await self.socket.send(frames.pack_steps(steps))
 
-    async def hear_frames(self, answers: int) -> list[frames.Answer]:
+    async def receive_frames(self, answers: int) -> list[frames.Answer]:
         """Return so many answers, in however many frames they come."""
         found: list[frames.Answer] = []
         while len(found) < answers:

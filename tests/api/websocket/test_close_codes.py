@@ -49,7 +49,7 @@ def test_every_error_has_a_code(kind: type[errors.CellarError]) -> None:
 async def test_the_end_of_a_stream_by_a_message(served: Served, said: str | bytes, code: int, reason: str) -> None:
     session = await served.begin()
     async with served.stream(session) as stream:
-        await stream.hear()
+        await stream.receive()
         assert (await stream.ask(input=[1, 2]))["step"] == 1
         await stream.socket.send(said)
         found = await stream.end()
@@ -60,10 +60,10 @@ async def test_the_end_of_a_stream_by_a_message(served: Served, said: str | byte
 async def test_what_is_in_flight_before_a_conflict_is_answered(served: Served) -> None:
     session = await served.begin()
     async with served.stream(session) as stream:
-        await stream.hear()
+        await stream.receive()
         for number, step in enumerate((0, 1, 1, 3)):
-            await stream.say(input=[number, number], step=step)
-        said = [await stream.hear() for _ in range(3)]
+            await stream.send(input=[number, number], step=step)
+        said = [await stream.receive() for _ in range(3)]
         assert [answer.get("step") for answer in said] == [1, 2, None]
         assert said[2]["problem"]["type"] == "urn:cellar:problem:step_taken"
         assert (await stream.end())[0] == 4409
@@ -94,7 +94,7 @@ async def test_an_unknown_session(served: Served) -> None:
 async def test_a_session_that_is_deleted_while_it_is_open(served: Served) -> None:
     session = await served.begin()
     async with served.stream(session) as stream:
-        await stream.hear()
+        await stream.receive()
         await served.http.delete(f"/v1/sessions/{session}")
         assert (await stream.ask(input=[1, 2]))["problem"]["status"] == 404
         assert (await stream.end())[0] == 4404
@@ -104,7 +104,7 @@ async def test_a_session_that_expires_while_it_is_open(settings: Settings, redis
     async with serving(with_own_keys(settings, redis_url=redis_process.url)) as served:
         session = await served.begin()
         async with served.stream(session) as stream:
-            await stream.hear()
+            await stream.receive()
             with redis_process.client() as client:  # as Redis does when the time has come
                 (record,) = [key for key in client.scan_iter(f"*{session}*") if client.type(key) == b"hash"]
                 client.delete(record)
@@ -121,7 +121,7 @@ async def test_pages_of_other_sites_are_refused(served: Served, path: str) -> No
 
 async def test_pages_of_the_service_itself_are_not(served: Served) -> None:
     async with served.stream(Origin=f"http://{served.address}") as stream:
-        assert (await stream.hear())["window"] == 32
+        assert (await stream.receive())["window"] == 32
 
 
 async def test_without_its_store_a_stream_does_not_open(settings: Settings, redis_process: RedisProcess) -> None:
@@ -156,9 +156,9 @@ async def test_a_fault_of_a_step_is_1011_wherever_it_comes(
     session = await served.begin()
     monkeypatch.setattr(steps, "submit", fail_at_last)
     async with served.stream(session) as stream:
-        await stream.hear()
+        await stream.receive()
         step = frames.Step("", np.ones((1, 1, 2), np.float32), timeout_ms=60_000)  # so each is submitted by itself
-        await stream.say_frame(*[step] * (good + 1))
+        await stream.send_frame(*[step] * (good + 1))
         assert await stream.end() == (1011, "internal_error: the fault is in the log of the service")
 
 
@@ -173,9 +173,9 @@ async def test_a_fault_that_comes_with_the_answer_is_1011(served: Served, monkey
     session = await served.begin()
     monkeypatch.setattr(steps, "submit", submit_and_fail)
     async with served.stream(session) as stream, served.stream() as other:
-        await stream.hear()
-        await other.hear()
-        await stream.say(input=[1, 2])
+        await stream.receive()
+        await other.receive()
+        await stream.send(input=[1, 2])
         assert await stream.end() == (1011, "internal_error: the fault is in the log of the service")
         monkeypatch.undo()
         assert (await other.ask(session=session, input=[1, 2]))["step"] in (1, 2)
@@ -195,10 +195,10 @@ async def test_on_a_socket_of_many_a_fault_is_the_answer_of_one_step(
 
     monkeypatch.setattr(steps, "submit", submit_and_fail)
     async with served.stream() as stream:
-        await stream.hear()
+        await stream.receive()
         for number, session in enumerate((good, bad, good, bad)):
-            await stream.say(session=session, id=number, input=[1, 2])
-        told = {answer["id"]: answer for answer in [await stream.hear() for _ in range(4)]}
+            await stream.send(session=session, id=number, input=[1, 2])
+        told = {answer["id"]: answer for answer in [await stream.receive() for _ in range(4)]}
     assert [told[number].get("step") for number in range(4)] == [1, None, 2, None]
     assert {told[number]["problem"]["type"] for number in (1, 3)} == {"urn:cellar:problem:internal_error"}
     assert "secret" not in str(told)
@@ -217,10 +217,10 @@ async def test_a_fault_behind_what_ends_the_stream_does_not_keep_it_open(
     session = await served.begin()
     monkeypatch.setattr(steps, "submit", submit_and_hold)
     async with served.stream(session) as stream:
-        await stream.hear()
-        await stream.say(input=[1, 2], step=7)
-        await stream.say(input=[1, 2])
-        assert (await stream.hear())["problem"]["status"] == 409
+        await stream.receive()
+        await stream.send(input=[1, 2], step=7)
+        await stream.send(input=[1, 2])
+        assert (await stream.receive())["problem"]["status"] == 409
         held.finish(RuntimeError("a secret"))
         async with asyncio.timeout(10):
             assert (await stream.end())[0] == 4409
@@ -228,7 +228,7 @@ async def test_a_fault_behind_what_ends_the_stream_does_not_keep_it_open(
 
 async def test_text_that_is_no_utf8(served: Served) -> None:
     async with served.stream(await served.begin()) as stream:
-        await stream.hear()
+        await stream.receive()
         await stream.socket.send([b'{"input": [1, "', b'\xff"]}'], text=True)
         code, reason = await stream.end()
     assert (code, reason.partition(":")[0]) == (1007, "malformed_json")
@@ -237,7 +237,7 @@ async def test_text_that_is_no_utf8(served: Served) -> None:
 async def test_a_client_that_leaves_properly(served: Served) -> None:
     session = await served.begin()
     async with served.stream(session) as stream:
-        await stream.hear()
+        await stream.receive()
         await stream.ask(input=[1, 2])
         await stream.socket.close()
         assert stream.socket.close_code == 1000
@@ -250,28 +250,28 @@ async def test_stopping_answers_what_is_in_flight_and_says_where_to_resume(
     async with serving(own) as served:
         session, other = await served.begin(), await served.begin()
         async with served.stream(session) as stream, served.stream() as many, served.stream(other) as idle:
-            position = (await idle.hear())["position"]
-            await stream.hear()
-            await many.hear()
+            position = (await idle.receive())["position"]
+            await stream.receive()
+            await many.receive()
             await stream.ask(input=[0, 0])
             redis_process.signal(signal.SIGSTOP)
-            await stream.say_frame(*[frames.Step("", np.ones((1, 1, 2), np.float32))] * 3)
-            await many.say(session=session, input=[1, 2])
+            await stream.send_frame(*[frames.Step("", np.ones((1, 1, 2), np.float32))] * 3)
+            await many.send(session=session, input=[1, 2])
             await served.in_flight(4)
             served.server.should_exit = True
-            assert await idle.hear() == {"stopping": {other: position}}
+            assert await idle.receive() == {"stopping": {other: position}}
             redis_process.signal(signal.SIGCONT)
-            answers = await stream.hear_frames(3)
+            answers = await stream.receive_frames(3)
             last = answers[-1].position
             assert last is not None
-            assert await stream.hear() == {"stopping": {session: str(last)}}
+            assert await stream.receive() == {"stopping": {session: str(last)}}
             assert (await stream.end())[0] == 1012
-            mine = await many.hear()
-            assert await many.hear() == {"stopping": {session: mine["position"]}}
+            mine = await many.receive()
+            assert await many.receive() == {"stopping": {session: mine["position"]}}
             assert await many.end() == (1012, "stopping: connect again and resume")
             assert await idle.end() == (1012, "stopping: connect again and resume")
     async with serving(own) as served, served.stream(session) as stream:
-        assert (await stream.hear())["step"] == 5
+        assert (await stream.receive())["step"] == 5
 
 
 @pytest.mark.parametrize("good", [0, 1])
@@ -286,8 +286,8 @@ async def test_a_fault_of_several_steps_is_1011(served: Served, monkeypatch: pyt
     session = await served.begin()
     monkeypatch.setattr(steps, "submit", fail_at_last)
     async with served.stream(session) as stream:
-        await stream.hear()
-        await stream.say_frame(*[frames.Step("", np.ones((1, 1, 2), np.float32))] * 40)
+        await stream.receive()
+        await stream.send_frame(*[frames.Step("", np.ones((1, 1, 2), np.float32))] * 40)
         assert await stream.end() == (1011, "internal_error: the fault is in the log of the service")
 
 
@@ -296,13 +296,13 @@ async def test_a_client_that_has_vanished_is_given_up(settings: Settings, monkey
     async with serving(with_own_keys(settings)) as served:
         session = await served.begin()
         async with served.stream(session) as stream:
-            await stream.hear()
+            await stream.receive()
             stream.socket.transport.pause_reading()
             steps = [frames.Step("", np.ones((1, 1, 2), np.float32))] * 8
             streams = served.app.state.streams
             with suppress(ConnectionClosed):
                 while True:  # until answers fill all buffers, and no ping is answered
-                    await stream.say_frame(*steps)
+                    await stream.send_frame(*steps)
                     await asyncio.sleep(0)
             await until(lambda: not streams.sockets)
         there = (await served.http.get(f"/v1/sessions/{session}")).json()

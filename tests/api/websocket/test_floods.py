@@ -69,7 +69,7 @@ async def test_others_have_their_turn(served: Served, flood: bytes) -> None:
     """A step that comes behind thousands of messages of another client is answered before they are all read."""
     session = await served.begin()
     async with served.stream(session) as other, raw_stream(served) as (client, service):
-        await other.hear()
+        await other.receive()
         client.writer.write(flood)
         await until(lambda: bool(service._held))
         assert (await other.ask(input=[1, 2]))["step"] == 1
@@ -115,7 +115,7 @@ async def test_fragments_are_kept_in_one_piece() -> None:
 async def test_streams_over_the_limit_are_turned_away(settings: Settings) -> None:
     async with serving(with_own_keys(settings, max_streams=1)) as served:
         async with served.stream() as first:
-            await first.hear()
+            await first.receive()
             with pytest.raises(InvalidStatus) as refused:
                 async with served.stream():
                     pass
@@ -123,7 +123,7 @@ async def test_streams_over_the_limit_are_turned_away(settings: Settings) -> Non
             assert b"overloaded" in (refused.value.response.body or b"")
         await until(lambda: served.app.state.load.streams == 0)
         async with served.stream() as later:
-            await later.hear()
+            await later.receive()
 
 
 @asynccontextmanager

@@ -45,12 +45,12 @@ async def test_it_keeps_its_id_its_session_and_its_number(served: Served, fault:
     session = await served.begin()
     good = '"input": [1, 2]'
     async with served.stream(None if many else session) as stream:
-        await stream.hear()
+        await stream.receive()
         answers = []
         for messages in (((1, good), (2, FAULTS[fault]), (3, good)), ((2, good), (3, good))):
             for number, members in messages:
                 await stream.socket.send(text(session, number, members))
-            answers += [await stream.hear() for _ in messages]
+            answers += [await stream.receive() for _ in messages]
     assert [answer["id"] for answer in answers] == [1, 2, 3, 2, 3]
     assert {answer.get("session") for answer in answers} == {session if many else None}
     assert [answer.get("step") for answer in answers] == [1, None, None, 2, 3]

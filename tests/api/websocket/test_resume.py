@@ -24,28 +24,28 @@ async def whole(served: Served, count: int = len(INPUTS)) -> list[list[float]]:
 
 async def missed(stream: Stream, position: str, writer: str | None = None) -> list[dict[str, Any]]:
     """Return what was committed after a position."""
-    await stream.say(resume=position, **({} if writer is None else {"writer": writer}))
+    await stream.send(resume=position, **({} if writer is None else {"writer": writer}))
     found = []
-    while "resumed" not in (said := await stream.hear()):
+    while "resumed" not in (said := await stream.receive()):
         found.append(said)
     assert said["position"] == (found[-1]["position"] if found else position)
     return found
 
 
-@pytest.mark.parametrize("heard", range(len(INPUTS) + 1))
-async def test_after_a_drop_every_step_is_there_once(served: Served, heard: int) -> None:
+@pytest.mark.parametrize("received", range(len(INPUTS) + 1))
+async def test_after_a_drop_every_step_is_there_once(served: Served, received: int) -> None:
     session = await served.begin()
     outputs: dict[int, list[float]] = {}
     async with served.stream(session) as stream:
-        position = (await stream.hear())["position"]
+        position = (await stream.receive())["position"]
         for number, one in enumerate(INPUTS, 1):
-            await stream.say(input=one, writer="w", seq=number, id=number)
-        for _ in range(heard):
-            answer = await stream.hear()
+            await stream.send(input=one, writer="w", seq=number, id=number)
+        for _ in range(received):
+            answer = await stream.receive()
             outputs[answer["id"]], position = answer["output"], answer["position"]
         stream.drop()
     async with served.stream(session) as stream:
-        await stream.hear()
+        await stream.receive()
         for lost in await missed(stream, position, "w"):
             assert lost["replayed"]
             outputs[lost["seq"]] = lost["output"]
@@ -60,7 +60,7 @@ async def test_changes_of_every_kind_are_told(served: Served) -> None:
     session = await served.begin(batch_size=2)
     rows = [[1, 2], [3, 4]]
     async with served.stream(session) as stream:
-        position = (await stream.hear())["position"]
+        position = (await stream.receive())["position"]
         step = await stream.ask(input=rows, writer="w", seq=1)
         sequence = await stream.ask(inputs=[rows, rows])
         await served.http.post(f"/v1/sessions/{session}/reset")
@@ -79,7 +79,7 @@ async def test_outputs_that_were_too_large_to_keep_are_null(settings: Settings) 
     async with serving(small) as served:
         session = await served.begin()
         async with served.stream(session) as stream:
-            position = (await stream.hear())["position"]
+            position = (await stream.receive())["position"]
             await stream.ask(input=INPUTS[0])
             await stream.ask(inputs=INPUTS[:2])
             first, second = await missed(stream, position)
@@ -92,7 +92,7 @@ async def test_what_is_too_long_ago_is_refused(settings: Settings) -> None:
     async with serving(narrow) as served:
         session = await served.begin()
         async with served.stream(session) as stream:
-            positions = [(await stream.hear())["position"]]
+            positions = [(await stream.receive())["position"]]
             positions += [(await stream.ask(input=one))["position"] for one in INPUTS[:3]]
             assert len(await missed(stream, positions[1])) == 2
             assert (await stream.ask(resume=positions[0]))["problem"]["type"].endswith(":replay_expired")
@@ -110,7 +110,7 @@ async def test_what_is_too_long_ago_is_refused(settings: Settings) -> None:
 async def test_a_position_that_never_was_is_refused(served: Served, other: dict[str, str], name: str) -> None:
     session = await served.begin()
     async with served.stream() as stream:
-        await stream.hear()
+        await stream.receive()
         position = (await stream.ask(session=session, input=INPUTS[0]))["position"]
         parts = dict(zip(("epoch", "step", "digest"), position.split("."), strict=True))
         answer = await stream.ask(session=session, resume=".".join((parts | other).values()))
@@ -123,10 +123,10 @@ async def test_two_writers_on_two_sockets_share_a_session(served: Served) -> Non
 
     async def write(writer: str) -> list[dict[str, Any]]:
         async with served.stream(session) as stream:
-            await stream.hear()
+            await stream.receive()
             for number in range(1, 13):
-                await stream.say(input=[number, ord(writer)], writer=writer, seq=number, id=number)
-            return [await stream.hear() for _ in range(12)]
+                await stream.send(input=[number, ord(writer)], writer=writer, seq=number, id=number)
+            return [await stream.receive() for _ in range(12)]
 
     both = await asyncio.gather(write("a"), write("b"))
     for answers in both:

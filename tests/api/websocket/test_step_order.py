@@ -84,10 +84,10 @@ async def test_the_oldest_failure_is_forgotten() -> None:
 async def names(served: Served, messages: list[dict[str, Any]], *, many: bool = True) -> list[str]:
     """Return what becomes of steps that are sent at once: the name of the problem, or the step reached."""
     async with served.stream(None if many else messages[0]["session"]) as stream:
-        await stream.hear()
+        await stream.receive()
         for message in messages:
-            await stream.say(**message)
-        answers = [await stream.hear() for _ in messages]
+            await stream.send(**message)
+        answers = [await stream.receive() for _ in messages]
     return [
         answer["problem"]["type"].removeprefix("urn:cellar:problem:") if "problem" in answer else str(answer["step"])
         for answer in answers
@@ -139,7 +139,7 @@ async def test_no_step_is_applied_behind_somebody_elses(served: Served) -> None:
 async def test_a_position_says_that_the_client_knows_where_it_is(served: Served) -> None:
     session = await served.begin()
     async with served.stream() as stream:
-        await stream.hear()
+        await stream.receive()
         first = await stream.ask(session=session, input=GOOD, step=0)
         assert "problem" in await stream.ask(session=session, input=BAD, step=1)
         assert "problem" in await stream.ask(session=session, input=GOOD, step=2)
@@ -177,15 +177,15 @@ async def test_steps_behind_one_that_found_the_service_full_are_not_reached(
     async def told(stream: Stream) -> list[str]:
         if frame:
             step = frames.Step(session, np.ones((1, 1, 2), np.float32), timeout_ms=60_000)  # each goes by itself
-            await stream.say_frame(*[step._replace(step=number) for number in range(4)])
-            answers = await stream.hear_frames(4)
+            await stream.send_frame(*[step._replace(step=number) for number in range(4)])
+            answers = await stream.receive_frames(4)
             return [json.loads(each.problem)["type"] if each.problem else "" for each in answers]
         for number in range(4):
-            await stream.say(session=session, input=[1, 1], step=number)
-        return [(await stream.hear()).get("problem", {}).get("type", "") for _ in range(4)]
+            await stream.send(session=session, input=[1, 1], step=number)
+        return [(await stream.receive()).get("problem", {}).get("type", "") for _ in range(4)]
 
     async with served.stream() as stream:
-        await stream.hear()
+        await stream.receive()
         monkeypatch.setattr(every, "submit", full)
         problem = "urn:cellar:problem:"
         assert await told(stream) == ["", f"{problem}overloaded", f"{problem}not_reached", f"{problem}not_reached"]

@@ -31,7 +31,7 @@ async def over_http(served: Served, session: str) -> list[dict[str, Any]]:
 
 async def opened(stream: Stream) -> Stream:
     """Return the stream after its greeting."""
-    await stream.hear()
+    await stream.receive()
     return stream
 
 
@@ -39,7 +39,7 @@ async def test_it_says_where_the_session_is(served: Served) -> None:
     session = await served.begin(batch_size=2)
     there = (await served.http.get(f"/v1/sessions/{session}")).json()
     async with served.stream(session) as stream:
-        assert await stream.hear() == {
+        assert await stream.receive() == {
             "session": session,
             "model": "gru@1",
             "batch_size": 2,
@@ -58,9 +58,9 @@ async def test_json_has_the_bits_of_http(served: Served, many: bool) -> None:
     async with served.stream(None if many else session) as stream:
         await opened(stream)
         for number, one in enumerate(INPUTS):
-            await stream.say(input=one[0].tolist(), id=number, **named)
+            await stream.send(input=one[0].tolist(), id=number, **named)
         for number, answer in enumerate(expected):
-            said = await stream.hear()
+            said = await stream.receive()
             assert said.pop("position").split(".")[1] == str(number + 1)
             del answer["position"]
             assert said == {**answer, **named, "id": number, "durability": "always"}
@@ -72,9 +72,9 @@ async def test_frames_have_the_bits_of_http(served: Served, many: bool) -> None:
     session = await served.begin()
     async with served.stream(None if many else session) as stream:
         await opened(stream)
-        await stream.say_frame(*(a_step(index, session=session if many else "") for index in range(5)))
-        await stream.say_frame(a_step(5, session=session))
-        answers = await stream.hear_frames(6)
+        await stream.send_frame(*(a_step(index, session=session if many else "") for index in range(5)))
+        await stream.send_frame(a_step(5, session=session))
+        answers = await stream.receive_frames(6)
     assert [(answer.tag, answer.status) for answer in answers] == [(index, 200) for index in range(6)]
     for answer, other in zip(answers, expected, strict=True):
         assert answer.position is not None
@@ -99,8 +99,8 @@ async def test_sequences_rows_and_resets(served: Served) -> None:
             said = await stream.ask(**body)
             assert {**said, "position": ""} == {**answer, "position": "", "durability": "always"}
         reset = frames.Step("", np.ones((1, 2, 2), np.float32), reset=b"\0\1")
-        await stream.say_frame(reset, frames.Step("", np.ones((3, 2, 2), np.float32), sequence=True))
-        first, second = await stream.hear_frames(2)
+        await stream.send_frame(reset, frames.Step("", np.ones((3, 2, 2), np.float32), sequence=True))
+        first, second = await stream.receive_frames(2)
         assert first.outputs is not None
         assert second.outputs is not None
         assert first.outputs[0, 1].astype(float).tolist() == said["output"][1]
@@ -120,8 +120,8 @@ async def test_a_step_that_is_sent_again_is_replayed(served: Served) -> None:
             first = await stream.ask(**message)
             assert await other.ask(**message) == {**first, "replayed": True}
         inputs = np.array([[[3, 2]]], np.float32)
-        await other.say_frame(frames.Step("", inputs, writer="w", seq=1))
-        (again,) = await other.hear_frames(1)
+        await other.send_frame(frames.Step("", inputs, writer="w", seq=1))
+        (again,) = await other.receive_frames(1)
         assert (again.status, again.replayed) == (200, True)
         assert again.outputs is not None
         assert again.outputs[0, 0].astype(float).tolist() == first["output"]
@@ -178,8 +178,8 @@ async def test_a_bad_step_in_a_frame_is_its_own_error(served: Served, step: fram
     session = await served.begin()
     async with served.stream(session) as stream:
         await opened(stream)
-        await stream.say_frame(frames.Step("", np.ones((1, 1, 2), np.float32), tag=1), step._replace(tag=2))
-        good, bad = await stream.hear_frames(2)
+        await stream.send_frame(frames.Step("", np.ones((1, 1, 2), np.float32), tag=1), step._replace(tag=2))
+        good, bad = await stream.receive_frames(2)
     assert (good.tag, good.status, bad.tag, bad.position) == (1, 200, 2, None)
     assert f"urn:cellar:problem:{name}".encode() in bad.problem
 
@@ -188,13 +188,13 @@ async def test_several_steps_of_a_frame_are_answered_one_by_one(served: Served) 
     """Also where some were applied before, and those behind come at their heels."""
     session = await served.begin()
     async with served.stream(session) as stream:
-        await stream.hear()
-        await stream.say_frame(*[a_step(index, step=index) for index in range(6)])
-        first = await stream.hear_frames(6)
+        await stream.receive()
+        await stream.send_frame(*[a_step(index, step=index) for index in range(6)])
+        first = await stream.receive_frames(6)
     async with served.stream(session) as stream:
-        await stream.hear()
-        await stream.say_frame(*[a_step(index, step=index) for index in range(2, 6)])
-        again = await stream.hear_frames(4)
+        await stream.receive()
+        await stream.send_frame(*[a_step(index, step=index) for index in range(2, 6)])
+        again = await stream.receive_frames(4)
     assert [(one.tag, one.position, one.replayed) for one in again] == [
         (one.tag, one.position, True) for one in first[2:]
     ]
@@ -213,15 +213,15 @@ async def test_steps_for_which_there_is_no_room(
 
     session = await served.begin()
     async with served.stream(session) as stream:
-        await stream.hear()
+        await stream.receive()
         with monkeypatch.context() as full:
             full.setattr(Admission, "enter", refuse)
-            await stream.say_frame(*[a_step(index, step=index, timeout_ms=timeout_ms) for index in range(4)])
-            numbered = await stream.hear_frames(4)
-            await stream.say_frame(*[a_step(index, timeout_ms=timeout_ms) for index in range(4)])
-            appended = await stream.hear_frames(4)
-        await stream.say_frame(*[a_step(index, step=index, timeout_ms=timeout_ms) for index in range(4)])
-        assert [answer.status for answer in await stream.hear_frames(4)] == 4 * [200]
+            await stream.send_frame(*[a_step(index, step=index, timeout_ms=timeout_ms) for index in range(4)])
+            numbered = await stream.receive_frames(4)
+            await stream.send_frame(*[a_step(index, timeout_ms=timeout_ms) for index in range(4)])
+            appended = await stream.receive_frames(4)
+        await stream.send_frame(*[a_step(index, step=index, timeout_ms=timeout_ms) for index in range(4)])
+        assert [answer.status for answer in await stream.receive_frames(4)] == 4 * [200]
     names = ["overloaded", *3 * ["not_reached"], *4 * ["overloaded"]]
     for one, name in zip(numbered + appended, names, strict=True):
         assert f"urn:cellar:problem:{name}".encode() in one.problem
@@ -230,9 +230,9 @@ async def test_steps_for_which_there_is_no_room(
 async def test_behind_the_step_that_ends_a_stream_none_is_applied(served: Served) -> None:
     session = await served.begin()
     async with served.stream(session) as stream:
-        await stream.hear()
-        await stream.say_frame(*[a_step(index, step=index + 1) for index in range(5)])
-        answers = await stream.hear_frames(5)
+        await stream.receive()
+        await stream.send_frame(*[a_step(index, step=index + 1) for index in range(5)])
+        answers = await stream.receive_frames(5)
         for one, name in zip(answers, ["regressed", *4 * ["not_reached"]], strict=True):
             assert f"urn:cellar:problem:{name}".encode() in one.problem
         assert (await stream.end())[0] == 4409

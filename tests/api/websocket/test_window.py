@@ -30,19 +30,19 @@ async def narrow(settings: Settings, redis_process: RedisProcess) -> AsyncIterat
 async def test_no_more_steps_are_read_than_can_be_replayed(narrow: Served, redis_process: RedisProcess) -> None:
     one, other = await narrow.begin(), await narrow.begin()
     async with narrow.stream(one) as stream, narrow.stream() as many:
-        await stream.hear()
-        await many.hear()
+        await stream.receive()
+        await many.receive()
         await stream.ask(input=[0, 0])  # the session is known from here on: what follows waits for the commit alone
         redis_process.signal(signal.SIGSTOP)
         for _ in range(3):
-            await stream.say_frame(*[frames.Step("", np.ones((1, 1, 2), np.float32))] * WINDOW)
+            await stream.send_frame(*[frames.Step("", np.ones((1, 1, 2), np.float32))] * WINDOW)
         await narrow.in_flight(WINDOW)
-        await many.say(session=other, input=[1, 2])
+        await many.send(session=other, input=[1, 2])
         await narrow.in_flight(WINDOW + 1)  # by now the service has read all that it would of the first
         redis_process.signal(signal.SIGCONT)
-        answers = await stream.hear_frames(3 * WINDOW)
+        answers = await stream.receive_frames(3 * WINDOW)
         assert [answer.position[1] for answer in answers if answer.position] == [*range(2, 3 * WINDOW + 2)]
-        assert (await many.hear())["step"] == 1
+        assert (await many.receive())["step"] == 1
 
 
 async def test_a_client_that_reads_no_answers_is_read_no_more(narrow: Served) -> None:
@@ -50,14 +50,14 @@ async def test_a_client_that_reads_no_answers_is_read_no_more(narrow: Served) ->
     inputs = np.ones((1000, 1, 2), np.float32)
     sent = 0
     async with narrow.stream(slow) as stream, narrow.stream(quick) as other:
-        await stream.hear()
-        await other.hear()
+        await stream.receive()
+        await other.receive()
         stream.socket.transport.pause_reading()
 
         async def fill() -> None:
             nonlocal sent
             while True:
-                await stream.say_frame(frames.Step("", inputs, sequence=True))
+                await stream.send_frame(frames.Step("", inputs, sequence=True))
                 sent += 1
 
         filling = asyncio.create_task(fill())
@@ -67,7 +67,7 @@ async def test_a_client_that_reads_no_answers_is_read_no_more(narrow: Served) ->
         assert all(socket.in_flight <= WINDOW for socket in narrow.app.state.streams.sockets)
         filling.cancel()
         stream.socket.transport.resume_reading()
-        answers = await stream.hear_frames(sent)
+        answers = await stream.receive_frames(sent)
         assert [answer.position[1] for answer in answers if answer.position] == [*range(1000, 1000 * sent + 1, 1000)]
 
 
@@ -76,16 +76,16 @@ async def test_who_vanishes_is_let_go_at_once_and_his_steps_are_applied(
 ) -> None:
     session = await narrow.begin()
     async with narrow.stream(session) as stream:
-        await stream.hear()
+        await stream.receive()
         await stream.ask(input=[0, 0])
         redis_process.signal(signal.SIGSTOP)
-        await stream.say_frame(*[frames.Step("", np.ones((1, 1, 2), np.float32))] * WINDOW)
+        await stream.send_frame(*[frames.Step("", np.ones((1, 1, 2), np.float32))] * WINDOW)
         await narrow.in_flight(WINDOW)
         stream.drop()
         await until(lambda: not narrow.app.state.streams.sockets)
         redis_process.signal(signal.SIGCONT)
     async with narrow.stream(session) as stream:
-        await stream.hear()
+        await stream.receive()
         assert (await stream.ask(input=[1, 2]))["step"] == WINDOW + 2
 
 
@@ -94,10 +94,10 @@ async def test_many_sessions_in_one_frame(served: Served, monkeypatch: pytest.Mo
     sessions = [await served.begin() for _ in range(10)]
     inputs = np.random.default_rng(1).normal(size=(30, 1, 1, 2)).astype(np.float32)
     async with served.stream() as stream:
-        await stream.hear()
+        await stream.receive()
         steps = [frames.Step(sessions[tag % 10], inputs[tag], tag=tag) for tag in range(30)]
-        await stream.say_frame(*steps)
-        answers = {answer.tag: answer for answer in await stream.hear_frames(30)}
+        await stream.send_frame(*steps)
+        answers = {answer.tag: answer for answer in await stream.receive_frames(30)}
     for index, session in enumerate(sessions):
         mine = [answers[tag] for tag in range(index, 30, 10)]
         assert [answer.position[1] for answer in mine if answer.position] == [1, 2, 3]
@@ -110,9 +110,9 @@ async def test_many_sessions_in_one_frame(served: Served, monkeypatch: pytest.Mo
 async def test_steps_of_another_session_are_refused_however_many(narrow: Served) -> None:
     mine, other = await narrow.begin(), await narrow.begin()
     async with narrow.stream(mine) as stream:
-        await stream.hear()
-        await stream.say_frame(*[frames.Step(other, np.ones((1, 1, 2), np.float32))] * (2 * WINDOW + 1))
-        answers = await stream.hear_frames(2 * WINDOW + 1)
+        await stream.receive()
+        await stream.send_frame(*[frames.Step(other, np.ones((1, 1, 2), np.float32))] * (2 * WINDOW + 1))
+        answers = await stream.receive_frames(2 * WINDOW + 1)
     assert [answer.status for answer in answers] == [422] * (2 * WINDOW + 1)
     for session in (mine, other):
         assert (await narrow.http.get(f"/v1/sessions/{session}")).json()["step"] == 0
@@ -122,8 +122,8 @@ async def test_a_burst_larger_than_the_queue_of_the_service_comes_in_parts(setti
     async with serving(with_own_keys(settings).model_copy(update={"queue_limit": 5})) as served:
         session = await served.begin()
         async with served.stream(session) as stream:
-            await stream.hear()
-            await stream.say_frame(*[frames.Step("", np.ones((1, 1, 2), np.float32), step=step) for step in range(23)])
-            answers = await stream.hear_frames(23)
+            await stream.receive()
+            await stream.send_frame(*[frames.Step("", np.ones((1, 1, 2), np.float32), step=step) for step in range(23)])
+            answers = await stream.receive_frames(23)
         assert [answer.position[1] for answer in answers if answer.position] == [*range(1, 24)]
         assert served.app.state.services.sessions._scheduler._admission.waiting == 0

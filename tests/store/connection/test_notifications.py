@@ -32,8 +32,8 @@ async def start_listener() -> AsyncIterator[StartListener]:
         await listener.aclose()
 
 
-async def heard(listener: NotificationListener, *channels: bytes) -> set[bytes]:
-    """Return what is heard until all of these channels are."""
+async def notified(listener: NotificationListener, *channels: bytes) -> set[bytes]:
+    """Return the channels that were notified until all of these were."""
     found: set[bytes] = set()
     async with asyncio.timeout(20):
         while not found.issuperset(channels):
@@ -44,17 +44,17 @@ async def heard(listener: NotificationListener, *channels: bytes) -> set[bytes]:
 async def test_channels_come_and_go(redis_process: RedisProcess, start_listener: StartListener) -> None:
     listener = start_listener(redis_process.url)
     listener.follow(b"hints-1")
-    await heard(listener, b"hints-1")
+    await notified(listener, b"hints-1")
     listener.follow(b"hints-2")
     listener.follow(b"hints-3")
-    assert await heard(listener, b"hints-2", b"hints-3") == {b"hints-2", b"hints-3"}
+    assert await notified(listener, b"hints-2", b"hints-3") == {b"hints-2", b"hints-3"}
     listener.unfollow(b"hints-2")
     listener.follow(b"hints-4")
-    assert await heard(listener, b"hints-4") == {b"hints-4"}
+    assert await notified(listener, b"hints-4") == {b"hints-4"}
     with redis_process.client() as client:
         for name in ("hints-2", "hints-3"):
             client.publish(name, b"")
-        assert await heard(listener, b"hints-3") == {b"hints-3"}
+        assert await notified(listener, b"hints-3") == {b"hints-3"}
         assert client.pubsub_numsub("hints-2", "hints-3") == [(b"hints-2", 0), (b"hints-3", 1)]
 
 
@@ -64,10 +64,10 @@ async def test_a_channel_that_is_followed_again_counts_as_heard_again(
     listener = start_listener(redis_url)
     for _ in range(3):
         listener.follow(b"hints-again")
-        assert await heard(listener, b"hints-again") == {b"hints-again"}
+        assert await notified(listener, b"hints-again") == {b"hints-again"}
     listener.unfollow(b"hints-again")
     listener.follow(b"hints-again")
-    assert await heard(listener, b"hints-again") == {b"hints-again"}
+    assert await notified(listener, b"hints-again") == {b"hints-again"}
 
 
 async def test_a_silent_connection_that_lives_is_kept(
@@ -75,12 +75,12 @@ async def test_a_silent_connection_that_lives_is_kept(
 ) -> None:
     listener = start_listener(redis_process.url, quiet_s=0.05)
     listener.follow(b"one")
-    await heard(listener, b"one")
+    await notified(listener, b"one")
     await asyncio.sleep(0.5)
     with redis_process.client() as client:
         assert client.info("stats")["total_connections_received"] <= 3
         client.publish("one", b"")
-    assert await heard(listener, b"one") == {b"one"}
+    assert await notified(listener, b"one") == {b"one"}
 
 
 async def test_a_redis_that_says_nothing_any_more_is_given_up(
@@ -88,11 +88,11 @@ async def test_a_redis_that_says_nothing_any_more_is_given_up(
 ) -> None:
     listener = start_listener(redis_process.url, quiet_s=0.1)
     listener.follow(b"one")
-    await heard(listener, b"one")
+    await notified(listener, b"one")
     redis_process.signal(signal.SIGSTOP)
     await asyncio.sleep(0.5)
     redis_process.signal(signal.SIGCONT)
-    assert await heard(listener, b"one") == {b"one"}, "it has subscribed again"
+    assert await notified(listener, b"one") == {b"one"}, "it has subscribed again"
 
 
 async def test_hints_end_whenever_they_are_closed(redis_url: str) -> None:
@@ -113,10 +113,10 @@ async def test_every_node_of_a_cluster_tells_what_is_said_on_another(
 ) -> None:
     listener = start_listener(redis_cluster.url)
     listener.follow(b"one")
-    await heard(listener, b"one")
+    await notified(listener, b"one")
     for node in redis_cluster.nodes:
         node("PUBLISH", "one", "")
-        assert await heard(listener, b"one") == {b"one"}
+        assert await notified(listener, b"one") == {b"one"}
 
 
 async def test_the_primary_is_asked_that_the_sentinels_name(
@@ -124,9 +124,9 @@ async def test_the_primary_is_asked_that_the_sentinels_name(
 ) -> None:
     listener = start_listener(redis_sentinel.url)
     listener.follow(b"one")
-    assert await heard(listener, b"one") == {b"one"}
+    assert await notified(listener, b"one") == {b"one"}
     redis_sentinel.primary("PUBLISH", "one", "")
-    assert await heard(listener, b"one") == {b"one"}
+    assert await notified(listener, b"one") == {b"one"}
 
 
 async def test_secrets_of_the_url_are_used(redis_process: RedisProcess, start_listener: StartListener) -> None:
@@ -136,4 +136,4 @@ async def test_secrets_of_the_url_are_used(redis_process: RedisProcess, start_li
     url = f"unix://listener@{redis_process.socket}?password=s%20e%2Fcret"
     listener = start_listener(url)
     listener.follow(b"one")
-    assert await heard(listener, b"one") == {b"one"}
+    assert await notified(listener, b"one") == {b"one"}

@@ -1,4 +1,4 @@
-"""Redis that refuses, hangs, dies and forgets: what a commit answers, and what is in the record then."""
+"""Redis that refuses, hangs, is killed or loses data: the answer of a commit, and the record after it."""
 
 import asyncio
 import shutil

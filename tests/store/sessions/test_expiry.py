@@ -22,30 +22,30 @@ from tests.store.sessions.test_index import neighbours
 pytestmark = pytest.mark.anyio
 
 
-class Ear:
-    """Hears of expired sessions, once it is willing."""
+class Calls:
+    """Records the calls for expired sessions, and fails on request."""
 
     def __init__(self) -> None:
-        self.heard: list[SessionKey] = []
-        self.deaf = False
+        self.expired: list[SessionKey] = []
+        self.failing = False
 
     async def __call__(self, keys: Sequence[SessionKey]) -> None:
-        """Note the sessions. Raise StoreUnavailable if deaf."""
-        if self.deaf:
-            raise StoreUnavailable("deaf")
-        self.heard += keys
+        """Note the sessions. Raise StoreUnavailable if `failing` is set."""
+        if self.failing:
+            raise StoreUnavailable("failing")
+        self.expired += keys
 
 
 @pytest.fixture
-def ear() -> Ear:
-    """Return what hears of expired sessions."""
-    return Ear()
+def calls() -> Calls:
+    """Return the recorder of calls for expired sessions."""
+    return Calls()
 
 
 @pytest.fixture
-def store(redis_process: RedisProcess, open_sessions: OpenSessions, ear: Ear) -> RedisSessions:
+def store(redis_process: RedisProcess, open_sessions: OpenSessions, calls: Calls) -> RedisSessions:
     """Return a store on an empty Redis."""
-    return open_sessions(redis_process.url, expired=ear)
+    return open_sessions(redis_process.url, expired=calls)
 
 
 async def create(store: RedisSessions, *names: str) -> list[SessionKey]:
@@ -77,7 +77,7 @@ async def tour(sweeper: ExpirySweeper) -> None:
 
 
 async def test_expired_sessions_are_told_of_and_leave_the_listing(
-    store: RedisSessions, redis_process: RedisProcess, ear: Ear
+    store: RedisSessions, redis_process: RedisProcess, calls: Calls
 ) -> None:
     alive, expired, deleted = await create(store, "alive", "expired", "deleted")
     expire(redis_process, store.keys, expired)
@@ -85,31 +85,33 @@ async def test_expired_sessions_are_told_of_and_leave_the_listing(
     with redis_process.client() as client:  # as a creation that died in the middle leaves it
         client.zadd(store.keys.bucket_of(SessionKey("default", "unborn")), {"unborn": 0})
     await tour(store.sweeper(["other", "default"]))
-    assert ear.heard == [expired]
+    assert calls.expired == [expired]
     assert listed(redis_process, store.keys) == {"alive"}
     await tour(store.sweeper(["default"]))
-    assert ear.heard == [expired]
+    assert calls.expired == [expired]
     assert (await store.summary(alive)).key == alive
 
 
 async def test_whoever_comes_upon_an_expired_session_tells_of_it(
-    store: RedisSessions, redis_process: RedisProcess, ear: Ear
+    store: RedisSessions, redis_process: RedisProcess, calls: Calls
 ) -> None:
     (key,) = await create(store, "a")
     expire(redis_process, store.keys, key)
     assert await store.list("default", "", 10) == ([], "")
-    assert ear.heard == [key]
+    assert calls.expired == [key]
 
 
-async def test_what_cannot_be_told_is_told_later(store: RedisSessions, redis_process: RedisProcess, ear: Ear) -> None:
+async def test_a_call_that_fails_is_repeated_later(
+    store: RedisSessions, redis_process: RedisProcess, calls: Calls
+) -> None:
     (key,) = await create(store, "a")
     expire(redis_process, store.keys, key)
-    ear.deaf = True
+    calls.failing = True
     await tour(store.sweeper(["default"]))
     assert listed(redis_process, store.keys) == {"a"}
-    ear.deaf = False
+    calls.failing = False
     await tour(store.sweeper(["default"]))
-    assert (ear.heard, listed(redis_process, store.keys)) == ([key], set())
+    assert (calls.expired, listed(redis_process, store.keys)) == ([key], set())
 
 
 async def test_a_bite_is_small_and_the_next_one_goes_on(store: RedisSessions, redis_process: RedisProcess) -> None:
@@ -127,24 +129,24 @@ async def test_a_bite_is_small_and_the_next_one_goes_on(store: RedisSessions, re
 
 
 async def test_a_cursor_that_no_sweeper_wrote_is_begun_anew(
-    store: RedisSessions, redis_process: RedisProcess, ear: Ear
+    store: RedisSessions, redis_process: RedisProcess, calls: Calls
 ) -> None:
     (key,) = await create(store, "a")
     expire(redis_process, store.keys, key)
     with redis_process.client() as client:
         client.set(store.keys.sweep_cursor("default"), "nonsense")
     await tour(store.sweeper(["default"]))
-    assert ear.heard == [key]
+    assert calls.expired == [key]
 
 
-async def test_a_cluster_is_swept_too(redis_url: str, open_sessions: OpenSessions, ear: Ear) -> None:
-    store = open_sessions(redis_url, expired=ear)
+async def test_a_cluster_is_swept_too(redis_url: str, open_sessions: OpenSessions, calls: Calls) -> None:
+    store = open_sessions(redis_url, expired=calls)
     keys = await create(store, "a", "b", "c", "d")
     with closing(sync_client(redis_url)) as client:
         for key in keys[:3]:
             assert client.pexpire(store.keys.record(key), 0)
     await tour(store.sweeper(["default"]))
-    assert sorted(ear.heard) == keys[:3]
+    assert sorted(calls.expired) == keys[:3]
     left, _ = await store.list("default", "", 10)
     assert [summary.key for summary in left] == keys[3:]
     assert await store.sweeper(["default"]).take_turn()
@@ -160,22 +162,22 @@ async def test_processes_take_turns(store: RedisSessions, redis_process: RedisPr
 
 
 async def test_it_goes_on_by_itself_through_an_outage(
-    store: RedisSessions, redis_process: RedisProcess, ear: Ear
+    store: RedisSessions, redis_process: RedisProcess, calls: Calls
 ) -> None:
     key, other = await create(store, "a", "b")
     running = asyncio.create_task(store.sweeper(["default"], every_s=0.01).run())
     expire(redis_process, store.keys, key)
-    await _until_heard(ear, key)
+    await _until_expired(calls, key)
     redis_process.kill()
     redis_process.start()
     expire(redis_process, store.keys, other)
-    await _until_heard(ear, other)
+    await _until_expired(calls, other)
     running.cancel()
     await asyncio.wait([running])
     assert running.cancelled()
 
 
-async def _until_heard(ear: Ear, key: SessionKey) -> None:
+async def _until_expired(calls: Calls, key: SessionKey) -> None:
     async with asyncio.timeout(20):
-        while key not in ear.heard:  # noqa: ASYNC110  # the sweep sets no event
+        while key not in calls.expired:  # noqa: ASYNC110  # the sweep sets no event
             await asyncio.sleep(0.005)

@@ -31,7 +31,7 @@ pytestmark = pytest.mark.anyio
 
 @pytest.fixture
 async def route(redis_cluster: RedisCluster) -> AsyncIterator[Cluster]:
-    """Yield a route of the test's own, which knows nothing yet."""
+    """Yield a route of the test's own, which has read no map yet."""
     route = open_router(redis_cluster.url)
     assert isinstance(route, Cluster)
     yield route

@@ -1,4 +1,4 @@
-"""The replay window, where processes have different ones: what each is told when it starts."""
+"""The warning at the start if processes have different replay windows."""
 
 import pytest
 

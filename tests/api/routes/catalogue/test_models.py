@@ -100,7 +100,7 @@ async def all_ways(served: Served, session: str) -> dict[str, tuple[int, str]]:
     told = [json.loads(line) for line in bulk.text.splitlines()]
     found |= {f"bulk {number}": _slug_of(line) for number, line in enumerate(told)}
     async with served.stream() as stream:
-        await stream.hear()  # the greeting
+        await stream.receive()  # the greeting
         found["stream of many"] = _slug_of(await stream.ask(session=session, input=INPUT))
     return found
 
@@ -151,7 +151,7 @@ async def test_sessions_of_a_deleted_model_answer_the_same_in_every_process_for_
         path = f"/v1/sessions/{session}"
         await take_snapshot(served, session)
         async with other.stream(session) as stream:
-            await stream.hear()  # the greeting
+            await stream.receive()  # the greeting
             for each in (served, other):  # both have session and model in memory
                 assert (await step(each, session)).status_code == 200
             assert (await stream.ask(id=1, input=INPUT))["step"] == 3
@@ -242,7 +242,7 @@ async def test_a_log_is_run_on_another_model_when_its_own_is_deleted(served: Ser
 
 
 async def test_a_session_that_left_its_model_is_not_told_that_it_was_deleted(own: Settings) -> None:
-    """By a process that still believes in the model that the session had."""
+    """By a process that has cached the model that the session had."""
     async with serving(own) as served, serving(own) as other:
         await make(served, "other", seed=1)
         session = await served.begin()
@@ -291,7 +291,7 @@ async def test_a_deletion_that_cannot_be_finished_holds_up_no_other(served: Serv
 
 
 async def test_before_a_deletion_is_finished_sessions_can_leave_the_model(own: Settings) -> None:
-    """In a process that has not loaded it, after the one that has deleted it has died."""
+    """In a process that has not loaded it, after the one that has deleted it was killed."""
     async with serving(own) as served:
         await make(served, "other", seed=1)
         session = await served.begin()

@@ -28,7 +28,7 @@ def _shown(answer: str | bytes) -> list[Any]:
 
 async def told(stream: Stream, said: list[Any]) -> list[Any]:
     """Return what is answered to messages that are sent at once, until the stream ends; positions by their steps."""
-    await stream.hear()
+    await stream.receive()
     for message in said:
         await stream.socket.send(message)
     answers: list[Any] = []
