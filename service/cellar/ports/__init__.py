@@ -63,6 +63,19 @@ from cellar.ports.sessions.record import (
     SessionRecord,
     SessionSummary,
 )
-from cellar.ports.sessions.steps import ROW, ROWS, Floats, Mask, Reset, StepCommand, StepKind, StepResult
+from cellar.ports.sessions.steps import (
+    ROW,
+    ROW_LEFT_OUT,
+    ROW_RESET,
+    ROWS,
+    Floats,
+    Mask,
+    Reset,
+    RowChoice,
+    RowFlags,
+    StepCommand,
+    StepKind,
+    StepResult,
+)
 from cellar.ports.sessions.store import SessionStore
 from cellar.ports.sessions.writers import MAX_WRITERS, NO_WRITERS, Writer, Writers, writer_mark

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from cellar.api.decoding.step_fast_json import plain_object, plain_step, read_step
 from cellar.api.decoding.step_input import step_of_json
 from cellar.api.http.body import validated
-from cellar.api.schemas.session.sessions import StepRequest
+from cellar.api.schemas.session.steps import StepRequest
 from cellar.errors import CellarError
 from cellar.ports import SessionKey, StepCommand
 from cellar.sessions.values.position import MAX_STEP

@@ -15,7 +15,8 @@ from cellar.api.http.body import validated
 from cellar.api.schemas.catalogue.cells import CellRequest
 from cellar.api.schemas.catalogue.jobs import JobRequest
 from cellar.api.schemas.catalogue.models import ModelRequest
-from cellar.api.schemas.session.sessions import SequenceRequest, SessionRequest, StepRequest
+from cellar.api.schemas.session.sessions import SessionRequest
+from cellar.api.schemas.session.steps import SequenceRequest, StepRequest
 from cellar.cells import BUILT_IN
 from cellar.errors import InvalidInput
 from cellar.errors.suggestions import plain_name

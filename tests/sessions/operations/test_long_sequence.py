@@ -16,7 +16,7 @@ from cellar.errors import (
 )
 from cellar.ports import APPEND, Identity, SessionKey
 from cellar.sessions.operations import long_sequence
-from cellar.sessions.operations.long_sequence import LongSequence, Ran
+from cellar.sessions.operations.long_sequence import Chunk, LongSequence, Ran
 from tests.sessions.conftest import Service, StartService
 from tests.sessions.exact import BAD_STATE, history
 from tests.sessions.session_calls import begin, position, state, step
@@ -43,7 +43,7 @@ async def send(sequence: LongSequence, values: list[float]) -> list[Ran]:
     """Run all steps."""
     ran: list[Ran] = []
     for start in range(0, len(values), sequence.chunk):
-        ran += await sequence.run(steps(values[start : start + sequence.chunk]))
+        ran += await sequence.run(Chunk(steps(values[start : start + sequence.chunk])))
     return ran + await sequence.end()
 
 
@@ -124,11 +124,11 @@ async def test_two_at_once_are_applied_once(service: Service) -> None:
     key = await begin(service)
     first = Identity(position=await position(service, key))
     one, two = await opened(service, key, first), await opened(service, key, first)
-    await one.run(steps(VALUES[:8]))
-    await one.run(steps(VALUES[8:16]))
+    await one.run(Chunk(steps(VALUES[:8])))
+    await one.run(Chunk(steps(VALUES[8:16])))
     await send(two, VALUES)
     for start in range(16, 50, CHUNK):
-        await one.run(steps(VALUES[start : start + CHUNK]))
+        await one.run(Chunk(steps(VALUES[start : start + CHUNK])))
     assert one.position == two.position
     assert await state(service, key) == history(VALUES)
 
@@ -163,12 +163,12 @@ async def test_a_bad_number_keeps_nothing_of_a_whole(service: Service) -> None:
 async def test_nobody_comes_between(service: Service) -> None:
     key = await begin(service)
     sequence = await opened(service, key)
-    await sequence.run(steps(VALUES[:8]))
+    await sequence.run(Chunk(steps(VALUES[:8])))
     await step(service, key, 5)
     with pytest.raises(StepTaken):
-        await sequence.run(steps(VALUES[8:16]))
+        await sequence.run(Chunk(steps(VALUES[8:16])))
     whole = await opened(service, key, whole=True)
-    await whole.run(steps(VALUES[:8]))
+    await whole.run(Chunk(steps(VALUES[:8])))
     await step(service, key, 6)
     with pytest.raises(SessionMoved):
         await whole.end()

@@ -213,7 +213,7 @@ async def test_a_sequence_resets_rows_before_its_first_step_alone(service: Servi
     assert answer.outputs is not None
     kept, anew = inputs[:, 0, 0].tolist(), inputs[:, 1, 0].tolist()
     assert answer.outputs[-1].tolist() == [history([1, *kept]), history(anew)]
-    assert answer.position == advance(start.position, inputs, np.array([False, True]))
+    assert answer.position == advance(start.position, inputs, np.array([[0, 1]], np.uint8))
 
 
 @pytest.mark.parametrize("reset", [[], [True, False], [False, False], [True] * 4])

@@ -36,7 +36,7 @@ def test_the_digest_tells_histories_apart(one: list[float], other: list[float]) 
 
 def test_the_digest_tells_which_rows_were_reset_and_when() -> None:
     steps = np.zeros((2, 2, 1), np.float32)
-    one, both = np.array([True, False]), np.array([True, True])
+    one, both = np.array([[1, 0]], np.uint8), np.array([[1, 1]], np.uint8)
     start = start_of(EPOCH)
     found = {
         advance(start, steps),

@@ -137,7 +137,7 @@ FIRST = HEADER.size
         (changed(5, "B", layout.Kind.ANSWERS), 5),
         (changed(6, "H", 1), 5),
         (changed(20, "I", 1), 5),
-        (changed(FIRST + 4, "B", 32), FIRST),
+        (changed(FIRST + 4, "B", 128), FIRST),
         (changed(FIRST + 5, "B", 255), FIRST),
         (changed(FIRST + 8, "I", 2**32 - 1), FIRST),
         (changed(FIRST + STEP.size + 12, "I", 2**32 - 1), FIRST + STEP.size),

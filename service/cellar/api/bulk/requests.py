@@ -11,7 +11,7 @@ from cellar.api.decoding.step_fast_json import plain_object, plain_step
 from cellar.api.decoding.step_input import sequence_of_json, step_of_json
 from cellar.api.http.body import PROMPT_BYTES, decode_in_thread, validated
 from cellar.api.limits.round_robin import RoundRobin
-from cellar.api.schemas.session.sessions import SequenceLine, StepLine
+from cellar.api.schemas.session.steps import SequenceLine, StepLine
 from cellar.errors import BodyTooLarge, CellarError, InvalidInput, TooManyFaults
 from cellar.ports import APPEND, ROWS, Caller, Identity, StepCommand
 from cellar.wire.frames import columns, frames

@@ -2,9 +2,11 @@
 
 import re
 
+import numpy as np
+
 from cellar.api.schemas.names import IDEMPOTENCY_KEY_PATTERN, MOST_TIMEOUT_MS
 from cellar.errors import InvalidInput, ShapeMismatch
-from cellar.ports import APPEND, ROWS, Identity, Position, SessionKey, StepCommand
+from cellar.ports import APPEND, ROW_LEFT_OUT, ROW_RESET, ROWS, Identity, Position, RowChoice, SessionKey, StepCommand
 from cellar.wire.frames.frames import Step
 
 KEY = re.compile(IDEMPOTENCY_KEY_PATTERN)
@@ -12,7 +14,7 @@ KEY = re.compile(IDEMPOTENCY_KEY_PATTERN)
 
 def identity_of(step: Step) -> Identity:
     """Return the identity by which a repeated request is recognised."""
-    _, _, _, _, position, number, writer, seq, key, _, _ = step
+    position, number, writer, seq, key = step[4:9]
     if position is None and number is None and writer is None and seq is None and key is None:
         return APPEND
     return Identity(None if position is None else Position(*position), number, key, writer, seq)
@@ -29,9 +31,25 @@ def command_of(step: Step, session: SessionKey, identity: Identity) -> StepComma
         raise InvalidInput("too long a timeout", pointer="/timeout_ms", expected=expected, actual=str(step.timeout_ms))
     reset = False if step.reset is None else _rows(step.reset)
     deadline_s = step.timeout_ms / 1000 or None
+    rows = None if step.row_flags is None and step.numbers is None else _choice(step)
     if step.sequence:
-        return StepCommand(session, step.inputs, identity, reset, deadline_s, "sequence")
-    return StepCommand(session, step.inputs, identity, reset, deadline_s, "step", ROWS)
+        return StepCommand(session, step.inputs, identity, reset, deadline_s, "sequence", rows=rows)
+    return StepCommand(session, step.inputs, identity, reset, deadline_s, "step", ROWS, rows=rows)
+
+
+def _choice(step: Step) -> RowChoice:
+    if step.row_flags is None:
+        return RowChoice(step.numbers)
+    flags = np.frombuffer(step.row_flags, np.uint8)
+    steps, rows, _ = step.inputs.shape
+    if flags.max(initial=0) > ROW_RESET + ROW_LEFT_OUT or len(flags) != steps * rows:
+        raise InvalidInput(
+            "not flags of rows",
+            pointer="/row_flags",
+            expected="a byte for each row of each step, 0, 1 or 2",
+            actual=f"{len(flags)} bytes up to {flags.max(initial=0)}",
+        )
+    return RowChoice(step.numbers, None, flags.reshape(steps, rows))
 
 
 def _rows(reset: bytes) -> list[bool]:

@@ -10,7 +10,7 @@ from cellar.api.decoding.step_fast_json import read_step
 from cellar.api.decoding.step_input import read_sequence, sequence_of_npy, step_of_npy
 from cellar.api.http.body import JSON
 from cellar.api.http.query_and_headers import read_query, refuse_query
-from cellar.api.schemas.session.sessions import SequenceQuery, StepQuery
+from cellar.api.schemas.session.steps import SequenceQuery, StepQuery
 from cellar.ports import SessionKey, StepCommand
 from cellar.wire.arrays import npy
 

@@ -11,7 +11,7 @@ import orjson
 
 from cellar.api.decoding.step_input import INPUT, step_of_json
 from cellar.api.http.body import validated
-from cellar.api.schemas.session.sessions import StepRequest
+from cellar.api.schemas.session.steps import StepRequest
 from cellar.errors import InvalidInput
 from cellar.ports import APPEND, NAME, ROW, ROWS, Identity, Reset, SessionKey, StepCommand
 from cellar.sessions.values.position import MAX_STEP, parse_position

@@ -6,12 +6,14 @@ from contextlib import contextmanager
 from cellar.api.errors.validation_errors import below
 from cellar.api.http.body import validated
 from cellar.api.http.query_and_headers import of_query
-from cellar.api.schemas.session.sessions import Advance, SequenceQuery, SequenceRequest, StepQuery, StepRequest
+from cellar.api.schemas.session.steps import Advance, SequenceQuery, SequenceRequest, StepQuery, StepRequest
 from cellar.errors import IdUnknown, InvalidInput, ShapeMismatch, WholeSequencesOnly
-from cellar.ports import ROW, ROWS, Floats, SessionKey, StepCommand, StepKind
+from cellar.ports import ROW, ROWS, Floats, RowFlags, SessionKey, StepCommand, StepKind
+from cellar.sessions.values.row_flags import left_out_where
 from cellar.wire.arrays import npy
 from cellar.wire.arrays.layout import check_layout, parse_layout, to_tbf
 from cellar.wire.json.document import decode
+from cellar.wire.numbers.null_rows import fill_null_rows
 from cellar.wire.numbers.numbers import depth_of, parse_array
 
 INPUT, INPUTS = "/input", "/inputs"
@@ -20,9 +22,16 @@ INPUT, INPUTS = "/input", "/inputs"
 
 def step_of_json(body: StepRequest, session: SessionKey, key: str | None, deadline_s: float | None) -> StepCommand:
     """Return the step of a JSON body; `key` is its Idempotency-Key. Raise InvalidInput."""
-    inputs = parse_array(body.input, pointer=INPUT, ndim=2 if depth_of(body.input) > 1 else 1)
+    flags = None
+    try:
+        inputs = parse_array(body.input, pointer=INPUT, ndim=2 if depth_of(body.input) > 1 else 1)
+    except InvalidInput:
+        if (filled := fill_null_rows(body.input, 2, INPUT)) is None:
+            raise
+        inputs = parse_array(filled.value, pointer=INPUT, ndim=2)
+        flags = left_out_where(filled.is_null, "BF", INPUT)
     steps, layout = _one(inputs)
-    return _of_json(body, session, key, deadline_s, "step", steps, layout)
+    return _of_json(body, session, key, deadline_s, "step", steps, layout, flags)
 
 
 def step_of_npy(
@@ -43,9 +52,17 @@ def sequence_of_json(
     body: SequenceRequest, session: SessionKey, key: str | None, deadline_s: float | None
 ) -> StepCommand:
     """Return the sequence of a JSON body that was checked. Raise InvalidInput."""
-    layout = _checked(body.layout) or _by_depth(3 if depth_of(body.inputs) > 2 else 2)
-    inputs = parse_layout(body.inputs, layout, INPUTS)
-    return _of_json(body, session, key, deadline_s, "sequence", inputs, layout)
+    given, flags = _checked(body.layout), None
+    layout = given or _by_depth(3 if depth_of(body.inputs) > 2 else 2)
+    try:
+        inputs = parse_layout(body.inputs, layout, INPUTS)
+    except InvalidInput:
+        if (filled := fill_null_rows(body.inputs, None if given is None else len(given), INPUTS)) is None:
+            raise
+        layout = given or _by_depth(filled.is_null.ndim + 1)
+        inputs = parse_layout(filled.value, layout, INPUTS)
+        flags = left_out_where(filled.is_null, layout, INPUTS)
+    return _of_json(body, session, key, deadline_s, "sequence", inputs, layout, flags)
 
 
 def sequence_of_npy(
@@ -54,7 +71,8 @@ def sequence_of_npy(
     """Return the sequence of an npy body. Raise MalformedBody or InvalidInput."""
     with of_query(SequenceQuery):
         given = _checked(query.layout)
-        inputs: Floats = npy.load(data, axes=(2, 3) if given is None else (len(given),))
+        axes = (2, 3) if given is None else (len(given),)
+        inputs: Floats = npy.load(data, axes=axes, padded=query.lengths is not None)
         layout = given or _by_depth(inputs.ndim)
         return _of_npy(query, session, key, deadline_s, "sequence", to_tbf(inputs, layout), layout)
 
@@ -67,10 +85,13 @@ def _of_json(
     kind: StepKind,
     inputs: Floats,
     layout: str,
+    flags: RowFlags | None,
 ) -> StepCommand:
     """Return the command of a JSON body: what steps and sequences have in common."""
-    identity, pointer = body.identity(key), INPUT if kind == "step" else INPUTS
-    return StepCommand(session, inputs, identity, body.reset, deadline_s, kind, layout, pointer, is_finite=True)
+    identity, pointer, rows = body.identity(key), INPUT if kind == "step" else INPUTS, body.choice(flags)
+    return StepCommand(
+        session, inputs, identity, body.reset, deadline_s, kind, layout, pointer, is_finite=True, rows=rows
+    )
 
 
 def _of_npy(
@@ -83,8 +104,11 @@ def _of_npy(
     layout: str,
 ) -> StepCommand:
     """Return the command of an npy body: what steps and sequences have in common."""
-    identity, reset = query.identity(key), query.rows_to_reset
-    return StepCommand(session, inputs, identity, reset, deadline_s, kind, layout, pointer=None, is_finite=True)
+    identity, reset, rows = query.identity(key), query.rows_to_reset, query.choice
+    finite = rows is None or rows.lengths is None
+    return StepCommand(
+        session, inputs, identity, reset, deadline_s, kind, layout, pointer=None, is_finite=finite, rows=rows
+    )
 
 
 def _one(inputs: Floats) -> tuple[Floats, str]:

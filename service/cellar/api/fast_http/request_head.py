@@ -14,7 +14,7 @@ from cellar.api.http.negotiation import answer_type
 from cellar.api.http.query_and_headers import TIMEOUT, deadline_s
 from cellar.api.limits.memoize import memoized
 from cellar.api.schemas.names import IDEMPOTENCY_KEY, IDEMPOTENCY_KEY_PATTERN
-from cellar.api.schemas.session.sessions import StepQuery
+from cellar.api.schemas.session.steps import StepQuery
 from cellar.errors import InvalidParameter, NotAcceptable, UnsupportedMediaType
 from cellar.ports import NAME, Caller
 

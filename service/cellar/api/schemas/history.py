@@ -1,6 +1,6 @@
 """Requests and answers about earlier states of a session, its log, replays on other versions and shadows."""
 
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 from pydantic import ConfigDict, Field
@@ -9,7 +9,7 @@ from cellar.api.schemas.names import Answer, ModelRef, Name, PositionText
 from cellar.api.schemas.numbers import RowsOfSteps
 from cellar.api.schemas.session.sessions import Placed
 from cellar.nn.spec.base import Frozen
-from cellar.ports import LogEntry, Position, SessionMeta
+from cellar.ports import ROW_LEFT_OUT, ROW_RESET, Floats, LogEntry, Position, RowFlags, SessionMeta
 from cellar.sessions.history import history as past
 from cellar.sessions.history import replay_migrate, shadows
 from cellar.sessions.history.history import RewindTarget, inputs_of
@@ -72,9 +72,15 @@ class LogEntryAnswer(Answer):
     step: int = Field(description="Steps of the epoch after the change.")
     position: str = Field(description="Position after the change.")
     inputs: RowsOfSteps | None = Field(
-        None, description="Inputs of a step or sequence: for each step an array with an array for each row."
+        None,
+        description="Inputs of a step or sequence: for each step an array with an array for each row, or null for a"
+        " row that was left out.",
     )
-    reset: list[bool] | None = Field(None, description="Rows that were reset by the change, or before its first step.")
+    reset: list[bool] | list[list[bool]] | None = Field(
+        None,
+        description="Rows that were reset by the change, or before its first step; an array for each step if rows were"
+        " reset before later ones.",
+    )
     model: str | None = Field(
         None, description="The model version of the session from this change on, if the change set it."
     )
@@ -82,17 +88,35 @@ class LogEntryAnswer(Answer):
     @classmethod
     def of(cls, entry: LogEntry, meta: SessionMeta) -> Self:
         """Return the answer for an entry of the log of a session."""
-        inputs = inputs_of(entry, meta.batch_size)[0] if entry.steps else None
+        inputs, flags = inputs_of(entry, meta.batch_size) if entry.steps else (None, None)
         return cls(
             change=entry.revision,
             kind=entry.kind,
             steps=entry.steps,
             step=entry.after.step,
             position=str(entry.after),
-            inputs=None if inputs is None else inputs.astype(np.float64).tolist(),
-            reset=[bool(row) for row in entry.reset] if entry.reset else None,
+            inputs=None if inputs is None else _listed(inputs, flags),
+            reset=_resets_of(entry, flags),
             model=entry.model,
         )
+
+
+def _listed(inputs: Floats, flags: RowFlags | None) -> list[Any]:
+    """Return inputs with null for rows that were left out."""
+    found: list[Any] = inputs.astype(np.float64).tolist()
+    for step, row in () if flags is None else np.argwhere(flags == ROW_LEFT_OUT).tolist():
+        found[step][row] = None
+    return found
+
+
+def _resets_of(entry: LogEntry, flags: RowFlags | None) -> list[bool] | list[list[bool]] | None:
+    if flags is None:  # of a change that is not a step
+        return [bool(row) for row in entry.row_flags] if entry.row_flags else None
+    resets = np.zeros((entry.steps, flags.shape[1]), np.bool_)
+    resets[: len(flags)] = flags == ROW_RESET
+    if resets[1:].any():
+        return [list(row) for row in resets.tolist()]
+    return list(resets[0].tolist()) if resets[0].any() else None
 
 
 class LogAnswer(Answer):

@@ -31,7 +31,8 @@ ModelRef = Annotated[
 IDEMPOTENCY_KEY = "Idempotency-Key"
 IDEMPOTENCY_KEY_PATTERN = r"^[ -~]{1,255}$"
 LAST_EVENT_ID_PATTERN = r"^[0-9a-f]{16}-(0|[1-9][0-9]{0,15})$"
-RESET_PATTERN = r"^(true|false|[01]+)$"
+RESET_PATTERN = r"^(true|false|[01]+(,[01]+)*)$"
+COUNTS_PATTERN = r"^(0|[1-9][0-9]{0,8})(,(0|[1-9][0-9]{0,8}))*$"
 
 POSITION_PATTERN = r"^[0-9a-f]{16}\.(0|[1-9][0-9]{0,15})\.[0-9a-f]{32}$"
 LAYOUTS = ["".join(letters) for count in (3, 2, 1) for letters in permutations("TBF", count)]
@@ -51,7 +52,8 @@ IN_WORDS = {
     TAG_PATTERN: "1 to 64 letters, digits or characters of . _ : / = + -",
     PARAMETER_PATTERN: "a letter and up to 63 more letters, digits or underscores",
     POSITION_PATTERN: "the `position` of an answer, unchanged",
-    RESET_PATTERN: "true, false, or a digit 0 or 1 for each row",
+    RESET_PATTERN: "true, false, or a digit 0 or 1 for each row, of several steps with a comma between",
+    COUNTS_PATTERN: "numbers with a comma between, as 0,2",
     LAST_EVENT_ID_PATTERN: "the id of an event, unchanged",
     IDEMPOTENCY_KEY_PATTERN: "1 to 255 printable ASCII characters",
     REF_PATTERN: f"a model's name ({MODEL_NAME_IN_WORDS}), alone or with a version or an alias: co2, co2@3, co2@live",

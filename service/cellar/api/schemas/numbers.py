@@ -6,7 +6,15 @@ knows the sizes that the model needs, and reports the place of a fault.
 
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, Field, ValidatorFunctionWrapHandler, WithJsonSchema, WrapValidator
+from pydantic import (
+    BeforeValidator,
+    Discriminator,
+    Field,
+    Tag,
+    ValidatorFunctionWrapHandler,
+    WithJsonSchema,
+    WrapValidator,
+)
 
 from cellar.wire.numbers.text import NumberText
 
@@ -28,31 +36,47 @@ def _listed(value: Any) -> Any:
     return value
 
 
-def nested(*depths: int) -> dict[str, Any]:
-    """Return the JSON schema of an array of numbers that is nested to one of these depths."""
-    choices = [_nested(depth) for depth in depths]
+def nested(*depths: int, null_numbers: bool = False, null_rows: bool = False) -> dict[str, Any]:
+    """Return the JSON schema of an array of numbers that is nested to one of these depths.
+
+    Each number may be null, or each innermost array of several.
+    """
+    number = {"type": ["number", "null"] if null_numbers else "number", "minimum": -LARGEST, "maximum": LARGEST}
+    choices = [_nested(depth, number, null_rows=null_rows) for depth in depths]
     return choices[0] if len(choices) == 1 else {"anyOf": choices}
 
 
-def _nested(depth: int) -> dict[str, Any]:
-    number = {"type": "number", "minimum": -LARGEST, "maximum": LARGEST}
-    return {"type": "array", "minItems": 1, "items": _nested(depth - 1) if depth > 1 else number}
+def _nested(depth: int, number: dict[str, Any], *, null_rows: bool) -> dict[str, Any]:
+    inner = number if depth == 1 else _nested(depth - 1, number, null_rows=null_rows)
+    if depth == 2 and null_rows:
+        inner = inner | {"type": ["array", "null"]}
+    return {"type": "array", "minItems": 1, "items": inner}
 
 
 def _listing(*depths: int) -> WithJsonSchema:
     return WithJsonSchema(nested(*depths))
 
 
+def _inputs(*depths: int) -> WithJsonSchema:
+    """Return the schema of inputs: null stands for a row that takes no part in the step."""
+    return WithJsonSchema(nested(*depths, null_rows=True))
+
+
+def _outputs(*depths: int) -> WithJsonSchema:
+    """Return the schema of outputs: the numbers of a row that took no part in the step are null."""
+    return WithJsonSchema(nested(*depths, null_numbers=True))
+
+
 Numbers = Annotated[list[Any], WrapValidator(_leave_text)]
 """Nested arrays of numbers: lists, or the text of a long one."""
 
-StepInput = Annotated[Numbers, _listing(1, 2)]
+StepInput = Annotated[Numbers, _inputs(1, 2)]
 """Numbers of a step: of one row, or an array for each row."""
 
-SequenceInputs = Annotated[Numbers, _listing(1, 2, 3)]
+SequenceInputs = Annotated[Numbers, _inputs(1, 2, 3)]
 """Numbers of several steps, nested as their layout says."""
 
-LineInputs = Annotated[Numbers, _listing(2, 3)]
+LineInputs = Annotated[Numbers, _inputs(2, 3)]
 """Numbers of several steps: an array for each step, of one row or of an array for each row."""
 
 Data = Annotated[Any, _listing(1, 2, 3)]
@@ -61,17 +85,40 @@ Data = Annotated[Any, _listing(1, 2, 3)]
 StateInput = Annotated[Numbers, _listing(2)]
 """Numbers of a state: an array for each row."""
 
-StepOutput = Annotated[list[Any], _listing(1, 2)]
+StepOutput = Annotated[list[Any], _outputs(1, 2)]
 """Outputs of a step, nested as its `StepInput`."""
 
-SequenceOutputs = Annotated[list[Any], _listing(1, 2, 3)]
+SequenceOutputs = Annotated[list[Any], _outputs(1, 2, 3)]
 """Outputs of a sequence, nested as its `SequenceInputs`."""
 
-RowsOfSteps = Annotated[list[Any], _listing(3)]
+RowsOfSteps = Annotated[list[Any], _outputs(3)]
 """Numbers of several steps: an array for each step, of an array for each row."""
 
 Flags = Annotated[list[bool], Field(max_length=MAX_ROWS, fail_fast=True)]
 """A boolean for each row."""
+
+FlagsOfSteps = Annotated[list[Flags], Field(min_length=1, max_length=MAX_ROWS, fail_fast=True)]
+"""For each step a boolean for each row, or one boolean for all rows."""
+
+
+def _kind_of_reset(value: Any) -> str:
+    if not isinstance(value, list):
+        return "all"
+    return "steps" if value and isinstance(value[0], list) else "rows"
+
+
+ResetOfSteps = Annotated[
+    Annotated[bool, Tag("all")] | Annotated[Flags, Tag("rows")] | Annotated[FlagsOfSteps, Tag("steps")],
+    Discriminator(_kind_of_reset),
+]
+"""The rows that are reset: all, or a boolean for each, before the first step; or such booleans for each step."""
+
+Counts = Annotated[
+    list[Annotated[int, Field(ge=0)]],
+    Field(min_length=1, max_length=MAX_ROWS, fail_fast=True),
+    BeforeValidator(_listed),
+]
+"""Numbers of rows, or of steps of rows."""
 
 Indices = Annotated[list[int], Field(max_length=MAX_ROWS, fail_fast=True), BeforeValidator(_listed)]
 """Numbers of rows."""

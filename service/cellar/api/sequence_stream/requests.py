@@ -5,12 +5,20 @@ from typing import Any
 
 import numpy as np
 
-from cellar.errors import InvalidInput
-from cellar.ports import Floats
+from cellar.api.http.body import validated
+from cellar.api.schemas.session.sequence_stream import LongStep, LongSteps
+from cellar.errors import InvalidInput, ShapeMismatch
+from cellar.ports import Floats, RowChoice, RowFlags
+from cellar.sessions.operations.long_sequence import Chunk
+from cellar.sessions.values.row_flags import flags_of, left_out_where, place_rows
 from cellar.wire.arrays.npy_rows import NpyRows
 from cellar.wire.json.document import decode
 from cellar.wire.json.lines import LineSplitter, is_blank
+from cellar.wire.numbers.null_rows import fill_null_rows
 from cellar.wire.numbers.numbers import parse_array
+
+MOST_NUMBERS = 4 * 1024 * 1024
+"""The most numbers that the inputs of a line with `rows` may have with all rows of the session: 16 MiB."""
 
 EXPECTED = '{"input": ...}, a step, or {"inputs": ...}, several'
 
@@ -20,8 +28,9 @@ Size = tuple[int, int]
 class Lines:
     """Reads newline-delimited JSON, with one or several steps in a line."""
 
-    def __init__(self, size: Size, max_bytes: int) -> None:
+    def __init__(self, size: Size, max_bytes: int, rows: RowChoice | None = None) -> None:
         self._size = size
+        self._some_rows = rows is not None and rows.numbers is not None
         self._splitter = LineSplitter(max_bytes)
 
     @property
@@ -29,25 +38,39 @@ class Lines:
         """Return the bytes of a line or a step that is not complete."""
         return self._splitter.held_bytes
 
-    def feed(self, data: bytes) -> Iterator[Floats]:
+    def feed(self, data: bytes) -> Iterator[Chunk]:
         """Yield the steps of each complete line."""
         for line in self._splitter.feed(data):
             if not is_blank(line):
-                yield _of_line(line, self._size)
+                yield self._read(line)
 
-    def end(self) -> Iterator[Floats]:
+    def end(self) -> Iterator[Chunk]:
         """Yield the steps of the last line, if it has no newline."""
         for line in self._splitter.end():
-            yield _of_line(line, self._size)
+            yield self._read(line)
+
+    def _read(self, line: bytes) -> Chunk:
+        document: Any = decode(line)
+        if not isinstance(document, dict) or len(document.keys() & {"input", "inputs"}) != 1:
+            raise InvalidInput("not a line of steps", expected=EXPECTED, actual=_shown(document))
+        if len(document) == 1:
+            ((name, value),) = document.items()
+            return Chunk(*_inputs_of(name, value, self._size))
+        if self._some_rows and "rows" in document:
+            raise InvalidInput(
+                "the query has named the rows", pointer="/rows", expected="`rows` in the query or in lines"
+            )
+        return _of_rows(document, self._size)
 
 
-def npy_rows(size: Size, max_bytes: int) -> NpyRows:  # noqa: ARG001  # the session says how large a step is
+def npy_rows(size: Size, max_bytes: int, rows: RowChoice | None = None) -> NpyRows:  # noqa: ARG001  # a step is small
     """Return a reader of an npy file, (T, rows, in_size), or (T, in_size) for a session of one row."""
-    return NpyRows(*([(size[1],), size] if size[0] == 1 else [size]))
+    shapes = [(size[1],), size] if size[0] == 1 else [size]
+    return NpyRows(*shapes, padded=rows is not None and rows.lengths is not None)
 
 
 Reader = Lines | NpyRows
-"""Reads a body in pieces of any size, and returns its steps as arrays (T, rows, in_size)."""
+"""Reads a body in pieces of any size, and returns its steps: arrays (T, rows, in_size), or chunks with flags too."""
 
 
 class Chunks:
@@ -55,30 +78,70 @@ class Chunks:
 
     def __init__(self, steps: int, size: Size) -> None:
         self._shape = steps, *size
+        self._begin()
+
+    def _begin(self) -> None:
         self._chunk = np.empty(self._shape, np.float32)
+        self._flags: RowFlags | None = None
         self._filled = 0
 
-    def add(self, steps: Floats) -> Iterator[Floats]:
+    def add(self, read: Floats | Chunk) -> Iterator[Chunk]:
         """Add steps and yield the complete chunks."""
-        while len(steps):
-            count = min(len(steps), len(self._chunk) - self._filled)
-            self._chunk[self._filled : self._filled + count] = steps[:count]
+        steps = read if isinstance(read, Chunk) else Chunk(read)
+        while len(steps.inputs):
+            start = self._filled
+            count = min(len(steps.inputs), len(self._chunk) - start)
+            self._chunk[start : start + count] = steps.inputs[:count]
+            if steps.flags is not None:
+                if self._flags is None:
+                    self._flags = np.zeros(self._shape[:2], np.uint8)
+                some = steps.flags[:count]
+                self._flags[start : start + len(some)] = some
             self._filled += count
-            steps = steps[count:]
+            steps = steps.from_step(count)
             if self._filled == len(self._chunk):
-                yield self._chunk
-                self._chunk, self._filled = np.empty(self._shape, np.float32), 0
+                yield self.rest()
+                self._begin()
 
-    def rest(self) -> Floats:
+    def rest(self) -> Chunk:
         """Return the steps that do not fill a chunk."""
-        return self._chunk[: self._filled]
+        return Chunk(self._chunk[: self._filled], None if self._flags is None else self._flags[: self._filled])
 
 
-def _of_line(line: bytes, size: Size) -> Floats:
-    document: Any = decode(line)
-    if not isinstance(document, dict) or len(document) != 1 or not document.keys() <= {"input", "inputs"}:
-        raise InvalidInput("not a line of steps", expected=EXPECTED, actual=_shown(document))
-    ((name, value),) = document.items()
+def _of_rows(document: dict[str, Any], size: Size) -> Chunk:
+    """Return the steps of a line that says more than inputs."""
+    name = "input" if "input" in document else "inputs"
+    line = validated(LongStep if name == "input" else LongSteps, document)
+    count = size[0] if line.rows is None else len(line.rows)
+    inputs, flags = _inputs_of(name, document[name], (count, size[1]))
+    choice = RowChoice(line.rows, line.lengths if isinstance(line, LongSteps) else None, flags)
+    inputs, flags = flags_of(inputs, line.reset, choice)
+    if line.rows is None or flags is None:
+        return Chunk(inputs, flags)
+    if len(inputs) * size[0] * size[1] > MOST_NUMBERS:
+        raise ShapeMismatch(
+            "a line has too many steps for the rows of the session",
+            pointer="/inputs",
+            expected=f"at most {MOST_NUMBERS} numbers: steps x batch_size x in_size",
+            actual=f"{len(inputs)} x {size[0]} x {size[1]}",
+        )
+    return Chunk(*place_rows(inputs, flags, line.rows, size[0]))
+
+
+def _inputs_of(name: str, value: Any, size: Size) -> tuple[Floats, RowFlags | None]:
+    """Return inputs (T, rows, in_size), and the flags of rows that are null."""
+    pointer = f"/{name}"
+    try:
+        return _parsed(name, value, size), None
+    except InvalidInput:
+        axes = 2 if name == "input" else None
+        if (filled := fill_null_rows(value, axes, pointer)) is None:
+            raise
+        layout = "BF" if name == "input" else "TBF" if filled.is_null.ndim == 2 else "TF"
+        return _parsed(name, filled.value, size), left_out_where(filled.is_null, layout, pointer)
+
+
+def _parsed(name: str, value: Any, size: Size) -> Floats:
     steps: tuple[int | None, ...] = (None,) if name == "inputs" else ()
     inner = value[0] if name == "inputs" and isinstance(value, list) and value else value
     flat = size[0] == 1 and isinstance(inner, list) and not (inner and isinstance(inner[0], list))

@@ -5,6 +5,7 @@ slowly, or does not read the answer, does not delay others.
 """
 
 import asyncio
+from collections.abc import Iterator
 from itertools import chain
 
 from starlette.types import Receive, Scope, Send
@@ -15,9 +16,12 @@ from cellar.api.sequence_stream.replies import Outputs, last_line, line_of, prob
 from cellar.api.sequence_stream.requests import Chunks, Reader
 from cellar.errors import CellarError, Overloaded
 from cellar.ports import Floats
-from cellar.sessions.operations.long_sequence import LongSequence, Ran
+from cellar.sessions.operations.long_sequence import Chunk, LongSequence, Ran
 
-Read = Floats | Exception | None
+MOST_CHUNKS = 4
+"""The most chunks that are made at a time, a MiB each."""
+
+Read = Chunk | Exception | None
 """A chunk, the error after the last chunk, or None at the end."""
 
 
@@ -69,27 +73,33 @@ class SequenceResponse(Duplex):
         try:
             async for data, last in parts_of(receive):
                 size = len(data) + self._reader.held_bytes
-                chunks, fault = await decode_in_thread(size, self._chunks_of, data, last)
-                for chunk in chunks:
-                    await self._ready.put(chunk)
-                if fault is not None:
-                    raise fault
+                steps = chain(self._reader.feed(data), self._reader.end() if last else ())
+                ended = False
+                while not ended:
+                    chunks, ended = await decode_in_thread(size, self._next_chunks, steps, last)
+                    for chunk in chunks:
+                        await self._ready.put(chunk)
                 self.share.resize(self._reader.held_bytes)
         except Exception as error:  # it is answered after the chunks before it
             await self._ready.put(error)
         else:
             await self._ready.put(None)
 
-    def _chunks_of(self, data: bytes, last: bool) -> tuple[list[Floats], CellarError | None]:
-        """Return the complete chunks, and the error after them."""
-        found: list[Floats] = []
+    def _next_chunks(self, steps: Iterator[Floats | Chunk], last: bool) -> tuple[list[Read], bool]:
+        """Return the next complete chunks or the error after them, and whether there are no more of these steps.
+
+        Lines that name few rows of many have much larger chunks, so that not all of them are made at once.
+        """
+        found: list[Read] = []
         try:
-            for steps in chain(self._reader.feed(data), self._reader.end() if last else ()):
-                found.extend(self._chunks.add(steps))
+            for some in steps:
+                found.extend(self._chunks.add(some))
+                if len(found) >= MOST_CHUNKS:
+                    return found, False
         except CellarError as fault:
-            return found, fault
+            return [*found, fault], True
         rest = self._chunks.rest()
-        return [*found, rest] if last and len(rest) else found, None
+        return [*found, rest] if last and len(rest.inputs) else found, True
 
     async def _write(self, send: Send) -> None:
         if self._sequences.stopping:

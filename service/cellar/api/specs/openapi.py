@@ -19,7 +19,8 @@ from cellar.api.routes import router
 from cellar.api.schemas.catalogue.models import ModelRequest, UploadForm, VersionRequest, WeightsAnswer
 from cellar.api.schemas.problems import Problem
 from cellar.api.schemas.session.sequence_stream import LongAnswer, LongEnd, LongStep, LongSteps
-from cellar.api.schemas.session.sessions import SequenceLine, SequenceRequest, StateRequest, StepLine, StepRequest
+from cellar.api.schemas.session.sessions import StateRequest
+from cellar.api.schemas.session.steps import SequenceLine, SequenceRequest, StepLine, StepRequest
 from cellar.api.specs.client_schemas import for_clients
 
 DESCRIPTION = """Recurrent networks whose hidden state outlives the request: create a model, open a session, post steps.

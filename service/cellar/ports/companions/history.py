@@ -41,8 +41,8 @@ class LogEntry:
     steps: int
     inputs: bytes = b""
     """Float32, (steps, rows, in_size)."""
-    reset: bytes = b""
-    """A byte for each row, 1 where the row was reset to the initial state; empty if no row was."""
+    row_flags: bytes = b""
+    """A byte for each row of the first steps: `cellar.ports.RowFlags`; empty if no row was reset or left out."""
     state: bytes | None = None
     """The new state, of a change whose state does not follow from its inputs."""
     layout: str | None = None

@@ -79,8 +79,8 @@ class Change:
     nonce: bytes
     output: bytes
     inputs: bytes = b""
-    reset: bytes = b""
-    """A byte for each row, 1 where the row is reset to the initial state; empty if no row is."""
+    row_flags: bytes = b""
+    """A byte for each row of the first steps: `cellar.ports.RowFlags`; empty if no row is reset or left out."""
     layout: str | None = None
     """Layout of the new state, of a change whose state does not follow from its inputs."""
 

@@ -18,14 +18,33 @@ Floats = NDArray[np.float32]
 Mask = NDArray[np.bool_]
 """A mask of rows, (rows,)."""
 
-Reset = bool | Sequence[bool]
-"""Which rows begin from the initial state: all, none, or one flag for each row."""
+Reset = bool | Sequence[bool] | Sequence[Sequence[bool]]
+"""The rows that begin from the initial state: all, none, or one flag for each row, before the first step; or such flags
+for each step, of which one alone stands for all rows."""
+
+RowFlags = NDArray[np.uint8]
+"""For each row of the first n steps, (n, rows), the sum of ROW_RESET and ROW_LEFT_OUT. Later steps have no flags."""
+
+ROW_RESET, ROW_LEFT_OUT = 1, 2
+"""The row is put into the initial state before the step; it takes no part in the step."""
 
 StepKind = Literal["step", "sequence", "batch"]
 """One step; several that are applied all or not at all; or several single steps that came together."""
 
 ROW, ROWS = "F", "BF"
 """The layouts of a single step: the numbers of its one row, or rows of them."""
+
+
+@dataclass(slots=True)
+class RowChoice:
+    """The rows that take part in the steps, if not all rows take part in all of them."""
+
+    numbers: Sequence[int] | None = None
+    """The numbers of the rows that the inputs have; None: all rows of the session."""
+    lengths: Sequence[int] | None = None
+    """In how many steps each of these rows takes part; the rest of the inputs is padding."""
+    flags: RowFlags | None = None
+    """Rows that are left out of single steps, or are also reset, (T, rows)."""
 
 
 @dataclass(slots=True)
@@ -38,7 +57,7 @@ class StepCommand:
     identity: Identity = APPEND
     """How the request is recognised. Steps of a batch are numbered from its `step`, or append."""
     reset: Reset = False
-    """The rows that begin from the initial state, before the first step."""
+    """The rows that begin from the initial state."""
     deadline_s: float | None = None
     """In how many seconds the steps must begin to run, from `came_s` on; None if they may wait."""
     kind: StepKind = "step"
@@ -50,6 +69,8 @@ class StepCommand:
     """Whether the inputs are known to be finite, C-contiguous float32."""
     came_s: float | None = None
     """When the request came, by the monotonic clock; None: now."""
+    rows: RowChoice | None = None
+    """The rows that take part; None: all."""
 
 
 @dataclass(slots=True)
@@ -63,7 +84,8 @@ class StepResult:
     steps: int
     """Number of steps: T of the outputs."""
     output: bytes | None
-    """Float32, little endian, (T, rows, out_size); None in a replay whose output was too large to be kept."""
+    """Float32, little endian, (T, rows, out_size), with NaN for a row that took no part in a step; None in a replay
+    whose output was too large to be kept."""
     replayed: bool
     """Whether the same request had been applied before."""
 

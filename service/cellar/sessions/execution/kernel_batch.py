@@ -6,10 +6,12 @@ from dataclasses import replace
 
 import numpy as np
 
-from cellar.ports import APPEND, DIGEST_BYTES, Floats, Mask, Position, SessionRecord, StepCommand
+from cellar.ports import APPEND, DIGEST_BYTES, Floats, Mask, Position, RowFlags, SessionRecord, StepCommand
+from cellar.sessions.execution.row_schedule import Ints, RowSchedule
 from cellar.sessions.requests.request import StepRequest
-from cellar.sessions.values.model_protocol import Network, Sizes
+from cellar.sessions.values.model_protocol import Network, Run, Sizes
 from cellar.sessions.values.position import advance, each_digest
+from cellar.sessions.values.row_flags import resets_only
 
 CHUNK_STEPS = 512
 """The most steps of a sequence in one call, so that steps of other sessions wait for a chunk and not for a sequence."""
@@ -44,6 +46,7 @@ class BatchItem:
         "requests",
         "reset",
         "rows",
+        "schedule",
         "state",
     )
 
@@ -54,7 +57,10 @@ class BatchItem:
         self.left: int = self.inputs.shape[0]
         """The steps that are left to run."""
         self.rows: int = self.inputs.shape[1]
-        self.reset = requests[0].reset
+        flags = requests[0].flags
+        self.schedule = RowSchedule(self.inputs, flags) if flags is not None and not resets_only(flags) else None
+        """The calls of steps that some rows take no part in, or with resets inside; such a request runs alone."""
+        self.reset = None if flags is None else flags[0].view(np.bool_)
         """The rows that are reset before the next call. Only the first request may reset rows."""
         self.state = record.state
         self.began = False
@@ -107,12 +113,13 @@ class BatchItem:
         """Compute the position after the chunk that was run, and the positions of requests that end inside it."""
         if len(self.requests) == 1 and self.requests[0].count == 1:
             before = self.positions[0] if self.offset else self.record.position
-            self.positions = [advance(before, chunk, self.reset)]
+            flags = None if self.reset is None else self.reset.view(np.uint8)[None]
+            self.positions = [advance(before, chunk, flags)]
         elif len(chunk) == self.left:  # several requests are always run in one call
             position = self.record.position
             for request in self.requests:
                 if request.count == 1:
-                    position = advance(position, request.inputs, request.reset)
+                    position = advance(position, request.inputs, request.flags)
                     digests = position.digest  # a batch of requests may have one step
                 else:
                     digests = each_digest(position, request.inputs)
@@ -122,9 +129,24 @@ class BatchItem:
 
     def chunk(self, steps: int) -> Floats:
         """Return the inputs of the next call, (at most `steps`, rows, in_size)."""
+        if self.schedule is not None:
+            inputs, self.reset = self.schedule.begin(steps)
+            return inputs
         if not self.offset and self.left <= steps:
             return self.inputs
         return self.inputs[self.offset : self.offset + steps]
+
+    def take_scheduled(self, schedule: RowSchedule, run: Run, rows: slice) -> None:
+        """Take the results of a call of the schedule, of which the rows are ours."""
+        if run.bad_step is not None and run.bad_kind is not None:
+            steps, kinds = run.bad_step[rows].tolist(), run.bad_kind[rows].tolist()
+            bad = [(schedule.time_of(steps[row], row), kinds[row]) for row in range(self.rows) if steps[row] >= 0]
+            self.bad_step, self.bad_kind = min(bad, default=(-1, 0))
+        schedule.end(run.outputs[:, rows])
+        self.left = schedule.left
+        if not self.left:
+            self.outputs = [schedule.outputs.tobytes()]
+            self.positions = [advance(self.record.position, self.inputs, self.requests[0].flags)]
 
 
 def most_row_steps(sizes: Sizes) -> int:
@@ -155,33 +177,45 @@ def run_together(
     inputs, lengths = _stack(chunks)
     before = tuple([work.state for work in works])
     reset = _reset(works)
+    if reset is not None:
+        lengths = _scheduled_lengths(works, chunks, lengths)
     if executor is None:
         run = network.advance(inputs, before, lengths, reset)
     else:
         run = network.run(inputs, before, lengths, reset=reset, executor=executor)
-    # slices of the bytes of all rows are faster than many array views
-    states, state_bytes = run.state.tobytes(), run.state.itemsize * run.state.shape[1]
-    outputs, output_bytes = (run.outputs.tobytes(), 4 * run.outputs.shape[2]) if len(inputs) == 1 else (b"", 0)
-    row = 0
-    for work, chunk in zip(works, chunks, strict=True):
-        end, steps = row + work.rows, len(chunk)
-        try:
-            work.note_position(chunk)
-            work.state, work.reset = states[state_bytes * row : state_bytes * end], None
-            work.outputs.append(
-                outputs[output_bytes * row : output_bytes * end] if outputs else run.outputs[:steps, row:end].tobytes()
-            )
-            if run.bad_step is not None and run.bad_kind is not None:
-                _note_bad(work, run.bad_step[row:end], run.bad_kind[row:end])
-            work.offset += steps
-            work.left -= steps
-        except Exception as error:
-            work.failure = error
-        row = end
+    _take_results(works, chunks, run)
     for work in works:
         if work.bad_step >= 0:
             _keep_good(network, work, executor)
     return inputs.shape[1], inputs.shape[0]
+
+
+def _take_results(works: Sequence[BatchItem], chunks: Sequence[Floats], run: Run) -> None:
+    """Store the results of a call in its works. An error in here is the failure of its work."""
+    # slices of the bytes of all rows are faster than many array views
+    states, state_bytes = run.state.tobytes(), run.state.itemsize * run.state.shape[1]
+    outputs, output_bytes = (run.outputs.tobytes(), 4 * run.outputs.shape[2]) if len(run.outputs) == 1 else (b"", 0)
+    row = 0
+    for work, chunk in zip(works, chunks, strict=True):
+        end, steps = row + work.rows, len(chunk)
+        try:
+            if work.schedule is None:
+                work.note_position(chunk)
+                work.outputs.append(
+                    outputs[output_bytes * row : output_bytes * end]
+                    if outputs
+                    else run.outputs[:steps, row:end].tobytes()
+                )
+                if run.bad_step is not None and run.bad_kind is not None:
+                    _note_bad(work, run.bad_step[row:end], run.bad_kind[row:end])
+                work.offset += steps
+                work.left -= steps
+            else:
+                work.take_scheduled(work.schedule, run, slice(row, end))
+            work.state, work.reset = states[state_bytes * row : state_bytes * end], None
+        except Exception as error:
+            work.failure = error
+        row = end
 
 
 def _keep_good(network: Network, work: BatchItem, executor: Executor | None) -> None:
@@ -211,7 +245,19 @@ def _reset(works: Sequence[BatchItem]) -> Mask | None:
     return np.concatenate([np.zeros(work.rows, np.bool_) if work.reset is None else work.reset for work in works])
 
 
-def _stack(chunks: Sequence[Floats]) -> tuple[Floats, np.ndarray[tuple[int], np.dtype[np.int32]] | None]:
+def _scheduled_lengths(works: Sequence[BatchItem], chunks: Sequence[Floats], lengths: Ints | None) -> Ints | None:
+    """Return the length of each row of the call, given those of works without a schedule."""
+    if all(work.schedule is None for work in works):
+        return lengths
+    return np.concatenate(
+        [
+            np.full(work.rows, len(chunk), np.int32) if work.schedule is None else work.schedule.lengths
+            for work, chunk in zip(works, chunks, strict=True)
+        ]
+    )
+
+
+def _stack(chunks: Sequence[Floats]) -> tuple[Floats, Ints | None]:
     """Return the joined chunks (T, all rows, in_size), and the length of each row, None if all lengths are equal."""
     if len(chunks) == 1:
         return chunks[0], None
@@ -233,8 +279,8 @@ def _stack(chunks: Sequence[Floats]) -> tuple[Floats, np.ndarray[tuple[int], np.
 
 def _note_bad(
     work: BatchItem,
-    steps: np.ndarray[tuple[int], np.dtype[np.int32]],
-    kinds: np.ndarray[tuple[int], np.dtype[np.int32]],
+    steps: Ints,
+    kinds: Ints,
 ) -> None:
     bad = [(int(step), int(kind)) for step, kind in zip(steps, kinds, strict=True) if step >= 0]
     if bad:
@@ -247,9 +293,9 @@ class DryRun(BatchItem):
 
     __slots__ = ("request",)
 
-    def __init__(self, record: SessionRecord, inputs: Floats, reset: Mask | None, now_s: float) -> None:
+    def __init__(self, record: SessionRecord, inputs: Floats, flags: RowFlags | None, now_s: float) -> None:
         command = StepCommand(record.key, inputs, kind="sequence", is_finite=True)
-        self.request = StepRequest(command, APPEND, b"", b"", now_s, inputs, reset)
+        self.request = StepRequest(command, APPEND, b"", b"", now_s, inputs, flags)
         super().__init__([self.request], record)
 
     @property

@@ -14,8 +14,8 @@ from cellar.ports import (
     Identity,
     KeptState,
     LogEntry,
-    Mask,
     Position,
+    RowFlags,
     SessionKey,
     SessionMeta,
     SessionRecord,
@@ -199,20 +199,20 @@ class SessionHistory:
                 break
             if not entry.steps:
                 continue
-            inputs, reset = inputs_of(entry, record.meta.batch_size)
+            inputs, flags = inputs_of(entry, record.meta.batch_size)
             inside = entry.after.step - target.step
             if inside > 0 and target.digest:  # no answer had a position inside a sequence
                 break
-            await recompute.run(inputs[: len(inputs) - max(0, inside)], reset)
+            await recompute.run(inputs[: len(inputs) - max(0, inside)], flags)
             if inside > 0 or _matches(entry.after, target):
                 return recompute.state
         raise _out_of_reach(stored, target)
 
 
-def inputs_of(entry: LogEntry, rows: int) -> tuple[Floats, Mask | None]:
-    """Return the inputs (steps, rows, in_size) of logged steps, and the rows that were reset before them."""
+def inputs_of(entry: LogEntry, rows: int) -> tuple[Floats, RowFlags | None]:
+    """Return the inputs (steps, rows, in_size) of logged steps, and the flags of their rows."""
     inputs = np.frombuffer(entry.inputs, "<f4").reshape(entry.steps, rows, -1)
-    return inputs, np.frombuffer(entry.reset, np.bool_) if entry.reset else None
+    return inputs, np.frombuffer(entry.row_flags, np.uint8).reshape(-1, rows) if entry.row_flags else None
 
 
 async def entries(store: HistoryStore, record: SessionRecord, after: int) -> AsyncIterator[LogEntry]:

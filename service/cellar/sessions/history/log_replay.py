@@ -54,12 +54,12 @@ class LogReplay:
         OutputNotFinite.
         """
         if entry.steps:
-            inputs, reset = inputs_of(entry, self.rows)
-            async for outputs in self.recompute.outputs(inputs, reset):
+            inputs, flags = inputs_of(entry, self.rows)
+            async for outputs in self.recompute.outputs(inputs, flags):
                 yield outputs
             self.steps += entry.steps
         elif entry.kind in GIVES_INITIAL_STATE:
-            self.recompute.reset(np.frombuffer(entry.reset, np.bool_) if entry.reset else None)
+            self.recompute.reset(np.frombuffer(entry.row_flags, np.bool_) if entry.row_flags else None)
         elif entry.kind not in KEEPS_STATE:
             self.recompute.state = _given(entry, self.model)
         self.revision, self.position = entry.revision, entry.after
@@ -67,7 +67,7 @@ class LogReplay:
 
 def can_start_replay(entry: LogEntry) -> bool:
     """Return whether a replay can begin with this change: it gave all rows a state."""
-    return entry.state is not None and entry.kind not in KEEPS_STATE and not (entry.kind == "reset" and entry.reset)
+    return entry.state is not None and entry.kind not in KEEPS_STATE and not (entry.kind == "reset" and entry.row_flags)
 
 
 async def replay_start(store: HistoryStore, record: SessionRecord, since: Position | None = None) -> LogEntry:
@@ -144,7 +144,9 @@ async def compare(entry: LogEntry, own: LogReplay, other: LogReplay, differences
     largest, its = 0.0, other.outputs(entry)
     async for mine in own.outputs(entry):
         apart = np.abs(mine.astype(np.float64) - await anext(its))
-        largest = max(largest, float(apart.max()))
+        if entry.row_flags:  # rows that take no part in a step have no outputs
+            apart = apart[~np.isnan(apart)]
+        largest = max(largest, float(apart.max(initial=0.0)))
         differences.total += float(apart.sum())
         differences.numbers += apart.size
     async for _ in its:  # runs the rest of the generator, which sets the position of the replay

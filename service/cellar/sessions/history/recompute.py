@@ -4,11 +4,15 @@ import asyncio
 from collections.abc import AsyncIterator
 from concurrent.futures import Executor
 
+import numpy as np
+
 from cellar.errors import ShapeMismatch, StoreCorrupt
-from cellar.ports import Floats, Mask
+from cellar.ports import Floats, Mask, RowFlags
 from cellar.sessions.execution.kernel_batch import CALL_ROW_STEPS, CHUNK_STEPS, most_row_steps
+from cellar.sessions.execution.row_schedule import Ints, RowSchedule
 from cellar.sessions.scheduling.commit_builder import BAD
 from cellar.sessions.values.model_protocol import Network
+from cellar.sessions.values.row_flags import resets_only, without_end
 from cellar.wire.arrays import state as state_bytes
 
 
@@ -34,16 +38,16 @@ class Recompute:
             initial = state
         self.state = state_bytes.dump(initial)
 
-    async def run(self, inputs: Floats, reset: Mask | None) -> None:
+    async def run(self, inputs: Floats, flags: RowFlags | None) -> None:
         """Step over `inputs` and drop the outputs. Raise as `outputs`."""
-        async for _ in self.outputs(inputs, reset):
+        async for _ in self.outputs(inputs, flags):
             pass
 
-    async def outputs(self, inputs: Floats, reset: Mask | None) -> AsyncIterator[Floats]:
+    async def outputs(self, inputs: Floats, flags: RowFlags | None) -> AsyncIterator[Floats]:
         """Step over `inputs` (T, rows, in_size) and yield the outputs, (T, rows, out_size) in parts of T.
 
-        Rows under the mask `reset` are reset before the first step. Raise ShapeMismatch, StateNotFinite or
-        OutputNotFinite.
+        `flags` are those of the first steps, perhaps of more steps than these. Outputs of rows that are left out are
+        NaN. Raise ShapeMismatch, StateNotFinite or OutputNotFinite.
         """
         sizes = self._network.network
         if inputs.shape[2] != sizes.in_size:
@@ -60,12 +64,25 @@ class Recompute:
         else:
             most = min(CHUNK_STEPS, max(1, CALL_ROW_STEPS // self._rows))
         loop = asyncio.get_running_loop()
+        flags = None if flags is None else without_end(flags[: len(inputs)])
+        if flags is not None and not resets_only(flags):
+            schedule = RowSchedule(inputs, flags)
+            await loop.run_in_executor(self._kernels, self._run_scheduled, schedule, most)
+            while schedule.left:
+                await loop.run_in_executor(self._kernels, self._run_scheduled, schedule, most)
+            yield schedule.outputs
+            return
+        reset = None if flags is None else flags[0].view(np.bool_)
         for start in range(0, len(inputs), most):
             chunk = inputs[start : start + most]
             yield await loop.run_in_executor(self._kernels, self._run, chunk, None if start else reset)
 
-    def _run(self, chunk: Floats, reset: Mask | None) -> Floats:
-        run = self._network.run(chunk, (self.state,), reset=reset, executor=self._kernels)
+    def _run_scheduled(self, schedule: RowSchedule, most: int) -> None:
+        inputs, reset = schedule.begin(most)
+        schedule.end(self._run(inputs, reset, schedule.lengths))
+
+    def _run(self, chunk: Floats, reset: Mask | None, lengths: Ints | None = None) -> Floats:
+        run = self._network.run(chunk, (self.state,), lengths, reset=reset, executor=self._kernels)
         if run.bad_step is not None and run.bad_kind is not None and (run.bad_step >= 0).any():
             kind = int(run.bad_kind[run.bad_step >= 0][0])
             what, error = BAD[kind]

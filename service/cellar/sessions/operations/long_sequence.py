@@ -10,6 +10,7 @@ these are the inputs that the session has applied.
 
 import asyncio
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from hashlib import blake2b
 from typing import NamedTuple
 
@@ -24,12 +25,24 @@ from cellar.errors import (
     StepTaken,
     WholeSequencesOnly,
 )
-from cellar.ports import Committed, Floats, Identity, Position, Reset, SessionKey, SessionRecord, StepCommand
+from cellar.ports import (
+    APPEND,
+    Committed,
+    Floats,
+    Identity,
+    Position,
+    Reset,
+    RowChoice,
+    RowFlags,
+    SessionKey,
+    SessionRecord,
+    StepCommand,
+)
 from cellar.sessions.requests.change_request import Edited
-from cellar.sessions.scheduling.commit_builder import rows_to_reset
 from cellar.sessions.service.sessions import Sessions
 from cellar.sessions.values.model_protocol import Network
 from cellar.sessions.values.position import advance, fingerprint, parse_position
+from cellar.sessions.values.row_flags import flags_of, is_of_each_step, place_rows
 
 CHUNK_STEPS = 4096
 """The default number of steps in a chunk: some milliseconds of work for one commit."""
@@ -55,18 +68,36 @@ class Ran(NamedTuple):
     replayed: bool = False
 
 
+class Chunk(NamedTuple):
+    """Steps of the body: inputs (T, rows, in_size), and the flags of each row in each step, None if no row has any."""
+
+    inputs: Floats
+    flags: RowFlags | None = None
+
+    def from_step(self, step: int) -> "Chunk":
+        """Return the steps from this one on."""
+        return Chunk(self.inputs[step:], None if self.flags is None else self.flags[step:])
+
+    def to_step(self, step: int) -> "Chunk":
+        """Return the steps before this one."""
+        return Chunk(self.inputs[:step], None if self.flags is None else self.flags[:step])
+
+
 class _Request(NamedTuple):
     """The arguments of a long sequence, and the service that runs it."""
 
     sessions: Sessions
     key: SessionKey
     identity: Identity
+    batch_size: int
     size: tuple[int, int]
-    """(rows, in_size)"""
+    """(rows of the body, in_size)"""
     chunk: int
     """Steps of a chunk."""
     reset: Reset
-    """The rows that are reset before the first step."""
+    """The rows that are reset before the first step, or before each of the first steps."""
+    rows: RowChoice | None
+    """The rows of the body and the steps of each of them; None: all rows take part in all steps."""
 
 
 class LongSequence(ABC):
@@ -82,16 +113,40 @@ class LongSequence(ABC):
         self.position = position
         """The last known position of the session."""
         self._request = request
-        self._reset: Reset = request.reset
+        of_steps = is_of_each_step(request.reset)
+        self._resets: Sequence[Sequence[bool]] = request.reset if of_steps else ()  # type: ignore[assignment]
+        """The rows that are reset before each of the first steps of the body."""
+        self._reset: Reset = False if of_steps else request.reset
         """The rows that are reset before the next step."""
 
     @abstractmethod
-    async def run(self, inputs: Floats) -> list[Ran]:
-        """Run the next steps (T, rows, in_size): `chunk` of them, or fewer at the end of the body."""
+    async def run(self, chunk: Chunk) -> list[Ran]:
+        """Run the next steps: `chunk` of them, or fewer at the end of the body."""
 
     @abstractmethod
     async def end(self) -> list[Ran]:
         """Finish the sequence after its last step. Raise InvalidInput if it had none."""
+
+    def _command(self, chunk: Chunk, identity: Identity = APPEND) -> StepCommand:
+        """Return the command of the next steps."""
+        rows, count, reset = self._request.rows, len(chunk.inputs), self._reset
+        if resets := self._resets[self.steps : self.steps + count]:
+            reset = [*resets, *[[False]] * (count - len(resets))]
+        if rows is not None or chunk.flags is not None:
+            numbers, lengths = (None, None) if rows is None else (rows.numbers, rows.lengths)
+            if lengths is not None:
+                lengths = [min(max(length - self.steps, 0), count) for length in lengths]
+            rows = RowChoice(numbers, lengths, chunk.flags)
+        return StepCommand(self._request.key, chunk.inputs, identity, reset, kind="sequence", rows=rows)
+
+    def _all_rows(self, chunk: Chunk) -> Chunk:
+        """Return the next steps with inputs and flags of all rows of the session. Raise InvalidInput."""
+        command = self._command(chunk)
+        inputs, flags = flags_of(command.inputs, command.reset, command.rows)
+        if command.rows is not None and command.rows.numbers is not None:
+            assert flags is not None
+            return Chunk(*place_rows(inputs, flags, command.rows.numbers, self._request.batch_size))
+        return Chunk(np.ascontiguousarray(inputs), flags)
 
 
 async def begin(
@@ -102,8 +157,11 @@ async def begin(
     whole: bool = False,
     chunk: int = CHUNK_STEPS,
     reset: Reset = False,
+    rows: RowChoice | None = None,
 ) -> LongSequence:
-    """Begin a long sequence, which is committed at its end if `whole`. `reset` are the rows to reset before it.
+    """Begin a long sequence, which is committed at its end if `whole`.
+
+    `reset` are the rows to reset before it, `rows` the rows of the body.
 
     Raise WholeSequencesOnly for a model that needs all steps at once, InvalidInput if the session does not allow
     `whole`, a PositionConflict that is already certain, or what `Sessions` raises for a session that does not exist.
@@ -115,7 +173,9 @@ async def begin(
         )
     widest = record.meta.batch_size * max(sizes.in_size, sizes.out_size)
     steps = min(chunk, most, max(1, CHUNK_NUMBERS // widest))
-    request = _Request(sessions, key, identity, (record.meta.batch_size, sizes.in_size), steps, reset)
+    batch_size = record.meta.batch_size
+    count = batch_size if rows is None or rows.numbers is None else len(rows.numbers)
+    request = _Request(sessions, key, identity, batch_size, (count, sizes.in_size), steps, reset, rows)
     if not whole:
         return _ByChunk(request, record.position)
     if record.meta.log:
@@ -147,23 +207,23 @@ class _ByChunk(LongSequence):
         self._at = request.identity.position
         self._goal: Position | None = None
         """The position of the session if steps up to it are to be skipped, None if the next step is to be run."""
-        self._skipped: list[tuple[Position, Floats, Reset]] = []
+        self._skipped: list[tuple[Position, Chunk, Reset]] = []
         """The last steps that were skipped, with the position before them."""
         self._note(position)
 
-    async def run(self, inputs: Floats) -> list[Ran]:
+    async def run(self, chunk: Chunk) -> list[Ran]:
         """Skip the next steps if they were applied before, and commit the others."""
         ran: list[Ran] = []
         while True:
-            count = self._skip(inputs)
+            count = self._skip(chunk)
             if count and self._goal is None:
                 ran.append(Ran(0, self.steps, None, self._at, replayed=True))
-            inputs = inputs[count:]
+            chunk = chunk.from_step(count)
             await asyncio.sleep(0)  # a chunk that is only skipped awaits nothing else, so let other tasks run
-            if not len(inputs):
+            if not len(chunk.inputs):
                 return ran
             try:
-                return [*ran, await self._commit(inputs)]
+                return [*ran, await self._commit(chunk)]
             except PositionConflict as conflict:  # a second copy of this request may have committed these steps
                 if not self._note(parse_position(conflict.position)):
                     raise
@@ -173,9 +233,9 @@ class _ByChunk(LongSequence):
         _check_some(self.steps)
         if self._goal is None:
             return []
-        self._at, inputs, self._reset = self._skipped.pop()
-        self.steps -= len(inputs)
-        last = await self._commit(inputs)
+        self._at, chunk, self._reset = self._skipped.pop()
+        self.steps -= len(chunk.inputs)
+        last = await self._commit(chunk)
         return [Ran(0, self.steps, last.outputs if last.first == 0 else None, last.position, replayed=last.replayed)]
 
     def _note(self, now: Position) -> bool:
@@ -188,13 +248,14 @@ class _ByChunk(LongSequence):
         self._goal = self.position = now
         return True
 
-    def _skip(self, inputs: Floats) -> int:
+    def _skip(self, chunk: Chunk) -> int:
         """Return how many of the steps are skipped because they were applied. Raise Diverged if others were applied."""
         if self._goal is None or self._at is None:
             return 0
-        count = min(len(inputs), self._goal.step - self._at.step)
-        self._skipped = [(self._at, inputs[:count], self._reset)]
-        self._at = advance(self._at, inputs[:count], rows_to_reset(self._reset, inputs.shape[1]))
+        count = min(len(chunk.inputs), self._goal.step - self._at.step)
+        skipped = chunk.to_step(count)
+        self._skipped = [(self._at, skipped, self._reset)]
+        self._at = advance(self._at, *self._all_rows(skipped))
         self._reset = False
         self.steps += count
         if self._at.step == self._goal.step:
@@ -204,12 +265,11 @@ class _ByChunk(LongSequence):
             self._goal = None
         return count
 
-    async def _commit(self, inputs: Floats) -> Ran:
-        sessions, key = self._request.sessions, self._request.key
-        command = StepCommand(key, inputs, self._identity(), self._reset, kind="sequence")
-        answer = await sessions.steps.submit(command)
-        ran = Ran(self.steps, len(inputs), answer.outputs, answer.position, answer.replayed)
-        self.steps += len(inputs)
+    async def _commit(self, chunk: Chunk) -> Ran:
+        steps = len(chunk.inputs)
+        answer = await self._request.sessions.steps.submit(self._command(chunk, self._identity()))
+        ran = Ran(self.steps, steps, answer.outputs, answer.position, answer.replayed)
+        self.steps += steps
         self.position = self._at = answer.position
         self.replayed = self.replayed and answer.replayed
         self._chunks += 1
@@ -236,18 +296,25 @@ class _Whole(LongSequence):
         super().__init__(request, position)
         self.replayed = False
         self._start = self._now = start
-        self._body = blake2b(f"{request.size} {request.reset}".encode())
+        rows = "" if request.rows is None else f" {request.rows.numbers} {request.rows.lengths}"
+        self._body = blake2b(f"{request.size} {request.reset}{rows}".encode())
 
-    async def run(self, inputs: Floats) -> list[Ran]:
+    async def run(self, chunk: Chunk) -> list[Ran]:
         """Run the next steps, unless the request may have been applied before."""
-        self._body.update(np.ascontiguousarray(inputs).data)
-        first, self.steps = self.steps, self.steps + len(inputs)
+        steps = len(chunk.inputs)
+        all_rows = self._all_rows(chunk)
+        self._body.update(all_rows.inputs.data)
+        if chunk.flags is not None:
+            self._body.update(b"flags" + chunk.flags.tobytes())
+        first, self.steps = self.steps, self.steps + steps
         if self._now is None:
             return []
-        attempt = await self._request.sessions.attempt(self._now, inputs, reset=self._reset)
+        attempt = await self._request.sessions.attempt(self._now, *all_rows)
         self._now, self._reset = attempt.after, False
-        outputs = np.frombuffer(b"".join(attempt.outputs), "<f4").reshape(len(inputs), self.size[0], -1)
-        return [Ran(first, len(inputs), outputs)]
+        outputs = np.frombuffer(b"".join(attempt.outputs), "<f4").reshape(steps, self._request.batch_size, -1)
+        rows = self._request.rows
+        chosen = outputs if rows is None or rows.numbers is None else outputs[:, rows.numbers]
+        return [Ran(first, steps, chosen)]
 
     async def end(self) -> list[Ran]:
         """Commit."""

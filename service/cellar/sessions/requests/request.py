@@ -6,11 +6,14 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Generator
 from typing import Any, Generic, TypeVar
 
+import numpy as np
+
 from cellar.errors import DeadlineExceeded, NotReached
-from cellar.ports import Floats, Identity, Mask, Position, SessionKey, StepCommand, StepResult
+from cellar.ports import Floats, Identity, Position, RowFlags, SessionKey, StepCommand, StepResult
 from cellar.sessions.requests.admission import NO_SIZE, Admission, ModelQueue, Size
 from cellar.sessions.requests.request_state import ANSWERED, DISPATCHED, WAITING, IllegalTransition, RequestState
 from cellar.sessions.values.position import Kind
+from cellar.sessions.values.row_flags import flags_of, place_rows
 
 logger = logging.getLogger(__name__)
 
@@ -244,7 +247,7 @@ class Request(PendingResult[Result], ABC):
 class StepRequest(Request[StepResult]):
     """Steps that are in progress."""
 
-    __slots__ = ("command", "inputs", "reset", "shape", "size")
+    __slots__ = ("command", "flags", "inputs", "numbers", "shape", "size")
 
     def __init__(
         self,
@@ -254,21 +257,35 @@ class StepRequest(Request[StepResult]):
         nonce: bytes,
         began_s: float,
         inputs: Floats,
-        reset: Mask | None = None,
+        flags: RowFlags | None = None,
     ) -> None:
         kind: Kind = "sequence" if command.kind == "sequence" else "step"
         super().__init__(command.session, kind, identity, fingerprint, nonce, began_s)
         self.command = command
         self.inputs = inputs
         """(T, rows, in_size): those of the command, or of one step of its batch."""
-        self.reset = reset
-        """(rows,) those that begin with the initial state instead; None for none."""
+        self.flags = flags
+        """Rows that are reset or left out; None if there are none."""
+        self.numbers = None if command.rows is None else command.rows.numbers
+        """The numbers of the rows of the command; None: it has all rows."""
         steps, rows, _ = self.shape = inputs.shape
         self.size = (rows, steps)
 
     def succeed(self, position: Position, steps: int, output: bytes | None, replayed: bool) -> None:
         """Answer the steps."""
+        if self.numbers is not None and output is not None:
+            found = np.frombuffer(output, np.float32).reshape(steps, self.inputs.shape[1], -1)
+            output = found[:, self.numbers].tobytes()
         self.finish(StepResult(self.command, position, steps, output, replayed))
+
+    def place_rows(self, batch_size: int) -> None:
+        """Replace inputs of numbered rows by those of all rows of the session. Raise InvalidInput."""
+        assert self.numbers is not None
+        command = self.command
+        inputs, flags = flags_of(command.inputs, command.reset, command.rows)
+        assert flags is not None
+        self.inputs, self.flags = place_rows(inputs, flags, self.numbers, batch_size)
+        self.shape = self.inputs.shape
 
     def singles(self) -> "list[StepRequest]":
         """Return the requests in it: itself, or those of a batch."""

@@ -1,6 +1,5 @@
 """Checks a request against its session and model, and builds the commit of its change."""
 
-from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -22,8 +21,8 @@ from cellar.ports import (
     Changes,
     Commit,
     Floats,
-    Mask,
     Position,
+    RowFlags,
     SessionMeta,
     SessionRecord,
     StepChanges,
@@ -80,25 +79,14 @@ def _rows(rows: int, numbers: int) -> str:
     return f"{numbers} number{'s' * (numbers != 1)}" if rows == 1 else f"{rows} rows of {numbers}"
 
 
-def rows_to_reset(asked: bool | Sequence[bool], rows: int) -> Mask | None:
-    """Return the mask of the rows that a request resets, None if no row is to be reset.
-
-    True and False stand for all rows. A mask of another length is returned as it is, for `check_reset`.
-    """
-    if asked is False:
-        return None
-    mask: Mask = np.full(rows, asked) if isinstance(asked, bool) else np.array(asked, np.bool_)
-    return mask if mask.any() or len(mask) != rows else None
-
-
-def check_reset(reset: Mask | None, meta: SessionMeta) -> None:
-    """Raise InvalidInput unless the mask, if there is one, has a place for each row of the session."""
-    if reset is not None and len(reset) != meta.batch_size:
+def check_rows(flags: RowFlags | None, meta: SessionMeta) -> None:
+    """Raise InvalidInput unless the flags of rows, if there are any, have a place for each row of the session."""
+    if flags is not None and flags.shape[1] != meta.batch_size:
         raise InvalidInput(
             "the rows to reset do not fit the session",
             pointer="/reset",
             expected=f"true, false, or as many of them as the session has rows: {meta.batch_size}",
-            actual=str(len(reset)),
+            actual=str(flags.shape[1]),
         )
 
 
@@ -146,7 +134,7 @@ def steps_commit(work: BatchItem, kernel_rev: int) -> Commit | CellarError:
     outputs = work.outputs[0] if len(work.outputs) == 1 else b"".join(work.outputs)
     if len(requests) == 1 and requests[0].count == 1:
         request, before, after = requests[0], record.position, work.positions[0]
-        if request.reset is None and not record.meta.log:  # nearly all
+        if request.flags is None and not record.meta.log:  # nearly all
             steps, identity, mark = after.step - before.step, request.identity, request.fingerprint
             change = Change(request.kind, before, after, steps, identity, mark, request.nonce, outputs)
         else:
@@ -167,7 +155,7 @@ def steps_commit(work: BatchItem, kernel_rev: int) -> Commit | CellarError:
 
 def _step(request: StepRequest, record: SessionRecord, before: Position, after: Position, output: bytes) -> Change:
     steps = after.step - before.step
-    return _change(request, before, after, steps, output, _logged(request, record), request.reset)
+    return _change(request, before, after, steps, output, _logged(request, record), request.flags)
 
 
 def _logged(request: StepRequest, record: SessionRecord) -> bytes:
@@ -187,7 +175,8 @@ def change_commit(
     after = edited.after
     if after is None:
         after = record.position if edited.stays else start_of(epoch_after(record, request))
-    change = _change(request, record.position, after, edited.steps, b"", b"", edited.reset)
+    reset = None if edited.reset is None else edited.reset.view(np.uint8)[None]
+    change = _change(request, record.position, after, edited.steps, b"", b"", reset)
     if record.meta.log and not edited.stays:
         layout = layout_of(network.network) if edited.layout is None else edited.layout
         change = replace(change, layout=layout)
@@ -213,8 +202,8 @@ def _change(
     steps: int,
     output: bytes,
     inputs: bytes,
-    reset: Mask | None,
+    flags: RowFlags | None,
 ) -> Change:
-    anew = b"" if reset is None else reset.tobytes()
+    row_flags = b"" if flags is None else flags.tobytes()
     identity, mark, nonce = request.identity, request.fingerprint, request.nonce
-    return Change(request.kind, before, after, steps, identity, mark, nonce, output, inputs, anew)
+    return Change(request.kind, before, after, steps, identity, mark, nonce, output, inputs, row_flags)

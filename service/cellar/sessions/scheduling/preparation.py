@@ -11,7 +11,7 @@ from cellar.errors import CellarError, ModelDeleted
 from cellar.ports import Commit, Committed, Identity, SessionKey, SessionRecord, SessionStore
 from cellar.sessions.execution.model_cache import LoadedModel, ModelCache
 from cellar.sessions.requests.change_request import ChangeRequest, Stale
-from cellar.sessions.requests.request import Request
+from cellar.sessions.requests.request import Request, StepRequest
 from cellar.sessions.scheduling.commit_builder import change_commit, edit_commit
 from cellar.sessions.scheduling.contention import CONTENTION_S, contended
 from cellar.sessions.values.deleted_model import DeletedNetwork, model_deleted
@@ -47,7 +47,7 @@ class Preparation:
         if not identity.ordered:
             return Found(await self._store.load(key))
         found = await self._store.find(key, identity, request.fingerprint)
-        return found if isinstance(found, Committed) else Found(found)
+        return await self._committed(key, request, found) if isinstance(found, Committed) else Found(found)
 
     async def model(self, key: SessionKey, request: Request[Any], record: SessionRecord) -> Prepared:
         """Return the session's model, ready to run. Raise ModelDeleted if it is gone and the request needs it."""
@@ -83,7 +83,13 @@ class Preparation:
             found = await self._store.find(key, Identity(key=request.identity.key), request.fingerprint)
         except CellarError as other:
             return other
-        return found if isinstance(found, Committed) else error
+        return await self._committed(key, request, found) if isinstance(found, Committed) else error
+
+    async def _committed(self, key: SessionKey, request: Request[Any], found: Committed) -> Committed:
+        """Return an earlier answer. Its output is of all rows, so a request of some must know how many there are."""
+        if isinstance(request, StepRequest) and request.numbers is not None:
+            request.place_rows((await self._store.load(key)).meta.batch_size)
+        return found
 
     async def _look_again(
         self, key: SessionKey, request: Request[Any], record: SessionRecord, error: ModelDeleted

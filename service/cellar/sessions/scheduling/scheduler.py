@@ -11,7 +11,7 @@ from time import monotonic
 from typing import Any
 
 from cellar.errors import Overloaded
-from cellar.ports import Floats, Mask, SessionKey, SessionRecord, SessionStore
+from cellar.ports import Floats, RowFlags, SessionKey, SessionRecord, SessionStore
 from cellar.sessions.execution.kernel_batch import DryRun
 from cellar.sessions.execution.model_cache import ModelCache, ModelSource
 from cellar.sessions.execution.thread_shares import ThreadShares
@@ -103,7 +103,7 @@ class Scheduler:
             queue.waiting.remove(request)
             request.leave_admission(self._admission)
 
-    async def attempt(self, record: SessionRecord, inputs: Floats, reset: Mask | None) -> DryRun:
+    async def attempt(self, record: SessionRecord, inputs: Floats, flags: RowFlags | None) -> DryRun:
         """Run a sequence on a session as it is given, in batches with other requests, and commit nothing.
 
         Raise the errors of steps.
@@ -113,8 +113,8 @@ class Scheduler:
         self._admission.enter(monotonic())
         try:
             served = await self.models.fetch(record.key.tenant, record.meta)
-            self._rules.check_sequence(record, inputs, reset, served.model.network.network)
-            attempt = DryRun(record, inputs, reset, monotonic())
+            self._rules.check_sequence(record, inputs, flags, served.model.network.network)
+            attempt = DryRun(record, inputs, flags, monotonic())
             self._lifecycle.add(served.batcher, attempt, again=True)
             await attempt.request
         finally:

@@ -13,6 +13,7 @@ from cellar.ports import APPEND, Identity, SessionKey, SessionRecord, Writers
 from cellar.sessions.execution.model_cache import LoadedModel
 from cellar.sessions.requests.request import Request, StepRequest
 from cellar.sessions.requests.request_state import WAITING
+from cellar.sessions.values.row_flags import resets_only
 
 
 @dataclass(slots=True, eq=False)
@@ -46,7 +47,7 @@ class SessionQueue:
             return None
         if not isinstance(request, StepRequest) or request.shape != self.checked_shape:
             return None
-        if request.count > 1 or request.reset is not None or request.predecessor is not None:
+        if request.count > 1 or request.flags is not None or request.predecessor is not None:
             return None
         return known() if fits(request.identity, record) else None
 
@@ -167,7 +168,7 @@ def join_waiting(queue: SessionQueue, record: SessionRecord, most: int, admits: 
         inputs = request.inputs
         if inputs.shape[1:] != first.inputs.shape[1:] or steps + len(inputs) > MOST_STEPS:
             break
-        if request.reset is not None or not _may_share(request, record):
+        if request.flags is not None or not _may_share(request, record):
             break
         if not (_follows(request.identity, step, writers) and admits(request)):
             break
@@ -182,9 +183,11 @@ def _may_share(request: StepRequest, record: SessionRecord) -> bool:
     """Return whether the request may share a commit.
 
     A request with an Idempotency-Key may not, because its answer is stored by itself. Requests of a session that keeps
-    earlier states may not, because it keeps the states before each commit.
+    earlier states may not, because it keeps the states before each commit. Steps that some rows take no part in run in
+    several calls.
     """
-    return request.identity.key is None and not record.meta.history
+    is_plain = request.flags is None or resets_only(request.flags)
+    return is_plain and request.identity.key is None and not record.meta.history
 
 
 def _follows(identity: Identity, step: int, writers: Writers) -> bool:

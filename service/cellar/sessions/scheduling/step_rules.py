@@ -1,10 +1,10 @@
 """Checks steps against their session, and decides which waiting steps can run together."""
 
-from cellar.errors import CellarError
-from cellar.ports import Floats, Mask, SessionMeta, SessionRecord
+from cellar.errors import CellarError, ShapeMismatch
+from cellar.ports import Floats, RowFlags, SessionMeta, SessionRecord
 from cellar.sessions.execution.model_cache import LoadedModel
 from cellar.sessions.requests.request import StepRequest
-from cellar.sessions.scheduling.commit_builder import check_inputs, check_reset, check_revision, check_state
+from cellar.sessions.scheduling.commit_builder import check_inputs, check_revision, check_rows, check_state
 from cellar.sessions.scheduling.session_queues import SessionQueue, join_waiting
 from cellar.sessions.values.limits import SessionLimits
 from cellar.sessions.values.model_protocol import Sizes
@@ -26,22 +26,36 @@ class StepRules:
         if not self._limits.any_revision:
             check_revision(meta, self.kernel_rev)
 
-    def check_sequence(self, record: SessionRecord, inputs: Floats, reset: Mask | None, sizes: Sizes) -> None:
+    def check_sequence(self, record: SessionRecord, inputs: Floats, flags: RowFlags | None, sizes: Sizes) -> None:
         """Raise a CellarError if a sequence cannot be run on a session."""
         self.check_revision(record.meta)
         check_inputs(inputs, "sequence", record.meta, sizes, self._limits.max_numbers)
-        check_reset(reset, record.meta)
+        check_rows(flags, record.meta)
         check_state(record, sizes)
 
     def check_steps(self, queue: SessionQueue, request: StepRequest, record: SessionRecord, sizes: Sizes) -> None:
         """Raise a CellarError if the steps of a request cannot be run on the record, unless their shape was checked."""
-        if request.shape == queue.checked_shape and request.reset is None and record is queue.record:
+        if request.shape == queue.checked_shape and request.flags is None and record is queue.record:
             return
+        if request.numbers is not None:
+            self._place_rows(request, record)
         check_inputs(request.inputs, request.kind, record.meta, sizes, self._limits.max_numbers)
-        check_reset(request.reset, record.meta)
+        check_rows(request.flags, record.meta)
         check_state(record, sizes)
         if record is queue.record and not (sizes.takes_ids or sizes.whole_sequences):
             queue.checked_shape = request.shape
+
+    def _place_rows(self, request: StepRequest, record: SessionRecord) -> None:
+        """Give the request inputs of all rows of the session. Raise InvalidInput or ShapeMismatch."""
+        steps, _, size = request.command.inputs.shape
+        rows = record.meta.batch_size
+        if steps * rows * size > self._limits.max_numbers:
+            raise ShapeMismatch(
+                "the steps of all rows would have too many numbers (CELLAR_MAX_NUMBERS)",
+                expected=f"at most {self._limits.max_numbers} numbers: steps x batch_size x in_size",
+                actual=f"{steps} x {rows} x {size}",
+            )
+        request.place_rows(rows)
 
     def may_go_as_one(self, request: StepRequest, record: SessionRecord) -> bool:
         """Return whether all requests of a batch may be in one commit."""

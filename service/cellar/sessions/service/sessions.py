@@ -21,7 +21,7 @@ from cellar.ports import (
     Identity,
     Origin,
     Position,
-    Reset,
+    RowFlags,
     SessionFilter,
     SessionKey,
     SessionRecord,
@@ -31,7 +31,7 @@ from cellar.ports import (
 from cellar.sessions.execution.kernel_batch import DryRun
 from cellar.sessions.execution.model_cache import ModelCache, ModelSource
 from cellar.sessions.requests.change_request import ChangeRequest, Edit, Prepare
-from cellar.sessions.scheduling.commit_builder import check_finite, rows_to_reset
+from cellar.sessions.scheduling.commit_builder import check_finite
 from cellar.sessions.scheduling.scheduler import Scheduler
 from cellar.sessions.service import state_edits
 from cellar.sessions.service.options import MAX_TTL_S, SessionOptions, check_name, check_range, check_rows, is_as_asked
@@ -190,10 +190,10 @@ class Sessions:
             check_identity(identity)
         return await self._store.find(key, identity, mark)
 
-    async def attempt(self, record: SessionRecord, inputs: Floats, *, reset: Reset = False) -> DryRun:
+    async def attempt(self, record: SessionRecord, inputs: Floats, flags: RowFlags | None = None) -> DryRun:
         """Run a sequence (T, batch_size, in_size) on a session as `record` has it, and commit nothing."""
         check_finite(inputs)
-        return await self._scheduler.attempt(record, inputs, rows_to_reset(reset, inputs.shape[1]))
+        return await self._scheduler.attempt(record, inputs, flags)
 
     async def reset(
         self, key: SessionKey, identity: Identity, *, rows: Sequence[int] | Sequence[bool] | None = None

@@ -8,13 +8,14 @@ from typing import Any
 import numpy as np
 
 from cellar.errors import ShapeMismatch
-from cellar.ports import APPEND, UNMARKED, SessionKey, StepCommand
+from cellar.ports import APPEND, UNMARKED, Floats, RowFlags, SessionKey, StepCommand
 from cellar.sessions.requests.request import PendingResult, StepRequest, too_late
 from cellar.sessions.requests.step_batch import StepBatch
-from cellar.sessions.scheduling.commit_builder import check_finite, rows_to_reset
+from cellar.sessions.scheduling.commit_builder import check_finite
 from cellar.sessions.scheduling.scheduler import Scheduler
 from cellar.sessions.values.identity import NONCE_BYTES, check_identity, nonces
-from cellar.sessions.values.position import fingerprint, step_fingerprints
+from cellar.sessions.values.position import Kind, fingerprint, step_fingerprints
+from cellar.sessions.values.row_flags import flags_of
 
 
 class Steps:
@@ -71,33 +72,42 @@ class Steps:
         return self._scheduler.queue_limit
 
     def _request(self, command: StepCommand) -> StepRequest:
-        inputs, identity, reset = command.inputs, command.identity, command.reset
+        inputs, identity = command.inputs, command.identity
         if inputs.ndim != 3 or not 1 <= inputs.shape[0] <= self._max_steps:
             raise ShapeMismatch(
                 "a sequence has another shape, or more steps than it may have (CELLAR_MAX_SEQUENCE_STEPS)",
                 expected=f"(T, batch_size, in_size), T from 1 to {self._max_steps}",
                 actual=str(inputs.shape),
             )
+        flags = None
+        if command.reset is not False or command.rows is not None:
+            inputs, flags = flags_of(inputs, command.reset, command.rows)
+            command.inputs = inputs
         if not (command.is_finite and inputs.flags.c_contiguous):
             inputs = command.inputs = np.ascontiguousarray(inputs, dtype="<f4")
         if not command.is_finite:
             check_finite(inputs)
-        mask = None if reset is False else rows_to_reset(reset, inputs.shape[1])
         mark = UNMARKED
         if identity is not APPEND:
             check_identity(identity)
             if identity.ordered or identity.key is not None:
-                mark = fingerprint(
-                    "sequence" if command.kind == "sequence" else "step",
-                    *((inputs,) if mask is None else (inputs, mask)),
-                )
-        return StepRequest(command, identity, mark, next(self._nonces), monotonic(), inputs, mask)
+                mark = _fingerprint(command, inputs, flags)
+        return StepRequest(command, identity, mark, next(self._nonces), monotonic(), inputs, flags)
 
     def _batch(self, command: StepCommand) -> StepBatch:
         inputs = command.inputs
         is_numbered = command.identity.step is not None
         marks = step_fingerprints(inputs) if is_numbered else os.urandom(NONCE_BYTES * len(inputs))
         return StepBatch(command, marks, monotonic())
+
+
+def _fingerprint(command: StepCommand, inputs: Floats, flags: RowFlags | None) -> bytes:
+    kind: Kind = "sequence" if command.kind == "sequence" else "step"
+    if flags is None:
+        return fingerprint(kind, inputs)
+    numbers = None if command.rows is None else command.rows.numbers
+    names = "" if numbers is None else f" of rows {list(numbers)}"
+    return fingerprint(kind, inputs, flags[0] if len(flags) == 1 else flags, names=names)
 
 
 def _left_s(deadline_s: float, came_s: float | None) -> float:

@@ -5,7 +5,8 @@ same for n single steps and for a sequence of n steps, and two processes compute
 
     d(0)   = blake2b(epoch)                 d(t+1) = blake2b(d(t) || float32 bytes of the inputs of step t)
 
-If rows are reset before a step, a byte for each row follows its inputs: 1 for a row that is reset, 0 for the others.
+If rows are reset before a step or left out of it, a byte for each row follows its inputs: 1 for a row that is reset, 2
+for one that is left out, whose inputs are 0, and 0 for the others.
 """
 
 import re
@@ -13,7 +14,7 @@ from hashlib import blake2b
 from typing import Literal
 
 from cellar.errors import InvalidInput
-from cellar.ports import DIGEST_BYTES, Floats, Mask, Position
+from cellar.ports import DIGEST_BYTES, Floats, Position, RowFlags
 from cellar.sessions.values.digest_chain import DIGEST_CHAIN
 
 Kind = Literal["step", "sequence", "reset", "write", "restore", "settings", "fork", "rewind", "migrate"]
@@ -50,18 +51,20 @@ def start_of(epoch: bytes) -> Position:
     return Position(epoch, 0, blake2b(epoch, digest_size=DIGEST_BYTES).digest())
 
 
-def advance(position: Position, inputs: Floats, reset: Mask | None = None) -> Position:
-    """Return the position after the steps (T, B, F), float32, before which the rows under the mask (B,) were reset."""
+def advance(position: Position, inputs: Floats, flags: RowFlags | None = None) -> Position:
+    """Return the position after the steps (T, B, F), float32; `flags` are those of rows in the first steps."""
     epoch, step, digest = position
     steps = len(inputs)
     data = inputs.tobytes()
-    if steps == 1 and reset is None:
+    if steps == 1 and flags is None:
         return _make(Position, (epoch, step + 1, blake2b(digest + data, digest_size=DIGEST_BYTES).digest()))
     left = steps
-    if reset is not None:
-        size = len(data) // steps
-        digest = blake2b(digest + data[:size] + reset.tobytes(), digest_size=DIGEST_BYTES).digest()
-        data, left = data[size:], steps - 1
+    if flags is not None:
+        size, left = len(data) // steps, steps - len(flags)
+        for at, row_flags in enumerate(flags):
+            marks = row_flags.tobytes() if row_flags.any() else b""
+            digest = blake2b(digest + data[at * size : (at + 1) * size] + marks, digest_size=DIGEST_BYTES).digest()
+        data = data[len(flags) * size :]
     return Position(epoch, step + steps, DIGEST_CHAIN.last(digest, data, left) if left else digest)
 
 
@@ -70,7 +73,7 @@ def each_digest(position: Position, inputs: Floats) -> bytes:
     return DIGEST_CHAIN.each(position.digest, inputs.tobytes(), len(inputs))
 
 
-def fingerprint(kind: Kind, *bodies: Floats | Mask, names: str = "") -> bytes:
+def fingerprint(kind: Kind, *bodies: Floats | RowFlags, names: str = "") -> bytes:
     """Return a hash of 16 bytes of a request's body: its kind, names, and the shapes and bytes of its arrays."""
     shapes = [body.shape for body in bodies]
     digest = blake2b(f"{kind}{names}{shapes}".encode(), digest_size=DIGEST_BYTES)

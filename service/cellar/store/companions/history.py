@@ -91,7 +91,7 @@ def _logged(entry: object, fields: object) -> LogEntry:
             after=read_position(found[b"p"]),
             steps=int(found[b"n"]),
             inputs=found.get(b"i", b""),
-            reset=found.get(b"r", b""),
+            row_flags=found.get(b"f", found.get(b"r", b"")),
             state=found.get(b"s"),
             layout=found[b"l"].decode() if b"l" in found else None,
             model=found[b"m"].decode() if b"m" in found else None,

@@ -31,12 +31,13 @@ _LENGTHS = {1: struct.Struct("<H"), 2: struct.Struct("<I"), 3: struct.Struct("<I
 _INTEGER = re.compile(r"[0-9]+")
 
 
-def load(data: bytes, *, axes: tuple[int, ...]) -> Floats:
+def load(data: bytes, *, axes: tuple[int, ...], padded: bool = False) -> Floats:
     """Return an array as float32, C-contiguous and read-only. It must have one of `axes` axes, and no axis of 0.
 
     Floats of 16 and 64 bits and integers are converted; integers of 64 bits via float64, as in JSON. Raise
     MalformedBody for an invalid or incomplete file, InvalidInput for another type, ShapeMismatch for another
-    number of axes, and NotFinite with the indices of the first number that float32 cannot represent.
+    number of axes, and NotFinite with the indices of the first number that float32 cannot represent. With `padded`
+    such numbers are not looked for, because they may be padding.
     """
     descr, fortran, shape, at = read_header(data)
     check_type(descr)
@@ -51,7 +52,7 @@ def load(data: bytes, *, axes: tuple[int, ...]) -> Floats:
     expected, found = math.prod(shape) * kind.itemsize, len(data) - at
     if expected != found:
         raise MalformedBody(f"an npy file of {found} bytes of data; its header says {expected}", offset=at)
-    return cast(np.frombuffer(data, kind, offset=at).reshape(shape, order="F" if fortran else "C"))
+    return cast(np.frombuffer(data, kind, offset=at).reshape(shape, order="F" if fortran else "C"), padded=padded)
 
 
 def check_type(descr: str) -> None:
@@ -107,11 +108,11 @@ def _read_text(text: bytes, begin: int) -> tuple[str, bool, tuple[int, ...]]:
         raise MalformedBody(f"an npy header without {error}", offset=begin) from None
 
 
-def cast(array: NDArray[np.generic], first: int = 0) -> Floats:
-    """Return numbers as float32, read-only. Raise NotFinite; `first` is the index of the first number."""
+def cast(array: NDArray[np.generic], first: int = 0, *, padded: bool = False) -> Floats:
+    """Return numbers as float32, read-only. Raise NotFinite unless `padded`; `first` is the index of the first."""
     numbers = _as_float32(array)
     finite = np.isfinite(numbers)
-    if not finite.all():
+    if not finite.all() and not padded:
         place = np.unravel_index(int(np.argmin(finite)), numbers.shape)
         place = (first + place[0], *place[1:])
         raise NotFinite(

@@ -14,11 +14,13 @@ _PREFIX_BYTES = len(MAGIC) + 2 + 4
 class NpyRows:
     """Divides a stream of bytes, which arrives in pieces of any size, into entries of the first axis, as float32.
 
-    Each entry must have one of `shapes`. If two of them have the same size, entries get the last one.
+    Each entry must have one of `shapes`. If two of them have the same size, entries get the last one. With `padded`
+    numbers that are not finite are accepted, because they may be padding.
     """
 
-    def __init__(self, *shapes: tuple[int, ...]) -> None:
+    def __init__(self, *shapes: tuple[int, ...], padded: bool = False) -> None:
         self._shapes = shapes
+        self._padded = padded
         self._held = bytearray()
         self._kind: np.dtype[np.generic] | None = None
         self._count = self._read = 0
@@ -49,7 +51,7 @@ class NpyRows:
         found = np.frombuffer(bytes(self._held[: whole * size]), self._kind).reshape(whole, *shape)
         del self._held[: whole * size]
         first, self._read = self._read, self._read + whole
-        return [cast(found, first)]
+        return [cast(found, first, padded=self._padded)]
 
     def end(self) -> list[Floats]:
         """End the stream. Raise MalformedBody if the file is incomplete."""

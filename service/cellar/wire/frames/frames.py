@@ -15,6 +15,8 @@ from cellar.wire.frames.layout import (
     POSITION,
     REPLAYED,
     RESET,
+    ROW_FLAGS,
+    ROW_NUMBERS,
     SEQ,
     SEQUENCE,
     STEP,
@@ -45,8 +47,9 @@ class Place(NamedTuple):
 class Step(NamedTuple):
     """A step, or a sequence of steps, of one session. `inputs` is (T, rows, in_size).
 
-    The answer repeats `tag`. `reset` has a byte for each row, 1 for a row that is reset. A `timeout_ms` of
-    0 means no timeout.
+    The answer repeats `tag`. `reset` has a byte for each row, 1 for a row that is reset before the first step, and
+    `row_flags` one for each row of each step: 1 for a row that is reset, 2 for one that is left out. `numbers` are the
+    numbers of the rows, if not all rows of the session are there. A `timeout_ms` of 0 means no timeout.
     """
 
     session: str
@@ -60,6 +63,8 @@ class Step(NamedTuple):
     key: str | None = None
     reset: bytes | None = None
     timeout_ms: int = 0
+    row_flags: bytes | None = None
+    numbers: Sequence[int] | None = None
 
 
 class Answer(NamedTuple):
@@ -83,6 +88,7 @@ def pack_steps(steps: Sequence[Step]) -> bytes:
         words = [(part or "").encode("latin-1") for part in (one.session, one.writer, one.key)]
         flags = SEQUENCE * one.sequence | POSITION * (one.position is not None) | NUMBER * (one.step is not None)
         flags |= SEQ * (one.seq is not None) | RESET * (one.reset is not None)
+        flags |= ROW_FLAGS * (one.row_flags is not None) | ROW_NUMBERS * (one.numbers is not None)
         epoch, at, digest = one.position or _NOWHERE
         at = at if one.step is None else one.step
         sizes = map(len, words)
@@ -90,7 +96,7 @@ def pack_steps(steps: Sequence[Step]) -> bytes:
             STEP.pack(one.tag, flags, *sizes, *one.inputs.shape, one.timeout_ms, epoch, at, digest, one.seq or 0)
         )
         numbers.append(np.ascontiguousarray(one.inputs, dtype="<f4").tobytes())
-        text += [*words, one.reset or b""]
+        text += [*words, one.reset or b"", one.row_flags or b"", np.array(one.numbers or (), "<u4").tobytes()]
     return join_blocks(Kind.STEPS, len(records), records, numbers, text)
 
 
@@ -105,10 +111,11 @@ def unpack_steps(frame: bytes) -> list[Step]:
     for (
         tag, flags, session, writer, key, length, rows, features, timeout_ms, epoch, step, digest, seq,
     ) in STEP.iter_unpack(records):  # fmt: skip
-        if flags >= 2 * RESET:
+        if flags >= 2 * ROW_NUMBERS:
             raise _impossible(len(steps), f"flags {flags:#x}")
         start, at = at, at + length * rows * features
-        name, word = word, word + session + writer + key + (rows if flags & RESET else 0)
+        name, word = word, word + session + writer + key
+        rest, word = word, word + _rest(flags, length, rows)
         if at > len(numbers) or word > len(text):
             raise _impossible(len(steps), "sizes that the frame does not hold")
         after = name + session + writer
@@ -122,9 +129,10 @@ def unpack_steps(frame: bytes) -> list[Step]:
                 step if flags & NUMBER else None,
                 text[name + session : after] if writer else None,
                 seq if flags & SEQ else None,
-                text[after : after + key] if key else None,
-                text[after + key : word].encode("latin-1") if flags & RESET else None,
+                text[after:rest] if key else None,
+                text[rest : rest + rows].encode("latin-1") if flags & RESET else None,
                 timeout_ms,
+                *(_rows_of(flags, text[rest:word], length, rows) if flags >= ROW_FLAGS else ()),
             )
         )
     _check_end(at, len(numbers), word, len(text))
@@ -193,6 +201,20 @@ def unpack_problem(frame: bytes) -> bytes | None:
     if len(frame) < HEADER.size or len(frame) != frame_bytes(frame):
         raise MalformedBody("not a whole frame, or more than one")
     return frame[HEADER.size :] if read_header(frame)[0] == Kind.PROBLEM else None
+
+
+def _rest(flags: int, length: int, rows: int) -> int:
+    """Return how many bytes of text a step has behind its names."""
+    each = bool(flags & RESET) + length * bool(flags & ROW_FLAGS) + 4 * bool(flags & ROW_NUMBERS)
+    return rows * each
+
+
+def _rows_of(flags: int, text: str, length: int, rows: int) -> tuple[bytes | None, list[int] | None]:
+    """Return the flags of rows and the numbers of rows in the text of a step behind its names."""
+    data = text.encode("latin-1")[rows if flags & RESET else 0 :]
+    row_flags = data[: length * rows] if flags & ROW_FLAGS else None
+    numbers = np.frombuffer(data[-4 * rows :], "<u4").tolist() if flags & ROW_NUMBERS and rows else None
+    return row_flags, numbers
 
 
 def _shaped(numbers: Floats, *shape: int) -> Floats:

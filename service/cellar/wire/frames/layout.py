@@ -74,8 +74,9 @@ class Kind(IntEnum):
 KINDS = frozenset(map(int, Kind))
 
 
-SEQUENCE, POSITION, NUMBER, SEQ, RESET = 1, 2, 4, 8, 16
-"""Flags of a step: it is a sequence; its position, step or seq is given; it has a reset after its names."""
+SEQUENCE, POSITION, NUMBER, SEQ, RESET, ROW_FLAGS, ROW_NUMBERS = 1, 2, 4, 8, 16, 32, 64
+"""Flags of a step: it is a sequence; its position, step or seq is given; behind its names it has a reset, a byte for
+each row of each step, and the numbers of its rows."""
 
 REPLAYED, NOT_KEPT = 1, 2
 """Flags of an answer: the step was applied before; its output is no longer stored."""

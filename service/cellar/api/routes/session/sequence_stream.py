@@ -18,13 +18,17 @@ from cellar.api.http.query_and_headers import of_query, read_query
 from cellar.api.schemas.session.sequence_stream import LongQuery
 from cellar.api.sequence_stream.requests import Lines, Reader, Size, npy_rows
 from cellar.api.sequence_stream.response import SequenceResponse
+from cellar.ports import RowChoice
 from cellar.sessions.operations import long_sequence
 from cellar.wire.arrays import npy
 from cellar.wire.json import lines
 
 router = APIRouter(prefix="/v1/sessions/{session}", tags=["steps"])
 
-READERS: dict[str, Callable[[Size, int], Reader]] = {lines.MEDIA_TYPE: Lines, npy.MEDIA_TYPE: npy_rows}
+READERS: dict[str, Callable[[Size, int, RowChoice | None], Reader]] = {
+    lines.MEDIA_TYPE: Lines,
+    npy.MEDIA_TYPE: npy_rows,
+}
 
 
 def _of_lines(*kinds: str) -> dict[str, Any]:
@@ -74,6 +78,7 @@ async def stream_sequence(
             whole=query.commit == "all",
             chunk=query.chunk,
             reset=query.rows_to_reset,
+            rows=query.choice,
         )
-    reader = READERS[kind](sequence.size, request.app.state.max_body_bytes)
+    reader = READERS[kind](sequence.size, request.app.state.max_body_bytes, query.choice)
     return SequenceResponse(sequence, reader, query.outputs, wanted, request.app.state.sequences)

@@ -16,7 +16,7 @@ from cellar.api.http.body import JSON, body_type, decode_in_thread, encode_in_th
 from cellar.api.http.negotiation import answer_type
 from cellar.api.http.parameters import REPLAYED, STEP, IdempotencyKey, SessionPath
 from cellar.api.http.query_and_headers import deadline_s
-from cellar.api.schemas.session.sessions import (
+from cellar.api.schemas.session.steps import (
     SequenceAnswer,
     SequenceQuery,
     SequenceRequest,

@@ -5,15 +5,15 @@ from typing import Literal
 from pydantic import Field
 
 from cellar.api.schemas.names import Answer
-from cellar.api.schemas.numbers import LineInputs, RowsOfSteps, StepInput
-from cellar.api.schemas.session.sessions import StepQuery
+from cellar.api.schemas.numbers import Counts, Flags, LineInputs, ResetOfSteps, RowsOfSteps, StepInput
+from cellar.api.schemas.session.steps import LENGTHS, ROWS, Lengths, StepQuery
 from cellar.nn.spec.base import Frozen
 from cellar.sessions.operations.long_sequence import CHUNK_STEPS
 
 COMMITTED = "Whether the steps are part of the session. With `commit=all` none are before the end."
 
 
-class LongQuery(StepQuery):
+class LongQuery(Lengths, StepQuery):
     """The query of a long sequence."""
 
     commit: Literal["chunk", "all"] = Field(
@@ -34,15 +34,30 @@ class LongQuery(StepQuery):
     )
 
 
-class LongStep(Frozen):
+class LineRows(Frozen):
+    """The members of a line about its rows."""
+
+    reset: ResetOfSteps = False
+    rows: Counts | None = Field(None, description=f"{ROWS} Not beside `rows` in the query.")
+
+
+class LongStep(LineRows):
     """A line with one step."""
 
+    reset: bool | Flags = Field(
+        False,
+        description="Put rows into the initial state before the step: `true` for all rows, or a boolean for each.",
+    )
     input: StepInput = Field(description="The input of one step.", examples=[[0.1, 0.2, 0.3]])
 
 
-class LongSteps(Frozen):
+class LongSteps(LineRows):
     """A line with several steps."""
 
+    reset: ResetOfSteps = Field(
+        False, description="Rows to put into the initial state, as `reset` of a sequence in one body."
+    )
+    lengths: Counts | None = Field(None, description=LENGTHS)
     inputs: LineInputs = Field(description="(T, batch_size, in_size), or (T, in_size) of a session of one row.")
 
 

@@ -6,11 +6,7 @@ from typing import Self
 from pydantic import ConfigDict, Field, model_validator
 
 from cellar.api.schemas.names import (
-    IDEMPOTENCY_KEY_PATTERN,
-    MOST_TIMEOUT_MS,
-    RESET_PATTERN,
     Answer,
-    Layout,
     ModelRef,
     Name,
     PositionText,
@@ -20,28 +16,19 @@ from cellar.api.schemas.numbers import (
     Flags,
     Indices,
     Numbers,
-    SequenceInputs,
-    SequenceOutputs,
     StateInput,
-    StepInput,
-    StepOutput,
 )
+from cellar.api.schemas.session.steps import POSITION
 from cellar.nn.model.lowering import MAX_LAYERS
 from cellar.nn.spec.base import Frozen
-from cellar.ports import MAX_WRITERS, Identity
+from cellar.ports import Identity
 from cellar.sessions.service.options import MAX_EVENTS, MAX_HISTORY, MAX_LOG
 from cellar.sessions.values import results
-from cellar.sessions.values.position import MAX_STEP, parse_position
+from cellar.sessions.values.position import parse_position
 
 MAX_TTL_S = 2**31 - 1
 """68 years: the largest value that fits every counter between here and Redis."""
 
-LAYOUT = "Axis letters in any order: T steps, B rows, F features. Default: `TF` or `TBF`, by the depth."
-POSITION = "The position of the last answer, unchanged. Orders requests, and detects repetitions and another history."
-WRITER = (
-    f"Name of one of several clients that step the session; requires `seq`. The last {MAX_WRITERS} writers are known."
-)
-SEQ = "The writer's number of this request: 1, 2, 3, ... Request 1 of an unknown or forgotten writer counts as new."
 HISTORY = (
     "Number of earlier states to keep, each before a change. Requests of the session are then committed one by one."
 )
@@ -133,104 +120,6 @@ class SessionsAnswer(Answer):
     cursor: str = Field(description='Send it to read the next page; "" at the end.')
 
 
-class Identified(Frozen):
-    """Steps with an identity, by which a repeated request is recognised."""
-
-    position: PositionText | None = Field(None, description=POSITION)
-    step: int | None = Field(
-        None,
-        ge=0,
-        le=MAX_STEP,
-        description="Number of steps of the epoch before this request. Orders requests and detects repetitions.",
-    )
-    writer: Name | None = Field(None, description=WRITER)
-    seq: int | None = Field(None, ge=1, le=MAX_STEP, description=SEQ)
-
-    def identity(self, key: str | None) -> Identity:
-        """Return the identity of the request; `key` is its Idempotency-Key. Raise InvalidInput."""
-        position = None if self.position is None else parse_position(self.position)
-        return Identity(position, self.step, key, self.writer, self.seq)
-
-
-class Advance(Identified):
-    """Steps, before which rows may be reset."""
-
-    reset: bool | Flags = Field(
-        False,
-        description="Put rows into the initial state before the first step, as a part of the step: `true` for all"
-        " rows, or a boolean for each. The count of steps continues.",
-    )
-
-
-class StepRequest(Advance):
-    """One time step."""
-
-    input: StepInput = Field(
-        description="Numbers, one for each feature; if the session has several rows, an array of such arrays.",
-        examples=[[0.1, 0.2, 0.3]],
-    )
-
-
-class SequenceRequest(Advance):
-    """Several time steps, applied all or not at all."""
-
-    inputs: SequenceInputs = Field(description="Nested arrays of numbers, with an axis for each letter of the layout.")
-    layout: Layout | None = Field(None, description=LAYOUT)
-
-
-class InPlaceOfHeaders(Frozen):
-    """The members of a step that is one of many in a request or on a stream, for which an HTTP request has headers."""
-
-    key: str | None = Field(
-        None, pattern=IDEMPOTENCY_KEY_PATTERN, description="As the header Idempotency-Key of a single step."
-    )
-    timeout_ms: int | None = Field(
-        None, ge=1, le=MOST_TIMEOUT_MS, description="As the header Cellar-Timeout-Ms of a single step."
-    )
-
-    @property
-    def deadline_s(self) -> float | None:
-        """Return the seconds within which the step must begin to run."""
-        return None if self.timeout_ms is None else self.timeout_ms / 1000
-
-
-class Line(InPlaceOfHeaders):
-    """The members of a line besides those of a step."""
-
-    session: Name
-
-
-class StepLine(Line, StepRequest):
-    """One time step of one session."""
-
-
-class SequenceLine(Line, SequenceRequest):
-    """Several time steps of one session, applied all or not at all."""
-
-
-class StepQuery(Identified):
-    """The query of a step in npy."""
-
-    reset: str = Field(
-        "false",
-        pattern=RESET_PATTERN,
-        max_length=2**16,
-        description="Rows to put into the initial state: `true` for all, or a digit for each row (`01` for the"
-        " second).",
-    )
-
-    @property
-    def rows_to_reset(self) -> bool | list[bool]:
-        """Return `reset` as JSON has it."""
-        return self.reset == "true" if self.reset in ("true", "false") else [digit == "1" for digit in self.reset]
-
-
-class SequenceQuery(StepQuery):
-    """The query of a sequence in npy."""
-
-    layout: Layout | None = Field(None, description=LAYOUT)
-
-
 class Placed(Frozen):
     """A change that is applied only if the session has the given position."""
 
@@ -280,28 +169,6 @@ class StatesQuery(StateQuery):
 
     layer: int | None = Field(None, ge=0, description="Number of the layer whose state the npy file holds.")
     name: str | None = Field(None, max_length=128, description="Name of the state that the npy file holds.")
-
-
-class StepAnswer(Answer):
-    """The output of one step, and the position of the session after it."""
-
-    output: StepOutput | None = Field(
-        description="Numbers, nested as the input. null if the request is repeated and its output was too large"
-        " to keep."
-    )
-    step: int
-    position: str
-
-
-class SequenceAnswer(Answer):
-    """The outputs of all steps, and the position of the session after them."""
-
-    outputs: SequenceOutputs | None = Field(
-        description="Numbers in the layout of the request. null if the request is repeated and its outputs were"
-        " too large to keep."
-    )
-    step: int
-    position: str
 
 
 class ChangeAnswer(Answer):

@@ -7,7 +7,7 @@ from pydantic import Field
 from cellar.api.schemas.names import Answer, Name, PositionText
 from cellar.api.schemas.numbers import SequenceOutputs, StepOutput
 from cellar.api.schemas.problems import Problem
-from cellar.api.schemas.session.sessions import POSITION, InPlaceOfHeaders, SequenceRequest, StepRequest
+from cellar.api.schemas.session.steps import POSITION, InPlaceOfHeaders, SequenceRequest, StepRequest
 from cellar.nn.spec.base import Frozen
 
 SESSION = "The session. Required on a socket for many sessions, optional on that of one session."

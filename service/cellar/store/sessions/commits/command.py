@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
 
-from cellar.ports import Change, Commit, Origin, SessionKey, SessionMeta, SessionRecord
+from cellar.ports import ROW_RESET, Change, Commit, Origin, SessionKey, SessionMeta, SessionRecord
 from cellar.store.keys import TOMBSTONE, SessionKeys
 from cellar.store.protocol.script import Script, ScriptCall
 from cellar.store.sessions.record_codec import pack_entry, pack_head, pack_keyed, pack_meta, pack_past, pack_writers
@@ -149,8 +149,10 @@ def _log_entry(commit: Commit, change: Change) -> Sequence[bytes]:
     fields = [b"k", change.kind.encode(), b"p", str(change.after).encode(), b"n", b"%d" % change.steps]
     if change.inputs:
         fields += b"i", change.inputs
-    if change.reset:
-        fields += b"r", change.reset
+    if change.row_flags:
+        # `r` is older, and has nothing but resets before the first step
+        is_reset = len(change.row_flags) == commit.before.meta.batch_size and max(change.row_flags) <= ROW_RESET
+        fields += b"r" if is_reset else b"f", change.row_flags
     if change.layout is not None:
         fields += b"s", commit.state, b"l", change.layout.encode()
     if commit.meta is not None and commit.meta.model_digest != commit.before.meta.model_digest:
