@@ -41,7 +41,7 @@ faults: .venv/installed-dev ## 10,000 steps through lost, cut and doubled messag
 matrix: .venv-bench/installed-bench-service ## training jobs of 900 combinations against PyTorch (ARGS="--only huber")
 	.venv-bench/bin/python -m tests.matrix.run $(ARGS)
 
-interchange: .venv-bench/installed-bench ## networks of other frameworks beside their originals (ARGS="--only torch --count 50 --seed 7")
+interchange: .venv-bench/installed-bench .venv-bench/installed-bench-service ## networks of other frameworks beside their originals (ARGS="--only torch --count 50 --seed 7")
 	.venv-bench/bin/python -W ignore -m tests.interchange.run $(ARGS)
 
 contract: .venv/installed-dev .venv-contract/installed-contract tests/contract/node_modules/.package-lock.json ## the API document against linters, clients and generated requests (ARGS="--seconds 600 --seed 7")
@@ -91,11 +91,11 @@ endef
 
 EDITABLE = --editable .
 
-.venv/installed-%: EDITABLE += --editable clients/python
+.venv/installed-% .venv-bench/installed-%: EDITABLE += --editable clients/python
 .venv/installed-%: requirements/%.txt pyproject.toml clients/python/pyproject.toml | .venv/bin/python
 	$(INSTALL)
 
-.venv-bench/installed-%: requirements/%.txt pyproject.toml | .venv-bench/bin/python
+.venv-bench/installed-%: requirements/%.txt pyproject.toml clients/python/pyproject.toml | .venv-bench/bin/python
 	$(INSTALL)
 
 .venv-contract/installed-contract: requirements/contract.txt | .venv-contract/bin/python
