@@ -1,7 +1,7 @@
 """Files of other frameworks that the Python client publishes, stepped over HTTP beside the original.
 
 Each module of PyTorch is published as a module and as five files, which must be one version. Files of Keras and ONNX
-are those that the frameworks write. Needs torch and Keras (`.venv-bench`), and starts a service.
+are those that the frameworks write. Needs torch, Keras and pandas (`.venv-bench`), and starts a service.
 """
 
 import os
@@ -44,7 +44,7 @@ def prove(cache: KernelCache, count: int, seed: int) -> Outcome:
             client = stack.enter_context(Client(stack.enter_context(serving(settings)).url))
             for index in range(count):
                 torch.manual_seed(seed + index)
-                for kind in (_torch, _sequential, _keras, _onnx):
+                for kind in (_torch, _sequential, _keras, _onnx, _pandas):
                     _judge(client, kind, Path(folder), np.random.default_rng([seed, index]), outcome)
     finally:
         redis.close()
@@ -134,6 +134,23 @@ def _onnx(client: Client, folder: Path, rng: Random) -> Iterator[Case]:
     example = (torch.from_numpy(inputs),)
     torch.onnx.export(module, example, folder / "torch.onnx", dynamo=False, input_names=["x"], output_names=["y"])
     yield "torch.onnx", client.models.import_file("onnx", folder / "torch.onnx")["model"], inputs, outputs
+
+
+def _pandas(client: Client, folder: Path, rng: Random) -> Iterator[Case]:
+    """Yield a table and the table that answers it, whole, in pieces and from a stream."""
+    import pandas as pd
+
+    layers = [{"type": "recurrent", "cell": "gru", "hidden_size": 3}]
+    model = client.models.create("table", {"in_size": 2, "layers": layers})["model"]
+    weeks = pd.date_range("2026-01-01", periods=STEPS, freq="7D")
+    table = pd.DataFrame(rng.normal(size=(STEPS, 2)), index=weeks, columns=["flow", "heat"])
+    whole = client.session(model=model).sequence(table).output
+    pieces = pd.concat([answer.output for answer in client.session(model=model).sequences(table, chunk=4)])
+    with client.session(model=model).stream() as stream:
+        rows = np.array([answer.output for answer in stream.run(table)])
+    if not (whole.index.equals(weeks) and whole.equals(pieces) and np.array_equal(whole, rows)):
+        raise CellarError("tables of pandas are answered differently")
+    yield "DataFrame", model, table.to_numpy(np.float32)[:, None], whole.to_numpy()[:, None]
 
 
 def _originals(module: Any, size: int, rng: Random) -> tuple[Array, Array]:
