@@ -13,11 +13,10 @@ from cellar.api.errors import problems
 from cellar.api.fast_http.head_template import HeadTemplates
 from cellar.api.http import conventions
 from cellar.api.http.access import Access, AccessControl
-from cellar.api.http.array_answers import POSITION, STEP_NUMBER
 from cellar.api.http.body import STREAMS, BodyLimit
 from cellar.api.http.content_encoding import GzipAnswers, GzipBodies
 from cellar.api.http.conventions import EndingNewlines, EndingSlashes, HeadRequests
-from cellar.api.http.parameters import REPLAYED
+from cellar.api.http.parameters import POSITION, REPLAYED, STEP_NUMBER
 from cellar.api.limits.limits import Limits, Load
 from cellar.api.routes import router
 from cellar.api.routes.session.step_dispatch import StepDispatch

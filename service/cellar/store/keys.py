@@ -8,7 +8,7 @@ All keys of one session share the hash tag `{tenant/session}`, so that one scrip
     cellar:{default/abc}:l          stream    the inputs of its last changes, if it has a log
     cellar:{default/abc}:e          stream    its last events, if it has events
     cellar:{default/abc}:c          string    written to check that replicas have the rest; expires in a second
-    cellar:{default/abc}:s          hash      its snapshots (see `snapshot_codec.py`); deleted with the record
+    cellar:{default/abc}:s          hash      its snapshots (see `snapshots.py`); deleted with the record
     cellar:{default/abc}:x          hash      its shadow (see `shadows.py`); deleted with the record
     cellar:{default/abc}:f:<mark>   hash      a copy of the session for a fork, while that request may be repeated
     cellar:default:sessions:<00-ff> zset      the tenant's sessions whose names hash to this bucket, by name

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from cellar.errors import StoreCorrupt
-from cellar.store.protocol.replies import items, number, raw, text
+from cellar.store.protocol.resp import items, number, raw, text
 
 
 def test_a_reply_that_is_what_it_should_be_is_returned() -> None:

@@ -7,8 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cellar.wire.json.outline import outline
-from cellar.wire.json.strings import end_of_string
+from cellar.wire.json.outline import end_of_string, outline
 
 CASES: list[tuple[bytes, dict[str, Any], bool]] = [
     (b"{}", {}, True),

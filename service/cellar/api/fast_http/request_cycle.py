@@ -14,9 +14,8 @@ from cellar.api.decoding.step_output import as_json, laid_out, row_as_json
 from cellar.api.dependencies import Services
 from cellar.api.errors.problems import internal_error, problem_of
 from cellar.api.fast_http.request_head import Terms
-from cellar.api.http.array_answers import POSITION, STEP_NUMBER
 from cellar.api.http.body import JSON, PROMPT_BYTES
-from cellar.api.http.parameters import REPLAYED
+from cellar.api.http.parameters import POSITION, REPLAYED, STEP_NUMBER
 from cellar.errors import CellarError, DeadlineExceeded, Outcome, Overloaded
 from cellar.ports import ROW, SessionKey, StepCommand, StepResult
 from cellar.sessions.requests.request import PendingSteps

@@ -11,7 +11,7 @@ from cellar.errors import AlreadyExists, JobUnknown, StoreCorrupt, Superseded
 from cellar.ports import Job, JobState, Lease
 from cellar.store.connection.scripts import Scripts
 from cellar.store.protocol.errors import redis_errors
-from cellar.store.protocol.replies import text
+from cellar.store.protocol.resp import text
 
 MAX_BARREN_ATTEMPTS = 3
 """Consecutive attempts that may die without a new checkpoint: one may be a crash of the host, three are the job's."""

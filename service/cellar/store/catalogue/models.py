@@ -16,7 +16,7 @@ from cellar.errors.suggestions import suggestion
 from cellar.ports import ANY_VERSION, Alias, AliasMove, ModelVersion
 from cellar.store.connection.scripts import Scripts
 from cellar.store.protocol.errors import redis_errors
-from cellar.store.protocol.replies import text
+from cellar.store.protocol.resp import text
 
 TOKEN_TTL_S = 30 * 24 * 3600
 """How long a repeated publication is recognised: longer than a job waits for a worker."""

@@ -10,8 +10,7 @@ from cellar.store.connection.notifications import Find, NotificationListener
 from cellar.store.connection.retry import RetryingClient
 from cellar.store.connection.router import Router
 from cellar.store.keys import SessionKeys
-from cellar.store.protocol.replies import items, raw
-from cellar.store.protocol.resp import Command
+from cellar.store.protocol.resp import Command, items, raw
 from cellar.store.sessions.record_codec import unpack_incarnation, unpack_revision
 
 PAGE = 256

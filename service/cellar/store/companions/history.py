@@ -8,7 +8,7 @@ from cellar.ports import KeptState, LogEntry, Position, SessionKey, StoredHistor
 from cellar.store.connection.retry import RetryingClient
 from cellar.store.connection.router import Router
 from cellar.store.keys import SessionKeys
-from cellar.store.protocol.replies import items, raw, text
+from cellar.store.protocol.resp import items, raw, text
 from cellar.store.protocol.script import Script, load_script
 from cellar.store.sessions.record_codec import (
     PAST_BYTES,

@@ -15,8 +15,7 @@ from cellar.ports import SessionKey, Shadow
 from cellar.store.connection.retry import RetryingClient
 from cellar.store.connection.router import Router
 from cellar.store.keys import SessionKeys
-from cellar.store.protocol.replies import items, raw, text
-from cellar.store.protocol.resp import Command
+from cellar.store.protocol.resp import Command, items, raw, text
 from cellar.store.protocol.script import load_script
 from cellar.store.sessions.record_codec import unpack_incarnation, unpack_revision
 

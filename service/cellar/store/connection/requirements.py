@@ -2,8 +2,7 @@
 
 from collections.abc import Mapping
 
-from cellar.store.protocol.replies import raw
-from cellar.store.protocol.resp import Reply, ReplyError
+from cellar.store.protocol.resp import Reply, ReplyError, raw
 
 FLOOR = (6, 2)
 """The oldest version that has every command of the scripts."""

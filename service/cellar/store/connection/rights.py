@@ -5,8 +5,7 @@ So the rights are checked before a connection is used, and again while it is. Ea
 a string: nearly all commands fail on its type, but Redis checks the rights of the user before the type.
 """
 
-from cellar.store.protocol.replies import items, raw
-from cellar.store.protocol.resp import Command, Reply, ReplyError
+from cellar.store.protocol.resp import Command, Reply, ReplyError, items, raw
 from cellar.store.protocol.script import load_script
 
 RIGHTS = load_script("rights")

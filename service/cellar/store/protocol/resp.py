@@ -1,6 +1,9 @@
-"""Encodes commands in RESP2, the wire format of Redis."""
+"""Encodes commands in RESP2, the wire format of Redis, and checks the types of replies."""
 
 from collections.abc import Iterable, Sequence
+from typing import Any, TypeVar
+
+from cellar.errors import StoreCorrupt
 
 Command = Sequence[bytes]
 """A command's name and its arguments."""
@@ -41,3 +44,35 @@ def pack(commands: Iterable[Command | EncodedCommand]) -> bytes:
         parts += [part for argument in command for part in (SIZES[len(argument)], argument)]
         parts.append(b"\r\n")
     return b"".join(parts)
+
+
+ReplyType = TypeVar("ReplyType")
+
+
+def items(reply: object) -> list[Any]:
+    """Return a reply that must be an array. Raise StoreCorrupt."""
+    return _of(list, reply)
+
+
+def raw(reply: object) -> bytes:
+    """Return a reply that must be bytes. Raise StoreCorrupt."""
+    return _of(bytes, reply)
+
+
+def text(reply: object) -> str:
+    """Return a reply that must be text. Raise StoreCorrupt."""
+    try:
+        return raw(reply).decode()
+    except UnicodeDecodeError as error:
+        raise StoreCorrupt("Redis holds bytes where text should be") from error
+
+
+def number(reply: object) -> int:
+    """Return a reply that must be a number. Raise StoreCorrupt."""
+    return _of(int, reply)
+
+
+def _of(kind: type[ReplyType], reply: object) -> ReplyType:
+    if not isinstance(reply, kind):
+        raise StoreCorrupt(f"Redis answers with {type(reply).__name__} where {kind.__name__} should be")
+    return reply

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from cellar.errors import InvalidInput, StoreUnavailable
 from cellar.store.connection.retry import RetryingClient
 from cellar.store.keys import SessionKeys
-from cellar.store.protocol.replies import text
+from cellar.store.protocol.resp import text
 from cellar.store.sessions.index import SessionIndex
 
 logger = logging.getLogger(__name__)

@@ -17,8 +17,7 @@ from cellar.errors import CellarError, InvalidInput
 from cellar.ports import EVERY_SESSION, SessionFilter, SessionKey, SessionSummary
 from cellar.store.connection.retry import RetryingClient
 from cellar.store.keys import BUCKETS, SessionKeys
-from cellar.store.protocol.replies import items, number, raw, text
-from cellar.store.protocol.resp import Command, Reply
+from cellar.store.protocol.resp import Command, Reply, items, number, raw, text
 from cellar.store.protocol.script import load_script
 from cellar.store.sessions.record_codec import unpack_head
 

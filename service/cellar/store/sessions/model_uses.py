@@ -18,8 +18,7 @@ from cellar.ports import DeletedModel, Dependents, SessionKey
 from cellar.store.connection.retry import CommandOutcome, RetryingClient
 from cellar.store.connection.router import Router
 from cellar.store.keys import SessionKeys
-from cellar.store.protocol.replies import items, number, raw, text
-from cellar.store.protocol.resp import Command
+from cellar.store.protocol.resp import Command, items, number, raw, text
 from cellar.store.protocol.script import load_script
 from cellar.store.sessions.index import SessionIndex
 from cellar.store.sessions.record_codec import model_mark, pack_meta, unpack_head

@@ -39,8 +39,7 @@ from cellar.ports import (
     Writers,
     writer_mark,
 )
-from cellar.store.protocol.replies import raw
-from cellar.store.protocol.resp import Reply
+from cellar.store.protocol.resp import Reply, raw
 
 SCHEMA = 1
 

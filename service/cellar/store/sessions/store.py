@@ -21,8 +21,7 @@ from cellar.ports import (
 from cellar.store.connection.retry import PATIENCE_S, RetryingClient
 from cellar.store.connection.router import Router, Wait
 from cellar.store.keys import SessionKeys
-from cellar.store.protocol.replies import items, raw
-from cellar.store.protocol.resp import Command, Reply
+from cellar.store.protocol.resp import Command, Reply, items, raw
 from cellar.store.protocol.script import Script, load_script
 from cellar.store.sessions.commits.command import CommitEncoder, Retention, first_entries, leftovers
 from cellar.store.sessions.commits.fast_path import FastCommitEncoder

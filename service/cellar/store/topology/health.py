@@ -9,7 +9,7 @@ from cellar.errors import CellarError, StoreUnavailable
 from cellar.store.connection import requirements, rights
 from cellar.store.connection.retry import RetryingClient
 from cellar.store.connection.router import Router
-from cellar.store.protocol.replies import raw
+from cellar.store.protocol.resp import raw
 
 PATIENCE_S = 1.0
 """How long a check is retried: short, because checks are repeated and a failover should be reported meanwhile."""

@@ -6,8 +6,7 @@ from typing import Literal, Self
 from redis.crc import REDIS_CLUSTER_HASH_SLOTS, key_slot
 
 from cellar.errors import StoreCorrupt
-from cellar.store.protocol.replies import items
-from cellar.store.protocol.resp import Command, Reply, ReplyError
+from cellar.store.protocol.resp import Command, Reply, ReplyError, items
 
 NodeAddress = tuple[str, int]
 """Host and port."""

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from cellar.errors import BodyTooLarge, MalformedJson
-from cellar.wire.json.strings import end_of_string
+from cellar.wire.json.outline import end_of_string
 from cellar.wire.numbers.faults import malformed
 from cellar.wire.numbers.text import NumberText, end_of_numbers
 

@@ -1,13 +1,23 @@
 """Reads single members of a JSON object that was refused, such as its id, even if the rest is not valid JSON.
 
-The answer to a refused message must have its session and id, and later steps of its session depend on it.
-"""
+The answer to a refused message must have its session and id, and later steps of its session depend on it."""
 
 import json
 import re
 from typing import Any, NamedTuple
 
-from cellar.wire.json.strings import end_of_string
+
+def end_of_string(body: bytes, at: int) -> int:
+    """Return the index after the closing quote of the string that is open at `at`, else the length of the body."""
+    while (quote := body.find(b'"', at)) >= 0:
+        before = quote
+        while before > at and body[before - 1] == ord("\\"):
+            before -= 1
+        if (quote - before) % 2 == 0:
+            return quote + 1
+        at = quote + 1
+    return len(body)
+
 
 MOST_TOKENS = 200_000
 """The most bytes that are searched, which takes 0.1 s. Names usually come before the numbers, or after few of them."""

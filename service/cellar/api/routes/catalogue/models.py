@@ -10,7 +10,6 @@ from pydantic import BaseModel
 from cellar.api.decoding.model_body import OCTETS, ModelBody, read_body
 from cellar.api.dependencies import CallerOf, Parts, Services
 from cellar.api.errors.problems import answers
-from cellar.api.http.array_answers import parameters_of
 from cellar.api.http.body import body_of, bytes_of
 from cellar.api.http.parameters import (
     ARRAYS,
@@ -24,6 +23,7 @@ from cellar.api.http.parameters import (
     ModelRefPath,
     VersionPath,
     creation,
+    parameters_of,
     set_created,
 )
 from cellar.api.http.upload import MULTIPART

@@ -10,10 +10,9 @@ from starlette.responses import Response
 from cellar import errors
 from cellar.api.dependencies import Parts
 from cellar.api.errors.problems import answers
-from cellar.api.http.array_answers import parameters_of
 from cellar.api.http.body import body_type, bytes_of
 from cellar.api.http.negotiation import answer_type
-from cellar.api.http.parameters import STEP, IdempotencyKey, SessionPath
+from cellar.api.http.parameters import STEP, IdempotencyKey, SessionPath, parameters_of
 from cellar.api.http.query_and_headers import of_query, read_query
 from cellar.api.schemas.session.sequence_stream import LongQuery
 from cellar.api.sequence_stream.requests import Lines, Reader, Size, npy_rows

@@ -16,7 +16,6 @@ from cellar.api.decoding.state_body import (
 )
 from cellar.api.dependencies import Parts
 from cellar.api.errors.problems import answers
-from cellar.api.http.array_answers import POSITION, STEP_NUMBER, parameters_of
 from cellar.api.http.body import BYTES, JSON, body_of, bytes_of, encode_in_thread
 from cellar.api.http.negotiation import answer_type
 from cellar.api.http.parameters import (
@@ -24,10 +23,13 @@ from cellar.api.http.parameters import (
     BODY,
     CHANGE,
     MODEL,
+    POSITION,
     REPLAY,
     SESSION,
+    STEP_NUMBER,
     IdempotencyKey,
     SessionPath,
+    parameters_of,
     set_replayed,
 )
 from cellar.api.routes.json_route import JsonRoute

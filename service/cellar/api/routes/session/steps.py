@@ -11,10 +11,18 @@ from cellar.api.decoding.step_input import pointing
 from cellar.api.decoding.step_output import as_json, laid_out
 from cellar.api.dependencies import Parts, Services
 from cellar.api.errors.problems import answers
-from cellar.api.http.array_answers import POSITION, STEP_NUMBER, array_answer, array_body
 from cellar.api.http.body import JSON, body_type, decode_in_thread, encode_in_thread
 from cellar.api.http.negotiation import answer_type
-from cellar.api.http.parameters import REPLAYED, STEP, IdempotencyKey, SessionPath
+from cellar.api.http.parameters import (
+    POSITION,
+    REPLAYED,
+    STEP,
+    STEP_NUMBER,
+    IdempotencyKey,
+    SessionPath,
+    array_answer,
+    array_body,
+)
 from cellar.api.http.query_and_headers import deadline_s
 from cellar.api.schemas.session.steps import (
     SequenceAnswer,

@@ -6,8 +6,7 @@ from collections.abc import Sequence
 from cellar.errors import CellarError, StoreCorrupt, StoreUnavailable
 from cellar.ports import Applied, Change, Commit, CommitConflict, CommitResult, Committed
 from cellar.store.connection.retry import CommandOutcome
-from cellar.store.protocol.replies import items, raw
-from cellar.store.protocol.resp import Reply
+from cellar.store.protocol.resp import Reply, items, raw
 from cellar.store.sessions.deduplication import replay
 from cellar.store.sessions.record_codec import (
     Entry,
