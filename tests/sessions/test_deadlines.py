@@ -43,7 +43,7 @@ async def is_late(pending: PendingSteps) -> None:
 
 
 def nobody_waits(service: Service) -> bool:
-    return not service.sessions._scheduler._admission.waiting
+    return not service.sessions._scheduler.admission.waiting
 
 
 async def test_it_bounds_the_wait_for_the_batch_before(service: Service, shut: Shut) -> None:
@@ -222,7 +222,7 @@ async def test_what_cannot_be_in_time_is_refused_at_once(service: Service, shut:
     with pytest.raises(Overloaded, match="for this model") as caught:
         service.sessions.ask(key, "step", a_sequence(1), APPEND, deadline_s=60.0)
     assert (caught.value.outcome, caught.value.retry_after_s) == ("not_applied", 30)
-    assert service.sessions.steps.is_refusing
+    assert service.sessions.steps.admission.is_refusing
     with pytest.raises(Overloaded):
         service.sessions.steps.check_room(key, 60.0)
     patient = service.sessions.ask(third, "step", a_sequence(1), APPEND)

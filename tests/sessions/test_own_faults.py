@@ -99,7 +99,7 @@ def step_all(service: Service, keys: Sequence[SessionKey], value: float) -> list
 
 def waiting(service: Service) -> int:
     """Return how many waiting requests the service counts."""
-    return service.sessions._scheduler._admission.waiting
+    return service.sessions._scheduler.admission.waiting
 
 
 async def begun(service: Service) -> list[SessionKey]:

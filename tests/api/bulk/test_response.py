@@ -206,7 +206,7 @@ async def test_a_fault_of_the_service_is_the_answer_of_one_step_and_tells_nothin
         assert sum("output" in json.loads(line) for line in said.splitlines()) == 3
     else:
         assert [answer.status == layout.OK for answer in frames.unpack_answers(said)].count(True) == 3
-    assert sessions_of(app)._scheduler._admission.waiting == 0
+    assert sessions_of(app)._scheduler.admission.waiting == 0
 
 
 async def test_a_full_service_is_waited_for(settings: Settings) -> None:

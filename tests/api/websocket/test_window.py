@@ -126,4 +126,4 @@ async def test_a_burst_larger_than_the_queue_of_the_service_comes_in_parts(setti
             await stream.send_frame(*[frames.Step("", np.ones((1, 1, 2), np.float32), step=step) for step in range(23)])
             answers = await stream.receive_frames(23)
         assert [answer.position[1] for answer in answers if answer.position] == [*range(1, 24)]
-        assert served.app.state.services.sessions._scheduler._admission.waiting == 0
+        assert served.app.state.services.sessions._scheduler.admission.waiting == 0

@@ -107,7 +107,7 @@ class StepCycle:
         terms, steps = self._terms, self._connection.services.sessions.steps
         session = _make(SessionKey, (terms.caller.tenant, self._session))
         try:
-            if steps.is_refusing and terms.kind == "step":  # most are refused now: before their bodies are decoded
+            if steps.admission.is_refusing and terms.kind == "step":  # before the body is decoded
                 steps.check_room(session, terms.within_s, self.came_s)
             self._command = command = terms.decode(body, session, self._key, terms.within_s)
             command.came_s = self.came_s

@@ -57,7 +57,7 @@ class StepsInFlight:
             return submission
         left: Several | None = None
         if isinstance(submission, Several):
-            room = min(self._window - queue.count, SOCKET_WINDOW - self.count, self._steps.queue_limit)
+            room = min(self._window - queue.count, SOCKET_WINDOW - self.count, self._steps.admission.most)
             if submission.count > room:
                 submission, left = submission.cut(room)
             self._submit_several(submission)

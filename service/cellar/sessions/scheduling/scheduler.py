@@ -34,12 +34,12 @@ class Scheduler:
         threads: int,
         limits: SessionLimits,
     ) -> None:
-        self._admission = Admission(limits.queue_limit, limits.queue_wait_s, threads)
+        self.admission = Admission(limits.queue_limit, limits.queue_wait_s, threads)
         shares = ThreadShares(kernels, threads)
-        self.models = ModelCache(source, shares, self._admission, max_bytes=limits.model_cache_bytes)
+        self.models = ModelCache(source, shares, self.admission, max_bytes=limits.model_cache_bytes)
         self._rules = StepRules(limits)
         self._cache = SessionCache(limits.cache_bytes)
-        self._lifecycle = Lifecycle(store, self.models, self._admission, self._cache, self._rules)
+        self._lifecycle = Lifecycle(store, self.models, self.admission, self._cache, self._rules)
         self._held: list[SessionQueue] | None = None
         """Sessions whose requests are taken up at the end of `together`; None outside it."""
         self._stopping = False
@@ -50,7 +50,7 @@ class Scheduler:
             raise Overloaded("the service is stopping")
         known = self._cache.known(request.key)
         served = None if known is None or known.served is None else known.served()
-        request.enter(self._admission, None if served is None else served.queue)
+        request.enter(self.admission, None if served is None else served.queue)
         queue = self._cache.queue(request.key)
         if self._held is None and self._lifecycle.run_at_once(queue, request):
             return
@@ -79,29 +79,19 @@ class Scheduler:
                 if queue.waiting and not queue.current:
                     self._lifecycle.take_up(queue)
 
-    @property
-    def queue_limit(self) -> int:
-        """How many requests may wait."""
-        return self._admission.most
-
-    @property
-    def is_refusing(self) -> bool:
-        """Whether requests were refused just now because too many wait."""
-        return self._admission.is_refusing
-
     def check_room(self, key: SessionKey, left_s: float | None) -> None:
         """Raise Overloaded if a step of the session with `left_s` seconds left would be refused now."""
         queue = self._cache.known(key)
         served = queue.served() if queue is not None and queue.served is not None else None
         if queue is not None and served is not None and queue.checked_shape is not None:
             steps, rows, _ = queue.checked_shape
-            self._admission.check(monotonic(), 1, served.queue, (rows, steps), left_s)
+            self.admission.check(monotonic(), 1, served.queue, (rows, steps), left_s)
 
     def _leave_queue(self, request: Request[Any]) -> None:
         queue = self._cache.known(request.key)
         if queue is not None and request in queue.waiting:
             queue.waiting.remove(request)
-            request.leave_admission(self._admission)
+            request.leave_admission(self.admission)
 
     async def attempt(self, record: SessionRecord, inputs: Floats, flags: RowFlags | None) -> DryRun:
         """Run a sequence on a session as it is given, in batches with other requests, and commit nothing.
@@ -110,7 +100,7 @@ class Scheduler:
         """
         if self._stopping:
             raise Overloaded("the service is stopping")
-        self._admission.enter(monotonic())
+        self.admission.enter(monotonic())
         try:
             served = await self.models.fetch(record.key.tenant, record.meta)
             self._rules.check_sequence(record, inputs, flags, served.model.network.network)
@@ -118,7 +108,7 @@ class Scheduler:
             self._lifecycle.add(served.batcher, attempt, again=True)
             await attempt.request
         finally:
-            self._admission.leave()
+            self.admission.leave()
         return attempt
 
     def forget(self, key: SessionKey) -> None:
@@ -131,6 +121,6 @@ class Scheduler:
         """Take no more requests and wait until those that wait are answered."""
         self._stopping = True
         emptied = asyncio.Event()
-        self._admission.on_empty = emptied.set
-        if self._admission.waiting:
+        self.admission.on_empty = emptied.set
+        if self.admission.waiting:
             await emptied.wait()

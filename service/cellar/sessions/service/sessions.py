@@ -29,7 +29,7 @@ from cellar.ports import (
     SessionSummary,
 )
 from cellar.sessions.execution.kernel_batch import DryRun
-from cellar.sessions.execution.model_cache import ModelCache, ModelSource
+from cellar.sessions.execution.model_cache import ModelSource
 from cellar.sessions.requests.change_request import ChangeRequest, Edit, Prepare
 from cellar.sessions.scheduling.commit_builder import check_finite
 from cellar.sessions.scheduling.scheduler import Scheduler
@@ -75,8 +75,9 @@ class Sessions:
         self._clock = clock
         self._limits = limits
         self._nonces = nonces()
-        self._kernels = ThreadPoolExecutor(THREADS, thread_name_prefix="cellar-kernel")
-        self._scheduler = Scheduler(store, source, self._kernels, THREADS, limits)
+        self.kernels = ThreadPoolExecutor(THREADS, thread_name_prefix="cellar-kernel")
+        self._scheduler = Scheduler(store, source, self.kernels, THREADS, limits)
+        self.models = self._scheduler.models
         self.steps = Steps(self._scheduler, max_sequence_steps=limits.max_sequence_steps)
 
     async def create(
@@ -102,7 +103,7 @@ class Sessions:
         options = SessionOptions(batch_size, ttl_s, history, log, events, pinned)
         check_name(name)
         options.check(self._limits.max_batch_size)
-        loaded = await self._scheduler.models.resolve(tenant, model)
+        loaded = await self.models.resolve(tenant, model)
         options.check_with(loaded.network.network, self._limits.max_numbers)
         meta = options.meta(loaded.version, self._limits.kernel_rev, self._clock.now_s())
         state = loaded.network.initial_state(batch_size).astype("<f4").tobytes()
@@ -180,7 +181,7 @@ class Sessions:
     async def look(self, key: SessionKey) -> tuple[SessionRecord, Sizes, int]:
         """Return the session, the sizes of its model, and how many steps a sequence of it may have at most."""
         record = await self._store.load(key)
-        sizes = (await self._scheduler.models.fetch(key.tenant, record.meta)).model.network.network
+        sizes = (await self.models.fetch(key.tenant, record.meta)).model.network.network
         outputs = self._limits.max_numbers // (record.meta.batch_size * sizes.out_size)
         return record, sizes, max(1, min(self._limits.max_sequence_steps, outputs))
 
@@ -256,16 +257,6 @@ class Sessions:
         done = await request
         return ChangeAnswer(done.position, done.replayed)
 
-    @property
-    def models(self) -> ModelCache:
-        """The models that sessions run on."""
-        return self._scheduler.models
-
-    @property
-    def kernels(self) -> ThreadPoolExecutor:
-        """The threads on which networks run."""
-        return self._kernels
-
     async def aclose(self, grace_s: float = 0.0) -> None:
         """Take no more requests, wait up to `grace_s` for those under way, and end the threads."""
         try:
@@ -273,8 +264,8 @@ class Sessions:
                 await self._scheduler.drain()
         except TimeoutError:
             pass
-        self._scheduler.models.close()
-        self._kernels.shutdown(wait=False, cancel_futures=True)
+        self.models.close()
+        self.kernels.shutdown(wait=False, cancel_futures=True)
 
     def _describe(self, summary: SessionSummary) -> SessionAnswer:
         return SessionAnswer(summary.key, summary.meta, summary.position, self._clock.now_s() + summary.left_s)

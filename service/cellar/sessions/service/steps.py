@@ -1,7 +1,6 @@
 """The single entry point for steps of all wire formats and transports."""
 
 import os
-from contextlib import AbstractContextManager
 from time import monotonic
 from typing import Any
 
@@ -24,6 +23,9 @@ class Steps:
     def __init__(self, scheduler: Scheduler, *, max_sequence_steps: int) -> None:
         self._scheduler = scheduler
         self._max_steps = max_sequence_steps
+        self.admission = scheduler.admission
+        self.together = scheduler.together
+        """Returns a context for requests that came together: those of one session share a commit from the first."""
         self._nonces = nonces()
 
     def submit(self, command: StepCommand, after: PendingResult[Any] | None = None) -> StepRequest:
@@ -50,26 +52,12 @@ class Steps:
             request.end_after(left_s, deadline_s)
         return request
 
-    def together(self) -> AbstractContextManager[None]:
-        """Submit in here, at once, requests that came together: those of one session share a commit from the first."""
-        return self._scheduler.together()
-
     def check_room(self, key: SessionKey, deadline_s: float | None, came_s: float | None = None) -> None:
         """Raise Overloaded if a step of the session would be refused for those that wait, as far as that is known.
 
         The deadline counts from `came_s` or from now. Raise DeadlineExceeded if it is past.
         """
         self._scheduler.check_room(key, None if deadline_s is None else _left_s(deadline_s, came_s))
-
-    @property
-    def is_refusing(self) -> bool:
-        """Whether requests were refused just now because too many wait."""
-        return self._scheduler.is_refusing
-
-    @property
-    def queue_limit(self) -> int:
-        """How many requests may wait, and how many steps a batch may have."""
-        return self._scheduler.queue_limit
 
     def _request(self, command: StepCommand) -> StepRequest:
         inputs, identity = command.inputs, command.identity
