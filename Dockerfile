@@ -1,12 +1,14 @@
 # One image for the api and for workers. Kernels of everything built in are compiled here, so that no start waits.
+# With `--build-arg REQUIREMENTS=onnx` it also hosts graphs of ONNX and exports networks as ONNX: 120 MB more.
 
 FROM python:3.11-slim-bookworm AS build
+ARG REQUIREMENTS=service
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1
 RUN python -m venv /opt/cellar
 ENV PATH=/opt/cellar/bin:$PATH
 WORKDIR /src
-COPY requirements/service.txt requirements/
-RUN pip install --require-hashes -r requirements/service.txt
+COPY requirements/${REQUIREMENTS}.txt requirements/
+RUN pip install --require-hashes -r requirements/${REQUIREMENTS}.txt
 COPY pyproject.toml LICENSE README.md ./
 COPY service service
 RUN pip install --no-deps --no-build-isolation .

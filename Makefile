@@ -67,6 +67,7 @@ openapi: .venv/installed-dev ## write openapi/openapi.json, openapi/streams.yaml
 
 requirements: .venv/installed-dev ## pin all dependencies again, with hashes
 	$(COMPILE) --extra build -o requirements/service.txt pyproject.toml
+	$(COMPILE) --extra build -o requirements/onnx.txt --extra onnx --constraint requirements/service.txt pyproject.toml
 	$(COMPILE) --extra build -o requirements/embedded.txt --extra embedded pyproject.toml
 	$(COMPILE) --extra build -o requirements/dev.txt --extra embedded --extra keras --extra onnx --extra dev pyproject.toml
 	$(COMPILE) --extra build -o requirements/bench.txt --extra bench --constraint requirements/service.txt pyproject.toml

@@ -17,10 +17,11 @@ import redis
 
 from cellar.engine import KernelCache
 from cellar.errors import AlreadyExists, BlobUnknown, CellError, InvalidInput, ModelUnknown, StoreCorrupt
+from cellar.nn.execution.executable import BoundNetwork
 from cellar.nn.model.network import Network
 from cellar.nn.model.spec import NetworkSpec
 from cellar.ports import ModelVersion
-from cellar.registry import MODEL_BYTES, Registry
+from cellar.registry import MODEL_BYTES, Registry, RunnableModel
 from cellar.store.catalogue.blobs_redis import RedisBlobs
 from cellar.store.catalogue.models import RedisModels
 from cellar.store.topology.factory import sync_client
@@ -205,21 +206,27 @@ def test_matrices_kept_as_bfloat16_and_what_that_costs(registry: Registry) -> No
         "default", "small", network, wire_weights.dump(network.init(2)), token="t", metrics={"loss": 1.0}
     )
     assert trained.metrics.keys() == {"loss", *version.metrics}
-    assert registry.load(trained).network.network.spec.weight_storage == "bfloat16"
+    assert bound(registry.load(trained)).network.spec.weight_storage == "bfloat16"
+
+
+def bound(model: RunnableModel) -> BoundNetwork:
+    """Return the network of cells of a model."""
+    assert isinstance(model.network, BoundNetwork)
+    return model.network
 
 
 def test_a_loaded_model_runs(registry: Registry) -> None:
     loaded = registry.load(registry.create("default", "co2", SPEC, 1)[0])
-    run = loaded.network.run(np.ones((4, 2, 2), dtype=np.float32), loaded.network.initial_state(2))
+    run = bound(loaded).run(np.ones((4, 2, 2), dtype=np.float32), loaded.network.initial_state(2))
     assert run.outputs.shape == (4, 2, 1)
     assert loaded.version.ref == "co2@1"
 
 
 def test_models_of_one_network_share_what_is_compiled(registry: Registry) -> None:
-    one, other = (registry.load(add(registry, "co2", seed)) for seed in (1, 2))
-    inputs, state = np.ones((1, 1, 2), dtype=np.float32), one.network.initial_state(1)
-    assert one.network._compiled is other.network._compiled
-    assert one.network.run(inputs, state).outputs.tobytes() != other.network.run(inputs, state).outputs.tobytes()
+    one, other = (bound(registry.load(add(registry, "co2", seed))) for seed in (1, 2))
+    inputs, state = np.ones((1, 1, 2), dtype=np.float32), one.initial_state(1)
+    assert one._compiled is other._compiled
+    assert one.run(inputs, state).outputs.tobytes() != other.run(inputs, state).outputs.tobytes()
 
 
 def test_a_loaded_model_weighs_more_than_its_weights(registry: Registry) -> None:

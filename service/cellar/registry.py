@@ -29,6 +29,10 @@ from cellar.nn.execution.bf16_error import rounding_error
 from cellar.nn.execution.executable import BoundNetwork, CompiledNetwork
 from cellar.nn.model.network import Network
 from cellar.nn.model.spec import NetworkSpec
+from cellar.onnx_graph.graph_network import GraphNetwork, open_graph
+from cellar.onnx_graph.layout import GraphSizes
+from cellar.onnx_graph.runtime import runtime_version
+from cellar.onnx_graph.spec import ENGINE, HostedGraph
 from cellar.ports import MODEL_NAME, MODEL_NAME_IN_WORDS, BlobStore, Clock, ModelStore, ModelVersion
 from cellar.wire.arrays import weights as wire_weights
 
@@ -45,12 +49,18 @@ PACKED = {"float32": 1.1, "bfloat16": 0.6}
 `python -m benchmarks.imports` measures."""
 
 
+GRAPH_BYTES = 4 * 1024 * 1024
+"""Memory of a loaded graph besides its file."""
+GRAPH_FILES = 3.0
+"""Memory of a loaded graph for each byte of its file: as it is read, and as operators keep their weights."""
+
+
 @dataclass(frozen=True, slots=True)
 class RunnableModel:
     """A version that is ready to run."""
 
     version: ModelVersion
-    network: BoundNetwork
+    network: BoundNetwork | GraphNetwork
     size_bytes: int
     """The estimated memory that it takes."""
 
@@ -77,7 +87,7 @@ class Registry(ModelIndex):
         """
         network = Network(spec, pointer="/network")
         weights = wire_weights.dump(network.init(seed))
-        version = self._version(tenant, name, network, weights)
+        version = self._version(tenant, name, *_stored(network), weights)
         # Compiling it now refuses a model that cannot be loaded when it is created, not when it is first used.
         version = replace(version, metrics=self._rounding_error(self.compile(network), weights))
         try:
@@ -97,14 +107,29 @@ class Registry(ModelIndex):
         """
         network = Network(imported.spec, pointer="/network")
         weights = imported.stored()
-        digest = self._version(tenant, name, network, weights).digest
-        with suppress(ModelUnknown):
-            newest = self._models.get(tenant, name)
-            if newest.digest == digest:
-                return newest, False
+        if (same := self._newest_same(self._version(tenant, name, *_stored(network), weights))) is not None:
+            return same, False
         self.compile(network)
         origin, token = dict(imported.origin) or None, uuid.uuid4().hex
         return self.publish(tenant, name, network, weights, token=token, metrics=metrics, origin=origin), True
+
+    def publish_graph(
+        self, tenant: str, name: str, graph: HostedGraph, data: bytes, *, metrics: Mapping[str, float]
+    ) -> tuple[ModelVersion, bool]:
+        """Store a graph of ONNX, which is hosted as it is, as `publish_imported` stores a network."""
+        version = self._version(tenant, name, *_stored(graph), data)
+        if (same := self._newest_same(version)) is not None:
+            return same, False
+        origin = {"framework": "onnx", "published_with": runtime_version()}
+        version, token = replace(version, metrics=dict(metrics), origin=origin), uuid.uuid4().hex
+        return self._put(data, lambda: self._models.add(version, token=token)), True
+
+    def _newest_same(self, version: ModelVersion) -> ModelVersion | None:
+        """Return the newest version of its name if it has the same digest, else None."""
+        with suppress(ModelUnknown):
+            newest = self._models.get(version.tenant, version.name)
+            return newest if newest.digest == version.digest else None
+        return None
 
     def publish(
         self,
@@ -124,7 +149,7 @@ class Registry(ModelIndex):
             measured |= self._rounding_error(self.compile(network), weights)
         if origin is None and parent is not None:
             origin = self._inherited_origin(tenant, parent, network)
-        version = self._version(tenant, name, network, weights)
+        version = self._version(tenant, name, *_stored(network), weights)
         version = replace(version, parent=parent, metrics=measured, origin=origin)
         return self._put(weights, lambda: self._models.add(version, token=token))
 
@@ -141,8 +166,10 @@ class Registry(ModelIndex):
             return {}
         return rounding_error(compiled, wire_weights.load(weights))
 
-    def _version(self, tenant: str, name: str, network: Network, weights: bytes | memoryview) -> ModelVersion:
-        """Return a version without its number, which is 0."""
+    def _version(
+        self, tenant: str, name: str, document: dict[str, Any], digest: str, weights: bytes | memoryview
+    ) -> ModelVersion:
+        """Return a version without its number, which is 0, of a network as JSON and its digest."""
         if not _NAME.fullmatch(name):
             raise InvalidInput(
                 f"not a name for a model: {name[:128]!r}",
@@ -155,8 +182,8 @@ class Registry(ModelIndex):
             tenant=tenant,
             name=name,
             version=0,
-            digest=hashlib.sha256(f"{network.digest} {blob}".encode()).hexdigest(),
-            network=network.spec.model_dump(mode="json", exclude_none=True),
+            digest=hashlib.sha256(f"{digest} {blob}".encode()).hexdigest(),
+            network=document,
             weights=blob,
             created_s=self._clock.now_s(),
         )
@@ -187,16 +214,33 @@ class Registry(ModelIndex):
         """Return the deleted versions for which `forget` has not been called."""
         return self._models.deleted(tenant)
 
-    def deleted_network(self, tenant: str, ref: str) -> Network | None:
-        """Return the network of a deleted version for which `forget` has not been called, else None."""
-        return next((self.network(version) for version in self.deleted(tenant) if version.ref == ref), None)
+    def deleted_network(self, tenant: str, ref: str) -> Network | GraphSizes | None:
+        """Return the sizes of a deleted version for which `forget` has not been called, else None."""
+        return next((self.sizes(version) for version in self.deleted(tenant) if version.ref == ref), None)
 
     def forget(self, version: ModelVersion) -> None:
         """Note that everything that depends on a deleted version is marked."""
         self._models.forget(version)
 
+    def sizes(self, version: ModelVersion) -> Network | GraphSizes:
+        """Return the network of a version without weights, or the sizes of its graph."""
+        graph = self.graph(version)
+        return self.network(version) if graph is None else GraphSizes(graph)
+
+    def graph(self, version: ModelVersion) -> HostedGraph | None:
+        """Return the graph of a version that ONNX Runtime hosts, None for a network of cells."""
+        if version.network.get("engine") != ENGINE:
+            return None
+        return HostedGraph.model_validate_json(json.dumps(version.network))
+
     def network(self, version: ModelVersion) -> Network:
-        """Return the network of a version, without weights."""
+        """Return the network of a version, without weights. Raise InvalidInput for a graph that is hosted as it is."""
+        if version.network.get("engine") == ENGINE:
+            raise InvalidInput(
+                f"the model {version.ref} is a graph that {ENGINE} runs, which has no layers to train",
+                expected="a model of cells",
+                actual=ENGINE,
+            )
         return Network(NetworkSpec.model_validate_json(json.dumps(version.network)))
 
     def compile(self, network: Network) -> CompiledNetwork:
@@ -213,6 +257,9 @@ class Registry(ModelIndex):
         Raise ModelUnknown if its weights were deleted, CompileFailed, or StoreUnavailable.
         """
         data = self.weights_file(version)
+        if (graph := self.graph(version)) is not None:
+            hosted = open_graph(graph, bytes(data))
+            return RunnableModel(version, hosted, GRAPH_BYTES + int(GRAPH_FILES * len(data)))
         bound = self._compile_once(version).bind(wire_weights.load(data), inference=True)
         packed_bytes = PACKED[bound.network.spec.weight_storage] * len(data)
         return RunnableModel(version, bound, MODEL_BYTES + int(packed_bytes))
@@ -248,3 +295,9 @@ class Registry(ModelIndex):
                     self._blobs.put(data)
         except CellarError as error:
             logger.warning("unused weights %s could not be deleted: %s", digest, error)
+
+
+def _stored(network: Network | HostedGraph) -> tuple[dict[str, Any], str]:
+    """Return a network or a graph as the JSON that a version stores, and its digest."""
+    spec = network.spec if isinstance(network, Network) else network
+    return spec.model_dump(mode="json", exclude_none=True), network.digest

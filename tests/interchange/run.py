@@ -19,6 +19,7 @@ PROOFS: dict[str, tuple[str, int]] = {
     "export": ("tests.interchange.proofs.export", 200),
     "torch": ("tests.interchange.proofs.torch_modules", 300),
     "torch-exports": ("tests.interchange.proofs.torch_exports", 200),
+    "voice-detector": ("tests.interchange.proofs.voice_detector", 200),
     "client": ("tests.interchange.proofs.client_files", 5),
 }
 """By name the module with `prove(cache, count, seed)`, and how many cases it has by default."""

@@ -51,6 +51,9 @@ class Sizes:
     def check_inputs(self, inputs: NDArray[np.float32]) -> None:
         """Know every number."""
 
+    def check_states(self, states: NDArray[np.float32], pointer: str = "") -> None:
+        """Take every number."""
+
 
 @dataclass
 class Run:

@@ -227,6 +227,10 @@ class IdUnknown(Refused, type="id_unknown"):
     """The input of an embedding is not one of its ids."""
 
 
+class TypeMismatch(Refused, type="type_mismatch"):
+    """A number that an input of the model cannot hold, such as 0.5 where it takes integers."""
+
+
 class WholeSequencesOnly(Refused, type="whole_sequences_only"):
     """The model reads sequences from both ends."""
 
@@ -241,6 +245,10 @@ class StateNotFinite(Refused, type="state_not_finite"):
 
 class OutputNotFinite(Refused, type="output_not_finite"):
     """A number of the output would be NaN or infinite."""
+
+
+class StepFailed(Refused, type="step_failed"):
+    """The model cannot compute the step."""
 
 
 class FingerprintMismatch(Refused, type="fingerprint_mismatch"):

@@ -12,6 +12,7 @@
     │   ├── ShapeMismatch            an array of the wrong shape
     │   ├── NotFinite                NaN or infinity where a finite float32 was expected
     │   ├── IdUnknown                an input of an embedding that is not one of its ids
+    │   ├── TypeMismatch             a number that an input of a graph cannot hold, such as 0.5 for an integer
     │   ├── WholeSequencesOnly       a single step of a network that reads sequences from both ends
     │   ├── InvalidParameter         a path, query or header value, which no JSON pointer can name
     │   ├── TooManyFaults            too many lines of a body in a row cannot be read
@@ -19,7 +20,8 @@
     │   ├── ForkTooLarge             children with more state than one request may write
     │   ├── FingerprintMismatch      the same key or sequence number with another body
     │   ├── StateNotFinite           the new state would be NaN or infinite
-    │   └── OutputNotFinite          the output would be NaN or infinite
+    │   ├── OutputNotFinite          the output would be NaN or infinite
+    │   └── StepFailed               a step that the model cannot compute
     ├── MalformedJson                bytes that are not JSON; carries line and column
     ├── MalformedBody                bytes that are not valid npy, gzip or frames
     ├── MalformedRequest             bytes that two HTTP parsers may read differently; the connection is closed
@@ -95,7 +97,9 @@ from cellar.errors.inputs import (
     OutputNotFinite,
     ShapeMismatch,
     StateNotFinite,
+    StepFailed,
     TooManyFaults,
+    TypeMismatch,
     WholeSequencesOnly,
 )
 from cellar.errors.positions import (

@@ -72,6 +72,10 @@ class IdUnknown(InvalidInput, slug="id_unknown", title="Unknown id"):
     """An input of an embedding that is not one of its ids."""
 
 
+class TypeMismatch(InvalidInput, slug="type_mismatch", title="Wrong type"):
+    """A number that an input of the model cannot hold, such as 0.5 where it takes integers."""
+
+
 class WholeSequencesOnly(InvalidInput, slug="whole_sequences_only", title="Whole sequences only"):
     """A single step of a model that reads each sequence from both ends."""
 
@@ -118,6 +122,10 @@ class ImportRefused(InvalidInput, slug="import_refused", title="Cannot be import
         super().__init__(detail, pointer=pointer, expected=expected, actual=actual)
         self.place = place
         self.remedy = remedy
+
+
+class StepFailed(InvalidInput, slug="step_failed", title="Step failed"):
+    """A step that the model cannot compute, such as an index that its graph does not have."""
 
 
 class FingerprintMismatch(InvalidInput, slug="fingerprint_mismatch", title="Key used with another body"):

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,12 +24,31 @@ class Check:
     tolerance: float = TOLERANCE
 
 
+class Runnable(Protocol):
+    """A network that runs; `cellar.sessions.values.model_protocol` describes the members."""
+
+    @property
+    def network(self) -> Any:
+        """Its sizes."""
+
+    def initial_state(self, rows: int) -> Array:
+        """Return the initial state (rows, state_size)."""
+
+    def run(self, inputs: Array, state: tuple[bytes, ...]) -> Any:
+        """Run T steps on states as bytes."""
+
+
 def largest_difference(compiled: CompiledNetwork, weights: Mapping[str, Array], check: Check) -> float:
     """Return by how much outputs differ at most. Raise ImportRefused if that is more than the tolerance.
 
     The network steps from its initial state. Raise ShapeMismatch for inputs or outputs of another shape.
     """
-    network = compiled.network
+    return difference_of(compiled.bind(weights, inference=True), check)
+
+
+def difference_of(runnable: Runnable, check: Check) -> float:
+    """Return the same for a network that is ready to run."""
+    network = runnable.network
     steps, rows, _ = check.inputs.shape
     for name, array, size in (("inputs", check.inputs, network.in_size), ("outputs", check.outputs, network.out_size)):
         if array.shape != (steps, rows, size):
@@ -39,8 +59,7 @@ def largest_difference(compiled: CompiledNetwork, weights: Mapping[str, Array], 
                 actual=str(list(array.shape)),
             )
     network.check_inputs(check.inputs, "/check/inputs")
-    bound = compiled.bind(weights, inference=True)
-    run = bound.run(check.inputs, bound.initial_state(rows))
+    run = runnable.run(check.inputs, (runnable.initial_state(rows).tobytes(),))
     difference = np.abs(run.outputs.astype(np.float64) - check.outputs)
     place = np.unravel_index(np.argmax(np.where(np.isnan(difference), np.inf, difference)), difference.shape)
     largest = float(difference[place])

@@ -73,13 +73,13 @@ def refuse_other_formats(head: bytes) -> None:
             actual="a pickle",
             remedy=f"send it with `cellar import model.pt --name NAME`, or convert it where torch is: {CONVERT}",
         )
-    if head[:1] == b"\x08" and head[2:3] in (b"\x12", b"\x1a", b"\x3a", b"\x42"):  # fields 1 and 2, 3, 7 or 8
+    if is_onnx(head):
         raise ImportRefused(
             "this is a model of ONNX",
             place="the file",
             expected="a safetensors file",
             actual="a protobuf message",
-            remedy="send it with `cellar import model.onnx --name NAME`",
+            remedy="send it as application/onnx, or with `cellar import model.onnx --name NAME`",
         )
     if head.startswith((b"PK", b"\x89HDF")):
         raise ImportRefused(
@@ -89,6 +89,11 @@ def refuse_other_formats(head: bytes) -> None:
             actual="a zip archive" if head.startswith(b"PK") else "an HDF5 file",
             remedy="send it with `cellar import model.keras --name NAME`",
         )
+
+
+def is_onnx(head: bytes) -> bool:
+    """Return whether a file begins as a model of ONNX does: with fields 1 and 2, 3, 7 or 8 of its message."""
+    return head[:1] == b"\x08" and head[2:3] in (b"\x12", b"\x1a", b"\x3a", b"\x42") and head[8:9] != b"{"
 
 
 def names_in(file: TensorFile) -> Names | None:

@@ -1,5 +1,6 @@
 """Decodes networks with their weights from bodies: JSON, safetensors, or a form with such a file."""
 
+import os
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 from starlette.requests import Request
 
+from cellar.api.decoding.onnx_file import OF_ONNX, read_onnx_file, refuse_options
 from cellar.api.errors.validation_errors import invalid_body
 from cellar.api.http.body import JSON, body_type, read_model, validated
 from cellar.api.http.query_and_headers import read_query, refuse_query
@@ -25,11 +27,20 @@ from cellar.api.schemas.catalogue.models import (
 from cellar.errors import InvalidInput, MalformedBody
 from cellar.interchange.check import TOLERANCE, Check
 from cellar.interchange.imported import ImportedNetwork, check_names_and_shapes
-from cellar.interchange.safetensors import CHECK, Reading, names_in, open_file, origin_in, read_safetensors
+from cellar.interchange.safetensors import (
+    CHECK,
+    Reading,
+    is_onnx,
+    names_in,
+    open_file,
+    origin_in,
+    read_safetensors,
+)
 from cellar.memory.file_mapping import Memory, in_memory
 from cellar.nn.model.network import Network
 from cellar.nn.model.spec import NetworkSpec
 from cellar.nn.spec.base import Frozen
+from cellar.onnx_graph.host import GraphFile
 from cellar.wire.arrays import tensors
 from cellar.wire.arrays.layout import to_tbf
 from cellar.wire.arrays.tensor_file import FileSource, TensorFile
@@ -37,7 +48,8 @@ from cellar.wire.json.document import decode, pointer_of
 from cellar.wire.numbers.numbers import parse_array
 
 OCTETS = "application/octet-stream"
-TYPES = (JSON, tensors.MEDIA_TYPE, MULTIPART, OCTETS)
+ONNX = "application/onnx"
+TYPES = (JSON, tensors.MEDIA_TYPE, MULTIPART, OCTETS, ONNX)
 
 
 class _Documents(Frozen):
@@ -58,14 +70,16 @@ class ModelBody:
     file: IO[bytes] | None
     query: UploadQuery
     parts: Mapping[str, bytearray]
+    kind: str = JSON
+    """The media type."""
 
     @property
     def has_weights(self) -> bool:
         """Return whether weights came, or only a seed."""
         return self.document is None or self.document.weights is not None
 
-    def read(self, memory: Memory = in_memory) -> tuple[ImportedNetwork, Check | None]:
-        """Return the network with its weights in memory of this kind, and what it is compared with.
+    def read(self, memory: Memory = in_memory) -> tuple[ImportedNetwork | GraphFile, Check | None]:
+        """Return the network with its weights in memory of this kind, or a graph to host; and its check.
 
         Raise MalformedBody, MalformedJson, ImportRefused and other InvalidInput.
         """
@@ -73,6 +87,10 @@ class ModelBody:
             check = None if self.document.check is None else self.document.check.check()
             return _of_json(self.document), check
         assert self.file is not None
+        if self.kind == ONNX or (self.kind != tensors.MEDIA_TYPE and is_onnx(_head(self.file))):
+            wanted = _documents(self.parts).check
+            return read_onnx_file(self.file, self.query), None if wanted is None else wanted.check()
+        refuse_options(self.query, OF_ONNX, "a safetensors file")
         file = open_file(FileSource(self.file.fileno()))
         documents = _documents({**_about(file), **self.parts})
         said = Reading(
@@ -105,7 +123,7 @@ async def read_body(request: Request, *, named: bool) -> AsyncIterator[ModelBody
             query = _of_form(query, upload, named=named)
         name = query.name if isinstance(query, NamedUploadQuery) else None
         documents = {part: upload.parts[part] for part in _Documents.model_fields if part in upload.parts}
-        yield ModelBody(name, None, upload.file, query, documents)
+        yield ModelBody(name, None, upload.file, query, documents, kind)
 
 
 def _of_form(query: UploadQuery, upload: Upload, *, named: bool) -> UploadQuery:
@@ -120,7 +138,9 @@ def _of_form(query: UploadQuery, upload: Upload, *, named: bool) -> UploadQuery:
                 actual=part,
             )
     if not upload.has_file:
-        raise InvalidInput("the form has no weights", pointer="/weights", expected="a safetensors file")
+        raise InvalidInput(
+            "the form has no weights", pointer="/weights", expected="a safetensors file, or a model of ONNX"
+        )
     kind = type(query)
     texts = {
         name: bytes(value).decode("utf-8", "replace").strip()
@@ -132,6 +152,11 @@ def _of_form(query: UploadQuery, upload: Upload, *, named: bool) -> UploadQuery:
     except ValidationError as error:
         raise invalid_body(error.errors(include_url=False), texts, kind) from None
     return query.model_copy(update=found.model_dump(exclude_unset=True))
+
+
+def _head(file: IO[bytes]) -> bytes:
+    """Return the first bytes of a file."""
+    return os.pread(file.fileno(), 16, 0)
 
 
 def _about(file: TensorFile) -> dict[str, bytes]:

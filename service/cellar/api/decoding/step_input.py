@@ -7,7 +7,7 @@ from cellar.api.errors.validation_errors import below
 from cellar.api.http.body import validated
 from cellar.api.http.query_and_headers import of_query
 from cellar.api.schemas.session.steps import Advance, SequenceQuery, SequenceRequest, StepQuery, StepRequest
-from cellar.errors import IdUnknown, InvalidInput, ShapeMismatch, WholeSequencesOnly
+from cellar.errors import IdUnknown, InvalidInput, ShapeMismatch, TypeMismatch, WholeSequencesOnly
 from cellar.ports import ROW, ROWS, Floats, RowFlags, SessionKey, StepCommand, StepKind
 from cellar.sessions.values.row_flags import left_out_where
 from cellar.wire.arrays import npy
@@ -135,5 +135,5 @@ def pointing(command: StepCommand) -> Iterator[None]:
         with of_query(SequenceQuery):
             yield
         return
-    with below(prefix, ShapeMismatch), below(prefix, IdUnknown), below(prefix, WholeSequencesOnly):
+    with below(prefix, ShapeMismatch, IdUnknown, TypeMismatch, WholeSequencesOnly):
         yield

@@ -303,10 +303,11 @@ def _expected(fault: Mapping[str, Any]) -> str:
 
 
 @contextmanager
-def below(prefix: str, kind: type[InvalidInput] = InvalidInput) -> Iterator[None]:
-    """Prepend `prefix` to pointers of errors whose raiser knows only a part of the document."""
+def below(prefix: str, *kinds: type[InvalidInput]) -> Iterator[None]:
+    """Prepend `prefix` to pointers of errors, all or those kinds, whose raiser knows only a part of the document."""
+    caught = kinds or (InvalidInput,)
     try:
         yield
-    except kind as error:
+    except caught as error:
         error.pointer = prefix + error.pointer
         raise

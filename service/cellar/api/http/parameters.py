@@ -90,9 +90,11 @@ STEP = (
     errors.WriterUnknown,
     errors.Overlap,
     errors.IdUnknown,
+    errors.TypeMismatch,
     errors.WholeSequencesOnly,
     errors.StateNotFinite,
     errors.OutputNotFinite,
+    errors.StepFailed,
 )
 
 REPLAYED = "Idempotent-Replayed"

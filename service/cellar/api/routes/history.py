@@ -41,6 +41,8 @@ from cellar.errors import (
     ShadowUnknown,
     ShapeMismatch,
     StateNotFinite,
+    StepFailed,
+    TypeMismatch,
 )
 
 MAX_CHANGE = 2**53
@@ -49,7 +51,8 @@ After = Annotated[
     int, Query(ge=-1, le=MAX_CHANGE, description="Continues after the change with this number; -1 to begin.")
 ]
 
-RUNS = (ModelUnfit, NotKept, OutOfReach, ShapeMismatch, IdUnknown, StateNotFinite, OutputNotFinite)
+FAULTS = (ShapeMismatch, IdUnknown, TypeMismatch, StateNotFinite, OutputNotFinite, StepFailed)
+RUNS = (ModelUnfit, NotKept, OutOfReach, *FAULTS)
 router = APIRouter(prefix="/v1/sessions/{session}", tags=["past"], route_class=JsonRoute)
 
 
@@ -62,7 +65,7 @@ async def read_history(session: SessionPath, services: Parts) -> HistoryAnswer:
 @router.post(
     "/rewind",
     responses={
-        **answers(*SESSION, *BODY, *CHANGE, NotKept, OutOfReach, StateNotFinite, OutputNotFinite),
+        **answers(*SESSION, *BODY, *CHANGE, NotKept, OutOfReach, StateNotFinite, OutputNotFinite, StepFailed),
         **REPLAY,
     },
 )

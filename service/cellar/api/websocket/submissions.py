@@ -16,6 +16,7 @@ from cellar.errors import (
     InternalError,
     NotReached,
     ShapeMismatch,
+    TypeMismatch,
     WholeSequencesOnly,
 )
 from cellar.ports import Identity, StepChanges, StepCommand, StepResult
@@ -24,7 +25,7 @@ from cellar.sessions.requests.step_batch import StepBatch
 
 logger = logging.getLogger(__name__)
 
-ABOUT_INPUTS = (ShapeMismatch, IdUnknown, WholeSequencesOnly)
+ABOUT_INPUTS = (ShapeMismatch, IdUnknown, TypeMismatch, WholeSequencesOnly)
 """Errors of a step's inputs, whose pointers begin at the inputs and not at the message."""
 
 

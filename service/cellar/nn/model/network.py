@@ -94,6 +94,9 @@ class Network:
         if self.embedding is not None:
             self.embedding.check(inputs, pointer)
 
+    def check_states(self, states: NDArray[np.float32], pointer: str = "") -> None:
+        """Accept states (rows, state_size): all finite numbers are states of cells."""
+
     def init(self, seed: int) -> dict[str, NDArray[np.float32]]:
         """Return random initial weights. The same seed gives the same bits on every machine."""
         return {begin.name: draw(begin.init, begin.shape, begin.fan, seed, begin.name) for begin in self._begins}

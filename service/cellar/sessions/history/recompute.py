@@ -86,6 +86,6 @@ class Recompute:
         if run.bad_step is not None and run.bad_kind is not None and (run.bad_step >= 0).any():
             kind = int(run.bad_kind[run.bad_step >= 0][0])
             what, error = BAD[kind]
-            raise error(f"a logged step makes {what} infinite or NaN")
+            raise error(f"a logged step {what}")
         self.state = run.state.tobytes()
         return run.outputs

@@ -39,8 +39,8 @@ class Catalogue(Protocol):
     def aliases(self, tenant: str, name: str) -> list[Alias]:
         """Return the aliases of a model. Raise ModelUnknown."""
 
-    def network(self, version: ModelVersion) -> Sizes:
-        """Return the network of a version, without weights."""
+    def sizes(self, version: ModelVersion) -> Sizes:
+        """Return the sizes of the network of a version."""
 
     def uses(self, tenant: str, name: str) -> int:
         """Return a counter that grows whenever something begins to depend on a model."""
@@ -114,7 +114,7 @@ class Deletions:
         return bool(versions)
 
     async def _finish(self, version: ModelVersion) -> None:
-        known = known_of(await asyncio.to_thread(self._catalogue.network, version))
+        known = known_of(await asyncio.to_thread(self._catalogue.sizes, version))
         for key in await self._uses.fence(version.tenant, version.ref, known):
             await self._stop_shadow(key, version)
         await asyncio.to_thread(self._catalogue.forget, version)
@@ -171,11 +171,11 @@ class Deletions:
     def _aliases(self, tenant: str, ref: str) -> tuple[int, frozenset[str]]:
         """Return the number of aliases of a version, and those of versions that can take over its sessions."""
         version = self._catalogue.get(tenant, ref)
-        mine, count, moved = self._catalogue.network(version), 0, set[str]()
+        mine, count, moved = self._catalogue.sizes(version), 0, set[str]()
         for alias in self._catalogue.aliases(tenant, version.name):
             if alias.version == version.version:
                 count += 1
-            elif difference(mine, self._catalogue.network(self._catalogue.get(tenant, alias.ref))) is None:
+            elif difference(mine, self._catalogue.sizes(self._catalogue.get(tenant, alias.ref))) is None:
                 moved.add(alias.alias)
         return count, frozenset(moved)
 

@@ -13,6 +13,7 @@ from cellar.errors import (
     OutputNotFinite,
     ShapeMismatch,
     StateNotFinite,
+    StepFailed,
     StoreCorrupt,
     WholeSequencesOnly,
 )
@@ -35,8 +36,12 @@ from cellar.sessions.requests.step_batch import StepBatch
 from cellar.sessions.values.model_protocol import Network, Sizes, layout_of
 from cellar.sessions.values.position import Kind, new_epoch, start_of
 
-BAD: dict[int, tuple[str, type[CellarError]]] = {1: ("a state", StateNotFinite), 2: ("an output", OutputNotFinite)}
-"""The meaning of the kernels' `bad_kind`."""
+BAD: dict[int, tuple[str, type[CellarError]]] = {
+    1: ("would make a state infinite or NaN", StateNotFinite),
+    2: ("would make an output infinite or NaN", OutputNotFinite),
+    3: ("cannot be computed by the model", StepFailed),
+}
+"""The meaning of a network's `bad_kind`."""
 
 
 def check_inputs(inputs: Floats, kind: Kind, meta: SessionMeta, sizes: Sizes, max_numbers: int) -> None:
@@ -122,7 +127,7 @@ def bad_number(work: BatchItem) -> CellarError | None:
     if work.bad_step < 0:
         return None
     what, error = BAD[work.bad_kind]
-    return error(f"step {work.record.position.step + work.bad_step} would make {what} infinite or NaN")
+    return error(f"step {work.record.position.step + work.bad_step} {what}")
 
 
 def steps_commit(work: BatchItem, kernel_rev: int) -> Commit | CellarError:

@@ -89,6 +89,7 @@ def write_columns(values: Floats, record: SessionRecord, network: Network, *, po
             actual=str(values.shape),
         )
     check_finite(values, pointer)
+    network.network.check_states(values, pointer)
     return Edited(state_bytes.dump(values))
 
 
@@ -109,6 +110,7 @@ def write_some(
             raise ShapeMismatch(detail, pointer=pointer, expected=str(expected), actual=str(values.shape))
         check_finite(values, pointer)
         state[:, place.offset : place.offset + place.size] = values
+    network.network.check_states(state, pointer)
     return Edited(state_bytes.dump(state))
 
 

@@ -39,6 +39,9 @@ class DeletedSizes:
     def check_inputs(self, inputs: Floats) -> None:
         """Accept all inputs, because nothing is run."""
 
+    def check_states(self, states: Floats, pointer: str = "") -> None:
+        """Accept all states, because nothing is run."""
+
 
 class DeletedNetwork:
     """A deleted network; implements `model_protocol.Network`. Methods that would run it raise ModelDeleted."""

@@ -1,7 +1,7 @@
 """Protocols of what sessions need of a model: a network that runs, the layout of its states, and its version.
 
-`cellar.registry.RunnableModel` and classes of `cellar.nn` implement them. They mention no layers, weights or kernels:
-tests of sessions count steps exactly with a network of three integers."""
+`cellar.registry.RunnableModel` implements them with networks of `cellar.nn` and graphs of `cellar.onnx_graph`. They
+mention no layers, weights or kernels: tests of sessions count steps exactly with a network of three integers."""
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
@@ -66,10 +66,16 @@ class Sizes(Protocol):
 
     @property
     def takes_ids(self) -> bool:
-        """Whether inputs are ids, of which only known ones are accepted; otherwise they are arbitrary numbers."""
+        """Whether only some numbers are inputs, such as known ids, so that those of every step must be checked."""
 
     def check_inputs(self, inputs: Floats) -> None:
-        """Raise IdUnknown if inputs (T, rows, in_size) hold an id that the network does not know."""
+        """Raise IdUnknown or TypeMismatch if the network cannot take inputs (T, rows, in_size).
+
+        Called for every step if `takes_ids`, else once for each shape of inputs.
+        """
+
+    def check_states(self, states: Floats, pointer: str = "") -> None:
+        """Raise InvalidInput with `pointer` if states (rows, state_size) that are written are none of the network."""
 
 
 class Run(Protocol):
@@ -89,14 +95,17 @@ class Run(Protocol):
 
     @property
     def bad_kind(self) -> NDArray[int32] | None:
-        """The kind of the fault (state or output) in the bad step of each row (B,); None if no row has one."""
+        """The kind of the fault in the bad step of each row (B,); None if no row has one.
+
+        1: a state is not finite, 2: an output is not finite, 3: the step could not be computed.
+        """
 
 
 Advance = Callable[[Floats, tuple[bytes, ...], NDArray[int32] | None, Mask | None], Run]
 
 
 class Network(Protocol):
-    """A network with weights. Rows are independent: the bits of a row do not depend on the other rows of a call."""
+    """A network with weights. Rows are independent of each other."""
 
     @property
     def network(self) -> Sizes:

@@ -7,7 +7,7 @@ from anyio.to_thread import run_sync
 from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel
 
-from cellar.api.decoding.model_body import OCTETS, ModelBody, read_body
+from cellar.api.decoding.model_body import OCTETS, ONNX, ModelBody, read_body
 from cellar.api.dependencies import CallerOf, Parts, Services
 from cellar.api.errors.problems import answers
 from cellar.api.http.body import body_of, bytes_of
@@ -50,10 +50,13 @@ from cellar.errors import (
     ModelInUse,
     ModelUnknown,
     Overloaded,
+    TypeMismatch,
 )
-from cellar.interchange.check import largest_difference
+from cellar.interchange.check import Check, difference_of, largest_difference
 from cellar.model_index import ModelFilter
 from cellar.nn.model.network import Network
+from cellar.onnx_graph.graph_network import open_graph
+from cellar.onnx_graph.host import GraphFile
 from cellar.ports import Caller, ModelVersion
 from cellar.registry import Registry
 from cellar.wire.arrays import tensors
@@ -68,9 +71,11 @@ WithAlias = Annotated[str | None, Query(pattern=ALIAS_PATTERN, description="Only
 router = APIRouter(prefix="/v1/models", tags=["models"], route_class=JsonRoute)
 
 
-WEIGHTS = (*STORE, *BODY, *ARRAYS, *CELL, *PARAMETER, ImportRefused, CompileFailed, Overloaded, IdUnknown)
+WEIGHTS = (*STORE, *BODY, *ARRAYS, *CELL, *PARAMETER, ImportRefused, CompileFailed, Overloaded, IdUnknown, TypeMismatch)
 SAME = "The newest version is the same: it is answered, and nothing is made."
 FILE = bytes_of("A safetensors file. Entries `network` and `check` of its metadata are JSON as in the other forms.")
+
+ONNX_FILE = bytes_of("A model of ONNX, with the package onnx (extra `cellar[onnx]`) installed.")
 
 
 def _body(json: type[BaseModel], query: type[BaseModel]) -> dict[str, Any]:
@@ -78,6 +83,7 @@ def _body(json: type[BaseModel], query: type[BaseModel]) -> dict[str, Any]:
     content = {
         **body_of(json)["content"],
         tensors.MEDIA_TYPE: FILE,
+        ONNX: ONNX_FILE,
         OCTETS: FILE,
         MULTIPART: {"schema": {"$ref": f"#/components/schemas/{UploadForm.__name__}"}},
     }
@@ -127,8 +133,9 @@ async def publish_model(
     """Publish a network with its weights as the newest version of a model, which need not exist.
 
     The network may be another one than that of the versions before. Weights come in JSON, or as a safetensors file
-    with Cellar's names or with those of PyTorch. With a `check`, outputs are compared before anything is published,
-    and the largest difference is kept as the metric `check_max_difference`.
+    with Cellar's names or with those of PyTorch. A model of ONNX is converted to cells, or hosted as it is. With a
+    `check`, outputs are compared before anything is published, and the largest difference is kept as the metric
+    `check_max_difference`.
     """
     async with read_body(request, named=False) as body:
         return await _publish(model, body, request, caller, services, response)
@@ -142,6 +149,8 @@ async def _publish(
     def publish() -> tuple[ModelAnswer, bool]:
         """Read, check and publish the imported network on a thread."""
         imported, check = body.read(services.registry.memory)
+        if isinstance(imported, GraphFile):
+            return _publish_graph(name, imported, check, caller, services)
         network = Network(imported.spec, pointer="/network")
         _check_state_names(network)
         metrics = {}
@@ -152,6 +161,17 @@ async def _publish(
         return ModelAnswer.of(version, network), is_new
 
     return _told(*await services.compiles.run(request, publish), response)
+
+
+def _publish_graph(
+    name: str, file: GraphFile, check: Check | None, caller: Caller, services: Services
+) -> tuple[ModelAnswer, bool]:
+    """Compare and publish a graph that is hosted as it is."""
+    metrics = {}
+    if check is not None:
+        metrics = {"check_max_difference": difference_of(open_graph(file.graph, file.data), check)}
+    version, is_new = services.registry.publish_graph(caller.tenant, name, file.graph, file.data, metrics=metrics)
+    return ModelAnswer.of(version, services.registry.sizes(version)), is_new
 
 
 def _told(answer: ModelAnswer, created: bool, response: Response) -> ModelAnswer:
@@ -214,8 +234,8 @@ def _answer(registry: Registry, version: ModelVersion) -> ModelAnswer:
     """Return the answer for a version, with its aliases."""
     with suppress(ModelUnknown):  # deleted at the same time
         aliases = registry.aliases(version.tenant, version.name)
-        return ModelAnswer.of(version, registry.network(version), aliases)
-    return ModelAnswer.of(version, registry.network(version))
+        return ModelAnswer.of(version, registry.sizes(version), aliases)
+    return ModelAnswer.of(version, registry.sizes(version))
 
 
 @router.delete(

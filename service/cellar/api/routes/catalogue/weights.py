@@ -16,9 +16,10 @@ from cellar.api.http.parameters import PARAMETER, STORE, ModelRefPath
 from cellar.api.routes.json_route import JsonRoute
 from cellar.api.schemas.catalogue.models import ModelRequest, WeightsAnswer
 from cellar.errors import ImportRefused, ModelUnknown, NotAcceptable
-from cellar.interchange.export import FORMATS, ONNX_MEDIA_TYPE, Exported
+from cellar.interchange.export import FORMATS, ONNX_MEDIA_TYPE, Chunks, Exported, Format
 from cellar.interchange.safetensors import Names, names_of_torch
 from cellar.interchange.torch.state_dict import state_dict
+from cellar.onnx_graph.spec import ENGINE
 from cellar.ports import Caller
 from cellar.wire.arrays import tensors
 from cellar.wire.arrays.weights import load
@@ -94,22 +95,44 @@ async def export_model(
     `POST /v1/models`. `onnx` is one step with the states as inputs and outputs, or a whole sequence for a model that
     cannot be stepped. What comes out goes in again as the same weights, bit for bit.
     """
+    if file_format == "onnx" and (hosted := await run_sync(_hosted, services, caller, model)) is not None:
+        ref, data = hosted
+        return _answer(ref, FORMATS[file_format], (data,))
     return await _file(file_format, await run_sync(_exported, services, caller, model))
 
 
-def _exported(services: Services, caller: Caller, model: str) -> Exported:
+def _hosted(services: Services, caller: Caller, model: str) -> tuple[str, memoryview] | None:
+    """Return the reference and the file of a graph that is hosted as it is, None for a model of cells."""
     version = services.registry.get(caller.tenant, model)
+    if services.registry.graph(version) is None:
+        return None
+    return version.ref, services.registry.weights_file(version)
+
+
+def _exported(services: Services, caller: Caller, model: str) -> Exported:
+    """Return a version of cells. Raise ImportRefused for a graph that is hosted as it is."""
+    version = services.registry.get(caller.tenant, model)
+    if services.registry.graph(version) is not None:
+        raise ImportRefused(
+            f"{version.ref} is a graph that {ENGINE} runs as it was sent",
+            place=version.ref,
+            expected="a model of cells",
+            actual=ENGINE,
+            remedy=f"GET /v1/models/{version.ref}/export?format=onnx returns the file",
+        )
     network, data = services.registry.network(version), services.registry.weights_file(version)
     return Exported(version.ref, network, data, version.origin or {})
 
 
 async def _file(name: str, exported: Exported) -> Response:
     """Return a version as a file that is sent in parts, so that no second copy of it is made."""
-    form = FORMATS[name]
-    chunks = await run_sync(form.write, exported)
+    return _answer(exported.model, FORMATS[name], await run_sync(FORMATS[name].write, exported))
+
+
+def _answer(model: str, form: Format, chunks: Chunks) -> Response:
     headers = {
         "Content-Length": str(sum(len(chunk) for chunk in chunks)),
-        "Content-Disposition": f'attachment; filename="{exported.model.replace("@", "-")}.{form.suffix}"',
+        "Content-Disposition": f'attachment; filename="{model.replace("@", "-")}.{form.suffix}"',
     }
     return StreamingResponse(_pieces(chunks), 200, headers, form.media_type)
 

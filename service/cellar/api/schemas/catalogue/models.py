@@ -2,18 +2,22 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import ConfigDict, Field, WithJsonSchema, field_validator, model_validator
 
 from cellar.api.schemas.names import TAG_PATTERN, Answer, Layout, ModelName, time_of
 from cellar.api.schemas.numbers import Data, nested
+from cellar.engine import KERNEL_REV
 from cellar.interchange.check import TOLERANCE, Check
 from cellar.interchange.safetensors import Names
 from cellar.model_index import ListedModel
 from cellar.nn.model.network import Network
 from cellar.nn.model.spec import NetworkSpec
 from cellar.nn.spec.base import Frozen
+from cellar.onnx_graph.layout import GraphSizes
+from cellar.onnx_graph.runtime import runtime_version
+from cellar.onnx_graph.spec import ENGINE, HostedGraph
 from cellar.ports import Alias, ModelVersion
 from cellar.wire.arrays.layout import check_layout, parse_layout
 
@@ -26,6 +30,7 @@ TAGS = "Words that its owner has given the version."
 DESCRIPTION = "A text that its owner has given the version."
 ALIASES = "Aliases that name this version."
 
+Engine = Literal["cells", "onnxruntime"]
 Tolerance = Annotated[float, Field(ge=0, le=1e6)]
 
 InlineWeights = Annotated[
@@ -100,6 +105,19 @@ class UploadQuery(Frozen):
     tolerance: Tolerance | None = Field(
         None, description="By how much outputs may differ from the tensor `check.outputs`. Default: 1e-5."
     )
+    engine: Engine | None = Field(
+        None,
+        description="Of a model of ONNX. cells: it is converted to cells, or refused. onnxruntime: ONNX Runtime hosts"
+        " the graph as it is. Default: cells if its layers can be expressed so and there is no `graph`, else"
+        " onnxruntime.",
+    )
+    graph: str | None = Field(
+        None,
+        max_length=65_536,
+        description="Options for a model of ONNX that is hosted as it is, as JSON: sizes, states and constants that the"
+        " graph itself does not tell.",
+        examples=['{"shapes": {"input": ["batch", 576]}, "constants": {"sr": 16000}}'],
+    )
 
 
 class NamedUploadQuery(UploadQuery):
@@ -111,13 +129,15 @@ class NamedUploadQuery(UploadQuery):
 class UploadForm(Frozen):
     """A multipart form: a file with weights, and the fields that other requests have in JSON."""
 
-    weights: bytes = Field(description="A safetensors file.")
+    weights: bytes = Field(description="A safetensors file, or a model of ONNX.")
     name: ModelName | None = Field(None, description="Of a new model.")
     network: str | None = Field(None, description="The network as JSON, unless the file or its tensors tell it.")
     check: str | None = Field(None, description="Inputs and outputs to compare, as JSON.")
     names: Names | None = None
     modules: str | None = None
     ignore: str | None = None
+    engine: Engine | None = None
+    graph: str | None = Field(None, description="Options for a graph that is hosted as it is, as JSON.")
 
 
 class WeightsAnswer(Answer):
@@ -151,8 +171,22 @@ class ModelAnswer(Answer):
     name: str
     version: int
     digest: str = Field(description="sha256 over the network and its weights, hexadecimal.")
-    network: NetworkSpec
-    parameters: list[ParameterLine]
+    engine: Engine = Field(description="cells: kernels run it. onnxruntime: ONNX Runtime hosts the graph as it is.")
+    engine_version: str | None = Field(
+        description="The revision of the kernels, or the version of ONNX Runtime, that runs it in this process. null"
+        " if ONNX Runtime is not installed here."
+    )
+    published_with: str | None = Field(
+        description="The version of ONNX Runtime with which a graph was published; null for cells."
+    )
+    bits_promised: bool = Field(
+        description="Whether outputs and states have the same bits on every processor, however steps share calls, and"
+        " with every version of the engine that has the same revision. True for cells. false for a graph, whose"
+        " sessions continue with another version of ONNX Runtime."
+    )
+    network: NetworkSpec | None = Field(description="The layers. null for a graph that is hosted as it is.")
+    graph: HostedGraph | None = Field(description="The graph that is hosted as it is, and its states. null for cells.")
+    parameters: list[ParameterLine] = Field(description="The weights by name. Empty for a graph.")
     parameter_count: int
     state: list[StateLine]
     in_size: int
@@ -170,16 +204,15 @@ class ModelAnswer(Answer):
     aliases: list[str] = Field(description=ALIASES)
 
     @classmethod
-    def of(cls, version: ModelVersion, network: Network, aliases: Sequence[Alias] = ()) -> Self:
-        """Return the answer for a stored version, whose network is `network`; `aliases` are those of the model."""
+    def of(cls, version: ModelVersion, network: Network | GraphSizes, aliases: Sequence[Alias] = ()) -> Self:
+        """Return the answer for a stored version with this network or graph; `aliases` are those of the model."""
+        of_engine = _graph_members(version, network) if isinstance(network, GraphSizes) else _cell_members(network)
         return cls(
             model=version.ref,
             name=version.name,
             version=version.version,
             digest=version.digest,
-            network=network.spec,
-            parameters=[ParameterLine(name=name, shape=list(shape)) for name, shape in network.parameters],
-            parameter_count=network.parameter_count,
+            **of_engine,
             state=[StateLine(layer=state.layer, name=state.name, size=state.size) for state in network.states],
             in_size=network.in_size,
             out_size=network.out_size,
@@ -196,6 +229,34 @@ class ModelAnswer(Answer):
 def _names(aliases: Sequence[Alias], version: ModelVersion) -> list[str]:
     """Return the names of those aliases that name a version."""
     return [alias.alias for alias in aliases if alias.version == version.version]
+
+
+def _cell_members(network: Network) -> dict[str, Any]:
+    """Return the members of an answer that are about the engine, for a network of cells."""
+    return {
+        "engine": "cells",
+        "engine_version": str(KERNEL_REV),
+        "published_with": None,
+        "bits_promised": True,
+        "network": network.spec,
+        "graph": None,
+        "parameters": [ParameterLine(name=name, shape=list(shape)) for name, shape in network.parameters],
+        "parameter_count": network.parameter_count,
+    }
+
+
+def _graph_members(version: ModelVersion, sizes: GraphSizes) -> dict[str, Any]:
+    """Return the same members for a graph that is hosted as it is."""
+    return {
+        "engine": ENGINE,
+        "engine_version": runtime_version(),
+        "published_with": (version.origin or {}).get("published_with"),
+        "bits_promised": False,
+        "network": None,
+        "graph": sizes.graph,
+        "parameters": [],
+        "parameter_count": sizes.graph.parameter_count,
+    }
 
 
 class VersionLine(Answer):

@@ -1,0 +1,1 @@
+"""Graphs of ONNX that are hosted as they are."""
