@@ -21,29 +21,28 @@ from cellar.sessions.requests.call_cost import MAX_ROWS, CallCost
 from cellar.sessions.values.model_protocol import Network
 
 PROMPT_FLOPS = 4_000_000
-"""A tenth of a millisecond: less than it takes to hand the works to a thread, and the results back, on a busy core."""
+"""A call of at most 0.1 ms is run at once: handing it to a thread and back takes longer on a busy core."""
 
 PROMPT_STEPS = 64
-"""Of a work in such a call: each has a link of the digest's chain as well."""
+"""The most steps of a work in such a call, because a digest is computed for each."""
 
 MEASURED_ROWS = 8
-"""Rows of a prompt call from which on it is measured. Of the smaller ones only the first is: a step alone is not to pay
-for it."""
+"""The fewest works of a prompt call that is measured, except for the first call: to measure one slows it down."""
 
 MOST_STEPS = 256
-"""Single steps of one tick: the states and commits of a thousand do not fit into the processor's caches, and each step
-takes half as long again."""
+"""The most single steps of one call: the states and commits of a thousand do not fit into the processor's caches, and
+each step takes 1.5 times as long."""
 
 
 End = Callable[[Sequence[BatchItem], Exception | None], None]
-"""Called with works that a thread has run together, and what the kernel raised."""
+"""Called with the works that a thread has run together, and the exception of the kernel or None."""
 
 
 class Batch(NamedTuple):
     """Works of one kernel call."""
 
     begun: int
-    """How many there are."""
+    """Their number."""
     works: Sequence[BatchItem] | None
     """The items that have ended by now; None if a thread runs them."""
     failure: Exception | None
@@ -61,31 +60,31 @@ class MicroBatcher:
         self._sequences: deque[BatchItem] = deque()
         self._was_steps = False
         self.is_claimed = False
-        """Whether a batch is under way, or will come, and"""
+        """Whether a batch is running or is scheduled."""
         self.asks = False
-        """whether it is yet to be allowed."""
+        """Whether the scheduled batch waits for `GroupCommit`."""
         self.again = 0
-        """Works in the queues whose sessions went with one of the last commits, as if those went first."""
+        """Works in the queues whose sessions were in one of the last commit groups."""
 
     @property
     def waiting(self) -> int:
-        """How many works are in the queues."""
+        """The number of works in the queues."""
         return len(self._steps) + len(self._sequences)
 
     @property
     def busy(self) -> bool:
-        """Whether anything runs or waits here."""
+        """Whether a work runs or waits."""
         return self.is_claimed or bool(self._steps or self._sequences)
 
     def add(self, work: BatchItem, *, again: bool) -> None:
-        """Queue the work. `again` says that its session went with one of the last commits."""
+        """Queue a work. `again` is whether its session was in one of the last commit groups."""
         self.again += again
         (self._steps if len(work.inputs) == 1 else self._sequences).append(work)
 
     def start(self, most: int, end: End) -> Batch:
-        """Run the next works, `most` at most: at once if a thread would be woken no sooner, else on a thread.
+        """Run the next works, at most `most`: a short call at once, a longer one on a thread.
 
-        `end` is called with the works of a thread when they have run, and with what the kernel raised.
+        `end` is called with the works of a thread when they have run, and with the exception of the kernel or None.
         """
         works: list[BatchItem] = []
         try:
@@ -99,7 +98,7 @@ class MicroBatcher:
                     partial(self._end_on_thread, works, end),
                 )
                 return Batch(len(works), None, None)
-        except Exception as error:  # nothing has begun: the requests are refused, and the next batch is tried
+        except Exception as error:  # no work was begun: their requests are refused, and the next batch is run
             return Batch(0, works or self._take_all(), error)
         return Batch(len(works), works, self._run(works))
 
@@ -132,13 +131,13 @@ class MicroBatcher:
         for work in works:
             if work.began and work.left and failure is None and work.goes_on:
                 self._sequences.append(work)
-                self.again += 1  # no commit gets any fuller by waiting for it
+                self.again += 1  # a commit need not wait for it
             else:
                 ended.append(work)
         return ended
 
     def _call(self, works: Sequence[BatchItem], executor: Executor | None) -> float:
-        """Run works, learn what it costs, and return how long it took."""
+        """Run works, measure the call, and return its time in seconds."""
         began_s = monotonic()
         rows, steps = run_wanted(self._network, works, executor, self._most_steps(works))
         took_s = monotonic() - began_s
@@ -174,7 +173,7 @@ class MicroBatcher:
         return _take_alike(queue, most, _steps, lambda rows, _: rows <= MAX_ROWS)
 
     def is_prompt(self, works: Sequence[BatchItem]) -> bool:
-        """Return whether the works are done sooner than a thread would be woken for them."""
+        """Return whether the works take less time than waking a thread for them."""
         if self._network.network.whole_sequences:
             return False
         rows = sum([work.rows for work in works])

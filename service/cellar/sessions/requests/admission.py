@@ -16,7 +16,7 @@ from cellar.errors import Overloaded
 from cellar.sessions.requests.call_cost import CallCost
 
 FEW = 64
-"""The number of requests that may always wait: for fewer the rate of answers says little."""
+"""The number of requests that may always wait: with fewer the rate of answers is too uncertain."""
 
 FEW_OF_A_MODEL = 16
 """The number of requests without a deadline that may always wait for one model."""
@@ -34,21 +34,21 @@ WEIGHT = 0.5
 """The weight of the newest measurement in the rate, which then follows a change within half a second."""
 
 CAUTION = 0.5
-"""A request is let in if this share of its time is enough for those before it. A queue of half the length keeps the
-service as busy, and estimates may be wrong by a factor of two."""
+"""The share of the time of a request within which the requests before it must be answered. A queue of half the length
+keeps the service as busy, and estimates may be wrong by a factor of two."""
 
 HEAVY_S = 0.0001
-"""Kernel time of a request from which on it is counted with its model: as long as all else that is done for one."""
+"""The kernel time from which on a request is counted with its model: as long as all other work for a request."""
 
 Size = tuple[int, int]
 """Rows and steps of a request."""
 
 NO_SIZE: Size = (0, 1)
-"""Of a request that needs no kernel call."""
+"""The size of a request that needs no kernel call."""
 
 
 class Queue:
-    """Requests that wait for one thing, and how fast they are answered."""
+    """The number of requests that wait for the same resource, and the rate at which they are answered."""
 
     def __init__(self, wait_s: float) -> None:
         self._wait_s = wait_s
@@ -59,12 +59,12 @@ class Queue:
         self._answered = 0
 
     def leave(self, requests: int) -> None:
-        """Note that requests that waited are answered."""
+        """Count waiting requests as answered."""
         self.waiting -= requests
         self._answered += requests
 
     def wait_s(self, now_s: float) -> float:
-        """Return how long those that wait will take, by the rate of answers: 0.0 if that is not known."""
+        """Return the time until the waiting requests are answered, by the rate of answers; 0.0 if it is not known."""
         self._look(now_s)
         if self.waiting < FEW:
             return 0.0
@@ -72,12 +72,12 @@ class Queue:
         return max(unanswered_s, self.waiting / self.rate if self.rate else 0.0)
 
     def _look(self, now_s: float) -> None:
-        """Learn the rate, if there were answers for a while.
+        """Measure the rate, if enough answers came in enough time.
 
-        Not with each answer: those of one call come all at once, and after the first of them the rate would be wrong.
-        Nor soon with few of many: a burst whose first answers are late would look as if it took forever.
+        The answers of one kernel call come together, so the rate after a single answer would be wrong. With few of many
+        answers it would be too low for a burst whose first answers are late.
         """
-        if self.waiting < FEW:  # one slow request in a quiet hour says nothing of how long many would wait
+        if self.waiting < FEW:  # the rate of few requests does not apply to many
             self.rate, self._since_s, self._answered = None, now_s, 0
             return
         passed_s = now_s - self._since_s
@@ -95,17 +95,17 @@ class ModelQueue(Queue):
         super().__init__(wait_s)
         self.cost = cost
         self._rows = self._row_steps = 0
-        """Of single steps, and rows times steps of all others."""
+        """Rows of the waiting single steps, and rows times steps of the other waiting requests."""
         self.counted_s = 0.0
-        """How long the calls take, as counted in the sum over all models."""
+        """The time of its calls as it is part of the sum over all models, seconds."""
 
     def enter(self, requests: int, size: Size) -> None:
-        """Count requests that wait."""
+        """Count requests as waiting."""
         self.waiting += requests
         self._add(requests, *size)
 
     def end(self, requests: int, size: Size) -> None:
-        """Note that they are answered."""
+        """Count waiting requests as answered."""
         self.leave(requests)
         self._add(-requests, *size)
 
@@ -116,7 +116,7 @@ class ModelQueue(Queue):
             self._row_steps += rows * steps * requests
 
     def calls_s(self) -> float:
-        """Return how long the calls of those that wait will take."""
+        """Return the time of the kernel calls of the waiting requests, seconds."""
         cost, time_s = self.cost, 0.0
         if self._rows > 0:
             calls = math.ceil(self._rows / cost.rows_a_call(self._rows))
@@ -130,19 +130,19 @@ class Admission:
 
     def __init__(self, most: int, wait_s: float, threads: int = 1) -> None:
         self.most = most
-        """Requests that may wait; no burst may have more."""
+        """The most requests that may wait, and the most steps of a batch."""
         self.waiting = 0
         self.is_refusing = False
         """Whether the last request was refused."""
         self.on_empty: Callable[[], None] | None = None
-        """Called when none waits any more."""
+        """Called when no request waits any more."""
         self._wait_s = wait_s
         self._threads = threads
         self._light = Queue(wait_s)
         self._calls_s = 0.0
-        """How long the calls of all models will take together, and"""
+        """The time of the waiting kernel calls of all models, seconds."""
         self._busy = 0
-        """of how many models there are any."""
+        """The number of models with waiting kernel calls."""
 
     def model_queue(self, cost: CallCost) -> ModelQueue:
         """Return a queue for the requests of another model."""
@@ -156,10 +156,10 @@ class Admission:
         size: Size = NO_SIZE,
         left_s: float | None = None,
     ) -> ModelQueue | None:
-        """Let requests wait, each of this size, and return the queue of their model if they are heavy.
+        """Count requests as waiting, each of this size, and return the queue of their model if they are heavy.
 
-        `model` is None if it is not known, `left_s` the time in which they must be answered, None for any. Raise
-        Overloaded if there are too many, or it would take too long.
+        `model` is None if it is not known; `left_s` is the time within which they must be answered, None for any time.
+        Raise Overloaded if too many requests wait, or if they would be answered too late.
         """
         model = self.check(now_s, requests, model, size, left_s)
         if model is None:
@@ -173,7 +173,7 @@ class Admission:
     def check(
         self, now_s: float, requests: int, model: ModelQueue | None, size: Size, left_s: float | None
     ) -> ModelQueue | None:
-        """Return and raise as `enter`, and count nothing."""
+        """Return the same as `enter` and raise the same errors, but count nothing."""
         if self.waiting + requests > self.most:
             raise self._refusal("too many requests are waiting (CELLAR_QUEUE_LIMIT)", self._light.wait_s(now_s))
         if model is not None:
@@ -212,7 +212,7 @@ class Admission:
         return self._wait_s if left_s is None else min(self._wait_s, CAUTION * left_s)
 
     def leave(self, requests: int = 1, model: ModelQueue | None = None, size: Size = NO_SIZE) -> None:
-        """Note that requests that waited are answered; `model` is what `enter` returned."""
+        """Count waiting requests as answered; `model` is the queue that `enter` returned."""
         self.waiting -= requests
         if model is None:
             self._light.leave(requests)
@@ -223,13 +223,13 @@ class Admission:
             self.on_empty()
 
     def _model_wait_s(self, now_s: float, model: ModelQueue) -> float:
-        """Return how long those that wait for the model will take; models share the threads in turns."""
+        """Return the time until the waiting requests of a model are answered; models share the threads in turns."""
         own_s = model.calls_s()
         others_s = min(max(0.0, self._calls_s - model.counted_s), self._busy * own_s)
         return max(own_s, (own_s + others_s) / self._threads, model.wait_s(now_s))
 
     def _said(self, bound_s: float) -> str:
-        """Return a bound in words, and the setting behind it where it is no request's deadline."""
+        """Return a bound as text, with the name of the setting unless the bound is the deadline of a request."""
         return f"{bound_s:.3g} s" + (" (CELLAR_QUEUE_WAIT_S)" if bound_s == self._wait_s else "")
 
     def _refusal(self, detail: str, wait_s: float) -> Overloaded:

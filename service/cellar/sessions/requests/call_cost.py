@@ -12,22 +12,21 @@ ROW_FLOPS_A_S = 50e9
 """Operations per second of each further row, as assumed before the first measurement."""
 
 DECAY = 0.9
-"""The factor of the weight of all earlier measurements at each new one: after seven calls it is a half."""
+"""The factor by which each measurement reduces the weight of the earlier ones: to a half after seven calls."""
 
 CALL_S = 0.1
-"""The longest that a kernel call should take, by the estimate: other networks wait for it, and all requests of a call
-are answered at its end. A call of 0.1 s of a network whose single step takes 10 ms has most of what there
-is to gain from sharing a call."""
+"""The longest estimated time of a kernel call: other networks wait for it, and all requests of a call are answered at
+its end. For a network whose single step takes 10 ms, longer calls are hardly more efficient."""
 
 MOST_FIXED = 4
 """A call may always take this many times its fixed time, even if that is longer: with fewer rows most of the time would
 be spent on the weights, which all rows share."""
 
 MAX_ROWS = 1024
-"""Rows of one call: enough to fill every register tile, few enough for a call of milliseconds."""
+"""The most rows of one call: enough to fill every register tile, few enough for a call of milliseconds."""
 
 MOST_AT_ONCE = 8
-"""The most that a call counts, in multiples of the expected time: the machine may have been busy with other work."""
+"""The most that a measurement counts, in multiples of the expected time: other processes may have delayed it."""
 
 MANY_STEPS = 1_000_000
 """A number of steps that no call has."""
@@ -49,13 +48,13 @@ class CallCost:
         self.full_row_s = self.row_s + self.fixed_s / self.full_rows
         """Seconds of such a call, divided by its rows."""
         self.is_measured = False
-        """Whether there was a call yet; before, the estimate is a guess from the number of operations."""
+        """Whether a call was measured; before, the estimate follows from the number of operations."""
         self._weight = self._rows = self._time = self._rows_squared = self._rows_time = 0.0
         """Sums over the calls: of ones, rows, seconds, and their products."""
         self._sequence_rows = 1.0
 
     def learn(self, rows: int, steps: int, took_s: float) -> None:
-        """Take the measurement of a call of `steps` time steps of `rows` rows into the estimate."""
+        """Improve the estimate by the measured time of a call of `steps` time steps of `rows` rows."""
         time_s = took_s / steps
         if self.is_measured:
             time_s = min(time_s, MOST_AT_ONCE * self.step_s(rows))
@@ -72,30 +71,30 @@ class CallCost:
         self.full_row_s = self.row_s + self.fixed_s / self.full_rows
 
     def step_s(self, rows: float) -> float:
-        """Return how many seconds a time step of `rows` rows takes."""
+        """Return the time of a time step of `rows` rows, seconds."""
         return self.fixed_s + self.row_s * rows
 
     def request_s(self, rows: int, steps: int) -> float:
-        """Return a request's share of the time of calls, those of single steps being full."""
+        """Return a request's share of the time of its calls, seconds; calls of single steps are assumed to be full."""
         return rows * (self.full_row_s if steps == 1 else steps * self.sequence_row_s)
 
     @property
     def sequence_row_s(self) -> float:
-        """Seconds of a time step of a row in sequences, if they share calls as the recent ones did."""
+        """The time of a time step of a row in sequences, which share calls as the recent ones did, seconds."""
         return self.row_s + self.fixed_s / self._sequence_rows
 
     def steps_a_call(self, rows: int) -> int:
-        """Return how many time steps of `rows` rows one call may have, any number before the first measurement."""
+        """Return the most time steps of `rows` rows in one call, without a limit before the first measurement."""
         step_s = self.step_s(rows)
         return max(1, int(CALL_S / step_s)) if self.is_measured and step_s > 0 else MANY_STEPS
 
     def rows_a_call(self, most: int) -> int:
-        """Return how many rows a time step may have, at least one, and `most` at most."""
+        """Return the most rows of a time step, from 1 to `most`."""
         left_s = max(CALL_S, MOST_FIXED * self.fixed_s) - self.fixed_s
         return most if self.row_s * most <= left_s else max(1, int(left_s / self.row_s) if self.row_s else 1)
 
     def _fit(self) -> None:
-        """Fit both parts where rows have varied; else keep their ratio, and let them add up to what was measured."""
+        """Fit both parts if the number of rows has varied; otherwise scale them by one factor to the measured time."""
         rows, time_s = self._rows / self._weight, self._time / self._weight
         variance = self._rows_squared / self._weight - rows * rows
         if variance > (SPREAD * rows) ** 2:

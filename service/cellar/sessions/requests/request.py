@@ -21,10 +21,10 @@ Result = TypeVar("Result")
 
 
 class PendingResult(Generic[Result]):
-    """The pending result of a request: awaited it is the result, or raises the error.
+    """The pending result of a request. Awaiting it returns the result or raises the error.
 
-    One that transports wait for by a callback costs no future, no task and no turn of the event loop: they are called
-    while the results of a commit are read.
+    Transports use a callback, which needs no future, no task and no turn of the event loop: it is called while the
+    results of a commit are read.
     """
 
     __slots__ = ("_calls", "_outcome", "state")
@@ -55,9 +55,9 @@ class PendingResult(Generic[Result]):
         return outcome
 
     def when_done(self, call: Callable[[Any], object]) -> None:
-        """Call with this once the result, or an error, has come; shortly, if it has.
+        """Call `call` with this object once the result or the error is known; if it is known, in the next turn.
 
-        The call comes among those of all who were answered by the commit, so it is to be quick. It may submit requests.
+        The results of a commit are reported one after the other, so the call should be short. It may submit requests.
         """
         if self._outcome is None:
             self._calls = (*self._calls, call)
@@ -65,22 +65,22 @@ class PendingResult(Generic[Result]):
             asyncio.get_running_loop().call_soon(call, self)
 
     def done(self) -> bool:
-        """Return whether it has come."""
+        """Return whether the result or the error is known."""
         return self._outcome is not None
 
     @property
     def failed(self) -> bool:
-        """Whether it has come, and is an error."""
+        """Whether the request has failed."""
         return isinstance(self._outcome, BaseException)
 
     @property
     def outcome(self) -> Result | BaseException:
-        """The result, or what went wrong."""
+        """The result or the error."""
         assert self._outcome is not None, "it has not come yet"
         return self._outcome
 
     def finish(self, outcome: Result | BaseException) -> None:
-        """Give the result, or the error, to the callbacks. Only the first call counts."""
+        """Set the result or the error, and call the callbacks. Only the first call has an effect."""
         if self._outcome is not None:
             return
         self._outcome = outcome
@@ -93,7 +93,7 @@ class PendingResult(Generic[Result]):
                 logger.exception("an answer was not taken")
 
     def cancel(self) -> None:
-        """End it with CancelledError: the client has left."""
+        """End it with CancelledError, because the client has disconnected."""
         self.finish(asyncio.CancelledError())
 
 
@@ -132,36 +132,36 @@ class Request(PendingResult[Result], ABC):
         self.began_s = began_s
         """When it came, by the monotonic clock."""
         self.until_s: float | None = None
-        """When its time is over, by the monotonic clock; None: it has as much as it takes."""
+        """When its time is over, by the monotonic clock; None if it may take any time."""
         self.model: ModelQueue | None = None
-        """The queue in which it counts, if its kernel call takes its time."""
+        """The queue of its model, if it is counted there because of a long kernel call."""
         self.turn: list[None] | None = None
-        """Holds one item, which the deadline and the kernel's thread both try to take: the one that gets it ends the
-        request, or begins it. None: it has no deadline, or has begun."""
+        """Has one item, which the deadline and the kernel thread both try to remove: the deadline then ends the
+        request, the thread runs it. None if it has no deadline, or was begun."""
         self.leave: Callable[[Request[Any]], None] | None = None
-        """Takes it out of the queue that it waits in; None once it has begun."""
+        """Removes it from the queue in which it waits; None once it was begun."""
         self.predecessor: PendingResult[Any] | None = None
-        """An earlier request of the queue, without which this one must not happen."""
+        """An earlier request of the session that must succeed before this one is run."""
         self.taken_s = self.tried_s = 0.0
-        """When it was first and when it was last taken up, by the monotonic clock."""
+        """When it was dispatched for the first and for the last time, by the monotonic clock."""
         self.lost = 0
-        """Races lost to other processes."""
+        """The number of its commits that failed because another process had changed the session."""
         self.wanted_pause_s = 0.0
-        """How long the other processes are asked to pause their commits of the session, if its commit fails again."""
+        """The pause that other processes are asked for if its commit fails again, seconds."""
 
     @abstractmethod
     def succeed(self, position: Position, steps: int, output: bytes | None, replayed: bool) -> None:
         """Answer the request: its change is committed, `steps` of them, after which the session is at `position`."""
 
     def move_to(self, state: RequestState) -> None:
-        """Go to a state that may follow. An answered request stays answered, also if its group is still in progress."""
+        """Set the state, which must be one that may follow. An answered request stays answered."""
         if state in self.state.following:
             self.state = state
         elif self.state is not ANSWERED:
             raise IllegalTransition(f"a request that was {self.state.name} cannot be {state.name}")
 
     def enter(self, admission: Admission, queue: ModelQueue | None) -> None:
-        """Count the request among those that wait, with the queue of its model if it is known. Raise Overloaded."""
+        """Count the request as waiting, with the queue of its model if it is known. Raise Overloaded."""
         now_s = self.began_s
         left_s = None if self.until_s is None else self.until_s - now_s
         if queue is None or self.size is NO_SIZE:
@@ -176,7 +176,7 @@ class Request(PendingResult[Result], ABC):
             self.model = admission.move(self.tried_s, self.count, queue, self.size, left_s)
 
     def leave_admission(self, admission: Admission) -> None:
-        """Count it out: it does not wait any more."""
+        """Stop counting the request as waiting."""
         if self.model is None:  # nearly always
             admission.leave(self.count)
         else:
@@ -192,7 +192,7 @@ class Request(PendingResult[Result], ABC):
         return self.done()
 
     def begin(self, time_s: float) -> None:
-        """Take the request up: it waits in no queue of its session any more."""
+        """Dispatch the request, which was removed from the queue of its session."""
         self.move_to(DISPATCHED)
         self.tried_s = time_s
         self.taken_s = self.taken_s or time_s
@@ -232,20 +232,20 @@ class Request(PendingResult[Result], ABC):
             self.give_up(too_late(deadline_s))
 
     def give_up(self, error: BaseException) -> None:
-        """End it like this, unless it has ended. If it waits for its turn, its place is free for others at once."""
+        """End the request with an error, unless it has ended, and remove it from the queue in which it waits."""
         self.finish(error)
         if self.leave is not None:
             self.leave(self)
             self.leave = None
 
     def cancel(self) -> None:
-        """End it with CancelledError: the client has left."""
+        """End it with CancelledError, because the client has disconnected."""
         if not self.done():
             self.give_up(asyncio.CancelledError())
 
 
 class StepRequest(Request[StepResult]):
-    """Steps that are in progress."""
+    """A request for steps."""
 
     __slots__ = ("command", "flags", "inputs", "numbers", "shape", "size")
 
@@ -288,7 +288,7 @@ class StepRequest(Request[StepResult]):
         self.shape = self.inputs.shape
 
     def singles(self) -> "list[StepRequest]":
-        """Return the requests in it: itself, or those of a batch."""
+        """Return the single requests: itself, or the steps of a batch."""
         return [self]
 
 

@@ -1,8 +1,8 @@
 """A batch of single steps of one session, which are run and committed together unless one of them fails.
 
-A step that is queued, run, packed and answered by itself costs twenty microseconds, most of it for handing it on. Of
-those in a burst everything happens once. What happens to few of them, a conflict, a lost race, a number that is not
-finite, takes the burst apart: then each goes the way that it would have gone alone, to the same answer.
+A step that is queued, run, packed and answered by itself takes twenty microseconds, most of it between parts of the
+service. A batch passes them once. If one of its steps has a conflict or a number that is not finite, or if another
+process has changed the session, the batch is divided, and each step is run by itself, with the same result.
 """
 
 from collections.abc import Sequence
@@ -15,9 +15,9 @@ Outcome = StepResult | BaseException
 
 
 class StepBatch(StepRequest):
-    """Single steps (T, rows, in_size) of one session, T at least 1. They are numbered from the command's, or append.
+    """Single steps (T, rows, in_size) of one session, T at least 1, numbered from the step of the command or appended.
 
-    `marks` are their fingerprints if they are numbered, else their nonces, side by side.
+    `marks` are their joined fingerprints if they are numbered, otherwise their joined nonces.
     """
 
     __slots__ = ("_left", "_outcomes", "_singles", "count", "landed", "marks")
@@ -43,10 +43,7 @@ class StepBatch(StepRequest):
         return self._outcomes
 
     def singles(self) -> list[StepRequest]:
-        """Take it apart: return its steps, which end it once all of them have ended.
-
-        If the batch was cancelled, so are they.
-        """
+        """Divide the batch and return its steps, which end it. If it was cancelled, they are cancelled."""
         self._left = self.count
         before, first = self.predecessor, self.identity.step
         for index in range(self.count):
@@ -64,14 +61,14 @@ class StepBatch(StepRequest):
         return self._singles
 
     def land(self, changes: StepChanges) -> None:
-        """Note that all of them are committed, as these changes."""
+        """Answer all steps, which are committed as these changes."""
         if not self.done():
             self.landed = changes
             size = len(changes.outputs) // len(changes)
             super().finish(StepResult(self.command, changes.after, 1, changes.outputs[-size:], False))
 
     def finish_each(self, outcomes: Sequence[Outcome]) -> None:
-        """Give each step its answer, or what went wrong with it."""
+        """Give each step its result or its error."""
         if not self.done():
             self._outcomes = outcomes
             failure = next((each for each in outcomes if isinstance(each, BaseException)), None)

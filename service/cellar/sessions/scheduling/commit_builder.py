@@ -47,8 +47,8 @@ BAD: dict[int, tuple[str, type[CellarError]]] = {
 def check_inputs(inputs: Floats, kind: Kind, meta: SessionMeta, sizes: Sizes, max_numbers: int) -> None:
     """Raise ShapeMismatch, WholeSequencesOnly or IdUnknown unless `inputs` (T, rows, in_size) fits the session.
 
-    Pointers begin at the inputs. `max_numbers` is how many numbers an answer may have: a short request may ask for a
-    long one.
+    Pointers begin at the inputs. `max_numbers` is the most numbers of an answer, which may be much longer than its
+    request.
     """
     if sizes.whole_sequences and kind == "step":
         raise WholeSequencesOnly(
@@ -80,7 +80,7 @@ def check_inputs(inputs: Floats, kind: Kind, meta: SessionMeta, sizes: Sizes, ma
 
 
 def _rows(rows: int, numbers: int) -> str:
-    """Return a shape in words."""
+    """Return a shape as text."""
     return f"{numbers} number{'s' * (numbers != 1)}" if rows == 1 else f"{rows} rows of {numbers}"
 
 
@@ -96,7 +96,7 @@ def check_rows(flags: RowFlags | None, meta: SessionMeta) -> None:
 
 
 def check_state(record: SessionRecord, sizes: Sizes) -> None:
-    """Raise StoreCorrupt for a state of another size: it would be the fault of all who share its call."""
+    """Raise StoreCorrupt for a state of another size, which would make the kernel call of other sessions fail too."""
     expected = 4 * record.meta.batch_size * sizes.state_size
     if len(record.state) != expected:
         raise StoreCorrupt(f"the state of the session has {len(record.state)} bytes, and should have {expected}")
@@ -109,7 +109,7 @@ def check_finite(values: Floats, pointer: str = "") -> None:
 
 
 def check_revision(meta: SessionMeta, kernel_rev: int) -> None:
-    """Raise KernelRevisionMismatch if the session is pinned to another arithmetic than this service has."""
+    """Raise KernelRevisionMismatch if the session is pinned to another revision of the arithmetic."""
     if meta.kernel_rev != kernel_rev:
         raise KernelRevisionMismatch(
             f"the session is pinned to kernel revision {meta.kernel_rev}; this service computes with {kernel_rev}:"
@@ -118,12 +118,12 @@ def check_revision(meta: SessionMeta, kernel_rev: int) -> None:
 
 
 def pinned_anew(meta: SessionMeta, kernel_rev: int) -> SessionMeta | None:
-    """Return the new metadata when steps are taken with this revision, None if they stay the same."""
+    """Return the new metadata of a session that is stepped with this revision, None if they stay the same."""
     return None if meta.kernel_rev == kernel_rev else replace(meta, kernel_rev=kernel_rev)
 
 
 def bad_number(work: BatchItem) -> CellarError | None:
-    """Return the error of steps that have run if one made a number that is not finite, else None."""
+    """Return the error of steps that have run if they made a number that is not finite, else None."""
     if work.bad_step < 0:
         return None
     what, error = BAD[work.bad_kind]
@@ -131,7 +131,7 @@ def bad_number(work: BatchItem) -> CellarError | None:
 
 
 def steps_commit(work: BatchItem, kernel_rev: int) -> Commit | CellarError:
-    """Return the commit of steps that have run, or the error if one made a number that is not finite."""
+    """Return the commit of steps that have run, or the error if they made a number that is not finite."""
     if (bad := bad_number(work)) is not None:
         return bad
     record, requests = work.record, work.requests
@@ -176,7 +176,7 @@ def edit_commit(record: SessionRecord, request: ChangeRequest, network: Network,
 def change_commit(
     record: SessionRecord, request: ChangeRequest, network: Network, edited: Edited, kernel_rev: int
 ) -> Commit:
-    """Return the commit of what an edit made: step 0 of an epoch that the request and its place decide, mostly."""
+    """Return the commit of an edit: mostly at step 0 of an epoch that follows from the request and the position."""
     after = edited.after
     if after is None:
         after = record.position if edited.stays else start_of(epoch_after(record, request))
@@ -192,7 +192,7 @@ def change_commit(
 
 
 def epoch_after(record: SessionRecord, request: ChangeRequest) -> bytes:
-    """Return the epoch that a change begins. It is unique, and a repetition on another process gives the same."""
+    """Return the epoch that a change begins: unique, and the same if another process repeats the request."""
     if request.identity.key is not None:
         mark = request.identity.key.encode()
     else:

@@ -34,5 +34,5 @@ def note_loss(request: Request[Any], commit: Commit, now: SessionRecord) -> Cell
 
 
 def contended() -> Overloaded:
-    """Return why a request is given up that others do not let in."""
+    """Return the error of a request whose commits failed for too long because of other processes."""
     return Overloaded("other processes change this session without a pause")

@@ -18,11 +18,11 @@ class StepRules:
         self._limits = limits
 
     def can_step(self, meta: SessionMeta) -> bool:
-        """Return whether a session can be stepped here: its model is there, and it has our revision or takes it."""
+        """Return whether a session can be stepped: its model was not deleted, and it may have this revision."""
         return meta.deleted is None and (self._limits.any_revision or meta.kernel_rev == self.kernel_rev)
 
     def check_revision(self, meta: SessionMeta) -> None:
-        """Raise KernelRevisionMismatch for a session that is pinned to another revision and may not take ours."""
+        """Raise KernelRevisionMismatch for a session that is pinned to another revision and may not take this one."""
         if not self._limits.any_revision:
             check_revision(meta, self.kernel_rev)
 
@@ -62,9 +62,9 @@ class StepRules:
         return request.count <= self._limits.most_together and not record.meta.history
 
     def join(self, queue: SessionQueue, record: SessionRecord, served: LoadedModel) -> None:
-        """Let the steps that wait behind the first go with it, where the network can be cut between them.
+        """Run waiting steps together with the first one, unless the network needs whole sequences.
 
-        All of them are answered at the end of the last, so they are no more than take the time of a call.
+        They are answered together, so their number is limited by the time of a call.
         """
         network, cost = served.model.network.network, served.batcher.cost
         most = min(self._limits.most_together, cost.steps_a_call(record.meta.batch_size))
@@ -76,7 +76,7 @@ class StepRules:
             try:
                 check_inputs(request.inputs, request.kind, record.meta, network, self._limits.max_numbers)
             except CellarError:
-                return False  # it is told so when its turn comes
+                return False  # it is refused when it is the next one
             return True
 
         if not network.whole_sequences:

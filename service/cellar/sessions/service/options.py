@@ -11,7 +11,7 @@ from cellar.sessions.values.model_protocol import Sizes
 from cellar.sessions.values.position import EPOCH_BYTES
 
 MAX_HISTORY, MAX_LOG, MAX_EVENTS = 256, 1_000_000, 100_000
-"""Of a session: states before its last changes, logged changes, events kept for watchers."""
+"""The most earlier states, logged changes and events that a session may keep."""
 
 MAX_TTL_S = 2**31
 
@@ -29,12 +29,12 @@ class SessionOptions(NamedTuple):
     pinned: bool = False
 
     def check(self, most_rows: int) -> None:
-        """Raise InvalidInput for options that no session may have, whatever its model is."""
+        """Raise InvalidInput for options that are invalid for sessions of any model."""
         check_range("batch_size", self.batch_size, most_rows, setting="CELLAR_MAX_BATCH_SIZE")
         check_range("ttl_s", self.ttl_s, MAX_TTL_S)
 
     def check_with(self, sizes: Sizes, most_numbers: int) -> None:
-        """Raise InvalidInput for options that no session of a network of these sizes may have."""
+        """Raise InvalidInput for options that are invalid for sessions of a network of these sizes."""
         check_rows(self.batch_size, sizes, most_numbers)
         kept = most_numbers // max(1, self.batch_size * sizes.state_size)
         for option, value, most in (
@@ -54,7 +54,7 @@ class SessionOptions(NamedTuple):
 
 
 def is_as_asked(there: SessionMeta, asked: SessionMeta, model: str) -> bool:
-    """Return whether a request for this would have made that session; a name means any of its versions."""
+    """Return whether a request with these options would create the existing session; a name means any version."""
     if model != (there.model if "@" in model else there.model.partition("@")[0]):
         return False
     made = replace(asked, model=there.model, model_digest=there.model_digest, kernel_rev=there.kernel_rev)
@@ -62,7 +62,7 @@ def is_as_asked(there: SessionMeta, asked: SessionMeta, model: str) -> bool:
 
 
 def check_name(name: str) -> None:
-    """Raise InvalidInput if this is no valid name."""
+    """Raise InvalidInput for an invalid name."""
     if not _NAME.fullmatch(name):
         raise InvalidInput("not a name for a session", pointer="/session", expected=NAME_IN_WORDS, actual=name[:127])
 
@@ -74,7 +74,7 @@ def check_rows(rows: int, sizes: Sizes, most_numbers: int) -> None:
 
 
 def check_range(name: str, value: int, most: int, *, least: int = 1, setting: str = "") -> None:
-    """Raise InvalidInput unless the value is within `least` and `most`, which `setting` decides if it is named."""
+    """Raise InvalidInput unless the value is from `least` to `most`, which is a setting if its name is given."""
     if not least <= value <= most:  # of a model that is too large for any session, `most` is 0
         expected, told = f"{least} to {most}", f" ({setting})" if setting else ""
         raise InvalidInput(f"{name} is out of range{told}", pointer=f"/{name}", expected=expected, actual=str(value))

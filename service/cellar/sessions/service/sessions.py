@@ -52,16 +52,15 @@ from cellar.sessions.values.results import (
 )
 
 THREADS = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-"""On which networks run: as many as there are cores for this process."""
+"""Threads on which networks run: one for each core of this process."""
 
 
 class Sessions:
-    """Create, change, read and end sessions; `steps` takes their steps.
+    """Creates, changes, reads and deletes sessions; `steps` runs their steps.
 
-    Every method may raise StoreUnavailable and, for a session that is not there, SessionUnknown or SessionExpired.
-    Every method that changes one may raise PositionConflict, FingerprintMismatch,
-    Overloaded, ModelUnknown or KernelRevisionMismatch. A caller that is cancelled leaves the session as it was, or as
-    the request would have left it, and harms no other.
+    Every method may raise StoreUnavailable, SessionUnknown and SessionExpired. Every method that changes a session may
+    also raise PositionConflict, FingerprintMismatch, Overloaded, ModelUnknown and KernelRevisionMismatch. If the caller
+    is cancelled, the change is made completely or not at all, and other requests are not affected.
     """
 
     def __init__(
@@ -93,7 +92,7 @@ class Sessions:
         events: int = 0,
         pinned: bool = False,
     ) -> CreateAnswer:
-        """Create a session of a model (`name` or `name@3`); a name is made up if None.
+        """Create a session of a model (`name` or `name@3`); without a name one is generated.
 
         `history`, `log`, `events` and `pinned` are what `SessionMeta` says of them. The same request again answers the
         same session. Raise AlreadyExists, ModelUnknown or InvalidInput.
@@ -199,9 +198,9 @@ class Sessions:
     async def reset(
         self, key: SessionKey, identity: Identity, *, rows: Sequence[int] | Sequence[bool] | None = None
     ) -> ChangeAnswer:
-        """Go back to the initial state, or let these rows do so, at step 0 of a new epoch.
+        """Reset the session or some rows to the initial state, at step 0 of a new epoch.
 
-        `rows` are numbers of rows, or a bool for each. Raise InvalidInput for rows that are none.
+        `rows` are numbers of rows, or a bool for each row. Raise InvalidInput for a row that does not exist.
         """
         if rows is None:
             return await self.change(key, "reset", identity, fingerprint("reset"), state_edits.reset_all)
@@ -258,7 +257,7 @@ class Sessions:
         return ChangeAnswer(done.position, done.replayed)
 
     async def aclose(self, grace_s: float = 0.0) -> None:
-        """Take no more requests, wait up to `grace_s` for those under way, and end the threads."""
+        """Accept no more requests, wait up to `grace_s` for the running ones, and end the threads."""
         try:
             async with asyncio.timeout(grace_s):
                 await self._scheduler.drain()

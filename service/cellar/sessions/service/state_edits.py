@@ -1,7 +1,7 @@
 """The functions that compute the new state of a session for a reset, a write or a restore.
 
-An edit is run on the session as it is when the change is committed, again if another process was faster. What stands
-before `record` in a function's arguments is the request's; `functools.partial` makes an `Edit` of it.
+An edit is run on the record on which its commit is based, and again if another process has changed the session. The
+arguments before `record` are those of the request; `functools.partial` makes an `Edit` of them.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -39,7 +39,7 @@ def reset_rows(rows: Sequence[int] | Sequence[bool], record: SessionRecord, netw
 
 
 def mask_of(rows: Sequence[int] | Sequence[bool], batch_size: int) -> Mask:
-    """Return (batch_size,) bools, true for the rows that are named: by their numbers, or by a bool for each.
+    """Return a mask (batch_size,) of rows, given by their numbers or by a bool for each row.
 
     Raise InvalidInput for a row that does not exist, or for another number of bools than rows.
     """
@@ -68,7 +68,7 @@ def mask_of(rows: Sequence[int] | Sequence[bool], batch_size: int) -> Mask:
 def write_all(
     parts: Mapping[Place, Floats], record: SessionRecord, network: Network, *, pointer: str = "/layers"
 ) -> Edited:
-    """Let the state consist of these parts. Raise InvalidInput if one is missing, else as `write_some`."""
+    """Replace the whole state by these parts. Raise InvalidInput if one is missing, and the errors of `write_some`."""
     states = {(place.layer, place.name) for place in network.network.states}
     if missing := states - parts.keys():
         layer, name = min(missing)
@@ -79,7 +79,7 @@ def write_all(
 
 
 def write_columns(values: Floats, record: SessionRecord, network: Network, *, pointer: str = "") -> Edited:
-    """Let the state be these columns, in the order of the states. Raise ShapeMismatch or NotFinite."""
+    """Replace the whole state by columns in the order of the states. Raise ShapeMismatch or NotFinite."""
     expected = (record.meta.batch_size, network.network.state_size)
     if values.shape != expected:
         raise ShapeMismatch(
@@ -96,10 +96,7 @@ def write_columns(values: Floats, record: SessionRecord, network: Network, *, po
 def write_some(
     parts: Mapping[Place, Floats], record: SessionRecord, network: Network, *, pointer: str = "/layers"
 ) -> Edited:
-    """Put these parts, (rows, size) each, in place of those that are there.
-
-    Raise InvalidInput for a part that is no state of the model, ShapeMismatch or NotFinite.
-    """
+    """Replace some states, (rows, size) each. Raise InvalidInput for an unknown state, ShapeMismatch or NotFinite."""
     places = {(place.layer, place.name): place for place in network.network.states}
     _check_known(parts, places, pointer)
     state = state_of(record, network.network).copy()
@@ -115,7 +112,7 @@ def write_some(
 
 
 def keep(ttl_s: int | None, pinned: bool | None, record: SessionRecord, network: Network) -> Edited:  # noqa: ARG001
-    """Change how long the session is kept, where that is not None; its state and its position stay."""
+    """Change the lifetime of the session, unless None; its state and its position stay the same."""
     now = record.meta
     meta = replace(now, ttl_s=now.ttl_s if ttl_s is None else ttl_s, pinned=now.pinned if pinned is None else pinned)
     return Edited(record.state, meta, stays=True)

@@ -31,15 +31,15 @@ class Steps:
     def submit(self, command: StepCommand, after: PendingResult[Any] | None = None) -> StepRequest:
         """Queue steps and return their request, whose pending result is a `StepResult` or an error.
 
-        Requests of a session go in the order of the calls, and steps that wait for each other go together. If `after`,
-        an earlier request of the session, fails, this one fails with NotReached. A batch becomes a `StepBatch`: each of
-        its steps is a separate request, the first behind `after` and, if they are numbered, each behind the one
-        before it; its inputs are known to be finite.
+        Requests of a session are run in the order of the calls, and waiting steps are run together. If `after`, an
+        earlier request of the session, fails, this one fails with NotReached. A batch becomes a `StepBatch`, whose
+        steps are separate requests: the first depends on `after` and, if they are numbered, each on the one before it.
+        The inputs of a batch are finite.
 
         Raise, at once or from the pending result, ShapeMismatch, NotFinite, StateNotFinite or OutputNotFinite, whose
         pointers begin at the inputs; InvalidInput for an identity or a `reset` that does not fit; DeadlineExceeded if
         the steps have not begun in their time; Overloaded, KernelRevisionMismatch, a PositionConflict,
-        FingerprintMismatch, or what is wrong with the session or its model.
+        FingerprintMismatch, or an error of the session or its model.
         """
         deadline_s = command.deadline_s
         left_s = None if deadline_s is None else _left_s(deadline_s, command.came_s)
@@ -99,7 +99,7 @@ def _fingerprint(command: StepCommand, inputs: Floats, flags: RowFlags | None) -
 
 
 def _left_s(deadline_s: float, came_s: float | None) -> float:
-    """Return how much of its time a request has left that came then. Raise DeadlineExceeded if it has none."""
+    """Return the rest of the time of a request that came at `came_s`, seconds. Raise DeadlineExceeded if it is over."""
     left_s = deadline_s if came_s is None else came_s + deadline_s - monotonic()
     if left_s <= 0:
         raise too_late(deadline_s)
