@@ -87,8 +87,12 @@ def warm(settings: Settings, options: argparse.Namespace) -> None:
 
 def demo(settings: Settings, options: argparse.Namespace) -> int:
     """Run the demo: forecast real measurements with a service that is killed half way."""
-    from cellar.demo.script import run
-
+    try:
+        from cellar.demo.script import run
+    except ModuleNotFoundError as error:
+        if error.name != "cellar_client":
+            raise
+        raise StartupError("the demo needs the Python client: pip install ./clients/python") from error
     return run(settings, once=options.once)
 
 

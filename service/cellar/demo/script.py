@@ -1,28 +1,27 @@
 """Runs the demo: trains a model, streams two sessions, kills the service during one of them, and compares them."""
 
-import json
 import signal
-import struct
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Self
+from typing import Any
 
-import httpx
+import numpy as np
+from numpy.typing import NDArray
 
-from cellar.demo.client import JSON, Client, Refused, Session
 from cellar.demo.series import Series, load, rmse
 from cellar.demo.service import Service
 from cellar.settings import Settings
+from cellar_client import Answer, CellarError, Client, Job, Session
 
-NETWORK: JSON = {
+NETWORK: dict[str, Any] = {
     "in_size": 1,
     "layers": [{"type": "recurrent", "cell": "lstm", "hidden_size": 32}, {"type": "dense", "out_size": 1}],
 }
 SEED = 1
 
-TRAINING: JSON = {
+TRAINING: dict[str, Any] = {
     "window": 4 * 52,
     "skip": 2 * 52,
     "batch_size": 4,
@@ -40,6 +39,9 @@ SESSION_TTL_S = 24 * 60 * 60
 SHOWN_EPOCHS = 5
 SHOWN_WEEKS = 52
 """A line is printed after this many epochs or weeks."""
+
+PAUSE_S = 0.1
+"""Pause between two readings of the training job."""
 
 SILENCE_S = 5.0
 """After this time without a line, one says that the job is still running."""
@@ -68,7 +70,7 @@ def run(settings: Settings, *, once: bool) -> int:
             if not once:
                 say(f"The service keeps running at {service.url} (API: {service.url}/docs). Ctrl-C stops it.")
                 service.wait()
-    except (Refused, httpx.HTTPError) as error:
+    except CellarError as error:
         say(f"The demo cannot continue: {error}")
         return FAILED
     except KeyboardInterrupt:
@@ -95,17 +97,18 @@ def _introduce(series: Series) -> None:
 def _train(series: Series, client: Client) -> str:
     """Train a new model on the training part and return its version."""
     say("Creating the model. Equations that are new to this machine are compiled, which takes some seconds.")
-    made = client.create_model(f"co2-{time.strftime('%Y%m%d-%H%M%S')}", NETWORK, SEED)
+    made = client.models.create(f"co2-{time.strftime('%Y%m%d-%H%M%S')}", NETWORK, SEED)
     say(f"  {made['model']}: an LSTM of 32 and a dense layer, {made['parameter_count']} parameters.")
-    inputs, targets = series.training()
-    data = {"inputs": inputs, "targets": targets, "layout": "TF"}
+    job = client.train(made["model"], *series.training(), **TRAINING)
     reporter = Reporter()
-    for job in client.train(made["model"], data, TRAINING):
+    reporter.report(job)
+    while not job.ended:
+        time.sleep(PAUSE_S)
+        job.refresh()
         reporter.report(job)
-    if job["state"] != "succeeded":
-        raise Refused(f"training {job['state']}: {job['error']}")
-    say(f"  {job['result']} is trained.")
-    return str(job["result"])
+    result = job.wait()
+    say(f"  {result} is trained.")
+    return result
 
 
 class Reporter:
@@ -116,15 +119,15 @@ class Reporter:
         self._epochs = 0
         self._began_s = self._spoke_s = time.monotonic()
 
-    def report(self, job: JSON) -> None:
+    def report(self, job: Job) -> None:
         """Print every fifth finished epoch, each change of the state, and after a silence that the job still runs."""
-        for line in job["history"][self._epochs :]:
+        for line in job.losses[self._epochs :]:
             self._epochs += 1
             if line["epoch"] % SHOWN_EPOCHS == 0:
                 self._say(f"epoch {line['epoch']:2} of {TRAINING['epochs']}: loss {line['loss']:.4f}")
-        if job["state"] != self._state:
-            self._state = job["state"]
-            self._say(f"training job {job['job']}: {self._state}")
+        if job.state != self._state:
+            self._state = job.state
+            self._say(f"training job {job.id}: {self._state}")
         if time.monotonic() - self._spoke_s > SILENCE_S:
             compiling = "" if self._epochs else ", its kernels are being compiled"
             self._say(f"{self._state} for {time.monotonic() - self._began_s:.0f} s{compiling}")
@@ -138,41 +141,38 @@ class Reporter:
 class Streamed:
     """The results of a session."""
 
-    outputs: list[float]
-    """The output of each step."""
+    outputs: NDArray[np.float32]
+    """(n,): the output of each step."""
     bits: bytes
-    """The outputs as float32, and the final state."""
-
-    @classmethod
-    def of(cls, outputs: list[float], layers: list[JSON]) -> Self:
-        """Return the results for outputs and the final state."""
-        return cls(outputs, struct.pack(f"<{len(outputs)}f", *outputs) + json.dumps(layers).encode())
+    """The outputs and the final state."""
 
 
 def _stream(series: Series, client: Client, model: str, half_way: Callable[[], None] | None = None) -> Streamed:
     """Open a session, send the training part in one request, then each held-out week in a request."""
-    session = client.open_session(model, SESSION_TTL_S)
+    session = client.session(model=model, ttl_s=SESSION_TTL_S)
     past, _ = series.training()
     session.sequence(past)
     say(f"Session {session.name}: {len(past)} weeks in one request, then {series.held_out} weeks in one request each.")
-    outputs: list[float] = []
+    answers: list[Answer] = []
     for index, change in enumerate(series.stream()):
         if half_way and index == series.held_out // 2:
             half_way()
-            outputs += _first_after_kill(session, change)
+            answers.append(_first_after_kill(session, change))
         else:
-            outputs += session.step([change])
+            answers.append(session.step([change]))
         if index % SHOWN_WEEKS == 0:
-            _show(series, index, outputs[-1])
-    return Streamed.of(outputs, session.layers())
+            _show(series, index, float(answers[-1].output[0]))
+    outputs = np.concatenate([answer.output for answer in answers])
+    state = session.state()
+    return Streamed(outputs, b"".join([outputs.tobytes(), *(state[name].tobytes() for name in sorted(state))]))
 
 
-def _first_after_kill(session: Session, change: float) -> list[float]:
+def _first_after_kill(session: Session, change: float) -> Answer:
     """Send the next step like any other; the client repeats it until the service answers."""
     began_s = time.monotonic()
-    output = session.step([change])
+    answer = session.step([change])
     say(f"  The same session continued after {time.monotonic() - began_s:.1f} s, at {session.position}.")
-    return output
+    return answer
 
 
 def _show(series: Series, index: int, output: float) -> None:
@@ -208,5 +208,5 @@ def _verdict(ours: float, theirs: float) -> str:
 def _comparison(killed: Streamed, spared: Streamed) -> str:
     if killed.bits == spared.bits:
         return f"all {len(killed.outputs)} outputs and the final state are equal, bit for bit"
-    equal = sum(one == other for one, other in zip(killed.outputs, spared.outputs, strict=True))
+    equal = int((killed.outputs == spared.outputs).sum())
     return f"DIFFERENT, {equal} of {len(killed.outputs)} outputs are equal"

@@ -11,7 +11,7 @@ from functools import cached_property
 from importlib.resources import files
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 HELD_OUT_WEEKS = 8 * 52
 
@@ -66,7 +66,7 @@ class Series:
         """Return (held_out,): the values of the held-out weeks."""
         return self.values[self.first_held_out :]
 
-    def forecasts(self, outputs: list[float]) -> Floats:
+    def forecasts(self, outputs: ArrayLike) -> Floats:
         """Return (held_out,) in ppm for the network's outputs, one for each input of `stream`."""
         return self.persistence() + self.scale * np.array(outputs)
 
