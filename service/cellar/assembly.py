@@ -3,8 +3,10 @@
 import asyncio
 import threading
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine, Iterator
 from contextlib import asynccontextmanager
+from functools import partial
+from typing import Any
 
 import redis
 from fastapi import FastAPI
@@ -17,14 +19,16 @@ from cellar.jobs.queue import JobQueue
 from cellar.jobs.submission import Jobs
 from cellar.jobs.sweeper import Sweeper
 from cellar.memory.temporary_files import TemporaryFiles
-from cellar.ports import TENANTS, BlobStore
+from cellar.ports import TENANTS, BlobStore, repeat
 from cellar.registry import Registry
 from cellar.sessions.events.hub import EventHub
 from cellar.sessions.history.history import SessionHistory
 from cellar.sessions.history.replay_migrate import Replays
+from cellar.sessions.history.shadows import EVERY_S as SHADOWS_S
 from cellar.sessions.history.shadows import Shadows
 from cellar.sessions.operations.concurrency_limit import ConcurrencyLimit
 from cellar.sessions.operations.forks import Forks
+from cellar.sessions.operations.model_deletion import EVERY_S as DELETIONS_S
 from cellar.sessions.operations.model_deletion import Deletions
 from cellar.sessions.operations.snapshots import Snapshots
 from cellar.sessions.service.sessions import Sessions
@@ -41,9 +45,10 @@ from cellar.store.companions.history import RedisHistory
 from cellar.store.companions.shadows import RedisShadows
 from cellar.store.companions.snapshots import RedisSnapshots
 from cellar.store.connection.router import Wait
+from cellar.store.sessions.expiry import SWEEP_S
 from cellar.store.sessions.store import RedisSessions
 from cellar.store.topology.factory import find_pubsub_server, open_router, sync_client
-from cellar.store.topology.health import monitor
+from cellar.store.topology.health import CHECK_INTERVAL_S
 
 SETTLE_S = 2.0
 """Longest time for commits of requests that were cut off at the end of the drain."""
@@ -153,6 +158,17 @@ class Api(Parts):
         )
         return Sessions(self._store, self.registry, self.clock, limits)
 
+    def _background(self) -> Iterator[Coroutine[Any, Any, None]]:
+        """Yield the tasks that run beside the requests."""
+        yield self._store.agree()
+        yield repeat(self._store.ping, CHECK_INTERVAL_S, "Redis cannot keep sessions")
+        yield repeat(self._store.sweeper(TENANTS).run, SWEEP_S, "expired sessions cannot be searched for")
+        shadowing = partial(self.services.shadows.run, TENANTS)
+        yield repeat(shadowing, SHADOWS_S, "shadows cannot follow their sessions")
+        for tenant in TENANTS:
+            finishing = partial(self.services.deletions.finish, tenant)
+            yield repeat(finishing, DELETIONS_S, "deletions of models cannot be finished")
+
     @asynccontextmanager
     async def lifespan(self, _app: FastAPI) -> AsyncIterator[None]:
         """Run the background tasks while the application runs, then close all parts."""
@@ -160,13 +176,7 @@ class Api(Parts):
         sweeper = self.sweeper(self._job_queue)
         sweeping = threading.Thread(target=sweeper.run, args=(stop, self._job_sweep_s), name="sweeper")
         sweeping.start()
-        background = (
-            asyncio.create_task(self._store.sweeper(TENANTS).run(), name="expiry"),
-            asyncio.create_task(self.services.shadows.run(TENANTS), name="shadows"),
-            asyncio.create_task(self.services.deletions.run(TENANTS), name="deletions"),
-            asyncio.create_task(self._store.agree(), name="agreement"),
-            asyncio.create_task(monitor(self._store.ping), name="health"),
-        )
+        background = [asyncio.create_task(work) for work in self._background()]
         try:
             yield
         finally:

@@ -17,7 +17,7 @@ from cellar.ports.catalogue.models import (
     ModelUses,
     ModelVersion,
 )
-from cellar.ports.clock import Clock
+from cellar.ports.clock import Clock, repeat
 from cellar.ports.companions.events import Event, EventPage, EventStore, MissingSession
 from cellar.ports.companions.history import HistoryStore, KeptState, LogEntry, StoredHistory
 from cellar.ports.companions.shadows import Shadow, ShadowStore

@@ -1,6 +1,13 @@
-"""Protocol of a clock."""
+"""Protocol of a clock, and the loop of background tasks."""
 
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
 from typing import Protocol
+
+from cellar.errors import StoreUnavailable
+
+logger = logging.getLogger(__name__)
 
 
 class Clock(Protocol):
@@ -8,3 +15,15 @@ class Clock(Protocol):
 
     def now_s(self) -> float:
         """Return seconds since the Unix epoch."""
+
+
+async def repeat(work: Callable[[], Awaitable[object]], every_s: float, failure: str) -> None:
+    """Run `work` each `every_s` until cancelled. After an error, which is logged as `failure`, the next run follows."""
+    while True:
+        await asyncio.sleep(every_s)
+        try:
+            await work()
+        except StoreUnavailable as error:
+            logger.warning("%s now: %s", failure, error)
+        except Exception:
+            logger.exception(failure)

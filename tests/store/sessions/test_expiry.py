@@ -8,7 +8,7 @@ from contextlib import closing
 import pytest
 
 from cellar.errors import StoreUnavailable
-from cellar.ports import SessionKey
+from cellar.ports import SessionKey, repeat
 from cellar.store.keys import BUCKETS, SessionKeys
 from cellar.store.sessions.expiry import ExpirySweeper
 from cellar.store.sessions.index import FEW, MANY, SPAN
@@ -165,7 +165,7 @@ async def test_it_goes_on_by_itself_through_an_outage(
     store: RedisSessions, redis_process: RedisProcess, calls: Calls
 ) -> None:
     key, other = await create(store, "a", "b")
-    running = asyncio.create_task(store.sweeper(["default"], every_s=0.01).run())
+    running = asyncio.create_task(repeat(store.sweeper(["default"], every_s=0.01).run, 0.01, "no sweep"))
     expire(redis_process, store.keys, key)
     await _until_expired(calls, key)
     redis_process.kill()

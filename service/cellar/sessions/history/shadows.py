@@ -7,7 +7,6 @@ were dropped from the log before the shadow ran them are counted as missed.
 The outputs of the session itself are not stored; they are computed again, with the same bits.
 """
 
-import asyncio
 import logging
 from collections import deque
 from collections.abc import Sequence
@@ -130,17 +129,10 @@ class Shadows:
             raise ShadowUnknown("the session has no shadow")
 
     async def run(self, tenants: Sequence[str]) -> None:
-        """Run the shadows of these tenants until cancelled. While the store is unavailable, try again."""
-        while True:
-            await asyncio.sleep(EVERY_S)
-            try:
-                if await self._shadows.take_turn(EVERY_S):
-                    for tenant in tenants:
-                        await self.follow_all(tenant)
-            except StoreUnavailable as error:
-                logger.warning("shadows cannot follow their sessions now: %s", error)
-            except Exception:
-                logger.exception("shadows cannot follow their sessions")
+        """Run the shadows of these tenants, unless another process does so now. Raise StoreUnavailable."""
+        if await self._shadows.take_turn(EVERY_S):
+            for tenant in tenants:
+                await self.follow_all(tenant)
 
     async def follow_all(self, tenant: str) -> None:
         """Run all shadows of a tenant up to the present of their sessions. Raise StoreUnavailable."""

@@ -119,18 +119,6 @@ class Deletions:
             await self._stop_shadow(key, version)
         await asyncio.to_thread(self._catalogue.forget, version)
 
-    async def run(self, tenants: Sequence[str]) -> None:
-        """Finish the deletions that other processes have not finished, until cancelled."""
-        while True:
-            await asyncio.sleep(EVERY_S)
-            for tenant in tenants:
-                try:
-                    await self.finish(tenant)
-                except StoreUnavailable as error:
-                    logger.warning("unfinished deletions of models cannot be searched for: %s", error)
-                except Exception:
-                    logger.exception("the deletion of a model cannot be finished")
-
     async def _delete_by_force(self, tenant: str, ref: str) -> None:
         try:
             await asyncio.to_thread(self._catalogue.delete, tenant, *_parts(ref))

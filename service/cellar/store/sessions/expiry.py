@@ -7,17 +7,13 @@ minutes, a million in little more than an hour. A request for a session does not
 session has expired.
 """
 
-import asyncio
-import logging
 from collections.abc import Sequence
 
-from cellar.errors import InvalidInput, StoreUnavailable
+from cellar.errors import InvalidInput
 from cellar.store.connection.retry import RetryingClient
 from cellar.store.keys import SessionKeys
 from cellar.store.protocol.resp import text
 from cellar.store.sessions.index import SessionIndex
-
-logger = logging.getLogger(__name__)
 
 SWEEP_S = 1.0
 """Interval between batches of a few hundred names, which take a millisecond."""
@@ -42,16 +38,9 @@ class ExpirySweeper:
         self._every_s = every_s
 
     async def run(self) -> None:
-        """Sweep until cancelled; while the store is unavailable, try again at each interval."""
-        while True:
-            await asyncio.sleep(self._every_s)
-            try:
-                if await self.take_turn():
-                    await self.sweep()
-            except StoreUnavailable as error:
-                logger.warning("expired sessions cannot be looked for now: %s", error)
-            except Exception:  # the next batch may succeed
-                logger.exception("expired sessions cannot be looked for")
+        """Check the batch that is due, unless another process has taken it. Raise StoreUnavailable."""
+        if await self.take_turn():
+            await self.sweep()
 
     async def take_turn(self) -> bool:
         """Return whether this process is to check the batch that is due. Raise StoreUnavailable."""

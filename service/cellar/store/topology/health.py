@@ -1,8 +1,6 @@
 """Checks every primary: that it can keep sessions now, and how durable it is."""
 
-import asyncio
 import logging
-from collections.abc import Awaitable, Callable
 from typing import Any
 
 from cellar.errors import CellarError, StoreUnavailable
@@ -21,18 +19,6 @@ WORST_FIRST = ("none", "unknown", "no", "everysec", "always")
 
 
 logger = logging.getLogger(__name__)
-
-
-async def monitor(check: Callable[[], Awaitable[object]]) -> None:
-    """Run a check every CHECK_INTERVAL_S until cancelled, and log its errors: Redis may be reconfigured any time."""
-    while True:
-        try:
-            await check()
-        except StoreUnavailable as error:
-            logger.warning("Redis cannot keep sessions now: %s", error.detail)
-        except Exception:
-            logger.exception("Redis cannot be checked")
-        await asyncio.sleep(CHECK_INTERVAL_S)
 
 
 async def check(router: Router, probe: bytes) -> dict[str, Any]:
