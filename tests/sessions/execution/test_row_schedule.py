@@ -13,16 +13,19 @@ def test_each_row_makes_its_steps_in_order(steps: int, rows: int, most: int, rng
     draw = np.random.default_rng(rng.getrandbits(32))  # type: ignore[attr-defined]
     flags = draw.choice(np.array([0, ROW_RESET, ROW_LEFT_OUT], np.uint8), (draw.integers(1, steps + 1), rows))
     inputs = np.arange(1, steps * rows + 1, dtype=np.float32).reshape(steps, rows, 1)
-    schedule = RowSchedule(inputs, flags)
+    before = np.arange(2 * rows, dtype=np.float32).reshape(rows, 2)
+    schedule = RowSchedule(inputs, flags, before.tobytes())
     seen: list[list[tuple[float, bool]]] = [[] for _ in range(rows)]
     while True:
+        state = np.frombuffer(schedule.state, np.float32).reshape(schedule.rows, 2)
         chunk, reset = schedule.begin(most)
+        assert chunk.shape == (len(chunk), schedule.rows, 1)
         assert len(chunk) <= most
-        for row in range(rows):
-            for step in range(schedule.lengths[row]):
-                seen[row].append((float(chunk[step, row, 0]), bool(reset[row]) and step == 0))
-                assert inputs[schedule.time_of(step, row), row] == chunk[step, row]
-        schedule.end(chunk * 2)
+        for at, row in enumerate((state[:, 0] % (2 * rows) // 2).astype(int)):
+            for step in range(schedule.lengths[at]):
+                seen[row].append((float(chunk[step, at, 0]), bool(reset[at]) and step == 0))
+                assert inputs[schedule.time_of(step, at), row] == chunk[step, at]
+        schedule.end(chunk * 2, state + 2 * rows * (schedule.lengths > 0)[:, None])
         if not schedule.left:
             break
     for row in range(rows):
@@ -35,3 +38,6 @@ def test_each_row_makes_its_steps_in_order(steps: int, rows: int, most: int, rng
             else:
                 assert np.isnan(schedule.outputs[step, row]).all()
         assert seen[row] == expected
+        after = np.frombuffer(schedule.whole_state, np.float32).reshape(rows, 2)[row]
+        assert (after % (2 * rows)).tolist() == before[row].tolist()
+        assert (after > before[row]).all() == bool(expected)

@@ -57,12 +57,17 @@ class BatchItem:
         self.left: int = self.inputs.shape[0]
         """The steps that are left to run."""
         self.rows: int = self.inputs.shape[1]
+        """The rows of the next call."""
         flags = requests[0].flags
-        self.schedule = RowSchedule(self.inputs, flags) if flags is not None and not resets_only(flags) else None
+        self.schedule: RowSchedule | None = None
         """The calls of steps that some rows take no part in, or with resets inside; such a request runs alone."""
         self.reset = None if flags is None else flags[0].view(np.bool_)
         """The rows that are reset before the next call. Only the first request may reset rows."""
         self.state = record.state
+        """The state before the next call, of its rows; after the last call of all rows."""
+        if flags is not None and not resets_only(flags):
+            self.schedule = RowSchedule(self.inputs, flags, record.state)
+            self.rows, self.state = self.schedule.rows, self.schedule.state
         self.began = False
         """Whether a kernel was called for it. If not, one of its requests was answered before, and no step was run."""
         self.failure: Exception | None = None
@@ -137,14 +142,15 @@ class BatchItem:
         return self.inputs[self.offset : self.offset + steps]
 
     def take_scheduled(self, schedule: RowSchedule, run: Run, rows: slice) -> None:
-        """Take the results of a call of the schedule, of which the rows are ours."""
+        """Take the results of a call of the schedule, of which these rows are ours."""
         if run.bad_step is not None and run.bad_kind is not None:
             steps, kinds = run.bad_step[rows].tolist(), run.bad_kind[rows].tolist()
             bad = [(schedule.time_of(steps[row], row), kinds[row]) for row in range(self.rows) if steps[row] >= 0]
             self.bad_step, self.bad_kind = min(bad, default=(-1, 0))
-        schedule.end(run.outputs[:, rows])
-        self.left = schedule.left
+        schedule.end(run.outputs[:, rows], run.state[rows])
+        self.left, self.rows, self.state = schedule.left, schedule.rows, schedule.state
         if not self.left:
+            self.state = schedule.whole_state
             self.outputs = [schedule.outputs.tobytes()]
             self.positions = [advance(self.record.position, self.inputs, self.requests[0].flags)]
 
@@ -208,11 +214,11 @@ def _take_results(works: Sequence[BatchItem], chunks: Sequence[Floats], run: Run
                 )
                 if run.bad_step is not None and run.bad_kind is not None:
                     _note_bad(work, run.bad_step[row:end], run.bad_kind[row:end])
+                work.state, work.reset = states[state_bytes * row : state_bytes * end], None
                 work.offset += steps
                 work.left -= steps
             else:
                 work.take_scheduled(work.schedule, run, slice(row, end))
-            work.state, work.reset = states[state_bytes * row : state_bytes * end], None
         except Exception as error:
             work.failure = error
         row = end

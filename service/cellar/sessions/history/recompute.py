@@ -11,7 +11,7 @@ from cellar.ports import Floats, Mask, RowFlags
 from cellar.sessions.execution.kernel_batch import CALL_ROW_STEPS, CHUNK_STEPS, most_row_steps
 from cellar.sessions.execution.row_schedule import Ints, RowSchedule
 from cellar.sessions.scheduling.commit_builder import BAD
-from cellar.sessions.values.model_protocol import Network
+from cellar.sessions.values.model_protocol import Network, Run
 from cellar.sessions.values.row_flags import resets_only, without_end
 from cellar.wire.arrays import state as state_bytes
 
@@ -66,26 +66,29 @@ class Recompute:
         loop = asyncio.get_running_loop()
         flags = None if flags is None else without_end(flags[: len(inputs)])
         if flags is not None and not resets_only(flags):
-            schedule = RowSchedule(inputs, flags)
+            schedule = RowSchedule(inputs, flags, self.state)
             await loop.run_in_executor(self._kernels, self._run_scheduled, schedule, most)
             while schedule.left:
                 await loop.run_in_executor(self._kernels, self._run_scheduled, schedule, most)
+            self.state = schedule.whole_state
             yield schedule.outputs
             return
         reset = None if flags is None else flags[0].view(np.bool_)
         for start in range(0, len(inputs), most):
             chunk = inputs[start : start + most]
-            yield await loop.run_in_executor(self._kernels, self._run, chunk, None if start else reset)
+            run = await loop.run_in_executor(self._kernels, self._run, chunk, self.state, None if start else reset)
+            self.state = run.state.tobytes()
+            yield run.outputs
 
     def _run_scheduled(self, schedule: RowSchedule, most: int) -> None:
         inputs, reset = schedule.begin(most)
-        schedule.end(self._run(inputs, reset, schedule.lengths))
+        run = self._run(inputs, schedule.state, reset, schedule.lengths)
+        schedule.end(run.outputs, run.state)
 
-    def _run(self, chunk: Floats, reset: Mask | None, lengths: Ints | None = None) -> Floats:
-        run = self._network.run(chunk, (self.state,), lengths, reset=reset, executor=self._kernels)
+    def _run(self, chunk: Floats, state: bytes, reset: Mask | None, lengths: Ints | None = None) -> Run:
+        run = self._network.run(chunk, (state,), lengths, reset=reset, executor=self._kernels)
         if run.bad_step is not None and run.bad_kind is not None and (run.bad_step >= 0).any():
             kind = int(run.bad_kind[run.bad_step >= 0][0])
             what, error = BAD[kind]
             raise error(f"a logged step {what}")
-        self.state = run.state.tobytes()
-        return run.outputs
+        return run

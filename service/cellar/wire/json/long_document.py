@@ -26,7 +26,8 @@ LEAST_BYTES = 1024
 
 _PIECE_BYTES = 256 * 1024
 _STRING_OR_ARRAY = re.compile(rb'"(?:[^"\\]++|\\.)*+"?|\[', re.DOTALL)
-_BEGINS_NUMBERS = re.compile(rb"[\[ \t\r\n]*+(?:[-0-9\]]|\Z)")
+_BEGINS_NUMBERS = re.compile(rb"[\[ \t\r\n]*+(?:[-0-9\]]|\Z)|(?:[\[ \t\r\n,]|null)*+[-0-9]")
+"""An array of numbers may begin with null, which stands for the numbers of a row."""
 _QUOTE_OR_BRACKET = re.compile(rb'["\[\]]')
 
 

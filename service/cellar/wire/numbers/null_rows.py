@@ -40,6 +40,8 @@ def fill_null_rows(value: Any, axes: int | None, pointer: str) -> Filled | None:
         return _fill_text(value, axes, pointer)
     axes = axes or _depth(value)
     level, shape = _rows_of(value, axes - 1)
+    if any(isinstance(row, NumberText) for row in level):  # in a long body that begins with hundreds of null
+        raise _too_many(pointer)
     lists = [row for row in level if isinstance(row, list)]
     nulls = level.count(None)
     if not nulls or not lists or len(lists) + nulls < len(level):

@@ -316,3 +316,31 @@ async def test_what_does_not_fit_is_refused_with_its_place(
     answer = await client.post(f"{path}/{route}", json=body)
     assert (answer.status_code, answer.json().get("pointer")) == (422, pointer), answer.text
     assert (await client.get(path)).json()["step"] == 0
+
+
+@pytest.mark.parametrize("first", [None, [0.25] * 64])
+async def test_long_bodies_may_have_null_too(client: httpx.AsyncClient, first: Any) -> None:
+    network = {"in_size": 64, "layers": [{"type": "recurrent", "cell": "gru", "hidden_size": 2}]}
+    await client.post("/v1/models", json={"name": "wide", "network": network})
+    draw = np.random.default_rng(2)
+    rows = [draw.standard_normal(64).tolist() if number % 10 else None for number in range(60)]
+    rows[0] = first
+    found = []
+    some = [number for number, row in enumerate(rows) if row is not None]
+    for body in ({"input": rows}, {"input": [rows[number] for number in some], "rows": some}):
+        path = await begin(client, 60, "wide")
+        found.append(numbers((await posted(client, f"{path}/step", body))["output"]))
+    assert found[0][some].tobytes() == found[1].tobytes()
+    assert np.isnan(np.delete(found[0], some, axis=0)).all()
+
+
+async def test_steps_of_few_rows_of_many(client: httpx.AsyncClient) -> None:
+    path = await begin(client, 60)
+    body = {"inputs": INPUTS.tolist(), "rows": [59, 0, 7], "lengths": [4, 1, 3]}
+    outputs = numbers((await posted(client, f"{path}/sequence", body))["outputs"])
+    small = await begin(client)
+    expected = await posted(client, f"{small}/sequence", {"inputs": INPUTS.tolist(), "lengths": [4, 1, 3]})
+    assert outputs.tobytes() == numbers(expected["outputs"]).tobytes()
+    states, few = (await state(client, path))[0]["h"], (await state(client, small))[0]["h"]
+    assert [states[row] for row in (59, 0, 7)] == few
+    assert not np.any(np.delete(states, [59, 0, 7], axis=0))
