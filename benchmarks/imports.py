@@ -31,6 +31,7 @@ def state_dict(hidden: int) -> dict[str, Any]:
     """Return the tensors of an LSTM as PyTorch has them."""
     rng = np.random.default_rng(0)
     shapes = {"weight_ih_l0": (4 * hidden, IN), "weight_hh_l0": (4 * hidden, hidden), "bias_ih_l0": (4 * hidden,)}
+    shapes["bias_hh_l0"] = shapes["bias_ih_l0"]
     return {name: (rng.normal(size=shape) / hidden).astype(np.float32) for name, shape in shapes.items()}
 
 

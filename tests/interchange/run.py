@@ -17,6 +17,7 @@ PROOFS: dict[str, tuple[str, int]] = {
     "keras": ("tests.interchange.proofs.keras_models", 300),
     "onnx": ("tests.interchange.proofs.onnx_models", 500),
     "export": ("tests.interchange.proofs.export", 200),
+    "policies": ("tests.interchange.proofs.policies", 50),
     "torch": ("tests.interchange.proofs.torch_modules", 300),
     "torch-exports": ("tests.interchange.proofs.torch_exports", 200),
     "voice-detector": ("tests.interchange.proofs.voice_detector", 200),

@@ -36,6 +36,7 @@ ONES = {
     "lstm.weight_ih_l0": np.ones((16, 3), np.float32),
     "lstm.weight_hh_l0": np.ones((16, 4), np.float32),
     "lstm.bias_ih_l0": np.ones(16, np.float32),
+    "lstm.bias_hh_l0": np.ones(16, np.float32),
     "head.weight": np.ones((2, 4), np.float32),
     "head.bias": np.ones(2, np.float32),
 }

@@ -3,7 +3,10 @@
 A file is read in this process and never by the service. `READERS` has a line for each kind of file.
 """
 
+import io
 import os
+import zipfile
+import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -22,10 +25,15 @@ from cellar.interchange.torch.reader import assemble, ignored, modules_in
 from cellar.nn.model.spec import NetworkSpec
 from cellar.wire.arrays.tensor_file import FileSource
 
+POLICY = "policy.pth"
+"""The state dict in an archive of Stable-Baselines3."""
+
+MAX_POLICY_BYTES = 512 * 1024 * 1024
+
 TIMEOUT_S = 300.0
 """A service may have to compile the network first."""
 
-STATE_DICTS = ("state_dict", "model_state_dict", "model", "actor_critic", "policy")
+STATE_DICTS = ("state_dict", "model_state_dict", "actor_state_dict", "model", "actor_critic", "policy")
 """Where checkpoints have their state dict beside other things."""
 
 
@@ -112,15 +120,35 @@ def _read_safetensors(asked: Import) -> ImportedNetwork:
         return read_safetensors(file, said)
 
 
-def _read_torch(asked: Import) -> ImportedNetwork:
+def _read_policy(asked: Import) -> ImportedNetwork:
+    """Return the network of an archive that `save` of Stable-Baselines3 wrote. Raise ImportRefused for another."""
+    try:
+        with zipfile.ZipFile(asked.file) as archive:
+            size = archive.getinfo(POLICY).file_size
+            if size > MAX_POLICY_BYTES:
+                raise ImportRefused(
+                    f"{POLICY!r} is too large", place=POLICY, expected=f"{MAX_POLICY_BYTES} bytes", actual=str(size)
+                )
+            return _read_torch(asked, io.BytesIO(archive.read(POLICY)))
+    except (zipfile.BadZipFile, KeyError, NotImplementedError, RuntimeError, zlib.error) as error:
+        raise ImportRefused(
+            "this is no archive of Stable-Baselines3, or it is damaged",
+            place=str(asked.file),
+            expected=f"an archive with {POLICY}",
+            actual=str(error)[:200],
+        ) from error
+
+
+def _read_torch(asked: Import, opened: io.BytesIO | None = None) -> ImportedNetwork:
     """Return the network of a file of `torch.save`, which torch reads without running code in it."""
-    tensors = {name: as_array(value) for name, value in _state_dict(asked.file).items() if hasattr(value, "detach")}
+    found = _state_dict(asked.file, opened)
+    tensors = {name: as_array(value) for name, value in found.items() if hasattr(value, "detach")}
     shapes = {name: value.shape for name, value in tensors.items() if not ignored(name, asked.ignore)}
     return assemble(modules_in(shapes, asked.modules), shapes, tensors.__getitem__)
 
 
-def _state_dict(file: Path) -> Mapping[str, Any]:
-    """Return the state dict in a file, or in a checkpoint. Raise ImportRefused for anything else."""
+def _state_dict(file: Path, opened: io.BytesIO | None) -> Mapping[str, Any]:
+    """Return the state dict in a file or in bytes of it, or in a checkpoint. Raise ImportRefused for anything else."""
     if not os.access(file, os.R_OK):
         raise ImportRefused(f"{file}: there is no such file, or it cannot be read", place=str(file))
     try:
@@ -132,7 +160,7 @@ def _state_dict(file: Path) -> Mapping[str, Any]:
             remedy="run `pip install torch` with the pip beside this command, or send a safetensors file",
         ) from None
     try:
-        found = torch.load(file, map_location="cpu", weights_only=True)
+        found = torch.load(opened or file, map_location="cpu", weights_only=True)
     except Exception as error:  # it raises whatever pickles and archives raise
         raise ImportRefused(
             "torch.load(weights_only=True) does not read it: it is damaged, or holds more than tensors",
@@ -171,6 +199,7 @@ READERS: Mapping[str, Callable[[Import], ImportedNetwork]] = {
     ".pth": _read_torch,
     ".bin": _read_torch,
     ".ckpt": _read_torch,
+    ".zip": _read_policy,
     ".keras": _read_keras,
     ".h5": _read_keras,
     ".hdf5": _read_keras,

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 from safetensors.numpy import save
+from safetensors.torch import save as save_torch
 from torch import nn
 
 from cellar.engine import KernelCache
@@ -118,16 +119,27 @@ def prove(cache: KernelCache, count: int, seed: int) -> Outcome:
 def compare(plan: Plan, rng: Random, cache: KernelCache) -> float:
     """Return the largest difference between a module and its import; infinite where both ways in or out differ."""
     module = Called(plan.modules).eval()
+    if rng.random() < 0.2:
+        module = module.bfloat16().float()
     found = import_torch(module, plan.items if any(":" in item for item in plan.items) else list(plan.modules))
     tensors = {name: value.numpy() for name, value in module.state_dict().items()}
     by_file = read_torch(TensorFile(BytesSource(save(tensors))), plan.items)
-    if not same(found, by_file) or not comes_back(found, tensors):
+    if not same(found, by_file) or not comes_back(found, tensors) or not same(found, rewritten(plan, module, rng)):
         return float("inf")
     inputs, outputs, states = originals(plan, module, rng)
     answered = run(found, inputs, cache)
     found_states = [answered.states[place] for place in sorted(answered.states)]
     ended = np.concatenate([np.zeros((ROWS, 0), np.float32), *found_states], axis=1)
     return max(difference(answered.outputs, outputs), difference(ended, states))
+
+
+def rewritten(plan: Plan, module: Called, rng: Random) -> ImportedNetwork:
+    """Return the import of the same tensors as another file has them: of another type, and wrapped by a module."""
+    prefix = str(rng.choice(["module.", "_orig_mod.", "module._orig_mod."]))
+    exact = all(torch.equal(each.bfloat16().float(), each) for each in module.state_dict().values())
+    kind = torch.bfloat16 if exact else torch.float64
+    tensors = {prefix + name: each.to(kind).contiguous() for name, each in module.state_dict().items()}
+    return read_torch(TensorFile(BytesSource(save_torch(tensors))), plan.items)
 
 
 def originals(plan: Plan, module: Called, rng: Random) -> tuple[Array, Array, Array]:

@@ -40,7 +40,7 @@ def module(kind: str, tensors: dict[str, Any] | None = None, **attributes: Any) 
         below = {f"{name}.{key}": value for name, each in children.items() for key, value in each.state_dict().items()}
         return own | below
 
-    def named_modules() -> list[tuple[str, Any]]:
+    def named_modules(*, remove_duplicate: bool = True) -> list[tuple[str, Any]]:
         below = [
             (f"{name}.{inner}".rstrip("."), each)
             for name, child in children.items()
@@ -49,6 +49,7 @@ def module(kind: str, tensors: dict[str, Any] | None = None, **attributes: Any) 
         return [("", made), *below]
 
     made.state_dict, made.named_modules, made.named_children = state_dict, named_modules, children.items
+    made._modules = children
     return made
 
 
@@ -79,6 +80,46 @@ def test_a_sequential_is_called_in_its_order() -> None:
     )
     assert [layer.type for layer in found.spec.layers] == ["dense", "recurrent", "dropout", "recurrent"]
     assert found.weights["0.b"].tolist() == [0, 1]
+
+
+def test_a_function_that_stands_in_a_sequential_twice_is_called_twice() -> None:
+    tanh = module("Tanh")
+    found = import_torch(module("Sequential", children={"0": linear(2, 3), "1": tanh, "2": linear(1, 2), "3": tanh}))
+    assert [getattr(layer, "activation", None) for layer in found.spec.layers] == ["tanh", "tanh"]
+
+
+def test_a_class_that_computes_something_else_than_its_base_is_refused() -> None:
+    own = linear(2, 3)
+    own.__class__ = type("Mine", (type(own),), {"forward": abs, "__module__": "mine"})
+    with pytest.raises(ImportRefused, match="what 'Mine' computes is not known"):
+        import_torch(own)
+
+
+@pytest.mark.parametrize("hooks", ["_forward_hooks", "_forward_pre_hooks"])
+def test_a_module_with_hooks_is_refused(hooks: str) -> None:
+    hooked = linear(2, 3)
+    setattr(hooked, hooks, {0: "WeightNorm"})
+    with pytest.raises(ImportRefused, match=r"has hooks.*WeightNorm"):
+        import_torch(hooked)
+
+
+def test_what_wraps_a_module_computes_the_same() -> None:
+    inner = module("Sequential", children={"0": linear(2, 3), "1": module("ReLU")})
+    compiled = module("OptimizedModule", children={"_orig_mod": inner}, _orig_mod=inner)
+    parallel = module("DataParallel", children={"module": compiled}, module=compiled)
+    for each in (compiled, parallel):
+        assert import_torch(each).spec == import_torch(inner).spec
+        assert import_torch(each, ["0", "relu"]).spec == import_torch(inner).spec
+    assert import_torch(parallel).origin["modules"][0]["name"] == "module._orig_mod.0"
+
+
+def test_a_weight_that_a_parametrization_computes_is_read() -> None:
+    bias = np.arange(2)
+    tensors = {"parametrizations.weight.original0": np.ones(2), "parametrizations.weight.original1": np.ones((2, 3))}
+    own = module(
+        "Linear", tensors | {"bias": bias}, in_features=3, out_features=2, bias=bias, weight=Tensor(np.full((2, 3), 5))
+    )
+    assert import_torch(own).weights["0.W"].tolist() == [[5, 5, 5], [5, 5, 5]]
 
 
 def test_modules_of_a_class_of_ones_own_are_named() -> None:

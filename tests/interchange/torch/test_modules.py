@@ -7,6 +7,7 @@ import pytest
 from cellar.errors import ImportRefused
 from cellar.interchange.torch.inference import infer
 from cellar.interchange.torch.modules import Shape, TorchModule, parse_items
+from cellar.interchange.torch.reader import ignored, modules_in
 from cellar.interchange.torch.resolve import resolve
 from cellar.interchange.torch.translate import modules_of, network_of
 from cellar.nn.model.network import Network
@@ -154,3 +155,43 @@ def test_what_pytorch_has_no_module_for_is_refused(layer: dict[str, Any]) -> Non
 def test_modules_keep_what_their_json_says() -> None:
     module = TorchModule(type="LSTM", name="a", in_size=2, size=3, bias=False, settings={"p": 0.5})
     assert TorchModule.model_validate(module.model_dump(exclude_defaults=True)) == module
+
+
+@pytest.mark.parametrize("begin", ["module.", "_orig_mod.", "module._orig_mod.", "_orig_mod.module."])
+def test_prefixes_of_wrappers_need_not_be_named(begin: str) -> None:
+    shapes = {f"{begin}{name}": shape for name, shape in {**LSTM, **HEAD}.items()}
+    modules = resolve(parse_items(["lstm", "head"]), shapes)
+    assert [each.name for each in modules] == [f"{begin}lstm", f"{begin}head"]
+    assert [each.name for each in infer(shapes)] == [f"{begin}lstm", f"{begin}head"]
+    assert ignored(f"{begin}head.weight", ["head"])
+
+
+def test_a_name_that_two_modules_would_have_without_their_prefixes_is_asked_for() -> None:
+    shapes = {**linear("module.head", 2, 4), **linear("head", 2, 4)}
+    assert resolve(parse_items(["head"]), shapes)[0].name == "head"
+    shapes = {**linear("module.head", 2, 4), **linear("_orig_mod.head", 2, 4)}
+    assert refusal(["head"], shapes).place == "head"
+
+
+@pytest.mark.parametrize(
+    ("names", "place", "remedy"),
+    [
+        (["lstm.parametrizations.weight_hh_l0.original0"], None, "remove_parametrizations(module, 'weight_hh_l0')"),
+        (["lstm.weight_hh_l0_g", "lstm.weight_hh_l0_v"], None, "remove_weight_norm"),
+        (["head.weight_orig", "head.weight_u"], "head.weight_u", "remove_spectral_norm"),
+        (["head.weight_orig", "head.weight_mask"], "head.weight_mask", "prune.remove"),
+    ],
+)
+def test_tensors_from_which_a_weight_is_computed_are_refused(names: list[str], place: str | None, remedy: str) -> None:
+    with pytest.raises(ImportRefused) as refused:
+        modules_in({**LSTM, **HEAD, **dict.fromkeys(names, (4, 4))}, ["lstm", "head"])
+    assert refused.value.place == (place or names[0])
+    assert remedy in str(refused.value.remedy)
+
+
+def test_an_observation_normalizer_of_rsl_rl() -> None:
+    shapes: dict[str, Shape] = {"norm._mean": (1, 3), "norm._var": (1, 3), "norm._std": (1, 3), "norm.count": ()}
+    (module,) = resolve(parse_items(["norm:eps=0.5"]), shapes)
+    assert (module.type, module.size, module.settings) == ("EmpiricalNormalization", 3, {"eps": 0.5})
+    network = Network(network_of([module]))
+    assert dict(network.parameters) == {"0.m": (3,), "0.s": (3,)}

@@ -10,11 +10,18 @@ from cellar.interchange.imported import ImportedNetwork
 from cellar.interchange.torch.activations import FUNCTIONS, INEXPRESSIBLE
 from cellar.interchange.torch.modules import CELLS, RECURRENT, TorchModule, function_of, parse_items, refused
 from cellar.interchange.torch.reader import assemble
+from cellar.interchange.torch.wrappers import PARAMETRIZATIONS, by_unwrapped_name, check_not_computed
 
 Array = NDArray[np.float32]
 
 SEQUENCES = ("Sequential",)
 """Modules that call those in them one after the other."""
+
+WRAPPERS = {"_orig_mod": ("OptimizedModule",), "module": ("DataParallel", "DistributedDataParallel")}
+"""Classes that compute what a module in them computes, by its name."""
+
+KNOWN = {("rsl_rl.modules.mlp", "MLP"), ("rsl_rl.modules.normalization", "EmpiricalNormalization")}
+"""Classes of other packages whose own `forward` is known: of a Sequential, and one that has a reader."""
 
 
 def import_torch(module: Any, modules: Sequence[str] | None = None) -> ImportedNetwork:
@@ -28,10 +35,24 @@ def import_torch(module: Any, modules: Sequence[str] | None = None) -> ImportedN
         import_torch(torch.nn.LSTM(8, 32)).save("lstm.safetensors")
     """
     found = tuple(_modules_in(module, "") if modules is None else _named(module, modules))
-    tensors = {name: as_array(value) for name, value in module.state_dict().items()}
+    tensors = {name: as_array(value) for name, value in _state_dict(module).items()}
     used = tuple(each.name for each in found if each.in_size)
     left_over = [name for name in tensors if not any(_below(name, prefix) for prefix in used)]
     return assemble(found, tensors.keys(), tensors.__getitem__, ignored=left_over)
+
+
+def _state_dict(module: Any) -> dict[str, Any]:
+    """Return the tensors of a module by name, with each weight that a parametrization computes."""
+    found = dict(module.state_dict())
+    for name in list(found):
+        path, parametrized, rest = name.partition(PARAMETRIZATIONS)
+        if parametrized or name.startswith(PARAMETRIZATIONS[1:]):
+            path, rest = (path, rest) if parametrized else ("", name.removeprefix(PARAMETRIZATIONS[1:]))
+            weight, inside = rest.partition(".")[0], dict(module.named_modules(remove_duplicate=False))
+            found.pop(name)
+            found[f"{path}.{weight}" if path else weight] = getattr(inside[path], weight)
+    check_not_computed(found)
+    return found
 
 
 def as_array(tensor: Any) -> Array:
@@ -46,10 +67,12 @@ def _below(name: str, prefix: str) -> bool:
 
 def _named(module: Any, names: Sequence[str]) -> Iterator[TorchModule]:
     """Yield the modules of that names, which are paths in a module or functions. Raise ImportRefused."""
-    inside = dict(module.named_modules())
+    inside = dict(module.named_modules(remove_duplicate=False))
+    full = by_unwrapped_name(name for name in inside if name.rpartition(".")[2] not in WRAPPERS)
     for item in parse_items(names):
-        if item.name in inside:
-            yield from _modules_in(inside[item.name], item.name)
+        name = item.name if item.name in inside else full.get(item.name)
+        if name is not None:
+            yield from _modules_in(inside[name], name)
         elif (function := function_of(item)) is not None:
             yield function
         else:
@@ -63,10 +86,13 @@ def _named(module: Any, names: Sequence[str]) -> Iterator[TorchModule]:
 
 def _modules_in(module: Any, name: str) -> Iterator[TorchModule]:
     """Yield a module, or those of a Sequential. Raise ImportRefused for another class."""
-    kinds = [each.__name__ for each in type(module).__mro__ if each.__module__.startswith("torch.nn.modules")]
-    kind = kinds[0] if kinds else ""
+    for wrapper, classes in WRAPPERS.items():
+        if type(module).__name__ in classes and hasattr(module, wrapper):
+            yield from _modules_in(getattr(module, wrapper), f"{name}.{wrapper}" if name else wrapper)
+            return
+    kind = _kind(module, name)
     if kind in SEQUENCES:
-        for child, inner in module.named_children():
+        for child, inner in module._modules.items():  # not named_children, which yields a shared function once
             yield from _modules_in(inner, f"{name}.{child}" if name else child)
         return
     read = _READERS.get(kind)
@@ -76,6 +102,26 @@ def _modules_in(module: Any, name: str) -> Iterator[TorchModule]:
         yield _function(module, kind, name)
     else:
         raise _unknown(module, kind, name)
+
+
+def _kind(module: Any, name: str) -> str:
+    """Return the class of a module in torch.nn, or its own. Raise ImportRefused if it computes something else."""
+    own = type(module)
+    for each in own.__mro__:
+        if each.__module__.startswith("torch.nn.modules"):
+            break
+        if (each.__module__, each.__name__) in KNOWN:
+            return each.__name__ if each.__name__ in _READERS else SEQUENCES[0]
+        if "forward" in vars(each):
+            raise _unknown(module, "", name)
+    hooks = [hook for hooks in ("_forward_pre_hooks", "_forward_hooks") for hook in getattr(module, hooks, {}).values()]
+    if hooks:
+        raise refused(
+            f"{name or own.__name__!r} has hooks, which may change what it computes: {hooks[0]}"[:256],
+            name or own.__name__,
+            remedy="remove them, such as a weight norm with torch.nn.utils.remove_weight_norm(module)",
+        )
+    return each.__name__ if each is not object else ""
 
 
 def _unknown(module: Any, kind: str, name: str) -> Exception:
@@ -158,11 +204,17 @@ def _function(module: Any, kind: str, _name: str) -> TorchModule:
     return TorchModule(type=kind, settings={name: float(getattr(module, name)) for name in FUNCTIONS[kind].settings})
 
 
+def _normalizer(module: Any, kind: str, name: str) -> TorchModule:
+    size = int(module.mean.shape[0])
+    return TorchModule(type=kind, name=name, in_size=size, size=size, settings={"eps": float(module.eps)})
+
+
 _READERS: Mapping[str, Any] = {
     **dict.fromkeys((*RECURRENT, *CELLS), _recurrent),
     "Linear": _linear,
     "Embedding": _embedding,
     "LayerNorm": _layer_norm,
+    "EmpiricalNormalization": _normalizer,
     "GELU": _gelu,
     "Softmax": _softmax,
     "LogSoftmax": _softmax,

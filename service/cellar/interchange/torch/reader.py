@@ -14,6 +14,7 @@ from cellar.interchange.torch.modules import Shape, TorchModule, parse_items, re
 from cellar.interchange.torch.resolve import resolve
 from cellar.interchange.torch.state_dict import read_state_dict
 from cellar.interchange.torch.translate import network_of
+from cellar.interchange.torch.wrappers import check_not_computed, unwrapped
 from cellar.memory.file_mapping import Memory, in_memory
 from cellar.nn.model.network import Network
 from cellar.wire.arrays.tensor_file import TensorFile
@@ -38,6 +39,7 @@ def read_torch(
 
 def modules_in(shapes: dict[str, Shape], modules: Sequence[str] | None) -> tuple[TorchModule, ...]:
     """Return the modules that a request names, or those that names and shapes tell. Raise ImportRefused."""
+    check_not_computed(shapes)
     with _within_limits():
         return infer(shapes) if modules is None else resolve(parse_items(modules), shapes)
 
@@ -55,7 +57,8 @@ def _within_limits() -> Iterator[None]:
 
 def ignored(name: str, begins: Sequence[str]) -> bool:
     """Return whether a tensor is one of those, or of a module among those, that are left out."""
-    return any(name == begin or name.startswith(f"{begin}.") for begin in begins)
+    names = (name, unwrapped(name))
+    return any(each == begin or each.startswith(f"{begin}.") for each in names for begin in begins)
 
 
 def assemble(

@@ -17,12 +17,16 @@ from cellar.interchange.torch.modules import (
     settings_of,
     unknown_item,
 )
+from cellar.interchange.torch.wrappers import by_unwrapped_name
 from cellar.nn.spec.base import MAX_SIZE
 
 Shapes = Mapping[str, Shape]
 
 GATES = {4: 1, 3: 2, 1: 0}
 """Place in RECURRENT and CELLS by the number of gates."""
+
+NORMALIZER_EPSILON = 1e-2
+"""What rsl_rl adds to the deviation of its observations."""
 
 _LAYER = re.compile(r"(?:weight|bias)_(?:ih|hh|hr)_l(0|[1-9][0-9]?)(_reverse)?")
 
@@ -39,10 +43,12 @@ def by_prefix(shapes: Shapes) -> dict[str, dict[str, Shape]]:
 def resolve(items: Sequence[Item], shapes: Shapes) -> tuple[TorchModule, ...]:
     """Return the modules that a request names, in full. Raise ImportRefused."""
     groups = by_prefix(shapes)
+    full = by_unwrapped_name(groups)
     found = []
     for item in items:
-        if item.name in groups:
-            found.append(describe(item, groups[item.name]))
+        name = item.name if item.name in groups else full.get(item.name)
+        if name is not None:
+            found.append(describe(item.model_copy(update={"name": name}), groups[name]))
             continue
         function = function_of(item)
         if function is None:
@@ -59,6 +65,8 @@ def describe(item: Item, arrays: Shapes) -> TorchModule:
         return _recurrent(item, arrays, CELLS, "")
     if arrays.keys() <= {"weight", "bias"} and "weight" in arrays:
         return _plain(item, arrays)
+    if arrays.keys() >= {"_mean", "_std"}:
+        return _normalizer(item, arrays)
     what = "a batch norm" if "running_mean" in arrays else "none that is known"
     raise refused(
         f"the module {item.name!r} cannot be read: it is {what}",
@@ -141,6 +149,12 @@ def _plain(item: Item, arrays: Shapes) -> TorchModule:
         actual=item.text,
         remedy="say which in `modules`",
     )
+
+
+def _normalizer(item: Item, arrays: Shapes) -> TorchModule:
+    size = _size(item, "_mean", _shape(item, arrays, "_mean", 2)[1])
+    settings = settings_of(item, {"eps": NORMALIZER_EPSILON})
+    return TorchModule(type="EmpiricalNormalization", name=item.name, in_size=size, size=size, settings=settings)
 
 
 def _shape(item: Item, arrays: Shapes, array: str, axes: int) -> Shape:

@@ -1,7 +1,7 @@
 """Converts state dicts to weights with Cellar's names, and back."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,7 +10,7 @@ from cellar.cells import BUILT_IN, Layout, StackedArray
 from cellar.interchange.imported import tensor_refused
 from cellar.interchange.stacking import stack, unstack
 from cellar.interchange.torch.modules import RECURRENT, TorchModule, refused
-from cellar.interchange.torch.translate import Place, norm_layer, parameter_layers
+from cellar.interchange.torch.translate import Place, norm_layer, normalizer_layer, parameter_layers
 from cellar.memory.file_mapping import copy_into
 from cellar.nn.model.layers.dense import DenseSpec
 from cellar.nn.model.layers.embedding import EmbeddingSpec
@@ -35,6 +35,14 @@ EMBEDDING = _layout("Embedding", "W", None)
 LAYER_NORM = _layout("LayerNorm", "g", "b")
 
 
+NORMALIZER = Layout(
+    "EmpiricalNormalization",
+    (StackedArray("_mean", ("m",), shape=(1, -1)), StackedArray("_std", ("s",), shape=(1, -1))),
+)
+STATISTICS = ("_var", "count")
+"""Further tensors of an EmpiricalNormalization, which only its training reads."""
+
+
 @dataclass(frozen=True, slots=True)
 class Binding:
     """A layer of Cellar and the tensors that hold its parameters."""
@@ -46,6 +54,12 @@ class Binding:
     """Of the tensors, by the arrays of the layout."""
     bias: bool
     """Whether the module has its optional arrays."""
+
+    @property
+    def expected(self) -> Layout:
+        """The layout, in which no array may be left out if the module has its optional ones."""
+        arrays = tuple(replace(array, optional=array.optional and not self.bias) for array in self.layout.arrays)
+        return replace(self.layout, arrays=arrays)
 
     def parameters(self, network: Network) -> dict[str, tuple[int, ...]]:
         """Return the shapes of the layer's parameters by their names without the prefix."""
@@ -102,15 +116,17 @@ def layout_of(spec: LayerSpec) -> Layout | None:
             return LAYER_NORM
         case RecurrentSpec(cell=str(name)):
             return BUILT_IN[name].layouts.get("torch") if name in BUILT_IN else None
-        case RecurrentSpec() if _is_norm(spec):
+        case RecurrentSpec() if _has_equations(spec, norm_layer):
             return LAYER_NORM
+        case RecurrentSpec() if _has_equations(spec, normalizer_layer):
+            return NORMALIZER
     return None
 
 
-def _is_norm(spec: RecurrentSpec) -> bool:
-    """Return whether these are the equations of `norm_layer`, with any epsilon."""
+def _has_equations(spec: RecurrentSpec, layer: Callable[[float, int], RecurrentSpec]) -> bool:
+    """Return whether these are the equations of a layer, with any epsilon."""
     text = "" if isinstance(spec.cell, str) else spec.cell.equations
-    before, _, after = norm_layer(0.5, 1).cell.equations.partition("0.5")  # type: ignore[union-attr]
+    before, _, after = layer(0.5, 1).cell.equations.partition("0.5")  # type: ignore[union-attr]
     return text.startswith(before) and text.endswith(after)
 
 
@@ -129,6 +145,7 @@ def read_state_dict(
     """
     names, bound = set(tensors), bindings(network, modules)
     used = {name for binding in bound for name in binding.names.values()}
+    used |= {m.tensor(each) for m in modules if m.type == NORMALIZER.layer for each in STATISTICS}
     for name in sorted(names - used):
         if not any(name == begin or name.startswith(f"{begin}.") for begin in ignored):
             raise tensor_refused(
@@ -142,7 +159,7 @@ def read_state_dict(
     for binding in bound:
         arrays = {array: read(name) for array, name in binding.names.items() if name in names}
         shapes = binding.parameters(network)
-        for parameter, value in unstack(binding.layout, arrays, shapes, names=binding.names).items():
+        for parameter, value in unstack(binding.expected, arrays, shapes, names=binding.names).items():
             copy_into(into[f"{binding.prefix}.{parameter}"], value)
 
 

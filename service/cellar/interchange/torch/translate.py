@@ -60,6 +60,8 @@ def _layers(module: TorchModule, width: int, pointer: str) -> list[LayerSpec]:
             return [EmbeddingSpec(count=module.in_size, out_size=module.size)]
         case "LayerNorm":
             return [_norm(module)]
+        case "EmpiricalNormalization":
+            return [normalizer_layer(module.settings.get("eps", 1e-2), module.size)]
         case "Identity":
             return []
         case "Dropout":
@@ -93,6 +95,12 @@ def norm_layer(epsilon: float, size: int) -> RecurrentSpec:
     """Return a layer norm with another epsilon than that of `layernorm`."""
     text = "param g: in\nparam b: in\nd = x - mean(x)\n" + f"output = g * (d / sqrt(mean(d * d) + {epsilon!r})) + b"
     return RecurrentSpec(cell=EquationsSpec(equations=text, init={"g": "ones"}), hidden_size=size)
+
+
+def normalizer_layer(epsilon: float, size: int) -> RecurrentSpec:
+    """Return the layer that subtracts a mean and divides by a deviation, to which rsl_rl adds a number."""
+    text = f"param m: in\nparam s: in\noutput = (x - m) / (s + {epsilon!r})"
+    return RecurrentSpec(cell=EquationsSpec(equations=text, init={"s": "ones"}), hidden_size=size)
 
 
 CELL_OF = {
