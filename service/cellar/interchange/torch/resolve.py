@@ -26,7 +26,7 @@ GATES = {4: 1, 3: 2, 1: 0}
 """Place in RECURRENT and CELLS by the number of gates."""
 
 NORMALIZER_EPSILON = 1e-2
-"""What rsl_rl adds to the deviation of its observations."""
+"""The number that rsl_rl adds to the deviation of its observations."""
 
 _LAYER = re.compile(r"(?:weight|bias)_(?:ih|hh|hr)_l(0|[1-9][0-9]?)(_reverse)?")
 

@@ -22,7 +22,7 @@ REPARAMETRISED: Mapping[str, str] = {
 
 
 def unwrapped(name: str) -> str:
-    """Return the name of a module or tensor without those of what wraps it."""
+    """Return the name of a module or tensor without the names that wrappers add."""
     parts = [part for part in name.split(".") if part not in TRANSPARENT]
     while parts and parts[0] == PARALLEL:
         parts = parts[1:]
